@@ -1,0 +1,48 @@
+"""Every error that mixmerge raises on purpose, sorted by what the reader can do about it.
+
+    MixmergeError
+    ├── UserError            exit code 2: one message, no traceback
+    │   ├── SpecError        a file that a person wrote: study, recipe, part specification
+    │   ├── DataError        rows of data: training rows, prompts, answers, verdicts
+    │   ├── ModelError       a model folder, or models that do not fit together
+    │   ├── SampleError      too little evidence for the asked estimate
+    │   └── ResourceError    the machine: disk, memory, a missing program or extra
+    └── StepFailed           a step of a run ended with an error; its log has the rest
+
+Everything else that escapes is a fault of ours (exit code 1).
+"""
+
+
+class MixmergeError(Exception):
+    """The root of the tree."""
+
+
+class UserError(MixmergeError):
+    """Something the user must change.
+
+    The message names the item, what was required, what was seen, and what to do.
+    """
+
+
+class SpecError(UserError):
+    """A study file, merge recipe or part specification is wrong."""
+
+
+class DataError(UserError):
+    """A row or a file of data is wrong."""
+
+
+class ModelError(UserError):
+    """A model folder is incomplete, or models do not fit together."""
+
+
+class SampleError(UserError):
+    """There are too few observations for the estimate that was asked."""
+
+
+class ResourceError(UserError):
+    """The machine lacks something: disk space, memory, a program, an optional package."""
+
+
+class StepFailed(MixmergeError):
+    """One or more steps of a run failed; what does not depend on them was finished."""

@@ -1,0 +1,166 @@
+"""Files that are whole or absent: atomic writes, JSON, and JSON Lines of typed rows.
+
+Nothing appears under its final name before it is complete: content goes to a neighbour with the
+suffix ``.partial``, is flushed to the disk, and is renamed. A reader therefore never meets half
+a file, whatever killed the writer.
+"""
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from mixmerge.errors import DataError, ResourceError, SpecError
+
+PARTIAL = ".partial"
+
+Row = TypeVar("Row", bound=BaseModel)
+
+
+@contextmanager
+def explained_disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk or a read-only folder into a `ResourceError` that names ``path``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(_existing_parent(path)).free
+            raise ResourceError(
+                f"{path}: the disk is full ({free / 1e6:.1f} MB free). "
+                "Free some space and run the same command again; finished work is kept."
+            ) from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise ResourceError(f"{path}: cannot write here ({error.strerror}).") from error
+        raise
+
+
+def _existing_parent(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to the disk, so that a rename survives a power loss."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file that appears whole under its name, or not at all.
+
+    Raises:
+        ResourceError: the disk is full or the folder is not writable.
+    """
+    with explained_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + PARTIAL)
+        try:
+            with partial.open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            partial.replace(path)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text that appears whole under its name, or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write indented JSON (keys in the given order, no NaN), whole or not at all."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        SpecError: the file is missing or is not JSON; the message has the line.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SpecError(f"{path}: no such file.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: not valid JSON: {error}.") from error
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty neighbour of ``path`` to fill; on success it takes the name ``path``.
+
+    An older folder of that name is replaced. On an error ``path`` stays as it was and the
+    partial neighbour is removed.
+    """
+    partial = path.with_name(path.name + PARTIAL)
+    with explained_disk_errors(path):
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            yield partial
+            for file in sorted(partial.rglob("*")):
+                if file.is_file() and not file.is_symlink():
+                    with file.open("rb") as stream:
+                        os.fsync(stream.fileno())
+            if path.exists():
+                shutil.rmtree(path)
+            partial.rename(path)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        sync_folder(path.parent)
+
+
+def write_rows(path: Path, rows: Iterable[BaseModel]) -> None:
+    """Write typed rows as JSON Lines (UTF-8, one row a line), whole or not at all."""
+    write_text(path, "".join(row.model_dump_json() + "\n" for row in rows))
+
+
+def read_rows(path: Path, kind: type[Row]) -> list[Row]:
+    """Read JSON Lines of one row type.
+
+    Raises:
+        DataError: the file is missing, or a line is not a row of this type. The message has the
+            line number, the field and what was seen; no row of such a file is used.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file.") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text ({error}).") from error
+    return [
+        _parse(path, number, line, kind) for number, line in enumerate(lines, 1) if line.strip()
+    ]
+
+
+def _parse(path: Path, number: int, line: str, kind: type[Row]) -> Row:
+    try:
+        return kind.model_validate_json(line)
+    except ValidationError as error:
+        raise DataError(f"{path}, line {number}: {first_problem(error)}") from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """Say the first problem of a pydantic error in one sentence: field, requirement, value seen."""
+    problem = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in problem["loc"])
+    seen = repr(problem["input"])
+    seen = seen if len(seen) <= 80 else seen[:77] + "..."
+    where = f"`{field}`: " if field else ""
+    return f"{where}{problem['msg']} (seen: {seen})."

@@ -1,0 +1,27 @@
+"""What a model is asked in an evaluation."""
+
+from pydantic import Field
+
+from mixmerge.records.conversation import Message
+from mixmerge.records.row import RowModel
+
+
+class Prompt(RowModel):
+    """One prompt of one language. Translations of one question share a cluster."""
+
+    id: str
+    """Unique within its prompt set."""
+    cluster: str
+    """The source question: the unit that intervals and tests resample."""
+    language: str
+    category: str | None = None
+    """For example a harm category."""
+    messages: tuple[Message, ...] = Field(min_length=1)
+    """The turns shown to the model, ending with the user's."""
+    accepted: tuple[str, ...] = ()
+    """Right answers in this language, where the question has them; any one of them will do."""
+
+    @property
+    def text(self) -> str:
+        """All turns, joined."""
+        return "\n".join(message.content for message in self.messages)
