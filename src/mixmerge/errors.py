@@ -7,7 +7,7 @@
     │   ├── ModelError       a model folder, or models that do not fit together
     │   ├── SampleError      too little evidence for the asked estimate
     │   └── ResourceError    the machine: disk, memory, a missing program or extra
-    └── StepFailedError         a step of a run ended with an error; its log has the rest
+    └── StepFailedError      a step of a run ended with an error; its log has the rest
 
 Everything else that escapes is a fault of ours (exit code 1).
 """

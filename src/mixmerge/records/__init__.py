@@ -1,20 +1,24 @@
 """The rows that the parts of mixmerge exchange on disk, one documented class each."""
 
 from mixmerge.records.conversation import Conversation, Message, PreferencePair
+from mixmerge.records.judge import Judge
 from mixmerge.records.model_folder import ModelFolder
 from mixmerge.records.prompt import Prompt
 from mixmerge.records.response import Response
+from mixmerge.records.results import Results
 from mixmerge.records.verdict import MISSING, Axis, Outcome, Verdict
 
 __all__ = [
     "MISSING",
     "Axis",
     "Conversation",
+    "Judge",
     "Message",
     "ModelFolder",
     "Outcome",
     "PreferencePair",
     "Prompt",
     "Response",
+    "Results",
     "Verdict",
 ]
