@@ -1,0 +1,61 @@
+"""What is asked of one step: plain values only, so that it can be hashed, stored and sent."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a step occupies while it runs; no part of its identity."""
+
+    cpus: int = 1
+    gpus: int = 0
+    seconds: float = 1.0
+    """A rough expectation on the reference machine, for the time left; only ratios matter."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One unit of work: a kind, a name, settings, and what it builds on."""
+
+    kind: str
+    """For example ``train``; names the handler and the folder above the step's."""
+    name: str
+    """Unique among the steps of its kind in one study."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Plain JSON; everything that changes the outcome, and nothing else."""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """Role to `Step.id` of the step whose output plays it."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Role to a file or folder outside the run; its content counts, its path does not."""
+    placement: Mapping[str, Any] = field(default_factory=dict)
+    """Plain JSON about where and how it runs: devices, threads, batch per device."""
+    version: int = 1
+    """Bumped by hand when the kind's code gives other output for the same settings."""
+    by_output: bool = False
+    """Whether dependents see the digest of the output instead of the recipe. For cheap data steps:
+    a reworded recipe that yields the same rows then reruns nothing behind it."""
+    needs: Needs = field(default_factory=Needs)
+
+    @property
+    def id(self) -> str:
+        """``kind/name``."""
+        return f"{self.kind}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A step as its handler sees it, with folders in place of names."""
+
+    kind: str
+    name: str
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, Path]
+    files: Mapping[str, Path]
+    placement: Mapping[str, Any]
+    folder: Path
+    """Where the handler writes its outputs."""
+    cache: Path
+    """A folder shared by all steps of the run for what is keyed by content and can be remade."""

@@ -1,0 +1,160 @@
+"""A run folder: one folder per step, ``<kind>/<name>-<8 hex>/``, and what is known about each.
+
+``step.json`` says what is asked, ``record.json`` (written last) what happened. No record: not done.
+Paths between steps are relative, so a run folder can be moved or copied.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mixmerge.execute.step import Needs, Step, Task
+from mixmerge.files import PARTIAL, read_json, write_json
+from mixmerge.fingerprint import file_fingerprint, fingerprint, folder_fingerprint
+
+STEP = "step.json"
+RECORD = "record.json"
+FAILURE = "failure.json"
+PROGRESS = "progress.json"
+LOG = "log.txt"
+LOCK = "lock"
+_BOOKKEEPING = frozenset({STEP, RECORD, FAILURE, PROGRESS, LOG, LOCK})
+
+
+class Store:
+    """The steps of one run folder."""
+
+    def __init__(self, root: Path) -> None:
+        """Use ``root``; it is created when the first step is placed in it."""
+        self.root = root
+        self._hashes: dict[str, list[Any]] | None = None
+
+    def key(self, step: Step, parents: Mapping[str, str]) -> str:
+        """Return a step's identity: 64 hexadecimal digits.
+
+        Args:
+            step: The step.
+            parents: What each input step (by id) passes on; see `passes_on`.
+        """
+        meaning = {
+            "kind": step.kind,
+            "version": step.version,
+            "settings": dict(step.settings),
+            "inputs": {role: parents[parent] for role, parent in step.inputs.items()},
+            "files": {role: self._content(Path(path)) for role, path in step.files.items()},
+        }
+        return fingerprint(meaning)
+
+    def folder(self, step: Step, key: str) -> Path:
+        """Return where the step's folder is, or will be."""
+        return self.root / step.kind / f"{step.name}-{key[:8]}"
+
+    def record(self, step: Step, key: str) -> dict[str, Any] | None:
+        """Return the record of a finished step, or None when it is not done."""
+        return read_record(self.folder(step, key), key)
+
+    def passes_on(self, step: Step, key: str) -> str | None:
+        """Return what dependents hash of this step; None while that is not known yet."""
+        if not step.by_output:
+            return key
+        record = self.record(step, key)
+        return None if record is None else str(record["output"])
+
+    def place(self, step: Step, key: str, parents: Mapping[str, Path]) -> Path:
+        """Write ``step.json`` into the step's folder and return the folder.
+
+        Args:
+            step: The step.
+            key: Its identity.
+            parents: Folders of its input steps, by id.
+        """
+        folder = self.folder(step, key)
+        write_json(
+            folder / STEP,
+            {
+                "kind": step.kind,
+                "name": step.name,
+                "version": step.version,
+                "key": key,
+                "settings": dict(step.settings),
+                "inputs": {
+                    role: str(parents[parent].relative_to(self.root))
+                    for role, parent in step.inputs.items()
+                },
+                "files": {role: str(Path(path).absolute()) for role, path in step.files.items()},
+                "placement": dict(step.placement),
+                "needs": asdict(step.needs),
+            },
+        )
+        return folder
+
+    def _content(self, path: Path) -> str:
+        """Hash a file or folder, remembering the answer as long as sizes and times are the same."""
+        hashes = self._known_hashes()
+        state = _state(path)
+        known = hashes.get(str(path.absolute()))
+        if known is not None and known[0] == state:
+            return str(known[1])
+        digest = folder_fingerprint(path) if path.is_dir() else file_fingerprint(path)
+        hashes[str(path.absolute())] = [state, digest]
+        write_json(self.root / "cache" / "hashes.json", hashes)
+        return digest
+
+    def _known_hashes(self) -> dict[str, list[Any]]:
+        if self._hashes is None:
+            file = self.root / "cache" / "hashes.json"
+            self._hashes = read_json(file) if file.is_file() else {}
+        return self._hashes
+
+
+def _state(path: Path) -> str:
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return fingerprint([list(stat) for stat in stats])
+
+
+def read_record(folder: Path, key: str) -> dict[str, Any] | None:
+    """Return a folder's record if it is that of the step with this key."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        return None
+    return record if record.get("key") == key else None
+
+
+def read_task(folder: Path) -> tuple[Task, str]:
+    """Read back the task that `Store.place` wrote, and its key.
+
+    Raises:
+        SpecError: there is no ``step.json``, or it is not JSON.
+    """
+    asked = read_json(folder / STEP)
+    root = folder.absolute().parent.parent
+    task = Task(
+        kind=asked["kind"],
+        name=asked["name"],
+        settings=asked["settings"],
+        inputs={role: root / path for role, path in asked["inputs"].items()},
+        files={role: Path(path) for role, path in asked["files"].items()},
+        placement=asked["placement"],
+        folder=folder.absolute(),
+        cache=root / "cache",
+    )
+    return task, asked["key"]
+
+
+def read_needs(folder: Path) -> Needs:
+    """Read what the step in a folder occupies."""
+    return Needs(**read_json(folder / STEP)["needs"])
+
+
+def output_digest(folder: Path) -> str:
+    """Return the fingerprint of what a step produced, bookkeeping files left out."""
+    outputs = {}
+    for path in sorted(folder.iterdir()):
+        if path.name not in _BOOKKEEPING and path.suffix != PARTIAL:
+            digest = folder_fingerprint(path) if path.is_dir() else file_fingerprint(path)
+            outputs[path.name] = digest
+    return fingerprint(outputs)
