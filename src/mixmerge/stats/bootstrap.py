@@ -1,0 +1,148 @@
+"""The paired cluster bootstrap as one matrix product.
+
+A draw takes as many clusters as there are, with replacement; it is stored as how often each
+cluster was taken. A pooled rate is a ratio of sums over clusters, so all draws of all rates are
+``(counts @ totals) / (counts @ sizes)``. Because every model is multiplied by the same ``counts``,
+differences between models keep their pairing.
+"""
+
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixmerge.stats.estimate import LEVEL
+
+Floats = NDArray[np.float64]
+
+_CHUNK = 1 << 22
+
+
+def draw_clusters(n_clusters: int, n_draws: int, rng: np.random.Generator) -> Floats:
+    """Draw bootstrap samples of clusters.
+
+    Returns:
+        How often each cluster is in each draw, shape (draws, clusters); every row sums to
+        ``n_clusters``.
+    """
+    taken = rng.integers(n_clusters, size=(n_draws, n_clusters))
+    taken += np.arange(n_draws)[:, None] * n_clusters
+    counts = np.bincount(taken.ravel(), minlength=n_draws * n_clusters)
+    return counts.reshape(n_draws, n_clusters).astype(np.float64)
+
+
+def cluster_totals(
+    values: Floats, cluster: NDArray[np.intp], n_clusters: int
+) -> tuple[Floats, Floats]:
+    """Sum values by cluster; NaN marks a missing value and counts nowhere.
+
+    Args:
+        values: shape (rows, columns), e.g. one column per model.
+        cluster: the cluster of each row, integers below ``n_clusters``, shape (rows,).
+        n_clusters: number of clusters.
+
+    Returns:
+        Sums and numbers of values, both of shape (clusters, columns).
+    """
+    seen = ~np.isnan(values)
+    totals = np.zeros((n_clusters, values.shape[1]))
+    sizes = np.zeros_like(totals)
+    np.add.at(totals, cluster, np.where(seen, values, 0.0))
+    np.add.at(sizes, cluster, seen)
+    return totals, sizes
+
+
+def ratio_draws(counts: Floats, totals: Floats, sizes: Floats) -> Floats:
+    """Return the pooled mean of every column in every draw.
+
+    Args:
+        counts: from `draw_clusters`, shape (draws, clusters).
+        totals: sums by cluster, shape (clusters, columns).
+        sizes: numbers of values by cluster, same shape.
+
+    Returns:
+        Shape (draws, columns); NaN where a draw holds no value of a column.
+    """
+    with np.errstate(invalid="ignore"):
+        draws: Floats = (counts @ totals) / (counts @ sizes)
+    return draws
+
+
+def bootstrap_means(
+    totals: Floats, sizes: Floats, n_draws: int, rng: np.random.Generator
+) -> Floats:
+    """Draw clusters and return the pooled mean of every column in every draw.
+
+    The same as `ratio_draws` of `draw_clusters`, in pieces, so that memory does not grow with
+    draws times clusters.
+
+    Args:
+        totals: sums by cluster, shape (clusters, columns).
+        sizes: numbers of values by cluster, same shape.
+        n_draws: bootstrap samples.
+        rng: where the draws come from.
+
+    Returns:
+        Shape (n_draws, columns); NaN where a draw holds no value of a column.
+    """
+    n_clusters, n_columns = totals.shape
+    means = np.empty((n_draws, n_columns))
+    step = max(1, _CHUNK // n_clusters)
+    for start in range(0, n_draws, step):
+        counts = draw_clusters(n_clusters, min(step, n_draws - start), rng)
+        means[start : start + len(counts)] = ratio_draws(counts, totals, sizes)
+    return means
+
+
+def leave_one_out(totals: Floats, sizes: Floats) -> Floats:
+    """Return the pooled means without each cluster in turn: the jackknife that BCa needs.
+
+    Args:
+        totals: sums by cluster, shape (clusters,) or (clusters, columns).
+        sizes: numbers of values by cluster, same shape.
+    """
+    without: Floats = (totals.sum(axis=0) - totals) / (sizes.sum(axis=0) - sizes)
+    return without
+
+
+def percentile_interval(draws: Floats, level: float = LEVEL) -> tuple[float, float]:
+    """Return the central interval of bootstrap draws (Efron 1979).
+
+    Draws may be ``inf`` (a ratio with a vanished denominator); an end is then ``inf`` when that
+    many draws are. NaN draws are left out.
+
+    Args:
+        draws: shape (draws,).
+        level: coverage.
+    """
+    ordered = np.sort(draws[~np.isnan(draws)])
+    tail = (1 - level) / 2
+    # Order statistics, not interpolation: between a number and inf there is nothing to interpolate.
+    first = int(np.floor(tail * (len(ordered) - 1)))
+    return float(ordered[first]), float(ordered[len(ordered) - 1 - first])
+
+
+def bca_interval(
+    value: float, draws: Floats, jackknife: Floats, level: float = LEVEL
+) -> tuple[float, float]:
+    """Return the bias-corrected and accelerated interval (Efron 1987).
+
+    Args:
+        value: the estimate from all data.
+        draws: the estimate in every bootstrap draw, shape (draws,).
+        jackknife: the estimate without each cluster, from `leave_one_out`, shape (clusters,).
+        level: coverage.
+    """
+    normal = NormalDist()
+    below = (np.sum(draws < value) + 0.5 * np.sum(draws == value)) / len(draws)
+    if not 0 < below < 1:
+        return percentile_interval(draws, level)
+    bias = normal.inv_cdf(float(below))
+    deviation = jackknife.mean() - jackknife
+    scale = float(np.sum(deviation**2)) ** 1.5
+    acceleration = float(np.sum(deviation**3)) / (6 * scale) if scale > 0 else 0.0
+    tail = normal.inv_cdf((1 - level) / 2)
+    ends = [bias + z for z in (tail, -tail)]
+    shares = [normal.cdf(bias + end / (1 - acceleration * end)) for end in ends]
+    low, high = np.quantile(draws, shares)
+    return float(low), float(high)

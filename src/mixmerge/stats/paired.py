@@ -1,0 +1,55 @@
+"""Tests of the difference between two models on the same prompts."""
+
+import math
+
+import numpy as np
+
+from mixmerge.stats.bootstrap import Floats
+
+EXACT_UP_TO = 16
+"""Clusters that differ, up to which all sign patterns are counted (65,536)."""
+
+_CHUNK_ROWS = 4096
+
+
+def sign_flip_p(totals: Floats, rng: np.random.Generator, draws: int = 10_000) -> float:
+    """Return the two-sided p-value of a mean difference by flipping the signs of clusters.
+
+    If the two models are exchangeable on every cluster, each cluster's total difference is as
+    likely to have the other sign. Up to `EXACT_UP_TO` clusters with a difference all patterns are
+    counted; above, random ones, the observed one included: (hits + 1) / (draws + 1), which is a
+    valid p-value (Phipson and Smyth 2010).
+
+    Args:
+        totals: sum of the paired differences of every cluster, shape (clusters,).
+        rng: used above `EXACT_UP_TO` clusters only.
+        draws: random sign patterns.
+    """
+    moving = totals[totals != 0]
+    if len(moving) == 0:
+        return 1.0
+    # Sums in another order differ in the last bits and must still count as equal.
+    limit = abs(float(moving.sum())) - 1e-9 * float(np.abs(moving).sum())
+    if len(moving) <= EXACT_UP_TO:
+        patterns = np.arange(2 ** len(moving))[:, None] >> np.arange(len(moving)) & 1
+        sums = (2.0 * patterns - 1) @ moving
+        return float(np.mean(np.abs(sums) >= limit))
+    hits = 0
+    for start in range(0, draws, _CHUNK_ROWS):
+        rows = min(_CHUNK_ROWS, draws - start)
+        signs = 2.0 * rng.integers(2, size=(rows, len(moving)), dtype=np.int8) - 1
+        hits += int(np.sum(np.abs(signs @ moving) >= limit))
+    return (hits + 1) / (draws + 1)
+
+
+def mcnemar_p(only_a: int, only_b: int) -> float:
+    """Return the exact two-sided p-value of McNemar's test (the binomial form).
+
+    Args:
+        only_a: prompts on which only the first model has the property.
+        only_b: prompts on which only the second has it.
+    """
+    discordant = only_a + only_b
+    tail = sum(math.comb(discordant, k) for k in range(min(only_a, only_b) + 1))
+    # Whole numbers divide exactly rounded, however large.
+    return min(1.0, 2 * tail / 2**discordant)
