@@ -1,0 +1,66 @@
+"""Which rows are drawn, and in which order: pure functions of the rows and a seed.
+
+Every choice hangs on a hash of the seed, the source, the language and the row itself, never on the
+state of a generator: adding a source, a language or a row leaves the order among the others as it
+was, and the order of the input files does not count.
+"""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from mixmerge.fingerprint import fingerprint
+from mixmerge.records import Conversation, PreferencePair
+
+Row = TypeVar("Row", bound=Conversation | PreferencePair)
+
+
+def draw(
+    pool: Iterable[Row], target: int, *, size_of: Callable[[Row], int], seed: int, most_copies: int
+) -> list[Row]:
+    """Draw rows of one source and language until they reach ``target``.
+
+    The rows are shuffled once and then taken in passes over that order. So every row is used
+    before any is used again, whole passes differ from each other by nothing, and a smaller draw is
+    the beginning of a larger one: the safety rows of a 15 % mixture are among those of the 100 %.
+
+    Args:
+        pool: the rows, each once; their order does not count.
+        target: how much is wanted, in the unit of ``size_of``.
+        size_of: what a row counts: 1 for shares of rows, its tokens for shares of tokens.
+        seed: decides the shuffle.
+        most_copies: how many passes there may be.
+
+    Returns:
+        The rows drawn. For rows their number is ``target``; for tokens they are whole rows, and the
+        last one is kept where this brings the sum nearer to ``target``. Less where the pool does
+        not suffice.
+    """
+    shuffled = sorted(pool, key=lambda row: _rank(row, seed, "draw"))
+    drawn: list[Row] = []
+    got = 0
+    for row in itertools.chain.from_iterable(itertools.repeat(shuffled, most_copies)):
+        if got >= target:
+            break
+        size = size_of(row)
+        if got + size - target >= target - got:
+            break
+        drawn.append(row)
+        got += size
+    return drawn
+
+
+def arrange(rows: Sequence[Row], seed: int) -> list[Row]:
+    """Return drawn rows, copies included, in the one order of the mixture."""
+    copies: Counter[tuple[str, str, str]] = Counter()
+    ranked: list[tuple[str, Row]] = []
+    for row in rows:
+        key = (row.source, row.language, row.id)
+        ranked.append((_rank(row, seed, f"place of copy {copies[key]}"), row))
+        copies[key] += 1
+    return [row for _, row in sorted(ranked, key=lambda pair: pair[0])]
+
+
+def _rank(row: Conversation | PreferencePair, seed: int, purpose: str) -> str:
+    return fingerprint([seed, purpose, row.source, row.language, row.id])

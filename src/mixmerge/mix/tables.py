@@ -1,0 +1,129 @@
+"""Tables of data, row by row: JSON Lines, CSV and Parquet files, and Hugging Face data sets.
+
+Every reader yields the place of a row (for messages) and the row as a mapping; it knows nothing
+of what the columns mean.
+"""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mixmerge.errors import DataError
+from mixmerge.mix.spec import SourceSpec
+
+Record = tuple[str, dict[str, Any]]
+"""Where a row stands, e.g. ``data.jsonl, line 3``, and its columns."""
+
+
+def read_file(path: Path) -> Iterator[Record]:
+    """Yield the rows of a file, whose format its suffix tells.
+
+    Raises:
+        DataError: the file is missing, of another format, or broken; the message has the line.
+    """
+    readers = {
+        ".jsonl": _read_json_lines,
+        ".ndjson": _read_json_lines,
+        ".csv": _read_csv,
+        ".parquet": _read_parquet,
+    }
+    if path.suffix not in readers:
+        raise DataError(
+            f"{path}: data files end in {', '.join(readers)} (seen: {path.suffix or 'no suffix'})."
+        )
+    if not path.is_file():
+        raise DataError(f"{path}: no such file.")
+    try:
+        yield from readers[path.suffix](path)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text ({error}).") from error
+
+
+def _read_json_lines(path: Path) -> Iterator[Record]:
+    with path.open(encoding="utf-8-sig", newline="\n") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            place = f"{path}, line {number}"
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise DataError(f"{place}: not valid JSON: {error.msg}.") from error
+            if not isinstance(row, dict):
+                raise DataError(f"{place}: a row is a JSON object (seen: {shorten(row)}).")
+            yield place, row
+
+
+def _read_csv(path: Path) -> Iterator[Record]:
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.reader(stream, strict=True)
+        try:
+            header = next(reader, [])
+            for fields in reader:
+                place = f"{path}, line {reader.line_num}"
+                if len(fields) != len(header):
+                    raise DataError(
+                        f"{place}: the header names {len(header)} columns, this row has "
+                        f"{len(fields)}. Quote fields that contain commas or line breaks."
+                    )
+                yield place, dict(zip(header, fields, strict=True))
+        except csv.Error as error:
+            raise DataError(f"{path}, line {reader.line_num}: not valid CSV: {error}.") from error
+
+
+def _read_parquet(path: Path) -> Iterator[Record]:
+    import pyarrow as pa  # type: ignore[import-untyped] # noqa: PLC0415 - loaded where used
+    import pyarrow.parquet as pq  # type: ignore[import-untyped] # noqa: PLC0415
+
+    number = 0
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=1024):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"{path}, row {number}", row
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a readable Parquet file ({_first_line(error)}).") from error
+
+
+def read_hub(spec: SourceSpec) -> Iterator[Record]:
+    """Yield the rows of a Hugging Face data set: a name on the hub, or a local folder.
+
+    Raises:
+        DataError: it cannot be loaded, for whatever reason `datasets` gives.
+    """
+    assert spec.hub is not None
+    for number, row in enumerate(_load(spec, spec.hub), 1):
+        yield f"{spec.hub} ({spec.split}), row {number}", row
+
+
+def _load(spec: SourceSpec, name: str) -> Any:
+    """Load one split; folders written by `save_to_disk` and plain data folders both work."""
+    import datasets  # noqa: PLC0415 - two seconds, loaded where it is used
+
+    saved = any((Path(name) / marker).is_file() for marker in ("dataset_dict.json", "state.json"))
+    try:
+        if saved:
+            loaded = datasets.load_from_disk(name)
+            return loaded[spec.split] if isinstance(loaded, datasets.DatasetDict) else loaded
+        return datasets.load_dataset(name, spec.config, split=spec.split, revision=spec.revision)
+    # `datasets` raises a dozen unrelated classes for what is always the user's to mend: a wrong
+    # name, split, configuration or revision, no network, no permission, unreadable files.
+    except Exception as error:
+        raise DataError(
+            f"{name}: the data set could not be loaded (split `{spec.split}`): "
+            f"{_first_line(error)}. Check its name, `config`, `split` and `revision`, or download "
+            "it and name the local folder."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
+
+
+def shorten(value: object) -> str:
+    """Write a value for a message, at most 60 characters of it."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
