@@ -1,0 +1,129 @@
+"""A model on disk as merging sees it: tensors by name, configuration, vocabulary."""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mixmerge.errors import ModelError, SpecError
+from mixmerge.files import read_json
+from mixmerge.fingerprint import file_fingerprint
+from mixmerge.merge.safetensors_io import StoredTensor, read_header
+from mixmerge.records import ModelFolder
+
+_ONE = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+
+
+class Checkpoint:
+    """The headers of a model folder, read and checked; no weight is loaded."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        """Read the headers of all weight files.
+
+        Args:
+            name: what messages call the model.
+            path: a Hugging Face model folder.
+
+        Raises:
+            ModelError: the folder is incomplete, or a header is wrong.
+        """
+        self.name = name
+        self.path = path
+        self.folder = ModelFolder(path)
+        self.config = _read_object(path / "config.json")
+        self.tensors = {tensor.name: tensor for tensor in _tensors(path)}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of weights."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
+
+    @property
+    def ties_embeddings(self) -> bool:
+        """Whether the configuration says that the head is the embedding."""
+        return bool(self.config.get("tie_word_embeddings", False))
+
+    @cached_property
+    def vocabulary(self) -> dict[str, int]:
+        """Token ids by token, from ``tokenizer.json``; empty where there is no such file.
+
+        Raises:
+            ModelError: the file is not a tokenizer.
+        """
+        file = self.path / "tokenizer.json"
+        if not file.is_file():
+            return {}
+        content = _read_object(file)
+        try:
+            vocabulary = content["model"]["vocab"]
+            if isinstance(vocabulary, list):  # unigram models list (token, score) by id
+                vocabulary = {entry[0]: number for number, entry in enumerate(vocabulary)}
+            added = {token["content"]: token["id"] for token in content.get("added_tokens", [])}
+            return {**vocabulary, **added}
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            raise ModelError(f"{file}: not a tokenizer of the tokenizers library.") from error
+
+    @cached_property
+    def tokenizer_digest(self) -> str | None:
+        """Hash of the file that decides which text becomes which token, where there is one."""
+        for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"):
+            if (self.path / name).is_file():
+                return file_fingerprint(self.path / name)
+        return None
+
+
+def _read_object(file: Path) -> dict[str, Any]:
+    try:
+        content = read_json(file)
+    except SpecError as error:
+        raise ModelError(str(error)) from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{file}: must be a JSON object, not {json.dumps(content)[:40]}.")
+    return content
+
+
+def _tensors(path: Path) -> list[StoredTensor]:
+    one, index = path / _ONE, path / _INDEX
+    if one.is_file() and index.is_file():
+        raise ModelError(
+            f"{path}: has both {_ONE} and {_INDEX}; one is left over from an older save. Remove it."
+        )
+    if one.is_file():
+        return read_header(one)
+    if not index.is_file():
+        hint = (
+            "it is an adapter: merge it into its model first"
+            if (path / "adapter_config.json").is_file()
+            else "save the model with `save_pretrained`"
+        )
+        raise ModelError(f"{path}: has neither {_ONE} nor {_INDEX}; {hint}.")
+    return _indexed(path, index)
+
+
+def _indexed(path: Path, index: Path) -> list[StoredTensor]:
+    """Read the shards that an index names, and check that both say the same."""
+    places = _read_object(index).get("weight_map")
+    if not isinstance(places, dict) or not places:
+        raise ModelError(f"{index}: `weight_map` must name a file for each tensor.")
+    for name, file in places.items():
+        if not isinstance(file, str) or Path(file).name != file or file in ("", ".", ".."):
+            raise ModelError(
+                f"{index}: tensor {name!r}: {file!r} is not a file name in the folder."
+            )
+    stored = [
+        tensor for file in sorted(set(places.values())) for tensor in read_header(path / file)
+    ]
+    seen: dict[str, str] = {}
+    for tensor in stored:
+        if tensor.name in seen:
+            files = f"{seen[tensor.name]} and {tensor.file.name}"
+            raise ModelError(f"{path}: tensor {tensor.name!r} is in two files: {files}.")
+        seen[tensor.name] = tensor.file.name
+    for name in [*places, *seen]:
+        if places.get(name) != seen.get(name):
+            raise ModelError(
+                f"{index}: tensor {name!r}: the index says {places.get(name)}, "
+                f"the files say {seen.get(name)}."
+            )
+    return stored

@@ -1,0 +1,114 @@
+"""What a merged model carries besides weights: configuration, tokenizer, and where it came from."""
+
+import json
+import platform
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from mixmerge.merge.plan import MergePlan
+from mixmerge.merge.recipe_file import recipe_text
+
+RECIPE_FILE = "mixmerge_recipe.yml"
+"""The recipe in mixmerge's own form; ``mixmerge merge`` reads it back."""
+
+_DONATED = (
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "chat_template.jinja",
+    "chat_template.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+)
+_TORCH_NAMES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
+
+
+def copy_donor_files(plan: MergePlan, folder: Path) -> None:
+    """Copy configuration, tokenizer and chat template of the recipe's donor.
+
+    The configuration's data type becomes that of the merged weights.
+    """
+    donor = plan.donor.path
+    for name in _DONATED:
+        if (donor / name).is_file():
+            shutil.copyfile(donor / name, folder / name)
+    config = {**plan.donor.config}
+    types = Counter(row.output.dtype for row in plan.rows if row.output.dtype in _TORCH_NAMES)
+    if types:
+        present = [key for key in ("dtype", "torch_dtype") if key in config]
+        config |= dict.fromkeys(present or ["dtype"], _TORCH_NAMES[types.most_common(1)[0][0]])
+    _write(folder / "config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_lineage(plan: MergePlan, folder: Path, seed: int, fingerprints: Sequence[str]) -> None:
+    """Write the recipe and the model card.
+
+    Args:
+        plan: the merge that was carried out.
+        folder: the model folder, still under its temporary name.
+        seed: of the merge.
+        fingerprints: of the inputs, in the order of ``plan.checkpoints``.
+    """
+    text = recipe_text(plan.recipe)
+    _write(folder / RECIPE_FILE, text)
+    _write(folder / "README.md", _card(plan, text, seed, fingerprints))
+
+
+def _card(plan: MergePlan, text: str, seed: int, fingerprints: Sequence[str]) -> str:
+    method = plan.recipe.declaration
+    inputs = [
+        f"| {model.name} | `{model.path}` | `{fingerprint}` |"
+        for model, fingerprint in zip(plan.checkpoints, fingerprints, strict=True)
+    ]
+    versions = [f"| {name} | {number} |" for name, number in _versions().items()]
+    return "\n".join(
+        [
+            "---",
+            "library_name: transformers",
+            "tags: [merge, mixmerge]",
+            "---",
+            "",
+            f"# A merge of {', '.join(model.name for model in plan.recipe.models)}",
+            "",
+            f"Merged by mixmerge with `{method.name}` ({method.paper}), seed {seed}.",
+            f"Configuration, tokenizer and chat template are those of `{plan.donor.name}`.",
+            "",
+            f"To merge again: `mixmerge merge {RECIPE_FILE} OUT --seed {seed}`.",
+            "",
+            "```yaml",
+            text.rstrip(),
+            "```",
+            "",
+            "| input | folder | SHA-256 of its files |",
+            "|---|---|---|",
+            *inputs,
+            "",
+            "| made with | version |",
+            "|---|---|",
+            *versions,
+            "",
+        ]
+    )
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "mixmerge": version("mixmerge"),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _write(file: Path, text: str) -> None:
+    file.write_text(text, encoding="utf-8")

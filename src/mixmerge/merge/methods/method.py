@@ -1,0 +1,124 @@
+"""What a merge method is: its name, its parameters, and one function of tensors."""
+
+import keyword
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from mixmerge.merge.kernels import Array
+
+Scalar = bool | int | float | str
+"""One value of one parameter."""
+
+Arguments = Mapping[str, Scalar | tuple[Scalar, ...]]
+"""Values of all parameters for one tensor; a per-model parameter has one value per model."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One number, switch or choice that a recipe may set. See `number`, `switch`, `choice`."""
+
+    name: str
+    kind: Literal["number", "switch", "choice"]
+    default: Scalar | None
+    """None: a recipe must give a value."""
+    per_model: bool = False
+    """Whether each model has its own value."""
+    bounds: tuple[float, float] = (-math.inf, math.inf)
+    choices: tuple[str, ...] = ()
+
+    @property
+    def argument(self) -> str:
+        """The name of the method's argument: ``lambda`` is a word of Python, so ``lambda_``."""
+        return self.name + "_" if keyword.iskeyword(self.name) else self.name
+
+    def problem(self, value: Scalar) -> str | None:
+        """Say what is wrong with a value, or None where it is right."""
+        if self.kind == "switch":
+            return None if value in (0, 1) else f"must be true or false, not {value!r}"
+        if self.kind == "choice":
+            known = " or ".join(self.choices)
+            return None if value in self.choices else f"must be {known}, not {value!r}"
+        if isinstance(value, (bool, str)) or not math.isfinite(value):
+            return f"must be a finite number, not {value!r}"
+        low, high = self.bounds
+        return None if low <= value <= high else f"must be from {low:g} to {high:g}, not {value!r}"
+
+
+def number(
+    name: str,
+    default: float | None = None,
+    *,
+    per_model: bool = False,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+) -> Parameter:
+    """Declare a finite number; without a default it is required."""
+    return Parameter(name, "number", default, per_model, bounds)
+
+
+def switch(name: str, default: bool) -> Parameter:
+    """Declare something that is on or off, for all models together."""
+    return Parameter(name, "switch", default)
+
+
+def choice(name: str, *choices: str) -> Parameter:
+    """Declare one of several words, for all models together; the first is the default."""
+    return Parameter(name, "choice", choices[0], choices=choices)
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """What a method merges: one tensor of every model, all float32 and of one shape."""
+
+    models: Sequence[Array]
+    """In the recipe's order. At least one dimension and one element."""
+    base: Array | None
+    """The base model's, for methods that use it."""
+    random_bits: Callable[[int], npt.NDArray[np.uint32]]
+    """32 random bits per element (flat) for the model at a position; see `kernels.random_bits`."""
+
+    def deltas(self) -> list[Array]:
+        """Return each model minus the base: the task vectors."""
+        assert self.base is not None
+        return [model - self.base for model in self.models]
+
+
+def never_wrong(arguments: Arguments) -> str | None:  # noqa: ARG001
+    """Accept any combination of values: what `Method.problem` is unless a method says more."""
+    return None
+
+
+@dataclass(frozen=True)
+class Method:
+    """The declaration of a merge method: everything the rest of mixmerge knows of it."""
+
+    name: str
+    paper: str
+    """Where it was published."""
+    parameters: tuple[Parameter, ...]
+    combine: Callable[..., Array]
+    """``combine(tensors, **arguments)`` returns the merged tensor, float32, of the same shape."""
+    needs_base: bool = False
+    """Whether it merges differences from a base model."""
+    models: tuple[int, int | None] = (1, None)
+    """Fewest and most models, the base not counted."""
+    problem: Callable[[Arguments], str | None] = never_wrong
+    """Says what is wrong with the values for one tensor taken together."""
+
+    def parameter(self, name: str) -> Parameter | None:
+        """Return the parameter of that name, or None."""
+        return next((known for known in self.parameters if known.name == name), None)
+
+
+def zero_weight_sum(arguments: Arguments) -> str | None:
+    """Refuse weights that sum to zero where the method divides by the sum."""
+    weights = arguments["weight"]
+    assert isinstance(weights, tuple)
+    if arguments.get("normalize", True) and abs(math.fsum(map(float, weights))) < 1e-8:
+        shown = ", ".join(f"{weight:g}" for weight in map(float, weights))
+        return f"the weights ({shown}) sum to zero, so they cannot be normalised"
+    return None

@@ -1,0 +1,129 @@
+"""Settings that differ between tensors: name filters, and gradients over the layers.
+
+A setting is one value, a gradient, or a list of rules, as in mergekit:
+
+    weight: 0.5
+    weight: [0, 0.5, 1]                # first layer 0, middle 0.5, last layer 1, linear between
+    weight:
+      - filter: self_attn              # tensors whose name contains "self_attn"
+        value: [0, 1]
+      - value: 0.5                     # all others
+
+Layers are counted from the tensors' names: the first number in a name is its layer, and the part
+before it says which stack of layers it belongs to. Tensors outside of layers (embeddings, final
+norm, head) take the first value of a gradient.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from mixmerge.merge.methods.method import Scalar
+
+_NUMBERED = re.compile(r"(?P<stack>.*?(?:^|\.))(?P<layer>\d+)(?:\.|$)")
+
+
+def _check_value(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        if not value:
+            raise ValueError("a gradient needs at least one value")
+        if all(isinstance(item, (bool, int, float, str)) for item in value):
+            if len({isinstance(item, (bool, str)) for item in value}) == 1:
+                return value
+            raise ValueError("a gradient is all numbers, or all switches or words")
+    elif isinstance(value, (bool, int, float, str)):
+        return value
+    raise ValueError("must be one value or a list of values")
+
+
+def _check_setting(value: Any) -> Any:
+    if isinstance(value, (list, tuple)) and any(isinstance(item, (dict, Rule)) for item in value):
+        if all(isinstance(item, (dict, Rule)) for item in value):
+            return value
+        raise ValueError("is a list of rules (`filter`, `value`) or of values, not both")
+    return _check_value(value)
+
+
+Gradient = tuple[Scalar, ...]
+
+
+class Rule(BaseModel):
+    """A value for the tensors whose name contains ``filter``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    filter: str | None = None
+    """Part of a tensor's name; None or ``*`` matches every tensor."""
+    value: Annotated[Scalar | Gradient, BeforeValidator(_check_value)]
+
+    def matches(self, tensor: str) -> bool:
+        """Say whether the rule is for the tensor of that name."""
+        return self.filter in (None, "*") or str(self.filter) in tensor
+
+
+Setting = Annotated[Scalar | Gradient | tuple[Rule, ...], BeforeValidator(_check_setting)]
+"""What a recipe may write for a parameter."""
+
+
+def depths(tensors: Iterable[str]) -> dict[str, float]:
+    """Return for each tensor how deep its layer lies: 0 the first, 1 the last (or the only) one.
+
+    Tensors outside of layers have depth 0, as in mergekit.
+    """
+    names = list(tensors)
+    counts = layers(names)
+    return {name: _depth(name, counts) for name in names}
+
+
+def layers(tensors: Iterable[str]) -> dict[str, int]:
+    """Return the number of layers of each stack, by the part of the names before the number."""
+    counts: dict[str, int] = {}
+    for name in tensors:
+        place = _NUMBERED.match(name)
+        if place:
+            stack, layer = place["stack"], int(place["layer"])
+            counts[stack] = max(counts.get(stack, 0), layer + 1)
+    return counts
+
+
+def _depth(tensor: str, counts: dict[str, int]) -> float:
+    place = _NUMBERED.match(tensor)
+    if not place:
+        return 0.0
+    last = counts[place["stack"]] - 1
+    return int(place["layer"]) / last if last else 1.0
+
+
+def value_for(setting: Setting, tensor: str, depth: float) -> Scalar | None:
+    """Return a setting's value for one tensor, or None where no rule matches its name."""
+    if isinstance(setting, tuple) and isinstance(setting[0], Rule):
+        rules = [rule for rule in setting if isinstance(rule, Rule)]
+        matching = next((rule for rule in rules if rule.matches(tensor)), None)
+        return None if matching is None else _along(matching.value, depth)
+    return _along(setting, depth)
+
+
+def _along(value: Any, depth: float) -> Scalar:
+    """Return a plain value, or a gradient's value at a depth in [0, 1]."""
+    if not isinstance(value, tuple):
+        scalar: Scalar = value
+        return scalar
+    place = depth * (len(value) - 1)
+    left = int(place)
+    chosen: Scalar = value[left]
+    if left == place or isinstance(chosen, (bool, str)):
+        return chosen
+    return float(chosen + (place - left) * (value[left + 1] - chosen))
+
+
+def leaves(setting: Setting) -> list[Scalar]:
+    """Return every value that a setting mentions."""
+    if not isinstance(setting, tuple):
+        return [setting]
+    return [
+        leaf
+        for item in setting
+        for leaf in (leaves(item.value) if isinstance(item, Rule) else [item])
+    ]
