@@ -1,1 +1,10 @@
-"""TODO."""
+"""Training: one checkpoint by supervised fine-tuning (SFT) or direct preference optimisation (DPO).
+
+A study file mentions `TrainSpec` (what is trained: it decides the weights) and `PlacementSpec`
+(where and how it runs: it does not). `mixmerge.train.run.train` does the work with TRL and writes
+an ordinary Hugging Face folder.
+"""
+
+from mixmerge.train.spec import AdapterSpec, PlacementSpec, TrainJob, TrainSpec
+
+__all__ = ["AdapterSpec", "PlacementSpec", "TrainJob", "TrainSpec"]

@@ -1,0 +1,46 @@
+"""Which device a training runs on, and how it is used."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from mixmerge.train.ranks import launched_ranks
+from mixmerge.train.spec import PlacementSpec, TrainSpec
+
+
+def on_cpu(placement: PlacementSpec) -> bool:
+    """Return whether the training runs without a GPU."""
+    import torch
+
+    return placement.device == "cpu" or not torch.cuda.is_available()
+
+
+def pin_one_gpu(placement: PlacementSpec) -> None:
+    """Show a lone process a single GPU: with several in sight the Trainer refuses to train."""
+    if launched_ranks() is None and placement.device != "cpu":
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[0]
+
+
+def precision_of(spec: TrainSpec, *, cpu: bool) -> Literal["float32", "bfloat16"]:
+    """Return the arithmetic to train in."""
+    import torch
+
+    if spec.precision != "auto":
+        return spec.precision
+    return "bfloat16" if not cpu and torch.cuda.is_bf16_supported() else "float32"
+
+
+@contextmanager
+def threads(placement: PlacementSpec) -> Iterator[None]:
+    """Hold torch to the placement's number of CPU threads."""
+    import torch
+
+    before = torch.get_num_threads()
+    wanted = placement.threads or (1 if on_cpu(placement) else before)
+    torch.set_num_threads(wanted)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

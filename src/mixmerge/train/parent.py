@@ -1,0 +1,169 @@
+"""The model that a training starts from, and the folder that it ends with."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mixmerge import files
+from mixmerge.errors import ModelError, ResourceError, SpecError
+from mixmerge.records import ModelFolder
+
+# What a model's folder holds beside its configuration and weights that the trained model keeps.
+_COMPANIONS = (
+    "tokenizer*",
+    "*.model",
+    "vocab*",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template*",
+    "generation_config.json",
+    "LICENSE*",
+)
+_DOWNLOADED = (*_COMPANIONS, "config.json", "*.safetensors", "*.safetensors.index.json")
+
+
+def find_model(model: Path | str) -> ModelFolder:
+    """Return the folder of a model; a name on the hub is downloaded, or found in its cache.
+
+    Raises:
+        ModelError: there is no such folder, it is incomplete, or the hub does not have it.
+    """
+    text = str(model)
+    is_name = isinstance(model, str) and text.count("/") <= 1 and text[:1] not in "/.~"
+    if is_name and not Path(text).exists():
+        return ModelFolder(_download(text))
+    return ModelFolder(Path(text).expanduser())
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(_DOWNLOADED)))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise ModelError(
+            f"{name}: no such folder, and the hub did not give a model of this name "
+            f"({str(error).splitlines()[0]}). Check the spelling; a folder's path may start "
+            "with `./`."
+        ) from error
+
+
+def context_length(folder: ModelFolder, asked: int | None) -> int:
+    """Return the longest row to accept, in tokens.
+
+    Raises:
+        SpecError: more was asked than the model has, or the model does not say and nothing was
+            asked.
+    """
+    config = folder.config
+    context = config.get("text_config", config).get("max_position_embeddings")
+    if asked is None and context is None:
+        raise SpecError(f"{folder.path}: its config has no context length; set `max_length`.")
+    if asked is not None and context is not None and asked > context:
+        raise SpecError(
+            f"`max_length` is {asked}, but {folder.path} has a context of {context} tokens. "
+            f"Set `max_length` to {context} or less."
+        )
+    return int(asked or context)
+
+
+def check_vocabulary(folder: ModelFolder, tokenizer: Any, columns: dict[str, list[Any]]) -> None:
+    """Check that the model has an embedding for each token of the tokenizer and of the rows.
+
+    A special token beyond the embeddings is let pass while no row uses it: Gemma 3 ships one.
+
+    Raises:
+        ModelError: tokenizer and model do not belong together.
+    """
+    config = folder.config
+    size = config.get("text_config", config).get("vocab_size")
+    if size is None:
+        return
+    highest = max(
+        max((max(ids) for ids in cells if ids), default=0)
+        for name, cells in columns.items()
+        if name != "labels"
+    )
+    if tokenizer.vocab_size > size or highest >= size:
+        seen = max(len(tokenizer), highest + 1)
+        raise ModelError(
+            f"{folder.path}: its tokenizer has {seen} token ids, the model has embeddings for "
+            f"{size}. They do not belong together: copy the tokenizer files of the base model "
+            "into the folder, or resize the model's embeddings."
+        )
+
+
+def saved_dtype(folder: ModelFolder, asked: str) -> str:
+    """Return the type to save weights in: as asked, or for ``auto`` the parent's."""
+    if asked != "auto":
+        return asked
+    config = folder.config
+    return str(config.get("dtype") or config.get("torch_dtype") or "float32")
+
+
+def weight_bytes(folder: ModelFolder) -> int:
+    """Return the size of the model's weight files in bytes."""
+    return sum(file.stat().st_size for file in folder.path.glob("*.safetensors"))
+
+
+def check_disk(out: Path, needed: int) -> None:
+    """Check that ``needed`` bytes fit on the disk of ``out``.
+
+    Raises:
+        ResourceError: they do not; the message has both figures.
+    """
+    existing = next(path for path in (out, *out.absolute().parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        raise ResourceError(
+            f"{out}: the trained model and its checkpoints need about {needed / 1e9:.2f} GB, "
+            f"{free / 1e9:.2f} GB are free. Free some space or choose another folder."
+        )
+
+
+@contextmanager
+def explained_full_disk(out: Path) -> Iterator[None]:
+    """Turn a full disk, however torch and safetensors put it, into a `ResourceError`."""
+    with files.explained_disk_errors(out):
+        try:
+            yield
+        except (RuntimeError, OSError) as error:
+            raise_if_full(out, error)
+            raise
+        except Exception as error:
+            if type(error).__name__ == "SafetensorError":
+                raise_if_full(out, error)
+            raise
+
+
+def raise_if_full(out: Path, error: Exception) -> None:
+    """Raise a `ResourceError` if this error says that the disk is full."""
+    if "No space left on device" in str(error) or "os error 28" in str(error):
+        raise ResourceError(
+            f"{out}: the disk is full. Free some space and run the same command again; it goes "
+            "on from the last checkpoint."
+        ) from error
+
+
+def copy_companions(parent: ModelFolder, target: Path, dtype: str) -> None:
+    """Give a folder of trained weights its parent's configuration, tokenizer and templates.
+
+    The files are copied as they are, not written anew, so that trained models and their base
+    agree byte for byte in all that training does not change.
+    """
+    for pattern in _COMPANIONS:
+        for file in sorted(parent.path.glob(pattern)):
+            if file.is_file():
+                shutil.copyfile(file, target / file.name)
+    config = parent.config
+    if saved_dtype(parent, "auto") == dtype:
+        shutil.copyfile(parent.path / "config.json", target / "config.json")
+    else:
+        config.pop("torch_dtype", None)
+        config["dtype"] = dtype
+        (target / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,65 @@
+"""Reference log-probabilities of DPO, computed once and kept for later runs.
+
+They depend on the reference model and on the tokens of the rows, and on nothing else of a
+training: runs that differ in learning rate, beta, length or seed share one file.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mixmerge import files
+from mixmerge.fingerprint import fingerprint
+
+COLUMNS = ("ref_chosen_logps", "ref_rejected_logps")
+
+LogProbs = dict[str, npt.NDArray[np.float32]]
+"""For each of `COLUMNS`, the log-probability of each row's answer in nats, shape ``(rows,)``."""
+
+
+class ReferenceCache:
+    """One file in a folder of reference log-probabilities.
+
+    Args:
+        folder: where the files lie; None keeps nothing.
+        model: fingerprint of the reference model's folder.
+        columns: the rows' token ids.
+        precision: arithmetic in which the model runs.
+    """
+
+    def __init__(
+        self, folder: Path | None, model: str, columns: dict[str, list[list[int]]], precision: str
+    ) -> None:
+        self.rows = len(next(iter(columns.values())))
+        self.reused = False
+        key = fingerprint({"version": 1, "model": model, "rows": columns, "precision": precision})
+        self._file = folder / f"{key[:32]}.safetensors" if folder else None
+
+    def load(self) -> LogProbs | None:
+        """Return the kept values, or None where there are none (or the file is damaged)."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        if self._file is None or not self._file.is_file():
+            return None
+        try:
+            kept = load_file(self._file)
+        except SafetensorError:
+            return None
+        if any(name not in kept or kept[name].shape != (self.rows,) for name in COLUMNS):
+            return None
+        self.reused = True
+        return {name: kept[name] for name in COLUMNS}
+
+    def save(self, values: LogProbs) -> None:
+        """Keep the values for later runs.
+
+        Raises:
+            ResourceError: the folder is not writable or the disk is full.
+        """
+        from safetensors.numpy import save
+
+        if self._file is not None:
+            content = {name: np.asarray(values[name], dtype=np.float32) for name in COLUMNS}
+            files.write_bytes(self._file, save(content))

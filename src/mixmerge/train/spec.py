@@ -1,0 +1,181 @@
+"""What to train, and how the training runs. Light: importing this loads no torch."""
+
+import math
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from mixmerge.errors import SpecError
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class AdapterSpec(_Spec):
+    """A LoRA adapter: small trained matrices beside frozen weights (Hu et al. 2021)."""
+
+    rank: int = Field(default=16, ge=1)
+    """Inner size of the two matrices of each adapted layer."""
+    alpha: float = Field(default=32.0, gt=0)
+    """The adapter's product is scaled by ``alpha / rank``."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the adapter's inputs dropped during SFT; DPO trains without dropout."""
+    targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    """Names of the layers to adapt, e.g. ``[q_proj, v_proj]``; ``all-linear``: all but the head."""
+
+    @field_validator("targets")
+    @classmethod
+    def _trainable(cls, targets: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if not targets:
+            raise ValueError("name at least one layer, or write `all-linear`")
+        if "lm_head" in targets:
+            raise ValueError("`lm_head` cannot be adapted: the loss reads its weight directly")
+        return targets
+
+
+class TrainSpec(_Spec):
+    """Everything that decides the trained weights, and nothing else: the identity of a training."""
+
+    method: Literal["sft", "dpo"] = "sft"
+    """``sft``: cross-entropy on conversations; ``dpo``: preference pairs (Rafailov et al. 2023)."""
+    learning_rate: float = Field(default=2e-5, gt=0)
+    """Peak of the schedule. Left out: 2e-5 for SFT, 1e-6 for DPO."""
+    epochs: float | None = Field(default=None, gt=0)
+    """Passes over the rows; the last batch is filled up from the next pass. Left out: 1."""
+    max_steps: int | None = Field(default=None, ge=1)
+    """Optimizer steps, instead of ``epochs``."""
+    batch_size: int = Field(default=32, ge=1)
+    """Rows per optimizer step over all devices: the global batch."""
+    max_length: int | None = Field(default=None, ge=2)
+    """Longest row in tokens, answer included. Left out: the model's context."""
+    overlong: Literal["error", "drop"] = "error"
+    """Rows longer than ``max_length``: refuse them, or drop and count them. None is ever cut."""
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    """Shape of the learning rate after warm-up; linear and cosine end at zero."""
+    warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
+    """Share of the steps in which the learning rate rises from zero."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Decoupled weight decay of AdamW."""
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """Gradients are scaled down to this L2 norm."""
+    beta: float | None = Field(default=None, gt=0)
+    """DPO only: strength of the pull towards the reference model. Left out: 0.1."""
+    loss_on: Literal["assistant"] = "assistant"
+    """The loss reads only the tokens that the assistant writes, its end of turn included."""
+    adapter: AdapterSpec | None = None
+    """Train a LoRA adapter and merge it into the weights; None: train all weights."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic. ``auto``: bfloat16 on a GPU that has it, else float32."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Type of the saved weights. ``auto``: that of the model trained from."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Order of the rows, dropout and the adapter's first weights."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_method(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        filled = dict(given)
+        if filled.get("epochs") is None and filled.get("max_steps") is None:
+            filled["epochs"] = 1.0
+        if filled.get("method") == "dpo":
+            filled.setdefault("learning_rate", 1e-6)
+            if filled.get("beta") is None:
+                filled["beta"] = 0.1
+        return filled
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.epochs is not None and self.max_steps is not None:
+            raise ValueError("give `epochs` or `max_steps`, not both")
+        if self.method == "sft" and self.beta is not None:
+            raise ValueError("`beta` belongs to `method: dpo`")
+        return self
+
+    def steps(self, rows: int) -> int:
+        """Return the number of optimizer steps for this many rows, always of full batches."""
+        if self.max_steps is not None:
+            return self.max_steps
+        assert self.epochs is not None
+        return math.ceil(self.epochs * rows / self.batch_size)
+
+
+class PlacementSpec(_Spec):
+    """Where and how a training runs. No part of its identity: the same rows meet the same weights.
+
+    Results agree between placements up to the rounding of floating-point sums.
+    """
+
+    per_device_batch: int | None = Field(default=None, ge=1)
+    """Rows that one device holds at once. Left out: ``batch_size / devices``. The rest of the
+    global batch is reached by accumulating gradients."""
+    devices: int = Field(default=1, ge=1)
+    """GPUs of this machine, or processes where there is none."""
+    device: Literal["auto", "cpu"] = "auto"
+    """``cpu`` leaves a GPU alone."""
+    threads: int | None = Field(default=None, ge=1)
+    """CPU threads of each process. Left out: 1 on a CPU (repeatable to the bit), torch's own
+    choice beside a GPU."""
+    fsdp: dict[str, Any] | None = None
+    """``fsdp_config`` of the transformers Trainer; ``{}`` takes its defaults; None: off."""
+    deepspeed: Path | None = None
+    """A DeepSpeed configuration file."""
+    activation_checkpointing: bool = False
+    """Less memory, about a fifth slower."""
+    save_steps: int = Field(default=500, ge=1)
+    """Steps between checkpoints from which a killed training goes on."""
+
+    @model_validator(mode="after")
+    def _one_way_to_shard(self) -> Self:
+        if self.fsdp is not None and self.deepspeed is not None:
+            raise ValueError("give `fsdp` or `deepspeed`, not both")
+        return self
+
+    def accumulation(self, batch_size: int, ranks: int | None = None) -> tuple[int, int]:
+        """Split the global batch over the processes.
+
+        Args:
+            batch_size: the global batch, in rows.
+            ranks: processes in all; None: ``devices``.
+
+        Returns:
+            Rows per device and forward pass, and passes per optimizer step.
+
+        Raises:
+            SpecError: the global batch is not a multiple of what the processes hold at once.
+        """
+        ranks = ranks or self.devices
+        micro = self.per_device_batch or max(1, batch_size // ranks)
+        if batch_size % (micro * ranks):
+            raise SpecError(
+                f"batch_size is {batch_size} rows, but {ranks} process(es) of {micro} row(s) hold "
+                f"{micro * ranks} at once, which does not divide it. Change `per_device_batch` or "
+                "`devices`; changing `batch_size` would train another model."
+            )
+        return micro, batch_size // (micro * ranks)
+
+
+class TrainJob(_Spec):
+    """The file of ``mixmerge train``: one training and nothing around it."""
+
+    model: str
+    """A Hugging Face folder, or a name on the hub."""
+    rows: Path
+    """JSON Lines: conversations for SFT, preference pairs for DPO."""
+    settings: TrainSpec = TrainSpec()
+    """What decides the weights."""
+    placement: PlacementSpec = PlacementSpec()
+    """Where and how it runs."""
+    reference_cache: Path | None = None
+    """Folder in which DPO keeps the reference log-probabilities for later runs."""
+
+    @model_validator(mode="after")
+    def _splittable(self) -> Self:
+        try:
+            self.placement.accumulation(self.settings.batch_size)
+        except SpecError as error:
+            raise ValueError(str(error)) from error
+        return self
