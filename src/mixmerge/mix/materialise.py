@@ -23,6 +23,8 @@ from mixmerge.records import Prompt
 ROWS = "rows.jsonl"
 MANIFEST = "manifest.json"
 
+_WAYS = {"equal": "equals", "contains": "contains", "run": "shares a run of words with"}
+
 
 def mix(spec: MixSpec, out: Path, *, progress: Progress = silent) -> Manifest:
     """Write a mixture: its rows in their order, and the manifest, last.
@@ -154,9 +156,10 @@ def _other_languages(spec: MixSpec, rows: list[TrainingRow]) -> dict[str, dict[s
 def _overlap_message(overlaps: list[Overlap]) -> str:
     first = overlaps[0]
     return (
-        f"{len(overlaps)} training rows overlap held-out prompts: first, the row `{first.id}` of "
-        f"source `{first.source}` ({first.language}) and the prompt `{first.prompt}` "
-        f"({first.way}). Remove them, or say `overlap: drop` to leave them out and list them."
+        f"training rows that overlap held-out prompts: {len(overlaps):,}. The first is "
+        f"`{first.id}` of source `{first.source}` ({first.language}), which {_WAYS[first.way]} the "
+        f"prompt `{first.prompt}`. Remove them, or say `overlap: drop` to leave them out and have "
+        "them listed."
     )
 
 

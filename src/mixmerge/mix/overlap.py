@@ -60,6 +60,8 @@ class HeldOut:
 
     def overlap(self, row: Conversation | PreferencePair) -> Overlap | None:
         """Return how a row overlaps a held-out prompt, the strictest way first, or None."""
+        if not self._ids:
+            return None
         found = self._equal(row)
         if found is None:
             words = tuple(normalise(row.prompt_text).split())

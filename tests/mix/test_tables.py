@@ -1,0 +1,136 @@
+"""Rows of real files, with their places."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+
+from mixmerge.errors import DataError
+from mixmerge.mix import SourceSpec
+from mixmerge.mix.tables import read_file, read_hub
+
+ROWS = [
+    {"prompt": "One, two\nthree?", "answer": 'four "4"', "language": "en"},
+    {"prompt": "एक?", "answer": "दो", "language": "hi"},
+]
+
+
+def write_jsonl(path: Path) -> None:
+    datasets.Dataset.from_list(ROWS).to_json(path, force_ascii=False)
+
+
+def write_csv(path: Path) -> None:
+    datasets.Dataset.from_list(ROWS).to_csv(path)
+
+
+def write_parquet(path: Path) -> None:
+    datasets.Dataset.from_list(ROWS).to_parquet(path)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `datasets` keep its cache in the test's folder and never ask the network."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "places"),
+    [
+        ("d.jsonl", write_jsonl, ["line 1", "line 2"]),
+        ("d.csv", write_csv, ["line 3", "line 4"]),
+        ("d.parquet", write_parquet, ["row 1", "row 2"]),
+    ],
+)
+def test_files_written_by_datasets_read_back(
+    tmp_path: Path, name: str, write: Callable[[Path], None], places: list[str]
+) -> None:
+    """Each format gives the rows that `datasets` wrote, with the place where each ends."""
+    write(tmp_path / name)
+    records = list(read_file(tmp_path / name))
+    assert [row for _, row in records] == ROWS
+    assert [place for place, _ in records] == [f"{tmp_path / name}, {place}" for place in places]
+
+
+def test_parquet_keeps_nested_messages(tmp_path: Path) -> None:
+    """Message lists of a Parquet file come back as lists of mappings."""
+    rows = [{"messages": [{"role": "user", "content": "a"}]}]
+    datasets.Dataset.from_list(rows).to_parquet(tmp_path / "d.parquet")
+    assert [row for _, row in read_file(tmp_path / "d.parquet")] == rows
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("d.jsonl", b'{"a": 1}\n{"a": \n', r"d\.jsonl, line 2: not valid JSON"),
+        ("d.jsonl", b'{"a": 1}\n\n[1]\n', r"line 3: a row is a JSON object \(seen: \[1\]\)"),
+        ("d.jsonl", b'{"a": "\xff"}\n', "not UTF-8 text"),
+        ("d.csv", b"a,b\n1,2\n1,2,3\n", r"d\.csv, line 3: the header names 2 columns.* has 3"),
+        ("d.csv", b"a,b\n1,2\n1\n", r"line 3: the header names 2 columns.* has 1"),
+        ("d.csv", b'a,b\n1,2\n"1,2\n', "line 3: not valid CSV"),
+        ("d.parquet", b"PAR1 nothing", r"d\.parquet: not a readable Parquet file"),
+        ("d.txt", b"a", r"data files end in \.jsonl, .*seen: \.txt"),
+    ],
+)
+def test_a_broken_file_is_named_with_the_line(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    """What cannot be read is refused with the file and the line."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        list(read_file(tmp_path / name))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """A file that does not exist is refused by name."""
+    with pytest.raises(DataError, match=r"gone\.jsonl: no such file"):
+        list(read_file(tmp_path / "gone.jsonl"))
+
+
+def save_to_disk(folder: Path) -> None:
+    datasets.Dataset.from_list(ROWS).save_to_disk(folder)
+
+
+def save_splits_to_disk(folder: Path) -> None:
+    rows = datasets.Dataset.from_list(ROWS)
+    datasets.DatasetDict({"train": rows, "test": rows.select([0])}).save_to_disk(folder)
+
+
+def save_data_folder(folder: Path) -> None:
+    folder.mkdir()
+    write_parquet(folder / "train-00000-of-00001.parquet")
+
+
+@pytest.mark.parametrize("save", [save_to_disk, save_splits_to_disk, save_data_folder])
+def test_local_data_sets_read_back(tmp_path: Path, save: Callable[[Path], None]) -> None:
+    """A saved data set, saved splits and a folder of Parquet files give the rows of `train`."""
+    save(tmp_path / "set")
+    records = list(read_hub(SourceSpec(hub=str(tmp_path / "set"))))
+    assert [row for _, row in records] == ROWS
+    assert records[1][0] == f"{tmp_path / 'set'} (train), row 2"
+
+
+def test_a_split_is_chosen(tmp_path: Path) -> None:
+    """Only the rows of the named split are read."""
+    save_splits_to_disk(tmp_path / "set")
+    records = list(read_hub(SourceSpec(hub=str(tmp_path / "set"), split="test")))
+    assert [row for _, row in records] == ROWS[:1]
+
+
+@pytest.mark.parametrize("save", [save_splits_to_disk, save_data_folder])
+def test_an_unknown_split_is_one_message(tmp_path: Path, save: Callable[[Path], None]) -> None:
+    """A split that the data set lacks is refused, naming the split."""
+    save(tmp_path / "set")
+    spec = SourceSpec(hub=str(tmp_path / "set"), split="validation")
+    with pytest.raises(DataError, match=r"could not be loaded \(split `validation`\)"):
+        list(read_hub(spec))
+
+
+def test_an_unreachable_data_set_is_one_message() -> None:
+    """A hub data set that is not there is refused with what to check."""
+    spec: dict[str, Any] = {"hub": "nobody/no-such-data-set"}
+    with pytest.raises(DataError, match=r"nobody/no-such-data-set: .* download it and name"):
+        list(read_hub(SourceSpec.model_validate(spec)))
