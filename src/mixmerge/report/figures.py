@@ -1,0 +1,352 @@
+"""The figures of a report, one function each, drawn by matplotlib without a display.
+
+Colours and markers follow the kind of model everywhere; both differ, so that neither colour
+vision nor a colour printer is needed.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.axis import XAxis, YAxis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
+
+from mixmerge.records.results import Contrast, Interval, Kind, ModelResult, Results, Stage
+from mixmerge.report.formats import percent, points
+from mixmerge.report.input import ReportInput
+from mixmerge.report.labels import Box, place_labels
+from mixmerge.report.roster import (
+    KIND_NAMES,
+    base_models,
+    display_names,
+    models_of,
+    non_dominated,
+    rates,
+    stage_name,
+    stages,
+)
+from mixmerge.report.verdict import Conclusion, StageVerdict, describe, is_significant
+
+INK, MUTED, GRID, PAPER = "#1f2328", "#57606a", "#d8dee4", "#ffffff"
+COLOURS: dict[Kind, str] = {
+    "base": "#666f78",
+    "mixture": "#0a5fa5",
+    "expert": "#b34700",
+    "merge": "#007a5e",
+}
+MARKERS: dict[Kind, str] = {"base": "X", "mixture": "s", "expert": "D", "merge": "o"}
+
+_WIDTH = 5.2
+"""Inches; on a phone one figure fills the screen and its text stays readable."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A drawn figure with its words."""
+
+    name: str
+    """File name without suffix."""
+    stage: Stage
+    title: str
+    alt: str
+    """What the figure shows, for readers who do not see it."""
+    figure: Figure
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Set matplotlib's look inside the block: drawing and saving must both happen there."""
+    settings: dict[Any, Any] = {
+        "font.family": "sans-serif",
+        "font.sans-serif": ["DejaVu Sans"],
+        "font.size": 10,
+        "axes.edgecolor": GRID,
+        "axes.labelcolor": MUTED,
+        "axes.titlesize": 11,
+        "axes.titleweight": "bold",
+        "axes.titlecolor": INK,
+        "axes.titlelocation": "left",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": GRID,
+        "grid.linewidth": 0.8,
+        "xtick.color": MUTED,
+        "ytick.color": MUTED,
+        "text.color": INK,
+        "figure.facecolor": PAPER,
+        "axes.facecolor": "none",
+        "svg.fonttype": "none",
+        "svg.hashsalt": "mixmerge",
+    }
+    with mpl.rc_context(settings):
+        yield
+
+
+def all_plots(data: ReportInput, conclusion: Conclusion) -> list[Plot]:
+    """Draw every figure for which there is data, in the order of the page."""
+    results = data.results
+    plots = []
+    for stage in stages(results):
+        plots.append(plane(results, stage))
+        plots.append(bars(results, stage, data.baselines.get(stage)))
+        if any(c.general and c.safety for c in conclusion.of(stage).comparisons):
+            plots.append(differences(results, conclusion.of(stage)))
+    return plots
+
+
+def plane(results: Results, stage: Stage) -> Plot:
+    """Draw general against safety: every model of a stage, intervals, non-dominated front.
+
+    The harm axis points downwards in numbers, so that the upper right corner is best.
+    """
+    names = [*base_models(results), *models_of(results, stage)]
+    spots = {name: rates(results.models[name]) for name in names}
+    front = non_dominated(spots)
+    figure, (axes,) = _figure(4.9, 1)
+    _frame_plane(axes, list(results.models.values()))
+    _draw_front(axes, [spots[name] for name in front])
+    for name in names:
+        _draw_model(axes, results.models[name])
+    _legend(figure, [results.models[name].kind for name in names])
+    _write_names(axes, results, display_names(results, names), front)
+    listed = "; ".join(
+        f"{name} {percent(win)} wins, {percent(harm)} harm" for name, (win, harm) in spots.items()
+    )
+    return Plot(
+        f"{stage}-plane",
+        stage,
+        f"{stage_name(stage)}: general against safety",
+        f"Win rate against harm rate of the {stage_name(stage)} models: {listed}. "
+        f"Not dominated by any other: {', '.join(front)}.",
+        figure,
+    )
+
+
+def _frame_plane(axes: Axes, models: Sequence[ModelResult]) -> None:
+    # The same limits in every stage: the eye compares the panels.
+    axes.set_xlim(*_limits([end for m in models for end in m.general.ci]))
+    low, high = _limits([end for m in models for end in m.safety.harm_ci])
+    axes.set_ylim(high, low)
+    axes.set_xlabel("Win rate against the base model → more helpful")
+    axes.set_ylabel("Harm rate (reversed) → safer")
+    _in_percent(axes.xaxis)
+    _in_percent(axes.yaxis)
+
+
+def _in_percent(axis: XAxis | YAxis) -> None:
+    axis.set_major_formatter(FuncFormatter(lambda value, _: percent(value, 0)))
+
+
+def _limits(ends: Sequence[float]) -> tuple[float, float]:
+    low, high = min(ends), max(ends)
+    margin = 0.08 * (high - low) or 0.05
+    return low - margin, high + margin
+
+
+def _draw_front(axes: Axes, spots: Sequence[tuple[float, float]]) -> None:
+    wins, harms = zip(*spots, strict=True)
+    axes.step(wins, harms, where="pre", color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)), zorder=2)
+
+
+def _draw_model(axes: Axes, model: ModelResult) -> None:
+    win, harm = rates(model)
+    colour = COLOURS[model.kind]
+    axes.plot(model.general.ci, (harm, harm), color=colour, alpha=0.35, linewidth=1.4, zorder=3)
+    axes.plot((win, win), model.safety.harm_ci, color=colour, alpha=0.35, linewidth=1.4, zorder=3)
+    axes.plot(
+        [win], [harm], MARKERS[model.kind], color=colour, markersize=8, markeredgecolor=PAPER,
+        markeredgewidth=0.8, zorder=4,
+    )  # fmt: skip
+
+
+def _legend(figure: Figure, kinds: Sequence[Kind]) -> None:
+    handles = [
+        Line2D([], [], marker=MARKERS[kind], color=COLOURS[kind], linestyle="", label=name)
+        for kind, name in KIND_NAMES.items()
+        if kind in kinds
+    ]
+    handles.append(
+        Line2D([], [], color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)), label="Not dominated")
+    )
+    figure.legend(
+        handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize=9,
+        handletextpad=0.4, columnspacing=1.4,
+    )  # fmt: skip
+
+
+def _write_names(axes: Axes, results: Results, names: dict[str, str], front: Sequence[str]) -> None:
+    figure = axes.get_figure(root=True)
+    if figure is None:
+        raise AssertionError("axes without a figure")
+    texts = [
+        axes.text(
+            0, 0, shown, fontsize=9.5, color=COLOURS[results.models[name].kind],
+            fontweight="bold" if name in front else "normal", zorder=5,
+        )
+        for name, shown in names.items()
+    ]  # fmt: skip
+    for text in texts:
+        text.set_in_layout(False)
+    figure.draw_without_rendering()
+    # From here on nothing may move: label places are computed in this layout's pixels.
+    figure.set_layout_engine("none")
+    spots = [tuple(axes.transData.transform(rates(results.models[name]))) for name in names]
+    sizes = [(text.get_window_extent().width, text.get_window_extent().height) for text in texts]
+    edge = axes.bbox
+    frame = Box(edge.x0, edge.y0, edge.x1, edge.y1)
+    boxes = place_labels(spots, sizes, frame, _lines(axes, results, names, front))
+    for text, box, (x, y) in zip(texts, boxes, spots, strict=True):
+        # The extent of a text starts below its baseline; `bottom` alignment makes them agree.
+        text.set_verticalalignment("bottom")
+        left, bottom = axes.transData.inverted().transform((box.left, box.bottom))
+        text.set_position((left, bottom))
+        near_x, near_y = box.nearest(x, y)
+        if abs(near_x - x) + abs(near_y - y) > 16:
+            ends = axes.transData.inverted().transform([(x, y), (near_x, near_y)])
+            axes.plot(*zip(*ends, strict=True), color=MUTED, linewidth=0.7, zorder=2.5)
+
+
+def _lines(axes: Axes, results: Results, names: Iterable[str], front: Sequence[str]) -> list[Box]:
+    """Return the error bars and the steps of the front as thin boxes in pixels."""
+    lines = []
+    for name in names:
+        model = results.models[name]
+        win, harm = rates(model)
+        low, high = model.general.ci
+        lines.append(((low, harm), (high, harm)))
+        low, high = model.safety.harm_ci
+        lines.append(((win, low), (win, high)))
+    corners = [rates(results.models[name]) for name in front]
+    for before, after in itertools.pairwise(corners):
+        lines += [(before, (before[0], after[1])), ((before[0], after[1]), after)]
+    return [_thin_box(*axes.transData.transform(line).tolist()) for line in lines]
+
+
+def _thin_box(start: tuple[float, float], end: tuple[float, float]) -> Box:
+    (left, right), (bottom, top) = (sorted(pair) for pair in zip(start, end, strict=True))
+    return Box(left - 1, bottom - 1, right + 1, top + 1)
+
+
+def bars(results: Results, stage: Stage, baseline: str | None) -> Plot:
+    """Draw both axes as bars, one per model, against the baseline mix (Figures 2 to 4).
+
+    Bars start at zero; the dashed line is the baseline mixture.
+    """
+    names = [*base_models(results), *models_of(results, stage)]
+    figure, (upper, lower) = _figure(0.56 * len(names) + 1.6, 2)
+    models = [results.models[name] for name in names]
+    own = list(display_names(results, names).values())
+    wins = [(model.general.win_rate, model.general.ci) for model in models]
+    harms = [(model.safety.harm_rate, model.safety.harm_ci) for model in models]
+    for axes, values, title in (
+        (upper, wins, "Win rate against the base (higher is better)"),
+        (lower, harms, "Harm rate (lower is better)"),
+    ):
+        _draw_bars(axes, own, [model.kind for model in models], values)
+        axes.set_title(title)
+        if baseline in names:
+            at = names.index(baseline)
+            axes.axvline(
+                values[at][0], color=COLOURS["mixture"], linewidth=1.2, linestyle="--", zorder=2
+            )
+            axes.get_yticklabels()[at].set_fontweight("bold")
+    mix = describe(results, baseline) if baseline in results.models and baseline else "mix"
+    listed = "; ".join(
+        f"{name} {percent(win)} and {percent(harm)}"
+        for name, (win, _), (harm, _) in zip(names, wins, harms, strict=True)
+    )
+    return Plot(
+        f"{stage}-bars",
+        stage,
+        f"{stage_name(stage)}: each model against the {mix}",
+        f"Bars of win rate and harm rate of the {stage_name(stage)} models: {listed}.",
+        figure,
+    )
+
+
+def _draw_bars(
+    axes: Axes,
+    names: Sequence[str],
+    kinds: Sequence[Kind],
+    values: Sequence[tuple[float, Interval]],
+) -> None:
+    for row, (kind, (value, ci)) in enumerate(zip(kinds, values, strict=True)):
+        axes.barh(row, value, height=0.62, color=COLOURS[kind], alpha=0.8)
+        axes.plot(ci, (row, row), color=INK, linewidth=1.3)
+        axes.annotate(
+            percent(value), (max(ci[1], value), row), xytext=(5, 0), textcoords="offset points",
+            va="center", fontsize=9, bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.2},
+        )  # fmt: skip
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    for label, kind in zip(axes.get_yticklabels(), kinds, strict=True):
+        label.set_color(COLOURS[kind])
+    axes.set_xlim(0, max((ci[1] for _, ci in values), default=1.0) * 1.18 or 1.0)
+    _in_percent(axes.xaxis)
+
+
+def differences(results: Results, verdict: StageVerdict) -> Plot:
+    """Draw each merge minus the baseline mixture with its paired interval, both axes.
+
+    Right is better in both panels; a filled marker is significant after Holm's adjustment.
+    """
+    compared = [c for c in verdict.comparisons if c.general and c.safety]
+    general = [c.general for c in compared if c.general]
+    safety = [c.safety for c in compared if c.safety]
+    own = list(display_names(results, [c.merge for c in compared]).values())
+    figure, (upper, lower) = _figure(0.56 * len(compared) + 1.9, 2)
+    _draw_differences(upper, own, general)
+    _draw_differences(lower, own, safety)
+    lower.invert_xaxis()
+    upper.set_title("Win rate: merge − mix, points")
+    lower.set_title("Harm rate: merge − mix, points (reversed)")
+    lower.set_xlabel("merge better →", loc="right")
+    listed = "; ".join(
+        f"{c.a} win rate {points(c.difference)}, harm rate {points(s.difference)}"
+        for c, s in zip(general, safety, strict=True)
+    )
+    mix = describe(results, compared[0].baseline)
+    where = stage_name(verdict.stage)
+    return Plot(
+        f"{verdict.stage}-differences",
+        verdict.stage,
+        f"{where}: merges minus the {mix}",
+        f"Paired differences in percentage points of each {where} merge from the {mix}: {listed}.",
+        figure,
+    )
+
+
+def _draw_differences(axes: Axes, names: Sequence[str], contrasts: Sequence[Contrast]) -> None:
+    colour = COLOURS["merge"]
+    axes.axvline(0, color=COLOURS["mixture"], linewidth=1.2, linestyle="--")
+    for row, contrast in enumerate(contrasts):
+        axes.plot(contrast.ci, (row, row), color=colour, linewidth=1.6)
+        axes.plot(
+            [contrast.difference], [row], "o", color=colour, markersize=8,
+            markerfacecolor=colour if is_significant(contrast) else PAPER,
+        )  # fmt: skip
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0, labelcolor=colour)
+    low, high = _limits([end for contrast in contrasts for end in (*contrast.ci, 0.0)])
+    axes.set_xlim(low, high)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: points(value)))
+
+
+def _figure(height: float, panels: int) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(_WIDTH, height), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(panels, 1, squeeze=False)
+    return figure, [panel for (panel,) in axes]

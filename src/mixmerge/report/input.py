@@ -1,0 +1,63 @@
+"""What a report is made from: plain data, gathered by whoever knows the run."""
+
+from pydantic import Field
+
+from mixmerge.records.prompt import Prompt
+from mixmerge.records.results import Results, Stage
+from mixmerge.records.row import RowModel
+from mixmerge.records.verdict import Axis, Outcome
+
+
+class Answer(RowModel):
+    """What one model answered to a sampled prompt, and what the judge said."""
+
+    text: str
+    outcome: Outcome | None = None
+    """None where there is nothing to judge, such as the base model against itself."""
+    reason: str = ""
+    """The judge's explanation."""
+
+
+class Sample(RowModel):
+    """One prompt with the answers of several models, shown side by side."""
+
+    prompt: Prompt
+    axis: Axis
+    answers: dict[str, Answer]
+    """By model name."""
+
+
+class StepCost(RowModel):
+    """What one finished step of the run took."""
+
+    name: str
+    kind: str
+    """``mix``, ``train``, ``merge``, ``evaluate`` and so on."""
+    model: str | None = None
+    """The model that the step made or measured; None for a step shared by several."""
+    seconds: float = Field(ge=0)
+    tokens: int | None = Field(None, ge=0)
+    """Tokens trained on or generated; None where the word means nothing."""
+
+
+class ReportInput(RowModel):
+    """Everything that a report shows. An unfinished study has fewer models or no contrasts."""
+
+    results: Results
+    title: str
+    languages: list[str]
+    """In the order in which tables show them."""
+    baselines: dict[Stage, str]
+    """The mixture that the merges of each stage are measured against."""
+    parents: dict[str, list[str]] = Field(default_factory=dict)
+    """Models each model was made from: a merge's experts, a DPO model's SFT model. Seconds of the
+    parents are added to a model's own; leave it empty to show own seconds only."""
+    samples: list[Sample] = Field(default_factory=list)
+    steps: list[StepCost] = Field(default_factory=list)
+    unfinished: list[str] = Field(default_factory=list)
+    """Steps that are not done yet; anything here puts a notice on top of the page."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    study_file: str = ""
+    """Text of the study file."""
+    command: str = ""
+    """The command that rebuilds the study."""

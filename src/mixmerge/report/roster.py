@@ -1,0 +1,94 @@
+"""Which models a report shows, in which order, under which names."""
+
+from collections.abc import Mapping, Sequence
+from typing import get_args
+
+from mixmerge.records.results import Kind, ModelResult, Results, Stage
+from mixmerge.report.formats import share
+
+KIND_NAMES: dict[Kind, str] = {
+    "base": "Base model",
+    "mixture": "Mixture",
+    "expert": "Expert",
+    "merge": "Merge",
+}
+
+
+def stage_name(stage: Stage) -> str:
+    """Return the stage as people write it: ``SFT`` or ``DPO``."""
+    return stage.upper()
+
+
+def stages(results: Results) -> list[Stage]:
+    """Return the stages that have a model, in the order of training."""
+    present = {model.stage for model in results.models.values()}
+    order: Sequence[Stage] = get_args(Stage)
+    return [stage for stage in order if stage in present]
+
+
+def base_models(results: Results) -> list[str]:
+    """Return the base model's name as a list, empty while it has no result."""
+    return [name for name, model in results.models.items() if model.kind == "base"]
+
+
+def models_of(results: Results, stage: Stage) -> list[str]:
+    """Return the models of one stage: trained ones by safety share, then merges.
+
+    Merges keep the order of the results, which is that of the study file.
+    """
+
+    def key(name: str) -> tuple[bool, float]:
+        model = results.models[name]
+        return model.kind == "merge", model.safety_share or 0.0
+
+    return sorted((n for n, model in results.models.items() if model.stage == stage), key=key)
+
+
+def short_name(name: str, stage: Stage | None) -> str:
+    """Drop the stage from a model's name, where a heading says it already."""
+    if stage is None:
+        return name
+    for mark in "-_":
+        for shorter in (name.removeprefix(stage + mark), name.removesuffix(mark + stage)):
+            if shorter not in (name, ""):
+                return shorter
+    return name
+
+
+def display_names(results: Results, names: Sequence[str]) -> dict[str, str]:
+    """Return what figures call each model: its share of safety data, or its short name.
+
+    A share that two of the models have would not tell them apart, so both keep their names.
+    """
+    models = results.models
+    shares = [models[name].safety_share for name in names]
+
+    def shown(name: str) -> str:
+        own = models[name].safety_share
+        if own is None or shares.count(own) > 1:
+            return short_name(name, models[name].stage)
+        return f"{share(own)} safety"
+
+    return {name: shown(name) for name in names}
+
+
+def non_dominated(rates: Mapping[str, tuple[float, float]]) -> list[str]:
+    """Return the models that no other beats on both axes, by rising win rate.
+
+    Args:
+        rates: (win rate, harm rate) by model; a high win rate and a low harm rate are good.
+    """
+    front = [
+        name for name, own in rates.items() if not any(dominates(o, own) for o in rates.values())
+    ]
+    return sorted(front, key=lambda name: rates[name])
+
+
+def dominates(a: tuple[float, float], b: tuple[float, float]) -> bool:
+    """Say whether ``a`` is at least as good as ``b`` on both axes and better on one."""
+    return a[0] >= b[0] and a[1] <= b[1] and a != b
+
+
+def rates(model: ModelResult) -> tuple[float, float]:
+    """Return (win rate, harm rate) of a model."""
+    return model.general.win_rate, model.safety.harm_rate

@@ -1,0 +1,48 @@
+"""The end of a study in the terminal: the result table and the verdict in one line."""
+
+from collections.abc import Mapping
+
+from rich.table import Table
+from rich.text import Text
+
+from mixmerge.records.results import Kind, Results, Stage
+from mixmerge.report import formats
+from mixmerge.report.roster import base_models, models_of, stages
+from mixmerge.report.verdict import conclude
+
+_STYLES: dict[Kind, str] = {"base": "dim", "mixture": "blue", "expert": "yellow", "merge": "green"}
+
+
+def result_table(results: Results) -> Table:
+    """Return every model with its win rate, harm rate and over-refusal, one line each."""
+    table = Table(title=Text(results.study), title_justify="left", pad_edge=False)
+    table.add_column("Model")
+    for heading in ("Win rate", "95 %", "Harm rate", "95 %", "vs base", "Over-refusal"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    _add_rows(table, results, base_models(results))
+    for stage in stages(results):
+        table.add_section()
+        _add_rows(table, results, models_of(results, stage))
+    return table
+
+
+def _add_rows(table: Table, results: Results, names: list[str]) -> None:
+    for name in names:
+        model = results.models[name]
+        change = model.safety.relative_change
+        refusal = model.over_refusal
+        table.add_row(
+            # A Text, not a string: square brackets in a name are no markup.
+            Text(name, style=_STYLES[model.kind]),
+            formats.percent(model.general.win_rate),
+            formats.percent_interval(model.general.ci),
+            formats.percent(model.safety.harm_rate),
+            formats.percent_interval(model.safety.harm_ci),
+            "–" if change is None or model.kind == "base" else formats.change(change),
+            formats.percent(refusal.rate) if refusal else "–",
+        )
+
+
+def verdict_line(results: Results, baselines: Mapping[Stage, str]) -> str:
+    """Return the sentence that opens the report."""
+    return conclude(results, baselines).headline
