@@ -11,6 +11,7 @@ from mixmerge.stats.bootstrap import (
     bootstrap_means,
     cluster_totals,
     draw_clusters,
+    expanded_level,
     leave_one_out,
     percentile_interval,
     ratio_draws,
@@ -76,6 +77,18 @@ def test_intervals_agree_with_scipy(method: Literal["percentile", "BCa"]) -> Non
     else:
         seen = bca_interval(float(data.mean()), draws, leave_one_out(data, sizes[:, 0]))
     assert seen == pytest.approx((expected.low, expected.high), abs=0.02)
+
+
+def test_expanded_interval_of_a_mean_is_students() -> None:
+    """With expanded tails, the percentile interval of a mean is the t interval."""
+    data = np.random.default_rng(8).normal(size=12)
+    expected = stats.t.interval(0.95, 11, loc=data.mean(), scale=stats.sem(data))
+    draws = bootstrap_means(data[:, None], np.ones((12, 1)), 200_000, np.random.default_rng(9))[
+        :, 0
+    ]
+    assert percentile_interval(draws, expanded_level(12)) == pytest.approx(expected, abs=0.08)
+    assert percentile_interval(draws)[0] > expected[0] + 0.08
+    assert expanded_level(10_000) == pytest.approx(0.95, abs=1e-4)
 
 
 def test_an_end_is_infinite_when_enough_draws_are() -> None:

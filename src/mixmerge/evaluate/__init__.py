@@ -1,1 +1,33 @@
-"""TODO."""
+"""Evaluation: prompts, generation, judges and verdicts, and the results of a study.
+
+A model answers every prompt of three axes: ``general`` (its answers are compared with the base
+model's), ``safety`` (are its answers to harmful requests harmful?) and ``over_refusal`` (does it
+refuse harmless requests?). Judges turn answers into verdicts, and verdicts become rates with
+intervals in ``results.json``. What a study file mentions is exported here.
+"""
+
+from mixmerge.evaluate.spec import (
+    AxisSpec,
+    DecodingSpec,
+    EndpointJudgeSpec,
+    EvaluateJob,
+    EvaluateSpec,
+    JobModel,
+    JudgeSpec,
+    PlacementSpec,
+    PromptSetSpec,
+    RuleJudgeSpec,
+)
+
+__all__ = [
+    "AxisSpec",
+    "DecodingSpec",
+    "EndpointJudgeSpec",
+    "EvaluateJob",
+    "EvaluateSpec",
+    "JobModel",
+    "JudgeSpec",
+    "PlacementSpec",
+    "PromptSetSpec",
+    "RuleJudgeSpec",
+]

@@ -6,10 +6,12 @@ cluster was taken. A pooled rate is a ratio of sums over clusters, so all draws 
 differences between models keep their pairing.
 """
 
+import math
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, stdtrit
 
 from mixmerge.stats.estimate import LEVEL
 
@@ -103,6 +105,17 @@ def leave_one_out(totals: Floats, sizes: Floats) -> Floats:
     """
     without: Floats = (totals.sum(axis=0) - totals) / (sizes.sum(axis=0) - sizes)
     return without
+
+
+def expanded_level(clusters: int, level: float = LEVEL) -> float:
+    """Return the share of draws to span so that the interval covers ``level`` in small samples.
+
+    The bootstrap divides by the number of clusters instead of one less and knows no t
+    distribution; for a mean, wider tails undo both (Hesterberg 2015, "What teachers should know
+    about the bootstrap", section 5.2).
+    """
+    t = float(stdtrit(clusters - 1, 0.5 + level / 2))
+    return float(2 * ndtr(t * math.sqrt(clusters / (clusters - 1))) - 1)
 
 
 def percentile_interval(draws: Floats, level: float = LEVEL) -> tuple[float, float]:

@@ -11,7 +11,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from mixmerge.stats.bootstrap import Floats, bootstrap_means, cluster_totals, percentile_interval
+from mixmerge.stats.bootstrap import (
+    Floats,
+    bootstrap_means,
+    cluster_totals,
+    expanded_level,
+    percentile_interval,
+)
 from mixmerge.stats.estimate import LEVEL, MIN_CLUSTERS, Estimate
 from mixmerge.stats.proportions import mover_difference, mover_ratio, wilson
 
@@ -86,7 +92,7 @@ class ClusterBootstrap:
             over, under = self._draws[:, column], self._draws[:, base]
             ratio = np.full_like(over, math.inf)
             np.divide(over, under, out=ratio, where=under > 0)
-            low, high = percentile_interval(ratio - 1, self._level)
+            low, high = percentile_interval(ratio - 1, expanded_level(clusters, self._level))
             return Estimate(change, low, high, rate.n, clusters, "percentile")
         low, high = mover_ratio(rate, reference)
         return Estimate(change, low - 1, high - 1, rate.n, clusters, "mover")
@@ -104,8 +110,9 @@ class ClusterBootstrap:
         return int(how_often.sum() - how_often.max(initial=0)) >= MIN_CLUSTERS
 
     def _bootstrapped(self, column: int) -> Estimate:
-        low, high = percentile_interval(self._draws[:, column], self._level)
         n, clusters = self._n(column), self.clusters(column)
+        level = expanded_level(clusters, self._level)
+        low, high = percentile_interval(self._draws[:, column], level)
         return Estimate(self._mean(column), low, high, n, clusters, "percentile")
 
     def _part(self, column: int, sign: int) -> Estimate:

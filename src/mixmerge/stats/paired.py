@@ -52,4 +52,4 @@ def mcnemar_p(only_a: int, only_b: int) -> float:
     discordant = only_a + only_b
     tail = sum(math.comb(discordant, k) for k in range(min(only_a, only_b) + 1))
     # Whole numbers divide exactly rounded, however large.
-    return min(1.0, 2 * tail / 2**discordant)
+    return min(1.0, 2 * tail / (1 << discordant))

@@ -1,0 +1,1 @@
+"""Judges: each turns answers into verdicts behind the interface `mixmerge.records.Judge`."""

@@ -1,0 +1,191 @@
+"""A stand-alone evaluation: several models, from prompts to ``results.json``."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mixmerge.errors import SpecError
+from mixmerge.evaluate.generate import generate
+from mixmerge.evaluate.judges.endpoint import EndpointJudge
+from mixmerge.evaluate.judging import judge
+from mixmerge.evaluate.prompts import check_prompts, load_prompts
+from mixmerge.evaluate.results import ModelInfo, Pair, results
+from mixmerge.evaluate.spec import AxisSpec, EvaluateJob, JudgeSpec, RuleJudgeSpec
+from mixmerge.files import read_rows, write_json, write_rows, write_text
+from mixmerge.fingerprint import fingerprint
+from mixmerge.progress import Progress, silent
+from mixmerge.records import Axis, Judge, ModelFolder, Prompt, Response, Results, Verdict
+
+BASE = "base"
+"""The base model's name in the results of a stand-alone evaluation."""
+
+TestbedPrompts = Callable[[Axis, str], Sequence[Prompt]]
+"""The testbed's prompts of an axis and a split."""
+
+
+def evaluate(
+    job: EvaluateJob,
+    out: Path,
+    *,
+    folder: Path = Path(),
+    testbed_prompts: TestbedPrompts | None = None,
+    rule_judges: Mapping[str, Judge] | None = None,
+    progress: Progress = silent,
+) -> Results:
+    """Let models answer, judge the answers, and write ``results.json`` with all that led to it.
+
+    ``out`` gets ``prompts/AXIS.jsonl``, ``answers/MODEL/AXIS.jsonl``,
+    ``verdicts/MODEL/AXIS.jsonl`` and ``results.json``. Called again, it goes on where it stopped:
+    what was made from the same inputs is not made again.
+
+    Args:
+        job: models, prompts, judges and statistics.
+        out: the folder to write.
+        folder: what relative paths in ``job`` are relative to.
+        testbed_prompts: where ``{testbed: SPLIT}`` prompt sets come from.
+        rule_judges: judges by the name in ``{rules: NAME}``.
+        progress: hears of answers and judge calls.
+
+    Raises:
+        UserError: prompts, models, judges or the sample do not allow the evaluation.
+    """
+    paths = {BASE: folder / job.base}
+    paths |= {name: folder / model.path for name, model in job.models.items()}
+    identities = {name: ModelFolder(path).fingerprint() for name, path in paths.items()}
+    prompts: dict[Axis, list[Prompt]] = {}
+    judges: dict[Axis, Judge] = {}
+    for axis, spec in job.evaluate.axes().items():
+        prompts[axis] = _prompts(axis, spec, job, folder, testbed_prompts)
+        judges[axis] = _judge(spec.judge, out, rule_judges or {})
+        write_rows(out / "prompts" / f"{axis}.jsonl", prompts[axis])
+    verdicts: dict[str, dict[Axis, list[Verdict]]] = {name: {} for name in paths}
+    for axis, asked in prompts.items():
+        base_answers: list[Response] = []
+        for name, path in paths.items():
+            say = _prefixed(progress, f"{name}, {axis}")
+            answers = _answers(job, asked, path, identities[name], out, (name, axis), say)
+            base_answers = base_answers or answers
+            if axis != "general" or name != BASE:
+                verdicts[name][axis] = _verdicts(
+                    axis, asked, answers, base_answers, judges[axis], out, name, say
+                )
+    found = results(
+        out.name,
+        BASE,
+        _infos(job),
+        verdicts,
+        _contrasts(job),
+        seed=job.evaluate.seed,
+        draws=job.evaluate.draws,
+    )
+    write_json(out / "results.json", found.model_dump(mode="json"))
+    return found
+
+
+def _prompts(
+    axis: Axis,
+    spec: AxisSpec,
+    job: EvaluateJob,
+    folder: Path,
+    testbed_prompts: TestbedPrompts | None,
+) -> list[Prompt]:
+    split = spec.prompts.testbed
+    if split is None:
+        return load_prompts(spec.prompts, job.languages, folder=folder)
+    if testbed_prompts is None:
+        raise SpecError(f"{axis}: this call cannot reach the testbed's prompts; give `files`.")
+    prompts = [p for p in testbed_prompts(axis, split) if p.language in job.languages]
+    check_prompts(prompts, job.languages, f"testbed ({split}), {axis}")
+    return prompts
+
+
+def _judge(spec: JudgeSpec, out: Path, rule_judges: Mapping[str, Judge]) -> Judge:
+    if not isinstance(spec, RuleJudgeSpec):
+        return EndpointJudge(spec, out / "judge_calls.jsonl")
+    if spec.rules not in rule_judges:
+        known = ", ".join(rule_judges) or "none"
+        raise SpecError(f"There are no rules {spec.rules!r} to judge by (known: {known}).")
+    return rule_judges[spec.rules]
+
+
+def _answers(
+    job: EvaluateJob,
+    prompts: Sequence[Prompt],
+    model: Path,
+    identity: str,
+    out: Path,
+    place: tuple[str, Axis],
+    progress: Progress,
+) -> list[Response]:
+    name, axis = place
+    path = out / "answers" / name / f"{axis}.jsonl"
+    decoding = job.evaluate.decoding
+    key = fingerprint([identity, decoding.model_dump(), [p.model_dump() for p in prompts]])
+    if _is_made_from(path, key):
+        return read_rows(path, Response)
+    answers = generate(
+        model,
+        prompts,
+        decoding,
+        path,
+        batch_size=job.placement.batch_size,
+        threads=job.placement.threads,
+        progress=progress,
+    )
+    _mark_made_from(path, key)
+    return answers
+
+
+def _verdicts(
+    axis: Axis,
+    prompts: Sequence[Prompt],
+    answers: Sequence[Response],
+    base_answers: Sequence[Response],
+    by: Judge,
+    out: Path,
+    name: str,
+    progress: Progress,
+) -> list[Verdict]:
+    path = out / "verdicts" / name / f"{axis}.jsonl"
+    read: list[Any] = [*prompts, *answers, *(base_answers if axis == "general" else ())]
+    key = fingerprint([axis, by.name, [row.model_dump() for row in read]])
+    if _is_made_from(path, key):
+        verdicts = read_rows(path, Verdict)
+        # A failed call deserves another try; its neighbours come from the judge's journal.
+        if all(verdict.outcome != "error" for verdict in verdicts):
+            return verdicts
+    verdicts = judge(
+        axis, prompts, answers, by=by, out=path, base_answers=base_answers, progress=progress
+    )
+    _mark_made_from(path, key)
+    return verdicts
+
+
+def _is_made_from(path: Path, key: str) -> bool:
+    mark = path.with_suffix(".key")
+    return path.is_file() and mark.is_file() and mark.read_text(encoding="utf-8") == key
+
+
+def _mark_made_from(path: Path, key: str) -> None:
+    write_text(path.with_suffix(".key"), key)
+
+
+def _infos(job: EvaluateJob) -> dict[str, ModelInfo]:
+    infos = {BASE: ModelInfo(kind="base")}
+    for name, model in job.models.items():
+        infos[name] = ModelInfo(kind=model.kind, stage=model.stage, method=model.method)
+    return infos
+
+
+def _contrasts(job: EvaluateJob) -> list[Pair]:
+    baseline = job.evaluate.baseline
+    if baseline is None:
+        return []
+    return [(name, baseline, "primary") for name in job.models if name != baseline]
+
+
+def _prefixed(progress: Progress, where: str) -> Progress:
+    def listen(done: float, total: float, what: str) -> None:
+        progress(done, total, f"{where}: {what}")
+
+    return listen
