@@ -1,3 +1,51 @@
-"""mixmerge: should I mix my training data, or train apart and merge the models?"""
+"""mixmerge: should I mix my training data, or train apart and merge the models?
+
+Every command is a function of the same name::
+
+    from mixmerge import run
+    finished = run("study.yaml")
+    finished.results.models["dpo-slerp"].general.win_rate
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mixmerge.merge.inspect import inspect
+    from mixmerge.study.explain import explain as plan
+    from mixmerge.study.parts import evaluate, merge, mix, train
+    from mixmerge.study.run import demo, report, run
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "demo",
+    "evaluate",
+    "inspect",
+    "merge",
+    "mix",
+    "plan",
+    "report",
+    "run",
+    "train",
+]
+
+_WHERE = {
+    "demo": ("mixmerge.study.run", "demo"),
+    "evaluate": ("mixmerge.study.parts", "evaluate"),
+    "inspect": ("mixmerge.merge.inspect", "inspect"),
+    "merge": ("mixmerge.study.parts", "merge"),
+    "mix": ("mixmerge.study.parts", "mix"),
+    "plan": ("mixmerge.study.explain", "explain"),
+    "report": ("mixmerge.study.run", "report"),
+    "run": ("mixmerge.study.run", "run"),
+    "train": ("mixmerge.study.parts", "train"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public function when it is first asked for: importing mixmerge stays light."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'mixmerge' has no attribute {name!r}")
+    module, attribute = _WHERE[name]
+    return getattr(importlib.import_module(module), attribute)

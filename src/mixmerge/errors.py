@@ -46,3 +46,6 @@ class ResourceError(UserError):
 
 class StepFailedError(MixmergeError):
     """One or more steps of a run failed; what does not depend on them was finished."""
+
+    code = 1
+    """Exit code: 2 when every failure is something the user must change."""

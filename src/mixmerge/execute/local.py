@@ -38,7 +38,8 @@ class LocalEngine:
     Args:
         entry: ``module:attribute`` of the mapping from kinds to handlers.
         cpus: Cores in use at most, by all steps together.
-        gpus: CUDA devices in use at most.
+        gpus: CUDA devices in use at most. A step that needs more gets all: without a GPU, steps
+            run on the cores.
         preload: Modules the server imports before the first step.
     """
 
@@ -47,6 +48,7 @@ class LocalEngine:
     ) -> None:
         self._entry = entry
         self._cpus = cpus
+        self._gpus = gpus
         self._devices = list(range(gpus))
         self._running: list[_Running] = []
         # One thread per declared core, in every library, before any of them is imported.
@@ -61,12 +63,12 @@ class LocalEngine:
         if not self._running:
             return True
         busy = sum(running.needs.cpus for running in self._running)
-        return busy + needs.cpus <= self._cpus and needs.gpus <= len(self._devices)
+        return busy + needs.cpus <= self._cpus and self._share(needs) <= len(self._devices)
 
     def start(self, folder: Path, needs: Needs) -> _Running:
         """Start the step in a folder; its output goes to the log there."""
-        devices = tuple(self._devices[: needs.gpus])
-        self._devices = self._devices[needs.gpus :]
+        count = self._share(needs)
+        devices, self._devices = tuple(self._devices[:count]), self._devices[count:]
         process = self._context.Process(target=_child, args=(self._entry, str(folder), devices))
         process.start()
         running = _Running(process, needs, devices)
@@ -90,6 +92,9 @@ class LocalEngine:
                     os.killpg(pid, sign)
                 handle.process.join(_GRACE_SECONDS)
         self.poll(handle)
+
+    def _share(self, needs: Needs) -> int:
+        return min(needs.gpus, self._gpus)
 
     def close(self) -> None:
         """Stop every step that still runs."""

@@ -37,6 +37,28 @@ class Listener(Protocol):
         """Hear that a step cannot run because the step ``by`` failed."""
 
 
+class Unheard:
+    """A listener that hears nothing."""
+
+    def reused(self, step: Step, record: dict[str, Any]) -> None:
+        """Ignore it."""
+
+    def started(self, step: Step, folder: Path) -> None:
+        """Ignore it."""
+
+    def progressed(self, step: Step, done: float, total: float, what: str) -> None:
+        """Ignore it."""
+
+    def finished(self, step: Step, record: dict[str, Any]) -> None:
+        """Ignore it."""
+
+    def failed(self, step: Step, folder: Path, message: str) -> None:
+        """Ignore it."""
+
+    def blocked(self, step: Step, by: str) -> None:
+        """Ignore it."""
+
+
 @dataclass
 class Outcome:
     """What became of a run."""

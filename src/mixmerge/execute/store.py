@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mixmerge.errors import SpecError
 from mixmerge.execute.step import Needs, Step, Task
 from mixmerge.files import PARTIAL, read_json, write_json
 from mixmerge.fingerprint import file_fingerprint, fingerprint, folder_fingerprint
@@ -37,13 +38,16 @@ class Store:
         Args:
             step: The step.
             parents: What each input step (by id) passes on; see `passes_on`.
+
+        Raises:
+            SpecError: a file that the step names does not exist.
         """
         meaning = {
             "kind": step.kind,
             "version": step.version,
             "settings": dict(step.settings),
             "inputs": {role: parents[parent] for role, parent in step.inputs.items()},
-            "files": {role: self._content(Path(path)) for role, path in step.files.items()},
+            "files": {role: self._content(step, role) for role in step.files},
         }
         return fingerprint(meaning)
 
@@ -90,8 +94,11 @@ class Store:
         )
         return folder
 
-    def _content(self, path: Path) -> str:
+    def _content(self, step: Step, role: str) -> str:
         """Hash a file or folder, remembering the answer as long as sizes and times are the same."""
+        path = Path(step.files[role])
+        if not path.exists():
+            raise SpecError(f"{step.id}: {path} does not exist; check the path (for `{role}`).")
         hashes = self._known_hashes()
         state = _state(path)
         known = hashes.get(str(path.absolute()))

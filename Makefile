@@ -1,0 +1,40 @@
+# The commands of this repository; CI runs the same ones.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test test-slow lint docs setup testbed clean
+
+demo: $(READY) ## the whole study on the embedded testbed; ends with the path of the report
+	$(BIN)/mixmerge demo
+
+test: $(READY) ## the default tests
+	$(BIN)/pytest
+
+test-slow: $(READY) ## the tests that take minutes
+	$(BIN)/pytest -m slow
+
+lint: $(READY) ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(READY) ## the documentation, built strictly into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+testbed: $(READY) ## rebuild the testbed's facts, tokenizer and weights from scratch
+	$(BIN)/python -m mixmerge.testbed.pretrain src/mixmerge/testbed/weights
+
+setup: $(READY)
+
+# torch comes first and by exact version: an unpinned one may bring gigabytes of GPU libraries.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --editable .
+	touch $(READY)
+
+clean:
+	rm -rf .venv build site runs

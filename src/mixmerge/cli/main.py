@@ -1,0 +1,104 @@
+"""The ``mixmerge`` command: registers the commands and turns errors into exit codes."""
+
+import logging
+import os
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from click import Abort, ClickException
+from rich.console import Console
+
+import mixmerge
+from mixmerge.cli import demo, evaluate, inspect, merge, mix, plan, report, run, step, train
+from mixmerge.errors import StepFailedError, UserError
+
+HELP = """Should I mix my training data, or train apart and merge the models? Measure it.
+
+Start with [bold]mixmerge demo[/bold]: the whole study on an embedded tiny world, in minutes, on
+any laptop. Then copy its study file, put in your model, your data and your judge, and
+[bold]mixmerge run[/bold] it.
+"""
+
+app = typer.Typer(
+    help=HELP,
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+STUDY = "The whole study"
+PARTS = "One part of it"
+app.command("demo", rich_help_panel=STUDY)(demo.demo)
+app.command("run", rich_help_panel=STUDY)(run.run)
+app.command("plan", rich_help_panel=STUDY)(plan.plan)
+app.command("report", rich_help_panel=STUDY)(report.report)
+app.command("mix", rich_help_panel=PARTS)(mix.mix)
+app.command("train", rich_help_panel=PARTS)(train.train)
+app.command("merge", rich_help_panel=PARTS)(merge.merge)
+app.command("evaluate", rich_help_panel=PARTS)(evaluate.evaluate)
+app.command("inspect", rich_help_panel=PARTS)(inspect.inspect)
+app.command("step", hidden=True)(step.step)
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"mixmerge {mixmerge.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_say_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line and exit with 0, 1 (ours), 2 (the user's) or 130 (interrupted)."""
+    sys.exit(exit_code(sys.argv[1:]))
+
+
+def exit_code(arguments: list[str]) -> int:
+    """Run one command line and return its exit code; every error has become a message."""
+    logging.basicConfig(level=os.environ.get("MIXMERGE_LOG", "WARNING"))
+    screen = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        result = app(arguments, standalone_mode=False)
+    except UserError as error:
+        screen.print(str(error), style="red", markup=False)
+        return 2
+    except StepFailedError as error:
+        screen.print(str(error), style="red", markup=False)
+        return error.code
+    except ClickException as error:
+        error.show()
+        return 2
+    except (KeyboardInterrupt, Abort):
+        screen.print("Interrupted. What was finished is kept; the same command goes on from there.")
+        return 130
+    except Exception as error:  # noqa: BLE001 - the last resort
+        log = _write_traceback()
+        screen.print(
+            f"mixmerge failed: {type(error).__name__}: {error}\n"
+            f"This is a fault of mixmerge, not yours. The traceback is in {log}.",
+            style="red",
+            markup=False,
+        )
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def _write_traceback() -> Path:
+    handle, name = tempfile.mkstemp(prefix="mixmerge-", suffix=".log")
+    with os.fdopen(handle, "w") as log:
+        log.write(traceback.format_exc())
+    return Path(name)

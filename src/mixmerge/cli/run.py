@@ -1,0 +1,55 @@
+"""``mixmerge run STUDY.yaml``."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def run(
+    study: Annotated[Path, typer.Argument(help="A study file; `mixmerge demo` shows one.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The run folder; by default runs/<study>.")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="Where steps run: `local`.")] = "local",
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only this step (kind/name) and what it needs.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Cores in use; by default all.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Instead of the study file's seed.")] = None,
+) -> None:
+    """Run a whole study; it goes on where it stopped and reuses what has not changed."""
+    from mixmerge.errors import SpecError
+
+    if engine != "local":
+        raise SpecError(f"--engine {engine}: this version runs steps on the engine `local` only.")
+    show_run(study, out, only=only, workers=workers, seed=seed)
+
+
+def show_run(
+    study: Path,
+    out: Path | None,
+    *,
+    only: list[str] | None = None,
+    workers: int | None = None,
+    seed: int | None = None,
+) -> None:
+    """Run a study with bars on the screen and the result table at the end."""
+    from rich.console import Console
+
+    from mixmerge.cli.screen import RunScreen
+    from mixmerge.report.terminal import result_table, verdict_line
+    from mixmerge.study.run import prepare
+
+    workers = workers or os.cpu_count() or 1
+    console = Console(highlight=False)
+    prepared = prepare(study, out, seed=seed)
+    with RunScreen(prepared.steps, workers, console) as screen:
+        finished = prepared.run(screen, workers=workers, only=only)
+    if finished is None:
+        return
+    console.print(result_table(finished.results))
+    console.print(verdict_line(finished.results, finished.baselines), soft_wrap=True)
+    console.print(f"results: {finished.results_file}", soft_wrap=True)
+    console.print(f"report:  {finished.report_file}", soft_wrap=True)

@@ -1,0 +1,143 @@
+"""What a person sees while work goes on: bars on a terminal, one line per event elsewhere."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.text import Text
+
+from mixmerge.execute.step import Step
+from mixmerge.progress import Progress as ProgressListener
+
+
+def duration(seconds: float) -> str:
+    """Write a duration for people: ``7 s``, ``3 min 05 s``, ``2 h 10 min``."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+class RunScreen:
+    """Shows a run: a bar for the whole with the time left, and one for each running step."""
+
+    def __init__(self, steps: list[Step], workers: int, console: Console | None = None) -> None:
+        """Show these steps, of which at most ``workers`` run side by side."""
+        self.console = console or Console()
+        self._steps = {step.id: step for step in steps}
+        self._workers = workers
+        self._waiting = dict(self._steps)
+        self._shares: dict[str, float] = {}
+        self._tasks: dict[str, TaskID] = {}
+        self._expected = self._took = 0.0
+        self._start = time.monotonic()
+        self._bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("[dim]{task.fields[note]}"),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self._whole = self._bars.add_task(f"{len(steps)} steps", total=1.0, note="")
+
+    def __enter__(self) -> Self:
+        """Start to show."""
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take the bars away; the lines of finished steps stay."""
+        self._bars.stop()
+
+    def reused(self, step: Step, record: dict[str, Any]) -> None:  # noqa: ARG002
+        """Count a step that was done before."""
+        self._waiting.pop(step.id, None)
+        self._update()
+
+    def started(self, step: Step, folder: Path) -> None:  # noqa: ARG002
+        """Give a running step a bar."""
+        self._tasks[step.id] = self._bars.add_task(step.id, total=None, note="starting")
+        self._update()
+
+    def progressed(self, step: Step, done: float, total: float, what: str) -> None:
+        """Move a running step's bar."""
+        if step.id in self._tasks:
+            self._shares[step.id] = done / total if total else 0.0
+            self._bars.update(self._tasks[step.id], completed=done, total=total, note=what)
+            self._update()
+
+    def finished(self, step: Step, record: dict[str, Any]) -> None:
+        """Replace a step's bar by a line with its time."""
+        self._expected += step.needs.seconds
+        self._took += float(record["seconds"])
+        self._end(step)
+        line = Text.assemble(("✓ ", "green"), step.id, (f"  {duration(record['seconds'])}", "dim"))
+        self.console.print(line)
+
+    def failed(self, step: Step, folder: Path, message: str) -> None:
+        """Replace a step's bar by its failure, and say how to run it alone."""
+        self._end(step)
+        self.console.print(Text.assemble(("✗ ", "red"), step.id, f": {message}"))
+        self.console.print(f"  log: {folder / 'log.txt'}", highlight=False, soft_wrap=True)
+        self.console.print(f"  alone: mixmerge step {folder}", highlight=False, soft_wrap=True)
+
+    def blocked(self, step: Step, by: str) -> None:
+        """Say that a step cannot run."""
+        self._waiting.pop(step.id, None)
+        self.console.print(Text.assemble(("– ", "yellow"), f"{step.id}: waits for {by}"))
+
+    def _end(self, step: Step) -> None:
+        self._waiting.pop(step.id, None)
+        self._shares.pop(step.id, None)
+        self._bars.remove_task(self._tasks.pop(step.id))
+        self._update()
+
+    def _update(self) -> None:
+        left = sum(
+            step.needs.seconds * (1 - self._shares.get(name, 0.0))
+            for name, step in self._waiting.items()
+        )
+        whole = sum(step.needs.seconds for step in self._steps.values())
+        speed = self._took / self._expected if self._expected else 1.0
+        note = f"about {duration(left * speed / self._workers)} left"
+        done = len(self._steps) - len(self._waiting)
+        self._bars.update(
+            self._whole,
+            completed=1 - left / whole if whole else 1.0,
+            description=f"[bold]{done}/{len(self._steps)} steps",
+            note=note if self._waiting else "",
+        )
+
+
+@contextmanager
+def bar(title: str) -> Iterator[ProgressListener]:
+    """Show one bar for one piece of work, with the time left; quiet when not on a terminal."""
+    console = Console(stderr=True)
+    start = time.monotonic()
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TextColumn("[dim]{task.fields[note]}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bars:
+        task = bars.add_task(title, total=None, note="")
+
+        def listen(done: float, total: float, what: str) -> None:
+            passed = time.monotonic() - start
+            left = f", {duration(passed / done * (total - done))} left" if done > 0 else ""
+            bars.update(task, completed=done, total=total, note=what + left)
+
+        yield listen

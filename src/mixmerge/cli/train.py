@@ -1,0 +1,29 @@
+"""``mixmerge train SPEC OUT``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    spec: Annotated[Path, typer.Argument(help="YAML file: model, rows, settings, placement.")],
+    out: Annotated[Path, typer.Argument(help="Folder for model/, curve.jsonl and report.json.")],
+) -> None:
+    """Train one checkpoint by SFT or DPO; a killed training goes on when called again.
+
+    With `placement: {devices: N}` it starts N processes through torchrun; the global batch, and so
+    the model, stays the same.
+    """
+    from mixmerge.cli.screen import bar, duration
+    from mixmerge.study.parts import train as run
+
+    with bar("train") as progress:
+        report = run(spec, out, progress=progress)
+    dropped = sum(count.dropped for count in report.rows.values())
+    typer.echo(
+        f"{report.steps} steps, {report.tokens:,} tokens, loss {report.first_loss:.3f} → "
+        f"{report.final_loss:.3f}, {duration(report.train_seconds)}"
+        + (f"; {dropped} rows longer than {report.max_length} tokens dropped" if dropped else "")
+    )
+    typer.echo(f"model: {out / 'model'}")

@@ -1,0 +1,127 @@
+"""What a study file can get wrong although every value has the right type: names and cycles."""
+
+import difflib
+from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+from mixmerge.errors import SpecError
+from mixmerge.study.spec import Merged, Study, Trained
+from mixmerge.study.spec_file import Problem, parse_spec
+
+
+def read_study(path: Path) -> Study:
+    """Read and check a study file.
+
+    Raises:
+        SpecError: with the file, the line, what was required and what was seen.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, IsADirectoryError):
+        raise SpecError(f"{path}: no such file.") from None
+    return parse_study(text, str(path))
+
+
+def parse_study(text: str, name: str) -> Study:
+    """Read and check the text of a study file; ``name`` stands for the file in messages."""
+    return parse_spec(text, Study, name, problems)
+
+
+def problems(study: Study) -> Iterator[Problem]:
+    """Yield what is wrong with the names in a study, and where it stands."""
+    yield from _duplicates(study)
+    yield from _mixtures(study)
+    unknown = list(_checkpoints(study))
+    yield from unknown
+    circle = _circle(study)
+    if circle:
+        place = ("checkpoints", circle[0])
+        yield Problem(place, f"checkpoints need each other in a circle: {' → '.join(circle)}.")
+    elif not unknown:
+        yield from _stages(study)
+        yield from _baselines(study)
+
+
+def _duplicates(study: Study) -> Iterator[Problem]:
+    if len(set(study.languages)) < len(study.languages):
+        yield Problem(("languages",), "a language is named twice.")
+
+
+def _mixtures(study: Study) -> Iterator[Problem]:
+    for name, mixture in study.mixtures.items():
+        for source in mixture.shares:
+            if source not in study.data:
+                yield _unknown(("mixtures", name, "shares", source), source, "data", study.data)
+        if not sum(mixture.shares.values()) > 0:
+            yield Problem(
+                ("mixtures", name, "shares"), "all shares are zero; at least one must be above."
+            )
+        for language in mixture.language_shares or {}:
+            if language not in study.languages:
+                place = ("mixtures", name, "language_shares", language)
+                yield _unknown(place, language, "languages", study.languages)
+
+
+def _checkpoints(study: Study) -> Iterator[Problem]:
+    for name, checkpoint in study.checkpoints.items():
+        here = ("checkpoints", name)
+        if name == "base":
+            yield Problem(here, "`base` is the base model; give this checkpoint another name.")
+        if isinstance(checkpoint, Trained):
+            if checkpoint.train not in study.training:
+                yield _unknown((*here, "train"), checkpoint.train, "training", study.training)
+            if checkpoint.mixture not in study.mixtures:
+                yield _unknown((*here, "mixture"), checkpoint.mixture, "mixtures", study.mixtures)
+        parent_key = "start" if isinstance(checkpoint, Trained) else "merge"
+        for parent in study.parents(name):
+            if parent not in study.checkpoints:
+                yield _unknown((*here, parent_key), parent, "checkpoints", study.checkpoints)
+
+
+def _circle(study: Study) -> list[str]:
+    """Return a circle of checkpoints, or nothing."""
+    known = study.checkpoints
+    graph = {name: [p for p in study.parents(name) if p in known] for name in known}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(reversed(error.args[1]))
+    return []
+
+
+def _stages(study: Study) -> Iterator[Problem]:
+    for name, checkpoint in study.checkpoints.items():
+        if not isinstance(checkpoint, Merged):
+            continue
+        stages = {parent: study.stage(parent) for parent in checkpoint.merge.models}
+        if len(set(stages.values())) > 1:
+            said = ", ".join(f"{parent} is {stage}" for parent, stage in stages.items())
+            yield Problem(
+                ("checkpoints", name, "merge"), f"merges checkpoints of one stage only; {said}."
+            )
+
+
+def _baselines(study: Study) -> Iterator[Problem]:
+    if study.evaluate.baseline is not None:
+        yield Problem(("evaluate", "baseline"), "a study names its `baselines` at the top level.")
+    seen: dict[str, str] = {}
+    for index, name in enumerate(study.baselines):
+        here = ("baselines", index)
+        if name not in study.checkpoints:
+            yield _unknown(here, name, "checkpoints", study.checkpoints)
+            continue
+        stage = study.stage(name)
+        if stage in seen:
+            yield Problem(here, f"{seen[stage]} is the baseline of stage {stage} already.")
+        seen[stage] = name
+
+
+def _unknown(
+    place: tuple[str | int, ...], name: str, section: str, known: Iterable[str]
+) -> Problem:
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean `{near[0]}`?" if near else "."
+    listed = ", ".join(f"`{item}`" for item in names)
+    return Problem(place, f"there is no `{name}` in `{section}` ({listed}){hint}")

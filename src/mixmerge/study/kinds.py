@@ -1,0 +1,267 @@
+"""What each kind of step does: it hands the step's settings and folders to the part of its name."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from mixmerge.errors import ModelError
+from mixmerge.execute.step import Task
+from mixmerge.execute.worker import Handler
+from mixmerge.files import read_json, read_rows, write_json, write_rows
+from mixmerge.progress import Progress
+from mixmerge.records import Axis, Judge, ModelFolder, Prompt, Response
+
+MODEL = "model"
+POINTER = "model.json"
+ROWS = "rows.jsonl"
+
+
+def model_path(folder: Path) -> Path:
+    """Return the model of a step's folder: its own, or the one it points to outside the run."""
+    pointer = folder / POINTER
+    return Path(read_json(pointer)["path"]) if pointer.is_file() else folder / MODEL
+
+
+def base(task: Task, progress: Progress) -> dict[str, Any]:
+    """Make the base model available: written from the package, checked, or fetched from the hub."""
+    origin = task.settings["from"]
+    progress(0, 1, origin)
+    if origin == "testbed":
+        from mixmerge.testbed.model import write_model
+
+        write_model(task.folder / MODEL)
+    elif origin == "folder":
+        write_json(task.folder / POINTER, {"path": str(task.files["model"])})
+    else:
+        write_json(task.folder / POINTER, {"path": str(_fetch(task.settings))})
+    folder = ModelFolder(model_path(task.folder))
+    return {"architecture": folder.config.get("architectures")}
+
+
+def _fetch(settings: Mapping[str, Any]) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    name, revision = settings["name"], settings["revision"]
+    try:
+        return Path(snapshot_download(name, revision=revision))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise ModelError(
+            f"base: `{name}` is no folder here and could not be fetched from the hub: {error}. "
+            "Check the name, the network and your access token, or give a folder."
+        ) from error
+
+
+def data(task: Task, progress: Progress) -> dict[str, Any]:
+    """Write the testbed's rows of one source."""
+    from mixmerge.testbed.data import preference_pairs
+
+    progress(0, 1, "rows")
+    name = task.settings["name"]
+    rows = preference_pairs(task.settings["testbed"])
+    rows = [row.model_copy(update={"source": name}) for row in rows]
+    write_rows(task.folder / ROWS, rows)
+    return {"rows": len(rows)}
+
+
+def prompts(task: Task, progress: Progress) -> dict[str, Any]:
+    """Write the prompts of one axis in the study's languages."""
+    progress(0, 1, "prompts")
+    settings = dict(task.settings)
+    axis, languages = settings.pop("axis"), settings.pop("languages")
+    if "testbed" in settings:
+        from mixmerge.evaluate.prompts import check_prompts
+        from mixmerge.testbed.data import prompts as testbed_prompts
+
+        rows = [p for p in testbed_prompts(axis, settings["testbed"]) if p.language in languages]
+        check_prompts(rows, languages, "testbed")
+    else:
+        from mixmerge.evaluate.prompts import load_prompts
+        from mixmerge.evaluate.spec import PromptSetSpec
+
+        rows = load_prompts(PromptSetSpec(**_with_paths(settings, task.files)), languages)
+    write_rows(task.folder / ROWS, rows)
+    return {"rows": len(rows), "clusters": len({row.cluster for row in rows})}
+
+
+def _with_paths(settings: Mapping[str, Any], files: Mapping[str, Path]) -> dict[str, Any]:
+    """Put paths back where the step's settings name roles."""
+    filled = dict(settings)
+    asked = filled.get("files")
+    if isinstance(asked, dict):
+        filled["files"] = {language: files[role] for language, role in asked.items()}
+    elif asked is not None:
+        filled["files"] = [files[role] for role in asked]
+    return filled
+
+
+def mix(task: Task, progress: Progress) -> dict[str, Any]:
+    """Write one mixture and its manifest."""
+    from mixmerge.mix.materialise import mix as run
+    from mixmerge.mix.spec import MixSpec
+
+    settings = dict(task.settings)
+    sources: dict[str, Any] = {}
+    for name, described in settings.pop("sources").items():
+        if described.get("input"):
+            sources[name] = {"files": task.inputs[f"source:{name}"] / ROWS}
+            continue
+        sources[name] = _with_paths(described, task.files)
+        if described.get("hub") == "folder":
+            sources[name]["hub"] = str(task.files[f"{name}:hub"])
+    held_out = [p / ROWS for role, p in task.inputs.items() if role.startswith("held_out:")]
+    tokenizer = model_path(task.inputs["tokenizer"]) if "tokenizer" in task.inputs else None
+    spec = MixSpec(sources=sources, held_out=held_out, tokenizer=tokenizer, **settings)
+    manifest = run(spec, task.folder, progress=progress)
+    return {"rows": manifest.rows, "characters": sum(s.characters for s in manifest.shares)}
+
+
+def train(task: Task, progress: Progress) -> dict[str, Any]:
+    """Train one checkpoint."""
+    from mixmerge.train.run import train as run
+    from mixmerge.train.spec import PlacementSpec, TrainSpec
+
+    report = run(
+        TrainSpec(**task.settings),
+        model=model_path(task.inputs["model"]),
+        rows=task.inputs["rows"] / ROWS,
+        out=task.folder,
+        placement=PlacementSpec(**task.placement),
+        reference_cache=task.cache / "reference",
+        progress=progress,
+    )
+    used = sum(count.used for count in report.rows.values())
+    return {"tokens": report.tokens, "rows": used, "steps": report.steps}
+
+
+def merge(task: Task, progress: Progress) -> dict[str, Any]:
+    """Merge checkpoints."""
+    from mixmerge.merge.engine import merge as run
+    from mixmerge.merge.spec import MergeSpec
+
+    settings = dict(task.settings)
+    seed = settings.pop("seed")
+    paths = {name: model_path(folder) for name, folder in task.inputs.items()}
+    recipe = MergeSpec(**settings).to_recipe(paths, paths["base"])
+    run(recipe, task.folder / MODEL, seed=seed, threads=1, progress=progress)
+    return {}
+
+
+def generate(task: Task, progress: Progress) -> dict[str, Any]:
+    """Let one model answer the prompts of every axis."""
+    from mixmerge.evaluate.generate import generate as run
+    from mixmerge.evaluate.spec import DecodingSpec, PlacementSpec
+
+    model = model_path(task.inputs["model"])
+    placement = PlacementSpec(**task.placement)
+    asked = {axis: read_rows(file, Prompt) for axis, file in _prompt_files(task).items()}
+    total = sum(map(len, asked.values()))
+    before = tokens = 0
+    for axis, rows in asked.items():
+        answers = run(
+            model,
+            rows,
+            DecodingSpec(**task.settings),
+            task.folder / f"{axis}.jsonl",
+            batch_size=placement.batch_size,
+            threads=placement.threads,
+            progress=lambda done, _, what, at=before: progress(at + done, total, what),
+        )
+        before += len(rows)
+        tokens += sum(answer.tokens for answer in answers)
+    return {"answers": total, "tokens": tokens}
+
+
+def _prompt_files(task: Task) -> dict[Axis, Path]:
+    return {
+        cast("Axis", role.removeprefix("prompts:")): folder / ROWS
+        for role, folder in task.inputs.items()
+        if role.startswith("prompts:")
+    }
+
+
+def judge(task: Task, progress: Progress) -> dict[str, Any]:
+    """Judge one model's answers on every axis; the base model is not compared with itself."""
+    from mixmerge.evaluate.judging import judge as run
+
+    is_base = task.inputs["answers"] == task.inputs["base_answers"]
+    counted = {}
+    for axis, file in _prompt_files(task).items():
+        if axis == "general" and is_base:
+            continue
+        verdicts = run(
+            axis,
+            read_rows(file, Prompt),
+            read_rows(task.inputs["answers"] / f"{axis}.jsonl", Response),
+            base_answers=read_rows(task.inputs["base_answers"] / f"{axis}.jsonl", Response),
+            by=judge_for(task.placement[axis], task.cache / "judge" / f"{task.name}.jsonl"),
+            out=task.folder / f"{axis}.jsonl",
+            progress=progress,
+        )
+        counted[axis] = len(verdicts)
+    return {"verdicts": counted}
+
+
+def judge_for(spec: Mapping[str, Any], journal: Path) -> Judge:
+    """Return the judge that a specification describes.
+
+    Args:
+        spec: A `RuleJudgeSpec` or `EndpointJudgeSpec` as plain data.
+        journal: File of the finished calls to a judge model; none of them is made again.
+    """
+    if "rules" in spec:
+        from mixmerge.testbed.judge import RuleJudge
+
+        return RuleJudge()
+    from mixmerge.evaluate.judges.endpoint import EndpointJudge
+    from mixmerge.evaluate.spec import EndpointJudgeSpec
+
+    return EndpointJudge(EndpointJudgeSpec(**spec), journal)
+
+
+def results(task: Task, progress: Progress) -> dict[str, Any]:
+    """Compute ``results.json`` from all verdicts."""
+    from mixmerge.study.collect import compute_results
+
+    verdicts = {
+        role.removeprefix("verdicts:"): folder
+        for role, folder in task.inputs.items()
+        if role.startswith("verdicts:")
+    }
+    trained = {
+        role.removeprefix("trained:"): folder
+        for role, folder in task.inputs.items()
+        if role.startswith("trained:")
+    }
+    found = compute_results(task.settings, verdicts, trained, progress)
+    write_json(task.folder / "results.json", found.model_dump(mode="json"))
+    return {"models": len(found.models)}
+
+
+def report(task: Task, progress: Progress) -> dict[str, Any]:
+    """Write tables, figures and the page."""
+    from mixmerge.report.write import write_report
+    from mixmerge.study.collect import gather
+    from mixmerge.study.spec import Study
+
+    study = Study.model_validate(task.settings["study"])
+    write_report(gather(study, task.inputs), task.folder, progress=progress)
+    return {}
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "base": base,
+    "data": data,
+    "prompts": prompts,
+    "mix": mix,
+    "train": train,
+    "merge": merge,
+    "generate": generate,
+    "judge": judge,
+    "results": results,
+    "report": report,
+}
+
+# Steps read local folders; nothing here may ask a hub behind the user's back.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

@@ -1,0 +1,122 @@
+"""Each part alone: the functions behind ``mixmerge mix``, ``train``, ``merge`` and ``evaluate``.
+
+A specification is given as a YAML file or as the object that such a file is read into. Paths in
+it are relative to the working directory.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel
+
+from mixmerge.progress import Progress, silent
+from mixmerge.study.spec_file import read_spec
+
+if TYPE_CHECKING:
+    from mixmerge.evaluate.spec import EvaluateJob
+    from mixmerge.merge.recipe import MergeRecipe
+    from mixmerge.mix.manifest import Manifest
+    from mixmerge.mix.spec import MixSpec
+    from mixmerge.records import Results
+    from mixmerge.train.report import TrainReport
+    from mixmerge.train.spec import TrainJob
+
+Spec = TypeVar("Spec", bound=BaseModel)
+
+
+def mix(spec: "Path | MixSpec", out: Path, *, progress: Progress = silent) -> "Manifest":
+    """Mix data at exact shares by source and language.
+
+    Args:
+        spec: What to mix.
+        out: Folder for ``rows.jsonl`` and ``manifest.json``.
+        progress: Hears which source is read.
+
+    Raises:
+        UserError: the specification or a source is wrong, or a source is too small.
+    """
+    from mixmerge.mix.materialise import mix as run
+    from mixmerge.mix.spec import MixSpec
+
+    return run(_read(spec, MixSpec), out, progress=progress)
+
+
+def train(spec: "Path | TrainJob", out: Path, *, progress: Progress = silent) -> "TrainReport":
+    """Train one checkpoint by SFT or DPO; goes on where a killed call stopped.
+
+    Args:
+        spec: Model, rows, settings and placement.
+        out: Folder for ``model/``, ``curve.jsonl`` and ``report.json``.
+        progress: Hears of the steps.
+
+    Raises:
+        UserError: the specification, the rows, the model or the machine do not allow it.
+    """
+    from mixmerge.train.run import train as run
+    from mixmerge.train.spec import TrainJob
+
+    job = _read(spec, TrainJob)
+    return run(
+        job.settings,
+        model=job.model,
+        rows=job.rows,
+        out=out,
+        placement=job.placement,
+        reference_cache=job.reference_cache,
+        progress=progress,
+    )
+
+
+def merge(
+    recipe: "Path | Mapping[str, Any] | MergeRecipe",
+    out: Path,
+    *,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> None:
+    """Merge checkpoints into a model folder.
+
+    Args:
+        recipe: A mergekit YAML file, its content, or our own form.
+        out: The model's folder; it appears when the model is whole.
+        seed: Of the random methods.
+        threads: By default one per core; the result does not depend on it.
+        progress: Hears of tensors.
+
+    Raises:
+        UserError: the recipe is wrong, or the models do not fit together.
+    """
+    from mixmerge.merge.engine import merge as run
+
+    run(recipe, out, seed=seed, threads=threads, progress=progress)
+
+
+def evaluate(spec: "Path | EvaluateJob", out: Path, *, progress: Progress = silent) -> "Results":
+    """Let models answer, judge the answers, and estimate both axes with intervals.
+
+    Args:
+        spec: Languages, models, prompts, judges and statistics.
+        out: Folder for answers, verdicts and ``results.json``; called again, it goes on.
+        progress: Hears of answers and judge calls.
+
+    Raises:
+        UserError: prompts, models, judges or the sample do not allow the evaluation.
+    """
+    from mixmerge.evaluate.run import evaluate as run
+    from mixmerge.evaluate.spec import EvaluateJob
+    from mixmerge.testbed.data import prompts
+    from mixmerge.testbed.judge import RuleJudge
+
+    return run(
+        _read(spec, EvaluateJob),
+        out,
+        testbed_prompts=prompts,
+        rule_judges={"testbed": RuleJudge()},
+        progress=progress,
+    )
+
+
+def _read(spec: Path | Spec, kind: type[Spec]) -> Spec:
+    return read_spec(spec, kind) if isinstance(spec, Path) else spec

@@ -1,0 +1,213 @@
+"""Running a study, or rebuilding its report: the functions behind the commands."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mixmerge.errors import SpecError, StepFailedError
+from mixmerge.execute.local import LocalEngine
+from mixmerge.execute.plan import plan
+from mixmerge.execute.schedule import Listener, Outcome, Unheard
+from mixmerge.execute.schedule import run as walk
+from mixmerge.execute.step import Step
+from mixmerge.execute.store import Store
+from mixmerge.files import read_json, write_bytes, write_json, write_text
+from mixmerge.progress import Progress, silent
+from mixmerge.records.results import Results, Stage
+from mixmerge.study.check import parse_study
+from mixmerge.study.spec import Study
+from mixmerge.study.steps import steps
+
+DEMO = Path(__file__).with_name("testbed.yaml")
+"""The study file of ``mixmerge demo``."""
+
+STUDY_FILE = "study.yaml"
+RUN_FILE = "run.json"
+_HANDLERS = "mixmerge.study.kinds:HANDLERS"
+_PRELOAD = ("mixmerge.cli.main", "mixmerge.study.warm")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a finished study leaves."""
+
+    results: Results
+    baselines: dict[Stage, str]
+    results_file: Path
+    report_file: Path
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study that has been read and checked, with the folder it runs in."""
+
+    study: Study
+    text: str
+    root: Path
+    steps: list[Step]
+
+    def run(
+        self,
+        listener: Listener,
+        *,
+        workers: int | None = None,
+        only: Sequence[str] | None = None,
+    ) -> Finished | None:
+        """Run what is not done; return the findings, or None when ``only`` left them out.
+
+        Raises:
+            StepFailedError: steps failed; what does not depend on them was finished.
+            SpecError: ``only`` names a step that does not exist.
+        """
+        self._check_only(only)
+        write_text(self.root / STUDY_FILE, self.text)
+        write_json(self.root / RUN_FILE, {"seed": self.study.seed})
+        engine = LocalEngine(
+            _HANDLERS, cpus=workers or os.cpu_count() or 1, gpus=_gpus(), preload=_PRELOAD
+        )
+        try:
+            outcome = walk(self.steps, Store(self.root), engine, listener, only)
+        finally:
+            engine.close()
+        if outcome.failed:
+            raise _failure(outcome)
+        if "report/study" not in outcome.done:
+            return None
+        return self._publish(outcome)
+
+    def _check_only(self, only: Sequence[str] | None) -> None:
+        known = [step.id for step in self.steps]
+        for name in only or ():
+            if name not in known:
+                raise SpecError(
+                    f"--only {name}: there is no such step; there are {', '.join(known)}."
+                )
+
+    def _publish(self, outcome: Outcome) -> Finished:
+        """Copy the results and the report to the top of the run folder."""
+        results, report = outcome.done["results/study"], outcome.done["report/study"]
+        write_bytes(self.root / "results.json", (results / "results.json").read_bytes())
+        for name in ("tables", "figures"):
+            shutil.copytree(report / name, self.root / name, dirs_exist_ok=True)
+        write_bytes(self.root / "report.html", (report / "report.html").read_bytes())
+        return Finished(
+            results=Results.model_validate(read_json(self.root / "results.json")),
+            baselines={self.study.stage(name): name for name in self.study.baselines},
+            results_file=self.root / "results.json",
+            report_file=self.root / "report.html",
+        )
+
+
+def prepare(study: Path, out: Path | None = None, *, seed: int | None = None) -> Prepared:
+    """Read and check a study file and lay out its steps; nothing runs and nothing is written.
+
+    Args:
+        study: The study file.
+        out: The run folder; by default ``runs/<study's name>``.
+        seed: Instead of the study's.
+
+    Raises:
+        SpecError: the study file is wrong, with the line.
+    """
+    if not study.is_file():
+        raise SpecError(f"{study}: no such file; `mixmerge run` takes a study file.")
+    text = study.read_text(encoding="utf-8")
+    read = parse_study(text, str(study))
+    if seed is not None:
+        read = read.model_copy(update={"seed": seed})
+    return Prepared(read, text, out or Path("runs") / read.study, steps(read))
+
+
+def run(
+    study: Path,
+    out: Path | None = None,
+    *,
+    only: Sequence[str] | None = None,
+    workers: int | None = None,
+    seed: int | None = None,
+    listener: Listener | None = None,
+) -> Finished | None:
+    """Run a whole study; it goes on where it stopped and reuses what has not changed.
+
+    Args:
+        study: The study file.
+        out: The run folder; by default ``runs/<study's name>``.
+        only: Ids (kind/name) of the steps that are wanted, with what they need.
+        workers: Cores in use; by default all.
+        seed: Instead of the study's.
+        listener: Hears what happens to the steps.
+
+    Returns:
+        The findings, or None when ``only`` left the report out.
+
+    Raises:
+        SpecError: the study file is wrong, with the line.
+        StepFailedError: steps failed; what does not depend on them was finished.
+    """
+    prepared = prepare(study, out, seed=seed)
+    return prepared.run(listener or Unheard(), workers=workers, only=only)
+
+
+def demo(
+    out: Path = Path("runs/demo"),
+    *,
+    seed: int | None = None,
+    workers: int | None = None,
+    listener: Listener | None = None,
+) -> Finished:
+    """Run the embedded study on the testbed; see `run`."""
+    finished = run(DEMO, out, seed=seed, workers=workers, listener=listener)
+    assert finished is not None
+    return finished
+
+
+def report(folder: Path, *, progress: Progress = silent) -> Path:
+    """Rebuild tables, figures and ``report.html`` of a run, finished or not.
+
+    Args:
+        folder: The run folder.
+        progress: Hears each figure.
+
+    Returns:
+        The path of ``report.html``.
+
+    Raises:
+        SpecError: the folder is no run folder, or nothing in it has been judged yet.
+    """
+    from mixmerge.report.write import write_report
+    from mixmerge.study.collect import gather
+
+    if not (folder / STUDY_FILE).is_file():
+        raise SpecError(
+            f"{folder}: no {STUDY_FILE}; give the folder of a `mixmerge run` or `demo`."
+        )
+    seed = read_json(folder / RUN_FILE)["seed"]
+    prepared = prepare(folder / STUDY_FILE, folder, seed=seed)
+    planned = plan(prepared.steps, Store(folder))
+    done = {item.step.id: item.folder for item in planned if item.folder is not None}
+    unfinished = [
+        item.step.id
+        for item in planned
+        if item.folder is None and item.step.kind not in ("results", "report")
+    ]
+    data = gather(prepared.study, done, unfinished=unfinished, study_file=prepared.text)
+    return write_report(data, folder, progress=progress)
+
+
+def _failure(outcome: Outcome) -> StepFailedError:
+    lines = [f"{name}: {message}" for name, (_, message) in outcome.failed.items()]
+    blocked = f"; {len(outcome.blocked)} that need them did not run" if outcome.blocked else ""
+    head = f"{len(outcome.failed)} step(s) failed{blocked}; {len(outcome.done)} are done and kept."
+    error = StepFailedError("\n".join([head, *lines]))
+    error.code = 1 if any(code == 1 for code, _ in outcome.failed.values()) else 2
+    return error
+
+
+def _gpus() -> int:
+    """Count CUDA devices without loading a CUDA library into this process."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([device for device in visible.split(",") if device.strip()])
+    return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))

@@ -1,0 +1,226 @@
+"""From a study to steps: what each step is asked, and what it builds on.
+
+The graph, by kind::
+
+    base, data, prompts → mix → train → merge → generate → judge → results → report
+
+Settings hold meaning only. Files outside the run are named in ``files`` and count by content.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import mixmerge.testbed
+from mixmerge.evaluate.spec import AxisSpec, EndpointJudgeSpec, PromptSetSpec
+from mixmerge.execute.step import Needs, Step
+from mixmerge.merge.spec import MergeSpec
+from mixmerge.mix.spec import Form, SourceSpec
+from mixmerge.study.spec import TESTBED, Merged, Study, TestbedSource, Trained, base_folder
+
+BASE = "base"
+
+_TESTBED = Path(mixmerge.testbed.__file__).parent
+_WORLD = {"world": str(_TESTBED / "world")}
+_WEIGHTS = {"weights": str(_TESTBED / "weights")}
+
+
+def steps(study: Study) -> list[Step]:
+    """Return the steps of a study, each after its inputs."""
+    models = [BASE, *study.checkpoints]
+    trainings = [(n, c) for n, c in study.checkpoints.items() if isinstance(c, Trained)]
+    merges = [(n, c.merge) for n, c in study.checkpoints.items() if isinstance(c, Merged)]
+    mixtures = dict.fromkeys((c.mixture, _form(study, c)) for _, c in trainings)
+    made = [
+        _base(study),
+        *(_data(n, s) for n, s in study.data.items() if isinstance(s, TestbedSource)),
+        *(_prompts(study, axis, spec) for axis, spec in study.evaluate.axes().items()),
+        *(_mix(study, name, form) for name, form in mixtures),
+        *(_train(study, name, checkpoint) for name, checkpoint in trainings),
+        *(_merge(study, name, merge) for name, merge in merges),
+        *(_generate(study, name) for name in models),
+        *(_judge(study, name) for name in models),
+        _results(study, models),
+    ]
+    return [*made, _report(study, made)]
+
+
+def model_step(study: Study, name: str) -> str:
+    """Return the id of the step that makes a model."""
+    if name == BASE:
+        return f"base/{BASE}"
+    return f"{'merge' if isinstance(study.checkpoints[name], Merged) else 'train'}/{name}"
+
+
+def _form(study: Study, checkpoint: Trained) -> Form:
+    method = study.training[checkpoint.train].method
+    return "preferences" if method == "dpo" else "conversations"
+
+
+def _base(study: Study) -> Step:
+    folder = base_folder(study)
+    if study.base == TESTBED:
+        settings: dict[str, Any] = {"from": "testbed"}
+        files = _WEIGHTS
+    elif folder is not None:
+        settings, files = {"from": "folder"}, {"model": str(folder)}
+    else:
+        name, _, revision = study.base.partition("@")
+        settings, files = {"from": "hub", "name": name, "revision": revision or None}, {}
+    return Step("base", BASE, settings, files=files)
+
+
+def _data(name: str, source: TestbedSource) -> Step:
+    settings = {"testbed": source.testbed, "name": name}
+    return Step("data", name, settings, files=_WORLD, by_output=True)
+
+
+def _prompts(study: Study, axis: str, spec: AxisSpec) -> Step:
+    settings = spec.prompts.model_dump(mode="json", exclude={"files"}, exclude_defaults=True)
+    files: dict[str, str] = {}
+    if spec.prompts.testbed:
+        files = _WORLD
+    elif spec.prompts.files is not None:
+        settings["files"], files = _roles("prompts", spec.prompts)
+    elif spec.prompts.hub and Path(spec.prompts.hub).is_dir():
+        settings["hub"], files = "folder", {"hub": spec.prompts.hub}
+    settings |= {"axis": axis, "languages": study.languages}
+    return Step("prompts", axis, settings, files=files, by_output=True)
+
+
+def _mix(study: Study, name: str, form: Form) -> Step:
+    mixture = study.mixtures[name]
+    settings = mixture.model_dump(mode="json", exclude_defaults=True)
+    sources: dict[str, Any] = {}
+    inputs = {f"held_out:{axis}": f"prompts/{axis}" for axis in study.evaluate.axes()}
+    files: dict[str, str] = {}
+    for source_name, source in study.data.items():
+        if isinstance(source, TestbedSource):
+            inputs[f"source:{source_name}"] = f"data/{source_name}"
+            sources[source_name] = {"input": True}
+            continue
+        described = source.model_dump(mode="json", exclude={"files"}, exclude_defaults=True)
+        if source.files is not None:
+            described["files"], roles = _roles(source_name, source)
+            files |= roles
+        elif source.hub and Path(source.hub).is_dir():
+            described["hub"], files[f"{source_name}:hub"] = "folder", source.hub
+        sources[source_name] = described
+    if mixture.unit == "tokens":
+        inputs["tokenizer"] = f"base/{BASE}"
+    settings |= {
+        "sources": sources,
+        "form": form,
+        "languages": study.languages,
+        "seed": study.seed,
+    }
+    step_name = f"{name}-{'pairs' if form == 'preferences' else 'chats'}"
+    return Step("mix", step_name, settings, inputs, files, by_output=True, needs=Needs(seconds=3))
+
+
+def _roles(name: str, spec: SourceSpec | PromptSetSpec) -> tuple[Any, dict[str, str]]:
+    """Replace paths by roles that keep order, language and file type; return roles and paths."""
+    if isinstance(spec.files, dict):
+        roles = {lang: f"{name}:{lang}{p.suffix}" for lang, p in spec.files.items()}
+        return roles, {roles[lang]: str(path) for lang, path in spec.files.items()}
+    paths = spec.files if isinstance(spec.files, list) else [spec.files or Path()]
+    named = [f"{name}:{index}{path.suffix}" for index, path in enumerate(paths)]
+    return named, dict(zip(named, map(str, paths), strict=True))
+
+
+def _train(study: Study, name: str, checkpoint: Trained) -> Step:
+    recipe = study.training[checkpoint.train]
+    if "seed" not in recipe.model_fields_set:
+        recipe = recipe.model_copy(update={"seed": study.seed})
+    form = "pairs" if recipe.method == "dpo" else "chats"
+    inputs = {
+        "model": model_step(study, checkpoint.start or BASE),
+        "rows": f"mix/{checkpoint.mixture}-{form}",
+    }
+    placement = study.placement.train.model_dump(mode="json")
+    size = study.mixtures[checkpoint.mixture].size
+    seconds = recipe.steps(size) * recipe.batch_size * (0.03 if recipe.method == "dpo" else 0.01)
+    needs = Needs(
+        cpus=study.placement.train.devices * (study.placement.train.threads or 1),
+        gpus=study.placement.train.devices if study.placement.train.device == "auto" else 0,
+        seconds=seconds,
+    )
+    settings = recipe.model_dump(mode="json")
+    return Step("train", name, settings, inputs, placement=placement, needs=needs)
+
+
+def _merge(study: Study, name: str, merge: MergeSpec) -> Step:
+    inputs = {parent: model_step(study, parent) for parent in merge.checkpoints}
+    settings = merge.model_dump(mode="json") | {"seed": study.seed}
+    return Step("merge", name, settings, {**inputs, BASE: model_step(study, BASE)})
+
+
+def _generate(study: Study, name: str) -> Step:
+    decoding = study.evaluate.decoding
+    if "seed" not in decoding.model_fields_set:
+        decoding = decoding.model_copy(update={"seed": study.seed})
+    inputs = {f"prompts:{axis}": f"prompts/{axis}" for axis in study.evaluate.axes()}
+    placement = study.placement.generate.model_dump(mode="json")
+    return Step(
+        "generate",
+        name,
+        decoding.model_dump(mode="json"),
+        {"model": model_step(study, name), **inputs},
+        placement=placement,
+        needs=Needs(cpus=study.placement.generate.threads, gpus=1, seconds=8),
+    )
+
+
+def _judge(study: Study, name: str) -> Step:
+    axes = study.evaluate.axes()
+    settings: dict[str, Any] = {}
+    placement: dict[str, Any] = {}
+    for axis, spec in axes.items():
+        judge = spec.judge
+        settings[axis] = (
+            judge.meaning() if isinstance(judge, EndpointJudgeSpec) else judge.model_dump()
+        )
+        placement[axis] = judge.model_dump(mode="json")
+    inputs = {f"prompts:{axis}": f"prompts/{axis}" for axis in axes}
+    inputs |= {"answers": f"generate/{name}", "base_answers": f"generate/{BASE}"}
+    return Step("judge", name, settings, inputs, placement=placement, needs=Needs(seconds=2))
+
+
+def results_settings(study: Study) -> dict[str, Any]:
+    """Return what the step ``results/study`` is asked."""
+    models = {
+        name: {
+            "stage": study.stage(name),
+            "kind": study.kind(name),
+            "method": study.method(name),
+            "safety_share": study.safety_share(name),
+            "trainings": [
+                ancestor
+                for ancestor in study.ancestors(name)
+                if isinstance(study.checkpoints[ancestor], Trained)
+            ],
+        }
+        for name in study.checkpoints
+    }
+    return {
+        "study": study.study,
+        "seed": study.seed,
+        "draws": study.evaluate.draws,
+        "models": models,
+        "baselines": study.baselines,
+    }
+
+
+def _results(study: Study, models: list[str]) -> Step:
+    inputs = {f"verdicts:{name}": f"judge/{name}" for name in models}
+    inputs |= {
+        f"trained:{name}": f"train/{name}"
+        for name, checkpoint in study.checkpoints.items()
+        if isinstance(checkpoint, Trained)
+    }
+    settings = results_settings(study)
+    return Step("results", "study", settings, inputs, needs=Needs(seconds=10))
+
+
+def _report(study: Study, made: list[Step]) -> Step:
+    settings = {"study": study.model_dump(mode="json", exclude={"placement"})}
+    return Step("report", "study", settings, {s.id: s.id for s in made}, needs=Needs(seconds=15))
