@@ -283,6 +283,50 @@ def test_a_full_disk_leaves_nothing_half_written(
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_an_older_manifest_does_not_outlive_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When mixing again into a folder is stopped, no manifest describes rows that it is not of."""
+    world(tmp_path)
+    mix(spec(tmp_path), tmp_path / "out")
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mixmerge.mix.materialise.write_json", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        mix(spec(tmp_path, seed=1), tmp_path / "out")
+    assert not (tmp_path / "out/manifest.json").exists()
+
+
+def test_sources_whose_rows_are_all_dropped_are_refused(tmp_path: Path) -> None:
+    """A source left without any row says that none was read, and not that it is in order."""
+    world(tmp_path)
+    file = tmp_path / "safety.jsonl"
+    file.write_text('{"prompt": "a", "answer": "", "language": "en"}\n')
+    sources = {
+        "general": {"files": tmp_path / "general.jsonl"},
+        "safety": {"files": file, "broken": "drop"},
+    }
+    with pytest.raises(DataError, match=r"5 asked, 0 to be had \(rows read: none\)"):
+        mix(spec(tmp_path, sources=sources), tmp_path / "out")
+
+
+def test_dropped_rows_are_listed_without_folders(tmp_path: Path) -> None:
+    """The manifest names the file and line of each broken row that was dropped."""
+    world(tmp_path)
+    file = tmp_path / "safety.jsonl"
+    file.write_text(file.read_text() + "{}\n")
+    sources = {
+        "general": {"files": tmp_path / "general.jsonl"},
+        "safety": {"files": file, "broken": "drop"},
+    }
+    manifest = mix(spec(tmp_path, sources=sources), tmp_path / "out")
+    assert manifest.broken == {
+        "safety": ("safety.jsonl, line 91: column `prompt` is missing or empty.",)
+    }
+
+
 def test_other_files_of_the_folder_are_left_alone(tmp_path: Path) -> None:
     """The folder of a step keeps its own files."""
     world(tmp_path)

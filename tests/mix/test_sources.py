@@ -219,7 +219,7 @@ def test_broken_rows_are_dropped_only_when_asked(tmp_path: Path) -> None:
     loaded = load("s", source(files=file, broken="drop"), "conversations")
     assert len(loaded.rows) == 2
     assert len(loaded.broken) == 1
-    assert "line 2" in loaded.broken[0]
+    assert loaded.broken[0].startswith("d.jsonl, line 2: ")
 
 
 @pytest.mark.parametrize(
@@ -258,8 +258,24 @@ def test_one_id_for_two_rows_is_refused(tmp_path: Path) -> None:
     repeated = jsonl(tmp_path / "same.jsonl", first, first)
     assert len(load("s", source(files=repeated), "conversations").rows) == 2
     file = jsonl(tmp_path / "d.jsonl", first, second)
-    with pytest.raises(DataError, match=r"line 2: the id '1' is that of another row \(.*line 1\)"):
+    with pytest.raises(
+        DataError, match=r"line 2: the id '1' is that of another row \(d.jsonl, line 1\)"
+    ):
         load("s", source(files=file), "conversations")
+
+
+def test_translations_may_share_an_id(tmp_path: Path) -> None:
+    """The same id in two languages is no clash."""
+    rows = [{"id": 7, "messages": TURNS, "language": language} for language in ("en", "hi")]
+    loaded = load("s", source(files=jsonl(tmp_path / "d.jsonl", *rows)), "conversations")
+    assert [row.id for row in loaded.rows] == ["7", "7"]
+
+
+def test_an_id_column_can_be_passed_over(tmp_path: Path) -> None:
+    """With `id: null` a column of that name is not used, so that it need not be unique."""
+    rows = [{"id": 1, "messages": turns, "language": "en"} for turns in (TURNS, OTHER)]
+    spec = source(files=jsonl(tmp_path / "d.jsonl", *rows), columns={"id": None})
+    assert len({row.id for row in load("s", spec, "conversations").rows} - {"1"}) == 2
 
 
 def test_several_files_are_one_source(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from mixmerge.mix import MixSpec, SourceSpec
@@ -23,7 +25,7 @@ def spec(**changes: Any) -> MixSpec:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"shares": {"general": 1, "saftey": 1}}, "which is not a source.*did you mean `safety`"),
+        ({"shares": {"general": 1, "saftey": 1}}, "which is not a source.*the nearest is `safety`"),
         ({"shares": {"general": -1}}, "greater than or equal to 0"),
         ({"shares": {"general": 0, "safety": 0}}, "at least one source needs a share above zero"),
         ({"shares": {}}, "at least one source needs a share above zero"),
@@ -79,6 +81,15 @@ def test_paths_lists_every_file_that_is_read() -> None:
         tokenizer="model",
     ).paths()
     assert [str(path) for path in listed] == ["e.csv", "h.csv", "p.jsonl", "model"]
+
+
+def test_the_example_of_the_documentation_is_valid() -> None:
+    """The YAML on the page about mixing is a specification with its defaults."""
+    page = (Path(__file__).parents[2] / "docs/mix.md").read_text(encoding="utf-8")
+    example = page.split("```yaml\n")[1].split("```")[0]
+    documented = MixSpec.model_validate(yaml.safe_load(example))
+    assert documented.shares == {"general": 85, "safety": 15}
+    assert documented.form == "conversations"
 
 
 def test_the_specification_is_light() -> None:

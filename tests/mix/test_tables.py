@@ -52,7 +52,9 @@ def test_files_written_by_datasets_read_back(
     write(tmp_path / name)
     records = list(read_file(tmp_path / name))
     assert [row for _, row in records] == ROWS
-    assert [place for place, _ in records] == [f"{tmp_path / name}, {place}" for place in places]
+    assert [str(place) for place, _ in records] == [
+        f"{tmp_path / name}, {place}" for place in places
+    ]
 
 
 def test_parquet_keeps_nested_messages(tmp_path: Path) -> None:
@@ -110,7 +112,7 @@ def test_local_data_sets_read_back(tmp_path: Path, save: Callable[[Path], None])
     save(tmp_path / "set")
     records = list(read_hub(SourceSpec(hub=str(tmp_path / "set"))))
     assert [row for _, row in records] == ROWS
-    assert records[1][0] == f"{tmp_path / 'set'} (train), row 2"
+    assert str(records[1][0]) == f"{tmp_path / 'set'} (train), row 2"
 
 
 def test_a_split_is_chosen(tmp_path: Path) -> None:

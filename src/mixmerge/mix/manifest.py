@@ -59,7 +59,7 @@ class Manifest(RowModel):
     other_languages: dict[str, dict[str, int]]
     """Rows left aside by source, for being in a language the mixture does not have."""
     broken: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """Messages of the rows that were dropped as broken, by source."""
+    """Place and reason of the rows that were dropped as broken, by source."""
     overlaps: tuple[Overlap, ...]
     """The rows removed for overlapping a held-out prompt."""
 

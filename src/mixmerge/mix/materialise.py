@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from mixmerge.errors import DataError
-from mixmerge.files import read_rows, write_json, write_rows
+from mixmerge.files import explained_disk_errors, read_rows, write_json, write_rows
 from mixmerge.fingerprint import file_fingerprint
 from mixmerge.mix.apportion import Cell, apportion
 from mixmerge.mix.filters import Deduplicated, deduplicate
@@ -63,6 +63,9 @@ def mix(spec: MixSpec, out: Path, *, progress: Progress = silent) -> Manifest:
     _refuse_shortage(spec, supply, asked, drawn, size_of)
     rows = arrange([row for cell in drawn.values() for row in cell], spec.seed)
     progress(len(spec.sources), len(spec.sources), f"writing {len(rows):,} rows")
+    # An older manifest must not stand beside new rows, whatever stops us in between.
+    with explained_disk_errors(out):
+        (out / MANIFEST).unlink(missing_ok=True)
     write_rows(out / ROWS, rows)
     shares = tuple(
         _share(cell, supply, asked.get(cell, 0), drawn[cell], size_of, count_tokens)
@@ -190,7 +193,8 @@ def _refuse_shortage(
 def _languages_seen(supply: _Supply, source: str) -> str:
     seen = {language: count for (name, language), count in supply.read.items() if name == source}
     seen |= supply.other_languages.get(source, {})
-    return "rows read: " + ", ".join(f"{count:,} in `{name}`" for name, count in seen.items())
+    listed = ", ".join(f"{count:,} in `{name}`" for name, count in seen.items())
+    return f"rows read: {listed or 'none'}"
 
 
 def _share(

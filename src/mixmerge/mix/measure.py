@@ -27,7 +27,7 @@ def token_counter(folder: Path) -> Callable[[TrainingRow], int]:
     Raises:
         ModelError: the folder has no readable ``tokenizer.json``.
     """
-    from tokenizers import Tokenizer  # noqa: PLC0415 - light specs: loaded where it is used
+    from tokenizers import Tokenizer
 
     path = folder / "tokenizer.json"
     if not path.is_file():

@@ -10,7 +10,7 @@ from mixmerge.errors import DataError
 from mixmerge.files import first_problem
 from mixmerge.fingerprint import fingerprint
 from mixmerge.mix.spec import Form, SourceSpec
-from mixmerge.mix.tables import Record, read_file, read_hub, shorten
+from mixmerge.mix.tables import Place, Record, read_file, read_hub, shorten
 from mixmerge.records import Conversation, PreferencePair
 
 TrainingRow = Conversation | PreferencePair
@@ -24,7 +24,7 @@ class Loaded:
 
     rows: list[TrainingRow] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
-    """Message of each dropped row, with its place."""
+    """Place and reason of each dropped row."""
 
 
 def load(name: str, spec: SourceSpec, form: Form) -> Loaded:
@@ -43,23 +43,27 @@ def load(name: str, spec: SourceSpec, form: Form) -> Loaded:
             `SourceSpec.broken` does not say ``drop``; the message has the file and line.
     """
     loaded = Loaded()
-    seen: dict[str, tuple[str, TrainingRow]] = {}
+    seen: dict[tuple[str, str], tuple[Place, TrainingRow]] = {}
     reader: _Reader | None = None
     for fixed_language, (place, columns) in _records(spec):
         if reader is None:
             reader = _Reader(name, spec, form, place, columns)
         try:
-            row = reader.read(place, columns, fixed_language)
+            row = reader.read(columns, fixed_language)
             _refuse_second_use_of_an_id(seen, place, row)
-        except DataError as error:
+        except ValueError as error:
             if spec.broken == "refuse":
-                raise
-            loaded.broken.append(str(error))
+                raise DataError(f"{place}: {_reason(error)}") from error
+            loaded.broken.append(f"{place.short}: {_reason(error)}")
         else:
             loaded.rows.append(row)
     if reader is None:
         raise DataError(f"source `{name}` has no rows ({_origin(spec)} is empty).")
     return loaded
+
+
+def _reason(error: ValueError) -> str:
+    return first_problem(error) if isinstance(error, ValidationError) else f"{error}."
 
 
 def _origin(spec: SourceSpec) -> str:
@@ -82,14 +86,14 @@ def _records(spec: SourceSpec) -> Iterator[tuple[str | None, Record]]:
 
 
 def _refuse_second_use_of_an_id(
-    seen: dict[str, tuple[str, TrainingRow]], place: str, row: TrainingRow
+    seen: dict[tuple[str, str], tuple[Place, TrainingRow]], place: Place, row: TrainingRow
 ) -> None:
-    first_place, first = seen.setdefault(row.id, (place, row))
+    first_place, first = seen.setdefault((row.language, row.id), (place, row))
     if first != row:
-        raise DataError(
-            f"{place}: the id {row.id!r} is that of another row ({first_place}). Map `columns.id` "
-            "to a column that is unique in the source, or leave it out to use a digest of the "
-            "content."
+        raise ValueError(
+            f"the id {row.id!r} is that of another row ({first_place.short}); map `columns.id` to "
+            "a column that is unique within each language, or set it to null to use a digest of "
+            "the content"
         )
 
 
@@ -97,7 +101,7 @@ class _Reader:
     """Turns the columns of one source into rows of the asked form."""
 
     def __init__(
-        self, name: str, spec: SourceSpec, form: Form, place: str, first: dict[str, Any]
+        self, name: str, spec: SourceSpec, form: Form, place: Place, first: dict[str, Any]
     ) -> None:
         mapped = spec.columns.model_dump(exclude_none=True)
         missing = [column for column in mapped.values() if column not in first]
@@ -110,16 +114,14 @@ class _Reader:
         self._spec = spec
         # A mapping of content columns is complete: unmapped ones of the same name are not content.
         own = [] if any(key in mapped for key in _CONTENT) else list(_CONTENT)
-        if not spec.columns.id and "id" in first:
-            own.append("id")
-        if not spec.columns.language and "language" in first:
-            own.append("language")
+        # What is set to null is not looked up either: the `id` of a data set may name its parents.
+        own += [key for key in ("id", "language") if key not in spec.columns.model_fields_set]
         self._columns = {key: key for key in own if key in first} | mapped
         self._form = form
         self._make = self._maker(place, first)
 
     def _maker(
-        self, place: str, first: dict[str, Any]
+        self, place: Place, first: dict[str, Any]
     ) -> Callable[[dict[str, Any]], dict[str, Any]]:
         has = set(self._columns)
         pairs = {"chosen", "rejected"} <= has
@@ -143,25 +145,17 @@ class _Reader:
             f"{', '.join(first)}). Map them under `columns`."
         )
 
-    def read(self, place: str, columns: dict[str, Any], fixed_language: str | None) -> TrainingRow:
+    def read(self, columns: dict[str, Any], fixed_language: str | None) -> TrainingRow:
         """Return one checked row.
 
         Raises:
-            DataError: a column is missing or holds what it must not; the message has the place.
+            ValueError: a column is missing or holds what it must not; the message says which.
         """
         values = {}
         for key, column in self._columns.items():
             if columns.get(column) is None:
-                raise DataError(f"{place}: column `{column}` is missing or empty.")
+                raise ValueError(f"column `{column}` is missing or empty")
             values[key] = columns[column]
-        try:
-            return self._row(values, fixed_language)
-        except ValidationError as error:
-            raise DataError(f"{place}: {first_problem(error)}") from error
-        except ValueError as error:
-            raise DataError(f"{place}: {error}.") from error
-
-    def _row(self, values: dict[str, Any], fixed_language: str | None) -> TrainingRow:
         content = self._make(values)
         kind = PreferencePair if "chosen" in content else Conversation
         row: TrainingRow = kind.model_validate(

@@ -36,7 +36,9 @@ class Columns(_Spec):
     rejected: str | None = None
     """The answer to avoid: its text, or messages that end with it."""
     id: str | None = None
-    """A name of the row, unique within the source; by default a digest of its content."""
+    """A name of the row, unique within source and language (translations may share one).
+
+    Without such a column, or with null, it is a digest of the row's content."""
     language: str | None = None
     """The row's language."""
 
@@ -135,7 +137,7 @@ class MixSpec(_Spec):
         for name in self.shares:
             if name not in self.sources:
                 near = difflib.get_close_matches(name, self.sources, n=1)
-                hint = f"; did you mean `{near[0]}`?" if near else ""
+                hint = f"; the nearest is `{near[0]}`" if near else ""
                 raise ValueError(
                     f"`shares` names `{name}`, which is not a source "
                     f"(sources: {', '.join(self.sources)}){hint}"

@@ -8,13 +8,31 @@ import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mixmerge.errors import DataError
 from mixmerge.mix.spec import SourceSpec
 
-Record = tuple[str, dict[str, Any]]
-"""Where a row stands, e.g. ``data.jsonl, line 3``, and its columns."""
+
+class Place(NamedTuple):
+    """Where a row stands."""
+
+    origin: str
+    """Path of the file, or the data set and its split."""
+    position: str
+    """The line, or the number of the row (from 1)."""
+
+    def __str__(self) -> str:
+        return f"{self.origin}, {self.position}"
+
+    @property
+    def short(self) -> str:
+        """The place without folders: the same on every machine."""
+        return f"{Path(self.origin).name}, {self.position}"
+
+
+Record = tuple[Place, dict[str, Any]]
+"""A row's place and its columns."""
 
 
 def read_file(path: Path) -> Iterator[Record]:
@@ -46,7 +64,7 @@ def _read_json_lines(path: Path) -> Iterator[Record]:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
-            place = f"{path}, line {number}"
+            place = Place(str(path), f"line {number}")
             try:
                 row = json.loads(line)
             except json.JSONDecodeError as error:
@@ -62,7 +80,7 @@ def _read_csv(path: Path) -> Iterator[Record]:
         try:
             header = next(reader, [])
             for fields in reader:
-                place = f"{path}, line {reader.line_num}"
+                place = Place(str(path), f"line {reader.line_num}")
                 if len(fields) != len(header):
                     raise DataError(
                         f"{place}: the header names {len(header)} columns, this row has "
@@ -74,8 +92,8 @@ def _read_csv(path: Path) -> Iterator[Record]:
 
 
 def _read_parquet(path: Path) -> Iterator[Record]:
-    import pyarrow as pa  # type: ignore[import-untyped] # noqa: PLC0415 - loaded where used
-    import pyarrow.parquet as pq  # type: ignore[import-untyped] # noqa: PLC0415
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
     number = 0
     try:
@@ -83,7 +101,7 @@ def _read_parquet(path: Path) -> Iterator[Record]:
             for batch in file.iter_batches(batch_size=1024):
                 for row in batch.to_pylist():
                     number += 1
-                    yield f"{path}, row {number}", row
+                    yield Place(str(path), f"row {number}"), row
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: not a readable Parquet file ({_first_line(error)}).") from error
 
@@ -96,12 +114,12 @@ def read_hub(spec: SourceSpec) -> Iterator[Record]:
     """
     assert spec.hub is not None
     for number, row in enumerate(_load(spec, spec.hub), 1):
-        yield f"{spec.hub} ({spec.split}), row {number}", row
+        yield Place(f"{spec.hub} ({spec.split})", f"row {number}"), row
 
 
 def _load(spec: SourceSpec, name: str) -> Any:
     """Load one split; folders written by `save_to_disk` and plain data folders both work."""
-    import datasets  # noqa: PLC0415 - two seconds, loaded where it is used
+    import datasets
 
     saved = any((Path(name) / marker).is_file() for marker in ("dataset_dict.json", "state.json"))
     try:

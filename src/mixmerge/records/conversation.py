@@ -18,7 +18,7 @@ class Conversation(RowModel):
     """One supervised example: turns that end with the assistant's."""
 
     id: str
-    """Unique within its source; copies of one row in a mixture keep it."""
+    """Unique within its source and language; copies of one row in a mixture keep it."""
     source: str
     """Name of the data source in the study file."""
     language: str
