@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 
 from mixmerge.errors import SpecError
 
@@ -37,11 +37,12 @@ class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers = {}  # noqa: RUF012 - the base class declares it so
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key.value for key, _ in node.value if key.tag != _MERGED]
+        seen = set()
         for key, _ in node.value:
-            if keys.count(key.value) > 1:
+            if key.value in seen and key.tag != _MERGED:
                 line = key.start_mark.line + 1
                 raise yaml.YAMLError(f"line {line}: the key `{key.value}` stands twice")
+            seen.add(key.value)
         self.flatten_mapping(node)
         return super().construct_mapping(node, deep)
 
@@ -182,23 +183,40 @@ def _known_keys(kind: type[BaseModel], location: Place) -> list[str]:
 
 def _below(annotation: Any, part: str | int) -> Iterable[Any]:
     """Yield the types that may stand at a key, an index or a union's branch of a type."""
+    for branch in _branches(annotation):
+        if any(isinstance(note, Tag) and note.tag == part for note in _notes(branch)):
+            yield branch
     for item in _alternatives(annotation):
         origin, arguments = typing.get_origin(item), typing.get_args(item)
         if _is_model(item):
             if part in item.model_fields:
                 yield item.model_fields[part].annotation
-            elif part == item.__name__ or part in getattr(item, "tags", ()):
+            elif part == item.__name__:
                 yield item
         elif origin in (dict, list, tuple) and arguments:
             yield arguments[-1] if origin is dict else arguments[0]
 
 
-def _alternatives(annotation: Any) -> list[Any]:
-    if typing.get_origin(annotation) is typing.Annotated:
-        return _alternatives(typing.get_args(annotation)[0])
+def _notes(annotation: Any) -> tuple[Any, ...]:
+    return getattr(annotation, "__metadata__", ())
+
+
+def _branches(annotation: Any) -> tuple[Any, ...]:
+    """Return the types of a union; of any other type, the type itself."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return [one for branch in typing.get_args(annotation) for one in _alternatives(branch)]
-    return [annotation]
+        return typing.get_args(annotation)
+    if _notes(annotation):
+        inner = typing.get_args(annotation)[0]
+        return _branches(inner) if _branches(inner) != (inner,) else (annotation,)
+    return (annotation,)
+
+
+def _alternatives(annotation: Any) -> list[Any]:
+    """Return the plain types that a type allows, without annotations."""
+    branches = _branches(annotation)
+    if len(branches) > 1:
+        return [one for branch in branches for one in _alternatives(branch)]
+    return [typing.get_args(annotation)[0] if _notes(annotation) else annotation]
 
 
 def _is_model(item: Any) -> bool:

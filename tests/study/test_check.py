@@ -1,0 +1,74 @@
+"""Tests of mixmerge.study.check: mistakes in names that types cannot see."""
+
+from pathlib import Path
+
+import pytest
+
+from mixmerge.errors import SpecError
+from mixmerge.study.check import parse_study, read_study
+
+SMALL = Path(__file__).parents[1] / "data" / "small.yaml"
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", [SMALL, *EXAMPLES], ids=lambda path: path.name)
+def test_the_shipped_studies_are_right(path: Path) -> None:
+    """Every study file in the repository passes the checks."""
+    assert read_study(path).checkpoints
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "sft-0: {train: sft,",
+            "sft-0: {train: stf,",
+            r"line 21: checkpoints\.sft-0\.train: there is no `stf` in `training` .*mean `sft`\?",
+        ),
+        (
+            "mixture: safety-15, start: sft-15",
+            "mixture: safety-15, start: sft-51",
+            r"checkpoints\.dpo-15\.start: there is no `sft-51` in `checkpoints`",
+        ),
+        (
+            "models: [sft-0, sft-100]",
+            "models: [sft-0, sft-1000]",
+            r"checkpoints\.sft-dare-ties\.merge: there is no `sft-1000`.*mean `sft-100`\?",
+        ),
+        (
+            "shares: {general: 1}",
+            "shares: {generel: 1}",
+            r"line 12: mixtures\.safety-0\.shares\.generel: there is no `generel` in `data`",
+        ),
+        ("shares: {general: 1}", "shares: {general: -1}", r"shares\.general: .*greater than"),
+        ("shares: {general: 1}", "shares: {general: .nan}", r"shares\.general: .*finite number"),
+        ("shares: {general: 1}", "shares: {general: 0}", r"all shares are zero"),
+        ("languages: [en, fr]", "languages: [en, en]", r"line 4: languages: .*named twice"),
+        ("baselines: [sft-15,", "baselines: [sft-16,", r"baselines\.0: there is no `sft-16`"),
+        ("baselines: [sft-15,", "baselines: [sft-0, sft-15,", r"sft-0 is the baseline of stage"),
+        ("  sft-0: {train: sft, m", "  base: {train: sft, m", r"`base` is the base model"),
+        (
+            "sft-15: {train: sft, mixture: safety-15}",
+            "sft-15: {train: sft, mixture: safety-15, start: dpo-15}",
+            r"in a circle: .*sft-15.*dpo-15",
+        ),
+        (
+            "models: [sft-0, sft-100]",
+            "models: [sft-0, dpo-15]",
+            r"merges checkpoints of one stage only; sft-0 is sft, dpo-15 is dpo",
+        ),
+        ("mixture: safety-0}", "mixtur: safety-0}", r"mixtur: unknown key.*mean `mixture`\?"),
+    ],
+)
+def test_a_wrong_name_is_explained(old: str, new: str, message: str) -> None:
+    """Each wrong name is refused with its line, what is known, and the nearest known name."""
+    text = SMALL.read_text()
+    assert old in text
+    with pytest.raises(SpecError, match=message):
+        parse_study(text.replace(old, new, 1), "study.yaml")
+
+
+def test_a_missing_study_file_is_named(tmp_path: Path) -> None:
+    """A path that does not exist is said."""
+    with pytest.raises(SpecError, match=r"none\.yaml: no such file"):
+        read_study(tmp_path / "none.yaml")

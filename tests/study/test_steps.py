@@ -1,0 +1,106 @@
+"""Tests of mixmerge.study.steps and mixmerge.study.spec: from a study to what is asked."""
+
+from pathlib import Path
+
+import pytest
+
+from mixmerge.execute.step import Step
+from mixmerge.study.check import parse_study
+from mixmerge.study.spec import Study
+from mixmerge.study.steps import steps
+
+SMALL = (Path(__file__).parents[1] / "data" / "small.yaml").read_text()
+
+
+def small(*changes: tuple[str, str]) -> Study:
+    text = SMALL
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return parse_study(text, "small.yaml")
+
+
+def by_id(study: Study) -> dict[str, Step]:
+    return {step.id: step for step in steps(study)}
+
+
+def test_every_part_becomes_steps() -> None:
+    """The small study has its data, mixtures, trainings, merge, evaluations, results and report."""
+    kinds = [step.kind for step in steps(small())]
+    expected = {"base": 1, "data": 2, "prompts": 3, "mix": 4, "train": 4, "merge": 1}
+    expected |= {"generate": 6, "judge": 6, "results": 1, "report": 1}
+    assert {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)} == expected
+
+
+def test_a_merge_weight_reaches_the_step() -> None:
+    """What the study file says of a merge is what its step is asked, and nothing else changes."""
+    models = "models: {sft-0: 0.3, sft-100: 0.7}"
+    before, after = by_id(small()), by_id(small(("models: [sft-0, sft-100]", models)))
+    assert after["merge/sft-dare-ties"].settings["models"] == {
+        "sft-0": {"weight": 0.3},
+        "sft-100": {"weight": 0.7},
+    }
+    changed = [name for name in before if before[name].settings != after[name].settings]
+    assert changed == ["merge/sft-dare-ties", "report/study"]
+
+
+def test_the_order_of_the_file_does_not_count() -> None:
+    """A study with reordered keys asks the same of every step."""
+    one = parse_study(SMALL, "a")
+    two = parse_study(
+        SMALL.replace("{size: 160, shares: {general: 1}}", "{shares: {general: 1}, size: 160}"), "b"
+    )
+    assert [step.settings for step in steps(one)] == [step.settings for step in steps(two)]
+
+
+def test_the_seed_of_the_study_reaches_every_draw() -> None:
+    """Mixing, training, merging, decoding and statistics get the study's seed."""
+    asked = by_id(small(("seed: 1", "seed: 7")))
+    for name in ("mix/safety-0-chats", "train/sft-0", "merge/sft-dare-ties", "results/study"):
+        assert asked[name].settings["seed"] == 7
+    assert asked["generate/base"].settings["seed"] == 7
+
+
+def test_a_recipe_keeps_its_own_seed() -> None:
+    """A seed written at a training recipe wins over the study's."""
+    asked = by_id(small(("{method: sft,", "{seed: 3, method: sft,")))
+    assert asked["train/sft-0"].settings["seed"] == 3
+    assert asked["train/dpo-15"].settings["seed"] == 1
+
+
+def test_placement_is_not_meaning() -> None:
+    """Another batch per device changes no step's settings."""
+    placed = parse_study(SMALL + "placement: {train: {per_device_batch: 4}}\n", "small.yaml")
+    for before, after in zip(steps(small()), steps(placed), strict=True):
+        assert before.settings == after.settings
+    assert by_id(placed)["train/sft-0"].placement["per_device_batch"] == 4
+
+
+def test_files_are_named_by_role(tmp_path: Path) -> None:
+    """Paths of data files are outside the settings, so that a moved file is the same file."""
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "fr.jsonl").write_text("{}")
+    found = []
+    for name in ("here", "there"):
+        source = f"general: {{files: {{fr: {tmp_path / name / 'fr.jsonl'}}}}}"
+        found.append(by_id(small(("general: {testbed: general}", source)))["mix/safety-0-chats"])
+    assert found[0].settings == found[1].settings
+    assert found[0].files == {"general:fr.jsonl": str(tmp_path / "here" / "fr.jsonl")}
+
+
+@pytest.mark.parametrize(
+    ("name", "stage", "kind", "share"),
+    [
+        ("sft-0", "sft", "expert", 0.0),
+        ("sft-15", "sft", "mixture", 0.15),
+        ("sft-100", "sft", "expert", 1.0),
+        ("sft-dare-ties", "sft", "merge", None),
+        ("dpo-15", "dpo", "mixture", 0.15),
+    ],
+)
+def test_checkpoints_are_described(name: str, stage: str, kind: str, share: float | None) -> None:
+    """Stage, kind and safety share follow from how a checkpoint is made."""
+    study = small()
+    assert (study.stage(name), study.kind(name)) == (stage, kind)
+    assert study.safety_share(name) == (pytest.approx(share) if share is not None else None)
