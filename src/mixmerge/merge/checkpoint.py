@@ -60,9 +60,10 @@ class Checkpoint:
             if isinstance(vocabulary, list):  # unigram models list (token, score) by id
                 vocabulary = {entry[0]: number for number, entry in enumerate(vocabulary)}
             added = {token["content"]: token["id"] for token in content.get("added_tokens", [])}
-            return {**vocabulary, **added}
+            vocabulary = {**vocabulary, **added}
         except (AttributeError, IndexError, KeyError, TypeError) as error:
             raise ModelError(f"{file}: not a tokenizer of the tokenizers library.") from error
+        return vocabulary
 
     @cached_property
     def tokenizer_digest(self) -> str | None:

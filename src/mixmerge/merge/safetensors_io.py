@@ -229,7 +229,7 @@ class ShardedWriter:
     def write(self, name: str, stored: npt.NDArray[Any]) -> None:
         """Write a tensor's elements into their place."""
         file, place = self._places[name]
-        content = memoryview(np.ascontiguousarray(stored).tobytes())
+        content = np.ascontiguousarray(stored).reshape(-1).view(np.uint8).data
         with file.open("r+b", buffering=0) as stream:
             stream.seek(place)
             while content:

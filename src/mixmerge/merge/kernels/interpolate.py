@@ -7,7 +7,7 @@ from mixmerge.merge.kernels import Array
 from mixmerge.merge.kernels.reductions import dot, norm
 
 _SMALLEST_NORM = 1e-8
-_SMALLEST_SINE = 1e-8
+_SMALLEST_SINE = 1e-6
 
 
 def weighted_sum(tensors: Sequence[Array], weights: Sequence[float]) -> Array:

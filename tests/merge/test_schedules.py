@@ -1,0 +1,87 @@
+"""Gradients and filters."""
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from mixmerge.merge.schedules import Setting, depths, layers, leaves, value_for
+
+SETTING: TypeAdapter[Setting] = TypeAdapter(Setting)
+
+
+def test_depth_runs_from_the_first_layer_to_the_last() -> None:
+    """Layer i of n has depth i / (n - 1); what is outside of layers has depth 0."""
+    names = ["embed.weight", *(f"model.layers.{i}.mlp.weight" for i in range(11)), "norm.weight"]
+    found = depths(names)
+    assert [found[f"model.layers.{i}.mlp.weight"] for i in (0, 5, 10)] == [0.0, 0.5, 1.0]
+    assert found["embed.weight"] == found["norm.weight"] == 0.0
+
+
+def test_an_only_layer_counts_as_the_last() -> None:
+    """With a single layer the gradient's last value is used, as in mergekit."""
+    assert depths(["h.0.w", "wte"]) == {"h.0.w": 1.0, "wte": 0.0}
+
+
+def test_each_stack_of_layers_is_counted_alone() -> None:
+    """Experts do not count as layers, and a vision tower has its own depth."""
+    names = [
+        "vision.blocks.1.w",
+        "vision.blocks.0.w",
+        "text.layers.4.experts.63.w",
+        "text.layers.0.w",
+    ]
+    assert depths(names) == {
+        "vision.blocks.1.w": 1.0,
+        "vision.blocks.0.w": 0.0,
+        "text.layers.4.experts.63.w": 1.0,
+        "text.layers.0.w": 0.0,
+    }
+    assert layers(names) == {"vision.blocks.": 2, "text.layers.": 5}
+
+
+@pytest.mark.parametrize(
+    ("depth", "expected"), [(0.0, 1.0), (0.25, 0.5), (0.5, 0.0), (0.75, 2.0), (1.0, 4.0)]
+)
+def test_a_gradient_is_piecewise_linear(depth: float, expected: float) -> None:
+    """Values are spread evenly over the depth, with straight lines between."""
+    assert value_for(SETTING.validate_python([1, 0, 4]), "w", depth) == expected
+
+
+def test_a_gradient_of_switches_steps() -> None:
+    """Words and switches are picked, not interpolated."""
+    setting = SETTING.validate_python([True, False])
+    assert [value_for(setting, "w", depth) for depth in (0.0, 0.99, 1.0)] == [True, True, False]
+
+
+def test_the_first_matching_rule_counts() -> None:
+    """A filter is a part of the name; ``*`` and no filter match everything."""
+    setting = SETTING.validate_python(
+        [{"filter": "self_attn", "value": [0, 1]}, {"filter": "*", "value": 0.5}, {"value": 9}]
+    )
+    assert value_for(setting, "layers.1.self_attn.q", 1.0) == 1
+    assert value_for(setting, "layers.1.mlp.up", 1.0) == 0.5
+    assert leaves(setting) == [0, 1, 0.5, 9]
+
+
+def test_no_matching_rule_gives_no_value() -> None:
+    """The next level decides where no rule matches."""
+    setting = SETTING.validate_python([{"filter": "mlp", "value": 1}])
+    assert value_for(setting, "norm.weight", 0.0) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([], "at least one value"),
+        ([{"value": 1}, 2], "not both"),
+        ([1, "a"], "all numbers"),
+        ([True, 0.5], "all numbers, or all switches"),
+        ({"filter": "a"}, "one value or a list"),
+        (None, "one value or a list"),
+        ([[1]], "one value or a list"),
+        ([{"filter": "a", "valu": 1}], "valu"),
+    ],
+)
+def test_what_is_no_setting_is_refused(value: object, message: str) -> None:
+    """The message says what a setting looks like."""
+    with pytest.raises(ValidationError, match=message):
+        SETTING.validate_python(value)
