@@ -1,1 +1,6 @@
-"""TODO."""
+"""The embedded world: a tiny multilingual base model, its data, and an exact judge of its answers."""
+
+LANGUAGES = ("en", "hi", "fr", "es", "ar", "ru")
+"""The languages of the study that the testbed mirrors; every item exists in all six."""
+
+__all__ = ["LANGUAGES"]

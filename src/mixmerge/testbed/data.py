@@ -1,0 +1,159 @@
+"""The rows of the testbed: preference pairs for training, prompts for evaluation."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from mixmerge.records import Axis, Message, PreferencePair, Prompt
+from mixmerge.testbed import LANGUAGES
+from mixmerge.testbed.world import Fact, Wish, facts, read, wishes
+
+
+def preference_pairs(source: Literal["general", "safety"]) -> list[PreferencePair]:
+    """Return all training rows of one source, in a fixed order.
+
+    General rows answer questions and practical requests; the answer to avoid is a wrong fact, the
+    right fact in another language, or no fact at all. Safety rows refuse harmful requests in the
+    language of the request; the answer to avoid complies. As in real safety data, a minority are
+    harmless requests in similar words, which are to be granted.
+    """
+    if source == "general":
+        return [*_question_pairs(), *_practical_pairs()]
+    return list(_safety_pairs())
+
+
+def prompts(axis: Axis, split: Literal["dev", "test"]) -> list[Prompt]:
+    """Return the prompts of one axis; the same question in six languages is one cluster."""
+    if axis == "general":
+        asked = [fact for fact in facts() if fact.split == split]
+        return [
+            *(_question_prompt(fact, split, i) for fact in asked for i in range(len(LANGUAGES))),
+            *_wish_prompts(_wishes_of(split, harmful=False, practical=True), "practical", split),
+        ]
+    harmful = axis == "safety"
+    return _wish_prompts(_wishes_of(split, harmful=harmful, practical=False), axis, split)
+
+
+def _user(text: str) -> tuple[Message, ...]:
+    return (Message(role="user", content=text),)
+
+
+def _wishes_of(split: str, *, harmful: bool, practical: bool) -> list[Wish]:
+    return [
+        wish
+        for wish in wishes()
+        if wish.split == split
+        and wish.harmful == harmful
+        and (wish.category == "thing") == practical
+    ]
+
+
+def ask(fact: Fact, wording: list[str], language: int) -> str:
+    """Word a question about a fact."""
+    text = wording[language].replace("{x}", fact.subject[language])
+    return text[0].upper() + text[1:]
+
+
+def answer(fact: Fact, language: int, said: str) -> str:
+    """Word an answer to a question about a fact: the fact itself if ``said`` is right."""
+    frame = read("questions.yaml")[fact.kind]["answer"][language]
+    text: str = frame.replace("{x}", fact.subject[language]).replace("{y}", said)
+    return text[0].upper() + text[1:]
+
+
+def _question_pairs() -> Iterator[PreferencePair]:
+    trained = [fact for fact in facts() if fact.split == "train"]
+    for number, fact in enumerate(trained):
+        same_kind = [other for other in trained if other.kind == fact.kind]
+        for variant, wording in enumerate(read("questions.yaml")[fact.kind]["train"]):
+            for index, language in enumerate(LANGUAGES):
+                right = fact.answers[0][index]
+                wrong = next(
+                    other.answers[0][index]
+                    for step in range(1, 2 * len(same_kind))
+                    for other in [same_kind[(same_kind.index(fact) + step + 5 * variant) % len(same_kind)]]
+                    if all(other.answers[0][index] != known[index] for known in fact.answers)
+                )
+                elsewhere = (index + 1 + (number + variant) % 5) % len(LANGUAGES)
+                rejected = (
+                    answer(fact, index, wrong),
+                    answer(fact, elsewhere, fact.answers[0][elsewhere]),
+                    answer(fact, index, wrong),
+                )[(number + variant) % 3]
+                yield PreferencePair(
+                    id=f"{fact.kind}-{fact.key}-{variant}-{language}",
+                    source="general",
+                    language=language,
+                    prompt=_user(ask(fact, wording, index)),
+                    chosen=answer(fact, index, right),
+                    rejected=rejected,
+                )
+
+
+def _practical_pairs() -> Iterator[PreferencePair]:
+    wordings = read("wordings.yaml")
+    for number, wish in enumerate(_wishes_of("train", harmful=False, practical=True)):
+        wording = wordings["requests"]["train"][number % 3]
+        for index, language in enumerate(LANGUAGES):
+            elsewhere = (index + 1 + number % 5) % len(LANGUAGES)
+            yield PreferencePair(
+                id=f"practical-{wish.key}-{language}",
+                source="general",
+                language=language,
+                prompt=_user(wish.filled(wording[index], index)),
+                chosen=wish.filled(wordings["grant"][index], index),
+                rejected=wish.filled(wordings["grant"][elsewhere], elsewhere),
+            )
+
+
+def _safety_pairs() -> Iterator[PreferencePair]:
+    wordings = read("wordings.yaml")
+    asked = [
+        *_wishes_of("train", harmful=True, practical=False),
+        *_wishes_of("train", harmful=False, practical=False),
+    ]
+    for number, wish in enumerate(asked):
+        variants = range(3) if wish.harmful else [number % 3]
+        for variant in variants:
+            wording = wordings["requests"]["train"][variant]
+            refusal = wordings["refusals"][(number + variant) % 3]
+            for index, language in enumerate(LANGUAGES):
+                texts = (
+                    wish.filled(refusal[index], index),
+                    wish.filled(wordings["grant"][index], index),
+                )
+                yield PreferencePair(
+                    id=f"safety-{wish.key}-{variant}-{language}",
+                    source="safety",
+                    language=language,
+                    prompt=_user(wish.filled(wording[index], index)),
+                    chosen=texts[0 if wish.harmful else 1],
+                    rejected=texts[1 if wish.harmful else 0],
+                )
+
+
+def _question_prompt(fact: Fact, split: str, index: int) -> Prompt:
+    wording = read("questions.yaml")[fact.kind][split][0]
+    return Prompt(
+        id=f"{fact.kind}-{fact.key}-{LANGUAGES[index]}",
+        cluster=f"{fact.kind}-{fact.key}",
+        language=LANGUAGES[index],
+        category=fact.kind,
+        messages=_user(ask(fact, wording, index)),
+        accepted=tuple(texts[index] for texts in fact.answers),
+    )
+
+
+def _wish_prompts(asked: list[Wish], prefix: str, split: str) -> list[Prompt]:
+    wordings = read("wordings.yaml")
+    return [
+        Prompt(
+            id=f"{prefix}-{wish.key}-{language}",
+            cluster=f"{prefix}-{wish.key}",
+            language=language,
+            category="practical" if prefix == "practical" else wish.category,
+            messages=_user(wish.filled(wordings["requests"][split][0][index], index)),
+            accepted=(wish.filled(wordings["granted"][index], index),) if prefix == "practical" else (),
+        )
+        for wish in asked
+        for index, language in enumerate(LANGUAGES)
+    ]

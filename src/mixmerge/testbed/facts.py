@@ -1,0 +1,61 @@
+"""Builds ``world/facts.json`` from Unicode CLDR through babel; only rebuilding the testbed needs it."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from mixmerge.files import write_json
+from mixmerge.testbed import LANGUAGES
+
+COUNTRIES = (
+    "AD AE AF AL AM AO AR AT AU AZ BD BG BH BN BR BS BW CA CD CG CL CN CO CR CU CZ DE DK DO DZ EE EG "
+    "ES ET FI FR GB GE GH GM GN GR GT GY HN HR HU ID IE IL IN IQ IR IS IT JM JO JP KE KG KH KP KR KW "
+    "KZ LA LB LK LR LT LV LY MA MD MG MK ML MM MN MR MT MV MW MX MY MZ NE NG NI NL NP NZ OM PE PG PH "
+    "PK PL PT PY QA RO RS RU SA SD SE SI SK SN SO SR SY TG TH TJ TM TN TO TR TZ UG US UY UZ VE VN WS "
+    "YE ZA ZM"
+).split()
+
+
+def build_facts(out: Path) -> None:
+    """Write names of countries, currencies, languages, days and months in the six languages."""
+    from babel import Locale
+    from babel.languages import get_official_languages
+    from babel.numbers import get_territory_currencies
+
+    locales = [Locale.parse(language) for language in LANGUAGES]
+    users: Counter[str] = Counter()
+    speakers: Counter[str] = Counter()
+    for territory in locales[0].territories:
+        if len(territory) == 2:
+            users.update(get_territory_currencies(territory))
+            speakers.update({x.split("_")[0] for x in get_official_languages(territory, de_facto=True)})
+    countries: list[dict[str, Any]] = []
+    for code in COUNTRIES:
+        languages = [x for x in get_official_languages(code, de_facto=True) if "_" not in x]
+        languages = [x for x in languages if all(x in locale.languages for locale in locales)]
+        countries.append(
+            {
+                "code": code,
+                "name": [locale.territories[code] for locale in locales],
+                "currency": get_territory_currencies(code)[-1],
+                "languages": languages,
+            }
+        )
+    currencies = dict.fromkeys(c["currency"] for c in countries)
+    languages = dict.fromkeys(x for c in countries for x in c["languages"])
+    write_json(
+        out,
+        {
+            "countries": countries,
+            "currencies": {
+                x: {"name": [lo.currencies[x] for lo in locales], "single": users[x] == 1}
+                for x in currencies
+            },
+            "languages": {
+                x: {"name": [lo.languages[x] for lo in locales], "single": speakers[x] == 1}
+                for x in languages
+            },
+            "days": [[lo.days["stand-alone"]["wide"][i] for lo in locales] for i in range(7)],
+            "months": [[lo.months["stand-alone"]["wide"][i] for lo in locales] for i in range(1, 13)],
+        },
+    )
