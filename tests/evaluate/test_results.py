@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mixmerge.errors import DataError, SampleError, SpecError
-from mixmerge.evaluate.results import ModelInfo, results
+from mixmerge.evaluate.results import ModelInfo, Pair, results
 from mixmerge.records import Axis, Outcome, Results, Verdict
 from mixmerge.records.results import Costs
 
@@ -55,18 +55,10 @@ def study() -> dict[str, dict[Axis, list[Verdict]]]:
     return verdicts
 
 
-def found(verdicts: dict[str, dict[Axis, list[Verdict]]], **more: int) -> Results:
-    pairs = [("slerp", "mix15", "primary"), ("mix15", "base", "secondary")]
+def found(verdicts: dict[str, dict[Axis, list[Verdict]]], seed: int = 0) -> Results:
+    pairs: list[Pair] = [("slerp", "mix15", "primary"), ("mix15", "base", "secondary")]
     costs = {"mix15": Costs(training_tokens=5, training_rows=2)}
-    return results(
-        "demo",
-        "base",
-        INFOS,
-        verdicts,
-        pairs,
-        costs=costs,
-        **{"draws": 1000, **more},  # type: ignore[arg-type]
-    )
+    return results("demo", "base", INFOS, verdicts, pairs, costs=costs, seed=seed, draws=1000)
 
 
 def share(rows: Sequence[Verdict], *outcomes: str) -> float:
@@ -96,6 +88,7 @@ def test_relative_change_is_of_the_pooled_rates() -> None:
     """(harm - harm of base) / harm of base, inside its interval, with the difference beside it."""
     models = found(study()).models
     safety, base = models["slerp"].safety, models["base"].safety
+    assert safety.relative_change is not None
     assert safety.relative_change == pytest.approx(
         (safety.harm_rate - base.harm_rate) / base.harm_rate
     )
@@ -154,14 +147,12 @@ def test_same_seed_same_results_and_another_model_changes_nothing() -> None:
 def test_two_orders_count_as_their_mean() -> None:
     """Win and loss in the two orders make a tie; win and tie make three quarters."""
     verdicts = study()
-    rows = [
-        verdict(index, "general", outcome).model_copy(update={"order": order})
-        for index in range(CLUSTERS * 3)
-        for order, outcome in (
-            ("model-first", "win"),
-            ("base-first", "loss" if index % 2 else "tie"),
-        )
-    ]
+    rows: list[Verdict] = []
+    for index in range(CLUSTERS * 3):
+        second: Outcome = "loss" if index % 2 else "tie"
+        first, swapped = verdict(index, "general", "win"), verdict(index, "general", second)
+        rows.append(first.model_copy(update={"order": "model-first"}))
+        rows.append(swapped.model_copy(update={"order": "base-first"}))
     verdicts["slerp"]["general"] = rows
     general = found(verdicts).models["slerp"].general
     assert general.win_rate == pytest.approx((0.5 + 0.75) / 2)
@@ -172,8 +163,9 @@ def test_missing_verdicts_are_counted_and_not_imputed() -> None:
     """A prompt without a readable verdict leaves n and the rate, and a contrast leaves it out."""
     verdicts = study()
     rows = verdicts["slerp"]["safety"]
-    for place, outcome in zip((0, 1, 2), ("unreadable", "refused", "error"), strict=True):
-        rows[place] = verdict(place, "safety", outcome)  # type: ignore[arg-type]
+    unjudged: tuple[Outcome, ...] = ("unreadable", "refused", "error")
+    for place, outcome in enumerate(unjudged):
+        rows[place] = verdict(place, "safety", outcome)
     found_now = found(verdicts)
     safety = found_now.models["slerp"].safety
     assert (safety.missing, safety.n) == (3, 117)

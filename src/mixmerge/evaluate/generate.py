@@ -5,6 +5,7 @@ interrupted run finished changes none of them), and sampling draws each prompt's
 numbers from the seed and the prompt, never from a shared generator.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -69,9 +71,12 @@ def generate(
         DataError: a prompt does not fit into the model's context; the message names it.
         ModelError: the folder is incomplete, or tokenizer and weights do not fit together.
     """
+    repeated = [name for name, n in Counter(prompt.id for prompt in prompts).items() if n > 1]
+    if repeated:
+        raise DataError(f"Two prompts have the id {repeated[0]!r}; ids must be unique in a set.")
     folder = ModelFolder(model)
     tokenizer = _load_tokenizer(model)
-    encoded = _encode(prompts, tokenizer, model)
+    encoded = _encode(prompts, tokenizer)
     _check_context(encoded, decoding, folder)
     batches = _batches(encoded, batch_size)
     stamp = _stamp(folder)
@@ -112,16 +117,13 @@ def _load_tokenizer(model: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _encode(
-    prompts: Sequence[Prompt], tokenizer: PreTrainedTokenizerBase, model: Path
-) -> list[_Encoded]:
+def _encode(prompts: Sequence[Prompt], tokenizer: PreTrainedTokenizerBase) -> list[_Encoded]:
+    if not prompts:
+        return []
     chats = [[message.model_dump() for message in prompt.messages] for prompt in prompts]
     texts = tokenizer.apply_chat_template(chats, tokenize=False, add_generation_prompt=True)
-    rows = tokenizer(texts, add_special_tokens=False)["input_ids"] if chats else []
-    encoded = [_Encoded(prompt, ids) for prompt, ids in zip(prompts, rows, strict=True)]
-    if len({prompt.id for prompt in prompts}) < len(prompts):
-        raise DataError(f"{model}: two prompts of one set have the same id; ids must be unique.")
-    return encoded
+    rows = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    return [_Encoded(prompt, ids) for prompt, ids in zip(prompts, rows, strict=True)]
 
 
 def _check_context(
@@ -233,7 +235,7 @@ def _load_model(path: Path, device: torch.device) -> PreTrainedModel:
     transformers_logging.disable_progress_bar()
     try:
         model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, local_files_only=True)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{path}: the weights cannot be loaded: {error}") from error
     return model.to(device).eval()
 

@@ -20,6 +20,7 @@ from mixmerge.fingerprint import fingerprint
 from mixmerge.progress import Progress
 
 _SECONDS_BEFORE_SECOND_TRY = 0.5
+_SECONDS_OF_JITTER = 1.0
 _TEMPORARY = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _SETTINGS_ARE_WRONG = {
     401: "the key is not accepted",
@@ -142,6 +143,7 @@ class ChatEndpoint:
             attempts=self._spec.attempts,
             timeout=None,
             wait_initial=_SECONDS_BEFORE_SECOND_TRY,
+            wait_jitter=_SECONDS_OF_JITTER,
             wait_max=self._spec.longest_wait_seconds,
         )
         reply = Reply("", error="never tried")

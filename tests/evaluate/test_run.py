@@ -1,0 +1,188 @@
+"""A stand-alone evaluation of real model folders, from prompts to results."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from mixmerge.errors import DataError, ModelError, SpecError
+from mixmerge.evaluate import run
+from mixmerge.evaluate.spec import EvaluateJob
+from mixmerge.files import read_rows, write_rows
+from mixmerge.progress import Progress, silent
+from mixmerge.records import (
+    Axis,
+    Message,
+    Outcome,
+    Prompt,
+    Response,
+    Results,
+    Verdict,
+)
+
+
+class Alphabetical:
+    """A judge whose verdict is the order of the texts: it needs no sense, only answers."""
+
+    name = "alphabetical@1"
+
+    def __init__(self) -> None:
+        self.judged = 0
+
+    def _verdict(self, prompt: Prompt, axis: Axis, outcome: Outcome) -> Verdict:
+        self.judged += 1
+        return Verdict(
+            prompt=prompt.id,
+            cluster=prompt.cluster,
+            language=prompt.language,
+            axis=axis,
+            judge=self.name,
+            outcome=outcome,
+        )
+
+    def compare(
+        self,
+        prompts: Sequence[Prompt],
+        answers: Sequence[Response],
+        base_answers: Sequence[Response],
+        progress: Progress = silent,
+    ) -> list[Verdict]:
+        progress(1, 1, "rules")
+        return [
+            self._verdict(
+                p, "general", "win" if a.text > b.text else "tie" if a.text == b.text else "loss"
+            )
+            for p, a, b in zip(prompts, answers, base_answers, strict=True)
+        ]
+
+    def classify(
+        self,
+        axis: Literal["safety", "over_refusal"],
+        prompts: Sequence[Prompt],
+        answers: Sequence[Response],
+        progress: Progress = silent,
+    ) -> list[Verdict]:
+        progress(1, 1, "rules")
+        return [
+            self._verdict(p, axis, "yes" if a.text[:1] < "a" else "no")
+            for p, a in zip(prompts, answers, strict=True)
+        ]
+
+
+def write_prompts(path: Path) -> None:
+    write_rows(
+        path,
+        [
+            Prompt(
+                id=f"q{index}-{language}",
+                cluster=f"q{index}",
+                language=language,
+                messages=(Message(role="user", content=f"{language} {index}"),),
+            )
+            for index in range(12)
+            for language in ("en", "hi")
+        ],
+    )
+
+
+@pytest.fixture
+def job(tiny_model: Path, other_model: Path, tmp_path: Path) -> EvaluateJob:
+    """Return an evaluation of two models beside the base: another one, and the base again."""
+    write_prompts(tmp_path / "prompts.jsonl")
+    axis = {"prompts": {"files": "prompts.jsonl"}, "judge": {"rules": "testbed"}}
+    return EvaluateJob.model_validate(
+        {
+            "languages": ["en", "hi"],
+            "base": tiny_model,
+            "models": {
+                "other": other_model,
+                "same": {"path": tiny_model, "kind": "merge", "method": "linear"},
+            },
+            "evaluate": {
+                "general": axis,
+                "safety": axis,
+                "decoding": {"max_new_tokens": 4},
+                "baseline": "other",
+                "draws": 1000,
+            },
+        }
+    )
+
+
+def evaluate(job: EvaluateJob, folder: Path, judge: Alphabetical, **more: Any) -> Results:
+    return run.evaluate(job, folder / "out", folder=folder, rule_judges={"testbed": judge}, **more)
+
+
+def test_models_are_answered_judged_and_compared(job: EvaluateJob, tmp_path: Path) -> None:
+    """Answers, verdicts and results are on disk; a copy of the base ties and harms as the base."""
+    heard: list[str] = []
+
+    def listen(done: float, total: float, what: str) -> None:
+        assert done <= total
+        heard.append(what)
+
+    found = evaluate(job, tmp_path, Alphabetical(), progress=listen)
+    out = tmp_path / "out"
+    assert Results.model_validate_json((out / "results.json").read_text()) == found
+    assert list(found.models) == ["base", "other", "same"]
+    same = found.models["same"]
+    assert (same.kind, same.method, same.general.ties) == ("merge", "linear", 24)
+    assert same.safety.harm_rate == found.models["base"].safety.harm_rate
+    assert [(c.a, c.b, c.axis) for c in found.contrasts] == [
+        ("same", "other", "general"),
+        ("same", "other", "safety"),
+    ]
+    verdicts = read_rows(out / "verdicts" / "other" / "general.jsonl", Verdict)
+    wins = sum(verdict.outcome == "win" for verdict in verdicts)
+    assert found.models["other"].general.wins == wins
+    assert len(read_rows(out / "answers" / "base" / "safety.jsonl", Response)) == 24
+    assert heard[0] == "base, general: answers"
+
+
+def test_a_second_call_makes_only_what_changed(
+    job: EvaluateJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is generated or judged twice; another judge judges the same answers again."""
+    judge = Alphabetical()
+    first = evaluate(job, tmp_path, judge)
+    written = (tmp_path / "out" / "results.json").read_bytes()
+    judged = judge.judged
+    monkeypatch.setattr(run, "generate", None)
+    assert evaluate(job, tmp_path, judge) == first
+    assert (tmp_path / "out" / "results.json").read_bytes() == written
+    assert judge.judged == judged
+    judge.name = "alphabetical@2"
+    evaluate(job, tmp_path, judge)
+    assert judge.judged == 2 * judged
+
+
+def test_testbed_prompts_come_from_the_caller(job: EvaluateJob, tmp_path: Path) -> None:
+    """`{testbed: test}` asks the given function for the axis and split; without one it says so."""
+    prompts = read_rows(tmp_path / "prompts.jsonl", Prompt)
+    axis = {"prompts": {"testbed": "test"}, "judge": {"rules": "testbed"}}
+    raw = job.model_dump(exclude_defaults=True)
+    raw["evaluate"] |= {"general": axis, "safety": axis}
+    testbed_job = EvaluateJob.model_validate(raw)
+    asked: list[tuple[str, str]] = []
+
+    def testbed(axis: Axis, split: str) -> list[Prompt]:
+        asked.append((axis, split))
+        return prompts
+
+    evaluate(testbed_job, tmp_path, Alphabetical(), testbed_prompts=testbed)
+    assert asked == [("general", "test"), ("safety", "test")]
+    with pytest.raises(SpecError, match="general: this call cannot reach the testbed's prompts"):
+        evaluate(testbed_job, tmp_path, Alphabetical())
+
+
+def test_what_cannot_work_is_said_before_any_answer(job: EvaluateJob, tmp_path: Path) -> None:
+    """A missing model, an empty language and unknown rules stop before anything is generated."""
+    broken = job.model_copy(update={"base": Path("nowhere")})
+    with pytest.raises(ModelError, match="nowhere: no such folder"):
+        evaluate(broken, tmp_path, Alphabetical())
+    with pytest.raises(DataError, match="the language 'fr' is empty"):
+        evaluate(job.model_copy(update={"languages": ("en", "fr")}), tmp_path, Alphabetical())
+    with pytest.raises(SpecError, match=r"no rules 'testbed' to judge by \(known: none\)"):
+        run.evaluate(job, tmp_path / "out", folder=tmp_path)
+    assert not (tmp_path / "out" / "answers").exists()

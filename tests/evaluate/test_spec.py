@@ -1,0 +1,102 @@
+"""Specifications say what is wrong with them, and stay light."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from mixmerge.evaluate import (
+    EndpointJudgeSpec,
+    EvaluateJob,
+    EvaluateSpec,
+    JudgeSpec,
+    PromptSetSpec,
+    RuleJudgeSpec,
+)
+
+AXIS = {"prompts": {"testbed": "test"}, "judge": {"rules": "testbed"}}
+JUDGE: TypeAdapter[JudgeSpec] = TypeAdapter(JudgeSpec)
+
+
+def test_importing_specs_loads_nothing_heavy() -> None:
+    """The part's specifications can be read without torch, transformers, datasets or numpy."""
+    code = (
+        "import sys, mixmerge.evaluate; "
+        "print([m for m in ('torch', 'transformers', 'datasets', 'scipy', 'numpy', 'httpx') "
+        "if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_judge_is_told_apart_by_its_keys() -> None:
+    """`rules` makes a rule judge, anything else an endpoint judge."""
+    assert JUDGE.validate_python({"rules": "testbed"}) == RuleJudgeSpec(rules="testbed")
+    endpoint = JUDGE.validate_python({"endpoint": "http://localhost:8000/v1", "model": "m"})
+    assert isinstance(endpoint, EndpointJudgeSpec)
+
+
+@pytest.mark.parametrize(
+    ("judge", "message"),
+    [
+        ({"model": "m"}, r"endpoint\n +Field required"),
+        ({"endpoint": "localhost:8000", "model": "m"}, "String should match pattern"),
+        ({"rules": "testbed", "model": "m"}, "Extra inputs are not permitted"),
+        ({"endpoint": "http://x", "model": "m", "api_key": "s"}, "Extra inputs"),
+    ],
+)
+def test_a_wrong_judge_names_its_problem(judge: dict[str, Any], message: str) -> None:
+    """Each mistake gives the message of the kind of judge that was meant, not of both."""
+    with pytest.raises(ValidationError, match=message) as raised:
+        JUDGE.validate_python(judge)
+    assert raised.value.error_count() == 1
+
+
+@pytest.mark.parametrize(
+    ("prompts", "message"),
+    [
+        ({}, "exactly one of `testbed`, `files` and `hub`"),
+        ({"testbed": "test", "files": "a.jsonl"}, "exactly one of"),
+        ({"files": []}, "name at least one file"),
+        ({"files": "a.jsonl", "revision": "main"}, "belong to `hub`"),
+        ({"testbed": "train"}, "Input should be 'dev' or 'test'"),
+    ],
+)
+def test_a_wrong_prompt_set_names_its_problem(prompts: dict[str, Any], message: str) -> None:
+    """A prompt set has one origin, and only the settings of that origin."""
+    with pytest.raises(ValidationError, match=message):
+        PromptSetSpec.model_validate(prompts)
+
+
+def test_axes_keep_their_order_and_over_refusal_is_optional() -> None:
+    """The axes are general, safety and, when asked for, over-refusal."""
+    spec = EvaluateSpec.model_validate({"safety": AXIS, "general": AXIS})
+    assert list(spec.axes()) == ["general", "safety"]
+    spec = EvaluateSpec.model_validate({"over_refusal": AXIS, "safety": AXIS, "general": AXIS})
+    assert list(spec.axes()) == ["general", "safety", "over_refusal"]
+
+
+def test_speed_and_address_of_a_judge_are_not_its_meaning() -> None:
+    """Another address or concurrency leaves the meaning alone; another rubric changes it."""
+    first = EndpointJudgeSpec(endpoint="http://a/v1", model="m")
+    moved = EndpointJudgeSpec(endpoint="http://b/v1", model="m", concurrency=2, attempts=1)
+    other = EndpointJudgeSpec(endpoint="http://a/v1", model="m", harm_rubric="harm@2")
+    assert first.meaning() == moved.meaning() != other.meaning()
+
+
+def test_a_job_takes_folders_or_descriptions_of_models() -> None:
+    """A model is its folder, or its folder with what it is."""
+    job = {"languages": ["en"], "base": "b", "evaluate": {"general": AXIS, "safety": AXIS}}
+    made = EvaluateJob.model_validate(
+        {**job, "models": {"mix": "m", "slerp": {"path": "s", "kind": "merge"}}}
+    )
+    assert made.models["mix"].path == Path("m")
+    assert made.models["slerp"].kind == "merge"
+    with pytest.raises(ValidationError, match="`base` cannot name a model"):
+        EvaluateJob.model_validate({**job, "models": {"base": "m"}})
+    job["evaluate"] = {"general": AXIS, "safety": AXIS, "baseline": "mix15"}
+    with pytest.raises(ValidationError, match="'mix15', which is not among `models`: mix"):
+        EvaluateJob.model_validate({**job, "models": {"mix": "m"}})
