@@ -6,7 +6,6 @@ watches its driver: when the driver dies, however suddenly, the step and its chi
 """
 
 import contextlib
-import importlib
 import multiprocessing
 import os
 import signal
@@ -112,12 +111,7 @@ def _child(entry: str, folder: str, devices: tuple[int, ...]) -> None:
     log = os.open(Path(folder) / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, sys.stdout.fileno())
     os.dup2(log, sys.stderr.fileno())
-    importlib.invalidate_caches()
-    code = run_step(Path(folder), handlers_from(entry))
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # Threads of libraries must not hold up, or fail, a step whose record is written.
-    os._exit(code)
+    sys.exit(run_step(Path(folder), handlers_from(entry)))
 
 
 def _die_with_the_driver() -> None:
