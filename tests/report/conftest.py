@@ -1,6 +1,7 @@
 """A made-up study of realistic size: 15 models, six languages, two stages, 42 samples."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from mixmerge.records.results import (
 )
 from mixmerge.records.verdict import Axis, Outcome
 from mixmerge.report.input import Answer, ReportInput, Sample, StepCost
+from mixmerge.report.write import write_report
 
 LANGUAGES = ["en", "hi", "fr", "es", "ar", "ru"]
 
@@ -241,6 +243,27 @@ def study_input(seed: int = 0) -> ReportInput:
 def study() -> ReportInput:
     """The whole study."""
     return study_input()
+
+
+@pytest.fixture(scope="session")
+def heard() -> list[tuple[float, float]]:
+    """What the progress of `folder` said."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def folder(
+    study: ReportInput,
+    heard: list[tuple[float, float]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """The report of the whole study."""
+
+    def listen(done: float, total: float, what: str) -> None:
+        assert what
+        heard.append((done, total))
+
+    return write_report(study, tmp_path_factory.mktemp("report"), progress=listen).parent
 
 
 @pytest.fixture(scope="session")

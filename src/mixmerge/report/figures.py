@@ -32,7 +32,7 @@ from mixmerge.report.roster import (
     stage_name,
     stages,
 )
-from mixmerge.report.verdict import Conclusion, StageVerdict, describe, is_significant
+from mixmerge.report.verdict import Conclusion, describe, is_significant
 
 INK, MUTED, GRID, PAPER = "#1f2328", "#57606a", "#d8dee4", "#ffffff"
 COLOURS: dict[Kind, str] = {
@@ -43,7 +43,7 @@ COLOURS: dict[Kind, str] = {
 }
 MARKERS: dict[Kind, str] = {"base": "X", "mixture": "s", "expert": "D", "merge": "o"}
 
-_WIDTH = 5.2
+_WIDTH = 4.6
 """Inches; on a phone one figure fills the screen and its text stays readable."""
 
 
@@ -99,7 +99,7 @@ def all_plots(data: ReportInput, conclusion: Conclusion) -> list[Plot]:
         plots.append(plane(results, stage))
         plots.append(bars(results, stage, data.baselines.get(stage)))
         if any(c.general and c.safety for c in conclusion.of(stage).comparisons):
-            plots.append(differences(results, conclusion.of(stage)))
+            plots.append(differences(results, conclusion, stage))
     return plots
 
 
@@ -111,7 +111,7 @@ def plane(results: Results, stage: Stage) -> Plot:
     names = [*base_models(results), *models_of(results, stage)]
     spots = {name: rates(results.models[name]) for name in names}
     front = non_dominated(spots)
-    figure, (axes,) = _figure(4.9, 1)
+    figure, (axes,) = _figure(4.6, 1)
     _frame_plane(axes, list(results.models.values()))
     _draw_front(axes, [spots[name] for name in front])
     for name in names:
@@ -247,11 +247,15 @@ def bars(results: Results, stage: Stage, baseline: str | None) -> Plot:
     own = list(display_names(results, names).values())
     wins = [(model.general.win_rate, model.general.ci) for model in models]
     harms = [(model.safety.harm_rate, model.safety.harm_ci) for model in models]
-    for axes, values, title in (
-        (upper, wins, "Win rate against the base (higher is better)"),
-        (lower, harms, "Harm rate (lower is better)"),
+    everyone = results.models.values()
+    win_limit = max(model.general.ci[1] for model in everyone)
+    harm_limit = max(model.safety.harm_ci[1] for model in everyone)
+    for axes, values, limit, title in (
+        (upper, wins, win_limit, "Win rate (higher is better)"),
+        (lower, harms, harm_limit, "Harm rate (lower is better)"),
     ):
         _draw_bars(axes, own, [model.kind for model in models], values)
+        axes.set_xlim(0, limit * 1.2 or 1.0)
         axes.set_title(title)
         if baseline in names:
             at = names.index(baseline)
@@ -292,22 +296,22 @@ def _draw_bars(
     axes.tick_params(axis="y", length=0)
     for label, kind in zip(axes.get_yticklabels(), kinds, strict=True):
         label.set_color(COLOURS[kind])
-    axes.set_xlim(0, max((ci[1] for _, ci in values), default=1.0) * 1.18 or 1.0)
     _in_percent(axes.xaxis)
 
 
-def differences(results: Results, verdict: StageVerdict) -> Plot:
+def differences(results: Results, conclusion: Conclusion, stage: Stage) -> Plot:
     """Draw each merge minus the baseline mixture with its paired interval, both axes.
 
     Right is better in both panels; a filled marker is significant after Holm's adjustment.
     """
-    compared = [c for c in verdict.comparisons if c.general and c.safety]
+    compared = [c for c in conclusion.of(stage).comparisons if c.general and c.safety]
     general = [c.general for c in compared if c.general]
     safety = [c.safety for c in compared if c.safety]
+    everywhere = [c for verdict in conclusion.stages for c in verdict.comparisons]
     own = list(display_names(results, [c.merge for c in compared]).values())
     figure, (upper, lower) = _figure(0.56 * len(compared) + 1.9, 2)
-    _draw_differences(upper, own, general)
-    _draw_differences(lower, own, safety)
+    _draw_differences(upper, own, general, [c.general for c in everywhere])
+    _draw_differences(lower, own, safety, [c.safety for c in everywhere])
     lower.invert_xaxis()
     upper.set_title("Win rate: merge − mix, points")
     lower.set_title("Harm rate: merge − mix, points (reversed)")
@@ -317,17 +321,22 @@ def differences(results: Results, verdict: StageVerdict) -> Plot:
         for c, s in zip(general, safety, strict=True)
     )
     mix = describe(results, compared[0].baseline)
-    where = stage_name(verdict.stage)
+    where = stage_name(stage)
     return Plot(
-        f"{verdict.stage}-differences",
-        verdict.stage,
+        f"{stage}-differences",
+        stage,
         f"{where}: merges minus the {mix}",
         f"Paired differences in percentage points of each {where} merge from the {mix}: {listed}.",
         figure,
     )
 
 
-def _draw_differences(axes: Axes, names: Sequence[str], contrasts: Sequence[Contrast]) -> None:
+def _draw_differences(
+    axes: Axes,
+    names: Sequence[str],
+    contrasts: Sequence[Contrast],
+    everywhere: Sequence[Contrast | None],
+) -> None:
     colour = COLOURS["merge"]
     axes.axvline(0, color=COLOURS["mixture"], linewidth=1.2, linestyle="--")
     for row, contrast in enumerate(contrasts):
@@ -340,8 +349,8 @@ def _draw_differences(axes: Axes, names: Sequence[str], contrasts: Sequence[Cont
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0, labelcolor=colour)
-    low, high = _limits([end for contrast in contrasts for end in (*contrast.ci, 0.0)])
-    axes.set_xlim(low, high)
+    # The same limits in every stage, as in the plane.
+    axes.set_xlim(*_limits([0.0, *(end for c in everywhere if c for end in c.ci)]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: points(value)))
 
 

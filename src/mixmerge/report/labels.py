@@ -91,13 +91,13 @@ def _fixed_cost(
     own = box.distance(*points[index])
     others = [box.distance(*point) for point in points[:index] + points[index + 1 :]]
     # A name that is about as near to another point will be read as that point's.
-    misleading = sum(other < own + 8 for other in others)
+    misleading = sum(other < own + 4 for other in others)
     return (
         distance
         + 40 * misleading
         + 50 * box.outside(frame)
         + 10 * sum(box.overlap(marker) for marker in markers)
-        + 0.7 * sum(box.overlap(bar) for bar in bars)
+        + 1.2 * sum(box.overlap(bar) for bar in bars)
     )
 
 

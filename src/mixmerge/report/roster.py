@@ -1,5 +1,6 @@
 """Which models a report shows, in which order, under which names."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
@@ -58,18 +59,18 @@ def short_name(name: str, stage: Stage | None) -> str:
 def display_names(results: Results, names: Sequence[str]) -> dict[str, str]:
     """Return what figures call each model: its share of safety data, or its short name.
 
-    A share that two of the models have would not tell them apart, so both keep their names.
+    What two of the models would be called does not tell them apart: both keep their full names.
     """
-    models = results.models
-    shares = [models[name].safety_share for name in names]
 
     def shown(name: str) -> str:
-        own = models[name].safety_share
-        if own is None or shares.count(own) > 1:
-            return short_name(name, models[name].stage)
-        return f"{share(own)} safety"
+        model = results.models[name]
+        if model.safety_share is None:
+            return short_name(name, model.stage)
+        return f"{share(model.safety_share)} safety"
 
-    return {name: shown(name) for name in names}
+    shorter = {name: shown(name) for name in names}
+    often = Counter(shorter.values())
+    return {name: short if often[short] == 1 else name for name, short in shorter.items()}
 
 
 def non_dominated(rates: Mapping[str, tuple[float, float]]) -> list[str]:

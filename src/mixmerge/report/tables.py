@@ -51,14 +51,14 @@ def models(results: Results, baselines: Mapping[Stage, str]) -> Table:
     """
     columns = (
         Column("model", "Model", numeric=False),
-        Column("stage", "Stage", numeric=False),
-        Column("kind", "Kind", numeric=False),
         Column("win_rate", "Win rate", with_ci=True),
         Column("win_rate_gain", "Win gain over mix"),
         Column("harm_rate", "Harm rate", with_ci=True),
         Column("harm_relative_change", "Harm against base", with_ci=True),
         Column("harm_relative_gain", "Harm gain over mix"),
         Column("over_refusal", "Over-refusal", with_ci=True),
+        Column("stage", "Stage", numeric=False),
+        Column("kind", "Kind", numeric=False),
     )
     names = [*base_models(results)]
     for stage in stages(results):
@@ -83,8 +83,6 @@ def _model_row(results: Results, name: str, baselines: Mapping[Stage, str]) -> t
     relative = safety.relative_change
     return (
         word(name, emphasis=name in baselines.values()),
-        word(stage_name(model.stage)) if model.stage else ABSENT,
-        word(_kind(model)),
         rate(model.general.win_rate, model.general.ci),
         gain(model.general.win_rate - mix.general.win_rate if mix else None),
         rate(safety.harm_rate, safety.harm_ci),
@@ -98,6 +96,8 @@ def _model_row(results: Results, name: str, baselines: Mapping[Stage, str]) -> t
         ),
         gain(_safety_gain(model, mix)),
         rate(refusal.rate, refusal.ci) if refusal else ABSENT,
+        word(stage_name(model.stage)) if model.stage else ABSENT,
+        word(_kind(model)),
     )
 
 

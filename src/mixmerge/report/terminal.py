@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from mixmerge.records.results import Kind, Results, Stage
+from mixmerge.records.results import Interval, Kind, Results, Stage
 from mixmerge.report import formats
 from mixmerge.report.roster import base_models, models_of, stages
 from mixmerge.report.verdict import conclude
@@ -15,9 +16,11 @@ _STYLES: dict[Kind, str] = {"base": "dim", "mixture": "blue", "expert": "yellow"
 
 def result_table(results: Results) -> Table:
     """Return every model with its win rate, harm rate and over-refusal, one line each."""
-    table = Table(title=Text(results.study), title_justify="left", pad_edge=False)
-    table.add_column("Model")
-    for heading in ("Win rate", "95 %", "Harm rate", "95 %", "vs base", "Over-refusal"):
+    table = Table(
+        title=Text(results.study), title_justify="left", pad_edge=False, box=box.SIMPLE_HEAD
+    )
+    table.add_column("Model", overflow="fold")
+    for heading in ("Win rate, 95 %", "Harm rate, 95 %", "vs base", "Over-\nrefusal"):
         table.add_column(heading, justify="right", no_wrap=True)
     _add_rows(table, results, base_models(results))
     for stage in stages(results):
@@ -34,13 +37,17 @@ def _add_rows(table: Table, results: Results, names: list[str]) -> None:
         table.add_row(
             # A Text, not a string: square brackets in a name are no markup.
             Text(name, style=_STYLES[model.kind]),
-            formats.percent(model.general.win_rate),
-            formats.percent_interval(model.general.ci),
-            formats.percent(model.safety.harm_rate),
-            formats.percent_interval(model.safety.harm_ci),
+            _with_interval(model.general.win_rate, model.general.ci),
+            _with_interval(model.safety.harm_rate, model.safety.harm_ci),
             "–" if change is None or model.kind == "base" else formats.change(change),
             formats.percent(refusal.rate) if refusal else "–",
         )
+
+
+def _with_interval(rate: float, ci: Interval) -> Text:
+    return Text.assemble(
+        formats.percent(rate), (f" {formats.percent_interval(ci).replace(' to ', '–')}", "dim")
+    )
 
 
 def verdict_line(results: Results, baselines: Mapping[Stage, str]) -> str:

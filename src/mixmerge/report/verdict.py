@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mixmerge.records.results import Contrast, Results, Stage
-from mixmerge.report.formats import NARROW_SPACE, p_value, points, points_interval, share
+from mixmerge.report.formats import NARROW_SPACE, p_value, percent, points, points_interval, share
 from mixmerge.report.roster import dominates, models_of, rates, short_name, stage_name, stages
 
 SIGNIFICANCE = 0.05
@@ -230,7 +230,18 @@ def _stage_sentence(
         f"{where}: of {total} {'merges' if total > 1 else 'merge'} against the "
         f"{describe(results, best.baseline)}, {_tally(comparisons)}; the best-supported, "
         f"{short_name(best.merge, stage)}, {_differences(best)}"
-        f"{_expert_clause(results, best, expert)}."
+        f"{_refusal_clause(results, best)}{_expert_clause(results, best, expert)}."
+    )
+
+
+def _refusal_clause(results: Results, best: Comparison) -> str:
+    """A merge that refuses everything is safe: its refusals of harmless requests belong here."""
+    own, mix = results.models.get(best.merge), results.models.get(best.baseline)
+    if not own or not mix or own.over_refusal is None or mix.over_refusal is None:
+        return ""
+    return (
+        f"; it refuses {percent(own.over_refusal.rate)} of harmless requests (the mix: "
+        f"{percent(mix.over_refusal.rate)})"
     )
 
 
