@@ -1,5 +1,6 @@
 """Which rows are drawn, and their order."""
 
+import itertools
 from collections import Counter
 
 from hypothesis import given
@@ -98,6 +99,13 @@ def test_an_arrangement_keeps_every_row_and_copy() -> None:
     assert Counter(arranged) == Counter(rows)
     assert arrange(rows[::-1], seed=1) == arranged
     assert arrange(rows, seed=2) != arranged
+
+
+def test_copies_of_a_row_stand_apart() -> None:
+    """The places of copies are drawn like those of different rows: few are neighbours."""
+    arranged = arrange(pool(50) * 3, seed=0)
+    neighbours = sum(one.id == other.id for one, other in itertools.pairwise(arranged))
+    assert neighbours <= 10
 
 
 def test_adding_a_source_leaves_the_order_of_the_others() -> None:

@@ -90,9 +90,11 @@ def test_nothing_held_out_overlaps_nothing() -> None:
     assert held_out().overlap(row(QUESTION)) is None
 
 
-def test_the_longer_of_two_prompts_with_one_opening_is_found() -> None:
-    """Held-out prompts of different lengths that begin alike are both looked for."""
-    index = held_out(QUESTION, QUESTION + " And in the north of it?")
-    overlap = index.overlap(row("Tell me which currency is used in the Republic of Chad now"))
-    assert overlap is not None
-    assert overlap.prompt == "p0"
+@pytest.mark.parametrize(
+    ("country", "prompt"), [("Mali", "p0"), ("the Republic of Chad", "p1"), ("Cuba", None)]
+)
+def test_held_out_prompts_with_one_opening_are_told_apart(country: str, prompt: str | None) -> None:
+    """Held-out prompts of different lengths that begin alike are each found, and no other."""
+    index = held_out("Which currency is used in Mali?", QUESTION)
+    overlap = index.overlap(row(f"Tell me which currency is used in {country} now"))
+    assert (overlap.prompt if overlap else None) == prompt
