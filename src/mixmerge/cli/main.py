@@ -6,10 +6,9 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from click import Abort, ClickException
 from rich.console import Console
 
 import mixmerge
@@ -22,6 +21,12 @@ Start with [bold]mixmerge demo[/bold]: the whole study on an embedded tiny world
 any laptop. Then copy its study file, put in your model, your data and your judge, and
 [bold]mixmerge run[/bold] it.
 """
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, which typer turns into a return value."""
+
+# Typer has brought its own copy of click since 0.29; this finds the class in either.
+_USAGE_ERROR: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
     help=HELP,
@@ -79,12 +84,9 @@ def exit_code(arguments: list[str]) -> int:
     except StepFailedError as error:
         screen.print(str(error), style="red", markup=False)
         return error.code
-    except ClickException as error:
+    except _USAGE_ERROR as error:
         error.show()
         return 2
-    except (KeyboardInterrupt, Abort):
-        screen.print("Interrupted. What was finished is kept; the same command goes on from there.")
-        return 130
     except Exception as error:  # noqa: BLE001 - the last resort
         log = _write_traceback()
         screen.print(
@@ -94,6 +96,8 @@ def exit_code(arguments: list[str]) -> int:
             markup=False,
         )
         return 1
+    if result == INTERRUPTED:
+        screen.print("Interrupted. What was finished is kept; the same command goes on from there.")
     return result if isinstance(result, int) else 0
 
 

@@ -1,0 +1,123 @@
+"""Tests of the command line: help, errors as messages, exit codes."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mixmerge.cli.main import exit_code
+
+SMALL = Path(__file__).parents[1] / "data" / "small.yaml"
+
+
+def test_help_teaches_without_torch() -> None:
+    """`mixmerge --help` lists every command, answers quickly and imports no heavy library."""
+    code = (
+        "import sys\n"
+        "from mixmerge.cli.main import exit_code\n"
+        "assert exit_code(['--help']) == 0\n"
+        "heavy = {'torch', 'transformers', 'trl', 'datasets', 'scipy', 'matplotlib', 'numpy'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    # Half a second on a quiet machine; the bound here only catches a heavy import.
+    assert time.perf_counter() - start < 5
+    for command in ("demo", "run", "plan", "report", "mix", "train", "merge", "evaluate"):
+        assert command in done.stdout
+
+
+def test_plan_needs_no_torch(tmp_path: Path) -> None:
+    """`mixmerge plan` answers without a model library and creates nothing."""
+    code = (
+        "import sys\n"
+        "from mixmerge.cli.main import exit_code\n"
+        f"assert exit_code(['plan', {str(SMALL)!r}, '--out', {str(tmp_path / 'run')!r}]) == 0\n"
+        "heavy = {'torch', 'transformers', 'trl', 'datasets', 'scipy', 'matplotlib'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "29 would run" in done.stdout
+    assert not (tmp_path / "run" / "train").exists()
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """`mixmerge --version` prints name and version."""
+    assert exit_code(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("mixmerge 0.")
+
+
+def test_a_mistake_of_the_user_is_one_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A wrong study file gives its line and exit code 2, without a traceback."""
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(SMALL.read_text().replace("mixtures:", "mixture:"))
+    assert exit_code(["run", str(bad)]) == 2
+    said = capsys.readouterr().err
+    assert f"{bad}, line 11: mixture: unknown key" in said
+    assert "did you mean `mixtures`?" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "none.yaml"], "none.yaml: no such file"),
+        (["run", str(SMALL), "--engine", "moon"], "--engine moon"),
+        (["run", str(SMALL), "--only", "train/none"], "--only train/none: there is no such step"),
+        (["report", "none"], "none: no study.yaml"),
+        (["mix", "none.yaml", "out"], "none.yaml: no such file"),
+        (["train", "none.yaml", "out"], "none.yaml: no such file"),
+        (["merge", "none.yaml", "out"], "none.yaml"),
+        (["evaluate", "none.yaml", "out"], "none.yaml: no such file"),
+        (["inspect", "none"], "none: no such folder"),
+        (["step", "none"], "none/step.json: no such file"),
+        (["dance"], "No such command"),
+    ],
+    ids=lambda value: (
+        " ".join(Path(part).name for part in value) if isinstance(value, list) else ""
+    ),
+)
+def test_what_does_not_exist_is_named(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A missing file, step or command gives exit code 2 and a message that names it."""
+    monkeypatch.chdir(tmp_path)
+    assert exit_code(arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_fault_of_ours_leaves_a_log(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An unexpected error gives exit code 1, one line and a file with the traceback."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr("mixmerge.study.explain.explain", broken)
+    assert exit_code(["plan", str(SMALL)]) == 1
+    said = capsys.readouterr().err
+    assert "mixmerge failed: RuntimeError: boom" in said
+    log = Path(said.split("The traceback is in ")[1].strip().rstrip("."))
+    assert "Traceback" in log.read_text()
+    log.unlink()
+
+
+def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """An interrupt says that finished work is kept and exits with 130."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mixmerge.study.explain.explain", interrupted)
+    assert exit_code(["plan", str(SMALL)]) == 130
+    assert "What was finished is kept" in capsys.readouterr().err
