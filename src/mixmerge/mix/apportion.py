@@ -79,6 +79,7 @@ def apportion(
         rounded = {language: math.floor(value) for language, value in ideal.items()}
         for language, value in ideal.items():
             behind[language] += value - rounded[language]
+        # A whole ideal stays as it is: one more would be one row away from it.
         open_to_more = [language for language, value in ideal.items() if value.denominator > 1]
         furthest_behind = sorted(open_to_more, key=lambda language: (-behind[language], language))
         for language in furthest_behind[: units[source] - sum(rounded.values())]:

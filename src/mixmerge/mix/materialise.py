@@ -46,19 +46,19 @@ def mix(spec: MixSpec, out: Path, *, progress: Progress = silent) -> Manifest:
     """
     count_tokens = cache(token_counter(spec.tokenizer)) if spec.tokenizer else None
     supply = _supply(spec, progress)
-    asked = apportion(spec.size, spec.shares, _language_shares(spec))
+    asked = _asked(spec)
     size_of: Callable[[TrainingRow], int] = _one
     if spec.unit == "tokens" and count_tokens:
         size_of = count_tokens
     drawn = {
         cell: draw(
             supply.pools[cell],
-            asked.get(cell, 0),
+            target,
             size_of=size_of,
             seed=spec.seed,
             most_copies=spec.most_copies,
         )
-        for cell in supply.pools
+        for cell, target in asked.items()
     }
     _refuse_shortage(spec, supply, asked, drawn, size_of)
     rows = arrange([row for cell in drawn.values() for row in cell], spec.seed)
@@ -68,8 +68,8 @@ def mix(spec: MixSpec, out: Path, *, progress: Progress = silent) -> Manifest:
         (out / MANIFEST).unlink(missing_ok=True)
     write_rows(out / ROWS, rows)
     shares = tuple(
-        _share(cell, supply, asked.get(cell, 0), drawn[cell], size_of, count_tokens)
-        for cell in supply.pools
+        _share(cell, supply, target, drawn[cell], size_of, count_tokens)
+        for cell, target in asked.items()
     )
     manifest = Manifest(
         form=spec.form,
@@ -91,8 +91,11 @@ def _one(_: TrainingRow) -> int:
     return 1
 
 
-def _language_shares(spec: MixSpec) -> Mapping[str, float]:
-    return spec.language_shares or dict.fromkeys(spec.languages, 1.0)
+def _asked(spec: MixSpec) -> dict[Cell, int]:
+    """Return the target of every source and language, in the order of the specification."""
+    shares = {source: spec.shares.get(source, 0.0) for source in spec.sources}
+    weights = spec.language_shares or {}
+    return apportion(spec.size, shares, {lang: weights.get(lang, 1.0) for lang in spec.languages})
 
 
 @dataclass
