@@ -96,18 +96,6 @@ def make_model(
     return folder
 
 
-@pytest.fixture(scope="session")
-def cohere(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny Cohere model."""
-    return make_model(tmp_path_factory.mktemp("models") / "cohere")
-
-
-@pytest.fixture(scope="session")
-def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny Llama model whose template has no generation markers."""
-    return make_model(tmp_path_factory.mktemp("models") / "llama", "llama", PLAIN_TEMPLATE)
-
-
 def turn(role: str, content: str) -> Message:
     """Return one message."""
     return Message.model_validate({"role": role, "content": content})
@@ -135,6 +123,36 @@ def pair(number: int) -> PreferencePair:
         chosen=row.messages[1].content,
         rejected=WORDS[row.language][2],
     )
+
+
+class Tiny:
+    """What test modules use of this file."""
+
+    cohere_template = COHERE_TEMPLATE
+    plain_template = PLAIN_TEMPLATE
+    tokenizer = staticmethod(tokenizer)
+    make_model = staticmethod(make_model)
+    turn = staticmethod(turn)
+    conversation = staticmethod(conversation)
+    pair = staticmethod(pair)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Tiny:
+    """Makers of tiny tokenizers, models and rows."""
+    return Tiny()
+
+
+@pytest.fixture(scope="session")
+def cohere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Cohere model."""
+    return make_model(tmp_path_factory.mktemp("models") / "cohere")
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Llama model whose template has no generation markers."""
+    return make_model(tmp_path_factory.mktemp("models") / "llama", "llama", PLAIN_TEMPLATE)
 
 
 @pytest.fixture

@@ -102,10 +102,10 @@ def _too_long(
     encoded: Encoded,
     limit: int,
 ) -> str:
-    over = np.flatnonzero(encoded.longest > limit)
+    over = np.flatnonzero(encoded.longest > limit).tolist()
     by_language = Counter(rows[i].language for i in over)
     listed = ", ".join(f"{language}: {n}" for language, n in sorted(by_language.items()))
-    first = int(over[0])
+    first = over[0]
     return (
         f"{rows_file}: {len(over)} of {len(rows)} rows are longer than max_length ({limit} "
         f"tokens); by language {listed}. The first is row {rows[first].id!r} with "

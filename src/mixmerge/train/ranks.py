@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -69,7 +71,7 @@ def launch(job: TrainJob, out: Path, progress: Progress) -> None:
             raise _same_error(error_file)
         if code:
             tail = log_file.read_text(encoding="utf-8", errors="replace")[-_TAIL:]
-            raise RuntimeError(f"{out}: a training process ended with code {code}:\n{tail}")
+            raise RuntimeError(f"{out}: torchrun ended with code {code}:\n{tail}")
 
 
 def report_progress(done: float, total: float, what: str) -> None:
@@ -77,9 +79,14 @@ def report_progress(done: float, total: float, what: str) -> None:
     print(_PROGRESS + json.dumps([done, total, what]), flush=True)  # noqa: T201
 
 
-def report_error(error: UserError, path: Path) -> None:
-    """Leave a user's mistake for the process that launched us."""
-    files.write_json(path, {"class": type(error).__name__, "message": str(error)})
+def report_error(error: Exception, path: Path) -> None:
+    """Leave an error for the process that launched us; the first rank to fail has the word."""
+    if isinstance(error, UserError):
+        content = {"class": type(error).__name__, "message": str(error)}
+    else:
+        content = {"class": "RuntimeError", "message": "".join(traceback.format_exception(error))}
+    with suppress(FileExistsError), path.open("x", encoding="utf-8") as stream:
+        json.dump(content, stream)
 
 
 def _relay(lines: IO[str], progress: Progress) -> None:
@@ -88,7 +95,7 @@ def _relay(lines: IO[str], progress: Progress) -> None:
             progress(*json.loads(line.removeprefix(_PROGRESS)))
 
 
-def _same_error(path: Path) -> UserError:
+def _same_error(path: Path) -> Exception:
     content = files.read_json(path)
-    kind: type[UserError] = getattr(errors, content["class"])
+    kind: type[Exception] = getattr(errors, content["class"], RuntimeError)
     return kind(content["message"])

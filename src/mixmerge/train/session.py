@@ -53,6 +53,7 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
     """
     with (
         trl_compat.quiet(),
+        trl_compat.labelled_positions_only(),
         threads(inputs.placement),
         parent.explained_full_disk(inputs.out),
         _explained_memory(),

@@ -17,9 +17,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from mixmerge import files
 from mixmerge.progress import Progress
 from mixmerge.train.encode import Encoded
-from mixmerge.train.ranks import launched_ranks
+from mixmerge.train.ranks import is_first_rank, launched_ranks, wait_for_all
 from mixmerge.train.reference import COLUMNS, LogProbs, ReferenceCache
 from mixmerge.train.spec import AdapterSpec, PlacementSpec, TrainSpec
 
@@ -105,6 +106,26 @@ def quiet() -> Iterator[None]:
                 os.environ[name] = value
 
 
+@contextmanager
+def labelled_positions_only() -> Iterator[None]:
+    """Let the LM head work on the positions that have a label, on a CPU too.
+
+    TRL does so only where Triton runs; a CPU projects the prompts as well, for nothing. With a
+    small model the head is most of the work: half the time of a training (see LOG.md).
+    """
+    import trl.trainer.utils as trl_utils
+
+    before = getattr(trl_utils, "_use_triton", None)
+    if before is None:  # another version of TRL: slower, not wrong
+        yield
+        return
+    trl_utils._use_triton = lambda _device: True
+    try:
+        yield
+    finally:
+        trl_utils._use_triton = before
+
+
 _QUIET_ENVIRONMENT = {"TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
@@ -163,7 +184,6 @@ def build_trainer(
 
     For DPO the reference log-probabilities are taken from ``cache``, or computed and kept there.
     """
-    from datasets import Dataset
     from transformers import PrinterCallback
     from trl import SFTTrainer
 
@@ -172,7 +192,7 @@ def build_trainer(
         # A path, never a loaded model: DPO takes its reference from the path's weights.
         model=str(plan.model),
         args=config,
-        train_dataset=Dataset.from_dict(plan.encoded.columns),
+        train_dataset=_rows(plan),
         processing_class=plan.tokenizer,
         peft_config=_lora(plan.spec.adapter) if plan.spec.adapter else None,
         callbacks=[_listener(on_log)],
@@ -180,6 +200,22 @@ def build_trainer(
     trainer.remove_callback(PrinterCallback)
     trainer.train_dataset = trainer.train_dataset.select(plan.order.ravel())
     return trainer
+
+
+def _rows(plan: Plan) -> Any:
+    """Return the rows as a data set in a file that all ranks, and a resumed run, share.
+
+    TRL keeps the reference log-probabilities of a file beside it; of a data set in memory each
+    rank would look for them in a folder of its own.
+    """
+    from datasets import Dataset, load_from_disk
+
+    folder = plan.checkpoints / "rows"
+    if is_first_rank() and not folder.exists():
+        with files.whole_folder(folder) as partial:
+            Dataset.from_dict(plan.encoded.columns).save_to_disk(partial)
+    wait_for_all()
+    return load_from_disk(folder)
 
 
 def _dpo_trainer(cache: ReferenceCache, progress: Progress) -> Any:

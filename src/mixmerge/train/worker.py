@@ -7,15 +7,14 @@ import sys
 from pathlib import Path
 
 from mixmerge import files
-from mixmerge.errors import UserError
 from mixmerge.progress import silent
 from mixmerge.train.ranks import is_first_rank, report_error, report_progress
 from mixmerge.train.run import train
 from mixmerge.train.spec import TrainJob
 
 
-def main(job_file: str, out: str, error_file: str) -> int:
-    """Take part in the training of ``job_file``; a user's mistake goes to ``error_file``."""
+def main(job_file: str, out: str, error_file: str) -> None:
+    """Take part in the training of ``job_file``; an error goes to ``error_file``."""
     job = TrainJob.model_validate(files.read_json(Path(job_file)))
     try:
         train(
@@ -27,12 +26,10 @@ def main(job_file: str, out: str, error_file: str) -> int:
             reference_cache=job.reference_cache,
             progress=report_progress if is_first_rank() else silent,
         )
-    except UserError as error:
-        if is_first_rank():
-            report_error(error, Path(error_file))
-        return 2
-    return 0
+    except Exception as error:
+        report_error(error, Path(error_file))
+        raise
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    main(*sys.argv[1:])
