@@ -8,6 +8,8 @@ Every command is a function of the same name::
 """
 
 import importlib
+import sys
+import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,6 +43,22 @@ _WHERE = {
     "run": ("mixmerge.study.run", "run"),
     "train": ("mixmerge.study.parts", "train"),
 }
+
+
+class _Package(types.ModuleType):
+    """Keeps the public functions from being hidden by the packages of the same names.
+
+    ``mixmerge.merge`` is both. Importing a package would bind it to the name here, and
+    ``from mixmerge import merge`` would give one or the other, depending on what ran before.
+    ``from mixmerge.merge.engine import ...`` does not need the binding.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _WHERE and isinstance(value, types.ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

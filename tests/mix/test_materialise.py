@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from mixmerge.errors import DataError, ResourceError
 from mixmerge.files import read_rows, write_rows
 from mixmerge.fingerprint import file_fingerprint
-from mixmerge.mix import Manifest, MixSpec
+from mixmerge.mix import Manifest, MixSpec, materialise
 from mixmerge.mix.materialise import mix
 from mixmerge.records import Conversation, Message, PreferencePair, Prompt
 
@@ -293,7 +293,7 @@ def test_an_older_manifest_does_not_outlive_its_rows(
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mixmerge.mix.materialise.write_json", stopped)
+    monkeypatch.setattr(materialise, "write_json", stopped)
     with pytest.raises(KeyboardInterrupt):
         mix(spec(tmp_path, seed=1), tmp_path / "out")
     assert not (tmp_path / "out/manifest.json").exists()

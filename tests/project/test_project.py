@@ -28,6 +28,15 @@ def test_every_public_function_is_documented(name: str) -> None:
     assert len(getattr(mixmerge, name).__doc__) > 40
 
 
+def test_packages_do_not_hide_functions() -> None:
+    """`from mixmerge import merge` is the function, also after the package of that name is used."""
+    import mixmerge.merge.recipe
+    import mixmerge.mix.spec
+    import mixmerge.train.spec
+
+    assert all(callable(getattr(mixmerge, name)) for name in mixmerge.__all__)
+
+
 def test_commands_are_functions() -> None:
     """Every command of the command line is a public function of the same name."""
     commands = {path.stem for path in (ROOT / "src/mixmerge/cli").glob("*.py")}
