@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mixmerge.errors import DataError, ModelError
 from mixmerge.evaluate.generate import generate
+from mixmerge.evaluate.loaded_model import LoadedModel
 from mixmerge.evaluate.spec import DecodingSpec
 from mixmerge.files import read_rows
 from mixmerge.records import Message, Prompt, Response
@@ -146,6 +147,18 @@ def test_unusable_models_are_refused(
     with pytest.raises(ModelError, match="damaged: the weights cannot be loaded"):
         generate(damaged, questions, GREEDY, out)
     assert not out.exists()
+
+
+def test_a_loaded_model_answers_several_sets(
+    tiny_model: Path, questions: list[Prompt], tmp_path: Path
+) -> None:
+    """Two calls share the loaded weights and answer as two loadings would."""
+    out, loaded = tmp_path / "a.jsonl", LoadedModel(tiny_model)
+    sampled = generate(loaded, questions, SAMPLED, out)
+    weights = loaded.network
+    assert generate(loaded, questions, GREEDY, out) == generate(tiny_model, questions, GREEDY, out)
+    assert generate(tiny_model, questions, SAMPLED, out) == sampled
+    assert loaded.network is weights
 
 
 def test_no_prompts_need_no_model_run(tiny_model: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from mixmerge.errors import SpecError
 from mixmerge.evaluate.generate import generate
 from mixmerge.evaluate.judges.endpoint import EndpointJudge
 from mixmerge.evaluate.judging import judge
+from mixmerge.evaluate.loaded_model import LoadedModel
 from mixmerge.evaluate.prompts import check_prompts, load_prompts
 from mixmerge.evaluate.results import ModelInfo, Pair, results
 from mixmerge.evaluate.spec import AxisSpec, EvaluateJob, JudgeSpec, RuleJudgeSpec
@@ -58,16 +59,17 @@ def evaluate(
         prompts[axis] = _prompts(axis, spec, job, folder, testbed_prompts)
         judges[axis] = _judge(spec.judge, out, rule_judges or {})
         write_rows(out / "prompts" / f"{axis}.jsonl", prompts[axis])
-    verdicts: dict[str, dict[Axis, list[Verdict]]] = {name: {} for name in paths}
-    for axis, asked in prompts.items():
-        base_answers: list[Response] = []
-        for name, path in paths.items():
+    verdicts: dict[str, dict[Axis, list[Verdict]]] = {}
+    base_answers: dict[Axis, list[Response]] = {}
+    for name, path in paths.items():
+        model, verdicts[name] = LoadedModel(path), {}
+        for axis, asked in prompts.items():
             say = _prefixed(progress, f"{name}, {axis}")
-            answers = _answers(job, asked, path, identities[name], out, (name, axis), say)
-            base_answers = base_answers or answers
+            answers = _answers(job, asked, model, identities[name], out, (name, axis), say)
+            base = base_answers.setdefault(axis, answers)
             if axis != "general" or name != BASE:
                 verdicts[name][axis] = _verdicts(
-                    axis, asked, answers, base_answers, judges[axis], out, name, say
+                    axis, asked, answers, base, judges[axis], out, name, say
                 )
     found = results(
         out.name,
@@ -111,7 +113,7 @@ def _judge(spec: JudgeSpec, out: Path, rule_judges: Mapping[str, Judge]) -> Judg
 def _answers(
     job: EvaluateJob,
     prompts: Sequence[Prompt],
-    model: Path,
+    model: LoadedModel,
     identity: str,
     out: Path,
     place: tuple[str, Axis],

@@ -1,0 +1,80 @@
+"""A model folder loaded for generation, once for all that is asked of it."""
+
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging as transformers_logging
+
+from mixmerge.errors import ModelError
+from mixmerge.records import ModelFolder
+
+
+class LoadedModel:
+    """Tokenizer and weights of a model folder, each loaded when it is first needed.
+
+    Weights are bfloat16 on a GPU that has it and float32 elsewhere.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Check the folder without loading anything.
+
+        Raises:
+            ModelError: the folder is not a complete model.
+        """
+        self.folder = ModelFolder(path)
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer, which has a chat template."""
+        path = self.folder.path
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{path}: the tokenizer cannot be loaded: {error}") from error
+        if tokenizer.chat_template is None:
+            raise ModelError(
+                f"{path}: the tokenizer has no chat template, so a prompt cannot be asked the way "
+                "the model was trained. Copy chat_template.jinja of the base model into the folder."
+            )
+        return tokenizer
+
+    @cached_property
+    def network(self) -> PreTrainedModel:
+        """The weights, on the GPU where there is one."""
+        path = self.folder.path
+        on_gpu = torch.cuda.is_available()
+        dtype = torch.bfloat16 if on_gpu and torch.cuda.is_bf16_supported() else torch.float32
+        transformers_logging.disable_progress_bar()
+        try:
+            network = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, local_files_only=True)
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise ModelError(f"{path}: the weights cannot be loaded: {error}") from error
+        rows = network.get_input_embeddings().num_embeddings
+        if len(self.tokenizer) > rows:
+            raise ModelError(
+                f"{path}: the tokenizer has {len(self.tokenizer)} tokens but the model only "
+                f"{rows}; they do not belong together."
+            )
+        return network.to("cuda" if on_gpu else "cpu").eval()
+
+    @cached_property
+    def end_tokens(self) -> list[int]:
+        """Tokens that end an answer: the generation config's, and the tokenizer's own."""
+        named = self.network.generation_config.eos_token_id
+        ends = [] if named is None else named if isinstance(named, list) else [named]
+        if self.tokenizer.eos_token_id is not None:
+            ends = [*ends, self.tokenizer.eos_token_id]
+        if not ends:
+            raise ModelError(
+                f"{self.folder.path}: neither generation_config.json nor the tokenizer names an "
+                "end-of-turn token (eos_token), so no answer would ever end."
+            )
+        return list(dict.fromkeys(ends))
