@@ -85,7 +85,7 @@ def test_a_tokenizer_of_another_model_is_refused(
     config = json.loads((broken / "config.json").read_text())
     config["vocab_size"] = 300
     (broken / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelError, match=r"tokenizer has 400 token ids, .* embeddings for 300"):
+    with pytest.raises(ModelError, match=r"tokenizer has \d+ token ids, .* embeddings for 300"):
         read(broken, conversations(3))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
+from mixmerge.errors import ResourceError, SpecError
 from mixmerge.train.ranks import launched_ranks
 from mixmerge.train.spec import PlacementSpec, TrainSpec
 
@@ -16,9 +17,30 @@ def on_cpu(placement: PlacementSpec) -> bool:
     return placement.device == "cpu" or not torch.cuda.is_available()
 
 
+def check_devices(placement: PlacementSpec) -> None:
+    """Check that this machine has what the placement asks for.
+
+    Raises:
+        ResourceError: fewer GPUs than devices.
+        SpecError: FSDP without a GPU, which the Trainer would ignore without a word.
+    """
+    import torch
+
+    if on_cpu(placement):
+        if placement.fsdp is not None:
+            raise SpecError("`fsdp` needs GPUs, none is used here. Leave it out of the placement.")
+    elif launched_ranks() is None and placement.devices > torch.cuda.device_count():
+        raise ResourceError(
+            f"`devices` is {placement.devices}, this machine has {torch.cuda.device_count()} "
+            "GPU(s). Lower `devices`, or set `device: cpu`; the result stays the same."
+        )
+
+
 def pin_one_gpu(placement: PlacementSpec) -> None:
     """Show a lone process a single GPU: with several in sight the Trainer refuses to train."""
-    if launched_ranks() is None and placement.device != "cpu":
+    import torch
+
+    if launched_ranks() is None and not on_cpu(placement) and torch.cuda.device_count() > 1:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
         os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[0]
 

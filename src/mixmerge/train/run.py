@@ -16,6 +16,7 @@ from mixmerge.fingerprint import file_fingerprint, fingerprint
 from mixmerge.progress import Progress, silent
 from mixmerge.records import ModelFolder
 from mixmerge.train import parent
+from mixmerge.train.device import check_devices
 from mixmerge.train.ranks import launch, launched_ranks
 from mixmerge.train.report import TrainReport
 from mixmerge.train.session import Inputs, train_here
@@ -63,6 +64,7 @@ def train(
         return finished
     ranks = launched_ranks()
     placement.accumulation(spec.batch_size, ranks)
+    check_devices(placement)
     if ranks is None and placement.devices > 1:
         job = TrainJob(
             model=str(model),
