@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mixmerge.merge.kernels import Array
+from mixmerge.merge.recipe import MergeRecipe
 
 TYPES = {
     "BF16": torch.bfloat16,
@@ -89,3 +90,30 @@ def layered(seed: int, layers: int = 3, width: int = 4) -> dict[str, Array]:
 def weights() -> Callable[..., dict[str, Array]]:
     """Return the maker of random tensors of a small transformer."""
     return layered
+
+
+def make_recipe(
+    method: str, models: dict[str, Path], base: Path | None = None, **more: Any
+) -> MergeRecipe:
+    """Return a recipe that gives each model the weight 1/N."""
+    return MergeRecipe.model_validate(
+        {
+            "method": method,
+            "models": [{"name": name, "path": path} for name, path in models.items()],
+            "base": {"path": base} if base else None,
+            **more,
+            "parameters": {"weight": 1 / len(models), **more.get("parameters", {})},
+        }
+    )
+
+
+@pytest.fixture
+def recipe() -> Callable[..., MergeRecipe]:
+    """Return the maker of recipes from folders."""
+    return make_recipe
+
+
+@pytest.fixture
+def pair(model: ModelWriter, weights: Callable[..., dict[str, Array]]) -> dict[str, Path]:
+    """Return two random models."""
+    return {name: model(name, weights(seed)) for seed, name in enumerate("ab", 1)}

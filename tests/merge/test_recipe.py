@@ -1,10 +1,13 @@
 """Recipes: what is valid, in our form and in mergekit's."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mixmerge.errors import SpecError
 from mixmerge.merge.recipe import MergeRecipe
@@ -191,7 +194,7 @@ def test_what_mergekit_recipes_may_not_say_is_refused_by_name(
         ("[1]: a", "line 1: .* is not a name"),
         ("a: !!python/object:os.system 1", "not a YAML recipe"),
         ("a: 1\n---\nb: 2", "not a YAML recipe"),
-        ("[" * 5000, "not a YAML recipe"),
+        ("[" * 1000, "not a YAML recipe"),
     ],
 )
 def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -216,6 +219,29 @@ def test_numbers_with_exponents_are_numbers(tmp_path: Path) -> None:
     text = yaml.safe_dump(content) + "parameters: {lambda: 1e-1}\n"
     (tmp_path / "r.yml").write_text(text)
     assert read_recipe(tmp_path / "r.yml").parameters == {"lambda": 0.1}
+
+
+WORDS = st.sampled_from(
+    ["method", "merge_method", "models", "model", "name", "path", "base", "base_model"]
+    + ["parameters", "weight", "density", "t", "lambda", "dtype", "filter", "value"]
+    + ["ties", "linear", "slerp", "bfloat16", "a", "b"]
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | WORDS | st.just(10**400),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from([own(), kit()]), st.dictionaries(WORDS, VALUES, max_size=4))
+def test_any_content_is_a_recipe_or_a_clear_error(
+    valid: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    """Whatever stands in the file, nothing but a recipe or a `SpecError` comes out."""
+    for content in (changes, {**valid, **changes}):
+        with suppress(SpecError):
+            assert isinstance(read_recipe(content), MergeRecipe)
 
 
 def test_a_recipe_is_returned_as_it_is() -> None:

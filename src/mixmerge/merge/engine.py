@@ -109,7 +109,7 @@ def merge_row(plan: MergePlan, row: Row, seed: int) -> npt.NDArray[Any]:
         return np.empty(row.output.shape, STORED[row.output.dtype])
     tensors = Tensors(
         models=[_read(tensor) for tensor in row.models],
-        base=_read(row.base) if row.base is not None else None,
+        base_if_any=_read(row.base) if row.base is not None else None,
         random_bits=partial(_bits, seed, row),
     )
     # What overflows is found below and refused with the tensor's name.

@@ -29,7 +29,7 @@ def from_mergekit(text: Mapping[str, Any]) -> MergeRecipe:
     """
     _check_keys(text, _KEYS, "the recipe")
     method = text.get("merge_method")
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise SpecError(
             f"merge_method: unknown method {method!r}; {nearest(str(method), METHODS)}."
         )

@@ -2,6 +2,7 @@
 
 import keyword
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -16,6 +17,9 @@ Scalar = bool | int | float | str
 
 Arguments = Mapping[str, Scalar | tuple[Scalar, ...]]
 """Values of all parameters for one tensor; a per-model parameter has one value per model."""
+
+
+_LARGEST = sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Parameter:
         if self.kind == "choice":
             known = " or ".join(self.choices)
             return None if value in self.choices else f"must be {known}, not {value!r}"
-        if isinstance(value, (bool, str)) or not math.isfinite(value):
+        if isinstance(value, (bool, str)) or not abs(value) <= _LARGEST:
             return f"must be a finite number, not {value!r}"
         low, high = self.bounds
         return None if low <= value <= high else f"must be from {low:g} to {high:g}, not {value!r}"
@@ -76,14 +80,19 @@ class Tensors:
 
     models: Sequence[Array]
     """In the recipe's order. At least one dimension and one element."""
-    base: Array | None
-    """The base model's, for methods that use it."""
+    base_if_any: Array | None
+    """The base model's; None for methods that do not need it."""
     random_bits: Callable[[int], npt.NDArray[np.uint32]]
     """32 random bits per element (flat) for the model at a position; see `kernels.random_bits`."""
 
+    @property
+    def base(self) -> Array:
+        """The base model's tensor, for methods that declare that they need it."""
+        assert self.base_if_any is not None
+        return self.base_if_any
+
     def deltas(self) -> list[Array]:
         """Return each model minus the base: the task vectors."""
-        assert self.base is not None
         return [model - self.base for model in self.models]
 
 

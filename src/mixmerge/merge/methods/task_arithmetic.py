@@ -21,7 +21,6 @@ def add_deltas(
     lambda_: float,
 ) -> Array:
     """Return the base plus the weighted sum of task vectors that may have been sparsified."""
-    assert tensors.base is not None
     scale = lambda_ / math.fsum(weight) if normalize else lambda_
     return tensors.base + weighted_sum(deltas, [share * scale for share in weight])
 

@@ -48,7 +48,6 @@ def combine(
         return elect_and_add(tensors, trimmed, weight, normalize, lambda_)
     weighted = [share * delta for share, delta in zip(weight, trimmed, strict=True)]
     total, _ = sum_of_agreeing(weighted, weight, sign_by_count(weighted))
-    assert tensors.base is not None
     return tensors.base + (lambda_ / math.fsum(weight) if normalize else lambda_) * total
 
 
@@ -60,7 +59,6 @@ def elect_and_add(
     lambda_: float,
 ) -> Array:
     """Elect signs by mass over weighted task vectors, and add the mean (or sum) that agrees."""
-    assert tensors.base is not None
     weighted = [share * delta for share, delta in zip(weight, deltas, strict=True)]
     total, share = sum_of_agreeing(weighted, weight, sign_by_mass(weighted))
     if normalize:
