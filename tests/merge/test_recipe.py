@@ -221,11 +221,9 @@ def test_numbers_with_exponents_are_numbers(tmp_path: Path) -> None:
     assert read_recipe(tmp_path / "r.yml").parameters == {"lambda": 0.1}
 
 
-WORDS = st.sampled_from(
-    ["method", "merge_method", "models", "model", "name", "path", "base", "base_model"]
-    + ["parameters", "weight", "density", "t", "lambda", "dtype", "filter", "value"]
-    + ["ties", "linear", "slerp", "bfloat16", "a", "b"]
-)
+SECTIONS = ("method", "merge_method", "models", "model", "name", "path", "base", "base_model")
+SETTINGS = ("parameters", "weight", "density", "t", "lambda", "dtype", "filter", "value")
+WORDS = st.sampled_from((*SECTIONS, *SETTINGS, "ties", "linear", "slerp", "bfloat16", "a", "b"))
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | WORDS | st.just(10**400),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=4),
