@@ -151,9 +151,10 @@ def merge(task: Task, progress: Progress) -> dict[str, Any]:
 def generate(task: Task, progress: Progress) -> dict[str, Any]:
     """Let one model answer the prompts of every axis."""
     from mixmerge.evaluate.generate import generate as run
+    from mixmerge.evaluate.loaded_model import LoadedModel
     from mixmerge.evaluate.spec import DecodingSpec, PlacementSpec
 
-    model = model_path(task.inputs["model"])
+    model = LoadedModel(model_path(task.inputs["model"]))
     placement = PlacementSpec(**task.placement)
     asked = {axis: read_rows(file, Prompt) for axis, file in _prompt_files(task).items()}
     total = sum(map(len, asked.values()))
