@@ -214,6 +214,16 @@ def test_too_few_clusters_are_refused() -> None:
         found(verdicts)
 
 
+def test_a_judge_that_failed_throughout_is_refused() -> None:
+    """Without any verdict for a model there are no results, and the message says why."""
+    verdicts = study()
+    verdicts["slerp"]["general"] = [verdict(index, "general", "error") for index in range(120)]
+    with pytest.raises(
+        SampleError, match=r"slerp \(120 prompts without a verdict\): 0 independent"
+    ):
+        found(verdicts)
+
+
 def test_other_prompts_are_refused() -> None:
     """Models judged on different prompts cannot be compared; the message names one prompt."""
     verdicts = study()

@@ -76,7 +76,9 @@ class AxisScores:
         for key, column in self._column.items():
             if key[2] is None:
                 what = " - ".join(name for name in key[:2] if name is not None)
-                require_clusters(self._bootstrap.clusters(column), f"{table.axis}, {what}")
+                unjudged = int(np.isnan(values[column]).sum())
+                asked = f"{table.axis}, {what} ({unjudged} prompts without a verdict)"
+                require_clusters(self._bootstrap.clusters(column), asked)
 
     def general(self, model: str) -> GeneralScore:
         """Return the win rate of a model against the base model."""

@@ -109,8 +109,9 @@ def _file_rows(path: Path, language: str | None) -> Iterator[tuple[str, Cells, s
 
 
 def _hub_rows(spec: PromptSetSpec, folder: Path) -> Iterable[Cells]:
-    from datasets import load_dataset
+    from datasets import disable_progress_bars, load_dataset
 
+    disable_progress_bars()
     local = folder / str(spec.hub)
     name = str(local) if local.is_dir() else str(spec.hub)
     try:
