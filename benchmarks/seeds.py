@@ -108,7 +108,7 @@ def main(count: int, root: Path) -> None:
     print(table(found), "\n")
     print(primary(found), "\n")
     print(
-        "| expected, with an interval that excludes zero (≈: within 10 points) | seeds |\n|---|---:|"
+        "| expected (interval excludes zero; ≈: within 10 points) | seeds |\n|---|---:|"
     )
     held = [expected(out, seed) for seed, (out, _) in enumerate(runs)]
     for name in held[0]:
