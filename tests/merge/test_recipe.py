@@ -231,7 +231,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.sampled_from([own(), kit()]), st.dictionaries(WORDS, VALUES, max_size=4))
 def test_any_content_is_a_recipe_or_a_clear_error(
     valid: dict[str, Any], changes: dict[str, Any]

@@ -84,7 +84,7 @@ def test_a_file_of_a_few_bytes_is_refused(tmp_path: Path) -> None:
         read_header(tmp_path / "a.safetensors")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_a_mutated_file_is_read_or_refused(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

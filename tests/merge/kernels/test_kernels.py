@@ -41,7 +41,7 @@ def test_huge_numbers_have_finite_norms() -> None:
     assert cosine(huge, huge) == pytest.approx(1.0, abs=1e-12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.integers(-4, 4), min_size=1, max_size=40),
     st.floats(0, 1, exclude_min=True, exclude_max=True),

@@ -19,7 +19,7 @@ def exact_bfloat16(bits: int) -> Fraction:
     return sign * (1 + Fraction(fraction, 1 << 7)) * Fraction(2) ** (exponent - 127)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.integers(0, 0x7F7F_FFFF), st.booleans())
 @example(0x3F80_8000, False)
 @example(0x3F81_8000, False)
