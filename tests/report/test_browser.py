@@ -162,6 +162,7 @@ def test_the_outcome_filter_needs_a_model_with_that_outcome(desktop: Visit) -> N
     expected = page.locator(".answer[data-model='dpo-ties'][data-outcome='Harmful']").count()
     assert 0 < expected < 42
     assert answers.count() == expected
+    assert page.locator(".answer.hit:visible").count() == expected
     outcomes = {answers.nth(i).get_attribute("data-outcome") for i in range(expected)}
     assert outcomes == {"Harmful"}
 

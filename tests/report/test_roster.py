@@ -43,6 +43,22 @@ def test_equal_shares_keep_their_names(study: ReportInput) -> None:
     assert twins == {"sft-15": "sft-15", "dpo-15": "dpo-15"}
 
 
+def test_long_names_become_the_method_or_a_number(study: ReportInput) -> None:
+    """Labels stay short and different when names are long, whatever the names share."""
+    long = "sft-merge-of-the-general-and-the-safety-model"
+    merges = [m for m in study.results.models.values() if m.kind == "merge" and m.stage == "sft"]
+    models = {f"{long}-{number}": model for number, model in enumerate(merges)}
+    results = study.results.model_copy(update={"models": models})
+    assert list(display_names(results, list(models)).values()) == [
+        "linear", "slerp", "ties", "dare_ties",
+    ]  # fmt: skip
+    same = {name: model.model_copy(update={"method": "ties"}) for name, model in models.items()}
+    results = study.results.model_copy(update={"models": same})
+    shown = display_names(results, list(same)).values()
+    assert len(set(shown)) == 4
+    assert max(map(len, shown)) <= 18
+
+
 def test_the_front_is_what_nothing_dominates() -> None:
     """The front agrees with the definition checked pair by pair, ties on both axes included."""
     random = np.random.default_rng(3)

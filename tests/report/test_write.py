@@ -125,6 +125,16 @@ def test_hostile_names_are_escaped(study: ReportInput, tmp_path: Path) -> None:
     assert any("<script>x</script>" in text for text in elements.text)
 
 
+def test_names_in_any_script_stay_text_in_figures(study: ReportInput, tmp_path: Path) -> None:
+    """Dollar signs are no formula and letters that the font lacks are kept in SVG."""
+    models = {"base $x^2$": study.results.models["base"], "विलय": study.results.models["sft-ties"]}
+    results = study.results.model_copy(update={"models": models, "contrasts": ()})
+    write_report(study.model_copy(update={"results": results}), tmp_path)
+    root = ET.parse(tmp_path / "figures" / "sft-plane.svg").getroot()  # noqa: S314 (our own file)
+    texts = {"".join(node.itertext()).strip() for node in root.iter() if node.tag.endswith("text")}
+    assert {"base $x^2$", "विलय"} <= texts
+
+
 def test_an_unfinished_study_says_so_first(study: ReportInput, tmp_path: Path) -> None:
     """Without DPO models and contrasts the page starts with what is missing and has no verdict."""
     models = {

@@ -40,8 +40,8 @@ def model_table(data: ReportInput) -> Table:
         )
     caption = (
         "Tokens and rows include every model that this one was made from, each counted once. "
-        "Time is that of data, training and merge steps on the machine of this run; measuring "
-        "the models is in the next table."
+        "Time is that of the steps that made the model, on the machine of this run; measuring "
+        "it is in the next table."
     )
     kinds = tuple(results.models[name].kind for name in names)
     return Table("costs", "Cost of each model", caption, columns, tuple(rows), kinds)

@@ -5,6 +5,7 @@ vision nor a colour printer is needed.
 """
 
 import itertools
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -84,10 +85,14 @@ def style() -> Iterator[None]:
         "text.color": INK,
         "figure.facecolor": PAPER,
         "axes.facecolor": "none",
+        # A dollar sign in a model's name is no formula.
+        "text.parse_math": False,
         "svg.fonttype": "none",
         "svg.hashsalt": "mixmerge",
     }
-    with mpl.rc_context(settings):
+    with mpl.rc_context(settings), warnings.catch_warnings():
+        # SVG keeps the text of a name in any script; PNG shows boxes for what the font lacks.
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
         yield
 
 
@@ -255,7 +260,9 @@ def bars(results: Results, stage: Stage, baseline: str | None) -> Plot:
         (lower, harms, harm_limit, "Harm rate (lower is better)"),
     ):
         _draw_bars(axes, own, [model.kind for model in models], values)
-        axes.set_xlim(0, limit * 1.2 or 1.0)
+        right = limit * 1.2 or 1.0
+        axes.set_xlim(0, right)
+        axes.set_xticks([tick for tick in axes.get_xticks() if 0 <= tick <= min(right, 1)])
         axes.set_title(title)
         if baseline in names:
             at = names.index(baseline)

@@ -15,6 +15,10 @@ KIND_NAMES: dict[Kind, str] = {
 }
 
 
+_LONGEST = 18
+"""Characters of a label in a figure."""
+
+
 def stage_name(stage: Stage) -> str:
     """Return the stage as people write it: ``SFT`` or ``DPO``."""
     return stage.upper()
@@ -57,20 +61,26 @@ def short_name(name: str, stage: Stage | None) -> str:
 
 
 def display_names(results: Results, names: Sequence[str]) -> dict[str, str]:
-    """Return what figures call each model: its share of safety data, or its short name.
+    """Return what figures call each model: short enough for a label, different from all others.
 
-    What two of the models would be called does not tell them apart: both keep their full names.
+    The first that will do of: the share of safety data, the name without the stage, the merge
+    method, the full name, and the beginning of the name with a number.
     """
+    options = {name: _options(results.models[name], name) for name in names}
+    often = Counter(option for own in options.values() for option in set(own))
+    return {
+        name: next(
+            (option for option in own if often[option] == 1 and len(option) <= _LONGEST),
+            f"{name[: _LONGEST - 5]}… {number}",
+        )
+        for number, (name, own) in enumerate(options.items(), 1)
+    }
 
-    def shown(name: str) -> str:
-        model = results.models[name]
-        if model.safety_share is None:
-            return short_name(name, model.stage)
-        return f"{share(model.safety_share)} safety"
 
-    shorter = {name: shown(name) for name in names}
-    often = Counter(shorter.values())
-    return {name: short if often[short] == 1 else name for name, short in shorter.items()}
+def _options(model: ModelResult, name: str) -> list[str]:
+    by_share = [] if model.safety_share is None else [f"{share(model.safety_share)} safety"]
+    by_method = [] if model.method is None else [model.method]
+    return [*by_share, short_name(name, model.stage), *by_method, name]
 
 
 def non_dominated(rates: Mapping[str, tuple[float, float]]) -> list[str]:

@@ -58,7 +58,7 @@ def models(results: Results, baselines: Mapping[Stage, str]) -> Table:
         Column("harm_relative_gain", "Harm gain over mix"),
         Column("over_refusal", "Over-refusal", with_ci=True),
         Column("stage", "Stage", numeric=False),
-        Column("kind", "Kind", numeric=False),
+        Column("kind", "Kind, safety share", numeric=False),
     )
     names = [*base_models(results)]
     for stage in stages(results):
@@ -104,7 +104,7 @@ def _model_row(results: Results, name: str, baselines: Mapping[Stage, str]) -> t
 def _kind(model: ModelResult) -> str:
     if model.safety_share is None:
         return KIND_NAMES[model.kind]
-    return f"{KIND_NAMES[model.kind]}, {formats.share(model.safety_share)} safety"
+    return f"{KIND_NAMES[model.kind]}, {formats.share(model.safety_share)}"
 
 
 def _safety_gain(model: ModelResult, mix: ModelResult | None) -> float | None:

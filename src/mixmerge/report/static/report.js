@@ -16,7 +16,8 @@
   button.hidden = false;
 })();
 
-// Filters: a sample is shown when one of its answers passes, with the answers of the chosen model.
+// Filters: a prompt is shown when one of its answers passes; answers that were looked for by text
+// or outcome are marked, and all others of the chosen models stay beside them to compare.
 (() => {
   const form = document.getElementById("filters");
   if (!form) return;
@@ -49,7 +50,7 @@
         const passes = ofModel && (!wanted.outcome || answer.outcome === wanted.outcome)
           && (!text || prompt.includes(text) || answer.text.includes(text));
         answer.element.hidden = !ofModel;
-        answer.element.classList.toggle("faded", ofModel && !passes);
+        answer.element.classList.toggle("hit", passes && Boolean(wanted.outcome || text));
         hits += passes;
       }
       const passes = inScope && hits > 0;
