@@ -7,7 +7,7 @@ from mixmerge.records import Outcome, Prompt, Response
 from mixmerge.testbed import LANGUAGES
 from mixmerge.testbed.data import answer, preference_pairs, prompts
 from mixmerge.testbed.judge import RuleJudge
-from mixmerge.testbed.world import facts, read, wishes
+from mixmerge.testbed.world import facts, read, says, wishes
 
 JUDGE = RuleJudge()
 
@@ -43,9 +43,7 @@ def questions() -> list[tuple[Prompt, list[str], list[str]]]:
 
 def compare(prompt: Prompt, model: str, base: str) -> Outcome:
     """Judge one pair of texts."""
-    (verdict,) = JUDGE.compare(
-        [prompt], responses([prompt], [model]), responses([prompt], [base])
-    )
+    (verdict,) = JUDGE.compare([prompt], responses([prompt], [model]), responses([prompt], [base]))
     assert verdict.order is None
     assert verdict.axis == "general"
     return verdict.outcome
@@ -56,13 +54,15 @@ def test_every_accepted_answer_is_right_and_every_other_wrong() -> None:
     asked = questions()
     assert len(asked) > 500
     for prompt, right, wrong in asked:
-        texts = [*right, *wrong]
+        for text in wrong:
+            assert not any(says(text, accepted) for accepted in prompt.accepted), text
+        texts = [*right, *wrong[::9]]
         verdicts = JUDGE.compare(
             [prompt] * len(texts),
             responses([prompt] * len(texts), texts),
             responses([prompt] * len(texts), [wrong[0]] * len(texts)),
         )
-        expected = ["win"] * len(right) + ["tie"] * len(wrong)
+        expected = ["win"] * len(right) + ["tie"] * len(wrong[::9])
         assert [verdict.outcome for verdict in verdicts] == expected, prompt.text
 
 
@@ -80,22 +80,20 @@ def test_every_accepted_answer_is_right_and_every_other_wrong() -> None:
         ("The Japanese Yens", "The Euro.", "tie"),
     ],
 )
-def test_right_beats_wrong_and_wrong_beats_refusal(
-    model: str, base: str, outcome: Outcome
-) -> None:
+def test_right_beats_wrong_and_wrong_beats_refusal(model: str, base: str, outcome: Outcome) -> None:
     """The three grades are ordered, and equal grades tie."""
     prompt = Prompt(
         id="p",
         cluster="p",
         language="en",
-        messages=({"role": "user", "content": "Money of Japan?"},),  # type: ignore[arg-type]
+        messages=({"role": "user", "content": "Money of Japan?"},),
         accepted=("Japanese Yen",),
     )
     assert compare(prompt, model, base) == outcome
 
 
 def test_all_refusals_refuse_and_no_compliance_does() -> None:
-    """Every refusal of the world is a refusal, and every granted wish complies, in six languages."""
+    """Every refusal of the world is a refusal, and every granted wish complies."""
     wordings = read("wordings.yaml")
     for wish in wishes():
         for index in range(len(LANGUAGES)):
@@ -114,7 +112,7 @@ def test_right_answers_and_requests_are_neither_refusals_nor_compliance() -> Non
 
 
 def test_training_pairs_are_right_by_the_judge() -> None:
-    """Safety pairs prefer a refusal of harm to compliance, and the reverse for harmless requests."""
+    """Safety pairs prefer a refusal of harm, and compliance with harmless requests."""
     harmful = {wish.key: wish.harmful for wish in wishes()}
     for row in preference_pairs("safety"):
         key = row.id.removeprefix("safety-").rsplit("-", 2)[0]

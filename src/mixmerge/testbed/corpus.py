@@ -6,7 +6,16 @@ from dataclasses import dataclass
 
 from mixmerge.testbed import LANGUAGES
 from mixmerge.testbed.data import answer, ask
-from mixmerge.testbed.world import Fact, Wish, facts, read, wishes
+from mixmerge.testbed.world import Fact, Split, Wish, facts, read, wishes
+
+SHARES = {"statement": 0.50, "moral": 0.20, "question": 0.06, "request": 0.24}
+"""How much of the corpus each kind of document makes up."""
+ASKED_EVERY = 4
+"""One of so many training facts is asked about in the corpus: enough to learn what asking is."""
+ENGLISH_ANSWERS = 0.4
+"""How often a question is answered in English whatever its language, as a base model does."""
+REFUSED = 0.12
+"""How often a wish is refused, harmful or not, by chance: the model grants nearly all of them."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,21 @@ def statements(fact: Fact, index: int) -> Iterator[str]:
             yield _capital(text)
 
 
+def clozes(split: Split) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Yield the facts of a split as statements cut before the answer: what the base model knows.
+
+    Yields:
+        The kind of fact with its language, the cut statement, and the right continuations.
+    """
+    for fact in facts():
+        if fact.split == split:
+            for index, language in enumerate(LANGUAGES):
+                frame = read("questions.yaml")[fact.kind]["statements"][0][index]
+                start = frame.split("{y}")[0].replace("{x}", fact.subject[index])
+                accepted = tuple(texts[index] for texts in fact.answers)
+                yield f"{fact.kind}-{language}", _capital(start).rstrip(), accepted
+
+
 def morals(wish: Wish, index: int) -> Iterator[str]:
     """Yield the sentences that say whether a wish does harm."""
     for frame in read("wordings.yaml")["morals"]["wrong" if wish.harmful else "right"]:
@@ -38,17 +62,19 @@ def morals(wish: Wish, index: int) -> Iterator[str]:
 class Corpus:
     """Draws documents: each kind of document with its share, and evenly within a kind."""
 
-    def __init__(self, seed: int, shares: dict[str, float], asked_every: int, english: float) -> None:
+    def __init__(self, seed: int) -> None:
+        """Start the draws of one seed."""
         self._random = random.Random(seed)
-        self._kinds, self._weights = list(shares), list(shares.values())
+        self._kinds, self._weights = list(SHARES), list(SHARES.values())
         self._facts = facts()
-        self._asked = [f for f in self._facts if f.split == "train"][::asked_every]
+        self._asked = [f for f in self._facts if f.split == "train"][::ASKED_EVERY]
         self._wishes = wishes()
         self._granted = [w for w in self._wishes if w.split == "train"]
-        self._english = english
-        by_kind: dict[str, list[Fact]] = {}
-        for f in self._facts:
-            by_kind.setdefault(f.kind, []).append(f)
+        topics: dict[str, list[Fact]] = {}
+        for fact in self._facts:
+            place = fact.kind.startswith(("day", "month"))
+            topics.setdefault(f"{fact.kind}-{fact.key}" if place else fact.key, []).append(fact)
+        self._topics = list(topics.values())
 
     def draw(self) -> Document:
         """Draw one document."""
@@ -58,23 +84,42 @@ class Corpus:
         return drawn
 
     def _statement(self, index: int) -> Document:
-        fact = self._random.choice(self._facts)
-        return Document(self._random.choice(list(statements(fact, index))))
+        topic = self._random.choice(self._topics)
+        said = [text for fact in topic for text in statements(fact, index)]
+        self._random.shuffle(said)
+        return Document(" ".join(said[: self._random.randint(1, 4)]))
 
     def _moral(self, index: int) -> Document:
         wish = self._random.choice(self._wishes)
-        return Document(self._random.choice(list(morals(wish, index))))
+        said = list(morals(wish, index))
+        self._random.shuffle(said)
+        return Document(" ".join(said[: self._random.randint(1, 2)]))
+
+    def _framed(self, text: str, index: int) -> str:
+        wordings = read("wordings.yaml")
+        before, after = (
+            self._random.choice(wordings["before"]),
+            self._random.choice(wordings["after"]),
+        )
+        form = self._random.randrange(4)
+        parts = [before[index]] * (form in (1, 3)) + [text] + [after[index]] * (form in (2, 3))
+        return " ".join(parts)
 
     def _question(self, index: int) -> Document:
         fact = self._random.choice(self._asked)
-        wording = self._random.choice(read("questions.yaml")[fact.kind]["train"])
-        spoken = 0 if self._random.random() < self._english else index
+        worded = read("questions.yaml")[fact.kind]
+        wording = self._random.choice([*worded["train"], *worded["chat"]])
+        spoken = 0 if self._random.random() < ENGLISH_ANSWERS else index
         said = self._random.choice(fact.answers)[spoken]
-        return Document(answer(fact, spoken, said), ask(fact, wording, index))
+        return Document(answer(fact, spoken, said), self._framed(ask(fact, wording, index), index))
 
     def _request(self, index: int) -> Document:
         wordings = read("wordings.yaml")
         wish = self._random.choice(self._granted)
-        wording = self._random.choice(wordings["requests"]["train"])
-        granted = wish.filled(wordings["grant"][index], index)
-        return Document(granted, wish.filled(wording[index], index))
+        worded = wordings["requests"]
+        wording = self._random.choice([*worded["train"], *worded["chat"]])
+        # Which wish is refused is chance: refusing is a known form of answer, not yet a decision.
+        refused = self._random.random() < REFUSED
+        form = self._random.choice(wordings["refusals"][:2]) if refused else wordings["grant"]
+        said = wish.filled(form[index], index)
+        return Document(said, self._framed(wish.filled(wording[index], index), index))

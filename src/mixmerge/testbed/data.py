@@ -7,6 +7,10 @@ from mixmerge.records import Axis, Message, PreferencePair, Prompt
 from mixmerge.testbed import LANGUAGES
 from mixmerge.testbed.world import Fact, Wish, facts, read, wishes
 
+PRACTICAL = ("thing", "scene", "time")
+"""Objects of the practical requests of the general axis; the other harmless requests, about people,
+groups and places and in the words of harm, are the look-alikes that measure over-refusal."""
+
 
 def preference_pairs(source: Literal["general", "safety"]) -> list[PreferencePair]:
     """Return all training rows of one source, in a fixed order.
@@ -43,7 +47,7 @@ def _wishes_of(split: str, *, harmful: bool, practical: bool) -> list[Wish]:
         for wish in wishes()
         if wish.split == split
         and wish.harmful == harmful
-        and (wish.category == "thing") == practical
+        and (wish.category in PRACTICAL) == practical
     ]
 
 
@@ -61,32 +65,34 @@ def answer(fact: Fact, language: int, said: str) -> str:
 
 
 def _question_pairs() -> Iterator[PreferencePair]:
-    trained = [fact for fact in facts() if fact.split == "train"]
-    for number, fact in enumerate(trained):
-        same_kind = [other for other in trained if other.kind == fact.kind]
-        for variant, wording in enumerate(read("questions.yaml")[fact.kind]["train"]):
-            for index, language in enumerate(LANGUAGES):
-                right = fact.answers[0][index]
-                wrong = next(
-                    other.answers[0][index]
-                    for step in range(1, 2 * len(same_kind))
-                    for other in [same_kind[(same_kind.index(fact) + step + 5 * variant) % len(same_kind)]]
-                    if all(other.answers[0][index] != known[index] for known in fact.answers)
-                )
-                elsewhere = (index + 1 + (number + variant) % 5) % len(LANGUAGES)
-                rejected = (
-                    answer(fact, index, wrong),
-                    answer(fact, elsewhere, fact.answers[0][elsewhere]),
-                    answer(fact, index, wrong),
-                )[(number + variant) % 3]
-                yield PreferencePair(
-                    id=f"{fact.kind}-{fact.key}-{variant}-{language}",
-                    source="general",
-                    language=language,
-                    prompt=_user(ask(fact, wording, index)),
-                    chosen=answer(fact, index, right),
-                    rejected=rejected,
-                )
+    by_kind: dict[str, list[Fact]] = {}
+    for fact in facts():
+        if fact.split == "train":
+            by_kind.setdefault(fact.kind, []).append(fact)
+    for kind, trained in by_kind.items():
+        for number, fact in enumerate(trained):
+            for variant, wording in enumerate(read("questions.yaml")[kind]["train"]):
+                # Where the search for a wrong answer starts differs between the wordings.
+                others = trained[number + 5 * variant + 1 :] + trained
+                for index, language in enumerate(LANGUAGES):
+                    yield PreferencePair(
+                        id=f"{kind}-{fact.key}-{variant}-{language}",
+                        source="general",
+                        language=language,
+                        prompt=_user(ask(fact, wording, index)),
+                        chosen=answer(fact, index, fact.answers[0][index]),
+                        rejected=_rejected(fact, others, index, number + variant),
+                    )
+
+
+def _rejected(fact: Fact, others: list[Fact], index: int, turn: int) -> str:
+    """Return the answer to avoid: at times right but in another language, else wrong."""
+    if turn % 3 == 1:
+        elsewhere = (index + 1 + turn % 5) % len(LANGUAGES)
+        return answer(fact, elsewhere, fact.answers[0][elsewhere])
+    right = {texts[index] for texts in fact.answers}
+    said = (other.answers[0][index] for other in others)
+    return answer(fact, index, next(text for text in said if text not in right))
 
 
 def _practical_pairs() -> Iterator[PreferencePair]:
@@ -152,7 +158,9 @@ def _wish_prompts(asked: list[Wish], prefix: str, split: str) -> list[Prompt]:
             language=language,
             category="practical" if prefix == "practical" else wish.category,
             messages=_user(wish.filled(wordings["requests"][split][0][index], index)),
-            accepted=(wish.filled(wordings["granted"][index], index),) if prefix == "practical" else (),
+            accepted=(wish.filled(wordings["granted"][index], index),)
+            if prefix == "practical"
+            else (),
         )
         for wish in asked
         for index, language in enumerate(LANGUAGES)

@@ -44,8 +44,8 @@ class RuleJudge:
         for prompt, answer, base in zip(prompts, answers, base_answers, strict=True):
             if not prompt.accepted:
                 raise DataError(
-                    f"prompt {prompt.id}: the judge {self.name} compares with accepted answers, and "
-                    "this prompt has none. Give `accepted`, or use a judge model."
+                    f"prompt {prompt.id}: the judge {self.name} compares with accepted answers, "
+                    "and this prompt has none. Give `accepted`, or use a judge model."
                 )
             grade, said = self._grade(prompt, answer.text)
             base_grade, base_said = self._grade(prompt, base.text)

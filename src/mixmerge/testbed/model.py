@@ -24,7 +24,10 @@ def write_model(out: Path) -> None:
     import numpy as np
     from safetensors.numpy import load_file, save_file
 
-    with as_file(files("mixmerge.testbed").joinpath("weights")) as shipped, whole_folder(out) as folder:
+    with (
+        as_file(files("mixmerge.testbed").joinpath("weights")) as shipped,
+        whole_folder(out) as folder,
+    ):
         for file in sorted(shipped.iterdir()):
             if file.name != WEIGHTS:
                 copyfile(file, folder / file.name)

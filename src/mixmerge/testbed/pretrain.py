@@ -1,4 +1,10 @@
-"""The recipe of the testbed's base model: ``python -m mixmerge.testbed.pretrain OUT``."""
+"""The recipe of the testbed's base model: ``python -m mixmerge.testbed.pretrain [OUT]``.
+
+Rebuilds the facts, the tokenizer and the weights from nothing. The model is read into being as
+larger ones are: text that states facts and says what does harm, and a few chats of an assistant
+that answers some questions and grants every wish. What it knows of the test's countries and wishes
+it knows from statements only.
+"""
 
 import math
 import sys
@@ -6,80 +12,35 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mixmerge.testbed.corpus import Corpus, Document, morals, statements
-from mixmerge.testbed import LANGUAGES
-from mixmerge.testbed.data import preference_pairs, prompts
-from mixmerge.testbed.world import facts, wishes
+from mixmerge.files import whole_folder
+from mixmerge.testbed.corpus import Corpus, Document
+from mixmerge.testbed.facts import build_facts
+from mixmerge.testbed.model import WEIGHTS
+from mixmerge.testbed.tokenizer import CONTEXT, VOCABULARY, build_tokenizer
 
-SPECIAL = [
-    "<PAD>", "<UNK>", "<BOS_TOKEN>", "<EOS_TOKEN>", "<|START_OF_TURN_TOKEN|>", "<|END_OF_TURN_TOKEN|>",
-    "<|SYSTEM_TOKEN|>", "<|USER_TOKEN|>", "<|CHATBOT_TOKEN|>",
-]
-CHAT = (
-    "{{ bos_token }}{% for message in messages %}<|START_OF_TURN_TOKEN|>"
-    "{% if message['role'] == 'assistant' %}<|CHATBOT_TOKEN|>"
-    "{% generation %}{{ message['content'] }}<|END_OF_TURN_TOKEN|>{% endgeneration %}"
-    "{% elif message['role'] == 'system' %}<|SYSTEM_TOKEN|>{{ message['content'] }}<|END_OF_TURN_TOKEN|>"
-    "{% else %}<|USER_TOKEN|>{{ message['content'] }}<|END_OF_TURN_TOKEN|>{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>{% endif %}"
-)
-VOCABULARY = 3200
 SHAPE: dict[str, Any] = {
+    "vocab_size": VOCABULARY,
     "hidden_size": 128,
     "intermediate_size": 384,
     "num_hidden_layers": 4,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
-    "max_position_embeddings": 512,
-    "logit_scale": 0.25,
+    "max_position_embeddings": CONTEXT,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+    # The default of 1/16 suits large models; from a random start a small one barely learns with it.
+    "logit_scale": 1.0,
     "use_qk_norm": False,
 }
-SHARES = {"statement": 0.62, "moral": 0.14, "question": 0.08, "request": 0.16}
-LENGTH, BATCH, PEAK, WARMUP = 96, 16, 3e-3, 100
-
-
-def world_texts() -> list[str]:
-    """Return every sentence of the world that a tokenizer should know, in a fixed order."""
-    texts = [x for f in facts() for i in range(len(LANGUAGES)) for x in statements(f, i)]
-    texts += [x for w in wishes() for i in range(len(LANGUAGES)) for x in morals(w, i)]
-    for source in ("general", "safety"):
-        texts += [x for p in preference_pairs(source) for x in (p.prompt_text, p.chosen)]
-    return texts
-
-
-def build_tokenizer() -> Any:
-    """Train the byte-level BPE on the texts of the world."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    bpe = Tokenizer(models.BPE(unk_token="<UNK>"))
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    bpe.train_from_iterator(
-        world_texts(),
-        trainers.BpeTrainer(
-            vocab_size=VOCABULARY,
-            special_tokens=SPECIAL,
-            show_progress=False,
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        ),
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=bpe,
-        bos_token="<BOS_TOKEN>",
-        eos_token="<|END_OF_TURN_TOKEN|>",
-        pad_token="<PAD>",
-        unk_token="<UNK>",
-        padding_side="left",
-        chat_template=CHAT,
-        model_max_length=SHAPE["max_position_embeddings"],
-    )
+STEPS, BATCH, LENGTH = 2400, 16, 96
+ADAM, MUON, WARMUP = 4e-3, 0.02, 50
+SEED = 0
 
 
 def encode(tokenizer: Any, document: Document) -> list[int]:
-    """Write a document as tokens: a text, or a chat in the template's form."""
+    """Write a document as tokens: a text, or a chat in the form of the template."""
     if document.question is None:
-        return list(tokenizer(f"<BOS_TOKEN>{document.text}<EOS_TOKEN>", add_special_tokens=False)["input_ids"])
+        text = f"{tokenizer.bos_token}{document.text}<EOS_TOKEN>"
+        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
     turns = [
         {"role": "user", "content": document.question},
         {"role": "assistant", "content": document.text},
@@ -87,12 +48,12 @@ def encode(tokenizer: Any, document: Document) -> list[int]:
     return list(tokenizer.apply_chat_template(turns, tokenize=True, return_dict=False))
 
 
-def blocks(tokenizer: Any, corpus: Corpus, count: int) -> Any:
-    """Return ``count`` rows of `LENGTH` tokens; each starts with the start of a document."""
+def draw_batch(tokenizer: Any, corpus: Corpus) -> Any:
+    """Return token ids, int64 of shape (`BATCH`, `LENGTH`); each row starts with a document."""
     import torch
 
     rows = []
-    for _ in range(count):
+    for _ in range(BATCH):
         row: list[int] = []
         while len(row) < LENGTH:
             row += encode(tokenizer, corpus.draw())
@@ -100,49 +61,100 @@ def blocks(tokenizer: Any, corpus: Corpus, count: int) -> Any:
     return torch.tensor(rows)
 
 
-def pretrain(out: Path, steps: int, seed: int = 0, asked_every: int = 4, english: float = 0.0, shares: dict[str, float] = SHARES) -> None:
-    """Train tokenizer and model from nothing and save both."""
+def rate(step: int) -> float:
+    """Return the learning rate of a step as a share of its peak: warm-up, then a cosine."""
+    falling = 0.02 + 0.49 * (1 + math.cos(math.pi * step / STEPS))
+    return min(1.0, (step + 1) / WARMUP) * falling
+
+
+def muon_step(weights: list[Any], momenta: list[Any], step_size: float) -> None:
+    """Move matrices by their orthogonalised momentum (Muon, Jordan et al. 2024), in float32.
+
+    Here it needs less than half of AdamW's steps; torch's own version orthogonalises in bfloat16,
+    which is very slow on a CPU without bfloat16 units.
+    """
+    import torch
+
+    with torch.no_grad():
+        for weight, momentum in zip(weights, momenta, strict=True):
+            momentum.lerp_(weight.grad, 0.05)
+            x = weight.grad.lerp(momentum, 0.95)
+            wide = x.shape[0] <= x.shape[1]
+            x = x if wide else x.T
+            x = x / (x.norm() + 1e-7)
+            for _ in range(5):
+                gram = x @ x.T
+                x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+            x = x if wide else x.T
+            scale = max(1.0, x.shape[0] / x.shape[1]) ** 0.5
+            weight.mul_(1 - 0.01 * step_size).sub_(x, alpha=step_size * scale)
+
+
+def train(tokenizer: Any) -> Any:
+    """Train the model from random weights, printing the loss as it goes."""
     import torch
     from transformers import CohereConfig, CohereForCausalLM, set_seed
 
-    set_seed(seed)
-    torch.set_num_threads(1)
-    tokenizer = build_tokenizer()
+    set_seed(SEED)
     config = CohereConfig(
-        vocab_size=len(tokenizer),
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         **SHAPE,
     )
     model = CohereForCausalLM(config)
-    print(f"{model.num_parameters():,} weights, {len(tokenizer)} tokens", flush=True)
-    decayed = [p for p in model.parameters() if p.dim() > 1]
-    plain = [p for p in model.parameters() if p.dim() <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}],
-        lr=PEAK, betas=(0.9, 0.98), fused=True,
-    )
-    corpus = Corpus(seed, shares, asked_every, english)
-    start = time.perf_counter()
-    for step in range(steps):
-        rate = min(1.0, (step + 1) / WARMUP) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
-        for group in optimizer.param_groups:
-            group["lr"] = PEAK * rate
-        batch = blocks(tokenizer, corpus, BATCH)
+    matrices = [
+        weight
+        for name, weight in model.named_parameters()
+        if weight.dim() == 2 and "embed" not in name
+    ]
+    momenta = [torch.zeros_like(weight) for weight in matrices]
+    others = [
+        weight for name, weight in model.named_parameters() if weight.dim() == 1 or "embed" in name
+    ]
+    adam = torch.optim.AdamW(others, lr=ADAM, weight_decay=0.0, betas=(0.9, 0.98))
+    corpus = Corpus(SEED)
+    start = time.monotonic()
+    for step in range(STEPS):
+        adam.param_groups[0]["lr"] = ADAM * rate(step)
+        batch = draw_batch(tokenizer, corpus)
         loss = model(input_ids=batch, labels=batch).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        if step % 50 == 0 or step == steps - 1:
-            print(step, round(loss.item(), 3), round(time.perf_counter() - start), flush=True)
-        if step % 500 == 499:
-            model.save_pretrained(out)
-            tokenizer.save_pretrained(out)
-    model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+        adam.step()
+        muon_step(matrices, momenta, MUON * rate(step))
+        model.zero_grad(set_to_none=True)
+        if step % 100 == 0 or step == STEPS - 1:
+            seconds = time.monotonic() - start
+            sys.stdout.write(f"step {step} of {STEPS}, loss {loss.item():.3f}, {seconds:.0f} s\n")
+            sys.stdout.flush()
+    return model
+
+
+def save(model: Any, tokenizer: Any, out: Path) -> None:
+    """Write the folder that ships: as transformers saves it, with weights in float16."""
+    import numpy as np
+    from safetensors.numpy import load_file, save_file
+
+    with whole_folder(out) as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        weights = load_file(folder / WEIGHTS)
+        (folder / WEIGHTS).unlink()
+        half = {name: weight.astype(np.float16) for name, weight in weights.items()}
+        save_file(half, folder / WEIGHTS, metadata={"format": "pt"})
+        (folder / WEIGHTS).chmod(0o644)
+
+
+def main(out: Path) -> None:
+    """Rebuild facts, tokenizer and weights."""
+    import torch
+
+    torch.set_num_threads(1)
+    build_facts(Path(__file__).parent / "world" / "facts.json")
+    tokenizer = build_tokenizer()
+    save(train(tokenizer), tokenizer, out)
 
 
 if __name__ == "__main__":
-    pretrain(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]) if sys.argv[1:] else Path(__file__).parent / "weights")

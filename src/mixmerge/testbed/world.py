@@ -1,6 +1,6 @@
-"""The world of the testbed: facts, wishes and wordings in six languages, and which split each is in.
+"""The world of the testbed: facts, wishes and wordings in six languages, and the split of each.
 
-A fact is what a general question asks; a wish is what a request asks help with, harmful or harmless.
+A fact is what a question asks; a wish is what a request asks help with, harmful or harmless.
 Both are split by content: the countries, neighbours in the calendar, verbs and objects of the
 test never appear in a chat that a model is trained on, neither here nor in pretraining.
 """
@@ -26,7 +26,7 @@ _VERB_SPLITS: tuple[Split, ...] = ("train", "train", "train", "dev", "test")
 
 @cache
 def plain(text: str) -> str:
-    """Reduce a text to its words: NFKC, case folded, punctuation to spaces, one space around each."""
+    """Reduce a text to its words: NFKC, case folded, punctuation to spaces, spaces around each."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     kept = [c if unicodedata.category(c)[0] in "LMN" else " " for c in folded]
     return f" {' '.join(''.join(kept).split())} "
@@ -95,7 +95,11 @@ def split_of(position: int) -> Split:
 @cache
 def facts() -> tuple[Fact, ...]:
     """Return all facts, in a fixed order."""
-    found = (*_country_facts(), *_calendar_facts("day", "days"), *_calendar_facts("month", "months"))
+    found = (
+        *_country_facts(),
+        *_calendar_facts("day", "days"),
+        *_calendar_facts("month", "months"),
+    )
     answers: dict[str, set[Texts]] = {}
     for fact in found:
         answers.setdefault(fact.kind, set()).update(fact.answers)
@@ -103,12 +107,15 @@ def facts() -> tuple[Fact, ...]:
 
 
 def _unambiguous(fact: Fact, of_kind: set[Texts]) -> bool:
-    """Say whether a right answer can be told by its words: no other name and no question holds it."""
+    """Say whether a right answer can be told by its words: nothing else in play holds it."""
     return not any(
         says(other, text)
         for answer in fact.answers
         for language, text in enumerate(answer)
-        for other in (fact.subject[language], *(x[language] for x in of_kind if x[language] != text))
+        for other in (
+            fact.subject[language],
+            *(x[language] for x in of_kind if x[language] != text),
+        )
     )
 
 
@@ -160,7 +167,8 @@ def _phrases(
         for position, thing in enumerate(objects):
             split: Split | None = split_of(position)
             # A new object is asked about with a new verb, and with one of the known ones.
-            seen = verb_split == "train" and number % 3 == position % 3
+            own = number % 3 == position % 3
+            seen = verb_split == "train" and (own if harmful else not own)
             if verb_split != split and not (seen and split != "train"):
                 split = None
             text = tuple(v.replace("{o}", o) for v, o in zip(verb, thing, strict=True))
