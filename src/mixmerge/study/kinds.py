@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from mixmerge.errors import ModelError
+from mixmerge.errors import ModelError, ResourceError
 from mixmerge.execute.step import Task
 from mixmerge.execute.worker import Handler
 from mixmerge.files import read_json, read_rows, write_json, write_rows
@@ -201,6 +201,12 @@ def judge(task: Task, progress: Progress) -> dict[str, Any]:
             progress=progress,
         )
         counted[axis] = len(verdicts)
+        failed = [verdict for verdict in verdicts if verdict.outcome == "error"]
+        if failed:
+            raise ResourceError(
+                f"{axis}: {len(failed)} of {len(verdicts)} judge calls failed "
+                f"({failed[0].reason}). The same command asks only these again."
+            )
     return {"verdicts": counted}
 
 
