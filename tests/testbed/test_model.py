@@ -133,13 +133,13 @@ def test_the_template_marks_the_answer_with_its_end_of_turn(loaded: tuple[Any, A
 
 @pytest.mark.parametrize("source", ["general", "safety"])
 def test_rows_are_short(loaded: tuple[Any, Any], source: Any) -> None:
-    """Every training row fits 64 tokens, and every right answer is shorter than 28."""
+    """Every training row fits 64 tokens, and every right answer is shorter than 40."""
     coder = loaded[1]
     for row in preference_pairs(source):
         answers = coder([row.chosen, row.rejected], add_special_tokens=False)["input_ids"]
         asked = coder(row.prompt_text, add_special_tokens=False)["input_ids"]
-        assert len(answers[0]) < 28, row.id
-        assert len(asked) + max(map(len, answers)) < 64, row.id
+        assert len(answers[0]) < 40, row.id
+        assert len(asked) + max(map(len, answers)) <= 64, row.id
 
 
 def test_the_base_knows_facts_of_test_countries(

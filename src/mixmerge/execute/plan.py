@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from mixmerge.execute.graph import in_order
 from mixmerge.execute.step import Step
-from mixmerge.execute.store import STEP, Store
+from mixmerge.execute.store import RECORD, STEP, Store
 from mixmerge.files import read_json
 
 State = Literal["done", "to do", "changed"]
@@ -24,7 +24,9 @@ class Planned:
     record: Mapping[str, Any] | None = None
     """For ``done``."""
     folder: Path | None = None
-    """None while the identity depends on steps that have not run."""
+    """For ``done``."""
+    earlier: Path | None = None
+    """For ``changed``: the finished step of the same name."""
 
 
 def plan(steps: Sequence[Step], store: Store) -> list[Planned]:
@@ -51,14 +53,13 @@ def _planned(step: Step, key: str | None, store: Store) -> Planned:
     earlier = _latest_of_same_name(step, store)
     if earlier is None:
         return Planned(step, "to do")
-    return Planned(step, "changed", _difference(earlier, step))
+    return Planned(step, "changed", _difference(read_json(earlier / STEP), step), earlier=earlier)
 
 
-def _latest_of_same_name(step: Step, store: Store) -> dict[str, Any] | None:
+def _latest_of_same_name(step: Step, store: Store) -> Path | None:
     folders = (store.root / step.kind).glob(f"{step.name}-????????")
-    files = [folder / STEP for folder in folders if (folder / "record.json").is_file()]
-    files.sort(key=lambda file: file.stat().st_mtime)
-    return read_json(files[-1]) if files else None
+    finished = [folder for folder in folders if (folder / RECORD).is_file()]
+    return max(finished, key=lambda folder: (folder / RECORD).stat().st_mtime, default=None)
 
 
 def _difference(earlier: Mapping[str, Any], step: Step) -> str:

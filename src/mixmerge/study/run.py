@@ -186,11 +186,13 @@ def report(folder: Path, *, progress: Progress = silent) -> Path:
     seed = read_json(folder / RUN_FILE)["seed"]
     prepared = prepare(folder / STUDY_FILE, folder, seed=seed)
     planned = plan(prepared.steps, Store(folder))
-    done = {item.step.id: item.folder for item in planned if item.folder is not None}
+    # What an earlier version of mixmerge finished can still be shown, and is said to be old.
+    folders = {item.step.id: item.folder or item.earlier for item in planned}
+    done = {name: folder for name, folder in folders.items() if folder is not None}
     unfinished = [
         item.step.id
         for item in planned
-        if item.folder is None and item.step.kind not in ("results", "report")
+        if item.state != "done" and item.step.kind not in ("results", "report")
     ]
     data = gather(prepared.study, done, unfinished=unfinished, study_file=prepared.text)
     return write_report(data, folder, progress=progress)
