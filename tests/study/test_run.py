@@ -184,6 +184,22 @@ def test_the_same_study_gives_the_same_bytes(finished: Path, tmp_path: Path) -> 
     assert (again / "results.json").read_bytes() == (finished / "results.json").read_bytes()
 
 
+def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
+    """An interrupt ends the run with exit code 130 and one message; finished steps stay."""
+    out = tmp_path / "stopped"
+    command = [sys.executable, "-m", "mixmerge", "run", str(SMALL), "--out", str(out)]
+    driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(out.glob("mix/*/record.json")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    driver.send_signal(signal.SIGINT)
+    _, said = driver.communicate(timeout=60)
+    assert driver.returncode == 130
+    assert "What was finished is kept" in said
+    assert "Traceback" not in said
+    assert list(out.glob("mix/*/record.json"))
+
+
 @pytest.mark.slow
 def test_killed_at_random_moments_it_ends_the_same(finished: Path, tmp_path: Path) -> None:
     """Ten SIGKILLs at random moments, then a run to the end: the same results, to the byte."""
