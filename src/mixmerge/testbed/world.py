@@ -8,7 +8,7 @@ test never appear in a chat that a model is trained on, neither here nor in pret
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, Literal
 
@@ -24,7 +24,7 @@ _SPLITS: tuple[Split, ...] = ("train", "test", "train", "dev", "train", "test", 
 _VERB_SPLITS: tuple[Split, ...] = ("train", "train", "train", "dev", "test")
 
 
-@cache
+@lru_cache(maxsize=1 << 16)
 def plain(text: str) -> str:
     """Reduce a text to its words: NFKC, case folded, punctuation to spaces, spaces around each."""
     folded = unicodedata.normalize("NFKC", text).casefold()
