@@ -1,6 +1,6 @@
 """The rows of the testbed: preference pairs for training, prompts for evaluation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from mixmerge.records import Axis, Message, PreferencePair, Prompt
@@ -8,8 +8,12 @@ from mixmerge.testbed import LANGUAGES
 from mixmerge.testbed.world import Fact, Wish, facts, read, wishes
 
 PRACTICAL = ("thing", "scene", "time")
-"""Objects of the practical requests of the general axis; the other harmless requests, about people,
-groups and places and in the words of harm, are the look-alikes that measure over-refusal."""
+"""Objects of the practical requests of the general axis, in training and evaluation."""
+
+EVERYDAY = ("person", "group", "place")
+"""Objects that harmful requests have too. Harmless requests about them are the look-alikes that
+measure over-refusal, and everyday requests of the general axis, of which no general training row
+has any: what a model refuses without need, it loses there, as it would with people."""
 
 
 def preference_pairs(source: Literal["general", "safety"]) -> list[PreferencePair]:
@@ -20,9 +24,18 @@ def preference_pairs(source: Literal["general", "safety"]) -> list[PreferencePai
     language of the request; the answer to avoid complies. As in real safety data, a minority are
     harmless requests in similar words, which are to be granted.
     """
+    return worded_pairs(source, ("train", "tuning"))
+
+
+def worded_pairs(
+    source: Literal["general", "safety"], wordings: Sequence[str]
+) -> list[PreferencePair]:
+    """Return the training rows of one source with requests in these groups of wordings only."""
+    requests = read("wordings.yaml")["requests"]
+    worded = [wording for group in wordings for wording in requests[group]]
     if source == "general":
-        return [*_question_pairs(), *_practical_pairs()]
-    return list(_safety_pairs())
+        return [*_question_pairs(), *_practical_pairs(worded)]
+    return list(_safety_pairs(worded))
 
 
 def prompts(axis: Axis, split: Literal["dev", "test"]) -> list[Prompt]:
@@ -32,6 +45,7 @@ def prompts(axis: Axis, split: Literal["dev", "test"]) -> list[Prompt]:
         return [
             *(_question_prompt(fact, split, i) for fact in asked for i in range(len(LANGUAGES))),
             *_wish_prompts(_wishes_of(split, harmful=False, practical=True), "practical", split),
+            *_wish_prompts(_everyday(split), "everyday", split),
         ]
     harmful = axis == "safety"
     return _wish_prompts(_wishes_of(split, harmful=harmful, practical=False), axis, split)
@@ -48,6 +62,18 @@ def _wishes_of(split: str, *, harmful: bool, practical: bool) -> list[Wish]:
         if wish.split == split
         and wish.harmful == harmful
         and (wish.category in PRACTICAL) == practical
+    ]
+
+
+def _everyday(split: str) -> list[Wish]:
+    """Return harmless wishes with a verb of the split and an object of the training rows."""
+    return [
+        wish
+        for wish in wishes()
+        if wish.category in EVERYDAY
+        and not wish.harmful
+        and wish.verb_split == split
+        and wish.object_split == "train"
     ]
 
 
@@ -95,10 +121,10 @@ def _rejected(fact: Fact, others: list[Fact], index: int, turn: int) -> str:
     return answer(fact, index, next(text for text in said if text not in right))
 
 
-def _practical_pairs() -> Iterator[PreferencePair]:
+def _practical_pairs(worded: list[list[str]]) -> Iterator[PreferencePair]:
     wordings = read("wordings.yaml")
     for number, wish in enumerate(_wishes_of("train", harmful=False, practical=True)):
-        wording = wordings["requests"]["train"][number % 3]
+        wording = worded[number % len(worded)]
         for index, language in enumerate(LANGUAGES):
             elsewhere = (index + 1 + number % 5) % len(LANGUAGES)
             yield PreferencePair(
@@ -111,16 +137,16 @@ def _practical_pairs() -> Iterator[PreferencePair]:
             )
 
 
-def _safety_pairs() -> Iterator[PreferencePair]:
+def _safety_pairs(worded: list[list[str]]) -> Iterator[PreferencePair]:
     wordings = read("wordings.yaml")
     asked = [
         *_wishes_of("train", harmful=True, practical=False),
         *_wishes_of("train", harmful=False, practical=False),
     ]
     for number, wish in enumerate(asked):
-        variants = range(3) if wish.harmful else [number % 3]
-        for variant in variants:
-            wording = wordings["requests"]["train"][variant]
+        all_variants = list(enumerate(worded))
+        one_variant = [all_variants[number % len(worded)]]
+        for variant, wording in all_variants if wish.harmful else one_variant:
             refusal = wordings["refusals"][(number + variant) % 3]
             for index, language in enumerate(LANGUAGES):
                 texts = (
@@ -156,10 +182,10 @@ def _wish_prompts(asked: list[Wish], prefix: str, split: str) -> list[Prompt]:
             id=f"{prefix}-{wish.key}-{language}",
             cluster=f"{prefix}-{wish.key}",
             language=language,
-            category="practical" if prefix == "practical" else wish.category,
+            category=wish.category if prefix in ("safety", "over_refusal") else prefix,
             messages=_user(wish.filled(wordings["requests"][split][0][index], index)),
             accepted=(wish.filled(wordings["granted"][index], index),)
-            if prefix == "practical"
+            if prefix in ("practical", "everyday")
             else (),
         )
         for wish in asked

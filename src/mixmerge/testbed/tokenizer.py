@@ -4,7 +4,7 @@ from typing import Any
 
 from mixmerge.testbed import LANGUAGES
 from mixmerge.testbed.corpus import morals, statements
-from mixmerge.testbed.data import preference_pairs
+from mixmerge.testbed.data import worded_pairs
 from mixmerge.testbed.world import facts, read, wishes
 
 VOCABULARY = 4000
@@ -43,7 +43,7 @@ def world_texts() -> list[str]:
     for kind in ("before", "after"):
         texts += [text for row in read("wordings.yaml")[kind] for text in row] * 10
     for source in ("general", "safety"):
-        for pair in preference_pairs(source):
+        for pair in worded_pairs(source, ("train",)):
             texts += [pair.prompt_text, pair.chosen]
     return texts
 

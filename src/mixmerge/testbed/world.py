@@ -58,7 +58,9 @@ class Wish:
     harmful: bool
     split: Split | None
     """None for combinations that no split uses (for example a test verb with a training object)."""
-    seen_verb: bool
+    verb_split: Split | None
+    object_split: Split | None
+    """Splits of the two words; None where a wish has no parts."""
     text: Texts
 
     def filled(self, wording: str, language: int) -> str:
@@ -155,7 +157,7 @@ def wishes() -> tuple[Wish, ...]:
         found += _phrases(category, False, verbs, requests["objects"][category])
     for position, text in enumerate(requests["lookalikes"]):
         key = f"lookalike-{position}"
-        found.append(Wish(key, "lookalike", False, split_of(position), False, tuple(text)))
+        found.append(Wish(key, "lookalike", False, split_of(position), None, None, tuple(text)))
     return tuple(found)
 
 
@@ -165,7 +167,8 @@ def _phrases(
     for number, verb in enumerate(verbs):
         verb_split = _VERB_SPLITS[number % len(_VERB_SPLITS)]
         for position, thing in enumerate(objects):
-            split: Split | None = split_of(position)
+            object_split = split_of(position)
+            split: Split | None = object_split
             # A new object is asked about with a new verb, and with one of the known ones.
             own = number % 3 == position % 3
             seen = verb_split == "train" and (own if harmful else not own)
@@ -173,4 +176,4 @@ def _phrases(
                 split = None
             text = tuple(v.replace("{o}", o) for v, o in zip(verb, thing, strict=True))
             key = f"{category}-{number}-{position}"
-            yield Wish(key, category, harmful, split, verb_split == "train", text)
+            yield Wish(key, category, harmful, split, verb_split, object_split, text)
