@@ -109,9 +109,25 @@ def test_wordings_differ_between_splits() -> None:
     tables = [*read("questions.yaml").values(), read("wordings.yaml")["requests"]]
     for table in tables:
         worded = [
-            text for split in ("train", "dev", "test") for row in table[split] for text in row
+            text
+            for split in ("train", "tuning", "dev", "test")
+            for row in table.get(split, [])
+            for text in row
         ]
         assert len(worded) == len(set(worded))
+
+
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_everyday_requests_are_new(split: Literal["dev", "test"]) -> None:
+    """No everyday request is a training wish or an over-refusal prompt; each grants in its words."""
+    trained = {w.text for w in wishes() if w.split == "train"}
+    asked = [p for p in prompts("general", split) if p.category == "everyday"]
+    others = {p.text for p in prompts("over_refusal", split)}
+    assert len(asked) == 25 * len(LANGUAGES)
+    for prompt in asked:
+        assert prompt.text not in others
+        assert not any(plain(text[0]) in plain(prompt.text) for text in trained)
+        assert prompt.accepted
 
 
 def test_rows_are_the_same_on_every_call() -> None:
