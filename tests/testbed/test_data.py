@@ -119,7 +119,7 @@ def test_wordings_differ_between_splits() -> None:
 
 @pytest.mark.parametrize("split", ["dev", "test"])
 def test_everyday_requests_are_new(split: Literal["dev", "test"]) -> None:
-    """No everyday request is a training wish or an over-refusal prompt; each grants in its words."""
+    """No everyday request is a training wish or an over-refusal prompt."""
     trained = {w.text for w in wishes() if w.split == "train"}
     asked = [p for p in prompts("general", split) if p.category == "everyday"]
     others = {p.text for p in prompts("over_refusal", split)}
