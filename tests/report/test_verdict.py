@@ -108,9 +108,9 @@ def test_headline_names_the_winner_with_its_intervals(study: ReportInput) -> Non
 @pytest.mark.parametrize(
     ("wins", "harms", "p", "opening"),
     [
-        (0.05, 0.05, 0.01, "Merging does not beat mixing, at best it trades"),
+        (0.05, 0.05, 0.01, "Merging does not beat mixing; at best it trades"),
         (0.05, -0.05, 0.30, "Merging is not shown to beat mixing"),
-        (-0.05, 0.05, 0.01, "Mixing beats merging, every merge that was compared loses"),
+        (-0.05, 0.05, 0.01, "Mixing beats merging; every merge that was compared loses"),
     ],
 )
 def test_headline_says_when_merging_does_not_win(

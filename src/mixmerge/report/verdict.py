@@ -275,10 +275,10 @@ def _claim(best: Comparison, stages_without: list[str]) -> str:
         but = f", not at the {stages_without[0]} stage" if stages_without else ""
         return f"Merging beats mixing at the {stage_name(best.stage)} stage{but}"
     if best.decision == "trades":
-        return "Merging does not beat mixing, at best it trades one axis for the other"
+        return "Merging does not beat mixing; at best it trades one axis for the other"
     if best.decision == "undecided":
         return (
-            "Merging is not shown to beat mixing, the best case is within the noise of this "
+            "Merging is not shown to beat mixing; the best case is within the noise of this "
             "evaluation"
         )
-    return "Mixing beats merging, every merge that was compared loses"
+    return "Mixing beats merging; every merge that was compared loses"

@@ -253,7 +253,9 @@ def report(task: Task, progress: Progress) -> dict[str, Any]:
     from mixmerge.study.spec import Study
 
     study = Study.model_validate(task.settings["study"])
-    write_report(gather(study, task.inputs), task.folder, progress=progress)
+    written = task.folder.parents[1] / "study.yaml"
+    text = written.read_text(encoding="utf-8") if written.is_file() else ""
+    write_report(gather(study, task.inputs, study_file=text), task.folder, progress=progress)
     return {}
 
 
