@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -198,6 +199,30 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
     assert "What was finished is kept" in said
     assert "Traceback" not in said
     assert list(out.glob("mix/*/record.json"))
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 12 MB; skips where it cannot be mounted."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.slow
+def test_a_full_disk_loses_nothing(tiny_disk: Path) -> None:
+    """When the disk fills up, the reason is said, finished steps stay, no model is half-written."""
+    with pytest.raises(StepFailedError, match=r"disk|space") as caught:
+        mixmerge.run(SMALL, tiny_disk / "run")
+    assert caught.value.code == 2
+    done = {path.parent.name.rsplit("-", 1)[0] for path in tiny_disk.glob("run/*/*/record.json")}
+    assert {"base", "safety-0-chats"} <= done
+    for record in tiny_disk.glob("run/train/*/record.json"):
+        assert (record.parent / "model" / "model.safetensors").is_file()
 
 
 @pytest.mark.slow

@@ -96,9 +96,8 @@ class Store:
 
     def _content(self, step: Step, role: str) -> str:
         """Hash a file or folder, remembering the answer as long as sizes and times are the same."""
+        check_files(step)
         path = Path(step.files[role])
-        if not path.exists():
-            raise SpecError(f"{step.id}: {path} does not exist; check the path (for `{role}`).")
         hashes = self._known_hashes()
         state = _state(path)
         known = hashes.get(str(path.absolute()))
@@ -114,6 +113,17 @@ class Store:
             file = self.root / "cache" / "hashes.json"
             self._hashes = read_json(file) if file.is_file() else {}
         return self._hashes
+
+
+def check_files(step: Step) -> None:
+    """Check that the files outside the run that a step names are there.
+
+    Raises:
+        SpecError: one is not; the message has the step and the path.
+    """
+    for role, path in step.files.items():
+        if not Path(path).exists():
+            raise SpecError(f"{step.id}: {path} does not exist; check the path (for `{role}`).")
 
 
 def _state(path: Path) -> str:

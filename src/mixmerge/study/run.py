@@ -12,7 +12,7 @@ from mixmerge.execute.plan import plan
 from mixmerge.execute.schedule import Listener, Outcome, Unheard
 from mixmerge.execute.schedule import run as walk
 from mixmerge.execute.step import Step
-from mixmerge.execute.store import Store
+from mixmerge.execute.store import Store, check_files
 from mixmerge.files import read_json, write_bytes, write_json, write_text
 from mixmerge.progress import Progress, silent
 from mixmerge.records.results import Results, Stage
@@ -109,7 +109,7 @@ def prepare(study: Path, out: Path | None = None, *, seed: int | None = None) ->
         seed: Instead of the study's.
 
     Raises:
-        SpecError: the study file is wrong, with the line.
+        SpecError: the study file is wrong, with the line, or a file that it names is missing.
     """
     if not study.is_file():
         raise SpecError(f"{study}: no such file; `mixmerge run` takes a study file.")
@@ -117,7 +117,10 @@ def prepare(study: Path, out: Path | None = None, *, seed: int | None = None) ->
     read = parse_study(text, str(study))
     if seed is not None:
         read = read.model_copy(update={"seed": seed})
-    return Prepared(read, text, out or Path("runs") / read.study, steps(read))
+    laid_out = steps(read)
+    for step in laid_out:
+        check_files(step)
+    return Prepared(read, text, out or Path("runs") / read.study, laid_out)
 
 
 def run(
