@@ -19,10 +19,9 @@ sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from mixmerge.execute.local import LocalEngine
 from mixmerge.execute.step import Needs
-if __name__ == "__main__":
-    engine = LocalEngine("toy_handlers:HANDLERS", cpus=1)
-    engine.start(Path(sys.argv[2]), Needs())
-    time.sleep(60)
+engine = LocalEngine("toy_handlers:HANDLERS", cpus=1)
+engine.start(Path(sys.argv[2]), Needs())
+time.sleep(60)
 """
 
 
@@ -46,7 +45,7 @@ def wait_for(condition: object, seconds: float = 20.0) -> bool:
 
 @pytest.mark.usefixtures("toy")
 def test_a_step_dies_with_its_driver(tmp_path: Path) -> None:
-    """After a SIGKILL of the driver no step goes on running."""
+    """After a SIGKILL of the driver no step goes on running; its script needs no main guard."""
     store, step = Store(tmp_path / "run"), Step("write", "slow", {"sleep": 60})
     folder = store.place(step, store.key(step, {}), {})
     script = tmp_path / "driver.py"

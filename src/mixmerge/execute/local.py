@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
@@ -69,7 +69,8 @@ class LocalEngine:
         count = self._share(needs)
         devices, self._devices = tuple(self._devices[:count]), self._devices[count:]
         process = self._context.Process(target=_child, args=(self._entry, str(folder), devices))
-        process.start()
+        with _main_hidden():
+            process.start()
         running = _Running(process, needs, devices)
         self._running.append(running)
         return running
@@ -99,6 +100,18 @@ class LocalEngine:
         """Stop every step that still runs."""
         for running in list(self._running):
             self.stop(running)
+
+
+@contextlib.contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Keep multiprocessing from running the script that called us again in every step."""
+    main = sys.modules["__main__"]
+    path = main.__dict__.pop("__file__", None)
+    try:
+        yield
+    finally:
+        if path is not None:
+            main.__file__ = path
 
 
 def _child(entry: str, folder: str, devices: tuple[int, ...]) -> None:
