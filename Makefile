@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow lint docs setup testbed clean
+.PHONY: demo test test-slow lint docs setup schema testbed clean
 
 demo: $(READY) ## the whole study on the embedded testbed; ends with the path of the report
 	$(BIN)/mixmerge demo
@@ -25,6 +25,10 @@ docs: $(READY) ## the documentation, built strictly into site/
 
 testbed: $(READY) ## rebuild the testbed's facts, tokenizer and weights from scratch
 	$(BIN)/python -m mixmerge.testbed.pretrain src/mixmerge/testbed/weights
+
+schema: $(READY) ## the JSON Schema of study files, for editors
+	$(BIN)/python -c "import json; from mixmerge.study.spec import Study; \
+	  print(json.dumps(Study.model_json_schema(), indent=1))" > docs/study.schema.json
 
 setup: $(READY)
 
