@@ -52,13 +52,10 @@ def _architecture_problems(first: Checkpoint, other: Checkpoint) -> list[str]:
 
 
 def _missing(present: Checkpoint, absent: Checkpoint) -> list[str]:
-    hint = (
-        f" ({absent.name} ties its head to its embedding; save both models tied, or both untied)"
-        if absent.ties_embeddings
-        else ""
-    )
+    tied = f" ({absent.name} ties its head to its embedding; save both models tied, or both untied)"
     return [
-        f"tensor {name} is in {present.name} and not in {absent.name}{hint}"
+        f"tensor {name} is in {present.name} and not in {absent.name}"
+        + (tied if absent.ties_embeddings and "head" in name else "")
         for name in present.tensors
         if name not in absent.tensors
     ]

@@ -14,7 +14,7 @@ class ModelSummary(RowModel):
     """What the headers and the configuration of one model say."""
 
     name: str
-    """Its folder's name, or the whole path where two folders share a name."""
+    """The last parts of its path: as many as tell the models apart."""
     path: Path
     architecture: str
     """The model class, for example ``CohereForCausalLM``; empty where it is not named."""
@@ -57,11 +57,8 @@ def inspect(models: Sequence[Path]) -> Inspection:
     Raises:
         ModelError: a folder is not a model, or a header is wrong.
     """
-    short = [path.resolve().name for path in models]
-    checkpoints = [
-        Checkpoint(name if short.count(name) == 1 else str(path), path)
-        for name, path in zip(short, models, strict=True)
-    ]
+    names = _short_names(models)
+    checkpoints = [Checkpoint(name, path) for name, path in zip(names, models, strict=True)]
     return Inspection(
         models=tuple(_summary(model) for model in checkpoints),
         problems=tuple(problems(checkpoints)),
@@ -69,6 +66,16 @@ def inspect(models: Sequence[Path]) -> Inspection:
             note for other in checkpoints[1:] for note in _config_notes(checkpoints[0], other)
         ),
     )
+
+
+def _short_names(models: Sequence[Path]) -> list[str]:
+    """Name each folder by as many of its last parts as tell all of them apart."""
+    parts = [path.resolve().parts for path in models]
+    for length in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(each[-length:]) for each in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in models]
 
 
 def _summary(model: Checkpoint) -> ModelSummary:
