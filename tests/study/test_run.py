@@ -78,25 +78,21 @@ def test_mixtures_have_their_exact_shares(finished: Path) -> None:
         assert len(cell) == 12
 
 
-def test_the_merge_is_what_numpy_says(finished: Path) -> None:
+def test_the_merge_is_what_numpy_says(finished: Path, tmp_path: Path) -> None:
     """A linear merge asked by name in a study equals the mean of the two experts' tensors."""
     from safetensors.numpy import load_file
 
-    study = finished.parent / "linear.yaml"
-    text = SMALL.read_text()
-    study.write_text(
-        text.replace("method: dare_ties, models: [sft-0, sft-100], parameters: {density: 0.5}",
-                     "method: linear, models: {sft-0: 0.25, sft-100: 0.75}")
-    )  # fmt: skip
-    mixmerge.run(study, finished, only=["merge/sft-dare-ties"])
-    merged_folder = max(finished.glob("merge/sft-dare-ties-*"), key=os.path.getmtime)
+    run = tmp_path / "run"
+    shutil.copytree(finished, run, ignore=shutil.ignore_patterns("sft-dare-ties-*"))
+    study = tmp_path / "linear.yaml"
+    asked = "method: dare_ties, models: [sft-0, sft-100], parameters: {density: 0.5}"
+    assert asked in SMALL.read_text()
+    linear = "method: linear, models: {sft-0: 0.25, sft-100: 0.75}"
+    study.write_text(SMALL.read_text().replace(asked, linear))
+    mixmerge.run(study, run, only=["merge/sft-dare-ties"])
     a, b, merged = (
-        load_file(folder / "model" / "model.safetensors")
-        for folder in (
-            one(finished, "train/sft-0-*"),
-            one(finished, "train/sft-100-*"),
-            merged_folder,
-        )
+        load_file(one(run, pattern) / "model" / "model.safetensors")
+        for pattern in ("train/sft-0-*", "train/sft-100-*", "merge/sft-dare-ties-*")
     )
     for name, tensor in merged.items():
         expected = 0.25 * a[name].astype("f8") + 0.75 * b[name].astype("f8")
