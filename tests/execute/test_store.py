@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mixmerge.execute.step import Needs, Step
-from mixmerge.execute.store import Store, read_needs, read_task
+from mixmerge.execute.store import Store, read_needs, read_progress, read_task
 from mixmerge.files import write_json
 
 
@@ -57,6 +57,13 @@ def test_a_moved_run_keeps_its_inputs(tmp_path: Path) -> None:
     assert task.inputs["rows"] == tmp_path / "new" / parent_folder.relative_to(tmp_path / "old")
     assert task.inputs["rows"].is_dir()
     assert read_needs(task.folder) == Needs()
+
+
+def test_progress_may_be_gone(tmp_path: Path) -> None:
+    """A step that ends while it is asked has no progress, which is no error."""
+    assert read_progress(tmp_path) is None
+    (tmp_path / "progress.json").write_text('{"done": 1, "total": 2, "what": "rows"}')
+    assert read_progress(tmp_path) == {"done": 1, "total": 2, "what": "rows"}
 
 
 def test_a_record_of_another_key_is_none(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from mixmerge.execute.engine import Engine
 from mixmerge.execute.graph import in_order, needed_for
 from mixmerge.execute.step import Step
-from mixmerge.execute.store import FAILURE, PROGRESS, Store
+from mixmerge.execute.store import FAILURE, Store, read_progress
 from mixmerge.files import read_json
 
 _POLL_SECONDS = 0.02
@@ -140,9 +140,8 @@ class _Walk:
         self.passed_on[step.id] = str(record["output"]) if step.by_output else key
 
     def _report_progress(self, step: Step, folder: Path) -> None:
-        file = folder / PROGRESS
-        if file.is_file():
-            now = read_json(file)
+        now = read_progress(folder)
+        if now is not None:
             self.listener.progressed(step, now["done"], now["total"], now["what"])
 
 

@@ -141,6 +141,15 @@ def read_record(folder: Path, key: str) -> dict[str, Any] | None:
     return record if record.get("key") == key else None
 
 
+def read_progress(folder: Path) -> dict[str, Any] | None:
+    """Read how far a running step is; None when it has not said, or has just ended."""
+    try:
+        progress: dict[str, Any] = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return progress
+
+
 def read_task(folder: Path) -> tuple[Task, str]:
     """Read back the task that `Store.place` wrote, and its key.
 
