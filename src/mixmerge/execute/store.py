@@ -42,12 +42,13 @@ class Store:
         Raises:
             SpecError: a file that the step names does not exist.
         """
+        check_files(step)
         meaning = {
             "kind": step.kind,
             "version": step.version,
             "settings": dict(step.settings),
             "inputs": {role: parents[parent] for role, parent in step.inputs.items()},
-            "files": {role: self._content(step, role) for role in step.files},
+            "files": {role: self._content(Path(path)) for role, path in step.files.items()},
         }
         return fingerprint(meaning)
 
@@ -94,10 +95,8 @@ class Store:
         )
         return folder
 
-    def _content(self, step: Step, role: str) -> str:
+    def _content(self, path: Path) -> str:
         """Hash a file or folder, remembering the answer as long as sizes and times are the same."""
-        check_files(step)
-        path = Path(step.files[role])
         hashes = self._known_hashes()
         state = _state(path)
         known = hashes.get(str(path.absolute()))

@@ -5,9 +5,8 @@ from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-from mixmerge.errors import SpecError
 from mixmerge.study.spec import Merged, Study, Trained
-from mixmerge.study.spec_file import Problem, parse_spec
+from mixmerge.study.spec_file import Problem, parse_spec, read_spec
 
 
 def read_study(path: Path) -> Study:
@@ -16,11 +15,7 @@ def read_study(path: Path) -> Study:
     Raises:
         SpecError: with the file, the line, what was required and what was seen.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (FileNotFoundError, IsADirectoryError):
-        raise SpecError(f"{path}: no such file.") from None
-    return parse_study(text, str(path))
+    return read_spec(path, Study, problems)
 
 
 def parse_study(text: str, name: str) -> Study:

@@ -110,7 +110,7 @@ def mix(task: Task, progress: Progress) -> dict[str, Any]:
         sources[name] = _with_paths(described, task.files)
         if described.get("hub") == "folder":
             sources[name]["hub"] = str(task.files[f"{name}:hub"])
-    held_out = [p / ROWS for role, p in task.inputs.items() if role.startswith("held_out:")]
+    held_out = [folder / ROWS for folder in _inputs(task, "held_out").values()]
     tokenizer = model_path(task.inputs["tokenizer"]) if "tokenizer" in task.inputs else None
     spec = MixSpec(sources=sources, held_out=held_out, tokenizer=tokenizer, **settings)
     manifest = run(spec, task.folder, progress=progress)
@@ -175,10 +175,16 @@ def generate(task: Task, progress: Progress) -> dict[str, Any]:
 
 
 def _prompt_files(task: Task) -> dict[Axis, Path]:
+    return {cast("Axis", axis): folder / ROWS for axis, folder in _inputs(task, "prompts").items()}
+
+
+def _inputs(task: Task, group: str) -> dict[str, Path]:
+    """Return the folders of the inputs whose role is ``group:name``, by name."""
+    start = f"{group}:"
     return {
-        cast("Axis", role.removeprefix("prompts:")): folder / ROWS
+        role.removeprefix(start): folder
         for role, folder in task.inputs.items()
-        if role.startswith("prompts:")
+        if role.startswith(start)
     }
 
 
@@ -231,16 +237,7 @@ def results(task: Task, progress: Progress) -> dict[str, Any]:
     """Compute ``results.json`` from all verdicts."""
     from mixmerge.study.collect import compute_results
 
-    verdicts = {
-        role.removeprefix("verdicts:"): folder
-        for role, folder in task.inputs.items()
-        if role.startswith("verdicts:")
-    }
-    trained = {
-        role.removeprefix("trained:"): folder
-        for role, folder in task.inputs.items()
-        if role.startswith("trained:")
-    }
+    verdicts, trained = _inputs(task, "verdicts"), _inputs(task, "trained")
     found = compute_results(task.settings, verdicts, trained, progress)
     write_json(task.folder / "results.json", found.model_dump(mode="json"))
     return {"models": len(found.models)}

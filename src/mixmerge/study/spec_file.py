@@ -64,8 +64,10 @@ for _tag, _pattern, _first in (
 _Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value))
 
 
-def read_spec(path: Path, kind: type[Spec]) -> Spec:
-    """Read a YAML file as one specification.
+def read_spec(
+    path: Path, kind: type[Spec], check: Callable[[Spec], Iterable[Problem]] = lambda _: ()
+) -> Spec:
+    """Read a YAML file as one specification; see `parse_spec`.
 
     Raises:
         SpecError: the file is missing, is not YAML, or does not fit; the message has the file, the
@@ -75,7 +77,7 @@ def read_spec(path: Path, kind: type[Spec]) -> Spec:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, IsADirectoryError):
         raise SpecError(f"{path}: no such file.") from None
-    return parse_spec(text, kind, str(path))
+    return parse_spec(text, kind, str(path), check)
 
 
 def parse_spec(
