@@ -9,43 +9,81 @@ import numpy as np
 import numpy.typing as npt
 
 from mixmerge.merge.kernels import Array
+from mixmerge.merge.kernels.compiled import kernel
 
 STORED: dict[str, type[np.generic]] = {"BF16": np.uint16, "F16": np.float16, "F32": np.float32}
 """The types that can be merged (safetensors spelling), and the NumPy type that holds them."""
 
-_EXPONENT = np.uint16(0x7F80)
-_QUIET_NAN = np.uint16(0x7FC0)
 
+def widen_into(raw: npt.NDArray[np.uint8], dtype: str, out: Array) -> bool:
+    """Write stored weights as float32, which is exact for each type of `STORED`.
 
-def widen(stored: npt.NDArray[Any], dtype: str) -> Array:
-    """Return stored weights of any shape as float32; exact for each type of `STORED`."""
-    if dtype == "BF16":
-        return (stored.astype(np.uint32) << np.uint32(16)).view(np.float32)
-    return stored.astype(np.float32)
+    Args:
+        raw: the stored bytes; for ``F32`` they may be those of ``out`` itself.
+        dtype: a key of `STORED`.
+        out: float32, shape (count,).
 
-
-def narrow(values: Array, dtype: str) -> npt.NDArray[Any]:
-    """Round float32 values of any shape to a type of `STORED`, to nearest, ties to even.
-
-    What is beyond the largest number of the type becomes infinite; see `all_finite`.
+    Returns:
+        Whether all of them are finite.
     """
+    stored = raw.view(STORED[dtype])
     if dtype == "BF16":
-        return _to_bfloat16(values)
-    return values.astype(STORED[dtype])
+        return _widen_bfloat16(stored, out)
+    if stored.ctypes.data != out.ctypes.data:
+        out[:] = stored
+    return _all_finite(out)
 
 
-def _to_bfloat16(values: Array) -> npt.NDArray[np.uint16]:
-    bits = np.ascontiguousarray(values).view(np.uint32)
-    # Adding just under half a unit, plus one where the kept part is odd, carries into the kept
-    # half exactly when rounding to even goes up.
-    odd = (bits >> np.uint32(16)) & np.uint32(1)
-    rounded = ((bits + np.uint32(0x7FFF) + odd) >> np.uint32(16)).astype(np.uint16)
-    rounded[np.isnan(values)] = _QUIET_NAN
-    return rounded
+def narrow_into(values: Array, dtype: str, raw: npt.NDArray[np.uint8]) -> bool:
+    """Round float32 values to a type of `STORED`, to nearest, ties to even.
 
+    Args:
+        values: float32, shape (count,), contiguous.
+        dtype: a key of `STORED`.
+        raw: the bytes to write; as many as the values need.
 
-def all_finite(stored: npt.NDArray[Any], dtype: str) -> bool:
-    """Say whether stored weights hold neither NaN nor infinity."""
+    Returns:
+        Whether all results are finite: what is beyond the type's largest number is not.
+    """
+    stored: npt.NDArray[Any] = raw.view(STORED[dtype])
     if dtype == "BF16":
-        return not bool(np.any((stored & _EXPONENT) == _EXPONENT))
-    return bool(np.all(np.isfinite(stored)))
+        return _narrow_bfloat16(values, stored)
+    with np.errstate(over="ignore"):
+        stored[:] = values
+    if dtype == "F16":
+        return not bool(np.any((stored.view(np.uint16) & 0x7C00) == 0x7C00))
+    return _all_finite(stored)
+
+
+@kernel("boolean(uint16[::1], float32[::1])")
+def _widen_bfloat16(stored: npt.NDArray[np.uint16], out: Array) -> bool:
+    bits = out.view(np.uint32)
+    broken = np.uint16(0)
+    for i in range(stored.size):
+        broken |= np.uint16((stored[i] & np.uint16(0x7F80)) == np.uint16(0x7F80))
+        bits[i] = np.uint32(stored[i]) << np.uint32(16)
+    return broken == 0
+
+
+@kernel("boolean(float32[::1], uint16[::1])")
+def _narrow_bfloat16(values: Array, stored: npt.NDArray[np.uint16]) -> bool:
+    bits = values.view(np.uint32)
+    broken = np.uint32(0)
+    for i in range(bits.size):
+        # Adding just under half a unit, plus one where the kept part is odd, carries into the
+        # kept half exactly when rounding to even goes up.
+        odd = (bits[i] >> np.uint32(16)) & np.uint32(1)
+        rounded = (bits[i] + np.uint32(0x7FFF) + odd) >> np.uint32(16)
+        broken |= np.uint32((bits[i] & np.uint32(0x7F800000)) == np.uint32(0x7F800000))
+        broken |= np.uint32((rounded & np.uint32(0x7F80)) == np.uint32(0x7F80))
+        stored[i] = np.uint16(rounded)
+    return broken == 0
+
+
+@kernel("boolean(float32[::1])")
+def _all_finite(values: Array) -> bool:
+    bits = values.view(np.uint32)
+    broken = np.uint32(0)
+    for i in range(bits.size):
+        broken |= np.uint32((bits[i] & np.uint32(0x7F800000)) == np.uint32(0x7F800000))
+    return broken == 0

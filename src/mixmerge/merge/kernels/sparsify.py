@@ -4,43 +4,42 @@ import numpy as np
 import numpy.typing as npt
 
 from mixmerge.merge.kernels import Array
-from mixmerge.merge.kernels.reductions import total_magnitude
+from mixmerge.merge.kernels.compiled import kernel
 
 _SMALLEST_TOTAL = 1e-7
 
 
-def keep_largest(delta: Array, density: float) -> Array:
-    """Keep the int(density * n) largest of n magnitudes, at least one; none for density 0.
+def how_many(density: float, size: int) -> int:
+    """Return how many of ``size`` elements a density keeps: int(density * size), at least one.
 
-    Equal magnitudes at the threshold are kept in the order of their position (row-major).
+    A density of 0 keeps none, one of 1 all.
     """
-    if density >= 1.0:
-        return delta
     if density <= 0.0:
-        return np.zeros_like(delta)
-    magnitude = np.abs(delta).reshape(-1)
-    count = max(1, int(density * magnitude.size))
-    threshold = np.partition(magnitude, magnitude.size - count)[magnitude.size - count]
-    keep = magnitude > threshold
-    tied = np.flatnonzero(magnitude == threshold)
-    keep[tied[: count - np.count_nonzero(keep)]] = True
-    return np.where(keep.reshape(delta.shape), delta, np.float32(0))
+        return 0
+    return size if density >= 1.0 else max(1, int(density * size))
 
 
-def keep_random(delta: Array, density: float, bits: npt.NDArray[np.uint32]) -> Array:
-    """Keep each element with probability ``density``; ``bits`` holds 32 random bits for each."""
-    if density >= 1.0:
-        return delta
-    keep = bits.reshape(delta.shape) < np.uint32(density * 2.0**32)
-    return np.where(keep, delta, np.float32(0))
+def keep_random(values: Array, density: float, bits: npt.NDArray[np.uint32]) -> None:
+    """Set to zero, in place, all but a random share of the elements.
 
-
-def restore_magnitude(before: Array, after: Array) -> Array:
-    """Scale ``after`` so that its L1 norm is that of ``before``.
-
-    Left alone where either norm is below 1e-7, as in mergekit.
+    Args:
+        values: shape (count,).
+        density: the probability with which each element is kept, in [0, 1].
+        bits: 32 random bits for each element.
     """
-    wanted, seen = total_magnitude(before), total_magnitude(after)
-    if min(wanted, seen) < _SMALLEST_TOTAL:
-        return after
-    return (wanted / seen) * after
+    if density < 1.0:
+        _keep_below(values, bits, int(density * 2.0**32))
+
+
+@kernel("void(float32[::1], uint32[::1], uint32)")
+def _keep_below(values: Array, bits: npt.NDArray[np.uint32], limit: int) -> None:
+    for i in range(values.size):
+        values[i] = values[i] if bits[i] < limit else np.float32(0)
+
+
+def restoring_scale(before: float, after: float) -> float:
+    """Return the factor that gives a sparse task vector the L1 norm it had before.
+
+    1 where either norm is below 1e-7, as in mergekit.
+    """
+    return 1.0 if min(before, after) < _SMALLEST_TOTAL else before / after

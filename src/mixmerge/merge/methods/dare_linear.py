@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from mixmerge.merge.kernels import Array
-from mixmerge.merge.kernels.sparsify import keep_random, restore_magnitude
-from mixmerge.merge.methods.method import Method, Tensors, number, switch, zero_weight_sum
-from mixmerge.merge.methods.task_arithmetic import add_deltas
+from mixmerge.merge.kernels.sparsify import keep_random
+from mixmerge.merge.methods.method import Method, number, switch, zero_weight_sum
+from mixmerge.merge.methods.task_vectors import Sparsify, merge_sparse
+from mixmerge.merge.tensor import Tensor, Tile, TileFunction
 
 PARAMETERS = (
     number("weight", per_model=True),
@@ -16,37 +17,47 @@ PARAMETERS = (
 )
 
 
-def drop(tensors: Tensors, density: Sequence[float], rescale: bool) -> list[Array]:
-    """Return task vectors of which each element was kept with probability ``density``.
-
-    ``rescale`` gives each its L1 norm back, as in mergekit; the paper divides by the density
-    instead, which keeps every element's expectation.
-    """
-    dropped = []
-    for position, (delta, kept) in enumerate(zip(tensors.deltas(), density, strict=True)):
-        sparse = keep_random(delta, kept, tensors.random_bits(position))
-        dropped.append(restore_magnitude(delta, sparse) if rescale else sparse)
-    return dropped
-
-
-def combine(
-    tensors: Tensors,
+def merge(
+    tensor: Tensor,
     *,
     weight: Sequence[float],
     density: Sequence[float],
     normalize: bool,
     rescale: bool,
     lambda_: float,
-) -> Array:
+) -> TileFunction:
     """Return b + lambda sum_i w_i drop(x_i - b), the sum divided by sum_i w_i if ``normalize``."""
-    return add_deltas(tensors, drop(tensors, density, rescale), weight, normalize, lambda_)
+    return merge_sparse(
+        tensor,
+        drop(tensor, density),
+        weight=weight,
+        normalize=normalize,
+        rescale=rescale,
+        lambda_=lambda_,
+        elect=False,
+    )
+
+
+def drop(tensor: Tensor, density: Sequence[float]) -> Sparsify:
+    """Keep each element of each task vector with probability ``density``.
+
+    ``rescale`` then gives each task vector its L1 norm back, as in mergekit; the paper divides by
+    the density instead, which keeps every element's expectation.
+    """
+
+    def thin(deltas: Array, tile: Tile) -> None:
+        for model, (delta, share) in enumerate(zip(deltas, density, strict=True)):
+            if share < 1.0:
+                keep_random(delta, share, tensor.random_bits(tile, model))
+
+    return thin
 
 
 METHOD = Method(
     name="dare_linear",
     paper="Yu et al. 2024, Language models are super Mario, arXiv:2311.03099",
     parameters=PARAMETERS,
-    combine=combine,
-    needs_base=True,
+    merge=merge,
+    base="required",
     problem=zero_weight_sum,
 )

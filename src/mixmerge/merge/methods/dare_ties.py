@@ -2,29 +2,37 @@
 
 from collections.abc import Sequence
 
-from mixmerge.merge.kernels import Array
 from mixmerge.merge.methods.dare_linear import PARAMETERS, drop
-from mixmerge.merge.methods.method import Method, Tensors
-from mixmerge.merge.methods.ties import elect_and_add
+from mixmerge.merge.methods.method import Method
+from mixmerge.merge.methods.task_vectors import merge_sparse
+from mixmerge.merge.tensor import Tensor, TileFunction
 
 
-def combine(
-    tensors: Tensors,
+def merge(
+    tensor: Tensor,
     *,
     weight: Sequence[float],
     density: Sequence[float],
     normalize: bool,
     rescale: bool,
     lambda_: float,
-) -> Array:
+) -> TileFunction:
     """Return b + lambda times the agreeing part of the randomly thinned task vectors."""
-    return elect_and_add(tensors, drop(tensors, density, rescale), weight, normalize, lambda_)
+    return merge_sparse(
+        tensor,
+        drop(tensor, density),
+        weight=weight,
+        normalize=normalize,
+        rescale=rescale,
+        lambda_=lambda_,
+        elect=True,
+    )
 
 
 METHOD = Method(
     name="dare_ties",
     paper="Yu et al. 2024, arXiv:2311.03099, with the sign election of arXiv:2306.01708",
     parameters=PARAMETERS,
-    combine=combine,
-    needs_base=True,
+    merge=merge,
+    base="required",
 )

@@ -3,14 +3,12 @@
 import keyword
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-import numpy.typing as npt
-
-from mixmerge.merge.kernels import Array
+if TYPE_CHECKING:
+    from mixmerge.merge.tensor import TileFunction
 
 Scalar = bool | int | float | str
 """One value of one parameter."""
@@ -74,28 +72,6 @@ def choice(name: str, *choices: str) -> Parameter:
     return Parameter(name, "choice", choices[0], choices=choices)
 
 
-@dataclass(frozen=True)
-class Tensors:
-    """What a method merges: one tensor of every model, all float32 and of one shape."""
-
-    models: Sequence[Array]
-    """In the recipe's order. At least one dimension and one element."""
-    base_if_any: Array | None
-    """The base model's; None for methods that do not need it."""
-    random_bits: Callable[[int], npt.NDArray[np.uint32]]
-    """32 random bits per element (flat) for the model at a position; see `kernels.random_bits`."""
-
-    @property
-    def base(self) -> Array:
-        """The base model's tensor, for methods that declare that they need it."""
-        assert self.base_if_any is not None
-        return self.base_if_any
-
-    def deltas(self) -> list[Array]:
-        """Return each model minus the base: the task vectors."""
-        return [model - self.base for model in self.models]
-
-
 def never_wrong(arguments: Arguments) -> str | None:  # noqa: ARG001
     """Accept any combination of values: what `Method.problem` is unless a method says more."""
     return None
@@ -109,14 +85,22 @@ class Method:
     paper: str
     """Where it was published."""
     parameters: tuple[Parameter, ...]
-    combine: Callable[..., Array]
-    """``combine(tensors, **arguments)`` returns the merged tensor, float32, of the same shape."""
-    needs_base: bool = False
+    merge: "Callable[..., TileFunction]"
+    """``merge(tensor, **arguments)`` looks at a whole `Tensor` and returns what to do with each
+    tile of it."""
+    base: Literal["required", "optional", "none"] = "none"
     """Whether it merges differences from a base model."""
     models: tuple[int, int | None] = (1, None)
     """Fewest and most models, the base not counted."""
+    by_row: bool = False
+    """Whether its tiles must hold whole rows (the last dimension)."""
     problem: Callable[[Arguments], str | None] = never_wrong
     """Says what is wrong with the values for one tensor taken together."""
+
+    @property
+    def needs_base(self) -> bool:
+        """Whether it cannot do without a base model."""
+        return self.base == "required"
 
     def parameter(self, name: str) -> Parameter | None:
         """Return the parameter of that name, or None."""

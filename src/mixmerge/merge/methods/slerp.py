@@ -3,19 +3,20 @@
 import math
 from collections.abc import Sequence
 
-from mixmerge.merge.kernels import Array
-from mixmerge.merge.kernels.interpolate import slerp
-from mixmerge.merge.methods.method import Method, Tensors, number, zero_weight_sum
+from mixmerge.merge.kernels.interpolate import cosine, slerp_weights, weighted_sum
+from mixmerge.merge.methods.method import Method, number, zero_weight_sum
+from mixmerge.merge.tensor import Tensor, TileFunction
 
 
-def combine(tensors: Tensors, *, weight: Sequence[float], dot_threshold: float) -> Array:
+def merge(tensor: Tensor, *, weight: Sequence[float], dot_threshold: float) -> TileFunction:
     """Return the point at t = w_1 / (w_0 + w_1): the first model at 0, the second at 1.
 
     Fine-tunes of one base are often so nearly parallel (cosine above ``dot_threshold``) that
     the straight line is taken instead; 1 asks for the circle always.
     """
-    first, second = tensors.models
-    return slerp(first, second, weight[1] / math.fsum(weight), dot_threshold)
+    t = weight[1] / math.fsum(weight)
+    shares = slerp_weights(cosine(tensor.products(lambda tile: tile.models)), t, dot_threshold)
+    return lambda tile: weighted_sum(tile.models, shares)
 
 
 METHOD = Method(
@@ -25,7 +26,7 @@ METHOD = Method(
         number("weight", per_model=True),
         number("dot_threshold", 0.9995, bounds=(0.0, 1.0)),
     ),
-    combine=combine,
+    merge=merge,
     models=(2, 2),
     problem=zero_weight_sum,
 )

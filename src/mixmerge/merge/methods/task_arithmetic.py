@@ -3,26 +3,22 @@
 import math
 from collections.abc import Sequence
 
-from mixmerge.merge.kernels import Array
-from mixmerge.merge.kernels.interpolate import weighted_sum
-from mixmerge.merge.methods.method import Method, Tensors, number, switch, zero_weight_sum
+from mixmerge.merge.methods.method import Method, number, switch, zero_weight_sum
+from mixmerge.merge.methods.task_vectors import add_to_base
+from mixmerge.merge.tensor import Tensor, TileFunction
 
 
-def combine(tensors: Tensors, *, weight: Sequence[float], normalize: bool, lambda_: float) -> Array:
-    """Return b + lambda sum_i w_i (x_i - b); the sum is divided by sum_i w_i if ``normalize``."""
-    return add_deltas(tensors, tensors.deltas(), weight, normalize, lambda_)
-
-
-def add_deltas(
-    tensors: Tensors,
-    deltas: Sequence[Array],
+def merge(
+    tensor: Tensor,  # noqa: ARG001
+    *,
     weight: Sequence[float],
     normalize: bool,
     lambda_: float,
-) -> Array:
-    """Return the base plus the weighted sum of task vectors that may have been sparsified."""
+) -> TileFunction:
+    """Return b + lambda sum_i w_i (x_i - b); the sum is divided by sum_i w_i if ``normalize``."""
     scale = lambda_ / math.fsum(weight) if normalize else lambda_
-    return tensors.base + weighted_sum(deltas, [share * scale for share in weight])
+    weights = [share * scale for share in weight]
+    return lambda tile: add_to_base(tile, tile.to_deltas(), weights)
 
 
 METHOD = Method(
@@ -33,7 +29,7 @@ METHOD = Method(
         switch("normalize", False),
         number("lambda", 1.0),
     ),
-    combine=combine,
-    needs_base=True,
+    merge=merge,
+    base="required",
     problem=zero_weight_sum,
 )

@@ -6,21 +6,22 @@ from collections.abc import Sequence
 import numpy as np
 
 from mixmerge.merge.kernels import Array
-from mixmerge.merge.kernels.consensus import sign_by_count, sign_by_mass, sum_of_agreeing
-from mixmerge.merge.kernels.sparsify import keep_largest, restore_magnitude
+from mixmerge.merge.kernels.consensus import sign_by_count, sum_of_agreeing
+from mixmerge.merge.kernels.sparsify import how_many
 from mixmerge.merge.methods.method import (
     Arguments,
     Method,
-    Tensors,
     choice,
     number,
     switch,
     zero_weight_sum,
 )
+from mixmerge.merge.methods.task_vectors import Sparsify, merge_sparse, restored
+from mixmerge.merge.tensor import Tensor, Tile, TileFunction
 
 
-def combine(
-    tensors: Tensors,
+def merge(
+    tensor: Tensor,
     *,
     weight: Sequence[float],
     density: Sequence[float],
@@ -28,7 +29,7 @@ def combine(
     rescale: bool,
     lambda_: float,
     variant: str,
-) -> Array:
+) -> TileFunction:
     """Return b + lambda times the merged task vectors.
 
     Each task vector keeps the share ``density`` of its elements that are largest (``rescale``
@@ -40,30 +41,42 @@ def combine(
       ``normalize``, divided by the sum of all weights. With equal weights these are equations 3
       and 4 of arXiv:2410.10801, written there on parameters and applied here to task vectors.
     """
-    trimmed = []
-    for delta, kept in zip(tensors.deltas(), density, strict=True):
-        sparse = keep_largest(delta, kept)
-        trimmed.append(restore_magnitude(delta, sparse) if rescale else sparse)
+    trim = keep_largest(tensor, density)
     if variant == "original":
-        return elect_and_add(tensors, trimmed, weight, normalize, lambda_)
-    weighted = [share * delta for share, delta in zip(weight, trimmed, strict=True)]
-    total, _ = sum_of_agreeing(weighted, weight, sign_by_count(weighted))
-    return tensors.base + (lambda_ / math.fsum(weight) if normalize else lambda_) * total
+        return merge_sparse(
+            tensor,
+            trim,
+            weight=weight,
+            normalize=normalize,
+            rescale=rescale,
+            lambda_=lambda_,
+            elect=True,
+        )
+    scale = np.float32(lambda_ / math.fsum(weight) if normalize else lambda_)
+    weights = np.asarray(restored(tensor, trim, weight) if rescale else weight, np.float32)
+
+    def combine(tile: Tile) -> Array:
+        deltas = tile.to_deltas()
+        trim(deltas, tile)
+        deltas *= weights[:, None]
+        total, _ = sum_of_agreeing(deltas, weights, sign_by_count(deltas))
+        total *= scale
+        total += tile.base
+        return total
+
+    return combine
 
 
-def elect_and_add(
-    tensors: Tensors,
-    deltas: Sequence[Array],
-    weight: Sequence[float],
-    normalize: bool,
-    lambda_: float,
-) -> Array:
-    """Elect signs by mass over weighted task vectors, and add the mean (or sum) that agrees."""
-    weighted = [share * delta for share, delta in zip(weight, deltas, strict=True)]
-    total, share = sum_of_agreeing(weighted, weight, sign_by_mass(weighted))
-    if normalize:
-        total /= np.where(share == 0, np.float32(1), share)
-    return tensors.base + lambda_ * total
+def keep_largest(tensor: Tensor, density: Sequence[float]) -> Sparsify:
+    """Keep of each task vector the share of elements with the largest magnitudes."""
+    counts = [how_many(share, tensor.size) for share in density]
+    cuts = tensor.largest(lambda tile: np.abs(tile.to_deltas()), counts)
+
+    def trim(deltas: Array, tile: Tile) -> None:
+        for delta, cut in zip(deltas, cuts, strict=True):
+            cut.keep(delta, np.abs(delta), tile.start)
+
+    return trim
 
 
 def _problem(arguments: Arguments) -> str | None:
@@ -81,7 +94,7 @@ METHOD = Method(
         number("lambda", 1.0),
         choice("variant", "original", "paper"),
     ),
-    combine=combine,
-    needs_base=True,
+    merge=merge,
+    base="required",
     problem=_problem,
 )

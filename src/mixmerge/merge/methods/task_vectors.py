@@ -1,0 +1,108 @@
+"""What the methods share that merge task vectors: thin them out, elect signs, add them to the base.
+
+A task vector is a model minus the base (Ilharco et al. 2023, arXiv:2212.04089). The methods differ
+in which of its elements they keep; that is their `Sparsify`.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from mixmerge.merge.kernels import Array
+from mixmerge.merge.kernels.consensus import sign_by_mass, sum_of_agreeing
+from mixmerge.merge.kernels.interpolate import weighted_sum
+from mixmerge.merge.kernels.reductions import magnitude
+from mixmerge.merge.kernels.sparsify import restoring_scale
+from mixmerge.merge.tensor import Tensor, Tile, TileFunction
+
+Weights = Sequence[float] | npt.NDArray[np.float64]
+
+Sparsify = Callable[[Array, Tile], None]
+"""Sets elements of task vectors, shape (models, count), to zero, in place."""
+
+
+def merge_sparse(
+    tensor: Tensor,
+    sparsify: Sparsify,
+    *,
+    weight: Sequence[float],
+    normalize: bool,
+    rescale: bool,
+    lambda_: float,
+    elect: bool,
+) -> TileFunction:
+    """Merge task vectors of which a part is kept.
+
+    Args:
+        tensor: what is merged.
+        sparsify: sets the rest to zero.
+        weight: of each model.
+        normalize: divide by the sum of the weights (of those that agree, if ``elect``).
+        rescale: first give each sparse task vector the L1 norm that it had.
+        lambda_: factor of the merged task vector.
+        elect: add only what agrees with the elected sign of its element.
+    """
+    weights = restored(tensor, sparsify, weight) if rescale else np.asarray(weight, np.float64)
+
+    def combine(tile: Tile) -> Array:
+        deltas = tile.to_deltas()
+        sparsify(deltas, tile)
+        if elect:
+            return add_agreeing(tile, deltas, weights, weight if normalize else None, lambda_)
+        return add_to_base(tile, deltas, weights * scale)
+
+    scale = lambda_ / math.fsum(weight) if normalize and not elect else lambda_
+    return combine
+
+
+def restored(
+    tensor: Tensor, sparsify: Sparsify, weight: Sequence[float]
+) -> npt.NDArray[np.float64]:
+    """Return the weights times what gives each sparse task vector the L1 norm it had before.
+
+    Returns:
+        Shape (models,).
+    """
+
+    def norms(tile: Tile) -> list[list[float]]:
+        deltas = tile.to_deltas()
+        before = [magnitude(delta) for delta in deltas]
+        sparsify(deltas, tile)
+        return [before, [magnitude(delta) for delta in deltas]]
+
+    before, after = tensor.sum(norms)
+    scales = [restoring_scale(*pair) for pair in zip(before, after, strict=True)]
+    return np.multiply(weight, scales)
+
+
+def add_to_base(tile: Tile, deltas: Array, weights: Weights) -> Array:
+    """Return b + sum_i w_i d_i, shape (count,)."""
+    merged = weighted_sum(deltas, weights)
+    merged += tile.base
+    return merged
+
+
+def add_agreeing(
+    tile: Tile, deltas: Array, weights: Weights, shares: Sequence[float] | None, lambda_: float
+) -> Array:
+    """Return the base plus lambda times what agrees with the elected signs, shape (count,).
+
+    Args:
+        tile: has the base.
+        deltas: task vectors, shape (models, count); overwritten.
+        weights: by what each is multiplied before the election.
+        shares: the agreeing sum is divided by the sum of these for the models that agree; None:
+            it is not divided.
+        lambda_: factor of the merged task vector.
+    """
+    deltas *= np.asarray(weights, np.float32)[:, None]
+    divisors = np.asarray(weights if shares is None else shares, np.float32)
+    total, share = sum_of_agreeing(deltas, divisors, sign_by_mass(deltas))
+    if shares is not None:
+        share[share == 0] = 1
+        total /= share
+    total *= np.float32(lambda_)
+    total += tile.base
+    return total

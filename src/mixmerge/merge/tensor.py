@@ -1,0 +1,300 @@
+"""One tensor of a merge, as a method sees it: a stream of tiles, and sums and ranks over them.
+
+A tensor may be larger than memory, so a method never holds one. It asks for what it must know of
+the whole (`Tensor.sum`, `Tensor.largest`) and returns a function of one `Tile`. Tiles have a fixed
+size and sums are added in their order, so the result does not depend on threads.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mixmerge.merge.kernels import Array
+from mixmerge.merge.kernels.random_bits import random_bits, stream
+from mixmerge.merge.kernels.reductions import dot
+from mixmerge.merge.kernels.selection import (
+    EVERYTHING,
+    HIGH,
+    LOW,
+    NOTHING,
+    Cut,
+    count_high,
+    count_low,
+    cut_of,
+    key_of,
+)
+from mixmerge.merge.sources import Source, scratch
+
+TILE = 1 << 15
+"""Elements of a tile: a few of them, as float32, fit the second-level cache."""
+_TILES_PER_CHUNK = 8
+_CHUNKS_OF_RANKS = 16
+
+Sums = npt.NDArray[np.float64]
+
+
+@dataclass
+class Tile:
+    """The same piece of every model's tensor, as float32; a method may overwrite it."""
+
+    start: int
+    """Position of its first element in the tensor, in row-major order."""
+    models: Array
+    """Shape (models, count), in the recipe's order."""
+    base_if_any: Array | None
+    """Shape (count,); None without a base."""
+    columns: int
+    """Length of the last dimension. Where a method asks for whole rows, it divides ``count``."""
+
+    @property
+    def count(self) -> int:
+        """Number of elements."""
+        return self.models.shape[1]
+
+    @property
+    def base(self) -> Array:
+        """The base model's piece, shape (count,), for methods that need a base."""
+        assert self.base_if_any is not None
+        return self.base_if_any
+
+    def to_deltas(self) -> Array:
+        """Subtract the base from the models in place: the task vectors, shape (models, count)."""
+        np.subtract(self.models, self.base, out=self.models)
+        return self.models
+
+    def rows(self, values: Array) -> Array:
+        """Return ``values``, of which the last dimension is the elements, with rows split off."""
+        return values.reshape(*values.shape[:-1], -1, self.columns)
+
+
+TileFunction = Callable[[Tile], Array]
+"""What a method returns: the merged elements of a tile, float32, shape (count,), contiguous."""
+
+
+class Spread(Protocol):
+    """Apply a function to items, on one thread or several; results in the order of the items."""
+
+    def __call__(self, function: Callable[[range], Any], items: Iterable[range]) -> Iterator[Any]:
+        """Return the results in order."""
+        ...
+
+
+class Tensor:
+    """What is merged into one tensor of the output."""
+
+    def __init__(
+        self,
+        name: str,
+        models: Sequence[Source],
+        base: Source | None = None,
+        *,
+        positions: Sequence[int] | None = None,
+        seed: int = 0,
+        by_row: bool = False,
+        spread: Spread = map,
+    ) -> None:
+        """Describe a tensor; nothing is read.
+
+        Args:
+            name: of the output tensor.
+            models: the tensors to merge, of one shape.
+            base: the base model's.
+            positions: places of the models in the recipe, which key the random draws.
+            seed: of the random draws.
+            by_row: whether tiles must hold whole rows.
+            spread: how to work on several pieces.
+        """
+        self.name = name
+        self.shape = models[0].shape
+        self.size = math.prod(self.shape)
+        self.columns = self.shape[-1] if self.shape else 1
+        self._models, self._base = models, base
+        self._positions = range(len(models)) if positions is None else positions
+        self._seed, self._spread = seed, spread
+        sources = [*models, base] if base is not None else models
+        if by_row or any(source.by_row for source in sources):
+            self._tile = self.columns * max(1, TILE // max(1, self.columns))
+        else:
+            self._tile = TILE
+
+    @property
+    def count(self) -> int:
+        """Number of models, the base not counted."""
+        return len(self._models)
+
+    @property
+    def has_base(self) -> bool:
+        """Whether there is a base."""
+        return self._base is not None
+
+    def chunks(self, tiles: int = _TILES_PER_CHUNK) -> list[range]:
+        """Return pieces of the tensor that may be worked on side by side, in order."""
+        step = self._tile * tiles
+        return [
+            range(start, min(start + step, self.size)) for start in range(0, self.size, step)
+        ]
+
+    def tiles(self, chunk: range) -> Iterator[Tile]:
+        """Read a piece of the tensor tile by tile; each overwrites the one before."""
+        count = len(self._models)
+        for start in range(chunk.start, chunk.stop, self._tile):
+            size = min(self._tile, chunk.stop - start)
+            models = scratch("models", 4 * count * size).view(np.float32).reshape(count, size)
+            base = None
+            for source, row in zip(self._models, models, strict=True):
+                source.read(start, row)
+            if self._base is not None:
+                base = scratch("base", 4 * size).view(np.float32)
+                self._base.read(start, base)
+            yield Tile(start, models, base, self.columns)
+
+    def apply(self, function: TileFunction, receive: Callable[[int, Array], None]) -> None:
+        """Compute the merged tensor and hand it over piece by piece: first element, elements."""
+
+        def work(chunk: range) -> None:
+            for tile in self.tiles(chunk):
+                receive(tile.start, function(tile))
+
+        for _ in self._spread(work, self.chunks()):
+            pass
+
+    def sum(self, function: Callable[[Tile], npt.ArrayLike]) -> Sums:
+        """Add up what a function says of each tile, in float64.
+
+        Args:
+            function: returns a number or an array, always of one shape.
+
+        Returns:
+            The sum over all tiles, of that shape.
+        """
+
+        def work(chunk: range) -> list[Sums]:
+            return [np.array(function(tile), np.float64) for tile in self.tiles(chunk)]
+
+        parts = (part for chunk in self._spread(work, self.chunks()) for part in chunk)
+        total = next(parts)
+        for part in parts:
+            total += part
+        return total
+
+    def products(self, vectors: Callable[[Tile], Array]) -> Sums:
+        """Return the inner products of all pairs of vectors (their Gram matrix).
+
+        Args:
+            vectors: returns an array of shape (vectors, count) for a tile.
+
+        Returns:
+            float64, shape (vectors, vectors).
+        """
+
+        def work(tile: Tile) -> Sums:
+            rows = vectors(tile)
+            result = np.empty((len(rows), len(rows)), np.float64)
+            for i, row in enumerate(rows):
+                for j in range(i + 1):
+                    result[i, j] = result[j, i] = dot(row, rows[j])
+            return result
+
+        return self.sum(work)
+
+    def random_bits(self, tile: Tile, model: int) -> npt.NDArray[np.uint32]:
+        """Return 32 random bits for each element of a tile, shape (count,), for one model."""
+        words = stream(self._seed, self._positions[model], self.name)
+        return random_bits(words, tile.start, tile.count)
+
+    def largest(
+        self, keys: Callable[[Tile], Array], counts: Sequence[int]
+    ) -> list[Cut]:
+        """Find which elements are the k largest, for each of several vectors of keys.
+
+        Args:
+            keys: returns for a tile an array of shape (vectors, count): float32, contiguous, not
+                negative, no NaN.
+            counts: k for each vector; below 1 nothing is kept, from the tensor's size on all.
+
+        Returns:
+            What to keep of each vector. Of equal keys the earlier elements come first.
+        """
+        open_vectors = [i for i, count in enumerate(counts) if 0 < count < self.size]
+        cuts = [NOTHING if count < 1 else EVERYTHING for count in counts]
+        if not open_vectors:
+            return cuts
+        if self.size <= self._tile:
+            vectors = keys(next(self.tiles(range(self.size))))
+            for i in open_vectors:
+                cuts[i] = cut_of(vectors[i], counts[i])
+            return cuts
+        tiles = -(-self.size // (self._tile * _CHUNKS_OF_RANKS))
+        chunks = self.chunks(max(_TILES_PER_CHUNK, tiles))
+        high = sum(self._count(keys, chunks, HIGH, [(i, None) for i in open_vectors]))
+        found = [_bin_of(high[n], counts[i]) for n, i in enumerate(open_vectors)]
+        lanes = [(i, upper) for i, (upper, _) in zip(open_vectors, found, strict=True)]
+        low = np.stack(list(self._count(keys, chunks, LOW, lanes)), axis=1)
+        for (i, upper), (_, wanted), per_chunk in zip(lanes, found, low, strict=True):
+            lower, ties = _bin_of(per_chunk.sum(0), wanted)
+            key = key_of(upper, lower)
+            cuts[i] = Cut(key, self._end_of_ties(keys, i, key, ties, chunks, per_chunk[:, lower]))
+        return cuts
+
+    def _count(
+        self,
+        keys: Callable[[Tile], Array],
+        chunks: list[range],
+        bins: int,
+        lanes: Sequence[tuple[int, int | None]],
+    ) -> Iterator[npt.NDArray[np.int64]]:
+        """Count keys by their upper bits, or, below given upper bits, by their lower bits.
+
+        Returns:
+            For each chunk an array of shape (lanes, bins).
+        """
+
+        def work(chunk: range) -> npt.NDArray[np.int64]:
+            counts = np.zeros((len(lanes), bins), np.int64)
+            for tile in self.tiles(chunk):
+                vectors = keys(tile)
+                for (vector, upper), row in zip(lanes, counts, strict=True):
+                    if upper is None:
+                        count_high(vectors[vector], row)
+                    else:
+                        count_low(vectors[vector], upper, row)
+            return counts
+
+        return self._spread(work, chunks)
+
+    def _end_of_ties(
+        self,
+        keys: Callable[[Tile], Array],
+        vector: int,
+        key: float,
+        wanted: int,
+        chunks: list[range],
+        ties: npt.NDArray[np.int64],
+    ) -> int:
+        """Return the position before which lie the ``wanted`` first elements with this key.
+
+        ``ties`` says how many there are in each chunk, so that only one chunk is read again.
+        """
+        before = np.cumsum(ties) - ties
+        place = int(np.searchsorted(before, wanted, side="left")) - 1
+        if before[place] + ties[place] == wanted:
+            return chunks[place].stop
+        missing = wanted - int(before[place])
+        for tile in self.tiles(chunks[place]):
+            equal = np.flatnonzero(keys(tile)[vector] == np.float32(key))
+            if equal.size >= missing:
+                return tile.start + int(equal[missing - 1]) + 1
+            missing -= equal.size
+        raise AssertionError("the ties were counted in this chunk")
+
+
+def _bin_of(counts: npt.NDArray[np.int64], wanted: int) -> tuple[int, int]:
+    """Return the bin in which the element of that rank from above lies, and its rank in it."""
+    from_above = np.cumsum(counts[::-1])
+    place = int(np.searchsorted(from_above, wanted))
+    above = int(from_above[place - 1]) if place else 0
+    return counts.size - 1 - place, wanted - above
