@@ -1,5 +1,6 @@
 """A model on disk as merging sees it: tensors by name, configuration, vocabulary."""
 
+import hashlib
 import json
 from functools import cached_property
 from pathlib import Path
@@ -9,10 +10,12 @@ from mixmerge.errors import ModelError, SpecError
 from mixmerge.files import read_json
 from mixmerge.fingerprint import file_fingerprint
 from mixmerge.merge.safetensors_io import StoredTensor, read_header
+from mixmerge.merge.sources import StoredSource, WeightFile
 from mixmerge.records import ModelFolder
 
 _ONE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
+_SAMPLE = 4096
 
 
 class Checkpoint:
@@ -33,6 +36,42 @@ class Checkpoint:
         self.folder = ModelFolder(path)
         self.config = _read_object(path / "config.json")
         self.tensors = {tensor.name: tensor for tensor in _tensors(path)}
+        self._files = {file: WeightFile(file) for file in {t.file for t in self.tensors.values()}}
+
+    def source(self, tensor: str) -> StoredSource:
+        """Return a tensor's elements, to be read."""
+        stored = self.tensors[tensor]
+        return StoredSource(stored, self._files[stored.file])
+
+    def check_unchanged(self) -> None:
+        """Refuse files of weights that changed since they were first looked at.
+
+        Raises:
+            ModelError: a file was written to, or replaced.
+        """
+        for file in self._files.values():
+            file.check_unchanged()
+
+    def close(self) -> None:
+        """Close the files of weights."""
+        for file in self._files.values():
+            file.close()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of what every tensor is called and looks like, and of its first and last 4 KiB.
+
+        Training changes every tensor almost everywhere, so this tells models apart without
+        reading gigabytes; it is not a proof against someone who wants to deceive.
+        """
+        digest = hashlib.sha256()
+        for name in sorted(self.tensors):
+            tensor, source = self.tensors[name], self.source(name)
+            digest.update(f"{name}\0{tensor.dtype}\0{tensor.shape}\0".encode())
+            size = min(_SAMPLE, tensor.nbytes)
+            digest.update(source.read_bytes(0, size))
+            digest.update(source.read_bytes(tensor.nbytes - size, size))
+        return digest.hexdigest()
 
     @property
     def nbytes(self) -> int:

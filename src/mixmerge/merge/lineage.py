@@ -4,7 +4,6 @@ import json
 import platform
 import shutil
 from collections import Counter
-from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -51,25 +50,23 @@ def copy_donor_files(plan: MergePlan, folder: Path) -> None:
     _write(folder / "config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
 
 
-def write_lineage(plan: MergePlan, folder: Path, seed: int, fingerprints: Sequence[str]) -> None:
+def write_lineage(plan: MergePlan, folder: Path, seed: int) -> None:
     """Write the recipe and the model card.
 
     Args:
         plan: the merge that was carried out.
         folder: the model folder, still under its temporary name.
         seed: of the merge.
-        fingerprints: of the inputs, in the order of ``plan.checkpoints``.
     """
     text = recipe_text(plan.recipe)
     _write(folder / RECIPE_FILE, text)
-    _write(folder / "README.md", _card(plan, text, seed, fingerprints))
+    _write(folder / "README.md", _card(plan, text, seed))
 
 
-def _card(plan: MergePlan, text: str, seed: int, fingerprints: Sequence[str]) -> str:
+def _card(plan: MergePlan, text: str, seed: int) -> str:
     method = plan.recipe.declaration
     inputs = [
-        f"| {model.name} | `{model.path}` | `{fingerprint}` |"
-        for model, fingerprint in zip(plan.checkpoints, fingerprints, strict=True)
+        f"| {model.name} | `{model.path}` | `{model.fingerprint}` |" for model in plan.checkpoints
     ]
     versions = [f"| {name} | {number} |" for name, number in _versions().items()]
     return "\n".join(

@@ -12,6 +12,7 @@ from mixmerge.merge.methods.method import Arguments, Method, Parameter, Scalar
 from mixmerge.merge.recipe import MergeRecipe, ModelInput
 from mixmerge.merge.safetensors_io import NewTensor, StoredTensor
 from mixmerge.merge.schedules import depths, value_for
+from mixmerge.merge.sources import Source
 
 _SPELLING = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 
@@ -21,14 +22,15 @@ class Row:
     """One tensor of the output and how it comes about."""
 
     output: NewTensor
-    models: tuple[StoredTensor, ...]
+    models: tuple[Source, ...]
     """The tensor of each model, in the recipe's order."""
-    base: StoredTensor | None
+    base: Source | None
+    positions: tuple[int, ...]
     arguments: Arguments | None
     """What the method is called with; None where the tensor is copied."""
 
     @property
-    def inputs(self) -> tuple[StoredTensor, ...]:
+    def inputs(self) -> tuple[Source, ...]:
         """All tensors that are read."""
         return self.models if self.base is None else (self.base, *self.models)
 
@@ -47,6 +49,20 @@ class MergePlan:
         """The model whose configuration and tokenizer the output gets."""
         name = self.recipe.donor.name
         return next(model for model in self.checkpoints if model.name == name)
+
+    def close(self) -> None:
+        """Close the files of the models."""
+        for checkpoint in self.checkpoints:
+            checkpoint.close()
+
+    def check_unchanged(self) -> None:
+        """Refuse models whose files changed since they were planned with.
+
+        Raises:
+            ModelError: a file was written to, or replaced.
+        """
+        for checkpoint in self.checkpoints:
+            checkpoint.check_unchanged()
 
     @property
     def nbytes(self) -> int:
@@ -73,14 +89,17 @@ def plan_merge(recipe: MergeRecipe) -> MergePlan:
 
 def _row(recipe: MergeRecipe, checkpoints: Sequence[Checkpoint], name: str, depth: float) -> Row:
     stored = [checkpoint.tensors[name] for checkpoint in checkpoints]
-    base = stored[0] if recipe.base is not None else None
-    models = tuple(stored if base is None else stored[1:])
+    sources = [checkpoint.source(name) for checkpoint in checkpoints]
+    base = sources[0] if recipe.base is not None else None
+    models = tuple(sources if base is None else sources[1:])
+    positions = tuple(range(len(models)))
     if stored[0].dtype in COPIED:
-        return Row(NewTensor(name, stored[0].dtype, stored[0].shape), models, base, None)
+        return Row(NewTensor(name, stored[0].dtype, stored[0].shape), models, base, positions, None)
     return Row(
         NewTensor(name, _output_dtype(recipe, stored), stored[0].shape),
         models,
         base,
+        positions,
         _arguments(recipe, recipe.declaration, name, depth),
     )
 

@@ -1,20 +1,16 @@
-"""Safetensors files, read and written without loading them.
+"""The headers of safetensors files, checked before a byte of data is touched.
 
 A file is the length of its header (8 bytes, little-endian), the header (JSON: for each tensor its
 type, shape, and place in the data), and the data. A header comes from strangers, so everything it
-claims is checked against the file before a byte of data is touched.
+claims is checked against the file.
 """
 
 import json
 import math
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from mixmerge.errors import ModelError
 
@@ -28,7 +24,6 @@ BYTES_PER_ELEMENT = {
 
 _LONGEST_HEADER = 100_000_000
 """The format's own limit."""
-_ALIGNMENT = 8
 
 
 @dataclass(frozen=True)
@@ -52,18 +47,6 @@ class StoredTensor:
     def nbytes(self) -> int:
         """Number of bytes."""
         return self.size * BYTES_PER_ELEMENT[self.dtype]
-
-    def read(self, element: type[np.generic]) -> npt.NDArray[Any]:
-        """Map the tensor into memory, read-only, with elements of a NumPy type of its width.
-
-        Returns:
-            The tensor with its shape; a tensor without dimensions has shape (1,).
-        """
-        shape = self.shape or (1,)
-        if self.size == 0:
-            return np.empty(shape, element)
-        mapped = np.memmap(self.file, dtype=element, mode="r", offset=self.start, shape=shape)
-        return mapped.view(np.ndarray)
 
 
 def read_header(file: Path) -> list[StoredTensor]:
@@ -166,83 +149,3 @@ class NewTensor:
     def nbytes(self) -> int:
         """Number of bytes."""
         return math.prod(self.shape) * BYTES_PER_ELEMENT[self.dtype]
-
-
-class ShardedWriter:
-    """Writes a model's safetensors files as ``save_pretrained`` names and indexes them.
-
-    The layout is settled before the first tensor arrives; then each is written straight into its
-    place, in any order and from any thread.
-    """
-
-    def __init__(self, folder: Path, tensors: Sequence[NewTensor], shard_size: int) -> None:
-        """Create the files with their headers, and the index where there are several.
-
-        Args:
-            folder: an existing folder.
-            tensors: what will be written, in the order of the shards.
-            shard_size: most bytes of data per file; a larger tensor has a file of its own.
-
-        Raises:
-            OSError: for example when the disk is full.
-        """
-        shards = _shards(tensors, shard_size)
-        self._places: dict[str, tuple[Path, int]] = {}
-        for number, shard in enumerate(shards, 1):
-            one = "model.safetensors"
-            several = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-            self._create(folder / (one if len(shards) == 1 else several), shard)
-        if len(shards) > 1:
-            self._write_index(folder, tensors)
-
-    def _create(self, file: Path, shard: Sequence[NewTensor]) -> None:
-        header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-        place = 0
-        # Wide elements first: then every tensor is aligned to its element.
-        for tensor in sorted(shard, key=lambda tensor: -BYTES_PER_ELEMENT[tensor.dtype]):
-            header[tensor.name] = {
-                "dtype": tensor.dtype,
-                "shape": list(tensor.shape),
-                "data_offsets": [place, place + tensor.nbytes],
-            }
-            place += tensor.nbytes
-        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-        text += b" " * (-len(text) % _ALIGNMENT)
-        for tensor in shard:
-            begin = header[tensor.name]["data_offsets"][0]
-            self._places[tensor.name] = (file, 8 + len(text) + begin)
-        with file.open("wb") as stream:
-            stream.write(len(text).to_bytes(8, "little") + text)
-            stream.truncate(8 + len(text) + place)
-
-    def _write_index(self, folder: Path, tensors: Sequence[NewTensor]) -> None:
-        index = {
-            "metadata": {
-                "total_parameters": sum(math.prod(tensor.shape) for tensor in tensors),
-                "total_size": sum(tensor.nbytes for tensor in tensors),
-            },
-            "weight_map": {tensor.name: self._places[tensor.name][0].name for tensor in tensors},
-        }
-        text = json.dumps(index, indent=2, ensure_ascii=False) + "\n"
-        (folder / "model.safetensors.index.json").write_text(text, encoding="utf-8")
-
-    def write(self, name: str, stored: npt.NDArray[Any]) -> None:
-        """Write a tensor's elements into their place."""
-        file, place = self._places[name]
-        content = np.ascontiguousarray(stored).reshape(-1).view(np.uint8).data
-        with file.open("r+b", buffering=0) as stream:
-            stream.seek(place)
-            while content:
-                content = content[stream.write(content) :]
-
-
-def _shards(tensors: Sequence[NewTensor], shard_size: int) -> list[list[NewTensor]]:
-    shards: list[list[NewTensor]] = [[]]
-    filled = 0
-    for tensor in tensors:
-        if shards[-1] and filled + tensor.nbytes > shard_size:
-            shards.append([])
-            filled = 0
-        shards[-1].append(tensor)
-        filled += tensor.nbytes
-    return shards

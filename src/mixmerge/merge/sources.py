@@ -72,7 +72,7 @@ class WeightFile:
 
     def _state(self) -> tuple[int, int, int]:
         try:
-            state = os.stat(self.path)
+            state = self.path.stat()
         except OSError as error:
             raise ModelError(f"{self.path}: cannot be read ({error.strerror}).") from error
         return state.st_size, state.st_mtime_ns, state.st_ino
@@ -158,10 +158,8 @@ class StoredSource:
     def read(self, start: int, out: Array) -> None:
         """Fill ``out`` with the elements from ``start`` on; see `Source.read`."""
         width = BYTES_PER_ELEMENT[self.dtype]
-        if self.dtype == "F32":
-            raw = out.view(np.uint8)
-        else:
-            raw = scratch("stored", out.size * width)
+        in_place = self.dtype == "F32"
+        raw = out.view(np.uint8) if in_place else scratch("stored", out.size * width)
         self.file.read(self.tensor.start + start * width, raw.data)
         if not widen_into(raw, self.dtype, out):
             raise ModelError(

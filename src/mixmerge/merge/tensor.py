@@ -53,7 +53,7 @@ class Tile:
     @property
     def count(self) -> int:
         """Number of elements."""
-        return self.models.shape[1]
+        return int(self.models.shape[1])
 
     @property
     def base(self) -> Array:
@@ -76,11 +76,18 @@ TileFunction = Callable[[Tile], Array]
 
 
 class Spread(Protocol):
-    """Apply a function to items, on one thread or several; results in the order of the items."""
+    """Applies a function to items, on one thread or several."""
 
-    def __call__(self, function: Callable[[range], Any], items: Iterable[range]) -> Iterator[Any]:
-        """Return the results in order."""
+    def __call__(
+        self, function: Callable[[range], Any], items: Iterable[range], /
+    ) -> Iterator[Any]:
+        """Return the results in the order of the items."""
         ...
+
+
+def in_turn(function: Callable[[range], Any], items: Iterable[range], /) -> Iterator[Any]:
+    """Apply a function to items on this thread: the simplest `Spread`."""
+    return map(function, items)
 
 
 class Tensor:
@@ -95,7 +102,7 @@ class Tensor:
         positions: Sequence[int] | None = None,
         seed: int = 0,
         by_row: bool = False,
-        spread: Spread = map,
+        spread: Spread = in_turn,
     ) -> None:
         """Describe a tensor; nothing is read.
 
@@ -134,9 +141,7 @@ class Tensor:
     def chunks(self, tiles: int = _TILES_PER_CHUNK) -> list[range]:
         """Return pieces of the tensor that may be worked on side by side, in order."""
         step = self._tile * tiles
-        return [
-            range(start, min(start + step, self.size)) for start in range(0, self.size, step)
-        ]
+        return [range(start, min(start + step, self.size)) for start in range(0, self.size, step)]
 
     def tiles(self, chunk: range) -> Iterator[Tile]:
         """Read a piece of the tensor tile by tile; each overwrites the one before."""
@@ -176,7 +181,7 @@ class Tensor:
             return [np.array(function(tile), np.float64) for tile in self.tiles(chunk)]
 
         parts = (part for chunk in self._spread(work, self.chunks()) for part in chunk)
-        total = next(parts)
+        total: Sums = next(parts)
         for part in parts:
             total += part
         return total
@@ -206,9 +211,7 @@ class Tensor:
         words = stream(self._seed, self._positions[model], self.name)
         return random_bits(words, tile.start, tile.count)
 
-    def largest(
-        self, keys: Callable[[Tile], Array], counts: Sequence[int]
-    ) -> list[Cut]:
+    def largest(self, keys: Callable[[Tile], Array], counts: Sequence[int]) -> list[Cut]:
         """Find which elements are the k largest, for each of several vectors of keys.
 
         Args:
@@ -230,7 +233,8 @@ class Tensor:
             return cuts
         tiles = -(-self.size // (self._tile * _CHUNKS_OF_RANKS))
         chunks = self.chunks(max(_TILES_PER_CHUNK, tiles))
-        high = sum(self._count(keys, chunks, HIGH, [(i, None) for i in open_vectors]))
+        lanes: list[tuple[int, int | None]] = [(i, None) for i in open_vectors]
+        high = np.sum(list(self._count(keys, chunks, HIGH, lanes)), axis=0)
         found = [_bin_of(high[n], counts[i]) for n, i in enumerate(open_vectors)]
         lanes = [(i, upper) for i, (upper, _) in zip(open_vectors, found, strict=True)]
         low = np.stack(list(self._count(keys, chunks, LOW, lanes)), axis=1)

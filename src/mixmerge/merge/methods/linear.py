@@ -8,7 +8,12 @@ from mixmerge.merge.methods.method import Method, number, switch, zero_weight_su
 from mixmerge.merge.tensor import Tensor, TileFunction
 
 
-def merge(tensor: Tensor, *, weight: Sequence[float], normalize: bool) -> TileFunction:
+def merge(
+    tensor: Tensor,  # noqa: ARG001
+    *,
+    weight: Sequence[float],
+    normalize: bool,
+) -> TileFunction:
     """Return sum_i w_i x_i, divided by sum_i w_i if ``normalize``."""
     total = math.fsum(weight) if normalize else 1.0
     shares = [share / total for share in weight]

@@ -1,0 +1,88 @@
+"""Where a merge is written until it is whole, and what an interrupted one finds again."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mixmerge.errors import ResourceError
+from mixmerge.files import PARTIAL, explained_disk_errors, sync_folder, write_text
+
+_KEY = ".merge-key"
+
+
+@contextmanager
+def workplace(out: Path, key: str) -> Iterator[Path]:
+    """Yield a neighbour of ``out`` to fill; on success it takes the name ``out``.
+
+    What an earlier merge with the same key left there is kept, so that files that are whole need
+    not be written again. An interruption or a full disk leaves it for the next attempt; any other
+    error removes it. ``out`` itself is untouched until the end.
+
+    Args:
+        out: the folder to write; an older one of that name is replaced.
+        key: identifies everything that decides the bytes.
+
+    Raises:
+        ResourceError: another process is writing the same folder, or the disk does not allow it.
+    """
+    partial = out.with_name(out.name + PARTIAL)
+    with explained_disk_errors(out):
+        partial.mkdir(parents=True, exist_ok=True)
+        with _alone_in(partial, out):
+            _begin(partial, key)
+            try:
+                yield partial
+            except BaseException as error:
+                _clean_up(partial, error)
+                raise
+            _appear(partial, out)
+
+
+@contextmanager
+def _alone_in(folder: Path, out: Path) -> Iterator[None]:
+    """Hold a lock on a folder; the system releases it whatever ends the process."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ResourceError(
+                f"{out}: another process is writing this model; wait for it or stop it."
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def _begin(partial: Path, key: str) -> None:
+    note = partial / _KEY
+    if note.is_file() and note.read_text(encoding="utf-8") == key:
+        return
+    for entry in partial.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    write_text(note, key)
+
+
+def _clean_up(partial: Path, error: BaseException) -> None:
+    """Keep finished files where going on makes sense."""
+    if isinstance(error, (KeyboardInterrupt, OSError, ResourceError)):
+        for unfinished in partial.glob(f"*{PARTIAL}"):
+            unfinished.unlink()
+    else:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _appear(partial: Path, out: Path) -> None:
+    """Flush what is not flushed yet, and give the folder its name."""
+    (partial / _KEY).unlink()
+    for file in sorted(partial.iterdir()):
+        with file.open("rb") as stream:
+            os.fsync(stream.fileno())
+    sync_folder(partial)
+    if out.exists():
+        shutil.rmtree(out)
+    partial.rename(out)
+    sync_folder(out.parent)
