@@ -33,9 +33,7 @@ def stream(seed: int, model: int, tensor: str) -> npt.NDArray[np.uint32]:
     return np.frombuffer(digest, dtype="<u4").astype(np.uint32)
 
 
-def random_bits(
-    words: npt.NDArray[np.uint32], start: int, count: int
-) -> npt.NDArray[np.uint32]:
+def random_bits(words: npt.NDArray[np.uint32], start: int, count: int) -> npt.NDArray[np.uint32]:
     """Return 32 random bits for each of ``count`` elements.
 
     Args:

@@ -1,31 +1,71 @@
 """Sums over the elements of a tile, in float64.
 
-A product of two float32 numbers is exact in float64. Sixteen sums run side by side and are added
-at the end, in the same order on every processor.
+A product of two float32 numbers is exact in float64. Sixty-four sums run side by side, which fills
+the widest registers, and are added at the end, in the same order on every processor.
 """
 
 import numpy as np
+import numpy.typing as npt
 
 from mixmerge.merge.kernels import Array
 from mixmerge.merge.kernels.compiled import kernel
 
-_LANES = 16
+_LANES = 64
 
 
-@kernel("float64(float32[::1], float32[::1])")
 def dot(a: Array, b: Array) -> float:
     """Return the inner product of two arrays of the same size."""
-    lanes = np.zeros(_LANES, np.float64)
-    whole = a.size - a.size % _LANES
-    for i in range(0, whole, _LANES):
+    return float(row_dots(a[None], b[None])[0])
+
+
+def row_dots(a: Array, b: Array) -> npt.NDArray[np.float64]:
+    """Return the inner products of corresponding rows.
+
+    Args:
+        a: shape (rows, columns), contiguous.
+        b: of the same shape.
+
+    Returns:
+        Shape (rows,).
+    """
+    out = np.empty(len(a), np.float64)
+    _row_dots(a, b, out)
+    return out
+
+
+def row_products(vectors: Array) -> npt.NDArray[np.float64]:
+    """Return the inner products of all pairs of vectors (their Gram matrix), row by row.
+
+    Args:
+        vectors: shape (vectors, rows, columns), contiguous.
+
+    Returns:
+        Shape (vectors, vectors, rows).
+    """
+    count, rows = vectors.shape[:2]
+    out = np.empty((count, count, rows), np.float64)
+    for i in range(count):
+        for j in range(i + 1):
+            out[i, j] = out[j, i] = row_dots(vectors[i], vectors[j])
+    return out
+
+
+@kernel("void(float32[:, ::1], float32[:, ::1], float64[::1])")
+def _row_dots(a: Array, b: Array, out: npt.NDArray[np.float64]) -> None:
+    lanes = np.empty(_LANES, np.float64)
+    rows, columns = a.shape
+    whole = columns - columns % _LANES
+    for row in range(rows):
+        lanes[:] = 0
+        for i in range(0, whole, _LANES):
+            for lane in range(_LANES):
+                lanes[lane] += np.float64(a[row, i + lane]) * np.float64(b[row, i + lane])
+        for i in range(whole, columns):
+            lanes[i - whole] += np.float64(a[row, i]) * np.float64(b[row, i])
+        total = 0.0
         for lane in range(_LANES):
-            lanes[lane] += np.float64(a[i + lane]) * np.float64(b[i + lane])
-    for i in range(whole, a.size):
-        lanes[i - whole] += np.float64(a[i]) * np.float64(b[i])
-    total = 0.0
-    for lane in range(_LANES):
-        total += lanes[lane]
-    return total
+            total += lanes[lane]
+        out[row] = total
 
 
 @kernel("float64(float32[::1])")

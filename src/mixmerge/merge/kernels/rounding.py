@@ -14,6 +14,12 @@ from mixmerge.merge.kernels.compiled import kernel
 STORED: dict[str, type[np.generic]] = {"BF16": np.uint16, "F16": np.float16, "F32": np.float32}
 """The types that can be merged (safetensors spelling), and the NumPy type that holds them."""
 
+# Of float32, as bits: magnitudes are ordered as their bits are, NaN above infinity.
+_MAGNITUDE = np.uint32(0x7FFF_FFFF)
+_INFINITY = np.uint32(0x7F80_0000)
+_ROUNDS_TO_INFINITY = np.uint32(0x7F7F_8000)
+"""In bfloat16: half a unit above its largest number."""
+
 
 def widen_into(raw: npt.NDArray[np.uint8], dtype: str, out: Array) -> bool:
     """Write stored weights as float32, which is exact for each type of `STORED`.
@@ -58,32 +64,30 @@ def narrow_into(values: Array, dtype: str, raw: npt.NDArray[np.uint8]) -> bool:
 @kernel("boolean(uint16[::1], float32[::1])")
 def _widen_bfloat16(stored: npt.NDArray[np.uint16], out: Array) -> bool:
     bits = out.view(np.uint32)
-    broken = np.uint16(0)
+    largest = np.uint32(0)
     for i in range(stored.size):
-        broken |= np.uint16((stored[i] & np.uint16(0x7F80)) == np.uint16(0x7F80))
         bits[i] = np.uint32(stored[i]) << np.uint32(16)
-    return broken == 0
+        largest = max(largest, bits[i] & _MAGNITUDE)
+    return largest < _INFINITY
 
 
 @kernel("boolean(float32[::1], uint16[::1])")
 def _narrow_bfloat16(values: Array, stored: npt.NDArray[np.uint16]) -> bool:
     bits = values.view(np.uint32)
-    broken = np.uint32(0)
+    largest = np.uint32(0)
     for i in range(bits.size):
         # Adding just under half a unit, plus one where the kept part is odd, carries into the
         # kept half exactly when rounding to even goes up.
         odd = (bits[i] >> np.uint32(16)) & np.uint32(1)
-        rounded = (bits[i] + np.uint32(0x7FFF) + odd) >> np.uint32(16)
-        broken |= np.uint32((bits[i] & np.uint32(0x7F800000)) == np.uint32(0x7F800000))
-        broken |= np.uint32((rounded & np.uint32(0x7F80)) == np.uint32(0x7F80))
-        stored[i] = np.uint16(rounded)
-    return broken == 0
+        stored[i] = np.uint16((bits[i] + np.uint32(0x7FFF) + odd) >> np.uint32(16))
+        largest = max(largest, bits[i] & _MAGNITUDE)
+    return largest < _ROUNDS_TO_INFINITY
 
 
 @kernel("boolean(float32[::1])")
 def _all_finite(values: Array) -> bool:
     bits = values.view(np.uint32)
-    broken = np.uint32(0)
+    largest = np.uint32(0)
     for i in range(bits.size):
-        broken |= np.uint32((bits[i] & np.uint32(0x7F800000)) == np.uint32(0x7F800000))
-    return broken == 0
+        largest = max(largest, bits[i] & _MAGNITUDE)
+    return largest < _INFINITY
