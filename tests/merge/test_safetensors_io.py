@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors import safe_open
 
 from mixmerge.errors import ModelError
-from mixmerge.merge.safetensors_io import NewTensor, ShardedWriter, read_header
+from mixmerge.merge.safetensors_io import read_header
 
 ENTRY = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 
@@ -24,8 +23,8 @@ def write(file: Path, header: Any, data: bytes = b"\0" * 8, length: int | None =
     return file
 
 
-def test_a_tensor_is_read_from_any_offset(tmp_path: Path) -> None:
-    """Data need not be aligned, and no dimension is read as one."""
+def test_a_tensor_may_lie_at_any_offset(tmp_path: Path) -> None:
+    """Data need not be aligned, and a tensor may have no dimension or no element."""
     header = {
         "odd": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]},
         "scalar": {"dtype": "F32", "shape": [], "data_offsets": [1, 5]},
@@ -33,9 +32,10 @@ def test_a_tensor_is_read_from_any_offset(tmp_path: Path) -> None:
     }
     file = write(tmp_path / "a.safetensors", header, b"\7" + np.float32(2.5).tobytes())
     odd, scalar, empty = read_header(file)
-    assert odd.read(np.uint8).tolist() == [7]
-    assert scalar.read(np.float32).tolist() == [2.5]
-    assert empty.read(np.float32).shape == (0, 3)
+    content = file.read_bytes()
+    assert content[odd.start : odd.start + odd.nbytes] == b"\7"
+    assert np.frombuffer(content, np.float32, 1, scalar.start).tolist() == [2.5]
+    assert (empty.shape, empty.nbytes) == ((0, 3), 0)
 
 
 @pytest.mark.parametrize(
@@ -102,32 +102,3 @@ def test_a_mutated_file_is_read_or_refused(
     except ModelError:
         return
     assert all(tensor.start + tensor.nbytes <= file.stat().st_size for tensor in tensors)
-
-
-def test_written_shards_are_read_by_the_safetensors_library(tmp_path: Path) -> None:
-    """Tensors written in any order stand in shards no larger than asked, with a right index."""
-    tensors = [NewTensor(f"t{i}", "F32" if i % 2 else "BF16", (i + 1, 3)) for i in range(6)]
-    writer = ShardedWriter(tmp_path, tensors, shard_size=80)
-    values = {t.name: np.full(t.shape, n, np.float32) for n, t in enumerate(tensors)}
-    for tensor in reversed(tensors):
-        array = values[tensor.name]
-        bits = (array.view(np.uint32) >> 16).astype(np.uint16)
-        writer.write(tensor.name, array if tensor.dtype == "F32" else bits)
-    index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
-    assert index["metadata"]["total_size"] == sum(t.nbytes for t in tensors)
-    assert list(index["weight_map"]) == [t.name for t in tensors]
-    files = sorted(path.name for path in tmp_path.glob("*.safetensors"))
-    assert sorted(set(index["weight_map"].values())) == files
-    assert files[0] == f"model-00001-of-{len(files):05d}.safetensors"
-    for name, file in index["weight_map"].items():
-        with safe_open(str(tmp_path / file), framework="torch") as opened:
-            assert opened.metadata() == {"format": "pt"}
-            assert np.array_equal(opened.get_tensor(name).float().numpy(), values[name])
-            held = sum(t.nbytes for t in tensors if t.name in opened.keys())  # noqa: SIM118
-            assert held <= 80 or len(list(opened.keys())) == 1
-
-
-def test_one_shard_has_the_plain_name_and_no_index(tmp_path: Path) -> None:
-    """A model that fits one file is ``model.safetensors``."""
-    ShardedWriter(tmp_path, [NewTensor("a", "F32", (2,))], shard_size=8)
-    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]

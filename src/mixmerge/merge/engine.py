@@ -104,8 +104,8 @@ def write_shards(
     """
     rows = {row.output.name: row for row in plan.rows}
     missing = [shard for shard in shards if not (folder / shard.file).exists()]
-    total = sum(shard.nbytes for shard in shards)
-    counter = Counter(progress, total, total - sum(shard.nbytes for shard in missing))
+    total = sum(shard.data for shard in shards)
+    counter = Counter(progress, total, total - sum(shard.data for shard in missing))
     with workers(threads) as pool:
         for shard in missing:
             file = ShardFile(folder, shard, pool.later, verify=verify)

@@ -32,6 +32,11 @@ class Shard:
     nbytes: int
     """Size of the file."""
 
+    @property
+    def data(self) -> int:
+        """Bytes of tensors."""
+        return self.nbytes - len(self.header)
+
 
 def lay_out(tensors: Sequence[NewTensor], shard_size: int) -> list[Shard]:
     """Divide tensors into files.
