@@ -67,3 +67,10 @@ def _sum_of_agreeing(
             agrees = deltas[model, i] * sign[i] > 0
             total[i] += deltas[model, i] if agrees else np.float32(0)
             share[i] += weight if agrees else np.float32(0)
+
+
+@kernel("void(float32[::1], float32[::1])")
+def divide_by_share(total: Array, share: Array) -> None:
+    """Divide each element by its share, in place; where no delta agreed it stays as it is."""
+    for i in range(total.size):
+        total[i] /= share[i] if share[i] != 0 else np.float32(1)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixmerge.merge.kernels import Array
-from mixmerge.merge.kernels.consensus import sign_by_mass, sum_of_agreeing
+from mixmerge.merge.kernels.consensus import divide_by_share, sign_by_mass, sum_of_agreeing
 from mixmerge.merge.kernels.interpolate import weighted_sum
 from mixmerge.merge.kernels.reductions import magnitude
 from mixmerge.merge.kernels.sparsify import restoring_scale
@@ -101,8 +101,7 @@ def add_agreeing(
     divisors = np.asarray(weights if shares is None else shares, np.float32)
     total, share = sum_of_agreeing(deltas, divisors, sign_by_mass(deltas))
     if shares is not None:
-        share[share == 0] = 1
-        total /= share
+        divide_by_share(total, share)
     total *= np.float32(lambda_)
     total += tile.base
     return total
