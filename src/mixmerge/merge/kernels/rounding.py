@@ -49,3 +49,10 @@ def all_finite(stored: npt.NDArray[Any], dtype: str) -> bool:
     if dtype == "BF16":
         return not bool(np.any((stored & _EXPONENT) == _EXPONENT))
     return bool(np.all(np.isfinite(stored)))
+
+
+def widen_into(raw: npt.NDArray[np.uint8], dtype: str, out: Array) -> bool:
+    """Write stored weights as float32 into ``out``; return whether all are finite."""
+    stored = raw.view(STORED[dtype])
+    out[:] = widen(stored, dtype)
+    return all_finite(stored, dtype)
