@@ -98,7 +98,7 @@ def test_mergekit_is_translated() -> None:
     assert recipe.method == "ties"
     assert [model.name for model in recipe.models] == ["a", "b"]
     assert recipe.base is not None
-    assert recipe.base.path == Path("base")
+    assert recipe.base.path == "base"
     assert recipe.models[1].parameters == {"weight": (0, 1), "density": 0.3}
     assert recipe.parameters == {"normalize": True}
     assert recipe.dtype == "bfloat16"

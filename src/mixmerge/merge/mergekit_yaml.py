@@ -11,7 +11,8 @@ from typing import Any
 
 from mixmerge.errors import SpecError
 from mixmerge.merge.methods import METHODS
-from mixmerge.merge.recipe import BaseInput, MergeRecipe, ModelInput, nearest
+from mixmerge.merge.recipe import BaseInput, MergeRecipe, ModelInput
+from mixmerge.merge.recipe_problems import nearest
 
 _KEYS = ("merge_method", "models", "base_model", "parameters", "dtype", "out_dtype")
 _NOT_YET = ("slices", "modules", "tokenizer", "tokenizer_source", "chat_template", "name")

@@ -61,7 +61,7 @@ def plan_merge(recipe: MergeRecipe) -> MergePlan:
         ModelError: a model is incomplete, or the models do not fit together.
         SpecError: the recipe has no value, or no usable combination of values, for a tensor.
     """
-    checkpoints = tuple(Checkpoint(model.name, model.path) for model in recipe.inputs)
+    checkpoints = tuple(Checkpoint(model.name, Path(model.path)) for model in recipe.inputs)
     found = problems(checkpoints)
     if found:
         more = f" ({len(found) - 1} more; `mixmerge inspect` lists all.)" if found[1:] else ""
