@@ -11,10 +11,9 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from mixmerge.errors import ModelError
-from mixmerge.merge.safetensors_io import StoredTensor
 from mixmerge.merge.schedules import layers
 
 _NESTED = ("text_config", "llm_config", "language_config", "decoder")
@@ -27,6 +26,20 @@ _EMBEDDINGS = frozenset(
 )
 _HEADS = frozenset({"lm_head", "head", "embed_out", "output"})
 _AFTER = re.compile(r"(^|[._])(norm|ln_f|\w*layer_?norm|norm_f|head|score|classifier|logits)")
+
+
+class Described(Protocol):
+    """What a header, or whoever stands in for it, says of a tensor."""
+
+    @property
+    def dtype(self) -> str:
+        """As safetensors spells it."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+        ...
 
 
 class Stack(NamedTuple):
@@ -83,7 +96,7 @@ def _module(tensor: str) -> str:
     return words[-1]
 
 
-def embedding(tensors: Mapping[str, StoredTensor], config: Mapping[str, Any]) -> str | None:
+def embedding(tensors: Mapping[str, Described], config: Mapping[str, Any]) -> str | None:
     """Return the name of the token embedding, or None where no tensor looks like one."""
     found = [
         name
@@ -119,3 +132,8 @@ def comes_after_layers(tensor: str) -> bool:
     if is_head(module + ".weight"):
         return True
     return "emb" not in module and bool(_AFTER.search(module))
+
+
+def comes_before_layers(tensor: str) -> bool:
+    """Say whether a tensor outside of the layers is called as embeddings are."""
+    return not comes_after_layers(tensor) and ("emb" in tensor or _module(tensor) in {"wte", "wpe"})

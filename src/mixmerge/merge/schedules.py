@@ -15,7 +15,7 @@ norm, head) take the first value of a gradient.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -136,10 +136,10 @@ def _along(value: Any, depth: float) -> Scalar:
     return float((1 - share) * chosen + share * value[left + 1])
 
 
-def with_fallback(setting: Setting, then: Setting | None) -> Setting:
-    """Return a setting that answers where ``setting`` does, and elsewhere as ``then`` does."""
-    rules = [*_rules(setting), *(() if then is None else _rules(then))]
-    return tuple(rules) if len(rules) > 1 or rules[0].filter else rules[0].value
+def with_fallback(*settings: Setting) -> Setting:
+    """Return one setting that answers as the first does, and where that is silent as the next."""
+    rules = [rule for setting in settings for rule in _rules(setting)]
+    return rules[0].value if rules[0].filter in (None, "*") else tuple(rules)
 
 
 def _rules(setting: Setting) -> list[Rule]:
@@ -151,6 +151,18 @@ def _rules(setting: Setting) -> list[Rule]:
 def filters(setting: Setting) -> list[str]:
     """Return the parts of names that a setting asks for."""
     return [rule.filter for rule in _rules(setting) if rule.filter not in (None, "*")]
+
+
+def changed(setting: Setting, change: Callable[[Scalar], Scalar]) -> Setting:
+    """Return a setting with every value replaced by what ``change`` makes of it."""
+    if not isinstance(setting, tuple):
+        return change(setting)
+    return tuple(
+        item.model_copy(update={"value": changed(item.value, change)})
+        if isinstance(item, Rule)
+        else change(item)
+        for item in setting
+    )  # type: ignore[return-value]  # rules become rules, and values values
 
 
 def leaves(setting: Setting) -> list[Scalar]:
