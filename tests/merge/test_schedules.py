@@ -75,7 +75,7 @@ def test_no_matching_rule_gives_no_value() -> None:
         ([{"value": 1}, 2], "not both"),
         ([1, "a"], "all numbers"),
         ([True, 0.5], "all numbers, or all switches"),
-        ({"filter": "a"}, "one value or a list"),
+        ({"filter": "a"}, "value\n  Field required"),
         (None, "one value or a list"),
         ([[1]], "one value or a list"),
         ([{"filter": "a", "valu": 1}], "valu"),

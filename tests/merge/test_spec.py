@@ -23,7 +23,7 @@ def test_a_list_of_models_means_equal_weights() -> None:
     """Each of N models has the weight 1/N."""
     merged = recipe(method="slerp", models=["sft-0", "sft-100"])
     assert [model.parameters for model in merged.models] == [{"weight": 0.5}] * 2
-    assert [model.path for model in merged.models] == [PATHS["sft-0"], PATHS["sft-100"]]
+    assert [model.path for model in merged.models] == ["/runs/sft-0", "/runs/sft-100"]
     assert merged.base is None
 
 
@@ -38,7 +38,7 @@ def test_task_vectors_start_from_the_base_of_the_study() -> None:
     """The study's base is the default; the first model gives configuration and tokenizer."""
     models = {"sft-0": {"weight": 0.5, "density": 0.6}, "sft-100": 0.5}
     merged = recipe(method="ties", models=models, parameters={"lambda": 0.9})
-    assert merged.base.path == BASE
+    assert merged.base.path == "/models/base"
     assert merged.models[0].parameters == {"weight": 0.5, "density": 0.6}
     assert merged.parameters == {"lambda": 0.9}
     assert merged.donor.name == "sft-0"
@@ -50,7 +50,7 @@ def test_another_base_is_a_checkpoint_that_must_exist_first() -> None:
     assert spec.checkpoints == ("sft-0", "start")
     merged = spec.to_recipe(PATHS, BASE)
     assert merged.base is not None
-    assert merged.base.path == PATHS["start"]
+    assert merged.base.path == "/runs/start"
 
 
 def test_a_specification_reads_back_what_it_wrote() -> None:

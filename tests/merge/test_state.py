@@ -29,9 +29,7 @@ def test_a_state_holds_what_a_merge_writes(
         assert all(state[name].dtype == written[name].dtype for name in written)
 
 
-def test_buffers_and_odd_shapes_are_in_the_state(
-    recipe: Recipes, model: Any, tmp_path: Path
-) -> None:
+def test_buffers_and_odd_shapes_are_in_the_state(recipe: Recipes, model: Any) -> None:
     """No dimension, no element and whole numbers arrive as they are."""
     tensors = {
         "scalar": np.array(2.0, np.float32),
@@ -45,9 +43,7 @@ def test_buffers_and_odd_shapes_are_in_the_state(
     assert state["positions"].tolist() == [0, 1, 2, 3]
 
 
-def test_a_state_stays_when_the_inputs_are_gone(
-    recipe: Recipes, pair: dict[str, Path], tmp_path: Path
-) -> None:
+def test_a_state_stays_when_the_inputs_are_gone(recipe: Recipes, pair: dict[str, Path]) -> None:
     """The result does not refer to the files it was made from, and can be changed."""
     state = merge_state(recipe("linear", pair))
     before = {name: tensor.clone() for name, tensor in state.items()}

@@ -1,12 +1,12 @@
 """Whether models can be merged, decided from headers, configurations and tokenizers.
 
-The rules, until a recipe can say otherwise:
+The rules:
 
-- Every model has every tensor, with the same shape. A head that is stored in one model and tied
-  to the embedding in another counts as missing.
+- Every model has every tensor, with the same shape. Only a head that one model stores and another
+  ties to its embedding is found in both: the embedding is the head.
 - Tensors of numbers with a fraction are bfloat16, float16 or float32, in any combination.
 - Tensors of whole numbers (buffers) have one type in all models, and must hold the same values.
-- All tokenizers give the same tokens the same ids.
+- All tokenizers give the same tokens the same ids, or the recipe says how to align them.
 - All configurations name the same architecture.
 """
 
@@ -14,69 +14,95 @@ from collections.abc import Sequence
 
 from mixmerge.merge.checkpoint import Checkpoint
 from mixmerge.merge.kernels.rounding import STORED
+from mixmerge.merge.layout import Described, denies_tied_head, embedding, is_head
 
 COPIED = {"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64"}
 """Types of buffers: copied when all models hold the same, never merged."""
 
 
 def problems(models: Sequence[Checkpoint]) -> list[str]:
-    """Return why the models cannot be merged: one sentence per tensor or file, empty if they can.
+    """Return why models cannot be merged: one sentence per tensor or file, empty if they can.
 
     Args:
         models: one or more models; the first is what the others are compared with.
     """
-    first = models[0]
-    found = [text for model in models for text in _type_problems(model)]
-    for other in models[1:]:
-        found += _architecture_problems(first, other)
-        found += _missing(first, other) + _missing(other, first)
-        found += _shape_problems(first, other)
-        found += _vocabulary_problems(first, other)
+    found = model_problems(models) + vocabulary_problems(models)
+    names = dict.fromkeys(name for model in models for name in model.tensors)
+    for name in names:
+        inputs = [(model, counterpart(model, name)) for model in models]
+        tensors = [
+            (model.name, at, model.tensors[at] if at is not None else None) for model, at in inputs
+        ]
+        found += tensor_problems(name, tensors)
     return found
 
 
-def _type_problems(model: Checkpoint) -> list[str]:
+def model_problems(models: Sequence[Checkpoint]) -> list[str]:
+    """Return the differences in architecture between the first model and the others."""
+    first = models[0]
+    mine = first.config.get("model_type")
     return [
-        f"tensor {tensor.name} of {model.name} is {tensor.dtype}, which cannot be merged; "
+        f"config.json: model_type is {mine} in {first.name} and "
+        f"{other.config.get('model_type')} in {other.name}"
+        for other in models[1:]
+        if other.config.get("model_type") != mine
+    ]
+
+
+def counterpart(model: Checkpoint, name: str) -> str | None:
+    """Return which tensor of a model plays the part of ``name``, or None where none does.
+
+    That is the tensor of that name, or for a head that is not stored the embedding it is tied to.
+    """
+    if name in model.tensors:
+        return name
+    if is_head(name) and not denies_tied_head(model.config):
+        return embedding(model.tensors, model.config)
+    return None
+
+
+def tensor_problems(
+    name: str, inputs: Sequence[tuple[str, str | None, Described | None]]
+) -> list[str]:
+    """Return why the tensors that should become one cannot.
+
+    Args:
+        name: what the output calls the tensor.
+        inputs: for each model its name, its own name for the tensor, and what it says of it; None
+            where it has no such tensor.
+    """
+    present = [(model, at, tensor) for model, at, tensor in inputs if tensor is not None]
+    absent = [model for model, _, tensor in inputs if tensor is None]
+    why = " (whose configuration does not tie it to the embedding)" if is_head(name) else ""
+    found = [f"tensor {name} is in {present[0][0]} and not in {model}{why}" for model in absent]
+    found += [
+        f"tensor {at} of {model} is {tensor.dtype}, which cannot be merged; "
         f"convert it to one of {', '.join(STORED)}"
-        for tensor in model.tensors.values()
+        for model, at, tensor in present
         if tensor.dtype not in STORED and tensor.dtype not in COPIED
     ]
-
-
-def _architecture_problems(first: Checkpoint, other: Checkpoint) -> list[str]:
-    mine, theirs = first.config.get("model_type"), other.config.get("model_type")
-    if mine == theirs:
-        return []
-    return [f"config.json: model_type is {mine} in {first.name} and {theirs} in {other.name}"]
-
-
-def _missing(present: Checkpoint, absent: Checkpoint) -> list[str]:
-    tied = f" ({absent.name} ties its head to its embedding; save both models tied, or both untied)"
-    return [
-        f"tensor {name} is in {present.name} and not in {absent.name}"
-        + (tied if absent.ties_embeddings and "head" in name else "")
-        for name in present.tensors
-        if name not in absent.tensors
-    ]
-
-
-def _shape_problems(first: Checkpoint, other: Checkpoint) -> list[str]:
-    found = []
-    for name, mine in first.tensors.items():
-        theirs = other.tensors.get(name)
-        if theirs is None:
-            continue
-        if mine.shape != theirs.shape:
+    model, _, first = present[0]
+    for other, _, tensor in present[1:]:
+        if tensor.shape != first.shape:
             found.append(
-                f"tensor {name} has shape {list(mine.shape)} in {first.name} "
-                f"and {list(theirs.shape)} in {other.name}"
+                f"tensor {name} has shape {list(first.shape)} in {model} "
+                f"and {list(tensor.shape)} in {other}{_hint(first.shape, tensor.shape)}"
             )
-        if mine.dtype != theirs.dtype and (mine.dtype in COPIED or theirs.dtype in COPIED):
-            found.append(
-                f"tensor {name} is {mine.dtype} in {first.name} and {theirs.dtype} in {other.name}"
-            )
+        if tensor.dtype != first.dtype and (tensor.dtype in COPIED or first.dtype in COPIED):
+            found.append(f"tensor {name} is {first.dtype} in {model} and {tensor.dtype} in {other}")
     return found
+
+
+def _hint(one: tuple[int, ...], other: tuple[int, ...]) -> str:
+    """Say what helps where only the number of rows differs, as it does between vocabularies."""
+    if len(one) == len(other) == 2 and one[1] == other[1]:
+        return " (if these are rows of tokens, align them with `tokenizer: {source: union}`)"
+    return ""
+
+
+def vocabulary_problems(models: Sequence[Checkpoint]) -> list[str]:
+    """Return how the tokenizers differ between the first model and the others."""
+    return [text for other in models[1:] for text in _vocabulary_problems(models[0], other)]
 
 
 def _vocabulary_problems(first: Checkpoint, other: Checkpoint) -> list[str]:
@@ -88,5 +114,6 @@ def _vocabulary_problems(first: Checkpoint, other: Checkpoint) -> list[str]:
     for token in [*mine, *theirs]:
         if mine.get(token) != theirs.get(token):
             ids = f"{mine.get(token)} in {first.name} and {theirs.get(token)} in {other.name}"
-            return [f"the tokenizers differ: token {token!r} has id {ids}; they must be the same"]
+            align = "align them with `tokenizer: {source: union}`"
+            return [f"the tokenizers differ: token {token!r} has id {ids}; {align}"]
     return []

@@ -3,7 +3,6 @@
 import json
 import platform
 import shutil
-from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
@@ -30,24 +29,15 @@ _DONATED = (
     "preprocessor_config.json",
     "processor_config.json",
 )
-_TORCH_NAMES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
 
 
 def copy_donor_files(plan: MergePlan, folder: Path) -> None:
-    """Copy configuration, tokenizer and chat template of the recipe's donor.
-
-    The configuration's data type becomes that of the merged weights.
-    """
+    """Write the configuration, and copy tokenizer and chat template of the recipe's donor."""
     donor = plan.donor.path
     for name in _DONATED:
         if (donor / name).is_file():
             shutil.copyfile(donor / name, folder / name)
-    config = {**plan.donor.config}
-    types = Counter(row.output.dtype for row in plan.rows if row.output.dtype in _TORCH_NAMES)
-    if types:
-        present = [key for key in ("dtype", "torch_dtype") if key in config]
-        config |= dict.fromkeys(present or ["dtype"], _TORCH_NAMES[types.most_common(1)[0][0]])
-    _write(folder / "config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+    _write(folder / "config.json", json.dumps(plan.config, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_lineage(plan: MergePlan, folder: Path, seed: int) -> None:
@@ -87,7 +77,7 @@ def _card(plan: MergePlan, text: str, seed: int) -> str:
             text.rstrip(),
             "```",
             "",
-            "| input | folder | SHA-256 of its files |",
+            "| input | folder | fingerprint of its weights |",
             "|---|---|---|",
             *inputs,
             "",

@@ -1,23 +1,34 @@
 """What a merge will do: one row per tensor of the output, checked before a weight is read."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mixmerge.errors import ModelError, ResourceError, SpecError
+from mixmerge.merge.arguments import PartArguments
 from mixmerge.merge.checkpoint import Checkpoint
-from mixmerge.merge.compatibility import COPIED, problems
-from mixmerge.merge.methods.method import Arguments, Method, Parameter, Scalar
-from mixmerge.merge.recipe import MergeRecipe, ModelInput
-from mixmerge.merge.safetensors_io import NewTensor, StoredTensor
-from mixmerge.merge.schedules import depths, value_for
+from mixmerge.merge.compatibility import (
+    COPIED,
+    counterpart,
+    model_problems,
+    tensor_problems,
+    vocabulary_problems,
+)
+from mixmerge.merge.layout import comes_before_layers, denies_tied_head, head, is_head
+from mixmerge.merge.methods.method import Arguments
+from mixmerge.merge.output_config import output_config
+from mixmerge.merge.recipe import MergeRecipe, Slice
+from mixmerge.merge.safetensors_io import NewTensor
+from mixmerge.merge.slices import Composition, Origin, compose
 from mixmerge.merge.sources import Source
+from mixmerge.merge.stages import at
 
 _SPELLING = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One tensor of the output and how it comes about."""
 
@@ -26,6 +37,7 @@ class Row:
     """The tensor of each model, in the recipe's order."""
     base: Source | None
     positions: tuple[int, ...]
+    """Place of each model in the recipe, which keys its random draws."""
     arguments: Arguments | None
     """What the method is called with; None where the tensor is copied."""
 
@@ -43,6 +55,10 @@ class MergePlan:
     checkpoints: tuple[Checkpoint, ...]
     """The base, where there is one, and the models."""
     rows: tuple[Row, ...]
+    config: dict[str, Any]
+    """The output's configuration."""
+    notes: tuple[str, ...] = ()
+    """What was decided and might surprise, a sentence each."""
 
     @property
     def donor(self) -> Checkpoint:
@@ -70,83 +86,147 @@ class MergePlan:
         return sum(row.output.nbytes for row in self.rows)
 
 
-def plan_merge(recipe: MergeRecipe) -> MergePlan:
+def plan_merge(recipe: MergeRecipe, stages: Mapping[str, Path] | None = None) -> MergePlan:
     """Read the headers of all models and decide on every tensor.
+
+    Args:
+        recipe: the merge.
+        stages: folders of the recipe's stages, by name, as far as it uses them.
 
     Raises:
         ModelError: a model is incomplete, or the models do not fit together.
         SpecError: the recipe has no value, or no usable combination of values, for a tensor.
     """
-    checkpoints = tuple(Checkpoint(model.name, model.path) for model in recipe.inputs)
-    found = problems(checkpoints)
+    _refuse_what_is_missing(recipe)
+    checkpoints = [
+        Checkpoint(model.name, Path(at(model.path, stages or {}))) for model in recipe.inputs
+    ]
+    found = model_problems(checkpoints)
+    if recipe.tokenizer is None:
+        found += vocabulary_problems(checkpoints)
+    _refuse(found)
+    models = {model.name: model for model in checkpoints}
+    composition = compose(recipe, models)
+    planner = _Planner(recipe, models)
+    rows = tuple(filter(None, map(planner.row, composition.tensors)))
+    _refuse(planner.problems)
+    config = output_config(
+        models[recipe.donor.name].config,
+        [row.output for row in rows],
+        [(models[name], layer) for name, layer in composition.layers],
+        unties_head=planner.unties_head,
+    )
+    notes = (*planner.notes, *_slice_notes(recipe, composition))
+    return MergePlan(recipe, tuple(checkpoints), rows, config, notes)
+
+
+def _refuse_what_is_missing(recipe: MergeRecipe) -> None:
+    """Refuse what recipes can say and merging does not do yet."""
+    for name in ("tokenizer", "chat_template", "stages"):
+        if getattr(recipe, name):
+            raise SpecError(f"`{name}` is not supported yet; remove it or use mergekit.")
+
+
+def _refuse(found: Sequence[str]) -> None:
     if found:
         more = f" ({len(found) - 1} more; `mixmerge inspect` lists all.)" if found[1:] else ""
         raise ModelError(f"The models do not fit together: {found[0]}.{more}")
-    position = depths(checkpoints[0].tensors)
-    rows = [_row(recipe, checkpoints, name, position[name]) for name in checkpoints[0].tensors]
-    return MergePlan(recipe, checkpoints, tuple(rows))
 
 
-def _row(recipe: MergeRecipe, checkpoints: Sequence[Checkpoint], name: str, depth: float) -> Row:
-    stored = [checkpoint.tensors[name] for checkpoint in checkpoints]
-    sources = [checkpoint.source(name) for checkpoint in checkpoints]
-    base = sources[0] if recipe.base is not None else None
-    models = tuple(sources if base is None else sources[1:])
-    positions = tuple(range(len(models)))
-    if stored[0].dtype in COPIED:
-        return Row(NewTensor(name, stored[0].dtype, stored[0].shape), models, base, positions, None)
-    return Row(
-        NewTensor(name, _output_dtype(recipe, stored), stored[0].shape),
-        models,
-        base,
-        positions,
-        _arguments(recipe, recipe.declaration, name, depth),
-    )
+class _Planner:
+    """Makes rows, and collects what is wrong with them."""
+
+    def __init__(self, recipe: MergeRecipe, models: Mapping[str, Checkpoint]) -> None:
+        self.problems: list[str] = []
+        self.notes: list[str] = []
+        self.unties_head = False
+        self._dtype = recipe.dtype
+        self._parts = [_Part(recipe, part, models) for part in recipe.parts]
+
+    def row(self, origin: Origin) -> Row | None:
+        """Return the row of one tensor, or None where something is wrong with it."""
+        part = self._parts[origin.part]
+        names = [
+            counterpart(model, name) for model, name in zip(part.models, origin.inputs, strict=True)
+        ]
+        sources = [
+            None if name is None else model.source(name)
+            for model, name in zip(part.models, names, strict=True)
+        ]
+        owners = [model.name for model in part.models]
+        found = tensor_problems(origin.name, list(zip(owners, names, sources, strict=True)))
+        if found:
+            self.problems += found
+            return None
+        if is_head(origin.name):
+            self._look_at_head(origin, part.models, names)
+        return self._row(origin, part, [source for source in sources if source is not None])
+
+    def _row(self, origin: Origin, part: "_Part", sources: Sequence[Source]) -> Row:
+        first = sources[0]
+        base = None if part.base is None else sources[part.base]
+        merged = tuple(sources[index] for index in part.merged)
+        if first.dtype in COPIED:
+            output = NewTensor(origin.name, first.dtype, first.shape)
+            return Row(output, merged, base, part.positions, None)
+        output = NewTensor(origin.name, self._output_dtype(sources), first.shape)
+        return Row(output, merged, base, part.positions, part.arguments.of(origin))
+
+    def _output_dtype(self, sources: Sequence[Any]) -> str:
+        if self._dtype is not None:
+            return _SPELLING[self._dtype]
+        types = {source.dtype for source in sources}
+        return types.pop() if len(types) == 1 else "F32"
+
+    def _look_at_head(
+        self, origin: Origin, models: Sequence[Checkpoint], names: Sequence[str | None]
+    ) -> None:
+        """Remember whether the output's head is a matrix of its own."""
+        for model, name in zip(models, names, strict=True):
+            if name != origin.name:
+                self.unties_head = True
+                self.notes.append(
+                    f"tensor {origin.name}: {model.name} ties its head to {name}, which is merged "
+                    "in its place; the output's head is stored and no longer tied"
+                )
+            elif denies_tied_head(model.config):
+                self.unties_head = True
 
 
-def _output_dtype(recipe: MergeRecipe, stored: Sequence[StoredTensor]) -> str:
-    if recipe.dtype is not None:
-        return _SPELLING[recipe.dtype]
-    types = {tensor.dtype for tensor in stored}
-    return types.pop() if len(types) == 1 else "F32"
+class _Part:
+    """One part of a recipe with its models at hand."""
+
+    def __init__(self, recipe: MergeRecipe, part: Slice, models: Mapping[str, Checkpoint]) -> None:
+        names = [source.model for source in part.sources]
+        base = recipe.base_of(part)
+        order = [model.name for model in (*recipe.models, *recipe.inputs)]
+        self.models = [models[name] for name in names]
+        self.base = names.index(base) if base is not None else None
+        self.merged = [index for index in range(len(names)) if index != self.base]
+        self.positions = tuple(order.index(names[index]) for index in self.merged)
+        self.arguments = PartArguments(recipe, part)
 
 
-def _arguments(recipe: MergeRecipe, method: Method, tensor: str, depth: float) -> Arguments:
-    arguments = {
-        parameter.argument: tuple(
-            _value(recipe, parameter, tensor, depth, model) for model in recipe.models
+def _slice_notes(recipe: MergeRecipe, composition: Composition) -> list[str]:
+    """Say what a recipe of several slices decides without saying so."""
+    if not recipe.slices:
+        return []
+    sources = [[source.model for source in part.sources] for part in recipe.slices]
+    if sources[0] == sources[-1]:
+        return []
+    notes = []
+    strange = [name for name in composition.before if not comes_before_layers(name)]
+    if strange:
+        more = f" and {len(strange) - 1} more" if strange[1:] else ""
+        notes.append(
+            f"tensor {strange[0]}{more}: outside of the layers and neither embedding nor norm nor "
+            f"head; from the first slice ({', '.join(sources[0])})"
         )
-        if parameter.per_model
-        else _value(recipe, parameter, tensor, depth)
-        for parameter in method.parameters
-    }
-    problem = method.problem(arguments)
-    if problem:
-        raise SpecError(f"tensor {tensor}: {problem}.")
-    return arguments
-
-
-def _value(
-    recipe: MergeRecipe,
-    parameter: Parameter,
-    tensor: str,
-    depth: float,
-    model: ModelInput | None = None,
-) -> Scalar:
-    """Find a value: the model's own, then the shared one, then the method's default."""
-    levels = [model.parameters] if model is not None else []
-    for settings in (*levels, recipe.parameters):
-        if parameter.name in settings:
-            value = value_for(settings[parameter.name], tensor, depth)
-            if value is not None:
-                return value
-    if parameter.default is None:
-        whose = f" for model `{model.name}`" if model is not None else ""
-        raise SpecError(
-            f"tensor {tensor}: no rule of `{parameter.name}`{whose} matches its name; "
-            "add a rule without a filter."
+    if head(origin.name for origin in composition.tensors) is None:
+        notes.append(
+            f"the head is the embedding, so it is that of the first slice ({', '.join(sources[0])})"
         )
-    return parameter.default
+    return notes
 
 
 def check_target(plan: MergePlan, out: Path, marker: str) -> None:

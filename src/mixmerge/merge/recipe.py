@@ -1,23 +1,32 @@
-"""A merge, said once and completely: method, models by name, and settings.
+"""A merge, said once and completely: method, models by name, layers, settings, tokenizer.
 
 This is mixmerge's own form. `mergekit_yaml` translates mergekit's form into it, and `MergeSpec`
 what a study file says. A recipe that exists is valid as far as can be said without its models.
 """
 
-import difflib
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from mixmerge.merge.methods import METHODS
 from mixmerge.merge.methods.method import Method
-from mixmerge.merge.schedules import Setting, leaves
+from mixmerge.merge.recipe_problems import problem
+from mixmerge.merge.schedules import Setting
+from mixmerge.merge.tokenizer_recipe import TokenizerRecipe
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
+
+
+Reference = Annotated[str, Field(min_length=1), BeforeValidator(_text)]
+"""A folder, a hub name (``org/name@revision``), the name of a stage, or one of these and an adapter
+(``model+adapter``)."""
 
 
 class BaseInput(_Frozen):
@@ -25,8 +34,8 @@ class BaseInput(_Frozen):
 
     name: str = "base"
     """What messages, plans and the model card call it."""
-    path: Path
-    """Its folder."""
+    path: Reference
+    """Where it is."""
 
 
 class ModelInput(_Frozen):
@@ -34,10 +43,32 @@ class ModelInput(_Frozen):
 
     name: str
     """What messages, plans and the model card call it; unique in the recipe."""
-    path: Path
-    """Its folder."""
+    path: Reference
+    """Where it is."""
     parameters: dict[str, Setting] = {}
     """This model's own values of per-model parameters, for example ``weight``."""
+
+
+class SliceSource(_Frozen):
+    """Layers of one input."""
+
+    model: str
+    """Name of the input."""
+    layers: tuple[Annotated[int, Field(ge=0)], int] | None = None
+    """The first layer, and one past the last; None: all."""
+    parameters: dict[str, Setting] = {}
+    """Values of per-model parameters for this model in this slice."""
+
+
+class Slice(_Frozen):
+    """Consecutive layers of the output, and the layers they are merged from."""
+
+    sources: tuple[SliceSource, ...] = Field(min_length=1)
+    """As many layers of each input."""
+    base: str | None = None
+    """Name of the source that differences are taken from; None: the recipe's base."""
+    parameters: dict[str, Setting] = {}
+    """Values for this slice, before those of the recipe."""
 
 
 class MergeRecipe(_Frozen):
@@ -49,19 +80,28 @@ class MergeRecipe(_Frozen):
     """The models to merge, in the order of summation; the base is not among them."""
     base: BaseInput | None = None
     """For methods that merge differences from a base."""
+    slices: tuple[Slice, ...] = ()
+    """The output's layers from first to last; none: layer by layer those of all models. Tensors
+    before the layers come from the first slice's sources, those after them from the last's."""
     parameters: dict[str, Setting] = {}
     """Shared parameters, and per-model values for the models that do not say their own."""
     dtype: Literal["bfloat16", "float16", "float32"] | None = None
     """Type of the output's weights. None: for each tensor the smallest that holds all inputs."""
+    tokenizer: TokenizerRecipe | None = None
+    """How vocabularies are brought together; None: they must be the same."""
+    chat_template: str | None = None
+    """``auto`` (the most common of the inputs'), the name of a known one, or Jinja text."""
     files_from: str | None = None
     """Name of the input whose configuration, tokenizer and chat template the output gets.
     None: the base where there is one, else the first model."""
+    stages: dict[str, "MergeRecipe"] = {}
+    """Merges to carry out before, in this order; their results are inputs by these names."""
 
     @model_validator(mode="after")
     def _is_a_merge(self) -> Self:
-        problem = _problem(self)
-        if problem:
-            raise ValueError(problem)
+        found = problem(self)
+        if found:
+            raise ValueError(found)
         return self
 
     @property
@@ -80,77 +120,30 @@ class MergeRecipe(_Frozen):
         named = [model for model in self.inputs if model.name == self.files_from]
         return named[0] if named else self.inputs[0]
 
+    @property
+    def parts(self) -> tuple[Slice, ...]:
+        """The slices; without any, one slice of all layers of every input."""
+        if self.slices:
+            return self.slices
+        sources = [
+            SliceSource(
+                model=model.name,
+                parameters=model.parameters if isinstance(model, ModelInput) else {},
+            )
+            for model in self.inputs
+        ]
+        return (Slice(sources=tuple(sources)),)
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the sentence part that helps with a mistyped word: a guess and all known words."""
-    known = list(known)
-    close = difflib.get_close_matches(word, known, n=1)
-    guess = f"did you mean `{close[0]}`? " if close else ""
-    return f"{guess}Known: {', '.join(known) or 'none'}"
+    def base_of(self, part: Slice) -> str | None:
+        """Return the name of the base of one of `parts`."""
+        return part.base or (self.base.name if self.base is not None else None)
 
-
-def _problem(recipe: MergeRecipe) -> str | None:
-    """Say what is wrong with a recipe, or None."""
-    method = METHODS.get(recipe.method)
-    if method is None:
-        return f"unknown merge method `{recipe.method}`; {nearest(recipe.method, METHODS)}"
-    return (
-        _names_problem(recipe)
-        or _count_problem(recipe, method)
-        or _settings_problem(recipe.parameters, method, "parameters", own=False)
-        or next(
-            filter(None, (_model_problem(recipe, model, method) for model in recipe.models)), None
-        )
-    )
-
-
-def _names_problem(recipe: MergeRecipe) -> str | None:
-    names = [model.name for model in recipe.inputs]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        return f"two inputs have the name `{twice}`; every model needs its own"
-    if recipe.files_from is not None and recipe.files_from not in names:
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Where the inputs are, and the tokenizer where it is not an input's."""
+        tokenizer = self.tokenizer.source if self.tokenizer is not None else "base"
+        known = {"union", "base", *(model.name for model in self.inputs)}
         return (
-            f"files_from names no input: `{recipe.files_from}`; {nearest(recipe.files_from, names)}"
+            *(model.path for model in self.inputs),
+            *([] if tokenizer in known else [tokenizer]),
         )
-    return None
-
-
-def _count_problem(recipe: MergeRecipe, method: Method) -> str | None:
-    fewest, most = method.models
-    count = len(recipe.models)
-    if count < fewest or (most is not None and count > most):
-        wanted = f"exactly {fewest}" if fewest == most else f"at least {fewest}"
-        return f"{method.name} merges {wanted} models beside the base, not {count}"
-    if method.needs_base and recipe.base is None:
-        return f"{method.name} merges differences from a base model: name a base"
-    return None
-
-
-def _model_problem(recipe: MergeRecipe, model: ModelInput, method: Method) -> str | None:
-    where = f"model `{model.name}`"
-    problem = _settings_problem(model.parameters, method, where, own=True)
-    if problem:
-        return problem
-    given = {*model.parameters, *recipe.parameters}
-    for parameter in method.parameters:
-        if parameter.default is None and parameter.name not in given:
-            return f"{where}: {method.name} needs `{parameter.name}`, for each model or for all"
-    return None
-
-
-def _settings_problem(
-    settings: dict[str, Setting], method: Method, where: str, *, own: bool
-) -> str | None:
-    for name, setting in settings.items():
-        parameter = method.parameter(name)
-        if parameter is None:
-            known = nearest(name, [known.name for known in method.parameters])
-            return f"{where}: {method.name} has no parameter `{name}`; {known}"
-        if own and not parameter.per_model:
-            return f"{where}: `{name}` is for all models together; move it to the top `parameters`"
-        for value in leaves(setting):
-            problem = parameter.problem(value)
-            if problem:
-                return f"{where}: `{name}` {problem}"
-    return None

@@ -15,14 +15,14 @@ norm, head) take the first value of a gradient.
 """
 
 import re
-from collections.abc import Iterable
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from mixmerge.merge.methods.method import Scalar
 
-_NUMBERED = re.compile(r"(?P<stack>.*?(?:^|\.))(?P<layer>\d+)(?:\.|$)")
+_NUMBERED = re.compile(r"(.*?(?:^|\.))(\d{1,9})(\.|$)")
 
 
 def _check_value(value: Any) -> Any:
@@ -39,6 +39,8 @@ def _check_value(value: Any) -> Any:
 
 
 def _check_setting(value: Any) -> Any:
+    if isinstance(value, (dict, Rule)):
+        return (value,)
     if isinstance(value, (list, tuple)) and any(isinstance(item, (dict, Rule)) for item in value):
         if all(isinstance(item, (dict, Rule)) for item in value):
             return value
@@ -67,6 +69,22 @@ Setting = Annotated[Scalar | Gradient | tuple[Rule, ...], BeforeValidator(_check
 """What a recipe may write for a parameter."""
 
 
+class Place(NamedTuple):
+    """Where a tensor stands in a stack of layers."""
+
+    stack: str
+    """What stands before the number, for example ``model.layers.``."""
+    layer: int
+    rest: str
+    """What stands after the number, for example ``.mlp.up_proj.weight``."""
+
+
+def place(tensor: str) -> Place | None:
+    """Return where a tensor stands, or None where its name has no number."""
+    found = _NUMBERED.match(tensor)
+    return found and Place(found[1], int(found[2]), tensor[found.end(2) :])
+
+
 def depths(tensors: Iterable[str]) -> dict[str, float]:
     """Return for each tensor how deep its layer lies: 0 the first, 1 the last (or the only) one.
 
@@ -80,20 +98,19 @@ def depths(tensors: Iterable[str]) -> dict[str, float]:
 def layers(tensors: Iterable[str]) -> dict[str, int]:
     """Return the number of layers of each stack, by the part of the names before the number."""
     counts: dict[str, int] = {}
-    for name in tensors:
-        place = _NUMBERED.match(name)
-        if place:
-            stack, layer = place["stack"], int(place["layer"])
-            counts[stack] = max(counts.get(stack, 0), layer + 1)
+    for stack, layer, _ in filter(None, map(place, tensors)):
+        counts[stack] = max(counts.get(stack, 0), layer + 1)
     return counts
 
 
 def _depth(tensor: str, counts: dict[str, int]) -> float:
-    place = _NUMBERED.match(tensor)
-    if not place:
-        return 0.0
-    last = counts[place["stack"]] - 1
-    return int(place["layer"]) / last if last else 1.0
+    found = place(tensor)
+    return depth(found.layer, counts[found.stack]) if found else 0.0
+
+
+def depth(layer: int, count: int) -> float:
+    """Return how deep a layer lies among ``count``: 0 the first, 1 the last (or the only) one."""
+    return layer / (count - 1) if count > 1 else 1.0
 
 
 def value_for(setting: Setting, tensor: str, depth: float) -> Scalar | None:
@@ -110,12 +127,42 @@ def _along(value: Any, depth: float) -> Scalar:
     if not isinstance(value, tuple):
         scalar: Scalar = value
         return scalar
-    place = depth * (len(value) - 1)
-    left = int(place)
+    position = depth * (len(value) - 1)
+    left = int(position)
     chosen: Scalar = value[left]
-    if left == place or isinstance(chosen, (bool, str)):
+    share = position - left
+    if not share or isinstance(chosen, (bool, str)):
         return chosen
-    return float(chosen + (place - left) * (value[left + 1] - chosen))
+    return float((1 - share) * chosen + share * value[left + 1])
+
+
+def with_fallback(*settings: Setting) -> Setting:
+    """Return one setting that answers as the first does, and where that is silent as the next."""
+    rules = [rule for setting in settings for rule in _rules(setting)]
+    return rules[0].value if rules[0].filter in (None, "*") else tuple(rules)
+
+
+def _rules(setting: Setting) -> list[Rule]:
+    if isinstance(setting, tuple) and isinstance(setting[0], Rule):
+        return [rule for rule in setting if isinstance(rule, Rule)]
+    return [Rule.model_validate({"value": setting})]
+
+
+def filters(setting: Setting) -> list[str]:
+    """Return the parts of names that a setting asks for."""
+    return [rule.filter for rule in _rules(setting) if rule.filter not in (None, "*")]
+
+
+def changed(setting: Setting, change: Callable[[Scalar], Scalar]) -> Setting:
+    """Return a setting with every value replaced by what ``change`` makes of it."""
+    if not isinstance(setting, tuple):
+        return change(setting)
+    return tuple(
+        item.model_copy(update={"value": changed(item.value, change)})
+        if isinstance(item, Rule)
+        else change(item)
+        for item in setting
+    )  # type: ignore[return-value]  # rules become rules, and values values
 
 
 def leaves(setting: Setting) -> list[Scalar]:

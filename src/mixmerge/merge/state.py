@@ -34,8 +34,8 @@ def merge_state(
         threads: how many to use; None: one for each processor.
 
     Returns:
-        Tensors by name, of the recipe's output type, for ``model.load_state_dict(..., assign=True)``
-        (a tied head is not among them).
+        Tensors by name, of the recipe's output type, for
+        ``model.load_state_dict(..., assign=True)``; a tied head is not among them.
 
     Raises:
         SpecError: the recipe is wrong.

@@ -1,0 +1,200 @@
+"""Merge the same tiny models with mergekit and mixmerge in float32, and compare every element.
+
+    python -m benchmarks.parity --mergekit MERGEKIT_VENV/bin --folder FOLDER --json parity.json
+
+makes models of many architectures below FOLDER, merges them with every recipe of `recipes.yaml`
+and prints, for each method and architecture, the largest difference in float32 units in the last
+place (of the largest operand, see `benchmarks.difference`). Random methods are compared at density
+1, where nothing is drawn, and otherwise by how much they keep. `--examples` runs mergekit's own
+example recipes instead, see `benchmarks.examples`.
+"""
+
+import argparse
+import dataclasses
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from benchmarks.agreement import Cell, markdown
+from benchmarks.difference import difference, draws, load, same_rate
+from benchmarks.machine import describe
+from benchmarks.process import measure
+from benchmarks.recipes import RANDOM, RECIPES, recipe
+from benchmarks.tiny_models import (
+    ARCHITECTURES,
+    TUNES,
+    VOCABULARIES,
+    Architecture,
+    write_models,
+)
+
+DTYPE = "float32"
+_TOKENIZERS: dict[str, dict[str, Any]] = {
+    "union": {"tokenizer_source": "union"},
+    "base": {"tokenizer_source": "base"},
+    "union, padded": {"tokenizer": {"source": "union", "pad_to_multiple_of": 16}},
+    "union, one token forced": {
+        "tokenizer": {"source": "union", "tokens": {"<both>": {"source": "a", "force": True}}}
+    },
+}
+_WITH_TOKENIZER = ("linear", "slerp", "task_arithmetic", "ties")
+"""Recipes that are merged with different vocabularies."""
+
+
+def recipes_for(architecture: Architecture, folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the recipes of one architecture by name, put to its models."""
+    if not architecture.more_tokens:
+        return {name: recipe(name, folder, DTYPE) for name in RECIPES}
+    found = {}
+    for name in _WITH_TOKENIZER:
+        for title, setting in _TOKENIZERS.items():
+            placed = json.loads(json.dumps(setting).replace('"a"', json.dumps(str(folder / "a"))))
+            content = {**recipe(name, folder, DTYPE), **placed}
+            if name == "linear":
+                content["base_model"] = str(folder / "a")  # without one, the ids are up to chance
+            found[f"{name}, {title}"] = content
+    return found
+
+
+def run_mergekit(
+    programs: Path, recipes: Mapping[str, dict[str, Any]], work: Path
+) -> dict[str, str]:
+    """Run recipes with mergekit; each writes ``work/mergekit/NAME``.
+
+    All run in one process where that works, as starting one takes long, else each on its own.
+
+    Returns:
+        What was printed by those that failed.
+    """
+    out = work / "mergekit"
+    staged = work / "stages.yml"
+    staged.write_text(
+        yaml.safe_dump_all(
+            ({**content, "name": name} for name, content in recipes.items()), sort_keys=False
+        )
+    )
+    if not measure([programs / "mergekit-multi", staged, "-I", out, "--quiet"]).code:
+        return {}
+    shutil.rmtree(out)
+    failed = {}
+    for name, content in recipes.items():
+        text = work / "recipe.yml"
+        text.write_text(yaml.safe_dump(content, sort_keys=False))
+        done = measure([programs / "mergekit-yaml", text, out / name, "--quiet"])
+        if done.code:
+            failed[name] = done.output[-300:]
+    return failed
+
+
+def run_mixmerge(
+    program: Path, recipes: Mapping[str, dict[str, Any]], work: Path
+) -> dict[str, str]:
+    """Run recipes with mixmerge; each writes ``work/mixmerge/NAME``.
+
+    Returns:
+        What was printed by those that failed.
+    """
+    failed = {}
+    for name, content in recipes.items():
+        text = work / "recipe.yml"
+        text.write_text(yaml.safe_dump(content, sort_keys=False))
+        done = measure([program, "merge", text, work / "mixmerge" / name])
+        if done.code:
+            failed[name] = done.output.replace(str(text), "")[-300:]
+    return failed
+
+
+def compare(
+    title: str, architecture: Architecture, folder: Path, programs: Sequence[Path]
+) -> list[Cell]:
+    """Merge the models of one architecture with every recipe and both programs."""
+    write_models(folder, architecture)
+    recipes = recipes_for(architecture, folder.resolve())
+    with tempfile.TemporaryDirectory() as place:
+        work = Path(place)
+        # File names without spaces: mergekit's multi-stage names are folders.
+        named = {f"r{number}": content for number, content in enumerate(recipes.values())}
+        mergekit = run_mergekit(programs[0], named, work)
+        mixmerge = run_mixmerge(programs[1], named, work)
+        return [
+            Cell(title, name, mergekit=mergekit.get(key, ""), mixmerge=mixmerge.get(key, ""))
+            if key in mergekit or key in mixmerge
+            else _cell(title, name, work, key, _inputs(named[key], folder.resolve()))
+            for key, name in zip(named, recipes, strict=True)
+        ]
+
+
+def _inputs(content: dict[str, Any], folder: Path) -> dict[str, Path]:
+    """Return the models that a recipe mentions, the base first."""
+    text = json.dumps(content)
+    models = {name: folder / name for name in ("base", *TUNES)}
+    return {name: path for name, path in models.items() if json.dumps(str(path)) in text}
+
+
+def _cell(title: str, name: str, work: Path, key: str, models: dict[str, Path]) -> Cell:
+    theirs, ours = work / "mergekit" / key, work / "mixmerge" / key
+    reference, result = load(theirs), load(ours)
+    tensors = [load(path) for path in models.values()]
+    if name in RANDOM:
+        one, other = draws(tensors[0], reference), draws(tensors[0], result)
+        return Cell(
+            title, name,
+            kept=(one.kept / one.elements, other.kept / other.elements),
+            size=(one.square**0.5, other.square**0.5),
+            deviations=same_rate(one, other),
+        )  # fmt: skip
+    return Cell(
+        title, name,
+        **dataclasses.asdict(difference(reference, result, tensors)),
+        elements=sum(tensor.size for tensor in result.values()),
+        other_ids=_other_ids(theirs, ours),
+    )  # fmt: skip
+
+
+def _other_ids(one: Path, other: Path) -> int:
+    """Return how many tokens do not have the same number in both models."""
+    from tokenizers import Tokenizer
+
+    tokens = [
+        set(Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab().items())
+        for folder in (one, other)
+    ]
+    return len(tokens[0] ^ tokens[1])
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--folder", type=Path, required=True, help="for the models")
+    parser.add_argument("--mergekit", type=Path, required=True, help="its programs (VENV/bin)")
+    parser.add_argument(
+        "--mixmerge", type=Path, default=Path(sys.executable).with_name("mixmerge"), help="program"
+    )
+    parser.add_argument("--json", type=Path, help="file for every result")
+    parser.add_argument("--only", nargs="+", metavar="ARCHITECTURE", help="merge only these")
+    return parser.parse_args()
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    cells: list[Cell] = []
+    chosen = {**ARCHITECTURES, **VOCABULARIES}
+    for title, architecture in chosen.items():
+        if arguments.only and title not in arguments.only:
+            continue
+        folder = arguments.folder / title.lower().replace(",", "").replace(" ", "-")
+        cells += compare(title, architecture, folder, [arguments.mergekit, arguments.mixmerge])
+        print(f"{title}: done", file=sys.stderr)
+    if arguments.json:
+        content = {**describe(arguments.mergekit), "cells": [dataclasses.asdict(c) for c in cells]}
+        arguments.json.write_text(json.dumps(content, indent=1) + "\n")
+    print(markdown(cells))
+
+
+if __name__ == "__main__":
+    _run(_arguments())

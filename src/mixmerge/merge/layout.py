@@ -1,0 +1,139 @@
+"""Which tensor of a model is what, from names, shapes and configuration: no table of architectures.
+
+- The **layers** are the stack of numbered tensors with as many numbers as the configuration says
+  layers (that of the language model where the configuration nests one); else the longest stack.
+- The **embedding** is a matrix that is called as embeddings are, with a row for each token.
+- The **head** is a matrix outside of the layers that is called as heads are. A model without one
+  uses its embedding, unless its configuration denies that.
+- Of the other tensors outside of the layers, norms and heads come **after** them and everything
+  else before.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from mixmerge.errors import ModelError
+from mixmerge.merge.schedules import layers
+
+_NESTED = ("text_config", "llm_config", "language_config", "decoder")
+"""Where configurations of several parts keep that of the language model."""
+LAYER_COUNTS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+"""What configurations call the number of layers."""
+_EMBEDDINGS = frozenset(
+    {"embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings"}
+    | {"embeddings", "embedding", "shared"}
+)
+_HEADS = frozenset({"lm_head", "head", "embed_out", "output"})
+_AFTER = re.compile(r"(^|[._])(norm|ln_f|\w*layer_?norm|norm_f|head|score|classifier|logits)")
+
+
+class Described(Protocol):
+    """What a header, or whoever stands in for it, says of a tensor."""
+
+    @property
+    def dtype(self) -> str:
+        """As safetensors spells it."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+        ...
+
+
+class Stack(NamedTuple):
+    """A run of numbered layers."""
+
+    prefix: str
+    """What stands before the number, for example ``model.layers.``."""
+    layers: int
+
+
+def language_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the part of a configuration that describes the language model."""
+    nested = (config.get(key) for key in _NESTED)
+    return next((part for part in nested if isinstance(part, dict)), config)
+
+
+def layer_count(config: Mapping[str, Any]) -> int | None:
+    """Return how many layers a configuration says the language model has, if it says so."""
+    stated = (language_config(config).get(key) for key in LAYER_COUNTS)
+    return next((count for count in stated if isinstance(count, int)), None)
+
+
+def layer_stack(name: str, tensors: Iterable[str], config: Mapping[str, Any]) -> Stack:
+    """Find the layers that a recipe's ``layer_range`` counts.
+
+    Args:
+        name: what messages call the model.
+        tensors: names of its tensors.
+        config: its configuration.
+
+    Raises:
+        ModelError: no tensor has a number, or several stacks are equally long.
+    """
+    stacks = [Stack(prefix, number) for prefix, number in layers(tensors).items()]
+    if not stacks:
+        raise ModelError(
+            f"{name}: no tensor's name has the number of a layer; it cannot be sliced."
+        )
+    stated = [stack for stack in stacks if stack.layers == layer_count(config)]
+    longest = max(stack.layers for stack in stacks)
+    found = stated or [stack for stack in stacks if stack.layers == longest]
+    if len(found) > 1:
+        shown = " and ".join(f"{stack.prefix}*" for stack in found)
+        raise ModelError(
+            f"{name}: {shown} have {found[0].layers} layers each, so `layer_range` could mean "
+            "either; only models with one such stack can be sliced."
+        )
+    return found[0]
+
+
+def _module(tensor: str) -> str:
+    """Return the last word of a name before ``weight``."""
+    words = tensor.removesuffix(".weight").split(".")
+    return words[-1]
+
+
+def embedding(tensors: Mapping[str, Described], config: Mapping[str, Any]) -> str | None:
+    """Return the name of the token embedding, or None where no tensor looks like one."""
+    found = [
+        name
+        for name, tensor in tensors.items()
+        if _module(name) in _EMBEDDINGS and len(tensor.shape) == 2
+    ]
+    rows = language_config(config).get("vocab_size")
+    exact = [name for name in found if tensors[name].shape[0] == rows]
+    return next(iter(exact or found), None)
+
+
+def is_head(tensor: str) -> bool:
+    """Say whether a tensor is called as the matrix is that gives every token its score."""
+    return tensor.endswith(".weight") and _module(tensor) in _HEADS
+
+
+def head(tensors: Iterable[str]) -> str | None:
+    """Return the name of the stored head, or None where the head is the embedding."""
+    return next(filter(is_head, tensors), None)
+
+
+def denies_tied_head(config: Mapping[str, Any]) -> bool:
+    """Say whether a configuration says that the head is not the embedding."""
+    return (
+        config.get("tie_word_embeddings", language_config(config).get("tie_word_embeddings"))
+        is False
+    )
+
+
+def comes_after_layers(tensor: str) -> bool:
+    """Say whether a tensor outside of the layers is called as final norms and heads are."""
+    module = tensor.removesuffix(".weight").removesuffix(".bias")
+    if is_head(module + ".weight"):
+        return True
+    return "emb" not in module and bool(_AFTER.search(module))
+
+
+def comes_before_layers(tensor: str) -> bool:
+    """Say whether a tensor outside of the layers is called as embeddings are."""
+    return not comes_after_layers(tensor) and ("emb" in tensor or _module(tensor) in {"wte", "wpe"})
