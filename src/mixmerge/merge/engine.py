@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from mixmerge.merge.recipe_file import read_recipe, recipe_text
 from mixmerge.merge.shards import INDEX, Shard, ShardFile, index_text, lay_out
 from mixmerge.merge.tensor import Spread, in_turn
 from mixmerge.merge.workers import LARGE, Counter, Workers, workers
-from mixmerge.merge.workplace import workplace
+from mixmerge.merge.workplace import check_space, workplace
 from mixmerge.progress import Progress, silent
 
 SHARD_SIZE = 5_000_000_000
@@ -101,14 +101,20 @@ def write_shards(
         threads: how many to use; None: one for each processor.
         verify: read each file again, from the disk, before it counts as whole.
         progress: hears the bytes written.
+
+    Raises:
+        ModelError: an input or the result is not finite, or an input changed.
+        ResourceError: the disk has too little space, or lost what was written.
     """
     rows = {row.output.name: row for row in plan.rows}
     missing = [shard for shard in shards if not (folder / shard.file).exists()]
+    check_space(folder, sum(shard.nbytes for shard in missing))
     total = sum(shard.data for shard in shards)
     counter = Counter(progress, total, total - sum(shard.data for shard in missing))
-    with workers(threads) as pool:
+    with ExitStack() as files, workers(threads) as pool:
         for shard in missing:
             file = ShardFile(folder, shard, pool.later, verify=verify)
+            files.callback(file.close)
             # Small tensors wait in line for a thread, while all threads share each large one.
             for row in sorted((rows[name] for name in shard.places), key=_is_large):
                 if _is_large(row):

@@ -1,12 +1,11 @@
 """What a merge will do: one row per tensor of the output, checked before a weight is read."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixmerge.errors import ModelError, ResourceError, SpecError
+from mixmerge.errors import ModelError, SpecError
 from mixmerge.merge.arguments import PartArguments
 from mixmerge.merge.checkpoint import Checkpoint
 from mixmerge.merge.compatibility import (
@@ -230,7 +229,7 @@ def _slice_notes(recipe: MergeRecipe, composition: Composition) -> list[str]:
 
 
 def check_target(plan: MergePlan, out: Path, marker: str) -> None:
-    """Check that the output has a place that is free, large enough, and not one of the inputs.
+    """Check that the output has a place that is free, and not one of the inputs.
 
     Args:
         plan: the merge.
@@ -240,7 +239,6 @@ def check_target(plan: MergePlan, out: Path, marker: str) -> None:
 
     Raises:
         SpecError: the folder is or holds an input, or something else than a merge.
-        ResourceError: the disk has too little space.
     """
     target = out.resolve()
     for model in plan.checkpoints:
@@ -251,10 +249,3 @@ def check_target(plan: MergePlan, out: Path, marker: str) -> None:
             )
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / marker).exists())):
         raise SpecError(f"{out}: exists and is not a merged model; remove it or choose another.")
-    place = next(folder for folder in (target, *target.parents) if folder.exists())
-    free = shutil.disk_usage(place).free
-    if plan.nbytes > free:
-        raise ResourceError(
-            f"{out}: the merged model needs {plan.nbytes / 1e9:.2f} GB and the disk has "
-            f"{free / 1e9:.2f} GB free. Free some space or choose another disk."
-        )

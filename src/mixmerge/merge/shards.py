@@ -121,7 +121,8 @@ class ShardFile:
         self._missing = len(shard.places)
         self._written = 0
         self._sums: dict[int, tuple[int, int]] | None = {} if verify else None
-        self._handle = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+        self._file = self._partial.open("w+b", buffering=0)
+        self._handle = self._file.fileno()
         os.truncate(self._handle, shard.nbytes)
         self._write(shard.header, 0)
 
@@ -159,8 +160,12 @@ class ShardFile:
         os.fsync(self._handle)
         if self._sums is not None:
             self._compare(self._sums)
-        os.close(self._handle)
+        self.close()
         self._partial.rename(self._target)
+
+    def close(self) -> None:
+        """Close the file, whole or not."""
+        self._file.close()
 
     def _compare(self, sums: dict[int, tuple[int, int]]) -> None:
         # The disk is asked, not the page cache.

@@ -41,6 +41,20 @@ def workplace(out: Path, key: str) -> Iterator[Path]:
             _appear(partial, out)
 
 
+def check_space(folder: Path, needed: int) -> None:
+    """Check that the disk has room for ``needed`` bytes more.
+
+    Raises:
+        ResourceError: it has not.
+    """
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise ResourceError(
+            f"{folder.with_suffix('')}: the merged model needs {needed / 1e9:.2f} GB more and the "
+            f"disk has {free / 1e9:.2f} GB free. Free some space or choose another disk."
+        )
+
+
 @contextmanager
 def _alone_in(folder: Path, out: Path) -> Iterator[None]:
     """Hold a lock on a folder; the system releases it whatever ends the process."""
@@ -68,10 +82,10 @@ def _begin(partial: Path, key: str) -> None:
 
 def _clean_up(partial: Path, error: BaseException) -> None:
     """Keep finished files where going on makes sense."""
-    if isinstance(error, (KeyboardInterrupt, OSError, ResourceError)):
-        for unfinished in partial.glob(f"*{PARTIAL}"):
-            unfinished.unlink()
-    else:
+    for unfinished in partial.glob(f"*{PARTIAL}"):
+        unfinished.unlink()
+    goes_on = isinstance(error, (KeyboardInterrupt, OSError, ResourceError))
+    if not goes_on or [file.name for file in partial.iterdir()] == [_KEY]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
