@@ -101,8 +101,9 @@ def _refusals(cells: Iterable[Cell]) -> str:
         for program in ("mergekit", "mixmerge"):
             printed = getattr(cell, program)
             if printed:
-                last = printed.splitlines()[-1]
-                met.setdefault((program, last), []).append(f"{cell.recipe} ({cell.architecture})")
+                met.setdefault((program, printed), []).append(
+                    f"{cell.recipe} ({cell.architecture})"
+                )
     return "\n".join(
         f"- {program}, {where[0]}{f' and {len(where) - 1} more' if where[1:] else ''}: {text}"
         for (program, text), where in met.items()

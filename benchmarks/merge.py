@@ -90,7 +90,7 @@ def turns(bench: Bench, size: str, method: str, repeats: int) -> Iterator[Row]:
                     model_bytes=written,
                     peak_rss=taken.peak_rss,
                     peak_anonymous=taken.peak_anonymous,
-                    failure=taken.output[-300:] if taken.code else "",
+                    failure=taken.last_line if taken.code else "",
                 )  # fmt: skip
                 if taken.code:
                     print(f"{program} failed:\n{taken.output}", file=sys.stderr)
@@ -117,7 +117,7 @@ def startup(bench: Bench, repeats: int) -> Iterator[Row]:
             ]  # fmt: skip
             for name in ("first use", "second use"):
                 taken = measure([*command, f"{place}/{name}"])
-                failure = taken.output if taken.code else ""
+                failure = taken.last_line if taken.code else ""
                 yield Row(
                     "tiny", f"ties, {name}", turn, "mixmerge", taken.seconds,
                     peak_rss=taken.peak_rss, failure=failure,

@@ -87,7 +87,7 @@ def run_mergekit(
         text.write_text(yaml.safe_dump(content, sort_keys=False))
         done = measure([programs / "mergekit-yaml", text, out / name, "--quiet"])
         if done.code:
-            failed[name] = done.output[-300:]
+            failed[name] = done.last_line
     return failed
 
 
@@ -105,7 +105,7 @@ def run_mixmerge(
         text.write_text(yaml.safe_dump(content, sort_keys=False))
         done = measure([program, "merge", text, work / "mixmerge" / name])
         if done.code:
-            failed[name] = done.output.replace(str(text), "")[-300:]
+            failed[name] = done.last_line.removeprefix(f"{text}: ")
     return failed
 
 

@@ -5,6 +5,7 @@ it was started. Whatever needs much memory (making models, figures) runs elsewhe
 """
 
 import os
+import re
 import subprocess
 import tempfile
 import threading
@@ -32,6 +33,12 @@ class Measured:
     """Exit code."""
     output: str
     """The last lines that the process printed."""
+
+    @property
+    def last_line(self) -> str:
+        """The last line that was printed and says something."""
+        lines = [line.strip() for line in self.output.splitlines() if re.search("[a-z]{3}", line)]
+        return lines[-1] if lines else f"exit code {self.code}"
 
 
 def measure(command: Sequence[str | Path], folder: Path | None = None) -> Measured:

@@ -18,7 +18,6 @@ _TEXT = ["the merge of two models is a model", "what is merged must fit", "01234
 _SIZES: dict[str, Any] = {
     "hidden_size": 48,
     "intermediate_size": 80,
-    "num_hidden_layers": 3,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "head_dim": 12,
@@ -30,11 +29,12 @@ _SIZES: dict[str, Any] = {
 _GPT2_SIZES: dict[str, Any] = {
     "n_embd": 48,
     "n_inner": 80,
-    "n_layer": 3,
     "n_head": 4,
     "bos_token_id": None,
     "eos_token_id": None,
 }
+
+_VISION_SIZES = {"depth": 2, "embed_dim": 32, "hidden_size": 48, "num_heads": 2}
 
 
 @dataclass(frozen=True)
@@ -82,32 +82,52 @@ def write_models(folder: Path, architecture: Architecture) -> None:
             write_model(folder / name, architecture, seed)
 
 
-def write_model(folder: Path, architecture: Architecture, seed: int) -> None:
+def write_model(folder: Path, architecture: Architecture, seed: int, layers: int = 3) -> None:
     """Write one model; the folder's name decides on head and tokens.
 
     Args:
         folder: to write.
         architecture: its kind.
         seed: 0 for a base, other numbers for its fine-tunes.
+        layers: how many.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+    from transformers import AutoConfig, PreTrainedTokenizerFast
 
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=_tokenizer(), **_SPECIAL)
     if folder.name in architecture.more_tokens:
         tokenizer.add_tokens([f"<{folder.name}>", "<both>", "<more>"])
-    sizes = _GPT2_SIZES if architecture.kind == "gpt2" else _SIZES
     config = AutoConfig.for_model(
-        architecture.kind, vocab_size=len(tokenizer), **(sizes | architecture.settings)
+        architecture.kind, **_settings(architecture, len(tokenizer), layers)
     )
     if architecture.tied is not None:
         config.tie_word_embeddings = folder.name in architecture.tied
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model = _class(config).from_config(config, dtype=torch.float32)
     with torch.no_grad():
         for name, weights in model.named_parameters():
             weights.copy_(torch.from_numpy(_values(name, tuple(weights.shape), seed)))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def _settings(architecture: Architecture, vocabulary: int, layers: int) -> dict[str, Any]:
+    sizes = {**_SIZES, "num_hidden_layers": layers, "vocab_size": vocabulary}
+    if architecture.kind == "gpt2":
+        sizes = {**_GPT2_SIZES, "n_layer": layers, "vocab_size": vocabulary}
+    if architecture.kind == "qwen2_vl":
+        sizes = {"text_config": sizes, "vision_config": _VISION_SIZES}
+    return sizes | architecture.settings
+
+
+def _class(config: Any) -> Any:
+    import transformers
+
+    known = transformers.AutoModelForCausalLM._model_mapping
+    return (
+        transformers.AutoModelForCausalLM
+        if type(config) in known
+        else transformers.AutoModelForImageTextToText
+    )
 
 
 def _values(name: str, shape: tuple[int, ...], seed: int) -> npt.NDArray[np.float32]:

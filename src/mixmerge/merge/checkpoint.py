@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from mixmerge.errors import ModelError, SpecError
 from mixmerge.files import read_json
 from mixmerge.fingerprint import file_fingerprint
 from mixmerge.merge.safetensors_io import StoredTensor, read_header
-from mixmerge.merge.sources import StoredSource, WeightFile
+from mixmerge.merge.sources import Source, StoredSource, WeightFile
 from mixmerge.records import ModelFolder
 
 _ONE = "model.safetensors"
@@ -31,15 +32,29 @@ class Checkpoint:
         Raises:
             ModelError: the folder is incomplete, or a header is wrong.
         """
+        ModelFolder(path)
+        self._hold(name, path, read_object(path / "config.json"), _tensors(path))
+
+    def _hold(
+        self, name: str, path: Path, config: dict[str, Any], tensors: Iterable[StoredTensor]
+    ) -> None:
         self.name = name
         self.path = path
-        self.folder = ModelFolder(path)
-        self.config = _read_object(path / "config.json")
-        self.tensors = {tensor.name: tensor for tensor in _tensors(path)}
+        self.config = config
+        self.tensors = {tensor.name: tensor for tensor in tensors}
         self._files = {file: WeightFile(file) for file in {t.file for t in self.tensors.values()}}
 
-    def source(self, tensor: str) -> StoredSource:
+    @property
+    def tokenizer_folder(self) -> Path:
+        """Where the tokenizer is whose ids the embedding's rows have."""
+        return self.path
+
+    def source(self, tensor: str) -> Source:
         """Return a tensor's elements, to be read."""
+        return self.stored(tensor)
+
+    def stored(self, tensor: str) -> StoredSource:
+        """Return a tensor's elements as they are in the file, to be read."""
         stored = self.tensors[tensor]
         return StoredSource(stored, self._files[stored.file])
 
@@ -66,7 +81,7 @@ class Checkpoint:
         """
         digest = hashlib.sha256()
         for name in sorted(self.tensors):
-            tensor, source = self.tensors[name], self.source(name)
+            tensor, source = self.tensors[name], self.stored(name)
             digest.update(f"{name}\0{tensor.dtype}\0{tensor.shape}\0".encode())
             size = min(_SAMPLE, tensor.nbytes)
             digest.update(source.read_bytes(0, size))
@@ -90,10 +105,10 @@ class Checkpoint:
         Raises:
             ModelError: the file is not a tokenizer.
         """
-        file = self.path / "tokenizer.json"
+        file = self.tokenizer_folder / "tokenizer.json"
         if not file.is_file():
             return {}
-        content = _read_object(file)
+        content = read_object(file)
         try:
             vocabulary = content["model"]["vocab"]
             if isinstance(vocabulary, list):  # unigram models list (token, score) by id
@@ -108,12 +123,17 @@ class Checkpoint:
     def tokenizer_digest(self) -> str | None:
         """Hash of the file that decides which text becomes which token, where there is one."""
         for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"):
-            if (self.path / name).is_file():
-                return file_fingerprint(self.path / name)
+            if (self.tokenizer_folder / name).is_file():
+                return file_fingerprint(self.tokenizer_folder / name)
         return None
 
 
-def _read_object(file: Path) -> dict[str, Any]:
+def read_object(file: Path) -> dict[str, Any]:
+    """Read a JSON object of a model folder.
+
+    Raises:
+        ModelError: there is no such file, or it is something else.
+    """
     try:
         content = read_json(file)
     except SpecError as error:
@@ -143,7 +163,7 @@ def _tensors(path: Path) -> list[StoredTensor]:
 
 def _indexed(path: Path, index: Path) -> list[StoredTensor]:
     """Read the shards that an index names, and check that both say the same."""
-    places = _read_object(index).get("weight_map")
+    places = read_object(index).get("weight_map")
     if not isinstance(places, dict) or not places:
         raise ModelError(f"{index}: `weight_map` must name a file for each tensor.")
     for name, file in places.items():
