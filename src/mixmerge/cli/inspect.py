@@ -1,32 +1,74 @@
 """``mixmerge inspect MODEL...``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from mixmerge.merge.inspection import Inspection
 
 _SHOWN = 10
 
 
 def inspect(
     models: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="Model folders.")],
+    base: Annotated[
+        Path | None, typer.Option(help="The model they were trained from: compares the changes.")
+    ] = None,
+    headers_only: Annotated[
+        bool, typer.Option("--headers-only", help="Read no weights: answers at once.")
+    ] = False,
+    figure: Annotated[
+        Path | None, typer.Option(help="Draw the comparison by layer: .png, .svg or .pdf.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="By default one per core.")] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print everything, every tensor too, as JSON.")
+    ] = False,
 ) -> int:
-    """Show what models hold, and say why they cannot be merged, if they cannot.
+    """Show what models hold, how they differ, and why they cannot be merged, if they cannot.
 
-    Reads headers and configurations only. The exit code is 2 when the models do not fit together.
+    The exit code is 2 when the models do not fit together.
     """
-    from mixmerge.cli.tables import inspection_table
+    from mixmerge.cli.screen import bar
     from mixmerge.merge.inspect import inspect as run
 
-    inspection = run(models)
+    with bar("inspect") as progress:
+        inspection = run(
+            models,
+            base=base,
+            headers_only=headers_only,
+            figure=figure,
+            threads=threads,
+            progress=progress,
+        )
+    if json:
+        typer.echo(inspection.model_dump_json(indent=2))
+        return 0 if inspection.compatible else 2
+
+    from mixmerge.cli.tables import inspection_tables
+
     screen = Console(highlight=False)
-    screen.print(inspection_table(inspection))
+    for table in inspection_tables(inspection):
+        screen.print(table)
+    left_out = inspection.comparison.left_out if inspection.comparison else ()
+    _print_first(screen, "not compared", left_out, "dim")
     _print_first(screen, "note", inspection.notes, "dim")
     _print_first(screen, "cannot merge", inspection.problems, "red")
-    if len(models) > 1 and inspection.compatible:
-        screen.print("These models can be merged.")
+    if figure is not None and inspection.comparison is not None:
+        screen.print(f"figure: {figure}", soft_wrap=True)
+    if len(inspection.models) > 1 and inspection.compatible:
+        screen.print(_conclusion(inspection))
     return 0 if inspection.compatible else 2
+
+
+def _conclusion(inspection: "Inspection") -> str:
+    kinships = inspection.comparison.kinships if inspection.comparison else ()
+    if any(each.relation == "stranger" for each in kinships):
+        return "These models fit together, but some have nothing in common: a merge is noise."
+    return "These models can be merged."
 
 
 def _print_first(screen: Console, what: str, lines: tuple[str, ...], style: str) -> None:

@@ -4,9 +4,19 @@ from rich.table import Table
 from rich.text import Text
 
 from mixmerge.cli.screen import duration
-from mixmerge.merge.inspect import Inspection
+from mixmerge.merge.inspection import (
+    Comparison,
+    Inspection,
+    Interference,
+    ModelSummary,
+    Part,
+)
+from mixmerge.merge.kinds import layer_of
 from mixmerge.study.explain import Explained
 
+_RELATIONS = {"sibling": "green", "cousin": "yellow", "stranger": "red"}
+_MOST_PAIRS = 3
+"""More pairs of models than these have no room side by side."""
 _STYLES = {"done": "green", "to do": "", "changed": "yellow"}
 
 
@@ -45,25 +55,162 @@ def cost_lines(plan: Explained) -> list[str]:
     return lines
 
 
-def inspection_table(inspection: Inspection) -> Table:
+def inspection_tables(inspection: Inspection) -> list[Table]:
+    """Return what there is to say of models, the verdicts last."""
+    tables = [_models_table(inspection)]
+    if inspection.vocabularies:
+        tables.append(_vocabularies_table(inspection))
+    comparison = inspection.comparison
+    if comparison is not None:
+        tables.append(_sizes_table(comparison, inspection.base))
+        if comparison.whole.interferences:
+            tables.append(_interference_table(comparison))
+        tables.append(_kinship_table(comparison))
+    return tables
+
+
+def _models_table(inspection: Inspection) -> Table:
     """Return one column per model."""
+    models = inspection.models
     table = Table()
     table.add_column("")
-    for model in inspection.models:
-        table.add_column(model.name, justify="right", overflow="fold")
+    for model in models:
+        role = "\n(base)" if model.name == inspection.base else ""
+        table.add_column(Text(model.name + role), justify="right", overflow="fold")
     rows = {
-        "architecture": [model.architecture for model in inspection.models],
-        "parameters": [f"{model.parameters:,}" for model in inspection.models],
-        "size": [f"{model.nbytes / 1e6:,.1f} MB" for model in inspection.models],
-        "tensors": [f"{model.tensors:,}" for model in inspection.models],
+        "architecture": [model.architecture for model in models],
+        "parameters": [f"{model.parameters:,}" for model in models],
+        "size": [f"{model.nbytes / 1e6:,.1f} MB" for model in models],
+        "tensors": [f"{model.tensors:,}" for model in models],
         "types": [
-            ", ".join(f"{name} {count}" for name, count in model.dtypes.items())
-            for model in inspection.models
+            ", ".join(f"{name} {count}" for name, count in model.dtypes.items()) for model in models
         ],
-        "layers": [str(model.layers) for model in inspection.models],
-        "vocabulary": [f"{model.vocabulary:,}" for model in inspection.models],
-        "tied head": ["yes" if model.tied else "no" for model in inspection.models],
+        "layers": [str(model.layers) for model in models],
+        "tokens": [f"{model.vocabulary:,}" for model in models],
+        "embedding rows": [f"{model.rows:,}" for model in models],
+        "head": [_head(model) for model in models],
     }
     for label, values in rows.items():
         table.add_row(label, *(Text(value) for value in values))
     return table
+
+
+def _head(model: ModelSummary) -> str:
+    if model.stores_head:
+        return "own, though tied" if model.tied else "own"
+    return "tied" if model.tied else "none"
+
+
+def _vocabularies_table(inspection: Inspection) -> Table:
+    """Return one row per model whose tokens are not those of the first."""
+    table = _titled("Tokens, compared with " + inspection.models[0].name)
+    for heading in ("", "same id", "other id", "missing", "new", "for example"):
+        table.add_column(heading, justify="right" if heading != "for example" else "left")
+    for each in inspection.vocabularies:
+        examples = ", ".join(
+            f"{token.token!r} {_id(token.first_id)}→{_id(token.second_id)}"
+            for token in each.examples[:3]
+        )
+        counts = (each.same, each.moved, each.only_first, each.only_second)
+        table.add_row(Text(each.second), *(f"{count:,}" for count in counts), Text(examples))
+    return table
+
+
+def _id(number: int | None) -> str:
+    return "–" if number is None else str(number)
+
+
+def _parts(comparison: Comparison) -> list[tuple[str, Part, bool]]:
+    """Return the rows of a table: label, part, and whether a line follows."""
+    stacks = {layer.stack for part in comparison.layers if (layer := layer_of(part.name))}
+    rows = []
+    for part in comparison.layers:
+        layer = layer_of(part.name)
+        label = f"layer {layer.number}" if layer and len(stacks) == 1 else part.name
+        rows.append((label, part, part is comparison.layers[-1]))
+    rows += [(part.name, part, part is comparison.kinds[-1]) for part in comparison.kinds]
+    return [*rows, ("whole", comparison.whole, False)]
+
+
+def _sizes_table(comparison: Comparison, base: str | None) -> Table:
+    """Return the size of every change, or of every difference without a base."""
+    if base is None:
+        table = _titled("Size of the difference, relative to the first, and cosine of the weights")
+    else:
+        table = _titled(f"Size of the change, relative to {base}")
+    shown = [
+        number
+        for number, each in enumerate(comparison.whole.differences)
+        if base in (None, each.first)
+    ]
+    table.add_column("")
+    for number in shown:
+        each = comparison.whole.differences[number]
+        name = each.second if base else f"{each.first} · {each.second}"
+        table.add_column(Text(name), justify="right", overflow="fold")
+    for label, part, ends in _parts(comparison):
+        differences = [part.differences[number] for number in shown]
+        cells = [
+            _share(each.relative_size) + ("" if base else f"  {_cosine(each.cosine)}")
+            for each in differences
+        ]
+        table.add_row(label, *cells, end_section=ends)
+    return table
+
+
+def _interference_table(comparison: Comparison) -> Table:
+    """Return how changes get on: by part for few pairs of models, else for the whole only."""
+    table = _titled("Between the changes")
+    pairs = comparison.whole.interferences
+    table.add_column("")
+    if len(pairs) > _MOST_PAIRS:
+        for heading in ("cosine", "conflict", "cancels"):
+            table.add_column(heading, justify="right")
+        for pair in pairs:
+            table.add_row(Text(f"{pair.first} · {pair.second}"), *_interference(pair))
+        return table
+    for pair in pairs:
+        heading = f"{pair.first} · {pair.second}\n cosine  conflict  cancels"
+        table.add_column(Text(heading), justify="right", overflow="fold")
+    for label, part, ends in _parts(comparison):
+        cells = ["{:>7}  {:>8}  {:>7}".format(*_interference(pair)) for pair in part.interferences]
+        table.add_row(label, *cells, end_section=ends)
+    return table
+
+
+def _interference(pair: Interference) -> tuple[str, str, str]:
+    return _cosine(pair.cosine, sign="+"), _share(pair.opposed), _share(pair.cancelled)
+
+
+def _kinship_table(comparison: Comparison) -> Table:
+    """Return the verdict on every two models, and what SLERP would make of them."""
+    table = _titled("How the models are related")
+    table.add_column("", overflow="fold")
+    table.add_column("verdict")
+    table.add_column("cosine", justify="right")
+    table.add_column("why", overflow="fold")
+    table.add_column("SLERP linear", justify="right")
+    for each, difference in zip(comparison.kinships, comparison.whole.differences, strict=True):
+        table.add_row(
+            Text(f"{each.first} · {each.second}"),
+            Text(each.relation, style=_RELATIONS[each.relation]),
+            _cosine(each.cosine),
+            Text(each.reason),
+            f"{difference.straight} of {comparison.whole.tensors}",
+        )
+    return table
+
+
+def _titled(title: str) -> Table:
+    return Table(title=Text(title), title_justify="left")
+
+
+def _share(value: float | None) -> str:
+    """Write a fraction as a percentage with three digits; nothing at all as 0."""
+    if not value:
+        return "–" if value is None else "0"
+    return f"{value:.1%}" if value >= 0.1 else f"{value:.2%}"
+
+
+def _cosine(value: float | None, sign: str = "") -> str:
+    return "–" if value is None else f"{value:{sign}.4f}"

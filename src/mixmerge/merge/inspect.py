@@ -1,81 +1,114 @@
-"""Look at models before merging them: what they hold, and whether they fit together."""
+"""Look at models before merging them: what they hold, how they differ, whether they fit."""
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from itertools import combinations
 from pathlib import Path
 
+from mixmerge.errors import SpecError
+from mixmerge.merge import measurements
 from mixmerge.merge.checkpoint import Checkpoint
+from mixmerge.merge.comparison import Compared, compare
 from mixmerge.merge.compatibility import problems
+from mixmerge.merge.inspect_figure import check_figure, draw
+from mixmerge.merge.inspection import Comparison, Inspection, ModelSummary
+from mixmerge.merge.kinds import kind_of
+from mixmerge.merge.kinship import judged_by, kinship
 from mixmerge.merge.schedules import layers
-from mixmerge.records.row import RowModel
+from mixmerge.merge.vocabularies import (
+    embedding_rows,
+    vocabulary_differences,
+    vocabulary_notes,
+)
+from mixmerge.progress import Progress, silent
 
 
-class ModelSummary(RowModel):
-    """What the headers and the configuration of one model say."""
+def inspect(
+    models: Sequence[Path],
+    *,
+    base: Path | None = None,
+    headers_only: bool = False,
+    figure: Path | None = None,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> Inspection:
+    """Say what models hold, how they differ, and why they cannot be merged, if they cannot.
 
-    name: str
-    """The last parts of its path: as many as tell the models apart."""
-    path: Path
-    architecture: str
-    """The model class, for example ``CohereForCausalLM``; empty where it is not named."""
-    tensors: int
-    parameters: int
-    """Elements of all tensors; a tied head counts once."""
-    nbytes: int
-    """Bytes of weights."""
-    dtypes: dict[str, int]
-    """Tensors of each type (safetensors spelling), most first."""
-    layers: int
-    """Layers of the longest stack; 0 where no tensor has a number in its name."""
-    tied: bool
-    """The head is the embedding: the configuration says so."""
-    vocabulary: int
-    """Tokens of ``tokenizer.json``; 0 where there is none."""
-
-
-class Inspection(RowModel):
-    """What several models hold, and why they cannot be merged, if they cannot."""
-
-    models: tuple[ModelSummary, ...]
-    problems: tuple[str, ...]
-    """One sentence for each tensor or file that does not fit; empty: they can be merged."""
-    notes: tuple[str, ...]
-    """Differences that do not prevent a merge, but may make it useless."""
-
-    @property
-    def compatible(self) -> bool:
-        """Whether the models can be merged."""
-        return not self.problems
-
-
-def inspect(models: Sequence[Path]) -> Inspection:
-    """Read the headers of models and compare them with the first.
+    Two or more models are compared by their weights, which reads each of them once, a tile at a
+    time. With a base, their task vectors (Ilharco et al. 2023, arXiv:2212.04089) are compared too:
+    how large they are, whether they point the same way, and where they oppose each other (the
+    sign conflicts of Yadav et al. 2023, arXiv:2306.01708).
 
     Args:
         models: one or more model folders.
+        base: the model they were trained from, if they were.
+        headers_only: read headers, configurations and tokenizers, and no weight.
+        figure: draw the comparison by layer into this file (.png, .svg or .pdf).
+        threads: how many to use; None: one for each processor. The result does not depend on it.
+        progress: hears the bytes read.
+
+    Returns:
+        Everything that was found; ``model_dump_json()`` gives it as JSON.
 
     Raises:
-        ModelError: a folder is not a model, or a header is wrong.
+        ModelError: a folder is not a model, a header is wrong, or a file changed meanwhile.
+        SpecError: there is nothing that ``figure`` could show, or its type is unknown.
     """
-    names = _short_names(models)
-    checkpoints = [Checkpoint(name, path) for name, path in zip(names, models, strict=True)]
-    return Inspection(
-        models=tuple(_summary(model) for model in checkpoints),
-        problems=tuple(problems(checkpoints)),
-        notes=tuple(
-            note for other in checkpoints[1:] for note in _config_notes(checkpoints[0], other)
-        ),
-    )
+    if not models:
+        raise SpecError("inspect: needs at least one model.")
+    if threads is not None and threads < 1:
+        raise SpecError(f"threads ({threads}) must be at least 1.")
+    paths = [*models] if base is None else [base, *models]
+    if figure is not None:
+        check_figure(figure, len(paths), headers_only=headers_only)
+    with ExitStack() as opened:
+        checkpoints = [
+            opened.enter_context(closing(Checkpoint(name, path)))
+            for name, path in zip(short_names(paths), paths, strict=True)
+        ]
+        compared = None
+        if len(checkpoints) > 1 and not headers_only:
+            compared = compare(
+                checkpoints, has_base=base is not None, threads=threads, progress=progress
+            )
+        inspection = _inspection(checkpoints, compared, has_base=base is not None)
+    if figure is not None:
+        draw(inspection, figure)
+    return inspection
 
 
-def _short_names(models: Sequence[Path]) -> list[str]:
-    """Name each folder by as many of its last parts as tell all of them apart."""
+def short_names(models: Sequence[Path]) -> list[str]:
+    """Name each folder by as many of its last parts as tell all of them apart.
+
+    A last part ``model`` does not count: that is where every training step has its model.
+    """
     parts = [path.resolve().parts for path in models]
+    parts = [each[:-1] if each[-1] == "model" else each for each in parts]
     for length in range(1, max(map(len, parts)) + 1):
         names = ["/".join(each[-length:]) for each in parts]
         if len(set(names)) == len(names):
             return names
-    return [str(path) for path in models]
+    return [f"{path} ({number})" for number, path in enumerate(models, 1)]
+
+
+def _inspection(
+    models: Sequence[Checkpoint], compared: Compared | None, *, has_base: bool
+) -> Inspection:
+    first, *others = models
+    broken = compared.broken.values() if compared else ()
+    return Inspection(
+        models=tuple(_summary(model) for model in models),
+        base=first.name if has_base else None,
+        vocabularies=tuple(vocabulary_differences(models)),
+        comparison=_comparison(models, compared) if compared and compared.sums else None,
+        problems=(*problems(models), *broken),
+        notes=(
+            *(note for model in models for note in _own_notes(model)),
+            *(note for other in others for note in _config_notes(first, other)),
+            *(note for other in others for note in _dtype_notes(first, other)),
+        ),
+    )
 
 
 def _summary(model: Checkpoint) -> ModelSummary:
@@ -91,8 +124,41 @@ def _summary(model: Checkpoint) -> ModelSummary:
         dtypes=dict(Counter(tensor.dtype for tensor in stored).most_common()),
         layers=max(layers(model.tensors).values(), default=0),
         tied=model.ties_embeddings,
+        stores_head=_stores_head(model),
         vocabulary=len(model.vocabulary),
+        rows=embedding_rows(model),
     )
+
+
+def _stores_head(model: Checkpoint) -> bool:
+    return any(kind_of(name) == "head" for name in model.tensors)
+
+
+def _comparison(models: Sequence[Checkpoint], compared: Compared) -> Comparison:
+    shapes = models[0].tensors
+    judges = judged_by({name: len(shapes[name].shape) for name in compared.sums})
+    judged = measurements.part(compared, "judged", judges)
+    return Comparison(
+        whole=measurements.part(compared, "whole", list(compared.sums)),
+        kinds=tuple(measurements.kinds(compared)),
+        layers=tuple(measurements.layers(compared)),
+        tensors=tuple(measurements.tensors(compared)),
+        left_out=compared.left_out,
+        kinships=tuple(
+            kinship(*pair, difference.cosine)
+            for pair, difference in zip(combinations(models, 2), judged.differences, strict=True)
+        ),
+    )
+
+
+def _own_notes(model: Checkpoint) -> list[str]:
+    notes = vocabulary_notes(model)
+    if model.ties_embeddings and _stores_head(model):
+        notes.append(
+            f"{model.name}: config.json ties the head to the embedding, and the files hold a head "
+            "too; transformers ties them only if they are equal"
+        )
+    return notes
 
 
 def _config_notes(first: Checkpoint, other: Checkpoint) -> list[str]:
@@ -104,4 +170,18 @@ def _config_notes(first: Checkpoint, other: Checkpoint) -> list[str]:
         f"and {other.config.get(key)!r} in {other.name}"
         for key in keys
         if key not in passing and first.config.get(key) != other.config.get(key)
+    ]
+
+
+def _dtype_notes(first: Checkpoint, other: Checkpoint) -> list[str]:
+    """Say how many tensors have another type: what rounding did counts as a change."""
+    unequal = [
+        (tensor.dtype, other.tensors[name].dtype)
+        for name, tensor in first.tensors.items()
+        if name in other.tensors and other.tensors[name].dtype != tensor.dtype
+    ]
+    return [
+        f"{count} tensors are {mine} in {first.name} and {theirs} in {other.name}; "
+        "their difference is partly rounding"
+        for (mine, theirs), count in Counter(unequal).items()
     ]

@@ -8,7 +8,7 @@ size and sums are added in their order, so the result does not depend on threads
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,8 @@ _TILES_PER_CHUNK = 8
 _CHUNKS_OF_RANKS = 16
 
 Sums = npt.NDArray[np.float64]
+
+_Number = TypeVar("_Number", np.float64, np.int64)
 
 
 @dataclass
@@ -73,6 +75,10 @@ class Tile:
 
 TileFunction = Callable[[Tile], Array]
 """What a method returns: the merged elements of a tile, float32, shape (count,), contiguous."""
+
+Keys = Callable[[Tile], Array | list[Array]]
+"""Numbers to rank elements by: for a tile several vectors, shape (count,) each, contiguous, not
+negative, no NaN."""
 
 
 class Spread(Protocol):
@@ -164,8 +170,12 @@ class Tensor:
             for tile in self.tiles(chunk):
                 receive(tile.start, function(tile))
 
-        for _ in self._spread(work, self.chunks()):
+        for _ in self._each(work, self.chunks()):
             pass
+
+    def _each(self, work: Callable[[range], Any], chunks: list[range]) -> Iterator[Any]:
+        """Spread work on chunks. What overflows is refused where the result is rounded."""
+        return self._spread(np.errstate(all="ignore")(work), chunks)
 
     def sum(self, function: Callable[[Tile], npt.ArrayLike]) -> Sums:
         """Add up what a function says of each tile, in float64.
@@ -177,14 +187,10 @@ class Tensor:
             The sum over all tiles, of that shape.
         """
 
-        def work(chunk: range) -> list[Sums]:
-            return [np.array(function(tile), np.float64) for tile in self.tiles(chunk)]
+        def work(chunk: range) -> Sums:
+            return _added(np.array(function(tile), np.float64) for tile in self.tiles(chunk))
 
-        parts = (part for chunk in self._spread(work, self.chunks()) for part in chunk)
-        total: Sums = next(parts)
-        for part in parts:
-            total += part
-        return total
+        return _added(self._each(work, self.chunks()))
 
     def products(self, vectors: Callable[[Tile], Array]) -> Sums:
         """Return the inner products of all pairs of vectors (their Gram matrix).
@@ -211,47 +217,63 @@ class Tensor:
         words = stream(self._seed, self._positions[model], self.name)
         return random_bits(words, tile.start, tile.count)
 
-    def largest(self, keys: Callable[[Tile], Array], counts: Sequence[int]) -> list[Cut]:
+    def largest(self, keys: Keys, counts: Sequence[int]) -> list[Cut]:
         """Find which elements are the k largest, for each of several vectors of keys.
 
         Args:
-            keys: returns for a tile an array of shape (vectors, count): float32, contiguous, not
-                negative, no NaN.
+            keys: gives the vectors of a tile.
             counts: k for each vector; below 1 nothing is kept, from the tensor's size on all.
 
         Returns:
             What to keep of each vector. Of equal keys the earlier elements come first.
         """
-        open_vectors = [i for i, count in enumerate(counts) if 0 < count < self.size]
         cuts = [NOTHING if count < 1 else EVERYTHING for count in counts]
-        if not open_vectors:
-            return cuts
+        open_vectors = [i for i, count in enumerate(counts) if 0 < count < self.size]
+        found = self._cuts(keys, open_vectors, [counts[i] for i in open_vectors])
+        for i, cut in zip(open_vectors, found, strict=True):
+            cuts[i] = cut
+        return cuts
+
+    def ranked(self, keys: Keys, ranks: Sequence[int]) -> list[float]:
+        """Return the k-th largest key, for each of several vectors of keys.
+
+        Args:
+            keys: gives the vectors of a tile.
+            ranks: k for each vector, from 1 (the largest) to the tensor's size.
+        """
+        return [cut.key for cut in self._cuts(keys, range(len(ranks)), ranks)]
+
+    def _cuts(self, keys: Keys, vectors: Sequence[int], counts: Sequence[int]) -> list[Cut]:
+        """Find the k largest of some of the vectors, 0 < k <= size."""
+        if not vectors:
+            return []
         if self.size <= self._tile:
-            vectors = keys(next(self.tiles(range(self.size))))
-            for i in open_vectors:
-                cuts[i] = cut_of(vectors[i], counts[i])
-            return cuts
+            seen = keys(next(self.tiles(range(self.size))))
+            return [cut_of(seen[i], count) for i, count in zip(vectors, counts, strict=True)]
         tiles = -(-self.size // (self._tile * _CHUNKS_OF_RANKS))
         chunks = self.chunks(max(_TILES_PER_CHUNK, tiles))
-        lanes: list[tuple[int, int | None]] = [(i, None) for i in open_vectors]
-        high = np.sum(list(self._count(keys, chunks, HIGH, lanes)), axis=0)
-        found = [_bin_of(high[n], counts[i]) for n, i in enumerate(open_vectors)]
-        lanes = [(i, upper) for i, (upper, _) in zip(open_vectors, found, strict=True)]
+        whole = [(i, 0) for i in vectors]
+        high = _added(self._count(keys, chunks, HIGH, whole))
+        found = [_bin_of(row, count) for row, count in zip(high, counts, strict=True)]
+        lanes = [(i, upper) for i, (upper, _) in zip(vectors, found, strict=True)]
         low = np.stack(list(self._count(keys, chunks, LOW, lanes)), axis=1)
+        cuts = []
         for (i, upper), (_, wanted), per_chunk in zip(lanes, found, low, strict=True):
             lower, ties = _bin_of(per_chunk.sum(0), wanted)
             key = key_of(upper, lower)
-            cuts[i] = Cut(key, self._end_of_ties(keys, i, key, ties, chunks, per_chunk[:, lower]))
+            cuts.append(
+                Cut(key, self._end_of_ties(keys, i, key, ties, chunks, per_chunk[:, lower]))
+            )
         return cuts
 
     def _count(
         self,
-        keys: Callable[[Tile], Array],
+        keys: Keys,
         chunks: list[range],
         bins: int,
-        lanes: Sequence[tuple[int, int | None]],
+        lanes: Sequence[tuple[int, int]],
     ) -> Iterator[npt.NDArray[np.int64]]:
-        """Count keys by their upper bits, or, below given upper bits, by their lower bits.
+        """Count keys by their upper bits (`HIGH`), or by their lower bits below given upper ones.
 
         Returns:
             For each chunk an array of shape (lanes, bins).
@@ -262,17 +284,17 @@ class Tensor:
             for tile in self.tiles(chunk):
                 vectors = keys(tile)
                 for (vector, upper), row in zip(lanes, counts, strict=True):
-                    if upper is None:
+                    if bins == HIGH:
                         count_high(vectors[vector], row)
                     else:
                         count_low(vectors[vector], upper, row)
             return counts
 
-        return self._spread(work, chunks)
+        return self._each(work, chunks)
 
     def _end_of_ties(
         self,
-        keys: Callable[[Tile], Array],
+        keys: Keys,
         vector: int,
         key: float,
         wanted: int,
@@ -294,6 +316,14 @@ class Tensor:
                 return tile.start + int(equal[missing - 1]) + 1
             missing -= equal.size
         raise AssertionError("the ties were counted in this chunk")
+
+
+def _added(parts: Iterator[npt.NDArray[_Number]]) -> npt.NDArray[_Number]:
+    """Add arrays in their order, in the memory of the first."""
+    total = next(parts)
+    for part in parts:
+        total += part
+    return total
 
 
 def _bin_of(counts: npt.NDArray[np.int64], wanted: int) -> tuple[int, int]:

@@ -9,11 +9,13 @@ import numpy.typing as npt
 from mixmerge.merge.kernels import Array
 from mixmerge.merge.kernels.compiled import kernel
 
+Float64 = npt.NDArray[np.float64]
+
 _SMALLEST_NORM = 1e-8
 _SMALLEST_SINE = 1e-6
 
 
-def weighted_sum(tensors: Array, weights: Sequence[float] | npt.NDArray[np.float64]) -> Array:
+def weighted_sum(tensors: Array, weights: Sequence[float] | Float64) -> Array:
     """Return sum_i w_i x_i, added in the given order, shape (count,).
 
     Args:
@@ -36,21 +38,35 @@ def add_weighted(tensors: Array, weights: Array, out: Array) -> None:
             out[i] += weight * tensors[model, i]
 
 
-def cosine(products: npt.NDArray[np.float64]) -> float:
-    """Return the cosine of the angle between two vectors, in [-1, 1].
+def length(shares: Float64, products: Float64) -> float:
+    """Return the norm of a weighted sum of vectors.
+
+    Args:
+        shares: by what each vector is multiplied, shape (vectors,).
+        products: their inner products, shape (vectors, vectors).
+    """
+    return math.sqrt(max(0.0, float(shares @ products @ shares)))
+
+
+def cosine(products: Float64) -> Float64:
+    """Return the cosine of the angle between two vectors, or between many pairs of them.
 
     A vector with a norm of at most 1e-8 is not normalised, as in mergekit: zeros are perpendicular
     to everything.
 
     Args:
-        products: their inner products, shape (2, 2).
+        products: their inner products, shape (2, 2) or (2, 2, pairs).
+
+    Returns:
+        In [-1, 1], shape () or (pairs,).
     """
-    norms = [math.sqrt(products[i, i]) for i in range(2)]
-    scale = math.prod(norm if norm > _SMALLEST_NORM else 1.0 for norm in norms)
-    return min(1.0, max(-1.0, products[0, 1] / scale))
+    norms = np.sqrt(products[[0, 1], [0, 1]])
+    norms = np.where(norms > _SMALLEST_NORM, norms, 1.0)
+    cosines: Float64 = np.clip(products[0, 1] / (norms[0] * norms[1]), -1.0, 1.0)
+    return cosines
 
 
-def slerp_weights(cosine: float, t: float, dot_threshold: float) -> tuple[float, float]:
+def slerp_weights(cosine: Float64, t: float, dot_threshold: float) -> Float64:
     """Return the weights of two vectors in their spherical interpolation.
 
         sin((1 - t) W) / sin W,   sin(t W) / sin W,   W the angle between them
@@ -58,8 +74,17 @@ def slerp_weights(cosine: float, t: float, dot_threshold: float) -> tuple[float,
     (Shoemake 1985, equation of section 3.3; for the vectors themselves, not their directions.)
     Where the absolute cosine exceeds ``dot_threshold``, or W has no direction because they are
     collinear to the last digits, the weights are those of the straight line: 1 - t and t.
+
+    Args:
+        cosine: of W, shape () or (pairs,).
+        t: 0 is the first vector, 1 the second.
+        dot_threshold: from 0 to 1.
+
+    Returns:
+        Shape (2,) or (2, pairs).
     """
-    angle = math.acos(cosine)
-    if abs(cosine) > dot_threshold or math.sin(angle) < _SMALLEST_SINE:
-        return 1.0 - t, t
-    return math.sin((1.0 - t) * angle) / math.sin(angle), math.sin(t * angle) / math.sin(angle)
+    angle = np.arccos(cosine)
+    straight = (np.abs(cosine) > dot_threshold) | (np.sin(angle) < _SMALLEST_SINE)
+    sine = np.where(straight, 1.0, np.sin(angle))
+    parts = 1.0 - t, t
+    return np.stack([np.where(straight, part, np.sin(part * angle) / sine) for part in parts])

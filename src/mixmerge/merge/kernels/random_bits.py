@@ -38,16 +38,17 @@ def random_bits(words: npt.NDArray[np.uint32], start: int, count: int) -> npt.ND
 
     Args:
         words: from `stream`.
-        start: the first element; a multiple of `PER_BLOCK`.
+        start: the first element.
         count: number of elements.
 
     Returns:
         Shape (count,). Element i is word i % 4 of the block with counter i // 4.
     """
-    blocks = -(-count // PER_BLOCK)
+    before = start % PER_BLOCK
+    blocks = -(-(before + count) // PER_BLOCK)
     out = np.empty(blocks * PER_BLOCK, np.uint32)
     philox(words, start // PER_BLOCK, out)
-    return out[:count]
+    return out[before : before + count]
 
 
 @kernel("void(uint32[::1], uint64, uint32[::1])")

@@ -68,7 +68,7 @@ def _widen_bfloat16(stored: npt.NDArray[np.uint16], out: Array) -> bool:
     for i in range(stored.size):
         bits[i] = np.uint32(stored[i]) << np.uint32(16)
         largest = max(largest, bits[i] & _MAGNITUDE)
-    return largest < _INFINITY
+    return bool(largest < _INFINITY)
 
 
 @kernel("boolean(float32[::1], uint16[::1])")
@@ -81,7 +81,7 @@ def _narrow_bfloat16(values: Array, stored: npt.NDArray[np.uint16]) -> bool:
         odd = (bits[i] >> np.uint32(16)) & np.uint32(1)
         stored[i] = np.uint16((bits[i] + np.uint32(0x7FFF) + odd) >> np.uint32(16))
         largest = max(largest, bits[i] & _MAGNITUDE)
-    return largest < _ROUNDS_TO_INFINITY
+    return bool(largest < _ROUNDS_TO_INFINITY)
 
 
 @kernel("boolean(float32[::1])")
@@ -90,4 +90,4 @@ def _all_finite(values: Array) -> bool:
     largest = np.uint32(0)
     for i in range(bits.size):
         largest = max(largest, bits[i] & _MAGNITUDE)
-    return largest < _INFINITY
+    return bool(largest < _INFINITY)

@@ -37,7 +37,7 @@ class Cut:
         keep_above(values, keys, np.float32(self.key), max(0, self.end - start))
 
     def drop(self, values: Array, keys: Array, start: int) -> None:
-        """Set the elements of a tile that are among them to zero; the arguments are as in `keep`."""
+        """Set the elements of a tile that are among them to zero; see `keep`."""
         drop_above(values, keys, np.float32(self.key), max(0, self.end - start))
 
 
@@ -46,7 +46,7 @@ NOTHING = Cut(float("inf"), 0)
 
 
 def cut_of(keys: Array, count: int) -> Cut:
-    """Return the cut below the ``count`` largest of a few keys, shape (size,), 0 < count < size."""
+    """Return the cut below the ``count`` largest of a few keys, shape (size,)."""
     place = keys.size - count
     key = np.partition(keys, place)[place]
     ties = count - int(np.count_nonzero(keys > key))
@@ -58,12 +58,12 @@ def count_high(keys: Array, counts: npt.NDArray[np.int64]) -> None:
     """Add to ``counts`` (`HIGH`) how many keys have which upper bits."""
     bits = keys.view(np.uint32)
     for i in range(bits.size):
-        counts[bits[i] >> np.uint32(15)] += 1
+        counts[(bits[i] >> np.uint32(15)) & np.uint32(0xFFFF)] += 1
 
 
 @kernel("void(float32[::1], uint32, int64[::1])")
 def count_low(keys: Array, high: int, counts: npt.NDArray[np.int64]) -> None:
-    """Add to ``counts`` (`LOW`) how many keys with the upper bits ``high`` have which lower bits."""
+    """Add to ``counts`` (`LOW`) how many keys with these upper bits have which lower bits."""
     bits = keys.view(np.uint32)
     for i in range(bits.size):
         if bits[i] >> np.uint32(15) == high:
@@ -76,7 +76,7 @@ def key_of(high: int, low: int) -> float:
 
 
 @kernel("void(float32[::1], float32[::1], float32, int64)")
-def keep_above(values: Array, keys: Array, key: float, ties: int) -> None:
+def keep_above(values: Array, keys: Array, key: np.float32, ties: int) -> None:
     """Zero values whose key is below ``key``, or equal to it at position ``ties`` or later."""
     for i in range(values.size):
         kept = (keys[i] > key) | ((keys[i] == key) & (i < ties))
@@ -84,7 +84,7 @@ def keep_above(values: Array, keys: Array, key: float, ties: int) -> None:
 
 
 @kernel("void(float32[::1], float32[::1], float32, int64)")
-def drop_above(values: Array, keys: Array, key: float, ties: int) -> None:
+def drop_above(values: Array, keys: Array, key: np.float32, ties: int) -> None:
     """Zero values whose key is above ``key``, or equal to it before position ``ties``."""
     for i in range(values.size):
         dropped = (keys[i] > key) | ((keys[i] == key) & (i < ties))

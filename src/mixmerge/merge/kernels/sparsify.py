@@ -37,6 +37,62 @@ def _keep_below(values: Array, bits: npt.NDArray[np.uint32], limit: int) -> None
         values[i] = values[i] if bits[i] < limit else np.float32(0)
 
 
+def keep_by_rank(
+    values: Array, density: float, epsilon: float, bits: npt.NDArray[np.uint32]
+) -> None:
+    """Set random elements to zero, in place; the larger ones of a row are kept more often.
+
+    The probability to be kept falls evenly from density + epsilon for the largest magnitude of a
+    row to density - epsilon for the smallest; of equal magnitudes the earlier counts as larger. A
+    row of one element keeps it with probability density.
+
+    Args:
+        values: shape (rows, columns), contiguous.
+        density: the mean probability, in (0, 1).
+        epsilon: both ends of the range lie in (0, 1).
+        bits: 32 random bits for each element, shape (rows * columns,).
+    """
+    columns = values.shape[1]
+    kept = np.full(1, density)
+    if columns > 1:
+        kept = (density + epsilon) - 2.0 * epsilon * (np.arange(columns) / (columns - 1))
+    _keep_by_rank(values, bits, (kept * 2.0**32).astype(np.uint32))
+
+
+@kernel("void(float32[:, ::1], uint32[::1], uint32[::1])")
+def _keep_by_rank(
+    values: Array, bits: npt.NDArray[np.uint32], limits: npt.NDArray[np.uint32]
+) -> None:
+    # A radix sort of each row by falling magnitude, 11 bits at a time, which keeps ties in order.
+    rows, columns = values.shape
+    magnitudes = values.view(np.uint32)
+    keys = np.empty(columns, np.uint32)
+    order, sorted_order = np.empty(columns, np.int32), np.empty(columns, np.int32)
+    places = np.empty(2048, np.int32)
+    for row in range(rows):
+        for i in range(columns):
+            keys[i] = ~magnitudes[row, i] & np.uint32(0x7FFFFFFF)
+            order[i] = i
+        for shift in (0, 11, 22):
+            places[:] = 0
+            for i in range(columns):
+                places[(keys[i] >> np.uint32(shift)) & np.uint32(2047)] += 1
+            place = 0
+            for digit in range(2048):
+                count = places[digit]
+                places[digit] = place
+                place += count
+            for i in range(columns):
+                digit = (keys[order[i]] >> np.uint32(shift)) & np.uint32(2047)
+                sorted_order[places[digit]] = order[i]
+                places[digit] += 1
+            order, sorted_order = sorted_order, order
+        for rank in range(columns):
+            column = order[rank]
+            if bits[row * columns + column] >= limits[rank]:
+                values[row, column] = np.float32(0)
+
+
 def restoring_scale(before: float, after: float) -> float:
     """Return the factor that gives a sparse task vector the L1 norm it had before.
 

@@ -3,8 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from mixmerge.merge.kernels.interpolate import cosine, slerp_weights, weighted_sum
+from mixmerge.merge.kernels.interpolate import cosine, slerp_weights
 from mixmerge.merge.methods.method import Method, number, zero_weight_sum
+from mixmerge.merge.methods.span import combination, vectors
 from mixmerge.merge.tensor import Tensor, TileFunction
 
 
@@ -15,8 +16,7 @@ def merge(tensor: Tensor, *, weight: Sequence[float], dot_threshold: float) -> T
     the straight line is taken instead; 1 asks for the circle always.
     """
     t = weight[1] / math.fsum(weight)
-    shares = slerp_weights(cosine(tensor.products(lambda tile: tile.models)), t, dot_threshold)
-    return lambda tile: weighted_sum(tile.models, shares)
+    return combination(slerp_weights(cosine(tensor.products(vectors)), t, dot_threshold))
 
 
 METHOD = Method(

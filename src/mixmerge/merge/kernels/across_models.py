@@ -1,0 +1,85 @@
+"""What several task vectors say of one element: how far apart they are, which ones changed it."""
+
+import numpy as np
+import numpy.typing as npt
+
+from mixmerge.merge.kernels import Array
+from mixmerge.merge.kernels.compiled import kernel
+
+_BLOCK = 512
+"""Elements whose sums stay in the first-level cache."""
+
+
+def standard_deviation(deltas: Array) -> Array:
+    """Return how far apart task vectors are at each element.
+
+    Computed in float64, as the root of the mean squared distance from the mean, so that it is zero
+    exactly where all are equal.
+
+    Args:
+        deltas: shape (models, count), contiguous.
+
+    Returns:
+        Shape (count,).
+    """
+    out = np.empty(deltas.shape[1], np.float32)
+    _standard_deviation(deltas, out)
+    return out
+
+
+@kernel("void(float32[:, ::1], float32[::1])")
+def _standard_deviation(deltas: Array, out: Array) -> None:
+    models = deltas.shape[0]
+    mean, square = np.empty(_BLOCK, np.float64), np.empty(_BLOCK, np.float64)
+    for start in range(0, out.size, _BLOCK):
+        count = min(_BLOCK, out.size - start)
+        mean[:] = 0
+        square[:] = 0
+        for model in range(models):
+            for i in range(count):
+                mean[i] += np.float64(deltas[model, start + i])
+        for i in range(count):
+            mean[i] /= models
+        for model in range(models):
+            for i in range(count):
+                distance = np.float64(deltas[model, start + i]) - mean[i]
+                square[i] += distance * distance
+        for i in range(count):
+            out[start + i] = np.float32(np.sqrt(square[i] / models))
+
+
+def mean_of_changed(deltas: Array, epsilon: float, boosts: npt.ArrayLike) -> Array:
+    """Return, for each element, the mean of the task vectors that changed it.
+
+    Args:
+        deltas: shape (models, count), contiguous.
+        epsilon: a task vector changed an element if its magnitude there exceeds this.
+        boosts: by what a model's delta is multiplied where it is the only one, shape (models,).
+
+    Returns:
+        Shape (count,); 0 where nothing changed.
+    """
+    out = np.empty(deltas.shape[1], np.float32)
+    _mean_of_changed(deltas, np.float32(epsilon), np.asarray(boosts, np.float32), out)
+    return out
+
+
+@kernel("void(float32[:, ::1], float32, float32[::1], float32[::1])")
+def _mean_of_changed(deltas: Array, epsilon: np.float32, boosts: Array, out: Array) -> None:
+    zero = np.float32(0)
+    boost, number = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32)
+    for start in range(0, out.size, _BLOCK):
+        count = min(_BLOCK, out.size - start)
+        out[start : start + count] = 0
+        boost[:] = 0
+        number[:] = 0
+        for model in range(boosts.size):
+            for i in range(count):
+                delta = deltas[model, start + i]
+                changed = abs(delta) > epsilon
+                out[start + i] += delta if changed else zero
+                boost[i] += boosts[model] if changed else zero
+                number[i] += np.float32(1) if changed else zero
+        for i in range(count):
+            out[start + i] *= boost[i] if number[i] == 1 else np.float32(1)
+            out[start + i] /= max(number[i], np.float32(1))
