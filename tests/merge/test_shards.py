@@ -76,6 +76,7 @@ def test_a_file_has_no_name_before_it_is_whole(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors.partial"]
     said = [file.tensor_is_written() for _ in TENSORS]
     assert said == [False] * 5 + [True]
+    file.close()
 
 
 def test_wide_elements_are_aligned() -> None:
@@ -98,5 +99,6 @@ def test_verification_finds_bytes_that_the_disk_lost(tmp_path: Path) -> None:
                 stream.write(b"\x55")
             with pytest.raises(ResourceError, match="other bytes than were written, near byte"):
                 file.finish()
+            file.close()
         else:
             file.finish()

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TransferSpeedColumn,
+)
 from rich.text import Text
 
 from mixmerge.execute.step import Step
@@ -119,8 +127,11 @@ class RunScreen:
 
 
 @contextmanager
-def bar(title: str) -> Iterator[ProgressListener]:
-    """Show one bar for one piece of work, with the time left; quiet when not on a terminal."""
+def bar(title: str, unit: str = "") -> Iterator[ProgressListener]:
+    """Show one bar for one piece of work, with the time left; quiet when not on a terminal.
+
+    For work that counts ``bytes`` it shows how many are done and how many a second.
+    """
     console = Console(stderr=True)
     start = time.monotonic()
     with Progress(
@@ -128,6 +139,7 @@ def bar(title: str) -> Iterator[ProgressListener]:
         TextColumn("[bold]{task.description}"),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
+        *([DownloadColumn(), TransferSpeedColumn()] if unit == "bytes" else []),
         TextColumn("[dim]{task.fields[note]}"),
         console=console,
         transient=True,
