@@ -147,8 +147,8 @@ class Merge:
 
 def _merge(example: Example, mergekit: Path, mixmerge: Path, work: Path) -> list[Merge]:
     """Merge with mergekit and with mixmerge."""
-    recipe = work / "recipe.yml"
-    recipe.write_text(example.text)
+    recipe = Path("recipe.yml")
+    (work / recipe).write_text(example.text)
     out = Path(tempfile.mkdtemp(dir=work))
     theirs, ours = out / "mergekit", out / "mixmerge"
     command: list[str | Path] = [mergekit / "mergekit-yaml", recipe, theirs]

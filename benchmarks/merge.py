@@ -139,8 +139,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", choices=["mixmerge", "mergekit"])
     parser.add_argument("--startup", action="store_true", help="only start-up and compilation")
     parser.add_argument("--json", type=Path, help="file for every single time")
-    parser.add_argument("--markdown", nargs="+", type=Path, metavar="JSON",
-                        help="run nothing; print the tables of these files")  # fmt: skip
     arguments = parser.parse_args()
     if arguments.only != "mixmerge" and not arguments.mergekit and not arguments.startup:
         parser.error("give --mergekit VENV/bin, or --only mixmerge")

@@ -289,7 +289,7 @@ def test_an_unlisted_base_is_averaged_only_where_the_recipe_gives_it_a_weight() 
     silent = [
         name
         for name, method in METHODS.items()
-        if not method.needs_base and not any(known.per_model for known in method.parameters)
+        if method.base == "none" and not any(known.per_model for known in method.parameters)
     ]
     for name in silent:
         with pytest.raises(SpecError, match="has no base, and base is not among the models"):

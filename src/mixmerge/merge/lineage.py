@@ -3,13 +3,19 @@
 import json
 import platform
 import shutil
+from collections.abc import Container, Iterable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from mixmerge.merge.chat_template import write_template
 from mixmerge.merge.plan import MergePlan
+from mixmerge.merge.recipe import BaseInput, MergeRecipe, ModelInput
 from mixmerge.merge.recipe_file import recipe_text
+from mixmerge.merge.references import parse
+from mixmerge.merge.stages import stage_of
 
 RECIPE_FILE = "mixmerge_recipe.yml"
 """The recipe in mixmerge's own form; ``mixmerge merge`` reads it back."""
@@ -32,11 +38,15 @@ _DONATED = (
 
 
 def copy_donor_files(plan: MergePlan, folder: Path) -> None:
-    """Write the configuration, and copy tokenizer and chat template of the recipe's donor."""
+    """Write configuration, tokenizer, chat template: the donor's, or what the recipe says."""
     donor = plan.donor.path
     for name in _DONATED:
         if (donor / name).is_file():
             shutil.copyfile(donor / name, folder / name)
+    if plan.vocabulary is not None:
+        plan.vocabulary.write(folder, plan.donor.name)
+    if plan.chat_template is not None:
+        write_template(plan.chat_template, folder)
     _write(folder / "config.json", json.dumps(plan.config, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -48,9 +58,39 @@ def write_lineage(plan: MergePlan, folder: Path, seed: int) -> None:
         folder: the model folder, still under its temporary name.
         seed: of the merge.
     """
-    text = recipe_text(plan.recipe)
+    text = recipe_text(_from_anywhere(plan.recipe))
     _write(folder / RECIPE_FILE, text)
     _write(folder / "README.md", _card(plan, text, seed))
+
+
+def _from_anywhere(recipe: MergeRecipe, stages: Iterable[str] = ()) -> MergeRecipe:
+    """Return a recipe whose folders are found from any folder it is read in."""
+    known = {*stages, *recipe.stages}
+
+    def moved(item: BaseInput | ModelInput) -> Any:
+        return item.model_copy(update={"path": _whole_reference(item.path, known)})
+
+    changes: dict[str, Any] = {
+        "models": tuple(map(moved, recipe.models)),
+        "base": moved(recipe.base) if recipe.base is not None else None,
+        "stages": {name: _from_anywhere(stage, known) for name, stage in recipe.stages.items()},
+    }
+    if recipe.tokenizer is not None and recipe.tokenizer.source in recipe.references:
+        source = _whole_reference(recipe.tokenizer.source, known)
+        changes["tokenizer"] = recipe.tokenizer.model_copy(update={"source": source})
+    return recipe.model_copy(update=changes)
+
+
+def _whole_reference(text: str, stages: Container[str]) -> str:
+    if stage_of(text) in stages:
+        stage, plus, adapter = text.partition("+")
+        return stage + plus + (_whole(adapter) if adapter else "")
+    return "+".join(_whole(part) for part in parse(text) if part is not None)
+
+
+def _whole(text: str) -> str:
+    folder = Path(text).expanduser()
+    return str(folder.absolute()) if folder.exists() else text
 
 
 def _card(plan: MergePlan, text: str, seed: int) -> str:

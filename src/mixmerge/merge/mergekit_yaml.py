@@ -13,7 +13,7 @@ from mixmerge.merge.mergekit_values import check_keys, parameters, reference, to
 from mixmerge.merge.methods import METHODS
 from mixmerge.merge.methods.method import Method, Scalar
 from mixmerge.merge.recipe import MergeRecipe
-from mixmerge.merge.recipe_problems import base_policy, nearest
+from mixmerge.merge.recipe_problems import nearest
 from mixmerge.merge.schedules import Setting, changed, with_fallback
 from mixmerge.merge.stages import order
 
@@ -122,7 +122,7 @@ def _whole(
     if _interpolates(method):
         sources = _interpolated(sources, base, {}, shared, "slerp")
         shared = _without_t(shared)
-    elif base_policy(method) != "none":
+    elif method.base != "none":
         sources = _without_base(sources, base)
     elif base is not None and base not in [source.model for source in sources]:
         sources = [*sources, _unlisted_base(method, base)]
@@ -187,7 +187,7 @@ def _slice(
     if _interpolates(method):
         sources = _interpolated(sources, base, own, shared, f"{where}: slerp")
         own, base = _without_t(own), None
-    elif base_policy(method) == "none":
+    elif method.base == "none":
         if entry.get("base_model"):
             raise SpecError(f"{where}: {method.name} does not use a base; remove `base_model`.")
         base = None
@@ -217,7 +217,7 @@ def _entries(section: Any, where: str) -> list[Any]:
 
 
 def _base_input(method: Method, base: str | None) -> dict[str, Any] | None:
-    if base is None or base_policy(method) == "none":
+    if base is None or method.base == "none":
         return None
     return {"name": base, "path": base}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.merge.arguments import PartArguments
+from mixmerge.merge.chat_template import choose
 from mixmerge.merge.checkpoint import Checkpoint
 from mixmerge.merge.compatibility import (
     COPIED,
@@ -19,10 +20,12 @@ from mixmerge.merge.layout import comes_before_layers, denies_tied_head, head, i
 from mixmerge.merge.methods.method import Arguments
 from mixmerge.merge.output_config import output_config
 from mixmerge.merge.recipe import MergeRecipe, Slice
+from mixmerge.merge.references import locate, open_model
 from mixmerge.merge.safetensors_io import NewTensor
 from mixmerge.merge.slices import Composition, Origin, compose
 from mixmerge.merge.sources import Source
-from mixmerge.merge.stages import at
+from mixmerge.merge.stages import at, stage_of
+from mixmerge.merge.vocabulary import Vocabulary, align
 
 _SPELLING = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 
@@ -56,6 +59,10 @@ class MergePlan:
     rows: tuple[Row, ...]
     config: dict[str, Any]
     """The output's configuration."""
+    vocabulary: Vocabulary | None = None
+    """The output's tokens, where the recipe brings vocabularies together."""
+    chat_template: str | None = None
+    """The output's chat template; None: the donor's."""
     notes: tuple[str, ...] = ()
     """What was decided and might surprise, a sentence each."""
 
@@ -85,20 +92,30 @@ class MergePlan:
         return sum(row.output.nbytes for row in self.rows)
 
 
-def plan_merge(recipe: MergeRecipe, stages: Mapping[str, Path] | None = None) -> MergePlan:
+def plan_merge(
+    recipe: MergeRecipe,
+    *,
+    stages: Mapping[str, Path] | None = None,
+    allow_pickle: bool = False,
+) -> MergePlan:
     """Read the headers of all models and decide on every tensor.
 
     Args:
         recipe: the merge.
         stages: folders of the recipe's stages, by name, as far as it uses them.
+        allow_pickle: whether pickled weights may be read.
 
     Raises:
         ModelError: a model is incomplete, or the models do not fit together.
         SpecError: the recipe has no value, or no usable combination of values, for a tensor.
     """
-    _refuse_what_is_missing(recipe)
+    folders = stages or {}
+    for name in map(stage_of, recipe.references):
+        if name in recipe.stages and name not in folders:
+            raise SpecError(f"stage `{name}` must be merged first, and its folder given.")
     checkpoints = [
-        Checkpoint(model.name, Path(at(model.path, stages or {}))) for model in recipe.inputs
+        open_model(model.name, at(model.path, folders), allow_pickle=allow_pickle)
+        for model in recipe.inputs
     ]
     found = model_problems(checkpoints)
     if recipe.tokenizer is None:
@@ -106,24 +123,37 @@ def plan_merge(recipe: MergeRecipe, stages: Mapping[str, Path] | None = None) ->
     _refuse(found)
     models = {model.name: model for model in checkpoints}
     composition = compose(recipe, models)
-    planner = _Planner(recipe, models)
+    vocabulary = _vocabulary(recipe, checkpoints, folders)
+    planner = _Planner(recipe, models, vocabulary)
     rows = tuple(filter(None, map(planner.row, composition.tensors)))
     _refuse(planner.problems)
+    donor = models[recipe.donor.name]
+    settings = donor.config
+    if vocabulary is not None:
+        settings = vocabulary.with_new_ids(settings, donor.name)
     config = output_config(
-        models[recipe.donor.name].config,
+        settings,
         [row.output for row in rows],
         [(models[name], layer) for name, layer in composition.layers],
         unties_head=planner.unties_head,
     )
+    template = None
+    if recipe.chat_template is not None:
+        template = choose(recipe.chat_template, [model.path for model in checkpoints])
     notes = (*planner.notes, *_slice_notes(recipe, composition))
-    return MergePlan(recipe, tuple(checkpoints), rows, config, notes)
+    return MergePlan(recipe, tuple(checkpoints), rows, config, vocabulary, template, notes)
 
 
-def _refuse_what_is_missing(recipe: MergeRecipe) -> None:
-    """Refuse what recipes can say and merging does not do yet."""
-    for name in ("tokenizer", "chat_template", "stages"):
-        if getattr(recipe, name):
-            raise SpecError(f"`{name}` is not supported yet; remove it or use mergekit.")
+def _vocabulary(
+    recipe: MergeRecipe, models: Sequence[Checkpoint], folders: Mapping[str, Path]
+) -> Vocabulary | None:
+    """Bring the vocabularies together, where the recipe asks for it."""
+    wanted = recipe.tokenizer
+    if wanted is None:
+        return None
+    elsewhere = recipe.references[len(recipe.inputs) :]
+    source = locate(at(elsewhere[0], folders)) if elsewhere else None
+    return align(wanted, models, recipe.donor.name, source=source)
 
 
 def _refuse(found: Sequence[str]) -> None:
@@ -135,11 +165,24 @@ def _refuse(found: Sequence[str]) -> None:
 class _Planner:
     """Makes rows, and collects what is wrong with them."""
 
-    def __init__(self, recipe: MergeRecipe, models: Mapping[str, Checkpoint]) -> None:
+    def __init__(
+        self,
+        recipe: MergeRecipe,
+        models: Mapping[str, Checkpoint],
+        vocabulary: Vocabulary | None,
+    ) -> None:
+        """Prepare the parts of a recipe.
+
+        Args:
+            recipe: the merge.
+            models: its inputs by name.
+            vocabulary: the output's tokens, where rows must be put into their order.
+        """
         self.problems: list[str] = []
         self.notes: list[str] = []
         self.unties_head = False
         self._dtype = recipe.dtype
+        self._vocabulary = vocabulary
         self._parts = [_Part(recipe, part, models) for part in recipe.parts]
 
     def row(self, origin: Origin) -> Row | None:
@@ -148,18 +191,31 @@ class _Planner:
         names = [
             counterpart(model, name) for model, name in zip(part.models, origin.inputs, strict=True)
         ]
-        sources = [
-            None if name is None else model.source(name)
-            for model, name in zip(part.models, names, strict=True)
-        ]
+        found = self._sources(origin, part, names)
         owners = [model.name for model in part.models]
-        found = tensor_problems(origin.name, list(zip(owners, names, sources, strict=True)))
-        if found:
-            self.problems += found
+        self.problems += (
+            wrong := tensor_problems(origin.name, list(zip(owners, names, found, strict=True)))
+        )
+        sources = [source for source in found if source is not None]
+        if wrong:
             return None
         if is_head(origin.name):
             self._look_at_head(origin, part.models, names)
-        return self._row(origin, part, [source for source in sources if source is not None])
+        return self._row(origin, part, sources)
+
+    def _sources(
+        self, origin: Origin, part: "_Part", names: Sequence[str | None]
+    ) -> Sequence[Source | None]:
+        """Return the tensor of each model, None where it has none; rows in the output's order."""
+        sources: dict[str, Source] = {
+            model.name: model.source(name)
+            for model, name in zip(part.models, names, strict=True)
+            if name is not None
+        }
+        if self._vocabulary is not None and self._vocabulary.covers(origin.name):
+            aligned = self._vocabulary.aligned([*sources], [*sources.values()], part.preferred)
+            sources = dict(zip(sources, aligned, strict=True))
+        return [sources.get(model.name) for model in part.models]
 
     def _row(self, origin: Origin, part: "_Part", sources: Sequence[Source]) -> Row:
         first = sources[0]
@@ -200,6 +256,7 @@ class _Part:
         base = recipe.base_of(part)
         order = [model.name for model in (*recipe.models, *recipe.inputs)]
         self.models = [models[name] for name in names]
+        self.preferred = base or recipe.donor.name
         self.base = names.index(base) if base is not None else None
         self.merged = [index for index in range(len(names)) if index != self.base]
         self.positions = tuple(order.index(names[index]) for index in self.merged)

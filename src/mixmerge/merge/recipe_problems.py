@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from mixmerge.merge.methods import METHODS
 from mixmerge.merge.methods.method import Method
@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from mixmerge.merge.recipe import MergeRecipe, Slice
 
 _STAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-
-
-def base_policy(method: Method) -> Literal["required", "optional", "none"]:
-    """Say whether a method merges differences from a base."""
-    return getattr(method, "base", None) or ("required" if method.needs_base else "none")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -40,7 +35,7 @@ def problem(recipe: "MergeRecipe") -> str | None:
 def _problems(recipe: "MergeRecipe", method: Method) -> Iterator[str]:
     yield from _names(recipe)
     yield from _settings(recipe.parameters, method, "parameters", own=False)
-    if base_policy(method) == "none" and recipe.base is not None:
+    if method.base == "none" and recipe.base is not None:
         yield f"{method.name} does not use a base; remove `base`"
     for number, part in enumerate(recipe.parts, 1):
         where = f"slice {number}: " if recipe.slices else ""
@@ -87,10 +82,9 @@ def _part(recipe: "MergeRecipe", part: "Slice", method: Method, where: str) -> I
         yield f"{where}model `{twice}` is given twice"
     if base is not None and base not in names:
         yield f"{where}the base `{base}` must be among the sources, with its layers"
-    policy = base_policy(method)
-    if policy == "required" and base is None:
+    if method.base == "required" and base is None:
         yield f"{where}{method.name} merges differences from a base model: name a base"
-    if policy == "none" and base is not None:
+    if method.base == "none" and base is not None:
         yield f"{where}{method.name} does not use a base; remove `base`"
     yield from _layers(part, where)
     yield from _count(len(names) - (base is not None), method, where)

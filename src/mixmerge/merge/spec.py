@@ -9,6 +9,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -33,13 +34,14 @@ class MergeSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: str
-    """``linear``, ``slerp``, ``task_arithmetic``, ``ties``, ``dare_linear`` or ``dare_ties``."""
+    """One of `METHODS`, for example ``linear``, ``slerp`` or ``ties``."""
     models: dict[str, dict[str, Setting]] = Field(min_length=1)
     """The checkpoints to merge, each with its parameters; a number or a gradient alone is its
-    weight. A plain list of names gives each of N models the weight 1/N. A gradient runs from the
-    first layer to the last."""
+    weight. A plain list of names gives each of N models the weight 1/N, where the method has
+    weights. A gradient runs from the first layer to the last."""
     base: str | None = None
-    """The checkpoint that task vectors start from; None is the study's base model."""
+    """The checkpoint that task vectors start from. None: the study's base model where the method
+    needs one, and no base where it can do without."""
     parameters: dict[str, Setting] = {}
     """Parameters of the method that are the same for all models, for example ``lambda``."""
     dtype: Literal["bfloat16", "float16", "float32"] | None = None
@@ -47,12 +49,14 @@ class MergeSpec(BaseModel):
 
     @field_validator("models", mode="before")
     @classmethod
-    def _by_name(cls, models: Any) -> Any:
+    def _by_name(cls, models: Any, info: ValidationInfo) -> Any:
         """Read the short forms: a list of names, or a weight alone."""
         if isinstance(models, (list, tuple)):
             if len(set(map(str, models))) != len(models):
                 raise ValueError("a model is named twice")
-            return {name: {"weight": 1 / len(models)} for name in models}
+            method = METHODS.get(info.data.get("method", ""))
+            weighs = method is None or method.parameter("weight") is not None
+            return {name: {"weight": 1 / len(models)} if weighs else {} for name in models}
         if isinstance(models, Mapping):
             return {
                 name: dict(own) if isinstance(own, Mapping) else {"weight": own}
@@ -87,15 +91,17 @@ class MergeSpec(BaseModel):
             base: folder of the study's base model.
         """
         models = tuple(
-            ModelInput(name=name, path=paths[name], parameters=own)
+            ModelInput(name=name, path=str(paths[name]), parameters=own)
             for name, own in self.models.items()
         )
-        start = BaseInput(name=self.base or "base", path=paths[self.base] if self.base else base)
-        uses_base = self.method in METHODS and METHODS[self.method].needs_base
+        folder = paths[self.base] if self.base else base
+        method = METHODS.get(self.method)
+        needs = "none" if method is None else method.base
+        uses_base = needs == "required" or (needs == "optional" and self.base is not None)
         return MergeRecipe(
             method=self.method,
             models=models,
-            base=start if uses_base else None,
+            base=BaseInput(name=self.base or "base", path=str(folder)) if uses_base else None,
             parameters=self.parameters,
             dtype=self.dtype,
             files_from=models[0].name,
