@@ -13,9 +13,10 @@ import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mixmerge.merge.engine import merge
     from mixmerge.merge.inspect import inspect
     from mixmerge.study.explain import explain as plan
-    from mixmerge.study.parts import evaluate, merge, mix, train
+    from mixmerge.study.parts import evaluate, mix, train
     from mixmerge.study.run import demo, report, run
 
 __version__ = "0.1.0"
@@ -36,7 +37,7 @@ _WHERE = {
     "demo": ("mixmerge.study.run", "demo"),
     "evaluate": ("mixmerge.study.parts", "evaluate"),
     "inspect": ("mixmerge.merge.inspect", "inspect"),
-    "merge": ("mixmerge.study.parts", "merge"),
+    "merge": ("mixmerge.merge.engine", "merge"),
     "mix": ("mixmerge.study.parts", "mix"),
     "plan": ("mixmerge.study.explain", "explain"),
     "report": ("mixmerge.study.run", "report"),

@@ -100,7 +100,9 @@ def _plan_table(plan: "MergePlan", stage: str) -> Table:
 def _how(row: "Row") -> str:
     if row.arguments is None:
         return "copied"
-    return "\n".join(f"{name.rstrip('_')}: {_shown(value)}" for name, value in row.arguments.items())
+    return "\n".join(
+        f"{name.rstrip('_')}: {_shown(value)}" for name, value in row.arguments.items()
+    )
 
 
 def _shown(value: object) -> str:

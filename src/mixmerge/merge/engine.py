@@ -1,8 +1,10 @@
 """Carry out a merge: recipe in, model folder out, the same bytes on any number of threads."""
 
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from mixmerge.fingerprint import fingerprint
 from mixmerge.merge.compute import compute
 from mixmerge.merge.lineage import RECIPE_FILE, copy_donor_files, write_lineage
 from mixmerge.merge.plan import MergePlan, Row, check_target, plan_merge
+from mixmerge.merge.preflight import RESULT, plan_stages
 from mixmerge.merge.recipe import MergeRecipe
 from mixmerge.merge.recipe_file import read_recipe, recipe_text
 from mixmerge.merge.shards import INDEX, Shard, ShardFile, index_text, lay_out
@@ -22,6 +25,8 @@ from mixmerge.progress import Progress, silent
 
 SHARD_SIZE = 5_000_000_000
 """Most bytes per weight file, as in ``save_pretrained``."""
+
+_STAGES = ".stages"
 
 VERSION = 2
 """Raised whenever the same recipe may give other bytes."""
@@ -35,6 +40,7 @@ def merge(
     threads: int | None = None,
     shard_size: int = SHARD_SIZE,
     verify: bool = False,
+    allow_pickle: bool = False,
     progress: Progress = silent,
 ) -> None:
     """Merge models into a Hugging Face folder that transformers and vLLM load as any other.
@@ -46,10 +52,12 @@ def merge(
     Args:
         recipe: a YAML file in mergekit's form or ours, its parsed content, or a recipe.
         out: the folder to write; it appears whole or not at all, and replaces an older merge.
+            Merges that come before it are made in a neighbour, which is removed at the end.
         seed: of the methods that draw at random; others do not depend on it.
         threads: how many to use; None: one for each processor.
         shard_size: most bytes per weight file.
         verify: read what was written again, from the disk, and compare it.
+        allow_pickle: whether weights in ``.bin`` and ``.pt`` files may be read (data only).
         progress: hears the bytes written.
 
     Raises:
@@ -59,24 +67,78 @@ def merge(
     """
     if shard_size < 1 or (threads is not None and threads < 1):
         raise SpecError(f"threads ({threads}) and shard_size ({shard_size}) must be at least 1.")
-    with closing(plan_merge(read_recipe(recipe))) as plan:
-        check_target(plan, out, RECIPE_FILE)
-        shards = lay_out([row.output for row in plan.rows], shard_size)
-        with workplace(out.resolve(), _key(plan, seed, shard_size)) as folder:
-            write_shards(
-                plan, shards, folder, seed=seed, threads=threads, verify=verify, progress=progress
-            )
-            plan.check_unchanged()
-            if len(shards) > 1:
-                write_text(folder / INDEX, index_text([row.output for row in plan.rows], shards))
-            copy_donor_files(plan, folder)
-            write_lineage(plan, folder, seed)
+    settings = _Settings(seed, threads, shard_size, verify, allow_pickle)
+    out, recipe = out.resolve(), read_recipe(recipe)
+    if not recipe.stages:
+        with closing(plan_merge(recipe, allow_pickle=allow_pickle)) as plan:
+            _carry_out(plan, out, settings, progress)
+        return
+    stages = out.with_name(out.name + _STAGES)
+    _carry_out_stages(recipe, out, stages, settings, progress)
+    shutil.rmtree(stages)
 
 
-def _key(plan: MergePlan, seed: int, shard_size: int) -> str:
+def _carry_out_stages(
+    recipe: MergeRecipe, out: Path, stages: Path, settings: "_Settings", progress: Progress
+) -> None:
+    """Make the merges that come first, each from those before it, and then the result."""
+    for plan in plan_stages(recipe, allow_pickle=settings.allow_pickle).values():
+        plan.close()
+    folders = {name: stages / name for name in recipe.stages}
+    for name, stage in [*recipe.stages.items(), (RESULT, recipe)]:
+        made = plan_merge(stage, stages=folders, allow_pickle=settings.allow_pickle)
+        with closing(made) as plan:
+            note = stages / f"{name}.key"
+            key = _key(plan, settings)
+            if name in folders and folders[name].exists() and _text(note) == key:
+                continue
+            _carry_out(plan, folders.get(name, out), settings, progress)
+            if name in folders:
+                write_text(note, key)
+
+
+def _text(file: Path) -> str | None:
+    return file.read_text(encoding="utf-8") if file.is_file() else None
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """How to merge, the recipe aside."""
+
+    seed: int
+    threads: int | None
+    shard_size: int
+    verify: bool
+    allow_pickle: bool
+
+
+def _carry_out(plan: MergePlan, out: Path, settings: _Settings, progress: Progress) -> None:
+    """Write the model of one plan."""
+    check_target(plan, out, RECIPE_FILE)
+    outputs = [row.output for row in plan.rows]
+    shards = lay_out(outputs, settings.shard_size)
+    with workplace(out, _key(plan, settings)) as folder:
+        write_shards(
+            plan,
+            shards,
+            folder,
+            seed=settings.seed,
+            threads=settings.threads,
+            verify=settings.verify,
+            progress=progress,
+        )
+        plan.check_unchanged()
+        if len(shards) > 1:
+            write_text(folder / INDEX, index_text(outputs, shards))
+        copy_donor_files(plan, folder)
+        write_lineage(plan, folder, settings.seed)
+
+
+def _key(plan: MergePlan, settings: _Settings) -> str:
     """Identify everything that decides the bytes of the output's files."""
     inputs = [checkpoint.fingerprint for checkpoint in plan.checkpoints]
-    return fingerprint([VERSION, recipe_text(plan.recipe), seed, shard_size, inputs])
+    recipe = recipe_text(plan.recipe)
+    return fingerprint([VERSION, recipe, settings.seed, settings.shard_size, inputs])
 
 
 def write_shards(

@@ -1,12 +1,11 @@
-"""Each part alone: the functions behind ``mixmerge mix``, ``train``, ``merge`` and ``evaluate``.
+"""Each part alone: the functions behind ``mixmerge mix``, ``train`` and ``evaluate``.
 
 A specification is given as a YAML file or as the object that such a file is read into. Paths in
 it are relative to the working directory.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel
 
@@ -15,7 +14,6 @@ from mixmerge.study.spec_file import read_spec
 
 if TYPE_CHECKING:
     from mixmerge.evaluate.spec import EvaluateJob
-    from mixmerge.merge.recipe import MergeRecipe
     from mixmerge.mix.manifest import Manifest
     from mixmerge.mix.spec import MixSpec
     from mixmerge.records import Results
@@ -66,31 +64,6 @@ def train(spec: "Path | TrainJob", out: Path, *, progress: Progress = silent) ->
         reference_cache=job.reference_cache,
         progress=progress,
     )
-
-
-def merge(
-    recipe: "Path | Mapping[str, Any] | MergeRecipe",
-    out: Path,
-    *,
-    seed: int = 0,
-    threads: int | None = None,
-    progress: Progress = silent,
-) -> None:
-    """Merge checkpoints into a model folder.
-
-    Args:
-        recipe: A mergekit YAML file, its content, or our own form.
-        out: The model's folder; it appears when the model is whole.
-        seed: Of the random methods.
-        threads: By default one per core; the result does not depend on it.
-        progress: Hears of tensors.
-
-    Raises:
-        UserError: the recipe is wrong, or the models do not fit together.
-    """
-    from mixmerge.merge.engine import merge as run
-
-    run(recipe, out, seed=seed, threads=threads, progress=progress)
 
 
 def evaluate(spec: "Path | EvaluateJob", out: Path, *, progress: Progress = silent) -> "Results":
