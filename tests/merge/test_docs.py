@@ -27,6 +27,15 @@ def test_the_recipe_is_valid(tmp_path: Path) -> None:
     assert read_recipe(tmp_path / "r.yml").method == "ties"
 
 
+def test_every_recipe_is_valid(tmp_path: Path) -> None:
+    """Slices and stages as well: every block that names a method of mergekit's."""
+    recipes = [block for block in blocks("yaml") if "merge_method" in block]
+    assert len(recipes) >= 3
+    for block in recipes:
+        (tmp_path / "r.yml").write_text(block)
+        assert read_recipe(tmp_path / "r.yml").models
+
+
 def test_the_lines_of_a_study_file_are_valid() -> None:
     """Each line of the second YAML block is a specification."""
     lines = re.sub(r"\s+#.*", "", blocks("yaml")[1]).replace(",\n", ",").splitlines()

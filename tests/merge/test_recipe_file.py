@@ -76,7 +76,7 @@ def test_a_recipe_is_returned_as_it_is() -> None:
         ("1: a", "line 1: 1 is not a name"),
         ("[1]: a", "line 1: .* is not a name"),
         ("a: !!python/object:os.system 1", "not a YAML recipe"),
-        ("a: 1\n---\nb: 2", "exactly one has no `name`"),
+        ("a: 1\n---\nb: 2", "2 documents could be the result"),
         ("[" * 1000, "not a YAML recipe"),
     ],
 )

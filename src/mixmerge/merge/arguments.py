@@ -54,8 +54,10 @@ class PartArguments:
             SpecError: a required parameter has no value, or values do not go together.
         """
         names = (origin.name, *(origin.inputs[index] for index, _ in self._models))
-        # Layers differ in names and not in what filters make of them: look up each case once.
-        case = (origin.depth, tuple(word in name for name in names for word in self._filters))
+        if names.count(origin.name) == len(names):
+            names = (origin.name,)
+        # Tensors differ in names and rarely in what filters make of them: each case is found once.
+        case = (origin.depth, tuple([word in name for name in names for word in self._filters]))
         if case not in self._known:
             self._known[case] = self._resolve(origin)
         return self._known[case]

@@ -15,7 +15,7 @@ from mixmerge.merge.methods.method import Method, Scalar
 from mixmerge.merge.recipe import MergeRecipe
 from mixmerge.merge.recipe_problems import nearest
 from mixmerge.merge.schedules import Setting, changed, with_fallback
-from mixmerge.merge.stages import order
+from mixmerge.merge.stages import order, stage_of
 
 _KEYS = (
     *("merge_method", "models", "slices", "base_model", "parameters", "dtype", "out_dtype"),
@@ -39,8 +39,8 @@ class _Source(NamedTuple):
 def from_documents(documents: Sequence[Mapping[str, Any]]) -> MergeRecipe:
     """Translate the documents of a mergekit YAML file.
 
-    Each document but one has a ``name``, which the others may use as a model; the one without is
-    the result.
+    Documents with a ``name`` may be used as models by others. The one without is the result; where
+    all have one, it is the one that no other uses.
 
     Raises:
         SpecError: a key is unknown or not supported, a value is wrong, or the documents cannot be
@@ -50,21 +50,24 @@ def from_documents(documents: Sequence[Mapping[str, Any]]) -> MergeRecipe:
         return from_mergekit(documents[0])
     named: dict[str, Mapping[str, Any]] = {}
     results = [document for document in documents if "name" not in document]
-    if len(results) != 1:
-        raise SpecError(
-            f"of several documents exactly one has no `name`: it is the result; here {len(results)}"
-            " have none."
-        )
     for document in documents:
         name = document.get("name")
-        if document is results[0]:
+        if document in results:
             continue
         if not isinstance(name, str) or name in named:
             raise SpecError(f"name: must be a word that no other document has, not {name!r}.")
         named[name] = document
     recipes = {name: _stage(name, document) for name, document in named.items()}
     ordered = order({name: recipe.references for name, recipe in recipes.items()})
-    return from_mergekit(results[0], {name: recipes[name] for name in ordered})
+    if not results:
+        used = {stage_of(text) for recipe in recipes.values() for text in recipe.references}
+        results = [named.pop(name) for name in ordered if name not in used]
+    if len(results) != 1:
+        raise SpecError(
+            f"{len(results)} documents could be the result: only it may have no `name`, or if all "
+            "have one, be used by no other."
+        )
+    return from_mergekit(results[0], {name: recipes[name] for name in ordered if name in named})
 
 
 def _stage(name: str, document: Mapping[str, Any]) -> MergeRecipe:
