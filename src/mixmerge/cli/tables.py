@@ -1,5 +1,6 @@
 """Tables on the terminal for `plan` and `inspect`."""
 
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -11,7 +12,7 @@ from mixmerge.merge.inspection import (
     ModelSummary,
     Part,
 )
-from mixmerge.merge.kinds import layer_of
+from mixmerge.merge.schedules import place
 from mixmerge.study.explain import Explained
 
 _RELATIONS = {"sibling": "green", "cousin": "yellow", "stranger": "red"}
@@ -55,18 +56,21 @@ def cost_lines(plan: Explained) -> list[str]:
     return lines
 
 
-def inspection_tables(inspection: Inspection) -> list[Table]:
-    """Return what there is to say of models, the verdicts last."""
-    tables = [_models_table(inspection)]
+def inspection_tables(inspection: Inspection) -> list[RenderableType]:
+    """Return what there is to say of models, each table below its title, the verdicts last."""
+    first, comparison = inspection.models[0].name, inspection.comparison
+    shown: list[RenderableType] = [_models_table(inspection)]
     if inspection.vocabularies:
-        tables.append(_vocabularies_table(inspection))
-    comparison = inspection.comparison
+        shown += [Text(f"Tokens, compared with {first}"), _vocabularies_table(inspection)]
     if comparison is not None:
-        tables.append(_sizes_table(comparison, inspection.base))
+        title = "Size of the difference, relative to the first model, and cosine of the weights"
+        if inspection.base:
+            title = f"Size of the change, relative to {inspection.base}"
+        shown += [Text(title), _sizes_table(comparison, inspection.base)]
         if comparison.whole.interferences:
-            tables.append(_interference_table(comparison))
-        tables.append(_kinship_table(comparison))
-    return tables
+            shown += [Text("Between the changes"), _interference_table(comparison)]
+        shown += [Text("How the models are related"), _kinship_table(comparison)]
+    return shown
 
 
 def _models_table(inspection: Inspection) -> Table:
@@ -103,7 +107,7 @@ def _head(model: ModelSummary) -> str:
 
 def _vocabularies_table(inspection: Inspection) -> Table:
     """Return one row per model whose tokens are not those of the first."""
-    table = _titled("Tokens, compared with " + inspection.models[0].name)
+    table = Table()
     for heading in ("", "same id", "other id", "missing", "new", "for example"):
         table.add_column(heading, justify="right" if heading != "for example" else "left")
     for each in inspection.vocabularies:
@@ -122,11 +126,11 @@ def _id(number: int | None) -> str:
 
 def _parts(comparison: Comparison) -> list[tuple[str, Part, bool]]:
     """Return the rows of a table: label, part, and whether a line follows."""
-    stacks = {layer.stack for part in comparison.layers if (layer := layer_of(part.name))}
+    stacks = {layer.stack for part in comparison.layers if (layer := place(part.name))}
     rows = []
     for part in comparison.layers:
-        layer = layer_of(part.name)
-        label = f"layer {layer.number}" if layer and len(stacks) == 1 else part.name
+        layer = place(part.name)
+        label = f"layer {layer.layer}" if layer and len(stacks) == 1 else part.name
         rows.append((label, part, part is comparison.layers[-1]))
     rows += [(part.name, part, part is comparison.kinds[-1]) for part in comparison.kinds]
     return [*rows, ("whole", comparison.whole, False)]
@@ -134,10 +138,7 @@ def _parts(comparison: Comparison) -> list[tuple[str, Part, bool]]:
 
 def _sizes_table(comparison: Comparison, base: str | None) -> Table:
     """Return the size of every change, or of every difference without a base."""
-    if base is None:
-        table = _titled("Size of the difference, relative to the first, and cosine of the weights")
-    else:
-        table = _titled(f"Size of the change, relative to {base}")
+    table = Table()
     shown = [
         number
         for number, each in enumerate(comparison.whole.differences)
@@ -160,7 +161,7 @@ def _sizes_table(comparison: Comparison, base: str | None) -> Table:
 
 def _interference_table(comparison: Comparison) -> Table:
     """Return how changes get on: by part for few pairs of models, else for the whole only."""
-    table = _titled("Between the changes")
+    table = Table()
     pairs = comparison.whole.interferences
     table.add_column("")
     if len(pairs) > _MOST_PAIRS:
@@ -184,7 +185,7 @@ def _interference(pair: Interference) -> tuple[str, str, str]:
 
 def _kinship_table(comparison: Comparison) -> Table:
     """Return the verdict on every two models, and what SLERP would make of them."""
-    table = _titled("How the models are related")
+    table = Table()
     table.add_column("", overflow="fold")
     table.add_column("verdict")
     table.add_column("cosine", justify="right")
@@ -199,10 +200,6 @@ def _kinship_table(comparison: Comparison) -> Table:
             f"{difference.straight} of {comparison.whole.tensors}",
         )
     return table
-
-
-def _titled(title: str) -> Table:
-    return Table(title=Text(title), title_justify="left")
 
 
 def _share(value: float | None) -> str:

@@ -17,10 +17,11 @@ import numpy.typing as npt
 
 from mixmerge.errors import ModelError
 from mixmerge.merge.checkpoint import Checkpoint
+from mixmerge.merge.compatibility import counterpart
 from mixmerge.merge.kernels.comparison import CONFLICT, DIFFERENCE, conflict, difference
 from mixmerge.merge.kernels.reductions import dot
 from mixmerge.merge.kernels.rounding import STORED
-from mixmerge.merge.safetensors_io import BYTES_PER_ELEMENT
+from mixmerge.merge.safetensors_io import BYTES_PER_ELEMENT, StoredTensor
 from mixmerge.merge.tensor import Tensor, Tile
 from mixmerge.merge.workers import processors
 from mixmerge.progress import Progress, silent
@@ -83,9 +84,9 @@ class Compared:
     has_base: bool
     """Whether the first of them is the base of the others' task vectors."""
     sums: Mapping[str, Sums]
-    """By tensor, in the order of the first model."""
+    """By tensor, in the order of the models' files."""
     left_out: tuple[str, ...]
-    """Tensors that are not numbers with a fraction, not in every model, or not of one shape."""
+    """Tensors that are not in every model with one shape, or are not numbers with a fraction."""
     broken: Mapping[str, str]
     """What is wrong with tensors that could not be read: NaN, infinity, a file cut short."""
 
@@ -108,7 +109,8 @@ def compare(
     Raises:
         ModelError: a file changed while it was read.
     """
-    names = [name for name in models[0].tensors if _is_comparable(models, name)]
+    every = dict.fromkeys(name for model in models for name in model.tensors)
+    names = [name for name in every if _is_comparable(models, name)]
     sums = {name: nothing(len(models), has_base=has_base) for name in names}
     broken: dict[str, str] = {}
     for name, result in _measure(models, names, has_base, threads, progress):
@@ -118,7 +120,6 @@ def compare(
             sums[name] = sums[name].plus(result)
     for model in models:
         model.check_unchanged()
-    every = dict.fromkeys(name for model in models for name in model.tensors)
     return Compared(
         models=tuple(model.name for model in models),
         has_base=has_base,
@@ -128,13 +129,16 @@ def compare(
     )
 
 
+def _stored(models: Sequence[Checkpoint], name: str) -> list[StoredTensor]:
+    """Return the models' tensors that play the part of ``name``: a tied head is the embedding."""
+    found = [(model, counterpart(model, name)) for model in models]
+    return [model.tensors[at] for model, at in found if at is not None]
+
+
 def _is_comparable(models: Sequence[Checkpoint], name: str) -> bool:
-    stored = [model.tensors.get(name) for model in models]
-    return all(
-        tensor is not None
-        and tensor.dtype in STORED
-        and tensor.shape == models[0].tensors[name].shape
-        for tensor in stored
+    stored = _stored(models, name)
+    return len(stored) == len(models) and all(
+        tensor.dtype in STORED and tensor.shape == stored[0].shape for tensor in stored
     )
 
 
@@ -146,7 +150,8 @@ def _measure(
     progress: Progress,
 ) -> Iterator[tuple[str, Sums | ModelError]]:
     """Yield the sums of every piece of every tensor, in order, on several threads."""
-    tensors = {name: _tensor(models, name, has_base) for name in names}
+    stored = {name: _stored(models, name) for name in names}
+    tensors = {name: _tensor(name, models, inputs, has_base) for name, inputs in stored.items()}
     jobs = [(name, piece) for name in names for piece in tensors[name].chunks(_TILES_PER_JOB)]
 
     def work(job: tuple[str, range]) -> Sums | ModelError:
@@ -156,22 +161,21 @@ def _measure(
         except ModelError as error:
             return error
 
-    total = sum(model.tensors[name].nbytes for model in models for name in names)
+    total = sum(tensor.nbytes for inputs in stored.values() for tensor in inputs)
     done = 0
     pool = ThreadPoolExecutor(threads or processors(), "inspect")
     try:
         for (name, piece), result in zip(jobs, pool.map(work, jobs), strict=True):
-            done += sum(_nbytes(model, name, piece) for model in models)
+            done += len(piece) * sum(BYTES_PER_ELEMENT[tensor.dtype] for tensor in stored[name])
             progress(done, total, "reading")
             yield name, result
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _tensor(models: Sequence[Checkpoint], name: str, has_base: bool) -> Tensor:
-    sources = [model.source(name) for model in models]
+def _tensor(
+    name: str, models: Sequence[Checkpoint], stored: Sequence[StoredTensor], has_base: bool
+) -> Tensor:
+    pairs = zip(models, stored, strict=True)
+    sources = [model.source(tensor.name) for model, tensor in pairs]
     return Tensor(name, sources[1:], sources[0]) if has_base else Tensor(name, sources)
-
-
-def _nbytes(model: Checkpoint, name: str, piece: range) -> int:
-    return len(piece) * BYTES_PER_ELEMENT[model.tensors[name].dtype]

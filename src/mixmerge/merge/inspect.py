@@ -13,8 +13,8 @@ from mixmerge.merge.comparison import Compared, compare
 from mixmerge.merge.compatibility import problems
 from mixmerge.merge.inspect_figure import check_figure, draw
 from mixmerge.merge.inspection import Comparison, Inspection, ModelSummary
-from mixmerge.merge.kinds import kind_of
 from mixmerge.merge.kinship import judged_by, kinship
+from mixmerge.merge.layout import denies_tied_head, head
 from mixmerge.merge.schedules import layers
 from mixmerge.merge.vocabularies import (
     embedding_rows,
@@ -114,6 +114,7 @@ def _inspection(
 def _summary(model: Checkpoint) -> ModelSummary:
     stored = model.tensors.values()
     named = model.config.get("architectures") or [""]
+    own_head = head(model.tensors) is not None
     return ModelSummary(
         name=model.name,
         path=model.path,
@@ -123,20 +124,16 @@ def _summary(model: Checkpoint) -> ModelSummary:
         nbytes=model.nbytes,
         dtypes=dict(Counter(tensor.dtype for tensor in stored).most_common()),
         layers=max(layers(model.tensors).values(), default=0),
-        tied=model.ties_embeddings,
-        stores_head=_stores_head(model),
+        tied=model.ties_embeddings if own_head else not denies_tied_head(model.config),
+        stores_head=own_head,
         vocabulary=len(model.vocabulary),
         rows=embedding_rows(model),
     )
 
 
-def _stores_head(model: Checkpoint) -> bool:
-    return any(kind_of(name) == "head" for name in model.tensors)
-
-
 def _comparison(models: Sequence[Checkpoint], compared: Compared) -> Comparison:
-    shapes = models[0].tensors
-    judges = judged_by({name: len(shapes[name].shape) for name in compared.sums})
+    stored = {name: tensor for model in models for name, tensor in model.tensors.items()}
+    judges = judged_by({name: len(stored[name].shape) for name in compared.sums})
     judged = measurements.part(compared, "judged", judges)
     return Comparison(
         whole=measurements.part(compared, "whole", list(compared.sums)),
@@ -153,7 +150,7 @@ def _comparison(models: Sequence[Checkpoint], compared: Compared) -> Comparison:
 
 def _own_notes(model: Checkpoint) -> list[str]:
     notes = vocabulary_notes(model)
-    if model.ties_embeddings and _stores_head(model):
+    if model.ties_embeddings and head(model.tensors) is not None:
         notes.append(
             f"{model.name}: config.json ties the head to the embedding, and the files hold a head "
             "too; transformers ties them only if they are equal"

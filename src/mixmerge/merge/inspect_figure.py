@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from mixmerge.errors import SpecError
 from mixmerge.files import write_bytes
 from mixmerge.merge.inspection import Comparison, Difference, Inspection, Interference, Part
-from mixmerge.merge.kinds import layer_of
 from mixmerge.merge.measurements import DOT_THRESHOLD
+from mixmerge.merge.schedules import place
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -201,15 +201,15 @@ def _name_layers(axes: "Axes", parts: Sequence[Part]) -> None:
     """Number the horizontal axis by layer, and name each stack where there are several."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    layers = [layer_of(part.name) for part in parts]
+    layers = [place(part.name) for part in parts]
     stacks = dict.fromkeys(layer.stack.rstrip(".") for layer in layers if layer)
 
-    def name(place: float, _: object) -> str:
-        number = round(place)
+    def name(position: float, _: object) -> str:
+        number = round(position)
         if not 0 <= number < len(layers):
             return ""
         layer = layers[number]
-        return str(layer.number) if layer else parts[number].name
+        return str(layer.layer) if layer else parts[number].name
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter(FuncFormatter(name))

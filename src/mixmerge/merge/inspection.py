@@ -28,7 +28,7 @@ class ModelSummary(RowModel):
     layers: int
     """Layers of the longest stack; 0 where no tensor has a number in its name."""
     tied: bool
-    """The head is the embedding: the configuration says so."""
+    """The head is the embedding: the configuration says so, or there is no other."""
     stores_head: bool
     """A head is among the tensors."""
     vocabulary: int

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from typing import Literal
 
 from mixmerge.merge.checkpoint import Checkpoint
-from mixmerge.merge.kinds import kind_of, layer_of
+from mixmerge.merge.compatibility import counterpart
+from mixmerge.merge.kinds import kind_of
+from mixmerge.merge.schedules import place
 from mixmerge.records.row import RowModel
 
 SIBLING = 0.99
@@ -47,7 +49,7 @@ def judged_by(tensors: Mapping[str, int]) -> list[str]:
         tensors: number of dimensions by name.
     """
     matrices = [name for name, dimensions in tensors.items() if dimensions > 1]
-    in_layers = [name for name in matrices if layer_of(name) and kind_of(name) != "norm"]
+    in_layers = [name for name in matrices if place(name) and kind_of(name) != "norm"]
     return in_layers or matrices or list(tensors)
 
 
@@ -82,23 +84,28 @@ def _relation(first: Checkpoint, second: Checkpoint, cosine: float | None) -> tu
 def _misfit_of_layers(first: Checkpoint, second: Checkpoint) -> str | None:
     if first.config.get("model_type") != second.config.get("model_type"):
         return "another architecture"
-    if _shapes(first, inner=True) != _shapes(second, inner=True):
+    if not _fit(first, second, inner=True):
         return "tensors of other names or shapes"
     return None
 
 
 def _misfit_of_tokens(first: Checkpoint, second: Checkpoint) -> str | None:
-    if _shapes(first, inner=False) != _shapes(second, inner=False):
+    if not _fit(first, second, inner=False):
         return "embedding or head do not fit"
     if first.tokenizer_digest != second.tokenizer_digest and first.vocabulary != second.vocabulary:
         return "other tokens"
     return None
 
 
-def _shapes(model: Checkpoint, *, inner: bool) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of embeddings and heads, or of all that lies between them."""
-    return {
-        name: tensor.shape
-        for name, tensor in model.tensors.items()
+def _fit(first: Checkpoint, second: Checkpoint, *, inner: bool) -> bool:
+    """Say whether embeddings and heads have the same shapes, or all that lies between them."""
+    return all(
+        _shape(first, name) == _shape(second, name)
+        for name in {**first.tensors, **second.tensors}
         if (kind_of(name) not in ("embedding", "head")) == inner
-    }
+    )
+
+
+def _shape(model: Checkpoint, name: str) -> tuple[int, ...] | None:
+    at = counterpart(model, name)
+    return None if at is None else model.tensors[at].shape

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from mixmerge.merge.comparison import Compared, Sums, nothing
 from mixmerge.merge.inspection import Difference, Interference, Part
-from mixmerge.merge.kinds import KINDS, kind_of, layer_of
+from mixmerge.merge.kinds import KINDS, kind_of
+from mixmerge.merge.schedules import place
 
 DOT_THRESHOLD = 0.9995
 """Absolute cosine above which SLERP, by default, takes the straight line between two tensors."""
@@ -48,9 +49,14 @@ def kinds(compared: Compared) -> list[Part]:
 
 def layers(compared: Compared) -> list[Part]:
     """Measure every layer, stack by stack, from the first to the last."""
-    groups = _grouped(compared, layer_of)
+    groups = _grouped(compared, _layer)
     numbered = sorted(layer for layer in groups if layer is not None)
-    return [part(compared, f"{layer.stack}{layer.number}", groups[layer]) for layer in numbered]
+    return [part(compared, f"{stack}{number}", groups[stack, number]) for stack, number in numbered]
+
+
+def _layer(tensor: str) -> tuple[str, int] | None:
+    found = place(tensor)
+    return found and (found.stack, found.layer)
 
 
 def _grouped(compared: Compared, key: Callable[[str], Group]) -> dict[Group, list[str]]:

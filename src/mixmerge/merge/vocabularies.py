@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mixmerge.merge.checkpoint import Checkpoint
 from mixmerge.merge.inspection import TokenDifference, VocabularyDifference
-from mixmerge.merge.kinds import kind_of
+from mixmerge.merge.layout import embedding
 
 _EXAMPLES = 10
 
@@ -47,18 +47,9 @@ def _lowest_id(difference: TokenDifference) -> tuple[int, str]:
 
 
 def embedding_rows(model: Checkpoint) -> int:
-    """Return the rows of the token embedding; 0 where no tensor looks like one.
-
-    Of several matrices that are called as embeddings are, it is the one with as many rows as the
-    configuration says tokens, else the tallest: there are more tokens than positions or types.
-    """
-    rows = [
-        tensor.shape[0]
-        for name, tensor in model.tensors.items()
-        if kind_of(name) == "embedding" and len(tensor.shape) == 2
-    ]
-    stated = model.config.get("vocab_size")
-    return stated if stated in rows else max(rows, default=0)
+    """Return the rows of the token embedding; 0 where no tensor looks like one."""
+    name = embedding(model.tensors, model.config)
+    return model.tensors[name].shape[0] if name else 0
 
 
 def vocabulary_notes(model: Checkpoint) -> list[str]:
