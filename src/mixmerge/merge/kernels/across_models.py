@@ -32,20 +32,22 @@ def _standard_deviation(deltas: Array, out: Array) -> None:
     models = deltas.shape[0]
     mean, square = np.empty(_BLOCK, np.float64), np.empty(_BLOCK, np.float64)
     for start in range(0, out.size, _BLOCK):
-        count = min(_BLOCK, out.size - start)
+        root = out[start : start + _BLOCK]
         mean[:] = 0
         square[:] = 0
         for model in range(models):
-            for i in range(count):
-                mean[i] += np.float64(deltas[model, start + i])
-        for i in range(count):
+            delta = deltas[model, start : start + _BLOCK]
+            for i in range(delta.size):
+                mean[i] += np.float64(delta[i])
+        for i in range(root.size):
             mean[i] /= models
         for model in range(models):
-            for i in range(count):
-                distance = np.float64(deltas[model, start + i]) - mean[i]
+            delta = deltas[model, start : start + _BLOCK]
+            for i in range(delta.size):
+                distance = np.float64(delta[i]) - mean[i]
                 square[i] += distance * distance
-        for i in range(count):
-            out[start + i] = np.float32(np.sqrt(square[i] / models))
+        for i in range(root.size):
+            root[i] = np.float32(np.sqrt(square[i] / models))
 
 
 def mean_of_changed(deltas: Array, epsilon: float, boosts: npt.ArrayLike) -> Array:
@@ -66,20 +68,21 @@ def mean_of_changed(deltas: Array, epsilon: float, boosts: npt.ArrayLike) -> Arr
 
 @kernel("void(float32[:, ::1], float32, float32[::1], float32[::1])")
 def _mean_of_changed(deltas: Array, epsilon: np.float32, boosts: Array, out: Array) -> None:
-    zero = np.float32(0)
+    zero, one = np.float32(0), np.float32(1)
     boost, number = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32)
     for start in range(0, out.size, _BLOCK):
-        count = min(_BLOCK, out.size - start)
-        out[start : start + count] = 0
+        total = out[start : start + _BLOCK]
+        total[:] = 0
         boost[:] = 0
         number[:] = 0
         for model in range(boosts.size):
-            for i in range(count):
-                delta = deltas[model, start + i]
-                changed = abs(delta) > epsilon
-                out[start + i] += delta if changed else zero
-                boost[i] += boosts[model] if changed else zero
-                number[i] += np.float32(1) if changed else zero
-        for i in range(count):
-            out[start + i] *= boost[i] if number[i] == 1 else np.float32(1)
-            out[start + i] /= max(number[i], np.float32(1))
+            delta = deltas[model, start : start + _BLOCK]
+            own = boosts[model]
+            for i in range(delta.size):
+                changed = abs(delta[i]) > epsilon
+                total[i] += delta[i] if changed else zero
+                boost[i] += own if changed else zero
+                number[i] += one if changed else zero
+        for i in range(total.size):
+            total[i] *= boost[i] if number[i] == one else one
+            total[i] /= max(one, number[i])

@@ -63,33 +63,34 @@ def keep_by_rank(
 def _keep_by_rank(
     values: Array, bits: npt.NDArray[np.uint32], limits: npt.NDArray[np.uint32]
 ) -> None:
-    # A radix sort of each row by falling magnitude, 11 bits at a time, which keeps ties in order.
+    # A radix sort of each row by falling magnitude, which keeps ties in order: the 31 bits below
+    # the sign, inverted, go through three passes of 11 bits, each with its column beside it.
     rows, columns = values.shape
-    magnitudes = values.view(np.uint32)
-    keys = np.empty(columns, np.uint32)
-    order, sorted_order = np.empty(columns, np.int32), np.empty(columns, np.int32)
-    places = np.empty(2048, np.int32)
+    keys, other = np.empty(columns, np.uint64), np.empty(columns, np.uint64)
+    places = np.empty((3, 2048), np.int64)
     for row in range(rows):
+        places[:] = 0
+        magnitudes = values[row].view(np.uint32)
         for i in range(columns):
-            keys[i] = ~magnitudes[row, i] & np.uint32(0x7FFFFFFF)
-            order[i] = i
-        for shift in (0, 11, 22):
-            places[:] = 0
-            for i in range(columns):
-                places[(keys[i] >> np.uint32(shift)) & np.uint32(2047)] += 1
+            key = ~magnitudes[i] & np.uint32(0x7FFFFFFF)
+            keys[i] = (np.uint64(key) << np.uint64(32)) | np.uint64(i)
+            for digit in range(3):
+                places[digit, (key >> np.uint32(11 * digit)) & np.uint32(2047)] += 1
+        for digit in range(3):
             place = 0
-            for digit in range(2048):
-                count = places[digit]
-                places[digit] = place
+            for value in range(2048):
+                count = places[digit, value]
+                places[digit, value] = place
                 place += count
             for i in range(columns):
-                digit = (keys[order[i]] >> np.uint32(shift)) & np.uint32(2047)
-                sorted_order[places[digit]] = order[i]
-                places[digit] += 1
-            order, sorted_order = sorted_order, order
+                value = (keys[i] >> np.uint64(32 + 11 * digit)) & np.uint64(2047)
+                other[places[digit, value]] = keys[i]
+                places[digit, value] += 1
+            keys, other = other, keys
+        drawn = bits[row * columns : (row + 1) * columns]
         for rank in range(columns):
-            column = order[rank]
-            if bits[row * columns + column] >= limits[rank]:
+            column = keys[rank] & np.uint64(0xFFFFFFFF)
+            if drawn[column] >= limits[rank]:
                 values[row, column] = np.float32(0)
 
 

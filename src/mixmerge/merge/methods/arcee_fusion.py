@@ -49,15 +49,19 @@ def divergence(x: Array, b: Array) -> Sums:
         Shape (rows,), not negative.
     """
     p, q = _softmax(x), _softmax(b)
-    divergences: Sums = np.maximum(np.sum(p * np.log(p / q), axis=-1), 0.0)
+    np.log(np.divide(p, q, out=q), out=q)
+    q *= p
+    divergences: Sums = np.maximum(q.sum(axis=-1), 0.0)
     return divergences
 
 
 def _softmax(rows: Array) -> Sums:
-    exponentials: Sums = np.exp(rows.astype(np.float64) - rows.max(axis=-1, keepdims=True))
-    exponentials /= exponentials.sum(axis=-1, keepdims=True)
-    exponentials += _FLOOR
-    return exponentials
+    result: Sums = rows.astype(np.float64)
+    result -= result.max(axis=-1, keepdims=True)
+    np.exp(result, out=result)
+    result /= result.sum(axis=-1, keepdims=True)
+    result += _FLOOR
+    return result
 
 
 METHOD = Method(
