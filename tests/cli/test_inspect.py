@@ -88,14 +88,14 @@ def test_without_a_base_weights_are_compared(
 def test_many_pairs_have_a_row_each(
     family: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Four models have six pairs, which have no room as columns."""
+    """Four models have six pairs, which stand for the whole model, not by layer."""
     family += [
         write_model(tmp_path / name, seed, 0.1) for seed, name in ((3, "three"), (4, "four"))
     ]
     assert exit_code(["inspect", *family[1:], "--base", family[0]]) == 0
     between = capsys.readouterr().out.split("Between the changes")[1].split("How the")[0]
     assert between.count(" · ") == 6
-    assert "layer" not in between
+    assert "layer 0" not in between
 
 
 def test_json_is_the_inspection(family: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -172,6 +172,15 @@ def test_the_figure_names_its_panels_and_lines(
     drawn = (tmp_path / "b.svg").read_text()
     assert "Cosine of the weights (dashed: SLERP is linear above)" in drawn
     assert "Sign conflict" not in drawn
+
+
+def test_equal_models_can_be_drawn(family: list[str], tmp_path: Path) -> None:
+    """Where nothing changed there are no ratios to draw, and that is no fault."""
+    same = [Path(family[0])] * 5
+    draw(inspect(same, base=same[0]), tmp_path / "a.png")
+    draw(inspect(same), tmp_path / "b.png")
+    assert (tmp_path / "a.png").stat().st_size > 10_000
+    assert (tmp_path / "b.png").stat().st_size > 10_000
 
 
 def test_the_commands_and_the_functions_arguments_agree() -> None:

@@ -16,8 +16,6 @@ from mixmerge.merge.schedules import place
 from mixmerge.study.explain import Explained
 
 _RELATIONS = {"sibling": "green", "cousin": "yellow", "stranger": "red"}
-_MOST_PAIRS = 3
-"""More pairs of models than these have no room side by side."""
 _STYLES = {"done": "green", "to do": "", "changed": "yellow"}
 
 
@@ -68,7 +66,7 @@ def inspection_tables(inspection: Inspection) -> list[RenderableType]:
             title = f"Size of the change, relative to {inspection.base}"
         shown += [Text(title), _sizes_table(comparison, inspection.base)]
         if comparison.whole.interferences:
-            shown += [Text("Between the changes"), _interference_table(comparison)]
+            shown += [Text(_between(comparison)), _interference_table(comparison)]
         shown += [Text("How the models are related"), _kinship_table(comparison)]
     return shown
 
@@ -159,23 +157,25 @@ def _sizes_table(comparison: Comparison, base: str | None) -> Table:
     return table
 
 
+def _between(comparison: Comparison) -> str:
+    first, *others = comparison.whole.interferences
+    if others:
+        return "Between the changes (by layer: --figure, --json)"
+    return f"Between the changes of {first.first} and {first.second}"
+
+
 def _interference_table(comparison: Comparison) -> Table:
-    """Return how changes get on: by part for few pairs of models, else for the whole only."""
-    table = Table()
+    """Return how the changes of two models get on, by part; of more models, by pair."""
     pairs = comparison.whole.interferences
-    table.add_column("")
-    if len(pairs) > _MOST_PAIRS:
-        for heading in ("cosine", "conflict", "cancels"):
-            table.add_column(heading, justify="right")
+    table = Table()
+    for heading in ("", "cosine", "sign conflict", "cancels"):
+        table.add_column(heading, justify="right" if heading else "left", overflow="fold")
+    if len(pairs) > 1:
         for pair in pairs:
             table.add_row(Text(f"{pair.first} · {pair.second}"), *_interference(pair))
         return table
-    for pair in pairs:
-        heading = f"{pair.first} · {pair.second}\n cosine  conflict  cancels"
-        table.add_column(Text(heading), justify="right", overflow="fold")
     for label, part, ends in _parts(comparison):
-        cells = ["{:>7}  {:>8}  {:>7}".format(*_interference(pair)) for pair in part.interferences]
-        table.add_row(label, *cells, end_section=ends)
+        table.add_row(label, *_interference(part.interferences[0]), end_section=ends)
     return table
 
 

@@ -1,7 +1,7 @@
 """The figure of an inspection: what changed, layer by layer."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -22,6 +22,10 @@ _INK, _MUTED, _GRID = "#1f2328", "#57606a", "#d8dee4"
 # Okabe and Ito's colours, which differ for every kind of colour vision, the darkest first.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
+_MOST_LINES = 6
+"""A longer legend stands beside its panel."""
+_LONGEST_NAME = 20
+"""A longer name loses its beginning, so that legends leave room for lines."""
 _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
@@ -47,8 +51,8 @@ _STYLE: dict[Any, Any] = {
 @dataclass(frozen=True)
 class _Panel:
     title: str
-    lines: dict[str, list[float | None]]
-    """A value for each layer, by what the legend calls the line."""
+    lines: list[tuple[str, list[float | None]]]
+    """What the legend calls a line, and its value for each layer."""
     percent: bool = False
     reference: tuple[float, str] | None = None
     """A height to mark, and what it means."""
@@ -103,18 +107,18 @@ def draw(inspection: Inspection, file: Path) -> None:
 def _panels(comparison: Comparison, parts: Sequence[Part], base: str | None) -> list[_Panel]:
     if base is None:
         return _panels_of_weights(comparison, parts)
-    models = {
-        each.second: number
+    models = [
+        (_short(each.second), number)
         for number, each in enumerate(comparison.whole.differences)
         if each.first == base
-    }
+    ]
     pairs = _numbered(comparison.whole.interferences)
     panels = [
         _Panel(
             f"Size of the change, relative to {base}",
             _lines(parts, models, lambda part, n: part.differences[n].relative_size),
             percent=True,
-            limits=(0.0, 0.0),
+            limits=(0.0, 0.001),
         ),
         _Panel(
             "Cosine of the changes",
@@ -140,7 +144,7 @@ def _panels_of_weights(comparison: Comparison, parts: Sequence[Part]) -> list[_P
             "Size of the difference, relative to the first",
             _lines(parts, pairs, lambda part, n: part.differences[n].relative_size),
             percent=True,
-            limits=(0.0, 0.0),
+            limits=(0.0, 0.001),
         ),
         _Panel(
             "Cosine of the weights",
@@ -150,14 +154,23 @@ def _panels_of_weights(comparison: Comparison, parts: Sequence[Part]) -> list[_P
     ]
 
 
-def _numbered(pairs: Sequence[Difference | Interference]) -> dict[str, int]:
-    return {f"{pair.first} · {pair.second}": number for number, pair in enumerate(pairs)}
+def _numbered(pairs: Sequence[Difference | Interference]) -> list[tuple[str, int]]:
+    return [
+        (f"{_short(pair.first)} · {_short(pair.second)}", number)
+        for number, pair in enumerate(pairs)
+    ]
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else "…" + name[1 - _LONGEST_NAME :]
 
 
 def _lines(
-    parts: Sequence[Part], numbers: Mapping[str, int], value: Callable[[Part, int], float | None]
-) -> dict[str, list[float | None]]:
-    return {label: [value(part, number) for part in parts] for label, number in numbers.items()}
+    parts: Sequence[Part],
+    numbered: Sequence[tuple[str, int]],
+    value: Callable[[Part, int], float | None],
+) -> list[tuple[str, list[float | None]]]:
+    return [(label, [value(part, number) for part in parts]) for label, number in numbered]
 
 
 def _figure(panels: Sequence[_Panel], parts: Sequence[Part]) -> "Figure":
@@ -178,7 +191,7 @@ def _draw_panel(axes: "Axes", panel: _Panel) -> None:
     from matplotlib.ticker import PercentFormatter
 
     for (label, values), colour, marker in zip(
-        panel.lines.items(), cycle(_COLOURS), cycle(_MARKERS), strict=False
+        panel.lines, cycle(_COLOURS), cycle(_MARKERS), strict=False
     ):
         heights = [float("nan") if value is None else value for value in values]
         axes.plot(heights, marker=marker, color=colour, label=label, markersize=4, linewidth=1.2)
@@ -190,11 +203,16 @@ def _draw_panel(axes: "Axes", panel: _Panel) -> None:
     if panel.percent:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
     if panel.limits:
-        low, high = axes.dataLim.intervaly
-        margin = 0.05 * (max(high, panel.limits[1]) - min(low, panel.limits[0]))
-        axes.set_ylim(min(panel.limits[0], low - margin), max(panel.limits[1], high + margin))
+        (low, high), (least, most) = axes.dataLim.intervaly, panel.limits
+        margin = 0.05 * (max(high, most) - min(low, least))
+        axes.set_ylim(
+            low - margin if low < least else least, high + margin if high > most else most
+        )
     axes.set_title(title)
-    axes.legend(frameon=False, fontsize=8, loc="best")
+    if len(panel.lines) <= _MOST_LINES:
+        axes.legend(frameon=False, fontsize=8, loc="best")
+    else:
+        axes.legend(frameon=False, fontsize=6, loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def _name_layers(axes: "Axes", parts: Sequence[Part]) -> None:

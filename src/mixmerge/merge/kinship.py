@@ -78,7 +78,7 @@ def _relation(first: Checkpoint, second: Checkpoint, cosine: float | None) -> tu
     misfit = _misfit_of_tokens(first, second)
     if misfit:
         return "cousin", f"nearly parallel, but {misfit}"
-    return "sibling", f"nearly parallel (from {SIBLING} on)"
+    return "sibling", "nearly parallel"
 
 
 def _misfit_of_layers(first: Checkpoint, second: Checkpoint) -> str | None:
