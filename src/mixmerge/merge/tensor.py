@@ -77,8 +77,8 @@ TileFunction = Callable[[Tile], Array]
 """What a method returns: the merged elements of a tile, float32, shape (count,), contiguous."""
 
 Keys = Callable[[Tile], Array | list[Array]]
-"""Numbers to rank elements by: for a tile several vectors, shape (count,) each, contiguous, not
-negative, no NaN."""
+"""Numbers whose magnitudes rank the elements: for a tile several vectors, shape (count,) each,
+contiguous, no NaN."""
 
 
 class Spread(Protocol):
@@ -218,7 +218,7 @@ class Tensor:
         return random_bits(words, tile.start, tile.count)
 
     def largest(self, keys: Keys, counts: Sequence[int]) -> list[Cut]:
-        """Find which elements are the k largest, for each of several vectors of keys.
+        """Find which elements have the k largest magnitudes, for each of several vectors of keys.
 
         Args:
             keys: gives the vectors of a tile.
@@ -235,7 +235,7 @@ class Tensor:
         return cuts
 
     def ranked(self, keys: Keys, ranks: Sequence[int]) -> list[float]:
-        """Return the k-th largest key, for each of several vectors of keys.
+        """Return the k-th largest magnitude, for each of several vectors of keys.
 
         Args:
             keys: gives the vectors of a tile.
@@ -311,7 +311,7 @@ class Tensor:
             return chunks[place].stop
         missing = wanted - int(before[place])
         for tile in self.tiles(chunks[place]):
-            equal = np.flatnonzero(keys(tile)[vector] == np.float32(key))
+            equal = np.flatnonzero(np.abs(keys(tile)[vector]) == np.float32(key))
             if equal.size >= missing:
                 return tile.start + int(equal[missing - 1]) + 1
             missing -= equal.size

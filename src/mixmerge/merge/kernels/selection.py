@@ -1,8 +1,8 @@
 """Find the k largest of many numbers without sorting, and keep those.
 
-The order is total: larger keys come first, and of equal keys the earlier element. Keys are float32
-and not negative, so their bits order them; a first count by the upper half of the bits and a second
-by the lower half give the k-th key exactly (a radix selection).
+The order is total: keys of larger magnitude come first, and of equal ones the earlier element. The
+bits of a float32 without its sign order its magnitude; a first count by the upper half of the bits
+and a second by the lower half give the k-th key exactly (a radix selection).
 """
 
 from dataclasses import dataclass
@@ -19,26 +19,30 @@ HIGH, LOW = 1 << 16, 1 << 15
 
 @dataclass(frozen=True)
 class Cut:
-    """The first k elements of a tensor in descending order of their keys."""
+    """The first k elements of a tensor in descending order of the magnitudes of their keys."""
 
     key: float
-    """All larger keys are among them, all smaller ones are not."""
+    """All larger magnitudes are among them, all smaller ones are not."""
     end: int
-    """Of the keys that equal ``key``, those of elements before this one are among them."""
+    """Of the magnitudes that equal ``key``, those of elements before this one are among them."""
 
-    def keep(self, values: Array, keys: Array, start: int) -> None:
+    def keep(self, values: Array, start: int, keys: Array | None = None) -> None:
         """Set the elements of a tile that are not among them to zero.
 
         Args:
             values: shape (count,), changed in place.
-            keys: the keys of the same elements.
             start: position of the tile's first element in the tensor.
+            keys: the keys of the same elements, where the values are not their own keys.
         """
-        keep_above(values, keys, np.float32(self.key), max(0, self.end - start))
+        ties = max(0, self.end - start)
+        if keys is None:
+            keep_larger(values, np.float32(self.key), ties)
+        else:
+            keep_where_larger(values, keys, np.float32(self.key), ties)
 
-    def drop(self, values: Array, keys: Array, start: int) -> None:
-        """Set the elements of a tile that are among them to zero; see `keep`."""
-        drop_above(values, keys, np.float32(self.key), max(0, self.end - start))
+    def drop(self, values: Array, start: int) -> None:
+        """Set the elements of a tile that are among them to zero; they are their own keys."""
+        drop_larger(values, np.float32(self.key), max(0, self.end - start))
 
 
 EVERYTHING = Cut(-1.0, 0)
@@ -47,15 +51,16 @@ NOTHING = Cut(float("inf"), 0)
 
 def cut_of(keys: Array, count: int) -> Cut:
     """Return the cut below the ``count`` largest of a few keys, shape (size,)."""
-    place = keys.size - count
-    key = np.partition(keys, place)[place]
-    ties = count - int(np.count_nonzero(keys > key))
-    return Cut(float(key), int(np.flatnonzero(keys == key)[ties - 1]) + 1)
+    sizes = np.abs(keys)
+    place = sizes.size - count
+    key = np.partition(sizes, place)[place]
+    ties = count - int(np.count_nonzero(sizes > key))
+    return Cut(float(key), int(np.flatnonzero(sizes == key)[ties - 1]) + 1)
 
 
 @kernel("void(float32[::1], int64[::1])")
 def count_high(keys: Array, counts: npt.NDArray[np.int64]) -> None:
-    """Add to ``counts`` (`HIGH`) how many keys have which upper bits."""
+    """Add to ``counts`` (`HIGH`) how many magnitudes have which upper bits."""
     bits = keys.view(np.uint32)
     for i in range(bits.size):
         counts[(bits[i] >> np.uint32(15)) & np.uint32(0xFFFF)] += 1
@@ -63,29 +68,37 @@ def count_high(keys: Array, counts: npt.NDArray[np.int64]) -> None:
 
 @kernel("void(float32[::1], uint32, int64[::1])")
 def count_low(keys: Array, high: int, counts: npt.NDArray[np.int64]) -> None:
-    """Add to ``counts`` (`LOW`) how many keys with these upper bits have which lower bits."""
+    """Add to ``counts`` (`LOW`) how many magnitudes with these upper bits have which lower bits."""
     bits = keys.view(np.uint32)
     for i in range(bits.size):
-        if bits[i] >> np.uint32(15) == high:
+        if (bits[i] >> np.uint32(15)) & np.uint32(0xFFFF) == high:
             counts[bits[i] & np.uint32(0x7FFF)] += 1
 
 
 def key_of(high: int, low: int) -> float:
-    """Return the key with these upper and lower bits."""
+    """Return the magnitude with these upper and lower bits."""
     return float(np.array([(high << 15) | low], np.uint32).view(np.float32)[0])
 
 
-@kernel("void(float32[::1], float32[::1], float32, int64)")
-def keep_above(values: Array, keys: Array, key: np.float32, ties: int) -> None:
-    """Zero values whose key is below ``key``, or equal to it at position ``ties`` or later."""
+@kernel("void(float32[::1], float32, int64)")
+def keep_larger(values: Array, key: np.float32, ties: int) -> None:
+    """Zero what is smaller than ``key`` in magnitude, or equal to it from position ``ties`` on."""
     for i in range(values.size):
-        kept = (keys[i] > key) | ((keys[i] == key) & (i < ties))
-        values[i] = values[i] if kept else np.float32(0)
+        size = abs(values[i])
+        values[i] = values[i] if (size > key) | ((size == key) & (i < ties)) else np.float32(0)
 
 
 @kernel("void(float32[::1], float32[::1], float32, int64)")
-def drop_above(values: Array, keys: Array, key: np.float32, ties: int) -> None:
-    """Zero values whose key is above ``key``, or equal to it before position ``ties``."""
+def keep_where_larger(values: Array, keys: Array, key: np.float32, ties: int) -> None:
+    """Zero values whose key is smaller than ``key``, or equal to it from position ``ties`` on."""
     for i in range(values.size):
-        dropped = (keys[i] > key) | ((keys[i] == key) & (i < ties))
-        values[i] = np.float32(0) if dropped else values[i]
+        size = abs(keys[i])
+        values[i] = values[i] if (size > key) | ((size == key) & (i < ties)) else np.float32(0)
+
+
+@kernel("void(float32[::1], float32, int64)")
+def drop_larger(values: Array, key: np.float32, ties: int) -> None:
+    """Zero what is larger than ``key`` in magnitude, or equal to it before position ``ties``."""
+    for i in range(values.size):
+        size = abs(values[i])
+        values[i] = np.float32(0) if (size > key) | ((size == key) & (i < ties)) else values[i]

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from mixmerge.merge.kernels import Array
 from mixmerge.merge.methods.method import Method, number, switch, zero_weight_sum
 from mixmerge.merge.methods.task_vectors import Sparsify, merge_sparse
@@ -53,18 +51,15 @@ def keep_middle(tensor: Tensor, density: Sequence[float], gamma: Sequence[float]
         for share, count in zip(gamma, kept, strict=True)
     ]
 
-    def magnitudes(tile: Tile) -> list[Array]:
-        return 2 * list(np.abs(tile.to_deltas()))
-
     both = [top + count for top, count in zip(dropped, kept, strict=True)]
-    cuts = tensor.largest(magnitudes, [*both, *dropped])
+    cuts = tensor.largest(lambda tile: 2 * list(tile.to_deltas()), [*both, *dropped])
     pairs = list(zip(cuts[: tensor.count], cuts[tensor.count :], strict=True))
 
     def trim(deltas: Array, tile: Tile) -> None:
         for delta, (bottom, top) in zip(deltas, pairs, strict=True):
-            size = np.abs(delta)
-            bottom.keep(delta, size, tile.start)
-            top.drop(delta, size, tile.start)
+            # The top first: it is found by the values that the bottom sets to zero.
+            top.drop(delta, tile.start)
+            bottom.keep(delta, tile.start)
 
     return trim
 

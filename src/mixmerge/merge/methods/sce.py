@@ -27,7 +27,7 @@ def merge(tensor: Tensor, *, select_topk: float) -> TileFunction:
         if cut is not EVERYTHING:
             spread = standard_deviation(deltas)
             for delta in deltas:
-                cut.keep(delta, spread, tile.start)
+                cut.keep(delta, tile.start, spread)
         return deltas
 
     squares = tensor.sum(lambda tile: [dot(delta, delta) for delta in select(tile)])

@@ -70,11 +70,11 @@ def merge(
 def keep_largest(tensor: Tensor, density: Sequence[float]) -> Sparsify:
     """Keep of each task vector the share of elements with the largest magnitudes."""
     counts = [how_many(share, tensor.size) for share in density]
-    cuts = tensor.largest(lambda tile: np.abs(tile.to_deltas()), counts)
+    cuts = tensor.largest(lambda tile: tile.to_deltas(), counts)
 
     def trim(deltas: Array, tile: Tile) -> None:
         for delta, cut in zip(deltas, cuts, strict=True):
-            cut.keep(delta, np.abs(delta), tile.start)
+            cut.keep(delta, tile.start)
 
     return trim
 
