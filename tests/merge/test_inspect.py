@@ -1,10 +1,13 @@
 """What an inspection says of models."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.merge.inspect import inspect
@@ -167,3 +170,34 @@ def test_no_model_and_no_folder_are_named(tmp_path: Path) -> None:
         inspect([])
     with pytest.raises(ModelError, match="no such folder"):
         inspect([tmp_path / "none"])
+
+
+def test_an_adapter_is_compared_as_the_model_it_makes(model: Any, tmp_path: Path) -> None:
+    """`MODEL+ADAPTER` differs from the model where the adapter says so, by its product."""
+    rng = np.random.default_rng(0)
+    tensors = {
+        "model.layers.0.self_attn.q_proj.weight": rng.standard_normal((6, 4)).astype(np.float32),
+        "model.layers.0.mlp.up_proj.weight": rng.standard_normal((8, 4)).astype(np.float32),
+    }
+    left, right = rng.standard_normal((6, 2)), rng.standard_normal((2, 4))
+    adapter = tmp_path / "lora"
+    adapter.mkdir()
+    path = "base_model.model.model.layers.0.self_attn.q_proj"
+    save_file(
+        {
+            f"{path}.lora_A.weight": torch.tensor(right, dtype=torch.float32),
+            f"{path}.lora_B.weight": torch.tensor(left, dtype=torch.float32),
+        },
+        adapter / "adapter_model.safetensors",
+    )
+    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"]}
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    base = model("base", tensors)
+    found = inspect([f"{base}+{adapter}"], base=base)
+    assert [each.name for each in found.models] == ["base", "lora"]
+    assert found.comparison is not None
+    attention, mlp = (part.differences[0].relative_size for part in found.comparison.kinds)
+    change = 2 * np.linalg.norm(left @ right)
+    norm = np.linalg.norm(tensors["model.layers.0.self_attn.q_proj.weight"])
+    assert attention == pytest.approx(change / norm, rel=1e-5)
+    assert mlp == 0.0

@@ -13,9 +13,12 @@ _SHOWN = 10
 
 
 def inspect(
-    models: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="Model folders.")],
+    models: Annotated[
+        list[str],
+        typer.Argument(metavar="MODEL...", help="Folders, hub names, or MODEL+ADAPTER."),
+    ],
     base: Annotated[
-        Path | None, typer.Option(help="The model they were trained from: compares the changes.")
+        str | None, typer.Option(help="The model they were trained from: compares the changes.")
     ] = None,
     headers_only: Annotated[
         bool, typer.Option("--headers-only", help="Read no weights: answers at once.")
@@ -23,6 +26,10 @@ def inspect(
     figure: Annotated[
         Path | None, typer.Option(help="Draw the comparison by layer: .png, .svg or .pdf.")
     ] = None,
+    allow_pickle: Annotated[
+        bool,
+        typer.Option("--allow-pickle", help="Also read .bin and .pt weights (data only, no code)."),
+    ] = False,
     threads: Annotated[int | None, typer.Option(help="By default one per core.")] = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print everything, every tensor too, as JSON.")
@@ -35,12 +42,13 @@ def inspect(
     from mixmerge.cli.screen import bar
     from mixmerge.merge.inspect import inspect as run
 
-    with bar("inspect") as progress:
+    with bar("inspect", unit="bytes") as progress:
         inspection = run(
             models,
             base=base,
             headers_only=headers_only,
             figure=figure,
+            allow_pickle=allow_pickle,
             threads=threads,
             progress=progress,
         )

@@ -15,6 +15,7 @@ from mixmerge.merge.inspect_figure import check_figure, draw
 from mixmerge.merge.inspection import Comparison, Inspection, ModelSummary
 from mixmerge.merge.kinship import judged_by, kinship
 from mixmerge.merge.layout import denies_tied_head, head
+from mixmerge.merge.references import open_model
 from mixmerge.merge.schedules import layers
 from mixmerge.merge.vocabularies import (
     embedding_rows,
@@ -25,11 +26,12 @@ from mixmerge.progress import Progress, silent
 
 
 def inspect(
-    models: Sequence[Path],
+    models: Sequence[str | Path],
     *,
-    base: Path | None = None,
+    base: str | Path | None = None,
     headers_only: bool = False,
     figure: Path | None = None,
+    allow_pickle: bool = False,
     threads: int | None = None,
     progress: Progress = silent,
 ) -> Inspection:
@@ -41,10 +43,11 @@ def inspect(
     sign conflicts of Yadav et al. 2023, arXiv:2306.01708).
 
     Args:
-        models: one or more model folders.
+        models: one or more folders, hub names, or ``MODEL+ADAPTER``, as in a recipe.
         base: the model they were trained from, if they were.
         headers_only: read headers, configurations and tokenizers, and no weight.
         figure: draw the comparison by layer into this file (.png, .svg or .pdf).
+        allow_pickle: also read ``.bin`` and ``.pt`` weights (data only, no code).
         threads: how many to use; None: one for each processor. The result does not depend on it.
         progress: hears the bytes read.
 
@@ -52,53 +55,61 @@ def inspect(
         Everything that was found; ``model_dump_json()`` gives it as JSON.
 
     Raises:
-        ModelError: a folder is not a model, a header is wrong, or a file changed meanwhile.
+        ModelError: a model cannot be found, a header is wrong, or a file changed meanwhile.
         SpecError: there is nothing that ``figure`` could show, or its type is unknown.
     """
     if not models:
         raise SpecError("inspect: needs at least one model.")
     if threads is not None and threads < 1:
         raise SpecError(f"threads ({threads}) must be at least 1.")
-    paths = [*models] if base is None else [base, *models]
+    references = [str(each) for each in ([] if base is None else [base]) + [*models]]
     if figure is not None:
-        check_figure(figure, len(paths), headers_only=headers_only)
+        check_figure(figure, len(references), headers_only=headers_only)
     with ExitStack() as opened:
         checkpoints = [
-            opened.enter_context(closing(Checkpoint(name, path)))
-            for name, path in zip(short_names(paths), paths, strict=True)
+            opened.enter_context(closing(open_model(name, text, allow_pickle=allow_pickle)))
+            for name, text in zip(short_names(references), references, strict=True)
         ]
         compared = None
         if len(checkpoints) > 1 and not headers_only:
             compared = compare(
                 checkpoints, has_base=base is not None, threads=threads, progress=progress
             )
-        inspection = _inspection(checkpoints, compared, has_base=base is not None)
+        inspection = _inspection(checkpoints, references, compared, has_base=base is not None)
     if figure is not None:
         draw(inspection, figure)
     return inspection
 
 
-def short_names(models: Sequence[Path]) -> list[str]:
-    """Name each folder by as many of its last parts as tell all of them apart.
+def short_names(references: Sequence[str]) -> list[str]:
+    """Name each model by as many of the last parts of its reference as tell all of them apart.
 
     A last part ``model`` does not count: that is where every training step has its model.
     """
-    parts = [path.resolve().parts for path in models]
-    parts = [each[:-1] if each[-1] == "model" else each for each in parts]
+    parts = [_parts(Path(text)) for text in references]
     for length in range(1, max(map(len, parts)) + 1):
         names = ["/".join(each[-length:]) for each in parts]
         if len(set(names)) == len(names):
             return names
-    return [f"{path} ({number})" for number, path in enumerate(models, 1)]
+    return [f"{text} ({number})" for number, text in enumerate(references, 1)]
+
+
+def _parts(path: Path) -> tuple[str, ...]:
+    parts = path.resolve().parts if path.exists() else path.parts
+    return parts[:-1] if len(parts) > 1 and parts[-1] == "model" else parts
 
 
 def _inspection(
-    models: Sequence[Checkpoint], compared: Compared | None, *, has_base: bool
+    models: Sequence[Checkpoint],
+    references: Sequence[str],
+    compared: Compared | None,
+    *,
+    has_base: bool,
 ) -> Inspection:
     first, *others = models
     broken = compared.broken.values() if compared else ()
     return Inspection(
-        models=tuple(_summary(model) for model in models),
+        models=tuple(map(_summary, models, references)),
         base=first.name if has_base else None,
         vocabularies=tuple(vocabulary_differences(models)),
         comparison=_comparison(models, compared) if compared and compared.sums else None,
@@ -111,13 +122,13 @@ def _inspection(
     )
 
 
-def _summary(model: Checkpoint) -> ModelSummary:
+def _summary(model: Checkpoint, reference: str) -> ModelSummary:
     stored = model.tensors.values()
     named = model.config.get("architectures") or [""]
     own_head = head(model.tensors) is not None
     return ModelSummary(
         name=model.name,
-        path=model.path,
+        reference=reference,
         architecture=str(named[0]),
         tensors=len(stored),
         parameters=sum(tensor.size for tensor in stored),

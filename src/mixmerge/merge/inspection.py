@@ -4,8 +4,6 @@ Every number is a fraction, a cosine or a count. A ratio is None where its divis
 that did not change has no direction, so its change has no cosine with another's.
 """
 
-from pathlib import Path
-
 from mixmerge.merge.kinship import Kinship
 from mixmerge.records.row import RowModel
 
@@ -14,8 +12,9 @@ class ModelSummary(RowModel):
     """What the headers and the configuration of one model say."""
 
     name: str
-    """The last parts of its path: as many as tell the models apart."""
-    path: Path
+    """The last parts of its reference: as many as tell the models apart."""
+    reference: str
+    """What was asked for: a folder, a hub name, or ``MODEL+ADAPTER``."""
     architecture: str
     """The model class, for example ``CohereForCausalLM``; empty where it is not named."""
     tensors: int
