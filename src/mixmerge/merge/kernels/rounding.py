@@ -17,8 +17,12 @@ STORED: dict[str, type[np.generic]] = {"BF16": np.uint16, "F16": np.float16, "F3
 # Of float32, as bits: magnitudes are ordered as their bits are, NaN above infinity.
 _MAGNITUDE = np.uint32(0x7FFF_FFFF)
 _INFINITY = np.uint32(0x7F80_0000)
-_ROUNDS_TO_INFINITY = np.uint32(0x7F7F_8000)
-"""In bfloat16: half a unit above its largest number."""
+_BFLOAT16_ENDS, _FLOAT16_ENDS = np.uint32(0x7F7F_8000), np.uint32(0x477F_F000)
+"""Half a unit above the types' largest numbers, from where on numbers round to infinity."""
+_FLOAT16_NORMAL = np.uint32(0x3880_0000)
+"""The smallest float16 number with all digits: 2^-14."""
+
+_BLOCK = 512
 
 
 def widen_into(raw: npt.NDArray[np.uint8], dtype: str, out: Array) -> bool:
@@ -35,6 +39,8 @@ def widen_into(raw: npt.NDArray[np.uint8], dtype: str, out: Array) -> bool:
     stored = raw.view(STORED[dtype])
     if dtype == "BF16":
         return _widen_bfloat16(stored, out)
+    if dtype == "F16":
+        return _widen_float16(stored.view(np.uint16), out)
     if stored.ctypes.data != out.ctypes.data:
         out[:] = stored
     return _all_finite(out)
@@ -54,10 +60,9 @@ def narrow_into(values: Array, dtype: str, raw: npt.NDArray[np.uint8]) -> bool:
     stored: npt.NDArray[Any] = raw.view(STORED[dtype])
     if dtype == "BF16":
         return _narrow_bfloat16(values, stored)
-    with np.errstate(over="ignore"):
-        stored[:] = values
     if dtype == "F16":
-        return not bool(np.any((stored.view(np.uint16) & 0x7C00) == 0x7C00))
+        return _narrow_float16(values, stored.view(np.uint16))
+    stored[:] = values
     return _all_finite(stored)
 
 
@@ -81,7 +86,7 @@ def _narrow_bfloat16(values: Array, stored: npt.NDArray[np.uint16]) -> bool:
         odd = (bits[i] >> np.uint32(16)) & np.uint32(1)
         stored[i] = np.uint16((bits[i] + np.uint32(0x7FFF) + odd) >> np.uint32(16))
         largest = max(largest, bits[i] & _MAGNITUDE)
-    return bool(largest < _ROUNDS_TO_INFINITY)
+    return bool(largest < _BFLOAT16_ENDS)
 
 
 @kernel("boolean(float32[::1])")
@@ -91,3 +96,41 @@ def _all_finite(values: Array) -> bool:
     for i in range(bits.size):
         largest = max(largest, bits[i] & _MAGNITUDE)
     return bool(largest < _INFINITY)
+
+
+@kernel("boolean(uint16[::1], float32[::1])")
+def _widen_float16(stored: npt.NDArray[np.uint16], out: Array) -> bool:
+    # In the places of a float32's exponent and fraction, a float16 is 2^112 times too small.
+    bits = out.view(np.uint32)
+    largest = np.uint16(0)
+    for i in range(stored.size):
+        sign = np.uint32(stored[i] & np.uint16(0x8000)) << np.uint32(16)
+        bits[i] = sign | (np.uint32(stored[i] & np.uint16(0x7FFF)) << np.uint32(13))
+        largest = max(largest, np.uint16(stored[i] & np.uint16(0x7FFF)))
+    for i in range(out.size):
+        out[i] *= np.float32(2.0**112)
+    return bool(largest < np.uint16(0x7C00))
+
+
+@kernel("boolean(float32[::1], uint16[::1])")
+def _narrow_float16(values: Array, stored: npt.NDArray[np.uint16]) -> bool:
+    largest = np.uint32(0)
+    shifted = np.empty(_BLOCK, np.float32)
+    for start in range(0, values.size, _BLOCK):
+        block = values[start : start + _BLOCK]
+        bits = block.view(np.uint32)
+        out = stored[start : start + _BLOCK]
+        # One half has the unit of float16's denormal numbers, so adding it rounds to them.
+        for i in range(block.size):
+            shifted[i] = abs(block[i]) + np.float32(0.5)
+        denormal = shifted.view(np.uint32)
+        for i in range(block.size):
+            magnitude = bits[i] & _MAGNITUDE
+            largest = max(largest, magnitude)
+            odd = (magnitude >> np.uint32(13)) & np.uint32(1)
+            rounded = (magnitude + np.uint32(0xFFF) + odd) >> np.uint32(13)
+            rounded -= np.uint32(112 << 10)
+            if magnitude < _FLOAT16_NORMAL:
+                rounded = denormal[i] - np.uint32(0x3F00_0000)
+            out[i] = np.uint16(rounded | ((bits[i] >> np.uint32(16)) & np.uint32(0x8000)))
+    return bool(largest < _FLOAT16_ENDS)
