@@ -22,11 +22,15 @@ from mixmerge.merge.kernels.comparison import CONFLICT, DIFFERENCE, conflict, di
 from mixmerge.merge.kernels.reductions import dot
 from mixmerge.merge.kernels.rounding import STORED
 from mixmerge.merge.safetensors_io import BYTES_PER_ELEMENT, StoredTensor
-from mixmerge.merge.tensor import Tensor, Tile
+from mixmerge.merge.tensor import TILE, Tensor, Tile
 from mixmerge.merge.workers import processors
 from mixmerge.progress import Progress, silent
 
 _TILES_PER_JOB = 32
+
+
+Job = tuple[str, range]
+"""A tensor, and the elements of it to measure."""
 
 
 class Sums(NamedTuple):
@@ -44,6 +48,19 @@ class Sums(NamedTuple):
     def plus(self, other: "Sums") -> "Sums":
         """Return the sums over the elements of both."""
         return Sums(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+    def cosines(self) -> list[float | None]:
+        """Return the cosine of every two inputs, in the order of ``combinations``."""
+        norms = combinations(np.sqrt(self.squares).tolist(), 2)
+        products = self.differences[:, 0].tolist()
+        return [cosine(product, *pair) for product, pair in zip(products, norms, strict=True)]
+
+
+def cosine(product: float, norm: float, other_norm: float) -> float | None:
+    """Return a cosine, in [-1, 1]; None where a vector has no direction."""
+    if not norm or not other_norm:
+        return None
+    return min(1.0, max(-1.0, product / norm / other_norm))
 
 
 def nothing(inputs: int, *, has_base: bool) -> Sums:
@@ -154,23 +171,41 @@ def _measure(
     tensors = {name: _tensor(name, models, inputs, has_base) for name, inputs in stored.items()}
     jobs = [(name, piece) for name in names for piece in tensors[name].chunks(_TILES_PER_JOB)]
 
-    def work(job: tuple[str, range]) -> Sums | ModelError:
-        name, piece = job
-        try:
-            return reduce(Sums.plus, map(sums_of, tensors[name].tiles(piece)))
-        except ModelError as error:
-            return error
+    def work(batch: Sequence[Job]) -> list[Sums | ModelError]:
+        return [_sums_of_piece(tensors[name], piece) for name, piece in batch]
 
     total = sum(tensor.nbytes for inputs in stored.values() for tensor in inputs)
     done = 0
     pool = ThreadPoolExecutor(threads or processors(), "inspect")
     try:
-        for (name, piece), result in zip(jobs, pool.map(work, jobs), strict=True):
-            done += len(piece) * sum(BYTES_PER_ELEMENT[tensor.dtype] for tensor in stored[name])
+        batches = _batches(jobs)
+        for batch, results in zip(batches, pool.map(work, batches), strict=True):
+            for (name, piece), result in zip(batch, results, strict=True):
+                done += len(piece) * sum(BYTES_PER_ELEMENT[tensor.dtype] for tensor in stored[name])
+                yield name, result
             progress(done, total, "reading")
-            yield name, result
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _batches(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Put small tensors together: handing them to a thread costs more than measuring them."""
+    batches: list[list[Job]] = []
+    room = 0
+    for name, piece in jobs:
+        if len(piece) > room:
+            batches.append([])
+            room = _TILES_PER_JOB * TILE
+        batches[-1].append((name, piece))
+        room -= len(piece)
+    return batches
+
+
+def _sums_of_piece(tensor: Tensor, piece: range) -> Sums | ModelError:
+    try:
+        return reduce(Sums.plus, map(sums_of, tensor.tiles(piece)))
+    except ModelError as error:
+        return error
 
 
 def _tensor(

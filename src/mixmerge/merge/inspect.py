@@ -7,7 +7,6 @@ from itertools import combinations
 from pathlib import Path
 
 from mixmerge.errors import SpecError
-from mixmerge.merge import measurements
 from mixmerge.merge.checkpoint import Checkpoint
 from mixmerge.merge.comparison import Compared, compare
 from mixmerge.merge.compatibility import problems
@@ -15,6 +14,7 @@ from mixmerge.merge.inspect_figure import check_figure, draw
 from mixmerge.merge.inspection import Comparison, Inspection, ModelSummary
 from mixmerge.merge.kinship import judged_by, kinship
 from mixmerge.merge.layout import denies_tied_head, head
+from mixmerge.merge.measurements import Measurements
 from mixmerge.merge.references import open_model
 from mixmerge.merge.schedules import layers
 from mixmerge.merge.vocabularies import (
@@ -145,12 +145,13 @@ def _summary(model: Checkpoint, reference: str) -> ModelSummary:
 def _comparison(models: Sequence[Checkpoint], compared: Compared) -> Comparison:
     stored = {name: tensor for model in models for name, tensor in model.tensors.items()}
     judges = judged_by({name: len(stored[name].shape) for name in compared.sums})
-    judged = measurements.part(compared, "judged", judges)
+    measurements = Measurements(compared)
+    judged = measurements.part("judged", judges)
     return Comparison(
-        whole=measurements.part(compared, "whole", list(compared.sums)),
-        kinds=tuple(measurements.kinds(compared)),
-        layers=tuple(measurements.layers(compared)),
-        tensors=tuple(measurements.tensors(compared)),
+        whole=measurements.whole(),
+        kinds=measurements.kinds(),
+        layers=measurements.layers(),
+        tensors=measurements.tensors(),
         left_out=compared.left_out,
         kinships=tuple(
             kinship(*pair, difference.cosine)

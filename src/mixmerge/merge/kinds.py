@@ -5,6 +5,7 @@ Names differ between families, but they are made of few words: ``self_attn``, ``
 """
 
 import re
+from functools import cache
 from typing import Literal, get_args
 
 from mixmerge.merge.layout import is_head
@@ -23,6 +24,7 @@ _MLP = re.compile(
 )
 
 
+@cache
 def kind_of(tensor: str) -> Kind:
     """Say what a tensor is for.
 

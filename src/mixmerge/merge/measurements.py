@@ -6,7 +6,10 @@ from functools import reduce
 from itertools import combinations
 from typing import TypeVar
 
-from mixmerge.merge.comparison import Compared, Sums, nothing
+import numpy as np
+import numpy.typing as npt
+
+from mixmerge.merge.comparison import Compared, Sums, cosine, nothing
 from mixmerge.merge.inspection import Difference, Interference, Part
 from mixmerge.merge.kinds import KINDS, kind_of
 from mixmerge.merge.schedules import place
@@ -17,41 +20,64 @@ DOT_THRESHOLD = 0.9995
 Group = TypeVar("Group", bound=Hashable)
 
 
-def part(compared: Compared, name: str, tensors: Sequence[str]) -> Part:
-    """Measure some tensors together, as one vector.
+class Measurements:
+    """What the sums of compared models say of any part of them."""
 
-    Args:
-        compared: the sums of all tensors.
-        name: what the part is called.
-        tensors: which of them belong to it.
-    """
-    each = [compared.sums[tensor] for tensor in tensors]
-    total = reduce(Sums.plus, each, nothing(len(compared.models), has_base=compared.has_base))
-    return Part(
-        name=name,
-        tensors=len(tensors),
-        parameters=int(total.elements),
-        differences=tuple(_differences(compared.models, total, each)),
-        interferences=tuple(_interferences(compared, total)),
-    )
+    def __init__(self, compared: Compared) -> None:
+        """Take the sums of all tensors."""
+        self._compared = compared
+        self._nothing = nothing(len(compared.models), has_base=compared.has_base)
+        self._straight = {name: _are_straight(sums) for name, sums in compared.sums.items()}
+
+    def part(self, name: str, tensors: Sequence[str]) -> Part:
+        """Measure some tensors together, as one vector.
+
+        Args:
+            name: what the part is called.
+            tensors: which of them belong to it; at least one.
+        """
+        models, has_base = self._compared.models, self._compared.has_base
+        total = reduce(Sums.plus, map(self._compared.sums.__getitem__, tensors), self._nothing)
+        straight = np.sum([self._straight[tensor] for tensor in tensors], axis=0)
+        return Part(
+            name=name,
+            tensors=len(tensors),
+            parameters=int(total.elements),
+            differences=tuple(_differences(models, total, straight)),
+            interferences=tuple(_interferences(models[1:], total)) if has_base else (),
+        )
+
+    def whole(self) -> Part:
+        """Measure all tensors together."""
+        return self.part("whole", list(self._compared.sums))
+
+    def tensors(self) -> tuple[Part, ...]:
+        """Measure every tensor."""
+        return tuple(self.part(name, [name]) for name in self._compared.sums)
+
+    def kinds(self) -> tuple[Part, ...]:
+        """Measure all tensors of each kind, in the order of `KINDS`."""
+        groups = self._grouped(kind_of)
+        return tuple(self.part(kind, groups[kind]) for kind in KINDS if kind in groups)
+
+    def layers(self) -> tuple[Part, ...]:
+        """Measure every layer, stack by stack, from the first to the last."""
+        groups = self._grouped(_layer)
+        numbered = sorted(layer for layer in groups if layer is not None)
+        return tuple(
+            self.part(f"{stack}{number}", groups[stack, number]) for stack, number in numbered
+        )
+
+    def _grouped(self, key: Callable[[str], Group]) -> dict[Group, list[str]]:
+        groups: dict[Group, list[str]] = {}
+        for name in self._compared.sums:
+            groups.setdefault(key(name), []).append(name)
+        return groups
 
 
-def tensors(compared: Compared) -> list[Part]:
-    """Measure every tensor."""
-    return [part(compared, name, [name]) for name in compared.sums]
-
-
-def kinds(compared: Compared) -> list[Part]:
-    """Measure all tensors of each kind, in the order of `KINDS`."""
-    groups = _grouped(compared, kind_of)
-    return [part(compared, kind, groups[kind]) for kind in KINDS if kind in groups]
-
-
-def layers(compared: Compared) -> list[Part]:
-    """Measure every layer, stack by stack, from the first to the last."""
-    groups = _grouped(compared, _layer)
-    numbered = sorted(layer for layer in groups if layer is not None)
-    return [part(compared, f"{stack}{number}", groups[stack, number]) for stack, number in numbered]
+def _are_straight(tensor: Sums) -> npt.NDArray[np.bool_]:
+    """Say for every two inputs whether SLERP would take the straight line."""
+    return np.array([abs(cosine or 0.0) > DOT_THRESHOLD for cosine in tensor.cosines()], np.bool_)
 
 
 def _layer(tensor: str) -> tuple[str, int] | None:
@@ -59,54 +85,38 @@ def _layer(tensor: str) -> tuple[str, int] | None:
     return found and (found.stack, found.layer)
 
 
-def _grouped(compared: Compared, key: Callable[[str], Group]) -> dict[Group, list[str]]:
-    groups: dict[Group, list[str]] = {}
-    for name in compared.sums:
-        groups.setdefault(key(name), []).append(name)
-    return groups
-
-
-def _differences(models: Sequence[str], total: Sums, each: Sequence[Sums]) -> list[Difference]:
+def _differences(
+    models: Sequence[str], total: Sums, straight: npt.NDArray[np.int64]
+) -> list[Difference]:
+    elements = float(total.elements)
+    norms = np.sqrt(total.squares).tolist()
     return [
         Difference(
             first=models[i],
             second=models[j],
-            relative_size=_relative_size(total, pair, i),
-            cosine=_cosine(total, pair, i, j),
-            changed=_ratio(total.differences[pair, 2], float(total.elements)),
-            straight=sum(
-                abs(_cosine(tensor, pair, i, j) or 0.0) > DOT_THRESHOLD for tensor in each
-            ),
+            relative_size=_ratio(math.sqrt(square), norms[i]),
+            cosine=cosine,
+            changed=_ratio(changed, elements),
+            straight=int(count),
         )
-        for pair, (i, j) in enumerate(combinations(range(len(models)), 2))
+        for (i, j), (_, square, changed), cosine, count in zip(
+            combinations(range(len(models)), 2),
+            total.differences.tolist(),
+            total.cosines(),
+            straight,
+            strict=True,
+        )
     ]
 
 
-def _relative_size(sums: Sums, pair: int, first: int) -> float | None:
-    square = _ratio(sums.differences[pair, 1], sums.squares[first])
-    return None if square is None else math.sqrt(square)
-
-
-def _cosine(sums: Sums, pair: int, first: int, second: int) -> float | None:
-    return _clipped(
-        _ratio(
-            sums.differences[pair, 0],
-            math.sqrt(sums.squares[first]) * math.sqrt(sums.squares[second]),
-        )
-    )
-
-
-def _interferences(compared: Compared, total: Sums) -> list[Interference]:
-    if not compared.has_base:
-        return []
-    _, *models = compared.models
+def _interferences(models: Sequence[str], total: Sums) -> list[Interference]:
     # The pairs of the base with each model come first.
     norms = [math.sqrt(square) for square in total.differences[: len(models), 1]]
     return [
         Interference(
             first=models[i],
             second=models[j],
-            cosine=_clipped(_ratio(product, norms[i] * norms[j])),
+            cosine=cosine(product, norms[i], norms[j]),
             opposed=_ratio(opposed, both),
             cancelled=_cancelled(apart, together),
         )
@@ -122,8 +132,4 @@ def _cancelled(apart: float, together: float) -> float | None:
 
 
 def _ratio(part: float, whole: float) -> float | None:
-    return float(part / whole) if whole else None
-
-
-def _clipped(cosine: float | None) -> float | None:
-    return None if cosine is None else min(1.0, max(-1.0, cosine))
+    return part / whole if whole else None
