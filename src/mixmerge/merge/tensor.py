@@ -29,9 +29,9 @@ from mixmerge.merge.kernels.selection import (
 )
 from mixmerge.merge.sources import Source, scratch
 
-TILE = 1 << 15
+TILE = 1 << 16
 """Elements of a tile: a few of them, as float32, fit the second-level cache."""
-_TILES_PER_CHUNK = 8
+_TILES_PER_CHUNK = 4
 _CHUNKS_OF_RANKS = 16
 
 Sums = npt.NDArray[np.float64]

@@ -23,14 +23,14 @@ def standard_deviation(deltas: Array) -> Array:
         Shape (count,).
     """
     out = np.empty(deltas.shape[1], np.float32)
-    _standard_deviation(deltas, out)
+    _standard_deviation(deltas, out, np.empty((2, _BLOCK), np.float64))
     return out
 
 
-@kernel("void(float32[:, ::1], float32[::1])")
-def _standard_deviation(deltas: Array, out: Array) -> None:
+@kernel("void(float32[:, ::1], float32[::1], float64[:, ::1])")
+def _standard_deviation(deltas: Array, out: Array, sums: npt.NDArray[np.float64]) -> None:
     models = deltas.shape[0]
-    mean, square = np.empty(_BLOCK, np.float64), np.empty(_BLOCK, np.float64)
+    mean, square = sums[0], sums[1]
     for start in range(0, out.size, _BLOCK):
         root = out[start : start + _BLOCK]
         mean[:] = 0
@@ -62,14 +62,17 @@ def mean_of_changed(deltas: Array, epsilon: float, boosts: npt.ArrayLike) -> Arr
         Shape (count,); 0 where nothing changed.
     """
     out = np.empty(deltas.shape[1], np.float32)
-    _mean_of_changed(deltas, np.float32(epsilon), np.asarray(boosts, np.float32), out)
+    counts = np.empty((2, _BLOCK), np.float32)
+    _mean_of_changed(deltas, epsilon, np.asarray(boosts, np.float32), out, counts)
     return out
 
 
-@kernel("void(float32[:, ::1], float32, float32[::1], float32[::1])")
-def _mean_of_changed(deltas: Array, epsilon: np.float32, boosts: Array, out: Array) -> None:
+@kernel("void(float32[:, ::1], float32, float32[::1], float32[::1], float32[:, ::1])")
+def _mean_of_changed(
+    deltas: Array, epsilon: float, boosts: Array, out: Array, counts: Array
+) -> None:
     zero, one = np.float32(0), np.float32(1)
-    boost, number = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32)
+    boost, number = counts[0], counts[1]
     for start in range(0, out.size, _BLOCK):
         total = out[start : start + _BLOCK]
         total[:] = 0

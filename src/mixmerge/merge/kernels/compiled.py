@@ -1,21 +1,42 @@
-"""Loops in Python, compiled to machine code by Numba when they are first needed."""
+"""Loops in Python, compiled to machine code once on every machine.
 
-import os
-import tempfile
+Numba compiles a kernel when it is first needed. What it emits is kept as an object file, and from
+then on llvmlite alone loads it: that takes hundredths of a second, while importing Numba and
+finding a function in its own cache takes longer than merging a billion bytes.
+"""
+
+import ctypes
+import re
 import threading
 from collections.abc import Callable
 from functools import cached_property, update_wrapper
-from pathlib import Path
-from typing import Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
+
+import numpy as np
+
+from mixmerge.merge.kernels import object_files
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_COMPILING = threading.Lock()
+_LOADING = threading.Lock()
+_C_TYPES = {
+    "void": ctypes.c_void_p,
+    "boolean": ctypes.c_bool,
+    "float32": ctypes.c_float,
+    "float64": ctypes.c_double,
+    "int64": ctypes.c_int64,
+    "uint32": ctypes.c_uint32,
+    "uint64": ctypes.c_uint64,
+}
+_ARGUMENT = re.compile(r"(\w+)(\[[^]]*\])?")
 
 
 class Kernel(Generic[P, R]):
-    """A function over arrays that runs as machine code and lets other threads run meanwhile."""
+    """A function over contiguous arrays and numbers that runs as machine code.
+
+    Other threads run meanwhile. Arrays must have the types and dimensions of the signature.
+    """
 
     def __init__(self, function: Callable[P, R], signature: str) -> None:
         """Remember the function; importing a module of kernels must stay light."""
@@ -29,21 +50,17 @@ class Kernel(Generic[P, R]):
 
     @cached_property
     def _machine_code(self) -> Callable[P, R]:
-        with _COMPILING:
-            _choose_cache()
-            from numba import njit
-
-            compiled: Callable[P, R] = njit(
-                self.signature, cache=True, nogil=True, error_model="numpy"
-            )(self.function)
-            return compiled
+        with _LOADING:
+            address = object_files.address(self.function, self.signature)
+        return _callable(address, self.signature)
 
 
 def kernel(signature: str) -> Callable[[Callable[P, R]], Kernel[P, R]]:
-    """Compile a function for one Numba signature, for example ``void(float32[::1])``.
+    """Compile a function for one Numba signature, for example ``void(float32[::1], int64)``.
 
-    The function must be deterministic down to the bit on every processor: no ``fastmath``, and
-    sums over elements in lanes that are written out, as in `reductions.dot`.
+    The function must not allocate or raise: scratch arrays are arguments. It must be deterministic
+    down to the bit on every processor: no ``fastmath``, and sums over elements in lanes that are
+    written out, as in `reductions.dot`.
     """
 
     def decorate(function: Callable[P, R]) -> Kernel[P, R]:
@@ -52,21 +69,52 @@ def kernel(signature: str) -> Callable[[Callable[P, R]], Kernel[P, R]]:
     return decorate
 
 
-def _choose_cache() -> None:
-    """Give Numba a folder for machine code that outlives the process, also when HOME is read-only.
+def arguments(signature: str) -> tuple[str, list[tuple[str, int]]]:
+    """Return the result's type, and for each argument its type and dimensions (0: a number)."""
+    result, _, inside = signature.rstrip(")").partition("(")
+    return result, [
+        (found[1], found[2].count(":") - found[2].count("::") if found[2] else 0)
+        for found in _ARGUMENT.finditer(inside)
+    ]
 
-    Numba's own choice, beside the source or in the user's cache folder, fails where neither can
-    be written.
+
+def _callable(address: int, signature: str) -> Callable[..., Any]:
+    """Return the machine code at an address as a function of arrays and numbers.
+
+    Its lines are written for the signature: a loop over the arguments would take longer than many
+    a kernel. A place for the result and one for an exception come first; see `object_files`.
     """
-    if "NUMBA_CACHE_DIR" in os.environ:
-        return
-    wanted = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mixmerge"
-    folder = wanted / "kernels"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        writable = os.access(folder, os.W_OK)
-    except OSError:
-        writable = False
-    if not writable:
-        folder = Path(tempfile.gettempdir()) / f"mixmerge-kernels-{os.getuid()}"
-    os.environ["NUMBA_CACHE_DIR"] = str(folder)
+    result, expected = arguments(signature)
+    kinds, names, tests, passed = [], [], [], []
+    for number, (kind, dimensions) in enumerate(expected):
+        name = f"a{number}"
+        names.append(name)
+        if not dimensions:
+            kinds.append(_C_TYPES[kind])
+            passed.append(name)
+            continue
+        kinds += [ctypes.c_void_p, *[ctypes.c_int64] * dimensions]
+        tests.append(f"{name}.dtype is {kind} and {name}.ndim == {dimensions}")
+        # This also refuses what is not contiguous or cannot be written to.
+        passed += [f"pointer({name})", *(f"{name}.shape[{axis}]" for axis in range(dimensions))]
+    code = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *kinds)(address)
+    exception = ctypes.byref(ctypes.c_void_p())
+    scope: dict[str, Any] = {
+        **{kind: np.dtype(kind) for kind, dimensions in expected if dimensions},
+        "answer": _C_TYPES[result],
+        "code": code,
+        "exception": exception,
+        "pointer": (ctypes.c_char * 0).from_buffer,
+        "reference": ctypes.byref,
+    }
+    lines = [
+        f"def call({', '.join(names)}):",
+        f"    if not ({' and '.join(tests)}):",
+        f"        raise TypeError({'a kernel wants ' + signature!r})",
+        "    place = answer()",
+        f"    code(reference(place), exception, {', '.join(passed)})",
+        "    return place.value",
+    ]
+    exec("\n".join(lines), scope)  # noqa: S102
+    call: Callable[..., Any] = scope["call"]
+    return call

@@ -19,12 +19,11 @@ def add_low_rank(out: Array, left: Array, right: Array, scale: float) -> None:
         right: shape (rank, columns), contiguous.
         scale: factor of the product.
     """
-    _add_low_rank(out, left, right, np.float32(scale))
+    _add_low_rank(out, left, right, scale, np.empty(out.shape[1], np.float32))
 
 
-@kernel("void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32)")
-def _add_low_rank(out: Array, left: Array, right: Array, scale: np.float32) -> None:
-    total = np.empty(out.shape[1], np.float32)
+@kernel("void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32, float32[::1])")
+def _add_low_rank(out: Array, left: Array, right: Array, scale: float, total: Array) -> None:
     for row in range(out.shape[0]):
         total[:] = np.float32(0)
         for inner in range(left.shape[1]):

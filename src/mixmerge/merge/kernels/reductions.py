@@ -1,7 +1,7 @@
 """Sums over the elements of a tile, in float64.
 
-A product of two float32 numbers is exact in float64. Sixty-four sums run side by side, which fills
-the widest registers, and are added at the end, in the same order on every processor.
+A product of two float32 numbers is exact in float64. Many sums run side by side, which fills the
+widest registers, and are added at the end, in the same order on every processor.
 """
 
 import numpy as np
@@ -10,7 +10,9 @@ import numpy.typing as npt
 from mixmerge.merge.kernels import Array
 from mixmerge.merge.kernels.compiled import kernel
 
-_LANES = 64
+_LANES = 256
+
+Sums = npt.NDArray[np.float64]
 
 
 def dot(a: Array, b: Array) -> float:
@@ -29,7 +31,7 @@ def row_dots(a: Array, b: Array) -> npt.NDArray[np.float64]:
         Shape (rows,).
     """
     out = np.empty(len(a), np.float64)
-    _row_dots(a, b, out)
+    _row_dots(a, b, np.empty(_LANES, np.float64), out)
     return out
 
 
@@ -50,9 +52,8 @@ def row_products(vectors: Array) -> npt.NDArray[np.float64]:
     return out
 
 
-@kernel("void(float32[:, ::1], float32[:, ::1], float64[::1])")
-def _row_dots(a: Array, b: Array, out: npt.NDArray[np.float64]) -> None:
-    lanes = np.empty(_LANES, np.float64)
+@kernel("void(float32[:, ::1], float32[:, ::1], float64[::1], float64[::1])")
+def _row_dots(a: Array, b: Array, lanes: Sums, out: Sums) -> None:
     rows, columns = a.shape
     whole = columns - columns % _LANES
     for row in range(rows):
@@ -68,10 +69,13 @@ def _row_dots(a: Array, b: Array, out: npt.NDArray[np.float64]) -> None:
         out[row] = total
 
 
-@kernel("float64(float32[::1])")
 def magnitude(a: Array) -> float:
     """Return the sum of absolute values (the L1 norm)."""
-    lanes = np.zeros(_LANES, np.float64)
+    return _magnitude(a, np.zeros(_LANES, np.float64))
+
+
+@kernel("float64(float32[::1], float64[::1])")
+def _magnitude(a: Array, lanes: Sums) -> float:
     whole = a.size - a.size % _LANES
     for i in range(0, whole, _LANES):
         for lane in range(_LANES):

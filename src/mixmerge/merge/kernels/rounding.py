@@ -61,7 +61,7 @@ def narrow_into(values: Array, dtype: str, raw: npt.NDArray[np.uint8]) -> bool:
     if dtype == "BF16":
         return _narrow_bfloat16(values, stored)
     if dtype == "F16":
-        return _narrow_float16(values, stored.view(np.uint16))
+        return _narrow_float16(values, stored.view(np.uint16), np.empty(_BLOCK, np.float32))
     stored[:] = values
     return _all_finite(stored)
 
@@ -112,10 +112,9 @@ def _widen_float16(stored: npt.NDArray[np.uint16], out: Array) -> bool:
     return bool(largest < np.uint16(0x7C00))
 
 
-@kernel("boolean(float32[::1], uint16[::1])")
-def _narrow_float16(values: Array, stored: npt.NDArray[np.uint16]) -> bool:
+@kernel("boolean(float32[::1], uint16[::1], float32[::1])")
+def _narrow_float16(values: Array, stored: npt.NDArray[np.uint16], shifted: Array) -> bool:
     largest = np.uint32(0)
-    shifted = np.empty(_BLOCK, np.float32)
     for start in range(0, values.size, _BLOCK):
         block = values[start : start + _BLOCK]
         bits = block.view(np.uint32)

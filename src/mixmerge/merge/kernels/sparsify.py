@@ -56,18 +56,23 @@ def keep_by_rank(
     kept = np.full(1, density)
     if columns > 1:
         kept = (density + epsilon) - 2.0 * epsilon * (np.arange(columns) / (columns - 1))
-    _keep_by_rank(values, bits, (kept * 2.0**32).astype(np.uint32))
+    limits = (kept * 2.0**32).astype(np.uint32)
+    keys, places = np.empty((2, columns), np.uint64), np.empty((3, 2048), np.int64)
+    _keep_by_rank(values, bits, limits, keys, places)
 
 
-@kernel("void(float32[:, ::1], uint32[::1], uint32[::1])")
+@kernel("void(float32[:, ::1], uint32[::1], uint32[::1], uint64[:, ::1], int64[:, ::1])")
 def _keep_by_rank(
-    values: Array, bits: npt.NDArray[np.uint32], limits: npt.NDArray[np.uint32]
+    values: Array,
+    bits: npt.NDArray[np.uint32],
+    limits: npt.NDArray[np.uint32],
+    room: npt.NDArray[np.uint64],
+    places: npt.NDArray[np.int64],
 ) -> None:
     # A radix sort of each row by falling magnitude, which keeps ties in order: the 31 bits below
     # the sign, inverted, go through three passes of 11 bits, each with its column beside it.
     rows, columns = values.shape
-    keys, other = np.empty(columns, np.uint64), np.empty(columns, np.uint64)
-    places = np.empty((3, 2048), np.int64)
+    keys, other = room[0], room[1]
     for row in range(rows):
         places[:] = 0
         magnitudes = values[row].view(np.uint32)

@@ -1,0 +1,170 @@
+"""Machine code on disk: compiled by Numba on the first use, loaded by llvmlite ever after."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+
+from mixmerge.errors import ResourceError
+from mixmerge.files import write_bytes
+
+SYMBOL = "mixmerge_kernel"
+_FORMAT = 1
+_C_LIBRARY = {"memcpy", "memmove", "memset", "exp", "expf", "log", "logf", "sqrt", "sqrtf"}
+_NOTHING_TO_FREE = "define void @NRT_MemInfo_call_dtor(ptr %memory) { ret void }"
+"""Arrays made from pointers own no memory, so what frees it is never reached."""
+_DIGEST = 32
+_LOADED: list[Any] = []
+"""Execution engines own the code they loaded."""
+
+
+def address(function: Callable[..., Any], signature: str) -> int:
+    """Return where a kernel's machine code lies in memory.
+
+    Args:
+        function: a function that Numba can compile.
+        signature: Numba's, for example ``void(float32[::1], int64)``.
+    """
+    file = folder() / f"{function.__name__}-{_key(function, signature)}.o"
+    code = _read(file)
+    if code is None:
+        code = _compiled(function, signature)
+        try:
+            write_bytes(file, hashlib.sha256(code).digest() + code)
+        except ResourceError:
+            pass  # Without room on the disk it is compiled again next time.
+    return _load(code)
+
+
+@cache
+def folder() -> Path:
+    """Return the folder of object files: the user's cache, or one that can be written."""
+    wanted = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    place = Path(wanted) / "mixmerge" / "kernels"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        writable = os.access(place, os.W_OK)
+    except OSError:
+        writable = False
+    return place if writable else Path(tempfile.gettempdir()) / f"mixmerge-{os.getuid()}"
+
+
+def _key(function: Callable[..., Any], signature: str) -> str:
+    """Identify everything that decides the machine code."""
+    code = function.__code__
+    constants = {
+        name: value
+        for name in code.co_names
+        if isinstance(value := function.__globals__.get(name), (int, float, np.generic))
+    }
+    said = [
+        _FORMAT,
+        signature,
+        code.co_code,
+        code.co_consts,
+        code.co_names,
+        code.co_varnames,
+        constants,
+        version("numba"),
+        version("llvmlite"),
+        _processor(),
+    ]
+    return hashlib.sha256(repr(said).encode()).hexdigest()[:16]
+
+
+@cache
+def _processor() -> tuple[str, str, str]:
+    features: str = llvm.get_host_cpu_features().flatten()
+    return llvm.get_default_triple(), llvm.get_host_cpu_name(), features
+
+
+def _read(file: Path) -> bytes | None:
+    """Return the code in a file, or None where there is none or it is damaged."""
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return None
+    code = content[_DIGEST:]
+    return code if hashlib.sha256(code).digest() == content[:_DIGEST] else None
+
+
+def _compiled(function: Callable[..., Any], signature: str) -> bytes:
+    """Compile a function that takes each array as a pointer and its dimensions.
+
+    It has Numba's own convention for calls: a place for the result and one for an exception come
+    first, and the function returns 0 where there is none.
+    """
+    from numba import carray, njit, types
+
+    from mixmerge.merge.kernels.compiled import arguments
+
+    result, expected = arguments(signature)
+    names, passed, kinds = [], [], []
+    for number, (kind, dimensions) in enumerate(expected):
+        sizes = [f"n{number}_{axis}" for axis in range(dimensions)]
+        shape = "".join(f"{size}, " for size in sizes)
+        names += [f"a{number}", *sizes]
+        passed.append(f"carray(a{number}, ({shape}))" if dimensions else f"a{number}")
+        value = getattr(types, kind)
+        kinds += [types.CPointer(value), *[types.int64] * dimensions] if dimensions else [value]
+    inner = njit(signature, error_model="numpy")(function)
+    scope: dict[str, Any] = {"inner": inner, "carray": carray}
+    exec(f"def entry({', '.join(names)}):\n    return inner({', '.join(passed)})", scope)  # noqa: S102
+    entry = njit(getattr(types, result)(*kinds), error_model="numpy")(scope["entry"])
+    (compiled,) = entry.overloads.values()
+    _initialise()
+    module = llvm.parse_assembly(compiled.library.get_llvm_str())
+    _keep_only(module, compiled.fndesc.llvm_func_name)
+    emitted: bytes = _machine().emit_object(module)
+    return emitted
+
+
+def _keep_only(module: Any, name: str) -> None:
+    """Leave one function in a module, under its final name, with all that it calls.
+
+    Raises:
+        TypeError: it calls something that only a running Numba has.
+    """
+    module.link_in(llvm.parse_assembly(_NOTHING_TO_FREE))
+    for function in module.functions:
+        if not function.is_declaration and function.name != name:
+            function.linkage = llvm.Linkage.internal
+    module.get_function(name).name = SYMBOL
+    machine, passes = _machine(), llvm.create_new_module_pass_manager()
+    passes.add_global_dead_code_eliminate_pass()
+    passes.add_strip_dead_prototype_pass()
+    passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
+    called = [function.name for function in module.functions if function.is_declaration]
+    strange = [name for name in called if not name.startswith("llvm.") and name not in _C_LIBRARY]
+    if strange:
+        raise TypeError(f"a kernel calls {strange[0]}: it must neither allocate nor raise.")
+
+
+@cache
+def _initialise() -> None:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+
+
+def _machine() -> Any:
+    triple, processor, features = _processor()
+    return llvm.Target.from_triple(triple).create_target_machine(
+        cpu=processor, features=features, opt=3, reloc="pic", codemodel="jitdefault"
+    )
+
+
+def _load(code: bytes) -> int:
+    _initialise()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    _LOADED.append(engine)
+    found: int = engine.get_function_address(SYMBOL)
+    return found
