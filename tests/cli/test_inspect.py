@@ -1,6 +1,7 @@
 """`mixmerge inspect` as a person or a script sees it."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,28 @@ def test_the_figure_names_its_panels_and_lines(
     drawn = (tmp_path / "b.svg").read_text()
     assert "Cosine of the weights (dashed: SLERP is linear above)" in drawn
     assert "Sign conflict" not in drawn
+
+
+def test_nothing_in_common_is_not_drawn(
+    family: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Models without a common tensor get their problems, and no figure."""
+    other = tmp_path / "other"
+    shutil.copytree(family[0], other)
+    save_file({"w": torch.zeros(3)}, other / "model.safetensors")
+    assert exit_code(["inspect", family[0], str(other), "--figure", "f.png"]) == 2
+    said = capsys.readouterr().out
+    assert "cannot merge: tensor w is in other and not in base" in said
+    assert "figure" not in said
+    assert not (tmp_path / "f.png").exists()
+
+
+def test_names_in_any_script_can_be_drawn(family: list[str], tmp_path: Path) -> None:
+    """A name that the font cannot write is no reason for a warning."""
+    named = tmp_path / "模型$x$"
+    shutil.copytree(family[1], named)
+    draw(inspect([named, family[2]]), tmp_path / "f.svg")
+    assert "模型$x$" in (tmp_path / "f.svg").read_text()
 
 
 def test_equal_models_can_be_drawn(family: list[str], tmp_path: Path) -> None:

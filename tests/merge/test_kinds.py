@@ -54,7 +54,11 @@ NAMES: list[tuple[Kind, str]] = [
     ("mlp", "decoder.block.0.layer.2.DenseReluDense.wi.weight"),
     ("norm", "encoder.block.0.layer.0.layer_norm.weight"),
     ("other", "backbone.layers.0.mixer.A_log"),
+    ("other", "model.layers.0.mamba.A_log"),
     ("attention", "rwkv.blocks.0.att.key.weight"),
+    ("norm", "rwkv.blocks.0.ln1.weight"),
+    ("norm", "rwkv.blocks.0.pre_ln.bias"),
+    ("norm", "model.layers.0.input_layernorm.1.weight"),
 ]
 
 

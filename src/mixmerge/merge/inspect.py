@@ -17,7 +17,7 @@ from mixmerge.merge.layout import denies_tied_head, head
 from mixmerge.merge.measurements import Measurements
 from mixmerge.merge.references import open_model
 from mixmerge.merge.schedules import layers
-from mixmerge.merge.vocabularies import (
+from mixmerge.merge.token_differences import (
     embedding_rows,
     vocabulary_differences,
     vocabulary_notes,
@@ -46,7 +46,8 @@ def inspect(
         models: one or more folders, hub names, or ``MODEL+ADAPTER``, as in a recipe.
         base: the model they were trained from, if they were.
         headers_only: read headers, configurations and tokenizers, and no weight.
-        figure: draw the comparison by layer into this file (.png, .svg or .pdf).
+        figure: draw the comparison by layer into this file (.png, .svg or .pdf). Models without a
+            tensor in common leave nothing to draw.
         allow_pickle: also read ``.bin`` and ``.pt`` weights (data only, no code).
         threads: how many to use; None: one for each processor. The result does not depend on it.
         progress: hears the bytes read.
@@ -76,7 +77,7 @@ def inspect(
                 checkpoints, has_base=base is not None, threads=threads, progress=progress
             )
         inspection = _inspection(checkpoints, references, compared, has_base=base is not None)
-    if figure is not None:
+    if figure is not None and inspection.comparison is not None:
         draw(inspection, figure)
     return inspection
 

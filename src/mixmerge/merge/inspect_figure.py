@@ -1,6 +1,7 @@
 """The figure of an inspection: what changed, layer by layer."""
 
 import io
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import cycle
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 _FORMATS = (".png", ".svg", ".pdf")
 _INK, _MUTED, _GRID = "#1f2328", "#57606a", "#d8dee4"
-# Okabe and Ito's colours, which differ for every kind of colour vision, the darkest first.
+# Okabe and Ito's colours, which differ for every kind of colour vision.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 _MOST_LINES = 6
@@ -94,7 +95,9 @@ def draw(inspection: Inspection, file: Path) -> None:
 
     assert inspection.comparison is not None
     parts = inspection.comparison.layers or inspection.comparison.tensors
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        # A script that the font lacks shows as boxes in PNG and PDF, and as itself in SVG.
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
         figure = _figure(_panels(inspection.comparison, parts, inspection.base), parts)
         out = io.BytesIO()
         kind = file.suffix.lower().removeprefix(".")

@@ -16,7 +16,7 @@ Kind = Literal["embedding", "attention", "mlp", "norm", "head", "other"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-_NORM = re.compile(r"norm|^ln(_|$)", re.IGNORECASE)
+_NORM = re.compile(r"norm|^ln(\d|_|$)|_ln$", re.IGNORECASE)
 _EMBEDDING = re.compile(r"emb|^(wte|wpe|shared)$", re.IGNORECASE)
 _ATTENTION = re.compile(r"attn|attention|^att$|^[qkvo]_proj$", re.IGNORECASE)
 _MLP = re.compile(
@@ -32,7 +32,7 @@ def kind_of(tensor: str) -> Kind:
     embeddings and heads are looked for outside of the layers only, and the parts of a layer are
     known by any word.
     """
-    words = re.sub(r"\.(weight|bias)$", "", tensor).split(".")
+    words = re.sub(r"(\.\d+)?(\.(weight|bias))?$", "", tensor).split(".")
     last = words[-1]
     if _NORM.search(last):
         return "norm"

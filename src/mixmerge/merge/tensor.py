@@ -234,17 +234,18 @@ class Tensor:
             cuts[i] = cut
         return cuts
 
-    def ranked(self, keys: Keys, ranks: Sequence[int]) -> list[float]:
-        """Return the k-th largest magnitude, for each of several vectors of keys.
+    def ranked(self, keys: Callable[[Tile], Array], ranks: Sequence[int]) -> list[float]:
+        """Return the k-th largest magnitude of one vector of keys, for several k.
 
         Args:
-            keys: gives the vectors of a tile.
-            ranks: k for each vector, from 1 (the largest) to the tensor's size.
+            keys: gives the vector of a tile, shape (count,).
+            ranks: from 1 (the largest) to the tensor's size.
         """
-        return [cut.key for cut in self._cuts(keys, range(len(ranks)), ranks)]
+        cuts = self._cuts(lambda tile: [keys(tile)], [0] * len(ranks), ranks)
+        return [cut.key for cut in cuts]
 
     def _cuts(self, keys: Keys, vectors: Sequence[int], counts: Sequence[int]) -> list[Cut]:
-        """Find the k largest of some of the vectors, 0 < k <= size."""
+        """Find the k largest of some vectors, of one perhaps for several k; 0 < k <= size."""
         if not vectors:
             return []
         if self.size <= self._tile:
@@ -252,9 +253,12 @@ class Tensor:
             return [cut_of(seen[i], count) for i, count in zip(vectors, counts, strict=True)]
         tiles = -(-self.size // (self._tile * _CHUNKS_OF_RANKS))
         chunks = self.chunks(max(_TILES_PER_CHUNK, tiles))
-        whole = [(i, 0) for i in vectors]
-        high = _added(self._count(keys, chunks, HIGH, whole))
-        found = [_bin_of(row, count) for row, count in zip(high, counts, strict=True)]
+        different = sorted(set(vectors))
+        high = _added(self._count(keys, chunks, HIGH, [(i, 0) for i in different]))
+        found = [
+            _bin_of(high[different.index(i)], count)
+            for i, count in zip(vectors, counts, strict=True)
+        ]
         lanes = [(i, upper) for i, (upper, _) in zip(vectors, found, strict=True)]
         low = np.stack(list(self._count(keys, chunks, LOW, lanes)), axis=1)
         cuts = []

@@ -71,7 +71,7 @@ def test_many_tiles_are_ranked_as_one(monkeypatch: pytest.MonkeyPatch, kind: str
         tensor = Tensor("w", [ArraySource("w", values)], spread=pool.map)
         cuts = tensor.largest(lambda tile: [tile.models[0]] * len(counts), counts)
         ranks = [1, 64, size // 2, size]
-        ranked = tensor.ranked(lambda tile: [tile.models[0]] * len(ranks), ranks)
+        ranked = tensor.ranked(lambda tile: tile.models[0], ranks)
     for count, cut in zip(counts, cuts, strict=True):
         assert kept(values, cut) == first(values, count)
     ordered = np.sort(np.abs(values))[::-1]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.merge.methods import references
-from tests.merge.methods.conftest import TENSOR, backwards, merge_arrays
+from tests.merge.methods.arrays import TENSOR, backwards, merge_arrays
 from tests.merge.methods.references import F64, Inputs, Reference
 
 from mixmerge.errors import ModelError

@@ -54,12 +54,14 @@ def _sums(add: Kernel[[Array, Array, Sums], None], count: int, a: Array, b: Arra
         a, b = np.pad(a, (0, rest)), np.pad(b, (0, rest))
     lanes = np.zeros((count, _LANES), np.float64)
     add(a, b, lanes)
+    # One after the other: `np.sum` may choose another order on another processor.
     totals: Sums = np.cumsum(lanes, axis=1)[:, -1]
     return totals
 
 
 @kernel("void(float32[::1], float32[::1], float64[:, ::1])")
 def _add_difference(a: Array, b: Array, lanes: Sums) -> None:
+    # Bounds that are multiples of the lanes let the compiler see that no index leaves the array.
     product, square, unequal = lanes[0], lanes[1], lanes[2]
     for i in range(0, a.size - a.size % _LANES, _LANES):
         for lane in range(_LANES):

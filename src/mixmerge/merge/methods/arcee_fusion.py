@@ -33,7 +33,7 @@ def merge(tensor: Tensor) -> TileFunction:
         return size.reshape(-1)
 
     ranks = [tensor.size - int(q * (tensor.size - 1)) for q in (0.25, 0.5, 0.75)]
-    low, middle, high = tensor.ranked(lambda tile: [importance(tile)] * 3, ranks)
+    low, middle, high = tensor.ranked(importance, ranks)
     threshold = np.float32(middle + 1.5 * (high - low))
     return lambda tile: np.where(importance(tile) >= threshold, tile.models[0], tile.base)
 

@@ -29,8 +29,11 @@ def merge(tensor: Tensor, *, r: float, alpha: float, epsilon: float) -> TileFunc
 def _changes(tile: Tile, epsilon: float) -> Sums:
     """Count each model's changes that it shares with others, and those that it does not."""
     changed = np.abs(tile.to_deltas()) > np.float32(epsilon)
-    alone = changed.sum(axis=0, dtype=np.int32) == 1
-    unique = np.count_nonzero(changed & alone, axis=1)
+    once, twice = np.zeros((2, tile.count), np.bool_)
+    for row in changed:
+        twice |= once & row
+        once |= row
+    unique = np.count_nonzero(changed & ~twice, axis=1)
     return np.array([np.count_nonzero(changed, axis=1) - unique, unique], np.float64)
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import pytest
 
 from mixmerge.merge.kernels import Array
 from mixmerge.merge.methods import METHODS
@@ -20,6 +19,7 @@ def merge_arrays(
     models: Sequence[Array],
     base: Array | None = None,
     *,
+    name: str = TENSOR,
     seed: int = 0,
     spread: Spread = in_turn,
     **arguments: Any,
@@ -31,7 +31,7 @@ def merge_arrays(
         default = parameter.default
         values[parameter.argument] = (default,) * len(models) if parameter.per_model else default
     tensor = Tensor(
-        TENSOR,
+        name,
         [ArraySource("model", model) for model in models],
         None if base is None else ArraySource("base", base),
         seed=seed,
@@ -53,9 +53,3 @@ def merge_arrays(
 def backwards(function: Callable[[range], Any], items: Iterable[range], /) -> Iterator[Any]:
     """Do the work in the opposite order, as threads might; results in order."""
     return reversed([function(item) for item in reversed(list(items))])
-
-
-@pytest.fixture
-def merged() -> Callable[..., Array]:
-    """Return the function that merges arrays."""
-    return merge_arrays
