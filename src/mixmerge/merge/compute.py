@@ -20,7 +20,9 @@ will overwrite."""
 _COPIED_AT_ONCE = 1 << 20
 
 
-def compute(row: Row, method: Method, seed: int, spread: Spread, receive: Receive) -> None:
+def compute(
+    row: Row, method: Method, seed: int, spread: Spread, hold: int, receive: Receive
+) -> None:
     """Merge or copy one tensor.
 
     Args:
@@ -28,6 +30,7 @@ def compute(row: Row, method: Method, seed: int, spread: Spread, receive: Receiv
         method: the recipe's.
         seed: of the random draws.
         spread: how to work on several pieces.
+        hold: most bytes of inputs to keep in memory where they are read more than once.
         receive: called from any of the threads, in any order.
 
     Raises:
@@ -36,10 +39,12 @@ def compute(row: Row, method: Method, seed: int, spread: Spread, receive: Receiv
     if row.arguments is None:
         _copy(row, receive)
     elif row.output.nbytes:
-        _merge(row, method, seed, spread, receive)
+        _merge(row, method, seed, spread, hold, receive)
 
 
-def _merge(row: Row, method: Method, seed: int, spread: Spread, receive: Receive) -> None:
+def _merge(
+    row: Row, method: Method, seed: int, spread: Spread, hold: int, receive: Receive
+) -> None:
     assert row.arguments is not None
     tensor = Tensor(
         row.output.name,
@@ -49,6 +54,7 @@ def _merge(row: Row, method: Method, seed: int, spread: Spread, receive: Receive
         seed=seed,
         by_row=method.by_row,
         spread=spread,
+        hold=hold,
     )
     width = BYTES_PER_ELEMENT[row.output.dtype]
 

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from mixmerge.merge.preflight import RESULT, plan_stages
 from mixmerge.merge.recipe import MergeRecipe
 from mixmerge.merge.recipe_file import read_recipe, recipe_text
 from mixmerge.merge.shards import INDEX, Shard, ShardFile, index_text, lay_out
-from mixmerge.merge.tensor import Spread, in_turn
-from mixmerge.merge.workers import LARGE, Counter, Workers, workers
+from mixmerge.merge.tensor import Spread
+from mixmerge.merge.workers import Counter, Workers, workers
 from mixmerge.merge.workplace import check_space, workplace
 from mixmerge.progress import Progress, silent
 
@@ -177,17 +178,10 @@ def write_shards(
         for shard in missing:
             file = ShardFile(folder, shard, pool.later, verify=verify)
             files.callback(file.close)
-            # Small tensors wait in line for a thread, while all threads share each large one.
-            for row in sorted((rows[name] for name in shard.places), key=_is_large):
-                if _is_large(row):
-                    pool.check()
-                    _write(plan, row, seed, file, counter, pool, pool.spread)
-                else:
-                    pool.start(_write, plan, row, seed, file, counter, pool, in_turn)
-
-
-def _is_large(row: Row) -> bool:
-    return math.prod(row.output.shape) >= LARGE
+            pool.run(
+                (math.prod(row.output.shape), partial(_write, plan, row, seed, file, counter, pool))
+                for row in (rows[name] for name in shard.places)
+            )
 
 
 def _write(
@@ -198,6 +192,7 @@ def _write(
     counter: Counter,
     pool: Workers,
     spread: Spread,
+    hold: int,
 ) -> None:
     """Compute one tensor into its place; the last one of a file finishes it."""
 
@@ -205,6 +200,6 @@ def _write(
         file.write(row.output.name, start, content)
         counter.add(len(content))
 
-    compute(row, plan.recipe.declaration, seed, spread, receive)
+    compute(row, plan.recipe.declaration, seed, spread, hold, receive)
     if file.tensor_is_written():
         pool.later(file.finish)

@@ -155,11 +155,18 @@ class StoredSource:
         """The stored shape."""
         return self.tensor.shape
 
-    def read(self, start: int, out: Array) -> None:
-        """Fill ``out`` with the elements from ``start`` on; see `Source.read`."""
+    def read(self, start: int, out: Array, memory: npt.NDArray[np.uint8] | None = None) -> None:
+        """Fill ``out`` with the elements from ``start`` on; see `Source.read`.
+
+        Where ``memory`` is given, the stored bytes are left at their place in it.
+        """
         width = BYTES_PER_ELEMENT[self.dtype]
-        in_place = self.dtype == "F32"
-        raw = out.view(np.uint8) if in_place else scratch("stored", out.size * width)
+        if memory is not None:
+            raw = memory[start * width : (start + out.size) * width]
+        elif self.dtype == "F32":
+            raw = out.view(np.uint8)
+        else:
+            raw = scratch("stored", out.size * width)
         self.file.read(self.tensor.start + start * width, raw.data)
         if not widen_into(raw, self.dtype, out):
             raise ModelError(
@@ -172,6 +179,35 @@ class StoredSource:
         content = bytearray(count)
         self.file.read(self.tensor.start + start, memoryview(content))
         return bytes(content)
+
+
+class HeldSource:
+    """A stored tensor whose bytes stay in memory from the first time they are read."""
+
+    def __init__(self, source: StoredSource, memory: npt.NDArray[np.uint8]) -> None:
+        """Prepare to hold a tensor.
+
+        Args:
+            source: the tensor.
+            memory: as many bytes as it has.
+        """
+        self._source, self._memory = source, memory
+        self._width = BYTES_PER_ELEMENT[source.dtype]
+        self._seen: set[int] = set()
+        self.name, self.dtype, self.shape = source.name, source.dtype, source.shape
+        self.by_row = source.by_row
+
+    def read(self, start: int, out: Array) -> None:
+        """Fill ``out`` with the elements from ``start`` on; see `Source.read`.
+
+        Pieces that are read again must be those that were read before.
+        """
+        if start in self._seen:
+            place = start * self._width
+            widen_into(self._memory[place : place + out.size * self._width], self.dtype, out)
+        else:
+            self._source.read(start, out, self._memory)
+            self._seen.add(start)
 
 
 class ArraySource:

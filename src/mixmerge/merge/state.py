@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,8 @@ from mixmerge.merge.compute import compute
 from mixmerge.merge.plan import Row, plan_merge
 from mixmerge.merge.recipe import MergeRecipe
 from mixmerge.merge.recipe_file import read_recipe
-from mixmerge.merge.tensor import Spread, in_turn
-from mixmerge.merge.workers import LARGE, workers
+from mixmerge.merge.tensor import Spread
+from mixmerge.merge.workers import workers
 
 if TYPE_CHECKING:
     import torch
@@ -54,20 +55,15 @@ def merge_state(
             for row in plan.rows
         }
 
-        def fill(row: Row, spread: Spread) -> None:
+        def fill(row: Row, spread: Spread, hold: int) -> None:
             place = state[row.output.name].reshape(-1).view(torch.uint8).numpy()
 
             def receive(start: int, content: memoryview) -> None:
                 place[start : start + len(content)] = content
 
-            compute(row, plan.recipe.declaration, seed, spread, receive)
+            compute(row, plan.recipe.declaration, seed, spread, hold, receive)
 
         with workers(threads) as pool:
-            for row in plan.rows:
-                if math.prod(row.output.shape) >= LARGE:
-                    pool.check()
-                    fill(row, pool.spread)
-                else:
-                    pool.start(fill, row, in_turn)
+            pool.run((math.prod(row.output.shape), partial(fill, row)) for row in plan.rows)
         plan.check_unchanged()
         return state

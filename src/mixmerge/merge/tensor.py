@@ -27,11 +27,12 @@ from mixmerge.merge.kernels.selection import (
     cut_of,
     key_of,
 )
-from mixmerge.merge.sources import Source, scratch
+from mixmerge.merge.sources import HeldSource, Source, StoredSource, scratch
 
-TILE = 1 << 16
-"""Elements of a tile: a few of them, as float32, fit the second-level cache."""
-_TILES_PER_CHUNK = 4
+TILE = 1 << 18
+"""Elements of a tile: a few of them, as float32, fit the last cache, and what is done to one takes
+long enough that threads seldom wait for each other between two kernels."""
+_TILES_PER_CHUNK = 1
 _CHUNKS_OF_RANKS = 16
 
 Sums = npt.NDArray[np.float64]
@@ -109,6 +110,7 @@ class Tensor:
         seed: int = 0,
         by_row: bool = False,
         spread: Spread = in_turn,
+        hold: int = 0,
     ) -> None:
         """Describe a tensor; nothing is read.
 
@@ -120,14 +122,15 @@ class Tensor:
             seed: of the random draws.
             by_row: whether tiles must hold whole rows.
             spread: how to work on several pieces.
+            hold: most bytes of inputs to keep in memory where they are read more than once.
         """
         self.name = name
         self.shape = models[0].shape
         self.size = math.prod(self.shape)
         self.columns = self.shape[-1] if self.shape else 1
-        self._models, self._base = models, base
+        self._models, self._base = list(models), base
         self._positions = range(len(models)) if positions is None else positions
-        self._seed, self._spread = seed, spread
+        self._seed, self._spread, self._hold = seed, spread, hold
         sources = [*models, base] if base is not None else models
         if by_row or any(source.by_row for source in sources):
             self._tile = self.columns * max(1, TILE // max(1, self.columns))
@@ -163,6 +166,23 @@ class Tensor:
                 self._base.read(start, base)
             yield Tile(start, models, base, self.columns)
 
+    def _hold_inputs(self) -> None:
+        """Keep what is read from now on for the next pass, where it fits the allowance."""
+        sources = [*self._models, self._base] if self._base is not None else self._models
+        stored = [source for source in sources if isinstance(source, StoredSource)]
+        sizes = [source.tensor.nbytes for source in stored]
+        if not stored or sum(sizes) > self._hold:
+            return
+        memory = scratch("held", sum(sizes))
+        places = np.cumsum([0, *sizes])
+        held = {
+            id(source): HeldSource(source, memory[place : place + size])
+            for source, size, place in zip(stored, sizes, places, strict=False)
+        }
+        self._models = [held.get(id(source), source) for source in self._models]
+        self._base = held.get(id(self._base), self._base)
+        self._hold = 0
+
     def apply(self, function: TileFunction, receive: Callable[[int, Array], None]) -> None:
         """Compute the merged tensor and hand it over piece by piece: first element, elements."""
 
@@ -186,6 +206,7 @@ class Tensor:
         Returns:
             The sum over all tiles, of that shape.
         """
+        self._hold_inputs()
 
         def work(chunk: range) -> Sums:
             return _added(np.array(function(tile), np.float64) for tile in self.tiles(chunk))
@@ -251,6 +272,7 @@ class Tensor:
         if self.size <= self._tile:
             seen = keys(next(self.tiles(range(self.size))))
             return [cut_of(seen[i], count) for i, count in zip(vectors, counts, strict=True)]
+        self._hold_inputs()
         tiles = -(-self.size // (self._tile * _CHUNKS_OF_RANKS))
         chunks = self.chunks(max(_TILES_PER_CHUNK, tiles))
         different = sorted(set(vectors))

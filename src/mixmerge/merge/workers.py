@@ -1,5 +1,6 @@
 """Threads for a merge: many small tensors side by side, or all threads on one large one."""
 
+import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -7,10 +8,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+from mixmerge.merge.tensor import Spread, in_turn
 from mixmerge.progress import Progress
 
-LARGE = 1 << 22
+LARGE = 1 << 25
 """From this many elements on, all threads work on one tensor."""
+
+HELD = 1 << 27
+"""Most bytes of inputs that stay in memory between two passes over them, for all threads."""
+
+Work = Callable[[Spread, int], None]
+"""Works on one tensor: how to share the work, and how many bytes of inputs to keep in memory."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 _NEWS = 500
 """How often at most a listener hears of progress in one merge."""
@@ -21,23 +31,30 @@ class Workers:
 
     def __init__(self, threads: int | None) -> None:
         """Prepare threads; None: one for each processor."""
-        self._pool = ThreadPoolExecutor(threads or processors(), "merge")
+        keep_freed_memory()
+        self._threads = threads or processors()
+        self._pool = ThreadPoolExecutor(self._threads, "merge")
         self._background = ThreadPoolExecutor(1, "flush")
         self._jobs: list[Future[Any]] = []
 
-    def spread(self, function: Callable[[range], Any], items: Iterable[range]) -> Iterator[Any]:
-        """Apply a function to items on all threads; results in order. See `tensor.Spread`."""
-        return self._pool.map(function, items)
+    def run(self, tensors: Iterable[tuple[int, Work]]) -> None:
+        """Work on tensors: small ones wait in line for a thread, large ones have all threads.
 
-    def start(self, function: Callable[..., Any], *args: Any) -> None:
-        """Run a function on one of the threads."""
-        self._jobs.append(self._pool.submit(function, *args))
+        Args:
+            tensors: the number of elements of each, and what to do.
+        """
+        for size, work in sorted(tensors, key=lambda tensor: tensor[0] >= LARGE):
+            if size >= LARGE:
+                self._check()
+                work(self._pool.map, HELD)
+            else:
+                self._jobs.append(self._pool.submit(work, in_turn, HELD // self._threads))
 
     def later(self, function: Callable[..., Any], *args: Any) -> None:
         """Run a function in the background, one after the other."""
         self._jobs.append(self._background.submit(function, *args))
 
-    def check(self) -> None:
+    def _check(self) -> None:
         """Raise the first error of what has ended, without waiting."""
         ended = [job for job in self._jobs if job.done()]
         self._jobs = [job for job in self._jobs if not job.done()]
@@ -92,3 +109,17 @@ def processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def keep_freed_memory() -> None:
+    """Ask the C library to keep the memory of freed arrays for the next ones.
+
+    Otherwise every temporary array of a tile is given back to the system and asked for again page
+    by page, which costs more than the arithmetic on it and lets threads wait for each other.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):  # another C library
+        return
+    mallopt(_M_MMAP_THRESHOLD, 1 << 26)
+    mallopt(_M_TRIM_THRESHOLD, 1 << 28)

@@ -4,6 +4,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -36,10 +37,8 @@ def address(function: Callable[..., Any], signature: str) -> int:
     code = _read(file)
     if code is None:
         code = _compiled(function, signature)
-        try:
+        with suppress(ResourceError):  # Without room on the disk it is compiled again next time.
             write_bytes(file, hashlib.sha256(code).digest() + code)
-        except ResourceError:
-            pass  # Without room on the disk it is compiled again next time.
     return _load(code)
 
 
@@ -107,13 +106,14 @@ def _compiled(function: Callable[..., Any], signature: str) -> bytes:
 
     result, expected = arguments(signature)
     names, passed, kinds = [], [], []
+    pointer: Any = types.CPointer
     for number, (kind, dimensions) in enumerate(expected):
         sizes = [f"n{number}_{axis}" for axis in range(dimensions)]
         shape = "".join(f"{size}, " for size in sizes)
         names += [f"a{number}", *sizes]
         passed.append(f"carray(a{number}, ({shape}))" if dimensions else f"a{number}")
         value = getattr(types, kind)
-        kinds += [types.CPointer(value), *[types.int64] * dimensions] if dimensions else [value]
+        kinds += [pointer(value), *[types.int64] * dimensions] if dimensions else [value]
     inner = njit(signature, error_model="numpy")(function)
     scope: dict[str, Any] = {"inner": inner, "carray": carray}
     exec(f"def entry({', '.join(names)}):\n    return inner({', '.join(passed)})", scope)  # noqa: S102
