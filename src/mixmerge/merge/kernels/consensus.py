@@ -1,7 +1,6 @@
 """Elect a sign for each element of several task vectors, and add those that agree with it."""
 
 import numpy as np
-import numpy.typing as npt
 
 from mixmerge.merge.kernels import Array
 from mixmerge.merge.kernels.compiled import kernel
@@ -72,78 +71,50 @@ def _sum_of_agreeing(
             share[i] += weight if agrees else np.float32(0)
 
 
-def base_plus_agreeing(
-    base: Array,
-    deltas: Array,
-    weights: npt.ArrayLike,
-    shares: npt.ArrayLike,
-    factor: float,
-) -> Array:
-    """Elect signs by mass, and add to the base what agrees.
+def elected_sum(deltas: Array, weights: Array, shares: Array | None) -> Array:
+    """Add, for each element, the weighted deltas that have the sign of the sum of all.
 
-    The same as `sign_by_mass` and `sum_of_agreeing` one after the other, in one pass over blocks
-    that stay in the first-level cache.
+    This is `sign_by_mass` and `sum_of_agreeing` in one go.
 
     Args:
-        base: shape (count,).
         deltas: shape (models, count).
-        weights: by what each delta is multiplied first.
-        shares: the sum is divided by the shares of those that agree; empty: it is not divided.
-        factor: of the merged task vector.
+        weights: by what each is multiplied, before the election, float32.
+        shares: the sum is divided by the sum of these for the deltas in it; None: not divided.
 
     Returns:
-        Shape (count,).
+        Shape (count,); 0 where no delta has the elected sign.
     """
-    out = np.empty_like(base)
-    _base_plus_agreeing(
-        base,
-        deltas,
-        np.array(weights, np.float32),
-        np.array(shares, np.float32),
-        factor,
-        np.empty((3, _BLOCK), np.float32),
-        out,
+    out = np.empty(deltas.shape[1], np.float32)
+    room = np.empty((2, _BLOCK), np.float32)
+    _elected_sum(
+        deltas, weights, weights if shares is None else shares, shares is not None, room, out
     )
     return out
 
 
-@kernel(
-    "void(float32[::1], float32[:, ::1], float32[::1], float32[::1], float32,"
-    " float32[:, ::1], float32[::1])"
-)
-def _base_plus_agreeing(
-    base: Array,
-    deltas: Array,
-    weights: Array,
-    shares: Array,
-    factor: float,
-    room: Array,
-    out: Array,
+@kernel("void(float32[:, ::1], float32[::1], float32[::1], boolean, float32[:, ::1], float32[::1])")
+def _elected_sum(
+    deltas: Array, weights: Array, shares: Array, divide: bool, room: Array, out: Array
 ) -> None:
-    mass, total, share = room[0], room[1], room[2]
     zero, one = np.float32(0), np.float32(1)
+    mass, share = room[0], room[1]
     for start in range(0, out.size, _BLOCK):
-        result = out[start : start + _BLOCK]
-        mass[:] = zero
-        total[:] = zero
-        share[:] = zero
+        total = out[start : start + _BLOCK]
+        total[:] = 0
+        mass[:] = 0
+        share[:] = 0
         for model in range(weights.size):
-            delta = deltas[model, start : start + _BLOCK]
-            weight = weights[model]
+            delta, weight = deltas[model, start : start + _BLOCK], weights[model]
             for i in range(delta.size):
                 mass[i] += weight * delta[i]
         for model in range(weights.size):
-            delta = deltas[model, start : start + _BLOCK]
-            weight = weights[model]
-            own = shares[model] if shares.size else one
+            delta, weight = deltas[model, start : start + _BLOCK], weights[model]
+            own = shares[model]
             for i in range(delta.size):
-                weighted = weight * delta[i]
-                agrees = (weighted > 0) if mass[i] >= 0 else (weighted < 0)
-                total[i] += weighted if agrees else zero
+                part = weight * delta[i]
+                agrees = part > zero if mass[i] >= zero else part < zero
+                total[i] += part if agrees else zero
                 share[i] += own if agrees else zero
-        start_of_base = base[start : start + _BLOCK]
-        if shares.size:
-            for i in range(result.size):
-                total[i] /= share[i] if share[i] != 0 else one
-        for i in range(result.size):
-            result[i] = start_of_base[i] + np.float32(factor) * total[i]
+        if divide:
+            for i in range(total.size):
+                total[i] /= share[i] if share[i] != zero else one
