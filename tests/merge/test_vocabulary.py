@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from mixmerge.errors import ModelError, SpecError
+from mixmerge.merge.chat_template import KNOWN
 from mixmerge.merge.checkpoint import Checkpoint
+from mixmerge.merge.engine import merge
 from mixmerge.merge.kernels import Array
 from mixmerge.merge.sources import StoredSource, WeightFile
 from mixmerge.merge.tokenizer_recipe import TokenizerRecipe
@@ -368,3 +371,69 @@ def test_ids_are_the_same_in_every_process(make: Any) -> None:
         for seed in ("1", "2")
     ]  # fmt: skip
     assert outputs[0] == outputs[1]
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_merge_with_two_vocabularies_answers_as_its_models_would(
+    tied: bool, tmp_path: Path
+) -> None:
+    """Merged with weights 1 and 0, the union gives the first model's logits for its own text."""
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoTokenizer,
+        LlamaConfig,
+        LlamaForCausalLM,
+        PreTrainedTokenizerFast,
+    )
+
+    stored = {
+        "a": byte_level(ENGLISH, 280, [special("</s>")]),
+        "b": byte_level(FRENCH, 290, [special("<|end|>"), special("</s>")]),
+    }
+    for seed, (name, tokenizer) in enumerate(stored.items()):
+        torch.manual_seed(seed)
+        end = tokenizer.get_vocab()["</s>"]
+        config = LlamaConfig(
+            vocab_size=tokenizer.get_vocab_size() + 8 * seed, hidden_size=16, intermediate_size=20,
+            num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, eos_token_id=end,
+            bos_token_id=None, pad_token_id=end, tie_word_embeddings=tied,
+        )  # fmt: skip
+        LlamaForCausalLM(config).save_pretrained(tmp_path / name)
+        PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>").save_pretrained(
+            tmp_path / name
+        )
+    models_ = [
+        {"model": str(tmp_path / name), "parameters": {"weight": weight}}
+        for name, weight in (("a", 0.0), ("b", 1.0))
+    ]
+    recipe = {"merge_method": "linear", "models": models_, "chat_template": "chatml"}
+    tokenizer_rule = {"source": "union", "pad_to_multiple_of": 64}
+    merge({**recipe, "tokenizer": tokenizer_rule}, tmp_path / "out")
+    merged, info = AutoModelForCausalLM.from_pretrained(tmp_path / "out", output_loading_info=True)
+    assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    loaded = AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert merged.config.vocab_size == 320 >= len(loaded)
+    assert (
+        merged.config.eos_token_id == merged.generation_config.eos_token_id == loaded.eos_token_id
+    )
+    assert merged.config.tie_word_embeddings == tied
+    assert loaded.chat_template == KNOWN["chatml"]
+    other = AutoModelForCausalLM.from_pretrained(tmp_path / "b")
+    theirs, ours = stored["b"].get_vocab(), loaded.get_vocab()
+    words = [token for token in theirs if token in ours]
+    text = [words[number] for number in (5, 260, 100, -1)]
+    with torch.no_grad():
+        there = other(torch.tensor([[theirs[word] for word in text]])).logits[0]
+        here = merged(torch.tensor([[ours[word] for word in text]])).logits[0]
+    mine = torch.stack([here[:, ours[word]] for word in words], 1)
+    torch.testing.assert_close(mine, torch.stack([there[:, theirs[word]] for word in words], 1))
+
+
+def test_an_interrupted_merge_is_not_continued_with_other_tokens(make: Any) -> None:
+    """The vocabulary is part of what identifies a merge."""
+    base = make("base", byte_level(ENGLISH, 270))
+    other = make("other", byte_level(ENGLISH, 270, [special("<x>")]))
+    before = align(TokenizerRecipe(), [base, other], "base").fingerprint
+    assert before == align(TokenizerRecipe(), [base, other], "base").fingerprint
+    byte_level(ENGLISH, 270, [special("<y>")]).save(str(other.path / "tokenizer.json"))
+    assert before != align(TokenizerRecipe(), [base, other], "base").fingerprint

@@ -39,10 +39,13 @@ _DONATED = (
 
 def copy_donor_files(plan: MergePlan, folder: Path) -> None:
     """Write configuration, tokenizer, chat template: the donor's, or what the recipe says."""
-    donor = plan.donor.path
+    donor = plan.donor
     for name in _DONATED:
-        if (donor / name).is_file():
-            shutil.copyfile(donor / name, folder / name)
+        # The adapter's own tokenizer comes first where it has tokens that its model lacks.
+        places = (donor.tokenizer_folder / name, donor.path / name)
+        found = next(filter(Path.is_file, places), None)
+        if found is not None:
+            shutil.copyfile(found, folder / name)
     if plan.vocabulary is not None:
         plan.vocabulary.write(folder, plan.donor.name)
     if plan.chat_template is not None:

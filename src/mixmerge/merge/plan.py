@@ -256,7 +256,7 @@ class _Part:
         base = recipe.base_of(part)
         order = [model.name for model in (*recipe.models, *recipe.inputs)]
         self.models = [models[name] for name in names]
-        self.preferred = base or recipe.donor.name
+        self.preferred = base or recipe.files_from
         self.base = names.index(base) if base is not None else None
         self.merged = [index for index in range(len(names)) if index != self.base]
         self.positions = tuple(order.index(names[index]) for index in self.merged)

@@ -8,11 +8,13 @@ gives every token the same id.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.files import read_json, write_json
+from mixmerge.fingerprint import fingerprint
 from mixmerge.merge.checkpoint import Checkpoint
 from mixmerge.merge.layout import embedding, is_head
 from mixmerge.merge.sources import Source
@@ -39,7 +41,7 @@ class Vocabulary:
         self,
         recipe: TokenizerRecipe,
         tokenizer: StoredTokenizer,
-        known: Mapping[str, Mapping[str, int]],
+        known: Mapping[str, dict[str, int]],
         embeddings: Mapping[str, str],
     ) -> None:
         """Hold what `align` found.
@@ -67,6 +69,11 @@ class Vocabulary:
         count = 1 + max(self.tokens.values())
         multiple = self._recipe.pad_to_multiple_of or 1
         return math.ceil(count / multiple) * multiple
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of every model's tokens and of the output's: with the recipe, all rows follow."""
+        return fingerprint([self.tokens, dict(self._known)])
 
     def covers(self, tensor: str) -> bool:
         """Say whether a tensor has a row for each token: embedding, head, and a head's bias."""
