@@ -72,8 +72,8 @@ def make(model: Any) -> Any:
         values = np.repeat(np.arange(count, dtype=np.float32)[:, None] + offset, 2, axis=1)
         folder = model(name, {"model.embed_tokens.weight": values}, config=config)
         tokenizer.save(str(folder / "tokenizer.json"))
-        settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 64}
-        (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+        stored = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 64}
+        (folder / "tokenizer_config.json").write_text(json.dumps(stored))
         return Checkpoint(name, folder)
 
     return write
@@ -255,9 +255,9 @@ def test_tokens_without_a_row_are_left_out(make: Any, tmp_path: Path) -> None:
     """A padding token that was added without growing the embedding is no token of the output."""
     tokenizer = byte_level(ENGLISH, 280, [special("[PAD]")])
     base = make("a", tokenizer, rows=278)
-    settings = {"pad_token": "[PAD]", "eos_token": "a", "extra_special_tokens": ["[PAD]", "a"],
+    stored = {"pad_token": "[PAD]", "eos_token": "a", "extra_special_tokens": ["[PAD]", "a"],
                 "added_tokens_decoder": {"280": {"content": "[PAD]"}}}  # fmt: skip
-    (base.path / "tokenizer_config.json").write_text(json.dumps(settings))
+    (base.path / "tokenizer_config.json").write_text(json.dumps(stored))
     vocabulary = align(TokenizerRecipe(source="base"), [base], None)
     assert sorted(vocabulary.tokens.values()) == list(range(278))
     saved = written(vocabulary, tmp_path / "out", "a")
@@ -283,16 +283,16 @@ def test_ids_in_settings_follow_their_tokens(make: Any, tmp_path: Path) -> None:
     checkpoints = [make("base", english), make("other", french)]
     vocabulary = align(TokenizerRecipe(source="other"), checkpoints, "base")
     end = english.get_vocab()["</s>"]
-    settings = {"eos_token_id": [end, end + 500], "pad_token_id": end, "vocab_size": end,
+    stored = {"eos_token_id": [end, end + 500], "pad_token_id": end, "vocab_size": end,
                 "bos_token_id": end - 1, "text_config": {"eos_token_id": end}}  # fmt: skip
     new = french.get_vocab()["</s>"]
     assert new != end
     expected = {"eos_token_id": [new], "pad_token_id": new, "vocab_size": end,
                 "bos_token_id": None, "text_config": {"eos_token_id": new}}  # fmt: skip
-    assert vocabulary.with_new_ids(settings, "base") == expected
+    assert vocabulary.with_new_ids(stored, "base") == expected
     out = tmp_path / "out"
     out.mkdir()
-    (out / "generation_config.json").write_text(json.dumps(settings))
+    (out / "generation_config.json").write_text(json.dumps(stored))
     (out / "merges.txt").write_text("stale")
     vocabulary.write(out, "base")
     assert json.loads((out / "generation_config.json").read_text()) == expected
@@ -319,8 +319,8 @@ def test_a_tokenizer_in_an_older_form_is_converted(make: Any, tmp_path: Path) ->
     (base.path / "tokenizer.json").unlink()
     tokenizer.model.save(str(base.path))
     specials = dict.fromkeys(("unk_token", "bos_token", "eos_token"), "!")
-    settings = {"tokenizer_class": "GPT2Tokenizer", **specials}
-    (base.path / "tokenizer_config.json").write_text(json.dumps(settings))
+    stored = {"tokenizer_class": "GPT2Tokenizer", **specials}
+    (base.path / "tokenizer_config.json").write_text(json.dumps(stored))
     (base.path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
     vocabulary = align(TokenizerRecipe(source="base"), [Checkpoint("base", base.path)], None)
     assert vocabulary.tokens == tokenizer.get_vocab()
@@ -328,14 +328,12 @@ def test_a_tokenizer_in_an_older_form_is_converted(make: Any, tmp_path: Path) ->
     assert saved.encode("the cat sat").ids == tokenizer.encode("the cat sat").ids
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", '{"model": {"vocab": [1]}}', "nonsense",
-                                     '{"model": {"vocab": {"a": 0, "b": 0}}}',
-                                     '{"model": {"vocab": {"a": -1}}}'])  # fmt: skip
+@pytest.mark.parametrize("content", ["[]", "{}", '{"model": {"vocab": [1]}}', "nonsense"])
 def test_a_broken_tokenizer_is_refused(content: str, make: Any) -> None:
     """The file is named."""
     base = make("base", byte_level(ENGLISH, 270))
     (base.path / "tokenizer.json").write_text(content)
-    with pytest.raises(ModelError, match=r"tokenizer\.json: (not|ids)"):
+    with pytest.raises(ModelError, match=r"tokenizer\.json: not a tokenizer of"):
         align(TokenizerRecipe(), [base], None)
 
 
@@ -437,3 +435,12 @@ def test_an_interrupted_merge_is_not_continued_with_other_tokens(make: Any) -> N
     assert before == align(TokenizerRecipe(), [base, other], "base").fingerprint
     byte_level(ENGLISH, 270, [special("<y>")]).save(str(other.path / "tokenizer.json"))
     assert before != align(TokenizerRecipe(), [base, other], "base").fingerprint
+
+
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "generation_config.json"])
+def test_broken_settings_are_refused_before_the_merge(name: str, make: Any) -> None:
+    """What will be written after the merge can be read before it."""
+    base = make("base", byte_level(ENGLISH, 270))
+    (base.path / name).write_text("{")
+    with pytest.raises(ModelError, match=f"{name}: not valid JSON"):
+        align(TokenizerRecipe(), [base], None)

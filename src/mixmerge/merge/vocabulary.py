@@ -15,7 +15,7 @@ from typing import Any
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.files import read_json, write_json
 from mixmerge.fingerprint import fingerprint
-from mixmerge.merge.checkpoint import Checkpoint
+from mixmerge.merge.checkpoint import Checkpoint, read_object
 from mixmerge.merge.layout import embedding, is_head
 from mixmerge.merge.sources import Source
 from mixmerge.merge.tokenizer_files import (
@@ -203,6 +203,9 @@ def align(
         ModelError: a model has no tokenizer, or one that cannot be extended.
         SpecError: the recipe's source is not known.
     """
+    for model in models:
+        if (model.path / _GENERATION).is_file():
+            read_object(model.path / _GENERATION)  # said now if it cannot be read, not at the end
     embeddings = {model.name: _embedding(model) for model in models}
     rows = {model.name: model.tensors[embeddings[model.name]].shape[0] for model in models}
     tokenizers = {model.name: read_tokenizer(model.tokenizer_folder) for model in models}
