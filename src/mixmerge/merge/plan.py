@@ -16,7 +16,13 @@ from mixmerge.merge.compatibility import (
     tensor_problems,
     vocabulary_problems,
 )
-from mixmerge.merge.layout import comes_before_layers, denies_tied_head, head, is_head
+from mixmerge.merge.layout import (
+    comes_before_layers,
+    denies_tied_head,
+    head,
+    is_head,
+    is_recomputed,
+)
 from mixmerge.merge.methods.method import Arguments
 from mixmerge.merge.output_config import output_config
 from mixmerge.merge.recipe import MergeRecipe, Slice
@@ -140,8 +146,11 @@ def plan_merge(
     template = None
     if recipe.chat_template is not None:
         template = choose(recipe.chat_template, [model.path for model in checkpoints])
-    notes = (*planner.notes, *_slice_notes(recipe, composition))
-    return MergePlan(recipe, tuple(checkpoints), rows, config, vocabulary, template, notes)
+    notes = [*planner.notes, *_slice_notes(recipe, composition)]
+    if planner.left_out:
+        names = _first_of(planner.left_out)
+        notes.append(f"tensor {names}: left out, since loaders compute this buffer themselves")
+    return MergePlan(recipe, tuple(checkpoints), rows, config, vocabulary, template, tuple(notes))
 
 
 def _vocabulary(
@@ -180,18 +189,22 @@ class _Planner:
         """
         self.problems: list[str] = []
         self.notes: list[str] = []
+        self.left_out: list[str] = []
         self.unties_head = False
         self._dtype = recipe.dtype
         self._vocabulary = vocabulary
         self._parts = [_Part(recipe, part, models) for part in recipe.parts]
 
     def row(self, origin: Origin) -> Row | None:
-        """Return the row of one tensor, or None where something is wrong with it."""
+        """Return the row of one tensor, or None where it is none or something is wrong with it."""
         part = self._parts[origin.part]
         names = [
             counterpart(model, name) for model, name in zip(part.models, origin.inputs, strict=True)
         ]
         found = self._sources(origin, part, names)
+        if any(source and is_recomputed(origin.name, source.shape) for source in found):
+            self.left_out.append(origin.name)
+            return None
         owners = [model.name for model in part.models]
         self.problems += (
             wrong := tensor_problems(origin.name, list(zip(owners, names, found, strict=True)))
@@ -273,16 +286,19 @@ def _slice_notes(recipe: MergeRecipe, composition: Composition) -> list[str]:
     notes = []
     strange = [name for name in composition.before if not comes_before_layers(name)]
     if strange:
-        more = f" and {len(strange) - 1} more" if strange[1:] else ""
         notes.append(
-            f"tensor {strange[0]}{more}: outside of the layers and neither embedding nor norm nor "
-            f"head; from the first slice ({', '.join(sources[0])})"
+            f"tensor {_first_of(strange)}: outside of the layers and neither embedding nor norm "
+            f"nor head; from the first slice ({', '.join(sources[0])})"
         )
     if head(origin.name for origin in composition.tensors) is None:
         notes.append(
             f"the head is the embedding, so it is that of the first slice ({', '.join(sources[0])})"
         )
     return notes
+
+
+def _first_of(names: Sequence[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more" if names[1:] else "")
 
 
 def check_target(plan: MergePlan, out: Path, marker: str) -> None:
