@@ -25,6 +25,7 @@ from mixmerge.merge.layout import (
 )
 from mixmerge.merge.methods.method import Arguments
 from mixmerge.merge.output_config import output_config
+from mixmerge.merge.prefixes import with_common_names
 from mixmerge.merge.recipe import MergeRecipe, Slice
 from mixmerge.merge.references import locate, open_model
 from mixmerge.merge.safetensors_io import NewTensor
@@ -119,10 +120,12 @@ def plan_merge(
     for name in map(stage_of, recipe.references):
         if name in recipe.stages and name not in folders:
             raise SpecError(f"stage `{name}` must be merged first, and its folder given.")
-    checkpoints = [
-        open_model(model.name, at(model.path, folders), allow_pickle=allow_pickle)
-        for model in recipe.inputs
-    ]
+    checkpoints = with_common_names(
+        [
+            open_model(model.name, at(model.path, folders), allow_pickle=allow_pickle)
+            for model in recipe.inputs
+        ]
+    )
     found = model_problems(checkpoints)
     if recipe.tokenizer is None:
         found += vocabulary_problems(checkpoints)
