@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -45,6 +46,15 @@ def test_the_card_names_every_input_of_every_stage(
     assert "chat template: the recipe's" in card
     assert "<|im_start|>" in (out / "chat_template.jinja").read_text()
     assert read_recipe(out / RECIPE_FILE) == recipe
+
+
+def test_the_card_says_what_was_left_out(model: Any, weights: Any, tmp_path: Path) -> None:
+    """Nothing is dropped without a word."""
+    buffer = {"model.layers.0.rotary_emb.inv_freq": np.ones(2, np.float32)}
+    plan = plan_merge(read_recipe(linear(str(model("a", {**weights(1), **buffer})))))
+    write_lineage(plan, tmp_path, 0)
+    card = (tmp_path / "README.md").read_text()
+    assert "Note: tensor model.layers.0.rotary_emb.inv_freq: left out" in card
 
 
 def test_folders_in_the_recipe_are_found_from_anywhere(

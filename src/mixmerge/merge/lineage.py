@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mixmerge.merge.chat_template import write_template
+from mixmerge.merge.donor_files import DONATED
 from mixmerge.merge.plan import MergePlan
 from mixmerge.merge.recipe import BaseInput, MergeRecipe, ModelInput
 from mixmerge.merge.recipe_file import recipe_text
@@ -20,27 +21,11 @@ from mixmerge.merge.stages import stage_of
 RECIPE_FILE = "mixmerge_recipe.yml"
 """The recipe in mixmerge's own form; ``mixmerge merge`` reads it back."""
 
-_DONATED = (
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "chat_template.jinja",
-    "chat_template.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-)
-
 
 def copy_donor_files(plan: MergePlan, folder: Path) -> None:
     """Write configuration, tokenizer, chat template: the donor's, or what the recipe says."""
     donor = plan.donor
-    for name in _DONATED:
+    for name in DONATED:
         # The adapter's own tokenizer comes first where it has tokens that its model lacks.
         places = (donor.tokenizer_folder / name, donor.path / name)
         found = next(filter(Path.is_file, places), None)
@@ -115,6 +100,7 @@ def _card(plan: MergePlan, text: str, seed: int, stages: Mapping[str, MergePlan]
             "",
             f"Merged by mixmerge with `{method.name}` ({method.paper}), seed {seed}.",
             _origin_of_files(plan),
+            *(f"Note: {note}." for note in plan.notes),
             "",
             f"To merge again: `mixmerge merge {RECIPE_FILE} OUT --seed {seed}`.",
             "",
