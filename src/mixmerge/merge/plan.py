@@ -206,7 +206,8 @@ class _Planner:
             counterpart(model, name) for model, name in zip(part.models, origin.inputs, strict=True)
         ]
         found = self._sources(origin, part, names)
-        if any(source and is_recomputed(origin.name, source.shape) for source in found):
+        present = next(source for source in found if source is not None)
+        if is_recomputed(origin.name, present.shape):
             self.left_out.append(origin.name)
             return None
         owners = [model.name for model in part.models]
