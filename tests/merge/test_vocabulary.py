@@ -437,10 +437,22 @@ def test_an_interrupted_merge_is_not_continued_with_other_tokens(make: Any) -> N
     assert before != align(TokenizerRecipe(), [base, other], "base").fingerprint
 
 
-@pytest.mark.parametrize("name", ["tokenizer_config.json", "generation_config.json"])
-def test_broken_settings_are_refused_before_the_merge(name: str, make: Any) -> None:
+def test_broken_settings_are_refused_before_the_merge(make: Any) -> None:
     """What will be written after the merge can be read before it."""
+    base, third = make("base", byte_level(ENGLISH, 270)), make("third", byte_level(FRENCH, 270))
+    (third.path / "tokenizer_config.json").write_text("{")
+    with pytest.raises(ModelError, match=r"tokenizer_config\.json: not valid JSON"):
+        align(TokenizerRecipe(source="elsewhere"), [base], None, source=third.path)
+
+
+def test_rows_far_beyond_the_tokens_are_refused(make: Any) -> None:
+    """Ids or padding that would make billions of rows are a mistake and not a request."""
     base = make("base", byte_level(ENGLISH, 270))
-    (base.path / name).write_text("{")
-    with pytest.raises(ModelError, match=f"{name}: not valid JSON"):
-        align(TokenizerRecipe(), [base], None)
+    with pytest.raises(SpecError, match=r"1,000,000,000,000 rows for 270 tokens; check the ids"):
+        align(TokenizerRecipe(pad_to_multiple_of=10**12), [base], None)
+    far = make("far", byte_level(ENGLISH, 270))
+    content = json.loads((far.path / "tokenizer.json").read_text())
+    content["model"]["vocab"]["far"] = 4_000_000_000
+    (far.path / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(SpecError, match=r"4,000,000,001 rows for 271 tokens"):
+        align(TokenizerRecipe(source="elsewhere"), [base], None, source=far.path)

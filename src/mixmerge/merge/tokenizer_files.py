@@ -14,7 +14,7 @@ from typing import Any
 
 from mixmerge.errors import ModelError
 from mixmerge.files import read_json, write_json
-from mixmerge.merge.checkpoint import read_object
+from mixmerge.merge.donor_files import read_object
 
 FILE = "tokenizer.json"
 _SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")

@@ -16,7 +16,7 @@ from typing import Any
 
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.files import read_json, write_json
-from mixmerge.merge.checkpoint import Checkpoint, read_object
+from mixmerge.merge.checkpoint import Checkpoint
 from mixmerge.merge.layout import embedding, is_head
 from mixmerge.merge.sources import Source
 from mixmerge.merge.tokenizer_files import (
@@ -31,6 +31,8 @@ from mixmerge.merge.tokenizer_recipe import ModelTokenRow, TokenizerRecipe, Toke
 from mixmerge.merge.vocabulary_rows import ZERO, Donor, RowMap, RowsSource, row_maps
 
 _GENERATION = "generation_config.json"
+_MOST_EMPTY_ROWS = 1 << 20
+"""Rows without a token that can be meant; more is a mistake, and would fill the memory."""
 _ID_KEYS = ("_token_id", "_token_ids", "_token_index", "suppress_tokens")
 """How settings that hold ids of tokens end."""
 
@@ -203,11 +205,8 @@ def align(
 
     Raises:
         ModelError: a model has no tokenizer, or one that cannot be extended.
-        SpecError: the recipe's source is not known.
+        SpecError: the recipe's source is not known, or rows would be far more than tokens.
     """
-    for model in models:
-        if (model.path / _GENERATION).is_file():
-            read_object(model.path / _GENERATION)  # said now if it cannot be read, not at the end
     embeddings = {model.name: _embedding(model) for model in models}
     rows = {model.name: model.tensors[embeddings[model.name]].shape[0] for model in models}
     tokenizers = {model.name: read_tokenizer(model.tokenizer_folder) for model in models}
@@ -227,7 +226,13 @@ def align(
         chosen = _union(chosen, [(tokenizers[name], rows[name]) for name in (first, *tokenizers)])
     chosen = _with_rules(chosen, list(tokenizers.values()), recipe.tokens)
     known = {name: tokenizer.vocabulary for name, tokenizer in tokenizers.items()}
-    return Vocabulary(recipe, chosen, known, embeddings)
+    found = Vocabulary(recipe, chosen, known, embeddings)
+    if found.rows > 2 * len(found.tokens) + _MOST_EMPTY_ROWS:
+        raise SpecError(
+            f"tokenizer: {found.rows:,} rows for {len(found.tokens):,} tokens; check the ids of "
+            f"{chosen.folder} and `pad_to_multiple_of`."
+        )
+    return found
 
 
 def _embedding(model: Checkpoint) -> str:
