@@ -195,3 +195,35 @@ def test_pickled_weights_need_permission(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"pickled \(pytorch_model\.bin\).*`--allow-pickle`"):
         open_model("m", "m")
     assert set(open_model("m", "m", allow_pickle=True).tensors) == {"a"}
+
+
+def test_what_is_downloaded_is_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of a repository's files neither code nor pickles nor other formats; pickles on request."""
+    from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]
+
+    files = [
+        "config.json", "generation_config.json", "model.safetensors.index.json",
+        "model-00001-of-00002.safetensors", "tokenizer.json", "tokenizer.model", "merges.txt",
+        "chat_template.jinja", "adapter_model.safetensors",
+    ]  # fmt: skip
+    others = [
+        "modeling_custom.py", "consolidated.safetensors", "original/params.json", "model.gguf",
+        "onnx/model.safetensors", "README.md", "optimizer.pt", "training_args.bin",
+    ]  # fmt: skip
+    pickles = ["pytorch_model.bin", "pytorch_model-00001-of-00002.bin"]
+    asked = []
+
+    def download(_: str, *, allow_patterns: Any, ignore_patterns: Any, **__: Any) -> str:
+        wanted = filter_repo_objects(
+            [*files, *others, *pickles],
+            allow_patterns=allow_patterns,
+            ignore_patterns=ignore_patterns,
+        )
+        asked.append(list(wanted))
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    locate("org/m")
+    assert asked == [files]
+    locate("org/m", allow_pickle=True)
+    assert asked[1:] == [files, [*files, *pickles]]

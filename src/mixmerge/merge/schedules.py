@@ -22,7 +22,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from mixmerge.merge.methods.method import Scalar
 
-_NUMBERED = re.compile(r"(.*?(?:^|\.))(\d{1,9})(\.|$)")
+_NUMBERED = re.compile(r"(.*?(?:^|\.))(0|[1-9]\d{0,8})(\.|$)", re.ASCII)
 
 
 def _check_value(value: Any) -> Any:
@@ -90,22 +90,24 @@ def depths(tensors: Iterable[str]) -> dict[str, float]:
 
     Tensors outside of layers have depth 0, as in mergekit.
     """
-    names = list(tensors)
-    counts = layers(names)
-    return {name: _depth(name, counts) for name in names}
+    places = {name: place(name) for name in tensors}
+    counts = _count(places.values())
+    return {
+        name: depth(found.layer, counts[found.stack]) if found else 0.0
+        for name, found in places.items()
+    }
 
 
 def layers(tensors: Iterable[str]) -> dict[str, int]:
     """Return the number of layers of each stack, by the part of the names before the number."""
+    return _count(map(place, tensors))
+
+
+def _count(places: Iterable[Place | None]) -> dict[str, int]:
     counts: dict[str, int] = {}
-    for stack, layer, _ in filter(None, map(place, tensors)):
+    for stack, layer, _ in filter(None, places):
         counts[stack] = max(counts.get(stack, 0), layer + 1)
     return counts
-
-
-def _depth(tensor: str, counts: dict[str, int]) -> float:
-    found = place(tensor)
-    return depth(found.layer, counts[found.stack]) if found else 0.0
 
 
 def depth(layer: int, count: int) -> float:

@@ -6,8 +6,11 @@ added ones; then the tokens that only the recipe names. Lists decide, never sets
 gives every token the same id.
 """
 
+import hashlib
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,8 @@ from mixmerge.merge.tokenizer_recipe import ModelTokenRow, TokenizerRecipe, Toke
 from mixmerge.merge.vocabulary_rows import ZERO, Donor, RowMap, RowsSource, row_maps
 
 _GENERATION = "generation_config.json"
+_MOST_EMPTY_ROWS = 1 << 20
+"""Rows without a token that can be meant; more is a mistake, and would fill the memory."""
 _ID_KEYS = ("_token_id", "_token_ids", "_token_index", "suppress_tokens")
 """How settings that hold ids of tokens end."""
 
@@ -39,7 +44,7 @@ class Vocabulary:
         self,
         recipe: TokenizerRecipe,
         tokenizer: StoredTokenizer,
-        known: Mapping[str, Mapping[str, int]],
+        known: Mapping[str, dict[str, int]],
         embeddings: Mapping[str, str],
     ) -> None:
         """Hold what `align` found.
@@ -67,6 +72,12 @@ class Vocabulary:
         count = 1 + max(self.tokens.values())
         multiple = self._recipe.pad_to_multiple_of or 1
         return math.ceil(count / multiple) * multiple
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of every model's tokens and of the output's: with the recipe, all rows follow."""
+        content = json.dumps([self.tokens, self._known])  # in the order of ids
+        return hashlib.sha256(content.encode()).hexdigest()
 
     def covers(self, tensor: str) -> bool:
         """Say whether a tensor has a row for each token: embedding, head, and a head's bias."""
@@ -194,7 +205,7 @@ def align(
 
     Raises:
         ModelError: a model has no tokenizer, or one that cannot be extended.
-        SpecError: the recipe's source is not known.
+        SpecError: the recipe's source is not known, or rows would be far more than tokens.
     """
     embeddings = {model.name: _embedding(model) for model in models}
     rows = {model.name: model.tensors[embeddings[model.name]].shape[0] for model in models}
@@ -215,7 +226,13 @@ def align(
         chosen = _union(chosen, [(tokenizers[name], rows[name]) for name in (first, *tokenizers)])
     chosen = _with_rules(chosen, list(tokenizers.values()), recipe.tokens)
     known = {name: tokenizer.vocabulary for name, tokenizer in tokenizers.items()}
-    return Vocabulary(recipe, chosen, known, embeddings)
+    found = Vocabulary(recipe, chosen, known, embeddings)
+    if found.rows > 2 * len(found.tokens) + _MOST_EMPTY_ROWS:
+        raise SpecError(
+            f"tokenizer: {found.rows:,} rows for {len(found.tokens):,} tokens; check the ids of "
+            f"{chosen.folder} and `pad_to_multiple_of`."
+        )
+    return found
 
 
 def _embedding(model: Checkpoint) -> str:
