@@ -19,13 +19,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from benchmarks.machine import describe
-from benchmarks.process import floor, measure
+from benchmarks.process import Measured, floor, measure
 from benchmarks.recipes import METHODS, inputs, recipe
 from benchmarks.tables import Row, markdown
 
@@ -85,43 +86,48 @@ def turns(bench: Bench, size: str, method: str, repeats: int) -> Iterator[Row]:
                 os.sync()
                 taken = measure(command)
                 shutil.rmtree(work / "out", ignore_errors=True)
-                yield Row(
-                    size, method, turn, program, taken.seconds,
-                    model_bytes=written,
-                    peak_rss=taken.peak_rss,
-                    peak_anonymous=taken.peak_anonymous,
-                    failure=taken.last_line if taken.code else "",
-                )  # fmt: skip
-                if taken.code:
-                    print(f"{program} failed:\n{taken.output}", file=sys.stderr)
+                yield _row(size, method, turn, program, taken, written)
 
 
-def compile_kernels(bench: Bench, methods: list[str]) -> None:
+def compile_kernels(bench: Bench, methods: Sequence[str]) -> None:
     """Merge a tiny model with every method, untimed."""
     for method in methods:
         list(turns(dataclasses.replace(bench, mergekit=None), "tiny", method, 1))
 
 
-def startup(bench: Bench, repeats: int) -> Iterator[Row]:
-    """Time what does not depend on the model: help, and first use with an empty kernel cache."""
-    if bench.mixmerge is None:
-        return
+def startup(bench: Bench, methods: Sequence[str], repeats: int) -> Iterator[Row]:
+    """Time what does not depend on the model: an empty program, help, and first uses.
+
+    The first use of a method has an empty folder for compiled kernels, the second one what the
+    first left there.
+    """
+    assert bench.mixmerge is not None
     models = bench.models("tiny")
+    commands = {"python -c pass": [sys.executable, "-c", "pass"]}
+    commands["merge --help"] = [str(bench.mixmerge), "merge", "--help"]
     for turn in range(repeats):
-        taken = measure([bench.mixmerge, "merge", "--help"])
-        yield Row("none", "--help", turn, "mixmerge", taken.seconds, peak_rss=taken.peak_rss)
-        with tempfile.TemporaryDirectory() as place:
-            text = write_recipe("ties", models, Path(place))
-            command = [
-                "env", f"NUMBA_CACHE_DIR={place}/kernels", str(bench.mixmerge), "merge", str(text),
-            ]  # fmt: skip
-            for name in ("first use", "second use"):
-                taken = measure([*command, f"{place}/{name}"])
-                failure = taken.last_line if taken.code else ""
-                yield Row(
-                    "tiny", f"ties, {name}", turn, "mixmerge", taken.seconds,
-                    peak_rss=taken.peak_rss, failure=failure,
-                )  # fmt: skip
+        for name, command in commands.items():
+            yield _row("", name, turn, "mixmerge", measure(command))
+        for method in methods:
+            with tempfile.TemporaryDirectory() as place:
+                text = write_recipe(method, models, Path(place))
+                for use in ("first", "second"):
+                    command = ["env", f"NUMBA_CACHE_DIR={place}/kernels", str(bench.mixmerge)]
+                    taken = measure([*command, "merge", str(text), f"{place}/{use}"])
+                    yield _row("tiny", f"{method}, {use} use", turn, "mixmerge", taken)
+
+
+def _row(
+    size: str, method: str, turn: int, program: str, taken: Measured, model_bytes: int = 0
+) -> Row:
+    if taken.code:
+        print(f"{program} failed:\n{taken.output}", file=sys.stderr)
+    return Row(
+        size, method, turn, program, taken.seconds, model_bytes,
+        peak_rss=taken.peak_rss,
+        peak_anonymous=taken.peak_anonymous,
+        failure=taken.last_line if taken.code else "",
+    )  # fmt: skip
 
 
 def _arguments() -> argparse.Namespace:
@@ -140,7 +146,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--startup", action="store_true", help="only start-up and compilation")
     parser.add_argument("--json", type=Path, help="file for every single time")
     arguments = parser.parse_args()
-    if arguments.only != "mixmerge" and not arguments.mergekit and not arguments.startup:
+    arguments.only = "mixmerge" if arguments.startup else arguments.only
+    if arguments.only != "mixmerge" and not arguments.mergekit:
         parser.error("give --mergekit VENV/bin, or --only mixmerge")
     return arguments
 
@@ -153,26 +160,29 @@ def _run(arguments: argparse.Namespace) -> None:
     )
     if bench.mixmerge is not None and not arguments.startup:
         compile_kernels(bench, arguments.methods)
-    about = describe(bench.mergekit)
-    rows: list[Row] = []
-    runs = (
-        [startup(bench, arguments.repeats)]
+    rows = (
+        startup(bench, arguments.methods, arguments.repeats)
         if arguments.startup
-        else [
-            turns(bench, size, method, arguments.repeats)
+        else (
+            row
             for size in arguments.sizes
             for method in arguments.methods
-        ]
+            for row in turns(bench, size, method, arguments.repeats)
+        )
     )
-    for run in runs:
-        for row in run:
-            rows.append(row)
-            print(f"{row.size} {row.method} {row.turn} {row.program}: {row.seconds:.2f} s, "
-                  f"{row.peak_rss / 1e6:.0f} MB", file=sys.stderr)  # fmt: skip
-            if arguments.json:
-                content = {**about, "rows": [dataclasses.asdict(row) for row in rows]}
-                arguments.json.write_text(json.dumps(content, indent=1) + "\n")
-    print(markdown(rows))
+    print(markdown(list(_kept(rows, arguments.json, describe(bench.mergekit)))))
+
+
+def _kept(rows: Iterable[Row], file: Path | None, about: dict[str, Any]) -> Iterator[Row]:
+    """Pass rows on as they come, and keep all so far in a file: a benchmark takes hours."""
+    seen = []
+    for row in rows:
+        seen.append(dataclasses.asdict(row))
+        print(f"{row.size} {row.method} {row.turn} {row.program}: {row.seconds:.2f} s",
+              file=sys.stderr)  # fmt: skip
+        if file is not None:
+            file.write_text(json.dumps({**about, "rows": seen}, indent=1) + "\n")
+        yield row
 
 
 if __name__ == "__main__":

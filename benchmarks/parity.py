@@ -12,10 +12,9 @@ example recipes instead, see `benchmarks.examples`.
 import argparse
 import dataclasses
 import json
-import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,8 @@ from benchmarks.tiny_models import (
     Architecture,
     write_models,
 )
+
+import mixmerge
 
 DTYPE = "float32"
 _TOKENIZERS: dict[str, dict[str, Any]] = {
@@ -66,52 +67,41 @@ def run_mergekit(
 ) -> dict[str, str]:
     """Run recipes with mergekit; each writes ``work/mergekit/NAME``.
 
-    All run in one process where that works, as starting one takes long, else each on its own.
+    Starting it takes long, so all run in one process; where that fails, halves do.
 
     Returns:
         What was printed by those that failed.
     """
-    out = work / "mergekit"
-    staged = work / "stages.yml"
-    staged.write_text(
-        yaml.safe_dump_all(
-            ({**content, "name": name} for name, content in recipes.items()), sort_keys=False
-        )
-    )
-    if not measure([programs / "mergekit-multi", staged, "-I", out, "--quiet"]).code:
+    text, out = work / "recipes.yml", work / "mergekit"
+    stages = ({**content, "name": name} for name, content in recipes.items())
+    text.write_text(yaml.safe_dump_all(stages, sort_keys=False))
+    done = measure([programs / "mergekit-multi", text, "-I", out, "--quiet", "--no-lazy"])
+    if not done.code:
         return {}
-    shutil.rmtree(out)
-    failed = {}
-    for name, content in recipes.items():
-        text = work / "recipe.yml"
-        text.write_text(yaml.safe_dump(content, sort_keys=False))
-        done = measure([programs / "mergekit-yaml", text, out / name, "--quiet"])
-        if done.code:
-            failed[name] = done.last_line
-    return failed
+    if len(recipes) == 1:
+        return dict.fromkeys(recipes, done.last_line)
+    items = list(recipes.items())
+    halves = items[: len(items) // 2], items[len(items) // 2 :]
+    one, other = (run_mergekit(programs, dict(half), work) for half in halves)
+    return one | other
 
 
-def run_mixmerge(
-    program: Path, recipes: Mapping[str, dict[str, Any]], work: Path
-) -> dict[str, str]:
+def run_mixmerge(recipes: Mapping[str, dict[str, Any]], work: Path) -> dict[str, str]:
     """Run recipes with mixmerge; each writes ``work/mixmerge/NAME``.
 
     Returns:
-        What was printed by those that failed.
+        What was said by those that failed.
     """
     failed = {}
     for name, content in recipes.items():
-        text = work / "recipe.yml"
-        text.write_text(yaml.safe_dump(content, sort_keys=False))
-        done = measure([program, "merge", text, work / "mixmerge" / name])
-        if done.code:
-            failed[name] = done.last_line.removeprefix(f"{text}: ")
+        try:
+            mixmerge.merge(content, work / "mixmerge" / name)
+        except Exception as error:  # noqa: BLE001 (a fault of ours is a finding, not an end)
+            failed[name] = f"{type(error).__name__}: {error}"
     return failed
 
 
-def compare(
-    title: str, architecture: Architecture, folder: Path, programs: Sequence[Path]
-) -> list[Cell]:
+def compare(title: str, architecture: Architecture, folder: Path, programs: Path) -> list[Cell]:
     """Merge the models of one architecture with every recipe and both programs."""
     write_models(folder, architecture)
     recipes = recipes_for(architecture, folder.resolve())
@@ -119,11 +109,10 @@ def compare(
         work = Path(place)
         # File names without spaces: mergekit's multi-stage names are folders.
         named = {f"r{number}": content for number, content in enumerate(recipes.values())}
-        mergekit = run_mergekit(programs[0], named, work)
-        mixmerge = run_mixmerge(programs[1], named, work)
+        theirs, ours = run_mergekit(programs, named, work), run_mixmerge(named, work)
         return [
-            Cell(title, name, mergekit=mergekit.get(key, ""), mixmerge=mixmerge.get(key, ""))
-            if key in mergekit or key in mixmerge
+            Cell(title, name, mergekit=theirs.get(key, ""), mixmerge=ours.get(key, ""))
+            if key in theirs or key in ours
             else _cell(title, name, work, key, _inputs(named[key], folder.resolve()))
             for key, name in zip(named, recipes, strict=True)
         ]
@@ -173,9 +162,6 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--folder", type=Path, required=True, help="for the models")
     parser.add_argument("--mergekit", type=Path, required=True, help="its programs (VENV/bin)")
-    parser.add_argument(
-        "--mixmerge", type=Path, default=Path(sys.executable).with_name("mixmerge"), help="program"
-    )
     parser.add_argument("--json", type=Path, help="file for every result")
     parser.add_argument("--only", nargs="+", metavar="ARCHITECTURE", help="merge only these")
     return parser.parse_args()
@@ -188,7 +174,7 @@ def _run(arguments: argparse.Namespace) -> None:
         if arguments.only and title not in arguments.only:
             continue
         folder = arguments.folder / title.lower().replace(",", "").replace(" ", "-")
-        cells += compare(title, architecture, folder, [arguments.mergekit, arguments.mixmerge])
+        cells += compare(title, architecture, folder, arguments.mergekit)
         print(f"{title}: done", file=sys.stderr)
     if arguments.json:
         content = {**describe(arguments.mergekit), "cells": [dataclasses.asdict(c) for c in cells]}

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from mixmerge.errors import ModelError
 from mixmerge.merge.adapter import AdaptedCheckpoint
 from mixmerge.merge.checkpoint import Checkpoint
+from mixmerge.merge.engine import merge
 from mixmerge.merge.kernels import Array
 
 pytestmark = [
@@ -251,6 +252,8 @@ def small(model: Any, tmp_path: Path) -> Callable[..., AdaptedCheckpoint]:
         ({"init_lora_weights": "pissa"}, "`init_lora_weights` is 'pissa', which changes"),
         ({"r": "two"}, "`r` of model.layers.0.up must be a number, not 'two'"),
         ({"r": 0}, "must be above 0"),
+        ({"r": 10**400}, "`r` of model.layers.0.up must be a number, not 1000"),
+        ({"rank_pattern": ["up"]}, "`rank_pattern` is wrong"),
         ({"lora_alpha": None}, "`lora_alpha` of model.layers.0.up must be a number"),
         ({"rank_pattern": {"(": 2}}, "`rank_pattern` is wrong"),
         ({"rank_pattern": {"up": 3}}, r"needs A of shape \[3, in\] .*, not \[2, 4\], \[8, 2\]"),
@@ -269,6 +272,14 @@ def test_adapters_of_other_kinds_are_refused(
     [
         ({"model.layers.0.up.lora_magnitude_vector": (8,)}, "of no kind that can be applied"),
         ({"model.embed_tokens.token_adapter.trainable_tokens_delta": (2, 4)}, "of no kind"),
+        (
+            {"layers.0.up.lora_A.weight": (2, 4), "layers.0.up.lora_B.weight": (8, 2)},
+            "up.weight twice",
+        ),
+        (
+            {"model.layers.0.up.bias": (8,), "model.layers.0.up.base_layer.bias": (8,)},
+            "stored twice",
+        ),
         ({"model.layers.0.down.weight": (4, 4)}, "changes model.layers.0.down.weight, which base"),
         ({"lm_head.lora_A.weight": (2, 4), "lm_head.lora_B.weight": (6, 2)}, "its head is the emb"),
         ({"model.layers.0.up.weight": (9, 4)}, r"shape \[9, 4\], the tensor of base has \[8, 4\]"),
@@ -322,3 +333,35 @@ def test_an_adapter_without_safetensors_is_refused(small: Any, tmp_path: Path) -
     (tmp_path / "adapter" / "adapter_model.safetensors").unlink()
     with pytest.raises(ModelError, match=r"has no adapter_model\.safetensors; save the adapter"):
         AdaptedCheckpoint(Checkpoint("base", tmp_path / "base"), tmp_path / "adapter")
+
+
+def test_factors_of_other_types_are_refused(small: Any) -> None:
+    """A factor of whole numbers is no LoRA; the message says which types can be read."""
+    adapter = small()._adapter.folder
+    file = adapter / "adapter_model.safetensors"
+    save_file({name: value.long() for name, value in load_file(file).items()}, file)
+    with pytest.raises(ModelError, match=r"lora_A.weight' is I64; convert it to one of BF16"):
+        AdaptedCheckpoint(Checkpoint("base", adapter.parent / "base"), adapter)
+
+
+def test_a_recipe_merges_models_with_their_adapters(trained: Any, tmp_path: Path) -> None:
+    """`MODEL+ADAPTER` in a recipe gives what a model that peft merged gives."""
+    model, expected = trained(llama, r=3, target_modules="all-linear")
+    shutil.copytree(tmp_path / "base", tmp_path / "whole")
+    stored = {name: torch.tensor(expected[name]) for name in model.tensors}
+    save_file(stored, tmp_path / "whole" / "model.safetensors")
+    for out, reference in (
+        ("a", f"{tmp_path}/base+{tmp_path}/adapter"),
+        ("b", f"{tmp_path}/whole"),
+    ):
+        models = [{"model": reference, "parameters": {"weight": 0.7}}]
+        recipe = {
+            "merge_method": "task_arithmetic",
+            "base_model": f"{tmp_path}/base",
+            "models": models,
+        }
+        merge(recipe, tmp_path / out, threads=2)
+    ours, theirs = (load_file(tmp_path / out / "model.safetensors") for out in "ab")
+    assert set(ours) == set(theirs)
+    for name, tensor in ours.items():
+        torch.testing.assert_close(tensor, theirs[name], rtol=2e-6, atol=2e-6)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mixmerge.errors import ModelError
+from mixmerge.errors import ModelError, SpecError
 from mixmerge.merge.engine import merge
 from mixmerge.merge.kernels import Array
 
@@ -79,3 +79,25 @@ def test_what_a_later_stage_needs_is_checked_before_the_first_is_made(
     with pytest.raises(ModelError, match=r"tensor model\.embed_tokens\.weight"):
         merge(recipe, tmp_path / "out")
     assert {path.name for path in tmp_path.iterdir()} == {"a", "b", "c", "recipe.yml"}
+
+
+def test_a_place_that_is_taken_is_refused_before_the_first_stage(
+    recipe: Path, tmp_path: Path
+) -> None:
+    """Nobody waits for hours of stages to hear that the result cannot be written."""
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("")
+    before = {path.name for path in tmp_path.iterdir()}
+    with pytest.raises(SpecError, match="exists and is not a merged model"):
+        merge(recipe, tmp_path / "thesis")
+    assert {path.name for path in tmp_path.iterdir()} == before
+
+
+def test_the_card_names_the_inputs_of_all_stages(recipe: Path, tmp_path: Path) -> None:
+    """With the stage by its name, since its folder does not stay."""
+    merge(recipe, tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text()
+    for name in "abc":
+        assert f"| {tmp_path}/{name} | `{tmp_path}/{name}` |" in card
+    assert "| first | stage `first` |" in card
+    assert "out.stages" not in card

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from mixmerge.errors import ModelError
 from mixmerge.merge.checkpoint import Checkpoint
+from mixmerge.merge.engine import merge
 from mixmerge.merge.pickled import PickledCheckpoint, is_pickled, read_pickled_header
 
 
@@ -141,3 +142,25 @@ def test_a_damaged_file_is_an_error_or_stays_inside(data: st.DataObject, tmp_pat
     else:
         assert all(tensor.start + tensor.nbytes <= cut for tensor in tensors)
         assert json.dumps([tensor.name for tensor in tensors])
+
+
+def test_a_merge_of_pickled_models_is_that_of_safetensors(model: Any, tmp_path: Path) -> None:
+    """The same weights in either form give the same file; without permission nothing is read."""
+    rng = np.random.default_rng(0)
+    tensors = {"model.layers.0.q.weight": rng.standard_normal((4, 4), np.float32)}
+    plain, base = model("plain", tensors), model("base", {name: -x for name, x in tensors.items()})
+    pickled = model("pickled", tensors)
+    save(pickled, {name: torch.tensor(values) for name, values in tensors.items()})
+    (pickled / "config.json").write_bytes((plain / "config.json").read_bytes())
+    (pickled / "model.safetensors").unlink()
+
+    def recipe(folder: Path) -> dict[str, Any]:
+        models = [{"model": str(path), "parameters": {"weight": 0.5}} for path in (folder, base)]
+        return {"merge_method": "linear", "models": models}
+
+    with pytest.raises(ModelError, match="its weights are pickled"):
+        merge(recipe(pickled), tmp_path / "out")
+    merge(recipe(pickled), tmp_path / "out", allow_pickle=True)
+    merge(recipe(plain), tmp_path / "same")
+    both = [tmp_path / name / "model.safetensors" for name in ("out", "same")]
+    assert both[0].read_bytes() == both[1].read_bytes()

@@ -203,6 +203,22 @@ def _without(tensors: dict[str, Array], name: str) -> dict[str, Array]:
     return {key: values for key, values in tensors.items() if key != name}
 
 
+def test_buffers_that_loaders_compute_are_left_out(model: Any, weights: Any) -> None:
+    """Older checkpoints store them and newer ones do not; the plan says what was left out."""
+    old = {
+        "model.layers.0.self_attn.rotary_emb.inv_freq": np.ones(2, np.float32),
+        "model.layers.0.attn.bias": np.ones((1, 1, 2, 2), np.float32),
+    }
+    a, b = model("a", {**weights(1), **old}), model("b", weights(2))
+    made = plan(linear([a, b]))
+    assert not {row.output.name for row in made.rows} & {*old}
+    (note,) = made.notes
+    assert note.startswith("tensor model.layers.0.attn.bias and 1 more: left out, since loaders")
+    real = {"model.layers.0.attn.bias": np.ones(4, np.float32)}
+    with pytest.raises(ModelError, match=r"tensor model\.layers\.0\.attn\.bias is in .*c and not"):
+        plan(linear([model("c", {**weights(1), **real}), b]))
+
+
 def test_the_configuration_has_the_rows_of_the_embedding(model: Any, weights: Any) -> None:
     """Also where the inputs' configurations are wrong about it, nested or not."""
     nested = {"vocab_size": 7, "text_config": {"vocab_size": 7}}

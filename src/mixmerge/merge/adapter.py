@@ -4,6 +4,7 @@ Nothing is merged beforehand and no copy is written: wherever the adapter has so
 tensor, a piece of that tensor is read as the model's own piece plus the same rows of s B A.
 """
 
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -147,9 +148,9 @@ class _Fit:
 
     def replacements(self) -> dict[str, StoredTensor]:
         """Return the tensors that take the place of the model's, by the model's names."""
-        found = {}
+        found: dict[str, StoredTensor] = {}
         for name, tensor in self.content.whole.items():
-            own = self._own_name(name)
+            own = self._own_name(name, found)
             stored = self.model.tensors.get(own)
             # The vocabulary may have grown before the adapter was trained.
             first = 1 if is_head(own) or own == self._embedding else 0
@@ -164,12 +165,12 @@ class _Fit:
         Args:
             tensors: those of the model, after replacements.
         """
-        found = {}
+        found: dict[str, Change] = {}
         for module, stored in self.content.modules.items():
-            name = self._own_name(f"{module}.weight")
+            name = self._own_name(f"{module}.weight", found)
             found[name] = self._change(name, tensors[name].shape, stored)
             if "shift" in stored.factors:
-                bias, vector = self._own_name(f"{module}.bias"), stored.factors["shift"]
+                bias, vector = self._own_name(f"{module}.bias", found), stored.factors["shift"]
                 if tensors[bias].shape != vector.shape:
                     raise self._misfit(bias, tensors[bias].shape, vector.shape)
                 found[bias] = Change(None, vector, False, stored.scale)
@@ -217,11 +218,13 @@ class _Fit:
     def _by_ending(self) -> dict[str, str]:
         return {own.partition(".")[2]: own for own in self.model.tensors}
 
-    def _own_name(self, name: str) -> str:
+    def _own_name(self, name: str, taken: Container[str]) -> str:
         """Return how the model calls a tensor; some folders leave out the first word of names."""
         own = self.model.tensors
         candidates = (name, name.partition(".")[2], self._by_ending.get(name, ""))
         found = next((candidate for candidate in candidates if candidate in own), None)
+        if found in taken:
+            raise ModelError(f"{self.content.file}: changes {found} twice; the file is broken.")
         if found is not None:
             return found
         if is_head(name) and name in self.content.whole:

@@ -13,11 +13,14 @@ from typing import Any
 
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.files import read_json
+from mixmerge.merge.kernels.rounding import STORED
 from mixmerge.merge.safetensors_io import StoredTensor, read_header
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 _PREFIX = "base_model.model."
+_LARGE = 1e9
+"""No rank and no alpha comes near; also keeps infinity, NaN and endless integers out."""
 
 _FACTORS = {
     ".lora_A.weight": "a",
@@ -95,6 +98,8 @@ def read_adapter(folder: Path) -> AdapterFile:
             raise _unknown(tensor)
         else:
             plain = _without_wrappers(name)
+            if plain in whole:
+                raise ModelError(f"{folder / WEIGHTS}: tensor {plain!r} is stored twice.")
             whole[plain] = replace(tensor, name=plain)
     for name, module_ in modules.items():
         _check_factors(folder, name, module_, _pattern(config, folder, "r", name))
@@ -150,9 +155,9 @@ def _pattern(config: Mapping[str, Any], folder: Path, key: str, module: str) -> 
         value = value if found is None else given[found]
     except (re.error, TypeError) as error:
         raise ModelError(f"{folder / CONFIG}: `{patterns}` is wrong: {error}.") from error
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < _LARGE:
         raise ModelError(
-            f"{folder / CONFIG}: `{common}` of {module} must be a number, not {value!r}."
+            f"{folder / CONFIG}: `{common}` of {module} must be a number, not {value!r:.40}."
         )
     return value
 
@@ -170,6 +175,12 @@ def _check_factors(folder: Path, name: str, module: Module, rank: float) -> None
     given = module.factors
     pair = [given[key] for key in ("a", "b") if key in given]
     pair += [given[key] for key in ("embedding_a", "embedding_b") if key in given]
+    for tensor in given.values():
+        if tensor.dtype not in STORED:
+            raise ModelError(
+                f"{tensor.file}: tensor {tensor.name!r} is {tensor.dtype}; "
+                f"convert it to one of {', '.join(STORED)}."
+            )
     shapes = [tensor.shape for tensor in pair]
     if (
         len(shapes) != 2

@@ -6,6 +6,7 @@ The rules:
   ties to its embedding is found in both: the embedding is the head.
 - Tensors of numbers with a fraction are bfloat16, float16 or float32, in any combination.
 - Tensors of whole numbers (buffers) have one type in all models, and must hold the same values.
+- Buffers that loaders compute themselves do not matter.
 - All tokenizers give the same tokens the same ids, or the recipe says how to align them.
 - All configurations name the same architecture.
 """
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 
 from mixmerge.merge.checkpoint import Checkpoint
 from mixmerge.merge.kernels.rounding import STORED
-from mixmerge.merge.layout import Described, denies_tied_head, embedding, is_head
+from mixmerge.merge.layout import Described, denies_tied_head, embedding, is_head, is_recomputed
 
 COPIED = {"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64"}
 """Types of buffers: copied when all models hold the same, never merged."""
@@ -30,6 +31,8 @@ def problems(models: Sequence[Checkpoint]) -> list[str]:
     names = dict.fromkeys(name for model in models for name in model.tensors)
     for name in names:
         inputs = [(model, counterpart(model, name)) for model in models]
+        if any(at and is_recomputed(name, model.tensors[at].shape) for model, at in inputs):
+            continue
         tensors = [
             (model.name, at, model.tensors[at] if at is not None else None) for model, at in inputs
         ]

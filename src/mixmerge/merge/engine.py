@@ -82,19 +82,23 @@ def _carry_out_stages(
     recipe: MergeRecipe, out: Path, stages: Path, settings: "_Settings", progress: Progress
 ) -> None:
     """Make the merges that come first, each from those before it, and then the result."""
-    for plan in plan_stages(recipe, allow_pickle=settings.allow_pickle).values():
+    planned = plan_stages(recipe, allow_pickle=settings.allow_pickle)
+    # Whether the result has a place is asked now, and not when hours of stages are done.
+    check_target(planned[RESULT], out, RECIPE_FILE)
+    for plan in planned.values():
         plan.close()
+    earlier: dict[str, MergePlan] = {}
     folders = {name: stages / name for name in recipe.stages}
     for name, stage in [*recipe.stages.items(), (RESULT, recipe)]:
         made = plan_merge(stage, stages=folders, allow_pickle=settings.allow_pickle)
         with closing(made) as plan:
             note = stages / f"{name}.key"
             key = _key(plan, settings)
-            if name in folders and folders[name].exists() and _text(note) == key:
-                continue
-            _carry_out(plan, folders.get(name, out), settings, progress)
+            if name not in folders or not folders[name].exists() or _text(note) != key:
+                _carry_out(plan, folders.get(name, out), settings, progress, earlier)
             if name in folders:
                 write_text(note, key)
+                earlier[name] = plan
 
 
 def _text(file: Path) -> str | None:
@@ -112,8 +116,14 @@ class _Settings:
     allow_pickle: bool
 
 
-def _carry_out(plan: MergePlan, out: Path, settings: _Settings, progress: Progress) -> None:
-    """Write the model of one plan."""
+def _carry_out(
+    plan: MergePlan,
+    out: Path,
+    settings: _Settings,
+    progress: Progress,
+    earlier: Mapping[str, MergePlan] | None = None,
+) -> None:
+    """Write the model of one plan, after those of ``earlier`` stages."""
     check_target(plan, out, RECIPE_FILE)
     outputs = [row.output for row in plan.rows]
     shards = lay_out(outputs, settings.shard_size)
@@ -131,14 +141,15 @@ def _carry_out(plan: MergePlan, out: Path, settings: _Settings, progress: Progre
         if len(shards) > 1:
             write_text(folder / INDEX, index_text(outputs, shards))
         copy_donor_files(plan, folder)
-        write_lineage(plan, folder, settings.seed)
+        write_lineage(plan, folder, settings.seed, earlier)
 
 
 def _key(plan: MergePlan, settings: _Settings) -> str:
     """Identify everything that decides the bytes of the output's files."""
     inputs = [checkpoint.fingerprint for checkpoint in plan.checkpoints]
     recipe = recipe_text(plan.recipe)
-    return fingerprint([VERSION, recipe, settings.seed, settings.shard_size, inputs])
+    tokens = plan.vocabulary.fingerprint if plan.vocabulary is not None else None
+    return fingerprint([VERSION, recipe, settings.seed, settings.shard_size, inputs, tokens])
 
 
 def write_shards(

@@ -7,10 +7,12 @@
   uses its embedding, unless its configuration denies that.
 - Of the other tensors outside of the layers, norms and heads come **after** them and everything
   else before.
+- **Buffers** that loaders compute from the configuration are no weights, though some files have
+  them.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from mixmerge.errors import ModelError
@@ -132,6 +134,16 @@ def comes_after_layers(tensor: str) -> bool:
     if is_head(module + ".weight"):
         return True
     return "emb" not in module and bool(_AFTER.search(module))
+
+
+def is_recomputed(tensor: str, shape: Sequence[int]) -> bool:
+    """Say whether a tensor is a buffer that older checkpoints store and every loader makes anew.
+
+    These are the frequencies of rotary embeddings, and the causal masks of GPT-2 and its kin.
+    """
+    if tensor.endswith(("rotary_emb.inv_freq", ".masked_bias")):
+        return True
+    return tensor.endswith((".attn.bias", ".attention.bias")) and len(shape) == 4
 
 
 def comes_before_layers(tensor: str) -> bool:

@@ -3,7 +3,7 @@
 import json
 import platform
 import shutil
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mixmerge.merge.chat_template import write_template
+from mixmerge.merge.donor_files import DONATED
 from mixmerge.merge.plan import MergePlan
 from mixmerge.merge.recipe import BaseInput, MergeRecipe, ModelInput
 from mixmerge.merge.recipe_file import recipe_text
@@ -20,29 +21,16 @@ from mixmerge.merge.stages import stage_of
 RECIPE_FILE = "mixmerge_recipe.yml"
 """The recipe in mixmerge's own form; ``mixmerge merge`` reads it back."""
 
-_DONATED = (
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "chat_template.jinja",
-    "chat_template.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-)
-
 
 def copy_donor_files(plan: MergePlan, folder: Path) -> None:
     """Write configuration, tokenizer, chat template: the donor's, or what the recipe says."""
-    donor = plan.donor.path
-    for name in _DONATED:
-        if (donor / name).is_file():
-            shutil.copyfile(donor / name, folder / name)
+    donor = plan.donor
+    for name in DONATED:
+        # The adapter's own tokenizer comes first where it has tokens that its model lacks.
+        places = (donor.tokenizer_folder / name, donor.path / name)
+        found = next(filter(Path.is_file, places), None)
+        if found is not None:
+            shutil.copyfile(found, folder / name)
     if plan.vocabulary is not None:
         plan.vocabulary.write(folder, plan.donor.name)
     if plan.chat_template is not None:
@@ -50,17 +38,20 @@ def copy_donor_files(plan: MergePlan, folder: Path) -> None:
     _write(folder / "config.json", json.dumps(plan.config, indent=2, ensure_ascii=False) + "\n")
 
 
-def write_lineage(plan: MergePlan, folder: Path, seed: int) -> None:
+def write_lineage(
+    plan: MergePlan, folder: Path, seed: int, stages: Mapping[str, MergePlan] | None = None
+) -> None:
     """Write the recipe and the model card.
 
     Args:
         plan: the merge that was carried out.
         folder: the model folder, still under its temporary name.
         seed: of the merge.
+        stages: the merges that were carried out before it, by name.
     """
     text = recipe_text(_from_anywhere(plan.recipe))
     _write(folder / RECIPE_FILE, text)
-    _write(folder / "README.md", _card(plan, text, seed))
+    _write(folder / "README.md", _card(plan, text, seed, stages or {}))
 
 
 def _from_anywhere(recipe: MergeRecipe, stages: Iterable[str] = ()) -> MergeRecipe:
@@ -93,11 +84,10 @@ def _whole(text: str) -> str:
     return str(folder.absolute()) if folder.exists() else text
 
 
-def _card(plan: MergePlan, text: str, seed: int) -> str:
+def _card(plan: MergePlan, text: str, seed: int, stages: Mapping[str, MergePlan]) -> str:
     method = plan.recipe.declaration
-    inputs = [
-        f"| {model.name} | `{model.path}` | `{model.fingerprint}` |" for model in plan.checkpoints
-    ]
+    made = {*plan.recipe.stages}
+    inputs = [line for stage in (plan, *stages.values()) for line in _inputs(stage, made)]
     versions = [f"| {name} | {number} |" for name, number in _versions().items()]
     return "\n".join(
         [
@@ -109,7 +99,8 @@ def _card(plan: MergePlan, text: str, seed: int) -> str:
             f"# A merge of {', '.join(model.name for model in plan.recipe.models)}",
             "",
             f"Merged by mixmerge with `{method.name}` ({method.paper}), seed {seed}.",
-            f"Configuration, tokenizer and chat template are those of `{plan.donor.name}`.",
+            _origin_of_files(plan),
+            *(f"Note: {note}." for note in plan.notes),
             "",
             f"To merge again: `mixmerge merge {RECIPE_FILE} OUT --seed {seed}`.",
             "",
@@ -119,7 +110,7 @@ def _card(plan: MergePlan, text: str, seed: int) -> str:
             "",
             "| input | folder | fingerprint of its weights |",
             "|---|---|---|",
-            *inputs,
+            *dict.fromkeys(inputs),
             "",
             "| made with | version |",
             "|---|---|",
@@ -127,6 +118,28 @@ def _card(plan: MergePlan, text: str, seed: int) -> str:
             "",
         ]
     )
+
+
+def _inputs(plan: MergePlan, stages: Container[str]) -> list[str]:
+    """Return a line for each input of a merge: name, place and fingerprint."""
+    places = [
+        f"stage `{stage_of(item.path)}`" if stage_of(item.path) in stages else f"`{model.path}`"
+        for item, model in zip(plan.recipe.inputs, plan.checkpoints, strict=True)
+    ]
+    return [
+        f"| {model.name} | {place} | `{model.fingerprint}` |"
+        for place, model in zip(places, plan.checkpoints, strict=True)
+    ]
+
+
+def _origin_of_files(plan: MergePlan) -> str:
+    """Say whose configuration, tokenizer and chat template the output has."""
+    donor = f"`{plan.donor.name}`"
+    tokenizer = "the donor's" if plan.recipe.tokenizer is None else plan.recipe.tokenizer.source
+    template = "the donor's" if plan.recipe.chat_template is None else "the recipe's"
+    if tokenizer == template:
+        return f"Configuration, tokenizer and chat template are those of {donor}."
+    return f"Configuration of {donor}; tokenizer: {tokenizer}; chat template: {template}."
 
 
 def _versions() -> dict[str, str]:

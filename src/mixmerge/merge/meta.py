@@ -7,9 +7,12 @@ renamed parts. This imports torch and transformers, so it runs on request only.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from mixmerge.errors import ModelError
+from mixmerge.files import write_json
 
 if TYPE_CHECKING:
     from mixmerge.merge.plan import MergePlan
@@ -32,11 +35,12 @@ def check_architecture(plan: "MergePlan") -> bool:
     kind = getattr(transformers, (plan.config.get("architectures") or [""])[0], None)
     if kind is None:
         return False
-    try:
-        settings = {key: value for key, value in plan.config.items() if key != "model_type"}
-        config = transformers.AutoConfig.for_model(plan.config["model_type"], **settings)
-    except (KeyError, ValueError):
-        return False
+    with TemporaryDirectory() as folder:
+        write_json(Path(folder) / "config.json", plan.config)
+        try:
+            config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        except ValueError:
+            return False
     tensors = {
         row.output.name: torch.empty(
             row.output.shape,

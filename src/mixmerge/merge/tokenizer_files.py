@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixmerge.errors import ModelError, SpecError
+from mixmerge.errors import ModelError
 from mixmerge.files import read_json, write_json
+from mixmerge.merge.checkpoint import read_object
 
 FILE = "tokenizer.json"
 _SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
@@ -24,6 +25,8 @@ _NEVER = 1e4
 """How much less likely an added piece of a unigram model is than its least likely one."""
 
 AddedToken = dict[str, Any]
+"""An entry of ``added_tokens``, without its id."""
+_FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class StoredTokenizer:
     vocabulary: dict[str, int]
     """Ids by token, added tokens among them, in the order of the ids."""
     added: dict[str, AddedToken]
-    """The entries of added tokens by their text: found before anything else is split."""
+    """The added tokens by their text, in the order of their ids: found before text is split."""
     changed: bool = False
     """Whether the content is no longer that of the folder."""
 
@@ -47,34 +50,40 @@ def read_tokenizer(folder: Path) -> StoredTokenizer:
         ModelError: there is no tokenizer, or it cannot be converted.
     """
     file = folder / FILE
+    for name in _SETTINGS:
+        if (folder / name).is_file():
+            read_object(folder / name)  # what cannot be read is said now, not after the merge
     if not file.is_file():
         return _parsed(folder, _converted(folder), changed=True)
     try:
-        return _parsed(folder, read_json(file), changed=False)
-    except SpecError as error:
-        raise ModelError(str(error)) from error
+        return _parsed(folder, file.read_text(encoding="utf-8"), changed=False)
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{file}: not UTF-8 text.") from error
 
 
-def _parsed(folder: Path, content: Any, *, changed: bool) -> StoredTokenizer:
+def _parsed(folder: Path, text: str, *, changed: bool) -> StoredTokenizer:
+    """Read the content of a file as the tokenizers library does, which also checks it."""
+    from tokenizers import Tokenizer
+
     try:
-        model = content["model"]["vocab"]
-        plain = (
-            {entry[0]: number for number, entry in enumerate(model)}
-            if isinstance(model, list)
-            else dict(model)
-        )
-        added = {entry["content"]: entry for entry in content.get("added_tokens") or []}
-        ids = {**plain, **{token: entry["id"] for token, entry in added.items()}}
-        ordered = dict(sorted(ids.items(), key=lambda item: item[1]))
-        valid = all(isinstance(number, int) and number >= 0 for number in ids.values())
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{folder / FILE}: not a tokenizer of the tokenizers library.") from error
-    if not valid or len(set(ordered.values())) != len(ordered):
-        raise ModelError(f"{folder / FILE}: ids must be whole numbers, and each token's its own.")
-    return StoredTokenizer(folder, content, ordered, added, changed)
+        loaded = Tokenizer.from_str(text)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the library's panics are no ordinary exceptions
+        raise ModelError(
+            f"{folder / FILE}: not a tokenizer of the tokenizers library ({error})."
+        ) from error
+    ids = sorted(loaded.get_vocab(with_added_tokens=True).items(), key=lambda item: item[::-1])
+    if not ids:
+        raise ModelError(f"{folder / FILE}: has no tokens.")
+    added = {
+        token.content: {"content": token.content, **{key: getattr(token, key) for key in _FLAGS}}
+        for _, token in sorted(loaded.get_added_tokens_decoder().items())
+    }
+    return StoredTokenizer(folder, json.loads(text), dict(ids), added, changed)
 
 
-def _converted(folder: Path) -> dict[str, Any]:
+def _converted(folder: Path) -> str:
     if not any((folder / name).is_file() for name in (*_OLDER_FORMS, *_SETTINGS)):
         raise ModelError(
             f"{folder}: no {FILE}; copy the tokenizer files of the model it was trained from."
@@ -85,14 +94,14 @@ def _converted(folder: Path) -> dict[str, Any]:
         loaded = AutoTokenizer.from_pretrained(
             str(folder), trust_remote_code=False, local_files_only=True
         )
-        content: dict[str, Any] = json.loads(loaded.backend_tokenizer.to_str())
+        text: str = loaded.backend_tokenizer.to_str()
     except (OSError, ValueError, ImportError, AttributeError, KeyError, TypeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
             f"{folder}: no {FILE}, and its tokenizer could not be converted ({reason}). Load it "
             "with transformers where it works, and save it with `save_pretrained`."
         ) from error
-    return content
+    return text
 
 
 def without_rows_beyond(tokenizer: StoredTokenizer, rows: int) -> StoredTokenizer:
@@ -105,9 +114,8 @@ def without_rows_beyond(tokenizer: StoredTokenizer, rows: int) -> StoredTokenize
     if not unused:
         return tokenizer
     content = copy.deepcopy(tokenizer.content)
-    content["added_tokens"] = [
-        entry for entry in content.get("added_tokens") or [] if entry["content"] not in unused
-    ]
+    kept = {token: at for token, at in tokenizer.vocabulary.items() if at < rows}
+    content["added_tokens"] = _entries(tokenizer.added, kept)
     model = content["model"]
     plain = [token for token in _plain_tokens(model) if token in unused]
     if plain and model.get("type") != "BPE":
@@ -121,7 +129,27 @@ def without_rows_beyond(tokenizer: StoredTokenizer, rows: int) -> StoredTokenize
         model["merges"] = [
             merge for merge in model["merges"] if unused.isdisjoint(_produced(merge))
         ]
-    return _parsed(tokenizer.folder, content, changed=True)
+    return _edited(tokenizer, content, kept)
+
+
+def _entries(added: Mapping[str, AddedToken], ids: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Return the entries of added tokens, as far as they have ids."""
+    return [{"id": ids[token], **entry} for token, entry in added.items() if token in ids]
+
+
+def _edited(
+    tokenizer: StoredTokenizer, content: dict[str, Any], ids: Mapping[str, int]
+) -> StoredTokenizer:
+    """Read new content back, and check that every token got the id that it is meant to have."""
+    edited = _parsed(tokenizer.folder, json.dumps(content), changed=True)
+    for token in [*ids, *edited.vocabulary]:
+        if ids.get(token) != edited.vocabulary.get(token):
+            raise ModelError(
+                f"{tokenizer.folder / FILE}: token {token!r} would get the id "
+                f"{edited.vocabulary.get(token)} instead of {ids.get(token)}; tokens can neither "
+                "be added to this tokenizer nor taken from it."
+            )
+    return edited
 
 
 def _plain_tokens(model: Mapping[str, Any]) -> list[str]:
@@ -155,52 +183,31 @@ def extended(
         return tokenizer
     content = copy.deepcopy(tokenizer.content)
     first = 1 + max(tokenizer.vocabulary.values(), default=-1)
-    ids = {token: first + place for place, token in enumerate(plain)}
-    entries = [{**entry, "id": first + len(plain) + place} for place, entry in enumerate(added)]
-    content["added_tokens"] = [*(content.get("added_tokens") or []), *entries]
+    new = {entry["content"]: entry for entry in added}
+    ids = dict(tokenizer.vocabulary)
+    ids |= {token: first + at for at, token in enumerate([*plain, *new])}
+    content["added_tokens"] = _entries({**tokenizer.added, **new}, ids)
     if plain:
         # The library counts added tokens from the end of the model's own, so those before and
         # behind the new ones must be the model's as well to keep their ids.
-        ids |= {entry["content"]: entry["id"] for entry in content["added_tokens"]}
-        _extend_model(content["model"], ids, tokenizer)
-    grown = _parsed(tokenizer.folder, content, changed=True)
-    _check(grown)
-    return grown
+        _extend_model(tokenizer, content["model"], ids)
+    return _edited(tokenizer, content, ids)
 
 
-def _extend_model(model: dict[str, Any], ids: dict[str, int], tokenizer: StoredTokenizer) -> None:
-    new = sorted((number, token) for token, number in ids.items())
+def _extend_model(tokenizer: StoredTokenizer, model: dict[str, Any], ids: dict[str, int]) -> None:
     known = set(_plain_tokens(model))
+    new = sorted((number, token) for token, number in ids.items() if token not in known)
     if isinstance(model["vocab"], dict):
-        model["vocab"] |= {token: number for number, token in new if token not in known}
+        model["vocab"] |= {token: number for number, token in new}
         return
     score = min((entry[1] for entry in model["vocab"]), default=0.0) - _NEVER
     for number, token in new:
-        if token in known:
-            continue
         if number != len(model["vocab"]):
             raise ModelError(
                 f"{tokenizer.folder / FILE}: its ids have a gap at {len(model['vocab'])}, so "
                 "tokens cannot be added behind it."
             )
         model["vocab"].append([token, score])
-
-
-def _check(tokenizer: StoredTokenizer) -> None:
-    """Check that the tokenizers library gives every token the id that it is meant to have."""
-    from tokenizers import Tokenizer
-
-    try:
-        seen = Tokenizer.from_str(json.dumps(tokenizer.content)).get_vocab(with_added_tokens=True)
-    except Exception as error:  # the library raises nothing more special
-        raise ModelError(f"{tokenizer.folder / FILE}: cannot be extended ({error}).") from error
-    if seen != tokenizer.vocabulary:
-        wrong = next(token for token in [*tokenizer.vocabulary, *seen]
-                     if seen.get(token) != tokenizer.vocabulary.get(token))  # fmt: skip
-        raise ModelError(
-            f"{tokenizer.folder / FILE}: token {wrong!r} would get the id {seen.get(wrong)} "
-            f"instead of {tokenizer.vocabulary.get(wrong)}; this tokenizer cannot be extended."
-        )
 
 
 def write_tokenizer(tokenizer: StoredTokenizer, folder: Path) -> None:
@@ -230,7 +237,8 @@ def _true_settings(settings: Any, tokenizer: StoredTokenizer) -> Any:
     result: dict[str, Any] = {}
     for key, value in settings.items():
         if key == "added_tokens_decoder":
-            result[key] = {str(entry["id"]): _without_id(entry) for entry in _by_id(tokenizer)}
+            ids = tokenizer.vocabulary
+            result[key] = {str(ids[token]): entry for token, entry in tokenizer.added.items()}
         elif key.endswith("_token") and _is_gone(value, tokenizer):
             continue
         elif key.endswith("_special_tokens") and isinstance(value, list):
@@ -238,14 +246,6 @@ def _true_settings(settings: Any, tokenizer: StoredTokenizer) -> Any:
         else:
             result[key] = value
     return result
-
-
-def _by_id(tokenizer: StoredTokenizer) -> list[AddedToken]:
-    return sorted(tokenizer.added.values(), key=lambda entry: int(entry["id"]))
-
-
-def _without_id(entry: AddedToken) -> AddedToken:
-    return {key: value for key, value in entry.items() if key != "id"}
 
 
 def _is_gone(value: Any, tokenizer: StoredTokenizer) -> bool:

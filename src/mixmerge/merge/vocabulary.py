@@ -8,12 +8,14 @@ gives every token the same id.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.files import read_json, write_json
-from mixmerge.merge.checkpoint import Checkpoint
+from mixmerge.fingerprint import fingerprint
+from mixmerge.merge.checkpoint import Checkpoint, read_object
 from mixmerge.merge.layout import embedding, is_head
 from mixmerge.merge.sources import Source
 from mixmerge.merge.tokenizer_files import (
@@ -39,7 +41,7 @@ class Vocabulary:
         self,
         recipe: TokenizerRecipe,
         tokenizer: StoredTokenizer,
-        known: Mapping[str, Mapping[str, int]],
+        known: Mapping[str, dict[str, int]],
         embeddings: Mapping[str, str],
     ) -> None:
         """Hold what `align` found.
@@ -67,6 +69,11 @@ class Vocabulary:
         count = 1 + max(self.tokens.values())
         multiple = self._recipe.pad_to_multiple_of or 1
         return math.ceil(count / multiple) * multiple
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of every model's tokens and of the output's: with the recipe, all rows follow."""
+        return fingerprint([self.tokens, dict(self._known)])
 
     def covers(self, tensor: str) -> bool:
         """Say whether a tensor has a row for each token: embedding, head, and a head's bias."""
@@ -196,6 +203,9 @@ def align(
         ModelError: a model has no tokenizer, or one that cannot be extended.
         SpecError: the recipe's source is not known.
     """
+    for model in models:
+        if (model.path / _GENERATION).is_file():
+            read_object(model.path / _GENERATION)  # said now if it cannot be read, not at the end
     embeddings = {model.name: _embedding(model) for model in models}
     rows = {model.name: model.tensors[embeddings[model.name]].shape[0] for model in models}
     tokenizers = {model.name: read_tokenizer(model.tokenizer_folder) for model in models}
