@@ -5,7 +5,7 @@ import pytest
 
 from mixmerge.merge.kernels import Array
 from mixmerge.merge.kernels.consensus import (
-    divide_by_share,
+    elected_sum,
     sign_by_count,
     sign_by_mass,
     sum_of_agreeing,
@@ -32,6 +32,15 @@ def test_signs_are_elected_and_what_agrees_is_added(size: int) -> None:
     total, share = sum_of_agreeing(values, weights, sign_by_mass(values))
     assert total == pytest.approx((values * agrees).sum(0), rel=1e-6)
     assert share == pytest.approx((weights[:, None] * agrees).sum(0), rel=1e-6)
-    expected = total / np.where(share == 0, 1, share)
-    divide_by_share(total, share)
-    assert np.array_equal(total, expected.astype(np.float32))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_election_in_one_go_is_its_parts(size: int) -> None:
+    """Weighing, electing, adding and dividing together give the same bits as one by one."""
+    values, weights = normal(3, size), np.array([0.5, -2.0, 1.0], np.float32)
+    shares = np.array([1.0, 3.0, 0.0], np.float32)
+    weighted = values * weights[:, None]
+    total, share = sum_of_agreeing(weighted, shares, sign_by_mass(weighted))
+    assert np.array_equal(elected_sum(values, weights, None), total)
+    divided = total / np.where(share == 0, np.float32(1), share)
+    assert np.array_equal(elected_sum(values, weights, shares), divided)

@@ -5,6 +5,8 @@ import numpy as np
 from mixmerge.merge.kernels import Array
 from mixmerge.merge.kernels.compiled import kernel
 
+_BLOCK = 512
+
 
 def sign_by_mass(deltas: Array) -> Array:
     """Return +1 where the deltas' sum is zero or more, else -1 (Yadav et al. 2023, step 2).
@@ -69,8 +71,48 @@ def _sum_of_agreeing(
             share[i] += weight if agrees else np.float32(0)
 
 
-@kernel("void(float32[::1], float32[::1])")
-def divide_by_share(total: Array, share: Array) -> None:
-    """Divide each element by its share, in place; where no delta agreed it stays as it is."""
-    for i in range(total.size):
-        total[i] /= share[i] if share[i] != 0 else np.float32(1)
+def elected_sum(deltas: Array, weights: Array, shares: Array | None) -> Array:
+    """Add, for each element, the weighted deltas that have the sign of the sum of all.
+
+    This is `sign_by_mass` and `sum_of_agreeing` in one go.
+
+    Args:
+        deltas: shape (models, count).
+        weights: by what each is multiplied, before the election, float32.
+        shares: the sum is divided by the sum of these for the deltas in it; None: not divided.
+
+    Returns:
+        Shape (count,); 0 where no delta has the elected sign.
+    """
+    out = np.empty(deltas.shape[1], np.float32)
+    if shares is None:
+        _elected_sum(deltas, weights, weights, False, out)
+    else:
+        _elected_sum(deltas, weights, shares, True, out)
+    return out
+
+
+@kernel("void(float32[:, ::1], float32[::1], float32[::1], boolean, float32[::1])")
+def _elected_sum(deltas: Array, weights: Array, shares: Array, divide: bool, out: Array) -> None:
+    zero, one = np.float32(0), np.float32(1)
+    mass, share = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32)
+    for start in range(0, out.size, _BLOCK):
+        total = out[start : start + _BLOCK]
+        total[:] = 0
+        mass[:] = 0
+        share[:] = 0
+        for model in range(weights.size):
+            delta, weight = deltas[model, start : start + _BLOCK], weights[model]
+            for i in range(delta.size):
+                mass[i] += weight * delta[i]
+        for model in range(weights.size):
+            delta, weight = deltas[model, start : start + _BLOCK], weights[model]
+            own = shares[model]
+            for i in range(delta.size):
+                part = weight * delta[i]
+                agrees = part > zero if mass[i] >= zero else part < zero
+                total[i] += part if agrees else zero
+                share[i] += own if agrees else zero
+        if divide:
+            for i in range(total.size):
+                total[i] /= share[i] if share[i] != zero else one

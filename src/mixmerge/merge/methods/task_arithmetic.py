@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from mixmerge.merge.methods.method import Method, number, switch, zero_weight_sum
-from mixmerge.merge.methods.task_vectors import add_to_base
+from mixmerge.merge.methods.span import combination
 from mixmerge.merge.tensor import Tensor, TileFunction
 
 
@@ -17,8 +17,7 @@ def merge(
 ) -> TileFunction:
     """Return b + lambda sum_i w_i (x_i - b); the sum is divided by sum_i w_i if ``normalize``."""
     scale = lambda_ / math.fsum(weight) if normalize else lambda_
-    weights = [share * scale for share in weight]
-    return lambda tile: add_to_base(tile, tile.to_deltas(), weights)
+    return combination([share * scale for share in weight])
 
 
 METHOD = Method(

@@ -11,13 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mixmerge.merge.kernels import Array
-from mixmerge.merge.kernels.consensus import divide_by_share, sign_by_mass, sum_of_agreeing
-from mixmerge.merge.kernels.interpolate import weighted_sum
+from mixmerge.merge.kernels.consensus import elected_sum
 from mixmerge.merge.kernels.reductions import magnitude
 from mixmerge.merge.kernels.sparsify import restoring_scale
+from mixmerge.merge.methods.span import Shares, add_up
 from mixmerge.merge.tensor import Tensor, Tile, TileFunction
-
-Weights = Sequence[float] | npt.NDArray[np.float64]
 
 Sparsify = Callable[[Array, Tile], None]
 """Sets elements of task vectors, shape (models, count), to zero, in place."""
@@ -51,7 +49,7 @@ def merge_sparse(
         sparsify(deltas, tile)
         if elect:
             return add_agreeing(tile, deltas, weights, weight if normalize else None, lambda_)
-        return add_to_base(tile, deltas, weights * scale)
+        return add_up(tile, deltas, weights * scale)
 
     scale = lambda_ / math.fsum(weight) if normalize and not elect else lambda_
     return combine
@@ -77,31 +75,21 @@ def restored(
     return np.multiply(weight, scales)
 
 
-def add_to_base(tile: Tile, deltas: Array, weights: Weights) -> Array:
-    """Return b + sum_i w_i d_i, shape (count,)."""
-    merged = weighted_sum(deltas, weights)
-    merged += tile.base
-    return merged
-
-
 def add_agreeing(
-    tile: Tile, deltas: Array, weights: Weights, shares: Sequence[float] | None, lambda_: float
+    tile: Tile, deltas: Array, weights: Shares, shares: Sequence[float] | None, lambda_: float
 ) -> Array:
     """Return the base plus lambda times what agrees with the elected signs, shape (count,).
 
     Args:
         tile: has the base.
-        deltas: task vectors, shape (models, count); overwritten.
+        deltas: task vectors, shape (models, count).
         weights: by what each is multiplied before the election.
         shares: the agreeing sum is divided by the sum of these for the models that agree; None:
             it is not divided.
         lambda_: factor of the merged task vector.
     """
-    deltas *= np.asarray(weights, np.float32)[:, None]
-    divisors = np.asarray(weights if shares is None else shares, np.float32)
-    total, share = sum_of_agreeing(deltas, divisors, sign_by_mass(deltas))
-    if shares is not None:
-        divide_by_share(total, share)
+    divisors = None if shares is None else np.asarray(shares, np.float32)
+    total = elected_sum(deltas, np.asarray(weights, np.float32), divisors)
     total *= np.float32(lambda_)
     total += tile.base
     return total
