@@ -20,12 +20,23 @@ from mixmerge.errors import DataError, ResourceError, SpecError
 
 PARTIAL = ".partial"
 
+_LARGEST_JSON = 1 << 29
+"""Bytes of a JSON file; tokenizers, the largest that are in use, have a tenth of it."""
+_DEEPEST_JSON = 100
+"""Objects within objects; beyond some hundreds, Python can read what it cannot write."""
+
 Row = TypeVar("Row", bound=BaseModel)
+
+
+_NO_PLACE = (
+    *(errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.EISDIR, errno.ENOTDIR),
+    *(errno.ENAMETOOLONG, errno.ELOOP),
+)
 
 
 @contextmanager
 def explained_disk_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk or a read-only folder into a `ResourceError` that names ``path``."""
+    """Turn a full disk or a place that cannot be written into a `ResourceError` with ``path``."""
     try:
         yield
     except OSError as error:
@@ -35,7 +46,7 @@ def explained_disk_errors(path: Path) -> Iterator[None]:
                 f"{path}: the disk is full ({free / 1e6:.1f} MB free). "
                 "Free some space and run the same command again; finished work is kept."
             ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        if error.errno in _NO_PLACE:
             raise ResourceError(f"{path}: cannot write here ({error.strerror}).") from error
         raise
 
@@ -90,14 +101,37 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        SpecError: the file is missing or is not JSON; the message has the line.
+        SpecError: the file is missing, cannot be read, or is not JSON; the message has the line.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        size = path.stat().st_size
+        if size > _LARGEST_JSON:
+            raise SpecError(f"{path}: has {size:,} bytes, more than {_LARGEST_JSON:,} for JSON.")
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text)
+        _check_depth(value)
+        if "\\u" in text:  # half of a character, which JSON can escape and UTF-8 cannot hold
+            json.dumps(value, ensure_ascii=False).encode()
     except FileNotFoundError:
         raise SpecError(f"{path}: no such file.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read ({error.strerror}).") from error
+    except RecursionError:
+        raise SpecError(f"{path}: not valid JSON: nested too deeply.") from None
+    except ValueError as error:  # no JSON, no UTF-8, or a number of thousands of digits
         raise SpecError(f"{path}: not valid JSON: {error}.") from error
+    return value
+
+
+def _check_depth(value: Any) -> None:
+    nested = [value]
+    for _ in range(_DEEPEST_JSON + 1):
+        parts = [node.values() if isinstance(node, dict) else node
+                 for node in nested if isinstance(node, (dict, list))]  # fmt: skip
+        nested = [item for part in parts for item in part if isinstance(item, (dict, list))]
+        if not nested:
+            return
+    raise RecursionError
 
 
 @contextmanager

@@ -1,13 +1,11 @@
-"""Recipes: what is valid, in our form and in mergekit's."""
+"""Recipes in our own form: what is valid and what is not."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mixmerge.errors import SpecError
-from mixmerge.merge.recipe import MergeRecipe
-from mixmerge.merge.recipe_file import read_recipe, recipe_text
+from mixmerge.merge.recipe_file import read_recipe
 
 
 def own(**changes: Any) -> dict[str, Any]:
@@ -17,14 +15,6 @@ def own(**changes: Any) -> dict[str, Any]:
         {"name": "b", "path": "/b", "parameters": {"weight": 1, "density": 0.5}},
     ]
     return {"method": "ties", "base": {"path": "/base"}, "models": models, **changes}
-
-
-def test_a_recipe_reads_back_what_it_wrote(tmp_path: Path) -> None:
-    """Filters, gradients and numbers survive the file unchanged."""
-    rules = [{"filter": "mlp", "value": [0, 1e-05]}, {"value": 0.5}]
-    recipe = read_recipe(own(parameters={"density": rules, "lambda": 0.1 + 0.2}, dtype="float16"))
-    (tmp_path / "r.yml").write_text(recipe_text(recipe))
-    assert read_recipe(tmp_path / "r.yml") == recipe
 
 
 @pytest.mark.parametrize(
@@ -72,7 +62,81 @@ def test_slerp_takes_two_models() -> None:
         read_recipe({"method": "slerp", "models": models})
 
 
-def test_a_recipe_is_returned_as_it_is() -> None:
-    """A recipe made in Python needs no file."""
-    recipe = MergeRecipe.model_validate(own())
-    assert read_recipe(recipe) is recipe
+def sliced(*slices: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """Return a linear merge of slices of two models in our form."""
+    models = [{"name": name, "path": name} for name in "ab"]
+    content = {"method": "linear", "models": models, "slices": slices}
+    return {**content, "parameters": {"weight": 1}, **changes}
+
+
+def layers(*models: str) -> dict[str, Any]:
+    """Return a slice of two layers of each model."""
+    return {"sources": [{"model": model, "layers": [0, 2]} for model in models]}
+
+
+def test_slices_call_models_by_name() -> None:
+    """Without slices, a recipe is one slice of all layers of every input."""
+    recipe = read_recipe(sliced(layers("a", "b"), layers("b")))
+    assert [source.layers for part in recipe.parts for source in part.sources] == [(0, 2)] * 3
+    whole = read_recipe(own())
+    (part,) = whole.parts
+    assert [(source.model, source.layers) for source in part.sources] == [
+        ("base", None),
+        ("a", None),
+        ("b", None),
+    ]
+    assert whole.base_of(part) == "base"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (sliced(layers("a")), "no slice uses model `b`; remove it"),
+        (sliced(layers("a", "c")), "slice 1 names no input: `c`"),
+        (sliced(layers("a", "b", "a")), "slice 1: model `a` is given twice"),
+        (sliced({**layers("a", "b"), "base": "a"}), "slice 1: linear does not use a base"),
+        (sliced({**layers("a", "b"), "base": "c"}), "slice 1 names no input: `c`"),
+        (sliced(layers("a", "b"), method="ties"), "slice 1: ties merges differences from a base"),
+        (
+            sliced(
+                layers("a", "b"), method="slerp", models=[{"name": n, "path": n} for n in "abc"]
+            ),
+            "no slice uses model `c`",
+        ),
+        (
+            sliced(layers("a"), layers("b"), method="slerp"),
+            "slice 1: slerp merges exactly 2 models",
+        ),
+        (
+            sliced(
+                layers("a"),
+                models=[{"name": "a", "path": "a", "parameters": {"weight": 1}}],
+            ),
+            "model `a`: with slices, parameters stand at the slices' sources",
+        ),
+        (own(method="linear"), "linear does not use a base; remove `base`"),
+        (own(tokenizer={"tokens": {"x": {"source": "c"}}}), "tokenizer names no input: `c`"),
+        (own(stages={"one": own()}), "stage `one` is used by nothing"),
+        (own(stages={"one": own(stages={"two": own()})}), "stage `two` is used by nothing"),
+        (
+            own(
+                base={"path": "one"},
+                stages={"one": own(base={"path": "two"}), "two": own()},
+            ),
+            "stage `one` uses `two`, which is not made before it",
+        ),
+        (
+            own(
+                base={"path": "one"},
+                stages={"one": own(base={"path": "two"}, stages={"two": own()})},
+            ),
+            "stage `one`: has stages of its own",
+        ),
+    ],
+)
+def test_a_wrong_recipe_of_slices_or_stages_is_refused(
+    content: dict[str, Any], message: str
+) -> None:
+    """The message names the slice or the stage."""
+    with pytest.raises(SpecError, match=message):
+        read_recipe(content)

@@ -136,6 +136,9 @@ def _config(file: Path) -> dict[str, Any]:
                 f"{file}: `{key}` is {value!r}, which cannot be applied while merging; "
                 "merge this adapter into its model with peft first."
             )
+    for key in ("fan_in_fan_out", "use_rslora"):
+        if config.get(key) not in (True, False, None):
+            raise ModelError(f"{file}: `{key}` must be true or false, not {config[key]!r}.")
     if config.get("init_lora_weights") not in _PLAIN_STARTS:
         raise ModelError(
             f"{file}: `init_lora_weights` is {config['init_lora_weights']!r}, which changes the "

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mixmerge.errors import SpecError
+from mixmerge.errors import ModelError, SpecError
 from mixmerge.files import read_json, write_json, write_text
 
 FILE = "chat_template.jinja"
@@ -133,6 +133,8 @@ def _check(text: str) -> None:
         raise SpecError(
             f"chat_template: not valid Jinja, line {error.lineno}: {error.message}."
         ) from error
+    except RecursionError:
+        raise SpecError("chat_template: not valid Jinja: nested too deeply.") from None
 
 
 def stored_template(folder: Path) -> str | None:
@@ -141,7 +143,10 @@ def stored_template(folder: Path) -> str | None:
     Of several named templates it is the one that is called ``default``.
     """
     if (folder / FILE).is_file():
-        return (folder / FILE).read_text(encoding="utf-8").strip() or None
+        try:
+            return (folder / FILE).read_text(encoding="utf-8").strip() or None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ModelError(f"{folder / FILE}: cannot be read as UTF-8 text ({error}).") from error
     for file in (folder / _OLDER, folder / _SETTINGS):
         settings: Any = read_json(file) if file.is_file() else None
         template = settings.get("chat_template") if isinstance(settings, dict) else None

@@ -1,15 +1,15 @@
 """A model on disk as merging sees it: tensors by name, configuration, vocabulary."""
 
 import hashlib
-import json
+import reprlib
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mixmerge.errors import ModelError, SpecError
-from mixmerge.files import read_json
+from mixmerge.errors import ModelError
 from mixmerge.fingerprint import file_fingerprint
+from mixmerge.merge.donor_files import check_donor_files, read_object
 from mixmerge.merge.safetensors_io import StoredTensor, read_header
 from mixmerge.merge.sources import Source, StoredSource, WeightFile
 from mixmerge.records import ModelFolder
@@ -42,6 +42,9 @@ class Checkpoint:
         self.path = path
         self.config = config
         self.tensors = {tensor.name: tensor for tensor in tensors}
+        if not self.tensors:
+            raise ModelError(f"{path}: holds no tensor.")
+        check_donor_files(path)
         self._files = {file: WeightFile(file) for file in {t.file for t in self.tensors.values()}}
 
     @property
@@ -128,21 +131,6 @@ class Checkpoint:
         return None
 
 
-def read_object(file: Path) -> dict[str, Any]:
-    """Read a JSON object of a model folder.
-
-    Raises:
-        ModelError: there is no such file, or it is something else.
-    """
-    try:
-        content = read_json(file)
-    except SpecError as error:
-        raise ModelError(str(error)) from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{file}: must be a JSON object, not {json.dumps(content)[:40]}.")
-    return content
-
-
 def _tensors(path: Path) -> list[StoredTensor]:
     one, index = path / _ONE, path / _INDEX
     if one.is_file() and index.is_file():
@@ -161,15 +149,19 @@ def _tensors(path: Path) -> list[StoredTensor]:
     return _indexed(path, index)
 
 
+def _is_file_name(text: str) -> bool:
+    return Path(text).name == text and text not in ("", ".", "..") and "\0" not in text
+
+
 def _indexed(path: Path, index: Path) -> list[StoredTensor]:
     """Read the shards that an index names, and check that both say the same."""
     places = read_object(index).get("weight_map")
     if not isinstance(places, dict) or not places:
         raise ModelError(f"{index}: `weight_map` must name a file for each tensor.")
     for name, file in places.items():
-        if not isinstance(file, str) or Path(file).name != file or file in ("", ".", ".."):
+        if not isinstance(file, str) or not _is_file_name(file):
             raise ModelError(
-                f"{index}: tensor {name!r}: {file!r} is not a file name in the folder."
+                f"{index}: tensor {name!r}: {reprlib.repr(file)} is not a file name in the folder."
             )
     stored = [
         tensor for file in sorted(set(places.values())) for tensor in read_header(path / file)

@@ -2,14 +2,14 @@
 
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import SpecError
-from mixmerge.files import write_text
+from mixmerge.files import PARTIAL, write_text
 from mixmerge.fingerprint import fingerprint
 from mixmerge.merge.compute import compute
 from mixmerge.merge.lineage import RECIPE_FILE, copy_donor_files, write_lineage
@@ -20,13 +20,14 @@ from mixmerge.merge.recipe_file import read_recipe, recipe_text
 from mixmerge.merge.shards import INDEX, Shard, ShardFile, index_text, lay_out
 from mixmerge.merge.tensor import Spread, in_turn
 from mixmerge.merge.workers import LARGE, Counter, Workers, workers
-from mixmerge.merge.workplace import check_space, workplace
+from mixmerge.merge.workplace import check_space, goes_on_later, workplace
 from mixmerge.progress import Progress, silent
 
 SHARD_SIZE = 5_000_000_000
 """Most bytes per weight file, as in ``save_pretrained``."""
 
 _STAGES = ".stages"
+_KEY = ".stage-key"
 
 VERSION = 2
 """Raised whenever the same recipe may give other bytes."""
@@ -73,26 +74,50 @@ def merge(
         with closing(plan_merge(recipe, allow_pickle=allow_pickle)) as plan:
             _carry_out(plan, out, settings, progress)
         return
+    planned = plan_stages(recipe, allow_pickle=allow_pickle)
+    # Whether the result has a place is asked now, and not when hours of stages are done.
+    check_target(planned[RESULT], out, RECIPE_FILE)
     stages = out.with_name(out.name + _STAGES)
-    _carry_out_stages(recipe, out, stages, settings, progress)
+    _check_place_of_stages(stages, planned.values())
+    for plan in planned.values():
+        plan.close()
+    try:
+        _carry_out_stages(recipe, out, stages, settings, progress)
+    except BaseException as error:
+        if not goes_on_later(error):
+            shutil.rmtree(stages, ignore_errors=True)
+        raise
     shutil.rmtree(stages)
+
+
+def _check_place_of_stages(stages: Path, planned: Iterable[MergePlan]) -> None:
+    """Refuse a neighbour in which something lies that no merge has left there."""
+    inputs = [model.path.resolve() for plan in planned for model in plan.checkpoints]
+    taken = [path for path in inputs if path == stages or stages in path.parents]
+    if stages.is_dir() and not taken:
+        taken = [entry for entry in sorted(stages.iterdir()) if not _is_of_a_stage(entry)]
+    elif stages.exists() and not taken:
+        taken = [stages]
+    if taken:
+        raise SpecError(f"{taken[0]}: is where the stages would be made; move it away.")
+
+
+def _is_of_a_stage(entry: Path) -> bool:
+    if entry.is_dir():
+        return entry.name.endswith(PARTIAL) or (entry / RECIPE_FILE).is_file()
+    return entry.name.endswith((_KEY, _KEY + PARTIAL))
 
 
 def _carry_out_stages(
     recipe: MergeRecipe, out: Path, stages: Path, settings: "_Settings", progress: Progress
 ) -> None:
     """Make the merges that come first, each from those before it, and then the result."""
-    planned = plan_stages(recipe, allow_pickle=settings.allow_pickle)
-    # Whether the result has a place is asked now, and not when hours of stages are done.
-    check_target(planned[RESULT], out, RECIPE_FILE)
-    for plan in planned.values():
-        plan.close()
     earlier: dict[str, MergePlan] = {}
     folders = {name: stages / name for name in recipe.stages}
     for name, stage in [*recipe.stages.items(), (RESULT, recipe)]:
         made = plan_merge(stage, stages=folders, allow_pickle=settings.allow_pickle)
         with closing(made) as plan:
-            note = stages / f"{name}.key"
+            note = stages / (name + _KEY)
             key = _key(plan, settings)
             if name not in folders or not folders[name].exists() or _text(note) != key:
                 _carry_out(plan, folders.get(name, out), settings, progress, earlier)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixmerge.errors import ModelError, ResourceError
-from mixmerge.merge.checkpoint import Checkpoint, read_object
+from mixmerge.merge.checkpoint import Checkpoint
+from mixmerge.merge.donor_files import read_object
 from mixmerge.merge.safetensors_io import StoredTensor
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import ModelError, SpecError
+from mixmerge.files import PARTIAL
 from mixmerge.merge.arguments import PartArguments
 from mixmerge.merge.chat_template import choose
 from mixmerge.merge.checkpoint import Checkpoint
@@ -317,9 +318,11 @@ def check_target(plan: MergePlan, out: Path, marker: str) -> None:
         SpecError: the folder is or holds an input, or something else than a merge.
     """
     target = out.resolve()
+    unfinished = target.parent / (target.name + PARTIAL)
     for model in plan.checkpoints:
         path = model.path.resolve()
-        if path == target or target in path.parents or path in target.parents:
+        written = path in (target, unfinished) or {target, unfinished} & {*path.parents}
+        if written or path in target.parents:
             raise SpecError(
                 f"{out}: is, holds or lies in the input {model.path}; choose another folder."
             )

@@ -8,6 +8,7 @@ claims is checked against the file.
 import json
 import math
 import os
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ BYTES_PER_ELEMENT = {
 
 _LONGEST_HEADER = 100_000_000
 """The format's own limit."""
+_LONGEST_NAME = 1000
+"""Names are shown to people: one with line breaks or commands to a terminal is no accident."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ def read_header(file: Path) -> list[StoredTensor]:
     Raises:
         ModelError: the file is not a valid safetensors file; the message says what is wrong.
     """
+    if not file.is_file():  # a pipe, for example, would be waited for without an end
+        raise ModelError(f"{file}: cannot be read (there is no such file).")
     try:
         with file.open("rb") as stream:
             total = os.fstat(stream.fileno()).st_size
@@ -64,11 +69,11 @@ def read_header(file: Path) -> list[StoredTensor]:
             header = stream.read(length)
     except OSError as error:
         raise ModelError(f"{file}: cannot be read ({error.strerror}).") from error
-    tensors = [
-        _tensor(file, name, entry, 8 + length, total)
-        for name, entry in _parse_header(file, header).items()
-        if name != "__metadata__"
-    ]
+    entries = _parse_header(file, header)
+    notes = entries.pop("__metadata__", {})
+    if not isinstance(notes, dict) or not all(isinstance(text, str) for text in notes.values()):
+        raise ModelError(f"{file}: __metadata__ must be texts by name.")
+    tensors = [_tensor(file, name, entry, 8 + length, total) for name, entry in entries.items()]
     return _without_gaps(file, tensors, 8 + length, total)
 
 
@@ -89,7 +94,7 @@ def _parse_header(file: Path, header: bytes) -> dict[str, Any]:
 
 
 def _natural(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
 
 
 def _naturals(value: Any) -> bool:
@@ -102,19 +107,25 @@ def _tensor(file: Path, name: str, entry: Any, data: int, total: int) -> StoredT
     def wrong(what: str) -> ModelError:
         return ModelError(f"{file}: tensor {name!r}: {what}.")
 
+    if not name.isprintable() or len(name) > _LONGEST_NAME:
+        raise ModelError(
+            f"{file}: tensor {reprlib.repr(name)}: a name must be printable and have at most "
+            f"{_LONGEST_NAME} characters."
+        )
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise wrong("its entry must have dtype, shape and data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in BYTES_PER_ELEMENT:
-        raise wrong(f"unknown dtype {dtype!r}; known: {', '.join(BYTES_PER_ELEMENT)}")
+        raise wrong(f"unknown dtype {reprlib.repr(dtype)}; known: {', '.join(BYTES_PER_ELEMENT)}")
     if not _naturals(shape) or len(shape) > 64:
-        raise wrong(f"the shape must be a list of whole numbers, not {shape!r}")
+        raise wrong(f"the shape must be a list of whole numbers, not {reprlib.repr(shape)}")
     if not _naturals(offsets) or len(offsets) != 2:
-        raise wrong(f"data_offsets must be two whole numbers, not {offsets!r}")
+        raise wrong(f"data_offsets must be two whole numbers, not {reprlib.repr(offsets)}")
     begin, end = offsets
     tensor = StoredTensor(name, dtype, tuple(shape), file, data + begin)
     if end - begin != tensor.nbytes:
-        raise wrong(f"{end - begin} bytes of data for {dtype} {shape}, which needs {tensor.nbytes}")
+        needed = tensor.nbytes if tensor.nbytes < 1 << 63 else "more than any disk holds"
+        raise wrong(f"{end - begin} bytes of data for {dtype} {shape}, which needs {needed}")
     if data + end > total:
         raise wrong(f"its data ends at byte {data + end} of a file of {total} bytes")
     return tensor

@@ -22,7 +22,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from mixmerge.merge.methods.method import Scalar
 
-_NUMBERED = re.compile(r"(.*?(?:^|\.))(\d{1,9})(\.|$)")
+_NUMBERED = re.compile(r"(.*?(?:^|\.))(0|[1-9]\d{0,8})(\.|$)", re.ASCII)
 
 
 def _check_value(value: Any) -> Any:

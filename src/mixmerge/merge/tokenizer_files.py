@@ -4,11 +4,11 @@ What transformers and vLLM load is the file of the tokenizers library; it is edi
 that normalisation, splitting and decoding stay those of the model it comes from.
 """
 
-import copy
 import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +71,9 @@ def _parsed(folder: Path, text: str, *, changed: bool) -> StoredTokenizer:
         raise
     except BaseException as error:  # the library's panics are no ordinary exceptions
         raise ModelError(
-            f"{folder / FILE}: not a tokenizer of the tokenizers library ({error})."
+            f"{folder / FILE}: not a tokenizer of the tokenizers library ({str(error)[:200]})."
         ) from error
-    ids = sorted(loaded.get_vocab(with_added_tokens=True).items(), key=lambda item: item[::-1])
+    ids = sorted(loaded.get_vocab(with_added_tokens=True).items(), key=itemgetter(1, 0))
     if not ids:
         raise ModelError(f"{folder / FILE}: has no tokens.")
     added = {
@@ -95,7 +95,7 @@ def _converted(folder: Path) -> str:
             str(folder), trust_remote_code=False, local_files_only=True
         )
         text: str = loaded.backend_tokenizer.to_str()
-    except (OSError, ValueError, ImportError, AttributeError, KeyError, TypeError) as error:
+    except Exception as error:  # of whatever kind the tokenizer's own code raises
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
             f"{folder}: no {FILE}, and its tokenizer could not be converted ({reason}). Load it "
@@ -113,43 +113,47 @@ def without_rows_beyond(tokenizer: StoredTokenizer, rows: int) -> StoredTokenize
     unused = {token for token, number in tokenizer.vocabulary.items() if number >= rows}
     if not unused:
         return tokenizer
-    content = copy.deepcopy(tokenizer.content)
     kept = {token: at for token, at in tokenizer.vocabulary.items() if at < rows}
-    content["added_tokens"] = _entries(tokenizer.added, kept)
-    model = content["model"]
+    model = dict(tokenizer.content["model"])
     plain = [token for token in _plain_tokens(model) if token in unused]
     if plain and model.get("type") != "BPE":
         raise ModelError(
             f"{tokenizer.folder / FILE}: token {plain[0]!r} has no row in the embedding "
             f"({rows} rows), and cannot be taken out of a {model.get('type')} tokenizer."
         )
-    for token in plain:
-        del model["vocab"][token]
     if plain:
+        model["vocab"] = {token: at for token, at in model["vocab"].items() if token not in unused}
         model["merges"] = [
             merge for merge in model["merges"] if unused.isdisjoint(_produced(merge))
         ]
-    return _edited(tokenizer, content, kept)
-
-
-def _entries(added: Mapping[str, AddedToken], ids: Mapping[str, int]) -> list[dict[str, Any]]:
-    """Return the entries of added tokens, as far as they have ids."""
-    return [{"id": ids[token], **entry} for token, entry in added.items() if token in ids]
+    return _edited(tokenizer, model, tokenizer.added, kept)
 
 
 def _edited(
-    tokenizer: StoredTokenizer, content: dict[str, Any], ids: Mapping[str, int]
+    tokenizer: StoredTokenizer,
+    model: dict[str, Any],
+    added: Mapping[str, AddedToken],
+    ids: Mapping[str, int],
 ) -> StoredTokenizer:
-    """Read new content back, and check that every token got the id that it is meant to have."""
+    """Put another model and other added tokens into a tokenizer, and read it back.
+
+    Args:
+        tokenizer: what is edited; it is left as it is.
+        model: the content of the model that splits words.
+        added: added tokens; those without an id are left out.
+        ids: the id that every token is meant to have, which is checked.
+    """
+    entries = [{"id": ids[token], **entry} for token, entry in added.items() if token in ids]
+    content = {**tokenizer.content, "added_tokens": entries, "model": model}
     edited = _parsed(tokenizer.folder, json.dumps(content), changed=True)
-    for token in [*ids, *edited.vocabulary]:
-        if ids.get(token) != edited.vocabulary.get(token):
-            raise ModelError(
-                f"{tokenizer.folder / FILE}: token {token!r} would get the id "
-                f"{edited.vocabulary.get(token)} instead of {ids.get(token)}; tokens can neither "
-                "be added to this tokenizer nor taken from it."
-            )
-    return edited
+    seen = edited.vocabulary
+    if seen == ids:
+        return edited
+    token = next(token for token in [*ids, *seen] if ids.get(token) != seen.get(token))
+    raise ModelError(
+        f"{tokenizer.folder / FILE}: token {token!r} would get the id {seen.get(token)} instead of "
+        f"{ids.get(token)}; tokens can neither be added to this tokenizer nor taken from it."
+    )
 
 
 def _plain_tokens(model: Mapping[str, Any]) -> list[str]:
@@ -181,33 +185,31 @@ def extended(
     """
     if not plain and not added:
         return tokenizer
-    content = copy.deepcopy(tokenizer.content)
     first = 1 + max(tokenizer.vocabulary.values(), default=-1)
     new = {entry["content"]: entry for entry in added}
     ids = dict(tokenizer.vocabulary)
     ids |= {token: first + at for at, token in enumerate([*plain, *new])}
-    content["added_tokens"] = _entries({**tokenizer.added, **new}, ids)
+    model = tokenizer.content["model"]
     if plain:
         # The library counts added tokens from the end of the model's own, so those before and
         # behind the new ones must be the model's as well to keep their ids.
-        _extend_model(tokenizer, content["model"], ids)
-    return _edited(tokenizer, content, ids)
+        model = {**model, "vocab": _grown_vocab(tokenizer, ids)}
+    return _edited(tokenizer, model, {**tokenizer.added, **new}, ids)
 
 
-def _extend_model(tokenizer: StoredTokenizer, model: dict[str, Any], ids: dict[str, int]) -> None:
-    known = set(_plain_tokens(model))
-    new = sorted((number, token) for token, number in ids.items() if token not in known)
-    if isinstance(model["vocab"], dict):
-        model["vocab"] |= {token: number for number, token in new}
-        return
-    score = min((entry[1] for entry in model["vocab"]), default=0.0) - _NEVER
-    for number, token in new:
-        if number != len(model["vocab"]):
-            raise ModelError(
-                f"{tokenizer.folder / FILE}: its ids have a gap at {len(model['vocab'])}, so "
-                "tokens cannot be added behind it."
-            )
-        model["vocab"].append([token, score])
+def _grown_vocab(tokenizer: StoredTokenizer, ids: dict[str, int]) -> Any:
+    """Return the model's own tokens and after them all others: a table, or a list with scores."""
+    vocab = tokenizer.content["model"]["vocab"]
+    if isinstance(vocab, dict):
+        return {**vocab, **{token: at for token, at in ids.items() if token not in vocab}}
+    known = set(_plain_tokens(tokenizer.content["model"]))
+    new = sorted((at, token) for token, at in ids.items() if token not in known)
+    if [at for at, _ in new] != list(range(len(vocab), len(vocab) + len(new))):
+        raise ModelError(
+            f"{tokenizer.folder / FILE}: its ids have a gap, so tokens cannot be added behind it."
+        )
+    score = min(score for _, score in vocab) - _NEVER
+    return [*vocab, *([token, score] for _, token in new)]
 
 
 def write_tokenizer(tokenizer: StoredTokenizer, folder: Path) -> None:

@@ -6,6 +6,8 @@ added ones; then the tokens that only the recipe names. Lists decide, never sets
 gives every token the same id.
 """
 
+import hashlib
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -14,7 +16,6 @@ from typing import Any
 
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.files import read_json, write_json
-from mixmerge.fingerprint import fingerprint
 from mixmerge.merge.checkpoint import Checkpoint, read_object
 from mixmerge.merge.layout import embedding, is_head
 from mixmerge.merge.sources import Source
@@ -73,7 +74,8 @@ class Vocabulary:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of every model's tokens and of the output's: with the recipe, all rows follow."""
-        return fingerprint([self.tokens, dict(self._known)])
+        content = json.dumps([self.tokens, self._known])  # in the order of ids
+        return hashlib.sha256(content.encode()).hexdigest()
 
     def covers(self, tensor: str) -> bool:
         """Say whether a tensor has a row for each token: embedding, head, and a head's bias."""

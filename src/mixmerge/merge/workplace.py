@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mixmerge.errors import ResourceError
+from mixmerge.errors import ResourceError, SpecError
 from mixmerge.files import PARTIAL, explained_disk_errors, sync_folder, write_text
 
 _KEY = ".merge-key"
@@ -27,6 +27,7 @@ def workplace(out: Path, key: str) -> Iterator[Path]:
 
     Raises:
         ResourceError: another process is writing the same folder, or the disk does not allow it.
+        SpecError: the neighbour holds something that is not a merge's.
     """
     partial = out.with_name(out.name + PARTIAL)
     with explained_disk_errors(out):
@@ -75,17 +76,27 @@ def _begin(partial: Path, key: str) -> None:
     note = partial / _KEY
     if note.is_file() and note.read_text(encoding="utf-8") == key:
         return
-    for entry in partial.iterdir():
+    left = sorted(partial.iterdir())
+    if not note.is_file() and any(not entry.name.startswith(_KEY) for entry in left):
+        raise SpecError(
+            f"{partial}: is where the model would be written, and holds something that no merge "
+            "left there; move it away."
+        )
+    for entry in left:
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     write_text(note, key)
+
+
+def goes_on_later(error: BaseException) -> bool:
+    """Say whether the same command may succeed later, so that what is whole should be kept."""
+    return isinstance(error, (KeyboardInterrupt, OSError, ResourceError))
 
 
 def _clean_up(partial: Path, error: BaseException) -> None:
     """Keep finished files where going on makes sense."""
     for unfinished in partial.glob(f"*{PARTIAL}"):
         unfinished.unlink()
-    goes_on = isinstance(error, (KeyboardInterrupt, OSError, ResourceError))
-    if not goes_on or [file.name for file in partial.iterdir()] == [_KEY]:
+    if not goes_on_later(error) or [file.name for file in partial.iterdir()] == [_KEY]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
