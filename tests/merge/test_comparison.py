@@ -213,6 +213,21 @@ def test_zeros_and_empty_tensors_have_no_ratio(model: Any) -> None:
     assert (measured["scalar"].relative_size, measured["scalar"].cosine) == (0.0, 1.0)
 
 
+def test_names_are_those_of_a_merge(model: Any, weights: Any) -> None:
+    """A model saved without its first word is the other's sibling, and old buffers do not count."""
+    tensors = weights(1)
+    short = {name.removeprefix("model."): values for name, values in tensors.items()}
+    mask = np.ones((1, 1, 4, 4))
+    del short["lm_head.weight"], tensors["lm_head.weight"]
+    found = inspect([model("a", {**tensors, "model.layers.0.attn.bias": mask}), model("b", short)])
+    assert found.compatible
+    assert found.comparison is not None
+    assert found.comparison.whole.tensors == 11
+    assert found.comparison.whole.differences[0].changed == 0
+    assert found.comparison.left_out == ("model.layers.0.attn.bias",)
+    assert found.comparison.kinships[0].relation == "sibling"
+
+
 def test_a_tied_head_is_compared_as_the_embedding_it_is(model: Any, weights: Any) -> None:
     """A head that one model stores and another ties to its embedding has a difference of zero."""
     tensors = weights(1)

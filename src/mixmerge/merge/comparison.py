@@ -21,6 +21,7 @@ from mixmerge.merge.compatibility import counterpart
 from mixmerge.merge.kernels.comparison import CONFLICT, DIFFERENCE, conflict, difference
 from mixmerge.merge.kernels.reductions import dot
 from mixmerge.merge.kernels.rounding import STORED
+from mixmerge.merge.layout import is_recomputed
 from mixmerge.merge.safetensors_io import BYTES_PER_ELEMENT, StoredTensor
 from mixmerge.merge.tensor import TILE, Tensor, Tile
 from mixmerge.merge.workers import processors
@@ -103,7 +104,7 @@ class Compared:
     sums: Mapping[str, Sums]
     """By tensor, in the order of the models' files."""
     left_out: tuple[str, ...]
-    """Tensors that are not in every model with one shape, or are not numbers with a fraction."""
+    """Tensors that are not in every model with one shape, or are not weights but buffers."""
     broken: Mapping[str, str]
     """What is wrong with tensors that could not be read: NaN, infinity, a file cut short."""
 
@@ -146,16 +147,23 @@ def compare(
     )
 
 
-def _stored(models: Sequence[Checkpoint], name: str) -> list[StoredTensor]:
-    """Return the models' tensors that play the part of ``name``: a tied head is the embedding."""
+def _inputs(models: Sequence[Checkpoint], name: str) -> list[tuple[Checkpoint, str]]:
+    """Return what the models that have it call the tensor: a tied head is the embedding."""
     found = [(model, counterpart(model, name)) for model in models]
-    return [model.tensors[at] for model, at in found if at is not None]
+    return [(model, at) for model, at in found if at is not None]
+
+
+def _stored(models: Sequence[Checkpoint], name: str) -> list[StoredTensor]:
+    return [model.tensors[at] for model, at in _inputs(models, name)]
 
 
 def _is_comparable(models: Sequence[Checkpoint], name: str) -> bool:
     stored = _stored(models, name)
     return len(stored) == len(models) and all(
-        tensor.dtype in STORED and tensor.shape == stored[0].shape for tensor in stored
+        tensor.dtype in STORED
+        and tensor.shape == stored[0].shape
+        and not is_recomputed(name, tensor.shape)
+        for tensor in stored
     )
 
 
@@ -168,7 +176,7 @@ def _measure(
 ) -> Iterator[tuple[str, Sums | ModelError]]:
     """Yield the sums of every piece of every tensor, in order, on several threads."""
     stored = {name: _stored(models, name) for name in names}
-    tensors = {name: _tensor(name, models, inputs, has_base) for name, inputs in stored.items()}
+    tensors = {name: _tensor(name, models, has_base) for name in names}
     jobs = [(name, piece) for name in names for piece in tensors[name].chunks(_TILES_PER_JOB)]
 
     def work(batch: Sequence[Job]) -> list[Sums | ModelError]:
@@ -208,9 +216,6 @@ def _sums_of_piece(tensor: Tensor, piece: range) -> Sums | ModelError:
         return error
 
 
-def _tensor(
-    name: str, models: Sequence[Checkpoint], stored: Sequence[StoredTensor], has_base: bool
-) -> Tensor:
-    pairs = zip(models, stored, strict=True)
-    sources = [model.source(tensor.name) for model, tensor in pairs]
+def _tensor(name: str, models: Sequence[Checkpoint], has_base: bool) -> Tensor:
+    sources = [model.source(at) for model, at in _inputs(models, name)]
     return Tensor(name, sources[1:], sources[0]) if has_base else Tensor(name, sources)

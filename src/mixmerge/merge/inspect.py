@@ -15,6 +15,7 @@ from mixmerge.merge.inspection import Comparison, Inspection, ModelSummary
 from mixmerge.merge.kinship import judged_by, kinship
 from mixmerge.merge.layout import denies_tied_head, head
 from mixmerge.merge.measurements import Measurements
+from mixmerge.merge.prefixes import with_common_names
 from mixmerge.merge.references import open_model
 from mixmerge.merge.schedules import layers
 from mixmerge.merge.token_differences import (
@@ -67,10 +68,11 @@ def inspect(
     if figure is not None:
         check_figure(figure, len(references), headers_only=headers_only)
     with ExitStack() as opened:
-        checkpoints = [
+        stored = [
             opened.enter_context(closing(open_model(name, text, allow_pickle=allow_pickle)))
             for name, text in zip(short_names(references), references, strict=True)
         ]
+        checkpoints = with_common_names(stored)
         compared = None
         if len(checkpoints) > 1 and not headers_only:
             compared = compare(

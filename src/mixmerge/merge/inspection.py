@@ -113,7 +113,7 @@ class Comparison(RowModel):
     """From the first to the last, stack by stack."""
     tensors: tuple[Part, ...]
     left_out: tuple[str, ...]
-    """Tensors that are not in every model with one shape, or are not numbers with a fraction."""
+    """Tensors that are not in every model with one shape, or are not weights but buffers."""
     kinships: tuple[Kinship, ...]
     """For every two models, the base first."""
 

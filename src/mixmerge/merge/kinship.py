@@ -13,6 +13,7 @@ from typing import Literal
 from mixmerge.merge.checkpoint import Checkpoint
 from mixmerge.merge.compatibility import counterpart
 from mixmerge.merge.kinds import kind_of
+from mixmerge.merge.layout import is_recomputed
 from mixmerge.merge.schedules import place
 from mixmerge.records.row import RowModel
 
@@ -108,4 +109,6 @@ def _fit(first: Checkpoint, second: Checkpoint, *, inner: bool) -> bool:
 
 def _shape(model: Checkpoint, name: str) -> tuple[int, ...] | None:
     at = counterpart(model, name)
-    return None if at is None else model.tensors[at].shape
+    if at is None or is_recomputed(name, model.tensors[at].shape):
+        return None
+    return model.tensors[at].shape
