@@ -8,12 +8,19 @@ import numpy.typing as npt
 import pytest
 from tests.merge.methods.arrays import merge_arrays
 
+from mixmerge.merge import tensor as tensors
 from mixmerge.merge.kernels import Array
-from mixmerge.merge.tensor import TILE
 
 SHAPE = (400, 1001)
 SIZE = 400 * 1001
-assert SIZE > 12 * TILE
+
+
+@pytest.fixture(autouse=True)
+def _many_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draws come from more than twelve tiles."""
+    monkeypatch.setattr(tensors, "TILE", 1 << 15)
+
+
 METHODS = ["dare_linear", "dare_ties", "della_linear", "della"]
 
 
