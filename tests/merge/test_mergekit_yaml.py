@@ -94,7 +94,7 @@ def test_slerp_is_named_by_model() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"merge_method": "passthrough"}, "unknown method 'passthrough'"),
+        ({"merge_method": "evolve"}, "unknown method 'evolve'"),
         ({"merge_method": None}, "merge_method: unknown method None"),
         ({"merge_method": "tise"}, "unknown method 'tise'; did you mean `ties`"),
         ({"slices": []}, "either `models` or `slices`, and not both"),
