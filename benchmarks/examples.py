@@ -11,7 +11,6 @@ transformers loads it with no weight missing, unexpected or of another shape.
 
 import argparse
 import dataclasses
-import json
 import re
 import sys
 import tarfile
@@ -22,7 +21,7 @@ from typing import Any
 
 import yaml
 from benchmarks.difference import difference, load
-from benchmarks.machine import describe
+from benchmarks.machine import describe, save
 from benchmarks.process import Measured, measure
 from benchmarks.recipes import RANDOM
 from benchmarks.tiny_models import Architecture, write_model
@@ -205,14 +204,12 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, help="file for every outcome")
     arguments = parser.parse_args()
-    outcomes = []
+    outcomes: list[Outcome] = []
+    about = describe(arguments.mergekit)
     for example in read_examples(arguments.recipes):
         with tempfile.TemporaryDirectory() as place:
             outcomes.append(run(example, arguments.mergekit, arguments.mixmerge, Path(place)))
-    if arguments.json:
-        about = describe(arguments.mergekit)
-        content = {**about, "outcomes": [dataclasses.asdict(outcome) for outcome in outcomes]}
-        arguments.json.write_text(json.dumps(content, indent=1) + "\n")
+        save(arguments.json, about, "outcomes", outcomes)
     print(markdown(outcomes))
 
 

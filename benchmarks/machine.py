@@ -1,9 +1,12 @@
 """What a measurement depends on: machine, versions, settings."""
 
+import dataclasses
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,6 +40,20 @@ def describe(mergekit: Path | None) -> dict[str, Any]:
             name: os.environ[name] for name in ("OMP_NUM_THREADS",) if name in os.environ
         },
     }
+
+
+def save(file: Path | None, about: dict[str, Any], key: str, records: Sequence[Any]) -> None:
+    """Write results so far: benchmarks take hours, and what was measured is kept.
+
+    Args:
+        file: JSON to write; None: nothing is written.
+        about: of `describe`.
+        key: what the records are called.
+        records: dataclasses.
+    """
+    if file is not None:
+        content = {**about, key: [dataclasses.asdict(record) for record in records]}
+        file.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def _first(path: str, key: str) -> str:

@@ -13,19 +13,17 @@ model of that many small tensors.
 
 import argparse
 import dataclasses
-import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
-from benchmarks.machine import describe
+from benchmarks.machine import describe, save
 from benchmarks.process import Measured, floor, measure
 from benchmarks.recipes import METHODS, inputs, recipe
 from benchmarks.tables import Row, markdown
@@ -123,7 +121,7 @@ def _row(
     if taken.code:
         print(f"{program} failed:\n{taken.output}", file=sys.stderr)
     return Row(
-        size, method, turn, program, taken.seconds, model_bytes,
+        size, method, turn, program, taken.seconds, taken.cpu_seconds, model_bytes,
         peak_rss=taken.peak_rss,
         peak_anonymous=taken.peak_anonymous,
         failure=taken.last_line if taken.code else "",
@@ -170,19 +168,13 @@ def _run(arguments: argparse.Namespace) -> None:
             for row in turns(bench, size, method, arguments.repeats)
         )
     )
-    print(markdown(list(_kept(rows, arguments.json, describe(bench.mergekit)))))
-
-
-def _kept(rows: Iterable[Row], file: Path | None, about: dict[str, Any]) -> Iterator[Row]:
-    """Pass rows on as they come, and keep all so far in a file: a benchmark takes hours."""
-    seen = []
+    about, seen = describe(bench.mergekit), []
     for row in rows:
-        seen.append(dataclasses.asdict(row))
+        seen.append(row)
         print(f"{row.size} {row.method} {row.turn} {row.program}: {row.seconds:.2f} s",
               file=sys.stderr)  # fmt: skip
-        if file is not None:
-            file.write_text(json.dumps({**about, "rows": seen}, indent=1) + "\n")
-        yield row
+        save(arguments.json, about, "rows", seen)
+    print(markdown(seen))
 
 
 if __name__ == "__main__":

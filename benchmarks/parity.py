@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 from benchmarks.agreement import Cell, markdown
 from benchmarks.difference import difference, draws, load, same_rate
-from benchmarks.machine import describe
+from benchmarks.machine import describe, save
 from benchmarks.process import measure
 from benchmarks.recipes import RANDOM, RECIPES, recipe
 from benchmarks.tiny_models import (
@@ -46,8 +46,11 @@ _TOKENIZERS: dict[str, dict[str, Any]] = {
 _WITH_TOKENIZER = ("linear", "slerp", "task_arithmetic", "ties")
 """Recipes that are merged with different vocabularies."""
 
+Recipes = Mapping[str, dict[str, Any]]
+"""Recipes by name, as parsed YAML."""
 
-def recipes_for(architecture: Architecture, folder: Path) -> dict[str, dict[str, Any]]:
+
+def recipes_for(architecture: Architecture, folder: Path) -> Recipes:
     """Return the recipes of one architecture by name, put to its models."""
     if not architecture.more_tokens:
         return {name: recipe(name, folder, DTYPE) for name in RECIPES}
@@ -62,16 +65,24 @@ def recipes_for(architecture: Architecture, folder: Path) -> dict[str, dict[str,
     return found
 
 
-def run_mergekit(
-    programs: Path, recipes: Mapping[str, dict[str, Any]], work: Path
-) -> dict[str, str]:
+def run_mergekit(programs: Path, recipes: Recipes, work: Path) -> dict[str, str]:
     """Run recipes with mergekit; each writes ``work/mergekit/NAME``.
-
-    Starting it takes long, so all run in one process; where that fails, halves do.
 
     Returns:
         What was printed by those that failed.
     """
+    # Slices are what most often fails, and what fails takes all others of its process with it.
+    failed: dict[str, str] = {}
+    for sliced in (False, True):
+        group = {name: text for name, text in recipes.items() if ("slices" in text) == sliced}
+        failed |= _run_together(programs, group, work)
+    return failed
+
+
+def _run_together(programs: Path, recipes: Recipes, work: Path) -> dict[str, str]:
+    """Run recipes in one process, as starting it takes long; where that fails, in halves."""
+    if not recipes:
+        return {}
     text, out = work / "recipes.yml", work / "mergekit"
     stages = ({**content, "name": name} for name, content in recipes.items())
     text.write_text(yaml.safe_dump_all(stages, sort_keys=False))
@@ -82,11 +93,11 @@ def run_mergekit(
         return dict.fromkeys(recipes, done.last_line)
     items = list(recipes.items())
     halves = items[: len(items) // 2], items[len(items) // 2 :]
-    one, other = (run_mergekit(programs, dict(half), work) for half in halves)
+    one, other = (_run_together(programs, dict(half), work) for half in halves)
     return one | other
 
 
-def run_mixmerge(recipes: Mapping[str, dict[str, Any]], work: Path) -> dict[str, str]:
+def run_mixmerge(recipes: Recipes, work: Path) -> dict[str, str]:
     """Run recipes with mixmerge; each writes ``work/mixmerge/NAME``.
 
     Returns:
@@ -169,6 +180,7 @@ def _arguments() -> argparse.Namespace:
 
 def _run(arguments: argparse.Namespace) -> None:
     cells: list[Cell] = []
+    about = describe(arguments.mergekit)
     chosen = {**ARCHITECTURES, **VOCABULARIES}
     for title, architecture in chosen.items():
         if arguments.only and title not in arguments.only:
@@ -176,9 +188,7 @@ def _run(arguments: argparse.Namespace) -> None:
         folder = arguments.folder / title.lower().replace(",", "").replace(" ", "-")
         cells += compare(title, architecture, folder, arguments.mergekit)
         print(f"{title}: done", file=sys.stderr)
-    if arguments.json:
-        content = {**describe(arguments.mergekit), "cells": [dataclasses.asdict(c) for c in cells]}
-        arguments.json.write_text(json.dumps(content, indent=1) + "\n")
+        save(arguments.json, about, "cells", cells)
     print(markdown(cells))
 
 

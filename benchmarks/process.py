@@ -24,6 +24,8 @@ class Measured:
 
     seconds: float
     """Wall clock, from start to end of the process."""
+    cpu_seconds: float
+    """Of all processors together; other programs hardly change it."""
     peak_rss: int
     """Largest resident memory in bytes, as the kernel counted it, with mapped files."""
     peak_anonymous: int
@@ -66,7 +68,12 @@ def measure(command: Sequence[str | Path], folder: Path | None = None) -> Measur
         output.seek(0)
         printed = output.read().decode(errors="replace")
     return Measured(
-        seconds, usage.ru_maxrss * 1024, sampler.peak, process.returncode, printed[-2000:].strip()
+        seconds,
+        usage.ru_utime + usage.ru_stime,
+        usage.ru_maxrss * 1024,
+        sampler.peak,
+        process.returncode,
+        printed[-2000:].strip(),
     )
 
 

@@ -15,6 +15,7 @@ class Row:
     program: str
     """``mergekit``, ``mixmerge``, ``floor`` or ``floor with fsync``."""
     seconds: float
+    cpu_seconds: float = 0.0
     model_bytes: int = 0
     """Bytes of one model, which are also those of the result."""
     peak_rss: int = 0
@@ -41,6 +42,11 @@ class Summary:
         found = self.of(program)
         return median(row.seconds for row in found) if found else None
 
+    def cpu_seconds(self, program: str) -> float | None:
+        """Return the median processor time of a program."""
+        found = self.of(program)
+        return median(row.cpu_seconds for row in found) if found else None
+
     def ratios(self, slower: str, faster: str) -> list[float]:
         """Return how many times longer one program took than another, turn by turn."""
         other = {row.turn: row.seconds for row in self.of(faster)}
@@ -65,7 +71,7 @@ def summaries(rows: Iterable[Row]) -> list[Summary]:
 _COLUMNS = (
     "size", "method", "mergekit, s", "mixmerge, s", "times faster", "turn by turn",
     "floor, s", "with fsync, s", "mixmerge / floor", "with fsync",
-    "memory mergekit, GB", "memory mixmerge, GB",
+    "CPU mergekit, s", "CPU mixmerge, s", "memory mergekit, GB", "memory mixmerge, GB",
 )  # fmt: skip
 _HEAD = f"| {' | '.join(_COLUMNS)} |\n|---|---|" + "---:|" * (len(_COLUMNS) - 2)
 
@@ -88,6 +94,8 @@ def _line(summary: Summary) -> str:
         _time(summary, "floor with fsync"),
         _median(summary.ratios("mixmerge", "floor")),
         _median(summary.ratios("mixmerge", "floor with fsync")),
+        _number(summary.cpu_seconds("mergekit")),
+        _number(summary.cpu_seconds("mixmerge")),
         _memory(summary, "mergekit"),
         _memory(summary, "mixmerge"),
     ]
@@ -97,12 +105,15 @@ def _line(summary: Summary) -> str:
 def _time(summary: Summary, program: str) -> str:
     if any(row.program == program and row.failure for row in summary.rows):
         return "failed"
-    seconds = summary.seconds(program)
-    return "" if seconds is None else f"{seconds:.2f}"
+    return _number(summary.seconds(program))
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def _median(ratios: list[float]) -> str:
-    return f"{median(ratios):.2f}" if ratios else ""
+    return _number(median(ratios) if ratios else None)
 
 
 def _memory(summary: Summary, program: str) -> str:

@@ -17,6 +17,7 @@ def test_a_process_is_measured(tmp_path: Path) -> None:
     assert taken.output.splitlines()[0] == str(tmp_path.resolve())
     assert taken.last_line == "ends badly"
     assert 0.3 < taken.seconds < 30
+    assert 0 < taken.cpu_seconds < 10
     assert 80e6 < taken.peak_anonymous < 200e6
     assert taken.peak_rss >= taken.peak_anonymous
 

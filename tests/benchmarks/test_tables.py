@@ -5,7 +5,18 @@ from benchmarks.tables import Row, markdown, summaries
 
 def _rows(program: str, *seconds: float, failure: str = "") -> list[Row]:
     return [
-        Row("0.5", "ties", turn, program, value, 10, 4_000_000_000, 1_500_000_000, failure)
+        Row(
+            "0.5",
+            "ties",
+            turn,
+            program,
+            value,
+            2 * value,
+            10,
+            4_000_000_000,
+            1_500_000_000,
+            failure,
+        )
         for turn, value in enumerate(seconds)
     ]
 
@@ -30,7 +41,7 @@ def test_the_table_has_medians_pairs_and_memory() -> None:
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells[:6] == ["0.5", "ties", "100.00", "4.00", "**30.0**", "20.0 30.0 30.0"]
     assert cells[6:10] == ["1.00", "", "4.00", ""]
-    assert cells[10:] == ["4.00 (1.50)", "4.00 (1.50)"]
+    assert cells[10:] == ["200.00", "8.00", "4.00 (1.50)", "4.00 (1.50)"]
 
 
 def test_a_failed_program_has_no_times() -> None:

@@ -32,6 +32,14 @@ def own(**changes: Any) -> dict[str, Any]:
         ({"parameters": {"normalize": 2}}, "`normalize` must be true or false, not 2"),
         ({"parameters": {"variant": "new"}}, "`variant` must be original or paper, not 'new'"),
         ({"models": [{"name": "a", "path": "/a"}]}, "model `a`: ties needs `weight`"),
+        (
+            {"method": "model_stock", "models": [{"name": "a", "path": "a"}]},
+            "model_stock merges at least 2 models beside the base, not 1",
+        ),
+        (
+            {"method": "passthrough", "base": None},
+            "passthrough merges exactly 1 model, not 2",
+        ),
         ({"files_from": "c"}, "files_from names no input: `c`"),
         ({"dtype": "int8"}, "dtype"),
         ({"surprise": 1}, "surprise"),
@@ -58,7 +66,7 @@ def test_a_wrong_recipe_is_refused(changes: dict[str, Any], message: str) -> Non
 def test_slerp_takes_two_models() -> None:
     """A third model is refused, not left out."""
     models = [{"name": n, "path": n, "parameters": {"weight": 1}} for n in "abc"]
-    with pytest.raises(SpecError, match="slerp merges exactly 2 models beside the base, not 3"):
+    with pytest.raises(SpecError, match="slerp merges exactly 2 models, not 3"):
         read_recipe({"method": "slerp", "models": models})
 
 

@@ -456,3 +456,22 @@ def test_rows_far_beyond_the_tokens_are_refused(make: Any) -> None:
     (far.path / "tokenizer.json").write_text(json.dumps(content))
     with pytest.raises(SpecError, match=r"4,000,000,001 rows for 271 tokens"):
         align(TokenizerRecipe(source="elsewhere"), [base], None, source=far.path)
+
+
+def test_further_tables_of_tokens_are_refused(make: Any, model: Any) -> None:
+    """Rows of tokens that would keep their old order are no silent mistake; positions are none."""
+    grown = byte_level(ENGLISH, 270, [special("<x>")])
+    base, other = make("base", byte_level(ENGLISH, 270)), make("other", grown)
+    for name, refused in (("embed_positions", False), ("embed_tokens_per_layer", True)):
+        tables = dict.fromkeys(
+            ("model.embed_tokens.weight", f"model.{name}.weight"), np.zeros((270, 2), np.float32)
+        )
+        folder = model("tables", tables)
+        (folder / "tokenizer.json").write_bytes((base.path / "tokenizer.json").read_bytes())
+        tabled = Checkpoint("tables", folder)
+        assert align(TokenizerRecipe(), [tabled, base], "tables").rows == 270
+        if refused:
+            with pytest.raises(ModelError, match=r"per_layer\.weight has rows for tokens beside"):
+                align(TokenizerRecipe(), [tabled, other], "tables")
+        else:
+            assert align(TokenizerRecipe(), [tabled, other], "tables").rows == 271

@@ -124,7 +124,9 @@ def _count(count: int, method: Method, where: str) -> Iterator[str]:
             wanted = f"exactly {fewest}"
         else:
             wanted = f"at least {fewest}" if count < fewest else f"at most {most}"
-        yield f"{where}{method.name} merges {wanted} models beside the base, not {count}"
+        models = "model" if wanted.endswith(" 1") else "models"
+        beside = "" if method.base == "none" else " beside the base"
+        yield f"{where}{method.name} merges {wanted} {models}{beside}, not {count}"
 
 
 def _settings(

@@ -232,7 +232,21 @@ def align(
             f"tokenizer: {found.rows:,} rows for {len(found.tokens):,} tokens; check the ids of "
             f"{chosen.folder} and `pad_to_multiple_of`."
         )
+    for model in models:
+        if known[model.name] != found.tokens:
+            _refuse_other_tables(model, found, len(known[model.name]))
     return found
+
+
+def _refuse_other_tables(model: Checkpoint, vocabulary: Vocabulary, tokens: int) -> None:
+    """Refuse a model that has further rows for its tokens, as embeddings for each layer."""
+    for name, tensor in model.tensors.items():
+        per_token = len(tensor.shape) == 2 and tensor.shape[0] >= tokens and "embed" in name
+        if per_token and "pos" not in name and not vocabulary.covers(name):
+            raise ModelError(
+                f"{model.name}: tensor {name} has rows for tokens beside the embedding, which "
+                "cannot be put into the order of another vocabulary."
+            )
 
 
 def _embedding(model: Checkpoint) -> str:
