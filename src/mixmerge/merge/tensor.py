@@ -52,6 +52,7 @@ class Tile:
     """Shape (count,); None without a base."""
     columns: int
     """Length of the last dimension. Where a method asks for whole rows, it divides ``count``."""
+    _are_deltas: bool = False
 
     @property
     def count(self) -> int:
@@ -65,8 +66,13 @@ class Tile:
         return self.base_if_any
 
     def to_deltas(self) -> Array:
-        """Subtract the base from the models in place: the task vectors, shape (models, count)."""
-        np.subtract(self.models, self.base, out=self.models)
+        """Subtract the base from the models in place: the task vectors, shape (models, count).
+
+        Asked again, it returns the same memory and does not subtract twice.
+        """
+        if not self._are_deltas:
+            np.subtract(self.models, self.base, out=self.models)
+            self._are_deltas = True
         return self.models
 
     def rows(self, values: Array) -> Array:

@@ -390,7 +390,7 @@ def ramplus_tl(
     boosts = []
     for row in changed:
         shared, unique = int((row & several).sum()), int((row & ~several).sum())
-        boosts.append(1 + r * min(max(shared / max(unique, epsilon), 0), alpha))
+        boosts.append(1 + r * min(max(shared / max(unique, epsilon, 1e-300), 0), alpha))
     return _reinforced(given, epsilon, boosts)
 
 

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from tests.merge.methods import references
 from tests.merge.methods.arrays import TENSOR, backwards, merge_arrays
 from tests.merge.methods.references import F64, Inputs, Reference
@@ -220,6 +223,55 @@ def test_every_method_has_a_reference_and_runs(name: str) -> None:
     """No method goes without the tests of this file."""
     assert hasattr(references, name)
     assert ARGUMENTS[name]
+
+
+NUMBERS = st.one_of(
+    st.floats(-(2.0**100), 2.0**100, width=32),
+    st.floats(-4, 4, width=32),
+    st.integers(-2, 2).map(float),
+)
+SHAPES = st.sampled_from([(), (1,), (7,), (3, 5), (6, 1), (2, 3, 3)])
+ANY = sorted(
+    set(METHODS) - {"slerp", "nuslerp", "multislerp", "karcher", "model_stock", "arcee_fusion"}
+)
+"""Where a result depends continuously on the inputs, or thresholds are compared exactly."""
+
+
+def eighths_within(low: float, high: float) -> st.SearchStrategy[float]:
+    """Draw numbers between -2 and 2 that float32 holds and adds exactly."""
+    eighths = range(math.ceil(8 * max(low, -2)), math.floor(8 * min(high, 2)) + 1)
+    return st.sampled_from([number / 8 for number in eighths])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_any_tensors_and_values_are_merged_as_defined(data: st.DataObject) -> None:
+    """Whatever the tensors, weights and densities, the result is that of the definition."""
+    name = data.draw(st.sampled_from(ANY))
+    method = METHODS[name]
+    count = method.models[1] or data.draw(st.integers(1, 4))
+    shape = data.draw(SHAPES)
+    base, *models = (
+        data.draw(arrays(np.float32, shape, elements=NUMBERS)) for _ in range(count + 1)
+    )
+    values: dict[str, Any] = {}
+    for parameter in method.parameters:
+        drawn: st.SearchStrategy[Any] = eighths_within(*parameter.bounds)
+        if parameter.kind == "switch":
+            drawn = st.booleans()
+        elif parameter.kind == "choice":
+            drawn = st.sampled_from(parameter.choices)
+        size = count if parameter.per_model else None
+        values[parameter.argument] = (
+            data.draw(drawn) if size is None else tuple(data.draw(drawn) for _ in range(size))
+        )
+    assume(method.problem(values) is None)
+    start = None if method.base == "none" else base
+    reference = expected(name, models, start, **values)
+    got = merge_arrays(name, models, start, **values).reshape(-1)
+    fits = reference.reach < 1e38
+    error = np.abs(got[fits] - reference.values[fits])
+    assert ((error <= noise(reference)[fits]) | reference.undecided[fits]).all()
 
 
 # What is particular to one method.

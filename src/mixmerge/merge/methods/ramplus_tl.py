@@ -16,7 +16,7 @@ def merge(tensor: Tensor, *, r: float, alpha: float, epsilon: float) -> TileFunc
     does: in this tensor, while the paper counts in the whole model.
     """
     shared, unique = tensor.sum(lambda tile: _changes(tile, epsilon))
-    boosts = 1.0 + r * np.clip(shared / np.maximum(unique, epsilon), 0.0, alpha)
+    boosts = 1.0 + r * np.clip(shared / np.maximum(unique, 1), 0.0, alpha)
 
     def combine(tile: Tile) -> Array:
         merged = mean_of_changed(tile.to_deltas(), epsilon, boosts)

@@ -21,7 +21,7 @@ def vectors(tile: Tile) -> Array:
     """Return the models' differences from the base if there is one, else their weights.
 
     Returns:
-        Shape (models, count): the tile's own memory, so that this can be asked once per tile.
+        Shape (models, count): the tile's own memory.
     """
     return tile.models if tile.base_if_any is None else tile.to_deltas()
 
