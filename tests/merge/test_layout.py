@@ -4,8 +4,8 @@ import pytest
 
 from mixmerge.merge.layout import (
     Stack,
+    belongs_to_embedding,
     comes_after_layers,
-    comes_before_layers,
     denies_tied_head,
     embedding,
     head,
@@ -14,20 +14,43 @@ from mixmerge.merge.layout import (
 from mixmerge.merge.safetensors_io import NewTensor
 
 ARCHITECTURES = {
-    "llama": ("model.embed_tokens.weight", ["model.norm.weight"], "lm_head.weight"),
-    "gpt2": ("transformer.wte.weight", ["transformer.ln_f.bias"], "lm_head.weight"),
+    "llama": ("model.layers.", "model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"),
+    "gpt2": ("transformer.h.", "transformer.wte.weight", "transformer.ln_f.bias", "lm_head.weight"),
+    "headless": ("h.", "wte.weight", "ln_f.bias", "score.weight"),
     "gpt_neox": (
+        "gpt_neox.layers.",
         "gpt_neox.embed_in.weight",
-        ["gpt_neox.final_layer_norm.bias"],
+        "gpt_neox.final_layer_norm.bias",
         "embed_out.weight",
     ),
-    "falcon": ("transformer.word_embeddings.weight", ["transformer.ln_f.weight"], "lm_head.weight"),
-    "mamba": ("backbone.embeddings.weight", ["backbone.norm_f.weight"], "lm_head.weight"),
-    "phi": ("model.embed_tokens.weight", ["model.final_layernorm.weight"], "lm_head.bias"),
-    "internlm": ("model.tok_embeddings.weight", ["model.norm.weight"], "output.weight"),
+    "opt": (
+        "model.decoder.layers.",
+        "model.decoder.embed_tokens.weight",
+        "model.decoder.final_layer_norm.bias",
+        "lm_head.weight",
+    ),
+    "mamba": (
+        "backbone.layers.",
+        "backbone.embeddings.weight",
+        "backbone.norm_f.weight",
+        "lm_head.weight",
+    ),
+    "phi": (
+        "model.layers.",
+        "model.embed_tokens.weight",
+        "model.final_layernorm.weight",
+        "lm_head.bias",
+    ),
+    "internlm": (
+        "model.layers.",
+        "model.tok_embeddings.weight",
+        "model.norm.weight",
+        "output.weight",
+    ),
     "vlm": (
+        "model.language_model.layers.",
         "model.language_model.embed_tokens.weight",
-        ["model.language_model.norm.weight"],
+        "model.language_model.norm.weight",
         "lm_head.weight",
     ),
 }
@@ -36,13 +59,13 @@ ARCHITECTURES = {
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_embeddings_norms_and_heads_are_known_by_their_names(name: str) -> None:
     """Embeddings come before the layers, final norms and heads after them."""
-    first, norms, last = ARCHITECTURES[name]
-    names = [first, *norms, last]
-    tensors = {tensor: NewTensor(tensor, "F32", (7, 3)) for tensor in names}
+    layers, first, *after = ARCHITECTURES[name]
+    tensors = {tensor: NewTensor(tensor, "F32", (7, 3)) for tensor in (first, *after)}
     assert embedding(tensors, {}) == first
-    assert head(names) == (last if last.endswith(".weight") else None)
-    assert [comes_after_layers(tensor) for tensor in names] == [False] + [True] * (len(names) - 1)
-    assert comes_before_layers(first)
+    is_head = after[-1].endswith(".weight") and "score" not in after[-1]
+    assert head(tensors) == (after[-1] if is_head else None)
+    assert [comes_after_layers(tensor, layers) for tensor in tensors] == [False, True, True]
+    assert belongs_to_embedding(first)
 
 
 @pytest.mark.parametrize(
@@ -50,13 +73,23 @@ def test_embeddings_norms_and_heads_are_known_by_their_names(name: str) -> None:
     [
         "transformer.wpe.weight",
         "transformer.word_embeddings_layernorm.bias",
-        "bert.embeddings.LayerNorm.weight",
+        "transformer.embeddings.LayerNorm.weight",
     ],
 )
 def test_what_belongs_to_embeddings_comes_before_the_layers(name: str) -> None:
     """Positions, and norms of embeddings."""
-    assert comes_before_layers(name)
-    assert not comes_after_layers(name)
+    assert belongs_to_embedding(name)
+    assert not comes_after_layers(name, "transformer.h.")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["model.vision_tower.post_layernorm.weight", "visual.merger.ln_q.weight", "model.rotary.freqs"],
+)
+def test_norms_elsewhere_are_not_those_of_the_layers(name: str) -> None:
+    """A vision tower keeps its own norm, wherever the layers come from."""
+    assert not comes_after_layers(name, "model.layers.")
+    assert not belongs_to_embedding(name)
 
 
 def test_the_embedding_is_the_matrix_with_a_row_for_each_token() -> None:

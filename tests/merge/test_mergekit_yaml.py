@@ -142,7 +142,7 @@ def test_slerp_is_named_by_model() -> None:
         ),
         (
             {"merge_method": "slerp", "models": [{"model": "a"}], "parameters": {"t": "x"}},
-            "`t` must be made of numbers, not 'x'",
+            "`t` must be made of .*numbers, not 'x'",
         ),
         (
             {
@@ -344,7 +344,7 @@ def test_a_name_alone_changes_nothing() -> None:
         ([stage("a", "m"), stage("b", "m")], "2 documents could be the result"),
         ([stage(None, "m"), stage(None, "m")], "2 documents could be the result"),
         ([stage("a", "m"), stage(None, "m")], "stage `a` is used by nothing"),
-        ([stage("a/b", "m"), stage(None, "a/b")], "stage `a/b`: a name is made of letters"),
+        ([stage("a/b", "m"), stage(None, "a/b")], "stage `a/b`: a name is made of"),
         ([{**stage("a", "m"), "name": 1}, stage(None, "m")], "name: must be a word"),
         ([{**stage("a", "m"), "modls": 1}, stage(None, "a")], "document `a`: .*`modls`"),
     ],

@@ -22,8 +22,8 @@ from mixmerge.merge.layout import embedding, is_head
 from mixmerge.merge.safetensors_io import StoredTensor
 from mixmerge.merge.sources import Source, StoredSource, WeightFile
 
-_KEPT_FACTORS = 32
-"""Factors held in memory: enough for the tensors that are merged at one time."""
+_KEPT_FACTORS = 16
+"""Factors held in memory, for tensors that are merged at one time; others are read again."""
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@
 - The **embedding** is a matrix that is called as embeddings are, with a row for each token.
 - The **head** is a matrix outside of the layers that is called as heads are. A model without one
   uses its embedding, unless its configuration denies that.
-- Of the other tensors outside of the layers, norms and heads come **after** them and everything
-  else before.
+- Of the other tensors outside of the layers, the norm beside them and heads come **after** them and
+  everything else before.
 - **Buffers** that loaders compute from the configuration are no weights, though some files have
   them.
 """
@@ -27,7 +27,8 @@ _EMBEDDINGS = frozenset(
     | {"embeddings", "embedding", "shared"}
 )
 _HEADS = frozenset({"lm_head", "head", "embed_out", "output"})
-_AFTER = re.compile(r"(^|[._])(norm|ln_f|\w*layer_?norm|norm_f|head|score|classifier|logits)")
+_CLASSIFIERS = frozenset({"score", "classifier"})
+_NORM = re.compile(r"norm|ln_f")
 
 
 class Described(Protocol):
@@ -128,12 +129,20 @@ def denies_tied_head(config: Mapping[str, Any]) -> bool:
     )
 
 
-def comes_after_layers(tensor: str) -> bool:
-    """Say whether a tensor outside of the layers is called as final norms and heads are."""
+def comes_after_layers(tensor: str, layers: str) -> bool:
+    """Say whether a tensor outside of the layers is called as final norms and heads are.
+
+    Args:
+        tensor: its name.
+        layers: what stands before the numbers of the layers. Their norm stands beside them; one
+            elsewhere belongs to something else, as to a vision tower.
+    """
     module = tensor.removesuffix(".weight").removesuffix(".bias")
-    if is_head(module + ".weight"):
+    if is_head(module + ".weight") or module in _CLASSIFIERS:
         return True
-    return "emb" not in module and bool(_AFTER.search(module))
+    parent, dot, _ = layers.removesuffix(".").rpartition(".")
+    beside = module.removeprefix(parent + dot) if module.startswith(parent + dot) else "."
+    return "." not in beside and "emb" not in beside and bool(_NORM.search(beside))
 
 
 def is_recomputed(tensor: str, shape: Sequence[int]) -> bool:
@@ -146,6 +155,6 @@ def is_recomputed(tensor: str, shape: Sequence[int]) -> bool:
     return tensor.endswith((".attn.bias", ".attention.bias")) and len(shape) == 4
 
 
-def comes_before_layers(tensor: str) -> bool:
-    """Say whether a tensor outside of the layers is called as embeddings are."""
-    return not comes_after_layers(tensor) and ("emb" in tensor or _module(tensor) in {"wte", "wpe"})
+def belongs_to_embedding(tensor: str) -> bool:
+    """Say whether a tensor is called as embeddings of tokens and positions are."""
+    return "emb" in tensor or _module(tensor) in {"wte", "wpe"}

@@ -20,7 +20,7 @@ from mixmerge.merge.compatibility import (
     vocabulary_problems,
 )
 from mixmerge.merge.layout import (
-    comes_before_layers,
+    belongs_to_embedding,
     denies_tied_head,
     head,
     is_head,
@@ -304,7 +304,7 @@ def _slice_notes(recipe: MergeRecipe, composition: Composition) -> list[str]:
     if sources[0] == sources[-1]:
         return []
     notes = []
-    strange = [name for name in composition.before if not comes_before_layers(name)]
+    strange = [name for name in composition.before if not belongs_to_embedding(name)]
     if strange:
         notes.append(
             f"tensor {_first_of(strange)}: outside of the layers and neither embedding nor norm "

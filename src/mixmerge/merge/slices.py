@@ -111,7 +111,8 @@ def _outside(
     """Yield what comes before (or after) the layers, from the sources of one slice."""
     sources = [source.model for source in slices[number].sources]
     names = _union([layered[name].outside for name in sources])
-    chosen = [name for name in names if comes_after_layers(name) == after]
+    prefix = layered[sources[0]].stack.prefix
+    chosen = [name for name in names if comes_after_layers(name, prefix) == after]
     yield from _same_names(number, [models[name] for name in sources], chosen)
 
 
