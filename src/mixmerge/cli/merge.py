@@ -1,6 +1,7 @@
 """``mixmerge merge RECIPE.yml OUT``."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,7 +27,11 @@ def merge(
         str, typer.Option(help="Most bytes per weight file, for example 500MB or 5GB.")
     ] = "5GB",
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read what was written again, from the disk.")
+        bool,
+        typer.Option(
+            "--verify",
+            help="Check that transformers will find every tensor, and read the disk again.",
+        ),
     ] = False,
     allow_pickle: Annotated[
         bool,
@@ -73,6 +78,7 @@ def _bytes(text: str) -> int:
 
 
 def _show_plan(recipe: Path, allow_pickle: bool) -> None:
+    from mixmerge.merge.meta import check_architecture
     from mixmerge.merge.preflight import plan_stages
     from mixmerge.merge.recipe_file import read_recipe
 
@@ -81,31 +87,50 @@ def _show_plan(recipe: Path, allow_pickle: bool) -> None:
         screen.print(_plan_table(plan, name))
         for note in plan.notes:
             screen.print(f"note: {note}", markup=False, soft_wrap=True, style="dim")
-        screen.print(f"{len(plan.rows)} tensors, {plan.nbytes / 1e9:.2f} GB; nothing was written.")
+        known = check_architecture(plan)
+        found = "transformers finds all it needs" if known else "transformers does not know it"
+        size = f"{len(plan.rows)} tensors, {plan.nbytes / 1e9:.2f} GB"
+        screen.print(f"{size}; {found}; nothing was written.")
 
 
 def _plan_table(plan: "MergePlan", stage: str) -> Table:
-    """Return one line per tensor of the output: what it is, from what, and how."""
-    title = f"{stage or 'result'}: {plan.recipe.method}"
-    table = Table(title=Text(title), title_justify="left")
-    for heading in ("Tensor", "Type", "Shape", "From", "How"):
+    """Return one line per tensor of the output: what it is, from what, and how.
+
+    What is the same for all tensors is said once, above.
+    """
+    merged = [row.arguments for row in plan.rows if row.arguments is not None]
+    common = {
+        name: value
+        for name, value in (merged[0] if merged else {}).items()
+        if all(arguments.get(name) == value for arguments in merged)
+    }
+    models = ", ".join(model.name for model in plan.checkpoints)
+    title = f"{stage or 'result'}: {plan.recipe.method} of {models}\n{_shown(common)}"
+    table = Table(title=Text(title), title_justify="left", title_style="bold")
+    for heading in ("Tensor", "Type", "Shape", "How"):
         table.add_column(heading, overflow="fold")
     for row in plan.rows:
         shape = " × ".join(map(str, row.output.shape)) or "scalar"
-        names = Text("\n".join(source.name for source in row.inputs))
-        table.add_row(Text(row.output.name), row.output.dtype, shape, names, Text(_how(row)))
+        table.add_row(Text(row.output.name), row.output.dtype, shape, Text(_how(row, common)))
     return table
 
 
-def _how(row: "Row") -> str:
+def _how(row: "Row", common: Mapping[str, object]) -> str:
+    """Say what is special about one tensor: its own settings, and other names in the inputs."""
     if row.arguments is None:
         return "copied"
-    return "\n".join(
-        f"{name.rstrip('_')}: {_shown(value)}" for name, value in row.arguments.items()
-    )
+    own = {name: value for name, value in row.arguments.items() if name not in common}
+    names = dict.fromkeys(source.name.partition(" of ")[0] for source in row.inputs)
+    others = [f"from {name}" for name in names if name != row.output.name]
+    return "\n".join(filter(None, [_shown(own), *others]))
 
 
 def _shown(value: object) -> str:
+    """Write settings as a recipe would, on one line."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name.rstrip('_')}: {_shown(item)}" for name, item in value.items())
     if isinstance(value, tuple):
-        return ", ".join(map(_shown, value))
+        return f"[{', '.join(map(_shown, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:.6g}" if isinstance(value, float) else str(value)

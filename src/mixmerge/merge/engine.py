@@ -14,6 +14,7 @@ from mixmerge.files import PARTIAL, write_text
 from mixmerge.fingerprint import fingerprint
 from mixmerge.merge.compute import compute
 from mixmerge.merge.lineage import RECIPE_FILE, copy_donor_files, write_lineage
+from mixmerge.merge.meta import check_architecture
 from mixmerge.merge.plan import MergePlan, Row, check_target, plan_merge
 from mixmerge.merge.preflight import RESULT, plan_stages
 from mixmerge.merge.recipe import MergeRecipe
@@ -58,7 +59,8 @@ def merge(
         seed: of the methods that draw at random; others do not depend on it.
         threads: how many to use; None: one for each processor.
         shard_size: most bytes per weight file.
-        verify: read what was written again, from the disk, and compare it.
+        verify: check that transformers finds every tensor that it will look for, and read what
+            was written again, from the disk, to compare it.
         allow_pickle: whether weights in ``.bin`` and ``.pt`` files may be read (data only).
         progress: hears the bytes written.
 
@@ -151,6 +153,8 @@ def _carry_out(
 ) -> None:
     """Write the model of one plan, after those of ``earlier`` stages."""
     check_target(plan, out, RECIPE_FILE)
+    if settings.verify:
+        check_architecture(plan)
     outputs = [row.output for row in plan.rows]
     shards = lay_out(outputs, settings.shard_size)
     with workplace(out, _key(plan, settings)) as folder:

@@ -151,7 +151,8 @@ def _train(study: Study, name: str, checkpoint: Trained) -> Step:
 def _merge(study: Study, name: str, merge: MergeSpec) -> Step:
     inputs = {parent: model_step(study, parent) for parent in merge.checkpoints}
     settings = merge.model_dump(mode="json") | {"seed": study.seed}
-    return Step("merge", name, settings, {**inputs, BASE: model_step(study, BASE)})
+    inputs |= {BASE: model_step(study, BASE)}
+    return Step("merge", name, settings, inputs, version=2)
 
 
 def _generate(study: Study, name: str) -> Step:
