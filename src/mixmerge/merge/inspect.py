@@ -113,12 +113,12 @@ def _inspection(
 
 def _summary(model: Checkpoint) -> ModelSummary:
     stored = model.tensors.values()
-    named = model.config.get("architectures") or [""]
+    named = model.config.get("architectures")
     own_head = head(model.tensors) is not None
     return ModelSummary(
         name=model.name,
         path=model.path,
-        architecture=str(named[0]),
+        architecture=str(named[0]) if isinstance(named, list) and named else "",
         tensors=len(stored),
         parameters=sum(tensor.size for tensor in stored),
         nbytes=model.nbytes,
