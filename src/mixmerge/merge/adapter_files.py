@@ -29,6 +29,8 @@ _FACTORS = {
     ".lora_embedding_A": "embedding_a",
     ".lora_embedding_B": "embedding_b",
 }
+_MOST_TRIES = 10**8
+"""Ways to divide a module's name between the repetitions of a pattern."""
 _WRAPPERS = (".base_layer", ".modules_to_save")
 """Words that peft puts into the names of tensors it keeps whole."""
 
@@ -152,17 +154,32 @@ def _pattern(config: Mapping[str, Any], folder: Path, key: str, module: str) -> 
     common, patterns = {"r": ("r", "rank_pattern"), "alpha": ("lora_alpha", "alpha_pattern")}[key]
     value: Any = config.get(common)
     given = config.get(patterns) or {}
+    if not isinstance(given, dict):
+        raise ModelError(f"{folder / CONFIG}: `{patterns}` is wrong: must be numbers by pattern.")
     try:
         # peft's rule: a pattern is a regular expression for the last words of the module's name.
-        found = next((p for p in given if re.fullmatch(rf"(.*\.)?({p})", module)), None)
-        value = value if found is None else given[found]
-    except (re.error, TypeError) as error:
+        matches = (p for p in given if re.fullmatch(rf"(.*\.)?({_harmless(p, module)})", module))
+        found = next(matches, None)
+    except (re.error, RecursionError, OverflowError, ValueError) as error:
         raise ModelError(f"{folder / CONFIG}: `{patterns}` is wrong: {error}.") from error
+    value = value if found is None else given[found]
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < _LARGE:
         raise ModelError(
             f"{folder / CONFIG}: `{common}` of {module} must be a number, not {value!r:.40}."
         )
     return value
+
+
+def _harmless(pattern: str, text: str) -> str:
+    """Return a regular expression that fails within reasonable time, if it fails.
+
+    Raises:
+        ValueError: it repeats too much; a hostile one can take years.
+    """
+    repeats = len(re.findall(r"[*+{]", pattern))
+    if re.search(r"\)\s*[*+{]", pattern) or len(text) ** (repeats + 1) > _MOST_TRIES:
+        raise ValueError(f"{pattern!r:.60} repeats too much to be tried; name modules instead")
+    return pattern
 
 
 def _scale(config: Mapping[str, Any], folder: Path, module: str) -> float:

@@ -120,6 +120,9 @@ class Checkpoint:
             vocabulary = {**vocabulary, **added}
         except (AttributeError, IndexError, KeyError, TypeError) as error:
             raise ModelError(f"{file}: not a tokenizer of the tokenizers library.") from error
+        for token, number in vocabulary.items():
+            if not isinstance(token, str) or type(number) is not int or number < 0:
+                raise ModelError(f"{file}: token {token!r:.60} has the id {number!r:.60}.")
         return vocabulary
 
     @cached_property

@@ -11,6 +11,7 @@ The rules:
 - All configurations name the same architecture.
 """
 
+import reprlib
 from collections.abc import Sequence
 
 from mixmerge.merge.checkpoint import Checkpoint
@@ -45,11 +46,16 @@ def model_problems(models: Sequence[Checkpoint]) -> list[str]:
     first = models[0]
     mine = first.config.get("model_type")
     return [
-        f"config.json: model_type is {mine} in {first.name} and "
-        f"{other.config.get('model_type')} in {other.name}"
+        f"config.json: model_type is {_shown(mine)} in {first.name} and "
+        f"{_shown(other.config.get('model_type'))} in {other.name}"
         for other in models[1:]
         if other.config.get("model_type") != mine
     ]
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return text if text.isprintable() and len(text) < 100 else reprlib.repr(value)
 
 
 def counterpart(model: Checkpoint, name: str) -> str | None:

@@ -72,7 +72,7 @@ def merge(
     if shard_size < 1 or (threads is not None and threads < 1):
         raise SpecError(f"threads ({threads}) and shard_size ({shard_size}) must be at least 1.")
     settings = _Settings(seed, threads, shard_size, verify, allow_pickle)
-    out, recipe = out.resolve(), read_recipe(recipe)
+    out, recipe = _place(out), read_recipe(recipe)
     if not recipe.stages:
         with closing(plan_merge(recipe, allow_pickle=allow_pickle)) as plan:
             _carry_out(plan, out, settings, progress)
@@ -91,6 +91,14 @@ def merge(
             shutil.rmtree(stages, ignore_errors=True)
         raise
     shutil.rmtree(stages)
+
+
+def _place(out: Path) -> Path:
+    try:
+        out.exists()
+        return out.resolve()
+    except (OSError, RuntimeError) as error:  # too long for the disk, or a circle of links
+        raise SpecError(f"{out}: no place for a model ({error.args[-1]}).") from error
 
 
 def _check_place_of_stages(stages: Path, planned: Iterable[MergePlan]) -> None:

@@ -127,12 +127,12 @@ def _inspection(
 
 def _summary(model: Checkpoint, reference: str) -> ModelSummary:
     stored = model.tensors.values()
-    named = model.config.get("architectures") or [""]
+    named = model.config.get("architectures")
     own_head = head(model.tensors) is not None
     return ModelSummary(
         name=model.name,
         reference=reference,
-        architecture=str(named[0]),
+        architecture=str(named[0]) if isinstance(named, list) and named else "",
         tensors=len(stored),
         parameters=sum(tensor.size for tensor in stored),
         nbytes=model.nbytes,

@@ -76,7 +76,8 @@ def layer_stack(name: str, tensors: Iterable[str], config: Mapping[str, Any]) ->
     Raises:
         ModelError: no tensor has a number, or several stacks are equally long.
     """
-    stacks = [Stack(prefix, number) for prefix, number in layers(tensors).items()]
+    names = list(tensors)
+    stacks = [Stack(prefix, number) for prefix, number in layers(names).items()]
     if not stacks:
         raise ModelError(
             f"{name}: no tensor's name has the number of a layer; it cannot be sliced."
@@ -89,6 +90,11 @@ def layer_stack(name: str, tensors: Iterable[str], config: Mapping[str, Any]) ->
         raise ModelError(
             f"{name}: {shown} have {found[0].layers} layers each, so `layer_range` could mean "
             "either; only models with one such stack can be sliced."
+        )
+    if found[0].layers > len(names):
+        raise ModelError(
+            f"{name}: {found[0].prefix}* counts to {found[0].layers:,} layers, which "
+            f"{len(names):,} tensors cannot be; it cannot be sliced."
         )
     return found[0]
 

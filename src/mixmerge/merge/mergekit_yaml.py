@@ -5,6 +5,8 @@ templates, several documents. What cannot be expressed is refused by name, and s
 key: a key that is ignored changes a merge without a word.
 """
 
+import reprlib
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -273,8 +275,8 @@ def _interpolated(
 
 
 def _number(value: Scalar) -> Scalar:
-    if isinstance(value, (bool, str)):
-        raise SpecError(f"slerp: `t` must be made of numbers, not {value!r}.")
+    if isinstance(value, (bool, str)) or not abs(value) <= sys.float_info.max:
+        raise SpecError(f"slerp: `t` must be made of finite numbers, not {reprlib.repr(value)}.")
     return value
 
 

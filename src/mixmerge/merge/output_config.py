@@ -70,10 +70,14 @@ def _set_layers(language: Config, layers: Sequence[tuple[Checkpoint, int]]) -> N
         if key in LAYER_COUNTS and isinstance(value, int):
             language[key] = len(layers)
         elif key in _NUMBERS_OF_LAYERS and isinstance(value, list):
-            listed = [number in (source.get(key) or ()) for source, number in sources]
+            listed = [number in _list(source.get(key)) for source, number in sources]
             language[key] = [place for place, is_listed in enumerate(listed) if is_listed]
-        elif "layer" in key and isinstance(value, list) and len(value) == before:
+        elif "layer" in key and isinstance(value, list) and value and len(value) == before:
             language[key] = [_entry(source.get(key), value, number) for source, number in sources]
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _entry(listed: Any, otherwise: list[Any], layer: int) -> Any:

@@ -33,7 +33,7 @@ from mixmerge.merge.recipe import MergeRecipe, Slice
 from mixmerge.merge.references import locate, open_model
 from mixmerge.merge.safetensors_io import NewTensor
 from mixmerge.merge.slices import Composition, Origin, compose
-from mixmerge.merge.sources import Source
+from mixmerge.merge.sources import Source, StoredSource
 from mixmerge.merge.stages import at, stage_of
 from mixmerge.merge.vocabulary import Vocabulary, align
 
@@ -255,6 +255,10 @@ class _Planner:
         base = None if part.base is None else sources[part.base]
         merged = tuple(sources[index] for index in part.merged)
         if first.dtype in COPIED:
+            for source in sources:
+                if not isinstance(source, StoredSource):
+                    what = "holds whole numbers, which are copied and cannot be changed"
+                    self.problems.append(f"tensor {source.name} {what}")
             output = NewTensor(origin.name, first.dtype, first.shape)
             return Row(output, merged, base, part.positions, None)
         output = NewTensor(origin.name, self._output_dtype(sources), first.shape)

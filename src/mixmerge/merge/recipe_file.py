@@ -59,6 +59,8 @@ def _count_values(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
         if not known[node]:
             raise SpecError(f"{line}: an alias stands for what it is a part of.")
         return known[node]
+    if isinstance(node, yaml.ScalarNode):
+        node.value.encode()  # half of a character can be escaped, and never be written
     known[node] = 0  # until all its parts are known
     parts = node.value if isinstance(node, yaml.CollectionNode) else []
     if isinstance(node, yaml.MappingNode):

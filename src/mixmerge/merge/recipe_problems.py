@@ -13,7 +13,9 @@ from mixmerge.merge.stages import stage_of
 if TYPE_CHECKING:
     from mixmerge.merge.recipe import MergeRecipe, Slice
 
-_STAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_STAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_TAKEN = (".partial", ".stage-key")
+"""Endings of what lies beside a stage while it is made."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -154,8 +156,11 @@ def _stages(recipe: "MergeRecipe") -> Iterator[str]:
     }
     made: set[str] = set()
     for name, stage in recipe.stages.items():
-        if not _STAGE.fullmatch(name):
-            yield f"stage `{name}`: a name is made of letters, digits, `_`, `.` and `-`"
+        if not _STAGE.fullmatch(name) or name.endswith(_TAKEN):
+            yield (
+                f"stage `{name}`: a name is made of at most 100 letters, digits, `_`, `.` and `-`, "
+                f"and does not end in {' or '.join(_TAKEN)}"
+            )
         if stage.stages:
             yield f"stage `{name}`: has stages of its own; list them all at the top"
         late = [other for other in recipe.stages if other in used[name] and other not in made]

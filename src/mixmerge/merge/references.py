@@ -8,6 +8,7 @@
 """
 
 import re
+import reprlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,7 +58,14 @@ def parse(text: str) -> Reference:
 
 
 def _folder(text: str) -> Path:
-    return Path(text).expanduser()
+    try:
+        folder = Path(text).expanduser()
+        known = folder.exists() or text.isprintable()
+    except (OSError, RuntimeError) as error:  # too long for the disk, or of no known user
+        raise ModelError(f"{reprlib.repr(text)}: no such folder ({error.args[-1]}).") from error
+    if not known:
+        raise ModelError(f"{reprlib.repr(text)}: no such folder.")
+    return folder
 
 
 def _may_exist(part: str) -> bool:

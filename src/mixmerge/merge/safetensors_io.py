@@ -58,9 +58,9 @@ def read_header(file: Path) -> list[StoredTensor]:
     Raises:
         ModelError: the file is not a valid safetensors file; the message says what is wrong.
     """
-    if not file.is_file():  # a pipe, for example, would be waited for without an end
-        raise ModelError(f"{file}: cannot be read (there is no such file).")
     try:
+        if not file.is_file():  # a pipe, for example, would be waited for without an end
+            raise ModelError(f"{file}: cannot be read (there is no such file).")
         with file.open("rb") as stream:
             total = os.fstat(stream.fileno()).st_size
             length = int.from_bytes(stream.read(8), "little")

@@ -95,8 +95,12 @@ class Vocabulary:
             base: the model whose rows are preferred, where it is one of them.
 
         Raises:
+            ModelError: a tensor is a single number.
             SpecError: a rule of the recipe asks for a row that is not there.
         """
+        for source in sources:
+            if not source.shape:
+                raise ModelError(f"tensor {source.name}: has no rows that tokens could have.")
         counts = tuple(source.shape[0] for source in sources)
         key = tuple(names), counts, base
         if key not in self._maps:

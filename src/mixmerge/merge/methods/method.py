@@ -2,6 +2,7 @@
 
 import keyword
 import math
+import reprlib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -41,12 +42,12 @@ class Parameter:
     def problem(self, value: Scalar) -> str | None:
         """Say what is wrong with a value, or None where it is right."""
         if self.kind == "switch":
-            return None if value in (0, 1) else f"must be true or false, not {value!r}"
+            return None if value in (0, 1) else f"must be true or false, not {reprlib.repr(value)}"
         if self.kind == "choice":
             known = " or ".join(self.choices)
-            return None if value in self.choices else f"must be {known}, not {value!r}"
+            return None if value in self.choices else f"must be {known}, not {reprlib.repr(value)}"
         if isinstance(value, (bool, str)) or not abs(value) <= _LARGEST:
-            return f"must be a finite number, not {value!r}"
+            return f"must be a finite number, not {reprlib.repr(value)}"
         low, high = self.bounds
         return None if low <= value <= high else f"must be from {low:g} to {high:g}, not {value!r}"
 
@@ -111,6 +112,9 @@ def zero_weight_sum(arguments: Arguments) -> str | None:
     """Refuse weights that sum to zero where the method divides by the sum."""
     weights = arguments["weight"]
     assert isinstance(weights, tuple)
+    largest = max(abs(float(weight)) for weight in weights)
+    if arguments.get("normalize", True) and largest * len(weights) > _LARGEST:
+        return f"the sum of the weights is beyond what a number can be (one is {largest:g})"
     if arguments.get("normalize", True) and abs(math.fsum(map(float, weights))) < 1e-8:
         shown = ", ".join(f"{weight:g}" for weight in map(float, weights))
         return f"the weights ({shown}) sum to zero, so they cannot be normalised"
