@@ -8,11 +8,15 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from mixmerge.merge.engine import merge
+from mixmerge.merge.state import merge_state
 
 
 @pytest.mark.parametrize("tied", [False, True])
 def test_a_merge_is_loaded_by_transformers(tied: bool, tmp_path: Path) -> None:
-    """A merge of two Cohere models loads without a warning and answers as the mean model does."""
+    """A merge of two Cohere models loads without a warning and is the mean model.
+
+    The same merge in memory goes straight into a model and answers the same.
+    """
     from transformers import (
         AutoModelForCausalLM,
         AutoTokenizer,
@@ -48,3 +52,12 @@ def test_a_merge_is_loaded_by_transformers(tied: bool, tmp_path: Path) -> None:
     assert loaded.config.tie_word_embeddings == tied
     assert AutoTokenizer.from_pretrained(tmp_path / "out")("w3").input_ids == [3]
     assert len(list((tmp_path / "out").glob("model-*.safetensors"))) > 1
+
+    torch.manual_seed(2)
+    other = CohereForCausalLM(config)
+    state = merge_state({"method": "linear", "models": models})
+    _, unexpected = other.load_state_dict(state, strict=False, assign=True)
+    other.tie_weights()
+    assert not unexpected
+    words_in = torch.arange(5)[None]
+    assert torch.equal(other.eval()(words_in).logits, loaded.eval()(words_in).logits)
