@@ -14,7 +14,7 @@ class Cell:
     relative: float = 0.0
     far: int = 0
     elements: int = 0
-    """Elements of the result."""
+    """Elements that were compared."""
     missing: int = 0
     """Tensors that mergekit wrote and mixmerge did not."""
     extra: int = 0
@@ -79,19 +79,29 @@ def _exact(cells: Sequence[Cell]) -> str:
     return "\n".join(lines)
 
 
-def _random(cells: Iterable[Cell]) -> str:
+def _random(cells: Sequence[Cell]) -> str:
+    if not cells:
+        return ""
     lines = [
-        "| recipe | architecture | changed: mergekit | mixmerge | standard errors apart | size |",
-        "|---|---|---:|---:|---:|---:|",
+        "| recipe | changed: mergekit | mixmerge | standard errors apart | size of the change |",
+        "|---|---:|---:|---:|---:|",
     ]
-    for cell in cells:
-        if cell.kept is not None and cell.size is not None:
-            ratio = cell.size[1] / cell.size[0] if cell.size[0] else float("nan")
-            lines.append(
-                f"| {cell.recipe} | {cell.architecture} | {cell.kept[0]:.4f} "
-                f"| {cell.kept[1]:.4f} | {cell.deviations:+.1f} | {ratio:.4f} |"
-            )
-    return "\n".join(lines) if len(lines) > 2 else ""
+    for recipe in dict.fromkeys(cell.recipe for cell in cells):
+        row = [cell for cell in cells if cell.recipe == recipe]
+        kept = [cell.kept for cell in row if cell.kept is not None]
+        sizes = [ours / theirs for cell in row if cell.size for theirs, ours in [cell.size]]
+        columns = (
+            _range([theirs for theirs, _ in kept], ".4f"),
+            _range([ours for _, ours in kept], ".4f"),
+            _range([cell.deviations for cell in row], "+.1f"),
+            _range(sizes, ".3f"),
+        )
+        lines.append(f"| {recipe} | " + " | ".join(columns) + " |")
+    return "\n".join(lines)
+
+
+def _range(values: Sequence[float], form: str) -> str:
+    return f"{min(values):{form}} to {max(values):{form}}"
 
 
 def _refusals(cells: Iterable[Cell]) -> str:

@@ -31,6 +31,8 @@ class Difference:
     """Relative to the root mean square of what the merge changed in that tensor."""
     far: int
     """Elements that differ by more than `FAR` units."""
+    elements: int
+    """Elements that were compared."""
 
     @property
     def same_tensors(self) -> bool:
@@ -63,6 +65,7 @@ def difference(reference: Tensors, result: Tensors, inputs: Iterable[Tensors]) -
         ulp=ulp,
         relative=relative,
         far=far,
+        elements=sum(result[name].size for name in same),
     )
 
 

@@ -132,8 +132,9 @@ def run(example: Example, mergekit: Path, mixmerge: Path, work: Path) -> Outcome
     exact = Example(example.name, re.sub(r"(?m)^dtype:.*", "dtype: float32", example.text))
     one, other = (load(merge.out) for merge in _merge(exact, mergekit, mixmerge, work))
     found = difference(one, other, [load(work / model) for model in example.models])
-    tensors = "" if found.same_tensors else "other tensors"
-    return dataclasses.replace(outcome, ulp=found.ulp, note=tensors)
+    notes = [] if found.same_tensors else ["other tensors"]
+    notes += [f"{found.far} of {found.elements} far"] if found.far else []
+    return dataclasses.replace(outcome, ulp=found.ulp, note=", ".join(notes))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ import dataclasses
 import json
 import sys
 import tempfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ _TOKENIZERS: dict[str, dict[str, Any]] = {
 }
 _WITH_TOKENIZER = ("linear", "slerp", "task_arithmetic", "ties")
 """Recipes that are merged with different vocabularies."""
+
+_OPTIONS = ("--quiet", "--no-lazy", "--random-seed=0")
 
 Recipes = Mapping[str, dict[str, Any]]
 """Recipes by name, as parsed YAML."""
@@ -86,7 +89,7 @@ def _run_together(programs: Path, recipes: Recipes, work: Path) -> dict[str, str
     text, out = work / "recipes.yml", work / "mergekit"
     stages = ({**content, "name": name} for name, content in recipes.items())
     text.write_text(yaml.safe_dump_all(stages, sort_keys=False))
-    done = measure([programs / "mergekit-multi", text, "-I", out, "--quiet", "--no-lazy"])
+    done = measure([programs / "mergekit-multi", text, "-I", out, *_OPTIONS])
     if not done.code:
         return {}
     if len(recipes) == 1:
@@ -97,7 +100,7 @@ def _run_together(programs: Path, recipes: Recipes, work: Path) -> dict[str, str
     return one | other
 
 
-def run_mixmerge(recipes: Recipes, work: Path) -> dict[str, str]:
+def run_mixmerge(recipes: Recipes, work: Path, seed: int) -> dict[str, str]:
     """Run recipes with mixmerge; each writes ``work/mixmerge/NAME``.
 
     Returns:
@@ -106,7 +109,7 @@ def run_mixmerge(recipes: Recipes, work: Path) -> dict[str, str]:
     failed = {}
     for name, content in recipes.items():
         try:
-            mixmerge.merge(content, work / "mixmerge" / name)
+            mixmerge.merge(content, work / "mixmerge" / name, seed=seed)
         except Exception as error:  # noqa: BLE001 (a fault of ours is a finding, not an end)
             failed[name] = f"{type(error).__name__}: {error}"
     return failed
@@ -118,9 +121,11 @@ def compare(title: str, architecture: Architecture, folder: Path, programs: Path
     recipes = recipes_for(architecture, folder.resolve())
     with tempfile.TemporaryDirectory() as place:
         work = Path(place)
+        # Tensors of one name and seed draw the same numbers: other models, another seed.
+        seed = zlib.crc32(title.encode())
         # File names without spaces: mergekit's multi-stage names are folders.
         named = {f"r{number}": content for number, content in enumerate(recipes.values())}
-        theirs, ours = run_mergekit(programs, named, work), run_mixmerge(named, work)
+        theirs, ours = run_mergekit(programs, named, work), run_mixmerge(named, work, seed)
         return [
             Cell(title, name, mergekit=theirs.get(key, ""), mixmerge=ours.get(key, ""))
             if key in theirs or key in ours
@@ -151,7 +156,6 @@ def _cell(title: str, name: str, work: Path, key: str, models: dict[str, Path]) 
     return Cell(
         title, name,
         **dataclasses.asdict(difference(reference, result, tensors)),
-        elements=sum(tensor.size for tensor in result.values()),
         other_ids=_other_ids(theirs, ours),
     )  # fmt: skip
 
