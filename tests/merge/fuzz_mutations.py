@@ -168,6 +168,8 @@ def mutated_safetensors(content: bytes, rng: Random) -> bytes:
         return mutated_bytes(content, rng)
     length = int.from_bytes(content[:8], "little")
     header, data = content[8 : 8 + length], content[8 + length :]
+    if rng.random() < 0.15:
+        return content[: 8 + length] + _other_numbers(data, rng)
     if rng.random() < 0.1:
         # Names may be anything, also where a model is whole and right.
         text = header.decode().replace("positions", rng.choice(ODD_NAMES))
@@ -180,6 +182,16 @@ def mutated_safetensors(content: bytes, rng: Random) -> bytes:
     if rng.random() < 0.1:
         size = rng.choice((0, size - 1, size + 1, 2**32, 2**63, 2**64 - 1, rng.randrange(2**64)))
     return size.to_bytes(8, "little") + header + data
+
+
+def _other_numbers(data: bytes, rng: Random) -> bytes:
+    """Change bytes of the data and not their number: the model stays whole, or holds NaN."""
+    changed = bytearray(data)
+    for _ in range(rng.choice((1, 4, 40))):
+        changed[rng.randrange(len(changed))] = rng.choice(
+            (0, 1, 63, 127, 128, 191, rng.randrange(256))
+        )
+    return bytes(changed)
 
 
 ODD_NAMES = (

@@ -17,6 +17,7 @@ import yaml
 from safetensors.torch import load_file
 from tests.merge.methods import references
 from tests.merge.methods.references import F64, Inputs
+from tokenizers import Tokenizer
 
 FLOATS = {torch.float32: 2.0**-23, torch.float16: 2.0**-10, torch.bfloat16: 2.0**-7}
 """Types that are merged, with the relative size of their last digit."""
@@ -71,7 +72,30 @@ def expected(root: Path, recipe: Path, merged: Path) -> dict[str, Wanted]:
         results, stages = documents, {}
     if len(results) != 1:
         raise Unknown("which document is the result")
-    return _Merge(root, merged, stages).of(results[0])
+    return _Merge(root, merged, stages).of(_in_form_of_mergekit(results[0]))
+
+
+def _in_form_of_mergekit(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Translate what the pristine recipe in mixmerge's own form says."""
+    if "method" not in document:
+        return document
+    if set(document) - {"method", "models", "base", "parameters", "dtype", "files_from"}:
+        raise Unknown("keys")
+    entries = [
+        {"model": entry["path"], "parameters": entry.get("parameters", {})}
+        for entry in document["models"]
+    ]
+    base = document.get("base")
+    paths = [entry["model"] for entry in entries]
+    if base and base["path"] in paths:
+        raise Unknown("a base that is merged")
+    return {
+        "merge_method": document["method"],
+        "models": entries,
+        "base_model": base["path"] if base else None,
+        "parameters": document.get("parameters", {}),
+        "dtype": document.get("dtype"),
+    }
 
 
 class _Merge:
@@ -217,6 +241,8 @@ class _Slerp:
         if document.get("models") is None or document.get("tokenizer"):
             raise Unknown("slerp beyond two whole models")
         others = [entry["model"] for entry in document["models"] if entry["model"] != base]
+        if not all(isinstance(name, str) for name in (base, *others)):
+            raise Unknown("models that are no names")
         self._document = document
         self._models = [merge.load(name) for name in (base, *others)]
 
@@ -230,6 +256,8 @@ class _Slerp:
                 wanted[name] = Wanted(v.numpy().astype(np.float64), np.zeros(v.shape), None)
                 continue
             t = _value([parameters], "t", name, name, _depth(name, names), 0, None)
+            if abs(t) > 10:
+                raise Unknown("so many times around the circle that no digit is certain")
             threshold = _value([parameters], "dot_threshold", name, name, 0.0, 0, 0.9995)
             given = Inputs([v.float().numpy(), w.float().numpy()], None, np.zeros((1, 1)))
             found = references.slerp(given, (1 - t, t), threshold)
@@ -357,11 +385,10 @@ def _pattern(patterns: Any, module: str, common: float) -> float:
 
 
 def _ids(folder: Path) -> dict[str, int]:
-    content = json.loads((folder / "tokenizer.json").read_text("utf-8"))
-    vocab = content["model"]["vocab"]
-    if isinstance(vocab, list):
-        vocab = {entry[0]: number for number, entry in enumerate(vocab)}
-    return {**vocab, **{one["content"]: one["id"] for one in content.get("added_tokens") or []}}
+    """Return ids as the tokenizers library counts them, whatever the file says of added tokens."""
+    found = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    ids: dict[str, int] = found.get_vocab(with_added_tokens=True)
+    return ids
 
 
 def _aligned(

@@ -161,6 +161,22 @@ def worlds() -> dict[str, Files]:
             ],
             {"a": a, "b": b},
         ),
+        "own form": _world(
+            [
+                {
+                    "method": "ties",
+                    "models": [
+                        {"name": "x", "path": "a", "parameters": {"weight": 0.5}},
+                        {"name": "y", "path": "b", "parameters": {"weight": [0.1, 2]}},
+                    ],
+                    "base": {"path": "base"},
+                    "parameters": {"density": [{"filter": "mlp", "value": 0.3}, {"value": 1}]},
+                    "dtype": "float16",
+                    "files_from": "y",
+                }
+            ],
+            {"a": a, "b": b, "base": base},
+        ),
         "ties": _world(
             [
                 {
