@@ -18,6 +18,8 @@ _LARGEST = 10_000_000
 """Bytes of a recipe."""
 _MOST_VALUES = 1_000_000
 """Values that a document stands for: a few lines of aliases can stand for billions."""
+_LONGEST = 1000
+"""Letters of a message: a recipe may hold any text, and messages show what was seen."""
 _MERGE_KEY = "tag:yaml.org,2002:merge"
 
 
@@ -127,10 +129,10 @@ def _parse(documents: Sequence[Any], where: str) -> MergeRecipe:
 
 
 def _one_line(text: str) -> str:
-    """Return a text with line breaks and the like as Python would write them."""
+    """Return a text, if need be shortened, with line breaks and the like as Python writes them."""
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in text
+        for letter in (text if len(text) < _LONGEST else f"{text[:_LONGEST]}…")
     )
 
 
