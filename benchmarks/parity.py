@@ -74,8 +74,11 @@ def run_mergekit(programs: Path, recipes: Recipes, work: Path) -> dict[str, str]
     Returns:
         What was printed by those that failed.
     """
+    plainest = dict(list(recipes.items())[:1])
+    failed = _run_together(programs, plainest, work)
+    if failed:  # an architecture that it cannot read: no other recipe is tried
+        return dict.fromkeys(recipes, *failed.values())
     # Slices are what most often fails, and what fails takes all others of its process with it.
-    failed: dict[str, str] = {}
     for sliced in (False, True):
         group = {name: text for name, text in recipes.items() if ("slices" in text) == sliced}
         failed |= _run_together(programs, group, work)

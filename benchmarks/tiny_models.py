@@ -62,6 +62,7 @@ ARCHITECTURES = {
     "Qwen2": Architecture("qwen2"),
     "Qwen3, tied": Architecture("qwen3", tied=("base", *TUNES)),
     "Cohere": Architecture("cohere"),
+    "Cohere, query norms": Architecture("cohere", {"use_qk_norm": True}),
     "GPT-2": Architecture("gpt2"),
 }
 """By the name that tables use."""
