@@ -52,7 +52,8 @@ class Cell:
 
 def markdown(cells: Sequence[Cell]) -> str:
     """Return the tables recipe × architecture, that of the random recipes, and the notes."""
-    exact = [cell for cell in cells if cell.kept is None]
+    drawn = {cell.recipe for cell in cells if cell.kept is not None}
+    exact = [cell for cell in cells if cell.recipe not in drawn]
     random = [cell for cell in cells if cell.kept is not None]
     parts = [
         _exact([cell for cell in exact if "vocabularies" not in cell.architecture]),

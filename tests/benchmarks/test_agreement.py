@@ -22,10 +22,12 @@ def test_tables_are_recipe_by_architecture() -> None:
         Cell("Llama", "dare_ties", kept=(0.5, 0.51), size=(2.0, 1.0), deviations=-0.5),
         Cell("GPT-2", "dare_ties", kept=(0.6, 0.49), size=(1.0, 2.0), deviations=1.5),
     ]
-    text = markdown(cells)
+    text = markdown([*cells, Cell("Cohere", "dare_ties", mergekit="no such tensor")])
     assert "| recipe | Llama | GPT-2 | relative to the change |" in text
     assert "| linear | 1 | 2 | 3e-06 |" in text
     assert "| recipe | Llama, vocabularies | relative to the change |" in text
     ranges = "0.5000 to 0.6000 | 0.4900 to 0.5100 | -0.5 to +1.5 | 0.500 to 2.000"
     assert f"| dare_ties | {ranges} |" in text
-    assert text.endswith("- mixmerge, ram (Llama) and 1 more: unknown method")
+    assert "- mixmerge, ram (Llama) and 1 more: unknown method\n" in text
+    assert text.endswith("- mergekit, dare_ties (Cohere): no such tensor")
+    assert text.count("dare_ties") == 2
