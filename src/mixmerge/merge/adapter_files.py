@@ -129,22 +129,22 @@ def _config(file: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
         kind = config.get("peft_type") if isinstance(config, dict) else None
         raise ModelError(
-            f"{file}: an adapter of the kind {kind!r}; only LORA can be applied while merging. "
+            f"{file}: an adapter of the kind {kind!r:.60}; only LORA can be applied while merging. "
             "Merge it into its model with peft first."
         )
     for key, value in config.items():
         if key not in _APPLIED | _WITHOUT_EFFECT and value:
             raise ModelError(
-                f"{file}: `{key}` is {value!r}, which cannot be applied while merging; "
-                "merge this adapter into its model with peft first."
+                f"{file}: `{repr(key)[1:-1]:.60}` is {value!r:.60}, which cannot be applied while "
+                "merging; merge this adapter into its model with peft first."
             )
     for key in ("fan_in_fan_out", "use_rslora"):
         if config.get(key) not in (True, False, None):
-            raise ModelError(f"{file}: `{key}` must be true or false, not {config[key]!r}.")
+            raise ModelError(f"{file}: `{key}` must be true or false, not {config[key]!r:.60}.")
     if config.get("init_lora_weights") not in _PLAIN_STARTS:
         raise ModelError(
-            f"{file}: `init_lora_weights` is {config['init_lora_weights']!r}, which changes the "
-            "model's own weights before training; convert it to a plain LoRA with peft first."
+            f"{file}: `init_lora_weights` is {config['init_lora_weights']!r:.60}, which changes "
+            "the model's own weights before training; convert it to a plain LoRA with peft first."
         )
     return config
 

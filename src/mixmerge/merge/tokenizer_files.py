@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,10 @@ def _parsed(folder: Path, text: str, *, changed: bool) -> StoredTokenizer:
     ids = sorted(loaded.get_vocab(with_added_tokens=True).items(), key=itemgetter(1, 0))
     if not ids:
         raise ModelError(f"{folder / FILE}: has no tokens.")
+    twice = next((pair for pair in pairwise(ids) if pair[0][1] == pair[1][1]), None)
+    if twice:
+        (one, number), (other, _) = twice
+        raise ModelError(f"{folder / FILE}: {one!r:.60} and {other!r:.60} have the id {number}.")
     added = {
         token.content: {"content": token.content, **{key: getattr(token, key) for key in _FLAGS}}
         for _, token in sorted(loaded.get_added_tokens_decoder().items())
