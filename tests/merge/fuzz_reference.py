@@ -213,7 +213,7 @@ class _Merge:
             names = list(dict.fromkeys(n for m in models for n in m))
             for name in names:
                 after = name.startswith(("model.norm", "lm_head"))
-                if "layers." in name or number != (len(slices) - 1 if after else 0):
+                if _LAYER.match(name) or number != (len(slices) - 1 if after else 0):
                     continue
                 wanted[name] = self.tensor(document, name, models, None, levels, lambda *_: 0.0)
             for step in range(high - low):
@@ -287,6 +287,7 @@ def _dtype(document: Mapping[str, Any], dtypes: set[torch.dtype]) -> torch.dtype
     return dtypes.pop() if len(dtypes) == 1 else torch.float32
 
 
+_LAYER = re.compile(r"model\.layers\.(0|[1-9]\d*)\.", re.ASCII)
 _NUMBER = re.compile(r"(?:^|\.)(\d+)(?:\.|$)", re.ASCII)
 
 
