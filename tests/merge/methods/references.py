@@ -111,11 +111,12 @@ def nuslerp(
     v, w = given.xs if given.base is None else given.ds
     shape = (1, -1) if nuslerp_flatten else (-1, given.columns)
     v, w = v.reshape(shape), w.reshape(shape)
-    if nuslerp_row_wise and not nuslerp_flatten:
+    by_column = nuslerp_row_wise and not nuslerp_flatten and len(given.models[0].shape) > 1
+    if by_column:
         v, w = v.T, w.T
     straight = lambda cosine: 1 - cosine**2 < 1e-12  # noqa: E731
     merged = np.array([on_circle(p, q, t, straight) for p, q in zip(v, w, strict=True)])
-    if nuslerp_row_wise and not nuslerp_flatten:
+    if by_column:
         v, w, merged = v.T, w.T, merged.T
     parts = np.array([v.reshape(-1), w.reshape(-1), merged.reshape(-1), given.b])
     return certain(parts[2] + given.b, parts)

@@ -23,13 +23,13 @@ def merge(
 
     The vectors are the models' weights or, where there is a base, their differences from it: whole
     tensors (``nuslerp_flatten``), or else their rows, or their columns (which is what
-    ``nuslerp_row_wise`` means in mergekit).
+    ``nuslerp_row_wise`` means in mergekit; a tensor of one dimension is one vector).
     """
     total = weight[0] + weight[1]
     t = weight[1] / total if abs(total) >= 1e-6 else 0.5
     if nuslerp_flatten:
         return combination(slerp_weights(cosine(tensor.products(vectors)), t, 1.0))
-    if nuslerp_row_wise:
+    if nuslerp_row_wise and len(tensor.shape) > 1:
         columns = slerp_weights(cosine(tensor.sum(_products_of_columns)), t, 1.0)
         return lambda tile: add_up_by_row(tile, vectors(tile), columns[:, None, :])
 
