@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 
 from mixmerge.cli.main import exit_code
 from mixmerge.merge.inspect import inspect
-from mixmerge.merge.inspect_figure import draw
-from mixmerge.merge.inspection import Inspection
+from mixmerge.merge.inspection.inspect_figure import draw
+from mixmerge.merge.inspection.inspection import Inspection
 
 SHAPES = {
     "model.embed_tokens.weight": (6, 4),

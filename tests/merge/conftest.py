@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mixmerge.merge.kernels import Array
-from mixmerge.merge.recipe import MergeRecipe
+from mixmerge.merge.recipes.recipe import MergeRecipe
 
 TYPES = {
     "BF16": torch.bfloat16,

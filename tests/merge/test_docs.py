@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from mixmerge.merge.methods import METHODS
-from mixmerge.merge.recipe_file import read_recipe
+from mixmerge.merge.recipes.recipe_file import read_recipe
 from mixmerge.merge.spec import MergeSpec
 
 PAGE = (Path(__file__).parents[2] / "docs" / "merge.md").read_text(encoding="utf-8")

@@ -13,9 +13,9 @@ import torch
 
 from mixmerge.merge.engine import merge
 from mixmerge.merge.kernels import Array
-from mixmerge.merge.plan import plan_merge
-from mixmerge.merge.recipe import MergeRecipe
-from mixmerge.merge.recipe_file import read_recipe
+from mixmerge.merge.planning.plan import plan_merge
+from mixmerge.merge.recipes.recipe import MergeRecipe
+from mixmerge.merge.recipes.recipe_file import read_recipe
 
 Weights = Callable[..., dict[str, Array]]
 Recipes = Callable[..., MergeRecipe]

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.merge.inspect import inspect
-from mixmerge.merge.inspection import Inspection
+from mixmerge.merge.inspection.inspection import Inspection
 
 
 def test_the_summary_is_that_of_the_headers(model: Any, weights: Any) -> None:

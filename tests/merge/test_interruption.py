@@ -17,10 +17,10 @@ import pytest
 
 from mixmerge.errors import ModelError, ResourceError
 from mixmerge.merge.engine import merge
-from mixmerge.merge.recipe import MergeRecipe
-from mixmerge.merge.recipe_file import recipe_text
-from mixmerge.merge.shards import Shard, ShardFile
-from mixmerge.merge.sources import WeightFile
+from mixmerge.merge.models.sources import WeightFile
+from mixmerge.merge.output.shards import Shard, ShardFile
+from mixmerge.merge.recipes.recipe import MergeRecipe
+from mixmerge.merge.recipes.recipe_file import recipe_text
 
 Recipes = Callable[..., MergeRecipe]
 

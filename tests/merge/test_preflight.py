@@ -9,8 +9,8 @@ import yaml
 
 from mixmerge.errors import ModelError
 from mixmerge.merge.preflight import RESULT, plan_stages
-from mixmerge.merge.recipe import MergeRecipe
-from mixmerge.merge.recipe_file import read_recipe
+from mixmerge.merge.recipes.recipe import MergeRecipe
+from mixmerge.merge.recipes.recipe_file import read_recipe
 
 
 def stage(name: str | None, *models: str | Path, **more: Any) -> dict[str, Any]:

@@ -13,8 +13,8 @@ import pytest
 from mixmerge.errors import ModelError, ResourceError, SpecError
 from mixmerge.merge.engine import merge
 from mixmerge.merge.kernels import Array
-from mixmerge.merge.recipe import MergeRecipe
-from mixmerge.merge.shards import ShardFile
+from mixmerge.merge.output.shards import ShardFile
+from mixmerge.merge.recipes.recipe import MergeRecipe
 
 Weights = Callable[..., dict[str, Array]]
 Recipes = Callable[..., MergeRecipe]

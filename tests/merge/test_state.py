@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from mixmerge.merge.engine import merge
-from mixmerge.merge.recipe import MergeRecipe
+from mixmerge.merge.recipes.recipe import MergeRecipe
 from mixmerge.merge.state import merge_state
 
 Recipes = Callable[..., MergeRecipe]

@@ -30,7 +30,7 @@ def test_every_public_function_is_documented(name: str) -> None:
 
 def test_packages_do_not_hide_functions() -> None:
     """`from mixmerge import merge` is the function, also after the package of that name is used."""
-    import mixmerge.merge.recipe
+    import mixmerge.merge.recipes.recipe
     import mixmerge.mix.spec
     import mixmerge.train.spec
 

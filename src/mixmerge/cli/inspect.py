@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from mixmerge.merge.inspection import Inspection
+    from mixmerge.merge.inspection.inspection import Inspection
 
 _SHOWN = 10
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from mixmerge.merge.plan import MergePlan, Row
+    from mixmerge.merge.planning.plan import MergePlan, Row
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
 
@@ -78,9 +78,9 @@ def _bytes(text: str) -> int:
 
 
 def _show_plan(recipe: Path, allow_pickle: bool) -> None:
-    from mixmerge.merge.meta import check_architecture
+    from mixmerge.merge.planning.meta import check_architecture
     from mixmerge.merge.preflight import plan_stages
-    from mixmerge.merge.recipe_file import read_recipe
+    from mixmerge.merge.recipes.recipe_file import read_recipe
 
     screen = Console(highlight=False)
     for name, plan in plan_stages(read_recipe(recipe), allow_pickle=allow_pickle).items():

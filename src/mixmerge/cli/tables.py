@@ -5,14 +5,14 @@ from rich.table import Table
 from rich.text import Text
 
 from mixmerge.cli.screen import duration
-from mixmerge.merge.inspection import (
+from mixmerge.merge.inspection.inspection import (
     Comparison,
     Inspection,
     Interference,
     ModelSummary,
     Part,
 )
-from mixmerge.merge.schedules import place
+from mixmerge.merge.models.layers import place
 from mixmerge.study.explain import Explained
 
 _RELATIONS = {"sibling": "green", "cousin": "yellow", "stranger": "red"}

@@ -8,10 +8,10 @@ from mixmerge.errors import ModelError
 from mixmerge.merge.kernels import Array
 from mixmerge.merge.kernels.rounding import narrow_into
 from mixmerge.merge.methods.method import Method
-from mixmerge.merge.plan import Row
-from mixmerge.merge.safetensors_io import BYTES_PER_ELEMENT
-from mixmerge.merge.sources import StoredSource, scratch
-from mixmerge.merge.tensor import Spread, Tensor
+from mixmerge.merge.models.safetensors_io import BYTES_PER_ELEMENT
+from mixmerge.merge.models.sources import StoredSource, scratch
+from mixmerge.merge.planning.plan import Row
+from mixmerge.merge.streaming.tensor import Spread, Tensor
 
 Receive = Callable[[int, memoryview], None]
 """Takes finished bytes of a tensor: position of the first byte, and the bytes, which the caller

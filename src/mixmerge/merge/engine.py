@@ -13,16 +13,16 @@ from mixmerge.errors import SpecError
 from mixmerge.files import PARTIAL, write_text
 from mixmerge.fingerprint import fingerprint
 from mixmerge.merge.compute import compute
-from mixmerge.merge.lineage import RECIPE_FILE, copy_donor_files, write_lineage
-from mixmerge.merge.meta import check_architecture
-from mixmerge.merge.plan import MergePlan, Row, check_target, plan_merge
+from mixmerge.merge.output.lineage import RECIPE_FILE, copy_donor_files, write_lineage
+from mixmerge.merge.output.shards import INDEX, Shard, ShardFile, index_text, lay_out
+from mixmerge.merge.output.workplace import check_space, goes_on_later, workplace
+from mixmerge.merge.planning.meta import check_architecture
+from mixmerge.merge.planning.plan import MergePlan, Row, check_target, plan_merge
 from mixmerge.merge.preflight import RESULT, plan_stages
-from mixmerge.merge.recipe import MergeRecipe
-from mixmerge.merge.recipe_file import read_recipe, recipe_text
-from mixmerge.merge.shards import INDEX, Shard, ShardFile, index_text, lay_out
-from mixmerge.merge.tensor import Spread
-from mixmerge.merge.workers import Counter, Workers, workers
-from mixmerge.merge.workplace import check_space, goes_on_later, workplace
+from mixmerge.merge.recipes.recipe import MergeRecipe
+from mixmerge.merge.recipes.recipe_file import read_recipe, recipe_text
+from mixmerge.merge.streaming.tensor import Spread
+from mixmerge.merge.streaming.workers import Counter, Workers, workers
 from mixmerge.progress import Progress, silent
 
 SHARD_SIZE = 5_000_000_000

@@ -7,22 +7,22 @@ from itertools import combinations
 from pathlib import Path
 
 from mixmerge.errors import SpecError
-from mixmerge.merge.checkpoint import Checkpoint
-from mixmerge.merge.comparison import Compared, compare
-from mixmerge.merge.compatibility import problems
-from mixmerge.merge.inspect_figure import check_figure, draw
-from mixmerge.merge.inspection import Comparison, Inspection, ModelSummary
-from mixmerge.merge.kinship import judged_by, kinship
-from mixmerge.merge.layout import denies_tied_head, head
-from mixmerge.merge.measurements import Measurements
-from mixmerge.merge.prefixes import with_common_names
-from mixmerge.merge.references import open_model
-from mixmerge.merge.schedules import layers
-from mixmerge.merge.token_differences import (
+from mixmerge.merge.inspection.comparison import Compared, compare
+from mixmerge.merge.inspection.inspect_figure import check_figure, draw
+from mixmerge.merge.inspection.inspection import Comparison, Inspection, ModelSummary
+from mixmerge.merge.inspection.kinship import judged_by, kinship
+from mixmerge.merge.inspection.measurements import Measurements
+from mixmerge.merge.inspection.token_differences import (
     embedding_rows,
     vocabulary_differences,
     vocabulary_notes,
 )
+from mixmerge.merge.models.checkpoint import Checkpoint
+from mixmerge.merge.models.layers import layers
+from mixmerge.merge.models.layout import denies_tied_head, head
+from mixmerge.merge.models.prefixes import with_common_names
+from mixmerge.merge.models.references import open_model
+from mixmerge.merge.planning.compatibility import problems
 from mixmerge.progress import Progress, silent
 
 

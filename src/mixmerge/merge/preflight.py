@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mixmerge.merge.lineage import copy_donor_files
-from mixmerge.merge.plan import MergePlan, plan_merge
-from mixmerge.merge.recipe import MergeRecipe
+from mixmerge.merge.output.lineage import copy_donor_files
+from mixmerge.merge.planning.plan import MergePlan, plan_merge
+from mixmerge.merge.recipes.recipe import MergeRecipe
 
 RESULT = ""
 """What the result is called among the stages."""

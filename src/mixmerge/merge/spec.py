@@ -15,8 +15,8 @@ from pydantic import (
 )
 
 from mixmerge.merge.methods import METHODS
-from mixmerge.merge.recipe import BaseInput, MergeRecipe, ModelInput
-from mixmerge.merge.schedules import Setting
+from mixmerge.merge.recipes.recipe import BaseInput, MergeRecipe, ModelInput
+from mixmerge.merge.recipes.schedules import Setting
 
 
 class MergeSpec(BaseModel):

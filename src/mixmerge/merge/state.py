@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixmerge.merge.compute import compute
-from mixmerge.merge.plan import Row, plan_merge
-from mixmerge.merge.recipe import MergeRecipe
-from mixmerge.merge.recipe_file import read_recipe
-from mixmerge.merge.tensor import Spread
-from mixmerge.merge.workers import workers
+from mixmerge.merge.planning.plan import Row, plan_merge
+from mixmerge.merge.recipes.recipe import MergeRecipe
+from mixmerge.merge.recipes.recipe_file import read_recipe
+from mixmerge.merge.streaming.tensor import Spread
+from mixmerge.merge.streaming.workers import workers
 
 if TYPE_CHECKING:
     import torch

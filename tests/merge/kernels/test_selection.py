@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixmerge.merge import tensor as tensors
 from mixmerge.merge.kernels import Array
 from mixmerge.merge.kernels.selection import Cut, cut_of
-from mixmerge.merge.sources import ArraySource
-from mixmerge.merge.tensor import Tensor
+from mixmerge.merge.models.sources import ArraySource
+from mixmerge.merge.streaming import tensor as tensors
+from mixmerge.merge.streaming.tensor import Tensor
 
 
 def kept(values: Array, cut: Cut) -> set[int]:

@@ -8,8 +8,8 @@ import numpy as np
 from mixmerge.merge.kernels import Array
 from mixmerge.merge.methods import METHODS
 from mixmerge.merge.methods.method import Method
-from mixmerge.merge.sources import ArraySource
-from mixmerge.merge.tensor import Spread, Tensor, in_turn
+from mixmerge.merge.models.sources import ArraySource
+from mixmerge.merge.streaming.tensor import Spread, Tensor, in_turn
 
 TENSOR = "model.layers.0.mlp.up_proj.weight"
 

@@ -19,7 +19,7 @@ from mixmerge.merge.kernels import Array
 from mixmerge.merge.kernels.random_bits import random_bits, stream
 from mixmerge.merge.kernels.rounding import narrow_into, widen_into
 from mixmerge.merge.methods import METHODS
-from mixmerge.merge.tensor import TILE
+from mixmerge.merge.streaming.tensor import TILE
 
 WEIGHT = (0.5, 0.25, 1.25)
 """Exact in float32, so that sums which cancel do so exactly."""

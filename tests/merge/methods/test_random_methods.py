@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pytest
 from tests.merge.methods.arrays import merge_arrays
 
-from mixmerge.merge import tensor as tensors
 from mixmerge.merge.kernels import Array
+from mixmerge.merge.streaming import tensor as tensors
 
 SHAPE = (400, 1001)
 SIZE = 400 * 1001

@@ -4,7 +4,7 @@ import numpy as np
 
 from mixmerge.merge.kernels import Array
 from mixmerge.merge.methods.method import Method
-from mixmerge.merge.tensor import Sums, Tensor, Tile, TileFunction
+from mixmerge.merge.streaming.tensor import Sums, Tensor, Tile, TileFunction
 
 _FLOOR = 1e-8
 """Added to each probability."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from mixmerge.merge.kernels import Array
 from mixmerge.merge.methods.method import Method, number, switch, zero_weight_sum
 from mixmerge.merge.methods.task_vectors import Sparsify, merge_sparse
-from mixmerge.merge.tensor import Tensor, Tile, TileFunction
+from mixmerge.merge.streaming.tensor import Tensor, Tile, TileFunction
 
 PARAMETERS = (
     number("weight", per_model=True),

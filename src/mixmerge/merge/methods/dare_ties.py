@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from mixmerge.merge.methods.dare_linear import PARAMETERS, drop
 from mixmerge.merge.methods.method import Method
 from mixmerge.merge.methods.task_vectors import merge_sparse
-from mixmerge.merge.tensor import Tensor, TileFunction
+from mixmerge.merge.streaming.tensor import Tensor, TileFunction
 
 
 def merge(

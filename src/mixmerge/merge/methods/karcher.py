@@ -7,7 +7,7 @@ import numpy as np
 from mixmerge.merge.kernels.interpolate import length
 from mixmerge.merge.methods.method import Arguments, Method, number
 from mixmerge.merge.methods.span import combination
-from mixmerge.merge.tensor import Sums, Tensor, TileFunction
+from mixmerge.merge.streaming.tensor import Sums, Tensor, TileFunction
 
 
 def merge(tensor: Tensor, *, max_iter: float, tol: float) -> TileFunction:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from mixmerge.merge.tensor import TileFunction
+    from mixmerge.merge.streaming.tensor import TileFunction
 
 Scalar = bool | int | float | str
 """One value of one parameter."""

@@ -8,7 +8,7 @@ from mixmerge.merge.kernels import Array
 from mixmerge.merge.kernels.reductions import row_products
 from mixmerge.merge.methods.method import Method, switch
 from mixmerge.merge.methods.span import add_up_by_row, combination, vectors
-from mixmerge.merge.tensor import Sums, Tensor, Tile, TileFunction
+from mixmerge.merge.streaming.tensor import Sums, Tensor, Tile, TileFunction
 
 _SMALLEST_NORMS = 1e-6
 _SMALLEST_DIVISOR = 1e-6

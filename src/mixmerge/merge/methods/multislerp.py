@@ -9,7 +9,7 @@ from mixmerge.errors import ModelError
 from mixmerge.merge.kernels.interpolate import length
 from mixmerge.merge.methods.method import Arguments, Method, number, switch, zero_weight_sum
 from mixmerge.merge.methods.span import combination, vectors
-from mixmerge.merge.tensor import Tensor, TileFunction
+from mixmerge.merge.streaming.tensor import Tensor, TileFunction
 
 _ROUNDING = 1e-7
 """Directions of float32 vectors are not known better than this."""

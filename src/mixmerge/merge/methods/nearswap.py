@@ -4,7 +4,7 @@ import numpy as np
 
 from mixmerge.merge.kernels import Array
 from mixmerge.merge.methods.method import Method, number
-from mixmerge.merge.tensor import Tensor, Tile, TileFunction
+from mixmerge.merge.streaming.tensor import Tensor, Tile, TileFunction
 
 _SMALLEST_DISTANCE = np.float32(1e-6)
 

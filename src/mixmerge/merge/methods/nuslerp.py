@@ -9,7 +9,7 @@ from mixmerge.merge.kernels.interpolate import cosine, slerp_weights
 from mixmerge.merge.kernels.reductions import row_products
 from mixmerge.merge.methods.method import Method, number, switch
 from mixmerge.merge.methods.span import add_up_by_row, combination, vectors
-from mixmerge.merge.tensor import Sums, Tensor, Tile, TileFunction
+from mixmerge.merge.streaming.tensor import Sums, Tensor, Tile, TileFunction
 
 
 def merge(

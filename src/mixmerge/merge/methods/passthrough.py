@@ -6,7 +6,7 @@ import numpy as np
 
 from mixmerge.merge.kernels import Array
 from mixmerge.merge.methods.method import Method, number
-from mixmerge.merge.tensor import Tensor, Tile, TileFunction
+from mixmerge.merge.streaming.tensor import Tensor, Tile, TileFunction
 
 
 def merge(tensor: Tensor, *, scale: Sequence[float]) -> TileFunction:  # noqa: ARG001

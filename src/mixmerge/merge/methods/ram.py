@@ -3,7 +3,7 @@
 from mixmerge.merge.kernels import Array
 from mixmerge.merge.kernels.across_models import mean_of_changed
 from mixmerge.merge.methods.method import Method, number
-from mixmerge.merge.tensor import Tensor, Tile, TileFunction
+from mixmerge.merge.streaming.tensor import Tensor, Tile, TileFunction
 
 
 def merge(tensor: Tensor, *, epsilon: float) -> TileFunction:

@@ -5,7 +5,7 @@ import numpy as np
 from mixmerge.merge.kernels import Array
 from mixmerge.merge.kernels.across_models import mean_of_changed
 from mixmerge.merge.methods.method import Method, number
-from mixmerge.merge.tensor import Sums, Tensor, Tile, TileFunction
+from mixmerge.merge.streaming.tensor import Sums, Tensor, Tile, TileFunction
 
 
 def merge(tensor: Tensor, *, r: float, alpha: float, epsilon: float) -> TileFunction:

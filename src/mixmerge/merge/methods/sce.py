@@ -8,7 +8,7 @@ from mixmerge.merge.kernels.consensus import sign_by_mass, sum_of_agreeing
 from mixmerge.merge.kernels.reductions import dot
 from mixmerge.merge.kernels.selection import EVERYTHING, NOTHING, Cut
 from mixmerge.merge.methods.method import Method, number
-from mixmerge.merge.tensor import Sums, Tensor, Tile, TileFunction
+from mixmerge.merge.streaming.tensor import Sums, Tensor, Tile, TileFunction
 
 _SMALLEST_TOTAL = 1e-6
 

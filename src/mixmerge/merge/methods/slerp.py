@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from mixmerge.merge.kernels.interpolate import cosine, slerp_weights
 from mixmerge.merge.methods.method import Method, number, zero_weight_sum
 from mixmerge.merge.methods.span import combination, vectors
-from mixmerge.merge.tensor import Tensor, TileFunction
+from mixmerge.merge.streaming.tensor import Tensor, TileFunction
 
 
 def merge(tensor: Tensor, *, weight: Sequence[float], dot_threshold: float) -> TileFunction:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mixmerge.merge.kernels import Array
 from mixmerge.merge.kernels.interpolate import weighted_sum
-from mixmerge.merge.tensor import Tile, TileFunction
+from mixmerge.merge.streaming.tensor import Tile, TileFunction
 
 Shares = Sequence[float] | npt.NDArray[np.float64]
 

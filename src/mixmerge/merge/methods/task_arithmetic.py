@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from mixmerge.merge.methods.method import Method, number, switch, zero_weight_sum
 from mixmerge.merge.methods.span import combination
-from mixmerge.merge.tensor import Tensor, TileFunction
+from mixmerge.merge.streaming.tensor import Tensor, TileFunction
 
 
 def merge(

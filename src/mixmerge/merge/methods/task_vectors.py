@@ -15,7 +15,7 @@ from mixmerge.merge.kernels.consensus import elected_sum
 from mixmerge.merge.kernels.reductions import magnitude
 from mixmerge.merge.kernels.sparsify import restoring_scale
 from mixmerge.merge.methods.span import Shares, add_up
-from mixmerge.merge.tensor import Tensor, Tile, TileFunction
+from mixmerge.merge.streaming.tensor import Tensor, Tile, TileFunction
 
 Sparsify = Callable[[Array, Tile], None]
 """Sets elements of task vectors, shape (models, count), to zero, in place."""

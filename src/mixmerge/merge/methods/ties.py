@@ -17,7 +17,7 @@ from mixmerge.merge.methods.method import (
     zero_weight_sum,
 )
 from mixmerge.merge.methods.task_vectors import Sparsify, merge_sparse, restored
-from mixmerge.merge.tensor import Tensor, Tile, TileFunction
+from mixmerge.merge.streaming.tensor import Tensor, Tile, TileFunction
 
 
 def merge(

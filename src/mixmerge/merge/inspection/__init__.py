@@ -1,0 +1,1 @@
+"""What models hold and how they differ, measured without merging them."""

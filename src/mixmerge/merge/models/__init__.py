@@ -1,0 +1,1 @@
+"""The inputs of a merge: model folders, hub names, adapters and pickles, read piece by piece."""

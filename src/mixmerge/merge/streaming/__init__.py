@@ -1,0 +1,1 @@
+"""Tensors as streams of tiles, and the threads that work on them."""

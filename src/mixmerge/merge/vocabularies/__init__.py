@@ -1,0 +1,1 @@
+"""One vocabulary out of several: which row of which embedding stands for which token."""
