@@ -110,7 +110,7 @@ def startup(bench: Bench, methods: Sequence[str], repeats: int) -> Iterator[Row]
             with tempfile.TemporaryDirectory() as place:
                 text = write_recipe(method, models, Path(place))
                 for use in ("first", "second"):
-                    command = ["env", f"NUMBA_CACHE_DIR={place}/kernels", str(bench.mixmerge)]
+                    command = ["env", f"XDG_CACHE_HOME={place}", str(bench.mixmerge)]
                     taken = measure([*command, "merge", str(text), f"{place}/{use}"])
                     yield _row("tiny", f"{method}, {use} use", turn, "mixmerge", taken)
 
