@@ -10,6 +10,7 @@ import math
 import os
 import reprlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,12 @@ class StoredTensor:
     start: int
     """Offset of its first byte from the beginning of the file."""
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Number of elements."""
         return math.prod(self.shape)
 
-    @property
+    @cached_property
     def nbytes(self) -> int:
         """Number of bytes."""
         return self.size * BYTES_PER_ELEMENT[self.dtype]

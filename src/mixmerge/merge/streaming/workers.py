@@ -14,6 +14,10 @@ from mixmerge.progress import Progress
 LARGE = 1 << 25
 """From this many elements on, all threads work on one tensor."""
 
+TINY = 1 << 16
+"""Up to this many elements, tensors are worked on one after the other by a single thread: two
+would wait for each other between operations that take less time than waiting."""
+
 HELD = 1 << 27
 """Most bytes of inputs that stay in memory between two passes over them, for all threads."""
 
@@ -38,17 +42,21 @@ class Workers:
         self._jobs: list[Future[Any]] = []
 
     def run(self, tensors: Iterable[tuple[int, Work]]) -> None:
-        """Work on tensors: small ones wait in line for a thread, large ones have all threads.
+        """Work on tensors: tiny ones in a row, small ones side by side, then large ones together.
 
         Args:
             tensors: the number of elements of each, and what to do.
         """
-        for size, work in sorted(tensors, key=lambda tensor: tensor[0] >= LARGE):
-            if size >= LARGE:
-                self._check()
-                work(self._pool.map, HELD)
-            else:
-                self._jobs.append(self._pool.submit(work, in_turn, HELD // self._threads))
+        todo = list(tensors)
+        share = HELD // self._threads
+        tiny = [work for size, work in todo if size <= TINY]
+        if tiny:
+            self._jobs.append(self._pool.submit(_in_a_row, tiny, share))
+        for _, work in filter(lambda tensor: TINY < tensor[0] < LARGE, todo):
+            self._jobs.append(self._pool.submit(work, in_turn, share))
+        for _, work in filter(lambda tensor: tensor[0] >= LARGE, todo):
+            self._check()
+            work(self._pool.map, HELD)
 
     def later(self, function: Callable[..., Any], *args: Any) -> None:
         """Run a function in the background, one after the other."""
@@ -83,6 +91,11 @@ def workers(threads: int | None) -> Iterator[Workers]:
         pool.wait()
     finally:
         pool.close()
+
+
+def _in_a_row(works: Iterable[Work], hold: int) -> None:
+    for work in works:
+        work(in_turn, hold)
 
 
 class Counter:
