@@ -1,5 +1,7 @@
 """Tests of mixmerge.execute.schedule with the local engine."""
 
+import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -138,3 +140,26 @@ def test_the_output_of_a_step_is_in_its_log(tmp_path: Path, engine: LocalEngine)
     walk([Step("fault", "bad")], tmp_path / "run", engine)
     (log,) = (tmp_path / "run").glob("fault/bad-*/log.txt")
     assert "RuntimeError: boom" in log.read_text()
+
+
+class Doomed:
+    """Something whose end is the moment of Ctrl-C: what is raised there is lost."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupt_that_python_loses_still_counts(
+    tmp_path: Path, engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while a destructor runs stops the walk, and the handler is as it was afterwards."""
+    lost: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda said: lost.append(said.exc_type))
+    before = signal.getsignal(signal.SIGINT)
+    heard = Heard()
+    monkeypatch.setattr(heard, "finished", lambda *_: Doomed() and None)
+    with pytest.raises(KeyboardInterrupt):
+        run(chain(), Store(tmp_path / "run"), engine, heard)
+    assert set(lost) == {KeyboardInterrupt}
+    assert signal.getsignal(signal.SIGINT) is before
+    assert "c" not in heard.names("started")

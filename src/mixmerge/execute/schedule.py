@@ -1,9 +1,13 @@
 """Walking a graph of steps: start what can start, keep what is done, stop what cannot go on."""
 
+import signal
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any, Protocol
 
 from mixmerge.execute.engine import Engine
@@ -170,14 +174,44 @@ def run(
         wanted = needed_for(only, {step.id: step for step in steps})
         steps = [step for step in steps if step.id in wanted]
     walk = _Walk(steps, store, engine, listener)
-    try:
-        while walk.waiting or walk.running:
-            if not walk.advance():
-                time.sleep(_POLL_SECONDS)
-    finally:
-        for _, _, _, handle in walk.running.values():
-            engine.stop(handle)
+    with _interruptible() as check:
+        try:
+            while walk.waiting or walk.running:
+                check()
+                if not walk.advance():
+                    time.sleep(_POLL_SECONDS)
+        finally:
+            for _, _, _, handle in walk.running.values():
+                engine.stop(handle)
     return walk.outcome
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], None]]:
+    """Yield a check that raises KeyboardInterrupt if Ctrl-C was pressed.
+
+    Python raises it wherever the main thread happens to be; in a destructor or a callback of the
+    system it is printed and lost, and the run would go on.
+    """
+    pressed = threading.Event()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        pressed.set()
+        signal.default_int_handler(number, frame)
+
+    def check() -> None:
+        if pressed.is_set():
+            raise KeyboardInterrupt
+
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield check
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _failure(folder: Path, code: int) -> tuple[int, str]:
