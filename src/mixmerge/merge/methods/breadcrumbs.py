@@ -1,6 +1,6 @@
 """Breadcrumbs: drop the largest and the smallest elements of task vectors, and add the rest."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mixmerge.merge.kernels import Array
 from mixmerge.merge.methods.method import Method, number, switch, zero_weight_sum
@@ -17,26 +17,34 @@ PARAMETERS = (
 )
 
 
-def merge(
-    tensor: Tensor,
-    *,
-    weight: Sequence[float],
-    density: Sequence[float],
-    gamma: Sequence[float],
-    normalize: bool,
-    rescale: bool,
-    lambda_: float,
-) -> TileFunction:
-    """Return b + lambda sum_i w_i part(x_i - b), the sum divided by sum_i w_i if ``normalize``."""
-    return merge_sparse(
-        tensor,
-        keep_middle(tensor, density, gamma),
-        weight=weight,
-        normalize=normalize,
-        rescale=rescale,
-        lambda_=lambda_,
-        elect=False,
-    )
+def merging(elect: bool) -> Callable[..., TileFunction]:
+    """Return the method's function.
+
+    Without ``elect`` it merges to b + lambda sum_i w_i part(x_i - b), the sum divided by sum_i w_i
+    if ``normalize``; with it, to b + lambda times what agrees with the elected signs.
+    """
+
+    def merge(
+        tensor: Tensor,
+        *,
+        weight: Sequence[float],
+        density: Sequence[float],
+        gamma: Sequence[float],
+        normalize: bool,
+        rescale: bool,
+        lambda_: float,
+    ) -> TileFunction:
+        return merge_sparse(
+            tensor,
+            keep_middle(tensor, density, gamma),
+            weight=weight,
+            normalize=normalize,
+            rescale=rescale,
+            lambda_=lambda_,
+            elect=elect,
+        )
+
+    return merge
 
 
 def keep_middle(tensor: Tensor, density: Sequence[float], gamma: Sequence[float]) -> Sparsify:
@@ -68,7 +76,7 @@ METHOD = Method(
     name="breadcrumbs",
     paper="Davari & Belilovsky 2024, Model Breadcrumbs, arXiv:2312.06795",
     parameters=PARAMETERS,
-    merge=merge,
+    merge=merging(elect=False),
     base="required",
     problem=zero_weight_sum,
 )

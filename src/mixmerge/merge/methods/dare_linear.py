@@ -1,6 +1,6 @@
 """DARE: drop random elements of task vectors, rescale the rest, and add them to the base."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mixmerge.merge.kernels import Array
 from mixmerge.merge.kernels.sparsify import keep_random
@@ -17,25 +17,33 @@ PARAMETERS = (
 )
 
 
-def merge(
-    tensor: Tensor,
-    *,
-    weight: Sequence[float],
-    density: Sequence[float],
-    normalize: bool,
-    rescale: bool,
-    lambda_: float,
-) -> TileFunction:
-    """Return b + lambda sum_i w_i drop(x_i - b), the sum divided by sum_i w_i if ``normalize``."""
-    return merge_sparse(
-        tensor,
-        drop(tensor, density),
-        weight=weight,
-        normalize=normalize,
-        rescale=rescale,
-        lambda_=lambda_,
-        elect=False,
-    )
+def merging(elect: bool) -> Callable[..., TileFunction]:
+    """Return the method's function.
+
+    Without ``elect`` it merges to b + lambda sum_i w_i drop(x_i - b), the sum divided by sum_i w_i
+    if ``normalize``; with it, to b + lambda times what agrees with the elected signs.
+    """
+
+    def merge(
+        tensor: Tensor,
+        *,
+        weight: Sequence[float],
+        density: Sequence[float],
+        normalize: bool,
+        rescale: bool,
+        lambda_: float,
+    ) -> TileFunction:
+        return merge_sparse(
+            tensor,
+            drop(tensor, density),
+            weight=weight,
+            normalize=normalize,
+            rescale=rescale,
+            lambda_=lambda_,
+            elect=elect,
+        )
+
+    return merge
 
 
 def drop(tensor: Tensor, density: Sequence[float]) -> Sparsify:
@@ -57,7 +65,7 @@ METHOD = Method(
     name="dare_linear",
     paper="Yu et al. 2024, Language models are super Mario, arXiv:2311.03099",
     parameters=PARAMETERS,
-    merge=merge,
+    merge=merging(elect=False),
     base="required",
     problem=zero_weight_sum,
 )

@@ -1,6 +1,6 @@
 """DELLA without election: drop elements of task vectors, small ones more often; add the rest."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mixmerge.merge.kernels import Array
 from mixmerge.merge.kernels.sparsify import keep_by_rank
@@ -28,26 +28,34 @@ def parameters(normalize: bool) -> tuple[Parameter, ...]:
     )
 
 
-def merge(
-    tensor: Tensor,
-    *,
-    weight: Sequence[float],
-    density: Sequence[float],
-    epsilon: Sequence[float],
-    normalize: bool,
-    rescale: bool,
-    lambda_: float,
-) -> TileFunction:
-    """Return b + lambda sum_i w_i drop(x_i - b), the sum divided by sum_i w_i if ``normalize``."""
-    return merge_sparse(
-        tensor,
-        drop(tensor, density, epsilon),
-        weight=weight,
-        normalize=normalize,
-        rescale=rescale,
-        lambda_=lambda_,
-        elect=False,
-    )
+def merging(elect: bool) -> Callable[..., TileFunction]:
+    """Return the method's function.
+
+    Without ``elect`` it merges to b + lambda sum_i w_i drop(x_i - b), the sum divided by sum_i w_i
+    if ``normalize``; with it, to b + lambda times what agrees with the elected signs.
+    """
+
+    def merge(
+        tensor: Tensor,
+        *,
+        weight: Sequence[float],
+        density: Sequence[float],
+        epsilon: Sequence[float],
+        normalize: bool,
+        rescale: bool,
+        lambda_: float,
+    ) -> TileFunction:
+        return merge_sparse(
+            tensor,
+            drop(tensor, density, epsilon),
+            weight=weight,
+            normalize=normalize,
+            rescale=rescale,
+            lambda_=lambda_,
+            elect=elect,
+        )
+
+    return merge
 
 
 def drop(tensor: Tensor, density: Sequence[float], epsilon: Sequence[float]) -> Sparsify:
@@ -89,7 +97,7 @@ METHOD = Method(
     name="della_linear",
     paper="Deep et al. 2024, DELLA-Merging, arXiv:2406.11617, without its election",
     parameters=parameters(normalize=False),
-    merge=merge,
+    merge=merging(elect=False),
     base="required",
     by_row=True,
     problem=_problem,
