@@ -41,6 +41,31 @@ def test_an_interrupted_attempt_is_continued(tmp_path: Path, error: BaseExceptio
         (folder / "more").rmdir()
 
 
+@pytest.mark.parametrize("moment", ["unlink", "rename"])
+def test_a_merge_killed_while_it_takes_its_name_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """At the very end a merge has no note any more; what is left is still known as ours."""
+    change = getattr(Path, moment)
+
+    def killed(path: Path, *args: Path) -> None:
+        if path.name in {".merge-key", "out.partial"}:
+            raise KeyboardInterrupt("killed")
+        change(path, *args)
+
+    def attempt() -> None:
+        with workplace(tmp_path / "out", "key") as folder:
+            (folder / "mixmerge_recipe.yml").write_text("1")
+
+    monkeypatch.setattr(Path, moment, killed)
+    with pytest.raises(KeyboardInterrupt, match="killed"):
+        attempt()
+    monkeypatch.undo()
+    attempt()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mixmerge_recipe.yml"]
+
+
 def test_another_merge_starts_afresh(tmp_path: Path) -> None:
     """What was left by a merge with another key is removed."""
     with pytest.raises(KeyboardInterrupt, match="stop"):

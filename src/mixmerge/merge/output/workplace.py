@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mixmerge.errors import ResourceError, SpecError
 from mixmerge.files import PARTIAL, explained_disk_errors, sync_folder, write_text
+from mixmerge.merge.output.lineage import RECIPE_FILE
 
 _KEY = ".merge-key"
 
@@ -77,7 +78,9 @@ def _begin(partial: Path, key: str) -> None:
     if note.is_file() and note.read_text(encoding="utf-8") == key:
         return
     left = sorted(partial.iterdir())
-    if not note.is_file() and any(not entry.name.startswith(_KEY) for entry in left):
+    # A merge that was killed while it took its name has a recipe and no key any more.
+    ours = note.is_file() or (partial / RECIPE_FILE).is_file()
+    if not ours and any(not entry.name.startswith(_KEY) for entry in left):
         raise SpecError(
             f"{partial}: is where the model would be written, and holds something that no merge "
             "left there; move it away."
@@ -102,12 +105,12 @@ def _clean_up(partial: Path, error: BaseException) -> None:
 
 def _appear(partial: Path, out: Path) -> None:
     """Flush what is not flushed yet, and give the folder its name."""
-    (partial / _KEY).unlink()
     for file in sorted(partial.iterdir()):
         with file.open("rb") as stream:
             os.fsync(stream.fileno())
-    sync_folder(partial)
     if out.exists():
         shutil.rmtree(out)
+    (partial / _KEY).unlink()
+    sync_folder(partial)
     partial.rename(out)
     sync_folder(out.parent)
