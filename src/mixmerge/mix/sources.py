@@ -10,8 +10,8 @@ from mixmerge.errors import DataError
 from mixmerge.files import first_problem
 from mixmerge.fingerprint import fingerprint
 from mixmerge.mix.spec import Form, SourceSpec
-from mixmerge.mix.tables import Place, Record, read_file, read_hub, shorten
 from mixmerge.records import Conversation, PreferencePair
+from mixmerge.tables import Place, Record, read_data_set, read_file, shorten
 
 TrainingRow = Conversation | PreferencePair
 
@@ -73,7 +73,8 @@ def _origin(spec: SourceSpec) -> str:
 def _records(spec: SourceSpec) -> Iterator[tuple[str | None, Record]]:
     """Yield every row with the language that its file or source fixes, if one does."""
     if spec.hub is not None:
-        for record in read_hub(spec):
+        rows = read_data_set(spec.hub, config=spec.config, split=spec.split, revision=spec.revision)
+        for record in rows:
             yield spec.language, record
     elif isinstance(spec.files, dict):
         for language, path in spec.files.items():

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mixmerge.errors import DataError
-from mixmerge.mix.spec import SourceSpec
 
 
 class Place(NamedTuple):
@@ -44,6 +43,7 @@ def read_file(path: Path) -> Iterator[Record]:
     readers = {
         ".jsonl": _read_json_lines,
         ".ndjson": _read_json_lines,
+        ".json": _read_json,
         ".csv": _read_csv,
         ".parquet": _read_parquet,
     }
@@ -72,6 +72,23 @@ def _read_json_lines(path: Path) -> Iterator[Record]:
             if not isinstance(row, dict):
                 raise DataError(f"{place}: a row is a JSON object (seen: {shorten(row)}).")
             yield place, row
+
+
+def _read_json(path: Path) -> Iterator[Record]:
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}, line {error.lineno}: not valid JSON: {error.msg}.") from error
+    if not isinstance(rows, list):
+        raise DataError(
+            f"{path}: a list of rows is required (seen: {shorten(rows)}). "
+            "One JSON object a line is the format .jsonl."
+        )
+    for number, row in enumerate(rows, 1):
+        place = Place(str(path), f"row {number}")
+        if not isinstance(row, dict):
+            raise DataError(f"{place}: a row is a JSON object (seen: {shorten(row)}).")
+        yield place, row
 
 
 def _read_csv(path: Path) -> Iterator[Record]:
@@ -106,32 +123,38 @@ def _read_parquet(path: Path) -> Iterator[Record]:
         raise DataError(f"{path}: not a readable Parquet file ({_first_line(error)}).") from error
 
 
-def read_hub(spec: SourceSpec) -> Iterator[Record]:
+def read_data_set(
+    name: str, *, config: str | None = None, split: str, revision: str | None = None
+) -> Iterator[Record]:
     """Yield the rows of a Hugging Face data set: a name on the hub, or a local folder.
+
+    Args:
+        name: the data set; folders written by `save_to_disk` and plain data folders both work.
+        config: its configuration, where it has several.
+        split: which of its splits.
+        revision: a commit or tag on the hub.
 
     Raises:
         DataError: it cannot be loaded, for whatever reason `datasets` gives.
     """
-    assert spec.hub is not None
-    for number, row in enumerate(_load(spec, spec.hub), 1):
-        yield Place(f"{spec.hub} ({spec.split})", f"row {number}"), row
+    for number, row in enumerate(_load(name, config, split, revision), 1):
+        yield Place(f"{name} ({split})", f"row {number}"), row
 
 
-def _load(spec: SourceSpec, name: str) -> Any:
-    """Load one split; folders written by `save_to_disk` and plain data folders both work."""
+def _load(name: str, config: str | None, split: str, revision: str | None) -> Any:
     import datasets
 
     saved = any((Path(name) / marker).is_file() for marker in ("dataset_dict.json", "state.json"))
     try:
         if saved:
             loaded = datasets.load_from_disk(name)
-            return loaded[spec.split] if isinstance(loaded, datasets.DatasetDict) else loaded
-        return datasets.load_dataset(name, spec.config, split=spec.split, revision=spec.revision)
+            return loaded[split] if isinstance(loaded, datasets.DatasetDict) else loaded
+        return datasets.load_dataset(name, config, split=split, revision=revision)
     # `datasets` raises a dozen unrelated classes for what is always the user's to mend: a wrong
     # name, split, configuration or revision, no network, no permission, unreadable files.
     except Exception as error:
         raise DataError(
-            f"{name}: the data set could not be loaded (split `{spec.split}`): "
+            f"{name}: the data set could not be loaded (split `{split}`): "
             f"{_first_line(error)}. Check its name, `config`, `split` and `revision`, or download "
             "it and name the local folder."
         ) from error

@@ -1,15 +1,14 @@
 """Rows of real files, with their places."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import datasets
 import pytest
 
 from mixmerge.errors import DataError
-from mixmerge.mix import SourceSpec
-from mixmerge.mix.tables import read_file, read_hub
+from mixmerge.tables import read_data_set, read_file
 
 ROWS = [
     {"prompt": "One, two\nthree?", "answer": 'four "4"', "language": "en"},
@@ -37,10 +36,15 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
 
+def write_json(path: Path) -> None:
+    path.write_text(json.dumps(ROWS, ensure_ascii=False))
+
+
 @pytest.mark.parametrize(
     ("name", "write", "places"),
     [
         ("d.jsonl", write_jsonl, ["line 1", "line 2"]),
+        ("d.json", write_json, ["row 1", "row 2"]),
         ("d.csv", write_csv, ["line 3", "line 4"]),
         ("d.parquet", write_parquet, ["row 1", "row 2"]),
     ],
@@ -70,6 +74,9 @@ def test_parquet_keeps_nested_messages(tmp_path: Path) -> None:
         ("d.jsonl", b'{"a": 1}\n{"a": \n', r"d\.jsonl, line 2: not valid JSON"),
         ("d.jsonl", b'{"a": 1}\n\n[1]\n', r"line 3: a row is a JSON object \(seen: \[1\]\)"),
         ("d.jsonl", b'{"a": "\xff"}\n', "not UTF-8 text"),
+        ("d.json", b'[{"a": 1},\n{]', r"d\.json, line 2: not valid JSON"),
+        ("d.json", b'{"a": 1}', r"d\.json: a list of rows is required .*\.jsonl"),
+        ("d.json", b"[{}, 1]", r"d\.json, row 2: a row is a JSON object \(seen: 1\)"),
         ("d.csv", b"a,b\n1,2\n1,2,3\n", r"d\.csv, line 3: the header names 2 columns.* has 3"),
         ("d.csv", b"a,b\n1,2\n1\n", r"line 3: the header names 2 columns.* has 1"),
         ("d.csv", b'a,b\n1,2\n"1,2\n', "line 3: not valid CSV"),
@@ -110,7 +117,7 @@ def save_data_folder(folder: Path) -> None:
 def test_local_data_sets_read_back(tmp_path: Path, save: Callable[[Path], None]) -> None:
     """A saved data set, saved splits and a folder of Parquet files give the rows of `train`."""
     save(tmp_path / "set")
-    records = list(read_hub(SourceSpec(hub=str(tmp_path / "set"))))
+    records = list(read_data_set(str(tmp_path / "set"), split="train"))
     assert [row for _, row in records] == ROWS
     assert str(records[1][0]) == f"{tmp_path / 'set'} (train), row 2"
 
@@ -118,7 +125,7 @@ def test_local_data_sets_read_back(tmp_path: Path, save: Callable[[Path], None])
 def test_a_split_is_chosen(tmp_path: Path) -> None:
     """Only the rows of the named split are read."""
     save_splits_to_disk(tmp_path / "set")
-    records = list(read_hub(SourceSpec(hub=str(tmp_path / "set"), split="test")))
+    records = list(read_data_set(str(tmp_path / "set"), split="test"))
     assert [row for _, row in records] == ROWS[:1]
 
 
@@ -126,13 +133,11 @@ def test_a_split_is_chosen(tmp_path: Path) -> None:
 def test_an_unknown_split_is_one_message(tmp_path: Path, save: Callable[[Path], None]) -> None:
     """A split that the data set lacks is refused, naming the split."""
     save(tmp_path / "set")
-    spec = SourceSpec(hub=str(tmp_path / "set"), split="validation")
     with pytest.raises(DataError, match=r"could not be loaded \(split `validation`\)"):
-        list(read_hub(spec))
+        list(read_data_set(str(tmp_path / "set"), split="validation"))
 
 
 def test_an_unreachable_data_set_is_one_message() -> None:
     """A hub data set that is not there is refused with what to check."""
-    spec: dict[str, Any] = {"hub": "nobody/no-such-data-set"}
     with pytest.raises(DataError, match=r"nobody/no-such-data-set: .* download it and name"):
-        list(read_hub(SourceSpec.model_validate(spec)))
+        list(read_data_set("nobody/no-such-data-set", split="train"))
