@@ -1,0 +1,197 @@
+"""How well two or more raters agree, and how sure that is.
+
+Verdicts come as codes 0, 1, ... of an ordered list of outcomes; -1 is no verdict. Every coefficient
+here is a function of counts that add up over clusters, so that one matrix product gives it in all
+bootstrap draws at once.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixmerge.errors import SampleError
+from mixmerge.stats.bootstrap import Floats, draw_clusters, percentile_interval
+from mixmerge.stats.estimate import LEVEL, MIN_CLUSTERS, Estimate
+from mixmerge.stats.proportions import wilson
+
+Codes = NDArray[np.intp]
+Coefficient = Callable[[Floats], Floats]
+
+_NO_VERDICT = -1
+_CLUSTERS_AT_ONCE = 1 << 20
+
+
+def confusion(truth: Codes, judged: Codes, outcomes: int) -> Floats:
+    """Return one table per item, with a 1 at (truth, judged) where both exist.
+
+    Args:
+        truth: shape (items,).
+        judged: shape (items,).
+        outcomes: number of codes, K.
+
+    Returns:
+        Shape (items, K, K); their sum is the confusion matrix.
+    """
+    tables = np.zeros((len(truth), outcomes, outcomes))
+    both = np.flatnonzero((truth != _NO_VERDICT) & (judged != _NO_VERDICT))
+    tables[both, truth[both], judged[both]] = 1
+    return tables
+
+
+def coincidences(ratings: Codes, outcomes: int) -> Floats:
+    """Return the coincidence table of each item: its ordered pairs of ratings (Krippendorff).
+
+    An item with m ratings has m (m - 1) ordered pairs, each counting 1 / (m - 1); an item with
+    fewer than two has none.
+
+    Args:
+        ratings: shape (items, raters).
+        outcomes: number of codes, K.
+
+    Returns:
+        Shape (items, K, K).
+    """
+    counts = np.stack([(ratings == code).sum(axis=1) for code in range(outcomes)], axis=1)
+    pairs = counts[:, :, None] * counts[:, None, :] - np.eye(outcomes) * counts[:, :, None]
+    others = counts.sum(axis=1) - 1
+    tables: Floats = np.where(others[:, None, None] > 0, pairs, 0.0)
+    shared: Floats = tables / np.maximum(others, 1)[:, None, None]
+    return shared
+
+
+def raw_agreement(table: Floats) -> Floats:
+    """Return the share of a confusion matrix, shape (..., K, K), that lies on its diagonal."""
+    return _ratio(np.trace(table, axis1=-2, axis2=-1), table.sum((-2, -1)))
+
+
+def cohen_kappa(table: Floats) -> Floats:
+    """Return Cohen's kappa (1960) of a confusion matrix, shape (..., K, K).
+
+    NaN where it is undefined: both raters gave one and the same outcome throughout.
+    """
+    total = table.sum((-2, -1))
+    expected = _ratio((table.sum(-1) * table.sum(-2)).sum(-1), total**2)
+    return _ratio(raw_agreement(table) - expected, 1 - expected)
+
+
+def krippendorff_alpha(table: Floats, level: Literal["nominal", "ordinal"] = "nominal") -> Floats:
+    """Return Krippendorff's alpha from coincidences, shape (..., K, K): 1 - observed / expected.
+
+    Krippendorff (2011), "Computing Krippendorff's alpha-reliability". NaN where it is undefined:
+    all ratings are the same, so that no disagreement could be expected.
+
+    Args:
+        table: sums of `coincidences`.
+        level: ``nominal``: all disagreements weigh the same; ``ordinal``: they weigh the square of
+            the ratings that lie between them.
+    """
+    margins = table.sum(-1)
+    places = np.cumsum(margins, axis=-1) - margins / 2
+    if level == "nominal":
+        distance = np.broadcast_to(1 - np.eye(table.shape[-1]), table.shape)
+    else:
+        distance = (places[..., :, None] - places[..., None, :]) ** 2
+    total = margins.sum(-1)
+    observed = (table * distance).sum((-2, -1)) / np.maximum(total, 1)
+    by_chance = margins[..., :, None] * margins[..., None, :] * distance
+    expected = _ratio(by_chance.sum((-2, -1)), total * (total - 1))
+    return 1 - _ratio(observed, expected)
+
+
+def youden(table: Floats) -> Floats:
+    """Return how much likelier the last outcome is said where it is true than where the first is.
+
+    For two outcomes this is sensitivity + specificity - 1 (Youden 1950): 1 for a perfect judge, 0
+    for a coin. NaN where one of the two is never true.
+
+    Args:
+        table: confusion matrix, shape (..., K, K).
+    """
+    said = _ratio(table[..., -1], table.sum(-1))
+    return said[..., -1] - said[..., 0]
+
+
+def _ratio(over: Floats, under: Floats) -> Floats:
+    result = np.full(np.broadcast_shapes(over.shape, under.shape), np.nan)
+    np.divide(over, under, out=result, where=np.abs(under) > 1e-12)
+    return result
+
+
+def coefficient(
+    tables: Floats,
+    cluster: Codes,
+    statistic: Coefficient,
+    *,
+    draws: int,
+    rng: np.random.Generator,
+) -> Estimate | None:
+    """Return a coefficient of all items with its cluster bootstrap interval.
+
+    Draws in which the coefficient is undefined are left out. With fewer than `MIN_CLUSTERS`
+    clusters the interval is all that is possible, ``-inf`` to ``inf``.
+
+    Args:
+        tables: from `confusion` or `coincidences`, shape (items, K, K).
+        cluster: the cluster of each item, integers from 0, shape (items,).
+        statistic: for example `cohen_kappa`.
+        draws: bootstrap samples.
+        rng: where they come from.
+
+    Returns:
+        None where the coefficient is undefined.
+    """
+    value = float(statistic(tables.sum(axis=0)))
+    used = tables.sum((1, 2)) > 0
+    if not used.any() or np.isnan(value):
+        return None
+    _, place = np.unique(cluster[used], return_inverse=True)
+    clusters, outcomes = int(place.max()) + 1, tables.shape[-1]
+    n = int(used.sum())
+    if clusters < MIN_CLUSTERS:
+        return Estimate(value, -np.inf, np.inf, n, clusters, "none")
+    totals = np.zeros((clusters, outcomes, outcomes))
+    np.add.at(totals, place, tables[used])
+    drawn = _drawn(totals.reshape(clusters, -1), draws, rng)
+    low, high = percentile_interval(statistic(drawn.reshape(-1, outcomes, outcomes)))
+    return Estimate(value, low, high, n, clusters, "percentile")
+
+
+def _drawn(totals: Floats, draws: int, rng: np.random.Generator) -> Floats:
+    step = max(1, _CLUSTERS_AT_ONCE // len(totals))
+    return np.concatenate(
+        [
+            draw_clusters(len(totals), min(step, draws - start), rng) @ totals
+            for start in range(0, draws, step)
+        ]
+    )
+
+
+def clustered_share(hit: Floats, cluster: Codes, level: float = LEVEL) -> Estimate:
+    """Return a share with Wilson's interval for as many observations as the clusters are worth.
+
+    The effective sample size is p (1 - p) / SE², with the cluster-robust standard error (Korn and
+    Graubard 1998; Franco et al. 2019 recommend it in Wilson's formula). Where nothing varies, each
+    cluster counts once.
+
+    Args:
+        hit: 1 or 0 (or a share), shape (items,); NaN is no observation.
+        cluster: the cluster of each item, shape (items,).
+        level: coverage.
+
+    Raises:
+        SampleError: there is no observation.
+    """
+    seen = ~np.isnan(hit)
+    n = int(seen.sum())
+    if n == 0:
+        raise SampleError("A share needs at least 1 observation; 0 seen.")
+    _, place = np.unique(cluster[seen], return_inverse=True)
+    clusters = int(place.max()) + 1
+    share = float(hit[seen].mean())
+    total = np.bincount(place, hit[seen] - share)
+    variance = float((total**2).sum()) / n**2 * clusters / max(clusters - 1, 1)
+    worth = share * (1 - share) / variance if variance > 0 and clusters > 1 else clusters
+    low, high = wilson(share, max(1, round(min(worth, n))), level)
+    return Estimate(share, low, high, n, clusters, "wilson")

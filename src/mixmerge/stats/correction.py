@@ -1,0 +1,197 @@
+"""Rates corrected for the judge's errors, from a random part of the answers with known labels.
+
+Rows are prompts with an answer. Standard errors are cluster-robust: the influence of every row is
+summed by cluster first.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit, stdtrit
+
+from mixmerge.errors import SampleError
+from mixmerge.stats.bootstrap import Floats
+from mixmerge.stats.estimate import LEVEL, MIN_CLUSTERS, Estimate
+
+FEWEST_INFORMATIVE = 15
+"""Labelled clusters that must differ from the most common one before `prediction_powered` gives an
+interval; with fewer, simulated coverage falls under 93 % (``benchmarks/correction.py``)."""
+
+Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Answers with a known label, each array of shape (rows,)."""
+
+    judged: Floats
+    """1 or 0, NaN without a verdict."""
+    truth: Floats
+    """1 or 0."""
+    cluster: Rows
+    """The source prompt."""
+
+
+def prediction_powered(
+    judged: Floats,
+    truth: Floats,
+    cluster: Rows,
+    stratum: Rows,
+    *,
+    scale: Literal["rate", "difference"] = "rate",
+    level: float = LEVEL,
+) -> Estimate:
+    """Return the mean of the truth by PPI++ (Angelopoulos, Duchi and Zrnic 2023), clustered.
+
+    ``mean(truth) + lambda (mean of judged, elsewhere - mean of judged, where labelled)``, by
+    stratum, the strata weighted by their rows. It is unbiased whatever the judge does, if the
+    labelled rows are a random part; lambda in [0, 1] is what makes it least variable, so a judge
+    that knows nothing costs nothing. A row without a verdict enters with its stratum's mean.
+
+    Args:
+        judged: the judge's values, NaN where it gave none, shape (rows,).
+        truth: the right values, NaN where not labelled, shape (rows,).
+        cluster: the source prompt of each row, shape (rows,).
+        stratum: the language of each row, integers from 0, shape (rows,).
+        scale: ``rate``: values in [0, 1], and an interval symmetric in the log odds, which rare
+            events need; ``difference``: values in [-1, 1].
+        level: coverage.
+
+    Returns:
+        The ends of the interval are infinite with fewer than `FEWEST_INFORMATIVE` clusters to go
+        by.
+
+    Raises:
+        SampleError: a stratum has no labelled row, or there are under ten labelled clusters.
+    """
+    labelled = ~np.isnan(truth)
+    _require(labelled, cluster, stratum)
+    said = _filled(judged, stratum)
+    value = correction = 0.0
+    own, other = np.zeros(len(truth)), np.zeros(len(truth))
+    for code in range(int(stratum.max()) + 1):
+        inside = stratum == code
+        weight = inside.sum() / len(truth)
+        known, rest = inside & labelled, inside & ~labelled
+        value += weight * truth[known].mean()
+        own[known] = weight * _centred(truth[known])
+        if rest.any():
+            correction += weight * (said[rest].mean() - said[known].mean())
+            other[known] = weight * _centred(said[known])
+            other[rest] = -weight * _centred(said[rest])
+    _, place = np.unique(cluster, return_inverse=True)
+    first, second = np.bincount(place, own), np.bincount(place, other)
+    spread = float(second @ second)
+    power = min(1.0, max(0.0, float(first @ second) / spread)) if spread > 0 else 0.0
+    clusters = len(np.unique(cluster[labelled]))
+    mean = float(value + power * correction)
+    low, high = -math.inf, math.inf
+    if informative_clusters(truth, cluster) >= FEWEST_INFORMATIVE:
+        half = _half_width(first - power * second, clusters, level)
+        low, high = _ends(mean, half, scale)
+    return Estimate(mean, low, high, int(labelled.sum()), clusters, "ppi++")
+
+
+def informative_clusters(truth: Floats, cluster: Rows) -> int:
+    """Return how many labelled clusters have another mean than the most common one."""
+    labelled = ~np.isnan(truth)
+    _, place = np.unique(cluster[labelled], return_inverse=True)
+    means = np.bincount(place, truth[labelled]) / np.bincount(place)
+    _, how_often = np.unique(means.round(9), return_counts=True)
+    return int(how_often.sum() - how_often.max(initial=0))
+
+
+def rogan_gladen(
+    judged: Floats, cluster: Rows, known: Labelled, level: float = LEVEL
+) -> Estimate | None:
+    """Return a rate from the judge's rate, sensitivity and specificity (Rogan and Gladen 1978).
+
+    ``(p + specificity - 1) / (sensitivity + specificity - 1)``, with the delta method for all
+    three. Unlike `prediction_powered` it trusts that the judge errs on these answers as it does
+    on the labelled ones, which may be those of other models.
+
+    Args:
+        judged: 1 or 0, NaN without a verdict, shape (rows,).
+        cluster: the source prompt of each row, shape (rows,).
+        known: the labelled answers; their source prompts are numbered as in ``cluster``.
+        level: coverage.
+
+    Returns:
+        None where it is undefined: nothing was judged, one class is not labelled, or the judge is
+        no better than a coin.
+
+    Raises:
+        SampleError: there are under ten labelled clusters.
+    """
+    has_verdict = ~np.isnan(known.judged)
+    said, truth = known.judged[has_verdict], known.truth[has_verdict]
+    of = known.cluster[has_verdict]
+    _require(np.ones(len(truth), dtype=np.bool_), of, np.zeros(len(truth), dtype=np.intp))
+    seen = ~np.isnan(judged)
+    yes, no = truth == 1, truth == 0
+    if not (seen.any() and yes.any() and no.any()):
+        return None
+    sensitivity, specificity = float(said[yes].mean()), float(1 - said[no].mean())
+    youden = sensitivity + specificity - 1
+    if youden <= 0:
+        return None
+    value = float((judged[seen].mean() + specificity - 1) / youden)
+    influence = np.concatenate(
+        [
+            _centred(judged[seen]),
+            -(1 - value) * _centred(said[no]),
+            -value * _centred(said[yes]),
+        ]
+    )
+    _, place = np.unique(np.concatenate([cluster[seen], of[no], of[yes]]), return_inverse=True)
+    clusters = len(np.unique(of))
+    half = _half_width(np.bincount(place, influence) / youden, clusters, level)
+    low, high = max(0.0, value - half), min(1.0, value + half)
+    value = min(1.0, max(0.0, value))
+    return Estimate(value, min(low, value), max(high, value), len(truth), clusters, "rogan-gladen")
+
+
+def _require(labelled: NDArray[np.bool_], cluster: Rows, stratum: Rows) -> None:
+    clusters = len(np.unique(cluster[labelled]))
+    if clusters < MIN_CLUSTERS:
+        raise SampleError(
+            f"A correction needs labels on at least {MIN_CLUSTERS} source prompts; {clusters} seen."
+        )
+    bare = set(stratum.tolist()) - set(stratum[labelled].tolist())
+    if bare:
+        raise SampleError(
+            f"A correction needs labels in every language; {len(bare)} of "
+            f"{int(stratum.max()) + 1} have none."
+        )
+
+
+def _filled(judged: Floats, stratum: Rows) -> Floats:
+    filled = judged.copy()
+    for code in range(int(stratum.max()) + 1):
+        inside = stratum == code
+        seen = inside & ~np.isnan(judged)
+        filled[inside & np.isnan(judged)] = judged[seen].mean() if seen.any() else 0.5
+    return filled
+
+
+def _centred(values: Floats) -> Floats:
+    """Return each row's share in the deviation of a mean."""
+    centred: Floats = (values - values.mean()) / len(values)
+    return centred
+
+
+def _half_width(by_cluster: Floats, clusters: int, level: float) -> float:
+    error = math.sqrt(clusters / (clusters - 1) * float(by_cluster @ by_cluster))
+    return float(stdtrit(clusters - 1, 0.5 + level / 2)) * error
+
+
+def _ends(mean: float, half: float, scale: str) -> tuple[float, float]:
+    if scale == "difference":
+        return max(-1.0, mean - half), min(1.0, mean + half)
+    if not 0 < mean < 1:  # a correction may overshoot; the interval then stays at that end
+        return max(0.0, min(1.0, mean - half)), min(1.0, max(0.0, mean + half))
+    half /= mean * (1 - mean)
+    return float(expit(logit(mean) - half)), float(expit(logit(mean) + half))

@@ -1,0 +1,118 @@
+"""Tests of mixmerge.stats.agreement against worked examples and first principles."""
+
+import numpy as np
+import pytest
+
+from mixmerge.errors import SampleError
+from mixmerge.stats.agreement import (
+    clustered_share,
+    coefficient,
+    cohen_kappa,
+    coincidences,
+    confusion,
+    krippendorff_alpha,
+    raw_agreement,
+    youden,
+)
+
+# Krippendorff (2011), example C: four observers, twelve units, values 1 to 5, gaps.
+_GAP = -1
+OBSERVERS = (
+    np.array(
+        [
+            [1, 2, 3, 3, 2, 1, 4, 1, 2, 0, 0, 0],
+            [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, 0, 3],
+            [0, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, 0],
+            [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, 0],
+        ]
+    ).T
+    - 1
+)
+
+
+def test_alpha_is_that_of_krippendorffs_example() -> None:
+    """Nominal and ordinal alpha equal the published 0.743 and 0.815, gaps included."""
+    table = coincidences(OBSERVERS, 5).sum(axis=0)
+    assert table.sum() == 40
+    assert float(krippendorff_alpha(table)) == pytest.approx(0.743, abs=5e-4)
+    assert float(krippendorff_alpha(table, "ordinal")) == pytest.approx(0.815, abs=5e-4)
+
+
+def test_kappa_falls_with_prevalence_for_one_judge() -> None:
+    """A judge with Se 0.90 and Sp 0.95 has kappa 0.85, 0.82, 0.61, 0.40 as harm gets rarer."""
+    kappas = []
+    for prevalence in (0.5, 0.2, 0.05, 0.02):
+        table = np.array(
+            [
+                [0.95 * (1 - prevalence), 0.05 * (1 - prevalence)],
+                [0.10 * prevalence, 0.90 * prevalence],
+            ]
+        )
+        kappas.append(round(float(cohen_kappa(table)), 2))
+        assert float(youden(table)) == pytest.approx(0.85)
+    assert kappas == [0.85, 0.82, 0.61, 0.40]
+
+
+def test_what_cannot_disagree_has_no_coefficient() -> None:
+    """With one outcome throughout, kappa and alpha are undefined, not 1; raw agreement is 1."""
+    same = np.zeros(20, dtype=np.intp)
+    table = confusion(same, same, 2)
+    assert float(raw_agreement(table.sum(axis=0))) == 1
+    for statistic in (cohen_kappa, youden):
+        assert np.isnan(statistic(table.sum(axis=0)))
+    pairs = coincidences(np.stack([same, same], axis=1), 2)
+    assert np.isnan(krippendorff_alpha(pairs.sum(axis=0)))
+    rng = np.random.default_rng(0)
+    assert coefficient(pairs, np.arange(20), krippendorff_alpha, draws=100, rng=rng) is None
+
+
+def test_missing_verdicts_are_no_agreement_and_no_disagreement() -> None:
+    """An item without one of the verdicts is in no table."""
+    truth = np.array([0, 1, _GAP, 1])
+    judged = np.array([0, _GAP, 1, 0])
+    assert confusion(truth, judged, 2).sum(axis=0).tolist() == [[1, 0], [1, 0]]
+    assert coincidences(np.stack([truth, judged], axis=1), 2).sum() == 4
+
+
+def test_the_bootstrap_of_a_coefficient_resamples_clusters() -> None:
+    """Copies of items inside their cluster change neither the value nor the interval."""
+    rng = np.random.default_rng(3)
+    truth = rng.integers(2, size=60).astype(np.intp)
+    judged = np.where(rng.random(60) < 0.8, truth, 1 - truth)
+    place = np.arange(60)
+
+    def estimate(copies: int) -> tuple[float, float, float]:
+        tables = confusion(np.tile(truth, copies), np.tile(judged, copies), 2)
+        found = coefficient(
+            tables,
+            np.tile(place, copies),
+            cohen_kappa,
+            draws=2000,
+            rng=np.random.default_rng(0),
+        )
+        assert found is not None
+        return found.value, found.low, found.high
+
+    once = estimate(1)
+    assert estimate(6) == pytest.approx(once)
+    assert once[1] < once[0] < once[2]
+    few = coefficient(
+        confusion(truth[:5], 1 - truth[:5], 2), place[:5], cohen_kappa, draws=100, rng=rng
+    )
+    assert few is not None
+    assert (few.low, few.high) == (-np.inf, np.inf)
+
+
+def test_a_clustered_share_is_worth_its_clusters() -> None:
+    """Six copies of an answer narrow nothing; independent answers give Wilson's own interval."""
+    hit = np.repeat([1.0, 0.0], [30, 20])
+    alone = clustered_share(hit, np.arange(50))
+    copied = clustered_share(np.tile(hit, 6), np.tile(np.arange(50), 6))
+    assert copied.interval == pytest.approx(alone.interval, abs=0.01)
+    assert (copied.n, copied.clusters) == (300, 50)
+    # Wilson (1927) for 30 of 50.
+    assert alone.interval == pytest.approx((0.462, 0.724), abs=0.003)
+    certain = clustered_share(np.ones(60), np.repeat(np.arange(10), 6))
+    assert certain.interval == pytest.approx((0.722, 1.0), abs=0.001)
+    with pytest.raises(SampleError, match="at least 1 observation; 0 seen"):
+        clustered_share(np.array([np.nan]), np.zeros(1, dtype=np.intp))
