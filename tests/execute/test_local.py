@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mixmerge.execute.claim import holder
 from mixmerge.execute.local import LocalEngine
 from mixmerge.execute.step import Needs, Step
 from mixmerge.execute.store import LOCK, Store
@@ -17,6 +18,7 @@ DRIVER = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
+from mixmerge.execute.claim import holder
 from mixmerge.execute.local import LocalEngine
 from mixmerge.execute.step import Needs
 engine = LocalEngine("toy_handlers:HANDLERS", cpus=1)
@@ -52,8 +54,10 @@ def test_a_step_dies_with_its_driver(tmp_path: Path) -> None:
     script.write_text(DRIVER)
     driver = subprocess.Popen([sys.executable, str(script), str(tmp_path / "lib"), str(folder)])
     lock = folder / LOCK
-    assert wait_for(lambda: lock.is_file() and lock.read_text())
-    pid = int(lock.read_text().split()[1])
+    assert wait_for(lambda: holder(lock) is not None)
+    owner = holder(lock)
+    assert owner is not None
+    pid = owner.pid
     assert alive(pid)
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()

@@ -12,7 +12,7 @@ def finish(store: Store, step: Step) -> None:
     """Pretend that a step without inputs is done."""
     key = store.key(step, {})
     folder = store.place(step, key, {})
-    write_json(folder / "record.json", {"key": key, "output": "f" * 64})
+    write_json(folder / "record.json", {"key": key, "output": "f" * 64, "contents": {}})
 
 
 def test_a_new_study_is_all_to_do(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_a_change_is_explained(tmp_path: Path) -> None:
     store = Store(tmp_path)
     finish(store, Step("merge", "m", {"models": {"a": {"weight": 0.3}}}))
     (item,) = plan([Step("merge", "m", {"models": {"a": {"weight": 0.5}}})], store)
-    assert (item.state, item.reason) == ("changed", "models.a.weight changed 0.3 → 0.5")
+    assert (item.state, item.reason) == ("out of date", "models.a.weight changed 0.3 → 0.5")
 
 
 def test_done_steps_are_recognised(tmp_path: Path) -> None:

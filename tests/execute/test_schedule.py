@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from mixmerge.execute.listener import Unheard
 from mixmerge.execute.local import LocalEngine
 from mixmerge.execute.schedule import Outcome, run
 from mixmerge.execute.step import Step
 from mixmerge.execute.store import Store
 
 
-class Heard:
+class Heard(Unheard):
     """A listener that remembers."""
 
     def __init__(self) -> None:
@@ -102,7 +103,7 @@ def test_a_data_step_passes_on_its_output(tmp_path: Path, engine: LocalEngine) -
     [
         ("user", 2, "rows.jsonl, line 3: broken."),
         ("fault", 1, "RuntimeError: boom"),
-        ("vanish", 1, "the process ended without a word (exit code -9)"),
+        ("vanish", 1, "the process ended without a word (killed by signal 9); tried 3 times"),
     ],
 )
 def test_a_failure_stops_only_what_depends_on_it(

@@ -63,7 +63,7 @@ def test_two_processes_do_not_run_one_step(
     folder, _ = placed(tmp_path, Step("write", "a"))
     with (folder / LOCK).open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        held.write("process 7 on here")
+        held.write('{"pid": 7, "host": "here", "command": "run", "since": "today"}')
         held.flush()
         with pytest.raises(
             ResourceError, match=r"another process is running this step .*process 7"

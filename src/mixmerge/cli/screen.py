@@ -18,7 +18,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from mixmerge.execute.listener import Unheard
 from mixmerge.execute.step import Step
+from mixmerge.execute.store import LOG
 from mixmerge.progress import Progress as ProgressListener
 
 
@@ -32,7 +34,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-class RunScreen:
+_TAIL_LINES = 15
+"""Of a failed step's log."""
+
+
+class RunScreen(Unheard):
     """Shows a run: a bar for the whole with the time left, and one for each running step."""
 
     def __init__(self, steps: list[Step], workers: int, console: Console | None = None) -> None:
@@ -91,11 +97,23 @@ class RunScreen:
         line = Text.assemble(("✓ ", "green"), step.id, (f"  {duration(record['seconds'])}", "dim"))
         self.console.print(line)
 
+    def retried(self, step: Step, folder: Path, message: str) -> None:  # noqa: ARG002
+        """Say that a step will be tried again."""
+        self._waiting[step.id] = step
+        self._shares.pop(step.id, None)
+        self._bars.remove_task(self._tasks.pop(step.id))
+        self.console.print(Text.assemble(("↻ ", "yellow"), step.id, f": {message}; again"))
+
     def failed(self, step: Step, folder: Path, message: str) -> None:
-        """Replace a step's bar by its failure, and say how to run it alone."""
+        """Replace a step's bar by its failure: the end of its log, and how to run it alone."""
         self._end(step)
         self.console.print(Text.assemble(("✗ ", "red"), step.id, f": {message}"))
-        self.console.print(f"  log: {folder / 'log.txt'}", highlight=False, soft_wrap=True)
+        for line in log_tail(folder, _TAIL_LINES):
+            if line != message:
+                self.console.print(Text(f"  │ {line}", style="dim"), soft_wrap=True)
+        if not folder.is_dir():
+            return
+        self.console.print(f"  log: {folder / LOG}", highlight=False, soft_wrap=True)
         self.console.print(f"  alone: mixmerge step {folder}", highlight=False, soft_wrap=True)
 
     def blocked(self, step: Step, by: str) -> None:
@@ -103,10 +121,17 @@ class RunScreen:
         self._waiting.pop(step.id, None)
         self.console.print(Text.assemble(("– ", "yellow"), f"{step.id}: waits for {by}"))
 
+    def stopping(self, running: int) -> None:
+        """Say what the first Ctrl-C does, and what a second would."""
+        steps = "1 running step" if running == 1 else f"{running} running steps"
+        self.console.print(f"Stopping after {steps}; Ctrl-C again stops now.", style="yellow")
+
     def _end(self, step: Step) -> None:
         self._waiting.pop(step.id, None)
         self._shares.pop(step.id, None)
-        self._bars.remove_task(self._tasks.pop(step.id))
+        task = self._tasks.pop(step.id, None)  # a step that could not be started has none
+        if task is not None:
+            self._bars.remove_task(task)
         self._update()
 
     def _update(self) -> None:
@@ -124,6 +149,17 @@ class RunScreen:
             description=f"[bold]{done}/{len(self._steps)} steps",
             note=note if self._waiting else "",
         )
+
+
+def log_tail(folder: Path, lines: int) -> list[str]:
+    """Return the last lines of a step's log; nothing where there is none."""
+    try:
+        with (folder / LOG).open("rb") as stream:
+            stream.seek(max(0, stream.seek(0, 2) - 200 * lines))
+            text = stream.read().decode("utf-8", errors="replace")
+    except OSError:
+        return []
+    return text.splitlines()[-lines:]
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from mixmerge.merge.models.layers import place
 from mixmerge.study.explain import Explained
 
 _RELATIONS = {"sibling": "green", "cousin": "yellow", "stranger": "red"}
-_STYLES = {"done": "green", "to do": "", "changed": "yellow"}
+_STYLES = {"done": "green", "to do": "", "out of date": "yellow"}
 
 
 def plan_table(plan: Explained) -> Table:
@@ -25,7 +25,7 @@ def plan_table(plan: Explained) -> Table:
     for heading in ("Step", "State", "Builds on", "What it takes"):
         table.add_column(heading, overflow="fold")
     for row in plan.rows:
-        state = f"changed: {row.reason}" if row.reason else row.state
+        state = f"{row.state}: {row.reason}" if row.reason else row.state
         table.add_row(
             row.step, Text(state, style=_STYLES[row.state]), Text(row.builds_on), Text(row.cost)
         )

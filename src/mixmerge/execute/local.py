@@ -16,12 +16,27 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
+from mixmerge.errors import MixmergeError
+from mixmerge.execute.environment import environment
 from mixmerge.execute.step import Needs
 from mixmerge.execute.store import LOG
-from mixmerge.execute.worker import handlers_from, run_step
+from mixmerge.execute.worker import handlers_from, run_step, write_failure
+
+CORES = "MIXMERGE_CORES"
+"""Environment variable of a step: how many threads it may compute with."""
 
 _GRACE_SECONDS = 5.0
+_ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    "RAYON_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+"""Unless a step asks for more: libraries that each take every core make one another wait."""
 
 
 @dataclass
@@ -39,37 +54,50 @@ class LocalEngine:
         cpus: Cores in use at most, by all steps together.
         gpus: CUDA devices in use at most. A step that needs more gets all: without a GPU, steps
             run on the cores.
+        memory_gb: Memory in use at most (1e9 bytes), of the steps that say what they need; by
+            default all that the machine has.
         preload: Modules the server imports before the first step.
     """
 
     def __init__(
-        self, entry: str, *, cpus: int, gpus: int = 0, preload: Sequence[str] = ()
+        self,
+        entry: str,
+        *,
+        cpus: int,
+        gpus: int = 0,
+        memory_gb: float | None = None,
+        preload: Sequence[str] = (),
     ) -> None:
         self._entry = entry
         self._cpus = cpus
         self._gpus = gpus
         self._devices = list(range(gpus))
         self._running: list[_Running] = []
-        # One thread per declared core, in every library, before any of them is imported.
-        for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-            os.environ.setdefault(variable, "1")
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        self._memory_gb = physical_memory_gb() if memory_gb is None else memory_gb
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([__name__, *preload])
 
     def room_for(self, needs: Needs) -> bool:
-        """Say whether enough cores and devices are free; one step always fits an idle engine."""
+        """Say whether enough is free; one step always fits an idle engine, with what there is."""
         if not self._running:
             return True
-        busy = sum(running.needs.cpus for running in self._running)
-        return busy + needs.cpus <= self._cpus and self._share(needs) <= len(self._devices)
+        busy = [running.needs for running in self._running]
+        return (
+            sum(other.cpus for other in busy) + needs.cpus <= self._cpus
+            and sum(other.memory_gb for other in busy) + needs.memory_gb <= self._memory_gb
+            and self._share(needs) <= len(self._devices)
+        )
 
     def start(self, folder: Path, needs: Needs) -> _Running:
         """Start the step in a folder; its output goes to the log there."""
         count = self._share(needs)
         devices, self._devices = tuple(self._devices[:count]), self._devices[count:]
-        process = self._context.Process(target=_child, args=(self._entry, str(folder), devices))
-        with _main_hidden():
+        limits = {CORES: str(min(needs.cpus, self._cpus))}
+        if devices:
+            limits["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, devices))
+        arguments = (self._entry, str(folder), limits, environment())
+        process = self._context.Process(target=_child, args=arguments)
+        with _main_hidden(), _set(_ONE_THREAD):
             process.start()
         running = _Running(process, needs, devices)
         self._running.append(running)
@@ -114,17 +142,40 @@ def _main_hidden() -> Iterator[None]:
             main.__file__ = path
 
 
-def _child(entry: str, folder: str, devices: tuple[int, ...]) -> None:
+@contextlib.contextmanager
+def _set(variables: dict[str, str]) -> Iterator[None]:
+    """Set environment variables for the server that steps are forked from, when it starts."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def physical_memory_gb() -> float:
+    """Return the memory of this machine in gigabytes (1e9 bytes)."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+
+
+def _child(entry: str, folder: str, limits: dict[str, str], ran_with: dict[str, Any]) -> None:
     """Run one step in a forked process."""
     os.setsid()
     threading.Thread(target=_die_with_the_driver, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if devices:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, devices))
+    os.environ.update(limits)
     log = os.open(Path(folder) / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, sys.stdout.fileno())
     os.dup2(log, sys.stderr.fileno())
-    sys.exit(run_step(Path(folder), handlers_from(entry)))
+    try:
+        code = run_step(Path(folder), handlers_from(entry), ran_with)
+    except MixmergeError as error:  # the step could not begin
+        code = write_failure(Path(folder), error)
+    sys.exit(code)
 
 
 def _die_with_the_driver() -> None:

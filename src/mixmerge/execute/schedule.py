@@ -1,66 +1,33 @@
 """Walking a graph of steps: start what can start, keep what is done, stop what cannot go on."""
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
-from mixmerge.execute.engine import Engine
+from mixmerge.errors import UserError
+from mixmerge.execute.claim import claimed
+from mixmerge.execute.engine import LOST, Engine
+from mixmerge.execute.environment import environment
 from mixmerge.execute.graph import in_order, needed_for
+from mixmerge.execute.interrupts import counted_interrupts
+from mixmerge.execute.journal import note
+from mixmerge.execute.listener import End, Everyone, Listener, Unheard  # noqa: F401
+from mixmerge.execute.status import StatusFile
 from mixmerge.execute.step import Step
-from mixmerge.execute.store import FAILURE, Store, read_progress
-from mixmerge.files import read_json
+from mixmerge.execute.store import FAILURE, LOCK, Store, read_progress
+from mixmerge.files import explained_disk_errors, read_json
 
-_POLL_SECONDS = 0.02
+ATTEMPTS = 3
+"""How often a step is started that passing faults stop."""
 
-
-class Listener(Protocol):
-    """Hears what happens to the steps of a run."""
-
-    def reused(self, step: Step, record: dict[str, Any]) -> None:
-        """Hear that a step was done before."""
-
-    def started(self, step: Step, folder: Path) -> None:
-        """Hear that a step runs now."""
-
-    def progressed(self, step: Step, done: float, total: float, what: str) -> None:
-        """Hear how far a running step is."""
-
-    def finished(self, step: Step, record: dict[str, Any]) -> None:
-        """Hear that a step is done."""
-
-    def failed(self, step: Step, folder: Path, message: str) -> None:
-        """Hear that a step failed."""
-
-    def blocked(self, step: Step, by: str) -> None:
-        """Hear that a step cannot run because the step ``by`` failed."""
-
-
-class Unheard:
-    """A listener that hears nothing."""
-
-    def reused(self, step: Step, record: dict[str, Any]) -> None:
-        """Ignore it."""
-
-    def started(self, step: Step, folder: Path) -> None:
-        """Ignore it."""
-
-    def progressed(self, step: Step, done: float, total: float, what: str) -> None:
-        """Ignore it."""
-
-    def finished(self, step: Step, record: dict[str, Any]) -> None:
-        """Ignore it."""
-
-    def failed(self, step: Step, folder: Path, message: str) -> None:
-        """Ignore it."""
-
-    def blocked(self, step: Step, by: str) -> None:
-        """Ignore it."""
+_SHORTEST_POLL_SECONDS = 0.002
+_LONGEST_POLL_SECONDS = 0.1
+_PAUSE_SECONDS = 0.5
+"""Before the second attempt of a step; doubled before each further one."""
+_PATIENCE_SECONDS = 2.0
+"""For the lock of a driver that has just been killed."""
 
 
 @dataclass
@@ -76,77 +43,156 @@ class Outcome:
     """Steps that ran now; the others were reused."""
 
 
+@dataclass
+class _Ready:
+    """A step whose inputs are done."""
+
+    step: Step
+    key: str
+    attempts: int = 0
+    not_before: float = 0.0
+    """Of the monotonic clock."""
+
+
+@dataclass
+class _Running:
+    """A step that was started."""
+
+    ready: _Ready
+    folder: Path
+    handle: Any
+
+
 class _Walk:
-    """The state of one walk."""
+    """The state of one walk: steps go from waiting to ready to running to the outcome."""
 
-    def __init__(self, steps: Sequence[Step], store: Store, engine: Engine, listener: Listener):
+    def __init__(
+        self, steps: Sequence[Step], store: Store, engine: Engine, listener: Listener, attempts: int
+    ) -> None:
         self.waiting = {step.id: step for step in in_order(steps)}
-        self.store, self.engine, self.listener = store, engine, listener
-        self.passed_on: dict[str, str] = {}
-        self.running: dict[str, tuple[Step, str, Path, Any]] = {}
+        self.ready: dict[str, _Ready] = {}
+        self.running: dict[str, _Running] = {}
         self.outcome = Outcome()
+        self._parents = {id_: set(step.inputs.values()) for id_, step in self.waiting.items()}
+        self._store, self._engine, self._listener = store, engine, listener
+        self._attempts = attempts
+        self._passed_on: dict[str, str] = {}
+        self._news = True
 
-    def advance(self) -> bool:
+    @property
+    def unstarted(self) -> bool:
+        """Whether there are steps that could still be started."""
+        return bool(self.waiting or self.ready)
+
+    def advance(self, *, start: bool) -> bool:
         """Do what can be done now; return whether anything changed."""
-        return bool(self._collect()) | bool(self._start_ready())
+        ended = self._collect()
+        if not start:
+            return ended
+        if self._news:
+            self._news = False
+            self._find_ready()
+        return self._start_ready() or ended or self._news
 
-    def _start_ready(self) -> int:
-        changed = 0
+    def stop(self) -> None:
+        """Stop what runs."""
+        for running in self.running.values():
+            self._engine.stop(running.handle)
+
+    def _find_ready(self) -> None:
+        # In order of the graph, so that a chain of finished steps is passed in one go.
+        lost = {*self.outcome.failed, *self.outcome.blocked}
         for step in list(self.waiting.values()):
-            parents = set(step.inputs.values())
-            lost = [p for p in parents if p in self.outcome.failed or p in self.outcome.blocked]
-            if lost:
+            parents = self._parents[step.id]
+            if not lost.isdisjoint(parents):
                 del self.waiting[step.id]
                 self.outcome.blocked.append(step.id)
-                self.listener.blocked(step, min(lost))
-                changed += 1
-            elif parents <= self.outcome.done.keys():
-                changed += self._reuse_or_start(step)
-        return changed
+                lost.add(step.id)
+                self._listener.blocked(step, min(parents & lost))
+            elif all(parent in self.outcome.done for parent in parents):
+                del self.waiting[step.id]
+                self._reuse_or_queue(step)
 
-    def _reuse_or_start(self, step: Step) -> int:
-        key = self.store.key(step, self.passed_on)
-        record = self.store.record(step, key)
-        if record is not None:
-            del self.waiting[step.id]
+    def _reuse_or_queue(self, step: Step) -> None:
+        try:
+            key = self._store.key(step, self._passed_on)
+        except UserError as error:
+            self._fail(step, self._store.root / step.kind / step.name, 2, str(error))
+            return
+        record = self._store.record(step, key)
+        if record is None:
+            self.ready[step.id] = _Ready(step, key)
+        else:
             self._done(step, key, record)
-            self.listener.reused(step, record)
-            return 1
-        if not self.engine.room_for(step.needs):
-            return 0
-        del self.waiting[step.id]
-        folder = self.store.place(step, key, self.outcome.done)
-        self.running[step.id] = (step, key, folder, self.engine.start(folder, step.needs))
-        self.listener.started(step, folder)
-        return 1
+            self._listener.reused(step, record)
 
-    def _collect(self) -> int:
-        ended = 0
-        for step, key, folder, handle in list(self.running.values()):
-            code = self.engine.poll(handle)
+    def _start_ready(self) -> bool:
+        now = time.monotonic()
+        started = False
+        for ready in list(self.ready.values()):
+            if ready.not_before <= now and self._engine.room_for(ready.step.needs):
+                del self.ready[ready.step.id]
+                self._start(ready)
+                started = True
+        return started
+
+    def _start(self, ready: _Ready) -> None:
+        step, folder = ready.step, self._store.folder(ready.step, ready.key)
+        try:
+            self._store.place(step, ready.key, self.outcome.done)
+            handle = self._engine.start(folder, step.needs)
+        except UserError as error:
+            self._fail(step, folder, 2, str(error))
+            return
+        ready.attempts += 1
+        self.running[step.id] = _Running(ready, folder, handle)
+        self._listener.started(step, folder)
+
+    def _collect(self) -> bool:
+        ended = False
+        for running in list(self.running.values()):
+            code = self._engine.poll(running.handle)
             if code is None:
-                self._report_progress(step, folder)
-                continue
-            ended += 1
-            del self.running[step.id]
-            record = self.store.record(step, key)
-            if record is not None:
-                self.outcome.ran += 1
-                self._done(step, key, record)
-                self.listener.finished(step, record)
+                self._report_progress(running)
             else:
-                self.outcome.failed[step.id] = _failure(folder, code)
-                self.listener.failed(step, folder, self.outcome.failed[step.id][1])
+                ended = True
+                del self.running[running.ready.step.id]
+                self._settle(running, code)
         return ended
 
-    def _done(self, step: Step, key: str, record: dict[str, Any]) -> None:
-        self.outcome.done[step.id] = self.store.folder(step, key)
-        self.passed_on[step.id] = str(record["output"]) if step.by_output else key
+    def _settle(self, running: _Running, code: int) -> None:
+        ready, step = running.ready, running.ready.step
+        record = self._store.record(step, ready.key)
+        if record is not None:
+            self.outcome.ran += 1
+            self._done(step, ready.key, record)
+            self._listener.finished(step, record)
+            return
+        code, message = _failure(running.folder, code)
+        # Done without a record: a shared file system may show the record a moment later.
+        passing = code < 0 or code in (0, LOST)
+        if passing and ready.attempts < self._attempts:
+            ready.not_before = time.monotonic() + _PAUSE_SECONDS * 2 ** (ready.attempts - 1)
+            self.ready[step.id] = ready
+            self._listener.retried(step, running.folder, message)
+            return
+        tried = f"; tried {ready.attempts} times" if ready.attempts > 1 else ""
+        self._fail(step, running.folder, code if code in (1, 2) else 1, message + tried)
 
-    def _report_progress(self, step: Step, folder: Path) -> None:
-        now = read_progress(folder)
+    def _done(self, step: Step, key: str, record: dict[str, Any]) -> None:
+        self._news = True
+        self.outcome.done[step.id] = self._store.folder(step, key)
+        self._passed_on[step.id] = str(record["output"]) if step.by_output else key
+
+    def _fail(self, step: Step, folder: Path, code: int, message: str) -> None:
+        self._news = True
+        self.outcome.failed[step.id] = (code, message)
+        self._listener.failed(step, folder, message)
+
+    def _report_progress(self, running: _Running) -> None:
+        now = read_progress(running.folder)
         if now is not None:
-            self.listener.progressed(step, now["done"], now["total"], now["what"])
+            self._listener.progressed(running.ready.step, now["done"], now["total"], now["what"])
 
 
 def run(
@@ -155,10 +201,13 @@ def run(
     engine: Engine,
     listener: Listener,
     only: Iterable[str] | None = None,
+    *,
+    attempts: int = ATTEMPTS,
 ) -> Outcome:
     """Run steps in an order that respects their inputs, reusing what is done.
 
-    A failed step stops what depends on it and nothing else.
+    A failed step stops what depends on it and nothing else. A step that a passing fault stops
+    (its process was killed, its worker was lost, the network failed) is started again.
 
     Args:
         steps: The graph.
@@ -166,52 +215,54 @@ def run(
         engine: Where steps run.
         listener: Who hears about it.
         only: Ids of the steps that are wanted, with what they need; None for all.
+        attempts: How often a step is started at most.
 
     Raises:
         SpecError: the graph is wrong; nothing was started.
+        ResourceError: another process runs steps in this folder.
+        KeyboardInterrupt: Ctrl-C was pressed: once, and what ran has finished, or twice.
     """
     if only is not None:
         wanted = needed_for(only, {step.id: step for step in steps})
         steps = [step for step in steps if step.id in wanted]
-    walk = _Walk(steps, store, engine, listener)
-    with _interruptible() as check:
+    steps = in_order(steps)
+    with explained_disk_errors(store.root):
+        store.root.mkdir(parents=True, exist_ok=True)
+    with claimed(store.root / LOCK, "study", patience=_PATIENCE_SECONDS) as last:
+        note(store.root, "run", environment=environment(), steps=len(steps), after=str(last or ""))
+        everyone = Everyone([StatusFile(store.root, steps), listener])
+        walk = _Walk(steps, store, engine, everyone, attempts)
+        end: End = "broken"
         try:
-            while walk.waiting or walk.running:
-                check()
-                if not walk.advance():
-                    time.sleep(_POLL_SECONDS)
+            end = _walk_to_the_end(walk, everyone)
+        except KeyboardInterrupt:
+            end = "interrupted"
+            raise
         finally:
-            for _, _, _, handle in walk.running.values():
-                engine.stop(handle)
+            walk.stop()
+            everyone.ended(end)
+    if end == "interrupted":
+        raise KeyboardInterrupt
     return walk.outcome
 
 
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], None]]:
-    """Yield a check that raises KeyboardInterrupt if Ctrl-C was pressed.
-
-    Python raises it wherever the main thread happens to be; in a destructor or a callback of the
-    system it is printed and lost, and the run would go on.
-    """
-    pressed = threading.Event()
-
-    def note(number: int, frame: FrameType | None) -> None:
-        pressed.set()
-        signal.default_int_handler(number, frame)
-
-    def check() -> None:
-        if pressed.is_set():
-            raise KeyboardInterrupt
-
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield check
-        return
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield check
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+def _walk_to_the_end(walk: _Walk, listener: Listener) -> End:
+    idle = _SHORTEST_POLL_SECONDS
+    told = False
+    with counted_interrupts() as interrupts:
+        while walk.running or (walk.unstarted and not interrupts.pressed):
+            interrupts.check()
+            if interrupts.pressed and not told:
+                told = True
+                listener.stopping(len(walk.running))
+            if walk.advance(start=not interrupts.pressed):
+                idle = _SHORTEST_POLL_SECONDS
+            else:
+                time.sleep(idle)
+                idle = min(idle * 1.5, _LONGEST_POLL_SECONDS)
+    if walk.unstarted:
+        return "interrupted"
+    return "failed" if walk.outcome.failed else "done"
 
 
 def _failure(folder: Path, code: int) -> tuple[int, str]:
@@ -220,4 +271,5 @@ def _failure(folder: Path, code: int) -> tuple[int, str]:
     if file.is_file():
         left = read_json(file)
         return int(left["code"]), str(left["message"])
-    return 1, f"the process ended without a word (exit code {code})"
+    how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+    return code, f"the process ended without a word ({how})"

@@ -11,7 +11,16 @@ class Needs:
     """What a step occupies while it runs; no part of its identity."""
 
     cpus: int = 1
+    """Cores, on each node."""
     gpus: int = 0
+    """Devices, on each node."""
+    nodes: int = 1
+    """Machines that work on the step together."""
+    processes: int = 1
+    """Processes on each node. The engine starts them where there are several nodes; on one node
+    the step starts its own."""
+    memory_gb: float = 0.0
+    """Memory in gigabytes (1e9 bytes), on each node; 0 when it has not been said."""
     seconds: float = 1.0
     """A rough expectation on the reference machine, for the time left; only ratios matter."""
 

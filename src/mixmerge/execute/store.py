@@ -4,6 +4,7 @@
 Paths between steps are relative, so a run folder can be moved or copied.
 """
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import SpecError
+from mixmerge.execute.journal import JOURNAL
 from mixmerge.execute.step import Needs, Step, Task
 from mixmerge.files import PARTIAL, read_json, write_json
 from mixmerge.fingerprint import file_fingerprint, fingerprint, folder_fingerprint
@@ -21,7 +23,10 @@ FAILURE = "failure.json"
 PROGRESS = "progress.json"
 LOG = "log.txt"
 LOCK = "lock"
-_BOOKKEEPING = frozenset({STEP, RECORD, FAILURE, PROGRESS, LOG, LOCK})
+JOB = "job.json"
+"""Where a cluster's queue has the step."""
+BOOKKEEPING = frozenset({STEP, RECORD, FAILURE, PROGRESS, LOG, LOCK, JOB, JOURNAL})
+"""Files of a step's folder that are no output of it."""
 
 
 class Store:
@@ -30,14 +35,15 @@ class Store:
     def __init__(self, root: Path) -> None:
         """Use ``root``; it is created when the first step is placed in it."""
         self.root = root
-        self._hashes: dict[str, list[Any]] | None = None
+        self._hashes: dict[str, tuple[str, str]] | None = None
 
     def key(self, step: Step, parents: Mapping[str, str]) -> str:
         """Return a step's identity: 64 hexadecimal digits.
 
         Args:
             step: The step.
-            parents: What each input step (by id) passes on; see `passes_on`.
+            parents: What each input step (by id) passes on: the digest of its output for a step
+                that is `Step.by_output`, else its key.
 
         Raises:
             SpecError: a file that the step names does not exist.
@@ -60,13 +66,6 @@ class Store:
         """Return the record of a finished step, or None when it is not done."""
         return read_record(self.folder(step, key), key)
 
-    def passes_on(self, step: Step, key: str) -> str | None:
-        """Return what dependents hash of this step; None while that is not known yet."""
-        if not step.by_output:
-            return key
-        record = self.record(step, key)
-        return None if record is None else str(record["output"])
-
     def place(self, step: Step, key: str, parents: Mapping[str, Path]) -> Path:
         """Write ``step.json`` into the step's folder and return the folder.
 
@@ -76,6 +75,7 @@ class Store:
             parents: Folders of its input steps, by id.
         """
         folder = self.folder(step, key)
+        (folder / FAILURE).unlink(missing_ok=True)
         write_json(
             folder / STEP,
             {
@@ -97,20 +97,31 @@ class Store:
 
     def _content(self, path: Path) -> str:
         """Hash a file or folder, remembering the answer as long as sizes and times are the same."""
-        hashes = self._known_hashes()
-        state = _state(path)
-        known = hashes.get(str(path.absolute()))
+        name, state = str(path.absolute()), _state(path)
+        known = self._known_hashes().get(name)
         if known is not None and known[0] == state:
-            return str(known[1])
+            return known[1]
         digest = folder_fingerprint(path) if path.is_dir() else file_fingerprint(path)
-        hashes[str(path.absolute())] = [state, digest]
-        write_json(self.root / "cache" / "hashes.json", hashes)
+        self._known_hashes()[name] = (state, digest)
+        # Only a shortcut: a run folder that cannot be written to can still be planned.
+        with contextlib.suppress(OSError):
+            self._hash_file.parent.mkdir(parents=True, exist_ok=True)
+            with self._hash_file.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps([name, state, digest]) + "\n")
         return digest
 
-    def _known_hashes(self) -> dict[str, list[Any]]:
+    @property
+    def _hash_file(self) -> Path:
+        return self.root / "cache" / "hashes.jsonl"
+
+    def _known_hashes(self) -> dict[str, tuple[str, str]]:
         if self._hashes is None:
-            file = self.root / "cache" / "hashes.json"
-            self._hashes = read_json(file) if file.is_file() else {}
+            self._hashes = {}
+            with contextlib.suppress(OSError):
+                for line in self._hash_file.read_text(encoding="utf-8").splitlines():
+                    with contextlib.suppress(ValueError):  # cut short by a kill
+                        name, state, digest = json.loads(line)
+                        self._hashes[name] = (state, digest)
         return self._hashes
 
 
@@ -127,17 +138,30 @@ def check_files(step: Step) -> None:
 
 def _state(path: Path) -> str:
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return fingerprint([list(stat) for stat in stats])
+    stats = [(file, file.stat()) for file in files]
+    # The time of change, unlike that of modification, cannot be set back by whoever copies.
+    seen = [[str(f), s.st_size, s.st_ino, s.st_mtime_ns, s.st_ctime_ns] for f, s in stats]
+    return fingerprint(seen)
 
 
 def read_record(folder: Path, key: str) -> dict[str, Any] | None:
-    """Return a folder's record if it is that of the step with this key."""
+    """Return a folder's record if it is that of the step with this key, and its outputs are there.
+
+    A step whose outputs were deleted by hand, or lost with the power, is not done.
+    """
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        if record.get("key") != key:
+            return None
+        there = all(_size(folder / name) == size for name, size in record["contents"].items())
+        there = there and all(Path(path).exists() for path in record.get("outside", ()))
+    except (OSError, ValueError, KeyError):
         return None
-    return record if record.get("key") == key else None
+    return record if there else None
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
 
 
 def read_progress(folder: Path) -> dict[str, Any] | None:
@@ -175,11 +199,17 @@ def read_needs(folder: Path) -> Needs:
     return Needs(**read_json(folder / STEP)["needs"])
 
 
-def output_digest(folder: Path) -> str:
-    """Return the fingerprint of what a step produced, bookkeeping files left out."""
-    outputs = {}
+def output_files(folder: Path) -> list[Path]:
+    """Return the files that a step produced, bookkeeping and unfinished files left out."""
+    found: list[Path] = []
     for path in sorted(folder.iterdir()):
-        if path.name not in _BOOKKEEPING and path.suffix != PARTIAL:
-            digest = folder_fingerprint(path) if path.is_dir() else file_fingerprint(path)
-            outputs[path.name] = digest
-    return fingerprint(outputs)
+        if path.name in BOOKKEEPING or path.suffix == PARTIAL:
+            continue
+        found += [p for p in sorted(path.rglob("*")) if p.is_file()] if path.is_dir() else [path]
+    return found
+
+
+def output_digest(folder: Path) -> str:
+    """Return the fingerprint of what a step produced: names and contents of its files."""
+    files = output_files(folder)
+    return fingerprint({str(file.relative_to(folder)): file_fingerprint(file) for file in files})

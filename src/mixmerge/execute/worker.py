@@ -1,23 +1,24 @@
 """Running one step in this process: what ``mixmerge step FOLDER`` does, whoever calls it."""
 
-import contextlib
-import fcntl
+import errno
 import importlib
 import json
 import os
-import platform
 import resource
-import socket
-import subprocess
+import shutil
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from importlib import metadata
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from mixmerge.errors import MixmergeError, ResourceError, SpecError, UserError
+from mixmerge.execute.claim import claimed, now
+from mixmerge.execute.engine import LOST
+from mixmerge.execute.environment import environment
+from mixmerge.execute.journal import events, note
 from mixmerge.execute.step import Task
 from mixmerge.execute.store import (
     FAILURE,
@@ -25,17 +26,30 @@ from mixmerge.execute.store import (
     PROGRESS,
     RECORD,
     output_digest,
+    output_files,
     read_record,
     read_task,
 )
-from mixmerge.files import PARTIAL, write_json
+from mixmerge.files import PARTIAL, explained_disk_errors, sync_folder, write_json
 from mixmerge.progress import Progress
 
 Handler = Callable[[Task, Progress], Mapping[str, Any]]
-"""Does the work of one kind of step and returns facts for its record, as plain JSON."""
+"""Does the work of one kind of step and returns facts for its record, as plain JSON.
+
+The fact ``outside`` lists paths outside the run that the output points to: when one is gone, the
+step is no longer done.
+"""
 
 _PATIENCE_SECONDS = 5.0
-_RECORDED = ("mixmerge", "torch", "transformers", "trl", "peft", "datasets", "numpy", "safetensors")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_LASTING = (
+    FileNotFoundError,
+    FileExistsError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+)
+"""Errors of the system that another attempt would meet again."""
 
 
 def handlers_from(entry: str) -> Mapping[str, Handler]:
@@ -45,12 +59,20 @@ def handlers_from(entry: str) -> Mapping[str, Handler]:
     return handlers
 
 
-def run_step(folder: Path, handlers: Mapping[str, Handler]) -> int:
+def run_step(
+    folder: Path, handlers: Mapping[str, Handler], ran_with: Mapping[str, Any] | None = None
+) -> int:
     """Run the step in a folder unless it is done, and write its record last.
 
+    Args:
+        folder: The step's folder.
+        handlers: Kind of step to what does its work.
+        ran_with: The `environment`, where the caller knows it.
+
     Returns:
-        The exit code: 0 done, 1 a fault of ours, 2 the user must fix something. For 1 and 2 the
-        message is in ``failure.json`` and on standard error.
+        The exit code: 0 done, 1 a fault of ours, 2 the user must fix something, 75 a passing fault
+        of the machine or the network. When it is not 0, the message is in ``failure.json`` and on
+        standard error.
 
     Raises:
         SpecError: there is no step in the folder.
@@ -60,49 +82,68 @@ def run_step(folder: Path, handlers: Mapping[str, Handler]) -> int:
     if task.kind not in handlers:
         known = ", ".join(sorted(handlers))
         raise SpecError(f"{folder}: unknown kind of step `{task.kind}`; known are {known}.")
-    with _only_runner(folder):
+    with claimed(folder / LOCK, "step", patience=_PATIENCE_SECONDS):
         if read_record(folder, key) is not None:
             return 0
         (folder / FAILURE).unlink(missing_ok=True)
-        start = time.time()
+        attempt = 1 + sum(event["event"] == "started" for event in events(folder))
+        note(folder, "started", pid=os.getpid(), attempt=attempt, argv=sys.argv)
+        begun, start = now(), time.monotonic()
         try:
-            facts = handlers[task.kind](task, _progress_file(folder))
-            _write_record(folder, key, task, facts, start)
+            facts = dict(handlers[task.kind](task, _progress_file(folder)))
+            finish(
+                folder,
+                key,
+                task,
+                facts,
+                {
+                    "started": begun,
+                    "seconds": round(time.monotonic() - start, 3),
+                    "attempts": attempt,
+                    "peak_memory_mb": _peak_memory_mb(),
+                    "argv": sys.argv,
+                    **(ran_with or environment()),
+                },
+            )
         except Exception as error:  # noqa: BLE001 - every failure of a step must leave its reason
-            return _write_failure(folder, error)
+            return write_failure(folder, error)
         (folder / PROGRESS).unlink(missing_ok=True)
+        note(folder, "finished", seconds=round(time.monotonic() - start, 3))
     return 0
 
 
-@contextlib.contextmanager
-def _only_runner(folder: Path) -> Iterator[None]:
-    """Hold the step's lock; the kernel releases it however the process ends."""
-    with (folder / LOCK).open("a+") as lock:
-        if not _taken(lock):
-            lock.seek(0)
-            owner = lock.read() or "it has not said who it is"
-            raise ResourceError(
-                f"{folder}: another process is running this step ({owner}). "
-                "Wait for it, or stop it, and run the same command again."
-            )
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {socket.gethostname()}")
-        lock.flush()
-        yield
+def finish(
+    folder: Path, key: str, task: Task, facts: dict[str, Any], happened: Mapping[str, Any]
+) -> None:
+    """Write the record of a step whose outputs are complete: from now on it is done.
 
+    The outputs reach the disk before the record does, whatever wrote them, so a power loss cannot
+    leave a record without its outputs.
 
-def _taken(lock: TextIO) -> bool:
-    """Try to take a lock; its last holder may need a moment to die with its driver."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.1)
-        else:
-            return True
+    Raises:
+        ResourceError: the disk is full.
+    """
+    for leftover in [*folder.rglob("*" + PARTIAL)]:
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+    outputs = output_files(folder)
+    with explained_disk_errors(folder):
+        for file in outputs:
+            with file.open("rb") as stream:
+                os.fsync(stream.fileno())
+        inner = {parent for file in outputs for parent in file.relative_to(folder).parents}
+        for place in sorted(inner):
+            sync_folder(folder / place)
+        sync_folder(folder.parent)
+    record: dict[str, Any] = {
+        "key": key,
+        "kind": task.kind,
+        "name": task.name,
+        "output": output_digest(folder),
+        "contents": {str(f.relative_to(folder)): f.stat().st_size for f in outputs},
+        "outside": facts.pop("outside", []),
+        "facts": facts,
+    }
+    write_json(folder / RECORD, record | dict(happened))
 
 
 def _progress_file(folder: Path, every: float = 0.25) -> Progress:
@@ -111,68 +152,47 @@ def _progress_file(folder: Path, every: float = 0.25) -> Progress:
 
     def listen(done: float, total: float, what: str) -> None:
         nonlocal last
-        now = time.monotonic()
-        if now - last < every:
+        moment = time.monotonic()
+        if moment - last < every:
             return
-        last = now
+        last = moment
         partial = folder / (PROGRESS + PARTIAL)
-        partial.write_text(json.dumps({"done": done, "total": total, "what": what}))
-        partial.replace(folder / PROGRESS)
+        with suppress(OSError):  # a full disk stops the work where it matters, not here
+            partial.write_text(json.dumps({"done": done, "total": total, "what": what}))
+            partial.replace(folder / PROGRESS)
 
     return listen
 
 
-def _write_record(
-    folder: Path, key: str, task: Task, facts: Mapping[str, Any], start: float
-) -> None:
-    write_json(
-        folder / RECORD,
-        {
-            "key": key,
-            "kind": task.kind,
-            "name": task.name,
-            "output": output_digest(folder),
-            "facts": dict(facts),
-            "started": round(start, 3),
-            "seconds": round(time.time() - start, 3),
-            "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-            "host": socket.gethostname(),
-            "python": platform.python_version(),
-            "versions": _versions(),
-            "git": _git_commit(),
-        },
-    )
+def _peak_memory_mb() -> float:
+    """Return the most memory that this process, or one that it started, has held at once."""
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return round(max(own, children) / 1024, 1)
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _RECORDED:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
-
-
-def _git_commit() -> str | None:
-    """Return the commit of the source checkout that runs, with ``+`` when it has changes."""
-    root = Path(__file__).parents[3]
-    if not (root / ".git").exists():
-        return None
-    asked = ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
-    try:
-        done = subprocess.run(asked, cwd=root, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return None
-    return done.stdout.strip() or None
-
-
-def _write_failure(folder: Path, error: Exception) -> int:
+def write_failure(folder: Path, error: Exception) -> int:
     """Leave the reason of a failure where the driver finds it; return the exit code."""
-    user = isinstance(error, UserError)
+    if isinstance(error, OSError) and error.errno in _FULL:
+        try:
+            with explained_disk_errors(folder):
+                raise error
+        except ResourceError as explained:
+            error = explained
+    code = _exit_code(error)
     message = str(error) if isinstance(error, MixmergeError) else f"{type(error).__name__}: {error}"
-    if not user:
-        traceback.print_exc()
+    if not isinstance(error, UserError):
+        traceback.print_exception(error)
     print(message, file=sys.stderr)  # noqa: T201 - the step's log is its standard error
-    code = 2 if user else 1
-    with contextlib.suppress(ResourceError):  # the disk may be what failed
+    note(folder, "failed", code=code, message=message)
+    with suppress(ResourceError):  # the disk may be what failed
         write_json(folder / FAILURE, {"code": code, "message": message})
     return code
+
+
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, UserError):
+        return 2
+    if isinstance(error, OSError) and not isinstance(error, _LASTING):
+        return LOST
+    return 1

@@ -1,0 +1,47 @@
+"""What a step ran with, for its record: versions, source revision, machine."""
+
+import contextlib
+import os
+import platform
+import socket
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+_RECORDED = ("mixmerge", "torch", "transformers", "trl", "peft", "datasets", "numpy", "safetensors")
+
+
+@cache
+def environment() -> dict[str, Any]:
+    """Return host, system, cores, Python, versions of packages and the git revision, as JSON."""
+    return {
+        "host": socket.gethostname(),
+        "system": platform.platform(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "versions": _versions(),
+        "git": _git_commit(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _RECORDED:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def _git_commit() -> str | None:
+    """Return the commit of the source checkout that runs, with ``+`` when it has changes."""
+    root = Path(__file__).parents[3]
+    if not (root / ".git").exists():
+        return None
+    asked = ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+    try:
+        done = subprocess.run(asked, cwd=root, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() or None
