@@ -144,6 +144,7 @@ def read_data_set(
 def _load(name: str, config: str | None, split: str, revision: str | None) -> Any:
     import datasets
 
+    datasets.disable_progress_bars()
     saved = any((Path(name) / marker).is_file() for marker in ("dataset_dict.json", "state.json"))
     try:
         if saved:

@@ -96,7 +96,7 @@ def test_a_local_copy_of_a_hub_data_set(tmp_path: Path) -> None:
     ("row", "message"),
     [
         ('{"prompt": "?"', r"p\.jsonl, line 2: not valid JSON"),
-        ("[1]", r"line 2: a JSON object is required \(seen: '\[1\]'\)"),
+        ("[1]", r"line 2: a row is a JSON object \(seen: \[1\]\)"),
         ('{"prompt": "", "language": "en"}', "line 2: the column `prompt` is missing or empty"),
         ('{"prompt": "?"}', "line 2: no language"),
         ('{"prompt": [{"role": "x", "content": "?"}], "language": "en"}', r"line 2: `messages.0"),
@@ -130,5 +130,5 @@ def test_missing_files_columns_and_data_sets_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no column `source` \(columns: language, prompt\)"):
         load_prompts(spec(files="p.jsonl", columns={"cluster": "source"}), ["en"], folder=tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="empty: cannot be loaded as a data set"):
+    with pytest.raises(DataError, match="empty: the data set could not be loaded"):
         load_prompts(spec(hub="empty"), ["en"], folder=tmp_path)

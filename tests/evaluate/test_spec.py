@@ -58,7 +58,10 @@ def test_a_wrong_judge_names_its_problem(judge: dict[str, Any], message: str) ->
 @pytest.mark.parametrize(
     ("prompts", "message"),
     [
-        ({}, "exactly one of `testbed`, `files` and `hub`"),
+        (
+            {},
+            "exactly one of `testbed`, `set`, `files` and `hub` .seen: none; sets: aya_redteaming",
+        ),
         ({"testbed": "test", "files": "a.jsonl"}, "exactly one of"),
         ({"files": []}, "name at least one file"),
         ({"files": "a.jsonl", "revision": "main"}, "belong to `hub`"),

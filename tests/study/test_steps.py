@@ -104,3 +104,17 @@ def test_checkpoints_are_described(name: str, stage: str, kind: str, share: floa
     study = small()
     assert (study.stage(name), study.kind(name)) == (stage, kind)
     assert study.safety_share(name) == (pytest.approx(share) if share is not None else None)
+
+
+def test_a_published_set_is_named_and_its_copy_counts_by_content(tmp_path: Path) -> None:
+    """The set's name is asked; where its copy and its translations lie is not."""
+    (tmp_path / "hi.csv").write_text("")
+    prompts = (
+        f"{{set: xstest, hub: {tmp_path}, files: {{hi: {tmp_path / 'hi.csv'}}}, "
+        "translated: machine}"
+    )
+    old, new = "over_refusal: {prompts: {testbed: dev}", f"over_refusal: {{prompts: {prompts}"
+    asked = by_id(small((old, new)))["prompts/over_refusal"]
+    assert asked.settings["set"] == "xstest"
+    assert (asked.settings["hub"], asked.settings["files"]) == ("folder", {"hi": "prompts:hi.csv"})
+    assert asked.files == {"hub": str(tmp_path), "prompts:hi.csv": str(tmp_path / "hi.csv")}

@@ -1,19 +1,24 @@
-"""Prompt sets from local files and Hugging Face data sets, with their clusters."""
+"""Prompts of an axis: a published set by name, or any rows by their columns."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from mixmerge.errors import DataError
-from mixmerge.evaluate.spec import PromptColumns, PromptSetSpec
-from mixmerge.files import first_problem
+from mixmerge.evaluate.prompt_sets import aya_redteaming, dolly200, m_arena_hard, xstest
+from mixmerge.evaluate.prompt_sets.cells import Cells, explained
+from mixmerge.evaluate.prompt_spec import PromptColumns, PromptSetSpec
 from mixmerge.fingerprint import fingerprint
 from mixmerge.records import Prompt
+from mixmerge.tables import Place, read_data_set, read_file
 
-Cells = Mapping[str, Any]
+_PUBLISHED = {
+    "aya_redteaming": aya_redteaming.read,
+    "dolly200": dolly200.read,
+    "m_arena_hard": m_arena_hard.read,
+    "xstest": xstest.read,
+}
 
 
 def load_prompts(
@@ -30,18 +35,12 @@ def load_prompts(
         DataError: a row is broken (with file and line), two prompts share an id, or a language
             has no prompt.
     """
-    prompts: list[Prompt] = []
-    for where, cells, language in _rows(spec, folder):
-        try:
-            prompts.append(_prompt(cells, spec, language))
-        except ValidationError as error:
-            raise DataError(f"{where}: {first_problem(error)}") from error
-        except ValueError as error:
-            raise DataError(f"{where}: {error}") from error
-    kept = [prompt for prompt in prompts if prompt.language in languages]
-    name = str(spec.hub or spec.files)
-    check_prompts(kept, languages, name)
-    return kept
+    if spec.set is not None:
+        prompts = _PUBLISHED[spec.set](spec, languages, folder)
+    else:
+        prompts = [p for p in _any_rows(spec, folder) if p.language in languages]
+    check_prompts(prompts, languages, str(spec.set or spec.hub or spec.files))
+    return prompts
 
 
 def check_prompts(prompts: Sequence[Prompt], languages: Iterable[str], name: str) -> None:
@@ -74,53 +73,29 @@ def check_prompts(prompts: Sequence[Prompt], languages: Iterable[str], name: str
             )
 
 
-def _rows(spec: PromptSetSpec, folder: Path) -> Iterator[tuple[str, Cells, str | None]]:
+def _any_rows(spec: PromptSetSpec, folder: Path) -> Iterator[Prompt]:
+    for place, cells, language in _rows(spec, folder):
+        with explained(place):
+            yield _prompt(cells, spec, language)
+
+
+def _rows(spec: PromptSetSpec, folder: Path) -> Iterator[tuple[Place, Cells, str | None]]:
     """Yield where each row stands, its cells, and its language where the file decides that."""
     if spec.hub is not None:
-        for number, cells in enumerate(_hub_rows(spec, folder), 1):
-            yield f"{spec.hub}, row {number}", cells, spec.language
-    elif isinstance(spec.files, dict):
-        for language, path in spec.files.items():
-            yield from _file_rows(folder / path, language)
+        local = folder / spec.hub
+        name = str(local) if local.is_dir() else spec.hub
+        rows = read_data_set(name, config=spec.config, split=spec.split, revision=spec.revision)
+        for place, cells in rows:
+            yield place, cells, spec.language
+        return
+    if isinstance(spec.files, dict):
+        paths: list[tuple[str | None, Path]] = list(spec.files.items())
     else:
-        paths = spec.files if isinstance(spec.files, list) else [spec.files or Path()]
-        for path in paths:
-            yield from _file_rows(folder / path, spec.language)
-
-
-def _file_rows(path: Path, language: str | None) -> Iterator[tuple[str, Cells, str | None]]:
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file.") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text ({error}).") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        try:
-            cells = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{where}: not valid JSON: {error}.") from error
-        if not isinstance(cells, dict):
-            raise DataError(f"{where}: a JSON object is required (seen: {line[:60]!r}).")
-        yield where, cells, language
-
-
-def _hub_rows(spec: PromptSetSpec, folder: Path) -> Iterable[Cells]:
-    from datasets import disable_progress_bars, load_dataset
-
-    disable_progress_bars()
-    local = folder / str(spec.hub)
-    name = str(local) if local.is_dir() else str(spec.hub)
-    try:
-        rows: Iterable[Cells] = load_dataset(
-            name, spec.config, split=spec.split, revision=spec.revision
-        )
-    except (OSError, ValueError) as error:
-        raise DataError(f"{spec.hub}: cannot be loaded as a data set: {error}") from error
-    return rows
+        named = spec.files if isinstance(spec.files, list) else [spec.files or Path()]
+        paths = [(spec.language, path) for path in named]
+    for language, path in paths:
+        for place, cells in read_file(folder / path):
+            yield place, cells, language
 
 
 def _prompt(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prompt:
@@ -147,6 +122,7 @@ def _prompt(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prompt:
             "category": _category(_cell(cells, spec.columns, "category")),
             "messages": messages,
             "accepted": _accepted(_cell(cells, spec.columns, "accepted")),
+            "translated": _cell(cells, spec.columns, "translated") or spec.translated_into(code),
         }
     )
 
@@ -155,7 +131,8 @@ def _cell(cells: Cells, columns: PromptColumns, field: str) -> Any:
     column = getattr(columns, field)
     if column is not None and column not in cells:
         raise ValueError(f"no column `{column}` (columns: {', '.join(sorted(cells))}).")
-    return cells.get(column or field)
+    value = cells.get(column or field)
+    return None if value == "" else value  # CSV has no other way to leave a cell out
 
 
 def _category(value: Any) -> str | None:

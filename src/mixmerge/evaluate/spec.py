@@ -3,16 +3,28 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
+from mixmerge.evaluate.endpoint_spec import EndpointJudgeSpec
+from mixmerge.evaluate.prompt_spec import PromptSetSpec
+from mixmerge.evaluate.spec_model import SpecModel
 from mixmerge.records.verdict import Axis
 
+__all__ = [
+    "AxisSpec",
+    "DecodingSpec",
+    "EndpointJudgeSpec",
+    "EvaluateJob",
+    "EvaluateSpec",
+    "JobModel",
+    "JudgeSpec",
+    "PlacementSpec",
+    "PromptSetSpec",
+    "RuleJudgeSpec",
+]
 
-class _Spec(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-
-class DecodingSpec(_Spec):
+class DecodingSpec(SpecModel):
     """How answers are decoded: the same for every model of a study."""
 
     max_new_tokens: int = Field(256, ge=1)
@@ -30,7 +42,7 @@ class DecodingSpec(_Spec):
         return self.temperature == 0
 
 
-class PlacementSpec(_Spec):
+class PlacementSpec(SpecModel):
     """How answers are generated: nothing here changes what an evaluation means."""
 
     batch_size: int = Field(128, ge=1)
@@ -39,104 +51,11 @@ class PlacementSpec(_Spec):
     """CPU threads of one process."""
 
 
-class PromptColumns(_Spec):
-    """Which column of the data holds what; a field left out is looked up under its own name."""
-
-    prompt: str | None = None
-    """The user's text, or a list of ``{role, content}`` that ends with the user's turn."""
-    id: str | None = None
-    """A name of the prompt, unique in the set; by default a digest of language and text."""
-    cluster: str | None = None
-    """The source question that translations share; by default every prompt is its own."""
-    language: str | None = None
-    """The prompt's language."""
-    category: str | None = None
-    """For example a harm category; a JSON list inside a string is read as such."""
-    accepted: str | None = None
-    """Right answers, where there are any: a text or a list of texts."""
-
-
-class PromptSetSpec(_Spec):
-    """Prompts of one axis: the testbed's, local files, or a Hugging Face data set."""
-
-    testbed: Literal["dev", "test"] | None = None
-    """A split of the testbed."""
-    files: Path | list[Path] | dict[str, Path] | None = None
-    """JSON Lines files: one, several, or one a language."""
-    hub: str | None = None
-    """A data set of the Hugging Face hub, or a local data set folder."""
-    config: str | None = None
-    """Configuration of the hub data set."""
-    split: str = "test"
-    """Split of the hub data set."""
-    revision: str | None = None
-    """Commit or tag of the hub data set: give one, or a rerun may ask other prompts."""
-    columns: PromptColumns = PromptColumns()
-    """Which column holds what."""
-    language: str | None = None
-    """The language of all prompts, where no column says it."""
-    language_names: dict[str, str] = {}
-    """How this set names the languages, e.g. ``{English: en}``."""
-
-    @model_validator(mode="after")
-    def _has_one_origin(self) -> Self:
-        origins = [self.testbed, self.files, self.hub]
-        if sum(origin is not None for origin in origins) != 1:
-            raise ValueError("give exactly one of `testbed`, `files` and `hub`")
-        if self.hub is None and (self.config or self.revision or self.split != "test"):
-            raise ValueError("`config`, `split` and `revision` belong to `hub`")
-        if self.files in ([], {}):
-            raise ValueError("`files` is empty: name at least one file")
-        return self
-
-
-class RuleJudgeSpec(_Spec):
+class RuleJudgeSpec(SpecModel):
     """Exact rules in place of a judge model."""
 
     rules: Literal["testbed"]
     """Whose rules: the testbed's know the right answers and the shape of a refusal."""
-
-
-class EndpointJudgeSpec(_Spec):
-    """A judge model behind any OpenAI-compatible chat endpoint."""
-
-    endpoint: str = Field(pattern=r"^https?://\S+$")
-    """Base address, e.g. ``https://api.openai.com/v1`` or ``http://localhost:8000/v1``."""
-    model: str = Field(min_length=1)
-    """The judge's name at that endpoint."""
-    api_key_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-    """The environment variable that holds the key; the key itself is never written anywhere."""
-    quality_rubric: str = "quality@1"
-    """How two answers are compared: name and version of a rubric."""
-    harm_rubric: str = "harm@1"
-    """How an answer to a harmful request is judged."""
-    refusal_rubric: str = "refusal@1"
-    """How an answer to a harmless request is judged."""
-    temperature: float = Field(0.0, ge=0, le=2)
-    """Of the judge's own decoding."""
-    max_tokens: int = Field(512, ge=1)
-    """Where the judge's reply is cut off."""
-    concurrency: int = Field(16, ge=1)
-    """Calls in flight at once. Placement: changes no verdict."""
-    attempts: int = Field(6, ge=1)
-    """Tries of one call before its verdict is an ``error``. Placement."""
-    timeout_seconds: float = Field(60.0, gt=0)
-    """For one try. Placement."""
-    longest_wait_seconds: float = Field(120.0, gt=0)
-    """The most that a ``Retry-After`` or a back-off may ask before the call is given up."""
-
-    def meaning(self) -> dict[str, Any]:
-        """Return the settings that change verdicts: not address, key, speed or patience."""
-        return self.model_dump(
-            include={
-                "model",
-                "quality_rubric",
-                "harm_rubric",
-                "refusal_rubric",
-                "temperature",
-                "max_tokens",
-            }
-        )
 
 
 def _kind_of_judge(value: Any) -> str:
@@ -151,7 +70,7 @@ JudgeSpec = Annotated[
 """``{rules: testbed}``, or ``{endpoint: URL, model: NAME, ...}``."""
 
 
-class AxisSpec(_Spec):
+class AxisSpec(SpecModel):
     """One axis: what is asked, and who judges."""
 
     prompts: PromptSetSpec
@@ -160,7 +79,7 @@ class AxisSpec(_Spec):
     """The judge; the same for every model."""
 
 
-class EvaluateSpec(_Spec):
+class EvaluateSpec(SpecModel):
     """How the models of a study are compared."""
 
     general: AxisSpec
@@ -186,7 +105,7 @@ class EvaluateSpec(_Spec):
         return axes
 
 
-class JobModel(_Spec):
+class JobModel(SpecModel):
     """One model of a stand-alone evaluation; its folder alone may stand for it."""
 
     path: Path
@@ -204,7 +123,7 @@ class JobModel(_Spec):
         return {"path": value} if isinstance(value, (str, Path)) else value
 
 
-class EvaluateJob(_Spec):
+class EvaluateJob(SpecModel):
     """A stand-alone evaluation: what ``mixmerge evaluate SPEC OUT`` reads."""
 
     languages: tuple[str, ...] = Field(min_length=1)

@@ -3,7 +3,7 @@
 from mixmerge.records.conversation import Conversation, Message, PreferencePair
 from mixmerge.records.judge import Judge
 from mixmerge.records.model_folder import ModelFolder
-from mixmerge.records.prompt import Prompt
+from mixmerge.records.prompt import Prompt, Translated
 from mixmerge.records.response import Response
 from mixmerge.records.results import Results
 from mixmerge.records.verdict import MISSING, Axis, Outcome, Verdict
@@ -20,5 +20,6 @@ __all__ = [
     "Prompt",
     "Response",
     "Results",
+    "Translated",
     "Verdict",
 ]

@@ -1,9 +1,15 @@
 """What a model is asked in an evaluation."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from mixmerge.records.conversation import Message
 from mixmerge.records.row import RowModel
+
+Translated = Literal["none", "human", "machine"]
+"""Who put a prompt into its language: ``none``, it was written in it; ``human``, a person
+translated it or edited a translation; ``machine``, a model translated it and nobody checked."""
 
 
 class Prompt(RowModel):
@@ -20,6 +26,10 @@ class Prompt(RowModel):
     """The turns shown to the model, ending with the user's."""
     accepted: tuple[str, ...] = ()
     """Right answers in this language, where the question has them; any one of them will do."""
+    translated: Translated = "none"
+    """Whether these are a translator's words."""
+    scope: Literal["global", "local"] | None = None
+    """Whether a harm is one everywhere, or only where the language is spoken."""
 
     @property
     def text(self) -> str:

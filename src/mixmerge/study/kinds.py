@@ -11,6 +11,7 @@ from mixmerge.execute.worker import Handler
 from mixmerge.files import read_json, read_rows, write_json, write_rows
 from mixmerge.progress import Progress
 from mixmerge.records import Axis, Judge, ModelFolder, Prompt, Response
+from mixmerge.study.selection import select
 
 MODEL = "model"
 POINTER = "model.json"
@@ -20,7 +21,7 @@ ROWS = "rows.jsonl"
 def model_path(folder: Path) -> Path:
     """Return the model of a step's folder: its own, or the one it points to outside the run."""
     pointer = folder / POINTER
-    return Path(read_json(pointer)["path"]) if pointer.is_file() else folder / MODEL
+    return folder / read_json(pointer)["path"] if pointer.is_file() else folder / MODEL
 
 
 def base(task: Task, progress: Progress) -> dict[str, Any]:
@@ -80,9 +81,14 @@ def prompts(task: Task, progress: Progress) -> dict[str, Any]:
         from mixmerge.evaluate.prompts import load_prompts
         from mixmerge.evaluate.spec import PromptSetSpec
 
-        rows = load_prompts(PromptSetSpec(**_with_paths(settings, task.files)), languages)
+        described = _with_paths(settings, task.files)
+        if described.get("hub") == "folder":
+            described["hub"] = str(task.files["hub"])
+        rows = load_prompts(PromptSetSpec(**described), languages)
     write_rows(task.folder / ROWS, rows)
-    return {"rows": len(rows), "clusters": len({row.cluster for row in rows})}
+    by_machine = sum(row.translated == "machine" for row in rows)
+    clusters = len({row.cluster for row in rows})
+    return {"rows": len(rows), "clusters": clusters, "machine_translated": by_machine}
 
 
 def _with_paths(settings: Mapping[str, Any], files: Mapping[str, Path]) -> dict[str, Any]:
@@ -263,6 +269,7 @@ HANDLERS: Mapping[str, Handler] = {
     "mix": mix,
     "train": train,
     "merge": merge,
+    "select": select,
     "generate": generate,
     "judge": judge,
     "results": results,

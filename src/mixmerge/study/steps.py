@@ -78,11 +78,12 @@ def _prompts(study: Study, axis: str, spec: AxisSpec) -> Step:
     settings = spec.prompts.model_dump(mode="json", exclude={"files"}, exclude_defaults=True)
     files: dict[str, str] = {}
     if spec.prompts.testbed:
-        files = _WORLD
-    elif spec.prompts.files is not None:
+        files |= _WORLD
+    if spec.prompts.files is not None:
         settings["files"], files = _roles("prompts", spec.prompts)
-    elif spec.prompts.hub and Path(spec.prompts.hub).is_dir():
-        settings["hub"], files = "folder", {"hub": spec.prompts.hub}
+    if spec.prompts.hub and Path(spec.prompts.hub).is_dir():
+        settings["hub"] = "folder"
+        files |= {"hub": spec.prompts.hub}
     settings |= {"axis": axis, "languages": study.languages}
     return Step("prompts", axis, settings, files=files, by_output=True)
 

@@ -1,0 +1,97 @@
+"""What an OpenAI-compatible endpoint is asked to be: address, patience, limits and money."""
+
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from mixmerge.evaluate.spec_model import SpecModel
+
+
+class Price(SpecModel):
+    """What an endpoint charges, in dollars per million tokens."""
+
+    input: float = Field(ge=0)
+    """Tokens sent."""
+    output: float = Field(ge=0)
+    """Tokens answered."""
+
+
+class EndpointSpec(SpecModel):
+    """An OpenAI-compatible chat endpoint, and how it is treated."""
+
+    endpoint: str = Field(pattern=r"^https?://\S+$")
+    """Base address, e.g. ``https://api.openai.com/v1`` or ``http://localhost:8000/v1``."""
+    model: str = Field(min_length=1)
+    """The model's name at that endpoint."""
+    api_key_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """The environment variable that holds the key; the key itself is never written anywhere."""
+    fields: dict[str, Any] = Field(default_factory=dict)
+    """More fields of every request, e.g. ``{reasoning_effort: low}``; null leaves a field out."""
+    concurrency: int = Field(100, ge=1)
+    """The most calls in flight at once; how many there are follows the endpoint. Placement."""
+    requests_per_minute: float | None = Field(None, gt=0)
+    """The endpoint's limit on calls. Placement."""
+    tokens_per_minute: float | None = Field(None, gt=0)
+    """The endpoint's limit on tokens, sent and answered. Placement."""
+    attempts: int = Field(6, ge=1)
+    """Tries of one call before it is an ``error``. Placement."""
+    timeout_seconds: float = Field(60.0, gt=0)
+    """For one try. Placement."""
+    longest_wait_seconds: float = Field(120.0, gt=0)
+    """The most that a ``Retry-After`` or a back-off may ask before the call is given up."""
+    deadline_seconds: float | None = Field(None, gt=0)
+    """For all calls together; those that are missing then are errors, asked by the next run."""
+    price: Price | None = None
+    """Dollars per million tokens, to say what calls cost. Placement."""
+    budget: float | None = Field(None, ge=0)
+    """Dollars; a call that could pass it is not sent. Needs ``price``. Placement."""
+
+    @field_validator("endpoint")
+    @classmethod
+    def _holds_no_secret(cls, address: str) -> str:
+        parts = urlsplit(address)
+        if parts.query or parts.fragment or parts.username is not None:
+            raise ValueError(
+                "an address ends with its path and holds no key: name the environment variable "
+                "of the key in `api_key_env`"
+            )
+        return address
+
+    @model_validator(mode="after")
+    def _can_count_money(self) -> Self:
+        if self.budget is not None and self.price is None:
+            raise ValueError("`budget` needs `price: {input: ..., output: ...}` to count money")
+        return self
+
+
+class EndpointJudgeSpec(EndpointSpec):
+    """A judge model behind any OpenAI-compatible chat endpoint."""
+
+    quality_rubric: str = "quality@1"
+    """How two answers are compared: name and version of a rubric."""
+    harm_rubric: str = "harm@1"
+    """How an answer to a harmful request is judged."""
+    refusal_rubric: str = "refusal@1"
+    """How an answer to a harmless request is judged."""
+    temperature: float = Field(0.0, ge=0, le=2)
+    """Of the judge's own decoding."""
+    max_tokens: int = Field(512, ge=1)
+    """Where the judge's reply is cut off."""
+    structured: Literal["auto", "always", "never"] = "auto"
+    """Whether the reply is JSON of a given schema: where the endpoint can (``auto``), or not."""
+
+    def meaning(self) -> dict[str, Any]:
+        """Return the settings that change verdicts: not address, key, speed, patience or price."""
+        return self.model_dump(
+            include={
+                "model",
+                "fields",
+                "quality_rubric",
+                "harm_rubric",
+                "refusal_rubric",
+                "temperature",
+                "max_tokens",
+                "structured",
+            }
+        )
