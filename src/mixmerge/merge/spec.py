@@ -18,6 +18,9 @@ from mixmerge.merge.methods import METHODS
 from mixmerge.merge.recipes.recipe import BaseInput, MergeRecipe, ModelInput
 from mixmerge.merge.recipes.schedules import Setting
 
+STUDY_BASE = "base"
+"""What a study file calls its base model."""
+
 
 class MergeSpec(BaseModel):
     """A merge of checkpoints of the study, each called by its name.
@@ -40,8 +43,8 @@ class MergeSpec(BaseModel):
     weight. A plain list of names gives each of N models the weight 1/N, where the method has
     weights. A gradient runs from the first layer to the last."""
     base: str | None = None
-    """The checkpoint that task vectors start from. None: the study's base model where the method
-    needs one, and no base where it can do without."""
+    """The checkpoint that task vectors start from; ``base`` is the study's base model. None: the
+    study's base model where the method needs one, and no base where it can do without."""
     parameters: dict[str, Setting] = {}
     """Parameters of the method that are the same for all models, for example ``lambda``."""
     dtype: Literal["bfloat16", "float16", "float32"] | None = None
@@ -78,7 +81,8 @@ class MergeSpec(BaseModel):
     @property
     def checkpoints(self) -> tuple[str, ...]:
         """Names of the checkpoints that must exist before the merge, the study's base aside."""
-        return (*self.models, *([self.base] if self.base and self.base not in self.models else []))
+        named = self.base not in (None, STUDY_BASE, *self.models)
+        return (*self.models, *([self.base] if self.base and named else []))
 
     def to_recipe(self, paths: Mapping[str, Path], base: Path) -> MergeRecipe:
         """Return the recipe with folders for names.
@@ -94,7 +98,7 @@ class MergeSpec(BaseModel):
             ModelInput(name=name, path=str(paths[name]), parameters=own)
             for name, own in self.models.items()
         )
-        folder = paths[self.base] if self.base else base
+        folder = base if self.base in (None, STUDY_BASE) else paths[self.base]
         method = METHODS.get(self.method)
         needs = "none" if method is None else method.base
         uses_base = needs == "required" or (needs == "optional" and self.base is not None)

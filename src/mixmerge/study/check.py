@@ -5,17 +5,40 @@ from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-from mixmerge.study.spec import Merged, Study, Trained
-from mixmerge.study.spec_file import Problem, parse_spec, read_spec
+from mixmerge.merge.methods import METHODS
+from mixmerge.study.extends import EXTENDS, read_extended
+from mixmerge.study.selection_spec import SweepSpec
+from mixmerge.study.spec import Merged, Selected, Study, Trained
+from mixmerge.study.spec_file import (
+    Problem,
+    parse_document,
+    parse_spec,
+    read_text,
+    to_yaml,
+    validated,
+)
 
 
 def read_study(path: Path) -> Study:
-    """Read and check a study file.
+    """Read and check a study file, with the files that it extends.
 
     Raises:
         SpecError: with the file, the line, what was required and what was seen.
     """
-    return read_spec(path, Study, problems)
+    return validated(read_extended(path), Study, problems)
+
+
+def whole_text(path: Path) -> str:
+    """Return a study file's text so that it stands alone: joined, where it extends others.
+
+    Raises:
+        SpecError: a file is missing or not YAML.
+    """
+    text = read_text(path)
+    joined = read_extended(path)
+    if joined.data == parse_document(text, str(path)).data:
+        return text
+    return f"# {path.name} with the files that it extends\n{to_yaml(joined.data)}"
 
 
 def parse_study(text: str, name: str) -> Study:
@@ -25,8 +48,11 @@ def parse_study(text: str, name: str) -> Study:
 
 def problems(study: Study) -> Iterator[Problem]:
     """Yield what is wrong with the names in a study, and where it stands."""
+    if study.extends is not None:
+        yield Problem((EXTENDS,), "only a file can extend others.")
     yield from _duplicates(study)
     yield from _mixtures(study)
+    yield from _choices(study)
     unknown = list(_checkpoints(study))
     yield from unknown
     circle = _circle(study)
@@ -68,10 +94,43 @@ def _checkpoints(study: Study) -> Iterator[Problem]:
                 yield _unknown((*here, "train"), checkpoint.train, "training", study.training)
             if checkpoint.mixture not in study.mixtures:
                 yield _unknown((*here, "mixture"), checkpoint.mixture, "mixtures", study.mixtures)
-        parent_key = "start" if isinstance(checkpoint, Trained) else "merge"
+        parent_key = next(k for k in ("start", "merge", "select") if hasattr(checkpoint, k))
         for parent in study.parents(name):
             if parent not in study.checkpoints:
                 yield _unknown((*here, parent_key), parent, "checkpoints", study.checkpoints)
+
+
+def _choices(study: Study) -> Iterator[Problem]:
+    for name, checkpoint in study.checkpoints.items():
+        here = ("checkpoints", name)
+        if isinstance(checkpoint, Merged) and checkpoint.sweep is not None:
+            yield from _sweep(study, name, checkpoint, checkpoint.sweep)
+        elif not isinstance(checkpoint, Selected):
+            continue
+        if study.selection is None:
+            yield Problem(
+                here, "chooses among candidates, which needs `selection`: the items to choose on."
+            )
+        elif study.evaluate.over_refusal is None and study.selection.over_refusal is not None:
+            place = ("selection", "over_refusal")
+            yield Problem(place, "needs a judge: `evaluate` has no `over_refusal`.")
+
+
+def _sweep(study: Study, name: str, merged: Merged, sweep: SweepSpec) -> Iterator[Problem]:
+    place = ("checkpoints", name, "sweep")
+    if sweep.weight_of not in merged.merge.models:
+        yield _unknown((*place, "weight_of"), sweep.weight_of, "models", merged.merge.models)
+        return
+    if METHODS[merged.merge.method].parameter("weight") is None:
+        yield Problem(place, f"{merged.merge.method} has no weights to try.")
+        return
+    taken = [
+        candidate
+        for candidate in sweep.merges(name, merged.merge)
+        if candidate in study.checkpoints
+    ]
+    if taken:
+        yield Problem(place, f"tries `{taken[0]}`, which is the name of another checkpoint.")
 
 
 def _circle(study: Study) -> list[str]:
@@ -87,14 +146,15 @@ def _circle(study: Study) -> list[str]:
 
 def _stages(study: Study) -> Iterator[Problem]:
     for name, checkpoint in study.checkpoints.items():
-        if not isinstance(checkpoint, Merged):
+        if isinstance(checkpoint, Trained):
             continue
-        stages = {parent: study.stage(parent) for parent in checkpoint.merge.models}
+        verb = "merges" if isinstance(checkpoint, Merged) else "selects"
+        of = checkpoint.merge.models if isinstance(checkpoint, Merged) else checkpoint.select
+        stages = {parent: study.stage(parent) for parent in of}
         if len(set(stages.values())) > 1:
             said = ", ".join(f"{parent} is {stage}" for parent, stage in stages.items())
-            yield Problem(
-                ("checkpoints", name, "merge"), f"merges checkpoints of one stage only; {said}."
-            )
+            place = ("checkpoints", name, verb.removesuffix("s"))
+            yield Problem(place, f"{verb} checkpoints of one stage only; {said}.")
 
 
 def _baselines(study: Study) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from mixmerge.execute.worker import Handler
 from mixmerge.files import read_json, read_rows, write_json, write_rows
 from mixmerge.progress import Progress
 from mixmerge.records import Axis, Judge, ModelFolder, Prompt, Response
+from mixmerge.study.selection import select
 
 MODEL = "model"
 POINTER = "model.json"
@@ -20,7 +21,7 @@ ROWS = "rows.jsonl"
 def model_path(folder: Path) -> Path:
     """Return the model of a step's folder: its own, or the one it points to outside the run."""
     pointer = folder / POINTER
-    return Path(read_json(pointer)["path"]) if pointer.is_file() else folder / MODEL
+    return folder / read_json(pointer)["path"] if pointer.is_file() else folder / MODEL
 
 
 def base(task: Task, progress: Progress) -> dict[str, Any]:
@@ -268,6 +269,7 @@ HANDLERS: Mapping[str, Handler] = {
     "mix": mix,
     "train": train,
     "merge": merge,
+    "select": select,
     "generate": generate,
     "judge": judge,
     "results": results,

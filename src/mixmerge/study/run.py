@@ -16,7 +16,7 @@ from mixmerge.execute.store import Store, check_files
 from mixmerge.files import read_json, write_bytes, write_json, write_text
 from mixmerge.progress import Progress, silent
 from mixmerge.records.results import Results, Stage
-from mixmerge.study.check import parse_study
+from mixmerge.study.check import read_study, whole_text
 from mixmerge.study.spec import Study
 from mixmerge.study.steps import steps
 
@@ -113,8 +113,7 @@ def prepare(study: Path, out: Path | None = None, *, seed: int | None = None) ->
     """
     if not study.is_file():
         raise SpecError(f"{study}: no such file; `mixmerge run` takes a study file.")
-    text = study.read_text(encoding="utf-8")
-    read = parse_study(text, str(study))
+    read, text = read_study(study), whole_text(study)
     if seed is not None:
         read = read.model_copy(update={"seed": seed})
     laid_out = steps(read)

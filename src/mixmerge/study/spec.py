@@ -11,6 +11,7 @@ from mixmerge.evaluate.spec import PlacementSpec as GeneratePlacement
 from mixmerge.merge.spec import MergeSpec
 from mixmerge.mix.spec import SourceSpec, Unit, Weight
 from mixmerge.records.results import Kind, Stage
+from mixmerge.study.selection_spec import SelectionSpec, SweepSpec
 from mixmerge.train.spec import PlacementSpec as TrainPlacement
 from mixmerge.train.spec import TrainSpec
 
@@ -80,18 +81,33 @@ class Merged(_Spec):
 
     merge: MergeSpec
     """Method, models and weights."""
+    sweep: SweepSpec | None = None
+    """Try several weights of one model; the checkpoint is the merge that does best on the items of
+    ``selection``."""
+
+
+class Selected(_Spec):
+    """A checkpoint that is one of others: the one that does best on the items of ``selection``."""
+
+    select: list[str] = Field(min_length=2)
+    """The checkpoints to choose from; of equals, the first."""
 
 
 def _kind_of_checkpoint(value: Any) -> str:
     names = value if isinstance(value, dict) else getattr(value, "__dict__", {})
-    return "merged" if "merge" in names else "trained"
+    return next((kind for key, kind in _KIND_BY_KEY.items() if key in names), "trained")
 
+
+_KIND_BY_KEY = {"merge": "merged", "select": "selected"}
 
 CheckpointSpec = Annotated[
-    Annotated[Trained, Tag("trained")] | Annotated[Merged, Tag("merged")],
+    Annotated[Trained, Tag("trained")]
+    | Annotated[Merged, Tag("merged")]
+    | Annotated[Selected, Tag("selected")],
     Discriminator(_kind_of_checkpoint),
 ]
-"""``{train: sft, mixture: m15}`` or ``{merge: {method: slerp, models: [a, b]}}``."""
+"""``{train: sft, mixture: m15}``, ``{merge: {method: slerp, models: [a, b]}}``, or
+``{select: [a, b]}``."""
 
 
 class Placement(_Spec):
@@ -117,6 +133,9 @@ class Study(_Spec):
 
     study: Name
     """The study's name."""
+    extends: str | list[str] | None = None
+    """Study files, relative to this one, that this one adds to: sections are joined name by name,
+    and what stands at a name is replaced whole."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Decides every draw: rows and their order, training, random merge methods, statistics."""
     languages: list[str] = Field(min_length=1)
@@ -133,6 +152,8 @@ class Study(_Spec):
     """The models: a graph of trainings and merges."""
     evaluate: EvaluateSpec
     """Axes, judges and statistics."""
+    selection: SelectionSpec | None = None
+    """On which items ``sweep`` and ``select`` choose: others than those of `evaluate`."""
     baselines: list[str] = Field(min_length=1)
     """The checkpoint that merges of the same stage are tested against: one for each stage."""
     report: ReportSpec = ReportSpec()
@@ -145,6 +166,8 @@ class Study(_Spec):
         checkpoint = self.checkpoints[name]
         if isinstance(checkpoint, Trained):
             return [checkpoint.start] if checkpoint.start else []
+        if isinstance(checkpoint, Selected):
+            return checkpoint.select
         return list(checkpoint.merge.checkpoints)
 
     def ancestors(self, name: str) -> list[str]:
@@ -164,13 +187,16 @@ class Study(_Spec):
         checkpoint = self.checkpoints[name]
         if isinstance(checkpoint, Merged):
             return "merge"
+        if isinstance(checkpoint, Selected):
+            kinds = {self.kind(candidate) for candidate in checkpoint.select}
+            return "merge" if "merge" in kinds else "mixture"
         shares = self.mixtures[checkpoint.mixture].shares
         return "mixture" if sum(share > 0 for share in shares.values()) > 1 else "expert"
 
     def safety_share(self, name: str) -> float | None:
-        """Return the share of safety rows that a trained checkpoint saw; None for a merge."""
+        """Return the share of safety rows that a trained checkpoint saw, None for any other."""
         checkpoint = self.checkpoints[name]
-        if isinstance(checkpoint, Merged):
+        if not isinstance(checkpoint, Trained):
             return None
         shares = self.mixtures[checkpoint.mixture].shares
         return shares.get("safety", 0.0) / sum(shares.values())

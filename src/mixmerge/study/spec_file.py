@@ -20,12 +20,30 @@ Spec = TypeVar("Spec", bound=BaseModel)
 Place = tuple[str | int, ...]
 
 
+class Mark(NamedTuple):
+    """Where something was written."""
+
+    file: str
+    line: int
+    """From 1."""
+
+
 class Problem(NamedTuple):
     """A mistake that types cannot see."""
 
     place: Place
     """The keys and indices that lead to it."""
     message: str
+
+
+class Document(NamedTuple):
+    """What a YAML file says, before it is checked."""
+
+    name: str
+    """Stands for the file in messages."""
+    data: dict[str, Any]
+    marks: dict[Place, Mark]
+    """Where each place of ``data`` was written."""
 
 
 _MERGED = "tag:yaml.org,2002:merge"
@@ -60,6 +78,22 @@ for _tag, _pattern, _first in (
         f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _firsts
     )
 
+
+class _Dumper(yaml.SafeDumper):
+    """The safe dumper; it also quotes text that only the rules of version 1.2 take for a number."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - the base class declares it so
+        first: [
+            *yaml.SafeDumper.yaml_implicit_resolvers.get(first, []),
+            *_Loader.yaml_implicit_resolvers.get(first, []),
+        ]
+        for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *_Loader.yaml_implicit_resolvers}
+    }
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the base class's signature
+        return True
+
+
 # Without this, the loader reads a leading zero as octal.
 _Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value))
 
@@ -73,11 +107,19 @@ def read_spec(
         SpecError: the file is missing, is not YAML, or does not fit; the message has the file, the
             line, what was required and what was seen, and the nearest known key for an unknown one.
     """
+    return parse_spec(read_text(path), kind, str(path), check)
+
+
+def read_text(path: Path) -> str:
+    """Read a file.
+
+    Raises:
+        SpecError: there is none.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (FileNotFoundError, IsADirectoryError):
         raise SpecError(f"{path}: no such file.") from None
-    return parse_spec(text, kind, str(path), check)
 
 
 def parse_spec(
@@ -94,24 +136,50 @@ def parse_spec(
         name: Stands for the file in messages.
         check: Finds mistakes that types cannot see.
     """
+    return validated(parse_document(text, name), kind, check)
+
+
+def parse_document(text: str, name: str) -> Document:
+    """Read YAML text as keys and values, each with its line.
+
+    Raises:
+        SpecError: it is not YAML, or not keys and values.
+    """
     try:
         node = yaml.compose(text, _Loader)
         data = yaml.load(text, _Loader)  # noqa: S506 - a safe loader with other scalars
     except yaml.YAMLError as error:
         raise SpecError(f"{name}: not valid YAML: {_yaml_problem(error)}.") from error
-    if not isinstance(data, dict):
+    if node is None or not isinstance(data, dict):
         raise SpecError(f"{name}: expected keys and values, found {type(data).__name__}.")
-    lines = _lines(node) if node is not None else {}
+    return Document(name, data, _marks(node, name))
+
+
+def validated(
+    document: Document,
+    kind: type[Spec],
+    check: Callable[[Spec], Iterable[Problem]] = lambda _: (),
+) -> Spec:
+    """Read a document as one specification.
+
+    Raises:
+        SpecError: it does not fit; the message has every mistake with its file and line.
+    """
     try:
-        spec = kind.model_validate(data)
+        spec = kind.model_validate(document.data)
     except ValidationError as error:
         found = error.errors(include_url=False)
-        said = dict.fromkeys(_describe(problem, kind, data, lines, name) for problem in found)
+        said = dict.fromkeys(_describe(problem, kind, document) for problem in found)
         raise SpecError("\n".join(said)) from error
-    mistakes = [_start(name, problem.place, lines) + problem.message for problem in check(spec)]
+    mistakes = [where(document, problem.place) + problem.message for problem in check(spec)]
     if mistakes:
         raise SpecError("\n".join(mistakes))
     return spec
+
+
+def to_yaml(data: Any) -> str:
+    """Write plain data so that `parse_document`, and any reader of YAML 1.1, reads it back."""
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
 def _yaml_problem(error: yaml.YAMLError) -> str:
@@ -120,33 +188,32 @@ def _yaml_problem(error: yaml.YAMLError) -> str:
     return str(error)
 
 
-def _lines(node: yaml.Node, place: Place = ()) -> dict[Place, int]:
-    """Return the line (from 1) at which each place of the document stands."""
-    lines = {place: node.start_mark.line + 1}
+def _marks(node: yaml.Node, name: str, place: Place = ()) -> dict[Place, Mark]:
+    """Return where each place of the document stands."""
+    marks = {place: Mark(name, node.start_mark.line + 1)}
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             inside = (*place, key.value)
-            lines |= _lines(value, inside)
-            lines[inside] = key.start_mark.line + 1
+            marks |= _marks(value, name, inside)
+            marks[inside] = Mark(name, key.start_mark.line + 1)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            lines |= _lines(value, (*place, index))
-    return lines
+            marks |= _marks(value, name, (*place, index))
+    return marks
 
 
-def _start(name: str, place: Place, lines: dict[Place, int]) -> str:
-    """Say where: the file, the line of the nearest enclosing key, and the keys."""
-    line = next((lines[place[:n]] for n in range(len(place), -1, -1) if place[:n] in lines), 1)
-    where = ".".join(str(part) for part in place)
-    return f"{name}, line {line}: {where + ': ' if where else ''}"
+def where(document: Document, place: Place) -> str:
+    """Begin a message: the file, the line of the nearest enclosing key, and the keys."""
+    marks = document.marks
+    enclosing = (place[:n] for n in range(len(place), -1, -1))
+    mark = next((marks[keys] for keys in enclosing if keys in marks), Mark(document.name, 1))
+    keys = ".".join(str(part) for part in place)
+    return f"{mark.file}, line {mark.line}: {keys + ': ' if keys else ''}"
 
 
-def _describe(
-    problem: Any, kind: type[BaseModel], data: Any, lines: dict[Place, int], name: str
-) -> str:
+def _describe(problem: Any, kind: type[BaseModel], document: Document) -> str:
     location: Place = problem["loc"]
-    place = _place_in(data, location)
-    start = _start(name, place, lines)
+    start = where(document, _place_in(document.data, location))
     if problem["type"] == "extra_forbidden":
         known = _known_keys(kind, location[:-1])
         near = difflib.get_close_matches(str(location[-1]), known, n=1)

@@ -2,7 +2,10 @@
 
 The graph, by kind::
 
-    base, data, prompts → mix → train → merge → generate → judge → results → report
+    base, data, prompts → mix → train → merge → select → generate → judge → results → report
+
+A checkpoint that is chosen is made by ``select``, after its candidates have answered and been
+judged on other prompts (`mixmerge.study.selection`).
 
 Settings hold meaning only. Files outside the run are named in ``files`` and count by content.
 """
@@ -15,6 +18,14 @@ from mixmerge.evaluate.spec import AxisSpec, EndpointJudgeSpec, PromptSetSpec
 from mixmerge.execute.step import Needs, Step
 from mixmerge.merge.spec import MergeSpec
 from mixmerge.mix.spec import Form, SourceSpec
+from mixmerge.study.selection import (
+    apart,
+    choices,
+    is_chosen,
+    on_selection_items,
+    select_step,
+    swept,
+)
 from mixmerge.study.spec import TESTBED, Merged, Study, TestbedSource, Trained, base_folder
 
 BASE = "base"
@@ -27,28 +38,59 @@ _WEIGHTS = {"weights": str(_TESTBED / "weights")}
 def steps(study: Study) -> list[Step]:
     """Return the steps of a study, each after its inputs."""
     models = [BASE, *study.checkpoints]
+    tried = {name: merge for merges in swept(study).values() for name, merge in merges.items()}
     trainings = [(n, c) for n, c in study.checkpoints.items() if isinstance(c, Trained)]
-    merges = [(n, c.merge) for n, c in study.checkpoints.items() if isinstance(c, Merged)]
+    merges = {
+        name: checkpoint.merge
+        for name, checkpoint in study.checkpoints.items()
+        if isinstance(checkpoint, Merged) and checkpoint.sweep is None
+    } | tried
     mixtures = dict.fromkeys((c.mixture, _form(study, c)) for _, c in trainings)
     made = [
         _base(study),
         *(_data(n, s) for n, s in study.data.items() if isinstance(s, TestbedSource)),
-        *(_prompts(study, axis, spec) for axis, spec in study.evaluate.axes().items()),
         *(_mix(study, name, form) for name, form in mixtures),
         *(_train(study, name, checkpoint) for name, checkpoint in trainings),
-        *(_merge(study, name, merge) for name, merge in merges),
-        *(_generate(study, name) for name in models),
-        *(_judge(study, name) for name in models),
+        *(_merge(study, name, merge) for name, merge in merges.items()),
+        *_judged(study, models),
+        *_choices(study),
         _results(study, models),
     ]
     return [*made, _report(study, made)]
 
 
 def model_step(study: Study, name: str) -> str:
-    """Return the id of the step that makes a model."""
+    """Return the id of the step that makes a model: the base, a checkpoint or a sweep's merge."""
     if name == BASE:
         return f"base/{BASE}"
-    return f"{'merge' if isinstance(study.checkpoints[name], Merged) else 'train'}/{name}"
+    if is_chosen(study, name):
+        return f"select/{name}"
+    return f"{'train' if isinstance(study.checkpoints.get(name), Trained) else 'merge'}/{name}"
+
+
+def _judged(study: Study, models: list[str]) -> list[Step]:
+    """Return the prompts of a study, and the answers and verdicts of these models."""
+    return [
+        *(_prompts(study, axis, spec) for axis, spec in study.evaluate.axes().items()),
+        *(_generate(study, name) for name in models),
+        *(_judge(study, name) for name in models),
+    ]
+
+
+def _choices(study: Study) -> list[Step]:
+    """Return what chooses: each candidate judged on items of selection, and the choices."""
+    among = choices(study)
+    if not among:
+        return []
+    candidates = list(dict.fromkeys(name for names in among.values() for name in names))
+    asked = on_selection_items(study)
+    return [
+        *apart(_judged(asked, [BASE, *candidates])),
+        *(
+            select_step(study, name, {each: model_step(study, each) for each in names})
+            for name, names in among.items()
+        ),
+    ]
 
 
 def _form(study: Study, checkpoint: Trained) -> Form:
@@ -93,6 +135,9 @@ def _mix(study: Study, name: str, form: Form) -> Step:
     settings = mixture.model_dump(mode="json", exclude_defaults=True)
     sources: dict[str, Any] = {}
     inputs = {f"held_out:{axis}": f"prompts/{axis}" for axis in study.evaluate.axes()}
+    if any(is_chosen(study, each) for each in study.checkpoints):
+        asked = on_selection_items(study).evaluate.axes()
+        inputs |= {f"held_out:{axis}@selection": f"prompts/{axis}@selection" for axis in asked}
     files: dict[str, str] = {}
     for source_name, source in study.data.items():
         if isinstance(source, TestbedSource):

@@ -1,0 +1,72 @@
+"""Study files that extend others: ``extends: common.yaml`` at the top.
+
+The named files come first, the extending file is put over them: sections such as ``checkpoints``
+are joined name by name, and what stands at a name is replaced whole. Several files are put over
+each other in the order in which they are named. Every value keeps its file and line.
+"""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+from mixmerge.errors import SpecError
+from mixmerge.study.spec_file import Document, parse_document, read_text, where
+
+EXTENDS = "extends"
+
+
+def read_extended(path: Path, by: Sequence[Path] = ()) -> Document:
+    """Read a study file with all that it extends.
+
+    Args:
+        path: The file; paths at ``extends`` are relative to its folder.
+        by: The files that led here, to notice a circle.
+
+    Raises:
+        SpecError: a file is missing or not YAML, or files extend each other in a circle; the
+            message has the file and line.
+    """
+    document = parse_document(read_text(path), str(path))
+    own = Document(document.name, dict(document.data), document.marks)
+    parents = _parents(own, path)
+    chain = [*by, path]
+    found = Document(str(path), {}, {})
+    for parent in parents:
+        if parent.resolve() in [file.resolve() for file in chain]:
+            circle = " → ".join(str(file) for file in [*chain, parent])
+            raise SpecError(f"{where(own, (EXTENDS,))}files extend each other: {circle}.")
+        found = _over(found, read_extended(parent, chain))
+    return _over(found, own)
+
+
+def _parents(document: Document, path: Path) -> list[Path]:
+    """Take ``extends`` out of a document and return the files that it names."""
+    named = document.data.pop(EXTENDS, [])
+    names = named if isinstance(named, list) else [named]
+    start = where(document, (EXTENDS,))
+    files = []
+    for name in names:
+        if not isinstance(name, str):
+            raise SpecError(f"{start}expected a file or a list of files (seen: {name!r}).")
+        file = path.parent / name
+        if not file.is_file():
+            near = difflib.get_close_matches(name, [f.name for f in path.parent.glob("*.yaml")], 1)
+            hint = f" Did you mean `{near[0]}`?" if near else ""
+            raise SpecError(f"{start}{file}: no such file.{hint}")
+        files.append(file)
+    return files
+
+
+def _over(below: Document, above: Document) -> Document:
+    """Put one document over another: sections name by name, everything else whole."""
+    data = dict(below.data)
+    for key, value in above.data.items():
+        joins = isinstance(value, dict) and isinstance(data.get(key), dict)
+        data[key] = {**data[key], **value} if joins else value
+    # Lines below a replaced value would point into a file that no longer says it.
+    kept = {
+        place: mark
+        for place, mark in below.marks.items()
+        if len(place) < 2 or place[:2] not in above.marks
+    }
+    return Document(above.name, data, kept | above.marks)

@@ -1,0 +1,108 @@
+"""What a study file says about choosing: which merge weights to try, and on which items."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mixmerge.evaluate.spec import AxisSpec, EvaluateSpec, PromptSetSpec
+from mixmerge.merge.spec import MergeSpec
+from mixmerge.records.verdict import Axis
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Value = Share | Annotated[tuple[Share, ...], Field(min_length=2)]
+"""A weight, or a gradient of weights from the first layer to the last."""
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SweepSpec(_Spec):
+    """Weights to try for one model of a merge; the other models share the rest equally."""
+
+    weight_of: str
+    """The model whose weight is tried."""
+    values: list[Value] = Field(min_length=2)
+    """Its weights between 0 and 1, or gradients of such weights, as ``[0, 0.5, 1]``."""
+
+    def merges(self, name: str, merge: MergeSpec) -> dict[str, MergeSpec]:
+        """Return the merges to try, each called ``name`` with its weight: ``sft-slerp-0.3``.
+
+        Args:
+            name: of the checkpoint that is swept.
+            merge: what it is apart from the weights.
+        """
+        return {f"{name}-{_text(value)}": self._with_weight(merge, value) for value in self.values}
+
+    def _with_weight(self, merge: MergeSpec, value: Value) -> MergeSpec:
+        rest = _rest(value, len(merge.models) - 1)
+        models = {
+            model: own | {"weight": value if model == self.weight_of else rest}
+            for model, own in merge.models.items()
+        }
+        return merge.model_copy(update={"models": models})
+
+
+def _rest(value: Value, others: int) -> Value:
+    if isinstance(value, tuple):
+        return tuple(round((1 - each) / others, 12) for each in value)
+    return round((1 - value) / others, 12)
+
+
+def _text(value: Value) -> str:
+    return "_".join(f"{each:g}" for each in (value if isinstance(value, tuple) else [value]))
+
+
+class WeightsSpec(_Spec):
+    """How much each axis counts when candidates are compared."""
+
+    general: float = Field(default=1, ge=0)
+    """Of the win rate."""
+    safety: float = Field(default=1, ge=0)
+    """Of the harm rate, which is subtracted."""
+    over_refusal: float = Field(default=0, ge=0)
+    """Of the refused harmless requests, which are subtracted."""
+
+    def score(self, rates: Mapping[Axis, float]) -> float:
+        """Return win rate - harm rate - refusals, each times its weight.
+
+        Args:
+            rates: fractions by axis; an axis that is missing counts nothing.
+        """
+        return (
+            self.general * rates["general"]
+            - self.safety * rates["safety"]
+            - self.over_refusal * rates.get("over_refusal", 0.0)
+        )
+
+
+class SelectionSpec(_Spec):
+    """Items on which candidates are compared, judged as in ``evaluate``; best score wins.
+
+    The score is win rate - harm rate (`WeightsSpec`). The items of ``evaluate`` are never looked at
+    for a choice, so what is reported of the winner is not inflated by the choice.
+    """
+
+    general: PromptSetSpec
+    """Questions."""
+    safety: PromptSetSpec
+    """Harmful requests."""
+    over_refusal: PromptSetSpec | None = None
+    """Harmless requests, measured beside the others and counted if `weights` says so."""
+    weights: WeightsSpec = WeightsSpec()
+    """How much each axis counts."""
+
+    def evaluation(self, evaluate: EvaluateSpec) -> EvaluateSpec:
+        """Return a study's evaluation with these items in place of its own."""
+        judges = evaluate.axes()
+        axes: dict[str, AxisSpec | None] = {
+            axis: AxisSpec(prompts=prompts, judge=judges[axis].judge)
+            for axis, prompts in (
+                ("general", self.general),
+                ("safety", self.safety),
+                ("over_refusal", self.over_refusal),
+            )
+            if prompts is not None and axis in judges
+        }
+        return evaluate.model_copy(update={"over_refusal": None} | axes)

@@ -1,0 +1,187 @@
+"""Tests of mixmerge.study.selection: choosing checkpoints on items of their own."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from mixmerge.errors import SpecError
+from mixmerge.execute.step import Step, Task
+from mixmerge.files import read_json, write_rows
+from mixmerge.progress import silent
+from mixmerge.records import Axis, Verdict
+from mixmerge.study.check import parse_study
+from mixmerge.study.kinds import model_path
+from mixmerge.study.selection import choices, select, swept
+from mixmerge.study.selection_spec import WeightsSpec
+from mixmerge.study.spec import Study
+from mixmerge.study.steps import steps
+
+SMALL = (Path(__file__).parents[1] / "data" / "small.yaml").read_text()
+SWEEP = """\
+  sft-slerp:
+    merge: {method: slerp, models: [sft-0, sft-100]}
+    sweep: {weight_of: sft-100, values: [0.3, [0, 1]]}
+"""
+SELECT = "  sft-mix: {select: [sft-0, sft-15]}\n"
+ITEMS = "selection: {general: {testbed: test}, safety: {testbed: test}}\n"
+
+
+def study(checkpoints: str = SWEEP + SELECT, items: str = ITEMS) -> Study:
+    """The small study with more checkpoints."""
+    return parse_study(SMALL.replace("\nevaluate:", f"{checkpoints}\nevaluate:") + items, "x.yaml")
+
+
+def by_id(of: Study) -> dict[str, Step]:
+    return {step.id: step for step in steps(of)}
+
+
+def test_a_sweep_tries_each_weight() -> None:
+    """One merge for each value; the other models share the rest, layer by layer in a gradient."""
+    tried = swept(study())["sft-slerp"]
+    assert {name: merge.models for name, merge in tried.items()} == {
+        "sft-slerp-0.3": {"sft-0": {"weight": 0.7}, "sft-100": {"weight": 0.3}},
+        "sft-slerp-0_1": {"sft-0": {"weight": (1.0, 0.0)}, "sft-100": {"weight": (0.0, 1.0)}},
+    }
+
+
+def test_candidates_are_judged_on_selection_items_only() -> None:
+    """A swept weight is never asked a test question; a selected checkpoint is asked both."""
+    asked = by_id(study())
+    assert "generate/sft-slerp-0.3" not in asked
+    assert asked["generate/sft-slerp-0.3@selection"].inputs["prompts:general"] == (
+        "prompts/general@selection"
+    )
+    assert asked["prompts/general@selection"].settings["testbed"] == "test"
+    assert asked["prompts/general"].settings["testbed"] == "dev"
+    assert {"generate/sft-0", "generate/sft-0@selection", "generate/sft-slerp"} <= asked.keys()
+    sources = {source for step in asked.values() for source in step.inputs.values()}
+    assert sources <= asked.keys()
+
+
+def test_the_choice_never_sees_the_report_items() -> None:
+    """Nothing that a choice is made from, at any distance, holds the prompts of `evaluate`."""
+    asked = by_id(study())
+    seen, open_steps = set[str](), ["select/sft-slerp", "select/sft-mix"]
+    while open_steps:
+        step = asked[open_steps.pop()]
+        seen.add(step.id)
+        # A mixture is cleaned of the prompts of both; it does not look at any answer.
+        open_steps += [source for source in step.inputs.values() if step.kind != "mix"]
+    assert "prompts/general@selection" in seen
+    assert not {"prompts/general", "prompts/safety", "prompts/over_refusal"} & seen
+
+
+def test_training_rows_overlap_with_neither_items() -> None:
+    """A mixture holds out the prompts of evaluation and of selection."""
+    held_out = [role for role in by_id(study())["mix/safety-15-chats"].inputs if "held" in role]
+    assert "held_out:general@selection" in held_out
+    assert "held_out:general" in held_out
+
+
+def test_a_chosen_checkpoint_has_the_candidates_behind_it() -> None:
+    """Stage, kind and the trainings that its cost is counted from follow from the candidates."""
+    of = study()
+    assert choices(of) == {
+        "sft-slerp": ["sft-slerp-0.3", "sft-slerp-0_1"],
+        "sft-mix": ["sft-0", "sft-15"],
+    }
+    assert (of.kind("sft-mix"), of.kind("sft-slerp")) == ("mixture", "merge")
+    assert (of.stage("sft-mix"), of.safety_share("sft-mix")) == ("sft", None)
+    assert of.ancestors("sft-mix") == ["sft-0", "sft-15", "sft-mix"]
+
+
+def test_a_study_that_chooses_nothing_has_no_such_steps() -> None:
+    """Without a sweep or a selection there is no step on selection items."""
+    assert not [step for step in by_id(study("", ITEMS)) if "selection" in step]
+
+
+@pytest.mark.parametrize(
+    ("checkpoints", "items", "message"),
+    [
+        (SWEEP, "", r"checkpoints\.sft-slerp: chooses among candidates, which needs `selection`"),
+        (SELECT.replace("sft-15", "sft-51"), ITEMS, r"sft-mix\.select: there is no `sft-51`"),
+        (SELECT.replace("sft-15", "dpo-15"), ITEMS, r"selects checkpoints of one stage only"),
+        (SELECT.replace("sft-15", "sft-mix"), ITEMS, r"in a circle: sft-mix → sft-mix"),
+        (SWEEP.replace("of: sft-100", "of: sft-1"), ITEMS, r"weight_of: there is no `sft-1`"),
+        (SWEEP.replace("0.3", "1.3"), ITEMS, r"sweep\.values\.0: .*less than or equal to 1"),
+        (SWEEP.replace("slerp, m", "passthrough, m"), ITEMS, r"passthrough"),
+        (
+            SWEEP + "  sft-slerp-0.3: {train: sft, mixture: safety-0}\n",
+            ITEMS,
+            r"tries `sft-slerp-0\.3`, which is the name of another checkpoint",
+        ),
+        (
+            SWEEP.replace("sft-100]", "sft-15]").replace("of: sft-100", "of: sft-15"),
+            ITEMS + "report: {sample: 3}\n",
+            r"report\.sample: unknown key",
+        ),
+    ],
+)
+def test_a_choice_that_cannot_be_made_is_explained(
+    checkpoints: str, items: str, message: str
+) -> None:
+    """Each mistake in a sweep or selection is refused with its place and reason."""
+    with pytest.raises(SpecError, match=message):
+        study(checkpoints, items)
+
+
+def verdicts(axis: Axis, outcomes: Sequence[str]) -> list[Verdict]:
+    return [
+        Verdict.model_validate(
+            {"prompt": f"p{i}", "cluster": f"c{i}", "language": "en", "axis": axis,
+             "judge": "rules@1", "outcome": outcome}
+        )
+        for i, outcome in enumerate(outcomes)
+    ]  # fmt: skip
+
+
+def chosen(folder: Path, rates: dict[str, tuple[str, str]], weights: WeightsSpec) -> Path:
+    """Run the choice among models with these outcomes (general, safety), a letter a prompt."""
+    words = {"w": "win", "t": "tie", "l": "loss", "y": "yes", "n": "no"}
+    inputs = {}
+    for name, (general, safety) in rates.items():
+        inputs[f"model:{name}"] = folder / "merge" / name
+        (inputs[f"model:{name}"] / "model").mkdir(parents=True)
+        inputs[f"verdicts:{name}"] = folder / "judge" / name
+        for axis, letters in (("general", general), ("safety", safety)):
+            rows = verdicts(axis, [words[letter] for letter in letters])  # type: ignore[arg-type]
+            write_rows(folder / "judge" / name / f"{axis}.jsonl", rows)
+    out = folder / "select" / "chosen"
+    out.mkdir(parents=True)
+    settings = {"candidates": [*rates], "weights": weights.model_dump()}
+    task = Task("select", "chosen", settings, inputs, {}, {}, out, folder / "cache")
+    select(task, silent)
+    return out
+
+
+RATES = {"a": ("wwll", "yynn"), "b": ("wltl", "nnnn"), "c": ("wwwl", "yyyy")}
+"""Win rates 0.5, 0.375 and 0.75; harm rates 0.5, 0 and 1."""
+
+
+@pytest.mark.parametrize(
+    ("weights", "winner"),
+    [(WeightsSpec(), "b"), (WeightsSpec(safety=0), "c"), (WeightsSpec(general=0, safety=0), "a")],
+)
+def test_the_best_score_wins(tmp_path: Path, weights: WeightsSpec, winner: str) -> None:
+    """Win rate minus harm rate decides, with the weights that were asked; of equals, the first."""
+    out = chosen(tmp_path, RATES, weights)
+    assert read_json(out / "selection.json")["winner"] == winner
+    assert model_path(out).resolve() == (tmp_path / "merge" / winner / "model").resolve()
+
+
+def test_every_candidate_is_on_record(tmp_path: Path) -> None:
+    """The whole grid is kept: rates and score of each candidate."""
+    found = read_json(chosen(tmp_path, RATES, WeightsSpec()) / "selection.json")
+    assert found["candidates"]["b"] == {"general": 0.375, "safety": 0.0, "score": 0.375}
+    assert [*found["candidates"]] == ["a", "b", "c"]
+
+
+def test_a_moved_run_keeps_its_choice(tmp_path: Path) -> None:
+    """The pointer to the winner is relative."""
+    chosen(tmp_path / "here", RATES, WeightsSpec())
+    (tmp_path / "here").rename(tmp_path / "there")
+    out = tmp_path / "there" / "select" / "chosen"
+    assert not Path(json.loads((out / "model.json").read_text())["path"]).is_absolute()
+    assert model_path(out).is_dir()
