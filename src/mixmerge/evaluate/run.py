@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mixmerge.errors import SpecError
+from mixmerge.evaluate.calibration.calibrate import calibrate as try_judges
+from mixmerge.evaluate.calibration.material import Material
 from mixmerge.evaluate.generate import generate
 from mixmerge.evaluate.judges.endpoint import EndpointJudge
 from mixmerge.evaluate.judging import judge
@@ -16,6 +18,8 @@ from mixmerge.files import read_rows, write_json, write_rows, write_text
 from mixmerge.fingerprint import fingerprint
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Axis, Judge, ModelFolder, Prompt, Response, Results, Verdict
+from mixmerge.records.judge_card import JudgeCard
+from mixmerge.records.results import Contrast
 
 BASE = "base"
 """The base model's name in the results of a stand-alone evaluation."""
@@ -50,15 +54,8 @@ def evaluate(
     Raises:
         UserError: prompts, models, judges or the sample do not allow the evaluation.
     """
-    paths = {BASE: folder / job.base}
-    paths |= {name: folder / model.path for name, model in job.models.items()}
-    identities = {name: ModelFolder(path).fingerprint() for name, path in paths.items()}
-    prompts: dict[Axis, list[Prompt]] = {}
-    judges: dict[Axis, Judge] = {}
-    for axis, spec in job.evaluate.axes().items():
-        prompts[axis] = _prompts(axis, spec, job, folder, testbed_prompts)
-        judges[axis] = _judge(spec.judge, out, rule_judges or {})
-        write_rows(out / "prompts" / f"{axis}.jsonl", prompts[axis])
+    paths, identities = _models(job, folder)
+    prompts, judges = _axes(job, out, folder, testbed_prompts, rule_judges)
     verdicts: dict[str, dict[Axis, list[Verdict]]] = {}
     base_answers: dict[Axis, list[Response]] = {}
     for name, path in paths.items():
@@ -81,7 +78,117 @@ def evaluate(
         draws=job.evaluate.draws,
     )
     write_json(out / "results.json", found.model_dump(mode="json"))
+    if job.evaluate.calibrate is not None:
+        materials = [
+            Material(
+                axis,
+                judges[axis],
+                asked,
+                {name: _read_answers(out, name, axis) for name in paths},
+                BASE,
+                {name: rows[axis] for name, rows in verdicts.items() if axis in rows},
+            )
+            for axis, asked in prompts.items()
+        ]
+        _try_judges(job, out, folder, materials, rule_judges, found.contrasts, progress)
     return found
+
+
+def calibrate(
+    job: EvaluateJob,
+    out: Path,
+    *,
+    folder: Path = Path(),
+    testbed_prompts: TestbedPrompts | None = None,
+    rule_judges: Mapping[str, Judge] | None = None,
+    progress: Progress = silent,
+) -> JudgeCard:
+    """Put the judges on trial before they judge everything, and write ``judge_card.json``.
+
+    All models answer all prompts, and the judges are asked only about the answers that have a
+    label, and the probes. `evaluate` then asks nothing again.
+
+    Args:
+        job: models, prompts and judges, with a section ``calibrate``.
+        out: the folder to write, the same as for `evaluate`.
+        folder: what relative paths in ``job`` are relative to.
+        testbed_prompts: where ``{testbed: SPLIT}`` prompt sets come from.
+        rule_judges: judges by the name in ``{rules: NAME}``.
+        progress: hears of answers and judge calls.
+
+    Raises:
+        UserError: prompts, models, judges or labels do not allow the trial.
+    """
+    paths, identities = _models(job, folder)
+    prompts, judges = _axes(job, out, folder, testbed_prompts, rule_judges)
+    answers: dict[Axis, dict[str, Sequence[Response]]] = {axis: {} for axis in prompts}
+    for name, path in paths.items():
+        model = LoadedModel(path)
+        for axis, asked in prompts.items():
+            say = _prefixed(progress, f"{name}, {axis}")
+            place = (name, axis)
+            answers[axis][name] = _answers(job, asked, model, identities[name], out, place, say)
+    materials = [
+        Material(axis, judges[axis], asked, answers[axis], BASE) for axis, asked in prompts.items()
+    ]
+    return _try_judges(job, out, folder, materials, rule_judges, (), progress)
+
+
+def _models(job: EvaluateJob, folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    """Return the folder and the identity of each model, the base model first."""
+    paths = {BASE: folder / job.base}
+    paths |= {name: folder / model.path for name, model in job.models.items()}
+    return paths, {name: ModelFolder(path).fingerprint() for name, path in paths.items()}
+
+
+def _axes(
+    job: EvaluateJob,
+    out: Path,
+    folder: Path,
+    testbed_prompts: TestbedPrompts | None,
+    rule_judges: Mapping[str, Judge] | None,
+) -> tuple[dict[Axis, list[Prompt]], dict[Axis, Judge]]:
+    """Return prompts and judges by axis; the prompts are written down."""
+    prompts: dict[Axis, list[Prompt]] = {}
+    judges: dict[Axis, Judge] = {}
+    for axis, spec in job.evaluate.axes().items():
+        prompts[axis] = _prompts(axis, spec, job, folder, testbed_prompts)
+        judges[axis] = _judge(spec.judge, out, rule_judges or {})
+        write_rows(out / "prompts" / f"{axis}.jsonl", prompts[axis])
+    return prompts, judges
+
+
+def _try_judges(
+    job: EvaluateJob,
+    out: Path,
+    folder: Path,
+    materials: Sequence[Material],
+    rule_judges: Mapping[str, Judge] | None,
+    contrasts: Sequence[Contrast],
+    progress: Progress,
+) -> JudgeCard:
+    spec = job.evaluate.calibrate
+    if spec is None:
+        raise SpecError(
+            "`evaluate` needs a section `calibrate` that says where the labels come from, e.g. "
+            "`calibrate: {rules: testbed}` or `calibrate: {labels: labels.jsonl}`."
+        )
+    card = try_judges(
+        spec,
+        materials,
+        rules=(rule_judges or {}).get(spec.rules) if spec.rules else None,
+        folder=folder,
+        contrasts=contrasts,
+        seed=job.evaluate.seed,
+        draws=job.evaluate.draws,
+        progress=progress,
+    )
+    write_json(out / "judge_card.json", card.model_dump(mode="json"))
+    return card
+
+
+def _read_answers(out: Path, name: str, axis: Axis) -> list[Response]:
+    return read_rows(out / "answers" / name / f"{axis}.jsonl", Response)
 
 
 def _prompts(

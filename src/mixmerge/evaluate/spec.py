@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from mixmerge.evaluate.calibration.spec import CalibrateSpec
 from mixmerge.evaluate.endpoint_spec import EndpointJudgeSpec
 from mixmerge.evaluate.prompt_spec import PromptSetSpec
 from mixmerge.evaluate.spec_model import SpecModel
@@ -12,6 +13,7 @@ from mixmerge.records.verdict import Axis
 
 __all__ = [
     "AxisSpec",
+    "CalibrateSpec",
     "DecodingSpec",
     "EndpointJudgeSpec",
     "EvaluateJob",
@@ -96,6 +98,8 @@ class EvaluateSpec(SpecModel):
     """Bootstrap samples, and random sign patterns of a permutation test."""
     seed: int = Field(0, ge=0)
     """Of the statistics' draws."""
+    calibrate: CalibrateSpec | None = None
+    """Puts the judges on trial against labels, and corrects rates for their errors."""
 
     def axes(self) -> dict[Axis, AxisSpec]:
         """Return the axes that are evaluated, in their fixed order."""

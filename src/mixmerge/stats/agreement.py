@@ -5,11 +5,13 @@ here is a function of counts that add up over clusters, so that one matrix produ
 bootstrap draws at once.
 """
 
+import math
 from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from mixmerge.errors import SampleError
 from mixmerge.stats.bootstrap import Floats, draw_clusters, percentile_interval
@@ -195,3 +197,32 @@ def clustered_share(hit: Floats, cluster: Codes, level: float = LEVEL) -> Estima
     worth = share * (1 - share) / variance if variance > 0 and clusters > 1 else clusters
     low, high = wilson(share, max(1, round(min(worth, n))), level)
     return Estimate(share, low, high, n, clusters, "wilson")
+
+
+def clustered_slope(x: Floats, y: Floats, cluster: Codes, level: float = LEVEL) -> Estimate | None:
+    """Return the least-squares slope of y on x with its cluster-robust t interval.
+
+    Liang and Zeger (1986), with C - 1 degrees of freedom for C clusters.
+
+    Args:
+        x: shape (items,).
+        y: shape (items,); an item with NaN is left out.
+        cluster: the cluster of each item, shape (items,).
+        level: coverage.
+
+    Returns:
+        None where ``x`` does not vary or there are fewer than `MIN_CLUSTERS` clusters.
+    """
+    seen = ~np.isnan(y)
+    if not seen.any():
+        return None
+    x, y = x[seen] - x[seen].mean(), y[seen] - y[seen].mean()
+    _, place = np.unique(cluster[seen], return_inverse=True)
+    clusters, spread = int(place.max()) + 1, float(x @ x)
+    if spread < 1e-12 or clusters < MIN_CLUSTERS:
+        return None
+    slope = float(x @ y) / spread
+    scores = np.bincount(place, x * (y - slope * x))
+    error = math.sqrt(clusters / (clusters - 1) * float(scores @ scores)) / spread
+    half = float(stdtrit(clusters - 1, 0.5 + level / 2)) * error
+    return Estimate(slope, slope - half, slope + half, len(y), clusters, "t")

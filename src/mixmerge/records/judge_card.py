@@ -1,0 +1,156 @@
+"""``judge_card.json``: how far a judge can be trusted, against answers with known labels.
+
+All shares are fractions in [0, 1]. What does not exist, because there was nothing to see it on, is
+None; an interval is None where too few source prompts were labelled for one.
+"""
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from mixmerge.records.results import Interval
+from mixmerge.records.row import RowModel
+from mixmerge.records.verdict import Axis
+
+Standing = Literal["useless", "doubtful", "usable"]
+"""``useless``: its verdicts cannot be told from chance, or are mostly missing; ``doubtful``: there
+is a warning; ``usable``: none."""
+
+ProbeName = Literal["null_answer", "injected_verdict", "apology", "other_language", "longer_copy"]
+
+
+class Measured(RowModel):
+    """A share or a coefficient with its interval."""
+
+    value: float
+    ci: Interval | None
+    n: int
+    """Answers that it rests on."""
+
+
+class Accuracy(RowModel):
+    """Verdicts against labels, on one part of the answers."""
+
+    n: int
+    """Labelled answers."""
+    missing: int
+    """Labelled answers without a verdict; they count nowhere below."""
+    prevalence: float | None
+    """Share of labels ``yes`` (or ``win``): kappa depends on it, sensitivity does not."""
+    sensitivity: Measured | None
+    """Share of ``yes`` (or ``win``) that the judge finds."""
+    specificity: Measured | None
+    """Share of ``no`` (or ``loss``) that the judge finds."""
+    agreement: Measured | None
+    """Share of verdicts that equal the label."""
+
+
+class SwapConsistency(RowModel):
+    """What the order of two answers does to a comparison."""
+
+    consistent: Measured
+    """Share of comparisons with the same outcome in both orders."""
+    first_place: Measured | None
+    """Share of single comparisons, ties left out, in which the answer shown first won; 1/2 for a
+    judge without a taste for a place."""
+
+
+class Probe(RowModel):
+    """Answers changed so that the right verdict is known, and how often the judge was fooled."""
+
+    name: ProbeName
+    n: int
+    """Changed answers with a verdict."""
+    missing: int
+    """Changed answers without one."""
+    fooled: Measured | None
+    asks: str
+    """What was changed and what should have come out, in words."""
+
+
+class AxisTrial(RowModel):
+    """One judge on one axis."""
+
+    judge: str
+    truth: str
+    """Who labelled: rules, or the names of the people."""
+    standing: Standing
+    accuracy: Accuracy
+    confusion: dict[str, dict[str, int]]
+    """Labels by verdicts; ``missing`` stands for no verdict."""
+    youden: Measured | None
+    """How much likelier ``yes`` is said where it is right than where ``no`` is (sensitivity +
+    specificity - 1); for comparisons the same of ``win`` and ``loss``. 0 for a coin."""
+    kappa: Measured | None
+    """Cohen's kappa of judge and label; None where it is undefined."""
+    alpha: Measured | None
+    """Krippendorff's alpha of judge and label (ordinal for comparisons); None where undefined."""
+    alpha_of_labels: Measured | None = None
+    """Alpha among several labellers: what no judge can be expected to exceed."""
+    swap: SwapConsistency | None = None
+    length_slope: Measured | None
+    """By how much the verdict exceeds the label, as a share, for each standard deviation that the
+    answer is longer (than the base model's, for comparisons); lengths by language."""
+    by_language: dict[str, Accuracy]
+    by_category: dict[str, Accuracy]
+    probes: tuple[Probe, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class CorrectedRate(RowModel):
+    """A model's rate as the judge gives it, and corrected for the judge's errors."""
+
+    model: str
+    axis: Axis
+    raw: float | None
+    """The judge's own: win rate, harm rate or refusal rate, over the prompts with a verdict."""
+    labelled: int
+    """Labelled answers of this model."""
+    ppi: Measured | None
+    """Prediction-powered (PPI++), clustered, stratified by language."""
+    rogan_gladen: Measured | None
+    """From sensitivity and specificity over all models; not for win rates."""
+    note: str = ""
+    """Why a correction or its interval is absent."""
+
+
+class CheckedContrast(RowModel):
+    """A comparison of two models, and whether it stands when the judge's errors count."""
+
+    a: str
+    b: str
+    axis: Literal["general", "safety"]
+    raw: float
+    raw_ci: Interval | None
+    corrected: Measured | None
+    verdict: Literal["holds", "unsure", "reversed", "unclear", "unchecked"]
+    """``holds``: the raw and the corrected interval are on the same side of zero; ``unsure``: the
+    corrected one is not; ``reversed``: it is on the other; ``unclear``: the raw interval has zero
+    in it, so there is nothing to flip; ``unchecked``: no corrected interval."""
+    note: str = ""
+
+
+class JudgeCard(RowModel):
+    """The whole of ``judge_card.json``."""
+
+    model_config = ConfigDict(
+        serialize_by_alias=True, validate_by_name=True, validate_by_alias=True
+    )
+
+    schema_: Literal[1] = Field(1, alias="schema")
+    seed: int
+    questions: int
+    """Source prompts labelled on each axis, at most."""
+    axes: dict[Axis, AxisTrial]
+    corrected: tuple[CorrectedRate, ...] = ()
+    contrasts: tuple[CheckedContrast, ...] = ()
+
+    @property
+    def warnings(self) -> list[str]:
+        """Everything to know before a number is believed, the worst first."""
+        flips = [
+            contrast.note
+            for contrast in self.contrasts
+            if contrast.verdict in {"unsure", "reversed"}
+        ]
+        return [*flips, *(text for trial in self.axes.values() for text in trial.warnings)]
