@@ -7,6 +7,7 @@
     │   ├── ModelError       a model folder, or models that do not fit together
     │   ├── SampleError      too little evidence for the asked estimate
     │   └── ResourceError    the machine: disk, memory, a missing program or extra
+    │       └── DeviceMemoryError    a device was full in the middle of the work
     └── StepFailedError      a step of a run ended with an error; its log has the rest
 
 Everything else that escapes is a fault of ours (exit code 1).
@@ -42,6 +43,10 @@ class SampleError(UserError):
 
 class ResourceError(UserError):
     """The machine lacks something: disk space, memory, a program, an optional package."""
+
+
+class DeviceMemoryError(ResourceError):
+    """The memory of a device was full in the middle of the work; less at once may fit."""
 
 
 class StepFailedError(MixmergeError):

@@ -12,7 +12,7 @@ def run(
     out: Annotated[
         Path | None, typer.Option(help="The run folder; by default runs/<study>.")
     ] = None,
-    engine: Annotated[str, typer.Option(help="Where steps run: `local`.")] = "local",
+    engine: Annotated[str, typer.Option(help="Where steps run: local, slurm or ray.")] = "local",
     only: Annotated[
         list[str] | None, typer.Option(help="Only this step (kind/name) and what it needs.")
     ] = None,
@@ -20,11 +20,7 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Instead of the study file's seed.")] = None,
 ) -> None:
     """Run a whole study; it goes on where it stopped and reuses what has not changed."""
-    from mixmerge.errors import SpecError
-
-    if engine != "local":
-        raise SpecError(f"--engine {engine}: this version runs steps on the engine `local` only.")
-    show_run(study, out, only=only, workers=workers, seed=seed)
+    show_run(study, out, only=only, workers=workers, seed=seed, engine=engine)
 
 
 def show_run(
@@ -34,6 +30,7 @@ def show_run(
     only: list[str] | None = None,
     workers: int | None = None,
     seed: int | None = None,
+    engine: str = "local",
 ) -> None:
     """Run a study with bars on the screen and the result table at the end."""
     from rich.console import Console
@@ -46,7 +43,7 @@ def show_run(
     console = Console(highlight=False)
     prepared = prepare(study, out, seed=seed)
     with RunScreen(prepared.steps, workers, console) as screen:
-        finished = prepared.run(screen, workers=workers, only=only)
+        finished = prepared.run(screen, workers=workers, only=only, engine=engine)
     if finished is None:
         return
     console.print(result_table(finished.results))

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mixmerge.errors import MixmergeError, ResourceError, SpecError, UserError
+from mixmerge.errors import DeviceMemoryError, MixmergeError, ResourceError, SpecError, UserError
 from mixmerge.execute.claim import claimed, now
 from mixmerge.execute.engine import LOST
 from mixmerge.execute.environment import environment
@@ -31,7 +31,7 @@ from mixmerge.execute.store import (
     read_task,
 )
 from mixmerge.files import PARTIAL, explained_disk_errors, sync_folder, write_json
-from mixmerge.progress import Progress
+from mixmerge.progress import Progress, silent
 
 Handler = Callable[[Task, Progress], Mapping[str, Any]]
 """Does the work of one kind of step and returns facts for its record, as plain JSON.
@@ -82,6 +82,8 @@ def run_step(
     if task.kind not in handlers:
         known = ", ".join(sorted(handlers))
         raise SpecError(f"{folder}: unknown kind of step `{task.kind}`; known are {known}.")
+    if int(os.environ.get("RANK", "0")) > 0:
+        return _take_part(folder, task, handlers)
     with claimed(folder / LOCK, "step", patience=_PATIENCE_SECONDS):
         if read_record(folder, key) is not None:
             return 0
@@ -109,6 +111,18 @@ def run_step(
             return write_failure(folder, error)
         (folder / PROGRESS).unlink(missing_ok=True)
         note(folder, "finished", seconds=round(time.monotonic() - start, 3))
+    return 0
+
+
+def _take_part(folder: Path, task: Task, handlers: Mapping[str, Handler]) -> int:
+    """Work on a step as one of several ranks; the first one keeps its books."""
+    if (folder / RECORD).exists():
+        return 0
+    try:
+        handlers[task.kind](task, silent)
+    except Exception as error:  # noqa: BLE001 - as for the first rank
+        traceback.print_exception(error)
+        return _exit_code(error)
     return 0
 
 
@@ -191,6 +205,8 @@ def write_failure(folder: Path, error: Exception) -> int:
 
 
 def _exit_code(error: Exception) -> int:
+    if isinstance(error, DeviceMemoryError):
+        return LOST  # the next attempt does less at once
     if isinstance(error, UserError):
         return 2
     if isinstance(error, OSError) and not isinstance(error, _LASTING):

@@ -1,15 +1,15 @@
 """Running a study, or rebuilding its report: the functions behind the commands."""
 
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mixmerge.errors import SpecError, StepFailedError
-from mixmerge.execute.local import LocalEngine
+from mixmerge.execute.engines import engine_by_name
+from mixmerge.execute.listener import Listener, Unheard
 from mixmerge.execute.plan import plan
-from mixmerge.execute.schedule import Listener, Outcome, Unheard
+from mixmerge.execute.schedule import Outcome
 from mixmerge.execute.schedule import run as walk
 from mixmerge.execute.step import Step
 from mixmerge.execute.store import Store, check_files
@@ -54,6 +54,7 @@ class Prepared:
         *,
         workers: int | None = None,
         only: Sequence[str] | None = None,
+        engine: str = "local",
     ) -> Finished | None:
         """Run what is not done; return the findings, or None when ``only`` left them out.
 
@@ -64,13 +65,17 @@ class Prepared:
         self._check_only(only)
         write_text(self.root / STUDY_FILE, self.text)
         write_json(self.root / RUN_FILE, {"seed": self.study.seed})
-        engine = LocalEngine(
-            _HANDLERS, cpus=workers or os.cpu_count() or 1, gpus=_gpus(), preload=_PRELOAD
+        runs = engine_by_name(
+            engine,
+            _HANDLERS,
+            workers=workers,
+            preload=_PRELOAD,
+            slurm=self.study.placement.slurm,
         )
         try:
-            outcome = walk(self.steps, Store(self.root), engine, listener, only)
+            outcome = walk(self.steps, Store(self.root), runs, listener, only)
         finally:
-            engine.close()
+            runs.close()
         if outcome.failed:
             raise _failure(outcome)
         if "report/study" not in outcome.done:
@@ -129,6 +134,7 @@ def run(
     only: Sequence[str] | None = None,
     workers: int | None = None,
     seed: int | None = None,
+    engine: str = "local",
     listener: Listener | None = None,
 ) -> Finished | None:
     """Run a whole study; it goes on where it stopped and reuses what has not changed.
@@ -139,6 +145,7 @@ def run(
         only: Ids (kind/name) of the steps that are wanted, with what they need.
         workers: Cores in use; by default all.
         seed: Instead of the study's.
+        engine: Where steps run: ``local``, ``slurm`` or ``ray``.
         listener: Hears what happens to the steps.
 
     Returns:
@@ -149,7 +156,7 @@ def run(
         StepFailedError: steps failed; what does not depend on them was finished.
     """
     prepared = prepare(study, out, seed=seed)
-    return prepared.run(listener or Unheard(), workers=workers, only=only)
+    return prepared.run(listener or Unheard(), workers=workers, only=only, engine=engine)
 
 
 def demo(
@@ -207,11 +214,3 @@ def _failure(outcome: Outcome) -> StepFailedError:
     error = StepFailedError("\n".join([head, *lines]))
     error.code = 1 if any(code == 1 for code, _ in outcome.failed.values()) else 2
     return error
-
-
-def _gpus() -> int:
-    """Count CUDA devices without loading a CUDA library into this process."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([device for device in visible.split(",") if device.strip()])
-    return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from mixmerge.evaluate.spec import EvaluateSpec
 from mixmerge.evaluate.spec import PlacementSpec as GeneratePlacement
+from mixmerge.execute.slurm_spec import SlurmSpec
 from mixmerge.merge.spec import MergeSpec
 from mixmerge.mix.spec import SourceSpec, Unit, Weight
 from mixmerge.records.results import Kind, Stage
@@ -117,6 +118,8 @@ class Placement(_Spec):
     """Devices, batch per device, sharding."""
     generate: GeneratePlacement = GeneratePlacement()
     """Prompts answered at once, threads."""
+    slurm: SlurmSpec | None = None
+    """With ``--engine slurm``: partition, account, time."""
 
 
 class ReportSpec(_Spec):

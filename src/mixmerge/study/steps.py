@@ -188,6 +188,8 @@ def _train(study: Study, name: str, checkpoint: Trained) -> Step:
     needs = Needs(
         cpus=study.placement.train.devices * (study.placement.train.threads or 1),
         gpus=study.placement.train.devices if study.placement.train.device == "auto" else 0,
+        nodes=study.placement.train.nodes,
+        processes=study.placement.train.devices,
         seconds=seconds,
     )
     settings = recipe.model_dump(mode="json")

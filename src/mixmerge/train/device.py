@@ -21,11 +21,16 @@ def check_devices(placement: PlacementSpec) -> None:
     """Check that this machine has what the placement asks for.
 
     Raises:
-        ResourceError: fewer GPUs than devices.
+        ResourceError: fewer GPUs than devices, or several machines and no cluster.
         SpecError: FSDP without a GPU, which the Trainer would ignore without a word.
     """
     import torch
 
+    if placement.nodes > 1 and launched_ranks() is None:
+        raise ResourceError(
+            f"`nodes` is {placement.nodes}, and this machine is one. Run the study with "
+            "`--engine slurm` or `ray`, or set `nodes: 1`; the result stays the same."
+        )
     if on_cpu(placement):
         if placement.fsdp is not None:
             raise SpecError("`fsdp` needs GPUs, none is used here. Leave it out of the placement.")

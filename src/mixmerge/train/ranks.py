@@ -12,6 +12,7 @@ from typing import IO
 
 from mixmerge import errors, files
 from mixmerge.errors import UserError
+from mixmerge.execute import child
 from mixmerge.progress import Progress
 from mixmerge.train.spec import TrainJob
 
@@ -51,7 +52,8 @@ def launch(job: TrainJob, out: Path, progress: Progress) -> None:
         log_file = Path(folder, "log")
         files.write_json(job_file, job.model_dump(mode="json"))
         # torchrun rather than `accelerate launch`, which starts a single process on a CPU.
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        # As a child module it ends with this process, and its ranks with it.
+        command = [sys.executable, "-m", child.__name__, "torch.distributed.run", "--standalone"]
         command += ["--nproc-per-node", str(job.placement.devices)]
         command += ["-m", "mixmerge.train.worker", str(job_file), str(out), str(error_file)]
         environment = {**os.environ, "OMP_NUM_THREADS": str(job.placement.threads or 1)}

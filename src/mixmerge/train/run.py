@@ -11,11 +11,11 @@ out/
 from pathlib import Path
 
 from mixmerge import files
-from mixmerge.errors import DataError
+from mixmerge.errors import DataError, DeviceMemoryError
 from mixmerge.fingerprint import file_fingerprint, fingerprint
 from mixmerge.progress import Progress, silent
 from mixmerge.records import ModelFolder
-from mixmerge.train import parent
+from mixmerge.train import memory, parent
 from mixmerge.train.device import check_devices
 from mixmerge.train.ranks import launch, launched_ranks
 from mixmerge.train.report import TrainReport
@@ -37,7 +37,8 @@ def train(
 
     A call that was killed goes on from its last checkpoint when it is repeated; a call that was
     finished returns its report at once. On one CPU thread the same settings, files and package
-    versions give the same weights to the bit, killed in between or not.
+    versions give the same weights to the bit, killed in between or not. When a device is full, the
+    training goes on from its last checkpoint with half the rows per device: the same global batch.
 
     Args:
         spec: what to train.
@@ -54,7 +55,9 @@ def train(
         SpecError: the settings do not fit the model or the devices, or the training diverged.
         DataError: rows are missing, broken, or longer than ``max_length``.
         ModelError: the model folder is incomplete, has no chat template, or another vocabulary.
-        ResourceError: the disk is full or the device is out of memory.
+        ResourceError: the disk is full, or a device has no memory for a single row.
+        DeviceMemoryError: a device of several ranks that another program started was full; when
+            they are started again, they go on with fewer rows at once.
         RuntimeError: a fault of ours: the training stopped early, or DPO met a wrong reference.
     """
     placement = placement or PlacementSpec()
@@ -62,24 +65,35 @@ def train(
     identity = _identity(spec, folder, rows)
     if finished := _finished(out, identity):
         return finished
-    ranks = launched_ranks()
+    ranks, checkpoints = launched_ranks(), out / "checkpoints"
+    placement = memory.remembered(checkpoints, identity, placement)
     placement.accumulation(spec.batch_size, ranks)
     check_devices(placement)
-    if ranks is None and placement.devices > 1:
-        job = TrainJob(
-            model=str(model),
-            rows=rows,
-            settings=spec,
-            placement=placement,
-            reference_cache=reference_cache,
-        )
-        launch(job, out, progress)
-    else:
-        train_here(
-            Inputs(spec, placement, folder, str(model), rows, out, identity, reference_cache),
-            progress,
-        )
-    return TrainReport.model_validate(files.read_json(out / "report.json"))
+    while True:
+        inputs = Inputs(spec, placement, folder, str(model), rows, out, identity, reference_cache)
+        try:
+            _train_once(inputs, ranks, progress)
+            return TrainReport.model_validate(files.read_json(out / "report.json"))
+        except DeviceMemoryError as error:
+            placement = memory.with_fewer_rows(placement, spec.batch_size, ranks, error)
+            memory.remember(checkpoints, identity, placement)
+            if ranks is not None:
+                raise  # the other ranks must begin again too: whoever started them sees to it
+        memory.release()
+
+
+def _train_once(inputs: Inputs, ranks: int | None, progress: Progress) -> None:
+    if ranks is not None or inputs.placement.devices == 1:
+        train_here(inputs, progress)
+        return
+    job = TrainJob(
+        model=inputs.model_name,
+        rows=inputs.rows,
+        settings=inputs.spec,
+        placement=inputs.placement,
+        reference_cache=inputs.reference_cache,
+    )
+    launch(job, inputs.out, progress)
 
 
 def _identity(spec: TrainSpec, folder: ModelFolder, rows: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mixmerge import files
-from mixmerge.errors import ResourceError
+from mixmerge.errors import DeviceMemoryError
 from mixmerge.progress import Progress
 from mixmerge.records import ModelFolder
 from mixmerge.train import parent, resume, trl_compat
@@ -212,7 +212,4 @@ def _explained_memory() -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise ResourceError(
-            "The GPU is out of memory. Halve `per_device_batch` (the global batch and the result "
-            "stay the same), set `activation_checkpointing: true`, or shard with `fsdp: {}`."
-        ) from error
+        raise DeviceMemoryError(str(error)) from None

@@ -111,9 +111,12 @@ class PlacementSpec(_Spec):
 
     per_device_batch: int | None = Field(default=None, ge=1)
     """Rows that one device holds at once. Left out: ``batch_size / devices``. The rest of the
-    global batch is reached by accumulating gradients."""
+    global batch is reached by accumulating gradients. Halved where memory does not suffice."""
     devices: int = Field(default=1, ge=1)
-    """GPUs of this machine, or processes where there is none."""
+    """GPUs of each machine, or processes where there is none."""
+    nodes: int = Field(default=1, ge=1)
+    """Machines, with ``devices`` each; more than one need a cluster (``--engine slurm`` or
+    ``ray``)."""
     device: Literal["auto", "cpu"] = "auto"
     """``cpu`` leaves a GPU alone."""
     threads: int | None = Field(default=None, ge=1)
@@ -139,7 +142,7 @@ class PlacementSpec(_Spec):
 
         Args:
             batch_size: the global batch, in rows.
-            ranks: processes in all; None: ``devices``.
+            ranks: processes in all; None: ``devices`` on each of ``nodes``.
 
         Returns:
             Rows per device and forward pass, and passes per optimizer step.
@@ -147,13 +150,13 @@ class PlacementSpec(_Spec):
         Raises:
             SpecError: the global batch is not a multiple of what the processes hold at once.
         """
-        ranks = ranks or self.devices
+        ranks = ranks or self.devices * self.nodes
         micro = self.per_device_batch or max(1, batch_size // ranks)
         if batch_size % (micro * ranks):
             raise SpecError(
                 f"batch_size is {batch_size} rows, but {ranks} process(es) of {micro} row(s) hold "
-                f"{micro * ranks} at once, which does not divide it. Change `per_device_batch` or "
-                "`devices`; changing `batch_size` would train another model."
+                f"{micro * ranks} at once, which does not divide it. Change `per_device_batch`, "
+                "`devices` or `nodes`; changing `batch_size` would train another model."
             )
         return micro, batch_size // (micro * ranks)
 

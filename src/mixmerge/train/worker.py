@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from mixmerge import files
+from mixmerge.execute.child import die_with_parent
 from mixmerge.progress import silent
 from mixmerge.train.ranks import is_first_rank, report_error, report_progress
 from mixmerge.train.run import train
@@ -15,6 +16,7 @@ from mixmerge.train.spec import TrainJob
 
 def main(job_file: str, out: str, error_file: str) -> None:
     """Take part in the training of ``job_file``; an error goes to ``error_file``."""
+    die_with_parent()
     job = TrainJob.model_validate(files.read_json(Path(job_file)))
     try:
         train(

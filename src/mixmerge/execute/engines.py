@@ -1,0 +1,62 @@
+"""The engines by name: the one place where `local`, `slurm` and `ray` are told apart."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from mixmerge.errors import ResourceError, SpecError
+from mixmerge.execute.engine import Engine
+from mixmerge.execute.local import LocalEngine
+from mixmerge.execute.slurm_spec import SlurmSpec
+
+ENGINES = ("local", "slurm", "ray")
+
+
+def engine_by_name(
+    name: str,
+    entry: str,
+    *,
+    workers: int | None = None,
+    preload: Sequence[str] = (),
+    slurm: SlurmSpec | None = None,
+) -> Engine:
+    """Return an engine, ready to start steps.
+
+    Args:
+        name: One of `ENGINES`.
+        entry: ``module:attribute`` of the mapping from kinds to handlers, for the local engine; on
+            a cluster ``mixmerge step`` finds its own.
+        workers: Cores in use on this machine; None: all.
+        preload: Modules that the local engine loads before the first step.
+        slurm: Where in the SLURM cluster.
+
+    Raises:
+        SpecError: there is no such engine.
+        ResourceError: its optional packages are not installed, or there is no cluster.
+    """
+    cpus = workers or os.cpu_count() or 1
+    if name == "local":
+        return LocalEngine(entry, cpus=cpus, gpus=_gpus(), preload=preload)
+    try:
+        if name == "slurm":
+            from mixmerge.execute.slurm_engine import SlurmEngine
+
+            return SlurmEngine(slurm or SlurmSpec())
+        if name == "ray":
+            from mixmerge.execute.ray_engine import RayEngine
+
+            return RayEngine(cpus=cpus)
+    except ModuleNotFoundError as error:
+        raise ResourceError(
+            f"--engine {name}: the package `{error.name}` is not installed; "
+            f"run `pip install 'mixmerge[{name}]'`."
+        ) from error
+    raise SpecError(f"--engine {name}: there is no such engine; there are {', '.join(ENGINES)}.")
+
+
+def _gpus() -> int:
+    """Count CUDA devices without loading a CUDA library into this process."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([device for device in visible.split(",") if device.strip()])
+    return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
