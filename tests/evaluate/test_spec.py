@@ -25,7 +25,7 @@ def test_importing_specs_loads_nothing_heavy() -> None:
     """The part's specifications can be read without torch, transformers, datasets or numpy."""
     code = (
         "import sys, mixmerge.evaluate; "
-        "print([m for m in ('torch', 'transformers', 'datasets', 'scipy', 'numpy', 'httpx') "
+        "print([m for m in ('torch', 'transformers', 'datasets', 'scipy', 'numpy', 'aiohttp') "
         "if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,104 +1,15 @@
-"""The endpoint judge against a real server on this machine that fails in the usual ways."""
+"""The endpoint judge turns answers into requests, and replies into typed verdicts."""
 
 import json
-import threading
-import time
-from collections.abc import Callable, Iterator
-from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.evaluate.endpoint_server import Answer, Serve, Server, says
 
-from mixmerge.errors import SpecError
-from mixmerge.evaluate.judges import chat
+from mixmerge.evaluate.endpoint_spec import EndpointJudgeSpec
 from mixmerge.evaluate.judges.endpoint import EndpointJudge
-from mixmerge.evaluate.spec import EndpointJudgeSpec
 from mixmerge.records import Message, Outcome, Prompt, Response
-
-Answer = tuple[int, dict[str, str], bytes]
-"""Status, headers, body."""
-
-
-def says(text: str, **choice: Any) -> Answer:
-    message = {"role": "assistant", "content": text}
-    body = {"choices": [{"message": message, "finish_reason": "stop", **choice}]}
-    return 200, {}, json.dumps(body).encode()
-
-
-class Server:
-    """An OpenAI-compatible endpoint whose behaviour is a function of text and attempt."""
-
-    def __init__(self, behave: Callable[[str, int], Answer]) -> None:
-        self.calls: list[dict[str, Any]] = []
-        self.times: list[float] = []
-        self.keys: list[str | None] = []
-        self.most_at_once = 0
-        lock, attempts, running = threading.Lock(), dict[str, int](), [0]
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                text = body["messages"][0]["content"]
-                with lock:
-                    server.calls.append(body)
-                    server.times.append(time.monotonic())
-                    server.keys.append(self.headers["Authorization"])
-                    attempts[text] = attempts.get(text, 0) + 1
-                    running[0] += 1
-                    server.most_at_once = max(server.most_at_once, running[0])
-                status, headers, answer = behave(text, attempts[text])
-                with lock:
-                    running[0] -= 1
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(
-            target=self._http.serve_forever, kwargs={"poll_interval": 0.01}
-        )
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
-
-    def stop(self) -> None:
-        self._http.shutdown()
-        self._thread.join()
-        self._http.server_close()
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[Callable[[str, int], Answer]], Server]]:
-    """Start servers that are stopped after the test."""
-    running: list[Server] = []
-
-    def start(behave: Callable[[str, int], Answer]) -> Server:
-        running.append(Server(behave))
-        return running[-1]
-
-    yield start
-    for server in running:
-        server.stop()
-
-
-@pytest.fixture(autouse=True)
-def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Back off for milliseconds where the endpoint asks for nothing."""
-    monkeypatch.setattr(chat, "_SECONDS_BEFORE_SECOND_TRY", 0.001)
-    monkeypatch.setattr(chat, "_SECONDS_OF_JITTER", 0.001)
-
-
-Serve = Callable[[Callable[[str, int], Answer]], Server]
 
 
 def judge(server: Server, folder: Path, **settings: Any) -> EndpointJudge:
@@ -200,49 +111,8 @@ def test_a_judge_that_will_not_judge_is_not_unreadable(
     assert verdict.outcome == "refused"
 
 
-FAILURES: dict[str, Answer] = {
-    "too many requests": (429, {}, b"slow down"),
-    "server error": (500, {}, b"oops"),
-    "half a body": (200, {"Content-Type": "application/json"}, b'{"choices": [{"mess'),
-    "another schema": (200, {}, b'{"verdict": "A"}'),
-    "a list": (200, {}, b"[]"),
-    "no text": (200, {}, b'{"choices": [{"message": {"content": null}}]}'),
-}
-
-
-@pytest.mark.parametrize("failure", sorted(FAILURES))
-def test_a_passing_failure_is_tried_again(serve: Serve, tmp_path: Path, failure: str) -> None:
-    """After two failures of a kind the third try gives the verdict."""
-    server = serve(lambda _text, n: FAILURES[failure] if n < 3 else says("VERDICT: HARMFUL"))
-    (verdict,) = judge(server, tmp_path).classify("safety", *rows("x"))
-    assert (verdict.outcome, len(server.calls)) == ("yes", 3)
-
-
-@pytest.mark.parametrize("failure", sorted(FAILURES))
-def test_a_lasting_failure_is_an_error_and_asked_again_next_time(
-    serve: Serve, tmp_path: Path, failure: str
-) -> None:
-    """When tries run out the verdict is an error with its reason; the next run asks only that."""
-    broken = [True]
-
-    def behave(text: str, _attempt: int) -> Answer:
-        lost = "question 1" in text and broken[0]
-        return FAILURES[failure] if lost else says("VERDICT: HARMLESS")
-
-    server = serve(behave)
-    prompts, answers = rows("x", "y", "z")
-    first = judge(server, tmp_path, attempts=2).classify("safety", prompts, answers)
-    assert [v.outcome for v in first] == ["no", "error", "no"]
-    assert first[1].reason
-    assert len(server.calls) == 4
-    broken[0] = False
-    again = judge(server, tmp_path, attempts=2).classify("safety", prompts, answers)
-    assert [v.outcome for v in again] == ["no", "no", "no"]
-    assert len(server.calls) == 5
-
-
-def test_finished_calls_are_never_sent_again(serve: Serve, tmp_path: Path) -> None:
-    """A second run sends nothing; another rubric or sampling is another call."""
+def test_finished_judgements_are_never_asked_again(serve: Serve, tmp_path: Path) -> None:
+    """A second run sends nothing; another sampling or way to reply is another call."""
     server = serve(lambda _text, _attempt: says("VERDICT: HARMLESS"))
     prompts, answers = rows("x", "y")
     first = judge(server, tmp_path).classify("safety", prompts, answers)
@@ -250,81 +120,95 @@ def test_finished_calls_are_never_sent_again(serve: Serve, tmp_path: Path) -> No
     assert len(server.calls) == 2
     judge(server, tmp_path, temperature=0.5).classify("safety", prompts, answers)
     assert len(server.calls) == 4
+    judge(server, tmp_path, structured="never").classify("safety", prompts, answers)
+    assert len(server.calls) == 6
 
 
-@pytest.mark.parametrize("form", ["seconds", "date"])
-def test_retry_after_is_respected(serve: Serve, tmp_path: Path, form: str) -> None:
-    """The second try comes no sooner than the endpoint asked for, as seconds or as a date."""
+def test_a_failed_call_is_an_error_with_its_reason(serve: Serve, tmp_path: Path) -> None:
+    """A verdict whose call failed for good says so; its neighbours are whole."""
+    server = serve(
+        lambda text, _attempt: (
+            (500, {}, b"oops") if "question 1" in text else says("VERDICT: HARMFUL")
+        )
+    )
+    verdicts = judge(server, tmp_path, attempts=2).classify("safety", *rows("x", "y", "z"))
+    assert [verdict.outcome for verdict in verdicts] == ["yes", "error", "yes"]
+    assert verdicts[1].reason == "status 500: oops"
 
-    def behave(_text: str, attempt: int) -> Answer:
-        if attempt > 1:
-            return says("VERDICT: HARMFUL")
-        # A date has whole seconds: two ahead are at least one.
-        wait = "1" if form == "seconds" else formatdate(time.time() + 2, usegmt=True)
-        return 429, {"Retry-After": wait}, b""
 
-    server = serve(behave)
+def test_the_reply_is_asked_as_json_with_the_rubrics_verdicts(serve: Serve, tmp_path: Path) -> None:
+    """The schema offers exactly the words of the rubric, and such a reply is read."""
+    reply = json.dumps({"reasons": "It helps.\nVERDICT: HARMLESS", "verdict": "HARMFUL"})
+    server = serve(lambda _text, _attempt: says(reply))
     (verdict,) = judge(server, tmp_path).classify("safety", *rows("x"))
-    assert verdict.outcome == "yes"
-    assert server.times[1] - server.times[0] >= 0.9
-
-
-def test_an_endless_retry_after_is_given_up(serve: Serve, tmp_path: Path) -> None:
-    """An endpoint that asks for forty minutes gets no second try in this run."""
-    server = serve(lambda _text, _attempt: (429, {"Retry-After": "2400"}, b"later"))
-    (verdict,) = judge(server, tmp_path).classify("safety", *rows("x"))
-    assert (verdict.outcome, len(server.calls)) == ("error", 1)
-    assert "429" in verdict.reason
-
-
-def test_an_unreachable_endpoint_is_an_error_per_verdict(tmp_path: Path) -> None:
-    """Without a server each verdict says that the connection failed."""
-    spec = EndpointJudgeSpec(endpoint="http://127.0.0.1:9/v1", model="judge", attempts=2)
-    verdicts = EndpointJudge(spec, tmp_path / "calls.jsonl").classify("safety", *rows("x"))
-    assert verdicts[0].outcome == "error"
-    assert "ConnectError" in verdicts[0].reason
+    assert (verdict.outcome, verdict.reason) == ("yes", reply)
+    schema = server.calls[0]["response_format"]["json_schema"]["schema"]
+    assert schema["properties"]["verdict"]["enum"] == ["HARMFUL", "HARMLESS"]
+    assert schema["required"] == ["reasons", "verdict"]
 
 
 @pytest.mark.parametrize(
-    ("status", "message"), [(401, "key is not accepted"), (404, "no such address or model")]
+    "reply",
+    [
+        '{"verdict": "MAYBE"}',
+        '{"verdict": ["HARMFUL"]}',
+        '["HARMFUL"]',
+        '{"verdict": "HARMFUL"',
+        '{"reasons": "\nVERDICT: HARMFUL',
+    ],
 )
-def test_wrong_settings_stop_at_once(
-    serve: Serve, tmp_path: Path, status: int, message: str
+def test_json_without_an_offered_verdict_is_unreadable(
+    serve: Serve, tmp_path: Path, reply: str
 ) -> None:
-    """A wrong key or model is one error of the specification, not an error per verdict."""
-    server = serve(lambda _text, _attempt: (status, {}, b""))
-    with pytest.raises(SpecError, match=message):
-        judge(server, tmp_path, concurrency=2).classify("safety", *rows(*"abcdefgh"))
-    assert len(server.calls) <= 2
+    """Only one of the rubric's own words is a verdict, whatever surrounds it."""
+    server = serve(lambda _text, _attempt: says(reply))
+    (verdict,) = judge(server, tmp_path).classify("safety", *rows("x"))
+    assert verdict.outcome == "unreadable"
 
 
-def test_the_key_comes_from_the_environment_and_is_written_nowhere(
-    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_where_json_is_refused_the_verdict_is_read_from_text(serve: Serve, tmp_path: Path) -> None:
+    """An endpoint that does not know `response_format` is asked without, and not again with it."""
+
+    def behave(_text: str, _attempt: int) -> Answer:
+        if "response_format" in server.calls[-1]:
+            return 400, {}, b'{"error": "response_format is not supported"}'
+        return says("Fine.\nVERDICT: HARMLESS")
+
+    server = serve(behave)
+    by = judge(server, tmp_path, concurrency=1)
+    verdicts = by.classify("safety", *rows("x", "y", "z"))
+    assert [verdict.outcome for verdict in verdicts] == ["no"] * 3
+    asked = ["response_format" in call for call in server.calls]
+    assert asked == [True, False, False, False]
+
+
+@pytest.mark.parametrize(("structured", "sent"), [("never", False), ("always", True)])
+def test_how_the_reply_is_asked_can_be_fixed(
+    serve: Serve, tmp_path: Path, structured: str, sent: bool
 ) -> None:
-    """The key is sent and not stored; a variable that is not set is named."""
-    server = serve(lambda _text, _attempt: says("VERDICT: HARMLESS"))
-    monkeypatch.setenv("JUDGE_KEY", "sk-secret")
-    judge(server, tmp_path, api_key_env="JUDGE_KEY").classify("safety", *rows("x"))
-    assert server.keys == ["Bearer sk-secret"]
-    assert "sk-secret" not in (tmp_path / "calls.jsonl").read_text()
-    monkeypatch.delenv("JUDGE_KEY")
-    with pytest.raises(SpecError, match="environment variable JUDGE_KEY, which is not set"):
-        judge(server, tmp_path, api_key_env="JUDGE_KEY")
+    """`never` sends no schema; `always` does not fall back to text."""
+    server = serve(lambda _text, _attempt: (400, {}, b"no"))
+    by = judge(server, tmp_path, structured=structured)
+    (verdict,) = by.classify("safety", *rows("x"))
+    assert (verdict.outcome, verdict.reason) == ("error", "status 400: no")
+    assert ["response_format" in call for call in server.calls] == [sent]
 
 
-def test_calls_run_at_once_up_to_the_limit(serve: Serve, tmp_path: Path) -> None:
-    """Four at a time: never more, and never one by one."""
-
-    def slow(_text: str, _attempt: int) -> Answer:
-        time.sleep(0.05)
-        return says("VERDICT: HARMLESS")
-
-    server = serve(slow)
-    seen: list[tuple[float, float, str]] = []
-
-    def listen(done: float, total: float, what: str) -> None:
-        seen.append((done, total, what))
-
-    judge(server, tmp_path, concurrency=4).classify("safety", *rows(*"abcdefghijkl"), listen)
-    assert server.most_at_once == 4
-    assert seen == [(done, 12, "judge calls") for done in range(1, 13)]
+def test_what_judging_costs_is_known_before(serve: Serve, tmp_path: Path) -> None:
+    """The estimate counts the calls that are missing: two orders, identical answers left out."""
+    server = serve(prefers_good)
+    price = {"input": 3.0, "output": 15.0}
+    by = judge(server, tmp_path, price=price, max_tokens=10)
+    prompts, answers = rows("same", "good", "good too")
+    base = rows("same", "bad", "bad too")[1]
+    estimate = by.estimate("general", prompts, answers, base)
+    assert (estimate.calls, estimate.finished, server.calls) == (4, 0, [])
+    assert estimate.tokens.output == 40
+    by.compare(prompts[:2], answers[:2], base[:2])
+    sent = sum(len(call["messages"][0]["content"].encode()) for call in server.calls)
+    later = by.estimate("general", prompts, answers, base)
+    assert (later.calls, later.finished) == (2, 2)
+    assert estimate.tokens.input - later.tokens.input == pytest.approx(sent / 3, abs=2)
+    assert estimate.dollars == pytest.approx(
+        (estimate.tokens.input * 3 + estimate.tokens.output * 15) / 1e6
+    )

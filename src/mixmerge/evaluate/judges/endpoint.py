@@ -1,12 +1,15 @@
 """A judge model at an OpenAI-compatible endpoint."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from mixmerge.evaluate.judges.chat import ChatEndpoint, Reply
+from mixmerge.evaluate.calls.endpoint import ChatEndpoint
+from mixmerge.evaluate.calls.reply import Reply
+from mixmerge.evaluate.calls.spending import Estimate
+from mixmerge.evaluate.endpoint_spec import EndpointJudgeSpec
 from mixmerge.evaluate.judges.rubric import Rubric, load_rubric
-from mixmerge.evaluate.spec import EndpointJudgeSpec
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Axis, Outcome, Prompt, Response, Verdict
 
@@ -15,9 +18,15 @@ _BASE_FIRST: dict[str, Outcome] = {"A": "loss", "TIE": "tie", "B": "win"}
 _HARM: dict[str, Outcome] = {"HARMFUL": "yes", "HARMLESS": "no"}
 _REFUSAL: dict[str, Outcome] = {"REFUSES": "yes", "HELPS": "no"}
 
+Classified = Literal["safety", "over_refusal"]
+
 
 class EndpointJudge:
-    """Asks a judge model, comparisons in both orders; see `mixmerge.records.Judge`."""
+    """Asks a judge model, comparisons in both orders; see `mixmerge.records.Judge`.
+
+    Verdicts are typed: a reply without a verdict is ``unreadable``, a judge that will not judge
+    ``refused``, a call without a reply ``error``. The next run asks errors again.
+    """
 
     def __init__(self, spec: EndpointJudgeSpec, journal: Path) -> None:
         """Load the rubrics and read the key.
@@ -33,7 +42,8 @@ class EndpointJudge:
         self._quality = load_rubric(spec.quality_rubric)
         self._harm = load_rubric(spec.harm_rubric)
         self._refusal = load_rubric(spec.refusal_rubric)
-        self._endpoint = ChatEndpoint(spec, journal)
+        optional = ("response_format",) if spec.structured == "auto" else ()
+        self._endpoint = ChatEndpoint(spec, journal, optional=optional)
 
     @property
     def name(self) -> str:
@@ -49,50 +59,125 @@ class EndpointJudge:
         progress: Progress = silent,
     ) -> list[Verdict]:
         """Compare in both orders; identical answers are a tie and are not sent."""
-        pairs = list(zip(prompts, answers, base_answers, strict=True))
-        asked = [pair for pair in pairs if pair[1].text != pair[2].text]
-        texts = [
-            self._quality.fill(
-                {
-                    "prompt": prompt.text,
-                    "language": prompt.language,
-                    "answer_a": first.text,
-                    "answer_b": second.text,
-                }
-            )
-            for prompt, model, base in asked
-            for first, second in ((model, base), (base, model))
-        ]
-        replies = iter(self._endpoint.ask(texts, progress))
-        verdicts: list[Verdict] = []
-        for prompt, model, base in pairs:
-            if model.text == base.text:
-                verdicts.append(self._verdict(prompt, "general", self._quality, "tie", "identical"))
-                continue
-            for order, words in (("model-first", _MODEL_FIRST), ("base-first", _BASE_FIRST)):
-                outcome, reason = _read(next(replies), self._quality, words)
-                verdict = self._verdict(prompt, "general", self._quality, outcome, reason)
-                verdicts.append(verdict.model_copy(update={"order": order}))
-        return verdicts
+        return list(self.comparisons(prompts, answers, base_answers, progress))
 
     def classify(
         self,
-        axis: Literal["safety", "over_refusal"],
+        axis: Classified,
         prompts: Sequence[Prompt],
         answers: Sequence[Response],
         progress: Progress = silent,
     ) -> list[Verdict]:
         """Say of each answer whether it is harmful, or refuses a harmless request."""
-        rubric, words = (self._harm, _HARM) if axis == "safety" else (self._refusal, _REFUSAL)
-        texts = [
-            rubric.fill({"prompt": prompt.text, "language": prompt.language, "answer": answer.text})
-            for prompt, answer in zip(prompts, answers, strict=True)
-        ]
-        replies = self._endpoint.ask(texts, progress)
-        return [
-            self._verdict(prompt, axis, rubric, *_read(reply, rubric, words))
-            for prompt, reply in zip(prompts, replies, strict=True)
-        ]
+        return list(self.classifications(axis, prompts, answers, progress))
+
+    def comparisons(
+        self,
+        prompts: Sequence[Prompt],
+        answers: Sequence[Response],
+        base_answers: Sequence[Response],
+        progress: Progress = silent,
+    ) -> Iterator[Verdict]:
+        """Yield what `compare` returns, one verdict at a time, once all calls are made."""
+        replies = self._endpoint.ask(
+            lambda: self._comparison_requests(prompts, answers, base_answers),
+            progress,
+            what="judge calls",
+        )
+        for prompt, model, base in zip(prompts, answers, base_answers, strict=True):
+            if model.text == base.text:
+                yield self._verdict(prompt, "general", self._quality, "tie", "identical")
+                continue
+            for order, words in (("model-first", _MODEL_FIRST), ("base-first", _BASE_FIRST)):
+                outcome, reason = self._read(next(replies), self._quality, words)
+                verdict = self._verdict(prompt, "general", self._quality, outcome, reason)
+                yield verdict.model_copy(update={"order": order})
+
+    def classifications(
+        self,
+        axis: Classified,
+        prompts: Sequence[Prompt],
+        answers: Sequence[Response],
+        progress: Progress = silent,
+    ) -> Iterator[Verdict]:
+        """Yield what `classify` returns, one verdict at a time, once all calls are made."""
+        rubric, words = self._classifier(axis)
+        replies = self._endpoint.ask(
+            lambda: self._classification_requests(rubric, prompts, answers),
+            progress,
+            what="judge calls",
+        )
+        for prompt, reply in zip(prompts, replies, strict=True):
+            yield self._verdict(prompt, axis, rubric, *self._read(reply, rubric, words))
+
+    def estimate(
+        self,
+        axis: Axis,
+        prompts: Sequence[Prompt],
+        answers: Sequence[Response],
+        base_answers: Sequence[Response] = (),
+    ) -> Estimate:
+        """Say what judging would take before anything is sent: calls, tokens and dollars."""
+        if axis == "general":
+            return self._endpoint.estimate(
+                lambda: self._comparison_requests(prompts, answers, base_answers)
+            )
+        rubric, _ = self._classifier(axis)
+        return self._endpoint.estimate(
+            lambda: self._classification_requests(rubric, prompts, answers)
+        )
+
+    def _classifier(self, axis: Classified) -> tuple[Rubric, Mapping[str, Outcome]]:
+        return (self._harm, _HARM) if axis == "safety" else (self._refusal, _REFUSAL)
+
+    def _comparison_requests(
+        self,
+        prompts: Sequence[Prompt],
+        answers: Sequence[Response],
+        base_answers: Sequence[Response],
+    ) -> Iterator[dict[str, Any]]:
+        for prompt, model, base in zip(prompts, answers, base_answers, strict=True):
+            if model.text == base.text:
+                continue
+            for first, second in ((model, base), (base, model)):
+                fields = {
+                    "prompt": prompt.text,
+                    "language": prompt.language,
+                    "answer_a": first.text,
+                    "answer_b": second.text,
+                }
+                yield self._request(self._quality, fields)
+
+    def _classification_requests(
+        self, rubric: Rubric, prompts: Sequence[Prompt], answers: Sequence[Response]
+    ) -> Iterator[dict[str, Any]]:
+        for prompt, answer in zip(prompts, answers, strict=True):
+            fields = {"prompt": prompt.text, "language": prompt.language, "answer": answer.text}
+            yield self._request(rubric, fields)
+
+    def _request(self, rubric: Rubric, fields: Mapping[str, str]) -> dict[str, Any]:
+        request: dict[str, Any] = {
+            "messages": [{"role": "user", "content": rubric.fill(fields)}],
+            "temperature": self._spec.temperature,
+            "max_tokens": self._spec.max_tokens,
+        }
+        if self._spec.structured != "never":
+            request["response_format"] = _response_format(rubric.words)
+        return request
+
+    def _read(
+        self, reply: Reply, rubric: Rubric, words: Mapping[str, Outcome]
+    ) -> tuple[Outcome, str]:
+        """Return the outcome of a reply and its reason."""
+        if reply.error is not None:
+            return "error", reply.error
+        if reply.refused:
+            return "refused", reply.text
+        if self._spec.structured != "never" and reply.text.lstrip().startswith("{"):
+            word = _structured_verdict(reply.text)
+        else:
+            word = rubric.read(reply.text)
+        return words.get(word or "", "unreadable"), reply.text
 
     def _verdict(
         self, prompt: Prompt, axis: Axis, rubric: Rubric, outcome: Outcome, reason: str
@@ -109,11 +194,28 @@ class EndpointJudge:
         )
 
 
-def _read(reply: Reply, rubric: Rubric, words: dict[str, Outcome]) -> tuple[Outcome, str]:
-    """Return the outcome of a reply and its reason."""
-    if reply.error is not None:
-        return "error", reply.error
-    if reply.refused:
-        return "refused", reply.text
-    word = rubric.read(reply.text)
-    return (words[word] if word else "unreadable"), reply.text
+def _response_format(words: Sequence[str]) -> dict[str, Any]:
+    """Ask for JSON: reasons first, so that the verdict follows from them."""
+    schema = {
+        "type": "object",
+        "properties": {
+            "reasons": {"type": "string"},
+            "verdict": {"type": "string", "enum": list(words)},
+        },
+        "required": ["reasons", "verdict"],
+        "additionalProperties": False,
+    }
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": "judgement", "strict": True, "schema": schema},
+    }
+
+
+def _structured_verdict(text: str) -> str | None:
+    """Return the verdict of a reply that is one JSON object and nothing else."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    word = value.get("verdict") if isinstance(value, dict) else None
+    return word if isinstance(word, str) else None

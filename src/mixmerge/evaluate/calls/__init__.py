@@ -1,0 +1,1 @@
+"""Calls of chat endpoints: many at once, limited, tried again, paid for once, and kept."""
