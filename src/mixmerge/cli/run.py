@@ -18,9 +18,12 @@ def run(
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Cores in use; by default all.")] = None,
     seed: Annotated[int | None, typer.Option(help="Instead of the study file's seed.")] = None,
+    attempts: Annotated[
+        int, typer.Option(min=1, help="Starts of a step that passing faults stop.")
+    ] = 3,
 ) -> None:
     """Run a whole study; it goes on where it stopped and reuses what has not changed."""
-    show_run(study, out, only=only, workers=workers, seed=seed, engine=engine)
+    show_run(study, out, only=only, workers=workers, seed=seed, engine=engine, attempts=attempts)
 
 
 def show_run(
@@ -31,6 +34,7 @@ def show_run(
     workers: int | None = None,
     seed: int | None = None,
     engine: str = "local",
+    attempts: int = 3,
 ) -> None:
     """Run a study with bars on the screen and the result table at the end."""
     from rich.console import Console
@@ -43,7 +47,9 @@ def show_run(
     console = Console(highlight=False)
     prepared = prepare(study, out, seed=seed)
     with RunScreen(prepared.steps, workers, console) as screen:
-        finished = prepared.run(screen, workers=workers, only=only, engine=engine)
+        finished = prepared.run(
+            screen, workers=workers, only=only, engine=engine, attempts=attempts
+        )
     if finished is None:
         return
     console.print(result_table(finished.results))

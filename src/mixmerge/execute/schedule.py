@@ -13,7 +13,7 @@ from mixmerge.execute.environment import environment
 from mixmerge.execute.graph import in_order, needed_for
 from mixmerge.execute.interrupts import counted_interrupts
 from mixmerge.execute.journal import note
-from mixmerge.execute.listener import End, Everyone, Listener, Unheard  # noqa: F401
+from mixmerge.execute.listener import End, Everyone, Listener
 from mixmerge.execute.status import StatusFile
 from mixmerge.execute.step import Step
 from mixmerge.execute.store import FAILURE, LOCK, Store, read_progress

@@ -103,7 +103,7 @@ class StatusFile(Unheard):
         partial = self._root / (STATUS + PARTIAL)
         # Not flushed to the disk: what counts is in the records. A full disk stops no run here.
         with contextlib.suppress(OSError):
-            partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
+            partial.write_text(json.dumps(content), encoding="utf-8")
             partial.replace(self._root / STATUS)
         self._written = time.monotonic()
 

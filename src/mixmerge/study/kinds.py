@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from mixmerge.errors import ModelError, ResourceError
+from mixmerge.execute.local import CORES
 from mixmerge.execute.step import Task
 from mixmerge.execute.worker import Handler
 from mixmerge.files import read_json, read_rows, write_json, write_rows
@@ -36,8 +37,9 @@ def base(task: Task, progress: Progress) -> dict[str, Any]:
         write_json(task.folder / POINTER, {"path": str(task.files["model"])})
     else:
         write_json(task.folder / POINTER, {"path": str(_fetch(task.settings))})
-    folder = ModelFolder(model_path(task.folder))
-    return {"architecture": folder.config.get("architectures")}
+    path = model_path(task.folder)
+    outside = [str(path)] if path.parent != task.folder else []
+    return {"architecture": ModelFolder(path).config.get("architectures"), "outside": outside}
 
 
 def _fetch(settings: Mapping[str, Any]) -> Path:
@@ -133,12 +135,22 @@ def train(task: Task, progress: Progress) -> dict[str, Any]:
         model=model_path(task.inputs["model"]),
         rows=task.inputs["rows"] / ROWS,
         out=task.folder,
-        placement=PlacementSpec(**task.placement),
+        placement=PlacementSpec(**_within_cores(task.placement)),
         reference_cache=task.cache / "reference",
         progress=progress,
     )
     used = sum(count.used for count in report.rows.values())
     return {"tokens": report.tokens, "rows": used, "steps": report.steps}
+
+
+def _within_cores(placement: Mapping[str, Any]) -> dict[str, Any]:
+    """Lower the threads that a placement asks for to the cores that the engine has for the step."""
+    asked = dict(placement)
+    cores = os.environ.get(CORES)
+    if cores and asked.get("threads"):
+        share = max(1, int(cores) // asked.get("devices", 1))
+        asked["threads"] = min(asked["threads"], share)
+    return asked
 
 
 def merge(task: Task, progress: Progress) -> dict[str, Any]:
@@ -161,7 +173,7 @@ def generate(task: Task, progress: Progress) -> dict[str, Any]:
     from mixmerge.evaluate.spec import DecodingSpec, PlacementSpec
 
     model = LoadedModel(model_path(task.inputs["model"]))
-    placement = PlacementSpec(**task.placement)
+    placement = PlacementSpec(**_within_cores(task.placement))
     asked = {axis: read_rows(file, Prompt) for axis, file in _prompt_files(task).items()}
     total = sum(map(len, asked.values()))
     before = tokens = 0

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from mixmerge.errors import SpecError, StepFailedError
 from mixmerge.execute.engines import engine_by_name
-from mixmerge.execute.listener import Listener, Unheard
+from mixmerge.execute.listener import Everyone, Listener, Unheard
 from mixmerge.execute.plan import plan
-from mixmerge.execute.schedule import Outcome
+from mixmerge.execute.schedule import ATTEMPTS, Outcome
 from mixmerge.execute.schedule import run as walk
 from mixmerge.execute.step import Step
 from mixmerge.execute.store import Store, check_files
@@ -19,6 +19,7 @@ from mixmerge.records.results import Results, Stage
 from mixmerge.study.check import read_study, whole_text
 from mixmerge.study.spec import Study
 from mixmerge.study.steps import steps
+from mixmerge.study.tracking import Tracker
 
 DEMO = Path(__file__).with_name("testbed.yaml")
 """The study file of ``mixmerge demo``."""
@@ -55,6 +56,7 @@ class Prepared:
         workers: int | None = None,
         only: Sequence[str] | None = None,
         engine: str = "local",
+        attempts: int = ATTEMPTS,
     ) -> Finished | None:
         """Run what is not done; return the findings, or None when ``only`` left them out.
 
@@ -63,6 +65,9 @@ class Prepared:
             SpecError: ``only`` names a step that does not exist.
         """
         self._check_only(only)
+        listeners = [listener]
+        if self.study.tracking is not None:
+            listeners.append(Tracker(self.study.tracking, self.study.study))
         write_text(self.root / STUDY_FILE, self.text)
         write_json(self.root / RUN_FILE, {"seed": self.study.seed})
         runs = engine_by_name(
@@ -73,7 +78,9 @@ class Prepared:
             slurm=self.study.placement.slurm,
         )
         try:
-            outcome = walk(self.steps, Store(self.root), runs, listener, only)
+            outcome = walk(
+                self.steps, Store(self.root), runs, Everyone(listeners), only, attempts=attempts
+            )
         finally:
             runs.close()
         if outcome.failed:
@@ -135,6 +142,7 @@ def run(
     workers: int | None = None,
     seed: int | None = None,
     engine: str = "local",
+    attempts: int = ATTEMPTS,
     listener: Listener | None = None,
 ) -> Finished | None:
     """Run a whole study; it goes on where it stopped and reuses what has not changed.
@@ -146,6 +154,7 @@ def run(
         workers: Cores in use; by default all.
         seed: Instead of the study's.
         engine: Where steps run: ``local``, ``slurm`` or ``ray``.
+        attempts: How often a step is started that a passing fault stops.
         listener: Hears what happens to the steps.
 
     Returns:
@@ -156,7 +165,9 @@ def run(
         StepFailedError: steps failed; what does not depend on them was finished.
     """
     prepared = prepare(study, out, seed=seed)
-    return prepared.run(listener or Unheard(), workers=workers, only=only, engine=engine)
+    return prepared.run(
+        listener or Unheard(), workers=workers, only=only, engine=engine, attempts=attempts
+    )
 
 
 def demo(

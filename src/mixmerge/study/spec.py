@@ -14,7 +14,7 @@ from mixmerge.mix.spec import SourceSpec, Unit, Weight
 from mixmerge.records.results import Kind, Stage
 from mixmerge.study.selection_spec import SelectionSpec, SweepSpec
 from mixmerge.train.spec import PlacementSpec as TrainPlacement
-from mixmerge.train.spec import TrainSpec
+from mixmerge.train.spec import TrackingSpec, TrainSpec
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 """Letters, digits, ``_``, ``.`` and ``-``: names become folders."""
@@ -111,6 +111,9 @@ CheckpointSpec = Annotated[
 ``{select: [a, b]}``."""
 
 
+StepKind = Literal["mix", "train", "merge", "generate", "judge"]
+
+
 class Placement(_Spec):
     """Where and how the work runs; changes no result beyond rounding."""
 
@@ -118,6 +121,9 @@ class Placement(_Spec):
     """Devices, batch per device, sharding."""
     generate: GeneratePlacement = GeneratePlacement()
     """Prompts answered at once, threads."""
+    memory_gb: dict[StepKind, Annotated[float, Field(gt=0)]] = {}
+    """Gigabytes (1e9 bytes) that one step of a kind needs, e.g. ``{train: 40, generate: 18}``: no
+    more run side by side than fit. A kind that is not named is taken to need none."""
     slurm: SlurmSpec | None = None
     """With ``--engine slurm``: partition, account, time."""
 
@@ -163,6 +169,8 @@ class Study(_Spec):
     """What the report shows."""
     placement: Placement = Placement()
     """Where and how the work runs."""
+    tracking: TrackingSpec | None = None
+    """An experiment tracker that hears of trainings and finished steps; none by default."""
 
     def parents(self, name: str) -> list[str]:
         """Return the checkpoints that a checkpoint is made from, the base model left out."""

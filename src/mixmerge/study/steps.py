@@ -10,6 +10,8 @@ judged on other prompts (`mixmerge.study.selection`).
 Settings hold meaning only. Files outside the run are named in ``files`` and count by content.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +58,13 @@ def steps(study: Study) -> list[Step]:
         *_choices(study),
         _results(study, models),
     ]
-    return [*made, _report(study, made)]
+    made += [_report(study, made)]
+    memory: Mapping[str, float] = study.placement.memory_gb
+    return [_with_memory(step, memory.get(step.kind, 0.0)) for step in made]
+
+
+def _with_memory(step: Step, gigabytes: float) -> Step:
+    return replace(step, needs=replace(step.needs, memory_gb=gigabytes))
 
 
 def model_step(study: Study, name: str) -> str:
@@ -183,6 +191,8 @@ def _train(study: Study, name: str, checkpoint: Trained) -> Step:
         "rows": f"mix/{checkpoint.mixture}-{form}",
     }
     placement = study.placement.train.model_dump(mode="json")
+    if study.tracking is not None:
+        placement["tracking"] = study.tracking.model_dump(mode="json")
     size = study.mixtures[checkpoint.mixture].size
     seconds = recipe.steps(size) * recipe.batch_size * (0.03 if recipe.method == "dpo" else 0.01)
     needs = Needs(
@@ -271,5 +281,5 @@ def _results(study: Study, models: list[str]) -> Step:
 
 
 def _report(study: Study, made: list[Step]) -> Step:
-    settings = {"study": study.model_dump(mode="json", exclude={"placement"})}
+    settings = {"study": study.model_dump(mode="json", exclude={"placement", "tracking"})}
     return Step("report", "study", settings, {s.id: s.id for s in made}, needs=Needs(seconds=15))

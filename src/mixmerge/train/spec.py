@@ -1,12 +1,13 @@
 """What to train, and how the training runs. Light: importing this loads no torch."""
 
+import importlib.util
 import math
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from mixmerge.errors import SpecError
+from mixmerge.errors import ResourceError, SpecError
 
 
 class _Spec(BaseModel):
@@ -103,6 +104,28 @@ class TrainSpec(_Spec):
         return math.ceil(self.epochs * rows / self.batch_size)
 
 
+class TrackingSpec(_Spec):
+    """An experiment tracker that hears the numbers of every training and of every finished step."""
+
+    to: Literal["wandb", "mlflow", "trackio"]
+    """Weights & Biases, MLflow or trackio; each is a package of its own, asked for by nobody
+    else. Addresses and keys are the tracker's own environment variables."""
+    project: str = Field(default="mixmerge", min_length=1)
+    """Project, or for MLflow experiment."""
+
+    def check_installed(self) -> None:
+        """Look for the tracker's package without importing it.
+
+        Raises:
+            ResourceError: it is not installed.
+        """
+        if importlib.util.find_spec(self.to) is None:
+            raise ResourceError(
+                f"tracking: `to: {self.to}` needs the package {self.to}, which is not installed; "
+                f"run `pip install {self.to}`, or remove `tracking`."
+            )
+
+
 class PlacementSpec(_Spec):
     """Where and how a training runs. No part of its identity: the same rows meet the same weights.
 
@@ -130,6 +153,8 @@ class PlacementSpec(_Spec):
     """Less memory, about a fifth slower."""
     save_steps: int = Field(default=500, ge=1)
     """Steps between checkpoints from which a killed training goes on."""
+    tracking: TrackingSpec | None = None
+    """Where losses and learning rates go besides ``curve.jsonl``; in a study, its ``tracking``."""
 
     @model_validator(mode="after")
     def _one_way_to_shard(self) -> Self:

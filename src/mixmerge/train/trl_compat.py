@@ -158,7 +158,7 @@ def configure(plan: Plan) -> Any:
         "save_strategy": "steps" if placement.save_steps < steps else "no",
         "save_steps": placement.save_steps,
         "save_total_limit": 1,
-        "report_to": "none",
+        **_tracking(plan),
         "disable_tqdm": True,
         "use_cpu": plan.on_cpu,
         "bf16": plan.precision == "bfloat16",
@@ -175,6 +175,19 @@ def configure(plan: Plan) -> Any:
     if spec.method == "sft":
         return SFTConfig(**common)
     return DPOConfig(**common, beta=spec.beta, precompute_ref_log_probs=True)
+
+
+def _tracking(plan: Plan) -> dict[str, Any]:
+    """Return what the Trainer asks of a tracker; its own integrations do the rest."""
+    tracking = plan.placement.tracking
+    if tracking is None:
+        return {"report_to": "none"}
+    tracking.check_installed()
+    # Two of the three take the project from the environment only.
+    os.environ.setdefault("WANDB_PROJECT", tracking.project)
+    os.environ.setdefault("MLFLOW_EXPERIMENT_NAME", tracking.project)
+    name = plan.checkpoints.parent.name
+    return {"report_to": tracking.to, "project": tracking.project, "run_name": name}
 
 
 def build_trainer(
