@@ -1,0 +1,79 @@
+"""Pooling over training seeds: both the seeds and the questions are a sample.
+
+A score depends on the luck of a training (its seed) and on the choice of questions. The two are
+crossed, since every seed answers every question, so an interval from either alone is too narrow.
+Here both are random effects, estimated from mean squares in closed form (the analysis of variance
+of a crossed design; Cornfield and Tukey 1956, doi:10.1214/aoms/1177728067).
+
+A bootstrap of both (Owen 2007, arXiv:0712.1111) needs no such model, but cannot know how far five
+seeds scatter: with as much luck in the seeds as in the questions, its nominal 95 % covered 79 to
+90 % of simulated truths, the closed form 94 %.
+"""
+
+import math
+
+import numpy as np
+from scipy.special import stdtrit
+
+from mixmerge.stats.bootstrap import Floats
+from mixmerge.stats.estimate import LEVEL, Estimate, require_clusters
+
+
+def pooled(totals: Floats, sizes: Floats, level: float = LEVEL) -> Estimate:
+    """Return the mean over seeds and questions with an interval for new seeds and new questions.
+
+    The degrees of freedom are Satterthwaite's (1946, doi:10.2307/3002019): where the luck of
+    training dominates, few seeds make wide intervals. One seed alone says nothing about that luck:
+    its interval is about questions only, and ``method`` says ``questions`` instead of ``two-way``.
+
+    Args:
+        totals: sums of values by seed and question, shape (seeds, clusters).
+        sizes: numbers of values behind them, same shape; 0 where a question has no verdict.
+        level: coverage.
+
+    Raises:
+        SampleError: fewer than ten questions have a value.
+    """
+    answered = sizes.sum(axis=0) > 0
+    totals, sizes = totals[:, answered], sizes[:, answered]
+    seeds, clusters = totals.shape
+    require_clusters(clusters, f"pooling over {seeds} seed(s)")
+    value = float(totals.sum() / sizes.sum())
+    # Questions with more verdicts weigh more; around the mean the ratio of sums is linear.
+    deviations = (totals - sizes * value) / sizes.mean()
+    variance, freedom = _one_way(deviations[0]) if seeds == 1 else _two_way(deviations)
+    half = float(stdtrit(freedom, 0.5 + level / 2)) * math.sqrt(variance)
+    return Estimate(
+        value=value,
+        low=value - half,
+        high=value + half,
+        n=int(sizes.sum()),
+        clusters=clusters,
+        method="questions" if seeds == 1 else "two-way",
+    )
+
+
+def _one_way(deviations: Floats) -> tuple[float, float]:
+    """Return variance and degrees of freedom of a mean over questions."""
+    clusters = len(deviations)
+    return float(np.sum(deviations**2)) / (clusters - 1) / clusters, clusters - 1.0
+
+
+def _two_way(deviations: Floats) -> tuple[float, float]:
+    """Return variance and degrees of freedom of a mean over seeds and questions.
+
+    Args:
+        deviations: from the mean, shape (seeds, clusters).
+    """
+    seeds, clusters = deviations.shape
+    by_seed = deviations.mean(axis=1, keepdims=True)
+    by_cluster = deviations.mean(axis=0, keepdims=True)
+    rest = (seeds - 1) * (clusters - 1)
+    of_seeds = clusters * float(np.sum(by_seed**2)) / (seeds - 1)
+    of_clusters = seeds * float(np.sum(by_cluster**2)) / (clusters - 1)
+    of_both = float(np.sum((deviations - by_seed - by_cluster) ** 2)) / rest
+    # Mean squares scatter: their difference may fall below what the interaction alone explains.
+    combined = max(of_seeds + of_clusters - of_both, of_both)
+    parts = of_seeds**2 / (seeds - 1) + of_clusters**2 / (clusters - 1) + of_both**2 / rest
+    freedom = combined**2 / parts if parts > 0 else float(rest)
+    return combined / (seeds * clusters), max(freedom, 1.0)
