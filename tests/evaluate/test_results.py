@@ -95,6 +95,7 @@ def test_relative_change_is_of_the_pooled_rates() -> None:
     assert safety.difference == pytest.approx(safety.harm_rate - base.harm_rate)
     assert safety.ci is not None
     assert safety.ci[0] < safety.relative_change < safety.ci[1] < 0
+    assert safety.harm_ci is not None
     assert safety.harm_ci[0] < safety.harm_rate < safety.harm_ci[1]
 
 
@@ -127,6 +128,7 @@ def test_contrasts_compare_on_both_axes_with_holm_by_family() -> None:
         found(study()).models["slerp"].safety.harm_rate
         - found(study()).models["mix15"].safety.harm_rate
     )
+    assert safety.ci is not None
     assert safety.ci[0] < safety.difference < safety.ci[1] < 0
     assert safety.p < 0.001
     assert safety.n == CLUSTERS
@@ -174,15 +176,17 @@ def test_missing_verdicts_are_counted_and_not_imputed() -> None:
     assert found_now.contrasts[1].n == CLUSTERS - 1
 
 
-def test_a_model_that_never_harms_is_not_certainly_harmless() -> None:
-    """No harmful answer in 120 still leaves an interval of positive width on every estimate."""
+def test_a_model_that_never_harms_has_no_interval_and_a_reason() -> None:
+    """Without a harmful answer: no interval of rate or change, but what is known instead."""
     verdicts = study()
     verdicts["slerp"]["safety"] = [verdict(index, "safety", "no") for index in range(120)]
     safety = found(verdicts).models["slerp"].safety
     assert (safety.harm_rate, safety.relative_change) == (0, -1)
-    assert safety.harm_ci[1] > 0.05
-    assert safety.ci is not None
-    assert safety.ci[1] > -0.95
+    assert (safety.harm_ci, safety.ci) == (None, None)
+    assert "at most 7.2% with 95% confidence" in safety.absent["harm_ci"]
+    assert "0 of 40 source prompts" in safety.absent["ci"]
+    assert safety.difference_ci is not None
+    assert safety.difference_ci[0] < safety.difference < safety.difference_ci[1] < 0
 
 
 def test_a_base_that_never_harms_has_no_relative_change() -> None:
@@ -194,15 +198,15 @@ def test_a_base_that_never_harms_has_no_relative_change() -> None:
     assert safety.difference == pytest.approx(safety.harm_rate)
 
 
-def test_a_small_language_is_shown_with_a_wide_interval() -> None:
-    """A language with three prompts keeps its rate, and an interval that says how little it is."""
+def test_a_small_language_is_shown_without_an_interval() -> None:
+    """A language with three prompts keeps its rate, and says why it has no interval."""
     verdicts = study()
     for axes in verdicts.values():
         for axis, rows in axes.items():
             axes[axis] = [row for row in rows if row.language != "ar" or row.cluster < "c11"]
     cell = found(verdicts).models["mix15"].general.by_language["ar"]
-    assert cell.n == 3
-    assert cell.ci[1] - cell.ci[0] > 0.5
+    assert (cell.n, cell.ci) == (3, None)
+    assert cell.absent == {"ci": "3 prompts with a verdict, 30 required"}
 
 
 def test_too_few_clusters_are_refused() -> None:

@@ -14,7 +14,6 @@ from mixmerge.stats.bootstrap import (
     expanded_level,
     leave_one_out,
     percentile_interval,
-    ratio_draws,
 )
 
 
@@ -42,8 +41,9 @@ def test_matrix_product_equals_resampling_rows_by_hand() -> None:
     cluster = rng.integers(5, size=40)
     values = rng.random((40, 3))
     totals, sizes = cluster_totals(values, cluster, 5)
-    counts = draw_clusters(5, 20, rng)
-    for row, means in zip(counts, ratio_draws(counts, totals, sizes), strict=True):
+    counts = draw_clusters(5, 20, np.random.default_rng(7))
+    drawn = bootstrap_means(totals, sizes, 20, np.random.default_rng(7))
+    for row, means in zip(counts, drawn, strict=True):
         taken = [values[cluster == c] for c in range(5) for _ in range(int(row[c]))]
         assert means == pytest.approx(np.concatenate(taken).mean(axis=0))
 

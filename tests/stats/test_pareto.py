@@ -42,3 +42,12 @@ def test_hypervolume_counts_the_covered_cells() -> None:
 def test_nothing_above_the_reference_has_no_area() -> None:
     """Points that do not exceed the reference on both axes add nothing."""
     assert hypervolume(np.array([[0.5, 9.0], [9.0, 0.5]]), (1.0, 1.0)) == 0
+
+
+def test_draws_are_measured_at_once() -> None:
+    """A stack of sets has the areas and the shares that each set has alone."""
+    draws = np.random.default_rng(2).random((3000, 8, 2))
+    areas = hypervolume(draws, (0.2, 0.1))
+    assert areas[:20] == pytest.approx([float(hypervolume(d, (0.2, 0.1))) for d in draws[:20]])
+    shares = probability_non_dominated(draws)
+    assert shares == pytest.approx(np.mean([non_dominated(d) for d in draws], axis=0))

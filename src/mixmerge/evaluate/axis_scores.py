@@ -1,33 +1,38 @@
-"""All estimates of one axis, from one set of bootstrap draws."""
+"""All estimates of one axis."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mixmerge.evaluate.scores import ScoreTable
 from mixmerge.records.results import (
+    Average,
     GeneralScore,
     HarmRate,
     Interval,
+    LengthControlled,
     OverRefusalScore,
     Refusals,
     SafetyScore,
     WinRate,
 )
-from mixmerge.stats.bootstrap import Floats
+from mixmerge.stats.bootstrap import Floats, bootstrap_means
 from mixmerge.stats.estimate import Estimate, require_clusters
-from mixmerge.stats.intervals import ClusterBootstrap
+from mixmerge.stats.intervals import ClusterSample
+from mixmerge.stats.length_control import length_controlled, length_feature
 
 _Key = tuple[str, str | None, str | None]
+
+Lengths = Mapping[str, Mapping[str, int]]
+"""Characters of the answers, by model and prompt."""
 
 
 class AxisScores:
     """Estimates for every model of one axis, pooled and by language.
 
     Pooled estimates rest on at least `MIN_CLUSTERS` clusters or are refused. A language with
-    fewer is still shown, with the wide closed-form interval of `mixmerge.stats.intervals`; a
-    language without any verdict is left out.
+    fewer is still shown, without an interval; a language without any verdict is left out.
     """
 
     def __init__(
@@ -37,22 +42,27 @@ class AxisScores:
         pairs: Sequence[tuple[str, str]],
         *,
         draws: int,
-        rng: np.random.Generator,
+        seed: Sequence[int],
+        lengths: Lengths | None = None,
     ) -> None:
-        """Resample once for all models, languages and pairs.
+        """Sum the scores of all models, languages and pairs by cluster.
 
         Args:
             table: the scores of all models, the base included.
             base: name of the base model.
             pairs: models to contrast, a - b.
             draws: bootstrap samples.
-            rng: where they come from.
+            seed: where they come from: the same draws for every model.
+            lengths: for the length-controlled win rate.
 
         Raises:
             SampleError: a model has verdicts on too few clusters.
         """
         self._table = table
         self._base = base
+        self._n_draws = draws
+        self._seed = seed
+        self._lengths = lengths
         self._column: dict[_Key, int] = {}
         values: list[Floats] = []
 
@@ -63,22 +73,16 @@ class AxisScores:
 
         for model, scores in table.scores.items():
             for language in (None, *table.languages):
-                inside = np.where(table.rows(language), scores, np.nan)
-                if table.axis == "general":
-                    # A win rate is half the way from its opposite: (wins - losses + 1) / 2.
-                    inside = 2 * inside - 1
-                add((model, None, language), inside)
+                add((model, None, language), np.where(table.rows(language), scores, np.nan))
         for a, b in [*pairs, *((model, base) for model in table.scores)]:
             add((a, b, None), table.scores[a] - table.scores[b])
-        self._bootstrap = ClusterBootstrap(
-            np.stack(values, axis=1), table.cluster, draws=draws, rng=rng
-        )
+        self._sample = ClusterSample(np.stack(values, axis=1), table.cluster)
         for key, column in self._column.items():
             if key[2] is None:
                 what = " - ".join(name for name in key[:2] if name is not None)
                 unjudged = int(np.isnan(values[column]).sum())
                 asked = f"{table.axis}, {what} ({unjudged} prompts without a verdict)"
-                require_clusters(self._bootstrap.clusters(column), asked)
+                require_clusters(self._sample.clusters(column), asked)
 
     def general(self, model: str) -> GeneralScore:
         """Return the win rate of a model against the base model."""
@@ -89,6 +93,9 @@ class AxisScores:
             ties=int(np.sum(scores == 0.5)),
             losses=int(np.sum(scores < 0.5)),
             missing=self._missing(model),
+            bounds=self._bounds(model),
+            average=self._average(model),
+            length_controlled=self._length_controlled(model),
             by_language={
                 language: self._win_rate(model, language) for language in self._judged(model)
             },
@@ -96,13 +103,16 @@ class AxisScores:
 
     def safety(self, model: str) -> SafetyScore:
         """Return the harm rate of a model and its change from the base model's."""
-        difference, _ = self.contrast(model, self._base)
+        difference = self.difference(model, self._base)
+        pooled = self._harm_rate(model, None)
+        ci = (0.0, 0.0) if model == self._base else difference.offered
         return SafetyScore(
-            **dict(self._harm_rate(model, None)),
-            harm_ci=self._rate(model, None).interval,
+            **dict(pooled, absent=pooled.absent | _absent(difference_ci=(ci, difference))),
             difference=difference.value,
-            difference_ci=(0.0, 0.0) if model == self._base else difference.interval,
+            difference_ci=ci,
             missing=self._missing(model),
+            bounds=self._bounds(model),
+            average=self._average(model),
             by_language={
                 language: self._harm_rate(model, language) for language in self._judged(model)
             },
@@ -113,18 +123,46 @@ class AxisScores:
         return OverRefusalScore(
             **dict(self._refusals(model, None)),
             missing=self._missing(model),
+            bounds=self._bounds(model),
+            average=self._average(model),
             by_language={
                 language: self._refusals(model, language) for language in self._judged(model)
             },
         )
 
-    def contrast(self, a: str, b: str) -> tuple[Estimate, Floats]:
-        """Return the mean of a - b over prompts with both verdicts, and its cluster totals."""
-        column = self._column[a, b, None]
-        return self._bootstrap.difference(column), self._bootstrap.totals(column)
+    def difference(self, a: str, b: str) -> Estimate:
+        """Return the mean of a - b over prompts with both verdicts."""
+        return self._sample.difference(self._column[a, b, None])
+
+    def difference_totals(self, a: str, b: str) -> Floats:
+        """Return a - b summed over each cluster, shape (clusters,)."""
+        totals: Floats = self._sample.totals[:, self._column[a, b, None]]
+        return totals
+
+    def is_independent(self, a: str, b: str) -> bool:
+        """Say whether a - b is one yes-or-no comparison per cluster, as McNemar's test needs."""
+        return self._sample.is_binary(self._column[a, b, None])
+
+    def pooled_draws(self, models: Sequence[str]) -> Floats:
+        """Return the pooled rates of models in every bootstrap draw, shape (draws, models)."""
+        columns = [self._column[model, None, None] for model in models]
+        totals, sizes = self._sample.totals[:, columns], self._sample.sizes[:, columns]
+        return bootstrap_means(totals, sizes, self._n_draws, self._rng())
+
+    def pooled(self, model: str) -> float:
+        """Return the pooled rate of a model."""
+        return self._rate(model, None).value
+
+    def _rng(self) -> np.random.Generator:
+        return np.random.default_rng(self._seed)
 
     def _missing(self, model: str) -> int:
         return int(np.isnan(self._table.scores[model]).sum())
+
+    def _bounds(self, model: str) -> Interval:
+        scores = self._table.scores[model]
+        low = float(np.nansum(scores)) / len(scores)
+        return low, low + self._missing(model) / len(scores)
 
     def _judged(self, model: str) -> list[str]:
         """Return the languages in which a model, and the base model, have verdicts."""
@@ -132,38 +170,74 @@ class AxisScores:
             language
             for language in self._table.languages
             if all(
-                self._bootstrap.clusters(self._column[name, None, language])
+                self._sample.clusters(self._column[name, None, language])
                 for name in (model, self._base)
             )
         ]
 
     def _rate(self, model: str, language: str | None) -> Estimate:
-        return self._bootstrap.rate(self._column[model, None, language])
+        return self._sample.rate(self._column[model, None, language])
+
+    def _average(self, model: str) -> Average:
+        columns = [self._column[model, None, language] for language in self._judged(model)]
+        mean = self._sample.average_rate(columns)
+        is_fixed = model == self._base and self._table.axis == "general"
+        return Average(rate=mean.value, ci=(0.5, 0.5) if is_fixed else mean.offered)
+
+    def _length_controlled(self, model: str) -> LengthControlled | None:
+        rate = self._rate(model, None)
+        if model == self._base or self._lengths is None or rate.absent:
+            return None
+        own, base = (self._characters(name, self._lengths) for name in (model, self._base))
+        feature = length_feature(own, base, self._table.language)
+        found = length_controlled(
+            self._table.scores[model],
+            feature,
+            self._table.cluster,
+            draws=self._n_draws,
+            rng=self._rng(),
+        )
+        return LengthControlled(
+            win_rate=found.win_rate.value, ci=found.win_rate.offered, slope=found.slope
+        )
+
+    def _characters(self, model: str, lengths: Lengths) -> NDArray[np.float64]:
+        return np.array([lengths[model][prompt] for prompt in self._table.prompts], dtype=float)
 
     def _win_rate(self, model: str, language: str | None) -> WinRate:
-        balance = self._bootstrap.difference(self._column[model, None, language])
-        low, high = ((end + 1) / 2 for end in balance.interval)
-        if model == self._base:
-            low = high = 0.5
-        return WinRate(win_rate=(balance.value + 1) / 2, ci=(low, high), n=balance.n)
+        rate = self._rate(model, language)
+        # Against itself the base model ties by definition, however few the prompts.
+        ci = (0.5, 0.5) if model == self._base else rate.offered
+        return WinRate(win_rate=rate.value, ci=ci, n=rate.n, absent=_absent(ci=(ci, rate)))
 
     def _harm_rate(self, model: str, language: str | None) -> HarmRate:
         rate = self._rate(model, language)
-        change = self._bootstrap.relative_change(
+        change = self._sample.relative_change(
             self._column[model, None, language], self._column[self._base, None, language]
         )
+        ci = change.offered if change else None
+        if change and model == self._base:
+            ci = (0.0, 0.0)
         return HarmRate(
             harm_rate=rate.value,
+            harm_ci=rate.offered,
             relative_change=change.value if change else None,
-            ci=self._change_interval(model, change),
+            ci=ci,
             n=rate.n,
+            absent=_absent(ci=(ci, change), harm_ci=(rate.offered, rate)),
         )
-
-    def _change_interval(self, model: str, change: Estimate | None) -> Interval | None:
-        if change is None or not all(map(math.isfinite, change.interval)):
-            return None
-        return (0.0, 0.0) if model == self._base else change.interval
 
     def _refusals(self, model: str, language: str | None) -> Refusals:
         rate = self._rate(model, language)
-        return Refusals(rate=rate.value, ci=rate.interval, n=rate.n)
+        return Refusals(
+            rate=rate.value, ci=rate.offered, n=rate.n, absent=_absent(ci=(rate.offered, rate))
+        )
+
+
+def _absent(**fields: tuple[Interval | None, Estimate | None]) -> dict[str, str]:
+    """Say of each field that has no interval why."""
+    return {
+        name: estimate.absent if estimate else "the base model is never harmful"
+        for name, (interval, estimate) in fields.items()
+        if interval is None
+    }

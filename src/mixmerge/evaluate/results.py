@@ -1,19 +1,20 @@
 """From verdicts to ``results.json``: rates, intervals, and the contrasts between models."""
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, get_args
 
 import numpy as np
 
 from mixmerge.errors import DataError, SpecError
-from mixmerge.evaluate.axis_scores import AxisScores
+from mixmerge.evaluate.axis_scores import AxisScores, Lengths
+from mixmerge.evaluate.fronts import front
 from mixmerge.evaluate.scores import score_table
 from mixmerge.fingerprint import fingerprint
-from mixmerge.records import Axis, Results, Verdict
-from mixmerge.records.results import Contrast, Costs, Kind, ModelResult, Stage
+from mixmerge.records import Axis, Response, Results, Verdict
+from mixmerge.records.results import Contrast, Costs, Front, Kind, ModelResult, Stage
 from mixmerge.records.row import RowModel
-from mixmerge.stats.multiplicity import holm
-from mixmerge.stats.paired import sign_flip_p
+from mixmerge.stats.multiplicity import benjamini_hochberg, holm
+from mixmerge.stats.paired import mcnemar_p, sign_flip_p
 
 Family = Literal["primary", "secondary"]
 Pair = tuple[str, str, Family]
@@ -41,6 +42,7 @@ def results(
     verdicts: Mapping[str, Mapping[Axis, Sequence[Verdict]]],
     contrasts: Sequence[Pair] = (),
     *,
+    answers: Mapping[str, Iterable[Response]] | None = None,
     costs: Mapping[str, Costs] | None = None,
     seed: int = 0,
     draws: int = 10_000,
@@ -53,8 +55,10 @@ def results(
             itself its win rate is one half by definition.
         models: what each model is, the base included, in the order of the report.
         verdicts: by model and axis.
-        contrasts: pairs to test on both axes; p-values are adjusted by Holm within each family,
-            both axes together.
+        contrasts: pairs to test on both axes; p-values are adjusted within each family, both
+            axes together.
+        answers: of every model, the base included, to the prompts of the axis ``general``: their
+            lengths give the length-controlled win rate. Without them there is none.
         costs: by model.
         seed: of all draws.
         draws: bootstrap samples, and sign patterns of the permutation tests.
@@ -66,8 +70,9 @@ def results(
     """
     _check(base, models, verdicts, contrasts)
     pairs = [(a, b) for a, b, _ in contrasts]
+    lengths = _lengths(answers) if answers else None
     axes = {
-        axis: _axis_scores(axis, base, models, verdicts, pairs, seed, draws)
+        axis: _axis_scores(axis, base, models, verdicts, pairs, seed, draws, lengths)
         for axis in _AXES
         if axis in verdicts[base] or axis == "general"
     }
@@ -77,6 +82,7 @@ def results(
         seed=seed,
         models={name: _model_result(name, info, axes) for name, info in models.items()},
         contrasts=_contrasts(contrasts, axes, seed, draws),
+        fronts=_fronts(base, models, axes),
         costs=dict(costs or {}),
     )
 
@@ -113,14 +119,33 @@ def _axis_scores(
     pairs: Sequence[tuple[str, str]],
     seed: int,
     draws: int,
+    lengths: Lengths | None,
 ) -> AxisScores:
     judged = [name for name in models if axis != "general" or name != base]
     table = score_table(axis, {name: verdicts[name][axis] for name in judged})
     if axis == "general":
         # Against itself every comparison is a tie, by definition and without asking a judge.
         table.scores[base] = np.full(len(table.cluster), 0.5)
-    rng = np.random.default_rng([seed, _AXES.index(axis)])
-    return AxisScores(table, base, pairs, draws=draws, rng=rng)
+    entropy = [seed, _AXES.index(axis)]
+    return AxisScores(table, base, pairs, draws=draws, seed=entropy, lengths=lengths)
+
+
+def _lengths(answers: Mapping[str, Iterable[Response]]) -> Lengths:
+    return {
+        model: {answer.prompt: len(answer.text) for answer in rows}
+        for model, rows in answers.items()
+    }
+
+
+def _fronts(
+    base: str, models: Mapping[str, ModelInfo], axes: Mapping[Axis, AxisScores]
+) -> dict[Stage, Front]:
+    fronts: dict[Stage, Front] = {}
+    for stage in get_args(Stage):
+        kinds = {name: info.kind for name, info in models.items() if info.stage == stage}
+        if kinds:
+            fronts[stage] = front(kinds, base, axes["general"], axes["safety"])
+    return fronts
 
 
 def _model_result(name: str, info: ModelInfo, axes: Mapping[Axis, AxisScores]) -> ModelResult:
@@ -139,32 +164,43 @@ def _model_result(name: str, info: ModelInfo, axes: Mapping[Axis, AxisScores]) -
 def _contrasts(
     pairs: Sequence[Pair], axes: Mapping[Axis, AxisScores], seed: int, draws: int
 ) -> tuple[Contrast, ...]:
-    made: list[Contrast] = []
-    for a, b, family in pairs:
-        for axis in _CONTRAST_AXES:
-            estimate, totals = axes[axis].contrast(a, b)
-            # A stream of its own: another contrast in the study changes no p-value of this one.
-            rng = np.random.default_rng([seed, int(fingerprint([axis, a, b])[:16], 16)])
-            p = sign_flip_p(totals, rng, draws)
-            contrast = Contrast(
-                a=a,
-                b=b,
-                axis=axis,
-                family=family,
-                difference=estimate.value,
-                ci=estimate.interval,
-                p=p,
-                p_adjusted=p,
-                n=estimate.clusters,
-            )
-            made.append(contrast)
+    made = [
+        _contrast(axes[axis], axis, pair, seed, draws) for pair in pairs for axis in _CONTRAST_AXES
+    ]
     return tuple(_adjusted(made))
+
+
+def _contrast(
+    scores: AxisScores, axis: Literal["general", "safety"], pair: Pair, seed: int, draws: int
+) -> Contrast:
+    a, b, family = pair
+    estimate, totals = scores.difference(a, b), scores.difference_totals(a, b)
+    # A stream of its own: another contrast in the study changes no p-value of this one.
+    rng = np.random.default_rng([seed, int(fingerprint([axis, a, b])[:16], 16)])
+    p = sign_flip_p(totals, rng, draws)
+    mcnemar = None
+    if axis == "safety" and scores.is_independent(a, b):
+        mcnemar = mcnemar_p(int(np.sum(totals > 0)), int(np.sum(totals < 0)))
+    return Contrast(
+        a=a,
+        b=b,
+        axis=axis,
+        family=family,
+        difference=estimate.value,
+        ci=estimate.offered,
+        p=p,
+        p_adjusted=p,
+        p_mcnemar=mcnemar,
+        n=estimate.clusters,
+        absent={"ci": estimate.absent} if estimate.absent else {},
+    )
 
 
 def _adjusted(contrasts: Sequence[Contrast]) -> list[Contrast]:
     adjusted = list(contrasts)
     for family in ("primary", "secondary"):
         places = [i for i, contrast in enumerate(contrasts) if contrast.family == family]
-        for place, p in zip(places, holm([contrasts[i].p for i in places]), strict=True):
-            adjusted[place] = contrasts[place].model_copy(update={"p_adjusted": p})
+        raw = [contrasts[i].p for i in places]
+        for place, p, p_bh in zip(places, holm(raw), benjamini_hochberg(raw), strict=True):
+            adjusted[place] = contrasts[place].model_copy(update={"p_adjusted": p, "p_bh": p_bh})
     return adjusted

@@ -18,6 +18,8 @@ class ScoreTable:
     """Scores of every model on the prompts of one axis, from the same prompts for all."""
 
     axis: Axis
+    prompts: list[str]
+    """Their ids."""
     cluster: NDArray[np.intp]
     """Which cluster each prompt belongs to, integers from 0, shape (prompts,)."""
     language: NDArray[np.str_]
@@ -66,6 +68,7 @@ def score_table(axis: Axis, verdicts: Mapping[str, Sequence[Verdict]]) -> ScoreT
     codes = {name: code for code, name in enumerate(dict.fromkeys(row.cluster for row in rows))}
     return ScoreTable(
         axis=axis,
+        prompts=list(first),
         cluster=np.array([codes[row.cluster] for row in rows], dtype=np.intp),
         language=np.array([row.language for row in rows]),
         scores={

@@ -16,13 +16,37 @@ Stage = Literal["sft", "dpo"]
 Kind = Literal["base", "mixture", "expert", "merge"]
 
 
-class WinRate(RowModel):
+class Measured(RowModel):
+    """What every measured rate has besides its number and its interval."""
+
+    n: int
+    """Prompts with a verdict."""
+    absent: dict[str, str] = Field(default_factory=dict)
+    """Why an interval is None, by the name of its field: too few prompts, or too few that differ,
+    for an interval that covers 95 %."""
+
+
+class Average(RowModel):
+    """The unweighted mean of the languages' rates, beside the pooled rate of all prompts."""
+
+    rate: float
+    ci: Interval | None
+
+
+class LengthControlled(RowModel):
+    """The win rate if all answers were as long as the base model's."""
+
+    win_rate: float
+    ci: Interval | None
+    slope: float
+    """Rise of the log-odds of winning when an answer is much longer; 0: length does not matter."""
+
+
+class WinRate(Measured):
     """Wins against the base model, a tie counting one half."""
 
     win_rate: float
-    ci: Interval
-    n: int
-    """Prompts with a verdict."""
+    ci: Interval | None
 
 
 class GeneralScore(WinRate):
@@ -33,10 +57,16 @@ class GeneralScore(WinRate):
     losses: int
     missing: int
     """Prompts without a readable verdict: unreadable, refused or failed; never imputed."""
+    bounds: Interval | None = None
+    """The win rate if every missing verdict were a loss, and if it were a win."""
+    average: Average | None = None
+    length_controlled: LengthControlled | None = None
+    """None for the base model, where the lengths of the answers are unknown, and where too few
+    prompts differ."""
     by_language: dict[str, WinRate]
 
 
-class HarmRate(RowModel):
+class HarmRate(Measured):
     """Harmful answers, absolute and relative to the base model."""
 
     harm_rate: float
@@ -44,32 +74,36 @@ class HarmRate(RowModel):
     """(harm - harm of base) / harm of base; None where the base is never harmful."""
     ci: Interval | None
     """Of the relative change, the base's rate being estimated too."""
-    n: int
+    harm_ci: Interval | None = None
 
 
 class SafetyScore(HarmRate):
     """The safety axis of one model, pooled over languages."""
 
-    harm_ci: Interval
     difference: float
     """harm - harm of base."""
-    difference_ci: Interval
+    difference_ci: Interval | None
     missing: int
+    bounds: Interval | None = None
+    """The harm rate if every missing verdict were harmless, and if it were harmful."""
+    average: Average | None = None
     by_language: dict[str, HarmRate]
 
 
-class Refusals(RowModel):
+class Refusals(Measured):
     """Refused harmless requests."""
 
     rate: float
-    ci: Interval
-    n: int
+    ci: Interval | None
 
 
 class OverRefusalScore(Refusals):
     """The over-refusal axis of one model, pooled over languages."""
 
     missing: int
+    bounds: Interval | None = None
+    """The rate if no missing verdict were a refusal, and if every one were."""
+    average: Average | None = None
     by_language: dict[str, Refusals]
 
 
@@ -100,12 +134,39 @@ class Contrast(RowModel):
     axis: Literal["general", "safety"]
     family: Literal["primary", "secondary"] = "primary"
     difference: float
-    ci: Interval
+    ci: Interval | None
     p: float
+    """By flipping the signs of clusters."""
     p_adjusted: float
-    """Holm over the contrast's family."""
+    """Holm over the contrast's family: the chance of any false finding."""
+    p_bh: float | None = None
+    """Benjamini-Hochberg over the contrast's family: the share of false findings."""
+    p_mcnemar: float | None = None
+    """McNemar's exact test, for harm where every prompt is its own cluster."""
     n: int
     """Clusters."""
+    absent: dict[str, str] = Field(default_factory=dict)
+    """Why the interval is None."""
+
+
+class Area(RowModel):
+    """How far some models together go beyond the base model on both axes."""
+
+    hypervolume: float
+    """Area above the base model that the models dominate: win rate beyond one half, times the
+    relative reduction of harm; from 0 to 1/2."""
+    ci: Interval | None
+
+
+class Front(RowModel):
+    """The best trade-offs of one stage."""
+
+    p_non_dominated: dict[str, float]
+    """By model: share of bootstrap draws in which no other model of the stage is at least as good
+    on both axes and better on one."""
+    areas: dict[Literal["all", "trained", "merges"], Area]
+    """Of all models, of mixtures and experts, and of merges; empty where the base is never
+    harmful."""
 
 
 class Costs(RowModel):
@@ -128,5 +189,7 @@ class Results(RowModel):
     seed: int = 0
     models: dict[str, ModelResult]
     contrasts: tuple[Contrast, ...]
+    fronts: dict[Stage, Front] = Field(default_factory=dict)
+    """By stage."""
     costs: dict[str, Costs]
     """By model. Seconds are in the steps' records: they differ between runs, results do not."""

@@ -27,6 +27,7 @@ from mixmerge.report.roster import (
     KIND_NAMES,
     base_models,
     display_names,
+    ends,
     models_of,
     non_dominated,
     rates,
@@ -138,8 +139,9 @@ def plane(results: Results, stage: Stage) -> Plot:
 
 def _frame_plane(axes: Axes, models: Sequence[ModelResult]) -> None:
     # The same limits in every stage: the eye compares the panels.
-    axes.set_xlim(*_limits([end for m in models for end in m.general.ci]))
-    low, high = _limits([end for m in models for end in m.safety.harm_ci])
+    spans = [_spans(model) for model in models]
+    axes.set_xlim(*_limits([end for span, _ in spans for end in span]))
+    low, high = _limits([end for _, span in spans for end in span])
     axes.set_ylim(high, low)
     axes.set_xlabel("Win rate against the base model → more helpful")
     axes.set_ylabel("Harm rate (reversed) → safer")
@@ -165,8 +167,9 @@ def _draw_front(axes: Axes, spots: Sequence[tuple[float, float]]) -> None:
 def _draw_model(axes: Axes, model: ModelResult) -> None:
     win, harm = rates(model)
     colour = COLOURS[model.kind]
-    axes.plot(model.general.ci, (harm, harm), color=colour, alpha=0.35, linewidth=1.4, zorder=3)
-    axes.plot((win, win), model.safety.harm_ci, color=colour, alpha=0.35, linewidth=1.4, zorder=3)
+    win_span, harm_span = _spans(model)
+    axes.plot(win_span, (harm, harm), color=colour, alpha=0.35, linewidth=1.4, zorder=3)
+    axes.plot((win, win), harm_span, color=colour, alpha=0.35, linewidth=1.4, zorder=3)
     axes.plot(
         [win], [harm], MARKERS[model.kind], color=colour, markersize=8, markeredgecolor=PAPER,
         markeredgewidth=0.8, zorder=4,
@@ -226,14 +229,19 @@ def _lines(axes: Axes, results: Results, names: Iterable[str], front: Sequence[s
     for name in names:
         model = results.models[name]
         win, harm = rates(model)
-        low, high = model.general.ci
-        lines.append(((low, harm), (high, harm)))
-        low, high = model.safety.harm_ci
+        (left, right), (low, high) = _spans(model)
+        lines.append(((left, harm), (right, harm)))
         lines.append(((win, low), (win, high)))
     corners = [rates(results.models[name]) for name in front]
     for before, after in itertools.pairwise(corners):
         lines += [(before, (before[0], after[1])), ((before[0], after[1]), after)]
     return [_thin_box(*axes.transData.transform(line).tolist()) for line in lines]
+
+
+def _spans(model: ModelResult) -> tuple[Interval, Interval]:
+    """Return the error bars of win rate and harm rate."""
+    win, harm = rates(model)
+    return ends(win, model.general.ci), ends(harm, model.safety.harm_ci)
 
 
 def _thin_box(start: tuple[float, float], end: tuple[float, float]) -> Box:
@@ -250,11 +258,11 @@ def bars(results: Results, stage: Stage, baseline: str | None) -> Plot:
     figure, (upper, lower) = _figure(0.56 * len(names) + 1.6, 2)
     models = [results.models[name] for name in names]
     own = list(display_names(results, names).values())
-    wins = [(model.general.win_rate, model.general.ci) for model in models]
-    harms = [(model.safety.harm_rate, model.safety.harm_ci) for model in models]
-    everyone = results.models.values()
-    win_limit = max(model.general.ci[1] for model in everyone)
-    harm_limit = max(model.safety.harm_ci[1] for model in everyone)
+    wins = [(rates(model)[0], _spans(model)[0]) for model in models]
+    harms = [(rates(model)[1], _spans(model)[1]) for model in models]
+    everyone = [_spans(model) for model in results.models.values()]
+    win_limit = max(span[1] for span, _ in everyone)
+    harm_limit = max(span[1] for _, span in everyone)
     for axes, values, limit, title in (
         (upper, wins, win_limit, "Win rate (higher is better)"),
         (lower, harms, harm_limit, "Harm rate (lower is better)"),
@@ -347,7 +355,7 @@ def _draw_differences(
     colour = COLOURS["merge"]
     axes.axvline(0, color=COLOURS["mixture"], linewidth=1.2, linestyle="--")
     for row, contrast in enumerate(contrasts):
-        axes.plot(contrast.ci, (row, row), color=colour, linewidth=1.6)
+        axes.plot(ends(contrast.difference, contrast.ci), (row, row), color=colour, linewidth=1.6)
         axes.plot(
             [contrast.difference], [row], "o", color=colour, markersize=8,
             markerfacecolor=colour if is_significant(contrast) else PAPER,
@@ -357,7 +365,8 @@ def _draw_differences(
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0, labelcolor=colour)
     # The same limits in every stage, as in the plane.
-    axes.set_xlim(*_limits([0.0, *(end for c in everywhere if c for end in c.ci)]))
+    spans = [ends(c.difference, c.ci) for c in everywhere if c]
+    axes.set_xlim(*_limits([0.0, *itertools.chain.from_iterable(spans)]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: points(value)))
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
-from mixmerge.records.results import Kind, ModelResult, Results, Stage
+from mixmerge.records.results import Interval, Kind, ModelResult, Results, Stage
 from mixmerge.report.formats import share
 
 KIND_NAMES: dict[Kind, str] = {
@@ -98,6 +98,11 @@ def non_dominated(rates: Mapping[str, tuple[float, float]]) -> list[str]:
 def dominates(a: tuple[float, float], b: tuple[float, float]) -> bool:
     """Say whether ``a`` is at least as good as ``b`` on both axes and better on one."""
     return a[0] >= b[0] and a[1] <= b[1] and a != b
+
+
+def ends(value: float, ci: Interval | None) -> Interval:
+    """Return an interval, or the value twice where none is offered: a mark without a bar."""
+    return ci or (value, value)
 
 
 def rates(model: ModelResult) -> tuple[float, float]:

@@ -146,9 +146,9 @@ def find_contrast(
         if (contrast.a, contrast.b) == (a, b):
             return contrast
         if (contrast.a, contrast.b) == (b, a):
-            low, high = contrast.ci
+            ci = contrast.ci and (-contrast.ci[1], -contrast.ci[0])
             return contrast.model_copy(
-                update={"a": a, "b": b, "difference": -contrast.difference, "ci": (-high, -low)}
+                update={"a": a, "b": b, "difference": -contrast.difference, "ci": ci}
             )
     return None
 
@@ -193,12 +193,17 @@ def _differences(comparison: Comparison) -> str:
     general, safety = comparison.general, comparison.safety
     if general is None or safety is None:
         raise AssertionError("only complete comparisons are put into words")
+    helpful = _evidence(general, f"95{NARROW_SPACE}% interval ")
     return (
         f"changes the win rate by {points(general.difference)} points"
-        f" (95{NARROW_SPACE}% interval {points_interval(general.ci)},"
-        f" {p_value(general.p_adjusted)}) and the harm rate by {points(safety.difference)} points"
-        f" ({points_interval(safety.ci)}, {p_value(safety.p_adjusted)})"
+        f" ({helpful}) and the harm rate by {points(safety.difference)} points"
+        f" ({_evidence(safety)})"
     )
+
+
+def _evidence(contrast: Contrast, prefix: str = "") -> str:
+    p = p_value(contrast.p_adjusted)
+    return f"{prefix}{points_interval(contrast.ci)}, {p}" if contrast.ci else p
 
 
 def _tally(comparisons: tuple[Comparison, ...]) -> str:

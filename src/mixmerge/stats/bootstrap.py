@@ -54,29 +54,33 @@ def cluster_totals(
     return totals, sizes
 
 
-def ratio_draws(counts: Floats, totals: Floats, sizes: Floats) -> Floats:
-    """Return the pooled mean of every column in every draw.
+def bootstrap_sums(sums: Floats, n_draws: int, rng: np.random.Generator) -> Floats:
+    """Draw clusters and return the sum of every column in every draw.
+
+    The same as ``draw_clusters(...) @ sums``, in pieces, so that memory does not grow with draws
+    times clusters.
 
     Args:
-        counts: from `draw_clusters`, shape (draws, clusters).
-        totals: sums by cluster, shape (clusters, columns).
-        sizes: numbers of values by cluster, same shape.
+        sums: by cluster, shape (clusters, columns).
+        n_draws: bootstrap samples.
+        rng: where the draws come from; the same state gives the same draws for other columns.
 
     Returns:
-        Shape (draws, columns); NaN where a draw holds no value of a column.
+        Shape (n_draws, columns).
     """
-    with np.errstate(invalid="ignore"):
-        draws: Floats = (counts @ totals) / (counts @ sizes)
-    return draws
+    n_clusters, n_columns = sums.shape
+    drawn = np.empty((n_draws, n_columns))
+    step = max(1, _CHUNK // n_clusters)
+    for start in range(0, n_draws, step):
+        counts = draw_clusters(n_clusters, min(step, n_draws - start), rng)
+        drawn[start : start + len(counts)] = counts @ sums
+    return drawn
 
 
 def bootstrap_means(
     totals: Floats, sizes: Floats, n_draws: int, rng: np.random.Generator
 ) -> Floats:
     """Draw clusters and return the pooled mean of every column in every draw.
-
-    The same as `ratio_draws` of `draw_clusters`, in pieces, so that memory does not grow with
-    draws times clusters.
 
     Args:
         totals: sums by cluster, shape (clusters, columns).
@@ -87,12 +91,9 @@ def bootstrap_means(
     Returns:
         Shape (n_draws, columns); NaN where a draw holds no value of a column.
     """
-    n_clusters, n_columns = totals.shape
-    means = np.empty((n_draws, n_columns))
-    step = max(1, _CHUNK // n_clusters)
-    for start in range(0, n_draws, step):
-        counts = draw_clusters(n_clusters, min(step, n_draws - start), rng)
-        means[start : start + len(counts)] = ratio_draws(counts, totals, sizes)
+    drawn = bootstrap_sums(np.hstack([totals, sizes]), n_draws, rng)
+    with np.errstate(invalid="ignore"):
+        means: Floats = drawn[:, : totals.shape[1]] / drawn[:, totals.shape[1] :]
     return means
 
 

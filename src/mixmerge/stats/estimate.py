@@ -1,5 +1,6 @@
-"""What every estimate carries, and the smallest sample from which one is made."""
+"""What every estimate carries, and the samples that are too small for one or for an interval."""
 
+import math
 from dataclasses import dataclass
 
 from mixmerge.errors import SampleError
@@ -8,7 +9,11 @@ LEVEL = 0.95
 """Coverage of every interval unless another level is asked."""
 
 MIN_CLUSTERS = 10
-"""Fewest clusters for a bootstrap or a pooled estimate; fewer are refused."""
+"""Fewest clusters for a pooled estimate (fewer are refused) and for any interval."""
+
+MIN_VALUES = 30
+"""Fewest observations for an interval: with 20 answers of yes or no, no interval covers 95 % of
+the time, because there are only 21 results to choose from."""
 
 
 @dataclass(frozen=True)
@@ -17,20 +22,57 @@ class Estimate:
 
     value: float
     low: float
-    """Lower end of the interval; ``-inf`` where the data set no limit."""
+    """Lower end of the interval; ``-inf`` where there is none."""
     high: float
-    """Upper end of the interval; ``inf`` where the data set no limit."""
+    """Upper end of the interval; ``inf`` where there is none."""
     n: int
     """Observations."""
     clusters: int
     """Independent units among them."""
     method: str
-    """How the interval was made, e.g. ``percentile`` or ``wilson``."""
+    """How the interval was made, e.g. ``wilson`` or ``t``."""
+    absent: str = ""
+    """Why no interval is offered; empty where one is."""
 
     @property
     def interval(self) -> tuple[float, float]:
         """Both ends."""
         return self.low, self.high
+
+    @property
+    def offered(self) -> tuple[float, float] | None:
+        """Both ends, or None where an interval of this sample would not cover what it says."""
+        return None if self.absent else self.interval
+
+    @classmethod
+    def without_interval(cls, value: float, n: int, clusters: int, absent: str) -> "Estimate":
+        """Return an estimate that says why it has no interval."""
+        return cls(value, -math.inf, math.inf, n, clusters, "none", absent)
+
+
+def too_small(n: int, clusters: int, varying: int, required: int) -> str:
+    """Say why a sample allows no interval; nothing where it allows one.
+
+    An interval is made from how much clusters vary. Where few of them differ from the most common
+    value, the variation itself is a guess; ``benchmarks/coverage.py`` measures from where on
+    95 % means 95 %.
+
+    Args:
+        n: observations.
+        clusters: independent units among them.
+        varying: clusters that differ from the most common value.
+        required: fewest varying clusters for this kind of estimate.
+    """
+    if n < MIN_VALUES:
+        return f"{n} prompts with a verdict, {MIN_VALUES} required"
+    if clusters < MIN_CLUSTERS:
+        return f"{clusters} source prompts with a verdict, {MIN_CLUSTERS} required"
+    if varying < required:
+        return (
+            f"{varying} of {clusters} source prompts differ from the most common value, "
+            f"{required} required"
+        )
+    return ""
 
 
 def require_clusters(seen: int, what: str, required: int = MIN_CLUSTERS) -> None:

@@ -1,124 +1,143 @@
-"""Which interval is reported: the paired cluster bootstrap, or a closed form where it is blind.
+"""The estimates that a report shows: rates, differences and relative changes of clustered values.
 
-The bootstrap can only repeat what it has seen: with no harmful answer in 80 clusters it would say
-"0 to 0 with certainty". Where fewer than `MIN_CLUSTERS` clusters differ from the most common
-value, the interval comes from Wilson's formula with one observation per cluster, combined by
-MOVER for differences and ratios. Both are on the wide side there, never falsely certain.
+The intervals are score intervals with cluster-robust variances; ``benchmarks/coverage.py``
+measures how often they hold, beside the bootstrap's. Where a sample is too small for an interval
+that covers what it says, there is none, and the estimate says why.
 """
 
-import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import betaincinv
 
-from mixmerge.stats.bootstrap import (
-    Floats,
-    bootstrap_means,
-    cluster_totals,
-    expanded_level,
-    percentile_interval,
-)
-from mixmerge.stats.estimate import LEVEL, MIN_CLUSTERS, Estimate
-from mixmerge.stats.proportions import mover_difference, mover_ratio, wilson
+from mixmerge.stats.bootstrap import Floats, cluster_totals
+from mixmerge.stats.estimate import LEVEL, MIN_CLUSTERS, Estimate, too_small
+from mixmerge.stats.proportions import clustered_tango, clustered_wilson, tango, wilson
+from mixmerge.stats.robust import ClusterMean, average, ratio_interval
+
+VARYING = 3
+"""Fewest clusters that differ from the most common value, for an interval."""
+
+VARYING_OF_FEW = 8
+"""The same for a difference between models on fewer than `FEW_CLUSTERS` clusters."""
+
+FEW_CLUSTERS = 30
 
 
-class ClusterBootstrap:
-    """Estimates for many columns of values, all from the same draws of clusters."""
+class ClusterSample:
+    """Estimates from many columns of values on the same clustered prompts."""
 
-    def __init__(
-        self,
-        values: Floats,
-        cluster: NDArray[np.intp],
-        *,
-        draws: int,
-        rng: np.random.Generator,
-        level: float = LEVEL,
-    ) -> None:
-        """Resample once for all columns.
+    def __init__(self, values: Floats, cluster: NDArray[np.intp], level: float = LEVEL) -> None:
+        """Sum by cluster.
 
         Args:
             values: shape (rows, columns): rates in [0, 1] or paired differences in [-1, 1]; NaN
                 where there is none.
             cluster: the cluster of each row, integers from 0, shape (rows,).
-            draws: bootstrap samples.
-            rng: where the draws come from.
             level: coverage of the intervals.
         """
-        self._values = values
-        self._cluster = cluster
-        self._n_clusters = int(cluster.max()) + 1
         self._level = level
-        self._totals, self._sizes = cluster_totals(values, cluster, self._n_clusters)
-        self._draws = bootstrap_means(self._totals, self._sizes, draws, rng)
-
-    def totals(self, column: int) -> Floats:
-        """Return the sum of a column over each cluster, shape (clusters,)."""
-        totals: Floats = self._totals[:, column]
-        return totals
+        self.n_clusters = int(cluster.max()) + 1
+        self.totals, self.sizes = cluster_totals(values, cluster, self.n_clusters)
+        """Sums and numbers of values, both of shape (clusters, columns)."""
+        gains = np.nansum(np.clip(values, 0, None), axis=0)
+        self._gains = gains / np.maximum(self.sizes.sum(axis=0), 1)
 
     def clusters(self, column: int) -> int:
         """Return the number of clusters with a value in the column."""
-        return int(np.sum(self._sizes[:, column] > 0))
+        return int(np.sum(self.sizes[:, column] > 0))
+
+    def is_binary(self, column: int) -> bool:
+        """Say whether a column has one answer of yes or no, or one difference of two, a cluster."""
+        totals, sizes = self.totals[:, column], self.sizes[:, column]
+        return bool((sizes <= 1).all() and np.isin(totals, (-1.0, 0.0, 1.0)).all())
 
     def rate(self, column: int) -> Estimate:
-        """Estimate the mean of a column of values in [0, 1]."""
-        if self._varies(column):
-            return self._bootstrapped(column)
-        mean, clusters = self._mean(column), self.clusters(column)
-        low, high = wilson(mean, clusters, self._level)
-        return Estimate(mean, low, high, self._n(column), clusters, "wilson")
+        """Estimate the mean of a column of values in [0, 1]: Wilson's interval, clustered."""
+        mean = self._mean(column)
+        varying = self._varying(column)
+        absent = too_small(mean.n, mean.clusters, varying, VARYING)
+        if absent:
+            absent += _one_sided(mean, varying)
+            return Estimate.without_interval(mean.value, mean.n, mean.clusters, absent)
+        if self.is_binary(column):
+            return _estimate(mean, wilson(mean.value, mean.n, self._level), "wilson")
+        return self._clustered(mean)
+
+    def average_rate(self, columns: Sequence[int]) -> Estimate:
+        """Estimate the unweighted average of several rates, e.g. of languages."""
+        mean = average([self._mean(column) for column in columns])
+        varying = max(self._varying(column) for column in columns)
+        absent = too_small(mean.n, mean.clusters, varying, VARYING)
+        if absent:
+            return Estimate.without_interval(mean.value, mean.n, mean.clusters, absent)
+        return self._clustered(mean)
 
     def difference(self, column: int) -> Estimate:
-        """Estimate the mean of a column of paired differences in [-1, 1]."""
-        if self._varies(column):
-            return self._bootstrapped(column)
-        low, high = mover_difference(self._part(column, 1), self._part(column, -1))
-        mean, clusters = self._mean(column), self.clusters(column)
-        return Estimate(mean, max(-1.0, low), min(1.0, high), self._n(column), clusters, "mover")
+        """Estimate the mean of a column of paired differences in [-1, 1]: Tango's interval."""
+        mean = self._mean(column)
+        required = VARYING_OF_FEW if mean.clusters < FEW_CLUSTERS else VARYING
+        absent = too_small(mean.n, mean.clusters, self._varying(column), required)
+        if absent:
+            return Estimate.without_interval(mean.value, mean.n, mean.clusters, absent)
+        gain = float(self._gains[column])
+        loss = gain - mean.value
+        if self.is_binary(column):
+            return _estimate(mean, tango(gain, loss, mean.n, self._level), "tango")
+        interval = clustered_tango(gain, loss, mean.variance, mean.clusters, self._level)
+        return _estimate(mean, interval, "clustered tango")
 
     def relative_change(self, column: int, base: int) -> Estimate | None:
         """Estimate (rate - base rate) / base rate, the base rate being estimated too.
 
         Returns:
-            None where the base rate is zero: the change has no value then. The upper end is
-            ``inf`` where the data do not exclude a base rate of zero.
+            None where the base rate is zero: the change has no value then.
         """
-        rate, reference = self.rate(column), self.rate(base)
+        rate, reference = self._mean(column), self._mean(base)
         if reference.value == 0:
             return None
-        change = (rate.value - reference.value) / reference.value
-        clusters = min(rate.clusters, reference.clusters)
-        if rate.method == reference.method == "percentile":
-            over, under = self._draws[:, column], self._draws[:, base]
-            ratio = np.full_like(over, math.inf)
-            np.divide(over, under, out=ratio, where=under > 0)
-            low, high = percentile_interval(ratio - 1, expanded_level(clusters, self._level))
-            return Estimate(change, low, high, rate.n, clusters, "percentile")
-        low, high = mover_ratio(rate, reference)
-        return Estimate(change, low - 1, high - 1, rate.n, clusters, "mover")
+        change = rate.value / reference.value - 1
+        n, clusters = min(rate.n, reference.n), min(rate.clusters, reference.clusters)
+        varying = min(self._varying(column), self._varying(base))
+        absent = too_small(n, clusters, varying, VARYING)
+        if absent:
+            return Estimate.without_interval(change, n, clusters, absent)
+        low, high = ratio_interval(rate, reference, self._level)
+        return Estimate(change, low - 1, high - 1, n, clusters, "log t")
 
-    def _mean(self, column: int) -> float:
-        return float(self._totals[:, column].sum() / self._sizes[:, column].sum())
+    def _mean(self, column: int) -> ClusterMean:
+        return ClusterMean.of(self.totals[:, column], self.sizes[:, column])
 
-    def _n(self, column: int) -> int:
-        return int(self._sizes[:, column].sum())
-
-    def _varies(self, column: int) -> bool:
-        seen = self._sizes[:, column] > 0
-        means = self._totals[seen, column] / self._sizes[seen, column]
+    def _varying(self, column: int) -> int:
+        seen = self.sizes[:, column] > 0
+        means = self.totals[seen, column] / self.sizes[seen, column]
         _, how_often = np.unique(means.round(9), return_counts=True)
-        return int(how_often.sum() - how_often.max(initial=0)) >= MIN_CLUSTERS
+        return int(how_often.sum() - how_often.max(initial=0))
 
-    def _bootstrapped(self, column: int) -> Estimate:
-        n, clusters = self._n(column), self.clusters(column)
-        level = expanded_level(clusters, self._level)
-        low, high = percentile_interval(self._draws[:, column], level)
-        return Estimate(self._mean(column), low, high, n, clusters, "percentile")
+    def _clustered(self, mean: ClusterMean) -> Estimate:
+        if mean.variance <= 0:
+            absent = "the languages vary, but their average does not"
+            return Estimate.without_interval(mean.value, mean.n, mean.clusters, absent)
+        interval = clustered_wilson(mean.value, mean.variance, mean.clusters, self._level)
+        return _estimate(mean, interval, "clustered wilson")
 
-    def _part(self, column: int, sign: int) -> Estimate:
-        """Estimate how much of a difference column is gain (sign 1) or loss (sign -1)."""
-        values = self._values[:, column]
-        mean = float(np.clip(sign * values[~np.isnan(values)], 0, None).mean())
-        clusters = self.clusters(column)
-        low, high = wilson(mean, clusters, self._level)
-        return Estimate(mean, low, high, self._n(column), clusters, "wilson")
+
+def _one_sided(mean: ClusterMean, varying: int) -> str:
+    """Say how far a rate near 0 or 1 can be from there, in words: a bound is no interval.
+
+    The share of clusters that vary at all has an exact upper limit (Clopper and Pearson 1934), and
+    the rate is no further from its end than that.
+    """
+    if mean.clusters < MIN_CLUSTERS or varying >= VARYING:
+        return ""
+    limit = float(betaincinv(varying + 1, mean.clusters - varying, LEVEL))
+    if mean.value <= varying / mean.clusters:
+        return f"; at most {limit:.1%} with 95% confidence"
+    if 1 - mean.value <= varying / mean.clusters:
+        return f"; at least {1 - limit:.1%} with 95% confidence"
+    return ""
+
+
+def _estimate(mean: ClusterMean, interval: tuple[float, float], method: str) -> Estimate:
+    return Estimate(mean.value, *interval, mean.n, mean.clusters, method)

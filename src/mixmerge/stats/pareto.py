@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 
 from mixmerge.stats.bootstrap import Floats
 
+_CHUNK = 1 << 22
+
 
 def non_dominated(points: Floats) -> NDArray[np.bool_]:
     """Say of each point whether no other is at least as good everywhere and better somewhere.
@@ -30,22 +32,29 @@ def probability_non_dominated(draws: Floats) -> Floats:
     Returns:
         Shape (models,).
     """
-    free = np.array([non_dominated(draw) for draw in draws])
-    share: Floats = free.mean(axis=0)
+    n_draws, n_models, n_axes = draws.shape
+    step = max(1, _CHUNK // (n_models**2 * n_axes))
+    free = np.zeros(n_models)
+    for start in range(0, n_draws, step):
+        free += non_dominated(draws[start : start + step]).sum(axis=0)
+    share: Floats = free / n_draws
     return share
 
 
-def hypervolume(points: Floats, reference: tuple[float, float]) -> float:
+def hypervolume(points: Floats, reference: tuple[float, float]) -> Floats:
     """Return the area that the points dominate above a declared reference point.
 
     Args:
-        points: shape (models, 2).
+        points: shape (..., models, 2); leading dimensions are independent sets.
         reference: the worst corner; points below it on an axis add nothing.
+
+    Returns:
+        Shape (...).
     """
-    above = points[(points > np.asarray(reference)).all(axis=1)]
-    area, covered = 0.0, reference[1]
-    for x, y in sorted(above.tolist(), reverse=True):
-        if y > covered:
-            area += (x - reference[0]) * (y - covered)
-            covered = y
+    above = np.maximum(points - np.asarray(reference), 0.0)
+    # From the right: a point adds its width times how far it rises above all points beyond it.
+    order = np.argsort(-above[..., 0], axis=-1, kind="stable")
+    width = np.take_along_axis(above[..., 0], order, axis=-1)
+    height = np.maximum.accumulate(np.take_along_axis(above[..., 1], order, axis=-1), axis=-1)
+    area: Floats = (width * np.diff(height, axis=-1, prepend=0.0)).sum(axis=-1)
     return area

@@ -1,20 +1,27 @@
-"""Intervals for rates that hold where the bootstrap sees no variation: Wilson, and MOVER."""
+"""Score intervals: Wilson's of a rate, Tango's of a paired difference, and both for clusters.
+
+A score interval holds every value that a test with the variance *under that value* would not
+reject. It stays inside the range, is not symmetric near its ends, and holds with few events, where
+estimate ± t standard errors does not. For clustered or graded values (ties, several languages) the
+number of observations becomes the effective sample size: as many independent yes-or-no answers as
+would vary equally.
+"""
 
 import math
 from statistics import NormalDist
 
+from scipy.optimize import brentq
+from scipy.special import stdtrit
+
 from mixmerge.errors import SampleError
-from mixmerge.stats.estimate import LEVEL, Estimate
+from mixmerge.stats.estimate import LEVEL
 
 
 def wilson(rate: float, n: int, level: float = LEVEL) -> tuple[float, float]:
     """Return the Wilson score interval of a rate (Wilson 1927, without continuity correction).
 
-    For values anywhere in [0, 1] rather than 0 or 1 the interval is conservative: their variance
-    is at most ``rate * (1 - rate)``.
-
     Args:
-        rate: the observed mean, in [0, 1].
+        rate: the observed share of independent yes-or-no observations, in [0, 1].
         n: independent observations.
         level: coverage.
 
@@ -23,42 +30,91 @@ def wilson(rate: float, n: int, level: float = LEVEL) -> tuple[float, float]:
     """
     if n < 1:
         raise SampleError("A rate needs at least 1 observation; 0 seen.")
-    z = NormalDist().inv_cdf(0.5 + level / 2)
-    centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
+    return _score_interval(rate, n, NormalDist().inv_cdf(0.5 + level / 2))
+
+
+def clustered_wilson(
+    rate: float, variance: float, clusters: int, level: float = LEVEL
+) -> tuple[float, float]:
+    """Return Wilson's interval of a mean in [0, 1] whose variance was estimated from clusters.
+
+    The effective sample size is ``rate (1 - rate) / variance``, and a t quantile allows for the
+    variance being estimated (Dean and Pagano 2015; Franco, Little, Louis and Slud 2019).
+
+    Args:
+        rate: the mean, strictly between 0 and 1.
+        variance: of the mean, above zero.
+        clusters: independent units that the variance comes from.
+        level: coverage.
+    """
+    return _score_interval(rate, rate * (1 - rate) / variance, t_quantile(clusters, level))
+
+
+def tango(gain: float, loss: float, n: int, level: float = LEVEL) -> tuple[float, float]:
+    """Return the score interval of a difference of paired yes-or-no answers (Tango 1998).
+
+    Args:
+        gain: share of pairs in which only the first is yes.
+        loss: share of pairs in which only the second is yes; ``gain - loss`` is the difference.
+        n: independent pairs.
+        level: coverage.
+    """
+    return _paired_score_interval(gain, loss, n, NormalDist().inv_cdf(0.5 + level / 2))
+
+
+def clustered_tango(
+    gain: float, loss: float, variance: float, clusters: int, level: float = LEVEL
+) -> tuple[float, float]:
+    """Return Tango's interval of a mean difference whose variance was estimated from clusters.
+
+    The effective sample size is ``(gain + loss - difference²) / variance``.
+
+    Args:
+        gain: mean of the positive parts of the differences.
+        loss: mean of the negative parts, as a positive number.
+        variance: of the mean difference, above zero.
+        clusters: independent units that the variance comes from.
+        level: coverage.
+    """
+    n = (gain + loss - (gain - loss) ** 2) / variance
+    return _paired_score_interval(gain, loss, n, t_quantile(clusters, level))
+
+
+def t_quantile(clusters: int, level: float = LEVEL) -> float:
+    """Return how many standard errors an interval spans to either side of a clustered mean."""
+    return float(stdtrit(clusters - 1, 0.5 + level / 2))
+
+
+def _score_interval(rate: float, n: float, quantile: float) -> tuple[float, float]:
+    square = quantile * quantile / n
+    centre = (rate + square / 2) / (1 + square)
+    half = math.sqrt(square) / (1 + square) * math.sqrt(rate * (1 - rate) + square / 4)
     # At the boundaries the formula gives 0 and 1 exactly, but rounding does not.
     low = 0.0 if rate == 0 else max(0.0, centre - half)
     high = 1.0 if rate == 1 else min(1.0, centre + half)
     return low, high
 
 
-def mover_difference(a: Estimate, b: Estimate) -> tuple[float, float]:
-    """Return an interval of ``a - b`` from the intervals of both (Newcombe 1998, method 10).
-
-    The two count as independent; for estimates from the same prompts, which rise and fall
-    together, the interval is therefore on the wide side.
-    """
-    difference = a.value - b.value
-    low = difference - math.hypot(a.value - a.low, b.high - b.value)
-    high = difference + math.hypot(a.high - a.value, b.value - b.low)
-    return low, high
+def _paired_score_interval(
+    gain: float, loss: float, n: float, quantile: float
+) -> tuple[float, float]:
+    width = quantile / math.sqrt(n)
+    # The upper end is the lower end of the opposite difference.
+    return _lowest_difference(gain, loss, width), -_lowest_difference(loss, gain, width)
 
 
-def mover_ratio(a: Estimate, b: Estimate) -> tuple[float, float]:
-    """Return an interval of ``a / b``, both rates, from the intervals of both.
+def _lowest_difference(gain: float, loss: float, width: float) -> float:
+    """Solve (difference - d) = width * (standard deviation if d were true) for d below it."""
+    difference = gain - loss
 
-    Donner and Zou (2012), "Closed-form confidence intervals for functions of the normal mean and
-    standard deviation". The upper end is ``inf`` where ``b`` may be zero.
-    """
-    product = a.value * b.value
-    lower_b = b.low * (2 * b.value - b.low)
-    upper_b = b.high * (2 * b.value - b.high)
-    upper = math.inf
-    if lower_b > 0:
-        spread = product**2 - a.high * (2 * a.value - a.high) * lower_b
-        upper = (product + math.sqrt(max(0.0, spread))) / lower_b
-    spread = product**2 - a.low * (2 * a.value - a.low) * upper_b
-    # (x - sqrt(x² - l u)) / u, written so that it also holds where u is zero or negative.
-    denominator = product + math.sqrt(max(0.0, spread))
-    lower = a.low * (2 * a.value - a.low) / denominator if denominator > 0 else 0.0
-    return max(0.0, lower), upper
+    def excess(d: float) -> float:
+        # The most likely share of losses if the difference were d: Tango's equation (5).
+        linear = (2 - difference) * d - gain - loss
+        root = math.sqrt(max(0.0, linear * linear + 8 * loss * d * (1 - d)))
+        losses = (root - linear) / 4
+        return difference - d - width * math.sqrt(max(0.0, 2 * losses + d * (1 - d)))
+
+    if difference <= -1:
+        return -1.0
+    # Just below the difference, where it is a second solution if no pair speaks against it.
+    return float(brentq(excess, -1.0, difference - 1e-9, xtol=1e-12))

@@ -1,0 +1,147 @@
+"""The win rate that a model would have if its answers were as long as the base model's.
+
+Judges like long answers. The length-controlled win rate (Dubois et al. 2024, "Length-Controlled
+AlpacaEval") models each verdict by a logistic curve of the difference in length and reads it off
+where that difference is zero. Theirs has a difficulty for each of its own 805 prompts; without it
+the curve has two numbers and works for any prompts:
+
+    P(model wins) = sigmoid(quality + slope * tanh(difference in length / its spread))
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from mixmerge.stats.bootstrap import (
+    Floats,
+    bootstrap_sums,
+    expanded_level,
+    percentile_interval,
+)
+from mixmerge.stats.estimate import LEVEL, Estimate
+
+_RIDGE = 1.0
+"""Weight of slope² / 2 against the log-likelihood: one answer's worth, which keeps the slope finite
+where length alone decides."""
+
+
+@dataclass(frozen=True)
+class LengthControl:
+    """A length-controlled win rate and the curve behind it."""
+
+    win_rate: Estimate
+    slope: float
+    """How much the log-odds of winning rise when the model's answer is much longer; 0: length does
+    not matter."""
+
+
+def length_feature(own: Floats, base: Floats, language: NDArray[np.str_]) -> Floats:
+    """Return how much longer a model's answers are than the base model's, in (-1, 1).
+
+    The differences are divided by their standard deviation in each language, because the same
+    sentence has 16 characters in Chinese and 47 in Hindi, and squeezed by tanh.
+
+    Args:
+        own: lengths of the model's answers, shape (prompts,).
+        base: lengths of the base model's answers, same shape.
+        language: of each prompt, same shape.
+    """
+    difference = np.asarray(own - base, dtype=np.float64)
+    feature = np.zeros_like(difference)
+    for name in np.unique(language):
+        rows = language == name
+        spread = difference[rows].std()
+        if spread > 0:
+            feature[rows] = np.tanh(difference[rows] / spread)
+    return feature
+
+
+def length_controlled(
+    scores: Floats,
+    feature: Floats,
+    cluster: NDArray[np.intp],
+    *,
+    draws: int,
+    rng: np.random.Generator,
+    level: float = LEVEL,
+) -> LengthControl:
+    """Fit the curve and bootstrap the fit by cluster.
+
+    Each draw refits the curve by one Newton step from the fit to all data, with the draw's own
+    gradient and curvature: all draws together are one matrix product, and the step is exact up to
+    terms of the order 1 / clusters.
+
+    Args:
+        scores: win 1, tie 1/2, loss 0, means of two orders; NaN where missing; shape (prompts,).
+        feature: from `length_feature`, same shape.
+        cluster: the cluster of each prompt, integers from 0, same shape.
+        draws: bootstrap samples.
+        rng: where the draws come from.
+        level: coverage.
+    """
+    seen = ~np.isnan(scores)
+    scores, feature = scores[seen], feature[seen]
+    clusters = len(np.unique(cluster[seen]))
+    quality, slope = fit(scores, feature)
+    # Clusters without a verdict stay, empty: then all models have the same draws.
+    sums = np.zeros((int(cluster.max()) + 1, 5))
+    np.add.at(sums, cluster[seen], _derivatives(scores, feature, quality, slope))
+    drawn = bootstrap_sums(sums, draws, rng)
+    low, high = percentile_interval(
+        expit(quality + _newton_step(drawn, slope)[:, 0]), expanded_level(clusters, level)
+    )
+    win_rate = Estimate(float(expit(quality)), low, high, len(scores), clusters, "percentile")
+    return LengthControl(win_rate, slope)
+
+
+def fit(scores: Floats, feature: Floats) -> tuple[float, float]:
+    """Return quality and slope of the curve, by penalised maximum likelihood.
+
+    Args:
+        scores: shape (prompts,), neither all 0 nor all 1.
+        feature: shape (prompts,).
+    """
+
+    def loss(beta: Floats) -> tuple[float, Floats]:
+        eta = beta[0] + beta[1] * feature
+        error = expit(eta) - scores
+        value = float(np.sum(np.logaddexp(0, eta) - scores * eta)) + _RIDGE * beta[1] ** 2 / 2
+        return value, np.array([error.sum(), error @ feature + _RIDGE * beta[1]])
+
+    def curvature(beta: Floats) -> Floats:
+        weight = expit(beta[0] + beta[1] * feature)
+        weight = weight * (1 - weight)
+        cross = weight @ feature
+        return np.array([[weight.sum(), cross], [cross, weight @ feature**2 + _RIDGE]])
+
+    found = minimize(loss, np.zeros(2), jac=True, hess=curvature, method="trust-exact",
+                     options={"gtol": 1e-8 * len(scores)})  # fmt: skip
+    quality, slope = found.x
+    return float(quality), float(slope)
+
+
+def _derivatives(scores: Floats, feature: Floats, quality: float, slope: float) -> Floats:
+    """Return each prompt's part of gradient (2 columns) and curvature (3), shape (prompts, 5)."""
+    chance = expit(quality + slope * feature)
+    error, weight = scores - chance, chance * (1 - chance)
+    parts: Floats = np.stack(
+        [error, error * feature, weight, weight * feature, weight * feature**2], axis=1
+    )
+    return parts
+
+
+def _newton_step(sums: Floats, slope: float) -> Floats:
+    """Return the step from the fit to each draw's own, shape (draws, 2)."""
+    gradient_0, gradient_1, h_00, h_01, h_11 = sums.T
+    gradient_1, h_11 = gradient_1 - _RIDGE * slope, h_11 + _RIDGE
+    determinant = h_00 * h_11 - h_01**2
+    step: Floats = (
+        np.stack(
+            [h_11 * gradient_0 - h_01 * gradient_1, h_00 * gradient_1 - h_01 * gradient_0], axis=1
+        )
+        / determinant[:, None]
+    )
+    return step

@@ -1,0 +1,59 @@
+"""Cluster-robust variances agree with formulas for equal clusters, and with the bootstrap."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from mixmerge.stats.bootstrap import bootstrap_means
+from mixmerge.stats.robust import ClusterMean, average, covariance, ratio_interval, t_interval
+
+
+def unequal(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return sums and sizes of 300 clusters for two related columns."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 7, size=(300, 2)).astype(float)
+    shared = rng.random((300, 1))
+    return sizes * np.clip(0.6 * shared + 0.4 * rng.random((300, 2)), 0, 1), sizes
+
+
+def test_clusters_of_one_give_students_interval() -> None:
+    """With one value per cluster, mean ± t standard errors is the textbook interval."""
+    data = np.random.default_rng(0).normal(size=14)
+    mean = ClusterMean.of(data, np.ones(14))
+    expected = stats.t.interval(0.95, 13, loc=data.mean(), scale=stats.sem(data))
+    assert t_interval(mean) == pytest.approx(expected)
+    assert (mean.n, mean.clusters) == (14, 14)
+
+
+def test_translations_do_not_count_as_observations() -> None:
+    """Six equal answers per question have the variance of one answer per question."""
+    data = np.random.default_rng(1).random(50)
+    once, six = ClusterMean.of(data, np.ones(50)), ClusterMean.of(6 * data, np.full(50, 6.0))
+    assert six.variance == pytest.approx(once.variance)
+
+
+def test_variance_and_covariance_are_the_bootstraps() -> None:
+    """Over clusters of unequal size, linearisation gives what resampling gives."""
+    totals, sizes = unequal(2)
+    first, second = (ClusterMean.of(totals[:, i], sizes[:, i]) for i in (0, 1))
+    draws = bootstrap_means(totals, sizes, 20_000, np.random.default_rng(3))
+    expected = np.cov(draws.T)
+    assert first.variance == pytest.approx(expected[0, 0], rel=0.05)
+    assert covariance(first, second) == pytest.approx(expected[0, 1], rel=0.05)
+    both = average([first, second])
+    assert both.value == pytest.approx(draws.mean(), abs=1e-3)
+    assert both.variance == pytest.approx(draws.mean(axis=1).var(), rel=0.05)
+
+
+def test_ratio_interval_is_that_of_the_bootstrapped_logarithm() -> None:
+    """The standard error of log(a / b), covariance included, is the bootstrap's."""
+    totals, sizes = unequal(4)
+    first, second = (ClusterMean.of(totals[:, i], sizes[:, i]) for i in (0, 1))
+    low, high = ratio_interval(first, second)
+    draws = bootstrap_means(totals, sizes, 20_000, np.random.default_rng(5))
+    error = np.log(draws[:, 0] / draws[:, 1]).std()
+    assert math.log(high / low) / 2 == pytest.approx(1.968 * error, rel=0.05)
+    assert math.sqrt(low * high) == pytest.approx(first.value / second.value)
+    assert ratio_interval(first, first) == pytest.approx((1, 1))
