@@ -27,7 +27,27 @@ def our_fault(task, progress):
 def vanish(task, progress):
     os.kill(os.getpid(), 9)
 
+def ranks(task, progress):
+    os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]
+    (task.folder / ("seen-" + os.environ["RANK"])).touch()
+    while len(list(task.folder.glob("seen-*"))) < int(os.environ["WORLD_SIZE"]):
+        time.sleep(0.05)
+    seen = " ".join(sorted(path.name[5:] for path in task.folder.glob("seen-*")))
+    (task.folder / f"rank-{os.environ['RANK']}.txt").write_text(seen)
+    while len(list(task.folder.glob("rank-*"))) < int(os.environ["WORLD_SIZE"]):
+        time.sleep(0.05)
+    return {}
+
+def second_time(task, progress):
+    first = task.folder / "first"
+    if not first.exists():
+        first.touch()
+        time.sleep(600)
+    (task.folder / "out.txt").write_text("b")
+    return {}
+
 HANDLERS = {"write": write, "user": user_mistake, "fault": our_fault, "vanish": vanish}
+HANDLERS |= {"ranks": ranks, "second_time": second_time}
 '''
 
 
@@ -38,3 +58,20 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "lib" / "toy_handlers.py").write_text(TOY)
     monkeypatch.syspath_prepend(str(tmp_path / "lib"))
     return "toy_handlers:HANDLERS"
+
+
+TOY_STEP = """
+import sys
+from pathlib import Path
+from mixmerge.execute.worker import handlers_from, run_step
+sys.exit(run_step(Path(sys.argv[1]), handlers_from("toy_handlers:HANDLERS")))
+"""
+
+
+@pytest.fixture
+def toy_step(toy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    """The module that runs one toy step as a command, in every process started from now on."""
+    assert toy
+    (tmp_path / "lib" / "toy_step.py").write_text(TOY_STEP)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "lib"))
+    return ("toy_step",)

@@ -37,6 +37,11 @@ def die_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def child_command(command: Sequence[str]) -> list[str]:
+    """Return the command line of a module that is to die with the process that starts it."""
+    return [sys.executable, "-m", __name__, *command]
+
+
 def run_child(
     command: Sequence[str], folder: str, environment: Mapping[str, str] | None = None
 ) -> int:
@@ -53,14 +58,17 @@ def run_child(
         The exit code; negative: killed by that signal.
     """
     added = dict(environment or {})
-    asked = [sys.executable, "-m", __name__, *command, folder]
     # Threads as on a laptop: a step that uses several cores says so in its own settings.
     all_of_it = {**_ONE_THREAD, **os.environ, **added}
     first = all_of_it.get("RANK", "0") == "0"
     with Path(folder, LOG).open("ab") if first else open(os.devnull, "rb") as log:  # noqa: PTH123
         output = log if first else None
         child = subprocess.Popen(
-            asked, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=all_of_it
+            child_command([*command, folder]),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=all_of_it,
         )
         try:
             return child.wait()

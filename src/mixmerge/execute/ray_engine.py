@@ -6,7 +6,7 @@ the driver. The run folder must be on storage that all nodes share.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 from mixmerge.errors import ResourceError
 from mixmerge.execute.child import STEP_COMMAND, run_child
 from mixmerge.execute.engine import LOST
+from mixmerge.execute.helpers import HELPERS
 from mixmerge.execute.step import Needs
 from mixmerge.execute.store import JOB
 from mixmerge.files import read_json, write_json
@@ -53,6 +54,11 @@ class RayEngine:
         self._ray = ray
         self._command = tuple(command)
         connect(cpus)
+        # Steps may ask for helpers on the cluster that they run on.
+        self._environment = {
+            HELPERS: "ray",
+            "RAY_ADDRESS": ray.get_runtime_context().gcs_address,
+        }
         self._most_gpus = max(node["Resources"].get("GPU", 0) for node in ray.nodes())
 
     def room_for(self, needs: Needs) -> bool:  # noqa: ARG002 - the interface's
@@ -69,7 +75,7 @@ class RayEngine:
         if asked["num_cpus"] > 1 or asked["num_gpus"] > 1:
             return self._start_group(folder, asked)
         work = self._ray.remote(max_retries=0, **asked)(run_child)
-        return _Started(folder, work.remote(self._command, str(folder)))
+        return _Started(folder, work.remote(self._command, str(folder), self._environment))
 
     def poll(self, handle: _Started) -> int | None:
         """Return the exit code of a step that ended, or None while it runs."""
@@ -113,7 +119,9 @@ class RayEngine:
             name=name, lifetime="detached", scheduling_strategy=place, **asked
         )(Holder).remote()
         write_json(folder / JOB, {"job": name})
-        return _Started(folder, actor.run.remote(self._command, str(folder)), name)
+        return _Started(
+            folder, actor.run.remote(self._command, str(folder), self._environment), name
+        )
 
     def _code(self, handle: _Started) -> int:
         """Return a step's exit code; `LOST` where Ray lost the process or the node."""
@@ -151,9 +159,9 @@ class Holder:
     def __init__(self) -> None:
         self._code: int | None = None
 
-    def run(self, command: Sequence[str], folder: str) -> int:
+    def run(self, command: Sequence[str], folder: str, environment: Mapping[str, str]) -> int:
         """Run the step and return its exit code."""
-        self._code = run_child(command, folder)
+        self._code = run_child(command, folder, environment)
         return self._code
 
     def wait(self) -> int:

@@ -171,7 +171,7 @@ class SlurmEngine:
     def _cancel(self, job: Any) -> None:
         if self._spec.cluster == "local":
             with suppress(ProcessLookupError):
-                os.kill(int(job.job_id), signal.SIGTERM)
+                os.kill(int(job.job_id), signal.SIGINT)
         else:
             job.cancel(check=False)
 

@@ -1,28 +1,26 @@
 """Carry out a merge: recipe in, model folder out, the same bytes on any number of threads."""
 
-import math
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import SpecError
+from mixmerge.execute.helpers import Helpers
 from mixmerge.files import PARTIAL, write_text
 from mixmerge.fingerprint import fingerprint
-from mixmerge.merge.compute import compute
 from mixmerge.merge.output.lineage import RECIPE_FILE, copy_donor_files, write_lineage
-from mixmerge.merge.output.shards import INDEX, Shard, ShardFile, index_text, lay_out
-from mixmerge.merge.output.workplace import check_space, goes_on_later, workplace
+from mixmerge.merge.output.shards import INDEX, index_text, lay_out
+from mixmerge.merge.output.workplace import goes_on_later, workplace
 from mixmerge.merge.planning.meta import check_architecture
-from mixmerge.merge.planning.plan import MergePlan, Row, check_target, plan_merge
+from mixmerge.merge.planning.plan import MergePlan, check_target, plan_merge
 from mixmerge.merge.preflight import RESULT, plan_stages
 from mixmerge.merge.recipes.recipe import MergeRecipe
 from mixmerge.merge.recipes.recipe_file import read_recipe, recipe_text
-from mixmerge.merge.streaming.tensor import Spread
-from mixmerge.merge.streaming.workers import Counter, Workers, workers
+from mixmerge.merge.spread import Job, forget_claims, write_together
+from mixmerge.merge.write import write_shards
 from mixmerge.progress import Progress, silent
 
 SHARD_SIZE = 5_000_000_000
@@ -44,6 +42,7 @@ def merge(
     shard_size: int = SHARD_SIZE,
     verify: bool = False,
     allow_pickle: bool = False,
+    helpers: Helpers | None = None,
     progress: Progress = silent,
 ) -> None:
     """Merge models into a Hugging Face folder that transformers and vLLM load as any other.
@@ -62,6 +61,8 @@ def merge(
         verify: check that transformers finds every tensor that it will look for, and read what
             was written again, from the disk, to compare it.
         allow_pickle: whether weights in ``.bin`` and ``.pt`` files may be read (data only).
+        helpers: processes elsewhere that may write some of the files; the bytes stay the same.
+            They must see the models and ``out`` under the same paths.
         progress: hears the bytes written.
 
     Raises:
@@ -71,7 +72,7 @@ def merge(
     """
     if shard_size < 1 or (threads is not None and threads < 1):
         raise SpecError(f"threads ({threads}) and shard_size ({shard_size}) must be at least 1.")
-    settings = _Settings(seed, threads, shard_size, verify, allow_pickle)
+    settings = _Settings(seed, threads, shard_size, verify, allow_pickle, helpers)
     out, recipe = _place(out), read_recipe(recipe)
     if not recipe.stages:
         with closing(plan_merge(recipe, allow_pickle=allow_pickle)) as plan:
@@ -131,7 +132,7 @@ def _carry_out_stages(
             note = stages / (name + _KEY)
             key = _key(plan, settings)
             if name not in folders or not folders[name].exists() or _text(note) != key:
-                _carry_out(plan, folders.get(name, out), settings, progress, earlier)
+                _carry_out(plan, folders.get(name, out), settings, progress, earlier, folders)
             if name in folders:
                 write_text(note, key)
                 earlier[name] = plan
@@ -150,6 +151,7 @@ class _Settings:
     shard_size: int
     verify: bool
     allow_pickle: bool
+    helpers: Helpers | None
 
 
 def _carry_out(
@@ -158,6 +160,7 @@ def _carry_out(
     settings: _Settings,
     progress: Progress,
     earlier: Mapping[str, MergePlan] | None = None,
+    stages: Mapping[str, Path] | None = None,
 ) -> None:
     """Write the model of one plan, after those of ``earlier`` stages."""
     check_target(plan, out, RECIPE_FILE)
@@ -166,15 +169,28 @@ def _carry_out(
     outputs = [row.output for row in plan.rows]
     shards = lay_out(outputs, settings.shard_size)
     with workplace(out, _key(plan, settings)) as folder:
-        write_shards(
-            plan,
-            shards,
-            folder,
-            seed=settings.seed,
-            threads=settings.threads,
-            verify=settings.verify,
-            progress=progress,
-        )
+        forget_claims(folder)
+        if settings.helpers is None or len(shards) == 1:
+            write_shards(
+                plan,
+                shards,
+                folder,
+                seed=settings.seed,
+                threads=settings.threads,
+                verify=settings.verify,
+                progress=progress,
+            )
+        else:
+            job = Job(
+                recipe=plan.recipe.model_dump(mode="json", exclude_defaults=True),
+                folder=str(Path.cwd()),
+                stages={name: str(path) for name, path in (stages or {}).items()},
+                seed=settings.seed,
+                shard_size=settings.shard_size,
+                verify=settings.verify,
+                allow_pickle=settings.allow_pickle,
+            )
+            write_together(plan, job, folder, settings.helpers, settings.threads, progress)
         plan.check_unchanged()
         if len(shards) > 1:
             write_text(folder / INDEX, index_text(outputs, shards))
@@ -188,66 +204,3 @@ def _key(plan: MergePlan, settings: _Settings) -> str:
     recipe = recipe_text(plan.recipe)
     tokens = plan.vocabulary.fingerprint if plan.vocabulary is not None else None
     return fingerprint([VERSION, recipe, settings.seed, settings.shard_size, inputs, tokens])
-
-
-def write_shards(
-    plan: MergePlan,
-    shards: Sequence[Shard],
-    folder: Path,
-    *,
-    seed: int = 0,
-    threads: int | None = None,
-    verify: bool = False,
-    progress: Progress = silent,
-) -> None:
-    """Merge into files of a model; those that are there already are whole and are left alone.
-
-    Files do not depend on each other: several machines may each write some of them.
-
-    Args:
-        plan: the merge.
-        shards: the files to write, from `lay_out`.
-        folder: an existing folder.
-        seed: of the random draws.
-        threads: how many to use; None: one for each processor.
-        verify: read each file again, from the disk, before it counts as whole.
-        progress: hears the bytes written.
-
-    Raises:
-        ModelError: an input or the result is not finite, or an input changed.
-        ResourceError: the disk has too little space, or lost what was written.
-    """
-    rows = {row.output.name: row for row in plan.rows}
-    missing = [shard for shard in shards if not (folder / shard.file).exists()]
-    check_space(folder, sum(shard.nbytes for shard in missing))
-    total = sum(shard.data for shard in shards)
-    counter = Counter(progress, total, total - sum(shard.data for shard in missing))
-    with ExitStack() as files, workers(threads) as pool:
-        for shard in missing:
-            file = ShardFile(folder, shard, pool.later, verify=verify)
-            files.callback(file.close)
-            pool.run(
-                (math.prod(row.output.shape), partial(_write, plan, row, seed, file, counter, pool))
-                for row in (rows[name] for name in shard.places)
-            )
-
-
-def _write(
-    plan: MergePlan,
-    row: Row,
-    seed: int,
-    file: ShardFile,
-    counter: Counter,
-    pool: Workers,
-    spread: Spread,
-    hold: int,
-) -> None:
-    """Compute one tensor into its place; the last one of a file finishes it."""
-
-    def receive(start: int, content: memoryview) -> None:
-        file.write(row.output.name, start, content)
-        counter.add(len(content))
-
-    compute(row, plan.recipe.declaration, seed, spread, hold, receive)
-    if file.tensor_is_written():
-        pool.later(file.finish)

@@ -1,0 +1,35 @@
+"""Processes elsewhere that take part in one piece of work, wherever an engine offers some."""
+
+import os
+from collections.abc import Sequence
+from typing import Protocol
+
+HELPERS = "MIXMERGE_HELPERS"
+"""Environment variable of a step: the engine on which its helpers may run."""
+
+
+class Helpers(Protocol):
+    """Starts copies of one command; work goes on whether any of them finds room or none."""
+
+    def start(self, command: Sequence[str], count: int) -> None:
+        """Ask for processes.
+
+        Args:
+            command: A module and its first arguments; the number of the copy comes last.
+            count: How many; they are numbered from 0.
+        """
+
+    def ended(self, number: int) -> bool:
+        """Say whether one of them has ended, however it did."""
+
+    def stop(self) -> None:
+        """End all, and call off those for which there was no room."""
+
+
+def helpers_here() -> Helpers | None:
+    """Return the helpers that the engine of this step offers, or None."""
+    if os.environ.get(HELPERS) != "ray":
+        return None
+    from mixmerge.execute.ray_helpers import RayHelpers
+
+    return RayHelpers()
