@@ -8,6 +8,7 @@ import numpy as np
 from mixmerge.errors import DataError, SpecError
 from mixmerge.evaluate.axis_scores import AxisScores, Lengths
 from mixmerge.evaluate.fronts import front
+from mixmerge.evaluate.judge_warnings import judge_warnings
 from mixmerge.evaluate.scores import score_table
 from mixmerge.fingerprint import fingerprint
 from mixmerge.records import Axis, Response, Results, Verdict
@@ -83,6 +84,7 @@ def results(
         models={name: _model_result(name, info, axes) for name, info in models.items()},
         contrasts=_contrasts(contrasts, axes, seed, draws),
         fronts=_fronts(base, models, axes),
+        judge_warnings=judge_warnings(verdicts),
         costs=dict(costs or {}),
     )
 

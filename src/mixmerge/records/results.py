@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from mixmerge.records.row import RowModel
+from mixmerge.records.verdict import Axis
 
 Interval = tuple[float, float]
 """Lower and upper end of a 95 % interval."""
@@ -169,6 +170,25 @@ class Front(RowModel):
     harmful."""
 
 
+class JudgeWarning(RowModel):
+    """A judge whose own verdicts show that it tells nothing apart on one axis."""
+
+    axis: Axis
+    judge: str
+    """`Verdict.judge`."""
+    kind: Literal["place", "word"]
+    """It nearly always chooses one place, whichever answer stands there; or it always says one
+    word."""
+    word: str
+    """Which: ``first``, ``second``, ``tie``, ``yes`` or ``no``."""
+    share: float
+    """Of its verdicts."""
+    n: int
+    """Verdicts."""
+    message: str
+    """For a person."""
+
+
 class Costs(RowModel):
     """What a model needed beyond the base model, its parents included."""
 
@@ -191,5 +211,7 @@ class Results(RowModel):
     contrasts: tuple[Contrast, ...]
     fronts: dict[Stage, Front] = Field(default_factory=dict)
     """By stage."""
+    judge_warnings: tuple[JudgeWarning, ...] = ()
+    """Judges whose numbers say nothing, whatever their intervals are."""
     costs: dict[str, Costs]
     """By model. Seconds are in the steps' records: they differ between runs, results do not."""
