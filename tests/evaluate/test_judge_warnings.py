@@ -10,6 +10,7 @@ from mixmerge.records import Axis, Outcome, Verdict
 from mixmerge.records.results import JudgeWarning
 
 Order = Literal["model-first", "base-first"]
+ORDERS: tuple[Order, Order] = ("model-first", "base-first")
 Pair = tuple[Outcome, Outcome]
 """Outcomes of one pair with the model first, and with the base first."""
 
@@ -37,7 +38,7 @@ def compared(*pairs: Pair) -> list[Verdict]:
     return [
         row(index, "general", outcome, order)
         for index, pair in enumerate(pairs)
-        for outcome, order in zip(pair, ("model-first", "base-first"), strict=True)
+        for outcome, order in zip(pair, ORDERS, strict=True)
     ]
 
 
