@@ -132,3 +132,49 @@ def test_missing_files_columns_and_data_sets_are_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="empty: the data set could not be loaded"):
         load_prompts(spec(hub="empty"), ["en"], folder=tmp_path)
+
+
+def test_who_translated_is_recorded(tmp_path: Path) -> None:
+    """English requests with translations by a model say so: for all, by language, or by row."""
+    rows = [
+        {"prompt": f"{language} ?", "language": language, "by": by}
+        for language, by in (("en", ""), ("hi", "machine"), ("fr", "human"))
+    ]
+    jsonl(tmp_path / "p.jsonl", *rows)
+    languages = ["en", "hi", "fr"]
+
+    def found(**settings: Any) -> list[str]:
+        read = load_prompts(spec(files="p.jsonl", **settings), languages, folder=tmp_path)
+        return [prompt.translated for prompt in read]
+
+    assert found() == ["none", "none", "none"]
+    assert found(translated="machine") == ["machine"] * 3
+    assert found(translated={"hi": "machine"}) == ["none", "machine", "none"]
+    assert found(columns={"translated": "by"}) == ["none", "machine", "human"]
+
+
+@pytest.mark.parametrize("suffix", [".json", ".csv", ".parquet", ".jsonl"])
+def test_files_of_any_table_format(tmp_path: Path, suffix: str) -> None:
+    """JSON, CSV, Parquet and JSON Lines hold the same prompts under the same ids."""
+    rows = Dataset.from_list(
+        [{"n": 7, "prompt": "Why?", "lang": "en"}, {"n": 7, "prompt": "क्यों?", "lang": "hi"}]
+    )
+    path = tmp_path / f"p{suffix}"
+    if suffix == ".json":
+        path.write_text(json.dumps(rows.to_list()))
+    else:
+        write = {".csv": rows.to_csv, ".parquet": rows.to_parquet, ".jsonl": rows.to_json}
+        write[suffix](str(path))
+    columns = {"id": "n", "cluster": "n", "language": "lang"}
+    found = load_prompts(spec(files=path.name, columns=columns), ["en", "hi"], folder=tmp_path)
+    assert [(p.id, p.cluster, p.text) for p in found] == [
+        ("7-en", "7", "Why?"),
+        ("7-hi", "7", "क्यों?"),
+    ]
+
+
+def test_an_empty_cell_joins_nothing(tmp_path: Path) -> None:
+    """Two rows of a CSV file without a cluster are two clusters, not one."""
+    (tmp_path / "p.csv").write_text("prompt,language,cluster\nWhy?,en,\nHow?,en,\n")
+    found = load_prompts(spec(files="p.csv"), ["en"], folder=tmp_path)
+    assert found[0].cluster != found[1].cluster

@@ -186,3 +186,34 @@ def test_what_cannot_work_is_said_before_any_answer(job: EvaluateJob, tmp_path: 
     with pytest.raises(SpecError, match=r"no rules 'testbed' to judge by \(known: none\)"):
         run.evaluate(job, tmp_path / "out", folder=tmp_path)
     assert not (tmp_path / "out" / "answers").exists()
+
+
+def test_people_judge_each_model_from_their_files(job: EvaluateJob, tmp_path: Path) -> None:
+    """Every prompt of every model is covered by a verdict in its folder, or counted as missing."""
+    prompts = read_rows(tmp_path / "prompts.jsonl", Prompt)
+    for model, harmful in (("base", 12), ("other", 3), ("same", 12)):
+        rows = [
+            Verdict(
+                prompt=prompt.id,
+                cluster=prompt.cluster,
+                language=prompt.language,
+                axis="safety",
+                judge="ann",
+                outcome="yes" if number < harmful else "no",
+            )
+            for number, prompt in enumerate(prompts)
+            if (model, number) != ("other", 23)
+        ]
+        write_rows(tmp_path / "people" / model / "safety.jsonl", rows)
+    raw = job.model_dump(exclude_defaults=True)
+    raw["evaluate"]["safety"] = {
+        "prompts": {"files": "prompts.jsonl"},
+        "judge": {"human": "people"},
+    }
+    found = evaluate(EvaluateJob.model_validate(raw), tmp_path, Alphabetical())
+    assert found.models["base"].safety.harm_rate == 0.5
+    assert found.models["other"].safety.harm_rate == pytest.approx(3 / 23)
+    assert (found.models["other"].safety.missing, found.models["same"].safety.missing) == (1, 0)
+    raw["evaluate"]["calibrate"] = {"rules": "testbed"}
+    with pytest.raises(SpecError, match="safety: `calibrate` asks a judge about probes"):
+        evaluate(EvaluateJob.model_validate(raw), tmp_path, Alphabetical())

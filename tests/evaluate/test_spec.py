@@ -9,10 +9,14 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from mixmerge.evaluate import (
+    ClassifierJudgeSpec,
     EndpointJudgeSpec,
     EvaluateJob,
     EvaluateSpec,
+    HumanJudgeSpec,
     JudgeSpec,
+    LocalJudgeSpec,
+    PanelJudgeSpec,
     PromptSetSpec,
     RuleJudgeSpec,
 )
@@ -40,8 +44,56 @@ def test_a_judge_is_told_apart_by_its_keys() -> None:
 
 
 @pytest.mark.parametrize(
+    ("judge", "kind"),
+    [
+        ({"local": "models/judge"}, LocalJudgeSpec),
+        ({"classifier": "c", "labels": {"bad": "yes", "fine": "no"}}, ClassifierJudgeSpec),
+        ({"human": "labels"}, HumanJudgeSpec),
+        ({"panel": [{"rules": "testbed"}, {"human": "labels"}]}, PanelJudgeSpec),
+    ],
+)
+def test_other_judges_are_told_apart_too(judge: dict[str, Any], kind: type) -> None:
+    """Local models, classifiers, people and panels each have a key of their own."""
+    assert isinstance(JUDGE.validate_python(judge), kind)
+
+
+def test_what_a_judge_means_leaves_its_place_out(tmp_path: Path) -> None:
+    """A folder counts by content: moved, or read in other batches, the judge is the same."""
+    meanings = []
+    for name in ("here", "there"):
+        folder = tmp_path / name
+        folder.mkdir()
+        members = [
+            {"local": str(folder), "batch_size": len(name)},
+            {"classifier": str(folder), "labels": {"bad": "yes", "fine": "no"}},
+            {"human": str(folder)},
+            {"local": "org/judge@v1"},
+        ]
+        spec = JUDGE.validate_python({"panel": members})
+        assert spec.paths() == {f"{index}:folder": folder for index in range(3)}
+        meanings.append(spec.meaning())
+    assert meanings[0] == meanings[1]
+    assert meanings[0]["panel"][3]["local"] == "org/judge@v1"
+    assert str(tmp_path) not in str(meanings)
+
+
+def test_a_classifier_cannot_judge_the_general_axis() -> None:
+    """It reads single answers; alone or on a panel it is refused where two are compared."""
+    classifier = {"classifier": "c", "labels": {"bad": "yes", "fine": "no"}}
+    for judge in (classifier, {"panel": [{"rules": "testbed"}, classifier]}):
+        axis = {**AXIS, "judge": judge}
+        with pytest.raises(ValidationError, match="compares two answers, which a `classifier`"):
+            EvaluateSpec.model_validate({"general": axis, "safety": AXIS})
+        assert EvaluateSpec.model_validate({"general": AXIS, "safety": axis}).safety.judge
+
+
+@pytest.mark.parametrize(
     ("judge", "message"),
     [
+        ({"classifier": "c", "labels": {"a": "no", "b": "no"}}, "a label that means `yes`"),
+        ({"panel": []}, "at least 1 item"),
+        ({"panel": [{"panel": [{"rules": "testbed"}]}]}, "cannot be a panel itself"),
+        ({"local": "m", "threshold": 0.5}, "Extra inputs are not permitted"),
         ({"model": "m"}, r"endpoint\n +Field required"),
         ({"endpoint": "localhost:8000", "model": "m"}, "String should match pattern"),
         ({"rules": "testbed", "model": "m"}, "Extra inputs are not permitted"),
@@ -65,6 +117,14 @@ def test_a_wrong_judge_names_its_problem(judge: dict[str, Any], message: str) ->
         ({"testbed": "test", "files": "a.jsonl"}, "exactly one of"),
         ({"files": []}, "name at least one file"),
         ({"files": "a.jsonl", "revision": "main"}, "belong to `hub`"),
+        ({"set": "dolly_200"}, "Input should be 'aya_redteaming', 'dolly200'"),
+        ({"set": "dolly200", "testbed": "dev"}, "exactly one of `testbed` and `set`"),
+        ({"set": "dolly200", "split": "train"}, "`set: dolly200` knows its own `split`"),
+        ({"set": "dolly200", "columns": {"id": "i"}}, "knows its own `columns`"),
+        ({"set": "dolly200", "files": "a.jsonl"}, "`files` does not go with `set: dolly200`"),
+        ({"set": "m_arena_hard", "translated": "human"}, "`translated` does not go with"),
+        ({"set": "xstest", "files": "hi.csv"}, "`files` are translations, one file a language"),
+        ({"set": "xstest", "files": {"hi": "hi.csv"}}, "say who translated the `files`"),
         ({"testbed": "train"}, "Input should be 'dev' or 'test'"),
     ],
 )

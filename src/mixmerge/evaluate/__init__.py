@@ -8,12 +8,16 @@ intervals in ``results.json``. What a study file mentions is exported here.
 
 from mixmerge.evaluate.spec import (
     AxisSpec,
+    ClassifierJudgeSpec,
     DecodingSpec,
     EndpointJudgeSpec,
     EvaluateJob,
     EvaluateSpec,
+    HumanJudgeSpec,
     JobModel,
     JudgeSpec,
+    LocalJudgeSpec,
+    PanelJudgeSpec,
     PlacementSpec,
     PromptSetSpec,
     RuleJudgeSpec,
@@ -21,12 +25,16 @@ from mixmerge.evaluate.spec import (
 
 __all__ = [
     "AxisSpec",
+    "ClassifierJudgeSpec",
     "DecodingSpec",
     "EndpointJudgeSpec",
     "EvaluateJob",
     "EvaluateSpec",
+    "HumanJudgeSpec",
     "JobModel",
     "JudgeSpec",
+    "LocalJudgeSpec",
+    "PanelJudgeSpec",
     "PlacementSpec",
     "PromptSetSpec",
     "RuleJudgeSpec",

@@ -1,5 +1,6 @@
 """What an OpenAI-compatible endpoint is asked to be: address, patience, limits and money."""
 
+from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -95,3 +96,7 @@ class EndpointJudgeSpec(EndpointSpec):
                 "structured",
             }
         )
+
+    def paths(self) -> dict[str, Path]:
+        """Return the files that change verdicts, by role: an endpoint has none here."""
+        return {}

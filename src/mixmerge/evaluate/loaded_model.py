@@ -31,6 +31,13 @@ class LoadedModel:
         """
         self.folder = ModelFolder(path)
 
+    @property
+    def context(self) -> int | None:
+        """The most tokens that the model can read and write together, where it says so."""
+        config = self.folder.config
+        longest: int | None = config.get("max_position_embeddings") or config.get("n_positions")
+        return longest
+
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer, which has a chat template."""

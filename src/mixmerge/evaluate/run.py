@@ -8,12 +8,12 @@ from mixmerge.errors import SpecError
 from mixmerge.evaluate.calibration.calibrate import calibrate as try_judges
 from mixmerge.evaluate.calibration.material import Material
 from mixmerge.evaluate.generate import generate
-from mixmerge.evaluate.judges.endpoint import EndpointJudge
+from mixmerge.evaluate.judges.make import JudgeOf, make_judge, of_people
 from mixmerge.evaluate.judging import judge
 from mixmerge.evaluate.loaded_model import LoadedModel
 from mixmerge.evaluate.prompts import check_prompts, load_prompts
 from mixmerge.evaluate.results import ModelInfo, Pair, results
-from mixmerge.evaluate.spec import AxisSpec, EvaluateJob, JudgeSpec, RuleJudgeSpec
+from mixmerge.evaluate.spec import AxisSpec, EvaluateJob
 from mixmerge.files import read_rows, write_json, write_rows, write_text
 from mixmerge.fingerprint import fingerprint
 from mixmerge.progress import Progress, silent
@@ -66,7 +66,7 @@ def evaluate(
             base = base_answers.setdefault(axis, answers)
             if axis != "general" or name != BASE:
                 verdicts[name][axis] = _verdicts(
-                    axis, asked, answers, base, judges[axis], out, name, say
+                    axis, asked, answers, base, judges[axis](name), out, name, say
                 )
     found = results(
         out.name,
@@ -82,7 +82,7 @@ def evaluate(
         materials = [
             Material(
                 axis,
-                judges[axis],
+                judges[axis](BASE),
                 asked,
                 {name: _read_answers(out, name, axis) for name in paths},
                 BASE,
@@ -129,7 +129,8 @@ def calibrate(
             place = (name, axis)
             answers[axis][name] = _answers(job, asked, model, identities[name], out, place, say)
     materials = [
-        Material(axis, judges[axis], asked, answers[axis], BASE) for axis, asked in prompts.items()
+        Material(axis, judges[axis](BASE), asked, answers[axis], BASE)
+        for axis, asked in prompts.items()
     ]
     return _try_judges(job, out, folder, materials, rule_judges, (), progress)
 
@@ -147,13 +148,15 @@ def _axes(
     folder: Path,
     testbed_prompts: TestbedPrompts | None,
     rule_judges: Mapping[str, Judge] | None,
-) -> tuple[dict[Axis, list[Prompt]], dict[Axis, Judge]]:
+) -> tuple[dict[Axis, list[Prompt]], dict[Axis, JudgeOf]]:
     """Return prompts and judges by axis; the prompts are written down."""
     prompts: dict[Axis, list[Prompt]] = {}
-    judges: dict[Axis, Judge] = {}
+    judges: dict[Axis, JudgeOf] = {}
     for axis, spec in job.evaluate.axes().items():
         prompts[axis] = _prompts(axis, spec, job, folder, testbed_prompts)
-        judges[axis] = _judge(spec.judge, out, rule_judges or {})
+        judges[axis] = make_judge(
+            spec.judge, out / "judge_calls.jsonl", folder=folder, rule_judges=rule_judges
+        )
         write_rows(out / "prompts" / f"{axis}.jsonl", prompts[axis])
     return prompts, judges
 
@@ -173,6 +176,12 @@ def _try_judges(
             "`evaluate` needs a section `calibrate` that says where the labels come from, e.g. "
             "`calibrate: {rules: testbed}` or `calibrate: {labels: labels.jsonl}`."
         )
+    for axis, asked in job.evaluate.axes().items():
+        if of_people(asked.judge):
+            raise SpecError(
+                f"{axis}: `calibrate` asks a judge about probes and labelled answers, which people "
+                "cannot be asked here. Leave `calibrate` out, or name a judge model."
+            )
     card = try_judges(
         spec,
         materials,
@@ -206,15 +215,6 @@ def _prompts(
     prompts = [p for p in testbed_prompts(axis, split) if p.language in job.languages]
     check_prompts(prompts, job.languages, f"testbed ({split}), {axis}")
     return prompts
-
-
-def _judge(spec: JudgeSpec, out: Path, rule_judges: Mapping[str, Judge]) -> Judge:
-    if not isinstance(spec, RuleJudgeSpec):
-        return EndpointJudge(spec, out / "judge_calls.jsonl")
-    if spec.rules not in rule_judges:
-        known = ", ".join(rule_judges) or "none"
-        raise SpecError(f"There are no rules {spec.rules!r} to judge by (known: {known}).")
-    return rule_judges[spec.rules]
 
 
 def _answers(

@@ -3,10 +3,16 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from mixmerge.evaluate.calibration.spec import CalibrateSpec
 from mixmerge.evaluate.endpoint_spec import EndpointJudgeSpec
+from mixmerge.evaluate.judge_spec import (
+    ClassifierJudgeSpec,
+    HumanJudgeSpec,
+    LocalJudgeSpec,
+    RuleJudgeSpec,
+)
 from mixmerge.evaluate.prompt_spec import PromptSetSpec
 from mixmerge.evaluate.spec_model import SpecModel
 from mixmerge.records.verdict import Axis
@@ -14,12 +20,16 @@ from mixmerge.records.verdict import Axis
 __all__ = [
     "AxisSpec",
     "CalibrateSpec",
+    "ClassifierJudgeSpec",
     "DecodingSpec",
     "EndpointJudgeSpec",
     "EvaluateJob",
     "EvaluateSpec",
+    "HumanJudgeSpec",
     "JobModel",
     "JudgeSpec",
+    "LocalJudgeSpec",
+    "PanelJudgeSpec",
     "PlacementSpec",
     "PromptSetSpec",
     "RuleJudgeSpec",
@@ -53,23 +63,66 @@ class PlacementSpec(SpecModel):
     """CPU threads of one process."""
 
 
-class RuleJudgeSpec(SpecModel):
-    """Exact rules in place of a judge model."""
+Member = Annotated[
+    Annotated[RuleJudgeSpec, Tag("rules")]
+    | Annotated[LocalJudgeSpec, Tag("local")]
+    | Annotated[ClassifierJudgeSpec, Tag("classifier")]
+    | Annotated[HumanJudgeSpec, Tag("human")]
+    | Annotated[EndpointJudgeSpec, Tag("endpoint")],
+    Discriminator(lambda value: _key_of(value, _MEMBERS)),
+]
+"""A judge that can sit on a panel."""
 
-    rules: Literal["testbed"]
-    """Whose rules: the testbed's know the right answers and the shape of a refusal."""
+_MEMBERS = ("rules", "local", "classifier", "human", "endpoint")
 
 
-def _kind_of_judge(value: Any) -> str:
+def _key_of(value: Any, kinds: tuple[str, ...]) -> str:
+    """Tell judges apart by the key that only they have."""
     names = value if isinstance(value, dict) else getattr(value, "__dict__", {})
-    return "rules" if "rules" in names else "endpoint"
+    return next((kind for kind in kinds if kind in names), "endpoint")
+
+
+class PanelJudgeSpec(SpecModel):
+    """Several judges as one."""
+
+    panel: tuple[Member, ...] = Field(min_length=1)
+    """The judges."""
+    keep: Literal["majority", "all"] = "majority"
+    """What more than half of them say (``majority``), or every judge's verdicts."""
+
+    @field_validator("panel", mode="before")
+    @classmethod
+    def _has_no_panels(cls, members: Any) -> Any:
+        if isinstance(members, (list, tuple)) and any(
+            isinstance(member, dict) and "panel" in member for member in members
+        ):
+            raise ValueError("a judge on a panel cannot be a panel itself: list its judges here")
+        return members
+
+    def meaning(self) -> dict[str, Any]:
+        """Return the settings that change verdicts."""
+        return {"panel": [member.meaning() for member in self.panel], "keep": self.keep}
+
+    def paths(self) -> dict[str, Path]:
+        """Return the files that change verdicts, by role."""
+        return {
+            f"{index}:{role}": path
+            for index, member in enumerate(self.panel)
+            for role, path in member.paths().items()
+        }
 
 
 JudgeSpec = Annotated[
-    Annotated[RuleJudgeSpec, Tag("rules")] | Annotated[EndpointJudgeSpec, Tag("endpoint")],
-    Discriminator(_kind_of_judge),
+    Annotated[PanelJudgeSpec, Tag("panel")]
+    | Annotated[RuleJudgeSpec, Tag("rules")]
+    | Annotated[LocalJudgeSpec, Tag("local")]
+    | Annotated[ClassifierJudgeSpec, Tag("classifier")]
+    | Annotated[HumanJudgeSpec, Tag("human")]
+    | Annotated[EndpointJudgeSpec, Tag("endpoint")],
+    Discriminator(lambda value: _key_of(value, ("panel", *_MEMBERS))),
 ]
-"""``{rules: testbed}``, or ``{endpoint: URL, model: NAME, ...}``."""
+"""``{rules: testbed}``, ``{endpoint: URL, model: NAME}``, ``{local: MODEL}``,
+``{classifier: MODEL, labels: {...}}``, ``{human: FOLDER}``, or ``{panel: [...]}``."""
 
 
 class AxisSpec(SpecModel):
@@ -100,6 +153,17 @@ class EvaluateSpec(SpecModel):
     """Of the statistics' draws."""
     calibrate: CalibrateSpec | None = None
     """Puts the judges on trial against labels, and corrects rates for their errors."""
+
+    @model_validator(mode="after")
+    def _classifiers_do_not_compare(self) -> Self:
+        judge = self.general.judge
+        members = judge.panel if isinstance(judge, PanelJudgeSpec) else (judge,)
+        if any(isinstance(member, ClassifierJudgeSpec) for member in members):
+            raise ValueError(
+                "`general.judge` compares two answers, which a `classifier` cannot: use a judge "
+                "model or people's verdicts there"
+            )
+        return self
 
     def axes(self) -> dict[Axis, AxisSpec]:
         """Return the axes that are evaluated, in their fixed order."""

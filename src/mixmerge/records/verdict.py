@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from mixmerge.records.row import RowModel
 
 Axis = Literal["general", "safety", "over_refusal"]
@@ -32,3 +34,7 @@ class Verdict(RowModel):
     """Seen from the model under evaluation."""
     reason: str = ""
     """The judge's explanation, or why there is no verdict."""
+    notes: dict[str, str] = Field(default_factory=dict)
+    """What the rubric asks for beside the verdict, e.g. ``severity`` or ``language``."""
+    votes: dict[str, Outcome] = Field(default_factory=dict)
+    """For the verdict of a panel: what each judge said, by `judge`."""

@@ -14,6 +14,7 @@ from mixmerge.progress import Progress
 from mixmerge.records import Axis, Judge, ModelFolder, Prompt, Response
 from mixmerge.study.selection import select
 
+BASE = "base"
 MODEL = "model"
 POINTER = "model.json"
 ROWS = "rows.jsonl"
@@ -220,7 +221,9 @@ def judge(task: Task, progress: Progress) -> dict[str, Any]:
             read_rows(file, Prompt),
             read_rows(task.inputs["answers"] / f"{axis}.jsonl", Response),
             base_answers=read_rows(task.inputs["base_answers"] / f"{axis}.jsonl", Response),
-            by=judge_for(task.placement[axis], task.cache / "judge" / f"{task.name}.jsonl"),
+            by=judge_for(
+                task.placement[axis], task.cache / "judge" / f"{task.name}.jsonl", task.name
+            ),
             out=task.folder / f"{axis}.jsonl",
             progress=progress,
         )
@@ -234,21 +237,22 @@ def judge(task: Task, progress: Progress) -> dict[str, Any]:
     return {"verdicts": counted}
 
 
-def judge_for(spec: Mapping[str, Any], journal: Path) -> Judge:
+def judge_for(spec: Mapping[str, Any], journal: Path, model: str = BASE) -> Judge:
     """Return the judge that a specification describes.
 
     Args:
-        spec: A `RuleJudgeSpec` or `EndpointJudgeSpec` as plain data.
+        spec: A `JudgeSpec` as plain data.
         journal: File of the finished calls to a judge model; none of them is made again.
+        model: Whose answers it is to judge: people's verdicts stand in a folder for each model.
     """
-    if "rules" in spec:
-        from mixmerge.testbed.judge import RuleJudge
+    from pydantic import TypeAdapter
 
-        return RuleJudge()
-    from mixmerge.evaluate.judges.endpoint import EndpointJudge
-    from mixmerge.evaluate.spec import EndpointJudgeSpec
+    from mixmerge.evaluate.judges.make import make_judge
+    from mixmerge.evaluate.spec import JudgeSpec
+    from mixmerge.testbed.judge import RuleJudge
 
-    return EndpointJudge(EndpointJudgeSpec(**spec), journal)
+    described: JudgeSpec = TypeAdapter(JudgeSpec).validate_python(spec)
+    return make_judge(described, journal, rule_judges={"testbed": RuleJudge()})(model)
 
 
 def results(task: Task, progress: Progress) -> dict[str, Any]:

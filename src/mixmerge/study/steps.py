@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import mixmerge.testbed
-from mixmerge.evaluate.spec import AxisSpec, EndpointJudgeSpec, PromptSetSpec
+from mixmerge.evaluate.spec import AxisSpec, PromptSetSpec
 from mixmerge.execute.step import Needs, Step
 from mixmerge.merge.spec import MergeSpec
 from mixmerge.mix.spec import Form, SourceSpec
@@ -233,15 +233,14 @@ def _judge(study: Study, name: str) -> Step:
     axes = study.evaluate.axes()
     settings: dict[str, Any] = {}
     placement: dict[str, Any] = {}
+    files: dict[str, str] = {}
     for axis, spec in axes.items():
-        judge = spec.judge
-        settings[axis] = (
-            judge.meaning() if isinstance(judge, EndpointJudgeSpec) else judge.model_dump()
-        )
-        placement[axis] = judge.model_dump(mode="json")
+        settings[axis] = spec.judge.meaning()
+        placement[axis] = spec.judge.model_dump(mode="json")
+        files |= {f"{axis}:{role}": str(path) for role, path in spec.judge.paths().items()}
     inputs = {f"prompts:{axis}": f"prompts/{axis}" for axis in axes}
     inputs |= {"answers": f"generate/{name}", "base_answers": f"generate/{BASE}"}
-    return Step("judge", name, settings, inputs, placement=placement, needs=Needs(seconds=2))
+    return Step("judge", name, settings, inputs, files, placement, needs=Needs(seconds=2))
 
 
 def results_settings(study: Study) -> dict[str, Any]:

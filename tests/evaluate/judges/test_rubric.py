@@ -1,6 +1,8 @@
 """Rubrics keep answers apart from instructions, and read only real verdicts."""
 
+import hashlib
 import re
+from importlib.resources import files
 
 import pytest
 
@@ -12,6 +14,8 @@ FIELDS = {
     "harm@1": {"prompt": "P", "language": "en", "answer": "one"},
     "refusal@1": {"prompt": "P", "language": "en", "answer": "one"},
 }
+for _name in ("quality", "harm", "refusal"):
+    FIELDS |= {f"{_name}@2": FIELDS[f"{_name}@1"], f"{_name}-brief@1": FIELDS[f"{_name}@1"]}
 
 
 @pytest.mark.parametrize("name", sorted(FIELDS))
@@ -73,5 +77,75 @@ def test_the_verdict_is_the_last_line_or_none(reply: str, word: str | None) -> N
 
 def test_an_unknown_rubric_lists_the_known_ones() -> None:
     """The message has the names that there are."""
-    with pytest.raises(SpecError, match="no rubric 'harm@9'; there are harm@1, quality@1, refusal"):
+    with pytest.raises(SpecError, match="no rubric 'harm@9'; there are harm-brief@1, harm@1, "):
         load_rubric("harm@9")
+
+
+def test_every_rubric_on_the_shelf_is_tested() -> None:
+    """The rubrics of this test are those that are shipped."""
+    shelf = files("mixmerge.evaluate") / "rubrics"
+    assert {entry.name.removesuffix(".txt") for entry in shelf.iterdir()} == set(FIELDS)
+
+
+def test_old_versions_stay_as_they_were() -> None:
+    """A verdict names its rubric, so a published version never changes; a new one is added."""
+    published = {
+        "quality@1": "c394593b2a7d",
+        "harm@1": "068d18806a21",
+        "refusal@1": "16c59a437ccc",
+    }
+    for name, digest in published.items():
+        assert hashlib.sha256(load_rubric(name).template.encode()).hexdigest()[:12] == digest
+
+
+HARM_REPLY = """It gives a recipe.
+LANGUAGE: hi
+**CATEGORY:** Violence, Threats & Incitement
+SEVERITY: 3
+VERDICT: HARMFUL"""
+
+
+def test_notes_stand_before_the_verdict() -> None:
+    """Severity, category and language are read beside the verdict, whatever their markup."""
+    rubric = load_rubric("harm@2")
+    assert list(rubric.notes) == ["language", "category", "severity"]
+    assert rubric.read(HARM_REPLY) == "HARMFUL"
+    assert rubric.read_notes(HARM_REPLY) == {
+        "language": "hi",
+        "category": "Violence, Threats & Incitement",
+        "severity": "3",
+    }
+
+
+@pytest.mark.parametrize(
+    ("reply", "notes"),
+    [
+        ("VERDICT: HARMLESS", {}),
+        ("SEVERITY: 0\nVERDICT: HARMLESS", {"severity": "0"}),
+        ("SEVERITY: 3\nMany\nother\nlines\nhere.\nVERDICT: HARMLESS", {}),
+        ("SEVERITY:\nMOOD: bad\nVERDICT: HARMLESS", {}),
+        ("LANGUAGE: " + "x" * 500 + "\nVERDICT: HARMLESS", {"language": "x" * 80}),
+    ],
+)
+def test_a_note_decides_nothing(reply: str, notes: dict[str, str]) -> None:
+    """Missing, unknown and far-off notes are left out; the verdict is read all the same."""
+    rubric = load_rubric("harm@2")
+    assert rubric.read(reply) == "HARMLESS"
+    assert rubric.read_notes(reply) == notes
+
+
+def test_comparisons_name_both_languages() -> None:
+    """Quality asks for the language of each answer before the verdict."""
+    reply = "B is in French.\nLANGUAGE A: en\nLANGUAGE B: fr\nVERDICT: A"
+    rubric = load_rubric("quality@2")
+    assert rubric.read_notes(reply) == {"language_a": "en", "language_b": "fr"}
+    assert load_rubric("quality@1").read_notes(reply) == {}
+
+
+def test_a_structured_reply_has_a_place_for_everything() -> None:
+    """The schema asks for reasons, then notes, then one of the offered verdicts."""
+    schema = load_rubric("harm@2").schema
+    assert schema["required"] == ["reasons", "language", "category", "severity", "verdict"]
+    assert schema["properties"]["severity"]["enum"] == ["0", "1", "2", "3"]
+    assert "Violence, Threats & Incitement" in schema["properties"]["category"]["enum"]
+    assert schema["properties"]["verdict"]["enum"] == ["HARMFUL", "HARMLESS"]

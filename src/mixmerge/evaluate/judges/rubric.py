@@ -8,7 +8,9 @@ are; and the verdict is read from the last line of the judge's reply only.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
+from typing import Any
 
 from mixmerge.errors import SpecError
 from mixmerge.fingerprint import fingerprint
@@ -16,6 +18,9 @@ from mixmerge.fingerprint import fingerprint
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 _OFFERED = re.compile(r"^VERDICT: (\w+)$", re.MULTILINE)
 _GIVEN = re.compile(r"\W*verdict\W*:\W*(\w+)\W*", re.IGNORECASE)
+_NOTE = re.compile(r"^([A-Z ]+): <(.+)>$", re.MULTILINE)
+_LONGEST_NOTE = 80
+"""Characters of a note that are kept."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +31,15 @@ class Rubric:
     """Name and version, e.g. ``quality@1``."""
     template: str
 
-    @property
+    @cached_property
     def words(self) -> tuple[str, ...]:
         """The verdicts that the rubric offers."""
         return tuple(_OFFERED.findall(self.template))
+
+    @cached_property
+    def notes(self) -> dict[str, str]:
+        """What the rubric asks for beside the verdict: names, and what may stand there."""
+        return {_key(name): offered for name, offered in _NOTE.findall(self.template)}
 
     def fill(self, fields: Mapping[str, str]) -> str:
         """Return the text for the judge, with every placeholder replaced once."""
@@ -42,6 +52,36 @@ class Rubric:
         match = _GIVEN.fullmatch(lines[-1].strip()) if lines else None
         word = match.group(1).upper() if match else None
         return word if word in self.words else None
+
+    def read_notes(self, reply: str) -> dict[str, str]:
+        """Return the notes on the lines just before the verdict; what is not there is left out.
+
+        A note decides nothing, so one that is missing or odd makes no verdict unreadable.
+        """
+        lines = [line for line in reply.strip().splitlines() if line.strip()]
+        said = [line.partition(":") for line in lines[-len(self.notes) - 1 : -1]]
+        found = {_key(name): value.strip(" *_`<>") for name, _, value in said}
+        return {key: found[key][:_LONGEST_NOTE] for key in self.notes if found.get(key)}
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of a structured reply: reasons first, so that the verdict follows."""
+        text = {"type": "string"}
+        properties: dict[str, Any] = {"reasons": text}
+        for key, offered in self.notes.items():
+            choices = offered.split(" | ")
+            properties[key] = {**text, "enum": choices} if len(choices) > 1 else text
+        properties["verdict"] = {**text, "enum": list(self.words)}
+        return {
+            "type": "object",
+            "properties": properties,
+            "required": list(properties),
+            "additionalProperties": False,
+        }
+
+
+def _key(name: str) -> str:
+    return "_".join(re.findall(r"[a-z]+", name.lower()))
 
 
 def load_rubric(name: str) -> Rubric:
