@@ -13,8 +13,10 @@ import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mixmerge.execute.status import status
     from mixmerge.merge.engine import merge
     from mixmerge.merge.inspect import inspect
+    from mixmerge.study.adopt import adopt
     from mixmerge.study.explain import explain as plan
     from mixmerge.study.parts import evaluate, mix, train
     from mixmerge.study.run import demo, report, run
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "adopt",
     "demo",
     "evaluate",
     "inspect",
@@ -30,10 +33,12 @@ __all__ = [
     "plan",
     "report",
     "run",
+    "status",
     "train",
 ]
 
 _WHERE = {
+    "adopt": ("mixmerge.study.adopt", "adopt"),
     "demo": ("mixmerge.study.run", "demo"),
     "evaluate": ("mixmerge.study.parts", "evaluate"),
     "inspect": ("mixmerge.merge.inspect", "inspect"),
@@ -42,6 +47,7 @@ _WHERE = {
     "plan": ("mixmerge.study.explain", "explain"),
     "report": ("mixmerge.study.run", "report"),
     "run": ("mixmerge.study.run", "run"),
+    "status": ("mixmerge.execute.status", "status"),
     "train": ("mixmerge.study.parts", "train"),
 }
 

@@ -24,16 +24,16 @@ def test_costs_of_the_small_study(tmp_path: Path) -> None:
     """Rows times epochs are counted over all trainings: 3 × 160 by SFT, 4 × 16 by DPO."""
     plan = mixmerge.plan(SMALL, tmp_path / "run")
     assert plan.training_rows == 3 * 160 + 4 * 16
-    assert plan.judge_models == []
-    assert plan.judge_calls == 0
+    assert plan.calls.models == []
+    assert plan.calls.count == 0
     assert plan.seconds is None
 
 
 def test_judge_calls_are_unknown_before_the_prompts(tmp_path: Path) -> None:
     """A judge model is named; its calls are counted when the prompts are there."""
     plan = mixmerge.plan(ROOT / "examples" / "aya23_8b.yaml", tmp_path / "run")
-    assert plan.judge_models == ["gpt-4-turbo"]
-    assert plan.judge_calls is None
+    assert plan.calls.models == ["gpt-4-turbo"]
+    assert plan.calls.count is None
 
 
 def test_judge_calls_are_counted(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_judge_calls_are_counted(tmp_path: Path) -> None:
     models = 5
     expected = counts["general"] * 2 * models
     expected += (counts["safety"] + counts["over_refusal"]) * (models + 1)
-    assert plan.judge_calls == expected
+    assert plan.calls.count == expected
 
 
 def test_a_missing_data_file_is_named(tmp_path: Path) -> None:

@@ -13,7 +13,20 @@ import typer
 from rich.console import Console
 
 import mixmerge
-from mixmerge.cli import demo, evaluate, inspect, merge, mix, plan, report, run, step, train
+from mixmerge.cli import (
+    adopt,
+    demo,
+    evaluate,
+    inspect,
+    merge,
+    mix,
+    plan,
+    report,
+    run,
+    status,
+    step,
+    train,
+)
 from mixmerge.errors import StepFailedError, UserError
 
 HELP = """Should I mix my training data, or train apart and merge the models? Measure it.
@@ -44,6 +57,8 @@ PARTS = "One part of it"
 app.command("demo", rich_help_panel=STUDY)(demo.demo)
 app.command("run", rich_help_panel=STUDY)(run.run)
 app.command("plan", rich_help_panel=STUDY)(plan.plan)
+app.command("status", rich_help_panel=STUDY)(status.status)
+app.command("adopt", rich_help_panel=STUDY)(adopt.adopt)
 app.command("report", rich_help_panel=STUDY)(report.report)
 app.command("mix", rich_help_panel=PARTS)(mix.mix)
 app.command("train", rich_help_panel=PARTS)(train.train)

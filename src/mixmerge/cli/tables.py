@@ -1,10 +1,13 @@
 """Tables on the terminal for `plan` and `inspect`."""
 
+from collections.abc import Sequence
+
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from mixmerge.cli.screen import duration
+from mixmerge.execute.status import StepStatus
 from mixmerge.merge.inspection.inspection import (
     Comparison,
     Inspection,
@@ -26,9 +29,9 @@ def plan_table(plan: Explained) -> Table:
         table.add_column(heading, overflow="fold")
     for row in plan.rows:
         state = f"{row.state}: {row.reason}" if row.reason else row.state
-        table.add_row(
-            row.step, Text(state, style=_STYLES[row.state]), Text(row.builds_on), Text(row.cost)
-        )
+        parents = row.parents
+        shown = ", ".join(parents) if len(parents) <= 4 else f"{len(parents)} steps"
+        table.add_row(row.step, Text(state, style=_STYLES[row.state]), Text(shown), Text(row.cost))
     return table
 
 
@@ -37,21 +40,43 @@ def cost_lines(plan: Explained) -> list[str]:
     todo = sum(row.state != "done" for row in plan.rows)
     lines = [f"{len(plan.rows) - todo} steps are done, {todo} would run in {plan.root}."]
     if plan.training_rows:
-        lines.append(f"Training: {plan.training_rows:,} rows over all epochs.")
-    if plan.disk_bytes is not None:
-        lines.append(f"Disk: about {plan.disk_bytes / 1e9:.1f} GB of model weights.")
-    else:
-        lines.append("Disk: unknown until the base model is here; one copy of it per checkpoint.")
-    if plan.judge_models:
-        calls = (
-            "unknown until the prompts are here"
-            if plan.judge_calls is None
-            else f"{plan.judge_calls:,}"
+        tokens = plan.training_tokens
+        lines.append(
+            f"Training: {plan.training_rows:,} rows over all epochs, about {tokens.count:,} tokens "
+            f"(estimate: {tokens.rule})."
         )
-        lines.append(f"Judge calls ({', '.join(plan.judge_models)}): {calls}.")
+    lines.append(_disk(plan))
+    if plan.calls.models:
+        lines.append(_calls(plan))
     if plan.seconds is not None and todo:
         lines.append(f"Time: about {duration(plan.seconds)} of one core, from steps done before.")
     return lines
+
+
+def _disk(plan: Explained) -> str:
+    free = f"{plan.free_bytes / 1e9:.1f} GB free"
+    if plan.disk_bytes is None:
+        return f"Disk: unknown until the base model is here, a copy of it a checkpoint; {free}."
+    short = " NOT ENOUGH" if plan.disk_bytes > plan.free_bytes else ""
+    return f"Disk: about {plan.disk_bytes / 1e9:.2f} GB of model weights; {free}.{short}"
+
+
+def _calls(plan: Explained) -> str:
+    calls = plan.calls
+    count = "unknown until the prompts are here" if calls.count is None else f"{calls.count:,}"
+    price = "" if calls.dollars is None else f", at most about ${calls.dollars:,.2f}"
+    return f"Judge calls ({', '.join(calls.models)}): {count}{price}."
+
+
+def step_table(steps: Sequence[StepStatus]) -> Table:
+    """Return one line per step of a run: its state, how far it is, what is wrong."""
+    table = Table()
+    for heading in ("Step", "State", "How far", ""):
+        table.add_column(heading, overflow="fold")
+    for step in steps:
+        far = f"{step.done / step.total:.0%}" if step.done is not None and step.total else ""
+        table.add_row(step.step, step.state, far, Text(step.message or step.what))
+    return table
 
 
 def inspection_tables(inspection: Inspection) -> list[RenderableType]:

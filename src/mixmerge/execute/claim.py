@@ -45,7 +45,9 @@ class Owner:
 
 def this_process() -> Owner:
     """Return the running process as an owner."""
-    return Owner(os.getpid(), socket.gethostname(), shlex.join(sys.argv), now())
+    program = Path(sys.argv[0])
+    name = "mixmerge" if program.name in ("mixmerge", "__main__.py") else str(program)
+    return Owner(os.getpid(), socket.gethostname(), shlex.join([name, *sys.argv[1:]]), now())
 
 
 def now() -> str:

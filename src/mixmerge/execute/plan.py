@@ -29,6 +29,8 @@ class Planned:
     """For ``done``."""
     earlier: Path | None = None
     """For ``out of date``: the finished step of the same name."""
+    key: str | None = None
+    """The step's identity; None while it hangs on output that is not there."""
 
 
 def plan(steps: Sequence[Step], store: Store) -> list[Planned]:
@@ -85,14 +87,14 @@ def _planned(
 ) -> Planned:
     record = store.record(step, key) if key else None
     if key and record:
-        return Planned(step, "done", record=record, folder=store.folder(step, key))
+        return Planned(step, "done", record=record, folder=store.folder(step, key), key=key)
     earlier = finished.latest(step)
     if earlier is None:
-        return Planned(step, "to do")
+        return Planned(step, "to do", key=key)
     if key and earlier == store.folder(step, key):
-        return Planned(step, "out of date", "its output is gone")
+        return Planned(step, "out of date", "its output is gone", key=key)
     reason = _difference(read_json(earlier / STEP), step, store.root, folders)
-    return Planned(step, "out of date", reason, earlier=earlier)
+    return Planned(step, "out of date", reason, earlier=earlier, key=key)
 
 
 def _difference(

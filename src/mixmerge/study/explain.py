@@ -3,18 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from mixmerge.evaluate.spec import EndpointJudgeSpec
 from mixmerge.execute.plan import Planned, State, plan
 from mixmerge.execute.store import Store
-from mixmerge.study.kinds import model_path
+from mixmerge.study.costs import (
+    Calls,
+    Tokens,
+    disk_bytes,
+    free_bytes,
+    judge_calls,
+    seconds,
+    trained_rows,
+    training_tokens,
+)
 from mixmerge.study.run import prepare
-from mixmerge.study.spec import Study, Trained
 from mixmerge.train.spec import TrainSpec
-
-_ORDERS = {"general": 2, "safety": 1, "over_refusal": 1}
-"""Calls to a judge model per prompt: comparisons are asked in both orders."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,9 @@ class PlanRow:
     step: str
     state: State
     reason: str
-    builds_on: str
+    """Why it is out of date."""
+    parents: tuple[str, ...]
+    """The steps it builds on."""
     cost: str
 
 
@@ -37,11 +42,14 @@ class Explained:
     rows: list[PlanRow]
     training_rows: int
     """Rows times epochs, of the trainings that would run."""
+    training_tokens: Tokens
+    """Of the same."""
     disk_bytes: int | None
     """Of the checkpoints that would be made."""
-    judge_models: list[str]
-    judge_calls: int | None
-    """Calls that would be made, before identical answers are left out."""
+    free_bytes: int
+    """Where the run folder is."""
+    calls: Calls
+    """To judge models."""
     seconds: float | None
     """Of one core, from the seconds of finished steps of the same kinds."""
 
@@ -49,98 +57,47 @@ class Explained:
 def explain(study: Path, out: Path | None = None, *, seed: int | None = None) -> Explained:
     """Say what `mixmerge.run` would do with a study file.
 
+    Args:
+        study: The study file.
+        out: The run folder; by default ``runs/<study's name>``.
+        seed: Instead of the study's.
+
     Raises:
         SpecError: the study file is wrong, with the line.
     """
     prepared = prepare(study, out, seed=seed)
-    planned = plan(prepared.steps, Store(prepared.root))
-    todo = [item for item in planned if item.state != "done"]
+    planned = {item.step.id: item for item in plan(prepared.steps, Store(prepared.root))}
+    todo = [item for item in planned.values() if item.state != "done"]
     return Explained(
         study=prepared.study.study,
         root=prepared.root,
-        rows=[_row(prepared.study, item) for item in planned],
-        training_rows=sum(_trained_rows(prepared.study, item) for item in todo),
-        disk_bytes=_disk(planned, todo),
-        judge_models=_judge_models(prepared.study),
-        judge_calls=_judge_calls(prepared.study, planned, todo),
-        seconds=_seconds(planned, todo),
+        rows=[_row(item, planned) for item in planned.values()],
+        training_rows=sum(trained_rows(item, planned) for item in todo),
+        training_tokens=training_tokens(todo, planned),
+        disk_bytes=disk_bytes(todo, planned),
+        free_bytes=free_bytes(prepared.root),
+        calls=judge_calls(prepared.study, todo, planned),
+        seconds=seconds(todo, planned),
     )
 
 
-def _row(study: Study, item: Planned) -> PlanRow:
-    step = item.step
-    parents = list(dict.fromkeys(step.inputs.values()))
-    shown = ", ".join(parents) if len(parents) <= 4 else f"{len(parents)} steps"
-    return PlanRow(step.id, item.state, item.reason, shown, _cost(study, item))
+def _row(item: Planned, planned: Mapping[str, Planned]) -> PlanRow:
+    parents = tuple(dict.fromkeys(item.step.inputs.values()))
+    return PlanRow(item.step.id, item.state, item.reason, parents, _cost(item, planned))
 
 
-def _cost(study: Study, item: Planned) -> str:
+def _cost(item: Planned, planned: Mapping[str, Planned]) -> str:
     settings = item.step.settings
     if item.record is not None:
-        return f"took {item.record['seconds']:.1f} s"
+        adopted = item.record.get("adopted")
+        return f"adopted from {adopted}" if adopted else f"took {item.record['seconds']:.1f} s"
     if item.step.kind == "mix":
         return f"{settings['size']:,} {settings.get('unit', 'rows')}"
     if item.step.kind == "train":
         recipe = TrainSpec(**settings)
-        rows = _trained_rows(study, item)
+        steps = trained_rows(item, planned) // recipe.batch_size
         how = "all weights" if recipe.adapter is None else f"LoRA, rank {recipe.adapter.rank}"
-        return f"{recipe.method.upper()}, {rows // recipe.batch_size:,} steps, {how}"
+        return f"{recipe.method.upper()}, {steps:,} steps, {how}"
     if item.step.kind == "merge":
         return str(settings["method"])
     return ""
-
-
-def _trained_rows(study: Study, item: Planned) -> int:
-    if item.step.kind != "train":
-        return 0
-    checkpoint = study.checkpoints[item.step.name]
-    assert isinstance(checkpoint, Trained)
-    recipe = study.training[checkpoint.train]
-    return recipe.steps(study.mixtures[checkpoint.mixture].size) * recipe.batch_size
-
-
-def _disk(planned: list[Planned], todo: list[Planned]) -> int | None:
-    """Estimate the weights to write from the base model's, which must be here."""
-    (base,) = (item for item in planned if item.step.kind == "base")
-    folder = model_path(base.folder) if base.folder is not None else None
-    if folder is None and "model" in base.step.files:
-        folder = Path(base.step.files["model"])
-    if folder is None or not folder.is_dir():
-        return None
-    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    return size * sum(item.step.kind in ("train", "merge") for item in todo)
-
-
-def _judge_models(study: Study) -> list[str]:
-    judges = (spec.judge for spec in study.evaluate.axes().values())
-    return list(dict.fromkeys(j.model for j in judges if isinstance(j, EndpointJudgeSpec)))
-
-
-def _judge_calls(study: Study, planned: list[Planned], todo: list[Planned]) -> int | None:
-    counts: Mapping[str, Any] = {
-        item.step.name: item.record["facts"]["rows"]
-        for item in planned
-        if item.step.kind == "prompts" and item.record is not None
-    }
-    calls = 0
-    for axis, spec in study.evaluate.axes().items():
-        if not isinstance(spec.judge, EndpointJudgeSpec):
-            continue
-        if axis not in counts:
-            return None
-        judged = sum(
-            item.step.kind == "judge" and (axis != "general" or item.step.name != "base")
-            for item in todo
-        )
-        calls += counts[axis] * _ORDERS[axis] * judged
-    return calls
-
-
-def _seconds(planned: list[Planned], todo: list[Planned]) -> float | None:
-    """Scale the expected seconds of what is to do by how long finished steps really took."""
-    done = [item for item in planned if item.record is not None]
-    expected = sum(item.step.needs.seconds for item in done)
-    if not expected:
-        return None
-    took = sum(float(item.record["seconds"]) for item in done if item.record is not None)
-    return took / expected * sum(item.step.needs.seconds for item in todo)

@@ -1,0 +1,31 @@
+"""``mixmerge adopt STUDY.yaml CHECKPOINT FOLDER``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def adopt(
+    study: Annotated[Path, typer.Argument(help="A study file.")],
+    checkpoint: Annotated[str, typer.Argument(help="Name of a checkpoint in the study.")],
+    folder: Annotated[Path, typer.Argument(help="The model: a Hugging Face folder; is copied.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The run folder; by default runs/<study>.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Instead of the study file's seed.")] = None,
+) -> None:
+    """Take in a checkpoint made elsewhere, so that a run does not make it again."""
+    import os
+
+    from rich.console import Console
+
+    from mixmerge.cli.screen import RunScreen
+    from mixmerge.study.adopt import adopt
+    from mixmerge.study.run import prepare
+
+    console = Console(highlight=False)
+    steps = prepare(study, out, seed=seed).steps
+    with RunScreen(steps, os.cpu_count() or 1, console) as screen:
+        taken = adopt(study, checkpoint, folder, out, seed=seed, listener=screen)
+    console.print(f"adopted: {taken}", soft_wrap=True)

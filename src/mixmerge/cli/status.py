@@ -1,0 +1,36 @@
+"""``mixmerge status DIR``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def status(
+    folder: Annotated[Path, typer.Argument(help="A run folder.")],
+) -> None:
+    """Show how a run stands, live or dead: what runs now, what failed, what is left."""
+    from rich.console import Console
+
+    from mixmerge.cli.screen import log_tail
+    from mixmerge.cli.tables import step_table
+    from mixmerge.execute.status import STATUS, status
+
+    found = status(folder)
+    screen = Console(highlight=False)
+    counts = ", ".join(f"{number} {state}" for state, number in found.counts.items())
+    screen.print(f"{folder}: {found.state}; {len(found.steps)} steps: {counts}.", soft_wrap=True)
+    whose = "by" if found.state in ("running", "stopping") else "last by"
+    screen.print(f"{whose} {found.owner}; updated {found.updated}", markup=False, soft_wrap=True)
+    shown = [s for s in found.steps if s.state in ("running", "failed") or s.message]
+    if shown:
+        screen.print(step_table(shown))
+    for step in found.steps:
+        if step.state == "failed" and step.folder is not None:
+            screen.print(f"\n{step.step}: the end of its log", markup=False)
+            for line in log_tail(step.folder, 10):
+                screen.print(f"  │ {line}", markup=False, soft_wrap=True)
+            screen.print(f"  alone: mixmerge step {step.folder}", soft_wrap=True)
+    if found.state == "dead":
+        screen.print("Its driver was killed; the same command goes on from what is done.")
+    screen.print(f"for other tools: {folder / STATUS}", soft_wrap=True)

@@ -1,0 +1,147 @@
+"""Taking a checkpoint made elsewhere into a run: copied, checked, and recorded as adopted."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mixmerge.errors import ModelError, SpecError
+from mixmerge.execute.claim import claimed, now
+from mixmerge.execute.environment import environment
+from mixmerge.execute.graph import needed_for
+from mixmerge.execute.listener import Listener, Unheard
+from mixmerge.execute.plan import Planned, plan
+from mixmerge.execute.store import LOCK, Store, read_task
+from mixmerge.execute.worker import finish
+from mixmerge.files import whole_folder
+from mixmerge.progress import silent
+from mixmerge.records import ModelFolder
+from mixmerge.study.kinds import MODEL, ROWS, model_path
+from mixmerge.study.run import Prepared, prepare
+from mixmerge.study.steps import BASE, model_step
+from mixmerge.train.spec import TrainSpec
+
+
+def adopt(
+    study: Path,
+    checkpoint: str,
+    folder: Path,
+    out: Path | None = None,
+    *,
+    seed: int | None = None,
+    workers: int | None = None,
+    listener: Listener | None = None,
+) -> Path:
+    """Take in a checkpoint made elsewhere, so that `mixmerge.run` does not make it.
+
+    Nothing can prove that the checkpoint was made as the study says: that is the user's word, and
+    the record says so. Its data steps are run first, because its identity includes its rows.
+
+    Args:
+        study: The study file.
+        checkpoint: Name of the checkpoint in the study.
+        folder: The Hugging Face folder to copy.
+        out: The run folder; by default ``runs/<study's name>``.
+        seed: Instead of the study's.
+        workers: Cores in use by the data steps; by default all.
+        listener: Hears what happens to the data steps.
+
+    Returns:
+        The folder of the adopted step.
+
+    Raises:
+        SpecError: the study is wrong, has no such checkpoint, or has it already.
+        ModelError: the folder is no complete model, or its tensors are not those of the base.
+        StepFailedError: a data step failed.
+    """
+    prepared = prepare(study, out, seed=seed)
+    step_id = _step_id(prepared, checkpoint)
+    given = ModelFolder(folder)
+    wanted = _data_steps(prepared, step_id)
+    prepared.run(listener or Unheard(), workers=workers, only=wanted)
+    store = Store(prepared.root)
+    planned = {item.step.id: item for item in plan(prepared.steps, store)}
+    item = planned[step_id]
+    if item.state == "done":
+        raise SpecError(
+            f"{checkpoint}: is done already, in {item.folder}; delete that folder to replace it."
+        )
+    base = planned[f"base/{BASE}"].folder
+    assert base is not None
+    _check_tensors(given.path, model_path(base))
+    return _take_in(store, item, planned, given)
+
+
+def _step_id(prepared: Prepared, checkpoint: str) -> str:
+    known = prepared.study.checkpoints
+    if checkpoint not in known:
+        raise SpecError(
+            f"{checkpoint}: there is no such checkpoint in the study; there are {', '.join(known)}."
+        )
+    return model_step(prepared.study, checkpoint)
+
+
+def _data_steps(prepared: Prepared, step_id: str) -> list[str]:
+    """Return the base model, and the steps on whose output the checkpoint's identity hangs."""
+    steps = {step.id: step for step in prepared.steps}
+    needed = needed_for([step_id], steps)
+    return [f"base/{BASE}", *(name for name in steps if name in needed and steps[name].by_output)]
+
+
+def _check_tensors(adopted: Path, base: Path) -> None:
+    """Check that a model has the tensors of the base, in names and shapes; types may differ."""
+    found, required = _shapes(adopted), _shapes(base)
+    for name in sorted(required.keys() | found.keys()):
+        if name == "lm_head.weight" and not (name in found and name in required):
+            continue  # tied to the embedding, and stored or not
+        if found.get(name) != required.get(name):
+            raise ModelError(
+                f"{adopted}: tensor {name} is {_said(found.get(name))}, the base model's is "
+                f"{_said(required.get(name))}; a checkpoint of this study has the shape of its "
+                "base. Check that it was trained from the same model."
+            )
+
+
+def _said(shape: tuple[int, ...] | None) -> str:
+    return "absent" if shape is None else " x ".join(map(str, shape))
+
+
+def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    from mixmerge.merge.models.safetensors_io import read_header
+
+    files = sorted(folder.glob("*.safetensors"))
+    return {tensor.name: tensor.shape for file in files for tensor in read_header(file)}
+
+
+def _take_in(
+    store: Store, item: Planned, planned: Mapping[str, Planned], given: ModelFolder
+) -> Path:
+    assert item.key is not None
+    parents = {}
+    for parent in item.step.inputs.values():
+        key = planned[parent].key
+        assert key is not None
+        parents[parent] = store.folder(planned[parent].step, key)
+    folder = store.place(item.step, item.key, parents)
+    with claimed(folder / LOCK, "step", patience=0.0):
+        with whole_folder(folder / MODEL) as model:
+            shutil.copytree(given.path, model, dirs_exist_ok=True)
+        task, key = read_task(folder)
+        facts = _facts(item, ModelFolder(folder / MODEL), task.inputs)
+        happened = {"adopted": str(given.path.absolute()), "started": now(), "seconds": 0.0}
+        finish(folder, key, task, facts, happened | environment())
+    return folder
+
+
+def _facts(item: Planned, model: ModelFolder, inputs: Mapping[str, Path]) -> dict[str, Any]:
+    """Count what the study's training would have read: what results say of a model's costs."""
+    if item.step.kind != "train":
+        return {}
+    from mixmerge.train.data import read_data
+    from mixmerge.train.order import row_order
+
+    spec = TrainSpec(**item.step.settings)
+    read = read_data(spec, model, inputs["rows"] / ROWS, silent).encoded.read
+    steps = spec.steps(len(read))
+    order = row_order(len(read), spec.batch_size, steps, spec.seed)
+    return {"tokens": int(read[order].sum()), "rows": len(read), "steps": steps}

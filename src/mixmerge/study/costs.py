@@ -1,0 +1,182 @@
+"""What the steps of a plan would cost: tokens, disk, judge calls and dollars, time."""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixmerge.evaluate.spec import EndpointJudgeSpec
+from mixmerge.execute.plan import Planned
+from mixmerge.records import Axis
+from mixmerge.study.kinds import model_path
+from mixmerge.study.spec import Study
+from mixmerge.train.spec import TrainSpec
+
+_CALLS_PER_PROMPT: Mapping[Axis, int] = {"general": 2, "safety": 1, "over_refusal": 1}
+"""Comparisons are asked in both orders."""
+_ANSWERS_PER_CALL: Mapping[Axis, int] = {"general": 2, "safety": 1, "over_refusal": 1}
+_RUBRIC_TOKENS = 800
+"""Of a rubric with a prompt, rounded up; answers come on top."""
+_CHARACTERS_PER_ROW = 1000.0
+_CHARACTERS_PER_TOKEN = 4.0
+"""Until a training has measured it."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """How many tokens trainings read: always an estimate, exact only in a training's report."""
+
+    count: int
+    rule: str
+    """How they were estimated, in words."""
+
+
+@dataclass(frozen=True)
+class Calls:
+    """What judge models would be asked."""
+
+    models: list[str]
+    count: int | None
+    """None until the prompts are there. Identical answers, which are not sent, are included."""
+    dollars: float | None
+    """At most, at the prices that the study file names; None where it names none."""
+
+
+def trained_rows(item: Planned, planned: Mapping[str, Planned]) -> int:
+    """Return the rows that a training step reads over all epochs; 0 for other steps."""
+    if item.step.kind != "train":
+        return 0
+    recipe = TrainSpec(**item.step.settings)
+    mix = planned[item.step.inputs["rows"]]
+    size = mix.record["facts"]["rows"] if mix.record else int(mix.step.settings["size"])
+    return recipe.steps(size) * recipe.batch_size
+
+
+def training_tokens(todo: Sequence[Planned], planned: Mapping[str, Planned]) -> Tokens:
+    """Estimate the tokens of the trainings to do.
+
+    Made mixtures know their characters, finished trainings how many of them make a token.
+    """
+    trainings = [item for item in todo if item.step.kind == "train"]
+    mixed = [item for item in trainings if _characters_per_row(item, planned) is not None]
+    characters = sum(_trained_characters(item, planned) for item in trainings)
+    ratio = _measured_ratio(planned)
+    rules = [
+        "characters of the mixtures"
+        if len(mixed) == len(trainings)
+        else "characters of the mixtures that are made, as many in the others"
+        if mixed
+        else f"{_CHARACTERS_PER_ROW:,.0f} characters a row, until the mixtures are made",
+        f"{ratio or _CHARACTERS_PER_TOKEN:.1f} characters a token"
+        + (" as in finished trainings" if ratio else ""),
+    ]
+    return Tokens(round(characters / (ratio or _CHARACTERS_PER_TOKEN)), "; ".join(rules))
+
+
+def _characters_per_row(item: Planned, planned: Mapping[str, Planned]) -> float | None:
+    mix = planned[item.step.inputs["rows"]].record
+    if mix is None or not mix["facts"]["rows"]:
+        return None
+    return float(mix["facts"]["characters"]) / float(mix["facts"]["rows"])
+
+
+def _trained_characters(item: Planned, planned: Mapping[str, Planned]) -> float:
+    known = _characters_per_row(item, planned)
+    if known is None:
+        others = [_characters_per_row(each, planned) for each in planned.values()
+                  if each.step.kind == "train"]  # fmt: skip
+        made = [number for number in others if number is not None]
+        known = sum(made) / len(made) if made else _CHARACTERS_PER_ROW
+    return known * trained_rows(item, planned)
+
+
+def _measured_ratio(planned: Mapping[str, Planned]) -> float | None:
+    """Return the characters per token of the finished trainings."""
+    done = [i for i in planned.values() if i.step.kind == "train" and i.record is not None]
+    done = [item for item in done if _characters_per_row(item, planned) is not None]
+    tokens = sum(item.record["facts"]["tokens"] for item in done if item.record is not None)
+    return sum(_trained_characters(item, planned) for item in done) / tokens if tokens else None
+
+
+def disk_bytes(todo: Sequence[Planned], planned: Mapping[str, Planned]) -> int | None:
+    """Estimate the weights to write from the base model's; None until it is here."""
+    base = planned["base/base"]
+    folder = model_path(base.folder) if base.folder is not None else None
+    if folder is None and base.step.files:
+        (folder,) = map(Path, base.step.files.values())
+    if folder is None or not folder.is_dir():
+        return None
+    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    return size * sum(item.step.kind in ("train", "merge") for item in todo)
+
+
+def free_bytes(root: Path) -> int:
+    """Return the free space where a run folder is, or will be."""
+    while not root.exists():
+        root = root.absolute().parent
+    return shutil.disk_usage(root).free
+
+
+def judge_calls(study: Study, todo: Sequence[Planned], planned: Mapping[str, Planned]) -> Calls:
+    """Count the calls to judge models, and their price at most."""
+    models: dict[str, None] = {}
+    count: int | None = 0
+    dollars: float | None = 0.0
+    for axis, judge in _endpoints(study):
+        models[judge.model] = None
+        asked = _calls(axis, todo, planned)
+        count = None if asked is None or count is None else count + asked
+        spent = None if asked is None else _dollars(study, axis, judge, asked)
+        dollars = None if spent is None or dollars is None else dollars + spent
+    return Calls(list(models), count, dollars if models else None)
+
+
+def _endpoints(study: Study) -> Iterator[tuple[Axis, EndpointJudgeSpec]]:
+    for axis, spec in study.evaluate.axes().items():
+        if isinstance(spec.judge, EndpointJudgeSpec):
+            yield axis, spec.judge
+
+
+def _calls(axis: Axis, todo: Sequence[Planned], planned: Mapping[str, Planned]) -> int | None:
+    """Count the calls of one axis over the judge steps to do, which name their own prompts."""
+    calls = 0
+    for item in todo:
+        if item.step.kind != "judge":
+            continue
+        compares_itself = item.step.inputs["answers"] == item.step.inputs["base_answers"]
+        if axis == "general" and compares_itself:
+            continue
+        prompts = planned[item.step.inputs[f"prompts:{axis}"]].record
+        if prompts is None:
+            return None
+        calls += prompts["facts"]["rows"] * _CALLS_PER_PROMPT[axis]
+    return calls
+
+
+def _dollars(study: Study, axis: Axis, judge: EndpointJudgeSpec, calls: int) -> float | None:
+    if judge.price is None:
+        return None
+    answers = _ANSWERS_PER_CALL[axis] * study.evaluate.decoding.max_new_tokens
+    sent = (_RUBRIC_TOKENS + answers) * judge.price.input
+    return calls * (sent + judge.max_tokens * judge.price.output) / 1e6
+
+
+def seconds(todo: Sequence[Planned], planned: Mapping[str, Planned]) -> float | None:
+    """Estimate the time of what is to do, on one core, from how long finished steps took.
+
+    A kind of step of which none is finished takes as much longer than expected as all others do.
+    """
+    expected: dict[str, float] = {}
+    took: dict[str, float] = {}
+    for item in planned.values():
+        record: Mapping[str, Any] | None = item.record
+        if record is not None:
+            kind = item.step.kind
+            expected[kind] = expected.get(kind, 0.0) + item.step.needs.seconds
+            took[kind] = took.get(kind, 0.0) + float(record["seconds"])
+    if not expected:
+        return None
+    overall = sum(took.values()) / sum(expected.values())
+    rates = {kind: took[kind] / expected[kind] for kind in expected}
+    return sum(item.step.needs.seconds * rates.get(item.step.kind, overall) for item in todo)
