@@ -1,4 +1,4 @@
-"""``journal.jsonl``: what happened, one JSON object a line, only ever appended to.
+"""``journal.ndjson``: what happened, as JSON Lines that are only ever appended to.
 
 Each line has ``time`` (UTC, for people: clocks jump), ``event`` and what belongs to the event.
 """
@@ -11,7 +11,8 @@ from typing import Any
 
 from mixmerge.execute.claim import now
 
-JOURNAL = "journal.jsonl"
+JOURNAL = "journal.ndjson"
+"""Not ``.jsonl``: those files of a step are rows of data."""
 
 
 def note(folder: Path, event: str, /, **facts: Any) -> None:
