@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -37,6 +37,10 @@ def merge(
         bool,
         typer.Option("--allow-pickle", help="Also read .bin and .pt weights (data only, no code)."),
     ] = False,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="`ray`: weight files are written on the cluster at RAY_ADDRESS."),
+    ] = "local",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would become of every tensor.")
     ] = False,
@@ -53,6 +57,7 @@ def merge(
     if dry_run:
         _show_plan(recipe, allow_pickle)
         return
+    from mixmerge.execute.helpers import helpers_on
     from mixmerge.merge.engine import merge as run
 
     with bar("merge", unit="bytes") as progress:
@@ -64,6 +69,7 @@ def merge(
             shard_size=size,
             verify=verify,
             allow_pickle=allow_pickle,
+            helpers=helpers_on(engine),
             progress=progress,
         )
     typer.echo(f"model: {out}")

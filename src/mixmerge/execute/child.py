@@ -9,6 +9,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ STEP_COMMAND = ("mixmerge", "step")
 
 _PR_SET_PDEATHSIG = 1
 _GRACE_SECONDS = 5.0
+_LOOK_EVERY_SECONDS = 0.05
 _ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -70,10 +72,18 @@ def run_child(
             stderr=output,
             env=all_of_it,
         )
-        try:
-            return child.wait()
-        finally:
-            _end(child)
+        return wait_for(child)
+
+
+def wait_for(child: "subprocess.Popen[bytes]") -> int:
+    """Wait for a process and return its exit code; end it when this one is told to stop."""
+    try:
+        # Looked at again and again, since Ray can cancel a task only between two steps of Python.
+        while child.poll() is None:
+            time.sleep(_LOOK_EVERY_SECONDS)
+    finally:
+        _end(child)
+    return child.returncode
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:

@@ -4,8 +4,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixmerge.errors import ResourceError, SpecError
+from mixmerge.errors import SpecError
 from mixmerge.execute.engine import Engine
+from mixmerge.execute.helpers import missing_extra
 from mixmerge.execute.local import LocalEngine
 from mixmerge.execute.slurm_spec import SlurmSpec
 
@@ -47,10 +48,7 @@ def engine_by_name(
 
             return RayEngine(cpus=cpus)
     except ModuleNotFoundError as error:
-        raise ResourceError(
-            f"--engine {name}: the package `{error.name}` is not installed; "
-            f"run `pip install 'mixmerge[{name}]'`."
-        ) from error
+        raise missing_extra(name, error) from error
     raise SpecError(f"--engine {name}: there is no such engine; there are {', '.join(ENGINES)}.")
 
 

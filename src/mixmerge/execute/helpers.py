@@ -4,6 +4,8 @@ import os
 from collections.abc import Sequence
 from typing import Protocol
 
+from mixmerge.errors import ResourceError
+
 HELPERS = "MIXMERGE_HELPERS"
 """Environment variable of a step: the engine on which its helpers may run."""
 
@@ -28,8 +30,28 @@ class Helpers(Protocol):
 
 def helpers_here() -> Helpers | None:
     """Return the helpers that the engine of this step offers, or None."""
-    if os.environ.get(HELPERS) != "ray":
-        return None
-    from mixmerge.execute.ray_helpers import RayHelpers
+    return helpers_on(os.environ.get(HELPERS, "local"))
 
-    return RayHelpers()
+
+def helpers_on(engine: str) -> Helpers | None:
+    """Return the helpers of an engine by its name, or None where it has none.
+
+    Raises:
+        ResourceError: the engine's package is not installed.
+    """
+    if engine != "ray":
+        return None
+    try:
+        from mixmerge.execute.ray_helpers import RayHelpers
+
+        return RayHelpers(os.cpu_count() or 1)
+    except ModuleNotFoundError as error:
+        raise missing_extra("ray", error) from error
+
+
+def missing_extra(engine: str, error: ModuleNotFoundError) -> ResourceError:
+    """Say which package an engine lacks, and how to install it."""
+    return ResourceError(
+        f"--engine {engine}: the package `{error.name}` is not installed; "
+        f"run `pip install 'mixmerge[{engine}]'`."
+    )

@@ -6,6 +6,7 @@ the driver. The run folder must be on storage that all nodes share.
 """
 
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from mixmerge.fingerprint import fingerprint
 _NAMESPACE = "mixmerge"
 _STOPPED = -15
 _PATIENCE_SECONDS = 30.0
+_KNOCK_SECONDS = 10.0
 
 
 @dataclass(eq=False)
@@ -182,12 +184,21 @@ def connect(cpus: int) -> None:
     if not address:
         how["include_dashboard"] = False
     try:
+        _check_somebody_listens(address)
         ray.init(namespace=_NAMESPACE, log_to_driver=False, logging_level="ERROR", **how)
-    except ConnectionError as error:
+    except OSError as error:
         raise ResourceError(
             f"RAY_ADDRESS is {address}: no Ray cluster answers there ({error}). Start one with "
             "`ray start --head`, or unset RAY_ADDRESS to use this machine alone."
         ) from error
+
+
+def _check_somebody_listens(address: str | None) -> None:
+    """Knock at an address of the form ``host:port``: Ray itself would wait for two minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if port.isdigit() and "/" not in host:
+        with socket.create_connection((host, int(port)), timeout=_KNOCK_SECONDS):
+            pass
 
 
 def train_on_nodes(
@@ -236,8 +247,6 @@ def train_on_nodes(
 
 def rank(config: dict[str, Any]) -> None:
     """Take part in a training as one rank: the step in a child process, with a port of its own."""
-    import socket
-
     import torch.distributed as dist
 
     ports = [0]

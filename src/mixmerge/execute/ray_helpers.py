@@ -4,7 +4,9 @@ import subprocess
 from collections.abc import Sequence
 from typing import Any
 
-from mixmerge.execute.child import child_command
+import ray
+
+from mixmerge.execute.child import child_command, wait_for
 from mixmerge.execute.ray_engine import connect
 
 
@@ -21,23 +23,17 @@ class RayHelpers:
 
     def start(self, command: Sequence[str], count: int) -> None:
         """Ask Ray for ``count`` tasks."""
-        import ray
-
         connect(self._cpus)
         help_out = ray.remote(max_retries=0, num_cpus=1)(run_helper)
         self._tasks = [help_out.remote([*command, str(number)]) for number in range(count)]
 
     def ended(self, number: int) -> bool:
         """Say whether a task has ended: with its work done, with an error, or lost."""
-        import ray
-
         ready, _ = ray.wait([self._tasks[number]], timeout=0)
         return bool(ready)
 
     def stop(self) -> None:
         """Cancel what has not ended, and leave the cluster."""
-        import ray
-
         for task in self._tasks:
             ray.cancel(task)
         ray.wait(self._tasks, num_returns=len(self._tasks), timeout=10)
@@ -46,8 +42,4 @@ class RayHelpers:
 
 def run_helper(command: Sequence[str]) -> int:
     """Run a helper in a child process, which ends with the worker that runs this task."""
-    child = subprocess.Popen(child_command(command), stdin=subprocess.DEVNULL)
-    try:
-        return child.wait()
-    finally:
-        child.kill()
+    return wait_for(subprocess.Popen(child_command(command), stdin=subprocess.DEVNULL))
