@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
-from mixmerge.fingerprint import fingerprint
+from mixmerge.evaluate.calls.endpoint import call_key
 
 SECONDS = 0.02
 FAULTS = {
@@ -55,7 +55,7 @@ class Faulty:
         self._random = random.Random(seed)
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
-        key = fingerprint(await request.json())
+        key = call_key(await request.json())
         kinds = FAULTS | GOOD
         (how,) = self._random.choices(list(kinds), list(kinds.values()))
         self._say(key, "asked", how)

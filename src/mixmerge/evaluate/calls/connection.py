@@ -2,9 +2,11 @@
 
 import os
 import re
+import urllib.request
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -76,7 +78,7 @@ class Connection:
             connector=aiohttp.TCPConnector(limit=0),
             headers=headers,
             cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=True,  # proxies
+            proxy=_proxy(spec.endpoint),
         )
         self._answered = False
         self._succeeded = False
@@ -169,3 +171,14 @@ class Connection:
         traceback: TracebackType | None,
     ) -> None:
         await self._session.close()
+
+
+def _proxy(address: str) -> str | None:
+    """Return the proxy that the environment names for an address.
+
+    aiohttp would do so itself, and look for passwords in ``~/.netrc`` before every call.
+    """
+    parts = urlsplit(address)
+    if urllib.request.proxy_bypass(parts.netloc):
+        return None
+    return urllib.request.getproxies().get(parts.scheme)
