@@ -24,6 +24,8 @@ from mixmerge.records.results import Contrast
 BASE = "base"
 """The base model's name in the results of a stand-alone evaluation."""
 
+CARD = "judge_card.json"
+
 TestbedPrompts = Callable[[Axis, Literal["dev", "test"]], Sequence[Prompt]]
 """The testbed's prompts of an axis and a split."""
 
@@ -91,6 +93,8 @@ def evaluate(
             for axis, asked in prompts.items()
         ]
         _try_judges(job, out, folder, materials, rule_judges, found.contrasts, progress)
+    else:
+        (out / CARD).unlink(missing_ok=True)  # of an earlier specification
     return found
 
 
@@ -192,7 +196,7 @@ def _try_judges(
         draws=job.evaluate.draws,
         progress=progress,
     )
-    write_json(out / "judge_card.json", card.model_dump(mode="json"))
+    write_json(out / CARD, card.model_dump(mode="json"))
     return card
 
 

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from mixmerge.records.judge_card import JudgeCard
 from mixmerge.records.prompt import Prompt
 from mixmerge.records.results import Results, Stage
 from mixmerge.records.row import RowModel
@@ -49,6 +50,8 @@ class ReportInput(RowModel):
     """In the order in which tables show them."""
     baselines: dict[Stage, str]
     """The mixture that the merges of each stage are measured against."""
+    judge_card: JudgeCard | None = None
+    """The trial of the judges, where there was one."""
     parents: dict[str, list[str]] = Field(default_factory=dict)
     """Models each model was made from: a merge's experts, a DPO model's SFT model. Seconds of the
     parents are added to a model's own; leave it empty to show own seconds only."""

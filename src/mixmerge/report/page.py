@@ -21,14 +21,9 @@ from mixmerge.report.costs import cost_sentences
 from mixmerge.report.draw import inline_svg
 from mixmerge.report.figures import Plot
 from mixmerge.report.input import Answer, ReportInput, Sample
+from mixmerge.report.judges import AXIS_NAMES, judge_notices
 from mixmerge.report.roster import KIND_NAMES, stage_name, stages
 from mixmerge.report.verdict import Conclusion
-
-AXES: dict[Axis, str] = {
-    "general": "General",
-    "safety": "Safety",
-    "over_refusal": "Over-refusal",
-}
 
 _OUTCOMES: dict[Outcome, str] = {
     "win": "Win over base",
@@ -119,7 +114,16 @@ def render(
         conclusion=conclusion,
         decided=[stage for stage in conclusion.stages if stage.best],
         tables=named,
-        language_tables=[t for name, t in named.items() if name.endswith("-by-language")],
+        language_tables=[
+            table
+            for name, table in named.items()
+            if name.endswith("-by-language") and not name.startswith("judge")
+        ],
+        judge_tables=[table for name, table in named.items() if name.startswith("judge")],
+        notices=[
+            *(warning.message for warning in data.results.judge_warnings),
+            *judge_notices(data.judge_card),
+        ],
         drawings=_drawings(plots, documents),
         stages=[stage_name(stage) for stage in stages(data.results)],
         samples=samples,
@@ -170,7 +174,7 @@ def sample_view(sample: Sample, data: ReportInput) -> SampleView:
     answers = tuple(_answer_view(name, sample.answers[name], sample.axis, data) for name in order)
     language = sample.prompt.language
     return SampleView(
-        axis=AXES[sample.axis],
+        axis=AXIS_NAMES[sample.axis],
         language=language,
         direction="rtl" if language in _RIGHT_TO_LEFT else "ltr",
         category=sample.prompt.category or "",

@@ -6,12 +6,19 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from mixmerge.records.judge_card import JudgeCard, Measured, Standing
 from mixmerge.records.results import Interval, Kind, Results, Stage
 from mixmerge.report import formats
+from mixmerge.report.judges import AXIS_NAMES
 from mixmerge.report.roster import base_models, models_of, stages
 from mixmerge.report.verdict import conclude
 
 _STYLES: dict[Kind, str] = {"base": "dim", "mixture": "blue", "expert": "yellow", "merge": "green"}
+_STANDING_STYLES: dict[Standing, str] = {
+    "useless": "bold red",
+    "doubtful": "yellow",
+    "usable": "green",
+}
 
 
 def result_table(results: Results) -> Table:
@@ -44,7 +51,9 @@ def _add_rows(table: Table, results: Results, names: list[str]) -> None:
         )
 
 
-def _with_interval(rate: float, ci: Interval) -> Text:
+def _with_interval(rate: float, ci: Interval | None) -> Text:
+    if ci is None:
+        return Text(formats.percent(rate))
     return Text.assemble(
         formats.percent(rate), (f" {formats.percent_interval(ci).replace(' to ', '–')}", "dim")
     )
@@ -53,3 +62,30 @@ def _with_interval(rate: float, ci: Interval) -> Text:
 def verdict_line(results: Results, baselines: Mapping[Stage, str]) -> str:
     """Return the sentence that opens the report."""
     return conclude(results, baselines).headline
+
+
+def trial_table(card: JudgeCard) -> Table:
+    """Return each judge's standing with its main numbers, one line each."""
+    table = Table(
+        title=Text("judge card"), title_justify="left", pad_edge=False, box=box.SIMPLE_HEAD
+    )
+    for heading in ("Axis", "Standing"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("Sensitivity", "Specificity", "Alpha", "Missing", "Labelled"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for axis, trial in card.axes.items():
+        found = trial.accuracy
+        table.add_row(
+            AXIS_NAMES[axis],
+            Text(trial.standing, style=_STANDING_STYLES[trial.standing]),
+            _share(found.sensitivity),
+            _share(found.specificity),
+            "–" if trial.alpha is None else f"{trial.alpha.value:.2f}",
+            formats.count(found.missing),
+            formats.count(found.n),
+        )
+    return table
+
+
+def _share(found: Measured | None) -> Text:
+    return Text("–") if found is None else _with_interval(found.value, found.ci)

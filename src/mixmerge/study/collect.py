@@ -11,8 +11,10 @@ from mixmerge.execute.store import RECORD
 from mixmerge.files import read_json, read_rows
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Axis, Prompt, Response, Results, Verdict
+from mixmerge.records.judge_card import JudgeCard
 from mixmerge.records.results import Costs, Stage
 from mixmerge.report.input import Answer, ReportInput, Sample, StepCost
+from mixmerge.study.calibration import CARD, STEP
 from mixmerge.study.spec import Study
 from mixmerge.study.steps import BASE, results_settings
 
@@ -108,6 +110,7 @@ def gather(
     }
     return ReportInput(
         results=found,
+        judge_card=_judge_card(folders),
         title=study.report.title or study.study,
         languages=study.languages,
         baselines=_baselines(study, found),
@@ -139,6 +142,11 @@ def _results(study: Study, folders: Folders) -> Results:
         name: folders[f"train/{name}"] for name in study.checkpoints if f"train/{name}" in folders
     }
     return compute_results(results_settings(study), judged, trained)
+
+
+def _judge_card(folders: Folders) -> JudgeCard | None:
+    done = folders.get(STEP)
+    return None if done is None else JudgeCard.model_validate(read_json(done / CARD))
 
 
 def _baselines(study: Study, found: Results) -> dict[Stage, str]:

@@ -265,6 +265,15 @@ def results(task: Task, progress: Progress) -> dict[str, Any]:
     return {"models": len(found.models)}
 
 
+def calibrate(task: Task, progress: Progress) -> dict[str, Any]:
+    """Put the judges on trial and write the judge card."""
+    from mixmerge.study.calibration import axes_of, put_on_trial
+
+    journal = task.cache / "judge" / "calibrate.jsonl"
+    judges = {axis: judge_for(task.placement[axis], journal) for axis in axes_of(task)}
+    return put_on_trial(task, judges, progress)
+
+
 def report(task: Task, progress: Progress) -> dict[str, Any]:
     """Write tables, figures and the page."""
     from mixmerge.report.write import write_report
@@ -289,6 +298,7 @@ HANDLERS: Mapping[str, Handler] = {
     "generate": generate,
     "judge": judge,
     "results": results,
+    "calibrate": calibrate,
     "report": report,
 }
 

@@ -5,7 +5,7 @@ it are relative to the working directory.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar, overload
 
 from pydantic import BaseModel
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mixmerge.mix.manifest import Manifest
     from mixmerge.mix.spec import MixSpec
     from mixmerge.records import Results
+    from mixmerge.records.judge_card import JudgeCard
     from mixmerge.train.report import TrainReport
     from mixmerge.train.spec import TrainJob
 
@@ -66,23 +67,55 @@ def train(spec: "Path | TrainJob", out: Path, *, progress: Progress = silent) ->
     )
 
 
-def evaluate(spec: "Path | EvaluateJob", out: Path, *, progress: Progress = silent) -> "Results":
+@overload
+def evaluate(
+    spec: "Path | EvaluateJob",
+    out: Path,
+    *,
+    calibrate: Literal[False] = False,
+    progress: Progress = silent,
+) -> "Results": ...
+
+
+@overload
+def evaluate(
+    spec: "Path | EvaluateJob",
+    out: Path,
+    *,
+    calibrate: Literal[True],
+    progress: Progress = silent,
+) -> "JudgeCard": ...
+
+
+def evaluate(
+    spec: "Path | EvaluateJob",
+    out: Path,
+    *,
+    calibrate: bool = False,
+    progress: Progress = silent,
+) -> "Results | JudgeCard":
     """Let models answer, judge the answers, and estimate both axes with intervals.
 
     Args:
         spec: Languages, models, prompts, judges and statistics.
         out: Folder for answers, verdicts and ``results.json``; called again, it goes on.
+        calibrate: Only put the judges on trial, on the labelled answers; writes
+            ``judge_card.json``.
         progress: Hears of answers and judge calls.
+
+    Returns:
+        The results, or the judge card.
 
     Raises:
         UserError: prompts, models, judges or the sample do not allow the evaluation.
     """
-    from mixmerge.evaluate.run import evaluate as run
+    from mixmerge.evaluate import run
     from mixmerge.evaluate.spec import EvaluateJob
     from mixmerge.testbed.data import prompts
     from mixmerge.testbed.judge import RuleJudge
 
-    return run(
+    work = run.calibrate if calibrate else run.evaluate
+    return work(
         _read(spec, EvaluateJob),
         out,
         testbed_prompts=prompts,

@@ -5,7 +5,8 @@ The graph, by kind::
     base, data, prompts → mix → train → merge → select → generate → judge → results → report
 
 A checkpoint that is chosen is made by ``select``, after its candidates have answered and been
-judged on other prompts (`mixmerge.study.selection`).
+judged on other prompts (`mixmerge.study.selection`). Where the study asks for it, ``calibrate``
+puts the judges on trial after the results (`mixmerge.study.calibration`).
 
 Settings hold meaning only. Files outside the run are named in ``files`` and count by content.
 """
@@ -20,6 +21,7 @@ from mixmerge.evaluate.spec import AxisSpec, PromptSetSpec
 from mixmerge.execute.step import Needs, Step
 from mixmerge.merge.spec import MergeSpec
 from mixmerge.mix.spec import Form, SourceSpec
+from mixmerge.study.calibration import calibrate_step
 from mixmerge.study.selection import (
     apart,
     choices,
@@ -58,6 +60,8 @@ def steps(study: Study) -> list[Step]:
         *_choices(study),
         _results(study, models),
     ]
+    trial = calibrate_step(study, models)
+    made += [trial] if trial else []
     made += [_report(study, made)]
     memory: Mapping[str, float] = study.placement.memory_gb
     return [_with_memory(step, memory.get(step.kind, 0.0)) for step in made]
