@@ -107,6 +107,8 @@ def ask(python: Path, driver: str, address: str, calls: int, in_flight: int) -> 
     if done.code:
         raise SystemExit(f"{driver} ended with code {done.code}:\n{done.output}")
     said = json.loads(done.last_line)
+    if said["read"] != calls or counted["calls"] < calls:
+        raise SystemExit(f"{driver}: {said['read']} verdicts, {counted['calls']} calls: {calls}?")
     return Asked(
         driver,
         calls,

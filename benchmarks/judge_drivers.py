@@ -87,7 +87,7 @@ def aiohttp(url: str, calls: int, in_flight: int, out: Path) -> int:  # noqa: AR
 
 def inspect_ai(url: str, calls: int, in_flight: int, out: Path) -> int:
     """One sample a call: generate, and a scorer that looks for the verdict."""
-    os.environ |= {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": "none"}
+    os.environ |= {"LOCAL_BASE_URL": url, "LOCAL_API_KEY": "none"}
     import inspect_ai as inspect
     from inspect_ai.dataset import Sample
     from inspect_ai.scorer import includes
@@ -96,7 +96,7 @@ def inspect_ai(url: str, calls: int, in_flight: int, out: Path) -> int:
     samples = [Sample(input=text(i, CHARACTERS), target="VERDICT: ") for i in range(calls)]
     (log,) = inspect.eval(
         inspect.Task(dataset=samples, solver=generate(), scorer=includes()),
-        model=f"openai/{MODEL}",
+        model=f"openai-api/local/{MODEL}",
         max_connections=in_flight,
         max_samples=in_flight,
         max_tokens=512,
