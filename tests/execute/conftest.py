@@ -46,7 +46,25 @@ def second_time(task, progress):
     (task.folder / "out.txt").write_text("b")
     return {}
 
+def flaky(task, progress):
+    tries = task.folder / "tries"
+    tries.write_text(tries.read_text() + "x" if tries.exists() else "x")
+    if len(tries.read_text()) < task.settings["works_at"]:
+        raise TimeoutError("the network is slow")
+    return {}
+
+def chatty(task, progress):
+    for _ in range(200):
+        print(task.name * 20, flush=True)
+        os.write(2, (task.name * 20 + "\\n").encode())
+    return {}
+
+def limits(task, progress):
+    names = ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MIXMERGE_CORES"]
+    return {name: os.environ.get(name) for name in names}
+
 HANDLERS = {"write": write, "user": user_mistake, "fault": our_fault, "vanish": vanish}
+HANDLERS |= {"flaky": flaky, "chatty": chatty, "limits": limits}
 HANDLERS |= {"ranks": ranks, "second_time": second_time}
 '''
 

@@ -6,13 +6,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mixmerge.execute.claim import holder
 from mixmerge.execute.local import LocalEngine
 from mixmerge.execute.step import Needs, Step
-from mixmerge.execute.store import LOCK, Store
+from mixmerge.execute.store import LOCK, LOG, Store
+from mixmerge.files import read_json
 
 DRIVER = """
 import sys, time
@@ -89,3 +91,57 @@ def test_room_is_counted_in_cores_and_devices(tmp_path: Path, toy: str) -> None:
     engine.stop(handle)
     assert engine.room_for(Needs(cpus=2, gpus=1))
     engine.close()
+
+
+def finish(engine: LocalEngine, folder: Path, needs: Needs) -> Any:
+    """Run one step to its end."""
+    handle = engine.start(folder, needs)
+    assert wait_for(lambda: engine.poll(handle) is not None)
+    return handle
+
+
+def test_a_step_gets_its_cores_and_no_more(
+    tmp_path: Path, toy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Libraries get one thread whatever the user's shell says; a step may use what it asked for."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "64")
+    store = Store(tmp_path / "run")
+    engine = LocalEngine(toy, cpus=2)
+    cores = {}
+    for asked in (1, 2, 8):
+        step = Step("limits", f"a{asked}", {"asked": asked})
+        folder = store.place(step, store.key(step, {}), {})
+        finish(engine, folder, Needs(cpus=asked))
+        facts = read_json(folder / "record.json")["facts"]
+        cores[asked] = facts.pop("MIXMERGE_CORES")
+        assert facts["MKL_NUM_THREADS"] == "1"
+    engine.close()
+    assert cores == {1: "1", 2: "2", 8: "2"}
+    assert os.environ["OMP_NUM_THREADS"] == "64"
+
+
+def test_memory_is_counted(tmp_path: Path, toy: str) -> None:
+    """Steps that say what memory they need run side by side only as far as it reaches."""
+    store, step = Store(tmp_path / "run"), Step("write", "slow", {"sleep": 60})
+    folder = store.place(step, store.key(step, {}), {})
+    engine = LocalEngine(toy, cpus=8, memory_gb=10)
+    assert engine.room_for(Needs(memory_gb=40))
+    handle = engine.start(folder, Needs(memory_gb=6))
+    assert engine.room_for(Needs(memory_gb=4))
+    assert not engine.room_for(Needs(memory_gb=5))
+    engine.stop(handle)
+    engine.close()
+
+
+def test_output_is_not_interleaved(tmp_path: Path, toy: str) -> None:
+    """What two steps print at the same time stands in their own logs, whole lines each."""
+    store, engine = Store(tmp_path / "run"), LocalEngine(toy, cpus=2)
+    folders = {}
+    handles = []
+    for name in ("a", "b"):
+        step = Step("chatty", name, {"name": name})
+        folders[name] = store.place(step, store.key(step, {}), {})
+        handles.append(engine.start(folders[name], Needs()))
+    assert wait_for(lambda: all(engine.poll(handle) is not None for handle in handles))
+    for name, folder in folders.items():
+        assert (folder / LOG).read_text().splitlines() == [name * 20] * 400

@@ -1,0 +1,172 @@
+"""Runs that are killed or starved of disk at random moments: they always end with the same bytes.
+
+Training and generation are fast stand-ins (`tests/data/chaos_driver.py`), the rest is real.
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mixmerge.execute.claim import holder
+from mixmerge.execute.status import STATUS
+from mixmerge.execute.store import RECORD, output_digest, read_record
+from mixmerge.files import read_json
+
+DATA = Path(__file__).parents[1] / "data"
+DRIVER = DATA / "chaos_driver.py"
+KILLS = 50
+
+pytestmark = pytest.mark.slow
+
+
+def start(root: Path) -> subprocess.Popen[str]:
+    """Start a driver. It leaves out the report, which names the seconds that everything took."""
+    command = [sys.executable, str(DRIVER), str(DATA / "small.yaml"), str(root), "results/study"]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+def to_the_end(root: Path) -> float:
+    """Run the study until it is done; return the seconds."""
+    before = time.monotonic()
+    driver = start(root)
+    _, said = driver.communicate(timeout=300)
+    assert driver.returncode == 0, said
+    return time.monotonic() - before
+
+
+def outputs(root: Path) -> dict[str, str]:
+    """Hash what each finished step left on disk, and check that it is what the record says."""
+    found = {}
+    for folder in sorted(root.glob("*/*-????????")):
+        if (folder / RECORD).is_file():
+            record = read_record(folder, read_json(folder / RECORD)["key"])
+            assert record is not None, folder
+            found[str(folder.relative_to(root))] = output_digest(folder)
+            assert found[str(folder.relative_to(root))] == record["output"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], float]:
+    """What a run without accidents leaves, and how long it takes."""
+    root = tmp_path_factory.mktemp("chaos") / "run"
+    seconds = to_the_end(root)
+    found = outputs(root)
+    assert len(found) == 28
+    return found, seconds
+
+
+def owned(root: Path, driver: subprocess.Popen[str]) -> bool:
+    """Say whether the driver has begun."""
+    try:
+        return bool(json.loads((root / STATUS).read_text())["owner"]["pid"] == driver.pid)
+    except (OSError, ValueError):
+        return False
+
+
+def kill_a_worker(root: Path) -> bool:
+    """Kill a running step with all it has started; return whether there was one."""
+    for lock in sorted(root.glob("*/*/lock")):
+        owner = holder(lock)
+        if owner is not None:
+            try:
+                os.killpg(owner.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+            return True
+    return False
+
+
+def harass(root: Path, draw: random.Random, seconds: float, most: int) -> tuple[int, int]:
+    """Run a study and kill its workers and drivers now and then; return how many of each."""
+    workers = drivers = 0
+    driver = start(root)
+    while workers + drivers < most:
+        while driver.poll() is None and not owned(root, driver):
+            time.sleep(0.02)
+        time.sleep(draw.uniform(0, seconds / 5))
+        if driver.poll() is not None:
+            _, said = driver.communicate()
+            if driver.returncode == 0:
+                return workers, drivers
+            assert "killed by signal 9; tried 3 times" in said
+            driver = start(root)
+        elif draw.random() < 0.5 and kill_a_worker(root):
+            workers += 1
+        else:
+            driver.kill()
+            driver.communicate()
+            drivers += 1
+            driver = start(root)
+    driver.kill()
+    driver.communicate()
+    return workers, drivers
+
+
+@pytest.mark.timeout(1800)
+def test_killed_at_random_moments_it_ends_with_the_same_bytes(
+    tmp_path: Path, undisturbed: tuple[dict[str, str], float]
+) -> None:
+    """Fifty SIGKILLs of drivers and workers over several runs change no byte of any output."""
+    expected, seconds = undisturbed
+    draw = random.Random(22)
+    killed = [0, 0]
+    number = 0
+    while sum(killed) < KILLS:
+        root = tmp_path / f"run-{number}"
+        workers, drivers = harass(root, draw, seconds, KILLS - sum(killed))
+        killed = [killed[0] + workers, killed[1] + drivers]
+        to_the_end(root)
+        assert outputs(root) == expected
+        assert not list(root.rglob("*.partial"))
+        number += 1
+    assert min(killed) >= 10
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own; skips where none can be mounted."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.timeout(1800)
+def test_a_disk_that_fills_up_at_random_loses_nothing(
+    small_disk: Path, undisturbed: tuple[dict[str, str], float]
+) -> None:
+    """Wherever the disk is full, that is said (exit code 2), and with space the run goes on."""
+    expected, _ = undisturbed
+    draw = random.Random(5)
+    for number in range(6):
+        root = small_disk / f"run-{number}"
+        remount(small_disk, draw.randint(40, 21000))
+        driver = start(root)
+        _, said = driver.communicate(timeout=300)
+        assert driver.returncode == 2, said
+        assert "disk is full" in said or "No space left" in said
+        for name, digest in outputs(root).items():
+            assert expected[name] == digest
+        remount(small_disk, 64_000)
+        to_the_end(root)
+        assert outputs(root) == expected
+        shutil.rmtree(root)
+
+
+def remount(disk: Path, kilobytes: int) -> None:
+    """Give a file system another size."""
+    size = f"remount,size={kilobytes}k"
+    subprocess.run(["mount", "-o", size, str(disk)], check=True)
