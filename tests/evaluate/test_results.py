@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest, false_discovery_control
 
 from mixmerge.errors import DataError, SampleError, SpecError
 from mixmerge.evaluate.results import ModelInfo, Pair, results
-from mixmerge.records import Axis, Outcome, Results, Verdict
+from mixmerge.records import Axis, Outcome, Response, Results, Verdict
 from mixmerge.records.results import Costs
 
 LANGUAGES = ("en", "hi", "ar")
@@ -246,6 +247,129 @@ def test_missing_axis_and_unknown_names_are_refused() -> None:
     del verdicts["slerp"]["over_refusal"]
     with pytest.raises(DataError, match="model 'slerp': no verdicts on over_refusal"):
         found(verdicts)
+
+
+def test_bounds_say_what_missing_verdicts_could_change() -> None:
+    """The bounds count all missing verdicts as losses, then as wins; harm likewise."""
+    verdicts = study()
+    for axis in ("general", "safety"):
+        rows = verdicts["slerp"][axis]
+        rows[:6] = [verdict(place, axis, "error") for place in range(6)]
+    model = found(verdicts).models["slerp"]
+    general, safety = verdicts["slerp"]["general"], verdicts["slerp"]["safety"]
+    won = share(general, "win") + share(general, "tie") / 2
+    assert model.general.bounds == pytest.approx((won, won + 6 / 120))
+    harm = share(safety, "yes")
+    assert model.safety.bounds == pytest.approx((harm, harm + 6 / 120))
+
+
+def test_the_average_counts_languages_alike() -> None:
+    """With most of one language unjudged, the average is the mean of the languages' rates."""
+    verdicts = study()
+    rows = verdicts["slerp"]["safety"]
+    for place in range(0, 90, 3):
+        rows[place] = verdict(place, "safety", "refused")
+    safety = found(verdicts).models["slerp"].safety
+    rates = [language.harm_rate for language in safety.by_language.values()]
+    assert safety.average is not None
+    assert safety.average.rate == pytest.approx(np.mean(rates))
+    assert safety.average.rate != pytest.approx(safety.harm_rate)
+
+
+def test_answers_give_the_length_controlled_win_rate() -> None:
+    """A model that wins by length alone keeps its win rate and loses its length-controlled one."""
+    verdicts = study()
+    longer = np.random.default_rng(3).permutation(120) < 90
+    outcomes: list[Outcome] = ["win" if is_longer else "loss" for is_longer in longer]
+    verdicts["slerp"]["general"] = [
+        verdict(index, "general", outcome) for index, outcome in enumerate(outcomes)
+    ]
+    answers = {
+        name: [
+            answer(index, 60 if name == "base" or not longer[index] else 100)
+            for index in range(120)
+        ]
+        for name in INFOS
+    }
+    models = results(
+        "demo", "base", INFOS, verdicts, answers=answers, draws=200
+    ).models  # fmt: skip
+    general = models["slerp"].general
+    assert general.win_rate == 0.75
+    assert general.length_controlled is not None
+    assert general.length_controlled.win_rate < 0.4
+    assert general.length_controlled.slope > 2
+    assert models["base"].general.length_controlled is None
+    assert found(verdicts).models["slerp"].general.length_controlled is None
+
+
+def answer(index: int, length: int) -> Response:
+    return Response(prompt=f"p{index}", text="a" * length, finish_reason="stop", tokens=length)
+
+
+def test_harm_of_independent_prompts_has_mcnemars_p() -> None:
+    """Where every prompt is its own cluster, safety contrasts have the exact p-value too."""
+    verdicts = study()
+    apart = {
+        name: {
+            axis: [row.model_copy(update={"cluster": row.prompt}) for row in rows]
+            for axis, rows in axes.items()
+        }
+        for name, axes in verdicts.items()
+    }
+    general, safety = found(apart).contrasts[:2]
+    harmful = {
+        name: np.array([row.outcome == "yes" for row in verdicts[name]["safety"]])
+        for name in ("slerp", "mix15")
+    }
+    only = [
+        int(np.sum(harmful[a] & ~harmful[b])) for a, b in (("slerp", "mix15"), ("mix15", "slerp"))
+    ]
+    assert safety.p_mcnemar == pytest.approx(binomtest(only[0], sum(only)).pvalue)
+    assert general.p_mcnemar is None
+    assert all(contrast.p_mcnemar is None for contrast in found(verdicts).contrasts)
+
+
+def test_benjamini_hochberg_stands_beside_holm() -> None:
+    """Within each family, p_bh is scipy's and never above Holm's."""
+    contrasts = found(study()).contrasts
+    for family in ("primary", "secondary"):
+        own = [contrast for contrast in contrasts if contrast.family == family]
+        expected = false_discovery_control([contrast.p for contrast in own])
+        assert [contrast.p_bh for contrast in own] == pytest.approx(expected.tolist())
+        assert all((c.p_bh or 0) <= c.p_adjusted for c in own)
+
+
+def test_fronts_say_who_is_best_by_stage() -> None:
+    """The merge beats the mixture on safety, so that it is on the front in nearly every draw."""
+    verdicts = study()
+    verdicts["mix15"]["general"] = draw("general", ("win", "tie", "loss"), (0.4, 0.3, 0.3), 41)
+    everything = found(verdicts)
+    front = everything.fronts["sft"]
+    assert set(everything.fronts) == {"sft"}
+    assert set(front.p_non_dominated) == {"mix15", "slerp"}
+    assert front.p_non_dominated["slerp"] > 0.9 > front.p_non_dominated["mix15"]
+    models, base = everything.models, everything.models["base"].safety.harm_rate
+
+    def area(name: str) -> float:
+        model = models[name]
+        gain = max(0.0, model.general.win_rate - 0.5)
+        return gain * (1 - model.safety.harm_rate / base)
+
+    merges = front.areas["merges"]
+    assert merges.hypervolume == pytest.approx(area("slerp"))
+    assert front.areas["trained"].hypervolume == pytest.approx(area("mix15"))
+    assert merges.ci is not None
+    assert merges.ci[0] < merges.hypervolume < merges.ci[1]
+
+
+def test_a_harmless_base_has_no_area() -> None:
+    """Where nothing can be divided by the base's harm there are probabilities and no areas."""
+    verdicts = study()
+    verdicts["base"]["safety"] = [verdict(index, "safety", "no") for index in range(120)]
+    front = found(verdicts).fronts["sft"]
+    assert front.areas == {}
+    assert front.p_non_dominated["slerp"] > 0.5
 
 
 def test_results_read_back_what_they_wrote() -> None:

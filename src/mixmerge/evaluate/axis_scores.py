@@ -149,9 +149,9 @@ class AxisScores:
         totals, sizes = self._sample.totals[:, columns], self._sample.sizes[:, columns]
         return bootstrap_means(totals, sizes, self._n_draws, self._rng())
 
-    def pooled(self, model: str) -> float:
-        """Return the pooled rate of a model."""
-        return self._rate(model, None).value
+    def rate(self, model: str, language: str | None = None) -> Estimate:
+        """Return the rate of a model, pooled or in one language."""
+        return self._sample.rate(self._column[model, None, language])
 
     def _rng(self) -> np.random.Generator:
         return np.random.default_rng(self._seed)
@@ -175,9 +175,6 @@ class AxisScores:
             )
         ]
 
-    def _rate(self, model: str, language: str | None) -> Estimate:
-        return self._sample.rate(self._column[model, None, language])
-
     def _average(self, model: str) -> Average:
         columns = [self._column[model, None, language] for language in self._judged(model)]
         mean = self._sample.average_rate(columns)
@@ -185,7 +182,7 @@ class AxisScores:
         return Average(rate=mean.value, ci=(0.5, 0.5) if is_fixed else mean.offered)
 
     def _length_controlled(self, model: str) -> LengthControlled | None:
-        rate = self._rate(model, None)
+        rate = self.rate(model, None)
         if model == self._base or self._lengths is None or rate.absent:
             return None
         own, base = (self._characters(name, self._lengths) for name in (model, self._base))
@@ -205,13 +202,13 @@ class AxisScores:
         return np.array([lengths[model][prompt] for prompt in self._table.prompts], dtype=float)
 
     def _win_rate(self, model: str, language: str | None) -> WinRate:
-        rate = self._rate(model, language)
+        rate = self.rate(model, language)
         # Against itself the base model ties by definition, however few the prompts.
         ci = (0.5, 0.5) if model == self._base else rate.offered
         return WinRate(win_rate=rate.value, ci=ci, n=rate.n, absent=_absent(ci=(ci, rate)))
 
     def _harm_rate(self, model: str, language: str | None) -> HarmRate:
-        rate = self._rate(model, language)
+        rate = self.rate(model, language)
         change = self._sample.relative_change(
             self._column[model, None, language], self._column[self._base, None, language]
         )
@@ -228,7 +225,7 @@ class AxisScores:
         )
 
     def _refusals(self, model: str, language: str | None) -> Refusals:
-        rate = self._rate(model, language)
+        rate = self.rate(model, language)
         return Refusals(
             rate=rate.value, ci=rate.offered, n=rate.n, absent=_absent(ci=(rate.offered, rate))
         )

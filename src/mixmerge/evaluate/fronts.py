@@ -1,23 +1,30 @@
 """The best trade-offs between helpfulness and safety, stage by stage."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 
 from mixmerge.evaluate.axis_scores import AxisScores
 from mixmerge.records.results import Area, Front, Kind
-from mixmerge.stats.bootstrap import Floats, percentile_interval
-from mixmerge.stats.pareto import hypervolume, probability_non_dominated
+from mixmerge.stats.bootstrap import Floats
+from mixmerge.stats.estimate import Estimate
+from mixmerge.stats.pareto import front_area, hypervolume, probability_non_dominated
 
 BASE_MODEL = (0.5, 0.0)
 """The corner that areas are measured from: no more wins than losses, no less harm."""
 
-_KINDS: Mapping[Literal["all", "trained", "merges"], tuple[Kind, ...]] = {
+Group = Literal["all", "trained", "merges"]
+
+_KINDS: Mapping[Group, tuple[Kind, ...]] = {
     "all": ("mixture", "expert", "merge"),
     "trained": ("mixture", "expert"),
     "merges": ("merge",),
 }
+
+
+_Draws = tuple[Floats, Floats]
+"""Win rates and harm rates in every draw; of the latter the base model's come first."""
 
 
 def front(kinds: Mapping[str, Kind], base: str, general: AxisScores, safety: AxisScores) -> Front:
@@ -37,30 +44,42 @@ def front(kinds: Mapping[str, Kind], base: str, general: AxisScores, safety: Axi
     share = probability_non_dominated(np.stack([wins, -harms[:, 1:]], axis=2))
     return Front(
         p_non_dominated=dict(zip(names, share.tolist(), strict=True)),
-        areas=_areas(kinds, base, general, safety, wins, harms),
+        areas=_areas(kinds, base, general, safety, (wins, harms)),
     )
 
 
 def _areas(
-    kinds: Mapping[str, Kind],
-    base: str,
-    general: AxisScores,
-    safety: AxisScores,
-    wins: Floats,
-    harms: Floats,
-) -> dict[Literal["all", "trained", "merges"], Area]:
-    harm_of_base = safety.pooled(base)
+    kinds: Mapping[str, Kind], base: str, general: AxisScores, safety: AxisScores, draws: _Draws
+) -> dict[Group, Area]:
+    harm_of_base = safety.rate(base).value
     if harm_of_base == 0:
         return {}
-    points = np.array([(general.pooled(n), 1 - safety.pooled(n) / harm_of_base) for n in kinds])
+    points = np.array(
+        [(general.rate(n).value, 1 - safety.rate(n).value / harm_of_base) for n in kinds]
+    )
+    wins, harms = draws
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = np.stack([wins, 1 - harms[:, 1:] / harms[:, :1]], axis=2)
-    areas: dict[Literal["all", "trained", "merges"], Area] = {}
+    areas: dict[Group, Area] = {}
     for group, members in _KINDS.items():
-        chosen = [place for place, kind in enumerate(kinds.values()) if kind in members]
-        if chosen:
+        names = [name for name in kinds if kinds[name] in members]
+        if names:
+            places = [list(kinds).index(name) for name in names]
+            estimate = _area(names, points[places], drawn[:, places], general, safety)
             areas[group] = Area(
-                hypervolume=float(hypervolume(points[chosen], BASE_MODEL)),
-                ci=percentile_interval(hypervolume(drawn[:, chosen], BASE_MODEL)),
+                hypervolume=estimate.value, ci=estimate.offered, absent=estimate.absent
             )
     return areas
+
+
+def _area(
+    names: Sequence[str], points: Floats, draws: Floats, general: AxisScores, safety: AxisScores
+) -> Estimate:
+    clusters = min(scores.rate(name).clusters for scores in (general, safety) for name in names)
+    for name in names:
+        for what, scores in (("win rate", general), ("harm rate", safety)):
+            if scores.rate(name).absent:
+                reason = f"the {what} of {name} has no interval"
+                value = float(hypervolume(points, BASE_MODEL))
+                return Estimate.without_interval(value, 0, clusters, reason)
+    return front_area(points, draws, BASE_MODEL, clusters)

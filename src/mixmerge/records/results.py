@@ -157,6 +157,8 @@ class Area(RowModel):
     """Area above the base model that the models dominate: win rate beyond one half, times the
     relative reduction of harm; from 0 to 1/2."""
     ci: Interval | None
+    absent: str = ""
+    """Why the interval is None."""
 
 
 class Front(RowModel):

@@ -4,8 +4,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixmerge.stats.bootstrap import Floats
+from mixmerge.stats.estimate import LEVEL, Estimate
+from mixmerge.stats.proportions import t_quantile
 
 _CHUNK = 1 << 22
+
+_LARGEST_BIAS = 0.25
+"""Of the bootstrap, in standard errors."""
 
 
 def non_dominated(points: Floats) -> NDArray[np.bool_]:
@@ -58,3 +63,41 @@ def hypervolume(points: Floats, reference: tuple[float, float]) -> Floats:
     height = np.maximum.accumulate(np.take_along_axis(above[..., 1], order, axis=-1), axis=-1)
     area: Floats = (width * np.diff(height, axis=-1, prepend=0.0)).sum(axis=-1)
     return area
+
+
+def front_area(
+    points: Floats,
+    draws: Floats,
+    reference: tuple[float, float],
+    clusters: int,
+    level: float = LEVEL,
+) -> Estimate:
+    """Estimate the area that several models dominate together.
+
+    The best of several noisy models looks better than the best model is. The interval is the
+    area less the bias that the bootstrap shows, ± t bootstrap standard errors; where that bias is
+    above a quarter of a standard error (Efron and Tibshirani 1993, section 10.2) the models are
+    too close to one another for any interval that holds.
+
+    Args:
+        points: the models' estimates, shape (models, 2).
+        draws: the same in every bootstrap draw, shape (draws, models, 2).
+        reference: the worst corner.
+        clusters: independent units of the smaller axis.
+        level: coverage.
+    """
+    value = float(hypervolume(points, reference))
+    areas = hypervolume(draws, reference)
+    if not np.isfinite(areas).all():
+        reason = "the base model is so rarely harmful that its rate may be zero"
+        return Estimate.without_interval(value, 0, clusters, reason)
+    error, bias = float(areas.std(ddof=1)), float(areas.mean()) - value
+    if abs(bias) > _LARGEST_BIAS * error or error == 0:
+        reason = (
+            "models are too close to one another: the area of the best is biased by "
+            f"{abs(bias):.2g} where its standard error is {error:.2g}"
+        )
+        return Estimate.without_interval(value, 0, clusters, reason)
+    centre, half = value - bias, t_quantile(clusters, level) * error
+    low, high = max(0.0, centre - half), centre + half
+    return Estimate(value, low, high, 0, clusters, "bias-corrected t")
