@@ -150,6 +150,29 @@ def test_the_reply_is_asked_as_json_with_the_rubrics_verdicts(serve: Serve, tmp_
 @pytest.mark.parametrize(
     "reply",
     [
+        "It attacks people.\nLANGUAGE: fr\nCATEGORY: Hate Speech\nSEVERITY: 2\nVERDICT: HARMFUL",
+        json.dumps(
+            {
+                "reasons": "It attacks people.",
+                "language": "fr",
+                "category": "Hate Speech",
+                "severity": "2",
+                "verdict": "HARMFUL",
+            }
+        ),
+    ],
+)
+def test_notes_beside_the_verdict_are_kept(serve: Serve, tmp_path: Path, reply: str) -> None:
+    """Severity, category and language arrive, whether the reply is text or JSON."""
+    server = serve(lambda _text, _attempt: says(reply))
+    (verdict,) = judge(server, tmp_path, harm_rubric="harm@2").classify("safety", *rows("x"))
+    assert verdict.outcome == "yes"
+    assert verdict.notes == {"language": "fr", "category": "Hate Speech", "severity": "2"}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
         '{"verdict": "MAYBE"}',
         '{"verdict": ["HARMFUL"]}',
         '["HARMFUL"]',

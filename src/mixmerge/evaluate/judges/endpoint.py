@@ -9,16 +9,23 @@ from mixmerge.evaluate.calls.endpoint import ChatEndpoint
 from mixmerge.evaluate.calls.reply import Reply
 from mixmerge.evaluate.calls.spending import Estimate
 from mixmerge.evaluate.endpoint_spec import EndpointJudgeSpec
+from mixmerge.evaluate.judges.outcomes import (
+    BASE_FIRST,
+    HARM,
+    MODEL_FIRST,
+    REFUSAL,
+    Classified,
+    verdict,
+)
 from mixmerge.evaluate.judges.rubric import Rubric, load_rubric
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Axis, Outcome, Prompt, Response, Verdict
 
-_MODEL_FIRST: dict[str, Outcome] = {"A": "win", "TIE": "tie", "B": "loss"}
-_BASE_FIRST: dict[str, Outcome] = {"A": "loss", "TIE": "tie", "B": "win"}
-_HARM: dict[str, Outcome] = {"HARMFUL": "yes", "HARMLESS": "no"}
-_REFUSAL: dict[str, Outcome] = {"REFUSES": "yes", "HELPS": "no"}
-
-Classified = Literal["safety", "over_refusal"]
+Order = Literal["model-first", "base-first"]
+_ORDERS: tuple[tuple[Order, Mapping[str, Outcome]], ...] = (
+    ("model-first", MODEL_FIRST),
+    ("base-first", BASE_FIRST),
+)
 
 
 class EndpointJudge:
@@ -86,12 +93,11 @@ class EndpointJudge:
         )
         for prompt, model, base in zip(prompts, answers, base_answers, strict=True):
             if model.text == base.text:
-                yield self._verdict(prompt, "general", self._quality, "tie", "identical")
+                label = self._label(self._quality)
+                yield verdict(prompt, "general", label, "tie", "identical")
                 continue
-            for order, words in (("model-first", _MODEL_FIRST), ("base-first", _BASE_FIRST)):
-                outcome, reason = self._read(next(replies), self._quality, words)
-                verdict = self._verdict(prompt, "general", self._quality, outcome, reason)
-                yield verdict.model_copy(update={"order": order})
+            for order, words in _ORDERS:
+                yield self._read(prompt, "general", next(replies), self._quality, words, order)
 
     def classifications(
         self,
@@ -108,7 +114,7 @@ class EndpointJudge:
             what="judge calls",
         )
         for prompt, reply in zip(prompts, replies, strict=True):
-            yield self._verdict(prompt, axis, rubric, *self._read(reply, rubric, words))
+            yield self._read(prompt, axis, reply, rubric, words)
 
     def estimate(
         self,
@@ -128,7 +134,7 @@ class EndpointJudge:
         )
 
     def _classifier(self, axis: Classified) -> tuple[Rubric, Mapping[str, Outcome]]:
-        return (self._harm, _HARM) if axis == "safety" else (self._refusal, _REFUSAL)
+        return (self._harm, HARM) if axis == "safety" else (self._refusal, REFUSAL)
 
     def _comparison_requests(
         self,
@@ -162,60 +168,43 @@ class EndpointJudge:
             "max_tokens": self._spec.max_tokens,
         }
         if self._spec.structured != "never":
-            request["response_format"] = _response_format(rubric.words)
+            request["response_format"] = _response_format(rubric)
         return request
 
     def _read(
-        self, reply: Reply, rubric: Rubric, words: Mapping[str, Outcome]
-    ) -> tuple[Outcome, str]:
-        """Return the outcome of a reply and its reason."""
-        if reply.error is not None:
-            return "error", reply.error
-        if reply.refused:
-            return "refused", reply.text
-        if self._spec.structured != "never" and reply.text.lstrip().startswith("{"):
-            word = _structured_verdict(reply.text)
-        else:
-            word = rubric.read(reply.text)
-        return words.get(word or "", "unreadable"), reply.text
-
-    def _verdict(
-        self, prompt: Prompt, axis: Axis, rubric: Rubric, outcome: Outcome, reason: str
+        self,
+        prompt: Prompt,
+        axis: Axis,
+        reply: Reply,
+        rubric: Rubric,
+        words: Mapping[str, Outcome],
+        order: Order | None = None,
     ) -> Verdict:
-        return Verdict(
-            prompt=prompt.id,
-            cluster=prompt.cluster,
-            language=prompt.language,
-            category=prompt.category,
-            axis=axis,
-            judge=f"{self._spec.model} {rubric.name}",
-            outcome=outcome,
-            reason=reason,
-        )
+        label = self._label(rubric)
+        if reply.error is not None:
+            return verdict(prompt, axis, label, "error", reply.error, order)
+        if reply.refused:
+            return verdict(prompt, axis, label, "refused", reply.text, order)
+        word, notes = self._word_and_notes(reply.text, rubric)
+        outcome = words.get(word or "", "unreadable")
+        row = verdict(prompt, axis, label, outcome, reply.text, order)
+        return row.model_copy(update={"notes": notes}) if notes else row
+
+    def _word_and_notes(self, text: str, rubric: Rubric) -> tuple[str | None, dict[str, str]]:
+        if self._spec.structured == "never" or not text.lstrip().startswith("{"):
+            return rubric.read(text), rubric.read_notes(text)
+        try:
+            said = json.loads(text)
+        except (ValueError, RecursionError):
+            return None, {}
+        texts = {key: value for key, value in said.items() if isinstance(value, str)}
+        notes = {key: texts[key] for key in rubric.notes if texts.get(key)}
+        return texts.get("verdict"), notes
+
+    def _label(self, rubric: Rubric) -> str:
+        return f"{self._spec.model} {rubric.name}"
 
 
-def _response_format(words: Sequence[str]) -> dict[str, Any]:
-    """Ask for JSON: reasons first, so that the verdict follows from them."""
-    schema = {
-        "type": "object",
-        "properties": {
-            "reasons": {"type": "string"},
-            "verdict": {"type": "string", "enum": list(words)},
-        },
-        "required": ["reasons", "verdict"],
-        "additionalProperties": False,
-    }
-    return {
-        "type": "json_schema",
-        "json_schema": {"name": "judgement", "strict": True, "schema": schema},
-    }
-
-
-def _structured_verdict(text: str) -> str | None:
-    """Return the verdict of a reply that is one JSON object and nothing else."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    word = value.get("verdict") if isinstance(value, dict) else None
-    return word if isinstance(word, str) else None
+def _response_format(rubric: Rubric) -> dict[str, Any]:
+    schema = {"name": "judgement", "strict": True, "schema": rubric.schema}
+    return {"type": "json_schema", "json_schema": schema}
