@@ -133,8 +133,9 @@ def test_a_lost_worker_takes_its_step_with_it(tmp_path: Path, engine: RayEngine)
 
 
 def test_a_stopped_step_is_gone(tmp_path: Path, engine: RayEngine) -> None:
-    """Stopping a task, or a group that holds both cores, ends its process and frees the cores."""
-    for name, needs in (("task", Needs()), ("group", Needs(cpus=2))):
+    """Stopping a task, a training or one of two nodes ends the process and frees the cores."""
+    kinds = {"task": Needs(), "group": Needs(cpus=2), "nodes": Needs(nodes=2)}
+    for name, needs in kinds.items():
         folder = placed(tmp_path, "write", name, sleep=120)
         handle = engine.start(folder, needs)
         step = owner(folder)
@@ -171,6 +172,19 @@ def test_a_group_survives_its_driver(
         engine.close()
     finally:
         subprocess.run([ray, "stop", "--force"], check=True, capture_output=True)
+
+
+def test_a_training_that_nobody_asks_for_leaves(tmp_path: Path, engine: RayEngine) -> None:
+    """When its driver does not come back, a training that ended gives its cores free by itself."""
+    import ray
+
+    engine.keep_seconds = 1.0
+    folder = placed(tmp_path, "write", "orphan")
+    engine.start(folder, Needs(cpus=2))
+    deadline = time.monotonic() + 60
+    while not (folder / RECORD).exists() or ray.available_resources().get("CPU") != 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_several_nodes_train_through_ray_train(tmp_path: Path, engine: RayEngine) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from mixmerge.errors import ResourceError
 from mixmerge.execute.engine import LOST
 from mixmerge.execute.listener import Unheard
 from mixmerge.execute.schedule import run
@@ -220,13 +219,18 @@ def test_several_nodes_are_a_task_for_each_rank(tmp_path: Path, queue: Path) -> 
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # submitit's Popen
-def test_a_refusal_is_explained(tmp_path: Path, queue: Path) -> None:
-    """What sbatch says of a wrong option reaches the user as one message."""
-    (queue / "sbatch").write_text("#!/bin/sh\necho 'invalid partition: gpu' >&2; exit 1\n")
+@pytest.mark.parametrize(
+    ("said", "code"), [("invalid partition: gpu", 2), ("Unable to contact slurm controller", LOST)]
+)
+def test_a_refusal_is_explained(tmp_path: Path, queue: Path, said: str, code: int) -> None:
+    """What sbatch says reaches the user; only a queue that is away is worth another attempt."""
+    (queue / "sbatch").write_text(f"#!/bin/sh\necho '{said}' >&2; exit 1\n")
     engine = SlurmEngine(SlurmSpec(partition="gpu"))
     handle = engine.start(placed(tmp_path, "a"), Needs())
-    with pytest.raises(ResourceError, match=r"(?s)refused.*invalid partition: gpu.*placement"):
-        engine.poll(handle)
+    assert engine.poll(handle) == code
+    message = read_json(handle.folder / "failure.json")["message"]
+    assert said in message
+    assert "placement: slurm" in message
 
 
 def test_a_time_limit_that_is_never_enough_is_said(tmp_path: Path, queue: Path) -> None:

@@ -7,6 +7,7 @@ the driver. The run folder must be on storage that all nodes share.
 
 import os
 import socket
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,6 +41,9 @@ class _Started:
 class RayEngine:
     """Runs steps on a Ray cluster.
 
+    Attributes:
+        keep_seconds: How long the exit code of a training waits for a driver.
+
     Args:
         cpus: Cores of the cluster that is started on this machine where ``RAY_ADDRESS`` names none.
         command: What runs a step; see `mixmerge.execute.child.run_child`.
@@ -53,6 +57,7 @@ class RayEngine:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         import ray
 
+        self.keep_seconds = 60.0
         self._ray = ray
         self._command = tuple(command)
         connect(cpus)
@@ -119,7 +124,7 @@ class RayEngine:
         place = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
         actor = self._ray.remote(
             name=name, lifetime="detached", scheduling_strategy=place, **asked
-        )(Holder).remote()
+        )(Holder).remote(self.keep_seconds)
         write_json(folder / JOB, {"job": name})
         return _Started(
             folder, actor.run.remote(self._command, str(folder), self._environment), name
@@ -158,17 +163,30 @@ class RayEngine:
 class Holder:
     """An actor that runs one step in its placement group and keeps the exit code."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep_seconds: float) -> None:
         self._code: int | None = None
+        self._keep_seconds = keep_seconds
 
     def run(self, command: Sequence[str], folder: str, environment: Mapping[str, str]) -> int:
         """Run the step and return its exit code."""
+        from ray.util import get_current_placement_group
+
+        group = get_current_placement_group()
         self._code = run_child(command, folder, environment)
+        # A driver that lives takes the code and ends this actor; nobody else would.
+        threading.Timer(self._keep_seconds, _leave, [group]).start()
         return self._code
 
     def wait(self) -> int:
         """Return the exit code, once `run`, which comes first in the actor's queue, has ended."""
         return LOST if self._code is None else self._code
+
+
+def _leave(group: Any) -> None:
+    from ray.util import remove_placement_group
+
+    remove_placement_group(group)
+    os._exit(0)
 
 
 def connect(cpus: int) -> None:

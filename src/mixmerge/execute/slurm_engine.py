@@ -8,13 +8,12 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixmerge.errors import ResourceError
 from mixmerge.execute.child import STEP_COMMAND, run_child
 from mixmerge.execute.engine import LOST
 from mixmerge.execute.slurm_spec import SlurmSpec
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY_SECONDS = 1.0
 _PATIENCE_SECONDS = 30.0
+_QUEUE_IS_AWAY = ("timed out", "Unable to contact slurm controller", "Connection refused")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,9 @@ class _Queued:
     folder: Path
     needs: Needs
     job: Any = None
-    looked: float = field(default=0.0)
+    looked: float = 0.0
+    refused: int | None = None
+    """Exit code of a step that the queue did not take."""
 
 
 class SlurmEngine:
@@ -101,6 +103,8 @@ class SlurmEngine:
     def poll(self, handle: _Queued) -> int | None:
         """Return the exit code of a step whose job ended, or None."""
         self._send()
+        if handle.refused is not None:
+            return handle.refused
         now = time.monotonic()
         if now - handle.looked < _LOOK_EVERY_SECONDS:
             return None
@@ -127,18 +131,25 @@ class SlurmEngine:
 
     def _send(self) -> None:
         """Submit what was started since the last time, equal needs as one array."""
+        from submitit.core.utils import FailedJobError
+
         groups: dict[Needs, list[_Queued]] = {}
         for queued in self._unsent:
             groups.setdefault(_without_time(queued.needs), []).append(queued)
         for needs, members in groups.items():
             executor = self._executor(members[0].folder, needs)
-            with _explained_refusal(), executor.batch():
+            try:
+                with executor.batch():
+                    for queued in members:
+                        job = StepCommand(self._command, str(queued.folder), needs.nodes > 1)
+                        queued.job = executor.submit(job)
+            except (FailedJobError, subprocess.CalledProcessError) as error:
                 for queued in members:
-                    job = StepCommand(self._command, str(queued.folder), needs.nodes > 1)
-                    queued.job = executor.submit(job)
-            for queued in members:
-                self._unsent.remove(queued)
-                self._note(queued)
+                    queued.refused = _write_refusal(queued.folder, error)
+            else:
+                for queued in members:
+                    self._note(queued)
+            self._unsent = [queued for queued in self._unsent if queued not in members]
 
     def _executor(self, folder: Path, needs: Needs) -> Any:
         spec = self._spec
@@ -198,18 +209,16 @@ class SlurmEngine:
         return 1
 
 
-@contextmanager
-def _explained_refusal() -> Iterator[None]:
-    """Turn a refusal of ``sbatch`` into one message."""
-    from submitit.core.utils import FailedJobError
-
-    try:
-        yield
-    except (FailedJobError, subprocess.CalledProcessError) as error:
-        raise ResourceError(
-            f"SLURM refused the job: {error}. Check `placement: slurm` (partition, account, "
-            "minutes, gpus)."
-        ) from error
+def _write_refusal(folder: Path, error: Exception) -> int:
+    """Leave in the step's folder why ``sbatch`` refused it; return the exit code."""
+    passing = any(text in str(error) for text in _QUEUE_IS_AWAY)
+    message = (
+        f"SLURM refused the job: {error}. Check `placement: slurm` (partition, account, minutes, "
+        "gpus)."
+    )
+    code = LOST if passing else 2
+    write_json(folder / FAILURE, {"code": code, "message": message})
+    return code
 
 
 def _without_time(needs: Needs) -> Needs:
