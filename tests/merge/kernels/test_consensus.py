@@ -36,11 +36,13 @@ def test_signs_are_elected_and_what_agrees_is_added(size: int) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_the_election_in_one_go_is_its_parts(size: int) -> None:
-    """Weighing, electing, adding and dividing together give the same bits as one by one."""
+    """All steps of an election together give the same bits as one by one."""
     values, weights = normal(3, size), np.array([0.5, -2.0, 1.0], np.float32)
     shares = np.array([1.0, 3.0, 0.0], np.float32)
+    base = np.linspace(-1, 1, size, dtype=np.float32)
     weighted = values * weights[:, None]
     total, share = sum_of_agreeing(weighted, shares, sign_by_mass(weighted))
-    assert np.array_equal(elected_sum(values, weights, None), total)
-    divided = total / np.where(share == 0, np.float32(1), share)
-    assert np.array_equal(elected_sum(values, weights, shares), divided)
+    factor = np.float32(0.7)
+    assert np.array_equal(elected_sum(values, weights, None, 0.7, base), total * factor + base)
+    total /= np.where(share == 0, np.float32(1), share)
+    assert np.array_equal(elected_sum(values, weights, shares, 0.7, base), total * factor + base)

@@ -10,7 +10,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mixmerge.merge.kernels import Array
-from mixmerge.merge.kernels.rounding import STORED, narrow_into, widen_into
+from mixmerge.merge.kernels.rounding import (
+    STORED,
+    finite_bfloat16,
+    narrow_into,
+    subtract_bfloat16,
+    widen_into,
+)
 
 TYPES = ["BF16", "F16", "F32"]
 FRACTION = {"BF16": 7, "F16": 10, "F32": 23}
@@ -137,3 +143,23 @@ def test_float32_may_be_widened_in_place() -> None:
     before = values.tobytes()
     assert widen_into(values.view(np.uint8), "F32", values)
     assert values.tobytes() == before
+
+
+def test_bfloat16_tensors_are_subtracted_in_float32() -> None:
+    """A difference of stored numbers has the bits of widening both and subtracting."""
+    stored = np.random.default_rng(2).integers(0, 0x7F80, (2, 3001)).astype(np.uint16)
+    stored[:, ::2] |= 0x8000
+    wide = (stored.astype(np.uint32) << 16).view(np.float32)
+    out = np.empty(3001, np.float32)
+    subtract_bfloat16(stored[0], stored[1], out)
+    with np.errstate(over="ignore"):
+        assert np.array_equal(out, wide[0] - wide[1])
+
+
+@pytest.mark.parametrize("bad", [0x7F80, 0xFF80, 0x7F81, 0xFFFF])
+def test_one_number_that_is_not_finite_is_noticed(bad: int) -> None:
+    """Infinities and NaN of both signs are seen wherever they are; the largest number is fine."""
+    stored = np.full(1000, 0xFF7F, np.uint16)
+    assert finite_bfloat16(stored)
+    stored[777] = bad
+    assert not finite_bfloat16(stored)

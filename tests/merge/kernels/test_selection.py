@@ -1,6 +1,7 @@
 """Selecting the largest against sorting, on one tile and on many."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixmerge.merge.kernels import Array
-from mixmerge.merge.kernels.selection import Cut, cut_of
+from mixmerge.merge.kernels.selection import (
+    HIGH,
+    LOW,
+    Cut,
+    Difference,
+    count_high,
+    count_low,
+    cut_of,
+    values_of,
+)
 from mixmerge.merge.models.sources import ArraySource
 from mixmerge.merge.streaming import tensor as tensors
 from mixmerge.merge.streaming.tensor import Tensor
@@ -84,7 +94,22 @@ def test_chunks_change_no_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tensors, "TILE", 64)
     cuts = set()
     for tiles in (1, 3, 8):
-        monkeypatch.setattr(tensors, "_TILES_PER_CHUNK", tiles)
+        monkeypatch.setattr(tensors, "_TILES_PER_CHUNK_OF_RANKS", tiles)
         tensor = Tensor("w", [ArraySource("w", values)])
-        cuts |= set(tensor.largest(lambda tile: tile.models, [1234]))
+        cuts |= set(tensor.largest(lambda tile: list(tile.models), [1234]))
     assert {frozenset(kept(values, cut)) for cut in cuts} == {frozenset(first(values, 1234))}
+
+
+@pytest.mark.parametrize("size", [1, 511, 512, 1300])
+def test_differences_are_counted_as_their_values(size: int) -> None:
+    """Differences of stored numbers fall into the same bins as the array of their values."""
+    bits = np.random.default_rng(3).integers(0x3F00, 0x3F40, (2, size)).astype(np.uint16)
+    difference = Difference(*bits)
+    values = values_of(difference)
+    upper = int(np.abs(values[:1]).view(np.uint32)[0] >> 15)
+    for bins, count in ((HIGH, count_high), (LOW, partial(count_low, high=upper))):
+        expected, got = np.zeros(bins, np.int64), np.zeros(bins, np.int64)
+        count(values, counts=expected)
+        count(difference, counts=got)
+        assert expected.sum() > 0
+        assert np.array_equal(got, expected)

@@ -76,7 +76,7 @@ def test_bits_belong_to_elements(by_row: bool) -> None:
     """However a tensor is divided into tiles, an element of a model draws the same bits."""
     tensor, _, base = make(30, 7, by_row=by_row)
     one, *_ = make(30, 7)
-    whole = one.random_bits(Tile(0, np.empty((2, base.size), np.float32), None, 7), 1)
+    whole = one.random_bits(Tile([], None, 0, base.size, 7), 1)
     for tile in tensor.tiles(range(base.size)):
         drawn = tensor.random_bits(tile, 1)
         assert np.array_equal(drawn, whole[tile.start : tile.start + tile.count])

@@ -78,7 +78,7 @@ def nothing(inputs: int, *, has_base: bool) -> Sums:
 def sums_of(tile: Tile) -> Sums:
     """Return the sums over a tile's elements; its models become task vectors if it has a base."""
     rows = list(tile.models)
-    has_base = tile.base_if_any is not None
+    has_base = tile.has_base
     if has_base:
         rows.insert(0, tile.base)
     squares = np.array([dot(row, row) for row in rows])

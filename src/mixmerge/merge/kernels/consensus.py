@@ -71,50 +71,68 @@ def _sum_of_agreeing(
             share[i] += weight if agrees else np.float32(0)
 
 
-def elected_sum(deltas: Array, weights: Array, shares: Array | None) -> Array:
-    """Add, for each element, the weighted deltas that have the sign of the sum of all.
+def elected_sum(
+    deltas: Array, weights: Array, shares: Array | None, factor: float, base: Array
+) -> Array:
+    """Add to a base, for each element, the weighted deltas that have the sign of the sum of all.
 
-    This is `sign_by_mass` and `sum_of_agreeing` in one go.
+    This is `sign_by_mass` and `sum_of_agreeing` in one go, times a factor, plus the base.
 
     Args:
         deltas: shape (models, count).
         weights: by what each is multiplied, before the election, float32.
         shares: the sum is divided by the sum of these for the deltas in it; None: not divided.
+        factor: by what the sum is multiplied.
+        base: shape (count,).
 
     Returns:
-        Shape (count,); 0 where no delta has the elected sign.
+        Shape (count,); the base where no delta has the elected sign.
     """
-    out = np.empty(deltas.shape[1], np.float32)
-    room = np.empty((2, _BLOCK), np.float32)
-    _elected_sum(
-        deltas, weights, weights if shares is None else shares, shares is not None, room, out
-    )
+    out = np.empty_like(base)
+    room = np.empty((3, _BLOCK), np.float32)
+    divide = shares is not None
+    divisors = weights if shares is None else shares
+    _elected_sum(deltas, weights, divisors, divide, np.float32(factor), base, room, out)
     return out
 
 
-@kernel("void(float32[:, ::1], float32[::1], float32[::1], boolean, float32[:, ::1], float32[::1])")
+@kernel(
+    "void(float32[:, ::1], float32[::1], float32[::1], boolean, float32, float32[::1],"
+    " float32[:, ::1], float32[::1])"
+)
 def _elected_sum(
-    deltas: Array, weights: Array, shares: Array, divide: bool, room: Array, out: Array
+    deltas: Array,
+    weights: Array,
+    shares: Array,
+    divide: bool,
+    factor: np.float32,
+    base: Array,
+    room: Array,
+    out: Array,
 ) -> None:
     zero, one = np.float32(0), np.float32(1)
-    mass, share = room[0], room[1]
+    sign, share, total = room[0], room[1], room[2]
     for start in range(0, out.size, _BLOCK):
-        total = out[start : start + _BLOCK]
+        merged, below = out[start : start + _BLOCK], base[start : start + _BLOCK]
         total[:] = 0
-        mass[:] = 0
+        sign[:] = 0
         share[:] = 0
         for model in range(weights.size):
             delta, weight = deltas[model, start : start + _BLOCK], weights[model]
             for i in range(delta.size):
-                mass[i] += weight * delta[i]
+                sign[i] += weight * delta[i]
+        for i in range(merged.size):
+            sign[i] = one if sign[i] >= zero else -one
         for model in range(weights.size):
             delta, weight = deltas[model, start : start + _BLOCK], weights[model]
             own = shares[model]
             for i in range(delta.size):
                 part = weight * delta[i]
-                agrees = part > zero if mass[i] >= zero else part < zero
+                agrees = sign[i] * part > zero
                 total[i] += part if agrees else zero
                 share[i] += own if agrees else zero
         if divide:
-            for i in range(total.size):
+            for i in range(merged.size):
                 total[i] /= share[i] if share[i] != zero else one
+        for i in range(merged.size):
+            merged[i] = total[i] * factor + below[i]

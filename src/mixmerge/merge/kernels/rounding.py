@@ -11,6 +11,9 @@ import numpy.typing as npt
 from mixmerge.merge.kernels import Array
 from mixmerge.merge.kernels.compiled import kernel
 
+Bits = npt.NDArray[np.uint16]
+"""Numbers as they are stored in 16 bits."""
+
 STORED: dict[str, type[np.generic]] = {"BF16": np.uint16, "F16": np.float16, "F32": np.float32}
 """The types that can be merged (safetensors spelling), and the NumPy type that holds them."""
 
@@ -64,6 +67,30 @@ def narrow_into(values: Array, dtype: str, raw: npt.NDArray[np.uint8]) -> bool:
         return _narrow_float16(values, stored.view(np.uint16), np.empty(_BLOCK, np.float32))
     stored[:] = values
     return _all_finite(stored)
+
+
+@kernel("boolean(uint16[::1])")
+def finite_bfloat16(stored: Bits) -> bool:
+    """Return whether all numbers stored in bfloat16 are finite; shape (count,)."""
+    largest = np.uint16(0)
+    for i in range(stored.size):
+        largest = max(largest, np.uint16(stored[i] & np.uint16(0x7FFF)))
+    return bool(largest < np.uint16(0x7F80))
+
+
+@kernel("void(uint16[::1], uint16[::1], float32[::1])")
+def subtract_bfloat16(stored: Bits, minus: Bits, out: Array) -> None:
+    """Write the difference of two tensors that are stored in bfloat16, computed in float32.
+
+    Args:
+        stored: one of them, shape (count,).
+        minus: the other, of the same shape.
+        out: float32, shape (count,).
+    """
+    for i in range(out.size):
+        a = np.uint32(np.uint32(stored[i]) << np.uint32(16))
+        b = np.uint32(np.uint32(minus[i]) << np.uint32(16))
+        out[i] = a.view(np.float32) - b.view(np.float32)
 
 
 @kernel("boolean(uint16[::1], float32[::1])")

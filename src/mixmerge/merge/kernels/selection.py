@@ -6,15 +6,47 @@ and a second by the lower half give the k-th key exactly (a radix selection).
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from mixmerge.merge.kernels import Array
 from mixmerge.merge.kernels.compiled import kernel
+from mixmerge.merge.kernels.rounding import Bits, subtract_bfloat16
+
+Counts = npt.NDArray[np.int64]
 
 HIGH, LOW = 1 << 16, 1 << 15
 """Bins of the first and of the second count: 16 and 15 bits of the 31 below the sign."""
+
+
+_BLOCK = 512
+
+
+class Difference(NamedTuple):
+    """Keys that are the differences of numbers stored in bfloat16, computed in float32.
+
+    They can be counted without ever being written to memory.
+    """
+
+    stored: Bits
+    """Shape (count,)."""
+    minus: Bits
+    """What is subtracted, of the same shape."""
+
+
+Keys = Array | Difference
+"""Numbers whose magnitudes rank elements; no NaN. An array has shape (count,) and is contiguous."""
+
+
+def values_of(keys: Keys) -> Array:
+    """Return keys as an array, shape (count,)."""
+    if not isinstance(keys, Difference):
+        return keys
+    values = np.empty(keys.stored.size, np.float32)
+    subtract_bfloat16(*keys, values)
+    return values
 
 
 @dataclass(frozen=True)
@@ -58,21 +90,64 @@ def cut_of(keys: Array, count: int) -> Cut:
     return Cut(float(key), int(np.flatnonzero(sizes == key)[ties - 1]) + 1)
 
 
-@kernel("void(float32[::1], int64[::1])")
-def count_high(keys: Array, counts: npt.NDArray[np.int64]) -> None:
+def count_high(keys: Keys, counts: Counts) -> None:
     """Add to ``counts`` (`HIGH`) how many magnitudes have which upper bits."""
+    if isinstance(keys, Difference):
+        _count_high_of_difference(*keys, np.empty(_BLOCK, np.float32), counts)
+    else:
+        _count_high(keys, counts)
+
+
+def count_low(keys: Keys, high: int, counts: Counts) -> None:
+    """Add to ``counts`` (`LOW`) how many magnitudes with these upper bits have which lower bits."""
+    if isinstance(keys, Difference):
+        _count_low_of_difference(*keys, high, np.empty(_BLOCK, np.float32), counts)
+    else:
+        _count_low(keys, high, counts)
+
+
+@kernel("void(float32[::1], int64[::1])")
+def _count_high(keys: Array, counts: Counts) -> None:
     bits = keys.view(np.uint32)
     for i in range(bits.size):
         counts[(bits[i] >> np.uint32(15)) & np.uint32(0xFFFF)] += 1
 
 
 @kernel("void(float32[::1], uint32, int64[::1])")
-def count_low(keys: Array, high: int, counts: npt.NDArray[np.int64]) -> None:
-    """Add to ``counts`` (`LOW`) how many magnitudes with these upper bits have which lower bits."""
+def _count_low(keys: Array, high: int, counts: Counts) -> None:
     bits = keys.view(np.uint32)
     for i in range(bits.size):
         if (bits[i] >> np.uint32(15)) & np.uint32(0xFFFF) == high:
             counts[bits[i] & np.uint32(0x7FFF)] += 1
+
+
+@kernel("void(uint16[::1], uint16[::1], float32[::1], int64[::1])")
+def _count_high_of_difference(stored: Bits, minus: Bits, difference: Array, counts: Counts) -> None:
+    bits = difference.view(np.uint32)
+    for start in range(0, stored.size, _BLOCK):
+        a, b = stored[start : start + _BLOCK], minus[start : start + _BLOCK]
+        for i in range(a.size):
+            x = np.uint32(np.uint32(a[i]) << np.uint32(16)).view(np.float32)
+            y = np.uint32(np.uint32(b[i]) << np.uint32(16)).view(np.float32)
+            difference[i] = x - y
+        for i in range(a.size):
+            counts[(bits[i] >> np.uint32(15)) & np.uint32(0xFFFF)] += 1
+
+
+@kernel("void(uint16[::1], uint16[::1], uint32, float32[::1], int64[::1])")
+def _count_low_of_difference(
+    stored: Bits, minus: Bits, high: int, difference: Array, counts: Counts
+) -> None:
+    bits = difference.view(np.uint32)
+    for start in range(0, stored.size, _BLOCK):
+        a, b = stored[start : start + _BLOCK], minus[start : start + _BLOCK]
+        for i in range(a.size):
+            x = np.uint32(np.uint32(a[i]) << np.uint32(16)).view(np.float32)
+            y = np.uint32(np.uint32(b[i]) << np.uint32(16)).view(np.float32)
+            difference[i] = x - y
+        for i in range(a.size):
+            if (bits[i] >> np.uint32(15)) & np.uint32(0xFFFF) == high:
+                counts[bits[i] & np.uint32(0x7FFF)] += 1
 
 
 def key_of(high: int, low: int) -> float:

@@ -60,7 +60,7 @@ def keep_middle(tensor: Tensor, density: Sequence[float], gamma: Sequence[float]
     ]
 
     both = [top + count for top, count in zip(dropped, kept, strict=True)]
-    cuts = tensor.largest(lambda tile: 2 * list(tile.to_deltas()), [*both, *dropped])
+    cuts = tensor.largest(lambda tile: 2 * tile.delta_keys(), [*both, *dropped])
     pairs = list(zip(cuts[: tensor.count], cuts[tensor.count :], strict=True))
 
     def trim(deltas: Array, tile: Tile) -> None:

@@ -23,7 +23,7 @@ def vectors(tile: Tile) -> Array:
     Returns:
         Shape (models, count): the tile's own memory.
     """
-    return tile.models if tile.base_if_any is None else tile.to_deltas()
+    return tile.to_deltas() if tile.has_base else tile.models
 
 
 def combination(shares: Shares) -> TileFunction:
@@ -34,8 +34,8 @@ def combination(shares: Shares) -> TileFunction:
 def add_up(tile: Tile, vectors: Array, shares: Shares) -> Array:
     """Return the sum of vectors, each times its share, on top of the base if there is one."""
     merged = weighted_sum(vectors, shares)
-    if tile.base_if_any is not None:
-        merged += tile.base_if_any
+    if tile.has_base:
+        merged += tile.base
     return merged
 
 

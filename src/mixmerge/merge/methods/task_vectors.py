@@ -89,7 +89,4 @@ def add_agreeing(
         lambda_: factor of the merged task vector.
     """
     divisors = None if shares is None else np.asarray(shares, np.float32)
-    total = elected_sum(deltas, np.asarray(weights, np.float32), divisors)
-    total *= np.float32(lambda_)
-    total += tile.base
-    return total
+    return elected_sum(deltas, np.asarray(weights, np.float32), divisors, lambda_, tile.base)

@@ -70,7 +70,7 @@ def merge(
 def keep_largest(tensor: Tensor, density: Sequence[float]) -> Sparsify:
     """Keep of each task vector the share of elements with the largest magnitudes."""
     counts = [how_many(share, tensor.size) for share in density]
-    cuts = tensor.largest(lambda tile: tile.to_deltas(), counts)
+    cuts = tensor.largest(lambda tile: tile.delta_keys(), counts)
 
     def trim(deltas: Array, tile: Tile) -> None:
         for delta, cut in zip(deltas, cuts, strict=True):

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from mixmerge.errors import ModelError
 from mixmerge.merge.kernels import Array
-from mixmerge.merge.kernels.rounding import widen_into
+from mixmerge.merge.kernels.rounding import Bits, finite_bfloat16, widen_into
 from mixmerge.merge.models.safetensors_io import BYTES_PER_ELEMENT, StoredTensor
 
 
@@ -132,6 +132,9 @@ def scratch(purpose: str, nbytes: int) -> npt.NDArray[np.uint8]:
     return buffers[purpose][:nbytes]
 
 
+Bytes = npt.NDArray[np.uint8]
+
+
 @dataclass(frozen=True)
 class StoredSource:
     """A tensor of a file of weights, widened to float32 as it is read."""
@@ -155,20 +158,50 @@ class StoredSource:
         """The stored shape."""
         return self.tensor.shape
 
-    def read(self, start: int, out: Array, memory: npt.NDArray[np.uint8] | None = None) -> None:
-        """Fill ``out`` with the elements from ``start`` on; see `Source.read`.
-
-        Where ``memory`` is given, the stored bytes are left at their place in it.
-        """
+    def read(self, start: int, out: Array) -> None:
+        """Fill ``out`` with the elements from ``start`` on; see `Source.read`."""
         width = BYTES_PER_ELEMENT[self.dtype]
-        if memory is not None:
-            raw = memory[start * width : (start + out.size) * width]
-        elif self.dtype == "F32":
-            raw = out.view(np.uint8)
-        else:
-            raw = scratch("stored", out.size * width)
-        self.file.read(self.tensor.start + start * width, raw.data)
-        if not widen_into(raw, self.dtype, out):
+        in_place = self.dtype == "F32"
+        raw = out.view(np.uint8) if in_place else scratch("stored", out.size * width)
+        self.read_raw(start, raw)
+        self.widen(raw, out)
+
+    def bfloat16(self, start: int, count: int, purpose: str) -> Bits:
+        """Return elements of a tensor of type ``BF16`` as they are stored.
+
+        Args:
+            start: first element.
+            count: number of elements.
+            purpose: of the `scratch` memory.
+
+        Raises:
+            ModelError: an element is NaN or infinite, or the file is not what it was.
+        """
+        bits = scratch(purpose, 2 * count).view(np.uint16)
+        self.read_raw(start, bits.view(np.uint8))
+        self.check(finite_bfloat16(bits))
+        return bits
+
+    def read_raw(self, start: int, raw: Bytes) -> None:
+        """Fill ``raw`` with the bytes of the elements from ``start`` on, whatever they hold."""
+        place = self.tensor.start + start * BYTES_PER_ELEMENT[self.dtype]
+        self.file.read(place, raw.data)
+
+    def widen(self, raw: Bytes, out: Array) -> None:
+        """Write stored elements as float32.
+
+        Raises:
+            ModelError: one is NaN or infinite.
+        """
+        self.check(widen_into(raw, self.dtype, out))
+
+    def check(self, finite: bool) -> None:
+        """Refuse a tensor of which the elements are not all finite.
+
+        Raises:
+            ModelError: they are not.
+        """
+        if not finite:
             raise ModelError(
                 f"tensor {self.name}: holds NaN or infinity; "
                 "this model is broken and cannot be merged."
@@ -184,7 +217,7 @@ class StoredSource:
 class HeldSource:
     """A stored tensor whose bytes stay in memory from the first time they are read."""
 
-    def __init__(self, source: StoredSource, memory: npt.NDArray[np.uint8]) -> None:
+    def __init__(self, source: StoredSource, memory: Bytes) -> None:
         """Prepare to hold a tensor.
 
         Args:
@@ -198,16 +231,33 @@ class HeldSource:
         self.by_row = source.by_row
 
     def read(self, start: int, out: Array) -> None:
-        """Fill ``out`` with the elements from ``start`` on; see `Source.read`.
+        """Fill ``out`` with the elements from ``start`` on; see `Source.read`."""
+        raw, _ = self._held(start, out.size)
+        self._source.widen(raw, out)
+
+    def bfloat16(self, start: int, count: int, purpose: str) -> Bits:  # noqa: ARG002
+        """Return elements of a tensor of type ``BF16`` as they are stored."""
+        raw, is_new = self._held(start, count)
+        bits = raw.view(np.uint16)
+        if is_new:
+            self._source.check(finite_bfloat16(bits))
+        return bits
+
+    def _held(self, start: int, count: int) -> tuple[Bytes, bool]:
+        """Return the bytes of some elements, and whether this is the first time.
 
         Pieces that are read again must be those that were read before.
         """
-        if start in self._seen:
-            place = start * self._width
-            widen_into(self._memory[place : place + out.size * self._width], self.dtype, out)
-        else:
-            self._source.read(start, out, self._memory)
+        raw = self._memory[start * self._width : (start + count) * self._width]
+        is_new = start not in self._seen
+        if is_new:
+            self._source.read_raw(start, raw)
             self._seen.add(start)
+        return raw, is_new
+
+
+STORED = (StoredSource, HeldSource)
+"""Sources that can say what is stored."""
 
 
 class ArraySource:

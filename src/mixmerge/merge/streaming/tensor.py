@@ -7,7 +7,6 @@ size and sums are added in their order, so the result does not depend on threads
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -22,70 +21,35 @@ from mixmerge.merge.kernels.selection import (
     LOW,
     NOTHING,
     Cut,
+    Keys,
     count_high,
     count_low,
     cut_of,
     key_of,
+    values_of,
 )
 from mixmerge.merge.models.sources import HeldSource, Source, StoredSource, scratch
+from mixmerge.merge.streaming.tile import Tile
+
+__all__ = ["TILE", "Spread", "Sums", "Tensor", "Tile", "TileFunction", "in_turn"]
 
 TILE = 1 << 18
 """Elements of a tile: a few of them, as float32, fit the last cache, and what is done to one takes
 long enough that threads seldom wait for each other between two kernels."""
 _TILES_PER_CHUNK = 1
 _CHUNKS_OF_RANKS = 16
+_TILES_PER_CHUNK_OF_RANKS = 4
+"""Each chunk has its own counters, which take as long to clear and to add as a tile to count."""
 
 Sums = npt.NDArray[np.float64]
 
 _Number = TypeVar("_Number", np.float64, np.int64)
 
-
-@dataclass
-class Tile:
-    """The same piece of every model's tensor, as float32; a method may overwrite it."""
-
-    start: int
-    """Position of its first element in the tensor, in row-major order."""
-    models: Array
-    """Shape (models, count), in the recipe's order."""
-    base_if_any: Array | None
-    """Shape (count,); None without a base."""
-    columns: int
-    """Length of the last dimension. Where a method asks for whole rows, it divides ``count``."""
-    _are_deltas: bool = False
-
-    @property
-    def count(self) -> int:
-        """Number of elements."""
-        return int(self.models.shape[1])
-
-    @property
-    def base(self) -> Array:
-        """The base model's piece, shape (count,), for methods that need a base."""
-        assert self.base_if_any is not None
-        return self.base_if_any
-
-    def to_deltas(self) -> Array:
-        """Subtract the base from the models in place: the task vectors, shape (models, count).
-
-        Asked again, it returns the same memory and does not subtract twice.
-        """
-        if not self._are_deltas:
-            np.subtract(self.models, self.base, out=self.models)
-            self._are_deltas = True
-        return self.models
-
-    def rows(self, values: Array) -> Array:
-        """Return ``values``, of which the last dimension is the elements, with rows split off."""
-        return values.reshape(*values.shape[:-1], -1, self.columns)
-
-
 TileFunction = Callable[[Tile], Array]
 """What a method returns: the merged elements of a tile, float32, shape (count,), contiguous."""
 
-Keys = Callable[[Tile], Array | list[Array]]
-"""Numbers whose magnitudes rank the elements: for a tile several vectors, shape (count,) each,
-contiguous, no NaN."""
+KeysOfTile = Callable[[Tile], Sequence[Keys]]
+"""What ranks the elements of a tile, for several vectors."""
 
 
 class Spread(Protocol):
@@ -159,18 +123,10 @@ class Tensor:
         return [range(start, min(start + step, self.size)) for start in range(0, self.size, step)]
 
     def tiles(self, chunk: range) -> Iterator[Tile]:
-        """Read a piece of the tensor tile by tile; each overwrites the one before."""
-        count = len(self._models)
+        """Return a piece of the tensor tile by tile; each overwrites the one before."""
         for start in range(chunk.start, chunk.stop, self._tile):
-            size = min(self._tile, chunk.stop - start)
-            models = scratch("models", 4 * count * size).view(np.float32).reshape(count, size)
-            base = None
-            for source, row in zip(self._models, models, strict=True):
-                source.read(start, row)
-            if self._base is not None:
-                base = scratch("base", 4 * size).view(np.float32)
-                self._base.read(start, base)
-            yield Tile(start, models, base, self.columns)
+            count = min(self._tile, chunk.stop - start)
+            yield Tile(self._models, self._base, start, count, self.columns)
 
     def _hold_inputs(self) -> None:
         """Keep what is read from now on for the next pass, where it fits the allowance."""
@@ -244,7 +200,7 @@ class Tensor:
         words = stream(self._seed, self._positions[model], self.name)
         return random_bits(words, tile.start, tile.count)
 
-    def largest(self, keys: Keys, counts: Sequence[int]) -> list[Cut]:
+    def largest(self, keys: KeysOfTile, counts: Sequence[int]) -> list[Cut]:
         """Find which elements have the k largest magnitudes, for each of several vectors of keys.
 
         Args:
@@ -271,16 +227,18 @@ class Tensor:
         cuts = self._cuts(lambda tile: [keys(tile)], [0] * len(ranks), ranks)
         return [cut.key for cut in cuts]
 
-    def _cuts(self, keys: Keys, vectors: Sequence[int], counts: Sequence[int]) -> list[Cut]:
+    def _cuts(self, keys: KeysOfTile, vectors: Sequence[int], counts: Sequence[int]) -> list[Cut]:
         """Find the k largest of some vectors, of one perhaps for several k; 0 < k <= size."""
         if not vectors:
             return []
         if self.size <= self._tile:
             seen = keys(next(self.tiles(range(self.size))))
-            return [cut_of(seen[i], count) for i, count in zip(vectors, counts, strict=True)]
+            return [
+                cut_of(values_of(seen[i]), count) for i, count in zip(vectors, counts, strict=True)
+            ]
         self._hold_inputs()
         tiles = -(-self.size // (self._tile * _CHUNKS_OF_RANKS))
-        chunks = self.chunks(max(_TILES_PER_CHUNK, tiles))
+        chunks = self.chunks(max(_TILES_PER_CHUNK_OF_RANKS, tiles))
         different = sorted(set(vectors))
         high = _added(self._count(keys, chunks, HIGH, [(i, 0) for i in different]))
         found = [
@@ -300,7 +258,7 @@ class Tensor:
 
     def _count(
         self,
-        keys: Keys,
+        keys: KeysOfTile,
         chunks: list[range],
         bins: int,
         lanes: Sequence[tuple[int, int]],
@@ -326,7 +284,7 @@ class Tensor:
 
     def _end_of_ties(
         self,
-        keys: Keys,
+        keys: KeysOfTile,
         vector: int,
         key: float,
         wanted: int,
@@ -343,7 +301,7 @@ class Tensor:
             return chunks[place].stop
         missing = wanted - int(before[place])
         for tile in self.tiles(chunks[place]):
-            equal = np.flatnonzero(np.abs(keys(tile)[vector]) == np.float32(key))
+            equal = np.flatnonzero(np.abs(values_of(keys(tile)[vector])) == np.float32(key))
             if equal.size >= missing:
                 return tile.start + int(equal[missing - 1]) + 1
             missing -= equal.size

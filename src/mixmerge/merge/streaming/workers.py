@@ -11,15 +11,16 @@ from typing import Any
 from mixmerge.merge.streaming.tensor import Spread, in_turn
 from mixmerge.progress import Progress
 
-LARGE = 1 << 25
+LARGE = 5 << 20
 """From this many elements on, all threads work on one tensor."""
 
 TINY = 1 << 16
 """Up to this many elements, tensors are worked on one after the other by a single thread: two
 would wait for each other between operations that take less time than waiting."""
 
-HELD = 1 << 27
-"""Most bytes of inputs that stay in memory between two passes over them, for all threads."""
+HELD_OF_LARGE, HELD_OF_SMALL = 1 << 28, 1 << 26
+"""Most bytes of inputs that stay in memory between two passes over them: of the one large tensor
+that all threads work on, and of all small ones together."""
 
 Work = Callable[[Spread, int], None]
 """Works on one tensor: how to share the work, and how many bytes of inputs to keep in memory."""
@@ -48,7 +49,7 @@ class Workers:
             tensors: the number of elements of each, and what to do.
         """
         todo = list(tensors)
-        share = HELD // self._threads
+        share = HELD_OF_SMALL // self._threads
         tiny = [work for size, work in todo if size <= TINY]
         if tiny:
             self._jobs.append(self._pool.submit(_in_a_row, tiny, share))
@@ -56,7 +57,7 @@ class Workers:
             self._jobs.append(self._pool.submit(work, in_turn, share))
         for _, work in filter(lambda tensor: tensor[0] >= LARGE, todo):
             self._check()
-            work(self._pool.map, HELD)
+            work(self._pool.map, HELD_OF_LARGE)
 
     def later(self, function: Callable[..., Any], *args: Any) -> None:
         """Run a function in the background, one after the other."""
