@@ -17,6 +17,9 @@ def evaluate(
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Only put the judges on trial, on labelled answers.")
     ] = False,
+    budget: Annotated[
+        float | None, typer.Option(min=0, help="Dollars that judge calls may cost together.")
+    ] = None,
 ) -> None:
     """Let models answer, judge the answers, and estimate both axes with intervals.
 
@@ -35,11 +38,11 @@ def evaluate(
     screen = Console(highlight=False)
     if calibrate:
         with bar("evaluate --calibrate") as progress:
-            card = run(spec, out, calibrate=True, progress=progress)
+            card = run(spec, out, calibrate=True, budget=budget, progress=progress)
         _show(screen, card)
     else:
         with bar("evaluate") as progress:
-            results = run(spec, out, progress=progress)
+            results = run(spec, out, budget=budget, progress=progress)
         screen.print(result_table(results))
         for suspicion in results.judge_warnings:
             screen.print(f"- {suspicion.message}", style="yellow", markup=False)

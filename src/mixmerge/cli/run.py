@@ -21,9 +21,21 @@ def run(
     attempts: Annotated[
         int, typer.Option(min=1, help="Starts of a step that passing faults stop.")
     ] = 3,
+    budget: Annotated[
+        float | None, typer.Option(min=0, help="Dollars that judge calls may cost together.")
+    ] = None,
 ) -> None:
     """Run a whole study; it goes on where it stopped and reuses what has not changed."""
-    show_run(study, out, only=only, workers=workers, seed=seed, engine=engine, attempts=attempts)
+    show_run(
+        study,
+        out,
+        only=only,
+        workers=workers,
+        seed=seed,
+        engine=engine,
+        attempts=attempts,
+        budget=budget,
+    )
 
 
 def show_run(
@@ -35,6 +47,7 @@ def show_run(
     seed: int | None = None,
     engine: str = "local",
     attempts: int = 3,
+    budget: float | None = None,
 ) -> None:
     """Run a study with bars on the screen and the result table at the end."""
     from rich.console import Console
@@ -45,7 +58,7 @@ def show_run(
 
     workers = workers or os.cpu_count() or 1
     console = Console(highlight=False)
-    prepared = prepare(study, out, seed=seed)
+    prepared = prepare(study, out, seed=seed, budget=budget)
     with RunScreen(prepared.steps, workers, console) as screen:
         finished = prepared.run(
             screen, workers=workers, only=only, engine=engine, attempts=attempts

@@ -73,6 +73,7 @@ def evaluate(
     out: Path,
     *,
     calibrate: Literal[False] = False,
+    budget: float | None = None,
     progress: Progress = silent,
 ) -> "Results": ...
 
@@ -83,6 +84,7 @@ def evaluate(
     out: Path,
     *,
     calibrate: Literal[True],
+    budget: float | None = None,
     progress: Progress = silent,
 ) -> "JudgeCard": ...
 
@@ -92,6 +94,7 @@ def evaluate(
     out: Path,
     *,
     calibrate: bool = False,
+    budget: float | None = None,
     progress: Progress = silent,
 ) -> "Results | JudgeCard":
     """Let models answer, judge the answers, and estimate both axes with intervals.
@@ -101,6 +104,7 @@ def evaluate(
         out: Folder for answers, verdicts and ``results.json``; called again, it goes on.
         calibrate: Only put the judges on trial, on the labelled answers; writes
             ``judge_card.json``.
+        budget: Dollars that the judges may cost together, instead of what the specification says.
         progress: Hears of answers and judge calls.
 
     Returns:
@@ -110,13 +114,15 @@ def evaluate(
         UserError: prompts, models, judges or the sample do not allow the evaluation.
     """
     from mixmerge.evaluate import run
+    from mixmerge.evaluate.budget import with_budget
     from mixmerge.evaluate.spec import EvaluateJob
     from mixmerge.testbed.data import prompts
     from mixmerge.testbed.judge import RuleJudge
 
     work = run.calibrate if calibrate else run.evaluate
+    job = _read(spec, EvaluateJob)
     return work(
-        _read(spec, EvaluateJob),
+        job if budget is None else with_budget(job, budget),
         out,
         testbed_prompts=prompts,
         rule_judges={"testbed": RuleJudge()},

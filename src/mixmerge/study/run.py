@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixmerge.errors import SpecError, StepFailedError
+from mixmerge.evaluate.budget import with_budget
 from mixmerge.execute.engines import engine_by_name
 from mixmerge.execute.listener import Everyone, Listener, Unheard
 from mixmerge.execute.plan import plan
@@ -112,13 +113,20 @@ class Prepared:
         )
 
 
-def prepare(study: Path, out: Path | None = None, *, seed: int | None = None) -> Prepared:
+def prepare(
+    study: Path,
+    out: Path | None = None,
+    *,
+    seed: int | None = None,
+    budget: float | None = None,
+) -> Prepared:
     """Read and check a study file and lay out its steps; nothing runs and nothing is written.
 
     Args:
         study: The study file.
         out: The run folder; by default ``runs/<study's name>``.
         seed: Instead of the study's.
+        budget: Dollars that the judges may cost together, instead of what the study says.
 
     Raises:
         SpecError: the study file is wrong, with the line, or a file that it names is missing.
@@ -128,6 +136,8 @@ def prepare(study: Path, out: Path | None = None, *, seed: int | None = None) ->
     read, text = read_study(study), whole_text(study)
     if seed is not None:
         read = read.model_copy(update={"seed": seed})
+    if budget is not None:
+        read = with_budget(read, budget)
     laid_out = steps(read)
     for step in laid_out:
         check_files(step)
@@ -143,6 +153,7 @@ def run(
     seed: int | None = None,
     engine: str = "local",
     attempts: int = ATTEMPTS,
+    budget: float | None = None,
     listener: Listener | None = None,
 ) -> Finished | None:
     """Run a whole study; it goes on where it stopped and reuses what has not changed.
@@ -155,6 +166,7 @@ def run(
         seed: Instead of the study's.
         engine: Where steps run: ``local``, ``slurm`` or ``ray``.
         attempts: How often a step is started that a passing fault stops.
+        budget: Dollars that the judges may cost together, instead of what the study says.
         listener: Hears what happens to the steps.
 
     Returns:
@@ -164,7 +176,7 @@ def run(
         SpecError: the study file is wrong, with the line.
         StepFailedError: steps failed; what does not depend on them was finished.
     """
-    prepared = prepare(study, out, seed=seed)
+    prepared = prepare(study, out, seed=seed, budget=budget)
     return prepared.run(
         listener or Unheard(), workers=workers, only=only, engine=engine, attempts=attempts
     )

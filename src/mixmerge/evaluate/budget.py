@@ -1,0 +1,43 @@
+"""One budget for every endpoint that a specification names."""
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from mixmerge.errors import SpecError
+
+Spec = TypeVar("Spec", bound=BaseModel)
+
+
+def with_budget(spec: Spec, dollars: float) -> Spec:
+    """Return a specification whose judges may cost so much together, whatever it said before.
+
+    They share what they spend, because a study keeps the journals of its judges in one folder, and
+    so does an evaluation. An endpoint without a price counts as free.
+
+    Args:
+        spec: a study, an evaluation, or any part of one.
+        dollars: the budget.
+
+    Raises:
+        SpecError: no endpoint has a price.
+    """
+    values = spec.model_dump(exclude_unset=True)
+    paid = [endpoint for endpoint in _endpoints(values) if endpoint.get("price") is not None]
+    if not paid:
+        raise SpecError(
+            "A budget needs a judge at an endpoint with its price, e.g. "
+            "`price: {input: 2.5, output: 10}` in dollars per million tokens; there is none."
+        )
+    for endpoint in paid:
+        endpoint["budget"] = dollars
+    return type(spec).model_validate(values)
+
+
+def _endpoints(value: Any) -> list[dict[str, Any]]:
+    if isinstance(value, dict):
+        found = [value] if "endpoint" in value else []
+        return found + [inner for part in value.values() for inner in _endpoints(part)]
+    if isinstance(value, (list, tuple)):
+        return [inner for part in value for inner in _endpoints(part)]
+    return []
