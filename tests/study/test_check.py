@@ -8,7 +8,8 @@ from mixmerge.errors import SpecError
 from mixmerge.study.check import parse_study, read_study
 
 SMALL = Path(__file__).parents[1] / "data" / "small.yaml"
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
+SHIPPED = Path(__file__).parents[2] / "examples"
+EXAMPLES = sorted([*SHIPPED.glob("*.yaml"), *SHIPPED.glob("paper/*.yaml")])
 
 
 @pytest.mark.parametrize("path", [SMALL, *EXAMPLES], ids=lambda path: path.name)
@@ -43,6 +44,11 @@ def test_the_shipped_studies_are_right(path: Path) -> None:
         ("shares: {general: 1}", "shares: {general: -1}", r"shares\.general: .*greater than"),
         ("shares: {general: 1}", "shares: {general: .nan}", r"shares\.general: .*finite number"),
         ("shares: {general: 1}", "shares: {general: 0}", r"all shares are zero"),
+        (
+            "shares: {general: 1}",
+            "shares: {general: 1}, language_shares: {en: 1}",
+            r"safety-0\.language_shares: no share for fr; 0 leaves a language out",
+        ),
         ("languages: [en, fr]", "languages: [en, en]", r"line 4: languages: .*named twice"),
         ("baselines: [sft-15,", "baselines: [sft-16,", r"baselines\.0: there is no `sft-16`"),
         ("baselines: [sft-15,", "baselines: [sft-0, sft-15,", r"sft-0 is the baseline of stage"),

@@ -82,6 +82,11 @@ def _mixtures(study: Study) -> Iterator[Problem]:
             if language not in study.languages:
                 place = ("mixtures", name, "language_shares", language)
                 yield _unknown(place, language, "languages", study.languages)
+        given = mixture.language_shares
+        left = [each for each in study.languages if given is not None and each not in given]
+        if left:
+            place = ("mixtures", name, "language_shares")
+            yield Problem(place, f"no share for {', '.join(left)}; 0 leaves a language out.")
 
 
 def _checkpoints(study: Study) -> Iterator[Problem]:
