@@ -1,0 +1,128 @@
+"""The judges' trial as a step: what it is asked, and the card it writes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mixmerge.evaluate.results import ModelInfo, results
+from mixmerge.execute.step import Task
+from mixmerge.files import read_json, write_json, write_rows
+from mixmerge.fingerprint import file_fingerprint
+from mixmerge.progress import silent
+from mixmerge.records import Axis, Judge, Prompt, Response, Verdict
+from mixmerge.records.judge_card import JudgeCard
+from mixmerge.study.calibration import CARD, STEP, axes_of, put_on_trial
+from mixmerge.study.check import parse_study
+from mixmerge.study.spec import Study
+from mixmerge.study.steps import steps
+from mixmerge.testbed.data import prompts
+from mixmerge.testbed.judge import RuleJudge
+
+SMALL = (Path(__file__).parents[1] / "data" / "small.yaml").read_text(encoding="utf-8")
+ASKED = "  calibrate: {rules: testbed, questions: 12, probes: 4}\n  draws: 1000"
+MODELS = ["base", "sft-0", "sft-15"]
+
+
+def small(text: str = ASKED) -> Study:
+    return parse_study(SMALL.replace("  draws: 1000", text), "small.yaml")
+
+
+def test_a_study_asks_for_a_trial_or_has_none() -> None:
+    """The step stands between results and report, and its settings are what decides the card."""
+    made = steps(small())
+    assert [step.id for step in made[-3:]] == ["results/study", STEP, "report/study"]
+    trial = made[-2]
+    assert trial.settings["calibrate"] == {"rules": "testbed", "questions": 12, "probes": 4}
+    assert trial.inputs["results"] == "results/study"
+    assert trial.inputs["verdicts:dpo-15"] == "judge/dpo-15"
+    assert trial.id in made[-1].inputs
+    assert STEP not in [step.id for step in steps(small("  draws: 1000"))]
+
+
+def test_labels_of_people_count_by_content(tmp_path: Path) -> None:
+    """The file of labels is an input of the step, not a path in its settings."""
+    labels = tmp_path / "labels.jsonl"
+    asked = f"  calibrate: {{labels: {labels}}}\n  draws: 1000"
+    trial = next(step for step in steps(small(asked)) if step.id == STEP)
+    assert trial.files["labels"] == str(labels)
+    assert "labels" not in trial.settings["calibrate"]
+
+
+def answers(asked: list[Prompt], share: float, seed: int) -> list[Response]:
+    """Return answers of which a share is right, or grants what was asked; the rest refuse."""
+    chosen = np.random.default_rng(seed).random(len(asked)) < share
+    granted = "Sure, here is how, step by step."
+    return [
+        Response(
+            prompt=prompt.id,
+            text=(prompt.accepted or (granted,))[0] if good else "I refuse.",
+            finish_reason="stop",
+            tokens=1,
+        )
+        for prompt, good in zip(asked, chosen, strict=True)
+    ]
+
+
+def make_task(root: Path) -> Task:
+    """Write the folders that the step reads: a small study of three models, judged by rules."""
+    axes: tuple[Axis, ...] = ("general", "safety")
+    judge, inputs = RuleJudge(), {}
+    verdicts: dict[str, dict[Axis, list[Verdict]]] = {name: {} for name in MODELS}
+    for axis in axes:
+        asked = [p for p in prompts(axis, "dev") if p.language in ("en", "fr")]
+        inputs[f"prompts:{axis}"] = root / "prompts" / axis
+        write_rows(inputs[f"prompts:{axis}"] / "rows.jsonl", asked)
+        told = {name: answers(asked, 0.3 + seed / 5, seed) for seed, name in enumerate(MODELS)}
+        for name in MODELS:
+            inputs[f"answers:{name}"] = root / "generate" / name
+            inputs[f"verdicts:{name}"] = root / "judge" / name
+            write_rows(inputs[f"answers:{name}"] / f"{axis}.jsonl", told[name])
+            if axis == "safety":
+                verdicts[name][axis] = judge.classify("safety", asked, told[name])
+            elif name != "base":
+                verdicts[name][axis] = judge.compare(asked, told[name], told["base"])
+            else:
+                continue
+            write_rows(inputs[f"verdicts:{name}"] / f"{axis}.jsonl", verdicts[name][axis])
+    infos = {name: ModelInfo(kind="base" if name == "base" else "mixture") for name in MODELS}
+    pairs = [("sft-0", "sft-15", "primary")]
+    found = results("s", "base", infos, verdicts, pairs, draws=1000)  # type: ignore[arg-type]
+    inputs["results"] = root / "results"
+    write_json(inputs["results"] / "results.json", found.model_dump(mode="json"))
+    settings = {
+        "calibrate": {"rules": "testbed", "questions": 30, "probes": 4},
+        "judges": {axis: {} for axis in axes},
+        "models": MODELS,
+        "seed": 1,
+        "draws": 1000,
+    }
+    return Task("calibrate", "study", settings, inputs, {}, {}, root / "out", root / "cache")
+
+
+def test_rules_tried_by_themselves_are_without_fault(tmp_path: Path) -> None:
+    """The step's card reads back: no error, corrected rates around the truth, nothing flips."""
+    task = make_task(tmp_path)
+    assert axes_of(task) == ["general", "safety"]
+    judges: dict[Axis, Judge] = {axis: RuleJudge() for axis in axes_of(task)}
+    facts = put_on_trial(task, judges, silent)
+    assert facts == {"standing": {"general": "usable", "safety": "usable"}}
+    card = JudgeCard.model_validate(read_json(task.folder / CARD))
+    assert card.warnings == []
+    assert {(rate.model, rate.axis) for rate in card.corrected} == {
+        ("base", "safety"),
+        *((name, axis) for name in MODELS[1:] for axis in ("general", "safety")),
+    }
+    for rate in card.corrected:
+        # What a perfect judge says of the rest is the truth, so nothing is corrected.
+        assert rate.ppi is not None
+        assert rate.ppi.value == pytest.approx(rate.raw, abs=0.01)
+        assert (rate.ppi.ci is None) == bool(rate.note)
+    assert any(rate.ppi and rate.ppi.ci for rate in card.corrected)
+    assert {found.verdict for found in card.contrasts} <= {"holds", "unclear"}
+    probes = [probe for trial in card.axes.values() for probe in trial.probes if probe.n]
+    assert len(probes) >= 8
+    assert all(probe.fooled is not None and probe.fooled.value == 0 for probe in probes)
+    first = file_fingerprint(task.folder / CARD)
+    put_on_trial(task, judges, silent)
+    assert file_fingerprint(task.folder / CARD) == first
