@@ -9,14 +9,30 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mixmerge.errors import DataError, ModelError
-from mixmerge.evaluate.generate import generate
+from mixmerge.evaluate.backends.hugging_face import TransformersBackend
+from mixmerge.evaluate.generate import generate as run
 from mixmerge.evaluate.loaded_model import LoadedModel
 from mixmerge.evaluate.spec import DecodingSpec
 from mixmerge.files import read_rows
+from mixmerge.progress import Progress, silent
 from mixmerge.records import Message, Prompt, Response
 
 GREEDY = DecodingSpec(max_new_tokens=12)
 SAMPLED = DecodingSpec(max_new_tokens=12, temperature=0.8, top_p=0.9, seed=3)
+
+
+def generate(
+    model: Path | LoadedModel,
+    prompts: list[Prompt],
+    decoding: DecodingSpec,
+    out: Path,
+    *,
+    batch_size: int = 128,
+    progress: Progress = silent,
+) -> list[Response]:
+    loaded = LoadedModel(model) if isinstance(model, Path) else model
+    backend = TransformersBackend(loaded, batch_size=batch_size)
+    return run(backend, prompts, decoding, out, progress=progress)
 
 
 def alone(model: Path, prompt: Prompt, steps: int) -> list[int]:
@@ -96,8 +112,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
         generate(tiny_model, questions, decoding, out, batch_size=3, progress=interrupt)
     assert not out.exists()
     journal = tmp_path / "a.jsonl.journal"
-    finished = journal.read_bytes()
-    assert finished.count(b"\n") == 2
+    assert journal.read_bytes().count(b"\n") == 6
     seen: list[bytes] = []
     generate(
         tiny_model,
@@ -107,8 +122,8 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
         batch_size=3,
         progress=lambda done, total, what: seen.append(journal.read_bytes()),  # noqa: ARG005
     )
-    # Two batches are answered from the journal, which only then grows by the other two.
-    assert [lines.count(b"\n") for lines in seen] == [2, 2, 3, 4]
+    # Two batches are in the journal, which then grows by the other two only.
+    assert [lines.count(b"\n") for lines in seen] == [9, 12]
     assert out.read_bytes() == whole.read_bytes()
     assert not journal.exists()
 
@@ -165,3 +180,43 @@ def test_no_prompts_need_no_model_run(tiny_model: Path, tmp_path: Path) -> None:
     """An empty list of prompts gives an empty file."""
     assert generate(tiny_model, [], GREEDY, tmp_path / "a.jsonl") == []
     assert (tmp_path / "a.jsonl").read_bytes() == b""
+
+
+def test_answers_are_kept_prompt_by_prompt(
+    tiny_model: Path, questions: list[Prompt], tmp_path: Path
+) -> None:
+    """With more prompts and other batches, an interrupted run still asks only for what is missing.
+
+    A batch that is half finished is read again whole, so that its sums stay the same, and the
+    answers that were there stay as they were.
+    """
+    out, whole = tmp_path / "a.jsonl", tmp_path / "whole.jsonl"
+    expected = {a.prompt: a for a in generate(tiny_model, questions, SAMPLED, whole)}
+
+    def interrupt(done: float, total: float, what: str) -> None:
+        raise KeyboardInterrupt(f"at {done} of {total} {what}")
+
+    with pytest.raises(KeyboardInterrupt, match="at 3 of 6 answers"):
+        generate(tiny_model, questions[:6], SAMPLED, out, batch_size=3, progress=interrupt)
+    journal = tmp_path / "a.jsonl.journal"
+    kept = journal.read_bytes()
+    seen: list[bytes] = []
+    made = generate(
+        tiny_model,
+        questions,
+        SAMPLED,
+        out,
+        batch_size=5,
+        progress=lambda done, total, what: seen.append(journal.read_bytes()),  # noqa: ARG005
+    )
+    assert made == [expected[prompt.id] for prompt in questions]
+    assert seen[-1].startswith(kept)
+    assert seen[-1].count(b"\n") == len(questions)
+
+
+def test_two_prompts_with_one_id_are_refused(
+    tiny_model: Path, questions: list[Prompt], tmp_path: Path
+) -> None:
+    """Answers are found by id; two prompts that share one would share an answer."""
+    with pytest.raises(DataError, match="Two prompts have the id 'q0'"):
+        generate(tiny_model, [questions[0], questions[0]], GREEDY, tmp_path / "a.jsonl")

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from tests.evaluate.endpoint_server import Server, says
 
 from mixmerge.errors import DataError, ModelError, SpecError
 from mixmerge.evaluate import run
-from mixmerge.evaluate.spec import EvaluateJob
+from mixmerge.evaluate.spec import EvaluateJob, JobModel
 from mixmerge.files import read_rows, write_rows
 from mixmerge.progress import Progress, silent
 from mixmerge.records import (
@@ -178,7 +179,7 @@ def test_testbed_prompts_come_from_the_caller(job: EvaluateJob, tmp_path: Path) 
 
 def test_what_cannot_work_is_said_before_any_answer(job: EvaluateJob, tmp_path: Path) -> None:
     """A missing model, an empty language and unknown rules stop before anything is generated."""
-    broken = job.model_copy(update={"base": Path("nowhere")})
+    broken = job.model_copy(update={"base": JobModel(path=Path("nowhere"))})
     with pytest.raises(ModelError, match="nowhere: no such folder"):
         evaluate(broken, tmp_path, Alphabetical())
     with pytest.raises(DataError, match="the language 'fr' is empty"):
@@ -217,3 +218,22 @@ def test_people_judge_each_model_from_their_files(job: EvaluateJob, tmp_path: Pa
     raw["evaluate"]["calibrate"] = {"rules": "testbed"}
     with pytest.raises(SpecError, match="safety: `calibrate` asks a judge about probes"):
         evaluate(EvaluateJob.model_validate(raw), tmp_path, Alphabetical())
+
+
+def test_a_served_model_takes_part(job: EvaluateJob, tmp_path: Path) -> None:
+    """A model behind an endpoint is asked the same prompts with the same decoding, once."""
+    server = Server(lambda text, _attempt: says(f"about {text}"))
+    try:
+        raw = job.model_dump(exclude_defaults=True)
+        raw["models"]["served"] = {"generate": {"endpoint": server.url, "model": "m"}}
+        served = EvaluateJob.model_validate(raw)
+        found = evaluate(served, tmp_path, Alphabetical())
+        assert evaluate(served, tmp_path, Alphabetical()) == found
+    finally:
+        server.stop()
+    # General and safety ask the same prompts here, and an answered call is never sent again.
+    assert len(server.calls) == 24
+    assert {body["max_tokens"] for body in server.calls} == {4}
+    answers = read_rows(tmp_path / "out" / "answers" / "served" / "safety.jsonl", Response)
+    assert answers[0].text == "about en 0"
+    assert found.models["served"].general.n == 24

@@ -118,3 +118,33 @@ def test_a_published_set_is_named_and_its_copy_counts_by_content(tmp_path: Path)
     assert asked.settings["set"] == "xstest"
     assert (asked.settings["hub"], asked.settings["files"]) == ("folder", {"hi": "prompts:hi.csv"})
     assert asked.files == {"hub": str(tmp_path), "prompts:hi.csv": str(tmp_path / "hi.csv")}
+
+
+def test_what_generates_is_asked_only_where_it_changes_answers() -> None:
+    """Transformers adds nothing to a step; vLLM its dtype; an endpoint each model's served name."""
+    plain = by_id(small())["generate/sft-0"]
+    assert "generate" not in plain.settings
+    old = "  decoding: {max_new_tokens: 24}\n"
+    vllm = "  generate: {backend: vllm, tensor_parallel: 4}\n"
+    step = by_id(small((old, old + vllm)))["generate/sft-0"]
+    assert step.settings["generate"] == {"backend": "vllm", "dtype": "bfloat16"}
+    assert (step.needs.gpus, step.placement["generate"]["tensor_parallel"]) == (4, 4)
+    served = '  generate: {endpoint: "http://localhost:8000/v1", model: "run-{model}"}\n'
+    step = by_id(small((old, old + served)))["generate/sft-0"]
+    assert step.settings["generate"]["model"] == "run-sft-0"
+    assert step.placement["generate"]["endpoint"] == "http://localhost:8000/v1"
+    assert step.needs.gpus == 0
+
+
+def test_judges_count_by_content_and_not_by_place(tmp_path: Path) -> None:
+    """People's verdicts and local judges are files of the step; their paths are not asked."""
+    (tmp_path / "labels").mkdir()
+    old = "over_refusal: {prompts: {testbed: dev}, judge: {rules: testbed}}"
+    judge = f"{{panel: [{{human: {tmp_path / 'labels'}}}, {{rules: testbed}}], keep: all}}"
+    new = f"over_refusal: {{prompts: {{testbed: dev}}, judge: {judge}}}"
+    step = by_id(small((old, new)))["judge/sft-0"]
+    assert step.settings["over_refusal"] == {
+        "panel": [{"human": "folder"}, {"rules": "testbed"}],
+        "keep": "all",
+    }
+    assert step.files == {"over_refusal:0:folder": str(tmp_path / "labels")}

@@ -14,6 +14,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from mixmerge.errors import ModelError
+from mixmerge.files import read_json
 from mixmerge.records import ModelFolder
 
 
@@ -75,7 +76,9 @@ class LoadedModel:
     @cached_property
     def end_tokens(self) -> list[int]:
         """Tokens that end an answer: the generation config's, and the tokenizer's own."""
-        named = self.network.generation_config.eos_token_id
+        path = self.folder.path / "generation_config.json"
+        settings = read_json(path) if path.is_file() else self.folder.config
+        named = settings.get("eos_token_id")
         ends = [] if named is None else named if isinstance(named, list) else [named]
         if self.tokenizer.eos_token_id is not None:
             ends = [*ends, self.tokenizer.eos_token_id]

@@ -1,16 +1,19 @@
 """A stand-alone evaluation: several models, from prompts to ``results.json``."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from mixmerge.errors import SpecError
+from mixmerge.evaluate.backends.make import make_backend
 from mixmerge.evaluate.calibration.calibrate import calibrate as try_judges
 from mixmerge.evaluate.calibration.material import Material
 from mixmerge.evaluate.generate import generate
+from mixmerge.evaluate.generate_spec import GenerateSpec
 from mixmerge.evaluate.judges.make import JudgeOf, make_judge, of_people
 from mixmerge.evaluate.judging import judge
-from mixmerge.evaluate.loaded_model import LoadedModel
 from mixmerge.evaluate.prompts import check_prompts, load_prompts
 from mixmerge.evaluate.results import ModelInfo, Pair, results
 from mixmerge.evaluate.spec import AxisSpec, EvaluateJob
@@ -28,6 +31,17 @@ CARD = "judge_card.json"
 
 TestbedPrompts = Callable[[Axis, Literal["dev", "test"]], Sequence[Prompt]]
 """The testbed's prompts of an axis and a split."""
+
+
+@dataclass(frozen=True)
+class _Model:
+    """One model of a job."""
+
+    name: str
+    path: Path | None
+    generate: GenerateSpec
+    identity: str
+    """Of whatever changes its answers, besides prompts and decoding."""
 
 
 def evaluate(
@@ -56,20 +70,27 @@ def evaluate(
     Raises:
         UserError: prompts, models, judges or the sample do not allow the evaluation.
     """
-    paths, identities = _models(job, folder)
+    models = _models(job, folder)
     prompts, judges = _axes(job, out, folder, testbed_prompts, rule_judges)
+    answers: dict[str, dict[Axis, list[Response]]] = {}
     verdicts: dict[str, dict[Axis, list[Verdict]]] = {}
-    base_answers: dict[Axis, list[Response]] = {}
-    for name, path in paths.items():
-        model, verdicts[name] = LoadedModel(path), {}
-        for axis, asked in prompts.items():
-            say = _prefixed(progress, f"{name}, {axis}")
-            answers = _answers(job, asked, model, identities[name], out, (name, axis), say)
-            base = base_answers.setdefault(axis, answers)
-            if axis != "general" or name != BASE:
-                verdicts[name][axis] = _verdicts(
-                    axis, asked, answers, base, judges[axis](name), out, name, say
-                )
+    for model in models:
+        name = model.name
+        answers[name] = _answers(job, model, prompts, out, progress)
+        verdicts[name] = {
+            axis: _verdicts(
+                axis,
+                asked,
+                answers[name][axis],
+                answers[BASE][axis],
+                judges[axis](name),
+                out,
+                name,
+                _prefixed(progress, f"{name}, {axis}"),
+            )
+            for axis, asked in prompts.items()
+            if axis != "general" or name != BASE
+        }
     found = results(
         out.name,
         BASE,
@@ -86,7 +107,7 @@ def evaluate(
                 axis,
                 judges[axis](BASE),
                 asked,
-                {name: _read_answers(out, name, axis) for name in paths},
+                {name: rows[axis] for name, rows in answers.items()},
                 BASE,
                 {name: rows[axis] for name, rows in verdicts.items() if axis in rows},
             )
@@ -123,27 +144,32 @@ def calibrate(
     Raises:
         UserError: prompts, models, judges or labels do not allow the trial.
     """
-    paths, identities = _models(job, folder)
     prompts, judges = _axes(job, out, folder, testbed_prompts, rule_judges)
-    answers: dict[Axis, dict[str, Sequence[Response]]] = {axis: {} for axis in prompts}
-    for name, path in paths.items():
-        model = LoadedModel(path)
-        for axis, asked in prompts.items():
-            say = _prefixed(progress, f"{name}, {axis}")
-            place = (name, axis)
-            answers[axis][name] = _answers(job, asked, model, identities[name], out, place, say)
+    answers = {
+        model.name: _answers(job, model, prompts, out, progress) for model in _models(job, folder)
+    }
     materials = [
-        Material(axis, judges[axis](BASE), asked, answers[axis], BASE)
+        Material(
+            axis,
+            judges[axis](BASE),
+            asked,
+            {name: rows[axis] for name, rows in answers.items()},
+            BASE,
+        )
         for axis, asked in prompts.items()
     ]
     return _try_judges(job, out, folder, materials, rule_judges, (), progress)
 
 
-def _models(job: EvaluateJob, folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
-    """Return the folder and the identity of each model, the base model first."""
-    paths = {BASE: folder / job.base}
-    paths |= {name: folder / model.path for name, model in job.models.items()}
-    return paths, {name: ModelFolder(path).fingerprint() for name, path in paths.items()}
+def _models(job: EvaluateJob, folder: Path) -> list[_Model]:
+    """Return the models with their identities, the base model first."""
+    models = []
+    for name, model in {BASE: job.base, **job.models}.items():
+        path = None if model.path is None else folder / model.path
+        spec = (model.generate or job.evaluate.generate).serving(name)
+        files = None if path is None else ModelFolder(path).fingerprint()
+        models.append(_Model(name, path, spec, fingerprint([files, spec.meaning()])))
+    return models
 
 
 def _axes(
@@ -200,10 +226,6 @@ def _try_judges(
     return card
 
 
-def _read_answers(out: Path, name: str, axis: Axis) -> list[Response]:
-    return read_rows(out / "answers" / name / f"{axis}.jsonl", Response)
-
-
 def _prompts(
     axis: Axis,
     spec: AxisSpec,
@@ -223,29 +245,31 @@ def _prompts(
 
 def _answers(
     job: EvaluateJob,
-    prompts: Sequence[Prompt],
-    model: LoadedModel,
-    identity: str,
+    model: _Model,
+    prompts: Mapping[Axis, Sequence[Prompt]],
     out: Path,
-    place: tuple[str, Axis],
     progress: Progress,
-) -> list[Response]:
-    name, axis = place
-    path = out / "answers" / name / f"{axis}.jsonl"
+) -> dict[Axis, list[Response]]:
+    """Return a model's answers on every axis; it is loaded once, and not for what is there."""
     decoding = job.evaluate.decoding
-    key = fingerprint([identity, decoding.model_dump(), [p.model_dump() for p in prompts]])
-    if _is_made_from(path, key):
-        return read_rows(path, Response)
-    answers = generate(
-        model,
-        prompts,
-        decoding,
-        path,
-        batch_size=job.placement.batch_size,
-        threads=job.placement.threads,
-        progress=progress,
+    backend = make_backend(
+        model.generate,
+        model.path,
+        calls=out / "generate_calls.jsonl",
+        placement=job.placement,
     )
-    _mark_made_from(path, key)
+    answers: dict[Axis, list[Response]] = {}
+    with closing(backend):
+        for axis, asked in prompts.items():
+            path = out / "answers" / model.name / f"{axis}.jsonl"
+            rows = [prompt.model_dump() for prompt in asked]
+            key = fingerprint([model.identity, decoding.model_dump(), rows])
+            if _is_made_from(path, key):
+                answers[axis] = read_rows(path, Response)
+                continue
+            say = _prefixed(progress, f"{model.name}, {axis}")
+            answers[axis] = generate(backend, asked, decoding, path, progress=say)
+            _mark_made_from(path, key)
     return answers
 
 

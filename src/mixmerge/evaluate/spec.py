@@ -7,6 +7,12 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from mixmerge.evaluate.calibration.spec import CalibrateSpec
 from mixmerge.evaluate.endpoint_spec import EndpointJudgeSpec
+from mixmerge.evaluate.generate_spec import (
+    MODEL_NAME,
+    EndpointModelSpec,
+    GenerateSpec,
+    TransformersSpec,
+)
 from mixmerge.evaluate.judge_spec import (
     ClassifierJudgeSpec,
     HumanJudgeSpec,
@@ -145,6 +151,8 @@ class EvaluateSpec(SpecModel):
     """Harmless requests that look harmful: does the answer refuse?"""
     decoding: DecodingSpec = DecodingSpec()
     """How answers are decoded."""
+    generate: GenerateSpec = TransformersSpec()
+    """What generates answers: transformers, vLLM, or an endpoint that serves every model."""
     baseline: str | None = None
     """The mixture that every merge is tested against, e.g. ``mix15``: the primary contrasts."""
     draws: int = Field(10_000, ge=1000)
@@ -153,6 +161,15 @@ class EvaluateSpec(SpecModel):
     """Of the statistics' draws."""
     calibrate: CalibrateSpec | None = None
     """Puts the judges on trial against labels, and corrects rates for their errors."""
+
+    @model_validator(mode="after")
+    def _every_model_is_served(self) -> Self:
+        if isinstance(self.generate, EndpointModelSpec) and MODEL_NAME not in self.generate.model:
+            raise ValueError(
+                f"`generate.model` must hold `{MODEL_NAME}`, which stands for the name of each "
+                f"model (seen: {self.generate.model!r}); without it one model would answer for all"
+            )
+        return self
 
     @model_validator(mode="after")
     def _classifiers_do_not_compare(self) -> Self:
@@ -176,8 +193,10 @@ class EvaluateSpec(SpecModel):
 class JobModel(SpecModel):
     """One model of a stand-alone evaluation; its folder alone may stand for it."""
 
-    path: Path
+    path: Path | None = None
     """A Hugging Face folder."""
+    generate: EndpointModelSpec | None = None
+    """The endpoint that serves this model, instead of what `EvaluateSpec.generate` says."""
     kind: Literal["mixture", "expert", "merge"] = "mixture"
     """How it came about."""
     stage: Literal["sft", "dpo"] | None = None
@@ -190,14 +209,20 @@ class JobModel(SpecModel):
     def _from_its_path(cls, value: Any) -> Any:
         return {"path": value} if isinstance(value, (str, Path)) else value
 
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> Self:
+        if self.path is None and self.generate is None:
+            raise ValueError("give the model's folder as `path`, or `generate: {endpoint, model}`")
+        return self
+
 
 class EvaluateJob(SpecModel):
     """A stand-alone evaluation: what ``mixmerge evaluate SPEC OUT`` reads."""
 
     languages: tuple[str, ...] = Field(min_length=1)
     """The languages to evaluate; each must have prompts on every axis."""
-    base: Path
-    """Folder of the model that all others are compared with."""
+    base: JobModel
+    """The model that all others are compared with: its folder, or its endpoint."""
     models: dict[str, JobModel] = Field(min_length=1)
     """The other models, by the names that results will use."""
     evaluate: EvaluateSpec

@@ -14,7 +14,8 @@ class Response(RowModel):
     """`Prompt.id`."""
     text: str
     """The answer without special tokens; empty when the model stopped at once."""
-    finish_reason: Literal["stop", "length"]
-    """``stop``: the model ended its turn; ``length``: it was cut off."""
+    finish_reason: Literal["stop", "length", "filter"]
+    """``stop``: the model ended its turn; ``length``: it was cut off; ``filter``: the endpoint that
+    serves the model withheld the answer."""
     tokens: int = Field(ge=0)
-    """Tokens generated, the end of turn included."""
+    """Tokens generated, the end of turn included; 0 from an endpoint that does not count."""

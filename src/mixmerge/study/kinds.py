@@ -1,7 +1,9 @@
 """What each kind of step does: it hands the step's settings and folders to the part of its name."""
 
 import os
+from collections import Counter
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
@@ -169,28 +171,38 @@ def merge(task: Task, progress: Progress) -> dict[str, Any]:
 
 def generate(task: Task, progress: Progress) -> dict[str, Any]:
     """Let one model answer the prompts of every axis."""
+    from pydantic import TypeAdapter
+
+    from mixmerge.evaluate.backends.make import make_backend
     from mixmerge.evaluate.generate import generate as run
-    from mixmerge.evaluate.loaded_model import LoadedModel
+    from mixmerge.evaluate.generate_spec import GenerateSpec
     from mixmerge.evaluate.spec import DecodingSpec, PlacementSpec
 
-    model = LoadedModel(model_path(task.inputs["model"]))
-    placement = PlacementSpec(**_within_cores(task.placement))
+    settings, placement = dict(task.settings), _within_cores(task.placement)
+    settings.pop("generate", None)
+    spec: GenerateSpec = TypeAdapter(GenerateSpec).validate_python(placement.pop("generate", {}))
+    backend = make_backend(
+        spec,
+        model_path(task.inputs["model"]),
+        calls=task.cache / "generate" / f"{task.name}.jsonl",
+        placement=PlacementSpec(**placement),
+    )
     asked = {axis: read_rows(file, Prompt) for axis, file in _prompt_files(task).items()}
     total = sum(map(len, asked.values()))
-    before = tokens = 0
-    for axis, rows in asked.items():
-        answers = run(
-            model,
-            rows,
-            DecodingSpec(**task.settings),
-            task.folder / f"{axis}.jsonl",
-            batch_size=placement.batch_size,
-            threads=placement.threads,
-            progress=lambda done, _, what, at=before: progress(at + done, total, what),
-        )
-        before += len(rows)
-        tokens += sum(answer.tokens for answer in answers)
-    return {"answers": total, "tokens": tokens}
+    answers: list[Response] = []
+    with closing(backend):
+        for axis, rows in asked.items():
+            before = len(answers)
+            answers += run(
+                backend,
+                rows,
+                DecodingSpec(**settings),
+                task.folder / f"{axis}.jsonl",
+                progress=lambda done, _, what, at=before: progress(at + done, total, what),
+            )
+    reasons = Counter(answer.finish_reason for answer in answers)
+    tokens = sum(answer.tokens for answer in answers)
+    return {"answers": total, "tokens": tokens, "finished": dict(sorted(reasons.items()))}
 
 
 def _prompt_files(task: Task) -> dict[Axis, Path]:

@@ -222,14 +222,18 @@ def _generate(study: Study, name: str) -> Step:
     if "seed" not in decoding.model_fields_set:
         decoding = decoding.model_copy(update={"seed": study.seed})
     inputs = {f"prompts:{axis}": f"prompts/{axis}" for axis in study.evaluate.axes()}
+    spec = study.evaluate.generate.serving(name)
+    settings = decoding.model_dump(mode="json")
+    settings |= {"generate": spec.meaning()} if spec.meaning() else {}
     placement = study.placement.generate.model_dump(mode="json")
+    placement["generate"] = spec.model_dump(mode="json")
     return Step(
         "generate",
         name,
-        decoding.model_dump(mode="json"),
+        settings,
         {"model": model_step(study, name), **inputs},
         placement=placement,
-        needs=Needs(cpus=study.placement.generate.threads, gpus=1, seconds=8),
+        needs=Needs(cpus=study.placement.generate.threads, gpus=spec.gpus, seconds=8),
     )
 
 
