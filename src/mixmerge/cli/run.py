@@ -67,5 +67,7 @@ def show_run(
         return
     console.print(result_table(finished.results))
     console.print(verdict_line(finished.results, finished.baselines), soft_wrap=True)
+    for suspicion in finished.results.judge_warnings:
+        console.print(f"- {suspicion.message}", style="yellow", markup=False, soft_wrap=True)
     console.print(f"results: {finished.results_file}", soft_wrap=True)
     console.print(f"report:  {finished.report_file}", soft_wrap=True)
