@@ -39,8 +39,8 @@ class Tally:
 
     def row(self, studies: int) -> str:
         """Write the three columns."""
-        if not self.offered:
-            return "– | – | 0 %"
+        if self.offered < studies / 50:  # too few to say how well they cover
+            return f"– | – | {self.offered / studies:.0%}"
         covered, width = self.holds / self.offered, self.width / self.offered
         return f"{covered:.1%} | {width:.3f} | {self.offered / studies:.0%}"
 
