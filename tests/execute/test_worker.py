@@ -103,6 +103,7 @@ def fails_with(error: Exception) -> Mapping[str, worker.Handler]:
         (PermissionError("no"), 1),
         (ValueError("a bug"), 1),
         (OSError(errno.ENOSPC, "no space left"), 2),
+        (RuntimeError("writing: No space left on device (os error 28)"), 2),
         (DataError("a broken row"), 2),
     ],
     ids=lambda value: type(value).__name__,

@@ -1,11 +1,19 @@
 """Tests of mixmerge.study.explain: what a study would do and cost."""
 
+import errno
+import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 import mixmerge
 from mixmerge.errors import SpecError
+from mixmerge.study.graph import mermaid, tree
+
+Pretend = Callable[[Path, Path], None]
 
 ROOT = Path(__file__).parents[2]
 SMALL = ROOT / "tests" / "data" / "small.yaml"
@@ -66,3 +74,126 @@ def test_a_missing_data_file_is_named(tmp_path: Path) -> None:
     study.write_text(text.replace("general: {testbed: general}", "general: {files: none.jsonl}"))
     with pytest.raises(SpecError, match=r"mix/safety-0-chats: none\.jsonl does not exist"):
         mixmerge.plan(study, tmp_path / "run")
+
+
+def todo(study: Path, root: Path) -> dict[str, str]:
+    """The steps that would run, with the reason."""
+    return {row.step: row.reason for row in mixmerge.plan(study, root).rows if row.state != "done"}
+
+
+def test_order_and_format_of_the_file_do_not_count(tmp_path: Path, pretend: Pretend) -> None:
+    """A study file with its sections and names in another order and style reruns nothing."""
+    pretend(SMALL, tmp_path / "run")
+    read = yaml.safe_load(SMALL.read_text())
+    for section in ("data", "mixtures", "training", "checkpoints"):
+        read[section] = dict(reversed(read[section].items()))
+    other = tmp_path / "other.yaml"
+    other.write_text(yaml.safe_dump(dict(reversed(read.items())), sort_keys=False))
+    assert todo(other, tmp_path / "run") == {}
+
+
+def test_a_changed_weight_says_what_runs_again_and_why(tmp_path: Path, pretend: Pretend) -> None:
+    """That merge, its answers and verdicts, the results and the report; each with its reason."""
+    pretend(SMALL, tmp_path / "run")
+    study = tmp_path / "changed.yaml"
+    models = "models: {sft-0: 0.3, sft-100: 0.7}"
+    study.write_text(SMALL.read_text().replace("models: [sft-0, sft-100]", models))
+    assert todo(study, tmp_path / "run") == {
+        "merge/sft-dare-ties": "models.sft-0.weight changed 0.5 → 0.3",
+        "generate/sft-dare-ties": "merge/sft-dare-ties changed",
+        "judge/sft-dare-ties": "generate/sft-dare-ties changed",
+        "results/study": "judge/sft-dare-ties changed",
+        "report/study": "study.checkpoints.sft-dare-ties.merge.models.sft-0.weight "
+        "changed 0.5 → 0.3",
+    }
+
+
+def test_studies_share_one_folder(tmp_path: Path, pretend: Pretend) -> None:
+    """A second study in the same folder makes only what the first has not made."""
+    pretend(SMALL, tmp_path / "run")
+    study = tmp_path / "second.yaml"
+    merge = "  sft-mean: {merge: {method: linear, models: [sft-0, sft-100]}}\n"
+    text = SMALL.read_text().replace("study: small", "study: second")
+    study.write_text(text.replace("\nevaluate:", merge + "\nevaluate:"))
+    assert set(todo(study, tmp_path / "run")) == {
+        "merge/sft-mean",
+        "generate/sft-mean",
+        "judge/sft-mean",
+        "results/study",
+        "report/study",
+    }
+
+
+def test_a_moved_folder_stays_valid(tmp_path: Path, pretend: Pretend) -> None:
+    """Copied elsewhere, every step is still done."""
+    pretend(SMALL, tmp_path / "run")
+    shutil.copytree(tmp_path / "run", tmp_path / "else" / "where")
+    assert todo(SMALL, tmp_path / "else" / "where") == {}
+
+
+def test_a_run_folder_that_cannot_be_written_can_be_planned(
+    tmp_path: Path, pretend: Pretend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planning only reads: a full or read-only disk is no obstacle."""
+    pretend(SMALL, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "cache")
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "read-only")
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    assert todo(SMALL, tmp_path / "run") == {}
+    assert not (tmp_path / "run" / "cache").exists()
+
+
+def test_tokens_follow_finished_trainings(tmp_path: Path, pretend: Pretend) -> None:
+    """Before anything ran a rule of thumb is said; afterwards the measured rate is used."""
+    before = mixmerge.plan(SMALL, tmp_path / "run").training_tokens
+    assert before.count == (3 * 160 + 4 * 16) * 1000 / 4
+    assert "until the mixtures are made" in before.rule
+    pretend(SMALL, tmp_path / "run")
+    for folder in (tmp_path / "run" / "train").glob("sft-0-*"):
+        shutil.rmtree(folder)
+    again = mixmerge.plan(SMALL, tmp_path / "run")
+    # 200 characters a row in every mixture; 8,000 tokens in each of sft-15, sft-100 and dpo-15.
+    rate = 200 * (160 + 160 + 64) / (3 * 8000)
+    assert again.training_tokens.count == round(160 * 200 / rate)
+    assert "as in finished trainings" in again.training_tokens.rule
+    assert again.seconds is not None
+
+
+def test_the_price_of_judging_is_bounded(tmp_path: Path, pretend: Pretend) -> None:
+    """Calls times the longest question and answer times the prices of the study file."""
+    study = tmp_path / "priced.yaml"
+    judge = (
+        "{endpoint: 'http://127.0.0.1:9/v1', model: some-judge, max_tokens: 100, "
+        "price: {input: 2, output: 10}}"
+    )
+    study.write_text(SMALL.read_text().replace("{rules: testbed}", judge))
+    pretend(study, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "judge")
+    calls = mixmerge.plan(study, tmp_path / "run").calls
+    comparisons, single = 160 * 2 * 5, 160 * 2 * 6
+    assert calls.count == comparisons + single
+    sent = comparisons * (800 + 2 * 24) + single * (800 + 24)
+    assert calls.dollars == pytest.approx((sent * 2 + calls.count * 100 * 10) / 1e6)
+
+
+def test_the_graph_has_every_step_and_edge(tmp_path: Path, pretend: Pretend) -> None:
+    """Tree and Mermaid name every step once, with its state; Mermaid draws the edges."""
+    pretend(SMALL, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "merge")
+    plan = mixmerge.plan(SMALL, tmp_path / "run")
+    lines = tree(plan).splitlines()
+    drawn = [re.sub(r"^[│├└─ ]*", "", line).split("  (")[0] for line in lines]
+    marks = {"done": "✓", "to do": "○", "out of date": "↻"}
+    assert sorted(drawn) == sorted(f"{marks[row.state]} {row.step}" for row in plan.rows)
+    chart = mermaid(plan)
+    names = {step: name for name, step in re.findall(r'(s\d+)\["([^"]+)"\]', chart)}
+    assert set(names) == {row.step for row in plan.rows}
+    edges = set(re.findall(r"(s\d+) --> (s\d+)", chart))
+    for row in plan.rows:
+        if row.step != "report/study":
+            assert {(names[p], names[row.step]) for p in row.parents} <= edges
+    assert (names["results/study"], names["report/study"]) in edges
+    assert f'{names["merge/sft-dare-ties"]}["merge/sft-dare-ties"]:::to_do' in chart

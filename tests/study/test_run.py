@@ -123,9 +123,9 @@ def test_a_changed_weight_reruns_little(finished: Path, tmp_path: Path) -> None:
     rows = mixmerge.plan(study, finished).rows
     assert {row.step: row.reason for row in rows if row.state != "done"} == {
         "merge/sft-dare-ties": "models.sft-0.weight changed 0.5 → 0.3",
-        "generate/sft-dare-ties": "an input changed",
-        "judge/sft-dare-ties": "an input changed",
-        "results/study": "an input changed",
+        "generate/sft-dare-ties": "merge/sft-dare-ties changed",
+        "judge/sft-dare-ties": "generate/sft-dare-ties changed",
+        "results/study": "judge/sft-dare-ties changed",
         "report/study": "study.checkpoints.sft-dare-ties.merge.models.sft-0.weight "
         "changed 0.5 → 0.3",
     }

@@ -41,7 +41,6 @@ step is no longer done.
 """
 
 _PATIENCE_SECONDS = 5.0
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _LASTING = (
     FileNotFoundError,
     FileExistsError,
@@ -187,10 +186,10 @@ def _peak_memory_mb() -> float:
 
 def write_failure(folder: Path, error: Exception) -> int:
     """Leave the reason of a failure where the driver finds it; return the exit code."""
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if _is_full_disk(error):
         try:
             with explained_disk_errors(folder):
-                raise error
+                raise OSError(errno.ENOSPC, "no space left") from error
         except ResourceError as explained:
             error = explained
     code = _exit_code(error)
@@ -202,6 +201,13 @@ def write_failure(folder: Path, error: Exception) -> int:
     with suppress(ResourceError):  # the disk may be what failed
         write_json(folder / FAILURE, {"code": code, "message": message})
     return code
+
+
+def _is_full_disk(error: Exception) -> bool:
+    """Say whether the disk is full, also where a library tells it in words of its own only."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return not isinstance(error, MixmergeError) and os.strerror(errno.ENOSPC) in str(error)
 
 
 def _exit_code(error: Exception) -> int:
