@@ -1,5 +1,6 @@
 """A real OpenAI-compatible server on this machine whose behaviour a test decides."""
 
+import contextlib
 import json
 import threading
 import time
@@ -54,8 +55,9 @@ class Server:
                 for name, value in headers.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
+                with contextlib.suppress(OSError):  # a client that is gone
+                    self.end_headers()
+                    self.wfile.write(answer)
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -1,6 +1,7 @@
 """Making many calls at once, each answer to the journal as it comes."""
 
 import asyncio
+import contextlib
 import dataclasses
 import threading
 from collections.abc import Callable, Coroutine, Iterable
@@ -79,7 +80,7 @@ class Run:
             raise errors.exceptions[0] from None
         if self._stopped:
             raise ResourceError(
-                f"The budget of ${self._spec.budget} has no room for another call to "
+                f"The budget of ${self._spec.budget:.2f} has no room for another call to "
                 f"{self._spec.model}. Raise `budget` and run the same command again: it asks "
                 "only what is missing."
             )
@@ -105,13 +106,13 @@ def in_own_thread(work: Coroutine[Any, Any, Result]) -> Result:
 
     An interrupt (Ctrl-C) of the caller cancels the coroutine before it goes on.
     """
-    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
+    started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = Future()
     outcome: Future[Result] = Future()
 
     async def watched() -> Result:
         task = asyncio.current_task()
         assert task is not None
-        running.append((asyncio.get_running_loop(), task))
+        started.set_result((asyncio.get_running_loop(), task))
         return await work
 
     def body() -> None:
@@ -125,7 +126,8 @@ def in_own_thread(work: Coroutine[Any, Any, Result]) -> Result:
     try:
         return outcome.result()
     except KeyboardInterrupt:
-        for loop, task in running:
+        loop, task = started.result()
+        with contextlib.suppress(RuntimeError):  # it has just come to its end
             loop.call_soon_threadsafe(task.cancel)
         raise
     finally:
