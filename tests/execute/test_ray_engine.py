@@ -46,7 +46,7 @@ def placed(root: Path, kind: str, name: str, **settings: object) -> Path:
     return store.place(step, store.key(step, {}), {})
 
 
-def ended(engine: RayEngine, handle: object, seconds: float = 90) -> int:
+def ended(engine: RayEngine, handle: object, seconds: float = 240) -> int:
     """Wait for a step and return its exit code."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -57,7 +57,7 @@ def ended(engine: RayEngine, handle: object, seconds: float = 90) -> int:
     raise AssertionError("the step did not end")
 
 
-def owner(folder: Path, seconds: float = 60) -> int:
+def owner(folder: Path, seconds: float = 240) -> int:
     """Wait until a step runs, and return its process."""
     deadline = time.monotonic() + seconds
     lock = folder / "lock"
@@ -72,7 +72,7 @@ def parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
 
 
-def gone(pid: int, seconds: float = 20) -> bool:
+def gone(pid: int, seconds: float = 60) -> bool:
     """Say whether a process ends within some seconds."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -190,7 +190,7 @@ def test_a_training_that_nobody_asks_for_leaves(tmp_path: Path, engine: RayEngin
 def test_several_nodes_train_through_ray_train(tmp_path: Path, engine: RayEngine) -> None:
     """Two workers of Ray Train are two ranks that know of each other; one record is written."""
     folder = placed(tmp_path, "ranks", "both")
-    assert ended(engine, engine.start(folder, Needs(nodes=2)), 180) == 0
+    assert ended(engine, engine.start(folder, Needs(nodes=2))) == 0
     assert (folder / "rank-0.txt").read_text() == (folder / "rank-1.txt").read_text() == "0 1"
     assert (folder / RECORD).is_file()
 
