@@ -51,9 +51,8 @@ WINS = ((0.3, 0.2, 0.4), (0.45, 0.2, 0.55), (0.7, 0.1, 0.7), (0.9, 0.05, 0.85))
 """Wins and ties of a model, and wins of a second one with as many ties."""
 SLOPES = ((0.5, 1.0), (0.7, 2.0))
 """Win rates at equal length, and how much length counts."""
-FRONTS = ((0.2, 0.3), (0.1, 0.1), (0.05, 0.05), (0.1, -0.1), (0.0, 0.0))
-"""How far five models lie apart on both axes. Fourth: the best is best on both; last: all are
-equal."""
+FRONTS = ((0.2, 0.3), (0.1, 0.1), (0.1, -0.1), (0.0, 0.0))
+"""How far five models lie apart on both axes. Third: one is best on both; last: all are equal."""
 
 MISSING = 0.02
 """Share of verdicts that are missing."""
@@ -329,18 +328,15 @@ def summary(cells: Sequence[Cell]) -> str:
 
 
 def main(names: Sequence[str], studies: int, out: Path | None) -> None:
-    """Simulate, print the tables, and write the cells."""
-    results: dict[str, list[Cell]] = {}
+    """Simulate, print the tables, and write the cells; other kinds of study in the file stay."""
     for name in names:
-        results[name] = list(measure(name, studies))
-        print(f"\n## {name}\n\n{markdown(results[name])}\n\n{summary(results[name])}")
-    if out is not None:
-        content = {
-            **describe(None),
-            "studies": studies,
-            **{name: [asdict(cell) for cell in cells] for name, cells in results.items()},
-        }
-        out.write_text(json.dumps(content, indent=1) + "\n")
+        cells = list(measure(name, studies))
+        print(f"\n## {name}\n\n{markdown(cells)}\n\n{summary(cells)}", flush=True)
+        if out is not None:
+            known = json.loads(out.read_text()) if out.is_file() else {}
+            measured = {"studies": studies, "cells": [asdict(cell) for cell in cells]}
+            content = {**known, **describe(None), name: measured}
+            out.write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

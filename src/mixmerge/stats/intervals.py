@@ -16,13 +16,19 @@ from mixmerge.stats.estimate import LEVEL, MIN_CLUSTERS, Estimate, too_small
 from mixmerge.stats.proportions import clustered_tango, clustered_wilson, tango, wilson
 from mixmerge.stats.robust import ClusterMean, average, ratio_interval
 
-VARYING = 3
-"""Fewest clusters that differ from the most common value, for an interval."""
 
-VARYING_OF_FEW = 8
-"""The same for a difference between models on fewer than `FEW_CLUSTERS` clusters."""
+def least_varying(n: int) -> int:
+    """Return how many clusters must differ from the most common value, for an interval.
+
+    Fewer observations leave fewer results to choose from, and a single interval more to cover.
+    """
+    return 3 if n >= 100 else 5
+
 
 FEW_CLUSTERS = 30
+VARYING_OF_FEW = 8
+"""A difference between models on fewer clusters than the first needs this many that vary: what
+few clusters say about the variance is too little for rare events."""
 
 
 class ClusterSample:
@@ -57,7 +63,7 @@ class ClusterSample:
         """Estimate the mean of a column of values in [0, 1]: Wilson's interval, clustered."""
         mean = self._mean(column)
         varying = self._varying(column)
-        absent = too_small(mean.n, mean.clusters, varying, VARYING)
+        absent = too_small(mean.n, mean.clusters, varying, least_varying(mean.n))
         if absent:
             absent += _one_sided(mean, varying)
             return Estimate.without_interval(mean.value, mean.n, mean.clusters, absent)
@@ -69,7 +75,7 @@ class ClusterSample:
         """Estimate the unweighted average of several rates, e.g. of languages."""
         mean = average([self._mean(column) for column in columns])
         varying = max(self._varying(column) for column in columns)
-        absent = too_small(mean.n, mean.clusters, varying, VARYING)
+        absent = too_small(mean.n, mean.clusters, varying, least_varying(mean.n))
         if absent:
             return Estimate.without_interval(mean.value, mean.n, mean.clusters, absent)
         return self._clustered(mean)
@@ -77,7 +83,8 @@ class ClusterSample:
     def difference(self, column: int) -> Estimate:
         """Estimate the mean of a column of paired differences in [-1, 1]: Tango's interval."""
         mean = self._mean(column)
-        required = VARYING_OF_FEW if mean.clusters < FEW_CLUSTERS else VARYING
+        few = mean.clusters < FEW_CLUSTERS
+        required = VARYING_OF_FEW if few else least_varying(mean.n)
         absent = too_small(mean.n, mean.clusters, self._varying(column), required)
         if absent:
             return Estimate.without_interval(mean.value, mean.n, mean.clusters, absent)
@@ -100,7 +107,7 @@ class ClusterSample:
         change = rate.value / reference.value - 1
         n, clusters = min(rate.n, reference.n), min(rate.clusters, reference.clusters)
         varying = min(self._varying(column), self._varying(base))
-        absent = too_small(n, clusters, varying, VARYING)
+        absent = too_small(n, clusters, varying, least_varying(n))
         if absent:
             return Estimate.without_interval(change, n, clusters, absent)
         low, high = ratio_interval(rate, reference, self._level)
@@ -129,7 +136,7 @@ def _one_sided(mean: ClusterMean, varying: int) -> str:
     The share of clusters that vary at all has an exact upper limit (Clopper and Pearson 1934), and
     the rate is no further from its end than that.
     """
-    if mean.clusters < MIN_CLUSTERS or varying >= VARYING:
+    if mean.clusters < MIN_CLUSTERS or varying >= least_varying(mean.n):
         return ""
     limit = float(betaincinv(varying + 1, mean.clusters - varying, LEVEL))
     if mean.value <= varying / mean.clusters:

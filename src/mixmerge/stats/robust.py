@@ -73,13 +73,15 @@ def ratio_interval(a: ClusterMean, b: ClusterMean, level: float = LEVEL) -> tupl
 
     A t interval of the logarithm of the ratio (Katz et al. 1978), whose variance is
     Var(a)/a² + Var(b)/b² - 2 Cov(a, b)/(a b): what both means share cancels, and the uncertainty
-    of the denominator is in it.
+    of the denominator is in it. Both variances are estimated, each with one degree of freedom less
+    than clusters.
     """
     variance = (
         a.variance / a.value**2
         + b.variance / b.value**2
         - 2 * covariance(a, b) / (a.value * b.value)
     )
-    half = t_quantile(max(a.clusters, b.clusters), level) * math.sqrt(max(0.0, variance))
+    quantile = t_quantile(a.clusters + b.clusters - 1, level)
+    half = quantile * math.sqrt(max(0.0, variance))
     ratio = a.value / b.value
     return ratio * math.exp(-half), ratio * math.exp(half)
