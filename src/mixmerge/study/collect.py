@@ -22,7 +22,12 @@ Folders = Mapping[str, Path]
 
 
 def compute_results(
-    settings: Mapping[str, Any], verdicts: Folders, trained: Folders, progress: Progress = silent
+    settings: Mapping[str, Any],
+    verdicts: Folders,
+    trained: Folders,
+    answers: Folders,
+    *,
+    progress: Progress = silent,
 ) -> Results:
     """Estimate all that a study reports.
 
@@ -30,6 +35,7 @@ def compute_results(
         settings: Of the step ``results/study``.
         verdicts: Folder of each model's verdicts; models without one are left out.
         trained: Folder of each training, for its tokens and rows.
+        answers: Folder of each model's answers, for their lengths.
         progress: Hears that the estimation begins.
     """
     progress(0, 1, "bootstrap")
@@ -45,6 +51,7 @@ def compute_results(
         models,
         {name: read_verdicts(verdicts[name]) for name in models},
         contrasts(models, settings["baselines"]),
+        answers={name: read_rows(answers[name] / "general.jsonl", Response) for name in models},
         costs={
             name: Costs(
                 training_tokens=sum(facts[training]["tokens"] for training in info["trainings"]),
@@ -141,7 +148,8 @@ def _results(study: Study, folders: Folders) -> Results:
     trained = {
         name: folders[f"train/{name}"] for name in study.checkpoints if f"train/{name}" in folders
     }
-    return compute_results(results_settings(study), judged, trained)
+    answers = {name: folders[f"generate/{name}"] for name in judged}
+    return compute_results(results_settings(study), judged, trained, answers)
 
 
 def _judge_card(folders: Folders) -> JudgeCard | None:

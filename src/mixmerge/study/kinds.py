@@ -271,8 +271,8 @@ def results(task: Task, progress: Progress) -> dict[str, Any]:
     """Compute ``results.json`` from all verdicts."""
     from mixmerge.study.collect import compute_results
 
-    verdicts, trained = _inputs(task, "verdicts"), _inputs(task, "trained")
-    found = compute_results(task.settings, verdicts, trained, progress)
+    groups = (_inputs(task, group) for group in ("verdicts", "trained", "answers"))
+    found = compute_results(task.settings, *groups, progress=progress)
     write_json(task.folder / "results.json", found.model_dump(mode="json"))
     return {"models": len(found.models)}
 

@@ -278,13 +278,14 @@ def results_settings(study: Study) -> dict[str, Any]:
 
 def _results(study: Study, models: list[str]) -> Step:
     inputs = {f"verdicts:{name}": f"judge/{name}" for name in models}
+    inputs |= {f"answers:{name}": f"generate/{name}" for name in models}
     inputs |= {
         f"trained:{name}": f"train/{name}"
         for name, checkpoint in study.checkpoints.items()
         if isinstance(checkpoint, Trained)
     }
     settings = results_settings(study)
-    return Step("results", "study", settings, inputs, needs=Needs(seconds=10))
+    return Step("results", "study", settings, inputs, needs=Needs(seconds=10), version=2)
 
 
 def _report(study: Study, made: list[Step]) -> Step:
