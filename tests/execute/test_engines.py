@@ -18,7 +18,14 @@ def test_names_stand_for_engines() -> None:
     local = engine_by_name("local", "a:B", workers=1)
     assert isinstance(local, LocalEngine)
     local.close()
-    assert isinstance(engine_by_name("slurm", "a:B", slurm=SlurmSpec()), SlurmEngine)
+    assert isinstance(engine_by_name("slurm", "a:B", slurm=SlurmSpec(cluster="local")), SlurmEngine)
+
+
+def test_slurm_needs_its_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine without SLURM the message says where to go."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(ResourceError, match=r"no `srun` here.*login node"):
+        engine_by_name("slurm", "a:B")
 
 
 def test_an_unknown_name_is_refused() -> None:

@@ -159,6 +159,15 @@ def test_ranks_are_tasks_of_one_job(tmp_path: Path, toy_step: tuple[str, ...]) -
     assert (folder / RECORD).is_file()
 
 
+@pytest.mark.slow
+def test_a_lost_rank_ends_as_lost(tmp_path: Path, toy_step: tuple[str, ...]) -> None:
+    """When the process of a rank is killed, the step of all ranks is worth another attempt."""
+    store, step = Store(tmp_path / "run"), Step("vanish", "both")
+    folder = store.place(step, store.key(step, {}), {})
+    engine = SlurmEngine(HERE, toy_step)
+    assert ended(engine, engine.start(folder, Needs(nodes=2))) == LOST
+
+
 @pytest.fixture
 def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A stand-in for a SLURM cluster in front of the search path; submitted files lie in it."""

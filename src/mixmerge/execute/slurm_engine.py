@@ -5,6 +5,7 @@ The run folder must be on storage that all nodes share.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mixmerge.errors import ResourceError
 from mixmerge.execute.child import STEP_COMMAND, run_child
 from mixmerge.execute.engine import LOST
 from mixmerge.execute.slurm_spec import SlurmSpec
@@ -46,10 +48,10 @@ class StepCommand:
 
         submitit.helpers.TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
         code = run_child(self.command, self.folder)
-        if code < 0:
-            os.kill(os.getpid(), -code)
+        # The other ranks wait for this one: that it fails must end the job.
+        if code < 0 or code == LOST:
+            os._exit(LOST)  # without a result: as if the node were lost
         if code:
-            # The other ranks wait for this one: its error ends the job.
             raise RuntimeError(f"the step ended with exit code {code}")
         return code
 
@@ -78,11 +80,19 @@ class SlurmEngine:
     Args:
         spec: Where in the cluster, and within which limits.
         command: What runs a step; see `mixmerge.execute.child.run_child`.
+
+    Raises:
+        ResourceError: SLURM's commands are not here.
     """
 
     def __init__(self, spec: SlurmSpec, command: Sequence[str] = STEP_COMMAND) -> None:
         import submitit
 
+        if spec.cluster == "slurm" and shutil.which("srun") is None:
+            raise ResourceError(
+                "--engine slurm: there is no `srun` here. Start this command on a login node, or "
+                "set `placement: {slurm: {cluster: local}}` to run the jobs on this machine."
+            )
         self._spec = spec
         self._command = tuple(command)
         self._unsent: list[_Queued] = []
@@ -188,15 +198,14 @@ class SlurmEngine:
 
     def _exit_code(self, handle: _Queued) -> int:
         tasks = [handle.job.task(index) for index in range(handle.job.num_tasks)]
-        if not all(task.paths.result_pickle.exists() for task in tasks):
-            return LOST
-        for task in tasks:
+        ended = [task for task in tasks if task.paths.result_pickle.exists()]
+        for task in ended:
             outcome, value = task._get_outcome_and_result()
             if outcome == "error":
                 return self._explained(handle.folder, str(value))
             if value:
                 return int(value)
-        return 0
+        return 0 if len(ended) == len(tasks) else LOST
 
     def _explained(self, folder: Path, trace: str) -> int:
         if "timed-out" in trace and not (folder / FAILURE).exists():
