@@ -65,7 +65,16 @@ def limits(task, progress):
 
 HANDLERS = {"write": write, "user": user_mistake, "fault": our_fault, "vanish": vanish}
 HANDLERS |= {"flaky": flaky, "chatty": chatty, "limits": limits}
-HANDLERS |= {"ranks": ranks, "second_time": second_time}
+def helped(task, progress):
+    from mixmerge.execute.helpers import helpers_here
+    helpers = helpers_here()
+    helpers.start(("toy_help", str(task.folder)), 1)
+    while not helpers.ended(0):
+        time.sleep(0.05)
+    helpers.stop()
+    return {}
+
+HANDLERS |= {"helped": helped, "ranks": ranks, "second_time": second_time}
 '''
 
 
@@ -86,10 +95,18 @@ sys.exit(run_step(Path(sys.argv[1]), handlers_from("toy_handlers:HANDLERS")))
 """
 
 
+TOY_HELP = """
+import sys
+from pathlib import Path
+Path(sys.argv[1], "helped.txt").write_text(sys.argv[2])
+"""
+
+
 @pytest.fixture
 def toy_step(toy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
     """The module that runs one toy step as a command, in every process started from now on."""
     assert toy
     (tmp_path / "lib" / "toy_step.py").write_text(TOY_STEP)
+    (tmp_path / "lib" / "toy_help.py").write_text(TOY_HELP)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "lib"))
     return ("toy_step",)

@@ -187,6 +187,13 @@ def test_a_training_that_nobody_asks_for_leaves(tmp_path: Path, engine: RayEngin
         time.sleep(0.1)
 
 
+def test_a_step_gets_helpers_from_its_cluster(tmp_path: Path, engine: RayEngine) -> None:
+    """A step that asks for a helper has one on another worker of the cluster that it runs on."""
+    folder = placed(tmp_path, "helped", "merge")
+    assert ended(engine, engine.start(folder, Needs())) == 0
+    assert (folder / "helped.txt").read_text() == "0"
+
+
 def test_several_nodes_train_through_ray_train(tmp_path: Path, engine: RayEngine) -> None:
     """Two workers of Ray Train are two ranks that know of each other; one record is written."""
     folder = placed(tmp_path, "ranks", "both")
