@@ -9,6 +9,7 @@ from mixmerge.report.costs import kind_table, model_table
 from mixmerge.report.input import ReportInput
 from mixmerge.report.judges import judge_tables
 from mixmerge.report.languages import general_by_language, harm_by_language, harm_change_by_language
+from mixmerge.report.robustness import fronts, otherwise
 from mixmerge.report.roster import (
     KIND_NAMES,
     base_models,
@@ -30,6 +31,7 @@ DECISIONS = {
 def all_tables(data: ReportInput, conclusion: Conclusion) -> list[Table]:
     """Return every table that has a row, in the order of the page."""
     tables = [models(data.results, data.baselines), contrasts(data.results, conclusion)]
+    tables += [otherwise(data.results), fronts(data.results)]
     tables += [*per_language_tables(data), *judge_tables(data.judge_card)]
     tables += [model_table(data), kind_table(data.steps)]
     return [table for table in tables if table.rows]
