@@ -92,6 +92,7 @@ def test_a_classifier_cannot_judge_the_general_axis() -> None:
     [
         ({"classifier": "c", "labels": {"a": "no", "b": "no"}}, "a label that means `yes`"),
         ({"panel": []}, "at least 1 item"),
+        ({"clasifier": "c"}, "a judge has one of the keys `panel`, `rules`, `local`"),
         ({"panel": [{"panel": [{"rules": "testbed"}]}]}, "cannot be a panel itself"),
         ({"local": "m", "threshold": 0.5}, "Extra inputs are not permitted"),
         ({"model": "m"}, r"endpoint\n +Field required"),

@@ -81,17 +81,22 @@ class EndpointModelSpec(EndpointSpec):
         return self.model_copy(update={"model": self.model.replace(MODEL_NAME, name)})
 
 
-def _backend_of(value: Any) -> str:
+def _tag(value: Any) -> str | None:
+    """Tell backends apart; a tag is no key of the file itself."""
     names = value if isinstance(value, dict) else getattr(value, "__dict__", {})
-    if "endpoint" in names:
-        return "endpoint"
-    return "vllm" if names.get("backend") == "vllm" else "transformers"
+    kind = "endpoint" if "endpoint" in names else names.get("backend", "transformers")
+    return f"{kind} backend"
 
 
 GenerateSpec = Annotated[
-    Annotated[TransformersSpec, Tag("transformers")]
-    | Annotated[VllmSpec, Tag("vllm")]
-    | Annotated[EndpointModelSpec, Tag("endpoint")],
-    Discriminator(_backend_of),
+    Annotated[TransformersSpec, Tag("transformers backend")]
+    | Annotated[VllmSpec, Tag("vllm backend")]
+    | Annotated[EndpointModelSpec, Tag("endpoint backend")],
+    Discriminator(
+        _tag,
+        custom_error_type="backend",
+        custom_error_message="what answers is `backend: transformers`, `backend: vllm`, or an "
+        "`endpoint`",
+    ),
 ]
 """``{backend: transformers}``, ``{backend: vllm, ...}``, or ``{endpoint: URL, model: NAME}``."""

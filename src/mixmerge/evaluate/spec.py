@@ -69,23 +69,34 @@ class PlacementSpec(SpecModel):
     """CPU threads of one process."""
 
 
-Member = Annotated[
-    Annotated[RuleJudgeSpec, Tag("rules")]
-    | Annotated[LocalJudgeSpec, Tag("local")]
-    | Annotated[ClassifierJudgeSpec, Tag("classifier")]
-    | Annotated[HumanJudgeSpec, Tag("human")]
-    | Annotated[EndpointJudgeSpec, Tag("endpoint")],
-    Discriminator(lambda value: _key_of(value, _MEMBERS)),
-]
-"""A judge that can sit on a panel."""
-
 _MEMBERS = ("rules", "local", "classifier", "human", "endpoint")
 
 
-def _key_of(value: Any, kinds: tuple[str, ...]) -> str:
-    """Tell judges apart by the key that only they have."""
-    names = value if isinstance(value, dict) else getattr(value, "__dict__", {})
-    return next((kind for kind in kinds if kind in names), "endpoint")
+def _kind(*kinds: str) -> Discriminator:
+    """Tell judges apart by the key that only they have; a tag is no key of the file itself."""
+
+    def tag(value: Any) -> str | None:
+        names = value if isinstance(value, dict) else getattr(value, "__dict__", {})
+        kind = next((kind for kind in kinds if kind in names), None)
+        if kind is None and "model" in names:
+            kind = "endpoint"
+        return kind and f"{kind} judge"
+
+    known = ", ".join(f"`{kind}`" for kind in kinds)
+    return Discriminator(
+        tag, custom_error_type="judge", custom_error_message=f"a judge has one of the keys {known}"
+    )
+
+
+Member = Annotated[
+    Annotated[RuleJudgeSpec, Tag("rules judge")]
+    | Annotated[LocalJudgeSpec, Tag("local judge")]
+    | Annotated[ClassifierJudgeSpec, Tag("classifier judge")]
+    | Annotated[HumanJudgeSpec, Tag("human judge")]
+    | Annotated[EndpointJudgeSpec, Tag("endpoint judge")],
+    _kind(*_MEMBERS),
+]
+"""A judge that can sit on a panel."""
 
 
 class PanelJudgeSpec(SpecModel):
@@ -119,13 +130,13 @@ class PanelJudgeSpec(SpecModel):
 
 
 JudgeSpec = Annotated[
-    Annotated[PanelJudgeSpec, Tag("panel")]
-    | Annotated[RuleJudgeSpec, Tag("rules")]
-    | Annotated[LocalJudgeSpec, Tag("local")]
-    | Annotated[ClassifierJudgeSpec, Tag("classifier")]
-    | Annotated[HumanJudgeSpec, Tag("human")]
-    | Annotated[EndpointJudgeSpec, Tag("endpoint")],
-    Discriminator(lambda value: _key_of(value, ("panel", *_MEMBERS))),
+    Annotated[PanelJudgeSpec, Tag("panel judge")]
+    | Annotated[RuleJudgeSpec, Tag("rules judge")]
+    | Annotated[LocalJudgeSpec, Tag("local judge")]
+    | Annotated[ClassifierJudgeSpec, Tag("classifier judge")]
+    | Annotated[HumanJudgeSpec, Tag("human judge")]
+    | Annotated[EndpointJudgeSpec, Tag("endpoint judge")],
+    _kind("panel", *_MEMBERS),
 ]
 """``{rules: testbed}``, ``{endpoint: URL, model: NAME}``, ``{local: MODEL}``,
 ``{classifier: MODEL, labels: {...}}``, ``{human: FOLDER}``, or ``{panel: [...]}``."""

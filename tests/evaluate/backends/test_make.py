@@ -48,7 +48,7 @@ def test_a_model_must_be_somewhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"backend": "tgi"}, "Input should be 'transformers'"),
+        ({"backend": "tgi"}, "what answers is `backend: transformers`, `backend: vllm`, or"),
         ({"backend": "vllm", "memory": 2}, "less than or equal to 1"),
         ({"tensor_parallel": 2}, "Extra inputs are not permitted"),
         ({"endpoint": "localhost", "model": "m"}, "String should match pattern"),
