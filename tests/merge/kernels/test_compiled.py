@@ -80,6 +80,35 @@ def test_a_changed_constant_is_another_kernel(cache: Path, monkeypatch: pytest.M
     assert len(list(cache.glob("weigh-*.o"))) == 2
 
 
+@kernel("float64(float32[::1])")
+def total_of(values: Array) -> float:
+    """Add up a few values."""
+    total = 0.0
+    for value in values:
+        total += np.float64(value)
+    return total
+
+
+@kernel("float64(float32[::1])")
+def other_total_of(values: Array) -> float:
+    """Return one less than the number of values."""
+    return values.size - 1.0
+
+
+def of_the_first_two(values: Array) -> float:
+    """Ask another kernel about the first two values."""
+    return total_of(values[:2])
+
+
+def test_a_kernel_calls_kernels(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They become part of it: where one of them is another, it is another."""
+    signature, values = total_of.signature, np.array([1, 2, 4], np.float32)
+    assert kernel(signature)(of_the_first_two)(values) == 3
+    monkeypatch.setitem(of_the_first_two.__globals__, "total_of", other_total_of)
+    assert kernel(signature)(of_the_first_two)(values) == 1
+    assert len(list(cache.glob("of_the_first_two-*.o"))) == 2
+
+
 def test_a_kernel_works_where_nothing_can_be_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -25,7 +25,7 @@ def test_the_kept_share_is_the_density(density: float) -> None:
     kept = []
     for model, name in ((0, "w"), (1, "w"), (0, "v")):
         values = np.ones(SIZE, np.float32)
-        keep_random(values, density, random_bits(stream(0, model, name), 0, SIZE))
+        keep_random(values, density, stream(0, model, name))
         kept.append(values)
     error = 5 * math.sqrt(density * (1 - density) / SIZE)
     for values in kept:
@@ -36,12 +36,22 @@ def test_the_kept_share_is_the_density(density: float) -> None:
 
 
 def test_the_ends_of_the_density_are_exact() -> None:
-    """A density of 1 keeps what draws the largest number, one of 0 drops what draws zero."""
-    bits = np.array([0, 2**32 - 1], np.uint32)
-    for density, expected in ((1.0, [1, -2]), (0.0, [0, 0])):
-        values = np.array([1.0, -2.0], np.float32)
-        keep_random(values, density, bits)
-        assert values.tolist() == expected
+    """A density of 1 keeps everything, one of 0 nothing."""
+    for density, expected in ((1.0, 3000), (0.0, 0)):
+        values = np.ones(3000, np.float32)
+        keep_random(values, density, stream(0, 0, "w"))
+        assert values.sum() == expected
+
+
+@pytest.mark.parametrize("start", [0, 1, 3, 4, 1022, 2**35 + 2])
+@pytest.mark.parametrize("count", [1, 2, 511, 512, 513, 2000])
+def test_an_element_is_kept_by_its_own_bits(start: int, count: int) -> None:
+    """What is kept of any piece are the elements whose random bits are below the density."""
+    words = stream(5, 1, "w")
+    values = np.arange(1, count + 1, dtype=np.float32)
+    keep_random(values, 0.4, words, start)
+    drawn = random_bits(words, start, count) < int(0.4 * 2**32)
+    assert np.array_equal(values, np.where(drawn, np.arange(1, count + 1), 0))
 
 
 def test_the_chance_to_be_kept_rises_with_the_rank() -> None:

@@ -58,7 +58,8 @@ class Kernel(Generic[P, R]):
 def kernel(signature: str) -> Callable[[Callable[P, R]], Kernel[P, R]]:
     """Compile a function for one Numba signature, for example ``void(float32[::1], int64)``.
 
-    The function must not allocate or raise: scratch arrays are arguments. It must be deterministic
+    The function must not allocate or raise: scratch arrays are arguments. It may call other
+    kernels, which then become part of it. It must be deterministic
     down to the bit on every processor: no ``fastmath``, and sums over elements in lanes that are
     written out, as in `reductions.dot`.
     """

@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -30,7 +31,7 @@ def address(function: Callable[..., Any], signature: str) -> int:
     """Return where a kernel's machine code lies in memory.
 
     Args:
-        function: a function that Numba can compile.
+        function: a function that Numba can compile; it may call kernels.
         signature: Numba's, for example ``void(float32[::1], int64)``.
     """
     file = folder() / f"{function.__name__}-{_key(function, signature)}.o"
@@ -71,11 +72,30 @@ def _key(function: Callable[..., Any], signature: str) -> str:
         code.co_names,
         code.co_varnames,
         constants,
+        [_key(called.function, called.signature) for called in _called(function).values()],
         version("numba"),
         version("llvmlite"),
         _processor(),
     ]
     return hashlib.sha256(repr(said).encode()).hexdigest()[:16]
+
+
+def _called(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the kernels that a kernel calls, by name."""
+    from mixmerge.merge.kernels.compiled import Kernel
+
+    known = {name: function.__globals__.get(name) for name in function.__code__.co_names}
+    return {name: value for name, value in known.items() if isinstance(value, Kernel)}
+
+
+def _for_numba(function: Callable[..., Any]) -> Any:
+    """Return a function that Numba compiles when it is called, with the kernels that it calls."""
+    from numba import njit
+
+    parts = {name: _for_numba(called.function) for name, called in _called(function).items()}
+    scope = {**function.__globals__, **parts}
+    alike = FunctionType(function.__code__, scope, function.__name__, None, function.__closure__)
+    return njit(error_model="numpy")(alike)
 
 
 @cache
@@ -114,8 +134,7 @@ def _compiled(function: Callable[..., Any], signature: str) -> bytes:
         passed.append(f"carray(a{number}, ({shape}))" if dimensions else f"a{number}")
         value = getattr(types, kind)
         kinds += [pointer(value), *[types.int64] * dimensions] if dimensions else [value]
-    inner = njit(signature, error_model="numpy")(function)
-    scope: dict[str, Any] = {"inner": inner, "carray": carray}
+    scope: dict[str, Any] = {"inner": _for_numba(function), "carray": carray}
     exec(f"def entry({', '.join(names)}):\n    return inner({', '.join(passed)})", scope)  # noqa: S102
     entry = njit(getattr(types, result)(*kinds), error_model="numpy")(scope["entry"])
     (compiled,) = entry.overloads.values()

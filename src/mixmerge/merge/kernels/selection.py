@@ -22,6 +22,7 @@ HIGH, LOW = 1 << 16, 1 << 15
 
 
 _BLOCK = 512
+"""Differences that are made at once: they stay in the fastest cache."""
 
 
 class Difference(NamedTuple):
@@ -122,32 +123,21 @@ def _count_low(keys: Array, high: int, counts: Counts) -> None:
 
 
 @kernel("void(uint16[::1], uint16[::1], float32[::1], int64[::1])")
-def _count_high_of_difference(stored: Bits, minus: Bits, difference: Array, counts: Counts) -> None:
-    bits = difference.view(np.uint32)
-    for start in range(0, stored.size, _BLOCK):
-        a, b = stored[start : start + _BLOCK], minus[start : start + _BLOCK]
-        for i in range(a.size):
-            x = np.uint32(np.uint32(a[i]) << np.uint32(16)).view(np.float32)
-            y = np.uint32(np.uint32(b[i]) << np.uint32(16)).view(np.float32)
-            difference[i] = x - y
-        for i in range(a.size):
-            counts[(bits[i] >> np.uint32(15)) & np.uint32(0xFFFF)] += 1
+def _count_high_of_difference(stored: Bits, minus: Bits, room: Array, counts: Counts) -> None:
+    for start in range(0, stored.size, room.size):
+        a, b = stored[start : start + room.size], minus[start : start + room.size]
+        subtract_bfloat16(a, b, room[: a.size])
+        _count_high(room[: a.size], counts)
 
 
 @kernel("void(uint16[::1], uint16[::1], uint32, float32[::1], int64[::1])")
 def _count_low_of_difference(
-    stored: Bits, minus: Bits, high: int, difference: Array, counts: Counts
+    stored: Bits, minus: Bits, high: int, room: Array, counts: Counts
 ) -> None:
-    bits = difference.view(np.uint32)
-    for start in range(0, stored.size, _BLOCK):
-        a, b = stored[start : start + _BLOCK], minus[start : start + _BLOCK]
-        for i in range(a.size):
-            x = np.uint32(np.uint32(a[i]) << np.uint32(16)).view(np.float32)
-            y = np.uint32(np.uint32(b[i]) << np.uint32(16)).view(np.float32)
-            difference[i] = x - y
-        for i in range(a.size):
-            if (bits[i] >> np.uint32(15)) & np.uint32(0xFFFF) == high:
-                counts[bits[i] & np.uint32(0x7FFF)] += 1
+    for start in range(0, stored.size, room.size):
+        a, b = stored[start : start + room.size], minus[start : start + room.size]
+        subtract_bfloat16(a, b, room[: a.size])
+        _count_low(room[: a.size], high, counts)
 
 
 def key_of(high: int, low: int) -> float:

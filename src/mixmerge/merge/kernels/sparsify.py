@@ -5,6 +5,10 @@ import numpy.typing as npt
 
 from mixmerge.merge.kernels import Array
 from mixmerge.merge.kernels.compiled import kernel
+from mixmerge.merge.kernels.random_bits import PER_BLOCK, philox
+
+_BLOCK = 512
+"""Elements that are drawn at once, a multiple of `PER_BLOCK`: they stay in the fastest cache."""
 
 _SMALLEST_TOTAL = 1e-7
 
@@ -19,22 +23,40 @@ def how_many(density: float, size: int) -> int:
     return size if density >= 1.0 else max(1, int(density * size))
 
 
-def keep_random(values: Array, density: float, bits: npt.NDArray[np.uint32]) -> None:
+def keep_random(
+    values: Array, density: float, words: npt.NDArray[np.uint32], start: int = 0
+) -> None:
     """Set to zero, in place, all but a random share of the elements.
+
+    An element is kept where its `random_bits` are below density * 2^32.
 
     Args:
         values: shape (count,).
         density: the probability with which each element is kept, in [0, 1].
-        bits: 32 random bits for each element.
+        words: what tells this stream of random bits from others, from `stream`.
+        start: position of the first element in its tensor.
     """
     if density < 1.0:
-        _keep_below(values, bits, int(density * 2.0**32))
+        room = np.empty(_BLOCK, np.uint32)
+        _keep_below(values, words, start, int(density * 2.0**32), room)
 
 
-@kernel("void(float32[::1], uint32[::1], uint32)")
-def _keep_below(values: Array, bits: npt.NDArray[np.uint32], limit: int) -> None:
-    for i in range(values.size):
-        values[i] = values[i] if bits[i] < limit else np.float32(0)
+@kernel("void(float32[::1], uint32[::1], int64, uint32, uint32[::1])")
+def _keep_below(
+    values: Array,
+    words: npt.NDArray[np.uint32],
+    start: int,
+    limit: int,
+    bits: npt.NDArray[np.uint32],
+) -> None:
+    # Draws come in fours, and a tile of whole rows may begin within one.
+    before = start % PER_BLOCK
+    for place in range(-before, values.size, bits.size):
+        philox(words, (start + place) // PER_BLOCK, bits)
+        begin = max(place, 0)
+        block, drawn = values[begin : place + bits.size], bits[begin - place :]
+        for i in range(block.size):
+            block[i] = block[i] if drawn[i] < limit else np.float32(0)
 
 
 def keep_by_rank(

@@ -55,8 +55,7 @@ def drop(tensor: Tensor, density: Sequence[float]) -> Sparsify:
 
     def thin(deltas: Array, tile: Tile) -> None:
         for model, (delta, share) in enumerate(zip(deltas, density, strict=True)):
-            if share < 1.0:
-                keep_random(delta, share, tensor.random_bits(tile, model))
+            keep_random(delta, share, tensor.random_words(model), tile.start)
 
     return thin
 

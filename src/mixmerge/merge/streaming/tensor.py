@@ -195,10 +195,13 @@ class Tensor:
 
         return self.sum(work)
 
+    def random_words(self, model: int) -> npt.NDArray[np.uint32]:
+        """Return what tells the random bits of one model's tensor from all others; see `stream`."""
+        return stream(self._seed, self._positions[model], self.name)
+
     def random_bits(self, tile: Tile, model: int) -> npt.NDArray[np.uint32]:
         """Return 32 random bits for each element of a tile, shape (count,), for one model."""
-        words = stream(self._seed, self._positions[model], self.name)
-        return random_bits(words, tile.start, tile.count)
+        return random_bits(self.random_words(model), tile.start, tile.count)
 
     def largest(self, keys: KeysOfTile, counts: Sequence[int]) -> list[Cut]:
         """Find which elements have the k largest magnitudes, for each of several vectors of keys.
