@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow lint docs setup schema testbed clean
+.PHONY: demo test test-slow lint docs setup schema testbed paper clean
 
 demo: $(READY) ## the whole study on the embedded testbed; ends with the path of the report
 	$(BIN)/mixmerge demo
@@ -25,6 +25,9 @@ docs: $(READY) ## the documentation, built strictly into site/
 
 testbed: $(READY) ## rebuild the testbed's facts, tokenizer and weights from scratch
 	$(BIN)/python -m mixmerge.testbed.pretrain src/mixmerge/testbed/weights
+
+paper: $(READY) ## the paper's whole grid over five seeds, and the page; goes on where it stopped
+	$(BIN)/python -m benchmarks.paper runs/paper --seeds 5
 
 schema: $(READY) ## the JSON Schema of study files, for editors
 	$(BIN)/python -c "import json; from mixmerge.study.spec import Study; \
