@@ -39,6 +39,7 @@ __all__ = [
     "PlacementSpec",
     "PromptSetSpec",
     "RuleJudgeSpec",
+    "members",
 ]
 
 
@@ -142,6 +143,11 @@ JudgeSpec = Annotated[
 ``{classifier: MODEL, labels: {...}}``, ``{human: FOLDER}``, or ``{panel: [...]}``."""
 
 
+def members(judge: JudgeSpec) -> tuple[Member, ...]:
+    """Return the judges of a panel; a judge alone is its own."""
+    return judge.panel if isinstance(judge, PanelJudgeSpec) else (judge,)
+
+
 class AxisSpec(SpecModel):
     """One axis: what is asked, and who judges."""
 
@@ -184,9 +190,7 @@ class EvaluateSpec(SpecModel):
 
     @model_validator(mode="after")
     def _classifiers_do_not_compare(self) -> Self:
-        judge = self.general.judge
-        members = judge.panel if isinstance(judge, PanelJudgeSpec) else (judge,)
-        if any(isinstance(member, ClassifierJudgeSpec) for member in members):
+        if any(isinstance(judge, ClassifierJudgeSpec) for judge in members(self.general.judge)):
             raise ValueError(
                 "`general.judge` compares two answers, which a `classifier` cannot: use a judge "
                 "model or people's verdicts there"

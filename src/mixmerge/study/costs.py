@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixmerge.evaluate.spec import EndpointJudgeSpec
+from mixmerge.evaluate.spec import EndpointJudgeSpec, members
 from mixmerge.execute.plan import Planned
 from mixmerge.records import Axis
 from mixmerge.study.kinds import model_path
@@ -134,8 +134,9 @@ def judge_calls(study: Study, todo: Sequence[Planned], planned: Mapping[str, Pla
 
 def _endpoints(study: Study) -> Iterator[tuple[Axis, EndpointJudgeSpec]]:
     for axis, spec in study.evaluate.axes().items():
-        if isinstance(spec.judge, EndpointJudgeSpec):
-            yield axis, spec.judge
+        for judge in members(spec.judge):
+            if isinstance(judge, EndpointJudgeSpec):
+                yield axis, judge
 
 
 def _calls(axis: Axis, todo: Sequence[Planned], planned: Mapping[str, Planned]) -> int | None:

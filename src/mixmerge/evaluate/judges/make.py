@@ -11,7 +11,7 @@ from mixmerge.evaluate.judge_spec import (
     LocalJudgeSpec,
     RuleJudgeSpec,
 )
-from mixmerge.evaluate.spec import JudgeSpec, PanelJudgeSpec
+from mixmerge.evaluate.spec import JudgeSpec, PanelJudgeSpec, members
 from mixmerge.records import Judge
 
 JudgeOf = Callable[[str], Judge]
@@ -47,19 +47,18 @@ def make_judge(
     if isinstance(spec, PanelJudgeSpec):
         from mixmerge.evaluate.judges.panel import PanelJudge
 
-        members = [
+        judges = [
             make_judge(member, journal, folder=folder, rule_judges=rule_judges)
             for member in spec.panel
         ]
-        return lambda model: PanelJudge([member(model) for member in members], spec.keep)
+        return lambda model: PanelJudge([judge(model) for judge in judges], spec.keep)
     judge = _one_for_all(spec, journal, folder, rule_judges or {})
     return lambda model: judge  # noqa: ARG005
 
 
 def of_people(spec: JudgeSpec) -> bool:
     """Say whether people's verdicts decide, alone or on a panel."""
-    members = spec.panel if isinstance(spec, PanelJudgeSpec) else (spec,)
-    return any(isinstance(member, HumanJudgeSpec) for member in members)
+    return any(isinstance(member, HumanJudgeSpec) for member in members(spec))
 
 
 def _one_for_all(
