@@ -102,7 +102,7 @@ def _sweeps(runs: list[SeedRun]) -> dict[str, Sweep]:
         folders = [run.folders.get(f"select/{name}") for run in runs]
         if all(folders):
             checkpoint = runs[0].study.checkpoints[name]
-            of = checkpoint.sweep.weight_of  # type: ignore[union-attr]
+            of = checkpoint.sweep.weight_of
             weights = {c: _as_tuple(merge.models[of]["weight"]) for c, merge in merges.items()}
             chosen = [read_json(folder / SELECTION)["winner"] for folder in folders if folder]
             found[name] = Sweep(weights, chosen)

@@ -9,6 +9,8 @@ For a pair of models and their equal-weight linear merge:
 - **small**: share of weights that change by less than a hundredth of the change's root mean square.
 - **effective rank**: exp of the entropy of a matrix's singular values (Roy and Vetterli 2007),
   divided by the largest possible rank, averaged over matrices by size.
+- **balance over parents**: win rate - harm rate of a merged pair of languages, minus the mean of
+  its two parents' (test items).
 - **gain kept**: of what an expert gained over the base on its own axis, the share that the merge
   has.
 """
@@ -41,8 +43,9 @@ def mechanisms(run: SeedRun, found: Findings) -> list[Mechanism]:
     for pair, names in pairs.items():
         if set(names) <= set(known):
             values = _measures(_change(run, names[0]), _change(run, names[1]))
-            if pair in STAGES:
-                values |= _kept(found, pair, place)
+            values |= (
+                _kept(found, pair, place) if pair in STAGES else _over_parents(found, pair, place)
+            )
             made.append(Mechanism(pair, run.seed, values))
     made += [
         Mechanism(
@@ -65,7 +68,7 @@ def _change(run: SeedRun, name: str, since: str = "base") -> dict[str, NDArray[n
     before, after = _weights(run, since), _weights(run, name)
     changes = {key: after[key] - before[key] for key in before}
     size = np.sqrt(sum(float(np.vdot(w, w)) for w in before.values()))
-    changes["*"] = np.float32([size])  # the norm of what was changed
+    changes["*"] = np.array([size], np.float32)  # the norm of what was changed
     return changes
 
 
@@ -123,6 +126,18 @@ def _kept(found: Findings, stage: str, place: int) -> dict[str, float]:
         "general gain kept": (merged[0] - base[0]) / (general[0] - base[0]),
         "safety gain kept": (base[1] - merged[1]) / (base[1] - safe[1]),
     }
+
+
+def _over_parents(found: Findings, pair: str, place: int) -> dict[str, float]:
+    """Return the balance of a merged pair of languages minus the mean of its parents'."""
+    names = [f"pair-{pair}", *(f"sft-{language}" for language in pair.split("-"))]
+    if not found.test.has(names):
+        return {}
+    merged, *parents = (
+        _mean(found.test, "general", name, place) - _mean(found.test, "safety", name, place)
+        for name in names
+    )
+    return {"balance over parents": merged - sum(parents) / len(parents)}
 
 
 def _mean(scores: Scores, axis: Axis, name: str, place: int) -> float:

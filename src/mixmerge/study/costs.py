@@ -148,6 +148,8 @@ def _calls(axis: Axis, todo: Sequence[Planned], planned: Mapping[str, Planned]) 
         compares_itself = item.step.inputs["answers"] == item.step.inputs["base_answers"]
         if axis == "general" and compares_itself:
             continue
+        if f"prompts:{axis}" not in item.step.inputs:
+            continue  # selection need not look at every axis
         prompts = planned[item.step.inputs[f"prompts:{axis}"]].record
         if prompts is None:
             return None

@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from mixmerge.records.verdict import Axis
 from mixmerge.report.figures import COLOURS, INK, MUTED, PAPER
@@ -19,6 +20,11 @@ from mixmerge.report.paper.tables import ORDERS, STAGES
 from mixmerge.stats.estimate import Estimate
 
 _COLOUR = {"linear": "#0a5fa5", "slerp": "#b34700", "ties": "#007a5e", "dare-ties": "#8250a8"}
+_GROUPS = {
+    "three": ("en, fr, es", -0.15, COLOURS["expert"]),
+    "six": ("all six", 0.15, COLOURS["mixture"]),
+}
+"""Words, place beside the row's middle, and colour of the merged groups of languages."""
 _MARKER = {"linear": "o", "slerp": "D", "ties": "s", "dare-ties": "^"}
 
 
@@ -157,15 +163,15 @@ def languages(scores: Scores) -> Drawing | None:
     )
     for axes, axis, better, title in panels:
         for at, method in enumerate(methods):
-            for group, shift, colour in (("six", 0.15, "mixture"), ("three", -0.15, "expert")):
+            for group, (_, shift, colour) in _GROUPS.items():
                 formula = {f"{group}-{method}": better, "sft-15": -better}
-                _line(
-                    axes, at + shift, scores.estimate(axis, formula), COLOURS[colour], "o",  # type: ignore[index]
-                    label=("en, fr, es" if group == "three" else "all six") if at == 0 else None,
-                )  # fmt: skip
+                _line(axes, at + shift, scores.estimate(axis, formula), colour, "o")
         _rows(axes, methods, title)
-    handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
+    handles = [
+        Line2D([], [], marker="o", color=colour, linestyle="", label=words)
+        for words, _, colour in _GROUPS.values()
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=2, frameon=False)
     return Drawing(
         "languages",
         "Figure 5: merging monolingual models",
@@ -276,9 +282,11 @@ def mechanisms(findings: Findings) -> Drawing | None:
         axes.axhline(1, color=MUTED, linewidth=1, linestyle="--")
         axes.set_title(kept.capitalize())
         axes.set_xlabel("share of weights whose changes oppose")
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value, 0)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value)))
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value, 0)))
-    row[0][0].legend(frameon=False)
+    handles, labels = row[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
     return Drawing(
         "mechanisms",
         "Mechanisms: interference and what is kept",
