@@ -15,7 +15,7 @@ from mixmerge.report.paper.scores import AxisTable, Findings, Scores, Sweep
 from mixmerge.study.collect import read_verdicts
 from mixmerge.study.run import prepare
 from mixmerge.study.selection import SELECTION, swept
-from mixmerge.study.spec import Study
+from mixmerge.study.spec import Merged, Study
 
 BASE = "base"
 SELECTED_ON = "@selection"
@@ -102,6 +102,8 @@ def _sweeps(runs: list[SeedRun]) -> dict[str, Sweep]:
         folders = [run.folders.get(f"select/{name}") for run in runs]
         if all(folders):
             checkpoint = runs[0].study.checkpoints[name]
+            assert isinstance(checkpoint, Merged)
+            assert checkpoint.sweep is not None
             of = checkpoint.sweep.weight_of
             weights = {c: _as_tuple(merge.models[of]["weight"]) for c, merge in merges.items()}
             chosen = [read_json(folder / SELECTION)["winner"] for folder in folders if folder]
@@ -111,4 +113,4 @@ def _sweeps(runs: list[SeedRun]) -> dict[str, Sweep]:
 
 def _as_tuple(weight: object) -> tuple[float, ...]:
     values = weight if isinstance(weight, tuple) else (weight,)
-    return tuple(float(value) for value in values)  # type: ignore[arg-type]
+    return tuple(float(value) for value in values)
