@@ -25,7 +25,9 @@ def test_help_teaches_without_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     # Half a second on a quiet machine; the bound here only catches a heavy import.
     assert time.perf_counter() - start < 5
-    for command in ("demo", "run", "plan", "report", "mix", "train", "merge", "evaluate"):
+    for command in ("demo", "run", "plan", "status", "adopt", "report", "mix", "train"):
+        assert command in done.stdout
+    for command in ("merge", "evaluate", "inspect"):
         assert command in done.stdout
 
 
@@ -73,6 +75,8 @@ def test_a_mistake_of_the_user_is_one_message(
         (["train", "none.yaml", "out"], "none.yaml: no such file"),
         (["merge", "none.yaml", "out"], "none.yaml"),
         (["evaluate", "none.yaml", "out"], "none.yaml: no such file"),
+        (["status", "none"], "none: no status.json"),
+        (["adopt", str(SMALL), "none", "none"], "none: there is no such checkpoint"),
         (["inspect", "none"], "none: no such folder"),
         (["step", "none"], "none/step.json: no such file"),
         (["dance"], "No such command"),

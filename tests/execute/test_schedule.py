@@ -211,7 +211,7 @@ def test_a_second_driver_is_refused(tmp_path: Path, engine: LocalEngine) -> None
         claimed(tmp_path / LOCK, "study", patience=0.0),
         pytest.raises(ResourceError, match=rf"running this study \(process {os.getpid()} on"),
     ):
-        walk(chain(), tmp_path, engine)
+        run(chain(), Store(tmp_path), engine, Heard(), begin=lambda: pytest.fail("not ours"))
 
 
 class Impatient(Heard):

@@ -22,10 +22,24 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_an_adopted_checkpoint_is_not_made_again(elsewhere: Path, tmp_path: Path) -> None:
-    """It is copied and recorded as adopted, its rows are mixed for its identity, and it is done."""
-    root = tmp_path / "run"
-    folder = mixmerge.adopt(SMALL, "sft-15", elsewhere, root, workers=2)
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose data steps are done."""
+    root = tmp_path_factory.mktemp("mixed") / "run"
+    wanted = ["base/base", "mix/safety-15-chats", "mix/safety-15-pairs"]
+    mixmerge.run(SMALL, root, only=wanted, workers=2)
+    return root
+
+
+@pytest.fixture
+def root(mixed: Path, tmp_path: Path) -> Path:
+    """A copy of that run."""
+    return shutil.copytree(mixed, tmp_path / "run")
+
+
+def test_an_adopted_checkpoint_is_not_made_again(elsewhere: Path, root: Path) -> None:
+    """It is copied and recorded as adopted, counted as its training would be, and it is done."""
+    folder = mixmerge.adopt(SMALL, "sft-15", elsewhere, root)
     record = read_json(folder / "record.json")
     assert record["adopted"] == str(elsewhere)
     weights = "model/model.safetensors"
@@ -38,23 +52,31 @@ def test_an_adopted_checkpoint_is_not_made_again(elsewhere: Path, tmp_path: Path
     # 160 rows in 10 steps of 16: each row is read once.
     assert record["facts"]["rows"] == 160
     assert record["facts"]["steps"] == 10
-    (mixed,) = root.glob("mix/safety-15-chats-*/rows.jsonl")
-    texts = [t["content"] for line in mixed.open() for t in json.loads(line)["messages"]]
+    (rows_file,) = root.glob("mix/safety-15-chats-*/rows.jsonl")
+    lines = rows_file.read_text().splitlines()
+    texts = [turn["content"] for line in lines for turn in json.loads(line)["messages"]]
     assert 0 < record["facts"]["tokens"] < sum(map(len, texts))
     with pytest.raises(SpecError, match="sft-15: is done already"):
         mixmerge.adopt(SMALL, "sft-15", elsewhere, root)
 
 
-def test_a_child_of_a_training_that_is_not_here(elsewhere: Path, tmp_path: Path) -> None:
+def test_the_rows_are_mixed_first(elsewhere: Path, root: Path) -> None:
+    """A checkpoint's identity includes its rows: the steps that make them are run if need be."""
+    (rows,) = root.glob("mix/safety-15-chats-*")
+    shutil.rmtree(rows)
+    mixmerge.adopt(SMALL, "sft-15", elsewhere, root, workers=2)
+    assert (rows / "record.json").is_file()
+
+
+def test_a_child_of_a_training_that_is_not_here(elsewhere: Path, root: Path) -> None:
     """DPO's checkpoint can be adopted without the SFT checkpoint that it started from."""
-    root = tmp_path / "run"
-    mixmerge.adopt(SMALL, "dpo-15", elsewhere, root, workers=2)
+    mixmerge.adopt(SMALL, "dpo-15", elsewhere, root)
     rows = {row.step: row.state for row in mixmerge.plan(SMALL, root).rows}
     assert rows["train/dpo-15"] == "done"
     assert rows["train/sft-15"] == "to do"
 
 
-def test_a_model_of_another_shape_is_refused(elsewhere: Path, tmp_path: Path) -> None:
+def test_a_model_of_another_shape_is_refused(elsewhere: Path, root: Path, tmp_path: Path) -> None:
     """A tensor that the base model does not have, or has in another shape, is named."""
     from safetensors.numpy import load_file, save_file
 
@@ -64,8 +86,8 @@ def test_a_model_of_another_shape_is_refused(elsewhere: Path, tmp_path: Path) ->
     tensors["model.norm.weight"] = tensors["model.norm.weight"][:-1].copy()
     save_file(tensors, other / "model.safetensors")
     with pytest.raises(ModelError, match=r"tensor model\.norm\.weight is \d+, the base model's"):
-        mixmerge.adopt(SMALL, "sft-15", other, tmp_path / "run", workers=2)
-    assert not list((tmp_path / "run").glob("train/*/record.json"))
+        mixmerge.adopt(SMALL, "sft-15", other, root)
+    assert not list(root.glob("train/*/record.json"))
 
 
 def test_an_unknown_checkpoint_is_named(elsewhere: Path, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
         ),
         (GOOD.replace("size: 10", ""), r"size: this key is required"),
         (GOOD + "size: 11", r"line 5: the key `size` stands twice"),
-        ("a: [1", r"not valid YAML: line 1: .*expected ',' or '\]'"),
+        ("a: [1", r"not valid YAML: line [12]: .*expected ',' or '\]'"),
         ("- a", r"expected keys and values, found list"),
         ("", r"expected keys and values, found NoneType"),
     ],

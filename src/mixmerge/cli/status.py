@@ -1,9 +1,15 @@
 """``mixmerge status DIR``."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from mixmerge.execute.status import StepStatus
 
 
 def status(
@@ -13,7 +19,6 @@ def status(
     from rich.console import Console
 
     from mixmerge.cli.screen import log_tail
-    from mixmerge.cli.tables import step_table
     from mixmerge.execute.status import STATUS, status
 
     found = status(folder)
@@ -34,3 +39,14 @@ def status(
     if found.state == "dead":
         screen.print("Its driver was killed; the same command goes on from what is done.")
     screen.print(f"for other tools: {folder / STATUS}", soft_wrap=True)
+
+
+def step_table(steps: "Sequence[StepStatus]") -> Table:
+    """Return one line per step of a run: its state, how far it is, what is wrong."""
+    table = Table()
+    for heading in ("Step", "State", "How far", ""):
+        table.add_column(heading, overflow="fold")
+    for step in steps:
+        far = f"{step.done / step.total:.0%}" if step.done is not None and step.total else ""
+        table.add_row(step.step, step.state, far, Text(step.message or step.what))
+    return table

@@ -1,13 +1,9 @@
-"""Tables on the terminal for `plan` and `inspect`."""
-
-from collections.abc import Sequence
+"""Tables on the terminal for `inspect`."""
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mixmerge.cli.screen import duration
-from mixmerge.execute.status import StepStatus
 from mixmerge.merge.inspection.inspection import (
     Comparison,
     Inspection,
@@ -16,67 +12,8 @@ from mixmerge.merge.inspection.inspection import (
     Part,
 )
 from mixmerge.merge.models.layers import place
-from mixmerge.study.explain import Explained
 
 _RELATIONS = {"sibling": "green", "cousin": "yellow", "stranger": "red"}
-_STYLES = {"done": "green", "to do": "", "out of date": "yellow"}
-
-
-def plan_table(plan: Explained) -> Table:
-    """Return one line per step: its state, what it builds on, its cost."""
-    table = Table(title=Text(f"{plan.study}: {len(plan.rows)} steps"), title_justify="left")
-    for heading in ("Step", "State", "Builds on", "What it takes"):
-        table.add_column(heading, overflow="fold")
-    for row in plan.rows:
-        state = f"{row.state}: {row.reason}" if row.reason else row.state
-        parents = row.parents
-        shown = ", ".join(parents) if len(parents) <= 4 else f"{len(parents)} steps"
-        table.add_row(row.step, Text(state, style=_STYLES[row.state]), Text(shown), Text(row.cost))
-    return table
-
-
-def cost_lines(plan: Explained) -> list[str]:
-    """Return the totals, one sentence each."""
-    todo = sum(row.state != "done" for row in plan.rows)
-    lines = [f"{len(plan.rows) - todo} steps are done, {todo} would run in {plan.root}."]
-    if plan.training_rows:
-        tokens = plan.training_tokens
-        lines.append(
-            f"Training: {plan.training_rows:,} rows over all epochs, about {tokens.count:,} tokens "
-            f"(estimate: {tokens.rule})."
-        )
-    lines.append(_disk(plan))
-    if plan.calls.models:
-        lines.append(_calls(plan))
-    if plan.seconds is not None and todo:
-        lines.append(f"Time: about {duration(plan.seconds)} of one core, from steps done before.")
-    return lines
-
-
-def _disk(plan: Explained) -> str:
-    free = f"{plan.free_bytes / 1e9:.1f} GB free"
-    if plan.disk_bytes is None:
-        return f"Disk: unknown until the base model is here, a copy of it a checkpoint; {free}."
-    short = " NOT ENOUGH" if plan.disk_bytes > plan.free_bytes else ""
-    return f"Disk: about {plan.disk_bytes / 1e9:.2f} GB of model weights; {free}.{short}"
-
-
-def _calls(plan: Explained) -> str:
-    calls = plan.calls
-    count = "unknown until the prompts are here" if calls.count is None else f"{calls.count:,}"
-    price = "" if calls.dollars is None else f", at most about ${calls.dollars:,.2f}"
-    return f"Judge calls ({', '.join(calls.models)}): {count}{price}."
-
-
-def step_table(steps: Sequence[StepStatus]) -> Table:
-    """Return one line per step of a run: its state, how far it is, what is wrong."""
-    table = Table()
-    for heading in ("Step", "State", "How far", ""):
-        table.add_column(heading, overflow="fold")
-    for step in steps:
-        far = f"{step.done / step.total:.0%}" if step.done is not None and step.total else ""
-        table.add_row(step.step, step.state, far, Text(step.message or step.what))
-    return table
 
 
 def inspection_tables(inspection: Inspection) -> list[RenderableType]:

@@ -1,7 +1,7 @@
 """Walking a graph of steps: start what can start, keep what is done, stop what cannot go on."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -203,6 +203,7 @@ def run(
     only: Iterable[str] | None = None,
     *,
     attempts: int = ATTEMPTS,
+    begin: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Run steps in an order that respects their inputs, reusing what is done.
 
@@ -216,6 +217,7 @@ def run(
         listener: Who hears about it.
         only: Ids of the steps that are wanted, with what they need; None for all.
         attempts: How often a step is started at most.
+        begin: Called when the folder is ours, before anything starts.
 
     Raises:
         SpecError: the graph is wrong; nothing was started.
@@ -229,6 +231,7 @@ def run(
     with explained_disk_errors(store.root):
         store.root.mkdir(parents=True, exist_ok=True)
     with claimed(store.root / LOCK, "study", patience=_PATIENCE_SECONDS) as last:
+        begin()
         note(store.root, "run", environment=environment(), steps=len(steps), after=str(last or ""))
         everyone = Everyone([StatusFile(store.root, steps), listener])
         walk = _Walk(steps, store, engine, everyone, attempts)

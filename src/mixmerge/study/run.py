@@ -14,7 +14,7 @@ from mixmerge.execute.schedule import ATTEMPTS, Outcome
 from mixmerge.execute.schedule import run as walk
 from mixmerge.execute.step import Step
 from mixmerge.execute.store import Store, check_files
-from mixmerge.files import read_json, write_bytes, write_json, write_text
+from mixmerge.files import explained_disk_errors, read_json, write_bytes, write_json, write_text
 from mixmerge.progress import Progress, silent
 from mixmerge.records.results import Results, Stage
 from mixmerge.study.check import read_study, whole_text
@@ -66,11 +66,6 @@ class Prepared:
             SpecError: ``only`` names a step that does not exist.
         """
         self._check_only(only)
-        listeners = [listener]
-        if self.study.tracking is not None:
-            listeners.append(Tracker(self.study.tracking, self.study.study))
-        write_text(self.root / STUDY_FILE, self.text)
-        write_json(self.root / RUN_FILE, {"seed": self.study.seed})
         runs = engine_by_name(
             engine,
             _HANDLERS,
@@ -80,7 +75,13 @@ class Prepared:
         )
         try:
             outcome = walk(
-                self.steps, Store(self.root), runs, Everyone(listeners), only, attempts=attempts
+                self.steps,
+                Store(self.root),
+                runs,
+                self._with_tracker(listener),
+                only,
+                attempts=attempts,
+                begin=self._write_study,
             )
         finally:
             runs.close()
@@ -89,6 +90,15 @@ class Prepared:
         if "report/study" not in outcome.done:
             return None
         return self._publish(outcome)
+
+    def _with_tracker(self, listener: Listener) -> Listener:
+        if self.study.tracking is None:
+            return listener
+        return Everyone([listener, Tracker(self.study.tracking, self.study.study)])
+
+    def _write_study(self) -> None:
+        write_text(self.root / STUDY_FILE, self.text)
+        write_json(self.root / RUN_FILE, {"seed": self.study.seed})
 
     def _check_only(self, only: Sequence[str] | None) -> None:
         known = [step.id for step in self.steps]
@@ -102,8 +112,9 @@ class Prepared:
         """Copy the results and the report to the top of the run folder."""
         results, report = outcome.done["results/study"], outcome.done["report/study"]
         write_bytes(self.root / "results.json", (results / "results.json").read_bytes())
-        for name in ("tables", "figures"):
-            shutil.copytree(report / name, self.root / name, dirs_exist_ok=True)
+        with explained_disk_errors(self.root):
+            for name in ("tables", "figures"):
+                shutil.copytree(report / name, self.root / name, dirs_exist_ok=True)
         write_bytes(self.root / "report.html", (report / "report.html").read_bytes())
         return Finished(
             results=Results.model_validate(read_json(self.root / "results.json")),
