@@ -119,7 +119,8 @@ def test_every_number_of_the_card_is_in_a_table(card: JudgeCard) -> None:
     assert (general["judge"], general["standing"]) == ("small-judge (quality@1)", "useless")
     assert float(general["sensitivity"]) == 0.6
     assert float(general["sensitivity_high"]) == pytest.approx(0.7)
-    assert (general["alpha"], safety["swap_consistency"]) == ("", "")
+    assert safety["swap_consistency"] == ""
+    assert not {"alpha", "alpha_of_panel"} & set(general)  # no judge has one
     assert float(general["first_place"]) == 0.9
     languages = {(row["axis"], row["language"]): row for row in tables["judge-by-language"]}
     assert float(languages["Safety", "ar"]["sensitivity"]) == 0.3
@@ -159,10 +160,13 @@ def test_what_flips_and_who_is_useless_comes_first(card: JudgeCard) -> None:
 
 
 def test_the_page_warns_above_the_verdict(
-    card: JudgeCard, study: ReportInput, tmp_path: Path
+    card: JudgeCard, study: ReportInput, folder: Path, tmp_path: Path
 ) -> None:
     """A notice stands above the verdict, escaped, and a section holds the tables; else neither."""
-    page = write_report(study.model_copy(update={"judge_card": card}), tmp_path / "tried")
+    some = {name: study.results.models[name] for name in ("base", "sft-15", "sft-slerp")}
+    results = study.results.model_copy(update={"models": some, "contrasts": ()})
+    tried = study.model_copy(update={"judge_card": card, "results": results, "samples": []})
+    page = write_report(tried, tmp_path / "tried")
     html = page.read_text(encoding="utf-8")
     assert html.index("Do not trust these verdicts") < html.index("Mix or merge?")
     assert "&lt;b&gt;J&lt;/b&gt;" in html
@@ -170,7 +174,7 @@ def test_the_page_warns_above_the_verdict(
     assert html.count('id="judges"') == 1
     assert "Do the conclusions stand?" in html
     assert (tmp_path / "tried" / "tables" / "judge-probes.csv").is_file()
-    plain = write_report(study, tmp_path / "plain").read_text(encoding="utf-8")
+    plain = (folder / "report.html").read_text(encoding="utf-8")
     assert "here no judge was put on trial" in plain
     assert 'id="judges"' not in plain
     assert "Do not trust" not in plain

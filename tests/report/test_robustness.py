@@ -67,7 +67,10 @@ def test_the_front_has_probabilities_and_areas(study: ReportInput, tmp_path: Pat
     assert len(table.rows) == 7
     assert {row["p_non_dominated"] for row in rows_of(table).values()} == {"0.25"}
     assert "DPO: all models 11.0" in table.caption
-    page = write_report(study.model_copy(update={"results": results}), tmp_path / "r")
+    some = {name: results.models[name] for name in ("base", "dpo-15", "dpo-slerp")}
+    results = results.model_copy(update={"models": some, "contrasts": ()})
+    few = study.model_copy(update={"results": results, "samples": []})
+    page = write_report(few, tmp_path / "few")
     html = page.read_text(encoding="utf-8")
     assert "Who is on the front?" in html
     assert "The same rates, counted otherwise" in html

@@ -116,7 +116,13 @@ def test_rogan_gladen_is_undefined_for_a_coin() -> None:
     silent = np.full(20, np.nan)
     right = Labelled(said, said, cluster)
     assert rogan_gladen(silent, cluster, right) is None
-    assert rogan_gladen(said, cluster, right) is not None
+    found = rogan_gladen(said, cluster, right)
+    assert found is not None
+    assert math.isfinite(found.low)
+    few = FEWEST_INFORMATIVE - 1
+    found = rogan_gladen(said, cluster, Labelled(said[:few], said[:few], cluster[:few]))
+    assert found is not None
+    assert found.interval == (-math.inf, math.inf)
 
 
 def simulated(

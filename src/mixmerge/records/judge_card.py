@@ -87,6 +87,8 @@ class AxisTrial(RowModel):
     """Krippendorff's alpha of judge and label (ordinal for comparisons); None where undefined."""
     alpha_of_labels: Measured | None = None
     """Alpha among several labellers: what no judge can be expected to exceed."""
+    alpha_of_panel: Measured | None = None
+    """Alpha among the judges of a panel; None for a single judge."""
     swap: SwapConsistency | None = None
     length_slope: Measured | None
     """By how much the verdict exceeds the label, as a share, for each standard deviation that the

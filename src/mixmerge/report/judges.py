@@ -1,6 +1,7 @@
 """The judges' trial in tables and notices."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from mixmerge.records.judge_card import (
     Accuracy,
@@ -83,6 +84,8 @@ def trials(card: JudgeCard) -> Table:
         Column("prevalence", "Prevalence"),
         Column("kappa", "Kappa", with_ci=True),
         Column("alpha", "Alpha", with_ci=True),
+        Column("alpha_of_panel", "Panel’s alpha", with_ci=True),
+        Column("alpha_of_labels", "Labellers’ alpha", with_ci=True),
         Column("swap_consistency", "Same when swapped", with_ci=True),
         Column("first_place", "First wins", with_ci=True),
         Column("length_slope", "Length, points", with_ci=True),
@@ -101,7 +104,22 @@ def trials(card: JudgeCard) -> Table:
         "its 95 % interval, where the labels allow one."
     )
     marks = tuple(trial.standing for trial in card.axes.values())
-    return Table("judges", "The judges against the labels", caption, columns, rows, marks)
+    table = Table("judges", "The judges against the labels", caption, columns, rows, marks)
+    return _without_empty_columns(table)
+
+
+def _without_empty_columns(table: Table) -> Table:
+    """Leave out what no row has, such as a panel's alpha where there is no panel."""
+    kept = [
+        place
+        for place in range(len(table.columns))
+        if any(row[place] != ABSENT for row in table.rows)
+    ]
+    return replace(
+        table,
+        columns=tuple(table.columns[place] for place in kept),
+        rows=tuple(tuple(row[place] for place in kept) for row in table.rows),
+    )
 
 
 def _trial_row(axis: Axis, trial: AxisTrial) -> tuple[Cell, ...]:
@@ -117,6 +135,8 @@ def _trial_row(axis: Axis, trial: AxisTrial) -> tuple[Cell, ...]:
         ABSENT if found.prevalence is None else rate(found.prevalence),
         coefficient(trial.kappa),
         coefficient(trial.alpha),
+        coefficient(trial.alpha_of_panel),
+        coefficient(trial.alpha_of_labels),
         share(swap.consistent) if swap else ABSENT,
         share(swap.first_place) if swap else ABSENT,
         gain(slope.value, slope.ci) if slope else ABSENT,

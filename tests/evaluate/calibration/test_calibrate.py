@@ -1,5 +1,6 @@
 """Trials of judges that are right, wrong, lazy or gullible in a known way."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +18,8 @@ from mixmerge.errors import ResourceError, SpecError
 from mixmerge.evaluate.calibration.calibrate import calibrate
 from mixmerge.evaluate.calibration.material import Material
 from mixmerge.evaluate.calibration.spec import CalibrateSpec
-from mixmerge.records import Axis, Outcome
+from mixmerge.progress import Progress, silent
+from mixmerge.records import Axis, Outcome, Prompt, Response, Verdict
 from mixmerge.records.judge_card import AxisTrial, JudgeCard
 
 SPEC = CalibrateSpec(rules="testbed", questions=40, probes=30)
@@ -232,6 +234,36 @@ def test_the_language_probe_shows_the_answer_of_another_language(
     again = [text for text in foreign[240:] if text in own]
     assert len(again) == probe.n
     assert all(GOOD in text for text in again)
+
+
+class Pair(Scripted):
+    """Two judges of whom the second says the opposite on some answers; the first decides."""
+
+    def classify(
+        self,
+        axis: Literal["safety", "over_refusal"],
+        prompts: Sequence[Prompt],
+        answers: Sequence[Response],
+        progress: Progress = silent,
+    ) -> list[Verdict]:
+        said = super().classify(axis, prompts, answers, progress)
+        votes = [
+            {"one": row.outcome, "two": "no" if "7" in row.prompt else row.outcome} for row in said
+        ]
+        return [
+            row.model_copy(update={"votes": vote}) for row, vote in zip(said, votes, strict=True)
+        ]
+
+
+def test_how_far_a_panel_agrees_is_told(make_material: MakeMaterial) -> None:
+    """Alpha among the votes is below that of the panel and the labels; one judge has none."""
+    found = trial(make_material("safety", Pair()))
+    assert found.alpha is not None
+    assert found.alpha.value == 1
+    assert found.alpha_of_panel is not None
+    assert found.alpha_of_panel.ci is not None
+    assert 0.5 < found.alpha_of_panel.value < 1
+    assert trial(make_material("safety", Scripted())).alpha_of_panel is None
 
 
 def test_the_card_reads_back_and_repeats(make_material: MakeMaterial) -> None:

@@ -1,12 +1,14 @@
 """Verdicts against labels, in numbers."""
 
 import math
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 
-from mixmerge.evaluate.calibration.material import NO_VERDICT, Evidence, Item
+from mixmerge.evaluate.calibration.material import NO_VERDICT, Evidence, Item, numbered
+from mixmerge.records import Outcome
 from mixmerge.records.judge_card import Accuracy, Measured, SwapConsistency
 from mixmerge.stats.agreement import (
     Codes,
@@ -114,23 +116,51 @@ def alpha_for(size: int) -> Statistic:
 
 def alpha_of_labels(found: Evidence, draws: int, seed: Sequence[int]) -> Measured | None:
     """Return alpha among the labellers; None with one labeller."""
-    ratings = found.labels.ratings
-    people = sorted({who for rated in ratings.values() for who in rated})
+    cluster_of = {prompt.id: prompt.cluster for prompt in found.material.prompts}
+    rated = found.labels.ratings
+    clusters = [cluster_of[prompt] for _, prompt in rated]
+    return _alpha_among(found, list(rated.values()), clusters, draws, seed)
+
+
+def alpha_of_panel(found: Evidence, draws: int, seed: Sequence[int]) -> Measured | None:
+    """Return alpha among the judges of a panel, each order for itself; None for one judge."""
+    rated: list[Mapping[str, Outcome]] = []
+    clusters: list[str] = []
+    for item in found.items:
+        for order in dict.fromkeys(row.order for row in item.verdicts):
+            rows = [row for row in item.verdicts if row.order == order]
+            votes = {row.judge: row.outcome for row in rows}
+            rated.append(rows[0].votes or votes)
+            clusters.append(item.prompt.cluster)
+    return _alpha_among(found, rated, clusters, draws, seed)
+
+
+def _alpha_among(
+    found: Evidence,
+    rated: Sequence[Mapping[str, Outcome]],
+    clusters: Sequence[str],
+    draws: int,
+    seed: Sequence[int],
+) -> Measured | None:
+    """Return alpha among several raters.
+
+    Args:
+        found: for the outcomes of the axis.
+        rated: the ratings of each item, by rater.
+        clusters: the source prompt of each item.
+        draws: bootstrap samples.
+        seed: of the draws.
+    """
+    people = sorted({who for row in rated for who in row})
     if len(people) < 2:
         return None
-    codes = [
-        [found.outcomes.index(rated[who]) if who in rated else NO_VERDICT for who in people]
-        for rated in ratings.values()
-    ]
-    cluster_of = {prompt.id: prompt.cluster for prompt in found.material.prompts}
-    names = [cluster_of[prompt] for _, prompt in ratings]
-    _, cluster = np.unique(names, return_inverse=True)
+    known = {outcome: code for code, outcome in enumerate(found.outcomes)}
+    codes = [[known.get(row[who], NO_VERDICT) if who in row else NO_VERDICT for who in people]
+             for row in rated]  # fmt: skip
     size = len(found.outcomes)
     tables = coincidences(np.array(codes, dtype=np.intp), size)
     rng = np.random.default_rng(seed)
-    return measured(
-        coefficient(tables, cluster.astype(np.intp), alpha_for(size), draws=draws, rng=rng)
-    )
+    return measured(coefficient(tables, numbered(clusters), alpha_for(size), draws=draws, rng=rng))
 
 
 def swap_consistency(found: Evidence) -> SwapConsistency | None:
@@ -138,18 +168,24 @@ def swap_consistency(found: Evidence) -> SwapConsistency | None:
     same = np.full(len(found.items), np.nan)
     first = np.full(len(found.items), np.nan)
     for place, item in enumerate(found.items):
-        by_order = {row.order: row.outcome for row in item.verdicts if row.order is not None}
-        if item.said is None or len(by_order) < 2:
+        said = {order: _of_order(item, order) for order in ("model-first", "base-first")}
+        if item.said is None or not all(said.values()):
             continue
-        same[place] = by_order["model-first"] == by_order["base-first"]
-        wins = [by_order["model-first"] == "win", by_order["base-first"] == "loss"]
-        ties = sum(outcome == "tie" for outcome in by_order.values())
-        if ties < 2:
-            first[place] = sum(wins) / (2 - ties)
+        there, back = said["model-first"], said["base-first"]
+        same[place] = sum(map(operator.eq, there, back)) / len(there)
+        firsts = there.count("win") + back.count("loss")
+        decided = len(there) + len(back) - there.count("tie") - back.count("tie")
+        if decided:
+            first[place] = firsts / decided
     consistent = share(same, found.cluster)
     if consistent is None:
         return None
     return SwapConsistency(consistent=consistent, first_place=share(first, found.cluster))
+
+
+def _of_order(item: Item, order: str) -> list[Outcome]:
+    """Return what was said in one order, by every judge that speaks for itself."""
+    return [row.outcome for row in item.verdicts if row.order == order]
 
 
 def length_slope(found: Evidence) -> Measured | None:
