@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from mixmerge.errors import ModelError, ResourceError
+from mixmerge.execute.helpers import helpers_here
 from mixmerge.execute.local import CORES
 from mixmerge.execute.step import Task
 from mixmerge.execute.worker import Handler
@@ -165,7 +166,14 @@ def merge(task: Task, progress: Progress) -> dict[str, Any]:
     seed = settings.pop("seed")
     paths = {name: model_path(folder) for name, folder in task.inputs.items()}
     recipe = MergeSpec(**settings).to_recipe(paths, paths["base"])
-    run(recipe, task.folder / MODEL, seed=seed, threads=1, progress=progress)
+    run(
+        recipe,
+        task.folder / MODEL,
+        seed=seed,
+        threads=1,
+        helpers=helpers_here(),
+        progress=progress,
+    )
     return {}
 
 
