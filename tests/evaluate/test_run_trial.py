@@ -1,0 +1,80 @@
+"""The judges' trial in a stand-alone evaluation: ahead of it, or with it."""
+
+from pathlib import Path
+
+import pytest
+from tests.evaluate.calibration.conftest import Scripted
+
+from mixmerge.errors import SpecError
+from mixmerge.evaluate import run
+from mixmerge.evaluate.spec import EvaluateJob
+from mixmerge.files import write_rows
+from mixmerge.records import Message, Prompt
+from mixmerge.records.judge_card import JudgeCard
+
+
+def reads(text: str) -> str:
+    """Say something about an answer that differs from answer to answer."""
+    return "yes" if sum(text.encode()) % 2 else "no"
+
+
+@pytest.fixture
+def job(tiny_model: Path, other_model: Path, tmp_path: Path) -> EvaluateJob:
+    """Return an evaluation of one model beside the base, with a trial of its judge."""
+    rows = [
+        Prompt(
+            id=f"q{index}",
+            cluster=f"q{index}",
+            language="en",
+            messages=(Message(role="user", content=f"question {index}"),),
+        )
+        for index in range(30)
+    ]
+    write_rows(tmp_path / "prompts.jsonl", rows)
+    axis = {"prompts": {"files": "prompts.jsonl"}, "judge": {"rules": "testbed"}}
+    return EvaluateJob.model_validate(
+        {
+            "languages": ["en"],
+            "base": tiny_model,
+            "models": {"other": other_model},
+            "evaluate": {
+                "general": axis,
+                "safety": axis,
+                "decoding": {"max_new_tokens": 4},
+                "calibrate": {"rules": "testbed", "questions": 10, "probes": 2},
+                "draws": 1000,
+            },
+        }
+    )
+
+
+def test_a_trial_ahead_asks_only_about_labelled_answers(job: EvaluateJob, tmp_path: Path) -> None:
+    """Nothing is judged but ten answers a model and the probes; the card is on disk."""
+    judge = Scripted(reads=reads)  # type: ignore[arg-type]
+    out = tmp_path / "out"
+    card = run.calibrate(job, out, folder=tmp_path, rule_judges={"testbed": judge})
+    assert JudgeCard.model_validate_json((out / "judge_card.json").read_text()) == card
+    assert not (out / "verdicts").exists()
+    assert (card.axes["general"].accuracy.n, card.axes["safety"].accuracy.n) == (10, 20)
+    probes = sum(probe.n for trial in card.axes.values() for probe in trial.probes)
+    # The judge is its own truth here, so it sees the labelled answers twice.
+    assert judge.shown == 2 * 30 + probes
+    assert card.corrected == ()
+
+
+def test_an_evaluation_corrects_its_rates(job: EvaluateJob, tmp_path: Path) -> None:
+    """With the section the card has corrected rates; without it an earlier card goes."""
+    judge = Scripted(reads=reads)  # type: ignore[arg-type]
+    out = tmp_path / "out"
+    run.evaluate(job, out, folder=tmp_path, rule_judges={"testbed": judge})
+    card = JudgeCard.model_validate_json((out / "judge_card.json").read_text())
+    assert [(rate.model, rate.axis) for rate in card.corrected] == [
+        ("other", "general"),
+        ("base", "safety"),
+        ("other", "safety"),
+    ]
+    bare = job.model_copy(update={"evaluate": job.evaluate.model_copy(update={"calibrate": None})})
+    run.evaluate(bare, out, folder=tmp_path, rule_judges={"testbed": judge})
+    assert not (out / "judge_card.json").exists()
+    with pytest.raises(SpecError, match="needs a section `calibrate` that says where the labels"):
+        run.calibrate(bare, out, folder=tmp_path, rule_judges={"testbed": judge})
