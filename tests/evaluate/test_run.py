@@ -138,6 +138,8 @@ def test_models_are_answered_judged_and_compared(job: EvaluateJob, tmp_path: Pat
     wins = sum(verdict.outcome == "win" for verdict in verdicts)
     assert found.models["other"].general.wins == wins
     assert len(read_rows(out / "answers" / "base" / "safety.jsonl", Response)) == 24
+    asked = EvaluateJob.model_validate_json((out / "job.json").read_text())
+    assert (asked, asked.evaluate.decoding.max_new_tokens) == (job, 4)
     assert heard[0] == "base, general: answers"
 
 

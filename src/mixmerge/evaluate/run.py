@@ -55,9 +55,9 @@ def evaluate(
 ) -> Results:
     """Let models answer, judge the answers, and write ``results.json`` with all that led to it.
 
-    ``out`` gets ``prompts/AXIS.jsonl``, ``answers/MODEL/AXIS.jsonl``,
-    ``verdicts/MODEL/AXIS.jsonl`` and ``results.json``. Called again, it goes on where it stopped:
-    what was made from the same inputs is not made again.
+    ``out`` gets ``job.json`` (what was asked, decoding included), ``prompts/AXIS.jsonl``,
+    ``answers/MODEL/AXIS.jsonl``, ``verdicts/MODEL/AXIS.jsonl`` and ``results.json``. Called again,
+    it goes on where it stopped: what was made from the same inputs is not made again.
 
     Args:
         job: models, prompts, judges and statistics.
@@ -179,7 +179,8 @@ def _axes(
     testbed_prompts: TestbedPrompts | None,
     rule_judges: Mapping[str, Judge] | None,
 ) -> tuple[dict[Axis, list[Prompt]], dict[Axis, JudgeOf]]:
-    """Return prompts and judges by axis; the prompts are written down."""
+    """Return prompts and judges by axis; what is asked and the prompts are written down."""
+    write_json(out / "job.json", job.model_dump(mode="json"))
     prompts: dict[Axis, list[Prompt]] = {}
     judges: dict[Axis, JudgeOf] = {}
     for axis, spec in job.evaluate.axes().items():
