@@ -173,7 +173,9 @@ def lengths(
         found = None
         if not sample.rate(study).absent:
             scaled = np.tanh(longer[:, study] / longer[:, study].std())
-            found = length_controlled(scores[:, study], scaled, cluster, draws=DRAWS, rng=rng)
+            (found,) = length_controlled(
+                [scores[:, study]], [scaled], cluster, draws=DRAWS, rng=rng
+            )
         yield "length-controlled win rate", offered(found.win_rate) if found else None, rate
 
 

@@ -48,7 +48,9 @@ def test_fit_is_the_maximum_of_the_likelihood() -> None:
 def test_length_accounts_for_the_wins_of_an_equal_model() -> None:
     """A model that wins only because it is longer has half its wins taken, and no more."""
     scores, feature, cluster = judged(0.0, 1.5)
-    control = length_controlled(scores, feature, cluster, draws=500, rng=np.random.default_rng(1))
+    (control,) = length_controlled(
+        [scores], [feature], cluster, draws=500, rng=np.random.default_rng(1)
+    )
     assert scores.mean() > 0.62
     assert control.win_rate.low < 0.5 < control.win_rate.high
     assert control.slope > 1
@@ -57,8 +59,8 @@ def test_length_accounts_for_the_wins_of_an_equal_model() -> None:
 def test_without_any_difference_in_length_nothing_changes() -> None:
     """A feature of zero leaves the plain win rate."""
     scores, feature, cluster = judged(0.5, 0.0)
-    control = length_controlled(
-        scores, np.zeros_like(feature), cluster, draws=200, rng=np.random.default_rng(2)
+    (control,) = length_controlled(
+        [scores], [np.zeros_like(feature)], cluster, draws=200, rng=np.random.default_rng(2)
     )
     assert control.win_rate.value == pytest.approx(scores.mean(), abs=1e-6)
     assert control.slope == pytest.approx(0, abs=1e-9)
@@ -67,18 +69,39 @@ def test_without_any_difference_in_length_nothing_changes() -> None:
 def test_interval_is_that_of_whole_refits() -> None:
     """One Newton step per draw gives the interval of fitting every draw anew."""
     scores, feature, cluster = judged(0.3, 1.0, clusters=60)
-    control = length_controlled(scores, feature, cluster, draws=300, rng=np.random.default_rng(3))
+    (control,) = length_controlled(
+        [scores], [feature], cluster, draws=300, rng=np.random.default_rng(3)
+    )
     counts = draw_clusters(60, 300, np.random.default_rng(3))
     rates = expit([refit(scores, feature, row[cluster]) for row in counts])
     expected = percentile_interval(rates, expanded_level(60))
     assert control.win_rate.interval == pytest.approx(expected, abs=0.004)
 
 
+def test_models_share_their_draws() -> None:
+    """A model has the same interval alone and beside others, and equal models have equal ones."""
+    scores, feature, cluster = judged(0.3, 1.0, clusters=60)
+    other = 1 - scores
+    other[:3] = np.nan
+    alone, *together = (
+        found
+        for models in ([scores], [other, scores, scores])
+        for found in length_controlled(
+            models, [feature] * len(models), cluster, draws=100, rng=np.random.default_rng(6)
+        )
+    )
+    assert together[1].win_rate.interval == pytest.approx(alone.win_rate.interval, abs=1e-12)
+    assert together[2] == together[1]
+    assert length_controlled([], [], cluster, draws=10, rng=np.random.default_rng(6)) == []
+
+
 def test_missing_verdicts_are_left_out() -> None:
     """A prompt without a verdict changes n and nothing else than its own weight."""
     scores, feature, cluster = judged(0.3, 1.0, clusters=50)
     scores[:3] = np.nan
-    control = length_controlled(scores, feature, cluster, draws=200, rng=np.random.default_rng(4))
+    (control,) = length_controlled(
+        [scores], [feature], cluster, draws=200, rng=np.random.default_rng(4)
+    )
     assert (control.win_rate.n, control.win_rate.clusters) == (147, 49)
     assert control.win_rate.value == pytest.approx(expit(fit(scores[3:], feature[3:])[0]))
 

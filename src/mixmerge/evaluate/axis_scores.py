@@ -62,7 +62,6 @@ class AxisScores:
         self._base = base
         self._n_draws = draws
         self._seed = seed
-        self._lengths = lengths
         self._column: dict[_Key, int] = {}
         values: list[Floats] = []
 
@@ -83,6 +82,7 @@ class AxisScores:
                 unjudged = int(np.isnan(values[column]).sum())
                 asked = f"{table.axis}, {what} ({unjudged} prompts without a verdict)"
                 require_clusters(self._sample.clusters(column), asked)
+        self._length_controlled = self._fit_lengths(lengths) if lengths else {}
 
     def general(self, model: str) -> GeneralScore:
         """Return the win rate of a model against the base model."""
@@ -95,7 +95,7 @@ class AxisScores:
             missing=self._missing(model),
             bounds=self._bounds(model),
             average=self._average(model),
-            length_controlled=self._length_controlled(model),
+            length_controlled=self._length_controlled.get(model),
             by_language={
                 language: self._win_rate(model, language) for language in self._judged(model)
             },
@@ -181,22 +181,26 @@ class AxisScores:
         is_fixed = model == self._base and self._table.axis == "general"
         return Average(rate=mean.value, ci=(0.5, 0.5) if is_fixed else mean.offered)
 
-    def _length_controlled(self, model: str) -> LengthControlled | None:
-        rate = self.rate(model, None)
-        if model == self._base or self._lengths is None or rate.absent:
-            return None
-        own, base = (self._characters(name, self._lengths) for name in (model, self._base))
-        feature = length_feature(own, base, self._table.language)
+    def _fit_lengths(self, lengths: Lengths) -> dict[str, LengthControlled]:
+        """Return the length-controlled win rates of the models that have one."""
+        table, base = self._table, self._characters(self._base, lengths)
+        models = [m for m in table.scores if m != self._base and not self.rate(m).absent]
         found = length_controlled(
-            self._table.scores[model],
-            feature,
-            self._table.cluster,
+            [table.scores[model] for model in models],
+            [
+                length_feature(self._characters(model, lengths), base, table.language)
+                for model in models
+            ],
+            table.cluster,
             draws=self._n_draws,
             rng=self._rng(),
         )
-        return LengthControlled(
-            win_rate=found.win_rate.value, ci=found.win_rate.offered, slope=found.slope
-        )
+        return {
+            model: LengthControlled(
+                win_rate=control.win_rate.value, ci=control.win_rate.offered, slope=control.slope
+            )
+            for model, control in zip(models, found, strict=True)
+        }
 
     def _characters(self, model: str, lengths: Lengths) -> NDArray[np.float64]:
         return np.array([lengths[model][prompt] for prompt in self._table.prompts], dtype=float)

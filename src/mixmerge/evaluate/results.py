@@ -73,7 +73,16 @@ def results(
     pairs = [(a, b) for a, b, _ in contrasts]
     lengths = _lengths(answers) if answers else None
     axes = {
-        axis: _axis_scores(axis, base, models, verdicts, pairs, seed, draws, lengths)
+        axis: _axis_scores(
+            axis,
+            base,
+            models,
+            verdicts,
+            pairs,
+            seed,
+            draws,
+            lengths if axis == "general" else None,
+        )
         for axis in _AXES
         if axis in verdicts[base] or axis == "general"
     }

@@ -8,6 +8,7 @@ the curve has two numbers and works for any prompts:
     P(model wins) = sigmoid(quality + slope * tanh(difference in length / its spread))
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,41 +61,65 @@ def length_feature(own: Floats, base: Floats, language: NDArray[np.str_]) -> Flo
 
 
 def length_controlled(
-    scores: Floats,
-    feature: Floats,
+    scores: Sequence[Floats],
+    features: Sequence[Floats],
     cluster: NDArray[np.intp],
     *,
     draws: int,
     rng: np.random.Generator,
     level: float = LEVEL,
-) -> LengthControl:
-    """Fit the curve and bootstrap the fit by cluster.
+) -> list[LengthControl]:
+    """Fit the curve of each model and bootstrap the fits by cluster, with the same draws for all.
 
     Each draw refits the curve by one Newton step from the fit to all data, with the draw's own
     gradient and curvature: all draws together are one matrix product, and the step is exact up to
     terms of the order 1 / clusters.
 
     Args:
-        scores: win 1, tie 1/2, loss 0, means of two orders; NaN where missing; shape (prompts,).
-        feature: from `length_feature`, same shape.
+        scores: by model: win 1, tie 1/2, loss 0, means of two orders; NaN where missing; shape
+            (prompts,).
+        features: by model, from `length_feature`, shape (prompts,).
         cluster: the cluster of each prompt, integers from 0, same shape.
         draws: bootstrap samples.
         rng: where the draws come from.
         level: coverage.
     """
-    seen = ~np.isnan(scores)
-    scores, feature = scores[seen], feature[seen]
-    clusters = len(np.unique(cluster[seen]))
-    quality, slope = fit(scores, feature)
-    # Clusters without a verdict stay, empty: then all models have the same draws.
-    sums = np.zeros((int(cluster.max()) + 1, 5))
-    np.add.at(sums, cluster[seen], _derivatives(scores, feature, quality, slope))
-    drawn = bootstrap_sums(sums, draws, rng)
-    low, high = percentile_interval(
-        expit(quality + _newton_step(drawn, slope)[:, 0]), expanded_level(clusters, level)
-    )
-    win_rate = Estimate(float(expit(quality)), low, high, len(scores), clusters, "percentile")
-    return LengthControl(win_rate, slope)
+    fits = [_Fit.of(own, feature, cluster) for own, feature in zip(scores, features, strict=True)]
+    if not fits:
+        return []
+    drawn = bootstrap_sums(np.hstack([one.sums for one in fits]), draws, rng)
+    by_model = np.split(drawn, len(fits), axis=1)
+    return [one.control(sums, level) for one, sums in zip(fits, by_model, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """One model's curve, and what its bootstrap needs."""
+
+    quality: float
+    slope: float
+    sums: Floats
+    """Gradient (2 columns) and curvature (3) by cluster, shape (clusters, 5)."""
+    n: int
+    clusters: int
+
+    @classmethod
+    def of(cls, scores: Floats, feature: Floats, cluster: NDArray[np.intp]) -> "_Fit":
+        seen = ~np.isnan(scores)
+        quality, slope = fit(scores[seen], feature[seen])
+        # Clusters without a verdict stay, empty: then all models have the same draws.
+        sums = np.zeros((int(cluster.max()) + 1, 5))
+        parts = _derivatives(scores[seen], feature[seen], quality, slope)
+        np.add.at(sums, cluster[seen], parts)
+        return cls(quality, slope, sums, int(seen.sum()), len(np.unique(cluster[seen])))
+
+    def control(self, drawn: Floats, level: float) -> LengthControl:
+        rates = expit(self.quality + _newton_step(drawn, self.slope)[:, 0])
+        low, high = percentile_interval(rates, expanded_level(self.clusters, level))
+        rate = float(expit(self.quality))
+        return LengthControl(
+            Estimate(rate, low, high, self.n, self.clusters, "percentile"), self.slope
+        )
 
 
 def fit(scores: Floats, feature: Floats) -> tuple[float, float]:
