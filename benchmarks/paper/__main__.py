@@ -7,24 +7,34 @@ reused, so an interrupted grid goes on. ``--page`` writes the page of what is do
 """
 
 import argparse
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.paper.collect import findings, read_run
 from benchmarks.paper.mechanisms import mechanisms
 
-import mixmerge
+ALL = Path("examples/paper/all.yaml")
 
-ALL = Path(__file__).parents[2] / "examples" / "paper" / "all.yaml"
+
+def command(study: Path, root: Path, seed: int) -> list[str]:
+    """Return the command line that runs one seed, after the name of the program."""
+    return [
+        "run", str(study), "--seed", str(seed), "--out", str(root / f"seed-{seed}"),
+        "--only", "results/study",
+    ]  # fmt: skip
 
 
 def run_seeds(study: Path, root: Path, seeds: int, workers: int | None) -> None:
-    """Run every seed that is not finished."""
+    """Run every seed that is not finished, each by its own command line, bars and all."""
+    more = ["--workers", str(workers)] if workers else []
     for seed in range(seeds):
-        print(f"seed {seed} of {seeds}: {root / f'seed-{seed}'}", flush=True)
-        mixmerge.run(
-            study, root / f"seed-{seed}", only=["results/study"], seed=seed, workers=workers
-        )
+        print(f"seed {seed} of {seeds}", flush=True)
+        line = [sys.executable, "-m", "mixmerge", *command(study, root, seed), *more]
+        code = subprocess.run(line, check=False).returncode
+        if code:
+            sys.exit(code)
 
 
 def write(study: Path, root: Path, seeds: int) -> Path:
@@ -32,9 +42,7 @@ def write(study: Path, root: Path, seeds: int) -> Path:
     from mixmerge.report.paper.write import write_page
 
     runs = [read_run(study, root / f"seed-{seed}", seed) for seed in range(seeds)]
-    commands = [
-        f"mixmerge run {study} --seed {seed} --out {root}/seed-{seed}" for seed in range(seeds)
-    ]
+    commands = [" ".join(["mixmerge", *command(study, root, seed)]) for seed in range(seeds)]
     found = findings(runs, commands)
     found = replace(found, mechanisms=[each for run in runs for each in mechanisms(run, found)])
     return write_page(found, root / "page")
