@@ -159,6 +159,22 @@ def test_ranks_are_tasks_of_one_job(tmp_path: Path, toy_step: tuple[str, ...]) -
     assert (folder / RECORD).is_file()
 
 
+def test_this_machine_takes_a_job_for_each_core(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where jobs are processes of this machine, no more start than it has cores."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    engine = SlurmEngine(HERE)
+    seen = []
+    for name in "abc":
+        seen.append(engine.room_for(Needs()))
+        handle = engine.start(placed(tmp_path, name), Needs())
+    engine.stop(handle)
+    engine.stop(engine.start(placed(tmp_path, "d"), Needs()))
+    assert seen == [True, True, False]
+    assert not engine.room_for(Needs())
+
+
 @pytest.mark.slow
 def test_a_lost_rank_ends_as_lost(tmp_path: Path, toy_step: tuple[str, ...]) -> None:
     """When the process of a rank is killed, the step of all ranks is worth another attempt."""

@@ -96,15 +96,17 @@ class SlurmEngine:
         self._spec = spec
         self._command = tuple(command)
         self._unsent: list[_Queued] = []
+        self._open: list[_Queued] = []
         self._submitit = submitit
 
     def room_for(self, needs: Needs) -> bool:  # noqa: ARG002 - the interface's
-        """Say yes: waiting is what a queue is for."""
-        return True
+        """Say yes: waiting is what a queue is for; this machine takes a job for each core."""
+        return self._spec.cluster == "slurm" or len(self._open) < (os.cpu_count() or 1)
 
     def start(self, folder: Path, needs: Needs) -> _Queued:
         """Find the step's job of an earlier driver, or note the step for the next submission."""
         queued = _Queued(folder.absolute(), needs)
+        self._open.append(queued)
         queued.job = self._found_again(queued.folder)
         if queued.job is None:
             self._unsent.append(queued)
@@ -114,6 +116,7 @@ class SlurmEngine:
         """Return the exit code of a step whose job ended, or None."""
         self._send()
         if handle.refused is not None:
+            self._open.remove(handle)
             return handle.refused
         now = time.monotonic()
         if now - handle.looked < _LOOK_EVERY_SECONDS:
@@ -121,11 +124,13 @@ class SlurmEngine:
         handle.looked = now
         if not self._ended(handle.job):
             return None
+        self._open.remove(handle)
         (handle.folder / JOB).unlink(missing_ok=True)
         return self._exit_code(handle)
 
     def stop(self, handle: _Queued) -> None:
         """Cancel the step's job and wait until it is gone."""
+        self._open.remove(handle)
         if handle in self._unsent:
             self._unsent.remove(handle)
         if handle.job is None:
