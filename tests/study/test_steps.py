@@ -148,3 +148,20 @@ def test_judges_count_by_content_and_not_by_place(tmp_path: Path) -> None:
         "keep": "all",
     }
     assert step.files == {"over_refusal:0:folder": str(tmp_path / "labels")}
+
+
+def test_memory_is_asked_by_kind() -> None:
+    """What a step of a kind needs reaches all steps of that kind and changes no identity."""
+    asked = parse_study(SMALL + "placement: {memory_gb: {train: 40}}\n", "small.yaml")
+    for step, before in zip(steps(asked), steps(small()), strict=True):
+        assert step.needs.memory_gb == (40 if step.kind == "train" else 0)
+        assert step.settings == before.settings
+
+
+def test_tracking_is_not_meaning() -> None:
+    """Trainings are told of the tracker, and no step is another one because of it."""
+    told = parse_study(SMALL + "tracking: {to: wandb, project: ratios}\n", "small.yaml")
+    for step, before in zip(steps(told), steps(small()), strict=True):
+        assert step.settings == before.settings
+    tracking = by_id(told)["train/sft-0"].placement["tracking"]
+    assert tracking == {"to": "wandb", "project": "ratios"}

@@ -1,0 +1,60 @@
+"""Tests of mixmerge.cli.screen: what a person reads when something goes wrong."""
+
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from mixmerge.cli.screen import RunScreen, log_tail
+from mixmerge.execute.step import Step
+from mixmerge.execute.store import LOG
+
+
+def shown(folder: Path, fates: str) -> str:
+    """What the screen prints of one step that is started and meets a fate."""
+    step = Step("train", "sft-15")
+    out = io.StringIO()
+    with RunScreen([step], 1, Console(file=out, width=100)) as screen:
+        screen.started(step, folder)
+        for fate in fates.split():
+            if fate == "retried":
+                screen.retried(step, folder, "the network failed")
+                screen.started(step, folder)
+            elif fate == "failed":
+                screen.failed(step, folder, "boom")
+            else:
+                screen.stopping(2)
+    return out.getvalue()
+
+
+def test_a_failure_shows_its_log_and_its_command(tmp_path: Path) -> None:
+    """The end of the log, where it is, and the command that runs the step alone."""
+    lines = [f"line {number}" for number in range(100)]
+    (tmp_path / LOG).write_text("\n".join([*lines, "boom"]))
+    said = shown(tmp_path, "failed")
+    assert "✗ train/sft-15: boom" in said
+    assert "│ line 99" in said
+    assert "│ line 80" not in said
+    assert "│ boom" not in said  # said above already
+    assert f"mixmerge step {tmp_path}" in said
+
+
+def test_a_retry_and_a_stop_are_said(tmp_path: Path) -> None:
+    """Passing faults and the first Ctrl-C each leave a line."""
+    said = shown(tmp_path, "retried stopping")
+    assert "↻ train/sft-15: the network failed; again" in said
+    assert "Stopping after 2 running steps; Ctrl-C again stops now." in said
+
+
+def test_a_step_that_could_not_be_placed_has_no_log(tmp_path: Path) -> None:
+    """Nothing is pointed to that is not there."""
+    said = shown(tmp_path / "none", "failed")
+    assert "✗ train/sft-15: boom" in said
+    assert "mixmerge step" not in said
+
+
+def test_the_tail_of_a_huge_log_is_quick(tmp_path: Path) -> None:
+    """Only the end of a log is read, whatever its length; broken bytes are no obstacle."""
+    (tmp_path / LOG).write_bytes(b"\xff" * 5_000_000 + b"\nlast\n")
+    assert log_tail(tmp_path, 3)[-1] == "last"
+    assert log_tail(tmp_path / "none", 3) == []
