@@ -146,12 +146,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="of ours and the floor, in turn")
     parser.add_argument("--others", type=Path, help="virtual environment of the other packages")
     parser.add_argument("--others-calls", type=int, default=500, help="they are slower")
-    parser.add_argument("--memory", type=int, nargs="*", default=[1_000, 40_000], help="calls")
+    parser.add_argument("--memory", type=int, nargs="*", default=[1_000, 20_000], help="calls")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     own = Path(sys.executable)
     jobs = [(own, driver, given.calls) for _ in range(given.repeats) for driver in OURS]
-    jobs += [(own, "mixmerge", calls) for calls in given.memory]
+    jobs += [(own, f"mixmerge{how}", n) for n in given.memory for how in ("", "_streamed")]
     if given.others is not None:
         python = given.others / "bin" / "python"
         jobs += [(python, driver, given.others_calls) for driver in OTHERS]

@@ -12,8 +12,16 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from mixmerge.evaluate.judges.endpoint import EndpointJudge
+    from mixmerge.records import Prompt, Response
+
+Row = TypeVar("Row")
 
 CHARACTERS = 2_000
 MODEL = "judge"
@@ -26,42 +34,75 @@ def text(index: int, characters: int) -> str:
     return (words * (characters // len(words) + 1))[:characters]
 
 
-def mixmerge(url: str, calls: int, in_flight: int, out: Path) -> int:
-    """Compare answers in both orders: journal, parsing, typed verdicts as JSON Lines."""
-    from mixmerge.evaluate.endpoint_spec import EndpointJudgeSpec
-    from mixmerge.evaluate.judges.endpoint import EndpointJudge
-    from mixmerge.evaluate.judging import judge
+class Made(Sequence[Row]):
+    """Rows that are made when they are looked at, and held by nobody."""
+
+    def __init__(self, count: int, make: Callable[[int], Row]) -> None:
+        """Make ``count`` rows."""
+        self._count = count
+        self._make = make
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < self._count:
+            raise IndexError(index)
+        return self._make(index)
+
+
+def _pairs(count: int) -> "tuple[Sequence[Prompt], Sequence[Response], Sequence[Response]]":
+    """Return prompts and two answers to each; with the rubric they fill two thousand characters."""
     from mixmerge.records import Message, Prompt, Response
 
-    # The rubric has about 1,300 characters of its own.
-    prompts = [
-        Prompt(
-            id=f"q{index}",
-            cluster=f"q{index}",
-            language="en",
-            messages=(Message(role="user", content=text(index, 250)),),
-        )
-        for index in range(calls // 2)
-    ]
-    answers, base = (
-        [
-            Response(
-                prompt=prompt.id, text=who + text(index, 225), finish_reason="stop", tokens=100
-            )
-            for index, prompt in enumerate(prompts)
-        ]
-        for who in ("new ", "old ")
+    def prompt(index: int) -> Prompt:
+        asked = Message(role="user", content=text(index, 250))
+        name = f"q{index}"
+        return Prompt(id=name, cluster=name, language="en", messages=(asked,))
+
+    def answer(who: str, index: int) -> Response:
+        said = who + text(index, 225)
+        return Response(prompt=f"q{index}", text=said, finish_reason="stop", tokens=100)
+
+    return (
+        Made(count, prompt),
+        Made(count, partial(answer, "new ")),
+        Made(count, partial(answer, "old ")),
     )
+
+
+def _judge(url: str, in_flight: int, out: Path) -> "EndpointJudge":
+    from mixmerge.evaluate.endpoint_spec import EndpointJudgeSpec
+    from mixmerge.evaluate.judges.endpoint import EndpointJudge
+
     spec = EndpointJudgeSpec(endpoint=url, model=MODEL, concurrency=in_flight)
+    return EndpointJudge(spec, out / "calls.jsonl")
+
+
+def mixmerge(url: str, calls: int, in_flight: int, out: Path) -> int:
+    """Compare answers in both orders as an evaluation does, all rows of the axis in memory."""
+    from mixmerge.evaluate.judging import judge
+
+    prompts, answers, base = map(list, _pairs(calls // 2))
     verdicts = judge(
         "general",
         prompts,
         answers,
         base_answers=base,
-        by=EndpointJudge(spec, out / "calls.jsonl"),
+        by=_judge(url, in_flight, out),
         out=out / "verdicts.jsonl",
     )
     return sum(verdict.outcome in {"win", "loss"} for verdict in verdicts)
+
+
+def mixmerge_streamed(url: str, calls: int, in_flight: int, out: Path) -> int:
+    """The same, each row made when it is needed and each verdict written as it comes."""
+    read = 0
+    with (out / "verdicts.jsonl").open("w") as stream:
+        for verdict in _judge(url, in_flight, out).comparisons(*_pairs(calls // 2)):
+            stream.write(verdict.model_dump_json() + "\n")
+            read += verdict.outcome in {"win", "loss"}
+    return read
 
 
 def aiohttp(url: str, calls: int, in_flight: int, out: Path) -> int:  # noqa: ARG001
@@ -154,7 +195,8 @@ def alpaca_eval(url: str, calls: int, in_flight: int, out: Path) -> int:
 
 
 DRIVERS: dict[str, Callable[[str, int, int, Path], int]] = {
-    driver.__name__: driver for driver in (mixmerge, aiohttp, inspect_ai, alpaca_eval)
+    driver.__name__: driver
+    for driver in (mixmerge, mixmerge_streamed, aiohttp, inspect_ai, alpaca_eval)
 }
 
 

@@ -14,7 +14,8 @@ from mixmerge.evaluate.judges.endpoint import EndpointJudge
 from mixmerge.evaluate.judging import judge
 from mixmerge.records import Message, Prompt, Response
 
-IN_FLIGHT = 24
+IN_FLIGHT = 4
+"""So few that a journal which kept answers back would lose more than were in flight."""
 
 
 def main(url: str, folder: Path, pairs: int) -> None:
