@@ -97,6 +97,7 @@ def evaluate(
         _infos(job),
         verdicts,
         _contrasts(job),
+        answers={name: rows["general"] for name, rows in answers.items()},
         seed=job.evaluate.seed,
         draws=job.evaluate.draws,
     )
