@@ -26,7 +26,7 @@ _SHORTEST_POLL_SECONDS = 0.002
 _LONGEST_POLL_SECONDS = 0.1
 _PAUSE_SECONDS = 0.5
 """Before the second attempt of a step; doubled before each further one."""
-_PATIENCE_SECONDS = 2.0
+_PATIENCE_SECONDS = 5.0
 """For the lock of a driver that has just been killed."""
 
 

@@ -40,7 +40,8 @@ The fact ``outside`` lists paths outside the run that the output points to: when
 step is no longer done.
 """
 
-_PATIENCE_SECONDS = 5.0
+_PATIENCE_SECONDS = 20.0
+"""For the process of a driver that was killed: it ends as soon as Python lets it."""
 _LASTING = (
     FileNotFoundError,
     FileExistsError,
