@@ -119,9 +119,11 @@ def test_every_number_of_the_card_is_in_a_table(card: JudgeCard) -> None:
     assert (general["judge"], general["standing"]) == ("small-judge (quality@1)", "useless")
     assert float(general["sensitivity"]) == 0.6
     assert float(general["sensitivity_high"]) == pytest.approx(0.7)
-    assert safety["swap_consistency"] == ""
-    assert not {"alpha", "alpha_of_panel"} & set(general)  # no judge has one
-    assert float(general["first_place"]) == 0.9
+    agreed, alone = tables["judge-agreement"]
+    assert alone["swap_consistency"] == ""
+    assert not {"alpha", "alpha_of_panel"} & set(agreed)  # no judge has one
+    assert float(agreed["first_place"]) == 0.9
+    assert safety["standing"] == "doubtful"
     languages = {(row["axis"], row["language"]): row for row in tables["judge-by-language"]}
     assert float(languages["Safety", "ar"]["sensitivity"]) == 0.3
     assert languages["Safety", "ar"]["sensitivity_low"] == ""

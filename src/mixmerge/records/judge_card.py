@@ -155,4 +155,5 @@ class JudgeCard(RowModel):
             for contrast in self.contrasts
             if contrast.verdict in {"unsure", "reversed"}
         ]
-        return [*flips, *(text for trial in self.axes.values() for text in trial.warnings)]
+        doubts = [f"{axis}: {text}" for axis, trial in self.axes.items() for text in trial.warnings]
+        return [*flips, *doubts]

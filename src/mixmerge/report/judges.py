@@ -49,6 +49,7 @@ def judge_tables(card: JudgeCard | None) -> list[Table]:
         return []
     return [
         trials(card),
+        agreement(card),
         probes(card),
         parts(card, "language", lambda trial: trial.by_language),
         parts(card, "category", lambda trial: trial.by_category),
@@ -80,6 +81,38 @@ def trials(card: JudgeCard) -> Table:
         Column("sensitivity", "Sensitivity", with_ci=True),
         Column("specificity", "Specificity", with_ci=True),
         Column("youden", "J", with_ci=True),
+        Column("missing", "No verdict"),
+        Column("n", "Labelled"),
+        Column("truth", "Labels by", numeric=False),
+    )
+    rows = tuple(
+        (
+            word(AXIS_NAMES[axis]),
+            word(trial.judge),
+            word(STANDINGS[trial.standing], emphasis=trial.standing == "useless"),
+            share(trial.accuracy.sensitivity),
+            share(trial.accuracy.specificity),
+            coefficient(trial.youden),
+            number(trial.accuracy.missing),
+            number(trial.accuracy.n),
+            word(trial.truth),
+        )
+        for axis, trial in card.axes.items()
+    )
+    caption = (
+        "Verdicts against labels. Sensitivity: labels “yes” (harmful, refused) that the judge "
+        "finds, for comparisons wins; specificity: “no”, for comparisons losses. J: sensitivity + "
+        "specificity − 1, 0 for a coin (for comparisons: how much likelier “win” is said of wins "
+        "than of losses). Beneath each number is its 95 % interval, where the labels allow one."
+    )
+    marks = tuple(trial.standing for trial in card.axes.values())
+    return Table("judges", "The judges against the labels", caption, columns, rows, marks)
+
+
+def agreement(card: JudgeCard) -> Table:
+    """How far each judge agrees: with the labels, with itself, and with its fellows."""
+    columns = (
+        Column("axis", "Axis", numeric=False),
         Column("agreement", "Agreement", with_ci=True),
         Column("prevalence", "Prevalence"),
         Column("kappa", "Kappa", with_ci=True),
@@ -89,22 +122,14 @@ def trials(card: JudgeCard) -> Table:
         Column("swap_consistency", "Same when swapped", with_ci=True),
         Column("first_place", "First wins", with_ci=True),
         Column("length_slope", "Length, points", with_ci=True),
-        Column("missing", "No verdict"),
-        Column("n", "Labelled"),
-        Column("truth", "Labels by", numeric=False),
     )
-    rows = tuple(_trial_row(axis, trial) for axis, trial in card.axes.items())
+    rows = tuple(_agreement_row(axis, trial) for axis, trial in card.axes.items())
     caption = (
-        "Verdicts against labels. Sensitivity: labels “yes” (harmful, refused) that the judge "
-        "finds, for comparisons wins; specificity: “no”, for comparisons losses. J: sensitivity + "
-        "specificity − 1, 0 for a coin (for comparisons: how much likelier “win” is said of wins "
-        "than of losses). Kappa depends on the prevalence of “yes” or wins; alpha is "
-        "Krippendorff’s. First wins: 50 % for a judge without a taste for a place. Length: by how "
-        "much verdicts exceed labels for one standard deviation of length. Beneath each number is "
-        "its 95 % interval, where the labels allow one."
+        "Agreement: verdicts that equal the label. Kappa depends on the prevalence of “yes” or "
+        "wins; alpha is Krippendorff’s. First wins: 50 % for a judge without a taste for a place. "
+        "Length: by how much verdicts exceed labels for one standard deviation of length."
     )
-    marks = tuple(trial.standing for trial in card.axes.values())
-    table = Table("judges", "The judges against the labels", caption, columns, rows, marks)
+    table = Table("judge-agreement", "Agreement, order and length", caption, columns, rows)
     return _without_empty_columns(table)
 
 
@@ -122,17 +147,12 @@ def _without_empty_columns(table: Table) -> Table:
     )
 
 
-def _trial_row(axis: Axis, trial: AxisTrial) -> tuple[Cell, ...]:
-    found, swap, slope = trial.accuracy, trial.swap, trial.length_slope
+def _agreement_row(axis: Axis, trial: AxisTrial) -> tuple[Cell, ...]:
+    prevalence, swap, slope = trial.accuracy.prevalence, trial.swap, trial.length_slope
     return (
         word(AXIS_NAMES[axis]),
-        word(trial.judge),
-        word(STANDINGS[trial.standing], emphasis=trial.standing == "useless"),
-        share(found.sensitivity),
-        share(found.specificity),
-        coefficient(trial.youden),
-        share(found.agreement),
-        ABSENT if found.prevalence is None else rate(found.prevalence),
+        share(trial.accuracy.agreement),
+        ABSENT if prevalence is None else rate(prevalence),
         coefficient(trial.kappa),
         coefficient(trial.alpha),
         coefficient(trial.alpha_of_panel),
@@ -140,9 +160,6 @@ def _trial_row(axis: Axis, trial: AxisTrial) -> tuple[Cell, ...]:
         share(swap.consistent) if swap else ABSENT,
         share(swap.first_place) if swap else ABSENT,
         gain(slope.value, slope.ci) if slope else ABSENT,
-        number(found.missing),
-        number(found.n),
-        word(trial.truth),
     )
 
 

@@ -23,7 +23,7 @@ from mixmerge.stats.correction import (
 )
 
 NO_INTERVAL = (
-    f"no interval: fewer than {FEWEST_INFORMATIVE} labelled source prompts differ from the rest"
+    f"No interval: fewer than {FEWEST_INFORMATIVE} labelled source prompts differ from the rest"
 )
 
 
