@@ -116,6 +116,7 @@ def test_connections_are_kept(serve: Serve, tmp_path: Path) -> None:
 
 FAILURES: dict[str, Answer] = {
     "too many requests": (429, {}, b"slow down"),
+    "quota of a minute": (429, {}, b"You exceeded your current quota, see your billing details."),
     "server error": (500, {}, b"oops"),
     "half a body": (200, {"Content-Type": "application/json"}, b'{"choices": [{"mess'),
     "another schema": (200, {}, b'{"verdict": "A"}'),

@@ -22,7 +22,8 @@ _SETTINGS_ARE_WRONG = {
     405: "this is not the address of chat completions",
     **dict.fromkeys((301, 302, 303, 307, 308), "this address has moved"),
 }
-_ASKS_FOR_MONEY = re.compile(r"insufficient_quota|billing|credit balance", re.IGNORECASE)
+_ASKS_FOR_MONEY = re.compile(rb"insufficient_quota|credit balance is too low", re.IGNORECASE)
+"""Not every quota: some endpoints call their limits a minute so, and those pass."""
 _UNKNOWN_MODEL = re.compile(
     r"model\W.{0,100}(not found|not exist|unknown|invalid|not supported)|"
     r"(unknown|invalid|no such) model",
@@ -107,7 +108,7 @@ class Connection:
                 self._check_refusal(error)
             raise
         except CallError as error:
-            if status == 429 and _ASKS_FOR_MONEY.search(str(error)):
+            if status == 429 and _ASKS_FOR_MONEY.search(content):
                 raise ResourceError(f"{self._address} wants money first: {error}.") from None
             raise
         self._succeeded = True
