@@ -49,7 +49,9 @@ def mechanisms(run: SeedRun, found: Findings) -> list[Mechanism]:
             made.append(Mechanism(pair, run.seed, values))
     made += [
         Mechanism(
-            f"{name}, DPO alone", run.seed, _alone(_change(run, f"dpo-{name}", f"sft-{name}"))
+            f"{name} %, DPO step alone",
+            run.seed,
+            _alone(_change(run, f"dpo-{name}", f"sft-{name}")),
         )
         for name in ("0", "100")
         if {f"dpo-{name}", f"sft-{name}"} <= set(known)
@@ -122,10 +124,12 @@ def _kept(found: Findings, stage: str, place: int) -> dict[str, float]:
         return {}
     base, merged = dev["base"], dev[merge]
     general, safe = dev[f"{stage}-0"], dev[f"{stage}-100"]
-    return {
-        "general gain kept": (merged[0] - base[0]) / (general[0] - base[0]),
-        "safety gain kept": (base[1] - merged[1]) / (base[1] - safe[1]),
+    gains = {
+        "general gain kept": (merged[0] - base[0], general[0] - base[0]),
+        "safety gain kept": (base[1] - merged[1], base[1] - safe[1]),
     }
+    # An expert that gained nothing has nothing to keep.
+    return {name: own / expert for name, (own, expert) in gains.items() if expert > 0}
 
 
 def _over_parents(found: Findings, pair: str, place: int) -> dict[str, float]:
