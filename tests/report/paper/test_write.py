@@ -57,6 +57,15 @@ def test_the_tables_have_our_numbers_and_the_papers(page: Path) -> None:
     assert (row["win_agrees"], row["harm_agrees"]) == ("agrees", "agrees")
 
 
+def test_the_mean_of_the_merges_is_beside_the_papers(page: Path) -> None:
+    """The paper's own means follow from its Table 1; ours from the four merges."""
+    sft, dpo = rows(page, "averages")
+    assert [float(sft["paper_win"]), float(sft["paper_harm"])] == pytest.approx([5.975, -4.45])
+    assert [float(dpo["paper_win"]), float(dpo["paper_harm"])] == pytest.approx([2.775, 2.16])
+    assert float(dpo["win_gain"]) == pytest.approx((0.75 + 3 * 0.70) / 4 - 0.6)
+    assert (sft["harm_agrees"], dpo["harm_agrees"]) == ("disagrees", "agrees")
+
+
 def test_every_language_has_its_gain(page: Path) -> None:
     """Tables 3 to 6 have a column for each language."""
     row = next(r for r in rows(page, "dpo-safety-by-language") if r["model"] == "dpo-100")

@@ -7,7 +7,7 @@ from mixmerge.records.verdict import Axis
 from mixmerge.report import formats
 from mixmerge.report.cells import ABSENT, Cell, Column, Table, gain, word
 from mixmerge.report.paper.ablations import CONTRASTS, Contrast
-from mixmerge.report.paper.claims import Claim, agreement, merges, sign
+from mixmerge.report.paper.claims import Claim, agreement, merges, over_mix, sign
 from mixmerge.report.paper.published import FIGURE_5, TABLE_1, TABLE_2, Pair
 from mixmerge.report.paper.scores import Findings, Mechanism, Scores
 from mixmerge.stats.estimate import Estimate
@@ -163,6 +163,45 @@ def objective_tables(scores: Scores) -> list[Table]:
     ]
     title = "Table 1, Figures 2 and 3: objective-based merging"
     return [model_table(scores, "objective", title, [("base", ""), *models], TABLE_1)]
+
+
+def average_table(scores: Scores) -> Table:
+    """The mean gain of the four merges of each stage over the mix of that stage."""
+    columns = (
+        Column("stage", "Stage", numeric=False),
+        Column("win_gain", "Win gain over mix", with_ci=True),
+        Column("harm_gain", "Harm gain over mix", with_ci=True),
+        Column("paper_win", "Paper: win gain"),
+        Column("paper_harm", "Paper: harm gain"),
+        Column("win_agrees", "Win gain as in the paper?", numeric=False),
+        Column("harm_agrees", "Harm gain as in the paper?", numeric=False),
+    )
+    rows = []
+    for stage in STAGES:
+        formula = over_mix(stage)
+        if not scores.has(formula):
+            continue
+        win = scores.estimate("general", formula)
+        harm = scores.estimate("safety", {model: -share for model, share in formula.items()})
+        paper_win = sum(share * TABLE_1[model].win for model, share in formula.items())
+        paper_harm = -sum(share * TABLE_1[model].harm for model, share in formula.items())
+        rows.append(
+            (
+                word(stage.upper()),
+                difference(win),
+                difference(harm),
+                Cell(formats.signed(paper_win), paper_win),
+                Cell(formats.signed(paper_harm), paper_harm),
+                word(agreement(paper_win, win)),
+                word(agreement(paper_harm, harm)),
+            )
+        )
+    caption = (
+        "Mean of Linear, SLERP, TIES and DARE-TIES minus the 15 % mix of the stage, + is better. "
+        f"The paper’s harm is relative to its base model, ours absolute. {INTERVALS}"
+    )
+    title = "The four merges together, by stage"
+    return Table("averages", title, caption, columns, tuple(rows))
 
 
 ORDERS = {
@@ -337,6 +376,7 @@ def all_tables(findings: Findings, claims: Sequence[Claim]) -> list[Table]:
     tables = [
         claim_table(claims),
         *objective_tables(scores),
+        average_table(scores),
         *by_language_tables(scores, findings.languages),
         language_table(scores),
         weight_table(findings),
