@@ -268,7 +268,7 @@ def measure(name: str, studies: int) -> Iterator[Cell]:
     for design, per_cluster in DESIGNS.items():
         for truth in truths:
             for clusters in CLUSTERS:
-                entropy = [clusters, per_cluster, *(round(1000 * share) for share in truth)]
+                entropy = [clusters, per_cluster, *(round(1000 * share) % 2**32 for share in truth)]
                 rng = np.random.default_rng(entropy)
                 made: dict[str, list[bool | None]] = defaultdict(list)
                 for _ in range(studies // BATCH):

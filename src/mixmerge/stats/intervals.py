@@ -67,18 +67,20 @@ class ClusterSample:
         if absent:
             absent += _one_sided(mean, varying)
             return Estimate.without_interval(mean.value, mean.n, mean.clusters, absent)
-        if self.is_binary(column):
-            return _estimate(mean, wilson(mean.value, mean.n, self._level), "wilson")
-        return self._clustered(mean)
+        method = "wilson" if self.is_binary(column) else "clustered wilson"
+        return _estimate(mean, self._rate_interval(column, mean), method)
 
     def average_rate(self, columns: Sequence[int]) -> Estimate:
         """Estimate the unweighted average of several rates, e.g. of languages."""
         mean = average([self._mean(column) for column in columns])
         varying = max(self._varying(column) for column in columns)
         absent = too_small(mean.n, mean.clusters, varying, least_varying(mean.n))
+        if mean.variance <= 0:
+            absent = absent or "the languages vary, but their average does not"
         if absent:
             return Estimate.without_interval(mean.value, mean.n, mean.clusters, absent)
-        return self._clustered(mean)
+        interval = clustered_wilson(mean.value, mean.variance, mean.clusters, self._level)
+        return _estimate(mean, interval, "clustered wilson")
 
     def difference(self, column: int) -> Estimate:
         """Estimate the mean of a column of paired differences in [-1, 1]: Tango's interval."""
@@ -110,8 +112,16 @@ class ClusterSample:
         absent = too_small(n, clusters, varying, least_varying(n))
         if absent:
             return Estimate.without_interval(change, n, clusters, absent)
-        low, high = ratio_interval(rate, reference, self._level)
-        return Estimate(change, low - 1, high - 1, n, clusters, "log t")
+        ends = (
+            self._rate_interval(place, mean) for place, mean in ((column, rate), (base, reference))
+        )
+        low, high = ratio_interval(rate, reference, *ends)
+        return Estimate(change, low - 1, high - 1, n, clusters, "mover")
+
+    def _rate_interval(self, column: int, mean: ClusterMean) -> tuple[float, float]:
+        if self.is_binary(column):
+            return wilson(mean.value, mean.n, self._level)
+        return clustered_wilson(mean.value, mean.variance, mean.clusters, self._level)
 
     def _mean(self, column: int) -> ClusterMean:
         return ClusterMean.of(self.totals[:, column], self.sizes[:, column])
@@ -121,13 +131,6 @@ class ClusterSample:
         means = self.totals[seen, column] / self.sizes[seen, column]
         _, how_often = np.unique(means.round(9), return_counts=True)
         return int(how_often.sum() - how_often.max(initial=0))
-
-    def _clustered(self, mean: ClusterMean) -> Estimate:
-        if mean.variance <= 0:
-            absent = "the languages vary, but their average does not"
-            return Estimate.without_interval(mean.value, mean.n, mean.clusters, absent)
-        interval = clustered_wilson(mean.value, mean.variance, mean.clusters, self._level)
-        return _estimate(mean, interval, "clustered wilson")
 
 
 def _one_sided(mean: ClusterMean, varying: int) -> str:

@@ -15,6 +15,8 @@ from mixmerge.stats.bootstrap import Floats
 from mixmerge.stats.estimate import LEVEL
 from mixmerge.stats.proportions import t_quantile
 
+Interval = tuple[float, float]
+
 
 @dataclass(frozen=True)
 class ClusterMean:
@@ -68,20 +70,22 @@ def t_interval(mean: ClusterMean, level: float = LEVEL) -> tuple[float, float]:
     return mean.value - half, mean.value + half
 
 
-def ratio_interval(a: ClusterMean, b: ClusterMean, level: float = LEVEL) -> tuple[float, float]:
-    """Return an interval of the ratio a / b of two positive means over the same clusters.
+def ratio_interval(
+    a: ClusterMean, b: ClusterMean, interval_a: Interval, interval_b: Interval
+) -> Interval:
+    """Return an interval of the ratio a / b of two rates from the intervals of both.
 
-    A t interval of the logarithm of the ratio (Katz et al. 1978), whose variance is
-    Var(a)/a² + Var(b)/b² - 2 Cov(a, b)/(a b): what both means share cancels, and the uncertainty
-    of the denominator is in it. Both variances are estimated, each with one degree of freedom less
-    than clusters.
+    The logarithms are subtracted by the method of variance estimates recovery (Zou and Donner
+    2008): each rate's distance to its own end stands for its error, so that the result is as
+    skewed as they are, and what both rates share cancels through their correlation.
     """
-    variance = (
-        a.variance / a.value**2
-        + b.variance / b.value**2
-        - 2 * covariance(a, b) / (a.value * b.value)
-    )
-    quantile = t_quantile(a.clusters + b.clusters - 1, level)
-    half = quantile * math.sqrt(max(0.0, variance))
+    shared = covariance(a, b) / math.sqrt(a.variance * b.variance)
+    down_a, up_a = (abs(math.log(end / a.value)) for end in interval_a)
+    down_b, up_b = (abs(math.log(end / b.value)) for end in interval_b)
     ratio = a.value / b.value
-    return ratio * math.exp(-half), ratio * math.exp(half)
+    low = ratio * math.exp(-_joint(down_a, up_b, shared))
+    return low, ratio * math.exp(_joint(up_a, down_b, shared))
+
+
+def _joint(x: float, y: float, correlation: float) -> float:
+    return math.sqrt(max(0.0, x * x + y * y - 2 * correlation * x * y))
