@@ -9,6 +9,7 @@ first call to the last verdict on disk, without the start of Python and the impo
 
 import argparse
 import asyncio
+import importlib
 import json
 import os
 import time
@@ -126,9 +127,8 @@ def aiohttp(url: str, calls: int, in_flight: int, out: Path) -> int:  # noqa: AR
     return asyncio.run(everything())
 
 
-def inspect_ai(url: str, calls: int, in_flight: int, out: Path) -> int:
+def inspect_ai(url: str, calls: int, in_flight: int, out: Path) -> int:  # noqa: ARG001
     """One sample a call: generate, and a scorer that looks for the verdict."""
-    os.environ |= {"LOCAL_BASE_URL": url, "LOCAL_API_KEY": "none"}
     import inspect_ai as inspect
     from inspect_ai.dataset import Sample
     from inspect_ai.scorer import includes
@@ -147,9 +147,8 @@ def inspect_ai(url: str, calls: int, in_flight: int, out: Path) -> int:
     return sum(bool(sample.scores) for sample in log.samples or [])
 
 
-def alpaca_eval(url: str, calls: int, in_flight: int, out: Path) -> int:
+def alpaca_eval(url: str, calls: int, in_flight: int, out: Path) -> int:  # noqa: ARG001
     """One random order a pair, read by a regular expression, kept as alpaca_eval keeps it."""
-    os.environ |= {"OPENAI_BASE_URL": url, "OPENAI_API_BASE": url, "OPENAI_API_KEY": "none"}
     from alpaca_eval.annotators import PairwiseAnnotator
 
     folder = out / "judge"
@@ -199,6 +198,16 @@ DRIVERS: dict[str, Callable[[str, int, int, Path], int]] = {
     for driver in (mixmerge, mixmerge_streamed, aiohttp, inspect_ai, alpaca_eval)
 }
 
+OURS = ("mixmerge.evaluate.judges.endpoint", "mixmerge.evaluate.judging")
+IMPORTS = {
+    "mixmerge": OURS,
+    "mixmerge_streamed": OURS,
+    "aiohttp": ("aiohttp",),
+    "inspect_ai": ("inspect_ai", "openai"),
+    "alpaca_eval": ("alpaca_eval.annotators", "openai"),
+}
+"""What each driver imports, done before the clock starts."""
+
 
 def main() -> None:
     """Run one driver."""
@@ -209,6 +218,11 @@ def main() -> None:
     parser.add_argument("--in-flight", type=int, required=True)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
+    os.environ |= {"LOCAL_BASE_URL": given.url, "LOCAL_API_KEY": "none"}
+    os.environ |= {"OPENAI_BASE_URL": given.url, "OPENAI_API_BASE": given.url}
+    os.environ["OPENAI_API_KEY"] = "none"
+    for module in IMPORTS[given.driver]:
+        importlib.import_module(module)
     started = time.perf_counter()
     read = DRIVERS[given.driver](given.url, given.calls, given.in_flight, given.out)
     print(json.dumps({"read": read, "seconds": time.perf_counter() - started}))
