@@ -1,6 +1,18 @@
-"""Property tests draw the same examples in every run, and a busy machine fails none of them."""
+"""What holds in all tests: the same examples in every run, no deadline, no foreign cluster."""
 
+import os
+import secrets
+
+import pytest
 from hypothesis import settings
 
 settings.register_profile("mixmerge", deadline=None, derandomize=True)
 settings.load_profile("mixmerge")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _ray_of_our_own() -> None:
+    """Clusters that tests start have their own token, touch no home folder and report to nobody."""
+    os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"

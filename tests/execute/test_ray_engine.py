@@ -151,10 +151,14 @@ def test_a_group_survives_its_driver(
     """After a SIGKILL of the driver a training goes on, and the next driver waits for this one."""
     ray = str(Path(sys.executable).with_name("ray"))
     port = "26379"
-    start = ["start", "--head", "--num-cpus=2", f"--port={port}", "--include-dashboard=false"]
+    start = ["start", "--head", "--block", "--num-cpus=2", f"--port={port}"]
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    subprocess.run([ray, *start], check=True, capture_output=True)
+    command = [ray, *start, "--include-dashboard=false"]
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1")
+    head = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert head.stdout is not None
     try:
+        assert any("runtime started" in line for line in head.stdout)
         monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
         folder = placed(tmp_path, "write", "slow", sleep=15)
         driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(folder)])
@@ -171,7 +175,8 @@ def test_a_group_survives_its_driver(
         assert not (folder / JOB).exists()
         engine.close()
     finally:
-        subprocess.run([ray, "stop", "--force"], check=True, capture_output=True)
+        head.terminate()  # as Ctrl-C would, it ends the cluster
+        head.communicate(timeout=60)
 
 
 def test_a_training_that_nobody_asks_for_leaves(tmp_path: Path, engine: RayEngine) -> None:

@@ -207,7 +207,8 @@ def connect(cpus: int) -> None:
     except OSError as error:
         raise ResourceError(
             f"RAY_ADDRESS is {address}: no Ray cluster answers there ({error}). Start one with "
-            "`ray start --head`, or unset RAY_ADDRESS to use this machine alone."
+            "`ray start --head`, set RAY_AUTH_MODE=token if it asks for a token, or unset "
+            "RAY_ADDRESS to use this machine alone."
         ) from error
 
 
