@@ -99,14 +99,14 @@ def harass(root: Path, draw: random.Random, seconds: float) -> tuple[int, int]:
     while workers + drivers < KILLS:
         while driver.poll() is None and not owned(root, driver):
             time.sleep(0.02)
-        time.sleep(draw.uniform(0, seconds / 10))
+        time.sleep(draw.uniform(0, seconds / 20))
         if driver.poll() is not None:
             _, said = driver.communicate()
             if driver.returncode == 0:
                 break
-            assert "killed by signal 9; tried 3 times" in said
+            assert "killed by signal 9; tried 3 times" in said, said
             driver = start(root)
-        elif draw.random() < 0.5 and kill_a_worker(root):
+        elif draw.random() < 0.7 and kill_a_worker(root):
             workers += 1
         else:
             driver.kill()
