@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mixmerge.errors import SpecError
 from mixmerge.evaluate.results import ModelInfo, results
 from mixmerge.execute.step import Task
 from mixmerge.files import read_json, write_json, write_rows
@@ -47,6 +48,20 @@ def test_labels_of_people_count_by_content(tmp_path: Path) -> None:
     trial = next(step for step in steps(small(asked)) if step.id == STEP)
     assert trial.files["labels"] == str(labels)
     assert "labels" not in trial.settings["calibrate"]
+
+
+def test_people_cannot_be_asked_about_probes() -> None:
+    """A study whose judge are people's verdicts has no trial, and the file's line says why."""
+    with pytest.raises(
+        SpecError, match=r"line \d+: evaluate.calibrate: asks the judge of `safety`"
+    ):
+        parse_study(
+            SMALL.replace("  draws: 1000", ASKED).replace(
+                "safety: {prompts: {testbed: dev}, judge: {rules: testbed}}",
+                "safety: {prompts: {testbed: dev}, judge: {human: labels}}",
+            ),
+            "small.yaml",
+        )
 
 
 def answers(asked: list[Prompt], share: float, seed: int) -> list[Response]:

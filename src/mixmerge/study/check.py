@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+from mixmerge.evaluate.spec import HumanJudgeSpec, PanelJudgeSpec
 from mixmerge.merge.methods import METHODS
 from mixmerge.study.extends import EXTENDS, read_extended
 from mixmerge.study.selection_spec import SweepSpec
@@ -53,6 +54,7 @@ def problems(study: Study) -> Iterator[Problem]:
     yield from _duplicates(study)
     yield from _mixtures(study)
     yield from _choices(study)
+    yield from _trial(study)
     unknown = list(_checkpoints(study))
     yield from unknown
     circle = _circle(study)
@@ -67,6 +69,19 @@ def problems(study: Study) -> Iterator[Problem]:
 def _duplicates(study: Study) -> Iterator[Problem]:
     if len(set(study.languages)) < len(study.languages):
         yield Problem(("languages",), "a language is named twice.")
+
+
+def _trial(study: Study) -> Iterator[Problem]:
+    if study.evaluate.calibrate is None:
+        return
+    for axis, spec in study.evaluate.axes().items():
+        members = spec.judge.panel if isinstance(spec.judge, PanelJudgeSpec) else (spec.judge,)
+        if any(isinstance(member, HumanJudgeSpec) for member in members):
+            yield Problem(
+                ("evaluate", "calibrate"),
+                f"asks the judge of `{axis}` about probes, which people cannot be asked here; "
+                "leave `calibrate` out, or name a judge model.",
+            )
 
 
 def _mixtures(study: Study) -> Iterator[Problem]:
