@@ -42,6 +42,7 @@ def test_the_relative_change_is_of_the_rates() -> None:
     """(0.4 - 0.8) / 0.8 is a half less, with an interval from the ratio's derivative."""
     found = scores({"base": (0.5, 0.8), "a": (0.7, 0.4)}, noise=0.05)
     change = found.relative_change("a")
+    assert change is not None
     own = found.estimate("safety", {"a": 1.0}).value
     base = found.estimate("safety", {"base": 1.0}).value
     assert change.value == pytest.approx(own / base - 1)
@@ -50,7 +51,16 @@ def test_the_relative_change_is_of_the_rates() -> None:
     linear = (table.scores["a"] - own / base * table.scores["base"]) / base
     by_hand = pooled(linear[:, ::2] + linear[:, 1::2], np.full((3, 40), 2.0))
     assert change.high - change.low == pytest.approx(by_hand.high - by_hand.low)
-    assert found.relative_change("base").interval == (0.0, 0.0)
+    unchanged = found.relative_change("base")
+    assert unchanged is not None
+    assert unchanged.interval == (0.0, 0.0)
+
+
+def test_a_base_that_is_never_harmful_has_no_relative_change() -> None:
+    """Nothing can be said relative to zero."""
+    found = scores({"base": (0.5, 0.0), "a": (0.7, 0.4)})
+    found.axes["safety"].scores["base"][:] = 0.0
+    assert found.relative_change("a") is None
 
 
 def test_balance_is_win_rate_minus_harm_rate() -> None:

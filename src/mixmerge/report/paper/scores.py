@@ -65,14 +65,16 @@ class Scores:
         """
         return pooled(*self.axes[axis].by_question(formula, language))
 
-    def relative_change(self, model: str, language: str | None = None) -> Estimate:
+    def relative_change(self, model: str, language: str | None = None) -> Estimate | None:
         """Return (harm - harm of the base) / harm of the base, the base being estimated too.
 
         The interval is that of the ratio's linear approximation at the estimate (the delta
-        method).
+        method). None where the base is never harmful.
         """
         own = self.estimate("safety", {model: 1.0}, language).value
         base = self.estimate("safety", {self.base: 1.0}, language).value
+        if base == 0:
+            return None
         change = own / base - 1
         if model == self.base:
             formula = {model: 0.0}

@@ -105,12 +105,11 @@ def _model_row(
             word(agreement(against.harm - own.harm, harm)),
         ]
     change = scores.relative_change(model)
-    base = model == scores.base
     return (
         word(model),
         rate(scores.estimate("general", {model: 1.0})),
         ABSENT
-        if base
+        if change is None or model == scores.base
         else Cell(formats.change(change.value), change.value, change.interval, _ends(change)),
         rate(scores.estimate("over_refusal", {model: 1.0})),
         difference(win),
