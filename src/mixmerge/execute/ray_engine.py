@@ -198,9 +198,10 @@ def connect(cpus: int) -> None:
     import ray
 
     address = os.environ.get("RAY_ADDRESS")
-    how: dict[str, Any] = {"address": address} if address else {"num_cpus": cpus}
+    how: dict[str, Any] = {"address": address}
     if not address:
-        how["include_dashboard"] = False
+        # "local": whatever else runs on this machine, or has left its address here, is not ours.
+        how = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
     try:
         _check_somebody_listens(address)
         ray.init(namespace=_NAMESPACE, log_to_driver=False, logging_level="ERROR", **how)
