@@ -50,3 +50,15 @@ def test_terminal_and_specification_are_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_models_without_a_stage_have_a_line_too(study: ReportInput) -> None:
+    """A stand-alone evaluation need not say stages, and still shows every model once."""
+    models = {
+        name: model.model_copy(update={"stage": None}) if name == "sft-15" else model
+        for name, model in study.results.models.items()
+    }
+    results = study.results.model_copy(update={"models": models})
+    lines = printed(study.model_copy(update={"results": results})).splitlines()
+    for name in models:
+        assert sum(line.split()[:1] == [name] for line in lines) == 1
