@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -103,6 +104,7 @@ def fails_with(error: Exception) -> Mapping[str, worker.Handler]:
         (PermissionError("no"), 1),
         (ValueError("a bug"), 1),
         (OSError(errno.ENOSPC, "no space left"), 2),
+        (shutil.Error([("a", "b", "[Errno 28] No space left on device: 'a' -> 'b'")]), 2),
         (RuntimeError("writing: No space left on device (os error 28)"), 2),
         (DataError("a broken row"), 2),
     ],

@@ -206,8 +206,8 @@ def write_failure(folder: Path, error: Exception) -> int:
 
 def _is_full_disk(error: Exception) -> bool:
     """Say whether the disk is full, also where a library tells it in words of its own only."""
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
     return not isinstance(error, MixmergeError) and os.strerror(errno.ENOSPC) in str(error)
 
 
