@@ -100,8 +100,8 @@ def _mixtures(study: Study) -> Iterator[Problem]:
         given = mixture.language_shares
         left = [each for each in study.languages if given is not None and each not in given]
         if left:
-            place = ("mixtures", name, "language_shares")
-            yield Problem(place, f"no share for {', '.join(left)}; 0 leaves a language out.")
+            here = ("mixtures", name, "language_shares")
+            yield Problem(here, f"no share for {', '.join(left)}; 0 leaves a language out.")
 
 
 def _checkpoints(study: Study) -> Iterator[Problem]:

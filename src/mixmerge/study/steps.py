@@ -11,7 +11,6 @@ puts the judges on trial after the results (`mixmerge.study.calibration`).
 Settings hold meaning only. Files outside the run are named in ``files`` and count by content.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -63,7 +62,7 @@ def steps(study: Study) -> list[Step]:
     trial = calibrate_step(study, models)
     made += [trial] if trial else []
     made += [_report(study, made)]
-    memory: Mapping[str, float] = study.placement.memory_gb
+    memory = {str(kind): gigabytes for kind, gigabytes in study.placement.memory_gb.items()}
     return [_with_memory(step, memory.get(step.kind, 0.0)) for step in made]
 
 
