@@ -18,9 +18,10 @@ TINY = 1 << 16
 """Up to this many elements, tensors are worked on one after the other by a single thread: two
 would wait for each other between operations that take less time than waiting."""
 
-HELD_OF_LARGE, HELD_OF_SMALL = 1 << 28, 1 << 26
+HELD_OF_LARGE, HELD_OF_SMALL = 1 << 27, 1 << 26
 """Most bytes of inputs that stay in memory between two passes over them: of the one large tensor
-that all threads work on, and of all small ones together."""
+that all threads work on, and of all small ones together. Memory pays when many tensors use it in
+turn; for an embedding or two, fresh pages cost more than the page cache's copy of the file."""
 
 Work = Callable[[Spread, int], None]
 """Works on one tensor: how to share the work, and how many bytes of inputs to keep in memory."""
