@@ -2,12 +2,17 @@
 
 import os
 import secrets
+import signal
 
 import pytest
 from hypothesis import settings
 
 settings.register_profile("mixmerge", deadline=None, derandomize=True)
 settings.load_profile("mixmerge")
+
+# A shell ignores Ctrl-C for what it starts in the background, and so would every program we start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")
