@@ -92,6 +92,15 @@ def kill_a_worker(root: Path) -> bool:
     return False
 
 
+def kill_next_worker(root: Path, driver: subprocess.Popen[str]) -> bool:
+    """Kill the next step that runs; return whether there was one before the driver ended."""
+    while driver.poll() is None:
+        if kill_a_worker(root):
+            return True
+        time.sleep(0.002)
+    return False
+
+
 def harass(root: Path, draw: random.Random, seconds: float) -> tuple[int, int]:
     """Run a study and kill its workers and drivers now and then; return how many of each."""
     workers = drivers = 0
@@ -106,8 +115,8 @@ def harass(root: Path, draw: random.Random, seconds: float) -> tuple[int, int]:
                 break
             assert "killed by signal 9; tried 3 times" in said, said
             driver = start(root)
-        elif draw.random() < 0.7 and kill_a_worker(root):
-            workers += 1
+        elif draw.random() < 0.5:
+            workers += kill_next_worker(root, driver)
         else:
             driver.kill()
             driver.communicate()
