@@ -1,4 +1,4 @@
-"""What steps cost beyond their work: `python benchmarks/steps.py [--steps 500]`.
+"""What steps cost beyond their work: `python -m benchmarks.steps [--steps 500]`.
 
 Runs trivial steps one after another, runs the finished graph again, and plans a finished study of
 as many steps, in this process and as the command a person types. Writes results/steps.json.
@@ -16,7 +16,8 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
-from machine import describe
+from benchmarks.machine import describe
+
 from mixmerge import plan
 from mixmerge.execute.graph import in_order
 from mixmerge.execute.listener import Unheard
@@ -94,7 +95,7 @@ def processor_seconds() -> float:
 
 def measure(count: int, folder: Path) -> dict[str, Any]:
     """Return the seconds of everything that is measured."""
-    engine = LocalEngine("steps:HANDLERS", cpus=1, preload=["steps"])
+    engine = LocalEngine("benchmarks.steps:HANDLERS", cpus=1, preload=["benchmarks.steps"])
     walk = chains(count)
 
     def once() -> None:

@@ -48,13 +48,15 @@ def wait_for(condition: object, seconds: float = 20.0) -> bool:
 
 
 @pytest.mark.usefixtures("toy")
-def test_a_step_dies_with_its_driver(tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", [["driver.py"], ["-m", "driver"]])
+def test_a_step_dies_with_its_driver(tmp_path: Path, program: list[str]) -> None:
     """After a SIGKILL of the driver no step goes on running; its script needs no main guard."""
     store, step = Store(tmp_path / "run"), Step("write", "slow", {"sleep": 60})
     folder = store.place(step, store.key(step, {}), {})
     script = tmp_path / "driver.py"
     script.write_text(DRIVER)
-    driver = subprocess.Popen([sys.executable, str(script), str(tmp_path / "lib"), str(folder)])
+    command = [sys.executable, *program, str(tmp_path / "lib"), str(folder)]
+    driver = subprocess.Popen(command, cwd=tmp_path)
     lock = folder / LOCK
     assert wait_for(lambda: holder(lock) is not None)
     owner = holder(lock)

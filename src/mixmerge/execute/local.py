@@ -134,12 +134,12 @@ class LocalEngine:
 def _main_hidden() -> Iterator[None]:
     """Keep multiprocessing from running the script that called us again in every step."""
     main = sys.modules["__main__"]
-    path = main.__dict__.pop("__file__", None)
+    known = {name: main.__dict__[name] for name in ("__file__", "__spec__") if name in vars(main)}
+    main.__dict__.update(dict.fromkeys(known))
     try:
         yield
     finally:
-        if path is not None:
-            main.__file__ = path
+        main.__dict__.update(known)
 
 
 @contextlib.contextmanager
