@@ -133,13 +133,13 @@ class LocalEngine:
 @contextlib.contextmanager
 def _main_hidden() -> Iterator[None]:
     """Keep multiprocessing from running the script that called us again in every step."""
-    main = sys.modules["__main__"]
-    known = {name: main.__dict__[name] for name in ("__file__", "__spec__") if name in vars(main)}
-    main.__dict__.update(dict.fromkeys(known))
+    main = vars(sys.modules["__main__"])
+    known: dict[str, Any] = {name: main[name] for name in ("__file__", "__spec__") if name in main}
+    main.update(dict.fromkeys(known))
     try:
         yield
     finally:
-        main.__dict__.update(known)
+        main.update(known)
 
 
 @contextlib.contextmanager
