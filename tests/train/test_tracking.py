@@ -16,7 +16,8 @@ TRACKIO = """
 import contextvars, json, os, types
 __version__ = "1.0"
 context_vars = types.SimpleNamespace(
-    current_space_id=contextvars.ContextVar("space", default=None)
+    current_space_id=contextvars.ContextVar("space", default=None),
+    current_run=contextvars.ContextVar("run", default=None),
 )
 class Config(dict):
     def update(self, values, allow_val_change=False):
@@ -36,7 +37,10 @@ def finish():
 
 @pytest.fixture
 def said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A stand-in for trackio, and the file in which it writes what it is told."""
+    """A stand-in for trackio, and the file in which it writes what it is told.
+
+    Once imported it stays: libraries remember that it was there, and ask it in later trainings.
+    """
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "trackio.py").write_text(TRACKIO)
     monkeypatch.syspath_prepend(str(tmp_path / "lib"))
