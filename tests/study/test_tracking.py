@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -48,10 +49,11 @@ RECORD: dict[str, Any] = {
 
 
 def stand_in(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put a stand-in for a package on the path."""
+    """Put a stand-in for a package on the path, for this test alone."""
     (tmp_path / f"{name}.py").write_text(TELL + STAND_INS[name])
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, name, ModuleType(name))  # and with it, its removal
+    del sys.modules[name]
 
 
 @pytest.mark.parametrize("name", ["wandb", "trackio", "mlflow"])
