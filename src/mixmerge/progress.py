@@ -12,3 +12,12 @@ class Progress(Protocol):
 
 def silent(done: float, total: float, what: str) -> None:
     """Listen to nothing: the default wherever a `Progress` is taken."""
+
+
+def named(progress: Progress, name: str) -> Progress:
+    """Return a listener that passes everything on under the name of a part of the work."""
+
+    def listen(done: float, total: float, what: str) -> None:
+        progress(done, total, f"{name}: {what}")
+
+    return listen

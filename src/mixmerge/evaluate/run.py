@@ -19,7 +19,7 @@ from mixmerge.evaluate.results import ModelInfo, Pair, results
 from mixmerge.evaluate.spec import AxisSpec, EvaluateJob
 from mixmerge.files import read_rows, write_json, write_rows, write_text
 from mixmerge.fingerprint import fingerprint
-from mixmerge.progress import Progress, silent
+from mixmerge.progress import Progress, named, silent
 from mixmerge.records import Axis, Judge, ModelFolder, Prompt, Response, Results, Verdict
 from mixmerge.records.judge_card import JudgeCard
 from mixmerge.records.results import Contrast
@@ -86,7 +86,7 @@ def evaluate(
                 judges[axis](name),
                 out,
                 name,
-                _prefixed(progress, f"{name}, {axis}"),
+                named(progress, f"{name}, {axis}"),
             )
             for axis, asked in prompts.items()
             if axis != "general" or name != BASE
@@ -269,7 +269,7 @@ def _answers(
             if _is_made_from(path, key):
                 answers[axis] = read_rows(path, Response)
                 continue
-            say = _prefixed(progress, f"{model.name}, {axis}")
+            say = named(progress, f"{model.name}, {axis}")
             answers[axis] = generate(backend, asked, decoding, path, progress=say)
             _mark_made_from(path, key)
     return answers
@@ -321,10 +321,3 @@ def _contrasts(job: EvaluateJob) -> list[Pair]:
     if baseline is None:
         return []
     return [(name, baseline, "primary") for name in job.models if name != baseline]
-
-
-def _prefixed(progress: Progress, where: str) -> Progress:
-    def listen(done: float, total: float, what: str) -> None:
-        progress(done, total, f"{where}: {what}")
-
-    return listen

@@ -9,11 +9,11 @@ import fcntl
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 from mixmerge.evaluate.calls.reply import Reply
 from mixmerge.evaluate.endpoint_spec import Price
@@ -154,8 +154,15 @@ class Ledger:
         with self._locked():
             self._write(spent - reserved)
 
-    def _locked(self) -> "_Locked":
-        return _Locked(self._stream, self._read)
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other processes from writing, and know first what they have written."""
+        fcntl.flock(self._stream, fcntl.LOCK_EX)
+        try:
+            self._read()
+            yield
+        finally:
+            fcntl.flock(self._stream, fcntl.LOCK_UN)
 
     def _read(self) -> None:
         """Count what was written since the last time, by whichever process."""
@@ -181,24 +188,3 @@ class Ledger:
             self._stream.flush()
             os.fsync(self._stream.fileno())
             self._stream.close()
-
-
-class _Locked:
-    """Holds a file's lock and starts by reading what others wrote."""
-
-    def __init__(self, stream: BinaryIO, read: Any) -> None:
-        self._stream = stream
-        self._read = read
-
-    def __enter__(self) -> Self:
-        fcntl.flock(self._stream, fcntl.LOCK_EX)
-        self._read()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        fcntl.flock(self._stream, fcntl.LOCK_UN)

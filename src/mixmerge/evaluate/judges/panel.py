@@ -6,7 +6,7 @@ from typing import Literal
 
 from mixmerge.errors import SpecError
 from mixmerge.evaluate.judges.outcomes import Classified
-from mixmerge.progress import Progress, silent
+from mixmerge.progress import Progress, named, silent
 from mixmerge.records import MISSING, Judge, Outcome, Prompt, Response, Verdict
 
 Keep = Literal["majority", "all"]
@@ -75,7 +75,7 @@ class PanelJudge:
     ) -> list[Verdict]:
         by_prompt: dict[str, list[Verdict]] = {prompt.id: [] for prompt in prompts}
         for judge in self._judges:
-            for verdict in ask(judge, _named(progress, judge.name)):
+            for verdict in ask(judge, named(progress, judge.name)):
                 by_prompt[verdict.prompt].append(verdict)
         groups = by_prompt.values()
         if self._keep == "all":
@@ -115,10 +115,3 @@ def _decide(votes: Mapping[str, Outcome]) -> tuple[Outcome, str]:
     if outcome in MISSING or 2 * count <= len(votes):
         return "unreadable", f"no majority: {said}"
     return outcome, said
-
-
-def _named(progress: Progress, judge: str) -> Progress:
-    def listen(done: float, total: float, what: str) -> None:
-        progress(done, total, f"{judge}: {what}")
-
-    return listen
