@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mixmerge.execute.environment import ONE_THREAD
 from mixmerge.execute.store import LOG
 
 STEP_COMMAND = ("mixmerge", "step")
@@ -21,12 +22,6 @@ STEP_COMMAND = ("mixmerge", "step")
 _PR_SET_PDEATHSIG = 1
 _GRACE_SECONDS = 5.0
 _LOOK_EVERY_SECONDS = 0.05
-_ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-}
 
 
 def die_with_parent() -> None:
@@ -61,7 +56,7 @@ def run_child(
     """
     added = dict(environment or {})
     # Threads as on a laptop: a step that uses several cores says so in its own settings.
-    all_of_it = {**_ONE_THREAD, **os.environ, **added}
+    all_of_it = {**ONE_THREAD, **os.environ, **added}
     first = all_of_it.get("RANK", "0") == "0"
     with Path(folder, LOG).open("ab") if first else open(os.devnull, "rb") as log:  # noqa: PTH123
         output = log if first else None

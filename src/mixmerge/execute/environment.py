@@ -1,4 +1,4 @@
-"""What a step ran with, for its record: versions, source revision, machine."""
+"""What a step runs with: limits on threads; and for its record versions, revision, machine."""
 
 import contextlib
 import os
@@ -9,6 +9,17 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    "RAYON_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+"""Variables of every step's process, on any engine. A step that uses more threads says so itself:
+libraries that each take every core make one another wait."""
 
 _RECORDED = ("mixmerge", "torch", "transformers", "trl", "peft", "datasets", "numpy", "safetensors")
 

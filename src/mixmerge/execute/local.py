@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import MixmergeError
-from mixmerge.execute.environment import environment
+from mixmerge.execute.environment import ONE_THREAD, environment
 from mixmerge.execute.step import Needs
 from mixmerge.execute.store import LOG
 from mixmerge.execute.worker import handlers_from, run_step, write_failure
@@ -28,15 +28,6 @@ CORES = "MIXMERGE_CORES"
 """Environment variable of a step: how many threads it may compute with."""
 
 _GRACE_SECONDS = 5.0
-_ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "NUMBA_NUM_THREADS": "1",
-    "RAYON_NUM_THREADS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-}
-"""Unless a step asks for more: libraries that each take every core make one another wait."""
 
 
 @dataclass
@@ -97,7 +88,7 @@ class LocalEngine:
             limits["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, devices))
         arguments = (self._entry, str(folder), limits, environment())
         process = self._context.Process(target=_child, args=arguments)
-        with _main_hidden(), _set(_ONE_THREAD):
+        with _main_hidden(), _set(ONE_THREAD):
             process.start()
         running = _Running(process, needs, devices)
         self._running.append(running)
