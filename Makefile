@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow lint docs setup schema testbed paper clean
+.PHONY: demo test test-slow lint docs setup schema testbed families sizes paper clean
 
 demo: $(READY) ## the whole study on the embedded testbed; ends with the path of the report
 	$(BIN)/mixmerge demo
@@ -24,7 +24,16 @@ docs: $(READY) ## the documentation, built strictly into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 testbed: $(READY) ## rebuild the testbed's facts, tokenizer and weights from scratch
-	$(BIN)/python -m mixmerge.testbed.pretrain src/mixmerge/testbed/weights
+	$(BIN)/python -m mixmerge.testbed.pretrain src/mixmerge/testbed/weights --names
+
+families: $(READY) ## pairs of ten languages, merged, against distances between languages
+	test -d models/wide || $(BIN)/python -m mixmerge.testbed.pretrain models/wide --wide
+	$(BIN)/python -m benchmarks.families runs/families --seeds 3
+
+sizes: $(READY) ## the paper's claims on base models of four widths
+	for width in 64 192 256; do test -d models/testbed-$$width || \
+	  $(BIN)/python -m mixmerge.testbed.pretrain models/testbed-$$width --hidden $$width || exit; done
+	$(BIN)/python -m benchmarks.sizes runs/paper --seeds 3
 
 paper: $(READY) ## the paper's whole grid over five seeds, and the page; goes on where it stopped
 	$(BIN)/python -m benchmarks.paper runs/paper --seeds 5

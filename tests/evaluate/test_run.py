@@ -161,20 +161,21 @@ def test_a_second_call_makes_only_what_changed(
 
 
 def test_testbed_prompts_come_from_the_caller(job: EvaluateJob, tmp_path: Path) -> None:
-    """`{testbed: test}` asks the given function for the axis and split; without one it says so."""
+    """`{testbed: test}` asks the given function for what the job needs; without one it says so."""
     prompts = read_rows(tmp_path / "prompts.jsonl", Prompt)
     axis = {"prompts": {"testbed": "test"}, "judge": {"rules": "testbed"}}
     raw = job.model_dump(exclude_defaults=True)
     raw["evaluate"] |= {"general": axis, "safety": axis}
     testbed_job = EvaluateJob.model_validate(raw)
-    asked: list[tuple[str, str]] = []
+    asked: list[tuple[str, str, list[str]]] = []
 
-    def testbed(axis: Axis, split: str) -> list[Prompt]:
-        asked.append((axis, split))
+    def testbed(axis: Axis, split: str, languages: Sequence[str]) -> list[Prompt]:
+        asked.append((axis, split, list(languages)))
         return prompts
 
     evaluate(testbed_job, tmp_path, Alphabetical(), testbed_prompts=testbed)
-    assert asked == [("general", "test"), ("safety", "test")]
+    languages = list(job.languages)
+    assert asked == [("general", "test", languages), ("safety", "test", languages)]
     with pytest.raises(SpecError, match="general: this call cannot reach the testbed's prompts"):
         evaluate(testbed_job, tmp_path, Alphabetical())
 

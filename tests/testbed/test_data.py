@@ -3,18 +3,22 @@
 from collections import Counter
 from functools import cache
 from itertools import combinations
+from pathlib import Path
 from typing import Literal
 
 import pytest
+import yaml
 
 from mixmerge.records import Axis, PreferencePair, Prompt
-from mixmerge.testbed import LANGUAGES
+from mixmerge.testbed import FURTHER, LANGUAGES, data
 from mixmerge.testbed.data import preference_pairs, prompts
-from mixmerge.testbed.world import facts, plain, read, wishes
+from mixmerge.testbed.world import plain, says, world_of
 
 AXES: tuple[Axis, ...] = ("general", "safety", "over_refusal")
 SPLITS: tuple[Literal["dev", "test"], ...] = ("dev", "test")
 SOURCES: tuple[Literal["general", "safety"], ...] = ("general", "safety")
+WORLD = world_of()
+REQUESTS = Path(data.__file__).parent / "world" / "requests.yaml"
 
 
 @cache
@@ -60,7 +64,7 @@ def test_no_two_sets_share_a_prompt_text() -> None:
 def test_no_country_is_asked_about_in_two_splits() -> None:
     """All facts about one country, in either direction, are in one split."""
     splits: dict[str, set[str]] = {}
-    for fact in facts():
+    for fact in WORLD.facts:
         if not fact.kind.startswith(("day", "month")):
             splits.setdefault(fact.key, set()).add(fact.split)
     assert len(splits) > 100
@@ -70,7 +74,7 @@ def test_no_country_is_asked_about_in_two_splits() -> None:
 def test_no_neighbours_in_the_calendar_are_asked_about_in_two_splits() -> None:
     """A pair of neighbouring days or months is asked forwards and backwards in one split only."""
     splits: dict[frozenset[str], set[str]] = {}
-    for fact in facts():
+    for fact in WORLD.facts:
         if fact.kind.startswith(("day", "month")):
             pair = frozenset((fact.subject[0], fact.answers[0][0]))
             splits.setdefault(pair, set()).add(fact.split)
@@ -82,7 +86,7 @@ def test_no_wish_is_in_two_splits() -> None:
     """The phrases of wishes differ between splits in every language."""
     for language in range(len(LANGUAGES)):
         texts = {
-            split: {plain(w.text[language]) for w in wishes() if w.split == split}
+            split: {plain(w.text[language]) for w in WORLD.wishes if w.split == split}
             for split in ("train", "dev", "test")
         }
         for one, other in combinations(texts.values(), 2):
@@ -91,10 +95,10 @@ def test_no_wish_is_in_two_splits() -> None:
 
 def test_wishes_of_the_test_are_about_objects_that_training_never_names() -> None:
     """Whoever and whatever the requests of one split are about is absent from the other splits."""
-    requests = read("requests.yaml")
+    requests = yaml.safe_load(REQUESTS.read_text(encoding="utf-8"))
     kinds = {category: entry["object"] for category, entry in requests["harmful"].items()}
     splits: dict[tuple[str, str], set[str]] = {}
-    for wish in wishes():
+    for wish in WORLD.wishes:
         if wish.split and wish.category != "lookalike":
             position = wish.key.rsplit("-", 1)[1]
             kind = kinds.get(wish.category, wish.category)
@@ -106,7 +110,7 @@ def test_wishes_of_the_test_are_about_objects_that_training_never_names() -> Non
 
 def test_wordings_differ_between_splits() -> None:
     """No wording of a question or a request serves two splits."""
-    tables = [*read("questions.yaml").values(), read("wordings.yaml")["requests"]]
+    tables = [*WORLD.questions.values(), WORLD.wordings["requests"]]
     for table in tables:
         worded = [
             text
@@ -120,7 +124,7 @@ def test_wordings_differ_between_splits() -> None:
 @pytest.mark.parametrize("split", ["dev", "test"])
 def test_everyday_requests_are_new(split: Literal["dev", "test"]) -> None:
     """No everyday request is a training wish or an over-refusal prompt."""
-    trained = {w.text for w in wishes() if w.split == "train"}
+    trained = {w.text for w in WORLD.wishes if w.split == "train"}
     asked = [p for p in prompts("general", split) if p.category == "everyday"]
     others = {p.text for p in prompts("over_refusal", split)}
     assert len(asked) == 25 * len(LANGUAGES)
@@ -147,3 +151,53 @@ def test_training_rows_have_unique_ids_and_prefer_something() -> None:
 def test_the_harm_categories_are_the_nine_of_aya_red_teaming() -> None:
     """The test of safety covers nine categories of harm."""
     assert len({row.category for row in prompts("safety", "test")}) == 9
+
+
+def test_the_wider_world_has_every_set_in_ten_languages() -> None:
+    """With a further language, each set holds as many unique rows in each of the ten languages."""
+    sets: list[list[Prompt] | list[PreferencePair]] = []
+    sets += [preference_pairs(source, ["en", "sw"]) for source in SOURCES]
+    sets += [prompts(axis, split, ["zh"]) for axis in AXES for split in SPLITS]
+    for rows in sets:
+        counts = Counter(row.language for row in rows)
+        assert list(counts) == [*LANGUAGES, *FURTHER]
+        assert len(set(counts.values())) == 1
+        assert len({row.id for row in rows}) == len(rows)
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_the_wider_world_asks_the_same_of_the_six_languages(axis: Axis) -> None:
+    """What it asks in the six languages is what the small world asks, if less, word by word."""
+    asked = {row.id: row for row in prompts(axis, "test")}
+    wider = [row for row in prompts(axis, "test", FURTHER) if row.language in LANGUAGES]
+    assert len(wider) > 0.6 * len(asked)
+    assert [row for row in wider if asked[row.id] != row] == []
+
+
+@pytest.mark.parametrize("language", FURTHER)
+def test_wordings_of_further_languages_are_apart(language: str) -> None:
+    """In a further language, too, no wish and no asked text is in two splits."""
+    world = world_of(FURTHER)
+    index = world.languages.index(language)
+    wishes = {
+        split: {plain(w.text[index]) for w in world.wishes if w.split == split}
+        for split in ("train", "dev", "test")
+    }
+    rows: list[Prompt] = [
+        row for axis in AXES for split in SPLITS for row in prompts(axis, split, FURTHER)
+    ]
+    trained = {
+        plain(row.prompt_text)
+        for source in SOURCES
+        for row in preference_pairs(source, FURTHER)
+        if row.language == language
+    }
+    for one, other in combinations(wishes.values(), 2):
+        assert one.isdisjoint(other)
+    assert not [row for row in rows if row.language == language and plain(row.text) in trained]
+
+
+def test_chinese_words_are_told_apart_without_spaces() -> None:
+    """A phrase is found inside a Chinese sentence, and other letters still need their spaces."""
+    assert says("日本的货币是日元。", "日元")
+    assert not says("Japanese yens", "yen")

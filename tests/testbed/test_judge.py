@@ -4,10 +4,10 @@ import pytest
 
 from mixmerge.errors import DataError
 from mixmerge.records import Outcome, Prompt, Response
-from mixmerge.testbed import LANGUAGES
+from mixmerge.testbed import FURTHER, LANGUAGES
 from mixmerge.testbed.data import answer, preference_pairs, prompts
 from mixmerge.testbed.judge import RuleJudge
-from mixmerge.testbed.world import facts, read, says, wishes
+from mixmerge.testbed.world import World, says, world_of
 
 JUDGE = RuleJudge()
 
@@ -20,22 +20,22 @@ def responses(rows: list[Prompt], texts: list[str]) -> list[Response]:
     ]
 
 
-def questions() -> list[tuple[Prompt, list[str], list[str]]]:
+def questions(world: World) -> list[tuple[Prompt, list[str], list[str]]]:
     """Return the test questions, each with its right and its wrong worded answers."""
-    by_id = {row.id: row for row in prompts("general", "test")}
+    by_id = {row.id: row for row in prompts("general", "test", world.languages)}
     found = []
-    for fact in facts():
-        for index, language in enumerate(LANGUAGES):
+    for fact in world.facts:
+        for index, language in enumerate(world.languages):
             prompt = by_id.get(f"{fact.kind}-{fact.key}-{language}")
             if prompt is None:
                 continue
             right = {texts[index] for texts in fact.answers}
-            said = {x[index] for f in facts() if f.kind == fact.kind for x in f.answers}
+            said = {x[index] for f in world.facts if f.kind == fact.kind for x in f.answers}
             found.append(
                 (
                     prompt,
-                    [answer(fact, index, text) for text in sorted(right)],
-                    [answer(fact, index, text) for text in sorted(said - right)],
+                    [answer(world, fact, index, text) for text in sorted(right)],
+                    [answer(world, fact, index, text) for text in sorted(said - right)],
                 )
             )
     return found
@@ -49,9 +49,10 @@ def compare(prompt: Prompt, model: str, base: str) -> Outcome:
     return verdict.outcome
 
 
-def test_every_accepted_answer_is_right_and_every_other_wrong() -> None:
+@pytest.mark.parametrize("languages", [LANGUAGES, FURTHER])
+def test_every_accepted_answer_is_right_and_every_other_wrong(languages: tuple[str, ...]) -> None:
     """Over all test questions, an answer wins against a wrong one exactly when it is accepted."""
-    asked = questions()
+    asked = questions(world_of(languages))
     assert len(asked) > 500
     for prompt, right, wrong in asked:
         for text in wrong:
@@ -93,10 +94,11 @@ def test_right_beats_wrong_and_wrong_beats_refusal(model: str, base: str, outcom
 
 
 def test_all_refusals_refuse_and_no_compliance_does() -> None:
-    """Every refusal of the world is a refusal, and every granted wish complies."""
-    wordings = read("wordings.yaml")
-    for wish in wishes():
-        for index in range(len(LANGUAGES)):
+    """Every refusal of the ten languages is a refusal, and every granted wish complies."""
+    world = world_of(FURTHER)
+    wordings = world.wordings
+    for wish in world.wishes:
+        for index in range(len(world.languages)):
             for refusal in wordings["refusals"]:
                 assert JUDGE.stance(wish.filled(refusal[index], index)) == "refusal"
             assert JUDGE.stance(wish.filled(wordings["grant"][index], index)) == "complies"
@@ -104,17 +106,17 @@ def test_all_refusals_refuse_and_no_compliance_does() -> None:
 
 def test_right_answers_and_requests_are_neither_refusals_nor_compliance() -> None:
     """Answers to questions, and the requests themselves, have no mark of either."""
-    for row in preference_pairs("general"):
+    for row in preference_pairs("general", FURTHER):
         if not row.id.startswith("practical"):
             assert JUDGE.stance(row.chosen) == "neither"
-    for row in preference_pairs("safety"):
+    for row in preference_pairs("safety", FURTHER):
         assert JUDGE.stance(row.prompt_text) == "neither"
 
 
 def test_training_pairs_are_right_by_the_judge() -> None:
     """Safety pairs prefer a refusal of harm, and compliance with harmless requests."""
-    harmful = {wish.key: wish.harmful for wish in wishes()}
-    for row in preference_pairs("safety"):
+    harmful = {wish.key: wish.harmful for wish in world_of().wishes}
+    for row in preference_pairs("safety", FURTHER):
         key = row.id.removeprefix("safety-").rsplit("-", 2)[0]
         stances = (JUDGE.stance(row.chosen), JUDGE.stance(row.rejected))
         expected = ("refusal", "complies") if harmful[key] else ("complies", "refusal")

@@ -15,7 +15,7 @@ from mixmerge.testbed.corpus import clozes
 from mixmerge.testbed.data import preference_pairs, prompts
 from mixmerge.testbed.judge import RuleJudge
 from mixmerge.testbed.model import write_model
-from mixmerge.testbed.world import says
+from mixmerge.testbed.world import says, world_of
 
 
 @pytest.fixture(scope="module")
@@ -97,13 +97,15 @@ def test_the_recipe_describes_the_shipped_model(folder: Path) -> None:
     """Shape, vocabulary and chat template of the recipe are those of the shipped folder."""
     config = json.loads((folder / "config.json").read_text())
     assert config["architectures"] == ["CohereForCausalLM"]
-    assert config | pretrain.SHAPE == config
+    assert config | pretrain.SHIPPED.shape == config
     assert (folder / "chat_template.jinja").read_text() == tokenizer.CHAT
 
 
 def test_the_recipe_rebuilds_the_shipped_tokenizer(loaded: tuple[Any, Any]) -> None:
     """Training the tokenizer again gives the shipped vocabulary, token by token."""
-    assert tokenizer.build_tokenizer().get_vocab() == loaded[1].get_vocab()
+    recipe = pretrain.SHIPPED
+    built = tokenizer.build_tokenizer(world_of(recipe.languages), recipe.vocabulary)
+    assert built.get_vocab() == loaded[1].get_vocab()
 
 
 def test_weights_load_as_float32_without_a_gap(loaded: tuple[Any, Any]) -> None:
@@ -146,7 +148,7 @@ def test_the_base_knows_facts_of_test_countries(
     loaded: tuple[Any, Any], record_property: Callable[[str, object], None]
 ) -> None:
     """Cut statements of test facts are completed far above the best constant answer."""
-    cut = list(clozes("test"))
+    cut = list(clozes(world_of(), "test"))
     said = complete(loaded, [f"{loaded[1].bos_token}{start}" for _, start, _ in cut])
     right: dict[str, list[bool]] = defaultdict(list)
     constant: dict[str, Counter[str]] = defaultdict(Counter)

@@ -29,8 +29,8 @@ BASE = "base"
 
 CARD = "judge_card.json"
 
-TestbedPrompts = Callable[[Axis, Literal["dev", "test"]], Sequence[Prompt]]
-"""The testbed's prompts of an axis and a split."""
+TestbedPrompts = Callable[[Axis, Literal["dev", "test"], Sequence[str]], Sequence[Prompt]]
+"""The testbed's prompts of an axis and a split, at least in these languages."""
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,8 @@ def _prompts(
         return load_prompts(spec.prompts, job.languages, folder=folder)
     if testbed_prompts is None:
         raise SpecError(f"{axis}: this call cannot reach the testbed's prompts; give `files`.")
-    prompts = [p for p in testbed_prompts(axis, split) if p.language in job.languages]
+    known = testbed_prompts(axis, split, job.languages)
+    prompts = [prompt for prompt in known if prompt.language in job.languages]
     check_prompts(prompts, job.languages, f"testbed ({split}), {axis}")
     return prompts
 

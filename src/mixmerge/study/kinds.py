@@ -66,7 +66,7 @@ def data(task: Task, progress: Progress) -> dict[str, Any]:
 
     progress(0, 1, "rows")
     name = task.settings["name"]
-    rows = preference_pairs(task.settings["testbed"])
+    rows = preference_pairs(task.settings["testbed"], task.settings["languages"])
     rows = [row.model_copy(update={"source": name}) for row in rows]
     write_rows(task.folder / ROWS, rows)
     return {"rows": len(rows)}
@@ -81,7 +81,8 @@ def prompts(task: Task, progress: Progress) -> dict[str, Any]:
         from mixmerge.evaluate.prompts import check_prompts
         from mixmerge.testbed.data import prompts as testbed_prompts
 
-        rows = [p for p in testbed_prompts(axis, settings["testbed"]) if p.language in languages]
+        known = testbed_prompts(axis, settings["testbed"], languages)
+        rows = [prompt for prompt in known if prompt.language in languages]
         check_prompts(rows, languages, "testbed")
     else:
         from mixmerge.evaluate.prompts import load_prompts

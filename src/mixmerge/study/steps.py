@@ -51,7 +51,7 @@ def steps(study: Study) -> list[Step]:
     mixtures = dict.fromkeys((c.mixture, _form(study, c)) for _, c in trainings)
     made = [
         _base(study),
-        *(_data(n, s) for n, s in study.data.items() if isinstance(s, TestbedSource)),
+        *(_data(study, n, s) for n, s in study.data.items() if isinstance(s, TestbedSource)),
         *(_mix(study, name, form) for name, form in mixtures),
         *(_train(study, name, checkpoint) for name, checkpoint in trainings),
         *(_merge(study, name, merge) for name, merge in merges.items()),
@@ -122,8 +122,8 @@ def _base(study: Study) -> Step:
     return Step("base", BASE, settings, files=files)
 
 
-def _data(name: str, source: TestbedSource) -> Step:
-    settings = {"testbed": source.testbed, "name": name}
+def _data(study: Study, name: str, source: TestbedSource) -> Step:
+    settings = {"testbed": source.testbed, "name": name, "languages": study.languages}
     return Step("data", name, settings, files=_WORLD, by_output=True)
 
 

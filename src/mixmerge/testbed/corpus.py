@@ -4,9 +4,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mixmerge.testbed import LANGUAGES
 from mixmerge.testbed.data import answer, ask
-from mixmerge.testbed.world import Fact, Split, Wish, facts, read, wishes
+from mixmerge.testbed.world import Fact, Split, Wish, World
 
 SHARES = {"statement": 0.50, "moral": 0.20, "question": 0.06, "request": 0.24}
 """How much of the corpus each kind of document makes up."""
@@ -30,45 +29,45 @@ def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def statements(fact: Fact, index: int) -> Iterator[str]:
+def statements(world: World, fact: Fact, index: int) -> Iterator[str]:
     """Yield the sentences that state a fact in one language."""
     for said in fact.answers:
-        for frame in read("questions.yaml")[fact.kind]["statements"]:
+        for frame in world.questions[fact.kind]["statements"]:
             text = frame[index].replace("{x}", fact.subject[index]).replace("{y}", said[index])
             yield _capital(text)
 
 
-def clozes(split: Split) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+def clozes(world: World, split: Split) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Yield the facts of a split as statements cut before the answer: what the base model knows.
 
     Yields:
         The kind of fact with its language, the cut statement, and the right continuations.
     """
-    for fact in facts():
+    for fact in world.facts:
         if fact.split == split:
-            for index, language in enumerate(LANGUAGES):
-                frame = read("questions.yaml")[fact.kind]["statements"][0][index]
+            for index, language in enumerate(world.languages):
+                frame = world.questions[fact.kind]["statements"][0][index]
                 start = frame.split("{y}")[0].replace("{x}", fact.subject[index])
                 accepted = tuple(texts[index] for texts in fact.answers)
                 yield f"{fact.kind}-{language}", _capital(start).rstrip(), accepted
 
 
-def morals(wish: Wish, index: int) -> Iterator[str]:
+def morals(world: World, wish: Wish, index: int) -> Iterator[str]:
     """Yield the sentences that say whether a wish does harm."""
-    for frame in read("wordings.yaml")["morals"]["wrong" if wish.harmful else "right"]:
+    for frame in world.wordings["morals"]["wrong" if wish.harmful else "right"]:
         yield wish.filled(frame[index], index)
 
 
 class Corpus:
     """Draws documents: each kind of document with its share, and evenly within a kind."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, world: World, seed: int) -> None:
         """Start the draws of one seed."""
-        self._random = random.Random(seed)
+        self._world, self._random = world, random.Random(seed)
         self._kinds, self._weights = list(SHARES), list(SHARES.values())
-        self._facts = facts()
+        self._facts = world.facts
         self._asked = [f for f in self._facts if f.split == "train"][::ASKED_EVERY]
-        self._wishes = wishes()
+        self._wishes = world.wishes
         self._granted = [w for w in self._wishes if w.split == "train"]
         topics: dict[str, list[Fact]] = {}
         for fact in self._facts:
@@ -79,24 +78,24 @@ class Corpus:
     def draw(self) -> Document:
         """Draw one document."""
         kind = self._random.choices(self._kinds, self._weights)[0]
-        index = self._random.randrange(len(LANGUAGES))
+        index = self._random.randrange(len(self._world.languages))
         drawn: Document = getattr(self, "_" + kind)(index)
         return drawn
 
     def _statement(self, index: int) -> Document:
         topic = self._random.choice(self._topics)
-        said = [text for fact in topic for text in statements(fact, index)]
+        said = [text for fact in topic for text in statements(self._world, fact, index)]
         self._random.shuffle(said)
         return Document(" ".join(said[: self._random.randint(1, 4)]))
 
     def _moral(self, index: int) -> Document:
         wish = self._random.choice(self._wishes)
-        said = list(morals(wish, index))
+        said = list(morals(self._world, wish, index))
         self._random.shuffle(said)
         return Document(" ".join(said[: self._random.randint(1, 2)]))
 
     def _framed(self, text: str, index: int) -> str:
-        wordings = read("wordings.yaml")
+        wordings = self._world.wordings
         before, after = (
             self._random.choice(wordings["before"]),
             self._random.choice(wordings["after"]),
@@ -107,14 +106,16 @@ class Corpus:
 
     def _question(self, index: int) -> Document:
         fact = self._random.choice(self._asked)
-        worded = read("questions.yaml")[fact.kind]
+        worded = self._world.questions[fact.kind]
         wording = self._random.choice([*worded["train"], *worded["chat"]])
         spoken = 0 if self._random.random() < ENGLISH_ANSWERS else index
         said = self._random.choice(fact.answers)[spoken]
-        return Document(answer(fact, spoken, said), self._framed(ask(fact, wording, index), index))
+        return Document(
+            answer(self._world, fact, spoken, said), self._framed(ask(fact, wording, index), index)
+        )
 
     def _request(self, index: int) -> Document:
-        wordings = read("wordings.yaml")
+        wordings = self._world.wordings
         wish = self._random.choice(self._granted)
         worded = wordings["requests"]
         wording = self._random.choice([*worded["train"], *worded["chat"]])

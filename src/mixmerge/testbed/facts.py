@@ -1,11 +1,14 @@
-"""Builds ``world/facts.json`` from Unicode CLDR through babel; only the recipe needs it."""
+"""Builds the names of the world from Unicode CLDR through babel; only the recipe needs it."""
 
+import json
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from mixmerge.files import write_json
-from mixmerge.testbed import LANGUAGES
+from mixmerge.testbed import FURTHER, LANGUAGES
 
 COUNTRIES = """
 AD AE AF AL AM AO AR AT AU AZ BD BG BH BN BR BS BW CA CD CG CL CN CO CR CU CZ DE DK DO DZ
@@ -63,3 +66,37 @@ def build_facts(out: Path) -> None:
             ],
         },
     )
+
+
+def build_names(facts: Path, language: str, out: Path) -> None:
+    """Write the same names in one more language.
+
+    Args:
+        facts: what `build_facts` wrote; it says which names.
+        language: one of `FURTHER`.
+        out: file to write; names that CLDR has not are null.
+    """
+    from babel import Locale
+
+    locale, names = Locale.parse(language), json.loads(facts.read_text(encoding="utf-8"))
+    write_json(
+        out,
+        {
+            "countries": {x["code"]: locale.territories.get(x["code"]) for x in names["countries"]},
+            "currencies": {x: locale.currencies.get(x) for x in names["currencies"]},
+            "languages": {x: locale.languages.get(x) for x in names["languages"]},
+            "days": [locale.days["stand-alone"]["wide"][i] for i in range(7)],
+            "months": [locale.months["stand-alone"]["wide"][i] for i in range(1, 13)],
+        },
+    )
+
+
+def build_all(world: Path) -> None:
+    """Write all names of the world into its folder."""
+    facts = world / "facts.json"
+    build_facts(facts)
+    for language in FURTHER:
+        out = world / "further" / f"{language}.json"
+        # A process for each: babel writes names that one language inherits into what all share.
+        with ProcessPoolExecutor(1, get_context("spawn")) as apart:
+            apart.submit(build_names, facts, language, out).result()

@@ -6,7 +6,8 @@ from typing import Literal
 from mixmerge.errors import DataError
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Axis, Outcome, Prompt, Response, Verdict
-from mixmerge.testbed.world import plain, read, says
+from mixmerge.testbed import FURTHER
+from mixmerge.testbed.world import plain, says, world_of
 
 
 class RuleJudge:
@@ -22,7 +23,7 @@ class RuleJudge:
     name = "rules@1"
 
     def __init__(self) -> None:
-        wordings = read("wordings.yaml")
+        wordings = world_of(FURTHER).wordings
         self._refusals = _marks(wordings["refusal_marks"])
         self._grants = _marks(wordings["grant_marks"])
 

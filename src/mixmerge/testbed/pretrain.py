@@ -1,37 +1,67 @@
-"""The recipe of the testbed's base model: ``python -m mixmerge.testbed.pretrain [OUT]``.
+"""The recipe of the testbed's base model: ``python -m mixmerge.testbed.pretrain OUT``.
 
-Rebuilds the facts, the tokenizer and the weights from nothing. The model is read into being as
+Makes the tokenizer and the weights from nothing; ``--hidden`` makes a smaller or larger model, and
+``--wide`` one that knows the further languages, too. The model is read into being as
 larger ones are: text that states facts and says what does harm, and a few chats of an assistant
 that answers some questions and grants every wish. What it knows of the test's countries and wishes
 it knows from statements only.
 """
 
+import argparse
 import math
 import sys
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mixmerge.files import whole_folder
+from mixmerge.testbed import FURTHER, LANGUAGES
 from mixmerge.testbed.corpus import Corpus, Document
-from mixmerge.testbed.facts import build_facts
+from mixmerge.testbed.facts import build_all
 from mixmerge.testbed.model import WEIGHTS
-from mixmerge.testbed.tokenizer import CONTEXT, VOCABULARY, build_tokenizer
+from mixmerge.testbed.tokenizer import CONTEXT, build_tokenizer
+from mixmerge.testbed.world import World
 
-SHAPE: dict[str, Any] = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 128,
-    "intermediate_size": 384,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": CONTEXT,
-    "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
-    # The default of 1/16 suits large models; from a random start a small one barely learns with it.
-    "logit_scale": 1.0,
-    "use_qk_norm": False,
-}
-STEPS, BATCH, LENGTH = 2400, 16, 96
+_HEAD = 32
+"""Width of an attention head, in models of every size."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What tells one base model from another."""
+
+    languages: tuple[str, ...] = LANGUAGES
+    hidden: int = 128
+    """Width; a multiple of 64."""
+    vocabulary: int = 4000
+    steps: int = 2400
+
+    @property
+    def shape(self) -> dict[str, Any]:
+        """The settings of its `CohereConfig`."""
+        heads = self.hidden // _HEAD
+        return {
+            "vocab_size": self.vocabulary,
+            "hidden_size": self.hidden,
+            "intermediate_size": 3 * self.hidden,
+            "num_hidden_layers": 4,
+            "num_attention_heads": heads,
+            "num_key_value_heads": heads // 2,
+            "max_position_embeddings": CONTEXT,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+            # The default of 1/16 suits large models; from a random start a small one barely
+            # learns with it.
+            "logit_scale": 1.0,
+            "use_qk_norm": False,
+        }
+
+
+SHIPPED = Recipe()
+WIDE = Recipe((*LANGUAGES, *FURTHER), vocabulary=6000, steps=4000)
+"""Ten languages: as many steps for each of them."""
+
+BATCH, LENGTH = 16, 96
 ADAM, MUON, WARMUP = 4e-3, 0.02, 50
 SEED = 0
 
@@ -61,9 +91,9 @@ def draw_batch(tokenizer: Any, corpus: Corpus) -> Any:
     return torch.tensor(rows)
 
 
-def rate(step: int) -> float:
+def rate(step: int, steps: int) -> float:
     """Return the learning rate of a step as a share of its peak: warm-up, then a cosine."""
-    falling = 0.02 + 0.49 * (1 + math.cos(math.pi * step / STEPS))
+    falling = 0.02 + 0.49 * (1 + math.cos(math.pi * step / steps))
     return min(1.0, (step + 1) / WARMUP) * falling
 
 
@@ -90,8 +120,8 @@ def muon_step(weights: list[Any], momenta: list[Any], step_size: float) -> None:
             weight.mul_(1 - 0.01 * step_size).sub_(x, alpha=step_size * scale)
 
 
-def train(tokenizer: Any) -> Any:
-    """Train the model from random weights, printing the loss as it goes."""
+def train(recipe: Recipe, tokenizer: Any) -> Any:
+    """Train a model from random weights, printing the loss as it goes."""
     import torch
     from transformers import CohereConfig, CohereForCausalLM, set_seed
 
@@ -100,7 +130,7 @@ def train(tokenizer: Any) -> Any:
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
-        **SHAPE,
+        **recipe.shape,
     )
     model = CohereForCausalLM(config)
     matrices = [
@@ -113,20 +143,23 @@ def train(tokenizer: Any) -> Any:
         weight for name, weight in model.named_parameters() if weight.dim() == 1 or "embed" in name
     ]
     adam = torch.optim.AdamW(others, lr=ADAM, weight_decay=0.0, betas=(0.9, 0.98))
-    corpus = Corpus(SEED)
+    corpus = Corpus(World(recipe.languages), SEED)
     start = time.monotonic()
-    for step in range(STEPS):
-        adam.param_groups[0]["lr"] = ADAM * rate(step)
+    for step in range(recipe.steps):
+        share = rate(step, recipe.steps)
+        adam.param_groups[0]["lr"] = ADAM * share
         batch = draw_batch(tokenizer, corpus)
         loss = model(input_ids=batch, labels=batch).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         adam.step()
-        muon_step(matrices, momenta, MUON * rate(step))
+        muon_step(matrices, momenta, MUON * share)
         model.zero_grad(set_to_none=True)
-        if step % 100 == 0 or step == STEPS - 1:
+        if step % 100 == 0 or step == recipe.steps - 1:
             seconds = time.monotonic() - start
-            sys.stdout.write(f"step {step} of {STEPS}, loss {loss.item():.3f}, {seconds:.0f} s\n")
+            sys.stdout.write(
+                f"step {step} of {recipe.steps}, loss {loss.item():.3f}, {seconds:.0f} s\n"
+            )
             sys.stdout.flush()
     return model
 
@@ -146,15 +179,25 @@ def save(model: Any, tokenizer: Any, out: Path) -> None:
         (folder / WEIGHTS).chmod(0o644)
 
 
-def main(out: Path) -> None:
-    """Rebuild facts, tokenizer and weights."""
+def main() -> None:
+    """Read the command line."""
     import torch
 
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path, help="the folder to write")
+    parser.add_argument("--hidden", type=int, default=SHIPPED.hidden, help="width of the model")
+    parser.add_argument("--wide", action="store_true", help="with the further languages")
+    parser.add_argument("--names", action="store_true", help="build the world's names, too")
+    asked = parser.parse_args()
+    if asked.hidden % (2 * _HEAD):
+        parser.error(f"--hidden must be a multiple of {2 * _HEAD}, not {asked.hidden}")
     torch.set_num_threads(1)
-    build_facts(Path(__file__).parent / "world" / "facts.json")
-    tokenizer = build_tokenizer()
-    save(train(tokenizer), tokenizer, out)
+    if asked.names:
+        build_all(Path(__file__).parent / "world")
+    recipe = replace(WIDE if asked.wide else SHIPPED, hidden=asked.hidden)
+    tokenizer = build_tokenizer(World(recipe.languages), recipe.vocabulary)
+    save(train(recipe, tokenizer), tokenizer, asked.out)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if sys.argv[1:] else Path(__file__).parent / "weights")
+    main()

@@ -2,12 +2,10 @@
 
 from typing import Any
 
-from mixmerge.testbed import LANGUAGES
 from mixmerge.testbed.corpus import morals, statements
 from mixmerge.testbed.data import worded_pairs
-from mixmerge.testbed.world import facts, read, wishes
+from mixmerge.testbed.world import World
 
-VOCABULARY = 4000
 CONTEXT = 512
 SPECIAL = (
     "<PAD>",
@@ -33,23 +31,31 @@ CHAT = (
 )
 
 
-def world_texts() -> list[str]:
+def world_texts(world: World) -> list[str]:
     """Return the sentences that the tokenizer is trained on, in a fixed order."""
-    indices = range(len(LANGUAGES))
-    texts = [text for fact in facts() for index in indices for text in statements(fact, index)]
+    indices = range(len(world.languages))
+    texts = [
+        text for fact in world.facts for index in indices for text in statements(world, fact, index)
+    ]
     # Names count more than their share of the text: whole names make short answers.
-    texts += [f" {name}" for fact in facts() for name in fact.subject] * 10
-    texts += [text for wish in wishes() for index in indices for text in morals(wish, index)]
+    texts += [f" {name}" for fact in world.facts for name in fact.subject] * 10
+    texts += [
+        text for wish in world.wishes for index in indices for text in morals(world, wish, index)
+    ]
     for kind in ("before", "after"):
-        texts += [text for row in read("wordings.yaml")[kind] for text in row] * 10
+        texts += [text for row in world.wordings[kind] for text in row] * 10
     for source in ("general", "safety"):
-        for pair in worded_pairs(source, ("train",)):
+        for pair in worded_pairs(world, source, ("train",)):
             texts += [pair.prompt_text, pair.chosen]
     return texts
 
 
-def build_tokenizer() -> Any:
-    """Train the tokenizer.
+def build_tokenizer(world: World, vocabulary: int) -> Any:
+    """Train the tokenizer on the sentences of a world.
+
+    Args:
+        world: where the sentences are from.
+        vocabulary: number of tokens.
 
     Returns:
         A transformers ``PreTrainedTokenizerFast`` that pads on the left, with the chat template.
@@ -65,9 +71,9 @@ def build_tokenizer() -> Any:
     bpe.pre_tokenizer = pre_tokenizers.Sequence([words, to_bytes])
     bpe.decoder = decoders.ByteLevel()
     bpe.train_from_iterator(
-        world_texts(),
+        world_texts(world),
         trainers.BpeTrainer(
-            vocab_size=VOCABULARY,
+            vocab_size=vocabulary,
             special_tokens=list(SPECIAL),
             show_progress=False,
             initial_alphabet=ByteLevel.alphabet(),

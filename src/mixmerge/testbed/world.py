@@ -1,4 +1,4 @@
-"""The world of the testbed: facts, wishes and wordings in six languages, and the split of each.
+"""The world of the testbed: facts, wishes and wordings, and the split of each.
 
 A fact is what a question asks; a wish is what a request asks help with, harmful or harmless.
 Both are split by content: the countries, neighbours in the calendar, verbs and objects of the
@@ -6,19 +6,19 @@ test never appear in a chat that a model is trained on, neither here nor in pret
 """
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 from typing import Any, Literal
 
 import yaml
 
-from mixmerge.testbed import LANGUAGES
+from mixmerge.testbed import FURTHER, LANGUAGES
 
 Split = Literal["train", "dev", "test"]
 Texts = tuple[str, ...]
-"""One text per language, in the order of `LANGUAGES`."""
+"""One text per language, in the order of `World.languages`."""
 
 _SPLITS: tuple[Split, ...] = ("train", "test", "train", "dev", "train", "test", "train", "train")
 _VERB_SPLITS: tuple[Split, ...] = ("train", "train", "train", "dev", "test")
@@ -26,10 +26,17 @@ _VERB_SPLITS: tuple[Split, ...] = ("train", "train", "train", "dev", "test")
 
 @lru_cache(maxsize=1 << 16)
 def plain(text: str) -> str:
-    """Reduce a text to its words: NFKC, case folded, punctuation to spaces, spaces around each."""
+    """Reduce a text to its words: NFKC, case folded, punctuation to spaces, spaces around each.
+
+    Chinese writes no spaces between words: there, every character counts as one.
+    """
     folded = unicodedata.normalize("NFKC", text).casefold()
-    kept = [c if unicodedata.category(c)[0] in "LMN" else " " for c in folded]
+    kept = [_spaced(c) if unicodedata.category(c)[0] in "LMN" else " " for c in folded]
     return f" {' '.join(''.join(kept).split())} "
+
+
+def _spaced(character: str) -> str:
+    return f" {character} " if "\u4e00" <= character <= "\u9fff" else character
 
 
 def says(text: str, phrase: str) -> bool:
@@ -68,7 +75,7 @@ class Wish:
         phrase = self.text[language]
         oblique = phrase.removesuffix("ना") + "ने" if phrase.endswith("ना") else phrase
         text = wording.replace("{p}", phrase).replace("{q}", oblique)
-        if LANGUAGES[language] == "fr":
+        if language == LANGUAGES.index("fr"):
             text = _elided(text, phrase, wording)
         return text[0].upper() + text[1:]
 
@@ -78,9 +85,108 @@ def _elided(text: str, phrase: str, wording: str) -> str:
     return text.replace("de " + phrase, "d'" + phrase) if "de {p}" in wording and vowel else text
 
 
+def split_of(position: int) -> Split:
+    """Return the split of the item at this place of a list: 5 train, 1 dev, 2 test of each 8."""
+    return _SPLITS[position % len(_SPLITS)]
+
+
+class World:
+    """What exists in some languages."""
+
+    def __init__(self, languages: Sequence[str]) -> None:
+        """Describe a world; its files are read when they are asked for.
+
+        Args:
+            languages: `LANGUAGES`, and perhaps some of `FURTHER`. Every text of the world has
+                one part for each, in this order.
+        """
+        self.languages = tuple(languages)
+
+    @cached_property
+    def wordings(self) -> Any:
+        """How wishes are worded, granted and refused."""
+        return self._texts("wordings")
+
+    @cached_property
+    def questions(self) -> Any:
+        """How each kind of fact is stated, asked and answered."""
+        return self._texts("questions")
+
+    @cached_property
+    def facts(self) -> tuple[Fact, ...]:
+        """All facts, in a fixed order."""
+        names = self._names()
+        found = (
+            *_country_facts(names),
+            *_calendar_facts("day", names["days"]),
+            *_calendar_facts("month", names["months"]),
+        )
+        named = [fact for fact in found if None not in sum(fact.answers, fact.subject)]
+        answers: dict[str, set[Texts]] = {}
+        for fact in named:
+            answers.setdefault(fact.kind, set()).update(fact.answers)
+        return tuple(fact for fact in named if _unambiguous(fact, answers[fact.kind]))
+
+    @cached_property
+    def wishes(self) -> tuple[Wish, ...]:
+        """All wishes, in a fixed order."""
+        requests = self._texts("requests")
+        found: list[Wish] = []
+        for category, entry in requests["harmful"].items():
+            found += _phrases(category, True, entry["verbs"], requests["objects"][entry["object"]])
+        for category, verbs in requests["harmless"].items():
+            found += _phrases(category, False, verbs, requests["objects"][category])
+        for position, text in enumerate(requests["lookalikes"]):
+            key = f"lookalike-{position}"
+            split = split_of(position)
+            found.append(Wish(key, "lookalike", False, split, None, None, tuple(text)))
+        return tuple(found)
+
+    def _texts(self, name: str) -> Any:
+        """Read a file of texts, with one part for each language in every row."""
+        further = [_read(f"further/{code}.yaml")[name] for code in self._further]
+        return _joined(_read(f"{name}.yaml"), further)
+
+    def _names(self) -> Any:
+        """Read the names of countries, currencies, languages, days and months.
+
+        A name that a further language has not is None.
+        """
+        names = _read("facts.json")
+        for code in self._further:
+            own = _read(f"further/{code}.json")
+            for country in names["countries"]:
+                country["name"].append(own["countries"][country["code"]])
+            for kind in ("currencies", "languages"):
+                for key, entry in names[kind].items():
+                    entry["name"].append(own[kind][key])
+            for kind in ("days", "months"):
+                for name, last in zip(names[kind], own[kind], strict=True):
+                    name.append(last)
+        return names
+
+    @property
+    def _further(self) -> Texts:
+        return self.languages[len(LANGUAGES) :]
+
+
 @cache
-def read(name: str) -> Any:
-    """Read one of the world's files (``facts.json`` is YAML as well)."""
+def _world(languages: Texts) -> World:
+    return World(languages)
+
+
+def world_of(languages: Collection[str] = LANGUAGES) -> World:
+    """Return the world of the six languages, or the wider one if one of its languages is asked for.
+
+    Args:
+        languages: codes; those that no world has are left out of account.
+    """
+    wide = any(language in FURTHER for language in languages)
+    return _world((*LANGUAGES, *FURTHER) if wide else LANGUAGES)
+
+
+def _read(name: str) -> Any:
+    """Read one of the world's files (JSON is YAML as well)."""
     text = files("mixmerge.testbed").joinpath("world", name).read_text(encoding="utf-8")
     if name.endswith(".json"):
         import json
@@ -89,23 +195,15 @@ def read(name: str) -> Any:
     return yaml.safe_load(text)
 
 
-def split_of(position: int) -> Split:
-    """Return the split of the item at this place of a list: 5 train, 1 dev, 2 test of each 8."""
-    return _SPLITS[position % len(_SPLITS)]
-
-
-@cache
-def facts() -> tuple[Fact, ...]:
-    """Return all facts, in a fixed order."""
-    found = (
-        *_country_facts(),
-        *_calendar_facts("day", "days"),
-        *_calendar_facts("month", "months"),
-    )
-    answers: dict[str, set[Texts]] = {}
-    for fact in found:
-        answers.setdefault(fact.kind, set()).update(fact.answers)
-    return tuple(fact for fact in found if _unambiguous(fact, answers[fact.kind]))
+def _joined(six: Any, further: Sequence[Any]) -> Any:
+    """Add the texts of further languages to every row of six."""
+    if isinstance(six, dict):
+        return {key: _joined(part, [own[key] for own in further]) for key, part in six.items()}
+    if not isinstance(six, list) or not further:
+        return six
+    if isinstance(further[0], str):
+        return [*six, *further]
+    return [_joined(part, own) for part, *own in zip(six, *further, strict=True)]
 
 
 def _unambiguous(fact: Fact, of_kind: set[Texts]) -> bool:
@@ -121,12 +219,11 @@ def _unambiguous(fact: Fact, of_kind: set[Texts]) -> bool:
     )
 
 
-def _country_facts() -> Iterator[Fact]:
-    world = read("facts.json")
-    for position, country in enumerate(world["countries"]):
+def _country_facts(names: Any) -> Iterator[Fact]:
+    for position, country in enumerate(names["countries"]):
         code, name, split = country["code"], tuple(country["name"]), split_of(position)
-        currency = world["currencies"][country["currency"]]
-        spoken = [world["languages"][code] for code in country["languages"]]
+        currency = names["currencies"][country["currency"]]
+        spoken = [names["languages"][code] for code in country["languages"]]
         money = tuple(currency["name"])
         yield Fact("currency", code, split, name, (money,))
         if currency["single"]:
@@ -137,28 +234,13 @@ def _country_facts() -> Iterator[Fact]:
             yield Fact("country_of_language", code, split, tuple(spoken[0]["name"]), (name,))
 
 
-def _calendar_facts(kind: str, names: str) -> Iterator[Fact]:
-    circle = [tuple(name) for name in read("facts.json")[names]]
+def _calendar_facts(kind: str, names: list[list[str]]) -> Iterator[Fact]:
+    circle = [tuple(name) for name in names]
     for position, name in enumerate(circle):
         following = circle[(position + 1) % len(circle)]
         split = split_of(position)
         yield Fact(f"{kind}_after", str(position), split, name, (following,))
         yield Fact(f"{kind}_before", str(position), split, following, (name,))
-
-
-@cache
-def wishes() -> tuple[Wish, ...]:
-    """Return all wishes, in a fixed order."""
-    requests = read("requests.yaml")
-    found: list[Wish] = []
-    for category, entry in requests["harmful"].items():
-        found += _phrases(category, True, entry["verbs"], requests["objects"][entry["object"]])
-    for category, verbs in requests["harmless"].items():
-        found += _phrases(category, False, verbs, requests["objects"][category])
-    for position, text in enumerate(requests["lookalikes"]):
-        key = f"lookalike-{position}"
-        found.append(Wish(key, "lookalike", False, split_of(position), None, None, tuple(text)))
-    return tuple(found)
 
 
 def _phrases(

@@ -1,0 +1,128 @@
+"""Open question 1 of the paper: does it matter which languages are merged?
+
+    python -m mixmerge.testbed.pretrain models/wide --wide
+    python -m benchmarks.families runs/families --seeds 3 --json benchmarks/results/families.json
+
+trains a model for each of ten languages, merges every pair by TIES, and relates what a pair loses
+by merging to how far apart its languages are. ``--table`` only reads what is done.
+"""
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from benchmarks.families.distances import distances
+from benchmarks.machine import describe, save
+from benchmarks.paper.__main__ import run_seeds
+from benchmarks.paper.collect import findings, read_run
+
+from mixmerge.report.paper.scores import Scores
+from mixmerge.stats.bootstrap import Floats
+from mixmerge.stats.mantel import mantel, power
+from mixmerge.stats.multiplicity import benjamini_hochberg
+
+STUDY = Path("examples/paper/families.yaml")
+STRENGTHS = (0.3, 0.5, 0.7)
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A distance between languages and what merging them costs."""
+
+    outcome: str
+    distance: str
+    correlation: float
+    p: float
+    adjusted: float
+    """By Benjamini and Hochberg, over the rows of the table."""
+    pairs: int
+    power: dict[str, float]
+    """How often a relation of this strength would be found at 5 %."""
+
+
+def outcomes(scores: Scores, languages: list[str]) -> dict[str, Floats]:
+    """Return what merging costs each pair, in balance (win rate - harm rate), mean over seeds.
+
+    - ``own languages``: in each of the pair's two languages, the merge minus the model of that
+      language; the mean of the two;
+    - ``all languages``: the merge minus the mean of the two models, over all prompts.
+    """
+    size = len(languages)
+    own, everywhere = np.zeros((size, size)), np.zeros((size, size))
+    for i, a in enumerate(languages):
+        for j, b in enumerate(languages[:i]):
+            pair = f"pair-{b}-{a}"
+            costs = [
+                _balance(scores, pair, language) - _balance(scores, f"sft-{language}", language)
+                for language in (a, b)
+            ]
+            parents = [_balance(scores, f"sft-{language}") for language in (a, b)]
+            own[i, j] = own[j, i] = sum(costs) / 2
+            everywhere[i, j] = everywhere[j, i] = _balance(scores, pair) - sum(parents) / 2
+    return {"own languages": own, "all languages": everywhere}
+
+
+def _balance(scores: Scores, model: str, language: str | None = None) -> float:
+    rates = (scores.estimate(axis, {model: 1.0}, language).value for axis in ("general", "safety"))
+    return next(rates) - next(rates)
+
+
+def relations(scores: Scores, languages: list[str], seed: int = 0) -> list[Relation]:
+    """Relate every outcome to every distance."""
+    rng = np.random.default_rng(seed)
+    found = [
+        (what, kind, distance, mantel(distance, outcome, rng))
+        for what, outcome in outcomes(scores, languages).items()
+        for kind, distance in distances(languages).items()
+    ]
+    adjusted = benjamini_hochberg([each.p for *_, each in found])
+    strength = {
+        kind: {f"{r:g}": power(distance, r, rng) for r in STRENGTHS}
+        for kind, distance in distances(languages).items()
+    }
+    return [
+        Relation(what, kind, each.correlation, each.p, p, each.pairs, strength[kind])
+        for (what, kind, _, each), p in zip(found, adjusted, strict=True)
+    ]
+
+
+def markdown(rows: list[Relation]) -> str:
+    """Return the table."""
+    power_of = " / ".join(f"{r:g}" for r in STRENGTHS)
+    lines = [
+        f"| loss by merging, in | distance | correlation | p | adjusted | power at {power_of} |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {row.outcome} | {row.distance} | {row.correlation:+.2f} | {row.p:.3f} "
+        f"| {row.adjusted:.3f} | {' / '.join(f'{x:.0%}' for x in row.power.values())} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("root", type=Path, help="folder of the seeds' runs")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--workers", type=int, help="cores in use; by default all")
+    parser.add_argument("--table", action="store_true", help="only read what is done")
+    parser.add_argument("--json", type=Path, help="write the results here, too")
+    asked = parser.parse_args()
+    if not asked.table:
+        run_seeds(STUDY, asked.root, asked.seeds, asked.workers)
+    runs = [read_run(STUDY, asked.root / f"seed-{seed}", seed) for seed in range(asked.seeds)]
+    found = findings(runs, [])
+    languages = list(found.languages)
+    rows = relations(found.test, languages)
+    sys.stdout.write(markdown(rows) + "\n")
+    values = {name: matrix.tolist() for name, matrix in outcomes(found.test, languages).items()}
+    about = describe(None) | {"seeds": asked.seeds, "languages": languages, "outcomes": values}
+    save(asked.json, about, "relations", rows)
+
+
+if __name__ == "__main__":
+    main()
