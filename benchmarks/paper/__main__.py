@@ -37,15 +37,20 @@ def run_seeds(study: Path, root: Path, seeds: int, workers: int | None) -> None:
             sys.exit(code)
 
 
-def write(study: Path, root: Path, seeds: int) -> Path:
-    """Write the page from what is there of the first seeds."""
+def write(study: Path, root: Path, seeds: int, docs: Path | None) -> Path:
+    """Write the page from what is there of the first seeds; show its tables in ``docs``, too."""
+    from benchmarks.paper.docs import publish
+
     from mixmerge.report.paper.write import write_page
 
     runs = [read_run(study, root / f"seed-{seed}", seed) for seed in range(seeds)]
     commands = [" ".join(["mixmerge", *command(study, root, seed)]) for seed in range(seeds)]
     found = findings(runs, commands)
     found = replace(found, mechanisms=[each for run in runs for each in mechanisms(run, found)])
-    return write_page(found, root / "page")
+    page = write_page(found, root / "page")
+    if docs is not None:
+        publish(found, page, docs)
+    return page
 
 
 def main() -> None:
@@ -56,10 +61,11 @@ def main() -> None:
     parser.add_argument("--study", type=Path, default=ALL, help="instead of the whole grid")
     parser.add_argument("--workers", type=int, help="cores in use; by default all")
     parser.add_argument("--page", action="store_true", help="only write the page from what is done")
+    parser.add_argument("--docs", type=Path, help="a Markdown page to show the tables in, too")
     asked = parser.parse_args()
     if not asked.page:
         run_seeds(asked.study, asked.root, asked.seeds, asked.workers)
-    print(write(asked.study, asked.root, asked.seeds))
+    print(write(asked.study, asked.root, asked.seeds, asked.docs))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from mixmerge.report.paper.scores import Findings
 from mixmerge.report.paper.tables import all_tables
 
 _HERE = "mixmerge.report.paper"
-_PLACES = {
+FIGURES = {
     "objective": ("gains",),
     "dpo-general-by-language": ("by-language",),
     "languages": ("languages",),
@@ -67,7 +67,7 @@ def write_page(findings: Findings, out: Path) -> Path:
     page = environment.get_template("paper.html.j2").render(
         findings=findings,
         tables=[
-            (table, [shown[n] for n in _PLACES.get(table.name, ()) if n in shown])
+            (table, [shown[n] for n in FIGURES.get(table.name, ()) if n in shown])
             for table in tables
         ],
         sheet=Markup(sheet.read_text(encoding="utf-8")),  # noqa: S704 (our own file)
