@@ -1,6 +1,6 @@
 """Why a merge keeps or loses what its parents learnt: measures of their changes from the base.
 
-For a pair of models and their equal-weight linear merge:
+For a pair of models:
 
 - **cosine**: of the two changes; 0 is unrelated, 1 the same direction.
 - **opposed signs**: share of the weights, changed in both, whose changes have opposite signs (Yadav
@@ -11,8 +11,8 @@ For a pair of models and their equal-weight linear merge:
   divided by the largest possible rank, averaged over matrices by size.
 - **balance over parents**: win rate - harm rate of a merged pair of languages, minus the mean of
   its two parents' (test items).
-- **gain kept**: of what an expert gained over the base on its own axis, the share that the merge
-  has.
+- **gain kept**: of what an expert gained over the base on its own axis, the share that the linear
+  merge at its chosen weight has (test items); below 0 where it is worse than the base.
 """
 
 from collections.abc import Mapping
@@ -113,17 +113,14 @@ def _effective_rank(change: Weights) -> float:
 
 
 def _kept(found: Findings, stage: str, place: int) -> dict[str, float]:
-    """Return what the equal-weight linear merge keeps of each expert's gain, on selection items."""
-    scores, merge = found.selection, f"{stage}-linear-0.5"
-    if scores is None or not scores.has([merge]):
+    """Return what the linear merge, at its chosen weight, keeps of each expert's gain."""
+    names = ["base", f"{stage}-linear", f"{stage}-0", f"{stage}-100"]
+    if not found.test.has(names):
         return {}
-    dev = {name: (_mean(scores, "general", name, place), _mean(scores, "safety", name, place))
-           for name in ("base", merge, f"{stage}-0", f"{stage}-100")
-           if name in scores.axes["safety"].scores}  # fmt: skip
-    if len(dev) < 4:
-        return {}
-    base, merged = dev["base"], dev[merge]
-    general, safe = dev[f"{stage}-0"], dev[f"{stage}-100"]
+    base, merged, general, safe = (
+        (_mean(found.test, "general", name, place), _mean(found.test, "safety", name, place))
+        for name in names
+    )
     gains = {
         "general gain kept": (merged[0] - base[0], general[0] - base[0]),
         "safety gain kept": (base[1] - merged[1], base[1] - safe[1]),

@@ -2,6 +2,7 @@
 
 import csv
 from html.parser import HTMLParser
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,12 @@ def findings() -> Findings:
         mechanisms=[
             Mechanism("sft", seed, {"opposed signs": 0.4, "general gain kept": 0.5,
                                     "safety gain kept": 0.1 * seed})
+            for seed in range(3)
+        ]
+        + [
+            Mechanism(f"{a}-{b}", seed, {"cosine": 0.1 * place, "opposed signs": 0.5 - 0.01 * place,
+                                         "balance over parents": 0.02 * (place - 2)})
+            for place, (a, b) in enumerate(combinations(("en", "fr", "es", "ru"), 2))
             for seed in range(3)
         ],
         unfinished=["<script>alert(1)</script>"],
@@ -80,7 +87,7 @@ def test_the_whole_grid_of_weights_is_shown(page: Path) -> None:
 
 def test_the_spread_of_mechanisms_is_over_seeds(page: Path) -> None:
     """The mean with the smallest and largest seed."""
-    (row,) = rows(page, "mechanisms")
+    row = rows(page, "mechanisms")[0]
     ends = [float(row[f"safety_gain_kept{end}"]) for end in ("", "_low", "_high")]
     assert ends == pytest.approx([0.1, 0.0, 0.2])
 

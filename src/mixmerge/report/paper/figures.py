@@ -14,6 +14,7 @@ from mixmerge.records.verdict import Axis
 from mixmerge.report.figures import COLOURS, INK, MUTED, PAPER
 from mixmerge.report.formats import percent, points
 from mixmerge.report.paper.claims import merges
+from mixmerge.report.paper.mechanisms import relations
 from mixmerge.report.paper.published import METHODS, TABLE_1
 from mixmerge.report.paper.scores import Findings, Scores
 from mixmerge.report.paper.tables import ORDERS, STAGES
@@ -38,6 +39,13 @@ class Drawing:
     alt: str
     """What it shows, for readers who do not see it."""
     figure: Figure
+
+
+SHOWN = {
+    "cosine": "cosine of the two changes",
+    "opposed signs": "share of weights whose changes oppose",
+}
+"""Measures of a pair of languages with a panel, and what stands under it."""
 
 
 def all_drawings(findings: Findings) -> list[Drawing]:
@@ -266,32 +274,30 @@ def orders(scores: Scores) -> Drawing | None:
 
 
 def mechanisms(findings: Findings) -> Drawing | None:
-    """How much of each expert's gain a merge keeps, against how much the experts oppose."""
-    needed = ("opposed signs", "general gain kept", "safety gain kept")
-    points_ = [m for m in findings.mechanisms if all(name in m.values for name in needed)]
-    if not points_:
+    """What merging a pair of languages brings, against how alike their changes are."""
+    related = [each for each in relations(findings) if each.measure in SHOWN]
+    if len(related) != len(SHOWN):
         return None
-    figure, row = _figure(1, 2, 3.6)
-    for axes, kept in zip(row[0], needed[1:], strict=True):
-        for stage, colour in zip(STAGES, ("mixture", "expert"), strict=True):
-            own = [m.values for m in points_ if m.pair == stage]
-            axes.plot(
-                [v["opposed signs"] for v in own], [v[kept] for v in own], "o",
-                color=COLOURS[colour], label=stage.upper(),  # type: ignore[index]
-            )  # fmt: skip
-        axes.axhline(1, color=MUTED, linewidth=1, linestyle="--")
-        axes.set_title(kept.capitalize())
-        axes.set_xlabel("share of weights whose changes oppose")
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value)))
+    figure, row = _figure(1, len(related), 3.8)
+    for axes, each in zip(row[0], related, strict=True):
+        x, y = [*each.values.values()], [*each.outcomes.values()]
+        axes.plot(x, y, "o", color=COLOURS["merge"])
+        for name, at, height in zip(each.values, x, y, strict=True):
+            axes.annotate(name, (at, height), (3, 3), textcoords="offset points", fontsize=8)
+        axes.axhline(0, color=MUTED, linewidth=1, linestyle="--")
+        axes.margins(x=0.12)
+        axes.set_title(
+            f"correlation {each.association.correlation:+.2f}, p {each.association.p:.2f}"
+        )
+        axes.set_xlabel(SHOWN[each.measure])
         axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value, 0)))
-    handles, labels = row[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: points(value)))
+    row[0][0].set_ylabel("balance over parents, points")
     return Drawing(
         "mechanisms",
-        "Mechanisms: interference and what is kept",
-        "One dot a seed. Kept: the share of the expert’s gain over the base that the equal-weight "
-        "linear merge has; 100 % is all of it.",
-        "Share of each expert's gain kept against the share of opposed changes, by stage and seed.",
+        "Mechanisms: which pairs of languages gain by merging",
+        "One dot a pair, mean over seeds: the merge’s win rate − harm rate minus the mean of its "
+        "two parents’.",
+        "Balance over parents of every pair of languages against cosine and sign conflict.",
         figure,
     )

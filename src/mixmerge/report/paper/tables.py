@@ -8,8 +8,9 @@ from mixmerge.report import formats
 from mixmerge.report.cells import ABSENT, Cell, Column, Table, gain, word
 from mixmerge.report.paper.ablations import CONTRASTS, Contrast
 from mixmerge.report.paper.claims import Claim, agreement, merges, over_mix, sign
+from mixmerge.report.paper.mechanisms import mechanism_table, relation_table
 from mixmerge.report.paper.published import FIGURE_5, TABLE_1, TABLE_2, Pair
-from mixmerge.report.paper.scores import Findings, Mechanism, Scores
+from mixmerge.report.paper.scores import Findings, Scores
 from mixmerge.stats.estimate import Estimate
 
 STAGES = ("sft", "dpo")
@@ -338,37 +339,6 @@ def weight_table(findings: Findings) -> Table:
     return Table("weights", "Figure 6 and the search: every weight", caption, columns, tuple(rows))
 
 
-def mechanism_table(mechanisms: Sequence[Mechanism]) -> Table:
-    """What the merged models' changes look like: mean over seeds, smallest and largest."""
-    pairs = list(dict.fromkeys(each.pair for each in mechanisms))
-    measures = list(dict.fromkeys(name for each in mechanisms for name in each.values))
-    rows = []
-    for pair in pairs:
-        cells = [word(pair)]
-        for measure in measures:
-            seen = [
-                each.values[measure]
-                for each in mechanisms
-                if each.pair == pair and measure in each.values
-            ]
-            if not seen:
-                cells.append(ABSENT)
-                continue
-            mean = sum(seen) / len(seen)
-            spread = f"{min(seen):.3g} to {max(seen):.3g}"
-            cells.append(Cell(f"{mean:.3g}", mean, (min(seen), max(seen)), spread))
-        rows.append(tuple(cells))
-    columns = (
-        Column("pair", "Merged pair", numeric=False),
-        *(Column(name.replace(" ", "_"), name, with_ci=True) for name in measures),
-    )
-    caption = (
-        "Changes are from the base model, all weights as one vector. Mean over seeds, with the "
-        "smallest and largest seed. docs/paper.md defines the measures."
-    )
-    return Table("mechanisms", "Mechanisms", caption, columns, tuple(rows))
-
-
 def all_tables(findings: Findings, claims: Sequence[Claim]) -> list[Table]:
     """Return every table that has a row, in the order of the page."""
     scores = findings.test
@@ -382,5 +352,6 @@ def all_tables(findings: Findings, claims: Sequence[Claim]) -> list[Table]:
         order_table(scores),
         contrast_table(scores, CONTRASTS),
         mechanism_table(findings.mechanisms),
+        relation_table(findings),
     ]
     return [table for table in tables if table.rows]

@@ -24,7 +24,7 @@ FIGURES = {
     "languages": ("languages",),
     "weights": ("weights",),
     "order": ("orders",),
-    "mechanisms": ("mechanisms",),
+    "relations": ("mechanisms",),
 }
 """Figures that stand above a table."""
 
