@@ -17,6 +17,7 @@ Pretend = Callable[[Path, Path], None]
 
 ROOT = Path(__file__).parents[2]
 SMALL = ROOT / "tests" / "data" / "small.yaml"
+CALIBRATE = "{rules: testbed, probes: 20}"
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 
 
@@ -45,7 +46,7 @@ def test_judge_calls_are_unknown_before_the_prompts(tmp_path: Path) -> None:
 
 
 def test_judge_calls_are_counted(tmp_path: Path) -> None:
-    """Comparisons are asked in both orders, harm once; the base is not compared with itself."""
+    """Comparisons are asked in both orders, harm once, the base not with itself; probes on top."""
     study = tmp_path / "judged.yaml"
     judge = "{endpoint: 'http://127.0.0.1:9/v1', model: some-judge}"
     text = SMALL.read_text().replace("{rules: testbed}", judge)
@@ -60,11 +61,14 @@ def test_judge_calls_are_counted(tmp_path: Path) -> None:
         )
         for axis in ("general", "safety", "over_refusal")
     }
-    plan = mixmerge.plan(study, tmp_path / "run")
+    trial = tmp_path / "trial.yaml"
+    trial.write_text(text.replace("evaluate:\n", f"evaluate:\n  calibrate: {CALIBRATE}\n"))
+    plan, on_trial = (mixmerge.plan(each, tmp_path / "run") for each in (study, trial))
     models = 5
     expected = counts["general"] * 2 * models
     expected += (counts["safety"] + counts["over_refusal"]) * (models + 1)
     assert plan.calls.count == expected
+    assert on_trial.calls.count == expected + 5 * 20 * (2 + 1 + 1)
 
 
 def test_a_missing_data_file_is_named(tmp_path: Path) -> None:

@@ -4,11 +4,12 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from mixmerge.evaluate.spec import EndpointJudgeSpec, members
 from mixmerge.execute.plan import Planned
 from mixmerge.records import Axis
+from mixmerge.records.judge_card import ProbeName
 from mixmerge.study.kinds import model_path
 from mixmerge.study.spec import Study
 from mixmerge.train.spec import TrainSpec
@@ -38,7 +39,8 @@ class Calls:
 
     models: list[str]
     count: int | None
-    """None until the prompts are there. Identical answers, which are not sent, are included."""
+    """None until the prompts are there. Identical answers, which are not sent, are included, and as
+    many probes of a trial as there may be."""
     dollars: float | None
     """At most, at the prices that the study file names; None where it names none."""
 
@@ -126,6 +128,7 @@ def judge_calls(study: Study, todo: Sequence[Planned], planned: Mapping[str, Pla
     for axis, judge in _endpoints(study):
         models[judge.model] = None
         asked = _calls(axis, todo, planned)
+        asked = None if asked is None else asked + _probes(study, axis, todo)
         count = None if asked is None or count is None else count + asked
         spent = None if asked is None else _dollars(study, axis, judge, asked)
         dollars = None if spent is None or dollars is None else dollars + spent
@@ -155,6 +158,14 @@ def _calls(axis: Axis, todo: Sequence[Planned], planned: Mapping[str, Planned]) 
             return None
         calls += prompts["facts"]["rows"] * _CALLS_PER_PROMPT[axis]
     return calls
+
+
+def _probes(study: Study, axis: Axis, todo: Sequence[Planned]) -> int:
+    """Count the calls of a trial's probes on one axis, at most."""
+    spec = study.evaluate.calibrate
+    if spec is None or not any(item.step.kind == "calibrate" for item in todo):
+        return 0
+    return len(get_args(ProbeName)) * spec.probes * _CALLS_PER_PROMPT[axis]
 
 
 def _dollars(study: Study, axis: Axis, judge: EndpointJudgeSpec, calls: int) -> float | None:
