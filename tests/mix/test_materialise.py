@@ -248,12 +248,17 @@ def test_a_source_without_share_still_decides_duplicates(tmp_path: Path) -> None
     assert {share.got for share in manifest.shares if share.source == "general"} == {0}
 
 
+def write_tokenizer(folder: Path) -> None:
+    """Write a tokenizer whose tokens are words."""
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.save(str(folder / "tokenizer.json"))
+
+
 def test_shares_of_tokens(tmp_path: Path) -> None:
     """Token targets are met by whole rows within half of the longest row."""
     world(tmp_path)
-    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    write_tokenizer(tmp_path)
     manifest = mix(spec(tmp_path, unit="tokens", tokenizer=tmp_path, size=900), tmp_path / "out")
     rows = read_rows(tmp_path / "out/rows.jsonl", Conversation)
     lengths = {row: sum(len(turn.content.split()) for turn in row.messages) for row in rows}
@@ -266,6 +271,16 @@ def test_shares_of_tokens(tmp_path: Path) -> None:
         )
         assert share.got == share.tokens == got
         assert abs(share.got - share.asked) <= max(lengths.values()) / 2
+
+
+def test_rows_longer_than_a_token_target_do_not_hide_a_shortage(tmp_path: Path) -> None:
+    """Where only rows longer than the target are left, the missing tokens are an error."""
+    world(tmp_path, safety=2)
+    write_tokenizer(tmp_path)
+    add(tmp_path / "safety.jsonl", pair("safety", "en", 9, "word " * 5000))
+    asked = spec(tmp_path, unit="tokens", tokenizer=tmp_path, size=1000)
+    with pytest.raises(DataError, match=r"`safety` in `en`: 50 asked, 13 to be had"):
+        mix(asked, tmp_path / "out")
 
 
 def test_a_full_disk_leaves_nothing_half_written(

@@ -180,8 +180,12 @@ def _refuse_shortage(
     short = []
     for cell, target in asked.items():
         got = sum(size_of(row) for row in drawn[cell])
-        used_up = len(drawn[cell]) == len(supply.pools[cell]) * spec.most_copies
-        if got < target and used_up:
+        if got >= target:
+            continue
+        # A row longer than the whole target could only take the place of everything else.
+        fitting = sum(size_of(row) <= target for row in supply.pools[cell])
+        used_up = len(drawn[cell]) == fitting * spec.most_copies
+        if used_up:
             seen = "" if supply.pools[cell] else f" ({_languages_seen(supply, cell[0])})"
             short.append(f"`{cell[0]}` in `{cell[1]}`: {target:,} asked, {got:,} to be had{seen}")
     if short:

@@ -25,6 +25,10 @@ def draw(
     before any is used again, whole passes differ from each other by nothing, and a smaller draw is
     the beginning of a larger one: the safety rows of a 15 % mixture are among those of the 100 %.
 
+    Where rows count differently (tokens), one that would overshoot is passed over and a shorter one
+    further on is taken. A single long row thus leaves no cell half empty; the price is that such
+    draws are not nested, and that a short row may be used again where a long one never fitted.
+
     Args:
         pool: the rows, each once; their order does not count.
         target: how much is wanted, in the unit of ``size_of``.
@@ -34,20 +38,25 @@ def draw(
 
     Returns:
         The rows drawn. For rows their number is ``target``; for tokens they are whole rows, and the
-        last one is kept where this brings the sum nearer to ``target``. Less where the pool does
-        not suffice.
+        shortest of those passed over is added where this brings the sum nearer to ``target``. Less
+        where the pool does not suffice.
     """
     shuffled = sorted(pool, key=lambda row: _rank(row, seed, "draw"))
     drawn: list[Row] = []
+    passed_over: list[Row] = []
     got = 0
     for row in itertools.chain.from_iterable(itertools.repeat(shuffled, most_copies)):
         if got >= target:
             break
         size = size_of(row)
-        if got + size - target >= target - got:
-            break
+        if got + size > target:
+            passed_over.append(row)
+            continue
         drawn.append(row)
         got += size
+    shortest = min(passed_over, key=size_of, default=None)
+    if shortest is not None and got + size_of(shortest) - target < target - got:
+        drawn.append(shortest)
     return drawn
 
 
