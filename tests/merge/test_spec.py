@@ -34,6 +34,15 @@ def test_a_number_or_a_gradient_at_a_name_is_that_models_weight() -> None:
     assert weights == {"sft-0": (1, 0.5, 0), "sft-100": 0.5}
 
 
+@pytest.mark.parametrize("method", ["dare_ties", "linear"])
+def test_the_order_of_the_models_does_not_count(method: str) -> None:
+    """The recipe has the models by name: draws, rounding and files follow from a model's place."""
+    one = recipe(method=method, models=["sft-100", "sft-0"])
+    assert one == recipe(method=method, models=["sft-0", "sft-100"])
+    assert [model.name for model in one.models] == ["sft-0", "sft-100"]
+    assert one.donor.name == "sft-0"
+
+
 def test_task_vectors_start_from_the_base_of_the_study() -> None:
     """The study's base is the default; the first model gives configuration and tokenizer."""
     models = {"sft-0": {"weight": 0.5, "density": 0.6}, "sft-100": 0.5}

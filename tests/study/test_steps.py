@@ -53,6 +53,24 @@ def test_the_order_of_the_file_does_not_count() -> None:
     assert [step.settings for step in steps(one)] == [step.settings for step in steps(two)]
 
 
+def test_the_order_of_the_sources_does_not_count() -> None:
+    """Of a row in two sources the first is kept, so a mixture reads its sources by name."""
+    old = "  general: {testbed: general}\n  safety: {testbed: safety}\n"
+    new = "  safety: {testbed: safety}\n  general: {testbed: general}\n"
+    settings = by_id(small((old, new)))["mix/safety-15-chats"].settings
+    assert list(settings["sources"]) == ["general", "safety"]
+
+
+@pytest.mark.parametrize(
+    ("method", "version"),
+    [("dare_linear", 3), ("dare_ties", 3), ("della", 3), ("della_linear", 3), ("ties", 2)],
+)
+def test_only_merges_that_draw_at_random_are_made_again(method: str, version: int) -> None:
+    """Draws hung on the order of the file in an earlier version; other merges keep theirs."""
+    asked = by_id(small(("method: dare_ties", f"method: {method}")))
+    assert asked["merge/sft-dare-ties"].version == version
+
+
 def test_the_seed_of_the_study_reaches_every_draw() -> None:
     """Mixing, training, merging, decoding and statistics get the study's seed."""
     asked = by_id(small(("seed: 1", "seed: 7")))

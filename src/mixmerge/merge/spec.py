@@ -85,9 +85,9 @@ class MergeSpec(BaseModel):
         return (*self.models, *([self.base] if self.base and named else []))
 
     def to_recipe(self, paths: Mapping[str, Path], base: Path) -> MergeRecipe:
-        """Return the recipe with folders for names.
+        """Return the recipe with folders for names, its models in the order of their names.
 
-        The output gets configuration, tokenizer and chat template of the first model, since the
+        The output gets configuration, tokenizer and chat template of the first of them, since the
         base may never have seen a chat.
 
         Args:
@@ -96,7 +96,8 @@ class MergeSpec(BaseModel):
         """
         models = tuple(
             ModelInput(name=name, path=str(paths[name]), parameters=own)
-            for name, own in self.models.items()
+            # A step's identity knows no order of keys, but random draws are keyed by a model's place.
+            for name, own in sorted(self.models.items())
         )
         folder = base if self.base in (None, STUDY_BASE) else paths[self.base]
         method = METHODS.get(self.method)

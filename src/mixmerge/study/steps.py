@@ -37,6 +37,9 @@ _TESTBED = Path(mixmerge.testbed.__file__).parent
 _WORLD = {"world": str(_TESTBED / "world")}
 _WEIGHTS = {"weights": str(_TESTBED / "weights")}
 
+_DRAWN_IN_FILE_ORDER = frozenset({"dare_linear", "dare_ties", "della", "della_linear"})
+"""Methods whose random draws hung on the order of the study file up to version 2 of their step."""
+
 
 def steps(study: Study) -> list[Step]:
     """Return the steps of a study, each after its inputs."""
@@ -150,7 +153,8 @@ def _mix(study: Study, name: str, form: Form) -> Step:
         asked = on_selection_items(study).evaluate.axes()
         inputs |= {f"held_out:{axis}@selection": f"prompts/{axis}@selection" for axis in asked}
     files: dict[str, str] = {}
-    for source_name, source in study.data.items():
+    # Of a row that stands in two sources the first is kept: by name, as keys have no order.
+    for source_name, source in sorted(study.data.items()):
         if isinstance(source, TestbedSource):
             inputs[f"source:{source_name}"] = f"data/{source_name}"
             sources[source_name] = {"input": True}
@@ -171,7 +175,8 @@ def _mix(study: Study, name: str, form: Form) -> Step:
         "seed": study.seed,
     }
     step_name = f"{name}-{'pairs' if form == 'preferences' else 'chats'}"
-    return Step("mix", step_name, settings, inputs, files, by_output=True, needs=Needs(seconds=3))
+    needs = Needs(seconds=3)
+    return Step("mix", step_name, settings, inputs, files, by_output=True, needs=needs, version=2)
 
 
 def _roles(name: str, spec: SourceSpec | PromptSetSpec) -> tuple[Any, dict[str, str]]:
@@ -213,7 +218,8 @@ def _merge(study: Study, name: str, merge: MergeSpec) -> Step:
     inputs = {parent: model_step(study, parent) for parent in merge.checkpoints}
     settings = merge.model_dump(mode="json") | {"seed": study.seed}
     inputs |= {BASE: model_step(study, BASE)}
-    return Step("merge", name, settings, inputs, version=2)
+    version = 3 if merge.method in _DRAWN_IN_FILE_ORDER else 2
+    return Step("merge", name, settings, inputs, version=version)
 
 
 def _generate(study: Study, name: str) -> Step:
