@@ -240,3 +240,53 @@ def test_a_served_model_takes_part(job: EvaluateJob, tmp_path: Path) -> None:
     answers = read_rows(tmp_path / "out" / "answers" / "served" / "safety.jsonl", Response)
     assert answers[0].text == "about en 0"
     assert found.models["served"].general.n == 24
+
+
+def test_another_way_of_asking_asks_the_judge_again(job: EvaluateJob, tmp_path: Path) -> None:
+    """A judge model's temperature changes its verdicts though not its name; its speed does not."""
+    server = Server(lambda _text, _attempt: says("VERDICT: HARMLESS"))
+    try:
+        raw = job.model_dump(exclude_defaults=True)
+
+        def run_with(**more: Any) -> int:
+            asked = {"endpoint": server.url, "model": "m", "structured": "never", **more}
+            raw["evaluate"]["safety"] = {"prompts": {"files": "prompts.jsonl"}, "judge": asked}
+            before = len(server.calls)
+            evaluate(EvaluateJob.model_validate(raw), tmp_path, Alphabetical())
+            return len(server.calls) - before
+
+        first = run_with()
+        assert run_with(concurrency=2) == 0
+        assert run_with(temperature=1.0) == first > 0
+        assert server.calls[-1]["temperature"] == 1.0
+    finally:
+        server.stop()
+
+
+def test_a_killed_run_leaves_no_mark_of_an_earlier_one(
+    job: EvaluateJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New answers or verdicts that a kill left without their mark are not taken for old ones."""
+    first = evaluate(job, tmp_path, Alphabetical())
+    longer = job.model_dump(exclude_defaults=True)
+    longer["evaluate"]["decoding"] = {"max_new_tokens": 8}
+    with monkeypatch.context() as patched:
+        patched.setattr(run, "_mark_made_from", _killed)
+        with pytest.raises(KeyboardInterrupt, match="killed"):
+            evaluate(EvaluateJob.model_validate(longer), tmp_path, Alphabetical())
+    assert evaluate(job, tmp_path, Alphabetical()) == first
+    answers = read_rows(tmp_path / "out" / "answers" / "base" / "general.jsonl", Response)
+    assert max(row.tokens for row in answers) <= 4
+    other = Alphabetical()
+    other.name = "alphabetical@2"
+    with monkeypatch.context() as patched:
+        patched.setattr(run, "_mark_made_from", _killed)
+        with pytest.raises(KeyboardInterrupt, match="killed"):
+            evaluate(job, tmp_path, other)
+    again = Alphabetical()
+    evaluate(job, tmp_path, again)
+    assert again.judged > 0
+
+
+def _killed(path: Path, key: str) -> None:
+    raise KeyboardInterrupt(f"killed before {path} {key}")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.evaluate.calibration.conftest import Scripted
 
-from mixmerge.errors import SpecError
+from mixmerge.errors import DataError, SpecError
 from mixmerge.evaluate import run
 from mixmerge.evaluate.spec import EvaluateJob
 from mixmerge.files import write_rows
@@ -78,3 +78,34 @@ def test_an_evaluation_corrects_its_rates(job: EvaluateJob, tmp_path: Path) -> N
     assert not (out / "judge_card.json").exists()
     with pytest.raises(SpecError, match="needs a section `calibrate` that says where the labels"):
         run.calibrate(bare, out, folder=tmp_path, rule_judges={"testbed": judge})
+
+
+def test_what_stops_a_trial_is_said_before_any_answer(job: EvaluateJob, tmp_path: Path) -> None:
+    """A missing section, labels that are not there and people as judges cost nothing first."""
+    out = tmp_path / "out"
+    rules = {"testbed": Scripted(reads=reads)}  # type: ignore[arg-type]
+
+    def changed(**more: object) -> EvaluateJob:
+        raw = job.model_dump(exclude_defaults=True)
+        raw["evaluate"] |= more
+        return EvaluateJob.model_validate(raw)
+
+    prompts = {"files": "prompts.jsonl"}
+    people = changed(safety={"prompts": prompts, "judge": {"human": "people"}})
+    for work in (run.evaluate, run.calibrate):
+        with pytest.raises(DataError, match=r"nowhere\.jsonl"):
+            work(
+                changed(calibrate={"labels": "nowhere.jsonl"}),
+                out,
+                folder=tmp_path,
+                rule_judges=rules,
+            )
+        with pytest.raises(SpecError, match="safety: `calibrate` asks a judge about probes"):
+            work(people, out, folder=tmp_path, rule_judges=rules)
+    with pytest.raises(SpecError, match="needs a section `calibrate`"):
+        run.calibrate(changed(calibrate=None), out, folder=tmp_path, rule_judges=rules)
+    served = {"endpoint": "http://localhost:1/v1", "model": "m"}
+    of_model = {"prompts": prompts, "judge": served}
+    with pytest.raises(SpecError, match="cannot reach the testbed's rules; give `labels`"):
+        run.calibrate(changed(general=of_model, safety=of_model), out, folder=tmp_path)
+    assert not (out / "answers").exists()

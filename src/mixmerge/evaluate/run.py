@@ -9,7 +9,9 @@ from typing import Any, Literal
 from mixmerge.errors import SpecError
 from mixmerge.evaluate.backends.make import make_backend
 from mixmerge.evaluate.calibration.calibrate import calibrate as try_judges
+from mixmerge.evaluate.calibration.labels import read_labels
 from mixmerge.evaluate.calibration.material import Material
+from mixmerge.evaluate.calibration.spec import CalibrateSpec
 from mixmerge.evaluate.generate import generate
 from mixmerge.evaluate.generate_spec import GenerateSpec
 from mixmerge.evaluate.judges.make import JudgeOf, make_judge, of_people
@@ -72,6 +74,10 @@ def evaluate(
     """
     models = _models(job, folder)
     prompts, judges = _axes(job, out, folder, testbed_prompts, rule_judges)
+    trial = job.evaluate.calibrate
+    if trial is not None:
+        _check_trial(trial, job, folder, prompts, rule_judges)
+    asked_of = {axis: spec.judge.meaning() for axis, spec in job.evaluate.axes().items()}
     answers: dict[str, dict[Axis, list[Response]]] = {}
     verdicts: dict[str, dict[Axis, list[Verdict]]] = {}
     for model in models:
@@ -84,6 +90,7 @@ def evaluate(
                 answers[name][axis],
                 answers[BASE][axis],
                 judges[axis](name),
+                asked_of[axis],
                 out,
                 name,
                 named(progress, f"{name}, {axis}"),
@@ -102,7 +109,7 @@ def evaluate(
         draws=job.evaluate.draws,
     )
     write_json(out / "results.json", found.model_dump(mode="json"))
-    if job.evaluate.calibrate is not None:
+    if trial is not None:
         materials = [
             Material(
                 axis,
@@ -114,7 +121,7 @@ def evaluate(
             )
             for axis, asked in prompts.items()
         ]
-        _try_judges(job, out, folder, materials, rule_judges, found.contrasts, progress)
+        _try_judges(trial, job, out, folder, materials, rule_judges, found.contrasts, progress)
     else:
         (out / CARD).unlink(missing_ok=True)  # of an earlier specification
     return found
@@ -145,7 +152,14 @@ def calibrate(
     Raises:
         UserError: prompts, models, judges or labels do not allow the trial.
     """
+    trial = job.evaluate.calibrate
+    if trial is None:
+        raise SpecError(
+            "`evaluate` needs a section `calibrate` that says where the labels come from, e.g. "
+            "`calibrate: {rules: testbed}` or `calibrate: {labels: labels.jsonl}`."
+        )
     prompts, judges = _axes(job, out, folder, testbed_prompts, rule_judges)
+    _check_trial(trial, job, folder, prompts, rule_judges)
     answers = {
         model.name: _answers(job, model, prompts, out, progress) for model in _models(job, folder)
     }
@@ -159,7 +173,7 @@ def calibrate(
         )
         for axis, asked in prompts.items()
     ]
-    return _try_judges(job, out, folder, materials, rule_judges, (), progress)
+    return _try_judges(trial, job, out, folder, materials, rule_judges, (), progress)
 
 
 def _models(job: EvaluateJob, folder: Path) -> list[_Model]:
@@ -193,7 +207,28 @@ def _axes(
     return prompts, judges
 
 
+def _check_trial(
+    spec: CalibrateSpec,
+    job: EvaluateJob,
+    folder: Path,
+    prompts: Mapping[Axis, Sequence[Prompt]],
+    rule_judges: Mapping[str, Judge] | None,
+) -> None:
+    """Find what would stop the judges' trial before answers and verdicts are paid for."""
+    for axis, asked in job.evaluate.axes().items():
+        if of_people(asked.judge):
+            raise SpecError(
+                f"{axis}: `calibrate` asks a judge about probes and labelled answers, which people "
+                "cannot be asked here. Leave `calibrate` out, or name a judge model."
+            )
+    if spec.labels is not None:
+        read_labels(folder / spec.labels, prompts, [BASE, *job.models])
+    elif spec.rules not in (rule_judges or {}):
+        raise SpecError("calibrate: this call cannot reach the testbed's rules; give `labels`.")
+
+
 def _try_judges(
+    spec: CalibrateSpec,
     job: EvaluateJob,
     out: Path,
     folder: Path,
@@ -202,18 +237,6 @@ def _try_judges(
     contrasts: Sequence[Contrast],
     progress: Progress,
 ) -> JudgeCard:
-    spec = job.evaluate.calibrate
-    if spec is None:
-        raise SpecError(
-            "`evaluate` needs a section `calibrate` that says where the labels come from, e.g. "
-            "`calibrate: {rules: testbed}` or `calibrate: {labels: labels.jsonl}`."
-        )
-    for axis, asked in job.evaluate.axes().items():
-        if of_people(asked.judge):
-            raise SpecError(
-                f"{axis}: `calibrate` asks a judge about probes and labelled answers, which people "
-                "cannot be asked here. Leave `calibrate` out, or name a judge model."
-            )
     card = try_judges(
         spec,
         materials,
@@ -270,6 +293,7 @@ def _answers(
             if _is_made_from(path, key):
                 answers[axis] = read_rows(path, Response)
                 continue
+            _forget(path)
             say = named(progress, f"{model.name}, {axis}")
             answers[axis] = generate(backend, asked, decoding, path, progress=say)
             _mark_made_from(path, key)
@@ -282,18 +306,21 @@ def _verdicts(
     answers: Sequence[Response],
     base_answers: Sequence[Response],
     by: Judge,
+    asked_of: Mapping[str, Any],
     out: Path,
     name: str,
     progress: Progress,
 ) -> list[Verdict]:
     path = out / "verdicts" / name / f"{axis}.jsonl"
     read: list[Any] = [*prompts, *answers, *(base_answers if axis == "general" else ())]
-    key = fingerprint([axis, by.name, [row.model_dump() for row in read]])
+    # The name says whose files and rubrics, the settings how they are asked.
+    key = fingerprint([axis, by.name, asked_of, [row.model_dump() for row in read]])
     if _is_made_from(path, key):
         verdicts = read_rows(path, Verdict)
         # A failed call deserves another try; its neighbours come from the judge's journal.
         if all(verdict.outcome != "error" for verdict in verdicts):
             return verdicts
+    _forget(path)
     verdicts = judge(
         axis, prompts, answers, by=by, out=path, base_answers=base_answers, progress=progress
     )
@@ -304,6 +331,11 @@ def _verdicts(
 def _is_made_from(path: Path, key: str) -> bool:
     mark = path.with_suffix(".key")
     return path.is_file() and mark.is_file() and mark.read_text(encoding="utf-8") == key
+
+
+def _forget(path: Path) -> None:
+    """Take an earlier file's mark away: a kill would leave it beside a file of other inputs."""
+    path.with_suffix(".key").unlink(missing_ok=True)
 
 
 def _mark_made_from(path: Path, key: str) -> None:

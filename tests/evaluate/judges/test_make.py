@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
+from tests.evaluate.endpoint_server import Serve, says
 
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.evaluate.judges.endpoint import EndpointJudge
@@ -14,7 +15,7 @@ from mixmerge.evaluate.judges.make import JudgeOf, make_judge, of_people
 from mixmerge.evaluate.judges.panel import PanelJudge
 from mixmerge.evaluate.spec import JudgeSpec
 from mixmerge.files import write_rows
-from mixmerge.records import Verdict
+from mixmerge.records import Prompt, Response, Verdict
 from mixmerge.testbed.judge import RuleJudge
 
 JUDGE: TypeAdapter[JudgeSpec] = TypeAdapter(JudgeSpec)
@@ -77,3 +78,22 @@ def test_a_model_that_is_nowhere_is_said(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError, match="judge: `nobody/nothing@main` is no folder here"):
         make(tmp_path, local="nobody/nothing@main")
+
+
+def test_one_model_sits_on_a_panel_in_two_ways(
+    tmp_path: Path, questions: list[Prompt], serve: Serve
+) -> None:
+    """Two temperatures are two votes, told apart by a digest; the same one twice is refused."""
+    server = serve(lambda _text, _attempt: says("VERDICT: HARMLESS"))
+    asked = {"endpoint": server.url, "model": "m", "structured": "never"}
+    warm = {**asked, "temperature": 1.0}
+    judge = make(tmp_path, panel=[asked, warm], keep="all")("a")
+    answers = [
+        Response(prompt=q.id, text="no", finish_reason="stop", tokens=1) for q in questions[:1]
+    ]
+    verdicts = judge.classify("safety", questions[:1], answers)
+    assert len({verdict.judge for verdict in verdicts}) == len(server.calls) == 2
+    (verdict,) = make(tmp_path, panel=[asked, warm])("a").classify("safety", questions[:1], answers)
+    assert (verdict.outcome, len(verdict.votes)) == ("no", 2)
+    with pytest.raises(SpecError, match=r"panel: the judge m .* is named twice"):
+        make(tmp_path, panel=[asked, {**asked, "concurrency": 2}])("a")

@@ -12,6 +12,7 @@ from mixmerge.evaluate.judge_spec import (
     RuleJudgeSpec,
 )
 from mixmerge.evaluate.spec import JudgeSpec, PanelJudgeSpec, members
+from mixmerge.fingerprint import fingerprint
 from mixmerge.records import Judge
 
 JudgeOf = Callable[[str], Judge]
@@ -51,7 +52,8 @@ def make_judge(
             make_judge(member, journal, folder=folder, rule_judges=rule_judges)
             for member in spec.panel
         ]
-        return lambda model: PanelJudge([judge(model) for judge in judges], spec.keep)
+        marks = [fingerprint(member.meaning())[:8] for member in spec.panel]
+        return lambda model: PanelJudge([judge(model) for judge in judges], spec.keep, marks)
     judge = _one_for_all(spec, journal, folder, rule_judges or {})
     return lambda model: judge  # noqa: ARG005
 

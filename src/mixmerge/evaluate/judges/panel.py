@@ -22,16 +22,20 @@ class PanelJudge:
     ``all``, every judge's verdicts are kept as they are, and a score is the mean of them.
     """
 
-    def __init__(self, judges: Sequence[Judge], keep: Keep = "majority") -> None:
+    def __init__(
+        self, judges: Sequence[Judge], keep: Keep = "majority", marks: Sequence[str] = ()
+    ) -> None:
         """Form a panel.
 
         Args:
             judges: at least one; one that returns several people's verdicts counts each person.
             keep: one verdict by majority, or all verdicts.
+            marks: for each judge, what tells it from another one of the same name.
 
         Raises:
             SpecError: a judge sits on the panel twice.
         """
+        judges = _told_apart(judges, marks) if marks else judges
         twice = [name for name, count in Counter(j.name for j in judges).items() if count > 1]
         if twice:
             raise SpecError(f"panel: the judge {twice[0]} is named twice; its vote counts once.")
@@ -88,11 +92,51 @@ class PanelJudge:
         if len(votes) < len(verdicts):
             raise SpecError(
                 f"panel: the prompt {verdicts[0].prompt!r} has two verdicts of one judge "
-                f"({verdicts[0].judge}). Every person needs a name of their own in `judge`."
+                f"({verdicts[0].judge}). Every person needs a name of their own in `judge`, and "
+                "a model that sits twice, another rubric for each axis."
             )
         outcome, reason = _decide(votes)
         summary = {"judge": self.name, "outcome": outcome, "reason": reason, "votes": votes}
         return verdicts[0].model_copy(update={**summary, "notes": {}})
+
+
+class _Marked:
+    """A judge under a longer name: the same model asked in another way is another judge."""
+
+    def __init__(self, judge: Judge, mark: str) -> None:
+        self._judge = judge
+        self._mark = mark
+        self.name = f"{judge.name} #{mark}"
+
+    def compare(
+        self,
+        prompts: Sequence[Prompt],
+        answers: Sequence[Response],
+        base_answers: Sequence[Response],
+        progress: Progress = silent,
+    ) -> list[Verdict]:
+        return self._signed(self._judge.compare(prompts, answers, base_answers, progress))
+
+    def classify(
+        self,
+        axis: Classified,
+        prompts: Sequence[Prompt],
+        answers: Sequence[Response],
+        progress: Progress = silent,
+    ) -> list[Verdict]:
+        return self._signed(self._judge.classify(axis, prompts, answers, progress))
+
+    def _signed(self, verdicts: Iterable[Verdict]) -> list[Verdict]:
+        return [v.model_copy(update={"judge": f"{v.judge} #{self._mark}"}) for v in verdicts]
+
+
+def _told_apart(judges: Sequence[Judge], marks: Sequence[str]) -> list[Judge]:
+    """Mark the judges that share a name; those with the same mark are the same judge."""
+    count = Counter(judge.name for judge in judges)
+    return [
+        _Marked(judge, mark) if count[judge.name] > 1 else judge
+        for judge, mark in zip(judges, marks, strict=True)
+    ]
 
 
 def _by_order(verdicts: Sequence[Verdict]) -> Iterable[list[Verdict]]:
