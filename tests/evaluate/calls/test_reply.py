@@ -38,6 +38,14 @@ def test_a_refusal_is_an_answer_of_its_own(choice: dict[str, Any], text: str) ->
     assert (reply.refused, reply.text, reply.error) == (True, text, None)
 
 
+def test_a_limit_used_up_by_reasoning_is_an_empty_answer() -> None:
+    """Without text, but cut off: another try would end there too. Else it may have been chance."""
+    reply = read_reply(200, {}, completion(finish_reason="length", message={"content": None}))
+    assert (reply.text, reply.finish_reason, reply.error) == ("", "length", None)
+    with pytest.raises(CallError, match="a completion without text"):
+        read_reply(200, {}, completion(message={"content": None}))
+
+
 @pytest.mark.parametrize(
     ("status", "overload"), [(429, True), (503, True), (529, True), (500, False), (502, False)]
 )

@@ -95,6 +95,8 @@ def read_reply(status: int, headers: Mapping[str, str], content: bytes) -> Reply
     refused = bool(refusal) or finish_reason == "content_filter"
     if refused:
         answer = refusal or ""
+    if answer is None and finish_reason == "length":
+        answer = ""  # a reasoning model that used up its limit: so would another try
     if not isinstance(answer, str):
         raise CallError(f"a completion without text: {shown(text)}", maybe_charged=True)
     usage = completion.get("usage")
