@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+from mixmerge.errors import ResourceError
 from mixmerge.merge.compute import compute
 from mixmerge.merge.output.shards import Shard, ShardFile
 from mixmerge.merge.output.workplace import check_space
@@ -54,6 +55,12 @@ def write_shards(
             pool.run(
                 (math.prod(row.output.shape), partial(_write, plan, row, seed, file, counter, pool))
                 for row in (rows[name] for name in shard.places)
+            )
+    for shard in shards:
+        if not (folder / shard.file).exists():
+            raise ResourceError(
+                f"{folder / shard.file}: was written and is gone; nobody else may change this "
+                "folder. Merge again."
             )
 
 

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -41,7 +42,7 @@ class Workers:
         self._threads = threads or processors()
         self._pool = ThreadPoolExecutor(self._threads, "merge")
         self._background = ThreadPoolExecutor(1, "flush")
-        self._jobs: list[Future[Any]] = []
+        self._jobs: deque[Future[Any]] = deque()
 
     def run(self, tensors: Iterable[tuple[int, Work]]) -> None:
         """Work on tensors: tiny ones in a row, small ones side by side, then large ones together.
@@ -65,18 +66,22 @@ class Workers:
         self._jobs.append(self._background.submit(function, *args))
 
     def _check(self) -> None:
-        """Raise the first error of what has ended, without waiting."""
-        ended = [job for job in self._jobs if job.done()]
-        self._jobs = [job for job in self._jobs if not job.done()]
-        for job in ended:
-            job.result()
+        """Raise the first error of what has ended, without waiting.
+
+        Jobs end, and other threads add more, in the meantime: each is looked at once, and nothing
+        but its own result takes it out.
+        """
+        for _ in range(len(self._jobs)):
+            job = self._jobs.popleft()
+            if job.done():
+                job.result()
+            else:
+                self._jobs.append(job)
 
     def wait(self) -> None:
         """Wait for everything that was started; raise the first error."""
         while self._jobs:
-            jobs, self._jobs = self._jobs, []
-            for job in jobs:
-                job.result()
+            self._jobs.popleft().result()
 
     def close(self) -> None:
         """Start nothing more, and wait for what runs."""
