@@ -61,6 +61,7 @@ def chatty(task, progress):
 
 def limits(task, progress):
     names = ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MIXMERGE_CORES"]
+    names.append("CUDA_VISIBLE_DEVICES")
     return {name: os.environ.get(name) for name in names}
 
 HANDLERS = {"write": write, "user": user_mistake, "fault": our_fault, "vanish": vanish}

@@ -84,7 +84,7 @@ def test_room_is_counted_in_cores_and_devices(tmp_path: Path, toy: str) -> None:
     """No more cores and devices are handed out than were declared."""
     store, step = Store(tmp_path / "run"), Step("write", "slow", {"sleep": 60})
     folder = store.place(step, store.key(step, {}), {})
-    engine = LocalEngine(toy, cpus=2, gpus=1)
+    engine = LocalEngine(toy, cpus=2, gpus=["0"])
     assert engine.room_for(Needs(cpus=4))
     handle = engine.start(folder, Needs(cpus=1, gpus=1))
     assert engine.room_for(Needs(cpus=1))
@@ -120,6 +120,25 @@ def test_a_step_gets_its_cores_and_no_more(
     engine.close()
     assert cores == {1: "1", 2: "2", 8: "2"}
     assert os.environ["OMP_NUM_THREADS"] == "64"
+
+
+def test_a_step_gets_devices_of_the_user(tmp_path: Path, toy: str) -> None:
+    """Devices keep the names that the user gave them; those given back are handed out in order."""
+    store = Store(tmp_path / "run")
+    engine = LocalEngine(toy, cpus=4, gpus=["GPU-b", "7", "2"])
+
+    def start(name: str, gpus: int) -> Any:
+        step = Step("limits", name, {"gpus": gpus})
+        return engine.start(store.place(step, store.key(step, {}), {}), Needs(gpus=gpus))
+
+    handles = [start("a", 1), start("b", 1)]
+    assert wait_for(lambda: all(engine.poll(handle) is not None for handle in handles))
+    handles.append(start("c", 2))
+    assert wait_for(lambda: engine.poll(handles[2]) is not None)
+    engine.close()
+    records = [next(tmp_path.glob(f"run/limits/{name}-*/record.json")) for name in "abc"]
+    seen = [read_json(record)["facts"]["CUDA_VISIBLE_DEVICES"] for record in records]
+    assert seen == ["GPU-b", "7", "GPU-b,7"]
 
 
 def test_memory_is_counted(tmp_path: Path, toy: str) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from mixmerge.errors import SpecError
@@ -11,6 +12,8 @@ from mixmerge.execute.local import LocalEngine
 from mixmerge.execute.slurm_spec import SlurmSpec
 
 ENGINES = ("local", "slurm", "ray")
+
+_NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
 
 
 def engine_by_name(
@@ -52,9 +55,11 @@ def engine_by_name(
     raise SpecError(f"--engine {name}: there is no such engine; there are {', '.join(ENGINES)}.")
 
 
-def _gpus() -> int:
-    """Count CUDA devices without loading a CUDA library into this process."""
+def _gpus() -> list[str]:
+    """Name the CUDA devices that are ours, without loading a CUDA library into this process."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([device for device in visible.split(",") if device.strip()])
-    return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+    if visible is None:
+        return [str(number) for number, _ in enumerate(_NVIDIA_GPUS.glob("*"))]
+    devices = [device.strip() for device in visible.split(",")]
+    # CUDA reads the list up to the first that is none; "-1" is how to hide all.
+    return list(takewhile(lambda device: device and not device.startswith("-"), devices))

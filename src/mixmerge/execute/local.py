@@ -34,7 +34,7 @@ _GRACE_SECONDS = 5.0
 class _Running:
     process: ForkServerProcess
     needs: Needs
-    devices: tuple[int, ...]
+    devices: tuple[str, ...]
 
 
 class LocalEngine:
@@ -43,8 +43,8 @@ class LocalEngine:
     Args:
         entry: ``module:attribute`` of the mapping from kinds to handlers.
         cpus: Cores in use at most, by all steps together.
-        gpus: CUDA devices in use at most. A step that needs more gets all: without a GPU, steps
-            run on the cores.
+        gpus: CUDA devices in use at most, named as in ``CUDA_VISIBLE_DEVICES``. A step that needs
+            more gets all: without a GPU, steps run on the cores.
         memory_gb: Memory in use at most (1e9 bytes), of the steps that say what they need; by
             default all that the machine has.
         preload: Modules the server imports before the first step.
@@ -55,14 +55,14 @@ class LocalEngine:
         entry: str,
         *,
         cpus: int,
-        gpus: int = 0,
+        gpus: Sequence[str] = (),
         memory_gb: float | None = None,
         preload: Sequence[str] = (),
     ) -> None:
         self._entry = entry
         self._cpus = cpus
-        self._gpus = gpus
-        self._devices = list(range(gpus))
+        self._gpus = tuple(gpus)
+        self._devices = list(gpus)
         self._running: list[_Running] = []
         self._memory_gb = physical_memory_gb() if memory_gb is None else memory_gb
         self._context = multiprocessing.get_context("forkserver")
@@ -85,7 +85,7 @@ class LocalEngine:
         devices, self._devices = tuple(self._devices[:count]), self._devices[count:]
         limits = {CORES: str(min(needs.cpus, self._cpus))}
         if devices:
-            limits["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, devices))
+            limits["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
         arguments = (self._entry, str(folder), limits, environment())
         process = self._context.Process(target=_child, args=arguments)
         with _main_hidden(), _set(ONE_THREAD):
@@ -99,7 +99,7 @@ class LocalEngine:
         code = handle.process.exitcode
         if code is not None and handle in self._running:
             self._running.remove(handle)
-            self._devices = sorted([*self._devices, *handle.devices])
+            self._devices = sorted([*self._devices, *handle.devices], key=self._gpus.index)
         return code
 
     def stop(self, handle: _Running) -> None:
@@ -113,7 +113,7 @@ class LocalEngine:
         self.poll(handle)
 
     def _share(self, needs: Needs) -> int:
-        return min(needs.gpus, self._gpus)
+        return min(needs.gpus, len(self._gpus))
 
     def close(self) -> None:
         """Stop every step that still runs."""

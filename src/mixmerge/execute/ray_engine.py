@@ -66,7 +66,9 @@ class RayEngine:
             HELPERS: "ray",
             "RAY_ADDRESS": ray.get_runtime_context().gcs_address,
         }
-        self._most_gpus = max(node["Resources"].get("GPU", 0) for node in ray.nodes())
+        nodes = [node["Resources"] for node in ray.nodes()]
+        self._nodes = [(node.get("CPU", 0), node.get("GPU", 0)) for node in nodes]
+        """Cores and GPUs of each."""
 
     def room_for(self, needs: Needs) -> bool:  # noqa: ARG002 - the interface's
         """Say yes: Ray lets steps wait until their resources are free."""
@@ -105,8 +107,11 @@ class RayEngine:
         self._ray.shutdown()
 
     def _resources(self, needs: Needs) -> dict[str, float]:
-        # A step that needs more devices than there are gets all: without one, it uses the cores.
-        return {"num_cpus": needs.cpus, "num_gpus": min(needs.gpus, self._most_gpus)}
+        # A step that needs more than any node has gets all of one, as on one machine: Ray would let
+        # it wait for ever. A cluster without a core is one whose nodes are yet to come.
+        gpus = min(needs.gpus, max(gpus for _, gpus in self._nodes))
+        most = max(cpus for cpus, there in self._nodes if there >= gpus)
+        return {"num_cpus": min(needs.cpus, most or needs.cpus), "num_gpus": gpus}
 
     def _start_group(self, folder: Path, asked: dict[str, float]) -> _Started:
         from ray.util.placement_group import placement_group
