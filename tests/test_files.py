@@ -1,6 +1,8 @@
 """Tests of mixmerge.files."""
 
 import errno
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,29 @@ def test_a_full_disk_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ResourceError, match=r"x\.json: the disk is full .* MB free"):
         files.write_json(tmp_path / "x.json", {})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_copy_onto_a_full_disk_is_explained(tmp_path: Path) -> None:
+    """The disk is full also where `shutil.copytree` tells it for each file, without a number."""
+    (tmp_path / "from").mkdir()
+    (tmp_path / "from" / "a").touch()
+
+    def full(source: str, target: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), source, None, target)
+
+    def copy() -> None:
+        with files.whole_folder(tmp_path / "to") as folder:
+            shutil.copytree(tmp_path / "from", folder, dirs_exist_ok=True, copy_function=full)
+
+    with pytest.raises(ResourceError, match=r"to: the disk is full .* MB free"):
+        copy()
+    assert [path.name for path in tmp_path.iterdir()] == ["from"]
+
+
+def test_rows_in_a_folder_are_refused(tmp_path: Path) -> None:
+    """A folder where a file of rows is asked for is refused by name."""
+    with pytest.raises(DataError, match=r"cannot be read \(Is a directory\)"):
+        files.read_rows(tmp_path, Message)
 
 
 def test_bad_json_names_the_place(tmp_path: Path) -> None:

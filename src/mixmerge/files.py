@@ -28,6 +28,7 @@ _DEEPEST_JSON = 100
 Row = TypeVar("Row", bound=BaseModel)
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_PLACE = (
     *(errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.EISDIR, errno.ENOTDIR),
     *(errno.ENAMETOOLONG, errno.ELOOP),
@@ -40,7 +41,7 @@ def explained_disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full_disk(error):
             free = shutil.disk_usage(_existing_parent(path)).free
             raise ResourceError(
                 f"{path}: the disk is full ({free / 1e6:.1f} MB free). "
@@ -49,6 +50,13 @@ def explained_disk_errors(path: Path) -> Iterator[None]:
         if error.errno in _NO_PLACE:
             raise ResourceError(f"{path}: cannot write here ({error.strerror}).") from error
         raise
+
+
+def is_full_disk(error: Exception) -> bool:
+    """Say whether the disk is full, also where a library tells it in words of its own only."""
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return True
+    return any(os.strerror(code) in str(error) for code in _FULL)
 
 
 def _existing_parent(path: Path) -> Path:
@@ -176,6 +184,8 @@ def read_rows(path: Path, kind: type[Row]) -> list[Row]:
         lines = path.read_text(encoding="utf-8").split("\n")
     except FileNotFoundError:
         raise DataError(f"{path}: no such file.") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text ({error}).") from error
     return [

@@ -199,6 +199,26 @@ def test_a_clock_that_jumps_back_changes_no_seconds(
     assert 0 <= record["seconds"] < 60
 
 
+def test_every_rank_makes_lost_outputs_again(
+    tmp_path: Path, toy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later rank has nothing to do for a done step, and takes part where outputs were lost."""
+    folder, _ = placed(tmp_path, Step("write", "a"))
+    worker.run_step(folder, worker.handlers_from(toy))
+    monkeypatch.setenv("RANK", "1")
+    ran: list[Task] = []
+
+    def take_part(task: Task, _progress: Progress) -> Mapping[str, Any]:
+        ran.append(task)
+        return {}
+
+    assert worker.run_step(folder, {"write": take_part}) == 0
+    assert not ran
+    (folder / "out.txt").unlink()
+    assert worker.run_step(folder, {"write": take_part}) == 0
+    assert len(ran) == 1
+
+
 def test_leftovers_of_a_killed_attempt_are_removed(tmp_path: Path, toy: str) -> None:
     """What an earlier attempt had half written does not stay in the finished folder."""
     folder, _ = placed(tmp_path, Step("write", "a"))

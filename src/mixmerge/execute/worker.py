@@ -30,7 +30,13 @@ from mixmerge.execute.store import (
     read_record,
     read_task,
 )
-from mixmerge.files import PARTIAL, explained_disk_errors, sync_folder, write_json
+from mixmerge.files import (
+    PARTIAL,
+    explained_disk_errors,
+    is_full_disk,
+    sync_folder,
+    write_json,
+)
 from mixmerge.progress import Progress, silent
 
 Handler = Callable[[Task, Progress], Mapping[str, Any]]
@@ -83,7 +89,7 @@ def run_step(
         known = ", ".join(sorted(handlers))
         raise SpecError(f"{folder}: unknown kind of step `{task.kind}`; known are {known}.")
     if int(os.environ.get("RANK", "0")) > 0:
-        return _take_part(folder, task, handlers)
+        return _take_part(folder, key, task, handlers)
     with claimed(folder / LOCK, "step", patience=_PATIENCE_SECONDS):
         if read_record(folder, key) is not None:
             return 0
@@ -114,9 +120,9 @@ def run_step(
     return 0
 
 
-def _take_part(folder: Path, task: Task, handlers: Mapping[str, Handler]) -> int:
+def _take_part(folder: Path, key: str, task: Task, handlers: Mapping[str, Handler]) -> int:
     """Work on a step as one of several ranks; the first one keeps its books."""
-    if (folder / RECORD).exists():
+    if read_record(folder, key) is not None:  # as the first rank asks: both begin, or neither
         return 0
     try:
         handlers[task.kind](task, silent)
@@ -187,7 +193,7 @@ def _peak_memory_mb() -> float:
 
 def write_failure(folder: Path, error: Exception) -> int:
     """Leave the reason of a failure where the driver finds it; return the exit code."""
-    if _is_full_disk(error):
+    if not isinstance(error, MixmergeError) and is_full_disk(error):
         try:
             with explained_disk_errors(folder):
                 raise OSError(errno.ENOSPC, "no space left") from error
@@ -202,13 +208,6 @@ def write_failure(folder: Path, error: Exception) -> int:
     with suppress(ResourceError):  # the disk may be what failed
         write_json(folder / FAILURE, {"code": code, "message": message})
     return code
-
-
-def _is_full_disk(error: Exception) -> bool:
-    """Say whether the disk is full, also where a library tells it in words of its own only."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    return not isinstance(error, MixmergeError) and os.strerror(errno.ENOSPC) in str(error)
 
 
 def _exit_code(error: Exception) -> int:
