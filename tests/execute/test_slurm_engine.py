@@ -17,7 +17,7 @@ from mixmerge.execute.slurm_engine import SlurmEngine
 from mixmerge.execute.slurm_spec import SlurmSpec
 from mixmerge.execute.step import Needs, Step
 from mixmerge.execute.store import JOB, LOG, RECORD, Store
-from mixmerge.files import read_json
+from mixmerge.files import read_json, write_json
 
 HERE = SlurmSpec(cluster="local")
 
@@ -277,3 +277,13 @@ def test_output_goes_to_the_log_of_the_step(tmp_path: Path, toy_step: tuple[str,
     engine = SlurmEngine(HERE, toy_step)
     assert ended(engine, engine.start(folder, Needs())) == 1
     assert "RuntimeError: boom" in (folder / LOG).read_text()
+
+
+def test_a_job_of_another_engine_is_none_of_ours(tmp_path: Path) -> None:
+    """What a driver on Ray left in a step's folder keeps nobody from going on with SLURM."""
+    engine = SlurmEngine(HERE)
+    folder = placed(tmp_path, "a")
+    write_json(folder / JOB, {"job": "step-0123456789abcdef"})
+    handle = engine.start(folder, Needs())
+    assert handle.job is None
+    engine.stop(handle)

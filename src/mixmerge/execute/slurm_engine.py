@@ -183,6 +183,8 @@ class SlurmEngine:
         if not (folder / JOB).is_file():
             return None
         noted = read_json(folder / JOB)
+        if "tasks" not in noted:  # another engine's; the step's lock keeps the two apart
+            return None
         kinds = {"slurm": self._submitit.SlurmJob, "local": self._submitit.LocalJob}
         job = kinds[self._spec.cluster](_jobs(folder), noted["job"], noted["tasks"])
         # A job that the queue has forgotten is gone; the step's lock guards against a mistake.
