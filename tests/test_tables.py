@@ -68,12 +68,25 @@ def test_parquet_keeps_nested_messages(tmp_path: Path) -> None:
     assert [row for _, row in read_file(tmp_path / "d.parquet")] == rows
 
 
+def test_csv_of_long_texts_and_empty_lines(tmp_path: Path) -> None:
+    """A field may have any length, and an empty line is no row, wherever it stands."""
+    text = "long " * 40_000
+    (tmp_path / "d.csv").write_text(f"\na,b\n1,{text}\n\n2,x\n\n")
+    records = list(read_file(tmp_path / "d.csv"))
+    assert [row for _, row in records] == [{"a": "1", "b": text}, {"a": "2", "b": "x"}]
+    assert [place.position for place, _ in records] == ["line 3", "line 5"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("d.jsonl", b'{"a": 1}\n{"a": \n', r"d\.jsonl, line 2: not valid JSON"),
         ("d.jsonl", b'{"a": 1}\n\n[1]\n', r"line 3: a row is a JSON object \(seen: \[1\]\)"),
         ("d.jsonl", b'{"a": "\xff"}\n', "not UTF-8 text"),
+        ("d.jsonl", b"{}\n" + b"9" * 5000, r"d\.jsonl, line 2: not valid JSON: Exceeds the limit"),
+        ("d.jsonl", b"{}\n" + b"[" * 99_999, r"line 2: not valid JSON: nested too deeply"),
+        ("d.json", b"9" * 5000, r"d\.json: not valid JSON: Exceeds the limit"),
+        ("d.json", b"[" * 99_999, r"d\.json: not valid JSON: nested too deeply"),
         ("d.json", b'[{"a": 1},\n{]', r"d\.json, line 2: not valid JSON"),
         ("d.json", b'{"a": 1}', r"d\.json: a list of rows is required .*\.jsonl"),
         ("d.json", b"[{}, 1]", r"d\.json, row 2: a row is a JSON object \(seen: 1\)"),

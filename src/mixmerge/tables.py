@@ -6,6 +6,7 @@ of what the columns mean.
 
 import csv
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -65,20 +66,26 @@ def _read_json_lines(path: Path) -> Iterator[Record]:
             if not line.strip():
                 continue
             place = Place(str(path), f"line {number}")
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DataError(f"{place}: not valid JSON: {error.msg}.") from error
+            row = _parse_json(line, place)
             if not isinstance(row, dict):
                 raise DataError(f"{place}: a row is a JSON object (seen: {shorten(row)}).")
             yield place, row
 
 
-def _read_json(path: Path) -> Iterator[Record]:
+def _parse_json(text: str, place: Place | Path) -> Any:
     try:
-        rows = json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(text)
     except json.JSONDecodeError as error:
-        raise DataError(f"{path}, line {error.lineno}: not valid JSON: {error.msg}.") from error
+        where = place if isinstance(place, Place) else f"{place}, line {error.lineno}"
+        raise DataError(f"{where}: not valid JSON: {error.msg}.") from error
+    except RecursionError:
+        raise DataError(f"{place}: not valid JSON: nested too deeply.") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise DataError(f"{place}: not valid JSON: {error}.") from error
+
+
+def _read_json(path: Path) -> Iterator[Record]:
+    rows = _parse_json(path.read_text(encoding="utf-8-sig"), path)
     if not isinstance(rows, list):
         raise DataError(
             f"{path}: a list of rows is required (seen: {shorten(rows)}). "
@@ -92,11 +99,13 @@ def _read_json(path: Path) -> Iterator[Record]:
 
 
 def _read_csv(path: Path) -> Iterator[Record]:
+    csv.field_size_limit(sys.maxsize)  # one for the process; its default is 131,072 characters
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, strict=True)
+        rows = (fields for fields in reader if fields)  # an empty line, often the last, is none
         try:
-            header = next(reader, [])
-            for fields in reader:
+            header = next(rows, [])
+            for fields in rows:
                 place = Place(str(path), f"line {reader.line_num}")
                 if len(fields) != len(header):
                     raise DataError(
