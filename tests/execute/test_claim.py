@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mixmerge.errors import ResourceError
-from mixmerge.execute.claim import claimed, holder
+from mixmerge.execute.claim import claimed, held, holder
 
 HOLD = """
 import sys, time
@@ -73,6 +73,19 @@ def test_a_torn_name_is_no_obstacle(tmp_path: Path) -> None:
     with claimed(lock, "step", patience=0.0) as last:
         assert last is None
         assert json.loads(lock.read_text())["pid"] == os.getpid()
+
+
+def test_a_holder_without_a_name_is_seen(tmp_path: Path) -> None:
+    """A lock is held whether or not its holder could write its name; a free one is not."""
+    lock = tmp_path / "lock"
+    assert not held(lock)
+    process = hold(lock)
+    lock.write_text("")
+    assert held(lock)
+    assert holder(lock) is None
+    process.kill()
+    process.communicate()
+    assert not held(lock)
 
 
 def test_a_file_system_without_locks_is_said(

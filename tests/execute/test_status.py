@@ -42,6 +42,14 @@ def test_a_live_run_is_told_from_a_dead_one(tmp_path: Path) -> None:
     assert status(tmp_path).state == "failed"
 
 
+def test_a_run_on_a_full_disk_is_alive(tmp_path: Path) -> None:
+    """A driver that could not write its name into the lock still counts as running."""
+    told(tmp_path)
+    with claimed(tmp_path / LOCK, "study", patience=0.0):
+        (tmp_path / LOCK).write_text("")
+        assert status(tmp_path).state == "running"
+
+
 def test_every_step_has_its_state(tmp_path: Path) -> None:
     """Done, failed, blocked and running steps are told apart, with reasons."""
     told(tmp_path).ended("failed")

@@ -77,17 +77,24 @@ def claimed(lock: Path, what: str, *, patience: float) -> Iterator[Owner | None]
         _write(stream, "")
 
 
-def holder(lock: Path) -> Owner | None:
-    """Return who holds a lock now, or None."""
+def held(lock: Path) -> bool:
+    """Say whether a process holds a lock now, also one that could not write its name."""
     try:
         with lock.open(encoding="utf-8") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return _read(stream)
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
     except OSError:
+        return False
+    return False
+
+
+def holder(lock: Path) -> Owner | None:
+    """Return who holds a lock now; None if nobody does, or if the holder has left no name."""
+    if not held(lock):
         return None
-    return None
+    with lock.open(encoding="utf-8") as stream:
+        return _read(stream)
 
 
 def _take(stream: TextIO, lock: Path, what: str, patience: float) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import SpecError
-from mixmerge.execute.claim import Owner, holder, now, this_process
+from mixmerge.execute.claim import Owner, held, now, this_process
 from mixmerge.execute.journal import note
 from mixmerge.execute.listener import End, Unheard
 from mixmerge.execute.step import Step
@@ -158,7 +158,7 @@ def status(folder: Path) -> RunStatus:
         raise SpecError(f"{folder}: no {STATUS}; give the folder of a `mixmerge run` or `demo`.")
     read = read_json(folder / STATUS)
     state = read["state"]
-    if state in ("running", "stopping") and holder(folder / LOCK) is None:
+    if state in ("running", "stopping") and not held(folder / LOCK):
         state = "dead"
     steps = [_step(folder, name, fields) for name, fields in read["steps"].items()]
     return RunStatus(state, Owner(**read["owner"]), read["updated"], steps)
