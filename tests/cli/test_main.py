@@ -1,5 +1,6 @@
 """Tests of the command line: help, errors as messages, exit codes."""
 
+import logging
 import subprocess
 import sys
 import time
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from mixmerge.cli.main import exit_code
+from mixmerge.execute.status import StatusFile
+from mixmerge.execute.step import Step
 
 SMALL = Path(__file__).parents[1] / "data" / "small.yaml"
 
@@ -114,6 +117,46 @@ def test_a_fault_of_ours_leaves_a_log(
     log = Path(said.split("The traceback is in ")[1].strip().rstrip("."))
     assert "Traceback" in log.read_text()
     log.unlink()
+
+
+@pytest.mark.parametrize(("asked", "level"), [("debug", "DEBUG"), ("", "WARNING")])
+def test_the_log_level_may_be_written_small(
+    asked: str, level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MIXMERGE_LOG needs no capital letters; left empty, only warnings are logged."""
+    started: list[str] = []
+    monkeypatch.setattr(logging, "basicConfig", lambda **options: started.append(options["level"]))
+    monkeypatch.setenv("MIXMERGE_LOG", asked)
+    assert exit_code(["--version"]) == 0
+    assert started == [level]
+
+
+def test_an_unknown_log_level_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A level that does not exist is a mistake of the user's, said with those that do."""
+    monkeypatch.setenv("MIXMERGE_LOG", "loud")
+    assert exit_code(["--version"]) == 2
+    assert "MIXMERGE_LOG=loud: there is no such level; there are " in capsys.readouterr().err
+
+
+def test_brackets_in_a_path_are_no_markup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run folder whose name looks like markup is shown as it is."""
+    monkeypatch.chdir(tmp_path)
+    root = Path("run[", "b]")
+    step = Step("train", "a")
+    told = StatusFile(root, [step])
+    folder = root / "train" / "a-01234567"
+    folder.mkdir(parents=True)
+    told.failed(step, folder, "boom")
+    told.ended("failed")
+    assert exit_code(["status", str(root)]) == 0
+    said = capsys.readouterr().out
+    assert "run[/b]: failed; 1 steps: 1 failed." in said
+    assert "mixmerge step run[/b]/train/a-01234567" in said
+    assert "for other tools: run[/b]/status.json" in said
 
 
 def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

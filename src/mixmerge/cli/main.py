@@ -27,7 +27,7 @@ from mixmerge.cli import (
     step,
     train,
 )
-from mixmerge.errors import StepFailedError, UserError
+from mixmerge.errors import SpecError, StepFailedError, UserError
 
 HELP = """Should I mix my training data, or train apart and merge the models? Measure it.
 
@@ -99,9 +99,9 @@ def main() -> None:
 
 def exit_code(arguments: list[str]) -> int:
     """Run one command line and return its exit code; every error has become a message."""
-    logging.basicConfig(level=os.environ.get("MIXMERGE_LOG", "WARNING"))
     screen = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
+        _start_log()
         result = app(arguments, standalone_mode=False)
     except UserError as error:
         screen.print(str(error), style="red", markup=False)
@@ -124,6 +124,16 @@ def exit_code(arguments: list[str]) -> int:
     if result == INTERRUPTED:
         screen.print("Interrupted. What was finished is kept; the same command goes on from there.")
     return result if isinstance(result, int) else 0
+
+
+def _start_log() -> None:
+    """Log from the level in ``MIXMERGE_LOG`` on."""
+    asked = os.environ.get("MIXMERGE_LOG") or "WARNING"
+    levels = logging.getLevelNamesMapping()
+    if asked.upper() not in levels:
+        known = ", ".join(name for name in levels if name not in ("NOTSET", "WARN"))
+        raise SpecError(f"MIXMERGE_LOG={asked}: there is no such level; there are {known}.")
+    logging.basicConfig(level=asked.upper())
 
 
 def _write_traceback() -> Path:

@@ -69,5 +69,5 @@ def show_run(
     console.print(verdict_line(finished.results, finished.baselines), soft_wrap=True)
     for suspicion in finished.results.judge_warnings:
         console.print(f"- {suspicion.message}", style="yellow", markup=False, soft_wrap=True)
-    console.print(f"results: {finished.results_file}", soft_wrap=True)
-    console.print(f"report:  {finished.report_file}", soft_wrap=True)
+    console.print(f"results: {finished.results_file}", markup=False, soft_wrap=True)
+    console.print(f"report:  {finished.report_file}", markup=False, soft_wrap=True)

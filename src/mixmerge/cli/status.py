@@ -24,7 +24,8 @@ def status(
     found = status(folder)
     screen = Console(highlight=False)
     counts = ", ".join(f"{number} {state}" for state, number in found.counts.items())
-    screen.print(f"{folder}: {found.state}; {len(found.steps)} steps: {counts}.", soft_wrap=True)
+    line = f"{folder}: {found.state}; {len(found.steps)} steps: {counts}."
+    screen.print(line, markup=False, soft_wrap=True)
     whose = "by" if found.state in ("running", "stopping") else "last by"
     screen.print(f"{whose} {found.owner}; updated {found.updated}", markup=False, soft_wrap=True)
     shown = [s for s in found.steps if s.state in ("running", "failed") or s.message]
@@ -35,10 +36,10 @@ def status(
             screen.print(f"\n{step.step}: the end of its log", markup=False)
             for line in log_tail(step.folder, 10):
                 screen.print(f"  │ {line}", markup=False, soft_wrap=True)
-            screen.print(f"  alone: mixmerge step {step.folder}", soft_wrap=True)
+            screen.print(f"  alone: mixmerge step {step.folder}", markup=False, soft_wrap=True)
     if found.state == "dead":
         screen.print("Its driver was killed; the same command goes on from what is done.")
-    screen.print(f"for other tools: {folder / STATUS}", soft_wrap=True)
+    screen.print(f"for other tools: {folder / STATUS}", markup=False, soft_wrap=True)
 
 
 def step_table(steps: "Sequence[StepStatus]") -> Table:
