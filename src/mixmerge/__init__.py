@@ -57,7 +57,8 @@ class _Package(types.ModuleType):
 
     ``mixmerge.merge`` is both. Importing a package would bind it to the name here, and
     ``from mixmerge import merge`` would give one or the other, depending on what ran before.
-    ``from mixmerge.merge.engine import ...`` does not need the binding.
+    ``from mixmerge.merge.engine import ...`` does not need the binding; ``mixmerge.merge.engine``
+    is found because the function gets the package's attributes.
     """
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -73,4 +74,8 @@ def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'mixmerge' has no attribute {name!r}")
     module, attribute = _WHERE[name]
-    return getattr(importlib.import_module(module), attribute)
+    function = getattr(importlib.import_module(module), attribute)
+    package = sys.modules.get(f"{__name__}.{name}")
+    if package is not None:
+        function.__dict__ = package.__dict__
+    return function

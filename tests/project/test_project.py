@@ -37,6 +37,20 @@ def test_packages_do_not_hide_functions() -> None:
     assert all(callable(getattr(mixmerge, name)) for name in mixmerge.__all__)
 
 
+def test_modules_are_found_below_functions_of_the_same_name() -> None:
+    """`import mixmerge.merge.spec as x` and `mixmerge.evaluate.spec` reach the modules."""
+    code = (
+        "import mixmerge.merge.spec as spec\n"
+        "import mixmerge.evaluate.spec\n"
+        "import mixmerge.report.write\n"
+        "assert spec.__name__ == 'mixmerge.merge.spec'\n"
+        "assert mixmerge.evaluate.spec.__name__ == 'mixmerge.evaluate.spec'\n"
+        "assert mixmerge.report.write.__name__ == 'mixmerge.report.write'\n"
+        "assert mixmerge.evaluate.__name__ == 'evaluate' and callable(mixmerge.evaluate)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_commands_are_functions() -> None:
     """Every command of the command line is a public function of the same name."""
     commands = {path.stem for path in (ROOT / "src/mixmerge/cli").glob("*.py")}
