@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mixmerge.execute.step import Needs, Step
-from mixmerge.execute.store import Store, read_needs, read_progress, read_task
+from mixmerge.execute.store import Store, read_progress, read_task
 from mixmerge.files import write_json
 
 
@@ -56,7 +56,6 @@ def test_a_moved_run_keeps_its_inputs(tmp_path: Path) -> None:
     task, _ = read_task(tmp_path / "new" / folder.relative_to(tmp_path / "old"))
     assert task.inputs["rows"] == tmp_path / "new" / parent_folder.relative_to(tmp_path / "old")
     assert task.inputs["rows"].is_dir()
-    assert read_needs(task.folder) == Needs()
 
 
 def test_progress_may_be_gone(tmp_path: Path) -> None:

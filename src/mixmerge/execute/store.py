@@ -13,7 +13,7 @@ from typing import Any
 
 from mixmerge.errors import SpecError
 from mixmerge.execute.journal import JOURNAL
-from mixmerge.execute.step import Needs, Step, Task
+from mixmerge.execute.step import Step, Task
 from mixmerge.files import PARTIAL, read_json, write_json
 from mixmerge.fingerprint import file_fingerprint, fingerprint, folder_fingerprint
 
@@ -192,11 +192,6 @@ def read_task(folder: Path) -> tuple[Task, str]:
         cache=root / "cache",
     )
     return task, asked["key"]
-
-
-def read_needs(folder: Path) -> Needs:
-    """Read what the step in a folder occupies."""
-    return Needs(**read_json(folder / STEP)["needs"])
 
 
 def output_files(folder: Path) -> list[Path]:
