@@ -10,6 +10,8 @@ import numpy.typing as npt
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from mixmerge.merge.kernels import Array
 from mixmerge.merge.recipes.recipe import MergeRecipe
@@ -46,6 +48,25 @@ def write_model(
     vocabulary = {"model": {"vocab": {token: number for number, token in enumerate(tokens)}}}
     (folder / "tokenizer.json").write_text(json.dumps(vocabulary))
     return folder
+
+
+def write_adapter(folder: Path, model: Path) -> Path:
+    """Write a LoRA for the first layer of a model with the tensors of `layered`."""
+    folder.mkdir(parents=True)
+    module = "base_model.model.model.layers.0.self_attn.q_proj"
+    factors = {"lora_A": torch.ones(2, 4), "lora_B": torch.ones(4, 2)}
+    content = {f"{module}.{name}.weight": factor for name, factor in factors.items()}
+    save_file(content, folder / "adapter_model.safetensors")
+    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 2, "base_model_name_or_path": str(model)}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    return folder
+
+
+def write_tokenizer(folder: Path, tokens: str) -> None:
+    """Write a real tokenizer of words of one letter."""
+    words = WordLevel({token: number for number, token in enumerate(tokens)}, unk_token=tokens[0])
+    folder.mkdir(parents=True, exist_ok=True)
+    Tokenizer(words).save(str(folder / "tokenizer.json"))
 
 
 def read_model(folder: Path) -> dict[str, Array]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.merge.conftest import write_adapter, write_tokenizer
 
 from mixmerge.errors import ModelError, ResourceError, SpecError
 from mixmerge.merge.engine import merge
@@ -165,6 +166,51 @@ def test_inputs_and_foreign_folders_are_never_overwritten(
     (tmp_path / "empty").mkdir()
     merge(made, tmp_path / "empty")
     merge(made, tmp_path / "empty")
+
+
+def test_an_adapter_in_the_output_is_never_overwritten(
+    recipe: Recipes, pair: dict[str, Path], tmp_path: Path
+) -> None:
+    """It is an input as much as its model is, for the result and for a stage."""
+    merge(recipe("linear", pair), tmp_path / "out")
+    adapter = write_adapter(tmp_path / "out" / "lora", pair["a"])
+    before = digests(adapter)
+    adapted = {"a": f"{pair['a']}+{adapter}", "b": pair["b"]}
+    with pytest.raises(SpecError, match=r"is, holds or lies in the input .*out/lora"):
+        merge(recipe("linear", adapted), tmp_path / "out")
+    stage = recipe("linear", adapted)
+    with pytest.raises(SpecError, match=r"is, holds or lies in the input .*out/lora"):
+        merge(recipe("linear", {"s": "s", **pair}, stages={"s": stage}), tmp_path / "out")
+    moved = adapter.rename(tmp_path / "lora")
+    adapted["a"] = f"{pair['a']}+{moved}"
+    with pytest.raises(SpecError, match=r"is, holds or lies in the input .*lora"):
+        merge(recipe("linear", adapted), moved)
+    assert digests(moved) == before
+
+
+def test_a_tokenizer_in_the_output_is_never_overwritten(
+    recipe: Recipes, pair: dict[str, Path], tmp_path: Path
+) -> None:
+    """Also where the recipe takes nothing else from that folder."""
+    for path in pair.values():
+        write_tokenizer(path, "abcde")
+    merge(recipe("linear", pair), tmp_path / "out")
+    write_tokenizer(tmp_path / "out" / "words", "edcba")
+    made = recipe("linear", pair, tokenizer={"source": str(tmp_path / "out" / "words")})
+    with pytest.raises(SpecError, match=r"is, holds or lies in the input .*out/words"):
+        merge(made, tmp_path / "out")
+
+
+def test_an_adapter_where_stages_are_made_is_not_removed(
+    recipe: Recipes, pair: dict[str, Path], tmp_path: Path
+) -> None:
+    """The neighbour of the output is deleted in the end, so no input may lie in it."""
+    merge(recipe("linear", pair), tmp_path / "out.stages" / "s")
+    adapter = write_adapter(tmp_path / "out.stages" / "s" / "lora", pair["a"])
+    stage = recipe("linear", {"a": f"{pair['a']}+{adapter}", "b": pair["b"]})
+    made = recipe("linear", {"s": "s", **pair}, stages={"s": stage})
+    with pytest.raises(SpecError, match=r"out\.stages/s/lora: is where the stages would be made"):
+        merge(made, tmp_path / "out")
 
 
 def test_a_disk_without_space_is_refused_before_writing(

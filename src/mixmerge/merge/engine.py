@@ -80,7 +80,8 @@ def merge(
         return
     planned = plan_stages(recipe, allow_pickle=allow_pickle)
     # Whether the result has a place is asked now, and not when hours of stages are done.
-    check_target(planned[RESULT], out, RECIPE_FILE)
+    for plan in planned.values():
+        check_target(plan, out, RECIPE_FILE)
     stages = out.with_name(out.name + _STAGES)
     _check_place_of_stages(stages, planned.values())
     for plan in planned.values():
@@ -104,7 +105,7 @@ def _place(out: Path) -> Path:
 
 def _check_place_of_stages(stages: Path, planned: Iterable[MergePlan]) -> None:
     """Refuse a neighbour in which something lies that no merge has left there."""
-    inputs = [model.path.resolve() for plan in planned for model in plan.checkpoints]
+    inputs = [folder.resolve() for plan in planned for folder in plan.folders]
     taken = [path for path in inputs if path == stages or stages in path.parents]
     if stages.is_dir() and not taken:
         taken = [entry for entry in sorted(stages.iterdir()) if not _is_of_a_stage(entry)]

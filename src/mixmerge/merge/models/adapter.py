@@ -70,6 +70,11 @@ class AdaptedCheckpoint(Checkpoint):
         return own if change is None else AdaptedSource(own, change, self._factor)
 
     @property
+    def folders(self) -> tuple[Path, ...]:
+        """The model's and the adapter's."""
+        return (*self._model.folders, self._adapter.folder)
+
+    @property
     def tokenizer_folder(self) -> Path:
         """The adapter's folder where its embedding has other rows than the model's."""
         grown = any(

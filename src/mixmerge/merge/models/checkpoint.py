@@ -48,6 +48,11 @@ class Checkpoint:
         self._files = {file: WeightFile(file) for file in {t.file for t in self.tensors.values()}}
 
     @property
+    def folders(self) -> tuple[Path, ...]:
+        """Every folder that is read from."""
+        return (self.path,)
+
+    @property
     def tokenizer_folder(self) -> Path:
         """Where the tokenizer is whose ids the embedding's rows have."""
         return self.path

@@ -24,6 +24,11 @@ class PrefixedCheckpoint(Checkpoint):
         self.tensors = {prefix + name: tensor for name, tensor in model.tensors.items()}
 
     @property
+    def folders(self) -> tuple[Path, ...]:
+        """Every folder that is read from."""
+        return self._model.folders
+
+    @property
     def tokenizer_folder(self) -> Path:
         """Where the tokenizer is whose ids the embedding's rows have."""
         return self._model.tokenizer_folder

@@ -82,6 +82,12 @@ class MergePlan:
         name = self.recipe.donor.name
         return next(model for model in self.checkpoints if model.name == name)
 
+    @property
+    def folders(self) -> list[Path]:
+        """Every folder that is read from: of models, adapters and the tokenizer."""
+        tokenizer = [] if self.vocabulary is None else [self.vocabulary.folder]
+        return [*(path for model in self.checkpoints for path in model.folders), *tokenizer]
+
     def close(self) -> None:
         """Close the files of the models."""
         for checkpoint in self.checkpoints:
@@ -339,12 +345,12 @@ def check_target(plan: MergePlan, out: Path, marker: str) -> None:
     """
     target = out.resolve()
     unfinished = target.parent / (target.name + PARTIAL)
-    for model in plan.checkpoints:
-        path = model.path.resolve()
+    for folder in plan.folders:
+        path = folder.resolve()
         written = path in (target, unfinished) or {target, unfinished} & {*path.parents}
         if written or path in target.parents:
             raise SpecError(
-                f"{out}: is, holds or lies in the input {model.path}; choose another folder."
+                f"{out}: is, holds or lies in the input {folder}; choose another folder."
             )
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / marker).exists())):
         raise SpecError(f"{out}: exists and is not a merged model; remove it or choose another.")

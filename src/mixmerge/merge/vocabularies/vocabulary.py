@@ -67,6 +67,11 @@ class Vocabulary:
         self._maps: dict[Any, list[RowMap]] = {}
 
     @property
+    def folder(self) -> Path:
+        """Where the output's tokenizer comes from."""
+        return self._tokenizer.folder
+
+    @property
     def tokens(self) -> dict[str, int]:
         """Ids by token."""
         return self._tokenizer.vocabulary
