@@ -28,6 +28,7 @@ def _pretend(study: Path, root: Path) -> None:
         key = store.key(step, passed_on)
         placed[step.id] = store.place(step, key, placed)
         record = {"key": key, "kind": step.kind, "name": step.name, "output": key, "seconds": 1.0}
+        record["versions"] = {}
         facts = {"rows": 160, "tokens": 8000, "characters": 32000}
         write_json(placed[step.id] / RECORD, {**record, "contents": {}, "facts": facts})
         passed_on[step.id] = key

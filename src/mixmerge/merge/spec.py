@@ -96,7 +96,7 @@ class MergeSpec(BaseModel):
         """
         models = tuple(
             ModelInput(name=name, path=str(paths[name]), parameters=own)
-            # A step's identity knows no order of keys, but random draws are keyed by a model's place.
+            # Random draws are keyed by a model's place; a step's identity knows no order of keys.
             for name, own in sorted(self.models.items())
         )
         folder = base if self.base in (None, STUDY_BASE) else paths[self.base]

@@ -75,12 +75,13 @@ def contrasts(models: Mapping[str, ModelInfo], baselines: Sequence[str]) -> list
     secondary: list[Pair] = []
     for name, info in models.items():
         mix = mix_of.get(info.stage)
-        if info.kind == "merge" and mix:
-            primary.append((name, mix, "primary"))
+        against = mix if mix != name else None  # nothing is tested against itself
+        if info.kind == "merge" and against:
+            primary.append((name, against, "primary"))
         elif info.kind in ("mixture", "expert"):
             secondary.append((name, BASE, "secondary"))
-            if info.kind == "expert" and mix:
-                secondary.append((name, mix, "secondary"))
+            if info.kind == "expert" and against:
+                secondary.append((name, against, "secondary"))
     return [*primary, *secondary]
 
 
@@ -135,10 +136,11 @@ def _results(study: Study, folders: Folders) -> Results:
     done = folders.get("results/study")
     if done is not None:
         return Results.model_validate(read_json(done / "results.json"))
+    settings = results_settings(study)
     judged = {
         name: folders[f"judge/{name}"]
         for name in (BASE, *study.checkpoints)
-        if f"judge/{name}" in folders
+        if _is_known(name, settings, folders)
     }
     if len(judged) < 2 or BASE not in judged:
         raise SpecError(
@@ -149,7 +151,14 @@ def _results(study: Study, folders: Folders) -> Results:
         name: folders[f"train/{name}"] for name in study.checkpoints if f"train/{name}" in folders
     }
     answers = {name: folders[f"generate/{name}"] for name in judged}
-    return compute_results(results_settings(study), judged, trained, answers)
+    return compute_results(settings, judged, trained, answers)
+
+
+def _is_known(name: str, settings: Mapping[str, Any], folders: Folders) -> bool:
+    """Say whether all is there that results tell of a model: verdicts, answers and trainings."""
+    trainings = settings["models"].get(name, {"trainings": ()})["trainings"]
+    needed = [f"judge/{name}", f"generate/{name}", *(f"train/{each}" for each in trainings)]
+    return all(step in folders for step in needed)
 
 
 def _judge_card(folders: Folders) -> JudgeCard | None:

@@ -18,6 +18,7 @@ from mixmerge.files import explained_disk_errors, read_json, write_bytes, write_
 from mixmerge.progress import Progress, silent
 from mixmerge.records.results import Results, Stage
 from mixmerge.study.check import read_study, whole_text
+from mixmerge.study.shown import to_show
 from mixmerge.study.spec import Study
 from mixmerge.study.steps import steps
 from mixmerge.study.tracking import Tracker
@@ -228,16 +229,15 @@ def report(folder: Path, *, progress: Progress = silent) -> Path:
         )
     seed = read_json(folder / RUN_FILE)["seed"]
     prepared = prepare(folder / STUDY_FILE, folder, seed=seed)
-    planned = plan(prepared.steps, Store(folder))
-    # What an earlier version of mixmerge finished can still be shown, and is said to be old.
-    folders = {item.step.id: item.folder or item.earlier for item in planned}
-    done = {name: folder for name, folder in folders.items() if folder is not None}
+    store = Store(folder)
+    planned = plan(prepared.steps, store)
     unfinished = [
         item.step.id
         for item in planned
         if item.state != "done" and item.step.kind not in ("results", "report")
     ]
-    data = gather(prepared.study, done, unfinished=unfinished, study_file=prepared.text)
+    shown = to_show(planned, store)
+    data = gather(prepared.study, shown, unfinished=unfinished, study_file=prepared.text)
     return write_report(data, folder, progress=progress)
 
 

@@ -1,0 +1,123 @@
+"""Tests of mixmerge.study.collect: what is tested, and the report of runs that are not whole."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mixmerge.errors import SpecError
+from mixmerge.evaluate.results import ModelInfo
+from mixmerge.execute.plan import plan
+from mixmerge.execute.store import Store
+from mixmerge.files import write_json, write_rows
+from mixmerge.records import Axis, Response, Verdict
+from mixmerge.report.input import ReportInput
+from mixmerge.study.collect import contrasts, gather
+from mixmerge.study.run import RUN_FILE, STUDY_FILE, prepare
+from mixmerge.study.shown import to_show
+
+Pretend = Callable[[Path, Path], None]
+
+SMALL = Path(__file__).parents[1] / "data" / "small.yaml"
+MODELS = ["base", "sft-0", "sft-15", "sft-100", "sft-dare-ties", "dpo-15"]
+
+
+def infos(**kinds: str) -> dict[str, ModelInfo]:
+    """Models of the stage sft, by name and kind."""
+    described = {
+        name: ModelInfo.model_validate({"kind": kind, "stage": "sft"})
+        for name, kind in kinds.items()
+    }
+    return {"base": ModelInfo(kind="base"), **described}
+
+
+def test_a_merge_as_baseline_is_not_tested_against_itself() -> None:
+    """It counts in no family of tests; the other merges are tested against it."""
+    found = contrasts(infos(mean="merge", other="merge", mix="mixture"), ["mean"])
+    assert found == [("other", "mean", "primary"), ("mix", "base", "secondary")]
+
+
+def test_an_expert_as_baseline_is_not_tested_against_itself() -> None:
+    """It is tested against the base model only."""
+    found = contrasts(infos(safe="expert", mean="merge"), ["safe"])
+    assert found == [("mean", "safe", "primary"), ("safe", "base", "secondary")]
+
+
+OUTCOMES: dict[Axis, str] = {"general": "win", "safety": "no", "over_refusal": "no"}
+
+
+@pytest.fixture
+def judged(tmp_path: Path, pretend: Pretend) -> Path:
+    """A finished run of the small study in which every model wins and is never harmful."""
+    run = tmp_path / "run"
+    pretend(SMALL, run)
+    (run / STUDY_FILE).write_text(SMALL.read_text())
+    write_json(run / RUN_FILE, {"seed": 1})
+    prompts = [
+        (f"{language}-{i}", f"{i}", language) for i in range(12) for language in ("en", "fr")
+    ]
+    for folder in run.glob("prompts/*"):
+        write_rows(folder / "rows.jsonl", [])
+    for axis, outcome in OUTCOMES.items():
+        answers = [
+            Response(prompt=prompt, text="Yes.", finish_reason="stop", tokens=2)
+            for prompt, _, _ in prompts
+        ]
+        for folder in run.glob("generate/*"):
+            write_rows(folder / f"{axis}.jsonl", answers)
+        verdicts = [
+            Verdict.model_validate(
+                {"prompt": prompt, "cluster": cluster, "language": language, "axis": axis,
+                 "judge": "rules@1", "outcome": outcome}
+            )
+            for prompt, cluster, language in prompts
+        ]  # fmt: skip
+        for folder in run.glob("judge/*"):
+            if axis != "general" or not folder.name.startswith("base-"):
+                write_rows(folder / f"{axis}.jsonl", verdicts)
+    (results,) = run.glob("results/*")
+    results.rename(tmp_path / "results")
+    found = gathered(run).results
+    (tmp_path / "results").rename(results)
+    write_json(results / "results.json", found.model_dump(mode="json"))
+    return run
+
+
+def gathered(run: Path, *, study: Path = SMALL, seed: int | None = None) -> ReportInput:
+    """What the report of a run folder shows."""
+    prepared = prepare(study, run, seed=seed)
+    shown = to_show(plan(prepared.steps, Store(run)), Store(run))
+    return gather(prepared.study, shown)
+
+
+def test_results_are_made_from_what_is_judged(judged: Path) -> None:
+    """Without results of the whole study, those of the judged models are shown."""
+    shutil.rmtree(judged / "results")
+    assert list(gathered(judged).results.models) == MODELS
+
+
+@pytest.mark.parametrize("gone", ["train/sft-100-*", "generate/sft-100-*"])
+def test_a_model_of_which_a_part_is_gone_is_left_out(judged: Path, gone: str) -> None:
+    """A model without answers or trainings is not in the report; the others are."""
+    shutil.rmtree(judged / "results")
+    (folder,) = judged.glob(gone)
+    shutil.rmtree(folder)
+    found = list(gathered(judged).results.models)
+    assert "sft-100" not in found
+    assert {"base", "sft-0", "sft-15", "dpo-15"} <= set(found)
+    assert ("sft-dare-ties" in found) == gone.startswith("generate")
+
+
+def test_a_renamed_checkpoint_is_left_out_until_it_is_made(judged: Path, tmp_path: Path) -> None:
+    """Results of another study in the folder, with names of its own, are not shown."""
+    renamed = tmp_path / "renamed.yaml"
+    renamed.write_text(SMALL.read_text().replace("sft-dare-ties:", "sft-dare:"))
+    shown = gathered(judged, study=renamed)
+    assert list(shown.results.models) == [name for name in MODELS if name != "sft-dare-ties"]
+
+
+def test_another_seed_shows_none_of_the_old_numbers(judged: Path) -> None:
+    """What the seed before it found is not shown under its name."""
+    with pytest.raises(SpecError, match="nothing to report yet"):
+        gathered(judged, seed=7)
