@@ -9,6 +9,7 @@ from mixmerge.merge.models.layout import (
     denies_tied_head,
     embedding,
     head,
+    is_head,
     layer_stack,
 )
 from mixmerge.merge.models.safetensors_io import NewTensor
@@ -90,6 +91,16 @@ def test_norms_elsewhere_are_not_those_of_the_layers(name: str) -> None:
     """A vision tower keeps its own norm, wherever the layers come from."""
     assert not comes_after_layers(name, "model.layers.")
     assert not belongs_to_embedding(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["rwkv.blocks.0.attention.output.weight", "model.layers.61.shared_head.head.weight"],
+)
+def test_nothing_inside_of_layers_is_the_head(name: str) -> None:
+    """There the same words name projections, and heads of other predictions."""
+    assert not is_head(name)
+    assert head([name, "head.weight"]) == "head.weight"
 
 
 def test_the_embedding_is_the_matrix_with_a_row_for_each_token() -> None:

@@ -462,7 +462,12 @@ def test_further_tables_of_tokens_are_refused(make: Any, model: Any) -> None:
     """Rows of tokens that would keep their old order are no silent mistake; positions are none."""
     grown = byte_level(ENGLISH, 270, [special("<x>")])
     base, other = make("base", byte_level(ENGLISH, 270)), make("other", grown)
-    for name, refused in (("embed_positions", False), ("embed_tokens_per_layer", True)):
+    for name, refused in (
+        ("embed_positions", False),
+        ("layers.0.attention.output", False),
+        ("embed_tokens_per_layer", True),
+        ("layers.0.shared_head.head", True),
+    ):
         tables = dict.fromkeys(
             ("model.embed_tokens.weight", f"model.{name}.weight"), np.zeros((270, 2), np.float32)
         )
@@ -471,7 +476,7 @@ def test_further_tables_of_tokens_are_refused(make: Any, model: Any) -> None:
         tabled = Checkpoint("tables", folder)
         assert align(TokenizerRecipe(), [tabled, base], "tables").rows == 270
         if refused:
-            with pytest.raises(ModelError, match=r"per_layer\.weight has rows for tokens beside"):
+            with pytest.raises(ModelError, match=rf"{name}\.weight has rows for tokens beside"):
                 align(TokenizerRecipe(), [tabled, other], "tables")
         else:
             assert align(TokenizerRecipe(), [tabled, other], "tables").rows == 271

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from mixmerge.errors import ModelError
-from mixmerge.merge.models.layers import layers
+from mixmerge.merge.models.layers import layers, place
 
 _NESTED = ("text_config", "llm_config", "language_config", "decoder")
 """Where configurations of several parts keep that of the language model."""
@@ -118,8 +118,11 @@ def embedding(tensors: Mapping[str, Described], config: Mapping[str, Any]) -> st
 
 
 def is_head(tensor: str) -> bool:
-    """Say whether a tensor is called as the matrix is that gives every token its score."""
-    return tensor.endswith(".weight") and _module(tensor) in _HEADS
+    """Say whether a tensor is called as the matrix is that gives every token its score.
+
+    Inside of layers the same words mean other things: RWKV's attention has an ``output``.
+    """
+    return tensor.endswith(".weight") and _module(tensor) in _HEADS and place(tensor) is None
 
 
 def head(tensors: Iterable[str]) -> str | None:

@@ -253,9 +253,10 @@ def align(
 
 
 def _refuse_other_tables(model: Checkpoint, vocabulary: Vocabulary, tokens: int) -> None:
-    """Refuse a model that has further rows for its tokens, as embeddings for each layer."""
+    """Refuse a model that has further rows for its tokens, as layers with an embedding or head."""
     for name, tensor in model.tensors.items():
-        per_token = len(tensor.shape) == 2 and tensor.shape[0] >= tokens and "embed" in name
+        table = "embed" in name or name.endswith("head.weight")
+        per_token = len(tensor.shape) == 2 and tensor.shape[0] >= tokens and table
         if per_token and "pos" not in name and not vocabulary.covers(name):
             raise ModelError(
                 f"{model.name}: tensor {name} has rows for tokens beside the embedding, which "
