@@ -3,13 +3,15 @@
     python -m mixmerge.testbed.pretrain models/wide --wide
     python -m benchmarks.families runs/families --seeds 3 --json benchmarks/results/families.json
 
-trains a model for each of ten languages, merges every pair by TIES, and relates what a pair loses
-by merging to how far apart its languages are. ``--table`` only reads what is done.
+trains a model for each of ten languages, merges every pair by TIES, and relates how a pair changes
+by merging (merge - parents, so a loss is negative) to how far apart its languages are. ``--table``
+only reads what is done.
 """
 
 import argparse
 import sys
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from benchmarks.machine import describe, save
 from benchmarks.paper.__main__ import run_seeds
 from benchmarks.paper.collect import findings, read_run
 
+from mixmerge.errors import DataError
 from mixmerge.report.paper.scores import Scores
 from mixmerge.stats.bootstrap import Floats
 from mixmerge.stats.mantel import mantel, power
@@ -25,11 +28,12 @@ from mixmerge.stats.multiplicity import benjamini_hochberg
 
 STUDY = Path("examples/paper/families.yaml")
 STRENGTHS = (0.3, 0.5, 0.7)
+CHANGE = "change by merging (merge - parents)"
 
 
 @dataclass(frozen=True)
 class Relation:
-    """A distance between languages and what merging them costs."""
+    """A distance between languages and the change by merging them."""
 
     outcome: str
     distance: str
@@ -43,7 +47,9 @@ class Relation:
 
 
 def outcomes(scores: Scores, languages: list[str]) -> dict[str, Floats]:
-    """Return what merging costs each pair, in balance (win rate - harm rate), mean over seeds.
+    """Return each pair's change by merging, in balance (win rate - harm rate), mean over seeds.
+
+    A loss is negative, so where distant languages lose more, the correlation is negative.
 
     - ``own languages``: in each of the pair's two languages, the merge minus the model of that
       language; the mean of the two;
@@ -54,14 +60,30 @@ def outcomes(scores: Scores, languages: list[str]) -> dict[str, Floats]:
     for i, a in enumerate(languages):
         for j, b in enumerate(languages[:i]):
             pair = f"pair-{b}-{a}"
-            costs = [
+            changes = [
                 _balance(scores, pair, language) - _balance(scores, f"sft-{language}", language)
                 for language in (a, b)
             ]
             parents = [_balance(scores, f"sft-{language}") for language in (a, b)]
-            own[i, j] = own[j, i] = sum(costs) / 2
+            own[i, j] = own[j, i] = sum(changes) / 2
             everywhere[i, j] = everywhere[j, i] = _balance(scores, pair) - sum(parents) / 2
     return {"own languages": own, "all languages": everywhere}
+
+
+def require_all(scores: Scores, languages: list[str]) -> None:
+    """Check that every model and every pair is there.
+
+    Raises:
+        DataError: some are not; the message says how many and the first.
+    """
+    wanted = [f"sft-{each}" for each in languages]
+    wanted += [f"pair-{a}-{b}" for a, b in combinations(languages, 2)]
+    missing = [name for name in wanted if not scores.has([name])]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(wanted)} models are not judged in every seed yet, the first "
+            f"is `{missing[0]}`. Go on with the same command without --table."
+        )
 
 
 def _balance(scores: Scores, model: str, language: str | None = None) -> float:
@@ -92,7 +114,7 @@ def markdown(rows: list[Relation]) -> str:
     """Return the table."""
     power_of = " / ".join(f"{r:g}" for r in STRENGTHS)
     lines = [
-        f"| loss by merging, in | distance | correlation | p | adjusted | power at {power_of} |",
+        f"| {CHANGE}, in | distance | correlation | p | adjusted | power at {power_of} |",
         "|---|---|---:|---:|---:|---:|",
     ]
     lines += [
@@ -115,8 +137,12 @@ def main() -> None:
     if not asked.table:
         run_seeds(STUDY, asked.root, asked.seeds, asked.workers)
     runs = [read_run(STUDY, asked.root / f"seed-{seed}", seed) for seed in range(asked.seeds)]
-    found = findings(runs, [])
-    languages = list(found.languages)
+    try:
+        found = findings(runs, [])
+        languages = list(found.languages)
+        require_all(found.test, languages)
+    except DataError as error:
+        sys.exit(str(error))
     rows = relations(found.test, languages)
     sys.stdout.write(markdown(rows) + "\n")
     values = {name: matrix.tolist() for name, matrix in outcomes(found.test, languages).items()}

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from benchmarks.families.__main__ import markdown, outcomes, relations
+from benchmarks.families.__main__ import markdown, outcomes, relations, require_all
 from benchmarks.families.distances import distances
 
+from mixmerge.errors import DataError
 from mixmerge.report.paper.scores import AxisTable, Scores
 from mixmerge.testbed import FURTHER, LANGUAGES
 
@@ -51,4 +52,16 @@ def test_a_loss_that_follows_the_family_is_found() -> None:
     assert family.p < 0.01
     assert family.pairs == 45
     assert family.power["0.3"] < family.power["0.7"]
-    assert "| own languages | family | -1.00 | 0.0" in markdown(rows)
+    table = markdown(rows)
+    assert table.startswith("| change by merging (merge - parents), in | distance |")
+    assert "| own languages | family | -1.00 | 0.0" in table
+
+
+def test_an_unfinished_run_says_what_is_missing() -> None:
+    """Where a pair is not judged yet, no table is made and the pair is named."""
+    found = world(np.zeros((len(ALL), len(ALL))))
+    require_all(found, list(ALL))
+    for table in found.axes.values():
+        del table.scores["pair-en-hi"]
+    with pytest.raises(DataError, match=r"1 of 55 models are not judged .* `pair-en-hi`"):
+        require_all(found, list(ALL))
