@@ -3,12 +3,31 @@
 import pytest
 from tests.report.paper.worlds import published_world
 
-from mixmerge.report.paper.claims import agreement, claims, decide
+from mixmerge.report.paper.claims import agreement, claims, decide, has_spread, sign
+from mixmerge.report.paper.published import METHODS, TABLE_1
 from mixmerge.stats.estimate import Estimate
 
 
 def estimate(low: float, high: float) -> Estimate:
     return Estimate((low + high) / 2, low, high, 100, 50, "two-way")
+
+
+def test_a_difference_without_spread_decides_nothing() -> None:
+    """Where every answer gives the same difference there is no interval to exclude zero."""
+    same = estimate(0.5, 0.5)
+    assert not has_spread(same)
+    assert sign(same) == sign(estimate(-0.5, -0.5)) == 0
+    assert decide(same, same)[0] == agreement(7.0, same) == "not decidable"
+
+
+def test_the_papers_own_distances_from_slerp_are_those_of_its_table() -> None:
+    """The words beside the balance claim follow from the published numbers."""
+    balance = {m: TABLE_1[f"dpo-{m}"].win - TABLE_1[f"dpo-{m}"].harm for m in METHODS}
+    behind = {method: balance["slerp"] - own for method, own in balance.items()}
+    assert behind["dare-ties"] < 2
+    assert round(behind["ties"]) == 7
+    (claim,) = (c for c in claims(published_world()) if c.name == "SLERP balances best")
+    assert "DARE-TIES within 2 points, TIES 7 below" in claim.paper
 
 
 BETTER, WORSE, UNCLEAR = estimate(0.01, 0.03), estimate(-0.03, -0.01), estimate(-0.01, 0.02)

@@ -56,6 +56,18 @@ def test_the_relative_change_is_of_the_rates() -> None:
     assert unchanged.interval == (0.0, 0.0)
 
 
+def test_missing_verdicts_of_the_base_do_not_move_a_relative_change() -> None:
+    """Where the base lacks some verdicts, the change is still that of the two rates."""
+    found = scores({"base": (0.5, 0.8), "a": (0.7, 0.4)})
+    found.axes["safety"].scores["base"][:, :9] = np.nan
+    change = found.relative_change("a")
+    assert change is not None
+    own = found.estimate("safety", {"a": 1.0}).value
+    base = found.estimate("safety", {"base": 1.0}).value
+    assert change.value == pytest.approx(own / base - 1, abs=1e-12)
+    assert change.low < change.value < change.high
+
+
 def test_a_base_that_is_never_harmful_has_no_relative_change() -> None:
     """Nothing can be said relative to zero."""
     found = scores({"base": (0.5, 0.0), "a": (0.7, 0.4)})

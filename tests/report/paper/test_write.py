@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from tests.report.paper.worlds import LANGUAGES, published_world, scores
 
+from mixmerge.report.cells import ABSENT
+from mixmerge.report.paper.ablations import Contrast
 from mixmerge.report.paper.scores import Findings, Mechanism, Sweep
+from mixmerge.report.paper.tables import contrast_table
 from mixmerge.report.paper.write import write_page
 
 WEIGHTS = (0.1, 0.5, 0.9)
@@ -71,6 +74,30 @@ def test_the_mean_of_the_merges_is_beside_the_papers(page: Path) -> None:
     assert [float(dpo["paper_win"]), float(dpo["paper_harm"])] == pytest.approx([2.775, 2.16])
     assert float(dpo["win_gain"]) == pytest.approx((0.75 + 3 * 0.70) / 4 - 0.6)
     assert (sft["harm_agrees"], dpo["harm_agrees"]) == ("disagrees", "agrees")
+
+
+def test_a_model_that_is_never_harmful_has_no_interval(tmp_path: Path) -> None:
+    """Where no seed gave a harmful answer there is no spread, so the change has no interval."""
+    found = scores({"base": (0.5, 0.8), "sft-15": (0.6, 0.5)})
+    found.axes["safety"].scores["sft-15"][:] = 0.0
+    write_page(Findings([0], [*LANGUAGES], found), tmp_path)
+    row = next(row for row in rows(tmp_path, "objective") if row["model"] == "sft-15")
+    assert (row["harm_change"], row["harm_change_low"], row["harm_change_high"]) == ("-1.0", "", "")
+    text = (tmp_path / "tables" / "objective.md").read_text(encoding="utf-8")
+    assert "−100.0\N{NARROW NO-BREAK SPACE}% |" in text
+
+
+def test_a_study_without_over_refusal_has_its_page(tmp_path: Path) -> None:
+    """Where no harmless requests were asked, that column is empty and nothing fails."""
+    found = published_world()
+    del found.axes["over_refusal"]
+    write_page(Findings([0], [*LANGUAGES], found), tmp_path)
+    shown = rows(tmp_path, "objective")
+    assert shown
+    assert {row["over_refusal"] for row in shown} == {""}
+    question = Contrast("which order?", "merge-dpo", "dpo-slerp")
+    (row,) = contrast_table(found, [question]).rows
+    assert row[4] == ABSENT
 
 
 def test_every_language_has_its_gain(page: Path) -> None:

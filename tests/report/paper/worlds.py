@@ -37,6 +37,8 @@ def scores(
             rate = own[place] if place < 2 else 0.1
             # The same questions are hard for every model, so that differences are sharp.
             answers = np.linspace(-0.1, 0.1, questions)[cluster] + rate
+            # Each model is a little better and worse at some, or there would be no spread.
+            answers += rng.permutation(np.linspace(-0.005, 0.005, questions))[cluster]
             luck = rng.normal(0, noise, (seeds, 1)) if noise else np.zeros((seeds, 1))
             by_model[model] = answers[None, :] + luck
         axes[axis] = AxisTable(cluster, language, by_model)  # type: ignore[index]

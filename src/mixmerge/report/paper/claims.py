@@ -8,6 +8,8 @@ better than B" looks at two differences on the same questions, win rate and harm
   no agreement: the claim is that A wins;
 - **not decidable**: neither interval excludes zero.
 
+Where every answer gives the same difference there is no interval, and nothing is decided.
+
 "SLERP balances best" is about both axes at once: balance is win rate - harm rate, and SLERP must be
 above each other method to agree; it disagrees when any is above SLERP.
 """
@@ -21,6 +23,9 @@ from mixmerge.report.paper.scores import Formula, Scores
 from mixmerge.stats.estimate import Estimate
 
 Decision = Literal["agrees", "disagrees", "not decidable"]
+
+_ROUNDING = 1e-12
+"""Equal answers differ by this much where their differences are not exact."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,19 @@ class Claim:
     evidence: tuple[Evidence, ...]
 
 
+def has_spread(estimate: Estimate) -> bool:
+    """Say whether the answers differ, so that there is something to make an interval from."""
+    return estimate.high - estimate.low > _ROUNDING
+
+
 def sign(estimate: Estimate) -> int:
-    """Return 1 or -1 where the interval lies on one side of zero, else 0."""
+    """Return 1 or -1 where the interval lies on one side of zero, else 0.
+
+    Where every answer gives the same difference the interval is a point. That is no certainty but
+    the lack of an interval, so it decides nothing.
+    """
+    if not has_spread(estimate):
+        return 0
     return int(estimate.low > 0) - int(estimate.high < 0)
 
 
@@ -144,7 +160,7 @@ def _slerp(scores: Scores) -> Claim:
         f"{' and '.join(names)} balances better" if better else f"{signs.count(1)} of 3 below it"
     )
     says = "DPO stage: win rate − harm rate of the SLERP merge against each other method."
-    paper = "SLERP 78.0 win, −57.8 % harm; TIES and DARE-TIES within 2 points of that balance"
+    paper = "SLERP 78.0 win, −57.8 % harm; of that balance DARE-TIES within 2 points, TIES 7 below"
     return Claim("SLERP balances best", says, paper, decision, words, evidence)
 
 

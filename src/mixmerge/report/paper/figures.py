@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from mixmerge.records.verdict import Axis
 from mixmerge.report.figures import COLOURS, INK, MUTED, PAPER
 from mixmerge.report.formats import percent, points
-from mixmerge.report.paper.claims import merges
+from mixmerge.report.paper.claims import merges, sign
 from mixmerge.report.paper.mechanisms import relations
 from mixmerge.report.paper.published import METHODS, TABLE_1
 from mixmerge.report.paper.scores import Findings, Scores
@@ -73,7 +73,7 @@ def _line(
 ) -> None:
     """Draw an estimate with its interval on a row; filled where the interval excludes zero."""
     axes.plot(estimate.interval, (at, at), color=colour, linewidth=1.6)
-    filled = estimate.low > 0 or estimate.high < 0
+    filled = sign(estimate) != 0
     axes.plot(
         [estimate.value], [at], marker, color=colour, markersize=7, label=label,
         markerfacecolor=colour if filled else PAPER,

@@ -80,7 +80,9 @@ class Scores:
             formula = {model: 0.0}
         else:
             formula = {model: 1 / base, self.base: -(1 + change) / base}
-        return _shifted(self.estimate("safety", formula, language), change)
+        found = self.estimate("safety", formula, language)
+        # Where verdicts are missing, the prompts with both have other means than each model's own.
+        return _shifted(found, change - found.value)
 
     def balance(self, formula: Formula) -> Estimate:
         """Return a combination of the models' balances: win rate - harm rate.

@@ -5,9 +5,16 @@ from dataclasses import replace
 
 from mixmerge.records.verdict import Axis
 from mixmerge.report import formats
-from mixmerge.report.cells import ABSENT, Cell, Column, Table, gain, word
+from mixmerge.report.cells import ABSENT, Cell, Column, Table, word
 from mixmerge.report.paper.ablations import CONTRASTS, Contrast
-from mixmerge.report.paper.claims import Claim, agreement, merges, over_mix, sign
+from mixmerge.report.paper.claims import (
+    Claim,
+    agreement,
+    has_spread,
+    merges,
+    over_mix,
+    sign,
+)
 from mixmerge.report.paper.mechanisms import mechanism_table, relation_table
 from mixmerge.report.paper.published import FIGURE_5, TABLE_1, TABLE_2, Pair
 from mixmerge.report.paper.scores import Findings, Scores
@@ -17,7 +24,8 @@ STAGES = ("sft", "dpo")
 
 INTERVALS = (
     "Intervals are 95 %, for new training seeds and new questions. Differences are in percentage "
-    "points on the same questions; bold where the interval excludes zero."
+    "points on the same questions; bold where the interval excludes zero. Where all answers agree "
+    "there is no spread to make an interval from, so none is shown."
 )
 
 
@@ -106,13 +114,14 @@ def _model_row(
             word(agreement(against.harm - own.harm, harm)),
         ]
     change = scores.relative_change(model)
+    asks_harmless = "over_refusal" in scores.axes
     return (
         word(model),
         rate(scores.estimate("general", {model: 1.0})),
         ABSENT
         if change is None or model == scores.base
-        else Cell(formats.change(change.value), change.value, change.interval, _ends(change)),
-        rate(scores.estimate("over_refusal", {model: 1.0})),
+        else _with_interval(formats.change(change.value), change),
+        rate(scores.estimate("over_refusal", {model: 1.0})) if asks_harmless else ABSENT,
         difference(win),
         difference(harm),
         Cell(f"{own.win:.1f}", own.win) if own else ABSENT,
@@ -127,7 +136,7 @@ def rate(estimate: Estimate) -> Cell:
     Where every answer was the same there is no spread to make an interval from, and none is shown.
     """
     ends = (max(estimate.low, 0.0), min(estimate.high, 1.0))
-    if estimate.low == estimate.high:
+    if not has_spread(estimate):
         return Cell(formats.percent(estimate.value), estimate.value)
     return Cell(
         formats.percent(estimate.value), estimate.value, ends, formats.percent_interval(ends)
@@ -136,7 +145,13 @@ def rate(estimate: Estimate) -> Cell:
 
 def points(estimate: Estimate) -> Cell:
     """Return a number in points with its interval."""
-    return gain(estimate.value, estimate.interval)
+    return _with_interval(formats.points(estimate.value), estimate)
+
+
+def _with_interval(text: str, estimate: Estimate) -> Cell:
+    if not has_spread(estimate):
+        return Cell(text, estimate.value)
+    return Cell(text, estimate.value, estimate.interval, _ends(estimate))
 
 
 def difference(estimate: Estimate | None) -> Cell:
@@ -151,7 +166,8 @@ def _ends(estimate: Estimate) -> str:
 
 
 def _points(estimate: Estimate) -> str:
-    return f"{formats.points(estimate.value)} ({_ends(estimate)})"
+    ends = f" ({_ends(estimate)})" if has_spread(estimate) else ""
+    return f"{formats.points(estimate.value)}{ends}"
 
 
 def objective_tables(scores: Scores) -> list[Table]:
@@ -291,7 +307,11 @@ def contrast_table(scores: Scores, contrasts: Sequence[Contrast]) -> Table:
             word(f"{each.first} − {each.second}"),
             difference(scores.estimate("general", each.formula)),
             difference(scores.estimate("safety", each.formula)),
-            difference(scores.estimate("over_refusal", each.formula)),
+            difference(
+                scores.estimate("over_refusal", each.formula)
+                if "over_refusal" in scores.axes
+                else None
+            ),
             difference(scores.balance(each.formula)),
         )
         for each in contrasts
