@@ -15,6 +15,8 @@ from pathlib import Path
 from benchmarks.paper.collect import findings, read_run
 from benchmarks.paper.mechanisms import mechanisms
 
+from mixmerge.errors import DataError
+
 ALL = Path("examples/paper/all.yaml")
 
 
@@ -65,7 +67,10 @@ def main() -> None:
     asked = parser.parse_args()
     if not asked.page:
         run_seeds(asked.study, asked.root, asked.seeds, asked.workers)
-    print(write(asked.study, asked.root, asked.seeds, asked.docs))
+    try:
+        print(write(asked.study, asked.root, asked.seeds, asked.docs))
+    except DataError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mixmerge.errors import DataError
 from mixmerge.evaluate.scores import score_table
 from mixmerge.execute.plan import plan
 from mixmerge.execute.store import Store
@@ -53,9 +54,19 @@ def read_run(study: Path, root: Path, seed: int) -> SeedRun:
 
 
 def findings(runs: list[SeedRun], commands: list[str]) -> Findings:
-    """Gather scores, sweeps and costs of all seeds; models that a seed lacks are left out."""
+    """Gather scores, sweeps and costs of all seeds; models that a seed lacks are left out.
+
+    Raises:
+        DataError: the base or every other model is not judged in some seed.
+    """
     everyone = list(dict.fromkeys(name for run in runs for name in run.judged()))
     models = _common(run.judged() for run in runs)
+    if BASE not in models or models == [BASE]:
+        raise DataError(
+            f"the base and another model are not yet judged in all {len(runs)} seed(s), so there "
+            "is nothing to show. Ask for fewer `--seeds`, or let the runs go on first: the same "
+            "command without `--page` or `--table`."
+        )
     candidates = _common(run.judged(SELECTED_ON) for run in runs)
     return Findings(
         seeds=[run.seed for run in runs],
@@ -63,7 +74,11 @@ def findings(runs: list[SeedRun], commands: list[str]) -> Findings:
         test=_scores(runs, models),
         selection=_scores(runs, candidates, SELECTED_ON) if len(candidates) > 1 else None,
         sweeps=_sweeps(runs),
-        unfinished=[name for name in [*everyone, *runs[0].study.checkpoints] if name not in models],
+        unfinished=[
+            name
+            for name in dict.fromkeys([*everyone, *runs[0].study.checkpoints])
+            if name not in models
+        ],
         commands=commands,
         hours=sum(run.seconds for run in runs) / 3600,
     )

@@ -9,6 +9,7 @@ from benchmarks.paper.collect import SeedRun, findings
 from benchmarks.paper.mechanisms import mechanisms
 from safetensors.numpy import save_file
 
+from mixmerge.errors import DataError
 from mixmerge.files import write_json, write_rows
 from mixmerge.records import Verdict
 from mixmerge.study.check import parse_study
@@ -87,8 +88,17 @@ def test_a_model_that_a_seed_lacks_is_left_out_and_named(tmp_path: Path) -> None
     """Only what every seed has is pooled; the rest is on record as unfinished."""
     found = findings([run(tmp_path, 0), run(tmp_path, 1, models=("base", "sft-0"))], [])
     assert not found.test.has(["sft-100"])
-    assert "sft-100" in found.unfinished
+    assert found.unfinished.count("sft-100") == 1
     assert "sft-0" not in found.unfinished
+
+
+def test_a_root_in_which_nothing_is_judged_is_refused(tmp_path: Path) -> None:
+    """Without a model beside the base in every seed the message says what to do."""
+    runs = [run(tmp_path, 0), run(tmp_path, 1, models=("base",))]
+    with pytest.raises(DataError, match=r"judged in all 2 seed\(s\).* without `--page`"):
+        findings(runs, [])
+    with pytest.raises(DataError, match=r"judged in all 1 seed\(s\)"):
+        findings([SeedRun(0, study(), {}, 0.0)], [])
 
 
 def weights(root: Path, **tensors: np.ndarray) -> dict[str, Path]:
