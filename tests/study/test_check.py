@@ -49,6 +49,21 @@ def test_the_shipped_studies_are_right(path: Path) -> None:
             "shares: {general: 1}, language_shares: {en: 1}",
             r"safety-0\.language_shares: no share for fr; 0 leaves a language out",
         ),
+        (
+            "shares: {general: 1}",
+            "shares: {general: 1}, language_shares: {en: 0, fr: 0}",
+            r"line 12: mixtures\.safety-0\.language_shares: all shares are zero",
+        ),
+        (
+            "shares: {general: 1}",
+            "shares: {general: 1}, most_copies: 3",
+            r"line 12: mixtures\.safety-0\.most_copies: needs `when_short: repeat`",
+        ),
+        (
+            "shares: {general: 1}",
+            "shares: {general: 1}, when_short: repeat",
+            r"mixtures\.safety-0\.when_short: `repeat` needs `most_copies` of 2 or more",
+        ),
         ("languages: [en, fr]", "languages: [en, en]", r"line 4: languages: .*named twice"),
         ("baselines: [sft-15,", "baselines: [sft-16,", r"baselines\.0: there is no `sft-16`"),
         ("baselines: [sft-15,", "baselines: [sft-0, sft-15,", r"sft-0 is the baseline of stage"),

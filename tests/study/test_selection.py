@@ -107,6 +107,17 @@ def test_a_study_that_chooses_nothing_has_no_such_steps() -> None:
         (SWEEP.replace("of: sft-100", "of: sft-1"), ITEMS, r"weight_of: there is no `sft-1`"),
         (SWEEP.replace("0.3", "1.3"), ITEMS, r"sweep\.values\.0: .*less than or equal to 1"),
         (SWEEP.replace("slerp, m", "passthrough, m"), ITEMS, r"passthrough"),
+        (SWEEP.replace("[0, 1]", "0.30000001"), ITEMS, r"sweep\.values: two values are .*`0\.3`"),
+        (
+            SWEEP,
+            ITEMS.replace("safety: {testbed: test}", "safety: {testbed: dev}"),
+            r"selection\.safety: has items of `evaluate\.safety`",
+        ),
+        (
+            SWEEP,
+            ITEMS.replace("}}", "}, weights: {over_refusal: 5}}"),
+            r"selection\.weights\.over_refusal: counts nothing without items",
+        ),
         (
             SWEEP + "  sft-slerp-0.3: {train: sft, mixture: safety-0}\n",
             ITEMS,
@@ -125,6 +136,40 @@ def test_a_choice_that_cannot_be_made_is_explained(
     """Each mistake in a sweep or selection is refused with its place and reason."""
     with pytest.raises(SpecError, match=message):
         study(checkpoints, items)
+
+
+@pytest.mark.parametrize(
+    ("selection", "shared"),
+    [("here/a.jsonl", True), ("[b.jsonl, here/../here/a.jsonl]", True), ("b.jsonl", False)],
+)
+def test_items_are_told_apart_by_their_files(
+    selection: str, shared: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Questions to choose on may not stand in a file of the questions that are reported."""
+    monkeypatch.chdir(tmp_path)
+    text = SMALL.replace("\nevaluate:", f"{SELECT}\nevaluate:").replace(
+        "general: {prompts: {testbed: dev}", "general: {prompts: {files: {en: here/a.jsonl}}"
+    )
+    text += ITEMS.replace("general: {testbed: test}", f"general: {{files: {selection}}}")
+    if not shared:
+        assert parse_study(text, "x.yaml").selection is not None
+        return
+    with pytest.raises(SpecError, match=r"selection\.general: has items of `evaluate\.general`"):
+        parse_study(text, "x.yaml")
+
+
+def test_a_merge_of_one_model_can_be_swept() -> None:
+    """Without other models there is no rest to share."""
+    one = """\
+  sft-part:
+    merge: {method: task_arithmetic, models: [sft-100]}
+    sweep: {weight_of: sft-100, values: [0.3, [0, 1]]}
+"""
+    tried = swept(study(one))["sft-part"]
+    assert [merge.models for merge in tried.values()] == [
+        {"sft-100": {"weight": 0.3}},
+        {"sft-100": {"weight": (0.0, 1.0)}},
+    ]
 
 
 def verdicts(axis: Axis, outcomes: Sequence[str]) -> list[Verdict]:

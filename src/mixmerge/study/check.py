@@ -1,11 +1,11 @@
 """What a study file can get wrong although every value has the right type: names and cycles."""
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-from mixmerge.evaluate.spec import HumanJudgeSpec, PanelJudgeSpec
+from mixmerge.evaluate.spec import HumanJudgeSpec, PanelJudgeSpec, PromptSetSpec
 from mixmerge.merge.methods import METHODS
 from mixmerge.study.extends import EXTENDS, read_extended
 from mixmerge.study.selection_spec import SweepSpec
@@ -54,6 +54,7 @@ def problems(study: Study) -> Iterator[Problem]:
     yield from _duplicates(study)
     yield from _mixtures(study)
     yield from _choices(study)
+    yield from _selection_items(study)
     yield from _trial(study)
     unknown = list(_checkpoints(study))
     yield from unknown
@@ -86,22 +87,30 @@ def _trial(study: Study) -> Iterator[Problem]:
 
 def _mixtures(study: Study) -> Iterator[Problem]:
     for name, mixture in study.mixtures.items():
+        here = ("mixtures", name)
         for source in mixture.shares:
             if source not in study.data:
-                yield _unknown(("mixtures", name, "shares", source), source, "data", study.data)
+                yield _unknown((*here, "shares", source), source, "data", study.data)
         if not sum(mixture.shares.values()) > 0:
-            yield Problem(
-                ("mixtures", name, "shares"), "all shares are zero; at least one must be above."
-            )
-        for language in mixture.language_shares or {}:
-            if language not in study.languages:
-                place = ("mixtures", name, "language_shares", language)
-                yield _unknown(place, language, "languages", study.languages)
-        given = mixture.language_shares
-        left = [each for each in study.languages if given is not None and each not in given]
-        if left:
-            here = ("mixtures", name, "language_shares")
-            yield Problem(here, f"no share for {', '.join(left)}; 0 leaves a language out.")
+            yield Problem((*here, "shares"), "all shares are zero; at least one must be above.")
+        if mixture.when_short == "repeat" and mixture.most_copies < 2:
+            yield Problem((*here, "when_short"), "`repeat` needs `most_copies` of 2 or more.")
+        if mixture.when_short == "error" and mixture.most_copies > 1:
+            yield Problem((*here, "most_copies"), "needs `when_short: repeat`.")
+        if mixture.language_shares is not None:
+            yield from _language_shares(study, name, mixture.language_shares)
+
+
+def _language_shares(study: Study, name: str, given: Mapping[str, float]) -> Iterator[Problem]:
+    here = ("mixtures", name, "language_shares")
+    for language in given:
+        if language not in study.languages:
+            yield _unknown((*here, language), language, "languages", study.languages)
+    left = [each for each in study.languages if each not in given]
+    if left:
+        yield Problem(here, f"no share for {', '.join(left)}; 0 leaves a language out.")
+    elif not sum(given.values()) > 0:
+        yield Problem(here, "all shares are zero; at least one must be above.")
 
 
 def _checkpoints(study: Study) -> Iterator[Problem]:
@@ -134,6 +143,36 @@ def _choices(study: Study) -> Iterator[Problem]:
         elif study.evaluate.over_refusal is None and study.selection.over_refusal is not None:
             place = ("selection", "over_refusal")
             yield Problem(place, "needs a judge: `evaluate` has no `over_refusal`.")
+
+
+def _selection_items(study: Study) -> Iterator[Problem]:
+    selection = study.selection
+    if selection is None:
+        return
+    reported = study.evaluate.axes()
+    for axis in ("general", "safety", "over_refusal"):
+        asked: PromptSetSpec | None = getattr(selection, axis)
+        if asked and axis in reported and _origins(asked) & _origins(reported[axis].prompts):
+            yield Problem(
+                ("selection", axis),
+                f"has items of `evaluate.{axis}`: what is reported must not be chosen on. Give "
+                "other items, as the other half of the set.",
+            )
+    if selection.weights.over_refusal and selection.over_refusal is None:
+        place = ("selection", "weights", "over_refusal")
+        yield Problem(place, "counts nothing without items: `selection` has no `over_refusal`.")
+
+
+def _origins(prompts: PromptSetSpec) -> set[tuple[str | None, ...]]:
+    """Return where prompts are from: sets that share an origin share prompts."""
+    if prompts.testbed or prompts.set:
+        return {("testbed", prompts.testbed) if prompts.testbed else ("set", prompts.set)}
+    if prompts.hub:
+        return {("hub", prompts.hub, prompts.config, prompts.split)}
+    files = prompts.files
+    listed = files.values() if isinstance(files, dict) else files
+    paths = [listed] if isinstance(listed, Path) else listed or []
+    return {("file", str(path.resolve())) for path in paths}
 
 
 def _sweep(study: Study, name: str, merged: Merged, sweep: SweepSpec) -> Iterator[Problem]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from mixmerge.evaluate.spec import AxisSpec, EvaluateSpec, PromptSetSpec
 from mixmerge.merge.spec import MergeSpec
@@ -26,6 +26,18 @@ class SweepSpec(_Spec):
     values: list[Value] = Field(min_length=2)
     """Its weights between 0 and 1, or gradients of such weights, as ``[0, 0.5, 1]``."""
 
+    @field_validator("values")
+    @classmethod
+    def _have_names_of_their_own(cls, values: list[Value]) -> list[Value]:
+        names = [_text(value) for value in values]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ValueError(
+                f"two values are called `{twice[0]}`, since candidates are named after the first "
+                "six digits of their weight: leave one of them out"
+            )
+        return values
+
     def merges(self, name: str, merge: MergeSpec) -> dict[str, MergeSpec]:
         """Return the merges to try, each called ``name`` with its weight: ``sft-slerp-0.3``.
 
@@ -36,9 +48,9 @@ class SweepSpec(_Spec):
         return {f"{name}-{_text(value)}": self._with_weight(merge, value) for value in self.values}
 
     def _with_weight(self, merge: MergeSpec, value: Value) -> MergeSpec:
-        rest = _rest(value, len(merge.models) - 1)
+        others = len(merge.models) - 1
         models = {
-            model: own | {"weight": value if model == self.weight_of else rest}
+            model: own | {"weight": value if model == self.weight_of else _rest(value, others)}
             for model, own in merge.models.items()
         }
         return merge.model_copy(update={"models": models})
