@@ -29,7 +29,7 @@ SHARD_SIZE = 5_000_000_000
 _STAGES = ".stages"
 _KEY = ".stage-key"
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the same recipe may give other bytes."""
 
 

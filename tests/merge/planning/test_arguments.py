@@ -74,6 +74,22 @@ def test_filters_look_at_a_models_own_name_for_its_values_and_at_the_outputs_for
     assert found == {"weight": (1, 0.5), "normalize": False}
 
 
+@pytest.mark.parametrize("filtered", ["layers.0.", "layers.7."])
+def test_filters_of_slerps_t_look_at_the_outputs_name(filtered: str) -> None:
+    """Both weights are one number, so no model's own numbering can tear them apart."""
+    sources = [{"model": model, "layer_range": [0, 1]} for model in "ab"]
+    content = {
+        "merge_method": "slerp",
+        "base_model": "a",
+        "slices": [{"sources": sources}],
+        "parameters": {"t": [{"filter": filtered, "value": 0.75}, {"value": 0.25}]},
+    }
+    recipe = read_recipe(content)
+    origin = Origin("layers.0.w", 0, 0.0, ("layers.7.w", "layers.8.w"))
+    expected = (0.25, 0.75) if filtered == "layers.0." else (0.75, 0.25)
+    assert PartArguments(recipe, recipe.slices[0]).of(origin)["weight"] == expected
+
+
 def test_gradients_follow_the_depth_in_the_slice() -> None:
     """Also the gradient of a rule."""
     rules = [{"filter": "mlp", "value": [0, 1]}, {"value": [5, 9]}]

@@ -33,6 +33,9 @@ class Parameter:
     """Whether each model has its own value."""
     bounds: tuple[float, float] = (-math.inf, math.inf)
     choices: tuple[str, ...] = ()
+    by_output: bool = False
+    """Whether filters on a per-model value mean the output's name for a tensor. Only matters where
+    slices number layers anew."""
 
     @property
     def argument(self) -> str:
@@ -58,9 +61,10 @@ def number(
     *,
     per_model: bool = False,
     bounds: tuple[float, float] = (-math.inf, math.inf),
+    by_output: bool = False,
 ) -> Parameter:
     """Declare a finite number; without a default it is required."""
-    return Parameter(name, "number", default, per_model, bounds)
+    return Parameter(name, "number", default, per_model, bounds, by_output=by_output)
 
 
 def switch(name: str, default: bool) -> Parameter:

@@ -23,7 +23,8 @@ METHOD = Method(
     name="slerp",
     paper="Shoemake 1985, Animating rotation with quaternion curves, doi:10.1145/325165.325242",
     parameters=(
-        number("weight", per_model=True),
+        # Together they are one number, mergekit's t, so both must follow the same rule.
+        number("weight", per_model=True, by_output=True),
         number("dot_threshold", 0.9995, bounds=(0.0, 1.0)),
     ),
     merge=merge,

@@ -16,8 +16,8 @@ class PartArguments:
 
     A model's own value counts before that of its slice, that before the recipe's, and that before
     the method's default; where no rule of a level matches a tensor's name, the next one decides.
-    Values for a model are looked up by the tensor's name in that model, shared ones by its name in
-    the output, as in mergekit.
+    Values for a model are looked up by the tensor's name in that model, shared ones (and SLERP's
+    weights, which mergekit has as one shared ``t``) by its name in the output, as in mergekit.
     """
 
     def __init__(self, recipe: MergeRecipe, part: Slice) -> None:
@@ -65,7 +65,13 @@ class PartArguments:
     def _resolve(self, origin: Origin) -> Arguments:
         arguments = {
             parameter.argument: tuple(
-                self._value(parameter, setting, origin.inputs[index], origin, source.model)
+                self._value(
+                    parameter,
+                    setting,
+                    origin.name if parameter.by_output else origin.inputs[index],
+                    origin,
+                    source.model,
+                )
                 for setting, (index, source) in zip(
                     self._settings[parameter.name], self._models, strict=True
                 )
