@@ -73,6 +73,32 @@ def test_strata_are_weighted_by_their_rows() -> None:
     assert found.value == pytest.approx(0.5)
 
 
+def test_languages_with_questions_of_their_own_vary_by_their_own_degrees_of_freedom() -> None:
+    """With three labels a language the variance is that of a stratified mean, as in textbooks."""
+    rng = np.random.default_rng(2)
+    truth, stratum = (rng.random(60) < 0.4).astype(float), np.repeat(np.arange(20), 3)
+    alone = np.arange(60)
+    found = prediction_powered(np.full(60, 0.5), truth, alone, stratum)
+    variance = np.mean([truth[stratum == h].var(ddof=1) / 3 for h in range(20)]) / 20
+    value = truth.mean()
+    spread = 2.001 * math.sqrt(variance) / (value * (1 - value))
+    odds = math.log(value / (1 - value))
+    ends = [1 / (1 + math.exp(-(odds + side * spread))) for side in (-1, 1)]
+    assert found.interval == pytest.approx(ends, abs=1e-4)
+    # One label of a language does not show how much that language varies.
+    labels = np.where(alone > 1, truth, np.nan)
+    one = prediction_powered(np.full(60, 0.5), labels, alone, stratum)
+    assert one.interval == (-math.inf, math.inf)
+
+
+def test_a_single_verdict_elsewhere_corrects_nothing() -> None:
+    """What remains of a language beside its labels must show how much it varies."""
+    judged, truth, _ = sample(60)
+    labels = np.where(np.arange(60) < 59, truth, np.nan)
+    found = prediction_powered(judged, labels, np.arange(60), np.zeros(60, dtype=np.intp))
+    assert found.value == pytest.approx(truth[:59].mean())
+
+
 def test_too_little_to_go_by_gives_no_interval() -> None:
     """The value stands without an interval until enough clusters differ; fewer are refused."""
     truth = np.zeros(300)

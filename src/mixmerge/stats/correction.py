@@ -63,7 +63,7 @@ def prediction_powered(
 
     Returns:
         The ends of the interval are infinite with fewer than `FEWEST_INFORMATIVE` clusters to go
-        by.
+        by, or where a stratum has one labelled cluster: it does not show how much it varies.
 
     Raises:
         SampleError: a stratum has no labelled row, or there are under ten labelled clusters.
@@ -73,13 +73,15 @@ def prediction_powered(
     said = _filled(judged, stratum)
     value = correction = 0.0
     own, other = np.zeros(len(truth)), np.zeros(len(truth))
+    small = np.ones(len(truth))
     for code in range(int(stratum.max()) + 1):
         inside = stratum == code
         weight = inside.sum() / len(truth)
         known, rest = inside & labelled, inside & ~labelled
         value += weight * truth[known].mean()
         own[known] = weight * _centred(truth[known])
-        if rest.any():
+        small[inside] = _of_few(len(np.unique(cluster[known])))
+        if rest.sum() > 1:  # one verdict alone does not show how much it varies
             correction += weight * (said[rest].mean() - said[known].mean())
             other[known] = weight * _centred(said[known])
             other[rest] = -weight * _centred(said[rest])
@@ -90,8 +92,10 @@ def prediction_powered(
     clusters = len(np.unique(cluster[labelled]))
     mean = float(value + power * correction)
     low, high = -math.inf, math.inf
-    if informative_clusters(truth, cluster) >= FEWEST_INFORMATIVE:
-        half = _half_width(first - power * second, clusters, level)
+    enough = informative_clusters(truth, cluster) >= FEWEST_INFORMATIVE
+    if enough and np.isfinite(small).all():
+        influence = np.bincount(place, small * (own - power * other))
+        half = _half_width(influence, clusters, level)
         low, high = _ends(mean, half, scale)
     return Estimate(mean, low, high, int(labelled.sum()), clusters, "ppi++")
 
@@ -150,7 +154,8 @@ def rogan_gladen(
     )
     _, place = np.unique(np.concatenate([cluster[seen], of[no], of[yes]]), return_inverse=True)
     clusters = len(np.unique(of))
-    half = _half_width(np.bincount(place, influence) / youden, clusters, level)
+    small = _of_few(clusters)
+    half = _half_width(small * np.bincount(place, influence) / youden, clusters, level)
     low, high = max(0.0, value - half), min(1.0, value + half)
     value = min(1.0, max(0.0, value))
     low, high = min(low, value), max(high, value)
@@ -188,8 +193,13 @@ def _centred(values: Floats) -> Floats:
     return centred
 
 
+def _of_few(clusters: int) -> float:
+    """Return what a mean's deviations from itself lack, by degrees of freedom; of one, infinite."""
+    return math.sqrt(clusters / (clusters - 1)) if clusters > 1 else math.inf
+
+
 def _half_width(by_cluster: Floats, clusters: int, level: float) -> float:
-    error = math.sqrt(clusters / (clusters - 1) * float(by_cluster @ by_cluster))
+    error = math.sqrt(float(by_cluster @ by_cluster))
     return float(stdtrit(clusters - 1, 0.5 + level / 2)) * error
 
 

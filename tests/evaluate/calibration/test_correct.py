@@ -1,10 +1,14 @@
 """Corrected rates and contrasts against the truth, which the toy world knows for every answer."""
 
+from pathlib import Path
+
 import pytest
 from tests.evaluate.calibration.conftest import MakeMaterial, Scripted, is_good
 
 from mixmerge.evaluate.calibration.calibrate import calibrate
+from mixmerge.evaluate.calibration.labels import Label
 from mixmerge.evaluate.calibration.spec import CalibrateSpec
+from mixmerge.files import write_rows
 from mixmerge.records import Outcome
 from mixmerge.records.judge_card import CheckedContrast
 from mixmerge.records.results import Contrast
@@ -127,6 +131,23 @@ def test_too_few_labels_leave_a_conclusion_unchecked(make_material: MakeMaterial
     assert card.corrected[0].note == card.contrasts[0].note
     assert card.corrected[0].ppi is not None
     assert card.corrected[0].ppi.ci is None
+
+
+def test_one_label_in_a_language_is_named_as_the_reason(
+    make_material: MakeMaterial, tmp_path: Path
+) -> None:
+    """Many labels in one language do not show how much another one varies."""
+    material = make_material("safety", Scripted(), judged=True)
+    rows = [
+        Label(model=name, axis="safety", prompt=answer.prompt, outcome=is_good(answer.text))
+        for name, answers in material.answers.items()
+        for answer in answers
+        if answer.prompt.endswith("-en") or answer.prompt == "q0-fr"
+    ]
+    write_rows(tmp_path / "labels.jsonl", rows)
+    spec = CalibrateSpec(labels=tmp_path / "labels.jsonl", probes=0)
+    card = calibrate(spec, [material], draws=1000)
+    assert card.corrected[0].note == "No interval: a language has labels on only one source prompt"
 
 
 def test_a_judge_that_has_not_judged_everything_corrects_nothing(

@@ -18,13 +18,16 @@ from mixmerge.stats.bootstrap import Floats
 from mixmerge.stats.correction import (
     FEWEST_INFORMATIVE,
     Labelled,
+    informative_clusters,
     prediction_powered,
     rogan_gladen,
 )
+from mixmerge.stats.estimate import Estimate
 
 NO_INTERVAL = (
     f"No interval: fewer than {FEWEST_INFORMATIVE} labelled source prompts differ from the rest"
 )
+ONE_LABEL = "No interval: a language has labels on only one source prompt"
 
 
 class AxisCorrection:
@@ -72,7 +75,7 @@ class AxisCorrection:
                 scale="difference",
             )
             corrected = measured(found)
-            note = "" if math.isfinite(found.low) else NO_INTERVAL
+            note = self._why_without(found, self._truth[contrast.a] - self._truth[contrast.b])
         except SampleError as error:
             note = str(error)
         verdict = _verdict(contrast.ci, corrected)
@@ -98,7 +101,7 @@ class AxisCorrection:
         try:
             found = prediction_powered(scores, truth, self._cluster, self._language)
             ppi = measured(found)
-            note = "" if math.isfinite(found.low) else NO_INTERVAL
+            note = self._why_without(found, truth)
             if self._axis != "general":
                 rogan = measured(rogan_gladen(scores, self._cluster, self._known()))
         except SampleError as error:
@@ -112,6 +115,13 @@ class AxisCorrection:
             rogan_gladen=rogan,
             note=note,
         )
+
+    def _why_without(self, found: Estimate, truth: Floats) -> str:
+        """Return why an estimate has no interval, and nothing where it has one."""
+        if math.isfinite(found.low):
+            return ""
+        few = informative_clusters(truth, self._cluster) < FEWEST_INFORMATIVE
+        return NO_INTERVAL if few else ONE_LABEL
 
     def _known(self) -> Labelled:
         """Return the labelled answers of all models: one judge, one sensitivity."""
