@@ -11,6 +11,8 @@ import yaml
 
 import mixmerge
 from mixmerge.errors import SpecError
+from mixmerge.execute.store import RECORD
+from mixmerge.files import read_json, write_json
 from mixmerge.study.graph import mermaid, tree
 
 Pretend = Callable[[Path, Path], None]
@@ -164,6 +166,40 @@ def test_tokens_follow_finished_trainings(tmp_path: Path, pretend: Pretend) -> N
     assert again.training_tokens.count == round(160 * 200 / rate)
     assert "as in finished trainings" in again.training_tokens.rule
     assert again.seconds is not None
+
+
+def test_sizes_in_tokens_are_not_taken_for_rows(tmp_path: Path) -> None:
+    """A mixture of 40,000 tokens is planned with 250 tokens a row, and the rule is said."""
+    study = tmp_path / "tokens.yaml"
+    old, new = (
+        "{size: 160, shares: {general: 1}}",
+        "{size: 40000, unit: tokens, shares: {general: 1}}",
+    )
+    study.write_text(SMALL.read_text().replace(old, new))
+    plan = mixmerge.plan(study, tmp_path / "run")
+    costs = {row.step: row.cost for row in plan.rows}
+    assert costs["mix/safety-0-chats"] == "40,000 tokens"
+    assert costs["train/sft-0"] == costs["train/sft-100"] == "SFT, 10 steps, all weights"
+    assert plan.training_rows == 3 * 160 + 4 * 16
+    assert plan.training_tokens.count == 40000 + (2 * 160 + 4 * 16) * 250
+    assert "250 tokens a row where a mixture's size is in tokens" in plan.training_tokens.rule
+
+
+def test_adopted_checkpoints_say_nothing_of_time(tmp_path: Path, pretend: Pretend) -> None:
+    """The other trainings take as long as those that were done here."""
+    pretend(SMALL, tmp_path)
+    before = mixmerge.plan(SMALL, tmp_path)
+    for folder in (tmp_path / "train").glob("*"):
+        if folder.name.startswith("sft-100"):
+            shutil.rmtree(folder)
+        elif folder.name.startswith("sft-0"):
+            record = read_json(folder / RECORD)
+            write_json(folder / RECORD, record | {"adopted": "elsewhere", "seconds": 0.0})
+    seconds = mixmerge.plan(SMALL, tmp_path).seconds
+    assert before.seconds == 0
+    assert seconds is not None
+    # sft-15 and dpo-15 took a second each; they were expected to take as long as their rows.
+    assert seconds == pytest.approx(2 * 160 * 0.01 / (160 * 0.01 + 64 * 0.03))
 
 
 def test_the_price_of_judging_is_bounded(tmp_path: Path, pretend: Pretend) -> None:

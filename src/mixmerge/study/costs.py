@@ -8,10 +8,11 @@ from typing import Any, get_args
 
 from mixmerge.evaluate.spec import EndpointJudgeSpec, members
 from mixmerge.execute.plan import Planned
+from mixmerge.mix.spec import Unit
 from mixmerge.records import Axis
 from mixmerge.records.judge_card import ProbeName
 from mixmerge.study.kinds import model_path
-from mixmerge.study.spec import Study
+from mixmerge.study.spec import TOKENS_PER_ROW, Study, expected_rows
 from mixmerge.train.spec import TrainSpec
 
 _CALLS_PER_PROMPT: Mapping[Axis, int] = {"general": 2, "safety": 1, "over_refusal": 1}
@@ -51,8 +52,20 @@ def trained_rows(item: Planned, planned: Mapping[str, Planned]) -> int:
         return 0
     recipe = TrainSpec(**item.step.settings)
     mix = planned[item.step.inputs["rows"]]
-    size = mix.record["facts"]["rows"] if mix.record else int(mix.step.settings["size"])
-    return recipe.steps(size) * recipe.batch_size
+    size = int(mix.step.settings["size"])
+    rows = mix.record["facts"]["rows"] if mix.record else expected_rows(size, _unit(mix))
+    return recipe.steps(rows) * recipe.batch_size
+
+
+def _unit(mix: Planned) -> Unit:
+    """Return what the size of a mixture counts."""
+    return "tokens" if mix.step.settings.get("unit") == "tokens" else "rows"
+
+
+def _asks_for_tokens(item: Planned, planned: Mapping[str, Planned]) -> bool:
+    """Say whether a training's mixture is not made yet and has a size in tokens."""
+    mix = planned[item.step.inputs["rows"]]
+    return mix.record is None and _unit(mix) == "tokens"
 
 
 def training_tokens(todo: Sequence[Planned], planned: Mapping[str, Planned]) -> Tokens:
@@ -73,6 +86,8 @@ def training_tokens(todo: Sequence[Planned], planned: Mapping[str, Planned]) -> 
         f"{ratio or _CHARACTERS_PER_TOKEN:.1f} characters a token"
         + (" as in finished trainings" if ratio else ""),
     ]
+    if any(_asks_for_tokens(item, planned) for item in trainings):
+        rules.append(f"{TOKENS_PER_ROW} tokens a row where a mixture's size is in tokens")
     return Tokens(round(characters / (ratio or _CHARACTERS_PER_TOKEN)), "; ".join(rules))
 
 
@@ -85,6 +100,8 @@ def _characters_per_row(item: Planned, planned: Mapping[str, Planned]) -> float 
 
 def _trained_characters(item: Planned, planned: Mapping[str, Planned]) -> float:
     known = _characters_per_row(item, planned)
+    if _asks_for_tokens(item, planned):
+        known = TOKENS_PER_ROW * (_measured_ratio(planned) or _CHARACTERS_PER_TOKEN)
     if known is None:
         others = [_characters_per_row(each, planned) for each in planned.values()
                   if each.step.kind == "train"]  # fmt: skip
@@ -185,7 +202,7 @@ def seconds(todo: Sequence[Planned], planned: Mapping[str, Planned]) -> float | 
     took: dict[str, float] = {}
     for item in planned.values():
         record: Mapping[str, Any] | None = item.record
-        if record is not None:
+        if record is not None and "adopted" not in record:  # what was made elsewhere took no time
             kind = item.step.kind
             expected[kind] = expected.get(kind, 0.0) + item.step.needs.seconds
             took[kind] = took.get(kind, 0.0) + float(record["seconds"])

@@ -64,6 +64,20 @@ class MixtureSpec(_Spec):
     """With ``when_short: repeat``: how often one row may occur."""
 
 
+TOKENS_PER_ROW = 250
+"""What a row is taken to have until it is known: about 1,000 characters."""
+
+
+def expected_rows(size: int, unit: Unit) -> int:
+    """Return about how many rows a mixture has before it is made.
+
+    Args:
+        size: of the mixture, in ``unit``.
+        unit: what ``size`` counts.
+    """
+    return size if unit == "rows" else max(1, round(size / TOKENS_PER_ROW))
+
+
 class Trained(_Spec):
     """A checkpoint that is trained."""
 
@@ -216,10 +230,6 @@ class Study(_Spec):
         """Return the merge method of a merge, None for a trained checkpoint."""
         checkpoint = self.checkpoints[name]
         return checkpoint.merge.method if isinstance(checkpoint, Merged) else None
-
-    def baseline(self, stage: Stage) -> str | None:
-        """Return the checkpoint that merges of a stage are tested against."""
-        return next((name for name in self.baselines if self.stage(name) == stage), None)
 
     def _trainings(self, name: str) -> Iterator[Trained]:
         for ancestor in self.ancestors(name):

@@ -29,7 +29,15 @@ from mixmerge.study.selection import (
     select_step,
     swept,
 )
-from mixmerge.study.spec import TESTBED, Merged, Study, TestbedSource, Trained, base_folder
+from mixmerge.study.spec import (
+    TESTBED,
+    Merged,
+    Study,
+    TestbedSource,
+    Trained,
+    base_folder,
+    expected_rows,
+)
 
 BASE = "base"
 
@@ -201,8 +209,9 @@ def _train(study: Study, name: str, checkpoint: Trained) -> Step:
     placement = study.placement.train.model_dump(mode="json")
     if study.tracking is not None:
         placement["tracking"] = study.tracking.model_dump(mode="json")
-    size = study.mixtures[checkpoint.mixture].size
-    seconds = recipe.steps(size) * recipe.batch_size * (0.03 if recipe.method == "dpo" else 0.01)
+    mixture = study.mixtures[checkpoint.mixture]
+    rows = expected_rows(mixture.size, mixture.unit)
+    seconds = recipe.steps(rows) * recipe.batch_size * (0.03 if recipe.method == "dpo" else 0.01)
     needs = Needs(
         cpus=study.placement.train.devices * (study.placement.train.threads or 1),
         gpus=study.placement.train.devices if study.placement.train.device == "auto" else 0,
