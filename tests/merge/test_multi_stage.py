@@ -1,5 +1,6 @@
 """Behaviour of merges that come before a merge."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,53 @@ def test_a_finished_stage_is_not_merged_again(recipe: Path, tmp_path: Path) -> N
     merge(recipe, tmp_path / "out", progress=look)
     assert set(said) == {"same"}
     assert not (tmp_path / "out.stages").exists()
+
+
+def test_what_a_stage_drops_is_not_all_that_the_next_one_drops(
+    model: Any, load: Loader, tmp_path: Path
+) -> None:
+    """Half of a half is a quarter: each stage draws for itself, whoever writes the files."""
+    tensors = {f"model.layers.{layer}.w.weight": np.ones((200, 200)) for layer in range(2)}
+    folders = {"x": model("x", tensors)}
+    folders["base"] = model("base", {name: 0 * values for name, values in tensors.items()})
+    half = """
+merge_method: dare_linear
+base_model: {base}
+parameters: {{rescale: false, weight: 1, density: 0.5}}
+models: [{{model: {model}}}]
+"""
+    thin = half.format(model=folders["x"], **folders)
+    twice = half.format(model="thin", **folders)
+    (tmp_path / "recipe.yml").write_text(f"name: thin{thin}---{twice}")
+    (tmp_path / "once.yml").write_text(thin)
+    merge(tmp_path / "recipe.yml", tmp_path / "out", shard_size=1)
+    merge(tmp_path / "once.yml", tmp_path / "once")
+    kept = load(tmp_path / "out")
+    shares = [float(values.mean()) for values in kept.values()]
+    assert shares == pytest.approx([0.25, 0.25], abs=0.015)
+    # The result's own draws are those of a merge without stages: it drops what that one drops.
+    for name, values in load(tmp_path / "once").items():
+        assert not np.any(kept[name][values == 0])
+
+
+@pytest.mark.parametrize("file", ["config.json", "generation_config.json"])
+def test_a_stage_is_made_again_when_what_it_takes_over_has_changed(
+    file: str, recipe: Path, tmp_path: Path
+) -> None:
+    """The configuration and the small files of the donor go through stages to the result."""
+
+    def interrupt(done: float, total: float, what: str) -> None:  # noqa: ARG001
+        if (tmp_path / "out.stages" / "first").exists():
+            raise KeyboardInterrupt("stop")
+
+    with pytest.raises(KeyboardInterrupt, match="stop"):
+        merge(recipe, tmp_path / "out", progress=interrupt)
+    for name in "ab":
+        path = tmp_path / name / file
+        content = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps({**content, "rope_theta": 500}))
+    merge(recipe, tmp_path / "out")
+    assert json.loads((tmp_path / "out" / file).read_text())["rope_theta"] == 500
 
 
 def test_what_a_later_stage_needs_is_checked_before_the_first_is_made(

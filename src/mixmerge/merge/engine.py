@@ -5,13 +5,19 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mixmerge.errors import SpecError
 from mixmerge.execute.helpers import Helpers
 from mixmerge.files import PARTIAL, write_text
 from mixmerge.fingerprint import fingerprint
-from mixmerge.merge.output.lineage import RECIPE_FILE, copy_donor_files, write_lineage
+from mixmerge.merge.kernels.random_bits import seed_of_stage
+from mixmerge.merge.output.lineage import (
+    RECIPE_FILE,
+    copy_donor_files,
+    fingerprint_of_small_files,
+    write_lineage,
+)
 from mixmerge.merge.output.shards import INDEX, index_text, lay_out
 from mixmerge.merge.output.workplace import goes_on_later, workplace
 from mixmerge.merge.planning.meta import check_architecture
@@ -130,13 +136,15 @@ def _carry_out_stages(
     for name, stage in [*recipe.stages.items(), (RESULT, recipe)]:
         made = plan_merge(stage, stages=folders, allow_pickle=settings.allow_pickle)
         with closing(made) as plan:
-            note = stages / (name + _KEY)
-            key = _key(plan, settings)
-            if name not in folders or not folders[name].exists() or _text(note) != key:
-                _carry_out(plan, folders.get(name, out), settings, progress, earlier, folders)
-            if name in folders:
-                write_text(note, key)
-                earlier[name] = plan
+            if name == RESULT:
+                _carry_out(plan, out, settings, progress, stages=_Stages(earlier, folders))
+                return
+            note, key = stages / (name + _KEY), _key(plan, settings, name)
+            if not folders[name].exists() or _text(note) != key:
+                made_before = _Stages(earlier, folders, name)
+                _carry_out(plan, folders[name], settings, progress, stages=made_before)
+            write_text(note, key)
+            earlier[name] = plan
 
 
 def _text(file: Path) -> str | None:
@@ -155,28 +163,37 @@ class _Settings:
     helpers: Helpers | None
 
 
+class _Stages(NamedTuple):
+    """The merges that came before one."""
+
+    plans: Mapping[str, MergePlan]
+    folders: Mapping[str, Path]
+    name: str = RESULT
+    """Of the merge that comes after them."""
+
+
 def _carry_out(
     plan: MergePlan,
     out: Path,
     settings: _Settings,
     progress: Progress,
-    earlier: Mapping[str, MergePlan] | None = None,
-    stages: Mapping[str, Path] | None = None,
+    stages: _Stages = _Stages({}, {}),  # noqa: B008 - nothing changes it
 ) -> None:
-    """Write the model of one plan, after those of ``earlier`` stages."""
+    """Write the model of one plan."""
+    seed = seed_of_stage(settings.seed, stages.name)
     check_target(plan, out, RECIPE_FILE)
     if settings.verify:
         check_architecture(plan)
     outputs = [row.output for row in plan.rows]
     shards = lay_out(outputs, settings.shard_size)
-    with workplace(out, _key(plan, settings)) as folder:
+    with workplace(out, _key(plan, settings, stages.name)) as folder:
         forget_claims(folder)
         if settings.helpers is None or len(shards) == 1:
             write_shards(
                 plan,
                 shards,
                 folder,
-                seed=settings.seed,
+                seed=seed,
                 threads=settings.threads,
                 verify=settings.verify,
                 progress=progress,
@@ -185,8 +202,8 @@ def _carry_out(
             job = Job(
                 recipe=plan.recipe.model_dump(mode="json", exclude_defaults=True),
                 folder=str(Path.cwd()),
-                stages={name: str(path) for name, path in (stages or {}).items()},
-                seed=settings.seed,
+                stages={name: str(path) for name, path in stages.folders.items()},
+                seed=seed,
                 shard_size=settings.shard_size,
                 verify=settings.verify,
                 allow_pickle=settings.allow_pickle,
@@ -196,12 +213,15 @@ def _carry_out(
         if len(shards) > 1:
             write_text(folder / INDEX, index_text(outputs, shards))
         copy_donor_files(plan, folder)
-        write_lineage(plan, folder, settings.seed, earlier)
+        write_lineage(plan, folder, settings.seed, stages.plans)
 
 
-def _key(plan: MergePlan, settings: _Settings) -> str:
-    """Identify everything that decides the bytes of the output's files."""
+def _key(plan: MergePlan, settings: _Settings, stage: str) -> str:
+    """Identify everything that decides the bytes of weights, and for a stage of all its files."""
     inputs = [checkpoint.fingerprint for checkpoint in plan.checkpoints]
     recipe = recipe_text(plan.recipe)
     tokens = plan.vocabulary.fingerprint if plan.vocabulary is not None else None
-    return fingerprint([VERSION, recipe, settings.seed, settings.shard_size, inputs, tokens])
+    known = [VERSION, recipe, settings.seed, settings.shard_size, inputs, tokens]
+    if stage != RESULT:
+        known += [stage, fingerprint_of_small_files(plan)]
+    return fingerprint(known)

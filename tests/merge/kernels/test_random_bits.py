@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixmerge.merge.kernels.random_bits import philox, random_bits, stream
+from mixmerge.merge.kernels.random_bits import philox, random_bits, seed_of_stage, stream
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,13 @@ def test_each_part_of_the_key_gives_another_stream() -> None:
     assert random_bits(stream(1, 0, "a"), 0, 8).tolist() == bits
     for other in (stream(2, 0, "a"), stream(1, 1, "a"), stream(1, 0, "b"), stream(11, 0, "a")):
         assert not set(random_bits(other, 0, 8).tolist()) & set(bits)
+
+
+def test_each_stage_draws_other_bits() -> None:
+    """The result draws those of the seed itself, as a merge without stages does."""
+    assert seed_of_stage(3, "") == 3
+    seeds = {seed_of_stage(seed, stage) for seed in (0, 1) for stage in ("", "thin", "0")}
+    assert len(seeds) == 6
 
 
 def test_bits_are_even_and_uncorrelated() -> None:

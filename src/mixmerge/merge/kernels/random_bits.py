@@ -33,6 +33,22 @@ def stream(seed: int, model: int, tensor: str) -> npt.NDArray[np.uint32]:
     return np.frombuffer(digest, dtype="<u4").astype(np.uint32)
 
 
+def seed_of_stage(seed: int, stage: str) -> int:
+    """Return the seed of a merge that comes before another one.
+
+    Both may draw for a tensor of one name at one position: with the same bits, what the first has
+    dropped would be all that the second drops.
+
+    Args:
+        seed: of the whole.
+        stage: its name; empty for the result, whose seed is that of the whole.
+    """
+    if not stage:
+        return seed
+    digest = hashlib.blake2b(f"{seed}\0{stage}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
 def random_bits(words: npt.NDArray[np.uint32], start: int, count: int) -> npt.NDArray[np.uint32]:
     """Return 32 random bits for each of ``count`` elements.
 

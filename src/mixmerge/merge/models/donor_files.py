@@ -48,15 +48,18 @@ def read_object(file: Path) -> dict[str, Any]:
     return content
 
 
+def donated(folder: Path) -> dict[str, Path]:
+    """Return the files of a model folder that a merged model may take over, by name."""
+    return {name: folder / name for name in DONATED if (folder / name).is_file()}
+
+
 def check_donor_files(folder: Path) -> None:
     """Check that the small files of a model folder can be read and are what they are called.
 
     Raises:
         ModelError: a file cannot be read, is too large, or is no JSON object where it must be.
     """
-    for file in (folder / name for name in DONATED):
-        if not file.is_file():
-            continue
+    for file in donated(folder).values():
         try:
             with file.open("rb") as stream:
                 stream.read(1)

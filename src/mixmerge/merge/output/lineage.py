@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from mixmerge.merge.models.donor_files import DONATED
+from mixmerge.fingerprint import file_fingerprint, fingerprint
+from mixmerge.merge.models.donor_files import donated
 from mixmerge.merge.models.references import parse
 from mixmerge.merge.planning.plan import MergePlan
 from mixmerge.merge.recipes.recipe import BaseInput, MergeRecipe, ModelInput
@@ -22,15 +23,24 @@ RECIPE_FILE = "mixmerge_recipe.yml"
 """The recipe in mixmerge's own form; ``mixmerge merge`` reads it back."""
 
 
+def _donor_files(plan: MergePlan) -> dict[str, Path]:
+    """Return what is copied from the donor, by name."""
+    # The adapter's own tokenizer comes first where it has tokens that its model lacks.
+    return donated(plan.donor.path) | donated(plan.donor.tokenizer_folder)
+
+
+def fingerprint_of_small_files(plan: MergePlan) -> str:
+    """Return the hash of all that `copy_donor_files` writes from."""
+    folder = None if plan.vocabulary is None else plan.vocabulary.folder
+    sources = [_donor_files(plan), {} if folder is None else donated(folder)]
+    files = [{name: file_fingerprint(file) for name, file in some.items()} for some in sources]
+    return fingerprint([json.dumps(plan.config), plan.chat_template, files])
+
+
 def copy_donor_files(plan: MergePlan, folder: Path) -> None:
     """Write configuration, tokenizer, chat template: the donor's, or what the recipe says."""
-    donor = plan.donor
-    for name in DONATED:
-        # The adapter's own tokenizer comes first where it has tokens that its model lacks.
-        places = (donor.tokenizer_folder / name, donor.path / name)
-        found = next(filter(Path.is_file, places), None)
-        if found is not None:
-            shutil.copyfile(found, folder / name)
+    for name, file in _donor_files(plan).items():
+        shutil.copyfile(file, folder / name)
     if plan.vocabulary is not None:
         plan.vocabulary.write(folder, plan.donor.name)
     if plan.chat_template is not None:
