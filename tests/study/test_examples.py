@@ -3,8 +3,12 @@
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 import mixmerge
-from mixmerge.study.check import read_study
+from mixmerge.errors import SpecError
+from mixmerge.study.check import parse_study, read_study
+from mixmerge.study.spec import Trained
 from mixmerge.study.steps import steps
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +44,49 @@ def test_the_page_about_the_grid_counts_it_right() -> None:
     said = page("paper.md")
     assert f"{kinds['train']} trainings, {kinds['merge']} merges" in said
     assert f"{kinds['generate'] - chosen_on} models on test items and {chosen_on}" in said
+    sft = sum(step.kind == "train" and step.settings["method"] == "sft" for step in made)
+    asked = f"({sft} × 32 + {kinds['train'] - sft} × 42 + {kinds['generate'] - chosen_on} × 12.3"
+    assert f"{asked} + {chosen_on} × 5.9 + {kinds['mix']} × 2) s" in said
+
+
+def test_the_page_about_study_files_shows_a_real_message() -> None:
+    """The mistake on the page has the line that the demo's file gives it."""
+    text = (EXAMPLES / "testbed.yaml").read_text(encoding="utf-8")
+    with pytest.raises(SpecError, match=r"study\.yaml, line \d+: ") as caught:
+        parse_study(text.replace("sft-0: {train: sft,", "sft-0: {train: stf,"), "study.yaml")
+    assert str(caught.value) in page("study.md")
+
+
+def test_the_grid_at_8b_has_every_checkpoint_and_nothing_of_the_testbed() -> None:
+    """The checkpoints are those of the whole grid; rows, recipes and items are made for 8B."""
+    whole = read_study(EXAMPLES / "paper" / "all.yaml")
+    alone = read_study(EXAMPLES / "aya23_8b.yaml")
+    grid = read_study(EXAMPLES / "aya23_8b_grid.yaml")
+    assert grid.checkpoints == whole.checkpoints
+    for section in ("base", "data", "languages", "baselines", "placement", "evaluate"):
+        assert getattr(grid, section) == getattr(alone, section)
+    used = {one.mixture for one in grid.checkpoints.values() if isinstance(one, Trained)}
+    for name in used:
+        same = (grid.mixtures[name].shares, grid.mixtures[name].language_shares)
+        assert same == (whole.mixtures[name].shares, whole.mixtures[name].language_shares)
+        assert grid.mixtures[name].size == (5000 if name.startswith("only") else 10000)
+    for name, recipe in grid.training.items():
+        of_8b = recipe.model_dump(exclude={"epochs", "seed"})
+        assert of_8b == alone.training[recipe.method].model_dump(exclude={"epochs", "seed"})
+        assert recipe.seed == whole.training[name].seed
+    settings = [step.settings for step in steps(grid)]
+    assert not any("testbed" in asked or "testbed" in asked.values() for asked in settings)
+
+
+def test_the_page_about_8b_counts_the_grid_right(tmp_path: Path) -> None:
+    """Rows, trainings, merges and models of the grid on the page are those of `mixmerge plan`."""
+    plan = mixmerge.plan(EXAMPLES / "aya23_8b_grid.yaml", tmp_path)
+    kinds = Counter(row.step.split("/")[0] for row in plan.rows)
+    chosen_on = sum("@" in row.step for row in plan.rows if row.step.startswith("generate/"))
+    said = page("aya23_8b.md")
+    assert f"{kinds['train']} trainings of {plan.training_rows:,} rows" in said
+    assert f"and {kinds['merge']} merges; {kinds['generate'] - chosen_on} models" in said
+    assert f"reported items, {chosen_on} those" in said
 
 
 OF_THEIR_OWN = {"real_model.yaml", "families.yaml", "sizes.yaml"}
