@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from mixmerge.errors import ModelError
 from mixmerge.execute.local import CORES
-from mixmerge.execute.step import Step
+from mixmerge.execute.step import Step, Task
 from mixmerge.execute.store import Store, read_record
 from mixmerge.execute.worker import run_step
+from mixmerge.progress import silent
 from mixmerge.study.kinds import HANDLERS, _within_cores, model_path
 from mixmerge.testbed.model import write_model
 
@@ -36,6 +38,15 @@ def test_threads_stay_within_the_cores(
     else:
         monkeypatch.setenv(CORES, cores)
     assert _within_cores(asked)["threads"] == threads
+
+
+@pytest.mark.parametrize("name", ["runs/models/foo", "my model"])
+def test_a_mistyped_base_folder_is_the_users_mistake(name: str, tmp_path: Path) -> None:
+    """What is neither a folder here nor a possible name on the hub is said; nothing is fetched."""
+    settings = {"from": "hub", "name": name, "revision": None}
+    task = Task("base", "base", settings, {}, {}, {}, tmp_path, tmp_path / "cache")
+    with pytest.raises(ModelError, match=f"base: `{name}` is no folder here"):
+        HANDLERS["base"](task, silent)
 
 
 def test_a_base_model_that_moved_is_found_again(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Tests of mixmerge.study.spec_file."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -52,9 +53,15 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
         ("a: [1", r"not valid YAML: line [12]: .*expected ',' or '\]'"),
         ("- a", r"expected keys and values, found list"),
         ("", r"expected keys and values, found NoneType"),
+        ("a: 1\nseed: {{ seed }}", r"not valid YAML: line 2: found unhashable key"),
+        ("size: !!int ten", r"not valid YAML: invalid literal for int.*'ten'"),
+        ("a: &a [*a]", r"holds something within itself"),
     ],
-    ids=["unknown", "unknown below", "type", "missing", "twice", "syntax", "list", "empty"],
-)
+    ids=[
+        "unknown", "unknown below", "type", "missing", "twice", "syntax", "list", "empty",
+        "template", "tag", "circle",
+    ],
+)  # fmt: skip
 def test_a_mistake_is_named_with_its_line(text: str, message: str) -> None:
     """Each mistake gives the file, the line, the key, what was expected and what was seen."""
     with pytest.raises(SpecError, match=message):
@@ -72,3 +79,23 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """A path that does not exist is said, without a traceback's words."""
     with pytest.raises(SpecError, match=r"none\.yaml: no such file"):
         read_spec(tmp_path / "none.yaml", MixSpec)
+
+
+def test_a_file_that_is_not_text_is_named_with_its_line(tmp_path: Path) -> None:
+    """Text in Latin-1 is refused with the line of its first letter that is not UTF-8."""
+    (tmp_path / "mix.yaml").write_text(GOOD + "# año", encoding="latin-1")
+    with pytest.raises(SpecError, match=r"mix\.yaml, line 5: not UTF-8 text .*save .* as UTF-8"):
+        read_spec(tmp_path / "mix.yaml", MixSpec)
+
+
+def test_a_file_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system's reason is said."""
+
+    def refused(*_: object, **__: object) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refused)
+    with pytest.raises(SpecError, match=r"mix\.yaml: cannot be read: Permission denied"):
+        read_spec(tmp_path / "mix.yaml", MixSpec)

@@ -103,6 +103,21 @@ def test_a_failing_tracker_stops_no_run(
     del sys.modules["trackio"]
 
 
+def test_a_tracker_that_cannot_begin_stops_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without a key or a network at the start it is named in the log, and the run goes on."""
+    stand_in("wandb", tmp_path, monkeypatch)
+    refusing = 'def init(project, name): raise PermissionError("no API key")\n'
+    (tmp_path / "wandb.py").write_text(refusing)
+    with caplog.at_level(logging.WARNING):
+        tracker = Tracker(TrackingSpec(to="wandb"), "demo")
+        tracker.finished(Step("train", "a"), RECORD)
+        tracker.ended("done")
+    assert caplog.text.count("tracking stopped: PermissionError: no API key") == 1
+    del sys.modules["wandb"]
+
+
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the package there is one message, before anything runs."""
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)

@@ -48,12 +48,16 @@ def base(task: Task, progress: Progress) -> dict[str, Any]:
 
 def _fetch(settings: Mapping[str, Any]) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+    )
 
     name, revision = settings["name"], settings["revision"]
     try:
         return Path(snapshot_download(name, revision=revision))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise ModelError(
             f"base: `{name}` is no folder here and could not be fetched from the hub: {error}. "
             "Check the name, the network and your access token, or give a folder."

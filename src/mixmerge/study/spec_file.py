@@ -63,6 +63,8 @@ class _Loader(_Base):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue  # `{{ seed }}`: the base class refuses it
             if key.value in seen and key.tag != _MERGED:
                 line = key.start_mark.line + 1
                 raise yaml.YAMLError(f"line {line}: the key `{key.value}` stands twice")
@@ -120,12 +122,19 @@ def read_text(path: Path) -> str:
     """Read a file.
 
     Raises:
-        SpecError: there is none.
+        SpecError: there is none, it cannot be read, or it is not UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8")
     except (FileNotFoundError, IsADirectoryError):
         raise SpecError(f"{path}: no such file.") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise SpecError(
+            f"{path}, line {line}: not UTF-8 text ({error.reason}); save the file as UTF-8."
+        ) from None
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read: {error.strerror}.") from error
 
 
 def parse_spec(
@@ -154,11 +163,13 @@ def parse_document(text: str, name: str) -> Document:
     try:
         node = yaml.compose(text, _Loader)
         data = yaml.load(text, _Loader)  # noqa: S506 - a safe loader with other scalars
-    except yaml.YAMLError as error:
+        if node is None or not isinstance(data, dict):
+            raise SpecError(f"{name}: expected keys and values, found {type(data).__name__}.")
+        return Document(name, data, _marks(node, name))
+    except RecursionError:
+        raise SpecError(f"{name}: holds something within itself, or too deeply nested.") from None
+    except (yaml.YAMLError, ValueError) as error:  # such as `!!int abc`
         raise SpecError(f"{name}: not valid YAML: {_yaml_problem(error)}.") from error
-    if node is None or not isinstance(data, dict):
-        raise SpecError(f"{name}: expected keys and values, found {type(data).__name__}.")
-    return Document(name, data, _marks(node, name))
 
 
 def validated(
@@ -188,7 +199,7 @@ def to_yaml(data: Any) -> str:
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
-def _yaml_problem(error: yaml.YAMLError) -> str:
+def _yaml_problem(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         return f"line {error.problem_mark.line + 1}: {error.problem}"
     return str(error)

@@ -77,7 +77,11 @@ class Tracker(Unheard):
             ResourceError: the tracker's package is not installed.
         """
         spec.check_installed()
-        self._sink: _Sink | None = _SINKS[spec.to](spec.project, study)
+        self._sink: _Sink | None = None
+        try:
+            self._sink = _SINKS[spec.to](spec.project, study)
+        except Exception as error:  # noqa: BLE001 - whatever a tracker raises, the study goes on
+            _warn(error)
 
     def finished(self, step: Step, record: dict[str, Any]) -> None:
         """Send the numbers of a step."""
@@ -100,5 +104,9 @@ class Tracker(Unheard):
         try:
             getattr(self._sink, what)(*arguments)
         except Exception as error:  # noqa: BLE001 - whatever a tracker raises, the study goes on
-            log.warning("tracking stopped: %s: %s", type(error).__name__, error)
+            _warn(error)
             self._sink = None
+
+
+def _warn(error: Exception) -> None:
+    log.warning("tracking stopped: %s: %s", type(error).__name__, error)
