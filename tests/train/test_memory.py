@@ -9,7 +9,7 @@ import pytest
 from mixmerge.errors import DeviceMemoryError, ResourceError
 from mixmerge.files import read_json
 from mixmerge.train import PlacementSpec, TrainSpec
-from mixmerge.train.memory import with_fewer_rows
+from mixmerge.train.memory import remember, remembered, with_fewer_rows
 from mixmerge.train.run import train
 
 Write = Callable[[int], Path]
@@ -112,6 +112,26 @@ def test_the_global_batch_stays() -> None:
         assert rows * passes == 24
         seen.append(rows)
     assert seen == [6, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("asked", "noted", "batch", "rows"),
+    [
+        (PlacementSpec(devices=4), 16, 32, 8),
+        (PlacementSpec(per_device_batch=2), 16, 32, 2),
+        (PlacementSpec(), 16, 32, 16),
+        (PlacementSpec(per_device_batch=12), 8, 24, 6),
+    ],
+)
+def test_what_fitted_before_is_a_limit(
+    tmp_path: Path, asked: PlacementSpec, noted: int, batch: int, rows: int
+) -> None:
+    """Rows noted when memory was full lower what is asked for now, and never raise it."""
+    remember(tmp_path, "a", PlacementSpec(per_device_batch=noted))
+    found = remembered(tmp_path, "a", asked, batch, None)
+    assert found == asked.model_copy(update={"per_device_batch": rows})
+    assert found.accumulation(batch)[0] == rows
+    assert remembered(tmp_path, "b", asked, batch, None) == asked
 
 
 def test_a_single_row_cannot_be_halved() -> None:

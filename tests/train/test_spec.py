@@ -47,7 +47,8 @@ def test_one_way_to_shard() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "epochs", "batch", "steps"), [(64, 1, 32, 2), (65, 1, 32, 3), (10, 0.5, 4, 2)]
+    ("rows", "epochs", "batch", "steps"),
+    [(64, 1, 32, 2), (65, 1, 32, 3), (10, 0.5, 4, 2), (100, 1.1, 10, 11), (100, 0.07, 1, 7)],
 )
 def test_epochs_become_full_batches(rows: int, epochs: float, batch: int, steps: int) -> None:
     """The number of steps covers the epochs, rounded up to a whole batch."""

@@ -45,15 +45,33 @@ def remember(checkpoints: Path, identity: str, placement: PlacementSpec) -> None
         files.write_json(checkpoints / _FILE, content)
 
 
-def remembered(checkpoints: Path, identity: str, placement: PlacementSpec) -> PlacementSpec:
-    """Return the placement with the rows per device that fitted when this training was stopped."""
+def remembered(
+    checkpoints: Path, identity: str, placement: PlacementSpec, batch_size: int, ranks: int | None
+) -> PlacementSpec:
+    """Return the placement with no more rows per device than fitted when a training was stopped.
+
+    The placement may have changed since: fewer rows than those noted stay as they are, and more
+    become their largest divisor that fits, so the global batch stays as it is.
+
+    Args:
+        checkpoints: Where `remember` wrote its note.
+        identity: Of the training; notes of another do not count.
+        placement: The one that is asked for now.
+        batch_size: The global batch, in rows.
+        ranks: Processes in all; None: as the placement says.
+
+    Raises:
+        SpecError: the global batch cannot be split over these processes.
+    """
     path = checkpoints / _FILE
     if not path.is_file():
         return placement
     noted = files.read_json(path)
     if noted["identity"] != identity:
         return placement
-    return placement.model_copy(update={"per_device_batch": noted["rows"]})
+    rows, _ = placement.accumulation(batch_size, ranks)
+    fitting = max(n for n in range(1, min(rows, noted["rows"]) + 1) if rows % n == 0)
+    return placement.model_copy(update={"per_device_batch": fitting})
 
 
 def release() -> None:

@@ -66,7 +66,7 @@ def train(
     if finished := _finished(out, identity):
         return finished
     ranks, checkpoints = launched_ranks(), out / "checkpoints"
-    placement = memory.remembered(checkpoints, identity, placement)
+    placement = memory.remembered(checkpoints, identity, placement, spec.batch_size, ranks)
     placement.accumulation(spec.batch_size, ranks)
     check_devices(placement)
     while True:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -56,7 +57,8 @@ class TrainSpec(_Spec):
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     """Shape of the learning rate after warm-up; linear and cosine end at zero."""
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
-    """Share of the steps in which the learning rate rises from zero."""
+    """Share of the steps, rounded up, in which the learning rate rises from zero: the first has a
+    rate of zero. A training of one step has no warm-up."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled weight decay of AdamW."""
     max_grad_norm: float = Field(default=1.0, gt=0)
@@ -101,7 +103,8 @@ class TrainSpec(_Spec):
         if self.max_steps is not None:
             return self.max_steps
         assert self.epochs is not None
-        return math.ceil(self.epochs * rows / self.batch_size)
+        # Of the decimals as written: in floats 1.1 epochs of 100 rows are a little over 110.
+        return math.ceil(Fraction(str(self.epochs)) * rows / self.batch_size)
 
 
 class TrackingSpec(_Spec):

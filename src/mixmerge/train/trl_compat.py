@@ -135,7 +135,8 @@ def configure(plan: Plan) -> Any:
 
     spec, placement = plan.spec, plan.placement
     steps = len(plan.order)
-    warmup = math.ceil(spec.warmup_ratio * steps)
+    # The first step of a warm-up has a rate of zero: a single step would train nothing.
+    warmup = math.ceil(spec.warmup_ratio * steps) if steps > 1 else 0
     constant = "constant_with_warmup" if warmup else "constant"
     adapter_in_bf16 = spec.adapter is not None and plan.precision == "bfloat16"
     common = {
