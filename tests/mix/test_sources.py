@@ -156,6 +156,27 @@ GOOD = {"messages": TURNS, "language": "en"}
 GOOD_PAIR = {"prompt": "Hi", "chosen": "a", "rejected": "b", "language": "en"}
 
 
+@pytest.mark.parametrize("columns", [{}, {"messages": "messages"}])
+def test_columns_that_are_not_read_may_be_empty(tmp_path: Path, columns: dict[str, str]) -> None:
+    """Nothing in `prompt` beside `messages`, or in `language` beside a fixed one, breaks no row."""
+    row = {"id": 7, "messages": TURNS, "prompt": None, "chosen": None, "language": None}
+    file = jsonl(tmp_path / "d.jsonl", row)
+    asked = source(files=file, language="en", columns=columns)
+    assert load("s", asked, "conversations").rows == [conversation()]
+    by_language = source(files={"en": file}, columns=columns)
+    assert load("s", by_language, "conversations").rows == [conversation()]
+
+
+def test_an_empty_prompt_beside_whole_conversations_is_no_fault(tmp_path: Path) -> None:
+    """Answers that repeat the prompt need no column of it; answers as text do."""
+    row = {"id": 7, "prompt": None, "chosen": TURNS, "rejected": OTHER}
+    asked = source(files=jsonl(tmp_path / "d.jsonl", row), language="en")
+    assert load("s", asked, "preferences").rows == [pair()]
+    texts = jsonl(tmp_path / "t.jsonl", row | {"chosen": "a", "rejected": "b"})
+    with pytest.raises(DataError, match="column `prompt` is missing or empty"):
+        load("s", source(files=texts, language="en"), "preferences")
+
+
 @pytest.mark.parametrize(
     ("bad", "message"),
     [

@@ -120,6 +120,9 @@ class _Reader:
         self._columns = {key: key for key in own if key in first} | mapped
         self._form = form
         self._make = self._maker(place, first)
+        # A row may be empty in columns that make no row of this kind.
+        read = {*_READS[self._make], "id", "language"}
+        self._columns = {key: name for key, name in self._columns.items() if key in read}
 
     def _maker(
         self, place: Place, first: dict[str, Any]
@@ -154,9 +157,10 @@ class _Reader:
         """
         values = {}
         for key, column in self._columns.items():
-            if columns.get(column) is None:
+            if columns.get(column) is not None:
+                values[key] = columns[column]
+            elif not self._may_be_empty(key, columns, fixed_language):
                 raise ValueError(f"column `{column}` is missing or empty")
-            values[key] = columns[column]
         content = self._make(values)
         kind = PreferencePair if "chosen" in content else Conversation
         row: TrainingRow = kind.model_validate(
@@ -173,6 +177,15 @@ class _Reader:
         if self._form == "conversations" and isinstance(row, PreferencePair):
             return row.as_conversation()
         return row
+
+    def _may_be_empty(self, key: str, columns: dict[str, Any], fixed_language: str | None) -> bool:
+        if key == "language":
+            return fixed_language is not None
+        # Answers as conversations bring their own prompt.
+        brings_prompt = self._make is _pair and isinstance(
+            columns.get(self._columns["chosen"]), list
+        )
+        return key == "prompt" and brings_prompt
 
     def _language(self, values: dict[str, Any], fixed: str | None) -> str:
         said = fixed or values.get("language")
@@ -230,3 +243,11 @@ def _turns(column: str, value: Any) -> list[dict[str, Any]]:
                 f"(seen: {shorten(turn)})"
             )
     return [{"role": turn["role"], "content": turn["content"]} for turn in turns]
+
+
+_READS: dict[Callable[[dict[str, Any]], dict[str, Any]], tuple[str, ...]] = {
+    _conversation: ("messages",),
+    _question_and_answer: ("prompt", "answer"),
+    _pair: ("prompt", "chosen", "rejected"),
+}
+"""The fields that each kind of row is made of."""
