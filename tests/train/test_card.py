@@ -2,7 +2,24 @@
 
 from pathlib import Path
 
-from mixmerge.train.card import parent_name
+import yaml
+
+from mixmerge.train import TrainSpec
+from mixmerge.train.card import model_card, parent_name
+from mixmerge.train.report import RowCounts, TrainReport
+
+
+def test_codes_of_languages_stay_texts() -> None:
+    """YAML reads the languages of a card as they are, though a bare `no` means false."""
+    counts = RowCounts(given=1, used=1, dropped=0)
+    values = dict.fromkeys(TrainReport.model_fields, 0) | {
+        "rows": dict.fromkeys(["en", "no", "zh-TW"], counts),
+        "versions": {},
+    }
+    report = TrainReport.model_construct(**values)
+    front = yaml.safe_load(model_card(TrainSpec(), report, "org/base").split("---")[1])
+    assert front["language"] == ["en", "no", "zh-TW"]
+    assert front["tags"] == ["mixmerge", "sft"]
 
 
 def test_cards_name_no_folder_of_the_machine(tmp_path: Path) -> None:

@@ -131,6 +131,19 @@ def test_a_template_that_rewrites_the_past_is_refused(
         encoder(forgetful).conversations(rows)
 
 
+def test_a_row_that_starts_with_the_assistant_is_named(tiny: Any, encoder: Make) -> None:
+    """Without markers nothing tells where the first answer starts: an error of the data."""
+    turns = (
+        tiny.turn("assistant", "Welcome"),
+        tiny.turn("user", "Hi"),
+        tiny.turn("assistant", "Hello"),
+    )
+    row = Conversation(id="greeted", source="test", language="en", messages=turns)
+    with pytest.raises(DataError, match=r"'greeted'.*starts with the assistant"):
+        encoder(tiny.plain_template).conversations([row])
+    assert encoder(tiny.cohere_template).conversations([row]).targets[0] > 0
+
+
 def test_a_row_that_the_template_refuses_is_named(tiny: Any, encoder: Make) -> None:
     """The template's own complaint is passed on with the row's id and roles."""
     strict = (

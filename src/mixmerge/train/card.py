@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import yaml
+
 from mixmerge.train.report import TrainReport
 from mixmerge.train.spec import TrainSpec
 
@@ -13,7 +15,8 @@ def model_card(spec: TrainSpec, report: TrainReport, parent: Path | str) -> str:
         "---",
         "library_name: transformers",
         f"tags: [mixmerge, {spec.method}]",
-        f"language: [{', '.join(report.rows)}]",
+        # Quoted where YAML reads something else: `no` is Norwegian, not false.
+        f"language: {yaml.safe_dump([*report.rows], default_flow_style=True, width=10**6).strip()}",
         "---",
         f"# {spec.method.upper()} of {parent_name(parent)}",
         "",

@@ -152,6 +152,7 @@ class Encoder:
         labels = [IGNORED] * len(ids)
         for number, message in enumerate(row.messages):
             if message.role == "assistant":
+                self._check_asked(row.id, number)
                 before = self._render(row.id, row.messages[:number], prompt=True)
                 after = self._render(row.id, row.messages[: number + 1])
                 self._check_prefix(row.id, before, after)
@@ -181,6 +182,16 @@ class Encoder:
                 f"Row {row!r}: the chat template of {self._model} refuses it: {error} "
                 f"(roles seen: {roles}). Change the row or the template."
             ) from error
+
+    def _check_asked(self, row: str, turns_before: int) -> None:
+        if not turns_before:
+            raise DataError(
+                f"Row {row!r}: it starts with the assistant, but the chat template of "
+                f"{self._model} does not mark the assistant's tokens, so they are found by what "
+                "stands before them. Put a user's or system's turn first, or {% generation %} and "
+                "{% endgeneration %} around the assistant's content and end of turn in the "
+                "template."
+            )
 
     def _check_prefix(self, row: str, start: Ids, whole: Ids) -> None:
         if whole[: len(start)] != start:
