@@ -204,11 +204,12 @@ def test_what_is_downloaded_is_data(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     files = [
         "config.json", "generation_config.json", "model.safetensors.index.json",
         "model-00001-of-00002.safetensors", "tokenizer.json", "tokenizer.model", "merges.txt",
-        "chat_template.jinja", "adapter_model.safetensors",
+        "chat_template.jinja", "adapter_model.safetensors", "spiece.model", "tekken.json",
+        "sentencepiece.bpe.model", "additional_chat_templates/rag.jinja",
     ]  # fmt: skip
     others = [
         "modeling_custom.py", "consolidated.safetensors", "original/params.json", "model.gguf",
-        "onnx/model.safetensors", "README.md", "optimizer.pt", "training_args.bin",
+        "assets/a.json", "onnx/model.safetensors", "README.md", "optimizer.pt", "training_args.bin",
     ]  # fmt: skip
     pickles = ["pytorch_model.bin", "pytorch_model-00001-of-00002.bin"]
     asked = []

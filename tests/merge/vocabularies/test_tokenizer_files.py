@@ -13,6 +13,7 @@ from mixmerge.merge.vocabularies.tokenizer_files import (
     extended,
     read_tokenizer,
     without_rows_beyond,
+    write_tokenizer,
 )
 
 
@@ -91,6 +92,24 @@ def test_every_kind_can_be_extended(text: str, tmp_path: Any) -> None:
     saved = Tokenizer.from_str(json.dumps(grown.content))
     assert saved.encode("a<z><x>").ids == [0, first + 2, tokenizer.vocabulary["<x>"]]
     assert list(grown.added) == ["<x>", "<y>", "<z>"]
+
+
+def test_a_changed_tokenizer_leaves_no_older_form_of_itself(tmp_path: Any) -> None:
+    """What stands in the folder already is another tokenizer's, and goes with its templates."""
+    source, out = tmp_path / "source", tmp_path / "out"
+    for folder, text in ((source, "new"), (out, "old")):
+        (folder / "additional_chat_templates").mkdir(parents=True)
+        for name in ("spiece.model", "tekken.json", "x.tiktoken", "chat_template.jinja"):
+            (folder / name).write_text(text)
+        (folder / "additional_chat_templates" / f"{text}.jinja").write_text(text)
+    (source / "tokenizer.json").write_text(WHOLE[0])
+    write_tokenizer(extended(read_tokenizer(source), ["p"], []), out)
+    files = {str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()}
+    template = "additional_chat_templates/new.jinja"
+    assert files == {"tokenizer.json", "chat_template.jinja", template}
+    assert (out / "chat_template.jinja").read_text() == "new"
+    write_tokenizer(read_tokenizer(source), out)
+    assert (out / "spiece.model").read_text() == "new"
 
 
 def test_merges_go_with_their_tokens(tmp_path: Any) -> None:

@@ -9,7 +9,13 @@ from typing import Any
 
 from mixmerge.errors import ModelError
 from mixmerge.fingerprint import file_fingerprint
-from mixmerge.merge.models.donor_files import check_donor_files, read_object
+from mixmerge.merge.models.donor_files import (
+    OTHER_TOKENS,
+    TOKENS,
+    check_donor_files,
+    donated,
+    read_object,
+)
 from mixmerge.merge.models.safetensors_io import StoredTensor, read_header
 from mixmerge.merge.models.sources import Source, StoredSource, WeightFile
 from mixmerge.records import ModelFolder
@@ -133,10 +139,8 @@ class Checkpoint:
     @cached_property
     def tokenizer_digest(self) -> str | None:
         """Hash of the file that decides which text becomes which token, where there is one."""
-        for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"):
-            if (self.tokenizer_folder / name).is_file():
-                return file_fingerprint(self.tokenizer_folder / name)
-        return None
+        files = donated(self.tokenizer_folder, (TOKENS, *OTHER_TOKENS)).values()
+        return next(map(file_fingerprint, files), None)
 
 
 def _tensors(path: Path) -> list[StoredTensor]:

@@ -5,6 +5,7 @@ before it begins.
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,18 @@ from mixmerge.files import read_json
 _SETTINGS = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json")
 """Small JSON objects, which are corrected where the output has other tokens."""
 
+TOKENS = "tokenizer.json"
+OTHER_TOKENS = (
+    *("tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model"),
+    *("tekken.json", "*.tiktoken"),
+)
+"""The same in the forms of other libraries; a model may have several, or one of these alone."""
+TOKENS_BESIDE = ("added_tokens.json", "merges.txt")
+TEMPLATES = ("chat_template.jinja", "chat_template.json", "additional_chat_templates/*.jinja")
+
 DONATED = (
-    *_SETTINGS,
-    "tokenizer.json",
-    "tokenizer.model",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "chat_template.jinja",
-    "chat_template.json",
-    "preprocessor_config.json",
-    "processor_config.json",
+    *(*_SETTINGS, TOKENS, *OTHER_TOKENS, *TOKENS_BESIDE, *TEMPLATES),
+    *("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json"),
 )
 """What is copied as it is, besides the configuration, which is made true to the weights."""
 
@@ -48,9 +49,32 @@ def read_object(file: Path) -> dict[str, Any]:
     return content
 
 
-def donated(folder: Path) -> dict[str, Path]:
-    """Return the files of a model folder that a merged model may take over, by name."""
-    return {name: folder / name for name in DONATED if (folder / name).is_file()}
+def donated(folder: Path, names: Iterable[str] = DONATED) -> dict[str, Path]:
+    """Return the files of a model folder that a merged model may take over.
+
+    Args:
+        folder: the model's.
+        names: which of them.
+
+    Returns:
+        Paths by name, below the folder.
+    """
+    found = (
+        file
+        for name in names
+        for file in (sorted(folder.glob(name)) if "*" in name else [folder / name])
+        if file.is_file()
+    )
+    return {file.relative_to(folder).as_posix(): file for file in found}
+
+
+def lacks_tokens(folder: Path) -> bool:
+    """Say whether a folder has a tokenizer's settings and no file with its tokens.
+
+    Tokenizers of bytes or characters need none; others would be lost.
+    """
+    settings = (folder / "tokenizer_config.json").is_file()
+    return settings and not donated(folder, (TOKENS, *OTHER_TOKENS))
 
 
 def check_donor_files(folder: Path) -> None:

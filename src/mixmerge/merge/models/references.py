@@ -16,14 +16,17 @@ from mixmerge.errors import ModelError, SpecError
 from mixmerge.files import read_json
 from mixmerge.merge.models.adapter import AdaptedCheckpoint
 from mixmerge.merge.models.checkpoint import Checkpoint
+from mixmerge.merge.models.donor_files import OTHER_TOKENS
 from mixmerge.merge.models.pickled import PickledCheckpoint, is_pickled
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[^@+\s]+)?", re.ASCII)
 _LOCAL = ("/", "./", "../", "~")
 """How a path begins that cannot be meant as a hub name."""
-_WANTED = ["*.json", "*.jinja", "*.safetensors", "*.txt", "*.tiktoken", "tokenizer.model"]
+_WANTED = ["*.json", "*.jinja", "*.safetensors", "*.txt", *OTHER_TOKENS]
 _PICKLES = ["*.bin", "*.pt"]
-_UNWANTED = ["*/*", "consolidated*", "optimizer*", "training_args*"]
+_FOLDERS = ["[!a]*/*", "a[!d]*/*", "ad[!d]*/*"]
+"""All but ``additional_chat_templates``, as nearly as such patterns can say it."""
+_UNWANTED = [*_FOLDERS, "consolidated*", "optimizer*", "training_args*"]
 """Other formats, and the same weights once more under their original names."""
 ADAPTER_CONFIG = "adapter_config.json"
 

@@ -40,6 +40,7 @@ def fingerprint_of_small_files(plan: MergePlan) -> str:
 def copy_donor_files(plan: MergePlan, folder: Path) -> None:
     """Write configuration, tokenizer, chat template: the donor's, or what the recipe says."""
     for name, file in _donor_files(plan).items():
+        (folder / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(file, folder / name)
     if plan.vocabulary is not None:
         plan.vocabulary.write(folder, plan.donor.name)

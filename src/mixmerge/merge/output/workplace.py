@@ -105,9 +105,12 @@ def _clean_up(partial: Path, error: BaseException) -> None:
 
 def _appear(partial: Path, out: Path) -> None:
     """Flush what is not flushed yet, and give the folder its name."""
-    for file in sorted(partial.iterdir()):
-        with file.open("rb") as stream:
-            os.fsync(stream.fileno())
+    for entry in sorted(partial.rglob("*")):
+        if entry.is_dir():
+            sync_folder(entry)
+        else:
+            with entry.open("rb") as stream:
+                os.fsync(stream.fileno())
     if out.exists():
         shutil.rmtree(out)
     (partial / _KEY).unlink()

@@ -11,6 +11,7 @@ from mixmerge.errors import ModelError, SpecError
 from mixmerge.files import PARTIAL
 from mixmerge.merge.methods.method import Arguments
 from mixmerge.merge.models.checkpoint import Checkpoint
+from mixmerge.merge.models.donor_files import lacks_tokens
 from mixmerge.merge.models.layout import (
     belongs_to_embedding,
     denies_tied_head,
@@ -172,6 +173,8 @@ def plan_merge(
     if recipe.chat_template is not None:
         template = choose(recipe.chat_template, [model.path for model in checkpoints])
     notes = [*planner.notes, *_slice_notes(recipe, composition)]
+    if vocabulary is None and lacks_tokens(donor.tokenizer_folder):
+        notes.append(f"the tokenizer of {donor.name} has no vocabulary file that is known here")
     if planner.left_out:
         names = _first_of(planner.left_out)
         notes.append(f"tensor {names}: left out, since loaders compute this buffer themselves")

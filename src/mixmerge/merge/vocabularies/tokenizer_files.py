@@ -15,12 +15,18 @@ from typing import Any
 
 from mixmerge.errors import ModelError
 from mixmerge.files import read_json, write_json
-from mixmerge.merge.models.donor_files import read_object
+from mixmerge.merge.models.donor_files import (
+    OTHER_TOKENS,
+    TEMPLATES,
+    TOKENS,
+    TOKENS_BESIDE,
+    donated,
+    read_object,
+)
 
-FILE = "tokenizer.json"
+FILE = TOKENS
 _SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
-_TEMPLATES = ("chat_template.jinja", "chat_template.json")
-_OLDER_FORMS = ("tokenizer.model", "vocab.json", "merges.txt", "vocab.txt", "added_tokens.json")
+_OLDER_FORMS = (*OTHER_TOKENS, *TOKENS_BESIDE)
 """The same tokens in other forms, which would no longer be true of another vocabulary."""
 _NEVER = 1e4
 """How much less likely an added piece of a unigram model is than its least likely one."""
@@ -89,7 +95,7 @@ def _parsed(folder: Path, text: str, *, changed: bool) -> StoredTokenizer:
 
 
 def _converted(folder: Path) -> str:
-    if not any((folder / name).is_file() for name in (*_OLDER_FORMS, *_SETTINGS)):
+    if not donated(folder, (*_OLDER_FORMS, *_SETTINGS)):
         raise ModelError(
             f"{folder}: no {FILE}; copy the tokenizer files of the model it was trained from."
         )
@@ -224,12 +230,13 @@ def write_tokenizer(tokenizer: StoredTokenizer, folder: Path) -> None:
         tokenizer: what is written.
         folder: an existing folder.
     """
-    others = () if tokenizer.changed else _OLDER_FORMS
-    for name in (FILE, *_SETTINGS, *_TEMPLATES, *_OLDER_FORMS):
-        (folder / name).unlink(missing_ok=True)
-    for name in (FILE, *_SETTINGS, *_TEMPLATES, *others):
-        if (tokenizer.folder / name).is_file():
-            shutil.copyfile(tokenizer.folder / name, folder / name)
+    always = (FILE, *_SETTINGS, *TEMPLATES)
+    for file in donated(folder, (*always, *_OLDER_FORMS)).values():
+        file.unlink()
+    taken = always if tokenizer.changed else (*always, *_OLDER_FORMS)
+    for name, file in donated(tokenizer.folder, taken).items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(file, folder / name)
     if tokenizer.changed:
         write_json(folder / FILE, tokenizer.content)
         for name in _SETTINGS:
