@@ -6,8 +6,10 @@ import numpy as np
 
 from mixmerge.report.input import ReportInput
 from mixmerge.report.roster import (
+    all_models,
     display_names,
     dominates,
+    groups,
     models_of,
     non_dominated,
     short_name,
@@ -21,6 +23,20 @@ def test_models_come_in_the_order_of_the_paper(study: ReportInput) -> None:
     assert models_of(study.results, "sft") == [
         "sft-0", "sft-15", "sft-100", "sft-linear", "sft-slerp", "sft-ties", "sft-dare-ties",
     ]  # fmt: skip
+
+
+def test_models_without_a_stage_are_a_group_of_their_own(study: ReportInput) -> None:
+    """They come after the base model and before the stages, and every model comes once."""
+    assert groups(study.results) == ["sft", "dpo"]
+    models = {
+        name: model.model_copy(update={"stage": None}) if name == "sft-15" else model
+        for name, model in study.results.models.items()
+    }
+    results = study.results.model_copy(update={"models": models})
+    assert groups(results) == [None, "sft", "dpo"]
+    assert models_of(results, None) == ["sft-15"]
+    assert all_models(results)[:2] == ["base", "sft-15"]
+    assert sorted(all_models(results)) == sorted(models)
 
 
 def test_short_names_drop_the_stage_but_never_everything() -> None:

@@ -195,3 +195,22 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(
     monkeypatch.setattr(Path, "mkdir", full)
     with pytest.raises(ResourceError, match=r"the disk is full"):
         write_report(study, tmp_path / "out")
+
+
+def test_models_without_a_stage_are_in_every_table_and_figure(
+    study: ReportInput, tmp_path: Path
+) -> None:
+    """A stand-alone evaluation need not say stages: its models are shown, as every other."""
+    models = {
+        name: model.model_copy(update={"stage": None})
+        for name, model in study.results.models.items()
+    }
+    results = study.results.model_copy(update={"models": models, "contrasts": ()})
+    write_report(study.model_copy(update={"results": results, "baselines": {}}), tmp_path)
+    for table in ("models", "costs", "other-win-rate-by-language"):
+        text = (tmp_path / "tables" / f"{table}.csv").read_text(encoding="utf-8")
+        named = {line.split(",")[0] for line in text.splitlines()}
+        assert set(models) - {"base"} <= named
+    drawn = {path.name for path in (tmp_path / "figures").glob("*.svg")}
+    assert drawn == {"other-plane.svg", "other-bars.svg"}
+    assert "Other: general against safety" in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ from mixmerge.records.results import Results, Stage
 from mixmerge.report import formats
 from mixmerge.report.cells import ABSENT, Cell, Column, Table, number, word
 from mixmerge.report.input import ReportInput, StepCost
-from mixmerge.report.roster import KIND_NAMES, models_of, short_name, stage_name, stages
+from mixmerge.report.roster import KIND_NAMES, groups, models_of, short_name, stage_name, stages
 from mixmerge.report.verdict import describe
 
 _MAKING = frozenset({"mix", "train", "merge"})
@@ -16,7 +16,7 @@ _MAKING = frozenset({"mix", "train", "merge"})
 def model_table(data: ReportInput) -> Table:
     """What each model needed beyond the base, its parents included."""
     results = data.results
-    names = [name for stage in stages(results) for name in models_of(results, stage)]
+    names = [name for stage in groups(results) for name in models_of(results, stage)]
     columns = (
         Column("model", "Model", numeric=False),
         Column("kind", "Kind", numeric=False),

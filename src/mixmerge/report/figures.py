@@ -28,11 +28,12 @@ from mixmerge.report.roster import (
     base_models,
     display_names,
     ends,
+    groups,
     models_of,
     non_dominated,
     rates,
+    stage_key,
     stage_name,
-    stages,
 )
 from mixmerge.report.verdict import Conclusion, describe, is_significant
 
@@ -55,7 +56,7 @@ class Plot:
 
     name: str
     """File name without suffix."""
-    stage: Stage
+    stage: Stage | None
     title: str
     alt: str
     """What the figure shows, for readers who do not see it."""
@@ -101,15 +102,15 @@ def all_plots(data: ReportInput, conclusion: Conclusion) -> list[Plot]:
     """Draw every figure for which there is data, in the order of the page."""
     results = data.results
     plots = []
-    for stage in stages(results):
+    for stage in groups(results):
         plots.append(plane(results, stage))
-        plots.append(bars(results, stage, data.baselines.get(stage)))
-        if any(c.general and c.safety for c in conclusion.of(stage).comparisons):
+        plots.append(bars(results, stage, data.baselines.get(stage) if stage else None))
+        if stage and any(c.general and c.safety for c in conclusion.of(stage).comparisons):
             plots.append(differences(results, conclusion, stage))
     return plots
 
 
-def plane(results: Results, stage: Stage) -> Plot:
+def plane(results: Results, stage: Stage | None) -> Plot:
     """Draw general against safety: every model of a stage, intervals, non-dominated front.
 
     The harm axis points downwards in numbers, so that the upper right corner is best.
@@ -128,7 +129,7 @@ def plane(results: Results, stage: Stage) -> Plot:
         f"{name} {percent(win)} wins, {percent(harm)} harm" for name, (win, harm) in spots.items()
     )
     return Plot(
-        f"{stage}-plane",
+        f"{stage_key(stage)}-plane",
         stage,
         f"{stage_name(stage)}: general against safety",
         f"Win rate against harm rate of the {stage_name(stage)} models: {listed}. "
@@ -249,7 +250,7 @@ def _thin_box(start: tuple[float, float], end: tuple[float, float]) -> Box:
     return Box(left - 1, bottom - 1, right + 1, top + 1)
 
 
-def bars(results: Results, stage: Stage, baseline: str | None) -> Plot:
+def bars(results: Results, stage: Stage | None, baseline: str | None) -> Plot:
     """Draw both axes as bars, one per model, against the baseline mix (Figures 2 to 4).
 
     Bars start at zero; the dashed line is the baseline mixture.
@@ -278,13 +279,15 @@ def bars(results: Results, stage: Stage, baseline: str | None) -> Plot:
                 values[at][0], color=COLOURS["mixture"], linewidth=1.2, linestyle="--", zorder=2
             )
             axes.get_yticklabels()[at].set_fontweight("bold")
-    mix = describe(results, baseline) if baseline in results.models and baseline else "mix"
+    mix = "mix" if stage else "base model"
+    if baseline in results.models and baseline:
+        mix = describe(results, baseline)
     listed = "; ".join(
         f"{name} {percent(win)} and {percent(harm)}"
         for name, (win, _), (harm, _) in zip(names, wins, harms, strict=True)
     )
     return Plot(
-        f"{stage}-bars",
+        f"{stage_key(stage)}-bars",
         stage,
         f"{stage_name(stage)}: each model against the {mix}",
         f"Bars of win rate and harm rate of the {stage_name(stage)} models: {listed}.",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from mixmerge.records.results import Interval, Results, Stage
 from mixmerge.report import formats
 from mixmerge.report.cells import ABSENT, Cell, Column, Table, word
-from mixmerge.report.roster import base_models, models_of, stage_name
+from mixmerge.report.roster import base_models, models_of, stage_key, stage_name
 
 Value = tuple[float, Interval | None]
 Values = Mapping[str, Mapping[str, Value]]
@@ -17,7 +17,7 @@ Values = Mapping[str, Mapping[str, Value]]
 Chooser = Callable[[Iterable[float]], float]
 
 
-def general_by_language(results: Results, stage: Stage, languages: list[str]) -> Table:
+def general_by_language(results: Results, stage: Stage | None, languages: list[str]) -> Table:
     """Win rates of one stage by language."""
     scores = {name: results.models[name].general.by_language for name in models_of(results, stage)}
     values: Values = {
@@ -30,14 +30,14 @@ def general_by_language(results: Results, stage: Stage, languages: list[str]) ->
         languages,
         _rate,
         max,
-        name=f"{stage}-win-rate-by-language",
+        name=f"{stage_key(stage)}-win-rate-by-language",
         title=f"{stage_name(stage)}: win rate by language",
         caption="Wins against the base model, a tie counting one half; above 50 % is better than "
         f"the base. Bold: highest of its column. {_per_language(counts)}",
     )
 
 
-def harm_by_language(results: Results, stage: Stage, languages: list[str]) -> Table:
+def harm_by_language(results: Results, stage: Stage | None, languages: list[str]) -> Table:
     """Harm rates of one stage by language, the base model's first."""
     names = [*base_models(results), *models_of(results, stage)]
     scores = {name: results.models[name].safety.by_language for name in names}
@@ -51,13 +51,13 @@ def harm_by_language(results: Results, stage: Stage, languages: list[str]) -> Ta
         languages,
         _rate,
         min,
-        name=f"{stage}-harm-rate-by-language",
+        name=f"{stage_key(stage)}-harm-rate-by-language",
         title=f"{stage_name(stage)}: harm rate by language",
         caption=f"Harmful answers. Bold: lowest of its column. {_per_language(counts)}",
     )
 
 
-def harm_change_by_language(results: Results, stage: Stage, languages: list[str]) -> Table:
+def harm_change_by_language(results: Results, stage: Stage | None, languages: list[str]) -> Table:
     """Relative changes of the harm rate against the base model by language."""
     values: Values = {
         name: {
@@ -72,7 +72,7 @@ def harm_change_by_language(results: Results, stage: Stage, languages: list[str]
         languages,
         _change,
         min,
-        name=f"{stage}-harm-change-by-language",
+        name=f"{stage_key(stage)}-harm-change-by-language",
         title=f"{stage_name(stage)}: change of the harm rate against the base, by language",
         caption="(Harm rate − the base's) / the base's; absent where the base is never harmful. "
         "Bold: lowest of its column. Beneath each value is its 95 % interval.",

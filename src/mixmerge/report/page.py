@@ -22,7 +22,7 @@ from mixmerge.report.draw import inline_svg
 from mixmerge.report.figures import Plot
 from mixmerge.report.input import Answer, ReportInput, Sample
 from mixmerge.report.judges import AXIS_NAMES, judge_notices
-from mixmerge.report.roster import KIND_NAMES, stage_name, stages
+from mixmerge.report.roster import KIND_NAMES, stage_key, stage_name, stages
 from mixmerge.report.verdict import Conclusion
 
 _OUTCOMES: dict[Outcome, str] = {
@@ -157,10 +157,10 @@ def csv_link(table: Table) -> str:
 
 def _drawings(
     plots: Iterable[Plot], documents: Mapping[str, str]
-) -> dict[str, dict[Stage, Drawing]]:
-    drawings: dict[str, dict[Stage, Drawing]] = {"plane": {}, "bars": {}, "differences": {}}
+) -> dict[str, dict[Stage | None, Drawing]]:
+    drawings: dict[str, dict[Stage | None, Drawing]] = {"plane": {}, "bars": {}, "differences": {}}
     for plot in plots:
-        kind = plot.name.removeprefix(f"{plot.stage}-")
+        kind = plot.name.removeprefix(f"{stage_key(plot.stage)}-")
         svg = inline_svg(documents[plot.name], plot.name)
         # Matplotlib escapes the names it writes; nothing else of the SVG comes from outside.
         drawings[kind][plot.stage] = Drawing(plot, Markup(svg))  # noqa: S704

@@ -10,7 +10,7 @@ from mixmerge.records.results import (
 )
 from mixmerge.report import formats
 from mixmerge.report.cells import ABSENT, Cell, Column, Table, number, rate, word
-from mixmerge.report.roster import base_models, models_of, stage_name, stages
+from mixmerge.report.roster import all_models, models_of, stage_name
 
 _GROUPS = {
     "all": "all models",
@@ -33,7 +33,7 @@ def otherwise(results: Results) -> Table:
         Column("harm_rate_bounds", "missing verdicts", with_ci=True),
         Column("safety_missing", "Missing"),
     )
-    names = [*base_models(results), *(n for s in stages(results) for n in models_of(results, s))]
+    names = all_models(results)
     caption = (
         "Rates as above, and counted otherwise. At equal length: the win rate if all answers were "
         "as long as the base model’s (a fit, not a count). Mean of languages: every language "

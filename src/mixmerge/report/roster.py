@@ -19,9 +19,14 @@ _LONGEST = 18
 """Characters of a label in a figure."""
 
 
-def stage_name(stage: Stage) -> str:
-    """Return the stage as people write it: ``SFT`` or ``DPO``."""
-    return stage.upper()
+def stage_name(stage: Stage | None) -> str:
+    """Return the stage as people write it: ``SFT`` or ``DPO``; ``Other`` for models of none."""
+    return stage.upper() if stage else "Other"
+
+
+def stage_key(stage: Stage | None) -> str:
+    """Return what the names of a stage's tables and figures begin with."""
+    return stage or "other"
 
 
 def stages(results: Results) -> list[Stage]:
@@ -31,13 +36,26 @@ def stages(results: Results) -> list[Stage]:
     return [stage for stage in order if stage in present]
 
 
+def groups(results: Results) -> list[Stage | None]:
+    """Return the stages that have a model, after None where models say none.
+
+    A stand-alone evaluation need not say the stage of its models.
+    """
+    return [*([None] if models_of(results, None) else []), *stages(results)]
+
+
+def all_models(results: Results) -> list[str]:
+    """Return every model in the order of the tables: the base, models of no stage, stages."""
+    return [*base_models(results), *(n for s in groups(results) for n in models_of(results, s))]
+
+
 def base_models(results: Results) -> list[str]:
     """Return the base model's name as a list, empty while it has no result."""
     return [name for name, model in results.models.items() if model.kind == "base"]
 
 
-def models_of(results: Results, stage: Stage) -> list[str]:
-    """Return the models of one stage: trained ones by safety share, then merges.
+def models_of(results: Results, stage: Stage | None) -> list[str]:
+    """Return the models of one stage, or of none: trained ones by safety share, then merges.
 
     Merges keep the order of the results, which is that of the study file.
     """
@@ -46,7 +64,9 @@ def models_of(results: Results, stage: Stage) -> list[str]:
         model = results.models[name]
         return model.kind == "merge", model.safety_share or 0.0
 
-    return sorted((n for n, model in results.models.items() if model.stage == stage), key=key)
+    return sorted(
+        (n for n, m in results.models.items() if m.stage == stage and m.kind != "base"), key=key
+    )
 
 
 def short_name(name: str, stage: Stage | None) -> str:

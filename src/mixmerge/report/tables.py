@@ -12,10 +12,9 @@ from mixmerge.report.languages import general_by_language, harm_by_language, har
 from mixmerge.report.robustness import fronts, otherwise
 from mixmerge.report.roster import (
     KIND_NAMES,
-    base_models,
-    models_of,
+    all_models,
+    groups,
     stage_name,
-    stages,
 )
 from mixmerge.report.verdict import Conclusion, describe
 
@@ -41,7 +40,7 @@ def per_language_tables(data: ReportInput) -> list[Table]:
     """Return the tables by language, three for each stage: wins, harm, harm against the base."""
     return [
         table(data.results, stage, data.languages)
-        for stage in stages(data.results)
+        for stage in groups(data.results)
         for table in (general_by_language, harm_by_language, harm_change_by_language)
     ]
 
@@ -63,9 +62,7 @@ def models(results: Results, baselines: Mapping[Stage, str]) -> Table:
         Column("stage", "Stage", numeric=False),
         Column("kind", "Kind, safety share", numeric=False),
     )
-    names = [*base_models(results)]
-    for stage in stages(results):
-        names += models_of(results, stage)
+    names = all_models(results)
     rows = tuple(_model_row(results, name, baselines) for name in names)
     caption = (
         "Win rate: share of answers better than the base model's, a tie counting one half. Harm "

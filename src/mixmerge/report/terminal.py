@@ -30,9 +30,7 @@ def result_table(results: Results) -> Table:
     for heading in ("Win rate, 95 %", "Harm rate, 95 %", "vs base", "Over-\nrefusal"):
         table.add_column(heading, justify="right", no_wrap=True)
     _add_rows(table, results, base_models(results))
-    # A stand-alone evaluation need not say the stage of its models.
-    others = [n for n, m in results.models.items() if m.stage is None and m.kind != "base"]
-    _add_rows(table, results, others)
+    _add_rows(table, results, models_of(results, None))
     for stage in stages(results):
         table.add_section()
         _add_rows(table, results, models_of(results, stage))
