@@ -58,3 +58,9 @@ def test_the_command_takes_it(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="endpoint with its price"):
         evaluate(tmp_path / "job.yaml", tmp_path / "out", budget=5)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_judge_whose_answers_have_no_limit_is_refused() -> None:
+    """A budget that an answer could pass is none: one message, as for a budget in the file."""
+    with pytest.raises(SpecError, match="`budget` needs a limit of every answer"):
+        with_budget(job(PAID | {"fields": {"max_tokens": None}}), 5)

@@ -1,5 +1,6 @@
 """What an endpoint's specification refuses, and which of its settings mean something."""
 
+import datetime as dt
 from typing import Any
 
 import pytest
@@ -32,6 +33,30 @@ def test_a_budget_needs_a_price() -> None:
     with pytest.raises(ValidationError, match="`budget` needs `price"):
         EndpointSpec(**PLAIN, budget=5)
     assert EndpointSpec(**PLAIN, budget=5, price={"input": 1, "output": 2}).budget == 5
+
+
+def test_a_budget_needs_a_limit_of_answers() -> None:
+    """An answer without a limit could pass any budget; either name of the limit will do."""
+    paid: dict[str, Any] = {**PLAIN, "budget": 5, "price": {"input": 1, "output": 2}}
+    with pytest.raises(ValidationError, match="`budget` needs a limit of every answer"):
+        EndpointSpec(**paid, fields={"max_tokens": None})
+    EndpointSpec(**paid, fields={"max_tokens": None, "max_completion_tokens": 512})
+    EndpointSpec(**PLAIN, fields={"max_tokens": None})
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"x": float("nan")}, "sent as JSON, but value.x is nan"),
+        ({"since": dt.date(2026, 1, 1)}, "sent as JSON, but value.since is a date"),
+        ({"max_tokens": "many"}, "`max_tokens` must be a whole number from 1"),
+        ({"max_completion_tokens": 0}, "`max_completion_tokens` must be a whole number from 1"),
+    ],
+)
+def test_fields_can_be_sent(fields: dict[str, Any], problem: str) -> None:
+    """What has no form in JSON, and a limit that is none, are refused before any call."""
+    with pytest.raises(ValidationError, match=problem):
+        EndpointSpec(**PLAIN, fields=fields)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def evaluate(
         bool, typer.Option("--calibrate", help="Only put the judges on trial, on labelled answers.")
     ] = False,
     budget: Annotated[
-        float | None, typer.Option(min=0, help="Dollars that judge calls may cost together.")
+        float | None, typer.Option(min=0, help="Dollars that calls to judges and models may cost.")
     ] = None,
 ) -> None:
     """Let models answer, judge the answers, and estimate both axes with intervals.

@@ -2,25 +2,27 @@
 
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from mixmerge.errors import SpecError
+from mixmerge.files import first_problem
 
 Spec = TypeVar("Spec", bound=BaseModel)
 
 
 def with_budget(spec: Spec, dollars: float) -> Spec:
-    """Return a specification whose judges may cost so much together, whatever it said before.
+    """Return a specification whose endpoints may cost so much together, whatever it said before.
 
-    They share what they spend, because a study keeps the journals of its judges in one folder, and
-    so does an evaluation. An endpoint without a price counts as free.
+    Judges share what they spend, because a study keeps the journals of its judges in one folder,
+    and so does an evaluation, for models behind endpoints too. An endpoint without a price counts
+    as free.
 
     Args:
         spec: a study, an evaluation, or any part of one.
         dollars: the budget.
 
     Raises:
-        SpecError: no endpoint has a price.
+        SpecError: no endpoint has a price, or one with a price has no limit of an answer.
     """
     values = spec.model_dump(exclude_unset=True)
     paid = [endpoint for endpoint in _endpoints(values) if endpoint.get("price") is not None]
@@ -31,7 +33,10 @@ def with_budget(spec: Spec, dollars: float) -> Spec:
         )
     for endpoint in paid:
         endpoint["budget"] = dollars
-    return type(spec).model_validate(values)
+    try:
+        return type(spec).model_validate(values)
+    except ValidationError as error:
+        raise SpecError(first_problem(error)) from error
 
 
 def _endpoints(value: Any) -> list[dict[str, Any]]:

@@ -7,6 +7,10 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from mixmerge.evaluate.spec_model import SpecModel
+from mixmerge.fingerprint import canonical
+
+LIMITS = ("max_tokens", "max_completion_tokens")
+"""The names of the limit of an answer: every request has the first unless `fields` change it."""
 
 
 class Price(SpecModel):
@@ -59,10 +63,30 @@ class EndpointSpec(SpecModel):
             )
         return address
 
+    @field_validator("fields")
+    @classmethod
+    def _can_be_sent(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        try:
+            canonical(fields)
+        except TypeError as error:
+            raise ValueError(f"they are sent as JSON, but {error}") from error
+        for name in LIMITS:
+            limit = fields.get(name)
+            if limit is not None and (type(limit) is not int or limit < 1):
+                raise ValueError(f"`{name}` must be a whole number from 1 (seen: {limit!r})")
+        return fields
+
     @model_validator(mode="after")
     def _can_count_money(self) -> Self:
         if self.budget is not None and self.price is None:
             raise ValueError("`budget` needs `price: {input: ..., output: ...}` to count money")
+        first, other = LIMITS
+        unlimited = self.fields.get(first, 1) is None and self.fields.get(other) is None
+        if self.budget is not None and unlimited:
+            raise ValueError(
+                f"`budget` needs a limit of every answer, or one answer could pass it: `fields` "
+                f"take `{first}` away, so give `{other}` there"
+            )
         return self
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mixmerge.errors import ResourceError
 from mixmerge.evaluate.calls.reply import Reply
 from mixmerge.evaluate.calls.spending import CallSize, Estimate, Ledger, Tokens
 from mixmerge.evaluate.endpoint_spec import Price
@@ -25,6 +26,20 @@ def test_the_other_name_of_the_limit_counts_too() -> None:
     """`max_completion_tokens` limits an answer as `max_tokens` does."""
     body = {"messages": BODY["messages"], "max_completion_tokens": 7}
     assert CallSize.of(body).expected.output == 7
+
+
+def test_the_larger_limit_counts() -> None:
+    """Nobody knows which of the two an endpoint takes; without any, nothing is known."""
+    body = {"messages": BODY["messages"], "max_tokens": 7, "max_completion_tokens": 9}
+    assert CallSize.of(body).most.output == 9
+    assert CallSize.of({"messages": BODY["messages"]}).most.output == 0
+
+
+def test_the_schema_of_a_reply_may_count_as_input() -> None:
+    """What an endpoint makes of it is at most one token a byte, beyond messages and template."""
+    schema = {"type": "json_schema", "json_schema": {"schema": {"words": "x" * 1000}}}
+    assert CallSize.of(BODY | {"response_format": schema}).most.input > 1000 + 18
+    assert CallSize.of(BODY | {"response_format": schema}).expected == CallSize.of(BODY).expected
 
 
 def test_what_the_endpoint_counted_is_used() -> None:
@@ -88,6 +103,20 @@ def test_two_processes_share_one_budget(tmp_path: Path) -> None:
     assert one.spent == other.spent == pytest.approx(10)
     one.close()
     other.close()
+
+
+@pytest.mark.parametrize("line", ["0.2garb", "null", "NaN"])
+def test_a_damaged_line_of_money_is_named(tmp_path: Path, line: str) -> None:
+    """What it said cannot be guessed, so a person must say it."""
+    (tmp_path / "spent").write_text(f"0.5\n{line}\n0.25\n")
+    ledger = Ledger(tmp_path / "spent", budget=10)
+    with pytest.raises(ResourceError, match=r"spent, line 2: a number of dollars is required"):
+        ledger.reserve(1)
+    (tmp_path / "spent").write_text("0.5\n0.2\n0.25\n")
+    ledger.close()
+    ledger = Ledger(tmp_path / "spent", budget=10)
+    assert ledger.spent == pytest.approx(0.95)
+    ledger.close()
 
 
 def test_without_a_budget_everything_fits(tmp_path: Path) -> None:

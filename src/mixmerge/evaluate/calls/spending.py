@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from mixmerge.errors import ResourceError
 from mixmerge.evaluate.calls.reply import Reply
-from mixmerge.evaluate.endpoint_spec import Price
+from mixmerge.evaluate.endpoint_spec import LIMITS, Price
 from mixmerge.files import explained_disk_errors
 
 BYTES_PER_TOKEN = 3
@@ -54,15 +55,20 @@ class CallSize:
 
     text_bytes: int
     """UTF-8 bytes of all its messages."""
+    around: int
+    """The most tokens that stand around them: of a chat template, and of the reply's schema."""
     max_tokens: int
     """Where its answer is cut off."""
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> "CallSize":
         """Measure the body of a chat completion."""
-        texts = (str(message.get("content", "")) for message in body["messages"])
-        limit = body.get("max_tokens", body.get("max_completion_tokens", 0))
-        return cls(sum(len(text.encode()) for text in texts), int(limit))
+        texts = [str(message.get("content", "")) for message in body["messages"]]
+        around = _TOKENS_OF_TEMPLATE * len(texts)
+        if "response_format" in body:
+            around += len(json.dumps(body["response_format"]))
+        limit = max(int(body.get(name, 0)) for name in LIMITS)
+        return cls(sum(len(text.encode()) for text in texts), around, limit)
 
     @property
     def expected(self) -> Tokens:
@@ -72,7 +78,7 @@ class CallSize:
     @property
     def most(self) -> Tokens:
         """Tokens that the call cannot pass: one for every byte."""
-        return Tokens(self.text_bytes + _TOKENS_OF_TEMPLATE, self.max_tokens)
+        return Tokens(self.text_bytes + self.around, self.max_tokens)
 
     def used(self, reply: Reply) -> Tokens:
         """Return what the endpoint counted, or an estimate where it does not count."""
@@ -171,8 +177,23 @@ class Ledger:
             if not line.endswith(b"\n"):  # a killed writer's; it may be any number
                 self._stream.truncate(self._read_to)
                 break
-            self._spent += float(json.loads(line))
+            self._spent += self._dollars(line)
             self._read_to += len(line)
+
+    def _dollars(self, line: bytes) -> float:
+        try:
+            change = float(json.loads(line))
+            if math.isfinite(change):
+                return change
+        except (ValueError, TypeError):
+            pass
+        self._stream.seek(0)
+        number = 1 + self._stream.read(self._read_to).count(b"\n")
+        raise ResourceError(
+            f"{self._path}, line {number}: a number of dollars is required (seen: "
+            f"{line.strip()[:40]!r}), so what was spent is not known. Correct the line, or remove "
+            "it if it cost nothing."
+        )
 
     def _write(self, change: float) -> None:
         line = json.dumps(change).encode() + b"\n"
