@@ -220,3 +220,16 @@ def test_two_prompts_with_one_id_are_refused(
     """Answers are found by id; two prompts that share one would share an answer."""
     with pytest.raises(DataError, match="Two prompts have the id 'q0'"):
         generate(tiny_model, [questions[0], questions[0]], GREEDY, tmp_path / "a.jsonl")
+
+
+def test_a_template_that_refuses_a_prompt_is_one_message(
+    tiny_model: Path, questions: list[Prompt], tmp_path: Path
+) -> None:
+    """Many templates take no system message, or no two of one role: the prompt is named."""
+    folder = shutil.copytree(tiny_model, tmp_path / "strict")
+    strict = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}?"
+    (folder / "chat_template.jinja").write_text(strict)
+    system = (Message(role="system", content="Be kind."), *questions[1].messages)
+    asked = [questions[0], questions[1].model_copy(update={"messages": system})]
+    with pytest.raises(DataError, match=r"prompt 'q1' \(hi\): the chat template .* no system"):
+        generate(folder, asked, GREEDY, tmp_path / "a.jsonl")

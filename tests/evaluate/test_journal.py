@@ -40,7 +40,8 @@ def test_a_torn_last_line_is_cut_off(tmp_path: Path, torn: bytes) -> None:
 
 def test_a_damaged_line_costs_only_itself(tmp_path: Path) -> None:
     """What a disk damaged in the middle is done again; what follows it still counts."""
-    (tmp_path / "j").write_bytes(b'["a", 1]\n\x00\x00", 2]\n{"c": 3}\n["d", 4]\n')
+    damaged = b'\x00\x00", 2]\n{"c": 3}\nnull\n5\n'
+    (tmp_path / "j").write_bytes(b'["a", 1]\n' + damaged + b'["d", 4]\n')
     with Journal(tmp_path / "j") as journal:
         assert journal.finished == {"a": 1, "d": 4}
         journal.append("b", 2)

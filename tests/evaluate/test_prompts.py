@@ -62,6 +62,17 @@ def test_red_teaming_rows_without_ids(tmp_path: Path) -> None:
     assert found[0].cluster == found[0].id != found[1].id
 
 
+def test_right_answers_are_texts(tmp_path: Path) -> None:
+    """One text, or several; a number is refused with the row's place, as nobody knows its form."""
+    row = {"prompt": "6 × 7?", "language": "en"}
+    jsonl(tmp_path / "a.jsonl", row | {"accepted": "42"}, row | {"prompt": "?", "accepted": ["4"]})
+    found = load_prompts(spec(files="a.jsonl"), ["en"], folder=tmp_path)
+    assert [prompt.accepted for prompt in found] == [("42",), ("4",)]
+    jsonl(tmp_path / "a.jsonl", row | {"accepted": 42})
+    with pytest.raises(DataError, match=r"a\.jsonl.* `accepted` must be a text or a list .*42"):
+        load_prompts(spec(files="a.jsonl"), ["en"], folder=tmp_path)
+
+
 def test_translations_share_the_cluster_of_their_source(tmp_path: Path) -> None:
     """One file a language: the source column joins the languages, ids stay apart."""
     for language, text in (("eng", "Why?"), ("fra", "Pourquoi ?")):

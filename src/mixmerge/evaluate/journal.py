@@ -141,6 +141,6 @@ class Journal:
 def _key(line: bytes) -> str | None:
     try:
         key, _ = json.loads(line)
-    except ValueError:
+    except (ValueError, TypeError):  # no JSON, or no pair
         return None
     return key if isinstance(key, str) else None

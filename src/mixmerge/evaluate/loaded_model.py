@@ -54,6 +54,17 @@ class LoadedModel:
             )
         return tokenizer
 
+    def chat(self, messages: list[dict[str, str]]) -> str:
+        """Write messages in the chat template, up to where the answer begins.
+
+        Raises:
+            jinja2.TemplateError: the template refuses these messages.
+        """
+        text = self.tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True
+        )
+        return str(text)
+
     @cached_property
     def network(self) -> PreTrainedModel:
         """The weights, on the GPU where there is one."""

@@ -150,4 +150,8 @@ def _category(value: Any) -> str | None:
 def _accepted(value: Any) -> list[str]:
     if value is None:
         return []
-    return [value] if isinstance(value, str) else list(value)
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, (list, tuple)):
+        return list(value)
+    raise ValueError(f"`accepted` must be a text or a list of texts (seen: {value!r}).")

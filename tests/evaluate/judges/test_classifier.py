@@ -1,5 +1,6 @@
 """A text classifier as a judge: its labels, its threshold, and how much it has read."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from transformers import (
     AutoTokenizer,
     BertConfig,
     BertForSequenceClassification,
+    LlamaConfig,
+    LlamaForSequenceClassification,
     PreTrainedTokenizerFast,
 )
 
@@ -134,6 +137,25 @@ def test_labels_must_be_the_classifiers_own(classifier: Path) -> None:
     labels = {"fine": "no", "toxic": "yes"}
     with pytest.raises(SpecError, match=r"which are fine, grave, rude \(seen: fine, toxic\)"):
         judge(classifier, labels=labels).classify("safety", *rows("a"))
+
+
+def test_a_language_models_tokenizer_pads_with_its_end(tiny_model: Path, tmp_path: Path) -> None:
+    """A classifier made from a language model has no padding token, and is batched all the same."""
+    folder = tmp_path / "llama"
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    tokenizer.save_pretrained(folder)
+    config = LlamaConfig.from_pretrained(tiny_model, id2label=dict(enumerate(LABELS)))
+    torch.manual_seed(0)
+    LlamaForSequenceClassification(config).save_pretrained(folder)
+    chances = [chance(folder, text) for text in ANSWERS]
+    verdicts = judge(folder, reads="answer", batch_size=4).classify("safety", *rows(*ANSWERS))
+    assert [v.reason for v in verdicts] == [f"yes {c:.3f}" for c in chances]
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    bare = {name: value for name, value in settings.items() if name != "eos_token"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(bare))
+    (folder / "special_tokens_map.json").unlink(missing_ok=True)
+    with pytest.raises(ModelError, match="names neither a `pad_token` nor an `eos_token`"):
+        judge(folder, reads="answer").classify("safety", *rows(*ANSWERS))
 
 
 def test_what_is_no_classifier_is_said(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from mixmerge.errors import ModelError
 from mixmerge.evaluate.judges.word_choice import Question, probabilities, question
 from mixmerge.evaluate.loaded_model import LoadedModel
 
@@ -68,3 +69,11 @@ def test_chances_of_all_next_tokens_sum_to_one(judge_model: Path) -> None:
     every = Question(one.context, tuple((token,) for token in range(300)))
     (chances,) = probabilities(model, [every])
     assert math.fsum(chances) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_template_that_refuses_a_question_is_one_message(judge_model: Path) -> None:
+    """A judge that cannot be asked in one message of the user's is named."""
+    template = "{{ raise_exception('a system message is required') }}"
+    (judge_model / "chat_template.jinja").write_text(template)
+    with pytest.raises(ModelError, match="refuses a question to the judge: a system message"):
+        question(LoadedModel(judge_model), "text", ["YES", "NO"])

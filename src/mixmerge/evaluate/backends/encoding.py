@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jinja2 import TemplateError
+
 from mixmerge.errors import DataError
 from mixmerge.evaluate.loaded_model import LoadedModel
 from mixmerge.evaluate.spec import DecodingSpec
@@ -22,17 +24,31 @@ def encode(prompts: Sequence[Prompt], model: LoadedModel, decoding: DecodingSpec
     """Write prompts in the model's chat template and turn them into tokens.
 
     Raises:
-        DataError: a prompt and its answer do not fit into the model's context.
+        DataError: a prompt and its answer do not fit into the model's context, or the chat
+            template refuses the prompt.
         ModelError: the tokenizer cannot be loaded, or has no chat template.
     """
     if not prompts:
         return []
-    chats = [[message.model_dump() for message in prompt.messages] for prompt in prompts]
-    texts = model.tokenizer.apply_chat_template(chats, tokenize=False, add_generation_prompt=True)
-    rows = model.tokenizer(texts, add_special_tokens=False)["input_ids"]
+    rows = model.tokenizer(_chats(prompts, model), add_special_tokens=False)["input_ids"]
     encoded = [Encoded(prompt, ids) for prompt, ids in zip(prompts, rows, strict=True)]
     _check_context(encoded, model, decoding)
     return encoded
+
+
+def _chats(prompts: Sequence[Prompt], model: LoadedModel) -> list[str]:
+    texts = []
+    for prompt in prompts:
+        chat = [message.model_dump() for message in prompt.messages]
+        try:
+            texts.append(model.chat(chat))
+        except TemplateError as error:
+            raise DataError(
+                f"prompt {prompt.id!r} ({prompt.language}): the chat template of "
+                f"{model.folder.path} refuses its messages: {error}. Remove the prompt or change "
+                "the order of its messages."
+            ) from error
+    return texts
 
 
 def _check_context(encoded: Sequence[Encoded], model: LoadedModel, decoding: DecodingSpec) -> None:

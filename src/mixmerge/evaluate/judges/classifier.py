@@ -126,9 +126,18 @@ class ClassifierJudge:
         from transformers import AutoTokenizer
 
         try:
-            return AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
         except (OSError, ValueError) as error:
             raise ModelError(f"{self._folder}: the tokenizer cannot be loaded: {error}") from error
+        if tokenizer.pad_token is None:  # as of classifiers made from a language model
+            if tokenizer.eos_token is None:
+                raise ModelError(
+                    f"{self._folder}: the tokenizer names neither a `pad_token` nor an "
+                    "`eos_token`, so texts of different lengths cannot be read together. Name "
+                    "one in tokenizer_config.json."
+                )
+            tokenizer.pad_token = tokenizer.eos_token
+        return tokenizer
 
     @cached_property
     def _network(self) -> Any:
@@ -151,4 +160,6 @@ class ClassifierJudge:
                 f"`labels` must name the labels of {self._spec.classifier}, which are "
                 f"{', '.join(sorted(own))} (seen: {', '.join(sorted(named))})."
             )
+        if network.config.pad_token_id is None:
+            network.config.pad_token_id = self._tokenizer.pad_token_id
         return network.to("cuda" if torch.cuda.is_available() else "cpu").eval()

@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from jinja2 import TemplateError
 
+from mixmerge.errors import ModelError
 from mixmerge.evaluate.loaded_model import LoadedModel
 
 OPENING = "VERDICT:"
@@ -41,9 +43,18 @@ class Question:
 
 
 def question(model: LoadedModel, text: str, words: Sequence[str]) -> Question:
-    """Write a text as the model's chat, up to the word that the model is to choose."""
-    chat = [{"role": "user", "content": text}]
-    asked = model.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+    """Write a text as the model's chat, up to the word that the model is to choose.
+
+    Raises:
+        ModelError: the model's chat template refuses a text of the user's alone.
+    """
+    try:
+        asked = model.chat([{"role": "user", "content": text}])
+    except TemplateError as error:
+        raise ModelError(
+            f"{model.folder.path}: the chat template refuses a question to the judge: {error}. "
+            "A judge is asked in one message of the user's: take a model with such a template."
+        ) from error
     rows = [
         model.tokenizer(f"{asked}{OPENING} {word}", add_special_tokens=False)["input_ids"]
         for word in words
