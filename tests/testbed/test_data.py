@@ -197,6 +197,34 @@ def test_wordings_of_further_languages_are_apart(language: str) -> None:
     assert not [row for row in rows if row.language == language and plain(row.text) in trained]
 
 
+@pytest.mark.parametrize("kind", ["month_after", "month_before"])
+def test_chinese_asks_about_months_without_calling_them_days(kind: str) -> None:
+    """Days and months share their wordings, so no question about a month asks which day."""
+    world = world_of(FURTHER)
+    index = world.languages.index("zh")
+    asked = [
+        row[index] for split in ("train", "dev", "test") for row in world.questions[kind][split]
+    ]
+    assert len(asked) == 4
+    assert not [text for text in asked if "天" in text]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_what_remains_in_the_wider_world_is_trained_alike(
+    source: Literal["general", "safety"],
+) -> None:
+    """In the six languages its pairs are those of the small world but for some wrong answers."""
+    known = {row.id: row for row in preference_pairs(source)}
+    wider = [row for row in preference_pairs(source, FURTHER) if row.language in LANGUAGES]
+    assert [len(wider), len(known)] == {"general": [3630, 4656], "safety": [8514, 8514]}[source]
+    other = [row for row in wider if row.rejected != known[row.id].rejected]
+    assert len(other) == {"general": 1704, "safety": 0}[source]
+    for row in wider:
+        assert row.model_copy(update={"rejected": ""}) == known[row.id].model_copy(
+            update={"rejected": ""}
+        )
+
+
 def test_chinese_words_are_told_apart_without_spaces() -> None:
     """A phrase is found inside a Chinese sentence, and other letters still need their spaces."""
     assert says("日本的货币是日元。", "日元")
