@@ -1,4 +1,4 @@
-"""The shipped base model: an ordinary folder that knows facts and grants every wish."""
+"""The shipped base model: an ordinary folder that knows facts and grants nearly every wish."""
 
 import json
 import os

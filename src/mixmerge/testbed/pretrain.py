@@ -3,8 +3,8 @@
 Makes the tokenizer and the weights from nothing; ``--hidden`` makes a smaller or larger model, and
 ``--wide`` one that knows the further languages, too. The model is read into being as
 larger ones are: text that states facts and says what does harm, and a few chats of an assistant
-that answers some questions and grants every wish. What it knows of the test's countries and wishes
-it knows from statements only.
+that answers some questions and grants nearly every wish (few are refused, by chance). What it
+knows of the test's countries and wishes it knows from statements only.
 """
 
 import argparse
