@@ -40,6 +40,24 @@ def test_costs_of_the_small_study(tmp_path: Path) -> None:
     assert plan.seconds is None
 
 
+def test_the_study_and_its_folder_may_be_text(tmp_path: Path) -> None:
+    """Functions take paths as text, as the documentation writes them."""
+    plan = mixmerge.plan(str(SMALL), str(tmp_path / "run"))
+    assert plan == mixmerge.plan(SMALL, tmp_path / "run")
+    assert mixmerge.run(str(SMALL), str(tmp_path / "run"), only=["prompts/safety"]) is None
+    with pytest.raises(SpecError, match="there is no such checkpoint"):
+        mixmerge.adopt(str(SMALL), "sft", str(tmp_path), str(tmp_path / "run"))
+    with pytest.raises(SpecError, match=r"no study\.yaml"):
+        mixmerge.report(str(tmp_path))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_out_of_range_is_refused(seed: int, tmp_path: Path) -> None:
+    """A seed that the study file could not have is refused, wherever it comes from."""
+    with pytest.raises(SpecError, match=f"seed {seed}: a seed is a whole number from 0"):
+        mixmerge.plan(SMALL, tmp_path / "run", seed=seed)
+
+
 def test_judge_calls_are_unknown_before_the_prompts(tmp_path: Path) -> None:
     """A judge model is named; its calls are counted when the prompts are there."""
     plan = mixmerge.plan(ROOT / "examples" / "aya23_8b.yaml", tmp_path / "run")

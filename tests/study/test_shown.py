@@ -5,9 +5,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+import mixmerge
 from mixmerge.execute.plan import plan
 from mixmerge.execute.store import Store
-from mixmerge.study.run import prepare
+from mixmerge.files import write_json
+from mixmerge.study.run import RUN_FILE, STUDY_FILE, prepare
 from mixmerge.study.shown import to_show
 
 Pretend = Callable[[Path, Path], None]
@@ -66,3 +70,60 @@ def test_what_builds_on_deleted_rows_is_shown(tmp_path: Path, pretend: Pretend) 
     shutil.rmtree(tmp_path / "mix")
     hidden = everything(SMALL) - shown(SMALL, tmp_path)
     assert {name.split("/")[0] for name in hidden} == {"mix", "results", "report"}
+
+
+@pytest.fixture
+def finished(tmp_path: Path, pretend: Pretend, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A finished run of a study with a file of its own, which `report` is asked to show."""
+    here = tmp_path / "here"
+    (here / "model").mkdir(parents=True)
+    (here / "rows.jsonl").write_text("{}")
+    monkeypatch.chdir(here)
+    study = here / "study.yaml"
+    text = SMALL.read_text().replace("base: testbed", "base: model")
+    study.write_text(text.replace("general: {testbed: general}", "general: {files: rows.jsonl}"))
+    run = here / "run"
+    pretend(study, run)
+    shutil.copy(study, run / STUDY_FILE)
+    write_json(run / RUN_FILE, {"seed": 1, "directory": str(here)})
+    return run
+
+
+def reported(run: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[set[str], list[str]]:
+    """The steps that `mixmerge report` shows, and those that it calls unfinished."""
+    asked: list[tuple[set[str], list[str]]] = []
+
+    def gather(_: object, folders: dict[str, Path], *, unfinished: list[str], **__: object) -> None:
+        asked.append((set(folders), unfinished))
+
+    monkeypatch.setattr("mixmerge.study.collect.gather", gather)
+    monkeypatch.setattr("mixmerge.report.write.write_report", lambda *_, **__: run)
+    mixmerge.report(str(run))
+    return asked[0]
+
+
+@pytest.mark.parametrize("gone", [None, "rows.jsonl"])
+def test_a_report_needs_no_file_of_the_study(
+    finished: Path, gone: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From another directory, or when a training file is gone, all that was finished is shown."""
+    if gone:
+        (finished.parent / gone).unlink()
+    monkeypatch.chdir(finished.parents[1])
+    steps, unfinished = reported(finished, monkeypatch)
+    assert "results/study" in steps
+    assert unfinished == []
+    assert Path.cwd() == finished.parents[1]
+
+
+def test_a_changed_study_whose_file_is_gone_is_not_taken_for_the_old(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mixture that is asked otherwise than what was made is not shown."""
+    (finished.parent / "rows.jsonl").unlink()
+    study = finished / STUDY_FILE
+    study.write_text(study.read_text().replace("general: 0.85", "general: 0.8"))
+    steps, unfinished = reported(finished, monkeypatch)
+    assert "mix/safety-15-chats" in unfinished
+    assert "train/sft-15" not in steps
+    assert "train/sft-0" in steps

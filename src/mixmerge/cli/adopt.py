@@ -13,7 +13,9 @@ def adopt(
     out: Annotated[
         Path | None, typer.Option(help="The run folder; by default runs/<study>.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Instead of the study file's seed.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**32 - 1, help="Instead of the study file's seed.")
+    ] = None,
 ) -> None:
     """Take in a checkpoint made elsewhere, so that a run does not make it again."""
     import os

@@ -18,6 +18,10 @@ def plan(
     out: Annotated[
         Path | None, typer.Option(help="The run folder; by default runs/<study>.")
     ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, max=2**32 - 1, help="Instead of the study file's seed."),
+    ] = None,
     graph: Annotated[
         bool, typer.Option("--graph", help="Draw the graph, and write it to graph.mmd (Mermaid).")
     ] = False,
@@ -30,7 +34,7 @@ def plan(
 
     from mixmerge.study.explain import explain
 
-    plan = explain(study, out)
+    plan = explain(study, out, seed=seed)
     screen = Console(highlight=False)
     if graph:
         from mixmerge.files import write_text

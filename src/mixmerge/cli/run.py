@@ -17,7 +17,9 @@ def run(
         list[str] | None, typer.Option(help="Only this step (kind/name) and what it needs.")
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Cores in use; by default all.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Instead of the study file's seed.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**32 - 1, help="Instead of the study file's seed.")
+    ] = None,
     attempts: Annotated[
         int, typer.Option(min=1, help="Starts of a step that passing faults stop.")
     ] = 3,

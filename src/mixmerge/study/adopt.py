@@ -23,10 +23,10 @@ from mixmerge.train.spec import TrainSpec
 
 
 def adopt(
-    study: Path,
+    study: Path | str,
     checkpoint: str,
-    folder: Path,
-    out: Path | None = None,
+    folder: Path | str,
+    out: Path | str | None = None,
     *,
     seed: int | None = None,
     workers: int | None = None,
@@ -56,7 +56,7 @@ def adopt(
     """
     prepared = prepare(study, out, seed=seed)
     step_id = _step_id(prepared, checkpoint)
-    given = ModelFolder(folder)
+    given = ModelFolder(Path(folder))
     wanted = _data_steps(prepared, step_id)
     prepared.run(listener or Unheard(), workers=workers, only=wanted)
     store = Store(prepared.root)

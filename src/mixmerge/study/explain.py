@@ -54,7 +54,9 @@ class Explained:
     """Of one core, from the seconds of finished steps of the same kinds."""
 
 
-def explain(study: Path, out: Path | None = None, *, seed: int | None = None) -> Explained:
+def explain(
+    study: Path | str, out: Path | str | None = None, *, seed: int | None = None
+) -> Explained:
     """Say what `mixmerge.run` would do with a study file.
 
     Args:

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 Spec = TypeVar("Spec", bound=BaseModel)
 
 
-def mix(spec: "Path | MixSpec", out: Path, *, progress: Progress = silent) -> "Manifest":
+def mix(
+    spec: "Path | str | MixSpec", out: Path | str, *, progress: Progress = silent
+) -> "Manifest":
     """Mix data at exact shares by source and language.
 
     Args:
@@ -38,10 +40,12 @@ def mix(spec: "Path | MixSpec", out: Path, *, progress: Progress = silent) -> "M
     from mixmerge.mix.materialise import mix as run
     from mixmerge.mix.spec import MixSpec
 
-    return run(_read(spec, MixSpec), out, progress=progress)
+    return run(_read(spec, MixSpec), Path(out), progress=progress)
 
 
-def train(spec: "Path | TrainJob", out: Path, *, progress: Progress = silent) -> "TrainReport":
+def train(
+    spec: "Path | str | TrainJob", out: Path | str, *, progress: Progress = silent
+) -> "TrainReport":
     """Train one checkpoint by SFT or DPO; goes on where a killed call stopped.
 
     Args:
@@ -60,7 +64,7 @@ def train(spec: "Path | TrainJob", out: Path, *, progress: Progress = silent) ->
         job.settings,
         model=job.model,
         rows=job.rows,
-        out=out,
+        out=Path(out),
         placement=job.placement,
         reference_cache=job.reference_cache,
         progress=progress,
@@ -69,8 +73,8 @@ def train(spec: "Path | TrainJob", out: Path, *, progress: Progress = silent) ->
 
 @overload
 def evaluate(
-    spec: "Path | EvaluateJob",
-    out: Path,
+    spec: "Path | str | EvaluateJob",
+    out: Path | str,
     *,
     calibrate: Literal[False] = False,
     budget: float | None = None,
@@ -80,8 +84,8 @@ def evaluate(
 
 @overload
 def evaluate(
-    spec: "Path | EvaluateJob",
-    out: Path,
+    spec: "Path | str | EvaluateJob",
+    out: Path | str,
     *,
     calibrate: Literal[True],
     budget: float | None = None,
@@ -90,8 +94,8 @@ def evaluate(
 
 
 def evaluate(
-    spec: "Path | EvaluateJob",
-    out: Path,
+    spec: "Path | str | EvaluateJob",
+    out: Path | str,
     *,
     calibrate: bool = False,
     budget: float | None = None,
@@ -123,12 +127,12 @@ def evaluate(
     job = _read(spec, EvaluateJob)
     return work(
         job if budget is None else with_budget(job, budget),
-        out,
+        Path(out),
         testbed_prompts=prompts,
         rule_judges={"testbed": RuleJudge()},
         progress=progress,
     )
 
 
-def _read(spec: Path | Spec, kind: type[Spec]) -> Spec:
-    return read_spec(spec, kind) if isinstance(spec, Path) else spec
+def _read(spec: Path | str | Spec, kind: type[Spec]) -> Spec:
+    return read_spec(Path(spec), kind) if isinstance(spec, (Path, str)) else spec

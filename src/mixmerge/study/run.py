@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from mixmerge.files import explained_disk_errors, read_json, write_bytes, write_
 from mixmerge.progress import Progress, silent
 from mixmerge.records.results import Results, Stage
 from mixmerge.study.check import read_study, whole_text
-from mixmerge.study.shown import to_show
+from mixmerge.study.shown import RecordedStore, to_show
 from mixmerge.study.spec import Study
 from mixmerge.study.steps import steps
 from mixmerge.study.tracking import Tracker
@@ -99,7 +100,9 @@ class Prepared:
 
     def _write_study(self) -> None:
         write_text(self.root / STUDY_FILE, self.text)
-        write_json(self.root / RUN_FILE, {"seed": self.study.seed})
+        # Paths of the study file are relative to this directory: a report must find them again.
+        run = {"seed": self.study.seed, "directory": str(Path.cwd())}
+        write_json(self.root / RUN_FILE, run)
 
     def _check_only(self, only: Sequence[str] | None) -> None:
         known = [step.id for step in self.steps]
@@ -126,8 +129,8 @@ class Prepared:
 
 
 def prepare(
-    study: Path,
-    out: Path | None = None,
+    study: Path | str,
+    out: Path | str | None = None,
     *,
     seed: int | None = None,
     budget: float | None = None,
@@ -141,24 +144,33 @@ def prepare(
         budget: Dollars that the judges may cost together, instead of what the study says.
 
     Raises:
-        SpecError: the study file is wrong, with the line, or a file that it names is missing.
+        SpecError: the study file is wrong, with the line, a file that it names is missing, or the
+            seed is none.
     """
+    prepared = _laid_out(Path(study), None if out is None else Path(out), seed, budget)
+    for step in prepared.steps:
+        check_files(step)
+    return prepared
+
+
+def _laid_out(
+    study: Path, out: Path | None, seed: int | None, budget: float | None = None
+) -> Prepared:
     if not study.is_file():
         raise SpecError(f"{study}: no such file; `mixmerge run` takes a study file.")
     read, text = read_study(study), whole_text(study)
     if seed is not None:
+        if not 0 <= seed < 2**32:
+            raise SpecError(f"--seed {seed}: a seed is a whole number from 0 to {2**32 - 1}.")
         read = read.model_copy(update={"seed": seed})
     if budget is not None:
         read = with_budget(read, budget)
-    laid_out = steps(read)
-    for step in laid_out:
-        check_files(step)
-    return Prepared(read, text, out or Path("runs") / read.study, laid_out)
+    return Prepared(read, text, out or Path("runs") / read.study, steps(read))
 
 
 def run(
-    study: Path,
-    out: Path | None = None,
+    study: Path | str,
+    out: Path | str | None = None,
     *,
     only: Sequence[str] | None = None,
     workers: int | None = None,
@@ -195,7 +207,7 @@ def run(
 
 
 def demo(
-    out: Path = Path("runs/demo"),
+    out: Path | str = Path("runs/demo"),
     *,
     seed: int | None = None,
     workers: int | None = None,
@@ -207,8 +219,11 @@ def demo(
     return finished
 
 
-def report(folder: Path, *, progress: Progress = silent) -> Path:
+def report(folder: Path | str, *, progress: Progress = silent) -> Path:
     """Rebuild tables, figures and ``report.html`` of a run, finished or not.
+
+    Needs none of the files outside the run folder. While it looks for those that are there, the
+    working directory is the one of the run.
 
     Args:
         folder: The run folder.
@@ -223,14 +238,18 @@ def report(folder: Path, *, progress: Progress = silent) -> Path:
     from mixmerge.report.write import write_report
     from mixmerge.study.collect import gather
 
+    folder = Path(folder)
     if not (folder / STUDY_FILE).is_file():
         raise SpecError(
             f"{folder}: no {STUDY_FILE}; give the folder of a `mixmerge run` or `demo`."
         )
-    seed = read_json(folder / RUN_FILE)["seed"]
-    prepared = prepare(folder / STUDY_FILE, folder, seed=seed)
-    store = Store(folder)
-    planned = plan(prepared.steps, store)
+    root = folder.absolute()
+    ran = read_json(root / RUN_FILE)
+    directory = Path(ran.get("directory", "."))
+    store = RecordedStore(root)
+    with chdir(directory if directory.is_dir() else "."):
+        prepared = _laid_out(root / STUDY_FILE, root, ran["seed"])
+        planned = plan(prepared.steps, store)
     unfinished = [
         item.step.id
         for item in planned

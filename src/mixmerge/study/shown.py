@@ -2,11 +2,50 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from mixmerge.errors import SpecError
 from mixmerge.execute.plan import Planned
-from mixmerge.execute.store import STEP, Store
+from mixmerge.execute.step import Step
+from mixmerge.execute.store import RECORD, STEP, Store
 from mixmerge.files import read_json
 from mixmerge.fingerprint import fingerprint
+
+
+class RecordedStore(Store):
+    """A run folder whose finished steps are known although files that they read are gone."""
+
+    def key(self, step: Step, parents: Mapping[str, str]) -> str:
+        """Return a step's identity: as it was recorded, where a file outside the run is gone."""
+        try:
+            return super().key(step, parents)
+        except SpecError:
+            return self._recorded_key(step, parents) or fingerprint([step.id, "a file is gone"])
+
+    def _recorded_key(self, step: Step, parents: Mapping[str, str]) -> str | None:
+        finished = list(self.root.glob(f"{step.kind}/{step.name}-*/{RECORD}"))
+        for record in sorted(finished, key=lambda file: file.stat().st_mtime, reverse=True):
+            asked = read_json(record.parent / STEP)
+            same = asked["name"] == step.name and asked["version"] == step.version
+            same = same and _asks_the_same(asked, step) and set(asked["files"]) == set(step.files)
+            if same and self._built_on(asked["inputs"], step, parents):
+                return str(asked["key"])
+        return None
+
+    def _built_on(self, inputs: Mapping[str, str], step: Step, parents: Mapping[str, str]) -> bool:
+        """Say whether the recorded inputs passed on what the step's inputs now do."""
+        if set(inputs) != set(step.inputs):
+            return False
+        for role, folder in inputs.items():
+            record = self.root / folder / RECORD
+            passed_on = read_json(record) if record.is_file() else {}
+            if parents[step.inputs[role]] not in (passed_on.get("key"), passed_on.get("output")):
+                return False
+        return True
+
+
+def _asks_the_same(asked: Mapping[str, Any], step: Step) -> bool:
+    return fingerprint(asked["settings"]) == fingerprint(dict(step.settings))
 
 
 def to_show(planned: Sequence[Planned], store: Store) -> dict[str, Path]:
@@ -36,7 +75,6 @@ def _of_an_earlier_version(item: Planned, root: Path, expected: Mapping[str, Pat
     if item.earlier is None or item.step.kind == "results":
         return None
     asked = read_json(item.earlier / STEP)
-    same = fingerprint(asked["settings"]) == fingerprint(dict(item.step.settings))
     inputs = {role: root / folder for role, folder in asked["inputs"].items()}
-    same = same and inputs == {role: expected.get(up) for role, up in item.step.inputs.items()}
-    return item.earlier if same else None
+    known = {role: expected.get(parent) for role, parent in item.step.inputs.items()}
+    return item.earlier if _asks_the_same(asked, item.step) and inputs == known else None
