@@ -39,6 +39,31 @@ def test_rows_of_our_own_format_read_back(tmp_path: Path) -> None:
     assert load_prompts(spec(files="p.jsonl"), ["en", "hi"], folder=tmp_path) == prompts[:2]
 
 
+def test_what_a_set_says_of_all_rows_holds_for_rows_of_our_own_format(tmp_path: Path) -> None:
+    """Language names and who translated apply; a row that says who did it keeps that."""
+    row = {"cluster": "q", "messages": [{"role": "user", "content": "?"}]}
+    jsonl(
+        tmp_path / "p.jsonl",
+        row | {"id": "1", "language": "English"},
+        row | {"id": "2", "language": "Hindi"},
+        row | {"id": "3", "language": "Hindi", "translated": "human"},
+    )
+    found = load_prompts(
+        spec(
+            files="p.jsonl",
+            language_names={"English": "en", "Hindi": "hi"},
+            translated={"hi": "machine"},
+        ),
+        ["en", "hi"],
+        folder=tmp_path,
+    )
+    assert [(prompt.language, prompt.translated) for prompt in found] == [
+        ("en", "none"),
+        ("hi", "machine"),
+        ("hi", "human"),
+    ]
+
+
 def test_red_teaming_rows_without_ids(tmp_path: Path) -> None:
     """Language names are mapped, a JSON list in a string is read, and the text makes the id."""
     row = {
@@ -111,7 +136,10 @@ def test_a_local_copy_of_a_hub_data_set(tmp_path: Path) -> None:
         ('{"prompt": "", "language": "en"}', "line 2: the column `prompt` is missing or empty"),
         ('{"prompt": "?"}', "line 2: no language"),
         ('{"prompt": [{"role": "x", "content": "?"}], "language": "en"}', r"line 2: `messages.0"),
-        ('{"prompt": "ok", "language": "en"}', r"two prompts have the id"),
+        (
+            '{"prompt": "ok", "language": "en"}',
+            r"two prompts have the id .* Remove a row that stands twice",
+        ),
         (
             '{"prompt": [{"role": "assistant", "content": "?"}], "language": "en"}',
             "the last message must be the user's",

@@ -58,8 +58,8 @@ def check_prompts(prompts: Sequence[Prompt], languages: Iterable[str], name: str
     for prompt in prompts:
         if prompt.id in seen:
             raise DataError(
-                f"{name}: two prompts have the id {prompt.id!r}; ids must be unique. "
-                "Leave the `id` column out and digests of the text are used."
+                f"{name}: two prompts have the id {prompt.id!r}; ids must be unique. Remove a row "
+                "that stands twice; without an `id` column, ids are digests of language and text."
             )
         seen.add(prompt.id)
         if prompt.messages[-1].role != "user":
@@ -100,7 +100,7 @@ def _rows(spec: PromptSetSpec, folder: Path) -> Iterator[tuple[Place, Cells, str
 
 def _prompt(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prompt:
     if "messages" in cells and spec.columns.prompt is None:
-        return Prompt.model_validate({**cells, **({"language": language} if language else {})})
+        return _own_format(cells, spec, language)
     text = _cell(cells, spec.columns, "prompt")
     if not text:
         column = spec.columns.prompt or "prompt"
@@ -125,6 +125,16 @@ def _prompt(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prompt:
             "translated": _cell(cells, spec.columns, "translated") or spec.translated_into(code),
         }
     )
+
+
+def _own_format(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prompt:
+    """Read a row that is a `Prompt` already, but for what the set says of all its rows."""
+    row = dict(cells)
+    own_name = language or row.get("language")
+    if own_name is not None:
+        row["language"] = code = spec.language_names.get(str(own_name), str(own_name))
+        row["translated"] = row.get("translated") or spec.translated_into(code)
+    return Prompt.model_validate(row)
 
 
 def _cell(cells: Cells, columns: PromptColumns, field: str) -> Any:
