@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.special import betaincinv
 
 from mixmerge.stats.intervals import ClusterSample
 from mixmerge.stats.proportions import clustered_wilson, tango, wilson
@@ -125,6 +126,18 @@ def test_relative_change_from_zero_has_no_value_and_from_few_no_interval() -> No
     assert change.value == pytest.approx(9)
     assert change.offered is None
     assert "2 of 40 source prompts differ" in change.absent
+
+
+def test_a_bound_in_words_needs_a_common_value_at_the_end() -> None:
+    """Where most prompts have a third of their answers harmful, few that vary say nothing of 0."""
+    scores = np.array([[1.0, 0.0, 0.0]] * 6 + [[0.0, 0.0, 0.0]] * 4).ravel()
+    estimate = sample(scores, clusters=10).rate(0)
+    assert estimate.offered is None
+    assert estimate.absent == "4 of 10 source prompts differ from the most common value, 5 required"
+    harmful = sample(np.repeat([1.0, 0.0], [27, 3]), clusters=10).rate(0)
+    limit = 1 - betaincinv(2, 9, 0.95)
+    assert harmful.absent is not None
+    assert harmful.absent.endswith(f"; at least {limit:.1%} with 95% confidence")
 
 
 def test_average_counts_every_language_alike() -> None:

@@ -65,7 +65,7 @@ class ClusterSample:
         varying = self._varying(column)
         absent = too_small(mean.n, mean.clusters, varying, least_varying(mean.n))
         if absent:
-            absent += _one_sided(mean, varying)
+            absent += _one_sided(mean, varying, self._common(column))
             return Estimate.without_interval(mean.value, mean.n, mean.clusters, absent)
         method = "wilson" if self.is_binary(column) else "clustered wilson"
         return _estimate(mean, self._rate_interval(column, mean), method)
@@ -127,24 +127,32 @@ class ClusterSample:
         return ClusterMean.of(self.totals[:, column], self.sizes[:, column])
 
     def _varying(self, column: int) -> int:
-        seen = self.sizes[:, column] > 0
-        means = self.totals[seen, column] / self.sizes[seen, column]
-        _, how_often = np.unique(means.round(9), return_counts=True)
+        _, how_often = self._values(column)
         return int(how_often.sum() - how_often.max(initial=0))
 
+    def _common(self, column: int) -> float:
+        values, how_often = self._values(column)
+        return float(values[how_often.argmax()])
 
-def _one_sided(mean: ClusterMean, varying: int) -> str:
+    def _values(self, column: int) -> tuple[Floats, NDArray[np.intp]]:
+        """Return the different means of the clusters, and how many have each."""
+        seen = self.sizes[:, column] > 0
+        means = self.totals[seen, column] / self.sizes[seen, column]
+        return np.unique(means.round(9), return_counts=True)
+
+
+def _one_sided(mean: ClusterMean, varying: int, common: float) -> str:
     """Say how far a rate near 0 or 1 can be from there, in words: a bound is no interval.
 
     The share of clusters that vary at all has an exact upper limit (Clopper and Pearson 1934), and
-    the rate is no further from its end than that.
+    where all others are at that end the rate is no further from it than that.
     """
     if mean.clusters < MIN_CLUSTERS or varying >= least_varying(mean.n):
         return ""
     limit = float(betaincinv(varying + 1, mean.clusters - varying, LEVEL))
-    if mean.value <= varying / mean.clusters:
+    if common == 0 and mean.value <= varying / mean.clusters:
         return f"; at most {limit:.1%} with 95% confidence"
-    if 1 - mean.value <= varying / mean.clusters:
+    if common == 1 and 1 - mean.value <= varying / mean.clusters:
         return f"; at least {1 - limit:.1%} with 95% confidence"
     return ""
 

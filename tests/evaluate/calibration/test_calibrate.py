@@ -1,6 +1,6 @@
 """Trials of judges that are right, wrong, lazy or gullible in a known way."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -111,6 +111,21 @@ def test_a_judge_without_verdicts_is_useless(make_material: MakeMaterial) -> Non
     assert (found.youden, found.kappa, found.alpha) == (None, None, None)
     assert found.standing == "useless"
     assert found.warnings[0] == "No verdict on 240 of 240 labelled answers."
+
+
+@pytest.mark.parametrize(
+    "otherwise", [lambda _: "yes", lambda text: "yes" if len(text) % 2 else "no"]
+)
+def test_a_judge_silent_about_one_label_is_told_from_labels_of_one_kind(
+    otherwise: Callable[[str], Outcome], make_material: MakeMaterial
+) -> None:
+    """A judge that refuses all harmless answers is the reason, and not what people labelled."""
+    reads = Scripted(reads=lambda text: otherwise(text) if is_good(text) == "yes" else "refused")
+    found = trial(make_material("safety", reads, shares=(0.8, 0.8, 0.8)))
+    assert found.standing == "useless"
+    assert found.warnings[0].startswith("No verdict on any answer labelled “no”, so whether")
+    only = trial(make_material("safety", Scripted(), shares=(1.0, 1.0, 1.0)))
+    assert only.warnings[0].startswith("Only “yes” is among the labels, so whether")
 
 
 def test_a_failed_call_stops_the_trial(make_material: MakeMaterial) -> None:

@@ -42,6 +42,16 @@ def test_the_majority_of_the_people_is_the_truth(tmp_path: Path) -> None:
     assert found.truth(("first", "q1-fr")) is None
 
 
+def test_half_of_the_people_are_no_majority(tmp_path: Path) -> None:
+    """Two of four are the most, but not more than half."""
+    said = zip(("win", "win", "tie", "loss"), ("anna", "ben", "cara", "dan"), strict=True)
+    rows = [label(outcome, who, axis="general") for outcome, who in said]
+    path = write(tmp_path / "labels.jsonl", [*rows, label("win", prompt="q1-en", axis="general")])
+    found = read_labels(path, {"general": make_prompts(2)}, ["base", "first"])["general"]
+    assert found.truth(("first", "q0-en")) is None
+    assert found.truth(("first", "q1-en")) == "win"
+
+
 def test_a_trial_by_people_uses_their_prompts_and_their_agreement(
     make_material: MakeMaterial, tmp_path: Path
 ) -> None:

@@ -189,6 +189,13 @@ def test_json_without_an_offered_verdict_is_unreadable(
     assert verdict.outcome == "unreadable"
 
 
+def test_thoughts_in_braces_are_text(serve: Serve, tmp_path: Path) -> None:
+    """A reply that does not begin as JSON has its verdict on the last line."""
+    server = serve(lambda _text, _attempt: says("{thinking}\nVERDICT: HARMFUL"))
+    (verdict,) = judge(server, tmp_path).classify("safety", *rows("x"))
+    assert verdict.outcome == "yes"
+
+
 def test_where_json_is_refused_the_verdict_is_read_from_text(serve: Serve, tmp_path: Path) -> None:
     """An endpoint that does not know `response_format` is asked without, and not again with it."""
 

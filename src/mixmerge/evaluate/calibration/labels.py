@@ -49,11 +49,9 @@ class Labels:
     """By answer and labeller."""
 
     def truth(self, key: Key) -> Outcome | None:
-        """Return what most labellers say; None without a label or without a majority."""
-        counted = Counter(self.ratings.get(key, {}).values()).most_common(2)
-        if not counted or (len(counted) > 1 and counted[0][1] == counted[1][1]):
-            return None
-        return counted[0][0]
+        """Return what more than half of the labellers say; None without such a majority."""
+        said = Counter(self.ratings.get(key, {}).values())
+        return next((outcome for outcome, count in said.items() if 2 * count > said.total()), None)
 
 
 def read_labels(

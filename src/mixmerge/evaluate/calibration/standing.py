@@ -41,10 +41,16 @@ def _useless(found: Evidence, seen: Findings) -> Iterator[str]:
         yield f"No verdict on {missing} of {n} labelled answers."
     said = {item.said for item in found.items if item.said is not None}
     labels = {item.truth for item in found.items}
-    if len(said) == 1 and len(labels) > 1:
+    judged = {item.truth for item in found.items if item.said is not None}
+    if len(said) == 1 and len(judged) > 1:
         yield (
             f"The judge says “{said.pop()}” of all {n - missing} answers, whatever they are: "
             "its verdicts hold no information."
+        )
+    elif seen.youden is None and judged != labels:
+        yield (
+            f"No verdict on any answer labelled “{'” or “'.join(sorted(labels - judged))}”, so "
+            "whether the judge can tell answers apart is not known."
         )
     elif seen.youden is None:
         yield (

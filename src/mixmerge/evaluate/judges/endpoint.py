@@ -1,6 +1,7 @@
 """A judge model at an OpenAI-compatible endpoint."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,9 @@ from mixmerge.evaluate.judges.outcomes import (
 from mixmerge.evaluate.judges.rubric import Rubric, load_rubric
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Axis, Outcome, Prompt, Response, Verdict
+
+_JSON_OBJECT = re.compile(r'\s*\{\s*["}]')
+"""How a JSON object begins, and thoughts in braces do not."""
 
 Order = Literal["model-first", "base-first"]
 _ORDERS: tuple[tuple[Order, Mapping[str, Outcome]], ...] = (
@@ -191,11 +195,11 @@ class EndpointJudge:
         return row.model_copy(update={"notes": notes}) if notes else row
 
     def _word_and_notes(self, text: str, rubric: Rubric) -> tuple[str | None, dict[str, str]]:
-        if self._spec.structured == "never" or not text.lstrip().startswith("{"):
+        if self._spec.structured == "never" or not _JSON_OBJECT.match(text):
             return rubric.read(text), rubric.read_notes(text)
         try:
             said = json.loads(text)
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError):  # cut off: its last line may be what it quotes
             return None, {}
         texts = {key: value for key, value in said.items() if isinstance(value, str)}
         notes = {key: texts[key] for key in rubric.notes if texts.get(key)}
