@@ -26,7 +26,7 @@ def study() -> Study:
         "    sweep: {weight_of: sft-100, values: [0.5, [0, 1]]}\n\nevaluate:"
     )
     text = SMALL.read_text().replace("\nevaluate:", sweep)
-    items = "selection: {general: {testbed: dev}, safety: {testbed: dev}}\n"
+    items = "selection: {general: {testbed: test}, safety: {testbed: test}}\n"
     return parse_study(text + items, "study.yaml")
 
 
