@@ -8,15 +8,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import mixmerge
 from mixmerge.errors import SpecError, StepFailedError
+from mixmerge.execute.schedule import Outcome
 from mixmerge.execute.store import Store
 from mixmerge.fingerprint import file_fingerprint, folder_fingerprint
+from mixmerge.records import Results
+from mixmerge.study.run import prepare
 
 SMALL = Path(__file__).parents[1] / "data" / "small.yaml"
 
@@ -148,6 +151,24 @@ def test_a_report_needs_something_judged(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"seed": 1}')
     with pytest.raises(SpecError, match="nothing to report yet"):
         mixmerge.report(tmp_path)
+
+
+def test_tables_of_an_earlier_study_do_not_stay(
+    tmp_path: Path, pretend: Callable[[Path, Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands at the top of a run folder is of its last report alone."""
+    pretend(SMALL, tmp_path)
+    done = {name: one(tmp_path, f"{name}-*") for name in ("results/study", "report/study")}
+    (done["results/study"] / "results.json").write_text("{}")
+    (done["report/study"] / "report.html").write_text("<html>")
+    for name in ("tables", "figures"):
+        for folder, file in ((tmp_path, "old.csv"), (done["report/study"], "new.csv")):
+            (folder / name).mkdir()
+            (folder / name / file).write_text("a,b\n")
+    monkeypatch.setattr(Results, "model_validate", lambda _: None)
+    prepare(SMALL, tmp_path)._publish(Outcome(done=done))
+    assert [file.name for file in sorted(tmp_path.glob("tables/*"))] == ["new.csv"]
+    assert [file.name for file in sorted(tmp_path.glob("figures/*"))] == ["new.csv"]
 
 
 def test_a_mixture_that_is_too_large_stops_only_its_branch(tmp_path: Path) -> None:

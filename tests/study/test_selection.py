@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mixmerge.errors import SpecError
+from mixmerge.errors import SampleError, SpecError
 from mixmerge.execute.step import Step, Task
 from mixmerge.files import read_json, write_rows
 from mixmerge.progress import silent
@@ -184,7 +184,7 @@ def verdicts(axis: Axis, outcomes: Sequence[str]) -> list[Verdict]:
 
 def chosen(folder: Path, rates: dict[str, tuple[str, str]], weights: WeightsSpec) -> Path:
     """Run the choice among models with these outcomes (general, safety), a letter a prompt."""
-    words = {"w": "win", "t": "tie", "l": "loss", "y": "yes", "n": "no"}
+    words = {"w": "win", "t": "tie", "l": "loss", "y": "yes", "n": "no", "?": "unreadable"}
     inputs = {}
     for name, (general, safety) in rates.items():
         inputs[f"model:{name}"] = folder / "merge" / name
@@ -214,6 +214,12 @@ def test_the_best_score_wins(tmp_path: Path, weights: WeightsSpec, winner: str) 
     out = chosen(tmp_path, RATES, weights)
     assert read_json(out / "selection.json")["winner"] == winner
     assert model_path(out).resolve() == (tmp_path / "merge" / winner / "model").resolve()
+
+
+def test_a_candidate_without_verdicts_is_named(tmp_path: Path) -> None:
+    """Where the judge said nothing readable of a candidate, nothing is chosen."""
+    with pytest.raises(SampleError, match="a: none of 4 prompts has a verdict on `safety`"):
+        chosen(tmp_path, {"a": ("wwll", "????"), "b": ("wltl", "nn?n")}, WeightsSpec())
 
 
 def test_every_candidate_is_on_record(tmp_path: Path) -> None:

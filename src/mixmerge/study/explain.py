@@ -59,6 +59,9 @@ def explain(
 ) -> Explained:
     """Say what `mixmerge.run` would do with a study file.
 
+    Runs nothing. Digests of the files that the study names are kept in ``cache`` of the run folder:
+    neither the next plan nor the run reads large ones again.
+
     Args:
         study: The study file.
         out: The run folder; by default ``runs/<study's name>``.

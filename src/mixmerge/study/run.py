@@ -15,7 +15,7 @@ from mixmerge.execute.schedule import ATTEMPTS, Outcome
 from mixmerge.execute.schedule import run as walk
 from mixmerge.execute.step import Step
 from mixmerge.execute.store import Store, check_files
-from mixmerge.files import explained_disk_errors, read_json, write_bytes, write_json, write_text
+from mixmerge.files import read_json, whole_folder, write_bytes, write_json, write_text
 from mixmerge.progress import Progress, silent
 from mixmerge.records.results import Results, Stage
 from mixmerge.study.check import read_study, whole_text
@@ -116,9 +116,9 @@ class Prepared:
         """Copy the results and the report to the top of the run folder."""
         results, report = outcome.done["results/study"], outcome.done["report/study"]
         write_bytes(self.root / "results.json", (results / "results.json").read_bytes())
-        with explained_disk_errors(self.root):
-            for name in ("tables", "figures"):
-                shutil.copytree(report / name, self.root / name, dirs_exist_ok=True)
+        for name in ("tables", "figures"):
+            with whole_folder(self.root / name) as folder:
+                shutil.copytree(report / name, folder, dirs_exist_ok=True)
         write_bytes(self.root / "report.html", (report / "report.html").read_bytes())
         return Finished(
             results=Results.model_validate(read_json(self.root / "results.json")),

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mixmerge.errors import SampleError
 from mixmerge.execute.step import Step, Task
 from mixmerge.files import write_json
 from mixmerge.merge.spec import MergeSpec
@@ -94,13 +95,16 @@ def select(task: Task, progress: Progress) -> dict[str, Any]:
 
     Writes ``selection.json`` with the rates and the score of every candidate, and the pointer
     ``model.json``, relative, so that a moved run keeps its choice.
+
+    Raises:
+        SampleError: the judge gave no verdict at all on a candidate, so it cannot be compared.
     """
     from mixmerge.study.kinds import POINTER, model_path
 
     candidates: list[str] = task.settings["candidates"]
     progress(0, 1, "scores")
     weights = WeightsSpec(**task.settings["weights"])
-    rates = {name: _rates(task.inputs[f"verdicts:{name}"]) for name in candidates}
+    rates = {name: _rates(name, task.inputs[f"verdicts:{name}"]) for name in candidates}
     scores = {name: weights.score(rates[name]) for name in candidates}
     winner = max(candidates, key=scores.__getitem__)
     found = {
@@ -114,13 +118,20 @@ def select(task: Task, progress: Progress) -> dict[str, Any]:
     return {"winner": winner}
 
 
-def _rates(folder: Path) -> dict[Axis, float]:
+def _rates(name: str, folder: Path) -> dict[Axis, float]:
     import numpy as np
 
     from mixmerge.evaluate.scores import score_table
     from mixmerge.study.collect import read_verdicts
 
-    return {
-        axis: float(np.nanmean(score_table(axis, {"model": verdicts}).scores["model"]))
-        for axis, verdicts in read_verdicts(folder).items()
-    }
+    rates: dict[Axis, float] = {}
+    for axis, verdicts in read_verdicts(folder).items():
+        scores = score_table(axis, {"model": verdicts}).scores["model"]
+        if np.isnan(scores).all():
+            raise SampleError(
+                f"{name}: none of {len(scores)} prompts has a verdict on `{axis}`, so it cannot be "
+                f"compared with other candidates. Look at {folder / f'{axis}.jsonl'} for what the "
+                "judge replied."
+            )
+        rates[axis] = float(np.nanmean(scores))
+    return rates
