@@ -1,6 +1,7 @@
 """Model cards."""
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -12,7 +13,7 @@ from mixmerge.train.report import RowCounts, TrainReport
 def test_codes_of_languages_stay_texts() -> None:
     """YAML reads the languages of a card as they are, though a bare `no` means false."""
     counts = RowCounts(given=1, used=1, dropped=0)
-    values = dict.fromkeys(TrainReport.model_fields, 0) | {
+    values: dict[str, Any] = dict.fromkeys(TrainReport.model_fields, 0) | {
         "rows": dict.fromkeys(["en", "no", "zh-TW"], counts),
         "versions": {},
     }
