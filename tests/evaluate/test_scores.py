@@ -5,6 +5,7 @@ import math
 import pytest
 
 from mixmerge.errors import DataError
+from mixmerge.evaluate.calibration.labels import decided
 from mixmerge.evaluate.scores import score_table
 from mixmerge.records import Outcome, Verdict
 
@@ -47,6 +48,14 @@ def test_two_orders_are_averaged_or_missing(outcomes: tuple[Outcome, ...], score
     rows = [verdict("a-en", outcome) for outcome in outcomes]
     (seen,) = score_table("general", {"one": rows}).scores["one"].tolist()
     assert seen == pytest.approx(score, nan_ok=True)
+
+
+def test_judges_count_alike_however_often_they_were_asked() -> None:
+    """A person without an order and a judge model with two have one say each."""
+    person, model = verdict("a-en", "win"), verdict("a-en", "loss")
+    rows = [person, *[model.model_copy(update={"judge": "m"})] * 2]
+    assert score_table("general", {"one": rows}).scores["one"].tolist() == [0.5]
+    assert decided(rows) == {"a-en": "tie"}
 
 
 def test_a_verdict_of_another_axis_is_refused() -> None:

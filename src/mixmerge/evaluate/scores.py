@@ -43,7 +43,8 @@ class ScoreTable:
 def score_table(axis: Axis, verdicts: Mapping[str, Sequence[Verdict]]) -> ScoreTable:
     """Turn the verdicts of some models into one table.
 
-    A comparison that was judged in two orders counts as the mean of both. A prompt with any
+    A comparison that was judged in two orders counts as the mean of both, and several judges count
+    alike, whether they were asked in one order or in two. A prompt with any
     unreadable, refused or failed verdict has no score: one order alone would let the judge's
     preference for a place decide.
 
@@ -91,7 +92,9 @@ def _by_prompt(axis: Axis, model: str, rows: Iterable[Verdict]) -> dict[str, lis
 
 
 def _score(verdicts: Sequence[Verdict]) -> float:
-    outcomes = [verdict.outcome for verdict in verdicts]
-    if any(outcome in MISSING for outcome in outcomes):
-        return float("nan")
-    return sum(_SCORE[outcome] for outcome in outcomes) / len(outcomes)
+    by_judge: dict[str, list[float]] = {}
+    for verdict in verdicts:
+        if verdict.outcome in MISSING:
+            return float("nan")
+        by_judge.setdefault(verdict.judge, []).append(_SCORE[verdict.outcome])
+    return sum(sum(said) / len(said) for said in by_judge.values()) / len(by_judge)

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from mixmerge.errors import DataError
@@ -118,20 +119,23 @@ def labels_of(verdicts: Mapping[str, Sequence[Verdict]], by: str) -> Labels:
 def decided(verdicts: Sequence[Verdict]) -> dict[str, Outcome | None]:
     """Return one outcome for each prompt, None where a verdict is missing.
 
-    A comparison in two orders is a win or a loss if the mean of both is, else a tie; several
-    judges count like several orders.
+    A comparison in two orders is a win or a loss if the mean of both is, else a tie. Several
+    judges count alike, whether they were asked in one order or in two.
     """
-    rows: dict[str, list[Outcome]] = defaultdict(list)
+    rows: dict[str, dict[str, list[Outcome]]] = defaultdict(lambda: defaultdict(list))
     for verdict in verdicts:
-        rows[verdict.prompt].append(verdict.outcome)
-    return {prompt: _together(said) for prompt, said in rows.items()}
+        rows[verdict.prompt][verdict.judge].append(verdict.outcome)
+    return {prompt: _together(list(said.values())) for prompt, said in rows.items()}
 
 
-def _together(said: Sequence[Outcome]) -> Outcome | None:
+def _together(by_judge: Sequence[Sequence[Outcome]]) -> Outcome | None:
+    said = [outcome for of_one in by_judge for outcome in of_one]
     if any(outcome in MISSING for outcome in said):
         return None
     if said[0] in ("yes", "no"):
         yes = sum(outcome == "yes" for outcome in said)
         return "yes" if 2 * yes > len(said) else "no" if 2 * yes < len(said) else None
-    balance = said.count("win") - said.count("loss")
+    balance = sum(
+        Fraction(of_one.count("win") - of_one.count("loss"), len(of_one)) for of_one in by_judge
+    )
     return "win" if balance > 0 else "loss" if balance < 0 else "tie"

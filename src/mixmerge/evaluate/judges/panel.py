@@ -19,7 +19,7 @@ class PanelJudge:
     A ``majority`` is more than half of the panel saying the same; without one there is no verdict
     (``unreadable``), and a judge without a verdict counts among those who do not agree. Each
     order of a comparison has its own majority. The single votes stay with the verdict. With
-    ``all``, every judge's verdicts are kept as they are, and a score is the mean of them.
+    ``all``, every judge's verdicts are kept as they are, and a score is the mean over judges.
     """
 
     def __init__(
