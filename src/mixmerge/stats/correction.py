@@ -6,7 +6,7 @@ summed by cluster first.
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -198,7 +198,7 @@ def _of_few(clusters: int) -> float:
     return math.sqrt(clusters / (clusters - 1)) if clusters > 1 else math.inf
 
 
-def _half_width(by_cluster: Floats, clusters: int, level: float) -> float:
+def _half_width(by_cluster: NDArray[Any], clusters: int, level: float) -> float:
     error = math.sqrt(float(by_cluster @ by_cluster))
     return float(stdtrit(clusters - 1, 0.5 + level / 2)) * error
 

@@ -73,7 +73,8 @@ def length_controlled(
 
     Each draw refits the curve by one Newton step from the fit to all data, with the draw's own
     gradient and curvature: all draws together are one matrix product, and the step is exact up to
-    terms of the order 1 / clusters.
+    terms of the order 1 / clusters. Near 0 and 1 with few prompts those terms are large: both ends
+    lie nearer to one half than those of whole refits, by some 0.01 to 0.04 at 95 wins of 100.
 
     Args:
         scores: by model: win 1, tie 1/2, loss 0, means of two orders; NaN where missing; shape
