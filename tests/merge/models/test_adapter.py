@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests.merge.conftest import open_files
 
 from mixmerge.errors import ModelError
 from mixmerge.merge.engine import merge
@@ -188,6 +189,17 @@ def test_an_adapter_changes_the_fingerprint(trained: Any, tmp_path: Path) -> Non
     config.write_text(json.dumps({**settings, "lora_alpha": 99}))
     other = AdaptedCheckpoint(Checkpoint("base", tmp_path / "base"), tmp_path / "adapter")
     assert len({*seen, other.fingerprint}) == 3
+
+
+def test_closing_closes_the_files_of_model_and_adapter(trained: Any) -> None:
+    """A process that merges many adapters does not run out of files."""
+    before = open_files()
+    model, _ = trained(llama, r=3, target_modules=["q_proj"])
+    assert model.fingerprint
+    values(model, "model.layers.0.self_attn.q_proj.weight")
+    assert len(open_files() - before) > 1
+    model.close()
+    assert open_files() == before
 
 
 def test_an_adapter_that_changes_during_a_merge_is_noticed(trained: Any, tmp_path: Path) -> None:

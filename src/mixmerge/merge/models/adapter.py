@@ -91,6 +91,11 @@ class AdaptedCheckpoint(Checkpoint):
         files = (self._adapter.file, self._adapter.folder / CONFIG)
         return fingerprint([self._model.fingerprint, *map(file_fingerprint, files)])
 
+    def close(self) -> None:
+        """Close the files of weights, the model's own among them, which its fingerprint reads."""
+        super().close()
+        self._model.close()
+
     def _read_factor(self, tensor: StoredTensor, transposed: bool) -> Array:
         values = np.empty(tensor.size, np.float32)
         StoredSource(tensor, self._files[tensor.file]).read(0, values)

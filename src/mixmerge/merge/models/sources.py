@@ -5,6 +5,7 @@ can read is a `Source`: a stored tensor here, a tensor with an adapter applied, 
 in another order.
 """
 
+import errno
 import os
 import threading
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mixmerge.errors import ModelError
+from mixmerge.errors import ModelError, ResourceError
 from mixmerge.merge.kernels import Array
 from mixmerge.merge.kernels.rounding import Bits, finite_bfloat16, widen_into
 from mixmerge.merge.models.safetensors_io import BYTES_PER_ELEMENT, StoredTensor
@@ -56,6 +57,17 @@ class Source(Protocol):
         ...
 
 
+TOO_MANY = (errno.EMFILE, errno.ENFILE)
+
+
+def too_many_files(path: Path) -> ResourceError:
+    """Return what to say where the system lets no further file be opened."""
+    return ResourceError(
+        f"{path}: too many files are open at once. Use a larger --shard-size, so that the output "
+        "has fewer files, or allow more (`ulimit -n`)."
+    )
+
+
 class WeightFile:
     """An open file of weights, read by position from any thread."""
 
@@ -82,6 +94,7 @@ class WeightFile:
 
         Raises:
             ModelError: the file has become shorter, or cannot be read.
+            ResourceError: too many files are open.
         """
         done = 0
         try:
@@ -94,6 +107,8 @@ class WeightFile:
                     )
                 done += count
         except OSError as error:
+            if error.errno in TOO_MANY:
+                raise too_many_files(self.path) from error
             raise ModelError(f"{self.path}: cannot be read ({error.strerror}).") from error
 
     def _open(self) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 from mixmerge.errors import ResourceError
 from mixmerge.files import PARTIAL
 from mixmerge.merge.models.safetensors_io import BYTES_PER_ELEMENT, NewTensor
+from mixmerge.merge.models.sources import TOO_MANY, too_many_files
 
 INDEX = "model.safetensors.index.json"
 _ALIGNMENT = 8
@@ -111,6 +112,7 @@ class ShardFile:
             verify: compare what the disk holds with what was written before the file counts.
 
         Raises:
+            ResourceError: too many files are open.
             OSError: for example when the disk is full.
         """
         self.shard = shard
@@ -121,7 +123,12 @@ class ShardFile:
         self._missing = len(shard.places)
         self._written = 0
         self._sums: dict[int, tuple[int, int]] | None = {} if verify else None
-        self._file = self._partial.open("w+b", buffering=0)
+        try:
+            self._file = self._partial.open("w+b", buffering=0)
+        except OSError as error:
+            if error.errno in TOO_MANY:
+                raise too_many_files(self._partial) from error
+            raise
         self._handle = self._file.fileno()
         os.truncate(self._handle, shard.nbytes)
         self._write(shard.header, 0)
