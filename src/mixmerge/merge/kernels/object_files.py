@@ -1,7 +1,10 @@
 """Machine code on disk: compiled by Numba on the first use, loaded by llvmlite ever after."""
 
+import atexit
 import hashlib
 import os
+import shutil
+import stat
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -53,7 +56,33 @@ def folder() -> Path:
         writable = os.access(place, os.W_OK)
     except OSError:
         writable = False
-    return place if writable else Path(tempfile.gettempdir()) / f"mixmerge-{os.getuid()}"
+    return place if writable else _own_temporary_folder()
+
+
+def _own_temporary_folder() -> Path:
+    """Return a folder that nobody else can have written to: what lies in it is run.
+
+    Everyone may make a folder by any name among the temporary ones, so one that is not ours alone
+    is left, and one for this process taken.
+    """
+    place = Path(tempfile.gettempdir()) / f"mixmerge-{os.getuid()}"
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state = place.lstat()
+    except OSError:
+        return _folder_of_this_process()
+    others_write = state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    ours = stat.S_ISDIR(state.st_mode) and state.st_uid == os.getuid() and not others_write
+    return place if ours else _folder_of_this_process()
+
+
+def _folder_of_this_process() -> Path:
+    try:
+        place = tempfile.mkdtemp(prefix="mixmerge-")
+    except OSError:
+        return Path(os.devnull)  # in which nothing is found and nothing can be put
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    return Path(place)
 
 
 def _key(function: Callable[..., Any], signature: str) -> str:
