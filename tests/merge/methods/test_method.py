@@ -52,6 +52,8 @@ def test_a_method_has_a_file_of_its_own(name: str) -> None:
         (number("density", bounds=(0, 1)), 1.5, r"^must be from 0 to 1, not 1\.5$"),
         (switch("normalize", True), "yes", r"^must be true or false, not 'yes'$"),
         (switch("normalize", True), 2, r"^must be true or false, not 2$"),
+        (switch("normalize", True), 1, r"^must be true or false, not 1$"),
+        (switch("normalize", True), 0.0, r"^must be true or false, not 0\.0$"),
         (choice("variant", "original", "paper"), "new", r"^must be original or paper, not 'new'$"),
     ],
 )

@@ -45,10 +45,13 @@ class Parameter:
     def problem(self, value: Scalar) -> str | None:
         """Say what is wrong with a value, or None where it is right."""
         if self.kind == "switch":
-            return None if value in (0, 1) else f"must be true or false, not {reprlib.repr(value)}"
+            # Between 0 and 1 a gradient would have values that are neither.
+            known = isinstance(value, bool)
+            return None if known else f"must be true or false, not {reprlib.repr(value)}"
         if self.kind == "choice":
-            known = " or ".join(self.choices)
-            return None if value in self.choices else f"must be {known}, not {reprlib.repr(value)}"
+            choices = " or ".join(self.choices)
+            named = value in self.choices
+            return None if named else f"must be {choices}, not {reprlib.repr(value)}"
         if isinstance(value, (bool, str)) or not abs(value) <= _LARGEST:
             return f"must be a finite number, not {reprlib.repr(value)}"
         low, high = self.bounds
