@@ -73,10 +73,26 @@ def test_a_file_has_no_name_before_it_is_whole(tmp_path: Path) -> None:
     """Until it is finished, only the temporary name exists."""
     (shard,) = lay_out(TENSORS, 10_000)
     file = ShardFile(tmp_path, shard, now)
-    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors.partial"]
+    (path,) = tmp_path.iterdir()
+    assert path.name != "model.safetensors"
+    assert path.name.endswith(".partial")
     said = [file.tensor_is_written() for _ in TENSORS]
     assert said == [False] * 5 + [True]
     file.close()
+
+
+def test_two_who_write_the_same_file_do_not_disturb_each_other(tmp_path: Path) -> None:
+    """A helper may outlive its merge; the file is whole whenever it has its name."""
+    (shard,) = lay_out(TENSORS, 10_000)
+    older, newer = (ShardFile(tmp_path, shard, now) for _ in range(2))
+    for file in (older, newer):
+        for name, content in contents().items():
+            file.write(name, 0, memoryview(content))
+        file.finish()
+        with safe_open(str(tmp_path / shard.file), framework="torch") as opened:
+            for number, tensor in enumerate(TENSORS):
+                assert (opened.get_tensor(tensor.name).float() == number).all()
+    assert [path.name for path in tmp_path.iterdir()] == [shard.file]
 
 
 def test_wide_elements_are_aligned() -> None:
@@ -94,7 +110,8 @@ def test_verification_finds_bytes_that_the_disk_lost(tmp_path: Path) -> None:
         for name, content in contents().items():
             file.write(name, 0, memoryview(content))
         if damaged:
-            with (tmp_path / "model.safetensors.partial").open("r+b") as stream:
+            (path,) = tmp_path.glob("*.partial")
+            with path.open("r+b") as stream:
                 stream.seek(shard.places["t3"] + 1)
                 stream.write(b"\x55")
             with pytest.raises(ResourceError, match="other bytes than were written, near byte"):

@@ -41,6 +41,18 @@ def test_an_interrupted_attempt_is_continued(tmp_path: Path, error: BaseExceptio
         (folder / "more").rmdir()
 
 
+def test_half_files_of_a_killed_process_do_not_stay(tmp_path: Path) -> None:
+    """Neither those that an attempt finds nor those that a lost helper leaves during it."""
+    with pytest.raises(KeyboardInterrupt, match="stop"):
+        fail(tmp_path / "out", "key", KeyboardInterrupt("stop"))
+    (tmp_path / "out.partial" / "more").rmdir()
+    (tmp_path / "out.partial" / "w.1a.partial").write_text("?")
+    with workplace(tmp_path / "out", "key") as folder:
+        assert not (folder / "w.1a.partial").exists()
+        (folder / "w.2b.partial").write_text("?")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["whole"]
+
+
 @pytest.mark.parametrize("moment", ["unlink", "rename"])
 def test_a_merge_killed_while_it_takes_its_name_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str

@@ -117,7 +117,8 @@ class ShardFile:
         """
         self.shard = shard
         self._target = folder / shard.file
-        self._partial = folder / (shard.file + PARTIAL)
+        # A helper that outlived its merge may still write the same file: each writes its own copy.
+        self._partial = folder / f"{shard.file}.{os.urandom(4).hex()}{PARTIAL}"
         self._later = later
         self._lock = threading.Lock()
         self._missing = len(shard.places)

@@ -76,6 +76,7 @@ def _alone_in(folder: Path, out: Path) -> Iterator[None]:
 def _begin(partial: Path, key: str) -> None:
     note = partial / _KEY
     if note.is_file() and note.read_text(encoding="utf-8") == key:
+        _drop_unfinished(partial)
         return
     left = sorted(partial.iterdir())
     # A merge that was killed while it took its name has a recipe and no key any more.
@@ -97,14 +98,20 @@ def goes_on_later(error: BaseException) -> bool:
 
 def _clean_up(partial: Path, error: BaseException) -> None:
     """Keep finished files where going on makes sense."""
-    for unfinished in partial.glob(f"*{PARTIAL}"):
-        unfinished.unlink()
+    _drop_unfinished(partial)
     if not goes_on_later(error) or [file.name for file in partial.iterdir()] == [_KEY]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def _drop_unfinished(partial: Path) -> None:
+    """Remove what nobody finishes any more: whoever still writes it cannot give it a name."""
+    for unfinished in partial.glob(f"*{PARTIAL}"):
+        unfinished.unlink(missing_ok=True)
+
+
 def _appear(partial: Path, out: Path) -> None:
     """Flush what is not flushed yet, and give the folder its name."""
+    _drop_unfinished(partial)
     for entry in sorted(partial.rglob("*")):
         if entry.is_dir():
             sync_folder(entry)
