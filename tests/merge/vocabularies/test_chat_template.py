@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.merge.conftest import write_adapter, write_tokenizer
 
 from mixmerge.errors import SpecError
+from mixmerge.merge.engine import merge
 from mixmerge.merge.vocabularies.chat_template import KNOWN, choose, stored_template, write_template
 
 TURNS = [
@@ -103,9 +105,9 @@ def test_auto_is_the_most_common(folder: Any, tmp_path: Path) -> None:
         folder("b", "{{ b }}\n"),
         folder("c", "{{ b }}", "tokenizer_config.json"),
     ]
-    assert choose("auto", folders) == "{{ b }}"
-    assert choose("auto", folders[:3]) == "{{ a }}"
-    assert choose("auto", folders[1:2]) is None
+    assert choose("auto", map(stored_template, folders)) == "{{ b }}"
+    assert choose("auto", map(stored_template, folders[:3])) == "{{ a }}"
+    assert choose("auto", map(stored_template, folders[1:2])) is None
 
 
 @pytest.mark.parametrize(
@@ -146,6 +148,26 @@ def test_other_settings_are_refused(setting: str, message: str) -> None:
     """An unknown name, and text that is no template."""
     with pytest.raises(SpecError, match=message):
         choose(setting, [])
+
+
+@pytest.mark.parametrize("form", ["chat_template.jinja", "tokenizer_config.json"])
+@pytest.mark.parametrize("more", [{}, {"chat_template": "auto"}, {"tokenizer": {"source": "base"}}])
+def test_the_template_that_an_adapter_was_trained_with_goes_with_it(
+    form: str, more: Any, pair: dict[str, Path], recipe: Any, tmp_path: Path
+) -> None:
+    """It is the model's in the output, whatever template the model had before."""
+    for path in pair.values():
+        write_tokenizer(path, "abcde")
+    (pair["a"] / "chat_template.jinja").write_text("{{ before }}")
+    adapter = write_adapter(tmp_path / "lora", pair["a"])
+    adapted = {"a": f"{pair['a']}+{adapter}", "b": pair["b"]}
+    merge(recipe("linear", adapted, **more), tmp_path / "out")
+    assert stored_template(tmp_path / "out") == "{{ before }}"
+    text = "{{ x }}"
+    content = text if form.endswith("jinja") else json.dumps({"chat_template": text})
+    (adapter / form).write_text(content)
+    merge(recipe("linear", adapted, **more), tmp_path / "out")
+    assert stored_template(tmp_path / "out") == text
 
 
 def test_a_written_template_replaces_older_forms(folder: Any) -> None:

@@ -35,7 +35,7 @@ from mixmerge.merge.planning.output_config import output_config
 from mixmerge.merge.planning.slices import Composition, Origin, compose
 from mixmerge.merge.recipes.recipe import MergeRecipe, Slice
 from mixmerge.merge.recipes.stages import at, stage_of
-from mixmerge.merge.vocabularies.chat_template import choose
+from mixmerge.merge.vocabularies.chat_template import choose, template_of, template_of_adapter
 from mixmerge.merge.vocabularies.vocabulary import Vocabulary, align
 
 _SPELLING = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
@@ -73,7 +73,7 @@ class MergePlan:
     vocabulary: Vocabulary | None = None
     """The output's tokens, where the recipe brings vocabularies together."""
     chat_template: str | None = None
-    """The output's chat template; None: the donor's."""
+    """The output's chat template; None: the one that is copied with the tokenizer."""
     notes: tuple[str, ...] = ()
     """What was decided and might surprise, a sentence each."""
 
@@ -171,7 +171,9 @@ def plan_merge(
     )
     template = None
     if recipe.chat_template is not None:
-        template = choose(recipe.chat_template, [model.path for model in checkpoints])
+        template = choose(recipe.chat_template, map(template_of, checkpoints))
+    elif vocabulary is None or vocabulary.folder == donor.tokenizer_folder:
+        template = template_of_adapter(donor)
     notes = [*planner.notes, *_slice_notes(recipe, composition)]
     if vocabulary is None and lacks_tokens(donor.tokenizer_folder):
         notes.append(f"the tokenizer of {donor.name} has no vocabulary file that is known here")

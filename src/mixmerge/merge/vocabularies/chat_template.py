@@ -4,12 +4,13 @@ The well-known ones are written here from the published formats and carry mergek
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.files import read_json, write_json, write_text
+from mixmerge.merge.models.checkpoint import Checkpoint
 
 FILE = "chat_template.jinja"
 _OLDER = "chat_template.json"
@@ -83,13 +84,13 @@ KNOWN = {
 """Templates by name, as Jinja text."""
 
 
-def choose(setting: str, folders: Sequence[Path]) -> str | None:
+def choose(setting: str, templates: Iterable[str | None]) -> str | None:
     """Return the Jinja text that a recipe's ``chat_template`` asks for.
 
     Args:
         setting: ``auto`` (the inputs' most common template; of equally common ones the first), a
             name of `KNOWN`, or Jinja text.
-        folders: the inputs, in the recipe's order.
+        templates: of the inputs, in the recipe's order; looked at only where they count.
 
     Returns:
         The text; None where ``auto`` finds no input with a template.
@@ -98,7 +99,7 @@ def choose(setting: str, folders: Sequence[Path]) -> str | None:
         SpecError: the setting is none of these, or not valid Jinja.
     """
     if setting == AUTO:
-        found = [text for text in map(stored_template, folders) if text]
+        found = [text for text in templates if text]
         return Counter(found).most_common(1)[0][0] if found else None
     if setting in KNOWN:
         return KNOWN[setting]
@@ -135,6 +136,19 @@ def _check(text: str) -> None:
         ) from error
     except RecursionError:
         raise SpecError("chat_template: not valid Jinja: nested too deeply.") from None
+
+
+def template_of(model: Checkpoint) -> str | None:
+    """Return a model's chat template: first the one that an adapter was trained with."""
+    return next(filter(None, map(stored_template, reversed(model.folders))), None)
+
+
+def template_of_adapter(model: Checkpoint) -> str | None:
+    """Return a model's chat template where its adapter has another than the model below."""
+    if len(model.folders) == 1:
+        return None
+    template = template_of(model)
+    return template if template != stored_template(model.path) else None
 
 
 def stored_template(folder: Path) -> str | None:
