@@ -24,7 +24,8 @@ def run(
         int, typer.Option(min=1, help="Starts of a step that passing faults stop.")
     ] = 3,
     budget: Annotated[
-        float | None, typer.Option(min=0, help="Dollars that judge calls may cost together.")
+        float | None,
+        typer.Option(min=0, help="Dollars that priced endpoints may cost together, in this run."),
     ] = None,
 ) -> None:
     """Run a whole study; it goes on where it stopped and reuses what has not changed."""

@@ -108,7 +108,8 @@ def evaluate(
         out: Folder for answers, verdicts and ``results.json``; called again, it goes on.
         calibrate: Only put the judges on trial, on the labelled answers; writes
             ``judge_card.json``.
-        budget: Dollars that the judges may cost together, instead of what the specification says.
+        budget: Dollars that priced endpoints may cost together, instead of what the specification
+            says.
         progress: Hears of answers and judge calls.
 
     Returns:
