@@ -44,9 +44,6 @@ def test_the_page_about_the_grid_counts_it_right() -> None:
     said = page("paper.md")
     assert f"{kinds['train']} trainings, {kinds['merge']} merges" in said
     assert f"{kinds['generate'] - chosen_on} models on test items and {chosen_on}" in said
-    sft = sum(step.kind == "train" and step.settings["method"] == "sft" for step in made)
-    asked = f"({sft} × 32 + {kinds['train'] - sft} × 42 + {kinds['generate'] - chosen_on} × 12.3"
-    assert f"{asked} + {chosen_on} × 5.9 + {kinds['mix']} × 2) s" in said
 
 
 def test_the_page_about_study_files_shows_a_real_message() -> None:
