@@ -61,7 +61,7 @@ def mantel(
     else:
         orders = rng.permuted(np.tile(np.arange(things), (draws, 1)), axis=1)
         extra = 1  # the order that was seen is one of those that could be
-    square = _as_matrix(b, things)
+    square = symmetric(b, things)
     drawn = square[orders[:, pairs[0]], orders[:, pairs[1]]] @ a
     # Ties in the ranks make equal correlations differ in the last digits.
     as_large = int(np.sum(np.abs(drawn) >= abs(seen) - 1e-12))
@@ -102,8 +102,23 @@ def power(
         noise = math.sqrt(own / 2) * (shift[pairs[0]] + shift[pairs[1]])
         noise += math.sqrt(1 - own) * rng.normal(size=len(standard))
         outcome = correlation * standard + math.sqrt(1 - correlation**2) * noise
-        found += mantel(distance, _as_matrix(outcome, things), rng, draws).p <= level
+        found += mantel(distance, symmetric(outcome, things), rng, draws).p <= level
     return found / studies
+
+
+def symmetric(values: Floats, things: int) -> Floats:
+    """Return distances as a matrix, with zeros on the diagonal.
+
+    Args:
+        values: of all pairs, in the order of `itertools.combinations`.
+        things: how many there are.
+
+    Returns:
+        Shape (things, things).
+    """
+    square = np.zeros((things, things))
+    square[np.triu_indices(things, 1)] = values
+    return square + square.T
 
 
 def _standard_ranks(values: Floats) -> Floats:
@@ -113,9 +128,3 @@ def _standard_ranks(values: Floats) -> Floats:
     if norm == 0:
         raise SampleError("all pairs have the same distance: nothing can be related to it")
     return ranks / norm
-
-
-def _as_matrix(values: Floats, things: int) -> Floats:
-    square = np.zeros((things, things))
-    square[np.triu_indices(things, 1)] = values
-    return square + square.T

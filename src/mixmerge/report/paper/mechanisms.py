@@ -8,8 +8,7 @@ import numpy as np
 
 from mixmerge.report.cells import ABSENT, Cell, Column, Table, word
 from mixmerge.report.paper.scores import Findings, Mechanism
-from mixmerge.stats.bootstrap import Floats
-from mixmerge.stats.mantel import FEWEST, Association, mantel
+from mixmerge.stats.mantel import FEWEST, Association, mantel, symmetric
 
 OUTCOME = "balance over parents"
 """Of a merged pair of languages."""
@@ -44,7 +43,7 @@ def relations(findings: Findings) -> list[Relation]:
         if measure == OUTCOME or values is None or len(set(values.values())) == 1:
             continue
         size = len(languages)
-        first, second = _square([*values.values()], size), _square([*outcomes.values()], size)
+        first, second = (symmetric(np.array([*own.values()]), size) for own in (values, outcomes))
         related = mantel(first, second, np.random.default_rng(0))
         found.append(Relation(measure, values, outcomes, related))
     return found
@@ -61,12 +60,6 @@ def _means(
     if not all(seen.values()):
         return None
     return {pair: sum(values) / len(values) for pair, values in seen.items()}
-
-
-def _square(values: Sequence[float], size: int) -> Floats:
-    matrix = np.zeros((size, size))
-    matrix[np.triu_indices(size, 1)] = values
-    return matrix + matrix.T
 
 
 def relation_table(findings: Findings) -> Table:
