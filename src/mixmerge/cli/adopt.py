@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from mixmerge.cli import Seed
+
 
 def adopt(
     study: Annotated[Path, typer.Argument(help="A study file.")],
@@ -13,9 +15,7 @@ def adopt(
     out: Annotated[
         Path | None, typer.Option(help="The run folder; by default runs/<study>.")
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, max=2**32 - 1, help="Instead of the study file's seed.")
-    ] = None,
+    seed: Seed = None,
 ) -> None:
     """Take in a checkpoint made elsewhere, so that a run does not make it again."""
     import os

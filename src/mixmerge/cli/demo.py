@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
+from mixmerge.cli import Seed
+
 
 def demo(
     out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/demo"),
-    seed: Annotated[
-        int | None, typer.Option(min=0, max=2**32 - 1, help="Instead of the study file's seed.")
-    ] = None,
+    seed: Seed = None,
     workers: Annotated[int | None, typer.Option(help="Cores in use; by default all.")] = None,
 ) -> None:
     """Answer "mix or merge?" on the embedded testbed: the whole study, in minutes, on any laptop.

@@ -7,6 +7,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from mixmerge.cli import Seed
+
 if TYPE_CHECKING:
     from mixmerge.study.explain import Explained
 
@@ -18,10 +20,7 @@ def plan(
     out: Annotated[
         Path | None, typer.Option(help="The run folder; by default runs/<study>.")
     ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(min=0, max=2**32 - 1, help="Instead of the study file's seed."),
-    ] = None,
+    seed: Seed = None,
     graph: Annotated[
         bool, typer.Option("--graph", help="Draw the graph, and write it to graph.mmd (Mermaid).")
     ] = False,

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from mixmerge.cli import Seed
+
 
 def run(
     study: Annotated[Path, typer.Argument(help="A study file; `mixmerge demo` shows one.")],
@@ -17,9 +19,7 @@ def run(
         list[str] | None, typer.Option(help="Only this step (kind/name) and what it needs.")
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Cores in use; by default all.")] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, max=2**32 - 1, help="Instead of the study file's seed.")
-    ] = None,
+    seed: Seed = None,
     attempts: Annotated[
         int, typer.Option(min=1, help="Starts of a step that passing faults stop.")
     ] = 3,
