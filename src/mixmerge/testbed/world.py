@@ -7,6 +7,7 @@ test never appear in a chat that a model is trained on, neither here nor in pret
 
 import unicodedata
 from collections.abc import Collection, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from importlib.resources import files
@@ -20,6 +21,7 @@ Split = Literal["train", "dev", "test"]
 Texts = tuple[str, ...]
 """One text per language, in the order of `World.languages`."""
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SPLITS: tuple[Split, ...] = ("train", "test", "train", "dev", "train", "test", "train", "train")
 _VERB_SPLITS: tuple[Split, ...] = ("train", "train", "train", "dev", "test")
 
@@ -152,7 +154,7 @@ class World:
 
         A name that a further language has not is None.
         """
-        names = _read("facts.json")
+        names = deepcopy(_read("facts.json"))
         for code in self._further:
             own = _read(f"further/{code}.json")
             for country in names["countries"]:
@@ -185,14 +187,15 @@ def world_of(languages: Collection[str] = LANGUAGES) -> World:
     return _world((*LANGUAGES, *FURTHER) if wide else LANGUAGES)
 
 
+@cache
 def _read(name: str) -> Any:
-    """Read one of the world's files (JSON is YAML as well)."""
+    """Read one of the world's files; nobody may change what comes back."""
     text = files("mixmerge.testbed").joinpath("world", name).read_text(encoding="utf-8")
     if name.endswith(".json"):
         import json
 
         return json.loads(text)
-    return yaml.safe_load(text)
+    return yaml.load(text, _LOADER)  # noqa: S506 - a safe loader, in C where there is one
 
 
 def _joined(six: Any, further: Sequence[Any]) -> Any:
