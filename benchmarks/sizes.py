@@ -7,15 +7,15 @@ the folders of ``python -m benchmarks.paper``, whose steps are reused where they
 ``--table`` only reads what is done.
 """
 
-import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.machine import describe, save
-from benchmarks.paper.__main__ import run_seeds
 from benchmarks.paper.collect import findings, read_run
+from benchmarks.paper.seeds import arguments, run_seeds
 
+from mixmerge.report.formats import signed
 from mixmerge.report.paper.claims import claims
 
 STUDIES = Path("examples/paper")
@@ -55,7 +55,7 @@ def markdown(rows: list[Finding]) -> str:
     lines = ["| width | claim | here | differences, in points |", "|---:|---|---|---|"]
     for row in rows:
         said = "; ".join(
-            f"{what} {x:+.1f} ({a:+.1f} to {b:+.1f})" for what, x, a, b in row.evidence
+            f"{what} {signed(x)} ({signed(a)} to {signed(b)})" for what, x, a, b in row.evidence
         )
         lines.append(f"| {row.width} | {row.claim} | {row.decision} | {said} |")
     return "\n".join(lines)
@@ -63,18 +63,15 @@ def markdown(rows: list[Finding]) -> str:
 
 def main() -> None:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("root", type=Path, help="folder of the seeds' runs")
+    parser = arguments(__doc__, seeds=3)
     parser.add_argument("--widths", type=int, nargs="+", default=[64, 128, 192, 256])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--workers", type=int, help="cores in use; by default all")
     parser.add_argument("--table", action="store_true", help="only read what is done")
     parser.add_argument("--json", type=Path, help="write the results here, too")
     asked = parser.parse_args()
     rows = []
     for width in asked.widths:
         if not asked.table:
-            run_seeds(STUDIES / f"size-{width}.yaml", asked.root, asked.seeds, asked.workers)
+            run_seeds(STUDIES / f"size-{width}.yaml", asked)
         rows += decided(width, asked.root, asked.seeds)
     sys.stdout.write(markdown(rows) + "\n")
     save(asked.json, describe(None) | {"seeds": asked.seeds}, "findings", rows)

@@ -8,7 +8,6 @@ by merging (merge - parents, so a loss is negative) to how far apart its languag
 only reads what is done.
 """
 
-import argparse
 import sys
 from dataclasses import dataclass
 from itertools import combinations
@@ -17,10 +16,11 @@ from pathlib import Path
 import numpy as np
 from benchmarks.families.distances import distances
 from benchmarks.machine import describe, save
-from benchmarks.paper.__main__ import run_seeds
 from benchmarks.paper.collect import findings, read_run
+from benchmarks.paper.seeds import arguments, run_seeds
 
 from mixmerge.errors import DataError
+from mixmerge.report.formats import signed
 from mixmerge.report.paper.scores import Scores
 from mixmerge.stats.bootstrap import Floats
 from mixmerge.stats.mantel import mantel, power
@@ -118,7 +118,7 @@ def markdown(rows: list[Relation]) -> str:
         "|---|---|---:|---:|---:|---:|",
     ]
     lines += [
-        f"| {row.outcome} | {row.distance} | {row.correlation:+.2f} | {row.p:.3f} "
+        f"| {row.outcome} | {row.distance} | {signed(row.correlation, 2)} | {row.p:.3f} "
         f"| {row.adjusted:.3f} | {' / '.join(f'{x:.0%}' for x in row.power.values())} |"
         for row in rows
     ]
@@ -127,15 +127,12 @@ def markdown(rows: list[Relation]) -> str:
 
 def main() -> None:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("root", type=Path, help="folder of the seeds' runs")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--workers", type=int, help="cores in use; by default all")
+    parser = arguments(__doc__, seeds=3)
     parser.add_argument("--table", action="store_true", help="only read what is done")
     parser.add_argument("--json", type=Path, help="write the results here, too")
     asked = parser.parse_args()
     if not asked.table:
-        run_seeds(STUDY, asked.root, asked.seeds, asked.workers)
+        run_seeds(STUDY, asked)
     runs = [read_run(STUDY, asked.root / f"seed-{seed}", seed) for seed in range(asked.seeds)]
     try:
         found = findings(runs, [])

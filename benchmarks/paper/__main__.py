@@ -6,37 +6,17 @@ Every seed is one run of ``examples/paper/all.yaml`` in a folder of its own; fin
 reused, so an interrupted grid goes on. ``--page`` writes the page of what is done so far.
 """
 
-import argparse
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.paper.collect import findings, read_run
 from benchmarks.paper.mechanisms import mechanisms
+from benchmarks.paper.seeds import arguments, command, run_seeds
 
 from mixmerge.errors import DataError
 
 ALL = Path("examples/paper/all.yaml")
-
-
-def command(study: Path, root: Path, seed: int) -> list[str]:
-    """Return the command line that runs one seed, after the name of the program."""
-    return [
-        "run", str(study), "--seed", str(seed), "--out", str(root / f"seed-{seed}"),
-        "--only", "results/study",
-    ]  # fmt: skip
-
-
-def run_seeds(study: Path, root: Path, seeds: int, workers: int | None) -> None:
-    """Run every seed that is not finished, each by its own command line, bars and all."""
-    more = ["--workers", str(workers)] if workers else []
-    for seed in range(seeds):
-        print(f"seed {seed} of {seeds}", flush=True)
-        line = [sys.executable, "-m", "mixmerge", *command(study, root, seed), *more]
-        code = subprocess.run(line, check=False).returncode
-        if code:
-            sys.exit(code)
 
 
 def write(study: Path, root: Path, seeds: int, docs: Path | None) -> Path:
@@ -57,16 +37,13 @@ def write(study: Path, root: Path, seeds: int, docs: Path | None) -> Path:
 
 def main() -> None:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("root", type=Path, help="folder of the seeds' runs and of the page")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser = arguments(__doc__, seeds=5)
     parser.add_argument("--study", type=Path, default=ALL, help="instead of the whole grid")
-    parser.add_argument("--workers", type=int, help="cores in use; by default all")
     parser.add_argument("--page", action="store_true", help="only write the page from what is done")
     parser.add_argument("--docs", type=Path, help="a Markdown page to show the tables in, too")
     asked = parser.parse_args()
     if not asked.page:
-        run_seeds(asked.study, asked.root, asked.seeds, asked.workers)
+        run_seeds(asked.study, asked)
     try:
         print(write(asked.study, asked.root, asked.seeds, asked.docs))
     except DataError as error:

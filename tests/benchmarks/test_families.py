@@ -54,7 +54,7 @@ def test_a_loss_that_follows_the_family_is_found() -> None:
     assert family.power["0.3"] < family.power["0.7"]
     table = markdown(rows)
     assert table.startswith("| change by merging (merge - parents), in | distance |")
-    assert "| own languages | family | -1.00 | 0.0" in table
+    assert "| own languages | family | −1.00 | 0.0" in table
 
 
 def test_an_unfinished_run_says_what_is_missing() -> None:

@@ -22,7 +22,7 @@ from matplotlib.ticker import FuncFormatter
 from mixmerge.records.results import Contrast, Interval, Kind, ModelResult, Results, Stage
 from mixmerge.report.formats import percent, points
 from mixmerge.report.input import ReportInput
-from mixmerge.report.labels import Box, place_labels
+from mixmerge.report.named_points import Point, place_names
 from mixmerge.report.roster import (
     KIND_NAMES,
     base_models,
@@ -193,9 +193,6 @@ def _legend(figure: Figure, kinds: Sequence[Kind]) -> None:
 
 
 def _write_names(axes: Axes, results: Results, names: dict[str, str], front: Sequence[str]) -> None:
-    figure = axes.get_figure(root=True)
-    if figure is None:
-        raise AssertionError("axes without a figure")
     texts = [
         axes.text(
             0, 0, shown, fontsize=9.5, color=COLOURS[results.models[name].kind],
@@ -203,30 +200,15 @@ def _write_names(axes: Axes, results: Results, names: dict[str, str], front: Seq
         )
         for name, shown in names.items()
     ]  # fmt: skip
-    for text in texts:
-        text.set_in_layout(False)
-    figure.draw_without_rendering()
-    # From here on nothing may move: label places are computed in this layout's pixels.
-    figure.set_layout_engine("none")
-    spots = [tuple(axes.transData.transform(rates(results.models[name]))) for name in names]
-    sizes = [(text.get_window_extent().width, text.get_window_extent().height) for text in texts]
-    edge = axes.bbox
-    frame = Box(edge.x0, edge.y0, edge.x1, edge.y1)
-    boxes = place_labels(spots, sizes, frame, _lines(axes, results, names, front))
-    for text, box, (x, y) in zip(texts, boxes, spots, strict=True):
-        # The extent of a text starts below its baseline; `bottom` alignment makes them agree.
-        text.set_verticalalignment("bottom")
-        left, bottom = axes.transData.inverted().transform((box.left, box.bottom))
-        text.set_position((left, bottom))
-        near_x, near_y = box.nearest(x, y)
-        if abs(near_x - x) + abs(near_y - y) > 16:
-            ends = axes.transData.inverted().transform([(x, y), (near_x, near_y)])
-            axes.plot(*zip(*ends, strict=True), color=MUTED, linewidth=0.7, zorder=2.5)
+    points = [rates(results.models[name]) for name in names]
+    place_names(axes, texts, points, _lines(results, names, front), MUTED)
 
 
-def _lines(axes: Axes, results: Results, names: Iterable[str], front: Sequence[str]) -> list[Box]:
-    """Return the error bars and the steps of the front as thin boxes in pixels."""
-    lines = []
+def _lines(
+    results: Results, names: Iterable[str], front: Sequence[str]
+) -> list[tuple[Point, Point]]:
+    """Return the error bars and the steps of the front."""
+    lines: list[tuple[Point, Point]] = []
     for name in names:
         model = results.models[name]
         win, harm = rates(model)
@@ -236,18 +218,13 @@ def _lines(axes: Axes, results: Results, names: Iterable[str], front: Sequence[s
     corners = [rates(results.models[name]) for name in front]
     for before, after in itertools.pairwise(corners):
         lines += [(before, (before[0], after[1])), ((before[0], after[1]), after)]
-    return [_thin_box(*axes.transData.transform(line).tolist()) for line in lines]
+    return lines
 
 
 def _spans(model: ModelResult) -> tuple[Interval, Interval]:
     """Return the error bars of win rate and harm rate."""
     win, harm = rates(model)
     return ends(win, model.general.ci), ends(harm, model.safety.harm_ci)
-
-
-def _thin_box(start: tuple[float, float], end: tuple[float, float]) -> Box:
-    (left, right), (bottom, top) = (sorted(pair) for pair in zip(start, end, strict=True))
-    return Box(left - 1, bottom - 1, right + 1, top + 1)
 
 
 def bars(results: Results, stage: Stage | None, baseline: str | None) -> Plot:

@@ -44,7 +44,7 @@ def test_the_correlation_is_that_of_means_over_seeds() -> None:
     (row,) = relation_table(findings(mechanisms)).rows
     assert [cell.text for cell in row] == [
         "cosine",
-        f"{expected:+.2f}",
+        f"{expected:+.2f}".replace("-", "−"),
         f"{found.association.p:.3f}",
         "10",
     ]

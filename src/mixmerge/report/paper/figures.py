@@ -12,7 +12,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from mixmerge.records.verdict import Axis
 from mixmerge.report.figures import COLOURS, INK, MUTED, PAPER
-from mixmerge.report.formats import percent, points
+from mixmerge.report.formats import percent, points, signed
+from mixmerge.report.named_points import place_names
 from mixmerge.report.paper.claims import merges, sign
 from mixmerge.report.paper.mechanisms import relations
 from mixmerge.report.paper.published import METHODS, TABLE_1
@@ -282,17 +283,19 @@ def mechanisms(findings: Findings) -> Drawing | None:
     for axes, each in zip(row[0], related, strict=True):
         x, y = [*each.values.values()], [*each.outcomes.values()]
         axes.plot(x, y, "o", color=COLOURS["merge"])
-        for name, at, height in zip(each.values, x, y, strict=True):
-            axes.annotate(name, (at, height), (3, 3), textcoords="offset points", fontsize=8)
         axes.axhline(0, color=MUTED, linewidth=1, linestyle="--")
         axes.margins(x=0.12)
         axes.set_title(
-            f"correlation {each.association.correlation:+.2f}, p {each.association.p:.2f}"
+            f"correlation {signed(each.association.correlation, 2)}, p {each.association.p:.2f}"
         )
         axes.set_xlabel(SHOWN[each.measure])
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: points(value)))
     row[0][0].set_ylabel("balance over parents, points")
+    for axes, each in zip(row[0], related, strict=True):
+        dots = [*zip(each.values.values(), each.outcomes.values(), strict=True)]
+        names = [axes.text(0, 0, pair, fontsize=8) for pair in each.values]
+        place_names(axes, names, dots, [], MUTED)
     return Drawing(
         "mechanisms",
         "Mechanisms: which pairs of languages gain by merging",

@@ -7,6 +7,7 @@ from itertools import combinations
 import numpy as np
 
 from mixmerge.report.cells import ABSENT, Cell, Column, Table, word
+from mixmerge.report.formats import signed
 from mixmerge.report.paper.scores import Findings, Mechanism
 from mixmerge.stats.mantel import FEWEST, Association, mantel, symmetric
 
@@ -73,7 +74,7 @@ def relation_table(findings: Findings) -> Table:
     rows = tuple(
         (
             word(each.measure),
-            Cell(f"{each.association.correlation:+.2f}", each.association.correlation),
+            Cell(signed(each.association.correlation, 2), each.association.correlation),
             Cell(
                 f"{each.association.p:.3f}", each.association.p, emphasis=each.association.p < 0.05
             ),
