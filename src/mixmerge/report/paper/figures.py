@@ -295,7 +295,8 @@ def mechanisms(findings: Findings) -> Drawing | None:
     for axes, each in zip(row[0], related, strict=True):
         dots = [*zip(each.values.values(), each.outcomes.values(), strict=True)]
         names = [axes.text(0, 0, pair, fontsize=8) for pair in each.values]
-        place_names(axes, names, dots, [], MUTED)
+        left, right = axes.get_xlim()
+        place_names(axes, names, dots, [((left, 0.0), (right, 0.0))], MUTED)
     return Drawing(
         "mechanisms",
         "Mechanisms: which pairs of languages gain by merging",
