@@ -30,12 +30,23 @@ def sections(results: Path) -> dict[str, str]:
     Args:
         results: the folder with ``merge*.json``, ``parity*.json`` and ``examples*.json``.
     """
+    runs = merge_rows(results)
     return {
+        "ratios": tables.ratios(runs) if runs else _MISSING,
         "figure": f"![{_CAPTION}]({FIGURE})" if (PAGE.parent / FIGURE).exists() else _MISSING,
         "merge": _tables(results, "merge", "rows"),
         "parity": _tables(results, "parity", "cells"),
         "examples": _tables(results, "examples", "outcomes"),
     }
+
+
+def merge_rows(results: Path) -> list[tables.Row]:
+    """Return every timed run."""
+    return [
+        tables.Row(**record)
+        for file in sorted(results.glob("merge*.json"))
+        for record in json.loads(file.read_text())["rows"]
+    ]
 
 
 def _tables(results: Path, kind: str, key: str) -> str:
@@ -93,13 +104,8 @@ def main() -> None:
     if arguments.markdown:
         print("\n\n".join(sections(RESULTS).values()))
         return
-    rows = [
-        tables.Row(**record)
-        for file in sorted(RESULTS.glob("merge*.json"))
-        for record in json.loads(file.read_text())["rows"]
-    ]
     (PAGE.parent / FIGURE).parent.mkdir(exist_ok=True)
-    figure.draw(rows, PAGE.parent / FIGURE)
+    figure.draw(merge_rows(RESULTS), PAGE.parent / FIGURE)
     PAGE.write_text(fill(PAGE.read_text(), sections(RESULTS)))
 
 

@@ -81,6 +81,27 @@ def markdown(rows: Iterable[Row]) -> str:
     return "\n".join([_HEAD, *(_line(summary) for summary in summaries(rows))])
 
 
+def ratios(rows: Iterable[Row]) -> str:
+    """Return one table of how many times faster mixmerge is: a line a method, a column a size."""
+    found = {
+        (each.method, each.size): pairs
+        for each in summaries(rows)
+        if (pairs := each.ratios("mergekit", "mixmerge"))
+    }
+    sizes = sorted({size for _, size in found}, key=float)
+    lines = [
+        f"| method | {' | '.join(f'{size} billion' for size in sizes)} |",
+        "|---|" + "---:|" * len(sizes),
+    ]
+    for method in dict.fromkeys(method for method, _ in found):
+        cells = [
+            f"{median(pairs):.1f}×" if (pairs := found.get((method, size))) else ""
+            for size in sizes
+        ]
+        lines.append(f"| {method} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def _line(summary: Summary) -> str:
     pairs = summary.ratios("mergekit", "mixmerge")
     cells = [

@@ -1,6 +1,6 @@
 """Times become ratios and tables."""
 
-from benchmarks.tables import Row, markdown, summaries
+from benchmarks.tables import Row, markdown, ratios, summaries
 
 
 def _rows(program: str, *seconds: float, failure: str = "") -> list[Row]:
@@ -58,3 +58,17 @@ def test_sizes_and_methods_keep_their_order() -> None:
     order = [("2", "ties"), ("0.1", "linear"), ("2", "linear")]
     rows = [Row(size, method, 0, "floor", 1.0) for size, method in order]
     assert [(summary.size, summary.method) for summary in summaries(rows * 2)] == order
+
+
+def test_ratios_of_all_sizes_stand_in_one_table() -> None:
+    """A line for each method, a column for each size by size, and nothing where nothing ran."""
+    rows = [
+        Row(size, method, 0, program, taken)
+        for size, method, seconds in (
+            ("2", "ties", 40.0),
+            ("0.5", "ties", 8.0),
+            ("2", "slerp", 6.0),
+        )
+        for program, taken in (("mergekit", seconds), ("mixmerge", 2.0))
+    ]
+    assert ratios(rows).splitlines()[2:] == ["| ties | 4.0× | 20.0× |", "| slerp |  | 3.0× |"]

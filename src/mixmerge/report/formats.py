@@ -18,6 +18,11 @@ def signed(value: float, digits: int = 1) -> str:
     return ("+" if value > 0 else MINUS) + text
 
 
+def significant(value: float) -> str:
+    """Write a number with three significant digits and a true minus."""
+    return f"{value:.3g}".replace("-", MINUS)
+
+
 def percent(rate: float, digits: int = 1) -> str:
     """Write a fraction as percent: 0.712 becomes ``71.2 %``."""
     text = f"{rate * 100:.{digits}f}"

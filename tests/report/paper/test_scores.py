@@ -18,6 +18,21 @@ def test_a_difference_is_the_difference_of_the_rates() -> None:
     assert found.estimate("safety", mean).value == pytest.approx(0.45)
 
 
+def test_rates_and_changes_end_where_rates_do() -> None:
+    """The interval of a rate stays within 0 and 1, that of a relative change above -1."""
+    found = scores({"base": (0.5, 0.8), "a": (0.96, 0.01)}, noise=0.05)
+    wide = {axis: found.estimate(axis, {"a": 1.0}) for axis in found.axes}
+    assert wide["general"].high > 1
+    assert wide["safety"].low < 0
+    win, harm = found.rate("general", "a"), found.rate("safety", "a")
+    assert win.interval == (wide["general"].low, 1.0)
+    assert harm.interval == (0.0, wide["safety"].high)
+    change = found.relative_change("a")
+    assert change is not None
+    assert change.low == -1
+    assert change.value == pytest.approx(harm.value / found.rate("safety", "base").value - 1)
+
+
 def test_translations_are_one_question() -> None:
     """Answers to one question in two languages are one cluster, or one each in one language."""
     found = scores({"base": (0.5, 0.8), "a": (0.7, 0.4)}, questions=25)

@@ -227,7 +227,7 @@ def _curves(
 ) -> None:
     for place, method in enumerate(METHODS):
         tried = flat.get(f"{stage}-{method}", {})
-        found = [(w, scores.estimate(axis, {c: 1.0})) for c, w in tried.items() if scores.has([c])]
+        found = [(w, scores.rate(axis, c)) for c, w in tried.items() if scores.has([c])]
         if not found:
             continue
         x = [weight + 0.006 * (place - 1.5) for weight, _ in found]
@@ -238,7 +238,7 @@ def _curves(
             linewidth=1.4, elinewidth=0.8, label=method,
         )  # fmt: skip
     if scores.has([f"{stage}-15"]):
-        mix = scores.estimate(axis, {f"{stage}-15": 1.0}).value
+        mix = scores.rate(axis, f"{stage}-15").value
         axes.axhline(mix, color=MUTED, linewidth=1.2, linestyle="--", label="15 % mix")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value, 0)))
 
@@ -257,7 +257,7 @@ def orders(scores: Scores) -> Drawing | None:
     for axes, axis, title in panels:
         for at, name in enumerate(names):
             kind = "mixture" if name.endswith("-15") else "merge"
-            estimate = scores.estimate(axis, {name: 1.0})
+            estimate = scores.rate(axis, name)
             axes.plot(estimate.interval, (at, at), color=COLOURS[kind], linewidth=1.6)  # type: ignore[index]
             axes.plot([estimate.value], [at], "o", color=COLOURS[kind], markersize=7)  # type: ignore[index]
         axes.set_yticks(range(len(names)), shown if axes is left else [""] * len(names))

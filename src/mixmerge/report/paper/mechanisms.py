@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 
 from mixmerge.report.cells import ABSENT, Cell, Column, Table, word
-from mixmerge.report.formats import signed
+from mixmerge.report.formats import signed, significant
 from mixmerge.report.paper.scores import Findings, Mechanism
 from mixmerge.stats.mantel import FEWEST, Association, mantel, symmetric
 
@@ -106,8 +106,8 @@ def mechanism_table(mechanisms: Sequence[Mechanism]) -> Table:
                 cells.append(ABSENT)
                 continue
             mean = sum(seen) / len(seen)
-            spread = f"{min(seen):.3g} to {max(seen):.3g}"
-            cells.append(Cell(f"{mean:.3g}", mean, (min(seen), max(seen)), spread))
+            low, middle, high = (significant(x) for x in (min(seen), mean, max(seen)))
+            cells.append(Cell(middle, mean, (min(seen), max(seen)), f"{low} to {high}"))
         rows.append(tuple(cells))
     columns = (
         Column("pair", "Merged pair", numeric=False),

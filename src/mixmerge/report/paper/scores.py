@@ -1,5 +1,6 @@
 """Scores of every model over seeds, and estimates of any linear combination of them."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -65,11 +66,15 @@ class Scores:
         """
         return pooled(*self.axes[axis].by_question(formula, language))
 
+    def rate(self, axis: Axis, model: str) -> Estimate:
+        """Return one model's rate; its interval ends at 0 and 1."""
+        return _cut(self.estimate(axis, {model: 1.0}), 0.0, 1.0)
+
     def relative_change(self, model: str, language: str | None = None) -> Estimate | None:
         """Return (harm - harm of the base) / harm of the base, the base being estimated too.
 
         The interval is that of the ratio's linear approximation at the estimate (the delta
-        method). None where the base is never harmful.
+        method), cut at -1. None where the base is never harmful.
         """
         own = self.estimate("safety", {model: 1.0}, language).value
         base = self.estimate("safety", {self.base: 1.0}, language).value
@@ -82,7 +87,7 @@ class Scores:
             formula = {model: 1 / base, self.base: -(1 + change) / base}
         found = self.estimate("safety", formula, language)
         # Where verdicts are missing, the prompts with both have other means than each model's own.
-        return _shifted(found, change - found.value)
+        return _cut(_shifted(found, change - found.value), -1.0, math.inf)
 
     def balance(self, formula: Formula) -> Estimate:
         """Return a combination of the models' balances: win rate - harm rate.
@@ -108,6 +113,12 @@ def _shifted(estimate: Estimate, by: float) -> Estimate:
     return replace(
         estimate, value=estimate.value + by, low=estimate.low + by, high=estimate.high + by
     )
+
+
+def _cut(estimate: Estimate, least: float, most: float) -> Estimate:
+    # The value itself may lie outside by a rounding.
+    low, high = max(estimate.low, least), min(estimate.high, most)
+    return replace(estimate, low=min(low, estimate.value), high=max(high, estimate.value))
 
 
 @dataclass(frozen=True)

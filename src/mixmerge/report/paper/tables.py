@@ -117,11 +117,11 @@ def _model_row(
     asks_harmless = "over_refusal" in scores.axes
     return (
         word(model),
-        rate(scores.estimate("general", {model: 1.0})),
+        rate(scores.rate("general", model)),
         ABSENT
         if change is None or model == scores.base
         else _with_interval(formats.change(change.value), change),
-        rate(scores.estimate("over_refusal", {model: 1.0})) if asks_harmless else ABSENT,
+        rate(scores.rate("over_refusal", model)) if asks_harmless else ABSENT,
         difference(win),
         difference(harm),
         Cell(f"{own.win:.1f}", own.win) if own else ABSENT,
@@ -131,16 +131,15 @@ def _model_row(
 
 
 def rate(estimate: Estimate) -> Cell:
-    """Return a rate in percent with its interval, cut at 0 and 100 %.
+    """Return a rate in percent with its interval.
 
     Where every answer was the same there is no spread to make an interval from, and none is shown.
     """
-    ends = (max(estimate.low, 0.0), min(estimate.high, 1.0))
+    text = formats.percent(estimate.value)
     if not has_spread(estimate):
-        return Cell(formats.percent(estimate.value), estimate.value)
-    return Cell(
-        formats.percent(estimate.value), estimate.value, ends, formats.percent_interval(ends)
-    )
+        return Cell(text, estimate.value)
+    ends = formats.percent_interval(estimate.interval)
+    return Cell(text, estimate.value, estimate.interval, ends)
 
 
 def points(estimate: Estimate) -> Cell:
@@ -345,8 +344,8 @@ def weight_table(findings: Findings) -> Table:
                 (
                     word(name),
                     word(" → ".join(f"{each:g}" for each in weight)),
-                    rate(scores.estimate("general", {candidate: 1.0})),
-                    rate(scores.estimate("safety", {candidate: 1.0})),
+                    rate(scores.rate("general", candidate)),
+                    rate(scores.rate("safety", candidate)),
                     points(scores.balance({candidate: 1.0})),
                     Cell(str(times), times, emphasis=times > 0),
                 )
