@@ -8,7 +8,9 @@ from benchmarks.tables import Row, Summary, summaries
 
 METHODS = ("linear", "ties")
 """The methods that are drawn: the cheapest, and one that reads everything twice."""
-_COLOURS = {"mergekit": "tab:red", "mixmerge": "tab:blue", "floor": "tab:gray"}
+FLOOR = "floor with fsync"
+"""What mixmerge is held against: its result is flushed, too."""
+_COLOURS = {"mergekit": "tab:red", "mixmerge": "tab:blue", FLOOR: "tab:gray"}
 _LINES = {"linear": "-", "ties": "--"}
 
 
@@ -34,8 +36,9 @@ def draw(rows: Sequence[Row], file: Path) -> bool:
     mpl.use("Agg")
     mpl.rcParams["svg.hashsalt"] = "mixmerge"
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import FormatStrFormatter, NullLocator
 
-    figure, (memory, time) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    figure, (memory, time) = plt.subplots(1, 2, figsize=(10.5, 3.6), layout="constrained")
     for method in METHODS:
         group = sorted(
             (summary for summary in found if summary.method == method),
@@ -43,14 +46,18 @@ def draw(rows: Sequence[Row], file: Path) -> bool:
         )
         for program in ("mergekit", "mixmerge"):
             _line(memory, group, program, method, [_peak(summary, program) for summary in group])
-        for program in ("mergekit", "mixmerge", "floor"):
+        for program in ("mergekit", "mixmerge", FLOOR):
             _line(time, group, program, method, [summary.seconds(program) for summary in group])
     memory.set(title="Anonymous memory, peak", ylabel="GB")
     time.set(title="Time, median", ylabel="seconds")
+    sizes = sorted({summary.rows[0].model_bytes / 1e9 for summary in found})
     for axes in (memory, time):
         axes.set(xlabel="size of one model, GB", xscale="log", yscale="log")
+        axes.set_xticks(sizes, [f"{size:.1f}" for size in sizes])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
         axes.grid(visible=True, which="major", alpha=0.3)
-    time.legend(fontsize="small")
+    time.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     figure.savefig(file, metadata={"Date": None})
     plt.close(figure)
     return True

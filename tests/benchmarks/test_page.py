@@ -19,7 +19,7 @@ ROWS = [
     Row(size, method, 0, program, seconds, seconds, int(float(size) * 2e9), 10**9, 10**8)
     for size in ("0.1", "0.5")
     for method in ("linear", "ties")
-    for program, seconds in (("mergekit", 8.0), ("mixmerge", 2.0), ("floor", 1.0))
+    for program, seconds in (("mergekit", 8.0), ("mixmerge", 2.0), ("floor with fsync", 1.0))
 ]
 
 
