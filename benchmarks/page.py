@@ -96,6 +96,13 @@ def fill(page: str, found: dict[str, str]) -> str:
     return page
 
 
+def show(docs: Path | None, section: str, text: str) -> None:
+    """Print a section, and put it into a page of the documentation, too, where one is given."""
+    print(text)
+    if docs is not None:
+        docs.write_text(fill(docs.read_text(encoding="utf-8"), {section: text}), encoding="utf-8")
+
+
 def main() -> None:
     """Rewrite the page, or print its sections."""
     parser = argparse.ArgumentParser(description=__doc__)

@@ -7,11 +7,11 @@ the folders of ``python -m benchmarks.paper``, whose steps are reused where they
 ``--table`` only reads what is done.
 """
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.machine import describe, save
+from benchmarks.page import show
 from benchmarks.paper.collect import findings, read_run
 from benchmarks.paper.seeds import arguments, run_seeds
 
@@ -73,7 +73,7 @@ def main() -> None:
         if not asked.table:
             run_seeds(STUDIES / f"size-{width}.yaml", asked)
         rows += decided(width, asked.root, asked.seeds)
-    sys.stdout.write(markdown(rows) + "\n")
+    show(asked.docs, "sizes", markdown(rows))
     save(asked.json, describe(None) | {"seeds": asked.seeds}, "findings", rows)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from benchmarks.families.distances import distances
 from benchmarks.machine import describe, save
+from benchmarks.page import show
 from benchmarks.paper.collect import findings, read_run
 from benchmarks.paper.seeds import arguments, run_seeds
 
@@ -141,7 +142,7 @@ def main() -> None:
     except DataError as error:
         sys.exit(str(error))
     rows = relations(found.test, languages)
-    sys.stdout.write(markdown(rows) + "\n")
+    show(asked.docs, "families", markdown(rows))
     values = {name: matrix.tolist() for name, matrix in outcomes(found.test, languages).items()}
     about = describe(None) | {"seeds": asked.seeds, "languages": languages, "outcomes": values}
     save(asked.json, about, "relations", rows)

@@ -40,7 +40,6 @@ def main() -> None:
     parser = arguments(__doc__, seeds=5)
     parser.add_argument("--study", type=Path, default=ALL, help="instead of the whole grid")
     parser.add_argument("--page", action="store_true", help="only write the page from what is done")
-    parser.add_argument("--docs", type=Path, help="a Markdown page to show the tables in, too")
     asked = parser.parse_args()
     if not asked.page:
         run_seeds(asked.study, asked)

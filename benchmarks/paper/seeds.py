@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def arguments(about: str, seeds: int) -> argparse.ArgumentParser:
-    """Return a parser of the folder, the seeds and the workers.
+    """Return a parser of the folder, the seeds, the workers and the page to show the results in.
 
     Args:
         about: the module's text, of which the first line is shown.
@@ -17,6 +17,7 @@ def arguments(about: str, seeds: int) -> argparse.ArgumentParser:
     parser.add_argument("root", type=Path, help="folder of the seeds' runs")
     parser.add_argument("--seeds", type=int, default=seeds)
     parser.add_argument("--workers", type=int, help="cores in use; by default all")
+    parser.add_argument("--docs", type=Path, help="a Markdown page to show the tables in, too")
     return parser
 
 

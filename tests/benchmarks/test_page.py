@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks.figure import draw
-from benchmarks.page import PAGE, RESULTS, fill, sections
+from benchmarks.page import PAGE, RESULTS, fill, sections, show
 from benchmarks.tables import Row
 
 ABOUT = {
@@ -46,6 +46,18 @@ def test_only_marked_text_is_replaced() -> None:
     assert fill(page, {"x": r"\1 new"}) == page.replace("old", r"\1 new")
     with pytest.raises(ValueError, match="no section between <!-- begin y -->"):
         fill(page, {"y": ""})
+
+
+def test_a_section_is_printed_and_put_into_a_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A table that a script prints takes its place in the page that was named."""
+    page = tmp_path / "page.md"
+    page.write_text("<!-- begin x -->\n<!-- end x -->\n")
+    show(page, "x", "| 1 |")
+    show(None, "x", "| 2 |")
+    assert page.read_text() == "<!-- begin x -->\n| 1 |\n<!-- end x -->\n"
+    assert capsys.readouterr().out == "| 1 |\n| 2 |\n"
 
 
 def test_the_figure_is_the_same_bytes_again(tmp_path: Path) -> None:
