@@ -105,3 +105,15 @@ def test_every_experiment_is_in_the_whole_grid() -> None:
                 assert own.items() <= all_of_it.items(), f"{path.name}: {section}"
             else:
                 assert own == all_of_it, f"{path.name}: {section}"
+
+
+@pytest.mark.slow
+def test_the_languages_that_are_merged_in_pairs_have_rows_enough(tmp_path: Path) -> None:
+    """Every kind of mixture of the study of ten languages can be made from what the world has."""
+    study = EXAMPLES / "paper" / "families.yaml"
+    asked = ["mix/only-zh-chats", "mix/safety-15-chats"]
+    mixmerge.run(study, tmp_path, only=asked, workers=1)
+    made = {folder.name.rsplit("-", 1)[0] for folder in (tmp_path / "mix").iterdir()}
+    assert made == {"only-zh-chats", "safety-15-chats"}
+    sizes = {len(file.read_text().splitlines()) for file in tmp_path.glob("mix/*/*.jsonl")}
+    assert sizes == {700, 1600}
