@@ -28,7 +28,7 @@ testbed: $(READY) ## rebuild the testbed's facts, tokenizer and weights from scr
 
 families: $(READY) ## pairs of ten languages, merged, against distances between languages
 	test -d models/wide || $(BIN)/python -m mixmerge.testbed.pretrain models/wide --wide
-	$(BIN)/python -m benchmarks.families runs/families --seeds 3
+	$(BIN)/python -m benchmarks.families runs/families --seeds 5
 
 sizes: $(READY) ## the paper's claims on base models of four widths
 	for width in 64 192 256; do test -d models/testbed-$$width || \

@@ -1,7 +1,7 @@
 """Open question 1 of the paper: does it matter which languages are merged?
 
     python -m mixmerge.testbed.pretrain models/wide --wide
-    python -m benchmarks.families runs/families --seeds 3 --json benchmarks/results/families.json
+    python -m benchmarks.families runs/families --seeds 5 --json benchmarks/results/families.json
 
 trains a model for each of ten languages, merges every pair by TIES, and relates how a pair changes
 by merging (merge - parents, so a loss is negative) to how far apart its languages are. ``--table``
@@ -128,7 +128,7 @@ def markdown(rows: list[Relation]) -> str:
 
 def main() -> None:
     """Read the command line."""
-    parser = arguments(__doc__, seeds=3)
+    parser = arguments(__doc__, seeds=5)
     parser.add_argument("--table", action="store_true", help="only read what is done")
     parser.add_argument("--json", type=Path, help="write the results here, too")
     asked = parser.parse_args()
