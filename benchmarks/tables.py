@@ -95,7 +95,7 @@ def ratios(rows: Iterable[Row]) -> str:
     ]
     for method in dict.fromkeys(method for method, _ in found):
         cells = [
-            f"{median(pairs):.1f}×" if (pairs := found.get((method, size))) else ""
+            f"{median(found[method, size]):.1f}×" if (method, size) in found else ""
             for size in sizes
         ]
         lines.append(f"| {method} | {' | '.join(cells)} |")
