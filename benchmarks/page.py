@@ -96,11 +96,16 @@ def fill(page: str, found: dict[str, str]) -> str:
     return page
 
 
+def put(found: dict[str, str], page: Path) -> None:
+    """Replace the marked sections of a page's file; see `fill`."""
+    page.write_text(fill(page.read_text(encoding="utf-8"), found), encoding="utf-8")
+
+
 def show(docs: Path | None, section: str, text: str) -> None:
     """Print a section, and put it into a page of the documentation, too, where one is given."""
     print(text)
     if docs is not None:
-        docs.write_text(fill(docs.read_text(encoding="utf-8"), {section: text}), encoding="utf-8")
+        put({section: text}, docs)
 
 
 def main() -> None:
@@ -113,7 +118,7 @@ def main() -> None:
         return
     (PAGE.parent / FIGURE).parent.mkdir(exist_ok=True)
     figure.draw(merge_rows(RESULTS), PAGE.parent / FIGURE)
-    PAGE.write_text(fill(PAGE.read_text(), sections(RESULTS)))
+    put(sections(RESULTS), PAGE)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from benchmarks.page import fill
+from benchmarks.page import put
 
 from mixmerge.report.cells import to_markdown
 from mixmerge.report.paper.claims import claims
@@ -38,5 +38,4 @@ def publish(found: Findings, page: Path, docs: Path) -> None:
                 parts.append(f"![{drawn[name].alt}]({FOLDER}/{name}.svg)")
                 parts.append(f"*{drawn[name].caption}*")
         parts.append(rest.strip())
-    text = fill(docs.read_text(encoding="utf-8"), {SECTION: "\n\n".join(parts)})
-    docs.write_text(text, encoding="utf-8")
+    put({SECTION: "\n\n".join(parts)}, docs)

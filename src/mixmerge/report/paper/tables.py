@@ -120,7 +120,7 @@ def _model_row(
         rate(scores.rate("general", model)),
         ABSENT
         if change is None or model == scores.base
-        else _with_interval(formats.change(change.value), change),
+        else _with_interval(formats.change(change.value), change, _ends(change)),
         rate(scores.rate("over_refusal", model)) if asks_harmless else ABSENT,
         difference(win),
         difference(harm),
@@ -135,22 +135,19 @@ def rate(estimate: Estimate) -> Cell:
 
     Where every answer was the same there is no spread to make an interval from, and none is shown.
     """
-    text = formats.percent(estimate.value)
-    if not has_spread(estimate):
-        return Cell(text, estimate.value)
     ends = formats.percent_interval(estimate.interval)
-    return Cell(text, estimate.value, estimate.interval, ends)
+    return _with_interval(formats.percent(estimate.value), estimate, ends)
 
 
 def points(estimate: Estimate) -> Cell:
     """Return a number in points with its interval."""
-    return _with_interval(formats.points(estimate.value), estimate)
+    return _with_interval(formats.points(estimate.value), estimate, _ends(estimate))
 
 
-def _with_interval(text: str, estimate: Estimate) -> Cell:
+def _with_interval(text: str, estimate: Estimate, ends: str) -> Cell:
     if not has_spread(estimate):
         return Cell(text, estimate.value)
-    return Cell(text, estimate.value, estimate.interval, _ends(estimate))
+    return Cell(text, estimate.value, estimate.interval, ends)
 
 
 def difference(estimate: Estimate | None) -> Cell:
