@@ -122,6 +122,16 @@ def test_a_graph_with_a_killed_worker(tmp_path: Path, engine: RayEngine) -> None
     assert outcome.failed == {"user/e": (2, "rows.jsonl, line 3: broken.")}
 
 
+def test_a_step_knows_its_cores(tmp_path: Path, engine: RayEngine) -> None:
+    """A step is told the cores that it got, which are those of one node where it asked for more."""
+    cores = {}
+    for asked in (1, 2, 8):
+        folder = placed(tmp_path, "limits", f"a{asked}")
+        assert ended(engine, engine.start(folder, Needs(cpus=asked))) == 0
+        cores[asked] = read_json(folder / RECORD)["facts"]["MIXMERGE_CORES"]
+    assert cores == {1: "1", 2: "2", 8: "2"}
+
+
 def test_a_lost_worker_takes_its_step_with_it(tmp_path: Path, engine: RayEngine) -> None:
     """When a worker is killed, so is the step it runs, and the engine says that it was lost."""
     folder = placed(tmp_path, "write", "slow", sleep=120)

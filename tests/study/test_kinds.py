@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mixmerge.errors import ModelError
-from mixmerge.execute.local import CORES
+from mixmerge.execute.environment import CORES
 from mixmerge.execute.step import Step, Task
 from mixmerge.execute.store import Store, read_record
 from mixmerge.execute.worker import run_step

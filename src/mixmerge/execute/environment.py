@@ -21,6 +21,10 @@ ONE_THREAD = {
 """Variables of every step's process, on any engine. A step that uses more threads says so itself:
 libraries that each take every core make one another wait."""
 
+CORES = "MIXMERGE_CORES"
+"""Environment variable of a step: how many threads it may compute with. Not set by SLURM's engine,
+which gives every step the cores that it asks for."""
+
 _RECORDED = ("mixmerge", "torch", "transformers", "trl", "peft", "datasets", "numpy", "safetensors")
 
 

@@ -19,13 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import MixmergeError
-from mixmerge.execute.environment import ONE_THREAD, environment
+from mixmerge.execute.environment import CORES, ONE_THREAD, environment
 from mixmerge.execute.step import Needs
 from mixmerge.execute.store import LOG
 from mixmerge.execute.worker import handlers_from, run_step, write_failure
-
-CORES = "MIXMERGE_CORES"
-"""Environment variable of a step: how many threads it may compute with."""
 
 _GRACE_SECONDS = 5.0
 

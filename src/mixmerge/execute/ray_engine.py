@@ -17,6 +17,7 @@ from typing import Any
 from mixmerge.errors import ResourceError
 from mixmerge.execute.child import STEP_COMMAND, run_child
 from mixmerge.execute.engine import LOST
+from mixmerge.execute.environment import CORES
 from mixmerge.execute.helpers import HELPERS
 from mixmerge.execute.step import Needs
 from mixmerge.execute.store import JOB
@@ -84,7 +85,7 @@ class RayEngine:
         if asked["num_cpus"] > 1 or asked["num_gpus"] > 1:
             return self._start_group(folder, asked)
         work = self._ray.remote(max_retries=0, **asked)(run_child)
-        return _Started(folder, work.remote(self._command, str(folder), self._environment))
+        return _Started(folder, work.remote(self._command, str(folder), self._variables(asked)))
 
     def poll(self, handle: _Started) -> int | None:
         """Return the exit code of a step that ended, or None while it runs."""
@@ -113,6 +114,9 @@ class RayEngine:
         most = max(cpus for cpus, there in self._nodes if there >= gpus)
         return {"num_cpus": min(needs.cpus, most or needs.cpus), "num_gpus": gpus}
 
+    def _variables(self, asked: Mapping[str, float]) -> dict[str, str]:
+        return {**self._environment, CORES: str(int(asked["num_cpus"]))}
+
     def _start_group(self, folder: Path, asked: dict[str, float]) -> _Started:
         from ray.util.placement_group import placement_group
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
@@ -132,7 +136,7 @@ class RayEngine:
         )(Holder).remote(self.keep_seconds)
         write_json(folder / JOB, {"job": name})
         return _Started(
-            folder, actor.run.remote(self._command, str(folder), self._environment), name
+            folder, actor.run.remote(self._command, str(folder), self._variables(asked)), name
         )
 
     def _code(self, handle: _Started) -> int:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from mixmerge.errors import ModelError, ResourceError
+from mixmerge.execute.environment import CORES
 from mixmerge.execute.helpers import helpers_here
-from mixmerge.execute.local import CORES
 from mixmerge.execute.step import Task
 from mixmerge.execute.worker import Handler
 from mixmerge.files import read_json, read_rows, write_json, write_rows
