@@ -26,6 +26,14 @@ def test_percent_of_a_fraction(value: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "text"), [(0.123, "0.12"), (-0.06, "−0.06"), (-0.004, "0.00"), (-1.0, "−1.00")]
+)
+def test_two_decimals_with_a_true_minus(value: float, text: str) -> None:
+    """A coefficient has two decimals, and no sign where it rounds to zero."""
+    assert formats.decimal(value) == text
+
+
+@pytest.mark.parametrize(
     ("seconds", "text"),
     [
         (0.04, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (59.4, "59 s"), (59.6, "1 min 00 s"),

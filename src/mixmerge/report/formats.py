@@ -23,12 +23,15 @@ def significant(value: float) -> str:
     return f"{value:.3g}".replace("-", MINUS)
 
 
+def decimal(value: float, digits: int = 2) -> str:
+    """Write a number with a true minus; what rounds to zero has none."""
+    text = f"{value:.{digits}f}"
+    return (text.lstrip("-") if float(text) == 0 else text).replace("-", MINUS)
+
+
 def percent(rate: float, digits: int = 1) -> str:
     """Write a fraction as percent: 0.712 becomes ``71.2 %``."""
-    text = f"{rate * 100:.{digits}f}"
-    if float(text) == 0:
-        text = text.lstrip("-")
-    return text.replace("-", MINUS) + NARROW_SPACE + "%"
+    return decimal(rate * 100, digits) + NARROW_SPACE + "%"
 
 
 def change(rate: float) -> str:
@@ -43,7 +46,7 @@ def points(difference: float) -> str:
 
 def percent_interval(ci: Sequence[float]) -> str:
     """Write an interval of fractions in percent, without repeating the sign of percent."""
-    low, high = (f"{end * 100:.1f}".replace("-", MINUS) for end in ci)
+    low, high = (decimal(end * 100, 1) for end in ci)
     return f"{low} to {high}"
 
 

@@ -67,9 +67,8 @@ def coefficient(found: Measured | None) -> Cell:
     """Return a coefficient, which is no share, with two decimals."""
     if found is None:
         return ABSENT
-    ends = [f"{end:.2f}".replace("-", formats.MINUS) for end in found.ci or ()]
-    text = f"{found.value:.2f}".replace("-", formats.MINUS)
-    return Cell(text, found.value, found.ci, " to ".join(ends))
+    ends = " to ".join(map(formats.decimal, found.ci or ()))
+    return Cell(formats.decimal(found.value), found.value, found.ci, ends)
 
 
 def trials(card: JudgeCard) -> Table:
