@@ -7,7 +7,8 @@ the folders of ``python -m benchmarks.paper``, whose steps are reused where they
 ``--table`` only reads what is done.
 """
 
-from dataclasses import dataclass
+import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.machine import describe, save
@@ -15,10 +16,14 @@ from benchmarks.page import show
 from benchmarks.paper.collect import findings, read_run
 from benchmarks.paper.seeds import arguments, run_seeds
 
-from mixmerge.report.formats import signed
+from mixmerge.errors import DataError
+from mixmerge.report.formats import decimal, points, points_interval
 from mixmerge.report.paper.claims import claims
+from mixmerge.report.paper.scores import Findings, Scores
 
 STUDIES = Path("examples/paper")
+SHOWN = ("base", "sft-15", "sft-slerp", "sft-ties", "dpo-15", "dpo-slerp", "dpo-ties")
+"""Models whose rates stand above the claims."""
 
 
 @dataclass(frozen=True)
@@ -28,37 +33,92 @@ class Finding:
     width: int
     claim: str
     decision: str
-    evidence: list[tuple[str, float, float, float]]
-    """What, estimate, and the ends of its 95 % interval, in points."""
+    evidence: dict[str, tuple[float, float, float]]
+    """By what is compared: estimate, and the ends of its 95 % interval, as fractions."""
 
 
-def decided(width: int, root: Path, seeds: int) -> list[Finding]:
-    """Decide the claims at one width."""
+@dataclass(frozen=True)
+class Rates:
+    """One model at one width, mean over seeds, as fractions."""
+
+    width: int
+    model: str
+    win: float
+    harm: float
+    over_refusal: float
+
+
+def read(width: int, root: Path, seeds: int) -> Findings:
+    """Gather all seeds of one width."""
     study = STUDIES / f"size-{width}.yaml"
     runs = [read_run(study, root / f"seed-{seed}", seed) for seed in range(seeds)]
+    return findings(runs, [])
+
+
+def require_all(width: int, found: Findings) -> None:
+    """Check that every model is there.
+
+    Raises:
+        DataError: some are not judged in every seed yet; the message says how many and the first.
+    """
+    if found.unfinished:
+        raise DataError(
+            f"width {width}: {len(found.unfinished)} models are not judged in every seed yet, the "
+            f"first is `{found.unfinished[0]}`. Go on with the same command without --table."
+        )
+
+
+def decided(width: int, scores: Scores) -> list[Finding]:
+    """Decide the claims at one width."""
     return [
         Finding(
             width,
             claim.name,
             claim.decision,
-            [
-                (e.what, *(100 * x for x in (e.estimate.value, e.estimate.low, e.estimate.high)))
-                for e in claim.evidence
-            ],
+            {e.what: (e.estimate.value, e.estimate.low, e.estimate.high) for e in claim.evidence},
         )
-        for claim in claims(findings(runs, []).test)
+        for claim in claims(scores)
     ]
 
 
-def markdown(rows: list[Finding]) -> str:
-    """Return the table."""
-    lines = ["| width | claim | here | differences, in points |", "|---:|---|---|---|"]
-    for row in rows:
-        said = "; ".join(
-            f"{what} {signed(x)} ({signed(a)} to {signed(b)})" for what, x, a, b in row.evidence
+def rates(width: int, scores: Scores) -> list[Rates]:
+    """Return the rates of some models at one width."""
+    return [
+        Rates(
+            width,
+            model,
+            *(scores.rate(axis, model).value for axis in ("general", "safety", "over_refusal")),
         )
-        lines.append(f"| {row.width} | {row.claim} | {row.decision} | {said} |")
+        for model in SHOWN
+    ]
+
+
+def markdown(models: list[Rates], rows: list[Finding]) -> str:
+    """Return two tables, with a column for each width."""
+    widths = list(dict.fromkeys(row.width for row in rows))
+    head = "".join(f" {width} |" for width in widths)
+    lines = [f"| win rate / harm rate / over-refusal, in % |{head}"]
+    lines.append("|---|" + "---:|" * len(widths))
+    for model in SHOWN:
+        own = [each for each in models if each.model == model]
+        said = (
+            " / ".join(decimal(100 * x, 1) for x in (each.win, each.harm, each.over_refusal))
+            for each in own
+        )
+        lines.append(f"| {model} | {' | '.join(said)} |")
+    lines += ["", f"| claim, and its differences in points |{head}"]
+    lines.append("|---|" + "---:|" * len(widths))
+    for claim in dict.fromkeys(row.claim for row in rows):
+        own_rows = [row for row in rows if row.claim == claim]
+        lines.append(f"| {claim} | {' | '.join(f'**{row.decision}**' for row in own_rows)} |")
+        for what in own_rows[0].evidence:
+            cells = (_with_interval(*row.evidence[what]) for row in own_rows)
+            lines.append(f"| … {what} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _with_interval(value: float, low: float, high: float) -> str:
+    return f"{points(value)} ({points_interval((low, high))})"
 
 
 def main() -> None:
@@ -68,13 +128,23 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="only read what is done")
     parser.add_argument("--json", type=Path, help="write the results here, too")
     asked = parser.parse_args()
-    rows = []
+    rows: list[Finding] = []
+    models: list[Rates] = []
+    hours = {}
     for width in asked.widths:
         if not asked.table:
             run_seeds(STUDIES / f"size-{width}.yaml", asked)
-        rows += decided(width, asked.root, asked.seeds)
-    show(asked.docs, "sizes", markdown(rows))
-    save(asked.json, describe(None) | {"seeds": asked.seeds}, "findings", rows)
+        try:
+            found = read(width, asked.root, asked.seeds)
+            require_all(width, found)
+        except DataError as error:
+            sys.exit(str(error))
+        rows += decided(width, found.test)
+        models += rates(width, found.test)
+        hours[width] = found.hours
+    show(asked.docs, "sizes", markdown(models, rows))
+    about = describe(None) | {"seeds": asked.seeds, "hours": hours}
+    save(asked.json, about | {"rates": [asdict(each) for each in models]}, "findings", rows)
 
 
 if __name__ == "__main__":
