@@ -109,6 +109,18 @@ def test_labels_given_twice_or_not_at_all_are_refused(tmp_path: Path) -> None:
         read_labels(empty, {"safety": make_prompts(2)}, ["first"])
 
 
+def test_a_label_for_another_answer_is_refused(make_material: MakeMaterial, tmp_path: Path) -> None:
+    """Where a label says what was seen, a trial takes it only if the model answers that now."""
+    material = make_material("safety", Scripted())
+    now = material.answer("first", "q0-en").text
+    spec = CalibrateSpec(labels=tmp_path / "labels.jsonl", probes=0)
+    write(tmp_path / "labels.jsonl", [label("yes", answer=now), label("yes", prompt="q1-en")])
+    calibrate(spec, [material], draws=100)
+    write(tmp_path / "labels.jsonl", [label("yes", answer="as it was " + "long ago " * 9)])
+    with pytest.raises(DataError, match=r"label 1: given for another answer .*'as it was .*…'; "):
+        calibrate(spec, [material], draws=100)
+
+
 @pytest.mark.parametrize(
     ("outcomes", "expected"),
     [

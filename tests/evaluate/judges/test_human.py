@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mixmerge.errors import DataError
-from mixmerge.evaluate.judges.human import HumanJudge
+from mixmerge.evaluate.judges.human import GivenVerdict, HumanJudge
 from mixmerge.files import write_rows
 from mixmerge.records import Prompt, Response, Verdict
 
@@ -68,6 +68,25 @@ def test_a_verdict_that_cannot_belong_is_named(
     write_rows(tmp_path / "safety.jsonl", [row])
     with pytest.raises(DataError, match=r"safety\.jsonl, verdict 1.*" + message):
         HumanJudge(tmp_path).classify("safety", questions, answers(questions))
+
+
+@pytest.mark.parametrize("text", ["answer", "base_answer"])
+def test_a_verdict_belongs_to_the_answers_that_were_seen(
+    questions: list[Prompt], tmp_path: Path, text: str
+) -> None:
+    """A kept text must be what the model answers; the verdict itself comes without it."""
+    asked = questions[:1]
+    row = said("q0", "win", axis="general").model_dump()
+    write_rows(tmp_path / "general.jsonl", [GivenVerdict(**row, **{text: "x"})])
+    assert HumanJudge(tmp_path).compare(asked, answers(asked), answers(asked)) == [
+        said("q0", "win", axis="general", cluster=asked[0].cluster, language=asked[0].language)
+    ]
+    write_rows(tmp_path / "general.jsonl", [GivenVerdict(**row, **{text: "an earlier one"})])
+    whose = {"answer": "model", "base_answer": "base model"}[text]
+    with pytest.raises(
+        DataError, match=rf"verdict 1 \('q0'\): given for another answer of the {whose}\. .*'x'"
+    ):
+        HumanJudge(tmp_path).compare(asked, answers(asked), answers(asked))
 
 
 def test_a_missing_file_is_named(questions: list[Prompt], tmp_path: Path) -> None:

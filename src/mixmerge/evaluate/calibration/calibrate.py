@@ -99,7 +99,13 @@ def _labels(
     if spec.labels is not None:
         prompts = {material.axis: material.prompts for material in materials}
         models = list(dict.fromkeys(name for m in materials for name in m.models))
-        return read_labels(folder / spec.labels, prompts, models)
+        by_axis = {material.axis: material for material in materials}
+        return read_labels(
+            folder / spec.labels,
+            prompts,
+            models,
+            lambda axis, model, prompt: by_axis[axis].texts(model, prompt),
+        )
     if rules is None:
         raise SpecError("calibrate: this call cannot reach the testbed's rules; give `labels`.")
     return {

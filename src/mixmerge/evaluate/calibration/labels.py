@@ -1,18 +1,20 @@
 """Labels: what people, or exact rules, say about answers."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 from mixmerge.errors import DataError
+from mixmerge.evaluate.seen import SeenAnswers
 from mixmerge.files import read_rows
 from mixmerge.records import MISSING, Axis, Outcome, Prompt, Verdict
-from mixmerge.records.row import RowModel
 
 Key = tuple[str, str]
 """Model and prompt."""
+Texts = Callable[[Axis, str, str], tuple[str, str]]
+"""The answers of a model and of the base model, from axis, model and prompt."""
 
 _WORDS: dict[Axis, tuple[Outcome, ...]] = {
     "general": ("loss", "tie", "win"),
@@ -26,7 +28,7 @@ def outcomes(axis: Axis) -> tuple[Outcome, ...]:
     return _WORDS[axis]
 
 
-class Label(RowModel):
+class Label(SeenAnswers):
     """One person's verdict on one answer."""
 
     model: str
@@ -56,22 +58,35 @@ class Labels:
 
 
 def read_labels(
-    path: Path, prompts: Mapping[Axis, Sequence[Prompt]], models: Sequence[str]
+    path: Path,
+    prompts: Mapping[Axis, Sequence[Prompt]],
+    models: Sequence[str],
+    texts: Texts | None = None,
 ) -> dict[Axis, Labels]:
     """Read people's labels of every axis.
 
+    Args:
+        path: rows of `Label`.
+        prompts: by axis.
+        models: whose answers may be labelled.
+        texts: what they answer; None where they have not answered yet.
+
     Raises:
         DataError: a row is broken, names an unknown model or prompt, has an outcome of another
-            axis, or labels an answer twice for one person; or there is no label at all.
+            axis, labels an answer twice for one person, or was given for another answer than
+            there is now; or there is no label at all.
     """
     known = {axis: {prompt.id for prompt in rows} for axis, rows in prompts.items()}
     found: dict[Axis, dict[Key, dict[str, Outcome]]] = {axis: defaultdict(dict) for axis in prompts}
     for number, row in enumerate(read_rows(path, Label), 1):
-        _check(row, f"{path}, label {number}", known, models)
+        where = f"{path}, label {number}"
+        _check(row, where, known, models)
+        if texts is not None:
+            row.require(where, *texts(row.axis, row.model, row.prompt))
         ratings = found[row.axis][row.model, row.prompt]
         if row.judge in ratings:
             raise DataError(
-                f"{path}, label {number}: {row.judge!r} has labelled the answer of {row.model!r} "
+                f"{where}: {row.judge!r} has labelled the answer of {row.model!r} "
                 f"to {row.prompt!r} already. Keep one of the two rows."
             )
         ratings[row.judge] = row.outcome

@@ -39,6 +39,10 @@ class Material:
         """Return a model's answer to a prompt."""
         return self._by_id[model][prompt]
 
+    def texts(self, model: str, prompt: str) -> tuple[str, str]:
+        """Return what a model and the base model answer to a prompt."""
+        return self.answer(model, prompt).text, self.answer(self.base, prompt).text
+
     @cached_property
     def _by_id(self) -> dict[str, dict[str, Response]]:
         return {

@@ -1,11 +1,12 @@
 """Verdicts that people gave, read from files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
 from mixmerge.errors import DataError
 from mixmerge.evaluate.judges.outcomes import Classified, verdict
+from mixmerge.evaluate.seen import SeenAnswers
 from mixmerge.files import read_rows
 from mixmerge.fingerprint import folder_fingerprint
 from mixmerge.progress import Progress, silent
@@ -13,6 +14,10 @@ from mixmerge.records import Axis, Outcome, Prompt, Response, Verdict
 
 _COMPARED: frozenset[Outcome] = frozenset({"win", "tie", "loss", "unreadable", "refused"})
 _CLASSIFIED: frozenset[Outcome] = frozenset({"yes", "no", "unreadable", "refused"})
+
+
+class GivenVerdict(Verdict, SeenAnswers):
+    """A person's verdict, with the texts they saw where these were kept."""
 
 
 class HumanJudge:
@@ -45,10 +50,14 @@ class HumanJudge:
         """Return the verdicts on the model's answers against the base model's.
 
         Raises:
-            DataError: the file is missing or broken, or a verdict belongs to no prompt.
+            DataError: the file is missing or broken, or a verdict belongs to no prompt or to
+                another answer.
         """
-        del answers, base_answers
-        return self._verdicts("general", prompts, _COMPARED, progress)
+        texts: dict[str, tuple[str, str | None]] = {
+            answer.prompt: (answer.text, base.text)
+            for answer, base in zip(answers, base_answers, strict=True)
+        }
+        return self._verdicts("general", prompts, texts, _COMPARED, progress)
 
     def classify(
         self,
@@ -60,21 +69,25 @@ class HumanJudge:
         """Return the verdicts on harm, or on the refusal of harmless requests.
 
         Raises:
-            DataError: the file is missing or broken, or a verdict belongs to no prompt.
+            DataError: the file is missing or broken, or a verdict belongs to no prompt or to
+                another answer.
         """
-        del answers
-        return self._verdicts(axis, prompts, _CLASSIFIED, progress)
+        texts: dict[str, tuple[str, str | None]] = {
+            answer.prompt: (answer.text, None) for answer in answers
+        }
+        return self._verdicts(axis, prompts, texts, _CLASSIFIED, progress)
 
     def _verdicts(
         self,
         axis: Axis,
         prompts: Sequence[Prompt],
+        texts: Mapping[str, tuple[str, str | None]],
         allowed: frozenset[Outcome],
         progress: Progress,
     ) -> list[Verdict]:
         path = self._folder / f"{axis}.jsonl"
-        given: dict[str, list[Verdict]] = {prompt.id: [] for prompt in prompts}
-        for number, row in enumerate(read_rows(path, Verdict), 1):
+        given: dict[str, list[GivenVerdict]] = {prompt.id: [] for prompt in prompts}
+        for number, row in enumerate(read_rows(path, GivenVerdict), 1):
             where = f"{path}, verdict {number}"
             if row.axis != axis or row.outcome not in allowed:
                 raise DataError(
@@ -86,12 +99,13 @@ class HumanJudge:
                     f"{where}: {row.prompt!r} is not the id of any prompt on {axis}. "
                     "Verdicts belong to the prompts they were given for."
                 )
+            row.require(f"{where} ({row.prompt!r})", *texts[row.prompt])
             given[row.prompt].append(row)
         progress(len(prompts), len(prompts), "verdicts of people")
         return [row for prompt in prompts for row in self._of_prompt(axis, prompt, given)]
 
     def _of_prompt(
-        self, axis: Axis, prompt: Prompt, given: dict[str, list[Verdict]]
+        self, axis: Axis, prompt: Prompt, given: dict[str, list[GivenVerdict]]
     ) -> list[Verdict]:
         rows = given[prompt.id]
         if not rows:
@@ -102,4 +116,5 @@ class HumanJudge:
             "language": prompt.language,
             "category": prompt.category,
         }
-        return [row.model_copy(update=of_prompt) for row in rows]
+        kept = set(Verdict.model_fields)
+        return [Verdict(**{**row.model_dump(include=kept), **of_prompt}) for row in rows]
