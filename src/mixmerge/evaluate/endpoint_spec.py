@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from mixmerge.evaluate.spec_model import SpecModel
 from mixmerge.fingerprint import canonical
+from mixmerge.spec_model import SpecModel
 
 LIMITS = ("max_tokens", "max_completion_tokens")
 """The names of the limit of an answer: every request has the first unless `fields` change it."""

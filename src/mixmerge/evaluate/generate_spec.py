@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, Tag
 
 from mixmerge.evaluate.endpoint_spec import EndpointSpec
-from mixmerge.evaluate.spec_model import SpecModel
+from mixmerge.spec_model import SpecModel
 
 MODEL_NAME = "{model}"
 """Stands for a checkpoint's own name in the name of a served model."""

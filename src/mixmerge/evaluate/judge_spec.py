@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mixmerge.evaluate.spec_model import SpecModel
+from mixmerge.spec_model import SpecModel
 
 FOLDER = "folder"
 """Stands in a meaning for a local folder, which counts by content."""

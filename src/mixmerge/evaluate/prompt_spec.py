@@ -5,8 +5,8 @@ from typing import Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from mixmerge.evaluate.spec_model import SpecModel
 from mixmerge.records.prompt import Translated
+from mixmerge.spec_model import SpecModel
 
 SetName = Literal["aya_redteaming", "dolly200", "m_arena_hard", "xstest"]
 """Published prompt sets whose format is known; `mixmerge.evaluate.prompt_sets` reads them."""

@@ -20,8 +20,8 @@ from mixmerge.evaluate.judge_spec import (
     RuleJudgeSpec,
 )
 from mixmerge.evaluate.prompt_spec import PromptSetSpec
-from mixmerge.evaluate.spec_model import SpecModel
 from mixmerge.records.verdict import Axis
+from mixmerge.spec_model import SpecModel
 
 __all__ = [
     "AxisSpec",

@@ -2,15 +2,14 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from mixmerge.execute.step import Needs
+from mixmerge.spec_model import SpecModel
 
 
-class SlurmSpec(BaseModel):
+class SlurmSpec(SpecModel):
     """What the SLURM engine asks of the cluster beside each step's cores and devices."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     partition: str | None = None
     """Left out: the cluster's default."""

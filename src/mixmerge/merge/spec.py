@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
@@ -17,12 +15,13 @@ from pydantic import (
 from mixmerge.merge.methods import METHODS
 from mixmerge.merge.recipes.recipe import BaseInput, MergeRecipe, ModelInput
 from mixmerge.merge.recipes.schedules import Setting
+from mixmerge.spec_model import SpecModel
 
 STUDY_BASE = "base"
 """What a study file calls its base model."""
 
 
-class MergeSpec(BaseModel):
+class MergeSpec(SpecModel):
     """A merge of checkpoints of the study, each called by its name.
 
         {method: slerp, models: [sft-0, sft-100]}
@@ -33,8 +32,6 @@ class MergeSpec(BaseModel):
 
     What concerns one model stands at its name, so that no setting depends on an order.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: str
     """One of `METHODS`, for example ``linear``, ``slerp`` or ``ties``."""

@@ -14,8 +14,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from mixmerge.execute.helpers import Helpers
 from mixmerge.files import read_json, write_json, write_text
 from mixmerge.merge.output.shards import Shard, lay_out
@@ -23,6 +21,7 @@ from mixmerge.merge.planning.plan import MergePlan, plan_merge
 from mixmerge.merge.recipes.recipe_file import read_recipe
 from mixmerge.merge.write import write_shards
 from mixmerge.progress import Progress
+from mixmerge.spec_model import SpecModel
 
 _CLAIMS = ".claims"
 _JOB = "job.json"
@@ -31,10 +30,8 @@ _MOST_HELPERS = 64
 _LOOK_EVERY_SECONDS = 0.2
 
 
-class Job(BaseModel):
+class Job(SpecModel):
     """What a helper needs to know to write the same bytes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     recipe: dict[str, Any]
     """In mixmerge's own form."""

@@ -4,7 +4,9 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from mixmerge.spec_model import SpecModel
 
 Form = Literal["conversations", "preferences"]
 Unit = Literal["rows", "tokens"]
@@ -13,11 +15,7 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """A share before normalisation: 85 and 15 say the same as 0.85 and 0.15."""
 
 
-class _Spec(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class Columns(_Spec):
+class Columns(SpecModel):
     """Which column of the data holds what.
 
     A field left out is looked up under its own name, so that rows which mixmerge wrote need no
@@ -43,7 +41,7 @@ class Columns(_Spec):
     """The row's language."""
 
 
-class SourceSpec(_Spec):
+class SourceSpec(SpecModel):
     """One source of rows: local files, or a Hugging Face data set."""
 
     files: Path | list[Path] | dict[str, Path] | None = None
@@ -96,7 +94,7 @@ class SourceSpec(_Spec):
         return self.files if isinstance(self.files, list) else [self.files]
 
 
-class MixSpec(_Spec):
+class MixSpec(SpecModel):
     """A mixture of sources with exact counts by source and language."""
 
     sources: dict[str, SourceSpec] = Field(min_length=1)

@@ -3,22 +3,19 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from mixmerge.evaluate.spec import AxisSpec, EvaluateSpec, PromptSetSpec
 from mixmerge.merge.spec import MergeSpec
 from mixmerge.records.verdict import Axis
+from mixmerge.spec_model import SpecModel
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Value = Share | Annotated[tuple[Share, ...], Field(min_length=2)]
 """A weight, or a gradient of weights from the first layer to the last."""
 
 
-class _Spec(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SweepSpec(_Spec):
+class SweepSpec(SpecModel):
     """Weights to try for one model of a merge; the other models share the rest equally."""
 
     weight_of: str
@@ -66,7 +63,7 @@ def _text(value: Value) -> str:
     return "_".join(f"{each:g}" for each in (value if isinstance(value, tuple) else [value]))
 
 
-class WeightsSpec(_Spec):
+class WeightsSpec(SpecModel):
     """How much each axis counts when candidates are compared."""
 
     general: float = Field(default=1, ge=0)
@@ -89,7 +86,7 @@ class WeightsSpec(_Spec):
         )
 
 
-class SelectionSpec(_Spec):
+class SelectionSpec(SpecModel):
     """Items on which candidates are compared, judged as in ``evaluate``; best score wins.
 
     The score is win rate - harm rate (`WeightsSpec`). The items of ``evaluate`` are never looked at

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from mixmerge.evaluate.spec import EvaluateSpec
 from mixmerge.evaluate.spec import PlacementSpec as GeneratePlacement
@@ -12,6 +12,7 @@ from mixmerge.execute.slurm_spec import SlurmSpec
 from mixmerge.merge.spec import MergeSpec
 from mixmerge.mix.spec import SourceSpec, Unit, Weight
 from mixmerge.records.results import Kind, Stage
+from mixmerge.spec_model import SpecModel
 from mixmerge.study.selection_spec import SelectionSpec, SweepSpec
 from mixmerge.train.spec import PlacementSpec as TrainPlacement
 from mixmerge.train.spec import TrackingSpec, TrainSpec
@@ -22,11 +23,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 TESTBED = "testbed"
 
 
-class _Spec(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TestbedSource(_Spec):
+class TestbedSource(SpecModel):
     """Rows of the embedded world."""
 
     __test__ = False  # not a test, whatever pytest makes of the name
@@ -47,7 +44,7 @@ DataSource = Annotated[
 """``{testbed: general}``, or files or a Hugging Face data set with its columns."""
 
 
-class MixtureSpec(_Spec):
+class MixtureSpec(SpecModel):
     """One training set: exact counts by source and language."""
 
     size: int = Field(ge=1)
@@ -78,10 +75,10 @@ def expected_rows(size: int, unit: Unit) -> int:
     return size if unit == "rows" else max(1, round(size / TOKENS_PER_ROW))
 
 
-class Trained(_Spec):
+class Trained(SpecModel):
     """A checkpoint that is trained."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True)
+    model_config = ConfigDict(validate_by_name=True)
 
     train: str
     """Name of a training recipe."""
@@ -91,7 +88,7 @@ class Trained(_Spec):
     """The checkpoint it starts from; the study's base model by default."""
 
 
-class Merged(_Spec):
+class Merged(SpecModel):
     """A checkpoint that is a merge of others."""
 
     merge: MergeSpec
@@ -101,7 +98,7 @@ class Merged(_Spec):
     ``selection``."""
 
 
-class Selected(_Spec):
+class Selected(SpecModel):
     """A checkpoint that is one of others: the one that does best on the items of ``selection``."""
 
     select: list[str] = Field(min_length=2)
@@ -128,7 +125,7 @@ CheckpointSpec = Annotated[
 StepKind = Literal["mix", "train", "merge", "generate", "judge"]
 
 
-class Placement(_Spec):
+class Placement(SpecModel):
     """Where and how the work runs; changes no result beyond rounding."""
 
     train: TrainPlacement = TrainPlacement()
@@ -142,7 +139,7 @@ class Placement(_Spec):
     """With ``--engine slurm``: partition, account, time."""
 
 
-class ReportSpec(_Spec):
+class ReportSpec(SpecModel):
     """What the report shows beyond the numbers."""
 
     title: str | None = None
@@ -151,7 +148,7 @@ class ReportSpec(_Spec):
     """Prompts per axis and language whose answers are shown side by side."""
 
 
-class Study(_Spec):
+class Study(SpecModel):
     """A study file."""
 
     study: Name

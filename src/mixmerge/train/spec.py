@@ -6,16 +6,17 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from mixmerge.errors import ResourceError, SpecError
+from mixmerge.spec_model import SpecModel
 
 
-class _Spec(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+class _Finite(SpecModel):
+    model_config = ConfigDict(allow_inf_nan=False)
 
 
-class AdapterSpec(_Spec):
+class AdapterSpec(_Finite):
     """A LoRA adapter: small trained matrices beside frozen weights (Hu et al. 2021)."""
 
     rank: int = Field(default=16, ge=1)
@@ -37,7 +38,7 @@ class AdapterSpec(_Spec):
         return targets
 
 
-class TrainSpec(_Spec):
+class TrainSpec(_Finite):
     """Everything that decides the trained weights, and nothing else: the identity of a training."""
 
     method: Literal["sft", "dpo"] = "sft"
@@ -107,7 +108,7 @@ class TrainSpec(_Spec):
         return math.ceil(Fraction(str(self.epochs)) * rows / self.batch_size)
 
 
-class TrackingSpec(_Spec):
+class TrackingSpec(_Finite):
     """An experiment tracker that hears the numbers of every training and of every finished step."""
 
     to: Literal["wandb", "mlflow", "trackio"]
@@ -129,7 +130,7 @@ class TrackingSpec(_Spec):
             )
 
 
-class PlacementSpec(_Spec):
+class PlacementSpec(_Finite):
     """Where and how a training runs. No part of its identity: the same rows meet the same weights.
 
     Results agree between placements up to the rounding of floating-point sums.
@@ -189,7 +190,7 @@ class PlacementSpec(_Spec):
         return micro, batch_size // (micro * ranks)
 
 
-class TrainJob(_Spec):
+class TrainJob(_Finite):
     """The file of ``mixmerge train``: one training and nothing around it."""
 
     model: str

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from mixmerge.evaluate.spec_model import SpecModel
+from mixmerge.spec_model import SpecModel
 
 
 class CalibrateSpec(SpecModel):

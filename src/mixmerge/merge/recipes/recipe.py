@@ -7,17 +7,14 @@ what a study file says. A recipe that exists is valid as far as can be said with
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from mixmerge.merge.methods import METHODS
 from mixmerge.merge.methods.method import Method
 from mixmerge.merge.recipes.recipe_problems import problem
 from mixmerge.merge.recipes.schedules import Setting
 from mixmerge.merge.recipes.tokenizer_recipe import TokenizerRecipe
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from mixmerge.spec_model import SpecModel
 
 
 def _text(value: Any) -> Any:
@@ -29,7 +26,7 @@ Reference = Annotated[str, Field(min_length=1), BeforeValidator(_text)]
 (``model+adapter``)."""
 
 
-class BaseInput(_Frozen):
+class BaseInput(SpecModel):
     """The model that differences are taken from."""
 
     name: str = "base"
@@ -38,7 +35,7 @@ class BaseInput(_Frozen):
     """Where it is."""
 
 
-class ModelInput(_Frozen):
+class ModelInput(SpecModel):
     """One model that is merged."""
 
     name: str
@@ -49,7 +46,7 @@ class ModelInput(_Frozen):
     """This model's own values of per-model parameters, for example ``weight``."""
 
 
-class SliceSource(_Frozen):
+class SliceSource(SpecModel):
     """Layers of one input."""
 
     model: str
@@ -60,7 +57,7 @@ class SliceSource(_Frozen):
     """Values of per-model parameters for this model in this slice."""
 
 
-class Slice(_Frozen):
+class Slice(SpecModel):
     """Consecutive layers of the output, and the layers they are merged from."""
 
     sources: tuple[SliceSource, ...] = Field(min_length=1)
@@ -71,7 +68,7 @@ class Slice(_Frozen):
     """Values for this slice, before those of the recipe."""
 
 
-class MergeRecipe(_Frozen):
+class MergeRecipe(SpecModel):
     """Everything that decides the weights of a merged model, the seed aside."""
 
     method: str

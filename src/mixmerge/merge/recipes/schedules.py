@@ -16,9 +16,10 @@ norm, head) take the first value of a gradient.
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BeforeValidator
 
 from mixmerge.merge.methods.method import Scalar
+from mixmerge.spec_model import SpecModel
 
 
 def _check_value(value: Any) -> Any:
@@ -47,10 +48,8 @@ def _check_setting(value: Any) -> Any:
 Gradient = tuple[Scalar, ...]
 
 
-class Rule(BaseModel):
+class Rule(SpecModel):
     """A value for the tensors whose name contains ``filter``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     filter: str | None = None
     """Part of a tensor's name; None or ``*`` matches every tensor."""

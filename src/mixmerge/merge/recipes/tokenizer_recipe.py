@@ -6,20 +6,18 @@ recipe.
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
+
+from mixmerge.spec_model import SpecModel
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ZeroRow(_Frozen):
+class ZeroRow(SpecModel):
     """A row of zeros."""
 
     kind: Literal["zero"]
 
 
-class ModelTokenRow(_Frozen):
+class ModelTokenRow(SpecModel):
     """The row that one model has for one of its tokens, by the token's text or its id."""
 
     kind: Literal["model_token"]
@@ -42,7 +40,7 @@ def _known_kind(value: Any) -> Any:
     return value
 
 
-class TokenRule(_Frozen):
+class TokenRule(SpecModel):
     """Where the rows of one token come from in the models that lack it."""
 
     source: Annotated[
@@ -61,7 +59,7 @@ class TokenRule(_Frozen):
         return self
 
 
-class TokenizerRecipe(_Frozen):
+class TokenizerRecipe(SpecModel):
     """Which tokenizer the output gets; the rows of all models are put into its order."""
 
     source: str = "union"
