@@ -54,6 +54,7 @@ class Rule(SpecModel):
     filter: str | None = None
     """Part of a tensor's name; None or ``*`` matches every tensor."""
     value: Annotated[Scalar | Gradient, BeforeValidator(_check_value)]
+    """One value, or a gradient from the first layer to the last."""
 
     def matches(self, tensor: str) -> bool:
         """Say whether the rule is for the tensor of that name."""
