@@ -101,9 +101,15 @@ def test_a_study_without_over_refusal_has_its_page(tmp_path: Path) -> None:
 
 
 def test_every_language_has_its_gain(page: Path) -> None:
-    """Tables 3 to 6 have a column for each language."""
-    row = next(r for r in rows(page, "dpo-safety-by-language") if r["model"] == "dpo-100")
-    assert float(row["en"]) == float(row["fr"]) == pytest.approx(0.3)
+    """Tables 3 to 6 have a column for each language, for stages, merged languages and orders."""
+
+    def gains(table: str, model: str) -> list[float]:
+        (row,) = (row for row in rows(page, f"{table}-by-language") if row["model"] == model)
+        return [float(row[language]) for language in LANGUAGES]
+
+    assert gains("dpo-safety", "dpo-100") == pytest.approx([0.3, 0.3])
+    assert gains("languages-general", "three-ties") == pytest.approx([0.06, 0.06])
+    assert gains("order-safety", "merge-dpo") == pytest.approx([0.2, 0.2])
 
 
 def test_the_whole_grid_of_weights_is_shown(page: Path) -> None:

@@ -1,32 +1,18 @@
 """The tables of the page, in the paper's order."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
-from mixmerge.records.verdict import Axis
 from mixmerge.report import formats
-from mixmerge.report.cells import ABSENT, Cell, Column, Table, word
+from mixmerge.report.cells import Cell, Column, Table, word
 from mixmerge.report.paper.ablations import CONTRASTS, Contrast
-from mixmerge.report.paper.claims import (
-    Claim,
-    agreement,
-    has_spread,
-    merges,
-    over_mix,
-    sign,
-)
+from mixmerge.report.paper.claims import Claim, agreement, merges, over_mix
 from mixmerge.report.paper.mechanisms import mechanism_table, relation_table
-from mixmerge.report.paper.published import FIGURE_5, TABLE_1, TABLE_2, Pair
+from mixmerge.report.paper.models import by_language_tables, model_table
+from mixmerge.report.paper.published import FIGURE_5, TABLE_1, TABLE_2
 from mixmerge.report.paper.scores import Findings, Scores
-from mixmerge.stats.estimate import Estimate
+from mixmerge.report.paper.values import INTERVALS, difference, in_words, points, rate
 
 STAGES = ("sft", "dpo")
-
-INTERVALS = (
-    "Intervals are 95 %, for new training seeds and new questions. Differences are in percentage "
-    "points on the same questions; bold where the interval excludes zero. Where all answers agree "
-    "there is no spread to make an interval from, so none is shown."
-)
 
 
 def claim_table(claims: Sequence[Claim]) -> Table:
@@ -43,7 +29,7 @@ def claim_table(claims: Sequence[Claim]) -> Table:
             word(claim.name),
             word(claim.decision, emphasis=True),
             word(claim.words),
-            word("; ".join(f"{e.what} {_points(e.estimate)}" for e in claim.evidence)),
+            word("; ".join(f"{e.what} {in_words(e.estimate)}" for e in claim.evidence)),
             word(claim.paper),
         )
         for claim in claims
@@ -56,114 +42,6 @@ def claim_table(claims: Sequence[Claim]) -> Table:
         "and new questions."
     )
     return Table("claims", "The paper’s five claims", caption, columns, rows)
-
-
-def model_table(
-    scores: Scores,
-    name: str,
-    title: str,
-    models: Sequence[tuple[str, str]],
-    published: Mapping[str, Pair],
-) -> Table:
-    """Models on all axes against a mix, beside the paper's numbers.
-
-    Args:
-        scores: of all models.
-        name: of the table.
-        title: of the table.
-        models: each with the mix that it is compared with ("" for none).
-        published: the paper's numbers by model.
-    """
-    columns = (
-        Column("model", "Model", numeric=False),
-        Column("win_rate", "Win rate", with_ci=True),
-        Column("harm_change", "Harm against base", with_ci=True),
-        Column("over_refusal", "Over-refusal", with_ci=True),
-        Column("win_gain", "Win gain over mix", with_ci=True),
-        Column("harm_gain", "Harm gain over mix", with_ci=True),
-        Column("paper_win", "Paper: win"),
-        Column("paper_harm", "Paper: harm"),
-        Column("win_agrees", "Win gain as in the paper?", numeric=False),
-        Column("harm_agrees", "Harm gain as in the paper?", numeric=False),
-    )
-    rows = tuple(
-        _model_row(scores, model, mix, published)
-        for model, mix in models
-        if scores.has([model, *([mix] if mix else [])])
-    )
-    caption = (
-        "Win rate: answers better than the base model’s, a tie counting one half. Harm against "
-        "base: relative change of the harm rate. Gains over the mix are absolute, + is better; in "
-        f"the last columns their sign is compared with the paper’s. {INTERVALS}"
-    )
-    return Table(name, title, caption, columns, rows)
-
-
-def _model_row(
-    scores: Scores, model: str, mix: str, published: Mapping[str, Pair]
-) -> tuple[Cell, ...]:
-    own, against = published.get(model), published.get(mix)
-    win = harm = None
-    if mix and mix != model:
-        win = scores.estimate("general", {model: 1.0, mix: -1.0})
-        harm = scores.estimate("safety", {model: -1.0, mix: 1.0})
-    agreed: list[Cell] = [ABSENT, ABSENT]
-    if own and against and win and harm:
-        agreed = [
-            word(agreement(own.win - against.win, win)),
-            word(agreement(against.harm - own.harm, harm)),
-        ]
-    change = scores.relative_change(model)
-    asks_harmless = "over_refusal" in scores.axes
-    return (
-        word(model),
-        rate(scores.rate("general", model)),
-        ABSENT
-        if change is None or model == scores.base
-        else _with_interval(formats.change(change.value), change, _ends(change)),
-        rate(scores.rate("over_refusal", model)) if asks_harmless else ABSENT,
-        difference(win),
-        difference(harm),
-        Cell(f"{own.win:.1f}", own.win) if own else ABSENT,
-        Cell(formats.signed(own.harm), own.harm) if own else ABSENT,
-        *agreed,
-    )
-
-
-def rate(estimate: Estimate) -> Cell:
-    """Return a rate in percent with its interval.
-
-    Where every answer was the same there is no spread to make an interval from, and none is shown.
-    """
-    ends = formats.percent_interval(estimate.interval)
-    return _with_interval(formats.percent(estimate.value), estimate, ends)
-
-
-def points(estimate: Estimate) -> Cell:
-    """Return a number in points with its interval."""
-    return _with_interval(formats.points(estimate.value), estimate, _ends(estimate))
-
-
-def _with_interval(text: str, estimate: Estimate, ends: str) -> Cell:
-    if not has_spread(estimate):
-        return Cell(text, estimate.value)
-    return Cell(text, estimate.value, estimate.interval, ends)
-
-
-def difference(estimate: Estimate | None) -> Cell:
-    """Return a difference in points; bold where its interval excludes zero."""
-    if estimate is None:
-        return ABSENT
-    return replace(points(estimate), emphasis=sign(estimate) != 0)
-
-
-def _ends(estimate: Estimate) -> str:
-    return formats.points_interval(estimate.interval)
-
-
-def _points(estimate: Estimate) -> str:
-    ends = f" ({_ends(estimate)})" if has_spread(estimate) else ""
-    return f"{formats.points(estimate.value)}{ends}"
 
 
 def objective_tables(scores: Scores) -> list[Table]:
@@ -237,8 +115,8 @@ def order_table(scores: Scores) -> Table:
     return Table(found.name, found.title, found.caption, found.columns, named)
 
 
-def language_table(scores: Scores) -> Table:
-    """Figure 5: merges of monolingual models against the multilingual mix."""
+def language_merges(scores: Scores) -> list[str]:
+    """Return the merges of monolingual models and these themselves, those by TIES first."""
     groups = ("three-", "six-", "pair-", "sft-")
     known = scores.axes["general"].scores
     alone = {"sft-en", "sft-hi", "sft-fr", "sft-es", "sft-ar", "sft-ru"}
@@ -248,43 +126,30 @@ def language_table(scores: Scores) -> Table:
         for name in known
         if name.startswith(group) and (group != "sft-" or name in alone)
     ]
-    order = sorted(names, key=lambda name: not name.endswith("-ties"))
-    models = [("sft-15", ""), *((name, "sft-15") for name in order)]
+    return sorted(names, key=lambda name: not name.endswith("-ties"))
+
+
+def language_table(scores: Scores) -> Table:
+    """Figure 5: merges of monolingual models against the multilingual mix."""
+    models = [("sft-15", ""), *((name, "sft-15") for name in language_merges(scores))]
     title = "Figure 5: merging monolingual models (SFT)"
     return model_table(scores, "languages", title, models, FIGURE_5)
 
 
-def by_language_tables(scores: Scores, languages: Sequence[str]) -> list[Table]:
-    """Tables 3 to 6: each stage and axis by language, as gains over the mix of the stage."""
-    kinds: tuple[tuple[str, Axis, int], ...] = (("win", "general", 1), ("harm", "safety", -1))
-    tables = []
-    for stage in STAGES:
-        mix = f"{stage}-15"
-        names = [f"{stage}-0", f"{stage}-100", *merges(stage)]
-        names = [name for name in names if scores.has([name, mix])]
-        for what, axis, better in kinds:
-            rows = tuple(
-                (
-                    word(name),
-                    *(
-                        difference(
-                            scores.estimate(axis, {name: float(better), mix: -float(better)}, each)
-                        )
-                        for each in languages
-                    ),
-                )
-                for name in names
-            )
-            columns = (
-                Column("model", "Model", numeric=False),
-                *(Column(each, each, with_ci=True) for each in languages),
-            )
-            title = (
-                f"Tables 3 to 6: {stage.upper()}, {what.lower()} gain over the 15 % mix by language"
-            )
-            caption = f"+ is better. {INTERVALS} Not adjusted for the number of cells."
-            tables.append(Table(f"{stage}-{axis}-by-language", title, caption, columns, rows))
-    return [table for table in tables if table.rows]
+def stage_tables(scores: Scores, languages: Sequence[str]) -> list[Table]:
+    """Tables 3 to 6: experts and merges of each stage by language."""
+    return [
+        table
+        for stage in STAGES
+        for table in by_language_tables(
+            scores,
+            languages,
+            stage,
+            stage.upper(),
+            [f"{stage}-0", f"{stage}-100", *merges(stage)],
+            f"{stage}-15",
+        )
+    ]
 
 
 def contrast_table(scores: Scores, contrasts: Sequence[Contrast]) -> Table:
@@ -357,15 +222,19 @@ def weight_table(findings: Findings) -> Table:
 
 def all_tables(findings: Findings, claims: Sequence[Claim]) -> list[Table]:
     """Return every table that has a row, in the order of the page."""
-    scores = findings.test
+    scores, languages = findings.test, findings.languages
     tables = [
         claim_table(claims),
         *objective_tables(scores),
         average_table(scores),
-        *by_language_tables(scores, findings.languages),
+        *stage_tables(scores, languages),
         language_table(scores),
+        *by_language_tables(
+            scores, languages, "languages", "merged languages", language_merges(scores), "sft-15"
+        ),
         weight_table(findings),
         order_table(scores),
+        *by_language_tables(scores, languages, "order", "orders", list(ORDERS), "dpo-15"),
         contrast_table(scores, CONTRASTS),
         mechanism_table(findings.mechanisms),
         relation_table(findings),
