@@ -13,13 +13,15 @@ from pathlib import Path
 
 from benchmarks.machine import describe, save
 from benchmarks.page import show
-from benchmarks.paper.collect import findings, read_run
+from benchmarks.paper.collect import findings, not_judged, read_seeds
 from benchmarks.paper.seeds import arguments, run_seeds
 
 from mixmerge.errors import DataError
-from mixmerge.report.formats import decimal, points, points_interval
+from mixmerge.report.formats import decimal
 from mixmerge.report.paper.claims import claims
 from mixmerge.report.paper.scores import Findings, Scores
+from mixmerge.report.paper.values import in_words
+from mixmerge.stats.estimate import Estimate
 
 STUDIES = Path("examples/paper")
 SHOWN = ("base", "sft-15", "sft-slerp", "sft-ties", "dpo-15", "dpo-slerp", "dpo-ties")
@@ -33,8 +35,8 @@ class Finding:
     width: int
     claim: str
     decision: str
-    evidence: dict[str, tuple[float, float, float]]
-    """By what is compared: estimate, and the ends of its 95 % interval, as fractions."""
+    evidence: dict[str, Estimate]
+    """By what is compared; differences of fractions with their 95 % intervals."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,13 @@ class Rates:
     over_refusal: float
 
 
+def _study(width: int) -> Path:
+    return STUDIES / f"size-{width}.yaml"
+
+
 def read(width: int, root: Path, seeds: int) -> Findings:
     """Gather all seeds of one width."""
-    study = STUDIES / f"size-{width}.yaml"
-    runs = [read_run(study, root / f"seed-{seed}", seed) for seed in range(seeds)]
-    return findings(runs, [])
+    return findings(read_seeds(_study(width), root, seeds), [])
 
 
 def require_all(width: int, found: Findings) -> None:
@@ -62,21 +66,13 @@ def require_all(width: int, found: Findings) -> None:
         DataError: some are not judged in every seed yet; the message says how many and the first.
     """
     if found.unfinished:
-        raise DataError(
-            f"width {width}: {len(found.unfinished)} models are not judged in every seed yet, the "
-            f"first is `{found.unfinished[0]}`. Go on with the same command without --table."
-        )
+        raise not_judged(found.unfinished, f"width {width}: {len(found.unfinished)}")
 
 
 def decided(width: int, scores: Scores) -> list[Finding]:
     """Decide the claims at one width."""
     return [
-        Finding(
-            width,
-            claim.name,
-            claim.decision,
-            {e.what: (e.estimate.value, e.estimate.low, e.estimate.high) for e in claim.evidence},
-        )
+        Finding(width, claim.name, claim.decision, {e.what: e.estimate for e in claim.evidence})
         for claim in claims(scores)
     ]
 
@@ -112,13 +108,9 @@ def markdown(models: list[Rates], rows: list[Finding]) -> str:
         own_rows = [row for row in rows if row.claim == claim]
         lines.append(f"| {claim} | {' | '.join(f'**{row.decision}**' for row in own_rows)} |")
         for what in own_rows[0].evidence:
-            cells = (_with_interval(*row.evidence[what]) for row in own_rows)
+            cells = (in_words(row.evidence[what]) for row in own_rows)
             lines.append(f"| … {what} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _with_interval(value: float, low: float, high: float) -> str:
-    return f"{points(value)} ({points_interval((low, high))})"
 
 
 def main() -> None:
@@ -133,7 +125,7 @@ def main() -> None:
     hours = {}
     for width in asked.widths:
         if not asked.table:
-            run_seeds(STUDIES / f"size-{width}.yaml", asked)
+            run_seeds(_study(width), asked)
         try:
             found = read(width, asked.root, asked.seeds)
             require_all(width, found)

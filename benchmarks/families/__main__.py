@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.families.distances import distances
 from benchmarks.machine import describe, save
 from benchmarks.page import show
-from benchmarks.paper.collect import findings, read_run
+from benchmarks.paper.collect import findings, not_judged, read_seeds
 from benchmarks.paper.seeds import arguments, run_seeds
 
 from mixmerge.errors import DataError
@@ -81,10 +81,7 @@ def require_all(scores: Scores, languages: list[str]) -> None:
     wanted += [f"pair-{a}-{b}" for a, b in combinations(languages, 2)]
     missing = [name for name in wanted if not scores.has([name])]
     if missing:
-        raise DataError(
-            f"{len(missing)} of {len(wanted)} models are not judged in every seed yet, the first "
-            f"is `{missing[0]}`. Go on with the same command without --table."
-        )
+        raise not_judged(missing, f"{len(missing)} of {len(wanted)}")
 
 
 def _balance(scores: Scores, model: str, language: str | None = None) -> float:
@@ -134,9 +131,8 @@ def main() -> None:
     asked = parser.parse_args()
     if not asked.table:
         run_seeds(STUDY, asked)
-    runs = [read_run(STUDY, asked.root / f"seed-{seed}", seed) for seed in range(asked.seeds)]
     try:
-        found = findings(runs, [])
+        found = findings(read_seeds(STUDY, asked.root, asked.seeds), [])
         languages = list(found.languages)
         require_all(found.test, languages)
     except DataError as error:

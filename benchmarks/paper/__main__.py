@@ -10,7 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.paper.collect import findings, read_run
+from benchmarks.paper.collect import findings, read_seeds
 from benchmarks.paper.mechanisms import mechanisms
 from benchmarks.paper.seeds import arguments, command, run_seeds
 
@@ -25,7 +25,7 @@ def write(study: Path, root: Path, seeds: int, docs: Path | None) -> Path:
 
     from mixmerge.report.paper.write import write_page
 
-    runs = [read_run(study, root / f"seed-{seed}", seed) for seed in range(seeds)]
+    runs = read_seeds(study, root, seeds)
     commands = [" ".join(["mixmerge", *command(study, root, seed)]) for seed in range(seeds)]
     found = findings(runs, commands)
     found = replace(found, mechanisms=[each for run in runs for each in mechanisms(run, found)])

@@ -1,6 +1,6 @@
 """From the run folders of all seeds to what the page shows."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,24 @@ def read_run(study: Path, root: Path, seed: int) -> SeedRun:
         prepared.study,
         {item.step.id: item.folder for item in done if item.folder},
         sum(float(item.record["seconds"]) for item in done if item.record),
+    )
+
+
+def read_seeds(study: Path, root: Path, seeds: int) -> list[SeedRun]:
+    """Find out what is done of the first seeds, each in a folder of its own."""
+    return [read_run(study, root / f"seed-{seed}", seed) for seed in range(seeds)]
+
+
+def not_judged(models: Sequence[str], number: str) -> DataError:
+    """Return the error that a table lacks models.
+
+    Args:
+        models: that are missing, at least one.
+        number: how many, in words that begin the message.
+    """
+    return DataError(
+        f"{number} models are not judged in every seed yet, the first is `{models[0]}`. Go on with "
+        "the same command without --table."
     )
 
 
