@@ -24,19 +24,19 @@ docs: $(READY) ## the documentation, built strictly into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 testbed: $(READY) ## rebuild the testbed's facts, tokenizer and weights from scratch
-	$(BIN)/python -m mixmerge.testbed.pretrain src/mixmerge/testbed/weights --names
+	$(BIN)/python -m tools.testbed.pretrain src/mixmerge/testbed/weights --names
 
 families: $(READY) ## pairs of ten languages, merged, against distances between languages
-	test -d models/wide || $(BIN)/python -m mixmerge.testbed.pretrain models/wide --wide
-	$(BIN)/python -m benchmarks.families runs/families --seeds 5
+	test -d models/wide || $(BIN)/python -m tools.testbed.pretrain models/wide --wide
+	$(BIN)/python -m paper.families runs/families --seeds 5
 
 sizes: $(READY) ## the paper's claims on base models of four widths
 	for width in 64 192 256; do test -d models/testbed-$$width || \
-	  $(BIN)/python -m mixmerge.testbed.pretrain models/testbed-$$width --hidden $$width || exit; done
-	$(BIN)/python -m benchmarks.sizes runs/paper --seeds 3
+	  $(BIN)/python -m tools.testbed.pretrain models/testbed-$$width --hidden $$width || exit; done
+	$(BIN)/python -m paper.sizes runs/paper --seeds 3
 
 paper: $(READY) ## the paper's whole grid over five seeds, and the page; goes on where it stopped
-	$(BIN)/python -m benchmarks.paper runs/paper --seeds 5
+	$(BIN)/python -m paper runs/paper --seeds 5
 
 schema: $(READY) ## the JSON Schema of study files, for editors
 	$(BIN)/python -c "import json; from mixmerge.study.spec import Study; \

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from mixmerge.evaluate.judges.endpoint import EndpointJudge
+    from mixmerge.evaluation.judges.endpoint import EndpointJudge
     from mixmerge.records import Prompt, Response
 
 Row = TypeVar("Row")
@@ -73,8 +73,8 @@ def _pairs(count: int) -> "tuple[Sequence[Prompt], Sequence[Response], Sequence[
 
 
 def _judge(url: str, in_flight: int, out: Path) -> "EndpointJudge":
-    from mixmerge.evaluate.endpoint_spec import EndpointJudgeSpec
-    from mixmerge.evaluate.judges.endpoint import EndpointJudge
+    from mixmerge.evaluation.endpoint_spec import EndpointJudgeSpec
+    from mixmerge.evaluation.judges.endpoint import EndpointJudge
 
     spec = EndpointJudgeSpec(endpoint=url, model=MODEL, concurrency=in_flight)
     return EndpointJudge(spec, out / "calls.jsonl")
@@ -82,7 +82,7 @@ def _judge(url: str, in_flight: int, out: Path) -> "EndpointJudge":
 
 def mixmerge(url: str, calls: int, in_flight: int, out: Path) -> int:
     """Compare answers in both orders as an evaluation does, all rows of the axis in memory."""
-    from mixmerge.evaluate.judging import judge
+    from mixmerge.evaluation.judging import judge
 
     prompts, answers, base = map(list, _pairs(calls // 2))
     verdicts = judge(
@@ -198,7 +198,7 @@ DRIVERS: dict[str, Callable[[str, int, int, Path], int]] = {
     for driver in (mixmerge, mixmerge_streamed, aiohttp, inspect_ai, alpaca_eval)
 }
 
-OURS = ("mixmerge.evaluate.judges.endpoint", "mixmerge.evaluate.judging")
+OURS = ("mixmerge.evaluation.judges.endpoint", "mixmerge.evaluation.judging")
 IMPORTS = {
     "mixmerge": OURS,
     "mixmerge_streamed": OURS,

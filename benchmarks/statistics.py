@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from benchmarks.machine import describe
 
-from mixmerge.evaluate.axis_scores import AxisScores
-from mixmerge.evaluate.fronts import front
-from mixmerge.evaluate.scores import ScoreTable
+from mixmerge.evaluation.axis_scores import AxisScores
+from mixmerge.evaluation.fronts import front
+from mixmerge.evaluation.scores import ScoreTable
 from mixmerge.records import Axis
 from mixmerge.records.results import Kind
 from mixmerge.stats.paired import sign_flip_p

@@ -19,12 +19,12 @@ from typing import Any
 from benchmarks.machine import describe
 
 from mixmerge import plan
-from mixmerge.execute.graph import in_order
-from mixmerge.execute.listener import Unheard
-from mixmerge.execute.local import LocalEngine
-from mixmerge.execute.schedule import run
-from mixmerge.execute.step import Step, Task
-from mixmerge.execute.store import RECORD, Store
+from mixmerge.execution.graph import in_order
+from mixmerge.execution.listener import Unheard
+from mixmerge.execution.local import LocalEngine
+from mixmerge.execution.schedule import run
+from mixmerge.execution.step import Step, Task
+from mixmerge.execution.store import RECORD, Store
 from mixmerge.files import write_json
 from mixmerge.progress import Progress
 from mixmerge.study.run import prepare

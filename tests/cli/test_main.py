@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mixmerge.cli.main import exit_code
-from mixmerge.execute.status import StatusFile
-from mixmerge.execute.step import Step
+from mixmerge.execution.status import StatusFile
+from mixmerge.execution.step import Step
 
 SMALL = Path(__file__).parents[1] / "data" / "small.yaml"
 

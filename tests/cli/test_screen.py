@@ -6,8 +6,8 @@ from pathlib import Path
 from rich.console import Console
 
 from mixmerge.cli.screen import RunScreen, log_tail
-from mixmerge.execute.step import Step
-from mixmerge.execute.store import LOG
+from mixmerge.execution.step import Step
+from mixmerge.execution.store import LOG
 
 
 def shown(folder: Path, fates: str) -> str:

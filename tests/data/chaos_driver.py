@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import UserError
-from mixmerge.execute.listener import Unheard
-from mixmerge.execute.local import LocalEngine
-from mixmerge.execute.schedule import run
-from mixmerge.execute.step import Task
-from mixmerge.execute.store import Store
+from mixmerge.execution.listener import Unheard
+from mixmerge.execution.local import LocalEngine
+from mixmerge.execution.schedule import run
+from mixmerge.execution.step import Task
+from mixmerge.execution.store import Store
 from mixmerge.files import read_rows, whole_folder, write_rows
 from mixmerge.fingerprint import file_fingerprint, fingerprint
 from mixmerge.progress import Progress

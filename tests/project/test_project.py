@@ -28,27 +28,15 @@ def test_every_public_function_is_documented(name: str) -> None:
     assert len(getattr(mixmerge, name).__doc__) > 40
 
 
-def test_packages_do_not_hide_functions() -> None:
-    """`from mixmerge import merge` is the function, also after the package of that name is used."""
-    import mixmerge.merge.recipes.recipe
-    import mixmerge.mix.spec
-    import mixmerge.train.spec
+def test_verbs_are_functions_and_nouns_are_packages() -> None:
+    """`from mixmerge import merge` is the function, whichever packages were imported before."""
+    import mixmerge.merging.recipes.recipe
+    import mixmerge.mixing.spec
+    import mixmerge.training.spec
 
     assert all(callable(getattr(mixmerge, name)) for name in mixmerge.__all__)
-
-
-def test_modules_are_found_below_functions_of_the_same_name() -> None:
-    """`import mixmerge.merge.spec as x` and `mixmerge.evaluate.spec` reach the modules."""
-    code = (
-        "import mixmerge.merge.spec as spec\n"
-        "import mixmerge.evaluate.spec\n"
-        "import mixmerge.report.write\n"
-        "assert spec.__name__ == 'mixmerge.merge.spec'\n"
-        "assert mixmerge.evaluate.spec.__name__ == 'mixmerge.evaluate.spec'\n"
-        "assert mixmerge.report.write.__name__ == 'mixmerge.report.write'\n"
-        "assert mixmerge.evaluate.__name__ == 'evaluate' and callable(mixmerge.evaluate)\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    packages = {path.parent.name for path in (ROOT / "src/mixmerge").glob("*/__init__.py")}
+    assert packages.isdisjoint(mixmerge.__all__)
 
 
 def test_commands_are_functions() -> None:

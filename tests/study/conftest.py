@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mixmerge.execute.graph import in_order
-from mixmerge.execute.store import RECORD, Store
+from mixmerge.execution.graph import in_order
+from mixmerge.execution.store import RECORD, Store
 from mixmerge.files import write_json
 from mixmerge.study.run import prepare
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mixmerge.errors import SpecError
-from mixmerge.evaluate.results import ModelInfo, results
-from mixmerge.execute.step import Task
+from mixmerge.evaluation.results import ModelInfo, results
+from mixmerge.execution.step import Task
 from mixmerge.files import read_json, write_json, write_rows
 from mixmerge.fingerprint import file_fingerprint
 from mixmerge.progress import silent

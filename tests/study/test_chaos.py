@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from mixmerge.execute.claim import holder
-from mixmerge.execute.status import STATUS
-from mixmerge.execute.store import RECORD, output_digest, read_record
+from mixmerge.execution.claim import holder
+from mixmerge.execution.status import STATUS
+from mixmerge.execution.store import RECORD, output_digest, read_record
 from mixmerge.files import read_json
 
 DATA = Path(__file__).parents[1] / "data"

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from mixmerge.errors import SpecError
-from mixmerge.evaluate.results import ModelInfo
-from mixmerge.execute.plan import plan
-from mixmerge.execute.store import Store
+from mixmerge.evaluation.results import ModelInfo
+from mixmerge.execution.plan import plan
+from mixmerge.execution.store import Store
 from mixmerge.files import write_json, write_rows
 from mixmerge.records import Axis, Response, Verdict
-from mixmerge.report.input import ReportInput
+from mixmerge.reporting.input import ReportInput
 from mixmerge.study.collect import contrasts, gather
 from mixmerge.study.run import RUN_FILE, STUDY_FILE, prepare
 from mixmerge.study.shown import to_show

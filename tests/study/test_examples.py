@@ -38,7 +38,7 @@ def test_the_page_about_8b_agrees_with_the_plan(tmp_path: Path) -> None:
 
 def test_the_page_about_the_grid_counts_it_right() -> None:
     """Trainings, merges and evaluated models on the page are those of the whole grid."""
-    made = steps(read_study(EXAMPLES / "paper" / "all.yaml"))
+    made = steps(read_study(ROOT / "paper" / "studies" / "all.yaml"))
     chosen_on = sum(step.kind == "generate" and "@" in step.name for step in made)
     kinds = Counter(step.kind for step in made)
     said = page("paper.md")
@@ -56,7 +56,7 @@ def test_the_page_about_study_files_shows_a_real_message() -> None:
 
 def test_the_grid_at_8b_has_every_checkpoint_and_nothing_of_the_testbed() -> None:
     """The checkpoints are those of the whole grid; rows, recipes and items are made for 8B."""
-    whole = read_study(EXAMPLES / "paper" / "all.yaml")
+    whole = read_study(ROOT / "paper" / "studies" / "all.yaml")
     alone = read_study(EXAMPLES / "aya23_8b.yaml")
     grid = read_study(EXAMPLES / "aya23_8b_grid.yaml")
     assert grid.checkpoints == whole.checkpoints
@@ -92,8 +92,8 @@ OF_THEIR_OWN = {"real_model.yaml", "families.yaml", "sizes.yaml"}
 
 def test_every_experiment_is_in_the_whole_grid() -> None:
     """`all.yaml` has every checkpoint of every study on the shipped base, said in the same way."""
-    whole = read_study(EXAMPLES / "paper" / "all.yaml")
-    for path in sorted((EXAMPLES / "paper").glob("*.yaml")):
+    whole = read_study(ROOT / "paper" / "studies" / "all.yaml")
+    for path in sorted((ROOT / "paper" / "studies").glob("*.yaml")):
         if path.name in OF_THEIR_OWN or path.name.startswith("size-"):
             continue
         study = read_study(path)
@@ -110,7 +110,7 @@ def test_every_experiment_is_in_the_whole_grid() -> None:
 @pytest.mark.slow
 def test_the_languages_that_are_merged_in_pairs_have_rows_enough(tmp_path: Path) -> None:
     """Every kind of mixture of the study of ten languages can be made from what the world has."""
-    study = EXAMPLES / "paper" / "families.yaml"
+    study = ROOT / "paper" / "studies" / "families.yaml"
     asked = ["mix/only-zh-chats", "mix/safety-15-chats"]
     mixmerge.run(study, tmp_path, only=asked, workers=1)
     made = {folder.name.rsplit("-", 1)[0] for folder in (tmp_path / "mix").iterdir()}

@@ -11,7 +11,7 @@ import yaml
 
 import mixmerge
 from mixmerge.errors import SpecError
-from mixmerge.execute.store import RECORD
+from mixmerge.execution.store import RECORD
 from mixmerge.files import read_json, write_json
 from mixmerge.study.graph import mermaid, tree
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from mixmerge.errors import ModelError
-from mixmerge.execute.environment import CORES
-from mixmerge.execute.step import Step, Task
-from mixmerge.execute.store import Store, read_record
-from mixmerge.execute.worker import run_step
+from mixmerge.execution.environment import CORES
+from mixmerge.execution.step import Step, Task
+from mixmerge.execution.store import Store, read_record
+from mixmerge.execution.worker import run_step
 from mixmerge.progress import silent
 from mixmerge.study.kinds import HANDLERS, _within_cores, model_path
 from mixmerge.testbed.model import write_model

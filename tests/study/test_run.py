@@ -15,8 +15,8 @@ import pytest
 
 import mixmerge
 from mixmerge.errors import SpecError, StepFailedError
-from mixmerge.execute.schedule import Outcome
-from mixmerge.execute.store import Store
+from mixmerge.execution.schedule import Outcome
+from mixmerge.execution.store import Store
 from mixmerge.fingerprint import file_fingerprint, folder_fingerprint
 from mixmerge.records import Results
 from mixmerge.study.run import prepare

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mixmerge.errors import SampleError, SpecError
-from mixmerge.execute.step import Step, Task
+from mixmerge.execution.step import Step, Task
 from mixmerge.files import read_json, write_rows
 from mixmerge.progress import silent
 from mixmerge.records import Axis, Verdict

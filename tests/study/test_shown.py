@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import mixmerge
-from mixmerge.execute.plan import plan
-from mixmerge.execute.store import Store
+from mixmerge.execution.plan import plan
+from mixmerge.execution.store import Store
 from mixmerge.files import write_json
 from mixmerge.study.run import RUN_FILE, STUDY_FILE, prepare
 from mixmerge.study.shown import to_show
@@ -97,7 +97,7 @@ def reported(run: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[set[str], list
         asked.append((set(folders), unfinished))
 
     monkeypatch.setattr("mixmerge.study.collect.gather", gather)
-    monkeypatch.setattr("mixmerge.report.write.write_report", lambda *_, **__: run)
+    monkeypatch.setattr("mixmerge.reporting.write.write_report", lambda *_, **__: run)
     mixmerge.report(str(run))
     return asked[0]
 

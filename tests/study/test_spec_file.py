@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from mixmerge.errors import SpecError
-from mixmerge.mix.spec import MixSpec
+from mixmerge.mixing.spec import MixSpec
 from mixmerge.study.spec_file import parse_spec, read_spec
 
 GOOD = "sources: {a: {files: a.jsonl}}\nshares: {a: 1}\nlanguages: [en]\nsize: 10\n"

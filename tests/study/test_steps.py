@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mixmerge.execute.step import Step
+from mixmerge.execution.step import Step
 from mixmerge.study.check import parse_study
 from mixmerge.study.spec import Study
 from mixmerge.study.steps import steps

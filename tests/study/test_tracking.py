@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from mixmerge.errors import ResourceError
-from mixmerge.execute.step import Step
+from mixmerge.execution.step import Step
 from mixmerge.study.tracking import Tracker
-from mixmerge.train.spec import TrackingSpec
+from mixmerge.training.spec import TrackingSpec
 
 TELL = """
 import json

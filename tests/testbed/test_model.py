@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tools.testbed import pretrain, tokenizer
+from tools.testbed.corpus import clozes
 
 from mixmerge.records import ModelFolder, Prompt, Response
-from mixmerge.testbed import LANGUAGES, pretrain, tokenizer
-from mixmerge.testbed.corpus import clozes
+from mixmerge.testbed import LANGUAGES
 from mixmerge.testbed.data import preference_pairs, prompts
 from mixmerge.testbed.judge import RuleJudge
 from mixmerge.testbed.model import write_model

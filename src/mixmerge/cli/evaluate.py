@@ -32,7 +32,7 @@ def evaluate(
     from rich.console import Console
 
     from mixmerge.cli.screen import bar
-    from mixmerge.report.terminal import result_table
+    from mixmerge.reporting.terminal import result_table
     from mixmerge.study.parts import evaluate as run
 
     screen = Console(highlight=False)
@@ -52,7 +52,7 @@ def evaluate(
 
 
 def _show(screen: "Console", card: "JudgeCard") -> None:
-    from mixmerge.report.terminal import trial_table
+    from mixmerge.reporting.terminal import trial_table
 
     screen.print(trial_table(card))
     for warning in card.warnings:

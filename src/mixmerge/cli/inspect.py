@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from mixmerge.merge.inspection.inspection import Inspection
+    from mixmerge.merging.inspection.inspection import Inspection
 
 _SHOWN = 10
 
@@ -40,7 +40,7 @@ def inspect(
     The exit code is 2 when the models do not fit together.
     """
     from mixmerge.cli.screen import bar
-    from mixmerge.merge.inspect import inspect as run
+    from mixmerge.merging.inspect import inspect as run
 
     with bar("inspect", unit="bytes") as progress:
         inspection = run(

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from mixmerge.merge.planning.plan import MergePlan, Row
+    from mixmerge.merging.planning.plan import MergePlan, Row
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
 
@@ -57,8 +57,8 @@ def merge(
     if dry_run:
         _show_plan(recipe, allow_pickle)
         return
-    from mixmerge.execute.helpers import helpers_on
-    from mixmerge.merge.engine import merge as run
+    from mixmerge.execution.helpers import helpers_on
+    from mixmerge.merging.engine import merge as run
 
     with bar("merge", unit="bytes") as progress:
         run(
@@ -84,9 +84,9 @@ def _bytes(text: str) -> int:
 
 
 def _show_plan(recipe: Path, allow_pickle: bool) -> None:
-    from mixmerge.merge.planning.meta import check_architecture
-    from mixmerge.merge.preflight import plan_stages
-    from mixmerge.merge.recipes.recipe_file import read_recipe
+    from mixmerge.merging.planning.meta import check_architecture
+    from mixmerge.merging.preflight import plan_stages
+    from mixmerge.merging.recipes.recipe_file import read_recipe
 
     screen = Console(highlight=False)
     for name, plan in plan_stages(read_recipe(recipe), allow_pickle=allow_pickle).items():

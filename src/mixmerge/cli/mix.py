@@ -16,7 +16,7 @@ def mix(
     overlap evaluation prompts are removed and counted.
     """
     from mixmerge.cli.screen import bar
-    from mixmerge.mix.manifest import share_table
+    from mixmerge.mixing.manifest import share_table
     from mixmerge.study.parts import mix as run
 
     with bar("mix") as progress:

@@ -56,7 +56,7 @@ def show_run(
     from rich.console import Console
 
     from mixmerge.cli.screen import RunScreen
-    from mixmerge.report.terminal import result_table, verdict_line
+    from mixmerge.reporting.terminal import result_table, verdict_line
     from mixmerge.study.run import prepare
 
     workers = workers or os.cpu_count() or 1

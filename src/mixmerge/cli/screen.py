@@ -18,9 +18,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from mixmerge.execute.listener import Unheard
-from mixmerge.execute.step import Step
-from mixmerge.execute.store import LOG
+from mixmerge.execution.listener import Unheard
+from mixmerge.execution.step import Step
+from mixmerge.execution.store import LOG
 from mixmerge.progress import Progress as ProgressListener
 
 

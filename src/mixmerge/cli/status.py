@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from mixmerge.execute.status import StepStatus
+    from mixmerge.execution.status import StepStatus
 
 
 def status(
@@ -19,7 +19,7 @@ def status(
     from rich.console import Console
 
     from mixmerge.cli.screen import log_tail
-    from mixmerge.execute.status import STATUS, status
+    from mixmerge.execution.status import STATUS, status
 
     found = status(folder)
     screen = Console(highlight=False)

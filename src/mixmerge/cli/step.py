@@ -10,7 +10,7 @@ def step(
     folder: Annotated[Path, typer.Argument(help="A step's folder, with its step.json.")],
 ) -> int:
     """Run one step of a run folder alone, with its output on the screen."""
-    from mixmerge.execute.worker import run_step
+    from mixmerge.execution.worker import run_step
     from mixmerge.study.kinds import HANDLERS
 
     return run_step(folder, HANDLERS)

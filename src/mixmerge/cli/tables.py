@@ -4,14 +4,14 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mixmerge.merge.inspection.inspection import (
+from mixmerge.merging.inspection.inspection import (
     Comparison,
     Inspection,
     Interference,
     ModelSummary,
     Part,
 )
-from mixmerge.merge.models.layers import place
+from mixmerge.merging.models.layers import place
 
 _RELATIONS = {"sibling": "green", "cousin": "yellow", "stranger": "red"}
 

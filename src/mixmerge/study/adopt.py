@@ -6,20 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import ModelError, SpecError
-from mixmerge.execute.claim import claimed, now
-from mixmerge.execute.environment import environment
-from mixmerge.execute.graph import needed_for
-from mixmerge.execute.listener import Listener, Unheard
-from mixmerge.execute.plan import Planned, plan
-from mixmerge.execute.store import LOCK, Store, read_task
-from mixmerge.execute.worker import finish
+from mixmerge.execution.claim import claimed, now
+from mixmerge.execution.environment import environment
+from mixmerge.execution.graph import needed_for
+from mixmerge.execution.listener import Listener, Unheard
+from mixmerge.execution.plan import Planned, plan
+from mixmerge.execution.store import LOCK, Store, read_task
+from mixmerge.execution.worker import finish
 from mixmerge.files import whole_folder
 from mixmerge.progress import silent
 from mixmerge.records import ModelFolder
 from mixmerge.study.kinds import MODEL, ROWS, model_path
 from mixmerge.study.run import Prepared, prepare
 from mixmerge.study.steps import BASE, model_step
-from mixmerge.train.spec import TrainSpec
+from mixmerge.training.spec import TrainSpec
 
 
 def adopt(
@@ -107,7 +107,7 @@ def _said(shape: tuple[int, ...] | None) -> str:
 
 
 def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    from mixmerge.merge.models.safetensors_io import read_header
+    from mixmerge.merging.models.safetensors_io import read_header
 
     files = sorted(folder.glob("*.safetensors"))
     return {tensor.name: tensor.shape for file in files for tensor in read_header(file)}
@@ -137,8 +137,8 @@ def _facts(item: Planned, model: ModelFolder, inputs: Mapping[str, Path]) -> dic
     """Count what the study's training would have read: what results say of a model's costs."""
     if item.step.kind != "train":
         return {}
-    from mixmerge.train.data import read_data
-    from mixmerge.train.order import row_order
+    from mixmerge.training.data import read_data
+    from mixmerge.training.order import row_order
 
     spec = TrainSpec(**item.step.settings)
     read = read_data(spec, model, inputs["rows"] / ROWS, silent).encoded.read

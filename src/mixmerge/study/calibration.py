@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from mixmerge.execute.step import Needs, Step, Task
+from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.files import read_json, read_rows, write_json
 from mixmerge.progress import Progress
 from mixmerge.records import Axis, Judge, Prompt, Response, Results, Verdict
@@ -56,9 +56,9 @@ def put_on_trial(task: Task, judges: Mapping[Axis, Judge], progress: Progress) -
         judges: the judge of each axis, for the probes.
         progress: hears of labels and probes.
     """
-    from mixmerge.evaluate.calibration.calibrate import calibrate
-    from mixmerge.evaluate.calibration.material import Material
-    from mixmerge.evaluate.calibration.spec import CalibrateSpec
+    from mixmerge.evaluation.calibration.calibrate import calibrate
+    from mixmerge.evaluation.calibration.material import Material
+    from mixmerge.evaluation.calibration.spec import CalibrateSpec
     from mixmerge.testbed.judge import RuleJudge
 
     models: list[str] = task.settings["models"]

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-from mixmerge.evaluate.spec import HumanJudgeSpec, PanelJudgeSpec, PromptSetSpec
-from mixmerge.merge.methods import METHODS
+from mixmerge.evaluation.spec import HumanJudgeSpec, PanelJudgeSpec, PromptSetSpec
+from mixmerge.merging.methods import METHODS
 from mixmerge.study.extends import EXTENDS, read_extended
 from mixmerge.study.selection_spec import SweepSpec
 from mixmerge.study.spec import Merged, Selected, Study, Trained

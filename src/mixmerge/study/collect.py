@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any, cast
 
 from mixmerge.errors import SpecError
-from mixmerge.evaluate.results import ModelInfo, Pair
-from mixmerge.evaluate.results import results as estimate
-from mixmerge.execute.store import RECORD
+from mixmerge.evaluation.results import ModelInfo, Pair
+from mixmerge.evaluation.results import results as estimate
+from mixmerge.execution.store import RECORD
 from mixmerge.files import read_json, read_rows
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Axis, Prompt, Response, Results, Verdict
 from mixmerge.records.judge_card import JudgeCard
 from mixmerge.records.results import Costs, Stage
-from mixmerge.report.input import Answer, ReportInput, Sample, StepCost
+from mixmerge.reporting.input import Answer, ReportInput, Sample, StepCost
 from mixmerge.study.calibration import CARD, STEP
 from mixmerge.study.spec import Study
 from mixmerge.study.steps import BASE, results_settings

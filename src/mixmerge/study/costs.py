@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from mixmerge.evaluate.spec import EndpointJudgeSpec, members
-from mixmerge.execute.plan import Planned
-from mixmerge.mix.spec import Unit
+from mixmerge.evaluation.spec import EndpointJudgeSpec, members
+from mixmerge.execution.plan import Planned
+from mixmerge.mixing.spec import Unit
 from mixmerge.records import Axis
 from mixmerge.records.judge_card import ProbeName
 from mixmerge.study.kinds import model_path
 from mixmerge.study.spec import TOKENS_PER_ROW, Study, expected_rows
-from mixmerge.train.spec import TrainSpec
+from mixmerge.training.spec import TrainSpec
 
 _CALLS_PER_PROMPT: Mapping[Axis, int] = {"general": 2, "safety": 1, "over_refusal": 1}
 """Comparisons are asked in both orders."""

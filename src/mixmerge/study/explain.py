@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixmerge.execute.plan import Planned, State, plan
-from mixmerge.execute.store import Store
+from mixmerge.execution.plan import Planned, State, plan
+from mixmerge.execution.store import Store
 from mixmerge.study.costs import (
     Calls,
     Tokens,
@@ -17,7 +17,7 @@ from mixmerge.study.costs import (
     training_tokens,
 )
 from mixmerge.study.run import prepare
-from mixmerge.train.spec import TrainSpec
+from mixmerge.training.spec import TrainSpec
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from mixmerge.errors import ModelError, ResourceError
-from mixmerge.execute.environment import CORES
-from mixmerge.execute.helpers import helpers_here
-from mixmerge.execute.step import Task
-from mixmerge.execute.worker import Handler
+from mixmerge.execution.environment import CORES
+from mixmerge.execution.helpers import helpers_here
+from mixmerge.execution.step import Task
+from mixmerge.execution.worker import Handler
 from mixmerge.files import read_json, read_rows, write_json, write_rows
 from mixmerge.progress import Progress
 from mixmerge.records import Axis, Judge, ModelFolder, Prompt, Response
@@ -82,15 +82,15 @@ def prompts(task: Task, progress: Progress) -> dict[str, Any]:
     settings = dict(task.settings)
     axis, languages = settings.pop("axis"), settings.pop("languages")
     if "testbed" in settings:
-        from mixmerge.evaluate.prompts import check_prompts
+        from mixmerge.evaluation.prompts import check_prompts
         from mixmerge.testbed.data import prompts as testbed_prompts
 
         known = testbed_prompts(axis, settings["testbed"], languages)
         rows = [prompt for prompt in known if prompt.language in languages]
         check_prompts(rows, languages, "testbed")
     else:
-        from mixmerge.evaluate.prompts import load_prompts
-        from mixmerge.evaluate.spec import PromptSetSpec
+        from mixmerge.evaluation.prompts import load_prompts
+        from mixmerge.evaluation.spec import PromptSetSpec
 
         described = _with_paths(settings, task.files)
         if described.get("hub") == "folder":
@@ -115,8 +115,8 @@ def _with_paths(settings: Mapping[str, Any], files: Mapping[str, Path]) -> dict[
 
 def mix(task: Task, progress: Progress) -> dict[str, Any]:
     """Write one mixture and its manifest."""
-    from mixmerge.mix.materialise import mix as run
-    from mixmerge.mix.spec import MixSpec
+    from mixmerge.mixing.materialise import mix as run
+    from mixmerge.mixing.spec import MixSpec
 
     settings = dict(task.settings)
     sources: dict[str, Any] = {}
@@ -136,8 +136,8 @@ def mix(task: Task, progress: Progress) -> dict[str, Any]:
 
 def train(task: Task, progress: Progress) -> dict[str, Any]:
     """Train one checkpoint."""
-    from mixmerge.train.run import train as run
-    from mixmerge.train.spec import PlacementSpec, TrainSpec
+    from mixmerge.training.run import train as run
+    from mixmerge.training.spec import PlacementSpec, TrainSpec
 
     report = run(
         TrainSpec(**task.settings),
@@ -164,8 +164,8 @@ def _within_cores(placement: Mapping[str, Any]) -> dict[str, Any]:
 
 def merge(task: Task, progress: Progress) -> dict[str, Any]:
     """Merge checkpoints."""
-    from mixmerge.merge.engine import merge as run
-    from mixmerge.merge.spec import MergeSpec
+    from mixmerge.merging.engine import merge as run
+    from mixmerge.merging.spec import MergeSpec
 
     settings = dict(task.settings)
     seed = settings.pop("seed")
@@ -186,10 +186,10 @@ def generate(task: Task, progress: Progress) -> dict[str, Any]:
     """Let one model answer the prompts of every axis."""
     from pydantic import TypeAdapter
 
-    from mixmerge.evaluate.backends.make import make_backend
-    from mixmerge.evaluate.generate import generate as run
-    from mixmerge.evaluate.generate_spec import GenerateSpec
-    from mixmerge.evaluate.spec import DecodingSpec, PlacementSpec
+    from mixmerge.evaluation.backends.make import make_backend
+    from mixmerge.evaluation.generate import generate as run
+    from mixmerge.evaluation.generate_spec import GenerateSpec
+    from mixmerge.evaluation.spec import DecodingSpec, PlacementSpec
 
     settings, placement = dict(task.settings), _within_cores(task.placement)
     settings.pop("generate", None)
@@ -234,7 +234,7 @@ def _inputs(task: Task, group: str) -> dict[str, Path]:
 
 def judge(task: Task, progress: Progress) -> dict[str, Any]:
     """Judge one model's answers on every axis; the base model is not compared with itself."""
-    from mixmerge.evaluate.judging import judge as run
+    from mixmerge.evaluation.judging import judge as run
 
     is_base = task.inputs["answers"] == task.inputs["base_answers"]
     counted = {}
@@ -272,8 +272,8 @@ def judge_for(spec: Mapping[str, Any], journal: Path, model: str = BASE) -> Judg
     """
     from pydantic import TypeAdapter
 
-    from mixmerge.evaluate.judges.make import make_judge
-    from mixmerge.evaluate.spec import JudgeSpec
+    from mixmerge.evaluation.judges.make import make_judge
+    from mixmerge.evaluation.spec import JudgeSpec
     from mixmerge.testbed.judge import RuleJudge
 
     described: JudgeSpec = TypeAdapter(JudgeSpec).validate_python(spec)
@@ -301,7 +301,7 @@ def calibrate(task: Task, progress: Progress) -> dict[str, Any]:
 
 def report(task: Task, progress: Progress) -> dict[str, Any]:
     """Write tables, figures and the page."""
-    from mixmerge.report.write import write_report
+    from mixmerge.reporting.write import write_report
     from mixmerge.study.collect import gather
     from mixmerge.study.spec import Study
 

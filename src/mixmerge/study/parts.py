@@ -13,13 +13,13 @@ from mixmerge.progress import Progress, silent
 from mixmerge.study.spec_file import read_spec
 
 if TYPE_CHECKING:
-    from mixmerge.evaluate.spec import EvaluateJob
-    from mixmerge.mix.manifest import Manifest
-    from mixmerge.mix.spec import MixSpec
+    from mixmerge.evaluation.spec import EvaluateJob
+    from mixmerge.mixing.manifest import Manifest
+    from mixmerge.mixing.spec import MixSpec
     from mixmerge.records import Results
     from mixmerge.records.judge_card import JudgeCard
-    from mixmerge.train.report import TrainReport
-    from mixmerge.train.spec import TrainJob
+    from mixmerge.training.report import TrainReport
+    from mixmerge.training.spec import TrainJob
 
 Spec = TypeVar("Spec", bound=BaseModel)
 
@@ -37,8 +37,8 @@ def mix(
     Raises:
         UserError: the specification or a source is wrong, or a source is too small.
     """
-    from mixmerge.mix.materialise import mix as run
-    from mixmerge.mix.spec import MixSpec
+    from mixmerge.mixing.materialise import mix as run
+    from mixmerge.mixing.spec import MixSpec
 
     return run(_read(spec, MixSpec), Path(out), progress=progress)
 
@@ -56,8 +56,8 @@ def train(
     Raises:
         UserError: the specification, the rows, the model or the machine do not allow it.
     """
-    from mixmerge.train.run import train as run
-    from mixmerge.train.spec import TrainJob
+    from mixmerge.training.run import train as run
+    from mixmerge.training.spec import TrainJob
 
     job = _read(spec, TrainJob)
     return run(
@@ -118,9 +118,9 @@ def evaluate(
     Raises:
         UserError: prompts, models, judges or the sample do not allow the evaluation.
     """
-    from mixmerge.evaluate import run
-    from mixmerge.evaluate.budget import with_budget
-    from mixmerge.evaluate.spec import EvaluateJob
+    from mixmerge.evaluation import run
+    from mixmerge.evaluation.budget import with_budget
+    from mixmerge.evaluation.spec import EvaluateJob
     from mixmerge.testbed.data import prompts
     from mixmerge.testbed.judge import RuleJudge
 

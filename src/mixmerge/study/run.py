@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixmerge.errors import SpecError, StepFailedError
-from mixmerge.evaluate.budget import with_budget
-from mixmerge.execute.engines import engine_by_name
-from mixmerge.execute.listener import Everyone, Listener, Unheard
-from mixmerge.execute.plan import plan
-from mixmerge.execute.schedule import ATTEMPTS, Outcome
-from mixmerge.execute.schedule import run as walk
-from mixmerge.execute.step import Step
-from mixmerge.execute.store import Store, check_files
+from mixmerge.evaluation.budget import with_budget
+from mixmerge.execution.engines import engine_by_name
+from mixmerge.execution.listener import Everyone, Listener, Unheard
+from mixmerge.execution.plan import plan
+from mixmerge.execution.schedule import ATTEMPTS, Outcome
+from mixmerge.execution.schedule import run as walk
+from mixmerge.execution.step import Step
+from mixmerge.execution.store import Store, check_files
 from mixmerge.files import read_json, whole_folder, write_bytes, write_json, write_text
 from mixmerge.progress import Progress, silent
 from mixmerge.records.results import Results, Stage
@@ -235,7 +235,7 @@ def report(folder: Path | str, *, progress: Progress = silent) -> Path:
     Raises:
         SpecError: the folder is no run folder, or nothing in it has been judged yet.
     """
-    from mixmerge.report.write import write_report
+    from mixmerge.reporting.write import write_report
     from mixmerge.study.collect import gather
 
     folder = Path(folder)

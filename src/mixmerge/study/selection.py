@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import SampleError
-from mixmerge.execute.step import Step, Task
+from mixmerge.execution.step import Step, Task
 from mixmerge.files import write_json
-from mixmerge.merge.spec import MergeSpec
+from mixmerge.merging.spec import MergeSpec
 from mixmerge.progress import Progress
 from mixmerge.records import Axis
 from mixmerge.study.selection_spec import WeightsSpec
@@ -121,7 +121,7 @@ def select(task: Task, progress: Progress) -> dict[str, Any]:
 def _rates(name: str, folder: Path) -> dict[Axis, float]:
     import numpy as np
 
-    from mixmerge.evaluate.scores import score_table
+    from mixmerge.evaluation.scores import score_table
     from mixmerge.study.collect import read_verdicts
 
     rates: dict[Axis, float] = {}

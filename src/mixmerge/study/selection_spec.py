@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from mixmerge.evaluate.spec import AxisSpec, EvaluateSpec, PromptSetSpec
-from mixmerge.merge.spec import MergeSpec
+from mixmerge.evaluation.spec import AxisSpec, EvaluateSpec, PromptSetSpec
+from mixmerge.merging.spec import MergeSpec
 from mixmerge.records.verdict import Axis
 from mixmerge.spec_model import SpecModel
 

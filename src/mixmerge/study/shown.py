@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import SpecError
-from mixmerge.execute.plan import Planned
-from mixmerge.execute.step import Step
-from mixmerge.execute.store import RECORD, STEP, Store
+from mixmerge.execution.plan import Planned
+from mixmerge.execution.step import Step
+from mixmerge.execution.store import RECORD, STEP, Store
 from mixmerge.files import read_json
 from mixmerge.fingerprint import fingerprint
 

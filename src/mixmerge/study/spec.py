@@ -6,16 +6,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
-from mixmerge.evaluate.spec import EvaluateSpec
-from mixmerge.evaluate.spec import PlacementSpec as GeneratePlacement
-from mixmerge.execute.slurm_spec import SlurmSpec
-from mixmerge.merge.spec import MergeSpec
-from mixmerge.mix.spec import SourceSpec, Unit, Weight
+from mixmerge.evaluation.spec import EvaluateSpec
+from mixmerge.evaluation.spec import PlacementSpec as GeneratePlacement
+from mixmerge.execution.slurm_spec import SlurmSpec
+from mixmerge.merging.spec import MergeSpec
+from mixmerge.mixing.spec import SourceSpec, Unit, Weight
 from mixmerge.records.results import Kind, Stage
 from mixmerge.spec_model import SpecModel
 from mixmerge.study.selection_spec import SelectionSpec, SweepSpec
-from mixmerge.train.spec import PlacementSpec as TrainPlacement
-from mixmerge.train.spec import TrackingSpec, TrainSpec
+from mixmerge.training.spec import PlacementSpec as TrainPlacement
+from mixmerge.training.spec import TrackingSpec, TrainSpec
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 """Letters, digits, ``_``, ``.`` and ``-``: names become folders."""

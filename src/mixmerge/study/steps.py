@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import mixmerge.testbed
-from mixmerge.evaluate.spec import AxisSpec, PromptSetSpec
-from mixmerge.execute.step import Needs, Step
-from mixmerge.merge.spec import MergeSpec
-from mixmerge.mix.spec import Form, SourceSpec
+from mixmerge.evaluation.spec import AxisSpec, PromptSetSpec
+from mixmerge.execution.step import Needs, Step
+from mixmerge.merging.spec import MergeSpec
+from mixmerge.mixing.spec import Form, SourceSpec
 from mixmerge.study.calibration import calibrate_step
 from mixmerge.study.selection import (
     apart,

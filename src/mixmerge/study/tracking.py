@@ -5,9 +5,9 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from mixmerge.execute.listener import End, Unheard
-from mixmerge.execute.step import Step
-from mixmerge.train.spec import TrackingSpec
+from mixmerge.execution.listener import End, Unheard
+from mixmerge.execution.step import Step
+from mixmerge.training.spec import TrackingSpec
 
 log = logging.getLogger(__name__)
 

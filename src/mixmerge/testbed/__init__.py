@@ -5,6 +5,6 @@ LANGUAGES = ("en", "hi", "fr", "es", "ar", "ru")
 
 FURTHER = ("tr", "fi", "zh", "sw")
 """Languages of a wider world, for questions about families of languages. The base model that ships
-knows none of them; ``python -m mixmerge.testbed.pretrain OUT --wide`` makes one that does."""
+knows none of them; ``python -m tools.testbed.pretrain OUT --wide`` makes one that does."""
 
 __all__ = ["FURTHER", "LANGUAGES"]

@@ -1,0 +1,51 @@
+"""The paper's grid over several seeds, and the page that compares it with the paper.
+
+    python -m paper runs/paper --seeds 5
+
+Every seed is one run of ``paper/studies/all.yaml`` in a folder of its own; finished steps are
+reused, so an interrupted grid goes on. ``--page`` writes the page of what is done so far.
+"""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from mixmerge.errors import DataError
+from paper.collect import findings, read_seeds
+from paper.measure import mechanisms
+from paper.seeds import arguments, command, run_seeds
+
+ALL = Path("paper/studies/all.yaml")
+
+
+def write(study: Path, root: Path, seeds: int, docs: Path | None) -> Path:
+    """Write the page from what is there of the first seeds; show its tables in ``docs``, too."""
+    from paper.docs import publish
+    from paper.write import write_page
+
+    runs = read_seeds(study, root, seeds)
+    commands = [" ".join(["mixmerge", *command(study, root, seed)]) for seed in range(seeds)]
+    found = findings(runs, commands)
+    found = replace(found, mechanisms=[each for run in runs for each in mechanisms(run, found)])
+    page = write_page(found, root / "page")
+    if docs is not None:
+        publish(found, page, docs)
+    return page
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = arguments(__doc__, seeds=5)
+    parser.add_argument("--study", type=Path, default=ALL, help="instead of the whole grid")
+    parser.add_argument("--page", action="store_true", help="only write the page from what is done")
+    asked = parser.parse_args()
+    if not asked.page:
+        run_seeds(asked.study, asked)
+    try:
+        print(write(asked.study, asked.root, asked.seeds, asked.docs))
+    except DataError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""Scores of every model over seeds, and estimates of any linear combination of them."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixmerge.records.verdict import Axis
+from mixmerge.stats.bootstrap import Floats
+from mixmerge.stats.estimate import Estimate
+from paper.two_way import pooled
+
+Formula = Mapping[str, float]
+"""Models with their coefficients: ``{"dpo-slerp": 1, "dpo-15": -1}`` is a difference."""
+
+
+@dataclass(frozen=True)
+class AxisTable:
+    """Scores of one axis: the same prompts for every model and seed."""
+
+    cluster: NDArray[np.intp]
+    """The question behind each prompt, integers from 0, shape (prompts,)."""
+    language: NDArray[np.str_]
+    """Shape (prompts,)."""
+    scores: dict[str, Floats]
+    """By model, shape (seeds, prompts): win 1, tie 1/2, loss 0; yes 1, no 0; NaN without
+    verdict."""
+
+    def by_question(self, formula: Formula, language: str | None) -> tuple[Floats, Floats]:
+        """Return sums and numbers of values, both of shape (seeds, clusters)."""
+        rows = np.full(len(self.language), True) if language is None else self.language == language
+        values = sum(
+            (share * self.scores[model][:, rows] for model, share in formula.items()),
+            start=np.zeros(1),
+        )
+        seen = ~np.isnan(values)
+        shape = (len(values), int(self.cluster.max()) + 1)
+        totals, sizes = np.zeros(shape), np.zeros(shape)
+        columns = self.cluster[rows]
+        for seed in range(shape[0]):
+            np.add.at(totals[seed], columns, np.where(seen[seed], values[seed], 0.0))
+            np.add.at(sizes[seed], columns, seen[seed])
+        return totals, sizes
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of all axes."""
+
+    axes: dict[Axis, AxisTable]
+    base: str = "base"
+
+    def has(self, models: Iterable[str]) -> bool:
+        """Say whether all these models have scores on every axis."""
+        return all(model in table.scores for model in models for table in self.axes.values())
+
+    def estimate(self, axis: Axis, formula: Formula, language: str | None = None) -> Estimate:
+        """Return a combination of the models' rates with its interval.
+
+        Args:
+            axis: of the verdicts.
+            formula: which combination.
+            language: in one language; None: all together.
+        """
+        return pooled(*self.axes[axis].by_question(formula, language))
+
+    def rate(self, axis: Axis, model: str) -> Estimate:
+        """Return one model's rate; its interval ends at 0 and 1."""
+        return _cut(self.estimate(axis, {model: 1.0}), 0.0, 1.0)
+
+    def relative_change(self, model: str, language: str | None = None) -> Estimate | None:
+        """Return (harm - harm of the base) / harm of the base, the base being estimated too.
+
+        The interval is that of the ratio's linear approximation at the estimate (the delta
+        method), cut at -1. None where the base is never harmful.
+        """
+        own = self.estimate("safety", {model: 1.0}, language).value
+        base = self.estimate("safety", {self.base: 1.0}, language).value
+        if base == 0:
+            return None
+        change = own / base - 1
+        if model == self.base:
+            formula = {model: 0.0}
+        else:
+            formula = {model: 1 / base, self.base: -(1 + change) / base}
+        found = self.estimate("safety", formula, language)
+        # Where verdicts are missing, the prompts with both have other means than each model's own.
+        return _cut(_shifted(found, change - found.value), -1.0, math.inf)
+
+    def balance(self, formula: Formula) -> Estimate:
+        """Return a combination of the models' balances: win rate - harm rate.
+
+        The questions of the two axes are two samples; seeds are the same in both, so a training
+        that is good or bad on both axes at once is accounted for.
+        """
+        parts = []
+        value = 0.0
+        for axis, sign in (("general", 1.0), ("safety", -1.0)):
+            totals, sizes = self.axes[axis].by_question(formula, None)  # type: ignore[index]
+            answered = sizes.sum(axis=0) > 0
+            mean = float(totals.sum() / sizes.sum())
+            value += sign * float(mean)
+            residuals = (totals - sizes * mean)[:, answered] / sizes[:, answered].mean()
+            parts.append(sign * residuals / answered.sum())
+        questions = np.concatenate(parts, axis=1)
+        questions *= questions.shape[1]
+        return _shifted(pooled(questions, np.ones_like(questions)), value)
+
+
+def _shifted(estimate: Estimate, by: float) -> Estimate:
+    return replace(
+        estimate, value=estimate.value + by, low=estimate.low + by, high=estimate.high + by
+    )
+
+
+def _cut(estimate: Estimate, least: float, most: float) -> Estimate:
+    # The value itself may lie outside by a rounding.
+    low, high = max(estimate.low, least), min(estimate.high, most)
+    return replace(estimate, low=min(low, estimate.value), high=max(high, estimate.value))
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The weights that a study tried for one merge."""
+
+    weights: dict[str, tuple[float, ...]]
+    """By candidate: the safety model's weight, or its gradient from the first layer to the
+    last."""
+    chosen: list[str]
+    """The winning candidate of each seed."""
+
+
+@dataclass(frozen=True)
+class Mechanism:
+    """What two models' changes from the base have to do with each other, for one seed."""
+
+    pair: str
+    """For example ``sft`` or ``en-fr``."""
+    seed: int
+    values: dict[str, float]
+    """By measure; see `paper.mechanisms`."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything that the page shows."""
+
+    seeds: list[int]
+    languages: list[str]
+    test: Scores
+    """Items that nothing was chosen on."""
+    selection: Scores | None = None
+    """Items that weights were chosen on, with a model for every candidate."""
+    sweeps: dict[str, Sweep] = field(default_factory=dict)
+    mechanisms: list[Mechanism] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
+    """Models that some seed lacks."""
+    commands: list[str] = field(default_factory=list)
+    hours: float | None = None
+    """Of one core, in all steps together."""

@@ -1,0 +1,77 @@
+"""Write the page: the one entrance for everyone else. Imports matplotlib and jinja2."""
+
+from importlib import resources
+from pathlib import Path
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from mixmerge.files import whole_folder, write_text
+from mixmerge.reporting import formats
+from mixmerge.reporting.cells import to_csv, to_markdown
+from mixmerge.reporting.draw import inline_svg, to_png, to_svg
+from mixmerge.reporting.figures import style
+from mixmerge.reporting.page import csv_link
+from paper.claims import claims
+from paper.figures import all_drawings
+from paper.scores import Findings
+from paper.tables import all_tables
+
+_HERE = "paper"
+FIGURES = {
+    "objective": ("gains",),
+    "dpo-general-by-language": ("by-language",),
+    "languages": ("languages",),
+    "weights": ("weights",),
+    "order": ("orders",),
+    "relations": ("mechanisms",),
+}
+"""Figures that stand above a table."""
+
+
+def write_page(findings: Findings, out: Path) -> Path:
+    """Write ``index.html``, ``tables/`` and ``figures/``; models that are missing are left out.
+
+    Args:
+        findings: All seeds.
+        out: The folder, made where it does not exist.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ResourceError: the disk is full or the folder is not writable.
+    """
+    tables = all_tables(findings, claims(findings.test))
+    with whole_folder(out / "tables") as folder:
+        for table in tables:
+            (folder / f"{table.name}.csv").write_text(to_csv(table), encoding="utf-8")
+            (folder / f"{table.name}.md").write_text(to_markdown(table), encoding="utf-8")
+    shown = {}
+    with style(), whole_folder(out / "figures") as folder:
+        for drawing in all_drawings(findings):
+            svg = to_svg(drawing.figure)
+            (folder / f"{drawing.name}.svg").write_text(svg, encoding="utf-8")
+            (folder / f"{drawing.name}.png").write_bytes(to_png(drawing.figure))
+            # Matplotlib escapes the names that it writes; nothing else comes from outside.
+            shown[drawing.name] = (drawing, Markup(inline_svg(svg, drawing.name)))  # noqa: S704
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader(_HERE), PackageLoader("mixmerge.reporting")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["csv_link"] = csv_link
+    sheet = resources.files("mixmerge.reporting").joinpath("static", "report.css")
+    page = environment.get_template("paper.html.j2").render(
+        findings=findings,
+        tables=[
+            (table, [shown[n] for n in FIGURES.get(table.name, ()) if n in shown])
+            for table in tables
+        ],
+        sheet=Markup(sheet.read_text(encoding="utf-8")),  # noqa: S704 (our own file)
+        cores=formats.duration(findings.hours * 3600) if findings.hours is not None else "",
+    )
+    write_text(out / "index.html", page)
+    return out / "index.html"

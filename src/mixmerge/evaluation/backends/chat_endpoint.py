@@ -1,0 +1,97 @@
+"""Answers from an OpenAI-compatible endpoint that serves the model."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from mixmerge.errors import ResourceError
+from mixmerge.evaluation.backends.vllm_engine import prompt_seed
+from mixmerge.evaluation.calls.endpoint import ChatEndpoint
+from mixmerge.evaluation.calls.reply import Reply
+from mixmerge.evaluation.generate_spec import EndpointModelSpec
+from mixmerge.evaluation.spec import DecodingSpec
+from mixmerge.progress import Progress, silent
+from mixmerge.records import Prompt, Response
+
+
+class EndpointBackend:
+    """A served model; see `mixmerge.evaluation.backends.backend.Backend`.
+
+    The endpoint applies its own chat template and ends the answers at its own tokens: it must
+    serve the checkpoint as it is.
+    """
+
+    def __init__(self, spec: EndpointModelSpec, calls: Path) -> None:
+        """Read the key from the environment.
+
+        Args:
+            spec: which model, where, and how the endpoint is treated.
+            calls: file of finished calls; nothing in it is asked again.
+
+        Raises:
+            SpecError: the environment variable of the key is not set.
+        """
+        self._spec = spec
+        self._endpoint = ChatEndpoint(spec, calls)
+
+    @property
+    def stamp(self) -> Any:
+        """The served model's name and what is sent with every request."""
+        return self._spec.meaning()
+
+    def answers(
+        self,
+        prompts: Sequence[Prompt],
+        decoding: DecodingSpec,
+        missing: frozenset[str],
+        progress: Progress = silent,
+    ) -> Iterator[list[Response]]:
+        """Yield the missing answers.
+
+        Raises:
+            ResourceError: calls failed for good; those that did not are kept.
+            SpecError: the endpoint refuses the key or does not know the model.
+        """
+        asked = [prompt for prompt in prompts if prompt.id in missing]
+        replies = self._endpoint.ask(
+            lambda: (_request(prompt, decoding) for prompt in asked), progress, what="answers"
+        )
+        failed: list[str] = []
+        for prompt, reply in zip(asked, replies, strict=True):
+            if reply.error is not None:
+                failed.append(reply.error)
+            else:
+                yield [_response(prompt, reply)]
+        if failed:
+            raise ResourceError(
+                f"{len(failed)} of {len(asked)} answers of {self._spec.model} failed "
+                f"({failed[0]}). The same command asks only these again."
+            )
+
+    def close(self) -> None:
+        """Do nothing: connections live as long as a call of `answers`."""
+
+
+def _request(prompt: Prompt, decoding: DecodingSpec) -> dict[str, Any]:
+    request: dict[str, Any] = {
+        "messages": [message.model_dump() for message in prompt.messages],
+        "max_tokens": decoding.max_new_tokens,
+        "temperature": decoding.temperature,
+    }
+    if not decoding.greedy:
+        request |= {"top_p": decoding.top_p, "seed": prompt_seed(prompt, decoding)}
+    return request
+
+
+def _response(prompt: Prompt, reply: Reply) -> Response:
+    reason: Literal["stop", "length", "filter"] = "stop"
+    if reply.refused:
+        reason = "filter"
+    elif reply.finish_reason == "length":
+        reason = "length"
+    return Response(
+        prompt=prompt.id,
+        text=reply.text,
+        finish_reason=reason,
+        tokens=reply.output_tokens or 0,
+    )

@@ -1,0 +1,86 @@
+"""Prompts as a model reads them, and its tokens as answers: the same for all local backends."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import TemplateError
+
+from mixmerge.errors import DataError
+from mixmerge.evaluation.loaded_model import LoadedModel
+from mixmerge.evaluation.spec import DecodingSpec
+from mixmerge.records import Prompt, Response
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A prompt as the model reads it."""
+
+    prompt: Prompt
+    ids: list[int]
+
+
+def encode(prompts: Sequence[Prompt], model: LoadedModel, decoding: DecodingSpec) -> list[Encoded]:
+    """Write prompts in the model's chat template and turn them into tokens.
+
+    Raises:
+        DataError: a prompt and its answer do not fit into the model's context, or the chat
+            template refuses the prompt.
+        ModelError: the tokenizer cannot be loaded, or has no chat template.
+    """
+    if not prompts:
+        return []
+    rows = model.tokenizer(_chats(prompts, model), add_special_tokens=False)["input_ids"]
+    encoded = [Encoded(prompt, ids) for prompt, ids in zip(prompts, rows, strict=True)]
+    _check_context(encoded, model, decoding)
+    return encoded
+
+
+def _chats(prompts: Sequence[Prompt], model: LoadedModel) -> list[str]:
+    texts = []
+    for prompt in prompts:
+        chat = [message.model_dump() for message in prompt.messages]
+        try:
+            texts.append(model.chat(chat))
+        except TemplateError as error:
+            raise DataError(
+                f"prompt {prompt.id!r} ({prompt.language}): the chat template of "
+                f"{model.folder.path} refuses its messages: {error}. Remove the prompt or change "
+                "the order of its messages."
+            ) from error
+    return texts
+
+
+def _check_context(encoded: Sequence[Encoded], model: LoadedModel, decoding: DecodingSpec) -> None:
+    if model.context is None:
+        return
+    for item in encoded:
+        needed = len(item.ids) + decoding.max_new_tokens
+        if needed > model.context:
+            raise DataError(
+                f"prompt {item.prompt.id!r} ({item.prompt.language}): {len(item.ids)} tokens and "
+                f"{decoding.max_new_tokens} new ones need {needed}, but the context of "
+                f"{model.folder.path} is {model.context}. Remove the prompt or lower "
+                "`max_new_tokens`."
+            )
+
+
+def response(item: Encoded, tokens: Sequence[int], model: LoadedModel) -> Response:
+    """Return the answer that new tokens spell, up to the first that ends a turn."""
+    end = next((i for i, token in enumerate(tokens) if token in model.end_tokens), None)
+    kept = tokens if end is None else tokens[:end]
+    return Response(
+        prompt=item.prompt.id,
+        text=model.tokenizer.decode(list(kept), skip_special_tokens=True),
+        finish_reason="length" if end is None else "stop",
+        tokens=len(tokens) if end is None else end + 1,
+    )
+
+
+def stamp(model: LoadedModel) -> list[Any]:
+    """Identify the weights without reading them: a journal only lives between two attempts."""
+    return [
+        [file.name, file.stat().st_size, file.stat().st_mtime_ns]
+        for file in sorted(model.folder.path.iterdir())
+        if file.is_file()
+    ]

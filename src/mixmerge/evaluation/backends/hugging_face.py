@@ -1,0 +1,104 @@
+"""Answers by transformers, in batches by length.
+
+Decoding is deterministic: batches are made from the whole list of prompts (what an earlier,
+interrupted run finished changes none of them), and sampling draws each prompt's own random
+numbers from the seed and the prompt, never from a shared generator.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, LogitsProcessorList
+
+from mixmerge.evaluation.backends.encoding import Encoded, encode, response, stamp
+from mixmerge.evaluation.loaded_model import LoadedModel
+from mixmerge.evaluation.sampling import KeyedSampling
+from mixmerge.evaluation.spec import DecodingSpec
+from mixmerge.progress import Progress, silent
+from mixmerge.records import Prompt, Response
+
+
+class TransformersBackend:
+    """A model that transformers runs; see `mixmerge.evaluation.backends.backend.Backend`."""
+
+    def __init__(self, model: LoadedModel, *, batch_size: int = 128, threads: int = 1) -> None:
+        """Use a model.
+
+        Args:
+            model: loaded when it is first needed, and kept by the caller.
+            batch_size: prompts answered at once. Another size gives the same answers up to the
+                rounding of floating-point sums.
+            threads: CPU threads.
+        """
+        self._model = model
+        self._batch_size = batch_size
+        self._threads = threads
+
+    @property
+    def stamp(self) -> Any:
+        """Names, sizes and times of the model's files."""
+        return stamp(self._model)
+
+    def answers(
+        self,
+        prompts: Sequence[Prompt],
+        decoding: DecodingSpec,
+        missing: frozenset[str],
+        progress: Progress = silent,
+    ) -> Iterator[list[Response]]:
+        """Yield the answers of every batch in which one is missing."""
+        del progress  # whoever waits hears of every batch
+        encoded = encode(prompts, self._model, decoding)
+        # The longest first: what does not fit into memory fails at once.
+        ordered = sorted(encoded, key=lambda item: (-len(item.ids), item.prompt.id))
+        for start in range(0, len(ordered), self._batch_size):
+            batch = ordered[start : start + self._batch_size]
+            if any(item.prompt.id in missing for item in batch):
+                with _cpu_threads(self._threads):
+                    made = _answer(batch, self._model, decoding)
+                yield made
+
+    def close(self) -> None:
+        """Do nothing: the weights are the caller's."""
+
+
+@contextmanager
+def _cpu_threads(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _answer(
+    batch: Sequence[Encoded], loaded: LoadedModel, decoding: DecodingSpec
+) -> list[Response]:
+    """Answer one batch of prompts."""
+    ends, device = loaded.end_tokens, loaded.network.device
+    width = max(len(item.ids) for item in batch)
+    ids = torch.full((len(batch), width), ends[0])
+    mask = torch.zeros_like(ids)
+    for row, item in enumerate(batch):
+        ids[row, width - len(item.ids) :] = torch.tensor(item.ids)
+        mask[row, width - len(item.ids) :] = 1
+    processors = LogitsProcessorList()
+    if not decoding.greedy:
+        texts = [item.prompt.text for item in batch]
+        processors.append(KeyedSampling(decoding, texts, start=width))
+    # The folder's own sampling settings would otherwise fill in what is left at its default.
+    loaded.network.generation_config = GenerationConfig(
+        max_new_tokens=decoding.max_new_tokens,
+        do_sample=False,
+        eos_token_id=ends,
+        pad_token_id=ends[0],
+    )
+    with torch.inference_mode():
+        output = loaded.network.generate(
+            ids.to(device), attention_mask=mask.to(device), logits_processor=processors
+        )
+    new = output[:, width:].tolist()
+    return [response(item, tokens, loaded) for item, tokens in zip(batch, new, strict=True)]

@@ -1,0 +1,112 @@
+"""Answers by vLLM's offline engine, which batches by itself.
+
+The prompts are turned into tokens here, so that every backend reads the same ones, and the
+tokens it makes are read as answers here. vLLM's sampling draws from a seed of each prompt's own,
+but its random numbers are not those of the transformers backend.
+"""
+
+import gc
+import importlib
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+from mixmerge.errors import ModelError, ResourceError
+from mixmerge.evaluation.backends.encoding import encode, response, stamp
+from mixmerge.evaluation.generate_spec import VllmSpec
+from mixmerge.evaluation.loaded_model import LoadedModel
+from mixmerge.evaluation.spec import DecodingSpec
+from mixmerge.fingerprint import fingerprint
+from mixmerge.progress import Progress, silent
+from mixmerge.records import Prompt, Response
+
+
+class VllmBackend:
+    """A model that vLLM runs; see `mixmerge.evaluation.backends.backend.Backend`."""
+
+    def __init__(self, model: LoadedModel, spec: VllmSpec) -> None:
+        """Use a model; the engine starts when the first answer is needed.
+
+        Args:
+            model: only its tokenizer and its configuration are read here.
+            spec: number of GPUs, memory and dtype.
+        """
+        self._model = model
+        self._spec = spec
+
+    @property
+    def stamp(self) -> Any:
+        """The model's files and what of the engine changes answers."""
+        return [stamp(self._model), self._spec.meaning()]
+
+    def answers(
+        self,
+        prompts: Sequence[Prompt],
+        decoding: DecodingSpec,
+        missing: frozenset[str],
+        progress: Progress = silent,
+    ) -> Iterator[list[Response]]:
+        """Yield the missing answers, `VllmSpec.save_every` at a time."""
+        del progress  # whoever waits hears of every batch
+        encoded = encode([p for p in prompts if p.id in missing], self._model, decoding)
+        for start in range(0, len(encoded), self._spec.save_every):
+            some = encoded[start : start + self._spec.save_every]
+            made = self._engine.generate(
+                [{"prompt_token_ids": item.ids} for item in some],
+                [self._sampling(item.prompt, decoding) for item in some],
+                use_tqdm=False,
+            )
+            yield [
+                response(item, list(output.outputs[0].token_ids), self._model)
+                for item, output in zip(some, made, strict=True)
+            ]
+
+    def close(self) -> None:
+        """Stop the engine, so that the next checkpoint finds the GPUs' memory free."""
+        engine = self.__dict__.pop("_engine", None)
+        if engine is not None:
+            engine.llm_engine.engine_core.shutdown()
+            del engine
+            gc.collect()
+
+    @cached_property
+    def _engine(self) -> Any:
+        vllm = _vllm()
+        try:
+            return vllm.LLM(
+                model=str(self._model.folder.path),
+                tensor_parallel_size=self._spec.tensor_parallel,
+                dtype=self._spec.dtype,
+                gpu_memory_utilization=self._spec.memory,
+                # Not the folder's sampling settings: every model decodes the same way.
+                generation_config="vllm",
+            )
+        except (ValueError, RuntimeError, OSError) as error:
+            raise ModelError(
+                f"{self._model.folder.path}: vLLM cannot load the model: {error}"
+            ) from error
+
+    def _sampling(self, prompt: Prompt, decoding: DecodingSpec) -> Any:
+        return _vllm().SamplingParams(
+            temperature=decoding.temperature,
+            top_p=decoding.top_p,
+            max_tokens=decoding.max_new_tokens,
+            seed=None if decoding.greedy else prompt_seed(prompt, decoding),
+            stop_token_ids=self._model.end_tokens,
+        )
+
+
+def prompt_seed(prompt: Prompt, decoding: DecodingSpec) -> int:
+    """Return a seed that depends on the decoding's seed and the prompt alone, below 2**31."""
+    return int(fingerprint([decoding.seed, prompt.text])[:8], 16) >> 1
+
+
+def _vllm() -> Any:
+    try:
+        return importlib.import_module("vllm")
+    except ImportError as error:
+        raise ResourceError(
+            "generate: `backend: vllm` is asked, but vLLM cannot be imported here "
+            f"({error}). Install it (pip install vllm; Linux with a GPU), or leave `backend` out "
+            "for transformers."
+        ) from error

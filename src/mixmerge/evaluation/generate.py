@@ -1,0 +1,65 @@
+"""Answers of a model on disk, resumable prompt by prompt, whatever answers."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from mixmerge.errors import DataError
+from mixmerge.evaluation.backends.backend import Backend
+from mixmerge.evaluation.journal import Journal
+from mixmerge.evaluation.spec import DecodingSpec
+from mixmerge.files import write_rows
+from mixmerge.fingerprint import fingerprint
+from mixmerge.progress import Progress, silent
+from mixmerge.records import Prompt, Response
+
+
+def generate(
+    model: Backend,
+    prompts: Sequence[Prompt],
+    decoding: DecodingSpec,
+    out: Path,
+    *,
+    progress: Progress = silent,
+) -> list[Response]:
+    """Let a model answer prompts, and write the answers as JSON Lines.
+
+    Finished answers are kept in a journal beside ``out`` until all are there: after an
+    interruption the same call asks only for what is missing, also if prompts were added.
+
+    Args:
+        model: what answers; see `mixmerge.evaluation.backends.make`.
+        prompts: what to ask; answers come back in this order.
+        decoding: how answers are decoded.
+        out: the file to write.
+        progress: hears of the answers as they are made.
+
+    Raises:
+        DataError: two prompts share an id, or one does not fit into the model's context.
+        ModelError: the model is incomplete, or tokenizer and weights do not fit together.
+        ResourceError: an endpoint fails, or a library is not installed.
+    """
+    repeated = [name for name, n in Counter(prompt.id for prompt in prompts).items() if n > 1]
+    if repeated:
+        raise DataError(f"Two prompts have the id {repeated[0]!r}; ids must be unique in a set.")
+    base = [model.stamp, decoding.model_dump()]
+    keys = {p.id: fingerprint([base, [m.model_dump() for m in p.messages]]) for p in prompts}
+    journal_path = out.with_name(out.name + ".journal")
+    with Journal(journal_path) as journal:
+        missing = {name for name, key in keys.items() if key not in journal.finished}
+        if missing:
+            for made in model.answers(prompts, decoding, frozenset(missing), progress):
+                for response in made:
+                    if response.prompt in missing:
+                        journal.append(keys[response.prompt], response.model_dump())
+                        missing.remove(response.prompt)
+                progress(len(prompts) - len(missing), len(prompts), "answers")
+        if missing:
+            raise RuntimeError(f"{len(missing)} prompts got no answer, e.g. {min(missing)}")
+        responses = [
+            Response.model_validate({**journal.finished[keys[prompt.id]], "prompt": prompt.id})
+            for prompt in prompts
+        ]
+        write_rows(out, responses)
+    journal_path.unlink()
+    return responses

@@ -1,0 +1,102 @@
+"""What generates answers: transformers, vLLM, or an endpoint that serves the models."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, Tag
+
+from mixmerge.evaluation.endpoint_spec import EndpointSpec
+from mixmerge.spec_model import SpecModel
+
+MODEL_NAME = "{model}"
+"""Stands for a checkpoint's own name in the name of a served model."""
+
+
+class TransformersSpec(SpecModel):
+    """The transformers library, on this machine's GPU or CPU."""
+
+    backend: Literal["transformers"] = "transformers"
+    """Transformers."""
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of one checkpoint."""
+        return 1
+
+    def meaning(self) -> dict[str, Any]:
+        """Return the settings that change answers."""
+        return {}
+
+    def serving(self, name: str) -> Self:
+        """Return what answers for a checkpoint of this name."""
+        del name
+        return self
+
+
+class VllmSpec(SpecModel):
+    """vLLM's offline engine, loaded once for each checkpoint."""
+
+    backend: Literal["vllm"]
+    """vLLM, which must be installed."""
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "bfloat16"
+    """Of weights and sums."""
+    tensor_parallel: int = Field(1, ge=1)
+    """GPUs over which each layer is spread. Placement."""
+    memory: float = Field(0.9, gt=0, le=1)
+    """Share of each GPU's memory that the engine may take. Placement."""
+    save_every: int = Field(1024, ge=1)
+    """Prompts handed over at once: what an interruption may cost. Placement."""
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of one checkpoint."""
+        return self.tensor_parallel
+
+    def meaning(self) -> dict[str, Any]:
+        """Return the settings that change answers."""
+        return {"backend": self.backend, "dtype": self.dtype}
+
+    def serving(self, name: str) -> Self:
+        """Return what answers for a checkpoint of this name."""
+        del name
+        return self
+
+
+class EndpointModelSpec(EndpointSpec):
+    """An OpenAI-compatible endpoint that serves the models.
+
+    In ``model``, ``{model}`` stands for the checkpoint's name.
+    """
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of one checkpoint: none here."""
+        return 0
+
+    def meaning(self) -> dict[str, Any]:
+        """Return the settings that change answers: not address, key, speed or price."""
+        return {"backend": "endpoint", "model": self.model, "fields": self.fields}
+
+    def serving(self, name: str) -> Self:
+        """Return the endpoint with the name under which it serves a checkpoint."""
+        return self.model_copy(update={"model": self.model.replace(MODEL_NAME, name)})
+
+
+def _tag(value: Any) -> str | None:
+    """Tell backends apart; a tag is no key of the file itself."""
+    names = value if isinstance(value, dict) else getattr(value, "__dict__", {})
+    kind = "endpoint" if "endpoint" in names else names.get("backend", "transformers")
+    return f"{kind} backend"
+
+
+GenerateSpec = Annotated[
+    Annotated[TransformersSpec, Tag("transformers backend")]
+    | Annotated[VllmSpec, Tag("vllm backend")]
+    | Annotated[EndpointModelSpec, Tag("endpoint backend")],
+    Discriminator(
+        _tag,
+        custom_error_type="backend",
+        custom_error_message="what answers is `backend: transformers`, `backend: vllm`, or an "
+        "`endpoint`",
+    ),
+]
+"""``{backend: transformers}``, ``{backend: vllm, ...}``, or ``{endpoint: URL, model: NAME}``."""

@@ -1,0 +1,111 @@
+"""How likely a language model finds each of a few words as the beginning of its reply."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jinja2 import TemplateError
+
+from mixmerge.errors import ModelError
+from mixmerge.evaluation.loaded_model import LoadedModel
+
+OPENING = "VERDICT:"
+"""Put into the model's mouth, so that the next word is the verdict."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A text for the judge with the words that it may choose from, as tokens."""
+
+    context: tuple[int, ...]
+    """What the model reads, its opening included."""
+    words: tuple[tuple[int, ...], ...]
+    """The tokens of each word after the context; none is empty."""
+
+    @property
+    def rows(self) -> list[tuple[int, ...]]:
+        """The fewest token rows that hold every word's tokens but the last, after the context.
+
+        Words that share their first tokens share a row: mostly one row serves all words.
+        """
+        beginnings = sorted({word[:-1] for word in self.words}, key=len, reverse=True)
+        kept: list[tuple[int, ...]] = []
+        for beginning in beginnings:
+            if not any(row[: len(beginning)] == beginning for row in kept):
+                kept.append(beginning)
+        return kept
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest word in its context."""
+        return len(self.context) + max(map(len, self.words))
+
+
+def question(model: LoadedModel, text: str, words: Sequence[str]) -> Question:
+    """Write a text as the model's chat, up to the word that the model is to choose.
+
+    Raises:
+        ModelError: the model's chat template refuses a text of the user's alone.
+    """
+    try:
+        asked = model.chat([{"role": "user", "content": text}])
+    except TemplateError as error:
+        raise ModelError(
+            f"{model.folder.path}: the chat template refuses a question to the judge: {error}. "
+            "A judge is asked in one message of the user's: take a model with such a template."
+        ) from error
+    rows = [
+        model.tokenizer(f"{asked}{OPENING} {word}", add_special_tokens=False)["input_ids"]
+        for word in words
+    ]
+    # Some tokenizers join the opening's end with the word: what all rows share is the context.
+    shared = next(
+        (i for i, tokens in enumerate(zip(*rows, strict=False)) if len(set(tokens)) > 1),
+        min(map(len, rows)),
+    )
+    return Question(tuple(rows[0][:shared]), tuple(tuple(row[shared:]) for row in rows))
+
+
+def probabilities(model: LoadedModel, questions: Sequence[Question]) -> list[list[float]]:
+    """Return the probability of each word of each question, given its context.
+
+    Returns:
+        One list a question, one number a word; a list may sum to less than one, as the model may
+        want to say something else.
+    """
+    asked = [(q, row) for q in questions for row in q.rows]
+    width = max(len(q.context) + len(row) for q, row in asked)
+    kept = 1 + max(len(row) for _, row in asked)
+    pad = model.end_tokens[0]
+    ids = torch.full((len(asked), width), pad)
+    mask = torch.zeros_like(ids)
+    for index, (q, row) in enumerate(asked):
+        tokens = [*q.context, *row]
+        ids[index, width - len(tokens) :] = torch.tensor(tokens)
+        mask[index, width - len(tokens) :] = 1
+    places = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    device = model.network.device
+    with torch.inference_mode():
+        logits = model.network(
+            input_ids=ids.to(device),
+            attention_mask=mask.to(device),
+            position_ids=places.to(device),
+            logits_to_keep=kept,
+        ).logits
+    tables = iter(torch.log_softmax(logits.float(), dim=-1).cpu())
+    found = []
+    for q in questions:
+        table_of = {row: next(tables) for row in q.rows}
+        found.append([math.exp(_log_probability(word, table_of)) for word in q.words])
+    return found
+
+
+def _log_probability(
+    word: tuple[int, ...], table_of: Mapping[tuple[int, ...], torch.Tensor]
+) -> float:
+    """Sum a word's tokens over the table of a row that begins with all of them but the last."""
+    row = next(row for row in table_of if row[: len(word) - 1] == word[:-1])
+    table = table_of[row]
+    first = len(table) - 1 - len(row)
+    return sum(float(table[first + i, token]) for i, token in enumerate(word))

@@ -1,0 +1,129 @@
+"""Checked access to the cells of a published row, and what joins the languages of a set."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from mixmerge.errors import DataError
+from mixmerge.evaluation.prompt_spec import PromptSetSpec
+from mixmerge.files import first_problem
+from mixmerge.records import Prompt
+from mixmerge.tables import Place, shorten
+
+Cells = Mapping[str, Any]
+
+
+@contextmanager
+def explained(place: Place) -> Iterator[None]:
+    """Turn a wrong cell into a `DataError` that says where the row stands."""
+    try:
+        yield
+    except ValidationError as error:
+        raise DataError(f"{place}: {first_problem(error)}") from error
+    except ValueError as error:
+        raise DataError(f"{place}: {error}") from error
+
+
+def cell(cells: Cells, column: str) -> Any:
+    """Return a cell that the format promises.
+
+    Raises:
+        ValueError: there is no such column.
+    """
+    if column not in cells:
+        raise ValueError(f"no column `{column}` (columns: {', '.join(sorted(cells))}).")
+    return cells[column]
+
+
+def text(cells: Cells, column: str) -> str:
+    """Return a cell that must hold a text.
+
+    Raises:
+        ValueError: the column is missing, or holds no text or only blanks.
+    """
+    value = cell(cells, column)
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"the column `{column}` must hold a text (seen: {shorten(value)}).")
+    return value
+
+
+def name_of_row(cells: Cells, column: str) -> str:
+    """Return a cell that names a row: a whole number, or a text.
+
+    Raises:
+        ValueError: the column is missing or empty.
+    """
+    value = cell(cells, column)
+    if isinstance(value, bool) or not isinstance(value, (int, str)) or value == "":
+        raise ValueError(
+            f"the column `{column}` must hold a number or a name (seen: {shorten(value)})."
+        )
+    return str(value)
+
+
+def origin(spec: PromptSetSpec, published: str, folder: Path) -> str:
+    """Return where a set is read from: a local copy, or the name on the hub."""
+    if spec.hub is None:
+        return published
+    local = folder / spec.hub
+    return str(local) if local.is_dir() else spec.hub
+
+
+def own_codes(
+    spec: PromptSetSpec, languages: Sequence[str], codes: Mapping[str, str]
+) -> dict[str, str]:
+    """Return how a set names each asked language.
+
+    Args:
+        spec: the set; its `language_names` come first.
+        languages: the study's codes.
+        codes: the set's own name by the study's code.
+
+    Raises:
+        DataError: the set is not known to have a language.
+    """
+    known = {**codes, **{code: own for own, code in spec.language_names.items()}}
+    for language in languages:
+        if language not in known:
+            raise DataError(
+                f"{spec.set}: the language {language!r} is not known to be in the set (known: "
+                f"{', '.join(sorted(known))}). Remove it from `languages`, or say the set's own "
+                f"name of it, e.g. `language_names: {{xyz: {language}}}`."
+            )
+    return {language: known[language] for language in languages}
+
+
+def check_joined(prompts: Sequence[Prompt], first: str, name: str) -> None:
+    """Check that every language asks the same questions.
+
+    Args:
+        prompts: of a set whose languages are translations of one another.
+        first: the language that the others are held against.
+        name: of the set, for messages.
+
+    Raises:
+        DataError: a question is missing in a language, or stands there twice.
+    """
+    questions: dict[str, dict[str, Prompt]] = {}
+    for prompt in prompts:
+        seen = questions.setdefault(prompt.language, {})
+        if prompt.cluster in seen:
+            raise DataError(
+                f"{name}: the question {prompt.cluster} stands twice in {prompt.language!r}."
+            )
+        seen[prompt.cluster] = prompt
+    wanted = questions.get(first, {})
+    for language, asked in questions.items():
+        for one, other, missing in (
+            (language, first, wanted.keys() - asked.keys()),
+            (first, language, asked.keys() - wanted.keys()),
+        ):
+            if missing:
+                raise DataError(
+                    f"{name}: {len(missing)} questions of {other!r} are missing in {one!r} "
+                    f"(e.g. {min(missing)}). The languages of this set are translations of the "
+                    "same questions: use a complete copy and one `revision` of it."
+                )

@@ -1,0 +1,91 @@
+"""Multilingual Dolly-200: two hundred open questions, from the Aya evaluation suite.
+
+Singh et al., Aya Dataset (2024), arXiv 2402.06619. People edited the translations into six
+languages (``dolly_human_edited``); those into a hundred more are a model's
+(``dolly_machine_translated``), which also holds the English originals. ``source_id`` joins them.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from mixmerge.errors import DataError
+from mixmerge.evaluation.prompt_sets.cells import (
+    Cells,
+    check_joined,
+    explained,
+    name_of_row,
+    origin,
+    own_codes,
+    text,
+)
+from mixmerge.evaluation.prompt_spec import PromptSetSpec
+from mixmerge.records import Message, Prompt
+from mixmerge.records.prompt import Translated
+from mixmerge.tables import read_data_set
+
+HUB = "CohereLabs/aya_evaluation_suite"
+ENGLISH = "eng"
+HUMAN_EDITED = ("arb", "fra", "hin", "rus", "spa", "srp")
+_CODES = (
+    "ar:arb fr:fra hi:hin ru:rus es:spa sr:srp en:eng cs:ces de:deu el:ell fa:pes "
+    "he:heb id:ind it:ita ja:jpn ko:kor nl:nld pl:pol pt:por ro:ron tr:tur uk:ukr "
+    "vi:vie te:tel yo:yor zh:zho_Hans"
+)
+CODES = dict(pair.split(":") for pair in _CODES.split())
+"""ISO 639-3, with the script where the set has a language in several."""
+
+
+def read(spec: PromptSetSpec, languages: Sequence[str], folder: Path) -> list[Prompt]:
+    """Read the questions of some languages, joined on ``source_id``.
+
+    Raises:
+        DataError: the set cannot be loaded, a row is not of the published format, or a question
+            has no English original or lacks a language.
+    """
+    codes = own_codes(spec, languages, CODES)
+    # The originals are read even when they are not asked: they say what must be joined.
+    wanted = {"English": ENGLISH, **codes}
+    names = {own: language for language, own in wanted.items()}
+    edited = {own: name for own, name in names.items() if own in HUMAN_EDITED}
+    others = {own: name for own, name in names.items() if own not in HUMAN_EDITED}
+    where = origin(spec, HUB, folder)
+    prompts = list(_rows(where, "dolly_human_edited", edited, spec)) if edited else []
+    prompts += _rows(where, "dolly_machine_translated", others, spec)
+    english = names[ENGLISH]
+    if not any(prompt.language == english for prompt in prompts):
+        raise DataError(
+            f"{where} (dolly_machine_translated): no English row (`language: eng`). The English "
+            "originals of Dolly-200 stand among the machine translations; use a complete copy."
+        )
+    check_joined(prompts, english, str(spec.set))
+    return [prompt for prompt in prompts if prompt.language in languages]
+
+
+def _rows(
+    where: str, config: str, names: Mapping[str, str], spec: PromptSetSpec
+) -> Iterator[Prompt]:
+    """Yield the rows whose language, or language and script, has a name in the study."""
+    for place, cells in read_data_set(where, config=config, split="test", revision=spec.revision):
+        with explained(place):
+            own = text(cells, "language")
+            own = own if own in names else f"{own}_{text(cells, 'script')}"
+            if own in names:
+                yield _prompt(cells, names[own], _translated(own))
+
+
+def _translated(own: str) -> Translated:
+    if own == ENGLISH:
+        return "none"
+    return "human" if own in HUMAN_EDITED else "machine"
+
+
+def _prompt(cells: Cells, language: str, translated: Translated) -> Prompt:
+    question = name_of_row(cells, "source_id")
+    return Prompt(
+        id=f"{question}-{language}",
+        cluster=question,
+        language=language,
+        # `targets` is not read: its answers belong to the English question only.
+        messages=(Message(role="user", content=text(cells, "inputs")),),
+        translated=translated,
+    )

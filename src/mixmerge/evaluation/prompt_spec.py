@@ -1,0 +1,109 @@
+"""What an evaluation is asked to ask: prompt sets, by name or by their columns."""
+
+from pathlib import Path
+from typing import Literal, Self, get_args
+
+from pydantic import Field, model_validator
+
+from mixmerge.records.prompt import Translated
+from mixmerge.spec_model import SpecModel
+
+SetName = Literal["aya_redteaming", "dolly200", "m_arena_hard", "xstest"]
+"""Published prompt sets whose format is known; `mixmerge.evaluation.prompt_sets` reads them."""
+
+
+class PromptColumns(SpecModel):
+    """Which column of the data holds what; a field left out is looked up under its own name."""
+
+    prompt: str | None = None
+    """The user's text, or a list of ``{role, content}`` that ends with the user's turn."""
+    id: str | None = None
+    """A name of the prompt, unique in the set; by default a digest of language and text."""
+    cluster: str | None = None
+    """The source question that translations share; by default every prompt is its own."""
+    language: str | None = None
+    """The prompt's language."""
+    category: str | None = None
+    """For example a harm category; a JSON list inside a string is read as such."""
+    accepted: str | None = None
+    """Right answers, where there are any: a text or a list of texts."""
+    translated: str | None = None
+    """``none``, ``human`` or ``machine``; by default what `PromptSetSpec.translated` says."""
+
+
+class PromptSetSpec(SpecModel):
+    """Prompts of one axis: a published set by name, the testbed's, or any rows."""
+
+    testbed: Literal["dev", "test"] | None = None
+    """A split of the testbed."""
+    set: SetName | None = None
+    """A published set, from the hub, or from a copy of it in the folder that `hub` names."""
+    files: Path | list[Path] | dict[str, Path] | None = None
+    """JSON Lines, JSON, CSV or Parquet files: one, several, or one a language. With
+    ``set: xstest``: its translations, one file a language."""
+    hub: str | None = None
+    """A data set of the Hugging Face hub, or a local data set folder."""
+    config: str | None = None
+    """Configuration of the hub data set."""
+    split: str = "test"
+    """Split of the hub data set."""
+    revision: str | None = None
+    """Commit or tag of the hub data set: give one, or a rerun may ask other prompts."""
+    columns: PromptColumns = PromptColumns()
+    """Which column holds what."""
+    language: str | None = None
+    """The language of all prompts, where no column says it."""
+    language_names: dict[str, str] = Field(default_factory=dict)
+    """How this set names the languages, e.g. ``{English: en}``."""
+    translated: Translated | dict[str, Translated] | None = None
+    """Who translated the prompts: one word for all, or one a language. By default nobody; a
+    published set knows it itself."""
+
+    def translated_into(self, language: str) -> Translated:
+        """Return who translated the prompts of a language."""
+        if isinstance(self.translated, dict):
+            return self.translated.get(language, "none")
+        return self.translated or "none"
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> Self:
+        origins = {key: getattr(self, key) for key in ("testbed", "set", "files", "hub")}
+        given = [key for key, origin in origins.items() if origin is not None]
+        if self.set is not None:
+            self._check_published()
+        elif len(given) != 1:
+            raise ValueError(
+                "give exactly one of `testbed`, `set`, `files` and `hub` "
+                f"(seen: {', '.join(given) or 'none'}; sets: {', '.join(get_args(SetName))})"
+            )
+        elif self.hub is None and (self.config or self.revision or self.split != "test"):
+            raise ValueError("`config`, `split` and `revision` belong to `hub`")
+        if self.files in ([], {}):
+            raise ValueError("`files` is empty: name at least one file")
+        return self
+
+    def _check_published(self) -> None:
+        if self.testbed is not None:
+            raise ValueError("give exactly one of `testbed` and `set`")
+        own = {"config", "split", "columns", "language"} & self.model_fields_set
+        if own:
+            raise ValueError(
+                f"`set: {self.set}` knows its own {', '.join(f'`{key}`' for key in sorted(own))}: "
+                "leave them out, or give `hub` or `files` without `set`"
+            )
+        if self.set != "xstest":
+            for key in ("files", "translated"):
+                if getattr(self, key) is not None:
+                    raise ValueError(
+                        f"`{key}` does not go with `set: {self.set}`; a copy of the set in its own "
+                        "format is named with `hub`"
+                    )
+        elif self.files is not None and not isinstance(self.files, dict):
+            raise ValueError(
+                "with `set: xstest`, `files` are translations, one file a language: {hi: PATH}"
+            )
+        elif isinstance(self.files, dict) and self.translated in (None, "none"):
+            raise ValueError(
+                "`set: xstest` is English; say who translated the `files`: "
+                "`translated: machine` or `translated: human`"
+            )

@@ -1,0 +1,167 @@
+"""Prompts of an axis: a published set by name, or any rows by their columns."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mixmerge.errors import DataError
+from mixmerge.evaluation.prompt_sets import aya_redteaming, dolly200, m_arena_hard, xstest
+from mixmerge.evaluation.prompt_sets.cells import Cells, explained
+from mixmerge.evaluation.prompt_spec import PromptColumns, PromptSetSpec
+from mixmerge.fingerprint import fingerprint
+from mixmerge.records import Prompt
+from mixmerge.tables import Place, read_data_set, read_file
+
+_PUBLISHED = {
+    "aya_redteaming": aya_redteaming.read,
+    "dolly200": dolly200.read,
+    "m_arena_hard": m_arena_hard.read,
+    "xstest": xstest.read,
+}
+
+
+def load_prompts(
+    spec: PromptSetSpec, languages: Sequence[str], *, folder: Path = Path()
+) -> list[Prompt]:
+    """Read the prompts of some languages.
+
+    Args:
+        spec: where the prompts are; not the testbed, whose prompts its own functions return.
+        languages: the languages to keep.
+        folder: what relative paths are relative to, usually the study file's folder.
+
+    Raises:
+        DataError: a row is broken (with file and line), two prompts share an id, or a language
+            has no prompt.
+    """
+    if spec.set is not None:
+        prompts = _PUBLISHED[spec.set](spec, languages, folder)
+    else:
+        prompts = [p for p in _any_rows(spec, folder) if p.language in languages]
+    check_prompts(prompts, languages, str(spec.set or spec.hub or spec.files))
+    return prompts
+
+
+def check_prompts(prompts: Sequence[Prompt], languages: Iterable[str], name: str) -> None:
+    """Check that prompts can be asked: unique ids, the user speaks last, no language is empty.
+
+    Args:
+        prompts: the prompts of one axis.
+        languages: the languages that must occur.
+        name: what to call the prompt set in a message.
+
+    Raises:
+        DataError: one of these does not hold; the message names the prompt or the language.
+    """
+    seen: set[str] = set()
+    for prompt in prompts:
+        if prompt.id in seen:
+            raise DataError(
+                f"{name}: two prompts have the id {prompt.id!r}; ids must be unique. Remove a row "
+                "that stands twice; without an `id` column, ids are digests of language and text."
+            )
+        seen.add(prompt.id)
+        if prompt.messages[-1].role != "user":
+            raise DataError(f"{name}, prompt {prompt.id!r}: the last message must be the user's.")
+    present = {prompt.language for prompt in prompts}
+    for language in languages:
+        if language not in present:
+            raise DataError(
+                f"{name}: the language {language!r} is empty: no prompt has it. Remove it from "
+                "`languages`, or map the set's own names with `language_names`."
+            )
+
+
+def _any_rows(spec: PromptSetSpec, folder: Path) -> Iterator[Prompt]:
+    for place, cells, language in _rows(spec, folder):
+        with explained(place):
+            yield _prompt(cells, spec, language)
+
+
+def _rows(spec: PromptSetSpec, folder: Path) -> Iterator[tuple[Place, Cells, str | None]]:
+    """Yield where each row stands, its cells, and its language where the file decides that."""
+    if spec.hub is not None:
+        local = folder / spec.hub
+        name = str(local) if local.is_dir() else spec.hub
+        rows = read_data_set(name, config=spec.config, split=spec.split, revision=spec.revision)
+        for place, cells in rows:
+            yield place, cells, spec.language
+        return
+    if isinstance(spec.files, dict):
+        paths: list[tuple[str | None, Path]] = list(spec.files.items())
+    else:
+        named = spec.files if isinstance(spec.files, list) else [spec.files or Path()]
+        paths = [(spec.language, path) for path in named]
+    for language, path in paths:
+        for place, cells in read_file(folder / path):
+            yield place, cells, language
+
+
+def _prompt(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prompt:
+    if "messages" in cells and spec.columns.prompt is None:
+        return _own_format(cells, spec, language)
+    text = _cell(cells, spec.columns, "prompt")
+    if not text:
+        column = spec.columns.prompt or "prompt"
+        raise ValueError(f"the column `{column}` is missing or empty (columns: {sorted(cells)}).")
+    own_name = language or _cell(cells, spec.columns, "language")
+    if own_name is None:
+        raise ValueError("no language: give `language`, `columns.language` or files by language.")
+    code = spec.language_names.get(str(own_name), str(own_name))
+    messages = [{"role": "user", "content": text}] if isinstance(text, str) else text
+    name = _cell(cells, spec.columns, "id")
+    # Most public sets number their questions from zero in every language.
+    name = fingerprint([code, messages])[:16] if name is None else f"{name}-{code}"
+    cluster = _cell(cells, spec.columns, "cluster")
+    return Prompt.model_validate(
+        {
+            "id": name,
+            "cluster": name if cluster is None else str(cluster),
+            "language": code,
+            "category": _category(_cell(cells, spec.columns, "category")),
+            "messages": messages,
+            "accepted": _accepted(_cell(cells, spec.columns, "accepted")),
+            "translated": _cell(cells, spec.columns, "translated") or spec.translated_into(code),
+        }
+    )
+
+
+def _own_format(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prompt:
+    """Read a row that is a `Prompt` already, but for what the set says of all its rows."""
+    row = dict(cells)
+    own_name = language or row.get("language")
+    if own_name is not None:
+        row["language"] = code = spec.language_names.get(str(own_name), str(own_name))
+        row["translated"] = row.get("translated") or spec.translated_into(code)
+    return Prompt.model_validate(row)
+
+
+def _cell(cells: Cells, columns: PromptColumns, field: str) -> Any:
+    column = getattr(columns, field)
+    if column is not None and column not in cells:
+        raise ValueError(f"no column `{column}` (columns: {', '.join(sorted(cells))}).")
+    value = cells.get(column or field)
+    return None if value == "" else value  # CSV has no other way to leave a cell out
+
+
+def _category(value: Any) -> str | None:
+    """Read a category; several in a list, or in a JSON list inside a string, are joined."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError:
+            return value
+    if isinstance(value, list):
+        return "; ".join(str(item) for item in value)
+    return None if value is None else str(value)
+
+
+def _accepted(value: Any) -> list[str]:
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, (list, tuple)):
+        return list(value)
+    raise ValueError(f"`accepted` must be a text or a list of texts (seen: {value!r}).")

@@ -1,0 +1,99 @@
+"""A step as a child process of a cluster's job: it ends with the job, however suddenly that ends.
+
+``python -m mixmerge.execution.child MODULE ARGUMENT…`` runs a module that dies with its parent.
+"""
+
+import ctypes
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mixmerge.execution.environment import ONE_THREAD
+from mixmerge.execution.store import LOG
+
+STEP_COMMAND = ("mixmerge", "step")
+"""The module, and what comes before the folder."""
+
+_PR_SET_PDEATHSIG = 1
+_GRACE_SECONDS = 5.0
+_LOOK_EVERY_SECONDS = 0.05
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when the one that started it ends (Linux only)."""
+    if not sys.platform.startswith("linux"):
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before the kernel was asked
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def child_command(command: Sequence[str]) -> list[str]:
+    """Return the command line of a module that is to die with the process that starts it."""
+    return [sys.executable, "-m", __name__, *command]
+
+
+def run_child(
+    command: Sequence[str], folder: str, environment: Mapping[str, str] | None = None
+) -> int:
+    """Run the step in a folder in a child process and wait for it.
+
+    Its output goes to the step's log; that of ranks after the first stays with the job.
+
+    Args:
+        command: A module and its first arguments, for example `STEP_COMMAND`.
+        folder: The step's.
+        environment: Added to this process's.
+
+    Returns:
+        The exit code; negative: killed by that signal.
+    """
+    added = dict(environment or {})
+    # Threads as on a laptop: a step that uses several cores says so in its own settings.
+    all_of_it = {**ONE_THREAD, **os.environ, **added}
+    first = all_of_it.get("RANK", "0") == "0"
+    with Path(folder, LOG).open("ab") if first else open(os.devnull, "rb") as log:  # noqa: PTH123
+        output = log if first else None
+        child = subprocess.Popen(
+            child_command([*command, folder]),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=all_of_it,
+        )
+        return wait_for(child)
+
+
+def wait_for(child: "subprocess.Popen[bytes]") -> int:
+    """Wait for a process and return its exit code; end it when this one is told to stop."""
+    try:
+        # Looked at again and again, since Ray can cancel a task only between two steps of Python.
+        while child.poll() is None:
+            time.sleep(_LOOK_EVERY_SECONDS)
+    finally:
+        _end(child)
+    return child.returncode
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+if __name__ == "__main__":
+    die_with_parent()
+    # SLURM announces the end of a job's time to all its processes; the one above us sees to it.
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    del sys.argv[0]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -1,0 +1,132 @@
+"""What a run would do: which steps are done, which would run, and why."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mixmerge.execution.graph import in_order
+from mixmerge.execution.step import Step
+from mixmerge.execution.store import RECORD, STEP, Store
+from mixmerge.files import read_json
+
+_SUFFIX = len("-01234567")
+
+State = Literal["done", "to do", "out of date"]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One step of a plan."""
+
+    step: Step
+    state: State
+    reason: str = ""
+    """For ``out of date``: what differs from the finished step of the same name."""
+    record: Mapping[str, Any] | None = None
+    """For ``done``."""
+    folder: Path | None = None
+    """For ``done``."""
+    earlier: Path | None = None
+    """For ``out of date``: the finished step of the same name."""
+    key: str | None = None
+    """The step's identity; None while it hangs on output that is not there."""
+
+
+def plan(steps: Sequence[Step], store: Store) -> list[Planned]:
+    """Say of each step whether it is done, in the order in which they would run.
+
+    Reads files, runs nothing.
+    """
+    folders: dict[str, Path] = {}
+    passed_on: dict[str, str] = {}
+    finished = _Finished(store.root)
+    planned = []
+    for step in in_order(steps):
+        known = all(parent in passed_on for parent in step.inputs.values())
+        key = store.key(step, passed_on) if known else None
+        planned.append(_planned(step, key, store, finished, folders))
+        if key:
+            folders[step.id] = store.folder(step, key)
+            handed = _passes_on(planned[-1], key)
+            if handed:
+                passed_on[step.id] = handed
+    return planned
+
+
+def _passes_on(item: Planned, key: str) -> str | None:
+    """Return what dependents hash of a step; None while that is not known yet."""
+    if not item.step.by_output:
+        return key
+    return None if item.record is None else str(item.record["output"])
+
+
+class _Finished:
+    """The finished steps of a run folder by kind and name; each kind's folder is listed once."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._kinds: dict[str, dict[str, list[Path]]] = {}
+
+    def latest(self, step: Step) -> Path | None:
+        folders = self._kind(step.kind).get(step.name, [])
+        finished = [folder for folder in folders if (folder / RECORD).is_file()]
+        return max(finished, key=lambda folder: (folder / RECORD).stat().st_mtime, default=None)
+
+    def _kind(self, kind: str) -> dict[str, list[Path]]:
+        if kind not in self._kinds:
+            self._kinds[kind] = {}
+            place = self._root / kind
+            for folder in sorted(place.iterdir()) if place.is_dir() else ():
+                self._kinds[kind].setdefault(folder.name[:-_SUFFIX], []).append(folder)
+        return self._kinds[kind]
+
+
+def _planned(
+    step: Step, key: str | None, store: Store, finished: _Finished, folders: Mapping[str, Path]
+) -> Planned:
+    record = store.record(step, key) if key else None
+    if key and record:
+        return Planned(step, "done", record=record, folder=store.folder(step, key), key=key)
+    earlier = finished.latest(step)
+    if earlier is None:
+        return Planned(step, "to do", key=key)
+    if key and earlier == store.folder(step, key):
+        return Planned(step, "out of date", "its output is gone", key=key)
+    reason = _difference(read_json(earlier / STEP), step, store.root, folders)
+    return Planned(step, "out of date", reason, earlier=earlier, key=key)
+
+
+def _difference(
+    earlier: Mapping[str, Any], step: Step, root: Path, folders: Mapping[str, Path]
+) -> str:
+    """Say the first thing in which a step differs from the finished one of its name."""
+    if earlier["version"] != step.version:
+        return f"version {earlier['version']} → {step.version}"
+    found = _first_difference(earlier["settings"], dict(step.settings), "")
+    if found:
+        return found
+    for role in [*step.inputs, *(role for role in earlier["inputs"] if role not in step.inputs)]:
+        if role not in earlier["inputs"] or role not in step.inputs:
+            return f"input {role} {'removed' if role in earlier['inputs'] else 'added'}"
+    for role, parent in step.inputs.items():
+        if root / earlier["inputs"][role] != folders.get(parent):
+            return f"{parent} changed"
+    return "a file changed" if step.files else "an input changed"
+
+
+def _first_difference(old: Any, new: Any, where: str) -> str:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*new, *(key for key in old if key not in new)]:
+            inside = f"{where}.{key}" if where else key
+            if key not in old or key not in new:
+                return f"{inside} {'added' if key not in old else 'removed'}"
+            if found := _first_difference(old[key], new[key], inside):
+                return found
+        return ""
+    return "" if old == new else f"{where} changed {_short(old)} → {_short(new)}"
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else text[:37] + "..."

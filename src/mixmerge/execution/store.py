@@ -1,0 +1,210 @@
+"""A run folder: one folder per step, ``<kind>/<name>-<8 hex>/``, and what is known about each.
+
+``step.json`` says what is asked, ``record.json`` (written last) what happened. No record: not done.
+Paths between steps are relative, so a run folder can be moved or copied.
+"""
+
+import contextlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mixmerge.errors import SpecError
+from mixmerge.execution.journal import JOURNAL
+from mixmerge.execution.step import Step, Task
+from mixmerge.files import PARTIAL, read_json, write_json
+from mixmerge.fingerprint import file_fingerprint, fingerprint, folder_fingerprint
+
+STEP = "step.json"
+RECORD = "record.json"
+FAILURE = "failure.json"
+PROGRESS = "progress.json"
+LOG = "log.txt"
+LOCK = "lock"
+JOB = "job.json"
+"""Where a cluster's queue has the step."""
+BOOKKEEPING = frozenset({STEP, RECORD, FAILURE, PROGRESS, LOG, LOCK, JOB, JOURNAL})
+"""Files of a step's folder that are no output of it."""
+
+
+class Store:
+    """The steps of one run folder."""
+
+    def __init__(self, root: Path) -> None:
+        """Use ``root``; it is created when the first step is placed in it."""
+        self.root = root
+        self._hashes: dict[str, tuple[str, str]] | None = None
+
+    def key(self, step: Step, parents: Mapping[str, str]) -> str:
+        """Return a step's identity: 64 hexadecimal digits.
+
+        Args:
+            step: The step.
+            parents: What each input step (by id) passes on: the digest of its output for a step
+                that is `Step.by_output`, else its key.
+
+        Raises:
+            SpecError: a file that the step names does not exist.
+        """
+        check_files(step)
+        meaning = {
+            "kind": step.kind,
+            "version": step.version,
+            "settings": dict(step.settings),
+            "inputs": {role: parents[parent] for role, parent in step.inputs.items()},
+            "files": {role: self._content(Path(path)) for role, path in step.files.items()},
+        }
+        return fingerprint(meaning)
+
+    def folder(self, step: Step, key: str) -> Path:
+        """Return where the step's folder is, or will be."""
+        return self.root / step.kind / f"{step.name}-{key[:8]}"
+
+    def record(self, step: Step, key: str) -> dict[str, Any] | None:
+        """Return the record of a finished step, or None when it is not done."""
+        return read_record(self.folder(step, key), key)
+
+    def place(self, step: Step, key: str, parents: Mapping[str, Path]) -> Path:
+        """Write ``step.json`` into the step's folder and return the folder.
+
+        Args:
+            step: The step.
+            key: Its identity.
+            parents: Folders of its input steps, by id.
+        """
+        folder = self.folder(step, key)
+        (folder / FAILURE).unlink(missing_ok=True)
+        write_json(
+            folder / STEP,
+            {
+                "kind": step.kind,
+                "name": step.name,
+                "version": step.version,
+                "key": key,
+                "settings": dict(step.settings),
+                "inputs": {
+                    role: str(parents[parent].relative_to(self.root))
+                    for role, parent in step.inputs.items()
+                },
+                "files": {role: str(Path(path).absolute()) for role, path in step.files.items()},
+                "placement": dict(step.placement),
+                "needs": asdict(step.needs),
+            },
+        )
+        return folder
+
+    def _content(self, path: Path) -> str:
+        """Hash a file or folder, remembering the answer as long as sizes and times are the same."""
+        name, state = str(path.absolute()), _state(path)
+        known = self._known_hashes().get(name)
+        if known is not None and known[0] == state:
+            return known[1]
+        digest = folder_fingerprint(path) if path.is_dir() else file_fingerprint(path)
+        self._known_hashes()[name] = (state, digest)
+        # Only a shortcut: a run folder that cannot be written to can still be planned.
+        with contextlib.suppress(OSError):
+            self._hash_file.parent.mkdir(parents=True, exist_ok=True)
+            with self._hash_file.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps([name, state, digest]) + "\n")
+        return digest
+
+    @property
+    def _hash_file(self) -> Path:
+        return self.root / "cache" / "hashes.jsonl"
+
+    def _known_hashes(self) -> dict[str, tuple[str, str]]:
+        if self._hashes is None:
+            self._hashes = {}
+            with contextlib.suppress(OSError):
+                for line in self._hash_file.read_text(encoding="utf-8").splitlines():
+                    with contextlib.suppress(ValueError):  # cut short by a kill
+                        name, state, digest = json.loads(line)
+                        self._hashes[name] = (state, digest)
+        return self._hashes
+
+
+def check_files(step: Step) -> None:
+    """Check that the files outside the run that a step names are there.
+
+    Raises:
+        SpecError: one is not; the message has the step and the path.
+    """
+    for role, path in step.files.items():
+        if not Path(path).exists():
+            raise SpecError(f"{step.id}: {path} does not exist; check the path (for `{role}`).")
+
+
+def _state(path: Path) -> str:
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    stats = [(file, file.stat()) for file in files]
+    # The time of change, unlike that of modification, cannot be set back by whoever copies.
+    seen = [[str(f), s.st_size, s.st_ino, s.st_mtime_ns, s.st_ctime_ns] for f, s in stats]
+    return fingerprint(seen)
+
+
+def read_record(folder: Path, key: str) -> dict[str, Any] | None:
+    """Return a folder's record if it is that of the step with this key, and its outputs are there.
+
+    A step whose outputs were deleted by hand, or lost with the power, is not done.
+    """
+    try:
+        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        if record.get("key") != key:
+            return None
+        there = all(_size(folder / name) == size for name, size in record["contents"].items())
+        there = there and all(Path(path).exists() for path in record.get("outside", ()))
+    except (OSError, ValueError, KeyError):
+        return None
+    return record if there else None
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
+
+
+def read_progress(folder: Path) -> dict[str, Any] | None:
+    """Read how far a running step is; None when it has not said, or has just ended."""
+    try:
+        progress: dict[str, Any] = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return progress
+
+
+def read_task(folder: Path) -> tuple[Task, str]:
+    """Read back the task that `Store.place` wrote, and its key.
+
+    Raises:
+        SpecError: there is no ``step.json``, or it is not JSON.
+    """
+    asked = read_json(folder / STEP)
+    root = folder.absolute().parent.parent
+    task = Task(
+        kind=asked["kind"],
+        name=asked["name"],
+        settings=asked["settings"],
+        inputs={role: root / path for role, path in asked["inputs"].items()},
+        files={role: Path(path) for role, path in asked["files"].items()},
+        placement=asked["placement"],
+        folder=folder.absolute(),
+        cache=root / "cache",
+    )
+    return task, asked["key"]
+
+
+def output_files(folder: Path) -> list[Path]:
+    """Return the files that a step produced, bookkeeping and unfinished files left out."""
+    found: list[Path] = []
+    for path in sorted(folder.iterdir()):
+        if path.name in BOOKKEEPING or path.suffix == PARTIAL:
+            continue
+        found += [p for p in sorted(path.rglob("*")) if p.is_file()] if path.is_dir() else [path]
+    return found
+
+
+def output_digest(folder: Path) -> str:
+    """Return the fingerprint of what a step produced: names and contents of its files."""
+    files = output_files(folder)
+    return fingerprint({str(file.relative_to(folder)): file_fingerprint(file) for file in files})

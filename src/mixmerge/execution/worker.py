@@ -1,0 +1,220 @@
+"""Running one step in this process: what ``mixmerge step FOLDER`` does, whoever calls it."""
+
+import errno
+import importlib
+import json
+import os
+import resource
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from mixmerge.errors import DeviceMemoryError, MixmergeError, ResourceError, SpecError, UserError
+from mixmerge.execution.claim import claimed, now
+from mixmerge.execution.engine import LOST
+from mixmerge.execution.environment import environment
+from mixmerge.execution.journal import events, note
+from mixmerge.execution.step import Task
+from mixmerge.execution.store import (
+    FAILURE,
+    LOCK,
+    PROGRESS,
+    RECORD,
+    output_digest,
+    output_files,
+    read_record,
+    read_task,
+)
+from mixmerge.files import (
+    PARTIAL,
+    explained_disk_errors,
+    is_full_disk,
+    sync_folder,
+    write_json,
+)
+from mixmerge.progress import Progress, silent
+
+Handler = Callable[[Task, Progress], Mapping[str, Any]]
+"""Does the work of one kind of step and returns facts for its record, as plain JSON.
+
+The fact ``outside`` lists paths outside the run that the output points to: when one is gone, the
+step is no longer done.
+"""
+
+_PATIENCE_SECONDS = 20.0
+"""For the process of a driver that was killed: it ends as soon as Python lets it."""
+_LASTING = (
+    FileNotFoundError,
+    FileExistsError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+)
+"""Errors of the system that another attempt would meet again."""
+
+
+def handlers_from(entry: str) -> Mapping[str, Handler]:
+    """Import the handlers named ``module:attribute``."""
+    module, _, attribute = entry.partition(":")
+    handlers: Mapping[str, Handler] = getattr(importlib.import_module(module), attribute)
+    return handlers
+
+
+def run_step(
+    folder: Path, handlers: Mapping[str, Handler], ran_with: Mapping[str, Any] | None = None
+) -> int:
+    """Run the step in a folder unless it is done, and write its record last.
+
+    Args:
+        folder: The step's folder.
+        handlers: Kind of step to what does its work.
+        ran_with: The `environment`, where the caller knows it.
+
+    Returns:
+        The exit code: 0 done, 1 a fault of ours, 2 the user must fix something, 75 a passing fault
+        of the machine or the network. When it is not 0, the message is in ``failure.json`` and on
+        standard error.
+
+    Raises:
+        SpecError: there is no step in the folder.
+        ResourceError: another process is running it.
+    """
+    task, key = read_task(folder)
+    if task.kind not in handlers:
+        known = ", ".join(sorted(handlers))
+        raise SpecError(f"{folder}: unknown kind of step `{task.kind}`; known are {known}.")
+    if int(os.environ.get("RANK", "0")) > 0:
+        return _take_part(folder, key, task, handlers)
+    with claimed(folder / LOCK, "step", patience=_PATIENCE_SECONDS):
+        if read_record(folder, key) is not None:
+            return 0
+        (folder / FAILURE).unlink(missing_ok=True)
+        attempt = 1 + sum(event["event"] == "started" for event in events(folder))
+        note(folder, "started", pid=os.getpid(), attempt=attempt, argv=sys.argv)
+        begun, start = now(), time.monotonic()
+        try:
+            facts = dict(handlers[task.kind](task, _progress_file(folder)))
+            finish(
+                folder,
+                key,
+                task,
+                facts,
+                {
+                    "started": begun,
+                    "seconds": round(time.monotonic() - start, 3),
+                    "attempts": attempt,
+                    "peak_memory_mb": _peak_memory_mb(),
+                    "argv": sys.argv,
+                    **(ran_with or environment()),
+                },
+            )
+        except Exception as error:  # noqa: BLE001 - every failure of a step must leave its reason
+            return write_failure(folder, error)
+        (folder / PROGRESS).unlink(missing_ok=True)
+        note(folder, "finished", seconds=round(time.monotonic() - start, 3))
+    return 0
+
+
+def _take_part(folder: Path, key: str, task: Task, handlers: Mapping[str, Handler]) -> int:
+    """Work on a step as one of several ranks; the first one keeps its books."""
+    if read_record(folder, key) is not None:  # as the first rank asks: both begin, or neither
+        return 0
+    try:
+        handlers[task.kind](task, silent)
+    except Exception as error:  # noqa: BLE001 - as for the first rank
+        traceback.print_exception(error)
+        return _exit_code(error)
+    return 0
+
+
+def finish(
+    folder: Path, key: str, task: Task, facts: dict[str, Any], happened: Mapping[str, Any]
+) -> None:
+    """Write the record of a step whose outputs are complete: from now on it is done.
+
+    The outputs reach the disk before the record does, whatever wrote them, so a power loss cannot
+    leave a record without its outputs.
+
+    Raises:
+        ResourceError: the disk is full.
+    """
+    for leftover in [*folder.rglob("*" + PARTIAL)]:
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+    outputs = output_files(folder)
+    with explained_disk_errors(folder):
+        for file in outputs:
+            with file.open("rb") as stream:
+                os.fsync(stream.fileno())
+        inner = {parent for file in outputs for parent in file.relative_to(folder).parents}
+        for place in sorted(inner):
+            sync_folder(folder / place)
+        sync_folder(folder.parent)
+    record: dict[str, Any] = {
+        "key": key,
+        "kind": task.kind,
+        "name": task.name,
+        "output": output_digest(folder),
+        "contents": {str(f.relative_to(folder)): f.stat().st_size for f in outputs},
+        "outside": facts.pop("outside", []),
+        "facts": facts,
+    }
+    write_json(folder / RECORD, record | dict(happened))
+
+
+def _progress_file(folder: Path, every: float = 0.25) -> Progress:
+    """Return a listener that leaves the latest progress in a small file, now and then."""
+    last = 0.0
+
+    def listen(done: float, total: float, what: str) -> None:
+        nonlocal last
+        moment = time.monotonic()
+        if moment - last < every:
+            return
+        last = moment
+        partial = folder / (PROGRESS + PARTIAL)
+        with suppress(OSError):  # a full disk stops the work where it matters, not here
+            partial.write_text(json.dumps({"done": done, "total": total, "what": what}))
+            partial.replace(folder / PROGRESS)
+
+    return listen
+
+
+def _peak_memory_mb() -> float:
+    """Return the most memory that this process, or one that it started, has held at once."""
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return round(max(own, children) / 1024, 1)
+
+
+def write_failure(folder: Path, error: Exception) -> int:
+    """Leave the reason of a failure where the driver finds it; return the exit code."""
+    if not isinstance(error, MixmergeError) and is_full_disk(error):
+        try:
+            with explained_disk_errors(folder):
+                raise OSError(errno.ENOSPC, "no space left") from error
+        except ResourceError as explained:
+            error = explained
+    code = _exit_code(error)
+    message = str(error) if isinstance(error, MixmergeError) else f"{type(error).__name__}: {error}"
+    if not isinstance(error, UserError):
+        traceback.print_exception(error)
+    print(message, file=sys.stderr)  # noqa: T201 - the step's log is its standard error
+    note(folder, "failed", code=code, message=message)
+    with suppress(ResourceError):  # the disk may be what failed
+        write_json(folder / FAILURE, {"code": code, "message": message})
+    return code
+
+
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, DeviceMemoryError):
+        return LOST  # the next attempt does less at once
+    if isinstance(error, UserError):
+        return 2
+    if isinstance(error, OSError) and not isinstance(error, _LASTING):
+        return LOST
+    return 1

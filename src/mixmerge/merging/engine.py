@@ -1,0 +1,227 @@
+"""Carry out a merge: recipe in, model folder out, the same bytes on any number of threads."""
+
+import shutil
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mixmerge.errors import SpecError
+from mixmerge.execution.helpers import Helpers
+from mixmerge.files import PARTIAL, write_text
+from mixmerge.fingerprint import fingerprint
+from mixmerge.merging.kernels.random_bits import seed_of_stage
+from mixmerge.merging.output.lineage import (
+    RECIPE_FILE,
+    copy_donor_files,
+    fingerprint_of_small_files,
+    write_lineage,
+)
+from mixmerge.merging.output.shards import INDEX, index_text, lay_out
+from mixmerge.merging.output.workplace import goes_on_later, workplace
+from mixmerge.merging.planning.meta import check_architecture
+from mixmerge.merging.planning.plan import MergePlan, check_target, plan_merge
+from mixmerge.merging.preflight import RESULT, plan_stages
+from mixmerge.merging.recipes.recipe import MergeRecipe
+from mixmerge.merging.recipes.recipe_file import read_recipe, recipe_text
+from mixmerge.merging.spread import Job, forget_claims, write_together
+from mixmerge.merging.write import write_shards
+from mixmerge.progress import Progress, silent
+
+SHARD_SIZE = 5_000_000_000
+"""Most bytes per weight file, as in ``save_pretrained``."""
+
+_STAGES = ".stages"
+_KEY = ".stage-key"
+
+VERSION = 3
+"""Raised whenever the same recipe may give other bytes."""
+
+
+def merge(
+    recipe: Path | Mapping[str, Any] | MergeRecipe,
+    out: Path,
+    *,
+    seed: int = 0,
+    threads: int | None = None,
+    shard_size: int = SHARD_SIZE,
+    verify: bool = False,
+    allow_pickle: bool = False,
+    helpers: Helpers | None = None,
+    progress: Progress = silent,
+) -> None:
+    """Merge models into a Hugging Face folder that transformers and vLLM load as any other.
+
+    Arithmetic is float32 with one rounding to the output's type. Inputs are read and the output
+    is written a tile at a time, so memory does not grow with the models. A merge that was
+    interrupted goes on from the last file that was whole.
+
+    Args:
+        recipe: a YAML file in mergekit's form or ours, its parsed content, or a recipe.
+        out: the folder to write; it appears whole or not at all, and replaces an older merge.
+            Merges that come before it are made in a neighbour, which is removed at the end.
+        seed: of the methods that draw at random; others do not depend on it.
+        threads: how many to use; None: one for each processor.
+        shard_size: most bytes per weight file.
+        verify: check that transformers finds every tensor that it will look for, and read what
+            was written again, from the disk, to compare it.
+        allow_pickle: whether weights in ``.bin`` and ``.pt`` files may be read (data only).
+        helpers: processes elsewhere that may write some of the files; the bytes stay the same.
+            They must see the models and ``out`` under the same paths.
+        progress: hears the bytes written.
+
+    Raises:
+        SpecError: the recipe is wrong, or ``out`` is not a place for a model.
+        ModelError: a model is incomplete or broken, or the models do not fit together.
+        ResourceError: the disk is full or not writable.
+    """
+    if shard_size < 1 or (threads is not None and threads < 1):
+        raise SpecError(f"threads ({threads}) and shard_size ({shard_size}) must be at least 1.")
+    settings = _Settings(seed, threads, shard_size, verify, allow_pickle, helpers)
+    out, recipe = _place(out), read_recipe(recipe)
+    if not recipe.stages:
+        with closing(plan_merge(recipe, allow_pickle=allow_pickle)) as plan:
+            _carry_out(plan, out, settings, progress)
+        return
+    planned = plan_stages(recipe, allow_pickle=allow_pickle)
+    # Whether the result has a place is asked now, and not when hours of stages are done.
+    for plan in planned.values():
+        check_target(plan, out, RECIPE_FILE)
+    stages = out.with_name(out.name + _STAGES)
+    _check_place_of_stages(stages, planned.values())
+    for plan in planned.values():
+        plan.close()
+    try:
+        _carry_out_stages(recipe, out, stages, settings, progress)
+    except BaseException as error:
+        if not goes_on_later(error):
+            shutil.rmtree(stages, ignore_errors=True)
+        raise
+    shutil.rmtree(stages)
+
+
+def _place(out: Path) -> Path:
+    try:
+        out.exists()
+        return out.resolve()
+    except (OSError, RuntimeError) as error:  # too long for the disk, or a circle of links
+        raise SpecError(f"{out}: no place for a model ({error.args[-1]}).") from error
+
+
+def _check_place_of_stages(stages: Path, planned: Iterable[MergePlan]) -> None:
+    """Refuse a neighbour in which something lies that no merge has left there."""
+    inputs = [folder.resolve() for plan in planned for folder in plan.folders]
+    taken = [path for path in inputs if path == stages or stages in path.parents]
+    if stages.is_dir() and not taken:
+        taken = [entry for entry in sorted(stages.iterdir()) if not _is_of_a_stage(entry)]
+    elif stages.exists() and not taken:
+        taken = [stages]
+    if taken:
+        raise SpecError(f"{taken[0]}: is where the stages would be made; move it away.")
+
+
+def _is_of_a_stage(entry: Path) -> bool:
+    if entry.is_dir():
+        return entry.name.endswith(PARTIAL) or (entry / RECIPE_FILE).is_file()
+    return entry.name.endswith((_KEY, _KEY + PARTIAL))
+
+
+def _carry_out_stages(
+    recipe: MergeRecipe, out: Path, stages: Path, settings: "_Settings", progress: Progress
+) -> None:
+    """Make the merges that come first, each from those before it, and then the result."""
+    earlier: dict[str, MergePlan] = {}
+    folders = {name: stages / name for name in recipe.stages}
+    for name, stage in [*recipe.stages.items(), (RESULT, recipe)]:
+        made = plan_merge(stage, stages=folders, allow_pickle=settings.allow_pickle)
+        with closing(made) as plan:
+            if name == RESULT:
+                _carry_out(plan, out, settings, progress, stages=_Stages(earlier, folders))
+                return
+            note, key = stages / (name + _KEY), _key(plan, settings, name)
+            if not folders[name].exists() or _text(note) != key:
+                made_before = _Stages(earlier, folders, name)
+                _carry_out(plan, folders[name], settings, progress, stages=made_before)
+            write_text(note, key)
+            earlier[name] = plan
+
+
+def _text(file: Path) -> str | None:
+    return file.read_text(encoding="utf-8") if file.is_file() else None
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """How to merge, the recipe aside."""
+
+    seed: int
+    threads: int | None
+    shard_size: int
+    verify: bool
+    allow_pickle: bool
+    helpers: Helpers | None
+
+
+class _Stages(NamedTuple):
+    """The merges that came before one."""
+
+    plans: Mapping[str, MergePlan]
+    folders: Mapping[str, Path]
+    name: str = RESULT
+    """Of the merge that comes after them."""
+
+
+def _carry_out(
+    plan: MergePlan,
+    out: Path,
+    settings: _Settings,
+    progress: Progress,
+    stages: _Stages = _Stages({}, {}),  # noqa: B008 - nothing changes it
+) -> None:
+    """Write the model of one plan."""
+    seed = seed_of_stage(settings.seed, stages.name)
+    check_target(plan, out, RECIPE_FILE)
+    if settings.verify:
+        check_architecture(plan)
+    outputs = [row.output for row in plan.rows]
+    shards = lay_out(outputs, settings.shard_size)
+    with workplace(out, _key(plan, settings, stages.name)) as folder:
+        forget_claims(folder)
+        if settings.helpers is None or len(shards) == 1:
+            write_shards(
+                plan,
+                shards,
+                folder,
+                seed=seed,
+                threads=settings.threads,
+                verify=settings.verify,
+                progress=progress,
+            )
+        else:
+            job = Job(
+                recipe=plan.recipe.model_dump(mode="json", exclude_defaults=True),
+                folder=str(Path.cwd()),
+                stages={name: str(path) for name, path in stages.folders.items()},
+                seed=seed,
+                shard_size=settings.shard_size,
+                verify=settings.verify,
+                allow_pickle=settings.allow_pickle,
+            )
+            write_together(plan, job, folder, settings.helpers, settings.threads, progress)
+        plan.check_unchanged()
+        if len(shards) > 1:
+            write_text(folder / INDEX, index_text(outputs, shards))
+        copy_donor_files(plan, folder)
+        write_lineage(plan, folder, settings.seed, stages.plans)
+
+
+def _key(plan: MergePlan, settings: _Settings, stage: str) -> str:
+    """Identify everything that decides the bytes of weights, and for a stage of all its files."""
+    inputs = [checkpoint.fingerprint for checkpoint in plan.checkpoints]
+    recipe = recipe_text(plan.recipe)
+    tokens = plan.vocabulary.fingerprint if plan.vocabulary is not None else None
+    known = [VERSION, recipe, settings.seed, settings.shard_size, inputs, tokens]
+    if stage != RESULT:
+        known += [stage, fingerprint_of_small_files(plan)]
+    return fingerprint(known)

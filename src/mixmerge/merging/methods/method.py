@@ -1,0 +1,128 @@
+"""What a merge method is: its name, its parameters, and one function of tensors."""
+
+import keyword
+import math
+import reprlib
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from mixmerge.merging.streaming.tensor import TileFunction
+
+Scalar = bool | int | float | str
+"""One value of one parameter."""
+
+Arguments = Mapping[str, Scalar | tuple[Scalar, ...]]
+"""Values of all parameters for one tensor; a per-model parameter has one value per model."""
+
+
+_LARGEST = sys.float_info.max
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One number, switch or choice that a recipe may set. See `number`, `switch`, `choice`."""
+
+    name: str
+    kind: Literal["number", "switch", "choice"]
+    default: Scalar | None
+    """None: a recipe must give a value."""
+    per_model: bool = False
+    """Whether each model has its own value."""
+    bounds: tuple[float, float] = (-math.inf, math.inf)
+    choices: tuple[str, ...] = ()
+    by_output: bool = False
+    """Whether filters on a per-model value mean the output's name for a tensor. Only matters where
+    slices number layers anew."""
+
+    @property
+    def argument(self) -> str:
+        """The name of the method's argument: ``lambda`` is a word of Python, so ``lambda_``."""
+        return self.name + "_" if keyword.iskeyword(self.name) else self.name
+
+    def problem(self, value: Scalar) -> str | None:
+        """Say what is wrong with a value, or None where it is right."""
+        if self.kind == "switch":
+            # Between 0 and 1 a gradient would have values that are neither.
+            known = isinstance(value, bool)
+            return None if known else f"must be true or false, not {reprlib.repr(value)}"
+        if self.kind == "choice":
+            choices = " or ".join(self.choices)
+            named = value in self.choices
+            return None if named else f"must be {choices}, not {reprlib.repr(value)}"
+        if isinstance(value, (bool, str)) or not abs(value) <= _LARGEST:
+            return f"must be a finite number, not {reprlib.repr(value)}"
+        low, high = self.bounds
+        return None if low <= value <= high else f"must be from {low:g} to {high:g}, not {value!r}"
+
+
+def number(
+    name: str,
+    default: float | None = None,
+    *,
+    per_model: bool = False,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+    by_output: bool = False,
+) -> Parameter:
+    """Declare a finite number; without a default it is required."""
+    return Parameter(name, "number", default, per_model, bounds, by_output=by_output)
+
+
+def switch(name: str, default: bool) -> Parameter:
+    """Declare something that is on or off, for all models together."""
+    return Parameter(name, "switch", default)
+
+
+def choice(name: str, *choices: str) -> Parameter:
+    """Declare one of several words, for all models together; the first is the default."""
+    return Parameter(name, "choice", choices[0], choices=choices)
+
+
+def never_wrong(arguments: Arguments) -> str | None:  # noqa: ARG001
+    """Accept any combination of values: what `Method.problem` is unless a method says more."""
+    return None
+
+
+@dataclass(frozen=True)
+class Method:
+    """The declaration of a merge method: everything the rest of mixmerge knows of it."""
+
+    name: str
+    paper: str
+    """Where it was published."""
+    parameters: tuple[Parameter, ...]
+    merge: "Callable[..., TileFunction]"
+    """``merge(tensor, **arguments)`` looks at a whole `Tensor` and returns what to do with each
+    tile of it."""
+    base: Literal["required", "optional", "none"] = "none"
+    """Whether it merges differences from a base model."""
+    models: tuple[int, int | None] = (1, None)
+    """Fewest and most models, the base not counted."""
+    by_row: bool = False
+    """Whether its tiles must hold whole rows (the last dimension)."""
+    problem: Callable[[Arguments], str | None] = never_wrong
+    """Says what is wrong with the values for one tensor taken together."""
+
+    @property
+    def needs_base(self) -> bool:
+        """Whether it cannot do without a base model."""
+        return self.base == "required"
+
+    def parameter(self, name: str) -> Parameter | None:
+        """Return the parameter of that name, or None."""
+        return next((known for known in self.parameters if known.name == name), None)
+
+
+def zero_weight_sum(arguments: Arguments) -> str | None:
+    """Refuse weights that sum to zero where the method divides by the sum."""
+    weights = arguments["weight"]
+    assert isinstance(weights, tuple)
+    largest = max(abs(float(weight)) for weight in weights)
+    if arguments.get("normalize", True) and largest * len(weights) > _LARGEST:
+        return f"the sum of the weights is beyond what a number can be (one is {largest:g})"
+    if arguments.get("normalize", True) and abs(math.fsum(map(float, weights))) < 1e-8:
+        shown = ", ".join(f"{weight:g}" for weight in map(float, weights))
+        return f"the weights ({shown}) sum to zero, so they cannot be normalised"
+    return None

@@ -1,0 +1,100 @@
+"""TIES: trim task vectors to their largest elements, elect signs, merge what agrees."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from mixmerge.merging.kernels import Array
+from mixmerge.merging.kernels.consensus import sign_by_count, sum_of_agreeing
+from mixmerge.merging.kernels.sparsify import how_many
+from mixmerge.merging.methods.method import (
+    Arguments,
+    Method,
+    choice,
+    number,
+    switch,
+    zero_weight_sum,
+)
+from mixmerge.merging.methods.task_vectors import Sparsify, merge_sparse, restored
+from mixmerge.merging.streaming.tensor import Tensor, Tile, TileFunction
+
+
+def merge(
+    tensor: Tensor,
+    *,
+    weight: Sequence[float],
+    density: Sequence[float],
+    normalize: bool,
+    rescale: bool,
+    lambda_: float,
+    variant: str,
+) -> TileFunction:
+    """Return b + lambda times the merged task vectors.
+
+    Each task vector keeps the share ``density`` of its elements that are largest (``rescale``
+    gives it back its L1 norm) and is multiplied by its weight. Then, for each element:
+
+    - ``original``: the sign of the sum wins; what agrees is added and, if ``normalize``, divided
+      by the sum of the agreeing weights (TIES as mergekit has it).
+    - ``paper``: the majority of signs wins, a draw leaves the base; what agrees is added and, if
+      ``normalize``, divided by the sum of all weights. With equal weights these are equations 3
+      and 4 of arXiv:2410.10801, written there on parameters and applied here to task vectors.
+    """
+    trim = keep_largest(tensor, density)
+    if variant == "original":
+        return merge_sparse(
+            tensor,
+            trim,
+            weight=weight,
+            normalize=normalize,
+            rescale=rescale,
+            lambda_=lambda_,
+            elect=True,
+        )
+    scale = np.float32(lambda_ / math.fsum(weight) if normalize else lambda_)
+    weights = np.asarray(restored(tensor, trim, weight) if rescale else weight, np.float32)
+
+    def combine(tile: Tile) -> Array:
+        deltas = tile.to_deltas()
+        trim(deltas, tile)
+        deltas *= weights[:, None]
+        total, _ = sum_of_agreeing(deltas, weights, sign_by_count(deltas))
+        total *= scale
+        total += tile.base
+        return total
+
+    return combine
+
+
+def keep_largest(tensor: Tensor, density: Sequence[float]) -> Sparsify:
+    """Keep of each task vector the share of elements with the largest magnitudes."""
+    counts = [how_many(share, tensor.size) for share in density]
+    cuts = tensor.largest(lambda tile: tile.delta_keys(), counts)
+
+    def trim(deltas: Array, tile: Tile) -> None:
+        for delta, cut in zip(deltas, cuts, strict=True):
+            cut.keep(delta, tile.start)
+
+    return trim
+
+
+def _problem(arguments: Arguments) -> str | None:
+    return zero_weight_sum(arguments) if arguments["variant"] == "paper" else None
+
+
+METHOD = Method(
+    name="ties",
+    paper="Yadav et al. 2023, TIES-Merging, arXiv:2306.01708",
+    parameters=(
+        number("weight", per_model=True),
+        number("density", 1.0, per_model=True, bounds=(0.0, 1.0)),
+        switch("normalize", True),
+        switch("rescale", False),
+        number("lambda", 1.0),
+        choice("variant", "original", "paper"),
+    ),
+    merge=merge,
+    base="required",
+    problem=_problem,
+)

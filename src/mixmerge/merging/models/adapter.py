@@ -1,0 +1,251 @@
+"""A model with a LoRA adapter on top, applied while its tensors are read.
+
+Nothing is merged beforehand and no copy is written: wherever the adapter has something for a
+tensor, a piece of that tensor is read as the model's own piece plus the same rows of s B A.
+"""
+
+from collections.abc import Container
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from mixmerge.errors import ModelError
+from mixmerge.fingerprint import file_fingerprint, fingerprint
+from mixmerge.merging.kernels import Array
+from mixmerge.merging.kernels.low_rank import add_low_rank
+from mixmerge.merging.models.adapter_files import CONFIG, AdapterFile, Module, read_adapter
+from mixmerge.merging.models.checkpoint import Checkpoint
+from mixmerge.merging.models.layout import embedding, is_head
+from mixmerge.merging.models.safetensors_io import StoredTensor
+from mixmerge.merging.models.sources import Source, StoredSource, WeightFile
+
+_KEPT_FACTORS = 16
+"""Factors held in memory, for tensors that are merged at one time; others are read again."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is added to one tensor: ``scale * left @ right``, or ``scale * right`` to a vector."""
+
+    left: StoredTensor | None
+    right: StoredTensor
+    transposed: bool
+    """Whether both factors are stored as their transposes."""
+    scale: float
+
+
+class AdaptedCheckpoint(Checkpoint):
+    """A model and an adapter, with the interface of the adapted model."""
+
+    def __init__(self, model: Checkpoint, adapter: Path) -> None:
+        """Find the tensors that the adapter changes; nothing of it may be left over.
+
+        Args:
+            model: the model that the adapter was trained on.
+            adapter: a folder written by peft.
+
+        Raises:
+            ModelError: the adapter is not a LoRA, or a tensor of it does not fit the model.
+        """
+        content = read_adapter(adapter)
+        fit = _Fit(model, content)
+        self._whole = fit.replacements()
+        config = model.config
+        if any(is_head(name) and name not in model.tensors for name in self._whole):
+            config = {**config, "tie_word_embeddings": False}
+        tensors = {**model.tensors, **self._whole}
+        self._hold(model.name, model.path, config, tensors.values())
+        self._files.setdefault(content.file, WeightFile(content.file))
+        self._changes = fit.changes(tensors)
+        self._factor = lru_cache(_KEPT_FACTORS)(self._read_factor)
+        self._model, self._adapter = model, content
+
+    def source(self, tensor: str) -> Source:
+        """Return a tensor of the adapted model, to be read piece by piece."""
+        own = self.stored(tensor)
+        change = self._changes.get(tensor)
+        return own if change is None else AdaptedSource(own, change, self._factor)
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The model's and the adapter's."""
+        return (*self._model.folders, self._adapter.folder)
+
+    @property
+    def tokenizer_folder(self) -> Path:
+        """The adapter's folder where its embedding has other rows than the model's."""
+        grown = any(
+            tensor.shape != self._model.tensors[name].shape
+            for name, tensor in self._whole.items()
+            if name in self._model.tensors
+        )
+        has_one = (self._adapter.folder / "tokenizer.json").is_file()
+        return self._adapter.folder if grown and has_one else self._model.tokenizer_folder
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the model's fingerprint and of the adapter's files."""
+        files = (self._adapter.file, self._adapter.folder / CONFIG)
+        return fingerprint([self._model.fingerprint, *map(file_fingerprint, files)])
+
+    def close(self) -> None:
+        """Close the files of weights, the model's own among them, which its fingerprint reads."""
+        super().close()
+        self._model.close()
+
+    def _read_factor(self, tensor: StoredTensor, transposed: bool) -> Array:
+        values = np.empty(tensor.size, np.float32)
+        StoredSource(tensor, self._files[tensor.file]).read(0, values)
+        factor = values.reshape(tensor.shape)
+        return np.ascontiguousarray(factor.T) if transposed else factor
+
+
+class _Factors(Protocol):
+    def __call__(self, tensor: StoredTensor, transposed: bool, /) -> Array: ...
+
+
+@dataclass(frozen=True)
+class AdaptedSource:
+    """A tensor plus its change, computed in float32 for the rows that are read."""
+
+    own: Source
+    change: Change
+    factor: _Factors
+
+    @property
+    def by_row(self) -> bool:
+        """A matrix is read by whole rows, a vector anyhow."""
+        return self.change.left is not None
+
+    @property
+    def name(self) -> str:
+        """The tensor's name and its file."""
+        return f"{self.own.name} (with {self.change.right.file.parent.name})"
+
+    @property
+    def dtype(self) -> str:
+        """The type of the model's own tensor."""
+        return self.own.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the model's own tensor."""
+        return self.own.shape
+
+    def read(self, start: int, out: Array) -> None:
+        """Fill ``out`` with whole rows, from element ``start`` on; see `Source.read`."""
+        self.own.read(start, out)
+        change = self.change
+        right = self.factor(change.right, change.transposed)
+        if change.left is None:
+            out += np.float32(change.scale) * right[start : start + out.size]
+            return
+        columns = right.shape[1]
+        rows = slice(start // columns, (start + out.size) // columns)
+        left = self.factor(change.left, change.transposed)
+        add_low_rank(out.reshape(-1, columns), left[rows], right, change.scale)
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """An adapter beside the model it is for: which of its tensors goes where."""
+
+    model: Checkpoint
+    content: AdapterFile
+
+    def replacements(self) -> dict[str, StoredTensor]:
+        """Return the tensors that take the place of the model's, by the model's names."""
+        found: dict[str, StoredTensor] = {}
+        for name, tensor in self.content.whole.items():
+            own = self._own_name(name, found)
+            stored = self.model.tensors.get(own)
+            # The vocabulary may have grown before the adapter was trained.
+            first = 1 if is_head(own) or own == self._embedding else 0
+            if stored is not None and stored.shape[first:] != tensor.shape[first:]:
+                raise self._misfit(own, stored.shape, tensor.shape)
+            found[own] = replace(tensor, name=own)
+        return found
+
+    def changes(self, tensors: dict[str, StoredTensor]) -> dict[str, Change]:
+        """Return what is added to which tensor.
+
+        Args:
+            tensors: those of the model, after replacements.
+        """
+        found: dict[str, Change] = {}
+        for module, stored in self.content.modules.items():
+            name = self._own_name(f"{module}.weight", found)
+            found[name] = self._change(name, tensors[name].shape, stored)
+            if "shift" in stored.factors:
+                bias, vector = self._own_name(f"{module}.bias", found), stored.factors["shift"]
+                if tensors[bias].shape != vector.shape:
+                    raise self._misfit(bias, tensors[bias].shape, vector.shape)
+                found[bias] = Change(None, vector, False, stored.scale)
+        self._check_orientation(found, tensors)
+        return found
+
+    def _change(self, name: str, shape: tuple[int, ...], stored: Module) -> Change:
+        if "embedding_a" in stored.factors:
+            a, b = stored.factors["embedding_a"], stored.factors["embedding_b"]
+            expected = a.shape[1], b.shape[0]
+            if shape != expected:
+                raise self._misfit(name, shape, expected)
+            return Change(a, b, True, stored.scale)
+        a, b = stored.factors["a"], stored.factors["b"]
+        expected = b.shape[0], a.shape[1]
+        if shape not in (expected, expected[::-1]):
+            raise self._misfit(name, shape, expected)
+        square = expected[0] == expected[1]
+        transposed = self.content.transposed if square else shape != expected
+        return Change(a, b, True, stored.scale) if transposed else Change(b, a, False, stored.scale)
+
+    def _check_orientation(
+        self, changes: dict[str, Change], tensors: dict[str, StoredTensor]
+    ) -> None:
+        """Refuse a setting for square matrices that the other matrices contradict."""
+        matrices = [
+            name
+            for name in changes
+            if len(tensors[name].shape) == 2 and not is_head(name) and name != self._embedding
+        ]
+        square = [name for name in matrices if len(set(tensors[name].shape)) == 1]
+        other = [name for name in matrices if name not in square]
+        if square and any(changes[name].transposed != self.content.transposed for name in other):
+            raise ModelError(
+                f"{self.content.folder}: `fan_in_fan_out` is {self.content.transposed}, which the "
+                f"shape of {other[0]} contradicts, so it cannot be told how {square[0]} is meant. "
+                "Correct the setting in adapter_config.json."
+            )
+
+    @cached_property
+    def _embedding(self) -> str | None:
+        return embedding(self.model.tensors, self.model.config)
+
+    @cached_property
+    def _by_ending(self) -> dict[str, str]:
+        return {own.partition(".")[2]: own for own in self.model.tensors}
+
+    def _own_name(self, name: str, taken: Container[str]) -> str:
+        """Return how the model calls a tensor; some folders leave out the first word of names."""
+        own = self.model.tensors
+        candidates = (name, name.partition(".")[2], self._by_ending.get(name, ""))
+        found = next((candidate for candidate in candidates if candidate in own), None)
+        if found in taken:
+            raise ModelError(f"{self.content.file}: changes {found} twice; the file is broken.")
+        if found is not None:
+            return found
+        if is_head(name) and name in self.content.whole:
+            return name  # trained apart from the embedding that it was tied to
+        why = "its head is the embedding" if is_head(name) else "the adapter is for another model"
+        raise ModelError(
+            f"{self.content.file}: changes {name}, which {self.model.name} does not have: {why}."
+        )
+
+    def _misfit(self, name: str, own: tuple[int, ...], change: tuple[int, ...]) -> ModelError:
+        return ModelError(
+            f"{self.content.file}: its change of {name} has shape {list(change)}, the "
+            f"tensor of {self.model.name} has {list(own)}: the adapter is for another model."
+        )

@@ -1,0 +1,214 @@
+"""A LoRA adapter on disk, as peft writes it: what its files say, checked, and nothing left over.
+
+LoRA (Hu et al. 2021, arXiv:2106.09685) learns W + s B A for a frozen matrix W, with B and A of a
+small rank r and s = alpha / r; rsLoRA (Kalajdzievski 2023, arXiv:2312.03732) takes alpha / √r.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mixmerge.errors import ModelError, SpecError
+from mixmerge.files import read_json
+from mixmerge.merging.kernels.rounding import STORED
+from mixmerge.merging.models.safetensors_io import StoredTensor, read_header
+
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+_PREFIX = "base_model.model."
+_LARGE = 1e9
+"""No rank and no alpha comes near; also keeps infinity, NaN and endless integers out."""
+
+_FACTORS = {
+    ".lora_A.weight": "a",
+    ".lora_B.weight": "b",
+    ".lora_B.bias": "shift",
+    ".lora_embedding_A": "embedding_a",
+    ".lora_embedding_B": "embedding_b",
+}
+_MOST_TRIES = 10**8
+"""Ways to divide a module's name between the repetitions of a pattern."""
+_WRAPPERS = (".base_layer", ".modules_to_save")
+"""Words that peft puts into the names of tensors it keeps whole."""
+
+_APPLIED = frozenset({"r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern"}) | {
+    "peft_type", "fan_in_fan_out", "bias", "lora_bias",
+}  # fmt: skip
+_WITHOUT_EFFECT = frozenset(
+    {
+        "auto_mapping", "base_model_name_or_path", "revision", "inference_mode", "task_type",
+        "peft_version", "lora_dropout", "target_modules", "exclude_modules", "modules_to_save",
+        "layers_to_transform", "layers_pattern", "init_lora_weights", "eva_config",
+        "runtime_config", "megatron_core", "qalora_group_size",
+    }
+)  # fmt: skip
+"""Settings of training, or repeated by which tensors the file holds."""
+_PLAIN_STARTS = (True, False, None, "gaussian", "eva", "orthogonal")
+"""Initialisations that leave the model's own weights alone."""
+
+
+@dataclass
+class Module:
+    """What an adapter stores for one adapted module."""
+
+    scale: float
+    factors: dict[str, StoredTensor] = field(default_factory=dict)
+    """``a`` and ``b`` (or ``embedding_a`` and ``embedding_b``), and ``shift`` of a bias."""
+
+
+@dataclass(frozen=True)
+class AdapterFile:
+    """An adapter's content, by the names that its model's modules and tensors have."""
+
+    folder: Path
+    transposed: bool
+    """Whether matrices are said to be stored as (in, out), as GPT-2 does."""
+    modules: Mapping[str, Module]
+    whole: Mapping[str, StoredTensor]
+    """Tensors that take the place of the model's."""
+
+    @property
+    def file(self) -> Path:
+        """The file of its weights."""
+        return self.folder / WEIGHTS
+
+
+def read_adapter(folder: Path) -> AdapterFile:
+    """Read the headers of a LoRA adapter.
+
+    Raises:
+        ModelError: it is no adapter, of a kind that is not LoRA, or a tensor has no known role.
+    """
+    config = _config(folder / CONFIG)
+    if not (folder / WEIGHTS).is_file():
+        raise ModelError(f"{folder}: has no {WEIGHTS}; save the adapter again with a newer peft.")
+    modules: dict[str, Module] = {}
+    whole: dict[str, StoredTensor] = {}
+    for tensor in read_header(folder / WEIGHTS):
+        name = tensor.name.removeprefix(_PREFIX)
+        if name == tensor.name:
+            raise _unknown(tensor)
+        suffix = next((suffix for suffix in _FACTORS if name.endswith(suffix)), None)
+        if suffix is not None:
+            module = name.removesuffix(suffix)
+            known = modules.setdefault(module, Module(_scale(config, folder, module)))
+            known.factors[_FACTORS[suffix]] = tensor
+        elif "lora_" in name or "token_adapter" in name:
+            raise _unknown(tensor)
+        else:
+            plain = _without_wrappers(name)
+            if plain in whole:
+                raise ModelError(f"{folder / WEIGHTS}: tensor {plain!r} is stored twice.")
+            whole[plain] = replace(tensor, name=plain)
+    for name, module_ in modules.items():
+        _check_factors(folder, name, module_, _pattern(config, folder, "r", name))
+    return AdapterFile(folder, config.get("fan_in_fan_out") is True, modules, whole)
+
+
+def _unknown(tensor: StoredTensor) -> ModelError:
+    return ModelError(
+        f"{tensor.file}: tensor {tensor.name!r}: of no kind that can be applied (LoRA on matrices "
+        "and embeddings, biases, whole modules); merge this adapter with peft first."
+    )
+
+
+def _without_wrappers(name: str) -> str:
+    for word in _WRAPPERS:
+        name = name.replace(word + ".", ".")
+    return name
+
+
+def _config(file: Path) -> dict[str, Any]:
+    try:
+        config = read_json(file)
+    except SpecError as error:
+        raise ModelError(str(error)) from error
+    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
+        kind = config.get("peft_type") if isinstance(config, dict) else None
+        raise ModelError(
+            f"{file}: an adapter of the kind {kind!r:.60}; only LORA can be applied while merging. "
+            "Merge it into its model with peft first."
+        )
+    for key, value in config.items():
+        if key not in _APPLIED | _WITHOUT_EFFECT and value:
+            raise ModelError(
+                f"{file}: `{repr(key)[1:-1]:.60}` is {value!r:.60}, which cannot be applied while "
+                "merging; merge this adapter into its model with peft first."
+            )
+    for key in ("fan_in_fan_out", "use_rslora"):
+        if config.get(key) not in (True, False, None):
+            raise ModelError(f"{file}: `{key}` must be true or false, not {config[key]!r:.60}.")
+    if config.get("init_lora_weights") not in _PLAIN_STARTS:
+        raise ModelError(
+            f"{file}: `init_lora_weights` is {config['init_lora_weights']!r:.60}, which changes "
+            "the model's own weights before training; convert it to a plain LoRA with peft first."
+        )
+    return config
+
+
+def _pattern(config: Mapping[str, Any], folder: Path, key: str, module: str) -> float:
+    """Return a module's rank or alpha: its pattern's value, or the common one."""
+    common, patterns = {"r": ("r", "rank_pattern"), "alpha": ("lora_alpha", "alpha_pattern")}[key]
+    value: Any = config.get(common)
+    given = config.get(patterns) or {}
+    if not isinstance(given, dict):
+        raise ModelError(f"{folder / CONFIG}: `{patterns}` is wrong: must be numbers by pattern.")
+    try:
+        # peft's rule: a pattern is a regular expression for the last words of the module's name.
+        matches = (p for p in given if re.fullmatch(rf"(.*\.)?({_harmless(p, module)})", module))
+        found = next(matches, None)
+    except (re.error, RecursionError, OverflowError, ValueError) as error:
+        raise ModelError(f"{folder / CONFIG}: `{patterns}` is wrong: {error}.") from error
+    value = value if found is None else given[found]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < _LARGE:
+        raise ModelError(
+            f"{folder / CONFIG}: `{common}` of {module} must be a number, not {value!r:.40}."
+        )
+    return value
+
+
+def _harmless(pattern: str, text: str) -> str:
+    """Return a regular expression that fails within reasonable time, if it fails.
+
+    Raises:
+        ValueError: it repeats too much; a hostile one can take years.
+    """
+    repeats = len(re.findall(r"[*+{]", pattern))
+    if re.search(r"\)\s*[*+{]", pattern) or len(text) ** (repeats + 1) > _MOST_TRIES:
+        raise ValueError(f"{pattern!r:.60} repeats too much to be tried; name modules instead")
+    return pattern
+
+
+def _scale(config: Mapping[str, Any], folder: Path, module: str) -> float:
+    rank = _pattern(config, folder, "r", module)
+    if rank <= 0:
+        raise ModelError(f"{folder / CONFIG}: `r` of {module} must be above 0, not {rank}.")
+    divisor = math.sqrt(rank) if config.get("use_rslora") else rank
+    return _pattern(config, folder, "alpha", module) / divisor
+
+
+def _check_factors(folder: Path, name: str, module: Module, rank: float) -> None:
+    """Check that a module has both of its factors and that they fit each other and the rank."""
+    given = module.factors
+    pair = [given[key] for key in ("a", "b") if key in given]
+    pair += [given[key] for key in ("embedding_a", "embedding_b") if key in given]
+    for tensor in given.values():
+        if tensor.dtype not in STORED:
+            raise ModelError(
+                f"{tensor.file}: tensor {tensor.name!r} is {tensor.dtype}; "
+                f"convert it to one of {', '.join(STORED)}."
+            )
+    shapes = [tensor.shape for tensor in pair]
+    if (
+        len(shapes) != 2
+        or any(len(shape) != 2 for shape in shapes)
+        or not shapes[0][0] == shapes[1][1] == rank
+    ):
+        seen = ", ".join(str(list(shape)) for shape in shapes)
+        raise ModelError(
+            f"{folder / WEIGHTS}: module {name}: needs A of shape [{rank}, in] and B of shape "
+            f"[out, {rank}], not {seen}."
+        )

@@ -1,0 +1,169 @@
+"""Which tensor of a model is what, from names, shapes and configuration: no table of architectures.
+
+- The **layers** are the stack of numbered tensors with as many numbers as the configuration says
+  layers (that of the language model where the configuration nests one); else the longest stack.
+- The **embedding** is a matrix that is called as embeddings are, with a row for each token.
+- The **head** is a matrix outside of the layers that is called as heads are. A model without one
+  uses its embedding, unless its configuration denies that.
+- Of the other tensors outside of the layers, the norm beside them and heads come **after** them and
+  everything else before.
+- **Buffers** that loaders compute from the configuration are no weights, though some files have
+  them.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from mixmerge.errors import ModelError
+from mixmerge.merging.models.layers import layers, place
+
+_NESTED = ("text_config", "llm_config", "language_config", "decoder")
+"""Where configurations of several parts keep that of the language model."""
+LAYER_COUNTS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+"""What configurations call the number of layers."""
+_EMBEDDINGS = frozenset(
+    {"embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings"}
+    | {"embeddings", "embedding", "shared"}
+)
+_HEADS = frozenset({"lm_head", "head", "embed_out", "output"})
+_CLASSIFIERS = frozenset({"score", "classifier"})
+_NORM = re.compile(r"norm|ln_f")
+
+
+class Described(Protocol):
+    """What a header, or whoever stands in for it, says of a tensor."""
+
+    @property
+    def dtype(self) -> str:
+        """As safetensors spells it."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+        ...
+
+
+class Stack(NamedTuple):
+    """A run of numbered layers."""
+
+    prefix: str
+    """What stands before the number, for example ``model.layers.``."""
+    layers: int
+
+
+def language_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the part of a configuration that describes the language model."""
+    nested = (config.get(key) for key in _NESTED)
+    return next((part for part in nested if isinstance(part, dict)), config)
+
+
+def layer_count(config: Mapping[str, Any]) -> int | None:
+    """Return how many layers a configuration says the language model has, if it says so."""
+    stated = (language_config(config).get(key) for key in LAYER_COUNTS)
+    return next((count for count in stated if isinstance(count, int)), None)
+
+
+def layer_stack(name: str, tensors: Iterable[str], config: Mapping[str, Any]) -> Stack:
+    """Find the layers that a recipe's ``layer_range`` counts.
+
+    Args:
+        name: what messages call the model.
+        tensors: names of its tensors.
+        config: its configuration.
+
+    Raises:
+        ModelError: no tensor has a number, or several stacks are equally long.
+    """
+    names = list(tensors)
+    stacks = [Stack(prefix, number) for prefix, number in layers(names).items()]
+    if not stacks:
+        raise ModelError(
+            f"{name}: no tensor's name has the number of a layer; it cannot be sliced."
+        )
+    stated = [stack for stack in stacks if stack.layers == layer_count(config)]
+    longest = max(stack.layers for stack in stacks)
+    found = stated or [stack for stack in stacks if stack.layers == longest]
+    if len(found) > 1:
+        shown = " and ".join(f"{stack.prefix}*" for stack in found)
+        raise ModelError(
+            f"{name}: {shown} have {found[0].layers} layers each, so `layer_range` could mean "
+            "either; only models with one such stack can be sliced."
+        )
+    if found[0].layers > len(names):
+        raise ModelError(
+            f"{name}: {found[0].prefix}* counts to {found[0].layers:,} layers, which "
+            f"{len(names):,} tensors cannot be; it cannot be sliced."
+        )
+    return found[0]
+
+
+def _module(tensor: str) -> str:
+    """Return the last word of a name before ``weight``."""
+    words = tensor.removesuffix(".weight").split(".")
+    return words[-1]
+
+
+def embedding(tensors: Mapping[str, Described], config: Mapping[str, Any]) -> str | None:
+    """Return the name of the token embedding, or None where no tensor looks like one."""
+    found = [
+        name
+        for name, tensor in tensors.items()
+        if _module(name) in _EMBEDDINGS and len(tensor.shape) == 2
+    ]
+    rows = language_config(config).get("vocab_size")
+    exact = [name for name in found if tensors[name].shape[0] == rows]
+    return next(iter(exact or found), None)
+
+
+def is_head(tensor: str) -> bool:
+    """Say whether a tensor is called as the matrix is that gives every token its score.
+
+    Inside of layers the same words mean other things: RWKV's attention has an ``output``.
+    """
+    return tensor.endswith(".weight") and _module(tensor) in _HEADS and place(tensor) is None
+
+
+def head(tensors: Iterable[str]) -> str | None:
+    """Return the name of the stored head, or None where the head is the embedding."""
+    return next(filter(is_head, tensors), None)
+
+
+def denies_tied_head(config: Mapping[str, Any]) -> bool:
+    """Say whether a configuration says that the head is not the embedding."""
+    return (
+        config.get("tie_word_embeddings", language_config(config).get("tie_word_embeddings"))
+        is False
+    )
+
+
+def comes_after_layers(tensor: str, layers: str) -> bool:
+    """Say whether a tensor outside of the layers is called as final norms and heads are.
+
+    Args:
+        tensor: its name.
+        layers: what stands before the numbers of the layers. Their norm stands beside them; one
+            elsewhere belongs to something else, as to a vision tower.
+    """
+    module = tensor.removesuffix(".weight").removesuffix(".bias")
+    if is_head(module + ".weight") or module in _CLASSIFIERS:
+        return True
+    parent, dot, _ = layers.removesuffix(".").rpartition(".")
+    beside = module.removeprefix(parent + dot) if module.startswith(parent + dot) else "."
+    return "." not in beside and "emb" not in beside and bool(_NORM.search(beside))
+
+
+def is_recomputed(tensor: str, shape: Sequence[int]) -> bool:
+    """Say whether a tensor is a buffer that older checkpoints store and every loader makes anew.
+
+    These are the frequencies of rotary embeddings, and the causal masks of GPT-2 and its kin.
+    """
+    if tensor.endswith(("rotary_emb.inv_freq", ".masked_bias")):
+        return True
+    return tensor.endswith((".attn.bias", ".attention.bias")) and len(shape) == 4
+
+
+def belongs_to_embedding(tensor: str) -> bool:
+    """Say whether a tensor is called as embeddings of tokens and positions are."""
+    return "emb" in tensor or _module(tensor) in {"wte", "wpe"}

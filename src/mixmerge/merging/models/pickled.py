@@ -1,0 +1,154 @@
+"""Weights in PyTorch's own files (``.bin``, ``.pt``), for models that have nothing better.
+
+Such a file is a zip archive of a pickle, which says what the tensors are, and of their raw bytes.
+A pickle is a program, so these files are read only on request, and then by PyTorch's restricted
+reader (``weights_only``), which knows tensors and plain containers and runs nothing else. It reads
+the pickle alone: the bytes stay where they are and are read by position, as those of safetensors.
+"""
+
+import pickle
+import struct
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mixmerge.errors import ModelError, ResourceError
+from mixmerge.merging.models.checkpoint import Checkpoint
+from mixmerge.merging.models.donor_files import read_object
+from mixmerge.merging.models.safetensors_io import StoredTensor
+
+if TYPE_CHECKING:
+    import torch
+
+_SUFFIXES = (".bin", ".pt", ".pth")
+_NOT_WEIGHTS = ("training_args", "optimizer", "scheduler", "rng_state", "scaler")
+_FLAG = "--allow-pickle"
+
+
+class PickledCheckpoint(Checkpoint):
+    """A model whose weights are pickled, read like any other once its headers are known."""
+
+    def __init__(self, name: str, path: Path, *, allowed: bool) -> None:
+        """Read where the tensors are in the files; no weight is loaded.
+
+        Args:
+            name: what messages call the model.
+            path: a Hugging Face model folder, for which `is_pickled` is true.
+            allowed: whether someone has asked for it.
+
+        Raises:
+            ModelError: nobody has, or a file is not what ``torch.save`` writes.
+        """
+        files = _pickled_files(path)
+        if not allowed:
+            raise ModelError(
+                f"{path}: its weights are pickled ({files[0].name}), and a pickle can hold harmful "
+                f"code. Convert it to safetensors, or allow it with `{_FLAG}`: then PyTorch's "
+                "restricted reader is used."
+            )
+        tensors: dict[str, StoredTensor] = {}
+        for file in files:
+            for tensor in read_pickled_header(file):
+                if tensor.name in tensors:
+                    both = f"{tensors[tensor.name].file.name} and {file.name}"
+                    raise ModelError(f"{path}: tensor {tensor.name!r} is in two files: {both}.")
+                tensors[tensor.name] = tensor
+        self._hold(name, path, read_object(path / "config.json"), tensors.values())
+
+
+def is_pickled(folder: Path) -> bool:
+    """Say whether a folder has pickled weights and no safetensors."""
+    return bool(_pickled_files(folder))
+
+
+def _pickled_files(folder: Path) -> list[Path]:
+    if any(folder.glob("*.safetensors")):
+        return []
+    return sorted(
+        file
+        for file in folder.iterdir()
+        if file.suffix in _SUFFIXES and not file.name.startswith(_NOT_WEIGHTS) and file.is_file()
+    )
+
+
+def read_pickled_header(file: Path) -> list[StoredTensor]:
+    """Return the tensors of a pickled file, in the order of their data; none is loaded.
+
+    Raises:
+        ModelError: the file is not what ``torch.save`` writes for a dictionary of dense tensors.
+        ResourceError: PyTorch is older than 2.7, which cannot say where tensors are in a file.
+    """
+    content = _load(file)
+    if not isinstance(content, dict) or not content:
+        raise ModelError(f"{file}: must hold a dictionary of tensors, not {type(content)}.")
+    total = file.stat().st_size
+    tensors = [_tensor(file, name, value, total) for name, value in content.items()]
+    return sorted(tensors, key=lambda tensor: (tensor.start, tensor.name))
+
+
+def _load(file: Path) -> Any:
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    try:
+        with zipfile.ZipFile(file) as archive:
+            orders = [name for name in archive.namelist() if name.endswith("/byteorder")]
+            if any(archive.read(name) != b"little" for name in orders):
+                raise ModelError(f"{file}: was written on a big-endian machine.")
+        with FakeTensorMode():  # tensors without memory, which know their place in the file
+            return torch.load(file, weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"{file}: holds more than tensors and cannot be read safely ({reason}). "
+            "Convert it to safetensors."
+        ) from error
+    except (
+        OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError,
+        ArithmeticError, AssertionError, struct.error, zipfile.BadZipFile,
+    ) as error:  # fmt: skip
+        raise ModelError(
+            f"{file}: not a file of `torch.save` in its zip format, or cut off "
+            f"({type(error).__name__}). Convert it to safetensors."
+        ) from error
+
+
+def _tensor(file: Path, name: Any, value: Any, total: int) -> StoredTensor:
+    import torch
+
+    def wrong(what: str) -> ModelError:
+        return ModelError(f"{file}: tensor {name!r}: {what}; convert the file to safetensors.")
+
+    if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+        raise wrong(f"must be a tensor with a name, not {type(value).__name__}")
+    dtype = _dtypes().get(value.dtype)
+    if dtype is None or value.layout != torch.strided:
+        raise wrong(f"is of the type {value.dtype} ({value.layout}), which is not supported")
+    if not value.is_contiguous():
+        raise wrong(f"is not stored row by row (strides {value.stride()})")
+    storage: Any = value.untyped_storage()
+    place = getattr(storage, "_checkpoint_offset", None)
+    if place is None:
+        raise ResourceError("Pickled weights need torch 2.7 or newer: pip install -U torch.")
+    start = place + value.storage_offset() * value.element_size()
+    tensor = StoredTensor(name, dtype, tuple(value.shape), file, start)
+    if start + tensor.nbytes > total:
+        raise wrong(f"its data ends at byte {start + tensor.nbytes} of a file of {total} bytes")
+    return tensor
+
+
+def _dtypes() -> dict["torch.dtype", str]:
+    import torch
+
+    return {
+        torch.bfloat16: "BF16",
+        torch.float16: "F16",
+        torch.float32: "F32",
+        torch.float64: "F64",
+        torch.bool: "BOOL",
+        torch.uint8: "U8",
+        torch.int8: "I8",
+        torch.int16: "I16",
+        torch.int32: "I32",
+        torch.int64: "I64",
+    }

@@ -1,0 +1,289 @@
+"""Where the numbers of a merge come from: a tensor in a file, or one made from others on the fly.
+
+A merge reads its inputs a piece at a time, as float32, whatever they are stored as. Everything it
+can read is a `Source`: a stored tensor here, a tensor with an adapter applied, rows of an embedding
+in another order.
+"""
+
+import errno
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mixmerge.errors import ModelError, ResourceError
+from mixmerge.merging.kernels import Array
+from mixmerge.merging.kernels.rounding import Bits, finite_bfloat16, widen_into
+from mixmerge.merging.models.safetensors_io import BYTES_PER_ELEMENT, StoredTensor
+
+
+class Source(Protocol):
+    """A tensor that can be read piece by piece, from any thread."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it: the tensor's name and its file."""
+        ...
+
+    @property
+    def dtype(self) -> str:
+        """The type it is stored as (safetensors spelling), which decides the output's type."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape, as it is read."""
+        ...
+
+    @property
+    def by_row(self) -> bool:
+        """Whether pieces must begin and end with a row (the last dimension)."""
+        ...
+
+    def read(self, start: int, out: Array) -> None:
+        """Fill ``out`` with the elements from ``start`` on, in row-major order.
+
+        Args:
+            start: first element.
+            out: float32, shape (count,), contiguous.
+
+        Raises:
+            ModelError: an element is NaN or infinite, or the file is not what it was.
+        """
+        ...
+
+
+TOO_MANY = (errno.EMFILE, errno.ENFILE)
+
+
+def too_many_files(path: Path) -> ResourceError:
+    """Return what to say where the system lets no further file be opened."""
+    return ResourceError(
+        f"{path}: too many files are open at once. Use a larger --shard-size, so that the output "
+        "has fewer files, or allow more (`ulimit -n`)."
+    )
+
+
+class WeightFile:
+    """An open file of weights, read by position from any thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Remember the file as it is now; it is opened on the first read.
+
+        Raises:
+            ModelError: there is no such file.
+        """
+        self.path = path
+        self._lock = threading.Lock()
+        self._handle: int | None = None
+        self._seen = self._state()
+
+    def _state(self) -> tuple[int, int, int]:
+        try:
+            state = self.path.stat()
+        except OSError as error:
+            raise ModelError(f"{self.path}: cannot be read ({error.strerror}).") from error
+        return state.st_size, state.st_mtime_ns, state.st_ino
+
+    def read(self, start: int, buffer: memoryview) -> None:
+        """Fill a buffer with the bytes from ``start`` on.
+
+        Raises:
+            ModelError: the file has become shorter, or cannot be read.
+            ResourceError: too many files are open.
+        """
+        done = 0
+        try:
+            while done < len(buffer):
+                count = os.preadv(self._open(), [buffer[done:]], start + done)
+                if not count:
+                    raise ModelError(
+                        f"{self.path}: became shorter while it was read; "
+                        "leave the inputs alone and merge again."
+                    )
+                done += count
+        except OSError as error:
+            if error.errno in TOO_MANY:
+                raise too_many_files(self.path) from error
+            raise ModelError(f"{self.path}: cannot be read ({error.strerror}).") from error
+
+    def _open(self) -> int:
+        if self._handle is None:
+            with self._lock:
+                if self._handle is None:
+                    self._handle = os.open(self.path, os.O_RDONLY)
+        return self._handle
+
+    def check_unchanged(self) -> None:
+        """Refuse a file that was written to or replaced since it was first seen.
+
+        Raises:
+            ModelError: size, time of change or identity are not what they were.
+        """
+        if self._state() != self._seen:
+            raise ModelError(
+                f"{self.path}: changed while it was merged; leave the inputs alone and merge again."
+            )
+
+    def close(self) -> None:
+        """Close the file; a later read opens it again."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+_SCRATCH = threading.local()
+
+
+def scratch(purpose: str, nbytes: int) -> npt.NDArray[np.uint8]:
+    """Return this thread's buffer for one purpose; what it held before is lost."""
+    buffers: dict[str, npt.NDArray[np.uint8]] = _SCRATCH.__dict__
+    if purpose not in buffers or buffers[purpose].size < nbytes:
+        buffers[purpose] = np.empty(nbytes, np.uint8)
+    return buffers[purpose][:nbytes]
+
+
+Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class StoredSource:
+    """A tensor of a file of weights, widened to float32 as it is read."""
+
+    tensor: StoredTensor
+    file: WeightFile
+    by_row: bool = False
+
+    @property
+    def name(self) -> str:
+        """The tensor's name and its file."""
+        return f"{self.tensor.name} of {self.tensor.file}"
+
+    @property
+    def dtype(self) -> str:
+        """The stored type."""
+        return self.tensor.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The stored shape."""
+        return self.tensor.shape
+
+    def read(self, start: int, out: Array) -> None:
+        """Fill ``out`` with the elements from ``start`` on; see `Source.read`."""
+        width = BYTES_PER_ELEMENT[self.dtype]
+        in_place = self.dtype == "F32"
+        raw = out.view(np.uint8) if in_place else scratch("stored", out.size * width)
+        self.read_raw(start, raw)
+        self.widen(raw, out)
+
+    def bfloat16(self, start: int, count: int, purpose: str) -> Bits:
+        """Return elements of a tensor of type ``BF16`` as they are stored.
+
+        Args:
+            start: first element.
+            count: number of elements.
+            purpose: of the `scratch` memory.
+
+        Raises:
+            ModelError: an element is NaN or infinite, or the file is not what it was.
+        """
+        bits = scratch(purpose, 2 * count).view(np.uint16)
+        self.read_raw(start, bits.view(np.uint8))
+        self.check(finite_bfloat16(bits))
+        return bits
+
+    def read_raw(self, start: int, raw: Bytes) -> None:
+        """Fill ``raw`` with the bytes of the elements from ``start`` on, whatever they hold."""
+        place = self.tensor.start + start * BYTES_PER_ELEMENT[self.dtype]
+        self.file.read(place, raw.data)
+
+    def widen(self, raw: Bytes, out: Array) -> None:
+        """Write stored elements as float32.
+
+        Raises:
+            ModelError: one is NaN or infinite.
+        """
+        self.check(widen_into(raw, self.dtype, out))
+
+    def check(self, finite: bool) -> None:
+        """Refuse a tensor of which the elements are not all finite.
+
+        Raises:
+            ModelError: they are not.
+        """
+        if not finite:
+            raise ModelError(
+                f"tensor {self.name}: holds NaN or infinity; "
+                "this model is broken and cannot be merged."
+            )
+
+    def read_bytes(self, start: int, count: int) -> bytes:
+        """Return bytes of the tensor as they are stored, from byte ``start`` on."""
+        content = bytearray(count)
+        self.file.read(self.tensor.start + start, memoryview(content))
+        return bytes(content)
+
+
+class HeldSource:
+    """A stored tensor whose bytes stay in memory from the first time they are read."""
+
+    def __init__(self, source: StoredSource, memory: Bytes) -> None:
+        """Prepare to hold a tensor.
+
+        Args:
+            source: the tensor.
+            memory: as many bytes as it has.
+        """
+        self._source, self._memory = source, memory
+        self._width = BYTES_PER_ELEMENT[source.dtype]
+        self._seen: set[int] = set()
+        self.name, self.dtype, self.shape = source.name, source.dtype, source.shape
+        self.by_row = source.by_row
+
+    def read(self, start: int, out: Array) -> None:
+        """Fill ``out`` with the elements from ``start`` on; see `Source.read`."""
+        raw, _ = self._held(start, out.size)
+        self._source.widen(raw, out)
+
+    def bfloat16(self, start: int, count: int, purpose: str) -> Bits:  # noqa: ARG002
+        """Return elements of a tensor of type ``BF16`` as they are stored."""
+        raw, is_new = self._held(start, count)
+        bits = raw.view(np.uint16)
+        if is_new:
+            self._source.check(finite_bfloat16(bits))
+        return bits
+
+    def _held(self, start: int, count: int) -> tuple[Bytes, bool]:
+        """Return the bytes of some elements, and whether this is the first time.
+
+        Pieces that are read again must be those that were read before.
+        """
+        raw = self._memory[start * self._width : (start + count) * self._width]
+        is_new = start not in self._seen
+        if is_new:
+            self._source.read_raw(start, raw)
+            self._seen.add(start)
+        return raw, is_new
+
+
+STORED = (StoredSource, HeldSource)
+"""Sources that can say what is stored."""
+
+
+class ArraySource:
+    """A tensor that is already in memory."""
+
+    def __init__(self, name: str, array: npt.ArrayLike) -> None:
+        """Take an array of any shape; it is used as float32."""
+        content = np.asarray(array, np.float32)
+        self.name, self.dtype, self.shape, self.by_row = name, "F32", content.shape, False
+        self._content = np.ascontiguousarray(content).reshape(-1)
+
+    def read(self, start: int, out: Array) -> None:
+        """Fill ``out`` with the elements from ``start`` on; see `Source.read`."""
+        out[:] = self._content[start : start + out.size]

@@ -1,0 +1,165 @@
+"""What a merged model carries besides weights: configuration, tokenizer, and where it came from."""
+
+import json
+import platform
+import shutil
+from collections.abc import Container, Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixmerge.fingerprint import file_fingerprint, fingerprint
+from mixmerge.merging.models.donor_files import donated
+from mixmerge.merging.models.references import parse
+from mixmerge.merging.planning.plan import MergePlan
+from mixmerge.merging.recipes.recipe import BaseInput, MergeRecipe, ModelInput
+from mixmerge.merging.recipes.recipe_file import recipe_text
+from mixmerge.merging.recipes.stages import stage_of
+from mixmerge.merging.vocabularies.chat_template import write_template
+
+RECIPE_FILE = "mixmerge_recipe.yml"
+"""The recipe in mixmerge's own form; ``mixmerge merge`` reads it back."""
+
+
+def _donor_files(plan: MergePlan) -> dict[str, Path]:
+    """Return what is copied from the donor, by name."""
+    # The adapter's own tokenizer comes first where it has tokens that its model lacks.
+    return donated(plan.donor.path) | donated(plan.donor.tokenizer_folder)
+
+
+def fingerprint_of_small_files(plan: MergePlan) -> str:
+    """Return the hash of all that `copy_donor_files` writes from."""
+    folder = None if plan.vocabulary is None else plan.vocabulary.folder
+    sources = [_donor_files(plan), {} if folder is None else donated(folder)]
+    files = [{name: file_fingerprint(file) for name, file in some.items()} for some in sources]
+    return fingerprint([json.dumps(plan.config), plan.chat_template, files])
+
+
+def copy_donor_files(plan: MergePlan, folder: Path) -> None:
+    """Write configuration, tokenizer, chat template: the donor's, or what the recipe says."""
+    for name, file in _donor_files(plan).items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(file, folder / name)
+    if plan.vocabulary is not None:
+        plan.vocabulary.write(folder, plan.donor.name)
+    if plan.chat_template is not None:
+        write_template(plan.chat_template, folder)
+    _write(folder / "config.json", json.dumps(plan.config, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_lineage(
+    plan: MergePlan, folder: Path, seed: int, stages: Mapping[str, MergePlan] | None = None
+) -> None:
+    """Write the recipe and the model card.
+
+    Args:
+        plan: the merge that was carried out.
+        folder: the model folder, still under its temporary name.
+        seed: of the merge.
+        stages: the merges that were carried out before it, by name.
+    """
+    text = recipe_text(_from_anywhere(plan.recipe))
+    _write(folder / RECIPE_FILE, text)
+    _write(folder / "README.md", _card(plan, text, seed, stages or {}))
+
+
+def _from_anywhere(recipe: MergeRecipe, stages: Iterable[str] = ()) -> MergeRecipe:
+    """Return a recipe whose folders are found from any folder it is read in."""
+    known = {*stages, *recipe.stages}
+
+    def moved(item: BaseInput | ModelInput) -> Any:
+        return item.model_copy(update={"path": _whole_reference(item.path, known)})
+
+    changes: dict[str, Any] = {
+        "models": tuple(map(moved, recipe.models)),
+        "base": moved(recipe.base) if recipe.base is not None else None,
+        "stages": {name: _from_anywhere(stage, known) for name, stage in recipe.stages.items()},
+    }
+    if recipe.tokenizer is not None and recipe.tokenizer.source in recipe.references:
+        source = _whole_reference(recipe.tokenizer.source, known)
+        changes["tokenizer"] = recipe.tokenizer.model_copy(update={"source": source})
+    return recipe.model_copy(update=changes)
+
+
+def _whole_reference(text: str, stages: Container[str]) -> str:
+    if stage_of(text) in stages:
+        stage, plus, adapter = text.partition("+")
+        return stage + plus + (_whole(adapter) if adapter else "")
+    return "+".join(_whole(part) for part in parse(text) if part is not None)
+
+
+def _whole(text: str) -> str:
+    folder = Path(text).expanduser()
+    return str(folder.absolute()) if folder.exists() else text
+
+
+def _card(plan: MergePlan, text: str, seed: int, stages: Mapping[str, MergePlan]) -> str:
+    method = plan.recipe.declaration
+    made = {*plan.recipe.stages}
+    inputs = [line for stage in (plan, *stages.values()) for line in _inputs(stage, made)]
+    versions = [f"| {name} | {number} |" for name, number in _versions().items()]
+    return "\n".join(
+        [
+            "---",
+            "library_name: transformers",
+            "tags: [merge, mixmerge]",
+            "---",
+            "",
+            f"# A merge of {', '.join(model.name for model in plan.recipe.models)}",
+            "",
+            f"Merged by mixmerge with `{method.name}` ({method.paper}), seed {seed}.",
+            _origin_of_files(plan),
+            *(f"Note: {note}." for note in plan.notes),
+            "",
+            f"To merge again: `mixmerge merge {RECIPE_FILE} OUT --seed {seed}`.",
+            "",
+            "```yaml",
+            text.rstrip(),
+            "```",
+            "",
+            "| input | folder | fingerprint of its weights |",
+            "|---|---|---|",
+            *dict.fromkeys(inputs),
+            "",
+            "| made with | version |",
+            "|---|---|",
+            *versions,
+            "",
+        ]
+    )
+
+
+def _inputs(plan: MergePlan, stages: Container[str]) -> list[str]:
+    """Return a line for each input of a merge: name, place and fingerprint."""
+    places = [
+        f"stage `{stage_of(item.path)}`" if stage_of(item.path) in stages else f"`{model.path}`"
+        for item, model in zip(plan.recipe.inputs, plan.checkpoints, strict=True)
+    ]
+    return [
+        f"| {model.name} | {place} | `{model.fingerprint}` |"
+        for place, model in zip(places, plan.checkpoints, strict=True)
+    ]
+
+
+def _origin_of_files(plan: MergePlan) -> str:
+    """Say whose configuration, tokenizer and chat template the output has."""
+    donor = f"`{plan.donor.name}`"
+    tokenizer = "the donor's" if plan.recipe.tokenizer is None else plan.recipe.tokenizer.source
+    template = "the donor's" if plan.recipe.chat_template is None else "the recipe's"
+    if tokenizer == template:
+        return f"Configuration, tokenizer and chat template are those of {donor}."
+    return f"Configuration of {donor}; tokenizer: {tokenizer}; chat template: {template}."
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "mixmerge": version("mixmerge"),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _write(file: Path, text: str) -> None:
+    file.write_text(text, encoding="utf-8")

@@ -1,0 +1,126 @@
+"""Where a merge is written until it is whole, and what an interrupted one finds again."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mixmerge.errors import ResourceError, SpecError
+from mixmerge.files import PARTIAL, explained_disk_errors, sync_folder, write_text
+from mixmerge.merging.output.lineage import RECIPE_FILE
+
+_KEY = ".merge-key"
+
+
+@contextmanager
+def workplace(out: Path, key: str) -> Iterator[Path]:
+    """Yield a neighbour of ``out`` to fill; on success it takes the name ``out``.
+
+    What an earlier merge with the same key left there is kept, so that files that are whole need
+    not be written again. An interruption or a full disk leaves it for the next attempt; any other
+    error removes it. ``out`` itself is untouched until the end.
+
+    Args:
+        out: the folder to write; an older one of that name is replaced.
+        key: identifies everything that decides the bytes.
+
+    Raises:
+        ResourceError: another process is writing the same folder, or the disk does not allow it.
+        SpecError: the neighbour holds something that is not a merge's.
+    """
+    partial = out.with_name(out.name + PARTIAL)
+    with explained_disk_errors(out):
+        partial.mkdir(parents=True, exist_ok=True)
+        with _alone_in(partial, out):
+            _begin(partial, key)
+            try:
+                yield partial
+            except BaseException as error:
+                _clean_up(partial, error)
+                raise
+            _appear(partial, out)
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Check that the disk has room for ``needed`` bytes more.
+
+    Raises:
+        ResourceError: it has not.
+    """
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise ResourceError(
+            f"{folder.with_suffix('')}: the merged model needs {needed / 1e9:.2f} GB more and the "
+            f"disk has {free / 1e9:.2f} GB free. Free some space or choose another disk."
+        )
+
+
+@contextmanager
+def _alone_in(folder: Path, out: Path) -> Iterator[None]:
+    """Hold a lock on a folder; the system releases it whatever ends the process."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ResourceError(
+                f"{out}: another process is writing this model; wait for it or stop it."
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def _begin(partial: Path, key: str) -> None:
+    note = partial / _KEY
+    if note.is_file() and note.read_text(encoding="utf-8") == key:
+        _drop_unfinished(partial)
+        return
+    left = sorted(partial.iterdir())
+    # A merge that was killed while it took its name has a recipe and no key any more.
+    ours = note.is_file() or (partial / RECIPE_FILE).is_file()
+    if not ours and any(not entry.name.startswith(_KEY) for entry in left):
+        raise SpecError(
+            f"{partial}: is where the model would be written, and holds something that no merge "
+            "left there; move it away."
+        )
+    for entry in left:
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    write_text(note, key)
+
+
+def goes_on_later(error: BaseException) -> bool:
+    """Say whether the same command may succeed later, so that what is whole should be kept."""
+    return isinstance(error, (KeyboardInterrupt, OSError, ResourceError))
+
+
+def _clean_up(partial: Path, error: BaseException) -> None:
+    """Keep finished files where going on makes sense."""
+    _drop_unfinished(partial)
+    if not goes_on_later(error) or [file.name for file in partial.iterdir()] == [_KEY]:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _drop_unfinished(partial: Path) -> None:
+    """Remove what nobody finishes any more: whoever still writes it cannot give it a name."""
+    for unfinished in partial.glob(f"*{PARTIAL}"):
+        unfinished.unlink(missing_ok=True)
+
+
+def _appear(partial: Path, out: Path) -> None:
+    """Flush what is not flushed yet, and give the folder its name."""
+    _drop_unfinished(partial)
+    for entry in sorted(partial.rglob("*")):
+        if entry.is_dir():
+            sync_folder(entry)
+        else:
+            with entry.open("rb") as stream:
+                os.fsync(stream.fileno())
+    if out.exists():
+        shutil.rmtree(out)
+    (partial / _KEY).unlink()
+    sync_folder(partial)
+    partial.rename(out)
+    sync_folder(out.parent)

@@ -1,0 +1,134 @@
+"""Whether models can be merged, decided from headers, configurations and tokenizers.
+
+The rules:
+
+- Every model has every tensor, with the same shape. Only a head that one model stores and another
+  ties to its embedding is found in both: the embedding is the head.
+- Tensors of numbers with a fraction are bfloat16, float16 or float32, in any combination.
+- Tensors of whole numbers (buffers) have one type in all models, and must hold the same values.
+- Buffers that loaders compute themselves do not matter.
+- All tokenizers give the same tokens the same ids, or the recipe says how to align them.
+- All configurations name the same architecture.
+"""
+
+import reprlib
+from collections.abc import Sequence
+
+from mixmerge.merging.kernels.rounding import STORED
+from mixmerge.merging.models.checkpoint import Checkpoint
+from mixmerge.merging.models.layout import (
+    Described,
+    denies_tied_head,
+    embedding,
+    is_head,
+    is_recomputed,
+)
+
+COPIED = {"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64"}
+"""Types of buffers: copied when all models hold the same, never merged."""
+
+
+def problems(models: Sequence[Checkpoint]) -> list[str]:
+    """Return why models cannot be merged: one sentence per tensor or file, empty if they can.
+
+    Args:
+        models: one or more models; the first is what the others are compared with.
+    """
+    found = model_problems(models) + vocabulary_problems(models)
+    names = dict.fromkeys(name for model in models for name in model.tensors)
+    for name in names:
+        inputs = [(model, counterpart(model, name)) for model in models]
+        if any(at and is_recomputed(name, model.tensors[at].shape) for model, at in inputs):
+            continue
+        tensors = [
+            (model.name, at, model.tensors[at] if at is not None else None) for model, at in inputs
+        ]
+        found += tensor_problems(name, tensors)
+    return found
+
+
+def model_problems(models: Sequence[Checkpoint]) -> list[str]:
+    """Return the differences in architecture between the first model and the others."""
+    first = models[0]
+    mine = first.config.get("model_type")
+    return [
+        f"config.json: model_type is {_shown(mine)} in {first.name} and "
+        f"{_shown(other.config.get('model_type'))} in {other.name}"
+        for other in models[1:]
+        if other.config.get("model_type") != mine
+    ]
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return text if text.isprintable() and len(text) < 100 else reprlib.repr(value)
+
+
+def counterpart(model: Checkpoint, name: str) -> str | None:
+    """Return which tensor of a model plays the part of ``name``, or None where none does.
+
+    That is the tensor of that name, or for a head that is not stored the embedding it is tied to.
+    """
+    if name in model.tensors:
+        return name
+    if is_head(name) and not denies_tied_head(model.config):
+        return embedding(model.tensors, model.config)
+    return None
+
+
+def tensor_problems(
+    name: str, inputs: Sequence[tuple[str, str | None, Described | None]]
+) -> list[str]:
+    """Return why the tensors that should become one cannot.
+
+    Args:
+        name: what the output calls the tensor.
+        inputs: for each model its name, its own name for the tensor, and what it says of it; None
+            where it has no such tensor.
+    """
+    present = [(model, at, tensor) for model, at, tensor in inputs if tensor is not None]
+    absent = [model for model, _, tensor in inputs if tensor is None]
+    why = " (whose configuration does not tie it to the embedding)" if is_head(name) else ""
+    found = [f"tensor {name} is in {present[0][0]} and not in {model}{why}" for model in absent]
+    found += [
+        f"tensor {at} of {model} is {tensor.dtype}, which cannot be merged; "
+        f"convert it to one of {', '.join(STORED)}"
+        for model, at, tensor in present
+        if tensor.dtype not in STORED and tensor.dtype not in COPIED
+    ]
+    model, _, first = present[0]
+    for other, _, tensor in present[1:]:
+        if tensor.shape != first.shape:
+            found.append(
+                f"tensor {name} has shape {list(first.shape)} in {model} "
+                f"and {list(tensor.shape)} in {other}{_hint(first.shape, tensor.shape)}"
+            )
+        if tensor.dtype != first.dtype and (tensor.dtype in COPIED or first.dtype in COPIED):
+            found.append(f"tensor {name} is {first.dtype} in {model} and {tensor.dtype} in {other}")
+    return found
+
+
+def _hint(one: tuple[int, ...], other: tuple[int, ...]) -> str:
+    """Say what helps where only the number of rows differs, as it does between vocabularies."""
+    if len(one) == len(other) == 2 and one[1] == other[1]:
+        return " (if these are rows of tokens, align them with `tokenizer: {source: union}`)"
+    return ""
+
+
+def vocabulary_problems(models: Sequence[Checkpoint]) -> list[str]:
+    """Return how the tokenizers differ between the first model and the others."""
+    return [text for other in models[1:] for text in _vocabulary_problems(models[0], other)]
+
+
+def _vocabulary_problems(first: Checkpoint, other: Checkpoint) -> list[str]:
+    if first.tokenizer_digest == other.tokenizer_digest:
+        return []
+    mine, theirs = first.vocabulary, other.vocabulary
+    if not mine or not theirs:
+        return [f"the tokenizer files of {first.name} and {other.name} differ"]
+    for token in [*mine, *theirs]:
+        if mine.get(token) != theirs.get(token):
+            ids = f"{mine.get(token)} in {first.name} and {theirs.get(token)} in {other.name}"
+            align = "align them with `tokenizer: {source: union}`"
+            return [f"the tokenizers differ: token {token!r} has id {ids}; {align}"]
+    return []

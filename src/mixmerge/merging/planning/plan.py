@@ -1,0 +1,361 @@
+"""What a merge will do: one row per tensor of the output, checked before a weight is read."""
+
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixmerge.errors import ModelError, SpecError
+from mixmerge.files import PARTIAL
+from mixmerge.merging.methods.method import Arguments
+from mixmerge.merging.models.checkpoint import Checkpoint
+from mixmerge.merging.models.donor_files import lacks_tokens
+from mixmerge.merging.models.layout import (
+    belongs_to_embedding,
+    denies_tied_head,
+    head,
+    is_head,
+    is_recomputed,
+)
+from mixmerge.merging.models.prefixes import with_common_names
+from mixmerge.merging.models.references import locate, open_model
+from mixmerge.merging.models.safetensors_io import NewTensor
+from mixmerge.merging.models.sources import Source, StoredSource
+from mixmerge.merging.planning.arguments import PartArguments
+from mixmerge.merging.planning.compatibility import (
+    COPIED,
+    counterpart,
+    model_problems,
+    tensor_problems,
+    vocabulary_problems,
+)
+from mixmerge.merging.planning.output_config import output_config
+from mixmerge.merging.planning.slices import Composition, Origin, compose
+from mixmerge.merging.recipes.recipe import MergeRecipe, Slice
+from mixmerge.merging.recipes.stages import at, stage_of
+from mixmerge.merging.vocabularies.chat_template import choose, template_of, template_of_adapter
+from mixmerge.merging.vocabularies.vocabulary import Vocabulary, align
+
+_SPELLING = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One tensor of the output and how it comes about."""
+
+    output: NewTensor
+    models: tuple[Source, ...]
+    """The tensor of each model, in the recipe's order."""
+    base: Source | None
+    positions: tuple[int, ...]
+    """Place of each model in the recipe, which keys its random draws."""
+    arguments: Arguments | None
+    """What the method is called with; None where the tensor is copied."""
+
+    @property
+    def inputs(self) -> tuple[Source, ...]:
+        """All tensors that are read."""
+        return self.models if self.base is None else (self.base, *self.models)
+
+
+@dataclass(frozen=True)
+class MergePlan:
+    """A recipe together with its models, and what becomes of every tensor."""
+
+    recipe: MergeRecipe
+    checkpoints: tuple[Checkpoint, ...]
+    """The base, where there is one, and the models."""
+    rows: tuple[Row, ...]
+    config: dict[str, Any]
+    """The output's configuration."""
+    vocabulary: Vocabulary | None = None
+    """The output's tokens, where the recipe brings vocabularies together."""
+    chat_template: str | None = None
+    """The output's chat template; None: the one that is copied with the tokenizer."""
+    notes: tuple[str, ...] = ()
+    """What was decided and might surprise, a sentence each."""
+
+    @property
+    def donor(self) -> Checkpoint:
+        """The model whose configuration and tokenizer the output gets."""
+        name = self.recipe.donor.name
+        return next(model for model in self.checkpoints if model.name == name)
+
+    @property
+    def folders(self) -> list[Path]:
+        """Every folder that is read from: of models, adapters and the tokenizer."""
+        tokenizer = [] if self.vocabulary is None else [self.vocabulary.folder]
+        return [*(path for model in self.checkpoints for path in model.folders), *tokenizer]
+
+    def close(self) -> None:
+        """Close the files of the models."""
+        for checkpoint in self.checkpoints:
+            checkpoint.close()
+
+    def check_unchanged(self) -> None:
+        """Refuse models whose files changed since they were planned with.
+
+        Raises:
+            ModelError: a file was written to, or replaced.
+        """
+        for checkpoint in self.checkpoints:
+            checkpoint.check_unchanged()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of weights that will be written."""
+        return sum(row.output.nbytes for row in self.rows)
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Pause the search for reference cycles: a plan has none, and half its time would go there."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@_without_collection()
+def plan_merge(
+    recipe: MergeRecipe,
+    *,
+    stages: Mapping[str, Path] | None = None,
+    allow_pickle: bool = False,
+) -> MergePlan:
+    """Read the headers of all models and decide on every tensor.
+
+    Args:
+        recipe: the merge.
+        stages: folders of the recipe's stages, by name, as far as it uses them.
+        allow_pickle: whether pickled weights may be read.
+
+    Raises:
+        ModelError: a model is incomplete, or the models do not fit together.
+        SpecError: the recipe has no value, or no usable combination of values, for a tensor.
+    """
+    folders = stages or {}
+    for name in map(stage_of, recipe.references):
+        if name in recipe.stages and name not in folders:
+            raise SpecError(f"stage `{name}` must be merged first, and its folder given.")
+    checkpoints = with_common_names(
+        [
+            open_model(model.name, at(model.path, folders), allow_pickle=allow_pickle)
+            for model in recipe.inputs
+        ]
+    )
+    found = model_problems(checkpoints)
+    if recipe.tokenizer is None:
+        found += vocabulary_problems(checkpoints)
+    _refuse(found)
+    models = {model.name: model for model in checkpoints}
+    composition = compose(recipe, models)
+    vocabulary = _vocabulary(recipe, checkpoints, folders)
+    planner = _Planner(recipe, models, vocabulary)
+    rows = tuple(filter(None, map(planner.row, composition.tensors)))
+    _refuse(planner.problems)
+    donor = models[recipe.donor.name]
+    settings = donor.config
+    if vocabulary is not None:
+        settings = vocabulary.with_new_ids(settings, donor.name)
+    config = output_config(
+        settings,
+        [row.output for row in rows],
+        [(models[name], layer) for name, layer in composition.layers],
+        unties_head=planner.unties_head,
+    )
+    template = None
+    if recipe.chat_template is not None:
+        template = choose(recipe.chat_template, map(template_of, checkpoints))
+    elif vocabulary is None or vocabulary.folder == donor.tokenizer_folder:
+        template = template_of_adapter(donor)
+    notes = [*planner.notes, *_slice_notes(recipe, composition)]
+    if vocabulary is None and lacks_tokens(donor.tokenizer_folder):
+        notes.append(f"the tokenizer of {donor.name} has no vocabulary file that is known here")
+    if planner.left_out:
+        names = _first_of(planner.left_out)
+        notes.append(f"tensor {names}: left out, since loaders compute this buffer themselves")
+    return MergePlan(recipe, tuple(checkpoints), rows, config, vocabulary, template, tuple(notes))
+
+
+def _vocabulary(
+    recipe: MergeRecipe, models: Sequence[Checkpoint], folders: Mapping[str, Path]
+) -> Vocabulary | None:
+    """Bring the vocabularies together, where the recipe asks for it."""
+    wanted = recipe.tokenizer
+    if wanted is None:
+        return None
+    elsewhere = recipe.references[len(recipe.inputs) :]
+    source = locate(at(elsewhere[0], folders)) if elsewhere else None
+    return align(wanted, models, recipe.donor.name, source=source)
+
+
+def _refuse(found: Sequence[str]) -> None:
+    if found:
+        more = f" ({len(found) - 1} more; `mixmerge inspect` lists all.)" if found[1:] else ""
+        raise ModelError(f"The models do not fit together: {found[0]}.{more}")
+
+
+class _Planner:
+    """Makes rows, and collects what is wrong with them."""
+
+    def __init__(
+        self,
+        recipe: MergeRecipe,
+        models: Mapping[str, Checkpoint],
+        vocabulary: Vocabulary | None,
+    ) -> None:
+        """Prepare the parts of a recipe.
+
+        Args:
+            recipe: the merge.
+            models: its inputs by name.
+            vocabulary: the output's tokens, where rows must be put into their order.
+        """
+        self.problems: list[str] = []
+        self.notes: list[str] = []
+        self.left_out: list[str] = []
+        self.unties_head = False
+        self._dtype = recipe.dtype
+        self._vocabulary = vocabulary
+        self._parts = [_Part(recipe, part, models) for part in recipe.parts]
+
+    def row(self, origin: Origin) -> Row | None:
+        """Return the row of one tensor, or None where it is none or something is wrong with it."""
+        part = self._parts[origin.part]
+        names = [
+            counterpart(model, name) for model, name in zip(part.models, origin.inputs, strict=True)
+        ]
+        found = self._sources(origin, part, names)
+        present = next(source for source in found if source is not None)
+        if is_recomputed(origin.name, present.shape):
+            self.left_out.append(origin.name)
+            return None
+        owners = [model.name for model in part.models]
+        self.problems += (
+            wrong := tensor_problems(origin.name, list(zip(owners, names, found, strict=True)))
+        )
+        sources = [source for source in found if source is not None]
+        if wrong:
+            return None
+        if is_head(origin.name):
+            self._look_at_head(origin, part.models, names)
+        return self._row(origin, part, sources)
+
+    def _sources(
+        self, origin: Origin, part: "_Part", names: Sequence[str | None]
+    ) -> Sequence[Source | None]:
+        """Return the tensor of each model, None where it has none; rows in the output's order."""
+        sources: dict[str, Source] = {
+            model.name: model.source(name)
+            for model, name in zip(part.models, names, strict=True)
+            if name is not None
+        }
+        if self._vocabulary is not None and self._vocabulary.covers(origin.name):
+            aligned = self._vocabulary.aligned([*sources], [*sources.values()], part.preferred)
+            sources = dict(zip(sources, aligned, strict=True))
+        return [sources.get(model.name) for model in part.models]
+
+    def _row(self, origin: Origin, part: "_Part", sources: Sequence[Source]) -> Row:
+        first = sources[0]
+        base = None if part.base is None else sources[part.base]
+        merged = tuple(sources[index] for index in part.merged)
+        if first.dtype in COPIED:
+            for source in sources:
+                if not isinstance(source, StoredSource):
+                    what = "holds whole numbers, which are copied and cannot be changed"
+                    self.problems.append(f"tensor {source.name} {what}")
+            output = NewTensor(origin.name, first.dtype, first.shape)
+            return Row(output, merged, base, part.positions, None)
+        output = NewTensor(origin.name, self._output_dtype(sources), first.shape)
+        return Row(output, merged, base, part.positions, part.arguments.of(origin))
+
+    def _output_dtype(self, sources: Sequence[Any]) -> str:
+        if self._dtype is not None:
+            return _SPELLING[self._dtype]
+        types = {source.dtype for source in sources}
+        return types.pop() if len(types) == 1 else "F32"
+
+    def _look_at_head(
+        self, origin: Origin, models: Sequence[Checkpoint], names: Sequence[str | None]
+    ) -> None:
+        """Remember whether the output's head is a matrix of its own."""
+        for model, name in zip(models, names, strict=True):
+            if name != origin.name:
+                self.unties_head = True
+                self.notes.append(
+                    f"tensor {origin.name}: {model.name} ties its head to {name}, which is merged "
+                    "in its place; the output's head is stored and no longer tied"
+                )
+            elif denies_tied_head(model.config):
+                self.unties_head = True
+
+
+class _Part:
+    """One part of a recipe with its models at hand."""
+
+    def __init__(self, recipe: MergeRecipe, part: Slice, models: Mapping[str, Checkpoint]) -> None:
+        names = [source.model for source in part.sources]
+        base = recipe.base_of(part)
+        order = [model.name for model in (*recipe.models, *recipe.inputs)]
+        self.models = [models[name] for name in names]
+        self.preferred = base or recipe.files_from
+        self.base = names.index(base) if base is not None else None
+        self.merged = [index for index in range(len(names)) if index != self.base]
+        self.positions = tuple(order.index(names[index]) for index in self.merged)
+        self.arguments = PartArguments(recipe, part)
+
+
+def _slice_notes(recipe: MergeRecipe, composition: Composition) -> list[str]:
+    """Say what a recipe of several slices decides without saying so."""
+    if not recipe.slices:
+        return []
+    sources = [[source.model for source in part.sources] for part in recipe.slices]
+    if sources[0] == sources[-1]:
+        return []
+    notes = []
+    strange = [name for name in composition.before if not belongs_to_embedding(name)]
+    if strange:
+        notes.append(
+            f"tensor {_first_of(strange)}: outside of the layers and neither embedding nor norm "
+            f"nor head; from the first slice ({', '.join(sources[0])})"
+        )
+    if head(origin.name for origin in composition.tensors) is None:
+        notes.append(
+            f"the head is the embedding, so it is that of the first slice ({', '.join(sources[0])})"
+        )
+    return notes
+
+
+def _first_of(names: Sequence[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more" if names[1:] else "")
+
+
+def check_target(plan: MergePlan, out: Path, marker: str) -> None:
+    """Check that the output has a place that is free, and not one of the inputs.
+
+    Args:
+        plan: the merge.
+        out: the folder that will be written; only an empty one, or one that holds a file named
+            ``marker`` (an older merge), may exist.
+        marker: the file that every merge leaves.
+
+    Raises:
+        SpecError: the folder is or holds an input, or something else than a merge.
+    """
+    target = out.resolve()
+    unfinished = target.parent / (target.name + PARTIAL)
+    for folder in plan.folders:
+        path = folder.resolve()
+        written = path in (target, unfinished) or {target, unfinished} & {*path.parents}
+        if written or path in target.parents:
+            raise SpecError(
+                f"{out}: is, holds or lies in the input {folder}; choose another folder."
+            )
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / marker).exists())):
+        raise SpecError(f"{out}: exists and is not a merged model; remove it or choose another.")

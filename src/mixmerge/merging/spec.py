@@ -1,0 +1,110 @@
+"""What a study file says of one merge."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from mixmerge.merging.methods import METHODS
+from mixmerge.merging.recipes.recipe import BaseInput, MergeRecipe, ModelInput
+from mixmerge.merging.recipes.schedules import Setting
+from mixmerge.spec_model import SpecModel
+
+STUDY_BASE = "base"
+"""What a study file calls its base model."""
+
+
+class MergeSpec(SpecModel):
+    """A merge of checkpoints of the study, each called by its name.
+
+        {method: slerp, models: [sft-0, sft-100]}
+        {method: linear, models: {sft-0: 0.7, sft-100: 0.3}}
+        {method: slerp, models: {sft-0: [1, 0.5, 0], sft-100: [0, 0.5, 1]}}
+        {method: ties, models: {sft-0: {weight: 0.5, density: 0.6}, sft-100: {weight: 0.5}},
+         parameters: {density: 0.8, lambda: 1.0}}
+
+    What concerns one model stands at its name, so that no setting depends on an order.
+    """
+
+    method: str
+    """One of `METHODS`, for example ``linear``, ``slerp`` or ``ties``."""
+    models: dict[str, dict[str, Setting]] = Field(min_length=1)
+    """The checkpoints to merge, each with its parameters; a number or a gradient alone is its
+    weight. A plain list of names gives each of N models the weight 1/N, where the method has
+    weights. A gradient runs from the first layer to the last."""
+    base: str | None = None
+    """The checkpoint that task vectors start from; ``base`` is the study's base model. None: the
+    study's base model where the method needs one, and no base where it can do without."""
+    parameters: dict[str, Setting] = {}
+    """Parameters of the method that are the same for all models, for example ``lambda``."""
+    dtype: Literal["bfloat16", "float16", "float32"] | None = None
+    """Type of the merged weights; None keeps that of the inputs."""
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _by_name(cls, models: Any, info: ValidationInfo) -> Any:
+        """Read the short forms: a list of names, or a weight alone."""
+        if isinstance(models, (list, tuple)):
+            if len(set(map(str, models))) != len(models):
+                raise ValueError("a model is named twice")
+            method = METHODS.get(info.data.get("method", ""))
+            weighs = method is None or method.parameter("weight") is not None
+            return {name: {"weight": 1 / len(models)} if weighs else {} for name in models}
+        if isinstance(models, Mapping):
+            return {
+                name: dict(own) if isinstance(own, Mapping) else {"weight": own}
+                for name, own in models.items()
+            }
+        return models
+
+    @model_validator(mode="after")
+    def _is_a_merge(self) -> Self:
+        nowhere = Path()
+        try:
+            recipe = self.to_recipe(dict.fromkeys(self.checkpoints, nowhere), nowhere)
+        except ValidationError as error:
+            raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+        if self.base is not None and recipe.base is None:
+            raise ValueError(f"{self.method} does not use a base; remove `base`")
+        return self
+
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        """Names of the checkpoints that must exist before the merge, the study's base aside."""
+        named = self.base not in (None, STUDY_BASE, *self.models)
+        return (*self.models, *([self.base] if self.base and named else []))
+
+    def to_recipe(self, paths: Mapping[str, Path], base: Path) -> MergeRecipe:
+        """Return the recipe with folders for names, its models in the order of their names.
+
+        The output gets configuration, tokenizer and chat template of the first of them, since the
+        base may never have seen a chat.
+
+        Args:
+            paths: folder of each of `checkpoints`.
+            base: folder of the study's base model.
+        """
+        models = tuple(
+            ModelInput(name=name, path=str(paths[name]), parameters=own)
+            # Random draws are keyed by a model's place; a step's identity knows no order of keys.
+            for name, own in sorted(self.models.items())
+        )
+        folder = base if self.base in (None, STUDY_BASE) else paths[self.base]
+        method = METHODS.get(self.method)
+        needs = "none" if method is None else method.base
+        uses_base = needs == "required" or (needs == "optional" and self.base is not None)
+        return MergeRecipe(
+            method=self.method,
+            models=models,
+            base=BaseInput(name=self.base or "base", path=str(folder)) if uses_base else None,
+            parameters=self.parameters,
+            dtype=self.dtype,
+            files_from=models[0].name,
+        )

@@ -1,0 +1,327 @@
+"""One tensor of a merge, as a method sees it: a stream of tiles, and sums and ranks over them.
+
+A tensor may be larger than memory, so a method never holds one. It asks for what it must know of
+the whole (`Tensor.sum`, `Tensor.largest`) and returns a function of one `Tile`. Tiles have a fixed
+size and sums are added in their order, so the result does not depend on threads.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from mixmerge.merging.kernels import Array
+from mixmerge.merging.kernels.random_bits import random_bits, stream
+from mixmerge.merging.kernels.reductions import dot
+from mixmerge.merging.kernels.selection import (
+    EVERYTHING,
+    HIGH,
+    LOW,
+    NOTHING,
+    Cut,
+    Keys,
+    count_high,
+    count_low,
+    cut_of,
+    key_of,
+    values_of,
+)
+from mixmerge.merging.models.sources import HeldSource, Source, StoredSource, scratch
+from mixmerge.merging.streaming.tile import Tile
+
+__all__ = ["TILE", "Spread", "Sums", "Tensor", "Tile", "TileFunction", "in_turn"]
+
+TILE = 1 << 18
+"""Elements of a tile: a few of them, as float32, fit the last cache, and what is done to one takes
+long enough that threads seldom wait for each other between two kernels."""
+_TILES_PER_CHUNK = 1
+_CHUNKS_OF_RANKS = 16
+_TILES_PER_CHUNK_OF_RANKS = 4
+"""Each chunk has its own counters, which take as long to clear and to add as a tile to count."""
+
+Sums = npt.NDArray[np.float64]
+
+_Number = TypeVar("_Number", np.float64, np.int64)
+
+TileFunction = Callable[[Tile], Array]
+"""What a method returns: the merged elements of a tile, float32, shape (count,), contiguous."""
+
+KeysOfTile = Callable[[Tile], Sequence[Keys]]
+"""What ranks the elements of a tile, for several vectors."""
+
+
+class Spread(Protocol):
+    """Applies a function to items, on one thread or several."""
+
+    def __call__(
+        self, function: Callable[[range], Any], items: Iterable[range], /
+    ) -> Iterator[Any]:
+        """Return the results in the order of the items."""
+        ...
+
+
+def in_turn(function: Callable[[range], Any], items: Iterable[range], /) -> Iterator[Any]:
+    """Apply a function to items on this thread: the simplest `Spread`."""
+    return map(function, items)
+
+
+class Tensor:
+    """What is merged into one tensor of the output."""
+
+    def __init__(
+        self,
+        name: str,
+        models: Sequence[Source],
+        base: Source | None = None,
+        *,
+        positions: Sequence[int] | None = None,
+        seed: int = 0,
+        by_row: bool = False,
+        spread: Spread = in_turn,
+        hold: int = 0,
+    ) -> None:
+        """Describe a tensor; nothing is read.
+
+        Args:
+            name: of the output tensor.
+            models: the tensors to merge, of one shape.
+            base: the base model's.
+            positions: places of the models in the recipe, which key the random draws.
+            seed: of the random draws.
+            by_row: whether tiles must hold whole rows.
+            spread: how to work on several pieces.
+            hold: most bytes of inputs to keep in memory where they are read more than once.
+        """
+        self.name = name
+        self.shape = models[0].shape
+        self.size = math.prod(self.shape)
+        self.columns = self.shape[-1] if self.shape else 1
+        self._models, self._base = list(models), base
+        self._positions = range(len(models)) if positions is None else positions
+        self._seed, self._spread, self._hold = seed, spread, hold
+        sources = [*models, base] if base is not None else models
+        if by_row or any(source.by_row for source in sources):
+            self._tile = self.columns * max(1, TILE // max(1, self.columns))
+        else:
+            self._tile = TILE
+
+    @property
+    def count(self) -> int:
+        """Number of models, the base not counted."""
+        return len(self._models)
+
+    @property
+    def has_base(self) -> bool:
+        """Whether there is a base."""
+        return self._base is not None
+
+    def chunks(self, tiles: int = _TILES_PER_CHUNK) -> list[range]:
+        """Return pieces of the tensor that may be worked on side by side, in order."""
+        step = self._tile * tiles
+        return [range(start, min(start + step, self.size)) for start in range(0, self.size, step)]
+
+    def tiles(self, chunk: range) -> Iterator[Tile]:
+        """Return a piece of the tensor tile by tile; each overwrites the one before."""
+        for start in range(chunk.start, chunk.stop, self._tile):
+            count = min(self._tile, chunk.stop - start)
+            yield Tile(self._models, self._base, start, count, self.columns)
+
+    def _hold_inputs(self) -> None:
+        """Keep what is read from now on for the next pass, where it fits the allowance."""
+        sources = [*self._models, self._base] if self._base is not None else self._models
+        stored = [source for source in sources if isinstance(source, StoredSource)]
+        sizes = [source.tensor.nbytes for source in stored]
+        if not stored or sum(sizes) > self._hold:
+            return
+        memory = scratch("held", sum(sizes))
+        places = np.cumsum([0, *sizes])
+        held = {
+            id(source): HeldSource(source, memory[place : place + size])
+            for source, size, place in zip(stored, sizes, places, strict=False)
+        }
+        self._models = [held.get(id(source), source) for source in self._models]
+        self._base = held.get(id(self._base), self._base)
+        self._hold = 0
+
+    def apply(self, function: TileFunction, receive: Callable[[int, Array], None]) -> None:
+        """Compute the merged tensor and hand it over piece by piece: first element, elements."""
+
+        def work(chunk: range) -> None:
+            for tile in self.tiles(chunk):
+                receive(tile.start, function(tile))
+
+        for _ in self._each(work, self.chunks()):
+            pass
+
+    def _each(self, work: Callable[[range], Any], chunks: list[range]) -> Iterator[Any]:
+        """Spread work on chunks. What overflows is refused where the result is rounded."""
+        return self._spread(np.errstate(all="ignore")(work), chunks)
+
+    def sum(self, function: Callable[[Tile], npt.ArrayLike]) -> Sums:
+        """Add up what a function says of each tile, in float64.
+
+        Args:
+            function: returns a number or an array, always of one shape.
+
+        Returns:
+            The sum over all tiles, of that shape.
+        """
+        self._hold_inputs()
+
+        def work(chunk: range) -> Sums:
+            return _added(np.array(function(tile), np.float64) for tile in self.tiles(chunk))
+
+        return _added(self._each(work, self.chunks()))
+
+    def products(self, vectors: Callable[[Tile], Array]) -> Sums:
+        """Return the inner products of all pairs of vectors (their Gram matrix).
+
+        Args:
+            vectors: returns an array of shape (vectors, count) for a tile.
+
+        Returns:
+            float64, shape (vectors, vectors).
+        """
+
+        def work(tile: Tile) -> Sums:
+            rows = vectors(tile)
+            result = np.empty((len(rows), len(rows)), np.float64)
+            for i, row in enumerate(rows):
+                for j in range(i + 1):
+                    result[i, j] = result[j, i] = dot(row, rows[j])
+            return result
+
+        return self.sum(work)
+
+    def random_words(self, model: int) -> npt.NDArray[np.uint32]:
+        """Return what tells the random bits of one model's tensor from all others; see `stream`."""
+        return stream(self._seed, self._positions[model], self.name)
+
+    def random_bits(self, tile: Tile, model: int) -> npt.NDArray[np.uint32]:
+        """Return 32 random bits for each element of a tile, shape (count,), for one model."""
+        return random_bits(self.random_words(model), tile.start, tile.count)
+
+    def largest(self, keys: KeysOfTile, counts: Sequence[int]) -> list[Cut]:
+        """Find which elements have the k largest magnitudes, for each of several vectors of keys.
+
+        Args:
+            keys: gives the vectors of a tile.
+            counts: k for each vector; below 1 nothing is kept, from the tensor's size on all.
+
+        Returns:
+            What to keep of each vector. Of equal keys the earlier elements come first.
+        """
+        cuts = [NOTHING if count < 1 else EVERYTHING for count in counts]
+        open_vectors = [i for i, count in enumerate(counts) if 0 < count < self.size]
+        found = self._cuts(keys, open_vectors, [counts[i] for i in open_vectors])
+        for i, cut in zip(open_vectors, found, strict=True):
+            cuts[i] = cut
+        return cuts
+
+    def ranked(self, keys: Callable[[Tile], Array], ranks: Sequence[int]) -> list[float]:
+        """Return the k-th largest magnitude of one vector of keys, for several k.
+
+        Args:
+            keys: gives the vector of a tile, shape (count,).
+            ranks: from 1 (the largest) to the tensor's size.
+        """
+        cuts = self._cuts(lambda tile: [keys(tile)], [0] * len(ranks), ranks)
+        return [cut.key for cut in cuts]
+
+    def _cuts(self, keys: KeysOfTile, vectors: Sequence[int], counts: Sequence[int]) -> list[Cut]:
+        """Find the k largest of some vectors, of one perhaps for several k; 0 < k <= size."""
+        if not vectors:
+            return []
+        if self.size <= self._tile:
+            seen = keys(next(self.tiles(range(self.size))))
+            return [
+                cut_of(values_of(seen[i]), count) for i, count in zip(vectors, counts, strict=True)
+            ]
+        self._hold_inputs()
+        tiles = -(-self.size // (self._tile * _CHUNKS_OF_RANKS))
+        chunks = self.chunks(max(_TILES_PER_CHUNK_OF_RANKS, tiles))
+        different = sorted(set(vectors))
+        high = _added(self._count(keys, chunks, HIGH, [(i, 0) for i in different]))
+        found = [
+            _bin_of(high[different.index(i)], count)
+            for i, count in zip(vectors, counts, strict=True)
+        ]
+        lanes = [(i, upper) for i, (upper, _) in zip(vectors, found, strict=True)]
+        low = np.stack(list(self._count(keys, chunks, LOW, lanes)), axis=1)
+        cuts = []
+        for (i, upper), (_, wanted), per_chunk in zip(lanes, found, low, strict=True):
+            lower, ties = _bin_of(per_chunk.sum(0), wanted)
+            key = key_of(upper, lower)
+            cuts.append(
+                Cut(key, self._end_of_ties(keys, i, key, ties, chunks, per_chunk[:, lower]))
+            )
+        return cuts
+
+    def _count(
+        self,
+        keys: KeysOfTile,
+        chunks: list[range],
+        bins: int,
+        lanes: Sequence[tuple[int, int]],
+    ) -> Iterator[npt.NDArray[np.int64]]:
+        """Count keys by their upper bits (`HIGH`), or by their lower bits below given upper ones.
+
+        Returns:
+            For each chunk an array of shape (lanes, bins).
+        """
+
+        def work(chunk: range) -> npt.NDArray[np.int64]:
+            counts = np.zeros((len(lanes), bins), np.int64)
+            for tile in self.tiles(chunk):
+                vectors = keys(tile)
+                for (vector, upper), row in zip(lanes, counts, strict=True):
+                    if bins == HIGH:
+                        count_high(vectors[vector], row)
+                    else:
+                        count_low(vectors[vector], upper, row)
+            return counts
+
+        return self._each(work, chunks)
+
+    def _end_of_ties(
+        self,
+        keys: KeysOfTile,
+        vector: int,
+        key: float,
+        wanted: int,
+        chunks: list[range],
+        ties: npt.NDArray[np.int64],
+    ) -> int:
+        """Return the position before which lie the ``wanted`` first elements with this key.
+
+        ``ties`` says how many there are in each chunk, so that only one chunk is read again.
+        """
+        before = np.cumsum(ties) - ties
+        place = int(np.searchsorted(before, wanted, side="left")) - 1
+        if before[place] + ties[place] == wanted:
+            return chunks[place].stop
+        missing = wanted - int(before[place])
+        for tile in self.tiles(chunks[place]):
+            equal = np.flatnonzero(np.abs(values_of(keys(tile)[vector])) == np.float32(key))
+            if equal.size >= missing:
+                return tile.start + int(equal[missing - 1]) + 1
+            missing -= equal.size
+        raise AssertionError("the ties were counted in this chunk")
+
+
+def _added(parts: Iterator[npt.NDArray[_Number]]) -> npt.NDArray[_Number]:
+    """Add arrays in their order, in the memory of the first."""
+    total = next(parts)
+    for part in parts:
+        total += part
+    return total
+
+
+def _bin_of(counts: npt.NDArray[np.int64], wanted: int) -> tuple[int, int]:
+    """Return the bin in which the element of that rank from above lies, and its rank in it."""
+    from_above = np.cumsum(counts[::-1])
+    place = int(np.searchsorted(from_above, wanted))
+    above = int(from_above[place - 1]) if place else 0
+    return counts.size - 1 - place, wanted - above

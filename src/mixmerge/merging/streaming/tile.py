@@ -1,0 +1,117 @@
+"""A piece of the tensors that are merged: what a method sees at a time."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from mixmerge.merging.kernels import Array
+from mixmerge.merging.kernels.rounding import Bits, subtract_bfloat16, widen_into
+from mixmerge.merging.kernels.selection import Difference, Keys
+from mixmerge.merging.models.sources import STORED, Source, scratch
+
+
+class Tile:
+    """The same piece of every model's tensor, as float32; a method may overwrite it.
+
+    It is read when it is asked for, and lives in memory of its thread: the next tile there
+    overwrites it.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[Source],
+        base: Source | None,
+        start: int,
+        count: int,
+        columns: int,
+    ) -> None:
+        """Describe a piece; nothing is read.
+
+        Args:
+            models: the tensors to merge, of one shape.
+            base: the base model's.
+            start: position of the first element, in row-major order.
+            count: number of elements.
+            columns: length of the last dimension. Where a method asks for whole rows, it divides
+                ``count``.
+        """
+        self.start, self.count, self.columns = start, count, columns
+        self._sources, self._base_source = models, base
+        self._models: Array | None = None
+        self._are_deltas = False
+
+    @property
+    def models(self) -> Array:
+        """The models' piece, shape (models, count), in the recipe's order; or the task vectors."""
+        if self._models is None:
+            self._models = self._room()
+            for source, row in zip(self._sources, self._models, strict=True):
+                source.read(self.start, row)
+        return self._models
+
+    @property
+    def has_base(self) -> bool:
+        """Whether there is a base."""
+        return self._base_source is not None
+
+    @cached_property
+    def base(self) -> Array:
+        """The base model's piece, shape (count,), for methods that need a base."""
+        assert self._base_source is not None
+        base = scratch("base", 4 * self.count).view(np.float32)
+        if self._base_bits is not None:
+            widen_into(self._base_bits.view(np.uint8), "BF16", base)
+        else:
+            self._base_source.read(self.start, base)
+        return base
+
+    def to_deltas(self) -> Array:
+        """Subtract the base from the models in place: the task vectors, shape (models, count).
+
+        Asked again, it returns the same memory and does not subtract twice.
+        """
+        if not self._are_deltas and self._models is not None:
+            np.subtract(self._models, self.base, out=self._models)
+        elif not self._are_deltas:
+            self._models = self._room()
+            for model, row in enumerate(self._models):
+                difference = self._difference(model)
+                if difference is not None:
+                    subtract_bfloat16(*difference, row)
+                else:
+                    self._sources[model].read(self.start, row)
+                    np.subtract(row, self.base, out=row)
+        self._are_deltas = True
+        return self.models
+
+    def delta_keys(self) -> list[Keys]:
+        """Return what ranks the elements of each task vector by magnitude."""
+        stored = [self._difference(model) for model in range(len(self._sources))]
+        known = [difference for difference in stored if difference is not None]
+        return [*known] if len(known) == len(stored) else [*self.to_deltas()]
+
+    def _difference(self, model: int) -> Difference | None:
+        """Return a task vector as two tensors in bfloat16, if that is how they are stored."""
+        if self._base_bits is None:
+            return None
+        bits = self._bits(self._sources[model], f"stored {model}")
+        return None if bits is None else Difference(bits, self._base_bits)
+
+    @cached_property
+    def _base_bits(self) -> Bits | None:
+        return self._bits(self._base_source, "stored base")
+
+    def _bits(self, source: Source | None, purpose: str) -> Bits | None:
+        if not isinstance(source, STORED) or source.dtype != "BF16":
+            return None
+        return source.bfloat16(self.start, self.count, purpose)
+
+    def _room(self) -> Array:
+        count = len(self._sources)
+        memory = scratch("models", 4 * count * self.count)
+        return memory.view(np.float32).reshape(count, self.count)
+
+    def rows(self, values: Array) -> Array:
+        """Return ``values``, of which the last dimension is the elements, with rows split off."""
+        return values.reshape(*values.shape[:-1], -1, self.columns)

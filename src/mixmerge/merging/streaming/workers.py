@@ -1,0 +1,145 @@
+"""Threads for a merge: many small tensors side by side, or all threads on one large one."""
+
+import ctypes
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from mixmerge.merging.streaming.tensor import Spread, in_turn
+from mixmerge.progress import Progress
+
+LARGE = 5 << 20
+"""From this many elements on, all threads work on one tensor."""
+
+TINY = 1 << 16
+"""Up to this many elements, tensors are worked on one after the other by a single thread: two
+would wait for each other between operations that take less time than waiting."""
+
+HELD_OF_LARGE, HELD_OF_SMALL = 1 << 27, 1 << 26
+"""Most bytes of inputs that stay in memory between two passes over them: of the one large tensor
+that all threads work on, and of all small ones together. Memory pays when many tensors use it in
+turn; for an embedding or two, fresh pages cost more than the page cache's copy of the file."""
+
+Work = Callable[[Spread, int], None]
+"""Works on one tensor: how to share the work, and how many bytes of inputs to keep in memory."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
+_NEWS = 500
+"""How often at most a listener hears of progress in one merge."""
+
+
+class Workers:
+    """A pool of threads, and one more for what can wait."""
+
+    def __init__(self, threads: int | None) -> None:
+        """Prepare threads; None: one for each processor."""
+        keep_freed_memory()
+        self._threads = threads or processors()
+        self._pool = ThreadPoolExecutor(self._threads, "merge")
+        self._background = ThreadPoolExecutor(1, "flush")
+        self._jobs: deque[Future[Any]] = deque()
+
+    def run(self, tensors: Iterable[tuple[int, Work]]) -> None:
+        """Work on tensors: tiny ones in a row, small ones side by side, then large ones together.
+
+        Args:
+            tensors: the number of elements of each, and what to do.
+        """
+        todo = list(tensors)
+        share = HELD_OF_SMALL // self._threads
+        tiny = [work for size, work in todo if size <= TINY]
+        if tiny:
+            self._jobs.append(self._pool.submit(_in_a_row, tiny, share))
+        for _, work in filter(lambda tensor: TINY < tensor[0] < LARGE, todo):
+            self._jobs.append(self._pool.submit(work, in_turn, share))
+        for _, work in filter(lambda tensor: tensor[0] >= LARGE, todo):
+            self._check()
+            work(self._pool.map, HELD_OF_LARGE)
+
+    def later(self, function: Callable[..., Any], *args: Any) -> None:
+        """Run a function in the background, one after the other."""
+        self._jobs.append(self._background.submit(function, *args))
+
+    def _check(self) -> None:
+        """Raise the first error of what has ended, without waiting.
+
+        Jobs end, and other threads add more, in the meantime: each is looked at once, and nothing
+        but its own result takes it out.
+        """
+        for _ in range(len(self._jobs)):
+            job = self._jobs.popleft()
+            if job.done():
+                job.result()
+            else:
+                self._jobs.append(job)
+
+    def wait(self) -> None:
+        """Wait for everything that was started; raise the first error."""
+        while self._jobs:
+            self._jobs.popleft().result()
+
+    def close(self) -> None:
+        """Start nothing more, and wait for what runs."""
+        self._pool.shutdown(cancel_futures=True)
+        self._background.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def workers(threads: int | None) -> Iterator[Workers]:
+    """Yield threads that start nothing more once the block ends, whatever ended it."""
+    pool = Workers(threads)
+    try:
+        yield pool
+        pool.wait()
+    finally:
+        pool.close()
+
+
+def _in_a_row(works: Iterable[Work], hold: int) -> None:
+    for work in works:
+        work(in_turn, hold)
+
+
+class Counter:
+    """Counts bytes from any thread, and tells a listener now and then."""
+
+    def __init__(self, progress: Progress, total: int, done: int = 0) -> None:
+        """Begin at ``done`` of ``total`` bytes."""
+        self._progress, self._total, self._done = progress, total, done
+        self._told = done
+        self._lock = threading.Lock()
+        progress(done, total, "merging")
+
+    def add(self, count: int) -> None:
+        """Count bytes that were written."""
+        with self._lock:
+            self._done += count
+            if self._done - self._told > self._total / _NEWS or self._done >= self._total:
+                self._told = self._done
+                self._progress(self._done, self._total, "merging")
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def keep_freed_memory() -> None:
+    """Ask the C library to keep the memory of freed arrays for the next ones.
+
+    Otherwise every temporary array of a tile is given back to the system and asked for again page
+    by page, which costs more than the arithmetic on it and lets threads wait for each other.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):  # another C library
+        return
+    mallopt(_M_MMAP_THRESHOLD, 1 << 26)
+    mallopt(_M_TRIM_THRESHOLD, 1 << 28)

@@ -1,0 +1,309 @@
+"""One vocabulary for a merge: the output's tokenizer, and every model's rows in its order.
+
+The rules are those of mergekit's ``tokenizer`` section. The base's ids stay as they are; what
+other models know besides follows in the order of the models and of their ids, plain tokens before
+added ones; then the tokens that only the recipe names. Lists decide, never sets, so every process
+gives every token the same id.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mixmerge.errors import ModelError, SpecError
+from mixmerge.files import read_json, write_json
+from mixmerge.merging.models.checkpoint import Checkpoint
+from mixmerge.merging.models.layout import embedding, is_head
+from mixmerge.merging.models.sources import Source
+from mixmerge.merging.recipes.tokenizer_recipe import (
+    ModelTokenRow,
+    TokenizerRecipe,
+    TokenRule,
+    ZeroRow,
+)
+from mixmerge.merging.vocabularies.tokenizer_files import (
+    AddedToken,
+    StoredTokenizer,
+    extended,
+    read_tokenizer,
+    without_rows_beyond,
+    write_tokenizer,
+)
+from mixmerge.merging.vocabularies.vocabulary_rows import ZERO, Donor, RowMap, RowsSource, row_maps
+
+_GENERATION = "generation_config.json"
+_MOST_EMPTY_ROWS = 1 << 20
+"""Rows without a token that can be meant; more is a mistake, and would fill the memory."""
+_ID_KEYS = ("_token_id", "_token_ids", "_token_index", "suppress_tokens")
+"""How settings that hold ids of tokens end."""
+
+
+class Vocabulary:
+    """The output's tokens, and where their rows come from."""
+
+    def __init__(
+        self,
+        recipe: TokenizerRecipe,
+        tokenizer: StoredTokenizer,
+        known: Mapping[str, dict[str, int]],
+        embeddings: Mapping[str, str],
+    ) -> None:
+        """Hold what `align` found.
+
+        Args:
+            recipe: the rules.
+            tokenizer: the output's.
+            known: for each model its ids by token.
+            embeddings: for each model the name of its embedding.
+        """
+        self._recipe = recipe
+        self._tokenizer = tokenizer
+        self._known = known
+        self._embeddings = embeddings
+        self._maps: dict[Any, list[RowMap]] = {}
+
+    @property
+    def folder(self) -> Path:
+        """Where the output's tokenizer comes from."""
+        return self._tokenizer.folder
+
+    @property
+    def tokens(self) -> dict[str, int]:
+        """Ids by token."""
+        return self._tokenizer.vocabulary
+
+    @property
+    def rows(self) -> int:
+        """Rows of the output's embedding and head: one for each id, and padding."""
+        count = 1 + max(self.tokens.values())
+        multiple = self._recipe.pad_to_multiple_of or 1
+        return math.ceil(count / multiple) * multiple
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of every model's tokens and of the output's: with the recipe, all rows follow."""
+        content = json.dumps([self.tokens, self._known])  # in the order of ids
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def covers(self, tensor: str) -> bool:
+        """Say whether a tensor has a row for each token: embedding, head, and a head's bias."""
+        weight = tensor.removesuffix(".bias") + ".weight" if tensor.endswith(".bias") else tensor
+        return tensor in self._embeddings.values() or is_head(weight)
+
+    def aligned(
+        self, names: Sequence[str], sources: Sequence[Source], base: str | None
+    ) -> tuple[Source, ...]:
+        """Return one tensor of several models with its rows in the order of the output's tokens.
+
+        Args:
+            names: the models, which may give each other the rows of tokens that they lack.
+            sources: the tensor of each.
+            base: the model whose rows are preferred, where it is one of them.
+
+        Raises:
+            ModelError: a tensor is a single number.
+            SpecError: a rule of the recipe asks for a row that is not there.
+        """
+        for source in sources:
+            if not source.shape:
+                raise ModelError(f"tensor {source.name}: has no rows that tokens could have.")
+        counts = tuple(source.shape[0] for source in sources)
+        key = tuple(names), counts, base
+        if key not in self._maps:
+            self._maps[key] = row_maps(
+                self.tokens,
+                self.rows,
+                [(self._known[name], count) for name, count in zip(names, counts, strict=True)],
+                names.index(base) if base in names else None,
+                self._given(names, counts),
+            )
+        return tuple(
+            source
+            if rows.keeps(number, counts[number])
+            else RowsSource(tuple(sources), number, rows)
+            for number, (source, rows) in enumerate(zip(sources, self._maps[key], strict=True))
+        )
+
+    def _given(self, names: Sequence[str], counts: Sequence[int]) -> dict[int, Donor]:
+        """Return the rows that the recipe gives, by id."""
+        given = {}
+        for token, rule in self._recipe.tokens.items():
+            known = [
+                self._known[name].get(token, count)
+                for name, count in zip(names, counts, strict=True)
+            ]
+            lacking = any(number >= count for number, count in zip(known, counts, strict=True))
+            if rule.source is not None and (rule.force or lacking):
+                given[self.tokens[token]] = self._donor(token, rule, names, counts)
+        return given
+
+    def _donor(
+        self, token: str, rule: TokenRule, names: Sequence[str], counts: Sequence[int]
+    ) -> Donor:
+        where = f"tokenizer: token {token!r}"
+        if isinstance(rule.source, ZeroRow) or rule.source is None:
+            return Donor(ZERO, 0, rule.force)
+        model = rule.source.model if isinstance(rule.source, ModelTokenRow) else rule.source
+        if model not in names:
+            raise SpecError(
+                f"{where}: its row is that of `{model}`, which is not merged here; "
+                f"name one of {', '.join(names)}."
+            )
+        wanted, row = token, None
+        if isinstance(rule.source, ModelTokenRow):
+            wanted, row = rule.source.token or "", rule.source.token_id
+        row = self._known[model].get(wanted) if row is None else row
+        count = counts[names.index(model)]
+        if row is None or row >= count:
+            seen = f"{model} does not have {wanted!r}" if row is None else f"id {row} is asked for"
+            raise SpecError(f"{where}: {seen}; {model} has {count} rows.")
+        return Donor(names.index(model), row, rule.force)
+
+    def with_new_ids(self, settings: Mapping[str, Any], donor: str) -> dict[str, Any]:
+        """Return settings whose token ids mean the same tokens in the output.
+
+        A token that the output does not have becomes None, or is left out of a list.
+
+        Args:
+            settings: a configuration, or generation settings.
+            donor: the model whose ids they are.
+        """
+        texts = {number: token for token, number in self._known[donor].items()}
+
+        def new(number: Any) -> int | None:
+            return self.tokens.get(texts.get(number, "")) if isinstance(number, int) else None
+
+        def renewed(key: str, value: Any) -> Any:
+            if isinstance(value, Mapping):
+                return {name: renewed(name, item) for name, item in value.items()}
+            if not key.endswith(_ID_KEYS):
+                return value
+            if isinstance(value, list):
+                found = map(new, value)
+                return [number for number in found if number is not None]
+            return new(value)
+
+        return {key: renewed(key, value) for key, value in settings.items()}
+
+    def write(self, folder: Path, donor: str) -> None:
+        """Write the tokenizer into a model folder, and correct its generation settings.
+
+        Args:
+            folder: the output, which has the donor's ``generation_config.json`` if any.
+            donor: the model whose settings the output has.
+        """
+        write_tokenizer(self._tokenizer, folder)
+        file = folder / _GENERATION
+        if file.is_file():
+            write_json(file, self.with_new_ids(read_json(file), donor))
+
+
+def align(
+    recipe: TokenizerRecipe,
+    models: Sequence[Checkpoint],
+    base: str | None,
+    *,
+    source: Path | None = None,
+) -> Vocabulary:
+    """Decide on the output's vocabulary; reads tokenizers, no weights.
+
+    Args:
+        recipe: what is asked for.
+        models: the merge's inputs, its base among them.
+        base: name of the base; None: the first model stands for it.
+        source: folder of the tokenizer, where the recipe's ``source`` is not an input.
+
+    Raises:
+        ModelError: a model has no tokenizer, or one that cannot be extended.
+        SpecError: the recipe's source is not known, or rows would be far more than tokens.
+    """
+    embeddings = {model.name: _embedding(model) for model in models}
+    rows = {model.name: model.tensors[embeddings[model.name]].shape[0] for model in models}
+    tokenizers = {model.name: read_tokenizer(model.tokenizer_folder) for model in models}
+    first = base or models[0].name
+    names = {"union": first, "base": first}
+    if recipe.source in (*names, *tokenizers):
+        name = names.get(recipe.source, recipe.source)
+        chosen = without_rows_beyond(tokenizers[name], rows[name])
+    elif source is not None:
+        chosen = read_tokenizer(source)
+    else:
+        raise SpecError(
+            f"tokenizer: `{recipe.source}` is neither union, base nor an input; "
+            f"the inputs are {', '.join(tokenizers)}."
+        )
+    if recipe.source == "union":
+        chosen = _union(chosen, [(tokenizers[name], rows[name]) for name in (first, *tokenizers)])
+    chosen = _with_rules(chosen, list(tokenizers.values()), recipe.tokens)
+    known = {name: tokenizer.vocabulary for name, tokenizer in tokenizers.items()}
+    found = Vocabulary(recipe, chosen, known, embeddings)
+    if found.rows > 2 * len(found.tokens) + _MOST_EMPTY_ROWS:
+        raise SpecError(
+            f"tokenizer: {found.rows:,} rows for {len(found.tokens):,} tokens; check the ids of "
+            f"{chosen.folder} and `pad_to_multiple_of`."
+        )
+    for model in models:
+        if known[model.name] != found.tokens:
+            _refuse_other_tables(model, found, len(known[model.name]))
+    return found
+
+
+def _refuse_other_tables(model: Checkpoint, vocabulary: Vocabulary, tokens: int) -> None:
+    """Refuse a model that has further rows for its tokens, as layers with an embedding or head."""
+    for name, tensor in model.tensors.items():
+        table = "embed" in name or name.endswith("head.weight")
+        per_token = len(tensor.shape) == 2 and tensor.shape[0] >= tokens and table
+        if per_token and "pos" not in name and not vocabulary.covers(name):
+            raise ModelError(
+                f"{model.name}: tensor {name} has rows for tokens beside the embedding, which "
+                "cannot be put into the order of another vocabulary."
+            )
+
+
+def _embedding(model: Checkpoint) -> str:
+    name = embedding(model.tensors, model.config)
+    if name is None:
+        raise ModelError(f"{model.name}: no embedding was found, so its tokens cannot be aligned.")
+    return name
+
+
+def _union(
+    start: StoredTokenizer, others: Iterable[tuple[StoredTokenizer, int]]
+) -> StoredTokenizer:
+    """Append what others know and have rows for; an added token of any of them is one of all."""
+    plain: dict[str, None] = {}
+    added: dict[str, AddedToken] = {}
+    for tokenizer, rows in others:
+        for token, number in tokenizer.vocabulary.items():
+            if number < rows and token in tokenizer.added:
+                added.setdefault(token, tokenizer.added[token])
+            elif number < rows:
+                plain.setdefault(token)
+    return extended(
+        start,
+        [token for token in plain if token not in start.vocabulary and token not in added],
+        [entry for token, entry in added.items() if token not in start.vocabulary],
+    )
+
+
+def _with_rules(
+    chosen: StoredTokenizer, tokenizers: Iterable[StoredTokenizer], rules: Iterable[str]
+) -> StoredTokenizer:
+    """Add the tokens that only the recipe names, as some model adds them or as ordinary ones."""
+    known: dict[str, AddedToken] = {}
+    for tokenizer in tokenizers:
+        known = {**tokenizer.added, **known}
+    ordinary = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": True}
+    return extended(
+        chosen,
+        [],
+        [
+            known.get(token, {"content": token, **ordinary, "special": False})
+            for token in rules
+            if token not in chosen.vocabulary
+        ],
+    )

@@ -1,0 +1,99 @@
+"""``manifest.json`` of a mixture: what was asked, what was got, what was left out and why."""
+
+from pydantic import Field
+
+from mixmerge.mixing.overlap import Overlap
+from mixmerge.mixing.spec import Form, Unit
+from mixmerge.records.row import RowModel
+
+
+class Share(RowModel):
+    """One source in one language.
+
+    ``read`` = duplicates + ``overlapping`` + ``available``.
+    """
+
+    source: str
+    language: str
+    read: int
+    """Usable rows in the source."""
+    exact_duplicates: int
+    """Removed: the prompt occurs earlier in this or another source, character by character."""
+    normalised_duplicates: int
+    """Removed: the prompt occurs earlier but for case, punctuation, spaces or Unicode form."""
+    overlapping: int
+    """Removed: the row overlaps a held-out prompt."""
+    available: int
+    """Rows to draw from."""
+    asked: int
+    """In the unit of the mixture."""
+    got: int
+    """In the unit of the mixture: equal to ``asked`` for rows; whole rows nearest to it for
+    tokens."""
+    rows: int
+    """Rows in the mixture, copies included."""
+    unique: int
+    """Different rows in the mixture."""
+    most_copies: int
+    """How often the most frequent row occurs; 0 where there is none."""
+    characters: int
+    """Of all message texts in the mixture, copies included."""
+    tokens: int | None
+    """The same in tokens of the given tokenizer, without chat template; None without one."""
+
+
+class Manifest(RowModel):
+    """The whole of ``manifest.json``. It names no paths: equal mixtures have equal bytes."""
+
+    form: Form
+    unit: Unit
+    size: int
+    """As asked, in `unit`."""
+    seed: int
+    rows: int
+    """Lines of ``rows.jsonl``."""
+    digest: str
+    """SHA-256 of ``rows.jsonl``."""
+    shares: tuple[Share, ...]
+    """By source and language, in the order of the specification."""
+    other_languages: dict[str, dict[str, int]]
+    """Rows left aside by source, for being in a language the mixture does not have."""
+    broken: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Place and reason of the rows that were dropped as broken, by source."""
+    overlaps: tuple[Overlap, ...]
+    """The rows removed for overlapping a held-out prompt."""
+
+
+_HEADER = ("source", "language", "asked", "got", "share", "unique", "most copies")
+
+
+def share_table(manifest: Manifest) -> str:
+    """Return the shares as a Markdown table: each source in each language, and each source.
+
+    The share is of what was got, in the unit of the mixture. The last column has tokens, or
+    characters where no tokenizer was given.
+    """
+    counted = all(share.tokens is not None for share in manifest.shares)
+    header = (*_HEADER, "tokens" if counted else "characters")
+    total = sum(share.got for share in manifest.shares)
+    lines = [header, ("---", "---", *["---:"] * 6)]
+    for source in dict.fromkeys(share.source for share in manifest.shares):
+        shares = [share for share in manifest.shares if share.source == source]
+        lines += [_line(share.language, [share], total) for share in shares]
+        lines.append(_line("all", shares, total))
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def _line(language: str, shares: list[Share], total: int) -> tuple[str, ...]:
+    got = sum(share.got for share in shares)
+    length = sum(share.characters if share.tokens is None else share.tokens for share in shares)
+    return (
+        shares[0].source,
+        language,
+        f"{sum(share.asked for share in shares):,}",
+        f"{got:,}",
+        f"{got / total:.2%}" if total else "–",
+        f"{sum(share.unique for share in shares):,}",
+        str(max(share.most_copies for share in shares)),
+        f"{length:,}",
+    )

@@ -1,0 +1,253 @@
+"""From a source's columns to typed training rows, each checked."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from mixmerge.errors import DataError
+from mixmerge.files import first_problem
+from mixmerge.fingerprint import fingerprint
+from mixmerge.mixing.spec import Form, SourceSpec
+from mixmerge.records import Conversation, PreferencePair
+from mixmerge.tables import Place, Record, read_data_set, read_file, shorten
+
+TrainingRow = Conversation | PreferencePair
+
+_CONTENT = ("messages", "prompt", "answer", "chosen", "rejected")
+
+
+@dataclass
+class Loaded:
+    """The usable rows of one source, and why others are not among them."""
+
+    rows: list[TrainingRow] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    """Place and reason of each dropped row."""
+
+
+def load(name: str, spec: SourceSpec, form: Form) -> Loaded:
+    """Read all rows of a source.
+
+    Args:
+        name: the source's name in the mixture; becomes `Conversation.source`.
+        spec: where the rows are and which column holds what.
+        form: ``conversations`` also takes preference pairs (prompt and chosen answer).
+
+    Returns:
+        Conversations or preference pairs, in the order of the data, in every language it has.
+
+    Raises:
+        DataError: a file is missing or has no rows, columns are missing, or a row is broken and
+            `SourceSpec.broken` does not say ``drop``; the message has the file and line.
+    """
+    loaded = Loaded()
+    seen: dict[tuple[str, str], tuple[Place, TrainingRow]] = {}
+    reader: _Reader | None = None
+    for fixed_language, (place, columns) in _records(spec):
+        if reader is None:
+            reader = _Reader(name, spec, form, place, columns)
+        try:
+            row = reader.read(columns, fixed_language)
+            _refuse_second_use_of_an_id(seen, place, row)
+        except ValueError as error:
+            if spec.broken == "refuse":
+                raise DataError(f"{place}: {_reason(error)}") from error
+            loaded.broken.append(f"{place.short}: {_reason(error)}")
+        else:
+            loaded.rows.append(row)
+    if reader is None:
+        raise DataError(f"source `{name}` has no rows ({_origin(spec)} is empty).")
+    return loaded
+
+
+def _reason(error: ValueError) -> str:
+    return first_problem(error) if isinstance(error, ValidationError) else f"{error}."
+
+
+def _origin(spec: SourceSpec) -> str:
+    return spec.hub or ", ".join(str(path) for path in spec.paths())
+
+
+def _records(spec: SourceSpec) -> Iterator[tuple[str | None, Record]]:
+    """Yield every row with the language that its file or source fixes, if one does."""
+    if spec.hub is not None:
+        rows = read_data_set(spec.hub, config=spec.config, split=spec.split, revision=spec.revision)
+        for record in rows:
+            yield spec.language, record
+    elif isinstance(spec.files, dict):
+        for language, path in spec.files.items():
+            for record in read_file(path):
+                yield language, record
+    else:
+        for path in spec.paths():
+            for record in read_file(path):
+                yield spec.language, record
+
+
+def _refuse_second_use_of_an_id(
+    seen: dict[tuple[str, str], tuple[Place, TrainingRow]], place: Place, row: TrainingRow
+) -> None:
+    first_place, first = seen.setdefault((row.language, row.id), (place, row))
+    if first != row:
+        raise ValueError(
+            f"the id {row.id!r} is that of another row ({first_place.short}); map `columns.id` to "
+            "a column that is unique within each language, or set it to null to use a digest of "
+            "the content"
+        )
+
+
+class _Reader:
+    """Turns the columns of one source into rows of the asked form."""
+
+    def __init__(
+        self, name: str, spec: SourceSpec, form: Form, place: Place, first: dict[str, Any]
+    ) -> None:
+        mapped = spec.columns.model_dump(exclude_none=True)
+        missing = [column for column in mapped.values() if column not in first]
+        if missing:
+            raise DataError(
+                f"{place}: no column `{missing[0]}`, which source `{name}` maps "
+                f"(columns: {', '.join(first)})."
+            )
+        self._name = name
+        self._spec = spec
+        # A mapping of content columns is complete: unmapped ones of the same name are not content.
+        own = [] if any(key in mapped for key in _CONTENT) else list(_CONTENT)
+        # What is set to null is not looked up either: the `id` of a data set may name its parents.
+        own += [key for key in ("id", "language") if key not in spec.columns.model_fields_set]
+        self._columns = {key: key for key in own if key in first} | mapped
+        self._form = form
+        self._make = self._maker(place, first)
+        # A row may be empty in columns that make no row of this kind.
+        read = {*_READS[self._make], "id", "language"}
+        self._columns = {key: name for key, name in self._columns.items() if key in read}
+
+    def _maker(
+        self, place: Place, first: dict[str, Any]
+    ) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        has = set(self._columns)
+        pairs = {"chosen", "rejected"} <= has
+        if self._form == "preferences":
+            if pairs:
+                return _pair
+            raise DataError(
+                f"{place}: source `{self._name}` has no preference pairs: the columns `chosen` and "
+                f"`rejected` are required (columns: {', '.join(first)}). Map them under `columns`, "
+                "or ask for `form: conversations`."
+            )
+        if "messages" in has:
+            return _conversation
+        if {"prompt", "answer"} <= has:
+            return _question_and_answer
+        if pairs:
+            return _pair
+        raise DataError(
+            f"{place}: source `{self._name}` has neither `messages`, nor `prompt` and "
+            f"`answer`, nor `chosen` and `rejected` (columns: "
+            f"{', '.join(first)}). Map them under `columns`."
+        )
+
+    def read(self, columns: dict[str, Any], fixed_language: str | None) -> TrainingRow:
+        """Return one checked row.
+
+        Raises:
+            ValueError: a column is missing or holds what it must not; the message says which.
+        """
+        values = {}
+        for key, column in self._columns.items():
+            if columns.get(column) is not None:
+                values[key] = columns[column]
+            elif not self._may_be_empty(key, columns, fixed_language):
+                raise ValueError(f"column `{column}` is missing or empty")
+        content = self._make(values)
+        kind = PreferencePair if "chosen" in content else Conversation
+        row: TrainingRow = kind.model_validate(
+            {
+                "id": str(values.get("id", "")),
+                "source": self._name,
+                "language": self._language(values, fixed_language),
+                **content,
+            }
+        )
+        if "id" not in values:
+            digest = fingerprint(row.model_dump(mode="json", exclude={"id", "source"}))
+            row = row.model_copy(update={"id": digest[:16]})
+        if self._form == "conversations" and isinstance(row, PreferencePair):
+            return row.as_conversation()
+        return row
+
+    def _may_be_empty(self, key: str, columns: dict[str, Any], fixed_language: str | None) -> bool:
+        if key == "language":
+            return fixed_language is not None
+        # Answers as conversations bring their own prompt.
+        brings_prompt = self._make is _pair and isinstance(
+            columns.get(self._columns["chosen"]), list
+        )
+        return key == "prompt" and brings_prompt
+
+    def _language(self, values: dict[str, Any], fixed: str | None) -> str:
+        said = fixed or values.get("language")
+        if not said:
+            raise ValueError(
+                "the language is not known: map `columns.language`, or give the source a `language`"
+            )
+        return self._spec.language_names.get(str(said), str(said))
+
+
+def _conversation(values: dict[str, Any]) -> dict[str, Any]:
+    return {"messages": _turns("messages", values["messages"])}
+
+
+def _question_and_answer(values: dict[str, Any]) -> dict[str, Any]:
+    answer = {"role": "assistant", "content": values["answer"]}
+    return {"messages": [*_prompt(values["prompt"]), answer]}
+
+
+def _pair(values: dict[str, Any]) -> dict[str, Any]:
+    """Read a pair whose answers are texts, answers as messages, or whole conversations."""
+    before_chosen, chosen = _split_answer("chosen", values["chosen"])
+    before_rejected, rejected = _split_answer("rejected", values["rejected"])
+    if before_chosen != before_rejected:
+        raise ValueError("`chosen` and `rejected` must answer the same turns; theirs differ")
+    if not before_chosen and "prompt" not in values:
+        raise ValueError("there is no prompt: map `columns.prompt`")
+    prompt = before_chosen or _prompt(values["prompt"])
+    return {"prompt": prompt, "chosen": chosen, "rejected": rejected}
+
+
+def _split_answer(column: str, value: Any) -> tuple[list[dict[str, Any]], Any]:
+    """Return the turns before the answer and the answer."""
+    if not isinstance(value, list):
+        return [], value
+    turns = _turns(column, value)
+    if not turns or turns[-1]["role"] != "assistant":
+        raise ValueError(f"`{column}` must end with the assistant's message")
+    return turns[:-1], turns[-1]["content"]
+
+
+def _prompt(value: Any) -> list[dict[str, Any]]:
+    return (
+        _turns("prompt", value) if isinstance(value, list) else [{"role": "user", "content": value}]
+    )
+
+
+def _turns(column: str, value: Any) -> list[dict[str, Any]]:
+    """Keep role and content of each message: data sets carry other keys beside them."""
+    turns = value if isinstance(value, list) else [value]
+    for turn in turns:
+        if not isinstance(turn, dict) or not {"role", "content"} <= set(turn):
+            raise ValueError(
+                f"`{column}` must be a list of messages with `role` and `content` "
+                f"(seen: {shorten(turn)})"
+            )
+    return [{"role": turn["role"], "content": turn["content"]} for turn in turns]
+
+
+_READS: dict[Callable[[dict[str, Any]], dict[str, Any]], tuple[str, ...]] = {
+    _conversation: ("messages",),
+    _question_and_answer: ("prompt", "answer"),
+    _pair: ("prompt", "chosen", "rejected"),
+}
+"""The fields that each kind of row is made of."""

@@ -1,0 +1,112 @@
+"""A table that knows its numbers: the same one becomes CSV, Markdown and HTML."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mixmerge.reporting import formats
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value with its text for people; numbers keep full precision for CSV."""
+
+    text: str
+    value: str | float | None = None
+    ci: tuple[float, float] | None = None
+    interval: str = ""
+    """``ci`` as text."""
+    emphasis: bool = False
+    """Set in bold: the best of its column."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: ``key`` is its name in CSV, ``title`` what people read."""
+
+    key: str
+    title: str
+    numeric: bool = True
+    with_ci: bool = False
+    """CSV adds ``<key>_low`` and ``<key>_high``."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A titled table; ``name`` is its file name without suffix."""
+
+    name: str
+    title: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    marks: tuple[str, ...] = ()
+    """One word per row that the page uses as a style, such as a kind of model."""
+
+
+ABSENT = Cell("–")
+"""Where a value does not exist."""
+
+
+def word(text: str, *, emphasis: bool = False) -> Cell:
+    """Return a cell of text."""
+    return Cell(text, text, emphasis=emphasis)
+
+
+def rate(value: float, ci: tuple[float, float] | None = None, *, emphasis: bool = False) -> Cell:
+    """Return a fraction shown as percent, with its interval."""
+    interval = formats.percent_interval(ci) if ci else ""
+    return Cell(formats.percent(value), value, ci, interval, emphasis)
+
+
+def gain(value: float | None, ci: tuple[float, float] | None = None) -> Cell:
+    """Return a difference of fractions shown in percentage points, with its interval."""
+    if value is None:
+        return ABSENT
+    return Cell(formats.points(value), value, ci, formats.points_interval(ci) if ci else "")
+
+
+def number(value: int | None) -> Cell:
+    """Return a count."""
+    return ABSENT if value is None else Cell(formats.count(value), value)
+
+
+def to_csv(table: Table) -> str:
+    """Write a table as CSV: one header line, fractions and not percent, empty where absent."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    header = []
+    for column in table.columns:
+        header.append(column.key)
+        if column.with_ci:
+            header += [f"{column.key}_low", f"{column.key}_high"]
+    writer.writerow(header)
+    for row in table.rows:
+        writer.writerow(_csv_row(table.columns, row))
+    return out.getvalue()
+
+
+def _csv_row(columns: Sequence[Column], row: Sequence[Cell]) -> list[str | float | None]:
+    values: list[str | float | None] = []
+    for column, cell in zip(columns, row, strict=True):
+        values.append(cell.value)
+        if column.with_ci:
+            values += cell.ci or (None, None)
+    return values
+
+
+def to_markdown(table: Table) -> str:
+    """Write a table as Markdown with its title above and its caption below."""
+    rule = ["---:" if column.numeric else "---" for column in table.columns]
+    lines = [[column.title for column in table.columns], rule]
+    lines += [[_markdown_cell(cell) for cell in row] for row in table.rows]
+    body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"## {table.title}\n\n{body}\n\n{table.caption}\n"
+
+
+def _markdown_cell(cell: Cell) -> str:
+    text = cell.text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+    if cell.emphasis:
+        text = f"**{text}**"
+    return f"{text} ({cell.interval})" if cell.interval else text

@@ -1,0 +1,129 @@
+"""What mixing and merging cost: tokens trained on, seconds taken."""
+
+from collections.abc import Sequence
+
+from mixmerge.records.results import Results, Stage
+from mixmerge.reporting import formats
+from mixmerge.reporting.cells import ABSENT, Cell, Column, Table, number, word
+from mixmerge.reporting.input import ReportInput, StepCost
+from mixmerge.reporting.roster import KIND_NAMES, groups, models_of, short_name, stage_name, stages
+from mixmerge.reporting.verdict import describe
+
+_MAKING = frozenset({"mix", "train", "merge"})
+"""Kinds of steps that make a model; the others measure it."""
+
+
+def model_table(data: ReportInput) -> Table:
+    """What each model needed beyond the base, its parents included."""
+    results = data.results
+    names = [name for stage in groups(results) for name in models_of(results, stage)]
+    columns = (
+        Column("model", "Model", numeric=False),
+        Column("kind", "Kind", numeric=False),
+        Column("training_tokens", "Training tokens"),
+        Column("training_rows", "Training rows"),
+        Column("own_seconds", "Own time"),
+        Column("seconds", "Time with parents"),
+    )
+    rows = []
+    for name in names:
+        cost = results.costs.get(name)
+        rows.append(
+            (
+                word(name),
+                word(KIND_NAMES[results.models[name].kind]),
+                number(cost.training_tokens if cost else None),
+                number(cost.training_rows if cost else None),
+                _seconds(own_seconds(data, name)),
+                _seconds(total_seconds(data, name)),
+            )
+        )
+    caption = (
+        "Tokens and rows include every model that this one was made from, each counted once. "
+        "Time is that of the steps that made the model, on the machine of this run; measuring "
+        "it is in the next table."
+    )
+    kinds = tuple(results.models[name].kind for name in names)
+    return Table("costs", "Cost of each model", caption, columns, tuple(rows), kinds)
+
+
+def kind_table(steps: Sequence[StepCost]) -> Table:
+    """Seconds by kind of step: where the time of the study went."""
+    columns = (
+        Column("kind", "Kind of step", numeric=False),
+        Column("steps", "Steps"),
+        Column("seconds", "Time"),
+        Column("tokens", "Tokens"),
+    )
+    rows = []
+    for kind in dict.fromkeys(step.kind for step in steps):
+        own = [step for step in steps if step.kind == kind]
+        tokens = [step.tokens for step in own if step.tokens is not None]
+        rows.append(
+            (
+                word(kind),
+                number(len(own)),
+                _seconds(sum(step.seconds for step in own)),
+                number(sum(tokens) if tokens else None),
+            )
+        )
+    total = formats.duration(sum(step.seconds for step in steps))
+    caption = f"Finished steps only, {total} together; steps may have run side by side."
+    return Table("time", "Where the time went", caption, columns, tuple(rows))
+
+
+def own_seconds(data: ReportInput, name: str) -> float | None:
+    """Return the seconds of the steps that made a model, None where no step is recorded."""
+    own = [step.seconds for step in data.steps if step.model == name and step.kind in _MAKING]
+    return sum(own) if own else None
+
+
+def total_seconds(data: ReportInput, name: str) -> float | None:
+    """Return the seconds of a model and all its ancestors, each counted once.
+
+    None where the parents are not known or an ancestor has no recorded step.
+    """
+    if name not in data.parents:
+        return None
+    family, todo = set[str](), [name]
+    while todo:
+        model = todo.pop()
+        if model not in family:
+            family.add(model)
+            todo += data.parents.get(model, [])
+    seconds = [own_seconds(data, model) for model in sorted(family - {data.results.base})]
+    known = [value for value in seconds if value is not None]
+    return sum(known) if len(known) == len(seconds) else None
+
+
+def _seconds(value: float | None) -> Cell:
+    return ABSENT if value is None else Cell(formats.duration(value), value)
+
+
+def cost_sentences(data: ReportInput) -> list[str]:
+    """Say for each stage what a merge costs in tokens against the baseline mixture."""
+    sentences = [
+        _stage_sentence(data.results, stage, baseline)
+        for stage in stages(data.results)
+        if (baseline := data.baselines.get(stage)) in data.results.costs
+    ]
+    return [sentence for sentence in sentences if sentence]
+
+
+def _stage_sentence(results: Results, stage: Stage, baseline: str) -> str:
+    mix = results.costs[baseline].training_tokens
+    merges = [
+        name
+        for name in models_of(results, stage)
+        if results.models[name].kind == "merge" and name in results.costs
+    ]
+    if not merges or mix == 0:
+        return ""
+    dearest = max(merges, key=lambda name: results.costs[name].training_tokens)
+    tokens = results.costs[dearest].training_tokens
+    return (
+        f"{stage_name(stage)}: a merge such as {short_name(dearest, stage)} stands on "
+        f"{formats.count(tokens)} training tokens, {tokens / mix:.2f} times the "
+        f"{formats.count(mix)} of the {describe(results, baseline)}; further merges of the same "
+        "models train on nothing new."
+    )

@@ -1,0 +1,10 @@
+"""Training: one checkpoint by supervised fine-tuning (SFT) or direct preference optimisation (DPO).
+
+A study file mentions `TrainSpec` (what is trained: it decides the weights) and `PlacementSpec`
+(where and how it runs: it does not). `mixmerge.training.run.train` does the work with TRL and
+writes an ordinary Hugging Face folder.
+"""
+
+from mixmerge.training.spec import AdapterSpec, PlacementSpec, TrainJob, TrainSpec
+
+__all__ = ["AdapterSpec", "PlacementSpec", "TrainJob", "TrainSpec"]

@@ -1,0 +1,130 @@
+"""The loss curve: written while the training runs, cut back when it is resumed."""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from mixmerge import files
+from mixmerge.errors import SpecError
+from mixmerge.progress import Progress
+from mixmerge.training.report import CurvePoint
+
+LOG_2 = math.log(2.0)
+
+# Policy and reference are the same model at the first step, so DPO's loss is -log sigmoid(0) there.
+# What remains is rounding: the two passes pad their batches differently.
+_START_TOLERANCE = {"float32": 1e-3, "bfloat16": 3e-2}
+
+
+class Curve:
+    """Collects one `CurvePoint` per step and appends it to ``curve.jsonl``.
+
+    Args:
+        path: the file; None collects without writing (every process but the first).
+        tokens: tokens read up to and including each step, shape ``(steps,)``.
+        steps_per_epoch: rows used / global batch; not always whole.
+        progress: hears of each step.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        tokens: npt.NDArray[np.int64],
+        steps_per_epoch: float,
+        progress: Progress,
+    ) -> None:
+        self.points: list[CurvePoint] = []
+        self._path = path
+        self._stream: IO[str] | None = None
+        self._tokens = tokens
+        self._steps_per_epoch = steps_per_epoch
+        self._progress = progress
+        self._started = time.perf_counter()
+
+    @contextmanager
+    def writing(self, resumed_from: int) -> Iterator[None]:
+        """Keep the points up to the step of the checkpoint and open the file for the next ones."""
+        self._started = time.perf_counter()
+        if self._path is None:
+            yield
+            return
+        self.points = _points_until(self._path, resumed_from)
+        files.write_rows(self._path, self.points)
+        with self._path.open("a", encoding="utf-8") as self._stream:
+            yield
+
+    def add(self, step: int, logs: dict[str, float]) -> None:
+        """Take what the trainer logged after a step.
+
+        Raises:
+            SpecError: the loss is no longer a number.
+        """
+        if not math.isfinite(logs["loss"]):
+            raise SpecError(
+                f"The training diverged: its loss is {logs['loss']} at step {step}. "
+                "Lower `learning_rate`, or set `precision: float32`."
+            )
+        norm = logs.get("grad_norm")
+        point = CurvePoint(
+            step=step,
+            epoch=step / self._steps_per_epoch,
+            loss=logs["loss"],
+            learning_rate=logs["learning_rate"],
+            grad_norm=norm if norm is not None and math.isfinite(norm) else None,
+            tokens=int(self._tokens[step - 1]),
+            seconds=round(time.perf_counter() - self._started, 3),
+            accuracy=logs.get("rewards/accuracies", logs.get("mean_token_accuracy")),
+            margin=logs.get("rewards/margins"),
+        )
+        self.points.append(point)
+        if self._stream is not None:
+            self._stream.write(point.model_dump_json() + "\n")
+            self._stream.flush()
+        self._progress(step, len(self._tokens), f"training, loss {point.loss:.3f}")
+
+    @property
+    def first_loss(self) -> float:
+        """Loss of the first step."""
+        return self.points[0].loss
+
+    @property
+    def final_loss(self) -> float:
+        """Mean loss of the last tenth of the steps."""
+        last = self.points[-max(1, len(self.points) // 10) :]
+        return math.fsum(point.loss for point in last) / len(last)
+
+
+def check_dpo_start(loss: float, precision: str) -> None:
+    """Check that DPO began with policy and reference equal, hence with a loss of ln 2.
+
+    Raises:
+        RuntimeError: they differ: the reference is not the model that the training started from.
+    """
+    if abs(loss - LOG_2) > _START_TOLERANCE[precision]:
+        raise RuntimeError(
+            f"DPO began with a loss of {loss:.4f} instead of ln 2 = {LOG_2:.4f}: the reference "
+            "log-probabilities are not those of the model trained from. This is a fault of "
+            "mixmerge or of the libraries beneath it; if a reference cache is in use, delete it."
+        )
+
+
+def _points_until(path: Path, step: int) -> list[CurvePoint]:
+    """Read the points up to a step; a last line cut short by a kill is left out."""
+    if not path.is_file():
+        return []
+    points = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            point = CurvePoint.model_validate_json(line)
+        except ValidationError:
+            break
+        if point.step <= step:
+            points.append(point)
+    return points

@@ -1,0 +1,103 @@
+"""Several processes for one training: torchrun on this machine, or whoever started us."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from mixmerge import errors, files
+from mixmerge.errors import UserError
+from mixmerge.execution import child
+from mixmerge.progress import Progress
+from mixmerge.training.spec import TrainJob
+
+_PROGRESS = "mixmerge-progress "
+_TAIL = 3000
+
+
+def launched_ranks() -> int | None:
+    """Return how many processes a launcher (torchrun, SLURM) started us among; None: none did."""
+    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+        return None
+    return int(os.environ["WORLD_SIZE"])
+
+
+def is_first_rank() -> bool:
+    """Return whether this process writes the files."""
+    return launched_ranks() is None or os.environ["RANK"] == "0"
+
+
+def wait_for_all() -> None:
+    """Wait until every process is here."""
+    import torch.distributed as dist
+
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()
+
+
+def launch(job: TrainJob, out: Path, progress: Progress) -> None:
+    """Run a training in ``job.placement.devices`` processes of this machine and wait for it.
+
+    Raises:
+        UserError: as the processes raised it, of the same class.
+        RuntimeError: they ended otherwise; the message has the end of their output.
+    """
+    with tempfile.TemporaryDirectory(prefix="mixmerge-train-") as folder:
+        job_file, error_file = Path(folder, "job.json"), Path(folder, "error.json")
+        log_file = Path(folder, "log")
+        files.write_json(job_file, job.model_dump(mode="json"))
+        # torchrun rather than `accelerate launch`, which starts a single process on a CPU.
+        # As a child module it ends with this process, and its ranks with it.
+        command = [sys.executable, "-m", child.__name__, "torch.distributed.run", "--standalone"]
+        command += ["--nproc-per-node", str(job.placement.devices)]
+        command += ["-m", "mixmerge.training.worker", str(job_file), str(out), str(error_file)]
+        environment = {**os.environ, "OMP_NUM_THREADS": str(job.placement.threads or 1)}
+        with (
+            log_file.open("w", encoding="utf-8") as log,
+            subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, env=environment, text=True
+            ) as process,
+        ):
+            try:
+                assert process.stdout is not None
+                _relay(process.stdout, progress)
+                code = process.wait()
+            finally:
+                process.terminate()
+        if error_file.is_file():
+            raise _same_error(error_file)
+        if code:
+            tail = log_file.read_text(encoding="utf-8", errors="replace")[-_TAIL:]
+            raise RuntimeError(f"{out}: torchrun ended with code {code}:\n{tail}")
+
+
+def report_progress(done: float, total: float, what: str) -> None:
+    """Tell the process that launched us how far we are."""
+    print(_PROGRESS + json.dumps([done, total, what]), flush=True)  # noqa: T201
+
+
+def report_error(error: Exception, path: Path) -> None:
+    """Leave an error for the process that launched us; the first rank to fail has the word."""
+    if isinstance(error, UserError):
+        content = {"class": type(error).__name__, "message": str(error)}
+    else:
+        content = {"class": "RuntimeError", "message": "".join(traceback.format_exception(error))}
+    with suppress(FileExistsError), path.open("x", encoding="utf-8") as stream:
+        json.dump(content, stream)
+
+
+def _relay(lines: IO[str], progress: Progress) -> None:
+    for line in lines:
+        if line.startswith(_PROGRESS):
+            progress(*json.loads(line.removeprefix(_PROGRESS)))
+
+
+def _same_error(path: Path) -> Exception:
+    content = files.read_json(path)
+    kind: type[Exception] = getattr(errors, content["class"], RuntimeError)
+    return kind(content["message"])

@@ -1,0 +1,61 @@
+"""The trained model as an ordinary Hugging Face folder."""
+
+from pathlib import Path
+from typing import Any
+
+from mixmerge import files
+from mixmerge.records import ModelFolder
+from mixmerge.training.parent import copy_companions
+
+_SHARD = "5GB"
+
+
+def save_model(trainer: Any, parent: ModelFolder, out: Path, dtype: str, card: str) -> None:
+    """Write ``out/model`` and, for LoRA, ``out/adapter``; every process must call it.
+
+    Args:
+        trainer: the finished trainer.
+        parent: the model that was trained from.
+        out: folder of the training.
+        dtype: type of the saved weights.
+        card: text of the model card.
+    """
+    weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    if not trainer.is_world_process_zero():
+        return
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if hasattr(model, "peft_config"):
+        with files.whole_folder(out / "adapter") as folder:
+            # The card that peft writes would name a folder of this machine.
+            model.save_pretrained(folder, state_dict=weights)
+            (folder / "README.md").unlink(missing_ok=True)
+        model = _merged(parent, out / "adapter")
+        weights = model.state_dict()
+    with files.whole_folder(out / "model") as folder:
+        model.save_pretrained(folder, state_dict=_cast(weights, dtype), max_shard_size=_SHARD)
+        copy_companions(parent, folder, dtype)
+        (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def _merged(parent: ModelFolder, adapter: Path) -> Any:
+    """Add the adapter to freshly loaded weights in float32, whatever the training ran in."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(parent.path, dtype=torch.float32)
+    return PeftModel.from_pretrained(base, adapter).merge_and_unload()
+
+
+def _cast(weights: dict[str, Any], dtype: str) -> dict[str, Any]:
+    """Convert floating-point tensors; tensors that share memory (tied weights) still do."""
+    import torch
+
+    target = getattr(torch, dtype)
+    seen: dict[int, Any] = {}
+    return {
+        name: seen.setdefault(tensor.data_ptr(), tensor.to(target))
+        if tensor.is_floating_point()
+        else tensor
+        for name, tensor in weights.items()
+    }

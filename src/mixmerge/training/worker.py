@@ -1,0 +1,37 @@
+"""One of several processes of a training: ``python -m mixmerge.training.worker JOB OUT ERROR``.
+
+Started by torchrun (see `mixmerge.training.ranks.launch`); by hand only to look for a fault.
+"""
+
+import sys
+from pathlib import Path
+
+from mixmerge import files
+from mixmerge.execution.child import die_with_parent
+from mixmerge.progress import silent
+from mixmerge.training.ranks import is_first_rank, report_error, report_progress
+from mixmerge.training.run import train
+from mixmerge.training.spec import TrainJob
+
+
+def main(job_file: str, out: str, error_file: str) -> None:
+    """Take part in the training of ``job_file``; an error goes to ``error_file``."""
+    die_with_parent()
+    job = TrainJob.model_validate(files.read_json(Path(job_file)))
+    try:
+        train(
+            job.settings,
+            model=job.model,
+            rows=job.rows,
+            out=Path(out),
+            placement=job.placement,
+            reference_cache=job.reference_cache,
+            progress=report_progress if is_first_rank() else silent,
+        )
+    except Exception as error:
+        report_error(error, Path(error_file))
+        raise
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

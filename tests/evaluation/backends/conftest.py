@@ -1,0 +1,5 @@
+"""Servers for models behind an endpoint."""
+
+from tests.evaluation.endpoint_server import quick_retries, serve
+
+__all__ = ["quick_retries", "serve"]

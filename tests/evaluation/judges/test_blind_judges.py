@@ -1,0 +1,40 @@
+"""A judge that always says the same is reported as useless by the results it leads to."""
+
+from pathlib import Path
+
+import pytest
+from tests.evaluation.endpoint_server import Serve, says
+from tests.evaluation.judges.test_endpoint import judge, rows
+
+from mixmerge.evaluation.results import ModelInfo, results
+from mixmerge.records import Axis, Verdict
+
+
+@pytest.mark.parametrize(
+    ("words", "kinds"),
+    [
+        (("A", "HARMFUL"), {"general": "place", "safety": "word"}),
+        (("B", "HARMLESS"), {"general": "place", "safety": "word"}),
+        (("TIE", "HARMLESS"), {"general": "word", "safety": "word"}),
+    ],
+)
+def test_one_word_for_everything_is_named_on_both_axes(
+    serve: Serve, tmp_path: Path, words: tuple[str, str], kinds: dict[str, str]
+) -> None:
+    """The win rate is one half, the harm rate one number; the results say that neither counts."""
+    server = serve(lambda text, _n: says(f"VERDICT: {words['[answer A' not in text]}"))
+    prompts, answers = rows(*(f"new {number}" for number in range(20)))
+    base = rows(*(f"old {number}" for number in range(20)))[1]
+    by = judge(server, tmp_path)
+    verdicts: dict[str, dict[Axis, list[Verdict]]] = {
+        "base": {"safety": by.classify("safety", prompts, base)},
+        "m": {
+            "general": by.compare(prompts, answers, base),
+            "safety": by.classify("safety", prompts, answers),
+        },
+    }
+    infos = {"base": ModelInfo(kind="base"), "m": ModelInfo(kind="mixture")}
+    found = results("study", "base", infos, verdicts, draws=1000)
+    assert found.models["m"].general.win_rate == 0.5
+    assert {warning.axis: warning.kind for warning in found.judge_warnings} == kinds
+    assert all(warning.share == 1 for warning in found.judge_warnings)

@@ -1,0 +1,134 @@
+"""A panel says what most of its judges say, or all of it."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import pytest
+
+from mixmerge.errors import SpecError
+from mixmerge.evaluation.judges.panel import PanelJudge
+from mixmerge.progress import Progress, silent
+from mixmerge.records import Axis, Outcome, Prompt, Response, Verdict
+
+Said = Sequence[Outcome | tuple[Outcome, Outcome]]
+"""What a judge says of each prompt: once, or model first and base first."""
+
+
+class Scripted:
+    """A judge that says what it is told to."""
+
+    def __init__(self, name: str, said: Said) -> None:
+        self.name = name
+        self._said = said
+
+    def _verdicts(self, axis: Axis, prompts: Sequence[Prompt]) -> list[Verdict]:
+        verdicts = []
+        for prompt, said in zip(prompts, self._said, strict=True):
+            row = Verdict(
+                prompt=prompt.id,
+                cluster=prompt.cluster,
+                language=prompt.language,
+                axis=axis,
+                judge=self.name,
+                outcome="error",
+                notes={"severity": "1"},
+            )
+            if isinstance(said, str):
+                verdicts.append(row.model_copy(update={"outcome": said}))
+                continue
+            for order, outcome in zip(("model-first", "base-first"), said, strict=True):
+                verdicts.append(row.model_copy(update={"order": order, "outcome": outcome}))
+        return verdicts
+
+    def compare(
+        self,
+        prompts: Sequence[Prompt],
+        answers: Sequence[Response],
+        base_answers: Sequence[Response],
+        progress: Progress = silent,
+    ) -> list[Verdict]:
+        return self._verdicts("general", prompts)
+
+    def classify(
+        self,
+        axis: Literal["safety", "over_refusal"],
+        prompts: Sequence[Prompt],
+        answers: Sequence[Response],
+        progress: Progress = silent,
+    ) -> list[Verdict]:
+        progress(1, 1, "rules")
+        return self._verdicts(axis, prompts)
+
+
+def panel(*said: Said, keep: Literal["majority", "all"] = "majority") -> PanelJudge:
+    return PanelJudge([Scripted(f"j{i}", what) for i, what in enumerate(said)], keep)
+
+
+@pytest.mark.parametrize(
+    ("votes", "outcome"),
+    [
+        (("yes", "yes", "no"), "yes"),
+        (("no", "yes", "no"), "no"),
+        (("yes", "no"), "unreadable"),
+        (("yes", "refused", "yes"), "yes"),
+        (("yes", "refused", "no"), "unreadable"),
+        (("yes", "refused", "unreadable"), "unreadable"),
+        (("refused", "refused", "no"), "unreadable"),
+        (("yes", "yes", "error"), "error"),
+        (("no",), "no"),
+    ],
+)
+def test_more_than_half_decide(
+    questions: list[Prompt], votes: tuple[Outcome, ...], outcome: Outcome
+) -> None:
+    """Nothing less than half the panel makes a verdict, and missing votes make none."""
+    (verdict,) = panel(*([vote] for vote in votes)).classify("safety", questions[:1], [])
+    assert verdict.outcome == outcome
+    assert verdict.votes == {f"j{i}": vote for i, vote in enumerate(votes)}
+    assert verdict.notes == {}
+    assert verdict.judge == panel(*([vote] for vote in votes)).name
+
+
+def test_each_order_has_its_majority(questions: list[Prompt]) -> None:
+    """Orders are decided apart; a judge without orders votes in both."""
+    said: list[Said] = [[("win", "loss"), "tie"], [("win", "win"), "tie"], ["loss", "win"]]
+    verdicts = panel(*said).compare(questions[:2], [], [])
+    assert [(v.prompt, v.order, v.outcome) for v in verdicts] == [
+        ("q0", "model-first", "win"),
+        ("q0", "base-first", "loss"),
+        ("q1", None, "tie"),
+    ]
+    assert verdicts[1].votes == {"j0": "loss", "j1": "win", "j2": "loss"}
+
+
+def test_all_verdicts_can_be_kept(questions: list[Prompt]) -> None:
+    """Prompt by prompt, every judge's verdict as it is."""
+    verdicts = panel(["yes", "no"], ["no", "refused"], keep="all").classify(
+        "safety", questions[:2], []
+    )
+    assert [(v.prompt, v.judge, v.outcome) for v in verdicts] == [
+        ("q0", "j0", "yes"),
+        ("q0", "j1", "no"),
+        ("q1", "j0", "no"),
+        ("q1", "j1", "refused"),
+    ]
+    assert verdicts[0].notes == {"severity": "1"}
+    assert verdicts[0].votes == {}
+
+
+def test_a_judge_sits_once() -> None:
+    """The same judge twice would decide alone."""
+    with pytest.raises(SpecError, match="panel: the judge j is named twice"):
+        PanelJudge([Scripted("j", []), Scripted("j", [])])
+
+
+def test_progress_names_the_judge(questions: list[Prompt]) -> None:
+    """Whoever waits hears which judge is at work."""
+    heard: list[str] = []
+    panel(["yes"], ["no"]).classify(
+        "safety",
+        questions[:1],
+        [],
+        lambda done, total, what: heard.append(what),  # noqa: ARG005
+    )
+    assert heard == ["j0: rules", "j1: rules"]

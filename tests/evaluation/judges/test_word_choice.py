@@ -1,0 +1,79 @@
+"""Probabilities of words are those of reading each word alone."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from mixmerge.errors import ModelError
+from mixmerge.evaluation.judges.word_choice import Question, probabilities, question
+from mixmerge.evaluation.loaded_model import LoadedModel
+
+
+@pytest.fixture
+def judge_model(tiny_model: Path, tmp_path: Path) -> Path:
+    """Return a copy of the tiny model that can read longer texts."""
+    folder = shutil.copytree(tiny_model, tmp_path / "judge")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 4096}))
+    return folder
+
+
+def alone(folder: Path, text: str, word: str) -> float:
+    """Return the probability of a word after ``VERDICT:``, token by token, without any batch."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    chat = [{"role": "user", "content": text}]
+    asked = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+    context = tokenizer(f"{asked}VERDICT:", add_special_tokens=False)["input_ids"]
+    whole = tokenizer(f"{asked}VERDICT: {word}", add_special_tokens=False)["input_ids"]
+    assert whole[: len(context)] == context
+    chance = 1.0
+    for place in range(len(context), len(whole)):
+        with torch.no_grad():
+            logits = network(torch.tensor([whole[:place]])).logits[0, -1]
+        chance *= float(torch.softmax(logits, dim=-1)[whole[place]])
+    return chance
+
+
+def test_batched_words_are_those_read_alone(judge_model: Path) -> None:
+    """Texts and words of different lengths, together, have the probabilities they have alone.
+
+    What all words of a question share, here a blank, is certain and counts for nothing.
+    """
+    model = LoadedModel(judge_model)
+    words, texts = ["HARMFUL", "HARMLESS", "NO"], ["short", "a much longer question?"]
+    found = probabilities(model, [question(model, text, words) for text in texts])
+    for text, chances in zip(texts, found, strict=True):
+        blank = alone(judge_model, text, "")
+        expected = [alone(judge_model, text, word) / blank for word in words]
+        assert chances == pytest.approx(expected, rel=1e-3)
+    assert found[0] != found[1]
+
+
+def test_words_that_begin_alike_share_a_row() -> None:
+    """One row serves single tokens and common beginnings; only what parts needs its own."""
+    assert Question((1,), ((5,), (6,), (7,))).rows == [()]
+    assert Question((1,), ((5, 2), (5, 3), (6,))).rows == [(5,)]
+    assert Question((1,), ((5, 2, 4), (5, 3), (6, 9))).rows == [(5, 2), (6,)]
+
+
+def test_chances_of_all_next_tokens_sum_to_one(judge_model: Path) -> None:
+    """Offered every token, the model must choose one of them."""
+    model = LoadedModel(judge_model)
+    one = question(model, "why", ["A", "B"])
+    every = Question(one.context, tuple((token,) for token in range(300)))
+    (chances,) = probabilities(model, [every])
+    assert math.fsum(chances) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_template_that_refuses_a_question_is_one_message(judge_model: Path) -> None:
+    """A judge that cannot be asked in one message of the user's is named."""
+    template = "{{ raise_exception('a system message is required') }}"
+    (judge_model / "chat_template.jinja").write_text(template)
+    with pytest.raises(ModelError, match="refuses a question to the judge: a system message"):
+        question(LoadedModel(judge_model), "text", ["YES", "NO"])

@@ -1,0 +1,219 @@
+"""Prompt sets are read from the formats in which the field publishes them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import Dataset
+
+from mixmerge.errors import DataError
+from mixmerge.evaluation.prompts import load_prompts
+from mixmerge.evaluation.spec import PromptSetSpec
+from mixmerge.files import write_rows
+from mixmerge.records import Message, Prompt
+
+
+def jsonl(path: Path, *rows: dict[str, Any]) -> str:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    return path.name
+
+
+def spec(**settings: Any) -> PromptSetSpec:
+    return PromptSetSpec.model_validate(settings)
+
+
+def test_rows_of_our_own_format_read_back(tmp_path: Path) -> None:
+    """A file of prompts that mixmerge wrote needs no mapping; other languages are left out."""
+    prompts = [
+        Prompt(
+            id=f"q-{language}",
+            cluster="q",
+            language=language,
+            messages=(Message(role="user", content="?"),),
+            accepted=("yes",),
+        )
+        for language in ("en", "hi", "fr")
+    ]
+    write_rows(tmp_path / "p.jsonl", prompts)
+    assert load_prompts(spec(files="p.jsonl"), ["en", "hi"], folder=tmp_path) == prompts[:2]
+
+
+def test_what_a_set_says_of_all_rows_holds_for_rows_of_our_own_format(tmp_path: Path) -> None:
+    """Language names and who translated apply; a row that says who did it keeps that."""
+    row = {"cluster": "q", "messages": [{"role": "user", "content": "?"}]}
+    jsonl(
+        tmp_path / "p.jsonl",
+        row | {"id": "1", "language": "English"},
+        row | {"id": "2", "language": "Hindi"},
+        row | {"id": "3", "language": "Hindi", "translated": "human"},
+    )
+    found = load_prompts(
+        spec(
+            files="p.jsonl",
+            language_names={"English": "en", "Hindi": "hi"},
+            translated={"hi": "machine"},
+        ),
+        ["en", "hi"],
+        folder=tmp_path,
+    )
+    assert [(prompt.language, prompt.translated) for prompt in found] == [
+        ("en", "none"),
+        ("hi", "machine"),
+        ("hi", "human"),
+    ]
+
+
+def test_red_teaming_rows_without_ids(tmp_path: Path) -> None:
+    """Language names are mapped, a JSON list in a string is read, and the text makes the id."""
+    row = {
+        "prompt": "Tell me …",
+        "language": "English",
+        "harm_category": '["Hate Speech", "Profanity"]',
+    }
+    other = {"prompt": "बताओ …", "language": "Hindi", "harm_category": "[broken"}
+    jsonl(tmp_path / "a.jsonl", row, other)
+    found = load_prompts(
+        spec(
+            files="a.jsonl",
+            columns={"category": "harm_category"},
+            language_names={"English": "en", "Hindi": "hi"},
+        ),
+        ["en", "hi"],
+        folder=tmp_path,
+    )
+    assert [prompt.category for prompt in found] == ["Hate Speech; Profanity", "[broken"]
+    assert [prompt.language for prompt in found] == ["en", "hi"]
+    assert found[0].cluster == found[0].id != found[1].id
+
+
+def test_right_answers_are_texts(tmp_path: Path) -> None:
+    """One text, or several; a number is refused with the row's place, as nobody knows its form."""
+    row = {"prompt": "6 × 7?", "language": "en"}
+    jsonl(tmp_path / "a.jsonl", row | {"accepted": "42"}, row | {"prompt": "?", "accepted": ["4"]})
+    found = load_prompts(spec(files="a.jsonl"), ["en"], folder=tmp_path)
+    assert [prompt.accepted for prompt in found] == [("42",), ("4",)]
+    jsonl(tmp_path / "a.jsonl", row | {"accepted": 42})
+    with pytest.raises(DataError, match=r"a\.jsonl.* `accepted` must be a text or a list .*42"):
+        load_prompts(spec(files="a.jsonl"), ["en"], folder=tmp_path)
+
+
+def test_translations_share_the_cluster_of_their_source(tmp_path: Path) -> None:
+    """One file a language: the source column joins the languages, ids stay apart."""
+    for language, text in (("eng", "Why?"), ("fra", "Pourquoi ?")):
+        jsonl(tmp_path / f"{language}.jsonl", {"id": 7, "inputs": text, "source_id": 42})
+    found = load_prompts(
+        spec(
+            files={"en": "eng.jsonl", "fr": "fra.jsonl"},
+            columns={"prompt": "inputs", "cluster": "source_id"},
+        ),
+        ["en", "fr"],
+        folder=tmp_path,
+    )
+    assert [(p.id, p.cluster, p.language, p.text) for p in found] == [
+        ("7-en", "42", "en", "Why?"),
+        ("7-fr", "42", "fr", "Pourquoi ?"),
+    ]
+
+
+def test_a_local_copy_of_a_hub_data_set(tmp_path: Path) -> None:
+    """A folder of Parquet files is read like a data set of the hub."""
+    rows = [{"question_id": f"{n}", "prompt": f"ask {n}", "language": "en"} for n in range(3)]
+    (tmp_path / "arena").mkdir()
+    Dataset.from_list(rows).to_parquet(str(tmp_path / "arena" / "test-00000-of-00001.parquet"))
+    columns = {"id": "question_id", "cluster": "question_id"}
+    found = load_prompts(spec(hub="arena", columns=columns), ["en"], folder=tmp_path)
+    assert [(p.id, p.cluster, p.text) for p in found] == [
+        (f"{n}-en", f"{n}", f"ask {n}") for n in range(3)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ('{"prompt": "?"', r"p\.jsonl, line 2: not valid JSON"),
+        ("[1]", r"line 2: a row is a JSON object \(seen: \[1\]\)"),
+        ('{"prompt": "", "language": "en"}', "line 2: the column `prompt` is missing or empty"),
+        ('{"prompt": "?"}', "line 2: no language"),
+        ('{"prompt": [{"role": "x", "content": "?"}], "language": "en"}', r"line 2: `messages.0"),
+        (
+            '{"prompt": "ok", "language": "en"}',
+            r"two prompts have the id .* Remove a row that stands twice",
+        ),
+        (
+            '{"prompt": [{"role": "assistant", "content": "?"}], "language": "en"}',
+            "the last message must be the user's",
+        ),
+    ],
+)
+def test_a_broken_row_is_named(tmp_path: Path, row: str, message: str) -> None:
+    """Each broken row gives one message with file and line; no other row is used."""
+    good = json.dumps({"prompt": "ok", "language": "en"})
+    (tmp_path / "p.jsonl").write_text(f"{good}\n{row}\n")
+    with pytest.raises(DataError, match=message):
+        load_prompts(spec(files="p.jsonl"), ["en"], folder=tmp_path)
+
+
+def test_an_empty_language_is_an_error(tmp_path: Path) -> None:
+    """A language without prompts is named, with what can be done."""
+    jsonl(tmp_path / "p.jsonl", {"prompt": "?", "language": "English"})
+    with pytest.raises(DataError, match=r"language 'en' is empty.*`language_names`"):
+        load_prompts(spec(files="p.jsonl"), ["en"], folder=tmp_path)
+
+
+def test_missing_files_columns_and_data_sets_are_named(tmp_path: Path) -> None:
+    """What is not there is named: a file, a column that the mapping promises, a data set."""
+    with pytest.raises(DataError, match=r"none\.jsonl: no such file"):
+        load_prompts(spec(files="none.jsonl"), ["en"], folder=tmp_path)
+    jsonl(tmp_path / "p.jsonl", {"prompt": "?", "language": "en"})
+    with pytest.raises(DataError, match=r"no column `source` \(columns: language, prompt\)"):
+        load_prompts(spec(files="p.jsonl", columns={"cluster": "source"}), ["en"], folder=tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="empty: the data set could not be loaded"):
+        load_prompts(spec(hub="empty"), ["en"], folder=tmp_path)
+
+
+def test_who_translated_is_recorded(tmp_path: Path) -> None:
+    """English requests with translations by a model say so: for all, by language, or by row."""
+    rows = [
+        {"prompt": f"{language} ?", "language": language, "by": by}
+        for language, by in (("en", ""), ("hi", "machine"), ("fr", "human"))
+    ]
+    jsonl(tmp_path / "p.jsonl", *rows)
+    languages = ["en", "hi", "fr"]
+
+    def found(**settings: Any) -> list[str]:
+        read = load_prompts(spec(files="p.jsonl", **settings), languages, folder=tmp_path)
+        return [prompt.translated for prompt in read]
+
+    assert found() == ["none", "none", "none"]
+    assert found(translated="machine") == ["machine"] * 3
+    assert found(translated={"hi": "machine"}) == ["none", "machine", "none"]
+    assert found(columns={"translated": "by"}) == ["none", "machine", "human"]
+
+
+@pytest.mark.parametrize("suffix", [".json", ".csv", ".parquet", ".jsonl"])
+def test_files_of_any_table_format(tmp_path: Path, suffix: str) -> None:
+    """JSON, CSV, Parquet and JSON Lines hold the same prompts under the same ids."""
+    rows = Dataset.from_list(
+        [{"n": 7, "prompt": "Why?", "lang": "en"}, {"n": 7, "prompt": "क्यों?", "lang": "hi"}]
+    )
+    path = tmp_path / f"p{suffix}"
+    if suffix == ".json":
+        path.write_text(json.dumps(rows.to_list()))
+    else:
+        write = {".csv": rows.to_csv, ".parquet": rows.to_parquet, ".jsonl": rows.to_json}
+        write[suffix](str(path))
+    columns = {"id": "n", "cluster": "n", "language": "lang"}
+    found = load_prompts(spec(files=path.name, columns=columns), ["en", "hi"], folder=tmp_path)
+    assert [(p.id, p.cluster, p.text) for p in found] == [
+        ("7-en", "7", "Why?"),
+        ("7-hi", "7", "क्यों?"),
+    ]
+
+
+def test_an_empty_cell_joins_nothing(tmp_path: Path) -> None:
+    """Two rows of a CSV file without a cluster are two clusters, not one."""
+    (tmp_path / "p.csv").write_text("prompt,language,cluster\nWhy?,en,\nHow?,en,\n")
+    found = load_prompts(spec(files="p.csv"), ["en"], folder=tmp_path)
+    assert found[0].cluster != found[1].cluster

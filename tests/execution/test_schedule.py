@@ -1,0 +1,298 @@
+"""Tests of mixmerge.execution.schedule with the local engine."""
+
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mixmerge.errors import ResourceError
+from mixmerge.execution.claim import claimed, holder
+from mixmerge.execution.listener import End, Unheard
+from mixmerge.execution.local import LocalEngine
+from mixmerge.execution.schedule import Outcome, run
+from mixmerge.execution.status import status
+from mixmerge.execution.step import Step
+from mixmerge.execution.store import LOCK, RECORD, Store
+from mixmerge.files import read_json
+
+
+class Heard(Unheard):
+    """A listener that remembers."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str]] = []
+
+    def reused(self, step: Step, record: dict[str, Any]) -> None:
+        self.events.append(("reused", record["name"]))
+
+    def started(self, step: Step, folder: Path) -> None:
+        self.events.append(("started", step.name))
+
+    def progressed(self, step: Step, done: float, total: float, what: str) -> None:
+        self.events.append(("progressed", f"{step.name} {done:g}/{total:g} {what}"))
+
+    def finished(self, step: Step, record: dict[str, Any]) -> None:
+        self.events.append(("finished", record["name"]))
+
+    def failed(self, step: Step, folder: Path, message: str) -> None:
+        self.events.append(("failed", message))
+
+    def retried(self, step: Step, folder: Path, message: str) -> None:
+        self.events.append(("retried", message))
+
+    def blocked(self, step: Step, by: str) -> None:
+        self.events.append(("blocked", by))
+
+    def names(self, event: str) -> list[str]:
+        return [name for kind, name in self.events if kind == event]
+
+
+@pytest.fixture
+def engine(toy: str) -> Iterator[LocalEngine]:
+    """A local engine with two cores."""
+    engine = LocalEngine(toy, cpus=2)
+    yield engine
+    engine.close()
+
+
+def chain(text: str = "x") -> list[Step]:
+    """A → b → c, and d beside them."""
+    return [
+        Step("write", "a", {"text": text}),
+        Step("write", "b", {"text": "b"}, inputs={"in": "write/a"}),
+        Step("write", "c", {"text": "c"}, inputs={"in": "write/b"}),
+        Step("write", "d", {"text": "d"}),
+    ]
+
+
+def walk(steps: list[Step], root: Path, engine: LocalEngine) -> tuple[Outcome, Heard]:
+    heard = Heard()
+    return run(steps, Store(root), engine, heard), heard
+
+
+def test_steps_run_in_order_and_are_reused(tmp_path: Path, engine: LocalEngine) -> None:
+    """The first walk runs every step after its inputs; the second reuses all of them."""
+    first, _ = walk(chain(), tmp_path / "run", engine)
+    assert (first.done["write/c"] / "out.txt").read_text() == "cbx"
+    assert first.ran == 4
+    second, heard = walk(chain(), tmp_path / "run", engine)
+    assert second.done == first.done
+    assert second.ran == 0
+    assert sorted(heard.names("reused")) == ["a", "b", "c", "d"]
+
+
+def test_a_change_reruns_what_depends_on_it(tmp_path: Path, engine: LocalEngine) -> None:
+    """A changed setting reruns that step and those behind it, nothing else."""
+    walk(chain(), tmp_path / "run", engine)
+    _, heard = walk(chain("y"), tmp_path / "run", engine)
+    assert heard.names("finished") == ["a", "b", "c"]
+    assert heard.names("reused") == ["d"]
+
+
+def test_a_data_step_passes_on_its_output(tmp_path: Path, engine: LocalEngine) -> None:
+    """A reworded recipe that yields the same output reruns nothing behind it."""
+    steps = [
+        Step("write", "a", {"text": "rows", "note": 1}, by_output=True),
+        Step("write", "b", {}, inputs={"in": "write/a"}),
+    ]
+    walk(steps, tmp_path / "run", engine)
+    steps[0] = Step("write", "a", {"text": "rows", "note": 2}, by_output=True)
+    _, heard = walk(steps, tmp_path / "run", engine)
+    assert heard.names("finished") == ["a"]
+    assert heard.names("reused") == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "message"),
+    [
+        ("user", 2, "rows.jsonl, line 3: broken."),
+        ("fault", 1, "RuntimeError: boom"),
+        ("vanish", 1, "the process ended without a word (killed by signal 9); tried 3 times"),
+    ],
+)
+def test_a_failure_stops_only_what_depends_on_it(
+    tmp_path: Path, engine: LocalEngine, kind: str, code: int, message: str
+) -> None:
+    """Steps behind a failed one are blocked; the others finish."""
+    steps = [
+        Step(kind, "bad"),
+        Step("write", "behind", inputs={"in": f"{kind}/bad"}),
+        Step("write", "further", inputs={"in": "write/behind"}),
+        Step("write", "beside", {"text": "fine"}),
+    ]
+    outcome, heard = walk(steps, tmp_path / "run", engine)
+    assert outcome.failed == {f"{kind}/bad": (code, message)}
+    assert outcome.blocked == ["write/behind", "write/further"]
+    assert list(outcome.done) == ["write/beside"]
+    assert heard.names("failed") == [message]
+
+
+def test_only_the_wanted_steps_run(tmp_path: Path, engine: LocalEngine) -> None:
+    """With `only`, a step and what it needs run, and nothing else."""
+    heard = Heard()
+    run(chain(), Store(tmp_path / "run"), engine, heard, only=["write/b"])
+    assert heard.names("finished") == ["a", "b"]
+
+
+def test_progress_is_heard(tmp_path: Path, engine: LocalEngine) -> None:
+    """What a running step says of its progress reaches the listener."""
+    _, heard = walk([Step("write", "slow", {"sleep": 0.3})], tmp_path / "run", engine)
+    assert "slow 1/2 writing" in heard.names("progressed")
+
+
+def test_the_output_of_a_step_is_in_its_log(tmp_path: Path, engine: LocalEngine) -> None:
+    """The traceback of a fault of ours is in the step's log."""
+    walk([Step("fault", "bad")], tmp_path / "run", engine)
+    (log,) = (tmp_path / "run").glob("fault/bad-*/log.txt")
+    assert "RuntimeError: boom" in log.read_text()
+
+
+def test_a_passing_fault_is_retried(tmp_path: Path, engine: LocalEngine) -> None:
+    """A step that the network fails twice is done at the third attempt, and its record says so."""
+    steps = [Step("flaky", "a", {"works_at": 3}), Step("write", "b", inputs={})]
+    outcome, heard = walk(steps, tmp_path / "run", engine)
+    assert not outcome.failed
+    assert heard.names("retried") == ["TimeoutError: the network is slow"] * 2
+    assert read_json(outcome.done["flaky/a"] / RECORD)["attempts"] == 3
+
+
+def test_attempts_are_counted(tmp_path: Path, engine: LocalEngine) -> None:
+    """A fault that does not pass ends after the stated number of attempts."""
+    heard = Heard()
+    steps = [Step("flaky", "a", {"works_at": 9})]
+    outcome = run(steps, Store(tmp_path), engine, heard, attempts=2)
+    assert outcome.failed == {"flaky/a": (1, "TimeoutError: the network is slow; tried 2 times")}
+
+
+def test_python_errors_are_not_retried(tmp_path: Path, engine: LocalEngine) -> None:
+    """A fault of ours or of the user would be met again: one attempt."""
+    _, heard = walk([Step("fault", "a"), Step("user", "b")], tmp_path / "run", engine)
+    assert heard.names("retried") == []
+
+
+def test_a_full_disk_fails_one_step_only(
+    tmp_path: Path, engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step that cannot even be placed fails with its reason; the others are run."""
+    place = Store.place
+
+    def full(self: Store, step: Step, key: str, parents: Any) -> Path:
+        if step.name == "a":
+            raise ResourceError("the disk is full")
+        return place(self, step, key, parents)
+
+    monkeypatch.setattr(Store, "place", full)
+    outcome, _ = walk(chain(), tmp_path / "run", engine)
+    assert outcome.failed == {"write/a": (2, "the disk is full")}
+    assert outcome.blocked == ["write/b", "write/c"]
+    assert list(outcome.done) == ["write/d"]
+
+
+def test_a_deleted_folder_is_made_again(tmp_path: Path, engine: LocalEngine) -> None:
+    """A step's folder, or only its output, deleted by hand is recomputed; nothing else is."""
+    root = tmp_path / "run"
+    first, _ = walk(chain(), root, engine)
+    shutil.rmtree(first.done["write/d"])
+    (first.done["write/b"] / "out.txt").unlink()
+    second, heard = walk(chain(), root, engine)
+    assert sorted(heard.names("finished")) == ["b", "d"]
+    assert (second.done["write/b"] / "out.txt").read_text() == "bx"
+
+
+def test_a_second_driver_is_refused(tmp_path: Path, engine: LocalEngine) -> None:
+    """Two runs in one folder at once: the second is told who the first is."""
+    with (
+        claimed(tmp_path / LOCK, "study", patience=0.0),
+        pytest.raises(ResourceError, match=rf"running this study \(process {os.getpid()} on"),
+    ):
+        run(chain(), Store(tmp_path), engine, Heard(), begin=lambda: pytest.fail("not ours"))
+
+
+class Impatient(Heard):
+    """Presses Ctrl-C so many times when the first step has started."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+
+    def started(self, step: Step, folder: Path) -> None:
+        super().started(step, folder)
+        wait_until(lambda: holder(folder / LOCK) is not None)
+        for _ in range(self.times):
+            signal.raise_signal(signal.SIGINT)
+
+    def stopping(self, running: int) -> None:
+        self.events.append(("stopping", str(running)))
+
+    def ended(self, end: End) -> None:
+        self.events.append(("ended", end))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def test_ctrl_c_once_lets_what_runs_finish(tmp_path: Path, toy: str) -> None:
+    """After one Ctrl-C the running step is finished and recorded, and nothing is started."""
+    heard, engine = Impatient(1), LocalEngine(toy, cpus=1)
+    steps = [Step("write", "a", {"sleep": 0.3}), Step("write", "b")]
+    with pytest.raises(KeyboardInterrupt):
+        run(steps, Store(tmp_path), engine, heard)
+    assert heard.names("started") == ["a"]
+    assert heard.names("finished") == ["a"]
+    assert heard.names("stopping") == ["1"]
+    assert heard.names("ended") == ["interrupted"]
+    assert status(tmp_path).counts == {"done": 1, "waiting": 1}
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_twice_stops_now(tmp_path: Path, toy: str) -> None:
+    """After a second Ctrl-C the running step is stopped at once and has no record."""
+    heard, engine = Impatient(2), LocalEngine(toy, cpus=1)
+    before = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run([Step("write", "a", {"sleep": 100})], Store(tmp_path), engine, heard)
+    assert time.monotonic() - before < 60
+    (lock,) = tmp_path.glob("write/a-*/lock")
+    assert holder(lock) is None
+    assert not (lock.parent / RECORD).exists()
+    assert heard.names("ended") == ["interrupted"]
+
+
+def test_ctrl_c_at_the_very_end_changes_nothing(tmp_path: Path, toy: str) -> None:
+    """When the step that ran was the last one, the run is complete."""
+    heard, engine = Impatient(1), LocalEngine(toy, cpus=1)
+    outcome = run([Step("write", "a")], Store(tmp_path), engine, heard)
+    assert list(outcome.done) == ["write/a"]
+    assert heard.names("ended") == ["done"]
+
+
+class Doomed:
+    """Something whose end is the moment of Ctrl-C: what is raised there is lost."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupt_that_python_loses_still_counts(
+    tmp_path: Path, engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C twice while destructors run stops the walk; the handler is as it was afterwards."""
+    lost: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda said: lost.append(said.exc_type))
+    before = signal.getsignal(signal.SIGINT)
+    heard = Heard()
+    monkeypatch.setattr(heard, "finished", lambda *_: Doomed() and None)
+    with pytest.raises(KeyboardInterrupt):
+        run(chain(), Store(tmp_path / "run"), engine, heard)
+    assert set(lost) == {KeyboardInterrupt}
+    assert signal.getsignal(signal.SIGINT) is before
+    assert "c" not in heard.names("started")

@@ -1,0 +1,55 @@
+"""A merge of arrays with one method."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from mixmerge.merging.kernels import Array
+from mixmerge.merging.methods import METHODS
+from mixmerge.merging.methods.method import Method
+from mixmerge.merging.models.sources import ArraySource
+from mixmerge.merging.streaming.tensor import Spread, Tensor, in_turn
+
+TENSOR = "model.layers.0.mlp.up_proj.weight"
+
+
+def merge_arrays(
+    method: str | Method,
+    models: Sequence[Array],
+    base: Array | None = None,
+    *,
+    name: str = TENSOR,
+    seed: int = 0,
+    spread: Spread = in_turn,
+    **arguments: Any,
+) -> Array:
+    """Merge arrays with a method's defaults and the given arguments."""
+    declared = METHODS[method] if isinstance(method, str) else method
+    values: dict[str, Any] = {}
+    for parameter in declared.parameters:
+        default = parameter.default
+        values[parameter.argument] = (default,) * len(models) if parameter.per_model else default
+    tensor = Tensor(
+        name,
+        [ArraySource("model", model) for model in models],
+        None if base is None else ArraySource("base", base),
+        seed=seed,
+        by_row=declared.by_row,
+        spread=spread,
+    )
+    out = np.full(tensor.size, np.nan, np.float32)
+
+    def receive(start: int, merged: Array) -> None:
+        assert merged.dtype == np.float32
+        assert merged.flags.c_contiguous
+        out[start : start + merged.size] = merged
+
+    with np.errstate(all="ignore"):
+        tensor.apply(declared.merge(tensor, **{**values, **arguments}), receive)
+    return out.reshape(tensor.shape)
+
+
+def backwards(function: Callable[[range], Any], items: Iterable[range], /) -> Iterator[Any]:
+    """Do the work in the opposite order, as threads might; results in order."""
+    return reversed([function(item) for item in reversed(list(items))])

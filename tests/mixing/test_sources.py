@@ -1,0 +1,307 @@
+"""From columns to typed rows."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+
+from mixmerge.errors import DataError
+from mixmerge.files import write_rows
+from mixmerge.mixing import SourceSpec
+from mixmerge.mixing.sources import load
+from mixmerge.mixing.spec import Form
+from mixmerge.records import Conversation, PreferencePair
+
+TURNS = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+OTHER = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Go away"}]
+
+
+def jsonl(path: Path, *rows: dict[str, Any]) -> Path:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    return path
+
+
+def source(**values: Any) -> SourceSpec:
+    return SourceSpec.model_validate(values)
+
+
+def conversation(**changes: Any) -> Conversation:
+    values = {"id": "7", "source": "s", "language": "en", "messages": TURNS}
+    return Conversation.model_validate(values | changes)
+
+
+def answer(row: Conversation | PreferencePair) -> str:
+    assert isinstance(row, Conversation)
+    return row.messages[-1].content
+
+
+def pair(**changes: Any) -> PreferencePair:
+    values = {
+        "id": "7",
+        "source": "s",
+        "language": "en",
+        "prompt": TURNS[:1],
+        "chosen": "Hello",
+        "rejected": "Go away",
+    }
+    return PreferencePair.model_validate(values | changes)
+
+
+@pytest.mark.parametrize(
+    ("row", "columns"),
+    [
+        ({"id": 7, "messages": TURNS}, {}),
+        ({"key": 7, "chat": TURNS}, {"id": "key", "messages": "chat"}),
+        ({"id": 7, "q": "Hi", "a": "Hello"}, {"prompt": "q", "answer": "a"}),
+        ({"id": 7, "prompt": TURNS[:1], "answer": "Hello"}, {}),
+        ({"id": 7, "prompt": "Hi", "chosen": "Hello", "rejected": "Go away"}, {}),
+        ({"id": 7, "messages": OTHER, "q": "Hi", "a": "Hello"}, {"prompt": "q", "answer": "a"}),
+        ({"id": 7, "messages": [turn | {"weight": 1} for turn in TURNS]}, {}),
+    ],
+)
+def test_columns_become_a_conversation(
+    tmp_path: Path, row: dict[str, Any], columns: dict[str, str]
+) -> None:
+    """Messages, a question with its answer, and a pair's chosen side all give the conversation."""
+    file = jsonl(tmp_path / "d.jsonl", row)
+    loaded = load("s", source(files=file, language="en", columns=columns), "conversations")
+    assert loaded.rows == [conversation()]
+
+
+@pytest.mark.parametrize(
+    ("row", "columns"),
+    [
+        ({"id": 7, "prompt": "Hi", "chosen": "Hello", "rejected": "Go away"}, {}),
+        ({"id": 7, "prompt": TURNS[:1], "chosen": "Hello", "rejected": "Go away"}, {}),
+        ({"id": 7, "prompt": "Hi", "chosen": TURNS[1:], "rejected": OTHER[1:]}, {}),
+        ({"id": 7, "prompt": "Hi", "chosen": TURNS, "rejected": OTHER, "messages": TURNS}, {}),
+        ({"id": 7, "good": TURNS, "bad": OTHER}, {"chosen": "good", "rejected": "bad"}),
+    ],
+)
+def test_columns_become_a_pair(
+    tmp_path: Path, row: dict[str, Any], columns: dict[str, str]
+) -> None:
+    """Answers as text, as messages, and as conversations that repeat the prompt give the pair."""
+    file = jsonl(tmp_path / "d.jsonl", row)
+    loaded = load("s", source(files=file, language="en", columns=columns), "preferences")
+    assert loaded.rows == [pair()]
+
+
+@pytest.mark.parametrize("row", [conversation(), pair(source="elsewhere")])
+def test_rows_of_our_own_need_no_columns(
+    tmp_path: Path, row: Conversation | PreferencePair
+) -> None:
+    """Rows that mixmerge wrote are read as they are, under the name of this source."""
+    write_rows(tmp_path / "d.jsonl", [row])
+    form: Form = "preferences" if isinstance(row, PreferencePair) else "conversations"
+    loaded = load("s", source(files=tmp_path / "d.jsonl"), form)
+    assert loaded.rows == [row.model_copy(update={"source": "s"})]
+
+
+def test_a_saved_data_set_in_the_ultrafeedback_format(tmp_path: Path) -> None:
+    """UltraFeedback's columns give preference pairs, and conversations from its messages."""
+    row = {
+        "prompt": "Hi",
+        "prompt_id": "7",
+        "chosen": TURNS,
+        "rejected": OTHER,
+        "messages": TURNS,
+        "score_chosen": 8.5,
+        "score_rejected": 2.0,
+    }
+    datasets.Dataset.from_list([row]).save_to_disk(tmp_path / "ultrafeedback")
+    spec = source(hub=str(tmp_path / "ultrafeedback"), columns={"id": "prompt_id"}, language="en")
+    assert load("s", spec, "preferences").rows == [pair()]
+    assert load("s", spec, "conversations").rows == [conversation()]
+
+
+def test_a_csv_of_questions(tmp_path: Path) -> None:
+    """A CSV file with mapped columns and named languages gives conversations."""
+    with (tmp_path / "d.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows(
+            [["key", "q", "a", "lang"], [7, "Hi", "Hello", "English"], [8, "Hi", "Salut", "fr"]]
+        )
+    spec = source(
+        files=tmp_path / "d.csv",
+        columns={"id": "key", "prompt": "q", "answer": "a", "language": "lang"},
+        language_names={"English": "en"},
+    )
+    rows = load("s", spec, "conversations").rows
+    assert rows[0] == conversation()
+    assert [row.language for row in rows] == ["en", "fr"]
+
+
+def test_one_file_a_language(tmp_path: Path) -> None:
+    """Files named by language give their rows that language."""
+    en = jsonl(tmp_path / "en.jsonl", {"messages": TURNS})
+    hi = jsonl(tmp_path / "hi.jsonl", {"messages": TURNS})
+    rows = load("s", source(files={"hi": hi, "en": en}), "conversations").rows
+    assert [row.language for row in rows] == ["hi", "en"]
+    assert rows[0].id != rows[1].id
+
+
+def test_ids_default_to_a_digest_of_the_content(tmp_path: Path) -> None:
+    """Without an id column a row's id depends on its content and not on its place."""
+    one, two = {"messages": TURNS, "language": "en"}, {"messages": OTHER, "language": "en"}
+    forward = load("s", source(files=jsonl(tmp_path / "a.jsonl", one, two)), "conversations").rows
+    backward = load("s", source(files=jsonl(tmp_path / "b.jsonl", two, one)), "conversations").rows
+    assert forward == backward[::-1]
+    assert forward[0].id != forward[1].id
+
+
+GOOD = {"messages": TURNS, "language": "en"}
+GOOD_PAIR = {"prompt": "Hi", "chosen": "a", "rejected": "b", "language": "en"}
+
+
+@pytest.mark.parametrize("columns", [{}, {"messages": "messages"}])
+def test_columns_that_are_not_read_may_be_empty(tmp_path: Path, columns: dict[str, str]) -> None:
+    """Nothing in `prompt` beside `messages`, or in `language` beside a fixed one, breaks no row."""
+    row = {"id": 7, "messages": TURNS, "prompt": None, "chosen": None, "language": None}
+    file = jsonl(tmp_path / "d.jsonl", row)
+    asked = source(files=file, language="en", columns=columns)
+    assert load("s", asked, "conversations").rows == [conversation()]
+    by_language = source(files={"en": file}, columns=columns)
+    assert load("s", by_language, "conversations").rows == [conversation()]
+
+
+def test_an_empty_prompt_beside_whole_conversations_is_no_fault(tmp_path: Path) -> None:
+    """Answers that repeat the prompt need no column of it; answers as text do."""
+    row = {"id": 7, "prompt": None, "chosen": TURNS, "rejected": OTHER}
+    asked = source(files=jsonl(tmp_path / "d.jsonl", row), language="en")
+    assert load("s", asked, "preferences").rows == [pair()]
+    texts = jsonl(tmp_path / "t.jsonl", row | {"chosen": "a", "rejected": "b"})
+    with pytest.raises(DataError, match="column `prompt` is missing or empty"):
+        load("s", source(files=texts, language="en"), "preferences")
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"messages": TURNS}, "column `language` is missing or empty"),
+        ({"messages": None, "language": "en"}, "column `messages` is missing or empty"),
+        ({"messages": "Hi", "language": "en"}, "must be a list of messages"),
+        ({"messages": ["Hi"], "language": "en"}, "must be a list of messages"),
+        ({"messages": TURNS[:1], "language": "en"}, "at least 2 items"),
+        ({"messages": TURNS[::-1], "language": "en"}, "last message must be the assistant's"),
+        (
+            {"messages": [TURNS[0], TURNS[1] | {"content": ""}], "language": "en"},
+            r"`messages\.1\.content`: .* at least 1 character",
+        ),
+        (
+            {"messages": [{"role": "human", "content": "Hi"}, TURNS[1]], "language": "en"},
+            r"`messages\.0\.role`",
+        ),
+        ({"messages": TURNS, "language": ""}, "the language is not known"),
+    ],
+)
+def test_a_broken_conversation_is_named_with_its_line(
+    tmp_path: Path, bad: dict[str, Any], message: str
+) -> None:
+    """A row that cannot be used stops the reading, with the file, the line and the reason."""
+    file = jsonl(tmp_path / "d.jsonl", GOOD, bad, GOOD)
+    with pytest.raises(DataError, match=r"d\.jsonl, line 2: .*" + message):
+        load("s", source(files=file), "conversations")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rejected": "a"}, "must differ"),
+        ({"chosen": 3}, "`chosen`: .* valid string"),
+        ({"chosen": ""}, "`chosen`: .* at least 1 character"),
+        ({"prompt": TURNS}, "last message of the prompt must be the user's"),
+        ({"chosen": TURNS, "rejected": OTHER[1:]}, "must answer the same turns"),
+        ({"chosen": TURNS[:1]}, "`chosen` must end with the assistant's message"),
+    ],
+)
+def test_a_broken_pair_is_named_with_its_line(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    """A pair that states no preference, or not of one prompt, stops the reading."""
+    file = jsonl(tmp_path / "d.jsonl", GOOD_PAIR, GOOD_PAIR | changes)
+    with pytest.raises(DataError, match=r"d\.jsonl, line 2: .*" + message):
+        load("s", source(files=file), "preferences")
+
+
+def test_a_broken_parquet_row_is_named_by_number(tmp_path: Path) -> None:
+    """In a file without lines the message has the number of the row."""
+    rows = [{"prompt": "Hi", "answer": text} for text in ("Hello", "")]
+    datasets.Dataset.from_list(rows).to_parquet(tmp_path / "d.parquet")
+    with pytest.raises(DataError, match=r"d\.parquet, row 2: `messages\.1\.content`"):
+        load("s", source(files=tmp_path / "d.parquet", language="en"), "conversations")
+
+
+def test_broken_rows_are_dropped_only_when_asked(tmp_path: Path) -> None:
+    """With `broken: drop` the good rows are used and the message of each other one is kept."""
+    file = jsonl(tmp_path / "d.jsonl", GOOD, {"messages": [], "language": "en"}, GOOD)
+    loaded = load("s", source(files=file, broken="drop"), "conversations")
+    assert len(loaded.rows) == 2
+    assert len(loaded.broken) == 1
+    assert loaded.broken[0].startswith("d.jsonl, line 2: ")
+
+
+@pytest.mark.parametrize(
+    ("row", "values", "form", "message"),
+    [
+        (
+            GOOD,
+            {"columns": {"messages": "chat"}},
+            "conversations",
+            "no column `chat`, which source",
+        ),
+        ({"text": "Hi", "language": "en"}, {}, "conversations", r"neither .*columns: text, lang"),
+        (GOOD, {}, "preferences", "no preference pairs: .*or ask for `form: conversations`"),
+        ({"messages": TURNS}, {}, "conversations", "the language is not known: map"),
+        ({"chosen": "a", "rejected": "b"}, {"language": "en"}, "preferences", "there is no prompt"),
+    ],
+)
+def test_columns_that_do_not_fit_are_named(
+    tmp_path: Path, row: dict[str, Any], values: dict[str, Any], form: Form, message: str
+) -> None:
+    """Missing columns are refused with the columns that are there."""
+    file = jsonl(tmp_path / "d.jsonl", row)
+    with pytest.raises(DataError, match=message):
+        load("s", source(files=file, **values), form)
+
+
+def test_an_empty_file_is_refused(tmp_path: Path) -> None:
+    """A source without any row is refused by name."""
+    with pytest.raises(DataError, match=r"source `s` has no rows \(.*d\.jsonl is empty\)"):
+        load("s", source(files=jsonl(tmp_path / "d.jsonl")), "conversations")
+
+
+def test_one_id_for_two_rows_is_refused(tmp_path: Path) -> None:
+    """An id that names two different rows is refused with both places; a repeated row is not."""
+    first, second = GOOD | {"id": 1}, {"id": 1, "messages": OTHER, "language": "en"}
+    repeated = jsonl(tmp_path / "same.jsonl", first, first)
+    assert len(load("s", source(files=repeated), "conversations").rows) == 2
+    file = jsonl(tmp_path / "d.jsonl", first, second)
+    with pytest.raises(
+        DataError, match=r"line 2: the id '1' is that of another row \(d.jsonl, line 1\)"
+    ):
+        load("s", source(files=file), "conversations")
+
+
+def test_translations_may_share_an_id(tmp_path: Path) -> None:
+    """The same id in two languages is no clash."""
+    rows = [{"id": 7, "messages": TURNS, "language": language} for language in ("en", "hi")]
+    loaded = load("s", source(files=jsonl(tmp_path / "d.jsonl", *rows)), "conversations")
+    assert [row.id for row in loaded.rows] == ["7", "7"]
+
+
+def test_an_id_column_can_be_passed_over(tmp_path: Path) -> None:
+    """With `id: null` a column of that name is not used, so that it need not be unique."""
+    rows = [{"id": 1, "messages": turns, "language": "en"} for turns in (TURNS, OTHER)]
+    spec = source(files=jsonl(tmp_path / "d.jsonl", *rows), columns={"id": None})
+    assert len({row.id for row in load("s", spec, "conversations").rows} - {"1"}) == 2
+
+
+def test_several_files_are_one_source(tmp_path: Path) -> None:
+    """Files of a list are read one after the other."""
+    one = jsonl(tmp_path / "a.jsonl", GOOD)
+    two = jsonl(tmp_path / "b.jsonl", {"messages": OTHER, "language": "en"})
+    rows = load("s", source(files=[two, one]), "conversations").rows
+    assert [answer(row) for row in rows] == ["Go away", "Hello"]

@@ -1,0 +1,99 @@
+"""Specifications: defaults, refusals, arithmetic of batches."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from mixmerge.errors import SpecError
+from mixmerge.training import AdapterSpec, PlacementSpec, TrainJob, TrainSpec
+
+
+def test_defaults_follow_the_method() -> None:
+    """Left-out settings take the method's usual values, and are written into the identity."""
+    sft, dpo = TrainSpec(), TrainSpec(method="dpo")
+    assert (sft.learning_rate, sft.epochs, sft.beta) == (2e-5, 1.0, None)
+    assert (dpo.learning_rate, dpo.epochs, dpo.beta) == (1e-6, 1.0, 0.1)
+    assert TrainSpec(method="dpo", learning_rate=3e-4).learning_rate == 3e-4
+    assert TrainSpec.model_validate(dpo.model_dump()) == dpo
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": 1, "max_steps": 3}, "not both"),
+        ({"method": "sft", "beta": 0.1}, "belongs to `method: dpo`"),
+        ({"learnig_rate": 1e-3}, "Extra inputs"),
+        ({"learning_rate": 0}, "greater than 0"),
+        ({"learning_rate": float("nan")}, "finite number"),
+        ({"method": "ppo"}, "'sft' or 'dpo'"),
+        ({"adapter": {"targets": ["q_proj", "lm_head"]}}, "lm_head"),
+        ({"adapter": {"targets": []}}, "at least one layer"),
+    ],
+)
+def test_contradictions_are_refused(settings: dict[str, Any], message: str) -> None:
+    """A setting that cannot be meant is an error that says why."""
+    with pytest.raises(ValidationError, match=message):
+        TrainSpec.model_validate(settings)
+
+
+def test_one_way_to_shard() -> None:
+    """FSDP and DeepSpeed exclude each other."""
+    with pytest.raises(ValidationError, match="`fsdp` or `deepspeed`"):
+        PlacementSpec(fsdp={}, deepspeed=Path("zero3.json"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "epochs", "batch", "steps"),
+    [(64, 1, 32, 2), (65, 1, 32, 3), (10, 0.5, 4, 2), (100, 1.1, 10, 11), (100, 0.07, 1, 7)],
+)
+def test_epochs_become_full_batches(rows: int, epochs: float, batch: int, steps: int) -> None:
+    """The number of steps covers the epochs, rounded up to a whole batch."""
+    assert TrainSpec(epochs=epochs, batch_size=batch).steps(rows) == steps
+
+
+def test_max_steps_ignore_the_number_of_rows() -> None:
+    """With max_steps the number of rows does not count."""
+    assert TrainSpec(max_steps=7).steps(1) == TrainSpec(max_steps=7).steps(10**6) == 7
+
+
+@pytest.mark.parametrize(
+    ("placement", "ranks", "expected"),
+    [
+        (PlacementSpec(), None, (32, 1)),
+        (PlacementSpec(devices=4), None, (8, 1)),
+        (PlacementSpec(devices=4, per_device_batch=2), None, (2, 4)),
+        (PlacementSpec(per_device_batch=2), 8, (2, 2)),
+    ],
+)
+def test_the_global_batch_is_kept(
+    placement: PlacementSpec, ranks: int | None, expected: tuple[int, int]
+) -> None:
+    """Rows per device times devices times accumulation is the global batch, however it is split."""
+    micro, accumulation = placement.accumulation(32, ranks)
+    assert (micro, accumulation) == expected
+    assert micro * accumulation * (ranks or placement.devices) == 32
+
+
+def test_an_impossible_split_is_refused() -> None:
+    """A global batch that the devices cannot share evenly is an error, in a job file as well."""
+    with pytest.raises(SpecError, match=r"batch_size is 32 rows, but 2 process\(es\) of 5"):
+        PlacementSpec(devices=2, per_device_batch=5).accumulation(32)
+    with pytest.raises(ValidationError, match="does not divide it"):
+        TrainJob(model="m", rows=Path("r"), placement=PlacementSpec(devices=3))
+
+
+def test_adapter_defaults() -> None:
+    """An adapter needs no settings."""
+    assert AdapterSpec().targets == "all-linear"
+
+
+def test_importing_the_specs_is_light() -> None:
+    """Importing the part loads none of the heavy libraries."""
+    heavy = "{'torch', 'transformers', 'trl', 'datasets', 'peft', 'scipy', 'matplotlib'}"
+    code = f"import sys, mixmerge.training; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

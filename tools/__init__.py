@@ -1,0 +1,1 @@
+"""What makes the data that ship with mixmerge; nobody needs it to use them."""
