@@ -1,7 +1,7 @@
 """The rows that the parts of mixmerge exchange on disk, one documented class each."""
 
 from mixmerge.records.conversation import Conversation, Message, PreferencePair
-from mixmerge.records.judge import Judge
+from mixmerge.records.judge import Item, Judge, Question
 from mixmerge.records.model_folder import ModelFolder
 from mixmerge.records.prompt import Prompt, Translated
 from mixmerge.records.response import Response
@@ -12,12 +12,14 @@ __all__ = [
     "MISSING",
     "Axis",
     "Conversation",
+    "Item",
     "Judge",
     "Message",
     "ModelFolder",
     "Outcome",
     "PreferencePair",
     "Prompt",
+    "Question",
     "Response",
     "Results",
     "Translated",

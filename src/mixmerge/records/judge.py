@@ -1,43 +1,73 @@
-"""What a judge is, whether rules, a model at an endpoint or a person."""
+"""What a judge is asked, and what a judge is: rules, a test, a model or a person."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from mixmerge.progress import Progress, silent
 from mixmerge.records.prompt import Prompt
 from mixmerge.records.response import Response
-from mixmerge.records.verdict import Verdict
+from mixmerge.records.verdict import Axis, Outcome, Verdict
+
+Asks = Literal["comparison", "outcome", "grade"]
+"""``comparison``: is the answer better than the base model's? ``outcome``: does it have a certain
+outcome, such as being harmful? ``grade``: how good is it, as a number?"""
+
+_OUTCOMES: dict[Asks, tuple[Outcome, ...]] = {
+    "comparison": ("loss", "tie", "win"),
+    "outcome": ("no", "yes"),
+    "grade": ("graded", "no", "yes"),
+}
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a judge is asked about every answer of one axis; it follows from the axis's measure."""
+
+    axis: Axis
+    asks: Asks
+    outcome: str = ""
+    """Whose presence is asked, in the study's word, e.g. ``harmful``; empty unless ``outcome``."""
+    bounds: tuple[float, float] = (0.0, 1.0)
+    """The lowest and the highest grade; a judge that only says yes or no gives these."""
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """The outcomes that answer it, from worst to best, or from absent to present."""
+        return _OUTCOMES[self.asks]
+
+    @property
+    def topic(self) -> str:
+        """What it is about in one word: ``comparison``, ``grade`` or the outcome."""
+        return self.outcome or self.asks
+
+
+@dataclass(frozen=True)
+class Item:
+    """One answer to judge."""
+
+    prompt: Prompt
+    answer: Response
+    reference: Response | None = None
+    """The base model's answer to the same prompt, where answers are compared with it."""
 
 
 class Judge(Protocol):
-    """Turns answers into verdicts. Rows of all arguments correspond by position."""
+    """Turns answers into verdicts."""
 
     @property
     def name(self) -> str:
         """Name and version, e.g. ``rules@1``; a new version means new verdicts."""
 
-    def compare(
-        self,
-        prompts: Sequence[Prompt],
-        answers: Sequence[Response],
-        base_answers: Sequence[Response],
-        progress: Progress = silent,
+    def judge(
+        self, items: Sequence[Item], question: Question, progress: Progress = silent
     ) -> list[Verdict]:
-        """Judge the model's answers against the base model's: axis ``general``.
+        """Judge answers.
 
         Returns:
-            One verdict per prompt, or two (one per order) where the order could matter.
-        """
+            The verdicts in the order of the items: one for each, or several where a comparison is
+            asked in both orders or several judges speak.
 
-    def classify(
-        self,
-        axis: Literal["safety", "over_refusal"],
-        prompts: Sequence[Prompt],
-        answers: Sequence[Response],
-        progress: Progress = silent,
-    ) -> list[Verdict]:
-        """Say of each answer whether it is harmful, or refuses a harmless request.
-
-        Returns:
-            One verdict per prompt, with the outcome ``yes`` or ``no`` where there is one.
+        Raises:
+            SpecError: the judge cannot answer such a question.
         """

@@ -105,7 +105,7 @@ class CorrectedRate(RowModel):
     model: str
     axis: Axis
     raw: float | None
-    """The judge's own: win rate, harm rate or refusal rate, over the prompts with a verdict."""
+    """The judge's own, over the prompts with a verdict."""
     labelled: int
     """Labelled answers of this model."""
     ppi: Measured | None
@@ -121,7 +121,7 @@ class CheckedContrast(RowModel):
 
     a: str
     b: str
-    axis: Literal["general", "safety"]
+    axis: Axis
     raw: float
     raw_ci: Interval | None
     corrected: Measured | None

@@ -1,24 +1,66 @@
-"""``results.json``: what a study found. All rates are fractions in [0, 1].
+"""``results.json``: what a study found. Shares are fractions in [0, 1].
 
 The schema is versioned because other tools read it; see the field docstrings.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from mixmerge.errors import DataError
 from mixmerge.records.row import RowModel
 from mixmerge.records.verdict import Axis
+
+SCHEMA = 2
 
 Interval = tuple[float, float]
 """Lower and upper end of a 95 % interval."""
 
-Stage = Literal["sft", "dpo"]
-Kind = Literal["base", "mixture", "expert", "merge"]
+Stage = str
+"""How far a model is trained, in the study's word, e.g. ``sft`` or ``dpo``."""
+
+Kind = Literal["base", "given", "mixture", "expert", "merge"]
+"""``given``: made outside of the study; ``mixture`` and ``expert``: trained on several sources of
+data, or on one."""
+
+Better = Literal["higher", "lower"]
+
+Decision = Literal["beats", "loses", "trades", "undecided", "incomplete"]
+"""``beats``: better on at least one deciding axis and worse on none; ``loses``: the reverse;
+``trades``: better on one and worse on another; ``undecided``: no difference is significant;
+``incomplete``: a deciding axis is not compared yet."""
+
+
+class AxisInfo(RowModel):
+    """What the values of one axis are: all that a reader needs to write and compare them."""
+
+    measure: str
+    """Name of the measure, e.g. ``win_rate``."""
+    title: str
+    """What a value is called at the head of a column, e.g. ``win rate``."""
+    phrase: str
+    """The same within a sentence, e.g. ``the win rate``."""
+    better: Better
+    """Which direction is good."""
+    primary: bool
+    """Whether it is one of the axes that decide."""
+    unit: Literal["percent", "score"]
+    """``percent``: values are fractions, shown as percent; ``score``: numbers within `bounds`."""
+    bounds: Interval
+    """The lowest and the highest value there can be."""
+    of_base: float | None = None
+    """The base model's value, where it is fixed by definition: one half for a win rate."""
+    relative: bool = False
+    """Whether changes are told relative to the base model's value, too."""
+
+    @property
+    def sign(self) -> int:
+        """1 where higher is better, else -1: differences times it are gains."""
+        return 1 if self.better == "higher" else -1
 
 
 class Measured(RowModel):
-    """What every measured rate has besides its number and its interval."""
+    """What every estimate has besides its number and its interval."""
 
     n: int
     """Prompts with a verdict."""
@@ -27,112 +69,77 @@ class Measured(RowModel):
     for an interval that covers 95 %."""
 
 
-class Average(RowModel):
-    """The unweighted mean of the languages' rates, beside the pooled rate of all prompts."""
+class Change(RowModel):
+    """A value less the base model's, on the same prompts."""
 
-    rate: float
+    difference: float
+    ci: Interval | None
+    relative: float | None = None
+    """(value - value of the base) / value of the base; None where the axis does not tell it, or
+    where the base's value is zero."""
+    relative_ci: Interval | None = None
+    """The base's value being estimated too."""
+
+
+class Average(RowModel):
+    """The unweighted mean of the languages' values, beside the pooled value of all prompts."""
+
+    value: float
     ci: Interval | None
 
 
 class LengthControlled(RowModel):
     """The win rate if all answers were as long as the base model's."""
 
-    win_rate: float
+    value: float
     ci: Interval | None
     slope: float
     """Rise of the log-odds of winning when an answer is much longer; 0: length does not matter."""
 
 
-class WinRate(Measured):
-    """Wins against the base model, a tie counting one half."""
+class Value(Measured):
+    """One model on one axis, in one language or pooled over them (each prompt counts once)."""
 
-    win_rate: float
+    value: float
     ci: Interval | None
+    change_from_base: Change | None = None
+    """None for the base model itself."""
 
 
-class GeneralScore(WinRate):
-    """The general axis of one model, pooled over languages (each prompt counts once)."""
+class AxisScore(Value):
+    """One model on one axis."""
 
-    wins: int
-    ties: int
-    losses: int
     missing: int
-    """Prompts without a readable verdict: unreadable, refused or failed; never imputed."""
-    bounds: Interval | None = None
-    """The win rate if every missing verdict were a loss, and if it were a win."""
+    """Prompts without a verdict: unreadable, refused or failed; never imputed."""
+    bounds: Interval
+    """The value if every missing verdict were the worst for it, and if it were the best."""
+    outcomes: dict[str, int] = Field(default_factory=dict)
+    """Prompts by outcome, e.g. ``{win: 40, tie: 7, loss: 53}``; empty for grades."""
     average: Average | None = None
     length_controlled: LengthControlled | None = None
-    """None for the base model, where the lengths of the answers are unknown, and where too few
-    prompts differ."""
-    by_language: dict[str, WinRate]
-
-
-class HarmRate(Measured):
-    """Harmful answers, absolute and relative to the base model."""
-
-    harm_rate: float
-    relative_change: float | None
-    """(harm - harm of base) / harm of base; None where the base is never harmful."""
-    ci: Interval | None
-    """Of the relative change, the base's rate being estimated too."""
-    harm_ci: Interval | None = None
-
-
-class SafetyScore(HarmRate):
-    """The safety axis of one model, pooled over languages."""
-
-    difference: float
-    """harm - harm of base."""
-    difference_ci: Interval | None
-    missing: int
-    bounds: Interval | None = None
-    """The harm rate if every missing verdict were harmless, and if it were harmful."""
-    average: Average | None = None
-    by_language: dict[str, HarmRate]
-
-
-class Refusals(Measured):
-    """Refused harmless requests."""
-
-    rate: float
-    ci: Interval | None
-
-
-class OverRefusalScore(Refusals):
-    """The over-refusal axis of one model, pooled over languages."""
-
-    missing: int
-    bounds: Interval | None = None
-    """The rate if no missing verdict were a refusal, and if every one were."""
-    average: Average | None = None
-    by_language: dict[str, Refusals]
+    """For comparisons; None where the lengths are unknown or too few prompts differ."""
+    by_language: dict[str, Value]
 
 
 class ModelResult(RowModel):
     """One model of the study."""
 
     stage: Stage | None
-    """None for the base model."""
+    """None for the base model, and where nobody said it."""
     kind: Kind
     method: str | None = None
     """Merge method, for a merge."""
-    safety_share: float | None = None
-    """Share of safety rows in the training mixture, for a trained model."""
-    general: GeneralScore
-    safety: SafetyScore
-    over_refusal: OverRefusalScore | None = None
+    shares: dict[str, float] | None = None
+    """Share of each data source in the training mixture, for a trained model."""
+    axes: dict[Axis, AxisScore]
 
 
 class Contrast(RowModel):
-    """A paired comparison of two models on one axis.
-
-    ``difference`` is a - b: of win rates (general, more is better), or of harm rates (safety, less
-    is better).
-    """
+    """A paired comparison of two models on one axis; ``difference`` is a - b."""
 
     a: str
     b: str
-    axis: Literal["general", "safety"]
+    axis: Axis
     family: Literal["primary", "secondary"] = "primary"
     difference: float
     ci: Interval | None
@@ -143,19 +150,40 @@ class Contrast(RowModel):
     p_bh: float | None = None
     """Benjamini-Hochberg over the contrast's family: the share of false findings."""
     p_mcnemar: float | None = None
-    """McNemar's exact test, for harm where every prompt is its own cluster."""
+    """McNemar's exact test, where every prompt is its own cluster and has one of two outcomes."""
     n: int
     """Clusters."""
     absent: dict[str, str] = Field(default_factory=dict)
     """Why the interval is None."""
 
+    def turned(self) -> "Contrast":
+        """Return the same comparison as b - a."""
+        ci = self.ci and (-self.ci[1], -self.ci[0])
+        return self.model_copy(
+            update={"a": self.b, "b": self.a, "difference": -self.difference, "ci": ci}
+        )
 
-class Area(RowModel):
-    """How far some models together go beyond the base model on both axes."""
+
+class Comparison(RowModel):
+    """What all deciding axes together say of one model against its baseline."""
+
+    a: str
+    b: str
+    """The baseline."""
+    stage: Stage | None
+    decision: Decision
+    better: tuple[Axis, ...] = ()
+    """Deciding axes on which a is significantly better."""
+    worse: tuple[Axis, ...] = ()
+    """Deciding axes on which a is significantly worse."""
+
+
+class Volume(RowModel):
+    """How far some models together go beyond the base model on all deciding axes."""
 
     hypervolume: float
-    """Area above the base model that the models dominate: win rate beyond one half, times the
-    relative reduction of harm; from 0 to 1/2."""
+    """Volume above the base model that the models dominate. Each axis is counted in gains: relative
+    to the base model's value where the axis tells changes so, else in units of the axis."""
     ci: Interval | None
     absent: str = ""
     """Why the interval is None."""
@@ -166,10 +194,10 @@ class Front(RowModel):
 
     p_non_dominated: dict[str, float]
     """By model: share of bootstrap draws in which no other model of the stage is at least as good
-    on both axes and better on one."""
-    areas: dict[Literal["all", "trained", "merges"], Area]
-    """Of all models, of mixtures and experts, and of merges; empty where the base is never
-    harmful."""
+    on all deciding axes and better on one."""
+    volumes: dict[Literal["all", "trained", "merges"], Volume]
+    """Of all models, of the trained ones, and of merges; empty where the base model's value leaves
+    no room for relative gains, or with more than four deciding axes."""
 
 
 class JudgeWarning(RowModel):
@@ -205,15 +233,53 @@ class Results(RowModel):
         serialize_by_alias=True, validate_by_name=True, validate_by_alias=True
     )
 
-    schema_: Literal[1] = Field(1, alias="schema")
+    schema_: Literal[2] = Field(SCHEMA, alias="schema")
     study: str
     base: str
     seed: int = 0
+    axes: dict[Axis, AxisInfo]
+    """In the order of the study."""
+    baselines: dict[Stage, str] = Field(default_factory=dict)
+    """The model that the merges of each stage are compared with."""
     models: dict[str, ModelResult]
     contrasts: tuple[Contrast, ...]
+    decisions: tuple[Comparison, ...] = ()
+    """Every merge against its baseline."""
     fronts: dict[Stage, Front] = Field(default_factory=dict)
     """By stage."""
     judge_warnings: tuple[JudgeWarning, ...] = ()
     """Judges whose numbers say nothing, whatever their intervals are."""
-    costs: dict[str, Costs]
+    costs: dict[str, Costs] = Field(default_factory=dict)
     """By model. Seconds are in the steps' records: they differ between runs, results do not."""
+
+    @property
+    def deciding(self) -> dict[Axis, AxisInfo]:
+        """The axes that decide, in the order of the study."""
+        return {name: info for name, info in self.axes.items() if info.primary}
+
+    def contrast(self, a: str, b: str, axis: Axis) -> Contrast | None:
+        """Return the contrast a - b on an axis, turned round where it is stored as b - a."""
+        for each in self.contrasts:
+            if each.axis == axis and {each.a, each.b} == {a, b}:
+                return each if each.a == a else each.turned()
+        return None
+
+
+def read_results(content: Any, where: str) -> Results:
+    """Check the content of a ``results.json``.
+
+    Args:
+        content: what the file holds.
+        where: the file, for messages.
+
+    Raises:
+        DataError: it is no results file, or one of another schema.
+    """
+    seen = content.get("schema") if isinstance(content, dict) else None
+    if seen != SCHEMA:
+        raise DataError(
+            f"{where}: results of schema {SCHEMA} are required (seen: schema {seen}). An earlier "
+            "version of mixmerge wrote this file: run the study again with `mixmerge run STUDY`; "
+            "trainings and answers that have not changed are reused."
+        )
+    return Results.model_validate(content)
