@@ -125,7 +125,7 @@ class ModelResult(RowModel):
     """One model of the study."""
 
     stage: Stage | None
-    """None for the base model, and where nobody said it."""
+    """None for the base model only; ``given`` for given models whose stage nobody said."""
     kind: Kind
     method: str | None = None
     """Merge method, for a merge."""
@@ -233,7 +233,7 @@ class Results(RowModel):
         serialize_by_alias=True, validate_by_name=True, validate_by_alias=True
     )
 
-    schema_: Literal[2] = Field(SCHEMA, alias="schema")
+    schema_: Literal[2] = Field(2, alias="schema")
     study: str
     base: str
     seed: int = 0
