@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from mixmerge.evaluation.calibration.spec import CalibrateSpec
+from mixmerge.evaluation.calibration.labels import CalibrateSpec
 from mixmerge.evaluation.endpoint_spec import EndpointJudgeSpec
 from mixmerge.evaluation.generate_spec import (
     MODEL_NAME,
