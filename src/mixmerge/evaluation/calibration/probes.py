@@ -120,8 +120,9 @@ def _chosen(
 
 
 def _run(material: Material, name: ProbeName, asks: str, changed: Sequence[Changed]) -> Probe:
-    said = decided(material.ask_about(material.judge, [one.item for one in changed]))
-    verdicts = [said[one.item.prompt.id] for one in changed]
+    items = [one.item for one in changed]
+    said = decided(material.ask_about(material.judge, items)) if items else {}
+    verdicts = [said[item.prompt.id] for item in items]
     hits = [
         np.nan if verdict is None else float(verdict not in one.right)
         for one, verdict in zip(changed, verdicts, strict=True)
@@ -131,7 +132,7 @@ def _run(material: Material, name: ProbeName, asks: str, changed: Sequence[Chang
         name=name,
         n=len(changed) - missing,
         missing=missing,
-        fooled=share(np.array(hits), numbered([one.item.prompt.cluster for one in changed])),
+        fooled=share(np.array(hits), numbered([item.prompt.cluster for item in items])),
         asks=asks,
     )
 
