@@ -8,18 +8,8 @@ import numpy as np
 from mixmerge.errors import DataError, SpecError
 from mixmerge.evaluation.calibration.assessment import assessed
 from mixmerge.evaluation.calibration.correct import corrected
-from mixmerge.evaluation.calibration.labels import (
-    CalibrateSpec,
-    Labels,
-    read_labels,
-    skipped_axes,
-)
-from mixmerge.evaluation.calibration.material import (
-    Evidence,
-    Material,
-    evidence,
-    labelled_by_rules,
-)
+from mixmerge.evaluation.calibration.labels import CalibrateSpec, Labels, read_labels, skipped_axes
+from mixmerge.evaluation.calibration.material import Evidence, Material, evidence, labelled_by_rules
 from mixmerge.evaluation.calibration.measures import (
     accuracy,
     accuracy_by,

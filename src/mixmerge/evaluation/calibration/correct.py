@@ -13,11 +13,7 @@ from mixmerge.records import Axis
 from mixmerge.records.judge_card import CheckedContrast, CorrectedRate, Statistic
 from mixmerge.records.results import Contrast, Interval
 from mixmerge.stats.bootstrap import Floats
-from mixmerge.stats.correction import (
-    Labelled,
-    prediction_powered,
-    rogan_gladen,
-)
+from mixmerge.stats.correction import Labelled, prediction_powered, rogan_gladen
 
 
 class AxisCorrection:

@@ -8,12 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mixmerge.evaluation.calibration.material import (
-    NO_VERDICT,
-    Evidence,
-    LabelledAnswer,
-    numbered,
-)
+from mixmerge.evaluation.calibration.material import NO_VERDICT, Evidence, LabelledAnswer, numbered
 from mixmerge.records import Outcome
 from mixmerge.records.judge_card import Accuracy, Statistic, SwapConsistency
 from mixmerge.stats.agreement import (

@@ -14,12 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mixmerge.evaluation.calibration.labels import decided
-from mixmerge.evaluation.calibration.material import (
-    Evidence,
-    LabelledAnswer,
-    Material,
-    numbered,
-)
+from mixmerge.evaluation.calibration.material import Evidence, LabelledAnswer, Material, numbered
 from mixmerge.evaluation.calibration.measures import share
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Item, Outcome, Prompt, Response
