@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from mixmerge.evaluation.calibration.spec import CalibrateSpec
+from mixmerge.evaluation.calibration.labels import CalibrateSpec
 from mixmerge.evaluation.generate_spec import (
     MODEL_NAME,
     EndpointModelSpec,
