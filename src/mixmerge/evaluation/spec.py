@@ -1,24 +1,19 @@
 """What an evaluation is asked to be: prompts, decoding, judges, and the statistics."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from mixmerge.evaluation.calibration.spec import CalibrateSpec
-from mixmerge.evaluation.endpoint_spec import EndpointJudgeSpec
 from mixmerge.evaluation.generate_spec import (
     MODEL_NAME,
     EndpointModelSpec,
     GenerateSpec,
     TransformersSpec,
 )
-from mixmerge.evaluation.judge_spec import (
-    ClassifierJudgeSpec,
-    HumanJudgeSpec,
-    LocalJudgeSpec,
-    RuleJudgeSpec,
-)
+from mixmerge.evaluation.judges import JudgeSpec, members
+from mixmerge.evaluation.judges.classifier import ClassifierJudgeSpec
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.records.verdict import Axis
 from mixmerge.spec_model import SpecModel
@@ -26,19 +21,13 @@ from mixmerge.spec_model import SpecModel
 __all__ = [
     "AxisSpec",
     "CalibrateSpec",
-    "ClassifierJudgeSpec",
     "DecodingSpec",
-    "EndpointJudgeSpec",
     "EvaluateJob",
     "EvaluateSpec",
-    "HumanJudgeSpec",
     "JobModel",
     "JudgeSpec",
-    "LocalJudgeSpec",
-    "PanelJudgeSpec",
     "PlacementSpec",
     "PromptSetSpec",
-    "RuleJudgeSpec",
     "members",
 ]
 
@@ -68,84 +57,6 @@ class PlacementSpec(SpecModel):
     """Prompts answered at once."""
     threads: int = Field(1, ge=1)
     """CPU threads of one process."""
-
-
-_MEMBERS = ("rules", "local", "classifier", "human", "endpoint")
-
-
-def _kind(*kinds: str) -> Discriminator:
-    """Tell judges apart by the key that only they have; a tag is no key of the file itself."""
-
-    def tag(value: Any) -> str | None:
-        names = value if isinstance(value, dict) else getattr(value, "__dict__", {})
-        kind = next((kind for kind in kinds if kind in names), None)
-        if kind is None and "model" in names:
-            kind = "endpoint"
-        return kind and f"{kind} judge"
-
-    known = ", ".join(f"`{kind}`" for kind in kinds)
-    return Discriminator(
-        tag, custom_error_type="judge", custom_error_message=f"a judge has one of the keys {known}"
-    )
-
-
-Member = Annotated[
-    Annotated[RuleJudgeSpec, Tag("rules judge")]
-    | Annotated[LocalJudgeSpec, Tag("local judge")]
-    | Annotated[ClassifierJudgeSpec, Tag("classifier judge")]
-    | Annotated[HumanJudgeSpec, Tag("human judge")]
-    | Annotated[EndpointJudgeSpec, Tag("endpoint judge")],
-    _kind(*_MEMBERS),
-]
-"""A judge that can sit on a panel."""
-
-
-class PanelJudgeSpec(SpecModel):
-    """Several judges as one."""
-
-    panel: tuple[Member, ...] = Field(min_length=1)
-    """The judges."""
-    keep: Literal["majority", "all"] = "majority"
-    """What more than half of them say (``majority``), or every judge's verdicts."""
-
-    @field_validator("panel", mode="before")
-    @classmethod
-    def _has_no_panels(cls, members: Any) -> Any:
-        if isinstance(members, (list, tuple)) and any(
-            isinstance(member, dict) and "panel" in member for member in members
-        ):
-            raise ValueError("a judge on a panel cannot be a panel itself: list its judges here")
-        return members
-
-    def meaning(self) -> dict[str, Any]:
-        """Return the settings that change verdicts."""
-        return {"panel": [member.meaning() for member in self.panel], "keep": self.keep}
-
-    def paths(self) -> dict[str, Path]:
-        """Return the files that change verdicts, by role."""
-        return {
-            f"{index}:{role}": path
-            for index, member in enumerate(self.panel)
-            for role, path in member.paths().items()
-        }
-
-
-JudgeSpec = Annotated[
-    Annotated[PanelJudgeSpec, Tag("panel judge")]
-    | Annotated[RuleJudgeSpec, Tag("rules judge")]
-    | Annotated[LocalJudgeSpec, Tag("local judge")]
-    | Annotated[ClassifierJudgeSpec, Tag("classifier judge")]
-    | Annotated[HumanJudgeSpec, Tag("human judge")]
-    | Annotated[EndpointJudgeSpec, Tag("endpoint judge")],
-    _kind("panel", *_MEMBERS),
-]
-"""``{rules: testbed}``, ``{endpoint: URL, model: NAME}``, ``{local: MODEL}``,
-``{classifier: MODEL, labels: {...}}``, ``{human: FOLDER}``, or ``{panel: [...]}``."""
-
-
-def members(judge: JudgeSpec) -> tuple[Member, ...]:
-    """Return the judges of a panel; a judge alone is its own."""
-    return judge.panel if isinstance(judge, PanelJudgeSpec) else (judge,)
 
 
 class AxisSpec(SpecModel):
