@@ -8,34 +8,22 @@ intervals in ``results.json``. What a study file mentions is exported here.
 
 from mixmerge.evaluation.spec import (
     AxisSpec,
-    ClassifierJudgeSpec,
     DecodingSpec,
-    EndpointJudgeSpec,
     EvaluateJob,
     EvaluateSpec,
-    HumanJudgeSpec,
     JobModel,
     JudgeSpec,
-    LocalJudgeSpec,
-    PanelJudgeSpec,
     PlacementSpec,
     PromptSetSpec,
-    RuleJudgeSpec,
 )
 
 __all__ = [
     "AxisSpec",
-    "ClassifierJudgeSpec",
     "DecodingSpec",
-    "EndpointJudgeSpec",
     "EvaluateJob",
     "EvaluateSpec",
-    "HumanJudgeSpec",
     "JobModel",
     "JudgeSpec",
-    "LocalJudgeSpec",
-    "PanelJudgeSpec",
     "PlacementSpec",
     "PromptSetSpec",
-    "RuleJudgeSpec",
 ]

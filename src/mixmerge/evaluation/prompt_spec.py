@@ -27,6 +27,8 @@ class PromptColumns(SpecModel):
     """For example a harm category; a JSON list inside a string is read as such."""
     accepted: str | None = None
     """Right answers, where there are any: a text or a list of texts."""
+    tests: str | None = None
+    """Python tests of an answer's code, where there are any: a text or a list of texts."""
     translated: str | None = None
     """``none``, ``human`` or ``machine``; by default what `PromptSetSpec.translated` says."""
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mixmerge.evaluation.calibration.calibrate import CalibrateSpec
+from mixmerge.evaluation.calibration.labels import CalibrateSpec
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.files import read_json, read_rows, write_json
 from mixmerge.progress import Progress
