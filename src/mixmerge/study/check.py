@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-from mixmerge.evaluation.judges import HumanJudgeSpec, members
+from mixmerge.evaluation.judges import of_people
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.merging.methods import METHODS
 from mixmerge.study.extends import EXTENDS, read_extended
@@ -114,7 +114,7 @@ def _trial(study: Study) -> Iterator[Problem]:
     if study.evaluate.calibrate is None:
         return
     for axis, spec in study.evaluate.axes.items():
-        if any(isinstance(member, HumanJudgeSpec) for member in members(spec.judge)):
+        if of_people(spec.judge):
             yield Problem(
                 ("evaluate", "calibrate"),
                 f"asks the judge of `{axis}` about probes, which people cannot be asked here; "

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from mixmerge.evaluation.judges import EndpointJudgeSpec, members
+from mixmerge.evaluation.judges import members
+from mixmerge.evaluation.judges.endpoint import EndpointJudgeSpec
 from mixmerge.evaluation.measures import Measure
 from mixmerge.execution.plan import Planned
 from mixmerge.records import Axis

@@ -87,7 +87,9 @@ class Calibrate(StepKind[CalibrateSettings, CalibrateFacts]):
             inputs |= {f"verdicts:{each}": f"judge/{each}" for each in models}
             inputs |= {"results": "results/study"}
         needs = Needs(seconds=5)
-        return Step(self.kind, name, settings, inputs, files, placement, needs=needs)
+        return Step(
+            self.kind, name, settings, inputs, files, placement, needs=needs, version=2
+        )
 
     def run(self, task: Task, settings: CalibrateSettings, progress: Progress) -> CalibrateFacts:
         """Try the judges, and write ``judge_card.json``."""

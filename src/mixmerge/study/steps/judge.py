@@ -6,7 +6,7 @@ from shutil import copyfile
 from typing import Any, ClassVar
 
 from mixmerge.errors import ResourceError
-from mixmerge.evaluation.judges import JudgeContext, JudgeSpec, make_judge
+from mixmerge.evaluation.judges import JudgeContext, JudgeSpec
 from mixmerge.evaluation.measures import MeasureSpec
 from mixmerge.evaluation.spec import AxisSpec
 from mixmerge.execution.step import Needs, Step, Task
@@ -149,8 +149,9 @@ def judge_for(task: Task, axis: Axis, journal: Path) -> Judge:
         model=task.placement.get("model", BASE),
         rule_judges={"testbed": RuleJudge()},
         allow_execution=task.placement["allow_execution"],
+        private=(task.folder.parents[1],),
     )
-    return make_judge(spec, context)
+    return spec.build(context)
 
 
 def _journal(task: Task) -> Path:
