@@ -84,11 +84,8 @@ def check_vocabulary(folder: ModelFolder, tokenizer: Any, columns: dict[str, lis
     size = config.get("text_config", config).get("vocab_size")
     if size is None:
         return
-    highest = max(
-        max((max(ids) for ids in cells if ids), default=0)
-        for name, cells in columns.items()
-        if name != "labels"
-    )
+    tokens = (ids for name, cells in columns.items() if name.endswith("_ids") for ids in cells)
+    highest = max((max(ids) for ids in tokens if ids), default=0)
     if tokenizer.vocab_size > size or highest >= size:
         seen = max(len(tokenizer), highest + 1)
         raise ModelError(

@@ -17,7 +17,7 @@ from mixmerge.progress import Progress
 from mixmerge.records import ModelFolder
 from mixmerge.training import parent, resume, trl_compat
 from mixmerge.training.card import model_card
-from mixmerge.training.curve import Curve, check_dpo_start
+from mixmerge.training.curve import Curve
 from mixmerge.training.data import TrainingData, read_data
 from mixmerge.training.device import on_cpu, pin_one_gpu, precision_of, threads
 from mixmerge.training.order import row_order, sorted_within_steps
@@ -26,6 +26,7 @@ from mixmerge.training.reference import ReferenceCache
 from mixmerge.training.report import TrainReport
 from mixmerge.training.save import save_model
 from mixmerge.training.spec import PlacementSpec, TrainSpec
+from mixmerge.training.trainer import OnLog, Plan, build_trainer, configure
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
 
@@ -49,7 +50,7 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
 
     Raises:
         UserError: see `mixmerge.training.run.train`.
-        RuntimeError: the training stopped early, or DPO met a wrong reference.
+        RuntimeError: the training stopped early, or began with a loss that proves a fault.
     """
     with (
         trl_compat.quiet(),
@@ -62,7 +63,7 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
         data = read_data(inputs.spec, inputs.model, inputs.rows, progress)
         plan = _plan(inputs, data)
         _check_disk(inputs, len(plan.order))
-        config = trl_compat.configure(plan)
+        config = configure(plan)
         if is_first_rank():
             (inputs.out / "report.json").unlink(missing_ok=True)
             resume.claim(plan.checkpoints, inputs.identity)
@@ -70,9 +71,7 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
         checkpoint, resumed_from = resume.latest(plan.checkpoints)
         curve = _curve(inputs, plan, progress)
         cache = _reference(inputs, plan)
-        trainer = trl_compat.build_trainer(
-            plan, config, cache, _on_log(inputs.spec, plan, curve), progress
-        )
+        trainer = build_trainer(plan, config, cache, _on_log(plan, curve), progress)
         ready = time.perf_counter()
         with curve.writing(resumed_from):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -82,20 +81,21 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
         _finish(inputs, plan, trainer, report)
 
 
-def _plan(inputs: Inputs, data: TrainingData) -> trl_compat.Plan:
+def _plan(inputs: Inputs, data: TrainingData) -> Plan:
     spec = inputs.spec
     rows = len(data.encoded.read)
     order = row_order(rows, spec.batch_size, spec.steps(rows), spec.seed)
     pin_one_gpu(inputs.placement)
     cpu = on_cpu(inputs.placement)
     micro, accumulation = inputs.placement.accumulation(spec.batch_size, launched_ranks())
-    return trl_compat.Plan(
+    return Plan(
         spec=spec,
         placement=inputs.placement,
         model=inputs.model.path,
         tokenizer=data.tokenizer,
         encoded=data.encoded,
         order=sorted_within_steps(order, data.encoded.longest),
+        max_length=data.max_length,
         micro=micro,
         accumulation=accumulation,
         precision=precision_of(spec, cpu=cpu),
@@ -115,7 +115,7 @@ def _check_disk(inputs: Inputs, steps: int) -> None:
     parent.check_disk(inputs.out, needed)
 
 
-def _curve(inputs: Inputs, plan: trl_compat.Plan, progress: Progress) -> Curve:
+def _curve(inputs: Inputs, plan: Plan, progress: Progress) -> Curve:
     return Curve(
         inputs.out / "curve.jsonl" if is_first_rank() else None,
         tokens=np.cumsum(plan.encoded.read[plan.order].sum(axis=1)),
@@ -124,18 +124,20 @@ def _curve(inputs: Inputs, plan: trl_compat.Plan, progress: Progress) -> Curve:
     )
 
 
-def _reference(inputs: Inputs, plan: trl_compat.Plan) -> ReferenceCache | None:
-    if inputs.spec.method == "sft":
+def _reference(inputs: Inputs, plan: Plan) -> ReferenceCache | None:
+    names = inputs.spec.objective.reference
+    if not names:
         return None
-    return ReferenceCache(
-        inputs.reference_cache, inputs.model.fingerprint(), plan.encoded.columns, plan.precision
-    )
+    model, columns = inputs.model.fingerprint(), plan.encoded.columns
+    return ReferenceCache(names, inputs.reference_cache, model, columns, plan.precision)
 
 
-def _on_log(spec: TrainSpec, plan: trl_compat.Plan, curve: Curve) -> trl_compat.OnLog:
+def _on_log(plan: Plan, curve: Curve) -> OnLog:
+    check_start = plan.spec.objective.check_start
+
     def on_log(step: int, logs: dict[str, float]) -> None:
-        if spec.method == "dpo" and step == 1:
-            check_dpo_start(logs["loss"], plan.precision)
+        if check_start is not None and step == 1:
+            check_start(logs["loss"], plan.precision)
         curve.add(step, logs)
 
     return on_log
@@ -150,7 +152,7 @@ def _check_finished(state: Any) -> None:
         )
 
 
-def _finish(inputs: Inputs, plan: trl_compat.Plan, trainer: Any, report: TrainReport) -> None:
+def _finish(inputs: Inputs, plan: Plan, trainer: Any, report: TrainReport) -> None:
     card = model_card(inputs.spec, report, inputs.model_name)
     save_model(trainer, inputs.model, inputs.out, report.dtype, card)
     if is_first_rank():
@@ -162,7 +164,7 @@ def _finish(inputs: Inputs, plan: trl_compat.Plan, trainer: Any, report: TrainRe
 def _report(
     inputs: Inputs,
     data: TrainingData,
-    plan: trl_compat.Plan,
+    plan: Plan,
     curve: Curve,
     trainer: Any,
     cache: ReferenceCache | None,

@@ -1,4 +1,4 @@
-"""Tests of mixmerge.training.trl_compat: what TRL is asked."""
+"""Tests of mixmerge.training.trainer: what TRL is asked."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 
 from mixmerge.training import PlacementSpec, TrainSpec
 from mixmerge.training.encode import Encoded
-from mixmerge.training.trl_compat import Plan, configure
+from mixmerge.training.trainer import Plan, configure
 
 
 def plan(folder: Path, spec: TrainSpec, steps: int) -> Plan:
@@ -20,6 +20,7 @@ def plan(folder: Path, spec: TrainSpec, steps: int) -> Plan:
         tokenizer=None,
         encoded=Encoded({}, none, none, none),
         order=np.zeros((steps, 1), dtype=np.int64),
+        max_length=8,
         micro=1,
         accumulation=1,
         precision="float32",
