@@ -43,7 +43,7 @@ def arguments(common: dict[str, Any], settings: SimpoSettings) -> Any:
     )
 
 
-def trainer(settings: SimpoSettings) -> type[Any]:
+def trainer(settings: SimpoSettings) -> type[Any]:  # noqa: ARG001
     from trl.experimental.cpo import CPOTrainer
 
     class SimpoTrainer(CPOTrainer):
@@ -115,9 +115,7 @@ def test_it_trains(tmp_path: Path, pairs: Callable[[int], Path]) -> None:
     write_model(base)
     job = parse_spec(JOB.format(model=base, rows=rows), TrainJob, "job.yaml")
     out = tmp_path / "out"
-    report = train(
-        job.settings, model=job.model, rows=job.rows, out=out, placement=job.placement
-    )
+    report = train(job.settings, model=job.model, rows=job.rows, out=out, placement=job.placement)
     assert (report.method, report.steps, report.reference_reused) == ("simpo", 2, None)
     expected = simpo_loss(base, read_rows(rows, PreferencePair), 2.5, 1.0)
     assert report.first_loss == pytest.approx(expected, abs=1e-4)
@@ -129,7 +127,7 @@ def test_it_trains(tmp_path: Path, pairs: Callable[[int], Path]) -> None:
     assert "SimPO of base" in (out / "model" / "README.md").read_text()
 
 
-def test_its_settings_are_checked(tmp_path: Path) -> None:
+def test_its_settings_are_checked() -> None:
     """Its own keys are known, checked and in the schema; others are refused at their line."""
     text = JOB.format(model="m", rows="r")
     assert TrainJob.model_json_schema()["$defs"]["TrainSpec"]["properties"]["gamma"]["minimum"] == 0

@@ -12,11 +12,11 @@ from mixmerge.fingerprint import file_fingerprint
 from mixmerge.mixing.apportion import Cell, apportion
 from mixmerge.mixing.filters import Deduplicated, deduplicate
 from mixmerge.mixing.manifest import Manifest, Share
-from mixmerge.mixing.measure import TrainingRow, characters, token_counter
+from mixmerge.mixing.measure import characters, token_counter
 from mixmerge.mixing.mixture import arrange, draw
 from mixmerge.mixing.overlap import HeldOut, Overlap
 from mixmerge.mixing.sources import Loaded, load
-from mixmerge.mixing.spec import MixSpec
+from mixmerge.mixing.spec import MixSpec, TrainingRow
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Prompt
 

@@ -9,11 +9,9 @@ from pydantic import ValidationError
 from mixmerge.errors import DataError
 from mixmerge.files import first_problem
 from mixmerge.fingerprint import fingerprint
-from mixmerge.mixing.spec import Form, SourceSpec
+from mixmerge.mixing.spec import FORMS, Form, SourceSpec, TrainingRow
 from mixmerge.records import Conversation, PreferencePair
 from mixmerge.tables import Place, Record, read_data_set, read_file, shorten
-
-TrainingRow = Conversation | PreferencePair
 
 _CONTENT = ("messages", "prompt", "answer", "chosen", "rejected")
 
@@ -174,7 +172,7 @@ class _Reader:
         if "id" not in values:
             digest = fingerprint(row.model_dump(mode="json", exclude={"id", "source"}))
             row = row.model_copy(update={"id": digest[:16]})
-        if self._form == "conversations" and isinstance(row, PreferencePair):
+        if isinstance(row, PreferencePair) and FORMS[self._form] is Conversation:
             return row.as_conversation()
         return row
 

@@ -1,25 +1,16 @@
 """What to train, and how the training runs. Light: importing this loads no torch."""
 
-import difflib
 import importlib.util
 import math
-from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import (
-    ConfigDict,
-    Field,
-    GetJsonSchemaHandler,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
+from pydantic import ConfigDict, Field, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic_core import CoreSchema
 
 from mixmerge.errors import ResourceError, SpecError
-from mixmerge.spec_model import SpecModel
+from mixmerge.spec_model import SpecModel, hint, quoted, refusal
 from mixmerge.training.objectives import OBJECTIVES
 from mixmerge.training.objectives.objective import Objective
 
@@ -102,8 +93,8 @@ class TrainSpec(_Finite):
         if not isinstance(method, str):
             return given
         if method not in OBJECTIVES:
-            message = f"unknown; known are {_listed(method, OBJECTIVES)}"
-            raise _refused({"method": message}, given)
+            what = f"unknown; known are {quoted(OBJECTIVES)}{hint(method, OBJECTIVES)}"
+            raise refusal(cls, given, [(("method",), what)])
         if given.get("epochs") is None and given.get("max_steps") is None:
             given = {**given, "epochs": 1.0}
         objective = OBJECTIVES[method]
@@ -111,7 +102,7 @@ class TrainSpec(_Finite):
         left_out = [key for key in objective.settings.model_fields if own.get(key) is None]
         unknown = [key for key in own if key not in (*objective.keys, *left_out)]
         if unknown:
-            raise _refused({key: _why_unknown(key, objective) for key in unknown}, given)
+            raise refusal(cls, given, [((key,), _why_unknown(key, objective)) for key in unknown])
         asked = {key: value for key, value in own.items() if key not in left_out}
         checked = objective.settings.model_validate(asked)
         return {**objective.defaults, **given, **checked.model_dump()}
@@ -158,30 +149,9 @@ class TrainSpec(_Finite):
 def _why_unknown(key: str, objective: Objective) -> str:
     owners = [f"`method: {name}`" for name, other in OBJECTIVES.items() if key in other.keys]
     if owners:
-        return f"`{key}` belongs to {' or '.join(owners)}"
+        return f"`{key}` belongs to {' or '.join(owners)}."
     known = [*TrainSpec.model_fields, *objective.keys]
-    return f"unknown key; known here are {_listed(key, known)}"
-
-
-def _listed(seen: Any, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(str(seen), known, n=1)
-    hint = f"; did you mean `{near[0]}`?" if near else ""
-    return ", ".join(f"`{each}`" for each in known) + hint
-
-
-def _refused(messages: dict[str, str], given: dict[str, Any]) -> ValidationError:
-    """Return an error for each key, so that a file's line can be named."""
-    return ValidationError.from_exception_data(
-        "TrainSpec",
-        [
-            InitErrorDetails(
-                type=PydanticCustomError("value_error", "{message}", {"message": message}),
-                loc=(key,),
-                input=given.get(key),
-            )
-            for key, message in messages.items()
-        ],
-    )
+    return f"unknown key; known here are {quoted(known)}{hint(key, known)}"
 
 
 class TrackingSpec(_Finite):
