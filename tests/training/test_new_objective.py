@@ -30,21 +30,8 @@ class SimpoSettings(Settings):
     """By how much the chosen answer's reward should be the higher."""
 
 
-def arguments(common: dict[str, Any], settings: SimpoSettings) -> Any:
-    from trl.experimental.cpo import CPOConfig
-
-    common["model_init_kwargs"]["device_map"] = None
-    return CPOConfig(
-        **common,
-        loss_type="simpo",
-        cpo_alpha=0.0,
-        beta=settings.beta,
-        simpo_gamma=settings.gamma,
-    )
-
-
-def trainer(settings: SimpoSettings) -> type[Any]:  # noqa: ARG001
-    from trl.experimental.cpo import CPOTrainer
+def build(common: dict[str, Any], settings: SimpoSettings) -> tuple[Any, type[Any]]:
+    from trl.experimental.cpo import CPOConfig, CPOTrainer
 
     class SimpoTrainer(CPOTrainer):
         def tokenize_row(self, feature: dict[str, Any], model: Any = None) -> dict[str, Any]:
@@ -59,7 +46,9 @@ def trainer(settings: SimpoSettings) -> type[Any]:  # noqa: ARG001
                 }
             return columns
 
-    return SimpoTrainer
+    common["model_init_kwargs"]["device_map"] = None
+    own = {"cpo_alpha": 0.0, "beta": settings.beta, "simpo_gamma": settings.gamma}
+    return CPOConfig(**common, loss_type="simpo", **own), SimpoTrainer
 
 
 SIMPO = Objective(
@@ -68,8 +57,7 @@ SIMPO = Objective(
     paper="Meng et al. 2024, arXiv:2405.14734",
     rows=PreferencePair,
     encode=Encoder.pairs,
-    arguments=arguments,
-    trainer=trainer,
+    build=build,
     settings=SimpoSettings,
     defaults={"learning_rate": 1e-6},
 )

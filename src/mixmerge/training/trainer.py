@@ -7,69 +7,37 @@ losses and metrics, and the Trainer beneath it the loop, checkpoints and devices
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any
 
 from mixmerge import files
-from mixmerge.progress import Progress
-from mixmerge.training import trl_compat
-from mixmerge.training.encode import Encoded
+from mixmerge.training.plan import Inputs, Plan
 from mixmerge.training.ranks import is_first_rank, launched_ranks, wait_for_all
-from mixmerge.training.reference import ReferenceCache
-from mixmerge.training.spec import AdapterSpec, PlacementSpec, TrainSpec
+from mixmerge.training.spec import AdapterSpec
 
 OnLog = Callable[[int, dict[str, float]], None]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """All that a trainer is built from.
+def configure(inputs: Inputs, plan: Plan) -> tuple[Any, type[Any]]:
+    """Return TRL's configuration and trainer class.
 
-    Attributes:
-        order: rows of each step, shape ``(steps, batch_size)``.
-        max_length: longest row accepted, in tokens.
-        micro: rows per device and forward pass.
-        accumulation: forward passes per step.
-        precision: ``float32`` or ``bfloat16``.
-        on_cpu: whether no GPU is used.
-        checkpoints: folder for unfinished states.
+    Joins the process group when there are several ranks.
     """
-
-    spec: TrainSpec
-    placement: PlacementSpec
-    model: Path
-    tokenizer: Any
-    encoded: Encoded
-    order: npt.NDArray[np.int64]
-    max_length: int
-    micro: int
-    accumulation: int
-    precision: Literal["float32", "bfloat16"]
-    on_cpu: bool
-    checkpoints: Path
-
-
-def configure(plan: Plan) -> Any:
-    """Return TRL's arguments for a plan. Joins the process group when there are several ranks."""
-    spec, placement = plan.spec, plan.placement
+    spec, placement = inputs.spec, inputs.placement
     steps = len(plan.order)
     # The first step of a warm-up has a rate of zero: a single step would train nothing.
     warmup = math.ceil(spec.warmup_ratio * steps) if steps > 1 else 0
     constant = "constant_with_warmup" if warmup else "constant"
     adapter_in_bf16 = spec.adapter is not None and plan.precision == "bfloat16"
     common = {
-        "output_dir": str(plan.checkpoints),
+        "output_dir": str(inputs.checkpoints),
         "per_device_train_batch_size": plan.micro,
         "gradient_accumulation_steps": plan.accumulation,
         "max_steps": steps,
         # The order of the rows is ours (see `order`): TRL must read them as they come.
         "train_sampling_strategy": "sequential",
         # No row is longer, so TRL cuts none.
-        "max_length": plan.max_length,
+        "max_length": plan.data.max_length,
         "learning_rate": spec.learning_rate,
         "lr_scheduler_type": constant if spec.schedule == "constant" else spec.schedule,
         "warmup_steps": warmup,
@@ -82,7 +50,7 @@ def configure(plan: Plan) -> Any:
         "save_strategy": "steps" if placement.save_steps < steps else "no",
         "save_steps": placement.save_steps,
         "save_total_limit": 1,
-        **_tracking(plan),
+        **_tracking(inputs),
         "disable_tqdm": True,
         "use_cpu": plan.on_cpu,
         "bf16": plan.precision == "bfloat16",
@@ -96,41 +64,35 @@ def configure(plan: Plan) -> Any:
         # Trained weights stay in float32; frozen ones need no more than the arithmetic has.
         "model_init_kwargs": {"dtype": "bfloat16" if adapter_in_bf16 else "float32"},
     }
-    return spec.objective.arguments(common, spec.own)
+    return spec.objective.build(common, spec.own)
 
 
-def _tracking(plan: Plan) -> dict[str, Any]:
+def _tracking(inputs: Inputs) -> dict[str, Any]:
     """Return what the Trainer asks of a tracker; its own integrations do the rest."""
-    tracking = plan.placement.tracking
+    tracking = inputs.placement.tracking
     if tracking is None:
         return {"report_to": "none"}
     tracking.check_installed()
     # Two of the three take the project from the environment only.
     os.environ.setdefault("WANDB_PROJECT", tracking.project)
     os.environ.setdefault("MLFLOW_EXPERIMENT_NAME", tracking.project)
-    name = plan.checkpoints.parent.name
-    return {"report_to": tracking.to, "project": tracking.project, "run_name": name}
+    return {"report_to": tracking.to, "project": tracking.project, "run_name": inputs.out.name}
 
 
 def build_trainer(
-    plan: Plan, config: Any, cache: ReferenceCache | None, on_log: OnLog, progress: Progress
+    inputs: Inputs, plan: Plan, config: Any, trainer_class: type[Any], on_log: OnLog
 ) -> Any:
-    """Return a trainer that reads the rows in the plan's order and tells ``on_log`` each loss.
-
-    Reference log-probabilities, where the objective has any, come from ``cache`` or go there.
-    """
+    """Return a trainer that reads the rows in the plan's order and tells ``on_log`` each loss."""
     from transformers import PrinterCallback
 
-    trainer_class = plan.spec.objective.trainer(plan.spec.own)
-    if cache is not None:
-        trainer_class = trl_compat.keeping_reference(trainer_class, cache, progress)
+    adapter = inputs.spec.adapter
     trainer = trainer_class(
         # A path, never a loaded model: a reference is taken from the path's weights.
-        model=str(plan.model),
+        model=str(inputs.model.path),
         args=config,
-        train_dataset=_rows(plan),
-        processing_class=plan.tokenizer,
-        peft_config=_lora(plan.spec.adapter) if plan.spec.adapter else None,
+        train_dataset=_rows(inputs.checkpoints / "rows", plan.data.encoded.columns),
+        processing_class=plan.data.tokenizer,
+        peft_config=_lora(adapter) if adapter else None,
         callbacks=[_listener(on_log)],
     )
     trainer.remove_callback(PrinterCallback)
@@ -138,7 +100,7 @@ def build_trainer(
     return trainer
 
 
-def _rows(plan: Plan) -> Any:
+def _rows(folder: Path, columns: dict[str, list[Any]]) -> Any:
     """Return the rows as a data set in a file that all ranks, and a resumed run, share.
 
     TRL keeps the reference log-probabilities of a file beside it; of a data set in memory each
@@ -146,10 +108,9 @@ def _rows(plan: Plan) -> Any:
     """
     from datasets import Dataset, load_from_disk
 
-    folder = plan.checkpoints / "rows"
     if is_first_rank() and not folder.exists():
         with files.whole_folder(folder) as partial:
-            Dataset.from_dict(plan.encoded.columns).save_to_disk(partial)
+            Dataset.from_dict(columns).save_to_disk(partial)
     wait_for_all()
     return load_from_disk(folder)
 

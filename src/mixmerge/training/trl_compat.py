@@ -7,7 +7,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -42,37 +42,35 @@ def quiet() -> Iterator[None]:
     import huggingface_hub.constants as hub
     import transformers.utils.logging as hf_logging
 
-    was_bars = datasets.utils.are_progress_bars_disabled()
-    was_hub = (hub.HF_HUB_OFFLINE, hub.HF_HUB_DISABLE_TELEMETRY)
-    was_verbosity = hf_logging.get_verbosity()
-    was_trl = logging.getLogger("trl").level
-    was_hf_bar = hf_logging.is_progress_bar_enabled()
-    was_environment = {name: os.environ.get(name) for name in _QUIET_ENVIRONMENT}
-    os.environ.update(_QUIET_ENVIRONMENT)
-    datasets.disable_progress_bars()
-    hf_logging.set_verbosity_error()
-    hf_logging.disable_progress_bar()
-    logging.getLogger("trl").setLevel(logging.ERROR)
-    # Everything is a local folder by now: a look at the hub could only slow or break the training.
-    hub.HF_HUB_OFFLINE = hub.HF_HUB_DISABLE_TELEMETRY = True
-    try:
-        with warnings.catch_warnings():
-            # TRL 1.16 reads a property that transformers 5.23 has renamed.
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
-            yield
-    finally:
-        hub.HF_HUB_OFFLINE, hub.HF_HUB_DISABLE_TELEMETRY = was_hub
-        hf_logging.set_verbosity(was_verbosity)
-        logging.getLogger("trl").setLevel(was_trl)
-        if was_hf_bar:
-            hf_logging.enable_progress_bar()
-        if not was_bars:
-            datasets.enable_progress_bars()
-        for name, value in was_environment.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    trl = logging.getLogger("trl")
+    with ExitStack() as undo, warnings.catch_warnings():
+        # TRL 1.16 reads a property that transformers 5.23 has renamed.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
+        for name, value in _QUIET_ENVIRONMENT.items():
+            undo.callback(_set_variable, name, os.environ.get(name))
+            os.environ[name] = value
+        if not datasets.utils.are_progress_bars_disabled():
+            undo.callback(datasets.enable_progress_bars)
+        if hf_logging.is_progress_bar_enabled():
+            undo.callback(hf_logging.enable_progress_bar)
+        undo.callback(hf_logging.set_verbosity, hf_logging.get_verbosity())
+        undo.callback(trl.setLevel, trl.level)
+        # Everything is a local folder by now: a look at the hub could only slow or break it.
+        for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
+            undo.callback(setattr, hub, name, getattr(hub, name))
+            setattr(hub, name, True)
+        datasets.disable_progress_bars()
+        hf_logging.disable_progress_bar()
+        hf_logging.set_verbosity_error()
+        trl.setLevel(logging.ERROR)
+        yield
+
+
+def _set_variable(name: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
 
 
 @contextmanager
@@ -85,14 +83,13 @@ def labelled_positions_only() -> Iterator[None]:
     import trl.trainer.utils as trl_utils
 
     before = getattr(trl_utils, "_use_triton", None)
-    if before is None:  # another version of TRL: slower, not wrong
-        yield
-        return
-    trl_utils._use_triton = lambda _device: True
+    if before is not None:  # another version of TRL is slower, not wrong
+        trl_utils._use_triton = lambda _device: True
     try:
         yield
     finally:
-        trl_utils._use_triton = before
+        if before is not None:
+            trl_utils._use_triton = before
 
 
 def without_preparation(trainer: type[Any]) -> type[Any]:

@@ -24,18 +24,12 @@ class DpoSettings(Settings):
     """DPO: strength of the pull towards the reference model, which is the one trained from."""
 
 
-def arguments(common: dict[str, Any], settings: DpoSettings) -> Any:
-    """Return TRL's ``DPOConfig``."""
-    from trl import DPOConfig
+def build(common: dict[str, Any], settings: DpoSettings) -> tuple[Any, type[Any]]:
+    """Return TRL's configuration and its trainer for rows that are token ids already."""
+    from trl import DPOConfig, DPOTrainer
 
-    return DPOConfig(**common, beta=settings.beta, precompute_ref_log_probs=True)
-
-
-def trainer(settings: DpoSettings) -> type[Any]:  # noqa: ARG001
-    """Return TRL's ``DPOTrainer`` for rows that are token ids already."""
-    from trl import DPOTrainer
-
-    return without_preparation(DPOTrainer)
+    config = DPOConfig(**common, beta=settings.beta, precompute_ref_log_probs=True)
+    return config, without_preparation(DPOTrainer)
 
 
 def check_start(loss: float, precision: str) -> None:
@@ -57,8 +51,7 @@ OBJECTIVE = Objective(
     paper="Rafailov et al. 2023, arXiv:2305.18290",
     rows=PreferencePair,
     encode=Encoder.pairs,
-    arguments=arguments,
-    trainer=trainer,
+    build=build,
     settings=DpoSettings,
     defaults={"learning_rate": 1e-6},
     reference=("ref_chosen_logps", "ref_rejected_logps"),

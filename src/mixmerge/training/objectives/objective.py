@@ -30,12 +30,10 @@ class Objective:
     """What one line of the rows file is: `Conversation`, `PreferencePair` or another record."""
     encode: Callable[[Encoder, Sequence[Any], Progress], Encoded]
     """``encode(encoder, rows, progress)`` returns the columns that the trainer reads."""
-    arguments: Callable[[dict[str, Any], Any], Any]
-    """``arguments(common, settings)`` returns TRL's configuration: ``common`` is what holds for
-    every trainer, ``settings`` is this objective's own."""
-    trainer: Callable[[Any], type[Any]]
-    """``trainer(settings)`` returns a TRL trainer class that reads the encoded columns as they are.
-    Rewards and whatever else it needs are bound there."""
+    build: Callable[[dict[str, Any], Any], tuple[Any, type[Any]]]
+    """``build(common, settings)`` returns TRL's configuration and a trainer class that reads the
+    encoded columns as they are. ``common`` holds what is the same for every trainer, ``settings``
+    this objective's own; rewards and whatever else the trainer needs are bound to the class."""
     settings: type[Settings] = Settings
     """Its own keys of a training recipe, beside those of `TrainSpec`."""
     defaults: Mapping[str, Any] = field(default_factory=dict)

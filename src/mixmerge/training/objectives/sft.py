@@ -14,18 +14,11 @@ class SftSettings(Settings):
     """Always null: it is part of the identity of every SFT that has been run."""
 
 
-def arguments(common: dict[str, Any], settings: SftSettings) -> Any:  # noqa: ARG001
-    """Return TRL's ``SFTConfig``."""
-    from trl import SFTConfig
+def build(common: dict[str, Any], settings: SftSettings) -> tuple[Any, type[Any]]:  # noqa: ARG001
+    """Return TRL's own classes; the trainer takes rows with ``input_ids`` as they are."""
+    from trl import SFTConfig, SFTTrainer
 
-    return SFTConfig(**common)
-
-
-def trainer(settings: SftSettings) -> type[Any]:  # noqa: ARG001
-    """Return TRL's ``SFTTrainer``, which takes rows with ``input_ids`` as they are."""
-    from trl import SFTTrainer
-
-    return SFTTrainer
+    return SFTConfig(**common), SFTTrainer
 
 
 OBJECTIVE = Objective(
@@ -33,7 +26,6 @@ OBJECTIVE = Objective(
     paper="Ouyang et al. 2022, arXiv:2203.02155, section 3.5",
     rows=Conversation,
     encode=Encoder.conversations,
-    arguments=arguments,
-    trainer=trainer,
+    build=build,
     settings=SftSettings,
 )
