@@ -1,9 +1,21 @@
 """What all specifications share, from a study file down to one rule of a merge."""
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Union
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Tag
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Tag,
+    ValidationError,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+Problem = tuple[tuple[str | int, ...], str]
+"""The keys that lead to a mistake, and a sentence about it."""
 
 
 class SpecModel(BaseModel):
@@ -44,3 +56,39 @@ def one_of(models: Mapping[str, type[SpecModel]], what: str) -> Any:
         tag, custom_error_type=what, custom_error_message=f"a {what} has one of the keys {known}"
     )
     return Annotated[members, unknown, BeforeValidator(spelled_out)]
+def hint(seen: str, known: Iterable[str]) -> str:
+    """End a sentence about an unknown name with the known one that is nearest, if one is near."""
+    near = difflib.get_close_matches(seen, list(known), n=1)
+    return f"; did you mean `{near[0]}`?" if near else "."
+
+
+def quoted(names: Iterable[str]) -> str:
+    """List names in a sentence."""
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def refusal(kind: type[BaseModel], given: Mapping[str, Any], problems: list[Problem]) -> Exception:
+    """Return a validation error with every mistake at its key, so that its line can be named.
+
+    Args:
+        kind: The specification.
+        given: Its keys and values as they were given.
+        problems: What is wrong with them.
+    """
+    return ValidationError.from_exception_data(
+        kind.__name__,
+        [
+            InitErrorDetails(
+                type=PydanticCustomError("refused", "{what}", {"what": what.removesuffix(".")}),
+                loc=place,
+                input=_at(given, place),
+            )
+            for place, what in problems
+        ],
+    )
+
+
+def _at(value: Any, place: tuple[str | int, ...]) -> Any:
+    for key in place:
+        value = value.get(key) if isinstance(value, Mapping) else value
+    return value

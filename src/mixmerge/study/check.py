@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -124,30 +124,8 @@ def _trial(study: Study) -> Iterator[Problem]:
 
 def _mixtures(study: Study) -> Iterator[Problem]:
     for name, mixture in study.mixtures.items():
-        here = ("mixtures", name)
-        for source in mixture.shares:
-            if source not in study.data:
-                yield _unknown((*here, "shares", source), source, "data", study.data)
-        if not sum(mixture.shares.values()) > 0:
-            yield Problem((*here, "shares"), "all shares are zero; at least one must be above.")
-        if mixture.when_short == "repeat" and mixture.most_copies < 2:
-            yield Problem((*here, "when_short"), "`repeat` needs `most_copies` of 2 or more.")
-        if mixture.when_short == "error" and mixture.most_copies > 1:
-            yield Problem((*here, "most_copies"), "needs `when_short: repeat`.")
-        if mixture.language_shares is not None:
-            yield from _language_shares(study, name, mixture.language_shares)
-
-
-def _language_shares(study: Study, name: str, given: Mapping[str, float]) -> Iterator[Problem]:
-    here = ("mixtures", name, "language_shares")
-    for language in given:
-        if language not in study.languages:
-            yield _unknown((*here, language), language, "languages", study.languages)
-    left = [each for each in study.languages if each not in given]
-    if left:
-        yield Problem(here, f"no share for {', '.join(left)}; 0 leaves a language out.")
-    elif not sum(given.values()) > 0:
-        yield Problem(here, "all shares are zero; at least one must be above.")
+        for place, message in mixture.problems("data", study.data, study.languages):
+            yield Problem(("mixtures", name, *place), message)
 
 
 def _checkpoints(study: Study) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from mixmerge.evaluation.spec import EvaluateSpec
 from mixmerge.evaluation.spec import PlacementSpec as GeneratePlacement
 from mixmerge.execution.slurm_spec import SlurmSpec
 from mixmerge.merging.spec import MergePlacement, MergeSpec
-from mixmerge.mixing.spec import SourceSpec, Unit, Weight
+from mixmerge.mixing.spec import MixtureSpec, SourceSpec, Unit
 from mixmerge.records.results import Kind, Stage
 from mixmerge.spec_model import SpecModel, one_of
 from mixmerge.study.selection import SelectionSpec, SweepSpec
@@ -46,23 +46,6 @@ DataSource = Annotated[
     Discriminator(_kind_of_source),
 ]
 """``{testbed: general}``, or files or a Hugging Face data set with its columns."""
-
-
-class MixtureSpec(SpecModel):
-    """One training set: exact counts by source and language."""
-
-    size: int = Field(ge=1)
-    """Rows (or tokens) of the mixture."""
-    shares: dict[str, Weight] = Field(min_length=1)
-    """Weight of each data source; they need not sum to one."""
-    language_shares: dict[str, Weight] | None = None
-    """Weight of each language; equal by default. A weight of 0 leaves a language out."""
-    unit: Unit = "rows"
-    """What `size` and the shares count."""
-    when_short: Literal["error", "repeat"] = "error"
-    """What to do when a source has too few rows in a language."""
-    most_copies: int = Field(default=1, ge=1)
-    """With ``when_short: repeat``: how often one row may occur."""
 
 
 TOKENS_PER_ROW = 250
@@ -262,7 +245,7 @@ class Study(SpecModel):
         """Return how far a checkpoint is trained: what its last training leads to."""
         checkpoint = self.checkpoints[name]
         if isinstance(checkpoint, Trained):
-            return self.training[checkpoint.train].stage
+            return self.training[checkpoint.train].objective.stage
         if isinstance(checkpoint, Given):
             return checkpoint.stage
         return self.stage(self.parents(name)[0])

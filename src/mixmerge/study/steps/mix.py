@@ -5,13 +5,14 @@ from typing import Any, ClassVar
 
 from mixmerge.execution.plan import Planned
 from mixmerge.execution.step import Needs, Step, Task
-from mixmerge.mixing.spec import Form
+from mixmerge.mixing.spec import FORMS, Form, MixtureSpec
 from mixmerge.progress import Progress
 from mixmerge.records.row import RowModel
 from mixmerge.study.layout import rounds
-from mixmerge.study.spec import BASE, MixtureSpec, Study, TestbedSource
+from mixmerge.study.spec import BASE, Study, TestbedSource
 from mixmerge.study.steps.files import described, with_paths
 from mixmerge.study.steps.kind import ROWS, StepKind, inputs_of, model_path
+from mixmerge.training.spec import TrainSpec
 
 
 class MixSettings(MixtureSpec):
@@ -41,7 +42,7 @@ class Mix(StepKind[MixSettings, MixFacts]):
     def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
         """Yield a step for each mixture in each form that a training reads."""
         del made
-        wanted = {(c.mixture, study.training[c.train].form) for c in study.trained().values()}
+        wanted = {(c.mixture, form_of(study.training[c.train])) for c in study.trained().values()}
         order = {name: place for place, name in enumerate(study.mixtures)}
         for name, form in sorted(wanted, key=lambda pair: (order[pair[0]], pair[1])):
             yield self._step(study, name, form)
@@ -111,6 +112,11 @@ class Mix(StepKind[MixSettings, MixFacts]):
         del planned
         settings = self.read_settings(item.step)
         return f"{settings.size:,} {settings.unit}"
+
+
+def form_of(recipe: TrainSpec) -> Form:
+    """Return the form of the rows that a training reads."""
+    return next(form for form, rows in FORMS.items() if rows is recipe.objective.rows)
 
 
 def mixed(mixture: str, form: Form) -> str:

@@ -12,7 +12,7 @@ from mixmerge.records.row import RowModel
 from mixmerge.study.layout import model_step
 from mixmerge.study.spec import BASE, Study, Trained, expected_rows
 from mixmerge.study.steps.kind import ROWS, StepKind, model_path, within_cores
-from mixmerge.study.steps.mix import Mix, mixed
+from mixmerge.study.steps.mix import Mix, form_of, mixed
 from mixmerge.training.spec import PlacementSpec, TrainSpec
 
 _SECONDS_PER_ROW = 0.01
@@ -47,7 +47,7 @@ class Train(StepKind[TrainSpec, TrainFacts]):
             recipe = recipe.model_copy(update={"seed": study.seed})
         inputs = {
             "model": model_step(study, checkpoint.start or BASE),
-            "rows": f"mix/{mixed(checkpoint.mixture, recipe.form)}",
+            "rows": f"mix/{mixed(checkpoint.mixture, form_of(recipe))}",
         }
         where = study.placement.train
         placement = where.model_dump(mode="json")
@@ -60,7 +60,7 @@ class Train(StepKind[TrainSpec, TrainFacts]):
             gpus=where.devices if where.device == "auto" else 0,
             nodes=where.nodes,
             processes=where.devices,
-            seconds=rows * _SECONDS_PER_ROW * recipe.passes,
+            seconds=rows * _SECONDS_PER_ROW * recipe.objective.relative_cost,
         )
         settings = recipe.model_dump(mode="json")
         return Step(self.kind, name, settings, inputs, placement=placement, needs=needs)
@@ -86,7 +86,7 @@ class Train(StepKind[TrainSpec, TrainFacts]):
         recipe = self.read_settings(item.step)
         steps = trained_rows(item, planned) // recipe.batch_size
         how = "all weights" if recipe.adapter is None else f"LoRA, rank {recipe.adapter.rank}"
-        return f"{recipe.title}, {steps:,} steps, {how}"
+        return f"{recipe.objective.label}, {steps:,} steps, {how}"
 
     def adopted(
         self, settings: TrainSpec, model: ModelFolder, inputs: Mapping[str, Path]
