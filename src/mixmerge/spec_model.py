@@ -51,11 +51,13 @@ def one_of(models: Mapping[str, type[SpecModel]], what: str) -> Any:
 
     known = ", ".join(f"`{key}`" for key in models)
     # Assembled at run time from a registry, so that a new model is named in one place only.
-    members = Union[tuple(Annotated[model, Tag(f"{key} {what}")] for key, model in models.items())]  # noqa: UP007
+    members: Any = Union[tuple(Annotated[model, Tag(f"{key} {what}")] for key, model in models.items())]  # noqa: UP007
     unknown = Discriminator(
         tag, custom_error_type=what, custom_error_message=f"a {what} has one of the keys {known}"
     )
     return Annotated[members, unknown, BeforeValidator(spelled_out)]
+
+
 def hint(seen: str, known: Iterable[str]) -> str:
     """End a sentence about an unknown name with the known one that is nearest, if one is near."""
     near = difflib.get_close_matches(seen, list(known), n=1)

@@ -86,7 +86,9 @@ def _testbed(study: Study) -> Iterator[Problem]:
         if isinstance(source, TestbedSource) and source.testbed not in SOURCES:
             place = ("data", name, "testbed")
             yield _unknown(place, source.testbed, "the testbed's sources", SOURCES)
-    asked = {("evaluate", "axes", a, "prompts"): s.prompts for a, s in study.evaluate.axes.items()}
+    asked: dict[tuple[str, ...], PromptSetSpec] = {
+        ("evaluate", "axes", a, "prompts"): s.prompts for a, s in study.evaluate.axes.items()
+    }
     if study.selection is not None:
         asked |= {("selection", "prompts", a): own for a, own in study.selection.prompts.items()}
     for place, prompts in asked.items():

@@ -119,7 +119,11 @@ class Prepared:
 
     def _publish_card(self, outcome: Outcome) -> None:
         """Copy the judge card to the top of the run folder; one of an earlier study goes."""
-        done = [outcome.done[s.id] for s in self.steps if s.kind == Calibrate.kind and s.id in outcome.done]
+        done = [
+            outcome.done[s.id]
+            for s in self.steps
+            if s.kind == Calibrate.kind and s.id in outcome.done
+        ]
         if done:
             write_bytes(self.root / CARD, (done[-1] / CARD).read_bytes())
         elif "report/study" in outcome.done:

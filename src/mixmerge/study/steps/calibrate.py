@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from mixmerge.evaluation.calibration.labels import CalibrateSpec
+from mixmerge.evaluation.results import MeasuredAxis
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.files import read_json, read_rows, write_json
 from mixmerge.progress import Progress
@@ -15,7 +16,7 @@ from mixmerge.spec_model import SpecModel
 from mixmerge.study.spec import BASE, Study
 from mixmerge.study.steps.judge import TRIAL, JudgedAxis, judge_for, judged_axes
 from mixmerge.study.steps.kind import ROWS, StepKind
-from mixmerge.study.steps.results import RESULTS, MeasuredAxis
+from mixmerge.study.steps.results import RESULTS
 from mixmerge.testbed.judge import RuleJudge
 
 CARD = "judge_card.json"
@@ -87,9 +88,7 @@ class Calibrate(StepKind[CalibrateSettings, CalibrateFacts]):
             inputs |= {f"verdicts:{each}": f"judge/{each}" for each in models}
             inputs |= {"results": "results/study"}
         needs = Needs(seconds=5)
-        return Step(
-            self.kind, name, settings, inputs, files, placement, needs=needs, version=2
-        )
+        return Step(self.kind, name, settings, inputs, files, placement, needs=needs, version=2)
 
     def run(self, task: Task, settings: CalibrateSettings, progress: Progress) -> CalibrateFacts:
         """Try the judges, and write ``judge_card.json``."""

@@ -77,7 +77,8 @@ class GivenModel(StepKind[GivenSettings, GivenFacts]):
             write_json(task.folder / POINTER, {"path": str(task.files["model"])})
         else:
             assert settings.name is not None
-            path = resolve(settings.name, settings.revision)
+            revision = f"@{settings.revision}" if settings.revision else ""
+            path = resolve(settings.name + revision)
             write_json(task.folder / POINTER, {"path": str(path)})
         path = model_path(task.folder)
         return GivenFacts(
