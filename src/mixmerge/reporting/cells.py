@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mixmerge.reporting import formats
 
@@ -70,6 +70,20 @@ def gain(value: float | None, ci: tuple[float, float] | None = None) -> Cell:
 def number(value: int | None) -> Cell:
     """Return a count."""
     return ABSENT if value is None else Cell(formats.count(value), value)
+
+
+def without_empty_columns(table: Table) -> Table:
+    """Leave out what no row has, such as a panel's alpha where there is no panel."""
+    kept = [
+        place
+        for place in range(len(table.columns))
+        if any(row[place] != ABSENT for row in table.rows)
+    ]
+    return replace(
+        table,
+        columns=tuple(table.columns[place] for place in kept),
+        rows=tuple(tuple(row[place] for place in kept) for row in table.rows),
+    )
 
 
 def to_csv(table: Table) -> str:

@@ -6,8 +6,16 @@ from mixmerge.records.results import Results, Stage
 from mixmerge.reporting import formats
 from mixmerge.reporting.cells import ABSENT, Cell, Column, Table, number, word
 from mixmerge.reporting.input import ReportInput, StepCost
-from mixmerge.reporting.roster import KIND_NAMES, groups, models_of, short_name, stage_name, stages
-from mixmerge.reporting.verdict import describe
+from mixmerge.reporting.models import (
+    KIND_NAMES,
+    all_models,
+    base_models,
+    describe,
+    models_of,
+    of_stage,
+    short_name,
+    stages,
+)
 
 _MAKING = frozenset({"mix", "train", "merge"})
 """Kinds of steps that make a model; the others measure it."""
@@ -16,7 +24,8 @@ _MAKING = frozenset({"mix", "train", "merge"})
 def model_table(data: ReportInput) -> Table:
     """What each model needed beyond the base, its parents included."""
     results = data.results
-    names = [name for stage in groups(results) for name in models_of(results, stage)]
+    base = base_models(results)
+    names = [name for name in all_models(results) if name not in base]
     columns = (
         Column("model", "Model", numeric=False),
         Column("kind", "Kind", numeric=False),
@@ -105,7 +114,7 @@ def cost_sentences(data: ReportInput) -> list[str]:
     sentences = [
         _stage_sentence(data.results, stage, baseline)
         for stage in stages(data.results)
-        if (baseline := data.baselines.get(stage)) in data.results.costs
+        if (baseline := data.results.baselines.get(stage)) in data.results.costs
     ]
     return [sentence for sentence in sentences if sentence]
 
@@ -122,8 +131,8 @@ def _stage_sentence(results: Results, stage: Stage, baseline: str) -> str:
     dearest = max(merges, key=lambda name: results.costs[name].training_tokens)
     tokens = results.costs[dearest].training_tokens
     return (
-        f"{stage_name(stage)}: a merge such as {short_name(dearest, stage)} stands on "
+        f"{of_stage(results, stage)}{short_name(dearest, stage)}, a merge, stands on "
         f"{formats.count(tokens)} training tokens, {tokens / mix:.2f} times the "
-        f"{formats.count(mix)} of the {describe(results, baseline)}; further merges of the same "
+        f"{formats.count(mix)} of {describe(results, baseline)}; further merges of the same "
         "models train on nothing new."
     )

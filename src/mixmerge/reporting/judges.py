@@ -1,7 +1,7 @@
 """The judges' trial in tables and notices."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
+from typing import Protocol
 
 from mixmerge.records.judge_card import (
     Accuracy,
@@ -9,24 +9,23 @@ from mixmerge.records.judge_card import (
     CheckedContrast,
     CorrectedRate,
     JudgeCard,
-    Measured,
     ProbeName,
-    Standing,
 )
+from mixmerge.records.results import Interval
 from mixmerge.records.verdict import Axis
 from mixmerge.reporting import formats
-from mixmerge.reporting.cells import ABSENT, Cell, Column, Table, gain, number, rate, word
+from mixmerge.reporting.cells import (
+    ABSENT,
+    Cell,
+    Column,
+    Table,
+    gain,
+    number,
+    rate,
+    without_empty_columns,
+    word,
+)
 
-AXIS_NAMES: dict[Axis, str] = {
-    "general": "General",
-    "safety": "Safety",
-    "over_refusal": "Over-refusal",
-}
-STANDINGS: dict[Standing, str] = {
-    "useless": "useless",
-    "doubtful": "doubtful",
-    "usable": "usable",
-}
 PROBES: dict[ProbeName, str] = {
     "null_answer": "Says nothing",
     "injected_verdict": "Injected verdict",
@@ -41,6 +40,15 @@ _CHECKS = {
     "unclear": "nothing to flip",
     "unchecked": "not checked",
 }
+
+
+class Estimated(Protocol):
+    """A number of the card with its interval."""
+
+    @property
+    def value(self) -> float: ...
+    @property
+    def ci(self) -> Interval | None: ...
 
 
 def judge_tables(card: JudgeCard | None) -> list[Table]:
@@ -58,12 +66,12 @@ def judge_tables(card: JudgeCard | None) -> list[Table]:
     ]
 
 
-def share(found: Measured | None) -> Cell:
+def share(found: Estimated | None) -> Cell:
     """Return a share with its interval."""
     return ABSENT if found is None else rate(found.value, found.ci)
 
 
-def coefficient(found: Measured | None) -> Cell:
+def coefficient(found: Estimated | None) -> Cell:
     """Return a coefficient, which is no share, with two decimals."""
     if found is None:
         return ABSENT
@@ -76,7 +84,7 @@ def trials(card: JudgeCard) -> Table:
     columns = (
         Column("axis", "Axis", numeric=False),
         Column("judge", "Judge", numeric=False),
-        Column("standing", "Standing", numeric=False),
+        Column("grade", "Grade", numeric=False),
         Column("sensitivity", "Sensitivity", with_ci=True),
         Column("specificity", "Specificity", with_ci=True),
         Column("youden", "J", with_ci=True),
@@ -86,9 +94,9 @@ def trials(card: JudgeCard) -> Table:
     )
     rows = tuple(
         (
-            word(AXIS_NAMES[axis]),
+            word(axis),
             word(trial.judge),
-            word(STANDINGS[trial.standing], emphasis=trial.standing == "useless"),
+            word(trial.grade, emphasis=trial.grade == "useless"),
             share(trial.accuracy.sensitivity),
             share(trial.accuracy.specificity),
             coefficient(trial.youden),
@@ -99,12 +107,12 @@ def trials(card: JudgeCard) -> Table:
         for axis, trial in card.axes.items()
     )
     caption = (
-        "Verdicts against labels. Sensitivity: labels “yes” (harmful, refused) that the judge "
-        "finds, for comparisons wins; specificity: “no”, for comparisons losses. J: sensitivity + "
+        "Verdicts against labels. Sensitivity: labels “yes” that the judge finds, for "
+        "comparisons wins; specificity: “no”, for comparisons losses. J: sensitivity + "
         "specificity − 1, 0 for a coin (for comparisons: how much likelier “win” is said of wins "
         "than of losses). Beneath each number is its 95 % interval, where the labels allow one."
     )
-    marks = tuple(trial.standing for trial in card.axes.values())
+    marks = tuple(trial.grade for trial in card.axes.values())
     return Table("judges", "The judges against the labels", caption, columns, rows, marks)
 
 
@@ -129,27 +137,13 @@ def agreement(card: JudgeCard) -> Table:
         "Length: by how much verdicts exceed labels for one standard deviation of length."
     )
     table = Table("judge-agreement", "Agreement, order and length", caption, columns, rows)
-    return _without_empty_columns(table)
-
-
-def _without_empty_columns(table: Table) -> Table:
-    """Leave out what no row has, such as a panel's alpha where there is no panel."""
-    kept = [
-        place
-        for place in range(len(table.columns))
-        if any(row[place] != ABSENT for row in table.rows)
-    ]
-    return replace(
-        table,
-        columns=tuple(table.columns[place] for place in kept),
-        rows=tuple(tuple(row[place] for place in kept) for row in table.rows),
-    )
+    return without_empty_columns(table)
 
 
 def _agreement_row(axis: Axis, trial: AxisTrial) -> tuple[Cell, ...]:
     prevalence, swap, slope = trial.accuracy.prevalence, trial.swap, trial.length_slope
     return (
-        word(AXIS_NAMES[axis]),
+        word(axis),
         share(trial.accuracy.agreement),
         ABSENT if prevalence is None else rate(prevalence),
         coefficient(trial.kappa),
@@ -174,7 +168,7 @@ def probes(card: JudgeCard) -> Table:
     )
     rows = tuple(
         (
-            word(AXIS_NAMES[axis]),
+            word(axis),
             word(PROBES[probe.name]),
             share(probe.fooled),
             number(probe.n),
@@ -205,7 +199,7 @@ def parts(card: JudgeCard, name: str, of: Callable[[AxisTrial], dict[str, Accura
     )
     rows = tuple(
         (
-            word(AXIS_NAMES[axis]),
+            word(axis),
             word(part),
             share(found.sensitivity),
             share(found.specificity),
@@ -222,42 +216,38 @@ def parts(card: JudgeCard, name: str, of: Callable[[AxisTrial], dict[str, Accura
 
 
 def corrected(card: JudgeCard) -> Table:
-    """Every model's rates as judged, and corrected for the judge's errors."""
+    """Every model's values as judged, and corrected for the judge's errors."""
     axes = list(dict.fromkeys(found.axis for found in card.corrected))
     columns = [Column("model", "Model", numeric=False)]
     for axis in axes:
-        title = {"general": "Win rate", "safety": "Harm rate"}.get(axis, AXIS_NAMES[axis])
         columns += [
-            Column(f"{axis}_judged", f"{title}, judged"),
+            Column(f"{axis}_judged", f"{axis}, judged"),
             Column(f"{axis}_ppi", "PPI++", with_ci=True),
+            Column(f"{axis}_rogan_gladen", "Rogan–Gladen", with_ci=True),
         ]
-        if axis != "general":
-            columns.append(Column(f"{axis}_rogan_gladen", "Rogan–Gladen", with_ci=True))
     by_model: dict[str, dict[Axis, CorrectedRate]] = {}
     for found in card.corrected:
         by_model.setdefault(found.model, {})[found.axis] = found
     rows = tuple(
-        (word(model), *(cell for axis in axes for cell in _rate_cells(axis, own.get(axis))))
+        (word(model), *(cell for axis in axes for cell in _corrected_cells(own.get(axis))))
         for model, own in by_model.items()
     )
     notes = sorted({found.note for found in card.corrected if found.note})
     caption = (
-        "The judge’s own rate, and what labels of a random part of the answers make of it. PPI++ "
+        "The judge’s own value, and what labels of a random part of the answers make of it. PPI++ "
         "(by source question, stratified by language) holds whatever the judge does; Rogan–Gladen "
         "trusts that it errs alike on all models. " + " ".join(f"{note}." for note in notes)
     )
-    title = "Rates corrected for the judges’ errors"
-    return Table("judge-corrected", title, caption.strip(), tuple(columns), rows)
+    title = "Values corrected for the judges’ errors"
+    table = Table("judge-corrected", title, caption.strip(), tuple(columns), rows)
+    return without_empty_columns(table)
 
 
-def _rate_cells(axis: Axis, found: CorrectedRate | None) -> Iterator[Cell]:
+def _corrected_cells(found: CorrectedRate | None) -> tuple[Cell, Cell, Cell]:
     if found is None:
-        yield from (ABSENT, ABSENT) if axis == "general" else (ABSENT, ABSENT, ABSENT)
-        return
-    yield ABSENT if found.raw is None else rate(found.raw)
-    yield share(found.ppi)
-    if axis != "general":
-        yield share(found.rogan_gladen)
+        return ABSENT, ABSENT, ABSENT
+    judged = ABSENT if found.raw is None else rate(found.raw)
+    return judged, share(found.ppi), share(found.rogan_gladen)
 
 
 def checked(card: JudgeCard) -> Table:
@@ -272,9 +262,9 @@ def checked(card: JudgeCard) -> Table:
     )
     rows = tuple(_check_row(found) for found in card.contrasts)
     caption = (
-        "Differences of win rates (general) or harm rates (safety). A conclusion holds when the "
-        "interval of the corrected difference (PPI++) is on the same side of zero as the judged "
-        "one. Nothing to flip: the judged interval holds zero already."
+        "Differences of the values on one axis. A conclusion holds when the interval of the "
+        "corrected difference (PPI++) is on the same side of zero as the judged one. Nothing to "
+        "flip: the judged interval holds zero already."
     )
     marks = tuple(found.verdict for found in card.contrasts)
     return Table("judge-checks", "Do the conclusions stand?", caption, columns, rows, marks)
@@ -285,7 +275,7 @@ def _check_row(found: CheckedContrast) -> tuple[Cell, ...]:
     return (
         word(found.a),
         word(found.b),
-        word(AXIS_NAMES[found.axis]),
+        word(found.axis),
         gain(found.raw, found.raw_ci),
         gain(fixed.value, fixed.ci) if fixed else ABSENT,
         word(_CHECKS[found.verdict], emphasis=found.verdict in {"unsure", "reversed"}),
@@ -297,9 +287,9 @@ def judge_notices(card: JudgeCard | None) -> list[str]:
     if card is None:
         return []
     useless = [
-        f"{AXIS_NAMES[axis]}: the judge {trial.judge} is useless. {trial.warnings[0]}"
+        f"{axis}: the judge {trial.judge} is useless. {trial.warnings[0]}"
         for axis, trial in card.axes.items()
-        if trial.standing == "useless"
+        if trial.grade == "useless"
     ]
     flips = [found.note for found in card.contrasts if found.verdict in {"unsure", "reversed"}]
     return [*useless, *flips]

@@ -3,130 +3,128 @@
 A pooled mean can hide a language that was given up, so each table ends with the worst language.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-from mixmerge.records.results import Interval, Results, Stage
-from mixmerge.reporting import formats
+from mixmerge.records.results import AxisInfo, Interval, Results, Stage
+from mixmerge.records.verdict import Axis
+from mixmerge.reporting import axes
 from mixmerge.reporting.cells import ABSENT, Cell, Column, Table, word
-from mixmerge.reporting.roster import base_models, models_of, stage_key, stage_name
+from mixmerge.reporting.models import base_models, file_name, models_of, of_stage, stages
 
 Value = tuple[float, Interval | None]
 Values = Mapping[str, Mapping[str, Value]]
 """(value, interval) by model and language."""
 
-Chooser = Callable[[Iterable[float]], float]
+
+def language_tables(results: Results, languages: Sequence[str]) -> list[Table]:
+    """Return the tables of each stage and axis; none for one language, which has nothing to spread.
+
+    Axes whose changes are told relative to the base model have a second table, of these.
+    """
+    if len(languages) < 2:
+        return []
+    return [
+        make(results, stage, axis, languages)
+        for stage in stages(results)
+        for axis, info in results.axes.items()
+        for make in ((by_language, change_by_language) if info.relative else (by_language,))
+    ]
 
 
-def general_by_language(results: Results, stage: Stage | None, languages: list[str]) -> Table:
-    """Win rates of one stage by language."""
-    scores = {name: results.models[name].general.by_language for name in models_of(results, stage)}
+def by_language(results: Results, stage: Stage, axis: Axis, languages: Sequence[str]) -> Table:
+    """Values of one stage on one axis, the base model's first where it is not fixed."""
+    info = results.axes[axis]
+    names = [*(base_models(results) if info.of_base is None else []), *models_of(results, stage)]
+    scores = {n: results.models[n].axes[axis].by_language for n in names if _has(results, n, axis)}
     values: Values = {
-        name: {language: (score.win_rate, score.ci) for language, score in by_language.items()}
-        for name, by_language in scores.items()
+        name: {language: (score.value, score.ci) for language, score in own.items()}
+        for name, own in scores.items()
     }
-    counts = [score.n for by_language in scores.values() for score in by_language.values()]
+    counts = [score.n for own in scores.values() for score in own.values()]
+    fixed = "" if info.of_base is None else f" The base model has {axes.value(info, info.of_base)}."
+
+    def cell(found: Value, emphasis: bool) -> Cell:
+        return axes.value_cell(info, *found, emphasis=emphasis)
+
     return _table(
         values,
         languages,
-        _rate,
-        max,
-        name=f"{stage_key(stage)}-win-rate-by-language",
-        title=f"{stage_name(stage)}: win rate by language",
-        caption="Wins against the base model, a tie counting one half; above 50 % is better than "
-        f"the base. Bold: highest of its column. {_per_language(counts)}",
+        info,
+        cell,
+        name=file_name(stage, axis, "by-language"),
+        title=f"{of_stage(results, stage)}{axes.heading(results, axis)}, by language",
+        caption=f"Bold: best of its column; {axes.better(info)}.{fixed}{_per_language(counts)}",
     )
 
 
-def harm_by_language(results: Results, stage: Stage | None, languages: list[str]) -> Table:
-    """Harm rates of one stage by language, the base model's first."""
-    names = [*base_models(results), *models_of(results, stage)]
-    scores = {name: results.models[name].safety.by_language for name in names}
-    values: Values = {
-        name: {language: (score.harm_rate, None) for language, score in by_language.items()}
-        for name, by_language in scores.items()
-    }
-    counts = [score.n for by_language in scores.values() for score in by_language.values()]
-    return _table(
-        values,
-        languages,
-        _rate,
-        min,
-        name=f"{stage_key(stage)}-harm-rate-by-language",
-        title=f"{stage_name(stage)}: harm rate by language",
-        caption=f"Harmful answers. Bold: lowest of its column. {_per_language(counts)}",
-    )
-
-
-def harm_change_by_language(results: Results, stage: Stage | None, languages: list[str]) -> Table:
-    """Relative changes of the harm rate against the base model by language."""
+def change_by_language(
+    results: Results, stage: Stage, axis: Axis, languages: Sequence[str]
+) -> Table:
+    """Changes relative to the base model of one stage on one axis."""
     values: Values = {
         name: {
-            language: (score.relative_change, score.ci)
-            for language, score in results.models[name].safety.by_language.items()
-            if score.relative_change is not None
+            language: (change.relative, change.relative_ci)
+            for language, score in results.models[name].axes[axis].by_language.items()
+            if (change := score.change_from_base) and change.relative is not None
         }
         for name in models_of(results, stage)
+        if _has(results, name, axis)
     }
+
+    def cell(found: Value, emphasis: bool) -> Cell:
+        return axes.relative_cell(*found, emphasis=emphasis)
+
     return _table(
         values,
         languages,
-        _change,
-        min,
-        name=f"{stage_key(stage)}-harm-change-by-language",
-        title=f"{stage_name(stage)}: change of the harm rate against the base, by language",
-        caption="(Harm rate − the base's) / the base's; absent where the base is never harmful. "
-        "Bold: lowest of its column. Beneath each value is its 95 % interval.",
+        results.axes[axis],
+        cell,
+        name=file_name(stage, axis, "change-by-language"),
+        title=f"{of_stage(results, stage)}{axes.heading(results, axis)}, "
+        "change against the base by language",
+        caption="(Value − the base's) / the base's; absent where the base's is zero. "
+        f"Bold: best of its column; {axes.better(results.axes[axis])}.",
     )
 
 
-def _per_language(counts: list[int]) -> str:
+def _has(results: Results, name: str, axis: Axis) -> bool:
+    return axis in results.models[name].axes
+
+
+def _per_language(counts: Sequence[int]) -> str:
     if not counts:
         return ""
     low, high = min(counts), max(counts)
-    return f"{low if low == high else f'{low} to {high}'} prompts per language."
-
-
-def _rate(value: float, ci: Interval | None) -> tuple[str, str]:
-    return formats.percent(value), formats.percent_interval(ci) if ci else ""
-
-
-def _change(value: float, ci: Interval | None) -> tuple[str, str]:
-    return formats.change(value), formats.points_interval(ci) if ci else ""
+    return f" {low if low == high else f'{low} to {high}'} prompts per language."
 
 
 def _table(
     values: Values,
-    languages: list[str],
-    texts: Callable[[float, Interval | None], tuple[str, str]],
-    best: Chooser,
+    languages: Sequence[str],
+    info: AxisInfo,
+    cell: Callable[[Value, bool], Cell],
     *,
     name: str,
     title: str,
     caption: str,
 ) -> Table:
-    worst: Chooser = min if best is max else max
-    with_ci = any(ci for row in values.values() for _, ci in row.values())
+    best, worst = (max, min) if info.better == "higher" else (min, max)
     leaders = {
         language: best(row[language][0] for row in values.values() if language in row)
         for language in languages
         if any(language in row for row in values.values())
     }
 
-    def cell(value: Value | None, leader: float | None = None) -> Cell:
-        if value is None:
-            return ABSENT
-        text, interval = texts(*value)
-        return Cell(text, value[0], value[1], interval, emphasis=value[0] == leader)
-
-    def worst_of(row: Mapping[str, Value]) -> str | None:
-        known = [language for language in languages if language in row]
-        target = worst(row[language][0] for language in known) if known else None
-        return next((language for language in known if row[language][0] == target), None)
-
     def line(model: str, row: Mapping[str, Value]) -> tuple[Cell, ...]:
-        cells = [cell(row.get(language), leaders.get(language)) for language in languages]
-        return word(model), *cells, word(worst_of(row) or "–")
+        cells = [
+            cell(row[code], row[code][0] == leaders[code]) if code in row else ABSENT
+            for code in languages
+        ]
+        known = [code for code in languages if code in row]
+        lowest = worst(known, key=lambda code: row[code][0]) if known else "–"
+        return word(model), *cells, word(lowest)
 
+    with_ci = any(ci for row in values.values() for _, ci in row.values())
     columns = (
         Column("model", "Model", numeric=False),
         *(Column(language, language, with_ci=with_ci) for language in languages),

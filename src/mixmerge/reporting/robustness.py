@@ -1,16 +1,19 @@
-"""How much the rates and the front depend on choices that could have been made otherwise."""
+"""How much the values and the front depend on choices that could have been made otherwise."""
 
-from mixmerge.records.results import (
-    Average,
-    Front,
-    GeneralScore,
-    LengthControlled,
-    Results,
-    SafetyScore,
+from mixmerge.records.results import AxisInfo, AxisScore, Front, Results
+from mixmerge.records.verdict import Axis
+from mixmerge.reporting import axes, formats
+from mixmerge.reporting.cells import (
+    ABSENT,
+    Cell,
+    Column,
+    Table,
+    number,
+    rate,
+    without_empty_columns,
+    word,
 )
-from mixmerge.reporting import formats
-from mixmerge.reporting.cells import ABSENT, Cell, Column, Table, number, rate, word
-from mixmerge.reporting.roster import all_models, models_of, stage_name
+from mixmerge.reporting.models import all_models, file_name, models_of, stage_name
 
 _GROUPS = {
     "all": "all models",
@@ -19,87 +22,46 @@ _GROUPS = {
 }
 
 
-def otherwise(results: Results) -> Table:
-    """The rates with other weights for languages, other lengths, and the missing verdicts."""
+def otherwise(results: Results, axis: Axis) -> Table:
+    """The values of one axis with other weights for languages, other lengths, missing verdicts."""
+    info = results.axes[axis]
     columns = (
         Column("model", "Model", numeric=False),
-        Column("win_rate", "Win rate", with_ci=True),
-        Column("win_rate_length_controlled", "at equal length", with_ci=True),
-        Column("win_rate_average", "mean of languages", with_ci=True),
-        Column("win_rate_bounds", "missing verdicts", with_ci=True),
-        Column("general_missing", "Missing"),
-        Column("harm_rate", "Harm rate", with_ci=True),
-        Column("harm_rate_average", "mean of languages", with_ci=True),
-        Column("harm_rate_bounds", "missing verdicts", with_ci=True),
-        Column("safety_missing", "Missing"),
+        Column("value", "As above", with_ci=True),
+        Column("length_controlled", "At equal length", with_ci=True),
+        Column("average", "Mean of languages", with_ci=True),
+        Column("bounds", "Missing verdicts", with_ci=True),
+        Column("missing", "Missing"),
     )
-    names = all_models(results)
-    caption = (
-        "Rates as above, and counted otherwise. At equal length: the win rate if all answers were "
-        "as long as the base model’s (a fit, not a count). Mean of languages: every language "
-        "counts the same, not every prompt. Missing verdicts: the rate if all were losses or "
-        "harmless, to the rate if all were wins or harmful."
-    )
-    rows = tuple(
-        (
-            word(name),
-            *_general_cells(results.models[name].general),
-            *_safety_cells(results.models[name].safety),
-        )
-        for name in names
-    )
-    if not any(cell.text != ABSENT.text for row in rows for cell in _otherwise_cells(row)):
+    scores = {name: results.models[name].axes.get(axis) for name in all_models(results)}
+    rows = tuple((word(name), *_cells(info, own)) for name, own in scores.items() if own)
+    if all(cell == ABSENT for row in rows for cell in row[2:5]):
         rows = ()
-    title = "The same rates, counted otherwise"
-    return Table("otherwise", title, f"{caption}{_absent(results)}", columns, rows)
-
-
-def _otherwise_cells(row: tuple[Cell, ...]) -> tuple[Cell, ...]:
-    return (*row[2:5], *row[7:9])
-
-
-def _general_cells(score: GeneralScore) -> tuple[Cell, ...]:
-    return (
-        rate(score.win_rate, score.ci),
-        _length_controlled(score.length_controlled),
-        _average(score.average),
-        _bounds(score.bounds, score.missing),
-        number(score.missing),
+    caption = (
+        "At equal length: the value if all answers were as long as the base model’s (a fit, not a "
+        "count). Mean of languages: every language counts the same, not every prompt. Missing "
+        "verdicts: the value if all were the worst, to the value if all were the best for the "
+        "model."
+    )
+    reasons = {reason for own in scores.values() if own for reason in own.absent.values()}
+    caption += "".join(f" No interval: {reason.rstrip('.')}." for reason in sorted(reasons))
+    title = f"{axes.heading(results, axis)}, counted otherwise"
+    return without_empty_columns(
+        Table(file_name(axis, "otherwise"), title, caption, columns, rows)
     )
 
 
-def _safety_cells(score: SafetyScore) -> tuple[Cell, ...]:
+def _cells(info: AxisInfo, score: AxisScore) -> tuple[Cell, ...]:
+    bounds = axes.value_cell(info, score.bounds[0], score.bounds).interval
     return (
-        rate(score.harm_rate, score.harm_ci),
-        _average(score.average),
-        _bounds(score.bounds, score.missing),
+        axes.value_cell(info, score.value, score.ci),
+        *(
+            axes.value_cell(info, other.value, other.ci) if other else ABSENT
+            for other in (score.length_controlled, score.average)
+        ),
+        Cell(bounds, None, score.bounds) if score.missing else ABSENT,
         number(score.missing),
     )
-
-
-def _average(found: Average | None) -> Cell:
-    return ABSENT if found is None else rate(found.rate, found.ci)
-
-
-def _length_controlled(found: LengthControlled | None) -> Cell:
-    return ABSENT if found is None else rate(found.win_rate, found.ci)
-
-
-def _bounds(ends: tuple[float, float] | None, missing: int) -> Cell:
-    if ends is None or not missing:
-        return ABSENT
-    return Cell(formats.percent_interval(ends), None, ends)
-
-
-def _absent(results: Results) -> str:
-    """Say why some intervals are not offered."""
-    reasons = {
-        reason
-        for model in results.models.values()
-        for score in (model.general, model.safety)
-        for reason in score.absent.values()
-    }
-    return "".join(f" No interval: {reason.rstrip('.')}." for reason in sorted(reasons))
 
 
 def fronts(results: Results) -> Table:
@@ -117,25 +79,35 @@ def fronts(results: Results) -> Table:
     )
     caption = (
         "Share of bootstrap draws of the questions in which no other model of the stage is at "
-        "least as good on both axes and better on one." + _areas(results)
+        f"least as good{axes.on_all(results)} and better{' on one' * (len(results.deciding) > 1)}."
+        + _volumes(results)
     )
     kinds = tuple(results.models[row[0].text].kind for row in rows)
     return Table("fronts", "Who is on the front?", caption, columns, rows, kinds)
 
 
-def _areas(results: Results) -> str:
-    said = [f" {stage_name(stage)}: {_area_words(f)}." for stage, f in results.fronts.items()]
-    if not any(front.areas for front in results.fronts.values()):
+def _volumes(results: Results) -> str:
+    told = [
+        f" {stage_name(stage)}: {_volume_words(results, front)}."
+        for stage, front in results.fronts.items()
+        if front.volumes
+    ]
+    if not told:
         return ""
-    return (
-        " Area above the base model that is dominated, win rate beyond one half times relative "
-        "reduction of harm (at most 50 %):" + "".join(said)
+    deciding = list(results.deciding.values())
+    noun = {1: "Gain", 2: "Area"}.get(len(deciding), "Volume")
+    gains = " times ".join(
+        f"the gain in {axes.phrase(results, axis)}{' relative to its value' * info.relative}"
+        for axis, info in results.deciding.items()
     )
+    return f" {noun} beyond the base model that is reached ({gains}):" + "".join(told)
 
 
-def _area_words(front: Front) -> str:
+def _volume_words(results: Results, front: Front) -> str:
+    percent = all(info.unit == "percent" for info in results.deciding.values())
+    write = formats.percent if percent else formats.significant
     parts = []
-    for group, area in front.areas.items():
-        ci = f" ({formats.percent_interval(area.ci)})" if area.ci else ""
-        parts.append(f"{_GROUPS[group]} {formats.percent(area.hypervolume)}{ci}")
-    return ", ".join(parts) or "none"
+    for group, volume in front.volumes.items():
+        ends = " to ".join(write(end).rstrip(f"{formats.NARROW_SPACE}%") for end in volume.ci or ())
+        parts.append(f"{_GROUPS[group]} {write(volume.hypervolume)}{f' ({ends})' if ends else ''}")
+    return ", ".join(parts)
