@@ -34,7 +34,9 @@ def on_all(results: Results) -> str:
 
 def value(info: AxisInfo, found: float) -> str:
     """Write a value of the axis."""
-    return formats.percent(found) if info.unit == "percent" else formats.decimal(found, _digits(info))
+    if info.unit == "percent":
+        return formats.percent(found)
+    return formats.decimal(found, _digits(info))
 
 
 def difference(info: AxisInfo, found: float) -> str:

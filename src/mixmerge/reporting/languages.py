@@ -3,17 +3,25 @@
 A pooled mean can hide a language that was given up, so each table ends with the worst language.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from mixmerge.records.results import AxisInfo, Interval, Results, Stage
+from mixmerge.records.results import Interval, Results, Stage
 from mixmerge.records.verdict import Axis
 from mixmerge.reporting import axes
-from mixmerge.reporting.cells import ABSENT, Cell, Column, Table, word
+from mixmerge.reporting.cells import (
+    ABSENT,
+    Cell,
+    Column,
+    Spec,
+    Table,
+    tabulate,
+    word,
+    words,
+)
 from mixmerge.reporting.models import base_models, file_name, models_of, of_stage, stages
 
-Value = tuple[float, Interval | None]
-Values = Mapping[str, Mapping[str, Value]]
-"""(value, interval) by model and language."""
+Found = Mapping[str, tuple[float, Interval | None]]
+"""(value, interval) by language."""
 
 
 def language_tables(results: Results, languages: Sequence[str]) -> list[Table]:
@@ -24,111 +32,83 @@ def language_tables(results: Results, languages: Sequence[str]) -> list[Table]:
     if len(languages) < 2:
         return []
     return [
-        make(results, stage, axis, languages)
+        by_language(results, stage, axis, languages, relative=relative)
         for stage in stages(results)
         for axis, info in results.axes.items()
-        for make in ((by_language, change_by_language) if info.relative else (by_language,))
+        for relative in ((False, True) if info.relative else (False,))
     ]
 
 
-def by_language(results: Results, stage: Stage, axis: Axis, languages: Sequence[str]) -> Table:
-    """Values of one stage on one axis, the base model's first where it is not fixed."""
+def by_language(
+    results: Results, stage: Stage, axis: Axis, languages: Sequence[str], *, relative: bool = False
+) -> Table:
+    """Values of one stage on one axis, or their changes relative to the base model's.
+
+    The base model's values come first where they are not fixed.
+    """
     info = results.axes[axis]
-    names = [*(base_models(results) if info.of_base is None else []), *models_of(results, stage)]
-    scores = {n: results.models[n].axes[axis].by_language for n in names if _has(results, n, axis)}
-    values: Values = {
-        name: {language: (score.value, score.ci) for language, score in own.items()}
-        for name, own in scores.items()
+    own_base = [] if relative or info.of_base is not None else base_models(results)
+    found = {
+        name: _relative(results, name, axis) if relative else _values(results, name, axis)
+        for name in (*own_base, *models_of(results, stage))
     }
-    counts = [score.n for own in scores.values() for score in own.values()]
-    fixed = "" if info.of_base is None else f" The base model has {axes.value(info, info.of_base)}."
-
-    def cell(found: Value, emphasis: bool) -> Cell:
-        return axes.value_cell(info, *found, emphasis=emphasis)
-
-    return _table(
-        values,
-        languages,
-        info,
-        cell,
-        name=file_name(stage, axis, "by-language"),
-        title=f"{of_stage(results, stage)}{axes.heading(results, axis)}, by language",
-        caption=f"Bold: best of its column; {axes.better(info)}.{fixed}{_per_language(counts)}",
-    )
-
-
-def change_by_language(
-    results: Results, stage: Stage, axis: Axis, languages: Sequence[str]
-) -> Table:
-    """Changes relative to the base model of one stage on one axis."""
-    values: Values = {
-        name: {
-            language: (change.relative, change.relative_ci)
-            for language, score in results.models[name].axes[axis].by_language.items()
-            if (change := score.change_from_base) and change.relative is not None
-        }
-        for name in models_of(results, stage)
-        if _has(results, name, axis)
-    }
-
-    def cell(found: Value, emphasis: bool) -> Cell:
-        return axes.relative_cell(*found, emphasis=emphasis)
-
-    return _table(
-        values,
-        languages,
-        results.axes[axis],
-        cell,
-        name=file_name(stage, axis, "change-by-language"),
-        title=f"{of_stage(results, stage)}{axes.heading(results, axis)}, "
-        "change against the base by language",
-        caption="(Value − the base's) / the base's; absent where the base's is zero. "
-        f"Bold: best of its column; {axes.better(results.axes[axis])}.",
-    )
-
-
-def _has(results: Results, name: str, axis: Axis) -> bool:
-    return axis in results.models[name].axes
-
-
-def _per_language(counts: Sequence[int]) -> str:
-    if not counts:
-        return ""
-    low, high = min(counts), max(counts)
-    return f" {low if low == high else f'{low} to {high}'} prompts per language."
-
-
-def _table(
-    values: Values,
-    languages: Sequence[str],
-    info: AxisInfo,
-    cell: Callable[[Value, bool], Cell],
-    *,
-    name: str,
-    title: str,
-    caption: str,
-) -> Table:
+    rows = {name: own for name, own in found.items() if own}
+    title = f"{of_stage(results, stage)}{axes.heading(results, axis)}"
+    caption = f"Bold: best of its column; {axes.better(info)}."
+    if relative:
+        title += ", change against the base"
+        caption += " (Value − the base's) / the base's; absent where the base's is zero."
+    else:
+        counts = (results.models[name].axes[axis].by_language.values() for name in rows)
+        caption += _per_language(score.n for scores in counts for score in scores)
+        caption += f" The base model: {axes.value(info, info.of_base)}." if info.of_base else ""
     best, worst = (max, min) if info.better == "higher" else (min, max)
-    leaders = {
-        language: best(row[language][0] for row in values.values() if language in row)
-        for language in languages
-        if any(language in row for row in values.values())
+
+    def cells(language: str) -> Callable[[str], Cell]:
+        leader = best((own[language][0] for own in rows.values() if language in own), default=None)
+
+        def cell(name: str) -> Cell:
+            if language not in rows[name]:
+                return ABSENT
+            value, ci = rows[name][language]
+            if relative:
+                return axes.relative_cell(value, ci, emphasis=value == leader)
+            return axes.value_cell(info, value, ci, emphasis=value == leader)
+
+        return cell
+
+    def worst_of(name: str) -> Cell:
+        known = [language for language in languages if language in rows[name]]
+        return word(worst(known, key=lambda language: rows[name][language][0], default="–"))
+
+    with_ci = any(ci for own in rows.values() for _, ci in own.values())
+    columns: list[Spec[str]] = [
+        (words("model", "Model"), word),
+        *((Column(code, code, with_ci=with_ci), cells(code)) for code in languages),
+        (words("worst", "Worst"), worst_of),
+    ]
+    name = file_name(stage, axis, "change-by-language" if relative else "by-language")
+    return tabulate(name, f"{title}, by language", caption, rows, columns)
+
+
+def _values(results: Results, name: str, axis: Axis) -> Found:
+    own = results.models[name].axes.get(axis)
+    return {code: (score.value, score.ci) for code, score in own.by_language.items()} if own else {}
+
+
+def _relative(results: Results, name: str, axis: Axis) -> Found:
+    own = results.models[name].axes.get(axis)
+    return {
+        code: (change.relative, change.relative_ci)
+        for code, score in (own.by_language.items() if own else ())
+        if (change := score.change_from_base) and change.relative is not None
     }
 
-    def line(model: str, row: Mapping[str, Value]) -> tuple[Cell, ...]:
-        cells = [
-            cell(row[code], row[code][0] == leaders[code]) if code in row else ABSENT
-            for code in languages
-        ]
-        known = [code for code in languages if code in row]
-        lowest = worst(known, key=lambda code: row[code][0]) if known else "–"
-        return word(model), *cells, word(lowest)
 
-    with_ci = any(ci for row in values.values() for _, ci in row.values())
-    columns = (
-        Column("model", "Model", numeric=False),
-        *(Column(language, language, with_ci=with_ci) for language in languages),
-        Column("worst", "Worst", numeric=False),
+def _per_language(counts: Iterable[int]) -> str:
+    known = sorted(set(counts))
+    return (
+        f" {' to '.join(map(str, dict.fromkeys((known[0], known[-1]))))} prompts per language."
+        if known
+        else ""
     )
-    rows = tuple(line(model, row) for model, row in values.items() if row)
-    return Table(name, title, caption, columns, rows)

@@ -136,10 +136,11 @@ def gains(
     results: Results, names: Iterable[str], axes: Sequence[Axis]
 ) -> dict[str, tuple[float, ...]]:
     """Return the values on some axes, turned so that higher is better, of models that have all."""
+    scores = {name: results.models[name].axes for name in names}
     return {
-        name: tuple(results.axes[axis].sign * results.models[name].axes[axis].value for axis in axes)
-        for name in names
-        if name in results.models and set(axes) <= results.models[name].axes.keys()
+        name: tuple(results.axes[axis].sign * own[axis].value for axis in axes)
+        for name, own in scores.items()
+        if set(axes) <= own.keys()
     }
 
 
@@ -149,7 +150,8 @@ def non_dominated(found: Mapping[str, tuple[float, ...]]) -> list[str]:
     Args:
         found: values by model, as from `gains`; high ones are good.
     """
-    front = [name for name, own in found.items() if not any(dominates(o, own) for o in found.values())]
+    rivals = found.values()
+    front = [name for name, own in found.items() if not any(dominates(o, own) for o in rivals)]
     return sorted(front, key=lambda name: found[name])
 
 

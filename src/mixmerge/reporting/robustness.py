@@ -1,6 +1,6 @@
 """How much the values and the front depend on choices that could have been made otherwise."""
 
-from mixmerge.records.results import AxisInfo, AxisScore, Front, Results
+from mixmerge.records.results import Front, Results
 from mixmerge.records.verdict import Axis
 from mixmerge.reporting import axes, formats
 from mixmerge.reporting.cells import (
@@ -8,10 +8,12 @@ from mixmerge.reporting.cells import (
     Cell,
     Column,
     Table,
+    estimates,
     number,
     rate,
-    without_empty_columns,
+    tabulate,
     word,
+    words,
 )
 from mixmerge.reporting.models import all_models, file_name, models_of, stage_name
 
@@ -23,67 +25,81 @@ _GROUPS = {
 
 
 def otherwise(results: Results, axis: Axis) -> Table:
-    """The values of one axis with other weights for languages, other lengths, missing verdicts."""
+    """The values of one axis with other weights for languages, other lengths, missing verdicts.
+
+    It has no rows where nothing can be counted otherwise.
+    """
     info = results.axes[axis]
-    columns = (
-        Column("model", "Model", numeric=False),
-        Column("value", "As above", with_ci=True),
-        Column("length_controlled", "At equal length", with_ci=True),
-        Column("average", "Mean of languages", with_ci=True),
-        Column("bounds", "Missing verdicts", with_ci=True),
-        Column("missing", "Missing"),
-    )
-    scores = {name: results.models[name].axes.get(axis) for name in all_models(results)}
-    rows = tuple((word(name), *_cells(info, own)) for name, own in scores.items() if own)
-    if all(cell == ABSENT for row in rows for cell in row[2:5]):
-        rows = ()
+    found = {name: results.models[name].axes.get(axis) for name in all_models(results)}
+    scores = {name: own for name, own in found.items() if own}
+    if not any(own.length_controlled or own.average or own.missing for own in scores.values()):
+        scores = {}
+
+    def bounds(name: str) -> Cell:
+        low_high = scores[name].bounds
+        text = axes.value_cell(info, low_high[0], low_high).interval
+        return Cell(text, None, low_high) if scores[name].missing else ABSENT
+
+    def equal_length(name: str) -> Cell:
+        fit = scores[name].length_controlled
+        return axes.value_cell(info, fit.value, fit.ci) if fit else ABSENT
+
+    def average(name: str) -> Cell:
+        mean = scores[name].average
+        return axes.value_cell(info, mean.value, mean.ci) if mean else ABSENT
+
     caption = (
         "At equal length: the value if all answers were as long as the base model’s (a fit, not a "
         "count). Mean of languages: every language counts the same, not every prompt. Missing "
-        "verdicts: the value if all were the worst, to the value if all were the best for the "
-        "model."
+        "verdicts: the value if all were the worst for the model, to the value if all were the "
+        "best."
     )
-    reasons = {reason for own in scores.values() if own for reason in own.absent.values()}
+    reasons = {reason for own in scores.values() for reason in own.absent.values()}
     caption += "".join(f" No interval: {reason.rstrip('.')}." for reason in sorted(reasons))
-    title = f"{axes.heading(results, axis)}, counted otherwise"
-    return without_empty_columns(
-        Table(file_name(axis, "otherwise"), title, caption, columns, rows)
-    )
-
-
-def _cells(info: AxisInfo, score: AxisScore) -> tuple[Cell, ...]:
-    bounds = axes.value_cell(info, score.bounds[0], score.bounds).interval
-    return (
-        axes.value_cell(info, score.value, score.ci),
-        *(
-            axes.value_cell(info, other.value, other.ci) if other else ABSENT
-            for other in (score.length_controlled, score.average)
+    return tabulate(
+        file_name(axis, "otherwise"),
+        f"{axes.heading(results, axis)}, counted otherwise",
+        caption,
+        scores,
+        (
+            (words("model", "Model"), word),
+            (
+                estimates("value", "As above"),
+                lambda name: axes.value_cell(info, scores[name].value, scores[name].ci),
+            ),
+            (estimates("length_controlled", "At equal length"), equal_length),
+            (estimates("average", "Mean of languages"), average),
+            (estimates("bounds", "Missing verdicts"), bounds),
+            (Column("missing", "Missing"), lambda name: number(scores[name].missing)),
         ),
-        Cell(bounds, None, score.bounds) if score.missing else ABSENT,
-        number(score.missing),
     )
 
 
 def fronts(results: Results) -> Table:
     """How often each model is on the front when the questions are drawn again."""
-    columns = (
-        Column("model", "Model", numeric=False),
-        Column("stage", "Stage", numeric=False),
-        Column("p_non_dominated", "On the front"),
-    )
-    rows = tuple(
-        (word(name), word(stage_name(stage)), rate(front.p_non_dominated[name]))
+    items = [
+        (name, stage, front.p_non_dominated[name])
         for stage, front in results.fronts.items()
         for name in models_of(results, stage)
         if name in front.p_non_dominated
-    )
+    ]
+    on_one = " on one" * (len(results.deciding) > 1)
     caption = (
         "Share of bootstrap draws of the questions in which no other model of the stage is at "
-        f"least as good{axes.on_all(results)} and better{' on one' * (len(results.deciding) > 1)}."
-        + _volumes(results)
+        f"least as good{axes.on_all(results)} and better{on_one}.{_volumes(results)}"
     )
-    kinds = tuple(results.models[row[0].text].kind for row in rows)
-    return Table("fronts", "Who is on the front?", caption, columns, rows, kinds)
+    return tabulate(
+        "fronts",
+        "Who is on the front?",
+        caption,
+        items,
+        (
+            (words("model", "Model"), lambda item: word(item[0])),
+            (words("stage", "Stage"), lambda item: word(stage_name(item[1]))),
+            (Column("p_non_dominated", "On the front"), lambda item: rate(item[2])),
+        ),
+        (results.models[name].kind for name, _, _ in items),
+    )
 
 
 def _volumes(results: Results) -> str:
@@ -92,15 +108,14 @@ def _volumes(results: Results) -> str:
         for stage, front in results.fronts.items()
         if front.volumes
     ]
-    if not told:
-        return ""
-    deciding = list(results.deciding.values())
-    noun = {1: "Gain", 2: "Area"}.get(len(deciding), "Volume")
+    noun = {1: "Gain", 2: "Area"}.get(len(results.deciding), "Volume")
     gains = " times ".join(
-        f"the gain in {axes.phrase(results, axis)}{' relative to its value' * info.relative}"
+        f"the gain in {axes.phrase(results, axis)}{' relative to the base' * info.relative}"
         for axis, info in results.deciding.items()
     )
-    return f" {noun} beyond the base model that is reached ({gains}):" + "".join(told)
+    return (
+        f" {noun} beyond the base model that is reached ({gains}):{''.join(told)}" if told else ""
+    )
 
 
 def _volume_words(results: Results, front: Front) -> str:
@@ -108,6 +123,6 @@ def _volume_words(results: Results, front: Front) -> str:
     write = formats.percent if percent else formats.significant
     parts = []
     for group, volume in front.volumes.items():
-        ends = " to ".join(write(end).rstrip(f"{formats.NARROW_SPACE}%") for end in volume.ci or ())
-        parts.append(f"{_GROUPS[group]} {write(volume.hypervolume)}{f' ({ends})' if ends else ''}")
+        ends = " to ".join(write(e).rstrip(f"{formats.NARROW_SPACE}%") for e in volume.ci or ())
+        parts.append(f"{_GROUPS[group]} {write(volume.hypervolume)}{ends and f' ({ends})'}")
     return ", ".join(parts)

@@ -1,8 +1,19 @@
 """The tables of a report, one function each; `all_tables` is what gets written."""
 
-from mixmerge.records.results import ModelResult, Results
+from mixmerge.records.results import AxisScore, Comparison, ModelResult, Results
+from mixmerge.records.verdict import Axis
 from mixmerge.reporting import axes
-from mixmerge.reporting.cells import ABSENT, Cell, Column, Table, number, without_empty_columns, word
+from mixmerge.reporting.cells import (
+    ABSENT,
+    Cell,
+    Column,
+    Spec,
+    Table,
+    estimates,
+    tabulate,
+    word,
+    words,
+)
 from mixmerge.reporting.costs import kind_table, model_table
 from mixmerge.reporting.formats import share
 from mixmerge.reporting.input import ReportInput
@@ -10,7 +21,7 @@ from mixmerge.reporting.judges import judge_tables
 from mixmerge.reporting.languages import language_tables
 from mixmerge.reporting.models import KIND_NAMES, all_models, describe, stage_name
 from mixmerge.reporting.robustness import fronts, otherwise
-from mixmerge.reporting.verdict import Conclusion, contrasts_of
+from mixmerge.reporting.verdict import Conclusion
 
 DECISIONS = {
     "beats": "beats it",
@@ -39,28 +50,23 @@ def all_tables(data: ReportInput, conclusion: Conclusion) -> dict[str, list[Tabl
 
 def measured(results: Results) -> Table:
     """What each axis measures, and whether it decides."""
-    columns = (
-        Column("axis", "Axis", numeric=False),
-        Column("measure", "Measure", numeric=False),
-        Column("value", "Value", numeric=False),
-        Column("better", "Better", numeric=False),
-        Column("lowest", "Lowest"),
-        Column("highest", "Highest"),
-        Column("decides", "Decides", numeric=False),
-    )
-    rows = tuple(
+    return tabulate(
+        "axes",
+        "What was measured",
+        "The verdict rests on the axes that decide, and on all of them together.",
+        results.axes.items(),
         (
-            word(axis),
-            word(info.measure),
-            word(info.title),
-            word(info.better),
-            *(Cell(axes.value(info, end), end) for end in info.bounds),
-            word("yes" if info.primary else "no"),
-        )
-        for axis, info in (results.axes.items() if results.models else ())
+            (words("axis", "Axis"), lambda item: word(item[0])),
+            (words("measure", "Measure"), lambda item: word(item[1].measure)),
+            (words("value", "Value"), lambda item: word(item[1].title)),
+            (words("better", "Better"), lambda item: word(item[1].better)),
+            (
+                words("range", "Range"),
+                lambda item: word(" to ".join(axes.value(item[1], end) for end in item[1].bounds)),
+            ),
+            (words("decides", "Decides"), lambda item: word("yes" if item[1].primary else "no")),
+        ),
     )
-    caption = "The verdict rests on the axes that decide, and on all of them together."
-    return Table("axes", "What was measured", caption, columns, rows)
 
 
 def models(results: Results) -> Table:
@@ -69,108 +75,115 @@ def models(results: Results) -> Table:
     The form of Table 1 of Aakanksha et al. (2024), with values and intervals beside it. Gains are
     signed so that + is better on every axis.
     """
-    columns = [Column("model", "Model", numeric=False)]
-    for axis, info in results.axes.items():
-        columns.append(Column(axis, axes.heading(results, axis), with_ci=True))
-        if info.relative:
-            columns.append(Column(f"{axis}_relative_change", "against base", with_ci=True))
-        if info.primary:
-            columns.append(Column(f"{axis}_gain", f"gain over baseline{axes.points(info)}"))
-    columns += [
-        Column("stage", "Stage", numeric=False),
-        Column("kind", "Kind, shares of data", numeric=False),
+    baselines = results.baselines.values()
+    columns: list[Spec[str]] = [
+        (words("model", "Model"), lambda name: word(name, emphasis=name in baselines))
     ]
-    names = all_models(results)
-    rows = tuple(_model_row(results, name) for name in names)
+    for axis in results.axes:
+        columns += _axis_columns(results, axis)
+    columns += [
+        (words("stage", "Stage"), lambda name: _stage(results.models[name])),
+        (words("kind", "Kind, shares of data"), lambda name: _kind(results.models[name])),
+    ]
     caption = (
         "Against base: change relative to the base model's value. Gain over baseline: how much "
         "better (+) or worse (−) than the baseline of the same stage, without a test; the tests "
         "are in the table of comparisons. Where changes are told against base, it is the "
         "difference of these. Beneath each value is its 95 % interval."
     )
-    kinds = tuple(results.models[name].kind for name in names)
-    table = Table("models", "Every model on every axis", caption, tuple(columns), rows, kinds)
-    return without_empty_columns(table)
+    names = all_models(results)
+    kinds = (results.models[name].kind for name in names)
+    return tabulate("models", "Every model on every axis", caption, names, columns, kinds)
 
 
-def _model_row(results: Results, name: str) -> tuple[Cell, ...]:
-    model = results.models[name]
-    baseline = results.baselines.get(model.stage or "")
-    cells = [word(name, emphasis=name in results.baselines.values())]
-    for axis, info in results.axes.items():
-        own = model.axes.get(axis)
-        cells.append(axes.value_cell(info, own.value, own.ci) if own else ABSENT)
-        change = own.change_from_base if own else None
-        if info.relative:
-            told = (change.relative, change.relative_ci) if change else (None, None)
-            cells.append(axes.relative_cell(*told))
-        if info.primary:
-            other = results.models.get(baseline) if baseline and baseline != name else None
-            cells.append(axes.difference_cell(info, _gain(results, axis, model, other)))
-    return *cells, word(stage_name(model.stage)) if model.stage else ABSENT, word(_kind(model))
-
-
-def _gain(results: Results, axis: str, model: ModelResult, other: ModelResult | None) -> float | None:
-    """Return how much better a model is than another, relative to the base where that is told."""
+def _axis_columns(results: Results, axis: Axis) -> list[Spec[str]]:
     info = results.axes[axis]
-    if other is None or axis not in model.axes or axis not in other.axes:
-        return None
-    own, theirs = model.axes[axis], other.axes[axis]
-    if not info.relative:
-        return info.sign * (own.value - theirs.value)
-    changes = [each.change_from_base and each.change_from_base.relative for each in (own, theirs)]
-    if changes[0] is None or changes[1] is None:
-        return None
-    return info.sign * (changes[0] - changes[1])
+
+    def value(name: str) -> Cell:
+        own = results.models[name].axes.get(axis)
+        return axes.value_cell(info, own.value, own.ci) if own else ABSENT
+
+    def against_base(name: str) -> Cell:
+        own = results.models[name].axes.get(axis)
+        change = own.change_from_base if own else None
+        return axes.relative_cell(change.relative, change.relative_ci) if change else ABSENT
+
+    def gain(name: str) -> Cell:
+        baseline = results.baselines.get(results.models[name].stage or "")
+        pair = [results.models[n].axes.get(axis) for n in (name, baseline) if n in results.models]
+        if name == baseline or len(pair) < 2 or pair[0] is None or pair[1] is None:
+            return ABSENT
+        own, other = (_told(each, relative=info.relative) for each in (pair[0], pair[1]))
+        gained = None if own is None or other is None else info.sign * (own - other)
+        return axes.difference_cell(info, gained)
+
+    columns = [(estimates(axis, axes.heading(results, axis)), value)]
+    if info.relative:
+        columns.append((estimates(f"{axis}_relative_change", "against base"), against_base))
+    if info.primary:
+        columns.append((Column(f"{axis}_gain", f"gain over baseline{axes.points(info)}"), gain))
+    return columns
 
 
-def _kind(model: ModelResult) -> str:
+def _told(score: AxisScore, *, relative: bool) -> float | None:
+    if not relative:
+        return score.value
+    return score.change_from_base.relative if score.change_from_base else None
+
+
+def _stage(model: ModelResult) -> Cell:
+    return word(stage_name(model.stage)) if model.stage else ABSENT
+
+
+def _kind(model: ModelResult) -> Cell:
     shares = [f"{share(value)} {source}" for source, value in (model.shares or {}).items() if value]
-    return ", ".join([KIND_NAMES[model.kind], *shares])
+    return word(", ".join([KIND_NAMES[model.kind], *shares]))
 
 
 def contrasts(results: Results, conclusion: Conclusion) -> Table:
     """The paired comparisons that decide: each merge against the baseline of its stage."""
-    columns = [Column("model", "Model", numeric=False), Column("baseline", "Against", numeric=False)]
-    for axis, info in results.deciding.items():
-        title = f"{axes.heading(results, axis)}{axes.points(info)}"
-        columns += [
-            Column(f"{axis}_difference", title, with_ci=True),
-            Column(f"{axis}_p_adjusted", "p (Holm)"),
-        ]
-    columns.append(Column("decision", "Decision", numeric=False))
+    columns: list[Spec[Comparison]] = [
+        (words("model", "Model"), lambda each: word(each.a)),
+        (words("baseline", "Against"), lambda each: word(each.b)),
+    ]
+    for axis in results.deciding:
+        columns += _contrast_columns(results, axis)
+    columns.append((words("decision", "Decision"), _decision))
     compared = [each for stage in conclusion.stages for each in stage.comparisons]
-    rows = []
-    for each in compared:
-        found = contrasts_of(results, each)
-        cells = [word(each.a), word(each.b)]
-        for axis, info in results.deciding.items():
-            contrast = found.get(axis)
-            cells += (
-                [
-                    axes.difference_cell(info, contrast.difference, contrast.ci),
-                    _p(contrast.p_adjusted),
-                ]
-                if contrast
-                else [ABSENT, ABSENT]
-            )
-        rows.append(
-            (*cells, word(DECISIONS[each.decision], emphasis=each.decision == "beats"))
-        )
-    against = dict.fromkeys(describe(results, each.b) for each in compared)
+    against = ", ".join(dict.fromkeys(describe(results, each.b) for each in compared))
     directions = "; ".join(
         f"{axes.phrase(results, axis)}: {axes.better(info)}"
         for axis, info in results.deciding.items()
     )
     caption = (
-        f"Differences are the model minus the baseline ({', '.join(against)}) on the same prompts, "
-        f"with 95 % intervals. {directions[:1].upper()}{directions[1:]}. p is adjusted by Holm's "
-        "method over all primary comparisons."
+        f"Differences are the model minus the baseline ({against}) on the same prompts, with 95 % "
+        f"intervals. {directions[:1].upper()}{directions[1:]}. p is adjusted by Holm's method over "
+        "all primary comparisons."
     )
-    marks = tuple(each.decision for each in compared)
-    title = "Each merge against the baseline"
-    return Table("contrasts", title, caption, tuple(columns), tuple(rows), marks)
+    title, marks = "Each merge against the baseline", (each.decision for each in compared)
+    return tabulate("contrasts", title, caption, compared, columns, marks)
 
 
-def _p(value: float) -> Cell:
-    return Cell("< 0.001" if value < 0.001 else f"{value:.3f}", value)
+def _contrast_columns(results: Results, axis: Axis) -> list[Spec[Comparison]]:
+    info = results.axes[axis]
+
+    def difference(each: Comparison) -> Cell:
+        found = results.contrast(each.a, each.b, axis)
+        return axes.difference_cell(info, found.difference, found.ci) if found else ABSENT
+
+    def adjusted(each: Comparison) -> Cell:
+        found = results.contrast(each.a, each.b, axis)
+        if found is None:
+            return ABSENT
+        p = found.p_adjusted
+        return Cell("< 0.001" if p < 0.001 else f"{p:.3f}", p)
+
+    title = f"{axes.heading(results, axis)}{axes.points(info)}"
+    return [
+        (estimates(f"{axis}_difference", title), difference),
+        (Column(f"{axis}_p_adjusted", "p (Holm)"), adjusted),
+    ]
+
+
+def _decision(each: Comparison) -> Cell:
+    return word(DECISIONS[each.decision], emphasis=each.decision == "beats")

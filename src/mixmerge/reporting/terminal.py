@@ -55,8 +55,8 @@ def _add_rows(
         row = [Text(name, style=_STYLES[model.kind])]
         for axis in axes:
             score, info = model.axes.get(axis), results.axes[axis]
-            cell = value_cell(info, score.value, score.ci if axis in wide else None) if score else ABSENT
-            row.append(_with_interval(cell))
+            ci = score.ci if score and axis in wide else None
+            row.append(_with_interval(value_cell(info, score.value, ci) if score else ABSENT))
             if axis in wide and info.relative:
                 change = score.change_from_base if score else None
                 row.append(Text(relative_cell(change.relative if change else None, None).text))
