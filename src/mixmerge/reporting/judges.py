@@ -47,7 +47,7 @@ _CHECKS = {
 _FLIPS = frozenset({"unsure", "reversed"})
 
 
-type Trial = tuple[Axis, AxisTrial]
+Trial = tuple[Axis, AxisTrial]
 
 
 class Estimated(Protocol):
@@ -180,11 +180,7 @@ def probes(card: JudgeCard) -> Table:
 
 def parts(card: JudgeCard, name: str, of: Callable[[AxisTrial], dict[str, Accuracy]]) -> Table:
     """The judges on each part of the answers, such as each language."""
-    items = [
-        (axis, part, found)
-        for axis, trial in card.axes.items()
-        for part, found in of(trial).items()
-    ]
+    items = [(axis, *part) for axis, trial in card.axes.items() for part in of(trial).items()]
     columns: tuple[Spec[tuple[Axis, str, Accuracy]], ...] = (
         (words("axis", "Axis"), lambda item: word(item[0])),
         (words(name, name.capitalize()), lambda item: word(item[1])),
