@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from mixmerge.evaluation.judge_spec import ClassifierJudgeSpec
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     AutoModelForSequenceClassification,
@@ -18,7 +19,6 @@ from transformers import (
 )
 
 from mixmerge.errors import ModelError, SpecError
-from mixmerge.evaluation.judge_spec import ClassifierJudgeSpec
 from mixmerge.evaluation.judges.classifier import ClassifierJudge
 from mixmerge.records import Message, Prompt, Response
 

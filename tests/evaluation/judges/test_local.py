@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mixmerge.evaluation.judge_spec import LocalJudgeSpec
 
 from mixmerge.errors import ModelError, SpecError
-from mixmerge.evaluation.judge_spec import LocalJudgeSpec
 from mixmerge.evaluation.judges import local
 from mixmerge.evaluation.judges.local import LocalJudge
 from mixmerge.evaluation.judges.rubric import load_rubric

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mixmerge.evaluation.judges.make import JudgeOf, make_judge, of_people
 from pydantic import TypeAdapter
 from tests.evaluation.endpoint_server import Serve, says
 
@@ -11,7 +12,6 @@ from mixmerge.errors import ModelError, SpecError
 from mixmerge.evaluation.judges.endpoint import EndpointJudge
 from mixmerge.evaluation.judges.human import HumanJudge
 from mixmerge.evaluation.judges.local import LocalJudge
-from mixmerge.evaluation.judges.make import JudgeOf, make_judge, of_people
 from mixmerge.evaluation.judges.panel import PanelJudge
 from mixmerge.evaluation.spec import JudgeSpec
 from mixmerge.files import write_rows
