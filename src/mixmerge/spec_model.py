@@ -50,7 +50,6 @@ def one_of(models: Mapping[str, type[SpecModel]], what: str) -> Any:
         return key and f"{key} {what}"  # two words: a tag is no key of the file
 
     known = ", ".join(f"`{key}`" for key in models)
-    # Assembled at run time from a registry, so that a new model is named in one place only.
     members: Any = Union[
         tuple(Annotated[model, Tag(f"{key} {what}")] for key, model in models.items())
     ]  # noqa: UP007

@@ -106,10 +106,8 @@ def make_task(root: Path) -> Task:
                 given = items(question, asked, told[name], told["base"])
                 verdicts[name][axis] = judge.judge(given, question)
                 write_rows(inputs[f"verdicts:{name}"] / f"{axis}.jsonl", verdicts[name][axis])
-    infos = {
-        name: ModelInfo(kind="base" if name == "base" else "mixture", stage="sft")
-        for name in MODELS
-    }
+    infos = {"base": ModelInfo(kind="base"), "sft-0": ModelInfo(kind="merge", stage="sft")}
+    infos["sft-15"] = ModelInfo(kind="mixture", stage="sft")
     found = results("s", "base", axes, infos, verdicts, baselines={"sft": "sft-15"}, draws=1000)
     inputs["results"] = root / "results"
     write_json(inputs["results"] / "results.json", found.model_dump(mode="json"))
@@ -120,7 +118,8 @@ def make_task(root: Path) -> Task:
         "seed": 1,
         "draws": 1000,
     }
-    placement = {"axes": dict.fromkeys(axes, {"rules": "testbed"}), "allow_execution": False}
+    judges = {axis: {"rules": "testbed"} for axis in axes}
+    placement = {"axes": judges, "allow_execution": False}
     out, cache = root / "run" / "calibrate" / "study", root / "cache"
     return Task("calibrate", "study", settings, inputs, {}, placement, out, cache)
 
@@ -142,7 +141,8 @@ def test_rules_tried_by_themselves_are_without_fault(tmp_path: Path) -> None:
         assert rate.ppi.value == pytest.approx(rate.raw, abs=0.05)
         assert (rate.ppi.ci is None) == bool(rate.note)
     assert any(rate.ppi and rate.ppi.ci for rate in card.corrected)
-    assert {found.verdict for found in card.contrasts} <= {"holds", "unclear"}
+    tested = [found for found in card.contrasts if found.b == "sft-15"]
+    assert {found.verdict for found in tested} <= {"holds", "unclear"}
     probes = [probe for trial in card.axes.values() for probe in trial.probes if probe.n]
     assert len(probes) >= 8
     assert all(probe.fooled is not None and probe.fooled.value == 0 for probe in probes)

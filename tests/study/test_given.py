@@ -1,4 +1,4 @@
-"""Tests of mixmerge.study.steps.kind and given: steps in a run folder that moves, on a machine that is smaller."""
+"""Tests of mixmerge.study.steps: given models, and placements on a smaller machine."""
 
 import shutil
 from pathlib import Path
