@@ -19,11 +19,10 @@ from typing import Any
 from benchmarks.machine import describe
 
 from mixmerge import plan
-from mixmerge.execution.graph import in_order
 from mixmerge.execution.listener import Unheard
 from mixmerge.execution.local import LocalEngine
 from mixmerge.execution.schedule import run
-from mixmerge.execution.step import Step, Task
+from mixmerge.execution.step import Step, Task, in_order
 from mixmerge.execution.store import RECORD, Store
 from mixmerge.files import write_json
 from mixmerge.progress import Progress

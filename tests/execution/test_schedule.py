@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from mixmerge.durable import claimed, held
 from mixmerge.errors import ResourceError
-from mixmerge.execution.claim import claimed, holder
 from mixmerge.execution.listener import End, Unheard
 from mixmerge.execution.local import LocalEngine
 from mixmerge.execution.schedule import Outcome, run
@@ -223,7 +223,7 @@ class Impatient(Heard):
 
     def started(self, step: Step, folder: Path) -> None:
         super().started(step, folder)
-        wait_until(lambda: holder(folder / LOCK) is not None)
+        wait_until(lambda: held(folder / LOCK))
         for _ in range(self.times):
             signal.raise_signal(signal.SIGINT)
 
@@ -262,7 +262,7 @@ def test_ctrl_c_twice_stops_now(tmp_path: Path, toy: str) -> None:
         run([Step("write", "a", {"sleep": 100})], Store(tmp_path), engine, heard)
     assert time.monotonic() - before < 60
     (lock,) = tmp_path.glob("write/a-*/lock")
-    assert holder(lock) is None
+    assert not held(lock)
     assert not (lock.parent / RECORD).exists()
     assert heard.names("ended") == ["interrupted"]
 

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from mixmerge.durable import claimed
 from mixmerge.errors import SpecError
-from mixmerge.execution.claim import claimed
-from mixmerge.execution.journal import events
 from mixmerge.execution.status import STATUS, StatusFile, status
 from mixmerge.execution.step import Step
-from mixmerge.execution.store import LOCK
+from mixmerge.execution.store import LOCK, events
 
 STEPS = [Step("write", name) for name in ("a", "b", "c", "d")]
 

@@ -13,9 +13,8 @@ import pytest
 
 from mixmerge.errors import DataError, ResourceError, SpecError
 from mixmerge.execution import worker
-from mixmerge.execution.journal import events
 from mixmerge.execution.step import Step, Task
-from mixmerge.execution.store import FAILURE, LOCK, RECORD, Store, read_record
+from mixmerge.execution.store import FAILURE, LOCK, RECORD, Store, events, read_record
 from mixmerge.files import read_json
 from mixmerge.progress import Progress
 

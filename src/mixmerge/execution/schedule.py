@@ -1,22 +1,23 @@
 """Walking a graph of steps: start what can start, keep what is done, stop what cannot go on."""
 
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
+from mixmerge.durable import claimed
 from mixmerge.errors import UserError
-from mixmerge.execution.claim import claimed
 from mixmerge.execution.engine import LOST, Engine
 from mixmerge.execution.environment import environment
-from mixmerge.execution.graph import in_order, needed_for
-from mixmerge.execution.interrupts import counted_interrupts
-from mixmerge.execution.journal import note
 from mixmerge.execution.listener import End, Everyone, Listener
 from mixmerge.execution.status import StatusFile
-from mixmerge.execution.step import Step
-from mixmerge.execution.store import FAILURE, LOCK, Store, read_progress
+from mixmerge.execution.step import Step, in_order, needed_for
+from mixmerge.execution.store import FAILURE, LOCK, Store, note, read_progress
 from mixmerge.files import explained_disk_errors, read_json
 
 ATTEMPTS = 3
@@ -252,7 +253,7 @@ def run(
 def _walk_to_the_end(walk: _Walk, listener: Listener) -> End:
     idle = _SHORTEST_POLL_SECONDS
     told = False
-    with counted_interrupts() as interrupts:
+    with _counted_interrupts() as interrupts:
         while walk.running or (walk.unstarted and not interrupts.pressed):
             interrupts.check()
             if interrupts.pressed and not told:
@@ -266,6 +267,42 @@ def _walk_to_the_end(walk: _Walk, listener: Listener) -> End:
     if walk.unstarted:
         return "interrupted"
     return "failed" if walk.outcome.failed else "done"
+
+
+class _Interrupts:
+    """Counts how often Ctrl-C was pressed."""
+
+    def __init__(self) -> None:
+        self.pressed = 0
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if it was pressed twice.
+
+        The signal handler has raised it already, wherever the main thread happened to be; in a
+        destructor or a callback of the system it is printed and lost, and the run would go on.
+        """
+        if self.pressed > 1:
+            raise KeyboardInterrupt
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.pressed += 1
+        if self.pressed > 1:
+            signal.default_int_handler(number, frame)
+
+
+@contextmanager
+def _counted_interrupts() -> Iterator[_Interrupts]:
+    """Count Ctrl-C instead of raising at the first, unless somebody else handles it already."""
+    interrupts = _Interrupts()
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield interrupts
+        return
+    signal.signal(signal.SIGINT, interrupts._note)
+    try:
+        yield interrupts
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _failure(folder: Path, code: int) -> tuple[int, str]:

@@ -19,12 +19,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mixmerge.durable import Owner, held, now, this_process
 from mixmerge.errors import SpecError
-from mixmerge.execution.claim import Owner, held, now, this_process
-from mixmerge.execution.journal import note
 from mixmerge.execution.listener import End, Unheard
 from mixmerge.execution.step import Step
-from mixmerge.execution.store import LOCK, read_progress
+from mixmerge.execution.store import LOCK, note, read_progress
 from mixmerge.files import PARTIAL, read_json
 
 STATUS = "status.json"

@@ -14,17 +14,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from mixmerge.durable import claimed, now
 from mixmerge.errors import DeviceMemoryError, MixmergeError, ResourceError, SpecError, UserError
-from mixmerge.execution.claim import claimed, now
 from mixmerge.execution.engine import LOST
 from mixmerge.execution.environment import environment
-from mixmerge.execution.journal import events, note
 from mixmerge.execution.step import Task
 from mixmerge.execution.store import (
     FAILURE,
     LOCK,
     PROGRESS,
     RECORD,
+    events,
+    note,
     output_digest,
     output_files,
     read_record,

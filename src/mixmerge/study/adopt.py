@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mixmerge.durable import claimed, now
 from mixmerge.errors import ModelError, SpecError
-from mixmerge.execution.claim import claimed, now
 from mixmerge.execution.environment import environment
-from mixmerge.execution.graph import needed_for
 from mixmerge.execution.listener import Listener, Unheard
 from mixmerge.execution.plan import Planned, plan
+from mixmerge.execution.step import needed_for
 from mixmerge.execution.store import LOCK, Store, read_task
 from mixmerge.execution.worker import finish
 from mixmerge.files import whole_folder

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mixmerge.evaluation.calls.connection import key_from_environment
-from mixmerge.evaluation.calls.reply import Reply
+from mixmerge.evaluation.calls.connection import Reply, key_from_environment
 from mixmerge.evaluation.calls.run import Run, in_own_thread
 from mixmerge.evaluation.calls.spending import CallSize, Estimate, Ledger, Tokens
 from mixmerge.evaluation.endpoint_spec import EndpointSpec

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from mixmerge.evaluation.calls.connection import Reply
 from mixmerge.evaluation.calls.endpoint import ChatEndpoint
-from mixmerge.evaluation.calls.reply import Reply
 from mixmerge.evaluation.calls.spending import Estimate
 from mixmerge.evaluation.endpoint_spec import EndpointJudgeSpec
 from mixmerge.evaluation.judges.outcomes import (

@@ -1,12 +1,12 @@
 """Where a merge is written until it is whole, and what an interrupted one finds again."""
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mixmerge.durable import take_lock
 from mixmerge.errors import ResourceError, SpecError
 from mixmerge.files import PARTIAL, explained_disk_errors, sync_folder, write_text
 from mixmerge.merging.output.lineage import RECIPE_FILE
@@ -59,15 +59,13 @@ def check_space(folder: Path, needed: int) -> None:
 
 @contextmanager
 def _alone_in(folder: Path, out: Path) -> Iterator[None]:
-    """Hold a lock on a folder; the system releases it whatever ends the process."""
+    """Hold a lock on a folder."""
     handle = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not take_lock(handle, out):
             raise ResourceError(
                 f"{out}: another process is writing this model; wait for it or stop it."
-            ) from None
+            )
         yield
     finally:
         os.close(handle)
