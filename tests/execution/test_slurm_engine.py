@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from mixmerge.execution.engine import LOST
-from mixmerge.execution.listener import Unheard
 from mixmerge.execution.schedule import run
 from mixmerge.execution.slurm_engine import SlurmEngine
 from mixmerge.execution.slurm_spec import SlurmSpec
@@ -78,7 +77,7 @@ def test_a_graph_runs_as_jobs(tmp_path: Path, toy_step: tuple[str, ...]) -> None
         Step("write", "d", {"text": "d"}, {"in": "user/c"}),
     ]
     store = Store(tmp_path / "run")
-    outcome = run(steps, store, SlurmEngine(HERE, toy_step), Unheard())
+    outcome = run(steps, store, SlurmEngine(HERE, toy_step))
     assert set(outcome.done) == {"write/a", "write/b"}
     assert (outcome.done["write/b"] / "out.txt").read_text() == "ba"
     assert outcome.failed["user/c"] == (2, "rows.jsonl, line 3: broken.")

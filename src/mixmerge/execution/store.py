@@ -176,7 +176,7 @@ def note(folder: Path, event: str, /, **facts: Any) -> None:
     append_if_possible(folder / JOURNAL, {"time": now(), "event": event, **facts})
 
 
-def events(folder: Path) -> Iterator[dict[str, Any]]:
+def read_journal(folder: Path) -> Iterator[dict[str, Any]]:
     """Yield the events of a journal."""
     return read_log(folder / JOURNAL)
 

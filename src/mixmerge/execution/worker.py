@@ -24,10 +24,10 @@ from mixmerge.execution.store import (
     LOCK,
     PROGRESS,
     RECORD,
-    events,
     note,
     output_digest,
     output_files,
+    read_journal,
     read_record,
     read_task,
 )
@@ -95,7 +95,7 @@ def run_step(
         if read_record(folder, key) is not None:
             return 0
         (folder / FAILURE).unlink(missing_ok=True)
-        attempt = 1 + sum(event["event"] == "started" for event in events(folder))
+        attempt = 1 + sum(event["event"] == "started" for event in read_journal(folder))
         note(folder, "started", pid=os.getpid(), attempt=attempt, argv=sys.argv)
         begun, start = now(), time.monotonic()
         try:

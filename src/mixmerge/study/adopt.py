@@ -8,7 +8,7 @@ from typing import Any
 from mixmerge.durable import claimed, now
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.execution.environment import environment
-from mixmerge.execution.listener import Listener, Unheard
+from mixmerge.execution.events import Listener, ignore
 from mixmerge.execution.plan import Planned, plan
 from mixmerge.execution.step import needed_for
 from mixmerge.execution.store import LOCK, Store, read_task
@@ -30,7 +30,7 @@ def adopt(
     *,
     seed: int | None = None,
     workers: int | None = None,
-    listener: Listener | None = None,
+    listener: Listener = ignore,
 ) -> Path:
     """Take in a checkpoint made elsewhere, so that `mixmerge.run` does not make it.
 
@@ -58,7 +58,7 @@ def adopt(
     step_id = _step_id(prepared, checkpoint)
     given = ModelFolder(Path(folder))
     wanted = _data_steps(prepared, step_id)
-    prepared.run(listener or Unheard(), workers=workers, only=wanted)
+    prepared.run(listener, workers=workers, only=wanted)
     store = Store(prepared.root)
     planned = {item.step.id: item for item in plan(prepared.steps, store)}
     item = planned[step_id]

@@ -9,7 +9,7 @@ from pathlib import Path
 from mixmerge.errors import SpecError, StepFailedError
 from mixmerge.evaluation.budget import with_budget
 from mixmerge.execution.engines import engine_by_name
-from mixmerge.execution.listener import Everyone, Listener, Unheard
+from mixmerge.execution.events import Event, Listener, ignore
 from mixmerge.execution.plan import plan
 from mixmerge.execution.schedule import ATTEMPTS, Outcome
 from mixmerge.execution.schedule import run as walk
@@ -96,7 +96,13 @@ class Prepared:
     def _with_tracker(self, listener: Listener) -> Listener:
         if self.study.tracking is None:
             return listener
-        return Everyone([listener, Tracker(self.study.tracking, self.study.study)])
+        tracker = Tracker(self.study.tracking, self.study.study)
+
+        def tell(event: Event) -> None:
+            listener(event)
+            tracker(event)
+
+        return tell
 
     def _write_study(self) -> None:
         write_text(self.root / STUDY_FILE, self.text)
@@ -178,7 +184,7 @@ def run(
     engine: str = "local",
     attempts: int = ATTEMPTS,
     budget: float | None = None,
-    listener: Listener | None = None,
+    listener: Listener = ignore,
 ) -> Finished | None:
     """Run a whole study; it goes on where it stopped and reuses what has not changed.
 
@@ -201,9 +207,7 @@ def run(
         StepFailedError: steps failed; what does not depend on them was finished.
     """
     prepared = prepare(study, out, seed=seed, budget=budget)
-    return prepared.run(
-        listener or Unheard(), workers=workers, only=only, engine=engine, attempts=attempts
-    )
+    return prepared.run(listener, workers=workers, only=only, engine=engine, attempts=attempts)
 
 
 def demo(
@@ -211,7 +215,7 @@ def demo(
     *,
     seed: int | None = None,
     workers: int | None = None,
-    listener: Listener | None = None,
+    listener: Listener = ignore,
 ) -> Finished:
     """Run the embedded study on the testbed; see `run`."""
     finished = run(DEMO, out, seed=seed, workers=workers, listener=listener)
