@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.machine import describe
 
 from mixmerge import plan
-from mixmerge.execution.local import LocalEngine
+from mixmerge.execution.engines.local import LocalEngine
 from mixmerge.execution.schedule import run
 from mixmerge.execution.step import Step, Task, in_order
 from mixmerge.execution.store import RECORD, Store

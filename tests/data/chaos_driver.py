@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import UserError
-from mixmerge.execution.local import LocalEngine
+from mixmerge.execution.engines.local import LocalEngine
 from mixmerge.execution.schedule import run
 from mixmerge.execution.step import Task
 from mixmerge.execution.store import Store

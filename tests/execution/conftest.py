@@ -67,7 +67,7 @@ def limits(task, progress):
 HANDLERS = {"write": write, "user": user_mistake, "fault": our_fault, "vanish": vanish}
 HANDLERS |= {"flaky": flaky, "chatty": chatty, "limits": limits}
 def helped(task, progress):
-    from mixmerge.execution.helpers import helpers_here
+    from mixmerge.execution.engines import helpers_here
     helpers = helpers_here()
     helpers.start(("toy_help", str(task.folder)), 1)
     while not helpers.ended(0):

@@ -13,6 +13,7 @@ import pytest
 
 from mixmerge.durable import claimed, held
 from mixmerge.errors import ResourceError
+from mixmerge.execution.engines.local import LocalEngine
 from mixmerge.execution.events import (
     Blocked,
     Ended,
@@ -25,7 +26,6 @@ from mixmerge.execution.events import (
     Started,
     Stopping,
 )
-from mixmerge.execution.local import LocalEngine
 from mixmerge.execution.schedule import Outcome, run
 from mixmerge.execution.status import status
 from mixmerge.execution.step import Step

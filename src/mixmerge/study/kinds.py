@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from mixmerge.errors import ModelError, ResourceError
+from mixmerge.execution.engines import helpers_here
 from mixmerge.execution.environment import CORES
-from mixmerge.execution.helpers import helpers_here
 from mixmerge.execution.step import Task
 from mixmerge.execution.worker import Handler
 from mixmerge.files import read_json, read_rows, write_json, write_rows

@@ -73,7 +73,7 @@ class Prepared:
             _HANDLERS,
             workers=workers,
             preload=_PRELOAD,
-            slurm=self.study.placement.slurm,
+            placement=self.study.placement,
         )
         try:
             outcome = walk(

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from mixmerge.evaluation.spec import EvaluateSpec
 from mixmerge.evaluation.spec import PlacementSpec as GeneratePlacement
-from mixmerge.execution.slurm_spec import SlurmSpec
+from mixmerge.execution.engines import with_engines
 from mixmerge.merging.spec import MergeSpec
 from mixmerge.mixing.spec import SourceSpec, Unit, Weight
 from mixmerge.records.results import Kind, Stage
@@ -125,8 +125,12 @@ CheckpointSpec = Annotated[
 StepKind = Literal["mix", "train", "merge", "generate", "judge"]
 
 
+@with_engines
 class Placement(SpecModel):
-    """Where and how the work runs; changes no result beyond rounding."""
+    """Where and how the work runs; changes no result beyond rounding.
+
+    With ``--engine slurm``, ``slurm`` says where in the cluster: partition, account, time.
+    """
 
     train: TrainPlacement = TrainPlacement()
     """Devices, batch per device, sharding."""
@@ -135,8 +139,6 @@ class Placement(SpecModel):
     memory_gb: dict[StepKind, Annotated[float, Field(gt=0)]] = {}
     """Gigabytes (1e9 bytes) that one step of a kind needs, e.g. ``{train: 40, generate: 18}``: no
     more run side by side than fit. A kind that is not named is taken to need none."""
-    slurm: SlurmSpec | None = None
-    """With ``--engine slurm``: partition, account, time."""
 
 
 class ReportSpec(SpecModel):

@@ -1,4 +1,4 @@
-"""Tests of mixmerge.execution.local: what happens to steps when their driver goes."""
+"""Tests of mixmerge.execution.engines.local: what happens to steps when their driver goes."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mixmerge.execution.local import LocalEngine
+from mixmerge.execution.engines.local import LocalEngine
 from mixmerge.execution.step import Needs, Step
 from mixmerge.execution.store import LOCK, LOG, Store
 from mixmerge.files import read_json
@@ -19,7 +19,7 @@ DRIVER = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from mixmerge.execution.local import LocalEngine
+from mixmerge.execution.engines.local import LocalEngine
 from mixmerge.execution.step import Needs
 engine = LocalEngine("toy_handlers:HANDLERS", cpus=1)
 engine.start(Path(sys.argv[2]), Needs())

@@ -1,4 +1,4 @@
-"""Tests of mixmerge.execution.slurm_engine: real jobs on this machine, and a stand-in queue."""
+"""Tests of mixmerge.execution.engines.slurm: real jobs on this machine, and a stand-in queue."""
 
 import os
 import signal
@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from mixmerge.execution.engine import LOST
+from mixmerge.execution.engines.slurm import SlurmEngine, SlurmSpec
 from mixmerge.execution.schedule import run
-from mixmerge.execution.slurm_engine import SlurmEngine
-from mixmerge.execution.slurm_spec import SlurmSpec
 from mixmerge.execution.step import Needs, Step
 from mixmerge.execution.store import JOB, LOG, RECORD, Store
 from mixmerge.files import read_json, write_json
@@ -23,8 +22,8 @@ HERE = SlurmSpec(cluster="local")
 DRIVER = """
 import sys, time
 from pathlib import Path
-from mixmerge.execution.slurm_engine import SlurmEngine
-from mixmerge.execution.slurm_spec import SlurmSpec
+from mixmerge.execution.engines.slurm import SlurmEngine
+from mixmerge.execution.engines.slurm import SlurmSpec
 from mixmerge.execution.step import Needs
 engine = SlurmEngine(SlurmSpec(cluster="local"), ("toy_step",))
 handle = engine.start(Path(sys.argv[1]), Needs())

@@ -1,4 +1,4 @@
-"""Tests of mixmerge.execution.ray_engine: a real Ray cluster of two cores on this machine."""
+"""Tests of mixmerge.execution.engines.ray: a real Ray cluster of two cores on this machine."""
 
 import os
 import signal
@@ -12,8 +12,8 @@ import pytest
 
 from mixmerge.errors import ResourceError
 from mixmerge.execution.engine import LOST
+from mixmerge.execution.engines.ray import RayEngine
 from mixmerge.execution.events import Event, Progressed, Started
-from mixmerge.execution.ray_engine import RayEngine
 from mixmerge.execution.schedule import run
 from mixmerge.execution.step import Needs, Step
 from mixmerge.execution.store import JOB, RECORD, Store
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 DRIVER = """
 import sys, time
 from pathlib import Path
-from mixmerge.execution.ray_engine import RayEngine
+from mixmerge.execution.engines.ray import RayEngine
 from mixmerge.execution.step import Needs
 engine = RayEngine(2, ("toy_step",))
 engine.start(Path(sys.argv[1]), Needs(cpus=2))
