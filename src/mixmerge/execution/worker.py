@@ -35,7 +35,7 @@ from mixmerge.files import (
     PARTIAL,
     explained_disk_errors,
     is_full_disk,
-    sync_folder,
+    sync,
     write_json,
 )
 from mixmerge.progress import Progress, silent
@@ -148,13 +148,9 @@ def finish(
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
     outputs = output_files(folder)
     with explained_disk_errors(folder):
-        for file in outputs:
-            with file.open("rb") as stream:
-                os.fsync(stream.fileno())
-        inner = {parent for file in outputs for parent in file.relative_to(folder).parents}
-        for place in sorted(inner):
-            sync_folder(folder / place)
-        sync_folder(folder.parent)
+        inner = {folder / parent for file in outputs for parent in file.relative_to(folder).parents}
+        for path in [*outputs, *inner, folder.parent]:
+            sync(path)
     record: dict[str, Any] = {
         "key": key,
         "kind": task.kind,

@@ -137,55 +137,59 @@ def _without(body: Body, names: frozenset[str]) -> Body:
     return {name: value for name, value in body.items() if name not in names} if names else body
 
 
-class Run:
+class Calls:
     """One round of calls: as many at once as the endpoint bears, none held that is finished."""
 
-    def __init__(self, spec: EndpointSpec, journal: Journal, listen: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        spec: EndpointSpec,
+        journal: Journal,
+        ledger: Ledger | None,
+        listen: Callable[[int], None],
+        *,
+        optional: Iterable[str] = (),
+    ) -> None:
         """Prepare.
 
         Args:
             spec: address, limits, price and patience.
             journal: where answers go as they come.
+            ledger: counts dollars.
             listen: hears after every call how many have come to an end.
+            optional: fields of a request that the endpoint may not know.
         """
         self._spec = spec
         self._journal = journal
+        self._ledger = ledger
         self._listen = listen
+        self._optional = optional
         self._done = 0
         self._stopped = False
         self.failed: dict[str, Reply] = {}
         """Replies without an answer, by key."""
 
-    async def send(
-        self,
-        todo: Iterable[tuple[str, Body]],
-        key: str | None,
-        ledger: Ledger | None,
-        *,
-        optional: Iterable[str] = (),
-    ) -> None:
+    async def make(self, todo: Iterable[tuple[str, Body]], key: str | None) -> None:
         """Make calls until there are none left or the budget is used up.
 
         Args:
             todo: journal key and body of each call, taken one by one as there is room.
             key: the endpoint's key.
-            ledger: counts dollars.
-            optional: fields of a request that the endpoint may not know.
 
         Raises:
             SpecError: no call can succeed: wrong key, model or address.
             ResourceError: the budget is used up, or the disk is full.
         """
+        spec = self._spec
         limiter = RateLimiter(
-            self._spec.concurrency,
-            timeout=self._spec.timeout_seconds,
-            requests_per_minute=self._spec.requests_per_minute,
-            tokens_per_minute=self._spec.tokens_per_minute,
+            spec.concurrency,
+            timeout=spec.timeout_seconds,
+            requests_per_minute=spec.requests_per_minute,
+            tokens_per_minute=spec.tokens_per_minute,
         )
-        budget = Budget(ledger, self._spec.price)
+        budget = Budget(self._ledger, spec.price)
         try:
-            async with Connection(self._spec, key) as connection, asyncio.TaskGroup() as group:
-                caller = Caller(self._spec, connection, limiter, budget, optional=optional)
+            async with Connection(spec, key) as connection, asyncio.TaskGroup() as group:
+                caller = Caller(spec, connection, limiter, budget, optional=self._optional)
                 for name, body in todo:
                     await limiter.take_place()
                     if self._stopped:
@@ -196,9 +200,8 @@ class Run:
             raise errors.exceptions[0] from None
         if self._stopped:
             raise ResourceError(
-                f"The budget of ${self._spec.budget:.2f} has no room for another call to "
-                f"{self._spec.model}. Raise `budget` and run the same command again: it asks "
-                "only what is missing."
+                f"The budget of ${spec.budget:.2f} has no room for another call to {spec.model}. "
+                "Raise `budget` and run the same command again: it asks only what is missing."
             )
 
     async def _call(self, name: str, body: Body, caller: Caller, limiter: RateLimiter) -> None:

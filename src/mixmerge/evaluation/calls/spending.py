@@ -94,8 +94,6 @@ class Estimate:
 
     calls: int
     """Calls that are not finished yet."""
-    finished: int
-    """Calls whose answers are here already."""
     tokens: Tokens
     """Of the calls that are not finished; every answer counted up to its limit."""
     dollars: float | None

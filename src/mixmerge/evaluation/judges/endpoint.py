@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from mixmerge.evaluation.calls.connection import Reply
 from mixmerge.evaluation.calls.endpoint import ChatEndpoint
-from mixmerge.evaluation.calls.spending import Estimate
 from mixmerge.evaluation.endpoint_spec import EndpointJudgeSpec
 from mixmerge.evaluation.judges.outcomes import (
     BASE_FIRST,
@@ -119,23 +118,6 @@ class EndpointJudge:
         )
         for prompt, reply in zip(prompts, replies, strict=True):
             yield self._read(prompt, axis, reply, rubric, words)
-
-    def estimate(
-        self,
-        axis: Axis,
-        prompts: Sequence[Prompt],
-        answers: Sequence[Response],
-        base_answers: Sequence[Response] = (),
-    ) -> Estimate:
-        """Say what judging would take before anything is sent: calls, tokens and dollars."""
-        if axis == "general":
-            return self._endpoint.estimate(
-                lambda: self._comparison_requests(prompts, answers, base_answers)
-            )
-        rubric, _ = self._classifier(axis)
-        return self._endpoint.estimate(
-            lambda: self._classification_requests(rubric, prompts, answers)
-        )
 
     def _classifier(self, axis: Classified) -> tuple[Rubric, Mapping[str, Outcome]]:
         return (self._harm, HARM) if axis == "safety" else (self._refusal, REFUSAL)

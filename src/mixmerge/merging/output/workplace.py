@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mixmerge.durable import take_lock
 from mixmerge.errors import ResourceError, SpecError
-from mixmerge.files import PARTIAL, explained_disk_errors, sync_folder, write_text
+from mixmerge.files import PARTIAL, explained_disk_errors, sync, sync_all, write_text
 from mixmerge.merging.output.lineage import RECIPE_FILE
 
 _KEY = ".merge-key"
@@ -110,15 +110,10 @@ def _drop_unfinished(partial: Path) -> None:
 def _appear(partial: Path, out: Path) -> None:
     """Flush what is not flushed yet, and give the folder its name."""
     _drop_unfinished(partial)
-    for entry in sorted(partial.rglob("*")):
-        if entry.is_dir():
-            sync_folder(entry)
-        else:
-            with entry.open("rb") as stream:
-                os.fsync(stream.fileno())
+    sync_all(partial)
     if out.exists():
         shutil.rmtree(out)
     (partial / _KEY).unlink()
-    sync_folder(partial)
+    sync(partial)
     partial.rename(out)
-    sync_folder(out.parent)
+    sync(out.parent)
