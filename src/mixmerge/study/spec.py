@@ -127,10 +127,7 @@ StepKind = Literal["mix", "train", "merge", "generate", "judge"]
 
 @with_engines
 class Placement(SpecModel):
-    """Where and how the work runs; changes no result beyond rounding.
-
-    With ``--engine slurm``, ``slurm`` says where in the cluster: partition, account, time.
-    """
+    """Where and how the work runs; changes no result beyond rounding."""
 
     train: TrainPlacement = TrainPlacement()
     """Devices, batch per device, sharding."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel, Field, create_model
 
 from mixmerge.errors import ResourceError, SpecError
 from mixmerge.execution.engine import HELPERS, Engine, EngineSpec, Helpers
@@ -69,7 +69,9 @@ def helpers_here() -> Helpers | None:
 def with_engines(placement: type[Placement]) -> type[Placement]:
     """Give a specification an optional field for each engine that has settings."""
     fields: dict[str, Any] = {
-        name: (spec | None, None) for name, spec in ENGINES.items() if spec.model_fields
+        name: (spec | None, Field(default=None, description=f"With ``--engine {name}``."))
+        for name, spec in ENGINES.items()
+        if spec.model_fields
     }
     return create_model(
         placement.__name__,

@@ -51,7 +51,7 @@ class SlurmSpec(EngineSpec):
     """Most jobs of one array at the same time."""
     setup: tuple[str, ...] = ()
     """Shell commands before each step, for example ``module load cuda``."""
-    sbatch: dict[str, str | int | bool] = Field(default_factory=dict)
+    sbatch: dict[str, str | int | bool] = Field(default={})
     """Any other option of ``sbatch``, for example ``{constraint: a100}``."""
     cluster: Literal["slurm", "local"] = "slurm"
     """``local`` runs the jobs as processes of this machine, to try everything without SLURM."""
