@@ -86,13 +86,14 @@ def test_a_holder_without_a_name_is_seen(tmp_path: Path) -> None:
     assert not held(lock)
 
 
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EBADF])
 def test_a_file_system_without_locks_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where the file system cannot lock, the run goes on with a warning."""
 
     def none(*_: object) -> None:
-        raise OSError(errno.ENOSYS, "not implemented")
+        raise OSError(code, "not implemented")
 
     monkeypatch.setattr(fcntl, "flock", none)
     with claimed(tmp_path / "lock", "study", patience=0.0):

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from mixmerge.errors import ResourceError
-from mixmerge.files import explained_disk_errors
+from mixmerge.files import PARTIAL, explained_disk_errors
 
 _NO_LOCKS_HERE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF)
 """Of file systems without locks; the last is NFS's answer for a folder."""
@@ -235,6 +235,17 @@ class Log:
     def close(self) -> None:
         """Close the file, and with it release the lock."""
         self._stream.close()
+
+
+def show(path: Path, value: Any) -> None:
+    """Replace a JSON file that only shows how far things are, whole, if the disk allows it.
+
+    It is not flushed: what counts is elsewhere.
+    """
+    partial = path.with_name(path.name + PARTIAL)
+    with contextlib.suppress(OSError):
+        partial.write_text(json.dumps(value), encoding="utf-8")
+        partial.replace(path)
 
 
 def append_if_possible(path: Path, value: Any) -> None:

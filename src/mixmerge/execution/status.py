@@ -10,8 +10,6 @@ The driver rewrites the file at most twice a second, always whole. The schema::
 Fields of a step that are not known are left out.
 """
 
-import contextlib
-import json
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -19,12 +17,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mixmerge.durable import Owner, held, now, this_process
+from mixmerge.durable import Owner, held, now, show, this_process
 from mixmerge.errors import SpecError
 from mixmerge.execution import events
 from mixmerge.execution.step import Step
 from mixmerge.execution.store import LOCK, note, read_progress
-from mixmerge.files import PARTIAL, read_json
+from mixmerge.files import read_json
 
 STATUS = "status.json"
 _EVERY_SECONDS = 0.5
@@ -85,12 +83,7 @@ class StatusFile:
             self._write()
 
     def _write(self) -> None:
-        content = {**self._status, "updated": now(), "steps": self._steps}
-        partial = self._root / (STATUS + PARTIAL)
-        # Not flushed to the disk: what counts is in the records. A full disk stops no run here.
-        with contextlib.suppress(OSError):
-            partial.write_text(json.dumps(content), encoding="utf-8")
-            partial.replace(self._root / STATUS)
+        show(self._root / STATUS, {**self._status, "updated": now(), "steps": self._steps})
         self._written = time.monotonic()
 
 

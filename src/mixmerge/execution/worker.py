@@ -2,7 +2,6 @@
 
 import errno
 import importlib
-import json
 import os
 import resource
 import shutil
@@ -14,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mixmerge.durable import claimed, now
+from mixmerge.durable import claimed, now, show
 from mixmerge.errors import DeviceMemoryError, MixmergeError, ResourceError, SpecError, UserError
 from mixmerge.execution.engine import LOST
 from mixmerge.execution.environment import environment
@@ -170,13 +169,9 @@ def _progress_file(folder: Path, every: float = 0.25) -> Progress:
     def listen(done: float, total: float, what: str) -> None:
         nonlocal last
         moment = time.monotonic()
-        if moment - last < every:
-            return
-        last = moment
-        partial = folder / (PROGRESS + PARTIAL)
-        with suppress(OSError):  # a full disk stops the work where it matters, not here
-            partial.write_text(json.dumps({"done": done, "total": total, "what": what}))
-            partial.replace(folder / PROGRESS)
+        if moment - last >= every:
+            last = moment
+            show(folder / PROGRESS, {"done": done, "total": total, "what": what})
 
     return listen
 
