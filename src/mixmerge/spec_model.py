@@ -52,7 +52,7 @@ def one_of(models: Mapping[str, type[SpecModel]], what: str) -> Any:
     known = ", ".join(f"`{key}`" for key in models)
     members: Any = Union[
         tuple(Annotated[model, Tag(f"{key} {what}")] for key, model in models.items())
-    ]  # noqa: UP007
+    ]
     unknown = Discriminator(
         tag, custom_error_type=what, custom_error_message=f"a {what} has one of the keys {known}"
     )

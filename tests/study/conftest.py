@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mixmerge.execution.graph import in_order
+from mixmerge.execution.step import in_order
 from mixmerge.execution.store import RECORD, Store
 from mixmerge.files import write_json
 from mixmerge.study.run import prepare

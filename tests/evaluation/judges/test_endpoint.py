@@ -222,23 +222,3 @@ def test_how_the_reply_is_asked_can_be_fixed(
     (verdict,) = by.classify("safety", *rows("x"))
     assert (verdict.outcome, verdict.reason) == ("error", "status 400: no")
     assert ["response_format" in call for call in server.calls] == [sent]
-
-
-def test_what_judging_costs_is_known_before(serve: Serve, tmp_path: Path) -> None:
-    """The estimate counts the calls that are missing: two orders, identical answers left out."""
-    server = serve(prefers_good)
-    price = {"input": 3.0, "output": 15.0}
-    by = judge(server, tmp_path, price=price, max_tokens=10)
-    prompts, answers = rows("same", "good", "good too")
-    base = rows("same", "bad", "bad too")[1]
-    estimate = by.estimate("general", prompts, answers, base)
-    assert (estimate.calls, estimate.finished, server.calls) == (4, 0, [])
-    assert estimate.tokens.output == 40
-    by.compare(prompts[:2], answers[:2], base[:2])
-    sent = sum(len(call["messages"][0]["content"].encode()) for call in server.calls)
-    later = by.estimate("general", prompts, answers, base)
-    assert (later.calls, later.finished) == (2, 2)
-    assert estimate.tokens.input - later.tokens.input == pytest.approx(sent / 3, abs=2)
-    assert estimate.dollars == pytest.approx(
-        (estimate.tokens.input * 3 + estimate.tokens.output * 15) / 1e6
-    )
