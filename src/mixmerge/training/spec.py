@@ -123,8 +123,7 @@ class TrainSpec(_Finite):
         keys["method"]["enum"] = list(OBJECTIVES)
         for objective in OBJECTIVES.values():
             added = handler.resolve_ref_schema(handler(objective.settings.__pydantic_core_schema__))
-            for key in objective.keys:
-                keys.setdefault(key, added["properties"][key])
+            keys |= {key: added["properties"][key] for key in objective.keys if key not in keys}
         return {**described, "additionalProperties": False}
 
     @property
