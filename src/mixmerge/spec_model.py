@@ -50,7 +50,7 @@ def one_of(models: Mapping[str, type[SpecModel]], what: str) -> Any:
         return key and f"{key} {what}"  # two words: a tag is no key of the file
 
     known = ", ".join(f"`{key}`" for key in models)
-    members: Any = Union[
+    members: Any = Union[  # noqa: UP007 - assembled at run time
         tuple(Annotated[model, Tag(f"{key} {what}")] for key, model in models.items())
     ]
     unknown = Discriminator(
