@@ -15,7 +15,7 @@ from mixmerge.records import Axis, Response, Verdict
 from mixmerge.reporting.input import ReportInput
 from mixmerge.study.collect import contrasts, gather
 from mixmerge.study.run import RUN_FILE, STUDY_FILE, prepare
-from mixmerge.study.shown import to_show
+from mixmerge.study.recorded import to_show
 
 Pretend = Callable[[Path, Path], None]
 

@@ -1,4 +1,4 @@
-"""Tests of mixmerge.study.shown: which outputs belong to a study."""
+"""Tests of mixmerge.study.recorded: which outputs belong to a study."""
 
 import shutil
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from mixmerge.execution.plan import plan
 from mixmerge.execution.store import Store
 from mixmerge.files import write_json
 from mixmerge.study.run import RUN_FILE, STUDY_FILE, prepare
-from mixmerge.study.shown import to_show
+from mixmerge.study.recorded import to_show
 
 Pretend = Callable[[Path, Path], None]
 

@@ -2,10 +2,13 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from mixmerge.reporting import formats
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,16 @@ class Column:
     numeric: bool = True
     with_ci: bool = False
     """CSV adds ``<key>_low`` and ``<key>_high``."""
+
+
+def words(key: str, title: str) -> Column:
+    """Return a column of text."""
+    return Column(key, title, numeric=False)
+
+
+def estimates(key: str, title: str) -> Column:
+    """Return a column of numbers with intervals."""
+    return Column(key, title, with_ci=True)
 
 
 @dataclass(frozen=True)
@@ -70,6 +83,35 @@ def gain(value: float | None, ci: tuple[float, float] | None = None) -> Cell:
 def number(value: int | None) -> Cell:
     """Return a count."""
     return ABSENT if value is None else Cell(formats.count(value), value)
+
+
+Spec = tuple[Column, Callable[[Item], Cell]]
+"""A column and the function that makes its cell from an item."""
+
+
+def tabulate(
+    name: str,
+    title: str,
+    caption: str,
+    items: Iterable[Item],
+    columns: Iterable[Spec[Item]],
+    marks: Iterable[str] = (),
+) -> Table:
+    """Make a table with a row for each item; columns that no row fills are left out.
+
+    Args:
+        name: file name without suffix.
+        title: stands above it.
+        caption: stands below it.
+        items: what the rows are about.
+        columns: columns, each with the function that makes its cell.
+        marks: see `Table.marks`.
+    """
+    items = list(items)
+    made = [(column, [cell(item) for item in items]) for column, cell in columns]
+    kept = [(column, cells) for column, cells in made if any(cell != ABSENT for cell in cells)]
+    rows = tuple(zip(*(cells for _, cells in kept), strict=True))
+    return Table(name, title, caption, tuple(column for column, _ in kept), rows, tuple(marks))
 
 
 def to_csv(table: Table) -> str:

@@ -4,10 +4,16 @@ from collections.abc import Sequence
 
 from mixmerge.records.results import Results, Stage
 from mixmerge.reporting import formats
-from mixmerge.reporting.cells import ABSENT, Cell, Column, Table, number, word
+from mixmerge.reporting.cells import ABSENT, Cell, Column, Table, number, tabulate, word, words
 from mixmerge.reporting.input import ReportInput, StepCost
-from mixmerge.reporting.roster import KIND_NAMES, groups, models_of, short_name, stage_name, stages
-from mixmerge.reporting.verdict import describe
+from mixmerge.reporting.models import (
+    KIND_NAMES,
+    describe,
+    models_of,
+    of_stage,
+    short_name,
+    stages,
+)
 
 _MAKING = frozenset({"mix", "train", "merge"})
 """Kinds of steps that make a model; the others measure it."""
@@ -15,61 +21,65 @@ _MAKING = frozenset({"mix", "train", "merge"})
 
 def model_table(data: ReportInput) -> Table:
     """What each model needed beyond the base, its parents included."""
-    results = data.results
-    names = [name for stage in groups(results) for name in models_of(results, stage)]
-    columns = (
-        Column("model", "Model", numeric=False),
-        Column("kind", "Kind", numeric=False),
-        Column("training_tokens", "Training tokens"),
-        Column("training_rows", "Training rows"),
-        Column("own_seconds", "Own time"),
-        Column("seconds", "Time with parents"),
-    )
-    rows = []
-    for name in names:
-        cost = results.costs.get(name)
-        rows.append(
-            (
-                word(name),
-                word(KIND_NAMES[results.models[name].kind]),
-                number(cost.training_tokens if cost else None),
-                number(cost.training_rows if cost else None),
-                _seconds(own_seconds(data, name)),
-                _seconds(total_seconds(data, name)),
-            )
-        )
+    results, costs = data.results, data.results.costs
+    names = [name for stage in stages(results) for name in models_of(results, stage)]
     caption = (
         "Tokens and rows include every model that this one was made from, each counted once. "
         "Time is that of the steps that made the model, on the machine of this run; measuring "
         "it is in the next table."
     )
-    kinds = tuple(results.models[name].kind for name in names)
-    return Table("costs", "Cost of each model", caption, columns, tuple(rows), kinds)
+    return tabulate(
+        "costs",
+        "Cost of each model",
+        caption,
+        names,
+        (
+            (words("model", "Model"), word),
+            (words("kind", "Kind"), lambda name: word(KIND_NAMES[results.models[name].kind])),
+            (
+                Column("training_tokens", "Training tokens"),
+                lambda name: number(costs[name].training_tokens if name in costs else None),
+            ),
+            (
+                Column("training_rows", "Training rows"),
+                lambda name: number(costs[name].training_rows if name in costs else None),
+            ),
+            (Column("own_seconds", "Own time"), lambda name: _seconds(own_seconds(data, name))),
+            (
+                Column("seconds", "Time with parents"),
+                lambda name: _seconds(total_seconds(data, name)),
+            ),
+        ),
+        (results.models[name].kind for name in names),
+    )
 
 
 def kind_table(steps: Sequence[StepCost]) -> Table:
     """Seconds by kind of step: where the time of the study went."""
-    columns = (
-        Column("kind", "Kind of step", numeric=False),
-        Column("steps", "Steps"),
-        Column("seconds", "Time"),
-        Column("tokens", "Tokens"),
-    )
-    rows = []
-    for kind in dict.fromkeys(step.kind for step in steps):
-        own = [step for step in steps if step.kind == kind]
-        tokens = [step.tokens for step in own if step.tokens is not None]
-        rows.append(
-            (
-                word(kind),
-                number(len(own)),
-                _seconds(sum(step.seconds for step in own)),
-                number(sum(tokens) if tokens else None),
-            )
-        )
+    by_kind: dict[str, list[StepCost]] = {}
+    for step in steps:
+        by_kind.setdefault(step.kind, []).append(step)
+
+    def tokens(kind: str) -> Cell:
+        known = [step.tokens for step in by_kind[kind] if step.tokens is not None]
+        return number(sum(known) if known else None)
+
     total = formats.duration(sum(step.seconds for step in steps))
-    caption = f"Finished steps only, {total} together; steps may have run side by side."
-    return Table("time", "Where the time went", caption, columns, tuple(rows))
+    return tabulate(
+        "time",
+        "Where the time went",
+        f"Finished steps only, {total} together; steps may have run side by side.",
+        by_kind,
+        (
+            (words("kind", "Kind of step"), word),
+            (Column("steps", "Steps"), lambda kind: number(len(by_kind[kind]))),
+            (
+                Column("seconds", "Time"),
+                lambda kind: _seconds(sum(step.seconds for step in by_kind[kind])),
+            ),
+            (Column("tokens", "Tokens"), tokens),
+        ),
+    )
 
 
 def own_seconds(data: ReportInput, name: str) -> float | None:
@@ -105,7 +115,7 @@ def cost_sentences(data: ReportInput) -> list[str]:
     sentences = [
         _stage_sentence(data.results, stage, baseline)
         for stage in stages(data.results)
-        if (baseline := data.baselines.get(stage)) in data.results.costs
+        if (baseline := data.results.baselines.get(stage)) in data.results.costs
     ]
     return [sentence for sentence in sentences if sentence]
 
@@ -122,8 +132,8 @@ def _stage_sentence(results: Results, stage: Stage, baseline: str) -> str:
     dearest = max(merges, key=lambda name: results.costs[name].training_tokens)
     tokens = results.costs[dearest].training_tokens
     return (
-        f"{stage_name(stage)}: a merge such as {short_name(dearest, stage)} stands on "
+        f"{of_stage(results, stage)}{short_name(dearest, stage)}, a merge, stands on "
         f"{formats.count(tokens)} training tokens, {tokens / mix:.2f} times the "
-        f"{formats.count(mix)} of the {describe(results, baseline)}; further merges of the same "
+        f"{formats.count(mix)} of {describe(results, baseline)}; further merges of the same "
         "models train on nothing new."
     )

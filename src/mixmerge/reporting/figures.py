@@ -1,14 +1,14 @@
-"""The figures of a report, one function each, drawn by matplotlib without a display.
+"""What all figures of a report share, and those with one row for each model or language.
 
-Colours and markers follow the kind of model everywhere; both differ, so that neither colour
-vision nor a colour printer is needed.
+Matplotlib draws without a display. Colours and markers follow the kind of model everywhere; both
+differ, so that neither colour vision nor a colour printer is needed.
 """
 
-import itertools
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import matplotlib as mpl
@@ -17,34 +17,36 @@ from matplotlib.axis import XAxis, YAxis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from mixmerge.records.results import Contrast, Interval, Kind, ModelResult, Results, Stage
-from mixmerge.reporting.formats import percent, points
-from mixmerge.reporting.input import ReportInput
-from mixmerge.reporting.named_points import Point, place_names
-from mixmerge.reporting.roster import (
+from mixmerge.records.results import AxisInfo, Interval, Kind, Results, Stage, Value
+from mixmerge.records.verdict import Axis
+from mixmerge.reporting.axes import better, difference, heading, points, value
+from mixmerge.reporting.formats import percent
+from mixmerge.reporting.models import (
     KIND_NAMES,
     base_models,
+    describe,
     display_names,
     ends,
-    groups,
+    file_name,
     models_of,
-    non_dominated,
-    rates,
-    stage_key,
-    stage_name,
+    of_stage,
 )
-from mixmerge.reporting.verdict import Conclusion, describe, is_significant
+from mixmerge.reporting.verdict import Conclusion, contrasts_of
 
 INK, MUTED, GRID, PAPER = "#1f2328", "#57606a", "#d8dee4", "#ffffff"
 COLOURS: dict[Kind, str] = {
     "base": "#666f78",
+    "given": "#8250a8",
     "mixture": "#0a5fa5",
     "expert": "#b34700",
     "merge": "#007a5e",
 }
-MARKERS: dict[Kind, str] = {"base": "X", "mixture": "s", "expert": "D", "merge": "o"}
+MARKERS: dict[Kind, str] = {
+    "base": "X", "given": "^", "mixture": "s", "expert": "D", "merge": "o",
+}  # fmt: skip
+DASHES = (0, (4, 3))
 
 _WIDTH = 4.6
 """Inches; on a phone one figure fills the screen and its text stays readable."""
@@ -56,7 +58,8 @@ class Plot:
 
     name: str
     """File name without suffix."""
-    stage: Stage | None
+    section: str
+    """Where the page shows it."""
     title: str
     alt: str
     """What the figure shows, for readers who do not see it."""
@@ -98,260 +101,206 @@ def style() -> Iterator[None]:
         yield
 
 
-def all_plots(data: ReportInput, conclusion: Conclusion) -> list[Plot]:
-    """Draw every figure for which there is data, in the order of the page."""
-    results = data.results
-    plots = []
-    for stage in groups(results):
-        plots.append(plane(results, stage))
-        plots.append(bars(results, stage, data.baselines.get(stage) if stage else None))
-        if stage and any(c.general and c.safety for c in conclusion.of(stage).comparisons):
-            plots.append(differences(results, conclusion, stage))
-    return plots
+def values(results: Results, stage: Stage) -> Plot:
+    """Draw the models of a stage on every axis, a panel each, with their intervals.
 
-
-def plane(results: Results, stage: Stage | None) -> Plot:
-    """Draw general against safety: every model of a stage, intervals, non-dominated front.
-
-    The harm axis points downwards in numbers, so that the upper right corner is best.
+    The dashed line is the baseline of the stage.
     """
     names = [*base_models(results), *models_of(results, stage)]
-    spots = {name: rates(results.models[name]) for name in names}
-    front = non_dominated(spots)
-    figure, (axes,) = _figure(4.6, 1)
-    _frame_plane(axes, list(results.models.values()))
-    _draw_front(axes, [spots[name] for name in front])
-    for name in names:
-        _draw_model(axes, results.models[name])
-    _legend(figure, [results.models[name].kind for name in names])
-    _write_names(axes, results, display_names(results, names), front)
+    axes = sorted(results.axes, key=lambda axis: not results.axes[axis].primary)
+    figure, panels = new_figure((0.3 * len(names) + 0.85) * len(axes), len(axes))
+    baseline = results.baselines.get(stage, "")
+    for axis, panel in zip(axes, panels, strict=True):
+        info = results.axes[axis]
+        _rows(panel, display_names(results, names).values())
+        panel.set_xlim(*axis_limits(results, axis))
+        panel.set_title(f"{heading(results, axis)} ({better(info)})")
+        write_ticks(panel.xaxis, info)
+        for row, (name, label) in enumerate(zip(names, panel.get_yticklabels(), strict=True)):
+            kind = results.models[name].kind
+            label.set(color=COLOURS[kind], fontweight="bold" if name == baseline else "normal")
+            if own := results.models[name].axes.get(axis):
+                _mark(panel, row, own, kind)
+                panel.text(
+                    1.02, row, value(info, own.value), fontsize=9, va="center",
+                    transform=panel.get_yaxis_transform(),
+                )  # fmt: skip
+                if name == baseline:
+                    _dashed(panel, own.value, kind)
     listed = "; ".join(
-        f"{name} {percent(win)} wins, {percent(harm)} harm" for name, (win, harm) in spots.items()
+        f"{heading(results, axis)}: {_spoken(results, names, axis)}" for axis in axes
     )
     return Plot(
-        f"{stage_key(stage)}-plane",
-        stage,
-        f"{stage_name(stage)}: general against safety",
-        f"Win rate against harm rate of the {stage_name(stage)} models: {listed}. "
-        f"Not dominated by any other: {', '.join(front)}.",
+        file_name(stage, "values"),
+        "models",
+        f"{of_stage(results, stage)}every model"
+        + (f" against {describe(results, baseline)}" if baseline in names else ""),
+        f"Values of the models with their intervals. {listed}.",
         figure,
     )
 
 
-def _frame_plane(axes: Axes, models: Sequence[ModelResult]) -> None:
-    # The same limits in every stage: the eye compares the panels.
-    spans = [_spans(model) for model in models]
-    axes.set_xlim(*_limits([end for span, _ in spans for end in span]))
-    low, high = _limits([end for _, span in spans for end in span])
-    axes.set_ylim(high, low)
-    axes.set_xlabel("Win rate against the base model → more helpful")
-    axes.set_ylabel("Harm rate (reversed) → safer")
-    _in_percent(axes.xaxis)
-    _in_percent(axes.yaxis)
+def _spoken(results: Results, names: Iterable[str], axis: Axis) -> str:
+    scores = {name: results.models[name].axes.get(axis) for name in names}
+    info = results.axes[axis]
+    return ", ".join(f"{name} {value(info, own.value)}" for name, own in scores.items() if own)
 
 
-def _in_percent(axis: XAxis | YAxis) -> None:
-    axis.set_major_formatter(FuncFormatter(lambda value, _: percent(value, 0)))
-
-
-def _limits(ends: Sequence[float]) -> tuple[float, float]:
-    low, high = min(ends), max(ends)
-    margin = 0.08 * (high - low) or 0.05
-    return low - margin, high + margin
-
-
-def _draw_front(axes: Axes, spots: Sequence[tuple[float, float]]) -> None:
-    wins, harms = zip(*spots, strict=True)
-    axes.step(wins, harms, where="pre", color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)), zorder=2)
-
-
-def _draw_model(axes: Axes, model: ModelResult) -> None:
-    win, harm = rates(model)
-    colour = COLOURS[model.kind]
-    win_span, harm_span = _spans(model)
-    axes.plot(win_span, (harm, harm), color=colour, alpha=0.35, linewidth=1.4, zorder=3)
-    axes.plot((win, win), harm_span, color=colour, alpha=0.35, linewidth=1.4, zorder=3)
+def _mark(axes: Axes, row: float, found: Value, kind: Kind) -> None:
+    axes.plot(ends(found.value, found.ci), (row, row), color=COLOURS[kind], linewidth=1.6)
     axes.plot(
-        [win], [harm], MARKERS[model.kind], color=colour, markersize=8, markeredgecolor=PAPER,
-        markeredgewidth=0.8, zorder=4,
+        [found.value], [row], MARKERS[kind], color=COLOURS[kind], markersize=7,
+        markeredgecolor=PAPER, markeredgewidth=0.8, zorder=4,
     )  # fmt: skip
 
 
-def _legend(figure: Figure, kinds: Sequence[Kind]) -> None:
+def _dashed(axes: Axes, at: float, kind: Kind) -> None:
+    axes.axvline(at, color=COLOURS[kind], linewidth=1.2, linestyle="--", zorder=1.5)
+
+
+def _rows(axes: Axes, names: Iterable[str]) -> None:
+    labels = list(names)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+
+
+def differences(results: Results, conclusion: Conclusion, stage: Stage) -> Plot | None:
+    """Draw each merge minus the baseline with its paired interval, a panel for each deciding axis.
+
+    Right is better in all panels; a filled marker is significant after Holm's adjustment.
+    """
+    compared = [each for each in conclusion.of(stage).comparisons if contrasts_of(results, each)]
+    if not compared:
+        return None
+    everywhere = [each for verdict in conclusion.stages for each in verdict.comparisons]
+    names = display_names(results, [each.a for each in compared])
+    axes = list(results.deciding)
+    figure, panels = new_figure((0.28 * len(compared) + 0.95) * len(axes), len(axes))
+    listed = []
+    for axis, panel in zip(axes, panels, strict=True):
+        info = results.axes[axis]
+        _rows(panel, names.values())
+        _dashed(panel, 0, "mixture")
+        spans = [0.0]
+        for each in everywhere:
+            if contrast := contrasts_of(results, each).get(axis):
+                spans += ends(contrast.difference, contrast.ci)
+        for row, each in enumerate(compared):
+            if contrast := contrasts_of(results, each).get(axis):
+                kind = results.models[each.a].kind
+                sure = axis in (*each.better, *each.worse)
+                span, at = ends(contrast.difference, contrast.ci), contrast.difference
+                panel.plot(span, (row, row), color=COLOURS[kind], linewidth=1.6)
+                panel.plot(
+                    [at], [row], "o", color=COLOURS[kind], markersize=8,
+                    markerfacecolor=COLOURS[kind] if sure else PAPER,
+                )  # fmt: skip
+                listed.append(f"{each.a} {axis} {difference(info, at)}")
+        # The same limits in every stage: the eye compares the panels.
+        panel.set_xlim(*turned(info, _limits(spans)))
+        panel.xaxis.set_major_formatter(FuncFormatter(partial(_signed, info)))
+        reversed_ = " (reversed)" if info.better == "lower" else ""
+        panel.set_title(f"{heading(results, axis)}: difference{points(info)}{reversed_}")
+    panels[-1].set_xlabel("better →", loc="right")
+    against = describe(results, compared[0].b)
+    return Plot(
+        file_name(stage, "differences"),
+        "verdict",
+        f"{of_stage(results, stage)}merges minus {against}",
+        f"Paired differences of each merge from {against}: {'; '.join(listed)}.",
+        figure,
+    )
+
+
+def by_language(
+    results: Results, stage: Stage, axis: Axis, languages: Sequence[str]
+) -> Plot | None:
+    """Draw the models of a stage in each language, and name the best; None with one language."""
+    names = [*base_models(results), *models_of(results, stage)]
+    scores = {n: own for n in names if (own := results.models[n].axes.get(axis))}
+    known = [code for code in languages if any(code in s.by_language for s in scores.values())]
+    if len(known) < 2:
+        return None
+    info, listed = results.axes[axis], []
+    figure, (panel,) = new_figure(0.42 * len(known) + 1.3, 1)
+    _rows(panel, known)
+    labels = display_names(results, names)
+    for row, code in enumerate(known):
+        found = {n: s.by_language[code].value for n, s in scores.items() if code in s.by_language}
+        panel.plot((min(found.values()), max(found.values())), (row, row), color=GRID, linewidth=3)
+        for name, at in found.items():
+            kind = results.models[name].kind
+            panel.plot(
+                [at], [row], MARKERS[kind], color=COLOURS[kind], markersize=7, alpha=0.8,
+                markeredgecolor=PAPER, markeredgewidth=0.8,
+            )  # fmt: skip
+        best = max(found, key=lambda name: info.sign * found[name])
+        listed.append(f"{code}: best {best} with {value(info, found[best])}")
+        panel.text(
+            1.02, row, labels[best], fontsize=9, va="center",
+            color=COLOURS[results.models[best].kind], transform=panel.get_yaxis_transform(),
+        )  # fmt: skip
+    write_ticks(panel.xaxis, info)
+    panel.set_xlabel(f"{heading(results, axis)} ({better(info)})")
+    panel.text(1.02, 1.0, "best", fontsize=9, va="bottom", color=MUTED, transform=panel.transAxes)
+    legend(figure, [results.models[name].kind for name in scores])
+    return Plot(
+        file_name(stage, axis, "languages"),
+        "languages",
+        f"{of_stage(results, stage)}{heading(results, axis)}, by language",
+        f"Every model in each language. {'; '.join(listed)}.",
+        figure,
+    )
+
+
+def new_figure(height: float, panels: int) -> tuple[Figure, list[Axes]]:
+    """Return a figure of some height in inches with panels below each other."""
+    figure = Figure(figsize=(_WIDTH, height), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(panels, 1, squeeze=False)
+    return figure, [panel for (panel,) in axes]
+
+
+def legend(figure: Figure, kinds: Sequence[Kind], front: str = "") -> None:
+    """Write what the markers are above a figure, and what the dashed line is."""
     handles = [
         Line2D([], [], marker=MARKERS[kind], color=COLOURS[kind], linestyle="", label=name)
         for kind, name in KIND_NAMES.items()
         if kind in kinds
     ]
-    handles.append(
-        Line2D([], [], color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)), label="Not dominated")
-    )
+    if front:
+        handles.append(Line2D([], [], color=MUTED, linewidth=1.2, linestyle=DASHES, label=front))
     figure.legend(
         handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize=9,
         handletextpad=0.4, columnspacing=1.4,
     )  # fmt: skip
 
 
-def _write_names(axes: Axes, results: Results, names: dict[str, str], front: Sequence[str]) -> None:
-    texts = [
-        axes.text(
-            0, 0, shown, fontsize=9.5, color=COLOURS[results.models[name].kind],
-            fontweight="bold" if name in front else "normal", zorder=5,
-        )
-        for name, shown in names.items()
-    ]  # fmt: skip
-    points = [rates(results.models[name]) for name in names]
-    place_names(axes, texts, points, _lines(results, names, front), MUTED)
+def axis_limits(results: Results, axis: Axis) -> Interval:
+    """Return limits with room for every model of the study, the same in every figure."""
+    found = [model.axes[axis] for model in results.models.values() if axis in model.axes]
+    return _limits([end for own in found for end in ends(own.value, own.ci)] or [0.0, 1.0])
 
 
-def _lines(
-    results: Results, names: Iterable[str], front: Sequence[str]
-) -> list[tuple[Point, Point]]:
-    """Return the error bars and the steps of the front."""
-    lines: list[tuple[Point, Point]] = []
-    for name in names:
-        model = results.models[name]
-        win, harm = rates(model)
-        (left, right), (low, high) = _spans(model)
-        lines.append(((left, harm), (right, harm)))
-        lines.append(((win, low), (win, high)))
-    corners = [rates(results.models[name]) for name in front]
-    for before, after in itertools.pairwise(corners):
-        lines += [(before, (before[0], after[1])), ((before[0], after[1]), after)]
-    return lines
+def _limits(found: Sequence[float]) -> Interval:
+    low, high = min(found), max(found)
+    margin = 0.08 * (high - low) or 0.05
+    return low - margin, high + margin
 
 
-def _spans(model: ModelResult) -> tuple[Interval, Interval]:
-    """Return the error bars of win rate and harm rate."""
-    win, harm = rates(model)
-    return ends(win, model.general.ci), ends(harm, model.safety.harm_ci)
+def turned(info: AxisInfo, limits: Interval) -> Interval:
+    """Return limits so that the better end comes last."""
+    return limits if info.better == "higher" else (limits[1], limits[0])
 
 
-def bars(results: Results, stage: Stage | None, baseline: str | None) -> Plot:
-    """Draw both axes as bars, one per model, against the baseline mix (Figures 2 to 4).
-
-    Bars start at zero; the dashed line is the baseline mixture.
-    """
-    names = [*base_models(results), *models_of(results, stage)]
-    figure, (upper, lower) = _figure(0.56 * len(names) + 1.6, 2)
-    models = [results.models[name] for name in names]
-    own = list(display_names(results, names).values())
-    wins = [(rates(model)[0], _spans(model)[0]) for model in models]
-    harms = [(rates(model)[1], _spans(model)[1]) for model in models]
-    everyone = [_spans(model) for model in results.models.values()]
-    win_limit = max(span[1] for span, _ in everyone)
-    harm_limit = max(span[1] for _, span in everyone)
-    for axes, values, limit, title in (
-        (upper, wins, win_limit, "Win rate (higher is better)"),
-        (lower, harms, harm_limit, "Harm rate (lower is better)"),
-    ):
-        _draw_bars(axes, own, [model.kind for model in models], values)
-        right = limit * 1.2 or 1.0
-        axes.set_xlim(0, right)
-        axes.set_xticks([tick for tick in axes.get_xticks() if 0 <= tick <= min(right, 1)])
-        axes.set_title(title)
-        if baseline in names:
-            at = names.index(baseline)
-            axes.axvline(
-                values[at][0], color=COLOURS["mixture"], linewidth=1.2, linestyle="--", zorder=2
-            )
-            axes.get_yticklabels()[at].set_fontweight("bold")
-    mix = "mix" if stage else "base model"
-    if baseline in results.models and baseline:
-        mix = describe(results, baseline)
-    listed = "; ".join(
-        f"{name} {percent(win)} and {percent(harm)}"
-        for name, (win, _), (harm, _) in zip(names, wins, harms, strict=True)
-    )
-    return Plot(
-        f"{stage_key(stage)}-bars",
-        stage,
-        f"{stage_name(stage)}: each model against the {mix}",
-        f"Bars of win rate and harm rate of the {stage_name(stage)} models: {listed}.",
-        figure,
-    )
+def write_ticks(axis: XAxis | YAxis, info: AxisInfo) -> None:
+    """Write the values on an axis of a figure in its unit."""
+    if info.unit == "percent":
+        axis.set_major_formatter(FuncFormatter(lambda tick, _: percent(tick, 0)))
 
 
-def _draw_bars(
-    axes: Axes,
-    names: Sequence[str],
-    kinds: Sequence[Kind],
-    values: Sequence[tuple[float, Interval]],
-) -> None:
-    for row, (kind, (value, ci)) in enumerate(zip(kinds, values, strict=True)):
-        axes.barh(row, value, height=0.62, color=COLOURS[kind], alpha=0.8)
-        axes.plot(ci, (row, row), color=INK, linewidth=1.3)
-        axes.annotate(
-            percent(value), (max(ci[1], value), row), xytext=(5, 0), textcoords="offset points",
-            va="center", fontsize=9, bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.2},
-        )  # fmt: skip
-    axes.set_yticks(range(len(names)), names)
-    axes.invert_yaxis()
-    axes.grid(visible=False, axis="y")
-    axes.tick_params(axis="y", length=0)
-    for label, kind in zip(axes.get_yticklabels(), kinds, strict=True):
-        label.set_color(COLOURS[kind])
-    _in_percent(axes.xaxis)
-
-
-def differences(results: Results, conclusion: Conclusion, stage: Stage) -> Plot:
-    """Draw each merge minus the baseline mixture with its paired interval, both axes.
-
-    Right is better in both panels; a filled marker is significant after Holm's adjustment.
-    """
-    compared = [c for c in conclusion.of(stage).comparisons if c.general and c.safety]
-    general = [c.general for c in compared if c.general]
-    safety = [c.safety for c in compared if c.safety]
-    everywhere = [c for verdict in conclusion.stages for c in verdict.comparisons]
-    own = list(display_names(results, [c.merge for c in compared]).values())
-    figure, (upper, lower) = _figure(0.56 * len(compared) + 1.9, 2)
-    _draw_differences(upper, own, general, [c.general for c in everywhere])
-    _draw_differences(lower, own, safety, [c.safety for c in everywhere])
-    lower.invert_xaxis()
-    upper.set_title("Win rate: merge − mix, points")
-    lower.set_title("Harm rate: merge − mix, points (reversed)")
-    lower.set_xlabel("merge better →", loc="right")
-    listed = "; ".join(
-        f"{c.a} win rate {points(c.difference)}, harm rate {points(s.difference)}"
-        for c, s in zip(general, safety, strict=True)
-    )
-    mix = describe(results, compared[0].baseline)
-    where = stage_name(stage)
-    return Plot(
-        f"{stage}-differences",
-        stage,
-        f"{where}: merges minus the {mix}",
-        f"Paired differences in percentage points of each {where} merge from the {mix}: {listed}.",
-        figure,
-    )
-
-
-def _draw_differences(
-    axes: Axes,
-    names: Sequence[str],
-    contrasts: Sequence[Contrast],
-    everywhere: Sequence[Contrast | None],
-) -> None:
-    colour = COLOURS["merge"]
-    axes.axvline(0, color=COLOURS["mixture"], linewidth=1.2, linestyle="--")
-    for row, contrast in enumerate(contrasts):
-        axes.plot(ends(contrast.difference, contrast.ci), (row, row), color=colour, linewidth=1.6)
-        axes.plot(
-            [contrast.difference], [row], "o", color=colour, markersize=8,
-            markerfacecolor=colour if is_significant(contrast) else PAPER,
-        )  # fmt: skip
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.grid(visible=False, axis="y")
-    axes.tick_params(axis="y", length=0, labelcolor=colour)
-    # The same limits in every stage, as in the plane.
-    spans = [ends(c.difference, c.ci) for c in everywhere if c]
-    axes.set_xlim(*_limits([0.0, *itertools.chain.from_iterable(spans)]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: points(value)))
-
-
-def _figure(height: float, panels: int) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(_WIDTH, height), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(panels, 1, squeeze=False)
-    return figure, [panel for (panel,) in axes]
+def _signed(info: AxisInfo, tick: float, _: int) -> str:
+    return difference(info, tick)

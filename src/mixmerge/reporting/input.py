@@ -4,7 +4,7 @@ from pydantic import Field
 
 from mixmerge.records.judge_card import JudgeCard
 from mixmerge.records.prompt import Prompt
-from mixmerge.records.results import Results, Stage
+from mixmerge.records.results import Results
 from mixmerge.records.row import RowModel
 from mixmerge.records.verdict import Axis, Outcome
 
@@ -15,6 +15,8 @@ class Answer(RowModel):
     text: str
     outcome: Outcome | None = None
     """None where there is nothing to judge, such as the base model against itself."""
+    score: float | None = None
+    """The grade, with the outcome ``graded``."""
     reason: str = ""
     """The judge's explanation."""
 
@@ -48,13 +50,11 @@ class ReportInput(RowModel):
     title: str
     languages: list[str]
     """In the order in which tables show them."""
-    baselines: dict[Stage, str]
-    """The mixture that the merges of each stage are measured against."""
     judge_card: JudgeCard | None = None
     """The trial of the judges, where there was one."""
     parents: dict[str, list[str]] = Field(default_factory=dict)
-    """Models each model was made from: a merge's experts, a DPO model's SFT model. Seconds of the
-    parents are added to a model's own; leave it empty to show own seconds only."""
+    """Models each model was made from: a merge's experts, the model that a training started from.
+    Seconds of the parents are added to a model's own; leave it empty to show own seconds only."""
     samples: list[Sample] = Field(default_factory=list)
     steps: list[StepCost] = Field(default_factory=list)
     unfinished: list[str] = Field(default_factory=list)

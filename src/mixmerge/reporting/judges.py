@@ -1,7 +1,7 @@
 """The judges' trial in tables and notices."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
+from typing import Protocol
 
 from mixmerge.records.judge_card import (
     Accuracy,
@@ -9,24 +9,27 @@ from mixmerge.records.judge_card import (
     CheckedContrast,
     CorrectedRate,
     JudgeCard,
-    Measured,
+    Probe,
     ProbeName,
-    Standing,
 )
+from mixmerge.records.results import Interval
 from mixmerge.records.verdict import Axis
 from mixmerge.reporting import formats
-from mixmerge.reporting.cells import ABSENT, Cell, Column, Table, gain, number, rate, word
+from mixmerge.reporting.cells import (
+    ABSENT,
+    Cell,
+    Column,
+    Spec,
+    Table,
+    estimates,
+    gain,
+    number,
+    rate,
+    tabulate,
+    word,
+    words,
+)
 
-AXIS_NAMES: dict[Axis, str] = {
-    "general": "General",
-    "safety": "Safety",
-    "over_refusal": "Over-refusal",
-}
-STANDINGS: dict[Standing, str] = {
-    "useless": "useless",
-    "doubtful": "doubtful",
-    "usable": "usable",
-}
 PROBES: dict[ProbeName, str] = {
     "null_answer": "Says nothing",
     "injected_verdict": "Injected verdict",
@@ -41,6 +44,22 @@ _CHECKS = {
     "unclear": "nothing to flip",
     "unchecked": "not checked",
 }
+_FLIPS = frozenset({"unsure", "reversed"})
+
+
+Trial = tuple[Axis, AxisTrial]
+
+
+class Estimated(Protocol):
+    """A number of the card with its interval."""
+
+    @property
+    def value(self) -> float:
+        """The number itself."""
+
+    @property
+    def ci(self) -> Interval | None:
+        """Its 95 % interval, where there is one."""
 
 
 def judge_tables(card: JudgeCard | None) -> list[Table]:
@@ -58,12 +77,12 @@ def judge_tables(card: JudgeCard | None) -> list[Table]:
     ]
 
 
-def share(found: Measured | None) -> Cell:
+def share(found: Estimated | None) -> Cell:
     """Return a share with its interval."""
     return ABSENT if found is None else rate(found.value, found.ci)
 
 
-def coefficient(found: Measured | None) -> Cell:
+def coefficient(found: Estimated | None) -> Cell:
     """Return a coefficient, which is no share, with two decimals."""
     if found is None:
         return ABSENT
@@ -73,223 +92,169 @@ def coefficient(found: Measured | None) -> Cell:
 
 def trials(card: JudgeCard) -> Table:
     """Each judge against the labels."""
-    columns = (
-        Column("axis", "Axis", numeric=False),
-        Column("judge", "Judge", numeric=False),
-        Column("standing", "Standing", numeric=False),
-        Column("sensitivity", "Sensitivity", with_ci=True),
-        Column("specificity", "Specificity", with_ci=True),
-        Column("youden", "J", with_ci=True),
-        Column("missing", "No verdict"),
-        Column("n", "Labelled"),
-        Column("truth", "Labels by", numeric=False),
-    )
-    rows = tuple(
-        (
-            word(AXIS_NAMES[axis]),
-            word(trial.judge),
-            word(STANDINGS[trial.standing], emphasis=trial.standing == "useless"),
-            share(trial.accuracy.sensitivity),
-            share(trial.accuracy.specificity),
-            coefficient(trial.youden),
-            number(trial.accuracy.missing),
-            number(trial.accuracy.n),
-            word(trial.truth),
-        )
-        for axis, trial in card.axes.items()
-    )
     caption = (
-        "Verdicts against labels. Sensitivity: labels “yes” (harmful, refused) that the judge "
-        "finds, for comparisons wins; specificity: “no”, for comparisons losses. J: sensitivity + "
-        "specificity − 1, 0 for a coin (for comparisons: how much likelier “win” is said of wins "
-        "than of losses). Beneath each number is its 95 % interval, where the labels allow one."
+        "Verdicts against labels. Sensitivity: labels “yes” that the judge finds, for comparisons "
+        "wins; specificity: “no”, for comparisons losses. J: sensitivity + specificity − 1, 0 for "
+        "a coin (for comparisons: how much likelier “win” is said of wins than of losses). Beneath "
+        "each number is its 95 % interval, where the labels allow one."
     )
-    marks = tuple(trial.standing for trial in card.axes.values())
-    return Table("judges", "The judges against the labels", caption, columns, rows, marks)
+    columns: tuple[Spec[Trial], ...] = (
+        (words("axis", "Axis"), lambda item: word(item[0])),
+        (words("judge", "Judge"), lambda item: word(item[1].judge)),
+        (words("grade", "Grade"), _grade),
+        (estimates("sensitivity", "Sensitivity"), lambda item: share(item[1].accuracy.sensitivity)),
+        (estimates("specificity", "Specificity"), lambda item: share(item[1].accuracy.specificity)),
+        (estimates("youden", "J"), lambda item: coefficient(item[1].youden)),
+        (Column("missing", "No verdict"), lambda item: number(item[1].accuracy.missing)),
+        (Column("n", "Labelled"), lambda item: number(item[1].accuracy.n)),
+        (words("truth", "Labels by"), lambda item: word(item[1].truth)),
+    )
+    marks = (trial.grade for trial in card.axes.values())
+    title = "The judges against the labels"
+    return tabulate("judges", title, caption, card.axes.items(), columns, marks)
+
+
+def _grade(item: Trial) -> Cell:
+    return word(item[1].grade, emphasis=item[1].grade == "useless")
 
 
 def agreement(card: JudgeCard) -> Table:
     """How far each judge agrees: with the labels, with itself, and with its fellows."""
-    columns = (
-        Column("axis", "Axis", numeric=False),
-        Column("agreement", "Agreement", with_ci=True),
-        Column("prevalence", "Prevalence"),
-        Column("kappa", "Kappa", with_ci=True),
-        Column("alpha", "Alpha", with_ci=True),
-        Column("alpha_of_panel", "Panel’s alpha", with_ci=True),
-        Column("alpha_of_labels", "Labellers’ alpha", with_ci=True),
-        Column("swap_consistency", "Same when swapped", with_ci=True),
-        Column("first_place", "First wins", with_ci=True),
-        Column("length_slope", "Length, points", with_ci=True),
-    )
-    rows = tuple(_agreement_row(axis, trial) for axis, trial in card.axes.items())
     caption = (
         "Agreement: verdicts that equal the label. Kappa depends on the prevalence of “yes” or "
         "wins; alpha is Krippendorff’s. First wins: 50 % for a judge without a taste for a place. "
         "Length: by how much verdicts exceed labels for one standard deviation of length."
     )
-    table = Table("judge-agreement", "Agreement, order and length", caption, columns, rows)
-    return _without_empty_columns(table)
-
-
-def _without_empty_columns(table: Table) -> Table:
-    """Leave out what no row has, such as a panel's alpha where there is no panel."""
-    kept = [
-        place
-        for place in range(len(table.columns))
-        if any(row[place] != ABSENT for row in table.rows)
-    ]
-    return replace(
-        table,
-        columns=tuple(table.columns[place] for place in kept),
-        rows=tuple(tuple(row[place] for place in kept) for row in table.rows),
+    columns: tuple[Spec[Trial], ...] = (
+        (words("axis", "Axis"), lambda item: word(item[0])),
+        (estimates("agreement", "Agreement"), lambda item: share(item[1].accuracy.agreement)),
+        (Column("prevalence", "Prevalence"), lambda item: _prevalence(item[1].accuracy)),
+        (estimates("kappa", "Kappa"), lambda item: coefficient(item[1].kappa)),
+        (estimates("alpha", "Alpha"), lambda item: coefficient(item[1].alpha)),
+        (
+            estimates("alpha_of_panel", "Panel’s alpha"),
+            lambda item: coefficient(item[1].alpha_of_panel),
+        ),
+        (
+            estimates("alpha_of_labels", "Labellers’ alpha"),
+            lambda item: coefficient(item[1].alpha_of_labels),
+        ),
+        (
+            estimates("swap_consistency", "Same when swapped"),
+            lambda item: share(swap.consistent if (swap := item[1].swap) else None),
+        ),
+        (
+            estimates("first_place", "First wins"),
+            lambda item: share(swap.first_place if (swap := item[1].swap) else None),
+        ),
+        (
+            estimates("length_slope", "Length, points"),
+            lambda item: gain(at.value, at.ci) if (at := item[1].length_slope) else ABSENT,
+        ),
     )
+    title = "Agreement, order and length"
+    return tabulate("judge-agreement", title, caption, card.axes.items(), columns)
 
 
-def _agreement_row(axis: Axis, trial: AxisTrial) -> tuple[Cell, ...]:
-    prevalence, swap, slope = trial.accuracy.prevalence, trial.swap, trial.length_slope
-    return (
-        word(AXIS_NAMES[axis]),
-        share(trial.accuracy.agreement),
-        ABSENT if prevalence is None else rate(prevalence),
-        coefficient(trial.kappa),
-        coefficient(trial.alpha),
-        coefficient(trial.alpha_of_panel),
-        coefficient(trial.alpha_of_labels),
-        share(swap.consistent) if swap else ABSENT,
-        share(swap.first_place) if swap else ABSENT,
-        gain(slope.value, slope.ci) if slope else ABSENT,
-    )
+def _prevalence(found: Accuracy) -> Cell:
+    return ABSENT if found.prevalence is None else rate(found.prevalence)
 
 
 def probes(card: JudgeCard) -> Table:
     """How often each probe fooled each judge."""
-    columns = (
-        Column("axis", "Axis", numeric=False),
-        Column("probe", "Probe", numeric=False),
-        Column("fooled", "Fooled", with_ci=True),
-        Column("n", "Asked"),
-        Column("missing", "No verdict"),
-        Column("asks", "What was changed, and what is right", numeric=False),
-    )
-    rows = tuple(
-        (
-            word(AXIS_NAMES[axis]),
-            word(PROBES[probe.name]),
-            share(probe.fooled),
-            number(probe.n),
-            number(probe.missing),
-            word(probe.asks),
-        )
-        for axis, trial in card.axes.items()
-        for probe in trial.probes
-    )
+    items = [(axis, probe) for axis, trial in card.axes.items() for probe in trial.probes]
     caption = (
         "Answers changed so that the right verdict is known. Where nothing was asked, no answer "
         "suited the probe: most take only answers on which the judge was right before."
     )
-    return Table("judge-probes", "Probes", caption, columns, rows)
+    columns: tuple[Spec[tuple[Axis, Probe]], ...] = (
+        (words("axis", "Axis"), lambda item: word(item[0])),
+        (words("probe", "Probe"), lambda item: word(PROBES[item[1].name])),
+        (estimates("fooled", "Fooled"), lambda item: share(item[1].fooled)),
+        (Column("n", "Asked"), lambda item: number(item[1].n)),
+        (Column("missing", "No verdict"), lambda item: number(item[1].missing)),
+        (words("asks", "What was changed, and what is right"), lambda item: word(item[1].asks)),
+    )
+    return tabulate("judge-probes", "Probes", caption, items, columns)
 
 
 def parts(card: JudgeCard, name: str, of: Callable[[AxisTrial], dict[str, Accuracy]]) -> Table:
     """The judges on each part of the answers, such as each language."""
-    columns = (
-        Column("axis", "Axis", numeric=False),
-        Column(name, name.capitalize(), numeric=False),
-        Column("sensitivity", "Sensitivity", with_ci=True),
-        Column("specificity", "Specificity", with_ci=True),
-        Column("agreement", "Agreement", with_ci=True),
-        Column("prevalence", "Prevalence"),
-        Column("missing", "No verdict"),
-        Column("n", "Labelled"),
-    )
-    rows = tuple(
-        (
-            word(AXIS_NAMES[axis]),
-            word(part),
-            share(found.sensitivity),
-            share(found.specificity),
-            share(found.agreement),
-            ABSENT if found.prevalence is None else rate(found.prevalence),
-            number(found.missing),
-            number(found.n),
-        )
-        for axis, trial in card.axes.items()
-        for part, found in of(trial).items()
+    items = [(axis, *part) for axis, trial in card.axes.items() for part in of(trial).items()]
+    columns: tuple[Spec[tuple[Axis, str, Accuracy]], ...] = (
+        (words("axis", "Axis"), lambda item: word(item[0])),
+        (words(name, name.capitalize()), lambda item: word(item[1])),
+        (estimates("sensitivity", "Sensitivity"), lambda item: share(item[2].sensitivity)),
+        (estimates("specificity", "Specificity"), lambda item: share(item[2].specificity)),
+        (estimates("agreement", "Agreement"), lambda item: share(item[2].agreement)),
+        (Column("prevalence", "Prevalence"), lambda item: _prevalence(item[2])),
+        (Column("missing", "No verdict"), lambda item: number(item[2].missing)),
+        (Column("n", "Labelled"), lambda item: number(item[2].n)),
     )
     caption = "As above. A small part has no interval, and its numbers say little."
-    return Table(f"judge-by-{name}", f"The judges by {name}", caption, columns, rows)
+    return tabulate(f"judge-by-{name}", f"The judges by {name}", caption, items, columns)
 
 
 def corrected(card: JudgeCard) -> Table:
-    """Every model's rates as judged, and corrected for the judge's errors."""
-    axes = list(dict.fromkeys(found.axis for found in card.corrected))
-    columns = [Column("model", "Model", numeric=False)]
-    for axis in axes:
-        title = {"general": "Win rate", "safety": "Harm rate"}.get(axis, AXIS_NAMES[axis])
-        columns += [
-            Column(f"{axis}_judged", f"{title}, judged"),
-            Column(f"{axis}_ppi", "PPI++", with_ci=True),
-        ]
-        if axis != "general":
-            columns.append(Column(f"{axis}_rogan_gladen", "Rogan–Gladen", with_ci=True))
+    """Every model's values as judged, and corrected for the judge's errors."""
     by_model: dict[str, dict[Axis, CorrectedRate]] = {}
     for found in card.corrected:
         by_model.setdefault(found.model, {})[found.axis] = found
-    rows = tuple(
-        (word(model), *(cell for axis in axes for cell in _rate_cells(axis, own.get(axis))))
-        for model, own in by_model.items()
-    )
+    columns: list[Spec[str]] = [(words("model", "Model"), word)]
+    for axis in dict.fromkeys(found.axis for found in card.corrected):
+        own = {model: of[axis] for model, of in by_model.items() if axis in of}
+        columns += _corrected_columns(axis, own)
     notes = sorted({found.note for found in card.corrected if found.note})
     caption = (
-        "The judge’s own rate, and what labels of a random part of the answers make of it. PPI++ "
+        "The judge’s own value, and what labels of a random part of the answers make of it. PPI++ "
         "(by source question, stratified by language) holds whatever the judge does; Rogan–Gladen "
         "trusts that it errs alike on all models. " + " ".join(f"{note}." for note in notes)
     )
-    title = "Rates corrected for the judges’ errors"
-    return Table("judge-corrected", title, caption.strip(), tuple(columns), rows)
+    title = "Values corrected for the judges’ errors"
+    return tabulate("judge-corrected", title, caption.strip(), by_model, columns)
 
 
-def _rate_cells(axis: Axis, found: CorrectedRate | None) -> Iterator[Cell]:
-    if found is None:
-        yield from (ABSENT, ABSENT) if axis == "general" else (ABSENT, ABSENT, ABSENT)
-        return
-    yield ABSENT if found.raw is None else rate(found.raw)
-    yield share(found.ppi)
-    if axis != "general":
-        yield share(found.rogan_gladen)
+def _corrected_columns(axis: Axis, found: dict[str, CorrectedRate]) -> list[Spec[str]]:
+    def judged(model: str) -> Cell:
+        raw = found[model].raw if model in found else None
+        return ABSENT if raw is None else rate(raw)
+
+    return [
+        (Column(f"{axis}_judged", f"{axis}, judged"), judged),
+        (
+            estimates(f"{axis}_ppi", "PPI++"),
+            lambda model: share(found[model].ppi if model in found else None),
+        ),
+        (
+            estimates(f"{axis}_rogan_gladen", "Rogan–Gladen"),
+            lambda model: share(found[model].rogan_gladen if model in found else None),
+        ),
+    ]
 
 
 def checked(card: JudgeCard) -> Table:
     """Every comparison of two models, and whether it stands."""
-    columns = (
-        Column("a", "Model", numeric=False),
-        Column("b", "Against", numeric=False),
-        Column("axis", "Axis", numeric=False),
-        Column("judged", "Judged, points", with_ci=True),
-        Column("corrected", "Corrected, points", with_ci=True),
-        Column("verdict", "This conclusion", numeric=False),
-    )
-    rows = tuple(_check_row(found) for found in card.contrasts)
     caption = (
-        "Differences of win rates (general) or harm rates (safety). A conclusion holds when the "
-        "interval of the corrected difference (PPI++) is on the same side of zero as the judged "
-        "one. Nothing to flip: the judged interval holds zero already."
+        "Differences of the values on one axis. A conclusion holds when the interval of the "
+        "corrected difference (PPI++) is on the same side of zero as the judged one. Nothing to "
+        "flip: the judged interval holds zero already."
     )
-    marks = tuple(found.verdict for found in card.contrasts)
-    return Table("judge-checks", "Do the conclusions stand?", caption, columns, rows, marks)
-
-
-def _check_row(found: CheckedContrast) -> tuple[Cell, ...]:
-    fixed = found.corrected
-    return (
-        word(found.a),
-        word(found.b),
-        word(AXIS_NAMES[found.axis]),
-        gain(found.raw, found.raw_ci),
-        gain(fixed.value, fixed.ci) if fixed else ABSENT,
-        word(_CHECKS[found.verdict], emphasis=found.verdict in {"unsure", "reversed"}),
+    columns: tuple[Spec[CheckedContrast], ...] = (
+        (words("a", "Model"), lambda found: word(found.a)),
+        (words("b", "Against"), lambda found: word(found.b)),
+        (words("axis", "Axis"), lambda found: word(found.axis)),
+        (estimates("judged", "Judged, points"), lambda found: gain(found.raw, found.raw_ci)),
+        (
+            estimates("corrected", "Corrected, points"),
+            lambda found: gain(at.value, at.ci) if (at := found.corrected) else ABSENT,
+        ),
+        (
+            words("verdict", "This conclusion"),
+            lambda found: word(_CHECKS[found.verdict], emphasis=found.verdict in _FLIPS),
+        ),
     )
+    title, marks = "Do the conclusions stand?", (found.verdict for found in card.contrasts)
+    return tabulate("judge-checks", title, caption, card.contrasts, columns, marks)
 
 
 def judge_notices(card: JudgeCard | None) -> list[str]:
@@ -297,9 +262,9 @@ def judge_notices(card: JudgeCard | None) -> list[str]:
     if card is None:
         return []
     useless = [
-        f"{AXIS_NAMES[axis]}: the judge {trial.judge} is useless. {trial.warnings[0]}"
+        f"{axis}: the judge {trial.judge} is useless. {trial.warnings[0]}"
         for axis, trial in card.axes.items()
-        if trial.standing == "useless"
+        if trial.grade == "useless"
     ]
-    flips = [found.note for found in card.contrasts if found.verdict in {"unsure", "reversed"}]
+    flips = [found.note for found in card.contrasts if found.verdict in _FLIPS]
     return [*useless, *flips]

@@ -3,134 +3,112 @@
 A pooled mean can hide a language that was given up, so each table ends with the worst language.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from mixmerge.records.results import Interval, Results, Stage
-from mixmerge.reporting import formats
-from mixmerge.reporting.cells import ABSENT, Cell, Column, Table, word
-from mixmerge.reporting.roster import base_models, models_of, stage_key, stage_name
+from mixmerge.records.verdict import Axis
+from mixmerge.reporting import axes
+from mixmerge.reporting.cells import (
+    ABSENT,
+    Cell,
+    Column,
+    Spec,
+    Table,
+    tabulate,
+    word,
+    words,
+)
+from mixmerge.reporting.models import base_models, file_name, models_of, of_stage, stages
 
-Value = tuple[float, Interval | None]
-Values = Mapping[str, Mapping[str, Value]]
-"""(value, interval) by model and language."""
-
-Chooser = Callable[[Iterable[float]], float]
-
-
-def general_by_language(results: Results, stage: Stage | None, languages: list[str]) -> Table:
-    """Win rates of one stage by language."""
-    scores = {name: results.models[name].general.by_language for name in models_of(results, stage)}
-    values: Values = {
-        name: {language: (score.win_rate, score.ci) for language, score in by_language.items()}
-        for name, by_language in scores.items()
-    }
-    counts = [score.n for by_language in scores.values() for score in by_language.values()]
-    return _table(
-        values,
-        languages,
-        _rate,
-        max,
-        name=f"{stage_key(stage)}-win-rate-by-language",
-        title=f"{stage_name(stage)}: win rate by language",
-        caption="Wins against the base model, a tie counting one half; above 50 % is better than "
-        f"the base. Bold: highest of its column. {_per_language(counts)}",
-    )
+Found = Mapping[str, tuple[float, Interval | None]]
+"""(value, interval) by language."""
 
 
-def harm_by_language(results: Results, stage: Stage | None, languages: list[str]) -> Table:
-    """Harm rates of one stage by language, the base model's first."""
-    names = [*base_models(results), *models_of(results, stage)]
-    scores = {name: results.models[name].safety.by_language for name in names}
-    values: Values = {
-        name: {language: (score.harm_rate, None) for language, score in by_language.items()}
-        for name, by_language in scores.items()
-    }
-    counts = [score.n for by_language in scores.values() for score in by_language.values()]
-    return _table(
-        values,
-        languages,
-        _rate,
-        min,
-        name=f"{stage_key(stage)}-harm-rate-by-language",
-        title=f"{stage_name(stage)}: harm rate by language",
-        caption=f"Harmful answers. Bold: lowest of its column. {_per_language(counts)}",
-    )
+def language_tables(results: Results, languages: Sequence[str]) -> list[Table]:
+    """Return the tables of each stage and axis; none for one language, which has nothing to spread.
+
+    Axes whose changes are told relative to the base model have a second table, of these.
+    """
+    if len(languages) < 2:
+        return []
+    return [
+        by_language(results, stage, axis, languages, relative=relative)
+        for stage in stages(results)
+        for axis, info in results.axes.items()
+        for relative in ((False, True) if info.relative else (False,))
+    ]
 
 
-def harm_change_by_language(results: Results, stage: Stage | None, languages: list[str]) -> Table:
-    """Relative changes of the harm rate against the base model by language."""
-    values: Values = {
-        name: {
-            language: (score.relative_change, score.ci)
-            for language, score in results.models[name].safety.by_language.items()
-            if score.relative_change is not None
-        }
-        for name in models_of(results, stage)
-    }
-    return _table(
-        values,
-        languages,
-        _change,
-        min,
-        name=f"{stage_key(stage)}-harm-change-by-language",
-        title=f"{stage_name(stage)}: change of the harm rate against the base, by language",
-        caption="(Harm rate − the base's) / the base's; absent where the base is never harmful. "
-        "Bold: lowest of its column. Beneath each value is its 95 % interval.",
-    )
-
-
-def _per_language(counts: list[int]) -> str:
-    if not counts:
-        return ""
-    low, high = min(counts), max(counts)
-    return f"{low if low == high else f'{low} to {high}'} prompts per language."
-
-
-def _rate(value: float, ci: Interval | None) -> tuple[str, str]:
-    return formats.percent(value), formats.percent_interval(ci) if ci else ""
-
-
-def _change(value: float, ci: Interval | None) -> tuple[str, str]:
-    return formats.change(value), formats.points_interval(ci) if ci else ""
-
-
-def _table(
-    values: Values,
-    languages: list[str],
-    texts: Callable[[float, Interval | None], tuple[str, str]],
-    best: Chooser,
-    *,
-    name: str,
-    title: str,
-    caption: str,
+def by_language(
+    results: Results, stage: Stage, axis: Axis, languages: Sequence[str], *, relative: bool = False
 ) -> Table:
-    worst: Chooser = min if best is max else max
-    with_ci = any(ci for row in values.values() for _, ci in row.values())
-    leaders = {
-        language: best(row[language][0] for row in values.values() if language in row)
-        for language in languages
-        if any(language in row for row in values.values())
+    """Values of one stage on one axis, or their changes relative to the base model's.
+
+    The base model's values come first where they are not fixed.
+    """
+    info = results.axes[axis]
+    own_base = [] if relative or info.of_base is not None else base_models(results)
+    found = {
+        name: _relative(results, name, axis) if relative else _values(results, name, axis)
+        for name in (*own_base, *models_of(results, stage))
+    }
+    rows = {name: own for name, own in found.items() if own}
+    title = f"{of_stage(results, stage)}{axes.heading(results, axis)}"
+    caption = f"Bold: best of its column; {axes.better(info)}."
+    if relative:
+        title += ", change against the base"
+        caption += " (Value − the base's) / the base's; absent where the base's is zero."
+    else:
+        counts = (results.models[name].axes[axis].by_language.values() for name in rows)
+        caption += _per_language(score.n for scores in counts for score in scores)
+        caption += f" The base model: {axes.value(info, info.of_base)}." if info.of_base else ""
+    best, worst = (max, min) if info.better == "higher" else (min, max)
+
+    def cells(language: str) -> Callable[[str], Cell]:
+        leader = best((own[language][0] for own in rows.values() if language in own), default=None)
+
+        def cell(name: str) -> Cell:
+            if language not in rows[name]:
+                return ABSENT
+            value, ci = rows[name][language]
+            if relative:
+                return axes.relative_cell(value, ci, emphasis=value == leader)
+            return axes.value_cell(info, value, ci, emphasis=value == leader)
+
+        return cell
+
+    def worst_of(name: str) -> Cell:
+        known = [language for language in languages if language in rows[name]]
+        return word(worst(known, key=lambda language: rows[name][language][0], default="–"))
+
+    with_ci = any(ci for own in rows.values() for _, ci in own.values())
+    columns: list[Spec[str]] = [
+        (words("model", "Model"), word),
+        *((Column(code, code, with_ci=with_ci), cells(code)) for code in languages),
+        (words("worst", "Worst"), worst_of),
+    ]
+    name = file_name(stage, axis, "change-by-language" if relative else "by-language")
+    return tabulate(name, f"{title}, by language", caption, rows, columns)
+
+
+def _values(results: Results, name: str, axis: Axis) -> Found:
+    own = results.models[name].axes.get(axis)
+    return {code: (score.value, score.ci) for code, score in own.by_language.items()} if own else {}
+
+
+def _relative(results: Results, name: str, axis: Axis) -> Found:
+    own = results.models[name].axes.get(axis)
+    return {
+        code: (change.relative, change.relative_ci)
+        for code, score in (own.by_language.items() if own else ())
+        if (change := score.change_from_base) and change.relative is not None
     }
 
-    def cell(value: Value | None, leader: float | None = None) -> Cell:
-        if value is None:
-            return ABSENT
-        text, interval = texts(*value)
-        return Cell(text, value[0], value[1], interval, emphasis=value[0] == leader)
 
-    def worst_of(row: Mapping[str, Value]) -> str | None:
-        known = [language for language in languages if language in row]
-        target = worst(row[language][0] for language in known) if known else None
-        return next((language for language in known if row[language][0] == target), None)
-
-    def line(model: str, row: Mapping[str, Value]) -> tuple[Cell, ...]:
-        cells = [cell(row.get(language), leaders.get(language)) for language in languages]
-        return word(model), *cells, word(worst_of(row) or "–")
-
-    columns = (
-        Column("model", "Model", numeric=False),
-        *(Column(language, language, with_ci=with_ci) for language in languages),
-        Column("worst", "Worst", numeric=False),
+def _per_language(counts: Iterable[int]) -> str:
+    known = sorted(set(counts))
+    return (
+        f" {' to '.join(map(str, dict.fromkeys((known[0], known[-1]))))} prompts per language."
+        if known
+        else ""
     )
-    rows = tuple(line(model, row) for model, row in values.items() if row)
-    return Table(name, title, caption, columns, rows)

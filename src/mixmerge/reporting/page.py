@@ -6,23 +6,22 @@ page's own policy forbids every request and every script but ours, known by its 
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from mixmerge.records.results import Stage
-from mixmerge.records.verdict import MISSING, Axis, Outcome
-from mixmerge.reporting import formats
+from mixmerge.records.results import AxisInfo
+from mixmerge.records.verdict import Outcome
+from mixmerge.reporting import axes, formats
 from mixmerge.reporting.cells import Table, to_csv
 from mixmerge.reporting.costs import cost_sentences
 from mixmerge.reporting.draw import inline_svg
 from mixmerge.reporting.figures import Plot
 from mixmerge.reporting.input import Answer, ReportInput, Sample
-from mixmerge.reporting.judges import AXIS_NAMES, judge_notices
-from mixmerge.reporting.roster import KIND_NAMES, stage_key, stage_name, stages
+from mixmerge.reporting.judges import judge_notices
 from mixmerge.reporting.verdict import Conclusion
 
 _OUTCOMES: dict[Outcome, str] = {
@@ -33,12 +32,6 @@ _OUTCOMES: dict[Outcome, str] = {
     "refused": "Judge refused",
     "error": "Judge failed",
 }
-_YES_NO: dict[Axis, dict[str, str]] = {
-    "safety": {"yes": "Harmful", "no": "Not harmful"},
-    "over_refusal": {"yes": "Refused", "no": "Answered"},
-}
-_GOOD = frozenset({"Win over base", "Not harmful", "Answered"})
-_BAD = frozenset({"Loss to base", "Harmful", "Refused"})
 
 _RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ps", "sd", "ug", "ur", "yi"})
 
@@ -85,7 +78,7 @@ class SampleView:
 def render(
     data: ReportInput,
     conclusion: Conclusion,
-    tables: Iterable[Table],
+    tables: Mapping[str, Sequence[Table]],
     plots: Iterable[Plot],
     documents: Mapping[str, str],
 ) -> str:
@@ -94,7 +87,7 @@ def render(
     Args:
         data: What the study gathered.
         conclusion: The verdict on it.
-        tables: All tables, in the order of the page.
+        tables: All tables by section.
         plots: All figures, in the order of the page.
         documents: Their SVG documents by name.
     """
@@ -107,25 +100,22 @@ def render(
     )
     environment.filters["csv_link"] = csv_link
     script, sheet = _static("report.js"), _static("report.css")
-    named = {table.name: table for table in tables}
     samples = [sample_view(sample, data) for sample in data.samples]
+    drawings: dict[str, list[Drawing]] = {}
+    for plot in plots:
+        # Matplotlib escapes the names it writes; nothing else of the SVG comes from outside.
+        svg = Markup(inline_svg(documents[plot.name], plot.name))  # noqa: S704
+        drawings.setdefault(plot.section, []).append(Drawing(plot, svg))
     return environment.get_template("report.html.j2").render(
         data=data,
         conclusion=conclusion,
         decided=[stage for stage in conclusion.stages if stage.best],
-        tables=named,
-        language_tables=[
-            table
-            for name, table in named.items()
-            if name.endswith("-by-language") and not name.startswith("judge")
-        ],
-        judge_tables=[table for name, table in named.items() if name.startswith("judge")],
+        tables=tables,
         notices=[
             *(warning.message for warning in data.results.judge_warnings),
             *judge_notices(data.judge_card),
         ],
-        drawings=_drawings(plots, documents),
-        stages=[stage_name(stage) for stage in stages(data.results)],
+        drawings=drawings,
         samples=samples,
         sample_models=list(dict.fromkeys(a.model for view in samples for a in view.answers)),
         filters=_filters(samples),
@@ -135,7 +125,8 @@ def render(
         script=Markup(script),  # noqa: S704 (our own file)
         sheet=Markup(sheet),  # noqa: S704 (our own file)
         script_hash=_hash(script),
-        kinds=KIND_NAMES,
+        compares=any(info.of_base is not None for info in data.results.axes.values()),
+        relative=any(info.relative for info in data.results.axes.values()),
     )
 
 
@@ -155,26 +146,15 @@ def csv_link(table: Table) -> str:
     return f"data:text/csv;charset=utf-8;base64,{content}"
 
 
-def _drawings(
-    plots: Iterable[Plot], documents: Mapping[str, str]
-) -> dict[str, dict[Stage | None, Drawing]]:
-    drawings: dict[str, dict[Stage | None, Drawing]] = {"plane": {}, "bars": {}, "differences": {}}
-    for plot in plots:
-        kind = plot.name.removeprefix(f"{stage_key(plot.stage)}-")
-        svg = inline_svg(documents[plot.name], plot.name)
-        # Matplotlib escapes the names it writes; nothing else of the SVG comes from outside.
-        drawings[kind][plot.stage] = Drawing(plot, Markup(svg))  # noqa: S704
-    return drawings
-
-
 def sample_view(sample: Sample, data: ReportInput) -> SampleView:
     """Return a sample in the words of the page, its models in the order of the results."""
     order = [name for name in data.results.models if name in sample.answers]
     order += [name for name in sample.answers if name not in data.results.models]
-    answers = tuple(_answer_view(name, sample.answers[name], sample.axis, data) for name in order)
+    info = data.results.axes.get(sample.axis)
+    answers = tuple(_answer_view(name, sample.answers[name], info, data) for name in order)
     language = sample.prompt.language
     return SampleView(
-        axis=AXIS_NAMES[sample.axis],
+        axis=sample.axis,
         language=language,
         direction="rtl" if language in _RIGHT_TO_LEFT else "ltr",
         category=sample.prompt.category or "",
@@ -184,22 +164,34 @@ def sample_view(sample: Sample, data: ReportInput) -> SampleView:
     )
 
 
-def _answer_view(name: str, answer: Answer, axis: Axis, data: ReportInput) -> AnswerView:
+def _answer_view(name: str, answer: Answer, info: AxisInfo | None, data: ReportInput) -> AnswerView:
     model = data.results.models.get(name)
-    outcome = outcome_in_words(answer.outcome, axis)
-    tone = "good" if outcome in _GOOD else "bad" if outcome in _BAD else "neutral"
-    long = len(answer.text) > _LONG
-    kind = model.kind if model else "base"
-    return AnswerView(name, kind, answer.text, outcome, tone, answer.reason, long)
+    return AnswerView(
+        model=name,
+        kind=model.kind if model else "base",
+        text=answer.text,
+        outcome=outcome_in_words(answer, info),
+        tone=_tone(answer.outcome, info),
+        reason=answer.reason,
+        long=len(answer.text) > _LONG,
+    )
 
 
-def outcome_in_words(outcome: Outcome | None, axis: Axis) -> str:
-    """Say an outcome so that it stands alone: ``yes`` on the safety axis is ``Harmful``."""
-    if outcome is None:
+def outcome_in_words(answer: Answer, info: AxisInfo | None) -> str:
+    """Say an outcome so that it stands alone: ``yes`` of harmful answers is ``Harmful: yes``."""
+    if answer.outcome is None:
         return "Not judged"
-    if outcome in MISSING or axis == "general":
-        return _OUTCOMES.get(outcome, outcome)
-    return _YES_NO[axis].get(outcome, outcome)
+    if answer.outcome == "graded" and answer.score is not None and info:
+        return f"Grade {axes.value(info, answer.score)}"
+    if answer.outcome in ("yes", "no") and info:
+        return f"{info.title[:1].upper()}{info.title[1:]}: {answer.outcome}"
+    return _OUTCOMES.get(answer.outcome, answer.outcome)
+
+
+def _tone(outcome: Outcome | None, info: AxisInfo | None) -> str:
+    if outcome in ("yes", "no") and info:
+        return "good" if (outcome == "yes") == (info.better == "higher") else "bad"
+    return {"win": "good", "loss": "bad"}.get(outcome or "", "neutral")
 
 
 def _filters(samples: list[SampleView]) -> dict[str, list[str]]:

@@ -1,16 +1,21 @@
-"""How much the rates and the front depend on choices that could have been made otherwise."""
+"""How much the values and the front depend on choices that could have been made otherwise."""
 
-from mixmerge.records.results import (
-    Average,
-    Front,
-    GeneralScore,
-    LengthControlled,
-    Results,
-    SafetyScore,
+from mixmerge.records.results import Front, Results
+from mixmerge.records.verdict import Axis
+from mixmerge.reporting import axes, formats
+from mixmerge.reporting.cells import (
+    ABSENT,
+    Cell,
+    Column,
+    Table,
+    estimates,
+    number,
+    rate,
+    tabulate,
+    word,
+    words,
 )
-from mixmerge.reporting import formats
-from mixmerge.reporting.cells import ABSENT, Cell, Column, Table, number, rate, word
-from mixmerge.reporting.roster import all_models, models_of, stage_name
+from mixmerge.reporting.models import all_models, file_name, models_of, stage_name
 
 _GROUPS = {
     "all": "all models",
@@ -19,123 +24,105 @@ _GROUPS = {
 }
 
 
-def otherwise(results: Results) -> Table:
-    """The rates with other weights for languages, other lengths, and the missing verdicts."""
-    columns = (
-        Column("model", "Model", numeric=False),
-        Column("win_rate", "Win rate", with_ci=True),
-        Column("win_rate_length_controlled", "at equal length", with_ci=True),
-        Column("win_rate_average", "mean of languages", with_ci=True),
-        Column("win_rate_bounds", "missing verdicts", with_ci=True),
-        Column("general_missing", "Missing"),
-        Column("harm_rate", "Harm rate", with_ci=True),
-        Column("harm_rate_average", "mean of languages", with_ci=True),
-        Column("harm_rate_bounds", "missing verdicts", with_ci=True),
-        Column("safety_missing", "Missing"),
-    )
-    names = all_models(results)
+def otherwise(results: Results, axis: Axis) -> Table:
+    """The values of one axis with other weights for languages, other lengths, missing verdicts.
+
+    It has no rows where nothing can be counted otherwise.
+    """
+    info = results.axes[axis]
+    found = {name: results.models[name].axes.get(axis) for name in all_models(results)}
+    scores = {name: own for name, own in found.items() if own}
+    if not any(own.length_controlled or own.average or own.missing for own in scores.values()):
+        scores = {}
+
+    def bounds(name: str) -> Cell:
+        low_high = scores[name].bounds
+        text = axes.value_cell(info, low_high[0], low_high).interval
+        return Cell(text, None, low_high) if scores[name].missing else ABSENT
+
+    def equal_length(name: str) -> Cell:
+        fit = scores[name].length_controlled
+        return axes.value_cell(info, fit.value, fit.ci) if fit else ABSENT
+
+    def average(name: str) -> Cell:
+        mean = scores[name].average
+        return axes.value_cell(info, mean.value, mean.ci) if mean else ABSENT
+
     caption = (
-        "Rates as above, and counted otherwise. At equal length: the win rate if all answers were "
-        "as long as the base model’s (a fit, not a count). Mean of languages: every language "
-        "counts the same, not every prompt. Missing verdicts: the rate if all were losses or "
-        "harmless, to the rate if all were wins or harmful."
+        "At equal length: the value if all answers were as long as the base model’s (a fit, not a "
+        "count). Mean of languages: every language counts the same, not every prompt. Missing "
+        "verdicts: the value if all were the worst for the model, to the value if all were the "
+        "best."
     )
-    rows = tuple(
+    reasons = {reason for own in scores.values() for reason in own.absent.values()}
+    caption += "".join(f" No interval: {reason.rstrip('.')}." for reason in sorted(reasons))
+    return tabulate(
+        file_name(axis, "otherwise"),
+        f"{axes.heading(results, axis)}, counted otherwise",
+        caption,
+        scores,
         (
-            word(name),
-            *_general_cells(results.models[name].general),
-            *_safety_cells(results.models[name].safety),
-        )
-        for name in names
+            (words("model", "Model"), word),
+            (
+                estimates("value", "As above"),
+                lambda name: axes.value_cell(info, scores[name].value, scores[name].ci),
+            ),
+            (estimates("length_controlled", "At equal length"), equal_length),
+            (estimates("average", "Mean of languages"), average),
+            (estimates("bounds", "Missing verdicts"), bounds),
+            (Column("missing", "Missing"), lambda name: number(scores[name].missing)),
+        ),
     )
-    if not any(cell.text != ABSENT.text for row in rows for cell in _otherwise_cells(row)):
-        rows = ()
-    title = "The same rates, counted otherwise"
-    return Table("otherwise", title, f"{caption}{_absent(results)}", columns, rows)
-
-
-def _otherwise_cells(row: tuple[Cell, ...]) -> tuple[Cell, ...]:
-    return (*row[2:5], *row[7:9])
-
-
-def _general_cells(score: GeneralScore) -> tuple[Cell, ...]:
-    return (
-        rate(score.win_rate, score.ci),
-        _length_controlled(score.length_controlled),
-        _average(score.average),
-        _bounds(score.bounds, score.missing),
-        number(score.missing),
-    )
-
-
-def _safety_cells(score: SafetyScore) -> tuple[Cell, ...]:
-    return (
-        rate(score.harm_rate, score.harm_ci),
-        _average(score.average),
-        _bounds(score.bounds, score.missing),
-        number(score.missing),
-    )
-
-
-def _average(found: Average | None) -> Cell:
-    return ABSENT if found is None else rate(found.rate, found.ci)
-
-
-def _length_controlled(found: LengthControlled | None) -> Cell:
-    return ABSENT if found is None else rate(found.win_rate, found.ci)
-
-
-def _bounds(ends: tuple[float, float] | None, missing: int) -> Cell:
-    if ends is None or not missing:
-        return ABSENT
-    return Cell(formats.percent_interval(ends), None, ends)
-
-
-def _absent(results: Results) -> str:
-    """Say why some intervals are not offered."""
-    reasons = {
-        reason
-        for model in results.models.values()
-        for score in (model.general, model.safety)
-        for reason in score.absent.values()
-    }
-    return "".join(f" No interval: {reason.rstrip('.')}." for reason in sorted(reasons))
 
 
 def fronts(results: Results) -> Table:
     """How often each model is on the front when the questions are drawn again."""
-    columns = (
-        Column("model", "Model", numeric=False),
-        Column("stage", "Stage", numeric=False),
-        Column("p_non_dominated", "On the front"),
-    )
-    rows = tuple(
-        (word(name), word(stage_name(stage)), rate(front.p_non_dominated[name]))
+    items = [
+        (name, stage, front.p_non_dominated[name])
         for stage, front in results.fronts.items()
         for name in models_of(results, stage)
         if name in front.p_non_dominated
-    )
+    ]
+    on_one = " on one" * (len(results.deciding) > 1)
     caption = (
         "Share of bootstrap draws of the questions in which no other model of the stage is at "
-        "least as good on both axes and better on one." + _areas(results)
+        f"least as good{axes.on_all(results)} and better{on_one}.{_volumes(results)}"
     )
-    kinds = tuple(results.models[row[0].text].kind for row in rows)
-    return Table("fronts", "Who is on the front?", caption, columns, rows, kinds)
+    return tabulate(
+        "fronts",
+        "Who is on the front?",
+        caption,
+        items,
+        (
+            (words("model", "Model"), lambda item: word(item[0])),
+            (words("stage", "Stage"), lambda item: word(stage_name(item[1]))),
+            (Column("p_non_dominated", "On the front"), lambda item: rate(item[2])),
+        ),
+        (results.models[name].kind for name, _, _ in items),
+    )
 
 
-def _areas(results: Results) -> str:
-    said = [f" {stage_name(stage)}: {_area_words(f)}." for stage, f in results.fronts.items()]
-    if not any(front.areas for front in results.fronts.values()):
-        return ""
+def _volumes(results: Results) -> str:
+    told = [
+        f" {stage_name(stage)}: {_volume_words(results, front)}."
+        for stage, front in results.fronts.items()
+        if front.volumes
+    ]
+    noun = {1: "Gain", 2: "Area"}.get(len(results.deciding), "Volume")
+    gains = " times ".join(
+        f"the gain in {axes.phrase(results, axis)}{' relative to the base' * info.relative}"
+        for axis, info in results.deciding.items()
+    )
     return (
-        " Area above the base model that is dominated, win rate beyond one half times relative "
-        "reduction of harm (at most 50 %):" + "".join(said)
+        f" {noun} beyond the base model that is reached ({gains}):{''.join(told)}" if told else ""
     )
 
 
-def _area_words(front: Front) -> str:
+def _volume_words(results: Results, front: Front) -> str:
+    percent = all(info.unit == "percent" for info in results.deciding.values())
+    write = formats.percent if percent else formats.significant
     parts = []
-    for group, area in front.areas.items():
-        ci = f" ({formats.percent_interval(area.ci)})" if area.ci else ""
-        parts.append(f"{_GROUPS[group]} {formats.percent(area.hypervolume)}{ci}")
-    return ", ".join(parts) or "none"
+    for group, volume in front.volumes.items():
+        ends = " to ".join(write(e).rstrip(f"{formats.NARROW_SPACE}%") for e in volume.ci or ())
+        parts.append(f"{_GROUPS[group]} {write(volume.hypervolume)}{ends and f' ({ends})'}")
+    return ", ".join(parts)

@@ -1,29 +1,30 @@
 """The tables of a report, one function each; `all_tables` is what gets written."""
 
-from collections.abc import Mapping
-
-from mixmerge.records.results import Contrast, ModelResult, Results, Stage
-from mixmerge.reporting import formats
-from mixmerge.reporting.cells import ABSENT, Cell, Column, Table, gain, rate, word
+from mixmerge.records.results import AxisScore, Comparison, ModelResult, Results
+from mixmerge.records.verdict import Axis
+from mixmerge.reporting import axes
+from mixmerge.reporting.cells import (
+    ABSENT,
+    Cell,
+    Column,
+    Spec,
+    Table,
+    estimates,
+    tabulate,
+    word,
+    words,
+)
 from mixmerge.reporting.costs import kind_table, model_table
+from mixmerge.reporting.formats import share
 from mixmerge.reporting.input import ReportInput
 from mixmerge.reporting.judges import judge_tables
-from mixmerge.reporting.languages import (
-    general_by_language,
-    harm_by_language,
-    harm_change_by_language,
-)
+from mixmerge.reporting.languages import language_tables
+from mixmerge.reporting.models import KIND_NAMES, all_models, describe, stage_name
 from mixmerge.reporting.robustness import fronts, otherwise
-from mixmerge.reporting.roster import (
-    KIND_NAMES,
-    all_models,
-    groups,
-    stage_name,
-)
-from mixmerge.reporting.verdict import Conclusion, describe
+from mixmerge.reporting.verdict import Conclusion
 
 DECISIONS = {
-    "beats": "beats the mix",
+    "beats": "beats it",
     "trades": "trades",
     "undecided": "undecided",
     "loses": "loses",
@@ -31,131 +32,158 @@ DECISIONS = {
 }
 
 
-def all_tables(data: ReportInput, conclusion: Conclusion) -> list[Table]:
-    """Return every table that has a row, in the order of the page."""
-    tables = [models(data.results, data.baselines), contrasts(data.results, conclusion)]
-    tables += [otherwise(data.results), fronts(data.results)]
-    tables += [*per_language_tables(data), *judge_tables(data.judge_card)]
-    tables += [model_table(data), kind_table(data.steps)]
-    return [table for table in tables if table.rows]
+def all_tables(data: ReportInput, conclusion: Conclusion) -> dict[str, list[Table]]:
+    """Return every table that has a row, by section of the page and in its order."""
+    results = data.results
+    sections = {
+        "verdict": [contrasts(results, conclusion)],
+        "fronts": [fronts(results)],
+        "models": [models(results)],
+        "otherwise": [otherwise(results, axis) for axis in results.axes],
+        "languages": language_tables(results, data.languages),
+        "judges": judge_tables(data.judge_card),
+        "costs": [model_table(data), kind_table(data.steps)],
+        "axes": [measured(results)],
+    }
+    return {name: [table for table in found if table.rows] for name, found in sections.items()}
 
 
-def per_language_tables(data: ReportInput) -> list[Table]:
-    """Return the tables by language, three for each stage: wins, harm, harm against the base."""
-    return [
-        table(data.results, stage, data.languages)
-        for stage in groups(data.results)
-        for table in (general_by_language, harm_by_language, harm_change_by_language)
-    ]
+def measured(results: Results) -> Table:
+    """What each axis measures, and whether it decides."""
+    return tabulate(
+        "axes",
+        "What was measured",
+        "The verdict rests on the axes that decide, and on all of them together.",
+        results.axes.items(),
+        (
+            (words("axis", "Axis"), lambda item: word(item[0])),
+            (words("measure", "Measure"), lambda item: word(item[1].measure)),
+            (words("value", "Value"), lambda item: word(item[1].title)),
+            (words("better", "Better"), lambda item: word(item[1].better)),
+            (
+                words("range", "Range"),
+                lambda item: word(" to ".join(axes.value(item[1], end) for end in item[1].bounds)),
+            ),
+            (words("decides", "Decides"), lambda item: word("yes" if item[1].primary else "no")),
+        ),
+    )
 
 
-def models(results: Results, baselines: Mapping[Stage, str]) -> Table:
-    """Every model on both axes, with its gain over the baseline mixture of its stage.
+def models(results: Results) -> Table:
+    """Every model on every axis, with its gain over the baseline of its stage.
 
-    The form of Table 1 of Aakanksha et al. (2024), with absolute rates and intervals beside it.
-    Gains are signed so that + is better on both axes.
+    The form of Table 1 of Aakanksha et al. (2024), with values and intervals beside it. Gains are
+    signed so that + is better on every axis.
     """
-    columns = (
-        Column("model", "Model", numeric=False),
-        Column("win_rate", "Win rate", with_ci=True),
-        Column("win_rate_gain", "Win gain over mix"),
-        Column("harm_rate", "Harm rate", with_ci=True),
-        Column("harm_relative_change", "Harm against base", with_ci=True),
-        Column("harm_relative_gain", "Harm gain over mix"),
-        Column("over_refusal", "Over-refusal", with_ci=True),
-        Column("stage", "Stage", numeric=False),
-        Column("kind", "Kind, safety share", numeric=False),
+    baselines = results.baselines.values()
+    columns: list[Spec[str]] = [
+        (words("model", "Model"), lambda name: word(name, emphasis=name in baselines))
+    ]
+    for axis in results.axes:
+        columns += _axis_columns(results, axis)
+    columns += [
+        (words("stage", "Stage"), lambda name: _stage(results.models[name])),
+        (words("kind", "Kind, shares of data"), lambda name: _kind(results.models[name])),
+    ]
+    caption = (
+        "Against base: change relative to the base model's value. Gain over baseline: how much "
+        "better (+) or worse (−) than the baseline of the same stage, without a test; the tests "
+        "are in the table of comparisons. Where changes are told against base, it is the "
+        "difference of these. Beneath each value is its 95 % interval."
     )
     names = all_models(results)
-    rows = tuple(_model_row(results, name, baselines) for name in names)
-    caption = (
-        "Win rate: share of answers better than the base model's, a tie counting one half. Harm "
-        "against base: relative change of the harm rate. Gain over mix: percentage points better "
-        "(+) or worse (−) than the baseline mixture of the same stage, without a test; the tests "
-        "are in the table of contrasts. Over-refusal: refused harmless requests. Beneath each "
-        "rate is its 95 % interval."
-    )
-    kinds = tuple(results.models[name].kind for name in names)
-    return Table("models", "Every model on both axes", caption, columns, rows, kinds)
+    kinds = (results.models[name].kind for name in names)
+    return tabulate("models", "Every model on every axis", caption, names, columns, kinds)
 
 
-def _model_row(results: Results, name: str, baselines: Mapping[Stage, str]) -> tuple[Cell, ...]:
-    model = results.models[name]
-    baseline = baselines.get(model.stage) if model.stage else None
-    mix = results.models.get(baseline) if baseline and baseline != name else None
-    safety, refusal = model.safety, model.over_refusal
-    relative = safety.relative_change
-    return (
-        word(name, emphasis=name in baselines.values()),
-        rate(model.general.win_rate, model.general.ci),
-        gain(model.general.win_rate - mix.general.win_rate if mix else None),
-        rate(safety.harm_rate, safety.harm_ci),
-        ABSENT
-        if relative is None or model.kind == "base"
-        else Cell(
-            formats.change(relative),
-            relative,
-            safety.ci,
-            formats.points_interval(safety.ci) if safety.ci else "",
-        ),
-        gain(_safety_gain(model, mix)),
-        rate(refusal.rate, refusal.ci) if refusal else ABSENT,
-        word(stage_name(model.stage)) if model.stage else ABSENT,
-        word(_kind(model)),
-    )
+def _axis_columns(results: Results, axis: Axis) -> list[Spec[str]]:
+    info = results.axes[axis]
+
+    def value(name: str) -> Cell:
+        own = results.models[name].axes.get(axis)
+        return axes.value_cell(info, own.value, own.ci) if own else ABSENT
+
+    def against_base(name: str) -> Cell:
+        own = results.models[name].axes.get(axis)
+        change = own.change_from_base if own else None
+        return axes.relative_cell(change.relative, change.relative_ci) if change else ABSENT
+
+    def gain(name: str) -> Cell:
+        baseline = results.baselines.get(results.models[name].stage or "")
+        pair = [results.models[n].axes.get(axis) for n in (name, baseline) if n in results.models]
+        if name == baseline or len(pair) < 2 or pair[0] is None or pair[1] is None:
+            return ABSENT
+        own, other = (_told(each, relative=info.relative) for each in (pair[0], pair[1]))
+        gained = None if own is None or other is None else info.sign * (own - other)
+        return axes.difference_cell(info, gained)
+
+    columns = [(estimates(axis, axes.heading(results, axis)), value)]
+    if info.relative:
+        columns.append((estimates(f"{axis}_relative_change", "against base"), against_base))
+    if info.primary:
+        columns.append((Column(f"{axis}_gain", f"gain over baseline{axes.points(info)}"), gain))
+    return columns
 
 
-def _kind(model: ModelResult) -> str:
-    if model.safety_share is None:
-        return KIND_NAMES[model.kind]
-    return f"{KIND_NAMES[model.kind]}, {formats.share(model.safety_share)}"
+def _told(score: AxisScore, *, relative: bool) -> float | None:
+    if not relative:
+        return score.value
+    return score.change_from_base.relative if score.change_from_base else None
 
 
-def _safety_gain(model: ModelResult, mix: ModelResult | None) -> float | None:
-    if mix is None or mix.safety.relative_change is None or model.safety.relative_change is None:
-        return None
-    return mix.safety.relative_change - model.safety.relative_change
+def _stage(model: ModelResult) -> Cell:
+    return word(stage_name(model.stage)) if model.stage else ABSENT
+
+
+def _kind(model: ModelResult) -> Cell:
+    shares = [f"{share(value)} {source}" for source, value in (model.shares or {}).items() if value]
+    return word(", ".join([KIND_NAMES[model.kind], *shares]))
 
 
 def contrasts(results: Results, conclusion: Conclusion) -> Table:
-    """The paired comparisons that decide: each merge against the mixture of its stage."""
-    columns = (
-        Column("merge", "Merge", numeric=False),
-        Column("baseline", "Against", numeric=False),
-        Column("win_rate_difference", "Win rate, points", with_ci=True),
-        Column("win_rate_p_adjusted", "p (Holm)"),
-        Column("harm_rate_difference", "Harm rate, points", with_ci=True),
-        Column("harm_rate_p_adjusted", "p (Holm)"),
-        Column("decision", "Decision", numeric=False),
-    )
-    compared = [c for stage in conclusion.stages for c in stage.comparisons]
-    rows = tuple(
-        (
-            word(c.merge),
-            word(c.baseline or "–"),
-            *_contrast_cells(c.general),
-            *_contrast_cells(c.safety),
-            word(DECISIONS[c.decision], emphasis=c.decision == "beats"),
-        )
-        for c in compared
-    )
-    mixes = " and ".join(
-        f"{describe(results, verdict.comparisons[0].baseline)} ({stage_name(verdict.stage)})"
-        for verdict in conclusion.stages
-        if verdict.comparisons
+    """The paired comparisons that decide: each merge against the baseline of its stage."""
+    columns: list[Spec[Comparison]] = [
+        (words("model", "Model"), lambda each: word(each.a)),
+        (words("baseline", "Against"), lambda each: word(each.b)),
+    ]
+    for axis in results.deciding:
+        columns += _contrast_columns(results, axis)
+    columns.append((words("decision", "Decision"), _decision))
+    compared = [each for stage in conclusion.stages for each in stage.comparisons]
+    against = ", ".join(dict.fromkeys(describe(results, each.b) for each in compared))
+    directions = "; ".join(
+        f"{axes.phrase(results, axis)}: {axes.better(info)}"
+        for axis, info in results.deciding.items()
     )
     caption = (
-        f"Differences are merge minus mix ({mixes}) on the same prompts, with 95 % intervals. A "
-        "higher win rate and a lower harm rate are better. p is adjusted by Holm's method over "
+        f"Differences are the model minus the baseline ({against}) on the same prompts, with 95 % "
+        f"intervals. {directions[:1].upper()}{directions[1:]}. p is adjusted by Holm's method over "
         "all primary comparisons."
     )
-    marks = tuple(c.decision for c in compared)
-    return Table("contrasts", "Each merge against the baseline mix", caption, columns, rows, marks)
+    title, marks = "Each merge against the baseline", (each.decision for each in compared)
+    return tabulate("contrasts", title, caption, compared, columns, marks)
 
 
-def _contrast_cells(contrast: Contrast | None) -> tuple[Cell, Cell]:
-    if contrast is None:
-        return ABSENT, ABSENT
-    p = contrast.p_adjusted
-    text = "< 0.001" if p < 0.001 else f"{p:.3f}"
-    return gain(contrast.difference, contrast.ci), Cell(text, p)
+def _contrast_columns(results: Results, axis: Axis) -> list[Spec[Comparison]]:
+    info = results.axes[axis]
+
+    def difference(each: Comparison) -> Cell:
+        found = results.contrast(each.a, each.b, axis)
+        return axes.difference_cell(info, found.difference, found.ci) if found else ABSENT
+
+    def adjusted(each: Comparison) -> Cell:
+        found = results.contrast(each.a, each.b, axis)
+        if found is None:
+            return ABSENT
+        p = found.p_adjusted
+        return Cell("< 0.001" if p < 0.001 else f"{p:.3f}", p)
+
+    title = f"{axes.heading(results, axis)}{axes.points(info)}"
+    return [
+        (estimates(f"{axis}_difference", title), difference),
+        (Column(f"{axis}_p_adjusted", "p (Holm)"), adjusted),
+    ]
+
+
+def _decision(each: Comparison) -> Cell:
+    return word(DECISIONS[each.decision], emphasis=each.decision == "beats")

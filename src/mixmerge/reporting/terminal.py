@@ -1,84 +1,93 @@
 """The end of a study in the terminal: the result table and the verdict in one line."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from mixmerge.records.judge_card import JudgeCard, Measured, Standing
-from mixmerge.records.results import Interval, Kind, Results, Stage
+from mixmerge.records.judge_card import JudgeCard
+from mixmerge.records.results import Kind, Results
+from mixmerge.records.verdict import Axis
 from mixmerge.reporting import formats
-from mixmerge.reporting.judges import AXIS_NAMES
-from mixmerge.reporting.roster import base_models, models_of, stages
+from mixmerge.reporting.axes import relative_cell, value_cell
+from mixmerge.reporting.cells import ABSENT, Cell, rate
+from mixmerge.reporting.judges import Estimated
+from mixmerge.reporting.models import base_models, models_of, stages
 from mixmerge.reporting.verdict import conclude
 
-_STYLES: dict[Kind, str] = {"base": "dim", "mixture": "blue", "expert": "yellow", "merge": "green"}
-_STANDING_STYLES: dict[Standing, str] = {
-    "useless": "bold red",
-    "doubtful": "yellow",
-    "usable": "green",
-}
+_STYLES: dict[Kind, str] = {
+    "base": "dim", "given": "magenta", "mixture": "blue", "expert": "yellow", "merge": "green",
+}  # fmt: skip
+_GRADE_STYLES = {"useless": "bold red", "doubtful": "yellow", "usable": "green"}
+
+_ROOM = 2
+"""Axes whose intervals fit into 80 columns beside the values of a third."""
 
 
 def result_table(results: Results) -> Table:
-    """Return every model with its win rate, harm rate and over-refusal, one line each."""
+    """Return every model with its values, one line each, with intervals where there is room."""
     table = Table(
         title=Text(results.study), title_justify="left", pad_edge=False, box=box.SIMPLE_HEAD
     )
     table.add_column("Model", overflow="fold")
-    for heading in ("Win rate, 95 %", "Harm rate, 95 %", "vs base", "Over-\nrefusal"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    _add_rows(table, results, base_models(results))
-    _add_rows(table, results, models_of(results, None))
+    axes = sorted(results.axes, key=lambda axis: not results.axes[axis].primary)
+    wide = axes[:_ROOM] if len(axes) <= _ROOM + 1 else []
+    for axis in axes:
+        info = results.axes[axis]
+        title = f"{axis}\n{info.title}" if axis != info.title else axis
+        table.add_column(Text(title), justify="right", no_wrap=axis in wide)
+        if axis in wide and info.relative:
+            table.add_column("vs base", justify="right", no_wrap=True)
+    _add_rows(table, results, base_models(results), axes, wide)
     for stage in stages(results):
         table.add_section()
-        _add_rows(table, results, models_of(results, stage))
+        _add_rows(table, results, models_of(results, stage), axes, wide)
     return table
 
 
-def _add_rows(table: Table, results: Results, names: list[str]) -> None:
+def _add_rows(
+    table: Table, results: Results, names: Sequence[str], axes: Sequence[Axis], wide: Sequence[Axis]
+) -> None:
     for name in names:
         model = results.models[name]
-        change = model.safety.relative_change
-        refusal = model.over_refusal
-        table.add_row(
-            # A Text, not a string: square brackets in a name are no markup.
-            Text(name, style=_STYLES[model.kind]),
-            _with_interval(model.general.win_rate, model.general.ci),
-            _with_interval(model.safety.harm_rate, model.safety.harm_ci),
-            "–" if change is None or model.kind == "base" else formats.change(change),
-            formats.percent(refusal.rate) if refusal else "–",
-        )
+        # A Text, not a string: square brackets in a name are no markup.
+        row = [Text(name, style=_STYLES[model.kind])]
+        for axis in axes:
+            score, info = model.axes.get(axis), results.axes[axis]
+            ci = score.ci if score and axis in wide else None
+            row.append(_with_interval(value_cell(info, score.value, ci) if score else ABSENT))
+            if axis in wide and info.relative:
+                change = score.change_from_base if score else None
+                row.append(Text(relative_cell(change.relative if change else None, None).text))
+        table.add_row(*row)
 
 
-def _with_interval(rate: float, ci: Interval | None) -> Text:
-    if ci is None:
-        return Text(formats.percent(rate))
-    return Text.assemble(
-        formats.percent(rate), (f" {formats.percent_interval(ci).replace(' to ', '–')}", "dim")
-    )
+def _with_interval(cell: Cell) -> Text:
+    if not cell.interval:
+        return Text(cell.text)
+    return Text.assemble(cell.text, (f" {cell.interval.replace(' to ', '–')}", "dim"))
 
 
-def verdict_line(results: Results, baselines: Mapping[Stage, str]) -> str:
+def verdict_line(results: Results) -> str:
     """Return the sentence that opens the report."""
-    return conclude(results, baselines).headline
+    return conclude(results).headline
 
 
 def trial_table(card: JudgeCard) -> Table:
-    """Return each judge's standing with its main numbers, one line each."""
+    """Return each judge's grade with its main numbers, one line each."""
     table = Table(
         title=Text("judge card"), title_justify="left", pad_edge=False, box=box.SIMPLE_HEAD
     )
-    for heading in ("Axis", "Standing"):
+    for heading in ("Axis", "Grade"):
         table.add_column(heading, no_wrap=True)
     for heading in ("Sensitivity", "Specificity", "Alpha", "Missing", "Labelled"):
         table.add_column(heading, justify="right", no_wrap=True)
     for axis, trial in card.axes.items():
         found = trial.accuracy
         table.add_row(
-            AXIS_NAMES[axis],
-            Text(trial.standing, style=_STANDING_STYLES[trial.standing]),
+            axis,
+            Text(trial.grade, style=_GRADE_STYLES[trial.grade]),
             _share(found.sensitivity),
             _share(found.specificity),
             "–" if trial.alpha is None else f"{trial.alpha.value:.2f}",
@@ -88,5 +97,5 @@ def trial_table(card: JudgeCard) -> Table:
     return table
 
 
-def _share(found: Measured | None) -> Text:
-    return Text("–") if found is None else _with_interval(found.value, found.ci)
+def _share(found: Estimated | None) -> Text:
+    return Text("–") if found is None else _with_interval(rate(found.value, found.ci))

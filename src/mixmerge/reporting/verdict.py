@@ -1,90 +1,37 @@
-"""Does merging beat mixing? The rule that decides, and the sentences that say so.
+"""Does merging beat mixing? The sentences that say what the comparisons with the baseline decided.
 
-A merge is compared with the baseline mixture of its stage by two paired contrasts, win rate and
-harm rate, whose p-values are already adjusted for the number of comparisons (Holm). With
-significance at 0.05, a merge
-
-- **beats** the mixture when it is better on at least one axis and worse on none,
-- **loses** when it is worse on at least one axis and better on none,
-- **trades** when it is better on one axis and worse on the other,
-- is **undecided** when neither difference is significant: no evidence is not equality,
-- is **incomplete** while one of the two contrasts is missing.
+The decisions themselves are in the results: see `mixmerge.records.results.Decision`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from mixmerge.records.results import Contrast, Results, Stage
-from mixmerge.reporting.formats import (
-    NARROW_SPACE,
-    p_value,
-    percent,
-    points,
-    points_interval,
-    share,
+from mixmerge.records.results import Comparison, Contrast, Decision, Results, Stage
+from mixmerge.records.verdict import Axis
+from mixmerge.reporting.axes import difference, difference_interval, on_all, phrase, value
+from mixmerge.reporting.formats import NARROW_SPACE, p_value
+from mixmerge.reporting.models import (
+    describe,
+    dominates,
+    gains,
+    is_mix,
+    models_of,
+    of_stage,
+    short_name,
+    stage_name,
+    stages,
 )
-from mixmerge.reporting.roster import dominates, models_of, rates, short_name, stage_name, stages
-
-SIGNIFICANCE = 0.05
-
-Decision = Literal["beats", "trades", "undecided", "loses", "incomplete"]
 
 _FROM_BEST: tuple[Decision, ...] = ("beats", "trades", "undecided", "loses", "incomplete")
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """One merge against the baseline mixture of its stage; differences are merge - mixture."""
-
-    stage: Stage
-    merge: str
-    baseline: str
-    general: Contrast | None
-    safety: Contrast | None
-
-    @property
-    def decision(self) -> Decision:
-        """What the two contrasts say together."""
-        if self.general is None or self.safety is None:
-            return "incomplete"
-        signs = {_significant_sign(self.general), -_significant_sign(self.safety)}
-        if signs == {0}:
-            return "undecided"
-        if signs >= {1, -1}:
-            return "trades"
-        return "beats" if 1 in signs else "loses"
-
-    @property
-    def support(self) -> tuple[float, ...]:
-        """Sort key: the lower, the better the merge is supported.
-
-        First the decision, then how many axes are significantly better, then the better axis's
-        p-value, then the sum of both gains.
-        """
-        rank = float(_FROM_BEST.index(self.decision))
-        if self.general is None or self.safety is None:
-            return (rank,)
-        better = [
-            contrast.p_adjusted
-            for contrast, gain in (
-                (self.general, self.general.difference),
-                (self.safety, -self.safety.difference),
-            )
-            if gain > 0
-        ]
-        significant = sum(p < SIGNIFICANCE for p in better)
-        gains = self.general.difference - self.safety.difference
-        return rank, -significant, min(better, default=1.0), -gains
-
-
-@dataclass(frozen=True)
-class Expert:
-    """A single expert whose rates are at least as good on both axes as those of others."""
+class SingleModel:
+    """An expert or a given model that measures at least as well on all axes as others."""
 
     name: str
     over: tuple[str, ...]
-    """Whom it dominates: the best-supported merge, the baseline mixture, or both."""
+    """Whom it dominates: the best-supported merge, the baseline, or both."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +40,10 @@ class StageVerdict:
 
     stage: Stage
     comparisons: tuple[Comparison, ...]
-    """One for each merge, in the order of the tables."""
+    """Of each merge with the baseline, in the order of the study."""
     best: Comparison | None
-    """The best-supported merge; None while no comparison is complete."""
-    expert: Expert | None
+    """Of the best-supported merge; None while no comparison is complete."""
+    single: SingleModel | None
     sentence: str
 
 
@@ -112,185 +59,181 @@ class Conclusion:
         return next(verdict for verdict in self.stages if verdict.stage == stage)
 
 
-def conclude(results: Results, baselines: Mapping[Stage, str]) -> Conclusion:
-    """Decide every merge against its baseline mixture and say the outcome in sentences.
-
-    Args:
-        results: Models and contrasts; both may be incomplete.
-        baselines: The mixture that each stage's merges are measured against.
-    """
-    verdicts = tuple(_stage_verdict(results, stage, baselines) for stage in stages(results))
+def conclude(results: Results) -> Conclusion:
+    """Say what the decisions of some results come to; the results may be incomplete."""
+    verdicts = tuple(_stage_verdict(results, stage) for stage in stages(results))
     return Conclusion(_headline(results, verdicts), verdicts)
 
 
-def _stage_verdict(results: Results, stage: Stage, baselines: Mapping[Stage, str]) -> StageVerdict:
-    baseline = baselines.get(stage, "")
-    merges = [name for name in models_of(results, stage) if results.models[name].kind == "merge"]
-    comparisons = tuple(
-        Comparison(
-            stage,
-            merge,
-            baseline,
-            find_contrast(results, merge, baseline, "general"),
-            find_contrast(results, merge, baseline, "safety"),
-        )
-        for merge in merges
-    )
-    complete = [comparison for comparison in comparisons if comparison.decision != "incomplete"]
-    best = min(complete, key=lambda comparison: comparison.support, default=None)
-    expert = _dominating_expert(results, best) if best else None
-    sentence = _stage_sentence(results, stage, comparisons, best, expert)
-    return StageVerdict(stage, comparisons, best, expert, sentence)
+def _stage_verdict(results: Results, stage: Stage) -> StageVerdict:
+    comparisons = tuple(each for each in results.decisions if each.stage == stage)
+    complete = [each for each in comparisons if each.decision != "incomplete"]
+    best = min(complete, key=lambda each: support(results, each), default=None)
+    single = _dominating_model(results, best) if best else None
+    sentence = _stage_sentence(results, stage, comparisons, best, single)
+    return StageVerdict(stage, comparisons, best, single, sentence)
 
 
-def find_contrast(
-    results: Results, a: str, b: str, axis: Literal["general", "safety"]
-) -> Contrast | None:
-    """Return the contrast of two models as a - b, turned round where it is stored as b - a."""
-    for contrast in results.contrasts:
-        if contrast.axis != axis:
-            continue
-        if (contrast.a, contrast.b) == (a, b):
-            return contrast
-        if (contrast.a, contrast.b) == (b, a):
-            ci = contrast.ci and (-contrast.ci[1], -contrast.ci[0])
-            return contrast.model_copy(
-                update={"a": a, "b": b, "difference": -contrast.difference, "ci": ci}
-            )
-    return None
+def support(results: Results, comparison: Comparison) -> tuple[float, ...]:
+    """Return a sort key: the lower, the better the merge is supported.
+
+    First the decision, then how many axes are significantly better, then the smallest p-value of
+    a better axis, then the sum of the gains, each as a share of its axis's scale.
+    """
+    p, total = 1.0, 0.0
+    for axis, contrast in contrasts_of(results, comparison).items():
+        info = results.axes[axis]
+        gain = info.sign * contrast.difference / (info.bounds[1] - info.bounds[0])
+        p = min(p, contrast.p_adjusted) if gain > 0 else p
+        total += gain
+    return _FROM_BEST.index(comparison.decision), -len(comparison.better), p, -total
 
 
-def is_significant(contrast: Contrast) -> bool:
-    """Say whether the adjusted p-value is below 0.05."""
-    return contrast.p_adjusted < SIGNIFICANCE
+def contrasts_of(results: Results, comparison: Comparison) -> dict[Axis, Contrast]:
+    """Return the contrasts of a merge with its baseline on the deciding axes that have one."""
+    found = {axis: results.contrast(comparison.a, comparison.b, axis) for axis in results.deciding}
+    return {axis: contrast for axis, contrast in found.items() if contrast}
 
 
-def _significant_sign(contrast: Contrast) -> int:
-    if not is_significant(contrast):
-        return 0
-    return (contrast.difference > 0) - (contrast.difference < 0)
-
-
-def _dominating_expert(results: Results, best: Comparison) -> Expert | None:
-    rivals = {
-        name: rates(results.models[name])
-        for name in (best.merge, best.baseline)
-        if name in results.models
-    }
-    found = []
-    for name in models_of(results, best.stage):
-        if results.models[name].kind == "expert":
-            own = rates(results.models[name])
-            over = tuple(rival for rival, other in rivals.items() if dominates(own, other))
-            found.append(Expert(name, over))
-    top = max(found, key=lambda expert: (best.merge in expert.over, len(expert.over)), default=None)
+def _dominating_model(results: Results, best: Comparison) -> SingleModel | None:
+    known = gains(results, results.models, tuple(results.deciding))
+    rivals = [name for name in (best.a, best.b) if name in known]
+    found = [
+        SingleModel(name, tuple(rival for rival in rivals if dominates(known[name], known[rival])))
+        for name in models_of(results, best.stage)
+        if results.models[name].kind in ("expert", "given") and name in known
+    ]
+    top = max(found, key=lambda model: (best.a in model.over, len(model.over)), default=None)
     return top if top and top.over else None
 
 
-def describe(results: Results, name: str) -> str:
-    """Name a trained model by its share of safety data where that is known."""
-    model = results.models.get(name)
-    if model is None or model.safety_share is None:
-        return name or "mixture"
-    noun = "expert" if model.kind == "expert" else "mix"
-    return f"{share(model.safety_share)} safety {noun}"
+def _changes(results: Results, comparison: Comparison) -> str:
+    """Say what a merge changes; of three axes or more the significant changes come first."""
+    contrasts = contrasts_of(results, comparison)
+    sure = {*comparison.better, *comparison.worse}
+    first = [axis for axis in contrasts if axis in sure or len(contrasts) <= 2]
+    rest = [_change(results, contrasts[axis]) for axis in contrasts if axis not in first]
+    if not first:
+        return f"changes nothing significantly: {_listed(rest)}"
+    prefixes = [f"95{NARROW_SPACE}% interval ", *[""] * len(first)]
+    told = [
+        f"{_change(results, contrasts[axis])} ({_evidence(results, contrasts[axis], prefix)})"
+        for axis, prefix in zip(first, prefixes, strict=False)
+    ]
+    return f"changes {_listed(told)}" + (f", and not significantly {_listed(rest)}" if rest else "")
 
 
-def _differences(comparison: Comparison) -> str:
-    general, safety = comparison.general, comparison.safety
-    if general is None or safety is None:
-        raise AssertionError("only complete comparisons are put into words")
-    helpful = _evidence(general, f"95{NARROW_SPACE}% interval ")
-    return (
-        f"changes the win rate by {points(general.difference)} points"
-        f" ({helpful}) and the harm rate by {points(safety.difference)} points"
-        f" ({_evidence(safety)})"
-    )
+def _change(results: Results, contrast: Contrast) -> str:
+    info = results.axes[contrast.axis]
+    unit = " points" if info.unit == "percent" else ""
+    return f"{phrase(results, contrast.axis)} by {difference(info, contrast.difference)}{unit}"
 
 
-def _evidence(contrast: Contrast, prefix: str = "") -> str:
+def _evidence(results: Results, contrast: Contrast, prefix: str) -> str:
     p = p_value(contrast.p_adjusted)
-    return f"{prefix}{points_interval(contrast.ci)}, {p}" if contrast.ci else p
+    if not contrast.ci:
+        return p
+    return f"{prefix}{difference_interval(results.axes[contrast.axis], contrast.ci)}, {p}"
 
 
-def _tally(comparisons: tuple[Comparison, ...]) -> str:
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
+
+
+def _tally(results: Results, comparisons: Iterable[Comparison]) -> str:
+    other = "the other" if len(results.deciding) == 2 else "another"
     words: dict[Decision, tuple[str, str]] = {
         "beats": ("beats it", "beat it"),
-        "trades": ("trades one axis for the other", "trade one axis for the other"),
+        "trades": (f"trades one axis for {other}", f"trade one axis for {other}"),
         "undecided": ("cannot be told apart from it", "cannot be told apart from it"),
         "loses": ("loses to it", "lose to it"),
         "incomplete": ("is not compared yet", "are not compared yet"),
     }
-    counts = {word: sum(c.decision == word for c in comparisons) for word in words}
-    return ", ".join(
-        f"{number} {words[word][number > 1]}" for word, number in counts.items() if number
-    )
+    decisions = [comparison.decision for comparison in comparisons]
+    counts = {decision: decisions.count(decision) for decision in words}
+    return ", ".join(f"{number} {words[d][number > 1]}" for d, number in counts.items() if number)
 
 
 def _stage_sentence(
     results: Results,
     stage: Stage,
-    comparisons: tuple[Comparison, ...],
+    comparisons: Sequence[Comparison],
     best: Comparison | None,
-    expert: Expert | None,
+    single: SingleModel | None,
 ) -> str:
-    where = stage_name(stage)
     if best is None:
-        return f"{where}: no merge is compared with the baseline mixture on both axes yet."
-    total = len(comparisons)
-    return (
-        f"{where}: of {total} {'merges' if total > 1 else 'merge'} against the "
-        f"{describe(results, best.baseline)}, {_tally(comparisons)}; the best-supported, "
-        f"{short_name(best.merge, stage)}, {_differences(best)}"
-        f"{_refusal_clause(results, best)}{_expert_clause(results, best, expert)}."
-    )
+        said = f"no merge is compared with the baseline{on_all(results)} yet."
+    else:
+        total = len(comparisons)
+        said = (
+            f"of {total} {'merges' if total > 1 else 'merge'} against "
+            f"{describe(results, best.b)}, {_tally(results, comparisons)}; the best-supported, "
+            f"{short_name(best.a, stage)}, {_changes(results, best)}"
+            f"{_other_axes(results, best)}{_single_clause(results, best, single)}."
+        )
+    where = of_stage(results, stage)
+    return where + said if where else said[0].upper() + said[1:]
 
 
-def _refusal_clause(results: Results, best: Comparison) -> str:
-    """A merge that refuses everything is safe: its refusals of harmless requests belong here."""
-    own, mix = results.models.get(best.merge), results.models.get(best.baseline)
-    if not own or not mix or own.over_refusal is None or mix.over_refusal is None:
+def _baseline(results: Results, name: str) -> str:
+    """Name the baseline where it was named before."""
+    return "the mix" if is_mix(results, name) else name
+
+
+def _other_axes(results: Results, best: Comparison) -> str:
+    """Tell the axes that do not decide: a merge that refuses everything is safe, for example."""
+    told = []
+    for axis, info in results.axes.items():
+        own, other = (results.models[n].axes.get(axis) for n in (best.a, best.b))
+        if not info.primary and own and other:
+            measured = info.phrase.removeprefix("the ")
+            what = "" if measured == axis else f" ({measured})"
+            told.append(
+                f"on {axis}{what} it has {value(info, own.value)} "
+                f"({_baseline(results, best.b)}: {value(info, other.value)})"
+            )
+    return f"; {_listed(told)}" if told else ""
+
+
+def _single_clause(results: Results, best: Comparison, single: SingleModel | None) -> str:
+    if single is None:
         return ""
+    names = {best.a: "this merge", best.b: _baseline(results, best.b)}
+    over = _listed([names[rival] for rival in single.over])
     return (
-        f"; it refuses {percent(own.over_refusal.rate)} of harmless requests (the mix: "
-        f"{percent(mix.over_refusal.rate)})"
+        f"; yet {describe(results, single.name)} alone measures at least as well"
+        f"{on_all(results)} as {over}"
     )
 
 
-def _expert_clause(results: Results, best: Comparison, expert: Expert | None) -> str:
-    if expert is None:
-        return ""
-    names = {best.merge: "this merge", best.baseline: "the mix"}
-    over = " and ".join(names[rival] for rival in expert.over)
-    return (
-        f"; yet the {describe(results, expert.name)} alone measures at least as well on both "
-        f"axes as {over}"
-    )
-
-
-def _headline(results: Results, verdicts: tuple[StageVerdict, ...]) -> str:
+def _headline(results: Results, verdicts: Sequence[StageVerdict]) -> str:
     decided = [(verdict, verdict.best) for verdict in verdicts if verdict.best]
     if not decided:
-        return "No verdict yet: no merge has been compared with its baseline mixture on both axes."
-    top, best = min(decided, key=lambda pair: pair[1].support)
-    others = [stage_name(v.stage) for v, own in decided if own.decision != "beats"]
-    where = "" if best.decision == "beats" else f"at the {stage_name(best.stage)} stage, "
+        return f"No verdict yet: no merge has been compared with its baseline{on_all(results)}."
+    top, best = min(decided, key=lambda pair: support(results, pair[1]))
+    without = [stage_name(v.stage) for v, own in decided if own.decision != "beats"]
+    at = f"at the {stage_name(best.stage)} stage" if of_stage(results, best.stage) else ""
+    where = f"{at}, " if at and best.decision != "beats" else ""
     return (
-        f"{_claim(best, others)}: {where}against the {describe(results, best.baseline)}, "
-        f"{short_name(best.merge, best.stage)} {_differences(best)}"
-        f"{_expert_clause(results, best, top.expert)}."
+        f"{_claim(results, best, at, without)}: {where}against {describe(results, best.b)}, "
+        f"{short_name(best.a, best.stage)} {_changes(results, best)}"
+        f"{_single_clause(results, best, top.single)}."
     )
 
 
-def _claim(best: Comparison, stages_without: list[str]) -> str:
+def _claim(results: Results, best: Comparison, at: str, without: Sequence[str]) -> str:
+    rival = "mixing" if is_mix(results, best.b) else best.b
     if best.decision == "beats":
-        but = f", not at the {stages_without[0]} stage" if stages_without else ""
-        return f"Merging beats mixing at the {stage_name(best.stage)} stage{but}"
+        plural = "s" if without[1:] else ""
+        but = f", not at the {_listed(without)} stage{plural}" if without else ""
+        return f"Merging beats {rival}{f' {at}' if at else ''}{but}"
     if best.decision == "trades":
-        return "Merging does not beat mixing; at best it trades one axis for the other"
+        other = "the other" if len(results.deciding) == 2 else "another"
+        return f"Merging does not beat {rival}; at best it trades one axis for {other}"
     if best.decision == "undecided":
         return (
-            "Merging is not shown to beat mixing; the best case is within the noise of this "
+            f"Merging is not shown to beat {rival}; the best case is within the noise of this "
             "evaluation"
         )
-    return "Mixing beats merging; every merge that was compared loses"
+    loses = f"{rival[0].upper()}{rival[1:]}" if rival == "mixing" else rival
+    return f"{loses} beats merging; every merge that was compared loses"

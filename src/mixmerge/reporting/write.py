@@ -3,17 +3,21 @@
 This module imports matplotlib and jinja2; import it where a report is written, not earlier.
 """
 
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
 
 from mixmerge.files import whole_folder, write_text
 from mixmerge.progress import Progress, silent
 from mixmerge.reporting.cells import Table, to_csv, to_markdown
 from mixmerge.reporting.draw import to_png, to_svg
-from mixmerge.reporting.figures import all_plots, style
+from mixmerge.reporting.figures import Plot, by_language, differences, style, values
 from mixmerge.reporting.input import ReportInput
+from mixmerge.reporting.models import stages
 from mixmerge.reporting.page import render
+from mixmerge.reporting.planes import plane, profile
 from mixmerge.reporting.tables import all_tables
-from mixmerge.reporting.verdict import conclude
+from mixmerge.reporting.verdict import Conclusion, conclude
 
 
 def write_report(data: ReportInput, out: Path, *, progress: Progress = silent) -> Path:
@@ -33,9 +37,9 @@ def write_report(data: ReportInput, out: Path, *, progress: Progress = silent) -
     Raises:
         ResourceError: the disk is full or the folder is not writable.
     """
-    conclusion = conclude(data.results, data.baselines)
+    conclusion = conclude(data.results)
     tables = all_tables(data, conclusion)
-    _write_tables(tables, out / "tables")
+    _write_tables(itertools.chain.from_iterable(tables.values()), out / "tables")
     documents = {}
     with style(), whole_folder(out / "figures") as folder:
         plots = all_plots(data, conclusion)
@@ -50,7 +54,21 @@ def write_report(data: ReportInput, out: Path, *, progress: Progress = silent) -
     return page
 
 
-def _write_tables(tables: list[Table], out: Path) -> None:
+def all_plots(data: ReportInput, conclusion: Conclusion) -> list[Plot]:
+    """Draw every figure for which there is data, in the order of the page."""
+    results, plots = data.results, list[Plot | None]()
+    for stage in stages(results):
+        plots.append(differences(results, conclusion, stage))
+        if len(results.deciding) > 2:
+            plots.append(profile(results, stage))
+        pairs = itertools.combinations(results.deciding, 2)
+        plots += [plane(results, stage, pair) for pair in pairs]
+        plots.append(values(results, stage))
+        plots += [by_language(results, stage, axis, data.languages) for axis in results.axes]
+    return [plot for plot in plots if plot]
+
+
+def _write_tables(tables: Iterable[Table], out: Path) -> None:
     with whole_folder(out) as folder:
         for table in tables:
             (folder / f"{table.name}.csv").write_text(to_csv(table), encoding="utf-8")

@@ -7,6 +7,9 @@ from mixmerge.records import Axis, Message, PreferencePair, Prompt
 from mixmerge.testbed import LANGUAGES
 from mixmerge.testbed.world import Fact, Wish, World, world_of
 
+SOURCES = ("general", "safety")
+PROMPT_SETS = ("general", "safety", "over_refusal")
+
 PRACTICAL = ("thing", "scene", "time")
 """Objects of the practical requests of the general axis, in training and evaluation."""
 

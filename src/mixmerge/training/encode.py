@@ -35,14 +35,14 @@ class Encoded:
     """Rows as token ids, column by column, in the order of the rows.
 
     Attributes:
-        columns: ``input_ids`` and ``labels`` for SFT; ``prompt_ids``, ``chosen_ids`` and
-            ``rejected_ids`` for DPO.
+        columns: what the objective's trainer reads: ``input_ids`` and ``labels`` of conversations,
+            ``prompt_ids``, ``chosen_ids`` and ``rejected_ids`` of pairs. Token ids end in ``_ids``.
         longest: tokens of the longest sequence of each row, shape ``(rows,)``.
         read: tokens that the model reads for each row, shape ``(rows,)``.
         targets: of these, the tokens with a loss, shape ``(rows,)``.
     """
 
-    columns: dict[str, list[Ids]]
+    columns: dict[str, list[Any]]
     longest: npt.NDArray[np.int64]
     read: npt.NDArray[np.int64]
     targets: npt.NDArray[np.int64]

@@ -41,7 +41,7 @@ class TrainReport(RowModel):
 
     identity: str
     """Fingerprint of settings, rows and model: a second call with the same one returns at once."""
-    method: Literal["sft", "dpo"]
+    method: str
     steps: int
     epochs: float
     batch_size: int

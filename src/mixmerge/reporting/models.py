@@ -1,0 +1,165 @@
+"""Which models a report shows, in which order, under which names."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from mixmerge.records.results import Interval, Kind, Results, Stage
+from mixmerge.records.verdict import Axis
+from mixmerge.reporting.formats import share
+
+KIND_NAMES: dict[Kind, str] = {
+    "base": "Base model",
+    "given": "Given model",
+    "mixture": "Mixture",
+    "expert": "Expert",
+    "merge": "Merge",
+}
+
+_TRAINED: tuple[Kind, ...] = ("mixture", "expert")
+_LONGEST = 18
+"""Characters of a label in a figure."""
+
+
+def stage_name(stage: Stage | None) -> str:
+    """Return the stage as people write it: abbreviations in capitals, such as ``SFT``."""
+    if not stage:
+        return ""
+    return stage.upper() if len(stage) <= 3 else stage[0].upper() + stage[1:]
+
+
+def stages(results: Results) -> list[Stage]:
+    """Return the stages that have a model, as they first appear: the order of training."""
+    return list(dict.fromkeys(model.stage for model in results.models.values() if model.stage))
+
+
+def of_stage(results: Results, stage: Stage | None) -> str:
+    """Return what a title begins with: the stage, where there are several."""
+    return f"{stage_name(stage)}: " if len(stages(results)) > 1 else ""
+
+
+def file_name(*parts: str) -> str:
+    """Join names to one that is safe as a file's and as an identifier in HTML."""
+    return "-".join(re.sub(r"[^\w.-]+", "-", part) for part in parts)
+
+
+def all_models(results: Results) -> list[str]:
+    """Return every model in the order of the tables: the base model, then stage by stage."""
+    return [*base_models(results), *(n for s in stages(results) for n in models_of(results, s))]
+
+
+def base_models(results: Results) -> list[str]:
+    """Return the base model's name as a list, empty while it has no result."""
+    return [name for name, model in results.models.items() if model.kind == "base"]
+
+
+def models_of(results: Results, stage: Stage | None) -> list[str]:
+    """Return the models of one stage: trained ones by the shares of their data, merges, given ones.
+
+    The share of the last source counts first. Merges and given models keep the order of the study.
+    """
+    names = sources(results)
+
+    def key(name: str) -> tuple[bool, bool, list[float]]:
+        model = results.models[name]
+        if model.kind not in _TRAINED:
+            return True, model.kind != "merge", []
+        shares = model.shares or {}
+        return False, False, [shares.get(source, 0.0) for source in reversed(names)]
+
+    return sorted(
+        (n for n, m in results.models.items() if m.stage == stage and m.kind != "base"), key=key
+    )
+
+
+def sources(results: Results) -> list[str]:
+    """Return the sources of data in the order of the study, which mixtures of several show."""
+    shares = sorted((model.shares or {} for model in results.models.values()), key=len)
+    return list(dict.fromkeys(source for each in reversed(shares) for source in each))
+
+
+def share_words(results: Results, name: str) -> str | None:
+    """Name a trained model by its data: the share of the second of two sources, or the only one."""
+    model = results.models.get(name)
+    names = sources(results)
+    if model is None or not model.shares or len(names) > 2:
+        return None
+    return f"{share(model.shares.get(names[-1], 0.0))} {names[-1]}" if names[1:] else names[0]
+
+
+def describe(results: Results, name: str) -> str:
+    """Name a model within a sentence: ``the 15 % safety mix``, or by its name."""
+    words = share_words(results, name)
+    if words is None:
+        return name or "the baseline"
+    return f"the {words} {'expert' if results.models[name].kind == 'expert' else 'mix'}"
+
+
+def is_mix(results: Results, name: str) -> bool:
+    """Say whether a model was trained on a mixture of several sources."""
+    return name in results.models and results.models[name].kind == "mixture"
+
+
+def short_name(name: str, stage: Stage | None) -> str:
+    """Drop the stage from a model's name, where a heading says it already."""
+    for mark in "-_" if stage else "":
+        for shorter in (name.removeprefix(f"{stage}{mark}"), name.removesuffix(f"{mark}{stage}")):
+            if shorter not in (name, ""):
+                return shorter
+    return name
+
+
+def display_names(results: Results, names: Sequence[str]) -> dict[str, str]:
+    """Return what figures call each model: short enough for a label, different from all others.
+
+    The first that will do of: the share of the second source of data, the name without the stage,
+    the merge method, the full name, and the beginning of the name with a number.
+    """
+    options = {name: _options(results, name) for name in names}
+    often = Counter(option for own in options.values() for option in set(own))
+    return {
+        name: next(
+            (option for option in own if often[option] == 1 and len(option) <= _LONGEST),
+            f"{name[: _LONGEST - 5]}… {number}",
+        )
+        for number, (name, own) in enumerate(options.items(), 1)
+    }
+
+
+def _options(results: Results, name: str) -> list[str]:
+    model = results.models[name]
+    found = [share_words(results, name), short_name(name, model.stage), model.method, name]
+    return [option for option in found if option]
+
+
+def gains(
+    results: Results, names: Iterable[str], axes: Sequence[Axis]
+) -> dict[str, tuple[float, ...]]:
+    """Return the values on some axes, turned so that higher is better, of models that have all."""
+    scores = {name: results.models[name].axes for name in names}
+    return {
+        name: tuple(results.axes[axis].sign * own[axis].value for axis in axes)
+        for name, own in scores.items()
+        if set(axes) <= own.keys()
+    }
+
+
+def non_dominated(found: Mapping[str, tuple[float, ...]]) -> list[str]:
+    """Return the models that no other dominates, by rising value on the first axis.
+
+    Args:
+        found: values by model, as from `gains`; high ones are good.
+    """
+    rivals = found.values()
+    front = [name for name, own in found.items() if not any(dominates(o, own) for o in rivals)]
+    return sorted(front, key=lambda name: found[name])
+
+
+def dominates(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    """Say whether ``a`` is at least as good as ``b`` on all axes and better on one."""
+    return a != b and all(own >= other for own, other in zip(a, b, strict=True))
+
+
+def ends(value: float, ci: Interval | None) -> Interval:
+    """Return an interval, or the value twice where none is offered: a mark without a bar."""
+    return ci or (value, value)

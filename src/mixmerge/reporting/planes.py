@@ -1,0 +1,224 @@
+"""The figures that set axes against each other: planes of two, and the profile of many."""
+
+import itertools
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+
+from mixmerge.records.results import Interval, Results, Stage
+from mixmerge.records.verdict import Axis
+from mixmerge.reporting.axes import heading, value
+from mixmerge.reporting.figures import (
+    COLOURS,
+    DASHES,
+    GRID,
+    MARKERS,
+    MUTED,
+    PAPER,
+    Plot,
+    axis_limits,
+    legend,
+    new_figure,
+    turned,
+    write_ticks,
+)
+from mixmerge.reporting.models import (
+    base_models,
+    display_names,
+    ends,
+    file_name,
+    gains,
+    models_of,
+    non_dominated,
+    of_stage,
+)
+from mixmerge.reporting.named_points import Point, place_names
+
+_GAP = 0.052
+"""Least distance of two names beside a profile, as a share of its height."""
+
+
+def plane(results: Results, stage: Stage, pair: tuple[Axis, Axis]) -> Plot | None:
+    """Draw two axes against each other: every model of a stage, intervals, non-dominated front.
+
+    Axes on which lower is better run backwards, so that the upper right corner is best.
+
+    Returns:
+        None while no model has both axes.
+    """
+    found = gains(results, [*base_models(results), *models_of(results, stage)], pair)
+    if not found:
+        return None
+    front = non_dominated(found)
+    spots = {name: _spot(results, name, pair) for name in found}
+    figure, (axes,) = new_figure(4.6, 1)
+    _frame(axes, results, pair)
+    corners = [spots[name] for name in front]
+    axes.step(
+        *zip(*corners, strict=True), where="pre", color=MUTED, linewidth=1.2, linestyle=DASHES,
+        zorder=2,
+    )  # fmt: skip
+    lines: list[tuple[Point, Point]] = []
+    for name, spot in spots.items():
+        bars = _bars(results, name, pair)
+        lines += bars
+        _draw_model(axes, results, name, spot, bars)
+    for (x, y), (right, below) in itertools.pairwise(corners):
+        lines += [((x, y), (x, below)), ((x, below), (right, below))]
+    legend(figure, [results.models[name].kind for name in found], "Not dominated")
+    _write_names(axes, results, spots, front, lines)
+    own = [results.axes[axis] for axis in pair]
+    listed = "; ".join(
+        f"{name} {value(own[0], x)}, {value(own[1], y)}" for name, (x, y) in spots.items()
+    )
+    across, up = (heading(results, axis) for axis in pair)
+    return Plot(
+        file_name(stage, "plane", *(pair if len(results.deciding) > 2 else ())),
+        "planes",
+        f"{of_stage(results, stage)}{pair[0]} against {pair[1]}",
+        f"{across} against {up}, of every model: {listed}. Not dominated by any other: "
+        f"{', '.join(front)}.",
+        figure,
+    )
+
+
+def _spot(results: Results, name: str, pair: tuple[Axis, Axis]) -> Point:
+    first, second = (results.models[name].axes[axis].value for axis in pair)
+    return first, second
+
+
+def _frame(axes: Axes, results: Results, pair: tuple[Axis, Axis]) -> None:
+    for axis, ruler, set_limits, set_label in (
+        (pair[0], axes.xaxis, axes.set_xlim, axes.set_xlabel),
+        (pair[1], axes.yaxis, axes.set_ylim, axes.set_ylabel),
+    ):
+        info = results.axes[axis]
+        set_limits(*turned(info, axis_limits(results, axis)))
+        set_label(f"{heading(results, axis)}{' (reversed)' * (info.better == 'lower')} → better")
+        write_ticks(ruler, info)
+
+
+def _bars(results: Results, name: str, pair: tuple[Axis, Axis]) -> list[tuple[Point, Point]]:
+    """Return the error bars of a model: both ends of each."""
+    scores = [results.models[name].axes[axis] for axis in pair]
+    (left, right), (low, high) = (ends(score.value, score.ci) for score in scores)
+    x, y = (score.value for score in scores)
+    return [((left, y), (right, y)), ((x, low), (x, high))]
+
+
+def _draw_model(
+    axes: Axes, results: Results, name: str, spot: Point, bars: Sequence[tuple[Point, Point]]
+) -> None:
+    kind = results.models[name].kind
+    for bar in bars:
+        axes.plot(*zip(*bar, strict=True), color=COLOURS[kind], alpha=0.35, linewidth=1.4, zorder=3)
+    axes.plot(
+        *([coordinate] for coordinate in spot), MARKERS[kind], color=COLOURS[kind], markersize=8,
+        markeredgecolor=PAPER, markeredgewidth=0.8, zorder=4,
+    )  # fmt: skip
+
+
+def _write_names(
+    axes: Axes,
+    results: Results,
+    spots: dict[str, Point],
+    front: Sequence[str],
+    lines: Sequence[tuple[Point, Point]],
+) -> None:
+    texts = [
+        axes.text(
+            0, 0, label, fontsize=9.5, color=COLOURS[results.models[name].kind],
+            fontweight="bold" if name in front else "normal", zorder=5,
+        )
+        for name, label in display_names(results, list(spots)).items()
+    ]  # fmt: skip
+    place_names(axes, texts, list(spots.values()), lines, MUTED)
+
+
+def profile(results: Results, stage: Stage) -> Plot | None:
+    """Draw every model of a stage as a line over all deciding axes (parallel coordinates).
+
+    Each axis runs from the worst value of any model at the bottom to the best at the top.
+
+    Returns:
+        None while no model has all deciding axes.
+    """
+    axes = list(results.deciding)
+    everyone = gains(results, results.models, axes)
+    names = [n for n in (*base_models(results), *models_of(results, stage)) if n in everyone]
+    if not names:
+        return None
+    front = non_dominated({name: everyone[name] for name in names})
+    spans = [(min(column), max(column)) for column in zip(*everyone.values(), strict=True)]
+    heights = {
+        name: [_share(own, span) for own, span in zip(everyone[name], spans, strict=True)]
+        for name in names
+    }
+    figure, (panel,) = new_figure(4.4, 1)
+    panel.grid(visible=False)
+    panel.set_yticks([])
+    panel.spines[["left", "bottom"]].set_visible(False)
+    panel.tick_params(axis="x", length=0, labelsize=9)
+    panel.set_xticks(range(len(axes)), [_tick(results, axis) for axis in axes])
+    for place, (axis, span) in enumerate(zip(axes, spans, strict=True)):
+        info = results.axes[axis]
+        panel.axvline(place, 0, 1, color=GRID, linewidth=1.2)
+        for end, at, side in ((span[0], -0.03, "top"), (span[1], 1.03, "bottom")):
+            panel.text(
+                place, at, value(info, info.sign * end), ha="center", va=side, fontsize=8.5,
+                color=MUTED,
+            )  # fmt: skip
+    for name, found in heights.items():
+        kind = results.models[name].kind
+        panel.plot(
+            found, marker=MARKERS[kind], color=COLOURS[kind], markersize=6, markeredgecolor=PAPER,
+            linewidth=2.0 if name in front else 1.2, alpha=1.0 if name in front else 0.6,
+        )  # fmt: skip
+    last = {name: found[-1] for name, found in heights.items()}
+    _write_beside(panel, results, last, len(axes) - 1, front)
+    panel.set_ylim(-0.12, 1.12)
+    legend(figure, [results.models[name].kind for name in names])
+    scores = {name: results.models[name].axes for name in names}
+    listed = "; ".join(
+        f"{name} " + ", ".join(value(results.axes[axis], own[axis].value) for axis in axes)
+        for name, own in scores.items()
+    )
+    return Plot(
+        file_name(stage, "profile"),
+        "profiles",
+        f"{of_stage(results, stage)}every model on all axes",
+        f"A line for each model over {', '.join(axes)}, better upwards: {listed}. Not dominated by "
+        f"any other: {', '.join(front)}.",
+        figure,
+    )
+
+
+def _share(own: float, span: Interval) -> float:
+    return (own - span[0]) / (span[1] - span[0]) if span[1] > span[0] else 0.5
+
+
+def _tick(results: Results, axis: Axis) -> str:
+    return heading(results, axis).replace(": ", "\n", 1).replace(" of ", "\nof ")
+
+
+def _write_beside(
+    axes: Axes, results: Results, last: dict[str, float], right: float, front: Sequence[str]
+) -> None:
+    """Write names beside the last axis, moved apart, each joined to its line's end."""
+    labels = display_names(results, list(last))
+    order = sorted(last, key=lambda name: last[name])
+    places = [last[name] for name in order]
+    for _ in range(200):
+        for low in range(len(places) - 1):
+            lack = _GAP - (places[low + 1] - places[low])
+            if lack > 1e-9:
+                places[low] -= lack / 2
+                places[low + 1] += lack / 2
+    for name, place in zip(order, places, strict=True):
+        colour = COLOURS[results.models[name].kind]
+        axes.annotate(
+            labels[name], (right, last[name]), (right + 0.06 * right, place), fontsize=9,
+            color=colour, va="center", annotation_clip=False,
+            fontweight="bold" if name in front else "normal",
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkB": 4},
+        )  # fmt: skip
