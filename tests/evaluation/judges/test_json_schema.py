@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.evaluation.judges.cases import items, outcomes, question
 
-from mixmerge.errors import DataError, ResourceError, SpecError
+from mixmerge.errors import ResourceError, SpecError
 from mixmerge.evaluation.judges.json_schema import JsonSchemaSpec
 from mixmerge.evaluation.judges.judge import JudgeContext, ProgramJudge
 
@@ -59,7 +59,7 @@ def test_what_is_no_schema_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"schema\.json: no JSON Schema: \$\.type: 'objekt'"):
         judge(tmp_path, {"type": "objekt"})
     spec = JsonSchemaSpec(json_schema=tmp_path / "none.json")
-    with pytest.raises(DataError, match=r"none\.json: no such file"):
+    with pytest.raises(SpecError, match=r"none\.json: no such file"):
         spec.build(JudgeContext(tmp_path / "calls.jsonl"))
 
 
