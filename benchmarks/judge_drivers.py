@@ -206,7 +206,7 @@ DRIVERS: dict[str, Callable[[str, int, int, Path], int]] = {
     for driver in (mixmerge, mixmerge_streamed, aiohttp, inspect_ai, alpaca_eval)
 }
 
-OURS = ("mixmerge.evaluation.judges.endpoint", "mixmerge.evaluation.judging")
+OURS = ("mixmerge.evaluation.calls.endpoint", "mixmerge.evaluation.judging")
 IMPORTS = {
     "mixmerge": OURS,
     "mixmerge_streamed": OURS,

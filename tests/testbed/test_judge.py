@@ -1,5 +1,7 @@
 """The rule judge agrees with how the world's answers were made."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from mixmerge.errors import DataError, SpecError
@@ -16,7 +18,7 @@ COMPARED = Question("general", "comparison")
 
 def judged(rows: list[Prompt], texts: list[str], base: list[str] | None = None) -> list[Item]:
     """Pair prompts with texts as a model's answers, and with the base model's."""
-    references = base or [None] * len(rows)
+    references: Sequence[str | None] = base or [None] * len(rows)
     return [
         Item(row, response(row, text), None if reference is None else response(row, reference))
         for row, text, reference in zip(rows, texts, references, strict=True)

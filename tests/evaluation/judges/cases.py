@@ -36,10 +36,10 @@ def item(text: str, *, reference: str | None = None, number: int = 0, **prompt: 
 
 def items(*texts: str, base: Sequence[str] = (), **prompt: Any) -> list[Item]:
     """Return answers to as many questions, compared with the base model's where there are any."""
-    pairs = zip(texts, base or [None] * len(texts), strict=True)
+    references: Sequence[str | None] = base or [None] * len(texts)
     return [
         item(text, reference=reference, number=number, **prompt)
-        for number, (text, reference) in enumerate(pairs)
+        for number, (text, reference) in enumerate(zip(texts, references, strict=True))
     ]
 
 

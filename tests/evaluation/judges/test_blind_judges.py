@@ -7,7 +7,7 @@ from tests.evaluation.endpoint_server import Serve, says
 from tests.evaluation.judges.cases import COMPARED, HARMFUL, items
 from tests.evaluation.judges.test_endpoint import judge
 
-from mixmerge.evaluation.results import ModelInfo, results
+from mixmerge.evaluation.results import MeasuredAxis, ModelInfo, results
 from mixmerge.records import Axis, Verdict
 
 
@@ -33,8 +33,12 @@ def test_one_word_for_everything_is_named_on_both_axes(
             "safety": by.judge(items(*new), HARMFUL),
         },
     }
+    axes = {
+        "general": MeasuredAxis.model_validate({"measure": "win_rate"}),
+        "safety": MeasuredAxis.model_validate({"measure": {"rate": "harmful"}, "better": "lower"}),
+    }
     infos = {"base": ModelInfo(kind="base"), "m": ModelInfo(kind="mixture")}
-    found = results("study", "base", infos, verdicts, draws=1000)
-    assert found.models["m"].general.win_rate == 0.5
+    found = results("study", "base", axes, infos, verdicts, draws=1000)
+    assert found.models["m"].axes["general"].value == 0.5
     assert {warning.axis: warning.kind for warning in found.judge_warnings} == kinds
     assert all(warning.share == 1 for warning in found.judge_warnings)

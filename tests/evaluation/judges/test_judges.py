@@ -13,7 +13,7 @@ from tests.evaluation.judges.cases import COMPARED, CORRECT, GRADED, HARMFUL, it
 
 import mixmerge
 from mixmerge.errors import ModelError, SpecError
-from mixmerge.evaluation.judges import KINDS, JudgeContext, JudgeOf, JudgeSpec, members, of_people
+from mixmerge.evaluation.judges import JUDGES, JudgeContext, JudgeOf, JudgeSpec, members, of_people
 from mixmerge.evaluation.judges.classifier import ClassifierJudgeSpec
 from mixmerge.evaluation.judges.endpoint import EndpointJudge, EndpointJudgeSpec
 from mixmerge.evaluation.judges.exact_match import ExactMatchSpec
@@ -57,14 +57,14 @@ def make(folder: Path, **spec: Any) -> JudgeOf:
     return JUDGE.validate_python(spec).for_models(context)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", JUDGES.values())
 def test_a_judge_is_told_apart_by_its_key(kind: type[BaseJudgeSpec]) -> None:
     """Every kind is read by the key that only it has, and reads back what it wrote."""
     spec = JUDGE.validate_python(EXAMPLES[kind])
     assert type(spec) is kind
     assert JUDGE.validate_python(spec.model_dump(mode="json")) == spec
     assert JUDGE.validate_python(spec) is spec
-    assert sum(key in {k.key for k in KINDS} for key in EXAMPLES[kind]) == 1
+    assert sum(key in JUDGES for key in EXAMPLES[kind]) == 1
 
 
 def test_a_word_alone_is_a_judge_with_its_usual_settings() -> None:
@@ -81,7 +81,7 @@ def test_a_word_alone_is_a_judge_with_its_usual_settings() -> None:
         ({"panel": []}, "at least 1 item"),
         ({"clasifier": "c"}, "a judge has one of the keys `rules`, `exact_match`, .* `panel`"),
         ({"model": "m"}, "a judge has one of the keys"),
-        ("endpoint", "or is one word: `exact_match`, `numeric`, `language`"),
+        ("endpoint", "or is one of the words `exact_match`, `numeric`, `language`"),
         (3, "a judge has one of the keys"),
         ({"panel": [{"panel": [{"rules": "testbed"}]}]}, "cannot be a panel itself"),
         ({"panel": [{"local": "m", "threshold": 1}]}, r"panel\.0\.local judge\.threshold\n"),
@@ -103,16 +103,16 @@ def test_a_wrong_judge_names_its_problem(judge: Any, message: str) -> None:
 def test_the_json_schema_knows_every_kind() -> None:
     """An editor offers every kind by its key, the words alone, and no panel on a panel."""
     schema = JUDGE.json_schema()
-    assert {kind.__name__ for kind in KINDS} <= set(schema["$defs"])
-    for kind in KINDS:
+    assert {kind.__name__ for kind in JUDGES.values()} <= set(schema["$defs"])
+    for kind in JUDGES.values():
         assert kind.key in schema["$defs"][kind.__name__]["required"]
     assert schema["anyOf"][1]["enum"] == ["exact_match", "numeric", "language"]
     panel = schema["$defs"]["PanelJudgeSpec"]["properties"]["panel"]["items"]
     assert {"$ref": "#/$defs/PanelJudgeSpec"} not in panel["anyOf"][0]["oneOf"]
-    assert len(panel["anyOf"][0]["oneOf"]) == len(KINDS) - 1
+    assert len(panel["anyOf"][0]["oneOf"]) == len(JUDGES) - 1
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", JUDGES.values())
 def test_a_judge_refuses_what_it_cannot_answer(kind: type[BaseJudgeSpec]) -> None:
     """A comparison is only for judges of two answers; the message says what to do."""
     spec = JUDGE.validate_python(EXAMPLES[kind])

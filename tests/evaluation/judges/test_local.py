@@ -128,7 +128,7 @@ def test_one_judge_loads_its_weights_once(
 ) -> None:
     """A judge of several models, axes and kinds of questions reads its weights a single time."""
     loads: list[Path] = []
-    network = LoadedModel.network.func
+    network = vars(LoadedModel)["network"].func
 
     def counted(self: LoadedModel) -> Any:
         loads.append(self.folder.path)
