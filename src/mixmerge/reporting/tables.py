@@ -117,7 +117,7 @@ def _axis_columns(results: Results, axis: Axis) -> list[Spec[str]]:
         gained = None if own is None or other is None else info.sign * (own - other)
         return axes.difference_cell(info, gained)
 
-    columns = [(estimates(axis, axes.heading(results, axis)), value)]
+    columns: list[Spec[str]] = [(estimates(axis, axes.heading(results, axis)), value)]
     if info.relative:
         columns.append((estimates(f"{axis}_relative_change", "against base"), against_base))
     if info.primary:
