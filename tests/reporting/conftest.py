@@ -176,7 +176,7 @@ def compare(results: Results, pairs: Iterable[tuple[str, str]]) -> tuple[Compari
     """Decide pairs by the rule that the records state, written here once more."""
     decided = []
     for a, b in pairs:
-        better, worse, seen = [], [], 0
+        better, worse, seen = list[Axis](), list[Axis](), 0
         for axis, info in results.deciding.items():
             found = results.contrast(a, b, axis)
             seen += found is not None

@@ -67,7 +67,7 @@ def test_headline_says_when_merging_does_not_win(
 ) -> None:
     """Without a winner the first sentence says that merging does not beat mixing."""
     headline = decided({"sft-ties": (wins, harms, p)}).headline
-    assert headline.startswith(f"{opening}")
+    assert headline.startswith(opening)
     assert plain(": at the SFT stage, against the 15 % safety mix, ties changes") in plain(headline)
 
 

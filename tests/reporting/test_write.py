@@ -82,7 +82,7 @@ def test_the_page_has_no_address_outside_itself(folder: Path) -> None:
 
 
 def test_identifiers_are_unique(folder: Path) -> None:
-    """No identifier stands twice, although twelve figures share the page, and each anchor has one."""
+    """No identifier stands twice, although many figures share the page; each anchor has one."""
     elements = parsed((folder / "report.html").read_text(encoding="utf-8"))
     ids = [value for _, attributes in elements.tags for n, value in attributes.items() if n == "id"]
     assert len(ids) == len(set(ids))
@@ -230,8 +230,7 @@ def test_given_models_have_a_report_for_any_number_of_axes(
 
 def test_without_a_baseline_all_models_are_shown(study: ReportInput, tmp_path: Path) -> None:
     """Where nothing is compared, every model is in tables and figures, and nothing is decided."""
-    update = {"contrasts": (), "decisions": (), "baselines": {}}
-    results = study.results.model_copy(update=update)
+    results = study.results.model_copy(update={"contrasts": (), "decisions": (), "baselines": {}})
     page = write_report(study.model_copy(update={"results": results}), tmp_path)
     assert "No verdict yet" in page.read_text(encoding="utf-8")
     table = (tmp_path / "tables" / "models.csv").read_text(encoding="utf-8")
