@@ -186,3 +186,4 @@ def test_stage_sentence_counts_every_merge_once(study: ReportInput) -> None:
     sentence = conclude(study.results).of("dpo").sentence
     assert sentence.startswith("DPO: of 4 merges against the 15")
     assert "2 beat it, 1 trades one axis for the other, 1 cannot be told apart" in sentence
+    assert sentence.endswith("alone measures at least as well on both axes as the mix.")

@@ -33,6 +33,7 @@ from mixmerge.reporting.models import (
     file_name,
     models_of,
     of_stage,
+    titled,
 )
 from mixmerge.reporting.verdict import Conclusion, contrasts_of
 
@@ -138,11 +139,11 @@ def values(results: Results, stage: Stage) -> Plot:
     listed = "; ".join(
         f"{heading(results, axis)}: {_spoken(results, names, axis)}" for axis in axes
     )
+    against = f" against {describe(results, baseline)}" if baseline in names else ""
     return Plot(
         file_name(stage, "values"),
         "models",
-        f"{of_stage(results, stage)}every model"
-        + (f" against {describe(results, baseline)}" if baseline in names else ""),
+        titled(results, stage, f"every model{against}"),
         f"Values of the models with their intervals. {listed}.",
         figure,
     )
@@ -225,7 +226,7 @@ def differences(results: Results, conclusion: Conclusion, stage: Stage) -> Plot 
     return Plot(
         file_name(stage, "differences"),
         "verdict",
-        f"{of_stage(results, stage)}merges minus {against}",
+        titled(results, stage, f"merges minus {against}"),
         f"Paired differences of each merge from {against}: {'; '.join(listed)}.",
         figure,
     )

@@ -20,6 +20,7 @@ from mixmerge.reporting.models import (
     short_name,
     stage_name,
     stages,
+    titled,
 )
 
 _FROM_BEST: tuple[Decision, ...] = ("beats", "trades", "undecided", "loses", "incomplete")
@@ -168,17 +169,18 @@ def _stage_sentence(
         said = f"no merge is compared with the baseline{on_all(results)} yet."
     else:
         total, name = len(comparisons), short_name(best.a, stage)
+        aside = _other_axes(results, best)
         # Of one stage alone the headline has told the changes.
-        told = f" is {name}"
+        told = f" is {name}{aside}"
         if of_stage(results, stage):
-            told = f", {name}, {_changes(results, best)}{_single_clause(results, best, single)}"
+            clause = _single_clause(results, best, single)
+            told = f", {name}, {_changes(results, best)}{aside}{clause}"
         said = (
             f"of {total} {'merges' if total > 1 else 'merge'} against "
             f"{describe(results, best.b)}, {_tally(results, comparisons)}; the best-supported"
-            f"{told}{_other_axes(results, best)}."
+            f"{told}."
         )
-    where = of_stage(results, stage)
-    return where + said if where else said[0].upper() + said[1:]
+    return titled(results, stage, said)
 
 
 def _baseline(results: Results, name: str) -> str:
