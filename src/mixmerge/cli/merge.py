@@ -84,9 +84,9 @@ def _bytes(text: str) -> int:
 
 
 def _show_plan(recipe: Path, allow_pickle: bool) -> None:
-    from mixmerge.merging.planning.meta import check_architecture
-    from mixmerge.merging.preflight import plan_stages
+    from mixmerge.merging.planning.architecture import check_architecture
     from mixmerge.merging.recipes.recipe_file import read_recipe
+    from mixmerge.merging.stages import plan_stages
 
     screen = Console(highlight=False)
     for name, plan in plan_stages(read_recipe(recipe), allow_pickle=allow_pickle).items():

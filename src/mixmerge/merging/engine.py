@@ -1,17 +1,20 @@
 """Carry out a merge: recipe in, model folder out, the same bytes on any number of threads."""
 
+import math
 import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mixmerge.errors import SpecError
 from mixmerge.execution.helpers import Helpers
 from mixmerge.files import PARTIAL, write_text
 from mixmerge.fingerprint import fingerprint
-from mixmerge.merging.kernels.random_bits import seed_of_stage
+from mixmerge.merging.distributed import Job, forget_claims, write_together
+from mixmerge.merging.kernels.random_drop import seed_of_stage
 from mixmerge.merging.output.lineage import (
     RECIPE_FILE,
     copy_donor_files,
@@ -20,14 +23,18 @@ from mixmerge.merging.output.lineage import (
 )
 from mixmerge.merging.output.shards import INDEX, index_text, lay_out
 from mixmerge.merging.output.workplace import goes_on_later, workplace
-from mixmerge.merging.planning.meta import check_architecture
-from mixmerge.merging.planning.plan import MergePlan, check_target, plan_merge
-from mixmerge.merging.preflight import RESULT, plan_stages
+from mixmerge.merging.planning.architecture import check_architecture
+from mixmerge.merging.planning.plan import MergePlan, Row, check_target, plan_merge
 from mixmerge.merging.recipes.recipe import MergeRecipe
 from mixmerge.merging.recipes.recipe_file import read_recipe, recipe_text
-from mixmerge.merging.spread import Job, forget_claims, write_together
-from mixmerge.merging.write import write_shards
+from mixmerge.merging.stages import RESULT, plan_stages
+from mixmerge.merging.streaming.tensor import Spread
+from mixmerge.merging.streaming.workers import workers
+from mixmerge.merging.write import compute, write_shards
 from mixmerge.progress import Progress, silent
+
+if TYPE_CHECKING:
+    import torch
 
 SHARD_SIZE = 5_000_000_000
 """Most bytes per weight file, as in ``save_pretrained``."""
@@ -99,6 +106,57 @@ def merge(
             shutil.rmtree(stages, ignore_errors=True)
         raise
     shutil.rmtree(stages)
+
+
+def merge_state(
+    recipe: Path | Mapping[str, Any] | MergeRecipe,
+    *,
+    seed: int = 0,
+    threads: int | None = None,
+) -> "dict[str, torch.Tensor]":
+    """Merge models into a state dict, the same numbers as `mixmerge.merge` writes.
+
+    Inputs are read through the page cache, so several merges of the same models read the disk
+    once. The result is all that is held in memory.
+
+    Args:
+        recipe: a YAML file in mergekit's form or ours, its parsed content, or a recipe.
+        seed: of the methods that draw at random.
+        threads: how many to use; None: one for each processor.
+
+    Returns:
+        Tensors by name, of the recipe's output type, for
+        ``model.load_state_dict(..., assign=True)``; a tied head is not among them.
+
+    Raises:
+        SpecError: the recipe is wrong.
+        ModelError: a model is incomplete or broken, or the models do not fit together.
+    """
+    import torch
+
+    types = {
+        "BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32, "BOOL": torch.bool,
+        "U8": torch.uint8, "I8": torch.int8, "I16": torch.int16, "I32": torch.int32,
+        "I64": torch.int64, "U16": torch.uint16, "U32": torch.uint32, "U64": torch.uint64,
+    }  # fmt: skip
+    with closing(plan_merge(read_recipe(recipe))) as plan:
+        state = {
+            row.output.name: torch.empty(row.output.shape, dtype=types[row.output.dtype])
+            for row in plan.rows
+        }
+
+        def fill(row: Row, spread: Spread, hold: int) -> None:
+            place = state[row.output.name].reshape(-1).view(torch.uint8).numpy()
+
+            def receive(start: int, content: memoryview) -> None:
+                place[start : start + len(content)] = content
+
+            compute(row, plan.recipe.declaration, seed, spread, hold, receive)
+
+        with workers(threads) as pool:
+            pool.run((math.prod(row.output.shape), partial(fill, row)) for row in plan.rows)
+        plan.check_unchanged()
+        return state
 
 
 def _place(out: Path) -> Path:

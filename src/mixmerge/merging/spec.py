@@ -14,7 +14,7 @@ from pydantic import (
 
 from mixmerge.merging.methods import METHODS
 from mixmerge.merging.recipes.recipe import BaseInput, MergeRecipe, ModelInput
-from mixmerge.merging.recipes.schedules import Setting
+from mixmerge.merging.recipes.sections import Setting
 from mixmerge.spec_model import SpecModel
 
 STUDY_BASE = "base"

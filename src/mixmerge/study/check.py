@@ -10,14 +10,8 @@ from mixmerge.merging.methods import METHODS
 from mixmerge.study.extends import EXTENDS, read_extended
 from mixmerge.study.selection_spec import SweepSpec
 from mixmerge.study.spec import Merged, Selected, Study, Trained
-from mixmerge.study.spec_file import (
-    Problem,
-    parse_document,
-    parse_spec,
-    read_text,
-    to_yaml,
-    validated,
-)
+from mixmerge.study.spec_file import Problem, parse_spec, validated
+from mixmerge.yaml_file import parse_document, read_text, to_yaml
 
 
 def read_study(path: Path) -> Study:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mixmerge.errors import SpecError
-from mixmerge.study.spec_file import Document, parse_document, read_text, where
+from mixmerge.study.spec_file import where
+from mixmerge.yaml_file import Document, parse_document, read_text
 
 EXTENDS = "extends"
 

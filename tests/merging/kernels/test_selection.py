@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.merging.methods.arrays import ArraySource
 
 from mixmerge.merging.kernels import Array
 from mixmerge.merging.kernels.selection import (
@@ -19,7 +20,6 @@ from mixmerge.merging.kernels.selection import (
     cut_of,
     values_of,
 )
-from mixmerge.merging.models.sources import ArraySource
 from mixmerge.merging.streaming import tensor as tensors
 from mixmerge.merging.streaming.tensor import Tensor
 

@@ -4,14 +4,28 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mixmerge.merging.kernels import Array
 from mixmerge.merging.methods import METHODS
 from mixmerge.merging.methods.method import Method
-from mixmerge.merging.models.sources import ArraySource
 from mixmerge.merging.streaming.tensor import Spread, Tensor, in_turn
 
 TENSOR = "model.layers.0.mlp.up_proj.weight"
+
+
+class ArraySource:
+    """A tensor that is already in memory."""
+
+    def __init__(self, name: str, array: npt.ArrayLike) -> None:
+        """Take an array of any shape; it is used as float32."""
+        content = np.asarray(array, np.float32)
+        self.name, self.dtype, self.shape, self.by_row = name, "F32", content.shape, False
+        self._content = np.ascontiguousarray(content).reshape(-1)
+
+    def read(self, start: int, out: Array) -> None:
+        """Fill ``out`` with the elements from ``start`` on; see `Source.read`."""
+        out[:] = self._content[start : start + out.size]
 
 
 def merge_arrays(

@@ -16,7 +16,7 @@ from tests.merging.methods.references import F64, Inputs, Reference
 
 from mixmerge.errors import ModelError
 from mixmerge.merging.kernels import Array
-from mixmerge.merging.kernels.random_bits import random_bits, stream
+from mixmerge.merging.kernels.random_drop import random_bits, stream
 from mixmerge.merging.kernels.rounding import narrow_into, widen_into
 from mixmerge.merging.methods import METHODS
 from mixmerge.merging.streaming.tensor import TILE

@@ -16,8 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixmerge.errors import ModelError
-from mixmerge.merging.kernels.comparison import CONFLICT, DIFFERENCE, conflict, difference
-from mixmerge.merging.kernels.reductions import dot
+from mixmerge.merging.kernels.linear_algebra import CONFLICT, DIFFERENCE, conflict, difference, dot
 from mixmerge.merging.kernels.rounding import STORED
 from mixmerge.merging.models.checkpoint import Checkpoint
 from mixmerge.merging.models.layout import is_recomputed

@@ -105,11 +105,6 @@ class Method:
     problem: Callable[[Arguments], str | None] = never_wrong
     """Says what is wrong with the values for one tensor taken together."""
 
-    @property
-    def needs_base(self) -> bool:
-        """Whether it cannot do without a base model."""
-        return self.base == "required"
-
     def parameter(self, name: str) -> Parameter | None:
         """Return the parameter of that name, or None."""
         return next((known for known in self.parameters if known.name == name), None)

@@ -15,7 +15,7 @@ import numpy as np
 from mixmerge.errors import ModelError
 from mixmerge.fingerprint import file_fingerprint, fingerprint
 from mixmerge.merging.kernels import Array
-from mixmerge.merging.kernels.low_rank import add_low_rank
+from mixmerge.merging.kernels.linear_algebra import add_low_rank
 from mixmerge.merging.models.adapter_files import CONFIG, AdapterFile, Module, read_adapter
 from mixmerge.merging.models.checkpoint import Checkpoint
 from mixmerge.merging.models.layout import embedding, is_head

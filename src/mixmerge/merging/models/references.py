@@ -7,27 +7,16 @@
 - A lone adapter stands for itself on the model that its configuration names.
 """
 
-import re
-import reprlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.files import read_json
+from mixmerge.hub import is_hub_name, local_folder, resolve
 from mixmerge.merging.models.adapter import AdaptedCheckpoint
 from mixmerge.merging.models.checkpoint import Checkpoint
-from mixmerge.merging.models.donor_files import OTHER_TOKENS
 from mixmerge.merging.models.pickled import PickledCheckpoint, is_pickled
 
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[^@+\s]+)?", re.ASCII)
-_LOCAL = ("/", "./", "../", "~")
-"""How a path begins that cannot be meant as a hub name."""
-_WANTED = ["*.json", "*.jinja", "*.safetensors", "*.txt", *OTHER_TOKENS]
-_PICKLES = ["*.bin", "*.pt"]
-_FOLDERS = ["[!a]*/*", "a[!d]*/*", "ad[!d]*/*"]
-"""All but ``additional_chat_templates``, as nearly as such patterns can say it."""
-_UNWANTED = [*_FOLDERS, "consolidated*", "optimizer*", "training_args*"]
-"""Other formats, and the same weights once more under their original names."""
 ADAPTER_CONFIG = "adapter_config.json"
 
 
@@ -46,7 +35,7 @@ def parse(text: str) -> Reference:
     Raises:
         SpecError: the text has a ``+`` and can be read in no way, or in several.
     """
-    if "+" not in text or _folder(text).exists():
+    if "+" not in text or local_folder(text).exists():
         return Reference(text, None)
     places = [place for place, letter in enumerate(text) if letter == "+"]
     pairs = [(text[:place], text[place + 1 :]) for place in places]
@@ -60,24 +49,8 @@ def parse(text: str) -> Reference:
     return Reference(*readable[0])
 
 
-def _folder(text: str) -> Path:
-    try:
-        folder = Path(text).expanduser()
-        known = folder.exists() or text.isprintable()
-    except (OSError, RuntimeError) as error:  # too long for the disk, or of no known user
-        raise ModelError(f"{reprlib.repr(text)}: no such folder ({error.args[-1]}).") from error
-    if not known:
-        raise ModelError(f"{reprlib.repr(text)}: no such folder.")
-    return folder
-
-
 def _may_exist(part: str) -> bool:
-    return bool(part) and (_folder(part).is_dir() or is_hub_name(part))
-
-
-def is_hub_name(text: str) -> bool:
-    """Say whether a text that is no folder here can be the name of a model on a hub."""
-    return not text.startswith(_LOCAL) and _HUB_NAME.fullmatch(text) is not None
+    return bool(part) and (local_folder(part).is_dir() or is_hub_name(part, needs_owner=True))
 
 
 def locate(text: str, *, allow_pickle: bool = False) -> Path:
@@ -90,39 +63,7 @@ def locate(text: str, *, allow_pickle: bool = False) -> Path:
     Raises:
         ModelError: there is no such folder, and no such model on the hub or no way to reach it.
     """
-    folder = _folder(text)
-    if folder.is_dir():
-        return folder
-    if folder.exists():
-        raise ModelError(f"{text}: is a file; a model is a folder.")
-    if not is_hub_name(text):
-        raise ModelError(f"{text}: no such folder, and not a hub name (`org/name`).")
-    folder = _download(text, _WANTED)
-    if allow_pickle and not any(folder.glob("*.safetensors")):
-        folder = _download(text, [*_WANTED, *_PICKLES])
-    return folder
-
-
-def _download(text: str, wanted: list[str]) -> Path:
-    from huggingface_hub import snapshot_download
-
-    repository, _, revision = text.partition("@")
-    try:
-        return Path(
-            snapshot_download(
-                repository,
-                revision=revision or None,
-                allow_patterns=wanted,
-                ignore_patterns=_UNWANTED,
-            )
-        )
-    except (OSError, ValueError) as error:  # what the hub's client raises: HTTP, offline, names
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(
-            f"{text}: no such folder, and it could not be had from the hub "
-            f"({type(error).__name__}: {reason}). Check the name; a private or gated model needs "
-            "`hf auth login`; without network the model must be in the cache already."
-        ) from error
+    return resolve(text, pickled=allow_pickle, needs_owner=True)
 
 
 def open_model(name: str, text: str, *, allow_pickle: bool = False) -> Checkpoint:
@@ -177,5 +118,6 @@ def _base_of(adapter: Path) -> str:
             "write the reference as `MODEL+ADAPTER`."
         )
     revision = config.get("revision")
-    known_revision = isinstance(revision, str) and "@" not in base and is_hub_name(base)
-    return f"{base}@{revision}" if known_revision and not _folder(base).exists() else base
+    is_on_hub = is_hub_name(base, needs_owner=True) and not local_folder(base).exists()
+    has_revision = isinstance(revision, str) and "@" not in base
+    return f"{base}@{revision}" if has_revision and is_on_hub else base

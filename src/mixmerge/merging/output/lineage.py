@@ -14,9 +14,8 @@ from mixmerge.fingerprint import file_fingerprint, fingerprint
 from mixmerge.merging.models.donor_files import donated
 from mixmerge.merging.models.references import parse
 from mixmerge.merging.planning.plan import MergePlan
-from mixmerge.merging.recipes.recipe import BaseInput, MergeRecipe, ModelInput
+from mixmerge.merging.recipes.recipe import BaseInput, MergeRecipe, ModelInput, stage_of
 from mixmerge.merging.recipes.recipe_file import recipe_text
-from mixmerge.merging.recipes.stages import stage_of
 from mixmerge.merging.vocabularies.chat_template import write_template
 
 RECIPE_FILE = "mixmerge_recipe.yml"

@@ -10,7 +10,7 @@ from typing import Any
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.files import PARTIAL
 from mixmerge.merging.methods.method import Arguments
-from mixmerge.merging.models.checkpoint import Checkpoint
+from mixmerge.merging.models.checkpoint import Checkpoint, with_common_names
 from mixmerge.merging.models.donor_files import lacks_tokens
 from mixmerge.merging.models.layout import (
     belongs_to_embedding,
@@ -19,11 +19,10 @@ from mixmerge.merging.models.layout import (
     is_head,
     is_recomputed,
 )
-from mixmerge.merging.models.prefixes import with_common_names
 from mixmerge.merging.models.references import locate, open_model
 from mixmerge.merging.models.safetensors_io import NewTensor
 from mixmerge.merging.models.sources import Source, StoredSource
-from mixmerge.merging.planning.arguments import PartArguments
+from mixmerge.merging.planning.architecture import output_config
 from mixmerge.merging.planning.compatibility import (
     COPIED,
     counterpart,
@@ -31,10 +30,8 @@ from mixmerge.merging.planning.compatibility import (
     tensor_problems,
     vocabulary_problems,
 )
-from mixmerge.merging.planning.output_config import output_config
-from mixmerge.merging.planning.slices import Composition, Origin, compose
-from mixmerge.merging.recipes.recipe import MergeRecipe, Slice
-from mixmerge.merging.recipes.stages import at, stage_of
+from mixmerge.merging.planning.composition import Composition, Origin, PartArguments, compose
+from mixmerge.merging.recipes.recipe import MergeRecipe, Slice, stage_of, with_folder
 from mixmerge.merging.vocabularies.chat_template import choose, template_of, template_of_adapter
 from mixmerge.merging.vocabularies.vocabulary import Vocabulary, align
 
@@ -145,7 +142,7 @@ def plan_merge(
             raise SpecError(f"stage `{name}` must be merged first, and its folder given.")
     checkpoints = with_common_names(
         [
-            open_model(model.name, at(model.path, folders), allow_pickle=allow_pickle)
+            open_model(model.name, with_folder(model.path, folders), allow_pickle=allow_pickle)
             for model in recipe.inputs
         ]
     )
@@ -191,7 +188,7 @@ def _vocabulary(
     if wanted is None:
         return None
     elsewhere = recipe.references[len(recipe.inputs) :]
-    source = locate(at(elsewhere[0], folders)) if elsewhere else None
+    source = locate(with_folder(elsewhere[0], folders)) if elsewhere else None
     return align(wanted, models, recipe.donor.name, source=source)
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mixmerge.merging.kernels import Array
-from mixmerge.merging.kernels.random_bits import random_bits, stream
-from mixmerge.merging.kernels.reductions import dot
+from mixmerge.merging.kernels.linear_algebra import dot
+from mixmerge.merging.kernels.random_drop import random_bits, stream
 from mixmerge.merging.kernels.selection import (
     EVERYTHING,
     HIGH,
