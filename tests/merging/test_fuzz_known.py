@@ -76,7 +76,7 @@ def refused(match: str, **settings: Any) -> None:
         ("base_model: &a {path: *a}", "holds something within itself"),
         ("a: !!timestamp x", "not valid YAML"),
         ("a: !!timestamp 2020-13-45", "not valid YAML: month must be in 1..12"),
-        ("a: !!map x", "not valid YAML: expected a mapping node"),
+        ("a: !!map x", "not valid YAML: line 1: expected a mapping node"),
         ("a: " + HUGE, "not valid YAML: .*4300"),
         ('name: "\\ud800"', "invalid Unicode character escape"),
         ("a: " + "[" * 5000, "nested too deeply"),

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from mixmerge.errors import ModelError
+from mixmerge.merging.engine import RESULT, plan_stages
 from mixmerge.merging.recipes.recipe import MergeRecipe
 from mixmerge.merging.recipes.recipe_file import read_recipe
-from mixmerge.merging.stages import RESULT, plan_stages
 
 
 def stage(name: str | None, *models: str | Path, **more: Any) -> dict[str, Any]:

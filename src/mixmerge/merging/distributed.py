@@ -9,7 +9,6 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -67,7 +66,7 @@ def write_together(
         ModelError: an input or the result is not finite, or an input changed.
         ResourceError: the disk has too little space.
     """
-    shards = lay_out([row.output for row in plan.rows], job.shard_size)
+    shards = lay_out(plan.outputs, job.shard_size)
     forget_claims(folder)
     claims = folder / _CLAIMS
     claims.mkdir()
@@ -134,15 +133,10 @@ def help_out(job_file: Path, number: str) -> None:
     os.chdir(job.folder)
     recipe = read_recipe(job.recipe)
     with closing(plan_merge(recipe, stages=folders, allow_pickle=job.allow_pickle)) as plan:
-        for shard in lay_out([row.output for row in plan.rows], job.shard_size):
+        for shard in lay_out(plan.outputs, job.shard_size):
             if not _is_there(claims, shard) and _claim(claims, shard, number):
                 _write(plan, shard, claims.parent, job, threads=1)
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Be a helper: ``JOB NUMBER``."""
-    help_out(Path(arguments[0]), arguments[1])
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    help_out(Path(sys.argv[1]), sys.argv[2])

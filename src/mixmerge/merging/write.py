@@ -17,7 +17,7 @@ from mixmerge.merging.models.sources import StoredSource, scratch
 from mixmerge.merging.output.shards import Shard, ShardFile
 from mixmerge.merging.output.workplace import check_space
 from mixmerge.merging.planning.plan import MergePlan, Row
-from mixmerge.merging.streaming.tensor import Spread, Tensor
+from mixmerge.merging.streaming.tensor import ParallelMap, Tensor
 from mixmerge.merging.streaming.workers import Counter, Workers, workers
 from mixmerge.progress import Progress, silent
 
@@ -29,7 +29,7 @@ _COPIED_AT_ONCE = 1 << 20
 
 
 def compute(
-    row: Row, method: Method, seed: int, spread: Spread, hold: int, receive: Receive
+    row: Row, method: Method, seed: int, parallel_map: ParallelMap, hold: int, receive: Receive
 ) -> None:
     """Merge or copy one tensor.
 
@@ -37,7 +37,7 @@ def compute(
         row: what becomes of it.
         method: the recipe's.
         seed: of the random draws.
-        spread: how to work on several pieces.
+        parallel_map: how to work on several pieces.
         hold: most bytes of inputs to keep in memory where they are read more than once.
         receive: called from any of the threads, in any order.
 
@@ -46,14 +46,8 @@ def compute(
     """
     if row.arguments is None:
         _copy(row, receive)
-    elif row.output.nbytes:
-        _merge(row, method, seed, spread, hold, receive)
-
-
-def _merge(
-    row: Row, method: Method, seed: int, spread: Spread, hold: int, receive: Receive
-) -> None:
-    assert row.arguments is not None
+    if row.arguments is None or not row.output.nbytes:
+        return
     tensor = Tensor(
         row.output.name,
         row.models,
@@ -61,7 +55,7 @@ def _merge(
         positions=row.positions,
         seed=seed,
         by_row=method.by_row,
-        spread=spread,
+        parallel_map=parallel_map,
         hold=hold,
     )
     width = BYTES_PER_ELEMENT[row.output.dtype]
@@ -151,7 +145,7 @@ def _write(
     file: ShardFile,
     counter: Counter,
     pool: Workers,
-    spread: Spread,
+    parallel_map: ParallelMap,
     hold: int,
 ) -> None:
     """Compute one tensor into its place; the last one of a file finishes it."""
@@ -160,6 +154,6 @@ def _write(
         file.write(row.output.name, start, content)
         counter.add(len(content))
 
-    compute(row, plan.recipe.declaration, seed, spread, hold, receive)
+    compute(row, plan.recipe.declaration, seed, parallel_map, hold, receive)
     if file.tensor_is_written():
         pool.later(file.finish)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from mixmerge.merging.kernels import Array
 from mixmerge.merging.methods import METHODS
 from mixmerge.merging.methods.method import Method
-from mixmerge.merging.streaming.tensor import Spread, Tensor, in_turn
+from mixmerge.merging.streaming.tensor import ParallelMap, Tensor, serial_map
 
 TENSOR = "model.layers.0.mlp.up_proj.weight"
 
@@ -35,7 +35,7 @@ def merge_arrays(
     *,
     name: str = TENSOR,
     seed: int = 0,
-    spread: Spread = in_turn,
+    parallel_map: ParallelMap = serial_map,
     **arguments: Any,
 ) -> Array:
     """Merge arrays with a method's defaults and the given arguments."""
@@ -50,7 +50,7 @@ def merge_arrays(
         None if base is None else ArraySource("base", base),
         seed=seed,
         by_row=declared.by_row,
-        spread=spread,
+        parallel_map=parallel_map,
     )
     out = np.full(tensor.size, np.nan, np.float32)
 

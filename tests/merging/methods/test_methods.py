@@ -186,10 +186,10 @@ def test_tiles_and_threads_change_nothing(name: str, arguments: dict[str, Any], 
     start = None if METHODS[name].base == "none" else base
     got = merge_arrays(name, models, start, **arguments)
     assert_close(got, expected(name, models, start, **arguments))
-    reversed_ = merge_arrays(name, models, start, spread=backwards, **arguments)
+    reversed_ = merge_arrays(name, models, start, parallel_map=backwards, **arguments)
     assert got.tobytes() == reversed_.tobytes()
     with ThreadPoolExecutor(2) as pool:
-        threads = merge_arrays(name, models, start, spread=pool.map, **arguments)
+        threads = merge_arrays(name, models, start, parallel_map=pool.map, **arguments)
     assert got.tobytes() == threads.tobytes()
 
 

@@ -225,5 +225,5 @@ def test_what_is_downloaded_is_data(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     locate("org/m")
     assert asked == [files]
-    locate("org/m", allow_pickle=True)
+    locate("org/m", pickled=True)
     assert asked[1:] == [files, [*files, *pickles]]

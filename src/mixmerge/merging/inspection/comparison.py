@@ -28,7 +28,6 @@ from mixmerge.progress import Progress, silent
 
 _TILES_PER_JOB = 32
 
-
 Job = tuple[str, range]
 """A tensor, and the elements of it to measure."""
 

@@ -23,6 +23,9 @@ from mixmerge.merging.models.references import open_model
 from mixmerge.merging.planning.compatibility import problems
 from mixmerge.progress import Progress, silent
 
+_EXAMPLES = 10
+"""Tokens that differ, named in the result."""
+
 
 def inspect(
     models: Sequence[str | Path],
@@ -195,9 +198,6 @@ def _dtype_notes(first: Checkpoint, other: Checkpoint) -> list[str]:
         "their difference is partly rounding"
         for (mine, theirs), count in Counter(unequal).items()
     ]
-
-
-_EXAMPLES = 10
 
 
 def vocabulary_differences(models: Sequence[Checkpoint]) -> list[VocabularyDifference]:

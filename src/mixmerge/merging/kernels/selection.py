@@ -19,7 +19,6 @@ Counts = npt.NDArray[np.int64]
 HIGH, LOW = 1 << 16, 1 << 15
 """Bins of the first and of the second count: 16 and 15 bits of the 31 below the sign."""
 
-
 _BLOCK = 512
 """Differences that are made at once: they stay in the fastest cache."""
 

@@ -17,7 +17,6 @@ Scalar = bool | int | float | str
 Arguments = Mapping[str, Scalar | tuple[Scalar, ...]]
 """Values of all parameters for one tensor; a per-model parameter has one value per model."""
 
-
 _LARGEST = sys.float_info.max
 
 

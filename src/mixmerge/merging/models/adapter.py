@@ -66,7 +66,7 @@ class AdaptedCheckpoint(Checkpoint):
     def source(self, tensor: str) -> Source:
         """Return a tensor of the adapted model, to be read piece by piece."""
         own = self.stored(tensor)
-        change = self._changes.get(tensor)
+        change = self._changes.get(own.tensor.name)
         return own if change is None else AdaptedSource(own, change, self._factor)
 
     @property

@@ -31,7 +31,20 @@ _EMBEDDINGS = frozenset(
 )
 _HEADS = frozenset({"lm_head", "head", "embed_out", "output"})
 _CLASSIFIERS = frozenset({"score", "classifier"})
-_NORM = re.compile(r"norm|ln_f")
+_FINAL_NORM = re.compile(r"norm|ln_f")
+_NUMBERED = re.compile(r"(.*?(?:^|\.))(0|[1-9]\d{0,8})(\.|$)", re.ASCII)
+
+Kind = Literal["embedding", "attention", "mlp", "norm", "head", "other"]
+"""What a tensor is for. ``other``: its name says nothing known, for example state-space blocks."""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+_NORM = re.compile(r"norm|^ln(\d|_|$)|_ln$", re.IGNORECASE)
+_EMBEDDING = re.compile(r"emb|^(wte|wpe|shared)$", re.IGNORECASE)
+_ATTENTION = re.compile(r"attn|attention|^att$|^[qkvo]_proj$", re.IGNORECASE)
+_MLP = re.compile(
+    r"mlp|ffn|feed_?forward|expert|moe|densereludense|^fc\d$|^(intermediate|output)$", re.IGNORECASE
+)
 
 
 class Described(Protocol):
@@ -154,7 +167,7 @@ def comes_after_layers(tensor: str, layers: str) -> bool:
         return True
     parent, dot, _ = layers.removesuffix(".").rpartition(".")
     beside = module.removeprefix(parent + dot) if module.startswith(parent + dot) else "."
-    return "." not in beside and "emb" not in beside and bool(_NORM.search(beside))
+    return "." not in beside and "emb" not in beside and bool(_FINAL_NORM.search(beside))
 
 
 def is_recomputed(tensor: str, shape: Sequence[int]) -> bool:
@@ -170,9 +183,6 @@ def is_recomputed(tensor: str, shape: Sequence[int]) -> bool:
 def belongs_to_embedding(tensor: str) -> bool:
     """Say whether a tensor is called as embeddings of tokens and positions are."""
     return "emb" in tensor or _module(tensor) in {"wte", "wpe"}
-
-
-_NUMBERED = re.compile(r"(.*?(?:^|\.))(0|[1-9]\d{0,8})(\.|$)", re.ASCII)
 
 
 class Place(NamedTuple):
@@ -219,19 +229,6 @@ def _count(places: Iterable[Place | None]) -> dict[str, int]:
 def depth(layer: int, count: int) -> float:
     """Return how deep a layer lies among ``count``: 0 the first, 1 the last (or the only) one."""
     return layer / (count - 1) if count > 1 else 1.0
-
-
-Kind = Literal["embedding", "attention", "mlp", "norm", "head", "other"]
-"""What a tensor is for. ``other``: its name says nothing known, for example state-space blocks."""
-
-KINDS: tuple[Kind, ...] = get_args(Kind)
-
-_NORM = re.compile(r"norm|^ln(\d|_|$)|_ln$", re.IGNORECASE)
-_EMBEDDING = re.compile(r"emb|^(wte|wpe|shared)$", re.IGNORECASE)
-_ATTENTION = re.compile(r"attn|attention|^att$|^[qkvo]_proj$", re.IGNORECASE)
-_MLP = re.compile(
-    r"mlp|ffn|feed_?forward|expert|moe|densereludense|^fc\d$|^(intermediate|output)$", re.IGNORECASE
-)
 
 
 @cache

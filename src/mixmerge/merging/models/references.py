@@ -7,6 +7,7 @@
 - A lone adapter stands for itself on the model that its configuration names.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,10 +15,12 @@ from mixmerge.errors import ModelError, SpecError
 from mixmerge.files import read_json
 from mixmerge.hub import is_hub_name, local_folder, resolve
 from mixmerge.merging.models.adapter import AdaptedCheckpoint
+from mixmerge.merging.models.adapter_files import CONFIG
 from mixmerge.merging.models.checkpoint import Checkpoint
 from mixmerge.merging.models.pickled import PickledCheckpoint, is_pickled
 
-ADAPTER_CONFIG = "adapter_config.json"
+locate = partial(resolve, needs_owner=True)
+"""Return the folder of a model or adapter; only ``org/name`` is taken for a name on the hub."""
 
 
 class Reference(NamedTuple):
@@ -53,19 +56,6 @@ def _may_exist(part: str) -> bool:
     return bool(part) and (local_folder(part).is_dir() or is_hub_name(part, needs_owner=True))
 
 
-def locate(text: str, *, allow_pickle: bool = False) -> Path:
-    """Return the folder of a model or adapter, downloading it where it has only a hub name.
-
-    Args:
-        text: a folder, ``org/name`` or ``org/name@revision``.
-        allow_pickle: whether pickled weights are downloaded where there are no others.
-
-    Raises:
-        ModelError: there is no such folder, and no such model on the hub or no way to reach it.
-    """
-    return resolve(text, pickled=allow_pickle, needs_owner=True)
-
-
 def open_model(name: str, text: str, *, allow_pickle: bool = False) -> Checkpoint:
     """Open the model that a reference means; its headers are read and checked, no weight is.
 
@@ -79,11 +69,11 @@ def open_model(name: str, text: str, *, allow_pickle: bool = False) -> Checkpoin
         ModelError: a part cannot be found, is incomplete, or the adapter does not fit the model.
     """
     model, adapter = parse(text)
-    folder = locate(model, allow_pickle=allow_pickle)
+    folder = locate(model, pickled=allow_pickle)
     if _is_adapter(folder):
         if adapter is not None:
             raise ModelError(f"{name}: {model} is an adapter itself; put a model before the `+`.")
-        base = locate(_base_of(folder), allow_pickle=allow_pickle)
+        base = locate(_base_of(folder), pickled=allow_pickle)
         return _adapted(name, base, folder, allow_pickle)
     if adapter is not None:
         return _adapted(name, folder, locate(adapter), allow_pickle)
@@ -91,8 +81,8 @@ def open_model(name: str, text: str, *, allow_pickle: bool = False) -> Checkpoin
 
 
 def _adapted(name: str, folder: Path, adapter: Path, allow_pickle: bool) -> Checkpoint:
-    if not (adapter / ADAPTER_CONFIG).is_file():
-        raise ModelError(f"{name}: {adapter} has no {ADAPTER_CONFIG}, so it is not an adapter.")
+    if not (adapter / CONFIG).is_file():
+        raise ModelError(f"{name}: {adapter} has no {CONFIG}, so it is not an adapter.")
     if _is_adapter(folder):
         raise ModelError(f"{name}: {folder} is an adapter itself; merge it into its model first.")
     return AdaptedCheckpoint(_plain(name, folder, allow_pickle), adapter)
@@ -106,15 +96,15 @@ def _plain(name: str, folder: Path, allow_pickle: bool) -> Checkpoint:
 
 def _is_adapter(folder: Path) -> bool:
     """Say whether a folder holds an adapter and no model of its own."""
-    return (folder / ADAPTER_CONFIG).is_file() and not any(folder.glob("model*.safetensors"))
+    return (folder / CONFIG).is_file() and not any(folder.glob("model*.safetensors"))
 
 
 def _base_of(adapter: Path) -> str:
-    config: Any = read_json(adapter / ADAPTER_CONFIG)
+    config: Any = read_json(adapter / CONFIG)
     base = config.get("base_model_name_or_path") if isinstance(config, dict) else None
     if not isinstance(base, str) or not base:
         raise ModelError(
-            f"{adapter / ADAPTER_CONFIG}: names no `base_model_name_or_path`; "
+            f"{adapter / CONFIG}: names no `base_model_name_or_path`; "
             "write the reference as `MODEL+ADAPTER`."
         )
     revision = config.get("revision")

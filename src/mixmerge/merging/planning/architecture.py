@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mixmerge.errors import ModelError
 from mixmerge.files import write_json
+from mixmerge.merging.kernels.rounding import STORED
 from mixmerge.merging.models.checkpoint import Checkpoint
 from mixmerge.merging.models.layout import (
     LAYER_COUNTS,
@@ -24,13 +25,8 @@ from mixmerge.merging.models.layout import (
     language_config,
     layer_count,
 )
-from mixmerge.merging.models.safetensors_io import NewTensor
+from mixmerge.merging.models.safetensors_io import TORCH_NAMES, NewTensor
 
-if TYPE_CHECKING:
-    from mixmerge.merging.planning.plan import MergePlan
-
-
-TORCH_NAMES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
 _NUMBERS_OF_LAYERS = frozenset({"mlp_only_layers", "moe_layers", "full_attn_idxs"})
 """Settings that list some layers by their numbers; other lists have an entry for each layer."""
 
@@ -76,7 +72,7 @@ def output_config(
 
 
 def _set_dtype(config: Config, tensors: Sequence[NewTensor]) -> None:
-    types = Counter(tensor.dtype for tensor in tensors if tensor.dtype in TORCH_NAMES)
+    types = Counter(tensor.dtype for tensor in tensors if tensor.dtype in STORED)
     if types:
         present = [key for key in ("dtype", "torch_dtype") if key in config]
         name = TORCH_NAMES[types.most_common(1)[0][0]]
@@ -107,11 +103,12 @@ def _entry(listed: Any, otherwise: list[Any], layer: int) -> Any:
     return values[layer % len(values)]
 
 
-_TORCH = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
-
-
-def check_architecture(plan: "MergePlan") -> bool:
+def check_architecture(config: Config, tensors: Sequence[NewTensor]) -> bool:
     """Check that names and shapes of the output are those that its configuration asks for.
+
+    Args:
+        config: of the output.
+        tensors: those of the output.
 
     Returns:
         Whether that could be checked: False where transformers does not know the architecture.
@@ -122,28 +119,28 @@ def check_architecture(plan: "MergePlan") -> bool:
     import torch
     import transformers
 
-    kind = getattr(transformers, (plan.config.get("architectures") or [""])[0], None)
+    kind = getattr(transformers, (config.get("architectures") or [""])[0], None)
     if kind is None:
         return False
     with TemporaryDirectory() as folder:
-        write_json(Path(folder) / "config.json", plan.config)
+        write_json(Path(folder) / "config.json", config)
         try:
-            config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+            loaded = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
         except ValueError:
             return False
-    tensors = {
-        row.output.name: torch.empty(
-            row.output.shape,
-            dtype=getattr(torch, _TORCH.get(row.output.dtype, "int64")),
+    shapes = {
+        tensor.name: torch.empty(
+            tensor.shape,
+            dtype=getattr(torch, TORCH_NAMES.get(tensor.dtype, "int64")),
             device="meta",
         )
-        for row in plan.rows
+        for tensor in tensors
     }
     with _quiet():
         _, found = kind.from_pretrained(
             None,
-            config=config,
-            state_dict=tensors,
+            config=loaded,
+            state_dict=shapes,
             device_map="meta",
             ignore_mismatched_sizes=True,
             output_loading_info=True,

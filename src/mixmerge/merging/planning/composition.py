@@ -213,43 +213,30 @@ class PartArguments:
         return self._known[case]
 
     def _resolve(self, origin: Origin) -> Arguments:
-        arguments = {
-            parameter.argument: tuple(
-                self._value(
-                    parameter,
-                    setting,
-                    origin.name if parameter.by_output else origin.inputs[index],
-                    origin,
-                    source.model,
-                )
-                for setting, (index, source) in zip(
-                    self._settings[parameter.name], self._models, strict=True
-                )
-            )
-            if parameter.per_model
-            else self._value(
-                parameter, self._settings[parameter.name][0], origin.name, origin, None
-            )
-            for parameter in self._method.parameters
-        }
+        arguments: dict[str, Scalar | tuple[Scalar, ...]] = {}
+        for parameter in self._method.parameters:
+            values = [
+                self._value(parameter, setting, origin, number)
+                for number, setting in enumerate(self._settings[parameter.name])
+            ]
+            arguments[parameter.argument] = tuple(values) if parameter.per_model else values[0]
         problem = self._method.problem(arguments)
         if problem:
             raise SpecError(f"tensor {origin.name}: {problem}.")
         return arguments
 
     def _value(
-        self,
-        parameter: Parameter,
-        setting: Setting | None,
-        name: str,
-        origin: Origin,
-        model: str | None,
+        self, parameter: Parameter, setting: Setting | None, origin: Origin, number: int
     ) -> Scalar:
+        """Return a parameter's value for a tensor, and for the model with that number."""
+        index, source = self._models[number]
+        by_model = parameter.per_model and not parameter.by_output
+        name = origin.inputs[index] if by_model else origin.name
         value = None if setting is None else value_for(setting, name, origin.depth)
         if value is None:
             value = parameter.default
         if value is None:
-            whose = f" for model `{model}`" if model is not None else ""
+            whose = f" for model `{source.model}`" if parameter.per_model else ""
             raise SpecError(
                 f"tensor {origin.name}: no rule of `{parameter.name}`{whose} matches its name; "
                 "add a rule without a filter."

@@ -7,7 +7,7 @@ key: a key that is ignored changes a merge without a word.
 
 import reprlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -26,14 +26,12 @@ _SWITCHES = {"true": True, "yes": True, "on": True, "false": False, "no": False,
 _OVERRIDE = {"override_architecture": "the architecture is what config.json says; change it there"}
 _SETTING: TypeAdapter[Setting] = TypeAdapter(Setting)
 
-
 _KEYS = (
     *("merge_method", "models", "slices", "base_model", "parameters", "dtype", "out_dtype"),
     *("tokenizer", "tokenizer_source", "chat_template", "name"),
 )
 _CANNOT = {"modules": "parts of a model cannot have recipes of their own; use `models` or `slices`"}
 _NO_RESIDUAL = {"residual_weight": "mergekit reads it and never uses it; remove it"}
-
 
 Settings = Mapping[str, Setting]
 
@@ -327,12 +325,10 @@ def _setting(value: Any, parameter: Parameter | None, where: str) -> Setting:
         setting = _SETTING.validate_python(value)
     except ValidationError as error:
         raise SpecError(f"{where}: {first_problem(error)}") from error
-    kind = parameter.kind if parameter is not None else "number"
-    return changed(setting, _LAX.get(kind, _as_it_is))
-
-
-def _as_it_is(value: Scalar) -> Scalar:
-    return value
+    if parameter is not None and parameter.kind == "choice":
+        return setting
+    is_switch = parameter is not None and parameter.kind == "switch"
+    return changed(setting, _lax_switch if is_switch else _lax_number)
 
 
 def _lax_number(value: Scalar) -> Scalar:
@@ -344,13 +340,10 @@ def _lax_number(value: Scalar) -> Scalar:
 
 
 def _lax_switch(value: Scalar) -> Scalar:
-    """Read 1, 1.0 and "true" as true."""
+    """Read 1, 1.0, ``yes`` and ``on`` as true: the last two are switches to mergekit's YAML 1.1."""
     if isinstance(value, str):
         return _SWITCHES.get(value.lower(), value)
     return bool(value) if value in (0, 1) else value
-
-
-_LAX: dict[str, Callable[[Scalar], Scalar]] = {"number": _lax_number, "switch": _lax_switch}
 
 
 def tokenizer(text: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -266,13 +266,8 @@ def _part(recipe: MergeRecipe, part: Slice, method: Method, where: str) -> Itera
         yield from _settings(source.parameters, method, at, own=True)
         given = {*source.parameters, *part.parameters, *recipe.parameters}
         for parameter in method.parameters:
-            if _is_required(method, parameter.name) and parameter.name not in given:
+            if parameter.default is None and parameter.name not in given:
                 yield f"{at}: {method.name} needs `{parameter.name}`, for each model or for all"
-
-
-def _is_required(method: Method, name: str) -> bool:
-    parameter = method.parameter(name)
-    return parameter is not None and parameter.default is None
 
 
 def _layers(part: Slice, where: str) -> Iterator[str]:
