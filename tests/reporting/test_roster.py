@@ -3,8 +3,6 @@
 import itertools
 
 import numpy as np
-
-from mixmerge.reporting.input import ReportInput
 from mixmerge.reporting.roster import (
     all_models,
     display_names,
@@ -15,6 +13,8 @@ from mixmerge.reporting.roster import (
     short_name,
     stages,
 )
+
+from mixmerge.reporting.input import ReportInput
 
 
 def test_models_come_in_the_order_of_the_paper(study: ReportInput) -> None:

@@ -8,8 +8,14 @@ Writes ``FOLDER/calls.jsonl`` and, when all is done, ``FOLDER/verdicts.jsonl``.
 import sys
 from pathlib import Path
 
+<<<<<<< HEAD
 from mixmerge.evaluation.calls import caller
 from mixmerge.evaluation.judges.endpoint import EndpointJudge, EndpointJudgeSpec
+=======
+from mixmerge.evaluation.calls import run
+from mixmerge.evaluation.endpoint_spec import EndpointJudgeSpec
+from mixmerge.evaluation.judges.endpoint import EndpointJudge
+>>>>>>> axes
 from mixmerge.evaluation.judging import judge
 from mixmerge.records import Message, Prompt, Question, Response
 
@@ -34,7 +40,7 @@ def main(url: str, folder: Path, pairs: int) -> None:
         ]
         for who in ("new", "old")
     )
-    caller.FIRST_BACK_OFF = 0.02
+    run.FIRST_BACK_OFF = 0.02
     spec = EndpointJudgeSpec(
         endpoint=url,
         model="judge",

@@ -42,7 +42,7 @@ class Rate:
             self._free_at -= amount / self._per_second
 
 
-class Pace:
+class RateLimiter:
     """Decides when the next call may start, from how the endpoint took the earlier ones."""
 
     def __init__(

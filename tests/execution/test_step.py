@@ -1,10 +1,9 @@
-"""Tests of mixmerge.execution.graph."""
+"""Tests of mixmerge.execution.step: the order of steps."""
 
 import pytest
 
 from mixmerge.errors import SpecError
-from mixmerge.execution.graph import in_order, needed_for
-from mixmerge.execution.step import Step
+from mixmerge.execution.step import Step, in_order, needed_for
 
 
 def test_inputs_come_first() -> None:

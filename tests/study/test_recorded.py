@@ -11,8 +11,8 @@ import mixmerge
 from mixmerge.execution.plan import plan
 from mixmerge.execution.store import Store
 from mixmerge.files import write_json
-from mixmerge.study.run import RUN_FILE, STUDY_FILE, prepare
 from mixmerge.study.recorded import to_show
+from mixmerge.study.run import RUN_FILE, STUDY_FILE, prepare
 
 Pretend = Callable[[Path, Path], None]
 

@@ -13,18 +13,21 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import MixmergeError
+from mixmerge.execution.engine import EngineSpec
 from mixmerge.execution.environment import CORES, ONE_THREAD, environment
 from mixmerge.execution.step import Needs
 from mixmerge.execution.store import LOG
 from mixmerge.execution.worker import handlers_from, run_step, write_failure
 
 _GRACE_SECONDS = 5.0
+_NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
 
 
 @dataclass
@@ -116,6 +119,24 @@ class LocalEngine:
         """Stop every step that still runs."""
         for running in list(self._running):
             self.stop(running)
+
+
+class LocalSpec(EngineSpec):
+    """This machine; there is nothing to set."""
+
+    def build(self, entry: str, *, cpus: int, preload: Sequence[str]) -> LocalEngine:
+        """Return an engine with all GPUs that are ours."""
+        return LocalEngine(entry, cpus=cpus, gpus=_gpus(), preload=preload)
+
+
+def _gpus() -> list[str]:
+    """Name the CUDA devices that are ours, without loading a CUDA library into this process."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return [str(number) for number, _ in enumerate(_NVIDIA_GPUS.glob("*"))]
+    devices = [device.strip() for device in visible.split(",")]
+    # CUDA reads the list up to the first that is none; "-1" is how to hide all.
+    return list(takewhile(lambda device: device and not device.startswith("-"), devices))
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mixmerge.evaluation.calls.reply import CallError, RefusedCallError, Reply, read_reply
+from mixmerge.evaluation.calls.connection import CallError, RefusedCallError, Reply, read_reply
 
 
 def completion(**choice: Any) -> bytes:

@@ -3,28 +3,49 @@
 import subprocess
 import sys
 import types
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from mixmerge.errors import ResourceError, SpecError
-from mixmerge.execution import engines
-from mixmerge.execution.engines import engine_by_name
-from mixmerge.execution.helpers import HELPERS, helpers_here
-from mixmerge.execution.local import LocalEngine
-from mixmerge.execution.ray_engine import RayEngine
-from mixmerge.execution.slurm_engine import SlurmEngine
-from mixmerge.execution.slurm_spec import SlurmSpec
-from mixmerge.execution.step import Needs
+from mixmerge.execution.engine import HELPERS, EngineSpec
+from mixmerge.execution.engines import (
+    ENGINES,
+    engine_by_name,
+    helpers_by_name,
+    helpers_here,
+    local,
+    with_engines,
+)
+from mixmerge.execution.engines.local import LocalEngine
+from mixmerge.execution.engines.ray import RayEngine
+from mixmerge.execution.engines.slurm import SlurmEngine
+from mixmerge.execution.schedule import run
+from mixmerge.execution.step import Needs, Step
+from mixmerge.execution.store import Store
+from mixmerge.execution.worker import handlers_from, run_step
+from mixmerge.spec_model import SpecModel
+
+
+@with_engines
+class Placement(SpecModel):
+    """A section of a study that has more than engines in it."""
+
+    train: bool = True
+
+
+HERE = Placement.model_validate({"slurm": {"cluster": "local"}})
 
 
 def test_names_stand_for_engines() -> None:
     """`local` runs on this machine, `slurm` in the cluster that the study names."""
-    local = engine_by_name("local", "a:B", workers=1)
-    assert isinstance(local, LocalEngine)
-    local.close()
-    assert isinstance(engine_by_name("slurm", "a:B", slurm=SlurmSpec(cluster="local")), SlurmEngine)
+    engine = engine_by_name("local", "a:B", workers=1)
+    assert isinstance(engine, LocalEngine)
+    engine.close()
+    assert isinstance(engine_by_name("slurm", "a:B", placement=HERE), SlurmEngine)
 
 
 @pytest.mark.parametrize(
@@ -44,12 +65,12 @@ def test_the_local_engine_hands_out_the_users_devices(
     """The engine has the devices of CUDA_VISIBLE_DEVICES, by name, or else all of the machine."""
     for gpu in ("0000:01:00.0", "0000:02:00.0"):
         (tmp_path / gpu).mkdir()
-    monkeypatch.setattr(engines, "_NVIDIA_GPUS", tmp_path)
+    monkeypatch.setattr(local, "_NVIDIA_GPUS", tmp_path)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     given: dict[str, Any] = {}
-    monkeypatch.setattr(engines, "LocalEngine", lambda _, **options: given.update(options))
+    monkeypatch.setattr(local, "LocalEngine", lambda _, **options: given.update(options))
     engine_by_name("local", "a:B", workers=1)
     assert given["gpus"] == devices
 
@@ -103,10 +124,67 @@ def test_slurm_needs_its_commands(monkeypatch: pytest.MonkeyPatch) -> None:
         engine_by_name("slurm", "a:B")
 
 
-def test_an_unknown_name_is_refused() -> None:
-    """The message has the names that exist."""
-    with pytest.raises(SpecError, match=r"--engine moon: .* local, slurm, ray"):
-        engine_by_name("moon", "a:B")
+@pytest.mark.parametrize("name", ["moon", "train"])
+def test_an_unknown_name_is_refused(name: str) -> None:
+    """The message has the names that exist; other fields of a placement are no engines."""
+    with pytest.raises(SpecError, match=rf"--engine {name}: .* local, slurm, ray"):
+        engine_by_name(name, "a:B", placement=HERE)
+    with pytest.raises(SpecError, match=rf"--engine {name}: .* local, slurm, ray"):
+        helpers_by_name(name)
+
+
+class Loop:
+    """An engine that someone adds: it runs each step at once, in this process."""
+
+    def __init__(self, entry: str, most: int) -> None:
+        self.entry, self.most, self.ran = entry, most, list[str]()
+
+    def room_for(self, needs: Needs) -> bool:
+        return needs.cpus <= self.most
+
+    def start(self, folder: Path, needs: Needs) -> int:
+        self.ran.append(folder.parent.name)
+        return run_step(folder, handlers_from(self.entry))
+
+    def poll(self, handle: int) -> int:
+        return handle
+
+    def stop(self, handle: int) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class LoopSpec(EngineSpec):
+    """Its settings."""
+
+    most: int = 1
+
+    def build(self, entry: str, *, cpus: int, preload: Sequence[str]) -> Loop:
+        return Loop(entry, self.most)
+
+
+def test_a_new_engine_is_one_class_and_one_line(
+    tmp_path: Path, toy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine that is registered has its section of a placement, and runs a graph of steps."""
+    monkeypatch.setitem(ENGINES, "loop", LoopSpec)
+    placement = with_engines(SpecModel).model_validate({"loop": {"most": 3}})
+    engine = engine_by_name("loop", toy, placement=placement)
+    assert isinstance(engine, Loop)
+    assert engine.most == 3
+    steps = [Step("write", "b", inputs={"in": "write/a"}), Step("write", "a", {"text": "x"})]
+    outcome = run(steps, Store(tmp_path), engine)
+    assert (outcome.done["write/b"] / "out.txt").read_text() == "x"
+    assert engine.ran == ["write", "write"]
+    assert helpers_by_name("loop") is None
+
+
+def test_a_section_of_an_engine_is_checked() -> None:
+    """A wrong key in the settings of an engine is refused as anywhere else in a study."""
+    with pytest.raises(ValidationError, match=r"slurm\.queue\s+Extra inputs are not permitted"):
+        Placement.model_validate({"slurm": {"queue": "gpu"}})
 
 
 @pytest.mark.parametrize(("name", "package"), [("slurm", "submitit"), ("ray", "ray")])

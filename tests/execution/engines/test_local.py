@@ -1,4 +1,4 @@
-"""Tests of mixmerge.execution.local: what happens to steps when their driver goes."""
+"""Tests of mixmerge.execution.engines.local: what happens to steps when their driver goes."""
 
 import os
 import signal
@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from mixmerge.execution.claim import holder
-from mixmerge.execution.local import LocalEngine
+from mixmerge.execution.engines.local import LocalEngine
 from mixmerge.execution.step import Needs, Step
 from mixmerge.execution.store import LOCK, LOG, Store
 from mixmerge.files import read_json
@@ -20,8 +19,7 @@ DRIVER = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from mixmerge.execution.claim import holder
-from mixmerge.execution.local import LocalEngine
+from mixmerge.execution.engines.local import LocalEngine
 from mixmerge.execution.step import Needs
 engine = LocalEngine("toy_handlers:HANDLERS", cpus=1)
 engine.start(Path(sys.argv[2]), Needs())
@@ -58,10 +56,8 @@ def test_a_step_dies_with_its_driver(tmp_path: Path, program: list[str]) -> None
     command = [sys.executable, *program, str(tmp_path / "lib"), str(folder)]
     driver = subprocess.Popen(command, cwd=tmp_path)
     lock = folder / LOCK
-    assert wait_for(lambda: holder(lock) is not None)
-    owner = holder(lock)
-    assert owner is not None
-    pid = owner.pid
+    assert wait_for(lambda: lock.is_file() and lock.read_text())
+    pid = int(read_json(lock)["pid"])
     assert alive(pid)
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()

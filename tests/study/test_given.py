@@ -1,4 +1,4 @@
-"""Tests of mixmerge.study.kinds: steps in a run folder that moves, on a machine that is smaller."""
+"""Tests of mixmerge.study.steps: given models, and placements on a smaller machine."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,8 @@ from mixmerge.execution.step import Step, Task
 from mixmerge.execution.store import Store, read_record
 from mixmerge.execution.worker import run_step
 from mixmerge.progress import silent
-from mixmerge.study.kinds import HANDLERS, _within_cores, model_path
+from mixmerge.study.steps import HANDLERS
+from mixmerge.study.steps.kind import model_path, within_cores
 from mixmerge.testbed.model import write_model
 
 
@@ -37,7 +38,7 @@ def test_threads_stay_within_the_cores(
         monkeypatch.delenv(CORES, raising=False)
     else:
         monkeypatch.setenv(CORES, cores)
-    assert _within_cores(asked)["threads"] == threads
+    assert within_cores(asked)["threads"] == threads
 
 
 @pytest.mark.parametrize("name", ["runs/models/foo", "my model"])
@@ -45,7 +46,7 @@ def test_a_mistyped_base_folder_is_the_users_mistake(name: str, tmp_path: Path) 
     """What is neither a folder here nor a possible name on the hub is said; nothing is fetched."""
     settings = {"from": "hub", "name": name, "revision": None}
     task = Task("base", "base", settings, {}, {}, {}, tmp_path, tmp_path / "cache")
-    with pytest.raises(ModelError, match=f"base: `{name}` is no folder here"):
+    with pytest.raises(ModelError, match=f"^{name}: no such folder, and not a hub name"):
         HANDLERS["base"](task, silent)
 
 

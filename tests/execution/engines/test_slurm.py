@@ -1,4 +1,4 @@
-"""Tests of mixmerge.execution.slurm_engine: real jobs on this machine, and a stand-in queue."""
+"""Tests of mixmerge.execution.engines.slurm: real jobs on this machine, and a stand-in queue."""
 
 import os
 import signal
@@ -11,10 +11,8 @@ from pathlib import Path
 import pytest
 
 from mixmerge.execution.engine import LOST
-from mixmerge.execution.listener import Unheard
+from mixmerge.execution.engines.slurm import SlurmEngine, SlurmSpec
 from mixmerge.execution.schedule import run
-from mixmerge.execution.slurm_engine import SlurmEngine
-from mixmerge.execution.slurm_spec import SlurmSpec
 from mixmerge.execution.step import Needs, Step
 from mixmerge.execution.store import JOB, LOG, RECORD, Store
 from mixmerge.files import read_json, write_json
@@ -24,8 +22,8 @@ HERE = SlurmSpec(cluster="local")
 DRIVER = """
 import sys, time
 from pathlib import Path
-from mixmerge.execution.slurm_engine import SlurmEngine
-from mixmerge.execution.slurm_spec import SlurmSpec
+from mixmerge.execution.engines.slurm import SlurmEngine
+from mixmerge.execution.engines.slurm import SlurmSpec
 from mixmerge.execution.step import Needs
 engine = SlurmEngine(SlurmSpec(cluster="local"), ("toy_step",))
 handle = engine.start(Path(sys.argv[1]), Needs())
@@ -78,7 +76,7 @@ def test_a_graph_runs_as_jobs(tmp_path: Path, toy_step: tuple[str, ...]) -> None
         Step("write", "d", {"text": "d"}, {"in": "user/c"}),
     ]
     store = Store(tmp_path / "run")
-    outcome = run(steps, store, SlurmEngine(HERE, toy_step), Unheard())
+    outcome = run(steps, store, SlurmEngine(HERE, toy_step))
     assert set(outcome.done) == {"write/a", "write/b"}
     assert (outcome.done["write/b"] / "out.txt").read_text() == "ba"
     assert outcome.failed["user/c"] == (2, "rows.jsonl, line 3: broken.")

@@ -7,6 +7,7 @@ the driver. The run folder must be on storage that all nodes share.
 
 import os
 import socket
+import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import ResourceError
-from mixmerge.execution.child import STEP_COMMAND, run_child
-from mixmerge.execution.engine import LOST
+from mixmerge.execution.child import STEP_COMMAND, child_command, run_child, wait_for
+from mixmerge.execution.engine import HELPERS, LOST, EngineSpec
 from mixmerge.execution.environment import CORES
-from mixmerge.execution.helpers import HELPERS
 from mixmerge.execution.step import Needs
-from mixmerge.execution.store import JOB
+from mixmerge.execution.store import FAILURE, JOB, LOG
 from mixmerge.files import read_json, write_json
 from mixmerge.fingerprint import fingerprint
 
@@ -148,7 +148,7 @@ class RayEngine:
         except exceptions.TaskCancelledError:
             return _STOPPED
         except exceptions.RayTaskError as error:
-            with Path(handle.folder, "log.txt").open("a", encoding="utf-8") as log:
+            with (handle.folder / LOG).open("a", encoding="utf-8") as log:
                 log.write(f"{error}\n")
             return 1
         except exceptions.RayError:
@@ -270,7 +270,7 @@ def train_on_nodes(
     try:
         trainer.fit()
     except Exception:  # noqa: BLE001 - Ray Train wraps every reason in classes of its own
-        return 1 if Path(folder, "failure.json").exists() else LOST
+        return 1 if Path(folder, FAILURE).exists() else LOST
     return 0
 
 
@@ -288,3 +288,52 @@ def rank(config: dict[str, Any]) -> None:
     code = run_child(config["command"], config["folder"], environment)
     if code:
         raise RuntimeError(f"the step ended with exit code {code}")
+
+
+class RayHelpers:
+    """Helpers on the cluster at ``RAY_ADDRESS``, which is joined when they are asked for.
+
+    Args:
+        cpus: Cores of the cluster that is started on this machine where there is no address.
+    """
+
+    def __init__(self, cpus: int = 1) -> None:
+        import ray
+
+        self._ray, self._cpus = ray, cpus
+        self._tasks: list[Any] = []
+
+    def start(self, command: Sequence[str], count: int) -> None:
+        """Ask Ray for ``count`` tasks."""
+        connect(self._cpus)
+        help_out = self._ray.remote(max_retries=0, num_cpus=1)(run_helper)
+        self._tasks = [help_out.remote([*command, str(number)]) for number in range(count)]
+
+    def ended(self, number: int) -> bool:
+        """Say whether a task has ended: with its work done, with an error, or lost."""
+        ready, _ = self._ray.wait([self._tasks[number]], timeout=0)
+        return bool(ready)
+
+    def stop(self) -> None:
+        """Cancel what has not ended, and leave the cluster."""
+        for task in self._tasks:
+            self._ray.cancel(task)
+        self._ray.wait(self._tasks, num_returns=len(self._tasks), timeout=10)
+        self._ray.shutdown()
+
+
+def run_helper(command: Sequence[str]) -> int:
+    """Run a helper in a child process, which ends with the worker that runs this task."""
+    return wait_for(subprocess.Popen(child_command(command), stdin=subprocess.DEVNULL))
+
+
+class RaySpec(EngineSpec):
+    """The cluster at ``RAY_ADDRESS``, or one that is started on this machine."""
+
+    def build(self, entry: str, *, cpus: int, preload: Sequence[str]) -> RayEngine:  # noqa: ARG002
+        """Return an engine whose tasks run ``mixmerge step``."""
+        return RayEngine(cpus)
+
+    def helpers(self) -> RayHelpers:
+        """Return helpers on the cluster."""
+        return RayHelpers(os.cpu_count() or 1)

@@ -1,4 +1,4 @@
-"""Tests of mixmerge.execution.ray_engine: a real Ray cluster of two cores on this machine."""
+"""Tests of mixmerge.execution.engines.ray: a real Ray cluster of two cores on this machine."""
 
 import os
 import signal
@@ -12,8 +12,8 @@ import pytest
 
 from mixmerge.errors import ResourceError
 from mixmerge.execution.engine import LOST
-from mixmerge.execution.listener import Unheard
-from mixmerge.execution.ray_engine import RayEngine
+from mixmerge.execution.engines.ray import RayEngine
+from mixmerge.execution.events import Event, Progressed, Started
 from mixmerge.execution.schedule import run
 from mixmerge.execution.step import Needs, Step
 from mixmerge.execution.store import JOB, RECORD, Store
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 DRIVER = """
 import sys, time
 from pathlib import Path
-from mixmerge.execution.ray_engine import RayEngine
+from mixmerge.execution.engines.ray import RayEngine
 from mixmerge.execution.step import Needs
 engine = RayEngine(2, ("toy_step",))
 engine.start(Path(sys.argv[1]), Needs(cpus=2))
@@ -86,19 +86,17 @@ def gone(pid: int, seconds: float = 60) -> bool:
     return False
 
 
-class KillsTheWorker(Unheard):
+class KillsTheWorker:
     """Kills the Ray worker of the step that only ends at its second attempt, once."""
 
     folder: Path | None = None
 
-    def started(self, step: Step, folder: Path) -> None:
-        if step.kind == "second_time":
-            self.folder = self.folder or folder
-
-    def progressed(self, *_: object) -> None:
-        if self.folder is None or (self.folder / "killed").exists():
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Started) and event.step.kind == "second_time":
+            self.folder = self.folder or event.folder
+        if not isinstance(event, Progressed) or self.folder is None:
             return
-        if (self.folder / "first").exists():
+        if (self.folder / "first").exists() and not (self.folder / "killed").exists():
             (self.folder / "killed").touch()
             os.kill(parent_of(owner(self.folder)), signal.SIGKILL)
 
@@ -118,7 +116,7 @@ def test_a_graph_with_a_killed_worker(tmp_path: Path, engine: RayEngine) -> None
     assert set(outcome.done) == {step.id for step in steps[:4]}
     assert read_json(outcome.done["second_time/b"] / RECORD)["attempts"] == 2
     assert (outcome.done["write/d"] / "out.txt").read_text() == "dcab"
-    outcome = run(steps, store, engine, Unheard())
+    outcome = run(steps, store, engine)
     assert outcome.failed == {"user/e": (2, "rows.jsonl, line 3: broken.")}
 
 
