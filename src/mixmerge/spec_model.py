@@ -48,17 +48,10 @@ def one_of(models: Mapping[str, type[SpecModel]], what: str) -> Any:
         key = next((key for key in models if key in names), None)
         return key and f"{key} {what}"  # two words: a tag is no key of the file
 
-<<<<<<< HEAD
     alone = f", or is one of the words {quoted(words)}" if words else ""
     # Assembled at run time from a registry, so that a new model is named in one place only.
     tagged = tuple(Annotated[model, Tag(f"{key} {what}")] for key, model in models.items())
     members: Any = Union[tagged]  # noqa: UP007
-=======
-    known = ", ".join(f"`{key}`" for key in models)
-    members: Any = Union[  # noqa: UP007 - assembled at run time
-        tuple(Annotated[model, Tag(f"{key} {what}")] for key, model in models.items())
-    ]
->>>>>>> axes
     unknown = Discriminator(
         tag,
         custom_error_type=what,

@@ -8,14 +8,8 @@ Writes ``FOLDER/calls.jsonl`` and, when all is done, ``FOLDER/verdicts.jsonl``.
 import sys
 from pathlib import Path
 
-<<<<<<< HEAD
-from mixmerge.evaluation.calls import caller
-from mixmerge.evaluation.judges.endpoint import EndpointJudge, EndpointJudgeSpec
-=======
 from mixmerge.evaluation.calls import run
-from mixmerge.evaluation.endpoint_spec import EndpointJudgeSpec
-from mixmerge.evaluation.judges.endpoint import EndpointJudge
->>>>>>> axes
+from mixmerge.evaluation.judges.endpoint import EndpointJudge, EndpointJudgeSpec
 from mixmerge.evaluation.judging import judge
 from mixmerge.records import Message, Prompt, Question, Response
 

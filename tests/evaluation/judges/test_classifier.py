@@ -6,12 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-<<<<<<< HEAD
 from tests.evaluation.judges.cases import COMPARED, HARMFUL, item
 from tests.evaluation.judges.cases import items as made
-=======
-from mixmerge.evaluation.judge_spec import ClassifierJudgeSpec
->>>>>>> axes
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     AutoModelForSequenceClassification,
@@ -24,13 +20,8 @@ from transformers import (
 )
 
 from mixmerge.errors import ModelError, SpecError
-<<<<<<< HEAD
 from mixmerge.evaluation.judges.classifier import ClassifierJudge, ClassifierJudgeSpec
 from mixmerge.records import Item, Message
-=======
-from mixmerge.evaluation.judges.classifier import ClassifierJudge
-from mixmerge.records import Message, Prompt, Response
->>>>>>> axes
 
 LABELS = {"fine": "no", "rude": "yes", "grave": "yes"}
 

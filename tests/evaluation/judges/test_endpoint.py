@@ -203,7 +203,6 @@ def test_how_the_reply_is_asked_can_be_fixed(
     (verdict,) = by.judge(items("x"), HARMFUL)
     assert (verdict.outcome, verdict.reason) == ("error", "status 400: no")
     assert ["response_format" in call for call in server.calls] == [sent]
-<<<<<<< HEAD
 
 
 def test_a_grade_is_the_number_on_the_last_line(serve: Serve, tmp_path: Path) -> None:
@@ -288,5 +287,3 @@ def test_speed_patience_and_price_are_not_the_judges_identity() -> None:
     ]
     for change in changes:
         assert plain.model_copy(update=change).identity() != plain.identity()
-=======
->>>>>>> axes

@@ -7,19 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-<<<<<<< HEAD
 from tests.evaluation.judges.cases import COMPARED, GRADED, HARMFUL, REFUSED, items, outcomes
 
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.evaluation.judges import word_choice
 from mixmerge.evaluation.judges.local import LocalJudge, LocalJudgeSpec
-=======
-from mixmerge.evaluation.judge_spec import LocalJudgeSpec
-
-from mixmerge.errors import ModelError, SpecError
-from mixmerge.evaluation.judges import local
-from mixmerge.evaluation.judges.local import LocalJudge
->>>>>>> axes
 from mixmerge.evaluation.judges.rubric import load_rubric
 from mixmerge.evaluation.judges.word_choice import choice, probabilities
 from mixmerge.evaluation.loaded_model import LoadedModel
