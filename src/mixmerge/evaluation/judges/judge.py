@@ -52,6 +52,8 @@ class BaseJudgeSpec(SpecModel):
     """The outcomes that it can tell; None: any that the study names."""
     of_people: ClassVar[bool] = False
     """Whether its verdicts are people's, who cannot be asked about another answer."""
+    runs_code: ClassVar[bool] = False
+    """Whether it runs code that models wrote."""
 
     def identity(self) -> dict[str, Any]:
         """Return the settings that change verdicts."""
