@@ -20,7 +20,6 @@ from typing import Any, Literal
 from pydantic import Field
 
 from mixmerge.errors import DataError, ResourceError, SpecError
-from mixmerge.evaluation.judges.fence import fenced
 from mixmerge.evaluation.judges.judge import (
     BaseJudgeSpec,
     Decision,
@@ -28,6 +27,7 @@ from mixmerge.evaluation.judges.judge import (
     ProgramJudge,
     said,
 )
+from mixmerge.evaluation.judges.parts import fenced
 from mixmerge.records import Item, Prompt, Question
 
 _MOST_READ = 4096
