@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from mixmerge.evaluation.endpoint_spec import EndpointJudgeSpec, EndpointSpec
+from mixmerge.evaluation.endpoint_spec import EndpointSpec
+from mixmerge.evaluation.judges.endpoint import EndpointJudgeSpec
 
 PLAIN: dict[str, Any] = {"endpoint": "http://localhost:8000/v1", "model": "m"}
 
@@ -71,7 +72,7 @@ def test_limits_are_positive(field: str) -> None:
 
 def test_speed_patience_and_price_mean_nothing() -> None:
     """Another address, limit or price judges the same; another field or reply form does not."""
-    plain = EndpointJudgeSpec(**PLAIN).meaning()
+    plain = EndpointJudgeSpec(**PLAIN).identity()
     placed = EndpointJudgeSpec(
         endpoint="https://elsewhere/v1",
         model="m",
@@ -86,6 +87,6 @@ def test_speed_patience_and_price_mean_nothing() -> None:
         price={"input": 1, "output": 2},
         budget=1,
     )
-    assert placed.meaning() == plain
+    assert placed.identity() == plain
     for change in ({"fields": {"seed": 1}}, {"structured": "never"}, {"temperature": 1}):
-        assert EndpointJudgeSpec(**PLAIN, **change).meaning() != plain
+        assert EndpointJudgeSpec(**PLAIN, **change).identity() != plain
