@@ -8,7 +8,7 @@ from mixmerge.errors import DataError
 from mixmerge.evaluation.calibration.labels import decided
 from mixmerge.evaluation.measures import MEASURES
 from mixmerge.evaluation.scores import ScoreTable, score_table
-from mixmerge.records import Outcome, Question, Verdict
+from mixmerge.records import Outcome, Verdict
 
 WORTH = MEASURES["win_rate"]().worth
 
