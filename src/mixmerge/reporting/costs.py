@@ -23,6 +23,7 @@ def model_table(data: ReportInput) -> Table:
     """What each model needed beyond the base, its parents included."""
     results, costs = data.results, data.results.costs
     names = [name for stage in stages(results) for name in models_of(results, stage)]
+    names = names if costs or data.steps else []
     caption = (
         "Tokens and rows include every model that this one was made from, each counted once. "
         "Time is that of the steps that made the model, on the machine of this run; measuring "

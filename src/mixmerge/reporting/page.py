@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from typing import get_args
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -19,7 +20,7 @@ from mixmerge.reporting import axes, formats
 from mixmerge.reporting.cells import Table, to_csv
 from mixmerge.reporting.costs import cost_sentences
 from mixmerge.reporting.draw import inline_svg
-from mixmerge.reporting.figures import Plot
+from mixmerge.reporting.figures import Plot, Section
 from mixmerge.reporting.input import Answer, ReportInput, Sample
 from mixmerge.reporting.judges import judge_notices
 from mixmerge.reporting.verdict import Conclusion
@@ -101,11 +102,11 @@ def render(
     environment.filters["csv_link"] = csv_link
     script, sheet = _static("report.js"), _static("report.css")
     samples = [sample_view(sample, data) for sample in data.samples]
-    drawings: dict[str, list[Drawing]] = {}
+    drawings: dict[str, list[Drawing]] = {section: [] for section in get_args(Section)}
     for plot in plots:
         # Matplotlib escapes the names it writes; nothing else of the SVG comes from outside.
         svg = Markup(inline_svg(documents[plot.name], plot.name))  # noqa: S704
-        drawings.setdefault(plot.section, []).append(Drawing(plot, svg))
+        drawings[plot.section].append(Drawing(plot, svg))
     return environment.get_template("report.html.j2").render(
         data=data,
         conclusion=conclusion,

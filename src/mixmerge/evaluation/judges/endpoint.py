@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from mixmerge.evaluation.calls.reply import Reply
+from mixmerge.evaluation.calls.connection import Reply
 from mixmerge.evaluation.endpoint_spec import EndpointSpec
 from mixmerge.evaluation.judges.judge import JudgeContext
 from mixmerge.evaluation.judges.rubric import Rubric
