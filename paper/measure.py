@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from mixmerge.records import Axis
-from mixmerge.study.kinds import model_path
-from paper.collect import SeedRun
+from mixmerge.study.steps.kind import model_path
 from paper.scores import Findings, Mechanism, Scores
+from paper.seeds import SeedRun
 
 Weights = Mapping[str, NDArray[np.float32]]
 
