@@ -27,7 +27,7 @@ def study() -> Study:
         "    sweep: {weight_of: sft-100, values: [0.5, [0, 1]]}\n\nevaluate:"
     )
     text = SMALL.read_text().replace("\nevaluate:", sweep)
-    items = "selection: {prompts: {general: {testbed: test}, safety: {testbed: test}}}\n"
+    items = "selection: {prompts: {general: {testbed: general}, safety: {testbed: safety}}}\n"
     return parse_study(text + items, "study.yaml")
 
 
