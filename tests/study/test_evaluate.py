@@ -25,7 +25,7 @@ def answering(right: Callable[[int], bool]) -> Server:
     """Serve a model that knows the answers to some questions."""
 
     def answer(text: str, _attempt: int) -> Any:
-        number = int(text.split()[-1])
+        number = int(text.rsplit(maxsplit=1)[-1])
         return says(f"It is {number if right(number) else -1}.")
 
     return Server(answer)
