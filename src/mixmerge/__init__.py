@@ -39,7 +39,7 @@ _WHERE = {
     "adopt": ("mixmerge.study.adopt", "adopt"),
     "demo": ("mixmerge.study.run", "demo"),
     "evaluate": ("mixmerge.study.run", "evaluate"),
-    "inspect": ("mixmerge.merging.inspect", "inspect"),
+    "inspect": ("mixmerge.merging.inspection.inspect", "inspect"),
     "merge": ("mixmerge.merging.engine", "merge"),
     "mix": ("mixmerge.study.parts", "mix"),
     "plan": ("mixmerge.study.explain", "explain"),
