@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mixmerge.merging.inspection.inspect import inspect
     from mixmerge.study.adopt import adopt
     from mixmerge.study.explain import explain as plan
-    from mixmerge.study.parts import mix, train
+    from mixmerge.study.standalone import mix, train
     from mixmerge.study.run import demo, evaluate, report, run
 
 __version__ = "0.1.0"
@@ -41,12 +41,12 @@ _WHERE = {
     "evaluate": ("mixmerge.study.run", "evaluate"),
     "inspect": ("mixmerge.merging.inspection.inspect", "inspect"),
     "merge": ("mixmerge.merging.engine", "merge"),
-    "mix": ("mixmerge.study.parts", "mix"),
+    "mix": ("mixmerge.study.standalone", "mix"),
     "plan": ("mixmerge.study.explain", "explain"),
     "report": ("mixmerge.study.run", "report"),
     "run": ("mixmerge.study.run", "run"),
     "status": ("mixmerge.execution.status", "status"),
-    "train": ("mixmerge.study.parts", "train"),
+    "train": ("mixmerge.study.standalone", "train"),
 }
 
 
