@@ -43,8 +43,8 @@ def test_writes_the_files_that_are_promised(folder: Path) -> None:
     names = {path.name for path in (folder / "figures").iterdir()}
     assert names == {f"{name}.{suffix}" for name in figures for suffix in ("png", "svg")}
     tables = {path.stem for path in (folder / "tables").glob("*.csv")}
-    assert {"models", "contrasts", "costs", "time", "axes", "general-otherwise"} <= tables
-    assert len(tables) == 14
+    assert {"models", "contrasts", "costs", "time", "general-otherwise"} <= tables
+    assert len(tables) == 13
     assert tables == {path.stem for path in (folder / "tables").glob("*.md")}
 
 

@@ -5,7 +5,7 @@ import math
 from mixmerge.records.results import AxisInfo, Interval, Results
 from mixmerge.records.verdict import Axis
 from mixmerge.reporting import formats
-from mixmerge.reporting.cells import ABSENT, Cell, gain, rate
+from mixmerge.reporting.cells import ABSENT, Cell
 
 
 def heading(results: Results, axis: Axis) -> str:
@@ -39,6 +39,15 @@ def value(info: AxisInfo, found: float) -> str:
     return formats.decimal(found, _digits(info))
 
 
+def interval(info: AxisInfo, ci: Interval) -> str:
+    """Write an interval of values."""
+    return (
+        formats.percent_interval(ci)
+        if info.unit == "percent"
+        else " to ".join(value(info, end) for end in ci)
+    )
+
+
 def difference(info: AxisInfo, found: float) -> str:
     """Write a difference of two values with its sign: percentage points, or units of the score."""
     return formats.points(found) if info.unit == "percent" else formats.signed(found, _digits(info))
@@ -58,16 +67,13 @@ def value_cell(
     info: AxisInfo, found: float, ci: Interval | None = None, *, emphasis: bool = False
 ) -> Cell:
     """Return a value with its interval."""
-    if info.unit == "percent":
-        return rate(found, ci, emphasis=emphasis)
-    interval = " to ".join(value(info, end) for end in ci or ())
-    return Cell(value(info, found), found, ci, interval, emphasis)
+    return Cell(value(info, found), found, ci, interval(info, ci) if ci else "", emphasis)
 
 
 def difference_cell(info: AxisInfo, found: float | None, ci: Interval | None = None) -> Cell:
     """Return a difference with its interval."""
-    if found is None or info.unit == "percent":
-        return gain(found, ci)
+    if found is None:
+        return ABSENT
     return Cell(difference(info, found), found, ci, difference_interval(info, ci) if ci else "")
 
 
