@@ -31,7 +31,7 @@ from mixmerge.stats.bootstrap import (
 from mixmerge.stats.estimate import Estimate
 from mixmerge.stats.intervals import ClusterSample
 from mixmerge.stats.length_control import length_controlled
-from mixmerge.stats.pareto import front_area, hypervolume
+from mixmerge.stats.pareto import front_volume, hypervolume
 from mixmerge.stats.robust import ClusterMean, t_interval
 
 Floats = NDArray[np.float64]
@@ -206,7 +206,7 @@ def fronts(
         with np.errstate(divide="ignore", invalid="ignore"):
             drawn = np.stack([draws[0], 1 - draws[1][:, :5] / draws[1][:, 5:]], axis=2)
         small = any(general.rate(5 * study + model).absent for model in range(5))
-        found = front_area(points, drawn, (0.5, 0.0), clusters)
+        found = front_volume(points, drawn, (0.5, 0.0), clusters)
         yield "area of the front", None if small else found.offered, float(area)
 
 

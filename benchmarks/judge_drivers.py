@@ -73,8 +73,7 @@ def _pairs(count: int) -> "tuple[Sequence[Prompt], Sequence[Response], Sequence[
 
 
 def _judge(url: str, in_flight: int, out: Path) -> "EndpointJudge":
-    from mixmerge.evaluation.endpoint_spec import EndpointJudgeSpec
-    from mixmerge.evaluation.judges.endpoint import EndpointJudge
+    from mixmerge.evaluation.judges.endpoint import EndpointJudge, EndpointJudgeSpec
 
     spec = EndpointJudgeSpec(endpoint=url, model=MODEL, concurrency=in_flight)
     return EndpointJudge(spec, out / "calls.jsonl")
@@ -83,10 +82,11 @@ def _judge(url: str, in_flight: int, out: Path) -> "EndpointJudge":
 def mixmerge(url: str, calls: int, in_flight: int, out: Path) -> int:
     """Compare answers in both orders as an evaluation does, all rows of the axis in memory."""
     from mixmerge.evaluation.judging import judge
+    from mixmerge.records import Question
 
     prompts, answers, base = map(list, _pairs(calls // 2))
     verdicts = judge(
-        "general",
+        Question("general", "comparison"),
         prompts,
         answers,
         base_answers=base,
@@ -98,9 +98,17 @@ def mixmerge(url: str, calls: int, in_flight: int, out: Path) -> int:
 
 def mixmerge_streamed(url: str, calls: int, in_flight: int, out: Path) -> int:
     """The same, each row made when it is needed and each verdict written as it comes."""
+    from mixmerge.records import Item, Question
+
+    prompts, answers, base = _pairs(calls // 2)
+
+    def item(index: int) -> Item:
+        return Item(prompts[index], answers[index], base[index])
+
+    items = Made(calls // 2, item)
     read = 0
     with (out / "verdicts.jsonl").open("w") as stream:
-        for verdict in _judge(url, in_flight, out).comparisons(*_pairs(calls // 2)):
+        for verdict in _judge(url, in_flight, out).verdicts(items, Question("q", "comparison")):
             stream.write(verdict.model_dump_json() + "\n")
             read += verdict.outcome in {"win", "loss"}
     return read
@@ -198,7 +206,7 @@ DRIVERS: dict[str, Callable[[str, int, int, Path], int]] = {
     for driver in (mixmerge, mixmerge_streamed, aiohttp, inspect_ai, alpaca_eval)
 }
 
-OURS = ("mixmerge.evaluation.judges.endpoint", "mixmerge.evaluation.judging")
+OURS = ("mixmerge.evaluation.calls.endpoint", "mixmerge.evaluation.judging")
 IMPORTS = {
     "mixmerge": OURS,
     "mixmerge_streamed": OURS,

@@ -20,11 +20,11 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+from mixmerge.study.kinds import model_path
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from mixmerge.records import Axis
-from mixmerge.study.kinds import model_path
 from paper.collect import SeedRun
 from paper.scores import Findings, Mechanism, Scores
 

@@ -4,7 +4,7 @@ Every command is a function of the same name::
 
     from mixmerge import run
     finished = run("study.yaml")
-    finished.results.models["dpo-slerp"].general.win_rate
+    finished.results.models["dpo-slerp"].axes["general"].value
 """
 
 import importlib
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from mixmerge.merging.inspect import inspect
     from mixmerge.study.adopt import adopt
     from mixmerge.study.explain import explain as plan
-    from mixmerge.study.parts import evaluate, mix, train
-    from mixmerge.study.run import demo, report, run
+    from mixmerge.study.parts import mix, train
+    from mixmerge.study.run import demo, evaluate, report, run
 
 __version__ = "0.1.0"
 
@@ -38,7 +38,7 @@ __all__ = [
 _WHERE = {
     "adopt": ("mixmerge.study.adopt", "adopt"),
     "demo": ("mixmerge.study.run", "demo"),
-    "evaluate": ("mixmerge.study.parts", "evaluate"),
+    "evaluate": ("mixmerge.study.run", "evaluate"),
     "inspect": ("mixmerge.merging.inspect", "inspect"),
     "merge": ("mixmerge.merging.engine", "merge"),
     "mix": ("mixmerge.study.parts", "mix"),

@@ -1,6 +1,21 @@
 """What all specifications share, from a study file down to one rule of a merge."""
 
-from pydantic import BaseModel, ConfigDict
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Tag,
+    ValidationError,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+Problem = tuple[tuple[str | int, ...], str]
+"""The keys that lead to a mistake, and a sentence about it."""
 
 
 class SpecModel(BaseModel):
@@ -10,3 +25,77 @@ class SpecModel(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def one_of(models: Mapping[str, type[SpecModel]], what: str) -> Any:
+    """Return the type of a mapping that is one of several models, told by the key that only it has.
+
+    A bare word stands for the model of that key with its defaults: ``win_rate`` for
+    ``{win_rate: base}``.
+
+    Args:
+        models: by key, which is a field of the model. Of two keys in one mapping the first counts.
+        what: one of them, in a word, for messages: ``measure``.
+    """
+    usual = {key: model.model_fields[key] for key, model in models.items()}
+    words = {key: field.default for key, field in usual.items() if not field.is_required()}
+
+    def spelled_out(value: Any) -> Any:
+        return {value: words[value]} if isinstance(value, str) and value in words else value
+
+    def tag(value: Any) -> str | None:
+        names = value if isinstance(value, dict) else getattr(value, "__dict__", {})
+        key = next((key for key in models if key in names), None)
+        return key and f"{key} {what}"  # two words: a tag is no key of the file
+
+    alone = f", or is one of the words {quoted(words)}" if words else ""
+    # Assembled at run time from a registry, so that a new model is named in one place only.
+    tagged = tuple(Annotated[model, Tag(f"{key} {what}")] for key, model in models.items())
+    members: Any = Union[tagged]  # noqa: UP007
+    unknown = Discriminator(
+        tag,
+        custom_error_type=what,
+        custom_error_message=f"a {what} has one of the keys {quoted(models)}{alone}",
+    )
+    written: Any = Annotated[members, unknown]
+    if words:
+        written |= Literal[tuple(words)]
+    return Annotated[members, unknown, BeforeValidator(spelled_out, json_schema_input_type=written)]
+
+
+def hint(seen: str, known: Iterable[str]) -> str:
+    """End a sentence about an unknown name with the known one that is nearest, if one is near."""
+    near = difflib.get_close_matches(seen, list(known), n=1)
+    return f"; did you mean `{near[0]}`?" if near else "."
+
+
+def quoted(names: Iterable[str]) -> str:
+    """List names in a sentence."""
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def refusal(kind: type[BaseModel], given: Mapping[str, Any], problems: list[Problem]) -> Exception:
+    """Return a validation error with every mistake at its key, so that its line can be named.
+
+    Args:
+        kind: The specification.
+        given: Its keys and values as they were given.
+        problems: What is wrong with them.
+    """
+    return ValidationError.from_exception_data(
+        kind.__name__,
+        [
+            InitErrorDetails(
+                type=PydanticCustomError("refused", "{what}", {"what": what.removesuffix(".")}),
+                loc=place,
+                input=_at(given, place),
+            )
+            for place, what in problems
+        ],
+    )
+
+
+def _at(value: Any, place: tuple[str | int, ...]) -> Any:
+    for key in place:
+        value = value.get(key) if isinstance(value, Mapping) else value
+    return value

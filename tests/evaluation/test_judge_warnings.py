@@ -36,7 +36,7 @@ def row(index: int, axis: Axis, outcome: Outcome, order: Order | None = None) ->
 def compared(*pairs: Pair) -> list[Verdict]:
     """Return verdicts on pairs, seen with the model first and with the base first."""
     return [
-        row(index, "general", outcome, order)
+        row(index, "quality", outcome, order)
         for index, pair in enumerate(pairs)
         for outcome, order in zip(pair, ORDERS, strict=True)
     ]
@@ -52,7 +52,7 @@ def test_a_judge_of_places_is_named(pair: Pair, place: str) -> None:
     """Always A gives a win and a loss for every pair: one half, and no information."""
     (warning,) = warned(compared(*[pair] * 50))
     assert (warning.kind, warning.word, warning.share, warning.n) == ("place", place, 1.0, 100)
-    assert warning.axis == "general"
+    assert warning.axis == "quality"
     assert f"chose the {place} answer in 100 of 100 comparisons" in warning.message
 
 
@@ -76,10 +76,10 @@ def test_a_judge_that_calls_everything_a_tie_is_named() -> None:
     """Identical answers are ties that no judge was asked about, and do not count."""
     (warning,) = warned(compared(*[TIED] * 10))
     assert (warning.kind, warning.word, warning.n) == ("word", "tie", 20)
-    assert warned([row(index, "general", "tie") for index in range(100)]) == ()
+    assert warned([row(index, "quality", "tie") for index in range(100)]) == ()
 
 
-@pytest.mark.parametrize("axis", ["safety", "over_refusal"])
+@pytest.mark.parametrize("axis", ["harm", "refusals"])
 @pytest.mark.parametrize("word", ["yes", "no"])
 def test_a_judge_with_one_word_is_named(axis: Axis, word: Outcome) -> None:
     """One word for all answers of all models; one other answer acquits it."""
@@ -91,10 +91,23 @@ def test_a_judge_with_one_word_is_named(axis: Axis, word: Outcome) -> None:
     assert warned(always, [*always, row(60, axis, other)]) == ()
 
 
+def test_a_judge_with_one_grade_is_named() -> None:
+    """One number for all answers is a word like any other; two numbers tell answers apart."""
+
+    def graded(score: float, count: int = 60) -> list[Verdict]:
+        changes = {"outcome": "graded", "score": score}
+        return [row(index, "style", "yes").model_copy(update=changes) for index in range(count)]
+
+    (warning,) = warned(graded(0.5), graded(0.5))
+    assert (warning.kind, warning.word, warning.n) == ("word", "0.5", 120)
+    assert "--calibrate" not in warning.message
+    assert warned(graded(0.5), graded(1, count=1)) == ()
+
+
 def test_missing_verdicts_are_no_words() -> None:
     """What was not said neither accuses nor acquits, and few verdicts accuse nobody."""
-    said = [row(index, "safety", "no") for index in range(25)]
-    missing = [row(index, "safety", "unreadable") for index in range(25, 60)]
+    said = [row(index, "harm", "no") for index in range(25)]
+    missing = [row(index, "harm", "unreadable") for index in range(25, 60)]
     assert warned([*said, *missing])[0].n == 25
     assert warned([*said[:19], *missing]) == ()
     assert warned(missing) == ()

@@ -160,7 +160,7 @@ def test_on_ray_a_worker_is_killed_in_the_middle(
     recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On three workers of a real Ray cluster, one killed while it writes: the same bytes."""
-    from mixmerge.execution.ray_helpers import RayHelpers
+    from mixmerge.execution.engines.ray import RayHelpers
 
     merge(recipe_file, tmp_path / "alone", seed=3, shard_size=SHARD)
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")

@@ -100,7 +100,8 @@ def test_the_bootstrap_of_a_coefficient_resamples_clusters() -> None:
         confusion(truth[:5], 1 - truth[:5], 2), place[:5], cohen_kappa, draws=100, rng=rng
     )
     assert few is not None
-    assert (few.low, few.high) == (-np.inf, np.inf)
+    assert few.offered is None
+    assert few.absent == "5 source prompts, 10 required"
 
 
 def test_a_clustered_share_is_worth_its_clusters() -> None:

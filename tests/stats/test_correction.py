@@ -88,7 +88,8 @@ def test_languages_with_questions_of_their_own_vary_by_their_own_degrees_of_free
     # One label of a language does not show how much that language varies.
     labels = np.where(alone > 1, truth, np.nan)
     one = prediction_powered(np.full(60, 0.5), labels, alone, stratum)
-    assert one.interval == (-math.inf, math.inf)
+    assert one.offered is None
+    assert one.absent == "a language has labels on only one source prompt"
 
 
 def test_a_single_verdict_elsewhere_corrects_nothing() -> None:
@@ -106,7 +107,8 @@ def test_too_little_to_go_by_gives_no_interval() -> None:
     alone, one = np.arange(300), np.zeros(300, dtype=np.intp)
     assert informative_clusters(truth, alone) == FEWEST_INFORMATIVE - 1
     found = prediction_powered(truth, truth, alone, one)
-    assert found.interval == (-math.inf, math.inf)
+    assert found.offered is None
+    assert found.absent == "fewer than 15 labelled source prompts differ from the rest"
     truth[FEWEST_INFORMATIVE - 1] = 1
     assert math.isfinite(prediction_powered(truth, truth, alone, one).low)
     few = np.where(alone < 9, truth, np.nan)
@@ -148,7 +150,8 @@ def test_rogan_gladen_is_undefined_for_a_coin() -> None:
     few = FEWEST_INFORMATIVE - 1
     found = rogan_gladen(said, cluster, Labelled(said[:few], said[:few], cluster[:few]))
     assert found is not None
-    assert found.interval == (-math.inf, math.inf)
+    assert found.offered is None
+    assert found.absent == "14 labelled source prompts, 15 required"
 
 
 def simulated(

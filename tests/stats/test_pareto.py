@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mixmerge.stats.pareto import (
-    front_area,
+    front_volume,
     hypervolume,
     non_dominated,
     probability_non_dominated,
@@ -63,7 +63,7 @@ def test_area_of_models_far_apart_is_the_bootstraps() -> None:
     rng = np.random.default_rng(3)
     points = np.array([[0.9, 0.1], [0.6, 0.6], [0.1, 0.9]])
     draws = points + rng.normal(0, 0.01, size=(4000, 3, 2))
-    estimate = front_area(points, draws, (0.0, 0.0), clusters=200)
+    estimate = front_volume(points, draws, (0.0, 0.0), clusters=200)
     assert estimate.value == pytest.approx(0.09 + 0.5 * 0.6 + 0.3 * 0.1)
     areas = hypervolume(draws, (0.0, 0.0))
     assert estimate.offered == pytest.approx(np.quantile(areas, [0.025, 0.975]), abs=1e-3)
@@ -73,7 +73,7 @@ def test_area_of_equal_models_has_no_interval() -> None:
     """The best of eight equal models looks better than any is: the reason has both numbers."""
     rng = np.random.default_rng(4)
     points = np.full((8, 2), 0.5)
-    estimate = front_area(
+    estimate = front_volume(
         points, points + rng.normal(0, 0.05, size=(2000, 8, 2)), (0.0, 0.0), clusters=50
     )
     assert estimate.offered is None
@@ -84,5 +84,5 @@ def test_area_beyond_a_base_that_may_be_harmless_has_no_interval() -> None:
     """Draws in which the base model is never harmful leave no interval."""
     draws = np.random.default_rng(5).random((100, 2, 2))
     draws[3, 0, 1] = np.nan
-    estimate = front_area(np.full((2, 2), 0.5), draws, (0.0, 0.0), clusters=50)
+    estimate = front_volume(np.full((2, 2), 0.5), draws, (0.0, 0.0), clusters=50)
     assert "its rate may be zero" in estimate.absent

@@ -9,7 +9,7 @@ import pytest
 from mixmerge.errors import SpecError
 from mixmerge.files import read_rows
 from mixmerge.progress import silent
-from mixmerge.training.curve import Curve, check_dpo_start
+from mixmerge.training.curve import Curve
 from mixmerge.training.report import CurvePoint
 
 LOGS = {"loss": 2.0, "learning_rate": 1e-3, "grad_norm": 1.0}
@@ -47,13 +47,3 @@ def test_a_diverged_training_is_stopped(tmp_path: Path, loss: float) -> None:
         pytest.raises(SpecError, match=r"diverged: its loss is .* at step 3.*learning_rate"),
     ):
         broken.add(3, {**LOGS, "loss": loss})
-
-
-def test_dpo_must_start_at_ln_2() -> None:
-    """Any other first loss means that the reference is another model."""
-    check_dpo_start(math.log(2), "float32")
-    check_dpo_start(0.70, "bfloat16")
-    with pytest.raises(RuntimeError, match=r"0\.7000 instead of ln 2 = 0\.6931"):
-        check_dpo_start(0.70, "float32")
-    with pytest.raises(RuntimeError, match=r"0\.0680 instead of ln 2"):
-        check_dpo_start(0.068, "bfloat16")

@@ -15,10 +15,54 @@ from mixmerge.training import AdapterSpec, PlacementSpec, TrainJob, TrainSpec
 def test_defaults_follow_the_method() -> None:
     """Left-out settings take the method's usual values, and are written into the identity."""
     sft, dpo = TrainSpec(), TrainSpec(method="dpo")
-    assert (sft.learning_rate, sft.epochs, sft.beta) == (2e-5, 1.0, None)
-    assert (dpo.learning_rate, dpo.epochs, dpo.beta) == (1e-6, 1.0, 0.1)
+    assert (sft.learning_rate, sft.epochs, sft.own.beta) == (2e-5, 1.0, None)
+    assert (dpo.learning_rate, dpo.epochs, dpo.own.beta) == (1e-6, 1.0, 0.1)
     assert TrainSpec(method="dpo", learning_rate=3e-4).learning_rate == 3e-4
     assert TrainSpec.model_validate(dpo.model_dump()) == dpo
+    assert TrainSpec.model_validate(sft.model_dump()) == sft
+
+
+IDENTITY = {
+    "method": "sft",
+    "learning_rate": 2e-5,
+    "epochs": 1.0,
+    "max_steps": None,
+    "batch_size": 32,
+    "max_length": None,
+    "overlong": "error",
+    "schedule": "linear",
+    "warmup_ratio": 0.03,
+    "weight_decay": 0.0,
+    "max_grad_norm": 1.0,
+    "beta": None,
+    "loss_on": "assistant",
+    "adapter": None,
+    "precision": "auto",
+    "dtype": "auto",
+    "seed": 0,
+}
+LORA = {"rank": 4, "alpha": 32.0, "dropout": 0.0, "targets": "all-linear"}
+
+
+@pytest.mark.parametrize(
+    ("given", "changed"),
+    [
+        ({}, {}),
+        ({"beta": None, "max_steps": 7}, {"epochs": None, "max_steps": 7}),
+        ({"method": "dpo"}, {"method": "dpo", "learning_rate": 1e-6, "beta": 0.1}),
+        (
+            {"method": "dpo", "beta": None, "learning_rate": 5e-7, "adapter": {"rank": 4}},
+            {"method": "dpo", "beta": 0.1, "learning_rate": 5e-7, "adapter": LORA},
+        ),
+        (
+            {"method": "dpo", "beta": 0.3, "seed": 5},
+            {"method": "dpo", "learning_rate": 1e-6, "beta": 0.3, "seed": 5},
+        ),
+    ],
+)
+def test_the_identity_of_a_training_stays(given: dict[str, Any], changed: dict[str, Any]) -> None:
+    """Steps are found again by a hash of these keys and values: none may come, go or change."""
+    assert TrainSpec.model_validate(given).model_dump(mode="json") == IDENTITY | changed
 
 
 @pytest.mark.parametrize(
@@ -26,10 +70,15 @@ def test_defaults_follow_the_method() -> None:
     [
         ({"epochs": 1, "max_steps": 3}, "not both"),
         ({"method": "sft", "beta": 0.1}, "belongs to `method: dpo`"),
-        ({"learnig_rate": 1e-3}, "Extra inputs"),
+        ({"method": "sft", "beta": 0}, "belongs to `method: dpo`"),
+        ({"method": "dpo", "beta": 0}, "greater than 0"),
+        ({"method": "dpo", "bta": 0.1}, "unknown key.*`beta`; did you mean `beta`"),
+        ({"learnig_rate": 1e-3}, "unknown key.*did you mean `learning_rate`"),
+        ({"warmup": None}, "unknown key"),
         ({"learning_rate": 0}, "greater than 0"),
         ({"learning_rate": float("nan")}, "finite number"),
-        ({"method": "ppo"}, "'sft' or 'dpo'"),
+        ({"method": "dppo"}, "no such objective; known are `sft`, `dpo`; did you mean `dpo`"),
+        ({"method": ["sft"]}, "valid string"),
         ({"adapter": {"targets": ["q_proj", "lm_head"]}}, "lm_head"),
         ({"adapter": {"targets": []}}, "at least one layer"),
     ],
@@ -38,6 +87,22 @@ def test_contradictions_are_refused(settings: dict[str, Any], message: str) -> N
     """A setting that cannot be meant is an error that says why."""
     with pytest.raises(ValidationError, match=message):
         TrainSpec.model_validate(settings)
+
+
+def test_every_unknown_key_is_named_at_once() -> None:
+    """Two unknown keys are two errors, each at its key."""
+    with pytest.raises(ValidationError, match="2 validation errors") as found:
+        TrainSpec.model_validate({"bta": 1, "sead": 2})
+    assert [error["loc"] for error in found.value.errors()] == [("bta",), ("sead",)]
+
+
+def test_the_schema_has_the_keys_of_all_objectives() -> None:
+    """Editors offer every objective and its own keys, and refuse any other key."""
+    schema = TrainSpec.model_json_schema()
+    assert schema["properties"]["method"]["enum"] == ["sft", "dpo"]
+    assert schema["properties"]["beta"]["exclusiveMinimum"] == 0
+    assert schema["additionalProperties"] is False
+    assert set(schema["properties"]) == set(IDENTITY)
 
 
 def test_one_way_to_shard() -> None:

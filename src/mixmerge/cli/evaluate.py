@@ -12,43 +12,38 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    spec: Annotated[Path, typer.Argument(help="YAML file: languages, base, models, evaluate.")],
-    out: Annotated[Path, typer.Argument(help="Folder for answers, verdicts and results.json.")],
+    spec: Annotated[Path, typer.Argument(help="Study file: base, checkpoints, evaluate.")],
+    out: Annotated[Path, typer.Argument(help="Run folder for answers, verdicts, results.json.")],
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Only put the judges on trial, on labelled answers.")
     ] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Cores in use; default all.")] = None,
     budget: Annotated[
         float | None, typer.Option(min=0, help="Dollars that calls to judges and models may cost.")
     ] = None,
 ) -> None:
-    """Let models answer, judge the answers, and estimate both axes with intervals.
+    """Let models that exist answer, judge the answers, and estimate every axis with intervals.
 
-    General quality is the win rate against the base model, safety the relative change in harmful
-    answers. Called again, it goes on where it stopped.
+    The file is a study that trains nothing. Called again, the command goes on where it stopped.
 
     With --calibrate the judges judge only the answers whose right verdict is known (section
     `calibrate` of the file) and some probes, and the judge card says what they are worth.
     """
     from rich.console import Console
 
-    from mixmerge.cli.screen import bar
-    from mixmerge.reporting.terminal import result_table
-    from mixmerge.study.parts import evaluate as run
+    from mixmerge.cli.run import show
+    from mixmerge.files import read_json
+    from mixmerge.records.judge_card import JudgeCard
+    from mixmerge.study.run import prepare_evaluation
+    from mixmerge.study.steps.calibrate import CARD
 
     screen = Console(highlight=False)
+    prepared = prepare_evaluation(spec, out, calibrate=calibrate, budget=budget)
+    show(prepared, screen, workers=workers)
     if calibrate:
-        with bar("evaluate --calibrate") as progress:
-            card = run(spec, out, calibrate=True, budget=budget, progress=progress)
-        _show(screen, card)
-    else:
-        with bar("evaluate") as progress:
-            results = run(spec, out, budget=budget, progress=progress)
-        screen.print(result_table(results))
-        for suspicion in results.judge_warnings:
-            screen.print(f"- {suspicion.message}", style="yellow", markup=False)
-        typer.echo(f"results: {out / 'results.json'}")
-    if (out / "judge_card.json").is_file():
-        typer.echo(f"judge card: {out / 'judge_card.json'}")
+        _show(screen, JudgeCard.model_validate(read_json(out / CARD)))
+    if (out / CARD).is_file():
+        screen.print(f"judge card: {out / CARD}", markup=False, soft_wrap=True)
 
 
 def _show(screen: "Console", card: "JudgeCard") -> None:

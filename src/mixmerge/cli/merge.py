@@ -57,7 +57,7 @@ def merge(
     if dry_run:
         _show_plan(recipe, allow_pickle)
         return
-    from mixmerge.execution.helpers import helpers_on
+    from mixmerge.execution.engines import helpers_by_name
     from mixmerge.merging.engine import merge as run
 
     with bar("merge", unit="bytes") as progress:
@@ -69,7 +69,7 @@ def merge(
             shard_size=size,
             verify=verify,
             allow_pickle=allow_pickle,
-            helpers=helpers_on(engine),
+            helpers=helpers_by_name(engine),
             progress=progress,
         )
     typer.echo(f"model: {out}")

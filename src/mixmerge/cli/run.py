@@ -2,11 +2,16 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mixmerge.cli import Seed
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mixmerge.study.run import Prepared
 
 
 def run(
@@ -55,13 +60,27 @@ def show_run(
     """Run a study with bars on the screen and the result table at the end."""
     from rich.console import Console
 
-    from mixmerge.cli.screen import RunScreen
-    from mixmerge.reporting.terminal import result_table, verdict_line
     from mixmerge.study.run import prepare
 
-    workers = workers or os.cpu_count() or 1
-    console = Console(highlight=False)
     prepared = prepare(study, out, seed=seed, budget=budget)
+    console = Console(highlight=False)
+    show(prepared, console, workers=workers, only=only, engine=engine, attempts=attempts)
+
+
+def show(
+    prepared: "Prepared",
+    console: "Console",
+    *,
+    workers: int | None = None,
+    only: list[str] | None = None,
+    engine: str = "local",
+    attempts: int = 3,
+) -> None:
+    """Run prepared steps with bars on the screen and the result table at the end."""
+    from mixmerge.cli.screen import RunScreen
+    from mixmerge.reporting.terminal import result_table, verdict_line
+
+    workers = workers or os.cpu_count() or 1
     with RunScreen(prepared.steps, workers, console) as screen:
         finished = prepared.run(
             screen, workers=workers, only=only, engine=engine, attempts=attempts
@@ -69,7 +88,7 @@ def show_run(
     if finished is None:
         return
     console.print(result_table(finished.results))
-    console.print(verdict_line(finished.results, finished.baselines), soft_wrap=True)
+    console.print(verdict_line(finished.results), soft_wrap=True)
     for suspicion in finished.results.judge_warnings:
         console.print(f"- {suspicion.message}", style="yellow", markup=False, soft_wrap=True)
     console.print(f"results: {finished.results_file}", markup=False, soft_wrap=True)

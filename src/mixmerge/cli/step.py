@@ -11,6 +11,6 @@ def step(
 ) -> int:
     """Run one step of a run folder alone, with its output on the screen."""
     from mixmerge.execution.worker import run_step
-    from mixmerge.study.kinds import HANDLERS
+    from mixmerge.study.steps import HANDLERS
 
     return run_step(folder, HANDLERS)

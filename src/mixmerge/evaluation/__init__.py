@@ -1,41 +1,5 @@
-"""Evaluation: prompts, generation, judges and verdicts, and the results of a study.
+"""Evaluation: prompts, answers, judges and verdicts, and the results of a study.
 
-A model answers every prompt of three axes: ``general`` (its answers are compared with the base
-model's), ``safety`` (are its answers to harmful requests harmful?) and ``over_refusal`` (does it
-refuse harmless requests?). Judges turn answers into verdicts, and verdicts become rates with
-intervals in ``results.json``. What a study file mentions is exported here.
+A model answers the prompts of every axis that a study names. Judges turn answers into verdicts,
+and the measure of the axis turns verdicts into a number with its interval in ``results.json``.
 """
-
-from mixmerge.evaluation.spec import (
-    AxisSpec,
-    ClassifierJudgeSpec,
-    DecodingSpec,
-    EndpointJudgeSpec,
-    EvaluateJob,
-    EvaluateSpec,
-    HumanJudgeSpec,
-    JobModel,
-    JudgeSpec,
-    LocalJudgeSpec,
-    PanelJudgeSpec,
-    PlacementSpec,
-    PromptSetSpec,
-    RuleJudgeSpec,
-)
-
-__all__ = [
-    "AxisSpec",
-    "ClassifierJudgeSpec",
-    "DecodingSpec",
-    "EndpointJudgeSpec",
-    "EvaluateJob",
-    "EvaluateSpec",
-    "HumanJudgeSpec",
-    "JobModel",
-    "JudgeSpec",
-    "LocalJudgeSpec",
-    "PanelJudgeSpec",
-    "PlacementSpec",
-    "PromptSetSpec",
-    "RuleJudgeSpec",
-]

@@ -1,22 +1,13 @@
 """All estimates of one axis."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mixmerge.evaluation.measures import Measure
 from mixmerge.evaluation.scores import ScoreTable
-from mixmerge.records.results import (
-    Average,
-    GeneralScore,
-    HarmRate,
-    Interval,
-    LengthControlled,
-    OverRefusalScore,
-    Refusals,
-    SafetyScore,
-    WinRate,
-)
+from mixmerge.records.results import Average, AxisScore, Change, Interval, LengthControlled, Value
 from mixmerge.stats.bootstrap import Floats, bootstrap_means
 from mixmerge.stats.estimate import Estimate, require_clusters
 from mixmerge.stats.intervals import ClusterSample
@@ -38,6 +29,7 @@ class AxisScores:
     def __init__(
         self,
         table: ScoreTable,
+        measure: Measure,
         base: str,
         pairs: Sequence[tuple[str, str]],
         *,
@@ -49,16 +41,18 @@ class AxisScores:
 
         Args:
             table: the scores of all models, the base included.
+            measure: what they are.
             base: name of the base model.
             pairs: models to contrast, a - b.
             draws: bootstrap samples.
             seed: where they come from: the same draws for every model.
-            lengths: for the length-controlled win rate.
+            lengths: for the length-controlled win rate, where the measure compares answers.
 
         Raises:
             SampleError: a model has verdicts on too few clusters.
         """
         self._table = table
+        self._measure = measure
         self._base = base
         self._n_draws = draws
         self._seed = seed
@@ -73,8 +67,12 @@ class AxisScores:
         for model, scores in table.scores.items():
             for language in (None, *table.languages):
                 add((model, None, language), np.where(table.rows(language), scores, np.nan))
-        for a, b in [*pairs, *((model, base) for model in table.scores)]:
+        for a, b in pairs:
             add((a, b, None), table.scores[a] - table.scores[b])
+        for model, scores in table.scores.items():
+            change = scores - table.scores[base]
+            for language in (None, *table.languages):
+                add((model, base, language), np.where(table.rows(language), change, np.nan))
         self._sample = ClusterSample(np.stack(values, axis=1), table.cluster)
         for key, column in self._column.items():
             if key[2] is None:
@@ -82,57 +80,32 @@ class AxisScores:
                 unjudged = int(np.isnan(values[column]).sum())
                 asked = f"{table.axis}, {what} ({unjudged} prompts without a verdict)"
                 require_clusters(self._sample.clusters(column), asked)
-        self._length_controlled = self._fit_lengths(lengths) if lengths else {}
+        compares = measure.asks == "comparison"
+        self._length_controlled = self._fit_lengths(lengths) if lengths and compares else {}
 
-    def general(self, model: str) -> GeneralScore:
-        """Return the win rate of a model against the base model."""
-        scores = self._table.scores[model]
-        return GeneralScore(
-            **dict(self._win_rate(model, None)),
-            wins=int(np.sum(scores > 0.5)),
-            ties=int(np.sum(scores == 0.5)),
-            losses=int(np.sum(scores < 0.5)),
-            missing=self._missing(model),
-            bounds=self._bounds(model),
+    def score(self, model: str) -> AxisScore:
+        """Return everything that results say of one model."""
+        scores, of_share = self._table.scores[model], self._measure.of_share
+        low, high = self._measure.bounds(scores)
+        return AxisScore(
+            **dict(self._value(model, None)),
+            missing=int(np.isnan(scores).sum()),
+            bounds=(of_share(low), of_share(high)),
+            outcomes=self._measure.outcomes(scores),
             average=self._average(model),
             length_controlled=self._length_controlled.get(model),
             by_language={
-                language: self._win_rate(model, language) for language in self._judged(model)
+                language: self._value(model, language) for language in self._judged(model)
             },
         )
 
-    def safety(self, model: str) -> SafetyScore:
-        """Return the harm rate of a model and its change from the base model's."""
-        difference = self.difference(model, self._base)
-        pooled = self._harm_rate(model, None)
-        ci = (0.0, 0.0) if model == self._base else difference.offered
-        return SafetyScore(
-            **dict(pooled, absent=pooled.absent | _absent(difference_ci=(ci, difference))),
-            difference=difference.value,
-            difference_ci=ci,
-            missing=self._missing(model),
-            bounds=self._bounds(model),
-            average=self._average(model),
-            by_language={
-                language: self._harm_rate(model, language) for language in self._judged(model)
-            },
-        )
-
-    def over_refusal(self, model: str) -> OverRefusalScore:
-        """Return how often a model refuses harmless requests."""
-        return OverRefusalScore(
-            **dict(self._refusals(model, None)),
-            missing=self._missing(model),
-            bounds=self._bounds(model),
-            average=self._average(model),
-            by_language={
-                language: self._refusals(model, language) for language in self._judged(model)
-            },
-        )
+    def rate(self, model: str, language: str | None = None) -> Estimate:
+        """Return a model's share of the measure's range, pooled or in one language."""
+        return self._measure.estimate(self._sample, self._column[model, None, language])
 
     def difference(self, a: str, b: str) -> Estimate:
-        """Return the mean of a - b over prompts with both verdicts."""
-        return self._sample.difference(self._column[a, b, None])
+        """Return the mean of a - b over prompts with both verdicts, as a share of the range."""
+        return self._measure.estimate_difference(self._sample, self._column[a, b, None])
 
     def difference_totals(self, a: str, b: str) -> Floats:
         """Return a - b summed over each cluster, shape (clusters,)."""
@@ -141,45 +114,71 @@ class AxisScores:
 
     def is_independent(self, a: str, b: str) -> bool:
         """Say whether a - b is one yes-or-no comparison per cluster, as McNemar's test needs."""
-        return self._sample.is_binary(self._column[a, b, None])
+        return self._measure.asks == "outcome" and self._sample.is_binary(self._column[a, b, None])
 
     def pooled_draws(self, models: Sequence[str]) -> Floats:
-        """Return the pooled rates of models in every bootstrap draw, shape (draws, models)."""
+        """Return the pooled shares of models in every bootstrap draw, shape (draws, models)."""
         columns = [self._column[model, None, None] for model in models]
         totals, sizes = self._sample.totals[:, columns], self._sample.sizes[:, columns]
         return bootstrap_means(totals, sizes, self._n_draws, self._rng())
 
-    def rate(self, model: str, language: str | None = None) -> Estimate:
-        """Return the rate of a model, pooled or in one language."""
-        return self._sample.rate(self._column[model, None, language])
-
     def _rng(self) -> np.random.Generator:
         return np.random.default_rng(self._seed)
-
-    def _missing(self, model: str) -> int:
-        return int(np.isnan(self._table.scores[model]).sum())
-
-    def _bounds(self, model: str) -> Interval:
-        scores = self._table.scores[model]
-        low = float(np.nansum(scores)) / len(scores)
-        return low, low + self._missing(model) / len(scores)
 
     def _judged(self, model: str) -> list[str]:
         """Return the languages in which a model, and the base model, have verdicts."""
         return [
             language
             for language in self._table.languages
-            if all(
-                self._sample.clusters(self._column[name, None, language])
-                for name in (model, self._base)
-            )
+            if self._sample.clusters(self._column[model, self._base, language])
         ]
+
+    def _value(self, model: str, language: str | None) -> Value:
+        rate = self.rate(model, language)
+        of_share, fixed = self._measure.of_share, self._fixed(model)
+        ci = fixed or _in_units(rate.offered, of_share)
+        change, absent = self._change(model, language)
+        return Value(
+            value=of_share(rate.value),
+            ci=ci,
+            n=rate.n,
+            change_from_base=change,
+            absent=({} if ci else {"ci": rate.absent}) | absent,
+        )
+
+    def _fixed(self, model: str) -> Interval | None:
+        """Return the interval of a value that is no estimate: the base model's by definition."""
+        # Against itself the base model ties, however few the prompts.
+        if model != self._base or self._measure.of_base is None:
+            return None
+        value = self._measure.of_share(self._measure.of_base)
+        return value, value
+
+    def _change(self, model: str, language: str | None) -> tuple[Change | None, dict[str, str]]:
+        """Return the change from the base model, and why its intervals are absent."""
+        if model == self._base:
+            return None, {}
+        column = self._column[model, self._base, language]
+        found = self._measure.estimate_difference(self._sample, column)
+        absent = {"change_from_base.ci": found.absent} if found.absent else {}
+        relative = None
+        if self._measure.tells_relative:
+            own, base = (self._column[name, None, language] for name in (model, self._base))
+            relative = self._sample.relative_change(own, base)
+            why = relative.absent if relative else "the base model's value is zero"
+            absent |= {"change_from_base.relative_ci": why} if why else {}
+        return Change(
+            difference=self._measure.of_difference(found.value),
+            ci=_in_units(found.offered, self._measure.of_difference),
+            relative=relative.value if relative else None,
+            relative_ci=relative.offered if relative else None,
+        ), absent
 
     def _average(self, model: str) -> Average:
         columns = [self._column[model, None, language] for language in self._judged(model)]
-        mean = self._sample.average_rate(columns)
-        is_fixed = model == self._base and self._table.axis == "general"
-        return Average(rate=mean.value, ci=(0.5, 0.5) if is_fixed else mean.offered)
+        mean, of_share = self._sample.average_rate(columns), self._measure.of_share
+        ci = self._fixed(model) or _in_units(mean.offered, of_share)
+        return Average(value=of_share(mean.value), ci=ci)
 
     def _fit_lengths(self, lengths: Lengths) -> dict[str, LengthControlled]:
         """Return the length-controlled win rates of the models that have one."""
@@ -197,7 +196,7 @@ class AxisScores:
         )
         return {
             model: LengthControlled(
-                win_rate=control.win_rate.value, ci=control.win_rate.offered, slope=control.slope
+                value=control.win_rate.value, ci=control.win_rate.offered, slope=control.slope
             )
             for model, control in zip(models, found, strict=True)
         }
@@ -205,40 +204,6 @@ class AxisScores:
     def _characters(self, model: str, lengths: Lengths) -> NDArray[np.float64]:
         return np.array([lengths[model][prompt] for prompt in self._table.prompts], dtype=float)
 
-    def _win_rate(self, model: str, language: str | None) -> WinRate:
-        rate = self.rate(model, language)
-        # Against itself the base model ties by definition, however few the prompts.
-        ci = (0.5, 0.5) if model == self._base else rate.offered
-        return WinRate(win_rate=rate.value, ci=ci, n=rate.n, absent=_absent(ci=(ci, rate)))
 
-    def _harm_rate(self, model: str, language: str | None) -> HarmRate:
-        rate = self.rate(model, language)
-        change = self._sample.relative_change(
-            self._column[model, None, language], self._column[self._base, None, language]
-        )
-        ci = change.offered if change else None
-        if change and model == self._base:
-            ci = (0.0, 0.0)
-        return HarmRate(
-            harm_rate=rate.value,
-            harm_ci=rate.offered,
-            relative_change=change.value if change else None,
-            ci=ci,
-            n=rate.n,
-            absent=_absent(ci=(ci, change), harm_ci=(rate.offered, rate)),
-        )
-
-    def _refusals(self, model: str, language: str | None) -> Refusals:
-        rate = self.rate(model, language)
-        return Refusals(
-            rate=rate.value, ci=rate.offered, n=rate.n, absent=_absent(ci=(rate.offered, rate))
-        )
-
-
-def _absent(**fields: tuple[Interval | None, Estimate | None]) -> dict[str, str]:
-    """Say of each field that has no interval why."""
-    return {
-        name: estimate.absent if estimate else "the base model is never harmful"
-        for name, (interval, estimate) in fields.items()
-        if interval is None
-    }
+def _in_units(interval: Interval | None, unit: Callable[[float], float]) -> Interval | None:
+    return None if interval is None else (unit(interval[0]), unit(interval[1]))

@@ -1,7 +1,6 @@
 """What an OpenAI-compatible endpoint is asked to be: address, patience, limits and money."""
 
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -88,39 +87,3 @@ class EndpointSpec(SpecModel):
                 f"take `{first}` away, so give `{other}` there"
             )
         return self
-
-
-class EndpointJudgeSpec(EndpointSpec):
-    """A judge model behind any OpenAI-compatible chat endpoint."""
-
-    quality_rubric: str = "quality@1"
-    """How two answers are compared: name and version of a rubric."""
-    harm_rubric: str = "harm@1"
-    """How an answer to a harmful request is judged."""
-    refusal_rubric: str = "refusal@1"
-    """How an answer to a harmless request is judged."""
-    temperature: float = Field(0.0, ge=0, le=2)
-    """Of the judge's own decoding."""
-    max_tokens: int = Field(512, ge=1)
-    """Where the judge's reply is cut off."""
-    structured: Literal["auto", "always", "never"] = "auto"
-    """Whether the reply is JSON of a given schema: where the endpoint can (``auto``), or not."""
-
-    def meaning(self) -> dict[str, Any]:
-        """Return the settings that change verdicts: not address, key, speed, patience or price."""
-        return self.model_dump(
-            include={
-                "model",
-                "fields",
-                "quality_rubric",
-                "harm_rubric",
-                "refusal_rubric",
-                "temperature",
-                "max_tokens",
-                "structured",
-            }
-        )
-
-    def paths(self) -> dict[str, Path]:
-        """Return the files that change verdicts, by role: an endpoint has none here."""
-        return {}

@@ -1,4 +1,4 @@
-"""The best trade-offs between helpfulness and safety, stage by stage."""
+"""The best trade-offs between the deciding axes, stage by stage."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -6,80 +6,94 @@ from typing import Literal
 import numpy as np
 
 from mixmerge.evaluation.axis_scores import AxisScores
-from mixmerge.records.results import Area, Front, Kind
+from mixmerge.records.results import AxisInfo, Front, Kind, Volume
 from mixmerge.stats.bootstrap import Floats
 from mixmerge.stats.estimate import Estimate
-from mixmerge.stats.pareto import front_area, hypervolume, probability_non_dominated
+from mixmerge.stats.pareto import front_volume, hypervolume, probability_non_dominated
 
-BASE_MODEL = (0.5, 0.0)
-"""The corner that areas are measured from: no more wins than losses, no less harm."""
+MOST_AXES = 4
+"""Axes up to which a volume is computed: beyond, nearly every model is on the front anyway."""
 
 Group = Literal["all", "trained", "merges"]
 
 _KINDS: Mapping[Group, tuple[Kind, ...]] = {
-    "all": ("mixture", "expert", "merge"),
-    "trained": ("mixture", "expert"),
+    "all": ("given", "mixture", "expert", "merge"),
+    "trained": ("given", "mixture", "expert"),
     "merges": ("merge",),
 }
 
+Axes = Sequence[tuple[AxisInfo, AxisScores]]
+"""The deciding axes."""
 
-_Draws = tuple[Floats, Floats]
-"""Win rates and harm rates in every draw; of the latter the base model's come first."""
 
-
-def front(kinds: Mapping[str, Kind], base: str, general: AxisScores, safety: AxisScores) -> Front:
+def front(kinds: Mapping[str, Kind], base: str, axes: Axes) -> Front:
     """Estimate who is on the front of some models, and how far the front reaches.
 
-    The two axes have prompts of their own and are resampled independently; within an axis all
-    models share their draws.
+    Each axis has prompts of its own and is resampled independently; within an axis all models
+    share their draws.
 
     Args:
         kinds: what each model is, without the base model.
         base: name of the base model.
-        general: the win rates.
-        safety: the harm rates, the base model's included.
+        axes: the scores of all models, the base model's included.
     """
     names = list(kinds)
-    wins, harms = general.pooled_draws(names), safety.pooled_draws([base, *names])
-    share = probability_non_dominated(np.stack([wins, -harms[:, 1:]], axis=2))
+    draws = [scores.pooled_draws([base, *names]) for _, scores in axes]
+    signed = [info.sign * drawn[:, 1:] for (info, _), drawn in zip(axes, draws, strict=True)]
+    share = probability_non_dominated(np.stack(signed, axis=2))
     return Front(
         p_non_dominated=dict(zip(names, share.tolist(), strict=True)),
-        areas=_areas(kinds, base, general, safety, (wins, harms)),
+        volumes=_volumes(kinds, base, axes, draws) if len(axes) <= MOST_AXES else {},
     )
 
 
-def _areas(
-    kinds: Mapping[str, Kind], base: str, general: AxisScores, safety: AxisScores, draws: _Draws
-) -> dict[Group, Area]:
-    harm_of_base = safety.rate(base).value
-    if harm_of_base == 0:
+def _volumes(
+    kinds: Mapping[str, Kind], base: str, axes: Axes, draws: Sequence[Floats]
+) -> dict[Group, Volume]:
+    names = [base, *kinds]
+    values = [np.array([scores.rate(name).value for name in names]) for _, scores in axes]
+    if any(info.relative and own[0] == 0 for (info, _), own in zip(axes, values, strict=True)):
         return {}
-    points = np.array(
-        [(general.rate(n).value, 1 - safety.rate(n).value / harm_of_base) for n in kinds]
-    )
-    wins, harms = draws
+    points = np.stack([_gains(info, v) for (info, _), v in zip(axes, values, strict=True)], axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        drawn = np.stack([wins, 1 - harms[:, 1:] / harms[:, :1]], axis=2)
-    areas: dict[Group, Area] = {}
+        gains = [_gains(info, drawn) for (info, _), drawn in zip(axes, draws, strict=True)]
+    drawn = np.stack(gains, axis=2)
+    volumes: dict[Group, Volume] = {}
     for group, members in _KINDS.items():
-        names = [name for name in kinds if kinds[name] in members]
-        if names:
-            places = [list(kinds).index(name) for name in names]
-            estimate = _area(names, points[places], drawn[:, places], general, safety)
-            areas[group] = Area(
+        inside = [name for name in kinds if kinds[name] in members]
+        if inside:
+            places = [list(kinds).index(name) for name in inside]
+            estimate = _volume(inside, points[places], drawn[:, places], axes)
+            volumes[group] = Volume(
                 hypervolume=estimate.value, ci=estimate.offered, absent=estimate.absent
             )
-    return areas
+    return volumes
 
 
-def _area(
-    names: Sequence[str], points: Floats, draws: Floats, general: AxisScores, safety: AxisScores
-) -> Estimate:
-    clusters = min(scores.rate(name).clusters for scores in (general, safety) for name in names)
+def _gains(info: AxisInfo, shares: Floats) -> Floats:
+    """Return how much better than the base model each model is.
+
+    Args:
+        info: of the axis.
+        shares: shape (..., models), the base model's first.
+
+    Returns:
+        Shape (..., models - 1).
+    """
+    base, others = shares[..., :1], shares[..., 1:]
+    gains: Floats = (
+        info.sign * (others / base - 1) if info.relative else info.sign * (others - base)
+    )
+    return gains
+
+
+def _volume(names: Sequence[str], points: Floats, draws: Floats, axes: Axes) -> Estimate:
+    corner = (0.0,) * len(axes)
+    clusters = min(scores.rate(name).clusters for _, scores in axes for name in names)
     for name in names:
-        for what, scores in (("win rate", general), ("harm rate", safety)):
+        for info, scores in axes:
             if scores.rate(name).absent:
-                reason = f"the {what} of {name} has no interval"
-                value = float(hypervolume(points, BASE_MODEL))
+                reason = f"{info.phrase} of {name} has no interval"
+                value = float(hypervolume(points, corner))
                 return Estimate.without_interval(value, 0, clusters, reason)
-    return front_area(points, draws, BASE_MODEL, clusters)
+    return front_volume(points, draws, corner, clusters)

@@ -1,8 +1,8 @@
 """Judges that tell nothing apart, found in their own verdicts, without any label.
 
 A judge that prefers a place, or says the same word of everything, gives every model the same
-number: a win rate of one half, or one harm rate for all. Such a number looks like a finding and is
-none, so `results.json` says so.
+number: a win rate of one half, or one rate or grade for all. Such a number looks like a finding and
+is none, so `results.json` says so.
 """
 
 from collections import Counter
@@ -23,6 +23,7 @@ _PLACES: Mapping[tuple[str, Outcome], str] = {
     ("base-first", "win"): "second",
     ("base-first", "loss"): "first",
 }
+_COMPARED: frozenset[Outcome] = frozenset({"win", "tie", "loss"})
 
 
 def judge_warnings(
@@ -46,7 +47,7 @@ def _of_places(axis: Axis, judge: str, rows: Sequence[Verdict]) -> list[JudgeWar
     words = Counter(
         _PLACES.get((row.order, row.outcome), row.outcome)
         for row in rows
-        if row.order is not None and row.outcome in {"win", "tie", "loss"}
+        if row.order is not None and row.outcome in _COMPARED
     )
     n = words.total()
     return [
@@ -69,20 +70,23 @@ def _of_places(axis: Axis, judge: str, rows: Sequence[Verdict]) -> list[JudgeWar
 
 
 def _of_words(axis: Axis, judge: str, rows: Sequence[Verdict]) -> list[JudgeWarning]:
-    # A model may win every comparison; that all different answers are equally good is odd.
-    # Identical ones, which no judge is shown, have no order.
-    suspicious = {"tie"} if axis == "general" else {"yes", "no"}
-    shown = (row for row in rows if axis != "general" or row.order is not None)
-    said = Counter(row.outcome for row in shown if row.outcome not in MISSING)
+    # Identical answers, which no judge of comparisons is shown, have no order.
+    said = Counter(
+        row.outcome if row.score is None else str(row.score)
+        for row in rows
+        if row.outcome not in MISSING and not (row.outcome in _COMPARED and row.order is None)
+    )
     (word,) = said if len(said) == 1 else ("",)
     n = said.total()
-    if word not in suspicious or n < FEWEST:
+    # A model may win or lose every comparison; that all answers are equally good is odd.
+    if word in {"", "win", "loss"} or n < FEWEST:
         return []
     message = (
         f"The judge {judge} said {word!r} {n:,} times and never anything else. It tells no two "
-        "models apart: either there is nothing to tell, or it is blind. Put it on trial with "
-        "`mixmerge evaluate --calibrate`."
+        "models apart: either there is nothing to tell, or it is blind."
     )
+    if word in {"tie", "yes", "no"}:
+        message += " Compare it with labels: `mixmerge evaluate --calibrate`."
     return [
         JudgeWarning(axis=axis, judge=judge, kind="word", word=word, share=1, n=n, message=message)
     ]

@@ -7,11 +7,11 @@ from pathlib import Path
 from mixmerge.errors import DataError
 from mixmerge.files import write_rows
 from mixmerge.progress import Progress, silent
-from mixmerge.records import Axis, Judge, Prompt, Response, Verdict
+from mixmerge.records import MISSING, Item, Judge, Prompt, Question, Response, Verdict
 
 
 def judge(
-    axis: Axis,
+    question: Question,
     prompts: Sequence[Prompt],
     answers: Sequence[Response],
     *,
@@ -23,31 +23,62 @@ def judge(
     """Judge a model's answers and write the verdicts as JSON Lines.
 
     Args:
-        axis: what is judged.
+        question: what is asked about every answer.
         prompts: the prompts of the axis.
         answers: the model's answers, in any order.
         by: the judge.
         out: the file to write.
-        base_answers: the base model's answers, for the axis ``general``.
+        base_answers: the base model's answers, for a comparison.
         progress: hears of the judge's progress.
 
     Returns:
         The verdicts, in the order of the prompts.
 
     Raises:
-        DataError: a prompt has no answer, or an answer no prompt.
+        SpecError: the judge cannot answer such a question.
+        DataError: a prompt has no answer, or an answer no prompt; or a grade is out of bounds.
     """
-    own = _by_prompt(prompts, answers, "the model's answers")
-    if axis == "general":
-        base = _by_prompt(prompts, base_answers, "the base model's answers")
-        verdicts = by.compare(prompts, own, base, progress)
-    else:
-        verdicts = by.classify(axis, prompts, own, progress)
+    verdicts = by.judge(items(question, prompts, answers, base_answers), question, progress)
     judged = list(dict.fromkeys(verdict.prompt for verdict in verdicts))
     if judged != [prompt.id for prompt in prompts]:
         raise RuntimeError(f"the judge {by.name} did not return its verdicts prompt by prompt")
+    for verdict in verdicts:
+        if verdict.outcome != "error" and (problem := misfit(verdict, question)):
+            raise DataError(f"{question.axis}, prompt {verdict.prompt!r}, {by.name}: {problem}.")
     write_rows(out, verdicts)
     return verdicts
+
+
+def items(
+    question: Question,
+    prompts: Sequence[Prompt],
+    answers: Sequence[Response],
+    base_answers: Sequence[Response] = (),
+) -> list[Item]:
+    """Pair prompts with answers, and for a comparison with the base model's.
+
+    Raises:
+        DataError: a prompt has no answer, or an answer no prompt.
+    """
+    own = _by_prompt(prompts, answers, "the model's answers")
+    if question.asks != "comparison":
+        return [Item(prompt, answer) for prompt, answer in zip(prompts, own, strict=True)]
+    base = _by_prompt(prompts, base_answers, "the base model's answers")
+    return [Item(*row) for row in zip(prompts, own, base, strict=True)]
+
+
+def misfit(verdict: Verdict, question: Question) -> str | None:
+    """Say why a verdict does not answer a question; None where it does."""
+    allowed = {*question.outcomes, *(MISSING - {"error"})}
+    if verdict.axis != question.axis or verdict.outcome not in allowed:
+        return (
+            f"a verdict on {question.axis} is one of {', '.join(sorted(allowed))} "
+            f"(seen: {verdict.axis}, {verdict.outcome})"
+        )
+    low, high = question.bounds
+    if verdict.score is not None and not low <= verdict.score <= high:
+        return f"a grade on {question.axis} is within {low:g} and {high:g} (seen: {verdict.score})"
+    return None
 
 
 def _by_prompt(prompts: Sequence[Prompt], answers: Sequence[Response], what: str) -> list[Response]:

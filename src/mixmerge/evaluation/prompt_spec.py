@@ -27,6 +27,8 @@ class PromptColumns(SpecModel):
     """For example a harm category; a JSON list inside a string is read as such."""
     accepted: str | None = None
     """Right answers, where there are any: a text or a list of texts."""
+    tests: str | None = None
+    """Python tests of an answer's code, where there are any: a text or a list of texts."""
     translated: str | None = None
     """``none``, ``human`` or ``machine``; by default what `PromptSetSpec.translated` says."""
 
@@ -34,8 +36,8 @@ class PromptColumns(SpecModel):
 class PromptSetSpec(SpecModel):
     """Prompts of one axis: a published set by name, the testbed's, or any rows."""
 
-    testbed: Literal["dev", "test"] | None = None
-    """A split of the testbed."""
+    testbed: str | None = None
+    """Prompts of the testbed, e.g. ``general`` or ``safety``."""
     set: SetName | None = None
     """A published set, from the hub, or from a copy of it in the folder that `hub` names."""
     files: Path | list[Path] | dict[str, Path] | None = None
@@ -46,7 +48,7 @@ class PromptSetSpec(SpecModel):
     config: str | None = None
     """Configuration of the hub data set."""
     split: str = "test"
-    """Split of the hub data set."""
+    """Split of the hub data set, or of the testbed: ``dev`` or ``test``."""
     revision: str | None = None
     """Commit or tag of the hub data set: give one, or a rerun may ask other prompts."""
     columns: PromptColumns = PromptColumns()
@@ -76,8 +78,10 @@ class PromptSetSpec(SpecModel):
                 "give exactly one of `testbed`, `set`, `files` and `hub` "
                 f"(seen: {', '.join(given) or 'none'}; sets: {', '.join(get_args(SetName))})"
             )
-        elif self.hub is None and (self.config or self.revision or self.split != "test"):
-            raise ValueError("`config`, `split` and `revision` belong to `hub`")
+        elif self.hub is None and (self.config or self.revision):
+            raise ValueError("`config` and `revision` belong to `hub`")
+        elif self.files is not None and self.split != "test":
+            raise ValueError("`split` belongs to `hub` and `testbed`")
         if self.files in ([], {}):
             raise ValueError("`files` is empty: name at least one file")
         return self

@@ -121,7 +121,8 @@ def _prompt(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prompt:
             "language": code,
             "category": _category(_cell(cells, spec.columns, "category")),
             "messages": messages,
-            "accepted": _accepted(_cell(cells, spec.columns, "accepted")),
+            "accepted": _texts(cells, spec.columns, "accepted"),
+            "tests": _texts(cells, spec.columns, "tests"),
             "translated": _cell(cells, spec.columns, "translated") or spec.translated_into(code),
         }
     )
@@ -157,11 +158,12 @@ def _category(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def _accepted(value: Any) -> list[str]:
+def _texts(cells: Cells, columns: PromptColumns, field: str) -> list[str]:
+    value = _cell(cells, columns, field)
     if value is None:
         return []
     if isinstance(value, str):
         return [value]
     if isinstance(value, (list, tuple)):
         return list(value)
-    raise ValueError(f"`accepted` must be a text or a list of texts (seen: {value!r}).")
+    raise ValueError(f"`{field}` must be a text or a list of texts (seen: {value!r}).")

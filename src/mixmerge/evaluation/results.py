@@ -1,7 +1,7 @@
-"""From verdicts to ``results.json``: rates, intervals, and the contrasts between models."""
+"""From verdicts to ``results.json``: values, intervals, contrasts and decisions."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -9,20 +9,42 @@ from mixmerge.errors import DataError, SpecError
 from mixmerge.evaluation.axis_scores import AxisScores, Lengths
 from mixmerge.evaluation.fronts import front
 from mixmerge.evaluation.judge_warnings import judge_warnings
+from mixmerge.evaluation.measures import MeasureSpec
 from mixmerge.evaluation.scores import score_table
 from mixmerge.fingerprint import fingerprint
 from mixmerge.records import Axis, Response, Results, Verdict
-from mixmerge.records.results import Contrast, Costs, Front, Kind, ModelResult, Stage
+from mixmerge.records.results import (
+    AxisInfo,
+    Better,
+    Comparison,
+    Contrast,
+    Costs,
+    Front,
+    Kind,
+    ModelResult,
+    Stage,
+)
 from mixmerge.records.row import RowModel
+from mixmerge.spec_model import SpecModel
+from mixmerge.stats.decision import decide, significant_gain
 from mixmerge.stats.multiplicity import benjamini_hochberg, holm
 from mixmerge.stats.paired import mcnemar_p, sign_flip_p
+
+Verdicts = Mapping[str, Mapping[Axis, Sequence[Verdict]]]
+"""By model and axis; the base model has none where its value is fixed by definition."""
 
 Family = Literal["primary", "secondary"]
 Pair = tuple[str, str, Family]
 """Two models to compare, a - b, and the family of tests that the comparison belongs to."""
 
-_AXES: tuple[Axis, ...] = ("general", "safety", "over_refusal")
-_CONTRAST_AXES: tuple[Literal["general", "safety"], ...] = ("general", "safety")
+
+class MeasuredAxis(SpecModel):
+    """How one axis is measured."""
+
+    measure: MeasureSpec
+    """What the number is: ``win_rate``, ``{rate: harmful}``, ``{mean: [0, 10]}``, …"""
+    better: Better = "higher"
+    """Which direction is good."""
 
 
 class ModelInfo(RowModel):
@@ -32,18 +54,20 @@ class ModelInfo(RowModel):
     stage: Stage | None = None
     method: str | None = None
     """Merge method, for a merge."""
-    safety_share: float | None = None
-    """Share of safety rows in the training mixture, for a trained model."""
+    shares: dict[str, float] | None = None
+    """Share of each data source in the training mixture, for a trained model."""
 
 
 def results(
     study: str,
     base: str,
+    axes: Mapping[Axis, MeasuredAxis],
     models: Mapping[str, ModelInfo],
-    verdicts: Mapping[str, Mapping[Axis, Sequence[Verdict]]],
-    contrasts: Sequence[Pair] = (),
+    verdicts: Verdicts,
     *,
-    answers: Mapping[str, Iterable[Response]] | None = None,
+    decide_on: Sequence[Axis] | None = None,
+    baselines: Mapping[Stage, str] | None = None,
+    answers: Mapping[Axis, Mapping[str, Iterable[Response]]] | None = None,
     costs: Mapping[str, Costs] | None = None,
     seed: int = 0,
     draws: int = 10_000,
@@ -52,14 +76,14 @@ def results(
 
     Args:
         study: name of the study.
-        base: name of the base model. It needs verdicts on every axis but ``general``: against
-            itself its win rate is one half by definition.
+        base: name of the base model.
+        axes: how each is measured, in the order of the report.
         models: what each model is, the base included, in the order of the report.
-        verdicts: by model and axis.
-        contrasts: pairs to test on both axes; p-values are adjusted within each family, both
-            axes together.
-        answers: of every model, the base included, to the prompts of the axis ``general``: their
-            lengths give the length-controlled win rate. Without them there is none.
+        verdicts: of all models on all axes.
+        decide_on: the axes whose contrasts are tested and decide; by default all.
+        baselines: by stage, the model that merges are tested against; see `planned_contrasts`.
+        answers: of every model, the base included, by axis: their lengths give the
+            length-controlled win rate. Without them there is none.
         costs: by model.
         seed: of all draws.
         draws: bootstrap samples, and sign patterns of the permutation tests.
@@ -67,78 +91,130 @@ def results(
     Raises:
         SampleError: an axis has fewer than ten clusters with a verdict for some model.
         DataError: verdicts of a model are missing, or models were judged on other prompts.
-        SpecError: a contrast names an unknown model.
+        SpecError: a baseline is no model.
     """
-    _check(base, models, verdicts, contrasts)
-    pairs = [(a, b) for a, b, _ in contrasts]
-    lengths = _lengths(answers) if answers else None
-    axes = {
+    deciding = list(axes) if decide_on is None else list(decide_on)
+    _check(base, axes, models, verdicts, baselines or {})
+    pairs = planned_contrasts(base, models, baselines or {})
+    infos = {
+        axis: spec.measure.info(spec.better, primary=axis in deciding)
+        for axis, spec in axes.items()
+    }
+    scores = {
         axis: _axis_scores(
             axis,
+            spec,
             base,
             models,
             verdicts,
             pairs,
-            seed,
+            [seed, place],
             draws,
-            lengths if axis == "general" else None,
+            (answers or {}).get(axis),
         )
-        for axis in _AXES
-        if axis in verdicts[base] or axis == "general"
+        for place, (axis, spec) in enumerate(axes.items())
     }
+    contrasts = _contrasts(
+        pairs, {a: (axes[a], scores[a]) for a in axes if a in deciding}, seed, draws
+    )
     return Results(
         study=study,
         base=base,
         seed=seed,
-        models={name: _model_result(name, info, axes) for name, info in models.items()},
-        contrasts=_contrasts(contrasts, axes, seed, draws),
-        fronts=_fronts(base, models, axes),
+        axes=infos,
+        baselines=dict(baselines or {}),
+        models={
+            name: ModelResult(
+                **info.model_dump(), axes={axis: own.score(name) for axis, own in scores.items()}
+            )
+            for name, info in models.items()
+        },
+        contrasts=contrasts,
+        decisions=_decisions(pairs, models, infos, contrasts),
+        fronts=_fronts(base, models, infos, scores),
         judge_warnings=judge_warnings(verdicts),
         costs=dict(costs or {}),
     )
 
 
+def planned_contrasts(
+    base: str, models: Mapping[str, ModelInfo], baselines: Mapping[Stage, str]
+) -> list[Pair]:
+    """Return what is tested, before anything is seen.
+
+    The primary family: each merge against the baseline of its stage. The secondary family: every
+    other model against the base model, and against the baseline, too, unless it is a mixture
+    itself. A study without baselines tests every model against the base model, as its primary
+    family.
+
+    Args:
+        base: name of the base model.
+        models: what each model is, in order.
+        baselines: by stage; one that is not among the models is left out.
+    """
+    others = {name: info for name, info in models.items() if name != base}
+    if not any(name in models for name in baselines.values()):
+        return [(name, base, "primary") for name in others] if not baselines else []
+    primary: list[Pair] = []
+    secondary: list[Pair] = []
+    for name, info in others.items():
+        baseline = baselines.get(info.stage or "")
+        # Nothing is tested against itself.
+        against = baseline if baseline in models and baseline != name else None
+        if info.kind == "merge":
+            primary += [(name, against, "primary")] if against else []
+        else:
+            secondary.append((name, base, "secondary"))
+            if against and info.kind != "mixture":
+                secondary.append((name, against, "secondary"))
+    return [*primary, *secondary]
+
+
 def _check(
     base: str,
+    axes: Mapping[Axis, MeasuredAxis],
     models: Mapping[str, ModelInfo],
-    verdicts: Mapping[str, Mapping[Axis, Sequence[Verdict]]],
-    contrasts: Sequence[Pair],
+    verdicts: Verdicts,
+    baselines: Mapping[Stage, str],
 ) -> None:
     if base not in models:
         raise SpecError(f"The base model {base!r} is not among the models: {', '.join(models)}.")
     if len(models) < 2:
         raise SpecError("Results need at least one model besides the base model; 0 seen.")
     for name in models:
-        expected = set(verdicts.get(base, {})) | {"safety", "general"}
-        absent = expected - set(verdicts.get(name, {})) - ({"general"} if name == base else set())
+        absent = [
+            axis
+            for axis, spec in axes.items()
+            if axis not in verdicts.get(name, {})
+            and not (name == base and spec.measure.of_base is not None)
+        ]
         if absent:
             raise DataError(f"model {name!r}: no verdicts on {', '.join(sorted(absent))}.")
-    for a, b, _ in contrasts:
-        for name in (a, b):
-            if name not in models:
-                raise SpecError(
-                    f"The contrast {a} - {b} names {name!r}, which is not among the models: "
-                    f"{', '.join(models)}."
-                )
+    for stage, name in baselines.items():
+        if name == base:
+            raise SpecError(f"baseline of {stage}: {name!r} is the base model; name a checkpoint.")
 
 
 def _axis_scores(
     axis: Axis,
+    spec: MeasuredAxis,
     base: str,
     models: Mapping[str, ModelInfo],
-    verdicts: Mapping[str, Mapping[Axis, Sequence[Verdict]]],
-    pairs: Sequence[tuple[str, str]],
-    seed: int,
+    verdicts: Verdicts,
+    pairs: Sequence[Pair],
+    seed: Sequence[int],
     draws: int,
-    lengths: Lengths | None,
+    answers: Mapping[str, Iterable[Response]] | None,
 ) -> AxisScores:
-    judged = [name for name in models if axis != "general" or name != base]
-    table = score_table(axis, {name: verdicts[name][axis] for name in judged})
-    if axis == "general":
+    fixed = spec.measure.of_base
+    judged = [name for name in models if fixed is None or name != base]
+    table = score_table(axis, {n: verdicts[n][axis] for n in judged}, spec.measure.worth)
+    if fixed is not None:
         # Against itself every comparison is a tie, by definition and without asking a judge.
-        table.scores[base] = np.full(len(table.cluster), 0.5)
-    entropy = [seed, _AXES.index(axis)]
-    return AxisScores(table, base, pairs, draws=draws, seed=entropy, lengths=lengths)
+        table.scores[base] = np.full(len(table.cluster), fixed)
+    compared = [(a, b) for a, b, _ in pairs]
+    lengths = _lengths(answers) if answers else None
+    return AxisScores(table, spec.measure, base, compared, draws=draws, seed=seed, lengths=lengths)
 
 
 def _lengths(answers: Mapping[str, Iterable[Response]]) -> Lengths:
@@ -149,40 +225,35 @@ def _lengths(answers: Mapping[str, Iterable[Response]]) -> Lengths:
 
 
 def _fronts(
-    base: str, models: Mapping[str, ModelInfo], axes: Mapping[Axis, AxisScores]
+    base: str,
+    models: Mapping[str, ModelInfo],
+    infos: Mapping[Axis, AxisInfo],
+    scores: Mapping[Axis, AxisScores],
 ) -> dict[Stage, Front]:
-    fronts: dict[Stage, Front] = {}
-    for stage in get_args(Stage):
-        kinds = {name: info.kind for name, info in models.items() if info.stage == stage}
-        if kinds:
-            fronts[stage] = front(kinds, base, axes["general"], axes["safety"])
-    return fronts
-
-
-def _model_result(name: str, info: ModelInfo, axes: Mapping[Axis, AxisScores]) -> ModelResult:
-    over_refusal = axes.get("over_refusal")
-    return ModelResult(
-        stage=info.stage,
-        kind=info.kind,
-        method=info.method,
-        safety_share=info.safety_share,
-        general=axes["general"].general(name),
-        safety=axes["safety"].safety(name),
-        over_refusal=over_refusal.over_refusal(name) if over_refusal else None,
-    )
+    axes = [(info, scores[axis]) for axis, info in infos.items() if info.primary]
+    stages = dict.fromkeys(info.stage for info in models.values() if info.stage is not None)
+    return {
+        stage: front({n: i.kind for n, i in models.items() if i.stage == stage}, base, axes)
+        for stage in stages
+    }
 
 
 def _contrasts(
-    pairs: Sequence[Pair], axes: Mapping[Axis, AxisScores], seed: int, draws: int
+    pairs: Sequence[Pair],
+    axes: Mapping[Axis, tuple[MeasuredAxis, AxisScores]],
+    seed: int,
+    draws: int,
 ) -> tuple[Contrast, ...]:
     made = [
-        _contrast(axes[axis], axis, pair, seed, draws) for pair in pairs for axis in _CONTRAST_AXES
+        _contrast(scores, spec, axis, pair, seed, draws)
+        for pair in pairs
+        for axis, (spec, scores) in axes.items()
     ]
     return tuple(_adjusted(made))
 
 
 def _contrast(
-    scores: AxisScores, axis: Literal["general", "safety"], pair: Pair, seed: int, draws: int
+    scores: AxisScores, spec: MeasuredAxis, axis: Axis, pair: Pair, seed: int, draws: int
 ) -> Contrast:
     a, b, family = pair
     estimate, totals = scores.difference(a, b), scores.difference_totals(a, b)
@@ -190,15 +261,16 @@ def _contrast(
     rng = np.random.default_rng([seed, int(fingerprint([axis, a, b])[:16], 16)])
     p = sign_flip_p(totals, rng, draws)
     mcnemar = None
-    if axis == "safety" and scores.is_independent(a, b):
+    if scores.is_independent(a, b):
         mcnemar = mcnemar_p(int(np.sum(totals > 0)), int(np.sum(totals < 0)))
+    in_units, ends = spec.measure.of_difference, estimate.offered
     return Contrast(
         a=a,
         b=b,
         axis=axis,
         family=family,
-        difference=estimate.value,
-        ci=estimate.offered,
+        difference=in_units(estimate.value),
+        ci=None if ends is None else (in_units(ends[0]), in_units(ends[1])),
         p=p,
         p_adjusted=p,
         p_mcnemar=mcnemar,
@@ -215,3 +287,29 @@ def _adjusted(contrasts: Sequence[Contrast]) -> list[Contrast]:
         for place, p, p_bh in zip(places, holm(raw), benjamini_hochberg(raw), strict=True):
             adjusted[place] = contrasts[place].model_copy(update={"p_adjusted": p, "p_bh": p_bh})
     return adjusted
+
+
+def _decisions(
+    pairs: Sequence[Pair],
+    models: Mapping[str, ModelInfo],
+    infos: Mapping[Axis, AxisInfo],
+    contrasts: Sequence[Contrast],
+) -> tuple[Comparison, ...]:
+    """Say of every primary pair what the deciding axes say together."""
+    gains = {
+        (c.a, c.b, c.axis): significant_gain(infos[c.axis].sign * c.difference, c.p_adjusted)
+        for c in contrasts
+    }
+    deciding = [axis for axis, info in infos.items() if info.primary]
+    return tuple(
+        Comparison(
+            a=a,
+            b=b,
+            stage=models[a].stage,
+            decision=decide(gains[a, b, axis] for axis in deciding),
+            better=tuple(axis for axis in deciding if gains[a, b, axis] > 0),
+            worse=tuple(axis for axis in deciding if gains[a, b, axis] < 0),
+        )
+        for a, b, family in pairs
+        if family == "primary"
+    )

@@ -1,16 +1,17 @@
 """Verdicts as numbers: one table of prompts by models for each axis."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixmerge.errors import DataError
-from mixmerge.records import MISSING, Axis, Outcome, Verdict
+from mixmerge.records import MISSING, Axis, Verdict
 from mixmerge.stats.bootstrap import Floats
 
-_SCORE: dict[Outcome, float] = {"win": 1.0, "tie": 0.5, "loss": 0.0, "yes": 1.0, "no": 0.0}
+Worth = Callable[[Verdict], float]
+"""What a verdict with an outcome is worth, from 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class ScoreTable:
     language: NDArray[np.str_]
     """Shape (prompts,)."""
     scores: dict[str, Floats]
-    """By model, shape (prompts,): win 1, tie 1/2, loss 0; yes 1, no 0; NaN where there is no
-    verdict."""
+    """By model, shape (prompts,): what the verdicts are worth, from 0 to 1; NaN where there is
+    none."""
 
     @property
     def languages(self) -> list[str]:
@@ -40,7 +41,7 @@ class ScoreTable:
         return np.asarray(self.language == language)
 
 
-def score_table(axis: Axis, verdicts: Mapping[str, Sequence[Verdict]]) -> ScoreTable:
+def score_table(axis: Axis, verdicts: Mapping[str, Sequence[Verdict]], worth: Worth) -> ScoreTable:
     """Turn the verdicts of some models into one table.
 
     A comparison that was judged in two orders counts as the mean of both, and several judges count
@@ -51,9 +52,11 @@ def score_table(axis: Axis, verdicts: Mapping[str, Sequence[Verdict]]) -> ScoreT
     Args:
         axis: which verdicts to expect.
         verdicts: by model.
+        worth: what a verdict is worth, e.g. `Measure.worth`.
 
     Raises:
-        DataError: a verdict is of another axis, or the models were not judged on the same prompts.
+        DataError: a verdict is of another axis or has no worth, or the models were not judged on
+            the same prompts.
     """
     by_model = {model: _by_prompt(axis, model, rows) for model, rows in verdicts.items()}
     first_model = next(iter(by_model))
@@ -73,7 +76,7 @@ def score_table(axis: Axis, verdicts: Mapping[str, Sequence[Verdict]]) -> ScoreT
         cluster=np.array([codes[row.cluster] for row in rows], dtype=np.intp),
         language=np.array([row.language for row in rows]),
         scores={
-            model: np.array([_score(by_prompt[prompt]) for prompt in first])
+            model: np.array([_score(by_prompt[prompt], worth) for prompt in first])
             for model, by_prompt in by_model.items()
         },
     )
@@ -91,10 +94,10 @@ def _by_prompt(axis: Axis, model: str, rows: Iterable[Verdict]) -> dict[str, lis
     return grouped
 
 
-def _score(verdicts: Sequence[Verdict]) -> float:
+def _score(verdicts: Sequence[Verdict], worth: Worth) -> float:
     by_judge: dict[str, list[float]] = {}
     for verdict in verdicts:
         if verdict.outcome in MISSING:
             return float("nan")
-        by_judge.setdefault(verdict.judge, []).append(_SCORE[verdict.outcome])
+        by_judge.setdefault(verdict.judge, []).append(worth(verdict))
     return sum(sum(said) / len(said) for said in by_judge.values()) / len(by_judge)

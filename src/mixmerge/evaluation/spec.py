@@ -1,46 +1,25 @@
-"""What an evaluation is asked to be: prompts, decoding, judges, and the statistics."""
+"""What an evaluation is asked to be: axes, decoding, and the statistics."""
 
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterable
+from typing import Annotated, Self
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from mixmerge.evaluation.calibration.spec import CalibrateSpec
-from mixmerge.evaluation.endpoint_spec import EndpointJudgeSpec
+from mixmerge.evaluation.calibration.labels import CalibrateSpec
 from mixmerge.evaluation.generate_spec import (
     MODEL_NAME,
     EndpointModelSpec,
     GenerateSpec,
     TransformersSpec,
 )
-from mixmerge.evaluation.judge_spec import (
-    ClassifierJudgeSpec,
-    HumanJudgeSpec,
-    LocalJudgeSpec,
-    RuleJudgeSpec,
-)
+from mixmerge.evaluation.judges import JudgeSpec
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
+from mixmerge.evaluation.results import MeasuredAxis
 from mixmerge.records.verdict import Axis
 from mixmerge.spec_model import SpecModel
 
-__all__ = [
-    "AxisSpec",
-    "CalibrateSpec",
-    "ClassifierJudgeSpec",
-    "DecodingSpec",
-    "EndpointJudgeSpec",
-    "EvaluateJob",
-    "EvaluateSpec",
-    "HumanJudgeSpec",
-    "JobModel",
-    "JudgeSpec",
-    "LocalJudgeSpec",
-    "PanelJudgeSpec",
-    "PlacementSpec",
-    "PromptSetSpec",
-    "RuleJudgeSpec",
-    "members",
-]
+AxisName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+"""Letters, digits, ``_``, ``.`` and ``-``: names become files."""
 
 
 class DecodingSpec(SpecModel):
@@ -70,114 +49,44 @@ class PlacementSpec(SpecModel):
     """CPU threads of one process."""
 
 
-_MEMBERS = ("rules", "local", "classifier", "human", "endpoint")
-
-
-def _kind(*kinds: str) -> Discriminator:
-    """Tell judges apart by the key that only they have; a tag is no key of the file itself."""
-
-    def tag(value: Any) -> str | None:
-        names = value if isinstance(value, dict) else getattr(value, "__dict__", {})
-        kind = next((kind for kind in kinds if kind in names), None)
-        if kind is None and "model" in names:
-            kind = "endpoint"
-        return kind and f"{kind} judge"
-
-    known = ", ".join(f"`{kind}`" for kind in kinds)
-    return Discriminator(
-        tag, custom_error_type="judge", custom_error_message=f"a judge has one of the keys {known}"
-    )
-
-
-Member = Annotated[
-    Annotated[RuleJudgeSpec, Tag("rules judge")]
-    | Annotated[LocalJudgeSpec, Tag("local judge")]
-    | Annotated[ClassifierJudgeSpec, Tag("classifier judge")]
-    | Annotated[HumanJudgeSpec, Tag("human judge")]
-    | Annotated[EndpointJudgeSpec, Tag("endpoint judge")],
-    _kind(*_MEMBERS),
-]
-"""A judge that can sit on a panel."""
-
-
-class PanelJudgeSpec(SpecModel):
-    """Several judges as one."""
-
-    panel: tuple[Member, ...] = Field(min_length=1)
-    """The judges."""
-    keep: Literal["majority", "all"] = "majority"
-    """What more than half of them say (``majority``), or every judge's verdicts."""
-
-    @field_validator("panel", mode="before")
-    @classmethod
-    def _has_no_panels(cls, members: Any) -> Any:
-        if isinstance(members, (list, tuple)) and any(
-            isinstance(member, dict) and "panel" in member for member in members
-        ):
-            raise ValueError("a judge on a panel cannot be a panel itself: list its judges here")
-        return members
-
-    def meaning(self) -> dict[str, Any]:
-        """Return the settings that change verdicts."""
-        return {"panel": [member.meaning() for member in self.panel], "keep": self.keep}
-
-    def paths(self) -> dict[str, Path]:
-        """Return the files that change verdicts, by role."""
-        return {
-            f"{index}:{role}": path
-            for index, member in enumerate(self.panel)
-            for role, path in member.paths().items()
-        }
-
-
-JudgeSpec = Annotated[
-    Annotated[PanelJudgeSpec, Tag("panel judge")]
-    | Annotated[RuleJudgeSpec, Tag("rules judge")]
-    | Annotated[LocalJudgeSpec, Tag("local judge")]
-    | Annotated[ClassifierJudgeSpec, Tag("classifier judge")]
-    | Annotated[HumanJudgeSpec, Tag("human judge")]
-    | Annotated[EndpointJudgeSpec, Tag("endpoint judge")],
-    _kind("panel", *_MEMBERS),
-]
-"""``{rules: testbed}``, ``{endpoint: URL, model: NAME}``, ``{local: MODEL}``,
-``{classifier: MODEL, labels: {...}}``, ``{human: FOLDER}``, or ``{panel: [...]}``."""
-
-
-def members(judge: JudgeSpec) -> tuple[Member, ...]:
-    """Return the judges of a panel; a judge alone is its own."""
-    return judge.panel if isinstance(judge, PanelJudgeSpec) else (judge,)
-
-
-class AxisSpec(SpecModel):
-    """One axis: what is asked, and who judges."""
+class AxisSpec(MeasuredAxis):
+    """One axis: what is asked, who judges, and what is counted."""
 
     prompts: PromptSetSpec
     """The prompts; the same for every model."""
     judge: JudgeSpec
     """The judge; the same for every model."""
 
+    @model_validator(mode="after")
+    def _judge_can_answer(self) -> Self:
+        self.judge.check(self.measure.question(""))
+        return self
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
 
 class EvaluateSpec(SpecModel):
     """How the models of a study are compared."""
 
-    general: AxisSpec
-    """Questions on which a model's answers are compared with the base model's."""
-    safety: AxisSpec
-    """Harmful requests: is the answer harmful?"""
-    over_refusal: AxisSpec | None = None
-    """Harmless requests that look harmful: does the answer refuse?"""
+    axes: dict[AxisName, AxisSpec] = Field(min_length=1)
+    """What models are measured on, by names of your own."""
+    decide_on: tuple[Axis, ...] = ()
+    """The axes that decide which model is better; by default all. The others are shown."""
+    baseline: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = ()
+    """The checkpoint that merges are tested against: one for all, or one for each stage. Without
+    it, every checkpoint is tested against the base model."""
     decoding: DecodingSpec = DecodingSpec()
     """How answers are decoded."""
     generate: GenerateSpec = TransformersSpec()
     """What generates answers: transformers, vLLM, or an endpoint that serves every model."""
-    baseline: str | None = None
-    """The mixture that every merge is tested against, e.g. ``mix15``: the primary contrasts."""
     draws: int = Field(10_000, ge=1000)
     """Bootstrap samples, and random sign patterns of a permutation test."""
-    seed: int = Field(0, ge=0)
-    """Of the statistics' draws."""
     calibrate: CalibrateSpec | None = None
     """Puts the judges on trial against labels, and corrects rates for their errors."""
+    allow_execution: bool = False
+    """Whether a judge may run code that models write; see the judge ``tests``."""
 
     @model_validator(mode="after")
     def _every_model_is_served(self) -> Self:
@@ -188,71 +97,12 @@ class EvaluateSpec(SpecModel):
             )
         return self
 
-    @model_validator(mode="after")
-    def _classifiers_do_not_compare(self) -> Self:
-        if any(isinstance(judge, ClassifierJudgeSpec) for judge in members(self.general.judge)):
-            raise ValueError(
-                "`general.judge` compares two answers, which a `classifier` cannot: use a judge "
-                "model or people's verdicts there"
-            )
-        return self
+    @property
+    def deciding(self) -> tuple[Axis, ...]:
+        """The axes that decide, in the order of `axes`."""
+        return tuple(axis for axis in self.axes if axis in (self.decide_on or self.axes))
 
-    def axes(self) -> dict[Axis, AxisSpec]:
-        """Return the axes that are evaluated, in their fixed order."""
-        axes: dict[Axis, AxisSpec] = {"general": self.general, "safety": self.safety}
-        if self.over_refusal is not None:
-            axes["over_refusal"] = self.over_refusal
-        return axes
-
-
-class JobModel(SpecModel):
-    """One model of a stand-alone evaluation; its folder alone may stand for it."""
-
-    path: Path | None = None
-    """A Hugging Face folder."""
-    generate: EndpointModelSpec | None = None
-    """The endpoint that serves this model, instead of what `EvaluateSpec.generate` says."""
-    kind: Literal["mixture", "expert", "merge"] = "mixture"
-    """How it came about."""
-    stage: Literal["sft", "dpo"] | None = None
-    """Its last training stage."""
-    method: str | None = None
-    """Merge method, for a merge."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_its_path(cls, value: Any) -> Any:
-        return {"path": value} if isinstance(value, (str, Path)) else value
-
-    @model_validator(mode="after")
-    def _is_somewhere(self) -> Self:
-        if self.path is None and self.generate is None:
-            raise ValueError("give the model's folder as `path`, or `generate: {endpoint, model}`")
-        return self
-
-
-class EvaluateJob(SpecModel):
-    """A stand-alone evaluation: what ``mixmerge evaluate SPEC OUT`` reads."""
-
-    languages: tuple[str, ...] = Field(min_length=1)
-    """The languages to evaluate; each must have prompts on every axis."""
-    base: JobModel
-    """The model that all others are compared with: its folder, or its endpoint."""
-    models: dict[str, JobModel] = Field(min_length=1)
-    """The other models, by the names that results will use."""
-    evaluate: EvaluateSpec
-    """Axes, decoding and statistics."""
-    placement: PlacementSpec = PlacementSpec()
-    """Batch size and threads."""
-
-    @model_validator(mode="after")
-    def _names_fit(self) -> Self:
-        for name in self.models:
-            if name == "base" or not name or "/" in name or name.startswith("."):
-                raise ValueError(f"`{name}` cannot name a model: use letters, digits, - and _")
-        if self.evaluate.baseline not in {None, *self.models}:
-            raise ValueError(
-                f"`baseline` is {self.evaluate.baseline!r}, which is not among `models`: "
-                f"{', '.join(self.models)}"
-            )
-        return self
+    def with_prompts(self, prompts: Iterable[tuple[Axis, PromptSetSpec]]) -> Self:
+        """Return the same evaluation on other prompts, and on no axis but theirs."""
+        axes = {axis: self.axes[axis].model_copy(update={"prompts": own}) for axis, own in prompts}
+        return self.model_copy(update={"axes": axes})

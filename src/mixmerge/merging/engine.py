@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mixmerge.errors import SpecError
-from mixmerge.execution.helpers import Helpers
+from mixmerge.execution.engine import Helpers
 from mixmerge.files import PARTIAL, write_text
 from mixmerge.fingerprint import fingerprint
 from mixmerge.merging.kernels.random_bits import seed_of_stage

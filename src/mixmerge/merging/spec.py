@@ -21,6 +21,13 @@ STUDY_BASE = "base"
 """What a study file calls its base model."""
 
 
+class MergePlacement(SpecModel):
+    """How a merge runs: nothing here changes its bytes."""
+
+    threads: int = Field(4, ge=1)
+    """Most CPU threads of one merge; no more than the cores that there are."""
+
+
 class MergeSpec(SpecModel):
     """A merge of checkpoints of the study, each called by its name.
 

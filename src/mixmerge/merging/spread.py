@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from mixmerge.execution.helpers import Helpers
+from mixmerge.execution.engine import Helpers
 from mixmerge.files import read_json, write_json, write_text
 from mixmerge.merging.output.shards import Shard, lay_out
 from mixmerge.merging.planning.plan import MergePlan, plan_merge

@@ -4,12 +4,9 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
 
 from mixmerge.mixing.apportion import Cell
-from mixmerge.records import Conversation, PreferencePair
-
-Row = TypeVar("Row", bound=Conversation | PreferencePair)
+from mixmerge.mixing.spec import TrainingRow
 
 
 class _Kept(dict[int, str | None]):
@@ -44,24 +41,24 @@ def normalise(text: str) -> str:
 
 
 @dataclass
-class Deduplicated(Generic[Row]):
+class Deduplicated:
     """The rows left, and how many were removed by source and language."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[TrainingRow] = field(default_factory=list)
     exact: Counter[Cell] = field(default_factory=Counter)
     """Rows whose prompt is that of an earlier row, character by character."""
     normalised: Counter[Cell] = field(default_factory=Counter)
     """Rows whose prompt is that of an earlier row after `normalise`."""
 
 
-def deduplicate(rows: Iterable[Row]) -> Deduplicated[Row]:
+def deduplicate(rows: Iterable[TrainingRow]) -> Deduplicated:
     """Keep the first row of every prompt in a language, whichever source it is from.
 
     Prompts are compared, not answers: two answers to one prompt would count as two examples of
     it, and a prompt with a harmless answer in one source and a refusal in another contradicts
     itself. The same characters in two languages (``2 + 2 = ?``) are two prompts.
     """
-    result: Deduplicated[Row] = Deduplicated()
+    result = Deduplicated()
     texts: set[tuple[str, str]] = set()
     forms: set[tuple[str, str]] = set()
     for row in rows:

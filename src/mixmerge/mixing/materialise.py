@@ -12,11 +12,11 @@ from mixmerge.fingerprint import file_fingerprint
 from mixmerge.mixing.apportion import Cell, apportion
 from mixmerge.mixing.filters import Deduplicated, deduplicate
 from mixmerge.mixing.manifest import Manifest, Share
-from mixmerge.mixing.measure import TrainingRow, characters, token_counter
+from mixmerge.mixing.measure import characters, token_counter
 from mixmerge.mixing.mixture import arrange, draw
 from mixmerge.mixing.overlap import HeldOut, Overlap
 from mixmerge.mixing.sources import Loaded, load
-from mixmerge.mixing.spec import MixSpec
+from mixmerge.mixing.spec import MixSpec, TrainingRow
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Prompt
 
@@ -47,18 +47,10 @@ def mix(spec: MixSpec, out: Path, *, progress: Progress = silent) -> Manifest:
     count_tokens = cache(token_counter(spec.tokenizer)) if spec.tokenizer else None
     supply = _supply(spec, progress)
     asked = _asked(spec)
-    size_of: Callable[[TrainingRow], int] = _one
-    if spec.unit == "tokens" and count_tokens:
-        size_of = count_tokens
+    size_of = count_tokens if spec.unit == "tokens" and count_tokens else _one
     drawn = {
-        cell: draw(
-            supply.pools[cell],
-            target,
-            size_of=size_of,
-            seed=spec.seed,
-            most_copies=spec.most_copies,
-        )
-        for cell, target in asked.items()
+        cell: draw(pool, asked[cell], size_of=size_of, seed=spec.seed, most_copies=spec.most_copies)
+        for cell, pool in supply.pools.items()
     }
     _refuse_shortage(spec, supply, asked, drawn, size_of)
     rows = arrange([row for cell in drawn.values() for row in cell], spec.seed)
@@ -79,7 +71,7 @@ def mix(spec: MixSpec, out: Path, *, progress: Progress = silent) -> Manifest:
         rows=len(rows),
         digest=file_fingerprint(out / ROWS),
         shares=shares,
-        other_languages=supply.other_languages,
+        other_languages=_other_languages(spec, supply),
         broken=supply.broken,
         overlaps=tuple(supply.overlaps),
     )
@@ -104,9 +96,8 @@ class _Supply:
 
     pools: dict[Cell, list[TrainingRow]]
     read: Counter[Cell]
-    duplicates: Deduplicated[TrainingRow]
+    duplicates: Deduplicated
     overlaps: list[Overlap]
-    other_languages: dict[str, dict[str, int]]
     broken: dict[str, tuple[str, ...]]
 
 
@@ -115,10 +106,12 @@ def _supply(spec: MixSpec, progress: Progress) -> _Supply:
         (prompt for path in spec.held_out for prompt in read_rows(path, Prompt)),
         spec.overlap_words,
     )
-    loaded = _load_all(spec, progress)
-    rows = [row for source in loaded.values() for row in source.rows]
-    ours = [row for row in rows if row.language in spec.languages]
-    duplicates = deduplicate(ours)
+    loaded: dict[str, Loaded] = {}
+    for number, (name, source) in enumerate(spec.sources.items()):
+        progress(number, len(spec.sources), f"reading {name}")
+        loaded[name] = load(name, source, spec.form)
+    rows = [row for each in loaded.values() for row in each.rows]
+    duplicates = deduplicate(row for row in rows if row.language in spec.languages)
     pools: dict[Cell, list[TrainingRow]] = {
         (source, language): [] for source in spec.sources for language in spec.languages
     }
@@ -133,29 +126,18 @@ def _supply(spec: MixSpec, progress: Progress) -> _Supply:
         raise DataError(_overlap_message(overlaps))
     return _Supply(
         pools=pools,
-        read=Counter((row.source, row.language) for row in ours),
+        read=Counter((row.source, row.language) for row in rows),
         duplicates=duplicates,
         overlaps=overlaps,
-        other_languages=_other_languages(spec, rows),
         broken={name: tuple(source.broken) for name, source in loaded.items() if source.broken},
     )
 
 
-def _load_all(spec: MixSpec, progress: Progress) -> dict[str, Loaded]:
-    loaded = {}
-    for number, (name, source) in enumerate(spec.sources.items()):
-        progress(number, len(spec.sources), f"reading {name}")
-        loaded[name] = load(name, source, spec.form)
-    return loaded
-
-
-def _other_languages(spec: MixSpec, rows: list[TrainingRow]) -> dict[str, dict[str, int]]:
-    others = Counter(
-        (row.source, row.language) for row in rows if row.language not in spec.languages
-    )
+def _other_languages(spec: MixSpec, supply: _Supply) -> dict[str, dict[str, int]]:
     table: dict[str, dict[str, int]] = {}
-    for (source, language), count in sorted(others.items()):
-        table.setdefault(source, {})[language] = count
+    for (source, language), count in sorted(supply.read.items()):
+        if language not in spec.languages:
+            table.setdefault(source, {})[language] = count
     return table
 
 
@@ -198,9 +180,8 @@ def _refuse_shortage(
 
 
 def _languages_seen(supply: _Supply, source: str) -> str:
-    seen = {language: count for (name, language), count in supply.read.items() if name == source}
-    seen |= supply.other_languages.get(source, {})
-    listed = ", ".join(f"{count:,} in `{name}`" for name, count in seen.items())
+    counts = ((language, n) for (name, language), n in supply.read.items() if name == source)
+    listed = ", ".join(f"{n:,} in `{language}`" for language, n in counts)
     return f"rows read: {listed or 'none'}"
 
 

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mixmerge.errors import ModelError
-from mixmerge.records import Conversation, PreferencePair
-
-TrainingRow = Conversation | PreferencePair
+from mixmerge.mixing.spec import TrainingRow
+from mixmerge.records import PreferencePair
 
 
 def text_of(row: TrainingRow) -> list[str]:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from mixmerge.fingerprint import fingerprint
-from mixmerge.records import Conversation, PreferencePair
+from mixmerge.mixing.spec import TrainingRow
 
-Row = TypeVar("Row", bound=Conversation | PreferencePair)
+Row = TypeVar("Row", bound=TrainingRow)
 
 
 def draw(
@@ -71,5 +71,5 @@ def arrange(rows: Sequence[Row], seed: int) -> list[Row]:
     return [row for _, row in sorted(ranked, key=lambda pair: pair[0])]
 
 
-def _rank(row: Conversation | PreferencePair, seed: int, purpose: str) -> str:
+def _rank(row: TrainingRow, seed: int, purpose: str) -> str:
     return fingerprint([seed, purpose, row.source, row.language, row.id])

@@ -16,7 +16,8 @@ from collections.abc import Iterable
 from typing import Literal
 
 from mixmerge.mixing.filters import normalise
-from mixmerge.records import Conversation, PreferencePair, Prompt
+from mixmerge.mixing.spec import TrainingRow
+from mixmerge.records import Conversation, Prompt
 from mixmerge.records.row import RowModel
 
 CONTAINED_WORDS = 5
@@ -58,7 +59,7 @@ class HeldOut:
             for run in _runs(words, self._run):
                 self._runs.setdefault(run, prompt_id)
 
-    def overlap(self, row: Conversation | PreferencePair) -> Overlap | None:
+    def overlap(self, row: TrainingRow) -> Overlap | None:
         """Return how a row overlaps a held-out prompt, the strictest way first, or None."""
         if not self._ids:
             return None
@@ -71,7 +72,7 @@ class HeldOut:
         way, prompt = found
         return Overlap(source=row.source, language=row.language, id=row.id, prompt=prompt, way=way)
 
-    def _equal(self, row: Conversation | PreferencePair) -> tuple[Way, str] | None:
+    def _equal(self, row: TrainingRow) -> tuple[Way, str] | None:
         turns = row.messages[:-1] if isinstance(row, Conversation) else row.prompt
         for text in (row.prompt_text, *(turn.content for turn in turns)):
             prompt = self._ids.get(normalise(text))

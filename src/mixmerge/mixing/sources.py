@@ -9,11 +9,9 @@ from pydantic import ValidationError
 from mixmerge.errors import DataError
 from mixmerge.files import first_problem
 from mixmerge.fingerprint import fingerprint
-from mixmerge.mixing.spec import Form, SourceSpec
+from mixmerge.mixing.spec import FORMS, Form, SourceSpec, TrainingRow
 from mixmerge.records import Conversation, PreferencePair
 from mixmerge.tables import Place, Record, read_data_set, read_file, shorten
-
-TrainingRow = Conversation | PreferencePair
 
 _CONTENT = ("messages", "prompt", "answer", "chosen", "rejected")
 
@@ -117,37 +115,19 @@ class _Reader:
         own = [] if any(key in mapped for key in _CONTENT) else list(_CONTENT)
         # What is set to null is not looked up either: the `id` of a data set may name its parents.
         own += [key for key in ("id", "language") if key not in spec.columns.model_fields_set]
-        self._columns = {key: key for key in own if key in first} | mapped
-        self._form = form
-        self._make = self._maker(place, first)
-        # A row may be empty in columns that make no row of this kind.
-        read = {*_READS[self._make], "id", "language"}
-        self._columns = {key: name for key, name in self._columns.items() if key in read}
-
-    def _maker(
-        self, place: Place, first: dict[str, Any]
-    ) -> Callable[[dict[str, Any]], dict[str, Any]]:
-        has = set(self._columns)
-        pairs = {"chosen", "rejected"} <= has
-        if self._form == "preferences":
-            if pairs:
-                return _pair
+        found = {key: key for key in own if key in first} | mapped
+        self._as_conversation = FORMS[form] is Conversation
+        made_of = next((each for each in _MADE_OF[form] if set(each) <= set(found)), None)
+        if made_of is None:
+            needed = ", or ".join(" and ".join(map("`{}`".format, e)) for e in _MADE_OF[form])
             raise DataError(
-                f"{place}: source `{self._name}` has no preference pairs: the columns `chosen` and "
-                f"`rejected` are required (columns: {', '.join(first)}). Map them under `columns`, "
-                "or ask for `form: conversations`."
+                f"{place}: source `{name}` has no rows for `form: {form}`, which needs {needed} "
+                f"(columns: {', '.join(first)}). Map them under `columns`, or ask for another form."
             )
-        if "messages" in has:
-            return _conversation
-        if {"prompt", "answer"} <= has:
-            return _question_and_answer
-        if pairs:
-            return _pair
-        raise DataError(
-            f"{place}: source `{self._name}` has neither `messages`, nor `prompt` and "
-            f"`answer`, nor `chosen` and `rejected` (columns: "
-            f"{', '.join(first)}). Map them under `columns`."
-        )
+        self._make = _MAKERS[made_of]
+        # A row may be empty in columns that make no row of this kind.
+        read = {*made_of, "id", "language", *(("prompt",) if self._make is _pair else ())}
+        self._columns = {key: column for key, column in found.items() if key in read}
 
     def read(self, columns: dict[str, Any], fixed_language: str | None) -> TrainingRow:
         """Return one checked row.
@@ -174,7 +154,7 @@ class _Reader:
         if "id" not in values:
             digest = fingerprint(row.model_dump(mode="json", exclude={"id", "source"}))
             row = row.model_copy(update={"id": digest[:16]})
-        if self._form == "conversations" and isinstance(row, PreferencePair):
+        if isinstance(row, PreferencePair) and self._as_conversation:
             return row.as_conversation()
         return row
 
@@ -245,9 +225,15 @@ def _turns(column: str, value: Any) -> list[dict[str, Any]]:
     return [{"role": turn["role"], "content": turn["content"]} for turn in turns]
 
 
-_READS: dict[Callable[[dict[str, Any]], dict[str, Any]], tuple[str, ...]] = {
-    _conversation: ("messages",),
-    _question_and_answer: ("prompt", "answer"),
-    _pair: ("prompt", "chosen", "rejected"),
+_MAKERS: dict[tuple[str, ...], Callable[[dict[str, Any]], dict[str, Any]]] = {
+    ("messages",): _conversation,
+    ("prompt", "answer"): _question_and_answer,
+    ("chosen", "rejected"): _pair,
 }
-"""The fields that each kind of row is made of."""
+"""What makes a row out of which fields."""
+
+_MADE_OF: dict[Form, list[tuple[str, ...]]] = {
+    "conversations": list(_MAKERS),
+    "preferences": [("chosen", "rejected")],
+}
+"""The fields that a row of each form may be made of, the first that are there."""

@@ -1,14 +1,22 @@
 """What a mixture is asked to be: its sources, shares, languages and size."""
 
-import difflib
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mixmerge.spec_model import SpecModel
+from mixmerge.records import Conversation, PreferencePair
+from mixmerge.spec_model import Problem, SpecModel, hint, quoted, refusal
 
+TrainingRow = Conversation | PreferencePair
 Form = Literal["conversations", "preferences"]
+FORMS: dict[Form, type[TrainingRow]] = {
+    "conversations": Conversation,
+    "preferences": PreferencePair,
+}
+"""What a row is in each form."""
+
 Unit = Literal["rows", "tokens"]
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -94,31 +102,76 @@ class SourceSpec(SpecModel):
         return self.files if isinstance(self.files, list) else [self.files]
 
 
-class MixSpec(SpecModel):
-    """A mixture of sources with exact counts by source and language."""
+class MixtureSpec(SpecModel):
+    """One training set: exact counts by source and language."""
 
-    sources: dict[str, SourceSpec] = Field(min_length=1)
-    """The sources by name. All are read, and cleared of duplicates together, whatever their
-    share: so mixtures of the same sources choose from the same rows."""
-    shares: dict[str, Weight]
-    """Weight of each source; a source left out has none. They need not sum to one."""
-    languages: list[str] = Field(min_length=1)
-    """Languages of the mixture; rows in other languages are left aside and counted."""
-    language_shares: dict[str, Weight] | None = None
-    """Weight of each language within every source; equal by default."""
     size: int = Field(ge=1)
-    """How many rows, or how many tokens, the mixture has."""
+    """Rows (or tokens) of the mixture."""
+    shares: dict[str, Weight] = Field(min_length=1)
+    """Weight of each data source; they need not sum to one."""
+    language_shares: dict[str, Weight] | None = None
+    """Weight of each language; equal by default. A weight of 0 leaves a language out."""
     unit: Unit = "rows"
-    """What `size` and the shares count. Answers differ in length between languages: equal shares
-    of rows are not equal shares of tokens."""
-    tokenizer: Path | None = None
-    """Model or tokenizer folder that counts the tokens; required for ``unit: tokens``."""
-    form: Form = "conversations"
-    """Rows for supervised fine-tuning, or preference pairs for DPO."""
+    """What `size` and the shares count."""
     when_short: Literal["error", "repeat"] = "error"
     """What to do when a source has too few rows in a language."""
     most_copies: int = Field(default=1, ge=1)
     """With ``when_short: repeat``: how often one row may occur."""
+
+    def problems(
+        self, section: str, sources: Collection[str], languages: Collection[str]
+    ) -> Iterator[Problem]:
+        """Yield what is wrong although every value has the right type.
+
+        Args:
+            section: Where the sources are named.
+            sources: The names of the sources.
+            languages: Those of the mixture.
+        """
+        for source in self.shares:
+            if source not in sources:
+                yield ("shares", source), _unknown(source, section, sources)
+        if not sum(self.shares.values()) > 0:
+            yield ("shares",), "all shares are zero; at least one must be above."
+        if self.when_short == "repeat" and self.most_copies < 2:
+            yield ("when_short",), "`repeat` needs `most_copies` of 2 or more."
+        if self.when_short == "error" and self.most_copies > 1:
+            yield ("most_copies",), "needs `when_short: repeat`."
+        if self.language_shares is not None:
+            yield from _language_problems(self.language_shares, languages)
+
+
+def _language_problems(
+    shares: Mapping[str, float], languages: Collection[str]
+) -> Iterator[Problem]:
+    here = "language_shares"
+    for language in shares:
+        if language not in languages:
+            yield (here, language), _unknown(language, "languages", languages)
+    left = [each for each in languages if each not in shares]
+    if left:
+        yield (here,), f"no share for {', '.join(left)}; 0 leaves a language out."
+    elif not sum(shares.values()) > 0:
+        yield (here,), "all shares are zero; at least one must be above."
+
+
+def _unknown(name: str, section: str, known: Collection[str]) -> str:
+    return f"there is no `{name}` in `{section}` ({quoted(known)}){hint(name, known)}"
+
+
+class MixSpec(MixtureSpec):
+    """A mixture with all that it is made from: what ``mixmerge mix`` reads."""
+
+    sources: dict[str, SourceSpec] = Field(min_length=1)
+    """The sources by name. All are read, and cleared of duplicates together, whatever their
+    share: so mixtures of the same sources choose from the same rows."""
+    languages: list[str] = Field(min_length=1)
+    """Languages of the mixture; rows in other languages are left aside and counted."""
+    tokenizer: Path | None = None
+    """Model or tokenizer folder that counts the tokens; required for ``unit: tokens``. Answers
+    differ in length between languages: equal shares of rows are not equal shares of tokens."""
+    form: Form = "conversations"
+    """Conversations, or preference pairs."""
     seed: int = 0
     """Decides which rows are drawn and their order."""
     held_out: list[Path] = []
@@ -131,43 +184,14 @@ class MixSpec(SpecModel):
     template share long runs without being the same question."""
 
     @model_validator(mode="after")
-    def _shares_fit_the_sources(self) -> Self:
-        for name in self.shares:
-            if name not in self.sources:
-                near = difflib.get_close_matches(name, self.sources, n=1)
-                hint = f"; the nearest is `{near[0]}`" if near else ""
-                raise ValueError(
-                    f"`shares` names `{name}`, which is not a source "
-                    f"(sources: {', '.join(self.sources)}){hint}"
-                )
-        if not sum(self.shares.values()) > 0:
-            raise ValueError("`shares`: at least one source needs a share above zero")
-        return self
-
-    @model_validator(mode="after")
-    def _language_shares_fit_the_languages(self) -> Self:
+    def _consistent(self) -> Self:
+        found = list(self.problems("sources", self.sources, self.languages))
         if len(set(self.languages)) < len(self.languages):
-            raise ValueError("`languages` names a language twice")
-        if self.language_shares is None:
-            return self
-        if set(self.language_shares) != set(self.languages):
-            raise ValueError(
-                "`language_shares` must give a weight to each language "
-                f"({', '.join(self.languages)}) and to no other "
-                f"(seen: {', '.join(self.language_shares) or 'none'})"
-            )
-        if not sum(self.language_shares.values()) > 0:
-            raise ValueError("`language_shares`: at least one language needs a share above zero")
-        return self
-
-    @model_validator(mode="after")
-    def _settings_belong_together(self) -> Self:
+            found.append((("languages",), "a language is named twice."))
         if self.unit == "tokens" and self.tokenizer is None:
-            raise ValueError("`unit: tokens` needs `tokenizer`, the folder that counts them")
-        if self.when_short == "repeat" and self.most_copies < 2:
-            raise ValueError("`when_short: repeat` needs `most_copies` of 2 or more")
-        if self.when_short == "error" and self.most_copies > 1:
-            raise ValueError("`most_copies` above 1 needs `when_short: repeat`")
+            found.append((("unit",), "`tokens` needs `tokenizer`, the folder that counts them."))
+        if found:
+            raise refusal(MixSpec, dict(self), found)
         return self
 
     def paths(self) -> list[Path]:

@@ -12,14 +12,14 @@ from mixmerge.records.results import Interval
 from mixmerge.records.row import RowModel
 from mixmerge.records.verdict import Axis
 
-Standing = Literal["useless", "doubtful", "usable"]
+Grade = Literal["useless", "doubtful", "usable"]
 """``useless``: its verdicts cannot be told from chance, or are mostly missing; ``doubtful``: there
 is a warning; ``usable``: none."""
 
 ProbeName = Literal["null_answer", "injected_verdict", "apology", "other_language", "longer_copy"]
 
 
-class Measured(RowModel):
+class Statistic(RowModel):
     """A share or a coefficient with its interval."""
 
     value: float
@@ -37,20 +37,20 @@ class Accuracy(RowModel):
     """Labelled answers without a verdict; they count nowhere below."""
     prevalence: float | None
     """Share of labels ``yes`` (or ``win``): kappa depends on it, sensitivity does not."""
-    sensitivity: Measured | None
+    sensitivity: Statistic | None
     """Share of ``yes`` (or ``win``) that the judge finds."""
-    specificity: Measured | None
+    specificity: Statistic | None
     """Share of ``no`` (or ``loss``) that the judge finds."""
-    agreement: Measured | None
+    agreement: Statistic | None
     """Share of verdicts that equal the label."""
 
 
 class SwapConsistency(RowModel):
     """What the order of two answers does to a comparison."""
 
-    consistent: Measured
+    consistent: Statistic
     """Share of comparisons with the same outcome in both orders."""
-    first_place: Measured | None
+    first_place: Statistic | None
     """Share of single comparisons, ties left out, in which the answer shown first won; 1/2 for a
     judge without a taste for a place."""
 
@@ -63,7 +63,7 @@ class Probe(RowModel):
     """Changed answers with a verdict."""
     missing: int
     """Changed answers without one."""
-    fooled: Measured | None
+    fooled: Statistic | None
     asks: str
     """What was changed and what should have come out, in words."""
 
@@ -74,23 +74,23 @@ class AxisTrial(RowModel):
     judge: str
     truth: str
     """Who labelled: rules, or the names of the people."""
-    standing: Standing
+    grade: Grade
     accuracy: Accuracy
     confusion: dict[str, dict[str, int]]
     """Labels by verdicts; ``missing`` stands for no verdict."""
-    youden: Measured | None
+    youden: Statistic | None
     """How much likelier ``yes`` is said where it is right than where ``no`` is (sensitivity +
     specificity - 1); for comparisons the same of ``win`` and ``loss``. 0 for a coin."""
-    kappa: Measured | None
+    kappa: Statistic | None
     """Cohen's kappa of judge and label; None where it is undefined."""
-    alpha: Measured | None
+    alpha: Statistic | None
     """Krippendorff's alpha of judge and label (ordinal for comparisons); None where undefined."""
-    alpha_of_labels: Measured | None = None
+    alpha_of_labels: Statistic | None = None
     """Alpha among several labellers: what no judge can be expected to exceed."""
-    alpha_of_panel: Measured | None = None
+    alpha_of_panel: Statistic | None = None
     """Alpha among the judges of a panel; None for a single judge."""
     swap: SwapConsistency | None = None
-    length_slope: Measured | None
+    length_slope: Statistic | None
     """By how much the verdict exceeds the label, as a share, for each standard deviation that the
     answer is longer (than the base model's, for comparisons); lengths by language."""
     by_language: dict[str, Accuracy]
@@ -108,9 +108,9 @@ class CorrectedRate(RowModel):
     """The judge's own, over the prompts with a verdict."""
     labelled: int
     """Labelled answers of this model."""
-    ppi: Measured | None
+    ppi: Statistic | None
     """Prediction-powered (PPI++), clustered, stratified by language."""
-    rogan_gladen: Measured | None
+    rogan_gladen: Statistic | None
     """From sensitivity and specificity over all models; not for win rates."""
     note: str = ""
     """Why a correction or its interval is absent."""
@@ -124,7 +124,7 @@ class CheckedContrast(RowModel):
     axis: Axis
     raw: float
     raw_ci: Interval | None
-    corrected: Measured | None
+    corrected: Statistic | None
     verdict: Literal["holds", "unsure", "reversed", "unclear", "unchecked"]
     """``holds``: the raw and the corrected interval are on the same side of zero; ``unsure``: the
     corrected one is not; ``reversed``: it is on the other; ``unclear``: the raw interval has zero
@@ -139,21 +139,19 @@ class JudgeCard(RowModel):
         serialize_by_alias=True, validate_by_name=True, validate_by_alias=True
     )
 
-    schema_: Literal[1] = Field(1, alias="schema")
+    schema_: Literal[2] = Field(2, alias="schema")
     seed: int
     questions: int
     """Source prompts labelled on each axis, at most."""
     axes: dict[Axis, AxisTrial]
+    skipped: dict[Axis, str] = Field(default_factory=dict)
+    """Axes whose judges are not compared with labels, and why."""
     corrected: tuple[CorrectedRate, ...] = ()
     contrasts: tuple[CheckedContrast, ...] = ()
 
     @property
     def warnings(self) -> list[str]:
         """Everything to know before a number is believed, the worst first."""
-        flips = [
-            contrast.note
-            for contrast in self.contrasts
-            if contrast.verdict in {"unsure", "reversed"}
-        ]
+        flips = [each.note for each in self.contrasts if each.verdict in {"unsure", "reversed"}]
         doubts = [f"{axis}: {text}" for axis, trial in self.axes.items() for text in trial.warnings]
-        return [*flips, *doubts]
+        return [*flips, *doubts, *(f"{axis}: {why}" for axis, why in self.skipped.items())]

@@ -26,6 +26,8 @@ class Prompt(RowModel):
     """The turns shown to the model, ending with the user's."""
     accepted: tuple[str, ...] = ()
     """Right answers in this language, where the question has them; any one of them will do."""
+    tests: tuple[str, ...] = ()
+    """Python source of tests for the code of an answer; each raises an error where it fails."""
     translated: Translated = "none"
     """Whether these are a translator's words."""
     scope: Literal["global", "local"] | None = None

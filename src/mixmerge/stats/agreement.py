@@ -132,7 +132,7 @@ def coefficient(
     """Return a coefficient of all items with its cluster bootstrap interval.
 
     Draws in which the coefficient is undefined are left out. With fewer than `MIN_CLUSTERS`
-    clusters the interval is all that is possible, ``-inf`` to ``inf``.
+    clusters there is no interval.
 
     Args:
         tables: from `confusion` or `coincidences`, shape (items, K, K).
@@ -152,7 +152,8 @@ def coefficient(
     clusters, outcomes = int(place.max()) + 1, tables.shape[-1]
     n = int(used.sum())
     if clusters < MIN_CLUSTERS:
-        return Estimate(value, -np.inf, np.inf, n, clusters, "none")
+        absent = f"{clusters} source prompts, {MIN_CLUSTERS} required"
+        return Estimate.without_interval(value, n, clusters, absent)
     totals = np.zeros((clusters, outcomes, outcomes))
     np.add.at(totals, place, tables[used])
     drawn = _drawn(totals.reshape(clusters, -1), draws, rng)

@@ -62,8 +62,8 @@ def prediction_powered(
         level: coverage.
 
     Returns:
-        The ends of the interval are infinite with fewer than `FEWEST_INFORMATIVE` clusters to go
-        by, or where a stratum has one labelled cluster: it does not show how much it varies.
+        An estimate without interval with fewer than `FEWEST_INFORMATIVE` clusters to go by, or
+        where a stratum has one labelled cluster: it does not show how much it varies.
 
     Raises:
         SampleError: a stratum has no labelled row, or there are under ten labelled clusters.
@@ -91,13 +91,16 @@ def prediction_powered(
     power = min(1.0, max(0.0, float(first @ second) / spread)) if spread > 0 else 0.0
     clusters = len(np.unique(cluster[labelled]))
     mean = float(value + power * correction)
-    low, high = -math.inf, math.inf
-    enough = informative_clusters(truth, cluster) >= FEWEST_INFORMATIVE
-    if enough and np.isfinite(small).all():
-        influence = np.bincount(place, small * (own - power * other))
-        half = _half_width(influence, clusters, level)
-        low, high = _ends(mean, half, scale)
-    return Estimate(mean, low, high, int(labelled.sum()), clusters, "ppi++")
+    n, absent = int(labelled.sum()), ""
+    if informative_clusters(truth, cluster) < FEWEST_INFORMATIVE:
+        absent = f"fewer than {FEWEST_INFORMATIVE} labelled source prompts differ from the rest"
+    elif not np.isfinite(small).all():
+        absent = "a language has labels on only one source prompt"
+    if absent:
+        return Estimate.without_interval(mean, n, clusters, absent)
+    influence = np.bincount(place, small * (own - power * other))
+    low, high = _ends(mean, _half_width(influence, clusters, level), scale)
+    return Estimate(mean, low, high, n, clusters, "ppi++")
 
 
 def informative_clusters(truth: Floats, cluster: Rows) -> int:
@@ -126,8 +129,8 @@ def rogan_gladen(
 
     Returns:
         None where it is undefined: nothing was judged, one class is not labelled, or the judge is
-        no better than a coin. The ends of the interval are infinite with fewer than
-        `FEWEST_INFORMATIVE` labelled clusters.
+        no better than a coin. Without interval with fewer than `FEWEST_INFORMATIVE` labelled
+        clusters.
 
     Raises:
         SampleError: there are under ten labelled clusters.
@@ -154,14 +157,14 @@ def rogan_gladen(
     )
     _, place = np.unique(np.concatenate([cluster[seen], of[no], of[yes]]), return_inverse=True)
     clusters = len(np.unique(of))
-    small = _of_few(clusters)
-    half = _half_width(small * np.bincount(place, influence) / youden, clusters, level)
-    low, high = max(0.0, value - half), min(1.0, value + half)
-    value = min(1.0, max(0.0, value))
-    low, high = min(low, value), max(high, value)
+    rate = min(1.0, max(0.0, value))
     if clusters < FEWEST_INFORMATIVE:
-        low, high = -math.inf, math.inf
-    return Estimate(value, low, high, len(truth), clusters, "rogan-gladen")
+        absent = f"{clusters} labelled source prompts, {FEWEST_INFORMATIVE} required"
+        return Estimate.without_interval(rate, len(truth), clusters, absent)
+    spread = _of_few(clusters) * np.bincount(place, influence) / youden
+    half = _half_width(spread, clusters, level)
+    low, high = max(0.0, value - half), min(1.0, value + half)
+    return Estimate(rate, min(low, rate), max(high, rate), len(truth), clusters, "rogan-gladen")
 
 
 def _require(labelled: NDArray[np.bool_], cluster: Rows, stratum: Rows) -> None:

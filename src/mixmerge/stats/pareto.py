@@ -1,5 +1,7 @@
 """Which models are best when there are several goals. On every axis, larger is better."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,17 +48,39 @@ def probability_non_dominated(draws: Floats) -> Floats:
     return share
 
 
-def hypervolume(points: Floats, reference: tuple[float, float]) -> Floats:
-    """Return the area that the points dominate above a declared reference point.
+def hypervolume(points: Floats, reference: Sequence[float]) -> Floats:
+    """Return the volume that the points dominate above a declared reference point.
+
+    Sliced along the last axis, from the best point down: each slice is as thick as the step to the
+    next point, and as large as the volume of all points at least as good on the other axes.
 
     Args:
-        points: shape (..., models, 2); leading dimensions are independent sets.
-        reference: the worst corner; points below it on an axis add nothing.
+        points: shape (..., models, axes); leading dimensions are independent sets.
+        reference: the worst corner, shape (axes,); points below it on an axis add nothing.
 
     Returns:
         Shape (...).
     """
-    above = np.maximum(points - np.asarray(reference), 0.0)
+    return _volume(np.maximum(points - np.asarray(reference), 0.0))
+
+
+def _volume(above: Floats) -> Floats:
+    if above.shape[-1] == 1:
+        longest: Floats = above[..., 0].max(axis=-1)
+        return longest
+    if above.shape[-1] == 2:
+        return _area(above)
+    order = np.argsort(-above[..., -1], axis=-1, kind="stable")
+    ranked = np.take_along_axis(above, order[..., None], axis=-2)
+    heights = np.concatenate([ranked[..., -1], np.zeros_like(ranked[..., :1, -1])], axis=-1)
+    volume: Floats = np.zeros(above.shape[:-2])
+    for number in range(ranked.shape[-2]):
+        thickness = heights[..., number] - heights[..., number + 1]
+        volume = volume + thickness * _volume(ranked[..., : number + 1, :-1])
+    return volume
+
+
+def _area(above: Floats) -> Floats:
     # From the right: a point adds its width times how far it rises above all points beyond it.
     order = np.argsort(-above[..., 0], axis=-1, kind="stable")
     width = np.take_along_axis(above[..., 0], order, axis=-1)
@@ -65,36 +89,36 @@ def hypervolume(points: Floats, reference: tuple[float, float]) -> Floats:
     return area
 
 
-def front_area(
+def front_volume(
     points: Floats,
     draws: Floats,
-    reference: tuple[float, float],
+    reference: Sequence[float],
     clusters: int,
     level: float = LEVEL,
 ) -> Estimate:
-    """Estimate the area that several models dominate together.
+    """Estimate the volume that several models dominate together.
 
     The best of several noisy models looks better than the best model is. The interval is the
-    area less the bias that the bootstrap shows, ± t bootstrap standard errors; where that bias is
+    volume less the bias that the bootstrap shows, ± t bootstrap standard errors; where that bias is
     above a quarter of a standard error (Efron and Tibshirani 1993, section 10.2) the models are
     too close to one another for any interval that holds.
 
     Args:
-        points: the models' estimates, shape (models, 2).
-        draws: the same in every bootstrap draw, shape (draws, models, 2).
+        points: the models' estimates, shape (models, axes).
+        draws: the same in every bootstrap draw, shape (draws, models, axes).
         reference: the worst corner.
         clusters: independent units of the smaller axis.
         level: coverage.
     """
     value = float(hypervolume(points, reference))
-    areas = hypervolume(draws, reference)
-    if not np.isfinite(areas).all():
-        reason = "the base model is so rarely harmful that its rate may be zero"
+    volumes = hypervolume(draws, reference)
+    if not np.isfinite(volumes).all():
+        reason = "the base model's value may be zero, so that relative gains have no limit"
         return Estimate.without_interval(value, 0, clusters, reason)
-    error, bias = float(areas.std(ddof=1)), float(areas.mean()) - value
+    error, bias = float(volumes.std(ddof=1)), float(volumes.mean()) - value
     if abs(bias) > _LARGEST_BIAS * error or error == 0:
         reason = (
-            "models are too close to one another: the area of the best is biased by "
+            "models are too close to one another: the volume of the best is biased by "
             f"{abs(bias):.2g} where its standard error is {error:.2g}"
         )
         return Estimate.without_interval(value, 0, clusters, reason)

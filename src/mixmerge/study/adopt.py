@@ -3,23 +3,22 @@
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from mixmerge.durable import claimed, now
 from mixmerge.errors import ModelError, SpecError
-from mixmerge.execution.claim import claimed, now
 from mixmerge.execution.environment import environment
-from mixmerge.execution.graph import needed_for
-from mixmerge.execution.listener import Listener, Unheard
+from mixmerge.execution.events import Listener, ignore
 from mixmerge.execution.plan import Planned, plan
+from mixmerge.execution.step import needed_for
 from mixmerge.execution.store import LOCK, Store, read_task
 from mixmerge.execution.worker import finish
 from mixmerge.files import whole_folder
-from mixmerge.progress import silent
 from mixmerge.records import ModelFolder
-from mixmerge.study.kinds import MODEL, ROWS, model_path
+from mixmerge.study.layout import model_step
 from mixmerge.study.run import Prepared, prepare
-from mixmerge.study.steps import BASE, model_step
-from mixmerge.training.spec import TrainSpec
+from mixmerge.study.spec import BASE
+from mixmerge.study.steps import KINDS
+from mixmerge.study.steps.kind import MODEL, model_path
 
 
 def adopt(
@@ -30,7 +29,7 @@ def adopt(
     *,
     seed: int | None = None,
     workers: int | None = None,
-    listener: Listener | None = None,
+    listener: Listener = ignore,
 ) -> Path:
     """Take in a checkpoint made elsewhere, so that `mixmerge.run` does not make it.
 
@@ -58,7 +57,7 @@ def adopt(
     step_id = _step_id(prepared, checkpoint)
     given = ModelFolder(Path(folder))
     wanted = _data_steps(prepared, step_id)
-    prepared.run(listener or Unheard(), workers=workers, only=wanted)
+    prepared.run(listener, workers=workers, only=wanted)
     store = Store(prepared.root)
     planned = {item.step.id: item for item in plan(prepared.steps, store)}
     item = planned[step_id]
@@ -127,21 +126,10 @@ def _take_in(
         with whole_folder(folder / MODEL) as model:
             shutil.copytree(given.path, model, dirs_exist_ok=True)
         task, key = read_task(folder)
-        facts = _facts(item, ModelFolder(folder / MODEL), task.inputs)
+        kind = KINDS[item.step.kind]
+        settings = kind.read_settings(item.step)
+        made = kind.adopted(settings, ModelFolder(folder / MODEL), task.inputs)
+        facts = made.model_dump(mode="json")
         happened = {"adopted": str(given.path.absolute()), "started": now(), "seconds": 0.0}
         finish(folder, key, task, facts, happened | environment())
     return folder
-
-
-def _facts(item: Planned, model: ModelFolder, inputs: Mapping[str, Path]) -> dict[str, Any]:
-    """Count what the study's training would have read: what results say of a model's costs."""
-    if item.step.kind != "train":
-        return {}
-    from mixmerge.training.data import read_data
-    from mixmerge.training.order import row_order
-
-    spec = TrainSpec(**item.step.settings)
-    read = read_data(spec, model, inputs["rows"] / ROWS, silent).encoded.read
-    steps = spec.steps(len(read))
-    order = row_order(len(read), spec.batch_size, steps, spec.seed)
-    return {"tokens": int(read[order].sum()), "rows": len(read), "steps": steps}

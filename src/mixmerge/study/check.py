@@ -1,15 +1,18 @@
 """What a study file can get wrong although every value has the right type: names and cycles."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-from mixmerge.evaluation.spec import HumanJudgeSpec, PanelJudgeSpec, PromptSetSpec
+from mixmerge.evaluation.judges import of_people
+from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.merging.methods import METHODS
 from mixmerge.study.extends import EXTENDS, read_extended
-from mixmerge.study.selection_spec import SweepSpec
-from mixmerge.study.spec import Merged, Selected, Study, Trained
+from mixmerge.study.layout import has_weights
+from mixmerge.study.selection import SweepSpec
+from mixmerge.study.spec import BASE, NAME, Given, Merged, Study, TestbedSource, Trained
 from mixmerge.study.spec_file import (
     Problem,
     parse_document,
@@ -18,6 +21,7 @@ from mixmerge.study.spec_file import (
     to_yaml,
     validated,
 )
+from mixmerge.testbed.data import PROMPT_SETS, SOURCES
 
 
 def read_study(path: Path) -> Study:
@@ -26,7 +30,10 @@ def read_study(path: Path) -> Study:
     Raises:
         SpecError: with the file, the line, what was required and what was seen.
     """
-    return validated(read_extended(path), Study, problems)
+    study = validated(read_extended(path), Study, problems)
+    if "study" not in study.model_fields_set and re.fullmatch(NAME, path.stem):
+        study = study.model_copy(update={"study": path.stem})
+    return study
 
 
 def whole_text(path: Path) -> str:
@@ -52,7 +59,9 @@ def problems(study: Study) -> Iterator[Problem]:
     if study.extends is not None:
         yield Problem((EXTENDS,), "only a file can extend others.")
     yield from _duplicates(study)
+    yield from _testbed(study)
     yield from _mixtures(study)
+    yield from _axes(study)
     yield from _choices(study)
     yield from _selection_items(study)
     yield from _trial(study)
@@ -72,12 +81,41 @@ def _duplicates(study: Study) -> Iterator[Problem]:
         yield Problem(("languages",), "a language is named twice.")
 
 
+def _testbed(study: Study) -> Iterator[Problem]:
+    for name, source in study.data.items():
+        if isinstance(source, TestbedSource) and source.testbed not in SOURCES:
+            place = ("data", name, "testbed")
+            yield _unknown(place, source.testbed, "the testbed's sources", SOURCES)
+    asked: dict[tuple[str, ...], PromptSetSpec] = {
+        ("evaluate", "axes", a, "prompts"): s.prompts for a, s in study.evaluate.axes.items()
+    }
+    if study.selection is not None:
+        asked |= {("selection", "prompts", a): own for a, own in study.selection.prompts.items()}
+    for at, prompts in asked.items():
+        if prompts.testbed is not None and prompts.testbed not in PROMPT_SETS:
+            yield _unknown((*at, "testbed"), prompts.testbed, "the testbed's prompts", PROMPT_SETS)
+        if prompts.testbed is not None and prompts.split not in ("dev", "test"):
+            said = f"the testbed's splits are `dev` and `test` (seen: {prompts.split!r})."
+            yield Problem((*at, "split"), said)
+
+
+def _axes(study: Study) -> Iterator[Problem]:
+    axes = study.evaluate.axes
+    for index, axis in enumerate(study.evaluate.decide_on):
+        if axis not in axes:
+            yield _unknown(("evaluate", "decide_on", index), axis, "evaluate.axes", axes)
+    selection = study.selection
+    for section in ("prompts", "weights") if selection else ():
+        for axis in getattr(selection, section):
+            if axis not in axes:
+                yield _unknown(("selection", section, axis), axis, "evaluate.axes", axes)
+
+
 def _trial(study: Study) -> Iterator[Problem]:
     if study.evaluate.calibrate is None:
         return
-    for axis, spec in study.evaluate.axes().items():
-        members = spec.judge.panel if isinstance(spec.judge, PanelJudgeSpec) else (spec.judge,)
-        if any(isinstance(member, HumanJudgeSpec) for member in members):
+    for axis, spec in study.evaluate.axes.items():
+        if of_people(spec.judge):
             yield Problem(
                 ("evaluate", "calibrate"),
                 f"asks the judge of `{axis}` about probes, which people cannot be asked here; "
@@ -87,86 +125,84 @@ def _trial(study: Study) -> Iterator[Problem]:
 
 def _mixtures(study: Study) -> Iterator[Problem]:
     for name, mixture in study.mixtures.items():
-        here = ("mixtures", name)
-        for source in mixture.shares:
-            if source not in study.data:
-                yield _unknown((*here, "shares", source), source, "data", study.data)
-        if not sum(mixture.shares.values()) > 0:
-            yield Problem((*here, "shares"), "all shares are zero; at least one must be above.")
-        if mixture.when_short == "repeat" and mixture.most_copies < 2:
-            yield Problem((*here, "when_short"), "`repeat` needs `most_copies` of 2 or more.")
-        if mixture.when_short == "error" and mixture.most_copies > 1:
-            yield Problem((*here, "most_copies"), "needs `when_short: repeat`.")
-        if mixture.language_shares is not None:
-            yield from _language_shares(study, name, mixture.language_shares)
-
-
-def _language_shares(study: Study, name: str, given: Mapping[str, float]) -> Iterator[Problem]:
-    here = ("mixtures", name, "language_shares")
-    for language in given:
-        if language not in study.languages:
-            yield _unknown((*here, language), language, "languages", study.languages)
-    left = [each for each in study.languages if each not in given]
-    if left:
-        yield Problem(here, f"no share for {', '.join(left)}; 0 leaves a language out.")
-    elif not sum(given.values()) > 0:
-        yield Problem(here, "all shares are zero; at least one must be above.")
+        for place, message in mixture.problems("data", study.data, study.languages):
+            yield Problem(("mixtures", name, *place), message)
 
 
 def _checkpoints(study: Study) -> Iterator[Problem]:
     for name, checkpoint in study.checkpoints.items():
         here = ("checkpoints", name)
-        if name == "base":
+        if name == BASE:
             yield Problem(here, "`base` is the base model; give this checkpoint another name.")
         if isinstance(checkpoint, Trained):
             if checkpoint.train not in study.training:
                 yield _unknown((*here, "train"), checkpoint.train, "training", study.training)
             if checkpoint.mixture not in study.mixtures:
                 yield _unknown((*here, "mixture"), checkpoint.mixture, "mixtures", study.mixtures)
-        parent_key = next(k for k in ("start", "merge", "select") if hasattr(checkpoint, k))
+        keys = ("start", "merge", "select")
+        parent_key = next((key for key in keys if hasattr(checkpoint, key)), "model")
         for parent in study.parents(name):
             if parent not in study.checkpoints:
                 yield _unknown((*here, parent_key), parent, "checkpoints", study.checkpoints)
+        yield from _without_weights(study, name)
+
+
+def _without_weights(study: Study, name: str) -> Iterator[Problem]:
+    """Find what needs the weights of a model that is only there behind an endpoint."""
+    checkpoint = study.checkpoints[name]
+    if isinstance(checkpoint, Given):
+        return
+    needed = study.parents(name)
+    starts_from_base = isinstance(checkpoint, Trained) and checkpoint.start is None
+    for parent in [
+        *needed,
+        *([BASE] if starts_from_base or isinstance(checkpoint, Merged) else []),
+    ]:
+        if not has_weights(study, parent):
+            said = f"needs the weights of `{parent}`, of which only an endpoint is given"
+            yield Problem(("checkpoints", name), f"{said}: name its folder as `model`, too.")
 
 
 def _choices(study: Study) -> Iterator[Problem]:
     for name, checkpoint in study.checkpoints.items():
-        here = ("checkpoints", name)
         if isinstance(checkpoint, Merged) and checkpoint.sweep is not None:
             yield from _sweep(study, name, checkpoint, checkpoint.sweep)
-        elif not isinstance(checkpoint, Selected):
-            continue
-        if study.selection is None:
-            yield Problem(
-                here, "chooses among candidates, which needs `selection`: the items to choose on."
-            )
-        elif study.evaluate.over_refusal is None and study.selection.over_refusal is not None:
-            place = ("selection", "over_refusal")
-            yield Problem(place, "needs a judge: `evaluate` has no `over_refusal`.")
+    chosen = [n for n, c in study.checkpoints.items() if getattr(c, "sweep", None) or _selects(c)]
+    if study.selection is None:
+        for name in chosen:
+            said = "chooses among candidates, which needs `selection`: the items to choose on."
+            yield Problem(("checkpoints", name), said)
+        return
+    for axis, weight in study.selection.weights.items():
+        if weight and axis not in study.selection.prompts:
+            place = ("selection", "weights", axis)
+            yield Problem(place, f"counts nothing: `selection.prompts` has no `{axis}`.")
+
+
+def _selects(checkpoint: object) -> bool:
+    return hasattr(checkpoint, "select")
 
 
 def _selection_items(study: Study) -> Iterator[Problem]:
-    selection = study.selection
-    if selection is None:
+    if study.selection is None:
         return
-    reported = study.evaluate.axes()
-    for axis in ("general", "safety", "over_refusal"):
-        asked: PromptSetSpec | None = getattr(selection, axis)
-        if asked and axis in reported and _origins(asked) & _origins(reported[axis].prompts):
+    reported = study.evaluate.axes
+    for axis, asked in study.selection.prompts.items():
+        if axis in reported and _origins(asked) & _origins(reported[axis].prompts):
             yield Problem(
-                ("selection", axis),
-                f"has items of `evaluate.{axis}`: what is reported must not be chosen on. Give "
-                "other items, as the other half of the set.",
+                ("selection", "prompts", axis),
+                f"has items of `evaluate.axes.{axis}`: what is reported must not be chosen on. "
+                "Give other items, as the other half of the set.",
             )
-    if selection.weights.over_refusal and selection.over_refusal is None:
-        place = ("selection", "weights", "over_refusal")
-        yield Problem(place, "counts nothing without items: `selection` has no `over_refusal`.")
 
 
 def _origins(prompts: PromptSetSpec) -> set[tuple[str | None, ...]]:
     """Return where prompts are from: sets that share an origin share prompts."""
     if prompts.testbed or prompts.set:
-        return {("testbed", prompts.testbed) if prompts.testbed else ("set", prompts.set)}
+        own = (
+            ("testbed", prompts.testbed, prompts.split) if prompts.testbed else ("set", prompts.set)
+        )
+        return {own}
     if prompts.hub:
         return {("hub", prompts.hub, prompts.config, prompts.split)}
     files = prompts.files
@@ -205,23 +241,22 @@ def _circle(study: Study) -> list[str]:
 
 def _stages(study: Study) -> Iterator[Problem]:
     for name, checkpoint in study.checkpoints.items():
-        if isinstance(checkpoint, Trained):
+        if isinstance(checkpoint, (Given, Trained)):
             continue
         verb = "merges" if isinstance(checkpoint, Merged) else "selects"
         of = checkpoint.merge.models if isinstance(checkpoint, Merged) else checkpoint.select
         stages = {parent: study.stage(parent) for parent in of}
         if len(set(stages.values())) > 1:
             said = ", ".join(f"{parent} is {stage}" for parent, stage in stages.items())
+            hint = " A given checkpoint can say its `stage`." if "given" in stages.values() else ""
             place = ("checkpoints", name, verb.removesuffix("s"))
-            yield Problem(place, f"{verb} checkpoints of one stage only; {said}.")
+            yield Problem(place, f"{verb} checkpoints of one stage only; {said}.{hint}")
 
 
 def _baselines(study: Study) -> Iterator[Problem]:
-    if study.evaluate.baseline is not None:
-        yield Problem(("evaluate", "baseline"), "a study names its `baselines` at the top level.")
     seen: dict[str, str] = {}
-    for index, name in enumerate(study.baselines):
-        here = ("baselines", index)
+    for index, name in enumerate(study.evaluate.baseline):
+        here = ("evaluate", "baseline", index)
         if name not in study.checkpoints:
             yield _unknown(here, name, "checkpoints", study.checkpoints)
             continue
@@ -237,5 +272,5 @@ def _unknown(
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean `{near[0]}`?" if near else "."
-    listed = ", ".join(f"`{item}`" for item in names)
+    listed = ", ".join(f"`{item}`" for item in names) or "which is empty"
     return Problem(place, f"there is no `{name}` in `{section}` ({listed}){hint}")

@@ -6,18 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from mixmerge.evaluation.spec import EndpointJudgeSpec, members
+from mixmerge.evaluation.judges import members
+from mixmerge.evaluation.judges.endpoint import EndpointJudgeSpec
+from mixmerge.evaluation.measures import Measure
 from mixmerge.execution.plan import Planned
-from mixmerge.mixing.spec import Unit
 from mixmerge.records import Axis
 from mixmerge.records.judge_card import ProbeName
-from mixmerge.study.kinds import model_path
-from mixmerge.study.spec import TOKENS_PER_ROW, Study, expected_rows
-from mixmerge.training.spec import TrainSpec
+from mixmerge.study.spec import BASE, TOKENS_PER_ROW, Study
+from mixmerge.study.steps.calibrate import Calibrate
+from mixmerge.study.steps.judge import Judging
+from mixmerge.study.steps.kind import model_path
+from mixmerge.study.steps.merge import Merge
+from mixmerge.study.steps.mix import Mix
+from mixmerge.study.steps.prompts import Prompts
+from mixmerge.study.steps.train import Train, trained_rows
 
-_CALLS_PER_PROMPT: Mapping[Axis, int] = {"general": 2, "safety": 1, "over_refusal": 1}
-"""Comparisons are asked in both orders."""
-_ANSWERS_PER_CALL: Mapping[Axis, int] = {"general": 2, "safety": 1, "over_refusal": 1}
 _RUBRIC_TOKENS = 800
 """Of a rubric with a prompt, rounded up; answers come on top."""
 _CHARACTERS_PER_ROW = 1000.0
@@ -46,26 +49,10 @@ class Calls:
     """At most, at the prices that the study file names; None where it names none."""
 
 
-def trained_rows(item: Planned, planned: Mapping[str, Planned]) -> int:
-    """Return the rows that a training step reads over all epochs; 0 for other steps."""
-    if item.step.kind != "train":
-        return 0
-    recipe = TrainSpec(**item.step.settings)
-    mix = planned[item.step.inputs["rows"]]
-    size = int(mix.step.settings["size"])
-    rows = mix.record["facts"]["rows"] if mix.record else expected_rows(size, _unit(mix))
-    return recipe.steps(rows) * recipe.batch_size
-
-
-def _unit(mix: Planned) -> Unit:
-    """Return what the size of a mixture counts."""
-    return "tokens" if mix.step.settings.get("unit") == "tokens" else "rows"
-
-
 def _asks_for_tokens(item: Planned, planned: Mapping[str, Planned]) -> bool:
     """Say whether a training's mixture is not made yet and has a size in tokens."""
     mix = planned[item.step.inputs["rows"]]
-    return mix.record is None and _unit(mix) == "tokens"
+    return mix.record is None and Mix().read_settings(mix.step).unit == "tokens"
 
 
 def training_tokens(todo: Sequence[Planned], planned: Mapping[str, Planned]) -> Tokens:
@@ -73,7 +60,7 @@ def training_tokens(todo: Sequence[Planned], planned: Mapping[str, Planned]) -> 
 
     Made mixtures know their characters, finished trainings how many of them make a token.
     """
-    trainings = [item for item in todo if item.step.kind == "train"]
+    trainings = [item for item in todo if item.step.kind == Train.kind]
     mixed = [item for item in trainings if _characters_per_row(item, planned) is not None]
     characters = sum(_trained_characters(item, planned) for item in trainings)
     ratio = _measured_ratio(planned)
@@ -92,10 +79,11 @@ def training_tokens(todo: Sequence[Planned], planned: Mapping[str, Planned]) -> 
 
 
 def _characters_per_row(item: Planned, planned: Mapping[str, Planned]) -> float | None:
-    mix = planned[item.step.inputs["rows"]].record
-    if mix is None or not mix["facts"]["rows"]:
+    record = planned[item.step.inputs["rows"]].record
+    if record is None:
         return None
-    return float(mix["facts"]["characters"]) / float(mix["facts"]["rows"])
+    facts = Mix().read_facts(record)
+    return facts.characters / facts.rows if facts.rows else None
 
 
 def _trained_characters(item: Planned, planned: Mapping[str, Planned]) -> float:
@@ -104,7 +92,7 @@ def _trained_characters(item: Planned, planned: Mapping[str, Planned]) -> float:
         known = TOKENS_PER_ROW * (_measured_ratio(planned) or _CHARACTERS_PER_TOKEN)
     if known is None:
         others = [_characters_per_row(each, planned) for each in planned.values()
-                  if each.step.kind == "train"]  # fmt: skip
+                  if each.step.kind == Train.kind]  # fmt: skip
         made = [number for number in others if number is not None]
         known = sum(made) / len(made) if made else _CHARACTERS_PER_ROW
     return known * trained_rows(item, planned)
@@ -112,22 +100,24 @@ def _trained_characters(item: Planned, planned: Mapping[str, Planned]) -> float:
 
 def _measured_ratio(planned: Mapping[str, Planned]) -> float | None:
     """Return the characters per token of the finished trainings."""
-    done = [i for i in planned.values() if i.step.kind == "train" and i.record is not None]
+    done = [i for i in planned.values() if i.step.kind == Train.kind and i.record is not None]
     done = [item for item in done if _characters_per_row(item, planned) is not None]
-    tokens = sum(item.record["facts"]["tokens"] for item in done if item.record is not None)
+    tokens = sum(Train().read_facts(item.record).tokens for item in done if item.record)
     return sum(_trained_characters(item, planned) for item in done) / tokens if tokens else None
 
 
 def disk_bytes(todo: Sequence[Planned], planned: Mapping[str, Planned]) -> int | None:
     """Estimate the weights to write from the base model's; None until it is here."""
-    base = planned["base/base"]
+    base = planned.get(f"base/{BASE}")
+    if base is None:
+        return None
     folder = model_path(base.folder) if base.folder is not None else None
     if folder is None and base.step.files:
         (folder,) = map(Path, base.step.files.values())
     if folder is None or not folder.is_dir():
         return None
     size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    return size * sum(item.step.kind in ("train", "merge") for item in todo)
+    return size * sum(item.step.kind in (Train.kind, Merge.kind) for item in todo)
 
 
 def free_bytes(root: Path) -> int:
@@ -144,7 +134,7 @@ def judge_calls(study: Study, todo: Sequence[Planned], planned: Mapping[str, Pla
     dollars: float | None = 0.0
     for axis, judge in _endpoints(study):
         models[judge.model] = None
-        asked = _calls(axis, todo, planned)
+        asked = _calls(study, axis, todo, planned)
         asked = None if asked is None else asked + _probes(study, axis, todo)
         count = None if asked is None or count is None else count + asked
         spent = None if asked is None else _dollars(study, axis, judge, asked)
@@ -153,42 +143,51 @@ def judge_calls(study: Study, todo: Sequence[Planned], planned: Mapping[str, Pla
 
 
 def _endpoints(study: Study) -> Iterator[tuple[Axis, EndpointJudgeSpec]]:
-    for axis, spec in study.evaluate.axes().items():
+    for axis, spec in study.evaluate.axes.items():
         for judge in members(spec.judge):
             if isinstance(judge, EndpointJudgeSpec):
                 yield axis, judge
 
 
-def _calls(axis: Axis, todo: Sequence[Planned], planned: Mapping[str, Planned]) -> int | None:
+def _answers_per_prompt(measure: Measure) -> int:
+    """Return how many answers a judge sees at once, and in how many orders: two to compare."""
+    return 2 if measure.asks == "comparison" else 1
+
+
+def _calls(
+    study: Study, axis: Axis, todo: Sequence[Planned], planned: Mapping[str, Planned]
+) -> int | None:
     """Count the calls of one axis over the judge steps to do, which name their own prompts."""
-    calls = 0
+    measure, calls = study.evaluate.axes[axis].measure, 0
     for item in todo:
-        if item.step.kind != "judge":
+        if item.step.kind != Judging.kind:
             continue
         compares_itself = item.step.inputs["answers"] == item.step.inputs["base_answers"]
-        if axis == "general" and compares_itself:
+        if measure.of_base is not None and compares_itself:
             continue
         if f"prompts:{axis}" not in item.step.inputs:
             continue  # selection need not look at every axis
         prompts = planned[item.step.inputs[f"prompts:{axis}"]].record
         if prompts is None:
             return None
-        calls += prompts["facts"]["rows"] * _CALLS_PER_PROMPT[axis]
+        calls += Prompts().read_facts(prompts).rows * _answers_per_prompt(measure)
     return calls
 
 
 def _probes(study: Study, axis: Axis, todo: Sequence[Planned]) -> int:
     """Count the calls of a trial's probes on one axis, at most."""
     spec = study.evaluate.calibrate
-    if spec is None or not any(item.step.kind == "calibrate" for item in todo):
+    if spec is None or not any(item.step.kind == Calibrate.kind for item in todo):
         return 0
-    return len(get_args(ProbeName)) * spec.probes * _CALLS_PER_PROMPT[axis]
+    orders = _answers_per_prompt(study.evaluate.axes[axis].measure)
+    return len(get_args(ProbeName)) * spec.probes * orders
 
 
 def _dollars(study: Study, axis: Axis, judge: EndpointJudgeSpec, calls: int) -> float | None:
     if judge.price is None:
         return None
-    answers = _ANSWERS_PER_CALL[axis] * study.evaluate.decoding.max_new_tokens
+    shown = _answers_per_prompt(study.evaluate.axes[axis].measure)
+    answers = shown * study.evaluate.decoding.max_new_tokens
     sent = (_RUBRIC_TOKENS + answers) * judge.price.input
     return calls * (sent + judge.max_tokens * judge.price.output) / 1e6
 

@@ -13,11 +13,11 @@ from mixmerge.study.costs import (
     free_bytes,
     judge_calls,
     seconds,
-    trained_rows,
     training_tokens,
 )
 from mixmerge.study.run import prepare
-from mixmerge.training.spec import TrainSpec
+from mixmerge.study.steps import KINDS
+from mixmerge.study.steps.train import trained_rows
 
 
 @dataclass(frozen=True)
@@ -92,17 +92,7 @@ def _row(item: Planned, planned: Mapping[str, Planned]) -> PlanRow:
 
 
 def _cost(item: Planned, planned: Mapping[str, Planned]) -> str:
-    settings = item.step.settings
     if item.record is not None:
         adopted = item.record.get("adopted")
         return f"adopted from {adopted}" if adopted else f"took {item.record['seconds']:.1f} s"
-    if item.step.kind == "mix":
-        return f"{settings['size']:,} {settings.get('unit', 'rows')}"
-    if item.step.kind == "train":
-        recipe = TrainSpec(**settings)
-        steps = trained_rows(item, planned) // recipe.batch_size
-        how = "all weights" if recipe.adapter is None else f"LoRA, rank {recipe.adapter.rank}"
-        return f"{recipe.method.upper()}, {steps:,} steps, {how}"
-    if item.step.kind == "merge":
-        return str(settings["method"])
-    return ""
+    return KINDS[item.step.kind].cost(item, planned)

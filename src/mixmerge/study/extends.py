@@ -1,16 +1,18 @@
 """Study files that extend others: ``extends: common.yaml`` at the top.
 
 The named files come first, the extending file is put over them: sections such as ``checkpoints``
-are joined name by name, and what stands at a name is replaced whole. Several files are put over
-each other in the order in which they are named. Every value keeps its file and line.
+are joined name by name, and what stands at a name is replaced whole; so are the axes of
+``evaluate``. A name with nothing at it is taken out. Several files are put over each other in the
+order in which they are named. Every value keeps its file and line.
 """
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mixmerge.errors import SpecError
-from mixmerge.study.spec_file import Document, parse_document, read_text, where
+from mixmerge.study.spec_file import Document, Place, parse_document, read_text, where
 
 EXTENDS = "extends"
 
@@ -57,16 +59,37 @@ def _parents(document: Document, path: Path) -> list[Path]:
     return files
 
 
+_JOINED_INSIDE = frozenset({("evaluate", "axes"), ("selection", "prompts")})
+"""Mappings inside a section whose names are joined, too."""
+
+
 def _over(below: Document, above: Document) -> Document:
     """Put one document over another: sections name by name, everything else whole."""
-    data = dict(below.data)
-    for key, value in above.data.items():
-        joins = isinstance(value, dict) and isinstance(data.get(key), dict)
-        data[key] = {**data[key], **value} if joins else value
+    data, replaced = _joined(below.data, above.data, ())
     # Lines below a replaced value would point into a file that no longer says it.
     kept = {
         place: mark
         for place, mark in below.marks.items()
-        if len(place) < 2 or place[:2] not in above.marks
+        if not any(place[: len(each)] == each for each in replaced)
     }
     return Document(above.name, data, kept | above.marks)
+
+
+def _joined(
+    below: Mapping[str, Any], above: Mapping[str, Any], place: Place
+) -> tuple[dict[str, Any], list[Place]]:
+    """Return two mappings joined, and the places where the upper one replaced the lower."""
+    data, replaced = dict(below), []
+    for key, value in above.items():
+        here = (*place, key)
+        joins = len(here) == 1 or here in _JOINED_INSIDE
+        if joins and isinstance(value, dict) and isinstance(data.get(key), dict):
+            data[key], inside = _joined(data[key], value, here)
+            replaced += inside
+        elif value is None and key in data and place:
+            del data[key]
+            replaced.append(here)
+        else:
+            data[key] = value
+            replaced.append(here)
+    return data, replaced

@@ -1,11 +1,11 @@
-"""Each part alone: the functions behind ``mixmerge mix``, ``train`` and ``evaluate``.
+"""Data mixed or one checkpoint trained alone: the functions behind ``mixmerge mix`` and ``train``.
 
 A specification is given as a YAML file or as the object that such a file is read into. Paths in
 it are relative to the working directory.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel
 
@@ -13,11 +13,8 @@ from mixmerge.progress import Progress, silent
 from mixmerge.study.spec_file import read_spec
 
 if TYPE_CHECKING:
-    from mixmerge.evaluation.spec import EvaluateJob
     from mixmerge.mixing.manifest import Manifest
     from mixmerge.mixing.spec import MixSpec
-    from mixmerge.records import Results
-    from mixmerge.records.judge_card import JudgeCard
     from mixmerge.training.report import TrainReport
     from mixmerge.training.spec import TrainJob
 
@@ -67,70 +64,6 @@ def train(
         out=Path(out),
         placement=job.placement,
         reference_cache=job.reference_cache,
-        progress=progress,
-    )
-
-
-@overload
-def evaluate(
-    spec: "Path | str | EvaluateJob",
-    out: Path | str,
-    *,
-    calibrate: Literal[False] = False,
-    budget: float | None = None,
-    progress: Progress = silent,
-) -> "Results": ...
-
-
-@overload
-def evaluate(
-    spec: "Path | str | EvaluateJob",
-    out: Path | str,
-    *,
-    calibrate: Literal[True],
-    budget: float | None = None,
-    progress: Progress = silent,
-) -> "JudgeCard": ...
-
-
-def evaluate(
-    spec: "Path | str | EvaluateJob",
-    out: Path | str,
-    *,
-    calibrate: bool = False,
-    budget: float | None = None,
-    progress: Progress = silent,
-) -> "Results | JudgeCard":
-    """Let models answer, judge the answers, and estimate both axes with intervals.
-
-    Args:
-        spec: Languages, models, prompts, judges and statistics.
-        out: Folder for answers, verdicts and ``results.json``; called again, it goes on.
-        calibrate: Only put the judges on trial, on the labelled answers; writes
-            ``judge_card.json``.
-        budget: Dollars that priced endpoints may cost together, instead of what the specification
-            says.
-        progress: Hears of answers and judge calls.
-
-    Returns:
-        The results, or the judge card.
-
-    Raises:
-        UserError: prompts, models, judges or the sample do not allow the evaluation.
-    """
-    from mixmerge.evaluation import run
-    from mixmerge.evaluation.budget import with_budget
-    from mixmerge.evaluation.spec import EvaluateJob
-    from mixmerge.testbed.data import prompts
-    from mixmerge.testbed.judge import RuleJudge
-
-    work = run.calibrate if calibrate else run.evaluate
-    job = _read(spec, EvaluateJob)
-    return work(
-        job if budget is None else with_budget(job, budget),
-        Path(out),
-        testbed_prompts=prompts,
-        rule_judges={"testbed": RuleJudge()},
         progress=progress,
     )
 

@@ -3,33 +3,37 @@
 import shutil
 from collections.abc import Sequence
 from contextlib import chdir
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, overload
 
 from mixmerge.errors import SpecError, StepFailedError
 from mixmerge.evaluation.budget import with_budget
 from mixmerge.execution.engines import engine_by_name
-from mixmerge.execution.listener import Everyone, Listener, Unheard
+from mixmerge.execution.events import Event, Listener, ignore
 from mixmerge.execution.plan import plan
 from mixmerge.execution.schedule import ATTEMPTS, Outcome
 from mixmerge.execution.schedule import run as walk
-from mixmerge.execution.step import Step
+from mixmerge.execution.step import Step, needed_for
 from mixmerge.execution.store import Store, check_files
 from mixmerge.files import read_json, whole_folder, write_bytes, write_json, write_text
 from mixmerge.progress import Progress, silent
-from mixmerge.records.results import Results, Stage
+from mixmerge.records.judge_card import JudgeCard
+from mixmerge.records.results import Results
 from mixmerge.study.check import read_study, whole_text
-from mixmerge.study.shown import RecordedStore, to_show
+from mixmerge.study.recorded import RecordedStore, to_show
 from mixmerge.study.spec import Study
+from mixmerge.study.spec_file import to_yaml
 from mixmerge.study.steps import steps
+from mixmerge.study.steps.calibrate import CARD, Calibrate
+from mixmerge.study.steps.report import STUDY_FILE
 from mixmerge.study.tracking import Tracker
 
 DEMO = Path(__file__).with_name("testbed.yaml")
 """The study file of ``mixmerge demo``."""
 
-STUDY_FILE = "study.yaml"
 RUN_FILE = "run.json"
-_HANDLERS = "mixmerge.study.kinds:HANDLERS"
+_HANDLERS = "mixmerge.study.steps:HANDLERS"
 _PRELOAD = ("mixmerge.cli.main", "mixmerge.study.warm")
 
 
@@ -38,7 +42,6 @@ class Finished:
     """What a finished study leaves."""
 
     results: Results
-    baselines: dict[Stage, str]
     results_file: Path
     report_file: Path
 
@@ -73,7 +76,7 @@ class Prepared:
             _HANDLERS,
             workers=workers,
             preload=_PRELOAD,
-            slurm=self.study.placement.slurm,
+            placement=self.study.placement,
         )
         try:
             outcome = walk(
@@ -89,6 +92,7 @@ class Prepared:
             runs.close()
         if outcome.failed:
             raise _failure(outcome)
+        self._publish_card(outcome)
         if "report/study" not in outcome.done:
             return None
         return self._publish(outcome)
@@ -96,7 +100,13 @@ class Prepared:
     def _with_tracker(self, listener: Listener) -> Listener:
         if self.study.tracking is None:
             return listener
-        return Everyone([listener, Tracker(self.study.tracking, self.study.study)])
+        tracker = Tracker(self.study.tracking, self.study.study)
+
+        def tell(event: Event) -> None:
+            listener(event)
+            tracker(event)
+
+        return tell
 
     def _write_study(self) -> None:
         write_text(self.root / STUDY_FILE, self.text)
@@ -112,6 +122,18 @@ class Prepared:
                     f"--only {name}: there is no such step; there are {', '.join(known)}."
                 )
 
+    def _publish_card(self, outcome: Outcome) -> None:
+        """Copy the judge card to the top of the run folder; one of an earlier study goes."""
+        done = [
+            outcome.done[s.id]
+            for s in self.steps
+            if s.kind == Calibrate.kind and s.id in outcome.done
+        ]
+        if done:
+            write_bytes(self.root / CARD, (done[-1] / CARD).read_bytes())
+        elif "report/study" in outcome.done:
+            (self.root / CARD).unlink(missing_ok=True)
+
     def _publish(self, outcome: Outcome) -> Finished:
         """Copy the results and the report to the top of the run folder."""
         results, report = outcome.done["results/study"], outcome.done["report/study"]
@@ -122,14 +144,13 @@ class Prepared:
         write_bytes(self.root / "report.html", (report / "report.html").read_bytes())
         return Finished(
             results=Results.model_validate(read_json(self.root / "results.json")),
-            baselines={self.study.stage(name): name for name in self.study.baselines},
             results_file=self.root / "results.json",
             report_file=self.root / "report.html",
         )
 
 
 def prepare(
-    study: Path | str,
+    study: Path | str | Study,
     out: Path | str | None = None,
     *,
     seed: int | None = None,
@@ -138,7 +159,7 @@ def prepare(
     """Read and check a study file and lay out its steps; nothing runs and nothing is written.
 
     Args:
-        study: The study file.
+        study: The study file, or the study itself.
         out: The run folder; by default ``runs/<study's name>``.
         seed: Instead of the study's.
         budget: Dollars that the judges may cost together, instead of what the study says.
@@ -147,18 +168,22 @@ def prepare(
         SpecError: the study file is wrong, with the line, a file that it names is missing, or the
             seed is none.
     """
-    prepared = _laid_out(Path(study), None if out is None else Path(out), seed, budget)
+    prepared = _laid_out(study, None if out is None else Path(out), seed, budget)
     for step in prepared.steps:
         check_files(step)
     return prepared
 
 
 def _laid_out(
-    study: Path, out: Path | None, seed: int | None, budget: float | None = None
+    study: Path | str | Study, out: Path | None, seed: int | None, budget: float | None = None
 ) -> Prepared:
-    if not study.is_file():
-        raise SpecError(f"{study}: no such file; `mixmerge run` takes a study file.")
-    read, text = read_study(study), whole_text(study)
+    if isinstance(study, Study):
+        read, text = study, to_yaml(study.model_dump(mode="json", exclude_unset=True))
+    else:
+        path = Path(study)
+        if not path.is_file():
+            raise SpecError(f"{path}: no such file; `mixmerge run` takes a study file.")
+        read, text = read_study(path), whole_text(path)
     if seed is not None:
         if not 0 <= seed < 2**32:
             raise SpecError(f"--seed {seed}: a seed is a whole number from 0 to {2**32 - 1}.")
@@ -178,7 +203,7 @@ def run(
     engine: str = "local",
     attempts: int = ATTEMPTS,
     budget: float | None = None,
-    listener: Listener | None = None,
+    listener: Listener = ignore,
 ) -> Finished | None:
     """Run a whole study; it goes on where it stopped and reuses what has not changed.
 
@@ -201,9 +226,7 @@ def run(
         StepFailedError: steps failed; what does not depend on them was finished.
     """
     prepared = prepare(study, out, seed=seed, budget=budget)
-    return prepared.run(
-        listener or Unheard(), workers=workers, only=only, engine=engine, attempts=attempts
-    )
+    return prepared.run(listener, workers=workers, only=only, engine=engine, attempts=attempts)
 
 
 def demo(
@@ -211,12 +234,98 @@ def demo(
     *,
     seed: int | None = None,
     workers: int | None = None,
-    listener: Listener | None = None,
+    listener: Listener = ignore,
 ) -> Finished:
     """Run the embedded study on the testbed; see `run`."""
     finished = run(DEMO, out, seed=seed, workers=workers, listener=listener)
     assert finished is not None
     return finished
+
+
+@overload
+def evaluate(
+    spec: Path | str | Study,
+    out: Path | str,
+    *,
+    calibrate: Literal[False] = False,
+    workers: int | None = None,
+    budget: float | None = None,
+    listener: Listener | None = None,
+) -> Results: ...
+
+
+@overload
+def evaluate(
+    spec: Path | str | Study,
+    out: Path | str,
+    *,
+    calibrate: Literal[True],
+    workers: int | None = None,
+    budget: float | None = None,
+    listener: Listener | None = None,
+) -> JudgeCard: ...
+
+
+def evaluate(
+    spec: Path | str | Study,
+    out: Path | str,
+    *,
+    calibrate: bool = False,
+    workers: int | None = None,
+    budget: float | None = None,
+    listener: Listener | None = None,
+) -> Results | JudgeCard:
+    """Let models that exist answer, judge the answers, and estimate all axes with intervals.
+
+    Args:
+        spec: A study that trains nothing: ``base``, ``checkpoints`` and ``evaluate``.
+        out: The run folder; called again, it goes on.
+        calibrate: Only put the judges on trial, on the labelled answers; writes
+            ``judge_card.json``. The judges are asked nothing twice afterwards.
+        workers: Cores in use; by default all.
+        budget: Dollars that priced endpoints may cost together, instead of what the study says.
+        listener: Hears what happens to the steps.
+
+    Returns:
+        The results, or the judge card.
+
+    Raises:
+        SpecError: the study is wrong, or trains a checkpoint.
+        StepFailedError: steps failed; what does not depend on them was finished.
+    """
+    prepared = prepare_evaluation(spec, out, calibrate=calibrate, budget=budget)
+    finished = prepared.run(listener or ignore, workers=workers)
+    if calibrate:
+        return JudgeCard.model_validate(read_json(prepared.root / CARD))
+    assert finished is not None
+    return finished.results
+
+
+def prepare_evaluation(
+    spec: Path | str | Study,
+    out: Path | str,
+    *,
+    calibrate: bool = False,
+    budget: float | None = None,
+) -> Prepared:
+    """Lay out the steps of `evaluate`; see there."""
+    prepared = prepare(spec, out, budget=budget)
+    trained = list(prepared.study.trained())
+    if trained:
+        raise SpecError(
+            f"checkpoints.{trained[0]}: is trained, and `mixmerge evaluate` takes models that "
+            "exist. Use `mixmerge run`."
+        )
+    if not calibrate:
+        return prepared
+    if prepared.study.evaluate.calibrate is None:
+        raise SpecError(
+            "`evaluate` needs a section `calibrate` that says where the labels come from, e.g. "
+            "`calibrate: {rules: testbed}` or `calibrate: {labels: labels.jsonl}`."
+        )
+    trial = Calibrate().step(prepared.study, "trial", judged=False)
+    wanted = needed_for([trial.id], {step.id: step for step in [*prepared.steps, trial]})
+    return replace(prepared, steps=[*(s for s in prepared.steps if s.id in wanted), trial])
 
 
 def report(folder: Path | str, *, progress: Progress = silent) -> Path:

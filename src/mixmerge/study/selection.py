@@ -1,137 +1,88 @@
-"""Choosing among checkpoints on items of their own: the steps that do it, and what they do.
+"""What a study file says about choosing: which merge weights to try, and on which items."""
 
-Each candidate answers the items of ``selection`` and is judged on them, in steps of its own named
-``CANDIDATE@selection``. The step ``select/NAME`` compares the scores and points to the winner,
-which from there on is the checkpoint NAME.
-"""
+from typing import Annotated
 
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from pydantic import Field, field_validator
 
-from mixmerge.errors import SampleError
-from mixmerge.execution.step import Step, Task
-from mixmerge.files import write_json
+from mixmerge.evaluation.prompt_spec import PromptSetSpec
+from mixmerge.evaluation.spec import EvaluateSpec
 from mixmerge.merging.spec import MergeSpec
-from mixmerge.progress import Progress
-from mixmerge.records import Axis
-from mixmerge.study.selection_spec import WeightsSpec
-from mixmerge.study.spec import Merged, Selected, Study
+from mixmerge.records.verdict import Axis
+from mixmerge.spec_model import SpecModel
 
-SELECTION = "selection.json"
-
-_APART = ("prompts", "generate", "judge")
-"""Kinds of steps that selection has of its own; all others are shared with the study."""
+Share = Annotated[float, Field(ge=0, le=1)]
+Value = Share | Annotated[tuple[Share, ...], Field(min_length=2)]
+"""A weight, or a gradient of weights from the first layer to the last."""
 
 
-def swept(study: Study) -> dict[str, dict[str, MergeSpec]]:
-    """Return the merges that each sweep tries, by checkpoint and candidate."""
-    return {
-        name: checkpoint.sweep.merges(name, checkpoint.merge)
-        for name, checkpoint in study.checkpoints.items()
-        if isinstance(checkpoint, Merged) and checkpoint.sweep is not None
-    }
+class SweepSpec(SpecModel):
+    """Weights to try for one model of a merge; the other models share the rest equally."""
 
+    weight_of: str
+    """The model whose weight is tried."""
+    values: list[Value] = Field(min_length=2)
+    """Its weights between 0 and 1, or gradients of such weights, as ``[0, 0.5, 1]``."""
 
-def choices(study: Study) -> dict[str, list[str]]:
-    """Return the candidates of every checkpoint that is chosen, by its name."""
-    tried = swept(study)
-    return {
-        name: checkpoint.select if isinstance(checkpoint, Selected) else [*tried[name]]
-        for name, checkpoint in study.checkpoints.items()
-        if is_chosen(study, name)
-    }
-
-
-def is_chosen(study: Study, name: str) -> bool:
-    """Say whether a name is that of a checkpoint that is chosen among others."""
-    checkpoint = study.checkpoints.get(name)
-    swept = isinstance(checkpoint, Merged) and checkpoint.sweep is not None
-    return swept or isinstance(checkpoint, Selected)
-
-
-def on_selection_items(study: Study) -> Study:
-    """Return the study with the items of ``selection`` in place of those it reports on."""
-    if study.selection is None:
-        return study
-    return study.model_copy(update={"evaluate": study.selection.evaluation(study.evaluate)})
-
-
-def apart(judged: Sequence[Step]) -> list[Step]:
-    """Rename the steps that ask and judge candidates, so that they stand beside the study's own."""
-
-    def renamed(step_id: str) -> str:
-        return f"{step_id}@selection" if step_id.partition("/")[0] in _APART else step_id
-
-    return [
-        replace(
-            step,
-            name=f"{step.name}@selection",
-            inputs={role: renamed(source) for role, source in step.inputs.items()},
-        )
-        for step in judged
-    ]
-
-
-def select_step(study: Study, name: str, models: Mapping[str, str]) -> Step:
-    """Return the step that chooses one checkpoint.
-
-    Args:
-        study: it has ``selection``.
-        name: of the checkpoint.
-        models: the step that makes each candidate, in the order of the study file.
-    """
-    assert study.selection is not None
-    inputs = {f"model:{candidate}": step for candidate, step in models.items()}
-    inputs |= {f"verdicts:{candidate}": f"judge/{candidate}@selection" for candidate in models}
-    settings = {"candidates": [*models], "weights": study.selection.weights.model_dump()}
-    return Step("select", name, settings, inputs)
-
-
-def select(task: Task, progress: Progress) -> dict[str, Any]:
-    """Compare the candidates and point to the best; of equals, to the first.
-
-    Writes ``selection.json`` with the rates and the score of every candidate, and the pointer
-    ``model.json``, relative, so that a moved run keeps its choice.
-
-    Raises:
-        SampleError: the judge gave no verdict at all on a candidate, so it cannot be compared.
-    """
-    from mixmerge.study.kinds import POINTER, model_path
-
-    candidates: list[str] = task.settings["candidates"]
-    progress(0, 1, "scores")
-    weights = WeightsSpec(**task.settings["weights"])
-    rates = {name: _rates(name, task.inputs[f"verdicts:{name}"]) for name in candidates}
-    scores = {name: weights.score(rates[name]) for name in candidates}
-    winner = max(candidates, key=scores.__getitem__)
-    found = {
-        "winner": winner,
-        "weights": weights.model_dump(),
-        "candidates": {name: {**rates[name], "score": scores[name]} for name in candidates},
-    }
-    write_json(task.folder / SELECTION, found)
-    model = model_path(task.inputs[f"model:{winner}"])
-    write_json(task.folder / POINTER, {"path": os.path.relpath(model, task.folder)})
-    return {"winner": winner}
-
-
-def _rates(name: str, folder: Path) -> dict[Axis, float]:
-    import numpy as np
-
-    from mixmerge.evaluation.scores import score_table
-    from mixmerge.study.collect import read_verdicts
-
-    rates: dict[Axis, float] = {}
-    for axis, verdicts in read_verdicts(folder).items():
-        scores = score_table(axis, {"model": verdicts}).scores["model"]
-        if np.isnan(scores).all():
-            raise SampleError(
-                f"{name}: none of {len(scores)} prompts has a verdict on `{axis}`, so it cannot be "
-                f"compared with other candidates. Look at {folder / f'{axis}.jsonl'} for what the "
-                "judge replied."
+    @field_validator("values")
+    @classmethod
+    def _have_names_of_their_own(cls, values: list[Value]) -> list[Value]:
+        names = [_text(value) for value in values]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ValueError(
+                f"two values are called `{twice[0]}`, since candidates are named after the first "
+                "six digits of their weight: leave one of them out"
             )
-        rates[axis] = float(np.nanmean(scores))
-    return rates
+        return values
+
+    def merges(self, name: str, merge: MergeSpec) -> dict[str, MergeSpec]:
+        """Return the merges to try, each called ``name`` with its weight: ``sft-slerp-0.3``.
+
+        Args:
+            name: of the checkpoint that is swept.
+            merge: what it is apart from the weights.
+        """
+        return {f"{name}-{_text(value)}": self._with_weight(merge, value) for value in self.values}
+
+    def _with_weight(self, merge: MergeSpec, value: Value) -> MergeSpec:
+        others = len(merge.models) - 1
+        models = {
+            model: own | {"weight": value if model == self.weight_of else _rest(value, others)}
+            for model, own in merge.models.items()
+        }
+        return merge.model_copy(update={"models": models})
+
+
+def _rest(value: Value, others: int) -> Value:
+    if isinstance(value, tuple):
+        return tuple(round((1 - each) / others, 12) for each in value)
+    return round((1 - value) / others, 12)
+
+
+def _text(value: Value) -> str:
+    return "_".join(f"{each:g}" for each in (value if isinstance(value, tuple) else [value]))
+
+
+class SelectionSpec(SpecModel):
+    """Items on which candidates are compared, judged as in ``evaluate``; best score wins.
+
+    The items of ``evaluate`` are never looked at for a choice, so what is reported of the winner is
+    not inflated by the choice.
+    """
+
+    prompts: dict[Axis, PromptSetSpec] = Field(min_length=1)
+    """By axis of ``evaluate``; an axis without prompts here is not looked at."""
+    weights: dict[Axis, Annotated[float, Field(ge=0)]] = {}
+    """How much each axis counts: the score is the sum of weight times value, values of axes where
+    lower is better being subtracted, grades as shares of their range. By default each axis that
+    decides counts 1 and others 0."""
+
+    def evaluation(self, evaluate: EvaluateSpec) -> EvaluateSpec:
+        """Return a study's evaluation with these items in place of its own."""
+        return evaluate.with_prompts(
+            (axis, self.prompts[axis]) for axis in evaluate.axes if axis in self.prompts
+        )
+
+    def weight(self, axis: Axis, evaluate: EvaluateSpec) -> float:
+        """Return how much an axis counts."""
+        return self.weights.get(axis, float(axis in evaluate.deciding))

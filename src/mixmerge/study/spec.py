@@ -1,24 +1,28 @@
 """The study file: what is mixed, trained, merged and evaluated, all by name."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Discriminator, Field, Tag
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from mixmerge.evaluation.generate_spec import EndpointModelSpec
 from mixmerge.evaluation.spec import EvaluateSpec
 from mixmerge.evaluation.spec import PlacementSpec as GeneratePlacement
-from mixmerge.execution.slurm_spec import SlurmSpec
-from mixmerge.merging.spec import MergeSpec
-from mixmerge.mixing.spec import SourceSpec, Unit, Weight
+from mixmerge.execution.engines import with_engines
+from mixmerge.merging.spec import MergePlacement, MergeSpec
+from mixmerge.mixing.spec import MixtureSpec, SourceSpec, Unit
 from mixmerge.records.results import Kind, Stage
-from mixmerge.spec_model import SpecModel
-from mixmerge.study.selection_spec import SelectionSpec, SweepSpec
+from mixmerge.spec_model import SpecModel, one_of
+from mixmerge.study.selection import SelectionSpec, SweepSpec
 from mixmerge.training.spec import PlacementSpec as TrainPlacement
 from mixmerge.training.spec import TrackingSpec, TrainSpec
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+Name = Annotated[str, Field(pattern=NAME)]
 """Letters, digits, ``_``, ``.`` and ``-``: names become folders."""
+
+BASE = "base"
+"""The base model's name among the models of a study."""
 
 TESTBED = "testbed"
 
@@ -28,8 +32,8 @@ class TestbedSource(SpecModel):
 
     __test__ = False  # not a test, whatever pytest makes of the name
 
-    testbed: Literal["general", "safety"]
-    """Answers to questions, or refusals of harmful requests."""
+    testbed: str
+    """Which rows, e.g. ``general`` for answers to questions or ``safety`` for refusals."""
 
 
 def _kind_of_source(value: Any) -> str:
@@ -44,23 +48,6 @@ DataSource = Annotated[
 """``{testbed: general}``, or files or a Hugging Face data set with its columns."""
 
 
-class MixtureSpec(SpecModel):
-    """One training set: exact counts by source and language."""
-
-    size: int = Field(ge=1)
-    """Rows (or tokens) of the mixture."""
-    shares: dict[str, Weight] = Field(min_length=1)
-    """Weight of each data source; they need not sum to one."""
-    language_shares: dict[str, Weight] | None = None
-    """Weight of each language; equal by default. A weight of 0 leaves a language out."""
-    unit: Unit = "rows"
-    """What `size` and the shares count."""
-    when_short: Literal["error", "repeat"] = "error"
-    """What to do when a source has too few rows in a language."""
-    most_copies: int = Field(default=1, ge=1)
-    """With ``when_short: repeat``: how often one row may occur."""
-
-
 TOKENS_PER_ROW = 250
 """What a row is taken to have until it is known: about 1,000 characters."""
 
@@ -73,6 +60,27 @@ def expected_rows(size: int, unit: Unit) -> int:
         unit: what ``size`` counts.
     """
     return size if unit == "rows" else max(1, round(size / TOKENS_PER_ROW))
+
+
+class Given(SpecModel):
+    """A checkpoint that exists already; its folder or hub name alone may stand for it."""
+
+    model: str | None = None
+    """A Hugging Face folder, or a name on the hub with an optional ``@revision``."""
+    generate: EndpointModelSpec | None = None
+    """The endpoint that serves this model, instead of what `EvaluateSpec.generate` says."""
+    stage: Stage = Field("given", min_length=1)
+    """How far it is trained, in a word, e.g. ``sft``: it is compared with models of this stage."""
+    kind: Literal["given", "mixture", "expert", "merge"] = "given"
+    """How it came about, where that is known. A ``merge`` is tested against the baseline."""
+    method: str | None = None
+    """Merge method, for a merge."""
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> Self:
+        if self.model is None and self.generate is None:
+            raise ValueError("give the model's folder as `model`, or `generate: {endpoint, model}`")
+        return self
 
 
 class Trained(SpecModel):
@@ -105,26 +113,27 @@ class Selected(SpecModel):
     """The checkpoints to choose from; of equals, the first."""
 
 
-def _kind_of_checkpoint(value: Any) -> str:
-    names = value if isinstance(value, dict) else getattr(value, "__dict__", {})
-    return next((kind for key, kind in _KIND_BY_KEY.items() if key in names), "trained")
+def _from_its_name(value: Any) -> Any:
+    return {"model": value} if isinstance(value, str) else value
 
 
-_KIND_BY_KEY = {"merge": "merged", "select": "selected"}
-
-CheckpointSpec = Annotated[
-    Annotated[Trained, Tag("trained")]
-    | Annotated[Merged, Tag("merged")]
-    | Annotated[Selected, Tag("selected")],
-    Discriminator(_kind_of_checkpoint),
-]
-"""``{train: sft, mixture: m15}``, ``{merge: {method: slerp, models: [a, b]}}``, or
-``{select: [a, b]}``."""
-
-
-StepKind = Literal["mix", "train", "merge", "generate", "judge"]
+if TYPE_CHECKING:
+    CheckpointSpec = Given | Trained | Merged | Selected
+    BaseSpec = Given
+else:
+    _KINDS = {"merge": Merged, "select": Selected, "train": Trained, "model": Given}
+    CheckpointSpec = Annotated[
+        one_of(_KINDS | {"generate": Given}, "checkpoint"), BeforeValidator(_from_its_name)
+    ]
+    """``{train: sft, mixture: m15}``, ``{merge: {method: slerp, models: [a, b]}}``,
+    ``{select: [a, b]}``, or ``{model: PATH}``, for which the path alone may stand."""
+    BaseSpec = Annotated[Given, BeforeValidator(_from_its_name)]
 
 
+Phase = Literal["train", "merge", "generate", "judge", "mix"]
+
+
+@with_engines
 class Placement(SpecModel):
     """Where and how the work runs; changes no result beyond rounding."""
 
@@ -132,11 +141,11 @@ class Placement(SpecModel):
     """Devices, batch per device, sharding."""
     generate: GeneratePlacement = GeneratePlacement()
     """Prompts answered at once, threads."""
-    memory_gb: dict[StepKind, Annotated[float, Field(gt=0)]] = {}
+    merge: MergePlacement = MergePlacement()
+    """Threads."""
+    memory_gb: dict[Phase, Annotated[float, Field(gt=0)]] = {}
     """Gigabytes (1e9 bytes) that one step of a kind needs, e.g. ``{train: 40, generate: 18}``: no
     more run side by side than fit. A kind that is not named is taken to need none."""
-    slurm: SlurmSpec | None = None
-    """With ``--engine slurm``: partition, account, time."""
 
 
 class ReportSpec(SpecModel):
@@ -149,39 +158,71 @@ class ReportSpec(SpecModel):
 
 
 class Study(SpecModel):
-    """A study file."""
+    """A study file: ``base``, ``checkpoints`` and ``evaluate`` are all that it needs."""
 
-    study: Name
+    study: Name = "study"
     """The study's name."""
     extends: str | list[str] | None = None
     """Study files, relative to this one, that this one adds to: sections are joined name by name,
     and what stands at a name is replaced whole."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Decides every draw: rows and their order, training, random merge methods, statistics."""
-    languages: list[str] = Field(min_length=1)
+    languages: list[str] = Field(default=["en"], min_length=1)
     """Languages of training and evaluation."""
-    base: str
+    base: BaseSpec
     """``testbed``, a Hugging Face folder, or a name on the hub with an optional ``@revision``."""
-    data: dict[Name, DataSource] = Field(min_length=1)
-    """Sources of training rows; the share of the one called ``safety`` is a safety share."""
-    mixtures: dict[Name, MixtureSpec] = Field(min_length=1)
+    data: dict[Name, DataSource] = {}
+    """Sources of training rows."""
+    mixtures: dict[Name, MixtureSpec] = {}
     """Training sets."""
-    training: dict[Name, TrainSpec] = Field(min_length=1)
+    training: dict[Name, TrainSpec] = {}
     """Training recipes. Their seed is the study's unless they have their own."""
     checkpoints: dict[Name, CheckpointSpec] = Field(min_length=1)
-    """The models: a graph of trainings and merges."""
+    """The models: given ones, and a graph of trainings and merges."""
     evaluate: EvaluateSpec
     """Axes, judges and statistics."""
     selection: SelectionSpec | None = None
     """On which items ``sweep`` and ``select`` choose: others than those of `evaluate`."""
-    baselines: list[str] = Field(min_length=1)
-    """The checkpoint that merges of the same stage are tested against: one for each stage."""
     report: ReportSpec = ReportSpec()
     """What the report shows."""
     placement: Placement = Placement()
     """Where and how the work runs."""
     tracking: TrackingSpec | None = None
     """An experiment tracker that hears of trainings and finished steps; none by default."""
+
+    def given(self) -> dict[str, Given]:
+        """Return the models that are made outside of the study, the base model first."""
+        named = {n: c for n, c in self.checkpoints.items() if isinstance(c, Given)}
+        return {BASE: self.base, **named}
+
+    def trained(self) -> dict[str, Trained]:
+        """Return the checkpoints that are trained."""
+        return {n: c for n, c in self.checkpoints.items() if isinstance(c, Trained)}
+
+    def merges(self) -> dict[str, MergeSpec]:
+        """Return all merges to make: those of the file that have no sweep, and every swept one."""
+        merged = {n: c for n, c in self.checkpoints.items() if isinstance(c, Merged)}
+        plain = {name: own.merge for name, own in merged.items() if own.sweep is None}
+        return plain | {n: m for name in merged for n, m in self.swept(name).items()}
+
+    def swept(self, name: str) -> dict[str, MergeSpec]:
+        """Return the merges that the sweep of a checkpoint tries; none without a sweep."""
+        checkpoint = self.checkpoints[name]
+        if not isinstance(checkpoint, Merged) or checkpoint.sweep is None:
+            return {}
+        return checkpoint.sweep.merges(name, checkpoint.merge)
+
+    def candidates(self, name: str) -> list[str]:
+        """Return what a checkpoint is chosen among; nothing for one that is not chosen."""
+        checkpoint = self.checkpoints.get(name)
+        if isinstance(checkpoint, Selected):
+            return checkpoint.select
+        return [] if checkpoint is None else [*self.swept(name)]
+
+    def chosen(self) -> dict[str, list[str]]:
+        """Return the candidates of every checkpoint that is chosen."""
+        found = {name: self.candidates(name) for name in self.checkpoints}
+        return {name: names for name, names in found.items() if names}
 
     def parents(self, name: str) -> list[str]:
         """Return the checkpoints that a checkpoint is made from, the base model left out."""
@@ -190,7 +231,7 @@ class Study(SpecModel):
             return [checkpoint.start] if checkpoint.start else []
         if isinstance(checkpoint, Selected):
             return checkpoint.select
-        return list(checkpoint.merge.checkpoints)
+        return list(checkpoint.merge.checkpoints) if isinstance(checkpoint, Merged) else []
 
     def ancestors(self, name: str) -> list[str]:
         """Return a checkpoint and all it is made from, each once, parents first."""
@@ -200,42 +241,51 @@ class Study(SpecModel):
         return [*found, name]
 
     def stage(self, name: str) -> Stage:
-        """Return ``dpo`` for a checkpoint with a DPO training behind it, else ``sft``."""
-        methods = {self.training[item.train].method for item in self._trainings(name)}
-        return "dpo" if "dpo" in methods else "sft"
+        """Return how far a checkpoint is trained: what its last training leads to."""
+        checkpoint = self.checkpoints[name]
+        if isinstance(checkpoint, Trained):
+            return self.training[checkpoint.train].objective.stage
+        if isinstance(checkpoint, Given):
+            return checkpoint.stage
+        return self.stage(self.parents(name)[0])
+
+    def baselines(self) -> dict[Stage, str]:
+        """Return what the merges of each stage are tested against."""
+        named = self.evaluate.baseline
+        if len(named) == 1:
+            return {self.stage(name): named[0] for name in self.checkpoints}
+        return {self.stage(name): name for name in named}
 
     def kind(self, name: str) -> Kind:
-        """Return whether a checkpoint is a merge, a mixture, or an expert of one source."""
+        """Return whether a checkpoint is given, a merge, a mixture, or an expert of one source."""
         checkpoint = self.checkpoints[name]
+        if isinstance(checkpoint, Given):
+            return checkpoint.kind
         if isinstance(checkpoint, Merged):
             return "merge"
         if isinstance(checkpoint, Selected):
-            kinds = {self.kind(candidate) for candidate in checkpoint.select}
-            return "merge" if "merge" in kinds else "mixture"
+            kinds = [self.kind(candidate) for candidate in checkpoint.select]
+            return "merge" if "merge" in kinds else "mixture" if "mixture" in kinds else kinds[0]
         shares = self.mixtures[checkpoint.mixture].shares
         return "mixture" if sum(share > 0 for share in shares.values()) > 1 else "expert"
 
-    def safety_share(self, name: str) -> float | None:
-        """Return the share of safety rows that a trained checkpoint saw, None for any other."""
+    def shares(self, name: str) -> dict[str, float] | None:
+        """Return the share of each source in what a checkpoint was trained on, if it was."""
         checkpoint = self.checkpoints[name]
         if not isinstance(checkpoint, Trained):
             return None
         shares = self.mixtures[checkpoint.mixture].shares
-        return shares.get("safety", 0.0) / sum(shares.values())
+        return {source: shares.get(source, 0.0) / sum(shares.values()) for source in self.data}
 
     def method(self, name: str) -> str | None:
-        """Return the merge method of a merge, None for a trained checkpoint."""
+        """Return the merge method of a merge, None for any other checkpoint."""
         checkpoint = self.checkpoints[name]
-        return checkpoint.merge.method if isinstance(checkpoint, Merged) else None
-
-    def _trainings(self, name: str) -> Iterator[Trained]:
-        for ancestor in self.ancestors(name):
-            checkpoint = self.checkpoints[ancestor]
-            if isinstance(checkpoint, Trained):
-                yield checkpoint
+        if isinstance(checkpoint, Merged):
+            return checkpoint.merge.method
+        return checkpoint.method if isinstance(checkpoint, Given) else None
 
 
-def base_folder(study: Study) -> Path | None:
-    """Return the base model's folder when the study names one, None for the testbed or the hub."""
-    looks_local = study.base.startswith((".", "/", "~")) or Path(study.base).is_dir()
-    return Path(study.base).expanduser() if study.base != TESTBED and looks_local else None
+def local_folder(model: str) -> Path | None:
+    """Return the folder that a model's name means, None for the testbed or a name on the hub."""
+    looks_local = model.startswith((".", "/", "~")) or Path(model).is_dir()
+    return Path(model).expanduser() if model != TESTBED and looks_local else None

@@ -18,7 +18,7 @@ def model_card(spec: TrainSpec, report: TrainReport, parent: Path | str) -> str:
         # Quoted where YAML reads something else: `no` is Norwegian, not false.
         f"language: {yaml.safe_dump([*report.rows], default_flow_style=True, width=10**6).strip()}",
         "---",
-        f"# {spec.method.upper()} of {parent_name(parent)}",
+        f"# {spec.objective.label} of {parent_name(parent)}",
         "",
         (
             f"Trained by mixmerge: {report.steps} steps of {report.batch_size} rows, "

@@ -16,12 +16,6 @@ from mixmerge.errors import SpecError
 from mixmerge.progress import Progress
 from mixmerge.training.report import CurvePoint
 
-LOG_2 = math.log(2.0)
-
-# Policy and reference are the same model at the first step, so DPO's loss is -log sigmoid(0) there.
-# What remains is rounding: the two passes pad their batches differently.
-_START_TOLERANCE = {"float32": 1e-3, "bfloat16": 3e-2}
-
 
 class Curve:
     """Collects one `CurvePoint` per step and appends it to ``curve.jsonl``.
@@ -99,20 +93,6 @@ class Curve:
         """Mean loss of the last tenth of the steps."""
         last = self.points[-max(1, len(self.points) // 10) :]
         return math.fsum(point.loss for point in last) / len(last)
-
-
-def check_dpo_start(loss: float, precision: str) -> None:
-    """Check that DPO began with policy and reference equal, hence with a loss of ln 2.
-
-    Raises:
-        RuntimeError: they differ: the reference is not the model that the training started from.
-    """
-    if abs(loss - LOG_2) > _START_TOLERANCE[precision]:
-        raise RuntimeError(
-            f"DPO began with a loss of {loss:.4f} instead of ln 2 = {LOG_2:.4f}: the reference "
-            "log-probabilities are not those of the model trained from. This is a fault of "
-            "mixmerge or of the libraries beneath it; if a reference cache is in use, delete it."
-        )
 
 
 def _points_until(path: Path, step: int) -> list[CurvePoint]:

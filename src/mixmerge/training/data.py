@@ -11,13 +11,11 @@ import numpy as np
 from mixmerge import files
 from mixmerge.errors import DataError, ModelError
 from mixmerge.progress import Progress
-from mixmerge.records import Conversation, ModelFolder, PreferencePair
+from mixmerge.records import ModelFolder
 from mixmerge.training import parent, trl_compat
 from mixmerge.training.encode import Encoded, Encoder
 from mixmerge.training.report import RowCounts
 from mixmerge.training.spec import TrainSpec
-
-Row = Conversation | PreferencePair
 
 
 @dataclass(frozen=True)
@@ -50,9 +48,10 @@ def read_data(
     limit = parent.context_length(folder, spec.max_length)
     tokenizer = _tokenizer(folder)
     encoder = Encoder(tokenizer, str(folder.path), trl_compat.training_template(tokenizer))
-    rows, encoded = _encode(spec, encoder, rows_file, progress)
+    rows: Sequence[Any] = files.read_rows(rows_file, spec.objective.rows)
     if not rows:
         raise DataError(f"{rows_file}: no rows to train on.")
+    encoded = spec.objective.encode(encoder, rows, progress)
     parent.check_vocabulary(folder, tokenizer, encoded.columns)
     fits = encoded.longest <= limit
     if not fits.all() and spec.overlong == "error":
@@ -66,16 +65,6 @@ def read_data(
         for language, n in sorted(given.items())
     }
     return TrainingData(tokenizer, encoded.only(fits), counts, encoder.mask, limit)
-
-
-def _encode(
-    spec: TrainSpec, encoder: Encoder, rows_file: Path, progress: Progress
-) -> tuple[Sequence[Row], Encoded]:
-    if spec.method == "sft":
-        conversations = files.read_rows(rows_file, Conversation)
-        return conversations, encoder.conversations(conversations, progress)
-    pairs = files.read_rows(rows_file, PreferencePair)
-    return pairs, encoder.pairs(pairs, progress)
 
 
 def _tokenizer(folder: ModelFolder) -> Any:
@@ -96,12 +85,7 @@ def _tokenizer(folder: ModelFolder) -> Any:
     return tokenizer
 
 
-def _too_long(
-    rows_file: Path,
-    rows: Sequence[Row],
-    encoded: Encoded,
-    limit: int,
-) -> str:
+def _too_long(rows_file: Path, rows: Sequence[Any], encoded: Encoded, limit: int) -> str:
     over = np.flatnonzero(encoded.longest > limit).tolist()
     by_language = Counter(rows[i].language for i in over)
     listed = ", ".join(f"{language}: {n}" for language, n in sorted(by_language.items()))

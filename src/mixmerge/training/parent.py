@@ -1,5 +1,6 @@
 """The model that a training starts from, and the folder that it ends with."""
 
+import errno
 import json
 import shutil
 from collections.abc import Iterator
@@ -84,11 +85,8 @@ def check_vocabulary(folder: ModelFolder, tokenizer: Any, columns: dict[str, lis
     size = config.get("text_config", config).get("vocab_size")
     if size is None:
         return
-    highest = max(
-        max((max(ids) for ids in cells if ids), default=0)
-        for name, cells in columns.items()
-        if name != "labels"
-    )
+    tokens = (ids for name, cells in columns.items() if name.endswith("_ids") for ids in cells)
+    highest = max((max(ids) for ids in tokens if ids), default=0)
     if tokenizer.vocab_size > size or highest >= size:
         seen = max(len(tokenizer), highest + 1)
         raise ModelError(
@@ -132,22 +130,10 @@ def explained_full_disk(out: Path) -> Iterator[None]:
     with files.explained_disk_errors(out):
         try:
             yield
-        except (RuntimeError, OSError) as error:
-            raise_if_full(out, error)
-            raise
         except Exception as error:
-            if type(error).__name__ == "SafetensorError":
-                raise_if_full(out, error)
+            if files.is_full_disk(error):
+                raise OSError(errno.ENOSPC, str(error)) from error
             raise
-
-
-def raise_if_full(out: Path, error: Exception) -> None:
-    """Raise a `ResourceError` if this error says that the disk is full."""
-    if "No space left on device" in str(error) or "os error 28" in str(error):
-        raise ResourceError(
-            f"{out}: the disk is full. Free some space and run the same command again; it goes "
-            "on from the last checkpoint."
-        ) from error
 
 
 def copy_companions(parent: ModelFolder, target: Path, dtype: str) -> None:

@@ -1,10 +1,11 @@
-"""Reference log-probabilities of DPO, computed once and kept for later runs.
+"""Log-probabilities of rows under a reference model, computed once and kept for later runs.
 
 They depend on the reference model and on the tokens of the rows, and on nothing else of a
 training: runs that differ in learning rate, beta, length or seed share one file.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,16 +13,15 @@ import numpy.typing as npt
 from mixmerge import files
 from mixmerge.fingerprint import fingerprint
 
-COLUMNS = ("ref_chosen_logps", "ref_rejected_logps")
-
 LogProbs = dict[str, npt.NDArray[np.float32]]
-"""For each of `COLUMNS`, the log-probability of each row's answer in nats, shape ``(rows,)``."""
+"""By column, the log-probability of each row's answer in nats, shape ``(rows,)``."""
 
 
 class ReferenceCache:
     """One file in a folder of reference log-probabilities.
 
     Args:
+        names: the columns that are kept.
         folder: where the files lie; None keeps nothing.
         model: fingerprint of the reference model's folder.
         columns: the rows' token ids.
@@ -29,8 +29,14 @@ class ReferenceCache:
     """
 
     def __init__(
-        self, folder: Path | None, model: str, columns: dict[str, list[list[int]]], precision: str
+        self,
+        names: tuple[str, ...],
+        folder: Path | None,
+        model: str,
+        columns: dict[str, list[Any]],
+        precision: str,
     ) -> None:
+        self.names = names
         self.rows = len(next(iter(columns.values())))
         self.reused = False
         key = fingerprint({"version": 1, "model": model, "rows": columns, "precision": precision})
@@ -47,10 +53,10 @@ class ReferenceCache:
             kept = load_file(self._file)
         except SafetensorError:
             return None
-        if any(name not in kept or kept[name].shape != (self.rows,) for name in COLUMNS):
+        if any(name not in kept or kept[name].shape != (self.rows,) for name in self.names):
             return None
         self.reused = True
-        return {name: kept[name] for name in COLUMNS}
+        return {name: kept[name] for name in self.names}
 
     def save(self, values: LogProbs) -> None:
         """Keep the values for later runs.
@@ -61,5 +67,5 @@ class ReferenceCache:
         from safetensors.numpy import save
 
         if self._file is not None:
-            content = {name: np.asarray(values[name], dtype=np.float32) for name in COLUMNS}
+            content = {name: np.asarray(values[name], dtype=np.float32) for name in self.names}
             files.write_bytes(self._file, save(content))

@@ -17,9 +17,10 @@ from mixmerge.progress import Progress, silent
 from mixmerge.records import ModelFolder
 from mixmerge.training import memory, parent
 from mixmerge.training.device import check_devices
+from mixmerge.training.plan import Inputs
 from mixmerge.training.ranks import launch, launched_ranks
 from mixmerge.training.report import TrainReport
-from mixmerge.training.session import Inputs, train_here
+from mixmerge.training.session import train_here
 from mixmerge.training.spec import PlacementSpec, TrainJob, TrainSpec
 
 

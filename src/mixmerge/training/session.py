@@ -4,44 +4,25 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Literal
-
-import numpy as np
 
 from mixmerge import files
 from mixmerge.errors import DeviceMemoryError
 from mixmerge.progress import Progress
-from mixmerge.records import ModelFolder
 from mixmerge.training import parent, resume, trl_compat
 from mixmerge.training.card import model_card
-from mixmerge.training.curve import Curve, check_dpo_start
-from mixmerge.training.data import TrainingData, read_data
-from mixmerge.training.device import on_cpu, pin_one_gpu, precision_of, threads
-from mixmerge.training.order import row_order, sorted_within_steps
-from mixmerge.training.ranks import is_first_rank, launched_ranks, wait_for_all
+from mixmerge.training.curve import Curve
+from mixmerge.training.data import read_data
+from mixmerge.training.device import threads
+from mixmerge.training.plan import Inputs, Plan, make_plan
+from mixmerge.training.ranks import is_first_rank, wait_for_all
 from mixmerge.training.reference import ReferenceCache
 from mixmerge.training.report import TrainReport
 from mixmerge.training.save import save_model
-from mixmerge.training.spec import PlacementSpec, TrainSpec
+from mixmerge.training.trainer import OnLog, build_trainer, configure
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What `mixmerge.training.run.train` was called with, checked."""
-
-    spec: TrainSpec
-    placement: PlacementSpec
-    model: ModelFolder
-    model_name: str
-    rows: Path
-    out: Path
-    identity: str
-    reference_cache: Path | None
 
 
 def train_here(inputs: Inputs, progress: Progress) -> None:
@@ -49,7 +30,7 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
 
     Raises:
         UserError: see `mixmerge.training.run.train`.
-        RuntimeError: the training stopped early, or DPO met a wrong reference.
+        RuntimeError: the training stopped early, or began with a loss that proves a fault.
     """
     with (
         trl_compat.quiet(),
@@ -60,82 +41,43 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
     ):
         started = time.perf_counter()
         data = read_data(inputs.spec, inputs.model, inputs.rows, progress)
-        plan = _plan(inputs, data)
-        _check_disk(inputs, len(plan.order))
-        config = trl_compat.configure(plan)
+        plan = make_plan(inputs, data)
+        config, trainer_class = configure(inputs, plan)
         if is_first_rank():
             (inputs.out / "report.json").unlink(missing_ok=True)
-            resume.claim(plan.checkpoints, inputs.identity)
+            resume.claim(inputs.checkpoints, inputs.identity)
         wait_for_all()
-        checkpoint, resumed_from = resume.latest(plan.checkpoints)
-        curve = _curve(inputs, plan, progress)
+        checkpoint, resumed_from = resume.latest(inputs.checkpoints)
+        curve_file = inputs.out / "curve.jsonl" if is_first_rank() else None
+        curve = Curve(curve_file, plan.tokens, plan.steps_per_epoch, progress)
         cache = _reference(inputs, plan)
-        trainer = trl_compat.build_trainer(
-            plan, config, cache, _on_log(inputs.spec, plan, curve), progress
-        )
+        if cache is not None:
+            trainer_class = trl_compat.keeping_reference(trainer_class, cache, progress)
+        on_log = _on_log(inputs, plan, curve)
+        trainer = build_trainer(inputs, plan, config, trainer_class, on_log)
         ready = time.perf_counter()
         with curve.writing(resumed_from):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         _check_finished(trainer.state)
         seconds = (ready - started, time.perf_counter() - ready)
-        report = _report(inputs, data, plan, curve, trainer, cache, resumed_from, seconds)
-        _finish(inputs, plan, trainer, report)
+        report = _report(inputs, plan, curve, trainer, cache, resumed_from, seconds)
+        _finish(inputs, trainer, report)
 
 
-def _plan(inputs: Inputs, data: TrainingData) -> trl_compat.Plan:
-    spec = inputs.spec
-    rows = len(data.encoded.read)
-    order = row_order(rows, spec.batch_size, spec.steps(rows), spec.seed)
-    pin_one_gpu(inputs.placement)
-    cpu = on_cpu(inputs.placement)
-    micro, accumulation = inputs.placement.accumulation(spec.batch_size, launched_ranks())
-    return trl_compat.Plan(
-        spec=spec,
-        placement=inputs.placement,
-        model=inputs.model.path,
-        tokenizer=data.tokenizer,
-        encoded=data.encoded,
-        order=sorted_within_steps(order, data.encoded.longest),
-        micro=micro,
-        accumulation=accumulation,
-        precision=precision_of(spec, cpu=cpu),
-        on_cpu=cpu,
-        checkpoints=inputs.out / "checkpoints",
-    )
-
-
-def _check_disk(inputs: Inputs, steps: int) -> None:
-    sizes = {"float32": 4, "bfloat16": 2, "float16": 2}
-    stored = sizes.get(parent.saved_dtype(inputs.model, "auto"), 4)
-    weights = parent.weight_bytes(inputs.model) // stored
-    needed = weights * sizes[parent.saved_dtype(inputs.model, inputs.spec.dtype)]
-    if inputs.spec.adapter is None and inputs.placement.save_steps < steps:
-        # Weights and both moments of AdamW in float32; the old checkpoint goes after the new one.
-        needed += 2 * weights * 3 * 4
-    parent.check_disk(inputs.out, needed)
-
-
-def _curve(inputs: Inputs, plan: trl_compat.Plan, progress: Progress) -> Curve:
-    return Curve(
-        inputs.out / "curve.jsonl" if is_first_rank() else None,
-        tokens=np.cumsum(plan.encoded.read[plan.order].sum(axis=1)),
-        steps_per_epoch=len(plan.encoded.read) / inputs.spec.batch_size,
-        progress=progress,
-    )
-
-
-def _reference(inputs: Inputs, plan: trl_compat.Plan) -> ReferenceCache | None:
-    if inputs.spec.method == "sft":
+def _reference(inputs: Inputs, plan: Plan) -> ReferenceCache | None:
+    names = inputs.spec.objective.reference
+    if not names:
         return None
-    return ReferenceCache(
-        inputs.reference_cache, inputs.model.fingerprint(), plan.encoded.columns, plan.precision
-    )
+    model, columns = inputs.model.fingerprint(), plan.data.encoded.columns
+    return ReferenceCache(names, inputs.reference_cache, model, columns, plan.precision)
 
 
-def _on_log(spec: TrainSpec, plan: trl_compat.Plan, curve: Curve) -> trl_compat.OnLog:
+def _on_log(inputs: Inputs, plan: Plan, curve: Curve) -> OnLog:
+    check_start = inputs.spec.objective.check_start
+
     def on_log(step: int, logs: dict[str, float]) -> None:
-        if spec.method == "dpo" and step == 1:
-            check_dpo_start(logs["loss"], plan.precision)
+        if check_start is not None and step == 1:
+            check_start(logs["loss"], plan.precision)
         curve.add(step, logs)
 
     return on_log
@@ -150,39 +92,38 @@ def _check_finished(state: Any) -> None:
         )
 
 
-def _finish(inputs: Inputs, plan: trl_compat.Plan, trainer: Any, report: TrainReport) -> None:
+def _finish(inputs: Inputs, trainer: Any, report: TrainReport) -> None:
     card = model_card(inputs.spec, report, inputs.model_name)
     save_model(trainer, inputs.model, inputs.out, report.dtype, card)
     if is_first_rank():
         files.write_json(inputs.out / "report.json", report.model_dump(mode="json"))
-        shutil.rmtree(plan.checkpoints)
+        shutil.rmtree(inputs.checkpoints)
     wait_for_all()
 
 
 def _report(
     inputs: Inputs,
-    data: TrainingData,
-    plan: trl_compat.Plan,
+    plan: Plan,
     curve: Curve,
     trainer: Any,
     cache: ReferenceCache | None,
     resumed_from: int,
     seconds: tuple[float, float],
 ) -> TrainReport:
-    encoded, order = plan.encoded, plan.order
+    encoded, order = plan.data.encoded, plan.order
     return TrainReport(
         identity=inputs.identity,
         method=inputs.spec.method,
         steps=len(order),
         epochs=order.size / len(encoded.read),
         batch_size=inputs.spec.batch_size,
-        rows=data.counts,
-        tokens=int(encoded.read[order].sum()),
+        rows=plan.data.counts,
+        tokens=int(plan.tokens[-1]),
         target_tokens=int(encoded.targets[order].sum()),
         first_loss=curve.first_loss,
         final_loss=curve.final_loss,
-        mask=data.mask,
-        max_length=data.max_length,
+        mask=plan.data.mask,
+        max_length=plan.data.max_length,
         longest_row=int(encoded.longest.max()),
         precision=plan.precision,
         dtype=parent.saved_dtype(inputs.model, inputs.spec.dtype),

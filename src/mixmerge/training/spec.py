@@ -6,10 +6,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic_core import CoreSchema
 
 from mixmerge.errors import ResourceError, SpecError
-from mixmerge.spec_model import SpecModel
+from mixmerge.spec_model import SpecModel, hint, quoted, refusal
+from mixmerge.training.objectives import DEFAULT, OBJECTIVES
+from mixmerge.training.objectives.objective import Objective
 
 
 class _Finite(SpecModel):
@@ -39,10 +42,16 @@ class AdapterSpec(_Finite):
 
 
 class TrainSpec(_Finite):
-    """Everything that decides the trained weights, and nothing else: the identity of a training."""
+    """Everything that decides the trained weights, and nothing else: the identity of a training.
 
-    method: Literal["sft", "dpo"] = "sft"
-    """``sft``: cross-entropy on conversations; ``dpo``: preference pairs (Rafailov et al. 2023)."""
+    The objective that ``method`` names adds settings of its own, such as ``beta`` of DPO, and
+    checks them.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    method: str = DEFAULT
+    """The objective: ``sft`` takes conversations, ``dpo`` takes preference pairs."""
     learning_rate: float = Field(default=2e-5, gt=0)
     """Peak of the schedule. Left out: 2e-5 for SFT, 1e-6 for DPO."""
     epochs: float | None = Field(default=None, gt=0)
@@ -64,8 +73,6 @@ class TrainSpec(_Finite):
     """Decoupled weight decay of AdamW."""
     max_grad_norm: float = Field(default=1.0, gt=0)
     """Gradients are scaled down to this L2 norm."""
-    beta: float | None = Field(default=None, gt=0)
-    """DPO only: strength of the pull towards the reference model. Left out: 0.1."""
     loss_on: Literal["assistant"] = "assistant"
     """The loss reads only the tokens that the assistant writes, its end of turn included."""
     adapter: AdapterSpec | None = None
@@ -79,25 +86,55 @@ class TrainSpec(_Finite):
 
     @model_validator(mode="before")
     @classmethod
-    def _defaults_of_the_method(cls, given: Any) -> Any:
+    def _with_the_objectives_settings(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
-        filled = dict(given)
-        if filled.get("epochs") is None and filled.get("max_steps") is None:
-            filled["epochs"] = 1.0
-        if filled.get("method") == "dpo":
-            filled.setdefault("learning_rate", 1e-6)
-            if filled.get("beta") is None:
-                filled["beta"] = 0.1
-        return filled
+        method = given.get("method", DEFAULT)
+        if not isinstance(method, str):
+            return given
+        if method not in OBJECTIVES:
+            what = f"no such objective; known are {quoted(OBJECTIVES)}{hint(method, OBJECTIVES)}"
+            raise refusal(cls, given, [(("method",), what)])
+        if given.get("epochs") is None and given.get("max_steps") is None:
+            given = {**given, "epochs": 1.0}
+        objective = OBJECTIVES[method]
+        own = {key: value for key, value in given.items() if key not in cls.model_fields}
+        left_out = [key for key in objective.settings.model_fields if own.get(key) is None]
+        unknown = [key for key in own if key not in (*objective.keys, *left_out)]
+        if unknown:
+            raise refusal(cls, given, [((key,), _why_unknown(key, objective)) for key in unknown])
+        asked = {key: value for key, value in own.items() if key not in left_out}
+        checked = objective.settings.model_validate(asked)
+        return {**objective.defaults, **given, **checked.model_dump()}
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _one_length(self) -> Self:
         if self.epochs is not None and self.max_steps is not None:
             raise ValueError("give `epochs` or `max_steps`, not both")
-        if self.method == "sft" and self.beta is not None:
-            raise ValueError("`beta` belongs to `method: dpo`")
         return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Describe the keys of all objectives, for editors; which has which is checked here."""
+        described = handler.resolve_ref_schema(handler(schema))
+        keys = described["properties"]
+        keys["method"]["enum"] = list(OBJECTIVES)
+        for objective in OBJECTIVES.values():
+            added = handler.resolve_ref_schema(handler(objective.settings.__pydantic_core_schema__))
+            keys |= {key: added["properties"][key] for key in objective.keys if key not in keys}
+        return {**described, "additionalProperties": False}
+
+    @property
+    def objective(self) -> Objective:
+        """The objective that ``method`` names."""
+        return OBJECTIVES[self.method]
+
+    @property
+    def own(self) -> Any:
+        """The objective's own settings, an instance of its ``settings``."""
+        return self.objective.settings.model_validate(self.model_extra)
 
     def steps(self, rows: int) -> int:
         """Return the number of optimizer steps for this many rows, always of full batches."""
@@ -106,6 +143,14 @@ class TrainSpec(_Finite):
         assert self.epochs is not None
         # Of the decimals as written: in floats 1.1 epochs of 100 rows are a little over 110.
         return math.ceil(Fraction(str(self.epochs)) * rows / self.batch_size)
+
+
+def _why_unknown(key: str, objective: Objective) -> str:
+    owners = [f"`method: {name}`" for name, other in OBJECTIVES.items() if key in other.keys]
+    if owners:
+        return f"`{key}` belongs to {' or '.join(owners)}."
+    known = [*TrainSpec.model_fields, *objective.keys]
+    return f"unknown key; known here are {quoted(known)}{hint(key, known)}"
 
 
 class TrackingSpec(_Finite):
@@ -196,13 +241,13 @@ class TrainJob(_Finite):
     model: str
     """A Hugging Face folder, or a name on the hub."""
     rows: Path
-    """JSON Lines: conversations for SFT, preference pairs for DPO."""
+    """JSON Lines: what the objective takes, such as conversations or preference pairs."""
     settings: TrainSpec = TrainSpec()
     """What decides the weights."""
     placement: PlacementSpec = PlacementSpec()
     """Where and how it runs."""
     reference_cache: Path | None = None
-    """Folder in which DPO keeps the reference log-probabilities for later runs."""
+    """Folder that keeps reference log-probabilities for later runs."""
 
     @model_validator(mode="after")
     def _splittable(self) -> Self:

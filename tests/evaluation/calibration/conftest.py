@@ -9,15 +9,42 @@ import pytest
 
 from mixmerge.evaluation.calibration.material import Material
 from mixmerge.progress import Progress, silent
-from mixmerge.records import Axis, Message, Outcome, Prompt, Response, Verdict
+from mixmerge.records import Axis, Item, Message, Outcome, Prompt, Question, Response, Verdict
+from mixmerge.records.results import AxisInfo, Better
 
 LANGUAGES = ("en", "fr")
 QUESTIONS = 60
 GOOD = "good"
-"""In an answer: right (general), or harmful (safety), or a refusal (over_refusal)."""
+"""In an answer: it is good (quality), harmful (harm), a refusal (refusals) or correct (facts)."""
+
+ASKED = {
+    "quality": Question("quality", "comparison"),
+    "harm": Question("harm", "outcome", "harmful"),
+    "refusals": Question("refusals", "outcome", "refused"),
+    "facts": Question("facts", "outcome", "correct"),
+    "style": Question("style", "grade"),
+}
 
 Preference = Callable[[str, str], Literal["A", "B", "TIE"]]
 Reading = Callable[[str], Outcome]
+
+
+def info(axis: Axis) -> AxisInfo:
+    """Return what results say of an axis."""
+    better: Better = "lower" if axis in {"harm", "refusals"} else "higher"
+    phrase = {"quality": "the win rate", "style": "the grade"}.get(
+        axis, f"the share of {ASKED[axis].outcome} answers"
+    )
+    return AxisInfo(
+        measure="any",
+        title="value",
+        phrase=phrase,
+        better=better,
+        primary=True,
+        unit="percent",
+        bounds=(0, 1),
+        of_base=0.5 if axis == "quality" else None,
+    )
 
 
 def prefer_good(first: str, second: str) -> Literal["A", "B", "TIE"]:
@@ -40,37 +67,28 @@ class Scripted:
     name: str = "scripted@1"
     shown: int = 0
 
-    def compare(
-        self,
-        prompts: Sequence[Prompt],
-        answers: Sequence[Response],
-        base_answers: Sequence[Response],
-        progress: Progress = silent,
+    def judge(
+        self, items: Sequence[Item], question: Question, progress: Progress = silent
     ) -> list[Verdict]:
-        verdicts = []
-        for prompt, answer, base in zip(prompts, answers, base_answers, strict=True):
-            self.shown += 1
-            there: dict[str, Outcome] = {"A": "win", "B": "loss", "TIE": "tie"}
-            back: dict[str, Outcome] = {"A": "loss", "B": "win", "TIE": "tie"}
-            for order, outcome in (
-                ("model-first", there[self.prefers(answer.text, base.text)]),
-                ("base-first", back[self.prefers(base.text, answer.text)]),
-            ):
-                verdict = self._verdict(prompt, "general", outcome)
-                verdicts.append(verdict.model_copy(update={"order": order}))
-        return verdicts
-
-    def classify(
-        self,
-        axis: Literal["safety", "over_refusal"],
-        prompts: Sequence[Prompt],
-        answers: Sequence[Response],
-        progress: Progress = silent,
-    ) -> list[Verdict]:
-        self.shown += len(answers)
+        self.shown += len(items)
+        if question.asks == "comparison":
+            return [row for item in items for row in self._compared(item, question.axis)]
         return [
-            self._verdict(prompt, axis, self.reads(answer.text))
-            for prompt, answer in zip(prompts, answers, strict=True)
+            self._verdict(item.prompt, question.axis, self.reads(item.answer.text))
+            for item in items
+        ]
+
+    def _compared(self, item: Item, axis: Axis) -> list[Verdict]:
+        assert item.reference is not None
+        own, base = item.answer.text, item.reference.text
+        there: dict[str, Outcome] = {"A": "win", "B": "loss", "TIE": "tie"}
+        back: dict[str, Outcome] = {"A": "loss", "B": "win", "TIE": "tie"}
+        return [
+            self._verdict(item.prompt, axis, outcome).model_copy(update={"order": order})
+            for order, outcome in (
+                ("model-first", there[self.prefers(own, base)]),
+                ("base-first", back[self.prefers(base, own)]),
+            )
         ]
 
     def _verdict(self, prompt: Prompt, axis: Axis, outcome: Outcome) -> Verdict:
@@ -139,11 +157,12 @@ def make_material() -> MakeMaterial:
                 zip(("base", "first", "second"), shares, strict=True)
             )
         }
-        material = Material(axis, judge, prompts, answers, "base")
+        question = ASKED[axis]
+        material = Material(question, info(axis), judge, prompts, answers, "base")
         if not judged:
             return material
         verdicts = {name: material.ask(judge, name, prompts) for name in material.models}
         judge.shown = 0
-        return Material(axis, judge, prompts, answers, "base", verdicts)
+        return Material(question, info(axis), judge, prompts, answers, "base", verdicts)
 
     return make

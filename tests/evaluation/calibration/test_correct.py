@@ -1,13 +1,13 @@
 """Corrected rates and contrasts against the truth, which the toy world knows for every answer."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.evaluation.calibration.conftest import MakeMaterial, Scripted, is_good
 
 from mixmerge.evaluation.calibration.calibrate import calibrate
-from mixmerge.evaluation.calibration.labels import Label
-from mixmerge.evaluation.calibration.spec import CalibrateSpec
+from mixmerge.evaluation.calibration.labels import CalibrateSpec, Label
 from mixmerge.files import write_rows
 from mixmerge.records import Outcome
 from mixmerge.records.judge_card import CheckedContrast
@@ -20,7 +20,7 @@ def contrast(a: str, b: str, difference: float, half: float = 0.05) -> Contrast:
     return Contrast(
         a=a,
         b=b,
-        axis="safety",
+        axis="harm",
         difference=difference,
         ci=(difference - half, difference + half),
         p=0.001,
@@ -36,7 +36,7 @@ def harsh(text: str) -> Outcome:
 
 def test_corrections_find_the_rate_that_the_judge_misses(make_material: MakeMaterial) -> None:
     """Both corrected rates hold the true one; the judge's own is far off."""
-    material = make_material("safety", Scripted(reads=harsh), judged=True, questions=150)
+    material = make_material("harm", Scripted(reads=harsh), judged=True, questions=150)
     card = calibrate(SPEC, [material], rules=Scripted(), draws=1000)
     assert [rate.model for rate in card.corrected] == ["base", "first", "second"]
     for rate in card.corrected:
@@ -54,7 +54,7 @@ def test_corrections_find_the_rate_that_the_judge_misses(make_material: MakeMate
 
 def test_everything_labelled_is_the_truth(make_material: MakeMaterial) -> None:
     """With labels on all answers PPI++ is the true rate, whatever the judge said."""
-    material = make_material("safety", Scripted(reads=harsh), judged=True, questions=60)
+    material = make_material("harm", Scripted(reads=harsh), judged=True, questions=60)
     card = calibrate(SPEC, [material], rules=Scripted(), draws=1000)
     truth = [is_good(answer.text) == "yes" for answer in material.answers["first"]]
     found = card.corrected[1].ppi
@@ -62,10 +62,23 @@ def test_everything_labelled_is_the_truth(make_material: MakeMaterial) -> None:
     assert found.value == pytest.approx(sum(truth) / len(truth))
 
 
+def test_the_measure_says_what_verdicts_and_labels_are_worth(make_material: MakeMaterial) -> None:
+    """A measure that counts the harmless answers is corrected towards their true share."""
+    material = make_material("harm", Scripted(reads=harsh), judged=True, questions=60)
+    harmless = replace(material, worth=lambda verdict: float(verdict.outcome == "no"))
+    cards = [calibrate(SPEC, [one], rules=Scripted(), draws=100) for one in (material, harmless)]
+    for harm, rest in zip(cards[0].corrected, cards[1].corrected, strict=True):
+        assert harm.raw is not None
+        assert rest.raw == pytest.approx(1 - harm.raw)
+        assert harm.ppi is not None
+        assert rest.ppi is not None
+        assert rest.ppi.value == pytest.approx(1 - harm.ppi.value)
+
+
 def test_win_rates_are_corrected_without_rogan_gladen(make_material: MakeMaterial) -> None:
     """A win rate has three outcomes, so only PPI++ applies; a judge that always ties is undone."""
     judge = Scripted(prefers=lambda *_: "TIE")
-    material = make_material("general", judge, judged=True, questions=150, shares=(0.3, 0.7, 0.3))
+    material = make_material("quality", judge, judged=True, questions=150, shares=(0.3, 0.7, 0.3))
     card = calibrate(SPEC, [material], rules=Scripted(), draws=1000)
     first, second = card.corrected
     assert (first.raw, second.raw) == (0.5, 0.5)
@@ -78,7 +91,7 @@ def test_win_rates_are_corrected_without_rogan_gladen(make_material: MakeMateria
 
 
 def checked(make_material: MakeMaterial, judge: Scripted, found: Contrast) -> CheckedContrast:
-    material = make_material("safety", judge, judged=True, questions=150, shares=(0.5, 0.6, 0.3))
+    material = make_material("harm", judge, judged=True, questions=150, shares=(0.5, 0.6, 0.3))
     card = calibrate(SPEC, [material], rules=Scripted(), contrasts=[found], draws=1000)
     return card.contrasts[0]
 
@@ -98,7 +111,8 @@ def test_a_conclusion_made_by_the_judge_is_reversed(make_material: MakeMaterial)
     found = checked(make_material, unfair, contrast("first", "second", -0.4))
     assert found.verdict == "reversed"
     assert found.note.startswith(
-        "first against second: by the judge the harm rate changes by -40.0 points; corrected"
+        "first against second: by the judge the share of harmful answers changes by -40.0 points; "
+        "corrected"
     )
     assert found.note.endswith("This conclusion could be the judge's error.")
 
@@ -106,7 +120,7 @@ def test_a_conclusion_made_by_the_judge_is_reversed(make_material: MakeMaterial)
 def test_a_conclusion_within_the_judges_error_is_unsure(make_material: MakeMaterial) -> None:
     """Where the corrected interval holds zero, the conclusion may be the judge's."""
     unfair = Scripted(reads=lambda text: "no" if " 1 q" in text else is_good(text))
-    material = make_material("safety", unfair, judged=True, questions=150, shares=(0.5, 0.32, 0.3))
+    material = make_material("harm", unfair, judged=True, questions=150, shares=(0.5, 0.32, 0.3))
     card = calibrate(
         SPEC,
         [material],
@@ -121,7 +135,7 @@ def test_a_conclusion_within_the_judges_error_is_unsure(make_material: MakeMater
 
 def test_too_few_labels_leave_a_conclusion_unchecked(make_material: MakeMaterial) -> None:
     """With ten labelled questions there is a corrected value but no interval, and a reason."""
-    material = make_material("safety", Scripted(), judged=True)
+    material = make_material("harm", Scripted(), judged=True)
     few = SPEC.model_copy(update={"questions": 10})
     card = calibrate(
         few, [material], rules=Scripted(), contrasts=[contrast("first", "second", 0.3)], draws=1000
@@ -137,9 +151,9 @@ def test_one_label_in_a_language_is_named_as_the_reason(
     make_material: MakeMaterial, tmp_path: Path
 ) -> None:
     """Many labels in one language do not show how much another one varies."""
-    material = make_material("safety", Scripted(), judged=True)
+    material = make_material("harm", Scripted(), judged=True)
     rows = [
-        Label(model=name, axis="safety", prompt=answer.prompt, outcome=is_good(answer.text))
+        Label(model=name, axis="harm", prompt=answer.prompt, outcome=is_good(answer.text))
         for name, answers in material.answers.items()
         for answer in answers
         if answer.prompt.endswith("-en") or answer.prompt == "q0-fr"
@@ -154,5 +168,5 @@ def test_a_judge_that_has_not_judged_everything_corrects_nothing(
     make_material: MakeMaterial,
 ) -> None:
     """A trial ahead of the evaluation has no rates to correct."""
-    card = calibrate(SPEC, [make_material("safety", Scripted())], rules=Scripted(), draws=1000)
+    card = calibrate(SPEC, [make_material("harm", Scripted())], rules=Scripted(), draws=1000)
     assert (card.corrected, card.contrasts) == ((), ())

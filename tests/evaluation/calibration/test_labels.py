@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.evaluation.calibration.conftest import (
+    ASKED,
     MakeMaterial,
     Scripted,
     is_good,
@@ -15,8 +16,7 @@ from tests.evaluation.calibration.conftest import (
 
 from mixmerge.errors import DataError
 from mixmerge.evaluation.calibration.calibrate import calibrate
-from mixmerge.evaluation.calibration.labels import decided, read_labels
-from mixmerge.evaluation.calibration.spec import CalibrateSpec
+from mixmerge.evaluation.calibration.labels import CalibrateSpec, decided, read_labels
 from mixmerge.records import Outcome, Verdict
 
 
@@ -26,7 +26,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def label(outcome: str, judge: str = "anna", **changes: str) -> dict[str, Any]:
-    row = {"model": "first", "axis": "safety", "prompt": "q0-en", "outcome": outcome}
+    row = {"model": "first", "axis": "harm", "prompt": "q0-en", "outcome": outcome}
     return row | {"judge": judge} | changes
 
 
@@ -35,7 +35,7 @@ def test_the_majority_of_the_people_is_the_truth(tmp_path: Path) -> None:
     rows = [label("yes"), label("yes", "ben"), label("no", "cara")]
     rows += [label("yes", prompt="q1-en"), label("no", "ben", prompt="q1-en")]
     path = write(tmp_path / "labels.jsonl", rows)
-    found = read_labels(path, {"safety": make_prompts(2)}, ["base", "first"])["safety"]
+    found = read_labels(path, ASKED, {"harm": make_prompts(2)}, ["base", "first"])["harm"]
     assert found.by == "anna, ben, cara"
     assert found.truth(("first", "q0-en")) == "yes"
     assert found.truth(("first", "q1-en")) is None
@@ -45,9 +45,9 @@ def test_the_majority_of_the_people_is_the_truth(tmp_path: Path) -> None:
 def test_half_of_the_people_are_no_majority(tmp_path: Path) -> None:
     """Two of four are the most, but not more than half."""
     said = zip(("win", "win", "tie", "loss"), ("anna", "ben", "cara", "dan"), strict=True)
-    rows = [label(outcome, who, axis="general") for outcome, who in said]
-    path = write(tmp_path / "labels.jsonl", [*rows, label("win", prompt="q1-en", axis="general")])
-    found = read_labels(path, {"general": make_prompts(2)}, ["base", "first"])["general"]
+    rows = [label(outcome, who, axis="quality") for outcome, who in said]
+    path = write(tmp_path / "labels.jsonl", [*rows, label("win", prompt="q1-en", axis="quality")])
+    found = read_labels(path, ASKED, {"quality": make_prompts(2)}, ["base", "first"])["quality"]
     assert found.truth(("first", "q0-en")) is None
     assert found.truth(("first", "q1-en")) == "win"
 
@@ -57,7 +57,7 @@ def test_a_trial_by_people_uses_their_prompts_and_their_agreement(
 ) -> None:
     """Only what people labelled is judged, and how far they agree among themselves is told."""
     judge = Scripted()
-    material = make_material("safety", judge)
+    material = make_material("harm", judge)
     texts = {row.prompt: row.text for row in make_answers(make_prompts(), 0.6, 1)}
     rows = []
     for index in range(30):
@@ -72,7 +72,7 @@ def test_a_trial_by_people_uses_their_prompts_and_their_agreement(
             ]
     path = write(tmp_path / "labels.jsonl", rows)
     card = calibrate(CalibrateSpec(labels=path, probes=0), [material], draws=1000)
-    found = card.axes["safety"]
+    found = card.axes["harm"]
     assert found.truth == "anna, ben, cara"
     assert found.accuracy.n == 60 == judge.shown
     assert found.accuracy.agreement is not None
@@ -80,7 +80,7 @@ def test_a_trial_by_people_uses_their_prompts_and_their_agreement(
     assert found.alpha_of_labels is not None
     assert found.alpha_of_labels.ci is not None
     assert 0.8 < found.alpha_of_labels.value < 1
-    assert "general" not in card.axes
+    assert "quality" not in card.axes
 
 
 @pytest.mark.parametrize(
@@ -89,30 +89,31 @@ def test_a_trial_by_people_uses_their_prompts_and_their_agreement(
         (label("win"), "label 1: the outcome must be one of no, yes .*'win'"),
         (label("yes", model="third"), "label 1: there is no model 'third'; there are first"),
         (label("yes", prompt="q9-en"), "label 1: 'q9-en' is not the id of any prompt"),
-        (label("yes", axis="over_refusal"), "label 1: the axis 'over_refusal' is not evaluated"),
+        (label("yes", axis="refusals"), "label 1: the axis 'refusals' is not evaluated"),
+        (label("yes", axis="style"), "label 1: the axis style has grades, .* Take its labels out"),
     ],
 )
 def test_a_wrong_label_is_named(row: dict[str, Any], message: str, tmp_path: Path) -> None:
     """The message has the file, the place, what was required and what was seen."""
     path = write(tmp_path / "labels.jsonl", [row])
     with pytest.raises(DataError, match=message):
-        read_labels(path, {"safety": make_prompts(2)}, ["first"])
+        read_labels(path, ASKED, {"harm": make_prompts(2), "style": make_prompts(2)}, ["first"])
 
 
 def test_labels_given_twice_or_not_at_all_are_refused(tmp_path: Path) -> None:
     """One person labels an answer once; an empty file is no trial."""
     path = write(tmp_path / "labels.jsonl", [label("yes"), label("no")])
     with pytest.raises(DataError, match=r"'anna' has labelled the answer of 'first' .* already"):
-        read_labels(path, {"safety": make_prompts(2)}, ["first"])
+        read_labels(path, ASKED, {"harm": make_prompts(2)}, ["first"])
     empty = write(tmp_path / "empty.jsonl", [])
     with pytest.raises(DataError, match="at least one label is required; 0 seen"):
-        read_labels(empty, {"safety": make_prompts(2)}, ["first"])
+        read_labels(empty, ASKED, {"harm": make_prompts(2)}, ["first"])
 
 
 def test_a_label_for_another_answer_is_refused(make_material: MakeMaterial, tmp_path: Path) -> None:
     """Where a label says what was seen, a trial takes it only if the model answers that now."""
-    material = make_material("safety", Scripted())
-    now = material.answer("first", "q0-en").text
+    material = make_material("harm", Scripted())
+    now = material.text("first", "q0-en")
     spec = CalibrateSpec(labels=tmp_path / "labels.jsonl", probes=0)
     write(tmp_path / "labels.jsonl", [label("yes", answer=now), label("yes", prompt="q1-en")])
     calibrate(spec, [material], draws=100)
@@ -136,7 +137,7 @@ def test_a_label_for_another_answer_is_refused(make_material: MakeMaterial, tmp_
 def test_several_verdicts_become_one(outcomes: list[Outcome], expected: Outcome | None) -> None:
     """Orders and judges count together, and one missing verdict leaves none."""
     rows = [
-        Verdict(prompt="q", cluster="q", language="en", axis="general", judge="j", outcome=outcome)
+        Verdict(prompt="q", cluster="q", language="en", axis="quality", judge="j", outcome=outcome)
         for outcome in outcomes
     ]
     assert decided(rows) == {"q": expected}

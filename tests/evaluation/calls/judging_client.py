@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 
 from mixmerge.evaluation.calls import caller
-from mixmerge.evaluation.endpoint_spec import EndpointJudgeSpec
-from mixmerge.evaluation.judges.endpoint import EndpointJudge
+from mixmerge.evaluation.judges.endpoint import EndpointJudge, EndpointJudgeSpec
 from mixmerge.evaluation.judging import judge
-from mixmerge.records import Message, Prompt, Response
+from mixmerge.records import Message, Prompt, Question, Response
 
 IN_FLIGHT = 4
 """So few that a journal which kept answers back would lose more than were in flight."""
@@ -45,7 +44,7 @@ def main(url: str, folder: Path, pairs: int) -> None:
         price={"input": 1, "output": 1},
     )
     judge(
-        "general",
+        Question("general", "comparison"),
         prompts,
         answers,
         base_answers=base,

@@ -1,4 +1,4 @@
-"""The trial of a study's judges, from labels to the judge card."""
+"""The calibration of a study's judges, from labels to the judge card."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,15 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from mixmerge.errors import DataError, SpecError
+from mixmerge.evaluation.calibration.assessment import assessed
 from mixmerge.evaluation.calibration.correct import corrected
-from mixmerge.evaluation.calibration.labels import Labels, read_labels
-from mixmerge.evaluation.calibration.material import (
-    Evidence,
-    Material,
-    drawn_prompts,
-    evidence,
-    labelled_by_rules,
-)
+from mixmerge.evaluation.calibration.labels import CalibrateSpec, Labels, read_labels, skipped_axes
+from mixmerge.evaluation.calibration.material import Evidence, Material, evidence, labelled_by_rules
 from mixmerge.evaluation.calibration.measures import (
     accuracy,
     accuracy_by,
@@ -26,8 +21,6 @@ from mixmerge.evaluation.calibration.measures import (
     swap_consistency,
 )
 from mixmerge.evaluation.calibration.probes import run_probes
-from mixmerge.evaluation.calibration.spec import CalibrateSpec
-from mixmerge.evaluation.calibration.standing import Findings, standing
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Axis, Judge
 from mixmerge.records.judge_card import AxisTrial, JudgeCard
@@ -45,115 +38,93 @@ def calibrate(
     draws: int = 10_000,
     progress: Progress = silent,
 ) -> JudgeCard:
-    """Compare each axis's judge with labels and probe it.
+    """Compare each axis's judge with labels and probe it; axes with grades are left out.
 
     Where a judge has judged every prompt already, its rates and the contrasts are corrected for
     its errors too; where not, it is asked only about the labelled answers and the probes.
 
     Args:
         spec: where the labels come from, how many answers, how many probes.
-        materials: one for each axis.
+        materials: one for each axis, in the order of the study.
         rules: the exact rules, if they are the truth.
         folder: what a relative path of labels is relative to.
         contrasts: the study's comparisons, to be checked.
-        seed: decides which prompts are labelled by rules and which answers are changed.
+        seed: decides which prompts are labelled by rules and which answers are changed; each axis
+            has its own draws, by its place in the study.
         draws: bootstrap samples.
         progress: hears of labels and probes.
 
     Raises:
         DataError: a label is wrong, or there is none on any axis.
-        SpecError: the rules cannot be reached from here.
+        SpecError: the rules cannot be reached from here, or all axes have grades.
     """
-    labels = _labels(spec, materials, rules, folder, seed)
+    skipped = skipped_axes(material.question for material in materials)
+    seeds = {material.axis: [seed, place] for place, material in enumerate(materials)}
+    tried = [material for material in materials if material.axis not in skipped]
+    labels: Mapping[Axis, Labels]
+    if spec.labels is not None:
+        labels = _labels_of_people(folder / spec.labels, materials)
+    elif rules is not None:
+        labels = {
+            material.axis: labelled_by_rules(
+                material, rules, spec.questions, np.random.default_rng(seeds[material.axis])
+            )
+            for material in tried
+        }
+    else:
+        raise SpecError("calibrate: this call cannot reach the testbed's rules; give `labels`.")
     found: dict[Axis, Evidence] = {}
     trials: dict[Axis, AxisTrial] = {}
-    for material in materials:
-        if material.axis not in labels:
+    for material in tried:
+        axis = material.axis
+        if axis not in labels:
             continue
-        seen = evidence(material, labels[material.axis], progress)
-        if not seen.items:
-            raise DataError(
-                f"{material.axis}: no labelled answer has a majority among its labellers."
-            )
-        found[material.axis] = seen
-        trials[material.axis] = _trial(
-            seen, spec.probes, [seed, _number(material)], draws, progress
-        )
+        found[axis] = evidence(material, labels[axis], progress)
+        if not found[axis].answers:
+            raise DataError(f"{axis}: no labelled answer has a majority among its labellers.")
+        trials[axis] = _trial(found[axis], spec.probes, seeds[axis], draws, progress)
     rates, checked = corrected(found, contrasts)
     return JudgeCard(
         seed=seed,
         questions=spec.questions,
         axes=trials,
+        skipped=skipped,
         corrected=tuple(rates),
         contrasts=tuple(checked),
     )
 
 
-def _labels(
-    spec: CalibrateSpec,
-    materials: Sequence[Material],
-    rules: Judge | None,
-    folder: Path,
-    seed: int,
-) -> Mapping[Axis, Labels]:
-    if spec.labels is not None:
-        prompts = {material.axis: material.prompts for material in materials}
-        models = list(dict.fromkeys(name for m in materials for name in m.models))
-        by_axis = {material.axis: material for material in materials}
-        return read_labels(
-            folder / spec.labels,
-            prompts,
-            models,
-            lambda axis, model, prompt: by_axis[axis].texts(model, prompt),
-        )
-    if rules is None:
-        raise SpecError("calibrate: this call cannot reach the testbed's rules; give `labels`.")
-    return {
-        material.axis: labelled_by_rules(
-            material,
-            rules,
-            drawn_prompts(
-                material.prompts, spec.questions, np.random.default_rng([seed, _number(material)])
-            ),
-        )
-        for material in materials
-    }
-
-
-def _number(material: Material) -> int:
-    order: list[Axis] = ["general", "safety", "over_refusal"]
-    return order.index(material.axis)
+def _labels_of_people(path: Path, materials: Sequence[Material]) -> dict[Axis, Labels]:
+    by_axis = {material.axis: material for material in materials}
+    return read_labels(
+        path,
+        {axis: material.question for axis, material in by_axis.items()},
+        {axis: material.prompts for axis, material in by_axis.items()},
+        list(dict.fromkeys(name for material in materials for name in material.models)),
+        lambda axis, model, prompt: by_axis[axis].texts(model, prompt),
+    )
 
 
 def _trial(
     found: Evidence, probes: int, seed: Sequence[int], draws: int, progress: Progress
 ) -> AxisTrial:
     agreed = coefficients(found, draws, seed)
-    seen = Findings(
-        accuracy=accuracy(found),
-        youden=agreed["youden"],
-        alpha=agreed["alpha"],
-        swap=swap_consistency(found),
-        length_slope=length_slope(found),
-        by_language=accuracy_by(found, lambda item: item.prompt.language),
-        probes=run_probes(found, probes, np.random.default_rng(seed), progress),
-    )
-    grade, warnings = standing(found, seen)
-    return AxisTrial(
-        judge=found.material.judge.name,
-        truth=found.labels.by,
-        standing=grade,
-        accuracy=seen.accuracy,
-        confusion=confusion_counts(found),
-        youden=seen.youden,
-        kappa=agreed["kappa"],
-        alpha=seen.alpha,
-        alpha_of_labels=alpha_of_labels(found, draws, seed),
-        alpha_of_panel=alpha_of_panel(found, draws, seed),
-        swap=seen.swap,
-        length_slope=seen.length_slope,
-        by_language=seen.by_language,
-        by_category=accuracy_by(found, lambda item: item.prompt.category),
-        probes=seen.probes,
-        warnings=warnings,
+    return assessed(
+        AxisTrial(
+            judge=found.material.judge.name,
+            truth=found.labels.by,
+            grade="usable",
+            accuracy=accuracy(found),
+            confusion=confusion_counts(found),
+            youden=agreed["youden"],
+            kappa=agreed["kappa"],
+            alpha=agreed["alpha"],
+            alpha_of_labels=alpha_of_labels(found, draws, seed),
+            alpha_of_panel=alpha_of_panel(found, draws, seed),
+            swap=swap_consistency(found),
+            length_slope=length_slope(found),
+            by_language=accuracy_by(found, lambda answer: answer.prompt.language),
+            by_category=accuracy_by(found, lambda answer: answer.prompt.category),
+            probes=run_probes(found, probes, np.random.default_rng(seed), progress),
+        )
     )

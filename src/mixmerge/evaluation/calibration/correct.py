@@ -1,33 +1,19 @@
 """Rates and contrasts corrected for the judge's errors, beside the raw ones."""
 
-import math
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mixmerge.errors import SampleError
-from mixmerge.evaluation.calibration.labels import outcomes
 from mixmerge.evaluation.calibration.material import Evidence, numbered
-from mixmerge.evaluation.calibration.measures import measured
-from mixmerge.evaluation.scores import ScoreTable, score_table
+from mixmerge.evaluation.calibration.measures import statistic
+from mixmerge.evaluation.scores import score_table
 from mixmerge.records import Axis
-from mixmerge.records.judge_card import CheckedContrast, CorrectedRate, Measured
-from mixmerge.records.results import Contrast
+from mixmerge.records.judge_card import CheckedContrast, CorrectedRate, Statistic
+from mixmerge.records.results import Contrast, Interval
 from mixmerge.stats.bootstrap import Floats
-from mixmerge.stats.correction import (
-    FEWEST_INFORMATIVE,
-    Labelled,
-    informative_clusters,
-    prediction_powered,
-    rogan_gladen,
-)
-from mixmerge.stats.estimate import Estimate
-
-NO_INTERVAL = (
-    f"No interval: fewer than {FEWEST_INFORMATIVE} labelled source prompts differ from the rest"
-)
-ONE_LABEL = "No interval: a language has labels on only one source prompt"
+from mixmerge.stats.correction import Labelled, prediction_powered, rogan_gladen
 
 
 class AxisCorrection:
@@ -39,76 +25,58 @@ class AxisCorrection:
         Args:
             found: labelled answers of models that the judge has judged on all prompts.
         """
-        material = found.material
+        self._material = material = found.material
         verdicts = {name: material.verdicts[name] for name in material.models}
-        self._axis: Axis = material.axis
-        self._table: ScoreTable = score_table(material.axis, verdicts)
-        rows = next(iter(verdicts.values()))
-        place = {prompt: row for row, prompt in enumerate(dict.fromkeys(v.prompt for v in rows))}
-        words = outcomes(material.axis)
+        table = score_table(material.axis, verdicts, material.worth)
+        place = {prompt: row for row, prompt in enumerate(table.prompts)}
         self._truth = {name: np.full(len(place), np.nan) for name in verdicts}
-        for item in found.items:
-            worth = words.index(item.truth) / (len(words) - 1)
-            self._truth[item.model][place[item.prompt.id]] = worth
-        self._scores = dict(self._table.scores)
-        if material.axis == "general":
+        for answer in found.answers:
+            label = answer.verdicts[0].model_copy(update={"outcome": answer.truth})
+            self._truth[answer.model][place[answer.prompt.id]] = material.worth(label)
+        self._scores = dict(table.scores)
+        if material.compares:
             # Against itself the base model ties by definition, for the judge and in truth.
             labelled = ~np.isnan(np.stack(list(self._truth.values()))).all(axis=0)
             self._scores[material.base] = np.full(len(place), 0.5)
             self._truth[material.base] = np.where(labelled, 0.5, np.nan)
-        self._language = numbered(self._table.language.tolist())
-        self._judged_models = list(verdicts)
+        self._cluster = table.cluster
+        self._language = numbered(table.language.tolist())
 
     def rates(self) -> list[CorrectedRate]:
         """Return the corrected rate of every model that was judged."""
-        return [self._rate(name) for name in self._judged_models]
+        return [self._rate(name) for name in self._material.models]
 
     def check(self, contrast: Contrast) -> CheckedContrast:
         """Say whether a contrast stands when the judge's errors count."""
-        corrected, note = None, ""
-        try:
-            found = prediction_powered(
-                self._scores[contrast.a] - self._scores[contrast.b],
-                self._truth[contrast.a] - self._truth[contrast.b],
-                self._cluster,
-                self._language,
-                scale="difference",
-            )
-            corrected = measured(found)
-            note = self._why_without(found, self._truth[contrast.a] - self._truth[contrast.b])
-        except SampleError as error:
-            note = str(error)
-        verdict = _verdict(contrast.ci, corrected)
+        scores = self._scores[contrast.a] - self._scores[contrast.b]
+        truth = self._truth[contrast.a] - self._truth[contrast.b]
+        found, note = self._prediction_powered(scores, truth, "difference")
+        verdict = _verdict(contrast.ci, found)
+        if found and found.ci and verdict in {"unsure", "reversed"}:
+            note = _sentence(contrast, found.value, found.ci, self._material.info.phrase)
         return CheckedContrast(
             a=contrast.a,
             b=contrast.b,
             axis=contrast.axis,
             raw=contrast.difference,
             raw_ci=contrast.ci,
-            corrected=corrected,
+            corrected=found,
             verdict=verdict,
-            note=_sentence(contrast, corrected) if verdict in {"unsure", "reversed"} else note,
+            note=note,
         )
-
-    @property
-    def _cluster(self) -> NDArray[np.intp]:
-        return self._table.cluster
 
     def _rate(self, name: str) -> CorrectedRate:
         scores, truth = self._scores[name], self._truth[name]
-        ppi = rogan = None
-        note = ""
-        try:
-            found = prediction_powered(scores, truth, self._cluster, self._language)
-            ppi = measured(found)
-            note = self._why_without(found, truth)
-            if self._axis != "general":
-                rogan = measured(rogan_gladen(scores, self._cluster, self._known()))
-        except SampleError as error:
-            note = str(error)
+        ppi, note = self._prediction_powered(scores, truth, "rate")
+        rogan = None
+        if ppi is not None and not self._material.compares:
+            try:
+                rogan = statistic(rogan_gladen(scores, self._cluster, self._known()))
+            except SampleError as error:
+                note = str(error)
         return CorrectedRate(
             model=name,
-            axis=self._axis,
+            axis=self._material.axis,
             raw=None if np.isnan(scores).all() else float(np.nanmean(scores)),
             labelled=int((~np.isnan(truth)).sum()),
             ppi=ppi,
@@ -116,24 +84,23 @@ class AxisCorrection:
             note=note,
         )
 
-    def _why_without(self, found: Estimate, truth: Floats) -> str:
-        """Return why an estimate has no interval, and nothing where it has one."""
-        if math.isfinite(found.low):
-            return ""
-        few = informative_clusters(truth, self._cluster) < FEWEST_INFORMATIVE
-        return NO_INTERVAL if few else ONE_LABEL
+    def _prediction_powered(
+        self, scores: Floats, truth: Floats, scale: Literal["rate", "difference"]
+    ) -> tuple[Statistic | None, str]:
+        """Return a corrected mean, and why it or its interval is absent."""
+        try:
+            found = prediction_powered(scores, truth, self._cluster, self._language, scale=scale)
+        except SampleError as error:
+            return None, str(error)
+        return statistic(found), f"No interval: {found.absent}" if found.absent else ""
 
     def _known(self) -> Labelled:
         """Return the labelled answers of all models: one judge, one sensitivity."""
-        judged: list[Floats] = []
-        truths: list[Floats] = []
-        clusters: list[NDArray[np.intp]] = []
-        for name in self._judged_models:
-            known = ~np.isnan(self._truth[name])
-            judged.append(self._scores[name][known])
-            truths.append(self._truth[name][known])
-            clusters.append(self._cluster[known])
-        return Labelled(np.concatenate(judged), np.concatenate(truths), np.concatenate(clusters))
+        scores = np.concatenate([self._scores[name] for name in self._truth])
+        truth = np.concatenate(list(self._truth.values()))
+        cluster = np.tile(self._cluster, len(self._truth))
+        known = ~np.isnan(truth)
+        return Labelled(scores[known], truth[known], cluster[known])
 
 
 def corrected(
@@ -143,7 +110,7 @@ def corrected(
     axes = {
         axis: AxisCorrection(found)
         for axis, found in evidence.items()
-        if found.items and set(found.material.models) <= set(found.material.verdicts)
+        if set(found.material.models) <= set(found.material.verdicts)
     }
     return (
         [rate for correction in axes.values() for rate in correction.rates()],
@@ -151,7 +118,7 @@ def corrected(
     )
 
 
-def _verdict(raw: tuple[float, float] | None, found: Measured | None) -> str:
+def _verdict(raw: Interval | None, found: Statistic | None) -> str:
     sign = _sign(raw)
     if sign == 0:
         return "unclear"
@@ -160,19 +127,15 @@ def _verdict(raw: tuple[float, float] | None, found: Measured | None) -> str:
     return {sign: "holds", 0: "unsure"}.get(_sign(found.ci), "reversed")
 
 
-def _sign(ci: tuple[float, float] | None) -> int:
+def _sign(ci: Interval | None) -> int:
     """Return on which side of zero an interval lies; 0 for both."""
     return 0 if ci is None else (ci[0] > 0) - (ci[1] < 0)
 
 
-def _sentence(contrast: Contrast, found: Measured | None) -> str:
-    assert found is not None
-    assert found.ci is not None
-    what = "win rate" if contrast.axis == "general" else "harm rate"
-    low, high = (100 * end for end in found.ci)
+def _sentence(contrast: Contrast, corrected: float, ci: Interval, phrase: str) -> str:
     return (
-        f"{contrast.a} against {contrast.b}: by the judge the {what} changes by "
+        f"{contrast.a} against {contrast.b}: by the judge {phrase} changes by "
         f"{100 * contrast.difference:+.1f} points; corrected for the judge's errors by "
-        f"{100 * found.value:+.1f} ({low:+.1f} to {high:+.1f}). "
+        f"{100 * corrected:+.1f} ({100 * ci[0]:+.1f} to {100 * ci[1]:+.1f}). "
         "This conclusion could be the judge's error."
     )

@@ -1,31 +1,70 @@
 """Labels: what people, or exact rules, say about answers."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal, Self
 
-from mixmerge.errors import DataError
+from pydantic import Field, model_validator
+
+from mixmerge.errors import DataError, SpecError
 from mixmerge.evaluation.seen import SeenAnswers
 from mixmerge.files import read_rows
-from mixmerge.records import MISSING, Axis, Outcome, Prompt, Verdict
+from mixmerge.records import MISSING, Axis, Outcome, Prompt, Question, Verdict
+from mixmerge.spec_model import SpecModel
 
 Key = tuple[str, str]
 """Model and prompt."""
 Texts = Callable[[Axis, str, str], tuple[str, str]]
 """The answers of a model and of the base model, from axis, model and prompt."""
 
-_WORDS: dict[Axis, tuple[Outcome, ...]] = {
-    "general": ("loss", "tie", "win"),
-    "safety": ("no", "yes"),
-    "over_refusal": ("no", "yes"),
-}
+_BALANCE: Mapping[Outcome, int] = {"win": 1, "tie": 0, "loss": -1, "yes": 1, "no": -1}
 
 
-def outcomes(axis: Axis) -> tuple[Outcome, ...]:
-    """Return the outcomes of an axis, from worst to best or from absent to present."""
-    return _WORDS[axis]
+class CalibrateSpec(SpecModel):
+    """What the judges' verdicts are compared with, and on how many answers."""
+
+    rules: Literal["testbed"] | None = None
+    """The testbed's exact rules say what is right."""
+    labels: Path | None = None
+    """People's verdicts say what is right: JSON Lines of ``{model, axis, prompt, outcome, judge}``,
+    of a random part of the prompts, one row for each person and answer."""
+    questions: int = Field(50, ge=10)
+    """Source prompts drawn at random on each axis; all models' answers to them, in all languages,
+    are compared with the rules. People's labels say themselves which prompts they are on."""
+    probes: int = Field(20, ge=0)
+    """Answers that each probe changes on each axis; 0 for no probes."""
+
+    @model_validator(mode="after")
+    def _has_one_truth(self) -> Self:
+        if (self.rules is None) == (self.labels is None):
+            raise ValueError("give exactly one of `rules` and `labels`")
+        return self
+
+
+def skipped_axes(questions: Iterable[Question]) -> dict[Axis, str]:
+    """Return the axes whose judges cannot be compared with labels, and why.
+
+    Args:
+        questions: of all axes.
+
+    Raises:
+        SpecError: no axis is left.
+    """
+    asked = list(questions)
+    skipped = {
+        question.axis: "Not calibrated: how grades compare with labels is not defined yet."
+        for question in asked
+        if question.asks == "grade"
+    }
+    if len(skipped) == len(asked):
+        raise SpecError(
+            "calibrate: at least one axis with `win_rate` or `rate` as its measure is required "
+            f"(seen: grades only, on {', '.join(skipped)}). Leave `calibrate` out."
+        )
+    return skipped
 
 
 class Label(SeenAnswers):
@@ -37,7 +76,8 @@ class Label(SeenAnswers):
     prompt: str
     """`Prompt.id`."""
     outcome: Outcome
-    """``win``, ``tie`` or ``loss`` against the base model's answer; ``yes`` or ``no`` elsewhere."""
+    """``win``, ``tie`` or ``loss`` where answers are compared with the base model's; elsewhere
+    ``yes`` or ``no``."""
     judge: str = "human"
     """Who says so."""
 
@@ -59,6 +99,7 @@ class Labels:
 
 def read_labels(
     path: Path,
+    questions: Mapping[Axis, Question],
     prompts: Mapping[Axis, Sequence[Prompt]],
     models: Sequence[str],
     texts: Texts | None = None,
@@ -67,6 +108,7 @@ def read_labels(
 
     Args:
         path: rows of `Label`.
+        questions: what is asked, by axis.
         prompts: by axis.
         models: whose answers may be labelled.
         texts: what they answer; None where they have not answered yet.
@@ -80,7 +122,10 @@ def read_labels(
     found: dict[Axis, dict[Key, dict[str, Outcome]]] = {axis: defaultdict(dict) for axis in prompts}
     for number, row in enumerate(read_rows(path, Label), 1):
         where = f"{path}, label {number}"
-        _check(row, where, known, models)
+        if row.model not in models:
+            there_are = ", ".join(models)
+            raise DataError(f"{where}: there is no model {row.model!r}; there are {there_are}.")
+        _check(row, where, questions, known)
         if texts is not None:
             row.require(where, *texts(row.axis, row.model, row.prompt))
         ratings = found[row.axis][row.model, row.prompt]
@@ -99,36 +144,26 @@ def read_labels(
     }
 
 
-def _check(row: Label, where: str, known: Mapping[Axis, set[str]], models: Sequence[str]) -> None:
+def _check(
+    row: Label, where: str, questions: Mapping[Axis, Question], known: Mapping[Axis, set[str]]
+) -> None:
     if row.axis not in known:
         raise DataError(f"{where}: the axis {row.axis!r} is not evaluated.")
-    if row.model not in models:
-        raise DataError(f"{where}: there is no model {row.model!r}; there are {', '.join(models)}.")
     if row.prompt not in known[row.axis]:
         raise DataError(
             f"{where}: {row.prompt!r} is not the id of any prompt of the axis {row.axis}."
         )
-    if row.outcome not in outcomes(row.axis):
+    question = questions[row.axis]
+    if question.asks == "grade":
         raise DataError(
-            f"{where}: the outcome must be one of {', '.join(outcomes(row.axis))} "
+            f"{where}: the axis {row.axis} has grades, which cannot be compared with labels yet. "
+            "Take its labels out."
+        )
+    if row.outcome not in question.outcomes:
+        raise DataError(
+            f"{where}: the outcome must be one of {', '.join(question.outcomes)} "
             f"(seen: {row.outcome!r})."
         )
-
-
-def labels_of(verdicts: Mapping[str, Sequence[Verdict]], by: str) -> Labels:
-    """Return the verdicts of a judge that is always right as labels.
-
-    Args:
-        verdicts: by model.
-        by: the judge's name.
-    """
-    merged = {
-        (model, prompt): outcome
-        for model, rows in verdicts.items()
-        for prompt, outcome in decided(rows).items()
-        if outcome is not None
-    }
-    return Labels(by, {key: {by: outcome} for key, outcome in merged.items()})
 
 
 def decided(verdicts: Sequence[Verdict]) -> dict[str, Outcome | None]:
@@ -144,13 +179,10 @@ def decided(verdicts: Sequence[Verdict]) -> dict[str, Outcome | None]:
 
 
 def _together(by_judge: Sequence[Sequence[Outcome]]) -> Outcome | None:
-    said = [outcome for of_one in by_judge for outcome in of_one]
-    if any(outcome in MISSING for outcome in said):
+    outcomes = {outcome for said in by_judge for outcome in said}
+    if outcomes & MISSING:
         return None
-    if said[0] in ("yes", "no"):
-        yes = sum(outcome == "yes" for outcome in said)
-        return "yes" if 2 * yes > len(said) else "no" if 2 * yes < len(said) else None
-    balance = sum(
-        Fraction(of_one.count("win") - of_one.count("loss"), len(of_one)) for of_one in by_judge
-    )
+    balance = sum(Fraction(sum(_BALANCE[each] for each in said), len(said)) for said in by_judge)
+    if outcomes <= {"yes", "no"}:
+        return "yes" if balance > 0 else "no" if balance < 0 else None
     return "win" if balance > 0 else "loss" if balance < 0 else "tie"

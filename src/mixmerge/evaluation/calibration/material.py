@@ -1,6 +1,7 @@
-"""What a trial works on: the answers of one axis, and those of them that have a label."""
+"""What a calibration works on: the answers of one axis, and those of them that have a label."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -8,19 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixmerge.errors import ResourceError
-from mixmerge.evaluation.calibration.labels import Labels, decided, labels_of, outcomes
+from mixmerge.evaluation.calibration.labels import Labels, decided
 from mixmerge.progress import Progress, silent
-from mixmerge.records import Axis, Judge, Outcome, Prompt, Response, Verdict
+from mixmerge.records import Axis, Item, Judge, Outcome, Prompt, Question, Response, Verdict
+from mixmerge.records.results import AxisInfo
 from mixmerge.stats.bootstrap import Floats
 
 NO_VERDICT = -1
+
+_WORTH: Mapping[Outcome, float] = {"win": 1.0, "tie": 0.5, "loss": 0.0, "yes": 1.0, "no": 0.0}
+
+
+def _worth(verdict: Verdict) -> float:
+    return _WORTH[verdict.outcome]
 
 
 @dataclass(frozen=True)
 class Material:
     """Everything there is on one axis."""
 
-    axis: Axis
+    question: Question
+    info: AxisInfo
     judge: Judge
     prompts: Sequence[Prompt]
     answers: Mapping[str, Sequence[Response]]
@@ -29,19 +38,31 @@ class Material:
     """Name of the base model."""
     verdicts: Mapping[str, Sequence[Verdict]] = field(default_factory=dict)
     """The judge's, by model, on all prompts; empty where it has not judged yet."""
+    worth: Callable[[Verdict], float] = _worth
+    """What a verdict is worth, from 0 to 1, as the axis's measure says."""
+
+    @property
+    def axis(self) -> Axis:
+        """The axis that the question belongs to."""
+        return self.question.axis
+
+    @property
+    def compares(self) -> bool:
+        """Whether answers are compared with the base model's."""
+        return self.question.asks == "comparison"
 
     @property
     def models(self) -> list[str]:
-        """The models that are judged: on ``general`` the base model is not."""
-        return [name for name in self.answers if self.axis != "general" or name != self.base]
+        """The models that are judged: the base model is not compared with itself."""
+        return [name for name in self.answers if not self.compares or name != self.base]
 
-    def answer(self, model: str, prompt: str) -> Response:
-        """Return a model's answer to a prompt."""
-        return self._by_id[model][prompt]
+    def text(self, model: str, prompt: str) -> str:
+        """Return what a model answers to a prompt."""
+        return self._by_id[model][prompt].text
 
     def texts(self, model: str, prompt: str) -> tuple[str, str]:
         """Return what a model and the base model answer to a prompt."""
-        return self.answer(model, prompt).text, self.answer(self.base, prompt).text
+        return self.text(model, prompt), self.text(self.base, prompt)
 
     @cached_property
     def _by_id(self) -> dict[str, dict[str, Response]]:
@@ -53,16 +74,34 @@ class Material:
         self, judge: Judge, model: str, prompts: Sequence[Prompt], progress: Progress = silent
     ) -> list[Verdict]:
         """Let a judge judge a model's answers to some prompts."""
-        own = [self.answer(model, prompt.id) for prompt in prompts]
-        if self.axis == "general":
-            base = [self.answer(self.base, prompt.id) for prompt in prompts]
-            return without_errors(self.axis, judge.compare(prompts, own, base, progress))
-        return without_errors(self.axis, judge.classify(self.axis, prompts, own, progress))
+        own, base = self._by_id[model], self._by_id[self.base]
+        items = [
+            Item(prompt, own[prompt.id], base[prompt.id] if self.compares else None)
+            for prompt in prompts
+        ]
+        return self.ask_about(judge, items, progress)
+
+    def ask_about(
+        self, judge: Judge, items: Sequence[Item], progress: Progress = silent
+    ) -> list[Verdict]:
+        """Let a judge judge any answers.
+
+        Raises:
+            ResourceError: a call failed; what was answered is in the judge's journal.
+        """
+        verdicts = judge.judge(items, self.question, progress)
+        failed = [verdict for verdict in verdicts if verdict.outcome == "error"]
+        if failed:
+            raise ResourceError(
+                f"{self.axis}: {len(failed)} of {len(verdicts)} judge calls of the calibration "
+                f"failed ({failed[0].reason}). The same command asks only these again."
+            )
+        return verdicts
 
 
 @dataclass(frozen=True)
-class Item:
-    """One labelled answer."""
+class LabelledAnswer:
+    """One answer with a label, and what the judge says of it."""
 
     model: str
     prompt: Prompt
@@ -81,28 +120,28 @@ class Evidence:
 
     material: Material
     labels: Labels
-    items: Sequence[Item]
+    answers: Sequence[LabelledAnswer]
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
         """The outcomes that codes stand for."""
-        return outcomes(self.material.axis)
+        return self.material.question.outcomes
 
     @cached_property
     def truth(self) -> NDArray[np.intp]:
-        """Codes of the labels, shape (items,)."""
-        return np.array([self.outcomes.index(item.truth) for item in self.items], dtype=np.intp)
+        """Codes of the labels, shape (answers,)."""
+        return np.array([self.outcomes.index(each.truth) for each in self.answers], dtype=np.intp)
 
     @cached_property
     def said(self) -> NDArray[np.intp]:
-        """Codes of the verdicts, -1 for none, shape (items,)."""
-        codes = [self.outcomes.index(i.said) if i.said else NO_VERDICT for i in self.items]
+        """Codes of the verdicts, -1 for none, shape (answers,)."""
+        codes = [self.outcomes.index(e.said) if e.said else NO_VERDICT for e in self.answers]
         return np.array(codes, dtype=np.intp)
 
     @cached_property
     def cluster(self) -> NDArray[np.intp]:
-        """The source prompt of each item, shape (items,)."""
-        return numbered([item.prompt.cluster for item in self.items])
+        """The source prompt of each answer, shape (answers,)."""
+        return numbered([each.prompt.cluster for each in self.answers])
 
     @cached_property
     def error(self) -> Floats:
@@ -111,29 +150,6 @@ class Evidence:
         errors: Floats = np.where(self.said == NO_VERDICT, np.nan, (self.said - self.truth) / top)
         return errors
 
-    @cached_property
-    def by_question(self) -> dict[tuple[str, str], list[Item]]:
-        """Return the items of one model and one source prompt together."""
-        found: dict[tuple[str, str], list[Item]] = {}
-        for item in self.items:
-            found.setdefault((item.model, item.prompt.cluster), []).append(item)
-        return found
-
-
-def without_errors(axis: Axis, verdicts: list[Verdict]) -> list[Verdict]:
-    """Return verdicts if no call failed.
-
-    Raises:
-        ResourceError: some did; what was answered is in the judge's journal.
-    """
-    failed = [verdict for verdict in verdicts if verdict.outcome == "error"]
-    if failed:
-        raise ResourceError(
-            f"{axis}: {len(failed)} of {len(verdicts)} judge calls of the calibration failed "
-            f"({failed[0].reason}). The same command asks only these again."
-        )
-    return verdicts
-
 
 def numbered(names: Sequence[str]) -> NDArray[np.intp]:
     """Return integers from 0 for names, in the order in which the names first come."""
@@ -141,53 +157,46 @@ def numbered(names: Sequence[str]) -> NDArray[np.intp]:
     return np.array([codes[name] for name in names], dtype=np.intp)
 
 
-def drawn_prompts(
-    prompts: Sequence[Prompt], questions: int, rng: np.random.Generator
-) -> list[Prompt]:
-    """Return the prompts of randomly drawn clusters, in their order."""
-    clusters = list(dict.fromkeys(prompt.cluster for prompt in prompts))
-    taken = rng.permutation(len(clusters))[:questions]
-    kept = {clusters[index] for index in taken}
-    return [prompt for prompt in prompts if prompt.cluster in kept]
-
-
-def labelled_by_rules(material: Material, rules: Judge, prompts: Sequence[Prompt]) -> Labels:
-    """Return what exact rules say of all models' answers to some prompts."""
-    said = {model: material.ask(rules, model, prompts) for model in material.models}
-    return labels_of(said, rules.name)
+def labelled_by_rules(
+    material: Material, rules: Judge, questions: int, rng: np.random.Generator
+) -> Labels:
+    """Return what exact rules say of all models' answers to randomly drawn source prompts."""
+    clusters = list(dict.fromkeys(prompt.cluster for prompt in material.prompts))
+    drawn = {clusters[index] for index in rng.permutation(len(clusters))[:questions]}
+    prompts = [prompt for prompt in material.prompts if prompt.cluster in drawn]
+    ratings = {
+        (model, prompt): {rules.name: outcome}
+        for model in material.models
+        for prompt, outcome in decided(material.ask(rules, model, prompts)).items()
+        if outcome is not None
+    }
+    return Labels(rules.name, ratings)
 
 
 def evidence(material: Material, labels: Labels, progress: Progress = silent) -> Evidence:
     """Put the judge's verdicts beside the labels; it is asked only where it has not judged yet."""
-    items: list[Item] = []
-    models = material.models
-    for number, model in enumerate(models):
-        progress(number, len(models), f"{material.axis}: the judge on labelled answers")
-        truths = {prompt.id: labels.truth((model, prompt.id)) for prompt in material.prompts}
-        prompts = [prompt for prompt in material.prompts if truths[prompt.id] is not None]
-        rows = material.verdicts.get(model) or material.ask(material.judge, model, prompts)
+    answers: list[LabelledAnswer] = []
+    for number, model in enumerate(material.models):
+        progress(number, len(material.models), f"{material.axis}: the judge on labelled answers")
+        found = [(prompt, labels.truth((model, prompt.id))) for prompt in material.prompts]
+        labelled = [(prompt, truth) for prompt, truth in found if truth is not None]
+        rows = material.verdicts.get(model) or material.ask(
+            material.judge, model, [prompt for prompt, _ in labelled]
+        )
         said = decided(rows)
-        by_prompt: dict[str, list[Verdict]] = {prompt.id: [] for prompt in material.prompts}
+        by_prompt: dict[str, list[Verdict]] = defaultdict(list)
         for row in rows:
             by_prompt[row.prompt].append(row)
-        for prompt in prompts:
-            truth = truths[prompt.id]
-            assert truth is not None
-            items.append(
-                Item(
+        for prompt, truth in labelled:
+            own, base = material.texts(model, prompt.id)
+            answers.append(
+                LabelledAnswer(
                     model,
                     prompt,
                     truth,
                     said.get(prompt.id),
                     tuple(by_prompt[prompt.id]),
-                    _length(material, model, prompt.id),
+                    float(len(own) - len(base) * material.compares),
                 )
             )
-    return Evidence(material, labels, items)
-
-
-def _length(material: Material, model: str, prompt: str) -> float:
-    own = len(material.answer(model, prompt).text)
-    if material.axis != "general":
-        return float(own)
-    return float(own - len(material.answer(material.base, prompt).text))
+    return Evidence(material, labels, answers)

@@ -1,17 +1,19 @@
 """Verdicts against labels, in numbers."""
 
-import math
 import operator
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mixmerge.evaluation.calibration.material import NO_VERDICT, Evidence, Item, numbered
+from mixmerge.evaluation.calibration.material import NO_VERDICT, Evidence, LabelledAnswer, numbered
 from mixmerge.records import Outcome
-from mixmerge.records.judge_card import Accuracy, Measured, SwapConsistency
+from mixmerge.records.judge_card import Accuracy, Statistic, SwapConsistency
 from mixmerge.stats.agreement import (
     Codes,
+    Coefficient,
     clustered_share,
     clustered_slope,
     coefficient,
@@ -22,37 +24,29 @@ from mixmerge.stats.agreement import (
     youden,
 )
 from mixmerge.stats.bootstrap import Floats
-from mixmerge.stats.estimate import MIN_CLUSTERS, Estimate
-
-Statistic = Callable[[Floats], Floats]
-Part = Callable[[Item], bool]
-
-_FEWEST_ANSWERS = 30
-"""For an interval: with 20 answers of yes or no there are too few results for one that covers."""
+from mixmerge.stats.estimate import Estimate, too_small
 
 
-def measured(estimate: Estimate | None) -> Measured | None:
-    """Return an estimate as the card holds it; an end without limit is no interval."""
+def statistic(estimate: Estimate | None) -> Statistic | None:
+    """Return an estimate as the card holds it."""
     if estimate is None:
         return None
-    known = all(map(math.isfinite, estimate.interval))
-    ci = estimate.interval if known else None
-    return Measured(value=estimate.value, ci=ci, n=estimate.n)
+    return Statistic(value=estimate.value, ci=estimate.offered, n=estimate.n)
 
 
-def share(hit: Floats, cluster: Codes) -> Measured | None:
+def share(hit: Floats, cluster: Codes) -> Statistic | None:
     """Return the share of hits; None where there is no observation (all NaN)."""
     if np.isnan(hit).all():
         return None
     found = clustered_share(hit, cluster)
-    enough = found.clusters >= MIN_CLUSTERS and found.n >= _FEWEST_ANSWERS
-    return Measured(value=found.value, ci=found.interval if enough else None, n=found.n)
+    absent = too_small(found.n, found.clusters, varying=0, required=0)
+    return Statistic(value=found.value, ci=None if absent else found.interval, n=found.n)
 
 
-def accuracy(found: Evidence, part: Part = lambda _: True) -> Accuracy:
-    """Return sensitivity, specificity and agreement on a part of the answers."""
-    inside = np.array([part(item) for item in found.items], dtype=np.bool_)
-    truth, said, cluster = found.truth[inside], found.said[inside], found.cluster[inside]
+def accuracy(found: Evidence, inside: NDArray[np.bool_] | None = None) -> Accuracy:
+    """Return sensitivity, specificity and agreement on all answers or a part of them."""
+    part = slice(None) if inside is None else inside
+    truth, said, cluster = found.truth[part], found.said[part], found.cluster[part]
     top = len(found.outcomes) - 1
     right = np.where(said == NO_VERDICT, np.nan, (said == truth).astype(float))
     return Accuracy(
@@ -65,56 +59,49 @@ def accuracy(found: Evidence, part: Part = lambda _: True) -> Accuracy:
     )
 
 
-def accuracy_by(found: Evidence, key: Callable[[Item], str | None]) -> dict[str, Accuracy]:
+def accuracy_by(
+    found: Evidence, key: Callable[[LabelledAnswer], str | None]
+) -> dict[str, Accuracy]:
     """Return the accuracy on each part that a key names."""
-    names = dict.fromkeys(name for item in found.items if (name := key(item)) is not None)
-
-    def named(name: str) -> Part:
-        return lambda item: key(item) == name
-
-    return {name: accuracy(found, named(name)) for name in names}
+    keys = [key(answer) for answer in found.answers]
+    return {
+        name: accuracy(found, np.array([each == name for each in keys]))
+        for name in dict.fromkeys(keys)
+        if name is not None
+    }
 
 
 def confusion_counts(found: Evidence) -> dict[str, dict[str, int]]:
     """Return how many answers have each label and verdict."""
-    words = [*found.outcomes, "missing"]
-    return {
-        label: {
-            word: sum(
-                item.truth == label and (item.said or "missing") == word for item in found.items
-            )
-            for word in words
-        }
-        for label in found.outcomes
-    }
+    counts: Counter[tuple[str, str]] = Counter(
+        (answer.truth, answer.said or "missing") for answer in found.answers
+    )
+    words = (*found.outcomes, "missing")
+    return {label: {word: counts[label, word] for word in words} for label in found.outcomes}
 
 
 def coefficients(
     found: Evidence, draws: int, seed: Sequence[int]
-) -> dict[Literal["youden", "kappa", "alpha"], Measured | None]:
+) -> dict[Literal["youden", "kappa", "alpha"], Statistic | None]:
     """Return Youden's J, Cohen's kappa and Krippendorff's alpha of judge and labels."""
     size = len(found.outcomes)
     tables = confusion(found.truth, found.said, size)
     pairs = coincidences(np.stack([found.truth, found.said], axis=1), size)
 
-    def one(values: Floats, statistic: Statistic) -> Measured | None:
-        rng = np.random.default_rng(seed)
-        return measured(coefficient(values, found.cluster, statistic, draws=draws, rng=rng))
-
     return {
-        "youden": one(tables, youden),
-        "kappa": one(tables, cohen_kappa),
-        "alpha": one(pairs, alpha_for(size)),
+        "youden": _bootstrapped(tables, found.cluster, youden, draws, seed),
+        "kappa": _bootstrapped(tables, found.cluster, cohen_kappa, draws, seed),
+        "alpha": _bootstrapped(pairs, found.cluster, alpha_for(size), draws, seed),
     }
 
 
-def alpha_for(size: int) -> Statistic:
+def alpha_for(size: int) -> Coefficient:
     """Return Krippendorff's alpha: ordinal for loss, tie and win, nominal for no and yes."""
     level: Literal["nominal", "ordinal"] = "ordinal" if size > 2 else "nominal"
     return lambda table: krippendorff_alpha(table, level)
 
 
-def alpha_of_labels(found: Evidence, draws: int, seed: Sequence[int]) -> Measured | None:
+def alpha_of_labels(found: Evidence, draws: int, seed: Sequence[int]) -> Statistic | None:
     """Return alpha among the labellers; None with one labeller."""
     cluster_of = {prompt.id: prompt.cluster for prompt in found.material.prompts}
     rated = found.labels.ratings
@@ -122,16 +109,16 @@ def alpha_of_labels(found: Evidence, draws: int, seed: Sequence[int]) -> Measure
     return _alpha_among(found, list(rated.values()), clusters, draws, seed)
 
 
-def alpha_of_panel(found: Evidence, draws: int, seed: Sequence[int]) -> Measured | None:
+def alpha_of_panel(found: Evidence, draws: int, seed: Sequence[int]) -> Statistic | None:
     """Return alpha among the judges of a panel, each order for itself; None for one judge."""
     rated: list[Mapping[str, Outcome]] = []
     clusters: list[str] = []
-    for item in found.items:
-        for order in dict.fromkeys(row.order for row in item.verdicts):
-            rows = [row for row in item.verdicts if row.order == order]
+    for answer in found.answers:
+        for order in dict.fromkeys(row.order for row in answer.verdicts):
+            rows = [row for row in answer.verdicts if row.order == order]
             votes = {row.judge: row.outcome for row in rows}
             rated.append(rows[0].votes or votes)
-            clusters.append(item.prompt.cluster)
+            clusters.append(answer.prompt.cluster)
     return _alpha_among(found, rated, clusters, draws, seed)
 
 
@@ -141,35 +128,40 @@ def _alpha_among(
     clusters: Sequence[str],
     draws: int,
     seed: Sequence[int],
-) -> Measured | None:
+) -> Statistic | None:
     """Return alpha among several raters.
 
     Args:
         found: for the outcomes of the axis.
         rated: the ratings of each item, by rater.
-        clusters: the source prompt of each item.
+        clusters: the source prompt of each answer.
         draws: bootstrap samples.
         seed: of the draws.
     """
     people = sorted({who for row in rated for who in row})
     if len(people) < 2:
         return None
-    known = {outcome: code for code, outcome in enumerate(found.outcomes)}
-    codes = [[known.get(row[who], NO_VERDICT) if who in row else NO_VERDICT for who in people]
-             for row in rated]  # fmt: skip
+    known: dict[Outcome | None, int] = {word: code for code, word in enumerate(found.outcomes)}
+    codes = [[known.get(row.get(who), NO_VERDICT) for who in people] for row in rated]
     size = len(found.outcomes)
     tables = coincidences(np.array(codes, dtype=np.intp), size)
+    return _bootstrapped(tables, numbered(clusters), alpha_for(size), draws, seed)
+
+
+def _bootstrapped(
+    tables: Floats, cluster: Codes, function: Coefficient, draws: int, seed: Sequence[int]
+) -> Statistic | None:
     rng = np.random.default_rng(seed)
-    return measured(coefficient(tables, numbered(clusters), alpha_for(size), draws=draws, rng=rng))
+    return statistic(coefficient(tables, cluster, function, draws=draws, rng=rng))
 
 
 def swap_consistency(found: Evidence) -> SwapConsistency | None:
     """Return what the order of two answers does; None where nothing was asked in both orders."""
-    same = np.full(len(found.items), np.nan)
-    first = np.full(len(found.items), np.nan)
-    for place, item in enumerate(found.items):
-        said = {order: _of_order(item, order) for order in ("model-first", "base-first")}
-        if item.said is None or not all(said.values()):
+    same = np.full(len(found.answers), np.nan)
+    first = np.full(len(found.answers), np.nan)
+    for place, answer in enumerate(found.answers):
+        said = {order: _of_order(answer, order) for order in ("model-first", "base-first")}
+        if answer.said is None or not all(said.values()):
             continue
         there, back = said["model-first"], said["base-first"]
         same[place] = sum(map(operator.eq, there, back)) / len(there)
@@ -183,19 +175,19 @@ def swap_consistency(found: Evidence) -> SwapConsistency | None:
     return SwapConsistency(consistent=consistent, first_place=share(first, found.cluster))
 
 
-def _of_order(item: Item, order: str) -> list[Outcome]:
+def _of_order(answer: LabelledAnswer, order: str) -> list[Outcome]:
     """Return what was said in one order, by every judge that speaks for itself."""
-    return [row.outcome for row in item.verdicts if row.order == order]
+    return [row.outcome for row in answer.verdicts if row.order == order]
 
 
-def length_slope(found: Evidence) -> Measured | None:
+def length_slope(found: Evidence) -> Statistic | None:
     """Return by how much verdicts exceed labels for each standard deviation of length."""
-    if not found.items:
+    if not found.answers:
         return None
-    lengths = np.array([item.length for item in found.items])
-    language = np.array([item.prompt.language for item in found.items])
+    lengths = np.array([answer.length for answer in found.answers])
+    language = np.array([answer.prompt.language for answer in found.answers])
     for name in np.unique(language):
         inside = language == name
         centred = lengths[inside] - lengths[inside].mean()
         lengths[inside] = centred / (centred.std() or 1)
-    return measured(clustered_slope(lengths, found.error, found.cluster))
+    return statistic(clustered_slope(lengths, found.error, found.cluster))

@@ -1,1 +1,52 @@
-"""Judges: each turns answers into verdicts behind the interface `mixmerge.records.Judge`."""
+"""The judges, a file each. To add one, write its file and name it in `_FILES`.
+
+A file holds the specification of a kind of judge, a subclass of `BaseJudgeSpec` which it calls
+``SPEC``, and what is made from it: an object with the methods of `mixmerge.records.Judge`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from mixmerge.evaluation.judges.judge import BaseJudgeSpec, JudgeContext, JudgeOf
+from mixmerge.evaluation.judges.panel import PanelJudgeSpec
+from mixmerge.spec_model import one_of
+
+__all__ = ["JUDGES", "JudgeContext", "JudgeOf", "JudgeSpec", "members", "of_people"]
+
+_FILES = (
+    "rules",
+    "exact_match",
+    "regex",
+    "numeric",
+    "json_schema",
+    "python_tests",
+    "language",
+    "endpoint",
+    "local",
+    "classifier",
+    "human",
+    "panel",
+)
+
+JUDGES: dict[str, type[BaseJudgeSpec]] = {
+    spec.key: spec for spec in (import_module(f"{__name__}.{file}").SPEC for file in _FILES)
+}
+"""The specification of every kind of judge, by the key that tells it from the others."""
+
+if TYPE_CHECKING:
+    JudgeSpec = BaseJudgeSpec
+else:
+    _MEMBERS = {key: spec for key, spec in JUDGES.items() if spec is not PanelJudgeSpec}
+    PanelJudgeSpec.model_rebuild(_types_namespace={"Member": one_of(_MEMBERS, "judge")})
+    JudgeSpec = one_of(JUDGES, "judge")
+    """Any judge of a study file, e.g. ``{endpoint: URL, model: NAME}`` or ``exact_match``."""
+
+
+def members(judge: JudgeSpec) -> tuple[BaseJudgeSpec, ...]:
+    """Return the judges of a panel; a judge alone is its own."""
+    return judge.panel if isinstance(judge, PanelJudgeSpec) else (judge,)
+
+
+def of_people(judge: JudgeSpec) -> bool:
+    """Say whether people's verdicts decide, alone or on a panel."""
+    return any(member.of_people for member in members(judge))

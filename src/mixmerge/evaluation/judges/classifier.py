@@ -1,17 +1,56 @@
-"""A text classifier as a judge of harm or over-refusal."""
+"""A text classifier as a judge of whether an answer has an outcome."""
 
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
 
 from mixmerge.errors import ModelError, SpecError
-from mixmerge.evaluation.judge_spec import ClassifierJudgeSpec
-from mixmerge.evaluation.judges.fetch import model_folder
-from mixmerge.evaluation.judges.outcomes import Classified, verdict
+from mixmerge.evaluation.judges.fetch import FOLDER, local_folder, model_folder
+from mixmerge.evaluation.judges.judge import BaseJudgeSpec, JudgeContext, verdict
 from mixmerge.fingerprint import folder_fingerprint
 from mixmerge.progress import Progress, silent
-from mixmerge.records import Prompt, Response, Verdict
+from mixmerge.records import Item, Question, Verdict
+
+
+class ClassifierJudgeSpec(BaseJudgeSpec):
+    """A text classifier on this machine: it reads single answers and compares none."""
+
+    key = "classifier"
+    answers = frozenset({"outcome", "grade"})
+
+    classifier: str = Field(min_length=1)
+    """A Hugging Face folder of a sequence classifier, or a name on the hub with an optional
+    ``@revision``."""
+    labels: dict[str, Literal["yes", "no"]] = Field(min_length=2)
+    """What each of its labels says: does the answer have the outcome, such as being harmful?"""
+    reads: Literal["answer", "prompt_and_answer"] = "prompt_and_answer"
+    """What it is shown; the prompt and the answer as a pair of texts."""
+    threshold: float = Field(0.5, gt=0, lt=1)
+    """Probability of the ``yes`` labels from which the verdict is ``yes``."""
+    batch_size: int = Field(32, ge=1)
+    """Texts read at once. Placement."""
+
+    @model_validator(mode="after")
+    def _can_say_both(self) -> Self:
+        if set(self.labels.values()) != {"yes", "no"}:
+            raise ValueError("`labels` must have a label that means `yes` and one that means `no`")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that change verdicts."""
+        own = self.model_dump(exclude={"batch_size"})
+        return own | ({"classifier": FOLDER} if self.paths() else {})
+
+    def paths(self) -> dict[str, Path]:
+        """Return the files that change verdicts, by role."""
+        return local_folder(self.classifier)
+
+    def build(self, context: JudgeContext) -> "ClassifierJudge":
+        """Make the judge; the classifier is loaded when it is first needed."""
+        return ClassifierJudge(self, context.folder)
 
 
 class ClassifierJudge:
@@ -37,64 +76,45 @@ class ClassifierJudge:
         label = f"{Path(self._spec.classifier).name}-{digest}"
         return f"{label} ({self._spec.reads}, yes from {self._spec.threshold})"
 
-    def compare(
-        self,
-        prompts: Sequence[Prompt],
-        answers: Sequence[Response],
-        base_answers: Sequence[Response],
-        progress: Progress = silent,
+    def judge(
+        self, items: Sequence[Item], question: Question, progress: Progress = silent
     ) -> list[Verdict]:
-        """Refuse: a classifier of single texts cannot say which of two is better.
-
-        Raises:
-            SpecError: always.
-        """
-        del prompts, answers, base_answers, progress
-        raise SpecError(
-            f"general: the classifier {self._spec.classifier} judges single answers and cannot "
-            "compare two. Use a judge model, or people's verdicts, for this axis."
-        )
-
-    def classify(
-        self,
-        axis: Classified,
-        prompts: Sequence[Prompt],
-        answers: Sequence[Response],
-        progress: Progress = silent,
-    ) -> list[Verdict]:
-        """Say of each answer whether it is harmful, or refuses a harmless request.
+        """Say of each answer whether it has the outcome.
 
         Raises:
             ModelError: the classifier cannot be loaded.
-            SpecError: `labels` are not those of the classifier.
+            SpecError: `labels` are not those of the classifier, or two answers are compared.
         """
-        rows = list(zip(prompts, answers, strict=True))
+        self._spec.require(question)
         size = self._spec.batch_size
         # Texts of similar length share a batch, so that little of it is padding.
-        order = sorted(range(len(rows)), key=lambda i: -len(rows[i][0].text + rows[i][1].text))
+        order = sorted(
+            range(len(items)), key=lambda i: -len(items[i].prompt.text + items[i].answer.text)
+        )
         said: dict[int, tuple[float, str]] = {}
-        for start in range(0, len(rows), size):
+        for start in range(0, len(items), size):
             places = order[start : start + size]
-            found = self._probabilities([rows[place] for place in places])
+            found = self._probabilities([items[place] for place in places])
             said |= dict(zip(places, found, strict=True))
-            progress(len(said), len(rows), "judgements")
+            progress(len(said), len(items), "judgements")
         return [
             verdict(
-                prompt,
-                axis,
+                item.prompt,
+                question,
                 self.name,
                 "yes" if said[place][0] >= self._spec.threshold else "no",
                 said[place][1],
             )
-            for place, (prompt, _) in enumerate(rows)
+            for place, item in enumerate(items)
         ]
 
-    def _probabilities(self, rows: Sequence[tuple[Prompt, Response]]) -> list[tuple[float, str]]:
-        """Return the probability of the ``yes`` labels for each row, and how it came about."""
+    def _probabilities(self, items: Sequence[Item]) -> list[tuple[float, str]]:
+        """Return the probability of the ``yes`` labels for each answer, and how it came about."""
         import torch
 
-        answers = [answer.text for _, answer in rows]
-        texts = [answers] if self._spec.reads == "answer" else [[p.text for p, _ in rows], answers]
+        texts = [[item.answer.text for item in items]]
+        if self._spec.reads == "prompt_and_answer":
+            texts.insert(0, [item.prompt.text for item in items])
         whole = self._tokenizer(*texts)["input_ids"]
         # Of a long pair, the longer text loses tokens first: a short answer is read to its end.
         inputs = self._tokenizer(
@@ -105,8 +125,8 @@ class ClassifierJudge:
         config = self._network.config
         independent = config.problem_type == "multi_label_classification"
         chances = torch.sigmoid(logits) if independent else torch.softmax(logits, dim=-1)
-        harmful = [i for i, label in config.id2label.items() if self._spec.labels[label] == "yes"]
-        yes = chances[:, harmful].amax(dim=1) if independent else chances[:, harmful].sum(dim=1)
+        wanted = [i for i, label in config.id2label.items() if self._spec.labels[label] == "yes"]
+        yes = chances[:, wanted].amax(dim=1) if independent else chances[:, wanted].sum(dim=1)
         return [
             (chance, f"yes {chance:.3f}" + self._cut(len(tokens)))
             for chance, tokens in zip(yes.tolist(), whole, strict=True)
@@ -163,3 +183,6 @@ class ClassifierJudge:
         if network.config.pad_token_id is None:
             network.config.pad_token_id = self._tokenizer.pad_token_id
         return network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+
+
+SPEC = ClassifierJudgeSpec

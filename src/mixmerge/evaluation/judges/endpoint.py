@@ -2,34 +2,45 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from mixmerge.evaluation.calls.endpoint import ChatEndpoint
-from mixmerge.evaluation.calls.reply import Reply
-from mixmerge.evaluation.calls.spending import Estimate
-from mixmerge.evaluation.endpoint_spec import EndpointJudgeSpec
-from mixmerge.evaluation.judges.outcomes import (
-    BASE_FIRST,
-    HARM,
-    MODEL_FIRST,
-    REFUSAL,
-    Classified,
-    verdict,
-)
-from mixmerge.evaluation.judges.rubric import Rubric, load_rubric
+from pydantic import Field
+
+from mixmerge.evaluation.calls.connection import Reply
+from mixmerge.evaluation.endpoint_spec import EndpointSpec
+from mixmerge.evaluation.judges.judge import JudgeContext
+from mixmerge.evaluation.judges.rubric import Rubric
+from mixmerge.evaluation.judges.rubric_judge import Heard, Reading, RubricJudgeSpec
 from mixmerge.progress import Progress, silent
-from mixmerge.records import Axis, Outcome, Prompt, Response, Verdict
+from mixmerge.records import Item, Question, Verdict
 
 _JSON_OBJECT = re.compile(r'\s*\{\s*["}]')
 """How a JSON object begins, and thoughts in braces do not."""
+_CHANGES_VERDICTS = {"model", "fields", "temperature", "max_tokens", "structured", "rubric"}
 
-Order = Literal["model-first", "base-first"]
-_ORDERS: tuple[tuple[Order, Mapping[str, Outcome]], ...] = (
-    ("model-first", MODEL_FIRST),
-    ("base-first", BASE_FIRST),
-)
+
+class EndpointJudgeSpec(EndpointSpec, RubricJudgeSpec):
+    """A judge model behind any OpenAI-compatible chat endpoint."""
+
+    key = "endpoint"
+
+    temperature: float = Field(0.0, ge=0, le=2)
+    """Of the judge's own decoding."""
+    max_tokens: int = Field(512, ge=1)
+    """Where the judge's reply is cut off."""
+    structured: Literal["auto", "always", "never"] = "auto"
+    """Whether the reply is JSON of a given schema: where the endpoint can (``auto``), or not."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that change verdicts: not address, key, speed, patience or price."""
+        return {k: v for k, v in super().identity().items() if k in _CHANGES_VERDICTS}
+
+    def build(self, context: JudgeContext) -> "EndpointJudge":
+        """Make the judge; the key is read from the environment."""
+        return EndpointJudge(self, context.journal, context.folder)
 
 
 class EndpointJudge:
@@ -39,176 +50,69 @@ class EndpointJudge:
     ``refused``, a call without a reply ``error``. The next run asks errors again.
     """
 
-    def __init__(self, spec: EndpointJudgeSpec, journal: Path) -> None:
-        """Load the rubrics and read the key.
+    def __init__(self, spec: EndpointJudgeSpec, journal: Path, folder: Path = Path()) -> None:
+        """Read the key.
 
         Args:
             spec: which judge, where, and how it is asked.
             journal: file of finished calls; nothing in it is asked again.
+            folder: what a relative path is relative to.
 
         Raises:
-            SpecError: a rubric does not exist, or the key is not in the environment.
+            SpecError: the rubric does not exist, or the key is not in the environment.
         """
+        from mixmerge.evaluation.calls.endpoint import ChatEndpoint
+
         self._spec = spec
-        self._quality = load_rubric(spec.quality_rubric)
-        self._harm = load_rubric(spec.harm_rubric)
-        self._refusal = load_rubric(spec.refusal_rubric)
+        self._folder = folder
+        self.name = f"{spec.model} ({spec.rubric_name(folder)})"
         optional = ("response_format",) if spec.structured == "auto" else ()
         self._endpoint = ChatEndpoint(spec, journal, optional=optional)
 
-    @property
-    def name(self) -> str:
-        """Judge model and rubric versions."""
-        rubrics = (self._quality.name, self._harm.name, self._refusal.name)
-        return f"{self._spec.model} ({', '.join(rubrics)})"
-
-    def compare(
-        self,
-        prompts: Sequence[Prompt],
-        answers: Sequence[Response],
-        base_answers: Sequence[Response],
-        progress: Progress = silent,
+    def judge(
+        self, items: Sequence[Item], question: Question, progress: Progress = silent
     ) -> list[Verdict]:
-        """Compare in both orders; identical answers are a tie and are not sent."""
-        return list(self.comparisons(prompts, answers, base_answers, progress))
+        """Judge answers, comparisons in both orders; identical answers are a tie."""
+        return list(self.verdicts(items, question, progress))
 
-    def classify(
-        self,
-        axis: Classified,
-        prompts: Sequence[Prompt],
-        answers: Sequence[Response],
-        progress: Progress = silent,
-    ) -> list[Verdict]:
-        """Say of each answer whether it is harmful, or refuses a harmless request."""
-        return list(self.classifications(axis, prompts, answers, progress))
-
-    def comparisons(
-        self,
-        prompts: Sequence[Prompt],
-        answers: Sequence[Response],
-        base_answers: Sequence[Response],
-        progress: Progress = silent,
+    def verdicts(
+        self, items: Sequence[Item], question: Question, progress: Progress = silent
     ) -> Iterator[Verdict]:
-        """Yield what `compare` returns, one verdict at a time, once all calls are made."""
+        """Yield what `judge` returns, one verdict at a time, once all calls are made."""
+        rubric = self._spec.rubric_for(question, self._folder)
+        reading = Reading(rubric, question, self._spec.model)
         replies = self._endpoint.ask(
-            lambda: self._comparison_requests(prompts, answers, base_answers),
+            lambda: (self._request(rubric, text) for text in reading.texts(items)),
             progress,
             what="judge calls",
         )
-        for prompt, model, base in zip(prompts, answers, base_answers, strict=True):
-            if model.text == base.text:
-                label = self._label(self._quality)
-                yield verdict(prompt, "general", label, "tie", "identical")
-                continue
-            for order, words in _ORDERS:
-                yield self._read(prompt, "general", next(replies), self._quality, words, order)
+        yield from reading.verdicts(items, replies, partial(self._hear, rubric))
 
-    def classifications(
-        self,
-        axis: Classified,
-        prompts: Sequence[Prompt],
-        answers: Sequence[Response],
-        progress: Progress = silent,
-    ) -> Iterator[Verdict]:
-        """Yield what `classify` returns, one verdict at a time, once all calls are made."""
-        rubric, words = self._classifier(axis)
-        replies = self._endpoint.ask(
-            lambda: self._classification_requests(rubric, prompts, answers),
-            progress,
-            what="judge calls",
-        )
-        for prompt, reply in zip(prompts, replies, strict=True):
-            yield self._read(prompt, axis, reply, rubric, words)
-
-    def estimate(
-        self,
-        axis: Axis,
-        prompts: Sequence[Prompt],
-        answers: Sequence[Response],
-        base_answers: Sequence[Response] = (),
-    ) -> Estimate:
-        """Say what judging would take before anything is sent: calls, tokens and dollars."""
-        if axis == "general":
-            return self._endpoint.estimate(
-                lambda: self._comparison_requests(prompts, answers, base_answers)
-            )
-        rubric, _ = self._classifier(axis)
-        return self._endpoint.estimate(
-            lambda: self._classification_requests(rubric, prompts, answers)
-        )
-
-    def _classifier(self, axis: Classified) -> tuple[Rubric, Mapping[str, Outcome]]:
-        return (self._harm, HARM) if axis == "safety" else (self._refusal, REFUSAL)
-
-    def _comparison_requests(
-        self,
-        prompts: Sequence[Prompt],
-        answers: Sequence[Response],
-        base_answers: Sequence[Response],
-    ) -> Iterator[dict[str, Any]]:
-        for prompt, model, base in zip(prompts, answers, base_answers, strict=True):
-            if model.text == base.text:
-                continue
-            for first, second in ((model, base), (base, model)):
-                fields = {
-                    "prompt": prompt.text,
-                    "language": prompt.language,
-                    "answer_a": first.text,
-                    "answer_b": second.text,
-                }
-                yield self._request(self._quality, fields)
-
-    def _classification_requests(
-        self, rubric: Rubric, prompts: Sequence[Prompt], answers: Sequence[Response]
-    ) -> Iterator[dict[str, Any]]:
-        for prompt, answer in zip(prompts, answers, strict=True):
-            fields = {"prompt": prompt.text, "language": prompt.language, "answer": answer.text}
-            yield self._request(rubric, fields)
-
-    def _request(self, rubric: Rubric, fields: Mapping[str, str]) -> dict[str, Any]:
+    def _request(self, rubric: Rubric, text: str) -> dict[str, Any]:
         request: dict[str, Any] = {
-            "messages": [{"role": "user", "content": rubric.fill(fields)}],
+            "messages": [{"role": "user", "content": text}],
             "temperature": self._spec.temperature,
             "max_tokens": self._spec.max_tokens,
         }
         if self._spec.structured != "never":
-            request["response_format"] = _response_format(rubric)
+            schema = {"name": "judgement", "strict": True, "schema": rubric.schema}
+            request["response_format"] = {"type": "json_schema", "json_schema": schema}
         return request
 
-    def _read(
-        self,
-        prompt: Prompt,
-        axis: Axis,
-        reply: Reply,
-        rubric: Rubric,
-        words: Mapping[str, Outcome],
-        order: Order | None = None,
-    ) -> Verdict:
-        label = self._label(rubric)
+    def _hear(self, rubric: Rubric, reply: Reply) -> Heard:
         if reply.error is not None:
-            return verdict(prompt, axis, label, "error", reply.error, order)
+            return Heard(reply.error, missing="error")
         if reply.refused:
-            return verdict(prompt, axis, label, "refused", reply.text, order)
-        word, notes = self._word_and_notes(reply.text, rubric)
-        outcome = words.get(word or "", "unreadable")
-        row = verdict(prompt, axis, label, outcome, reply.text, order)
-        return row.model_copy(update={"notes": notes}) if notes else row
-
-    def _word_and_notes(self, text: str, rubric: Rubric) -> tuple[str | None, dict[str, str]]:
-        if self._spec.structured == "never" or not _JSON_OBJECT.match(text):
-            return rubric.read(text), rubric.read_notes(text)
+            return Heard(reply.text, missing="refused")
+        if self._spec.structured == "never" or not _JSON_OBJECT.match(reply.text):
+            return Heard(reply.text, rubric.read(reply.text), notes=rubric.read_notes(reply.text))
         try:
-            said = json.loads(text)
+            said = json.loads(reply.text)
         except (ValueError, RecursionError):  # cut off: its last line may be what it quotes
-            return None, {}
+            return Heard(reply.text)
         texts = {key: value for key, value in said.items() if isinstance(value, str)}
         notes = {key: texts[key] for key in rubric.notes if texts.get(key)}
-        return texts.get("verdict"), notes
-
-    def _label(self, rubric: Rubric) -> str:
-        return f"{self._spec.model} {rubric.name}"
+        return Heard(reply.text, texts.get("verdict"), notes=notes)
 
 
-def _response_format(rubric: Rubric) -> dict[str, Any]:
-    schema = {"name": "judgement", "strict": True, "schema": rubric.schema}
-    return {"type": "json_schema", "json_schema": schema}
+SPEC = EndpointJudgeSpec

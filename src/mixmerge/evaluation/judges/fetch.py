@@ -4,6 +4,14 @@ from pathlib import Path
 
 from mixmerge.errors import ModelError
 
+FOLDER = "folder"
+"""Stands in an identity for a local folder, which counts by content."""
+
+
+def local_folder(name: str) -> dict[str, Path]:
+    """Return the folder that a model's name is, by its role; nothing for a name on the hub."""
+    return {FOLDER: Path(name)} if Path(name).is_dir() else {}
+
 
 def model_folder(name: str, folder: Path = Path()) -> Path:
     """Return the folder of a model, fetching it from the hub if there is no such folder here.

@@ -1,19 +1,47 @@
 """Verdicts that people gave, read from files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from mixmerge.errors import DataError
-from mixmerge.evaluation.judges.outcomes import Classified, verdict
+from mixmerge.evaluation.judges.fetch import FOLDER
+from mixmerge.evaluation.judges.judge import BaseJudgeSpec, JudgeContext, JudgeOf, verdict
+from mixmerge.evaluation.judging import misfit
 from mixmerge.evaluation.seen import SeenAnswers
 from mixmerge.files import read_rows
 from mixmerge.fingerprint import folder_fingerprint
 from mixmerge.progress import Progress, silent
-from mixmerge.records import Axis, Outcome, Prompt, Response, Verdict
+from mixmerge.records import Item, Question, Verdict
 
-_COMPARED: frozenset[Outcome] = frozenset({"win", "tie", "loss", "unreadable", "refused"})
-_CLASSIFIED: frozenset[Outcome] = frozenset({"yes", "no", "unreadable", "refused"})
+
+class HumanJudgeSpec(BaseJudgeSpec):
+    """Verdicts that people gave, as JSON Lines of `mixmerge.records.Verdict`."""
+
+    key = "human"
+    answers = frozenset({"comparison", "outcome", "grade"})
+    of_people = True
+
+    human: Path
+    """A folder with ``MODEL/AXIS.jsonl``, as an evaluation writes its own verdicts."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that change verdicts."""
+        return {"human": FOLDER}
+
+    def paths(self) -> dict[str, Path]:
+        """Return the files that change verdicts, by role."""
+        return {FOLDER: self.human}
+
+    def build(self, context: JudgeContext) -> "HumanJudge":
+        """Make the judge of one model's answers."""
+        return HumanJudge(context.folder / self.human / context.model)
+
+    def for_models(self, context: JudgeContext) -> JudgeOf:
+        """Make the judges of several models' answers, each with its own folder."""
+        return lambda model: self.build(replace(context, model=model))
 
 
 class GivenVerdict(Verdict, SeenAnswers):
@@ -40,76 +68,42 @@ class HumanJudge:
         """A digest of the verdicts: other ones mean another judge."""
         return f"people@{folder_fingerprint(self._folder)[:8]}"
 
-    def compare(
-        self,
-        prompts: Sequence[Prompt],
-        answers: Sequence[Response],
-        base_answers: Sequence[Response],
-        progress: Progress = silent,
+    def judge(
+        self, items: Sequence[Item], question: Question, progress: Progress = silent
     ) -> list[Verdict]:
-        """Return the verdicts on the model's answers against the base model's.
+        """Return the verdicts on the model's answers.
 
         Raises:
-            DataError: the file is missing or broken, or a verdict belongs to no prompt or to
-                another answer.
+            DataError: the file is missing or broken, or a verdict answers another question, or
+                belongs to no prompt or to another answer.
         """
-        texts: dict[str, tuple[str, str | None]] = {
-            answer.prompt: (answer.text, base.text)
-            for answer, base in zip(answers, base_answers, strict=True)
-        }
-        return self._verdicts("general", prompts, texts, _COMPARED, progress)
-
-    def classify(
-        self,
-        axis: Classified,
-        prompts: Sequence[Prompt],
-        answers: Sequence[Response],
-        progress: Progress = silent,
-    ) -> list[Verdict]:
-        """Return the verdicts on harm, or on the refusal of harmless requests.
-
-        Raises:
-            DataError: the file is missing or broken, or a verdict belongs to no prompt or to
-                another answer.
-        """
-        texts: dict[str, tuple[str, str | None]] = {
-            answer.prompt: (answer.text, None) for answer in answers
-        }
-        return self._verdicts(axis, prompts, texts, _CLASSIFIED, progress)
-
-    def _verdicts(
-        self,
-        axis: Axis,
-        prompts: Sequence[Prompt],
-        texts: Mapping[str, tuple[str, str | None]],
-        allowed: frozenset[Outcome],
-        progress: Progress,
-    ) -> list[Verdict]:
-        path = self._folder / f"{axis}.jsonl"
-        given: dict[str, list[GivenVerdict]] = {prompt.id: [] for prompt in prompts}
+        path = self._folder / f"{question.axis}.jsonl"
+        by_prompt = {item.prompt.id: item for item in items}
+        given: dict[str, list[GivenVerdict]] = {name: [] for name in by_prompt}
         for number, row in enumerate(read_rows(path, GivenVerdict), 1):
             where = f"{path}, verdict {number}"
-            if row.axis != axis or row.outcome not in allowed:
-                raise DataError(
-                    f"{where} ({row.prompt!r}): a verdict on {axis} is one of "
-                    f"{', '.join(sorted(allowed))} (seen: {row.axis}, {row.outcome})."
-                )
+            if problem := misfit(row, question):
+                raise DataError(f"{where} ({row.prompt!r}): {problem}.")
             if row.prompt not in given:
                 raise DataError(
-                    f"{where}: {row.prompt!r} is not the id of any prompt on {axis}. "
+                    f"{where}: {row.prompt!r} is not the id of any prompt on {question.axis}. "
                     "Verdicts belong to the prompts they were given for."
                 )
-            row.require(f"{where} ({row.prompt!r})", *texts[row.prompt])
+            item = by_prompt[row.prompt]
+            base = item.reference.text if item.reference is not None else None
+            row.require(f"{where} ({row.prompt!r})", item.answer.text, base)
             given[row.prompt].append(row)
-        progress(len(prompts), len(prompts), "verdicts of people")
-        return [row for prompt in prompts for row in self._of_prompt(axis, prompt, given)]
+        progress(len(items), len(items), "verdicts of people")
+        return [row for item in items for row in self._of_prompt(item, question, given)]
 
     def _of_prompt(
-        self, axis: Axis, prompt: Prompt, given: dict[str, list[GivenVerdict]]
+        self, item: Item, question: Question, given: dict[str, list[GivenVerdict]]
     ) -> list[Verdict]:
+        prompt = item.prompt
         rows = given[prompt.id]
         if not rows:
-            return [verdict(prompt, axis, self.name, "unreadable", "nobody judged this answer")]
+            reason = "nobody judged this answer"
+            return [verdict(prompt, question, self.name, "unreadable", reason)]
         # The prompt set says what a prompt is, whatever an annotation tool made of it.
         of_prompt = {
             "cluster": prompt.cluster,
@@ -118,3 +112,6 @@ class HumanJudge:
         }
         kept = set(Verdict.model_fields)
         return [Verdict(**{**row.model_dump(include=kept), **of_prompt}) for row in rows]
+
+
+SPEC = HumanJudgeSpec

@@ -1,16 +1,82 @@
 """Several judges as one: what most of them say, or all that they say."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import field_validator
 
 from mixmerge.errors import SpecError
-from mixmerge.evaluation.judges.outcomes import Classified
+from mixmerge.evaluation.judges.judge import BaseJudgeSpec, JudgeContext, JudgeOf, Order
+from mixmerge.fingerprint import fingerprint
 from mixmerge.progress import Progress, named, silent
-from mixmerge.records import MISSING, Judge, Outcome, Prompt, Response, Verdict
+from mixmerge.records import MISSING, Item, Judge, Outcome, Question, Verdict
+
+if TYPE_CHECKING:
+    Member = BaseJudgeSpec  # any kind but a panel: the list of kinds says which there are
 
 Keep = Literal["majority", "all"]
-_ORDERS: tuple[Literal["model-first", "base-first"], ...] = ("model-first", "base-first")
+_NO_MAJORITY = (
+    "grades have no majority: with the measure `mean` say `keep: all`, which takes the mean over "
+    "the judges of the panel"
+)
+_ORDERS: tuple[Order, ...] = ("model-first", "base-first")
+
+
+class PanelJudgeSpec(BaseJudgeSpec):
+    """Several judges as one."""
+
+    key = "panel"
+    answers = frozenset({"comparison", "outcome", "grade"})
+
+    panel: tuple["Member", ...]
+    """The judges."""
+    keep: Keep = "majority"
+    """What more than half of them say (``majority``), or every judge's verdicts."""
+
+    @field_validator("panel", mode="before")
+    @classmethod
+    def _has_judges_and_no_panels(cls, members: Any) -> Any:
+        if members in ([], ()):
+            raise ValueError("a panel has at least 1 item: list its judges here")
+        if isinstance(members, (list, tuple)) and any(
+            isinstance(member, dict) and "panel" in member for member in members
+        ):
+            raise ValueError("a judge on a panel cannot be a panel itself: list its judges here")
+        return members
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that change verdicts."""
+        return {"panel": [member.identity() for member in self.panel], "keep": self.keep}
+
+    def paths(self) -> dict[str, Path]:
+        """Return the files that change verdicts, by role."""
+        return {
+            f"{index}:{role}": path
+            for index, member in enumerate(self.panel)
+            for role, path in member.paths().items()
+        }
+
+    def check(self, question: Question) -> None:
+        """Check that every judge can answer a question, and that votes can be counted."""
+        if question.asks == "grade" and self.keep == "majority":
+            raise ValueError(_NO_MAJORITY)
+        for member in self.panel:
+            member.check(question)
+
+    def build(self, context: JudgeContext) -> "PanelJudge":
+        """Make the panel of one model's answers."""
+        return self._of([member.build(context) for member in self.panel])
+
+    def for_models(self, context: JudgeContext) -> JudgeOf:
+        """Make the panels of several models' answers; a judge for all models is made once."""
+        judges = [member.for_models(context) for member in self.panel]
+        return lambda model: self._of([judge(model) for judge in judges])
+
+    def _of(self, judges: Sequence[Judge]) -> "PanelJudge":
+        marks = [fingerprint(member.identity())[:8] for member in self.panel]
+        return PanelJudge(judges, self.keep, marks)
 
 
 class PanelJudge:
@@ -47,39 +113,19 @@ class PanelJudge:
         """The names of all judges, and what is kept of them."""
         return f"panel of {'; '.join(judge.name for judge in self._judges)} ({self._keep})"
 
-    def compare(
-        self,
-        prompts: Sequence[Prompt],
-        answers: Sequence[Response],
-        base_answers: Sequence[Response],
-        progress: Progress = silent,
+    def judge(
+        self, items: Sequence[Item], question: Question, progress: Progress = silent
     ) -> list[Verdict]:
-        """Compare the model's answers with the base model's."""
-        return self._sit(
-            prompts, lambda judge, say: judge.compare(prompts, answers, base_answers, say), progress
-        )
+        """Ask every judge.
 
-    def classify(
-        self,
-        axis: Classified,
-        prompts: Sequence[Prompt],
-        answers: Sequence[Response],
-        progress: Progress = silent,
-    ) -> list[Verdict]:
-        """Say of each answer whether it is harmful, or refuses a harmless request."""
-        return self._sit(
-            prompts, lambda judge, say: judge.classify(axis, prompts, answers, say), progress
-        )
-
-    def _sit(
-        self,
-        prompts: Sequence[Prompt],
-        ask: Callable[[Judge, Progress], Sequence[Verdict]],
-        progress: Progress,
-    ) -> list[Verdict]:
-        by_prompt: dict[str, list[Verdict]] = {prompt.id: [] for prompt in prompts}
+        Raises:
+            SpecError: a majority of grades is asked for, or a judge cannot answer.
+        """
+        if question.asks == "grade" and self._keep == "majority":
+            raise SpecError(f"{question.axis}: {_NO_MAJORITY}.")
+        by_prompt: dict[str, list[Verdict]] = {item.prompt.id: [] for item in items}
         for judge in self._judges:
-            for verdict in ask(judge, named(progress, judge.name)):
+            for verdict in judge.judge(items, question, named(progress, judge.name)):
                 by_prompt[verdict.prompt].append(verdict)
         groups = by_prompt.values()
         if self._keep == "all":
@@ -108,25 +154,10 @@ class _Marked:
         self._mark = mark
         self.name = f"{judge.name} #{mark}"
 
-    def compare(
-        self,
-        prompts: Sequence[Prompt],
-        answers: Sequence[Response],
-        base_answers: Sequence[Response],
-        progress: Progress = silent,
+    def judge(
+        self, items: Sequence[Item], question: Question, progress: Progress = silent
     ) -> list[Verdict]:
-        return self._signed(self._judge.compare(prompts, answers, base_answers, progress))
-
-    def classify(
-        self,
-        axis: Classified,
-        prompts: Sequence[Prompt],
-        answers: Sequence[Response],
-        progress: Progress = silent,
-    ) -> list[Verdict]:
-        return self._signed(self._judge.classify(axis, prompts, answers, progress))
-
-    def _signed(self, verdicts: Iterable[Verdict]) -> list[Verdict]:
+        verdicts = self._judge.judge(items, question, progress)
         return [v.model_copy(update={"judge": f"{v.judge} #{self._mark}"}) for v in verdicts]
 
 
@@ -159,3 +190,6 @@ def _decide(votes: Mapping[str, Outcome]) -> tuple[Outcome, str]:
     if outcome in MISSING or 2 * count <= len(votes):
         return "unreadable", f"no majority: {said}"
     return outcome, said
+
+
+SPEC = PanelJudgeSpec

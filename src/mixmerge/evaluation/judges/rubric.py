@@ -1,4 +1,4 @@
-"""Rubrics: versioned texts that say what a judge model decides, filled in and read back.
+"""Rubrics: texts that say what a judge model decides, filled in and read back.
 
 What a model answered is data. It stands between marks that are a digest of the very texts they
 enclose, so that no text can contain its own closing mark; placeholders inside it stay as they
@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import SpecError
 from mixmerge.fingerprint import fingerprint
+from mixmerge.records import Question
 
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 _OFFERED = re.compile(r"^VERDICT: (\w+)$", re.MULTILINE)
@@ -21,14 +23,19 @@ _GIVEN = re.compile(r"\W*verdict\W*:\W*(\w+)\W*", re.IGNORECASE)
 _NOTE = re.compile(r"^([A-Z ]+): <(.+)>$", re.MULTILINE)
 _LONGEST_NOTE = 80
 """Characters of a note that are kept."""
+_SHIPPED = re.compile(r"[a-z-]+@[0-9]+")
+"""The form of a shipped rubric's name: anything else is a file."""
+_ALWAYS = frozenset({"prompt", "language", "mark", "accepted"})
+_ANSWERS = {"comparison": frozenset({"answer_a", "answer_b"})}
+_ONE_ANSWER = frozenset({"answer"})
 
 
 @dataclass(frozen=True)
 class Rubric:
-    """One version of one rubric."""
+    """One text."""
 
     name: str
-    """Name and version, e.g. ``quality@1``."""
+    """Name and version, e.g. ``harmful@1``; of a file, its name and a digest of its text."""
     template: str
 
     @cached_property
@@ -40,6 +47,36 @@ class Rubric:
     def notes(self) -> dict[str, str]:
         """What the rubric asks for beside the verdict: names, and what may stand there."""
         return {_key(name): offered for name, offered in _NOTE.findall(self.template)}
+
+    @property
+    def needs_accepted(self) -> bool:
+        """Whether it shows the judge the right answers."""
+        return "accepted" in _PLACEHOLDER.findall(self.template)
+
+    def check(self, question: Question) -> None:
+        """Check that this text asks a question.
+
+        Raises:
+            ValueError: a place is unknown or missing, or the offered verdicts are others.
+        """
+        places = set(_PLACEHOLDER.findall(self.template))
+        shown = _ANSWERS.get(question.asks, _ONE_ANSWER)
+        if unknown := sorted(places - shown - _ALWAYS):
+            known = ", ".join(f"{{{{{place}}}}}" for place in sorted(shown | _ALWAYS))
+            raise ValueError(
+                f"the rubric {self.name} has a place {{{{{unknown[0]}}}}}; a rubric for "
+                f"`{question.topic}` may have {known}"
+            )
+        if missing := sorted(shown - places):
+            raise ValueError(
+                f"the rubric {self.name} has no place {{{{{missing[0]}}}}}, so the judge would not "
+                "see what it judges"
+            )
+        if problem := _problem_of_words(self.words, question):
+            raise ValueError(
+                f"the rubric {self.name} {problem} (it offers {', '.join(self.words) or 'nothing'};"
+                " each verdict stands alone on a line, as in `VERDICT: WORD`)"
+            )
 
     def fill(self, fields: Mapping[str, str]) -> str:
         """Return the text for the judge, with every placeholder replaced once."""
@@ -84,14 +121,46 @@ def _key(name: str) -> str:
     return "_".join(re.findall(r"[a-z]+", name.lower()))
 
 
-def load_rubric(name: str) -> Rubric:
-    """Load a rubric by name and version.
+def _problem_of_words(words: tuple[str, ...], question: Question) -> str | None:
+    if question.asks == "comparison":
+        fits = {"A", "B"} <= set(words) <= {"A", "B", "TIE"}
+        return None if fits else "must offer the verdicts A, B and, if it likes, TIE"
+    if question.asks == "outcome":
+        fits = len(set(words)) == len(words) == 2
+        return None if fits else "must offer two verdicts: first the one that means yes"
+    low, high = question.bounds
+    numbers = [float(word) for word in words if word.isdecimal()]
+    fits = len(words) == len(numbers) >= 2 and low <= min(numbers) and max(numbers) <= high
+    return None if fits else f"must offer grades within the measure's bounds, {low:g} to {high:g}"
+
+
+def is_shipped(name: str) -> bool:
+    """Say whether a rubric is one of mixmerge's by its name; else it is a file."""
+    return _SHIPPED.fullmatch(name) is not None
+
+
+def load_rubric(name: str, folder: Path = Path()) -> Rubric:
+    """Load a rubric.
+
+    Args:
+        name: name and version of a shipped rubric, or a text file.
+        folder: what a relative path is relative to.
 
     Raises:
-        SpecError: there is no such rubric; the message lists those there are.
+        SpecError: there is no such rubric; the message lists those that are shipped.
     """
-    folder = files("mixmerge.evaluation") / "rubrics"
-    known = {entry.name.removesuffix(".txt"): entry for entry in folder.iterdir()}
+    if not is_shipped(name):
+        path = (folder / name).expanduser()
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SpecError(f"The rubric {path} cannot be read: {error}.") from error
+        return Rubric(f"{path.stem}-{fingerprint(text)[:8]}", text)
+    shelf = files("mixmerge.evaluation") / "rubrics"
+    known = {entry.name.removesuffix(".txt"): entry for entry in shelf.iterdir()}
     if name not in known:
-        raise SpecError(f"There is no rubric {name!r}; there are {', '.join(sorted(known))}.")
+        raise SpecError(
+            f"There is no rubric {name!r}; there are {', '.join(sorted(known))}, and "
+            "`rubric: FILE` takes a text file of your own."
+        )
     return Rubric(name, known[name].read_text(encoding="utf-8"))

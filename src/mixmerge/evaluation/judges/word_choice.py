@@ -15,7 +15,7 @@ OPENING = "VERDICT:"
 
 
 @dataclass(frozen=True)
-class Question:
+class Choice:
     """A text for the judge with the words that it may choose from, as tokens."""
 
     context: tuple[int, ...]
@@ -42,7 +42,7 @@ class Question:
         return len(self.context) + max(map(len, self.words))
 
 
-def question(model: LoadedModel, text: str, words: Sequence[str]) -> Question:
+def choice(model: LoadedModel, text: str, words: Sequence[str]) -> Choice:
     """Write a text as the model's chat, up to the word that the model is to choose.
 
     Raises:
@@ -64,17 +64,19 @@ def question(model: LoadedModel, text: str, words: Sequence[str]) -> Question:
         (i for i, tokens in enumerate(zip(*rows, strict=False)) if len(set(tokens)) > 1),
         min(map(len, rows)),
     )
-    return Question(tuple(rows[0][:shared]), tuple(tuple(row[shared:]) for row in rows))
+    return Choice(tuple(rows[0][:shared]), tuple(tuple(row[shared:]) for row in rows))
 
 
-def probabilities(model: LoadedModel, questions: Sequence[Question]) -> list[list[float]]:
-    """Return the probability of each word of each question, given its context.
+def probabilities(model: LoadedModel, choices: Sequence[Choice]) -> list[list[float]]:
+    """Return the probability of each word of each choice, given its context.
+
+    A word with which another one begins (1, of 1 and 10) has only what the longer one leaves it.
 
     Returns:
-        One list a question, one number a word; a list may sum to less than one, as the model may
+        One list a choice, one number a word; a list may sum to less than one, as the model may
         want to say something else.
     """
-    asked = [(q, row) for q in questions for row in q.rows]
+    asked = [(q, row) for q in choices for row in q.rows]
     width = max(len(q.context) + len(row) for q, row in asked)
     kept = 1 + max(len(row) for _, row in asked)
     pad = model.end_tokens[0]
@@ -95,10 +97,16 @@ def probabilities(model: LoadedModel, questions: Sequence[Question]) -> list[lis
         ).logits
     tables = iter(torch.log_softmax(logits.float(), dim=-1).cpu())
     found = []
-    for q in questions:
+    for q in choices:
         table_of = {row: next(tables) for row in q.rows}
-        found.append([math.exp(_log_probability(word, table_of)) for word in q.words])
+        begun = {word: math.exp(_log_probability(word, table_of)) for word in q.words}
+        found.append([begun[word] - _of_longer(word, begun) for word in q.words])
     return found
+
+
+def _of_longer(word: tuple[int, ...], begun: Mapping[tuple[int, ...], float]) -> float:
+    """Return the probability of the longer words that begin with a word."""
+    return sum(p for other, p in begun.items() if other != word and other[: len(word)] == word)
 
 
 def _log_probability(

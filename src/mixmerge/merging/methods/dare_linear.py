@@ -67,4 +67,5 @@ METHOD = Method(
     merge=merging(elect=False),
     base="required",
     problem=zero_weight_sum,
+    version=3,  # draws by a model's name, no longer by its place
 )

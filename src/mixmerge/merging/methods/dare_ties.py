@@ -9,4 +9,5 @@ METHOD = Method(
     parameters=PARAMETERS,
     merge=merging(elect=True),
     base="required",
+    version=3,  # draws by a model's name, no longer by its place
 )

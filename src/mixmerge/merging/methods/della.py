@@ -11,4 +11,5 @@ METHOD = Method(
     base="required",
     by_row=True,
     problem=range_problem,
+    version=3,  # draws by a model's name, no longer by its place
 )

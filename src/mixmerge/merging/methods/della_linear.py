@@ -101,4 +101,5 @@ METHOD = Method(
     base="required",
     by_row=True,
     problem=_problem,
+    version=3,  # draws by a model's name, no longer by its place
 )

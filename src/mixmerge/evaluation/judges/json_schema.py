@@ -1,0 +1,91 @@
+"""Whether an answer is JSON that fits a schema."""
+
+import json
+from pathlib import Path
+from typing import Any, NoReturn
+
+from mixmerge.errors import ResourceError, SpecError
+from mixmerge.evaluation.judges.fence import fenced
+from mixmerge.evaluation.judges.judge import (
+    BaseJudgeSpec,
+    Decision,
+    JudgeContext,
+    ProgramJudge,
+    said,
+)
+from mixmerge.files import read_json
+from mixmerge.records import Item, Question
+
+
+class JsonSchemaSpec(BaseJudgeSpec):
+    """An answer, or its first fenced block, must be JSON that fits a schema."""
+
+    key = "json_schema"
+    answers = frozenset({"outcome", "grade"})
+    outcomes = frozenset({"valid"})
+
+    json_schema: Path
+    """A file with a JSON Schema of any draft."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that change verdicts: the schema counts by content."""
+        return {"json_schema": "file"}
+
+    def paths(self) -> dict[str, Path]:
+        """Return the files that change verdicts, by role."""
+        return {"schema": self.json_schema}
+
+    def build(self, context: JudgeContext) -> ProgramJudge:
+        """Read the schema.
+
+        Raises:
+            SpecError: the file holds no schema.
+            ResourceError: the package ``jsonschema`` is not installed.
+        """
+        validator = _validator(context.folder / self.json_schema)
+
+        def decide(item: Item, _: Question) -> Decision:
+            return _fits(item.answer.text, validator)
+
+        return ProgramJudge(self, decide, folder=context.folder)
+
+
+def _validator(path: Path) -> Any:
+    try:
+        from jsonschema import exceptions, validators
+        from referencing import Registry
+    except ImportError:
+        raise ResourceError(
+            "A judge `json_schema` needs the package jsonschema: pip install 'mixmerge[judges]'."
+        ) from None
+    schema = read_json(path)
+    kind = validators.validator_for(schema, default=validators.Draft202012Validator)
+    try:
+        kind.check_schema(schema)
+    except exceptions.SchemaError as error:
+        raise SpecError(f"{path}: no JSON Schema: {error.json_path}: {error.message}.") from None
+    # An empty registry: a `$ref` to an address is an error, never a download.
+    return kind(schema, registry=Registry())
+
+
+def _fits(text: str, validator: Any) -> Decision:
+    from jsonschema import exceptions
+    from referencing.exceptions import Unresolvable
+
+    try:
+        value = json.loads(fenced(text), parse_constant=_no_constant)
+        error = exceptions.best_match(validator.iter_errors(value))
+    except (ValueError, RecursionError) as problem:
+        return said(False, f"no JSON: {problem}")
+    except Unresolvable as problem:
+        raise SpecError(
+            f"json_schema: {problem.ref!r} is not in the schema: put it under `$defs`."
+        ) from None
+    return said(error is None, "" if error is None else f"{error.json_path}: {error.message}"[:500])
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+SPEC = JsonSchemaSpec

@@ -1,0 +1,234 @@
+"""What every kind of judge has: a specification that can be checked, and verdicts as rows."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from mixmerge.errors import DataError, SpecError
+from mixmerge.fingerprint import file_fingerprint, fingerprint
+from mixmerge.progress import Progress, silent
+from mixmerge.records import Item, Judge, Outcome, Prompt, Question, Verdict
+from mixmerge.records.judge import Asks
+from mixmerge.spec_model import SpecModel
+
+JudgeOf = Callable[[str], Judge]
+"""The judge of a model's answers, by the model's name."""
+
+Order = Literal["model-first", "base-first"]
+
+
+@dataclass(frozen=True)
+class JudgeContext:
+    """What a judge is made from besides its specification: nothing here changes a verdict."""
+
+    journal: Path
+    """File of finished judgements of models; none of them is made again."""
+    folder: Path = Path()
+    """What relative paths are relative to."""
+    model: str = ""
+    """Whose answers are judged: people's verdicts stand in a folder for each model."""
+    rule_judges: Mapping[str, Judge] = field(default_factory=dict)
+    """Judges by the name in ``{rules: NAME}``."""
+    allow_execution: bool = False
+    """Whether the study lets the code of answers run."""
+    private: tuple[Path, ...] = ()
+    """Folders that the code of answers must not read, such as the run folder."""
+
+
+class BaseJudgeSpec(SpecModel):
+    """One kind of judge; `mixmerge.evaluation.judges` lists them."""
+
+    key: ClassVar[str]
+    """The key that only this kind has in a study file."""
+    answers: ClassVar[frozenset[Asks]]
+    """The kinds of questions that it can answer."""
+    outcomes: ClassVar[frozenset[str] | None] = None
+    """The outcomes that it can tell; None: any that the study names."""
+    of_people: ClassVar[bool] = False
+    """Whether its verdicts are people's, who cannot be asked about another answer."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that change verdicts."""
+        return self.model_dump(mode="json")
+
+    def paths(self) -> dict[str, Path]:
+        """Return the files that change verdicts, by role; they count by content."""
+        return {}
+
+    def check(self, question: Question) -> None:
+        """Check that this judge can answer a question.
+
+        Raises:
+            ValueError: it cannot; the message says what it can answer.
+        """
+        if question.asks not in self.answers:
+            raise ValueError(f"a judge `{self.key}` {_CANNOT[question.asks]}")
+        told = {question.outcome} if self.outcomes is None else self.outcomes
+        if question.asks == "outcome" and question.outcome not in told:
+            known = ", ".join(f"`{outcome}`" for outcome in sorted(told))
+            raise ValueError(
+                f"a judge `{self.key}` tells {known} and not `{question.outcome}`: name one of "
+                "these in the measure, as in `{rate: ...}`, or take another judge"
+            )
+
+    def require(self, question: Question) -> None:
+        """Check as `check` does, for a judge that is about to answer.
+
+        Raises:
+            SpecError: it cannot answer.
+        """
+        try:
+            self.check(question)
+        except ValueError as error:
+            raise SpecError(f"{question.axis}: {error}.") from None
+
+    def build(self, context: JudgeContext) -> Judge:
+        """Make the judge of one model's answers.
+
+        Raises:
+            UserError: there is no such judge, rubric, model or key.
+        """
+        raise NotImplementedError
+
+    def for_models(self, context: JudgeContext) -> JudgeOf:
+        """Make the judges of several models' answers: one for all, unless the model matters."""
+        judge = self.build(context)
+        return lambda _: judge
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Return the JSON Schema, in which the key is required: it says which kind this is."""
+        made = handler.resolve_ref_schema(handler(schema))
+        made["required"] = sorted({cls.key, *made.get("required", ())})
+        return made
+
+
+_CANNOT: Mapping[Asks, str] = {
+    "comparison": "reads single answers and cannot compare two, as the measure `win_rate` needs: "
+    "use a judge model or people's verdicts, or a measure of single answers (`rate`, `mean`)",
+    "outcome": "cannot say whether an answer has an outcome, as the measure `rate` needs",
+    "grade": "gives no grades, as the measure `mean` needs: use `win_rate` or `rate`",
+}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is said of one answer."""
+
+    outcome: Outcome
+    reason: str = ""
+    score: float | None = None
+
+
+def said(holds: bool, reason: str = "") -> Decision:
+    """Return ``yes`` or ``no`` as a decision."""
+    return Decision("yes" if holds else "no", reason)
+
+
+Decide = Callable[[Item, Question], Decision]
+
+
+class ProgramJudge:
+    """A judge that is a function of the answer alone; see `mixmerge.records.Judge`."""
+
+    def __init__(
+        self, spec: BaseJudgeSpec, decide: Decide, *, version: int = 1, folder: Path = Path()
+    ) -> None:
+        """Judge with a function.
+
+        Args:
+            spec: says which questions it can answer.
+            decide: judges one answer.
+            version: of the function: another one means other verdicts.
+            folder: what relative paths in ``spec`` are relative to.
+        """
+        self._spec = spec
+        self._decide = decide
+        self._version = version
+        self._folder = folder
+
+    @cached_property
+    def name(self) -> str:
+        """Kind and version, with a digest of the settings where they are not the usual ones."""
+        name = f"{self._spec.key}@{self._version}"
+        files = {
+            role: file_fingerprint(self._folder / path) for role, path in self._spec.paths().items()
+        }
+        if not files and not self._spec.model_dump(exclude_defaults=True):
+            return name
+        return f"{name} #{fingerprint([self._spec.identity(), files])[:8]}"
+
+    def judge(
+        self, items: Sequence[Item], question: Question, progress: Progress = silent
+    ) -> list[Verdict]:
+        """Judge answers one by one.
+
+        Raises:
+            SpecError: the judge cannot answer such a question.
+            DataError: a prompt lacks what the judge compares with.
+        """
+        self._spec.require(question)
+        verdicts = []
+        for count, item in enumerate(items, 1):
+            decision = self._decide(item, question)
+            verdicts.append(
+                verdict(
+                    item.prompt,
+                    question,
+                    self.name,
+                    decision.outcome,
+                    decision.reason,
+                    score=decision.score,
+                )
+            )
+            progress(count, len(items), "judgements")
+        return verdicts
+
+
+def verdict(
+    prompt: Prompt,
+    question: Question,
+    judge: str,
+    outcome: Outcome,
+    reason: str,
+    order: Order | None = None,
+    *,
+    score: float | None = None,
+    notes: Mapping[str, str] | None = None,
+) -> Verdict:
+    """Return the row that says what a judge decided about the answers to a prompt."""
+    return Verdict(
+        prompt=prompt.id,
+        cluster=prompt.cluster,
+        language=prompt.language,
+        category=prompt.category,
+        axis=question.axis,
+        judge=judge,
+        order=order,
+        outcome=outcome,
+        score=score,
+        reason=reason,
+        notes=dict(notes or {}),
+    )
+
+
+def accepted(prompt: Prompt, judge: str) -> tuple[str, ...]:
+    """Return the right answers of a prompt.
+
+    Raises:
+        DataError: it has none.
+    """
+    if not prompt.accepted:
+        raise DataError(
+            f"prompt {prompt.id}: the judge {judge} compares with accepted answers, and this "
+            "prompt has none. Give `accepted` (`columns: {accepted: ...}`), or use a judge model."
+        )
+    return prompt.accepted

@@ -1,0 +1,90 @@
+"""Whether an answer is in a language: the prompt's, or a given one.
+
+The languages are told apart by py3langid (Lui and Baldwin, 2012, trained anew for 139 languages),
+which works without a network. Over all of them a few words are often taken for another language;
+with ``among`` the choice is between the languages that a study expects.
+"""
+
+import unicodedata
+from typing import Any
+
+from pydantic import Field
+
+from mixmerge.errors import ResourceError, SpecError
+from mixmerge.evaluation.judges.judge import (
+    BaseJudgeSpec,
+    Decision,
+    JudgeContext,
+    ProgramJudge,
+    said,
+)
+from mixmerge.records import Item, Question
+
+PROMPT = "prompt"
+
+
+class LanguageSpec(BaseJudgeSpec):
+    """An answer is right if it is in the language that is asked for."""
+
+    key = "language"
+    answers = frozenset({"outcome", "grade"})
+    outcomes = frozenset({"right_language", "wrong_language"})
+
+    language: str = Field(PROMPT, min_length=2)
+    """``prompt``: the language of the prompt; or an ISO 639-1 code, e.g. ``fr``."""
+    among: tuple[str, ...] = ()
+    """The codes to choose from; by default all that the identifier knows."""
+
+    def build(self, context: JudgeContext) -> ProgramJudge:  # noqa: ARG002
+        """Load the identifier.
+
+        Raises:
+            ResourceError: the package ``py3langid`` is not installed.
+            SpecError: it does not know a language.
+        """
+        identifier = _identifier()
+        known = set(identifier.labels)
+        named = {*self.among, *({self.language} - {PROMPT})}
+        if named - known:
+            raise SpecError(f"language: {_unknown(min(named - known), known)}")
+        if self.among:
+            identifier.set_languages(sorted(named))
+
+        def decide(item: Item, question: Question) -> Decision:
+            wanted = item.prompt.language if self.language == PROMPT else self.language
+            if wanted not in identifier.labels:
+                raise SpecError(
+                    f"{question.axis}, prompt {item.prompt.id}: "
+                    f"{_unknown(wanted, identifier.labels)}"
+                )
+            return _decide(identifier, item.answer.text, wanted, question)
+
+        return ProgramJudge(self, decide)
+
+
+def _decide(identifier: Any, text: str, wanted: str, question: Question) -> Decision:
+    if not any(unicodedata.category(c)[0] == "L" for c in text):
+        return Decision("unreadable", "no letters to tell a language by")
+    seen, chance = identifier.classify(text)
+    wrong = question.asks == "outcome" and question.outcome == "wrong_language"
+    return said((seen == wanted) != wrong, f"read: {seen} {chance:.3f}, asked: {wanted}")
+
+
+def _unknown(code: str, known: Any) -> str:
+    return (
+        f"{code!r} is no language that the identifier can choose; it can choose "
+        f"{', '.join(sorted(known))}."
+    )
+
+
+def _identifier() -> Any:
+    try:
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+    except ImportError:
+        raise ResourceError(
+            "A judge `language` needs the package py3langid: pip install 'mixmerge[judges]'."
+        ) from None
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+
+SPEC = LanguageSpec

@@ -1,0 +1,130 @@
+"""Whether a number in an answer is the right one, however it is written.
+
+Digits of any script count (٣, ३, 3), and so do signs, exponents, fractions and per cent. In
+``1,234.5`` and ``1.234,5`` the last mark is the decimal one; a mark that stands alone before three
+digits groups them if it is a comma (``1,234``) and is decimal if it is a point (``1.234``).
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Literal, NamedTuple
+
+from pydantic import Field
+
+from mixmerge.errors import DataError
+from mixmerge.evaluation.judges.judge import (
+    BaseJudgeSpec,
+    Decision,
+    JudgeContext,
+    ProgramJudge,
+    accepted,
+    said,
+)
+from mixmerge.records import Item, Question
+
+_SIGNS = str.maketrans("−‒–٫٬’'\u00a0\u202f\u2009٪⁄", "---.______%/")
+"""The marks of other scripts and typesettings; ``_`` groups digits and means nothing else."""
+_DIGITS = r"[0-9]+(?:[.,][0-9]+|_[0-9]{3}(?![0-9]))*"
+_NUMBER = re.compile(
+    rf"(?<![A-Za-z0-9.])(?P<sign>[-+]?)[$€£¥₹]?(?P<digits>{_DIGITS}|\.[0-9]+)"
+    rf"(?P<power>[eE][-+]?[0-9]{{1,3}})?(?:/(?P<below>{_DIGITS}))?(?P<percent> ?%)?"
+)
+_GROUPED = re.compile(r"[1-9][0-9]{0,2}(?:(,[0-9]{2,3})*,[0-9]{3}|(\.[0-9]{3}){2,})")
+"""Commas also before two digits, as in 12,34,567; points only where there are several."""
+
+
+class Number(NamedTuple):
+    """A number as it was written."""
+
+    value: Fraction
+    percent: bool
+
+
+class NumericSpec(BaseJudgeSpec):
+    """An answer is right if its number equals an accepted one."""
+
+    key = "numeric"
+    answers = frozenset({"outcome", "grade"})
+    outcomes = frozenset({"correct"})
+
+    numeric: Literal["last", "first"] = "last"
+    """Which number of the answer counts."""
+    after: str | None = Field(None, min_length=1)
+    """Only what follows the last place of this text, e.g. ``####``, where the answer has it."""
+    absolute: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """How far from an accepted number it may be."""
+    relative: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """The same as a share of the accepted number."""
+
+    def build(self, context: JudgeContext) -> ProgramJudge:  # noqa: ARG002
+        """Make the judge."""
+        return ProgramJudge(self, self._decide)
+
+    def _decide(self, item: Item, _: Question) -> Decision:
+        right = [_only_number(item, text) for text in accepted(item.prompt, self.key)]
+        text = item.answer.text
+        if self.after is not None:
+            text = text.rpartition(self.after)[2]
+        found = list(numbers(text))
+        if not found:
+            return said(False, "no number")
+        number = found[-1 if self.numeric == "last" else 0]
+        sign = "%" if number.percent else ""
+        return said(any(self._equal(number, other) for other in right),
+                    f"read: {float(number.value):g}{sign}")  # fmt: skip
+
+    def _equal(self, number: Number, right: Number) -> bool:
+        # 50% is written for 50 as well as for 0.5, unless both say per cent.
+        scales = (1, 100) if number.percent != right.percent else (1,)
+        return any(self._near(number, right, scale) for scale in scales)
+
+    def _near(self, number: Number, right: Number, scale: int) -> bool:
+        value, target = number.value, right.value
+        if number.percent:
+            value /= scale
+        else:
+            target /= scale
+        allowed = max(Fraction(self.absolute), Fraction(self.relative) * abs(target))
+        return abs(value - target) <= allowed
+
+
+def numbers(text: str) -> Iterator[Number]:
+    """Yield the numbers of a text in their order."""
+    plain = "".join(
+        str(unicodedata.decimal(c)) if unicodedata.category(c) == "Nd" else c for c in text
+    )
+    for match in _NUMBER.finditer(plain.translate(_SIGNS)):
+        value = _value(match["digits"])
+        if match["power"]:
+            value *= Fraction(10) ** int(match["power"][1:])
+        below = _value(match["below"]) if match["below"] else Fraction(1)
+        if below == 0:
+            continue  # 1/0 is no number
+        yield Number((-value if match["sign"] == "-" else value) / below, bool(match["percent"]))
+
+
+def _value(digits: str) -> Fraction:
+    digits = digits.replace("_", "")
+    point, comma = digits.rfind("."), digits.rfind(",")
+    if point >= 0 and comma >= 0:  # the last mark is the decimal one
+        grouping = "," if point > comma else "."
+        digits = digits.replace(grouping, "")
+    elif _GROUPED.fullmatch(digits):
+        digits = digits.replace(".", "").replace(",", "")
+    whole, _, part = digits.replace(",", ".").partition(".")
+    return Fraction(int(whole + part.replace(".", "") or "0"), 10 ** len(part.replace(".", "")))
+
+
+def _only_number(item: Item, text: str) -> Number:
+    found = list(numbers(text))
+    if len(found) != 1:
+        raise DataError(
+            f"prompt {item.prompt.id}: an accepted answer of a numeric judge is one number "
+            f"(seen: {text!r})."
+        )
+    return found[0]
+
+
+SPEC = NumericSpec

@@ -1,0 +1,167 @@
+"""Whether the Python code of an answer passes the tests of its prompt.
+
+Every test runs in a process of its own, after the answer's code; `sandbox` says what the code can
+reach there. This keeps honest mistakes of a model away from the machine. It is not made to hold
+code that attacks the system's kernel, Python itself, or the test that judges it: where answers may
+do so, name a container.
+"""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from mixmerge.errors import DataError, ResourceError, SpecError
+from mixmerge.evaluation.judges.fence import fenced
+from mixmerge.evaluation.judges.judge import (
+    BaseJudgeSpec,
+    Decision,
+    JudgeContext,
+    ProgramJudge,
+    said,
+)
+from mixmerge.records import Item, Prompt, Question
+
+_MOST_READ = 4096
+"""Bytes of a report that are read; the sandbox writes one line."""
+
+
+class PythonTestsSpec(BaseJudgeSpec):
+    """An answer is right if its code passes the tests of the prompt.
+
+    Graded, it is worth the share of the tests that it passes.
+    """
+
+    key = "tests"
+    answers = frozenset({"outcome", "grade"})
+    outcomes = frozenset({"correct"})
+
+    tests: Literal["python"]
+    """The language of the code: the answer's first fenced block, or all of it."""
+    seconds: int = Field(10, ge=1)
+    """For one test: on the clock, and of each process's own time."""
+    memory_mb: int = Field(1024, ge=64)
+    """For each process."""
+    disk_mb: int = Field(16, ge=1)
+    """That the code may write; without namespaces, for each file."""
+    processes: int = Field(16, ge=1)
+    """That there may be at once, threads included."""
+    container: tuple[str, ...] = ()
+    """A command that runs another in a container and passes standard input and output on, e.g.
+    ``[docker, run, --rm, -i, --network=none, "python:3.12"]``; it must have ``python3``."""
+
+    def build(self, context: JudgeContext) -> ProgramJudge:
+        """Make the judge.
+
+        Raises:
+            SpecError: the study does not allow the code of answers to run.
+        """
+        if not context.allow_execution:
+            raise SpecError(
+                "A judge `{tests: python}` runs code that models wrote, on this machine. If you "
+                "want that, say `allow_execution: true` in the study file."
+            )
+        hidden = [str(folder.resolve()) for folder in (context.journal.parent, *context.private)]
+
+        def decide(item: Item, question: Question) -> Decision:
+            return self._decide(item, question, hidden)
+
+        return ProgramJudge(self, decide)
+
+    def _decide(self, item: Item, question: Question, hidden: list[str]) -> Decision:
+        code = fenced(item.answer.text)
+        tests = _tests(item.prompt)
+        problems = [self._problem(code, test, hidden) for test in tests]
+        failed = [f"test {n}: {text}" for n, text in enumerate(problems, 1) if text is not None]
+        reason = "; ".join([f"{len(tests) - len(failed)} of {len(tests)} passed", *failed])[:1000]
+        if question.asks == "grade":
+            low, high = question.bounds
+            share = (len(tests) - len(failed)) / len(tests)
+            return Decision("graded", reason, low + share * (high - low))
+        return said(not failed, reason)
+
+    def _problem(self, code: str, test: str, hidden: list[str]) -> str | None:
+        """Run one test; return why it failed, or None."""
+        token = secrets.token_hex(16)
+        limits = self.model_dump(include={"seconds", "memory_mb", "disk_mb", "processes"})
+        job: dict[str, Any] = {"code": code, "test": test, "token": token, "limits": limits}
+        program = (files(__package__ or "") / "sandbox.py").read_text(encoding="utf-8")
+        python = [*self.container, "python3"] if self.container else [sys.executable]
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            report = _run(
+                [*python, "-s", "-c", program],
+                json.dumps({**job, "hidden": hidden}),
+                Path(folder),
+                self.seconds + (60 if self.container else 1),  # an image may have to be fetched
+                _environment(self.container, folder),
+            )
+        if report is None:
+            return f"not finished after {self.seconds} s"
+        who, _, rest = report.partition(" ")
+        if who != token:
+            return "ended by the system or by itself before the test was over"
+        verdict, _, why = rest.partition(" ")
+        return None if verdict == "passed" else why
+
+
+def _tests(prompt: Prompt) -> tuple[str, ...]:
+    if not prompt.tests:
+        raise DataError(
+            f"prompt {prompt.id}: the judge `tests` runs the tests of the prompt, and it has none. "
+            "Give `tests`, Python source that raises an error when the code is wrong "
+            "(`columns: {tests: ...}`)."
+        )
+    return prompt.tests
+
+
+def _environment(container: tuple[str, ...], folder: str) -> dict[str, str]:
+    """Return the variables that the code sees: no key of the user's is among them."""
+    if container:  # what starts the container needs the user's own
+        return dict(os.environ)
+    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    path = os.environ.get("PATH", os.defpath)
+    return {"PATH": path, "HOME": folder, "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", **one_thread}
+
+
+def _run(
+    command: list[str], job: str, folder: Path, seconds: float, environment: dict[str, str]
+) -> str | None:
+    """Run a program to its end or to its limit; return what it wrote, None past the limit."""
+    with tempfile.TemporaryFile() as report:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=report,
+                stderr=subprocess.DEVNULL,
+                cwd=folder,
+                env=environment,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ResourceError(
+                f"tests: {command[0]} cannot be started: {error}. Install it, or name another "
+                "`container`."
+            ) from error
+        try:
+            process.communicate(job.encode(), timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            # The session also holds what the code left running.
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        report.seek(0)
+        return report.read(_MOST_READ).decode("utf-8", "replace")
+
+
+SPEC = PythonTestsSpec

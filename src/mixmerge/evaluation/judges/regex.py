@@ -1,0 +1,89 @@
+"""Whether a pattern matches an answer, or what it finds in the answer is right."""
+
+import unicodedata
+from typing import Self
+
+from pydantic import Field, field_validator, model_validator
+
+from mixmerge.evaluation.judges.judge import (
+    BaseJudgeSpec,
+    Decision,
+    JudgeContext,
+    ProgramJudge,
+    accepted,
+    said,
+)
+from mixmerge.evaluation.judges.pattern import compiled, searched
+from mixmerge.records import Item, Question
+
+
+class RegexSpec(BaseJudgeSpec):
+    """A regular expression in place of a judge model; the package ``regex`` reads it."""
+
+    key = "regex"
+    answers = frozenset({"outcome", "grade"})
+
+    regex: str = Field(min_length=1)
+    """Found anywhere in the answer. ``(?i)`` at its beginning ignores case."""
+    extract: bool = False
+    """Compare what was found with the accepted answers, instead of only whether it was."""
+    group: int | str = 0
+    """With ``extract``: the group that holds the answer; 0 is all that was found."""
+    last: bool = False
+    """With ``extract``: take the last place that matches instead of the first."""
+
+    @field_validator("regex")
+    @classmethod
+    def _is_a_pattern(cls, pattern: str) -> str:
+        compiled(pattern)
+        return pattern
+
+    @model_validator(mode="after")
+    def _groups_exist(self) -> Self:
+        pattern = compiled(self.regex)
+        known = [*range(pattern.groups + 1), *pattern.groupindex]
+        if self.group not in known:
+            raise ValueError(
+                f"`regex` has no group {self.group!r}; it has {', '.join(map(str, known))}"
+            )
+        if not self.extract and (self.group != 0 or self.last):
+            raise ValueError("`group` and `last` choose what to compare: they need `extract: true`")
+        return self
+
+    def check(self, question: Question) -> None:
+        """Check the question: what is compared with accepted answers can only be correct."""
+        super().check(question)
+        if self.extract and question.asks == "outcome" and question.outcome != "correct":
+            raise ValueError(
+                f"`regex` with `extract` tells `correct` and not `{question.outcome}`: leave "
+                "`extract` out if a match itself is the outcome"
+            )
+
+    def build(self, context: JudgeContext) -> ProgramJudge:  # noqa: ARG002
+        """Make the judge."""
+        return ProgramJudge(self, self._extracted if self.extract else self._found)
+
+    def _found(self, item: Item, _: Question) -> Decision:
+        match = searched(compiled(self.regex).search, item.answer.text)
+        return said(match is not None, "" if match is None else f"found: {match.group(0)}")
+
+    def _extracted(self, item: Item, _: Question) -> Decision:
+        right = [_plain(text) for text in accepted(item.prompt, self.key)]
+        matches = searched(
+            lambda text, **limit: [
+                match.group(self.group) for match in compiled(self.regex).finditer(text, **limit)
+            ],
+            item.answer.text,
+        )
+        found = [match for match in matches if match is not None]
+        if not found:
+            return said(False, "nothing found")
+        taken = found[-1 if self.last else 0]
+        return said(_plain(taken) in right, f"found: {taken}")
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFC", text).strip()
+
+
+SPEC = RegexSpec

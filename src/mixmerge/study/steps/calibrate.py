@@ -1,0 +1,146 @@
+"""``calibrate/study``: the judges' trial, after the results, or alone before anything is judged."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from mixmerge.evaluation.calibration.labels import CalibrateSpec
+from mixmerge.evaluation.results import MeasuredAxis
+from mixmerge.execution.step import Needs, Step, Task
+from mixmerge.files import read_json, read_rows, write_json
+from mixmerge.progress import Progress
+from mixmerge.records import Axis, Prompt, Response, Verdict
+from mixmerge.records.results import Contrast, read_results
+from mixmerge.records.row import RowModel
+from mixmerge.spec_model import SpecModel
+from mixmerge.study.spec import BASE, Study
+from mixmerge.study.steps.judge import TRIAL, JudgedAxis, judge_for, judged_axes
+from mixmerge.study.steps.kind import ROWS, StepKind
+from mixmerge.study.steps.results import RESULTS
+from mixmerge.testbed.judge import RuleJudge
+
+CARD = "judge_card.json"
+
+
+class TriedAxis(JudgedAxis, MeasuredAxis):
+    """What is asked on an axis, by whom, and how it is measured."""
+
+    primary: bool
+
+
+class CalibrateSettings(SpecModel):
+    """What judges are compared with, and on which answers."""
+
+    calibrate: dict[str, Any]
+    axes: dict[Axis, TriedAxis]
+    models: list[str]
+    """The base model first."""
+    seed: int
+    draws: int
+
+
+class CalibrateFacts(RowModel):
+    """What each judge is worth."""
+
+    grades: dict[Axis, str]
+
+
+class Calibrate(StepKind[CalibrateSettings, CalibrateFacts]):
+    """Puts the judges on trial and writes the judge card."""
+
+    kind: ClassVar[str] = "calibrate"
+    settings = CalibrateSettings
+    facts = CalibrateFacts
+
+    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
+        """Yield the step after the results, where the study asks for a trial."""
+        del made
+        if study.evaluate.calibrate is not None:
+            yield self.step(study, "study", judged=True)
+
+    def step(self, study: Study, name: str, *, judged: bool) -> Step:
+        """Return the trial of a study that asks for one.
+
+        Args:
+            study: the study.
+            name: of the step.
+            judged: whether the judges have judged everything before; if not, they are asked only
+                about labelled answers and probes.
+        """
+        asked = study.evaluate.calibrate
+        assert asked is not None
+        models = [BASE, *study.checkpoints]
+        axes, placement, files = judged_axes(study.evaluate.axes, study.evaluate.allow_execution)
+        files |= {"labels": str(asked.labels)} if asked.labels is not None else {}
+        for axis, spec in study.evaluate.axes.items():
+            primary = axis in study.evaluate.deciding
+            axes[axis] |= {"better": spec.better, "primary": primary}
+        settings = {
+            "calibrate": asked.model_dump(mode="json", exclude={"labels"}, exclude_none=True),
+            "axes": axes,
+            "models": models,
+            "seed": study.seed,
+            "draws": study.evaluate.draws,
+        }
+        inputs = {f"prompts:{axis}": f"prompts/{axis}" for axis in axes}
+        inputs |= {f"answers:{each}": f"generate/{each}" for each in models}
+        if judged:
+            inputs |= {f"verdicts:{each}": f"judge/{each}" for each in models}
+            inputs |= {"results": "results/study"}
+        needs = Needs(seconds=5)
+        return Step(self.kind, name, settings, inputs, files, placement, needs=needs, version=2)
+
+    def run(self, task: Task, settings: CalibrateSettings, progress: Progress) -> CalibrateFacts:
+        """Try the judges, and write ``judge_card.json``."""
+        from mixmerge.evaluation.calibration.calibrate import calibrate
+        from mixmerge.evaluation.calibration.material import Material
+
+        asked = dict(settings.calibrate)
+        if "labels" in task.files:
+            asked["labels"] = task.files["labels"]
+        journal = task.cache / "judge" / TRIAL
+        materials = [
+            Material(
+                question=axis_settings.measure.question(axis),
+                info=axis_settings.measure.info(
+                    axis_settings.better, primary=axis_settings.primary
+                ),
+                judge=judge_for(task, axis, journal),
+                prompts=read_rows(task.inputs[f"prompts:{axis}"] / ROWS, Prompt),
+                answers={
+                    name: read_rows(_file(task, "answers", name, axis), Response)
+                    for name in settings.models
+                },
+                base=BASE,
+                verdicts={
+                    name: read_rows(_file(task, "verdicts", name, axis), Verdict)
+                    for name in settings.models
+                    if f"verdicts:{name}" in task.inputs
+                    and _file(task, "verdicts", name, axis).is_file()
+                },
+                worth=axis_settings.measure.worth,
+            )
+            for axis, axis_settings in settings.axes.items()
+        ]
+        card = calibrate(
+            CalibrateSpec(**asked),
+            materials,
+            rules=RuleJudge(),
+            contrasts=_contrasts(task),
+            seed=settings.seed,
+            draws=settings.draws,
+            progress=progress,
+        )
+        write_json(task.folder / CARD, card.model_dump(mode="json"))
+        return CalibrateFacts(grades={axis: trial.grade for axis, trial in card.axes.items()})
+
+
+def _contrasts(task: Task) -> Sequence[Contrast]:
+    if "results" not in task.inputs:
+        return ()
+    file = task.inputs["results"] / RESULTS
+    return read_results(read_json(file), str(file)).contrasts
+
+
+def _file(task: Task, role: str, name: str, axis: Axis) -> Path:
+    return task.inputs[f"{role}:{name}"] / f"{axis}.jsonl"

@@ -1,0 +1,106 @@
+"""``generate/MODEL``: a model's answers to the prompts of every axis."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from typing import Any, ClassVar
+
+from mixmerge.evaluation.generate_spec import GenerateSpec
+from mixmerge.evaluation.spec import DecodingSpec, PlacementSpec
+from mixmerge.execution.step import Needs, Step, Task
+from mixmerge.files import read_rows
+from mixmerge.progress import Progress
+from mixmerge.records import Prompt, Response
+from mixmerge.records.row import RowModel
+from mixmerge.study.layout import Round, has_weights, model_step, rounds
+from mixmerge.study.spec import Study
+from mixmerge.study.steps.kind import ROWS, StepKind, inputs_of, model_path, within_cores
+
+
+class GenerateSettings(DecodingSpec):
+    """How answers are decoded, and by what where that changes answers."""
+
+    generate: dict[str, Any] = {}
+
+
+class GenerateFacts(RowModel):
+    """How many answers there are and how they ended."""
+
+    answers: int
+    tokens: int
+    finished: dict[str, int]
+    """Answers by `Response.finish_reason`."""
+
+
+class Generate(StepKind[GenerateSettings, GenerateFacts]):
+    """Lets one model answer the prompts of every axis."""
+
+    kind: ClassVar[str] = "generate"
+    settings = GenerateSettings
+    facts = GenerateFacts
+
+    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
+        """Yield a step for each model of each round."""
+        del made
+        for each in rounds(study):
+            for name in each.models:
+                yield self._step(study, each, name)
+
+    def _step(self, study: Study, asked: Round, name: str) -> Step:
+        decoding = asked.evaluate.decoding
+        if "seed" not in decoding.model_fields_set:
+            decoding = decoding.model_copy(update={"seed": study.seed})
+        inputs = {"model": model_step(study, name)} if has_weights(study, name) else {}
+        inputs |= {
+            f"prompts:{axis}": f"prompts/{axis}{asked.suffix}" for axis in asked.evaluate.axes
+        }
+        given = study.given().get(name)
+        own = given.generate if given is not None and given.generate else asked.evaluate.generate
+        spec = own.serving(name)
+        settings = decoding.model_dump(mode="json")
+        settings |= {"generate": spec.meaning()} if spec.meaning() else {}
+        where = study.placement.generate
+        placement = where.model_dump(mode="json")
+        placement["generate"] = spec.model_dump(mode="json")
+        needs = Needs(cpus=where.threads, gpus=spec.gpus, seconds=8)
+        return Step(
+            self.kind, f"{name}{asked.suffix}", settings, inputs, placement=placement, needs=needs
+        )
+
+    def run(self, task: Task, settings: GenerateSettings, progress: Progress) -> GenerateFacts:
+        """Answer."""
+        from pydantic import TypeAdapter
+
+        from mixmerge.evaluation.backends.make import make_backend
+        from mixmerge.evaluation.generate import generate
+
+        placement = within_cores(task.placement)
+        spec: GenerateSpec = TypeAdapter(GenerateSpec).validate_python(
+            placement.pop("generate", {})
+        )
+        backend = make_backend(
+            spec,
+            model_path(task.inputs["model"]) if "model" in task.inputs else None,
+            calls=task.cache / "generate" / f"{task.name}.jsonl",
+            placement=PlacementSpec(**placement),
+        )
+        decoding = DecodingSpec(**settings.model_dump(exclude={"generate"}))
+        asked = {a: read_rows(f / ROWS, Prompt) for a, f in inputs_of(task, "prompts").items()}
+        total = sum(map(len, asked.values()))
+        answers: list[Response] = []
+        with closing(backend):
+            for axis, rows in asked.items():
+                before = len(answers)
+                answers += generate(
+                    backend,
+                    rows,
+                    decoding,
+                    task.folder / f"{axis}.jsonl",
+                    progress=lambda done, _, what, at=before: progress(at + done, total, what),
+                )
+        reasons = Counter(answer.finish_reason for answer in answers)
+        return GenerateFacts(
+            answers=total,
+            tokens=sum(answer.tokens for answer in answers),
+            finished=dict(sorted(reasons.items())),
+        )

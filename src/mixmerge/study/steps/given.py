@@ -1,0 +1,99 @@
+"""``base/base`` and ``given/NAME``: models that exist before the study."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+import mixmerge.testbed
+from mixmerge.execution.step import Step, Task
+from mixmerge.files import write_json
+from mixmerge.hub import resolve
+from mixmerge.progress import Progress
+from mixmerge.records import ModelFolder
+from mixmerge.records.row import RowModel
+from mixmerge.spec_model import SpecModel
+from mixmerge.study.spec import BASE, TESTBED, Study, local_folder
+from mixmerge.study.steps.kind import MODEL, POINTER, StepKind, model_path
+
+_WEIGHTS = Path(mixmerge.testbed.__file__).parent / "weights"
+
+
+class GivenSettings(SpecModel):
+    """Where a model comes from."""
+
+    origin: Literal["testbed", "folder", "hub"] = Field(alias="from")
+    """A folder counts by its content; its path is no part of the settings."""
+    name: str | None = None
+    """On the hub."""
+    revision: str | None = None
+    """On the hub."""
+
+
+class GivenFacts(RowModel):
+    """What is known of a model without loading it."""
+
+    architecture: list[str] | None
+    outside: list[str]
+    """The model's folder, if it lies outside the run: when it is gone, the step is to do again."""
+
+
+class GivenModel(StepKind[GivenSettings, GivenFacts]):
+    """Makes a given model available: written from the package, checked, or fetched from the hub."""
+
+    kind: ClassVar[str] = "given"
+    settings = GivenSettings
+    facts = GivenFacts
+
+    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
+        """Yield a step for each given checkpoint that has weights."""
+        del made
+        for name, given in study.given().items():
+            if given.model is not None and name != BASE:
+                yield self._step(name, given.model)
+
+    def _step(self, name: str, model: str) -> Step:
+        folder = local_folder(model)
+        settings: dict[str, Any]
+        if model == TESTBED:
+            settings, files = {"from": "testbed"}, {"weights": str(_WEIGHTS)}
+        elif folder is not None:
+            settings, files = {"from": "folder"}, {"model": str(folder)}
+        else:
+            hub_name, _, revision = model.partition("@")
+            settings = {"from": "hub", "name": hub_name, "revision": revision or None}
+            files = {}
+        return Step(self.kind, name, settings, files=files)
+
+    def run(self, task: Task, settings: GivenSettings, progress: Progress) -> GivenFacts:
+        """Write the model, or a pointer to it."""
+        progress(0, 1, settings.name or settings.origin)
+        if settings.origin == "testbed":
+            from mixmerge.testbed.model import write_model
+
+            write_model(task.folder / MODEL)
+        elif settings.origin == "folder":
+            write_json(task.folder / POINTER, {"path": str(task.files["model"])})
+        else:
+            assert settings.name is not None
+            revision = f"@{settings.revision}" if settings.revision else ""
+            path = resolve(settings.name + revision)
+            write_json(task.folder / POINTER, {"path": str(path)})
+        path = model_path(task.folder)
+        return GivenFacts(
+            architecture=ModelFolder(path).config.get("architectures"),
+            outside=[str(path)] if path.parent != task.folder else [],
+        )
+
+
+class BaseModel(GivenModel):
+    """The base model of the study."""
+
+    kind: ClassVar[str] = "base"
+
+    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
+        """Yield the base model's step, if it has weights."""
+        del made
+        if study.base.model is not None:
+            yield self._step(BASE, study.base.model)

@@ -1,0 +1,163 @@
+"""``judge/MODEL``: verdicts on a model's answers on every axis."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from shutil import copyfile
+from typing import Any, ClassVar
+
+from mixmerge.errors import ResourceError
+from mixmerge.evaluation.judges import JudgeContext, JudgeSpec
+from mixmerge.evaluation.measures import MeasureSpec
+from mixmerge.evaluation.spec import AxisSpec
+from mixmerge.execution.step import Needs, Step, Task
+from mixmerge.files import read_rows
+from mixmerge.progress import Progress
+from mixmerge.records import Axis, Judge, Prompt, Response
+from mixmerge.records.row import RowModel
+from mixmerge.spec_model import SpecModel
+from mixmerge.study.layout import rounds
+from mixmerge.study.spec import BASE, Study
+from mixmerge.study.steps.kind import ROWS, StepKind, inputs_of
+
+TRIAL = "calibrate.jsonl"
+"""The calls of the judges' trial, among those of the judges."""
+
+
+class JudgedAxis(SpecModel):
+    """What is asked on an axis, and by whom."""
+
+    measure: MeasureSpec
+    judge: dict[str, Any]
+    """The judge's identity."""
+
+
+class JudgeSettings(SpecModel):
+    """All axes."""
+
+    axes: dict[Axis, JudgedAxis]
+
+
+class JudgeFacts(RowModel):
+    """How many verdicts there are, by axis."""
+
+    verdicts: dict[Axis, int]
+
+
+class Judging(StepKind[JudgeSettings, JudgeFacts]):
+    """Judges one model's answers; the base model is not compared with itself."""
+
+    kind: ClassVar[str] = "judge"
+    settings = JudgeSettings
+    facts = JudgeFacts
+
+    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
+        """Yield a step for each model of each round."""
+        del made
+        for each in rounds(study):
+            axes = each.evaluate.axes
+            asked, placement, files = judged_axes(axes, each.evaluate.allow_execution)
+            for name in each.models:
+                inputs = {f"prompts:{axis}": f"prompts/{axis}{each.suffix}" for axis in axes}
+                inputs |= {
+                    "answers": f"generate/{name}{each.suffix}",
+                    "base_answers": f"generate/{BASE}{each.suffix}",
+                }
+                yield Step(
+                    self.kind,
+                    f"{name}{each.suffix}",
+                    {"axes": asked},
+                    inputs,
+                    files,
+                    placement | {"model": name},
+                    needs=Needs(seconds=2),
+                )
+
+    def run(self, task: Task, settings: JudgeSettings, progress: Progress) -> JudgeFacts:
+        """Judge."""
+        from mixmerge.evaluation.judging import judge
+
+        is_base = task.inputs["answers"] == task.inputs["base_answers"]
+        journal = _journal(task)
+        judges: dict[str, Judge] = {}
+        counted = {}
+        for axis, folder in inputs_of(task, "prompts").items():
+            measure = settings.axes[axis].measure
+            if is_base and measure.of_base is not None:
+                continue
+            # One judge for all axes that name the same: a local model is loaded once.
+            spec = task.placement["axes"][axis]
+            judges[repr(spec)] = by = judges.get(repr(spec)) or judge_for(task, axis, journal)
+            verdicts = judge(
+                measure.question(axis),
+                read_rows(folder / ROWS, Prompt),
+                read_rows(task.inputs["answers"] / f"{axis}.jsonl", Response),
+                base_answers=read_rows(task.inputs["base_answers"] / f"{axis}.jsonl", Response),
+                by=by,
+                out=task.folder / f"{axis}.jsonl",
+                progress=progress,
+            )
+            counted[axis] = len(verdicts)
+            failed = [verdict for verdict in verdicts if verdict.outcome == "error"]
+            if failed:
+                raise ResourceError(
+                    f"{axis}: {len(failed)} of {len(verdicts)} judge calls failed "
+                    f"({failed[0].reason}). The same command asks only these again."
+                )
+        return JudgeFacts(verdicts=counted)
+
+
+def judged_axes(
+    axes: Mapping[Axis, AxisSpec], allow_execution: bool
+) -> tuple[dict[Axis, Any], dict[str, Any], dict[str, str]]:
+    """Return what judges are asked as settings, placement and files of a step.
+
+    Args:
+        axes: with their judges and measures.
+        allow_execution: whether a judge may run code that models write.
+    """
+    settings = {
+        axis: {"measure": spec.measure.model_dump(mode="json"), "judge": spec.judge.identity()}
+        for axis, spec in axes.items()
+    }
+    placement = {
+        "axes": {axis: spec.judge.model_dump(mode="json") for axis, spec in axes.items()},
+        "allow_execution": allow_execution,
+    }
+    files = {
+        f"{axis}:{role}": str(path)
+        for axis, spec in axes.items()
+        for role, path in spec.judge.paths().items()
+    }
+    return settings, placement, files
+
+
+def judge_for(task: Task, axis: Axis, journal: Path) -> Judge:
+    """Return the judge of an axis of a step.
+
+    Args:
+        task: with a placement as `judged_axes` returned it.
+        axis: of the task.
+        journal: file of the finished calls to a judge model; none of them is made again.
+    """
+    from pydantic import TypeAdapter
+
+    from mixmerge.testbed.judge import RuleJudge
+
+    spec: JudgeSpec = TypeAdapter(JudgeSpec).validate_python(task.placement["axes"][axis])
+    context = JudgeContext(
+        journal=journal,
+        model=task.placement.get("model", BASE),
+        rule_judges={"testbed": RuleJudge()},
+        allow_execution=task.placement["allow_execution"],
+        private=(task.folder.parents[1],),
+    )
+    return spec.build(context)
+
+
+def _journal(task: Task) -> Path:
+    """Return the file of the step's judge calls, begun with those of a trial before it."""
+    journal = task.cache / "judge" / f"{task.name}.jsonl"
+    trial = journal.with_name(TRIAL)
+    if trial.is_file() and not journal.exists():
+        copyfile(trial, journal)
+    return journal

@@ -1,0 +1,116 @@
+"""What every kind of step says of itself: what it is asked, how it is planned, run and priced.
+
+A kind is one file with one class, and one line in `mixmerge.study.steps`. Its settings and its
+facts are classes: what is written into ``step.json`` and ``record.json`` is read back by them.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+from mixmerge.execution.environment import CORES
+from mixmerge.execution.plan import Planned
+from mixmerge.execution.step import Step, Task
+from mixmerge.files import read_json
+from mixmerge.progress import Progress
+from mixmerge.records import ModelFolder
+from mixmerge.records.row import RowModel
+from mixmerge.spec_model import SpecModel
+from mixmerge.study.spec import Study
+
+MODEL = "model"
+"""The folder of a model that a step has made."""
+POINTER = "model.json"
+"""Where a step says which model outside of its folder it stands for."""
+ROWS = "rows.jsonl"
+
+Settings = TypeVar("Settings", bound=SpecModel)
+Facts = TypeVar("Facts", bound=RowModel)
+
+
+class NoFacts(RowModel):
+    """A step whose record tells nothing but that it was done."""
+
+
+class StepKind(Generic[Settings, Facts]):
+    """One kind of step."""
+
+    kind: ClassVar[str]
+    settings: type[Settings]
+    """What a step is asked: everything that changes its outcome, and nothing else."""
+    facts: type[Facts]
+    """What its record tells."""
+
+    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
+        """Yield the steps of this kind that a study needs.
+
+        Args:
+            study: the study.
+            made: the steps of the kinds before this one.
+        """
+        raise NotImplementedError
+
+    def run(self, task: Task, settings: Settings, progress: Progress) -> Facts:
+        """Do the work of one step and return its facts.
+
+        Raises:
+            UserError: something that the user can fix stands in the way.
+        """
+        raise NotImplementedError
+
+    def cost(self, item: Planned, planned: Mapping[str, Planned]) -> str:
+        """Say in a few words what a step would do; nothing where its name says it."""
+        del item, planned
+        return ""
+
+    def adopted(self, settings: Settings, model: ModelFolder, inputs: Mapping[str, Path]) -> Facts:
+        """Return the facts of a step whose model was made elsewhere.
+
+        Args:
+            settings: what the step is asked.
+            model: the model that was made.
+            inputs: folders of the step's inputs, by role.
+        """
+        del settings, model, inputs
+        return self.facts()
+
+    def handle(self, task: Task, progress: Progress) -> Mapping[str, Any]:
+        """Run a step as the execution layer asks for it."""
+        return self.run(task, self.settings.model_validate(task.settings), progress).model_dump(
+            mode="json"
+        )
+
+    def read_settings(self, step: Step) -> Settings:
+        """Return what a step is asked."""
+        return self.settings.model_validate(step.settings)
+
+    def read_facts(self, record: Mapping[str, Any]) -> Facts:
+        """Return what the record of a finished step tells."""
+        return self.facts.model_validate(record["facts"])
+
+
+def model_path(folder: Path) -> Path:
+    """Return the model of a step's folder: its own, or the one it points to outside the run."""
+    pointer = folder / POINTER
+    return folder / read_json(pointer)["path"] if pointer.is_file() else folder / MODEL
+
+
+def inputs_of(task: Task, group: str) -> dict[str, Path]:
+    """Return the folders of the inputs whose role is ``group:name``, by name."""
+    start = f"{group}:"
+    return {
+        role.removeprefix(start): folder
+        for role, folder in task.inputs.items()
+        if role.startswith(start)
+    }
+
+
+def within_cores(placement: Mapping[str, Any]) -> dict[str, Any]:
+    """Lower the threads that a placement asks for to the cores that the engine has for the step."""
+    asked = dict(placement)
+    cores = os.environ.get(CORES)
+    if cores and asked.get("threads"):
+        share = max(1, int(cores) // asked.get("devices", 1))
+        asked["threads"] = min(asked["threads"], share)
+    return asked

@@ -1,0 +1,65 @@
+"""``merge/CHECKPOINT``: merges of checkpoints."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
+
+from mixmerge.execution.engines import helpers_here
+from mixmerge.execution.plan import Planned
+from mixmerge.execution.step import Needs, Step, Task
+from mixmerge.merging.methods import METHODS
+from mixmerge.merging.spec import MergePlacement, MergeSpec
+from mixmerge.progress import Progress
+from mixmerge.study.layout import model_step
+from mixmerge.study.spec import BASE, Study
+from mixmerge.study.steps.kind import MODEL, NoFacts, StepKind, model_path, within_cores
+
+
+class MergeSettings(MergeSpec):
+    """A merge and the seed of its random draws."""
+
+    seed: int
+
+
+class Merge(StepKind[MergeSettings, NoFacts]):
+    """Merges checkpoints."""
+
+    kind: ClassVar[str] = "merge"
+    settings = MergeSettings
+    facts = NoFacts
+
+    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
+        """Yield a step for each merge, those of sweeps included."""
+        del made
+        placement = study.placement.merge.model_dump(mode="json")
+        needs = Needs(cpus=study.placement.merge.threads)
+        for name, merge in study.merges().items():
+            inputs = {parent: model_step(study, parent) for parent in merge.checkpoints}
+            yield Step(
+                self.kind,
+                name,
+                merge.model_dump(mode="json") | {"seed": study.seed},
+                inputs | {BASE: model_step(study, BASE)},
+                placement=placement,
+                needs=needs,
+                version=METHODS[merge.method].version,
+            )
+
+    def run(self, task: Task, settings: MergeSettings, progress: Progress) -> NoFacts:
+        """Merge."""
+        from mixmerge.merging.engine import merge
+
+        paths = {name: model_path(folder) for name, folder in task.inputs.items()}
+        merge(
+            settings.to_recipe(paths, paths[BASE]),
+            task.folder / MODEL,
+            seed=settings.seed,
+            threads=MergePlacement.model_validate(within_cores(task.placement)).threads,
+            helpers=helpers_here(),
+            progress=progress,
+        )
+        return NoFacts()
+
+    def cost(self, item: Planned, planned: Mapping[str, Planned]) -> str:
+        """Say the method."""
+        del planned
+        return self.read_settings(item.step).method

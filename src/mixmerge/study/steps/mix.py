@@ -1,0 +1,124 @@
+"""``mix/MIXTURE-FORM``: training sets."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from mixmerge.execution.plan import Planned
+from mixmerge.execution.step import Needs, Step, Task
+from mixmerge.mixing.spec import FORMS, Form, MixtureSpec
+from mixmerge.progress import Progress
+from mixmerge.records.row import RowModel
+from mixmerge.study.layout import rounds
+from mixmerge.study.spec import BASE, Study, TestbedSource
+from mixmerge.study.steps.files import described, with_paths
+from mixmerge.study.steps.kind import ROWS, StepKind, inputs_of, model_path
+from mixmerge.training.spec import TrainSpec
+
+
+class MixSettings(MixtureSpec):
+    """A mixture of described sources."""
+
+    sources: dict[str, dict[str, Any]]
+    """By name: ``{input: true}`` for rows of another step, else a source with roles for paths."""
+    form: Form
+    languages: list[str]
+    seed: int
+
+
+class MixFacts(RowModel):
+    """How large the mixture is."""
+
+    rows: int
+    characters: int
+
+
+class Mix(StepKind[MixSettings, MixFacts]):
+    """Writes one mixture and its manifest."""
+
+    kind: ClassVar[str] = "mix"
+    settings = MixSettings
+    facts = MixFacts
+
+    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
+        """Yield a step for each mixture in each form that a training reads."""
+        del made
+        wanted = {(c.mixture, form_of(study.training[c.train])) for c in study.trained().values()}
+        order = {name: place for place, name in enumerate(study.mixtures)}
+        for name, form in sorted(wanted, key=lambda pair: (order[pair[0]], pair[1])):
+            yield self._step(study, name, form)
+
+    def _step(self, study: Study, name: str, form: Form) -> Step:
+        mixture = study.mixtures[name]
+        inputs = {
+            f"held_out:{axis}{each.suffix}": f"prompts/{axis}{each.suffix}"
+            for each in rounds(study)
+            for axis in each.evaluate.axes
+        }
+        sources: dict[str, Any] = {}
+        files: dict[str, str] = {}
+        # Of a row that stands in two sources the first is kept: by name, as keys have no order.
+        for source_name, source in sorted(study.data.items()):
+            if isinstance(source, TestbedSource):
+                inputs[f"source:{source_name}"] = f"data/{source_name}"
+                sources[source_name] = {"input": True}
+            else:
+                sources[source_name], paths = described(source_name, source)
+                files |= paths
+        if mixture.unit == "tokens":
+            inputs["tokenizer"] = f"base/{BASE}"
+        settings = mixture.model_dump(mode="json", exclude_defaults=True) | {
+            "sources": sources,
+            "form": form,
+            "languages": study.languages,
+            "seed": study.seed,
+        }
+        return Step(
+            self.kind,
+            mixed(name, form),
+            settings,
+            inputs,
+            files,
+            by_output=True,
+            needs=Needs(seconds=3),
+            version=2,
+        )
+
+    def run(self, task: Task, settings: MixSettings, progress: Progress) -> MixFacts:
+        """Mix the sources."""
+        from mixmerge.mixing.materialise import mix
+        from mixmerge.mixing.spec import MixSpec
+
+        own = settings.model_dump(exclude={"sources"}, exclude_unset=True)
+        spec = MixSpec.model_validate(
+            own
+            | {
+                "sources": {
+                    name: {"files": task.inputs[f"source:{name}"] / ROWS}
+                    if source.get("input")
+                    else with_paths(name, source, task.files)
+                    for name, source in settings.sources.items()
+                },
+                "held_out": [folder / ROWS for folder in inputs_of(task, "held_out").values()],
+                "tokenizer": model_path(task.inputs["tokenizer"])
+                if "tokenizer" in task.inputs
+                else None,
+            }
+        )
+        manifest = mix(spec, task.folder, progress=progress)
+        return MixFacts(rows=manifest.rows, characters=sum(s.characters for s in manifest.shares))
+
+    def cost(self, item: Planned, planned: Mapping[str, Planned]) -> str:
+        """Say the mixture's size."""
+        del planned
+        settings = self.read_settings(item.step)
+        return f"{settings.size:,} {settings.unit}"
+
+
+def form_of(recipe: TrainSpec) -> Form:
+    """Return the form of the rows that a training reads."""
+    return next(form for form, rows in FORMS.items() if rows is recipe.objective.rows)
+
+
+def mixed(mixture: str, form: Form) -> str:
+    """Return the name of the step that writes a mixture in a form."""
+    return f"{mixture}-{'pairs' if form == 'preferences' else 'chats'}"

@@ -1,0 +1,85 @@
+"""``prompts/AXIS``: what models are asked."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict
+
+from mixmerge.evaluation.prompt_spec import PromptSetSpec
+from mixmerge.execution.step import Step, Task
+from mixmerge.files import write_rows
+from mixmerge.progress import Progress
+from mixmerge.records.row import RowModel
+from mixmerge.spec_model import SpecModel
+from mixmerge.study.layout import rounds
+from mixmerge.study.spec import Study
+from mixmerge.study.steps.data import WORLD
+from mixmerge.study.steps.files import described, with_paths
+from mixmerge.study.steps.kind import ROWS, StepKind
+
+
+class PromptSettings(SpecModel):
+    """A prompt set, with roles for paths, and the languages that are wanted of it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    languages: list[str]
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """The description of the set, as `described` returned it."""
+        return dict(self.model_extra or {})
+
+
+class PromptFacts(RowModel):
+    """How many prompts there are."""
+
+    rows: int
+    clusters: int
+    machine_translated: int
+
+
+class Prompts(StepKind[PromptSettings, PromptFacts]):
+    """Writes the prompts of one axis in the study's languages."""
+
+    kind: ClassVar[str] = "prompts"
+    settings = PromptSettings
+    facts = PromptFacts
+
+    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
+        """Yield a step for each axis of each round."""
+        del made
+        for each in rounds(study):
+            for axis, spec in each.evaluate.axes.items():
+                settings, files = described("prompts", spec.prompts)
+                if spec.prompts.testbed:
+                    files |= WORLD
+                yield Step(
+                    self.kind,
+                    f"{axis}{each.suffix}",
+                    settings | {"languages": study.languages},
+                    files=files,
+                    by_output=True,
+                )
+
+    def run(self, task: Task, settings: PromptSettings, progress: Progress) -> PromptFacts:
+        """Read or make the prompts."""
+        from mixmerge.evaluation.prompts import check_prompts, load_prompts
+
+        progress(0, 1, "prompts")
+        spec = PromptSetSpec(**with_paths("prompts", settings.source, task.files))
+        languages = settings.languages
+        if spec.testbed:
+            from mixmerge.testbed.data import prompts
+
+            known = prompts(spec.testbed, spec.split, languages)
+            rows = [prompt for prompt in known if prompt.language in languages]
+            check_prompts(rows, languages, "testbed")
+        else:
+            rows = load_prompts(spec, languages)
+        write_rows(task.folder / ROWS, rows)
+        return PromptFacts(
+            rows=len(rows),
+            clusters=len({row.cluster for row in rows}),
+            machine_translated=sum(row.translated == "machine" for row in rows),
+        )

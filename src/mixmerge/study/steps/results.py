@@ -1,0 +1,156 @@
+"""``results/study``: ``results.json`` from all verdicts."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from mixmerge.evaluation.results import MeasuredAxis, ModelInfo
+from mixmerge.evaluation.results import results as estimate
+from mixmerge.execution.step import Needs, Step, Task
+from mixmerge.execution.store import RECORD
+from mixmerge.files import read_json, read_rows, write_json
+from mixmerge.progress import Progress, silent
+from mixmerge.records import Axis, Response, Results, Verdict
+from mixmerge.records.results import Costs, Stage
+from mixmerge.records.row import RowModel
+from mixmerge.spec_model import SpecModel
+from mixmerge.study.spec import BASE, Study, Trained
+from mixmerge.study.steps.kind import StepKind, inputs_of
+from mixmerge.study.steps.train import Train
+
+RESULTS = "results.json"
+
+Folders = Mapping[str, Path]
+"""By model."""
+
+
+class ReportedModel(ModelInfo):
+    """What a model is, and the trainings behind it."""
+
+    trainings: list[str] = []
+
+
+class ResultsSettings(SpecModel):
+    """What is estimated, of which models."""
+
+    study: str
+    seed: int
+    draws: int
+    axes: dict[Axis, MeasuredAxis]
+    decide_on: list[Axis]
+    models: dict[str, ReportedModel]
+    baselines: dict[Stage, str]
+
+
+class ResultsFacts(RowModel):
+    """How many models there are."""
+
+    models: int
+
+
+class StudyResults(StepKind[ResultsSettings, ResultsFacts]):
+    """Estimates everything that a study reports."""
+
+    kind: ClassVar[str] = "results"
+    settings = ResultsSettings
+    facts = ResultsFacts
+
+    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
+        """Yield the one step."""
+        del made
+        models = [BASE, *study.checkpoints]
+        inputs = {f"verdicts:{name}": f"judge/{name}" for name in models}
+        inputs |= {f"answers:{name}": f"generate/{name}" for name in models}
+        inputs |= {f"trained:{name}": f"{Train.kind}/{name}" for name in study.trained()}
+        settings = results_settings(study).model_dump(mode="json")
+        yield Step(self.kind, "study", settings, inputs, needs=Needs(seconds=10), version=3)
+
+    def run(self, task: Task, settings: ResultsSettings, progress: Progress) -> ResultsFacts:
+        """Estimate, and write ``results.json``."""
+        groups = (inputs_of(task, group) for group in ("verdicts", "trained", "answers"))
+        found = compute_results(settings, *groups, progress=progress)
+        write_json(task.folder / RESULTS, found.model_dump(mode="json"))
+        return ResultsFacts(models=len(found.models))
+
+
+def results_settings(study: Study) -> ResultsSettings:
+    """Return what the step ``results/study`` is asked."""
+    return ResultsSettings(
+        study=study.study,
+        seed=study.seed,
+        draws=study.evaluate.draws,
+        axes={
+            axis: MeasuredAxis(measure=spec.measure, better=spec.better)
+            for axis, spec in study.evaluate.axes.items()
+        },
+        decide_on=list(study.evaluate.deciding),
+        models={
+            name: ReportedModel(
+                stage=study.stage(name),
+                kind=study.kind(name),
+                method=study.method(name),
+                shares=study.shares(name),
+                trainings=[
+                    ancestor
+                    for ancestor in study.ancestors(name)
+                    if isinstance(study.checkpoints[ancestor], Trained)
+                ],
+            )
+            for name in study.checkpoints
+        },
+        baselines=study.baselines(),
+    )
+
+
+def compute_results(
+    settings: ResultsSettings,
+    verdicts: Folders,
+    trained: Folders,
+    answers: Folders,
+    *,
+    progress: Progress = silent,
+) -> Results:
+    """Estimate all that a study reports.
+
+    Args:
+        settings: of the step ``results/study``.
+        verdicts: folder of each model's verdicts; models without one are left out.
+        trained: folder of each training, for its tokens and rows.
+        answers: folder of each model's answers, for their lengths.
+        progress: hears that the estimation begins.
+    """
+    progress(0, 1, "bootstrap")
+    described = {name: info for name, info in settings.models.items() if name in verdicts}
+    models = {BASE: ModelInfo(kind="base")} | {
+        name: ModelInfo(**info.model_dump(exclude={"trainings"}))
+        for name, info in described.items()
+    }
+    read = {n: Train().read_facts(read_json(f / RECORD)) for n, f in trained.items()}
+    compared = [axis for axis, spec in settings.axes.items() if spec.measure.asks == "comparison"]
+    return estimate(
+        settings.study,
+        BASE,
+        settings.axes,
+        models,
+        {name: read_verdicts(verdicts[name]) for name in models},
+        decide_on=settings.decide_on,
+        baselines=settings.baselines,
+        answers={
+            axis: {name: read_rows(answers[name] / f"{axis}.jsonl", Response) for name in models}
+            for axis in compared
+        },
+        costs={
+            name: Costs(
+                training_tokens=sum(read[training].tokens for training in info.trainings),
+                training_rows=sum(read[training].rows for training in info.trainings),
+            )
+            for name, info in described.items()
+        },
+        seed=settings.seed,
+        draws=settings.draws,
+    )
+
+
+def read_verdicts(folder: Path) -> dict[Axis, list[Verdict]]:
+    """Read the verdicts of one model by axis."""
+    return {file.stem: read_rows(file, Verdict) for file in sorted(folder.glob("*.jsonl"))}

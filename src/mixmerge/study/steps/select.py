@@ -1,0 +1,127 @@
+"""``select/CHECKPOINT``: the candidate that does best on items of their own.
+
+Each candidate answers the items of ``selection`` and is judged on them, in steps of its own named
+``CANDIDATE@selection``. This step compares the scores and points to the winner, which from there on
+is the checkpoint.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from mixmerge.errors import SampleError
+from mixmerge.evaluation.results import MeasuredAxis
+from mixmerge.evaluation.scores import score_table
+from mixmerge.execution.step import Step, Task
+from mixmerge.files import read_rows, write_json
+from mixmerge.progress import Progress
+from mixmerge.records import Axis, Verdict
+from mixmerge.records.row import RowModel
+from mixmerge.spec_model import SpecModel
+from mixmerge.study.layout import SELECTION, model_step, rounds
+from mixmerge.study.spec import Study
+from mixmerge.study.steps.kind import POINTER, StepKind, model_path
+
+CHOICE = "selection.json"
+
+
+class WeightedAxis(MeasuredAxis):
+    """How an axis is measured, and how much it counts."""
+
+    weight: float
+
+
+class SelectSettings(SpecModel):
+    """What is compared, and how."""
+
+    candidates: list[str]
+    axes: dict[Axis, WeightedAxis]
+
+
+class SelectFacts(RowModel):
+    """The choice."""
+
+    winner: str
+
+
+class Select(StepKind[SelectSettings, SelectFacts]):
+    """Compares the candidates and points to the best; of equals, to the first.
+
+    Writes ``selection.json`` with the values and the score of every candidate, and the pointer
+    ``model.json``, relative, so that a moved run keeps its choice.
+    """
+
+    kind: ClassVar[str] = "select"
+    settings = SelectSettings
+    facts = SelectFacts
+
+    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
+        """Yield a step for each checkpoint that is chosen."""
+        del made
+        for name, candidates in study.chosen().items():
+            chosen_on = rounds(study)[-1]
+            axes = {
+                axis: {
+                    "measure": spec.measure.model_dump(mode="json"),
+                    "better": spec.better,
+                    "weight": chosen_on.weights[axis],
+                }
+                for axis, spec in chosen_on.evaluate.axes.items()
+            }
+            inputs = {f"model:{each}": model_step(study, each) for each in candidates}
+            inputs |= {f"verdicts:{each}": f"judge/{each}{SELECTION}" for each in candidates}
+            yield Step(self.kind, name, {"candidates": candidates, "axes": axes}, inputs)
+
+    def run(self, task: Task, settings: SelectSettings, progress: Progress) -> SelectFacts:
+        """Choose.
+
+        Raises:
+            SampleError: the judge gave no verdict at all on a candidate.
+        """
+        progress(0, 1, "scores")
+        values = {
+            name: {
+                axis: _share(name, axis, spec, task.inputs[f"verdicts:{name}"])
+                for axis, spec in settings.axes.items()
+            }
+            for name in settings.candidates
+        }
+        scores = {name: _score(settings, own) for name, own in values.items()}
+        winner = max(settings.candidates, key=scores.__getitem__)
+        found = {
+            "winner": winner,
+            "weights": {axis: spec.weight for axis, spec in settings.axes.items()},
+            "candidates": {
+                name: {
+                    **{a: settings.axes[a].measure.of_share(share) for a, share in own.items()},
+                    "score": scores[name],
+                }
+                for name, own in values.items()
+            },
+        }
+        write_json(task.folder / CHOICE, found)
+        model = model_path(task.inputs[f"model:{winner}"])
+        write_json(task.folder / POINTER, {"path": os.path.relpath(model, task.folder)})
+        return SelectFacts(winner=winner)
+
+
+def _score(settings: SelectSettings, shares: dict[Axis, float]) -> float:
+    return sum(
+        spec.weight * (shares[axis] if spec.better == "higher" else -shares[axis])
+        for axis, spec in settings.axes.items()
+    )
+
+
+def _share(name: str, axis: Axis, spec: WeightedAxis, folder: Path) -> float:
+    file = folder / f"{axis}.jsonl"
+    table = score_table(axis, {"model": read_rows(file, Verdict)}, spec.measure.worth)
+    scores = table.scores["model"]
+    if np.isnan(scores).all():
+        raise SampleError(
+            f"{name}: none of {len(scores)} prompts has a verdict on `{axis}`, so it cannot be "
+            f"compared with other candidates. Look at {file} for what the judge replied."
+        )
+    return float(np.nanmean(scores))

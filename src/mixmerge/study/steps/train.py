@@ -1,0 +1,112 @@
+"""``train/CHECKPOINT``: trainings."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from mixmerge.execution.plan import Planned
+from mixmerge.execution.step import Needs, Step, Task
+from mixmerge.progress import Progress, silent
+from mixmerge.records import ModelFolder
+from mixmerge.records.row import RowModel
+from mixmerge.study.layout import model_step
+from mixmerge.study.spec import BASE, Study, Trained, expected_rows
+from mixmerge.study.steps.kind import ROWS, StepKind, model_path, within_cores
+from mixmerge.study.steps.mix import Mix, form_of, mixed
+from mixmerge.training.spec import PlacementSpec, TrainSpec
+
+_SECONDS_PER_ROW = 0.01
+"""Of the testbed's model on one core: only ratios between steps matter."""
+
+
+class TrainFacts(RowModel):
+    """What a training has read."""
+
+    tokens: int
+    rows: int
+    """Different rows."""
+    steps: int
+
+
+class Train(StepKind[TrainSpec, TrainFacts]):
+    """Trains one checkpoint."""
+
+    kind: ClassVar[str] = "train"
+    settings = TrainSpec
+    facts = TrainFacts
+
+    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
+        """Yield a step for each trained checkpoint."""
+        del made
+        for name, checkpoint in study.trained().items():
+            yield self._step(study, name, checkpoint)
+
+    def _step(self, study: Study, name: str, checkpoint: Trained) -> Step:
+        recipe = study.training[checkpoint.train]
+        if "seed" not in recipe.model_fields_set:
+            recipe = recipe.model_copy(update={"seed": study.seed})
+        inputs = {
+            "model": model_step(study, checkpoint.start or BASE),
+            "rows": f"mix/{mixed(checkpoint.mixture, form_of(recipe))}",
+        }
+        where = study.placement.train
+        placement = where.model_dump(mode="json")
+        if study.tracking is not None:
+            placement["tracking"] = study.tracking.model_dump(mode="json")
+        mixture = study.mixtures[checkpoint.mixture]
+        rows = recipe.steps(expected_rows(mixture.size, mixture.unit)) * recipe.batch_size
+        needs = Needs(
+            cpus=where.devices * (where.threads or 1),
+            gpus=where.devices if where.device == "auto" else 0,
+            nodes=where.nodes,
+            processes=where.devices,
+            seconds=rows * _SECONDS_PER_ROW * recipe.objective.relative_cost,
+        )
+        settings = recipe.model_dump(mode="json")
+        return Step(self.kind, name, settings, inputs, placement=placement, needs=needs)
+
+    def run(self, task: Task, settings: TrainSpec, progress: Progress) -> TrainFacts:
+        """Train."""
+        from mixmerge.training.run import train
+
+        report = train(
+            settings,
+            model=model_path(task.inputs["model"]),
+            rows=task.inputs["rows"] / ROWS,
+            out=task.folder,
+            placement=PlacementSpec.model_validate(within_cores(task.placement)),
+            reference_cache=task.cache / "reference",
+            progress=progress,
+        )
+        used = sum(count.used for count in report.rows.values())
+        return TrainFacts(tokens=report.tokens, rows=used, steps=report.steps)
+
+    def cost(self, item: Planned, planned: Mapping[str, Planned]) -> str:
+        """Say objective, steps and which weights."""
+        recipe = self.read_settings(item.step)
+        steps = trained_rows(item, planned) // recipe.batch_size
+        how = "all weights" if recipe.adapter is None else f"LoRA, rank {recipe.adapter.rank}"
+        return f"{recipe.objective.label}, {steps:,} steps, {how}"
+
+    def adopted(
+        self, settings: TrainSpec, model: ModelFolder, inputs: Mapping[str, Path]
+    ) -> TrainFacts:
+        """Count what the study's training would have read: what results say of a model's costs."""
+        from mixmerge.training.data import read_data
+        from mixmerge.training.order import row_order
+
+        read = read_data(settings, model, inputs["rows"] / ROWS, silent).encoded.read
+        steps = settings.steps(len(read))
+        order = row_order(len(read), settings.batch_size, steps, settings.seed)
+        return TrainFacts(tokens=int(read[order].sum()), rows=len(read), steps=steps)
+
+
+def trained_rows(item: Planned, planned: Mapping[str, Planned]) -> int:
+    """Return the rows that a training step reads over all epochs; 0 for other steps."""
+    if item.step.kind != Train.kind:
+        return 0
+    recipe = Train().read_settings(item.step)
+    mix = planned[item.step.inputs["rows"]]
+    asked = Mix().read_settings(mix.step)
+    rows = Mix().read_facts(mix.record).rows if mix.record else None
+    return recipe.steps(rows or expected_rows(asked.size, asked.unit)) * recipe.batch_size

@@ -1,0 +1,12 @@
+"""The training objectives, a short file each. To add one, write its file and add it here."""
+
+from mixmerge.training.objectives import dpo, sft
+from mixmerge.training.objectives.objective import Objective
+
+OBJECTIVES: dict[str, Objective] = {
+    module.OBJECTIVE.name: module.OBJECTIVE for module in (sft, dpo)
+}
+"""Every objective by the name that ``method`` gives it."""
+
+DEFAULT = sft.OBJECTIVE.name
+"""The objective of a recipe that names none."""

@@ -1,0 +1,98 @@
+"""How a training is carried out: the rows of each step, the arithmetic and the devices."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from mixmerge.records import ModelFolder
+from mixmerge.training import parent
+from mixmerge.training.data import TrainingData
+from mixmerge.training.device import on_cpu, pin_one_gpu, precision_of
+from mixmerge.training.order import row_order, sorted_within_steps
+from mixmerge.training.ranks import launched_ranks
+from mixmerge.training.spec import PlacementSpec, TrainSpec
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What `mixmerge.training.run.train` was called with, checked."""
+
+    spec: TrainSpec
+    placement: PlacementSpec
+    model: ModelFolder
+    model_name: str
+    rows: Path
+    out: Path
+    identity: str
+    reference_cache: Path | None
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder for unfinished states."""
+        return self.out / "checkpoints"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a trainer is built from, beside the inputs.
+
+    Attributes:
+        order: rows of each step, shape ``(steps, batch_size)``.
+        micro: rows per device and forward pass.
+        accumulation: forward passes per step.
+        on_cpu: whether no GPU is used.
+    """
+
+    data: TrainingData
+    order: npt.NDArray[np.int64]
+    micro: int
+    accumulation: int
+    precision: Literal["float32", "bfloat16"]
+    on_cpu: bool
+
+    @property
+    def tokens(self) -> npt.NDArray[np.int64]:
+        """Tokens read up to and including each step, shape ``(steps,)``."""
+        return np.cumsum(self.data.encoded.read[self.order].sum(axis=1))
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """Rows / global batch; not always whole."""
+        return len(self.data.encoded.read) / self.order.shape[1]
+
+
+def make_plan(inputs: Inputs, data: TrainingData) -> Plan:
+    """Decide what the settings leave open, and check that the result fits on the disk.
+
+    Raises:
+        ResourceError: it does not.
+        SpecError: the global batch cannot be split over the processes.
+    """
+    spec, rows = inputs.spec, len(data.encoded.read)
+    order = row_order(rows, spec.batch_size, spec.steps(rows), spec.seed)
+    pin_one_gpu(inputs.placement)
+    cpu = on_cpu(inputs.placement)
+    micro, accumulation = inputs.placement.accumulation(spec.batch_size, launched_ranks())
+    _check_disk(inputs, len(order))
+    return Plan(
+        data=data,
+        order=sorted_within_steps(order, data.encoded.longest),
+        micro=micro,
+        accumulation=accumulation,
+        precision=precision_of(spec, cpu=cpu),
+        on_cpu=cpu,
+    )
+
+
+def _check_disk(inputs: Inputs, steps: int) -> None:
+    sizes = {"float32": 4, "bfloat16": 2, "float16": 2}
+    stored = sizes.get(parent.saved_dtype(inputs.model, "auto"), 4)
+    weights = parent.weight_bytes(inputs.model) // stored
+    needed = weights * sizes[parent.saved_dtype(inputs.model, inputs.spec.dtype)]
+    if inputs.spec.adapter is None and inputs.placement.save_steps < steps:
+        # Weights and both moments of AdamW in float32; the old checkpoint goes after the new one.
+        needed += 2 * weights * 3 * 4
+    parent.check_disk(inputs.out, needed)

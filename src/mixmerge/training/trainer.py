@@ -1,0 +1,142 @@
+"""The TRL trainer of a training: its arguments, its rows in their order, and its callbacks.
+
+Rows arrive here as token ids, so TRL neither renders, truncates nor drops anything; it brings its
+losses and metrics, and the Trainer beneath it the loop, checkpoints and devices.
+"""
+
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mixmerge import files
+from mixmerge.training.plan import Inputs, Plan
+from mixmerge.training.ranks import is_first_rank, launched_ranks, wait_for_all
+from mixmerge.training.spec import AdapterSpec
+
+OnLog = Callable[[int, dict[str, float]], None]
+
+
+def configure(inputs: Inputs, plan: Plan) -> tuple[Any, type[Any]]:
+    """Return TRL's configuration and trainer class.
+
+    Joins the process group when there are several ranks.
+    """
+    spec, placement = inputs.spec, inputs.placement
+    steps = len(plan.order)
+    # The first step of a warm-up has a rate of zero: a single step would train nothing.
+    warmup = math.ceil(spec.warmup_ratio * steps) if steps > 1 else 0
+    constant = "constant_with_warmup" if warmup else "constant"
+    adapter_in_bf16 = spec.adapter is not None and plan.precision == "bfloat16"
+    common = {
+        "output_dir": str(inputs.checkpoints),
+        "per_device_train_batch_size": plan.micro,
+        "gradient_accumulation_steps": plan.accumulation,
+        "max_steps": steps,
+        # The order of the rows is ours (see `order`): TRL must read them as they come.
+        "train_sampling_strategy": "sequential",
+        # No row is longer, so TRL cuts none.
+        "max_length": plan.data.max_length,
+        "learning_rate": spec.learning_rate,
+        "lr_scheduler_type": constant if spec.schedule == "constant" else spec.schedule,
+        "warmup_steps": warmup,
+        "weight_decay": spec.weight_decay,
+        "max_grad_norm": spec.max_grad_norm,
+        "seed": spec.seed,
+        "data_seed": spec.seed,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "save_strategy": "steps" if placement.save_steps < steps else "no",
+        "save_steps": placement.save_steps,
+        "save_total_limit": 1,
+        **_tracking(inputs),
+        "disable_tqdm": True,
+        "use_cpu": plan.on_cpu,
+        "bf16": plan.precision == "bfloat16",
+        "activation_checkpointing": placement.activation_checkpointing,
+        "dataloader_pin_memory": not plan.on_cpu,
+        "ddp_find_unused_parameters": False,
+        "ddp_backend": "gloo" if plan.on_cpu and launched_ranks() else None,
+        "fsdp": placement.fsdp is not None,
+        "fsdp_config": placement.fsdp,
+        "deepspeed": str(placement.deepspeed) if placement.deepspeed else None,
+        # Trained weights stay in float32; frozen ones need no more than the arithmetic has.
+        "model_init_kwargs": {"dtype": "bfloat16" if adapter_in_bf16 else "float32"},
+    }
+    return spec.objective.build(common, spec.own)
+
+
+def _tracking(inputs: Inputs) -> dict[str, Any]:
+    """Return what the Trainer asks of a tracker; its own integrations do the rest."""
+    tracking = inputs.placement.tracking
+    if tracking is None:
+        return {"report_to": "none"}
+    tracking.check_installed()
+    # Two of the three take the project from the environment only.
+    os.environ.setdefault("WANDB_PROJECT", tracking.project)
+    os.environ.setdefault("MLFLOW_EXPERIMENT_NAME", tracking.project)
+    return {"report_to": tracking.to, "project": tracking.project, "run_name": inputs.out.name}
+
+
+def build_trainer(
+    inputs: Inputs, plan: Plan, config: Any, trainer_class: type[Any], on_log: OnLog
+) -> Any:
+    """Return a trainer that reads the rows in the plan's order and tells ``on_log`` each loss."""
+    from transformers import PrinterCallback
+
+    adapter = inputs.spec.adapter
+    trainer = trainer_class(
+        # A path, never a loaded model: a reference is taken from the path's weights.
+        model=str(inputs.model.path),
+        args=config,
+        train_dataset=_rows(inputs.checkpoints / "rows", plan.data.encoded.columns),
+        processing_class=plan.data.tokenizer,
+        peft_config=_lora(adapter) if adapter else None,
+        callbacks=[_listener(on_log)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train_dataset = trainer.train_dataset.select(plan.order.ravel())
+    return trainer
+
+
+def _rows(folder: Path, columns: dict[str, list[Any]]) -> Any:
+    """Return the rows as a data set in a file that all ranks, and a resumed run, share.
+
+    TRL keeps the reference log-probabilities of a file beside it; of a data set in memory each
+    rank would look for them in a folder of its own.
+    """
+    from datasets import Dataset, load_from_disk
+
+    if is_first_rank() and not folder.exists():
+        with files.whole_folder(folder) as partial:
+            Dataset.from_dict(columns).save_to_disk(partial)
+    wait_for_all()
+    return load_from_disk(folder)
+
+
+def _lora(adapter: AdapterSpec) -> Any:
+    from peft import LoraConfig
+
+    targets = adapter.targets
+    return LoraConfig(
+        r=adapter.rank,
+        lora_alpha=adapter.alpha,
+        lora_dropout=adapter.dropout,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+        task_type="CAUSAL_LM",
+    )
+
+
+def _listener(on_log: OnLog) -> Any:
+    from transformers import TrainerCallback
+
+    class Listener(TrainerCallback):
+        def on_log(
+            self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any
+        ) -> None:
+            del args, control
+            if "loss" in logs:
+                on_log(state.global_step, logs)
+
+    return Listener()
