@@ -61,7 +61,7 @@ def test_scores_keep_their_unit(make_given: Callable[..., ReportInput]) -> None:
     assert texts["mixed"]["kind"].text == "Given model"
     decided = contrasts(results, conclude(results))
     assert [column.title for column in decided.columns][2:5:2] == [
-        "tone: mean", "safety: harmful, points",
+        "tone: mean score", "safety: harmful answers, points",
     ]  # fmt: skip
 
 

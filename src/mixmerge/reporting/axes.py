@@ -15,10 +15,10 @@ def heading(results: Results, axis: Axis) -> str:
 
 
 def phrase(results: Results, axis: Axis) -> str:
-    """Return the axis within a sentence: a score, or what two axes measure, with its name."""
-    own = results.axes[axis]
-    same = sum(info.phrase == own.phrase for info in results.axes.values())
-    return own.phrase if same == 1 and own.unit == "percent" else f"{own.phrase} on {axis}"
+    """Return the axis within a sentence, with its name where several could be meant."""
+    own = results.axes[axis].phrase
+    same = sum(info.phrase == own for info in results.axes.values())
+    return own if same == 1 and len(results.deciding) <= 2 else f"{own} on {axis}"
 
 
 def better(info: AxisInfo) -> str:

@@ -1,7 +1,6 @@
 """The judges' trial in tables and notices."""
 
 from collections.abc import Callable
-from typing import Protocol
 
 from mixmerge.records.judge_card import (
     Accuracy,
@@ -11,8 +10,8 @@ from mixmerge.records.judge_card import (
     JudgeCard,
     Probe,
     ProbeName,
+    Statistic,
 )
-from mixmerge.records.results import Interval
 from mixmerge.records.verdict import Axis
 from mixmerge.reporting import formats
 from mixmerge.reporting.cells import (
@@ -50,18 +49,6 @@ _FLIPS = frozenset({"unsure", "reversed"})
 Trial = tuple[Axis, AxisTrial]
 
 
-class Estimated(Protocol):
-    """A number of the card with its interval."""
-
-    @property
-    def value(self) -> float:
-        """The number itself."""
-
-    @property
-    def ci(self) -> Interval | None:
-        """Its 95 % interval, where there is one."""
-
-
 def judge_tables(card: JudgeCard | None) -> list[Table]:
     """Return the tables of a judge card; none where there was no trial."""
     if card is None:
@@ -77,12 +64,12 @@ def judge_tables(card: JudgeCard | None) -> list[Table]:
     ]
 
 
-def share(found: Estimated | None) -> Cell:
+def share(found: Statistic | None) -> Cell:
     """Return a share with its interval."""
     return ABSENT if found is None else rate(found.value, found.ci)
 
 
-def coefficient(found: Estimated | None) -> Cell:
+def coefficient(found: Statistic | None) -> Cell:
     """Return a coefficient, which is no share, with two decimals."""
     if found is None:
         return ABSENT

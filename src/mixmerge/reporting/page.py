@@ -117,7 +117,7 @@ def outcome_in_words(answer: Answer, info: AxisInfo | None) -> str:
     if answer.outcome == "graded" and answer.score is not None and info:
         return f"Grade {axes.value(info, answer.score)}"
     if answer.outcome in ("yes", "no") and info:
-        return f"{info.title[:1].upper()}{info.title[1:]}: {answer.outcome}"
+        return f"{info.title.removesuffix(' answers').capitalize()}: {answer.outcome}"
     return _OUTCOMES.get(answer.outcome, answer.outcome)
 
 
