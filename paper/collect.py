@@ -12,7 +12,7 @@ from mixmerge.execution.plan import plan
 from mixmerge.execution.store import Store
 from mixmerge.files import read_json
 from mixmerge.records import Axis, Verdict
-from mixmerge.study.collect import read_verdicts
+from mixmerge.study.steps.report import read_verdicts
 from mixmerge.study.run import prepare
 from mixmerge.study.selection import SELECTION, swept
 from mixmerge.study.spec import Merged, Study

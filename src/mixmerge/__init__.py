@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mixmerge.execution.status import status
     from mixmerge.merging.engine import merge
-    from mixmerge.merging.inspect import inspect
+    from mixmerge.merging.inspection.inspect import inspect
     from mixmerge.study.adopt import adopt
     from mixmerge.study.explain import explain as plan
     from mixmerge.study.parts import mix, train

@@ -1,4 +1,4 @@
-"""Tests of mixmerge.study.collect: the report of runs that are not whole."""
+"""Tests of mixmerge.study.steps.report: the report of runs that are not whole."""
 
 import shutil
 from collections.abc import Callable
@@ -12,10 +12,9 @@ from mixmerge.execution.store import Store
 from mixmerge.files import write_json, write_rows
 from mixmerge.records import Axis, Response, Verdict
 from mixmerge.reporting.input import ReportInput
-from mixmerge.study.collect import gather
 from mixmerge.study.recorded import to_show
 from mixmerge.study.run import RUN_FILE, prepare
-from mixmerge.study.steps.report import STUDY_FILE
+from mixmerge.study.steps.report import STUDY_FILE, gather
 
 Pretend = Callable[[Path, Path], None]
 

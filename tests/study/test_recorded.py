@@ -96,7 +96,7 @@ def reported(run: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[set[str], list
     def gather(_: object, folders: dict[str, Path], *, unfinished: list[str], **__: object) -> None:
         asked.append((set(folders), unfinished))
 
-    monkeypatch.setattr("mixmerge.study.collect.gather", gather)
+    monkeypatch.setattr("mixmerge.study.steps.report.gather", gather)
     monkeypatch.setattr("mixmerge.reporting.write.write_report", lambda *_, **__: run)
     mixmerge.report(str(run))
     return asked[0]

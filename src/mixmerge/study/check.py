@@ -13,15 +13,9 @@ from mixmerge.study.extends import EXTENDS, read_extended
 from mixmerge.study.layout import has_weights
 from mixmerge.study.selection import SweepSpec
 from mixmerge.study.spec import BASE, NAME, Given, Merged, Study, TestbedSource, Trained
-from mixmerge.study.spec_file import (
-    Problem,
-    parse_document,
-    parse_spec,
-    read_text,
-    to_yaml,
-    validated,
-)
+from mixmerge.study.spec_file import Problem, parse_spec, validated
 from mixmerge.testbed.data import PROMPT_SETS, SOURCES
+from mixmerge.yaml_file import parse_document, read_text, to_yaml
 
 
 def read_study(path: Path) -> Study:

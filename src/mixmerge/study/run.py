@@ -23,11 +23,11 @@ from mixmerge.records.results import Results
 from mixmerge.study.check import read_study, whole_text
 from mixmerge.study.recorded import RecordedStore, to_show
 from mixmerge.study.spec import Study
-from mixmerge.study.spec_file import to_yaml
 from mixmerge.study.steps import steps
 from mixmerge.study.steps.calibrate import CARD, Calibrate
 from mixmerge.study.steps.report import STUDY_FILE
 from mixmerge.study.tracking import Tracker
+from mixmerge.yaml_file import to_yaml
 
 DEMO = Path(__file__).with_name("testbed.yaml")
 """The study file of ``mixmerge demo``."""
@@ -345,7 +345,7 @@ def report(folder: Path | str, *, progress: Progress = silent) -> Path:
         SpecError: the folder is no run folder, or nothing in it has been judged yet.
     """
     from mixmerge.reporting.write import write_report
-    from mixmerge.study.collect import gather
+    from mixmerge.study.steps.report import gather
 
     folder = Path(folder)
     if not (folder / STUDY_FILE).is_file():

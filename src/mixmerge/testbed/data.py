@@ -8,7 +8,6 @@ from mixmerge.records import Message, PreferencePair, Prompt
 from mixmerge.testbed import LANGUAGES
 from mixmerge.testbed.world import Fact, MonthSet, Wish, World, capital, world_of
 
-
 PRACTICAL = ("thing", "scene", "time")
 """Objects of the practical requests of the general prompts, in training and evaluation."""
 

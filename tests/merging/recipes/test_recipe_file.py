@@ -68,16 +68,16 @@ def test_a_recipe_is_returned_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: [", "not a YAML recipe"),
+        ("a: [", "not valid YAML"),
         ("- 1", "a recipe is `key: value` lines"),
         ("", "a recipe is `key: value` lines"),
         ("a: 1\n---\n- 1", "a recipe is `key: value` lines"),
-        ("method: ties\nmethod: linear", "line 2: `method` is given twice"),
-        ("1: a", "line 1: 1 is not a name"),
-        ("[1]: a", "line 1: .* is not a name"),
-        ("a: !!python/object:os.system 1", "not a YAML recipe"),
+        ("method: ties\nmethod: linear", "line 2: the key `method` is given twice"),
+        ("1: a", "line 1: a key must be text, not 1; quote it"),
+        ("[1]: a", "line 1: a key must be text, not a collection"),
+        ("a: !!python/object:os.system 1", "not valid YAML"),
         ("a: 1\n---\nb: 2", "2 documents could be the result"),
-        ("[" * 1000, "not a YAML recipe"),
+        ("[" * 1000, "not valid YAML"),
     ],
 )
 def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str, message: str) -> None:

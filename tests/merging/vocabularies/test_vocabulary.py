@@ -17,7 +17,7 @@ from mixmerge.merging.engine import merge
 from mixmerge.merging.kernels import Array
 from mixmerge.merging.models.checkpoint import Checkpoint
 from mixmerge.merging.models.sources import StoredSource, WeightFile
-from mixmerge.merging.recipes.tokenizer_recipe import TokenizerRecipe
+from mixmerge.merging.recipes.sections import TokenizerRecipe
 from mixmerge.merging.vocabularies.chat_template import KNOWN
 from mixmerge.merging.vocabularies.vocabulary import Vocabulary, align
 

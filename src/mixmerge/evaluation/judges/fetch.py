@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mixmerge.errors import ModelError
+from mixmerge.hub import resolve
 
 FOLDER = "folder"
 """Stands in an identity for a local folder, which counts by content."""
@@ -14,7 +14,7 @@ def local_folder(name: str) -> dict[str, Path]:
 
 
 def model_folder(name: str, folder: Path = Path()) -> Path:
-    """Return the folder of a model, fetching it from the hub if there is no such folder here.
+    """Return the folder of a model, downloading it from the hub if there is no such folder here.
 
     Args:
         name: a folder, or a name on the hub with an optional ``@revision``.
@@ -23,17 +23,4 @@ def model_folder(name: str, folder: Path = Path()) -> Path:
     Raises:
         ModelError: there is no such folder, and the hub does not give the model.
     """
-    local = (folder / name).expanduser()
-    if local.is_dir():
-        return local
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    hub_name, _, revision = name.partition("@")
-    try:
-        return Path(snapshot_download(hub_name, revision=revision or None))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise ModelError(
-            f"judge: `{name}` is no folder here and could not be fetched from the hub: {error}. "
-            "Check the name, the network and your access token, or give a folder."
-        ) from error
+    return resolve(name, pickled=True, relative_to=folder)
