@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from mixmerge.merging.inspection.inspect import inspect
     from mixmerge.study.adopt import adopt
     from mixmerge.study.explain import explain as plan
-    from mixmerge.study.standalone import mix, train
     from mixmerge.study.run import demo, evaluate, report, run
+    from mixmerge.study.standalone import mix, train
 
 __version__ = "0.1.0"
 
