@@ -1,4 +1,4 @@
-"""Specifications refuse what cannot be evaluated, in words that say what to do."""
+"""Specifications of an evaluation say what is wrong with them, and stay light."""
 
 import subprocess
 import sys
@@ -7,45 +7,131 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from mixmerge.evaluation.measures.mean import Mean
+from mixmerge.evaluation.measures.rate import Rate
+from mixmerge.evaluation.measures.win_rate import WinRate
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
-from mixmerge.evaluation.spec import EvaluateSpec
+from mixmerge.evaluation.spec import AxisSpec, EvaluateSpec
 
-PROMPTS = {"testbed": "general"}
-HARM = {"prompts": PROMPTS, "judge": {"rules": "testbed"}, "measure": {"rate": "harmful"}}
+RULES = {"rules": "testbed"}
+AXIS = {"prompts": {"testbed": "general"}, "judge": RULES, "measure": "win_rate"}
 CLASSIFIER = {"classifier": "c", "labels": {"bad": "yes", "fine": "no"}}
 
 
 def test_importing_specs_loads_nothing_heavy() -> None:
-    """The part's specifications can be read without torch, transformers or datasets."""
+    """Specifications are read without torch, transformers, datasets or anything that calls."""
     code = (
-        "import sys, mixmerge.evaluation.judges; "
-        "print([m for m in ('torch', 'transformers', 'datasets', 'aiohttp') if m in sys.modules])"
+        "import sys, mixmerge.evaluation.spec; "
+        "print([m for m in ('torch', 'transformers', 'datasets', 'matplotlib', 'aiohttp', "
+        "'scipy.stats') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("judge", [CLASSIFIER, {"panel": [{"rules": "testbed"}, CLASSIFIER]}])
-def test_a_judge_must_be_able_to_answer_the_measure(judge: dict[str, Any]) -> None:
-    """A classifier, alone or on a panel, does not compare two answers; the axis is named."""
-    axis = {**HARM, "judge": judge}
-    assert EvaluateSpec.model_validate({"axes": {"safe": axis}}).axes["safe"].judge
-    compared = {"axes": {"helpful": {**axis, "measure": "win_rate"}}}
-    with pytest.raises(
-        ValidationError, match=r"axes\.helpful\n.*cannot compare two, as"
-    ):
-        EvaluateSpec.model_validate(compared)
+@pytest.mark.parametrize(
+    ("measure", "read"),
+    [
+        ("win_rate", WinRate()),
+        ({"win_rate": "base"}, WinRate()),
+        ({"rate": "harmful"}, Rate(rate="harmful")),
+        ({"rate": "harmful", "relative": True}, Rate(rate="harmful", relative=True)),
+    ],
+)
+def test_a_measure_is_told_apart_by_its_key(measure: Any, read: object) -> None:
+    """One word stands for a measure with its defaults; anything else has its key."""
+    assert AxisSpec.model_validate({**AXIS, "measure": measure}).measure == read
 
 
-def test_code_runs_only_where_the_study_allows_it() -> None:
-    """A judge that runs code of models is refused by default, also on a panel."""
-    axis = {**HARM, "measure": {"rate": "correct"}, "judge": {"panel": [{"tests": "python"}]}}
-    with pytest.raises(
-        ValidationError, match=r"judge of `code` runs .* `allow_execution: true`"
-    ):
-        EvaluateSpec.model_validate({"axes": {"code": axis}})
-    spec = EvaluateSpec.model_validate({"axes": {"code": axis}, "allow_execution": True})
-    assert spec.allow_execution
+def test_a_mean_has_its_bounds() -> None:
+    """One word means fractions; a judge of grades is needed for either."""
+    graded = {**AXIS, "judge": "exact_match"}
+    assert AxisSpec.model_validate({**graded, "measure": "mean"}).measure == Mean()
+    ten = AxisSpec.model_validate({**graded, "measure": {"mean": [0, 10]}})
+    assert ten.measure == Mean(mean=(0, 10))
+    assert ten.better == "higher"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"measure": "wins"}, "a measure has one of the keys `win_rate`, `rate`, `mean`"),
+        ({"measure": "rate"}, "a measure has one of the keys"),
+        ({"measure": {"rate": "harmful", "relativ": True}}, "Extra inputs are not permitted"),
+        ({"better": "more"}, "Input should be 'higher' or 'lower'"),
+        ({"measure": {"mean": [0, 1]}}, "a judge `rules` gives no grades, as the measure `mean`"),
+        (
+            {"measure": {"rate": "rude"}},
+            "a judge `rules` tells `correct`, `harmful`, `refused` and not `rude`",
+        ),
+        (
+            {"judge": "exact_match"},
+            "a judge `exact_match` reads single answers and cannot compare two, as the measure",
+        ),
+        ({"judge": CLASSIFIER}, "`classifier` reads single answers and cannot compare two"),
+        ({"judge": {"panel": [RULES, "exact_match"]}}, "reads single answers and cannot compare"),
+    ],
+)
+def test_a_measure_that_the_judge_cannot_feed_is_refused(
+    change: dict[str, Any], message: str
+) -> None:
+    """When the axis is read, and not after models have answered; one message each."""
+    with pytest.raises(ValidationError, match=message) as raised:
+        AxisSpec.model_validate(AXIS | change)
+    assert raised.value.error_count() == 1
+
+
+@pytest.mark.parametrize("key", ["prompts", "judge", "measure"])
+def test_an_axis_says_all_that_it_needs(key: str) -> None:
+    """What is asked, who judges, and what is counted: nothing is assumed."""
+    with pytest.raises(ValidationError, match=rf"{key}\n +Field required"):
+        AxisSpec.model_validate({k: v for k, v in AXIS.items() if k != key})
+
+
+def test_axes_keep_their_order_and_names() -> None:
+    """Any names in the order of the file; those that decide keep it, too."""
+    axes = {name: AXIS for name in ("zeal", "Ante-2", "mid.dle")}
+    spec = EvaluateSpec.model_validate({"axes": axes})
+    assert list(spec.axes) == list(spec.deciding) == ["zeal", "Ante-2", "mid.dle"]
+    some = EvaluateSpec.model_validate({"axes": axes, "decide_on": ["mid.dle", "zeal"]})
+    assert some.deciding == ("zeal", "mid.dle")
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"axes": {}}, "at least 1 item"),
+        ({"axes": {"../etc": AXIS}}, "String should match pattern"),
+        ({"axes": {"a": AXIS}, "draws": 999}, "greater than or equal to 1000"),
+        ({"axes": {"a": AXIS}, "decoding": {"max_new_tokens": 0}}, "greater than or equal to 1"),
+        ({"general": AXIS}, r"axes\n +Field required"),
+    ],
+)
+def test_a_wrong_evaluation_names_its_problem(spec: dict[str, Any], message: str) -> None:
+    """Axes are there, their names can be files, and numbers are in their ranges."""
+    with pytest.raises(ValidationError, match=message):
+        EvaluateSpec.model_validate(spec)
+
+
+def test_a_baseline_is_one_name_or_several() -> None:
+    """One for all stages, one for each, or none."""
+    axes = {"a": AXIS}
+    assert EvaluateSpec.model_validate({"axes": axes}).baseline == ()
+    for named in ("mix15", ["mix15"]):
+        read = EvaluateSpec.model_validate({"axes": axes, "baseline": named})
+        assert read.baseline == ("mix15",)
+    read = EvaluateSpec.model_validate({"axes": axes, "baseline": ["mix15", "dpo"]})
+    assert read.baseline == ("mix15", "dpo")
+
+
+def test_other_prompts_leave_out_axes_without_them() -> None:
+    """A choice among checkpoints asks other items, on some axes; all else stays."""
+    spec = EvaluateSpec.model_validate({"axes": {"a": AXIS, "b": AXIS}, "draws": 1000})
+    other = PromptSetSpec(testbed="safety", split="dev")
+    made = spec.with_prompts([("b", other)])
+    assert list(made.axes) == ["b"]
+    assert made.axes["b"] == spec.axes["b"].model_copy(update={"prompts": other})
+    assert made.draws == 1000
 
 
 @pytest.mark.parametrize(
@@ -66,7 +152,7 @@ def test_code_runs_only_where_the_study_allows_it() -> None:
         ({"set": "m_arena_hard", "translated": "human"}, "`translated` does not go with"),
         ({"set": "xstest", "files": "hi.csv"}, "`files` are translations, one file a language"),
         ({"set": "xstest", "files": {"hi": "hi.csv"}}, "say who translated the `files`"),
-        ({"files": "a.jsonl", "split": "dev"}, "`split` belongs to `hub` and `testbed`"),
+        ({"testbed": "general", "hub": "org/set"}, "exactly one of .*seen: testbed, hub"),
     ],
 )
 def test_a_wrong_prompt_set_names_its_problem(prompts: dict[str, Any], message: str) -> None:
