@@ -4,7 +4,7 @@ import pytest
 from tests.evaluation.worlds import AXES, INFOS, Verdicts, draw, found, study, verdict
 from tests.evaluation.worlds import axis as measured
 
-from mixmerge.evaluation.results import ModelInfo
+from mixmerge.records.results import ModelInfo
 
 
 def test_fronts_say_who_is_best_by_stage() -> None:
