@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from mixmerge.evaluation.results import MeasuredAxis, ModelInfo
+from mixmerge.evaluation.measures import MeasuredAxis
+from mixmerge.evaluation.results import ModelInfo
 from mixmerge.evaluation.results import results as estimate
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.execution.store import RECORD

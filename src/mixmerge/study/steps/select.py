@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from mixmerge.errors import SampleError
-from mixmerge.evaluation.results import MeasuredAxis
+from mixmerge.evaluation.measures import MeasuredAxis
 from mixmerge.evaluation.scores import score_table
 from mixmerge.execution.step import Step, Task
 from mixmerge.files import read_rows, write_json
