@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from mixmerge.evaluation.results import MeasuredAxis, ModelInfo, results
+from mixmerge.evaluation.measures import MeasuredAxis
+from mixmerge.evaluation.results import ModelInfo, results
 from mixmerge.records import Axis, Outcome, Results, Verdict
 from mixmerge.records.results import Better, Costs
 

@@ -7,7 +7,8 @@ import pytest
 
 from mixmerge.errors import SpecError
 from mixmerge.evaluation.judging import items
-from mixmerge.evaluation.results import MeasuredAxis, ModelInfo, results
+from mixmerge.evaluation.measures import MeasuredAxis
+from mixmerge.evaluation.results import ModelInfo, results
 from mixmerge.execution.step import Task
 from mixmerge.files import read_json, write_json, write_rows
 from mixmerge.fingerprint import file_fingerprint
