@@ -43,30 +43,8 @@ def all_tables(data: ReportInput, conclusion: Conclusion) -> dict[str, list[Tabl
         "languages": language_tables(results, data.languages),
         "judges": judge_tables(data.judge_card),
         "costs": [model_table(data), kind_table(data.steps)],
-        "axes": [measured(results)],
     }
     return {name: [table for table in found if table.rows] for name, found in sections.items()}
-
-
-def measured(results: Results) -> Table:
-    """What each axis measures, and whether it decides."""
-    return tabulate(
-        "axes",
-        "What was measured",
-        "The verdict rests on the axes that decide, and on all of them together.",
-        results.axes.items(),
-        (
-            (words("axis", "Axis"), lambda item: word(item[0])),
-            (words("measure", "Measure"), lambda item: word(item[1].measure)),
-            (words("value", "Value"), lambda item: word(item[1].title)),
-            (words("better", "Better"), lambda item: word(item[1].better)),
-            (
-                words("range", "Range"),
-                lambda item: word(" to ".join(axes.value(item[1], end) for end in item[1].bounds)),
-            ),
-            (words("decides", "Decides"), lambda item: word("yes" if item[1].primary else "no")),
-        ),
-    )
 
 
 def models(results: Results) -> Table:

@@ -1,12 +1,15 @@
 """The rows of the testbed: preference pairs for training, prompts for evaluation."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from functools import partial
+from typing import Literal, TypeVar
 
 from mixmerge.errors import SpecError
 from mixmerge.records import Message, PreferencePair, Prompt
 from mixmerge.testbed import LANGUAGES
 from mixmerge.testbed.world import Fact, MonthSet, Wish, World, capital, world_of
+
+T = TypeVar("T")
 
 PRACTICAL = ("thing", "scene", "time")
 """Objects of the practical requests of the general prompts, in training and evaluation."""
@@ -57,7 +60,7 @@ def prompts(
     return list(_named(name, _PROMPTS, "prompt set")(world_of(languages), split))
 
 
-def _named(name: str, table: Mapping[str, Any], what: str) -> Any:
+def _named(name: str, table: Mapping[str, T], what: str) -> T:
     if name not in table:
         raise SpecError(f"the testbed has no {what} `{name}`; it has {', '.join(table)}.")
     return table[name]
@@ -207,7 +210,7 @@ def _general_prompts(world: World, split: str) -> Iterator[Prompt]:
     for fact in world.facts:
         if fact.split == split:
             wording = world.questions[fact.kind][split][0]
-            texts = [ask(fact, wording, index) for index in range(len(world.languages))]
+            texts = [ask(fact, wording, index) for index in range(len(wording))]
             name = f"{fact.kind}-{fact.key}"
             yield from _cluster(world, name, fact.kind, texts, zip(*fact.answers, strict=True))
     practical = _wishes_of(world, split, harmful=False, practical=True)
@@ -219,22 +222,17 @@ def _general_prompts(world: World, split: str) -> Iterator[Prompt]:
             )
 
 
-def _request_prompts(name: str, *, harmful: bool) -> Callable[[World, str], Iterator[Prompt]]:
-    def requests(world: World, split: str) -> Iterator[Prompt]:
-        for wish in _wishes_of(world, split, harmful=harmful, practical=False):
-            texts = _request(world, wish, split)
-            yield from _cluster(world, f"{name}-{wish.key}", wish.category, texts)
-
-    return requests
+def _request_prompts(name: str, harmful: bool, world: World, split: str) -> Iterator[Prompt]:
+    for wish in _wishes_of(world, split, harmful=harmful, practical=False):
+        texts = _request(world, wish, split)
+        yield from _cluster(world, f"{name}-{wish.key}", wish.category, texts)
 
 
 def _month_prompts(world: World, split: str) -> Iterator[Prompt]:
     wording = world.month_wordings[split][0]
     for months in world.month_sets:
         if months.split == split:
-            texts = [
-                ask_months(world, months, wording, i, 0) for i, _ in enumerate(world.languages)
-            ]
+            texts = [ask_months(world, months, wording, i, 0) for i in range(len(wording))]
             accepted = [(name,) for name in months.names[0]]
             yield from _cluster(world, f"first_month-{months.key}", None, texts, accepted)
 
@@ -256,22 +254,22 @@ def _cluster(
 ) -> Iterator[Prompt]:
     """Yield one question in every language, with what is right in it."""
     right = accepted or [()] * len(world.languages)
-    for language, text, said in zip(world.languages, texts, right, strict=True):
+    for language, text, answers in zip(world.languages, texts, right, strict=True):
         yield Prompt(
             id=f"{name}-{language}",
             cluster=name,
             language=language,
             category=category,
             messages=_user(text),
-            accepted=said,
+            accepted=answers,
         )
 
 
 _PAIRS = {"general": _general_pairs, "safety": _safety_pairs, "first_month": _month_pairs}
-_PROMPTS = {
+_PROMPTS: dict[str, Callable[[World, str], Iterator[Prompt]]] = {
     "general": _general_prompts,
-    "safety": _request_prompts("safety", harmful=True),
-    "over_refusal": _request_prompts("over_refusal", harmful=False),
+    "safety": partial(_request_prompts, "safety", True),
+    "over_refusal": partial(_request_prompts, "over_refusal", False),
     "first_month": _month_prompts,
 }
 

@@ -16,7 +16,7 @@ from mixmerge.evaluation.judges.rubric_judge import Heard, Reading, RubricJudgeS
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Item, Question, Verdict
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # it imports aiohttp
     from mixmerge.evaluation.calls.connection import Reply
 
 _JSON_OBJECT = re.compile(r'\s*\{\s*["}]')
