@@ -188,7 +188,7 @@ class Volume(RowModel):
 
     hypervolume: float
     """Volume above the base model that the models dominate. Each axis is counted in gains: relative
-    to the base model's value where the axis tells changes so, else in units of the axis."""
+    to the base model's value where the axis tells changes so, else in shares of its range."""
     ci: Interval | None
     absent: str = ""
     """Why the interval is None."""
