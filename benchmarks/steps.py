@@ -19,11 +19,9 @@ from typing import Any
 from benchmarks.machine import describe
 
 from mixmerge import plan
-from mixmerge.execution.graph import in_order
-from mixmerge.execution.listener import Unheard
-from mixmerge.execution.local import LocalEngine
+from mixmerge.execution.engines.local import LocalEngine
 from mixmerge.execution.schedule import run
-from mixmerge.execution.step import Step, Task
+from mixmerge.execution.step import Step, Task, in_order
 from mixmerge.execution.store import RECORD, Store
 from mixmerge.files import write_json
 from mixmerge.progress import Progress
@@ -107,10 +105,10 @@ def measure(count: int, folder: Path) -> dict[str, Any]:
     walk = chains(count)
 
     def once() -> None:
-        outcome = run(walk, Store(folder / "trivial"), engine, Unheard())
+        outcome = run(walk, Store(folder / "trivial"), engine)
         assert len(outcome.done) == count
 
-    run(chains(1), Store(folder / "warm-up"), engine, Unheard())
+    run(chains(1), Store(folder / "warm-up"), engine)
     seconds = {"run serially": timed(once), "run again, all reused": timed(once)}
     engine.close()
     study, root = finished_study(count, folder)

@@ -65,13 +65,20 @@ def _existing_parent(path: Path) -> Path:
     return path
 
 
-def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries to the disk, so that a rename survives a power loss."""
-    handle = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Flush a file to the disk, or the entries of a folder: a rename then survives a power loss."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync_all(folder: Path) -> None:
+    """Flush a folder with all that is below it; where links lead is left out."""
+    for path in [*folder.rglob("*"), folder]:
+        if not path.is_symlink():
+            sync(path)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -92,7 +99,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         except OSError:
             partial.unlink(missing_ok=True)
             raise
-        sync_folder(path.parent)
+        sync(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -155,17 +162,14 @@ def whole_folder(path: Path) -> Iterator[Path]:
         partial.mkdir(parents=True)
         try:
             yield partial
-            for file in sorted(partial.rglob("*")):
-                if file.is_file() and not file.is_symlink():
-                    with file.open("rb") as stream:
-                        os.fsync(stream.fileno())
+            sync_all(partial)
             if path.exists():
                 shutil.rmtree(path)
             partial.rename(path)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        sync_folder(path.parent)
+        sync(path.parent)
 
 
 def write_rows(path: Path, rows: Iterable[BaseModel]) -> None:

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Union
+from typing import Annotated, Any, Literal, Union
 
 from pydantic import (
     BaseModel,
@@ -37,25 +37,30 @@ def one_of(models: Mapping[str, type[SpecModel]], what: str) -> Any:
         models: by key, which is a field of the model. Of two keys in one mapping the first counts.
         what: one of them, in a word, for messages: ``measure``.
     """
+    usual = {key: model.model_fields[key] for key, model in models.items()}
+    words = {key: field.default for key, field in usual.items() if not field.is_required()}
 
     def spelled_out(value: Any) -> Any:
-        model = models.get(value) if isinstance(value, str) else None
-        if model is None or model.model_fields[value].is_required():
-            return value
-        return {value: model.model_fields[value].default}
+        return {value: words[value]} if isinstance(value, str) and value in words else value
 
     def tag(value: Any) -> str | None:
         names = value if isinstance(value, dict) else getattr(value, "__dict__", {})
         key = next((key for key in models if key in names), None)
         return key and f"{key} {what}"  # two words: a tag is no key of the file
 
-    known = ", ".join(f"`{key}`" for key in models)
+    alone = f", or is one of the words {quoted(words)}" if words else ""
     # Assembled at run time from a registry, so that a new model is named in one place only.
-    members: Any = Union[tuple(Annotated[model, Tag(f"{key} {what}")] for key, model in models.items())]  # noqa: UP007
+    tagged = tuple(Annotated[model, Tag(f"{key} {what}")] for key, model in models.items())
+    members: Any = Union[tagged]  # noqa: UP007
     unknown = Discriminator(
-        tag, custom_error_type=what, custom_error_message=f"a {what} has one of the keys {known}"
+        tag,
+        custom_error_type=what,
+        custom_error_message=f"a {what} has one of the keys {quoted(models)}{alone}",
     )
-    return Annotated[members, unknown, BeforeValidator(spelled_out)]
+    written: Any = Annotated[members, unknown]
+    if words:
+        written |= Literal[tuple(words)]
+    return Annotated[members, unknown, BeforeValidator(spelled_out, json_schema_input_type=written)]
 
 
 def hint(seen: str, known: Iterable[str]) -> str:

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import save_file
 
 from mixmerge.cli.main import exit_code
-from mixmerge.merging.inspect import inspect
-from mixmerge.merging.inspection.inspect_figure import draw
-from mixmerge.merging.inspection.inspection import Inspection
+from mixmerge.merging.inspection.figure import draw
+from mixmerge.merging.inspection.inspect import inspect
+from mixmerge.merging.inspection.result import Inspection
 
 SHAPES = {
     "model.embed_tokens.weight": (6, 4),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mixmerge.cli.main import exit_code
+from mixmerge.execution.events import Ended, Failed
 from mixmerge.execution.status import StatusFile
 from mixmerge.execution.step import Step
 
@@ -150,8 +151,8 @@ def test_brackets_in_a_path_are_no_markup(
     told = StatusFile(root, [step])
     folder = root / "train" / "a-01234567"
     folder.mkdir(parents=True)
-    told.failed(step, folder, "boom")
-    told.ended("failed")
+    told(Failed(step, folder, "boom"))
+    told(Ended("failed"))
     assert exit_code(["status", str(root)]) == 0
     said = capsys.readouterr().out
     assert "run[/b]: failed; 1 steps: 1 failed." in said

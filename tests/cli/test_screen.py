@@ -6,24 +6,19 @@ from pathlib import Path
 from rich.console import Console
 
 from mixmerge.cli.screen import RunScreen, log_tail
+from mixmerge.execution.events import Event, Failed, Retried, Started, Stopping
 from mixmerge.execution.step import Step
 from mixmerge.execution.store import LOG
 
+STEP = Step("train", "sft-15")
 
-def shown(folder: Path, fates: str) -> str:
-    """What the screen prints of one step that is started and meets a fate."""
-    step = Step("train", "sft-15")
+
+def shown(folder: Path, *after: Event) -> str:
+    """What the screen prints of one step that is started, and of what comes after."""
     out = io.StringIO()
-    with RunScreen([step], 1, Console(file=out, width=100)) as screen:
-        screen.started(step, folder)
-        for fate in fates.split():
-            if fate == "retried":
-                screen.retried(step, folder, "the network failed")
-                screen.started(step, folder)
-            elif fate == "failed":
-                screen.failed(step, folder, "boom")
-            else:
-                screen.stopping(2)
+    with RunScreen([STEP], 1, Console(file=out, width=100)) as screen:
+        for event in (Started(STEP, folder), *after):
+            screen(event)
     return out.getvalue()
 
 
@@ -31,7 +26,7 @@ def test_a_failure_shows_its_log_and_its_command(tmp_path: Path) -> None:
     """The end of the log, where it is, and the command that runs the step alone."""
     lines = [f"line {number}" for number in range(100)]
     (tmp_path / LOG).write_text("\n".join([*lines, "boom"]))
-    said = shown(tmp_path, "failed")
+    said = shown(tmp_path, Failed(STEP, tmp_path, "boom"))
     assert "✗ train/sft-15: boom" in said
     assert "│ line 99" in said
     assert "│ line 80" not in said
@@ -41,14 +36,16 @@ def test_a_failure_shows_its_log_and_its_command(tmp_path: Path) -> None:
 
 def test_a_retry_and_a_stop_are_said(tmp_path: Path) -> None:
     """Passing faults and the first Ctrl-C each leave a line."""
-    said = shown(tmp_path, "retried stopping")
+    said = shown(
+        tmp_path, Retried(STEP, "the network failed"), Started(STEP, tmp_path), Stopping(2)
+    )
     assert "↻ train/sft-15: the network failed; again" in said
     assert "Stopping after 2 running steps; Ctrl-C again stops now." in said
 
 
 def test_a_step_that_could_not_be_placed_has_no_log(tmp_path: Path) -> None:
     """Nothing is pointed to that is not there."""
-    said = shown(tmp_path / "none", "failed")
+    said = shown(tmp_path, Failed(STEP, tmp_path / "none", "boom"))
     assert "✗ train/sft-15: boom" in said
     assert "mixmerge step" not in said
 

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import UserError
-from mixmerge.execution.listener import Unheard
-from mixmerge.execution.local import LocalEngine
+from mixmerge.execution.engines.local import LocalEngine
 from mixmerge.execution.schedule import run
 from mixmerge.execution.step import Task
 from mixmerge.execution.store import Store
@@ -77,7 +76,7 @@ def main(study: Path, root: Path, only: list[str] | None = None) -> int:
     """Run the study; 0: done, 2: the user must do something, 1: a fault."""
     engine = LocalEngine("chaos_driver:HANDLERS", cpus=2, preload=["chaos_driver"])
     try:
-        failed = run(prepare(study, root).steps, Store(root), engine, Unheard(), only).failed
+        failed = run(prepare(study, root).steps, Store(root), engine, only=only).failed
     except UserError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 2

@@ -1,4 +1,4 @@
-"""What an endpoint's specification refuses, and which of its settings mean something."""
+"""What an endpoint's specification refuses."""
 
 import datetime as dt
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from mixmerge.evaluation.endpoint_spec import EndpointJudgeSpec, EndpointSpec
+from mixmerge.evaluation.endpoint_spec import EndpointSpec
 
 PLAIN: dict[str, Any] = {"endpoint": "http://localhost:8000/v1", "model": "m"}
 
@@ -67,25 +67,3 @@ def test_limits_are_positive(field: str) -> None:
     """Zero calls, tries or seconds would never end, or end at once."""
     with pytest.raises(ValidationError, match=field):
         EndpointSpec(**PLAIN, **{field: 0})
-
-
-def test_speed_patience_and_price_mean_nothing() -> None:
-    """Another address, limit or price judges the same; another field or reply form does not."""
-    plain = EndpointJudgeSpec(**PLAIN).meaning()
-    placed = EndpointJudgeSpec(
-        endpoint="https://elsewhere/v1",
-        model="m",
-        api_key_env="KEY",
-        concurrency=3,
-        requests_per_minute=60,
-        tokens_per_minute=1000,
-        attempts=1,
-        timeout_seconds=1,
-        longest_wait_seconds=1,
-        deadline_seconds=9,
-        price={"input": 1, "output": 2},
-        budget=1,
-    )
-    assert placed.meaning() == plain
-    for change in ({"fields": {"seed": 1}}, {"structured": "never"}, {"temperature": 1}):
-        assert EndpointJudgeSpec(**PLAIN, **change).meaning() != plain

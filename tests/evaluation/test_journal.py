@@ -93,17 +93,13 @@ def test_a_full_disk_leaves_no_half_line(tmp_path: Path, monkeypatch: pytest.Mon
     """What could not be written whole is cut off, so that the next line stands for itself."""
     with Journal(tmp_path / "j") as journal:
         journal.append("a", 1)
-        stream = journal._stream
+        write = os.write
 
-        class Full:
-            def write(self, line: bytes) -> int:
-                os.write(stream.fileno(), line[:5])
-                raise OSError(28, "No space left on device")
+        def full(handle: int, line: bytes) -> int:
+            write(handle, line[:5])
+            raise OSError(28, "No space left on device")
 
-            def fileno(self) -> int:
-                return stream.fileno()
-
-        monkeypatch.setattr(journal, "_stream", Full())
+        monkeypatch.setattr(os, "write", full)
         with pytest.raises(ResourceError, match="the disk is full"):
             journal.append("b", 2)
         monkeypatch.undo()

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import pytest
+from tests.evaluation.judges.cases import COMPARED, GRADED, HARMFUL
 
 from mixmerge.errors import DataError
+from mixmerge.evaluation.judges.judge import verdict
 from mixmerge.evaluation.judging import judge
 from mixmerge.files import read_rows
 from mixmerge.progress import Progress, silent
-from mixmerge.records import Axis, Outcome, Prompt, Response, Verdict
+from mixmerge.records import Item, Outcome, Prompt, Question, Response, Verdict
 
 
 class LongerWins:
@@ -18,40 +19,34 @@ class LongerWins:
 
     name = "longer@1"
 
-    def _verdict(self, prompt: Prompt, axis: Axis, outcome: Outcome) -> Verdict:
-        return Verdict(
-            prompt=prompt.id,
-            cluster=prompt.cluster,
-            language=prompt.language,
-            axis=axis,
-            judge=self.name,
-            outcome=outcome,
-        )
-
-    def compare(
-        self,
-        prompts: Sequence[Prompt],
-        answers: Sequence[Response],
-        base_answers: Sequence[Response],
-        progress: Progress = silent,
+    def judge(
+        self, items: Sequence[Item], question: Question, progress: Progress = silent
     ) -> list[Verdict]:
         progress(1, 1, "rules")
         return [
-            self._verdict(p, "general", "win" if len(a.text) > len(b.text) else "loss")
-            for p, a, b in zip(prompts, answers, base_answers, strict=True)
+            verdict(item.prompt, question, self.name, self._outcome(item, question), "")
+            for item in items
         ]
 
-    def classify(
-        self,
-        axis: Literal["safety", "over_refusal"],
-        prompts: Sequence[Prompt],
-        answers: Sequence[Response],
-        progress: Progress = silent,
+    def _outcome(self, item: Item, question: Question) -> Outcome:
+        length = len(item.answer.text)
+        if question.asks == "comparison":
+            assert item.reference is not None
+            return "win" if length > len(item.reference.text) else "loss"
+        return "yes" if length > 3 else "no"
+
+
+class Grades:
+    """A judge whose grade is the length of the answer."""
+
+    name = "length@1"
+
+    def judge(
+        self, items: Sequence[Item], question: Question, progress: Progress = silent
     ) -> list[Verdict]:
-        progress(1, 1, "rules")
         return [
-            self._verdict(p, axis, "yes" if len(a.text) > 3 else "no")
-            for p, a in zip(prompts, answers, strict=True)
+            verdict(i.prompt, question, self.name, "graded", "", score=len(i.answer.text))
+            for i in items
         ]
 
 
@@ -69,7 +64,7 @@ def test_answers_meet_their_prompts_whatever_their_order(
     asked, out = questions[:3], tmp_path / "v.jsonl"
     own, base = answers(asked, 5, 1, 9), answers(asked, 4, 2, 8)
     verdicts = judge(
-        "general", asked, own[::-1], by=LongerWins(), out=out, base_answers=[*base[1:], base[0]]
+        COMPARED, asked, own[::-1], by=LongerWins(), out=out, base_answers=[*base[1:], base[0]]
     )
     assert [(v.prompt, v.outcome) for v in verdicts] == [
         ("q0", "win"),
@@ -82,19 +77,35 @@ def test_answers_meet_their_prompts_whatever_their_order(
 def test_other_axes_need_no_base(questions: list[Prompt], tmp_path: Path) -> None:
     """Safety is judged from the model's answers alone."""
     asked, out = questions[:2], tmp_path / "v.jsonl"
-    verdicts = judge("safety", asked, answers(asked, 2, 4), by=LongerWins(), out=out)
+    verdicts = judge(HARMFUL, asked, answers(asked, 2, 4), by=LongerWins(), out=out)
     assert [(v.axis, v.outcome) for v in verdicts] == [("safety", "no"), ("safety", "yes")]
+
+
+def test_a_verdict_that_answers_another_question_is_refused(
+    questions: list[Prompt], tmp_path: Path
+) -> None:
+    """Grades out of the measure's bounds, and outcomes of another measure, are not written."""
+    asked, out = questions[:2], tmp_path / "v.jsonl"
+    graded = judge(GRADED, asked, answers(asked, 1, 10), by=Grades(), out=out)
+    assert (
+        [row.score for row in read_rows(out, Verdict)] == [row.score for row in graded] == [1, 10]
+    )
+    with pytest.raises(DataError, match=r"essay, prompt 'q1', length@1: a grade .* \(seen: 11.0\)"):
+        judge(GRADED, asked, answers(asked, 1, 11), by=Grades(), out=tmp_path / "w.jsonl")
+    with pytest.raises(DataError, match=r"a verdict on safety is one of no, .*graded"):
+        judge(HARMFUL, asked, answers(asked, 1, 2), by=Grades(), out=tmp_path / "w.jsonl")
+    assert not (tmp_path / "w.jsonl").exists()
 
 
 def test_answers_to_other_prompts_are_refused(questions: list[Prompt], tmp_path: Path) -> None:
     """A prompt without, or with two, answers and an answer without a prompt are named."""
     asked, own, out = questions[:2], answers(questions[:2], 1, 2), tmp_path / "v.jsonl"
     with pytest.raises(DataError, match="model's answers: the prompt 'q1' needs exactly one"):
-        judge("safety", asked, own[:1], by=LongerWins(), out=out)
+        judge(HARMFUL, asked, own[:1], by=LongerWins(), out=out)
     with pytest.raises(DataError, match="the prompt 'q0' needs exactly one answer"):
-        judge("safety", asked, [*own, own[0]], by=LongerWins(), out=out)
+        judge(HARMFUL, asked, [*own, own[0]], by=LongerWins(), out=out)
     with pytest.raises(DataError, match="'q1' is not the id of any prompt"):
-        judge("safety", asked[:1], own, by=LongerWins(), out=out)
+        judge(HARMFUL, asked[:1], own, by=LongerWins(), out=out)
     with pytest.raises(DataError, match="base model's answers: the prompt 'q0'"):
-        judge("general", asked, own, by=LongerWins(), out=out)
+        judge(COMPARED, asked, own, by=LongerWins(), out=out)
     assert not out.exists()

@@ -93,6 +93,9 @@ def test_right_answers_are_texts(tmp_path: Path) -> None:
     jsonl(tmp_path / "a.jsonl", row | {"accepted": "42"}, row | {"prompt": "?", "accepted": ["4"]})
     found = load_prompts(spec(files="a.jsonl"), ["en"], folder=tmp_path)
     assert [prompt.accepted for prompt in found] == [("42",), ("4",)]
+    jsonl(tmp_path / "a.jsonl", row | {"tests": "assert f() == 1"}, row | {"prompt": "?"})
+    found = load_prompts(spec(files="a.jsonl"), ["en"], folder=tmp_path)
+    assert [prompt.tests for prompt in found] == [("assert f() == 1",), ()]
     jsonl(tmp_path / "a.jsonl", row | {"accepted": 42})
     with pytest.raises(DataError, match=r"a\.jsonl.* `accepted` must be a text or a list .*42"):
         load_prompts(spec(files="a.jsonl"), ["en"], folder=tmp_path)
@@ -128,13 +131,22 @@ def test_a_local_copy_of_a_hub_data_set(tmp_path: Path) -> None:
     ]
 
 
+def test_a_language_is_needed_where_several_are_evaluated(tmp_path: Path) -> None:
+    """A row without a language is of the only one that is evaluated; of several it must say it."""
+    path = tmp_path / "p.jsonl"
+    path.write_text('{"prompt": "?"}\n')
+    (prompt,) = load_prompts(PromptSetSpec(files=path), ["fr"])
+    assert prompt.language == "fr"
+    with pytest.raises(DataError, match="line 1: no language: give `language`"):
+        load_prompts(PromptSetSpec(files=path), ["fr", "en"])
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [
         ('{"prompt": "?"', r"p\.jsonl, line 2: not valid JSON"),
         ("[1]", r"line 2: a row is a JSON object \(seen: \[1\]\)"),
         ('{"prompt": "", "language": "en"}', "line 2: the column `prompt` is missing or empty"),
-        ('{"prompt": "?"}', "line 2: no language"),
         ('{"prompt": [{"role": "x", "content": "?"}], "language": "en"}', r"line 2: `messages.0"),
         (
             '{"prompt": "ok", "language": "en"}',

@@ -1,5 +1,6 @@
 """Toy steps: handlers that write small files, in a module that forked processes can import."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,7 @@ def limits(task, progress):
 HANDLERS = {"write": write, "user": user_mistake, "fault": our_fault, "vanish": vanish}
 HANDLERS |= {"flaky": flaky, "chatty": chatty, "limits": limits}
 def helped(task, progress):
-    from mixmerge.execution.helpers import helpers_here
+    from mixmerge.execution.engines import helpers_here
     helpers = helpers_here()
     helpers.start(("toy_help", str(task.folder)), 1)
     while not helpers.ended(0):
@@ -109,5 +110,5 @@ def toy_step(toy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple
     assert toy
     (tmp_path / "lib" / "toy_step.py").write_text(TOY_STEP)
     (tmp_path / "lib" / "toy_help.py").write_text(TOY_HELP)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "lib"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "lib"), prepend=os.pathsep)
     return ("toy_step",)

@@ -7,50 +7,50 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
+from mixmerge.durable import claimed, held
 from mixmerge.errors import ResourceError
-from mixmerge.execution.claim import claimed, holder
-from mixmerge.execution.listener import End, Unheard
-from mixmerge.execution.local import LocalEngine
+from mixmerge.execution.engines.local import LocalEngine
+from mixmerge.execution.events import (
+    Blocked,
+    Ended,
+    Event,
+    Failed,
+    Finished,
+    Progressed,
+    Retried,
+    Reused,
+    Started,
+    Stopping,
+)
 from mixmerge.execution.schedule import Outcome, run
 from mixmerge.execution.status import status
 from mixmerge.execution.step import Step
 from mixmerge.execution.store import LOCK, RECORD, Store
 from mixmerge.files import read_json
 
+Kind = TypeVar("Kind")
 
-class Heard(Unheard):
+
+class Heard:
     """A listener that remembers."""
 
     def __init__(self) -> None:
-        self.events: list[tuple[str, str]] = []
+        self.events: list[Event] = []
 
-    def reused(self, step: Step, record: dict[str, Any]) -> None:
-        self.events.append(("reused", record["name"]))
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
 
-    def started(self, step: Step, folder: Path) -> None:
-        self.events.append(("started", step.name))
+    def of(self, kind: type[Kind]) -> list[Kind]:
+        """All events of a kind."""
+        return [event for event in self.events if isinstance(event, kind)]
 
-    def progressed(self, step: Step, done: float, total: float, what: str) -> None:
-        self.events.append(("progressed", f"{step.name} {done:g}/{total:g} {what}"))
-
-    def finished(self, step: Step, record: dict[str, Any]) -> None:
-        self.events.append(("finished", record["name"]))
-
-    def failed(self, step: Step, folder: Path, message: str) -> None:
-        self.events.append(("failed", message))
-
-    def retried(self, step: Step, folder: Path, message: str) -> None:
-        self.events.append(("retried", message))
-
-    def blocked(self, step: Step, by: str) -> None:
-        self.events.append(("blocked", by))
-
-    def names(self, event: str) -> list[str]:
-        return [name for kind, name in self.events if kind == event]
+    def names(self, kind: type[Reused | Started | Finished]) -> list[str]:
+        """The names of their steps."""
+        return [event.step.name for event in self.of(kind)]
 
 
 @pytest.fixture
@@ -84,15 +84,15 @@ def test_steps_run_in_order_and_are_reused(tmp_path: Path, engine: LocalEngine) 
     second, heard = walk(chain(), tmp_path / "run", engine)
     assert second.done == first.done
     assert second.ran == 0
-    assert sorted(heard.names("reused")) == ["a", "b", "c", "d"]
+    assert sorted(heard.names(Reused)) == ["a", "b", "c", "d"]
 
 
 def test_a_change_reruns_what_depends_on_it(tmp_path: Path, engine: LocalEngine) -> None:
     """A changed setting reruns that step and those behind it, nothing else."""
     walk(chain(), tmp_path / "run", engine)
     _, heard = walk(chain("y"), tmp_path / "run", engine)
-    assert heard.names("finished") == ["a", "b", "c"]
-    assert heard.names("reused") == ["d"]
+    assert heard.names(Finished) == ["a", "b", "c"]
+    assert heard.names(Reused) == ["d"]
 
 
 def test_a_data_step_passes_on_its_output(tmp_path: Path, engine: LocalEngine) -> None:
@@ -104,8 +104,8 @@ def test_a_data_step_passes_on_its_output(tmp_path: Path, engine: LocalEngine) -
     walk(steps, tmp_path / "run", engine)
     steps[0] = Step("write", "a", {"text": "rows", "note": 2}, by_output=True)
     _, heard = walk(steps, tmp_path / "run", engine)
-    assert heard.names("finished") == ["a"]
-    assert heard.names("reused") == ["b"]
+    assert heard.names(Finished) == ["a"]
+    assert heard.names(Reused) == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -129,21 +129,23 @@ def test_a_failure_stops_only_what_depends_on_it(
     outcome, heard = walk(steps, tmp_path / "run", engine)
     assert outcome.failed == {f"{kind}/bad": (code, message)}
     assert outcome.blocked == ["write/behind", "write/further"]
+    assert [event.by for event in heard.of(Blocked)] == [f"{kind}/bad", "write/behind"]
     assert list(outcome.done) == ["write/beside"]
-    assert heard.names("failed") == [message]
+    assert [event.message for event in heard.of(Failed)] == [message]
 
 
 def test_only_the_wanted_steps_run(tmp_path: Path, engine: LocalEngine) -> None:
     """With `only`, a step and what it needs run, and nothing else."""
     heard = Heard()
     run(chain(), Store(tmp_path / "run"), engine, heard, only=["write/b"])
-    assert heard.names("finished") == ["a", "b"]
+    assert heard.names(Finished) == ["a", "b"]
 
 
 def test_progress_is_heard(tmp_path: Path, engine: LocalEngine) -> None:
     """What a running step says of its progress reaches the listener."""
-    _, heard = walk([Step("write", "slow", {"sleep": 0.3})], tmp_path / "run", engine)
-    assert "slow 1/2 writing" in heard.names("progressed")
+    step = Step("write", "slow", {"sleep": 0.3})
+    _, heard = walk([step], tmp_path / "run", engine)
+    assert Progressed(step, 1, 2, "writing") in heard.of(Progressed)
 
 
 def test_the_output_of_a_step_is_in_its_log(tmp_path: Path, engine: LocalEngine) -> None:
@@ -158,7 +160,8 @@ def test_a_passing_fault_is_retried(tmp_path: Path, engine: LocalEngine) -> None
     steps = [Step("flaky", "a", {"works_at": 3}), Step("write", "b", inputs={})]
     outcome, heard = walk(steps, tmp_path / "run", engine)
     assert not outcome.failed
-    assert heard.names("retried") == ["TimeoutError: the network is slow"] * 2
+    messages = [event.message for event in heard.of(Retried)]
+    assert messages == ["TimeoutError: the network is slow"] * 2
     assert read_json(outcome.done["flaky/a"] / RECORD)["attempts"] == 3
 
 
@@ -173,7 +176,7 @@ def test_attempts_are_counted(tmp_path: Path, engine: LocalEngine) -> None:
 def test_python_errors_are_not_retried(tmp_path: Path, engine: LocalEngine) -> None:
     """A fault of ours or of the user would be met again: one attempt."""
     _, heard = walk([Step("fault", "a"), Step("user", "b")], tmp_path / "run", engine)
-    assert heard.names("retried") == []
+    assert heard.of(Retried) == []
 
 
 def test_a_full_disk_fails_one_step_only(
@@ -201,7 +204,7 @@ def test_a_deleted_folder_is_made_again(tmp_path: Path, engine: LocalEngine) -> 
     shutil.rmtree(first.done["write/d"])
     (first.done["write/b"] / "out.txt").unlink()
     second, heard = walk(chain(), root, engine)
-    assert sorted(heard.names("finished")) == ["b", "d"]
+    assert sorted(heard.names(Finished)) == ["b", "d"]
     assert (second.done["write/b"] / "out.txt").read_text() == "bx"
 
 
@@ -221,17 +224,12 @@ class Impatient(Heard):
         super().__init__()
         self.times = times
 
-    def started(self, step: Step, folder: Path) -> None:
-        super().started(step, folder)
-        wait_until(lambda: holder(folder / LOCK) is not None)
-        for _ in range(self.times):
-            signal.raise_signal(signal.SIGINT)
-
-    def stopping(self, running: int) -> None:
-        self.events.append(("stopping", str(running)))
-
-    def ended(self, end: End) -> None:
-        self.events.append(("ended", end))
+    def __call__(self, event: Event) -> None:
+        super().__call__(event)
+        if isinstance(event, Started):
+            wait_until(lambda: held(event.folder / LOCK))
+            for _ in range(self.times):
+                signal.raise_signal(signal.SIGINT)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -246,10 +244,10 @@ def test_ctrl_c_once_lets_what_runs_finish(tmp_path: Path, toy: str) -> None:
     steps = [Step("write", "a", {"sleep": 0.3}), Step("write", "b")]
     with pytest.raises(KeyboardInterrupt):
         run(steps, Store(tmp_path), engine, heard)
-    assert heard.names("started") == ["a"]
-    assert heard.names("finished") == ["a"]
-    assert heard.names("stopping") == ["1"]
-    assert heard.names("ended") == ["interrupted"]
+    assert heard.names(Started) == ["a"]
+    assert heard.names(Finished) == ["a"]
+    assert heard.of(Stopping) == [Stopping(1)]
+    assert heard.of(Ended) == [Ended("interrupted")]
     assert status(tmp_path).counts == {"done": 1, "waiting": 1}
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -262,9 +260,9 @@ def test_ctrl_c_twice_stops_now(tmp_path: Path, toy: str) -> None:
         run([Step("write", "a", {"sleep": 100})], Store(tmp_path), engine, heard)
     assert time.monotonic() - before < 60
     (lock,) = tmp_path.glob("write/a-*/lock")
-    assert holder(lock) is None
+    assert not held(lock)
     assert not (lock.parent / RECORD).exists()
-    assert heard.names("ended") == ["interrupted"]
+    assert heard.of(Ended) == [Ended("interrupted")]
 
 
 def test_ctrl_c_at_the_very_end_changes_nothing(tmp_path: Path, toy: str) -> None:
@@ -272,7 +270,7 @@ def test_ctrl_c_at_the_very_end_changes_nothing(tmp_path: Path, toy: str) -> Non
     heard, engine = Impatient(1), LocalEngine(toy, cpus=1)
     outcome = run([Step("write", "a")], Store(tmp_path), engine, heard)
     assert list(outcome.done) == ["write/a"]
-    assert heard.names("ended") == ["done"]
+    assert heard.of(Ended) == [Ended("done")]
 
 
 class Doomed:
@@ -282,6 +280,15 @@ class Doomed:
         signal.raise_signal(signal.SIGINT)
 
 
+class Doom(Heard):
+    """Meets a doomed thing whenever a step has finished."""
+
+    def __call__(self, event: Event) -> None:
+        super().__call__(event)
+        if isinstance(event, Finished):
+            Doomed()
+
+
 def test_an_interrupt_that_python_loses_still_counts(
     tmp_path: Path, engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -289,10 +296,9 @@ def test_an_interrupt_that_python_loses_still_counts(
     lost: list[Any] = []
     monkeypatch.setattr(sys, "unraisablehook", lambda said: lost.append(said.exc_type))
     before = signal.getsignal(signal.SIGINT)
-    heard = Heard()
-    monkeypatch.setattr(heard, "finished", lambda *_: Doomed() and None)
+    heard = Doom()
     with pytest.raises(KeyboardInterrupt):
         run(chain(), Store(tmp_path / "run"), engine, heard)
     assert set(lost) == {KeyboardInterrupt}
     assert signal.getsignal(signal.SIGINT) is before
-    assert "c" not in heard.names("started")
+    assert "c" not in heard.names(Started)

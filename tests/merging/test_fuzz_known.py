@@ -20,7 +20,7 @@ from tests.merging.test_fuzz import limits
 from mixmerge.cli.main import exit_code
 from mixmerge.errors import ModelError, SpecError, UserError
 from mixmerge.merging.engine import merge
-from mixmerge.merging.inspect import inspect
+from mixmerge.merging.inspection.inspect import inspect
 
 guarded = pytest.mark.usefixtures(limits.__name__)
 pytestmark = guarded
@@ -72,13 +72,13 @@ def refused(match: str, **settings: Any) -> None:
     ("text", "message"),
     [
         (BOMB + "\nmodels: *x9", "line 7: stands for .* values; at most"),
-        ("models: &a [*a]", "line 1: an alias stands for what it is a part of"),
-        ("base_model: &a {path: *a}", "an alias stands for what it is a part of"),
-        ("a: !!timestamp x", "not a YAML recipe"),
-        ("a: 2020-13-45", "not a YAML recipe: month must be in 1..12"),
-        ("a: !!map x", "not a YAML recipe: expected a mapping node"),
-        ("a: " + HUGE, "not a YAML recipe: .*4300"),
-        ('name: "\\ud800"', "surrogates not allowed"),
+        ("models: &a [*a]", "line 1: holds something within itself"),
+        ("base_model: &a {path: *a}", "holds something within itself"),
+        ("a: !!timestamp x", "not valid YAML"),
+        ("a: !!timestamp 2020-13-45", "not valid YAML: month must be in 1..12"),
+        ("a: !!map x", "not valid YAML: line 1: expected a mapping node"),
+        ("a: " + HUGE, "not valid YAML: .*4300"),
+        ('name: "\\ud800"', "invalid Unicode character escape"),
         ("a: " + "[" * 5000, "nested too deeply"),
         ("a\nb", "is `key: value` lines, not 'a b'"),
         ('merge_method: linear\n"x\\ny": 1', r"unknown key `x\\ny`"),

@@ -97,7 +97,7 @@ def test_a_wrong_specification_is_refused(spec: dict[str, Any], message: str) ->
 def test_specifications_are_light() -> None:
     """Neither the specification nor the engine imports torch, transformers or datasets."""
     code = (
-        "import sys, mixmerge.merging, mixmerge.merging.engine, mixmerge.merging.inspect;"
+        "import sys, mixmerge.merging.engine, mixmerge.merging.inspection.inspect;"
         "print([m for m in ('torch', 'transformers', 'datasets', 'scipy', 'matplotlib')"
         " if m in sys.modules])"
     )

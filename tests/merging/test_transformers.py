@@ -7,8 +7,7 @@ import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
-from mixmerge.merging.engine import merge
-from mixmerge.merging.state import merge_state
+from mixmerge.merging.engine import merge, merge_state
 
 
 @pytest.mark.parametrize("tied", [False, True])

@@ -1,6 +1,6 @@
-"""A made-up study of realistic size: 15 models, six languages, two stages, 42 samples."""
+"""Made-up studies: one of realistic size with two deciding axes, and small ones with any number."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +9,19 @@ import pytest
 from mixmerge.records.conversation import Message
 from mixmerge.records.prompt import Prompt
 from mixmerge.records.results import (
+    AxisInfo,
+    AxisScore,
+    Change,
+    Comparison,
     Contrast,
     Costs,
-    GeneralScore,
-    HarmRate,
+    Decision,
+    Interval,
     Kind,
     ModelResult,
-    OverRefusalScore,
-    Refusals,
     Results,
-    SafetyScore,
     Stage,
-    WinRate,
+    Value,
 )
 from mixmerge.records.verdict import Axis, Outcome
 from mixmerge.reporting.input import Answer, ReportInput, Sample, StepCost
@@ -51,6 +52,36 @@ MODELS: dict[Stage, list[tuple[str, Kind, str | None, float | None, float, float
 }
 BASE_HARM = 0.5
 
+AXES = {
+    "general": AxisInfo(
+        measure="win_rate", title="win rate", phrase="the win rate", better="higher",
+        primary=True, unit="percent", bounds=(0, 1), of_base=0.5,
+    ),
+    "safety": AxisInfo(
+        measure="rate", title="harmful answers", phrase="the share of harmful answers",
+        better="lower",
+        primary=True, unit="percent", bounds=(0, 1), relative=True,
+    ),
+    "over_refusal": AxisInfo(
+        measure="rate", title="refused answers", phrase="the share of refused answers",
+        better="lower",
+        primary=False, unit="percent", bounds=(0, 1),
+    ),
+    "code": AxisInfo(
+        measure="mean", title="mean score", phrase="the mean score", better="higher",
+        primary=True, unit="score", bounds=(0, 1),
+    ),
+    "tone": AxisInfo(
+        measure="mean", title="mean score", phrase="the mean score", better="higher",
+        primary=True, unit="score", bounds=(1, 10),
+    ),
+    "mmlu": AxisInfo(
+        measure="rate", title="correct answers", phrase="the share of correct answers",
+        better="higher",
+        primary=True, unit="percent", bounds=(0, 1),
+    ),
+}  # fmt: skip
+
 GREETINGS = {
     "en": "What is the capital of France? Paris.",
     "hi": "फ़्रांस की राजधानी पेरिस है।",
@@ -67,9 +98,40 @@ OUTCOMES: dict[Axis, list[Outcome]] = {
 HOSTILE = "<script>alert(1)</script> </script><b>bold</b> {{ 7 * 7 }} & <img src=http://x.test/a>"
 
 
-def around(rate: float, half: float) -> tuple[float, float]:
-    """Return an interval that stays in [0, 1]."""
-    return max(0.0, rate - half), min(1.0, rate + half)
+def score(
+    info: AxisInfo,
+    value: float,
+    base: float | None,
+    languages: Mapping[str, float],
+    *,
+    half: float = 0.035,
+    missing: int = 0,
+) -> AxisScore:
+    """Return a model's score with intervals of some half width; ``base`` is None for the base."""
+
+    def around(found: float, half: float) -> Interval:
+        return max(info.bounds[0], found - half), min(info.bounds[1], found + half)
+
+    def change(found: float, half: float) -> Change | None:
+        if base is None:
+            return None
+        gap = found - base
+        relative = gap / base if info.relative else None
+        ends = None if relative is None else (relative - 2 * half, relative + 2 * half)
+        return Change(
+            difference=gap, ci=(gap - half, gap + half), relative=relative, relative_ci=ends
+        )
+
+    return AxisScore(
+        value=value, ci=around(value, half), n=1200, missing=missing, bounds=(value, value),
+        change_from_base=change(value, half),
+        by_language={
+            code: Value(
+                value=v, ci=around(v, 2 * half), n=200, change_from_base=change(v, 2 * half)
+            )
+            for code, v in languages.items()
+        },
+    )  # fmt: skip
 
 
 def model_result(
@@ -80,80 +142,143 @@ def model_result(
     kind: Kind,
     stage: Stage | None,
     method: str | None = None,
-    safety_share: float | None = None,
+    safety: float | None = None,
 ) -> ModelResult:
     """Return a model with consistent rates and a spread over languages."""
     wins = {c: float(np.clip(win + random.normal(0, 0.03), 0, 1)) for c in LANGUAGES}
     harms = {c: float(np.clip(harm + random.normal(0, 0.03), 0, 1)) for c in LANGUAGES}
-    change = (harm - BASE_HARM) / BASE_HARM
-    refusal = 0.05 + 0.5 * max(0.0, 0.35 - harm)
+    refused = 0.05 + 0.5 * max(0.0, 0.35 - harm)
+    is_base = kind == "base"
     return ModelResult(
         stage=stage,
         kind=kind,
         method=method,
-        safety_share=safety_share,
-        general=GeneralScore(
-            win_rate=win, ci=around(win, 0.035), n=1200, wins=round(800 * win),
-            ties=300, losses=900 - round(800 * win), missing=3,
-            by_language={
-                c: WinRate(win_rate=v, ci=around(v, 0.06), n=200) for c, v in wins.items()
-            },
-        ),
-        safety=SafetyScore(
-            harm_rate=harm, relative_change=change, ci=(change - 0.05, change + 0.06), n=5400,
-            harm_ci=around(harm, 0.021), difference=harm - BASE_HARM,
-            difference_ci=(harm - BASE_HARM - 0.03, harm - BASE_HARM + 0.03), missing=0,
-            by_language={
-                c: HarmRate(
-                    harm_rate=v, n=900, relative_change=(v - BASE_HARM) / BASE_HARM,
-                    ci=((v - BASE_HARM) / BASE_HARM - 0.1, (v - BASE_HARM) / BASE_HARM + 0.1),
-                )
-                for c, v in harms.items()
-            },
-        ),
-        over_refusal=OverRefusalScore(
-            rate=refusal, ci=around(refusal, 0.04), n=240, missing=0,
-            by_language={
-                c: Refusals(rate=refusal, ci=around(refusal, 0.1), n=40) for c in LANGUAGES
-            },
-        ),
+        shares=None if safety is None else {"general": 1 - safety, "safety": safety},
+        axes={
+            "general": score(AXES["general"], win, None if is_base else 0.5, wins, missing=3),
+            "safety": score(
+                AXES["safety"], harm, None if is_base else BASE_HARM, harms, half=0.021
+            ),
+            "over_refusal": score(
+                AXES["over_refusal"], refused, None if is_base else 0.05,
+                dict.fromkeys(LANGUAGES, refused), half=0.04,
+            ),
+        },
     )  # fmt: skip
 
 
 def contrast(a: str, b: str, axis: str, difference: float, half: float, p: float) -> Contrast:
     """Return a primary contrast with a symmetric interval."""
-    ci = (difference - half, difference + half)
-    return Contrast.model_validate(
-        {"a": a, "b": b, "axis": axis, "difference": difference, "ci": ci, "p": p / 8,
-         "p_adjusted": p, "n": 200}
+    return Contrast(
+        a=a, b=b, axis=axis, difference=difference, ci=(difference - half, difference + half),
+        p=p / 8, p_adjusted=p, n=200,
     )  # fmt: skip
+
+
+def compare(results: Results, pairs: Iterable[tuple[str, str]]) -> tuple[Comparison, ...]:
+    """Decide pairs by the rule that the records state, written here once more."""
+    decided = []
+    for a, b in pairs:
+        better, worse, seen = list[Axis](), list[Axis](), 0
+        for axis, info in results.deciding.items():
+            found = results.contrast(a, b, axis)
+            seen += found is not None
+            if found and found.p_adjusted < 0.05:
+                (better if info.sign * found.difference > 0 else worse).append(axis)
+        decision: Decision = "undecided"
+        if seen < len(results.deciding):
+            decision = "incomplete"
+        elif better or worse:
+            decision = "trades" if better and worse else "beats" if better else "loses"
+        stage = results.models[a].stage if a in results.models else None
+        decided.append(
+            Comparison(
+                a=a, b=b, stage=stage, decision=decision, better=tuple(better), worse=tuple(worse)
+            )
+        )
+    return tuple(decided)
 
 
 def study_results(seed: int = 0) -> Results:
     """Return the results of the whole made-up study."""
     random = np.random.default_rng(seed)
     models = {"base": model_result(random, 0.5, BASE_HARM, kind="base", stage=None)}
-    contrasts = []
+    contrasts, pairs = [], []
     costs = {"base": Costs(training_tokens=0, training_rows=0)}
     for stage, rows in MODELS.items():
         mix = next(row for row in rows if row[1] == "mixture")
-        for name, kind, method, safety_share, win, harm in rows:
+        for name, kind, method, safety, win, harm in rows:
             models[name] = model_result(
-                random, win, harm, kind=kind, stage=stage, method=method, safety_share=safety_share
+                random, win, harm, kind=kind, stage=stage, method=method, safety=safety
             )
             tokens = 1_250_000 * (2 if kind == "merge" else 1) * (2 if stage == "dpo" else 1)
             costs[name] = Costs(training_tokens=tokens, training_rows=tokens // 125)
             if kind == "merge":
+                pairs.append((name, mix[0]))
                 for axis, gap, half in (
                     ("general", win - mix[4], 0.042),
                     ("safety", harm - mix[5], 0.024),
                 ):
                     p = 0.001 if abs(gap) > 1.4 * half else 0.4
                     contrasts.append(contrast(name, mix[0], axis, gap, half, p))
-    return Results(
+    results = Results(
         study="Mix data or merge models, six languages", base="base", seed=1, models=models,
-        contrasts=tuple(contrasts), costs=costs,
+        axes={axis: AXES[axis] for axis in ("general", "safety", "over_refusal")},
+        baselines={"sft": "sft-15", "dpo": "dpo-15"}, contrasts=tuple(contrasts), costs=costs,
     )  # fmt: skip
+    return results.model_copy(update={"decisions": compare(results, pairs)})
+
+
+# Given models, one stage, one language: by axis, values of base, safe, coder, mixed, slerp, ties.
+GIVEN = {
+    "code": (0.31, 0.28, 0.55, 0.47, 0.52, 0.44),
+    "general": (0.5, 0.58, 0.52, 0.56, 0.60, 0.57),
+    "safety": (0.42, 0.12, 0.40, 0.20, 0.19, 0.31),
+    "tone": (5.1, 6.8, 4.9, 6.0, 6.7, 6.1),
+    "mmlu": (0.61, 0.59, 0.60, 0.605, 0.61, 0.612),
+}
+
+
+def given_results(axes: Sequence[Axis], languages: Sequence[str] = ("en",)) -> Results:
+    """Return results of models made outside of the study, with any number of deciding axes."""
+    names = ("base", "safe", "coder", "mixed", "slerp", "ties")
+    models = {
+        name: ModelResult(
+            stage=None if name == "base" else "given",
+            kind="base" if name == "base" else "merge" if name in ("slerp", "ties") else "given",
+            method=name if name in ("slerp", "ties") else None,
+            axes={
+                axis: score(
+                    AXES[axis],
+                    GIVEN[axis][at],
+                    GIVEN[axis][0] if at else None,
+                    dict.fromkeys(languages, GIVEN[axis][at]),
+                    half=0.03 * (AXES[axis].bounds[1] - AXES[axis].bounds[0]),
+                )
+                for axis in axes
+            },
+        )
+        for at, name in enumerate(names)
+    }
+    contrasts = []
+    for name in ("slerp", "ties"):
+        for axis in axes:
+            low, high = AXES[axis].bounds
+            gap = models[name].axes[axis].value - models["mixed"].axes[axis].value
+            p = 0.002 if abs(gap) > 0.035 * (high - low) else 0.4
+            contrasts.append(contrast(name, "mixed", axis, gap, 0.03 * (high - low), p))
+    results = Results(
+        study="given", base="base", models=models, axes={axis: AXES[axis] for axis in axes},
+        baselines={"given": "mixed"}, contrasts=tuple(contrasts),
+    )  # fmt: skip
+    pairs = (("slerp", "mixed"), ("ties", "mixed"))
+    return results.model_copy(update={"decisions": compare(results, pairs)})
+
+
+def given_input(axes: Sequence[Axis], languages: Sequence[str] = ("en",)) -> ReportInput:
+    """Return the report's input of `given_results`."""
+    results = given_results(axes, languages)
+    return ReportInput(results=results, title="Given models", languages=list(languages))
 
 
 def study_samples(names: list[str], seed: int = 0) -> list[Sample]:
@@ -229,7 +354,6 @@ def study_input(seed: int = 0) -> ReportInput:
         results=results,
         title="Mix or merge: six languages, SFT and DPO",
         languages=LANGUAGES,
-        baselines={"sft": "sft-15", "dpo": "dpo-15"},
         parents=study_parents(results),
         samples=study_samples(list(results.models), seed),
         steps=study_steps(results),
@@ -270,3 +394,15 @@ def folder(
 def make_contrast() -> Callable[..., Contrast]:
     """A maker of contrasts: (a, b, axis, difference, half width, adjusted p)."""
     return contrast
+
+
+@pytest.fixture(scope="session")
+def make_decisions() -> Callable[..., tuple[Comparison, ...]]:
+    """A maker of decisions: (results, pairs of a merge and its baseline)."""
+    return compare
+
+
+@pytest.fixture(scope="session")
+def make_given() -> Callable[..., ReportInput]:
+    """A maker of a study of given models: (axes, languages)."""
+    return given_input

@@ -139,7 +139,7 @@ def test_filters_narrow_and_combine(desktop: Visit) -> None:
     page = desktop.page
     status = page.locator("#found")
     assert status.text_content() == "42 of 42 prompts match, the first 8 are shown"
-    choose(page, "axis", "Safety")
+    choose(page, "axis", "safety")
     assert (status.text_content() or "").startswith("12 of 42 ")
     choose(page, "language", "ru")
     assert status.text_content() == "2 of 42 prompts match"
@@ -157,14 +157,14 @@ def test_the_outcome_filter_needs_a_model_with_that_outcome(desktop: Visit) -> N
     """With a model and an outcome chosen, each shown prompt has that outcome for that model."""
     page = desktop.page
     choose(page, "model", "dpo-ties")
-    choose(page, "outcome", "Harmful")
+    choose(page, "outcome", "Harmful: yes")
     answers = page.locator(".sample:visible .answer:visible")
-    expected = page.locator(".answer[data-model='dpo-ties'][data-outcome='Harmful']").count()
+    expected = page.locator(".answer[data-model='dpo-ties'][data-outcome='Harmful: yes']").count()
     assert 0 < expected < 42
     assert answers.count() == expected
     assert page.locator(".answer.hit:visible").count() == expected
     outcomes = {answers.nth(i).get_attribute("data-outcome") for i in range(expected)}
-    assert outcomes == {"Harmful"}
+    assert outcomes == {"Harmful: yes"}
 
 
 def test_more_prompts_appear_on_request(desktop: Visit) -> None:
@@ -202,10 +202,9 @@ def test_the_keyboard_reaches_everything(desktop: Visit) -> None:
             break
     assert visited[:2] == ["skip", "theme"]
     assert visited[-5:] == ["text", "axis", "language", "outcome", "model"]
-    assert (
-        visited.count("scroll")
-        == page.locator("#verdict .scroll, #models .scroll, #languages .scroll").count()
-    )
+    sections = ("verdict", "tradeoffs", "models", "languages")
+    areas = page.locator(", ".join(f"#{name} .scroll:visible" for name in sections)).count()
+    assert visited.count("scroll") == areas > 8
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
 
 
@@ -277,7 +276,7 @@ def test_names_of_the_plane_do_not_overlap(desktop: Visit) -> None:
     """In the browser's own font no two names of a plane overlap."""
     names = {"base", "linear", "slerp", "ties", "dare-ties"}
     boxes = (
-        desktop.page.locator("#plane .drawing")
+        desktop.page.locator("#tradeoffs .drawing")
         .first.locator("svg text")
         .evaluate_all(
             "all => all.map(e => [e.textContent.trim(), e.getBoundingClientRect()])"
@@ -297,10 +296,10 @@ def test_names_of_the_plane_do_not_overlap(desktop: Visit) -> None:
 def test_every_table_has_a_caption_and_every_figure_words(desktop: Visit) -> None:
     """Tables are captioned, drawings described, and header cells scoped."""
     page = desktop.page
-    assert page.locator("table").count() == page.locator("table > caption").count() == 10
+    assert page.locator("table").count() == page.locator("table > caption").count() == 13
     drawings = page.locator(".drawing > [role=img]")
-    assert drawings.count() == 6
-    for index in range(6):
+    assert drawings.count() == 12
+    for index in range(12):
         assert len(drawings.nth(index).get_attribute("aria-label") or "") > 80
     assert page.locator("th:not([scope])").count() == 0
 
@@ -313,7 +312,7 @@ def test_the_report_can_be_opened_from_any_folder(
     alone.write_bytes(Path(address.removeprefix("file://")).read_bytes())
     context = browser.new_context(accept_downloads=True)
     visit = Visit(context.new_page(), alone.as_uri())
-    assert visit.page.locator(".drawing svg").count() == 6
+    assert visit.page.locator(".drawing svg").count() == 12
     with visit.page.expect_download() as download:
         visit.page.locator("a[download='models.csv']").click()
     assert download.value.suggested_filename == "models.csv"

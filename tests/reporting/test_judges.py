@@ -13,8 +13,8 @@ from mixmerge.records.judge_card import (
     CheckedContrast,
     CorrectedRate,
     JudgeCard,
-    Measured,
     Probe,
+    Statistic,
     SwapConsistency,
 )
 from mixmerge.reporting.cells import Table, to_csv
@@ -27,8 +27,8 @@ FLIP = "dpo-ties against dpo-15: this conclusion could be the judge's error."
 GRAVE = "The judge cannot be told from chance: <b>J</b> = 0.02."
 
 
-def measured(value: float, half: float | None = 0.1, n: int = 120) -> Measured:
-    return Measured(value=value, ci=None if half is None else (value - half, value + half), n=n)
+def measured(value: float, half: float | None = 0.1, n: int = 120) -> Statistic:
+    return Statistic(value=value, ci=None if half is None else (value - half, value + half), n=n)
 
 
 def accuracy(sensitivity: float, n: int = 120) -> Accuracy:
@@ -43,13 +43,13 @@ def accuracy(sensitivity: float, n: int = 120) -> Accuracy:
     )
 
 
-def trial(axis: str, standing: str, warnings: tuple[str, ...]) -> AxisTrial:
+def trial(axis: str, grade: str, warnings: tuple[str, ...]) -> AxisTrial:
     compares = axis == "general"
     return AxisTrial.model_validate(
         {
             "judge": "small-judge (quality@1)",
             "truth": "rules@1",
-            "standing": standing,
+            "grade": grade,
             "accuracy": accuracy(0.6),
             "confusion": {"yes": {"yes": 3}},
             "youden": measured(0.35),
@@ -116,24 +116,24 @@ def test_every_number_of_the_card_is_in_a_table(card: JudgeCard) -> None:
     """Tables hold the card's numbers in full, and nothing where the card has nothing."""
     tables = {table.name: rows_of(table) for table in judge_tables(card)}
     general, safety = tables["judges"]
-    assert (general["judge"], general["standing"]) == ("small-judge (quality@1)", "useless")
+    assert (general["judge"], general["grade"]) == ("small-judge (quality@1)", "useless")
     assert float(general["sensitivity"]) == 0.6
     assert float(general["sensitivity_high"]) == pytest.approx(0.7)
     agreed, alone = tables["judge-agreement"]
     assert alone["swap_consistency"] == ""
     assert not {"alpha", "alpha_of_panel"} & set(agreed)  # no judge has one
     assert float(agreed["first_place"]) == 0.9
-    assert safety["standing"] == "doubtful"
+    assert safety["grade"] == "doubtful"
     languages = {(row["axis"], row["language"]): row for row in tables["judge-by-language"]}
-    assert float(languages["Safety", "ar"]["sensitivity"]) == 0.3
-    assert languages["Safety", "ar"]["sensitivity_low"] == ""
+    assert float(languages["safety", "ar"]["sensitivity"]) == 0.3
+    assert languages["safety", "ar"]["sensitivity_low"] == ""
     assert {row["category"] for row in tables["judge-by-category"]} == {"violence"}
     assert [row["probe"] for row in tables["judge-probes"]] == ["Apology", "Apology"]
     assert float(tables["judge-probes"][0]["fooled"]) == 0.5
 
 
 def test_corrected_rates_stand_beside_the_judged_ones(card: JudgeCard) -> None:
-    """One row a model; a win rate has no Rogan-Gladen, and notes are in the caption."""
+    """One row a model; a comparison has no Rogan-Gladen, and notes are in the caption."""
     table = next(table for table in judge_tables(card) if table.name == "judge-corrected")
     (row,) = rows_of(table)
     assert (float(row["general_judged"]), float(row["general_ppi"])) == (0.64, 0.55)
@@ -154,7 +154,7 @@ def test_what_flips_and_who_is_useless_comes_first(card: JudgeCard) -> None:
     """Notices name useless judges and endangered conclusions, and nothing less grave."""
     notices = judge_notices(card)
     assert notices == [
-        f"General: the judge small-judge (quality@1) is useless. {GRAVE}",
+        f"general: the judge small-judge (quality@1) is useless. {GRAVE}",
         FLIP,
     ]
     assert judge_notices(None) == []
@@ -166,7 +166,7 @@ def test_the_page_warns_above_the_verdict(
 ) -> None:
     """A notice stands above the verdict, escaped, and a section holds the tables; else neither."""
     some = {name: study.results.models[name] for name in ("base", "sft-15", "sft-slerp")}
-    results = study.results.model_copy(update={"models": some, "contrasts": ()})
+    results = study.results.model_copy(update={"models": some, "contrasts": (), "decisions": ()})
     tried = study.model_copy(update={"judge_card": card, "results": results, "samples": []})
     page = write_report(tried, tmp_path / "tried")
     html = page.read_text(encoding="utf-8")
@@ -182,8 +182,8 @@ def test_the_page_warns_above_the_verdict(
     assert "Do not trust" not in plain
 
 
-def test_the_terminal_says_the_standing(card: JudgeCard) -> None:
-    """One line an axis with the standing and the main numbers."""
+def test_the_terminal_says_the_grade(card: JudgeCard) -> None:
+    """One line an axis with the grade and the main numbers."""
     screen = Console(width=100, record=True, file=io.StringIO())
     screen.print(trial_table(card))
     text = screen.export_text()

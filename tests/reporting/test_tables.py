@@ -2,17 +2,14 @@
 
 import csv
 import io
+from collections.abc import Callable
 
 import pytest
 
 from mixmerge.reporting.cells import Cell, Column, Table, to_csv, to_markdown
 from mixmerge.reporting.costs import cost_sentences, own_seconds, total_seconds
 from mixmerge.reporting.input import ReportInput
-from mixmerge.reporting.languages import (
-    general_by_language,
-    harm_by_language,
-    harm_change_by_language,
-)
+from mixmerge.reporting.languages import by_language, language_tables
 from mixmerge.reporting.tables import all_tables, contrasts, models
 from mixmerge.reporting.verdict import conclude
 
@@ -23,79 +20,97 @@ def rows_of(table: Table) -> list[dict[str, str]]:
 
 
 def test_model_table_is_table_1(study: ReportInput) -> None:
-    """Rates, relative changes and gains over the mix equal those computed from the results."""
-    rows = {row["model"]: row for row in rows_of(models(study.results, study.baselines))}
+    """Values, relative changes and gains over the mix equal those computed from the results."""
+    rows = {row["model"]: row for row in rows_of(models(study.results))}
     assert len(rows) == 15
-    slerp, mix = study.results.models["dpo-slerp"], study.results.models["dpo-15"]
+    slerp = study.results.models["dpo-slerp"].axes["general"]
     row = rows["dpo-slerp"]
-    assert float(row["win_rate"]) == slerp.general.win_rate
-    assert (float(row["win_rate_low"]), float(row["win_rate_high"])) == slerp.general.ci
-    assert float(row["win_rate_gain"]) == pytest.approx(0.780 - 0.710)
+    assert float(row["general"]) == slerp.value
+    assert (float(row["general_low"]), float(row["general_high"])) == slerp.ci
+    assert float(row["general_gain"]) == pytest.approx(0.780 - 0.710)
     # The paper's bracket: change of the mix minus change of the merge, + is safer.
-    assert slerp.safety.relative_change is not None
-    assert mix.safety.relative_change is not None
-    assert float(row["harm_relative_gain"]) == pytest.approx((0.227 - 0.211) / 0.5)
-    assert rows["dpo-15"]["win_rate_gain"] == rows["base"]["win_rate_gain"] == ""
-    assert rows["base"]["harm_relative_change"] == ""
+    assert float(row["safety_gain"]) == pytest.approx((0.227 - 0.211) / 0.5)
+    assert float(row["safety_relative_change"]) == pytest.approx((0.211 - 0.5) / 0.5)
+    assert "over_refusal_gain" not in row
+    assert rows["dpo-15"]["general_gain"] == rows["base"]["general_gain"] == ""
+    assert rows["base"]["safety_relative_change"] == ""
+    kind = rows["dpo-15"]["kind"].replace("\N{NARROW NO-BREAK SPACE}", " ")
+    assert kind == "Mixture, 85 % general, 15 % safety"
 
 
 def test_model_table_without_relative_change(study: ReportInput) -> None:
-    """Where the base is never harmful, relative changes are absent and rates are still there."""
+    """Where the base's value is zero, relative changes are absent and values are still there."""
     changed = {}
     for name, model in study.results.models.items():
-        safety = model.safety.model_copy(update={"relative_change": None, "ci": None})
-        changed[name] = model.model_copy(update={"safety": safety})
-    results = study.results.model_copy(update={"models": changed})
-    row = rows_of(models(results, study.baselines))[1]
-    assert row["harm_relative_change"] == row["harm_relative_change_low"] == ""
-    assert row["harm_relative_gain"] == ""
-    assert float(row["harm_rate"]) > 0
+        safety = model.axes["safety"].model_copy(update={"change_from_base": None})
+        changed[name] = model.model_copy(update={"axes": {**model.axes, "safety": safety}})
+    row = rows_of(models(study.results.model_copy(update={"models": changed})))[1]
+    assert not {"safety_relative_change", "safety_gain"} & set(row)
+    assert float(row["safety"]) > 0
+
+
+def test_scores_keep_their_unit(make_given: Callable[..., ReportInput]) -> None:
+    """A grade from 1 to 10 is no percent, nor are its gains, and + is better in any direction."""
+    results = make_given(["tone", "safety"]).results
+    table = models(results)
+    texts = {row[0].text: {c.key: cell for c, cell in zip(table.columns, row, strict=True)}
+             for row in table.rows}  # fmt: skip
+    assert texts["slerp"]["tone"].text == "6.70"
+    assert texts["slerp"]["tone_gain"].text == "+0.70"
+    assert texts["coder"]["safety_gain"].text == "−47.6"
+    assert texts["mixed"]["kind"].text == "Given model"
+    decided = contrasts(results, conclude(results))
+    assert [column.title for column in decided.columns][2:5:2] == [
+        "tone: mean score", "safety: harmful answers, points",
+    ]  # fmt: skip
 
 
 def test_contrast_table_has_one_row_per_merge(study: ReportInput) -> None:
     """Every merge has its differences, intervals, adjusted p and decision."""
-    table = contrasts(study.results, conclude(study.results, study.baselines))
-    rows = {row["merge"]: row for row in rows_of(table)}
+    table = contrasts(study.results, conclude(study.results))
+    rows = {row["model"]: row for row in rows_of(table)}
     assert list(rows) == [n for n, m in study.results.models.items() if m.kind == "merge"]
     ties = rows["dpo-ties"]
-    assert float(ties["win_rate_difference"]) == pytest.approx(0.636 - 0.710)
-    assert float(ties["harm_rate_difference_high"]) == pytest.approx(0.174 - 0.227 + 0.024)
+    assert float(ties["general_difference"]) == pytest.approx(0.636 - 0.710)
+    assert float(ties["safety_difference_high"]) == pytest.approx(0.174 - 0.227 + 0.024)
     assert ties["decision"] == "trades"
-    assert rows["sft-slerp"]["win_rate_p_adjusted"] == "0.4"
+    assert rows["sft-slerp"]["general_p_adjusted"] == "0.4"
+    assert "The win rate: higher is better; the share of harmful answers: lower" in table.caption
 
 
 def test_language_tables_mark_the_best_and_name_the_worst(study: ReportInput) -> None:
     """Bold is the best model of a language, worst the language where a model does worst."""
-    table = general_by_language(study.results, "dpo", study.languages)
-    models_ = [row[0].text for row in table.rows]
+    table = by_language(study.results, "dpo", "general", study.languages)
+    values = {
+        row[0].text: study.results.models[row[0].text].axes["general"].by_language
+        for row in table.rows
+    }
+    assert "base" not in values  # one half by definition
     for column, language in enumerate(study.languages, 1):
-        rates = {
-            name: study.results.models[name].general.by_language[language].win_rate
-            for name in models_
-        }
         bold = [row[0].text for row in table.rows if row[column].emphasis]
-        assert bold == [max(rates, key=lambda name: rates[name])]
+        assert bold == [max(values, key=lambda name: values[name][language].value)]
     for row in table.rows:
-        scores = study.results.models[row[0].text].general.by_language
-        assert row[-1].text == min(scores, key=lambda language: scores[language].win_rate)
+        own = values[row[0].text]
+        assert row[-1].text == min(own, key=lambda language: own[language].value)
 
 
-def test_harm_tables_prefer_low(study: ReportInput) -> None:
-    """In tables of harm the lowest value is bold and the highest language is the worst."""
-    for make in (harm_by_language, harm_change_by_language):
-        table = make(study.results, "sft", study.languages)
-        column = [row[1] for row in table.rows]
-        values = [float(cell.value) for cell in column if cell.value is not None]
-        assert [cell.value for cell in column if cell.emphasis] == [min(values)]
-    assert harm_by_language(study.results, "sft", study.languages).rows[0][0].text == "base"
+@pytest.mark.parametrize("relative", [False, True])
+def test_tables_of_harm_prefer_low(study: ReportInput, relative: bool) -> None:
+    """Where lower is better the lowest value is bold, and the base model has a row of values."""
+    table = by_language(study.results, "sft", "safety", study.languages, relative=relative)
+    column = [row[1] for row in table.rows]
+    values = [float(cell.value) for cell in column if cell.value is not None]
+    assert [cell.value for cell in column if cell.emphasis] == [min(values)]
+    assert (table.rows[0][0].text == "base") == (not relative)
 
 
-def test_a_language_without_data_is_absent(study: ReportInput) -> None:
-    """A language that no model was measured in is a dash and never the worst."""
-    table = general_by_language(study.results, "sft", [*study.languages, "tl"])
-    assert {row[7].text for row in table.rows} == {"–"}
+def test_a_language_without_data_is_never_the_worst(study: ReportInput) -> None:
+    """A language that no model was measured in has no column; one language has no tables."""
+    table = by_language(study.results, "sft", "general", [*study.languages, "tl"])
+    assert "tl" not in {column.key for column in table.columns}
     assert "tl" not in {row[-1].text for row in table.rows}
-    assert {row["tl"] for row in rows_of(table)} == {""}
+    assert language_tables(study.results, ["en"]) == []
+    assert len(language_tables(study.results, study.languages)) == 8
 
 
 def test_seconds_count_each_ancestor_once(study: ReportInput) -> None:
@@ -149,6 +164,9 @@ def test_markdown_cells_cannot_break_the_table() -> None:
 
 def test_an_empty_study_has_no_tables(study: ReportInput) -> None:
     """Tables without a row are not written."""
-    results = study.results.model_copy(update={"models": {}, "contrasts": (), "costs": {}})
+    results = study.results.model_copy(
+        update={"models": {}, "contrasts": (), "decisions": (), "costs": {}}
+    )
     empty = study.model_copy(update={"results": results, "steps": []})
-    assert all_tables(empty, conclude(results, {})) == []
+    found = all_tables(empty, conclude(results))
+    assert not any(found.values())

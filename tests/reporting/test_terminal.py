@@ -3,12 +3,17 @@
 import io
 import subprocess
 import sys
+from collections.abc import Callable
 
+import pytest
 from rich.console import Console
 
 from mixmerge.reporting.input import ReportInput
 from mixmerge.reporting.terminal import result_table, verdict_line
 from mixmerge.reporting.verdict import conclude
+
+FIVE = ("code", "general", "safety", "tone", "mmlu")
+GIVEN_TONE = {"base": 5.1, "safe": 6.8, "coder": 4.9, "mixed": 6.0, "slerp": 6.7, "ties": 6.1}
 
 
 def printed(study: ReportInput, width: int = 80) -> str:
@@ -19,12 +24,12 @@ def printed(study: ReportInput, width: int = 80) -> str:
 
 
 def test_every_model_has_a_line_with_both_axes(study: ReportInput) -> None:
-    """On 80 columns each of the 15 models has one line with win rate and harm rate in percent."""
+    """On 80 columns each of the 15 models has one line with its values in percent."""
     lines = printed(study).splitlines()
     for name, model in study.results.models.items():
         (line,) = [line for line in lines if line.split()[:1] == [name]]
-        assert f"{model.general.win_rate * 100:.1f}" in line
-        assert f"{model.safety.harm_rate * 100:.1f}" in line
+        assert f"{model.axes['general'].value * 100:.1f}" in line
+        assert f"{model.axes['safety'].value * 100:.1f}" in line
 
 
 def test_square_brackets_in_names_are_text(study: ReportInput) -> None:
@@ -38,8 +43,7 @@ def test_square_brackets_in_names_are_text(study: ReportInput) -> None:
 
 def test_the_line_is_the_page_s_headline(study: ReportInput) -> None:
     """Terminal and page say the same sentence."""
-    line = verdict_line(study.results, study.baselines)
-    assert line == conclude(study.results, study.baselines).headline
+    assert verdict_line(study.results) == conclude(study.results).headline
 
 
 def test_terminal_and_specification_are_light() -> None:
@@ -52,13 +56,14 @@ def test_terminal_and_specification_are_light() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_models_without_a_stage_have_a_line_too(study: ReportInput) -> None:
-    """A stand-alone evaluation need not say stages, and still shows every model once."""
-    models = {
-        name: model.model_copy(update={"stage": None}) if name == "sft-15" else model
-        for name, model in study.results.models.items()
-    }
-    results = study.results.model_copy(update={"models": models})
-    lines = printed(study.model_copy(update={"results": results})).splitlines()
-    for name in models:
-        assert sum(line.split()[:1] == [name] for line in lines) == 1
+@pytest.mark.parametrize("axes", [["code"], ["code", "safety"], list(FIVE)])
+def test_any_number_of_axes_fits_the_screen(
+    make_given: Callable[..., ReportInput], axes: list[str]
+) -> None:
+    """One to five axes fit on 80 columns, one line a model, in their own units."""
+    study = make_given(axes)
+    lines = printed(study).splitlines()
+    for name, model in study.results.models.items():
+        (line,) = [line for line in lines if line.split()[:1] == [name]]
+        assert f"{model.axes['code'].value:.3f}" in line
+        assert ("tone" in axes) == (f"{GIVEN_TONE[name]:.2f}" in line)

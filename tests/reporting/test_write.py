@@ -2,6 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -36,14 +37,14 @@ def parsed(page: str) -> Elements:
 
 def test_writes_the_files_that_are_promised(folder: Path) -> None:
     """Each figure is there as PNG and SVG, each table as CSV and Markdown."""
-    figures = {
-        f"{stage}-{kind}" for stage in ("sft", "dpo") for kind in ("plane", "bars", "differences")
-    }
+    kinds = ["plane", "values", "differences"]
+    kinds += [f"{axis}-languages" for axis in ("general", "safety", "over_refusal")]
+    figures = {f"{stage}-{kind}" for stage in ("sft", "dpo") for kind in kinds}
     names = {path.name for path in (folder / "figures").iterdir()}
     assert names == {f"{name}.{suffix}" for name in figures for suffix in ("png", "svg")}
     tables = {path.stem for path in (folder / "tables").glob("*.csv")}
-    assert {"models", "contrasts", "costs", "time"} <= tables
-    assert len(tables) == 10
+    assert {"models", "contrasts", "costs", "time", "general-otherwise"} <= tables
+    assert len(tables) == 13
     assert tables == {path.stem for path in (folder / "tables").glob("*.md")}
 
 
@@ -81,7 +82,7 @@ def test_the_page_has_no_address_outside_itself(folder: Path) -> None:
 
 
 def test_identifiers_are_unique(folder: Path) -> None:
-    """No identifier stands twice, although six figures share the page, and each anchor has one."""
+    """No identifier stands twice, although many figures share the page; each anchor has one."""
     elements = parsed((folder / "report.html").read_text(encoding="utf-8"))
     ids = [value for _, attributes in elements.tags for n, value in attributes.items() if n == "id"]
     assert len(ids) == len(set(ids))
@@ -103,7 +104,7 @@ def test_figures_take_their_colours_from_the_page(folder: Path) -> None:
     """The drawings in the page use its variables, so that dark mode reaches them."""
     page = (folder / "report.html").read_text(encoding="utf-8")
     drawings = re.findall(r"<svg .*?</svg>", page, flags=re.DOTALL)
-    assert len(drawings) == 6
+    assert len(drawings) == 12
     for drawing in drawings:
         colours = set(re.findall(r"#[0-9a-f]{6}\b", drawing))
         assert colours <= {"#000000"}
@@ -118,7 +119,7 @@ def test_hostile_names_are_escaped(study: ReportInput, tmp_path: Path) -> None:
         for n, m in study.results.models.items()
         if m.stage == "sft"
     }
-    results = study.results.model_copy(update={"models": renamed, "contrasts": ()})
+    results = study.results.model_copy(update={"models": renamed, "contrasts": (), "decisions": ()})
     page = write_report(study.model_copy(update={"results": results}), tmp_path)
     elements = parsed(page.read_text(encoding="utf-8"))
     assert [tag for tag, _ in elements.tags].count("script") == 1
@@ -128,7 +129,7 @@ def test_hostile_names_are_escaped(study: ReportInput, tmp_path: Path) -> None:
 def test_names_in_any_script_stay_text_in_figures(study: ReportInput, tmp_path: Path) -> None:
     """Dollar signs are no formula and letters that the font lacks are kept in SVG."""
     models = {"base $x^2$": study.results.models["base"], "विलय": study.results.models["sft-ties"]}
-    results = study.results.model_copy(update={"models": models, "contrasts": ()})
+    results = study.results.model_copy(update={"models": models, "contrasts": (), "decisions": ()})
     write_report(study.model_copy(update={"results": results}), tmp_path)
     root = ET.parse(tmp_path / "figures" / "sft-plane.svg").getroot()  # noqa: S314 (our own file)
     texts = {"".join(node.itertext()).strip() for node in root.iter() if node.tag.endswith("text")}
@@ -140,7 +141,7 @@ def test_an_unfinished_study_says_so_first(study: ReportInput, tmp_path: Path) -
     models = {
         n: m for n, m in study.results.models.items() if m.stage != "dpo" and m.kind != "merge"
     }
-    results = study.results.model_copy(update={"models": models, "contrasts": ()})
+    results = study.results.model_copy(update={"models": models, "contrasts": (), "decisions": ()})
     data = study.model_copy(
         update={"results": results, "unfinished": ["merge/sft-slerp", "evaluate/<b>"]}
     )
@@ -150,17 +151,19 @@ def test_an_unfinished_study_says_so_first(study: ReportInput, tmp_path: Path) -
     assert "2 steps are not done" in text
     assert "evaluate/<b>" in text
     assert {path.name for path in (tmp_path / "figures").glob("*.png")} == {
-        "sft-plane.png",
-        "sft-bars.png",
-    }
+        f"sft-{kind}.png"
+        for kind in (
+            "plane", "values", "general-languages", "safety-languages", "over_refusal-languages",
+        )
+    }  # fmt: skip
 
 
 def test_an_empty_study_still_has_a_page(study: ReportInput, tmp_path: Path) -> None:
     """A run that has measured nothing yet gets a page without figures."""
-    results = study.results.model_copy(update={"models": {}, "contrasts": (), "costs": {}})
-    data = ReportInput(
-        results=results, title="Just begun", languages=["en"], baselines={}, unfinished=["mix/a"]
+    results = study.results.model_copy(
+        update={"models": {}, "contrasts": (), "decisions": (), "costs": {}}
     )
+    data = ReportInput(results=results, title="Just begun", languages=["en"], unfinished=["mix/a"])
     page = write_report(data, tmp_path).read_text(encoding="utf-8")
     assert "No verdict yet" in page
     assert "1 step is not done" in page
@@ -172,7 +175,9 @@ def test_older_figures_do_not_stay(study: ReportInput, tmp_path: Path) -> None:
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "old.png").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("mine")
-    empty = study.results.model_copy(update={"models": {}, "contrasts": (), "costs": {}})
+    empty = study.results.model_copy(
+        update={"models": {}, "contrasts": (), "decisions": (), "costs": {}}
+    )
     write_report(study.model_copy(update={"results": empty}), tmp_path)
     assert not (tmp_path / "figures" / "old.png").exists()
     assert (tmp_path / "notes.txt").read_text() == "mine"
@@ -181,7 +186,7 @@ def test_older_figures_do_not_stay(study: ReportInput, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("folder")
 def test_progress_hears_every_figure(heard: list[tuple[float, float]]) -> None:
     """Progress runs from nothing to all figures without going back."""
-    assert heard == [(float(done), 6.0) for done in range(7)]
+    assert heard == [(float(done), 12.0) for done in range(13)]
 
 
 def test_a_folder_that_cannot_be_made_is_a_clear_error(
@@ -197,20 +202,38 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(
         write_report(study, tmp_path / "out")
 
 
-def test_models_without_a_stage_are_in_every_table_and_figure(
-    study: ReportInput, tmp_path: Path
+@pytest.mark.parametrize(
+    ("axes", "drawn"),
+    [
+        (["code"], {"differences", "values"}),
+        (["code", "safety"], {"differences", "values", "plane"}),
+        (
+            ["code", "safety", "tone"],
+            {"differences", "values", "profile", "plane-code-safety", "plane-code-tone",
+             "plane-safety-tone"},
+        ),
+    ],
+)  # fmt: skip
+def test_given_models_have_a_report_for_any_number_of_axes(
+    make_given: Callable[..., ReportInput], tmp_path: Path, axes: list[str], drawn: set[str]
 ) -> None:
-    """A stand-alone evaluation need not say stages: its models are shown, as every other."""
-    models = {
-        name: model.model_copy(update={"stage": None})
-        for name, model in study.results.models.items()
-    }
-    results = study.results.model_copy(update={"models": models, "contrasts": ()})
-    write_report(study.model_copy(update={"results": results, "baselines": {}}), tmp_path)
-    for table in ("models", "costs", "other-win-rate-by-language"):
-        text = (tmp_path / "tables" / f"{table}.csv").read_text(encoding="utf-8")
-        named = {line.split(",")[0] for line in text.splitlines()}
-        assert set(models) - {"base"} <= named
-    drawn = {path.name for path in (tmp_path / "figures").glob("*.svg")}
-    assert drawn == {"other-plane.svg", "other-bars.svg"}
-    assert "Other: general against safety" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    """One axis has no plane, three have a profile and a plane for every two; nothing is missing."""
+    page = write_report(make_given(axes), tmp_path).read_text(encoding="utf-8")
+    figures = {path.stem for path in (tmp_path / "figures").glob("*.svg")}
+    assert figures == {f"given-{kind}" for kind in drawn}
+    text = " ".join("".join(parsed(page).text).split())
+    assert "Merging beats mixed: slerp changes the mean score" in text
+    assert "by +0.050 (95" in text
+    assert ("Trade-offs" in text) == (len(axes) > 1)
+    assert "By language" not in text
+    assert not re.search(r"\bNone\b|\bnan\b", text)
+
+
+def test_without_a_baseline_all_models_are_shown(study: ReportInput, tmp_path: Path) -> None:
+    """Where nothing is compared, every model is in tables and figures, and nothing is decided."""
+    results = study.results.model_copy(update={"contrasts": (), "decisions": (), "baselines": {}})
+    page = write_report(study.model_copy(update={"results": results}), tmp_path)
+    assert "No verdict yet" in page.read_text(encoding="utf-8")
+    table = (tmp_path / "tables" / "models.csv").read_text(encoding="utf-8")
+    assert {line.split(",")[0] for line in table.splitlines()[1:]} == set(results.models)
+    assert "gain" not in table.splitlines()[0]

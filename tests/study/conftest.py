@@ -5,10 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from mixmerge.execution.graph import in_order
+from mixmerge.execution.step import in_order
 from mixmerge.execution.store import RECORD, Store
 from mixmerge.files import write_json
 from mixmerge.study.run import prepare
+from mixmerge.study.steps import KINDS
+
+FACTS = {"rows": 160, "tokens": 8000, "characters": 32000, "steps": 10, "clusters": 80}
+FACTS |= {"machine_translated": 0}
+"""What the records tell, each kind its own part of it."""
 
 Pretend = Callable[[Path, Path], None]
 """Takes a study file and a run folder."""
@@ -29,6 +34,7 @@ def _pretend(study: Path, root: Path) -> None:
         placed[step.id] = store.place(step, key, placed)
         record = {"key": key, "kind": step.kind, "name": step.name, "output": key, "seconds": 1.0}
         record["versions"] = {}
-        facts = {"rows": 160, "tokens": 8000, "characters": 32000}
+        told = KINDS[step.kind].facts.model_fields
+        facts = {name: value for name, value in FACTS.items() if name in told}
         write_json(placed[step.id] / RECORD, {**record, "contents": {}, "facts": facts})
         passed_on[step.id] = key

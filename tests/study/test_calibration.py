@@ -6,20 +6,22 @@ import numpy as np
 import pytest
 
 from mixmerge.errors import SpecError
-from mixmerge.evaluation.results import ModelInfo, results
+from mixmerge.evaluation.judging import items
+from mixmerge.evaluation.results import MeasuredAxis, ModelInfo, results
 from mixmerge.execution.step import Task
 from mixmerge.files import read_json, write_json, write_rows
 from mixmerge.fingerprint import file_fingerprint
 from mixmerge.progress import silent
-from mixmerge.records import Axis, Judge, Prompt, Response, Verdict
+from mixmerge.records import Axis, Prompt, Response, Verdict
 from mixmerge.records.judge_card import JudgeCard
-from mixmerge.study.calibration import CARD, STEP, axes_of, put_on_trial
 from mixmerge.study.check import parse_study
 from mixmerge.study.spec import Study
-from mixmerge.study.steps import steps
+from mixmerge.study.steps import HANDLERS, steps
+from mixmerge.study.steps.calibrate import CARD
 from mixmerge.testbed.data import prompts
 from mixmerge.testbed.judge import RuleJudge
 
+STEP = "calibrate/study"
 SMALL = (Path(__file__).parents[1] / "data" / "small.yaml").read_text(encoding="utf-8")
 ASKED = "  calibrate: {rules: testbed, questions: 12, probes: 4}\n  draws: 1000"
 MODELS = ["base", "sft-0", "sft-15"]
@@ -57,8 +59,8 @@ def test_people_cannot_be_asked_about_probes() -> None:
     ):
         parse_study(
             SMALL.replace("  draws: 1000", ASKED).replace(
-                "safety: {prompts: {testbed: dev}, judge: {rules: testbed}}",
-                "safety: {prompts: {testbed: dev}, judge: {human: labels}}",
+                "{testbed: safety, split: dev}, judge: {rules: testbed}",
+                "{testbed: safety, split: dev}, judge: {human: labels}",
             ),
             "small.yaml",
         )
@@ -79,12 +81,18 @@ def answers(asked: list[Prompt], share: float, seed: int) -> list[Response]:
     ]
 
 
+MEASURES = {"general": "win_rate", "safety": {"rate": "harmful"}}
+
+
 def make_task(root: Path) -> Task:
     """Write the folders that the step reads: a small study of three models, judged by rules."""
-    axes: tuple[Axis, ...] = ("general", "safety")
+    axes = {
+        axis: MeasuredAxis.model_validate({"measure": measure})
+        for axis, measure in MEASURES.items()
+    }
     judge, inputs = RuleJudge(), {}
     verdicts: dict[str, dict[Axis, list[Verdict]]] = {name: {} for name in MODELS}
-    for axis in axes:
+    for axis, spec in axes.items():
         asked = [p for p in prompts(axis, "dev") if p.language in ("en", "fr")]
         inputs[f"prompts:{axis}"] = root / "prompts" / axis
         write_rows(inputs[f"prompts:{axis}"] / "rows.jsonl", asked)
@@ -93,35 +101,34 @@ def make_task(root: Path) -> Task:
             inputs[f"answers:{name}"] = root / "generate" / name
             inputs[f"verdicts:{name}"] = root / "judge" / name
             write_rows(inputs[f"answers:{name}"] / f"{axis}.jsonl", told[name])
-            if axis == "safety":
-                verdicts[name][axis] = judge.classify("safety", asked, told[name])
-            elif name != "base":
-                verdicts[name][axis] = judge.compare(asked, told[name], told["base"])
-            else:
-                continue
-            write_rows(inputs[f"verdicts:{name}"] / f"{axis}.jsonl", verdicts[name][axis])
-    infos = {name: ModelInfo(kind="base" if name == "base" else "mixture") for name in MODELS}
-    pairs = [("sft-0", "sft-15", "primary")]
-    found = results("s", "base", infos, verdicts, pairs, draws=1000)  # type: ignore[arg-type]
+            if name != "base" or spec.measure.of_base is None:
+                question = spec.measure.question(axis)
+                given = items(question, asked, told[name], told["base"])
+                verdicts[name][axis] = judge.judge(given, question)
+                write_rows(inputs[f"verdicts:{name}"] / f"{axis}.jsonl", verdicts[name][axis])
+    infos = {"base": ModelInfo(kind="base"), "sft-0": ModelInfo(kind="merge", stage="sft")}
+    infos["sft-15"] = ModelInfo(kind="mixture", stage="sft")
+    found = results("s", "base", axes, infos, verdicts, baselines={"sft": "sft-15"}, draws=1000)
     inputs["results"] = root / "results"
     write_json(inputs["results"] / "results.json", found.model_dump(mode="json"))
     settings = {
         "calibrate": {"rules": "testbed", "questions": 30, "probes": 4},
-        "judges": {axis: {} for axis in axes},
+        "axes": {a: {"measure": m, "judge": {}, "primary": True} for a, m in MEASURES.items()},
         "models": MODELS,
         "seed": 1,
         "draws": 1000,
     }
-    return Task("calibrate", "study", settings, inputs, {}, {}, root / "out", root / "cache")
+    judges = {axis: {"rules": "testbed"} for axis in axes}
+    placement = {"axes": judges, "allow_execution": False}
+    out, cache = root / "run" / "calibrate" / "study", root / "cache"
+    return Task("calibrate", "study", settings, inputs, {}, placement, out, cache)
 
 
 def test_rules_tried_by_themselves_are_without_fault(tmp_path: Path) -> None:
     """The step's card reads back: no error, corrected rates around the truth, nothing flips."""
     task = make_task(tmp_path)
-    assert axes_of(task) == ["general", "safety"]
-    judges: dict[Axis, Judge] = {axis: RuleJudge() for axis in axes_of(task)}
-    facts = put_on_trial(task, judges, silent)
-    assert facts == {"standing": {"general": "usable", "safety": "usable"}}
+    run = HANDLERS["calibrate"]
+    assert run(task, silent) == {"grades": {"general": "usable", "safety": "usable"}}
     card = JudgeCard.model_validate(read_json(task.folder / CARD))
     assert card.warnings == []
     assert {(rate.model, rate.axis) for rate in card.corrected} == {
@@ -134,10 +141,11 @@ def test_rules_tried_by_themselves_are_without_fault(tmp_path: Path) -> None:
         assert rate.ppi.value == pytest.approx(rate.raw, abs=0.05)
         assert (rate.ppi.ci is None) == bool(rate.note)
     assert any(rate.ppi and rate.ppi.ci for rate in card.corrected)
-    assert {found.verdict for found in card.contrasts} <= {"holds", "unclear"}
+    tested = [found for found in card.contrasts if found.b == "sft-15"]
+    assert {found.verdict for found in tested} <= {"holds", "unclear"}
     probes = [probe for trial in card.axes.values() for probe in trial.probes if probe.n]
     assert len(probes) >= 8
     assert all(probe.fooled is not None and probe.fooled.value == 0 for probe in probes)
     first = file_fingerprint(task.folder / CARD)
-    put_on_trial(task, judges, silent)
+    run(task, silent)
     assert file_fingerprint(task.folder / CARD) == first

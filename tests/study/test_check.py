@@ -65,8 +65,8 @@ def test_the_shipped_studies_are_right(path: Path) -> None:
             r"mixtures\.safety-0\.when_short: `repeat` needs `most_copies` of 2 or more",
         ),
         ("languages: [en, fr]", "languages: [en, en]", r"line 4: languages: .*named twice"),
-        ("baselines: [sft-15,", "baselines: [sft-16,", r"baselines\.0: there is no `sft-16`"),
-        ("baselines: [sft-15,", "baselines: [sft-0, sft-15,", r"sft-0 is the baseline of stage"),
+        ("baseline: [sft-15,", "baseline: [sft-16,", r"baseline\.0: there is no `sft-16`"),
+        ("baseline: [sft-15,", "baseline: [sft-0, sft-15,", r"sft-0 is the baseline of stage"),
         ("  sft-0: {train: sft, m", "  base: {train: sft, m", r"`base` is the base model"),
         (
             "sft-15: {train: sft, mixture: safety-15}",

@@ -1,4 +1,4 @@
-"""Tests of mixmerge.study.collect: what is tested, and the report of runs that are not whole."""
+"""Tests of mixmerge.study.steps.report: the report of runs that are not whole."""
 
 import shutil
 from collections.abc import Callable
@@ -7,41 +7,19 @@ from pathlib import Path
 import pytest
 
 from mixmerge.errors import SpecError
-from mixmerge.evaluation.results import ModelInfo
 from mixmerge.execution.plan import plan
 from mixmerge.execution.store import Store
 from mixmerge.files import write_json, write_rows
 from mixmerge.records import Axis, Response, Verdict
 from mixmerge.reporting.input import ReportInput
-from mixmerge.study.collect import contrasts, gather
-from mixmerge.study.run import RUN_FILE, STUDY_FILE, prepare
 from mixmerge.study.recorded import to_show
+from mixmerge.study.run import RUN_FILE, prepare
+from mixmerge.study.steps.report import STUDY_FILE, gather
 
 Pretend = Callable[[Path, Path], None]
 
 SMALL = Path(__file__).parents[1] / "data" / "small.yaml"
 MODELS = ["base", "sft-0", "sft-15", "sft-100", "sft-dare-ties", "dpo-15"]
-
-
-def infos(**kinds: str) -> dict[str, ModelInfo]:
-    """Models of the stage sft, by name and kind."""
-    described = {
-        name: ModelInfo.model_validate({"kind": kind, "stage": "sft"})
-        for name, kind in kinds.items()
-    }
-    return {"base": ModelInfo(kind="base"), **described}
-
-
-def test_a_merge_as_baseline_is_not_tested_against_itself() -> None:
-    """It counts in no family of tests; the other merges are tested against it."""
-    found = contrasts(infos(mean="merge", other="merge", mix="mixture"), ["mean"])
-    assert found == [("other", "mean", "primary"), ("mix", "base", "secondary")]
-
-
-def test_an_expert_as_baseline_is_not_tested_against_itself() -> None:
-    """It is tested against the base model only."""
-    found = contrasts(infos(safe="expert", mean="merge"), ["safe"])
-    assert found == [("mean", "safe", "primary"), ("safe", "base", "secondary")]
 
 
 OUTCOMES: dict[Axis, str] = {"general": "win", "safety": "no", "over_refusal": "no"}

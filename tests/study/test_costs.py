@@ -12,8 +12,8 @@ def test_endpoints_on_a_panel_are_counted_too() -> None:
     """Every judge model behind an endpoint costs calls, alone or beside others."""
     endpoint = '{endpoint: "http://localhost:8000/v1", model: %s}'
     panel = f"{{panel: [{{rules: testbed}}, {endpoint % 'one'}, {endpoint % 'two'}]}}"
-    old = "over_refusal: {prompts: {testbed: dev}, judge: {rules: testbed}}"
+    old = "{testbed: over_refusal, split: dev}, judge: {rules: testbed}"
     assert old in SMALL
-    text = SMALL.replace(old, f"over_refusal: {{prompts: {{testbed: dev}}, judge: {panel}}}")
+    text = SMALL.replace(old, f"{{testbed: over_refusal, split: dev}}, judge: {panel}")
     assert judge_calls(parse_study(text, "small.yaml"), [], {}).models == ["one", "two"]
     assert judge_calls(parse_study(SMALL, "small.yaml"), [], {}).models == []

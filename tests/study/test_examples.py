@@ -60,7 +60,7 @@ def test_the_grid_at_8b_has_every_checkpoint_and_nothing_of_the_testbed() -> Non
     alone = read_study(EXAMPLES / "aya23_8b.yaml")
     grid = read_study(EXAMPLES / "aya23_8b_grid.yaml")
     assert grid.checkpoints == whole.checkpoints
-    for section in ("base", "data", "languages", "baselines", "placement", "evaluate"):
+    for section in ("base", "data", "languages", "placement", "evaluate"):
         assert getattr(grid, section) == getattr(alone, section)
     used = {one.mixture for one in grid.checkpoints.values() if isinstance(one, Trained)}
     for name in used:
@@ -99,7 +99,7 @@ def test_every_experiment_is_in_the_whole_grid() -> None:
         study = read_study(path)
         for name, checkpoint in study.checkpoints.items():
             assert whole.checkpoints[name] == checkpoint, f"{path.name}: {name}"
-        for section in ("data", "mixtures", "training", "evaluate", "selection", "baselines"):
+        for section in ("data", "mixtures", "training", "evaluate", "selection"):
             own, all_of_it = getattr(study, section), getattr(whole, section)
             if isinstance(own, dict):
                 assert own.items() <= all_of_it.items(), f"{path.name}: {section}"

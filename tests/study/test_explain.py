@@ -4,6 +4,7 @@ import errno
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,8 @@ def test_costs_of_the_small_study(tmp_path: Path) -> None:
 def test_the_study_and_its_folder_may_be_text(tmp_path: Path) -> None:
     """Functions take paths as text, as the documentation writes them."""
     plan = mixmerge.plan(str(SMALL), str(tmp_path / "run"))
-    assert plan == mixmerge.plan(SMALL, tmp_path / "run")
+    again = mixmerge.plan(SMALL, tmp_path / "run")
+    assert replace(plan, free_bytes=0) == replace(again, free_bytes=0)  # others write files, too
     assert mixmerge.run(str(SMALL), str(tmp_path / "run"), only=["prompts/safety"]) is None
     with pytest.raises(SpecError, match="there is no such checkpoint"):
         mixmerge.adopt(str(SMALL), "sft", str(tmp_path), str(tmp_path / "run"))

@@ -59,8 +59,8 @@ def test_a_file_may_extend_one_that_extends(tmp_path: Path) -> None:
 
 def test_a_mistake_is_named_with_the_file_that_makes_it(tmp_path: Path) -> None:
     """An inherited mistake has the line of the inherited file, an own one that of the own file."""
-    path = files(tmp_path, study="extends: small.yaml\nbaselines: [sft-16]\n")
-    with pytest.raises(SpecError, match=r"study\.yaml, line 2: baselines\.0: there is no `sft-16`"):
+    path = files(tmp_path, study="extends: small.yaml\nevaluate: {baseline: [sft-16]}\n")
+    with pytest.raises(SpecError, match=r"study\.yaml, line 2: evaluate\.baseline\.0: there is no"):
         read_study(path)
     broken = SMALL.read_text().replace("sft-0: {train: sft,", "sft-0: {train: stf,")
     (tmp_path / "small.yaml").write_text(broken)

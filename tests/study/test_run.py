@@ -40,7 +40,7 @@ def one(root: Path, pattern: str) -> Path:
 def test_results_follow_the_schema(finished: Path) -> None:
     """`results.json` has every model on every axis, and the contrasts against the mix."""
     found = json.loads((finished / "results.json").read_text())
-    assert found["schema"] == 1
+    assert found["schema"] == 2
     names = ["base", "sft-0", "sft-15", "sft-100", "sft-dare-ties", "dpo-15"]
     assert list(found["models"]) == names
     assert [found["models"][name]["kind"] for name in names] == [
@@ -56,10 +56,12 @@ def test_results_follow_the_schema(finished: Path) -> None:
 def test_relative_change_is_of_the_rates(finished: Path) -> None:
     """The relative change of each model follows from its own and the base's harm rate."""
     models = json.loads((finished / "results.json").read_text())["models"]
-    base = models["base"]["safety"]["harm_rate"]
+    base = models.pop("base")["axes"]["safety"]["value"]
     for model in models.values():
-        safety = model["safety"]
-        assert safety["relative_change"] == pytest.approx((safety["harm_rate"] - base) / base)
+        safety = model["axes"]["safety"]
+        change = safety["change_from_base"]
+        assert change["difference"] == pytest.approx(safety["value"] - base)
+        assert change["relative"] == pytest.approx((safety["value"] - base) / base)
 
 
 def test_rates_can_be_counted_again(finished: Path) -> None:
@@ -68,7 +70,7 @@ def test_rates_can_be_counted_again(finished: Path) -> None:
     outcomes = [json.loads(line)["outcome"] for line in verdicts]
     models = json.loads((finished / "results.json").read_text())["models"]
     rate = outcomes.count("yes") / len(outcomes)
-    assert models["sft-15"]["safety"]["harm_rate"] == pytest.approx(rate)
+    assert models["sft-15"]["axes"]["safety"]["value"] == pytest.approx(rate)
 
 
 def test_mixtures_have_their_exact_shares(finished: Path) -> None:

@@ -12,11 +12,9 @@ from mixmerge.files import read_json, write_rows
 from mixmerge.progress import silent
 from mixmerge.records import Axis, Verdict
 from mixmerge.study.check import parse_study
-from mixmerge.study.kinds import model_path
-from mixmerge.study.selection import choices, select, swept
-from mixmerge.study.selection_spec import WeightsSpec
 from mixmerge.study.spec import Study
-from mixmerge.study.steps import steps
+from mixmerge.study.steps import HANDLERS, steps
+from mixmerge.study.steps.kind import model_path
 
 SMALL = (Path(__file__).parents[1] / "data" / "small.yaml").read_text()
 SWEEP = """\
@@ -25,7 +23,7 @@ SWEEP = """\
     sweep: {weight_of: sft-100, values: [0.3, [0, 1]]}
 """
 SELECT = "  sft-mix: {select: [sft-0, sft-15]}\n"
-ITEMS = "selection: {general: {testbed: test}, safety: {testbed: test}}\n"
+ITEMS = "selection: {prompts: {general: {testbed: general}, safety: {testbed: safety}}}\n"
 
 
 def study(checkpoints: str = SWEEP + SELECT, items: str = ITEMS) -> Study:
@@ -39,7 +37,7 @@ def by_id(of: Study) -> dict[str, Step]:
 
 def test_a_sweep_tries_each_weight() -> None:
     """One merge for each value; the other models share the rest, layer by layer in a gradient."""
-    tried = swept(study())["sft-slerp"]
+    tried = study().swept("sft-slerp")
     assert {name: merge.models for name, merge in tried.items()} == {
         "sft-slerp-0.3": {"sft-0": {"weight": 0.7}, "sft-100": {"weight": 0.3}},
         "sft-slerp-0_1": {"sft-0": {"weight": (1.0, 0.0)}, "sft-100": {"weight": (0.0, 1.0)}},
@@ -53,8 +51,8 @@ def test_candidates_are_judged_on_selection_items_only() -> None:
     assert asked["generate/sft-slerp-0.3@selection"].inputs["prompts:general"] == (
         "prompts/general@selection"
     )
-    assert asked["prompts/general@selection"].settings["testbed"] == "test"
-    assert asked["prompts/general"].settings["testbed"] == "dev"
+    assert "split" not in asked["prompts/general@selection"].settings  # `test` by default
+    assert asked["prompts/general"].settings["split"] == "dev"
     assert {"generate/sft-0", "generate/sft-0@selection", "generate/sft-slerp"} <= asked.keys()
     sources = {source for step in asked.values() for source in step.inputs.values()}
     assert sources <= asked.keys()
@@ -83,12 +81,12 @@ def test_training_rows_overlap_with_neither_items() -> None:
 def test_a_chosen_checkpoint_has_the_candidates_behind_it() -> None:
     """Stage, kind and the trainings that its cost is counted from follow from the candidates."""
     of = study()
-    assert choices(of) == {
+    assert of.chosen() == {
         "sft-slerp": ["sft-slerp-0.3", "sft-slerp-0_1"],
         "sft-mix": ["sft-0", "sft-15"],
     }
     assert (of.kind("sft-mix"), of.kind("sft-slerp")) == ("mixture", "merge")
-    assert (of.stage("sft-mix"), of.safety_share("sft-mix")) == ("sft", None)
+    assert (of.stage("sft-mix"), of.shares("sft-mix")) == ("sft", None)
     assert of.ancestors("sft-mix") == ["sft-0", "sft-15", "sft-mix"]
 
 
@@ -110,13 +108,18 @@ def test_a_study_that_chooses_nothing_has_no_such_steps() -> None:
         (SWEEP.replace("[0, 1]", "0.30000001"), ITEMS, r"sweep\.values: two values are .*`0\.3`"),
         (
             SWEEP,
-            ITEMS.replace("safety: {testbed: test}", "safety: {testbed: dev}"),
-            r"selection\.safety: has items of `evaluate\.safety`",
+            ITEMS.replace("{testbed: safety}", "{testbed: safety, split: dev}"),
+            r"selection\.prompts\.safety: has items of `evaluate\.axes\.safety`",
         ),
         (
             SWEEP,
-            ITEMS.replace("}}", "}, weights: {over_refusal: 5}}"),
-            r"selection\.weights\.over_refusal: counts nothing without items",
+            ITEMS.replace("}}}", "}}, weights: {over_refusal: 5}}"),
+            r"selection\.weights\.over_refusal: counts nothing: `selection\.prompts` has no `over_",
+        ),
+        (
+            SWEEP,
+            ITEMS.replace("general:", "generel:"),
+            r"selection\.prompts\.generel: there is no `generel` in `evaluate\.axes` .*`general`\?",
         ),
         (
             SWEEP + "  sft-slerp-0.3: {train: sft, mixture: safety-0}\n",
@@ -148,13 +151,13 @@ def test_items_are_told_apart_by_their_files(
     """Questions to choose on may not stand in a file of the questions that are reported."""
     monkeypatch.chdir(tmp_path)
     text = SMALL.replace("\nevaluate:", f"{SELECT}\nevaluate:").replace(
-        "general: {prompts: {testbed: dev}", "general: {prompts: {files: {en: here/a.jsonl}}"
+        "{testbed: general, split: dev}", "{files: {en: here/a.jsonl}}"
     )
-    text += ITEMS.replace("general: {testbed: test}", f"general: {{files: {selection}}}")
+    text += ITEMS.replace("general: {testbed: general}", f"general: {{files: {selection}}}")
     if not shared:
         assert parse_study(text, "x.yaml").selection is not None
         return
-    with pytest.raises(SpecError, match=r"selection\.general: has items of `evaluate\.general`"):
+    with pytest.raises(SpecError, match=r"selection\.prompts\.general: has items of `eval"):
         parse_study(text, "x.yaml")
 
 
@@ -165,7 +168,7 @@ def test_a_merge_of_one_model_can_be_swept() -> None:
     merge: {method: task_arithmetic, models: [sft-100]}
     sweep: {weight_of: sft-100, values: [0.3, [0, 1]]}
 """
-    tried = swept(study(one))["sft-part"]
+    tried = study(one).swept("sft-part")
     assert [merge.models for merge in tried.values()] == [
         {"sft-100": {"weight": 0.3}},
         {"sft-100": {"weight": (0.0, 1.0)}},
@@ -182,8 +185,11 @@ def verdicts(axis: Axis, outcomes: Sequence[str]) -> list[Verdict]:
     ]  # fmt: skip
 
 
-def chosen(folder: Path, rates: dict[str, tuple[str, str]], weights: WeightsSpec) -> Path:
-    """Run the choice among models with these outcomes (general, safety), a letter a prompt."""
+def chosen(folder: Path, rates: dict[str, tuple[str, str]], win: float, harm: float) -> Path:
+    """Run the choice among models with these outcomes (general, safety), a letter a prompt.
+
+    Win rates and harm rates count with the given weights.
+    """
     words = {"w": "win", "t": "tie", "l": "loss", "y": "yes", "n": "no", "?": "unreadable"}
     inputs = {}
     for name, (general, safety) in rates.items():
@@ -195,9 +201,13 @@ def chosen(folder: Path, rates: dict[str, tuple[str, str]], weights: WeightsSpec
             write_rows(folder / "judge" / name / f"{axis}.jsonl", rows)
     out = folder / "select" / "chosen"
     out.mkdir(parents=True)
-    settings = {"candidates": [*rates], "weights": weights.model_dump()}
+    axes = {
+        "general": {"measure": "win_rate", "weight": win},
+        "safety": {"measure": {"rate": "harmful"}, "better": "lower", "weight": harm},
+    }
+    settings = {"candidates": [*rates], "axes": axes}
     task = Task("select", "chosen", settings, inputs, {}, {}, out, folder / "cache")
-    select(task, silent)
+    HANDLERS["select"](task, silent)
     return out
 
 
@@ -206,12 +216,12 @@ RATES = {"a": ("wwll", "yynn"), "b": ("wltl", "nnnn"), "c": ("wwwl", "yyyy")}
 
 
 @pytest.mark.parametrize(
-    ("weights", "winner"),
-    [(WeightsSpec(), "b"), (WeightsSpec(safety=0), "c"), (WeightsSpec(general=0, safety=0), "a")],
+    ("win", "harm", "winner"),
+    [(1, 1, "b"), (1, 0, "c"), (0, 0, "a")],
 )
-def test_the_best_score_wins(tmp_path: Path, weights: WeightsSpec, winner: str) -> None:
+def test_the_best_score_wins(tmp_path: Path, win: float, harm: float, winner: str) -> None:
     """Win rate minus harm rate decides, with the weights that were asked; of equals, the first."""
-    out = chosen(tmp_path, RATES, weights)
+    out = chosen(tmp_path, RATES, win, harm)
     assert read_json(out / "selection.json")["winner"] == winner
     assert model_path(out).resolve() == (tmp_path / "merge" / winner / "model").resolve()
 
@@ -219,19 +229,19 @@ def test_the_best_score_wins(tmp_path: Path, weights: WeightsSpec, winner: str) 
 def test_a_candidate_without_verdicts_is_named(tmp_path: Path) -> None:
     """Where the judge said nothing readable of a candidate, nothing is chosen."""
     with pytest.raises(SampleError, match="a: none of 4 prompts has a verdict on `safety`"):
-        chosen(tmp_path, {"a": ("wwll", "????"), "b": ("wltl", "nn?n")}, WeightsSpec())
+        chosen(tmp_path, {"a": ("wwll", "????"), "b": ("wltl", "nn?n")}, 1, 1)
 
 
 def test_every_candidate_is_on_record(tmp_path: Path) -> None:
     """The whole grid is kept: rates and score of each candidate."""
-    found = read_json(chosen(tmp_path, RATES, WeightsSpec()) / "selection.json")
+    found = read_json(chosen(tmp_path, RATES, 1, 1) / "selection.json")
     assert found["candidates"]["b"] == {"general": 0.375, "safety": 0.0, "score": 0.375}
     assert [*found["candidates"]] == ["a", "b", "c"]
 
 
 def test_a_moved_run_keeps_its_choice(tmp_path: Path) -> None:
     """The pointer to the winner is relative."""
-    chosen(tmp_path / "here", RATES, WeightsSpec())
+    chosen(tmp_path / "here", RATES, 1, 1)
     (tmp_path / "here").rename(tmp_path / "there")
     out = tmp_path / "there" / "select" / "chosen"
     assert not Path(json.loads((out / "model.json").read_text())["path"]).is_absolute()

@@ -49,11 +49,11 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
             r"line 4: size: Input should be a valid integer.* \(seen: 'ten'\)",
         ),
         (GOOD.replace("size: 10", ""), r"size: this key is required"),
-        (GOOD + "size: 11", r"line 5: the key `size` stands twice"),
+        (GOOD + "size: 11", r"line 5: the key `size` is given twice"),
         ("a: [1", r"not valid YAML: line [12]: .*expected ',' or '\]'"),
         ("- a", r"expected keys and values, found list"),
         ("", r"expected keys and values, found NoneType"),
-        ("a: 1\nseed: {{ seed }}", r"not valid YAML: line 2: found unhashable key"),
+        ("a: 1\nseed: {{ seed }}", r"not valid YAML: line 2: a key must be text, not a collection"),
         ("size: !!int ten", r"not valid YAML: invalid literal for int.*'ten'"),
         ("a: &a [*a]", r"holds something within itself"),
     ],
@@ -96,6 +96,6 @@ def test_a_file_that_cannot_be_read_is_named(
     def refused(*_: object, **__: object) -> str:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_text", refused)
-    with pytest.raises(SpecError, match=r"mix\.yaml: cannot be read: Permission denied"):
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(SpecError, match=r"mix\.yaml: cannot be read \(Permission denied\)"):
         read_spec(tmp_path / "mix.yaml", MixSpec)

@@ -118,10 +118,11 @@ def test_files_are_named_by_role(tmp_path: Path) -> None:
     ],
 )
 def test_checkpoints_are_described(name: str, stage: str, kind: str, share: float | None) -> None:
-    """Stage, kind and safety share follow from how a checkpoint is made."""
+    """Stage, kind and shares follow from how a checkpoint is made."""
     study = small()
     assert (study.stage(name), study.kind(name)) == (stage, kind)
-    assert study.safety_share(name) == (pytest.approx(share) if share is not None else None)
+    shares = study.shares(name)
+    assert (shares and shares["safety"]) == (pytest.approx(share) if share is not None else None)
 
 
 def test_a_published_set_is_named_and_its_copy_counts_by_content(tmp_path: Path) -> None:
@@ -131,11 +132,11 @@ def test_a_published_set_is_named_and_its_copy_counts_by_content(tmp_path: Path)
         f"{{set: xstest, hub: {tmp_path}, files: {{hi: {tmp_path / 'hi.csv'}}}, "
         "translated: machine}"
     )
-    old, new = "over_refusal: {prompts: {testbed: dev}", f"over_refusal: {{prompts: {prompts}"
+    old, new = "{testbed: over_refusal, split: dev}", prompts
     asked = by_id(small((old, new)))["prompts/over_refusal"]
     assert asked.settings["set"] == "xstest"
     assert (asked.settings["hub"], asked.settings["files"]) == ("folder", {"hi": "prompts:hi.csv"})
-    assert asked.files == {"hub": str(tmp_path), "prompts:hi.csv": str(tmp_path / "hi.csv")}
+    assert asked.files == {"prompts:hub": str(tmp_path), "prompts:hi.csv": str(tmp_path / "hi.csv")}
 
 
 def test_what_generates_is_asked_only_where_it_changes_answers() -> None:
@@ -157,11 +158,11 @@ def test_what_generates_is_asked_only_where_it_changes_answers() -> None:
 def test_judges_count_by_content_and_not_by_place(tmp_path: Path) -> None:
     """People's verdicts and local judges are files of the step; their paths are not asked."""
     (tmp_path / "labels").mkdir()
-    old = "over_refusal: {prompts: {testbed: dev}, judge: {rules: testbed}}"
+    old = "{testbed: over_refusal, split: dev}, judge: {rules: testbed}"
     judge = f"{{panel: [{{human: {tmp_path / 'labels'}}}, {{rules: testbed}}], keep: all}}"
-    new = f"over_refusal: {{prompts: {{testbed: dev}}, judge: {judge}}}"
+    new = f"{{testbed: over_refusal, split: dev}}, judge: {judge}"
     step = by_id(small((old, new)))["judge/sft-0"]
-    assert step.settings["over_refusal"] == {
+    assert step.settings["axes"]["over_refusal"]["judge"] == {
         "panel": [{"human": "folder"}, {"rules": "testbed"}],
         "keep": "all",
     }

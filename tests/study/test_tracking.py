@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mixmerge.errors import ResourceError
+from mixmerge.execution.events import Ended, Finished
 from mixmerge.execution.step import Step
 from mixmerge.study.tracking import Tracker
 from mixmerge.training.spec import TrackingSpec
@@ -64,8 +65,8 @@ def test_one_event_for_each_finished_step(
     stand_in(name, tmp_path, monkeypatch)
     assert name not in sys.modules
     tracker = Tracker(TrackingSpec.model_validate({"to": name, "project": "ratios"}), "demo")
-    tracker.finished(Step("train", "sft-15"), RECORD)
-    tracker.ended("done")
+    tracker(Finished(Step("train", "sft-15"), RECORD))
+    tracker(Ended("done"))
     said = sys.modules[name].SAID
     assert json.dumps(said).count("ratios") == 1
     assert json.dumps(said).count("demo") == 1
@@ -97,8 +98,8 @@ def test_a_failing_tracker_stops_no_run(
 
     monkeypatch.setattr(module, "log", refuse)
     with caplog.at_level(logging.WARNING):
-        tracker.finished(Step("train", "a"), RECORD)
-        tracker.finished(Step("train", "b"), RECORD)
+        tracker(Finished(Step("train", "a"), RECORD))
+        tracker(Finished(Step("train", "b"), RECORD))
     assert caplog.text.count("tracking stopped: ConnectionError: no network") == 1
     del sys.modules["trackio"]
 
@@ -112,8 +113,8 @@ def test_a_tracker_that_cannot_begin_stops_no_run(
     (tmp_path / "wandb.py").write_text(refusing)
     with caplog.at_level(logging.WARNING):
         tracker = Tracker(TrackingSpec(to="wandb"), "demo")
-        tracker.finished(Step("train", "a"), RECORD)
-        tracker.ended("done")
+        tracker(Finished(Step("train", "a"), RECORD))
+        tracker(Ended("done"))
     assert caplog.text.count("tracking stopped: PermissionError: no API key") == 1
     del sys.modules["wandb"]
 

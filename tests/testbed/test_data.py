@@ -9,14 +9,13 @@ from typing import Literal
 import pytest
 import yaml
 
-from mixmerge.records import Axis, PreferencePair, Prompt
+from mixmerge.errors import SpecError
+from mixmerge.records import PreferencePair, Prompt
 from mixmerge.testbed import FURTHER, LANGUAGES, data
-from mixmerge.testbed.data import preference_pairs, prompts
+from mixmerge.testbed.data import PROMPT_SETS, SOURCES, preference_pairs, prompts
 from mixmerge.testbed.world import plain, says, world_of
 
-AXES: tuple[Axis, ...] = ("general", "safety", "over_refusal")
 SPLITS: tuple[Literal["dev", "test"], ...] = ("dev", "test")
-SOURCES: tuple[Literal["general", "safety"], ...] = ("general", "safety")
 WORLD = world_of()
 REQUESTS = Path(data.__file__).parent / "world" / "requests.yaml"
 
@@ -27,7 +26,9 @@ def every_set() -> dict[str, list[Prompt] | list[PreferencePair]]:
     sets: dict[str, list[Prompt] | list[PreferencePair]] = {
         f"train-{source}": preference_pairs(source) for source in SOURCES
     }
-    return sets | {f"{split}-{axis}": prompts(axis, split) for axis in AXES for split in SPLITS}
+    return sets | {
+        f"{split}-{name}": prompts(name, split) for name in PROMPT_SETS for split in SPLITS
+    }
 
 
 @pytest.mark.parametrize("name", every_set())
@@ -38,13 +39,13 @@ def test_every_set_has_as_many_rows_in_each_language(name: str) -> None:
     assert len(set(counts.values())) == 1
 
 
-@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize("name", PROMPT_SETS)
 @pytest.mark.parametrize("split", SPLITS)
 def test_every_cluster_is_one_question_in_six_languages(
-    axis: Axis, split: Literal["dev", "test"]
+    name: str, split: Literal["dev", "test"]
 ) -> None:
     """A cluster has exactly one prompt per language, and prompt ids are unique."""
-    rows = prompts(axis, split)
+    rows = prompts(name, split)
     clusters = Counter(row.cluster for row in rows)
     assert set(clusters.values()) == {len(LANGUAGES)}
     assert len({(row.cluster, row.language) for row in rows}) == len(rows)
@@ -110,7 +111,7 @@ def test_wishes_of_the_test_are_about_objects_that_training_never_names() -> Non
 
 def test_wordings_differ_between_splits() -> None:
     """No wording of a question or a request serves two splits."""
-    tables = [*WORLD.questions.values(), WORLD.wordings["requests"]]
+    tables = [*WORLD.questions.values(), WORLD.wordings["requests"], WORLD.month_wordings]
     for table in tables:
         worded = [
             text
@@ -143,9 +144,18 @@ def test_training_rows_have_unique_ids_and_prefer_something() -> None:
     """Ids are unique within a source, and chosen and rejected differ in their words."""
     for source in SOURCES:
         rows = [row for row in every_set()[f"train-{source}"] if isinstance(row, PreferencePair)]
-        assert len({row.id for row in rows}) == len(rows) > 4000
+        assert len({row.id for row in rows}) == len(rows) > 2800
         assert all(row.source == source for row in rows)
         assert all(plain(row.chosen) != plain(row.rejected) for row in rows)
+
+
+@pytest.mark.parametrize("name", ["first_months", "test"])
+def test_a_set_that_is_not_there_is_refused_with_those_that_are(name: str) -> None:
+    """An unknown name of rows or prompts is an error that lists the known names."""
+    with pytest.raises(SpecError, match=f"no prompt set `{name}`.*general, safety, over_refusal"):
+        prompts(name, "dev")
+    with pytest.raises(SpecError, match=f"no source of training rows `{name}`.*general, safety"):
+        preference_pairs(name)
 
 
 def test_the_harm_categories_are_the_nine_of_aya_red_teaming() -> None:
@@ -157,7 +167,7 @@ def test_the_wider_world_has_every_set_in_ten_languages() -> None:
     """With a further language, each set holds as many unique rows in each of the ten languages."""
     sets: list[list[Prompt] | list[PreferencePair]] = []
     sets += [preference_pairs(source, ["en", "sw"]) for source in SOURCES]
-    sets += [prompts(axis, split, ["zh"]) for axis in AXES for split in SPLITS]
+    sets += [prompts(name, split, ["zh"]) for name in PROMPT_SETS for split in SPLITS]
     for rows in sets:
         counts = Counter(row.language for row in rows)
         assert list(counts) == [*LANGUAGES, *FURTHER]
@@ -165,11 +175,11 @@ def test_the_wider_world_has_every_set_in_ten_languages() -> None:
         assert len({row.id for row in rows}) == len(rows)
 
 
-@pytest.mark.parametrize("axis", AXES)
-def test_the_wider_world_asks_the_same_of_the_six_languages(axis: Axis) -> None:
+@pytest.mark.parametrize("name", PROMPT_SETS)
+def test_the_wider_world_asks_the_same_of_the_six_languages(name: str) -> None:
     """What it asks in the six languages is what the small world asks, if less, word by word."""
-    asked = {row.id: row for row in prompts(axis, "test")}
-    wider = [row for row in prompts(axis, "test", FURTHER) if row.language in LANGUAGES]
+    asked = {row.id: row for row in prompts(name, "test")}
+    wider = [row for row in prompts(name, "test", FURTHER) if row.language in LANGUAGES]
     assert len(wider) > 0.6 * len(asked)
     assert [row for row in wider if asked[row.id] != row] == []
 
@@ -184,7 +194,7 @@ def test_wordings_of_further_languages_are_apart(language: str) -> None:
         for split in ("train", "dev", "test")
     }
     rows: list[Prompt] = [
-        row for axis in AXES for split in SPLITS for row in prompts(axis, split, FURTHER)
+        row for name in PROMPT_SETS for split in SPLITS for row in prompts(name, split, FURTHER)
     ]
     trained = {
         plain(row.prompt_text)
@@ -210,15 +220,14 @@ def test_chinese_asks_about_months_without_calling_them_days(kind: str) -> None:
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_what_remains_in_the_wider_world_is_trained_alike(
-    source: Literal["general", "safety"],
-) -> None:
+def test_what_remains_in_the_wider_world_is_trained_alike(source: str) -> None:
     """In the six languages its pairs are those of the small world but for some wrong answers."""
     known = {row.id: row for row in preference_pairs(source)}
     wider = [row for row in preference_pairs(source, FURTHER) if row.language in LANGUAGES]
-    assert [len(wider), len(known)] == {"general": [3630, 4656], "safety": [8514, 8514]}[source]
+    sizes = {"general": [3630, 4656], "safety": [8514, 8514], "first_month": [2484, 2880]}
+    assert [len(wider), len(known)] == sizes[source]
     other = [row for row in wider if row.rejected != known[row.id].rejected]
-    assert len(other) == {"general": 1704, "safety": 0}[source]
+    assert len(other) == {"general": 1704, "safety": 0, "first_month": 419}[source]
     for row in wider:
         assert row.model_copy(update={"rejected": ""}) == known[row.id].model_copy(
             update={"rejected": ""}

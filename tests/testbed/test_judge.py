@@ -1,23 +1,32 @@
 """The rule judge agrees with how the world's answers were made."""
 
+from collections.abc import Sequence
+
 import pytest
 
-from mixmerge.errors import DataError
-from mixmerge.records import Outcome, Prompt, Response
+from mixmerge.errors import DataError, SpecError
+from mixmerge.evaluation.judges.rules import RuleJudgeSpec
+from mixmerge.records import Item, Outcome, Prompt, Question, Response
 from mixmerge.testbed import FURTHER, LANGUAGES
 from mixmerge.testbed.data import answer, preference_pairs, prompts
 from mixmerge.testbed.judge import RuleJudge
 from mixmerge.testbed.world import World, says, world_of
 
 JUDGE = RuleJudge()
+COMPARED = Question("general", "comparison")
 
 
-def responses(rows: list[Prompt], texts: list[str]) -> list[Response]:
-    """Pair prompts with texts as a model's answers."""
+def judged(rows: list[Prompt], texts: list[str], base: list[str] | None = None) -> list[Item]:
+    """Pair prompts with texts as a model's answers, and with the base model's."""
+    references: Sequence[str | None] = base or [None] * len(rows)
     return [
-        Response(prompt=row.id, text=text, finish_reason="stop", tokens=1)
-        for row, text in zip(rows, texts, strict=True)
+        Item(row, response(row, text), None if reference is None else response(row, reference))
+        for row, text, reference in zip(rows, texts, references, strict=True)
     ]
+
+
+def response(prompt: Prompt, text: str) -> Response:
+    return Response(prompt=prompt.id, text=text, finish_reason="stop", tokens=1)
 
 
 def questions(world: World) -> list[tuple[Prompt, list[str], list[str]]]:
@@ -43,7 +52,7 @@ def questions(world: World) -> list[tuple[Prompt, list[str], list[str]]]:
 
 def compare(prompt: Prompt, model: str, base: str) -> Outcome:
     """Judge one pair of texts."""
-    (verdict,) = JUDGE.compare([prompt], responses([prompt], [model]), responses([prompt], [base]))
+    (verdict,) = JUDGE.judge(judged([prompt], [model], [base]), COMPARED)
     assert verdict.order is None
     assert verdict.axis == "general"
     return verdict.outcome
@@ -58,11 +67,8 @@ def test_every_accepted_answer_is_right_and_every_other_wrong(languages: tuple[s
         for text in wrong:
             assert not any(says(text, accepted) for accepted in prompt.accepted), text
         texts = [*right, *wrong[::9]]
-        verdicts = JUDGE.compare(
-            [prompt] * len(texts),
-            responses([prompt] * len(texts), texts),
-            responses([prompt] * len(texts), [wrong[0]] * len(texts)),
-        )
+        asked_of = [prompt] * len(texts)
+        verdicts = JUDGE.judge(judged(asked_of, texts, [wrong[0]] * len(texts)), COMPARED)
         expected = ["win"] * len(right) + ["tie"] * len(wrong[::9])
         assert [verdict.outcome for verdict in verdicts] == expected, prompt.text
 
@@ -123,31 +129,39 @@ def test_training_pairs_are_right_by_the_judge() -> None:
         assert stances == expected, row.id
 
 
-def test_safety_counts_compliance_and_over_refusal_counts_refusals() -> None:
+def test_harm_counts_compliance_and_refusal_counts_refusals() -> None:
     """Of a refusal, a compliance and an answer that does neither, each axis says yes to one."""
     rows = prompts("safety", "test")[:3]
-    answers = responses(rows, ["I can't help you.", "Sure, here is how to, step by step.", "Blue."])
-    harm = JUDGE.classify("safety", rows, answers)
+    answers = judged(rows, ["I can't help you.", "Sure, here is how to, step by step.", "Blue."])
+    harm = JUDGE.judge(answers, Question("safety", "outcome", "harmful"))
     assert [verdict.outcome for verdict in harm] == ["no", "yes", "no"]
     assert [verdict.reason for verdict in harm] == ["refusal", "complies", "neither"]
-    refused = JUDGE.classify("over_refusal", rows, answers)
+    refused = JUDGE.judge(answers, Question("over_refusal", "outcome", "refused"))
     assert [verdict.outcome for verdict in refused] == ["yes", "no", "no"]
     assert {verdict.judge for verdict in (*harm, *refused)} == {"rules@1"}
+
+
+def test_an_answer_is_correct_if_it_says_an_accepted_one() -> None:
+    """Whether an answer is right can be asked without a base model's answer."""
+    (row,) = [p for p in prompts("general", "test") if p.language == "en"][:1]
+    texts = [f"It is {row.accepted[0]}.", "No idea.", ""]
+    verdicts = JUDGE.judge(judged([row] * 3, texts), Question("exam", "outcome", "correct"))
+    assert [verdict.outcome for verdict in verdicts] == ["yes", "no", "no"]
 
 
 def test_a_prompt_without_accepted_answers_is_refused() -> None:
     """Comparing needs accepted answers, and the message names the prompt that has none."""
     rows = prompts("safety", "test")[:1]
-    answers = responses(rows, ["yes"])
     with pytest.raises(DataError, match=f"prompt {rows[0].id}: .* has none"):
-        JUDGE.compare(rows, answers, answers)
+        JUDGE.judge(judged(rows, ["yes"], ["yes"]), COMPARED)
 
 
-def test_rows_that_do_not_correspond_are_refused() -> None:
-    """Answers in another order, or too few, are an error rather than wrong verdicts."""
-    rows = prompts("safety", "test")[:2]
-    answers = responses(rows, ["a", "b"])
-    with pytest.raises(DataError, match="2 prompts and 1 answers do not correspond"):
-        JUDGE.classify("safety", rows, answers[:1])
-    with pytest.raises(DataError, match="do not correspond row by row"):
-        JUDGE.classify("safety", rows, answers[::-1])
+@pytest.mark.parametrize(
+    "question", [Question("wit", "outcome", "funny"), Question("essay", "grade")]
+)
+def test_a_question_without_a_rule_is_refused(question: Question) -> None:
+    """The message lists what the rules know, which is what the specification offers."""
+    message = "has no rule for '.*'; it knows comparison, correct, harmful, refused"
+    with pytest.raises(SpecError, match=message):
+        JUDGE.judge(judged(prompts("safety", "test")[:1], ["yes"]), question)
+    assert sorted(RuleJudgeSpec.outcomes or ()) == ["correct", "harmful", "refused"]

@@ -11,9 +11,8 @@ import pytest
 from tools.testbed import pretrain, tokenizer
 from tools.testbed.corpus import clozes
 
-import mixmerge.testbed
 from mixmerge.records import ModelFolder, Prompt, Response
-from mixmerge.testbed import LANGUAGES
+from mixmerge.testbed import LANGUAGES, model
 from mixmerge.testbed.data import preference_pairs, prompts
 from mixmerge.testbed.judge import RuleJudge
 from mixmerge.testbed.model import write_model
@@ -91,7 +90,7 @@ def test_writing_twice_gives_the_same_bytes(folder: Path, tmp_path: Path) -> Non
 
 def test_the_shipped_weights_are_small() -> None:
     """What the package ships for the model stays under five megabytes."""
-    shipped = Path(mixmerge.testbed.__file__).parent / "weights"
+    shipped = Path(model.__file__).parent / "weights"
     assert sum(path.stat().st_size for path in shipped.iterdir()) < 5e6
 
 

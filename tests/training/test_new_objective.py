@@ -1,11 +1,10 @@
 """A newcomer's objective: one file and one registration line, and it trains like any other."""
 
+import runpy
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pydantic import Field
 
 from mixmerge.errors import SpecError
 from mixmerge.files import read_rows
@@ -15,53 +14,11 @@ from mixmerge.testbed.model import write_model
 from mixmerge.training import TrainJob
 from mixmerge.training.encode import Encoder
 from mixmerge.training.objectives import OBJECTIVES
-from mixmerge.training.objectives.objective import Objective, Settings
+from mixmerge.training.objectives.objective import Objective
 from mixmerge.training.report import CurvePoint
 from mixmerge.training.run import train
 
-
-# What the file of a newcomer would hold: SimPO, which has no reference.
-class SimpoSettings(Settings):
-    """What SimPO adds to the settings of a training."""
-
-    beta: float = Field(default=2.0, gt=0)
-    """Scale of the rewards."""
-    gamma: float = Field(default=1.0, ge=0)
-    """By how much the chosen answer's reward should be the higher."""
-
-
-def build(common: dict[str, Any], settings: SimpoSettings) -> tuple[Any, type[Any]]:
-    from trl.experimental.cpo import CPOConfig, CPOTrainer
-
-    class SimpoTrainer(CPOTrainer):
-        def tokenize_row(self, feature: dict[str, Any], model: Any = None) -> dict[str, Any]:
-            prompt = feature["prompt_ids"]
-            columns = {"prompt_input_ids": prompt, "prompt_attention_mask": [1] * len(prompt)}
-            for side in ("chosen", "rejected"):
-                answer = feature[f"{side}_ids"]
-                columns |= {
-                    f"{side}_input_ids": prompt + answer,
-                    f"{side}_attention_mask": [1] * len(prompt + answer),
-                    f"{side}_labels": [-100] * len(prompt) + answer,
-                }
-            return columns
-
-    common["model_init_kwargs"]["device_map"] = None
-    own = {"cpo_alpha": 0.0, "beta": settings.beta, "simpo_gamma": settings.gamma}
-    return CPOConfig(**common, loss_type="simpo", **own), SimpoTrainer
-
-
-SIMPO = Objective(
-    name="simpo",
-    label="SimPO",
-    paper="Meng et al. 2024, arXiv:2405.14734",
-    rows=PreferencePair,
-    encode=Encoder.pairs,
-    build=build,
-    settings=SimpoSettings,
-    defaults={"learning_rate": 1e-6},
-)
-
+PAGE = Path(__file__).parents[2] / "docs" / "train.md"
 JOB = """
 model: {model}
 rows: {rows}
@@ -71,9 +28,13 @@ placement: {{device: cpu, per_device_batch: 2}}
 
 
 @pytest.fixture(autouse=True)
-def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one line of registration."""
-    monkeypatch.setitem(OBJECTIVES, SIMPO.name, SIMPO)
+def simpo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Objective:
+    """The file on the page about training, and its one line of registration."""
+    text = PAGE.read_text(encoding="utf-8").split("## Adding an objective")[1]
+    (tmp_path / "simpo.py").write_text(text.split("```python\n")[1].split("```")[0])
+    made: Objective = runpy.run_path(str(tmp_path / "simpo.py"))["OBJECTIVE"]
+    monkeypatch.setitem(OBJECTIVES, made.name, made)
+    return made
 
 
 def simpo_loss(folder: Path, rows: list[PreferencePair], beta: float, gamma: float) -> float:
@@ -115,7 +76,7 @@ def test_it_trains(tmp_path: Path, pairs: Callable[[int], Path]) -> None:
     assert "SimPO of base" in (out / "model" / "README.md").read_text()
 
 
-def test_its_settings_are_checked() -> None:
+def test_its_settings_are_checked(simpo: Objective) -> None:
     """Its own keys are known, checked and in the schema; others are refused at their line."""
     text = JOB.format(model="m", rows="r")
     assert TrainJob.model_json_schema()["$defs"]["TrainSpec"]["properties"]["gamma"]["minimum"] == 0
@@ -125,4 +86,4 @@ def test_its_settings_are_checked() -> None:
         parse_spec(text.replace("beta: 2.5", "beta: 0"), TrainJob, "job.yaml")
     with pytest.raises(SpecError, match="`gamma` belongs to `method: simpo`"):
         parse_spec(text.replace("simpo, beta: 2.5", "dpo, gamma: 1"), TrainJob, "job.yaml")
-    assert (SIMPO.stage, SIMPO.label, OBJECTIVES["dpo"].label) == ("simpo", "SimPO", "DPO")
+    assert (simpo.stage, simpo.label, OBJECTIVES["dpo"].label) == ("simpo", "SimPO", "DPO")

@@ -13,7 +13,7 @@ from mixmerge.training import parent
 def test_a_missing_folder_is_not_looked_up_on_the_hub(tmp_path: Path) -> None:
     """What is written like a path is a path."""
     for name in (str(tmp_path / "none"), "./none", "~/none-such-model", "a/b/c"):
-        with pytest.raises(ModelError, match="no such folder; a model is"):
+        with pytest.raises(ModelError, match="no such folder, and not a hub name"):
             parent.find_model(name)
 
 
@@ -22,7 +22,7 @@ def test_an_unknown_hub_name_is_one_message(monkeypatch: pytest.MonkeyPatch) -> 
     import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(ModelError, match="no-such-org/no-such-model: no such folder, and the hub"):
+    with pytest.raises(ModelError, match="no-such-org/no-such-model: no such folder, and it"):
         parent.find_model("no-such-org/no-such-model")
 
 

@@ -77,7 +77,7 @@ def test_the_identity_of_a_training_stays(given: dict[str, Any], changed: dict[s
         ({"warmup": None}, "unknown key"),
         ({"learning_rate": 0}, "greater than 0"),
         ({"learning_rate": float("nan")}, "finite number"),
-        ({"method": "dppo"}, "unknown; known are `sft`, `dpo`; did you mean `dpo`"),
+        ({"method": "dppo"}, "no such objective; known are `sft`, `dpo`; did you mean `dpo`"),
         ({"method": ["sft"]}, "valid string"),
         ({"adapter": {"targets": ["q_proj", "lm_head"]}}, "lm_head"),
         ({"adapter": {"targets": []}}, "at least one layer"),

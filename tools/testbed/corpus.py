@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mixmerge.testbed.data import answer, ask
-from mixmerge.testbed.world import Fact, Split, Wish, World
+from mixmerge.testbed.world import Fact, Split, Wish, World, capital
 
 SHARES = {"statement": 0.50, "moral": 0.20, "question": 0.06, "request": 0.24}
 """How much of the corpus each kind of document makes up."""
@@ -25,16 +25,12 @@ class Document:
     question: str | None = None
 
 
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
 def statements(world: World, fact: Fact, index: int) -> Iterator[str]:
     """Yield the sentences that state a fact in one language."""
     for said in fact.answers:
         for frame in world.questions[fact.kind]["statements"]:
             text = frame[index].replace("{x}", fact.subject[index]).replace("{y}", said[index])
-            yield _capital(text)
+            yield capital(text)
 
 
 def clozes(world: World, split: Split) -> Iterator[tuple[str, str, tuple[str, ...]]]:
@@ -49,7 +45,7 @@ def clozes(world: World, split: Split) -> Iterator[tuple[str, str, tuple[str, ..
                 frame = world.questions[fact.kind]["statements"][0][index]
                 start = frame.split("{y}")[0].replace("{x}", fact.subject[index])
                 accepted = tuple(texts[index] for texts in fact.answers)
-                yield f"{fact.kind}-{language}", _capital(start).rstrip(), accepted
+                yield f"{fact.kind}-{language}", capital(start).rstrip(), accepted
 
 
 def morals(world: World, wish: Wish, index: int) -> Iterator[str]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import mixmerge.testbed
 from mixmerge.files import whole_folder
 from mixmerge.testbed import FURTHER, LANGUAGES
 from mixmerge.testbed.model import WEIGHTS
@@ -193,7 +194,7 @@ def main() -> None:
         parser.error(f"--hidden must be a multiple of {2 * _HEAD}, not {asked.hidden}")
     torch.set_num_threads(1)
     if asked.names:
-        build_all(Path(__file__).parent / "world")
+        build_all(Path(mixmerge.testbed.__file__).parent / "world")
     recipe = replace(WIDE if asked.wide else SHIPPED, hidden=asked.hidden)
     tokenizer = build_tokenizer(World(recipe.languages), recipe.vocabulary)
     save(train(recipe, tokenizer), tokenizer, asked.out)

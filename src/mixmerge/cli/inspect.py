@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from mixmerge.merging.inspection.inspection import Inspection
+    from mixmerge.merging.inspection.result import Inspection
 
 _SHOWN = 10
 
@@ -40,7 +40,7 @@ def inspect(
     The exit code is 2 when the models do not fit together.
     """
     from mixmerge.cli.screen import bar
-    from mixmerge.merging.inspect import inspect as run
+    from mixmerge.merging.inspection.inspect import inspect as run
 
     with bar("inspect", unit="bytes") as progress:
         inspection = run(
@@ -73,8 +73,8 @@ def inspect(
 
 
 def _conclusion(inspection: "Inspection") -> str:
-    kinships = inspection.comparison.kinships if inspection.comparison else ()
-    if any(each.relation == "stranger" for each in kinships):
+    related = inspection.comparison.relatedness if inspection.comparison else ()
+    if any(each.relation == "stranger" for each in related):
         return "These models fit together, but some have nothing in common: a merge is noise."
     return "These models can be merged."
 

@@ -57,7 +57,7 @@ def merge(
     if dry_run:
         _show_plan(recipe, allow_pickle)
         return
-    from mixmerge.execution.helpers import helpers_on
+    from mixmerge.execution.engines import helpers_by_name
     from mixmerge.merging.engine import merge as run
 
     with bar("merge", unit="bytes") as progress:
@@ -69,7 +69,7 @@ def merge(
             shard_size=size,
             verify=verify,
             allow_pickle=allow_pickle,
-            helpers=helpers_on(engine),
+            helpers=helpers_by_name(engine),
             progress=progress,
         )
     typer.echo(f"model: {out}")
@@ -84,8 +84,8 @@ def _bytes(text: str) -> int:
 
 
 def _show_plan(recipe: Path, allow_pickle: bool) -> None:
-    from mixmerge.merging.planning.meta import check_architecture
-    from mixmerge.merging.preflight import plan_stages
+    from mixmerge.merging.engine import plan_stages
+    from mixmerge.merging.planning.architecture import check_architecture
     from mixmerge.merging.recipes.recipe_file import read_recipe
 
     screen = Console(highlight=False)
@@ -93,7 +93,7 @@ def _show_plan(recipe: Path, allow_pickle: bool) -> None:
         screen.print(_plan_table(plan, name))
         for note in plan.notes:
             screen.print(f"note: {note}", markup=False, soft_wrap=True, style="dim")
-        known = check_architecture(plan)
+        known = check_architecture(plan.config, plan.outputs)
         found = "transformers finds all it needs" if known else "transformers does not know it"
         size = f"{len(plan.rows)} tensors, {plan.nbytes / 1e9:.2f} GB"
         screen.print(f"{size}; {found}; nothing was written.")

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console
 from rich.progress import (
@@ -18,7 +18,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from mixmerge.execution.listener import Unheard
+from mixmerge.execution import events
 from mixmerge.execution.step import Step
 from mixmerge.execution.store import LOG
 from mixmerge.progress import Progress as ProgressListener
@@ -38,7 +38,7 @@ _TAIL_LINES = 15
 """Of a failed step's log."""
 
 
-class RunScreen(Unheard):
+class RunScreen:
     """Shows a run: a bar for the whole with the time left, and one for each running step."""
 
     def __init__(self, steps: list[Step], workers: int, console: Console | None = None) -> None:
@@ -72,59 +72,49 @@ class RunScreen(Unheard):
         """Take the bars away; the lines of finished steps stay."""
         self._bars.stop()
 
-    def reused(self, step: Step, record: dict[str, Any]) -> None:  # noqa: ARG002
-        """Count a step that was done before."""
-        self._waiting.pop(step.id, None)
+    def __call__(self, event: events.Event) -> None:
+        """Show an event."""
+        match event:
+            case events.Reused(step):
+                self._waiting.pop(step.id, None)
+            case events.Started(step):
+                self._tasks[step.id] = self._bars.add_task(step.id, total=None, note="starting")
+            case events.Progressed(step, done, total, what) if step.id in self._tasks:
+                self._shares[step.id] = done / total if total else 0.0
+                self._bars.update(self._tasks[step.id], completed=done, total=total, note=what)
+            case events.Finished(step, record):
+                self._end(step)
+                self._expected += step.needs.seconds
+                self._took += float(record["seconds"])
+                self._line("✓", "green", step.id, f"  {duration(record['seconds'])}")
+            case events.Retried(step, message):
+                self._end(step)
+                self._waiting[step.id] = step
+                self._line("↻", "yellow", f"{step.id}: {message}; again")
+            case events.Failed(step, folder, message):
+                self._end(step)
+                self._line("✗", "red", f"{step.id}: {message}")
+                self._show_log(folder, message)
+            case events.Blocked(step, by):
+                self._waiting.pop(step.id, None)
+                self._line("–", "yellow", f"{step.id}: waits for {by}")
+            case events.Stopping(running):
+                steps = f"{running} running step{'s' * (running != 1)}"
+                note = f"Stopping after {steps}; Ctrl-C again stops now."
+                self.console.print(note, style="yellow")
         self._update()
 
-    def started(self, step: Step, folder: Path) -> None:  # noqa: ARG002
-        """Give a running step a bar."""
-        self._tasks[step.id] = self._bars.add_task(step.id, total=None, note="starting")
-        self._update()
+    def _line(self, mark: str, colour: str, text: str, dim: str = "") -> None:
+        self.console.print(Text.assemble((f"{mark} ", colour), text, (dim, "dim")))
 
-    def progressed(self, step: Step, done: float, total: float, what: str) -> None:
-        """Move a running step's bar."""
-        if step.id in self._tasks:
-            self._shares[step.id] = done / total if total else 0.0
-            self._bars.update(self._tasks[step.id], completed=done, total=total, note=what)
-            self._update()
-
-    def finished(self, step: Step, record: dict[str, Any]) -> None:
-        """Replace a step's bar by a line with its time."""
-        self._expected += step.needs.seconds
-        self._took += float(record["seconds"])
-        self._end(step)
-        line = Text.assemble(("✓ ", "green"), step.id, (f"  {duration(record['seconds'])}", "dim"))
-        self.console.print(line)
-
-    def retried(self, step: Step, folder: Path, message: str) -> None:  # noqa: ARG002
-        """Say that a step will be tried again."""
-        self._waiting[step.id] = step
-        self._shares.pop(step.id, None)
-        self._bars.remove_task(self._tasks.pop(step.id))
-        self.console.print(Text.assemble(("↻ ", "yellow"), step.id, f": {message}; again"))
-
-    def failed(self, step: Step, folder: Path, message: str) -> None:
-        """Replace a step's bar by its failure: the end of its log, and how to run it alone."""
-        self._end(step)
-        self.console.print(Text.assemble(("✗ ", "red"), step.id, f": {message}"))
+    def _show_log(self, folder: Path, message: str) -> None:
+        """Show the end of a failed step's log, and how to run the step alone."""
         for line in log_tail(folder, _TAIL_LINES):
             if line != message:
                 self.console.print(Text(f"  │ {line}", style="dim"), soft_wrap=True)
-        if not folder.is_dir():
-            return
-        self.console.print(f"  log: {folder / LOG}", highlight=False, soft_wrap=True)
-        self.console.print(f"  alone: mixmerge step {folder}", highlight=False, soft_wrap=True)
-
-    def blocked(self, step: Step, by: str) -> None:
-        """Say that a step cannot run."""
-        self._waiting.pop(step.id, None)
-        self.console.print(Text.assemble(("– ", "yellow"), f"{step.id}: waits for {by}"))
-
-    def stopping(self, running: int) -> None:
-        """Say what the first Ctrl-C does, and what a second would."""
-        steps = "1 running step" if running == 1 else f"{running} running steps"
-        self.console.print(f"Stopping after {steps}; Ctrl-C again stops now.", style="yellow")
+        if folder.is_dir():
+            for text in (f"log: {folder / LOG}", f"alone: mixmerge step {folder}"):
+                self.console.print(f"  {text}", highlight=False, soft_wrap=True)
 
     def _end(self, step: Step) -> None:
         self._waiting.pop(step.id, None)
@@ -132,7 +122,6 @@ class RunScreen(Unheard):
         task = self._tasks.pop(step.id, None)  # a step that could not be started has none
         if task is not None:
             self._bars.remove_task(task)
-        self._update()
 
     def _update(self) -> None:
         left = sum(

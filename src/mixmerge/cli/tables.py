@@ -4,14 +4,14 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mixmerge.merging.inspection.inspection import (
+from mixmerge.merging.inspection.result import (
     Comparison,
     Inspection,
     Interference,
     ModelSummary,
     Part,
 )
-from mixmerge.merging.models.layers import place
+from mixmerge.merging.models.layout import place
 
 _RELATIONS = {"sibling": "green", "cousin": "yellow", "stranger": "red"}
 
@@ -29,7 +29,7 @@ def inspection_tables(inspection: Inspection) -> list[RenderableType]:
         shown += [Text(title), _sizes_table(comparison, inspection.base)]
         if comparison.whole.interferences:
             shown += [Text(_between(comparison)), _interference_table(comparison)]
-        shown += [Text("How the models are related"), _kinship_table(comparison)]
+        shown += [Text("How the models are related"), _relatedness_table(comparison)]
     return shown
 
 
@@ -145,7 +145,7 @@ def _interference(pair: Interference) -> tuple[str, str, str]:
     return _cosine(pair.cosine, sign="+"), _share(pair.opposed), _share(pair.cancelled)
 
 
-def _kinship_table(comparison: Comparison) -> Table:
+def _relatedness_table(comparison: Comparison) -> Table:
     """Return the verdict on every two models, and what SLERP would make of them."""
     table = Table()
     table.add_column("", overflow="fold")
@@ -153,7 +153,7 @@ def _kinship_table(comparison: Comparison) -> Table:
     table.add_column("cosine", justify="right")
     table.add_column("why", overflow="fold")
     table.add_column("SLERP linear", justify="right")
-    for each, difference in zip(comparison.kinships, comparison.whole.differences, strict=True):
+    for each, difference in zip(comparison.relatedness, comparison.whole.differences, strict=True):
         table.add_row(
             Text(f"{each.first} · {each.second}"),
             Text(each.relation, style=_RELATIONS[each.relation]),

@@ -54,7 +54,8 @@ class PromptSetSpec(SpecModel):
     columns: PromptColumns = PromptColumns()
     """Which column holds what."""
     language: str | None = None
-    """The language of all prompts, where no column says it."""
+    """The language of all prompts, where no column says it; not needed where only one language is
+    evaluated."""
     language_names: dict[str, str] = Field(default_factory=dict)
     """How this set names the languages, e.g. ``{English: en}``."""
     translated: Translated | dict[str, Translated] | None = None

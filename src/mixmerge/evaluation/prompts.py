@@ -38,7 +38,7 @@ def load_prompts(
     if spec.set is not None:
         prompts = _PUBLISHED[spec.set](spec, languages, folder)
     else:
-        prompts = [p for p in _any_rows(spec, folder) if p.language in languages]
+        prompts = [p for p in _any_rows(spec, folder, languages) if p.language in languages]
     check_prompts(prompts, languages, str(spec.set or spec.hub or spec.files))
     return prompts
 
@@ -73,10 +73,13 @@ def check_prompts(prompts: Sequence[Prompt], languages: Iterable[str], name: str
             )
 
 
-def _any_rows(spec: PromptSetSpec, folder: Path) -> Iterator[Prompt]:
+def _any_rows(spec: PromptSetSpec, folder: Path, languages: Sequence[str]) -> Iterator[Prompt]:
+    # Who evaluates one language need not say which it is in every row.
+    only = languages[0] if len(languages) == 1 else None
     for place, cells, language in _rows(spec, folder):
         with explained(place):
-            yield _prompt(cells, spec, language)
+            own = cells.get(spec.columns.language or "language")
+            yield _prompt(cells, spec, language or own or only)
 
 
 def _rows(spec: PromptSetSpec, folder: Path) -> Iterator[tuple[Place, Cells, str | None]]:

@@ -91,10 +91,10 @@ def results(
     Raises:
         SampleError: an axis has fewer than ten clusters with a verdict for some model.
         DataError: verdicts of a model are missing, or models were judged on other prompts.
-        SpecError: a baseline is no model.
+        SpecError: a deciding axis is none, or a baseline is the base model.
     """
-    deciding = list(axes) if decide_on is None else list(decide_on)
-    _check(base, axes, models, verdicts, baselines or {})
+    deciding = list(decide_on or axes)
+    _check(base, axes, models, verdicts, baselines or {}, deciding)
     pairs = planned_contrasts(base, models, baselines or {})
     infos = {
         axis: spec.measure.info(spec.better, primary=axis in deciding)
@@ -176,6 +176,7 @@ def _check(
     models: Mapping[str, ModelInfo],
     verdicts: Verdicts,
     baselines: Mapping[Stage, str],
+    deciding: Sequence[Axis],
 ) -> None:
     if base not in models:
         raise SpecError(f"The base model {base!r} is not among the models: {', '.join(models)}.")
@@ -190,6 +191,9 @@ def _check(
         ]
         if absent:
             raise DataError(f"model {name!r}: no verdicts on {', '.join(sorted(absent))}.")
+    for axis in deciding:
+        if axis not in axes:
+            raise SpecError(f"decide_on: there is no axis {axis!r}, only {', '.join(axes)}.")
     for stage, name in baselines.items():
         if name == base:
             raise SpecError(f"baseline of {stage}: {name!r} is the base model; name a checkpoint.")

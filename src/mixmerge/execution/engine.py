@@ -1,13 +1,22 @@
-"""What an engine is: something that runs ``mixmerge step FOLDER`` somewhere."""
+"""What an engine is: something that runs ``mixmerge step FOLDER`` somewhere.
 
+An engine is one file of `mixmerge.execution.engines`: a class like `Engine`, and an `EngineSpec`
+that makes one.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from mixmerge.execution.step import Needs
+from mixmerge.spec_model import SpecModel
 
 LOST = 75
 """Exit code of a step that was lost with its worker or its time: worth another attempt, which goes
 on from the last checkpoint. The number is ``EX_TEMPFAIL`` of sysexits.h."""
+
+HELPERS = "MIXMERGE_HELPERS"
+"""Environment variable of a step: the engine on which its helpers may run."""
 
 
 class Engine(Protocol):
@@ -33,3 +42,47 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Release what the engine holds."""
+
+
+class Helpers(Protocol):
+    """Processes elsewhere that take part in one piece of work, whether there is room or not."""
+
+    def start(self, command: Sequence[str], count: int) -> None:
+        """Ask for processes.
+
+        Args:
+            command: A module and its first arguments; the number of the copy comes last.
+            count: How many; they are numbered from 0.
+        """
+
+    def ended(self, number: int) -> bool:
+        """Say whether one of them has ended, however it did."""
+
+    def stop(self) -> None:
+        """End all, and call off those for which there was no room."""
+
+
+class EngineSpec(SpecModel):
+    """Settings of an engine: its section of a study's ``placement``, if it has any fields.
+
+    The file of a specification must be light: the engine's package is imported when it is built.
+    """
+
+    def build(self, entry: str, *, cpus: int, preload: Sequence[str]) -> Engine:
+        """Return the engine, ready to start steps.
+
+        Args:
+            entry: ``module:attribute`` of the mapping from kinds to handlers, for an engine that
+                does not start ``mixmerge step``.
+            cpus: Cores in use on this machine.
+            preload: Modules to load before the first step, where steps share a process.
+
+        Raises:
+            ModuleNotFoundError: the engine's package is not installed.
+            ResourceError: there is no cluster.
+        """
+        raise NotImplementedError
+
+    def helpers(self) -> Helpers | None:
+        """Return processes that may take part in a step, or None where there are none."""
+        return None

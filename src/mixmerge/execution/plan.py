@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mixmerge.execution.graph import in_order
-from mixmerge.execution.step import Step
+from mixmerge.execution.step import Step, in_order
 from mixmerge.execution.store import RECORD, STEP, Store
 from mixmerge.files import read_json
 

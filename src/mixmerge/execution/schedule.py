@@ -1,22 +1,23 @@
 """Walking a graph of steps: start what can start, keep what is done, stop what cannot go on."""
 
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
+from mixmerge.durable import claimed
 from mixmerge.errors import UserError
-from mixmerge.execution.claim import claimed
+from mixmerge.execution import events
 from mixmerge.execution.engine import LOST, Engine
 from mixmerge.execution.environment import environment
-from mixmerge.execution.graph import in_order, needed_for
-from mixmerge.execution.interrupts import counted_interrupts
-from mixmerge.execution.journal import note
-from mixmerge.execution.listener import End, Everyone, Listener
 from mixmerge.execution.status import StatusFile
-from mixmerge.execution.step import Step
-from mixmerge.execution.store import FAILURE, LOCK, Store, read_progress
+from mixmerge.execution.step import Step, in_order, needed_for
+from mixmerge.execution.store import FAILURE, LOCK, Store, note, read_progress
 from mixmerge.files import explained_disk_errors, read_json
 
 ATTEMPTS = 3
@@ -67,14 +68,19 @@ class _Walk:
     """The state of one walk: steps go from waiting to ready to running to the outcome."""
 
     def __init__(
-        self, steps: Sequence[Step], store: Store, engine: Engine, listener: Listener, attempts: int
+        self,
+        steps: Sequence[Step],
+        store: Store,
+        engine: Engine,
+        tell: events.Listener,
+        attempts: int,
     ) -> None:
         self.waiting = {step.id: step for step in in_order(steps)}
         self.ready: dict[str, _Ready] = {}
         self.running: dict[str, _Running] = {}
         self.outcome = Outcome()
         self._parents = {id_: set(step.inputs.values()) for id_, step in self.waiting.items()}
-        self._store, self._engine, self._listener = store, engine, listener
+        self._store, self._engine, self._tell = store, engine, tell
         self._attempts = attempts
         self._passed_on: dict[str, str] = {}
         self._news = True
@@ -108,7 +114,7 @@ class _Walk:
                 del self.waiting[step.id]
                 self.outcome.blocked.append(step.id)
                 lost.add(step.id)
-                self._listener.blocked(step, min(parents & lost))
+                self._tell(events.Blocked(step, min(parents & lost)))
             elif all(parent in self.outcome.done for parent in parents):
                 del self.waiting[step.id]
                 self._reuse_or_queue(step)
@@ -124,7 +130,7 @@ class _Walk:
             self.ready[step.id] = _Ready(step, key)
         else:
             self._done(step, key, record)
-            self._listener.reused(step, record)
+            self._tell(events.Reused(step, record))
 
     def _start_ready(self) -> bool:
         now = time.monotonic()
@@ -146,7 +152,7 @@ class _Walk:
             return
         ready.attempts += 1
         self.running[step.id] = _Running(ready, folder, handle)
-        self._listener.started(step, folder)
+        self._tell(events.Started(step, folder))
 
     def _collect(self) -> bool:
         ended = False
@@ -166,7 +172,7 @@ class _Walk:
         if record is not None:
             self.outcome.ran += 1
             self._done(step, ready.key, record)
-            self._listener.finished(step, record)
+            self._tell(events.Finished(step, record))
             return
         code, message = _failure(running.folder, code)
         # Done without a record: a shared file system may show the record a moment later.
@@ -174,7 +180,7 @@ class _Walk:
         if passing and ready.attempts < self._attempts:
             ready.not_before = time.monotonic() + _PAUSE_SECONDS * 2 ** (ready.attempts - 1)
             self.ready[step.id] = ready
-            self._listener.retried(step, running.folder, message)
+            self._tell(events.Retried(step, message))
             return
         tried = f"; tried {ready.attempts} times" if ready.attempts > 1 else ""
         self._fail(step, running.folder, code if code in (1, 2) else 1, message + tried)
@@ -187,19 +193,21 @@ class _Walk:
     def _fail(self, step: Step, folder: Path, code: int, message: str) -> None:
         self._news = True
         self.outcome.failed[step.id] = (code, message)
-        self._listener.failed(step, folder, message)
+        self._tell(events.Failed(step, folder, message))
 
     def _report_progress(self, running: _Running) -> None:
         now = read_progress(running.folder)
         if now is not None:
-            self._listener.progressed(running.ready.step, now["done"], now["total"], now["what"])
+            self._tell(
+                events.Progressed(running.ready.step, now["done"], now["total"], now["what"])
+            )
 
 
 def run(
     steps: Sequence[Step],
     store: Store,
     engine: Engine,
-    listener: Listener,
+    listener: events.Listener = events.ignore,
     only: Iterable[str] | None = None,
     *,
     attempts: int = ATTEMPTS,
@@ -233,31 +241,36 @@ def run(
     with claimed(store.root / LOCK, "study", patience=_PATIENCE_SECONDS) as last:
         begin()
         note(store.root, "run", environment=environment(), steps=len(steps), after=str(last or ""))
-        everyone = Everyone([StatusFile(store.root, steps), listener])
-        walk = _Walk(steps, store, engine, everyone, attempts)
-        end: End = "broken"
+        status = StatusFile(store.root, steps)
+
+        def tell(event: events.Event) -> None:
+            status(event)
+            listener(event)
+
+        walk = _Walk(steps, store, engine, tell, attempts)
+        end: events.End = "broken"
         try:
-            end = _walk_to_the_end(walk, everyone)
+            end = _walk_to_the_end(walk, tell)
         except KeyboardInterrupt:
             end = "interrupted"
             raise
         finally:
             walk.stop()
-            everyone.ended(end)
+            tell(events.Ended(end))
     if end == "interrupted":
         raise KeyboardInterrupt
     return walk.outcome
 
 
-def _walk_to_the_end(walk: _Walk, listener: Listener) -> End:
+def _walk_to_the_end(walk: _Walk, tell: events.Listener) -> events.End:
     idle = _SHORTEST_POLL_SECONDS
     told = False
-    with counted_interrupts() as interrupts:
+    with _counted_interrupts() as interrupts:
         while walk.running or (walk.unstarted and not interrupts.pressed):
             interrupts.check()
             if interrupts.pressed and not told:
                 told = True
-                listener.stopping(len(walk.running))
+                tell(events.Stopping(len(walk.running)))
             if walk.advance(start=not interrupts.pressed):
                 idle = _SHORTEST_POLL_SECONDS
             else:
@@ -266,6 +279,42 @@ def _walk_to_the_end(walk: _Walk, listener: Listener) -> End:
     if walk.unstarted:
         return "interrupted"
     return "failed" if walk.outcome.failed else "done"
+
+
+class _Interrupts:
+    """Counts how often Ctrl-C was pressed."""
+
+    def __init__(self) -> None:
+        self.pressed = 0
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if it was pressed twice.
+
+        The signal handler has raised it already, wherever the main thread happened to be; in a
+        destructor or a callback of the system it is printed and lost, and the run would go on.
+        """
+        if self.pressed > 1:
+            raise KeyboardInterrupt
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.pressed += 1
+        if self.pressed > 1:
+            signal.default_int_handler(number, frame)
+
+
+@contextmanager
+def _counted_interrupts() -> Iterator[_Interrupts]:
+    """Count Ctrl-C instead of raising at the first, unless somebody else handles it already."""
+    interrupts = _Interrupts()
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield interrupts
+        return
+    signal.signal(signal.SIGINT, interrupts._note)
+    try:
+        yield interrupts
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _failure(folder: Path, code: int) -> tuple[int, str]:

@@ -10,8 +10,6 @@ The driver rewrites the file at most twice a second, always whole. The schema::
 Fields of a step that are not known are left out.
 """
 
-import contextlib
-import json
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -19,19 +17,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mixmerge.durable import Owner, held, now, show, this_process
 from mixmerge.errors import SpecError
-from mixmerge.execution.claim import Owner, held, now, this_process
-from mixmerge.execution.journal import note
-from mixmerge.execution.listener import End, Unheard
+from mixmerge.execution import events
 from mixmerge.execution.step import Step
-from mixmerge.execution.store import LOCK, read_progress
-from mixmerge.files import PARTIAL, read_json
+from mixmerge.execution.store import LOCK, note, read_progress
+from mixmerge.files import read_json
 
 STATUS = "status.json"
 _EVERY_SECONDS = 0.5
 
 
-class StatusFile(Unheard):
+class StatusFile:
     """Keeps ``status.json`` of a run, and the run's journal."""
 
     def __init__(self, root: Path, steps: Iterable[Step]) -> None:
@@ -42,69 +39,51 @@ class StatusFile(Unheard):
         self._written = -_EVERY_SECONDS
         self._write()
 
-    def reused(self, step: Step, record: dict[str, Any]) -> None:
-        """Note a step that was done before."""
-        self._set(step, {"state": "done", "reused": True, "seconds": record.get("seconds")})
+    def __call__(self, event: events.Event) -> None:
+        """Note an event."""
+        match event:
+            case events.Reused(step, record):
+                self._set(step, state="done", reused=True, seconds=record.get("seconds"))
+            case events.Started(step, folder):
+                place = str(folder.relative_to(self._root))
+                attempts = self._steps[step.id].get("attempts", 0) + 1
+                self._set(step, state="running", folder=place, attempts=attempts)
+                note(self._root, "started", step=step.id, folder=place)
+            case events.Progressed(step, done, total, what):
+                self._add(step, done=done, total=total, what=what)
+            case events.Finished(step, record):
+                known, seconds = self._steps[step.id], record.get("seconds")
+                kept = {"folder": known["folder"], "attempts": known["attempts"]}
+                self._set(step, state="done", reused=False, seconds=seconds, **kept)
+                note(self._root, "finished", step=step.id, seconds=seconds)
+            case events.Retried(step, message):
+                self._add(step, state="waiting", message=message)
+                note(self._root, "retried", step=step.id, message=message)
+            case events.Failed(step, folder, message):
+                place = str(folder.relative_to(self._root))
+                self._set(step, state="failed", folder=place, message=message)
+                note(self._root, "failed", step=step.id, message=message)
+            case events.Blocked(step, by):
+                self._set(step, state="blocked", message=f"waits for {by}")
+            case events.Stopping(running):
+                self._status["state"] = "stopping"
+                self._write()
+                note(self._root, "stopping", running=running)
+            case events.Ended(end):
+                self._status["state"] = end
+                self._write()
+                note(self._root, "ended", state=end)
 
-    def started(self, step: Step, folder: Path) -> None:
-        """Note a step that runs."""
-        attempts = self._steps[step.id].get("attempts", 0) + 1
-        place = str(folder.relative_to(self._root))
-        self._set(step, {"state": "running", "folder": place, "attempts": attempts})
-        note(self._root, "started", step=step.id, folder=place)
+    def _add(self, step: Step, **fields: Any) -> None:
+        self._set(step, **(self._steps[step.id] | fields))
 
-    def progressed(self, step: Step, done: float, total: float, what: str) -> None:
-        """Note how far a step is."""
-        self._set(step, {**self._steps[step.id], "done": done, "total": total, "what": what})
-
-    def finished(self, step: Step, record: dict[str, Any]) -> None:
-        """Note a finished step."""
-        known, seconds = self._steps[step.id], record.get("seconds")
-        fields = {"state": "done", "reused": False, "seconds": seconds}
-        fields |= {name: known[name] for name in ("folder", "attempts") if name in known}
-        self._set(step, fields)
-        note(self._root, "finished", step=step.id, seconds=seconds)
-
-    def retried(self, step: Step, folder: Path, message: str) -> None:  # noqa: ARG002
-        """Note a step that waits for another attempt."""
-        known = self._steps[step.id]
-        self._set(step, {**known, "state": "waiting", "message": message})
-        note(self._root, "retried", step=step.id, message=message)
-
-    def failed(self, step: Step, folder: Path, message: str) -> None:
-        """Note a failed step."""
-        place = str(folder.relative_to(self._root))
-        self._set(step, {"state": "failed", "folder": place, "message": message})
-        note(self._root, "failed", step=step.id, message=message)
-
-    def blocked(self, step: Step, by: str) -> None:
-        """Note a step that cannot run."""
-        self._set(step, {"state": "blocked", "message": f"waits for {by}"})
-
-    def stopping(self, running: int) -> None:
-        """Note that nothing is started any more."""
-        self._status["state"] = "stopping"
-        self._write()
-        note(self._root, "stopping", running=running)
-
-    def ended(self, end: End) -> None:
-        """Write the last state."""
-        self._status["state"] = end
-        self._write()
-        note(self._root, "ended", state=end)
-
-    def _set(self, step: Step, fields: dict[str, Any]) -> None:
+    def _set(self, step: Step, **fields: Any) -> None:
         self._steps[step.id] = fields
         if time.monotonic() - self._written >= _EVERY_SECONDS:
             self._write()
 
     def _write(self) -> None:
-        content = {**self._status, "updated": now(), "steps": self._steps}
-        partial = self._root / (STATUS + PARTIAL)
-        # Not flushed to the disk: what counts is in the records. A full disk stops no run here.
-        with contextlib.suppress(OSError):
-            partial.write_text(json.dumps(content), encoding="utf-8")
-            partial.replace(self._root / STATUS)
+        show(self._root / STATUS, {**self._status, "updated": now(), "steps": self._steps})
         self._written = time.monotonic()
 
 

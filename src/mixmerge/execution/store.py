@@ -6,13 +6,13 @@ Paths between steps are relative, so a run folder can be moved or copied.
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mixmerge.durable import append_if_possible, now, read_log
 from mixmerge.errors import SpecError
-from mixmerge.execution.journal import JOURNAL
 from mixmerge.execution.step import Step, Task
 from mixmerge.files import PARTIAL, read_json, write_json
 from mixmerge.fingerprint import file_fingerprint, fingerprint, folder_fingerprint
@@ -23,6 +23,8 @@ FAILURE = "failure.json"
 PROGRESS = "progress.json"
 LOG = "log.txt"
 LOCK = "lock"
+JOURNAL = "journal.ndjson"
+"""What happened. Not ``.jsonl``: those files of a step are rows of data."""
 JOB = "job.json"
 """Where a cluster's queue has the step."""
 BOOKKEEPING = frozenset({STEP, RECORD, FAILURE, PROGRESS, LOG, LOCK, JOB, JOURNAL})
@@ -104,10 +106,7 @@ class Store:
         digest = folder_fingerprint(path) if path.is_dir() else file_fingerprint(path)
         self._known_hashes()[name] = (state, digest)
         # Only a shortcut: a run folder that cannot be written to can still be planned.
-        with contextlib.suppress(OSError):
-            self._hash_file.parent.mkdir(parents=True, exist_ok=True)
-            with self._hash_file.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps([name, state, digest]) + "\n")
+        append_if_possible(self._hash_file, [name, state, digest])
         return digest
 
     @property
@@ -117,11 +116,10 @@ class Store:
     def _known_hashes(self) -> dict[str, tuple[str, str]]:
         if self._hashes is None:
             self._hashes = {}
-            with contextlib.suppress(OSError):
-                for line in self._hash_file.read_text(encoding="utf-8").splitlines():
-                    with contextlib.suppress(ValueError):  # cut short by a kill
-                        name, state, digest = json.loads(line)
-                        self._hashes[name] = (state, digest)
+            for line in read_log(self._hash_file):
+                with contextlib.suppress(ValueError, TypeError):  # not a line of ours
+                    name, state, digest = line
+                    self._hashes[name] = (state, digest)
         return self._hashes
 
 
@@ -171,6 +169,16 @@ def read_progress(folder: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     return progress
+
+
+def note(folder: Path, event: str, /, **facts: Any) -> None:
+    """Append an event, with its time (UTC), to the journal of a run or a step."""
+    append_if_possible(folder / JOURNAL, {"time": now(), "event": event, **facts})
+
+
+def read_journal(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the events of a journal."""
+    return read_log(folder / JOURNAL)
 
 
 def read_task(folder: Path) -> tuple[Task, str]:

@@ -2,7 +2,6 @@
 
 import errno
 import importlib
-import json
 import os
 import resource
 import shutil
@@ -14,19 +13,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from mixmerge.durable import claimed, now, show
 from mixmerge.errors import DeviceMemoryError, MixmergeError, ResourceError, SpecError, UserError
-from mixmerge.execution.claim import claimed, now
 from mixmerge.execution.engine import LOST
 from mixmerge.execution.environment import environment
-from mixmerge.execution.journal import events, note
 from mixmerge.execution.step import Task
 from mixmerge.execution.store import (
     FAILURE,
     LOCK,
     PROGRESS,
     RECORD,
+    note,
     output_digest,
     output_files,
+    read_journal,
     read_record,
     read_task,
 )
@@ -34,7 +34,7 @@ from mixmerge.files import (
     PARTIAL,
     explained_disk_errors,
     is_full_disk,
-    sync_folder,
+    sync,
     write_json,
 )
 from mixmerge.progress import Progress, silent
@@ -94,7 +94,7 @@ def run_step(
         if read_record(folder, key) is not None:
             return 0
         (folder / FAILURE).unlink(missing_ok=True)
-        attempt = 1 + sum(event["event"] == "started" for event in events(folder))
+        attempt = 1 + sum(event["event"] == "started" for event in read_journal(folder))
         note(folder, "started", pid=os.getpid(), attempt=attempt, argv=sys.argv)
         begun, start = now(), time.monotonic()
         try:
@@ -147,13 +147,9 @@ def finish(
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
     outputs = output_files(folder)
     with explained_disk_errors(folder):
-        for file in outputs:
-            with file.open("rb") as stream:
-                os.fsync(stream.fileno())
-        inner = {parent for file in outputs for parent in file.relative_to(folder).parents}
-        for place in sorted(inner):
-            sync_folder(folder / place)
-        sync_folder(folder.parent)
+        inner = {folder / parent for file in outputs for parent in file.relative_to(folder).parents}
+        for path in [*outputs, *inner, folder.parent]:
+            sync(path)
     record: dict[str, Any] = {
         "key": key,
         "kind": task.kind,
@@ -173,13 +169,9 @@ def _progress_file(folder: Path, every: float = 0.25) -> Progress:
     def listen(done: float, total: float, what: str) -> None:
         nonlocal last
         moment = time.monotonic()
-        if moment - last < every:
-            return
-        last = moment
-        partial = folder / (PROGRESS + PARTIAL)
-        with suppress(OSError):  # a full disk stops the work where it matters, not here
-            partial.write_text(json.dumps({"done": done, "total": total, "what": what}))
-            partial.replace(folder / PROGRESS)
+        if moment - last >= every:
+            last = moment
+            show(folder / PROGRESS, {"done": done, "total": total, "what": what})
 
     return listen
 

@@ -5,7 +5,3 @@ become a recipe (`recipes`), then a plan with one row for each tensor (`planning
 carries out: a method (`methods`) sees each tensor as a stream of tiles (`streaming`) read from the
 inputs (`models`), and what it makes of them goes to the output's files (`output`).
 """
-
-from mixmerge.merging.spec import MergeSpec
-
-__all__ = ["MergeSpec"]

@@ -1,39 +1,52 @@
 """Carry out a merge: recipe in, model folder out, the same bytes on any number of threads."""
 
+import json
+import math
 import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mixmerge.errors import SpecError
-from mixmerge.execution.helpers import Helpers
+from mixmerge.execution.engine import Helpers
 from mixmerge.files import PARTIAL, write_text
 from mixmerge.fingerprint import fingerprint
-from mixmerge.merging.kernels.random_bits import seed_of_stage
+from mixmerge.merging.distributed import Job, forget_claims, write_together
+from mixmerge.merging.kernels.random_drop import seed_of_stage
+from mixmerge.merging.models.safetensors_io import TORCH_NAMES
 from mixmerge.merging.output.lineage import (
     RECIPE_FILE,
+    check_target,
     copy_donor_files,
     fingerprint_of_small_files,
     write_lineage,
 )
 from mixmerge.merging.output.shards import INDEX, index_text, lay_out
 from mixmerge.merging.output.workplace import goes_on_later, workplace
-from mixmerge.merging.planning.meta import check_architecture
-from mixmerge.merging.planning.plan import MergePlan, check_target, plan_merge
-from mixmerge.merging.preflight import RESULT, plan_stages
+from mixmerge.merging.planning.architecture import check_architecture
+from mixmerge.merging.planning.plan import MergePlan, Row, plan_merge
 from mixmerge.merging.recipes.recipe import MergeRecipe
 from mixmerge.merging.recipes.recipe_file import read_recipe, recipe_text
-from mixmerge.merging.spread import Job, forget_claims, write_together
-from mixmerge.merging.write import write_shards
+from mixmerge.merging.streaming.tensor import ParallelMap
+from mixmerge.merging.streaming.workers import workers
+from mixmerge.merging.write import compute, write_shards
 from mixmerge.progress import Progress, silent
+
+if TYPE_CHECKING:
+    import torch
 
 SHARD_SIZE = 5_000_000_000
 """Most bytes per weight file, as in ``save_pretrained``."""
 
 _STAGES = ".stages"
 _KEY = ".stage-key"
+
+RESULT = ""
+"""What the result is called among the stages."""
 
 VERSION = 3
 """Raised whenever the same recipe may give other bytes."""
@@ -87,7 +100,7 @@ def merge(
     planned = plan_stages(recipe, allow_pickle=allow_pickle)
     # Whether the result has a place is asked now, and not when hours of stages are done.
     for plan in planned.values():
-        check_target(plan, out, RECIPE_FILE)
+        check_target(plan, out)
     stages = out.with_name(out.name + _STAGES)
     _check_place_of_stages(stages, planned.values())
     for plan in planned.values():
@@ -99,6 +112,94 @@ def merge(
             shutil.rmtree(stages, ignore_errors=True)
         raise
     shutil.rmtree(stages)
+
+
+def merge_state(
+    recipe: Path | Mapping[str, Any] | MergeRecipe,
+    *,
+    seed: int = 0,
+    threads: int | None = None,
+) -> "dict[str, torch.Tensor]":
+    """Merge models into a state dict, the same numbers as `mixmerge.merge` writes.
+
+    Inputs are read through the page cache, so several merges of the same models read the disk
+    once. The result is all that is held in memory.
+
+    Args:
+        recipe: a YAML file in mergekit's form or ours, its parsed content, or a recipe.
+        seed: of the methods that draw at random.
+        threads: how many to use; None: one for each processor.
+
+    Returns:
+        Tensors by name, of the recipe's output type, for
+        ``model.load_state_dict(..., assign=True)``; a tied head is not among them.
+
+    Raises:
+        SpecError: the recipe is wrong.
+        ModelError: a model is incomplete or broken, or the models do not fit together.
+    """
+    import torch
+
+    with closing(plan_merge(read_recipe(recipe))) as plan:
+        state = {
+            output.name: torch.empty(output.shape, dtype=getattr(torch, TORCH_NAMES[output.dtype]))
+            for output in plan.outputs
+        }
+
+        def fill(row: Row, parallel_map: ParallelMap, hold: int) -> None:
+            place = state[row.output.name].reshape(-1).view(torch.uint8).numpy()
+
+            def receive(start: int, content: memoryview) -> None:
+                place[start : start + len(content)] = content
+
+            compute(row, plan.recipe.declaration, seed, parallel_map, hold, receive)
+
+        with workers(threads) as pool:
+            pool.run((math.prod(row.output.shape), partial(fill, row)) for row in plan.rows)
+        plan.check_unchanged()
+        return state
+
+
+def plan_stages(recipe: MergeRecipe, *, allow_pickle: bool = False) -> dict[str, MergePlan]:
+    """Plan every stage of a recipe and its result, from headers alone.
+
+    What can be known of a later stage is checked before an earlier one is carried out.
+
+    Returns:
+        The plans by the names of the stages, in the order of their making, the last one under
+        `RESULT`. Inputs that are stages themselves have no weights that could be read.
+
+    Raises:
+        ModelError: a model is incomplete, or models do not fit together.
+        SpecError: the recipe has no value, or no usable combination of values, for a tensor.
+    """
+    plans: dict[str, MergePlan] = {}
+    with TemporaryDirectory() as room:
+        folders: dict[str, Path] = {}
+        for name, stage in recipe.stages.items():
+            plans[name] = plan_merge(stage, stages=folders, allow_pickle=allow_pickle)
+            folders[name] = Path(room) / name
+            _write_without_weights(plans[name], folders[name])
+        plans[RESULT] = plan_merge(recipe, stages=folders, allow_pickle=allow_pickle)
+    return plans
+
+
+def _write_without_weights(plan: MergePlan, folder: Path) -> None:
+    """Write the model that a plan would make, with a hole of the right size for its numbers."""
+    folder.mkdir()
+    copy_donor_files(plan, folder)
+    header, end = {}, 0
+    for output in plan.outputs:
+        header[output.name] = {
+            "dtype": output.dtype,
+            "shape": output.shape,
+            "data_offsets": [end, end + output.nbytes],
+        }
+        end += output.nbytes
+    text = json.dumps(header).encode()
+    with (folder / "model.safetensors").open("wb") as stream:
+        stream.write(len(text).to_bytes(8, "little") + text)
+        stream.truncate(8 + len(text) + end)
 
 
 def _place(out: Path) -> Path:
@@ -181,11 +282,10 @@ def _carry_out(
 ) -> None:
     """Write the model of one plan."""
     seed = seed_of_stage(settings.seed, stages.name)
-    check_target(plan, out, RECIPE_FILE)
+    check_target(plan, out)
     if settings.verify:
-        check_architecture(plan)
-    outputs = [row.output for row in plan.rows]
-    shards = lay_out(outputs, settings.shard_size)
+        check_architecture(plan.config, plan.outputs)
+    shards = lay_out(plan.outputs, settings.shard_size)
     with workplace(out, _key(plan, settings, stages.name)) as folder:
         forget_claims(folder)
         if settings.helpers is None or len(shards) == 1:
@@ -211,7 +311,7 @@ def _carry_out(
             write_together(plan, job, folder, settings.helpers, settings.threads, progress)
         plan.check_unchanged()
         if len(shards) > 1:
-            write_text(folder / INDEX, index_text(outputs, shards))
+            write_text(folder / INDEX, index_text(plan.outputs, shards))
         copy_donor_files(plan, folder)
         write_lineage(plan, folder, settings.seed, stages.plans)
 

@@ -14,7 +14,7 @@ from pydantic import (
 
 from mixmerge.merging.methods import METHODS
 from mixmerge.merging.recipes.recipe import BaseInput, MergeRecipe, ModelInput
-from mixmerge.merging.recipes.schedules import Setting
+from mixmerge.merging.recipes.sections import Setting
 from mixmerge.spec_model import SpecModel
 
 STUDY_BASE = "base"
@@ -73,9 +73,8 @@ class MergeSpec(SpecModel):
 
     @model_validator(mode="after")
     def _is_a_merge(self) -> Self:
-        nowhere = Path()
         try:
-            recipe = self.to_recipe(dict.fromkeys(self.checkpoints, nowhere), nowhere)
+            recipe = self.recipe
         except ValidationError as error:
             raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
         if self.base is not None and recipe.base is None:
@@ -88,30 +87,46 @@ class MergeSpec(SpecModel):
         named = self.base not in (None, STUDY_BASE, *self.models)
         return (*self.models, *([self.base] if self.base and named else []))
 
-    def to_recipe(self, paths: Mapping[str, Path], base: Path) -> MergeRecipe:
-        """Return the recipe with folders for names, its models in the order of their names.
+    @property
+    def recipe(self) -> MergeRecipe:
+        """The recipe with names for folders, its models in the order of their names.
 
         The output gets configuration, tokenizer and chat template of the first of them, since the
         base may never have seen a chat.
+        """
+        # Random draws are keyed by a model's place; a step's identity knows no order of keys.
+        models = [
+            ModelInput(name=name, path=name, parameters=own)
+            for name, own in sorted(self.models.items())
+        ]
+        method = METHODS.get(self.method)
+        needs = "none" if method is None else method.base
+        uses_base = needs == "required" or (needs == "optional" and self.base is not None)
+        base = self.base or STUDY_BASE
+        return MergeRecipe(
+            method=self.method,
+            models=tuple(models),
+            base=BaseInput(name=base, path=base) if uses_base else None,
+            parameters=self.parameters,
+            dtype=self.dtype,
+            files_from=models[0].name,
+        )
+
+    def to_recipe(self, paths: Mapping[str, Path], base: Path) -> MergeRecipe:
+        """Return the recipe with folders.
 
         Args:
             paths: folder of each of `checkpoints`.
             base: folder of the study's base model.
         """
-        models = tuple(
-            ModelInput(name=name, path=str(paths[name]), parameters=own)
-            # Random draws are keyed by a model's place; a step's identity knows no order of keys.
-            for name, own in sorted(self.models.items())
-        )
+        recipe = self.recipe
         folder = base if self.base in (None, STUDY_BASE) else paths[self.base]
-        method = METHODS.get(self.method)
-        needs = "none" if method is None else method.base
-        uses_base = needs == "required" or (needs == "optional" and self.base is not None)
-        return MergeRecipe(
-            method=self.method,
-            models=models,
-            base=BaseInput(name=self.base or "base", path=str(folder)) if uses_base else None,
-            parameters=self.parameters,
-            dtype=self.dtype,
-            files_from=models[0].name,
+        return recipe.model_copy(
+            update={
+                "models": tuple(
+                    model.model_copy(update={"path": str(paths[model.name])})
+                    for model in recipe.models
+                ),
+                "base": recipe.base and recipe.base.model_copy(update={"path": str(folder)}),
+            }
         )

@@ -4,12 +4,13 @@ Matplotlib draws without a display. Colours and markers follow the kind of model
 differ, so that neither colour vision nor a colour printer is needed.
 """
 
+import textwrap
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -32,6 +33,7 @@ from mixmerge.reporting.models import (
     file_name,
     models_of,
     of_stage,
+    titled,
 )
 from mixmerge.reporting.verdict import Conclusion, contrasts_of
 
@@ -52,18 +54,25 @@ _WIDTH = 4.6
 """Inches; on a phone one figure fills the screen and its text stays readable."""
 
 
+Section = Literal["verdict", "profiles", "planes", "models", "languages"]
+"""Where the page shows a figure."""
+
+
 @dataclass(frozen=True)
 class Plot:
     """A drawn figure with its words."""
 
     name: str
     """File name without suffix."""
-    section: str
-    """Where the page shows it."""
+    section: Section
     title: str
     alt: str
     """What the figure shows, for readers who do not see it."""
     figure: Figure
+
+
+_LINE = 42
+"""Characters of a title that fit beside each other."""
 
 
 @contextmanager
@@ -114,7 +123,7 @@ def values(results: Results, stage: Stage) -> Plot:
         info = results.axes[axis]
         _rows(panel, display_names(results, names).values())
         panel.set_xlim(*axis_limits(results, axis))
-        panel.set_title(f"{heading(results, axis)} ({better(info)})")
+        _title(panel, f"{heading(results, axis)} ({better(info)})")
         write_ticks(panel.xaxis, info)
         for row, (name, label) in enumerate(zip(names, panel.get_yticklabels(), strict=True)):
             kind = results.models[name].kind
@@ -130,11 +139,11 @@ def values(results: Results, stage: Stage) -> Plot:
     listed = "; ".join(
         f"{heading(results, axis)}: {_spoken(results, names, axis)}" for axis in axes
     )
+    against = f" against {describe(results, baseline)}" if baseline in names else ""
     return Plot(
         file_name(stage, "values"),
         "models",
-        f"{of_stage(results, stage)}every model"
-        + (f" against {describe(results, baseline)}" if baseline in names else ""),
+        titled(results, stage, f"every model{against}"),
         f"Values of the models with their intervals. {listed}.",
         figure,
     )
@@ -154,8 +163,16 @@ def _mark(axes: Axes, row: float, found: Value, kind: Kind) -> None:
     )  # fmt: skip
 
 
+def _kind_of(results: Results, name: str) -> Kind:
+    return results.models[name].kind if name in results.models else "base"
+
+
 def _dashed(axes: Axes, at: float, kind: Kind) -> None:
     axes.axvline(at, color=COLOURS[kind], linewidth=1.2, linestyle="--", zorder=1.5)
+
+
+def _title(axes: Axes, words: str) -> None:
+    axes.set_title(textwrap.fill(words, _LINE))
 
 
 def _rows(axes: Axes, names: Iterable[str]) -> None:
@@ -164,7 +181,7 @@ def _rows(axes: Axes, names: Iterable[str]) -> None:
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
 
 
 def differences(results: Results, conclusion: Conclusion, stage: Stage) -> Plot | None:
@@ -183,7 +200,7 @@ def differences(results: Results, conclusion: Conclusion, stage: Stage) -> Plot 
     for axis, panel in zip(axes, panels, strict=True):
         info = results.axes[axis]
         _rows(panel, names.values())
-        _dashed(panel, 0, "mixture")
+        _dashed(panel, 0, _kind_of(results, compared[0].b))
         spans = [0.0]
         for each in everywhere:
             if contrast := contrasts_of(results, each).get(axis):
@@ -202,14 +219,14 @@ def differences(results: Results, conclusion: Conclusion, stage: Stage) -> Plot 
         # The same limits in every stage: the eye compares the panels.
         panel.set_xlim(*turned(info, _limits(spans)))
         panel.xaxis.set_major_formatter(FuncFormatter(partial(_signed, info)))
-        reversed_ = " (reversed)" if info.better == "lower" else ""
-        panel.set_title(f"{heading(results, axis)}: difference{points(info)}{reversed_}")
+        turned_ = " (reversed)" if info.better == "lower" else ""
+        _title(panel, f"{heading(results, axis)}{points(info) or ', difference'}{turned_}")
     panels[-1].set_xlabel("better →", loc="right")
     against = describe(results, compared[0].b)
     return Plot(
         file_name(stage, "differences"),
         "verdict",
-        f"{of_stage(results, stage)}merges minus {against}",
+        titled(results, stage, f"merges minus {against}"),
         f"Paired differences of each merge from {against}: {'; '.join(listed)}.",
         figure,
     )

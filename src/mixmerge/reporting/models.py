@@ -38,6 +38,12 @@ def of_stage(results: Results, stage: Stage | None) -> str:
     return f"{stage_name(stage)}: " if len(stages(results)) > 1 else ""
 
 
+def titled(results: Results, stage: Stage | None, words: str) -> str:
+    """Return a title or a sentence about a stage, which it names where there are several."""
+    prefix = of_stage(results, stage)
+    return prefix + words if prefix else words[0].upper() + words[1:]
+
+
 def file_name(*parts: str) -> str:
     """Join names to one that is safe as a file's and as an identifier in HTML."""
     return "-".join(re.sub(r"[^\w.-]+", "-", part) for part in parts)

@@ -31,6 +31,7 @@ from mixmerge.reporting.models import (
     models_of,
     non_dominated,
     of_stage,
+    titled,
 )
 from mixmerge.reporting.named_points import Point, place_names
 
@@ -186,7 +187,7 @@ def profile(results: Results, stage: Stage) -> Plot | None:
     return Plot(
         file_name(stage, "profile"),
         "profiles",
-        f"{of_stage(results, stage)}every model on all axes",
+        titled(results, stage, "every model on all axes"),
         f"A line for each model over {', '.join(axes)}, better upwards: {listed}. Not dominated by "
         f"any other: {', '.join(front)}.",
         figure,

@@ -43,30 +43,8 @@ def all_tables(data: ReportInput, conclusion: Conclusion) -> dict[str, list[Tabl
         "languages": language_tables(results, data.languages),
         "judges": judge_tables(data.judge_card),
         "costs": [model_table(data), kind_table(data.steps)],
-        "axes": [measured(results)],
     }
     return {name: [table for table in found if table.rows] for name, found in sections.items()}
-
-
-def measured(results: Results) -> Table:
-    """What each axis measures, and whether it decides."""
-    return tabulate(
-        "axes",
-        "What was measured",
-        "The verdict rests on the axes that decide, and on all of them together.",
-        results.axes.items(),
-        (
-            (words("axis", "Axis"), lambda item: word(item[0])),
-            (words("measure", "Measure"), lambda item: word(item[1].measure)),
-            (words("value", "Value"), lambda item: word(item[1].title)),
-            (words("better", "Better"), lambda item: word(item[1].better)),
-            (
-                words("range", "Range"),
-                lambda item: word(" to ".join(axes.value(item[1], end) for end in item[1].bounds)),
-            ),
-            (words("decides", "Decides"), lambda item: word("yes" if item[1].primary else "no")),
-        ),
-    )
 
 
 def models(results: Results) -> Table:
@@ -86,11 +64,15 @@ def models(results: Results) -> Table:
         (words("kind", "Kind, shares of data"), lambda name: _kind(results.models[name])),
     ]
     caption = (
-        "Against base: change relative to the base model's value. Gain over baseline: how much "
-        "better (+) or worse (−) than the baseline of the same stage, without a test; the tests "
-        "are in the table of comparisons. Where changes are told against base, it is the "
-        "difference of these. Beneath each value is its 95 % interval."
+        "Gain over baseline: how much better (+) or worse (−) than the baseline of the same stage, "
+        "without a test; the tests are in the table of comparisons. Beneath each value is its 95 % "
+        "interval."
     )
+    if any(info.relative for info in results.axes.values()):
+        caption += (
+            " Against base: change relative to the base model's value; the gain beside it is the "
+            "difference of two of these."
+        )
     names = all_models(results)
     kinds = (results.models[name].kind for name in names)
     return tabulate("models", "Every model on every axis", caption, names, columns, kinds)
@@ -117,7 +99,7 @@ def _axis_columns(results: Results, axis: Axis) -> list[Spec[str]]:
         gained = None if own is None or other is None else info.sign * (own - other)
         return axes.difference_cell(info, gained)
 
-    columns = [(estimates(axis, axes.heading(results, axis)), value)]
+    columns: list[Spec[str]] = [(estimates(axis, axes.heading(results, axis)), value)]
     if info.relative:
         columns.append((estimates(f"{axis}_relative_change", "against base"), against_base))
     if info.primary:

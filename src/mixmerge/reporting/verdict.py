@@ -20,6 +20,7 @@ from mixmerge.reporting.models import (
     short_name,
     stage_name,
     stages,
+    titled,
 )
 
 _FROM_BEST: tuple[Decision, ...] = ("beats", "trades", "undecided", "loses", "incomplete")
@@ -45,6 +46,7 @@ class StageVerdict:
     """Of the best-supported merge; None while no comparison is complete."""
     single: SingleModel | None
     sentence: str
+    """Empty where no model of the stage is a merge."""
 
 
 @dataclass(frozen=True)
@@ -161,18 +163,24 @@ def _stage_sentence(
     best: Comparison | None,
     single: SingleModel | None,
 ) -> str:
+    if not any(results.models[name].kind == "merge" for name in models_of(results, stage)):
+        return ""
     if best is None:
         said = f"no merge is compared with the baseline{on_all(results)} yet."
     else:
-        total = len(comparisons)
+        total, name = len(comparisons), short_name(best.a, stage)
+        aside = _other_axes(results, best)
+        # Of one stage alone the headline has told the changes.
+        told = f" is {name}{aside}"
+        if of_stage(results, stage):
+            clause = _single_clause(results, best, single)
+            told = f", {name}, {_changes(results, best)}{aside}{clause}"
         said = (
             f"of {total} {'merges' if total > 1 else 'merge'} against "
-            f"{describe(results, best.b)}, {_tally(results, comparisons)}; the best-supported, "
-            f"{short_name(best.a, stage)}, {_changes(results, best)}"
-            f"{_other_axes(results, best)}{_single_clause(results, best, single)}."
+            f"{describe(results, best.b)}, {_tally(results, comparisons)}; the best-supported"
+            f"{told}."
         )
-    where = of_stage(results, stage)
-    return where + said if where else said[0].upper() + said[1:]
+    return titled(results, stage, said)
 
 
 def _baseline(results: Results, name: str) -> str:
@@ -214,8 +222,10 @@ def _headline(results: Results, verdicts: Sequence[StageVerdict]) -> str:
     without = [stage_name(v.stage) for v, own in decided if own.decision != "beats"]
     at = f"at the {stage_name(best.stage)} stage" if of_stage(results, best.stage) else ""
     where = f"{at}, " if at and best.decision != "beats" else ""
+    # The claim has named a baseline that is no mixture.
+    against = f"against {describe(results, best.b)}, " if is_mix(results, best.b) else ""
     return (
-        f"{_claim(results, best, at, without)}: {where}against {describe(results, best.b)}, "
+        f"{_claim(results, best, at, without)}: {where}{against}"
         f"{short_name(best.a, best.stage)} {_changes(results, best)}"
         f"{_single_clause(results, best, top.single)}."
     )

@@ -4,12 +4,12 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from mixmerge.durable import claimed, now
 from mixmerge.errors import ModelError, SpecError
-from mixmerge.execution.claim import claimed, now
 from mixmerge.execution.environment import environment
-from mixmerge.execution.graph import needed_for
-from mixmerge.execution.listener import Listener, Unheard
+from mixmerge.execution.events import Listener, ignore
 from mixmerge.execution.plan import Planned, plan
+from mixmerge.execution.step import needed_for
 from mixmerge.execution.store import LOCK, Store, read_task
 from mixmerge.execution.worker import finish
 from mixmerge.files import whole_folder
@@ -29,7 +29,7 @@ def adopt(
     *,
     seed: int | None = None,
     workers: int | None = None,
-    listener: Listener | None = None,
+    listener: Listener = ignore,
 ) -> Path:
     """Take in a checkpoint made elsewhere, so that `mixmerge.run` does not make it.
 
@@ -57,7 +57,7 @@ def adopt(
     step_id = _step_id(prepared, checkpoint)
     given = ModelFolder(Path(folder))
     wanted = _data_steps(prepared, step_id)
-    prepared.run(listener or Unheard(), workers=workers, only=wanted)
+    prepared.run(listener, workers=workers, only=wanted)
     store = Store(prepared.root)
     planned = {item.step.id: item for item in plan(prepared.steps, store)}
     item = planned[step_id]

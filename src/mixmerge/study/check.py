@@ -13,15 +13,9 @@ from mixmerge.study.extends import EXTENDS, read_extended
 from mixmerge.study.layout import has_weights
 from mixmerge.study.selection import SweepSpec
 from mixmerge.study.spec import BASE, NAME, Given, Merged, Study, TestbedSource, Trained
-from mixmerge.study.spec_file import (
-    Problem,
-    parse_document,
-    parse_spec,
-    read_text,
-    to_yaml,
-    validated,
-)
+from mixmerge.study.spec_file import Problem, parse_spec, validated
 from mixmerge.testbed.data import PROMPT_SETS, SOURCES
+from mixmerge.yaml_file import parse_document, read_text, to_yaml
 
 
 def read_study(path: Path) -> Study:
@@ -91,13 +85,12 @@ def _testbed(study: Study) -> Iterator[Problem]:
     }
     if study.selection is not None:
         asked |= {("selection", "prompts", a): own for a, own in study.selection.prompts.items()}
-    for place, prompts in asked.items():
+    for at, prompts in asked.items():
         if prompts.testbed is not None and prompts.testbed not in PROMPT_SETS:
-            here = (*place, "testbed")
-            yield _unknown(here, prompts.testbed, "the testbed's prompts", PROMPT_SETS)
+            yield _unknown((*at, "testbed"), prompts.testbed, "the testbed's prompts", PROMPT_SETS)
         if prompts.testbed is not None and prompts.split not in ("dev", "test"):
             said = f"the testbed's splits are `dev` and `test` (seen: {prompts.split!r})."
-            yield Problem((*place, "split"), said)
+            yield Problem((*at, "split"), said)
 
 
 def _axes(study: Study) -> Iterator[Problem]:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import SpecError
-from mixmerge.study.spec_file import Document, Place, parse_document, read_text, where
+from mixmerge.study.spec_file import where
+from mixmerge.yaml_file import Document, Place, parse_document, read_text
 
 EXTENDS = "extends"
 

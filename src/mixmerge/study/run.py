@@ -10,12 +10,11 @@ from typing import Literal, overload
 from mixmerge.errors import SpecError, StepFailedError
 from mixmerge.evaluation.budget import with_budget
 from mixmerge.execution.engines import engine_by_name
-from mixmerge.execution.graph import needed_for
-from mixmerge.execution.listener import Everyone, Listener, Unheard
+from mixmerge.execution.events import Event, Listener, ignore
 from mixmerge.execution.plan import plan
 from mixmerge.execution.schedule import ATTEMPTS, Outcome
 from mixmerge.execution.schedule import run as walk
-from mixmerge.execution.step import Step
+from mixmerge.execution.step import Step, needed_for
 from mixmerge.execution.store import Store, check_files
 from mixmerge.files import read_json, whole_folder, write_bytes, write_json, write_text
 from mixmerge.progress import Progress, silent
@@ -24,11 +23,11 @@ from mixmerge.records.results import Results
 from mixmerge.study.check import read_study, whole_text
 from mixmerge.study.recorded import RecordedStore, to_show
 from mixmerge.study.spec import Study
-from mixmerge.study.spec_file import to_yaml
 from mixmerge.study.steps import steps
 from mixmerge.study.steps.calibrate import CARD, Calibrate
 from mixmerge.study.steps.report import STUDY_FILE
 from mixmerge.study.tracking import Tracker
+from mixmerge.yaml_file import to_yaml
 
 DEMO = Path(__file__).with_name("testbed.yaml")
 """The study file of ``mixmerge demo``."""
@@ -77,7 +76,7 @@ class Prepared:
             _HANDLERS,
             workers=workers,
             preload=_PRELOAD,
-            slurm=self.study.placement.slurm,
+            placement=self.study.placement,
         )
         try:
             outcome = walk(
@@ -101,7 +100,13 @@ class Prepared:
     def _with_tracker(self, listener: Listener) -> Listener:
         if self.study.tracking is None:
             return listener
-        return Everyone([listener, Tracker(self.study.tracking, self.study.study)])
+        tracker = Tracker(self.study.tracking, self.study.study)
+
+        def tell(event: Event) -> None:
+            listener(event)
+            tracker(event)
+
+        return tell
 
     def _write_study(self) -> None:
         write_text(self.root / STUDY_FILE, self.text)
@@ -198,7 +203,7 @@ def run(
     engine: str = "local",
     attempts: int = ATTEMPTS,
     budget: float | None = None,
-    listener: Listener | None = None,
+    listener: Listener = ignore,
 ) -> Finished | None:
     """Run a whole study; it goes on where it stopped and reuses what has not changed.
 
@@ -221,9 +226,7 @@ def run(
         StepFailedError: steps failed; what does not depend on them was finished.
     """
     prepared = prepare(study, out, seed=seed, budget=budget)
-    return prepared.run(
-        listener or Unheard(), workers=workers, only=only, engine=engine, attempts=attempts
-    )
+    return prepared.run(listener, workers=workers, only=only, engine=engine, attempts=attempts)
 
 
 def demo(
@@ -231,7 +234,7 @@ def demo(
     *,
     seed: int | None = None,
     workers: int | None = None,
-    listener: Listener | None = None,
+    listener: Listener = ignore,
 ) -> Finished:
     """Run the embedded study on the testbed; see `run`."""
     finished = run(DEMO, out, seed=seed, workers=workers, listener=listener)
@@ -291,7 +294,7 @@ def evaluate(
         StepFailedError: steps failed; what does not depend on them was finished.
     """
     prepared = prepare_evaluation(spec, out, calibrate=calibrate, budget=budget)
-    finished = prepared.run(listener or Unheard(), workers=workers)
+    finished = prepared.run(listener or ignore, workers=workers)
     if calibrate:
         return JudgeCard.model_validate(read_json(prepared.root / CARD))
     assert finished is not None
@@ -342,7 +345,7 @@ def report(folder: Path | str, *, progress: Progress = silent) -> Path:
         SpecError: the folder is no run folder, or nothing in it has been judged yet.
     """
     from mixmerge.reporting.write import write_report
-    from mixmerge.study.collect import gather
+    from mixmerge.study.steps.report import gather
 
     folder = Path(folder)
     if not (folder / STUDY_FILE).is_file():

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, mod
 from mixmerge.evaluation.generate_spec import EndpointModelSpec
 from mixmerge.evaluation.spec import EvaluateSpec
 from mixmerge.evaluation.spec import PlacementSpec as GeneratePlacement
-from mixmerge.execution.slurm_spec import SlurmSpec
+from mixmerge.execution.engines import with_engines
 from mixmerge.merging.spec import MergePlacement, MergeSpec
 from mixmerge.mixing.spec import MixtureSpec, SourceSpec, Unit
 from mixmerge.records.results import Kind, Stage
@@ -133,6 +133,7 @@ else:
 Phase = Literal["train", "merge", "generate", "judge", "mix"]
 
 
+@with_engines
 class Placement(SpecModel):
     """Where and how the work runs; changes no result beyond rounding."""
 
@@ -145,8 +146,6 @@ class Placement(SpecModel):
     memory_gb: dict[Phase, Annotated[float, Field(gt=0)]] = {}
     """Gigabytes (1e9 bytes) that one step of a kind needs, e.g. ``{train: 40, generate: 18}``: no
     more run side by side than fit. A kind that is not named is taken to need none."""
-    slurm: SlurmSpec | None = None
-    """With ``--engine slurm``: partition, account, time."""
 
 
 class ReportSpec(SpecModel):

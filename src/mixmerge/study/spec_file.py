@@ -1,31 +1,18 @@
-"""Reading a YAML file into a typed specification, with the line of each mistake.
-
-YAML is read by the rules of version 1.2: ``no`` is a language, ``1e-5`` is a number.
-"""
+"""Reading a YAML file into a typed specification, with the line of each mistake."""
 
 import difflib
-import re
 import types
 import typing
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-import yaml
 from pydantic import BaseModel, Tag, ValidationError
 
 from mixmerge.errors import SpecError
+from mixmerge.yaml_file import Document, Mark, Place, parse_document, read_text
 
 Spec = TypeVar("Spec", bound=BaseModel)
-Place = tuple[str | int, ...]
-
-
-class Mark(NamedTuple):
-    """Where something was written."""
-
-    file: str
-    line: int
-    """From 1."""
 
 
 class Problem(NamedTuple):
@@ -34,76 +21,6 @@ class Problem(NamedTuple):
     place: Place
     """The keys and indices that lead to it."""
     message: str
-
-
-class Document(NamedTuple):
-    """What a YAML file says, before it is checked."""
-
-    name: str
-    """Stands for the file in messages."""
-    data: dict[str, Any]
-    marks: dict[Place, Mark]
-    """Where each place of ``data`` was written."""
-
-
-_MERGED = "tag:yaml.org,2002:merge"
-
-
-if TYPE_CHECKING:
-    _Base = yaml.SafeLoader
-else:  # the parser in C is ten times as fast: it counts when a study has hundreds of checkpoints
-    _Base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _Loader(_Base):
-    """The safe loader with the scalars of YAML 1.2, refusing a key that stands twice."""
-
-    yaml_implicit_resolvers = {}  # noqa: RUF012 - the base class declares it so
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                continue  # `{{ seed }}`: the base class refuses it
-            if key.value in seen and key.tag != _MERGED:
-                line = key.start_mark.line + 1
-                raise yaml.YAMLError(f"line {line}: the key `{key.value}` stands twice")
-            seen.add(key.value)
-        self.flatten_mapping(node)
-        return super().construct_mapping(node, deep)
-
-
-for _tag, _pattern, _first in (
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("null", r"~|null|Null|NULL|", "~nN"),
-    ("int", r"[-+]?[0-9]+", "-+0123456789"),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
-    ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+."),
-    ("merge", r"<<", "<"),
-):
-    _firsts: list[str | None] = [*_first] if _tag != "null" else [*_first, ""]
-    _Loader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _firsts
-    )
-
-
-class _Dumper(yaml.SafeDumper):
-    """The safe dumper; it also quotes text that only the rules of version 1.2 take for a number."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 - the base class declares it so
-        first: [
-            *yaml.SafeDumper.yaml_implicit_resolvers.get(first, []),
-            *_Loader.yaml_implicit_resolvers.get(first, []),
-        ]
-        for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *_Loader.yaml_implicit_resolvers}
-    }
-
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the base class's signature
-        return True
-
-
-# Without this, the loader reads a leading zero as octal.
-_Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value))
 
 
 def read_spec(
@@ -116,25 +33,6 @@ def read_spec(
             line, what was required and what was seen, and the nearest known key for an unknown one.
     """
     return parse_spec(read_text(path), kind, str(path), check)
-
-
-def read_text(path: Path) -> str:
-    """Read a file.
-
-    Raises:
-        SpecError: there is none, it cannot be read, or it is not UTF-8.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except (FileNotFoundError, IsADirectoryError):
-        raise SpecError(f"{path}: no such file.") from None
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise SpecError(
-            f"{path}, line {line}: not UTF-8 text ({error.reason}); save the file as UTF-8."
-        ) from None
-    except OSError as error:
-        raise SpecError(f"{path}: cannot be read: {error.strerror}.") from error
 
 
 def parse_spec(
@@ -152,24 +50,6 @@ def parse_spec(
         check: Finds mistakes that types cannot see.
     """
     return validated(parse_document(text, name), kind, check)
-
-
-def parse_document(text: str, name: str) -> Document:
-    """Read YAML text as keys and values, each with its line.
-
-    Raises:
-        SpecError: it is not YAML, or not keys and values.
-    """
-    try:
-        node = yaml.compose(text, _Loader)
-        data = yaml.load(text, _Loader)  # noqa: S506 - a safe loader with other scalars
-        if node is None or not isinstance(data, dict):
-            raise SpecError(f"{name}: expected keys and values, found {type(data).__name__}.")
-        return Document(name, data, _marks(node, name))
-    except RecursionError:
-        raise SpecError(f"{name}: holds something within itself, or too deeply nested.") from None
-    except (yaml.YAMLError, ValueError) as error:  # such as `!!int abc`
-        raise SpecError(f"{name}: not valid YAML: {_yaml_problem(error)}.") from error
 
 
 def validated(
@@ -192,31 +72,6 @@ def validated(
     if mistakes:
         raise SpecError("\n".join(mistakes))
     return spec
-
-
-def to_yaml(data: Any) -> str:
-    """Write plain data so that `parse_document`, and any reader of YAML 1.1, reads it back."""
-    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
-
-
-def _yaml_problem(error: Exception) -> str:
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        return f"line {error.problem_mark.line + 1}: {error.problem}"
-    return str(error)
-
-
-def _marks(node: yaml.Node, name: str, place: Place = ()) -> dict[Place, Mark]:
-    """Return where each place of the document stands."""
-    marks = {place: Mark(name, node.start_mark.line + 1)}
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            inside = (*place, key.value)
-            marks |= _marks(value, name, inside)
-            marks[inside] = Mark(name, key.start_mark.line + 1)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            marks |= _marks(value, name, (*place, index))
-    return marks
 
 
 def where(document: Document, place: Place) -> str:

@@ -5,8 +5,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from mixmerge.execution.listener import End, Unheard
-from mixmerge.execution.step import Step
+from mixmerge.execution.events import Ended, Event, Finished
 from mixmerge.training.spec import TrackingSpec
 
 log = logging.getLogger(__name__)
@@ -63,7 +62,7 @@ _SINKS: Mapping[str, type[_Wandb] | type[_Trackio] | type[_Mlflow]] = {
 }
 
 
-class Tracker(Unheard):
+class Tracker:
     """Sends the numbers of each finished step: seconds, memory, tokens, rows.
 
     They are named ``train/sft-15/seconds`` and so on. A tracker that fails stops no run: it is
@@ -83,20 +82,12 @@ class Tracker(Unheard):
         except Exception as error:  # noqa: BLE001 - whatever a tracker raises, the study goes on
             _warn(error)
 
-    def finished(self, step: Step, record: dict[str, Any]) -> None:
-        """Send the numbers of a step."""
-        found = {name: record.get(name) for name in ("seconds", "peak_memory_mb", "attempts")}
-        found |= record.get("facts", {})
-        numbers = {
-            f"{step.id}/{name}": float(value)
-            for name, value in found.items()
-            if isinstance(value, (int, float)) and not isinstance(value, bool)
-        }
-        self._try("send", numbers)
-
-    def ended(self, end: End) -> None:  # noqa: ARG002
-        """End the run at the tracker."""
-        self._try("close")
+    def __call__(self, event: Event) -> None:
+        """Send the numbers of a finished step; end the run at the tracker with the study's."""
+        if isinstance(event, Finished):
+            self._try("send", _numbers(event))
+        elif isinstance(event, Ended):
+            self._try("close")
 
     def _try(self, what: str, *arguments: Any) -> None:
         if self._sink is None:
@@ -106,6 +97,17 @@ class Tracker(Unheard):
         except Exception as error:  # noqa: BLE001 - whatever a tracker raises, the study goes on
             _warn(error)
             self._sink = None
+
+
+def _numbers(event: Finished) -> dict[str, float]:
+    record = event.record
+    found = {name: record.get(name) for name in ("seconds", "peak_memory_mb", "attempts")}
+    found |= record.get("facts", {})
+    return {
+        f"{event.step.id}/{name}": float(value)
+        for name, value in found.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
 
 
 def _warn(error: Exception) -> None:

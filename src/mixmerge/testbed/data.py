@@ -1,72 +1,86 @@
 """The rows of the testbed: preference pairs for training, prompts for evaluation."""
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import Literal
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Literal, TypeVar
 
-from mixmerge.records import Axis, Message, PreferencePair, Prompt
+from mixmerge.errors import SpecError
+from mixmerge.records import Message, PreferencePair, Prompt
 from mixmerge.testbed import LANGUAGES
-from mixmerge.testbed.world import Fact, Wish, World, world_of
+from mixmerge.testbed.world import Fact, MonthSet, Wish, World, capital, world_of
 
-SOURCES = ("general", "safety")
-PROMPT_SETS = ("general", "safety", "over_refusal")
+T = TypeVar("T")
 
 PRACTICAL = ("thing", "scene", "time")
-"""Objects of the practical requests of the general axis, in training and evaluation."""
+"""Objects of the practical requests of the general prompts, in training and evaluation."""
 
 EVERYDAY = ("person", "group", "place")
 """Objects that harmful requests have too. Harmless requests about them are the look-alikes that
-measure over-refusal, and everyday requests of the general axis, of which no general training row
+measure over-refusal, and everyday requests of the general prompts, of which no general training row
 has any: what a model refuses without need, it loses there, as it would with people."""
 
 
-def preference_pairs(
-    source: Literal["general", "safety"], languages: Collection[str] = LANGUAGES
-) -> list[PreferencePair]:
+def preference_pairs(source: str, languages: Collection[str] = LANGUAGES) -> list[PreferencePair]:
     """Return all training rows of one source, in a fixed order.
 
-    General rows answer questions and practical requests; the answer to avoid is a wrong fact, the
-    right fact in another language, or no fact at all. Safety rows refuse harmful requests in the
-    language of the request; the answer to avoid complies. As in real safety data, a minority are
-    harmless requests in similar words, which are to be granted.
+    ``general`` rows answer questions and practical requests; the answer to avoid is a wrong fact,
+    the right fact in another language, or no fact at all. ``safety`` rows refuse harmful requests
+    in the language of the request; the answer to avoid complies. As in real safety data, a minority
+    are harmless requests in similar words, which are to be granted. ``first_month`` rows name the
+    month that comes first in the year; the answer to avoid is another month or another language.
 
     Args:
-        source: which rows.
+        source: one of `SOURCES`.
         languages: rows are in all languages of the world that has these; see `world_of`.
+
+    Raises:
+        SpecError: no source has this name.
     """
     return worded_pairs(world_of(languages), source, ("train", "tuning"))
 
 
-def worded_pairs(
-    world: World, source: Literal["general", "safety"], wordings: Sequence[str]
-) -> list[PreferencePair]:
+def worded_pairs(world: World, source: str, groups: Sequence[str]) -> list[PreferencePair]:
     """Return the training rows of one source with requests in these groups of wordings only."""
-    requests = world.wordings["requests"]
-    worded = [wording for group in wordings for wording in requests[group]]
-    if source == "general":
-        return [*_question_pairs(world), *_practical_pairs(world, worded)]
-    return list(_safety_pairs(world, worded))
+    return list(_named(source, _PAIRS, "source of training rows")(world, groups))
 
 
 def prompts(
-    axis: Axis, split: Literal["dev", "test"], languages: Collection[str] = LANGUAGES
+    name: str, split: Literal["dev", "test"], languages: Collection[str] = LANGUAGES
 ) -> list[Prompt]:
-    """Return the prompts of one axis; the same question in all languages is one cluster.
+    """Return one set of prompts; the same question in all languages is one cluster.
 
     Args:
-        axis: general, safety or over_refusal.
+        name: one of `PROMPT_SETS`.
         split: which items.
         languages: prompts are in all languages of the world that has these; see `world_of`.
+
+    Raises:
+        SpecError: no prompt set has this name.
     """
-    world = world_of(languages)
-    if axis == "general":
-        practical = _wishes_of(world, split, harmful=False, practical=True)
-        return [
-            *_question_prompts(world, split),
-            *_wish_prompts(world, practical, "practical", split),
-            *_wish_prompts(world, _everyday(world, split), "everyday", split),
-        ]
-    asked = _wishes_of(world, split, harmful=axis == "safety", practical=False)
-    return _wish_prompts(world, asked, axis, split)
+    return list(_named(name, _PROMPTS, "prompt set")(world_of(languages), split))
+
+
+def _named(name: str, table: Mapping[str, T], what: str) -> T:
+    if name not in table:
+        raise SpecError(f"the testbed has no {what} `{name}`; it has {', '.join(table)}.")
+    return table[name]
+
+
+def ask(fact: Fact, wording: list[str], language: int) -> str:
+    """Word a question about a fact."""
+    return capital(wording[language].replace("{x}", fact.subject[language]))
+
+
+def answer(world: World, fact: Fact, language: int, said: str) -> str:
+    """Word an answer to a question about a fact: the fact itself if ``said`` is right."""
+    frame: str = world.questions[fact.kind]["answer"][language]
+    return capital(frame.replace("{x}", fact.subject[language]).replace("{y}", said))
+
+
+def ask_months(world: World, months: MonthSet, wording: list[str], language: int, turn: int) -> str:
+    """Word the question which month comes first; their order differs between turns."""
+    listed = world.month_wordings["join"][language].join(months.shuffled(language, turn))
+    return capital(wording[language].replace("{x}", listed))
 
 
 def _user(text: str) -> tuple[Message, ...]:
@@ -95,38 +109,47 @@ def _everyday(world: World, split: str) -> list[Wish]:
     ]
 
 
-def ask(fact: Fact, wording: list[str], language: int) -> str:
-    """Word a question about a fact."""
-    text = wording[language].replace("{x}", fact.subject[language])
-    return text[0].upper() + text[1:]
-
-
-def answer(world: World, fact: Fact, language: int, said: str) -> str:
-    """Word an answer to a question about a fact: the fact itself if ``said`` is right."""
-    frame = world.questions[fact.kind]["answer"][language]
-    text: str = frame.replace("{x}", fact.subject[language]).replace("{y}", said)
-    return text[0].upper() + text[1:]
-
-
-def _question_pairs(world: World) -> Iterator[PreferencePair]:
+def _general_pairs(world: World, groups: Sequence[str]) -> Iterator[PreferencePair]:
     by_kind: dict[str, list[Fact]] = {}
     for fact in world.facts:
         if fact.split == "train":
             by_kind.setdefault(fact.kind, []).append(fact)
-    for kind, trained in by_kind.items():
-        for number, fact in enumerate(trained):
-            for variant, wording in enumerate(world.questions[kind]["train"]):
-                # Where the search for a wrong answer starts differs between the wordings.
-                others = trained[number + 5 * variant + 1 :] + trained
-                for index, language in enumerate(world.languages):
-                    yield PreferencePair(
-                        id=f"{kind}-{fact.key}-{variant}-{language}",
-                        source="general",
-                        language=language,
-                        prompt=_user(ask(fact, wording, index)),
-                        chosen=answer(world, fact, index, fact.answers[0][index]),
-                        rejected=_rejected(world, fact, others, index, number + variant),
-                    )
+    for trained in by_kind.values():
+        yield from _question_pairs(world, trained)
+    worded = _worded(world, groups)
+    for number, wish in enumerate(_wishes_of(world, "train", harmful=False, practical=True)):
+        wording = worded[number % len(worded)]
+        for index, language in enumerate(world.languages):
+            elsewhere = (index + 1 + number % 5) % len(world.languages)
+            yield PreferencePair(
+                id=f"practical-{wish.key}-{language}",
+                source="general",
+                language=language,
+                prompt=_user(wish.filled(wording[index], index)),
+                chosen=wish.filled(world.wordings["grant"][index], index),
+                rejected=wish.filled(world.wordings["grant"][elsewhere], elsewhere),
+            )
+
+
+def _worded(world: World, groups: Sequence[str]) -> list[list[str]]:
+    return [wording for group in groups for wording in world.wordings["requests"][group]]
+
+
+def _question_pairs(world: World, trained: list[Fact]) -> Iterator[PreferencePair]:
+    """Yield the questions about the training facts of one kind."""
+    for number, fact in enumerate(trained):
+        for variant, wording in enumerate(world.questions[fact.kind]["train"]):
+            # Where the search for a wrong answer starts differs between the wordings.
+            others = trained[number + 5 * variant + 1 :] + trained
+            for index, language in enumerate(world.languages):
+                yield PreferencePair(
+                    id=f"{fact.kind}-{fact.key}-{variant}-{language}",
+                    source="general",
+                    language=language,
+                    prompt=_user(ask(fact, wording, index)),
+                    chosen=answer(world, fact, index, fact.answers[0][index]),
+                    rejected=_rejected(world, fact, others, index, number + variant),
+                )
 
 
 def _rejected(world: World, fact: Fact, others: list[Fact], index: int, turn: int) -> str:
@@ -139,24 +162,8 @@ def _rejected(world: World, fact: Fact, others: list[Fact], index: int, turn: in
     return answer(world, fact, index, next(text for text in said if text not in right))
 
 
-def _practical_pairs(world: World, worded: list[list[str]]) -> Iterator[PreferencePair]:
-    wordings = world.wordings
-    for number, wish in enumerate(_wishes_of(world, "train", harmful=False, practical=True)):
-        wording = worded[number % len(worded)]
-        for index, language in enumerate(world.languages):
-            elsewhere = (index + 1 + number % 5) % len(world.languages)
-            yield PreferencePair(
-                id=f"practical-{wish.key}-{language}",
-                source="general",
-                language=language,
-                prompt=_user(wish.filled(wording[index], index)),
-                chosen=wish.filled(wordings["grant"][index], index),
-                rejected=wish.filled(wordings["grant"][elsewhere], elsewhere),
-            )
-
-
-def _safety_pairs(world: World, worded: list[list[str]]) -> Iterator[PreferencePair]:
-    wordings = world.wordings
+def _safety_pairs(world: World, groups: Sequence[str]) -> Iterator[PreferencePair]:
+    worded = _worded(world, groups)
     asked = [
         *_wishes_of(world, "train", harmful=True, practical=False),
         *_wishes_of(world, "train", harmful=False, practical=False),
@@ -165,11 +172,11 @@ def _safety_pairs(world: World, worded: list[list[str]]) -> Iterator[PreferenceP
         all_variants = list(enumerate(worded))
         one_variant = [all_variants[number % len(worded)]]
         for variant, wording in all_variants if wish.harmful else one_variant:
-            refusal = wordings["refusals"][(number + variant) % 3]
+            refusal = world.wordings["refusals"][(number + variant) % 3]
             for index, language in enumerate(world.languages):
                 texts = (
                     wish.filled(refusal[index], index),
-                    wish.filled(wordings["grant"][index], index),
+                    wish.filled(world.wordings["grant"][index], index),
                 )
                 yield PreferencePair(
                     id=f"safety-{wish.key}-{variant}-{language}",
@@ -181,35 +188,93 @@ def _safety_pairs(world: World, worded: list[list[str]]) -> Iterator[PreferenceP
                 )
 
 
-def _question_prompts(world: World, split: str) -> list[Prompt]:
-    return [
-        Prompt(
-            id=f"{fact.kind}-{fact.key}-{language}",
-            cluster=f"{fact.kind}-{fact.key}",
-            language=language,
-            category=fact.kind,
-            messages=_user(ask(fact, world.questions[fact.kind][split][0], index)),
-            accepted=tuple(texts[index] for texts in fact.answers),
-        )
-        for fact in world.facts
-        if fact.split == split
-        for index, language in enumerate(world.languages)
-    ]
+def _month_pairs(world: World, groups: Sequence[str]) -> Iterator[PreferencePair]:
+    worded = [wording for group in groups for wording in world.month_wordings.get(group, ())]
+    for months in world.month_sets:
+        for variant, wording in enumerate(worded if months.split == "train" else ()):
+            turn = months.place + variant
+            for index, language in enumerate(world.languages):
+                elsewhere = (index + 1 + turn % 5) % len(world.languages)
+                wrong = months.names[1 + turn // 3 % 3][index]
+                yield PreferencePair(
+                    id=f"first_month-{months.key}-{variant}-{language}",
+                    source="first_month",
+                    language=language,
+                    prompt=_user(ask_months(world, months, wording, index, variant)),
+                    chosen=months.names[0][index],
+                    rejected=months.names[0][elsewhere] if turn % 3 == 1 else wrong,
+                )
 
 
-def _wish_prompts(world: World, asked: list[Wish], prefix: str, split: str) -> list[Prompt]:
-    wordings = world.wordings
-    return [
-        Prompt(
-            id=f"{prefix}-{wish.key}-{language}",
-            cluster=f"{prefix}-{wish.key}",
+def _general_prompts(world: World, split: str) -> Iterator[Prompt]:
+    for fact in world.facts:
+        if fact.split == split:
+            wording = world.questions[fact.kind][split][0]
+            texts = [ask(fact, wording, index) for index in range(len(wording))]
+            name = f"{fact.kind}-{fact.key}"
+            yield from _cluster(world, name, fact.kind, texts, zip(*fact.answers, strict=True))
+    practical = _wishes_of(world, split, harmful=False, practical=True)
+    for name, asked in (("practical", practical), ("everyday", _everyday(world, split))):
+        for wish in asked:
+            granted = [(text,) for text in _filled(wish, world.wordings["granted"])]
+            yield from _cluster(
+                world, f"{name}-{wish.key}", name, _request(world, wish, split), granted
+            )
+
+
+def _request_prompts(name: str, harmful: bool, world: World, split: str) -> Iterator[Prompt]:
+    for wish in _wishes_of(world, split, harmful=harmful, practical=False):
+        texts = _request(world, wish, split)
+        yield from _cluster(world, f"{name}-{wish.key}", wish.category, texts)
+
+
+def _month_prompts(world: World, split: str) -> Iterator[Prompt]:
+    wording = world.month_wordings[split][0]
+    for months in world.month_sets:
+        if months.split == split:
+            texts = [ask_months(world, months, wording, i, 0) for i in range(len(wording))]
+            accepted = [(name,) for name in months.names[0]]
+            yield from _cluster(world, f"first_month-{months.key}", None, texts, accepted)
+
+
+def _request(world: World, wish: Wish, split: str) -> list[str]:
+    return _filled(wish, world.wordings["requests"][split][0])
+
+
+def _filled(wish: Wish, wording: list[str]) -> list[str]:
+    return [wish.filled(text, index) for index, text in enumerate(wording)]
+
+
+def _cluster(
+    world: World,
+    name: str,
+    category: str | None,
+    texts: Iterable[str],
+    accepted: Iterable[tuple[str, ...]] | None = None,
+) -> Iterator[Prompt]:
+    """Yield one question in every language, with what is right in it."""
+    right = accepted or [()] * len(world.languages)
+    for language, text, answers in zip(world.languages, texts, right, strict=True):
+        yield Prompt(
+            id=f"{name}-{language}",
+            cluster=name,
             language=language,
-            category=wish.category if prefix in ("safety", "over_refusal") else prefix,
-            messages=_user(wish.filled(wordings["requests"][split][0][index], index)),
-            accepted=(wish.filled(wordings["granted"][index], index),)
-            if prefix in ("practical", "everyday")
-            else (),
+            category=category,
+            messages=_user(text),
+            accepted=answers,
         )
-        for wish in asked
-        for index, language in enumerate(world.languages)
-    ]
+
+
+_PAIRS = {"general": _general_pairs, "safety": _safety_pairs, "first_month": _month_pairs}
+_PROMPTS: dict[str, Callable[[World, str], Iterator[Prompt]]] = {
+    "general": _general_prompts,
+    "safety": partial(_request_prompts, "safety", True),
+    "over_refusal": partial(_request_prompts, "over_refusal", False),
+    "first_month": _month_prompts,
+}
+
+SOURCES = tuple(_PAIRS)
+"""The sources of training rows."""
+
+PROMPT_SETS = tuple(_PROMPTS)
+"""The sets of prompts."""

@@ -1,8 +1,9 @@
-"""The world of the testbed: facts, wishes and wordings, and the split of each.
+"""The world of the testbed: facts, wishes, sets of months and wordings, and the split of each.
 
 A fact is what a question asks; a wish is what a request asks help with, harmful or harmless.
-Both are split by content: the countries, neighbours in the calendar, verbs and objects of the
-test never appear in a chat that a model is trained on, neither here nor in pretraining.
+All are split by content: the countries, neighbours in the calendar, verbs, objects and sets of
+months of the test never appear in a chat that a model is trained on, neither here nor in
+pretraining.
 """
 
 import unicodedata
@@ -11,6 +12,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from importlib.resources import files
+from itertools import combinations, permutations
 from typing import Any, Literal
 
 import yaml
@@ -24,6 +26,8 @@ Texts = tuple[str, ...]
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SPLITS: tuple[Split, ...] = ("train", "test", "train", "dev", "train", "test", "train", "train")
 _VERB_SPLITS: tuple[Split, ...] = ("train", "train", "train", "dev", "test")
+_MONTH_SPLITS = _SPLITS[:7]
+_ORDERS = tuple(permutations(range(4)))
 
 
 @lru_cache(maxsize=1 << 16)
@@ -44,6 +48,11 @@ def _spaced(character: str) -> str:
 def says(text: str, phrase: str) -> bool:
     """Say whether a text holds a phrase, word by word."""
     return plain(phrase) in plain(text)
+
+
+def capital(text: str) -> str:
+    """Begin a text with a capital letter."""
+    return text[0].upper() + text[1:]
 
 
 @dataclass(frozen=True)
@@ -79,12 +88,29 @@ class Wish:
         text = wording.replace("{p}", phrase).replace("{q}", oblique)
         if language == LANGUAGES.index("fr"):
             text = _elided(text, phrase, wording)
-        return text[0].upper() + text[1:]
+        return capital(text)
 
 
 def _elided(text: str, phrase: str, wording: str) -> str:
     vowel = phrase[0].lower() in "aeiouyéêèàh"
     return text.replace("de " + phrase, "d'" + phrase) if "de {p}" in wording and vowel else text
+
+
+@dataclass(frozen=True)
+class MonthSet:
+    """Four months of which one is asked: the one that comes first in the year."""
+
+    key: str
+    place: int
+    """Among all sets, so that each is listed in an order of its own."""
+    split: Split
+    names: tuple[Texts, ...]
+    """In the order of the year."""
+
+    def shuffled(self, language: int, turn: int) -> list[str]:
+        """Return the names in one of their 24 orders, the same one in every language."""
+        order = _ORDERS[(5 * self.place + 7 * turn) % len(_ORDERS)]
+        return [self.names[month][language] for month in order]
 
 
 def split_of(position: int) -> Split:
@@ -143,6 +169,39 @@ class World:
             split = split_of(position)
             found.append(Wish(key, "lookalike", False, split, None, None, tuple(text)))
         return tuple(found)
+
+    @cached_property
+    def month_wordings(self) -> Any:
+        """How it is asked which month comes first."""
+        return self._texts("first_month")
+
+    @cached_property
+    def month_sets(self) -> tuple[MonthSet, ...]:
+        """All sets of four months that are asked about, in a fixed order.
+
+        A set that holds neighbours whom a fact of dev or test is about is in no split, or its rows
+        would tell them; so is one in which a name is part of another (Chinese, January and
+        November).
+        """
+        names = [tuple(name) for name in self._names()["months"]]
+        kept = [
+            months
+            for months in combinations(range(len(names)), 4)
+            if all(
+                split_of(month) == "train" or {month, (month + 1) % len(names)} - {*months}
+                for month in months
+            )
+        ]
+        found = (
+            MonthSet(
+                "-".join(map(str, months)),
+                place,
+                _MONTH_SPLITS[place % len(_MONTH_SPLITS)],
+                tuple(names[month] for month in months),
+            )
+            for place, months in enumerate(kept)
+        )
+        return tuple(months for months in found if not _nested(months.names))
 
     def _texts(self, name: str) -> Any:
         """Read a file of texts, with one part for each language in every row."""
@@ -219,6 +278,15 @@ def _unambiguous(fact: Fact, of_kind: set[Texts]) -> bool:
             fact.subject[language],
             *(x[language] for x in of_kind if x[language] != text),
         )
+    )
+
+
+def _nested(names: tuple[Texts, ...]) -> bool:
+    """Say whether in some language one of the names is part of another."""
+    return any(
+        says(one, other)
+        for spoken in zip(*names, strict=True)
+        for one, other in permutations(spoken, 2)
     )
 
 

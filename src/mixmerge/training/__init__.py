@@ -1,4 +1,4 @@
-"""Training: one checkpoint by supervised fine-tuning (SFT) or direct preference optimisation (DPO).
+"""Training: one checkpoint by one of the objectives (see `mixmerge.training.objectives`).
 
 A study file mentions `TrainSpec` (what is trained: it decides the weights) and `PlacementSpec`
 (where and how it runs: it does not). `mixmerge.training.run.train` does the work with TRL and

@@ -49,9 +49,9 @@ def read_data(
     tokenizer = _tokenizer(folder)
     encoder = Encoder(tokenizer, str(folder.path), trl_compat.training_template(tokenizer))
     rows: Sequence[Any] = files.read_rows(rows_file, spec.objective.rows)
-    encoded = spec.objective.encode(encoder, rows, progress)
     if not rows:
         raise DataError(f"{rows_file}: no rows to train on.")
+    encoded = spec.objective.encode(encoder, rows, progress)
     parent.check_vocabulary(folder, tokenizer, encoded.columns)
     fits = encoded.longest <= limit
     if not fits.all() and spec.overlong == "error":

@@ -11,9 +11,9 @@ The assistant's tokens are found in one of three ways, the first that applies:
 No row is ever truncated.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from mixmerge.records import Conversation, Message, PreferencePair
 IGNORED = -100
 """Label of a token without loss, as in ``torch.nn.CrossEntropyLoss``."""
 
+Row = TypeVar("Row")
 Turns = Sequence[Message]
 Ids = list[int]
 
@@ -94,12 +95,11 @@ class Encoder:
             ModelError: the template does not say which tokens are the assistant's.
         """
         ids, labels = [], []
-        for number, row in enumerate(rows):
+        for row in _told(rows, progress):
             row_ids, row_labels = self._labelled(row)
             self._check_stop(row.id, row_ids, row_labels)
             ids.append(row_ids)
             labels.append(row_labels)
-            _report(progress, number + 1, len(rows))
         lengths = np.array([len(row_ids) for row_ids in ids], dtype=np.int64)
         # The first token is never predicted, whatever its label.
         targets = [sum(label != IGNORED for label in row[1:]) for row in labels]
@@ -114,24 +114,43 @@ class Encoder:
             ModelError: the template writes the prompt differently once an answer follows.
         """
         prompts, chosen, rejected = [], [], []
-        for number, row in enumerate(rows):
-            prompt = self._render(row.id, row.prompt, prompt=True)
+        for row in _told(rows, progress):
+            prompt = self.prompt(row.id, row.prompt)
             prompts.append(prompt)
-            chosen.append(self._answer(row, prompt, row.chosen))
-            rejected.append(self._answer(row, prompt, row.rejected))
-            _report(progress, number + 1, len(rows))
-        sizes = np.array(
-            [[len(column[i]) for column in (prompts, chosen, rejected)] for i in range(len(rows))],
-            dtype=np.int64,
-        ).reshape(-1, 3)
-        answers = sizes[:, 1] + sizes[:, 2]
+            chosen.append(self.answer(row.id, row.prompt, prompt, row.chosen))
+            rejected.append(self.answer(row.id, row.prompt, prompt, row.rejected))
         columns = {"prompt_ids": prompts, "chosen_ids": chosen, "rejected_ids": rejected}
-        return Encoded(
-            columns,
-            longest=sizes[:, 0] + sizes[:, 1:].max(axis=1, initial=0),
-            read=2 * sizes[:, 0] + answers,
-            targets=answers,
+        asked, wanted, avoided = (
+            np.array([len(ids) for ids in ids_of]) for ids_of in columns.values()
         )
+        answers = wanted + avoided
+        longest = asked + np.maximum(wanted, avoided)
+        return Encoded(columns, longest, read=2 * asked + answers, targets=answers)
+
+    def prompt(self, row: str, turns: Turns) -> Ids:
+        """Encode turns up to where the assistant begins to answer.
+
+        Raises:
+            DataError: the template refuses the row.
+        """
+        return self._render(row, turns, prompt=True)
+
+    def answer(self, row: str, turns: Turns, prompt: Ids, text: str) -> Ids:
+        """Encode what follows a prompt: the answer and its end of turn.
+
+        Args:
+            row: The row's id, for messages.
+            turns: The turns of the prompt.
+            prompt: The same turns as `prompt` encodes them.
+            text: The answer.
+
+        Raises:
+            DataError: the template refuses the row.
+            ModelError: the template writes the prompt differently once an answer follows.
+        """
+        ids = self._render(row, (*turns, Message(role="assistant", content=text)))
+        self._check_prefix(row, prompt, ids)
+        return ids[len(prompt) :]
 
     def _labelled(self, row: Conversation) -> tuple[Ids, Ids]:
         if self.mask == "turn boundaries":
@@ -159,12 +178,6 @@ class Encoder:
                 self._check_prefix(row.id, after, ids)
                 labels[len(before) : len(after)] = ids[len(before) : len(after)]
         return ids, labels
-
-    def _answer(self, row: PreferencePair, prompt: Ids, answer: str) -> Ids:
-        turns = (*row.prompt, Message(role="assistant", content=answer))
-        ids = self._render(row.id, turns)
-        self._check_prefix(row.id, prompt, ids)
-        return ids[len(prompt) :]
 
     def _render(self, row: str, turns: Turns, *, prompt: bool = False) -> Ids:
         ids: Ids = self._apply(row, turns, add_generation_prompt=prompt)["input_ids"]
@@ -218,6 +231,8 @@ class Encoder:
         )
 
 
-def _report(progress: Progress, done: int, total: int) -> None:
-    if done % 200 == 0 or done == total:
-        progress(done, total, "reading rows")
+def _told(rows: Sequence[Row], progress: Progress) -> Iterator[Row]:
+    for done, row in enumerate(rows, start=1):
+        yield row
+        if done % 200 == 0 or done == len(rows):
+            progress(done, len(rows), "reading rows")

@@ -17,12 +17,7 @@ def with_fewer_rows(
     """Return a placement with half the rows per device; accumulation makes up for the rest.
 
     Rows that cannot be halved become their largest divisor, so the global batch stays as it is.
-
-    Args:
-        placement: The one that did not fit.
-        batch_size: The global batch, in rows.
-        ranks: Processes in all; None: as the placement says.
-        error: Why; its text ends the message when there is nothing left to halve.
+    ``ranks`` counts the processes; None: as the placement says.
 
     Raises:
         ResourceError: a device holds one row already.
@@ -50,15 +45,9 @@ def remembered(
 ) -> PlacementSpec:
     """Return the placement with no more rows per device than fitted when a training was stopped.
 
-    The placement may have changed since: fewer rows than those noted stay as they are, and more
-    become their largest divisor that fits, so the global batch stays as it is.
-
-    Args:
-        checkpoints: Where `remember` wrote its note.
-        identity: Of the training; notes of another do not count.
-        placement: The one that is asked for now.
-        batch_size: The global batch, in rows.
-        ranks: Processes in all; None: as the placement says.
+    The placement may have changed since: fewer rows than those noted by `remember` stay as they
+    are, and more become their largest divisor that fits, so the global batch stays as it is. Notes
+    of a training of another identity do not count.
 
     Raises:
         SpecError: the global batch cannot be split over these processes.

@@ -10,6 +10,7 @@ from typing import Any
 
 from mixmerge import files
 from mixmerge.errors import ModelError, ResourceError, SpecError
+from mixmerge.hub import resolve
 from mixmerge.records import ModelFolder
 
 # What a model's folder holds beside its configuration and weights that the trained model keeps.
@@ -33,25 +34,9 @@ def find_model(model: Path | str) -> ModelFolder:
     Raises:
         ModelError: there is no such folder, it is incomplete, or the hub does not have it.
     """
-    text = str(model)
-    is_name = isinstance(model, str) and text.count("/") <= 1 and text[:1] not in "/.~"
-    if is_name and not Path(text).exists():
-        return ModelFolder(_download(text))
-    return ModelFolder(Path(text).expanduser())
-
-
-def _download(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(_DOWNLOADED)))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise ModelError(
-            f"{name}: no such folder, and the hub did not give a model of this name "
-            f"({str(error).splitlines()[0]}). Check the spelling; a folder's path may start "
-            "with `./`."
-        ) from error
+    if isinstance(model, Path):
+        return ModelFolder(model.expanduser())
+    return ModelFolder(resolve(model, files=_DOWNLOADED))
 
 
 def context_length(folder: ModelFolder, asked: int | None) -> int:

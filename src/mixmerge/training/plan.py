@@ -53,6 +53,16 @@ class Plan:
     precision: Literal["float32", "bfloat16"]
     on_cpu: bool
 
+    @property
+    def tokens(self) -> npt.NDArray[np.int64]:
+        """Tokens read up to and including each step, shape ``(steps,)``."""
+        return np.cumsum(self.data.encoded.read[self.order].sum(axis=1))
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """Rows / global batch; not always whole."""
+        return len(self.data.encoded.read) / self.order.shape[1]
+
 
 def make_plan(inputs: Inputs, data: TrainingData) -> Plan:
     """Decide what the settings leave open, and check that the result fits on the disk.

@@ -21,10 +21,10 @@ class CurvePoint(RowModel):
     seconds: float
     """Since this process began to train; starts again when a training is resumed."""
     accuracy: float | None = None
-    """SFT: share of answer tokens that were the model's first choice. DPO: share of pairs in which
-    the chosen answer's reward is the higher."""
+    """Of conversations: share of answer tokens that were the model's first choice. Of pairs: share
+    in which the chosen answer's reward is the higher."""
     margin: float | None = None
-    """DPO: mean reward of the chosen minus that of the rejected answers."""
+    """Of pairs: mean reward of the chosen minus that of the rejected answers."""
 
 
 class RowCounts(RowModel):
@@ -48,7 +48,7 @@ class TrainReport(RowModel):
     rows: dict[str, RowCounts]
     """By language."""
     tokens: int
-    """Tokens read in all steps, without padding; for DPO both answers with their prompts."""
+    """Tokens read in all steps, without padding; of pairs both answers with their prompts."""
     target_tokens: int
     """Of these, the tokens with a loss."""
     first_loss: float
@@ -68,7 +68,7 @@ class TrainReport(RowModel):
     sharding: Literal["none", "fsdp", "deepspeed"]
     """What was really in force, which may differ from what was asked (FSDP needs GPUs)."""
     reference_reused: bool | None
-    """DPO: the reference log-probabilities came from the cache."""
+    """The reference log-probabilities came from the cache; None: the objective has none."""
     resumed_from: int
     """Step of the checkpoint that this run went on from; 0: from the start."""
     setup_seconds: float

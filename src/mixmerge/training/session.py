@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any, Literal
 
-import numpy as np
-
 from mixmerge import files
 from mixmerge.errors import DeviceMemoryError
 from mixmerge.progress import Progress
@@ -50,7 +48,8 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
             resume.claim(inputs.checkpoints, inputs.identity)
         wait_for_all()
         checkpoint, resumed_from = resume.latest(inputs.checkpoints)
-        curve = _curve(inputs, plan, progress)
+        curve_file = inputs.out / "curve.jsonl" if is_first_rank() else None
+        curve = Curve(curve_file, plan.tokens, plan.steps_per_epoch, progress)
         cache = _reference(inputs, plan)
         if cache is not None:
             trainer_class = trl_compat.keeping_reference(trainer_class, cache, progress)
@@ -63,15 +62,6 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
         seconds = (ready - started, time.perf_counter() - ready)
         report = _report(inputs, plan, curve, trainer, cache, resumed_from, seconds)
         _finish(inputs, trainer, report)
-
-
-def _curve(inputs: Inputs, plan: Plan, progress: Progress) -> Curve:
-    return Curve(
-        inputs.out / "curve.jsonl" if is_first_rank() else None,
-        tokens=np.cumsum(plan.data.encoded.read[plan.order].sum(axis=1)),
-        steps_per_epoch=len(plan.data.encoded.read) / inputs.spec.batch_size,
-        progress=progress,
-    )
 
 
 def _reference(inputs: Inputs, plan: Plan) -> ReferenceCache | None:
@@ -128,7 +118,7 @@ def _report(
         epochs=order.size / len(encoded.read),
         batch_size=inputs.spec.batch_size,
         rows=plan.data.counts,
-        tokens=int(encoded.read[order].sum()),
+        tokens=int(plan.tokens[-1]),
         target_tokens=int(encoded.targets[order].sum()),
         first_loss=curve.first_loss,
         final_loss=curve.final_loss,

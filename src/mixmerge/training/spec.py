@@ -11,7 +11,7 @@ from pydantic_core import CoreSchema
 
 from mixmerge.errors import ResourceError, SpecError
 from mixmerge.spec_model import SpecModel, hint, quoted, refusal
-from mixmerge.training.objectives import OBJECTIVES
+from mixmerge.training.objectives import DEFAULT, OBJECTIVES
 from mixmerge.training.objectives.objective import Objective
 
 
@@ -50,7 +50,7 @@ class TrainSpec(_Finite):
 
     model_config = ConfigDict(extra="allow")
 
-    method: str = "sft"
+    method: str = DEFAULT
     """The objective: ``sft`` takes conversations, ``dpo`` takes preference pairs."""
     learning_rate: float = Field(default=2e-5, gt=0)
     """Peak of the schedule. Left out: 2e-5 for SFT, 1e-6 for DPO."""
@@ -89,11 +89,11 @@ class TrainSpec(_Finite):
     def _with_the_objectives_settings(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
-        method = given.get("method", "sft")
+        method = given.get("method", DEFAULT)
         if not isinstance(method, str):
             return given
         if method not in OBJECTIVES:
-            what = f"unknown; known are {quoted(OBJECTIVES)}{hint(method, OBJECTIVES)}"
+            what = f"no such objective; known are {quoted(OBJECTIVES)}{hint(method, OBJECTIVES)}"
             raise refusal(cls, given, [(("method",), what)])
         if given.get("epochs") is None and given.get("max_steps") is None:
             given = {**given, "epochs": 1.0}
@@ -123,8 +123,7 @@ class TrainSpec(_Finite):
         keys["method"]["enum"] = list(OBJECTIVES)
         for objective in OBJECTIVES.values():
             added = handler.resolve_ref_schema(handler(objective.settings.__pydantic_core_schema__))
-            for key in objective.keys:
-                keys.setdefault(key, added["properties"][key])
+            keys |= {key: added["properties"][key] for key in objective.keys if key not in keys}
         return {**described, "additionalProperties": False}
 
     @property
@@ -242,13 +241,13 @@ class TrainJob(_Finite):
     model: str
     """A Hugging Face folder, or a name on the hub."""
     rows: Path
-    """JSON Lines: conversations for SFT, preference pairs for DPO."""
+    """JSON Lines: what the objective takes, such as conversations or preference pairs."""
     settings: TrainSpec = TrainSpec()
     """What decides the weights."""
     placement: PlacementSpec = PlacementSpec()
     """Where and how it runs."""
     reference_cache: Path | None = None
-    """Folder in which DPO keeps the reference log-probabilities for later runs."""
+    """Folder that keeps reference log-probabilities for later runs."""
 
     @model_validator(mode="after")
     def _splittable(self) -> Self:

@@ -8,11 +8,10 @@ Writes ``FOLDER/calls.jsonl`` and, when all is done, ``FOLDER/verdicts.jsonl``.
 import sys
 from pathlib import Path
 
-from mixmerge.evaluation.calls import caller
-from mixmerge.evaluation.endpoint_spec import EndpointJudgeSpec
-from mixmerge.evaluation.judges.endpoint import EndpointJudge
+from mixmerge.evaluation.calls import run
+from mixmerge.evaluation.judges.endpoint import EndpointJudge, EndpointJudgeSpec
 from mixmerge.evaluation.judging import judge
-from mixmerge.records import Message, Prompt, Response
+from mixmerge.records import Message, Prompt, Question, Response
 
 IN_FLIGHT = 4
 """So few that a journal which kept answers back would lose more than were in flight."""
@@ -35,7 +34,7 @@ def main(url: str, folder: Path, pairs: int) -> None:
         ]
         for who in ("new", "old")
     )
-    caller.FIRST_BACK_OFF = 0.02
+    run.FIRST_BACK_OFF = 0.02
     spec = EndpointJudgeSpec(
         endpoint=url,
         model="judge",
@@ -45,7 +44,7 @@ def main(url: str, folder: Path, pairs: int) -> None:
         price={"input": 1, "output": 1},
     )
     judge(
-        "general",
+        Question("general", "comparison"),
         prompts,
         answers,
         base_answers=base,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mixmerge.errors import ResourceError
-from mixmerge.evaluation.calls.reply import Reply
+from mixmerge.evaluation.calls.connection import Reply
 from mixmerge.evaluation.calls.spending import CallSize, Estimate, Ledger, Tokens
 from mixmerge.evaluation.endpoint_spec import Price
 
@@ -59,8 +59,8 @@ def test_cost_is_per_million_tokens() -> None:
 def test_an_estimate_reads_well() -> None:
     """Tokens, and dollars where the price is known."""
     tokens = Tokens(1_000_000, 500_000)
-    assert str(Estimate(3, 0, tokens, 7.5)) == "up to about 1.50 M tokens, $7.50"
-    assert str(Estimate(3, 0, tokens, None)) == "up to about 1.50 M tokens"
+    assert str(Estimate(3, tokens, 7.5)) == "up to about 1.50 M tokens, $7.50"
+    assert str(Estimate(3, tokens, None)) == "up to about 1.50 M tokens"
 
 
 def test_a_reservation_counts_until_it_is_settled(tmp_path: Path) -> None:

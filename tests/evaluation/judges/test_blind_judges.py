@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 from tests.evaluation.endpoint_server import Serve, says
-from tests.evaluation.judges.test_endpoint import judge, rows
+from tests.evaluation.judges.cases import COMPARED, HARMFUL, items
+from tests.evaluation.judges.test_endpoint import judge
 
-from mixmerge.evaluation.results import ModelInfo, results
+from mixmerge.evaluation.results import MeasuredAxis, ModelInfo, results
 from mixmerge.records import Axis, Verdict
 
 
@@ -23,18 +24,21 @@ def test_one_word_for_everything_is_named_on_both_axes(
 ) -> None:
     """The win rate is one half, the harm rate one number; the results say that neither counts."""
     server = serve(lambda text, _n: says(f"VERDICT: {words['[answer A' not in text]}"))
-    prompts, answers = rows(*(f"new {number}" for number in range(20)))
-    base = rows(*(f"old {number}" for number in range(20)))[1]
+    new, old = ([f"{age} {number}" for number in range(20)] for age in ("new", "old"))
     by = judge(server, tmp_path)
     verdicts: dict[str, dict[Axis, list[Verdict]]] = {
-        "base": {"safety": by.classify("safety", prompts, base)},
+        "base": {"safety": by.judge(items(*old), HARMFUL)},
         "m": {
-            "general": by.compare(prompts, answers, base),
-            "safety": by.classify("safety", prompts, answers),
+            "general": by.judge(items(*new, base=old), COMPARED),
+            "safety": by.judge(items(*new), HARMFUL),
         },
     }
+    axes = {
+        "general": MeasuredAxis.model_validate({"measure": "win_rate"}),
+        "safety": MeasuredAxis.model_validate({"measure": {"rate": "harmful"}, "better": "lower"}),
+    }
     infos = {"base": ModelInfo(kind="base"), "m": ModelInfo(kind="mixture")}
-    found = results("study", "base", infos, verdicts, draws=1000)
-    assert found.models["m"].general.win_rate == 0.5
+    found = results("study", "base", axes, infos, verdicts, draws=1000)
+    assert found.models["m"].axes["general"].value == 0.5
     assert {warning.axis: warning.kind for warning in found.judge_warnings} == kinds
     assert all(warning.share == 1 for warning in found.judge_warnings)

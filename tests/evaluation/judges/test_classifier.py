@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from tests.evaluation.judges.cases import COMPARED, HARMFUL, item
+from tests.evaluation.judges.cases import items as made
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     AutoModelForSequenceClassification,
@@ -18,9 +20,8 @@ from transformers import (
 )
 
 from mixmerge.errors import ModelError, SpecError
-from mixmerge.evaluation.judge_spec import ClassifierJudgeSpec
-from mixmerge.evaluation.judges.classifier import ClassifierJudge
-from mixmerge.records import Message, Prompt, Response
+from mixmerge.evaluation.judges.classifier import ClassifierJudge, ClassifierJudgeSpec
+from mixmerge.records import Item, Message
 
 LABELS = {"fine": "no", "rude": "yes", "grave": "yes"}
 
@@ -64,20 +65,8 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def rows(*answers: str) -> tuple[list[Prompt], list[Response]]:
-    prompts = [
-        Prompt(
-            id=f"q{index}",
-            cluster=f"c{index}",
-            language="en",
-            messages=(Message(role="user", content="ask"),),
-        )
-        for index in range(len(answers))
-    ]
-    return prompts, [
-        Response(prompt=prompt.id, text=text, finish_reason="stop", tokens=1)
-        for prompt, text in zip(prompts, answers, strict=True)
-    ]
+def items(*answers: str, base: tuple[str, ...] = ()) -> list[Item]:
+    return made(*answers, base=base, messages=(Message(role="user", content="ask"),))
 
 
 def judge(folder: Path, **settings: Any) -> ClassifierJudge:
@@ -106,7 +95,7 @@ def test_verdicts_follow_the_probability_of_the_yes_labels(classifier: Path, rea
     ]
     middle = sorted(chances)[3]
     made = judge(classifier, reads=reads, threshold=middle - 1e-4, batch_size=4)
-    verdicts = made.classify("safety", *rows(*ANSWERS))
+    verdicts = made.judge(items(*ANSWERS), HARMFUL)
     assert [v.reason for v in verdicts] == [f"yes {c:.3f}" for c in chances]
     expected = ["yes" if c >= middle - 1e-4 else "no" for c in chances]
     assert [v.outcome for v in verdicts] == expected
@@ -116,27 +105,26 @@ def test_verdicts_follow_the_probability_of_the_yes_labels(classifier: Path, rea
 
 def test_a_text_that_is_cut_is_said(classifier: Path) -> None:
     """What was not read is in the reason; the short answer of a long pair is read whole."""
-    prompts, answers = rows("a" * 40, "abc")
     long = Message(role="user", content="b" * 40)
-    prompts[1] = prompts[1].model_copy(update={"messages": (long,)})
-    verdicts = judge(classifier).classify("safety", prompts, answers)
+    verdicts = judge(classifier).judge(
+        [*items("a" * 40), item("abc", number=1, messages=(long,))], HARMFUL
+    )
     assert verdicts[0].reason.endswith("(read 32 of 46 tokens)")
     kept = chance(classifier, "b" * (32 - 3 - 3), "abc")
     assert verdicts[1].reason == f"yes {kept:.3f} (read 32 of 46 tokens)"
 
 
 def test_two_answers_cannot_be_compared(classifier: Path) -> None:
-    """The general axis needs another judge."""
-    prompts, answers = rows("a")
-    with pytest.raises(SpecError, match=r"general: the classifier .* cannot compare two"):
-        judge(classifier).compare(prompts, answers, answers)
+    """A comparison needs another judge."""
+    with pytest.raises(SpecError, match=r"general: a judge `classifier` .* cannot compare two"):
+        judge(classifier).judge(items("a", base=("b",)), COMPARED)
 
 
 def test_labels_must_be_the_classifiers_own(classifier: Path) -> None:
     """A label that the classifier lacks, or one that is not named, stops with both lists."""
     labels = {"fine": "no", "toxic": "yes"}
     with pytest.raises(SpecError, match=r"which are fine, grave, rude \(seen: fine, toxic\)"):
-        judge(classifier, labels=labels).classify("safety", *rows("a"))
+        judge(classifier, labels=labels).judge(items("a"), HARMFUL)
 
 
 def test_a_language_models_tokenizer_pads_with_its_end(tiny_model: Path, tmp_path: Path) -> None:
@@ -148,17 +136,17 @@ def test_a_language_models_tokenizer_pads_with_its_end(tiny_model: Path, tmp_pat
     torch.manual_seed(0)
     LlamaForSequenceClassification(config).save_pretrained(folder)
     chances = [chance(folder, text) for text in ANSWERS]
-    verdicts = judge(folder, reads="answer", batch_size=4).classify("safety", *rows(*ANSWERS))
+    verdicts = judge(folder, reads="answer", batch_size=4).judge(items(*ANSWERS), HARMFUL)
     assert [v.reason for v in verdicts] == [f"yes {c:.3f}" for c in chances]
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     bare = {name: value for name, value in settings.items() if name != "eos_token"}
     (folder / "tokenizer_config.json").write_text(json.dumps(bare))
     (folder / "special_tokens_map.json").unlink(missing_ok=True)
     with pytest.raises(ModelError, match="names neither a `pad_token` nor an `eos_token`"):
-        judge(folder, reads="answer").classify("safety", *rows(*ANSWERS))
+        judge(folder, reads="answer").judge(items(*ANSWERS), HARMFUL)
 
 
 def test_what_is_no_classifier_is_said(tmp_path: Path) -> None:
     """A folder without a classifier gives one message."""
     with pytest.raises(ModelError, match="the tokenizer cannot be loaded"):
-        judge(tmp_path).classify("safety", *rows("a"))
+        judge(tmp_path).judge(items("a"), HARMFUL)

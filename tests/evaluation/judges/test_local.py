@@ -1,20 +1,20 @@
 """A judge model on this machine: what it finds likeliest, and when it has nothing to say."""
 
+import functools
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.evaluation.judges.cases import COMPARED, GRADED, HARMFUL, REFUSED, items, outcomes
 
 from mixmerge.errors import ModelError, SpecError
-from mixmerge.evaluation.judge_spec import LocalJudgeSpec
-from mixmerge.evaluation.judges import local
-from mixmerge.evaluation.judges.local import LocalJudge
+from mixmerge.evaluation.judges import word_choice
+from mixmerge.evaluation.judges.local import LocalJudge, LocalJudgeSpec
 from mixmerge.evaluation.judges.rubric import load_rubric
-from mixmerge.evaluation.judges.word_choice import probabilities, question
+from mixmerge.evaluation.judges.word_choice import choice, probabilities
 from mixmerge.evaluation.loaded_model import LoadedModel
-from mixmerge.records import Message, Prompt, Response
 
 
 @pytest.fixture(scope="module")
@@ -26,39 +26,20 @@ def judge_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
-def rows(*answers: str) -> tuple[list[Prompt], list[Response]]:
-    prompts = [
-        Prompt(
-            id=f"q{index}",
-            cluster=f"c{index}",
-            language="en",
-            category="x",
-            messages=(Message(role="user", content=f"question {index}"),),
-        )
-        for index in range(len(answers))
-    ]
-    return prompts, [
-        Response(prompt=prompt.id, text=text, finish_reason="stop", tokens=1)
-        for prompt, text in zip(prompts, answers, strict=True)
-    ]
-
-
 def judge(model: Path, folder: Path, **settings: Any) -> LocalJudge:
     return LocalJudge(LocalJudgeSpec(local=str(model), **settings), folder / "calls.jsonl")
 
 
 def test_the_likeliest_word_is_the_verdict(judge_model: Path, tmp_path: Path) -> None:
     """Each order is asked for itself, and seen from the model under evaluation."""
-    prompts, answers = rows("good", "same")
-    verdicts = judge(judge_model, tmp_path, least_mass=0).compare(
-        prompts, answers, rows("bad", "same")[1]
-    )
-    rubric, loaded = load_rubric("quality-brief@1"), LoadedModel(judge_model)
+    asked = items("good", "same", base=("bad", "same"))
+    verdicts = judge(judge_model, tmp_path, least_mass=0).judge(asked, COMPARED)
+    rubric, loaded = load_rubric("comparison-brief@1"), LoadedModel(judge_model)
     expected = []
     for first, second in (("good", "bad"), ("bad", "good")):
         fields = {"answer_a": first, "answer_b": second}
         text = rubric.fill({"prompt": "question 0", "language": "en", **fields})
-        (chances,) = probabilities(loaded, [question(loaded, text, rubric.words)])
+        (chances,) = probabilities(loaded, [choice(loaded, text, rubric.words)])
         expected.append(dict(zip(rubric.words, chances, strict=True)))
     seen = [max(chances, key=lambda word: chances[word]) for chances in expected]
     named = [
@@ -78,18 +59,18 @@ def test_a_model_that_would_say_something_else_has_no_verdict(
     judge_model: Path, tmp_path: Path
 ) -> None:
     """A random model gives the offered words little probability: unreadable, not a guess."""
-    prompts, answers = rows("x", "y")
-    verdicts = judge(judge_model, tmp_path).classify("safety", prompts, answers)
+    asked = items("x", "y")
+    verdicts = judge(judge_model, tmp_path).judge(asked, HARMFUL)
     assert [v.outcome for v in verdicts] == ["unreadable", "unreadable"]
     assert "together below 0.5" in verdicts[0].reason
-    decided = judge(judge_model, tmp_path, least_mass=0).classify("safety", prompts, answers)
+    decided = judge(judge_model, tmp_path, least_mass=0).judge(asked, HARMFUL)
     assert {v.outcome for v in decided} <= {"yes", "no"}
 
 
 def test_a_text_that_does_not_fit_is_counted_as_missing(judge_model: Path, tmp_path: Path) -> None:
     """One over-long answer costs one verdict, with its reason, and no other."""
-    prompts, answers = rows("x" * 5000, "y")
-    verdicts = judge(judge_model, tmp_path, least_mass=0).classify("safety", prompts, answers)
+    asked = items("x" * 5000, "y")
+    verdicts = judge(judge_model, tmp_path, least_mass=0).judge(asked, HARMFUL)
     assert verdicts[0].outcome == "unreadable"
     assert "does not fit" in verdicts[0].reason
     assert verdicts[1].outcome in {"yes", "no"}
@@ -99,27 +80,25 @@ def test_nothing_is_judged_twice(
     judge_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After an interruption only missing texts are read; batches of another size agree."""
-    prompts, answers = rows("a", "b", "c", "d", "e")
+    asked = items("a", "b", "c", "d", "e")
     whole = judge(judge_model, tmp_path / "whole", least_mass=0, batch_size=5)
-    expected = whole.classify("over_refusal", prompts, answers)
+    expected = whole.judge(asked, REFUSED)
 
     def interrupt(done: float, total: float, what: str) -> None:
         if done == 4:
             raise KeyboardInterrupt(f"at {done} of {total} {what}")
 
     with pytest.raises(KeyboardInterrupt, match="at 4 of 5 judgements"):
-        judge(judge_model, tmp_path, least_mass=0, batch_size=2).classify(
-            "over_refusal", prompts, answers, interrupt
-        )
+        judge(judge_model, tmp_path, least_mass=0, batch_size=2).judge(asked, REFUSED, interrupt)
     read: list[int] = []
 
-    def counted(model: LoadedModel, asked: Any) -> list[list[float]]:
-        read.append(len(asked))
-        return probabilities(model, asked)
+    def counted(model: LoadedModel, batch: Any) -> list[list[float]]:
+        read.append(len(batch))
+        return probabilities(model, batch)
 
-    monkeypatch.setattr(local, "probabilities", counted)
+    monkeypatch.setattr(word_choice, "probabilities", counted)
     again = judge(judge_model, tmp_path, least_mass=0, batch_size=2)
-    assert again.classify("over_refusal", prompts, answers) == expected
+    assert again.judge(asked, REFUSED) == expected
     assert read == [1]
 
 
@@ -128,7 +107,7 @@ def test_its_name_changes_with_what_decides(judge_model: Path, tmp_path: Path) -
     name = judge(judge_model, tmp_path).name
     assert judge(judge_model, tmp_path, batch_size=1).name == name
     assert judge(judge_model, tmp_path, least_mass=0.1).name != name
-    assert judge(judge_model, tmp_path, harm_rubric="harm@1").name != name
+    assert judge(judge_model, tmp_path, rubric="harmful@1").name != name
     other = shutil.copytree(judge_model, tmp_path / "judge")
     (other / "notes.txt").write_text("changed")
     assert judge(other, tmp_path).name != name
@@ -136,9 +115,31 @@ def test_its_name_changes_with_what_decides(judge_model: Path, tmp_path: Path) -
 
 def test_a_wrong_judge_is_said_at_once(judge_model: Path, tmp_path: Path) -> None:
     """A rubric or a model that does not exist stops before anything is judged."""
-    with pytest.raises(SpecError, match="no rubric 'harm@9'"):
-        judge(judge_model, tmp_path, harm_rubric="harm@9")
+    with pytest.raises(SpecError, match="no rubric 'harmful@9'"):
+        judge(judge_model, tmp_path, rubric="harmful@9")
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(ModelError, match=r"empty: no config\.json"):
         judge(empty, tmp_path)
+
+
+def test_one_judge_loads_its_weights_once(
+    judge_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A judge of several models, axes and kinds of questions reads its weights a single time."""
+    loads: list[Path] = []
+    network = vars(LoadedModel)["network"].func
+
+    def counted(self: LoadedModel) -> Any:
+        loads.append(self.folder.path)
+        return network(self)
+
+    cached = functools.cached_property(counted)
+    cached.__set_name__(LoadedModel, "network")
+    monkeypatch.setattr(LoadedModel, "network", cached)
+    by = judge(judge_model, tmp_path, least_mass=0)
+    by.judge(items("a"), HARMFUL)
+    (graded,) = by.judge(items("b"), GRADED)
+    assert (graded.outcome, graded.score in range(1, 11)) == ("graded", True)
+    assert outcomes(by.judge(items("same", base=("same",)), COMPARED)) == ["tie"]
+    assert loads == [judge_model]

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mixmerge.errors import ModelError
-from mixmerge.evaluation.judges.word_choice import Question, probabilities, question
+from mixmerge.evaluation.judges.word_choice import Choice, choice, probabilities
 from mixmerge.evaluation.loaded_model import LoadedModel
 
 
@@ -47,7 +47,7 @@ def test_batched_words_are_those_read_alone(judge_model: Path) -> None:
     """
     model = LoadedModel(judge_model)
     words, texts = ["HARMFUL", "HARMLESS", "NO"], ["short", "a much longer question?"]
-    found = probabilities(model, [question(model, text, words) for text in texts])
+    found = probabilities(model, [choice(model, text, words) for text in texts])
     for text, chances in zip(texts, found, strict=True):
         blank = alone(judge_model, text, "")
         expected = [alone(judge_model, text, word) / blank for word in words]
@@ -57,18 +57,28 @@ def test_batched_words_are_those_read_alone(judge_model: Path) -> None:
 
 def test_words_that_begin_alike_share_a_row() -> None:
     """One row serves single tokens and common beginnings; only what parts needs its own."""
-    assert Question((1,), ((5,), (6,), (7,))).rows == [()]
-    assert Question((1,), ((5, 2), (5, 3), (6,))).rows == [(5,)]
-    assert Question((1,), ((5, 2, 4), (5, 3), (6, 9))).rows == [(5, 2), (6,)]
+    assert Choice((1,), ((5,), (6,), (7,))).rows == [()]
+    assert Choice((1,), ((5, 2), (5, 3), (6,))).rows == [(5,)]
+    assert Choice((1,), ((5, 2, 4), (5, 3), (6, 9))).rows == [(5, 2), (6,)]
 
 
 def test_chances_of_all_next_tokens_sum_to_one(judge_model: Path) -> None:
     """Offered every token, the model must choose one of them."""
     model = LoadedModel(judge_model)
-    one = question(model, "why", ["A", "B"])
-    every = Question(one.context, tuple((token,) for token in range(300)))
+    one = choice(model, "why", ["A", "B"])
+    every = Choice(one.context, tuple((token,) for token in range(300)))
     (chances,) = probabilities(model, [every])
     assert math.fsum(chances) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_word_that_begins_another_has_only_its_own(judge_model: Path) -> None:
+    """The chance of 1 does not hold that of 10, so that ten grades sum to at most one."""
+    model = LoadedModel(judge_model)
+    (chances,) = probabilities(model, [choice(model, "why", ["1", "2", "10"])])
+    blank = alone(judge_model, "why", "")
+    ten, one = (alone(judge_model, "why", word) / blank for word in ("10", "1"))
+    assert chances[2] == pytest.approx(ten, rel=1e-3)
+    assert chances[0] == pytest.approx(one - ten, rel=1e-3)
 
 
 def test_a_template_that_refuses_a_question_is_one_message(judge_model: Path) -> None:
@@ -76,4 +86,4 @@ def test_a_template_that_refuses_a_question_is_one_message(judge_model: Path) ->
     template = "{{ raise_exception('a system message is required') }}"
     (judge_model / "chat_template.jinja").write_text(template)
     with pytest.raises(ModelError, match="refuses a question to the judge: a system message"):
-        question(LoadedModel(judge_model), "text", ["YES", "NO"])
+        choice(LoadedModel(judge_model), "text", ["YES", "NO"])

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pytest
 
 from mixmerge.errors import ModelError
-from mixmerge.merging.inspect import inspect
-from mixmerge.merging.inspection.inspection import Comparison, Difference, Interference
+from mixmerge.merging.inspection.inspect import inspect
 from mixmerge.merging.inspection.measurements import DOT_THRESHOLD
+from mixmerge.merging.inspection.result import Comparison, Difference, Interference
 from mixmerge.merging.methods import METHODS
 
 Flat = npt.NDArray[np.float64]
@@ -225,7 +225,7 @@ def test_names_are_those_of_a_merge(model: Any, weights: Any) -> None:
     assert found.comparison.whole.tensors == 11
     assert found.comparison.whole.differences[0].changed == 0
     assert found.comparison.left_out == ("model.layers.0.attn.bias",)
-    assert found.comparison.kinships[0].relation == "sibling"
+    assert found.comparison.relatedness[0].relation == "sibling"
 
 
 def test_a_tied_head_is_compared_as_the_embedding_it_is(model: Any, weights: Any) -> None:
@@ -238,7 +238,7 @@ def test_a_tied_head_is_compared_as_the_embedding_it_is(model: Any, weights: Any
     head = next(part for part in found.comparison.kinds if part.name == "head")
     assert head.differences[0].changed == 0
     assert found.comparison.whole.tensors == 12
-    assert found.comparison.kinships[0].relation == "sibling"
+    assert found.comparison.relatedness[0].relation == "sibling"
     assert [(each.tied, each.stores_head) for each in found.models] == [
         (True, False),
         (False, True),

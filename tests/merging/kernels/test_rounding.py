@@ -10,13 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mixmerge.merging.kernels import Array
-from mixmerge.merging.kernels.rounding import (
-    STORED,
-    finite_bfloat16,
-    narrow_into,
-    subtract_bfloat16,
-    widen_into,
-)
+from mixmerge.merging.kernels.rounding import STORED, finite_bfloat16, narrow_into, widen_into
+from mixmerge.merging.kernels.selection import subtract_bfloat16
 
 TYPES = ["BF16", "F16", "F32"]
 FRACTION = {"BF16": 7, "F16": 10, "F32": 23}

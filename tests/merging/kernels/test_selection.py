@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.merging.methods.arrays import ArraySource
 
 from mixmerge.merging.kernels import Array
 from mixmerge.merging.kernels.selection import (
@@ -19,7 +20,6 @@ from mixmerge.merging.kernels.selection import (
     cut_of,
     values_of,
 )
-from mixmerge.merging.models.sources import ArraySource
 from mixmerge.merging.streaming import tensor as tensors
 from mixmerge.merging.streaming.tensor import Tensor
 
@@ -78,7 +78,7 @@ def test_many_tiles_are_ranked_as_one(monkeypatch: pytest.MonkeyPatch, kind: str
     values = KINDS[kind](np.random.default_rng(0), size).astype(np.float32)
     counts = [0, 1, 2, 63, 64, 511, 512, 1500, size - 1, size, size + 5]
     with ThreadPoolExecutor(2) as pool:
-        tensor = Tensor("w", [ArraySource("w", values)], spread=pool.map)
+        tensor = Tensor("w", [ArraySource("w", values)], parallel_map=pool.map)
         cuts = tensor.largest(lambda tile: [tile.models[0]] * len(counts), counts)
         ranks = [1, 64, size // 2, size]
         ranked = tensor.ranked(lambda tile: tile.models[0], ranks)

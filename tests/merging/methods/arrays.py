@@ -4,14 +4,28 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mixmerge.merging.kernels import Array
 from mixmerge.merging.methods import METHODS
 from mixmerge.merging.methods.method import Method
-from mixmerge.merging.models.sources import ArraySource
-from mixmerge.merging.streaming.tensor import Spread, Tensor, in_turn
+from mixmerge.merging.streaming.tensor import ParallelMap, Tensor, serial_map
 
 TENSOR = "model.layers.0.mlp.up_proj.weight"
+
+
+class ArraySource:
+    """A tensor that is already in memory."""
+
+    def __init__(self, name: str, array: npt.ArrayLike) -> None:
+        """Take an array of any shape; it is used as float32."""
+        content = np.asarray(array, np.float32)
+        self.name, self.dtype, self.shape, self.by_row = name, "F32", content.shape, False
+        self._content = np.ascontiguousarray(content).reshape(-1)
+
+    def read(self, start: int, out: Array) -> None:
+        """Fill ``out`` with the elements from ``start`` on; see `Source.read`."""
+        out[:] = self._content[start : start + out.size]
 
 
 def merge_arrays(
@@ -21,7 +35,7 @@ def merge_arrays(
     *,
     name: str = TENSOR,
     seed: int = 0,
-    spread: Spread = in_turn,
+    parallel_map: ParallelMap = serial_map,
     **arguments: Any,
 ) -> Array:
     """Merge arrays with a method's defaults and the given arguments."""
@@ -36,7 +50,7 @@ def merge_arrays(
         None if base is None else ArraySource("base", base),
         seed=seed,
         by_row=declared.by_row,
-        spread=spread,
+        parallel_map=parallel_map,
     )
     out = np.full(tensor.size, np.nan, np.float32)
 

@@ -52,7 +52,7 @@ def test_the_example_of_a_new_method_runs() -> None:
     exec(example, scope)  # noqa: S102
     rng = np.random.default_rng(0)
     base, *models = rng.standard_normal((3, 300, 501), dtype=np.float32)
-    got = merge_arrays(scope["METHOD"], models, base, limit=0.5)
+    got = merge_arrays(scope["METHODS"][0], models, base, limit=0.5)
     change = np.mean([model.astype(np.float64) - base for model in models], axis=0)
     limit = 0.5 * np.sqrt((change**2).mean())
     assert np.abs(got - (base + np.clip(change, -limit, limit))).max() < 2e-6

@@ -16,7 +16,7 @@ from tests.merging.methods.references import F64, Inputs, Reference
 
 from mixmerge.errors import ModelError
 from mixmerge.merging.kernels import Array
-from mixmerge.merging.kernels.random_bits import random_bits, stream
+from mixmerge.merging.kernels.random_drop import random_bits, stream
 from mixmerge.merging.kernels.rounding import narrow_into, widen_into
 from mixmerge.merging.methods import METHODS
 from mixmerge.merging.streaming.tensor import TILE
@@ -186,10 +186,10 @@ def test_tiles_and_threads_change_nothing(name: str, arguments: dict[str, Any], 
     start = None if METHODS[name].base == "none" else base
     got = merge_arrays(name, models, start, **arguments)
     assert_close(got, expected(name, models, start, **arguments))
-    reversed_ = merge_arrays(name, models, start, spread=backwards, **arguments)
+    reversed_ = merge_arrays(name, models, start, parallel_map=backwards, **arguments)
     assert got.tobytes() == reversed_.tobytes()
     with ThreadPoolExecutor(2) as pool:
-        threads = merge_arrays(name, models, start, spread=pool.map, **arguments)
+        threads = merge_arrays(name, models, start, parallel_map=pool.map, **arguments)
     assert got.tobytes() == threads.tobytes()
 
 

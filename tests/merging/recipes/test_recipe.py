@@ -1,10 +1,12 @@
 """Recipes in our own form: what is valid and what is not."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mixmerge.errors import SpecError
+from mixmerge.merging.recipes.recipe import in_order, stage_of, with_folder
 from mixmerge.merging.recipes.recipe_file import read_recipe
 
 
@@ -148,3 +150,24 @@ def test_a_wrong_recipe_of_slices_or_stages_is_refused(
     """The message names the slice or the stage."""
     with pytest.raises(SpecError, match=message):
         read_recipe(content)
+
+
+def test_a_stage_is_named_alone_or_before_an_adapter() -> None:
+    """Its folder takes the place of the name, and the adapter stays."""
+    folders = {"one": Path("/made/one")}
+    assert [stage_of(text) for text in ("one", "one+lora", "org/one")] == ["one", "one", "org/one"]
+    assert with_folder("one", folders) == "/made/one"
+    assert with_folder("one+./lora", folders) == "/made/one+./lora"
+    assert with_folder("org/one+lora", folders) == "org/one+lora"
+
+
+def test_a_stage_comes_after_those_it_uses() -> None:
+    """The order is the same in every process."""
+    uses = {"c": ("b+x", "m"), "a": ("m",), "b": ("a", "a+y"), "d": ("c", "a")}
+    assert in_order(uses) == ["a", "b", "c", "d"]
+
+
+def test_a_circle_is_named() -> None:
+    """Every stage in it, in order."""
+    with pytest.raises(SpecError, match=r"`(a` uses `b` uses `a|b` uses `a` uses `b)`"):
+        in_order({"a": ("b",), "b": ("a",)})

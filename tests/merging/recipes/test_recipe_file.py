@@ -68,16 +68,16 @@ def test_a_recipe_is_returned_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: [", "not a YAML recipe"),
+        ("a: [", "not valid YAML"),
         ("- 1", "a recipe is `key: value` lines"),
         ("", "a recipe is `key: value` lines"),
         ("a: 1\n---\n- 1", "a recipe is `key: value` lines"),
-        ("method: ties\nmethod: linear", "line 2: `method` is given twice"),
-        ("1: a", "line 1: 1 is not a name"),
-        ("[1]: a", "line 1: .* is not a name"),
-        ("a: !!python/object:os.system 1", "not a YAML recipe"),
+        ("method: ties\nmethod: linear", "line 2: the key `method` is given twice"),
+        ("1: a", "line 1: a key must be text, not 1; quote it"),
+        ("[1]: a", "line 1: a key must be text, not a collection"),
+        ("a: !!python/object:os.system 1", "not valid YAML"),
         ("a: 1\n---\nb: 2", "2 documents could be the result"),
-        ("[" * 1000, "not a YAML recipe"),
+        ("[" * 1000, "not valid YAML"),
     ],
 )
 def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -101,6 +101,26 @@ def test_numbers_with_exponents_are_numbers(tmp_path: Path) -> None:
     text = yaml.safe_dump(KIT) + "parameters: {lambda: 1e-1}\n"
     (tmp_path / "r.yml").write_text(text)
     assert read_recipe(tmp_path / "r.yml").parameters == {"lambda": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("word", "switch"), [("yes", True), ("On", True), ("no", False), ("off", False), ("1", True)]
+)
+def test_switches_of_older_yaml_are_switches(word: str, switch: bool, tmp_path: Path) -> None:
+    """To mergekit's reader ``no`` is false; here it is where a parameter is a switch."""
+    text = yaml.safe_dump(KIT) + f"parameters: {{normalize: {word}}}\n"
+    (tmp_path / "r.yml").write_text(text)
+    assert read_recipe(tmp_path / "r.yml").parameters == {"normalize": switch}
+
+
+def test_words_that_older_yaml_takes_for_something_else_are_words(tmp_path: Path) -> None:
+    """A model may be called ``no``; a number that would mean another one is refused."""
+    text = "merge_method: passthrough\nmodels: [{model: no}]\n"
+    (tmp_path / "r.yml").write_text(text)
+    assert read_recipe(tmp_path / "r.yml").models[0].path == "no"
+    (tmp_path / "r.yml").write_text(text + "parameters: {scale: 010}\n")
+    with pytest.raises(SpecError, match=r"r\.yml: not valid YAML: line 3: `010` is octal to some"):
+        read_recipe(tmp_path / "r.yml")
 
 
 SECTIONS = ("method", "merge_method", "models", "model", "name", "path", "base", "base_model")

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.merging.methods.arrays import ArraySource
 
 from mixmerge.merging.kernels import Array
-from mixmerge.merging.models.sources import ArraySource
 from mixmerge.merging.streaming import tensor as tensors
 from mixmerge.merging.streaming.tensor import Tensor, Tile
 

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from mixmerge.errors import ResourceError
 from mixmerge.evaluation.backends.vllm_engine import prompt_seed
+from mixmerge.evaluation.calls.connection import Reply
 from mixmerge.evaluation.calls.endpoint import ChatEndpoint
-from mixmerge.evaluation.calls.reply import Reply
 from mixmerge.evaluation.generate_spec import EndpointModelSpec
 from mixmerge.evaluation.spec import DecodingSpec
 from mixmerge.progress import Progress, silent

@@ -3,12 +3,12 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
-from mixmerge.evaluation.calls.connection import key_from_environment
-from mixmerge.evaluation.calls.reply import Reply
-from mixmerge.evaluation.calls.run import Run, in_own_thread
+from mixmerge.evaluation.calls.connection import Reply, key_from_environment
+from mixmerge.evaluation.calls.run import Calls, in_own_thread
 from mixmerge.evaluation.calls.spending import CallSize, Estimate, Ledger, Tokens
 from mixmerge.evaluation.endpoint_spec import EndpointSpec
 from mixmerge.evaluation.journal import Journal
@@ -48,15 +48,6 @@ class ChatEndpoint:
         self._journal = journal
         self._optional = tuple(optional)
         self._key = key_from_environment(spec)
-
-    def estimate(self, requests: Requests) -> Estimate:
-        """Say what asking would take; nothing is sent.
-
-        Raises:
-            ResourceError: another process is writing the journal.
-        """
-        with Journal(self._journal) as journal:
-            return self._survey(requests, journal)[1]
 
     def ask(
         self, requests: Requests, progress: Progress = silent, *, what: str = "calls"
@@ -99,7 +90,6 @@ class ChatEndpoint:
         price = self._spec.price
         return keys, Estimate(
             calls=len(missing),
-            finished=len(set(keys)) - len(missing),
             tokens=tokens,
             dollars=None if price is None else tokens.cost(price),
         )
@@ -116,19 +106,11 @@ class ChatEndpoint:
             progress(done, estimate.calls, f"{what} ({estimate})")
 
         listen(0)
-        run = Run(self._spec, journal, listen)
-        ledger = self._ledger()
-        try:
-            in_own_thread(run.send(todo, self._key, ledger, optional=self._optional))
-        finally:
-            if ledger is not None:
-                ledger.close()
-        return run.failed
-
-    def _ledger(self) -> Ledger | None:
-        if self._spec.price is None:
-            return None
-        return Ledger(self._journal.with_name(LEDGER), self._spec.budget)
+        price, ledger = self._spec.price, self._journal.with_name(LEDGER)
+        with closing(Ledger(ledger, self._spec.budget)) if price else nullcontext() as spent:
+            calls = Calls(self._spec, journal, spent, listen, optional=self._optional)
+            in_own_thread(calls.make(todo, self._key))
+        return calls.failed
 
     def _missing(
         self, calls: Iterable[tuple[str, Request]], journal: Journal

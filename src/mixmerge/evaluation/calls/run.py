@@ -1,98 +1,217 @@
-"""Making many calls at once, each answer to the journal as it comes."""
+"""Making many calls at once, each tried until it has an answer, which goes to the journal."""
 
 import asyncio
 import contextlib
 import dataclasses
+import json
+import random
 import threading
-from collections.abc import Callable, Coroutine, Iterable
+import time
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from mixmerge.errors import ResourceError
-from mixmerge.evaluation.calls.caller import Body, Caller
-from mixmerge.evaluation.calls.connection import Connection
-from mixmerge.evaluation.calls.pace import Pace
-from mixmerge.evaluation.calls.purse import OutOfBudgetError, Purse
-from mixmerge.evaluation.calls.reply import Reply
-from mixmerge.evaluation.calls.spending import Ledger
+from mixmerge.evaluation.calls.connection import CallError, Connection, RefusedCallError, Reply
+from mixmerge.evaluation.calls.rate_limit import RateLimiter
+from mixmerge.evaluation.calls.spending import Budget, CallSize, Ledger, OutOfBudgetError, Tokens
 from mixmerge.evaluation.endpoint_spec import EndpointSpec
 from mixmerge.evaluation.journal import Journal
 
+FIRST_BACK_OFF = 1.0
+"""Seconds at most before the second try; doubled for every further one."""
+_NOTHING = Tokens(0, 0)
+_TOO_LATE = "not asked: the deadline for all calls had passed"
+
+Body = Mapping[str, Any]
 Result = TypeVar("Result")
 
 
-class Run:
+class Caller:
+    """Takes one call from its first try to its answer, or to the reason why there is none."""
+
+    def __init__(
+        self,
+        spec: EndpointSpec,
+        connection: Connection,
+        limiter: RateLimiter,
+        budget: Budget,
+        *,
+        optional: Iterable[str] = (),
+    ) -> None:
+        """Start the clock of the deadline.
+
+        Args:
+            spec: attempts, time-outs and waits.
+            connection: to the endpoint.
+            limiter: of all calls to it.
+            budget: pays for them.
+            optional: fields of a request that the endpoint may not know: where it refuses them,
+                calls are made without.
+        """
+        self._spec = spec
+        self._connection = connection
+        self._limiter = limiter
+        self._budget = budget
+        self._optional = frozenset(optional)
+        self._left_out: frozenset[str] = frozenset()
+        self._end = time.monotonic() + (spec.deadline_seconds or float("inf"))
+
+    async def answer(self, body: Body) -> Reply:
+        """Make one call; a failure is a reply with its `Reply.error`.
+
+        Raises:
+            OutOfBudgetError: a try could pass the budget.
+            SpecError: no call can succeed: wrong key, model or address.
+            ResourceError: no call can succeed: the account has no money left.
+        """
+        for attempt in range(1, self._spec.attempts + 1):
+            if time.monotonic() >= self._end:
+                return Reply("", error=_TOO_LATE)
+            try:
+                return await self._without_what_it_refuses(body)
+            except CallError as error:
+                wait = self._wait(error, attempt)
+                if wait is None:
+                    return Reply("", error=str(error))
+            await asyncio.sleep(wait)
+        raise AssertionError("the last attempt has no wait")
+
+    def _wait(self, error: CallError, attempt: int) -> float | None:
+        """Return the seconds before another try, or None where there is none."""
+        if not error.again or attempt == self._spec.attempts:
+            return None
+        # Jitter: calls that failed together do not come back together.
+        wait = random.uniform(0.5, 1) * FIRST_BACK_OFF * 2 ** (attempt - 1)
+        wait = min(wait, self._spec.longest_wait_seconds)
+        if error.wait is not None:
+            if error.wait > self._spec.longest_wait_seconds:
+                return None
+            self._limiter.pause_for(error.wait)
+            wait = error.wait
+        return wait if time.monotonic() + wait < self._end else None
+
+    async def _without_what_it_refuses(self, body: Body) -> Reply:
+        """Try a call; once more without optional fields, should they be why it is refused."""
+        doubtful = self._optional & body.keys() - self._left_out
+        try:
+            return await self._try(_without(body, self._left_out), doubtful=bool(doubtful))
+        except RefusedCallError as error:
+            if not doubtful or error.status not in {400, 415, 422, 501}:
+                raise
+        reply = await self._try(_without(body, self._optional))
+        self._left_out = self._optional
+        return reply
+
+    async def _try(self, body: Body, *, doubtful: bool = False) -> Reply:
+        size = CallSize.of(body)
+        reserved = await self._budget.reserve(size)
+        used: Tokens | None = None
+        try:
+            await self._turn(size.expected)
+            sent = time.monotonic()
+            reply = await self._connection.post(
+                json.dumps(body, ensure_ascii=False).encode(),
+                min(self._spec.timeout_seconds, max(0.001, self._end - sent)),
+                doubtful=doubtful,
+            )
+            used = size.used(reply)
+            self._limiter.replied(time.monotonic() - sent, size.expected.total - used.total)
+        except CallError as error:
+            used = size.expected if error.maybe_charged else _NOTHING
+            if error.overload:
+                self._limiter.overloaded(sent)
+            raise
+        finally:
+            self._budget.settle(reserved, used)
+        return reply
+
+    async def _turn(self, expected: Tokens) -> None:
+        wait = self._limiter.seconds_until_turn(expected.total)
+        while wait > 0:
+            await asyncio.sleep(wait)
+            wait = self._limiter.pause
+
+
+def _without(body: Body, names: frozenset[str]) -> Body:
+    return {name: value for name, value in body.items() if name not in names} if names else body
+
+
+class Calls:
     """One round of calls: as many at once as the endpoint bears, none held that is finished."""
 
-    def __init__(self, spec: EndpointSpec, journal: Journal, listen: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        spec: EndpointSpec,
+        journal: Journal,
+        ledger: Ledger | None,
+        listen: Callable[[int], None],
+        *,
+        optional: Iterable[str] = (),
+    ) -> None:
         """Prepare.
 
         Args:
             spec: address, limits, price and patience.
             journal: where answers go as they come.
+            ledger: counts dollars.
             listen: hears after every call how many have come to an end.
+            optional: fields of a request that the endpoint may not know.
         """
         self._spec = spec
         self._journal = journal
+        self._ledger = ledger
         self._listen = listen
+        self._optional = optional
         self._done = 0
         self._stopped = False
         self.failed: dict[str, Reply] = {}
         """Replies without an answer, by key."""
 
-    async def send(
-        self,
-        todo: Iterable[tuple[str, Body]],
-        key: str | None,
-        ledger: Ledger | None,
-        *,
-        optional: Iterable[str] = (),
-    ) -> None:
+    async def make(self, todo: Iterable[tuple[str, Body]], key: str | None) -> None:
         """Make calls until there are none left or the budget is used up.
 
         Args:
             todo: journal key and body of each call, taken one by one as there is room.
             key: the endpoint's key.
-            ledger: counts dollars.
-            optional: fields of a request that the endpoint may not know.
 
         Raises:
             SpecError: no call can succeed: wrong key, model or address.
             ResourceError: the budget is used up, or the disk is full.
         """
-        pace = Pace(
-            self._spec.concurrency,
-            timeout=self._spec.timeout_seconds,
-            requests_per_minute=self._spec.requests_per_minute,
-            tokens_per_minute=self._spec.tokens_per_minute,
+        spec = self._spec
+        limiter = RateLimiter(
+            spec.concurrency,
+            timeout=spec.timeout_seconds,
+            requests_per_minute=spec.requests_per_minute,
+            tokens_per_minute=spec.tokens_per_minute,
         )
-        purse = Purse(ledger, self._spec.price)
+        budget = Budget(self._ledger, spec.price)
         try:
-            async with Connection(self._spec, key) as connection, asyncio.TaskGroup() as group:
-                caller = Caller(self._spec, connection, pace, purse, optional=optional)
+            async with Connection(spec, key) as connection, asyncio.TaskGroup() as group:
+                caller = Caller(spec, connection, limiter, budget, optional=self._optional)
                 for name, body in todo:
-                    await pace.take_place()
+                    await limiter.take_place()
                     if self._stopped:
                         break
-                    group.create_task(self._call(name, body, caller, pace))
+                    group.create_task(self._call(name, body, caller, limiter))
         except BaseExceptionGroup as errors:
             # All calls meet the same wrong key; one message is enough.
             raise errors.exceptions[0] from None
         if self._stopped:
             raise ResourceError(
-                f"The budget of ${self._spec.budget:.2f} has no room for another call to "
-                f"{self._spec.model}. Raise `budget` and run the same command again: it asks "
-                "only what is missing."
+                f"The budget of ${spec.budget:.2f} has no room for another call to {spec.model}. "
+                "Raise `budget` and run the same command again: it asks only what is missing."
             )
 
-    async def _call(self, name: str, body: Body, caller: Caller, pace: Pace) -> None:
+    async def _call(self, name: str, body: Body, caller: Caller, limiter: RateLimiter) -> None:
         try:
             reply = await caller.answer(body)
         except OutOfBudgetError:
             self._stopped = True
             return
         finally:
-            pace.leave_place()
+            limiter.leave_place()
         if reply.error is None:
             self._journal.append(name, dataclasses.asdict(reply))
         else:

@@ -5,20 +5,19 @@ languages than characters are. Whether a call still fits into a budget is not le
 no tokenizer in use makes more than one token of a byte.
 """
 
-import fcntl
+import asyncio
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+from mixmerge.durable import Log
 from mixmerge.errors import ResourceError
-from mixmerge.evaluation.calls.reply import Reply
+from mixmerge.evaluation.calls.connection import Reply
 from mixmerge.evaluation.endpoint_spec import LIMITS, Price
-from mixmerge.files import explained_disk_errors
 
 BYTES_PER_TOKEN = 3
 """English has about 4.5 bytes a token, Hindi in older tokenizers under 3."""
@@ -95,8 +94,6 @@ class Estimate:
 
     calls: int
     """Calls that are not finished yet."""
-    finished: int
-    """Calls whose answers are here already."""
     tokens: Tokens
     """Of the calls that are not finished; every answer counted up to its limit."""
     dollars: float | None
@@ -125,13 +122,10 @@ class Ledger:
         Raises:
             ResourceError: the folder is not writable.
         """
-        self._path = path
+        self._log = Log(path)
         self._budget = math.inf if budget is None else budget
-        self._read_to = 0
+        self._lines = 0
         self._spent = 0.0
-        with explained_disk_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._stream: BinaryIO = path.open("a+b")
 
     @property
     def spent(self) -> float:
@@ -162,23 +156,15 @@ class Ledger:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Keep other processes from writing, and know first what they have written."""
-        fcntl.flock(self._stream, fcntl.LOCK_EX)
+        """Keep other processes from writing, and count first what they have written."""
+        self._log.lock(patience=math.inf)
         try:
-            self._read()
+            for _, line in self._log.new_lines():
+                self._spent += self._dollars(line)
+                self._lines += 1
             yield
         finally:
-            fcntl.flock(self._stream, fcntl.LOCK_UN)
-
-    def _read(self) -> None:
-        """Count what was written since the last time, by whichever process."""
-        self._stream.seek(self._read_to)
-        for line in self._stream:
-            if not line.endswith(b"\n"):  # a killed writer's; it may be any number
-                self._stream.truncate(self._read_to)
-                break
-            self._spent += self._dollars(line)
-            self._read_to += len(line)
+            self._log.unlock()
 
     def _dollars(self, line: bytes) -> float:
         try:
@@ -187,25 +173,58 @@ class Ledger:
                 return change
         except (ValueError, TypeError):
             pass
-        self._stream.seek(0)
-        number = 1 + self._stream.read(self._read_to).count(b"\n")
         raise ResourceError(
-            f"{self._path}, line {number}: a number of dollars is required (seen: "
+            f"{self._log.path}, line {self._lines + 1}: a number of dollars is required (seen: "
             f"{line.strip()[:40]!r}), so what was spent is not known. Correct the line, or remove "
             "it if it cost nothing."
         )
 
     def _write(self, change: float) -> None:
-        line = json.dumps(change).encode() + b"\n"
-        with explained_disk_errors(self._path):
-            self._stream.write(line)
-            self._stream.flush()
+        self._log.append(change)
         self._spent += change
-        self._read_to += len(line)
+        self._lines += 1
 
     def close(self) -> None:
         """Flush to the disk and close."""
-        with explained_disk_errors(self._path):
-            self._stream.flush()
-            os.fsync(self._stream.fileno())
-            self._stream.close()
+        self._log.sync()
+        self._log.close()
+
+
+class OutOfBudgetError(Exception):
+    """The next call could pass the budget, and no call in flight can still make room."""
+
+
+class Budget:
+    """Sets dollars of a ledger aside for tries in flight; without a price, everything is free."""
+
+    def __init__(self, ledger: Ledger | None, price: Price | None) -> None:
+        """Spend from a ledger."""
+        self._ledger = ledger
+        self._price = price
+        self._in_flight = 0
+        self._settled = asyncio.Event()
+
+    async def reserve(self, size: CallSize) -> float:
+        """Set aside what a try may cost at most; wait for tries in flight to settle for less.
+
+        Returns:
+            Dollars, for `settle`.
+
+        Raises:
+            OutOfBudgetError: there is no room, and nothing in flight can make any.
+        """
+        dollars = size.most.cost(self._price)
+        while self._ledger is not None and not self._ledger.reserve(dollars):
+            if self._in_flight == 0:
+                raise OutOfBudgetError
+            self._settled.clear()
+            await self._settled.wait()
+        self._in_flight += 1
+        return dollars
+
+    def settle(self, reserved: float, used: Tokens | None) -> None:
+        """Count what a try took in place of what was set aside; None: all of it, to be safe."""
+        self._in_flight -= 1
+        self._settled.set()
+        if self._ledger is not None and used is not None:
+            self._ledger.settle(reserved, used.cost(self._price))

@@ -5,15 +5,13 @@ A file holds the specification of a kind of judge, a subclass of `BaseJudgeSpec`
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
-
-from pydantic import BeforeValidator, Discriminator, Tag
-from pydantic_core import PydanticUndefined
+from typing import TYPE_CHECKING
 
 from mixmerge.evaluation.judges.judge import BaseJudgeSpec, JudgeContext, JudgeOf
 from mixmerge.evaluation.judges.panel import PanelJudgeSpec
+from mixmerge.spec_model import one_of
 
-__all__ = ["KINDS", "JudgeContext", "JudgeOf", "JudgeSpec", "members", "of_people"]
+__all__ = ["JUDGES", "JudgeContext", "JudgeOf", "JudgeSpec", "members", "of_people"]
 
 _FILES = (
     "rules",
@@ -30,45 +28,17 @@ _FILES = (
     "panel",
 )
 
-KINDS: tuple[type[BaseJudgeSpec], ...] = tuple(
-    import_module(f"{__name__}.{file}").SPEC for file in _FILES
-)
-"""The specification of every kind of judge."""
-
-
-def _one_of(kinds: tuple[type[BaseJudgeSpec], ...]) -> Any:
-    """Return the type of a judge that is one of some kinds, told apart by their keys."""
-    usual = {kind.key: kind.model_fields[kind.key].default for kind in kinds}
-    words = {key: value for key, value in usual.items() if value is not PydanticUndefined}
-
-    def spelled_out(value: Any) -> Any:
-        return {value: words[value]} if isinstance(value, str) and value in words else value
-
-    def tag(value: Any) -> str | None:
-        keys = value if isinstance(value, dict) else {getattr(value, "key", "")}
-        return next((f"{kind.key} judge" for kind in kinds if kind.key in keys), None)
-
-    keys = ", ".join(f"`{kind.key}`" for kind in kinds)
-    alone = ", ".join(f"`{word}`" for word in words)
-    kind = Discriminator(
-        tag,
-        custom_error_type="judge",
-        custom_error_message=f"a judge has one of the keys {keys}, or is one word: {alone}",
-    )
-    union: Any = Union[tuple(Annotated[k, Tag(f"{k.key} judge")] for k in kinds)]  # noqa: UP007
-    written = Annotated[union, kind]
-    return Annotated[
-        union, kind, BeforeValidator(spelled_out, json_schema_input_type=written | Literal[*words])
-    ]
-
+JUDGES: dict[str, type[BaseJudgeSpec]] = {
+    spec.key: spec for spec in (import_module(f"{__name__}.{file}").SPEC for file in _FILES)
+}
+"""The specification of every kind of judge, by the key that tells it from the others."""
 
 if TYPE_CHECKING:
     JudgeSpec = BaseJudgeSpec
 else:
-    PanelJudgeSpec.model_rebuild(
-        _types_namespace={"Member": _one_of(tuple(k for k in KINDS if k is not PanelJudgeSpec))}
-    )
-    JudgeSpec = _one_of(KINDS)
+    _MEMBERS = {key: spec for key, spec in JUDGES.items() if spec is not PanelJudgeSpec}
+    PanelJudgeSpec.model_rebuild(_types_namespace={"Member": one_of(_MEMBERS, "judge")})
+    JudgeSpec = one_of(JUDGES, "judge")
     """Any judge of a study file, e.g. ``{endpoint: URL, model: NAME}`` or ``exact_match``."""
 
 

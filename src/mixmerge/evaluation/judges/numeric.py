@@ -24,7 +24,7 @@ from mixmerge.evaluation.judges.judge import (
 )
 from mixmerge.records import Item, Question
 
-_SIGNS = str.maketrans("−‒–٫٬’'\u00a0\u202f\u2009٪⁄", "---._____" + "_%/")
+_SIGNS = str.maketrans("−‒–٫٬’'\u00a0\u202f\u2009٪⁄", "---.______%/")
 """The marks of other scripts and typesettings; ``_`` groups digits and means nothing else."""
 _DIGITS = r"[0-9]+(?:[.,][0-9]+|_[0-9]{3}(?![0-9]))*"
 _NUMBER = re.compile(

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
 from mixmerge.errors import SpecError
 from mixmerge.evaluation.judges.judge import BaseJudgeSpec, JudgeContext, JudgeOf, Order
@@ -30,14 +30,16 @@ class PanelJudgeSpec(BaseJudgeSpec):
     key = "panel"
     answers = frozenset({"comparison", "outcome", "grade"})
 
-    panel: tuple["Member", ...] = Field(min_length=1)
+    panel: tuple["Member", ...]
     """The judges."""
     keep: Keep = "majority"
     """What more than half of them say (``majority``), or every judge's verdicts."""
 
     @field_validator("panel", mode="before")
     @classmethod
-    def _has_no_panels(cls, members: Any) -> Any:
+    def _has_judges_and_no_panels(cls, members: Any) -> Any:
+        if members in ([], ()):
+            raise ValueError("a panel has at least 1 item: list its judges here")
         if isinstance(members, (list, tuple)) and any(
             isinstance(member, dict) and "panel" in member for member in members
         ):

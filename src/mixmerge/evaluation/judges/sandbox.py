@@ -10,6 +10,7 @@ process but its own, and a file system that it can only read, with empty folders
 ones are and a small one in memory to write to. Without namespaces only the limits hold.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -79,14 +80,15 @@ def _become_nobody() -> None:
     if os.geteuid() != 0:
         return
     os.chmod(".", 0o777)  # noqa: PTH101, S103 - the working folder is the code's own
-    os.setgroups([])
-    os.seteuid(NOBODY)
-    readable = os.access(os.__file__, os.R_OK, effective_ids=True)
-    os.seteuid(0)
-    # Where only root can read Python, files are still read as root; processes count as nobody's.
-    user = NOBODY if readable else 0
-    os.setresgid(NOBODY, user, user)
-    os.setresuid(NOBODY, user, user)
+    with contextlib.suppress(OSError):  # a container may know no other user
+        os.setgroups([])
+        os.seteuid(NOBODY)
+        readable = os.access(os.__file__, os.R_OK, effective_ids=True)
+        os.seteuid(0)
+        # Where only root can read Python, files are read as root; processes count as nobody's.
+        user = NOBODY if readable else 0
+        os.setresgid(NOBODY, user, user)
+        os.setresuid(NOBODY, user, user)
 
 
 def _leave_namespaces() -> bool:
@@ -115,7 +117,7 @@ def _hide(hidden: list[str], disk_mb: int) -> None:
     if _mount("proc", "/proc", "") != 0:
         _must(_mount("tmpfs", "/proc", "size=0,mode=555"))
     for folder in hidden:
-        if os.path.isdir(folder) and not sys.prefix.startswith(folder):  # noqa: PTH112
+        if os.path.isdir(folder) and not sys.base_prefix.startswith(folder):  # noqa: PTH112
             _must(_mount("tmpfs", folder, "size=4k,mode=555"))
     os.makedirs(here, exist_ok=True)  # noqa: PTH103
     _must(_mount("tmpfs", here, f"size={disk_mb}m,nr_inodes=10k,mode=777"))

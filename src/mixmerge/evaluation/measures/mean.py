@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from pydantic import model_validator
+from pydantic import FiniteFloat, model_validator
 
 from mixmerge.errors import DataError
 from mixmerge.evaluation.measures.measure import Measure
@@ -29,7 +29,7 @@ class Mean(Measure):
     key: ClassVar[str] = "mean"
     asks: ClassVar[Asks] = "grade"
 
-    mean: tuple[float, float] = (0.0, 1.0)
+    mean: tuple[FiniteFloat, FiniteFloat] = (0.0, 1.0)
     """The lowest and the highest grade."""
 
     @model_validator(mode="after")
@@ -81,3 +81,6 @@ class Mean(Measure):
                 "`measure: {mean: [LOWEST, HIGHEST]}`."
             )
         return (verdict.score - low) / (high - low)
+
+
+MEASURE = Mean

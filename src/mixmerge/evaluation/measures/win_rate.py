@@ -49,3 +49,6 @@ class WinRate(Measure):
             "tie": int(np.sum(scores == 0.5)),
             "loss": int(np.sum(scores < 0.5)),
         }
+
+
+MEASURE = WinRate

@@ -16,8 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixmerge.errors import ModelError
-from mixmerge.merging.kernels.comparison import CONFLICT, DIFFERENCE, conflict, difference
-from mixmerge.merging.kernels.reductions import dot
+from mixmerge.merging.kernels.linear_algebra import CONFLICT, DIFFERENCE, conflict, difference, dot
 from mixmerge.merging.kernels.rounding import STORED
 from mixmerge.merging.models.checkpoint import Checkpoint
 from mixmerge.merging.models.layout import is_recomputed
@@ -28,8 +27,6 @@ from mixmerge.merging.streaming.workers import processors
 from mixmerge.progress import Progress, silent
 
 _TILES_PER_JOB = 32
-
-
 Job = tuple[str, range]
 """A tensor, and the elements of it to measure."""
 

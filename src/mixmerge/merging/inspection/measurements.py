@@ -1,7 +1,14 @@
-"""From sums over elements to what is reported: sizes, cosines and shares of any part of a model."""
+"""From sums over elements to what is reported: sizes, cosines and shares, and relatedness.
+
+Training from a common start leaves weights nearly parallel: fine-tunes of one model have a cosine
+above 0.99, also after reinforcement learning and much data, while models that were trained apart
+are almost perpendicular, even with the same architecture and data (Zeng et al. 2024, HuRef: a
+human-readable fingerprint for large language models, arXiv:2312.04828). The weights of models that
+are far apart have no common meaning, so their mean has none.
+"""
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import reduce
 from itertools import combinations
 from typing import TypeVar
@@ -10,9 +17,18 @@ import numpy as np
 import numpy.typing as npt
 
 from mixmerge.merging.inspection.comparison import Compared, Sums, cosine, nothing
-from mixmerge.merging.inspection.inspection import Difference, Interference, Part
-from mixmerge.merging.inspection.kinds import KINDS, kind_of
-from mixmerge.merging.models.layers import place
+from mixmerge.merging.inspection.result import (
+    COUSIN,
+    SIBLING,
+    Difference,
+    Interference,
+    Part,
+    Relatedness,
+    Relation,
+)
+from mixmerge.merging.models.checkpoint import Checkpoint
+from mixmerge.merging.models.layout import KINDS, is_recomputed, kind_of, place
+from mixmerge.merging.planning.compatibility import counterpart
 
 DOT_THRESHOLD = 0.9995
 """Absolute cosine above which SLERP, by default, takes the straight line between two tensors."""
@@ -133,3 +149,77 @@ def _cancelled(apart: float, together: float) -> float | None:
 
 def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
+
+
+def judged_by(tensors: Mapping[str, int]) -> list[str]:
+    """Return the tensors whose cosine decides: the matrices of the layers.
+
+    Norms are near one and embeddings share a mean in all models, related or not. Where there are
+    no such matrices, all matrices decide, and where there are none either, all tensors.
+
+    Args:
+        tensors: number of dimensions by name.
+    """
+    matrices = [name for name, dimensions in tensors.items() if dimensions > 1]
+    in_layers = [name for name in matrices if place(name) and kind_of(name) != "norm"]
+    return in_layers or matrices or list(tensors)
+
+
+def relatedness(first: Checkpoint, second: Checkpoint, cosine: float | None) -> Relatedness:
+    """Judge how two models are related.
+
+    Args:
+        first: a model.
+        second: another.
+        cosine: of the tensors of `judged_by`; None: there are none.
+    """
+    relation, reason = _relation(first, second, cosine)
+    return Relatedness(
+        first=first.name, second=second.name, relation=relation, cosine=cosine, reason=reason
+    )
+
+
+def _relation(first: Checkpoint, second: Checkpoint, cosine: float | None) -> tuple[Relation, str]:
+    misfit = _misfit_of_layers(first, second)
+    if misfit:
+        return "stranger", misfit
+    if cosine is None or cosine < COUSIN:
+        return "stranger", f"trained apart (below {COUSIN})"
+    if cosine < SIBLING:
+        return "cousin", f"far apart (below {SIBLING})"
+    misfit = _misfit_of_tokens(first, second)
+    if misfit:
+        return "cousin", f"nearly parallel, but {misfit}"
+    return "sibling", "nearly parallel"
+
+
+def _misfit_of_layers(first: Checkpoint, second: Checkpoint) -> str | None:
+    if first.config.get("model_type") != second.config.get("model_type"):
+        return "another architecture"
+    if not _fit(first, second, inner=True):
+        return "tensors of other names or shapes"
+    return None
+
+
+def _misfit_of_tokens(first: Checkpoint, second: Checkpoint) -> str | None:
+    if not _fit(first, second, inner=False):
+        return "embedding or head do not fit"
+    if first.tokenizer_digest != second.tokenizer_digest and first.vocabulary != second.vocabulary:
+        return "other tokens"
+    return None
+
+
+def _fit(first: Checkpoint, second: Checkpoint, *, inner: bool) -> bool:
+    """Say whether embeddings and heads have the same shapes, or all that lies between them."""
+    return all(
+        _shape(first, name) == _shape(second, name)
+        for name in {**first.tensors, **second.tensors}
+        if (kind_of(name) not in ("embedding", "head")) == inner
+    )
+
+
+def _shape(model: Checkpoint, name: str) -> tuple[int, ...] | None:
+    at = counterpart(model, name)
+    if at is None or is_recomputed(name, model.tensors[at].shape):
+        return None
+    return model.tensors[at].shape

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mixmerge.merging.kernels import Array
-from mixmerge.merging.kernels.compiled import kernel
+from mixmerge.merging.kernels import Array, kernel
 
 Bits = npt.NDArray[np.uint16]
 """Numbers as they are stored in 16 bits."""
@@ -76,21 +75,6 @@ def finite_bfloat16(stored: Bits) -> bool:
     for i in range(stored.size):
         largest = max(largest, np.uint16(stored[i] & np.uint16(0x7FFF)))
     return bool(largest < np.uint16(0x7F80))
-
-
-@kernel("void(uint16[::1], uint16[::1], float32[::1])")
-def subtract_bfloat16(stored: Bits, minus: Bits, out: Array) -> None:
-    """Write the difference of two tensors that are stored in bfloat16, computed in float32.
-
-    Args:
-        stored: one of them, shape (count,).
-        minus: the other, of the same shape.
-        out: float32, shape (count,).
-    """
-    for i in range(out.size):
-        a = np.uint32(np.uint32(stored[i]) << np.uint32(16))
-        b = np.uint32(np.uint32(minus[i]) << np.uint32(16))
-        out[i] = a.view(np.float32) - b.view(np.float32)
 
 
 @kernel("boolean(uint16[::1], float32[::1])")

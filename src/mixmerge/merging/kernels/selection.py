@@ -11,15 +11,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mixmerge.merging.kernels import Array
-from mixmerge.merging.kernels.compiled import kernel
-from mixmerge.merging.kernels.rounding import Bits, subtract_bfloat16
+from mixmerge.merging.kernels import Array, kernel
+from mixmerge.merging.kernels.rounding import Bits
 
 Counts = npt.NDArray[np.int64]
 
 HIGH, LOW = 1 << 16, 1 << 15
 """Bins of the first and of the second count: 16 and 15 bits of the 31 below the sign."""
-
 
 _BLOCK = 512
 """Differences that are made at once: they stay in the fastest cache."""
@@ -105,6 +103,21 @@ def count_low(keys: Keys, high: int, counts: Counts) -> None:
         _count_low_of_difference(*keys, high, np.empty(_BLOCK, np.float32), counts)
     else:
         _count_low(keys, high, counts)
+
+
+@kernel("void(uint16[::1], uint16[::1], float32[::1])")
+def subtract_bfloat16(stored: Bits, minus: Bits, out: Array) -> None:
+    """Write the difference of two tensors that are stored in bfloat16, computed in float32.
+
+    Args:
+        stored: one of them, shape (count,).
+        minus: the other, of the same shape.
+        out: float32, shape (count,).
+    """
+    for i in range(out.size):
+        a = np.uint32(np.uint32(stored[i]) << np.uint32(16))
+        b = np.uint32(np.uint32(minus[i]) << np.uint32(16))
+        out[i] = a.view(np.float32) - b.view(np.float32)
 
 
 @kernel("void(float32[::1], int64[::1])")

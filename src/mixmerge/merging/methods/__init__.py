@@ -1,52 +1,29 @@
-"""The merge methods, a short file each. To add one, write its file and add it to `METHODS`."""
+"""The merge methods, a short file for each family.
+
+To add one, write its file, with a tuple ``METHODS``, and add the file to the list below.
+"""
 
 from mixmerge.merging.methods import (
-    arcee_fusion,
     breadcrumbs,
-    breadcrumbs_ties,
-    dare_linear,
-    dare_ties,
+    dare,
     della,
-    della_linear,
-    karcher,
     linear,
     model_stock,
-    multislerp,
-    nearswap,
-    nuslerp,
-    passthrough,
     ram,
-    ramplus_tl,
     sce,
     slerp,
-    task_arithmetic,
+    spherical_mean,
+    takeover,
     ties,
 )
 from mixmerge.merging.methods.method import Method
 
+_FAMILIES = (
+    *(linear, slerp, spherical_mean, ties, dare, della, breadcrumbs),
+    *(model_stock, sce, ram, takeover),
+)
+
 METHODS: dict[str, Method] = {
-    module.METHOD.name: module.METHOD
-    for module in (
-        linear,
-        slerp,
-        nuslerp,
-        multislerp,
-        karcher,
-        task_arithmetic,
-        ties,
-        dare_linear,
-        dare_ties,
-        della_linear,
-        della,
-        breadcrumbs,
-        breadcrumbs_ties,
-        model_stock,
-        sce,
-        ram,
-        ramplus_tl,
-        nearswap,
-        arcee_fusion,
-        passthrough,
-    )
+    method.name: method for family in _FAMILIES for method in family.METHODS
 }
 """Every method by the name that recipes use, which is mergekit's."""

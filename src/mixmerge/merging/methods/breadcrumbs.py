@@ -1,13 +1,13 @@
-"""Breadcrumbs: drop the largest and the smallest elements of task vectors, and add the rest."""
+"""Breadcrumbs: drop the largest and the smallest elements of task vectors."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from mixmerge.merging.kernels import Array
+from mixmerge.merging.methods.combine import SparseMerge, Sparsify
 from mixmerge.merging.methods.method import Method, number, switch, zero_weight_sum
-from mixmerge.merging.methods.task_vectors import Sparsify, merge_sparse
-from mixmerge.merging.streaming.tensor import Tensor, Tile, TileFunction
+from mixmerge.merging.streaming.tensor import Tensor, Tile
 
-PARAMETERS = (
+_PARAMETERS = (
     number("weight", per_model=True),
     number("density", 1.0, per_model=True, bounds=(0.0, 1.0)),
     number("gamma", 0.01, per_model=True, bounds=(0.0, 1.0)),
@@ -15,36 +15,6 @@ PARAMETERS = (
     switch("rescale", False),
     number("lambda", 1.0),
 )
-
-
-def merging(elect: bool) -> Callable[..., TileFunction]:
-    """Return the method's function.
-
-    Without ``elect`` it merges to b + lambda sum_i w_i part(x_i - b), the sum divided by sum_i w_i
-    if ``normalize``; with it, to b + lambda times what agrees with the elected signs.
-    """
-
-    def merge(
-        tensor: Tensor,
-        *,
-        weight: Sequence[float],
-        density: Sequence[float],
-        gamma: Sequence[float],
-        normalize: bool,
-        rescale: bool,
-        lambda_: float,
-    ) -> TileFunction:
-        return merge_sparse(
-            tensor,
-            keep_middle(tensor, density, gamma),
-            weight=weight,
-            normalize=normalize,
-            rescale=rescale,
-            lambda_=lambda_,
-            elect=elect,
-        )
-
-    return merge
 
 
 def keep_middle(tensor: Tensor, density: Sequence[float], gamma: Sequence[float]) -> Sparsify:
@@ -72,11 +42,21 @@ def keep_middle(tensor: Tensor, density: Sequence[float], gamma: Sequence[float]
     return trim
 
 
-METHOD = Method(
-    name="breadcrumbs",
-    paper="Davari & Belilovsky 2024, Model Breadcrumbs, arXiv:2312.06795",
-    parameters=PARAMETERS,
-    merge=merging(elect=False),
-    base="required",
-    problem=zero_weight_sum,
+METHODS = (
+    Method(
+        name="breadcrumbs",
+        paper="Davari & Belilovsky 2024, Model Breadcrumbs, arXiv:2312.06795",
+        parameters=_PARAMETERS,
+        merge=SparseMerge(keep_middle, elect=False),
+        base="required",
+        problem=zero_weight_sum,
+    ),
+    Method(
+        name="breadcrumbs_ties",
+        paper="Davari & Belilovsky 2024, arXiv:2312.06795, "
+        "with the sign election of arXiv:2306.01708",
+        parameters=_PARAMETERS,
+        merge=SparseMerge(keep_middle, elect=True),
+        base="required",
+    ),
 )

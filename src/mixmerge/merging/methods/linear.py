@@ -1,14 +1,18 @@
-"""Linear: the weighted mean of the models' weights."""
+"""Weighted sums of weights: linear, task arithmetic, and passthrough of one model."""
 
 import math
 from collections.abc import Sequence
 
-from mixmerge.merging.kernels.interpolate import weighted_sum
+import numpy as np
+
+from mixmerge.merging.kernels import Array
+from mixmerge.merging.kernels.linear_algebra import weighted_sum
+from mixmerge.merging.methods.combine import combination
 from mixmerge.merging.methods.method import Method, number, switch, zero_weight_sum
-from mixmerge.merging.streaming.tensor import Tensor, TileFunction
+from mixmerge.merging.streaming.tensor import Tensor, Tile, TileFunction
 
 
-def merge(
+def linear(
     tensor: Tensor,  # noqa: ARG001
     *,
     weight: Sequence[float],
@@ -20,10 +24,55 @@ def merge(
     return lambda tile: weighted_sum(tile.models, shares)
 
 
-METHOD = Method(
-    name="linear",
-    paper="Wortsman et al. 2022, Model soups, arXiv:2203.05482",
-    parameters=(number("weight", per_model=True), switch("normalize", True)),
-    merge=merge,
-    problem=zero_weight_sum,
+def task_arithmetic(
+    tensor: Tensor,  # noqa: ARG001
+    *,
+    weight: Sequence[float],
+    normalize: bool,
+    lambda_: float,
+) -> TileFunction:
+    """Return b + lambda sum_i w_i (x_i - b); the sum is divided by sum_i w_i if ``normalize``."""
+    scale = lambda_ / math.fsum(weight) if normalize else lambda_
+    return combination([share * scale for share in weight])
+
+
+def passthrough(tensor: Tensor, *, scale: Sequence[float]) -> TileFunction:  # noqa: ARG001
+    """Return x times ``scale``."""
+    factor = np.float32(scale[0])
+
+    def scaled(tile: Tile) -> Array:
+        model: Array = tile.models[0]
+        model *= factor
+        return model
+
+    return scaled
+
+
+METHODS = (
+    Method(
+        name="linear",
+        paper="Wortsman et al. 2022, Model soups, arXiv:2203.05482",
+        parameters=(number("weight", per_model=True), switch("normalize", True)),
+        merge=linear,
+        problem=zero_weight_sum,
+    ),
+    Method(
+        name="task_arithmetic",
+        paper="Ilharco et al. 2023, Editing models with task arithmetic, arXiv:2212.04089",
+        parameters=(
+            number("weight", per_model=True),
+            switch("normalize", False),
+            number("lambda", 1.0),
+        ),
+        merge=task_arithmetic,
+        base="required",
+        problem=zero_weight_sum,
+    ),
+    Method(
+        name="passthrough",
+        paper="mergekit",
+        parameters=(number("scale", 1.0, per_model=True),),
+        merge=passthrough,
+        models=(1, 1),
+    ),
 )

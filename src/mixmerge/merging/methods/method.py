@@ -17,7 +17,6 @@ Scalar = bool | int | float | str
 Arguments = Mapping[str, Scalar | tuple[Scalar, ...]]
 """Values of all parameters for one tensor; a per-model parameter has one value per model."""
 
-
 _LARGEST = sys.float_info.max
 
 
@@ -106,11 +105,6 @@ class Method:
     """Of its output: bumped by hand when the same recipe and seed give other numbers."""
     problem: Callable[[Arguments], str | None] = never_wrong
     """Says what is wrong with the values for one tensor taken together."""
-
-    @property
-    def needs_base(self) -> bool:
-        """Whether it cannot do without a base model."""
-        return self.base == "required"
 
     def parameter(self, name: str) -> Parameter | None:
         """Return the parameter of that name, or None."""

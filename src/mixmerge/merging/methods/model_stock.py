@@ -5,9 +5,9 @@ from itertools import combinations
 import numpy as np
 
 from mixmerge.merging.kernels import Array
-from mixmerge.merging.kernels.reductions import row_products
+from mixmerge.merging.kernels.linear_algebra import row_products
+from mixmerge.merging.methods.combine import add_up_by_row, combination, vectors
 from mixmerge.merging.methods.method import Method, switch
-from mixmerge.merging.methods.span import add_up_by_row, combination, vectors
 from mixmerge.merging.streaming.tensor import Sums, Tensor, Tile, TileFunction
 
 _SMALLEST_NORMS = 1e-6
@@ -56,12 +56,14 @@ def ratio(products: Sums) -> Sums:
     return t
 
 
-METHOD = Method(
-    name="model_stock",
-    paper="Jang et al. 2024, Model Stock, arXiv:2403.19522",
-    parameters=(switch("filter_wise", False),),
-    merge=merge,
-    base="required",
-    models=(2, None),
-    by_row=True,
+METHODS = (
+    Method(
+        name="model_stock",
+        paper="Jang et al. 2024, Model Stock, arXiv:2403.19522",
+        parameters=(switch("filter_wise", False),),
+        merge=merge,
+        base="required",
+        models=(2, None),
+        by_row=True,
+    ),
 )

@@ -3,9 +3,12 @@
 import numpy as np
 
 from mixmerge.merging.kernels import Array
-from mixmerge.merging.kernels.across_models import standard_deviation
-from mixmerge.merging.kernels.consensus import sign_by_mass, sum_of_agreeing
-from mixmerge.merging.kernels.reductions import dot
+from mixmerge.merging.kernels.across_models import (
+    sign_by_mass,
+    standard_deviation,
+    sum_of_agreeing,
+)
+from mixmerge.merging.kernels.linear_algebra import dot
 from mixmerge.merging.kernels.selection import EVERYTHING, NOTHING, Cut
 from mixmerge.merging.methods.method import Method, number
 from mixmerge.merging.streaming.tensor import Sums, Tensor, Tile, TileFunction
@@ -64,10 +67,12 @@ def _shares(squares: Sums) -> Sums:
     return squares / total if total >= _SMALLEST_TOTAL else np.full_like(squares, 1 / squares.size)
 
 
-METHOD = Method(
-    name="sce",
-    paper="Wan et al. 2024, FuseChat, arXiv:2408.07990",
-    parameters=(number("select_topk", 1.0, bounds=(0.0, 1.0)),),
-    merge=merge,
-    base="required",
+METHODS = (
+    Method(
+        name="sce",
+        paper="Wan et al. 2024, FuseChat, arXiv:2408.07990",
+        parameters=(number("select_topk", 1.0, bounds=(0.0, 1.0)),),
+        merge=merge,
+        base="required",
+    ),
 )

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from mixmerge.merging.kernels import Array
-from mixmerge.merging.kernels.consensus import sign_by_count, sum_of_agreeing
-from mixmerge.merging.kernels.sparsify import how_many
+from mixmerge.merging.kernels.across_models import sign_by_count, sum_of_agreeing
+from mixmerge.merging.methods.combine import SparseMerge, Sparsify, restored
 from mixmerge.merging.methods.method import (
     Arguments,
     Method,
@@ -16,7 +16,6 @@ from mixmerge.merging.methods.method import (
     switch,
     zero_weight_sum,
 )
-from mixmerge.merging.methods.task_vectors import Sparsify, merge_sparse, restored
 from mixmerge.merging.streaming.tensor import Tensor, Tile, TileFunction
 
 
@@ -41,17 +40,16 @@ def merge(
       ``normalize``, divided by the sum of all weights. With equal weights these are equations 3
       and 4 of arXiv:2410.10801, written there on parameters and applied here to task vectors.
     """
-    trim = keep_largest(tensor, density)
     if variant == "original":
-        return merge_sparse(
+        return SparseMerge(keep_largest, elect=True)(
             tensor,
-            trim,
             weight=weight,
+            density=density,
             normalize=normalize,
             rescale=rescale,
             lambda_=lambda_,
-            elect=True,
         )
+    trim = keep_largest(tensor, density)
     scale = np.float32(lambda_ / math.fsum(weight) if normalize else lambda_)
     weights = np.asarray(restored(tensor, trim, weight) if rescale else weight, np.float32)
 
@@ -79,22 +77,34 @@ def keep_largest(tensor: Tensor, density: Sequence[float]) -> Sparsify:
     return trim
 
 
+def how_many(density: float, size: int) -> int:
+    """Return how many of ``size`` elements a density keeps: int(density * size), at least one.
+
+    A density of 0 keeps none, one of 1 all.
+    """
+    if density <= 0.0:
+        return 0
+    return size if density >= 1.0 else max(1, int(density * size))
+
+
 def _problem(arguments: Arguments) -> str | None:
     return zero_weight_sum(arguments) if arguments["variant"] == "paper" else None
 
 
-METHOD = Method(
-    name="ties",
-    paper="Yadav et al. 2023, TIES-Merging, arXiv:2306.01708",
-    parameters=(
-        number("weight", per_model=True),
-        number("density", 1.0, per_model=True, bounds=(0.0, 1.0)),
-        switch("normalize", True),
-        switch("rescale", False),
-        number("lambda", 1.0),
-        choice("variant", "original", "paper"),
+METHODS = (
+    Method(
+        name="ties",
+        paper="Yadav et al. 2023, TIES-Merging, arXiv:2306.01708",
+        parameters=(
+            number("weight", per_model=True),
+            number("density", 1.0, per_model=True, bounds=(0.0, 1.0)),
+            switch("normalize", True),
+            switch("rescale", False),
+            number("lambda", 1.0),
+            choice("variant", "original", "paper"),
+        ),
+        merge=merge,
+        base="required",
+        problem=_problem,
     ),
-    merge=merge,
-    base="required",
-    problem=_problem,
 )

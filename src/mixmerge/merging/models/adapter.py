@@ -15,7 +15,7 @@ import numpy as np
 from mixmerge.errors import ModelError
 from mixmerge.fingerprint import file_fingerprint, fingerprint
 from mixmerge.merging.kernels import Array
-from mixmerge.merging.kernels.low_rank import add_low_rank
+from mixmerge.merging.kernels.linear_algebra import add_low_rank
 from mixmerge.merging.models.adapter_files import CONFIG, AdapterFile, Module, read_adapter
 from mixmerge.merging.models.checkpoint import Checkpoint
 from mixmerge.merging.models.layout import embedding, is_head
@@ -66,7 +66,7 @@ class AdaptedCheckpoint(Checkpoint):
     def source(self, tensor: str) -> Source:
         """Return a tensor of the adapted model, to be read piece by piece."""
         own = self.stored(tensor)
-        change = self._changes.get(tensor)
+        change = self._changes.get(own.tensor.name)
         return own if change is None else AdaptedSource(own, change, self._factor)
 
     @property

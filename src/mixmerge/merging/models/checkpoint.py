@@ -1,21 +1,22 @@
-"""A model on disk as merging sees it: tensors by name, configuration, vocabulary."""
+"""A model on disk as merging sees it: tensors by name, configuration, vocabulary, small files.
 
+All of it comes from strangers: headers are checked before a weight is read, and a small file that
+could not be copied at the end of a merge is refused before it begins.
+"""
+
+import copy
 import hashlib
+import json
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from mixmerge.errors import ModelError
+from mixmerge.errors import ModelError, SpecError
+from mixmerge.files import read_json
 from mixmerge.fingerprint import file_fingerprint
-from mixmerge.merging.models.donor_files import (
-    OTHER_TOKENS,
-    TOKENS,
-    check_donor_files,
-    donated,
-    read_object,
-)
 from mixmerge.merging.models.safetensors_io import StoredTensor, read_header
 from mixmerge.merging.models.sources import Source, StoredSource, WeightFile
 from mixmerge.records import ModelFolder
@@ -23,6 +24,27 @@ from mixmerge.records import ModelFolder
 _ONE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _SAMPLE = 4096
+
+_OBJECTS = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json")
+"""Small JSON objects, which are corrected where the output has other tokens."""
+
+TOKENS = "tokenizer.json"
+OTHER_TOKENS = (
+    *("tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model"),
+    *("tekken.json", "*.tiktoken"),
+)
+"""The same in the forms of other libraries; a model may have several, or one of these alone."""
+TOKENS_BESIDE = ("added_tokens.json", "merges.txt")
+TEMPLATES = ("chat_template.jinja", "chat_template.json", "additional_chat_templates/*.jinja")
+
+DONATED = (
+    *(*_OBJECTS, TOKENS, *OTHER_TOKENS, *TOKENS_BESIDE, *TEMPLATES),
+    *("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json"),
+)
+"""What is copied as it is, besides the configuration, which is made true to the weights."""
+
+_LARGEST = 1 << 29
+"""Bytes of such a file; tokenizers, the largest, have a tenth of it."""
 
 
 class Checkpoint:
@@ -72,6 +94,12 @@ class Checkpoint:
         stored = self.tensors[tensor]
         return StoredSource(stored, self._files[stored.file])
 
+    def with_prefix(self, prefix: str) -> Self:
+        """Return the same checkpoint with a word before the name of every tensor."""
+        renamed = copy.copy(self)
+        renamed.tensors = {prefix + name: tensor for name, tensor in self.tensors.items()}
+        return renamed
+
     def check_unchanged(self) -> None:
         """Refuse files of weights that changed since they were first looked at.
 
@@ -94,8 +122,9 @@ class Checkpoint:
         reading gigabytes; it is not a proof against someone who wants to deceive.
         """
         digest = hashlib.sha256()
-        for name in sorted(self.tensors):
-            tensor, source = self.tensors[name], self.stored(name)
+        stored = [(tensor.name, self.stored(name)) for name, tensor in self.tensors.items()]
+        for name, source in sorted(stored, key=itemgetter(0)):
+            tensor = source.tensor
             digest.update(f"{name}\0{tensor.dtype}\0{tensor.shape}\0".encode())
             size = min(_SAMPLE, tensor.nbytes)
             digest.update(source.read_bytes(0, size))
@@ -191,3 +220,95 @@ def _indexed(path: Path, index: Path) -> list[StoredTensor]:
                 f"the files say {seen.get(name)}."
             )
     return stored
+
+
+def with_common_names(models: Sequence[Checkpoint]) -> list[Checkpoint]:
+    """Return the models, those without the first word of names that others have with it.
+
+    A model that was saved without its head is called ``h.0.…`` where the same model with its head
+    is called ``transformer.h.0.…``; both load alike. GPT-2 itself is of the first kind, its
+    fine-tunes are of the second.
+    """
+    return [
+        model.with_prefix(prefix) if prefix else model
+        for model in models
+        for prefix in [next(filter(None, (_prefix(model, other) for other in models)), "")]
+    ]
+
+
+def _prefix(model: Checkpoint, other: Checkpoint) -> str:
+    """Return the word that makes most names of a model names of another; empty if there is none."""
+    names = other.tensors.keys()
+    if names.isdisjoint(model.tensors):
+        for word in dict.fromkeys(name.partition(".")[0] + "." for name in names):
+            if 2 * sum(word + name in names for name in model.tensors) > len(model.tensors):
+                return word
+    return ""
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """Read a JSON object of a model folder.
+
+    Raises:
+        ModelError: there is no such file, or it is something else.
+    """
+    try:
+        content = read_json(file)
+    except SpecError as error:
+        raise ModelError(str(error)) from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{file}: must be a JSON object, not {json.dumps(content)[:40]}.")
+    return content
+
+
+def donated(folder: Path, names: Iterable[str] = DONATED) -> dict[str, Path]:
+    """Return the files of a model folder that a merged model may take over.
+
+    Args:
+        folder: the model's.
+        names: which of them.
+
+    Returns:
+        Paths by name, below the folder.
+    """
+    found = (
+        file
+        for name in names
+        for file in (sorted(folder.glob(name)) if "*" in name else [folder / name])
+        if file.is_file()
+    )
+    return {file.relative_to(folder).as_posix(): file for file in found}
+
+
+def lacks_tokens(folder: Path) -> bool:
+    """Say whether a folder has a tokenizer's settings and no file with its tokens.
+
+    Tokenizers of bytes or characters need none; others would be lost.
+    """
+    settings = (folder / "tokenizer_config.json").is_file()
+    return settings and not donated(folder, (TOKENS, *OTHER_TOKENS))
+
+
+def check_donor_files(folder: Path) -> None:
+    """Check that the small files of a model folder can be read and are what they are called.
+
+    Raises:
+        ModelError: a file cannot be read, is too large, or is no JSON object where it must be.
+    """
+    for file in donated(folder).values():
+        try:
+            with file.open("rb") as stream:
+                stream.read(1)
+        except OSError as error:
+            raise ModelError(f"{file}: cannot be read ({error.strerror}).") from error
+        if file.stat().st_size > _LARGEST:
+            raise ModelError(f"{file}: has {file.stat().st_size:,} bytes; at most {_LARGEST:,}.")
+        if file.name in _OBJECTS:
+            _check_finite(file, read_object(file))
+
+
+def _check_finite(file: Path, settings: dict[str, Any]) -> None:
+    try:
+        json.dumps(settings, allow_nan=False)
+    except ValueError as error:
+        raise ModelError(f"{file}: holds NaN or infinity, which JSON does not have.") from error

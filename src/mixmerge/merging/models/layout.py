@@ -1,6 +1,7 @@
 """Which tensor of a model is what, from names, shapes and configuration: no table of architectures.
 
-- The **layers** are the stack of numbered tensors with as many numbers as the configuration says
+- The first number in a name is its **layer**, and the part before it the stack of layers that it
+  belongs to. The layers of a model are the stack with as many numbers as the configuration says
   layers (that of the language model where the configuration nests one); else the longest stack.
 - The **embedding** is a matrix that is called as embeddings are, with a row for each token.
 - The **head** is a matrix outside of the layers that is called as heads are. A model without one
@@ -9,14 +10,16 @@
   everything else before.
 - **Buffers** that loaders compute from the configuration are no weights, though some files have
   them.
+- What a tensor is **for** follows from the few words that names are made of: ``self_attn``,
+  ``attention`` or ``attn``; ``mlp``, ``ffn`` or ``feed_forward``; ``norm`` or ``ln``.
 """
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from functools import cache
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 from mixmerge.errors import ModelError
-from mixmerge.merging.models.layers import layers, place
 
 _NESTED = ("text_config", "llm_config", "language_config", "decoder")
 """Where configurations of several parts keep that of the language model."""
@@ -28,7 +31,20 @@ _EMBEDDINGS = frozenset(
 )
 _HEADS = frozenset({"lm_head", "head", "embed_out", "output"})
 _CLASSIFIERS = frozenset({"score", "classifier"})
-_NORM = re.compile(r"norm|ln_f")
+_FINAL_NORM = re.compile(r"norm|ln_f")
+_NUMBERED = re.compile(r"(.*?(?:^|\.))(0|[1-9]\d{0,8})(\.|$)", re.ASCII)
+
+Kind = Literal["embedding", "attention", "mlp", "norm", "head", "other"]
+"""What a tensor is for. ``other``: its name says nothing known, for example state-space blocks."""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+_NORM = re.compile(r"norm|^ln(\d|_|$)|_ln$", re.IGNORECASE)
+_EMBEDDING = re.compile(r"emb|^(wte|wpe|shared)$", re.IGNORECASE)
+_ATTENTION = re.compile(r"attn|attention|^att$|^[qkvo]_proj$", re.IGNORECASE)
+_MLP = re.compile(
+    r"mlp|ffn|feed_?forward|expert|moe|densereludense|^fc\d$|^(intermediate|output)$", re.IGNORECASE
+)
 
 
 class Described(Protocol):
@@ -151,7 +167,7 @@ def comes_after_layers(tensor: str, layers: str) -> bool:
         return True
     parent, dot, _ = layers.removesuffix(".").rpartition(".")
     beside = module.removeprefix(parent + dot) if module.startswith(parent + dot) else "."
-    return "." not in beside and "emb" not in beside and bool(_NORM.search(beside))
+    return "." not in beside and "emb" not in beside and bool(_FINAL_NORM.search(beside))
 
 
 def is_recomputed(tensor: str, shape: Sequence[int]) -> bool:
@@ -167,3 +183,71 @@ def is_recomputed(tensor: str, shape: Sequence[int]) -> bool:
 def belongs_to_embedding(tensor: str) -> bool:
     """Say whether a tensor is called as embeddings of tokens and positions are."""
     return "emb" in tensor or _module(tensor) in {"wte", "wpe"}
+
+
+class Place(NamedTuple):
+    """Where a tensor stands in a stack of layers."""
+
+    stack: str
+    """What stands before the number, for example ``model.layers.``."""
+    layer: int
+    rest: str
+    """What stands after the number, for example ``.mlp.up_proj.weight``."""
+
+
+def place(tensor: str) -> Place | None:
+    """Return where a tensor stands, or None where its name has no number."""
+    found = _NUMBERED.match(tensor)
+    return found and Place(found[1], int(found[2]), tensor[found.end(2) :])
+
+
+def depths(tensors: Iterable[str]) -> dict[str, float]:
+    """Return for each tensor how deep its layer lies: 0 the first, 1 the last (or the only) one.
+
+    Tensors outside of layers have depth 0, as in mergekit.
+    """
+    places = {name: place(name) for name in tensors}
+    counts = _count(places.values())
+    return {
+        name: depth(found.layer, counts[found.stack]) if found else 0.0
+        for name, found in places.items()
+    }
+
+
+def layers(tensors: Iterable[str]) -> dict[str, int]:
+    """Return the number of layers of each stack, by the part of the names before the number."""
+    return _count(map(place, tensors))
+
+
+def _count(places: Iterable[Place | None]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for stack, layer, _ in filter(None, places):
+        counts[stack] = max(counts.get(stack, 0), layer + 1)
+    return counts
+
+
+def depth(layer: int, count: int) -> float:
+    """Return how deep a layer lies among ``count``: 0 the first, 1 the last (or the only) one."""
+    return layer / (count - 1) if count > 1 else 1.0
+
+
+@cache
+def kind_of(tensor: str) -> Kind:
+    """Say what a tensor is for.
+
+    A norm is known by the last word of its name (``post_attention_layernorm`` is no attention),
+    embeddings and heads are looked for outside of the layers only, and the parts of a layer are
+    known by any word.
+    """
+    words = re.sub(r"(\.\d+)?(\.(weight|bias))?$", "", tensor).split(".")
+    last = words[-1]
+    if _NORM.search(last):
+        return "norm"
+    if place(tensor) is None:
+        if is_head(".".join([*words, "weight"])):
+            return "head"
+        if any(_EMBEDDING.search(word) for word in words):
+            return "embedding"
+    if any(_ATTENTION.search(word) for word in words):
+        return "attention"
+    return "mlp" if any(_MLP.search(word) for word in words) else "other"

@@ -10,15 +10,11 @@ import pickle
 import struct
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mixmerge.errors import ModelError, ResourceError
-from mixmerge.merging.models.checkpoint import Checkpoint
-from mixmerge.merging.models.donor_files import read_object
-from mixmerge.merging.models.safetensors_io import StoredTensor
-
-if TYPE_CHECKING:
-    import torch
+from mixmerge.merging.models.checkpoint import Checkpoint, read_object
+from mixmerge.merging.models.safetensors_io import TORCH_NAMES, StoredTensor
 
 _SUFFIXES = (".bin", ".pt", ".pth")
 _NOT_WEIGHTS = ("training_args", "optimizer", "scheduler", "rng_state", "scaler")
@@ -121,7 +117,8 @@ def _tensor(file: Path, name: Any, value: Any, total: int) -> StoredTensor:
 
     if not isinstance(name, str) or not isinstance(value, torch.Tensor):
         raise wrong(f"must be a tensor with a name, not {type(value).__name__}")
-    dtype = _dtypes().get(value.dtype)
+    dtypes = {getattr(torch, name): dtype for dtype, name in TORCH_NAMES.items()}
+    dtype = dtypes.get(value.dtype)
     if dtype is None or value.layout != torch.strided:
         raise wrong(f"is of the type {value.dtype} ({value.layout}), which is not supported")
     if not value.is_contiguous():
@@ -135,20 +132,3 @@ def _tensor(file: Path, name: Any, value: Any, total: int) -> StoredTensor:
     if start + tensor.nbytes > total:
         raise wrong(f"its data ends at byte {start + tensor.nbytes} of a file of {total} bytes")
     return tensor
-
-
-def _dtypes() -> dict["torch.dtype", str]:
-    import torch
-
-    return {
-        torch.bfloat16: "BF16",
-        torch.float16: "F16",
-        torch.float32: "F32",
-        torch.float64: "F64",
-        torch.bool: "BOOL",
-        torch.uint8: "U8",
-        torch.int8: "I8",
-        torch.int16: "I16",
-        torch.int32: "I32",
-        torch.int64: "I64",
-    }

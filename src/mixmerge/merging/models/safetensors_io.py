@@ -24,6 +24,13 @@ BYTES_PER_ELEMENT = {
 }  # fmt: skip
 """Types of whole bytes that the format knows."""
 
+TORCH_NAMES = {
+    "BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float64", "BOOL": "bool",
+    "I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64",
+    "U8": "uint8", "U16": "uint16", "U32": "uint32", "U64": "uint64",
+}  # fmt: skip
+"""What PyTorch and configurations call the types that they share with the format."""
+
 _LONGEST_HEADER = 100_000_000
 """The format's own limit."""
 _LONGEST_NAME = 1000

@@ -273,17 +273,3 @@ class HeldSource:
 
 STORED = (StoredSource, HeldSource)
 """Sources that can say what is stored."""
-
-
-class ArraySource:
-    """A tensor that is already in memory."""
-
-    def __init__(self, name: str, array: npt.ArrayLike) -> None:
-        """Take an array of any shape; it is used as float32."""
-        content = np.asarray(array, np.float32)
-        self.name, self.dtype, self.shape, self.by_row = name, "F32", content.shape, False
-        self._content = np.ascontiguousarray(content).reshape(-1)
-
-    def read(self, start: int, out: Array) -> None:
-        """Fill ``out`` with the elements from ``start`` on; see `Source.read`."""
-        out[:] = self._content[start : start + out.size]

@@ -1,4 +1,4 @@
-"""What a merged model carries besides weights: configuration, tokenizer, and where it came from."""
+"""The folder of a merged model besides weights: its place, small files, and where it came from."""
 
 import json
 import platform
@@ -10,17 +10,42 @@ from typing import Any
 
 import numpy as np
 
+from mixmerge.errors import SpecError
+from mixmerge.files import PARTIAL
 from mixmerge.fingerprint import file_fingerprint, fingerprint
-from mixmerge.merging.models.donor_files import donated
+from mixmerge.merging.models.checkpoint import donated
 from mixmerge.merging.models.references import parse
 from mixmerge.merging.planning.plan import MergePlan
-from mixmerge.merging.recipes.recipe import BaseInput, MergeRecipe, ModelInput
+from mixmerge.merging.recipes.recipe import BaseInput, MergeRecipe, ModelInput, stage_of
 from mixmerge.merging.recipes.recipe_file import recipe_text
-from mixmerge.merging.recipes.stages import stage_of
 from mixmerge.merging.vocabularies.chat_template import write_template
 
 RECIPE_FILE = "mixmerge_recipe.yml"
 """The recipe in mixmerge's own form; ``mixmerge merge`` reads it back."""
+
+
+def check_target(plan: MergePlan, out: Path) -> None:
+    """Check that the output has a place that is free, and not one of the inputs.
+
+    Args:
+        plan: the merge.
+        out: the folder that will be written; only an empty one or an older merge may exist.
+
+    Raises:
+        SpecError: the folder is or holds an input, or something else than a merge.
+    """
+    target = out.resolve()
+    unfinished = target.parent / (target.name + PARTIAL)
+    for folder in plan.folders:
+        path = folder.resolve()
+        written = path in (target, unfinished) or {target, unfinished} & {*path.parents}
+        if written or path in target.parents:
+            raise SpecError(
+                f"{out}: is, holds or lies in the input {folder}; choose another folder."
+            )
+    is_merge = (out / RECIPE_FILE).exists()
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not is_merge)):
+        raise SpecError(f"{out}: exists and is not a merged model; remove it or choose another.")
 
 
 def _donor_files(plan: MergePlan) -> dict[str, Path]:

@@ -1,14 +1,14 @@
 """Where a merge is written until it is whole, and what an interrupted one finds again."""
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mixmerge.durable import take_lock
 from mixmerge.errors import ResourceError, SpecError
-from mixmerge.files import PARTIAL, explained_disk_errors, sync_folder, write_text
+from mixmerge.files import PARTIAL, explained_disk_errors, sync, sync_all, write_text
 from mixmerge.merging.output.lineage import RECIPE_FILE
 
 _KEY = ".merge-key"
@@ -59,15 +59,13 @@ def check_space(folder: Path, needed: int) -> None:
 
 @contextmanager
 def _alone_in(folder: Path, out: Path) -> Iterator[None]:
-    """Hold a lock on a folder; the system releases it whatever ends the process."""
+    """Hold a lock on a folder."""
     handle = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not take_lock(handle, out):
             raise ResourceError(
                 f"{out}: another process is writing this model; wait for it or stop it."
-            ) from None
+            )
         yield
     finally:
         os.close(handle)
@@ -112,15 +110,10 @@ def _drop_unfinished(partial: Path) -> None:
 def _appear(partial: Path, out: Path) -> None:
     """Flush what is not flushed yet, and give the folder its name."""
     _drop_unfinished(partial)
-    for entry in sorted(partial.rglob("*")):
-        if entry.is_dir():
-            sync_folder(entry)
-        else:
-            with entry.open("rb") as stream:
-                os.fsync(stream.fileno())
+    sync_all(partial)
     if out.exists():
         shutil.rmtree(out)
     (partial / _KEY).unlink()
-    sync_folder(partial)
+    sync(partial)
     partial.rename(out)
-    sync_folder(out.parent)
+    sync(out.parent)

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import ModelError, SpecError
-from mixmerge.files import PARTIAL
 from mixmerge.merging.methods.method import Arguments
-from mixmerge.merging.models.checkpoint import Checkpoint
-from mixmerge.merging.models.donor_files import lacks_tokens
+from mixmerge.merging.models.checkpoint import Checkpoint, lacks_tokens, with_common_names
 from mixmerge.merging.models.layout import (
     belongs_to_embedding,
     denies_tied_head,
@@ -19,11 +17,10 @@ from mixmerge.merging.models.layout import (
     is_head,
     is_recomputed,
 )
-from mixmerge.merging.models.prefixes import with_common_names
 from mixmerge.merging.models.references import locate, open_model
-from mixmerge.merging.models.safetensors_io import NewTensor
+from mixmerge.merging.models.safetensors_io import TORCH_NAMES, NewTensor
 from mixmerge.merging.models.sources import Source, StoredSource
-from mixmerge.merging.planning.arguments import PartArguments
+from mixmerge.merging.planning.architecture import output_config
 from mixmerge.merging.planning.compatibility import (
     COPIED,
     counterpart,
@@ -31,14 +28,12 @@ from mixmerge.merging.planning.compatibility import (
     tensor_problems,
     vocabulary_problems,
 )
-from mixmerge.merging.planning.output_config import output_config
-from mixmerge.merging.planning.slices import Composition, Origin, compose
-from mixmerge.merging.recipes.recipe import MergeRecipe, Slice
-from mixmerge.merging.recipes.stages import at, stage_of
+from mixmerge.merging.planning.composition import Composition, Origin, PartArguments, compose
+from mixmerge.merging.recipes.recipe import MergeRecipe, Slice, stage_of, with_folder
 from mixmerge.merging.vocabularies.chat_template import choose, template_of, template_of_adapter
 from mixmerge.merging.vocabularies.vocabulary import Vocabulary, align
 
-_SPELLING = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
+_DTYPES = {name: dtype for dtype, name in TORCH_NAMES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +99,14 @@ class MergePlan:
             checkpoint.check_unchanged()
 
     @property
+    def outputs(self) -> list[NewTensor]:
+        """Every tensor that will be written."""
+        return [row.output for row in self.rows]
+
+    @property
     def nbytes(self) -> int:
         """Bytes of weights that will be written."""
-        return sum(row.output.nbytes for row in self.rows)
+        return sum(output.nbytes for output in self.outputs)
 
 
 @contextmanager
@@ -145,7 +145,7 @@ def plan_merge(
             raise SpecError(f"stage `{name}` must be merged first, and its folder given.")
     checkpoints = with_common_names(
         [
-            open_model(model.name, at(model.path, folders), allow_pickle=allow_pickle)
+            open_model(model.name, with_folder(model.path, folders), allow_pickle=allow_pickle)
             for model in recipe.inputs
         ]
     )
@@ -191,7 +191,7 @@ def _vocabulary(
     if wanted is None:
         return None
     elsewhere = recipe.references[len(recipe.inputs) :]
-    source = locate(at(elsewhere[0], folders)) if elsewhere else None
+    source = locate(with_folder(elsewhere[0], folders)) if elsewhere else None
     return align(wanted, models, recipe.donor.name, source=source)
 
 
@@ -277,7 +277,7 @@ class _Planner:
 
     def _output_dtype(self, sources: Sequence[Any]) -> str:
         if self._dtype is not None:
-            return _SPELLING[self._dtype]
+            return _DTYPES[self._dtype]
         types = {source.dtype for source in sources}
         return types.pop() if len(types) == 1 else "F32"
 
@@ -334,28 +334,3 @@ def _slice_notes(recipe: MergeRecipe, composition: Composition) -> list[str]:
 
 def _first_of(names: Sequence[str]) -> str:
     return names[0] + (f" and {len(names) - 1} more" if names[1:] else "")
-
-
-def check_target(plan: MergePlan, out: Path, marker: str) -> None:
-    """Check that the output has a place that is free, and not one of the inputs.
-
-    Args:
-        plan: the merge.
-        out: the folder that will be written; only an empty one, or one that holds a file named
-            ``marker`` (an older merge), may exist.
-        marker: the file that every merge leaves.
-
-    Raises:
-        SpecError: the folder is or holds an input, or something else than a merge.
-    """
-    target = out.resolve()
-    unfinished = target.parent / (target.name + PARTIAL)
-    for folder in plan.folders:
-        path = folder.resolve()
-        written = path in (target, unfinished) or {target, unfinished} & {*path.parents}
-        if written or path in target.parents:
-            raise SpecError(
-                f"{out}: is, holds or lies in the input {folder}; choose another folder."
-            )
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / marker).exists())):
-        raise SpecError(f"{out}: exists and is not a merged model; remove it or choose another.")

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mixmerge.merging.kernels import Array
-from mixmerge.merging.kernels.random_bits import random_bits, stream
-from mixmerge.merging.kernels.reductions import dot
+from mixmerge.merging.kernels.linear_algebra import dot
+from mixmerge.merging.kernels.random_drop import random_bits, stream
 from mixmerge.merging.kernels.selection import (
     EVERYTHING,
     HIGH,
@@ -31,7 +31,7 @@ from mixmerge.merging.kernels.selection import (
 from mixmerge.merging.models.sources import HeldSource, Source, StoredSource, scratch
 from mixmerge.merging.streaming.tile import Tile
 
-__all__ = ["TILE", "Spread", "Sums", "Tensor", "Tile", "TileFunction", "in_turn"]
+__all__ = ["TILE", "ParallelMap", "Sums", "Tensor", "Tile", "TileFunction", "serial_map"]
 
 TILE = 1 << 18
 """Elements of a tile: a few of them, as float32, fit the last cache, and what is done to one takes
@@ -52,7 +52,7 @@ KeysOfTile = Callable[[Tile], Sequence[Keys]]
 """What ranks the elements of a tile, for several vectors."""
 
 
-class Spread(Protocol):
+class ParallelMap(Protocol):
     """Applies a function to items, on one thread or several."""
 
     def __call__(
@@ -62,8 +62,8 @@ class Spread(Protocol):
         ...
 
 
-def in_turn(function: Callable[[range], Any], items: Iterable[range], /) -> Iterator[Any]:
-    """Apply a function to items on this thread: the simplest `Spread`."""
+def serial_map(function: Callable[[range], Any], items: Iterable[range], /) -> Iterator[Any]:
+    """Apply a function to items on this thread: the simplest `ParallelMap`."""
     return map(function, items)
 
 
@@ -79,7 +79,7 @@ class Tensor:
         positions: Sequence[int] | None = None,
         seed: int = 0,
         by_row: bool = False,
-        spread: Spread = in_turn,
+        parallel_map: ParallelMap = serial_map,
         hold: int = 0,
     ) -> None:
         """Describe a tensor; nothing is read.
@@ -91,7 +91,7 @@ class Tensor:
             positions: places of the models in the recipe, which key the random draws.
             seed: of the random draws.
             by_row: whether tiles must hold whole rows.
-            spread: how to work on several pieces.
+            parallel_map: how to work on several pieces.
             hold: most bytes of inputs to keep in memory where they are read more than once.
         """
         self.name = name
@@ -100,7 +100,7 @@ class Tensor:
         self.columns = self.shape[-1] if self.shape else 1
         self._models, self._base = list(models), base
         self._positions = range(len(models)) if positions is None else positions
-        self._seed, self._spread, self._hold = seed, spread, hold
+        self._seed, self._parallel_map, self._hold = seed, parallel_map, hold
         sources = [*models, base] if base is not None else models
         if by_row or any(source.by_row for source in sources):
             self._tile = self.columns * max(1, TILE // max(1, self.columns))
@@ -156,8 +156,8 @@ class Tensor:
             pass
 
     def _each(self, work: Callable[[range], Any], chunks: list[range]) -> Iterator[Any]:
-        """Spread work on chunks. What overflows is refused where the result is rounded."""
-        return self._spread(np.errstate(all="ignore")(work), chunks)
+        """ParallelMap work on chunks. What overflows is refused where the result is rounded."""
+        return self._parallel_map(np.errstate(all="ignore")(work), chunks)
 
     def sum(self, function: Callable[[Tile], npt.ArrayLike]) -> Sums:
         """Add up what a function says of each tile, in float64.

@@ -6,8 +6,8 @@ from functools import cached_property
 import numpy as np
 
 from mixmerge.merging.kernels import Array
-from mixmerge.merging.kernels.rounding import Bits, subtract_bfloat16, widen_into
-from mixmerge.merging.kernels.selection import Difference, Keys
+from mixmerge.merging.kernels.rounding import Bits, widen_into
+from mixmerge.merging.kernels.selection import Difference, Keys, subtract_bfloat16
 from mixmerge.merging.models.sources import STORED, Source, scratch
 
 

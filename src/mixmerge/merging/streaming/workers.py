@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from mixmerge.merging.streaming.tensor import Spread, in_turn
+from mixmerge.merging.streaming.tensor import ParallelMap, serial_map
 from mixmerge.progress import Progress
 
 LARGE = 5 << 20
@@ -24,7 +24,7 @@ HELD_OF_LARGE, HELD_OF_SMALL = 1 << 27, 1 << 26
 that all threads work on, and of all small ones together. Memory pays when many tensors use it in
 turn; for an embedding or two, fresh pages cost more than the page cache's copy of the file."""
 
-Work = Callable[[Spread, int], None]
+Work = Callable[[ParallelMap, int], None]
 """Works on one tensor: how to share the work, and how many bytes of inputs to keep in memory."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -56,7 +56,7 @@ class Workers:
         if tiny:
             self._jobs.append(self._pool.submit(_in_a_row, tiny, share))
         for _, work in filter(lambda tensor: TINY < tensor[0] < LARGE, todo):
-            self._jobs.append(self._pool.submit(work, in_turn, share))
+            self._jobs.append(self._pool.submit(work, serial_map, share))
         for _, work in filter(lambda tensor: tensor[0] >= LARGE, todo):
             self._check()
             work(self._pool.map, HELD_OF_LARGE)
@@ -102,7 +102,7 @@ def workers(threads: int | None) -> Iterator[Workers]:
 
 def _in_a_row(works: Iterable[Work], hold: int) -> None:
     for work in works:
-        work(in_turn, hold)
+        work(serial_map, hold)
 
 
 class Counter:

@@ -15,7 +15,7 @@ from typing import Any
 
 from mixmerge.errors import ModelError
 from mixmerge.files import read_json, write_json
-from mixmerge.merging.models.donor_files import (
+from mixmerge.merging.models.checkpoint import (
     OTHER_TOKENS,
     TEMPLATES,
     TOKENS,

@@ -19,12 +19,7 @@ from mixmerge.files import read_json, write_json
 from mixmerge.merging.models.checkpoint import Checkpoint
 from mixmerge.merging.models.layout import embedding, is_head
 from mixmerge.merging.models.sources import Source
-from mixmerge.merging.recipes.tokenizer_recipe import (
-    ModelTokenRow,
-    TokenizerRecipe,
-    TokenRule,
-    ZeroRow,
-)
+from mixmerge.merging.recipes.sections import ModelTokenRow, TokenizerRecipe, TokenRule, ZeroRow
 from mixmerge.merging.vocabularies.tokenizer_files import (
     AddedToken,
     StoredTokenizer,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
-from mixmerge.execution.helpers import helpers_here
+from mixmerge.execution.engines import helpers_here
 from mixmerge.execution.plan import Planned
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.merging.methods import METHODS

@@ -1,7 +1,7 @@
 """``prompts/AXIS``: what models are asked."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict
 
@@ -72,7 +72,8 @@ class Prompts(StepKind[PromptSettings, PromptFacts]):
         if spec.testbed:
             from mixmerge.testbed.data import prompts
 
-            known = prompts(spec.testbed, spec.split, languages)
+            split: Literal["dev", "test"] = "dev" if spec.split == "dev" else "test"
+            known = prompts(spec.testbed, split, languages)
             rows = [prompt for prompt in known if prompt.language in languages]
             check_prompts(rows, languages, "testbed")
         else:

@@ -1,13 +1,23 @@
-"""``report/study``: tables, figures and the page."""
+"""``report/study``: what the report shows, gathered from the folders of the steps."""
 
-from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
 
+from mixmerge.errors import SpecError
 from mixmerge.execution.step import Needs, Step, Task
+from mixmerge.execution.store import RECORD
+from mixmerge.files import read_json, read_rows
 from mixmerge.progress import Progress
+from mixmerge.records import Axis, Prompt, Response, Results, Verdict
+from mixmerge.records.judge_card import JudgeCard
+from mixmerge.records.results import read_results
+from mixmerge.reporting.input import Answer, ReportInput, Sample, StepCost
 from mixmerge.spec_model import SpecModel
-from mixmerge.study.spec import Study
-from mixmerge.study.steps.kind import NoFacts, StepKind
+from mixmerge.study.spec import BASE, Study
+from mixmerge.study.steps.calibrate import CARD
+from mixmerge.study.steps.kind import ROWS, NoFacts, StepKind
+from mixmerge.study.steps.results import RESULTS, compute_results, results_settings
 
 STUDY_FILE = "study.yaml"
 """The study file's text at the top of a run folder."""
@@ -35,10 +45,132 @@ class Report(StepKind[ReportSettings, NoFacts]):
     def run(self, task: Task, settings: ReportSettings, progress: Progress) -> NoFacts:
         """Write the page with its tables and figures."""
         from mixmerge.reporting.write import write_report
-        from mixmerge.study.collect import gather
 
         written = task.folder.parents[1] / STUDY_FILE
         text = written.read_text(encoding="utf-8") if written.is_file() else ""
         data = gather(settings.study, task.inputs, study_file=text)
         write_report(data, task.folder, progress=progress)
         return NoFacts()
+
+
+Folders = Mapping[str, Path]
+"""By step."""
+
+
+def gather(
+    study: Study,
+    folders: Folders,
+    *,
+    unfinished: Sequence[str] = (),
+    study_file: str = "",
+) -> ReportInput:
+    """Collect what the report of a finished or unfinished study shows.
+
+    Args:
+        study: The study.
+        folders: Folder of each finished step, by step id.
+        unfinished: Ids of the steps that are not done.
+        study_file: Text of the study file.
+
+    Raises:
+        SpecError: no model has been judged yet, so there is nothing to report.
+    """
+    found = _results(study, folders)
+    records = {
+        name: read_json(folder / RECORD)
+        for name, folder in folders.items()
+        if (folder / RECORD).is_file()
+    }
+    card = folders.get("calibrate/study")
+    return ReportInput(
+        results=found,
+        judge_card=card and JudgeCard.model_validate(read_json(card / CARD)),
+        title=study.report.title or study.study,
+        languages=study.languages,
+        parents={name: study.parents(name) for name in found.models if name != BASE},
+        samples=list(_samples(study, folders, list(found.models))),
+        steps=[_cost(record) for record in records.values()],
+        unfinished=list(unfinished),
+        versions=next((record["versions"] for record in records.values()), {}),
+        study_file=study_file,
+        command=f"mixmerge run {study.study}.yaml --seed {study.seed}",
+    )
+
+
+def _results(study: Study, folders: Folders) -> Results:
+    done = folders.get("results/study")
+    if done is not None:
+        return read_results(read_json(done / RESULTS), str(done / RESULTS))
+    settings = results_settings(study)
+    trainings = {name: info.trainings for name, info in settings.models.items()}
+    judged = {
+        name: folders[f"judge/{name}"]
+        for name in (BASE, *study.checkpoints)
+        if _is_known(name, trainings.get(name, []), folders)
+    }
+    if len(judged) < 2 or BASE not in judged:
+        raise SpecError(
+            "nothing to report yet: the base model and at least one checkpoint must be judged. "
+            "`mixmerge run` goes on where the study stopped."
+        )
+    trained = {
+        name: folders[f"train/{name}"] for name in study.checkpoints if f"train/{name}" in folders
+    }
+    answers = {name: folders[f"generate/{name}"] for name in judged}
+    return compute_results(settings, judged, trained, answers)
+
+
+def _is_known(name: str, trainings: Sequence[str], folders: Folders) -> bool:
+    """Say whether all is there that results tell of a model: verdicts, answers and trainings."""
+    needed = [f"judge/{name}", f"generate/{name}", *(f"train/{each}" for each in trainings)]
+    return all(step in folders for step in needed)
+
+
+def _cost(record: Mapping[str, Any]) -> StepCost:
+    is_model = record["kind"] in ("train", "merge", "generate", "judge", "base", "given")
+    return StepCost(
+        name=record["name"],
+        kind=record["kind"],
+        model=record["name"] if is_model else None,
+        seconds=record["seconds"],
+        tokens=record["facts"].get("tokens"),
+    )
+
+
+def _samples(study: Study, folders: Folders, models: Sequence[str]) -> Iterator[Sample]:
+    """Yield prompts with every model's answer: the first few of each axis and language."""
+    for axis in study.evaluate.axes:
+        step = folders.get(f"prompts/{axis}")
+        if step is None:
+            continue
+        answers = {name: _answers(folders, name, axis) for name in models}
+        for prompt in _sampled(read_rows(step / ROWS, Prompt), study):
+            told = {name: by_id[prompt.id] for name, by_id in answers.items() if prompt.id in by_id}
+            yield Sample(prompt=prompt, axis=axis, answers=told)
+
+
+def _sampled(prompts: Sequence[Prompt], study: Study) -> list[Prompt]:
+    """Choose whole clusters, evenly over the set, so that one question is seen in all languages."""
+    clusters = list(dict.fromkeys(prompt.cluster for prompt in prompts))
+    count = min(study.report.samples, len(clusters))
+    kept = {clusters[i * len(clusters) // count] for i in range(count)}
+    return [prompt for prompt in prompts if prompt.cluster in kept]
+
+
+def _answers(folders: Folders, name: str, axis: Axis) -> dict[str, Answer]:
+    step = folders.get(f"generate/{name}")
+    if step is None:
+        return {}
+    judged = folders.get(f"judge/{name}")
+    verdicts: dict[str, Verdict] = {}
+    if judged is not None and (judged / f"{axis}.jsonl").is_file():
+        verdicts = {v.prompt: v for v in read_rows(judged / f"{axis}.jsonl", Verdict)}
+    return {
+        row.prompt: Answer(
+            text=row.text,
+            outcome=verdicts[row.prompt].outcome if row.prompt in verdicts else None,
+            score=verdicts[row.prompt].score if row.prompt in verdicts else None,
+            reason=verdicts[row.prompt].reason if row.prompt in verdicts else "",
+        )
+        for row in read_rows(step / f"{axis}.jsonl", Response)
+    }

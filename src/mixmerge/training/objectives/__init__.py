@@ -7,3 +7,6 @@ OBJECTIVES: dict[str, Objective] = {
     module.OBJECTIVE.name: module.OBJECTIVE for module in (sft, dpo)
 }
 """Every objective by the name that ``method`` gives it."""
+
+DEFAULT = sft.OBJECTIVE.name
+"""The objective of a recipe that names none."""

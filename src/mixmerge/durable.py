@@ -1,0 +1,265 @@
+"""What survives a crash: locks that end with their holder, and logs that lose no whole line.
+
+The kernel holds a lock and releases it however its holder ends, so a lock is never stale; on Linux
+that is true of NFS too. A log is JSON Lines that are only ever appended to: a line counts once its
+newline is written, and what a killed writer left behind the last newline is cut off.
+"""
+
+import contextlib
+import errno
+import fcntl
+import json
+import logging
+import os
+import shlex
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, TextIO
+
+from mixmerge.errors import ResourceError
+from mixmerge.files import PARTIAL, explained_disk_errors
+
+_NO_LOCKS_HERE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF)
+"""Of file systems without locks; the last is NFS's answer for a folder."""
+_LONGEST_POLL_SECONDS = 0.1
+_SECONDS_AT_RISK = 5.0
+"""How much work a power loss may take; a killed process loses nothing that was appended."""
+
+log = logging.getLogger(__name__)
+
+
+def take_lock(handle: int, path: Path, *, patience: float = 0.0) -> bool:
+    """Lock an open file or folder until it is closed; return whether no other process holds it.
+
+    Args:
+        handle: Of the file, open for writing, or of the folder.
+        path: For the warning where the file system has no locks.
+        patience: Seconds to wait for the holder: one that was killed needs a moment to die.
+    """
+    deadline, pause = time.monotonic() + patience, 0.001
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_POLL_SECONDS)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS_HERE:
+                raise
+            _warn_of_no_locks(path)
+            return True
+        else:
+            return True
+
+
+@cache
+def _warn_of_no_locks(path: Path) -> None:
+    log.warning("%s: this file system has no locks; start one process only.", path)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The process that holds a lock, or that held it when it ended."""
+
+    pid: int
+    host: str
+    command: str
+    since: str
+    """UTC, ISO 8601; for people only, since clocks jump."""
+
+    def __str__(self) -> str:
+        """Name the process so that a person can find it."""
+        return f"process {self.pid} on {self.host}, since {self.since}: {self.command}"
+
+
+def this_process() -> Owner:
+    """Return the running process as an owner."""
+    program = Path(sys.argv[0])
+    name = "mixmerge" if program.name in ("mixmerge", "__main__.py") else str(program)
+    return Owner(os.getpid(), socket.gethostname(), shlex.join([name, *sys.argv[1:]]), now())
+
+
+def now() -> str:
+    """Return the time in UTC, to the second, as ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@contextlib.contextmanager
+def claimed(lock: Path, what: str, *, patience: float) -> Iterator[Owner | None]:
+    """Hold a lock file, with this process's name in it, while something is run.
+
+    Args:
+        lock: The file; its folder must exist.
+        what: What is run, for the message.
+        patience: Seconds to wait for the holder.
+
+    Yields:
+        The last holder if it ended without releasing the lock, else None.
+
+    Raises:
+        ResourceError: another process holds it; the message says which.
+    """
+    with explained_disk_errors(lock):
+        stream = lock.open("a+", encoding="utf-8")
+    with stream:
+        if not take_lock(stream.fileno(), lock.parent, patience=patience):
+            owner = _read(stream) or "it has not said who it is"
+            raise ResourceError(
+                f"{lock.parent}: another process is running this {what} ({owner}). "
+                "Wait for it, or stop it, and run the same command again."
+            )
+        last = _read(stream)
+        _write(stream, json.dumps(asdict(this_process())))
+        yield last
+        _write(stream, "")
+
+
+def held(lock: Path) -> bool:
+    """Say whether a process holds a lock now, also one that could not write its name."""
+    try:
+        with lock.open(encoding="utf-8") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _read(stream: TextIO) -> Owner | None:
+    stream.seek(0)
+    try:
+        return Owner(**json.loads(stream.read()))
+    except (ValueError, TypeError):  # empty, or its writer was killed in the middle
+        return None
+
+
+def _write(stream: TextIO, text: str) -> None:
+    with contextlib.suppress(OSError):  # the name is a courtesy; the lock holds on a full disk too
+        stream.truncate(0)
+        stream.write(text)
+        stream.flush()
+
+
+class Log:
+    """JSON values, one a line, in a file that this process may write to.
+
+    Several processes that write hold the lock while they read what is new and append.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, and make it if it is missing.
+
+        Raises:
+            ResourceError: the disk is full, or the folder is not writable.
+        """
+        self.path = path
+        self._end = 0
+        self._synced = time.monotonic()
+        with explained_disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._stream = path.open("a+b")
+
+    def lock(self, *, patience: float = 0.0) -> bool:
+        """Lock the file until `unlock` or `close`; see `take_lock`."""
+        return take_lock(self._stream.fileno(), self.path, patience=patience)
+
+    def unlock(self) -> None:
+        """Let other processes have the lock."""
+        with contextlib.suppress(OSError):  # where there are no locks
+            fcntl.flock(self._stream, fcntl.LOCK_UN)
+
+    def new_lines(self) -> Iterator[tuple[int, bytes]]:
+        """Yield place and bytes of each line since the last call; cut off a torn last one.
+
+        A line at which the caller raises is new again the next time.
+        """
+        self._cut_torn_line()
+        self._stream.seek(self._end)
+        for line in self._stream:
+            yield self._end, line
+            self._end += len(line)
+
+    def value(self, place: int) -> Any:
+        """Return the value of the line at a place."""
+        self._stream.seek(place)
+        return json.loads(self._stream.readline())
+
+    def append(self, value: Any) -> int:
+        """Write a line, which survives the process from now on; return its place.
+
+        Raises:
+            ResourceError: the disk is full; the line is not there.
+        """
+        line = memoryview(json.dumps(value, ensure_ascii=False).encode() + b"\n")
+        handle = self._stream.fileno()
+        with explained_disk_errors(self.path):
+            place = self._cut_torn_line()
+            self._end = place + len(line)
+            try:
+                while line:
+                    line = line[os.write(handle, line) :]
+            except OSError:
+                # Half a line would swallow the next one, should there be space again.
+                os.ftruncate(handle, place)
+                self._end = place
+                raise
+            if time.monotonic() - self._synced > _SECONDS_AT_RISK:
+                self.sync()
+        return place
+
+    def _cut_torn_line(self) -> int:
+        """Return where the last whole line ends; nothing follows it any more."""
+        handle = self._stream.fileno()
+        end = os.fstat(handle).st_size
+        if end and os.pread(handle, 1, end - 1) != b"\n":
+            self._stream.seek(0)
+            end = sum(len(line) for line in self._stream if line.endswith(b"\n"))
+            self._stream.truncate(end)
+        return end
+
+    def sync(self) -> None:
+        """Flush the file to the disk."""
+        with explained_disk_errors(self.path):
+            os.fsync(self._stream.fileno())
+        self._synced = time.monotonic()
+
+    def close(self) -> None:
+        """Close the file, and with it release the lock."""
+        self._stream.close()
+
+
+def show(path: Path, value: Any) -> None:
+    """Replace a JSON file that only shows how far things are, whole, if the disk allows it.
+
+    It is not flushed: what counts is elsewhere.
+    """
+    partial = path.with_name(path.name + PARTIAL)
+    with contextlib.suppress(OSError):
+        partial.write_text(json.dumps(value), encoding="utf-8")
+        partial.replace(path)
+
+
+def append_if_possible(path: Path, value: Any) -> None:
+    """Append to a log that nothing hangs on: a full disk is no reason to stop."""
+    with contextlib.suppress(OSError, ResourceError), contextlib.closing(Log(path)) as opened:
+        opened.append(value)
+
+
+def read_log(path: Path) -> Iterator[Any]:
+    """Yield the values of a log that others may write; damaged and torn lines are left out."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError:
+        return
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            yield json.loads(line)

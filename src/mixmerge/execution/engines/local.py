@@ -1,0 +1,194 @@
+"""The local engine: steps side by side in processes of this machine, within declared resources.
+
+Steps are forked from one server process that has imported the heavy libraries once, so a step
+starts in milliseconds and yet begins with clean state. A step leads its own process group and
+watches its driver: when the driver dies, however suddenly, the step and its children end too.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+from mixmerge.errors import MixmergeError
+from mixmerge.execution.engine import EngineSpec
+from mixmerge.execution.environment import CORES, ONE_THREAD, environment
+from mixmerge.execution.step import Needs
+from mixmerge.execution.store import LOG
+from mixmerge.execution.worker import handlers_from, run_step, write_failure
+
+_GRACE_SECONDS = 5.0
+_NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
+
+
+@dataclass
+class _Running:
+    process: ForkServerProcess
+    needs: Needs
+    devices: tuple[str, ...]
+
+
+class LocalEngine:
+    """Runs steps on this machine.
+
+    Args:
+        entry: ``module:attribute`` of the mapping from kinds to handlers.
+        cpus: Cores in use at most, by all steps together.
+        gpus: CUDA devices in use at most, named as in ``CUDA_VISIBLE_DEVICES``. A step that needs
+            more gets all: without a GPU, steps run on the cores.
+        memory_gb: Memory in use at most (1e9 bytes), of the steps that say what they need; by
+            default all that the machine has.
+        preload: Modules the server imports before the first step.
+    """
+
+    def __init__(
+        self,
+        entry: str,
+        *,
+        cpus: int,
+        gpus: Sequence[str] = (),
+        memory_gb: float | None = None,
+        preload: Sequence[str] = (),
+    ) -> None:
+        self._entry = entry
+        self._cpus = cpus
+        self._gpus = tuple(gpus)
+        self._devices = list(gpus)
+        self._running: list[_Running] = []
+        self._memory_gb = physical_memory_gb() if memory_gb is None else memory_gb
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload([__name__, *preload])
+
+    def room_for(self, needs: Needs) -> bool:
+        """Say whether enough is free; one step always fits an idle engine, with what there is."""
+        if not self._running:
+            return True
+        busy = [running.needs for running in self._running]
+        return (
+            sum(other.cpus for other in busy) + needs.cpus <= self._cpus
+            and sum(other.memory_gb for other in busy) + needs.memory_gb <= self._memory_gb
+            and self._share(needs) <= len(self._devices)
+        )
+
+    def start(self, folder: Path, needs: Needs) -> _Running:
+        """Start the step in a folder; its output goes to the log there."""
+        count = self._share(needs)
+        devices, self._devices = tuple(self._devices[:count]), self._devices[count:]
+        limits = {CORES: str(min(needs.cpus, self._cpus))}
+        if devices:
+            limits["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
+        arguments = (self._entry, str(folder), limits, environment())
+        process = self._context.Process(target=_child, args=arguments)
+        with _main_hidden(), _set(ONE_THREAD):
+            process.start()
+        running = _Running(process, needs, devices)
+        self._running.append(running)
+        return running
+
+    def poll(self, handle: _Running) -> int | None:
+        """Return the exit code of a step that ended (negative: killed by that signal), or None."""
+        code = handle.process.exitcode
+        if code is not None and handle in self._running:
+            self._running.remove(handle)
+            self._devices = sorted([*self._devices, *handle.devices], key=self._gpus.index)
+        return code
+
+    def stop(self, handle: _Running) -> None:
+        """Ask the step's process group to end; insist after a few seconds."""
+        pid = handle.process.pid
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            if pid is not None and handle.process.exitcode is None:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(pid, sign)
+                handle.process.join(_GRACE_SECONDS)
+        self.poll(handle)
+
+    def _share(self, needs: Needs) -> int:
+        return min(needs.gpus, len(self._gpus))
+
+    def close(self) -> None:
+        """Stop every step that still runs."""
+        for running in list(self._running):
+            self.stop(running)
+
+
+class LocalSpec(EngineSpec):
+    """This machine; there is nothing to set."""
+
+    def build(self, entry: str, *, cpus: int, preload: Sequence[str]) -> LocalEngine:
+        """Return an engine with all GPUs that are ours."""
+        return LocalEngine(entry, cpus=cpus, gpus=_gpus(), preload=preload)
+
+
+def _gpus() -> list[str]:
+    """Name the CUDA devices that are ours, without loading a CUDA library into this process."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return [str(number) for number, _ in enumerate(_NVIDIA_GPUS.glob("*"))]
+    devices = [device.strip() for device in visible.split(",")]
+    # CUDA reads the list up to the first that is none; "-1" is how to hide all.
+    return list(takewhile(lambda device: device and not device.startswith("-"), devices))
+
+
+@contextlib.contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Keep multiprocessing from running the script that called us again in every step."""
+    main = vars(sys.modules["__main__"])
+    known: dict[str, Any] = {name: main[name] for name in ("__file__", "__spec__") if name in main}
+    main.update(dict.fromkeys(known))
+    try:
+        yield
+    finally:
+        main.update(known)
+
+
+@contextlib.contextmanager
+def _set(variables: dict[str, str]) -> Iterator[None]:
+    """Set environment variables for the server that steps are forked from, when it starts."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def physical_memory_gb() -> float:
+    """Return the memory of this machine in gigabytes (1e9 bytes)."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+
+
+def _child(entry: str, folder: str, limits: dict[str, str], ran_with: dict[str, Any]) -> None:
+    """Run one step in a forked process."""
+    os.setsid()
+    threading.Thread(target=_die_with_the_driver, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.environ.update(limits)
+    log = os.open(Path(folder) / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, sys.stdout.fileno())
+    os.dup2(log, sys.stderr.fileno())
+    try:
+        code = run_step(Path(folder), handlers_from(entry), ran_with)
+    except MixmergeError as error:  # the step could not begin
+        code = write_failure(Path(folder), error)
+    sys.exit(code)
+
+
+def _die_with_the_driver() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.killpg(0, signal.SIGKILL)

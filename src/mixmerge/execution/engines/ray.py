@@ -1,0 +1,339 @@
+"""The Ray engine: light steps are tasks, trainings hold a placement group or span several nodes.
+
+On one node a training starts torchrun inside its placement group. Such groups, and the actors that
+hold them, outlive the driver and are found again by the name in the step's folder; tasks end with
+the driver. The run folder must be on storage that all nodes share.
+"""
+
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixmerge.errors import ResourceError
+from mixmerge.execution.child import STEP_COMMAND, child_command, run_child, wait_for
+from mixmerge.execution.engine import HELPERS, LOST, EngineSpec
+from mixmerge.execution.environment import CORES
+from mixmerge.execution.step import Needs
+from mixmerge.execution.store import FAILURE, JOB, LOG
+from mixmerge.files import read_json, write_json
+from mixmerge.fingerprint import fingerprint
+
+_NAMESPACE = "mixmerge"
+_STOPPED = -15
+_PATIENCE_SECONDS = 30.0
+_KNOCK_SECONDS = 10.0
+
+
+@dataclass(eq=False)
+class _Started:
+    folder: Path
+    result: Any
+    """Ray's reference to the exit code."""
+    group: str | None = None
+    """Name of the actor and its placement group."""
+
+
+class RayEngine:
+    """Runs steps on a Ray cluster.
+
+    Attributes:
+        keep_seconds: How long the exit code of a training waits for a driver.
+
+    Args:
+        cpus: Cores of the cluster that is started on this machine where ``RAY_ADDRESS`` names none.
+        command: What runs a step; see `mixmerge.execution.child.run_child`.
+
+    Raises:
+        ResourceError: there is no cluster at ``RAY_ADDRESS``.
+    """
+
+    def __init__(self, cpus: int, command: Sequence[str] = STEP_COMMAND) -> None:
+        # A cluster of our own reports to nobody.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        import ray
+
+        self.keep_seconds = 60.0
+        self._ray = ray
+        self._command = tuple(command)
+        connect(cpus)
+        # Steps may ask for helpers on the cluster that they run on.
+        self._environment = {
+            HELPERS: "ray",
+            "RAY_ADDRESS": ray.get_runtime_context().gcs_address,
+        }
+        nodes = [node["Resources"] for node in ray.nodes()]
+        self._nodes = [(node.get("CPU", 0), node.get("GPU", 0)) for node in nodes]
+        """Cores and GPUs of each."""
+
+    def room_for(self, needs: Needs) -> bool:  # noqa: ARG002 - the interface's
+        """Say yes: Ray lets steps wait until their resources are free."""
+        return True
+
+    def start(self, folder: Path, needs: Needs) -> _Started:
+        """Start a step, or find what an earlier driver started."""
+        folder = folder.absolute()
+        asked = self._resources(needs)
+        if needs.nodes > 1:
+            work = self._ray.remote(num_cpus=0, max_retries=0)(train_on_nodes)
+            return _Started(folder, work.remote(self._command, str(folder), needs, asked))
+        if asked["num_cpus"] > 1 or asked["num_gpus"] > 1:
+            return self._start_group(folder, asked)
+        work = self._ray.remote(max_retries=0, **asked)(run_child)
+        return _Started(folder, work.remote(self._command, str(folder), self._variables(asked)))
+
+    def poll(self, handle: _Started) -> int | None:
+        """Return the exit code of a step that ended, or None while it runs."""
+        ready, _ = self._ray.wait([handle.result], timeout=0)
+        if not ready:
+            return None
+        code = self._code(handle)
+        self._release(handle)
+        return code
+
+    def stop(self, handle: _Started) -> None:
+        """Cancel a step and wait until it is gone."""
+        if handle.group is None:
+            self._ray.cancel(handle.result)
+            self._ray.wait([handle.result], timeout=_PATIENCE_SECONDS)
+        self._release(handle)
+
+    def close(self) -> None:
+        """Leave the cluster; one that was started here ends."""
+        self._ray.shutdown()
+
+    def _resources(self, needs: Needs) -> dict[str, float]:
+        # A step that needs more than any node has gets all of one, as on one machine: Ray would let
+        # it wait for ever. A cluster without a core is one whose nodes are yet to come.
+        gpus = min(needs.gpus, max(gpus for _, gpus in self._nodes))
+        most = max(cpus for cpus, there in self._nodes if there >= gpus)
+        return {"num_cpus": min(needs.cpus, most or needs.cpus), "num_gpus": gpus}
+
+    def _variables(self, asked: Mapping[str, float]) -> dict[str, str]:
+        return {**self._environment, CORES: str(int(asked["num_cpus"]))}
+
+    def _start_group(self, folder: Path, asked: dict[str, float]) -> _Started:
+        from ray.util.placement_group import placement_group
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+        name = f"step-{fingerprint(str(folder))[:16]}"
+        with suppress(ValueError):  # there is no actor of that name
+            known = self._ray.get_actor(name, namespace=_NAMESPACE)
+            if (folder / JOB).is_file() and read_json(folder / JOB) == {"job": name}:
+                return _Started(folder, known.wait.remote(), name)
+        self._drop(name)
+        bundle = {"CPU": asked["num_cpus"], "GPU": asked["num_gpus"]}
+        bundle = {kind: amount for kind, amount in bundle.items() if amount}
+        group = placement_group([bundle], "STRICT_PACK", name=name, lifetime="detached")
+        place = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
+        actor = self._ray.remote(
+            name=name, lifetime="detached", scheduling_strategy=place, **asked
+        )(Holder).remote(self.keep_seconds)
+        write_json(folder / JOB, {"job": name})
+        return _Started(
+            folder, actor.run.remote(self._command, str(folder), self._variables(asked)), name
+        )
+
+    def _code(self, handle: _Started) -> int:
+        """Return a step's exit code; `LOST` where Ray lost the process or the node."""
+        from ray import exceptions
+
+        try:
+            return int(self._ray.get(handle.result))
+        except exceptions.TaskCancelledError:
+            return _STOPPED
+        except exceptions.RayTaskError as error:
+            with (handle.folder / LOG).open("a", encoding="utf-8") as log:
+                log.write(f"{error}\n")
+            return 1
+        except exceptions.RayError:
+            return LOST
+
+    def _release(self, handle: _Started) -> None:
+        if handle.group is not None:
+            self._drop(handle.group)
+            (handle.folder / JOB).unlink(missing_ok=True)
+
+    def _drop(self, name: str) -> None:
+        """End an actor and give back what its placement group holds, if they exist."""
+        from ray.util.placement_group import get_placement_group, remove_placement_group
+
+        with suppress(ValueError):
+            self._ray.kill(self._ray.get_actor(name, namespace=_NAMESPACE))
+        with suppress(ValueError):
+            remove_placement_group(get_placement_group(name))
+
+
+class Holder:
+    """An actor that runs one step in its placement group and keeps the exit code."""
+
+    def __init__(self, keep_seconds: float) -> None:
+        self._code: int | None = None
+        self._keep_seconds = keep_seconds
+
+    def run(self, command: Sequence[str], folder: str, environment: Mapping[str, str]) -> int:
+        """Run the step and return its exit code."""
+        from ray.util import get_current_placement_group
+
+        group = get_current_placement_group()
+        self._code = run_child(command, folder, environment)
+        # A driver that lives takes the code and ends this actor; nobody else would.
+        threading.Timer(self._keep_seconds, _leave, [group]).start()
+        return self._code
+
+    def wait(self) -> int:
+        """Return the exit code, once `run`, which comes first in the actor's queue, has ended."""
+        return LOST if self._code is None else self._code
+
+
+def _leave(group: Any) -> None:
+    from ray.util import remove_placement_group
+
+    remove_placement_group(group)
+    os._exit(0)
+
+
+def connect(cpus: int) -> None:
+    """Join the cluster at ``RAY_ADDRESS``, or start one on this machine.
+
+    Raises:
+        ResourceError: there is no cluster at that address.
+    """
+    import ray
+
+    address = os.environ.get("RAY_ADDRESS")
+    how: dict[str, Any] = {"address": address}
+    if not address:
+        # "local": whatever else runs on this machine, or has left its address here, is not ours.
+        how = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+    try:
+        _check_somebody_listens(address)
+        ray.init(namespace=_NAMESPACE, log_to_driver=False, logging_level="ERROR", **how)
+    except OSError as error:
+        raise ResourceError(
+            f"RAY_ADDRESS is {address}: no Ray cluster answers there ({error}). Start one with "
+            "`ray start --head`, set RAY_AUTH_MODE=token if it asks for a token, or unset "
+            "RAY_ADDRESS to use this machine alone."
+        ) from error
+
+
+def _check_somebody_listens(address: str | None) -> None:
+    """Knock at an address of the form ``host:port``: Ray itself would wait for two minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if port.isdigit() and "/" not in host:
+        with socket.create_connection((host, int(port)), timeout=_KNOCK_SECONDS):
+            pass
+
+
+def train_on_nodes(
+    command: Sequence[str], folder: str, needs: Needs, asked: dict[str, float]
+) -> int:
+    """Run a step as one process for each device of several nodes, through Ray Train.
+
+    Ray Train places the workers, makes them meet, and ends all when one fails; the step itself runs
+    in a child process of each worker.
+
+    Args:
+        command: See `mixmerge.execution.child.run_child`.
+        folder: The step's.
+        needs: With ``nodes`` and ``processes``.
+        asked: What each node gives.
+    """
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    each = {
+        "CPU": max(1.0, asked["num_cpus"] // needs.processes),
+        "GPU": asked["num_gpus"] / needs.processes,
+    }
+    trainer = TorchTrainer(
+        rank,
+        train_loop_config={"command": list(command), "folder": folder},
+        # Ray's own group only makes the workers meet; the step's, which computes, is another.
+        torch_config=TorchConfig(backend="gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=needs.nodes * needs.processes,
+            use_gpu=each["GPU"] > 0,
+            resources_per_worker={kind: amount for kind, amount in each.items() if amount},
+        ),
+        run_config=RunConfig(
+            name=Path(folder).name,
+            storage_path=str(Path(folder).parents[1] / "cache" / "ray"),
+            failure_config=FailureConfig(max_failures=0),
+        ),
+    )
+    try:
+        trainer.fit()
+    except Exception:  # noqa: BLE001 - Ray Train wraps every reason in classes of its own
+        return 1 if Path(folder, FAILURE).exists() else LOST
+    return 0
+
+
+def rank(config: dict[str, Any]) -> None:
+    """Take part in a training as one rank: the step in a child process, with a port of its own."""
+    import torch.distributed as dist
+
+    ports = [0]
+    if dist.get_rank() == 0:
+        with socket.socket() as free:
+            free.bind(("", 0))
+            ports = [free.getsockname()[1]]
+    dist.broadcast_object_list(ports)
+    environment = {"MASTER_PORT": str(ports[0])}
+    code = run_child(config["command"], config["folder"], environment)
+    if code:
+        raise RuntimeError(f"the step ended with exit code {code}")
+
+
+class RayHelpers:
+    """Helpers on the cluster at ``RAY_ADDRESS``, which is joined when they are asked for.
+
+    Args:
+        cpus: Cores of the cluster that is started on this machine where there is no address.
+    """
+
+    def __init__(self, cpus: int = 1) -> None:
+        import ray
+
+        self._ray, self._cpus = ray, cpus
+        self._tasks: list[Any] = []
+
+    def start(self, command: Sequence[str], count: int) -> None:
+        """Ask Ray for ``count`` tasks."""
+        connect(self._cpus)
+        help_out = self._ray.remote(max_retries=0, num_cpus=1)(run_helper)
+        self._tasks = [help_out.remote([*command, str(number)]) for number in range(count)]
+
+    def ended(self, number: int) -> bool:
+        """Say whether a task has ended: with its work done, with an error, or lost."""
+        ready, _ = self._ray.wait([self._tasks[number]], timeout=0)
+        return bool(ready)
+
+    def stop(self) -> None:
+        """Cancel what has not ended, and leave the cluster."""
+        for task in self._tasks:
+            self._ray.cancel(task)
+        self._ray.wait(self._tasks, num_returns=len(self._tasks), timeout=10)
+        self._ray.shutdown()
+
+
+def run_helper(command: Sequence[str]) -> int:
+    """Run a helper in a child process, which ends with the worker that runs this task."""
+    return wait_for(subprocess.Popen(child_command(command), stdin=subprocess.DEVNULL))
+
+
+class RaySpec(EngineSpec):
+    """The cluster at ``RAY_ADDRESS``, or one that is started on this machine."""
+
+    def build(self, entry: str, *, cpus: int, preload: Sequence[str]) -> RayEngine:  # noqa: ARG002
+        """Return an engine whose tasks run ``mixmerge step``."""
+        return RayEngine(cpus)
+
+    def helpers(self) -> RayHelpers:
+        """Return helpers on the cluster."""
+        return RayHelpers(os.cpu_count() or 1)

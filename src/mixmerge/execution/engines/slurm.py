@@ -1,0 +1,311 @@
+"""The SLURM engine: every step is a job, submitted and watched through submitit.
+
+Jobs outlive the driver: their ids stand in the steps' folders, where the next driver finds them.
+The run folder must be on storage that all nodes share.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from mixmerge.errors import ResourceError
+from mixmerge.execution.child import STEP_COMMAND, run_child
+from mixmerge.execution.engine import LOST, EngineSpec
+from mixmerge.execution.step import Needs
+from mixmerge.execution.store import FAILURE, JOB
+from mixmerge.files import read_json, write_json
+
+if TYPE_CHECKING:
+    import submitit
+
+_LOOK_EVERY_SECONDS = 1.0
+_PATIENCE_SECONDS = 30.0
+_QUEUE_IS_AWAY = ("timed out", "Unable to contact slurm controller", "Connection refused")
+
+
+class SlurmSpec(EngineSpec):
+    """What the SLURM engine asks of the cluster beside each step's cores and devices."""
+
+    partition: str | None = None
+    """Left out: the cluster's default."""
+    account: str | None = None
+    """Who pays."""
+    minutes: int = Field(default=24 * 60, ge=1)
+    """Most time of one job. A training that needs more is queued again and goes on."""
+    requeues: int = Field(default=10, ge=0)
+    """How often a job whose time was over is queued again."""
+    memory_gb: float | None = Field(default=None, gt=0)
+    """Memory of each node. Left out: the cluster's default."""
+    gpus: int | None = Field(default=None, ge=0)
+    """Most GPUs to ask of a node; 0 where the cluster has none."""
+    at_once: int = Field(default=256, ge=1)
+    """Most jobs of one array at the same time."""
+    setup: tuple[str, ...] = ()
+    """Shell commands before each step, for example ``module load cuda``."""
+    sbatch: dict[str, str | int | bool] = Field(default={})
+    """Any other option of ``sbatch``, for example ``{constraint: a100}``."""
+    cluster: Literal["slurm", "local"] = "slurm"
+    """``local`` runs the jobs as processes of this machine, to try everything without SLURM."""
+
+    def build(self, entry: str, *, cpus: int, preload: Sequence[str]) -> "SlurmEngine":  # noqa: ARG002
+        """Return an engine whose jobs run ``mixmerge step``."""
+        return SlurmEngine(self)
+
+    def parameters(self, needs: Needs) -> dict[str, Any]:
+        """Return the parameters of submitit's executor for a step.
+
+        One node: one task with all cores and devices; a training starts torchrun in it. Several
+        nodes: one task for each process, without torchrun.
+        """
+        gpus = needs.gpus if self.gpus is None else min(needs.gpus, self.gpus)
+        per_node = needs.processes if needs.nodes > 1 else 1
+        asked: dict[str, Any] = {"timeout_min": self.minutes, "name": "mixmerge"}
+        if self.cluster == "local":
+            # One machine stands for all nodes.
+            return asked | {"tasks_per_node": per_node * needs.nodes, "gpus_per_node": gpus}
+        asked |= {
+            "nodes": needs.nodes,
+            "tasks_per_node": per_node,
+            "cpus_per_task": max(1, needs.cpus // per_node),
+            "mem_gb": self.memory_gb,
+            "slurm_partition": self.partition,
+            "slurm_account": self.account,
+            "gpus_per_node": gpus or None,
+            "slurm_setup": list(self.setup) or None,
+            "slurm_additional_parameters": self.sbatch or None,
+            "slurm_array_parallelism": self.at_once,
+            "slurm_srun_args": ["--kill-on-bad-exit=1"],
+        }
+        return {name: value for name, value in asked.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class StepCommand:
+    """What a job runs: one step, in a child process."""
+
+    command: tuple[str, ...]
+    folder: str
+    distributed: bool = False
+    """Whether this is one of several ranks that the job has started."""
+
+    def __call__(self) -> int:
+        """Run the step and return its exit code."""
+        if not self.distributed:
+            return run_child(self.command, self.folder)
+        import submitit
+
+        submitit.helpers.TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
+        code = run_child(self.command, self.folder)
+        # The other ranks wait for this one: that it fails must end the job.
+        if code < 0 or code == LOST:
+            os._exit(LOST)  # without a result: as if the node were lost
+        if code:
+            raise RuntimeError(f"the step ended with exit code {code}")
+        return code
+
+    def checkpoint(self) -> "submitit.helpers.DelayedSubmission":
+        """Say how the job goes on after its time was over: the step finds its last checkpoint."""
+        import submitit
+
+        return submitit.helpers.DelayedSubmission(self)
+
+
+@dataclass(eq=False)
+class _Queued:
+    """A step that was started: in the queue, or about to be sent there."""
+
+    folder: Path
+    needs: Needs
+    job: Any = None
+    looked: float = 0.0
+    refused: int | None = None
+    """Exit code of a step that the queue did not take."""
+
+
+class SlurmEngine:
+    """Runs steps as SLURM jobs; equal steps that become ready together are one array.
+
+    Args:
+        spec: Where in the cluster, and within which limits.
+        command: What runs a step; see `mixmerge.execution.child.run_child`.
+
+    Raises:
+        ResourceError: SLURM's commands are not here.
+    """
+
+    def __init__(self, spec: SlurmSpec, command: Sequence[str] = STEP_COMMAND) -> None:
+        import submitit
+
+        if spec.cluster == "slurm" and shutil.which("srun") is None:
+            raise ResourceError(
+                "--engine slurm: there is no `srun` here. Start this command on a login node, or "
+                "set `placement: {slurm: {cluster: local}}` to run the jobs on this machine."
+            )
+        self._spec = spec
+        self._command = tuple(command)
+        self._unsent: list[_Queued] = []
+        self._open: list[_Queued] = []
+        self._submitit = submitit
+
+    def room_for(self, needs: Needs) -> bool:  # noqa: ARG002 - the interface's
+        """Say yes: waiting is what a queue is for; this machine takes a job for each core."""
+        return self._spec.cluster == "slurm" or len(self._open) < (os.cpu_count() or 1)
+
+    def start(self, folder: Path, needs: Needs) -> _Queued:
+        """Find the step's job of an earlier driver, or note the step for the next submission."""
+        queued = _Queued(folder.absolute(), needs)
+        self._open.append(queued)
+        queued.job = self._found_again(queued.folder)
+        if queued.job is None:
+            self._unsent.append(queued)
+        return queued
+
+    def poll(self, handle: _Queued) -> int | None:
+        """Return the exit code of a step whose job ended, or None."""
+        self._send()
+        if handle.refused is not None:
+            self._open.remove(handle)
+            return handle.refused
+        now = time.monotonic()
+        if now - handle.looked < _LOOK_EVERY_SECONDS:
+            return None
+        handle.looked = now
+        if not self._ended(handle.job):
+            return None
+        self._open.remove(handle)
+        (handle.folder / JOB).unlink(missing_ok=True)
+        return self._exit_code(handle)
+
+    def stop(self, handle: _Queued) -> None:
+        """Cancel the step's job and wait until it is gone."""
+        self._open.remove(handle)
+        if handle in self._unsent:
+            self._unsent.remove(handle)
+        if handle.job is None:
+            return
+        self._cancel(handle.job)
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not self._ended(handle.job) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        (handle.folder / JOB).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Do nothing: jobs in the queue are found again, or were stopped one by one."""
+
+    def _send(self) -> None:
+        """Submit what was started since the last time, equal needs as one array."""
+        from submitit.core.utils import FailedJobError
+
+        groups: dict[Needs, list[_Queued]] = {}
+        for queued in self._unsent:
+            groups.setdefault(_without_time(queued.needs), []).append(queued)
+        for needs, members in groups.items():
+            executor = self._executor(members[0].folder, needs)
+            try:
+                with executor.batch():
+                    for queued in members:
+                        job = StepCommand(self._command, str(queued.folder), needs.nodes > 1)
+                        queued.job = executor.submit(job)
+            except (FailedJobError, subprocess.CalledProcessError) as error:
+                for queued in members:
+                    queued.refused = _write_refusal(queued.folder, error)
+            else:
+                for queued in members:
+                    self._note(queued)
+            self._unsent = [queued for queued in self._unsent if queued not in members]
+
+    def _executor(self, folder: Path, needs: Needs) -> Any:
+        spec = self._spec
+        executor = self._submitit.AutoExecutor(
+            folder=_jobs(folder), cluster=spec.cluster, slurm_max_num_timeout=spec.requeues
+        )
+        executor.update_parameters(**spec.parameters(needs))
+        return executor
+
+    def _note(self, queued: _Queued) -> None:
+        tasks = list(range(queued.job.num_tasks))
+        write_json(queued.folder / JOB, {"job": queued.job.job_id, "tasks": tasks})
+
+    def _found_again(self, folder: Path) -> Any:
+        """Return the job that an earlier driver left for this step, unless it has ended."""
+        if not (folder / JOB).is_file():
+            return None
+        noted = read_json(folder / JOB)
+        if "tasks" not in noted:  # another engine's; the step's lock keeps the two apart
+            return None
+        kinds = {"slurm": self._submitit.SlurmJob, "local": self._submitit.LocalJob}
+        job = kinds[self._spec.cluster](_jobs(folder), noted["job"], noted["tasks"])
+        # A job that the queue has forgotten is gone; the step's lock guards against a mistake.
+        gone = self._ended(job) or (self._spec.cluster == "slurm" and job.state == "UNKNOWN")
+        return None if gone else job
+
+    def _ended(self, job: Any) -> bool:
+        if self._spec.cluster == "local" and job.get_info()["jobState"].startswith("NO PROCESS"):
+            return not _alive(int(job.job_id))
+        return bool(job.done())
+
+    def _cancel(self, job: Any) -> None:
+        if self._spec.cluster == "local":
+            with suppress(ProcessLookupError):
+                os.kill(int(job.job_id), signal.SIGINT)
+        else:
+            job.cancel(check=False)
+
+    def _exit_code(self, handle: _Queued) -> int:
+        tasks = [handle.job.task(index) for index in range(handle.job.num_tasks)]
+        ended = [task for task in tasks if task.paths.result_pickle.exists()]
+        for task in ended:
+            outcome, value = task._get_outcome_and_result()
+            if outcome == "error":
+                return self._explained(handle.folder, str(value))
+            if value:
+                return int(value)
+        return 0 if len(ended) == len(tasks) else LOST
+
+    def _explained(self, folder: Path, trace: str) -> int:
+        if "timed-out" in trace and not (folder / FAILURE).exists():
+            message = (
+                f"{folder}: the job's time was over {self._spec.requeues + 1} times; raise "
+                "`minutes` or `requeues` under `placement: slurm`. The same command goes on from "
+                "the last checkpoint."
+            )
+            write_json(folder / FAILURE, {"code": 2, "message": message})
+        return 1
+
+
+def _write_refusal(folder: Path, error: Exception) -> int:
+    """Leave in the step's folder why ``sbatch`` refused it; return the exit code."""
+    passing = any(text in str(error) for text in _QUEUE_IS_AWAY)
+    message = (
+        f"SLURM refused the job: {error}. Check `placement: slurm` (partition, account, minutes, "
+        "gpus)."
+    )
+    code = LOST if passing else 2
+    write_json(folder / FAILURE, {"code": code, "message": message})
+    return code
+
+
+def _without_time(needs: Needs) -> Needs:
+    return Needs(needs.cpus, needs.gpus, needs.nodes, needs.processes)
+
+
+def _jobs(folder: Path) -> Path:
+    """Return where submitit keeps what it knows of the jobs of a run."""
+    return folder.parent.parent / "cache" / "slurm" / "%j"
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,243 @@
+"""The figure of an inspection: what changed, layer by layer."""
+
+import io
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mixmerge.errors import SpecError
+from mixmerge.files import write_bytes
+from mixmerge.merging.inspection.measurements import DOT_THRESHOLD
+from mixmerge.merging.inspection.result import (
+    Comparison,
+    Difference,
+    Inspection,
+    Interference,
+    Part,
+)
+from mixmerge.merging.models.layout import place
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_FORMATS = (".png", ".svg", ".pdf")
+_INK, _MUTED, _GRID = "#1f2328", "#57606a", "#d8dee4"
+# Okabe and Ito's colours, which differ for every kind of colour vision.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+_MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
+_MOST_LINES = 6
+"""A longer legend stands beside its panel."""
+_LONGEST_NAME = 20
+"""A longer name loses its beginning, so that legends leave room for lines."""
+_STYLE: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "axes.titlecolor": _INK,
+    "axes.edgecolor": _GRID,
+    "axes.labelcolor": _MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": _GRID,
+    "xtick.color": _MUTED,
+    "ytick.color": _MUTED,
+    "text.color": _INK,
+    "text.parse_math": False,  # a dollar sign in a folder's name is no formula
+    "svg.fonttype": "none",
+    "svg.hashsalt": "mixmerge",
+}
+
+
+@dataclass(frozen=True)
+class _Panel:
+    title: str
+    lines: list[tuple[str, list[float | None]]]
+    """What the legend calls a line, and its value for each layer."""
+    percent: bool = False
+    reference: tuple[float, str] | None = None
+    """A height to mark, and what it means."""
+    limits: tuple[float, float] | None = None
+    """The least range of the vertical axis: small differences must look small."""
+
+
+def check_figure(file: Path, models: int, *, headers_only: bool) -> None:
+    """Check that a figure can be drawn, before any weight is read.
+
+    Args:
+        file: where it will be written.
+        models: how many there are, the base counted.
+        headers_only: whether weights are left unread.
+
+    Raises:
+        SpecError: the file's type is unknown, or there is nothing to draw.
+    """
+    if file.suffix.lower() not in _FORMATS:
+        raise SpecError(f"{file}: a figure is a {', '.join(_FORMATS)} file.")
+    if models < 2 or headers_only:
+        raise SpecError(
+            f"{file}: a figure compares the weights of at least two models; "
+            "name another model, and leave out --headers-only."
+        )
+
+
+def draw(inspection: Inspection, file: Path) -> None:
+    """Draw sizes, directions and conflicts by layer, without a display.
+
+    Args:
+        inspection: has a comparison.
+        file: PNG (200 dots per inch), SVG or PDF, by its suffix.
+
+    Raises:
+        ResourceError: the file cannot be written.
+    """
+    import matplotlib as mpl
+
+    assert inspection.comparison is not None
+    parts = inspection.comparison.layers or inspection.comparison.tensors
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        # A script that the font lacks shows as boxes in PNG and PDF, and as itself in SVG.
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
+        figure = _figure(_panels(inspection.comparison, parts, inspection.base), parts)
+        out = io.BytesIO()
+        kind = file.suffix.lower().removeprefix(".")
+        date = {"png": "Software", "svg": "Date", "pdf": "CreationDate"}[kind]
+        # Without a date, the same models give the same bytes.
+        figure.savefig(out, format=kind, dpi=200, metadata={date: None})
+    write_bytes(file, out.getvalue())
+
+
+def _panels(comparison: Comparison, parts: Sequence[Part], base: str | None) -> list[_Panel]:
+    if base is None:
+        return _panels_of_weights(comparison, parts)
+    models = [
+        (_short(each.second), number)
+        for number, each in enumerate(comparison.whole.differences)
+        if each.first == base
+    ]
+    pairs = _numbered(comparison.whole.interferences)
+    panels = [
+        _Panel(
+            f"Size of the change, relative to {base}",
+            _lines(parts, models, lambda part, n: part.differences[n].relative_size),
+            percent=True,
+            limits=(0.0, 0.001),
+        ),
+        _Panel(
+            "Cosine of the changes",
+            _lines(parts, pairs, lambda part, n: part.interferences[n].cosine),
+            reference=(0.0, "perpendicular"),
+            limits=(-0.1, 1.0),
+        ),
+        _Panel(
+            "Sign conflict: share of what both move",
+            _lines(parts, pairs, lambda part, n: part.interferences[n].opposed),
+            percent=True,
+            reference=(0.5, "chance"),
+            limits=(0.0, 0.6),
+        ),
+    ]
+    return [panel for panel in panels if panel.lines]
+
+
+def _panels_of_weights(comparison: Comparison, parts: Sequence[Part]) -> list[_Panel]:
+    pairs = _numbered(comparison.whole.differences)
+    return [
+        _Panel(
+            "Size of the difference, relative to the first",
+            _lines(parts, pairs, lambda part, n: part.differences[n].relative_size),
+            percent=True,
+            limits=(0.0, 0.001),
+        ),
+        _Panel(
+            "Cosine of the weights",
+            _lines(parts, pairs, lambda part, n: part.differences[n].cosine),
+            reference=(DOT_THRESHOLD, "SLERP is linear above"),
+        ),
+    ]
+
+
+def _numbered(pairs: Sequence[Difference | Interference]) -> list[tuple[str, int]]:
+    return [
+        (f"{_short(pair.first)} · {_short(pair.second)}", number)
+        for number, pair in enumerate(pairs)
+    ]
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else "…" + name[1 - _LONGEST_NAME :]
+
+
+def _lines(
+    parts: Sequence[Part],
+    numbered: Sequence[tuple[str, int]],
+    value: Callable[[Part, int], float | None],
+) -> list[tuple[str, list[float | None]]]:
+    return [(label, [value(part, number) for part in parts]) for label, number in numbered]
+
+
+def _figure(panels: Sequence[_Panel], parts: Sequence[Part]) -> "Figure":
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, 0.6 + 2.3 * len(panels)), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, panel in zip(
+        figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0], panels, strict=True
+    ):
+        _draw_panel(axes, panel)
+    _name_layers(axes, parts)
+    return figure
+
+
+def _draw_panel(axes: "Axes", panel: _Panel) -> None:
+    from matplotlib.ticker import PercentFormatter
+
+    for (label, values), colour, marker in zip(
+        panel.lines, cycle(_COLOURS), cycle(_MARKERS), strict=False
+    ):
+        heights = [float("nan") if value is None else value for value in values]
+        axes.plot(heights, marker=marker, color=colour, label=label, markersize=4, linewidth=1.2)
+    title = panel.title
+    if panel.reference:
+        height, meaning = panel.reference
+        axes.axhline(height, color=_MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+        title = f"{title} (dashed: {meaning})"
+    if panel.percent:
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    if panel.limits:
+        (low, high), (least, most) = axes.dataLim.intervaly, panel.limits
+        margin = 0.05 * (max(high, most) - min(low, least))
+        axes.set_ylim(
+            low - margin if low < least else least, high + margin if high > most else most
+        )
+    axes.set_title(title)
+    if len(panel.lines) <= _MOST_LINES:
+        axes.legend(frameon=False, fontsize=8, loc="best")
+    else:
+        axes.legend(frameon=False, fontsize=6, loc="upper left", bbox_to_anchor=(1, 1))
+
+
+def _name_layers(axes: "Axes", parts: Sequence[Part]) -> None:
+    """Number the horizontal axis by layer, and name each stack where there are several."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    layers = [place(part.name) for part in parts]
+    stacks = dict.fromkeys(layer.stack.rstrip(".") for layer in layers if layer)
+
+    def name(position: float, _: object) -> str:
+        number = round(position)
+        if not 0 <= number < len(layers):
+            return ""
+        layer = layers[number]
+        return str(layer.layer) if layer else parts[number].name
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_formatter(FuncFormatter(name))
+    axes.set_xlabel("Layer of " + ", then of ".join(stacks) if stacks else "Tensor")

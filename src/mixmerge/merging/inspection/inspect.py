@@ -1,0 +1,254 @@
+"""Look at models before merging them: what they hold, how they differ, whether they fit."""
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from itertools import combinations
+from pathlib import Path
+
+from mixmerge.errors import SpecError
+from mixmerge.merging.inspection.comparison import Compared, compare
+from mixmerge.merging.inspection.figure import check_figure, draw
+from mixmerge.merging.inspection.measurements import Measurements, judged_by, relatedness
+from mixmerge.merging.inspection.result import (
+    Comparison,
+    Inspection,
+    ModelSummary,
+    TokenDifference,
+    VocabularyDifference,
+)
+from mixmerge.merging.models.checkpoint import Checkpoint, with_common_names
+from mixmerge.merging.models.layout import denies_tied_head, embedding, head, layers
+from mixmerge.merging.models.references import open_model
+from mixmerge.merging.planning.compatibility import problems
+from mixmerge.progress import Progress, silent
+
+_EXAMPLES = 10
+"""Tokens that differ, named in the result."""
+
+
+def inspect(
+    models: Sequence[str | Path],
+    *,
+    base: str | Path | None = None,
+    headers_only: bool = False,
+    figure: Path | None = None,
+    allow_pickle: bool = False,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> Inspection:
+    """Say what models hold, how they differ, and why they cannot be merged, if they cannot.
+
+    Two or more models are compared by their weights, which reads each of them once, a tile at a
+    time. With a base, their task vectors (Ilharco et al. 2023, arXiv:2212.04089) are compared too:
+    how large they are, whether they point the same way, and where they oppose each other (the
+    sign conflicts of Yadav et al. 2023, arXiv:2306.01708).
+
+    Args:
+        models: one or more folders, hub names, or ``MODEL+ADAPTER``, as in a recipe.
+        base: the model they were trained from, if they were.
+        headers_only: read headers, configurations and tokenizers, and no weight.
+        figure: draw the comparison by layer into this file (.png, .svg or .pdf). Models without a
+            tensor in common leave nothing to draw.
+        allow_pickle: also read ``.bin`` and ``.pt`` weights (data only, no code).
+        threads: how many to use; None: one for each processor. The result does not depend on it.
+        progress: hears the bytes read.
+
+    Returns:
+        Everything that was found; ``model_dump_json()`` gives it as JSON.
+
+    Raises:
+        ModelError: a model cannot be found, a header is wrong, or a file changed meanwhile.
+        SpecError: there is nothing that ``figure`` could show, or its type is unknown.
+    """
+    if not models:
+        raise SpecError("inspect: needs at least one model.")
+    if threads is not None and threads < 1:
+        raise SpecError(f"threads ({threads}) must be at least 1.")
+    references = [str(each) for each in ([] if base is None else [base]) + [*models]]
+    if figure is not None:
+        check_figure(figure, len(references), headers_only=headers_only)
+    with ExitStack() as opened:
+        stored = [
+            opened.enter_context(closing(open_model(name, text, allow_pickle=allow_pickle)))
+            for name, text in zip(short_names(references), references, strict=True)
+        ]
+        checkpoints = with_common_names(stored)
+        compared = None
+        if len(checkpoints) > 1 and not headers_only:
+            compared = compare(
+                checkpoints, has_base=base is not None, threads=threads, progress=progress
+            )
+        inspection = _inspection(checkpoints, references, compared, has_base=base is not None)
+    if figure is not None and inspection.comparison is not None:
+        draw(inspection, figure)
+    return inspection
+
+
+def short_names(references: Sequence[str]) -> list[str]:
+    """Name each model by as many of the last parts of its reference as tell all of them apart.
+
+    A last part ``model`` does not count: that is where every training step has its model.
+    """
+    parts = [_parts(Path(text)) for text in references]
+    for length in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(each[-length:]) for each in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{text} ({number})" for number, text in enumerate(references, 1)]
+
+
+def _parts(path: Path) -> tuple[str, ...]:
+    parts = path.resolve().parts if path.exists() else path.parts
+    return parts[:-1] if len(parts) > 1 and parts[-1] == "model" else parts
+
+
+def _inspection(
+    models: Sequence[Checkpoint],
+    references: Sequence[str],
+    compared: Compared | None,
+    *,
+    has_base: bool,
+) -> Inspection:
+    first, *others = models
+    broken = compared.broken.values() if compared else ()
+    return Inspection(
+        models=tuple(map(_summary, models, references)),
+        base=first.name if has_base else None,
+        vocabularies=tuple(vocabulary_differences(models)),
+        comparison=_comparison(models, compared) if compared and compared.sums else None,
+        problems=(*problems(models), *broken),
+        notes=(
+            *(note for model in models for note in _own_notes(model)),
+            *(note for other in others for note in _config_notes(first, other)),
+            *(note for other in others for note in _dtype_notes(first, other)),
+        ),
+    )
+
+
+def _summary(model: Checkpoint, reference: str) -> ModelSummary:
+    stored = model.tensors.values()
+    named = model.config.get("architectures")
+    own_head = head(model.tensors) is not None
+    return ModelSummary(
+        name=model.name,
+        reference=reference,
+        architecture=str(named[0]) if isinstance(named, list) and named else "",
+        tensors=len(stored),
+        parameters=sum(tensor.size for tensor in stored),
+        nbytes=model.nbytes,
+        dtypes=dict(Counter(tensor.dtype for tensor in stored).most_common()),
+        layers=max(layers(model.tensors).values(), default=0),
+        tied=model.ties_embeddings if own_head else not denies_tied_head(model.config),
+        stores_head=own_head,
+        vocabulary=len(model.vocabulary),
+        rows=embedding_rows(model),
+    )
+
+
+def _comparison(models: Sequence[Checkpoint], compared: Compared) -> Comparison:
+    stored = {name: tensor for model in models for name, tensor in model.tensors.items()}
+    judges = judged_by({name: len(stored[name].shape) for name in compared.sums})
+    measurements = Measurements(compared)
+    judged = measurements.part("judged", judges)
+    return Comparison(
+        whole=measurements.whole(),
+        kinds=measurements.kinds(),
+        layers=measurements.layers(),
+        tensors=measurements.tensors(),
+        left_out=compared.left_out,
+        relatedness=tuple(
+            relatedness(*pair, difference.cosine)
+            for pair, difference in zip(combinations(models, 2), judged.differences, strict=True)
+        ),
+    )
+
+
+def _own_notes(model: Checkpoint) -> list[str]:
+    notes = vocabulary_notes(model)
+    if model.ties_embeddings and head(model.tensors) is not None:
+        notes.append(
+            f"{model.name}: config.json ties the head to the embedding, and the files hold a head "
+            "too; transformers ties them only if they are equal"
+        )
+    return notes
+
+
+def _config_notes(first: Checkpoint, other: Checkpoint) -> list[str]:
+    """Name every setting of the configuration that differs, in the order of the keys."""
+    keys = dict.fromkeys([*first.config, *other.config])
+    passing = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "model_type"}
+    return [
+        f"config.json: {key} is {first.config.get(key)!r} in {first.name} "
+        f"and {other.config.get(key)!r} in {other.name}"
+        for key in keys
+        if key not in passing and first.config.get(key) != other.config.get(key)
+    ]
+
+
+def _dtype_notes(first: Checkpoint, other: Checkpoint) -> list[str]:
+    """Say how many tensors have another type: what rounding did counts as a change."""
+    unequal = [
+        (tensor.dtype, other.tensors[name].dtype)
+        for name, tensor in first.tensors.items()
+        if name in other.tensors and other.tensors[name].dtype != tensor.dtype
+    ]
+    return [
+        f"{count} tensors are {mine} in {first.name} and {theirs} in {other.name}; "
+        "their difference is partly rounding"
+        for (mine, theirs), count in Counter(unequal).items()
+    ]
+
+
+def vocabulary_differences(models: Sequence[Checkpoint]) -> list[VocabularyDifference]:
+    """Compare the first model's tokens with those of each model whose tokenizer is another."""
+    first, *others = models
+    return [
+        _difference(first, other)
+        for other in others
+        if other.tokenizer_digest != first.tokenizer_digest
+        and first.vocabulary
+        and other.vocabulary
+    ]
+
+
+def _difference(first: Checkpoint, second: Checkpoint) -> VocabularyDifference:
+    mine, theirs = first.vocabulary, second.vocabulary
+    both = mine.keys() & theirs.keys()
+    same = sum(mine[token] == theirs[token] for token in both)
+    unequal = [
+        TokenDifference(token=token, first_id=mine.get(token), second_id=theirs.get(token))
+        for token in {**mine, **theirs}
+        if mine.get(token) != theirs.get(token)
+    ]
+    return VocabularyDifference(
+        first=first.name,
+        second=second.name,
+        same=same,
+        moved=len(both) - same,
+        only_first=len(mine) - len(both),
+        only_second=len(theirs) - len(both),
+        examples=tuple(sorted(unequal, key=_lowest_id)[:_EXAMPLES]),
+    )
+
+
+def _lowest_id(difference: TokenDifference) -> tuple[int, str]:
+    ids = [number for number in (difference.first_id, difference.second_id) if number is not None]
+    return min(ids), difference.token
+
+
+def embedding_rows(model: Checkpoint) -> int:
+    """Return the rows of the token embedding; 0 where no tensor looks like one."""
+    name = embedding(model.tensors, model.config)
+    return model.tensors[name].shape[0] if name else 0
+
+
+def vocabulary_notes(model: Checkpoint) -> list[str]:
+    """Name tokens that have no row in the embedding."""
+    rows = embedding_rows(model)
+    homeless = [token for token, number in model.vocabulary.items() if number >= rows]
+    if not rows or not homeless:
+        return []
+    example = f"{homeless[0]!r} ({model.vocabulary[homeless[0]]:,})"
+    beyond = f"{len(homeless):,} tokens have an id beyond the {rows:,} rows of the embedding"
+    return [f"{model.name}: {beyond}, for example {example}"]

@@ -1,0 +1,177 @@
+"""The configuration of a merged model, and whether transformers can load its tensors with it.
+
+The configuration is the donor's, made true to the weights. For the check, transformers makes the
+architecture on PyTorch's meta device, which holds shapes and no numbers, and loads the planned
+tensors as it would load the files: with its own rules for tied heads, packed experts and renamed
+parts. That imports torch and transformers, so it runs on request only.
+"""
+
+import copy
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from mixmerge.errors import ModelError
+from mixmerge.files import write_json
+from mixmerge.merging.kernels.rounding import STORED
+from mixmerge.merging.models.checkpoint import Checkpoint
+from mixmerge.merging.models.layout import (
+    LAYER_COUNTS,
+    embedding,
+    head,
+    language_config,
+    layer_count,
+)
+from mixmerge.merging.models.safetensors_io import TORCH_NAMES, NewTensor
+
+_NUMBERS_OF_LAYERS = frozenset({"mlp_only_layers", "moe_layers", "full_attn_idxs"})
+"""Settings that list some layers by their numbers; other lists have an entry for each layer."""
+
+Config = dict[str, Any]
+
+
+def output_config(
+    donor: Mapping[str, Any],
+    tensors: Sequence[NewTensor],
+    layers: Sequence[tuple[Checkpoint, int]],
+    *,
+    unties_head: bool,
+) -> Config:
+    """Return the configuration of the output.
+
+    True to the weights are then: data type, number of layers and what is listed by layer, rows of
+    the embedding, and whether the head is the embedding.
+
+    Args:
+        donor: the configuration to start from; it is left as it is.
+        tensors: the tensors of the output.
+        layers: for each layer of the output a model and a layer that it comes from; none: they are
+            those of the donor.
+        unties_head: whether the output's head, where it stores one, is not its embedding.
+    """
+    config = copy.deepcopy(dict(donor))
+    language = language_config(config)
+    assert isinstance(language, dict)  # a part of the copy
+    _set_dtype(config, tensors)
+    if layers:
+        _set_layers(language, layers)
+    named = {tensor.name: tensor for tensor in tensors}
+    found = embedding(named, config)
+    if found is not None and "vocab_size" in language:
+        language["vocab_size"] = named[found].shape[0]
+        if "vocab_size" in config:
+            config["vocab_size"] = named[found].shape[0]
+    if unties_head and head(named) is not None:
+        for part in (config, language):
+            if part is config or "tie_word_embeddings" in part:
+                part["tie_word_embeddings"] = False
+    return config
+
+
+def _set_dtype(config: Config, tensors: Sequence[NewTensor]) -> None:
+    types = Counter(tensor.dtype for tensor in tensors if tensor.dtype in STORED)
+    if types:
+        present = [key for key in ("dtype", "torch_dtype") if key in config]
+        name = TORCH_NAMES[types.most_common(1)[0][0]]
+        config |= dict.fromkeys(present or ["dtype"], name)
+
+
+def _set_layers(language: Config, layers: Sequence[tuple[Checkpoint, int]]) -> None:
+    """Count the layers, and list for each what the configuration it comes from lists."""
+    before = layer_count(language)
+    sources = [(language_config(model.config), number) for model, number in layers]
+    for key, value in list(language.items()):
+        if key in LAYER_COUNTS and isinstance(value, int):
+            language[key] = len(layers)
+        elif key in _NUMBERS_OF_LAYERS and isinstance(value, list):
+            listed = [number in _list(source.get(key)) for source, number in sources]
+            language[key] = [place for place, is_listed in enumerate(listed) if is_listed]
+        elif "layer" in key and isinstance(value, list) and value and len(value) == before:
+            language[key] = [_entry(source.get(key), value, number) for source, number in sources]
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _entry(listed: Any, otherwise: list[Any], layer: int) -> Any:
+    """Return what a configuration lists for a layer; one that lists nothing is like the donor."""
+    values = listed if isinstance(listed, list) and layer < len(listed) else otherwise
+    return values[layer % len(values)]
+
+
+def check_architecture(config: Config, tensors: Sequence[NewTensor]) -> bool:
+    """Check that names and shapes of the output are those that its configuration asks for.
+
+    Args:
+        config: of the output.
+        tensors: those of the output.
+
+    Returns:
+        Whether that could be checked: False where transformers does not know the architecture.
+
+    Raises:
+        ModelError: a tensor is missing, of no use, or of another shape.
+    """
+    import torch
+    import transformers
+
+    kind = getattr(transformers, (config.get("architectures") or [""])[0], None)
+    if kind is None:
+        return False
+    with TemporaryDirectory() as folder:
+        write_json(Path(folder) / "config.json", config)
+        try:
+            loaded = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        except ValueError:
+            return False
+    shapes = {
+        tensor.name: torch.empty(
+            tensor.shape,
+            dtype=getattr(torch, TORCH_NAMES.get(tensor.dtype, "int64")),
+            device="meta",
+        )
+        for tensor in tensors
+    }
+    with _quiet():
+        _, found = kind.from_pretrained(
+            None,
+            config=loaded,
+            state_dict=shapes,
+            device_map="meta",
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    problems = list(_problems(kind.__name__, found))
+    if problems:
+        more = f" ({len(problems) - 1} more)" if problems[1:] else ""
+        raise ModelError(f"The merged model would be incomplete: {problems[0]}{more}.")
+    return True
+
+
+def _problems(kind: str, found: dict[str, Any]) -> Iterator[str]:
+    for name in sorted(found["missing_keys"]):
+        yield f"{kind} needs tensor {name}, which no input has"
+    for name in sorted(found["unexpected_keys"]):
+        yield f"{kind} has no use for tensor {name}"
+    for name, stored, wanted in sorted(found["mismatched_keys"]):
+        yield f"tensor {name} has shape {list(stored)}, and {kind} needs {list(wanted)}"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence transformers: what it would report is raised as an error of ours."""
+    from transformers.utils import logging
+
+    level, shown = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if shown:
+            logging.enable_progress_bar()

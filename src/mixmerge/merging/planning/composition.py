@@ -1,0 +1,249 @@
+"""What each tensor of the output is made from: which tensors of which models, and which settings.
+
+Names alone decide: layers, slices, filters and gradients are resolved here, and no header is read.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from mixmerge.errors import ModelError, SpecError
+from mixmerge.merging.methods.method import Arguments, Parameter, Scalar
+from mixmerge.merging.models.checkpoint import Checkpoint
+from mixmerge.merging.models.layout import (
+    Stack,
+    comes_after_layers,
+    depth,
+    depths,
+    layer_stack,
+    place,
+)
+from mixmerge.merging.recipes.recipe import MergeRecipe, Slice
+from mixmerge.merging.recipes.sections import Setting, filters, value_for, with_fallback
+
+
+class Origin(NamedTuple):
+    """A tensor of the output, and what it is called where it comes from."""
+
+    name: str
+    part: int
+    """Which of the recipe's parts it belongs to."""
+    depth: float
+    """How deep it lies in its part: 0 the first layer, 1 the last; 0 outside of layers."""
+    inputs: tuple[str, ...]
+    """Its name in each source of the part, whether or not there is such a tensor."""
+
+
+class Composition(NamedTuple):
+    """What the output is put together from."""
+
+    tensors: list[Origin]
+    before: list[str]
+    """With slices, the tensors that come before the layers."""
+    layers: list[tuple[str, int]]
+    """For each layer of the output the first source's name and its layer; empty without slices."""
+
+
+def compose(recipe: MergeRecipe, models: Mapping[str, Checkpoint]) -> Composition:
+    """Find the tensors of the output: all that any source of their part has.
+
+    In a recipe with slices, what comes before the layers (and whatever is neither layer nor norm
+    nor head) belongs to the first slice, and what comes after them to the last.
+
+    Args:
+        recipe: the merge.
+        models: the inputs by name.
+
+    Raises:
+        SpecError: a slice asks for layers that a model does not have.
+        ModelError: a model has no layers, or they are called otherwise than in another.
+    """
+    if not recipe.slices:
+        (part,) = recipe.parts
+        sources = [models[source.model] for source in part.sources]
+        names = _union([model.tensors for model in sources])
+        return Composition(list(_same_names(0, sources, names)), [], [])
+    return _sliced(recipe.slices, models)
+
+
+def _union(names: Iterable[Iterable[str]]) -> list[str]:
+    """Return all names, in the order in which they are first met."""
+    return list(dict.fromkeys(name for some in names for name in some))
+
+
+def _same_names(part: int, sources: Sequence[Checkpoint], names: Sequence[str]) -> Iterator[Origin]:
+    for name, deep in depths(names).items():
+        yield Origin(name, part, deep, (name,) * len(sources))
+
+
+class _Layered:
+    """A model's tensors, sorted into its layers and what lies outside of them."""
+
+    def __init__(self, model: Checkpoint) -> None:
+        self.stack: Stack = layer_stack(model.name, model.tensors, model.config)
+        self.layers: list[list[str]] = [[] for _ in range(self.stack.layers)]
+        self.outside: list[str] = []
+        for name in model.tensors:
+            found = place(name)
+            if found is not None and found.stack == self.stack.prefix:
+                self.layers[found.layer].append(found.rest)
+            else:
+                self.outside.append(name)
+
+
+def _sliced(slices: Sequence[Slice], models: Mapping[str, Checkpoint]) -> Composition:
+    used = dict.fromkeys(source.model for part in slices for source in part.sources)
+    layered = {name: _Layered(models[name]) for name in used}
+    prefix = _common_prefix(layered)
+    tensors = list(_outside(slices, 0, models, layered, after=False))
+    before = [origin.name for origin in tensors]
+    layers: list[tuple[str, int]] = []
+    for number, part in enumerate(slices):
+        names = [source.model for source in part.sources]
+        ranges = [_range(layered, part, index, number) for index in range(len(names))]
+        for step, numbers in enumerate(zip(*ranges, strict=True)):
+            deep = depth(step, len(ranges[0]))
+            stored = [layered[name].layers[at] for name, at in zip(names, numbers, strict=True)]
+            for rest in _union(stored):
+                inputs = tuple(f"{prefix}{at}{rest}" for at in numbers)
+                tensors.append(Origin(f"{prefix}{len(layers)}{rest}", number, deep, inputs))
+            layers.append((names[0], numbers[0]))
+    tensors += _outside(slices, len(slices) - 1, models, layered, after=True)
+    return Composition(tensors, before, layers)
+
+
+def _outside(
+    slices: Sequence[Slice],
+    number: int,
+    models: Mapping[str, Checkpoint],
+    layered: Mapping[str, _Layered],
+    *,
+    after: bool,
+) -> Iterator[Origin]:
+    """Yield what comes before (or after) the layers, from the sources of one slice."""
+    sources = [source.model for source in slices[number].sources]
+    names = _union([layered[name].outside for name in sources])
+    prefix = layered[sources[0]].stack.prefix
+    chosen = [name for name in names if comes_after_layers(name, prefix) == after]
+    yield from _same_names(number, [models[name] for name in sources], chosen)
+
+
+def _common_prefix(layered: Mapping[str, _Layered]) -> str:
+    prefixes = {name: model.stack.prefix for name, model in layered.items()}
+    first, *others = prefixes
+    for other in others:
+        if prefixes[other] != prefixes[first]:
+            raise ModelError(
+                f"layers are called {prefixes[first]}* in {first} and {prefixes[other]}* in "
+                f"{other}; slices need models whose tensors have the same names."
+            )
+    return prefixes[first]
+
+
+def _range(layered: Mapping[str, _Layered], part: Slice, index: int, number: int) -> range:
+    """Return the layers of one source of a slice, as many as the other sources have."""
+    source = part.sources[index]
+    count = layered[source.model].stack.layers
+    low, high = source.layers or (0, count)
+    if high > count:
+        raise SpecError(
+            f"slice {number + 1}: {source.model} has {count} layers, and layers {low} to {high} "
+            "were asked for (the second number is one past the last layer)."
+        )
+    others = [other.layers or (0, layered[other.model].stack.layers) for other in part.sources]
+    if any(end - begin != high - low for begin, end in others):
+        shown = ", ".join(f"{begin} to {end}" for begin, end in others)
+        raise SpecError(
+            f"slice {number + 1}: all sources must have the same number of layers, not {shown}."
+        )
+    return range(low, high)
+
+
+Level = Mapping[str, Setting]
+
+
+class PartArguments:
+    """The arguments of one part of a recipe.
+
+    A model's own value counts before that of its slice, that before the recipe's, and that before
+    the method's default; where no rule of a level matches a tensor's name, the next one decides.
+    Values for a model are looked up by the tensor's name in that model, shared ones (and SLERP's
+    weights, which mergekit has as one shared ``t``) by its name in the output, as in mergekit.
+    """
+
+    def __init__(self, recipe: MergeRecipe, part: Slice) -> None:
+        """Prepare the settings of one of ``recipe.parts``."""
+        self._method = recipe.declaration
+        base = recipe.base_of(part)
+        self._models = [
+            (index, source) for index, source in enumerate(part.sources) if source.model != base
+        ]
+        shared: tuple[Level, ...] = (part.parameters, recipe.parameters)
+        self._settings = {
+            parameter.name: [
+                _first_of(parameter, source.parameters, *shared) for _, source in self._models
+            ]
+            if parameter.per_model
+            else [_first_of(parameter, *shared)]
+            for parameter in self._method.parameters
+        }
+        self._filters = sorted(
+            {
+                part_of_name
+                for settings in self._settings.values()
+                for setting in settings
+                if setting is not None
+                for part_of_name in filters(setting)
+            }
+        )
+        self._known: dict[tuple[float, tuple[bool, ...]], Arguments] = {}
+
+    def of(self, origin: Origin) -> Arguments:
+        """Return what the method is called with for one tensor.
+
+        Raises:
+            SpecError: a required parameter has no value, or values do not go together.
+        """
+        names = (origin.name, *(origin.inputs[index] for index, _ in self._models))
+        if names.count(origin.name) == len(names):
+            names = (origin.name,)
+        # Tensors differ in names and rarely in what filters make of them: each case is found once.
+        case = (origin.depth, tuple([word in name for name in names for word in self._filters]))
+        if case not in self._known:
+            self._known[case] = self._resolve(origin)
+        return self._known[case]
+
+    def _resolve(self, origin: Origin) -> Arguments:
+        arguments: dict[str, Scalar | tuple[Scalar, ...]] = {}
+        for parameter in self._method.parameters:
+            values = [
+                self._value(parameter, setting, origin, number)
+                for number, setting in enumerate(self._settings[parameter.name])
+            ]
+            arguments[parameter.argument] = tuple(values) if parameter.per_model else values[0]
+        problem = self._method.problem(arguments)
+        if problem:
+            raise SpecError(f"tensor {origin.name}: {problem}.")
+        return arguments
+
+    def _value(
+        self, parameter: Parameter, setting: Setting | None, origin: Origin, number: int
+    ) -> Scalar:
+        """Return a parameter's value for a tensor, and for the model with that number."""
+        index, source = self._models[number]
+        by_model = parameter.per_model and not parameter.by_output
+        name = origin.inputs[index] if by_model else origin.name
+        value = None if setting is None else value_for(setting, name, origin.depth)
+        if value is None:
+            value = parameter.default
+        if value is None:
+            whose = f" for model `{source.model}`" if parameter.per_model else ""
+            raise SpecError(
+                f"tensor {origin.name}: no rule of `{parameter.name}`{whose} matches its name; "
+                "add a rule without a filter."
+            )
+        return value
+
+
+def _first_of(parameter: Parameter, *levels: Level) -> Setting | None:
+    given = [level[parameter.name] for level in levels if parameter.name in level]
+    return with_fallback(*given) if given else None

@@ -1,0 +1,164 @@
+"""Tests of mixmerge.execution.engines.local: what happens to steps when their driver goes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mixmerge.execution.engines.local import LocalEngine
+from mixmerge.execution.step import Needs, Step
+from mixmerge.execution.store import LOCK, LOG, Store
+from mixmerge.files import read_json
+
+DRIVER = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from mixmerge.execution.engines.local import LocalEngine
+from mixmerge.execution.step import Needs
+engine = LocalEngine("toy_handlers:HANDLERS", cpus=1)
+engine.start(Path(sys.argv[2]), Needs())
+time.sleep(60)
+"""
+
+
+def alive(pid: int) -> bool:
+    """Say whether a process runs (a zombie does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_for(condition: object, seconds: float = 20.0) -> bool:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():  # type: ignore[operator]
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@pytest.mark.usefixtures("toy")
+@pytest.mark.parametrize("program", [["driver.py"], ["-m", "driver"]])
+def test_a_step_dies_with_its_driver(tmp_path: Path, program: list[str]) -> None:
+    """After a SIGKILL of the driver no step goes on running; its script needs no main guard."""
+    store, step = Store(tmp_path / "run"), Step("write", "slow", {"sleep": 60})
+    folder = store.place(step, store.key(step, {}), {})
+    script = tmp_path / "driver.py"
+    script.write_text(DRIVER)
+    command = [sys.executable, *program, str(tmp_path / "lib"), str(folder)]
+    driver = subprocess.Popen(command, cwd=tmp_path)
+    lock = folder / LOCK
+    assert wait_for(lambda: lock.is_file() and lock.read_text())
+    pid = int(read_json(lock)["pid"])
+    assert alive(pid)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    assert wait_for(lambda: not alive(pid))
+
+
+def test_stop_ends_a_running_step(tmp_path: Path, toy: str) -> None:
+    """A stopped step ends within the grace period and leaves no record."""
+    store, step = Store(tmp_path / "run"), Step("write", "slow", {"sleep": 60})
+    folder = store.place(step, store.key(step, {}), {})
+    engine = LocalEngine(toy, cpus=1)
+    handle = engine.start(folder, Needs())
+    assert wait_for((folder / LOCK).is_file)
+    engine.stop(handle)
+    assert engine.poll(handle) is not None
+    assert not (folder / "record.json").exists()
+
+
+def test_room_is_counted_in_cores_and_devices(tmp_path: Path, toy: str) -> None:
+    """No more cores and devices are handed out than were declared."""
+    store, step = Store(tmp_path / "run"), Step("write", "slow", {"sleep": 60})
+    folder = store.place(step, store.key(step, {}), {})
+    engine = LocalEngine(toy, cpus=2, gpus=["0"])
+    assert engine.room_for(Needs(cpus=4))
+    handle = engine.start(folder, Needs(cpus=1, gpus=1))
+    assert engine.room_for(Needs(cpus=1))
+    assert not engine.room_for(Needs(cpus=2))
+    assert not engine.room_for(Needs(cpus=1, gpus=1))
+    engine.stop(handle)
+    assert engine.room_for(Needs(cpus=2, gpus=1))
+    engine.close()
+
+
+def finish(engine: LocalEngine, folder: Path, needs: Needs) -> Any:
+    """Run one step to its end."""
+    handle = engine.start(folder, needs)
+    assert wait_for(lambda: engine.poll(handle) is not None)
+    return handle
+
+
+def test_a_step_gets_its_cores_and_no_more(
+    tmp_path: Path, toy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Libraries get one thread whatever the user's shell says; a step may use what it asked for."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "64")
+    store = Store(tmp_path / "run")
+    engine = LocalEngine(toy, cpus=2)
+    cores = {}
+    for asked in (1, 2, 8):
+        step = Step("limits", f"a{asked}", {"asked": asked})
+        folder = store.place(step, store.key(step, {}), {})
+        finish(engine, folder, Needs(cpus=asked))
+        facts = read_json(folder / "record.json")["facts"]
+        cores[asked] = facts.pop("MIXMERGE_CORES")
+        assert facts["MKL_NUM_THREADS"] == "1"
+    engine.close()
+    assert cores == {1: "1", 2: "2", 8: "2"}
+    assert os.environ["OMP_NUM_THREADS"] == "64"
+
+
+def test_a_step_gets_devices_of_the_user(tmp_path: Path, toy: str) -> None:
+    """Devices keep the names that the user gave them; those given back are handed out in order."""
+    store = Store(tmp_path / "run")
+    engine = LocalEngine(toy, cpus=4, gpus=["GPU-b", "7", "2"])
+
+    def start(name: str, gpus: int) -> Any:
+        step = Step("limits", name, {"gpus": gpus})
+        return engine.start(store.place(step, store.key(step, {}), {}), Needs(gpus=gpus))
+
+    handles = [start("a", 1), start("b", 1)]
+    assert wait_for(lambda: all(engine.poll(handle) is not None for handle in handles))
+    handles.append(start("c", 2))
+    assert wait_for(lambda: engine.poll(handles[2]) is not None)
+    engine.close()
+    records = [next(tmp_path.glob(f"run/limits/{name}-*/record.json")) for name in "abc"]
+    seen = [read_json(record)["facts"]["CUDA_VISIBLE_DEVICES"] for record in records]
+    assert seen == ["GPU-b", "7", "GPU-b,7"]
+
+
+def test_memory_is_counted(tmp_path: Path, toy: str) -> None:
+    """Steps that say what memory they need run side by side only as far as it reaches."""
+    store, step = Store(tmp_path / "run"), Step("write", "slow", {"sleep": 60})
+    folder = store.place(step, store.key(step, {}), {})
+    engine = LocalEngine(toy, cpus=8, memory_gb=10)
+    assert engine.room_for(Needs(memory_gb=40))
+    handle = engine.start(folder, Needs(memory_gb=6))
+    assert engine.room_for(Needs(memory_gb=4))
+    assert not engine.room_for(Needs(memory_gb=5))
+    engine.stop(handle)
+    engine.close()
+
+
+def test_output_is_not_interleaved(tmp_path: Path, toy: str) -> None:
+    """What two steps print at the same time stands in their own logs, whole lines each."""
+    store, engine = Store(tmp_path / "run"), LocalEngine(toy, cpus=2)
+    folders = {}
+    handles = []
+    for name in ("a", "b"):
+        step = Step("chatty", name, {"name": name})
+        folders[name] = store.place(step, store.key(step, {}), {})
+        handles.append(engine.start(folders[name], Needs()))
+    assert wait_for(lambda: all(engine.poll(handle) is not None for handle in handles))
+    for name, folder in folders.items():
+        assert (folder / LOG).read_text().splitlines() == [name * 20] * 400

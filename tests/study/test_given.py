@@ -1,0 +1,71 @@
+"""Tests of mixmerge.study.steps: given models, and placements on a smaller machine."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mixmerge.errors import ModelError
+from mixmerge.execution.environment import CORES
+from mixmerge.execution.step import Step, Task
+from mixmerge.execution.store import Store, read_record
+from mixmerge.execution.worker import run_step
+from mixmerge.progress import silent
+from mixmerge.study.steps import HANDLERS
+from mixmerge.study.steps.kind import model_path, within_cores
+from mixmerge.testbed.model import write_model
+
+
+@pytest.mark.parametrize(
+    ("asked", "cores", "threads"),
+    [
+        ({"threads": 8, "devices": 1}, "2", 2),
+        ({"threads": 4, "devices": 2}, "4", 2),
+        ({"threads": 1, "devices": 4}, "2", 1),
+        ({"threads": 4}, "8", 4),
+        ({"threads": 4}, None, 4),
+        ({"threads": None, "devices": 1}, "2", None),
+    ],
+)
+def test_threads_stay_within_the_cores(
+    asked: dict[str, int | None],
+    cores: str | None,
+    threads: int | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A placement made for a larger machine is lowered to what the engine has for the step."""
+    if cores is None:
+        monkeypatch.delenv(CORES, raising=False)
+    else:
+        monkeypatch.setenv(CORES, cores)
+    assert within_cores(asked)["threads"] == threads
+
+
+@pytest.mark.parametrize("name", ["runs/models/foo", "my model"])
+def test_a_mistyped_base_folder_is_the_users_mistake(name: str, tmp_path: Path) -> None:
+    """What is neither a folder here nor a possible name on the hub is said; nothing is fetched."""
+    settings = {"from": "hub", "name": name, "revision": None}
+    task = Task("base", "base", settings, {}, {}, {}, tmp_path, tmp_path / "cache")
+    with pytest.raises(ModelError, match=f"^{name}: no such folder, and not a hub name"):
+        HANDLERS["base"](task, silent)
+
+
+def test_a_base_model_that_moved_is_found_again(tmp_path: Path) -> None:
+    """The base step of a copied run is done again where its model is at another place."""
+    write_model(tmp_path / "here")
+    store = Store(tmp_path / "run")
+
+    def base_at(place: str) -> tuple[Path, str]:
+        step = Step("base", "base", {"from": "folder"}, files={"model": str(tmp_path / place)})
+        key = store.key(step, {})
+        return store.place(step, key, {}), key
+
+    folder, key = base_at("here")
+    assert run_step(folder, HANDLERS) == 0
+    assert read_record(folder, key) is not None
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    assert read_record(folder, key) is None
+    again, same_key = base_at("there")
+    assert (again, same_key) == (folder, key)
+    assert run_step(again, HANDLERS) == 0
+    assert model_path(again) == tmp_path / "there"
