@@ -155,6 +155,7 @@ GRADES: dict[str, Quantiles] = {
     "scores, beta(2, 5)": _beta(2, 5),
     "scores, beta(0.5, 0.5)": _beta(0.5, 0.5),
     "scores, beta(0.2, 4)": _beta(0.2, 4),
+    "scores, 2% are 1, the rest below 0.05": lambda rank: np.where(rank < 0.98, rank / 20, 1.0),
 }
 """How grades are distributed."""
 

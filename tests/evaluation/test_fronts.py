@@ -1,10 +1,10 @@
 """Fronts: who is on them, and how far they reach beyond the base model."""
 
 import pytest
-from tests.evaluation.worlds import AXES, INFOS, Verdicts, draw, found, study, verdict
+from tests.evaluation.worlds import AXES, INFOS, Verdicts, draw, found, grades, study, verdict
 from tests.evaluation.worlds import axis as measured
 
-from mixmerge.evaluation.results import ModelInfo
+from mixmerge.records.results import ModelInfo
 
 
 def test_fronts_say_who_is_best_by_stage() -> None:
@@ -86,3 +86,16 @@ def test_a_value_without_an_interval_leaves_the_volume_without_one() -> None:
         "the share of harmful answers of slerp has no interval",
     )
     assert volume.hypervolume > 0
+
+
+def test_grades_count_as_shares_of_their_range() -> None:
+    """Three grades of ten are 0.3, so that an axis of grades does not outweigh one of rates."""
+    means = {"base": 4.0, "mix15": 5.0, "slerp": 7.0}
+    verdicts: Verdicts = {
+        name: {"style": grades("style", mean, seed)}
+        for seed, (name, mean) in enumerate(means.items())
+    }
+    scored = found(verdicts, axes={"style": measured({"mean": [0, 10]})}, decide_on=None)
+    value = {name: model.axes["style"].value for name, model in scored.models.items()}
+    merges = scored.fronts["sft"].volumes["merges"]
+    assert merges.hypervolume == pytest.approx((value["slerp"] - value["base"]) / 10)

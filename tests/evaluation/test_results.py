@@ -20,8 +20,9 @@ from tests.evaluation.worlds import (
 from tests.evaluation.worlds import axis as measured
 
 from mixmerge.errors import DataError, SpecError
-from mixmerge.evaluation.results import ModelInfo, Pair, planned_contrasts
+from mixmerge.evaluation.results import Pair, planned_contrasts
 from mixmerge.records import Axis, Results
+from mixmerge.records.results import ModelInfo
 
 
 def test_contrasts_compare_on_deciding_axes_with_holm_by_family() -> None:

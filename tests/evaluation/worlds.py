@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from mixmerge.evaluation.results import MeasuredAxis, ModelInfo, results
+from mixmerge.evaluation.measures import MeasuredAxis
+from mixmerge.evaluation.results import results
 from mixmerge.records import Axis, Outcome, Results, Verdict
-from mixmerge.records.results import Better, Costs
+from mixmerge.records.results import Better, Costs, ModelInfo
 
 LANGUAGES = ("en", "hi", "ar")
 CLUSTERS = 40

@@ -124,7 +124,7 @@ def test_without_contrasts_there_is_no_verdict(study: ReportInput, make_given: M
     )})  # fmt: skip
     assert conclude(half).headline.endswith("with its baseline on all 3 axes.")
     empty = Results(study="s", base="b", axes={}, models={}, contrasts=())
-    assert conclude(empty).headline.startswith("No verdict yet")
+    assert conclude(empty).headline == "No verdict: there is no baseline to compare merges with."
 
 
 def test_the_best_supported_merge_comes_first(decided: Decided) -> None:

@@ -233,7 +233,7 @@ def test_without_a_baseline_all_models_are_shown(study: ReportInput, tmp_path: P
     """Where nothing is compared, every model is in tables and figures, and nothing is decided."""
     results = study.results.model_copy(update={"contrasts": (), "decisions": (), "baselines": {}})
     page = write_report(study.model_copy(update={"results": results}), tmp_path)
-    assert "No verdict yet" in page.read_text(encoding="utf-8")
+    assert "No verdict: there is no baseline" in page.read_text(encoding="utf-8")
     table = (tmp_path / "tables" / "models.csv").read_text(encoding="utf-8")
     assert {line.split(",")[0] for line in table.splitlines()[1:]} == set(results.models)
     assert "gain" not in table.splitlines()[0]

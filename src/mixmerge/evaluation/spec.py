@@ -13,8 +13,8 @@ from mixmerge.evaluation.generate_spec import (
     TransformersSpec,
 )
 from mixmerge.evaluation.judges import JudgeSpec, members
+from mixmerge.evaluation.measures import MeasuredAxis
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
-from mixmerge.evaluation.results import MeasuredAxis
 from mixmerge.records.verdict import Axis
 from mixmerge.spec_model import SpecModel
 

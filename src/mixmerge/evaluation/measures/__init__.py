@@ -7,9 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from mixmerge.evaluation.measures.measure import Measure
-from mixmerge.spec_model import one_of
+from mixmerge.records.results import Better
+from mixmerge.spec_model import SpecModel, one_of
 
-__all__ = ["MEASURES", "Measure", "MeasureSpec"]
+__all__ = ["MEASURES", "Measure", "MeasureSpec", "MeasuredAxis"]
 
 _FILES = (
     "win_rate",
@@ -27,3 +28,12 @@ if TYPE_CHECKING:
 else:
     MeasureSpec = one_of(MEASURES, "measure")
     """``win_rate``, ``{rate: harmful}``, ``{mean: [0, 10]}``, …"""
+
+
+class MeasuredAxis(SpecModel):
+    """How one axis is measured."""
+
+    measure: MeasureSpec
+    """What the number is: ``win_rate``, ``{rate: harmful}``, ``{mean: [0, 10]}``, …"""
+    better: Better = "higher"
+    """Which direction is good."""
