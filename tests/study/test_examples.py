@@ -66,7 +66,7 @@ def test_the_judges_on_the_page_can_be_read() -> None:
         TypeAdapter(JudgeSpec).validate_python(parse_document(textwrap.dedent(judge), "page").data)
 
 
-def test_a_new_measure_is_one_file_and_one_line() -> None:
+def test_the_measure_on_the_page_reads_verdicts() -> None:
     """The measure on the page is read by its key, and says what verdicts are worth."""
     module: dict[str, Any] = {}
     exec(blocks("evaluate.md", "python")[0], module)  # noqa: S102 - our own page
