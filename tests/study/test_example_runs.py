@@ -47,7 +47,7 @@ def test_given_models_are_merged_and_compared(
     models = read_json(finished.results_file)["models"]
     assert {name: model["kind"] for name, model in models.items()} == {
         "base": "base",
-        **dict.fromkeys(("facts", "months", "both"), "given"),
+        **dict.fromkeys(("facts", "months", "mixed"), "given"),
         **dict.fromkeys(("linear", "slerp", "ties"), "merge"),
     }
     assert (
