@@ -99,7 +99,7 @@ def ask(python: Path, driver: str, address: str, calls: int, in_flight: int) -> 
     load = os.getloadavg()[0]
     _counted(address)
     with tempfile.TemporaryDirectory() as folder:
-        command = [*_on(0), python, "-m", "benchmarks.judge_drivers", driver]
+        command: list[str | Path] = [*_on(0), python, "-m", "benchmarks.judge_drivers", driver]
         command += ["--url", f"{address}/v1", "--out", folder]
         command += ["--calls", str(calls), "--in-flight", str(in_flight)]
         done = measure(command)

@@ -14,13 +14,12 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from mixmerge.evaluation.judges.endpoint import EndpointJudge
-    from mixmerge.records import Prompt, Response
+    from mixmerge.records import Item
 
 Row = TypeVar("Row")
 
@@ -52,24 +51,20 @@ class Made(Sequence[Row]):
         return self._make(index)
 
 
-def _pairs(count: int) -> "tuple[Sequence[Prompt], Sequence[Response], Sequence[Response]]":
-    """Return prompts and two answers to each; with the rubric they fill two thousand characters."""
-    from mixmerge.records import Message, Prompt, Response
+def _items(count: int) -> "Sequence[Item]":
+    """Return prompts, each with two answers; with the rubric they fill two thousand characters."""
+    from mixmerge.records import Item, Message, Prompt, Response
 
-    def prompt(index: int) -> Prompt:
-        asked = Message(role="user", content=text(index, 250))
+    def item(index: int) -> Item:
         name = f"q{index}"
-        return Prompt(id=name, cluster=name, language="en", messages=(asked,))
+        asked = Message(role="user", content=text(index, 250))
+        new, old = (
+            Response(prompt=name, text=who + text(index, 225), finish_reason="stop", tokens=100)
+            for who in ("new ", "old ")
+        )
+        return Item(Prompt(id=name, cluster=name, language="en", messages=(asked,)), new, old)
 
-    def answer(who: str, index: int) -> Response:
-        said = who + text(index, 225)
-        return Response(prompt=f"q{index}", text=said, finish_reason="stop", tokens=100)
-
-    return (
-        Made(count, prompt),
-        Made(count, partial(answer, "new ")),
-        Made(count, partial(answer, "old ")),
-    )
+    return Made(count, item)
 
 
 def _judge(url: str, in_flight: int, out: Path) -> "EndpointJudge":
@@ -84,12 +79,12 @@ def mixmerge(url: str, calls: int, in_flight: int, out: Path) -> int:
     from mixmerge.evaluation.judging import judge
     from mixmerge.records import Question
 
-    prompts, answers, base = map(list, _pairs(calls // 2))
+    items = list(_items(calls // 2))
     verdicts = judge(
         Question("general", "comparison"),
-        prompts,
-        answers,
-        base_answers=base,
+        [item.prompt for item in items],
+        [item.answer for item in items],
+        base_answers=[item.reference for item in items if item.reference],
         by=_judge(url, in_flight, out),
         out=out / "verdicts.jsonl",
     )
@@ -98,17 +93,12 @@ def mixmerge(url: str, calls: int, in_flight: int, out: Path) -> int:
 
 def mixmerge_streamed(url: str, calls: int, in_flight: int, out: Path) -> int:
     """The same, each row made when it is needed and each verdict written as it comes."""
-    from mixmerge.records import Item, Question
+    from mixmerge.records import Question
 
-    prompts, answers, base = _pairs(calls // 2)
-
-    def item(index: int) -> Item:
-        return Item(prompts[index], answers[index], base[index])
-
-    items = Made(calls // 2, item)
     read = 0
+    judge, question = _judge(url, in_flight, out), Question("general", "comparison")
     with (out / "verdicts.jsonl").open("w") as stream:
-        for verdict in _judge(url, in_flight, out).verdicts(items, Question("q", "comparison")):
+        for verdict in judge.verdicts(_items(calls // 2), question):
             stream.write(verdict.model_dump_json() + "\n")
             read += verdict.outcome in {"win", "loss"}
     return read
@@ -206,7 +196,7 @@ DRIVERS: dict[str, Callable[[str, int, int, Path], int]] = {
     for driver in (mixmerge, mixmerge_streamed, aiohttp, inspect_ai, alpaca_eval)
 }
 
-OURS = ("mixmerge.evaluation.calls.endpoint", "mixmerge.evaluation.judging")
+OURS = ("mixmerge.evaluation.judges.endpoint", "mixmerge.evaluation.judging")
 IMPORTS = {
     "mixmerge": OURS,
     "mixmerge_streamed": OURS,

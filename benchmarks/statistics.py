@@ -19,6 +19,8 @@ from benchmarks.machine import describe
 
 from mixmerge.evaluation.axis_scores import AxisScores
 from mixmerge.evaluation.fronts import front
+from mixmerge.evaluation.measures.rate import Rate
+from mixmerge.evaluation.measures.win_rate import WinRate
 from mixmerge.evaluation.scores import ScoreTable
 from mixmerge.records import Axis
 from mixmerge.records.results import Kind
@@ -65,19 +67,26 @@ def main(models: int, draws: int, out: Path | None) -> None:
     def finished(part: str) -> None:
         seconds[part] = time.process_time() - started - sum(seconds.values())
 
-    general = AxisScores(general_table, "base", pairs, draws=draws, seed=[0, 0], lengths=lengths)
+    wins, harm = WinRate(), Rate(rate="harmful", relative=True)
+    general = AxisScores(
+        general_table, wins, "base", pairs, draws=draws, seed=[0, 0], lengths=lengths
+    )
     finished("sums by cluster, length control")
-    safety = AxisScores(safety_table, "base", pairs, draws=draws, seed=[0, 1])
+    safety = AxisScores(safety_table, harm, "base", pairs, draws=draws, seed=[0, 1])
+    axes = [
+        (wins.info("higher", primary=True), general),
+        (harm.info("lower", primary=True), safety),
+    ]
     for name in trained:
-        general.general(name)
-        safety.safety(name)
+        for _, scores in axes:
+            scores.score(name)
     finished("rates, intervals, languages")
     for half in (trained[::2], trained[1::2]):
         kinds: dict[str, Kind] = dict.fromkeys(half, "merge")
-        front(kinds, "base", general, safety)
+        front(kinds, "base", axes)
     finished("bootstrap of both axes, fronts")
     for a, b in pairs:
-        for scores in (general, safety):
+        for _, scores in axes:
             sign_flip_p(scores.difference_totals(a, b), rng, draws)
     finished("permutation tests")
     total = sum(seconds.values())

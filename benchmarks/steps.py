@@ -30,6 +30,12 @@ from mixmerge.study.run import prepare
 CHAIN = 5
 STUDY = Path(__file__).parents[1] / "tests" / "data" / "small.yaml"
 MERGE = "  m{i}: {{merge: {{method: linear, models: {{sft-0: {w}, sft-100: {v}}}}}}}\n"
+FACTS = {
+    "mix": {"rows": 100, "characters": 4000},
+    "train": {"rows": 100, "tokens": 1000, "steps": 10},
+    "prompts": {"rows": 100, "clusters": 50, "machine_translated": 0},
+}
+"""What the records of steps tell that a plan reads."""
 
 
 def trivial(task: Task, progress: Progress) -> Mapping[str, Any]:
@@ -64,8 +70,10 @@ def finished_study(count: int, folder: Path) -> tuple[Path, Path]:
         key = store.key(step, passed_on)
         placed[step.id] = store.place(step, key, placed)
         record = {"key": key, "kind": step.kind, "name": step.name, "output": key, "seconds": 1.0}
-        facts = {"rows": 100, "tokens": 1000, "characters": 4000}
-        write_json(placed[step.id] / RECORD, {**record, "contents": {}, "facts": facts})
+        write_json(
+            placed[step.id] / RECORD,
+            {**record, "contents": {}, "facts": FACTS.get(step.kind, {})},
+        )
         passed_on[step.id] = key
     return study, root
 

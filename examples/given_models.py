@@ -62,7 +62,9 @@ def main() -> None:
     kinds = set(world.questions)
     write("facts.jsonl", asked(p for p in prompts("general", "test") if p.category in kinds))
     write("months.jsonl", asked(prompts("first_month", "test")))
-    sources = {n: {"files": OUT / f"{n}-train.jsonl", "language": "en"} for n in ("facts", "months")}
+    sources = {
+        n: {"files": OUT / f"{n}-train.jsonl", "language": "en"} for n in ("facts", "months")
+    }
     shares = {"facts": {"facts": 1}, "months": {"months": 1}, "both": {"facts": 1, "months": 1}}
     for name, own in shares.items():
         spec = {"sources": sources, "shares": own, "languages": ["en"], "size": ROWS}

@@ -11,17 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from mixmerge.errors import DataError
-from paper.collect import findings, read_seeds
+from paper.collect import findings
 from paper.measure import mechanisms
-from paper.seeds import arguments, command, run_seeds
+from paper.seeds import arguments, command, read_seeds, run_seeds
 
 ALL = Path("paper/studies/all.yaml")
 
 
 def write(study: Path, root: Path, seeds: int, docs: Path | None) -> Path:
     """Write the page from what is there of the first seeds; show its tables in ``docs``, too."""
-    from paper.docs import publish
-    from paper.write import write_page
+    from paper.write import publish, write_page
 
     runs = read_seeds(study, root, seeds)
     commands = [" ".join(["mixmerge", *command(study, root, seed)]) for seed in range(seeds)]

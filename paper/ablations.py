@@ -1,6 +1,11 @@
 """The questions that the paper leaves open, each as a difference of two models."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
+
+from mixmerge.reporting.cells import Column, Table, word
+from paper.scores import Scores
+from paper.values import INTERVALS, difference
 
 
 class Contrast(NamedTuple):
@@ -40,3 +45,36 @@ CONTRASTS = (
     Contrast("First experiment: SLERP of English and French DPO models", "dpo-en-fr", "dpo-en"),
     Contrast("First experiment: TIES of Spanish, Arabic, Russian", "three-es-ar-ru", "sft-15"),
 )
+
+
+def contrast_table(scores: Scores, contrasts: Sequence[Contrast]) -> Table:
+    """Ablations and first experiments: one question a row."""
+    columns = (
+        Column("question", "Question", numeric=False),
+        Column("difference", "Difference", numeric=False),
+        Column("win", "Win rate", with_ci=True),
+        Column("harm", "Harm rate", with_ci=True),
+        Column("over_refusal", "Over-refusal", with_ci=True),
+        Column("balance", "Balance", with_ci=True),
+    )
+    rows = tuple(
+        (
+            word(each.question),
+            word(f"{each.first} − {each.second}"),
+            difference(scores.estimate("general", each.formula)),
+            difference(scores.estimate("safety", each.formula)),
+            difference(
+                scores.estimate("over_refusal", each.formula)
+                if "over_refusal" in scores.axes
+                else None
+            ),
+            difference(scores.balance(each.formula)),
+        )
+        for each in contrasts
+        if scores.has(each.formula)
+    )
+    caption = (
+        "Differences of rates, first minus second: a higher win rate, and lower harm and "
+        f"over-refusal, are better; balance is win rate − harm rate. {INTERVALS}"
+    )
+    return Table("ablations", "Ablations and first experiments", caption, columns, rows)

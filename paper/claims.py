@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from mixmerge.stats.decision import decide as of_axes
 from mixmerge.stats.estimate import Estimate
 from paper.published import METHODS
 from paper.scores import Formula, Scores
@@ -82,14 +83,15 @@ def agreement(published: float, ours: Estimate) -> Decision:
 def decide(win: Estimate, harm: Estimate) -> tuple[Decision, str]:
     """Decide "A is better than B" from the differences A - B, and say why."""
     signs = {"win rate": sign(win), "harm rate": -sign(harm)}
-    better = [axis for axis, value in signs.items() if value > 0]
-    worse = [axis for axis, value in signs.items() if value < 0]
-    if worse:
-        trade = f"a trade: better {better[0]}, worse {worse[0]}" if better else ""
-        return "disagrees", trade or f"worse {' and '.join(worse)}"
-    if better:
-        return "agrees", f"better {' and '.join(better)}, worse on neither"
-    return "not decidable", "neither interval excludes zero"
+    better = " and ".join(axis for axis, value in signs.items() if value > 0)
+    worse = " and ".join(axis for axis, value in signs.items() if value < 0)
+    says: dict[str, tuple[Decision, str]] = {
+        "beats": ("agrees", f"better {better}, worse on neither"),
+        "loses": ("disagrees", f"worse {worse}"),
+        "trades": ("disagrees", f"a trade: better {better}, worse {worse}"),
+        "undecided": ("not decidable", "neither interval excludes zero"),
+    }
+    return says[of_axes(signs.values())]
 
 
 def mean_of(models: list[str], share: float = 1.0) -> dict[str, float]:

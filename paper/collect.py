@@ -1,74 +1,20 @@
 """From the run folders of all seeds to what the page shows."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable
 
 import numpy as np
 
 from mixmerge.errors import DataError
+from mixmerge.evaluation.measures import Measure
 from mixmerge.evaluation.scores import score_table
-from mixmerge.execution.plan import plan
-from mixmerge.execution.store import Store
 from mixmerge.files import read_json
 from mixmerge.records import Axis, Verdict
-from mixmerge.study.steps.report import read_verdicts
-from mixmerge.study.run import prepare
-from mixmerge.study.selection import SELECTION, swept
-from mixmerge.study.spec import Merged, Study
+from mixmerge.study.layout import SELECTION
+from mixmerge.study.spec import BASE, Merged
+from mixmerge.study.steps.results import read_verdicts
+from mixmerge.study.steps.select import CHOICE
 from paper.scores import AxisTable, Findings, Scores, Sweep
-
-BASE = "base"
-SELECTED_ON = "@selection"
-
-
-@dataclass(frozen=True)
-class SeedRun:
-    """One seed of the grid, finished or not."""
-
-    seed: int
-    study: Study
-    folders: Mapping[str, Path]
-    """Of the finished steps, by id."""
-    seconds: float
-    """In all finished steps."""
-
-    def judged(self, suffix: str = "") -> list[str]:
-        """Return the models with verdicts on the test items, or on those of selection."""
-        ends = [name.removeprefix("judge/") for name in self.folders if name.startswith("judge/")]
-        if suffix:
-            return [name.removesuffix(suffix) for name in ends if name.endswith(suffix)]
-        return [name for name in ends if "@" not in name]
-
-
-def read_run(study: Path, root: Path, seed: int) -> SeedRun:
-    """Find out what is done of a study in a run folder."""
-    prepared = prepare(study, root, seed=seed)
-    done = [item for item in plan(prepared.steps, Store(root)) if item.folder and item.record]
-    return SeedRun(
-        seed,
-        prepared.study,
-        {item.step.id: item.folder for item in done if item.folder},
-        sum(float(item.record["seconds"]) for item in done if item.record),
-    )
-
-
-def read_seeds(study: Path, root: Path, seeds: int) -> list[SeedRun]:
-    """Find out what is done of the first seeds, each in a folder of its own."""
-    return [read_run(study, root / f"seed-{seed}", seed) for seed in range(seeds)]
-
-
-def not_judged(models: Sequence[str], number: str) -> DataError:
-    """Return the error that a table lacks models.
-
-    Args:
-        models: that are missing, at least one.
-        number: how many, in words that begin the message.
-    """
-    return DataError(
-        f"{number} models are not judged in every seed yet, the first is `{models[0]}`. Go on with "
-        "the same command without --table."
-    )
+from paper.seeds import SeedRun
 
 
 def findings(runs: list[SeedRun], commands: list[str]) -> Findings:
@@ -85,12 +31,12 @@ def findings(runs: list[SeedRun], commands: list[str]) -> Findings:
             "is nothing to show. Ask for fewer `--seeds`, or let the runs go on first: the same "
             "command without `--page` or `--table`."
         )
-    candidates = _common(run.judged(SELECTED_ON) for run in runs)
+    candidates = _common(run.judged(SELECTION) for run in runs)
     return Findings(
         seeds=[run.seed for run in runs],
         languages=runs[0].study.languages,
         test=_scores(runs, models),
-        selection=_scores(runs, candidates, SELECTED_ON) if len(candidates) > 1 else None,
+        selection=_scores(runs, candidates, SELECTION) if len(candidates) > 1 else None,
         sweeps=_sweeps(runs),
         unfinished=[
             name
@@ -112,34 +58,36 @@ def _scores(runs: list[SeedRun], models: list[str], suffix: str = "") -> Scores:
         {name: read_verdicts(run.folders[f"judge/{name}{suffix}"]) for name in models}
         for run in runs
     ]
-    axes = [*by_seed[0][models[-1]]]
-    return Scores({axis: _table(axis, by_seed) for axis in axes}, BASE)
+    measures = {axis: spec.measure for axis, spec in runs[0].study.evaluate.axes.items()}
+    asked = by_seed[0][models[-1]]
+    return Scores({axis: _table(axis, measures[axis], by_seed) for axis in asked}, BASE)
 
 
-def _table(axis: Axis, by_seed: list[dict[str, dict[Axis, list[Verdict]]]]) -> AxisTable:
-    """Stack the scores of all seeds; the base model's win rate against itself is one half."""
+def _table(
+    axis: Axis, measure: Measure, by_seed: list[dict[str, dict[Axis, list[Verdict]]]]
+) -> AxisTable:
+    """Stack the scores of all seeds, the base model's where they are fixed by definition."""
     tables = [
-        score_table(axis, {name: own[axis] for name, own in models.items() if axis in own})
+        score_table(axis, {n: own[axis] for n, own in models.items() if axis in own}, measure.worth)
         for models in by_seed
     ]
     scores = {name: np.stack([table.scores[name] for table in tables]) for name in tables[0].scores}
-    if axis == "general":
-        scores[BASE] = np.full((len(tables), len(tables[0].cluster)), 0.5)
+    if measure.of_base is not None:
+        scores[BASE] = np.full((len(tables), len(tables[0].cluster)), measure.of_base)
     return AxisTable(tables[0].cluster, tables[0].language, scores)
 
 
 def _sweeps(runs: list[SeedRun]) -> dict[str, Sweep]:
     """Return every sweep that all seeds have finished."""
     found = {}
-    for name, merges in swept(runs[0].study).items():
+    study = runs[0].study
+    for name, checkpoint in study.checkpoints.items():
         folders = [run.folders.get(f"select/{name}") for run in runs]
-        if all(folders):
-            checkpoint = runs[0].study.checkpoints[name]
-            assert isinstance(checkpoint, Merged)
-            assert checkpoint.sweep is not None
+        if isinstance(checkpoint, Merged) and checkpoint.sweep is not None and all(folders):
             of = checkpoint.sweep.weight_of
+            merges = study.swept(name)
             weights = {c: _as_tuple(merge.models[of]["weight"]) for c, merge in merges.items()}
-            chosen = [read_json(folder / SELECTION)["winner"] for folder in folders if folder]
+            chosen = [read_json(folder / CHOICE)["winner"] for folder in folders if folder]
             found[name] = Sweep(weights, chosen)
     return found
 

@@ -207,7 +207,7 @@ def weights(findings: Findings) -> Drawing | None:
         for panel, axis, title in (
             (row[0], "general", "win rate"), (row[1], "safety", "harm rate"),
         ):  # fmt: skip
-            _curves(panel, scores, axis, stage, flat)  # type: ignore[arg-type]
+            _curves(panel, scores, axis, stage, flat)
             panel.set_title(f"{stage.upper()}: {title}")
             panel.set_xlabel("weight of the safety model")
     handles, labels = axes[0][0].get_legend_handles_labels()

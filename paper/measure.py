@@ -20,13 +20,13 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from mixmerge.study.kinds import model_path
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from mixmerge.records import Axis
-from paper.collect import SeedRun
+from mixmerge.study.steps.kind import model_path
 from paper.scores import Findings, Mechanism, Scores
+from paper.seeds import SeedRun
 
 Weights = Mapping[str, NDArray[np.float32]]
 

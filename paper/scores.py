@@ -98,7 +98,7 @@ class Scores:
         parts = []
         value = 0.0
         for axis, sign in (("general", 1.0), ("safety", -1.0)):
-            totals, sizes = self.axes[axis].by_question(formula, None)  # type: ignore[index]
+            totals, sizes = self.axes[axis].by_question(formula, None)
             answered = sizes.sum(axis=0) > 0
             mean = float(totals.sum() / sizes.sum())
             value += sign * float(mean)

@@ -1,9 +1,17 @@
-"""Run a study once for every seed, and what the command lines that do so have in common."""
+"""A study once for every seed: running it, and reading what is done of it."""
 
 import argparse
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+from mixmerge.errors import DataError
+from mixmerge.execution.plan import plan
+from mixmerge.execution.store import Store
+from mixmerge.study.run import prepare
+from mixmerge.study.spec import Study
 
 
 def arguments(about: str, seeds: int) -> argparse.ArgumentParser:
@@ -38,3 +46,52 @@ def run_seeds(study: Path, asked: argparse.Namespace) -> None:
         code = subprocess.run(line, check=False).returncode
         if code:
             sys.exit(code)
+
+
+@dataclass(frozen=True)
+class SeedRun:
+    """One seed of the grid, finished or not."""
+
+    seed: int
+    study: Study
+    folders: Mapping[str, Path]
+    """Of the finished steps, by id."""
+    seconds: float
+    """In all finished steps."""
+
+    def judged(self, suffix: str = "") -> list[str]:
+        """Return the models with verdicts on the test items, or on those of selection."""
+        ends = [name.removeprefix("judge/") for name in self.folders if name.startswith("judge/")]
+        if suffix:
+            return [name.removesuffix(suffix) for name in ends if name.endswith(suffix)]
+        return [name for name in ends if "@" not in name]
+
+
+def read_run(study: Path, root: Path, seed: int) -> SeedRun:
+    """Find out what is done of a study in a run folder."""
+    prepared = prepare(study, root, seed=seed)
+    done = [item for item in plan(prepared.steps, Store(root)) if item.folder and item.record]
+    return SeedRun(
+        seed,
+        prepared.study,
+        {item.step.id: item.folder for item in done if item.folder},
+        sum(float(item.record["seconds"]) for item in done if item.record),
+    )
+
+
+def read_seeds(study: Path, root: Path, seeds: int) -> list[SeedRun]:
+    """Find out what is done of the first seeds, each in a folder of its own."""
+    return [read_run(study, root / f"seed-{seed}", seed) for seed in range(seeds)]
+
+
+def not_judged(models: Sequence[str], number: str) -> DataError:
+    """Return the error that a table lacks models.
+
+    Args:
+        models: that are missing, at least one.
+        number: how many, in words that begin the message.
+    """
+    return DataError(
+        f"{number} models are not judged in every seed yet, the first is `{models[0]}`. Go on with "
+        "the same command without --table."
+    )

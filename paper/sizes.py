@@ -18,9 +18,9 @@ from mixmerge.errors import DataError
 from mixmerge.reporting.formats import decimal
 from mixmerge.stats.estimate import Estimate
 from paper.claims import claims
-from paper.collect import findings, not_judged, read_seeds
+from paper.collect import findings
 from paper.scores import Findings, Scores
-from paper.seeds import arguments, run_seeds
+from paper.seeds import arguments, not_judged, read_seeds, run_seeds
 from paper.values import in_words
 
 STUDIES = Path("paper/studies")

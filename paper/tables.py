@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mixmerge.reporting import formats
 from mixmerge.reporting.cells import Cell, Column, Table, word
-from paper.ablations import CONTRASTS, Contrast
+from paper.ablations import CONTRASTS, contrast_table
 from paper.claims import Claim, agreement, merges, over_mix
 from paper.mechanisms import mechanism_table, relation_table
 from paper.models import by_language_tables, model_table
@@ -150,39 +150,6 @@ def stage_tables(scores: Scores, languages: Sequence[str]) -> list[Table]:
             f"{stage}-15",
         )
     ]
-
-
-def contrast_table(scores: Scores, contrasts: Sequence[Contrast]) -> Table:
-    """Ablations and first experiments: one question a row."""
-    columns = (
-        Column("question", "Question", numeric=False),
-        Column("difference", "Difference", numeric=False),
-        Column("win", "Win rate", with_ci=True),
-        Column("harm", "Harm rate", with_ci=True),
-        Column("over_refusal", "Over-refusal", with_ci=True),
-        Column("balance", "Balance", with_ci=True),
-    )
-    rows = tuple(
-        (
-            word(each.question),
-            word(f"{each.first} − {each.second}"),
-            difference(scores.estimate("general", each.formula)),
-            difference(scores.estimate("safety", each.formula)),
-            difference(
-                scores.estimate("over_refusal", each.formula)
-                if "over_refusal" in scores.axes
-                else None
-            ),
-            difference(scores.balance(each.formula)),
-        )
-        for each in contrasts
-        if scores.has(each.formula)
-    )
-    caption = (
-        "Differences of rates, first minus second: a higher win rate, and lower harm and "
-        f"over-refusal, are better; balance is win rate − harm rate. {INTERVALS}"
-    )
-    return Table("ablations", "Ablations and first experiments", caption, columns, rows)
 
 
 def weight_table(findings: Findings) -> Table:

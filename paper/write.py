@@ -1,8 +1,10 @@
-"""Write the page: the one entrance for everyone else. Imports matplotlib and jinja2."""
+"""Write the page, alone or inside one of the documentation. Imports matplotlib and jinja2."""
 
+import shutil
 from importlib import resources
 from pathlib import Path
 
+from benchmarks.page import put
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -27,6 +29,10 @@ FIGURES = {
     "relations": ("mechanisms",),
 }
 """Figures that stand above a table."""
+SECTION = "paper"
+"""Between whose marks the tables stand in the documentation."""
+FOLDER = "figures/paper"
+"""Of the figures there, relative to the page of the documentation."""
 
 
 def write_page(findings: Findings, out: Path) -> Path:
@@ -75,3 +81,27 @@ def write_page(findings: Findings, out: Path) -> Path:
     )
     write_text(out / "index.html", page)
     return out / "index.html"
+
+
+def publish(found: Findings, page: Path, docs: Path) -> None:
+    """Copy the figures that `write_page` drew beside a page, and write all tables into it.
+
+    Args:
+        found: all seeds.
+        page: what `write_page` wrote.
+        docs: Markdown with ``<!-- begin paper -->`` and ``<!-- end paper -->``.
+    """
+    drawn = {drawing.name: drawing for drawing in all_drawings(found)}
+    figures = docs.parent / FOLDER
+    figures.mkdir(parents=True, exist_ok=True)
+    parts = []
+    for table in all_tables(found, claims(found.test)):
+        heading, _, rest = to_markdown(table).partition("\n")
+        parts.append(f"#{heading}")
+        for name in FIGURES.get(table.name, ()):
+            if name in drawn:
+                shutil.copyfile(page.parent / "figures" / f"{name}.svg", figures / f"{name}.svg")
+                parts.append(f"![{drawn[name].alt}]({FOLDER}/{name}.svg)")
+                parts.append(f"*{drawn[name].caption}*")
+        parts.append(rest.strip())
+    put({SECTION: "\n\n".join(parts)}, docs)

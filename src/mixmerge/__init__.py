@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from mixmerge.merging.inspection.inspect import inspect
     from mixmerge.study.adopt import adopt
     from mixmerge.study.explain import explain as plan
-    from mixmerge.study.parts import mix, train
     from mixmerge.study.run import demo, evaluate, report, run
+    from mixmerge.study.standalone import mix, train
 
 __version__ = "0.1.0"
 
@@ -39,14 +39,14 @@ _WHERE = {
     "adopt": ("mixmerge.study.adopt", "adopt"),
     "demo": ("mixmerge.study.run", "demo"),
     "evaluate": ("mixmerge.study.run", "evaluate"),
-    "inspect": ("mixmerge.merging.inspect", "inspect"),
+    "inspect": ("mixmerge.merging.inspection.inspect", "inspect"),
     "merge": ("mixmerge.merging.engine", "merge"),
-    "mix": ("mixmerge.study.parts", "mix"),
+    "mix": ("mixmerge.study.standalone", "mix"),
     "plan": ("mixmerge.study.explain", "explain"),
     "report": ("mixmerge.study.run", "report"),
     "run": ("mixmerge.study.run", "run"),
     "status": ("mixmerge.execution.status", "status"),
-    "train": ("mixmerge.study.parts", "train"),
+    "train": ("mixmerge.study.standalone", "train"),
 }
 
 

@@ -23,8 +23,9 @@ from mixmerge.files import read_rows, whole_folder, write_rows
 from mixmerge.fingerprint import file_fingerprint, fingerprint
 from mixmerge.progress import Progress
 from mixmerge.records import Prompt, Response
-from mixmerge.study import kinds
+from mixmerge.study import steps
 from mixmerge.study.run import prepare
+from mixmerge.study.steps.kind import MODEL, ROWS, model_path
 
 
 def train(task: Task, progress: Progress) -> Mapping[str, Any]:
@@ -32,10 +33,10 @@ def train(task: Task, progress: Progress) -> Mapping[str, Any]:
     import numpy as np
     from safetensors.numpy import load_file, save_file
 
-    rows = task.inputs["rows"] / kinds.ROWS
+    rows = task.inputs["rows"] / ROWS
     seed = int(fingerprint([dict(task.settings), file_fingerprint(rows)])[:8], 16)
-    parent = kinds.model_path(task.inputs["model"])
-    with whole_folder(task.folder / kinds.MODEL) as folder:
+    parent = model_path(task.inputs["model"])
+    with whole_folder(task.folder / MODEL) as folder:
         shutil.copytree(parent, folder, dirs_exist_ok=True)
         for step in range(5):
             progress(step, 5, "training")
@@ -50,12 +51,12 @@ def train(task: Task, progress: Progress) -> Mapping[str, Any]:
 
 def generate(task: Task, progress: Progress) -> Mapping[str, Any]:
     """Answer as a hash of weights and prompt says: rightly, with a refusal, or with nonsense."""
-    model = file_fingerprint(kinds.model_path(task.inputs["model"]) / "model.safetensors")
+    model = file_fingerprint(model_path(task.inputs["model"]) / "model.safetensors")
     asked = 0
     for role, folder in task.inputs.items():
         if not role.startswith("prompts:"):
             continue
-        prompts = read_rows(folder / kinds.ROWS, Prompt)
+        prompts = read_rows(folder / ROWS, Prompt)
         answers = [_answer(model, prompt) for prompt in prompts]
         write_rows(task.folder / f"{role.removeprefix('prompts:')}.jsonl", answers)
         asked += len(answers)
@@ -69,7 +70,7 @@ def _answer(model: str, prompt: Prompt) -> Response:
     return Response(prompt=prompt.id, text=draw.choice(texts), finish_reason="stop", tokens=1)
 
 
-HANDLERS = {**kinds.HANDLERS, "train": train, "generate": generate}
+HANDLERS = {**steps.HANDLERS, "train": train, "generate": generate}
 
 
 def main(study: Path, root: Path, only: list[str] | None = None) -> int:

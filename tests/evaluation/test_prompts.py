@@ -9,7 +9,7 @@ from datasets import Dataset
 
 from mixmerge.errors import DataError
 from mixmerge.evaluation.prompts import load_prompts
-from mixmerge.evaluation.spec import PromptSetSpec
+from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.files import write_rows
 from mixmerge.records import Message, Prompt
 
@@ -93,6 +93,9 @@ def test_right_answers_are_texts(tmp_path: Path) -> None:
     jsonl(tmp_path / "a.jsonl", row | {"accepted": "42"}, row | {"prompt": "?", "accepted": ["4"]})
     found = load_prompts(spec(files="a.jsonl"), ["en"], folder=tmp_path)
     assert [prompt.accepted for prompt in found] == [("42",), ("4",)]
+    jsonl(tmp_path / "a.jsonl", row | {"tests": "assert f() == 1"}, row | {"prompt": "?"})
+    found = load_prompts(spec(files="a.jsonl"), ["en"], folder=tmp_path)
+    assert [prompt.tests for prompt in found] == [("assert f() == 1",), ()]
     jsonl(tmp_path / "a.jsonl", row | {"accepted": 42})
     with pytest.raises(DataError, match=r"a\.jsonl.* `accepted` must be a text or a list .*42"):
         load_prompts(spec(files="a.jsonl"), ["en"], folder=tmp_path)

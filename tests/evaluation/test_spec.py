@@ -1,111 +1,137 @@
-"""Specifications say what is wrong with them, and stay light."""
+"""Specifications of an evaluation say what is wrong with them, and stay light."""
 
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from mixmerge.evaluation import (
-    ClassifierJudgeSpec,
-    EndpointJudgeSpec,
-    EvaluateJob,
-    EvaluateSpec,
-    HumanJudgeSpec,
-    JudgeSpec,
-    LocalJudgeSpec,
-    PanelJudgeSpec,
-    PromptSetSpec,
-    RuleJudgeSpec,
-)
+from mixmerge.evaluation.measures.mean import Mean
+from mixmerge.evaluation.measures.rate import Rate
+from mixmerge.evaluation.measures.win_rate import WinRate
+from mixmerge.evaluation.prompt_spec import PromptSetSpec
+from mixmerge.evaluation.spec import AxisSpec, EvaluateSpec
 
-AXIS = {"prompts": {"testbed": "test"}, "judge": {"rules": "testbed"}}
-JUDGE: TypeAdapter[JudgeSpec] = TypeAdapter(JudgeSpec)
+RULES = {"rules": "testbed"}
+AXIS = {"prompts": {"testbed": "general"}, "judge": RULES, "measure": "win_rate"}
+CLASSIFIER = {"classifier": "c", "labels": {"bad": "yes", "fine": "no"}}
 
 
 def test_importing_specs_loads_nothing_heavy() -> None:
-    """The part's specifications can be read without torch, transformers, datasets or numpy."""
+    """Specifications are read without torch, transformers, datasets or anything that calls."""
     code = (
-        "import sys, mixmerge.evaluation; "
-        "print([m for m in ('torch', 'transformers', 'datasets', 'scipy', 'numpy', 'aiohttp') "
-        "if m in sys.modules])"
+        "import sys, mixmerge.evaluation.spec; "
+        "print([m for m in ('torch', 'transformers', 'datasets', 'matplotlib', 'aiohttp', "
+        "'scipy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
-def test_a_judge_is_told_apart_by_its_keys() -> None:
-    """`rules` makes a rule judge, anything else an endpoint judge."""
-    assert JUDGE.validate_python({"rules": "testbed"}) == RuleJudgeSpec(rules="testbed")
-    endpoint = JUDGE.validate_python({"endpoint": "http://localhost:8000/v1", "model": "m"})
-    assert isinstance(endpoint, EndpointJudgeSpec)
+@pytest.mark.parametrize(
+    ("measure", "read"),
+    [
+        ("win_rate", WinRate()),
+        ({"win_rate": "base"}, WinRate()),
+        ({"rate": "harmful"}, Rate(rate="harmful")),
+        ({"rate": "harmful", "relative": True}, Rate(rate="harmful", relative=True)),
+    ],
+)
+def test_a_measure_is_told_apart_by_its_key(measure: Any, read: object) -> None:
+    """One word stands for a measure with its defaults; anything else has its key."""
+    assert AxisSpec.model_validate({**AXIS, "measure": measure}).measure == read
+
+
+def test_a_mean_has_its_bounds() -> None:
+    """One word means fractions; a judge of grades is needed for either."""
+    graded = {**AXIS, "judge": "exact_match"}
+    assert AxisSpec.model_validate({**graded, "measure": "mean"}).measure == Mean()
+    ten = AxisSpec.model_validate({**graded, "measure": {"mean": [0, 10]}})
+    assert ten.measure == Mean(mean=(0, 10))
+    assert ten.better == "higher"
 
 
 @pytest.mark.parametrize(
-    ("judge", "kind"),
+    ("change", "message"),
     [
-        ({"local": "models/judge"}, LocalJudgeSpec),
-        ({"classifier": "c", "labels": {"bad": "yes", "fine": "no"}}, ClassifierJudgeSpec),
-        ({"human": "labels"}, HumanJudgeSpec),
-        ({"panel": [{"rules": "testbed"}, {"human": "labels"}]}, PanelJudgeSpec),
+        ({"measure": "wins"}, "a measure has one of the keys `win_rate`, `rate`, `mean`"),
+        ({"measure": "rate"}, "a measure has one of the keys"),
+        ({"measure": {"rate": "harmful", "relativ": True}}, "Extra inputs are not permitted"),
+        ({"better": "more"}, "Input should be 'higher' or 'lower'"),
+        ({"measure": {"mean": [0, 1]}}, "a judge `rules` gives no grades, as the measure `mean`"),
+        (
+            {"measure": {"rate": "rude"}},
+            "a judge `rules` tells `correct`, `harmful`, `refused` and not `rude`",
+        ),
+        (
+            {"judge": "exact_match"},
+            "a judge `exact_match` reads single answers and cannot compare two, as the measure",
+        ),
+        ({"judge": CLASSIFIER}, "`classifier` reads single answers and cannot compare two"),
+        ({"judge": {"panel": [RULES, "exact_match"]}}, "reads single answers and cannot compare"),
     ],
 )
-def test_other_judges_are_told_apart_too(judge: dict[str, Any], kind: type) -> None:
-    """Local models, classifiers, people and panels each have a key of their own."""
-    assert isinstance(JUDGE.validate_python(judge), kind)
-
-
-def test_what_a_judge_means_leaves_its_place_out(tmp_path: Path) -> None:
-    """A folder counts by content: moved, or read in other batches, the judge is the same."""
-    meanings = []
-    for name in ("here", "there"):
-        folder = tmp_path / name
-        folder.mkdir()
-        members = [
-            {"local": str(folder), "batch_size": len(name)},
-            {"classifier": str(folder), "labels": {"bad": "yes", "fine": "no"}},
-            {"human": str(folder)},
-            {"local": "org/judge@v1"},
-        ]
-        spec = JUDGE.validate_python({"panel": members})
-        assert spec.paths() == {f"{index}:folder": folder for index in range(3)}
-        meanings.append(spec.meaning())
-    assert meanings[0] == meanings[1]
-    assert meanings[0]["panel"][3]["local"] == "org/judge@v1"
-    assert str(tmp_path) not in str(meanings)
-
-
-def test_a_classifier_cannot_judge_the_general_axis() -> None:
-    """It reads single answers; alone or on a panel it is refused where two are compared."""
-    classifier = {"classifier": "c", "labels": {"bad": "yes", "fine": "no"}}
-    for judge in (classifier, {"panel": [{"rules": "testbed"}, classifier]}):
-        axis = {**AXIS, "judge": judge}
-        with pytest.raises(ValidationError, match="compares two answers, which a `classifier`"):
-            EvaluateSpec.model_validate({"general": axis, "safety": AXIS})
-        assert EvaluateSpec.model_validate({"general": AXIS, "safety": axis}).safety.judge
-
-
-@pytest.mark.parametrize(
-    ("judge", "message"),
-    [
-        ({"classifier": "c", "labels": {"a": "no", "b": "no"}}, "a label that means `yes`"),
-        ({"panel": []}, "at least 1 item"),
-        ({"clasifier": "c"}, "a judge has one of the keys `panel`, `rules`, `local`"),
-        ({"panel": [{"panel": [{"rules": "testbed"}]}]}, "cannot be a panel itself"),
-        ({"local": "m", "threshold": 0.5}, "Extra inputs are not permitted"),
-        ({"model": "m"}, r"endpoint\n +Field required"),
-        ({"endpoint": "localhost:8000", "model": "m"}, "String should match pattern"),
-        ({"rules": "testbed", "model": "m"}, "Extra inputs are not permitted"),
-        ({"endpoint": "http://x", "model": "m", "api_key": "s"}, "Extra inputs"),
-    ],
-)
-def test_a_wrong_judge_names_its_problem(judge: dict[str, Any], message: str) -> None:
-    """Each mistake gives the message of the kind of judge that was meant, not of both."""
+def test_a_measure_that_the_judge_cannot_feed_is_refused(
+    change: dict[str, Any], message: str
+) -> None:
+    """When the axis is read, and not after models have answered; one message each."""
     with pytest.raises(ValidationError, match=message) as raised:
-        JUDGE.validate_python(judge)
+        AxisSpec.model_validate(AXIS | change)
     assert raised.value.error_count() == 1
+
+
+@pytest.mark.parametrize("key", ["prompts", "judge", "measure"])
+def test_an_axis_says_all_that_it_needs(key: str) -> None:
+    """What is asked, who judges, and what is counted: nothing is assumed."""
+    with pytest.raises(ValidationError, match=rf"{key}\n +Field required"):
+        AxisSpec.model_validate({k: v for k, v in AXIS.items() if k != key})
+
+
+def test_axes_keep_their_order_and_names() -> None:
+    """Any names in the order of the file; those that decide keep it, too."""
+    axes = dict.fromkeys(("zeal", "Ante-2", "mid.dle"), AXIS)
+    spec = EvaluateSpec.model_validate({"axes": axes})
+    assert list(spec.axes) == list(spec.deciding) == ["zeal", "Ante-2", "mid.dle"]
+    some = EvaluateSpec.model_validate({"axes": axes, "decide_on": ["mid.dle", "zeal"]})
+    assert some.deciding == ("zeal", "mid.dle")
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"axes": {}}, "at least 1 item"),
+        ({"axes": {"../etc": AXIS}}, "String should match pattern"),
+        ({"axes": {"a": AXIS}, "draws": 999}, "greater than or equal to 1000"),
+        ({"axes": {"a": AXIS}, "decoding": {"max_new_tokens": 0}}, "greater than or equal to 1"),
+        ({"general": AXIS}, r"axes\n +Field required"),
+    ],
+)
+def test_a_wrong_evaluation_names_its_problem(spec: dict[str, Any], message: str) -> None:
+    """Axes are there, their names can be files, and numbers are in their ranges."""
+    with pytest.raises(ValidationError, match=message):
+        EvaluateSpec.model_validate(spec)
+
+
+def test_a_baseline_is_one_name_or_several() -> None:
+    """One for all stages, one for each, or none."""
+    axes = {"a": AXIS}
+    assert EvaluateSpec.model_validate({"axes": axes}).baseline == ()
+    for named in ("mix15", ["mix15"]):
+        read = EvaluateSpec.model_validate({"axes": axes, "baseline": named})
+        assert read.baseline == ("mix15",)
+    read = EvaluateSpec.model_validate({"axes": axes, "baseline": ["mix15", "dpo"]})
+    assert read.baseline == ("mix15", "dpo")
+
+
+def test_other_prompts_leave_out_axes_without_them() -> None:
+    """A choice among checkpoints asks other items, on some axes; all else stays."""
+    spec = EvaluateSpec.model_validate({"axes": {"a": AXIS, "b": AXIS}, "draws": 1000})
+    other = PromptSetSpec(testbed="safety", split="dev")
+    made = spec.with_prompts([("b", other)])
+    assert list(made.axes) == ["b"]
+    assert made.axes["b"] == spec.axes["b"].model_copy(update={"prompts": other})
+    assert made.draws == 1000
 
 
 @pytest.mark.parametrize(
@@ -115,52 +141,21 @@ def test_a_wrong_judge_names_its_problem(judge: dict[str, Any], message: str) ->
             {},
             "exactly one of `testbed`, `set`, `files` and `hub` .seen: none; sets: aya_redteaming",
         ),
-        ({"testbed": "test", "files": "a.jsonl"}, "exactly one of"),
+        ({"testbed": "general", "files": "a.jsonl"}, "exactly one of"),
         ({"files": []}, "name at least one file"),
         ({"files": "a.jsonl", "revision": "main"}, "belong to `hub`"),
         ({"set": "dolly_200"}, "Input should be 'aya_redteaming', 'dolly200'"),
-        ({"set": "dolly200", "testbed": "dev"}, "exactly one of `testbed` and `set`"),
+        ({"set": "dolly200", "testbed": "general"}, "exactly one of `testbed` and `set`"),
         ({"set": "dolly200", "split": "train"}, "`set: dolly200` knows its own `split`"),
         ({"set": "dolly200", "columns": {"id": "i"}}, "knows its own `columns`"),
         ({"set": "dolly200", "files": "a.jsonl"}, "`files` does not go with `set: dolly200`"),
         ({"set": "m_arena_hard", "translated": "human"}, "`translated` does not go with"),
         ({"set": "xstest", "files": "hi.csv"}, "`files` are translations, one file a language"),
         ({"set": "xstest", "files": {"hi": "hi.csv"}}, "say who translated the `files`"),
-        ({"testbed": "train"}, "Input should be 'dev' or 'test'"),
+        ({"testbed": "general", "hub": "org/set"}, "exactly one of .*seen: testbed, hub"),
     ],
 )
 def test_a_wrong_prompt_set_names_its_problem(prompts: dict[str, Any], message: str) -> None:
     """A prompt set has one origin, and only the settings of that origin."""
     with pytest.raises(ValidationError, match=message):
         PromptSetSpec.model_validate(prompts)
-
-
-def test_axes_keep_their_order_and_over_refusal_is_optional() -> None:
-    """The axes are general, safety and, when asked for, over-refusal."""
-    spec = EvaluateSpec.model_validate({"safety": AXIS, "general": AXIS})
-    assert list(spec.axes()) == ["general", "safety"]
-    spec = EvaluateSpec.model_validate({"over_refusal": AXIS, "safety": AXIS, "general": AXIS})
-    assert list(spec.axes()) == ["general", "safety", "over_refusal"]
-
-
-def test_speed_and_address_of_a_judge_are_not_its_meaning() -> None:
-    """Another address or concurrency leaves the meaning alone; another rubric changes it."""
-    first = EndpointJudgeSpec(endpoint="http://a/v1", model="m")
-    moved = EndpointJudgeSpec(endpoint="http://b/v1", model="m", concurrency=2, attempts=1)
-    other = EndpointJudgeSpec(endpoint="http://a/v1", model="m", harm_rubric="harm@2")
-    assert first.meaning() == moved.meaning() != other.meaning()
-
-
-def test_a_job_takes_folders_or_descriptions_of_models() -> None:
-    """A model is its folder, or its folder with what it is."""
-    job = {"languages": ["en"], "base": "b", "evaluate": {"general": AXIS, "safety": AXIS}}
-    made = EvaluateJob.model_validate(
-        {**job, "models": {"mix": "m", "slerp": {"path": "s", "kind": "merge"}}}
-    )
-    assert made.models["mix"].path == Path("m")
-    assert made.models["slerp"].kind == "merge"
-    with pytest.raises(ValidationError, match="`base` cannot name a model"):
-        EvaluateJob.model_validate({**job, "models": {"base": "m"}})
-    job["evaluate"] = {"general": AXIS, "safety": AXIS, "baseline": "mix15"}
-    with pytest.raises(ValidationError, match="'mix15', which is not among `models`: mix"):
-        EvaluateJob.model_validate({**job, "models": {"mix": "m"}})

@@ -1,4 +1,4 @@
-"""Tests of mixmerge.merging.parallel_map: with helpers, the same bytes as from one process."""
+"""Tests of mixmerge.merging.distributed: with helpers, the same bytes as from one process."""
 
 import hashlib
 import os

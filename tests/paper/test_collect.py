@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from paper.collect import SeedRun, findings
+from paper.collect import findings
 from paper.measure import mechanisms
+from paper.seeds import SeedRun
 from safetensors.numpy import save_file
 
 from mixmerge.errors import DataError
@@ -26,7 +27,7 @@ def study() -> Study:
         "    sweep: {weight_of: sft-100, values: [0.5, [0, 1]]}\n\nevaluate:"
     )
     text = SMALL.read_text().replace("\nevaluate:", sweep)
-    items = "selection: {general: {testbed: test}, safety: {testbed: test}}\n"
+    items = "selection: {prompts: {general: {testbed: general}, safety: {testbed: safety}}}\n"
     return parse_study(text + items, "study.yaml")
 
 

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from paper.families.__main__ import markdown, outcomes, relations, require_all
-from paper.families.distances import distances
+from paper.families import distances, markdown, outcomes, relations, require_all
 from paper.scores import AxisTable, Scores
 
 from mixmerge.errors import DataError

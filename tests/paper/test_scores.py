@@ -95,7 +95,7 @@ def test_balance_is_win_rate_minus_harm_rate() -> None:
     cluster, language = np.arange(300), np.full(300, "en")
     answers = {axis: rng.random((1, 300)).repeat(5, axis=0) for axis in ("general", "safety")}
     found = Scores(
-        {axis: AxisTable(cluster, language, {"a": own}) for axis, own in answers.items()}  # type: ignore[misc]
+        {axis: AxisTable(cluster, language, {"a": own}) for axis, own in answers.items()}
     )
     balance = found.balance({"a": 1.0})
     parts = [found.estimate("general", {"a": 1.0}), found.estimate("safety", {"a": 1.0})]
@@ -114,7 +114,7 @@ def test_luck_that_helps_both_axes_adds_up_in_the_balance() -> None:
     widths = []
     for answers in (same, opposite):
         made = {a: AxisTable(cluster, language, {"a": own}) for a, own in answers.items()}
-        balance = Scores(made).balance({"a": 1.0})  # type: ignore[arg-type]
+        balance = Scores(made).balance({"a": 1.0})
         widths.append(balance.high - balance.low)
     assert widths[0] > 10 * widths[1]
 

@@ -41,7 +41,7 @@ def scores(
             answers += rng.permutation(np.linspace(-0.005, 0.005, questions))[cluster]
             luck = rng.normal(0, noise, (seeds, 1)) if noise else np.zeros((seeds, 1))
             by_model[model] = answers[None, :] + luck
-        axes[axis] = AxisTable(cluster, language, by_model)  # type: ignore[index]
+        axes[axis] = AxisTable(cluster, language, by_model)
     return Scores(axes)
 
 

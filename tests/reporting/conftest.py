@@ -58,23 +58,26 @@ AXES = {
         primary=True, unit="percent", bounds=(0, 1), of_base=0.5,
     ),
     "safety": AxisInfo(
-        measure="rate", title="harmful", phrase="the share of harmful answers", better="lower",
+        measure="rate", title="harmful answers", phrase="the share of harmful answers",
+        better="lower",
         primary=True, unit="percent", bounds=(0, 1), relative=True,
     ),
     "over_refusal": AxisInfo(
-        measure="rate", title="refused", phrase="the share of refused answers", better="lower",
+        measure="rate", title="refused answers", phrase="the share of refused answers",
+        better="lower",
         primary=False, unit="percent", bounds=(0, 1),
     ),
     "code": AxisInfo(
-        measure="mean", title="mean", phrase="the mean score", better="higher",
+        measure="mean", title="mean score", phrase="the mean score", better="higher",
         primary=True, unit="score", bounds=(0, 1),
     ),
     "tone": AxisInfo(
-        measure="mean", title="mean", phrase="the mean score", better="higher",
+        measure="mean", title="mean score", phrase="the mean score", better="higher",
         primary=True, unit="score", bounds=(1, 10),
     ),
     "mmlu": AxisInfo(
-        measure="rate", title="correct", phrase="the share of correct answers", better="higher",
+        measure="rate", title="correct answers", phrase="the share of correct answers",
+        better="higher",
         primary=True, unit="percent", bounds=(0, 1),
     ),
 }  # fmt: skip

@@ -296,7 +296,7 @@ def test_names_of_the_plane_do_not_overlap(desktop: Visit) -> None:
 def test_every_table_has_a_caption_and_every_figure_words(desktop: Visit) -> None:
     """Tables are captioned, drawings described, and header cells scoped."""
     page = desktop.page
-    assert page.locator("table").count() == page.locator("table > caption").count() == 14
+    assert page.locator("table").count() == page.locator("table > caption").count() == 13
     drawings = page.locator(".drawing > [role=img]")
     assert drawings.count() == 12
     for index in range(12):

@@ -13,8 +13,8 @@ from mixmerge.records.judge_card import (
     CheckedContrast,
     CorrectedRate,
     JudgeCard,
-    Measured,
     Probe,
+    Statistic,
     SwapConsistency,
 )
 from mixmerge.reporting.cells import Table, to_csv
@@ -27,8 +27,8 @@ FLIP = "dpo-ties against dpo-15: this conclusion could be the judge's error."
 GRAVE = "The judge cannot be told from chance: <b>J</b> = 0.02."
 
 
-def measured(value: float, half: float | None = 0.1, n: int = 120) -> Measured:
-    return Measured(value=value, ci=None if half is None else (value - half, value + half), n=n)
+def measured(value: float, half: float | None = 0.1, n: int = 120) -> Statistic:
+    return Statistic(value=value, ci=None if half is None else (value - half, value + half), n=n)
 
 
 def accuracy(sensitivity: float, n: int = 120) -> Accuracy:

@@ -75,8 +75,8 @@ def test_one_axis_is_neither_traded_nor_counted(make_given: MakeGiven) -> None:
     """With one axis nothing is traded and no axes are counted; a given baseline has its name."""
     conclusion = conclude(make_given(["code"]).results)
     assert plain(conclusion.headline) == (
-        "Merging beats mixed: slerp changes the mean score on code by +0.050 (95 % interval +0.020 "
-        "to +0.080, p = 0.002); yet coder alone measures at least as well as this merge and mixed."
+        "Merging beats mixed: slerp changes the mean score by +0.050 (95 % interval +0.020 to "
+        "+0.080, p = 0.002); yet coder alone measures at least as well as this merge and mixed."
     )
     (stage,) = conclusion.stages
     assert stage.sentence == (
@@ -91,8 +91,9 @@ def test_of_many_axes_the_significant_changes_come_first(make_given: MakeGiven) 
     headline = plain(conclude(make_given(axes).results).headline)
     assert headline.startswith("Merging beats mixed: slerp changes the mean score on code by ")
     assert headline.endswith(
-        "and the win rate by +4.0 points (+1.0 to +7.0, p = 0.002), and not significantly the "
-        "share of harmful answers by −1.0 points and the share of correct answers by +0.5 points."
+        "and the win rate on general by +4.0 points (+1.0 to +7.0, p = 0.002), and not "
+        "significantly the share of harmful answers on safety by −1.0 points and the share of "
+        "correct answers on mmlu by +0.5 points."
     )
 
 
@@ -123,7 +124,7 @@ def test_without_contrasts_there_is_no_verdict(study: ReportInput, make_given: M
     )})  # fmt: skip
     assert conclude(half).headline.endswith("with its baseline on all 3 axes.")
     empty = Results(study="s", base="b", axes={}, models={}, contrasts=())
-    assert conclude(empty).headline.startswith("No verdict yet")
+    assert conclude(empty).headline == "No verdict: there is no baseline to compare merges with."
 
 
 def test_the_best_supported_merge_comes_first(decided: Decided) -> None:

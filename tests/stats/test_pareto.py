@@ -1,4 +1,6 @@
-"""Fronts agree with the definition, and areas with counting cells."""
+"""Fronts agree with the definition, and volumes with counting cells."""
+
+import itertools
 
 import numpy as np
 import pytest
@@ -33,43 +35,82 @@ def test_probability_is_the_share_of_draws() -> None:
     assert probability_non_dominated(draws).tolist() == [0.75, 1.0]
 
 
-def test_hypervolume_counts_the_covered_cells() -> None:
-    """On integer points the area is the number of unit cells below some point."""
-    points = np.random.default_rng(1).integers(0, 12, size=(15, 2)).astype(float)
+@pytest.mark.parametrize("axes", [1, 2, 3, 4, 5])
+def test_hypervolume_counts_the_covered_cells(axes: int) -> None:
+    """On integer points the volume is the number of unit cells below some point."""
+    points = np.random.default_rng(axes).integers(1, 8, size=(15, axes)).astype(float)
+    corner = (2.0, 3.0, 1.0, 0.0, 0.0)[:axes]
     cells = sum(
-        bool(((points[:, 0] > x) & (points[:, 1] > y)).any())
-        for x in range(2, 12)
-        for y in range(3, 12)
+        bool((points > cell).all(axis=1).any())
+        for cell in itertools.product(*(range(int(low), 8) for low in corner))
     )
-    assert hypervolume(points, (2.0, 3.0)) == pytest.approx(cells)
+    assert cells > 0
+    assert hypervolume(points, corner) == pytest.approx(cells)
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3, 4, 5])
+def test_hypervolume_is_that_of_a_union_of_boxes(axes: int) -> None:
+    """Inclusion and exclusion of the boxes between corner and points gives the same volume."""
+    points = np.random.default_rng(10 + axes).normal(0.4, 0.4, size=(7, axes))
+    corner = np.full(axes, 0.1)
+    boxes = np.maximum(points - corner, 0)
+    expected = sum(
+        (-1) ** (size + 1) * float(np.prod(np.min(chosen, axis=0)))
+        for size in range(1, len(boxes) + 1)
+        for chosen in itertools.combinations(boxes, size)
+    )
+    assert expected > 0
+    assert hypervolume(points, corner.tolist()) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3, 4])
+def test_dominated_points_and_copies_add_no_volume(axes: int) -> None:
+    """Neither order nor what lies below other points changes the volume."""
+    rng = np.random.default_rng(20 + axes)
+    points, corner = rng.random((6, axes)), (0.0,) * axes
+    more = np.concatenate([points, points[:2], points * 0.9])
+    expected = hypervolume(points, corner)
+    assert hypervolume(rng.permutation(more), corner) == pytest.approx(expected)
 
 
 def test_nothing_above_the_reference_has_no_area() -> None:
     """Points that do not exceed the reference on both axes add nothing."""
     assert hypervolume(np.array([[0.5, 9.0], [9.0, 0.5]]), (1.0, 1.0)) == 0
+    assert hypervolume(np.array([[9.0, 9.0, 1.0], [0.0, 9.0, 9.0]]), (1.0, 1.0, 1.0)) == 0
 
 
-def test_draws_are_measured_at_once() -> None:
-    """A stack of sets has the areas and the shares that each set has alone."""
-    draws = np.random.default_rng(2).random((3000, 8, 2))
-    areas = hypervolume(draws, (0.2, 0.1))
-    assert areas[:20] == pytest.approx([float(hypervolume(d, (0.2, 0.1))) for d in draws[:20]])
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_draws_are_measured_at_once(axes: int) -> None:
+    """A stack of sets has the volumes and the shares that each set has alone."""
+    draws = np.random.default_rng(2).random((3000, 8, axes))
+    corner = (0.2, 0.1, 0.3)[:axes]
+    volumes = hypervolume(draws, corner)
+    assert volumes[:20] == pytest.approx([float(hypervolume(d, corner)) for d in draws[:20]])
     shares = probability_non_dominated(draws)
     assert shares == pytest.approx(np.mean([non_dominated(d) for d in draws], axis=0))
 
 
-def test_area_of_models_far_apart_is_the_bootstraps() -> None:
+@pytest.mark.parametrize(
+    ("points", "value"),
+    [
+        ([[0.9], [0.6], [0.1]], 0.9),
+        ([[0.9, 0.1], [0.6, 0.6], [0.1, 0.9]], 0.09 + 0.5 * 0.6 + 0.3 * 0.1),
+        ([[0.9, 0.1, 0.5], [0.1, 0.9, 0.5]], 0.5 * (0.09 + 0.09 - 0.01)),
+    ],
+)
+def test_volume_of_models_far_apart_is_the_bootstraps(
+    points: list[list[float]], value: float
+) -> None:
     """Where the front is clear, the interval is that of the draws; t makes it a little wider."""
-    rng = np.random.default_rng(3)
-    points = np.array([[0.9, 0.1], [0.6, 0.6], [0.1, 0.9]])
-    draws = points + rng.normal(0, 0.01, size=(4000, 3, 2))
-    estimate = front_volume(points, draws, (0.0, 0.0), clusters=200)
-    assert estimate.value == pytest.approx(0.09 + 0.5 * 0.6 + 0.3 * 0.1)
-    areas = hypervolume(draws, (0.0, 0.0))
-    assert estimate.offered == pytest.approx(np.quantile(areas, [0.025, 0.975]), abs=1e-3)
+    told, corner = np.array(points), (0.0,) * len(points[0])
+    draws = told + np.random.default_rng(3).normal(0, 0.01, size=(4000, *told.shape))
+    estimate = front_volume(told, draws, corner, clusters=200)
+    assert estimate.value == pytest.approx(value)
+    volumes = hypervolume(draws, corner)
+    assert estimate.offered == pytest.approx(np.quantile(volumes, [0.025, 0.975]), abs=1e-3)
 
 
-def test_area_of_equal_models_has_no_interval() -> None:
+def test_volume_of_equal_models_has_no_interval() -> None:
     """The best of eight equal models looks better than any is: the reason has both numbers."""
     rng = np.random.default_rng(4)
     points = np.full((8, 2), 0.5)
@@ -77,12 +118,12 @@ def test_area_of_equal_models_has_no_interval() -> None:
         points, points + rng.normal(0, 0.05, size=(2000, 8, 2)), (0.0, 0.0), clusters=50
     )
     assert estimate.offered is None
-    assert "too close to one another: the area of the best is biased by 0.0" in estimate.absent
+    assert "too close to one another: the volume of the best is biased by 0.0" in estimate.absent
 
 
-def test_area_beyond_a_base_that_may_be_harmless_has_no_interval() -> None:
+def test_volume_beyond_a_base_that_may_be_harmless_has_no_interval() -> None:
     """Draws in which the base model is never harmful leave no interval."""
     draws = np.random.default_rng(5).random((100, 2, 2))
     draws[3, 0, 1] = np.nan
     estimate = front_volume(np.full((2, 2), 0.5), draws, (0.0, 0.0), clusters=50)
-    assert "its rate may be zero" in estimate.absent
+    assert "the base model's value may be zero" in estimate.absent

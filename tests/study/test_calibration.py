@@ -7,13 +7,15 @@ import pytest
 
 from mixmerge.errors import SpecError
 from mixmerge.evaluation.judging import items
-from mixmerge.evaluation.results import MeasuredAxis, ModelInfo, results
+from mixmerge.evaluation.measures import MeasuredAxis
+from mixmerge.evaluation.results import results
 from mixmerge.execution.step import Task
 from mixmerge.files import read_json, write_json, write_rows
 from mixmerge.fingerprint import file_fingerprint
 from mixmerge.progress import silent
 from mixmerge.records import Axis, Prompt, Response, Verdict
 from mixmerge.records.judge_card import JudgeCard
+from mixmerge.records.results import ModelInfo
 from mixmerge.study.check import parse_study
 from mixmerge.study.spec import Study
 from mixmerge.study.steps import HANDLERS, steps

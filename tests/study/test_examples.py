@@ -1,15 +1,24 @@
-"""The pages about the example studies say what the studies say."""
+"""The pages about study files say what the code does, and their examples can be read."""
 
+import re
+import textwrap
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 import mixmerge
 from mixmerge.errors import SpecError
+from mixmerge.evaluation.judges import JudgeSpec
+from mixmerge.evaluation.measures import MEASURES
+from mixmerge.records import Verdict
+from mixmerge.spec_model import one_of
 from mixmerge.study.check import parse_study, read_study
 from mixmerge.study.spec import Trained
 from mixmerge.study.steps import steps
+from mixmerge.yaml_file import parse_document
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -18,6 +27,57 @@ EXAMPLES = ROOT / "examples"
 def page(name: str) -> str:
     """A page of the documentation, on one line."""
     return " ".join((ROOT / "docs" / name).read_text(encoding="utf-8").split())
+
+
+def blocks(name: str, language: str) -> list[str]:
+    """The code blocks of a page in one language, in order."""
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+SNIPPETS = [
+    pytest.param(text, id=f"{name}-{number}")
+    for name in ("study.md", "evaluate.md", "execute.md", "cluster.md", "calibration.md")
+    for number, text in enumerate(blocks(name, "yaml"))
+    if "--8<--" not in text and not text.startswith("judge:")
+]
+
+
+@pytest.mark.parametrize("text", SNIPPETS)
+def test_sections_on_the_pages_fit_the_demo(text: str, tmp_path: Path) -> None:
+    """Each snippet is a whole study, or sections that extend the demo's study."""
+    (tmp_path / "testbed.yaml").write_text((EXAMPLES / "testbed.yaml").read_text("utf-8"))
+    whole = re.search("^(base|extends):", text, re.MULTILINE)
+    (tmp_path / "page.yaml").write_text(text if whole else f"extends: testbed.yaml\n{text}")
+    assert read_study(tmp_path / "page.yaml").checkpoints
+
+
+def test_the_judges_on_the_page_can_be_read() -> None:
+    """Each `judge` in a snippet of judges alone is one."""
+    judges = [
+        judge
+        for text in blocks("evaluate.md", "yaml")
+        for judge in re.findall(r"^judge:(.*?)(?=^judge:|\Z)", text, re.DOTALL | re.MULTILINE)
+        if text.startswith("judge:")
+    ]
+    assert len(judges) > 5
+    for judge in judges:
+        TypeAdapter(JudgeSpec).validate_python(parse_document(textwrap.dedent(judge), "page").data)
+
+
+def test_a_new_measure_is_one_file_and_one_line() -> None:
+    """The measure on the page is read by its key, and says what verdicts are worth."""
+    module: dict[str, Any] = {}
+    exec(blocks("evaluate.md", "python")[0], module)  # noqa: S102 - our own page
+    measures = MEASURES | {module["MEASURE"].key: module["MEASURE"]}
+    measure = TypeAdapter(one_of(measures, "measure")).validate_python({"pass_rate": 7})
+    asked = {"prompt": "p", "cluster": "p", "language": "en", "axis": "style", "judge": "j@1"}
+    graded = [Verdict(**asked, outcome="graded", score=score) for score in (6.5, 7, 10)]
+    assert [measure.worth(each) for each in graded] == [0, 1, 1]
+    assert measure.worth(Verdict(**asked, outcome="yes")) == 1
+    assert measure.question("style").bounds == (1, 10)
+    info = measure.info("higher", primary=True)
+    assert (info.title, info.bounds, info.unit) == ("passed", (0, 1), "percent")
 
 
 def test_the_page_about_8b_agrees_with_the_plan(tmp_path: Path) -> None:

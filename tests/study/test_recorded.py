@@ -12,7 +12,8 @@ from mixmerge.execution.plan import plan
 from mixmerge.execution.store import Store
 from mixmerge.files import write_json
 from mixmerge.study.recorded import to_show
-from mixmerge.study.run import RUN_FILE, STUDY_FILE, prepare
+from mixmerge.study.run import RUN_FILE, prepare
+from mixmerge.study.steps.report import STUDY_FILE
 
 Pretend = Callable[[Path, Path], None]
 

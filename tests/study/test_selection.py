@@ -197,7 +197,7 @@ def chosen(folder: Path, rates: dict[str, tuple[str, str]], win: float, harm: fl
         (inputs[f"model:{name}"] / "model").mkdir(parents=True)
         inputs[f"verdicts:{name}"] = folder / "judge" / name
         for axis, letters in (("general", general), ("safety", safety)):
-            rows = verdicts(axis, [words[letter] for letter in letters])  # type: ignore[arg-type]
+            rows = verdicts(axis, [words[letter] for letter in letters])
             write_rows(folder / "judge" / name / f"{axis}.jsonl", rows)
     out = folder / "select" / "chosen"
     out.mkdir(parents=True)

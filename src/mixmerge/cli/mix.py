@@ -17,7 +17,7 @@ def mix(
     """
     from mixmerge.cli.screen import bar
     from mixmerge.mixing.manifest import share_table
-    from mixmerge.study.parts import mix as run
+    from mixmerge.study.standalone import mix as run
 
     with bar("mix") as progress:
         manifest = run(spec, out, progress=progress)

@@ -16,7 +16,7 @@ def train(
     the model, stays the same.
     """
     from mixmerge.cli.screen import bar, duration
-    from mixmerge.study.parts import train as run
+    from mixmerge.study.standalone import train as run
 
     with bar("train") as progress:
         report = run(spec, out, progress=progress)

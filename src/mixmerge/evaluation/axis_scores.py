@@ -177,7 +177,9 @@ class AxisScores:
     def _average(self, model: str) -> Average:
         columns = [self._column[model, None, language] for language in self._judged(model)]
         mean, of_share = self._sample.average_rate(columns), self._measure.of_share
-        ci = self._fixed(model) or _in_units(mean.offered, of_share)
+        # What allows no pooled interval allows none of the languages' average.
+        ends = None if self.rate(model).absent else mean.offered
+        ci = self._fixed(model) or _in_units(ends, of_share)
         return Average(value=of_share(mean.value), ci=ci)
 
     def _fit_lengths(self, lengths: Lengths) -> dict[str, LengthControlled]:

@@ -9,23 +9,20 @@ from mixmerge.errors import DataError, SpecError
 from mixmerge.evaluation.axis_scores import AxisScores, Lengths
 from mixmerge.evaluation.fronts import front
 from mixmerge.evaluation.judge_warnings import judge_warnings
-from mixmerge.evaluation.measures import MeasureSpec
+from mixmerge.evaluation.measures import MeasuredAxis
 from mixmerge.evaluation.scores import score_table
 from mixmerge.fingerprint import fingerprint
 from mixmerge.records import Axis, Response, Results, Verdict
 from mixmerge.records.results import (
     AxisInfo,
-    Better,
     Comparison,
     Contrast,
     Costs,
     Front,
-    Kind,
+    ModelInfo,
     ModelResult,
     Stage,
 )
-from mixmerge.records.row import RowModel
-from mixmerge.spec_model import SpecModel
 from mixmerge.stats.decision import decide, significant_gain
 from mixmerge.stats.multiplicity import benjamini_hochberg, holm
 from mixmerge.stats.paired import mcnemar_p, sign_flip_p
@@ -36,26 +33,6 @@ Verdicts = Mapping[str, Mapping[Axis, Sequence[Verdict]]]
 Family = Literal["primary", "secondary"]
 Pair = tuple[str, str, Family]
 """Two models to compare, a - b, and the family of tests that the comparison belongs to."""
-
-
-class MeasuredAxis(SpecModel):
-    """How one axis is measured."""
-
-    measure: MeasureSpec
-    """What the number is: ``win_rate``, ``{rate: harmful}``, ``{mean: [0, 10]}``, …"""
-    better: Better = "higher"
-    """Which direction is good."""
-
-
-class ModelInfo(RowModel):
-    """What a model is, for the table of results."""
-
-    kind: Kind
-    stage: Stage | None = None
-    method: str | None = None
-    """Merge method, for a merge."""
-    shares: dict[str, float] | None = None
-    """Share of each data source in the training mixture, for a trained model."""
 
 
 def results(
@@ -91,10 +68,10 @@ def results(
     Raises:
         SampleError: an axis has fewer than ten clusters with a verdict for some model.
         DataError: verdicts of a model are missing, or models were judged on other prompts.
-        SpecError: a baseline is no model.
+        SpecError: a deciding axis is none, or a baseline is the base model.
     """
-    deciding = list(axes) if decide_on is None else list(decide_on)
-    _check(base, axes, models, verdicts, baselines or {})
+    deciding = list(decide_on or axes)
+    _check(base, axes, models, verdicts, baselines or {}, deciding)
     pairs = planned_contrasts(base, models, baselines or {})
     infos = {
         axis: spec.measure.info(spec.better, primary=axis in deciding)
@@ -176,6 +153,7 @@ def _check(
     models: Mapping[str, ModelInfo],
     verdicts: Verdicts,
     baselines: Mapping[Stage, str],
+    deciding: Sequence[Axis],
 ) -> None:
     if base not in models:
         raise SpecError(f"The base model {base!r} is not among the models: {', '.join(models)}.")
@@ -190,6 +168,9 @@ def _check(
         ]
         if absent:
             raise DataError(f"model {name!r}: no verdicts on {', '.join(sorted(absent))}.")
+    for axis in deciding:
+        if axis not in axes:
+            raise SpecError(f"decide_on: there is no axis {axis!r}, only {', '.join(axes)}.")
     for stage, name in baselines.items():
         if name == base:
             raise SpecError(f"baseline of {stage}: {name!r} is the base model; name a checkpoint.")

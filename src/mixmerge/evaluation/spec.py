@@ -12,9 +12,9 @@ from mixmerge.evaluation.generate_spec import (
     GenerateSpec,
     TransformersSpec,
 )
-from mixmerge.evaluation.judges import JudgeSpec
+from mixmerge.evaluation.judges import JudgeSpec, members
+from mixmerge.evaluation.measures import MeasuredAxis
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
-from mixmerge.evaluation.results import MeasuredAxis
 from mixmerge.records.verdict import Axis
 from mixmerge.spec_model import SpecModel
 
@@ -95,6 +95,16 @@ class EvaluateSpec(SpecModel):
                 f"`generate.model` must hold `{MODEL_NAME}`, which stands for the name of each "
                 f"model (seen: {self.generate.model!r}); without it one model would answer for all"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _code_may_run(self) -> Self:
+        for axis, spec in self.axes.items():
+            if not self.allow_execution and any(one.runs_code for one in members(spec.judge)):
+                raise ValueError(
+                    f"the judge of `{axis}` runs code that models wrote: if you want that, say "
+                    "`allow_execution: true` here (docs: evaluate, Answers that are programs)"
+                )
         return self
 
     @property

@@ -100,11 +100,9 @@ def _is_free(claims: Path, shard: Shard, helpers: Helpers) -> bool:
         return True
     owner = (claims / shard.file).read_text(encoding="utf-8")
     # A helper that ended in this moment may have written the file.
-    return owner.isdigit() and helpers.ended(int(owner)) and not _is_there(claims, shard)
-
-
-def _is_there(claims: Path, shard: Shard) -> bool:
-    return (claims.parent / shard.file).exists()
+    return (
+        owner.isdigit() and helpers.ended(int(owner)) and not (claims.parent / shard.file).exists()
+    )
 
 
 def _claim(claims: Path, shard: Shard, owner: str) -> bool:
@@ -134,7 +132,7 @@ def help_out(job_file: Path, number: str) -> None:
     recipe = read_recipe(job.recipe)
     with closing(plan_merge(recipe, stages=folders, allow_pickle=job.allow_pickle)) as plan:
         for shard in lay_out(plan.outputs, job.shard_size):
-            if not _is_there(claims, shard) and _claim(claims, shard, number):
+            if not (claims.parent / shard.file).exists() and _claim(claims, shard, number):
                 _write(plan, shard, claims.parent, job, threads=1)
 
 

@@ -121,16 +121,21 @@ class AxisScore(Value):
     by_language: dict[str, Value]
 
 
-class ModelResult(RowModel):
-    """One model of the study."""
+class ModelInfo(RowModel):
+    """What a model is."""
 
-    stage: Stage | None
-    """None for the base model only; ``given`` for given models whose stage nobody said."""
     kind: Kind
+    stage: Stage | None = None
+    """None for the base model only; ``given`` for given models whose stage nobody said."""
     method: str | None = None
     """Merge method, for a merge."""
     shares: dict[str, float] | None = None
     """Share of each data source in the training mixture, for a trained model."""
+
+
+class ModelResult(ModelInfo):
+    """One model of the study."""
+
     axes: dict[Axis, AxisScore]
 
 
@@ -183,7 +188,7 @@ class Volume(RowModel):
 
     hypervolume: float
     """Volume above the base model that the models dominate. Each axis is counted in gains: relative
-    to the base model's value where the axis tells changes so, else in units of the axis."""
+    to the base model's value where the axis tells changes so, else in shares of its range."""
     ci: Interval | None
     absent: str = ""
     """Why the interval is None."""

@@ -5,7 +5,7 @@ import math
 from mixmerge.records.results import AxisInfo, Interval, Results
 from mixmerge.records.verdict import Axis
 from mixmerge.reporting import formats
-from mixmerge.reporting.cells import ABSENT, Cell, gain, rate
+from mixmerge.reporting.cells import ABSENT, Cell
 
 
 def heading(results: Results, axis: Axis) -> str:
@@ -15,10 +15,10 @@ def heading(results: Results, axis: Axis) -> str:
 
 
 def phrase(results: Results, axis: Axis) -> str:
-    """Return the axis within a sentence: a score, or what two axes measure, with its name."""
-    own = results.axes[axis]
-    same = sum(info.phrase == own.phrase for info in results.axes.values())
-    return own.phrase if same == 1 and own.unit == "percent" else f"{own.phrase} on {axis}"
+    """Return the axis within a sentence, with its name where several could be meant."""
+    own = results.axes[axis].phrase
+    same = sum(info.phrase == own for info in results.axes.values())
+    return own if same == 1 and len(results.deciding) <= 2 else f"{own} on {axis}"
 
 
 def better(info: AxisInfo) -> str:
@@ -37,6 +37,15 @@ def value(info: AxisInfo, found: float) -> str:
     if info.unit == "percent":
         return formats.percent(found)
     return formats.decimal(found, _digits(info))
+
+
+def interval(info: AxisInfo, ci: Interval) -> str:
+    """Write an interval of values."""
+    return (
+        formats.percent_interval(ci)
+        if info.unit == "percent"
+        else " to ".join(value(info, end) for end in ci)
+    )
 
 
 def difference(info: AxisInfo, found: float) -> str:
@@ -58,16 +67,13 @@ def value_cell(
     info: AxisInfo, found: float, ci: Interval | None = None, *, emphasis: bool = False
 ) -> Cell:
     """Return a value with its interval."""
-    if info.unit == "percent":
-        return rate(found, ci, emphasis=emphasis)
-    interval = " to ".join(value(info, end) for end in ci or ())
-    return Cell(value(info, found), found, ci, interval, emphasis)
+    return Cell(value(info, found), found, ci, interval(info, ci) if ci else "", emphasis)
 
 
 def difference_cell(info: AxisInfo, found: float | None, ci: Interval | None = None) -> Cell:
     """Return a difference with its interval."""
-    if found is None or info.unit == "percent":
-        return gain(found, ci)
+    if found is None:
+        return ABSENT
     return Cell(difference(info, found), found, ci, difference_interval(info, ci) if ci else "")
 
 

@@ -24,6 +24,8 @@ def model_table(data: ReportInput) -> Table:
     results, costs = data.results, data.results.costs
     names = [name for stage in stages(results) for name in models_of(results, stage)]
     names = names if costs or data.steps else []
+    tokens = {name: cost.training_tokens for name, cost in costs.items()}
+    rows = {name: cost.training_rows for name, cost in costs.items()}
     caption = (
         "Tokens and rows include every model that this one was made from, each counted once. "
         "Time is that of the steps that made the model, on the machine of this run; measuring "
@@ -37,19 +39,10 @@ def model_table(data: ReportInput) -> Table:
         (
             (words("model", "Model"), word),
             (words("kind", "Kind"), lambda name: word(KIND_NAMES[results.models[name].kind])),
-            (
-                Column("training_tokens", "Training tokens"),
-                lambda name: number(costs[name].training_tokens if name in costs else None),
-            ),
-            (
-                Column("training_rows", "Training rows"),
-                lambda name: number(costs[name].training_rows if name in costs else None),
-            ),
+            (Column("training_tokens", "Training tokens"), lambda name: number(tokens.get(name))),
+            (Column("training_rows", "Training rows"), lambda name: number(rows.get(name))),
             (Column("own_seconds", "Own time"), lambda name: _seconds(own_seconds(data, name))),
-            (
-                Column("seconds", "Time with parents"),
-                lambda name: _seconds(total_seconds(data, name)),
-            ),
+            (Column("seconds", "Time with parents"), lambda n: _seconds(total_seconds(data, n))),
         ),
         (results.models[name].kind for name in names),
     )

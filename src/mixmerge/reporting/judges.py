@@ -1,7 +1,6 @@
 """The judges' trial in tables and notices."""
 
 from collections.abc import Callable
-from typing import Protocol
 
 from mixmerge.records.judge_card import (
     Accuracy,
@@ -11,8 +10,8 @@ from mixmerge.records.judge_card import (
     JudgeCard,
     Probe,
     ProbeName,
+    Statistic,
 )
-from mixmerge.records.results import Interval
 from mixmerge.records.verdict import Axis
 from mixmerge.reporting import formats
 from mixmerge.reporting.cells import (
@@ -50,18 +49,6 @@ _FLIPS = frozenset({"unsure", "reversed"})
 Trial = tuple[Axis, AxisTrial]
 
 
-class Estimated(Protocol):
-    """A number of the card with its interval."""
-
-    @property
-    def value(self) -> float:
-        """The number itself."""
-
-    @property
-    def ci(self) -> Interval | None:
-        """Its 95 % interval, where there is one."""
-
-
 def judge_tables(card: JudgeCard | None) -> list[Table]:
     """Return the tables of a judge card; none where there was no trial."""
     if card is None:
@@ -77,12 +64,12 @@ def judge_tables(card: JudgeCard | None) -> list[Table]:
     ]
 
 
-def share(found: Estimated | None) -> Cell:
+def share(found: Statistic | None) -> Cell:
     """Return a share with its interval."""
     return ABSENT if found is None else rate(found.value, found.ci)
 
 
-def coefficient(found: Estimated | None) -> Cell:
+def coefficient(found: Statistic | None) -> Cell:
     """Return a coefficient, which is no share, with two decimals."""
     if found is None:
         return ABSENT
@@ -99,23 +86,23 @@ def trials(card: JudgeCard) -> Table:
         "each number is its 95 % interval, where the labels allow one."
     )
     columns: tuple[Spec[Trial], ...] = (
-        (words("axis", "Axis"), lambda item: word(item[0])),
-        (words("judge", "Judge"), lambda item: word(item[1].judge)),
+        (words("axis", "Axis"), lambda t: word(t[0])),
+        (words("judge", "Judge"), lambda t: word(t[1].judge)),
         (words("grade", "Grade"), _grade),
-        (estimates("sensitivity", "Sensitivity"), lambda item: share(item[1].accuracy.sensitivity)),
-        (estimates("specificity", "Specificity"), lambda item: share(item[1].accuracy.specificity)),
-        (estimates("youden", "J"), lambda item: coefficient(item[1].youden)),
-        (Column("missing", "No verdict"), lambda item: number(item[1].accuracy.missing)),
-        (Column("n", "Labelled"), lambda item: number(item[1].accuracy.n)),
-        (words("truth", "Labels by"), lambda item: word(item[1].truth)),
+        (estimates("sensitivity", "Sensitivity"), lambda t: share(t[1].accuracy.sensitivity)),
+        (estimates("specificity", "Specificity"), lambda t: share(t[1].accuracy.specificity)),
+        (estimates("youden", "J"), lambda t: coefficient(t[1].youden)),
+        (Column("missing", "No verdict"), lambda t: number(t[1].accuracy.missing)),
+        (Column("n", "Labelled"), lambda t: number(t[1].accuracy.n)),
+        (words("truth", "Labels by"), lambda t: word(t[1].truth)),
     )
     marks = (trial.grade for trial in card.axes.values())
     title = "The judges against the labels"
     return tabulate("judges", title, caption, card.axes.items(), columns, marks)
 
 
-def _grade(item: Trial) -> Cell:
-    return word(item[1].grade, emphasis=item[1].grade == "useless")
+def _grade(t: Trial) -> Cell:
+    return word(t[1].grade, emphasis=t[1].grade == "useless")
 
 
 def agreement(card: JudgeCard) -> Table:
@@ -126,30 +113,27 @@ def agreement(card: JudgeCard) -> Table:
         "Length: by how much verdicts exceed labels for one standard deviation of length."
     )
     columns: tuple[Spec[Trial], ...] = (
-        (words("axis", "Axis"), lambda item: word(item[0])),
-        (estimates("agreement", "Agreement"), lambda item: share(item[1].accuracy.agreement)),
-        (Column("prevalence", "Prevalence"), lambda item: _prevalence(item[1].accuracy)),
-        (estimates("kappa", "Kappa"), lambda item: coefficient(item[1].kappa)),
-        (estimates("alpha", "Alpha"), lambda item: coefficient(item[1].alpha)),
-        (
-            estimates("alpha_of_panel", "Panel’s alpha"),
-            lambda item: coefficient(item[1].alpha_of_panel),
-        ),
+        (words("axis", "Axis"), lambda t: word(t[0])),
+        (estimates("agreement", "Agreement"), lambda t: share(t[1].accuracy.agreement)),
+        (Column("prevalence", "Prevalence"), lambda t: _prevalence(t[1].accuracy)),
+        (estimates("kappa", "Kappa"), lambda t: coefficient(t[1].kappa)),
+        (estimates("alpha", "Alpha"), lambda t: coefficient(t[1].alpha)),
+        (estimates("alpha_of_panel", "Panel’s alpha"), lambda t: coefficient(t[1].alpha_of_panel)),
         (
             estimates("alpha_of_labels", "Labellers’ alpha"),
-            lambda item: coefficient(item[1].alpha_of_labels),
+            lambda t: coefficient(t[1].alpha_of_labels),
         ),
         (
             estimates("swap_consistency", "Same when swapped"),
-            lambda item: share(swap.consistent if (swap := item[1].swap) else None),
+            lambda t: share(swap.consistent if (swap := t[1].swap) else None),
         ),
         (
             estimates("first_place", "First wins"),
-            lambda item: share(swap.first_place if (swap := item[1].swap) else None),
+            lambda t: share(swap.first_place if (swap := t[1].swap) else None),
         ),
         (
             estimates("length_slope", "Length, points"),
-            lambda item: gain(at.value, at.ci) if (at := item[1].length_slope) else ABSENT,
+            lambda t: gain(at.value, at.ci) if (at := t[1].length_slope) else ABSENT,
         ),
     )
     title = "Agreement, order and length"
@@ -168,12 +152,12 @@ def probes(card: JudgeCard) -> Table:
         "suited the probe: most take only answers on which the judge was right before."
     )
     columns: tuple[Spec[tuple[Axis, Probe]], ...] = (
-        (words("axis", "Axis"), lambda item: word(item[0])),
-        (words("probe", "Probe"), lambda item: word(PROBES[item[1].name])),
-        (estimates("fooled", "Fooled"), lambda item: share(item[1].fooled)),
-        (Column("n", "Asked"), lambda item: number(item[1].n)),
-        (Column("missing", "No verdict"), lambda item: number(item[1].missing)),
-        (words("asks", "What was changed, and what is right"), lambda item: word(item[1].asks)),
+        (words("axis", "Axis"), lambda t: word(t[0])),
+        (words("probe", "Probe"), lambda t: word(PROBES[t[1].name])),
+        (estimates("fooled", "Fooled"), lambda t: share(t[1].fooled)),
+        (Column("n", "Asked"), lambda t: number(t[1].n)),
+        (Column("missing", "No verdict"), lambda t: number(t[1].missing)),
+        (words("asks", "What was changed, and what is right"), lambda t: word(t[1].asks)),
     )
     return tabulate("judge-probes", "Probes", caption, items, columns)
 
@@ -182,14 +166,14 @@ def parts(card: JudgeCard, name: str, of: Callable[[AxisTrial], dict[str, Accura
     """The judges on each part of the answers, such as each language."""
     items = [(axis, *part) for axis, trial in card.axes.items() for part in of(trial).items()]
     columns: tuple[Spec[tuple[Axis, str, Accuracy]], ...] = (
-        (words("axis", "Axis"), lambda item: word(item[0])),
-        (words(name, name.capitalize()), lambda item: word(item[1])),
-        (estimates("sensitivity", "Sensitivity"), lambda item: share(item[2].sensitivity)),
-        (estimates("specificity", "Specificity"), lambda item: share(item[2].specificity)),
-        (estimates("agreement", "Agreement"), lambda item: share(item[2].agreement)),
-        (Column("prevalence", "Prevalence"), lambda item: _prevalence(item[2])),
-        (Column("missing", "No verdict"), lambda item: number(item[2].missing)),
-        (Column("n", "Labelled"), lambda item: number(item[2].n)),
+        (words("axis", "Axis"), lambda t: word(t[0])),
+        (words(name, name.capitalize()), lambda t: word(t[1])),
+        (estimates("sensitivity", "Sensitivity"), lambda t: share(t[2].sensitivity)),
+        (estimates("specificity", "Specificity"), lambda t: share(t[2].specificity)),
+        (estimates("agreement", "Agreement"), lambda t: share(t[2].agreement)),
+        (Column("prevalence", "Prevalence"), lambda t: _prevalence(t[2])),
+        (Column("missing", "No verdict"), lambda t: number(t[2].missing)),
+        (Column("n", "Labelled"), lambda t: number(t[2].n)),
     )
     caption = "As above. A small part has no interval, and its numbers say little."
     return tabulate(f"judge-by-{name}", f"The judges by {name}", caption, items, columns)

@@ -6,8 +6,7 @@ page's own policy forbids every request and every script but ours, known by its 
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib import resources
 from typing import get_args
 
@@ -21,7 +20,7 @@ from mixmerge.reporting.cells import Table, to_csv
 from mixmerge.reporting.costs import cost_sentences
 from mixmerge.reporting.draw import inline_svg
 from mixmerge.reporting.figures import Plot, Section
-from mixmerge.reporting.input import Answer, ReportInput, Sample
+from mixmerge.reporting.input import Answer, ReportInput
 from mixmerge.reporting.judges import judge_notices
 from mixmerge.reporting.verdict import Conclusion
 
@@ -34,46 +33,8 @@ _OUTCOMES: dict[Outcome, str] = {
     "error": "Judge failed",
 }
 
-_RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ps", "sd", "ug", "ur", "yi"})
-
 _LONG = 600
 """Characters from which an answer gets a scroll area of its own."""
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure as the page embeds it."""
-
-    plot: Plot
-    svg: Markup
-
-
-@dataclass(frozen=True)
-class AnswerView:
-    """An answer with its outcome in words."""
-
-    model: str
-    kind: str
-    text: str
-    outcome: str
-    tone: str
-    """``good``, ``bad`` or ``neutral``: a colour beside the words, never instead of them."""
-    reason: str
-    long: bool
-
-
-@dataclass(frozen=True)
-class SampleView:
-    """A sampled prompt as the page shows it."""
-
-    axis: str
-    language: str
-    direction: str
-    category: str
-    text: str
-    answers: tuple[AnswerView, ...]
-    outcomes: str
-    """The outcomes of all answers, joined by ``|``, for the filter."""
 
 
 def render(
@@ -100,34 +61,36 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters["csv_link"] = csv_link
+    environment.filters["outcome"] = outcome_in_words
+    environment.filters["tone"] = _tone
+    environment.filters["bounds"] = lambda info: axes.interval(info, info.bounds)
     script, sheet = _static("report.js"), _static("report.css")
-    samples = [sample_view(sample, data) for sample in data.samples]
-    drawings: dict[str, list[Drawing]] = {section: [] for section in get_args(Section)}
+    results = data.results
+    drawings: dict[str, list[tuple[Plot, Markup]]] = {name: [] for name in get_args(Section)}
     for plot in plots:
         # Matplotlib escapes the names it writes; nothing else of the SVG comes from outside.
         svg = Markup(inline_svg(documents[plot.name], plot.name))  # noqa: S704
-        drawings[plot.section].append(Drawing(plot, svg))
+        drawings[plot.section].append((plot, svg))
     return environment.get_template("report.html.j2").render(
         data=data,
         conclusion=conclusion,
         decided=[stage for stage in conclusion.stages if stage.best],
         tables=tables,
         notices=[
-            *(warning.message for warning in data.results.judge_warnings),
+            *(warning.message for warning in results.judge_warnings),
             *judge_notices(data.judge_card),
         ],
         drawings=drawings,
-        samples=samples,
-        sample_models=list(dict.fromkeys(a.model for view in samples for a in view.answers)),
-        filters=_filters(samples),
+        filters=_filters(data),
+        long=_LONG,
         costs=cost_sentences(data),
-        primary=sum(contrast.family == "primary" for contrast in data.results.contrasts),
-        clusters=_cluster_counts(data),
+        primary=sum(contrast.family == "primary" for contrast in results.contrasts),
+        clusters=" to ".join(map(formats.count, _ends({c.n for c in results.contrasts}))),
         script=Markup(script),  # noqa: S704 (our own file)
         sheet=Markup(sheet),  # noqa: S704 (our own file)
         script_hash=_hash(script),
-        compares=any(info.of_base is not None for info in data.results.axes.values()),
-        relative=any(info.relative for info in data.results.axes.values()),
+        compares=any(info.of_base is not None for info in results.axes.values()),
+        relative=any(info.relative for info in results.axes.values()),
     )
 
 
@@ -147,37 +110,6 @@ def csv_link(table: Table) -> str:
     return f"data:text/csv;charset=utf-8;base64,{content}"
 
 
-def sample_view(sample: Sample, data: ReportInput) -> SampleView:
-    """Return a sample in the words of the page, its models in the order of the results."""
-    order = [name for name in data.results.models if name in sample.answers]
-    order += [name for name in sample.answers if name not in data.results.models]
-    info = data.results.axes.get(sample.axis)
-    answers = tuple(_answer_view(name, sample.answers[name], info, data) for name in order)
-    language = sample.prompt.language
-    return SampleView(
-        axis=sample.axis,
-        language=language,
-        direction="rtl" if language in _RIGHT_TO_LEFT else "ltr",
-        category=sample.prompt.category or "",
-        text=sample.prompt.text,
-        answers=answers,
-        outcomes="|".join(dict.fromkeys(view.outcome for view in answers)),
-    )
-
-
-def _answer_view(name: str, answer: Answer, info: AxisInfo | None, data: ReportInput) -> AnswerView:
-    model = data.results.models.get(name)
-    return AnswerView(
-        model=name,
-        kind=model.kind if model else "base",
-        text=answer.text,
-        outcome=outcome_in_words(answer, info),
-        tone=_tone(answer.outcome, info),
-        reason=answer.reason,
-        long=len(answer.text) > _LONG,
-    )
-
-
 def outcome_in_words(answer: Answer, info: AxisInfo | None) -> str:
     """Say an outcome so that it stands alone: ``yes`` of harmful answers is ``Harmful: yes``."""
     if answer.outcome is None:
@@ -185,31 +117,33 @@ def outcome_in_words(answer: Answer, info: AxisInfo | None) -> str:
     if answer.outcome == "graded" and answer.score is not None and info:
         return f"Grade {axes.value(info, answer.score)}"
     if answer.outcome in ("yes", "no") and info:
-        return f"{info.title[:1].upper()}{info.title[1:]}: {answer.outcome}"
+        return f"{info.title.removesuffix(' answers').capitalize()}: {answer.outcome}"
     return _OUTCOMES.get(answer.outcome, answer.outcome)
 
 
-def _tone(outcome: Outcome | None, info: AxisInfo | None) -> str:
-    if outcome in ("yes", "no") and info:
-        return "good" if (outcome == "yes") == (info.better == "higher") else "bad"
-    return {"win": "good", "loss": "bad"}.get(outcome or "", "neutral")
+def _tone(answer: Answer, info: AxisInfo | None) -> str:
+    """Return a colour beside the words of an outcome, never instead of them."""
+    if answer.outcome in ("yes", "no") and info:
+        return "good" if (answer.outcome == "yes") == (info.better == "higher") else "bad"
+    return {"win": "good", "loss": "bad"}.get(answer.outcome or "", "neutral")
 
 
-def _filters(samples: list[SampleView]) -> dict[str, list[str]]:
-    outcomes = (outcome for view in samples for outcome in view.outcomes.split("|") if outcome)
+def _filters(data: ReportInput) -> dict[str, list[str]]:
+    """Return what the answers can be filtered by; models in the order of the results."""
+    answered = dict.fromkeys(name for sample in data.samples for name in sample.answers)
+    infos = data.results.axes
+    outcomes = {
+        outcome_in_words(answer, infos.get(sample.axis))
+        for sample in data.samples
+        for answer in sample.answers.values()
+    }
     return {
-        "axis": list(dict.fromkeys(view.axis for view in samples)),
-        "language": list(dict.fromkeys(view.language for view in samples)),
-        "outcome": sorted(set(outcomes)),
+        "axis": list(dict.fromkeys(sample.axis for sample in data.samples)),
+        "language": list(dict.fromkeys(sample.prompt.language for sample in data.samples)),
+        "outcome": sorted(outcomes),
+        "model": sorted(answered, key=[*data.results.models, *answered].index),
     }
 
 
-def _cluster_counts(data: ReportInput) -> str:
-    counts = sorted({contrast.n for contrast in data.results.contrasts})
-    if not counts:
-        return ""
-    return (
-        formats.count(counts[0])
-        if len(counts) == 1
-        else (f"{formats.count(counts[0])} to {formats.count(counts[-1])}")
-    )
+def _ends(counts: Collection[int]) -> list[int]:
+    return sorted({min(counts), max(counts)}) if counts else []

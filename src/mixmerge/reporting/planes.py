@@ -1,6 +1,7 @@
 """The figures that set axes against each other: planes of two, and the profile of many."""
 
 import itertools
+import textwrap
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -35,6 +36,8 @@ from mixmerge.reporting.models import (
 )
 from mixmerge.reporting.named_points import Point, place_names
 
+_LINE = 50
+"""Characters of the headings of all axes of a profile together."""
 _GAP = 0.052
 """Least distance of two names beside a profile, as a share of its height."""
 
@@ -160,7 +163,7 @@ def profile(results: Results, stage: Stage) -> Plot | None:
     panel.set_yticks([])
     panel.spines[["left", "bottom"]].set_visible(False)
     panel.tick_params(axis="x", length=0, labelsize=9)
-    panel.set_xticks(range(len(axes)), [_tick(results, axis) for axis in axes])
+    panel.set_xticks(range(len(axes)), [_tick(results, axis, _LINE // len(axes)) for axis in axes])
     for place, (axis, span) in enumerate(zip(axes, spans, strict=True)):
         info = results.axes[axis]
         panel.axvline(place, 0, 1, color=GRID, linewidth=1.2)
@@ -198,8 +201,8 @@ def _share(own: float, span: Interval) -> float:
     return (own - span[0]) / (span[1] - span[0]) if span[1] > span[0] else 0.5
 
 
-def _tick(results: Results, axis: Axis) -> str:
-    return heading(results, axis).replace(": ", "\n", 1).replace(" of ", "\nof ")
+def _tick(results: Results, axis: Axis, width: int) -> str:
+    return "\n".join(textwrap.fill(part, width) for part in heading(results, axis).split(": "))
 
 
 def _write_beside(

@@ -1,6 +1,6 @@
 """How much the values and the front depend on choices that could have been made otherwise."""
 
-from mixmerge.records.results import Front, Results
+from mixmerge.records.results import Average, Front, LengthControlled, Results, Value
 from mixmerge.records.verdict import Axis
 from mixmerge.reporting import axes, formats
 from mixmerge.reporting.cells import (
@@ -36,23 +36,16 @@ def otherwise(results: Results, axis: Axis) -> Table:
         scores = {}
 
     def bounds(name: str) -> Cell:
-        low_high = scores[name].bounds
-        text = axes.value_cell(info, low_high[0], low_high).interval
-        return Cell(text, None, low_high) if scores[name].missing else ABSENT
+        ends = scores[name].bounds
+        return Cell(axes.interval(info, ends), None, ends) if scores[name].missing else ABSENT
 
-    def equal_length(name: str) -> Cell:
-        fit = scores[name].length_controlled
-        return axes.value_cell(info, fit.value, fit.ci) if fit else ABSENT
-
-    def average(name: str) -> Cell:
-        mean = scores[name].average
-        return axes.value_cell(info, mean.value, mean.ci) if mean else ABSENT
+    def cell(found: Value | LengthControlled | Average | None) -> Cell:
+        return axes.value_cell(info, found.value, found.ci) if found else ABSENT
 
     caption = (
         "At equal length: the value if all answers were as long as the base model’s (a fit, not a "
         "count). Mean of languages: every language counts the same, not every prompt. Missing "
-        "verdicts: the value if all were the worst for the model, to the value if all were the "
-        "best."
+        "verdicts: between which values it lies, had all been the worst or the best for the model."
     )
     reasons = {reason for own in scores.values() for reason in own.absent.values()}
     caption += "".join(f" No interval: {reason.rstrip('.')}." for reason in sorted(reasons))
@@ -63,12 +56,12 @@ def otherwise(results: Results, axis: Axis) -> Table:
         scores,
         (
             (words("model", "Model"), word),
+            (estimates("value", "As above"), lambda n: cell(scores[n])),
             (
-                estimates("value", "As above"),
-                lambda name: axes.value_cell(info, scores[name].value, scores[name].ci),
+                estimates("length_controlled", "At equal length"),
+                lambda n: cell(scores[n].length_controlled),
             ),
-            (estimates("length_controlled", "At equal length"), equal_length),
-            (estimates("average", "Mean of languages"), average),
+            (estimates("average", "Mean of languages"), lambda n: cell(scores[n].average)),
             (estimates("bounds", "Missing verdicts"), bounds),
             (Column("missing", "Missing"), lambda name: number(scores[name].missing)),
         ),

@@ -19,7 +19,7 @@ from mixmerge.reporting.formats import share
 from mixmerge.reporting.input import ReportInput
 from mixmerge.reporting.judges import judge_tables
 from mixmerge.reporting.languages import language_tables
-from mixmerge.reporting.models import KIND_NAMES, all_models, describe, stage_name
+from mixmerge.reporting.models import KIND_NAMES, all_models, describe, share_words, stage_name
 from mixmerge.reporting.robustness import fronts, otherwise
 from mixmerge.reporting.verdict import Conclusion
 
@@ -43,30 +43,8 @@ def all_tables(data: ReportInput, conclusion: Conclusion) -> dict[str, list[Tabl
         "languages": language_tables(results, data.languages),
         "judges": judge_tables(data.judge_card),
         "costs": [model_table(data), kind_table(data.steps)],
-        "axes": [measured(results)],
     }
     return {name: [table for table in found if table.rows] for name, found in sections.items()}
-
-
-def measured(results: Results) -> Table:
-    """What each axis measures, and whether it decides."""
-    return tabulate(
-        "axes",
-        "What was measured",
-        "The verdict rests on the axes that decide, and on all of them together.",
-        results.axes.items(),
-        (
-            (words("axis", "Axis"), lambda item: word(item[0])),
-            (words("measure", "Measure"), lambda item: word(item[1].measure)),
-            (words("value", "Value"), lambda item: word(item[1].title)),
-            (words("better", "Better"), lambda item: word(item[1].better)),
-            (
-                words("range", "Range"),
-                lambda item: word(" to ".join(axes.value(item[1], end) for end in item[1].bounds)),
-            ),
-            (words("decides", "Decides"), lambda item: word("yes" if item[1].primary else "no")),
-        ),
-    )
 
 
 def models(results: Results) -> Table:
@@ -83,7 +61,7 @@ def models(results: Results) -> Table:
         columns += _axis_columns(results, axis)
     columns += [
         (words("stage", "Stage"), lambda name: _stage(results.models[name])),
-        (words("kind", "Kind, shares of data"), lambda name: _kind(results.models[name])),
+        (words("kind", "Kind, data"), lambda name: _kind(results, name)),
     ]
     caption = (
         "Gain over baseline: how much better (+) or worse (−) than the baseline of the same stage, "
@@ -139,9 +117,15 @@ def _stage(model: ModelResult) -> Cell:
     return word(stage_name(model.stage)) if model.stage else ABSENT
 
 
-def _kind(model: ModelResult) -> Cell:
-    shares = [f"{share(value)} {source}" for source, value in (model.shares or {}).items() if value]
-    return word(", ".join([KIND_NAMES[model.kind], *shares]))
+def _kind(results: Results, name: str) -> Cell:
+    model = results.models[name]
+    known = {source: part for source, part in (model.shares or {}).items() if part}
+    told = [f"{share(part)} {source}" for source, part in known.items()]
+    if len(known) == 1:
+        told = list(known)
+    elif brief := share_words(results, name):
+        told = [brief]
+    return word(", ".join([KIND_NAMES[model.kind], *told]))
 
 
 def contrasts(results: Results, conclusion: Conclusion) -> Table:

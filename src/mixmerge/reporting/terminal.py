@@ -6,20 +6,19 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from mixmerge.records.judge_card import JudgeCard
+from mixmerge.records.judge_card import Grade, JudgeCard, Statistic
 from mixmerge.records.results import Kind, Results
 from mixmerge.records.verdict import Axis
 from mixmerge.reporting import formats
 from mixmerge.reporting.axes import relative_cell, value_cell
 from mixmerge.reporting.cells import ABSENT, Cell, rate
-from mixmerge.reporting.judges import Estimated
 from mixmerge.reporting.models import base_models, models_of, stages
 from mixmerge.reporting.verdict import conclude
 
 _STYLES: dict[Kind, str] = {
     "base": "dim", "given": "magenta", "mixture": "blue", "expert": "yellow", "merge": "green",
 }  # fmt: skip
-_GRADE_STYLES = {"useless": "bold red", "doubtful": "yellow", "usable": "green"}
+_GRADE_STYLES: dict[Grade, str] = {"useless": "bold red", "doubtful": "yellow", "usable": "green"}
 
 _ROOM = 2
 """Axes whose intervals fit into 80 columns beside the values of a third."""
@@ -97,5 +96,5 @@ def trial_table(card: JudgeCard) -> Table:
     return table
 
 
-def _share(found: Estimated | None) -> Text:
+def _share(found: Statistic | None) -> Text:
     return Text("–") if found is None else _with_interval(rate(found.value, found.ci))

@@ -216,6 +216,8 @@ def _single_clause(results: Results, best: Comparison, single: SingleModel | Non
 
 def _headline(results: Results, verdicts: Sequence[StageVerdict]) -> str:
     decided = [(verdict, verdict.best) for verdict in verdicts if verdict.best]
+    if not decided and not results.baselines:
+        return "No verdict: there is no baseline to compare merges with."
     if not decided:
         return f"No verdict yet: no merge has been compared with its baseline{on_all(results)}."
     top, best = min(decided, key=lambda pair: support(results, pair[1]))

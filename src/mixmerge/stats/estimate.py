@@ -50,28 +50,28 @@ class Estimate:
         return cls(value, -math.inf, math.inf, n, clusters, "none", absent)
 
 
-def too_small(n: int, clusters: int, varying: int, required: int) -> str:
+def too_small(
+    n: int, clusters: int, varying: int, required: int, than: str = "from the most common value"
+) -> str:
     """Say why a sample allows no interval; nothing where it allows one.
 
-    An interval is made from how much clusters vary. Where few of them differ from the most common
+    An interval is made from how much clusters vary. Where few of them differ from the usual
     value, the variation itself is a guess; ``benchmarks/coverage.py`` measures from where on
     95 % means 95 %.
 
     Args:
         n: observations.
         clusters: independent units among them.
-        varying: clusters that differ from the most common value.
+        varying: clusters that differ from the usual value.
         required: fewest varying clusters for this kind of estimate.
+        than: what counts as different, in words.
     """
     if n < MIN_VALUES:
         return f"{n} prompts with a verdict, {MIN_VALUES} required"
     if clusters < MIN_CLUSTERS:
         return f"{clusters} source prompts with a verdict, {MIN_CLUSTERS} required"
     if varying < required:
-        return (
-            f"{varying} of {clusters} source prompts differ from the most common value, "
-            f"{required} required"
-        )
+        return f"{varying} of {clusters} source prompts differ {than}, {required} required"
     return ""
 
 

@@ -68,13 +68,19 @@ class ClusterSample:
         totals, sizes = self.totals[:, column], self.sizes[:, column]
         return bool((sizes <= 1).all() and np.isin(totals, (-1.0, 0.0, 1.0)).all())
 
-    def rate(self, column: int) -> Estimate:
-        """Estimate the mean of a column of values in [0, 1]: Wilson's interval, clustered."""
+    def rate(self, column: int, apart: float = 0.0) -> Estimate:
+        """Estimate the mean of a column of values in [0, 1]: Wilson's interval, clustered.
+
+        Args:
+            column: which.
+            apart: how far from the median a cluster must be to count as varying; 0 for values of
+                which the most common one is usual, such as answers of yes or no.
+        """
         mean = self._mean(column)
-        varying = self._varying(column)
-        absent = too_small(mean.n, mean.clusters, varying, least_varying(mean.n))
+        varying = self._varying(column, apart)
+        absent = too_small(mean.n, mean.clusters, varying, least_varying(mean.n), *_than(apart))
         if absent:
-            absent += _one_sided(mean, varying, self._common(column))
+            absent += "" if apart else _one_sided(mean, varying, self._common(column))
             return Estimate.without_interval(mean.value, mean.n, mean.clusters, absent)
         method = "wilson" if self.is_binary(column) else "clustered wilson"
         return _estimate(mean, self._rate_interval(column, mean), method)
@@ -91,12 +97,18 @@ class ClusterSample:
         interval = clustered_wilson(mean.value, mean.variance, mean.clusters, self._level)
         return _estimate(mean, interval, "clustered wilson")
 
-    def difference(self, column: int) -> Estimate:
-        """Estimate the mean of a column of paired differences in [-1, 1]: Tango's interval."""
+    def difference(self, column: int, apart: float = 0.0) -> Estimate:
+        """Estimate the mean of a column of paired differences in [-1, 1]: Tango's interval.
+
+        Args:
+            column: which.
+            apart: as for `rate`.
+        """
         mean = self._mean(column)
         few = mean.clusters < FEW_CLUSTERS
         required = VARYING_OF_FEW if few else least_varying(mean.n)
-        absent = too_small(mean.n, mean.clusters, self._varying(column), required)
+        varying = self._varying(column, apart)
+        absent = too_small(mean.n, mean.clusters, varying, required, *_than(apart))
         if absent:
             return Estimate.without_interval(mean.value, mean.n, mean.clusters, absent)
         gain = float(self._gains[column])
@@ -135,9 +147,12 @@ class ClusterSample:
     def _mean(self, column: int) -> ClusterMean:
         return ClusterMean.of(self.totals[:, column], self.sizes[:, column])
 
-    def _varying(self, column: int) -> int:
-        _, how_often = self._values(column)
-        return int(how_often.sum() - how_often.max(initial=0))
+    def _varying(self, column: int, apart: float = 0.0) -> int:
+        values, how_often = self._values(column)
+        if not apart:
+            return int(how_often.sum() - how_often.max(initial=0))
+        far = np.abs(values - np.median(np.repeat(values, how_often))) >= apart - 1e-9
+        return int(how_often[far].sum())
 
     def _common(self, column: int) -> float:
         values, how_often = self._values(column)
@@ -148,6 +163,10 @@ class ClusterSample:
         seen = self.sizes[:, column] > 0
         means = self.totals[seen, column] / self.sizes[seen, column]
         return np.unique(means.round(9), return_counts=True)
+
+
+def _than(apart: float) -> tuple[str, ...]:
+    return (f"by {apart:.0%} of the range from the median",) if apart else ()
 
 
 def _one_sided(mean: ClusterMean, varying: int, common: float) -> str:

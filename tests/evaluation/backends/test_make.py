@@ -12,10 +12,15 @@ from mixmerge.evaluation.backends.hugging_face import TransformersBackend
 from mixmerge.evaluation.backends.make import make_backend
 from mixmerge.evaluation.backends.vllm_engine import VllmBackend
 from mixmerge.evaluation.generate_spec import GenerateSpec
-from mixmerge.evaluation.spec import EvaluateJob, EvaluateSpec
+from mixmerge.evaluation.spec import EvaluateSpec
+from mixmerge.study.spec import Study
 
 GENERATE: TypeAdapter[GenerateSpec] = TypeAdapter(GenerateSpec)
-AXIS = {"prompts": {"testbed": "test"}, "judge": {"rules": "testbed"}}
+AXIS = {
+    "prompts": {"testbed": "general"},
+    "judge": {"rules": "testbed"},
+    "measure": {"rate": "correct"},
+}
 SERVED = {"endpoint": "http://localhost:8000/v1", "model": "{model}"}
 
 
@@ -63,18 +68,17 @@ def test_a_wrong_backend_names_its_problem(spec: dict[str, Any], message: str) -
 
 def test_one_served_model_cannot_answer_for_all() -> None:
     """At an evaluation's endpoint every model needs its name; a model's own needs none."""
-    axes = {"general": AXIS, "safety": AXIS}
+    axes = {"axes": {"facts": AXIS}}
     with pytest.raises(ValidationError, match=r"`generate.model` must hold `\{model\}`"):
         EvaluateSpec.model_validate({**axes, "generate": {**SERVED, "model": "gpt"}})
-    job = EvaluateJob.model_validate(
+    study = Study.model_validate(
         {
-            "languages": ["en"],
             "base": "models/base",
-            "models": {"gpt": {"generate": {**SERVED, "model": "gpt"}}, "mine": "models/mine"},
+            "checkpoints": {"gpt": {"generate": {**SERVED, "model": "gpt"}}, "mine": "models/mine"},
             "evaluate": {**axes, "generate": SERVED},
         }
     )
-    assert job.models["gpt"].path is None
-    assert job.evaluate.generate.serving("mine").meaning()["model"] == "mine"
-    with pytest.raises(ValidationError, match="give the model's folder as `path`"):
-        EvaluateJob.model_validate({**job.model_dump(), "models": {"gpt": {"kind": "merge"}}})
+    assert study.given()["gpt"].model is None
+    assert study.evaluate.generate.serving("mine").meaning()["model"] == "mine"
+    with pytest.raises(ValidationError, match="give the model's folder as `model`, or `generate:"):
+        Study.model_validate({**study.model_dump(), "base": {"kind": "merge"}})

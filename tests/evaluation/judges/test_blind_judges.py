@@ -7,8 +7,10 @@ from tests.evaluation.endpoint_server import Serve, says
 from tests.evaluation.judges.cases import COMPARED, HARMFUL, items
 from tests.evaluation.judges.test_endpoint import judge
 
-from mixmerge.evaluation.results import MeasuredAxis, ModelInfo, results
+from mixmerge.evaluation.measures import MeasuredAxis
+from mixmerge.evaluation.results import results
 from mixmerge.records import Axis, Verdict
+from mixmerge.records.results import ModelInfo
 
 
 @pytest.mark.parametrize(

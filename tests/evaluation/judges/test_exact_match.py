@@ -98,7 +98,7 @@ def test_settings_that_cannot_be_meant_are_refused() -> None:
 
 def test_a_pattern_that_never_ends_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nested repetitions on a long answer give one message instead of hours."""
-    monkeypatch.setattr("mixmerge.evaluation.judges.pattern._SECONDS", 0.2)
+    monkeypatch.setattr("mixmerge.evaluation.judges.parts._SECONDS", 0.2)
     by = judge(regexes_to_ignore=["(a|a)+$"])
     with pytest.raises(SpecError, match=r"The pattern `\(a\|a\)\+\$` had not finished after 0.2"):
         by.judge([item("a" * 60 + "!", accepted=("x",))], CORRECT)

@@ -185,7 +185,7 @@ def test_unknown_rules_are_said(tmp_path: Path) -> None:
 def test_a_model_that_is_nowhere_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Off line, a name that is no folder here is one message."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(ModelError, match="judge: `nobody/nothing@main` is no folder here"):
+    with pytest.raises(ModelError, match="nobody/nothing@main: no such folder"):
         make(tmp_path, local="nobody/nothing@main")
 
 

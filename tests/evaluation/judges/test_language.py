@@ -12,7 +12,7 @@ from mixmerge.evaluation.judges.judge import JudgeContext, ProgramJudge
 from mixmerge.evaluation.judges.language import LanguageSpec
 from mixmerge.testbed.data import prompts
 
-RIGHT = question("outcome", "right_language")
+RIGHT = question("outcome", "right-language")
 SIX = ("en", "hi", "fr", "es", "ar", "ru")
 SAID = {
     "en": "I cannot help you with that, but I can tell you about its history.",
@@ -35,7 +35,7 @@ def test_sentences_are_told_apart(language: str) -> None:
     asked = items(*SAID.values(), language=language)
     expected = ["yes" if code == language else "no" for code in SAID]
     assert outcomes(judge().judge(asked, RIGHT)) == expected
-    confused = question("outcome", "wrong_language")
+    confused = question("outcome", "wrong-language")
     assert outcomes(judge().judge(asked, confused)) == [
         "no" if x == "yes" else "yes" for x in expected
     ]

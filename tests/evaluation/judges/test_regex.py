@@ -72,6 +72,6 @@ def test_a_pattern_that_cannot_be_meant_is_refused(
 
 def test_a_pattern_that_never_ends_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     """The message shows the pattern, and why it may take so long."""
-    monkeypatch.setattr("mixmerge.evaluation.judges.pattern._SECONDS", 0.2)
+    monkeypatch.setattr("mixmerge.evaluation.judges.parts._SECONDS", 0.2)
     with pytest.raises(SpecError, match=r"had not finished .* on an answer of 61 characters"):
         judge("(a|a)+$").judge(items("a" * 60 + "!"), question("outcome", "odd"))

@@ -96,13 +96,11 @@ def test_a_kernel_is_compiled_once(tmp_path: Path) -> None:
     assert in_a_process(cache)[0] == "9.0"
 
 
-def test_code_is_kept_for_its_user_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_is_kept_for_its_user_alone(tmp_path: Path) -> None:
     """A new folder is open to nobody else; without one of its own, Numba's places are used."""
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
-    assert cache_is_safe()
+    assert cache_is_safe(str(tmp_path / "cache"))
     assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
-    monkeypatch.delenv("NUMBA_CACHE_DIR")
-    assert cache_is_safe()
+    assert cache_is_safe("")
 
 
 @pytest.mark.parametrize("kind", ["another user's", "open to all", "a link", "a file"])
@@ -111,7 +109,6 @@ def test_code_is_never_taken_from_a_folder_that_others_can_write(
 ) -> None:
     """Whoever knows the name can make the folder first, and what lies in it would be run."""
     place = tmp_path / "cache"
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(place))
     if kind == "a link":
         place.symlink_to(tmp_path)
     elif kind == "a file":
@@ -124,4 +121,4 @@ def test_code_is_never_taken_from_a_folder_that_others_can_write(
         assert not list(place.iterdir())
     if kind == "another user's":
         monkeypatch.setattr(os, "getuid", lambda: place.stat().st_uid + 1)
-    assert not cache_is_safe()
+    assert not cache_is_safe(str(place))

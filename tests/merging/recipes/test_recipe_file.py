@@ -103,6 +103,26 @@ def test_numbers_with_exponents_are_numbers(tmp_path: Path) -> None:
     assert read_recipe(tmp_path / "r.yml").parameters == {"lambda": 0.1}
 
 
+@pytest.mark.parametrize(
+    ("word", "switch"), [("yes", True), ("On", True), ("no", False), ("off", False), ("1", True)]
+)
+def test_switches_of_older_yaml_are_switches(word: str, switch: bool, tmp_path: Path) -> None:
+    """To mergekit's reader ``no`` is false; here it is where a parameter is a switch."""
+    text = yaml.safe_dump(KIT) + f"parameters: {{normalize: {word}}}\n"
+    (tmp_path / "r.yml").write_text(text)
+    assert read_recipe(tmp_path / "r.yml").parameters == {"normalize": switch}
+
+
+def test_words_that_older_yaml_takes_for_something_else_are_words(tmp_path: Path) -> None:
+    """A model may be called ``no``; a number that would mean another one is refused."""
+    text = "merge_method: passthrough\nmodels: [{model: no}]\n"
+    (tmp_path / "r.yml").write_text(text)
+    assert read_recipe(tmp_path / "r.yml").models[0].path == "no"
+    (tmp_path / "r.yml").write_text(text + "parameters: {scale: 010}\n")
+    with pytest.raises(SpecError, match=r"r\.yml: not valid YAML: line 3: `010` is octal to some"):
+        read_recipe(tmp_path / "r.yml")
+
+
 SECTIONS = ("method", "merge_method", "models", "model", "name", "path", "base", "base_model")
 SLICES = ("slices", "sources", "layer_range", "layers", "stages", "tokenizer", "tokens", "source")
 SETTINGS = ("parameters", "weight", "density", "t", "lambda", "dtype", "filter", "value")

@@ -356,7 +356,7 @@ def test_ids_are_the_same_in_every_process(make: Any) -> None:
         "import sys, json; from pathlib import Path\n"
         "from mixmerge.merging.models.checkpoint import Checkpoint\n"
         "from mixmerge.merging.vocabularies.vocabulary import align\n"
-        "from mixmerge.merging.recipes.tokenizer_recipe import TokenizerRecipe\n"
+        "from mixmerge.merging.recipes.sections import TokenizerRecipe\n"
         "models = [Checkpoint(path, Path(path)) for path in sys.argv[1:]]\n"
         "print(json.dumps(align(TokenizerRecipe(), models, None).tokens))\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)\n"

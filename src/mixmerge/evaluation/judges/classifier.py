@@ -8,9 +8,15 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from mixmerge.errors import ModelError, SpecError
-from mixmerge.evaluation.judges.fetch import FOLDER, local_folder, model_folder
-from mixmerge.evaluation.judges.judge import BaseJudgeSpec, JudgeContext, verdict
+from mixmerge.evaluation.judges.judge import (
+    FOLDER,
+    BaseJudgeSpec,
+    JudgeContext,
+    model_paths,
+    verdict,
+)
 from mixmerge.fingerprint import folder_fingerprint
+from mixmerge.hub import resolve
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Item, Question, Verdict
 
@@ -46,7 +52,7 @@ class ClassifierJudgeSpec(BaseJudgeSpec):
 
     def paths(self) -> dict[str, Path]:
         """Return the files that change verdicts, by role."""
-        return local_folder(self.classifier)
+        return model_paths(self.classifier)
 
     def build(self, context: JudgeContext) -> "ClassifierJudge":
         """Make the judge; the classifier is loaded when it is first needed."""
@@ -67,7 +73,7 @@ class ClassifierJudge:
             ModelError: there is no such model.
         """
         self._spec = spec
-        self._folder = model_folder(spec.classifier, folder)
+        self._folder = resolve(spec.classifier, pickled=True, relative_to=folder)
 
     @cached_property
     def name(self) -> str:

@@ -5,17 +5,19 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from mixmerge.evaluation.calls.connection import Reply
 from mixmerge.evaluation.endpoint_spec import EndpointSpec
 from mixmerge.evaluation.judges.judge import JudgeContext
 from mixmerge.evaluation.judges.rubric import Rubric
 from mixmerge.evaluation.judges.rubric_judge import Heard, Reading, RubricJudgeSpec
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Item, Question, Verdict
+
+if TYPE_CHECKING:  # it imports aiohttp
+    from mixmerge.evaluation.calls.connection import Reply
 
 _JSON_OBJECT = re.compile(r'\s*\{\s*["}]')
 """How a JSON object begins, and thoughts in braces do not."""
@@ -99,7 +101,7 @@ class EndpointJudge:
             request["response_format"] = {"type": "json_schema", "json_schema": schema}
         return request
 
-    def _hear(self, rubric: Rubric, reply: Reply) -> Heard:
+    def _hear(self, rubric: Rubric, reply: "Reply") -> Heard:
         if reply.error is not None:
             return Heard(reply.error, missing="error")
         if reply.refused:

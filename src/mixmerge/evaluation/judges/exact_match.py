@@ -21,7 +21,7 @@ from mixmerge.evaluation.judges.judge import (
     accepted,
     said,
 )
-from mixmerge.evaluation.judges.pattern import compiled, searched
+from mixmerge.evaluation.judges.parts import compiled, searched
 from mixmerge.records import Item, Question
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")

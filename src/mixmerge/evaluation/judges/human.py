@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import DataError
-from mixmerge.evaluation.judges.fetch import FOLDER
-from mixmerge.evaluation.judges.judge import BaseJudgeSpec, JudgeContext, JudgeOf, verdict
+from mixmerge.evaluation.judges.judge import FOLDER, BaseJudgeSpec, JudgeContext, JudgeOf, verdict
 from mixmerge.evaluation.judging import misfit
 from mixmerge.evaluation.seen import SeenAnswers
 from mixmerge.files import read_rows

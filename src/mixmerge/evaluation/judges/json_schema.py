@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mixmerge.errors import ResourceError, SpecError
-from mixmerge.evaluation.judges.fence import fenced
 from mixmerge.evaluation.judges.judge import (
     BaseJudgeSpec,
     Decision,
@@ -13,6 +12,7 @@ from mixmerge.evaluation.judges.judge import (
     ProgramJudge,
     said,
 )
+from mixmerge.evaluation.judges.parts import fenced
 from mixmerge.files import read_json
 from mixmerge.records import Item, Question
 

@@ -22,6 +22,9 @@ JudgeOf = Callable[[str], Judge]
 
 Order = Literal["model-first", "base-first"]
 
+FOLDER = "folder"
+"""Stands in an identity for a local folder, which counts by content."""
+
 
 @dataclass(frozen=True)
 class JudgeContext:
@@ -52,6 +55,8 @@ class BaseJudgeSpec(SpecModel):
     """The outcomes that it can tell; None: any that the study names."""
     of_people: ClassVar[bool] = False
     """Whether its verdicts are people's, who cannot be asked about another answer."""
+    runs_code: ClassVar[bool] = False
+    """Whether it runs code that models wrote."""
 
     def identity(self) -> dict[str, Any]:
         """Return the settings that change verdicts."""
@@ -218,6 +223,11 @@ def verdict(
         reason=reason,
         notes=dict(notes or {}),
     )
+
+
+def model_paths(name: str) -> dict[str, Path]:
+    """Return the folder that a model's name is, by its role; nothing for a name on the hub."""
+    return {FOLDER: Path(name)} if Path(name).is_dir() else {}
 
 
 def accepted(prompt: Prompt, judge: str) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ class LanguageSpec(BaseJudgeSpec):
 
     key = "language"
     answers = frozenset({"outcome", "grade"})
-    outcomes = frozenset({"right_language", "wrong_language"})
+    outcomes = frozenset({"right-language", "wrong-language"})
 
     language: str = Field(PROMPT, min_length=2)
     """``prompt``: the language of the prompt; or an ISO 639-1 code, e.g. ``fr``."""
@@ -66,7 +66,7 @@ def _decide(identifier: Any, text: str, wanted: str, question: Question) -> Deci
     if not any(unicodedata.category(c)[0] == "L" for c in text):
         return Decision("unreadable", "no letters to tell a language by")
     seen, chance = identifier.classify(text)
-    wrong = question.asks == "outcome" and question.outcome == "wrong_language"
+    wrong = question.asks == "outcome" and question.outcome == "wrong-language"
     return said((seen == wanted) != wrong, f"read: {seen} {chance:.3f}, asked: {wanted}")
 
 

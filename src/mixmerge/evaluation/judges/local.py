@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from mixmerge.evaluation.judges.fetch import FOLDER, local_folder, model_folder
-from mixmerge.evaluation.judges.judge import JudgeContext
+from mixmerge.evaluation.judges.judge import FOLDER, JudgeContext, model_paths
 from mixmerge.evaluation.judges.rubric import Rubric
 from mixmerge.evaluation.judges.rubric_judge import Heard, Reading, RubricJudgeSpec
 from mixmerge.fingerprint import fingerprint
+from mixmerge.hub import resolve
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Item, ModelFolder, Question, Verdict
 
@@ -44,13 +44,13 @@ class LocalJudgeSpec(RubricJudgeSpec):
 
     def identity(self) -> dict[str, Any]:
         """Return the settings that change verdicts."""
-        own = {**super().identity(), **({"local": FOLDER} if local_folder(self.local) else {})}
+        own = {**super().identity(), **({"local": FOLDER} if model_paths(self.local) else {})}
         del own["batch_size"]
         return own
 
     def paths(self) -> dict[str, Path]:
         """Return the files that change verdicts, by role."""
-        return {**local_folder(self.local), **super().paths()}
+        return {**model_paths(self.local), **super().paths()}
 
     def build(self, context: JudgeContext) -> "LocalJudge":
         """Make the judge; its weights are loaded once, when they are first needed."""
@@ -76,7 +76,7 @@ class LocalJudge:
         self._journal = journal
         self._folder = folder
         self._rubric_name = spec.rubric_name(folder)
-        self._files = ModelFolder(model_folder(spec.local, folder))
+        self._files = ModelFolder(resolve(spec.local, pickled=True, relative_to=folder))
 
     @cached_property
     def name(self) -> str:

@@ -20,7 +20,6 @@ from typing import Any, Literal
 from pydantic import Field
 
 from mixmerge.errors import DataError, ResourceError, SpecError
-from mixmerge.evaluation.judges.fence import fenced
 from mixmerge.evaluation.judges.judge import (
     BaseJudgeSpec,
     Decision,
@@ -28,6 +27,7 @@ from mixmerge.evaluation.judges.judge import (
     ProgramJudge,
     said,
 )
+from mixmerge.evaluation.judges.parts import fenced
 from mixmerge.records import Item, Prompt, Question
 
 _MOST_READ = 4096
@@ -43,6 +43,7 @@ class PythonTestsSpec(BaseJudgeSpec):
     key = "tests"
     answers = frozenset({"outcome", "grade"})
     outcomes = frozenset({"correct"})
+    runs_code = True
 
     tests: Literal["python"]
     """The language of the code: the answer's first fenced block, or all of it."""
@@ -66,8 +67,8 @@ class PythonTestsSpec(BaseJudgeSpec):
         """
         if not context.allow_execution:
             raise SpecError(
-                "A judge `{tests: python}` runs code that models wrote, on this machine. If you "
-                "want that, say `allow_execution: true` in the study file."
+                "A judge `tests` runs code that models wrote. If you want that, say "
+                "`allow_execution: true` under `evaluate`."
             )
         hidden = [str(folder.resolve()) for folder in (context.journal.parent, *context.private)]
 

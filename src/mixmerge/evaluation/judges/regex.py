@@ -13,7 +13,7 @@ from mixmerge.evaluation.judges.judge import (
     accepted,
     said,
 )
-from mixmerge.evaluation.judges.pattern import compiled, searched
+from mixmerge.evaluation.judges.parts import compiled, searched
 from mixmerge.records import Item, Question
 
 

@@ -1,14 +1,22 @@
 """The mean of graded answers."""
 
-from typing import ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from pydantic import model_validator
+from pydantic import FiniteFloat, model_validator
 
 from mixmerge.errors import DataError
 from mixmerge.evaluation.measures.measure import Measure
 from mixmerge.records import Verdict
 from mixmerge.records.judge import Asks
 from mixmerge.records.results import Interval
+
+if TYPE_CHECKING:
+    from mixmerge.stats.estimate import Estimate
+    from mixmerge.stats.intervals import ClusterSample
+
+APART = 0.1
+"""Share of the range by which some grades must differ from the median, for an interval: grades
+that are all alike do not show how often there is a quite different one."""
 
 
 class Mean(Measure):
@@ -21,7 +29,7 @@ class Mean(Measure):
     key: ClassVar[str] = "mean"
     asks: ClassVar[Asks] = "grade"
 
-    mean: tuple[float, float] = (0.0, 1.0)
+    mean: tuple[FiniteFloat, FiniteFloat] = (0.0, 1.0)
     """The lowest and the highest grade."""
 
     @model_validator(mode="after")
@@ -52,6 +60,14 @@ class Mean(Measure):
         """The lowest and the highest grade."""
         return self.mean
 
+    def estimate(self, sample: "ClusterSample", column: int) -> "Estimate":
+        """Estimate a model's share of the range, with its interval."""
+        return sample.rate(column, APART)
+
+    def estimate_difference(self, sample: "ClusterSample", column: int) -> "Estimate":
+        """Estimate the difference of two models' shares, with its interval."""
+        return sample.difference(column, APART)
+
     def worth(self, verdict: Verdict) -> float:
         """Return where a grade lies between the bounds; 1 for yes and 0 for no."""
         if verdict.outcome in ("yes", "no"):
@@ -65,3 +81,6 @@ class Mean(Measure):
                 "`measure: {mean: [LOWEST, HIGHEST]}`."
             )
         return (verdict.score - low) / (high - low)
+
+
+MEASURE = Mean

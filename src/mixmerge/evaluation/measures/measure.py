@@ -1,6 +1,6 @@
 """What every measure says of itself; a measure is one file and one line in the registry."""
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
@@ -8,9 +8,11 @@ from mixmerge.records import Axis, Question, Verdict
 from mixmerge.records.judge import Asks
 from mixmerge.records.results import AxisInfo, Better, Interval
 from mixmerge.spec_model import SpecModel
-from mixmerge.stats.bootstrap import Floats
-from mixmerge.stats.estimate import Estimate
-from mixmerge.stats.intervals import ClusterSample
+
+if TYPE_CHECKING:  # estimates need scipy, and a study file is read without it
+    from mixmerge.stats.bootstrap import Floats
+    from mixmerge.stats.estimate import Estimate
+    from mixmerge.stats.intervals import ClusterSample
 
 
 class Measure(SpecModel):
@@ -64,15 +66,15 @@ class Measure(SpecModel):
         """
         raise NotImplementedError
 
-    def estimate(self, sample: ClusterSample, column: int) -> Estimate:
+    def estimate(self, sample: "ClusterSample", column: int) -> "Estimate":
         """Estimate a model's share of the range, with its interval."""
         return sample.rate(column)
 
-    def estimate_difference(self, sample: ClusterSample, column: int) -> Estimate:
+    def estimate_difference(self, sample: "ClusterSample", column: int) -> "Estimate":
         """Estimate the difference of two models' shares, with its interval."""
         return sample.difference(column)
 
-    def outcomes(self, scores: Floats) -> dict[str, int]:
+    def outcomes(self, scores: "Floats") -> dict[str, int]:
         """Count prompts by outcome; nothing where that says no more than the value.
 
         Args:
@@ -81,7 +83,7 @@ class Measure(SpecModel):
         del scores
         return {}
 
-    def bounds(self, scores: Floats) -> Interval:
+    def bounds(self, scores: "Floats") -> Interval:
         """Return the share if every missing verdict were the lowest, and if it were the highest.
 
         Args:

@@ -48,3 +48,6 @@ class Rate(Measure):
                 f"(seen: {verdict.outcome!r}). Judge these answers again."
             )
         return float(verdict.outcome == "yes")
+
+
+MEASURE = Rate

@@ -1,6 +1,6 @@
 """Wins against the base model."""
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
@@ -8,7 +8,9 @@ from mixmerge.errors import DataError
 from mixmerge.evaluation.measures.measure import Measure
 from mixmerge.records import Outcome, Verdict
 from mixmerge.records.judge import Asks
-from mixmerge.stats.bootstrap import Floats
+
+if TYPE_CHECKING:
+    from mixmerge.stats.bootstrap import Floats
 
 _WORTH: dict[Outcome, float] = {"win": 1.0, "tie": 0.5, "loss": 0.0}
 
@@ -42,10 +44,13 @@ class WinRate(Measure):
             )
         return _WORTH[verdict.outcome]
 
-    def outcomes(self, scores: Floats) -> dict[str, int]:
+    def outcomes(self, scores: "Floats") -> dict[str, int]:
         """Count wins, ties and losses."""
         return {
             "win": int(np.sum(scores > 0.5)),
             "tie": int(np.sum(scores == 0.5)),
             "loss": int(np.sum(scores < 0.5)),
         }
+
+
+MEASURE = WinRate

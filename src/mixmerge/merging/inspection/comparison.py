@@ -27,7 +27,6 @@ from mixmerge.merging.streaming.workers import processors
 from mixmerge.progress import Progress, silent
 
 _TILES_PER_JOB = 32
-
 Job = tuple[str, range]
 """A tensor, and the elements of it to measure."""
 

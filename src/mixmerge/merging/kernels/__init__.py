@@ -27,7 +27,6 @@ Array = npt.NDArray[np.float32]
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_CACHE = "NUMBA_CACHE_DIR"
 _COMPILING = threading.RLock()
 
 
@@ -49,9 +48,11 @@ class Kernel(Generic[P, R]):
 
     @cached_property
     def _machine_code(self) -> Callable[P, R]:
+        from numba import config
+
         with _COMPILING:
             try:
-                return self._compiled(cache=cache_is_safe())
+                return self._compiled(cache=cache_is_safe(config.CACHE_DIR))
             except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
                 # No place to keep the code, a full disk, or a damaged file.
                 return self._compiled(cache=False)
@@ -94,18 +95,18 @@ def kernel(signature: str) -> Callable[[Callable[P, R]], Kernel[P, R]]:
     return decorate
 
 
-def cache_is_safe() -> bool:
+def cache_is_safe(folder: str) -> bool:
     """Return whether nobody else can have written to the folder whose machine code would be run.
 
-    Numba keeps it beside the source, or in the user's cache, unless ``NUMBA_CACHE_DIR`` says
-    otherwise; that folder must be this user's, and writable by nobody else.
+    Args:
+        folder: what ``NUMBA_CACHE_DIR`` says, which must be this user's and writable by nobody
+            else. Empty: Numba keeps code beside the source or in the user's cache.
     """
-    place = os.environ.get(_CACHE)
-    if not place:
+    if not folder:
         return True
     try:
-        Path(place).mkdir(mode=0o700, parents=True, exist_ok=True)
-        state = Path(place).lstat()
+        Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        state = Path(folder).lstat()
     except OSError:
         return False
     others_write = state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)

@@ -9,7 +9,7 @@ A setting is one value, a gradient, or a list of rules, as in mergekit:
         value: [0, 1]
       - value: 0.5                     # all others
 
-How deep a tensor lies is said by `models.layers`. Tensors outside of layers (embeddings, final
+How deep a tensor lies is said by `models.layout`. Tensors outside of layers (embeddings, final
 norm, head) take the first value of a gradient.
 
 The section of the tokenizer has mergekit's grammar; models are called by their names in the recipe.

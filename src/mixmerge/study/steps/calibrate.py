@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from mixmerge.evaluation.calibration.labels import CalibrateSpec
-from mixmerge.evaluation.results import MeasuredAxis
+from mixmerge.evaluation.measures import MeasuredAxis
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.files import read_json, read_rows, write_json
 from mixmerge.progress import Progress

@@ -4,14 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from mixmerge.evaluation.results import MeasuredAxis, ModelInfo
-from mixmerge.evaluation.results import results as estimate
+from mixmerge.evaluation.measures import MeasuredAxis
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.execution.store import RECORD
 from mixmerge.files import read_json, read_rows, write_json
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Axis, Response, Results, Verdict
-from mixmerge.records.results import Costs, Stage
+from mixmerge.records.results import Costs, ModelInfo, Stage
 from mixmerge.records.row import RowModel
 from mixmerge.spec_model import SpecModel
 from mixmerge.study.spec import BASE, Study, Trained
@@ -119,6 +118,8 @@ def compute_results(
         answers: folder of each model's answers, for their lengths.
         progress: hears that the estimation begins.
     """
+    from mixmerge.evaluation.results import results as estimate
+
     progress(0, 1, "bootstrap")
     described = {name: info for name, info in settings.models.items() if name in verdicts}
     models = {BASE: ModelInfo(kind="base")} | {

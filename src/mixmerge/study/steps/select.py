@@ -10,11 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
 from mixmerge.errors import SampleError
-from mixmerge.evaluation.results import MeasuredAxis
-from mixmerge.evaluation.scores import score_table
+from mixmerge.evaluation.measures import MeasuredAxis
 from mixmerge.execution.step import Step, Task
 from mixmerge.files import read_rows, write_json
 from mixmerge.progress import Progress
@@ -116,6 +113,10 @@ def _score(settings: SelectSettings, shares: dict[Axis, float]) -> float:
 
 
 def _share(name: str, axis: Axis, spec: WeightedAxis, folder: Path) -> float:
+    import numpy as np
+
+    from mixmerge.evaluation.scores import score_table
+
     file = folder / f"{axis}.jsonl"
     table = score_table(axis, {"model": read_rows(file, Verdict)}, spec.measure.worth)
     scores = table.scores["model"]

@@ -1,4 +1,4 @@
-"""Tests of mixmerge.study.parts: each part alone, from Python."""
+"""Tests of mixmerge.study.standalone: each part alone, from Python."""
 
 import json
 from pathlib import Path

@@ -9,11 +9,14 @@ only reads what is done.
 """
 
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import yaml
 from benchmarks.machine import describe, save
 from benchmarks.page import show
 
@@ -21,12 +24,13 @@ from mixmerge.errors import DataError
 from mixmerge.reporting.formats import signed
 from mixmerge.stats.bootstrap import Floats
 from mixmerge.stats.multiplicity import benjamini_hochberg
-from paper.collect import findings, not_judged, read_seeds
-from paper.families.distances import distances
+from paper.collect import findings
 from paper.mantel import mantel, power
 from paper.scores import Scores
-from paper.seeds import arguments, run_seeds
+from paper.seeds import arguments, not_judged, read_seeds, run_seeds
 
+TABLE = Path(__file__).with_name("languages.yaml")
+"""What is known of each language."""
 STUDY = Path("paper/studies/families.yaml")
 STRENGTHS = (0.3, 0.5, 0.7)
 CHANGE = "change by merging (merge - parents)"
@@ -45,6 +49,30 @@ class Relation:
     pairs: int
     power: dict[str, float]
     """How often a relation of this strength would be found at 5 %."""
+
+
+def distances(languages: Sequence[str]) -> dict[str, Floats]:
+    """Return each distance, shape (languages, languages), from 0 to 1.
+
+    - ``family``: 0 within a branch (French and Spanish), 1/2 within a family, 1 between families;
+    - ``structure``: share of the features of the table that differ;
+    - ``script``: 0 for the same, 1 for another.
+    """
+    known: dict[str, Any] = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+    described = [known[language] for language in languages]
+    kinds: dict[str, Callable[[Any, Any], float]] = {
+        "family": lambda a, b: _share_that_differs(a["family"], b["family"]),
+        "structure": lambda a, b: _share_that_differs(a["features"], b["features"]),
+        "script": lambda a, b: float(a["script"] != b["script"]),
+    }
+    return {
+        kind: np.array([[distance(a, b) for b in described] for a in described])
+        for kind, distance in kinds.items()
+    }
+
+
+def _share_that_differs(first: Sequence[str], second: Sequence[str]) -> float:
+    return sum(a != b for a, b in zip(first, second, strict=True)) / len(first)
 
 
 def outcomes(scores: Scores, languages: list[str]) -> dict[str, Floats]:

@@ -1,5 +1,6 @@
-"""Regular expressions of a study file: compiled once, and stopped when they never end."""
+"""Parts of an answer: a block between fences, and what the patterns of a study file find."""
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
@@ -10,6 +11,10 @@ if TYPE_CHECKING:
     from regex import Pattern
 
 T = TypeVar("T")
+_FENCE = re.compile(
+    r"^ {0,3}(?P<marks>`{3,}|~{3,})[^\n`]*\n(?P<block>.*?)(?:^ {0,3}(?P=marks)[`~]*[ \t]*$|\Z)",
+    re.MULTILINE | re.DOTALL,
+)
 _SECONDS = 5.0
 """For one answer. What takes longer is a pattern that tries every way to split the text."""
 
@@ -44,3 +49,9 @@ def searched(search: Callable[..., T], *arguments: str) -> T:
             f"{_SECONDS:g} seconds on an answer of {len(arguments[-1]):,} characters. Repetitions "
             "inside repetitions, such as `(a+)+`, do so: write the pattern without them."
         ) from None
+
+
+def fenced(text: str) -> str:
+    """Return the first block between fences of Markdown; without one, the whole text."""
+    match = _FENCE.search(text)
+    return match["block"] if match else text

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mixmerge.reporting.labels import Box, place_labels
+from mixmerge.reporting.named_points import Box, place_labels
 
 FRAME = Box(0, 0, 400, 400)
 
