@@ -8,8 +8,8 @@ import pytest
 from datasets import Dataset
 
 from mixmerge.errors import DataError
-from mixmerge.evaluation.prompts import load_prompts
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
+from mixmerge.evaluation.prompts import load_prompts
 from mixmerge.files import write_rows
 from mixmerge.records import Message, Prompt
 

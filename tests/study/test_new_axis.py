@@ -12,7 +12,7 @@ from mixmerge.records import Message, Prompt
 from mixmerge.testbed.model import write_model
 
 SMALL = (Path(__file__).parents[1] / "data" / "small.yaml").read_text(encoding="utf-8")
-NAMES = "France Kenya Japan Norway Peru India Egypt Canada Ghana Chile".split()
+NAMES = ["France", "Kenya", "Japan", "Norway", "Peru", "India", "Egypt", "Canada", "Ghana", "Chile"]
 OPENINGS = {
     "en": ("What is the capital of", "Which river flows through"),
     "fr": ("Quelle est la capitale de", "Comment dit-on"),

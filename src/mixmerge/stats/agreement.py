@@ -72,6 +72,10 @@ def cohen_kappa(table: Float64[Floats, "*sets K K"]) -> Float64[Floats, "*sets"]
     """Return Cohen's kappa (1960) of a confusion matrix.
 
     NaN where it is undefined: both raters gave one and the same outcome throughout.
+
+    Example:
+        >>> cohen_kappa(np.array([[40.0, 10.0], [5.0, 45.0]])).round(2).item()
+        0.7
     """
     total = table.sum((-2, -1))
     expected = _ratio((table.sum(-1) * table.sum(-2)).sum(-1), total**2)

@@ -58,6 +58,10 @@ def mcnemar_p(only_a: int, only_b: int) -> float:
     Args:
         only_a: prompts on which only the first model has the property.
         only_b: prompts on which only the second has it.
+
+    Example:
+        >>> mcnemar_p(1, 6)
+        0.125
     """
     discordant = only_a + only_b
     tail = sum(math.comb(discordant, k) for k in range(min(only_a, only_b) + 1))

@@ -27,6 +27,10 @@ def non_dominated(
     """Say of each point whether no other is at least as good everywhere and better somewhere.
 
     Equal points do not dominate each other.
+
+    Example:
+        >>> non_dominated(np.array([[1.0, 3.0], [2.0, 1.0], [1.0, 1.0]]))
+        array([ True,  True, False])
     """
     other, own = points[..., None, :, :], points[..., :, None, :]
     dominates = (other >= own).all(axis=-1) & (other > own).any(axis=-1)
@@ -61,6 +65,10 @@ def hypervolume(
     Args:
         points: one or several independent sets of models.
         reference: the worst corner, by axis; points below it on an axis add nothing.
+
+    Example:
+        >>> hypervolume(np.array([[1.0, 3.0], [2.0, 1.0]]), [0.0, 0.0]).item()
+        4.0
     """
     return _volume(np.maximum(points - np.asarray(reference), 0.0))
 
