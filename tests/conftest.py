@@ -1,4 +1,4 @@
-"""What holds in all tests: the same examples in every run, no deadline, no foreign cluster."""
+"""What holds in all tests: checked shapes, the same examples in every run, no foreign cluster."""
 
 import os
 import secrets
@@ -6,6 +6,9 @@ import signal
 
 import pytest
 from hypothesis import settings
+from tests.shape_checks import check_shapes
+
+check_shapes("mixmerge.stats")
 
 settings.register_profile("mixmerge", deadline=None, derandomize=True)
 settings.load_profile("mixmerge")

@@ -33,6 +33,10 @@ def is_hub_name(text: str, *, needs_owner: bool = False) -> bool:
     Args:
         text: what a user wrote.
         needs_owner: refuse a ``NAME`` without an ``OWNER/`` before it.
+
+    Example:
+        >>> is_hub_name("CohereLabs/aya-23-8B@main"), is_hub_name("./model")
+        (True, False)
     """
     matches = not text.startswith(_PATH_STARTS) and _NAME.fullmatch(text) is not None
     return matches and ("/" in text.partition("@")[0] or not needs_owner)

@@ -36,6 +36,18 @@ def one_of(models: Mapping[str, type[SpecModel]], what: str) -> Any:
     Args:
         models: by key, which is a field of the model. Of two keys in one mapping the first counts.
         what: one of them, in a word, for messages: ``measure``.
+
+    Example:
+        >>> from pydantic import TypeAdapter
+        >>> class Rate(SpecModel):
+        ...     rate: str
+        >>> class Mean(SpecModel):
+        ...     mean: tuple[float, float] = (0, 1)
+        >>> measures = TypeAdapter(one_of({"rate": Rate, "mean": Mean}, "measure"))
+        >>> measures.validate_python({"rate": "refused"})
+        Rate(rate='refused')
+        >>> measures.validate_python("mean")
+        Mean(mean=(0.0, 1.0))
     """
     usual = {key: model.model_fields[key] for key, model in models.items()}
     words = {key: field.default for key, field in usual.items() if not field.is_required()}

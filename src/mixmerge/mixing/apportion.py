@@ -39,6 +39,10 @@ def largest_remainder(weights: Mapping[str, float], total: int) -> dict[str, int
 
     Raises:
         ValueError: the weights are empty or all zero, or one is negative or not finite.
+
+    Example:
+        >>> largest_remainder({"de": 1, "en": 1, "fr": 1}, 100)
+        {'de': 34, 'en': 33, 'fr': 33}
     """
     ideal = ideals(weights, total)
     counts = {name: math.floor(value) for name, value in ideal.items()}
@@ -69,6 +73,10 @@ def apportion(
 
     Raises:
         ValueError: weights are empty or all zero, or one is negative or not finite.
+
+    Example:
+        >>> apportion(10, {"general": 0.8, "safety": 0.2}, {"en": 1, "fr": 1})
+        {('general', 'en'): 4, ('general', 'fr'): 4, ('safety', 'en'): 1, ('safety', 'fr'): 1}
     """
     units = largest_remainder(shares, size)
     language_part = ideals(language_shares, 1)

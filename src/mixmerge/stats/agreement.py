@@ -5,36 +5,41 @@ here is a function of counts that add up over clusters, so that one matrix produ
 bootstrap draws at once.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from mixmerge.errors import SampleError
-from mixmerge.stats.bootstrap import Floats, draw_clusters, percentile_interval
+from mixmerge.stats.bootstrap import Codes, Floats, draw_clusters, percentile_interval
 from mixmerge.stats.estimate import LEVEL, MIN_CLUSTERS, Estimate
 from mixmerge.stats.proportions import wilson
 
-Codes = NDArray[np.intp]
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int
+
 Coefficient = Callable[[Floats], Floats]
 
 _NO_VERDICT = -1
 _CLUSTERS_AT_ONCE = 1 << 20
 
 
-def confusion(truth: Codes, judged: Codes, outcomes: int) -> Floats:
+def confusion(
+    truth: Int[Codes, "items"], judged: Int[Codes, "items"], outcomes: int
+) -> Float64[Floats, "items K K"]:
     """Return one table per item, with a 1 at (truth, judged) where both exist.
 
     Args:
-        truth: shape (items,).
-        judged: shape (items,).
+        truth: what is right.
+        judged: what the judge said.
         outcomes: number of codes, K.
 
     Returns:
-        Shape (items, K, K); their sum is the confusion matrix.
+        Tables whose sum is the confusion matrix.
     """
     tables = np.zeros((len(truth), outcomes, outcomes))
     both = np.flatnonzero((truth != _NO_VERDICT) & (judged != _NO_VERDICT))
@@ -42,18 +47,13 @@ def confusion(truth: Codes, judged: Codes, outcomes: int) -> Floats:
     return tables
 
 
-def coincidences(ratings: Codes, outcomes: int) -> Floats:
+def coincidences(
+    ratings: Int[Codes, "items raters"], outcomes: int
+) -> Float64[Floats, "items K K"]:
     """Return the coincidence table of each item: its ordered pairs of ratings (Krippendorff).
 
     An item with m ratings has m (m - 1) ordered pairs, each counting 1 / (m - 1); an item with
-    fewer than two has none.
-
-    Args:
-        ratings: shape (items, raters).
-        outcomes: number of codes, K.
-
-    Returns:
-        Shape (items, K, K).
+    fewer than two has none. ``outcomes`` is the number of codes, K.
     """
     counts = np.stack([(ratings == code).sum(axis=1) for code in range(outcomes)], axis=1)
     pairs = counts[:, :, None] * counts[:, None, :] - np.eye(outcomes) * counts[:, :, None]
@@ -63,23 +63,29 @@ def coincidences(ratings: Codes, outcomes: int) -> Floats:
     return shared
 
 
-def raw_agreement(table: Floats) -> Floats:
-    """Return the share of a confusion matrix, shape (..., K, K), that lies on its diagonal."""
+def raw_agreement(table: Float64[Floats, "*sets K K"]) -> Float64[Floats, "*sets"]:
+    """Return the share of a confusion matrix that lies on its diagonal."""
     return _ratio(np.trace(table, axis1=-2, axis2=-1), table.sum((-2, -1)))
 
 
-def cohen_kappa(table: Floats) -> Floats:
-    """Return Cohen's kappa (1960) of a confusion matrix, shape (..., K, K).
+def cohen_kappa(table: Float64[Floats, "*sets K K"]) -> Float64[Floats, "*sets"]:
+    """Return Cohen's kappa (1960) of a confusion matrix.
 
     NaN where it is undefined: both raters gave one and the same outcome throughout.
+
+    Example:
+        >>> cohen_kappa(np.array([[40.0, 10.0], [5.0, 45.0]])).round(2).item()
+        0.7
     """
     total = table.sum((-2, -1))
     expected = _ratio((table.sum(-1) * table.sum(-2)).sum(-1), total**2)
     return _ratio(raw_agreement(table) - expected, 1 - expected)
 
 
-def krippendorff_alpha(table: Floats, level: Literal["nominal", "ordinal"] = "nominal") -> Floats:
-    """Return Krippendorff's alpha from coincidences, shape (..., K, K): 1 - observed / expected.
+def krippendorff_alpha(
+    table: Float64[Floats, "*sets K K"], level: Literal["nominal", "ordinal"] = "nominal"
+) -> Float64[Floats, "*sets"]:
+    """Return Krippendorff's alpha from coincidences: 1 - observed / expected.
 
     Krippendorff (2011), "Computing Krippendorff's alpha-reliability". NaN where it is undefined:
     all ratings are the same, so that no disagreement could be expected.
@@ -99,31 +105,28 @@ def krippendorff_alpha(table: Floats, level: Literal["nominal", "ordinal"] = "no
     observed = (table * distance).sum((-2, -1)) / np.maximum(total, 1)
     by_chance = margins[..., :, None] * margins[..., None, :] * distance
     expected = _ratio(by_chance.sum((-2, -1)), total * (total - 1))
-    return 1 - _ratio(observed, expected)
+    return np.asarray(1 - _ratio(observed, expected))
 
 
-def youden(table: Floats) -> Floats:
+def youden(table: Float64[Floats, "*sets K K"]) -> Float64[Floats, "*sets"]:
     """Return how much likelier the last outcome is said where it is true than where the first is.
 
     For two outcomes this is sensitivity + specificity - 1 (Youden 1950): 1 for a perfect judge, 0
-    for a coin. NaN where one of the two is never true.
-
-    Args:
-        table: confusion matrix, shape (..., K, K).
+    for a coin. NaN where one of the two is never true. ``table`` is a confusion matrix.
     """
     said = _ratio(table[..., -1], table.sum(-1))
-    return said[..., -1] - said[..., 0]
+    return np.asarray(said[..., -1] - said[..., 0])
 
 
-def _ratio(over: Floats, under: Floats) -> Floats:
+def _ratio(over: Floats | np.float64, under: Floats | np.float64) -> Floats:
     result = np.full(np.broadcast_shapes(over.shape, under.shape), np.nan)
     np.divide(over, under, out=result, where=np.abs(under) > 1e-12)
     return result
 
 
 def coefficient(
-    tables: Floats,
-    cluster: Codes,
+    tables: Float64[Floats, "items K K"],
+    cluster: Int[Codes, "items"],
     statistic: Coefficient,
     *,
     draws: int,
@@ -135,8 +138,8 @@ def coefficient(
     clusters there is no interval.
 
     Args:
-        tables: from `confusion` or `coincidences`, shape (items, K, K).
-        cluster: the cluster of each item, integers from 0, shape (items,).
+        tables: from `confusion` or `coincidences`.
+        cluster: the cluster of each item, integers from 0.
         statistic: for example `cohen_kappa`.
         draws: bootstrap samples.
         rng: where they come from.
@@ -171,7 +174,9 @@ def _drawn(totals: Floats, draws: int, rng: np.random.Generator) -> Floats:
     )
 
 
-def clustered_share(hit: Floats, cluster: Codes, level: float = LEVEL) -> Estimate:
+def clustered_share(
+    hit: Float64[Floats, "items"], cluster: Int[Codes, "items"], level: float = LEVEL
+) -> Estimate:
     """Return a share with Wilson's interval for as many observations as the clusters are worth.
 
     The effective sample size is p (1 - p) / SE², with the cluster-robust standard error (Korn and
@@ -179,8 +184,8 @@ def clustered_share(hit: Floats, cluster: Codes, level: float = LEVEL) -> Estima
     cluster counts once.
 
     Args:
-        hit: 1 or 0 (or a share), shape (items,); NaN is no observation.
-        cluster: the cluster of each item, shape (items,).
+        hit: 1 or 0 (or a share); NaN is no observation.
+        cluster: the cluster of each item.
         level: coverage.
 
     Raises:
@@ -200,15 +205,20 @@ def clustered_share(hit: Floats, cluster: Codes, level: float = LEVEL) -> Estima
     return Estimate(share, low, high, n, clusters, "wilson")
 
 
-def clustered_slope(x: Floats, y: Floats, cluster: Codes, level: float = LEVEL) -> Estimate | None:
+def clustered_slope(
+    x: Float64[Floats, "items"],
+    y: Float64[Floats, "items"],
+    cluster: Int[Codes, "items"],
+    level: float = LEVEL,
+) -> Estimate | None:
     """Return the least-squares slope of y on x with its cluster-robust t interval.
 
     Liang and Zeger (1986), with C - 1 degrees of freedom for C clusters.
 
     Args:
-        x: shape (items,).
-        y: shape (items,); an item with NaN is left out.
-        cluster: the cluster of each item, shape (items,).
+        x: what y is regressed on.
+        y: the outcome; an item with NaN is left out.
+        cluster: the cluster of each item.
         level: coverage.
 
     Returns:

@@ -6,8 +6,11 @@ cluster was taken. A pooled rate is a ratio of sums over clusters, so all draws 
 differences between models keep their pairing.
 """
 
+from __future__ import annotations
+
 import math
 from statistics import NormalDist
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +18,23 @@ from scipy.special import ndtr, stdtrit
 
 from mixmerge.stats.estimate import LEVEL
 
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int
+
 Floats = NDArray[np.float64]
+Codes = NDArray[np.intp]
+"""Whole numbers that stand for clusters, outcomes or languages."""
 
 _CHUNK = 1 << 22
 
 
-def draw_clusters(n_clusters: int, n_draws: int, rng: np.random.Generator) -> Floats:
+def draw_clusters(
+    n_clusters: int, n_draws: int, rng: np.random.Generator
+) -> Float64[Floats, "draws clusters"]:
     """Draw bootstrap samples of clusters.
 
     Returns:
-        How often each cluster is in each draw, shape (draws, clusters); every row sums to
-        ``n_clusters``.
+        How often each cluster is in each draw; every row sums to ``n_clusters``.
     """
     taken = rng.integers(n_clusters, size=(n_draws, n_clusters))
     taken += np.arange(n_draws)[:, None] * n_clusters
@@ -34,17 +43,17 @@ def draw_clusters(n_clusters: int, n_draws: int, rng: np.random.Generator) -> Fl
 
 
 def cluster_totals(
-    values: Floats, cluster: NDArray[np.intp], n_clusters: int
-) -> tuple[Floats, Floats]:
+    values: Float64[Floats, "rows columns"], cluster: Int[Codes, "rows"], n_clusters: int
+) -> tuple[Float64[Floats, "clusters columns"], Float64[Floats, "clusters columns"]]:
     """Sum values by cluster; NaN marks a missing value and counts nowhere.
 
     Args:
-        values: shape (rows, columns), e.g. one column per model.
-        cluster: the cluster of each row, integers below ``n_clusters``, shape (rows,).
+        values: e.g. one column per model.
+        cluster: the cluster of each row, integers below ``n_clusters``.
         n_clusters: number of clusters.
 
     Returns:
-        Sums and numbers of values, both of shape (clusters, columns).
+        Sums and numbers of values.
     """
     seen = ~np.isnan(values)
     totals = np.zeros((n_clusters, values.shape[1]))
@@ -54,19 +63,18 @@ def cluster_totals(
     return totals, sizes
 
 
-def bootstrap_sums(sums: Floats, n_draws: int, rng: np.random.Generator) -> Floats:
+def bootstrap_sums(
+    sums: Float64[Floats, "clusters columns"], n_draws: int, rng: np.random.Generator
+) -> Float64[Floats, "draws columns"]:
     """Draw clusters and return the sum of every column in every draw.
 
     The same as ``draw_clusters(...) @ sums``, in pieces, so that memory does not grow with draws
     times clusters.
 
     Args:
-        sums: by cluster, shape (clusters, columns).
+        sums: by cluster.
         n_draws: bootstrap samples.
         rng: where the draws come from; the same state gives the same draws for other columns.
-
-    Returns:
-        Shape (n_draws, columns).
     """
     n_clusters, n_columns = sums.shape
     drawn = np.empty((n_draws, n_columns))
@@ -78,18 +86,21 @@ def bootstrap_sums(sums: Floats, n_draws: int, rng: np.random.Generator) -> Floa
 
 
 def bootstrap_means(
-    totals: Floats, sizes: Floats, n_draws: int, rng: np.random.Generator
-) -> Floats:
+    totals: Float64[Floats, "clusters columns"],
+    sizes: Float64[Floats, "clusters columns"],
+    n_draws: int,
+    rng: np.random.Generator,
+) -> Float64[Floats, "draws columns"]:
     """Draw clusters and return the pooled mean of every column in every draw.
 
     Args:
-        totals: sums by cluster, shape (clusters, columns).
-        sizes: numbers of values by cluster, same shape.
+        totals: sums by cluster.
+        sizes: numbers of values by cluster.
         n_draws: bootstrap samples.
         rng: where the draws come from.
 
     Returns:
-        Shape (n_draws, columns); NaN where a draw holds no value of a column.
+        NaN where a draw holds no value of a column.
     """
     drawn = bootstrap_sums(np.hstack([totals, sizes]), n_draws, rng)
     with np.errstate(invalid="ignore"):
@@ -97,12 +108,14 @@ def bootstrap_means(
     return means
 
 
-def leave_one_out(totals: Floats, sizes: Floats) -> Floats:
+def leave_one_out(
+    totals: Float64[Floats, "clusters *columns"], sizes: Float64[Floats, "clusters *columns"]
+) -> Float64[Floats, "clusters *columns"]:
     """Return the pooled means without each cluster in turn: the jackknife that BCa needs.
 
     Args:
-        totals: sums by cluster, shape (clusters,) or (clusters, columns).
-        sizes: numbers of values by cluster, same shape.
+        totals: sums by cluster.
+        sizes: numbers of values by cluster.
     """
     without: Floats = (totals.sum(axis=0) - totals) / (sizes.sum(axis=0) - sizes)
     return without
@@ -119,15 +132,13 @@ def expanded_level(clusters: int, level: float = LEVEL) -> float:
     return float(2 * ndtr(t * math.sqrt(clusters / (clusters - 1))) - 1)
 
 
-def percentile_interval(draws: Floats, level: float = LEVEL) -> tuple[float, float]:
+def percentile_interval(
+    draws: Float64[Floats, "draws"], level: float = LEVEL
+) -> tuple[float, float]:
     """Return the central interval of bootstrap draws (Efron 1979).
 
     Draws may be ``inf`` (a ratio with a vanished denominator); an end is then ``inf`` when that
     many draws are. NaN draws are left out.
-
-    Args:
-        draws: shape (draws,).
-        level: coverage.
     """
     ordered = np.sort(draws[~np.isnan(draws)])
     tail = (1 - level) / 2
@@ -137,14 +148,17 @@ def percentile_interval(draws: Floats, level: float = LEVEL) -> tuple[float, flo
 
 
 def bca_interval(
-    value: float, draws: Floats, jackknife: Floats, level: float = LEVEL
+    value: float,
+    draws: Float64[Floats, "draws"],
+    jackknife: Float64[Floats, "clusters"],
+    level: float = LEVEL,
 ) -> tuple[float, float]:
     """Return the bias-corrected and accelerated interval (Efron 1987).
 
     Args:
         value: the estimate from all data.
-        draws: the estimate in every bootstrap draw, shape (draws,).
-        jackknife: the estimate without each cluster, from `leave_one_out`, shape (clusters,).
+        draws: the estimate in every bootstrap draw.
+        jackknife: the estimate without each cluster, from `leave_one_out`.
         level: coverage.
     """
     normal = NormalDist()

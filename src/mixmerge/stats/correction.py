@@ -4,43 +4,46 @@ Rows are prompts with an answer. Standard errors are cluster-robust: the influen
 summed by cluster first.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit, logit, stdtrit
 
 from mixmerge.errors import SampleError
-from mixmerge.stats.bootstrap import Floats
+from mixmerge.stats.bootstrap import Codes, Floats
 from mixmerge.stats.estimate import LEVEL, MIN_CLUSTERS, Estimate
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float64, Int
+    from numpy.typing import NDArray
 
 FEWEST_INFORMATIVE = 15
 """Labelled clusters that must differ from the most common one before `prediction_powered` gives an
 interval: with fewer, simulated coverage falls under 93 %. `rogan_gladen` needs as many labelled
 clusters: with fewer, it is over 97 % (``benchmarks/correction.py``)."""
 
-Rows = NDArray[np.intp]
-
 
 @dataclass(frozen=True)
 class Labelled:
-    """Answers with a known label, each array of shape (rows,)."""
+    """Answers with a known label."""
 
-    judged: Floats
+    judged: Float64[Floats, "rows"]
     """1 or 0, NaN without a verdict."""
-    truth: Floats
+    truth: Float64[Floats, "rows"]
     """1 or 0."""
-    cluster: Rows
+    cluster: Int[Codes, "rows"]
     """The source prompt."""
 
 
 def prediction_powered(
-    judged: Floats,
-    truth: Floats,
-    cluster: Rows,
-    stratum: Rows,
+    judged: Float64[Floats, "rows"],
+    truth: Float64[Floats, "rows"],
+    cluster: Int[Codes, "rows"],
+    stratum: Int[Codes, "rows"],
     *,
     scale: Literal["rate", "difference"] = "rate",
     level: float = LEVEL,
@@ -53,10 +56,10 @@ def prediction_powered(
     that knows nothing costs nothing. A row without a verdict enters with its stratum's mean.
 
     Args:
-        judged: the judge's values, NaN where it gave none, shape (rows,).
-        truth: the right values, NaN where not labelled, shape (rows,).
-        cluster: the source prompt of each row, shape (rows,).
-        stratum: the language of each row, integers from 0, shape (rows,).
+        judged: the judge's values, NaN where it gave none.
+        truth: the right values, NaN where not labelled.
+        cluster: the source prompt of each row.
+        stratum: the language of each row, integers from 0.
         scale: ``rate``: values in [0, 1], and an interval symmetric in the log odds, which rare
             events need; ``difference``: values in [-1, 1].
         level: coverage.
@@ -103,7 +106,7 @@ def prediction_powered(
     return Estimate(mean, low, high, n, clusters, "ppi++")
 
 
-def informative_clusters(truth: Floats, cluster: Rows) -> int:
+def informative_clusters(truth: Float64[Floats, "rows"], cluster: Int[Codes, "rows"]) -> int:
     """Return how many labelled clusters have another mean than the most common one."""
     labelled = ~np.isnan(truth)
     _, place = np.unique(cluster[labelled], return_inverse=True)
@@ -113,7 +116,10 @@ def informative_clusters(truth: Floats, cluster: Rows) -> int:
 
 
 def rogan_gladen(
-    judged: Floats, cluster: Rows, known: Labelled, level: float = LEVEL
+    judged: Float64[Floats, "rows"],
+    cluster: Int[Codes, "rows"],
+    known: Labelled,
+    level: float = LEVEL,
 ) -> Estimate | None:
     """Return a rate from the judge's rate, sensitivity and specificity (Rogan and Gladen 1978).
 
@@ -122,8 +128,8 @@ def rogan_gladen(
     on the labelled ones, which may be those of other models.
 
     Args:
-        judged: 1 or 0, NaN without a verdict, shape (rows,).
-        cluster: the source prompt of each row, shape (rows,).
+        judged: 1 or 0, NaN without a verdict.
+        cluster: the source prompt of each row.
         known: the labelled answers; their source prompts are numbered as in ``cluster``.
         level: coverage.
 
@@ -167,7 +173,11 @@ def rogan_gladen(
     return Estimate(rate, min(low, rate), max(high, rate), len(truth), clusters, "rogan-gladen")
 
 
-def _require(labelled: NDArray[np.bool_], cluster: Rows, stratum: Rows) -> None:
+def _require(
+    labelled: Bool[NDArray[np.bool_], "rows"],
+    cluster: Int[Codes, "rows"],
+    stratum: Int[Codes, "rows"],
+) -> None:
     clusters = len(np.unique(cluster[labelled]))
     if clusters < MIN_CLUSTERS:
         raise SampleError(
@@ -181,7 +191,9 @@ def _require(labelled: NDArray[np.bool_], cluster: Rows, stratum: Rows) -> None:
         )
 
 
-def _filled(judged: Floats, stratum: Rows) -> Floats:
+def _filled(
+    judged: Float64[Floats, "rows"], stratum: Int[Codes, "rows"]
+) -> Float64[Floats, "rows"]:
     filled = judged.copy()
     for code in range(int(stratum.max()) + 1):
         inside = stratum == code
@@ -190,7 +202,7 @@ def _filled(judged: Floats, stratum: Rows) -> Floats:
     return filled
 
 
-def _centred(values: Floats) -> Floats:
+def _centred(values: Float64[Floats, "rows"]) -> Float64[Floats, "rows"]:
     """Return each row's share in the deviation of a mean."""
     centred: Floats = (values - values.mean()) / len(values)
     return centred

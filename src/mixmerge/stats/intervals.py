@@ -5,16 +5,21 @@ measures how often they hold, beside the bootstrap's. Where a sample is too smal
 that covers what it says, there is none, and the estimate says why.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import betaincinv
 
-from mixmerge.stats.bootstrap import Floats, cluster_totals
+from mixmerge.stats.bootstrap import Codes, Floats, cluster_totals
 from mixmerge.stats.estimate import LEVEL, MIN_CLUSTERS, Estimate, too_small
 from mixmerge.stats.proportions import clustered_tango, clustered_wilson, tango, wilson
 from mixmerge.stats.robust import ClusterMean, average, ratio_interval
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int
 
 
 def least_varying(n: int) -> int:
@@ -34,13 +39,17 @@ few clusters say about the variance is too little for rare events."""
 class ClusterSample:
     """Estimates from many columns of values on the same clustered prompts."""
 
-    def __init__(self, values: Floats, cluster: NDArray[np.intp], level: float = LEVEL) -> None:
+    def __init__(
+        self,
+        values: Float64[Floats, "rows columns"],
+        cluster: Int[Codes, "rows"],
+        level: float = LEVEL,
+    ) -> None:
         """Sum by cluster.
 
         Args:
-            values: shape (rows, columns): rates in [0, 1] or paired differences in [-1, 1]; NaN
-                where there is none.
-            cluster: the cluster of each row, integers from 0, shape (rows,).
+            values: rates in [0, 1] or paired differences in [-1, 1]; NaN where there is none.
+            cluster: the cluster of each row, integers from 0.
             level: coverage of the intervals.
         """
         self._level = level
@@ -149,7 +158,7 @@ class ClusterSample:
         values, how_often = self._values(column)
         return float(values[how_often.argmax()])
 
-    def _values(self, column: int) -> tuple[Floats, NDArray[np.intp]]:
+    def _values(self, column: int) -> tuple[Float64[Floats, "different"], Int[Codes, "different"]]:
         """Return the different means of the clusters, and how many have each."""
         seen = self.sizes[:, column] > 0
         means = self.totals[seen, column] / self.sizes[seen, column]

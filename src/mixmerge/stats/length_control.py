@@ -8,21 +8,28 @@ the curve has two numbers and works for any prompts:
     P(model wins) = sigmoid(quality + slope * tanh(difference in length / its spread))
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
 from mixmerge.stats.bootstrap import (
+    Codes,
     Floats,
     bootstrap_sums,
     expanded_level,
     percentile_interval,
 )
 from mixmerge.stats.estimate import LEVEL, Estimate
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int, Shaped
+    from numpy.typing import NDArray
 
 _RIDGE = 1.0
 """Weight of slope² / 2 against the log-likelihood: one answer's worth, which keeps the slope finite
@@ -39,16 +46,20 @@ class LengthControl:
     not matter."""
 
 
-def length_feature(own: Floats, base: Floats, language: NDArray[np.str_]) -> Floats:
+def length_feature(
+    own: Float64[Floats, "prompts"],
+    base: Float64[Floats, "prompts"],
+    language: Shaped[NDArray[np.str_], "prompts"],
+) -> Float64[Floats, "prompts"]:
     """Return how much longer a model's answers are than the base model's, in (-1, 1).
 
     The differences are divided by their standard deviation in each language, because the same
     sentence has 16 characters in Chinese and 47 in Hindi, and squeezed by tanh.
 
     Args:
-        own: lengths of the model's answers, shape (prompts,).
-        base: lengths of the base model's answers, same shape.
-        language: of each prompt, same shape.
+        own: lengths of the model's answers.
+        base: lengths of the base model's answers.
+        language: of each prompt.
     """
     difference = np.asarray(own - base, dtype=np.float64)
     feature = np.zeros_like(difference)
@@ -61,9 +72,9 @@ def length_feature(own: Floats, base: Floats, language: NDArray[np.str_]) -> Flo
 
 
 def length_controlled(
-    scores: Sequence[Floats],
-    features: Sequence[Floats],
-    cluster: NDArray[np.intp],
+    scores: Sequence[Float64[Floats, "prompts"]],
+    features: Sequence[Float64[Floats, "prompts"]],
+    cluster: Int[Codes, "prompts"],
     *,
     draws: int,
     rng: np.random.Generator,
@@ -77,10 +88,9 @@ def length_controlled(
     lie nearer to one half than those of whole refits, by some 0.01 to 0.04 at 95 wins of 100.
 
     Args:
-        scores: by model: win 1, tie 1/2, loss 0, means of two orders; NaN where missing; shape
-            (prompts,).
-        features: by model, from `length_feature`, shape (prompts,).
-        cluster: the cluster of each prompt, integers from 0, same shape.
+        scores: by model: win 1, tie 1/2, loss 0, means of two orders; NaN where missing.
+        features: by model, from `length_feature`.
+        cluster: the cluster of each prompt, integers from 0.
         draws: bootstrap samples.
         rng: where the draws come from.
         level: coverage.
@@ -99,13 +109,18 @@ class _Fit:
 
     quality: float
     slope: float
-    sums: Floats
-    """Gradient (2 columns) and curvature (3) by cluster, shape (clusters, 5)."""
+    sums: Float64[Floats, "clusters 5"]
+    """Gradient (2 columns) and curvature (3) by cluster."""
     n: int
     clusters: int
 
     @classmethod
-    def of(cls, scores: Floats, feature: Floats, cluster: NDArray[np.intp]) -> "_Fit":
+    def of(
+        cls,
+        scores: Float64[Floats, "prompts"],
+        feature: Float64[Floats, "prompts"],
+        cluster: Int[Codes, "prompts"],
+    ) -> _Fit:
         seen = ~np.isnan(scores)
         quality, slope = fit(scores[seen], feature[seen])
         # Clusters without a verdict stay, empty: then all models have the same draws.
@@ -114,7 +129,7 @@ class _Fit:
         np.add.at(sums, cluster[seen], parts)
         return cls(quality, slope, sums, int(seen.sum()), len(np.unique(cluster[seen])))
 
-    def control(self, drawn: Floats, level: float) -> LengthControl:
+    def control(self, drawn: Float64[Floats, "draws 5"], level: float) -> LengthControl:
         rates = expit(self.quality + _newton_step(drawn, self.slope)[:, 0])
         low, high = percentile_interval(rates, expanded_level(self.clusters, level))
         rate = float(expit(self.quality))
@@ -123,12 +138,14 @@ class _Fit:
         )
 
 
-def fit(scores: Floats, feature: Floats) -> tuple[float, float]:
+def fit(
+    scores: Float64[Floats, "prompts"], feature: Float64[Floats, "prompts"]
+) -> tuple[float, float]:
     """Return quality and slope of the curve, by penalised maximum likelihood.
 
     Args:
-        scores: shape (prompts,), neither all 0 nor all 1.
-        feature: shape (prompts,).
+        scores: neither all 0 nor all 1.
+        feature: from `length_feature`.
     """
 
     def loss(beta: Floats) -> tuple[float, Floats]:
@@ -149,8 +166,13 @@ def fit(scores: Floats, feature: Floats) -> tuple[float, float]:
     return float(quality), float(slope)
 
 
-def _derivatives(scores: Floats, feature: Floats, quality: float, slope: float) -> Floats:
-    """Return each prompt's part of gradient (2 columns) and curvature (3), shape (prompts, 5)."""
+def _derivatives(
+    scores: Float64[Floats, "prompts"],
+    feature: Float64[Floats, "prompts"],
+    quality: float,
+    slope: float,
+) -> Float64[Floats, "prompts 5"]:
+    """Return each prompt's part of gradient (2 columns) and curvature (3)."""
     chance = expit(quality + slope * feature)
     error, weight = scores - chance, chance * (1 - chance)
     parts: Floats = np.stack(
@@ -159,8 +181,8 @@ def _derivatives(scores: Floats, feature: Floats, quality: float, slope: float) 
     return parts
 
 
-def _newton_step(sums: Floats, slope: float) -> Floats:
-    """Return the step from the fit to each draw's own, shape (draws, 2)."""
+def _newton_step(sums: Float64[Floats, "draws 5"], slope: float) -> Float64[Floats, "draws 2"]:
+    """Return the step from the fit to each draw's own."""
     gradient_0, gradient_1, h_00, h_01, h_11 = sums.T
     gradient_1, h_11 = gradient_1 - _RIDGE * slope, h_11 + _RIDGE
     determinant = h_00 * h_11 - h_01**2

@@ -6,7 +6,12 @@ import numpy as np
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p-values so that the chance of any false finding is controlled (Holm 1979)."""
+    """Adjust p-values so that the chance of any false finding is controlled (Holm 1979).
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
+    """
     count = len(p_values)
     adjusted = [0.0] * count
     highest = 0.0
@@ -17,7 +22,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """Adjust p-values so that the expected share of false findings is controlled (1995)."""
+    """Adjust p-values so that the expected share of false findings is controlled (1995).
+
+    Example:
+        >>> benjamini_hochberg([0.01, 0.04, 0.03])
+        [0.03, 0.04, 0.04]
+    """
     count = len(p_values)
     adjusted = [0.0] * count
     lowest = 1.0

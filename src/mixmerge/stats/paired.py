@@ -1,10 +1,16 @@
 """Tests of the difference between two models on the same prompts."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mixmerge.stats.bootstrap import Floats
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64
 
 EXACT_UP_TO = 16
 """Clusters that differ, up to which all sign patterns are counted (65,536)."""
@@ -12,7 +18,9 @@ EXACT_UP_TO = 16
 _CHUNK_ROWS = 512
 
 
-def sign_flip_p(totals: Floats, rng: np.random.Generator, draws: int = 10_000) -> float:
+def sign_flip_p(
+    totals: Float64[Floats, "clusters"], rng: np.random.Generator, draws: int = 10_000
+) -> float:
     """Return the two-sided p-value of a mean difference by flipping the signs of clusters.
 
     If the two models are exchangeable on every cluster, each cluster's total difference is as
@@ -21,7 +29,7 @@ def sign_flip_p(totals: Floats, rng: np.random.Generator, draws: int = 10_000) -
     valid p-value (Phipson and Smyth 2010).
 
     Args:
-        totals: sum of the paired differences of every cluster, shape (clusters,).
+        totals: sum of the paired differences of every cluster.
         rng: used above `EXACT_UP_TO` clusters only.
         draws: random sign patterns.
     """
@@ -50,6 +58,10 @@ def mcnemar_p(only_a: int, only_b: int) -> float:
     Args:
         only_a: prompts on which only the first model has the property.
         only_b: prompts on which only the second has it.
+
+    Example:
+        >>> mcnemar_p(1, 6)
+        0.125
     """
     discordant = only_a + only_b
     tail = sum(math.comb(discordant, k) for k in range(min(only_a, only_b) + 1))

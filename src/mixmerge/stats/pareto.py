@@ -1,13 +1,19 @@
 """Which models are best when there are several goals. On every axis, larger is better."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mixmerge.stats.bootstrap import Floats
 from mixmerge.stats.estimate import LEVEL, Estimate
 from mixmerge.stats.proportions import t_quantile
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float64
+    from numpy.typing import NDArray
 
 _CHUNK = 1 << 22
 
@@ -15,29 +21,29 @@ _LARGEST_BIAS = 0.25
 """Of the bootstrap, in standard errors."""
 
 
-def non_dominated(points: Floats) -> NDArray[np.bool_]:
+def non_dominated(
+    points: Float64[Floats, "*sets models axes"],
+) -> Bool[NDArray[np.bool_], "*sets models"]:
     """Say of each point whether no other is at least as good everywhere and better somewhere.
 
-    Args:
-        points: shape (..., models, axes); leading dimensions are independent sets.
+    Equal points do not dominate each other.
 
-    Returns:
-        Shape (..., models). Equal points do not dominate each other.
+    Example:
+        >>> non_dominated(np.array([[1.0, 3.0], [2.0, 1.0], [1.0, 1.0]]))
+        array([ True,  True, False])
     """
     other, own = points[..., None, :, :], points[..., :, None, :]
     dominates = (other >= own).all(axis=-1) & (other > own).any(axis=-1)
     return np.asarray(~dominates.any(axis=-1))
 
 
-def probability_non_dominated(draws: Floats) -> Floats:
+def probability_non_dominated(
+    draws: Float64[Floats, "draws models axes"],
+) -> Float64[Floats, "models"]:
     """Return the share of bootstrap draws in which each model is non-dominated.
 
     Args:
-        draws: shape (draws, models, axes), from the same draws for every model and axis where
-            they share prompts.
-
-    Returns:
-        Shape (models,).
+        draws: from the same draws for every model and axis where they share prompts.
     """
     n_draws, n_models, n_axes = draws.shape
     step = max(1, _CHUNK // (n_models**2 * n_axes))
@@ -48,26 +54,28 @@ def probability_non_dominated(draws: Floats) -> Floats:
     return share
 
 
-def hypervolume(points: Floats, reference: Sequence[float]) -> Floats:
+def hypervolume(
+    points: Float64[Floats, "*sets models axes"], reference: Sequence[float]
+) -> Float64[Floats, "*sets"]:
     """Return the volume that the points dominate above a declared reference point.
 
     Sliced along the last axis, from the best point down: each slice is as thick as the step to the
     next point, and as large as the volume of all points at least as good on the other axes.
 
     Args:
-        points: shape (..., models, axes); leading dimensions are independent sets.
-        reference: the worst corner, shape (axes,); points below it on an axis add nothing.
+        points: one or several independent sets of models.
+        reference: the worst corner, by axis; points below it on an axis add nothing.
 
-    Returns:
-        Shape (...).
+    Example:
+        >>> hypervolume(np.array([[1.0, 3.0], [2.0, 1.0]]), [0.0, 0.0]).item()
+        4.0
     """
     return _volume(np.maximum(points - np.asarray(reference), 0.0))
 
 
-def _volume(above: Floats) -> Floats:
+def _volume(above: Float64[Floats, "*sets models axes"]) -> Float64[Floats, "*sets"]:
     if above.shape[-1] == 1:
-        longest: Floats = above[..., 0].max(axis=-1)
-        return longest
+        return np.asarray(above[..., 0].max(axis=-1))
     if above.shape[-1] == 2:
         return _area(above)
     order = np.argsort(-above[..., -1], axis=-1, kind="stable")
@@ -77,21 +85,20 @@ def _volume(above: Floats) -> Floats:
     for number in range(ranked.shape[-2]):
         thickness = heights[..., number] - heights[..., number + 1]
         volume = volume + thickness * _volume(ranked[..., : number + 1, :-1])
-    return volume
+    return np.asarray(volume)
 
 
-def _area(above: Floats) -> Floats:
+def _area(above: Float64[Floats, "*sets models 2"]) -> Float64[Floats, "*sets"]:
     # From the right: a point adds its width times how far it rises above all points beyond it.
     order = np.argsort(-above[..., 0], axis=-1, kind="stable")
     width = np.take_along_axis(above[..., 0], order, axis=-1)
     height = np.maximum.accumulate(np.take_along_axis(above[..., 1], order, axis=-1), axis=-1)
-    area: Floats = (width * np.diff(height, axis=-1, prepend=0.0)).sum(axis=-1)
-    return area
+    return np.asarray((width * np.diff(height, axis=-1, prepend=0.0)).sum(axis=-1))
 
 
 def front_volume(
-    points: Floats,
-    draws: Floats,
+    points: Float64[Floats, "models axes"],
+    draws: Float64[Floats, "draws models axes"],
     reference: Sequence[float],
     clusters: int,
     level: float = LEVEL,
@@ -104,8 +111,8 @@ def front_volume(
     too close to one another for any interval that holds.
 
     Args:
-        points: the models' estimates, shape (models, axes).
-        draws: the same in every bootstrap draw, shape (draws, models, axes).
+        points: the models' estimates.
+        draws: the same in every bootstrap draw.
         reference: the worst corner.
         clusters: independent units of the smaller axis.
         level: coverage.

@@ -27,6 +27,13 @@ def wilson(rate: float, n: int, level: float = LEVEL) -> tuple[float, float]:
 
     Raises:
         SampleError: ``n`` is zero.
+
+    Example:
+        No event among 20 is no proof that there are none:
+
+        >>> low, high = wilson(0.0, 20)
+        >>> low, round(high, 3)
+        (0.0, 0.161)
     """
     if n < 1:
         raise SampleError("A rate needs at least 1 observation; 0 seen.")

@@ -6,14 +6,20 @@ term per cluster, from which variances and covariances follow (Taylor linearisat
 averages of means, differences and ratios need no other theory.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mixmerge.stats.bootstrap import Floats
 from mixmerge.stats.estimate import LEVEL
 from mixmerge.stats.proportions import t_quantile
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64
 
 Interval = tuple[float, float]
 
@@ -23,20 +29,22 @@ class ClusterMean:
     """A mean and what each cluster contributes to its error."""
 
     value: float
-    terms: Floats
-    """Shape (clusters,); they sum to zero, and to the error of the mean under resampling."""
+    terms: Float64[Floats, "clusters"]
+    """They sum to zero, and to the error of the mean under resampling."""
     clusters: int
     """Clusters with a value."""
     n: int
     """Values."""
 
     @classmethod
-    def of(cls, totals: Floats, sizes: Floats) -> "ClusterMean":
+    def of(
+        cls, totals: Float64[Floats, "clusters"], sizes: Float64[Floats, "clusters"]
+    ) -> ClusterMean:
         """Return the pooled mean of a column.
 
         Args:
-            totals: sums by cluster, shape (clusters,).
-            sizes: numbers of values by cluster, same shape; at least one is above zero.
+            totals: sums by cluster.
+            sizes: numbers of values by cluster; at least one is above zero.
         """
         n = sizes.sum()
         value = float(totals.sum() / n)
