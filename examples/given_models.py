@@ -65,7 +65,7 @@ def main() -> None:
     sources = {
         n: {"files": OUT / f"{n}-train.jsonl", "language": "en"} for n in ("facts", "months")
     }
-    shares = {"facts": {"facts": 1}, "months": {"months": 1}, "both": {"facts": 1, "months": 1}}
+    shares = {"facts": {"facts": 1}, "months": {"months": 1}, "mixed": {"facts": 1, "months": 1}}
     for name, own in shares.items():
         spec = {"sources": sources, "shares": own, "languages": ["en"], "size": ROWS}
         mixmerge.mix(MixSpec.model_validate(spec), OUT / f"{name}-rows")

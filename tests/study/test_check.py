@@ -65,6 +65,48 @@ def test_the_shipped_studies_are_right(path: Path) -> None:
             r"mixtures\.safety-0\.when_short: `repeat` needs `most_copies` of 2 or more",
         ),
         ("languages: [en, fr]", "languages: [en, en]", r"line 4: languages: .*named twice"),
+        ("decide_on: [general,", "decide_on: [generel,", r"decide_on\.0: there is no `generel`"),
+        (
+            "{testbed: safety, split: dev}",
+            "{testbed: safty}",
+            r"safety\.prompts\.testbed: there is",
+        ),
+        (
+            "{testbed: safety, split: dev}",
+            "{testbed: safety, split: x}",
+            r"splits are `dev` and `t",
+        ),
+        (
+            "prompts: {testbed: safety, split: dev}, ",
+            "",
+            r"axes\.safety\.prompts: this key is required",
+        ),
+        (
+            "{testbed: safety, split: dev}, judge: {rules: testbed}",
+            "{testbed: safety, split: dev}",
+            r"axes\.safety\.judge: this key is required",
+        ),
+        (
+            "{testbed: general, split: dev}, judge: {rules: testbed}",
+            "{testbed: general, split: dev}, judge: exact_match",
+            r"axes\.general: .*`exact_match` reads single answers and cannot compare two",
+        ),
+        ("measure: win_rate", "measure: winrate", r"a measure has one of the keys"),
+        (
+            "{rate: refused}",
+            "{mean: [1, 0]}",
+            r"lowest and the highest grade.*\(seen: \[1.0, 0.0\]\)",
+        ),
+        (
+            "sft-0: {train: sft, mixture: safety-0}",
+            "sft-0: {generate: {endpoint: 'http://localhost:1/v1', model: m}, stage: sft}",
+            r"sft-dare-ties: needs the weights of `sft-0`, of which only an endpoint is given",
+        ),
+        (
+            "sft-0: {train: sft, mixture: safety-0}",
+            "sft-0: ./sft-0",
+            r"one stage only; sft-0 is given, .* A given checkpoint can say its `stage",
+        ),
         ("baseline: [sft-15,", "baseline: [sft-16,", r"baseline\.0: there is no `sft-16`"),
         ("baseline: [sft-15,", "baseline: [sft-0, sft-15,", r"sft-0 is the baseline of stage"),
         ("  sft-0: {train: sft, m", "  base: {train: sft, m", r"`base` is the base model"),

@@ -35,9 +35,10 @@ def blocks(name: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
+PAGES = ("../README.md", "study.md", "evaluate.md", "execute.md", "cluster.md", "calibration.md")
 SNIPPETS = [
     pytest.param(text, id=f"{name}-{number}")
-    for name in ("study.md", "evaluate.md", "execute.md", "cluster.md", "calibration.md")
+    for name in PAGES
     for number, text in enumerate(blocks(name, "yaml"))
     if "--8<--" not in text and not text.startswith("judge:")
 ]
@@ -56,7 +57,7 @@ def test_the_judges_on_the_page_can_be_read() -> None:
     """Each `judge` in a snippet of judges alone is one."""
     judges = [
         judge
-        for text in blocks("evaluate.md", "yaml")
+        for text in [*blocks("evaluate.md", "yaml"), *blocks("endpoints.md", "yaml")]
         for judge in re.findall(r"^judge:(.*?)(?=^judge:|\Z)", text, re.DOTALL | re.MULTILINE)
         if text.startswith("judge:")
     ]
@@ -65,7 +66,7 @@ def test_the_judges_on_the_page_can_be_read() -> None:
         TypeAdapter(JudgeSpec).validate_python(parse_document(textwrap.dedent(judge), "page").data)
 
 
-def test_a_new_measure_is_one_file_and_one_line() -> None:
+def test_the_measure_on_the_page_reads_verdicts() -> None:
     """The measure on the page is read by its key, and says what verdicts are worth."""
     module: dict[str, Any] = {}
     exec(blocks("evaluate.md", "python")[0], module)  # noqa: S102 - our own page

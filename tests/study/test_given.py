@@ -69,3 +69,29 @@ def test_a_base_model_that_moved_is_found_again(tmp_path: Path) -> None:
     assert (again, same_key) == (folder, key)
     assert run_step(again, HANDLERS) == 0
     assert model_path(again) == tmp_path / "there"
+
+
+def given(folder: Path, tmp_path: Path) -> str:
+    """Run the step of a given checkpoint and return why it fails."""
+    settings, files = {"from": "folder"}, {"model": folder}
+    task = Task("given", "mine", settings, {}, files, {}, tmp_path, tmp_path / "cache")
+    with pytest.raises(ModelError, match=str(folder)) as caught:
+        HANDLERS["given"](task, silent)
+    return str(caught.value)
+
+
+def test_an_adapter_is_no_checkpoint(tmp_path: Path) -> None:
+    """A LoRA adapter is refused with the recipe that makes a model of it."""
+    (tmp_path / "lora").mkdir()
+    (tmp_path / "lora" / "adapter_config.json").write_text("{}")
+    (tmp_path / "step").mkdir()
+    assert "is a LoRA adapter and no whole model" in given(tmp_path / "lora", tmp_path / "step")
+
+
+def test_a_checkpoint_needs_its_tokenizer(tmp_path: Path) -> None:
+    """A given folder without a tokenizer is refused before anything is asked."""
+    write_model(tmp_path / "bare")
+    for file in (tmp_path / "bare").glob("tokenizer*"):
+        file.unlink()
+    (tmp_path / "step").mkdir()
+    assert "no tokenizer" in given(tmp_path / "bare", tmp_path / "step")

@@ -219,8 +219,7 @@ def differences(results: Results, conclusion: Conclusion, stage: Stage) -> Plot 
         # The same limits in every stage: the eye compares the panels.
         panel.set_xlim(*turned(info, _limits(spans)))
         panel.xaxis.set_major_formatter(FuncFormatter(partial(_signed, info)))
-        turned_ = " (reversed)" if info.better == "lower" else ""
-        _title(panel, f"{heading(results, axis)}{points(info) or ', difference'}{turned_}")
+        _title(panel, f"{heading(results, axis)}{points(info) or ', difference'}")
     panels[-1].set_xlabel("better →", loc="right")
     against = describe(results, compared[0].b)
     return Plot(

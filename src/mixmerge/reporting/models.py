@@ -121,7 +121,13 @@ def display_names(results: Results, names: Sequence[str]) -> dict[str, str]:
     The first that will do of: the share of the second source of data, the name without the stage,
     the merge method, the full name, and the beginning of the name with a number.
     """
-    options = {name: _options(results, name) for name in names}
+    options = {
+        # The name of one model never stands for another that is merged by a method of that name.
+        name: [
+            option for option in _options(results, name) if option == name or option not in names
+        ]
+        for name in names
+    }
     often = Counter(option for own in options.values() for option in set(own))
     return {
         name: next(

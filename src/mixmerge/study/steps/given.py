@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 import mixmerge.testbed
+from mixmerge.errors import ModelError
 from mixmerge.execution.step import Step, Task
 from mixmerge.files import write_json
 from mixmerge.hub import resolve
@@ -81,6 +82,12 @@ class GivenModel(StepKind[GivenSettings, GivenFacts]):
             path = resolve(settings.name + revision)
             write_json(task.folder / POINTER, {"path": str(path)})
         path = model_path(task.folder)
+        if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
+            raise ModelError(
+                f"{task.name}: {path} is a LoRA adapter and no whole model. Merge it into its base "
+                "model first: a recipe for `mixmerge merge` with `merge_method: passthrough` and "
+                f"`models: [{{model: BASE+{path}}}]`."
+            )
         return GivenFacts(
             architecture=ModelFolder(path).config.get("architectures"),
             outside=[str(path)] if path.parent != task.folder else [],

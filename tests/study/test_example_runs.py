@@ -1,0 +1,65 @@
+"""The example studies that show a third objective and given models, run for real."""
+
+import os
+import runpy
+from pathlib import Path
+
+import pytest
+
+import mixmerge
+from mixmerge.files import read_json
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+def test_three_objectives_are_decided_together(tmp_path: Path) -> None:
+    """Three axes decide, each expert knows its own skill, and the report shows every axis."""
+    finished = mixmerge.run(ROOT / "examples" / "three_objectives.yaml", tmp_path / "run")
+    assert finished is not None
+    results = finished.results
+    assert list(results.deciding) == ["general", "safety", "months"]
+    values = {name: model.axes["months"].value for name, model in results.models.items()}
+    assert values["base"] == values["general"] == values["safety"] == 0
+    assert values["months"] > 0.5
+    assert values["months"] / 2 < values["mix"] < values["months"]
+    decided = {comparison.a for comparison in results.decisions}
+    assert decided == {"linear", "linear-months", "arithmetic", "ties"}
+    page = finished.report_file.read_text(encoding="utf-8")
+    assert all(f"{axis}:" in page for axis in results.axes)
+
+
+@pytest.mark.slow
+def test_given_models_are_merged_and_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The example's folders are made by its script, and nothing is trained by the study."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(os.environ, "OMP_NUM_THREADS", "1")
+    runpy.run_path("examples/given_models.py", run_name="__main__")
+    study = Path("examples/given_models.yaml")
+    assert len([line for line in study.read_text().splitlines() if line]) < 25
+    finished = mixmerge.run(study, tmp_path / "run")
+    assert finished is not None
+    kinds = {path.parent.parent.name for path in (tmp_path / "run").glob("*/*/record.json")}
+    assert kinds.isdisjoint({"mix", "train", "data"})
+    models = read_json(finished.results_file)["models"]
+    assert {name: model["kind"] for name, model in models.items()} == {
+        "base": "base",
+        **dict.fromkeys(("facts", "months", "mixed"), "given"),
+        **dict.fromkeys(("linear", "slerp", "ties"), "merge"),
+    }
+    assert (
+        models["months"]["axes"]["months"]["value"]
+        > 0.5
+        > models["base"]["axes"]["months"]["value"]
+    )
+
+
+def test_no_code_knows_the_third_objective() -> None:
+    """Outside of the testbed no line of the source names it: an axis is data."""
+    source = ROOT / "src" / "mixmerge"
+    files = [file for file in source.rglob("*.py") if file.parent.name != "testbed"]
+    assert len(files) > 200
+    assert [file for file in files if "month" in file.read_text(encoding="utf-8")] == []
