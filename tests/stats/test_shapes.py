@@ -26,8 +26,8 @@ WRONG: dict[str, Callable[[], object]] = {
     "sums and sizes of other clusters": lambda: bootstrap_means(
         np.ones((3, 2)), np.ones((4, 2)), 10, RNG
     ),
-    "single precision": lambda: sign_flip_p(np.ones(3, np.float32), RNG),  # type: ignore[arg-type]
-    "clusters that are not whole numbers": lambda: confusion(ONES, PLACES, 2),
+    "single precision": lambda: sign_flip_p(np.ones(3, np.float32), RNG),
+    "clusters that are not whole numbers": lambda: confusion(ONES, PLACES, 2),  # type: ignore[arg-type]
     "a table that is not square": lambda: krippendorff_alpha(np.ones((2, 3))),
     "one point without its dimension": lambda: hypervolume(ONES, [0.0, 0.0, 0.0]),
     "a language too few": lambda: length_feature(ONES, ONES, np.array(["en", "fr"])),

@@ -12,7 +12,6 @@ from mixmerge.evaluation.calibration.material import NO_VERDICT, Evidence, Label
 from mixmerge.records import Outcome
 from mixmerge.records.judge_card import Accuracy, Statistic, SwapConsistency
 from mixmerge.stats.agreement import (
-    Codes,
     Coefficient,
     clustered_share,
     clustered_slope,
@@ -23,7 +22,7 @@ from mixmerge.stats.agreement import (
     krippendorff_alpha,
     youden,
 )
-from mixmerge.stats.bootstrap import Floats
+from mixmerge.stats.bootstrap import Codes, Floats
 from mixmerge.stats.estimate import Estimate, too_small
 
 
