@@ -3,16 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test coverage test-slow lint docs setup schema testbed families sizes paper clean
+.PHONY: demo test test-slow lint docs setup schema testbed families sizes paper clean
 
 demo: $(READY) ## the whole study on the embedded testbed; ends with the path of the report
 	$(BIN)/mixmerge demo
 
-test: $(READY) ## the default tests
-	$(BIN)/pytest
-
-coverage: $(READY) ## the default tests, which must reach the share of lines in pyproject.toml
-	$(BIN)/pytest --cov --cov-report=term:skip-covered
+test: $(READY) ## the default tests; with ARGS=--cov they must reach the share of lines in pyproject.toml
+	$(BIN)/pytest $(ARGS)
 
 test-slow: $(READY) ## the tests that take minutes
 	$(BIN)/pytest -m slow
