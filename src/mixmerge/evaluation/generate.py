@@ -46,7 +46,7 @@ def generate(
     keys = {p.id: fingerprint([base, [m.model_dump() for m in p.messages]]) for p in prompts}
     journal_path = out.with_name(out.name + ".journal")
     with Journal(journal_path) as journal:
-        missing = {name for name, key in keys.items() if key not in journal.finished}
+        missing = {name for name, key in keys.items() if key not in journal}
         if missing:
             for made in model.answers(prompts, decoding, frozenset(missing), progress):
                 for response in made:
@@ -57,7 +57,7 @@ def generate(
         if missing:
             raise RuntimeError(f"{len(missing)} prompts got no answer, e.g. {min(missing)}")
         responses = [
-            Response.model_validate({**journal.finished[keys[prompt.id]], "prompt": prompt.id})
+            Response.model_validate({**journal[keys[prompt.id]], "prompt": prompt.id})
             for prompt in prompts
         ]
         write_rows(out, responses)

@@ -11,8 +11,10 @@ from mixmerge.errors import ModelError, SpecError
 from mixmerge.evaluation.judges.judge import (
     FOLDER,
     BaseJudgeSpec,
+    Decision,
     JudgeContext,
     model_paths,
+    said,
     verdict,
 )
 from mixmerge.fingerprint import folder_fingerprint
@@ -63,11 +65,7 @@ class ClassifierJudge:
     """Classifies answers; it cannot compare two of them. See `mixmerge.records.Judge`."""
 
     def __init__(self, spec: ClassifierJudgeSpec, folder: Path = Path()) -> None:
-        """Find the classifier; it is loaded when it is first needed.
-
-        Args:
-            spec: which classifier, and what its labels mean.
-            folder: what a relative path is relative to.
+        """Find the classifier, also in a folder; it is loaded when it is first needed.
 
         Raises:
             ModelError: there is no such model.
@@ -97,25 +95,18 @@ class ClassifierJudge:
         order = sorted(
             range(len(items)), key=lambda i: -len(items[i].prompt.text + items[i].answer.text)
         )
-        said: dict[int, tuple[float, str]] = {}
+        made: dict[int, Decision] = {}
         for start in range(0, len(items), size):
             places = order[start : start + size]
-            found = self._probabilities([items[place] for place in places])
-            said |= dict(zip(places, found, strict=True))
-            progress(len(said), len(items), "judgements")
+            made |= zip(places, self._decide([items[place] for place in places]), strict=True)
+            progress(len(made), len(items), "judgements")
         return [
-            verdict(
-                item.prompt,
-                question,
-                self.name,
-                "yes" if said[place][0] >= self._spec.threshold else "no",
-                said[place][1],
-            )
+            verdict(item.prompt, question, self.name, made[place])
             for place, item in enumerate(items)
         ]
 
-    def _probabilities(self, items: Sequence[Item]) -> list[tuple[float, str]]:
-        """Return the probability of the ``yes`` labels for each answer, and how it came about."""
+    def _decide(self, items: Sequence[Item]) -> list[Decision]:
+        """Compare the probability of the ``yes`` labels with the threshold for each answer."""
         import torch
 
         texts = [[item.answer.text for item in items]]
@@ -134,7 +125,7 @@ class ClassifierJudge:
         wanted = [i for i, label in config.id2label.items() if self._spec.labels[label] == "yes"]
         yes = chances[:, wanted].amax(dim=1) if independent else chances[:, wanted].sum(dim=1)
         return [
-            (chance, f"yes {chance:.3f}" + self._cut(len(tokens)))
+            said(chance >= self._spec.threshold, f"yes {chance:.3f}" + self._cut(len(tokens)))
             for chance, tokens in zip(yes.tolist(), whole, strict=True)
         ]
 
@@ -177,9 +168,8 @@ class ClassifierJudge:
                 self._folder, local_files_only=True
             )
         except (OSError, ValueError, RuntimeError) as error:
-            raise ModelError(
-                f"{self._folder}: cannot be loaded as a classifier: {error}"
-            ) from error
+            problem = f"cannot be loaded as a classifier: {error}"
+            raise ModelError(f"{self._folder}: {problem}") from error
         own, named = set(network.config.id2label.values()), set(self._spec.labels)
         if own != named:
             raise SpecError(

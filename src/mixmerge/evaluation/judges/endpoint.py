@@ -58,7 +58,7 @@ class EndpointJudge:
         Args:
             spec: which judge, where, and how it is asked.
             journal: file of finished calls; nothing in it is asked again.
-            folder: what a relative path is relative to.
+            folder: where a relative path starts.
 
         Raises:
             SpecError: the rubric does not exist, or the key is not in the environment.

@@ -7,9 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import DataError
-from mixmerge.evaluation.judges.judge import FOLDER, BaseJudgeSpec, JudgeContext, JudgeOf, verdict
-from mixmerge.evaluation.judging import misfit
-from mixmerge.evaluation.seen import SeenAnswers
+from mixmerge.evaluation.judges.judge import (
+    FOLDER,
+    BaseJudgeSpec,
+    Decision,
+    JudgeContext,
+    JudgeOf,
+    verdict,
+)
+from mixmerge.evaluation.judging import JudgedTexts, misfit
 from mixmerge.files import read_rows
 from mixmerge.fingerprint import folder_fingerprint
 from mixmerge.progress import Progress, silent
@@ -43,8 +49,8 @@ class HumanJudgeSpec(BaseJudgeSpec):
         return lambda model: self.build(replace(context, model=model))
 
 
-class GivenVerdict(Verdict, SeenAnswers):
-    """A person's verdict, with the texts they saw where these were kept."""
+class GivenVerdict(Verdict, JudgedTexts):
+    """A person's verdict, with the texts they judged where these were kept."""
 
 
 class HumanJudge:
@@ -55,11 +61,7 @@ class HumanJudge:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Use the verdicts of a model.
-
-        Args:
-            folder: holds ``AXIS.jsonl`` for every axis that people judged.
-        """
+        """Use the verdicts of a model: ``AXIS.jsonl`` for every axis that people judged."""
         self._folder = folder
 
     @cached_property
@@ -78,7 +80,7 @@ class HumanJudge:
         """
         path = self._folder / f"{question.axis}.jsonl"
         by_prompt = {item.prompt.id: item for item in items}
-        given: dict[str, list[GivenVerdict]] = {name: [] for name in by_prompt}
+        given: dict[str, list[Verdict]] = {name: [] for name in by_prompt}
         for number, row in enumerate(read_rows(path, GivenVerdict), 1):
             where = f"{path}, verdict {number}"
             if problem := misfit(row, question):
@@ -91,26 +93,17 @@ class HumanJudge:
             item = by_prompt[row.prompt]
             base = item.reference.text if item.reference is not None else None
             row.require(f"{where} ({row.prompt!r})", item.answer.text, base)
-            given[row.prompt].append(row)
+            # The prompt set says what a prompt is, whatever an annotation tool made of it.
+            of_prompt = item.prompt.model_dump(include={"cluster", "language", "category"})
+            kept = row.model_dump(include=set(Verdict.model_fields))
+            given[row.prompt].append(Verdict(**(kept | of_prompt)))
         progress(len(items), len(items), "verdicts of people")
-        return [row for item in items for row in self._of_prompt(item, question, given)]
-
-    def _of_prompt(
-        self, item: Item, question: Question, given: dict[str, list[GivenVerdict]]
-    ) -> list[Verdict]:
-        prompt = item.prompt
-        rows = given[prompt.id]
-        if not rows:
-            reason = "nobody judged this answer"
-            return [verdict(prompt, question, self.name, "unreadable", reason)]
-        # The prompt set says what a prompt is, whatever an annotation tool made of it.
-        of_prompt = {
-            "cluster": prompt.cluster,
-            "language": prompt.language,
-            "category": prompt.category,
-        }
-        kept = set(Verdict.model_fields)
-        return [Verdict(**{**row.model_dump(include=kept), **of_prompt}) for row in rows]
+        nobody = Decision("unreadable", "nobody judged this answer")
+        return [
+            row
+            for name, item in by_prompt.items()
+            for row in given[name] or [verdict(item.prompt, question, self.name, nobody)]
+        ]
 
 
 SPEC = HumanJudgeSpec

@@ -126,11 +126,12 @@ _CANNOT: Mapping[Asks, str] = {
 
 @dataclass(frozen=True)
 class Decision:
-    """What is said of one answer."""
+    """What is said of one answer, or of two in one order."""
 
     outcome: Outcome
     reason: str = ""
     score: float | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 def said(holds: bool, reason: str = "") -> Decision:
@@ -144,29 +145,18 @@ Decide = Callable[[Item, Question], Decision]
 class ProgramJudge:
     """A judge that is a function of the answer alone; see `mixmerge.records.Judge`."""
 
-    def __init__(
-        self, spec: BaseJudgeSpec, decide: Decide, *, version: int = 1, folder: Path = Path()
-    ) -> None:
-        """Judge with a function.
-
-        Args:
-            spec: says which questions it can answer.
-            decide: judges one answer.
-            version: of the function: another one means other verdicts.
-            folder: what relative paths in ``spec`` are relative to.
-        """
+    def __init__(self, spec: BaseJudgeSpec, decide: Decide, *, folder: Path = Path()) -> None:
+        """Judge with a function; relative paths in the specification start from a folder."""
         self._spec = spec
         self._decide = decide
-        self._version = version
         self._folder = folder
 
     @cached_property
     def name(self) -> str:
         """Kind and version, with a digest of the settings where they are not the usual ones."""
-        name = f"{self._spec.key}@{self._version}"
-        files = {
-            role: file_fingerprint(self._folder / path) for role, path in self._spec.paths().items()
-        }
+        name = f"{self._spec.key}@1"
+        paths = self._spec.paths()
+        files = {role: file_fingerprint(self._folder / path) for role, path in paths.items()}
         if not files and not self._spec.model_dump(exclude_defaults=True):
             return name
         return f"{name} #{fingerprint([self._spec.identity(), files])[:8]}"
@@ -183,31 +173,26 @@ class ProgramJudge:
         self._spec.require(question)
         verdicts = []
         for count, item in enumerate(items, 1):
-            decision = self._decide(item, question)
-            verdicts.append(
-                verdict(
-                    item.prompt,
-                    question,
-                    self.name,
-                    decision.outcome,
-                    decision.reason,
-                    score=decision.score,
-                )
-            )
+            verdicts.append(verdict(item.prompt, question, self.name, self._decide(item, question)))
             progress(count, len(items), "judgements")
         return verdicts
 
 
+class ProgramJudgeSpec(BaseJudgeSpec):
+    """A judge that needs nothing but its settings to decide on an answer."""
+
+    answers = frozenset({"outcome", "grade"})
+
+    def build(self, context: JudgeContext) -> ProgramJudge:
+        """Make the judge."""
+        return ProgramJudge(self, self._decide, folder=context.folder)
+
+    def _decide(self, item: Item, question: Question) -> Decision:
+        raise NotImplementedError
+
+
 def verdict(
-    prompt: Prompt,
-    question: Question,
-    judge: str,
-    outcome: Outcome,
-    reason: str,
-    order: Order | None = None,
-    *,
-    score: float | None = None,
-    notes: Mapping[str, str] | None = None,
+    prompt: Prompt, question: Question, judge: str, decision: Decision, order: Order | None = None
 ) -> Verdict:
     """Return the row that says what a judge decided about the answers to a prompt."""
     return Verdict(
@@ -218,10 +203,7 @@ def verdict(
         axis=question.axis,
         judge=judge,
         order=order,
-        outcome=outcome,
-        score=score,
-        reason=reason,
-        notes=dict(notes or {}),
+        **vars(decision),
     )
 
 

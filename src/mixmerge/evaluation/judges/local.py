@@ -8,6 +8,7 @@ little probability together, the model would have said something else, and that 
 ``unreadable``.
 """
 
+import math
 from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -24,7 +25,6 @@ from mixmerge.progress import Progress, silent
 from mixmerge.records import Item, ModelFolder, Question, Verdict
 
 if TYPE_CHECKING:
-    from mixmerge.evaluation.judges.word_choice import Choice
     from mixmerge.evaluation.loaded_model import LoadedModel
 
 
@@ -66,7 +66,7 @@ class LocalJudge:
         Args:
             spec: which model, and what it is asked.
             journal: file of finished judgements; nothing in it is judged again.
-            folder: what a relative path is relative to.
+            folder: where a relative path starts.
 
         Raises:
             SpecError: the rubric does not exist.
@@ -123,9 +123,10 @@ class LocalJudge:
 
         keys = {text: fingerprint([self._label, rubric.words, text]) for text in texts}
         with Journal(self._journal) as journal:
-            missing = [text for text, key in keys.items() if key not in journal.finished]
+            missing = [text for text, key in keys.items() if key not in journal]
             asked = {text: word_choice.choice(self._model, text, rubric.words) for text in missing}
-            short = [text for text in missing if self._fits(asked[text])]
+            context = self._model.context or math.inf
+            short = [text for text in missing if asked[text].longest <= context]
             # The longest first: what does not fit into memory fails at once.
             short.sort(key=lambda text: -asked[text].longest)
             for start in range(0, len(short), self._spec.batch_size):
@@ -134,11 +135,7 @@ class LocalJudge:
                 for text, found in zip(batch, chances, strict=True):
                     journal.append(keys[text], found)
                 progress(start + len(batch), len(short), "judgements")
-            return [journal.finished.get(keys[text]) for text in texts]
-
-    def _fits(self, asked: "Choice") -> bool:
-        context = self._model.context
-        return context is None or asked.longest <= context
+            return [journal.get(keys[text]) for text in texts]
 
 
 SPEC = LocalJudgeSpec

@@ -40,9 +40,8 @@ class PanelJudgeSpec(BaseJudgeSpec):
     def _has_judges_and_no_panels(cls, members: Any) -> Any:
         if members in ([], ()):
             raise ValueError("a panel has at least 1 item: list its judges here")
-        if isinstance(members, (list, tuple)) and any(
-            isinstance(member, dict) and "panel" in member for member in members
-        ):
+        listed = members if isinstance(members, (list, tuple)) else ()
+        if any(isinstance(member, dict) and "panel" in member for member in listed):
             raise ValueError("a judge on a panel cannot be a panel itself: list its judges here")
         return members
 

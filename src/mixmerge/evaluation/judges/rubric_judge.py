@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from mixmerge.errors import SpecError
-from mixmerge.evaluation.judges.judge import BaseJudgeSpec, Order, accepted, verdict
+from mixmerge.evaluation.judges.judge import BaseJudgeSpec, Decision, Order, accepted, verdict
 from mixmerge.evaluation.judges.rubric import Rubric, is_shipped, load_rubric
 from mixmerge.records import Item, Outcome, Question, Verdict
 
@@ -112,31 +112,15 @@ class Reading:
     def verdicts(
         self, items: Sequence[Item], replies: Iterator[T], hear: Callable[[T], Heard]
     ) -> Iterator[Verdict]:
-        """Yield the verdicts.
-
-        Args:
-            items: the same as in `texts`.
-            replies: what the judge said to each text.
-            hear: reads one of the replies.
-        """
+        """Yield the verdicts on the items of `texts`, from the judge's reply to each text."""
         name = f"{self.judge} {self.rubric.name}"
         for item in items:
             orders = self._orders(item)
             if not orders:
-                yield verdict(item.prompt, self.question, name, "tie", "identical")
+                yield verdict(item.prompt, self.question, name, Decision("tie", "identical"))
             for order in orders:
-                heard = hear(next(replies))
-                outcome, score = self._outcome(heard, order)
-                yield verdict(
-                    item.prompt,
-                    self.question,
-                    name,
-                    outcome,
-                    heard.reason,
-                    order,
-                    score=score,
-                    notes=heard.notes,
-                )
+                decision = self._decision(hear(next(replies)), order)
+                yield verdict(item.prompt, self.question, name, decision, order)
 
     def _orders(self, item: Item) -> tuple[Order | None, ...]:
         if self.question.asks != "comparison":
@@ -153,15 +137,17 @@ class Reading:
         first, second = pair if order == "model-first" else pair[::-1]
         return {**fields, "answer_a": first, "answer_b": second}
 
-    def _outcome(self, heard: Heard, order: Order | None) -> tuple[Outcome, float | None]:
+    def _decision(self, heard: Heard, order: Order | None) -> Decision:
         word = heard.word
-        if word is None or word not in self.rubric.words:
-            return heard.missing, None
-        if self.question.asks == "grade":
-            return "graded", float(word)
-        if order is not None:
-            return _ORDERS[order][word], None
-        return "yes" if word == self.rubric.words[0] else "no", None
+        outcome, score = heard.missing, None
+        if word in self.rubric.words:
+            if self.question.asks == "grade":
+                outcome, score = "graded", float(word)
+            elif order is not None:
+                outcome = _ORDERS[order][word]
+            else:
+                outcome = "yes" if word == self.rubric.words[0] else "no"
+        return Decision(outcome, heard.reason, score, heard.notes)
 
 
 def _reference(item: Item) -> str:
