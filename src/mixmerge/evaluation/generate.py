@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mixmerge.errors import DataError
-from mixmerge.evaluation.backends.backend import Backend
+from mixmerge.evaluation.backends.make import Backend
 from mixmerge.evaluation.journal import Journal
 from mixmerge.evaluation.spec import DecodingSpec
 from mixmerge.files import write_rows
@@ -28,9 +28,9 @@ def generate(
     interruption the same call asks only for what is missing, also if prompts were added.
 
     Args:
-        model: what answers; see `mixmerge.evaluation.backends.make`.
+        model: what answers.
         prompts: what to ask; answers come back in this order.
-        decoding: how answers are decoded.
+        decoding: how the model answers.
         out: the file to write.
         progress: hears of the answers as they are made.
 

@@ -18,6 +18,18 @@ from mixmerge.files import read_json
 from mixmerge.records import ModelFolder
 
 
+def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of a folder.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    try:
+        return AutoTokenizer.from_pretrained(path, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: the tokenizer cannot be loaded: {error}") from error
+
+
 class LoadedModel:
     """Tokenizer and weights of a model folder, each loaded when it is first needed.
 
@@ -43,10 +55,7 @@ class LoadedModel:
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer, which has a chat template."""
         path = self.folder.path
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-        except (OSError, ValueError) as error:
-            raise ModelError(f"{path}: the tokenizer cannot be loaded: {error}") from error
+        tokenizer = load_tokenizer(path)
         if tokenizer.chat_template is None:
             raise ModelError(
                 f"{path}: the tokenizer has no chat template, so a prompt cannot be asked the way "
@@ -60,10 +69,10 @@ class LoadedModel:
         Raises:
             jinja2.TemplateError: the template refuses these messages.
         """
-        text = self.tokenizer.apply_chat_template(
+        shown = self.tokenizer.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=True
         )
-        return str(text)
+        return str(shown)
 
     @cached_property
     def network(self) -> PreTrainedModel:

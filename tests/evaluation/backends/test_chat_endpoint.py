@@ -138,6 +138,6 @@ def test_the_address_is_not_meaning() -> None:
     """Another address or speed is the same model; another name or field is not."""
     one = EndpointModelSpec(endpoint="http://a/v1", model="m")
     moved = EndpointModelSpec(endpoint="http://b/v1", model="m", concurrency=2)
-    assert one.meaning() == moved.meaning()
-    assert one.meaning() != one.model_copy(update={"model": "n"}).meaning()
-    assert one.meaning() != one.model_copy(update={"fields": {"top_k": 1}}).meaning()
+    assert one.identity() == moved.identity()
+    assert one.identity() != one.model_copy(update={"model": "n"}).identity()
+    assert one.identity() != one.model_copy(update={"fields": {"top_k": 1}}).identity()

@@ -140,12 +140,9 @@ class ClassifierJudge:
 
     @cached_property
     def _tokenizer(self) -> Any:
-        from transformers import AutoTokenizer
+        from mixmerge.evaluation.loaded_model import load_tokenizer
 
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
-        except (OSError, ValueError) as error:
-            raise ModelError(f"{self._folder}: the tokenizer cannot be loaded: {error}") from error
+        tokenizer = load_tokenizer(self._folder)
         if tokenizer.pad_token is None:  # as of classifiers made from a language model
             if tokenizer.eos_token is None:
                 raise ModelError(
