@@ -103,12 +103,12 @@ class JudgedTexts(RowModel):
     """The base model's, in a comparison; None: not kept."""
 
     def require(self, where: str, answer: str, base_answer: str | None) -> None:
-        """Check that the models answer what the person judged: verdicts belong to answers.
+        """Check that the models answer now what the person judged: verdicts belong to answers.
 
         Args:
             where: the row, for the message.
-            answer: what the model answers now.
-            base_answer: what the base model answers now; None: nobody compares with it.
+            answer: the model's.
+            base_answer: the base model's; None: nobody compares with it.
 
         Raises:
             DataError: a text was kept, and it is another one.

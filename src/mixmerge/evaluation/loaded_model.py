@@ -1,5 +1,6 @@
 """A model folder loaded for generation, once for all that is asked of it."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -92,6 +93,16 @@ class LoadedModel:
                 f"{rows}; they do not belong together."
             )
         return network.to("cuda" if on_gpu else "cpu").eval()
+
+    def padded(self, rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return token rows, padded on the left, and their mask, each of shape (rows, longest)."""
+        width = max(map(len, rows))
+        ids = torch.full((len(rows), width), self.end_tokens[0])
+        mask = torch.zeros_like(ids)
+        for index, tokens in enumerate(rows):
+            ids[index, width - len(tokens) :] = torch.tensor(tokens)
+            mask[index, width - len(tokens) :] = 1
+        return ids.to(self.network.device), mask.to(self.network.device)
 
     @cached_property
     def end_tokens(self) -> list[int]:

@@ -75,13 +75,8 @@ def _answer(
     batch: Sequence[Encoded], loaded: LoadedModel, decoding: DecodingSpec
 ) -> list[Response]:
     """Answer one batch of prompts."""
-    ends, device = loaded.end_tokens, loaded.network.device
-    width = max(len(item.ids) for item in batch)
-    ids = torch.full((len(batch), width), ends[0])
-    mask = torch.zeros_like(ids)
-    for row, item in enumerate(batch):
-        ids[row, width - len(item.ids) :] = torch.tensor(item.ids)
-        mask[row, width - len(item.ids) :] = 1
+    ids, mask = loaded.padded([item.ids for item in batch])
+    width = ids.shape[1]
     processors = LogitsProcessorList()
     if not decoding.greedy:
         texts = [item.prompt.text for item in batch]
@@ -90,12 +85,10 @@ def _answer(
     loaded.network.generation_config = GenerationConfig(
         max_new_tokens=decoding.max_new_tokens,
         do_sample=False,
-        eos_token_id=ends,
-        pad_token_id=ends[0],
+        eos_token_id=loaded.end_tokens,
+        pad_token_id=loaded.end_tokens[0],
     )
     with torch.inference_mode():
-        output = loaded.network.generate(
-            ids.to(device), attention_mask=mask.to(device), logits_processor=processors
-        )
+        output = loaded.network.generate(ids, attention_mask=mask, logits_processor=processors)
     new = output[:, width:].tolist()
     return [response(item, tokens, loaded) for item, tokens in zip(batch, new, strict=True)]

@@ -53,12 +53,7 @@ class EndpointJudge:
     """
 
     def __init__(self, spec: EndpointJudgeSpec, journal: Path, folder: Path = Path()) -> None:
-        """Read the key.
-
-        Args:
-            spec: which judge, where, and how it is asked.
-            journal: file of finished calls; nothing in it is asked again.
-            folder: where a relative path starts.
+        """Read the key; nothing in the journal of finished calls is asked again.
 
         Raises:
             SpecError: the rubric does not exist, or the key is not in the environment.

@@ -1,7 +1,6 @@
 """Verdicts that people gave, read from files."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from mixmerge.evaluation.judges.judge import (
     BaseJudgeSpec,
     Decision,
     JudgeContext,
-    JudgeOf,
     verdict,
 )
 from mixmerge.evaluation.judging import JudgedTexts, misfit
@@ -43,10 +41,6 @@ class HumanJudgeSpec(BaseJudgeSpec):
     def build(self, context: JudgeContext) -> "HumanJudge":
         """Make the judge of one model's answers."""
         return HumanJudge(context.folder / self.human / context.model)
-
-    def for_models(self, context: JudgeContext) -> JudgeOf:
-        """Make the judges of several models' answers, each with its own folder."""
-        return lambda model: self.build(replace(context, model=model))
 
 
 class GivenVerdict(Verdict, JudgedTexts):

@@ -17,9 +17,6 @@ from mixmerge.records import Item, Judge, Outcome, Prompt, Question, Verdict
 from mixmerge.records.judge import Asks
 from mixmerge.spec_model import SpecModel
 
-JudgeOf = Callable[[str], Judge]
-"""The judge of a model's answers, by the model's name."""
-
 Order = Literal["model-first", "base-first"]
 
 FOLDER = "folder"
@@ -100,11 +97,6 @@ class BaseJudgeSpec(SpecModel):
             UserError: there is no such judge, rubric, model or key.
         """
         raise NotImplementedError
-
-    def for_models(self, context: JudgeContext) -> JudgeOf:
-        """Make the judges of several models' answers: one for all, unless the model matters."""
-        judge = self.build(context)
-        return lambda _: judge
 
     @classmethod
     def __get_pydantic_json_schema__(

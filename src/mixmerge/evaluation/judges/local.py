@@ -61,12 +61,7 @@ class LocalJudge:
     """Compares probabilities of verdicts; see `mixmerge.records.Judge`."""
 
     def __init__(self, spec: LocalJudgeSpec, journal: Path, folder: Path = Path()) -> None:
-        """Find the model; its weights are loaded when they are first needed.
-
-        Args:
-            spec: which model, and what it is asked.
-            journal: file of finished judgements; nothing in it is judged again.
-            folder: where a relative path starts.
+        """Find the model; nothing in the journal of finished judgements is judged again.
 
         Raises:
             SpecError: the rubric does not exist.

@@ -59,13 +59,7 @@ def joined_prompt(
 ) -> Prompt:
     """Return a prompt of a set whose languages are translations of one another.
 
-    Args:
-        cells: of its row.
-        join: the column that joins the languages: whole numbers, or texts.
-        asked: the column of the user's text.
-        language: the study's code.
-        translated: who made the translation.
-        category: the set's own, if it has any.
+    The column ``join``, of whole numbers or texts, joins them; ``asked`` holds the user's text.
 
     Raises:
         ValueError: a column is missing or empty.
@@ -96,12 +90,7 @@ def origin(spec: PromptSetSpec, published: str, folder: Path) -> str:
 def own_codes(
     spec: PromptSetSpec, languages: Sequence[str], codes: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return how a set names each asked language; `language_names` come first.
-
-    Args:
-        spec: the set.
-        languages: the study's codes.
-        codes: the set's own name by the study's code.
+    """Return the set's own name of each language, by the study's code, as ``codes`` are.
 
     Raises:
         DataError: the set is not known to have a language.
