@@ -70,10 +70,10 @@ class LoadedModel:
         Raises:
             jinja2.TemplateError: the template refuses these messages.
         """
-        shown = self.tokenizer.apply_chat_template(
+        text = self.tokenizer.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=True
         )
-        return str(shown)
+        return str(text)
 
     @cached_property
     def network(self) -> PreTrainedModel:

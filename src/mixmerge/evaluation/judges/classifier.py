@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.evaluation.judges.judge import (
-    FOLDER,
     BaseJudgeSpec,
     Decision,
     JudgeContext,
@@ -28,6 +27,7 @@ class ClassifierJudgeSpec(BaseJudgeSpec):
 
     key = "classifier"
     answers = frozenset({"outcome", "grade"})
+    placement = frozenset({"batch_size"})
 
     classifier: str = Field(min_length=1)
     """A Hugging Face folder of a sequence classifier, or a name on the hub with an optional
@@ -46,11 +46,6 @@ class ClassifierJudgeSpec(BaseJudgeSpec):
         if set(self.labels.values()) != {"yes", "no"}:
             raise ValueError("`labels` must have a label that means `yes` and one that means `no`")
         return self
-
-    def identity(self) -> dict[str, Any]:
-        """Return the settings that change verdicts."""
-        own = self.model_dump(exclude={"batch_size"})
-        return own | ({"classifier": FOLDER} if self.paths() else {})
 
     def paths(self) -> dict[str, Path]:
         """Return the files that change verdicts, by role."""

@@ -21,13 +21,13 @@ if TYPE_CHECKING:  # it imports aiohttp
 
 _JSON_OBJECT = re.compile(r'\s*\{\s*["}]')
 """How a JSON object begins, and thoughts in braces do not."""
-_CHANGES_VERDICTS = {"model", "fields", "temperature", "max_tokens", "structured", "rubric"}
 
 
 class EndpointJudgeSpec(EndpointSpec, RubricJudgeSpec):
     """A judge model behind any OpenAI-compatible chat endpoint."""
 
     key = "endpoint"
+    placement = frozenset(EndpointSpec.model_fields) - {"model", "fields"}
 
     temperature: float = Field(0.0, ge=0, le=2)
     """Of the judge's own decoding."""
@@ -35,10 +35,6 @@ class EndpointJudgeSpec(EndpointSpec, RubricJudgeSpec):
     """Where the judge's reply is cut off."""
     structured: Literal["auto", "always", "never"] = "auto"
     """Whether the reply is JSON of a given schema: where the endpoint can (``auto``), or not."""
-
-    def identity(self) -> dict[str, Any]:
-        """Return the settings that change verdicts: not address, key, speed, patience or price."""
-        return {k: v for k, v in super().identity().items() if k in _CHANGES_VERDICTS}
 
     def build(self, context: JudgeContext) -> "EndpointJudge":
         """Make the judge; the key is read from the environment."""

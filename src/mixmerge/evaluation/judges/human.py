@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from mixmerge.errors import DataError
 from mixmerge.evaluation.judges.judge import (
@@ -29,10 +28,6 @@ class HumanJudgeSpec(BaseJudgeSpec):
 
     human: Path
     """A folder with ``MODEL/AXIS.jsonl``, as an evaluation writes its own verdicts."""
-
-    def identity(self) -> dict[str, Any]:
-        """Return the settings that change verdicts."""
-        return {"human": FOLDER}
 
     def paths(self) -> dict[str, Path]:
         """Return the files that change verdicts, by role."""

@@ -55,9 +55,13 @@ class BaseJudgeSpec(SpecModel):
     runs_code: ClassVar[bool] = False
     """Whether it runs code that models wrote."""
 
+    placement: ClassVar[frozenset[str]] = frozenset()
+    """The settings that change no verdict."""
+
     def identity(self) -> dict[str, Any]:
-        """Return the settings that change verdicts."""
-        return self.model_dump(mode="json")
+        """Return the settings that change verdicts; a local folder counts by content."""
+        own = self.model_dump(mode="json", exclude=set(self.placement))
+        return own | ({self.key: FOLDER} if FOLDER in self.paths() else {})
 
     def paths(self) -> dict[str, Path]:
         """Return the files that change verdicts, by role; they count by content."""

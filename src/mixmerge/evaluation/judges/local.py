@@ -12,11 +12,11 @@ import math
 from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from mixmerge.evaluation.judges.judge import FOLDER, JudgeContext, model_paths
+from mixmerge.evaluation.judges.judge import JudgeContext, model_paths
 from mixmerge.evaluation.judges.rubric import Rubric
 from mixmerge.evaluation.judges.rubric_judge import Heard, Reading, RubricJudgeSpec
 from mixmerge.fingerprint import fingerprint
@@ -33,6 +33,7 @@ class LocalJudgeSpec(RubricJudgeSpec):
 
     key = "local"
     default_style = "-brief@1"
+    placement = frozenset({"batch_size"})
 
     local: str = Field(min_length=1)
     """A Hugging Face folder, or a name on the hub with an optional ``@revision``."""
@@ -41,12 +42,6 @@ class LocalJudgeSpec(RubricJudgeSpec):
     something else, and the verdict is ``unreadable``."""
     batch_size: int = Field(8, ge=1)
     """Texts read at once. Placement."""
-
-    def identity(self) -> dict[str, Any]:
-        """Return the settings that change verdicts."""
-        own = {**super().identity(), **({"local": FOLDER} if model_paths(self.local) else {})}
-        del own["batch_size"]
-        return own
 
     def paths(self) -> dict[str, Path]:
         """Return the files that change verdicts, by role."""

@@ -25,9 +25,7 @@ _LONGEST_NOTE = 80
 """Characters of a note that are kept."""
 _SHIPPED = re.compile(r"[a-z-]+@[0-9]+")
 """The form of a shipped rubric's name: anything else is a file."""
-_ALWAYS = frozenset({"prompt", "language", "mark", "accepted"})
-_ANSWERS = {"comparison": frozenset({"answer_a", "answer_b"})}
-_ONE_ANSWER = frozenset({"answer"})
+_ALWAYS = {"prompt", "language", "mark", "accepted"}
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class Rubric:
             ValueError: a place is unknown or missing, or the offered verdicts are others.
         """
         places = set(_PLACEHOLDER.findall(self.template))
-        shown = _ANSWERS.get(question.asks, _ONE_ANSWER)
+        shown = {"answer_a", "answer_b"} if question.asks == "comparison" else {"answer"}
         if unknown := sorted(places - shown - _ALWAYS):
             known = ", ".join(f"{{{{{place}}}}}" for place in sorted(shown | _ALWAYS))
             raise ValueError(

@@ -31,20 +31,20 @@ class RubricJudgeSpec(BaseJudgeSpec):
 
     def identity(self) -> dict[str, Any]:
         """Return the settings that change verdicts; a rubric of one's own counts by content."""
-        named = self.rubric or self._default
+        named = self._named()
         return {**super().identity(), "rubric": named if is_shipped(named) else "file"}
 
     def paths(self) -> dict[str, Path]:
         """Return the files that change verdicts, by role."""
-        own = self.rubric is not None and not is_shipped(self.rubric)
-        return {"rubric": Path(self.rubric or "")} if own else {}
+        named = self._named()
+        return {} if is_shipped(named) else {"rubric": Path(named)}
 
     def check(self, question: Question) -> None:
         """Check that a shipped rubric asks a question; a file is read by `rubric_for`."""
         super().check(question)
         if "rubric" not in self.paths():
             try:
-                rubric = load_rubric(self._name_for(question))
+                rubric = load_rubric(self._named(question.topic))
             except SpecError as error:
                 raise ValueError(str(error).rstrip(".")) from None
             rubric.check(question)
@@ -56,7 +56,7 @@ class RubricJudgeSpec(BaseJudgeSpec):
             SpecError: there is none, or it asks something else.
         """
         self.require(question)
-        rubric = load_rubric(self._name_for(question), folder)
+        rubric = load_rubric(self._named(question.topic), folder)
         try:
             rubric.check(question)
         except ValueError as error:
@@ -69,14 +69,10 @@ class RubricJudgeSpec(BaseJudgeSpec):
         Raises:
             SpecError: there is no such rubric.
         """
-        return load_rubric(self.rubric, folder).name if self.rubric else self._default
+        return load_rubric(self.rubric, folder).name if self.rubric else self._named()
 
-    @property
-    def _default(self) -> str:
-        return f"default{self.default_style}"
-
-    def _name_for(self, question: Question) -> str:
-        return self.rubric or f"{question.topic}{self.default_style}"
+    def _named(self, topic: str = "default") -> str:
+        return self.rubric or f"{topic}{self.default_style}"
 
 
 @dataclass(frozen=True)
