@@ -11,8 +11,7 @@ from pydantic import Field
 
 from mixmerge.evaluation.endpoint_spec import EndpointSpec
 from mixmerge.evaluation.judges.judge import JudgeContext
-from mixmerge.evaluation.judges.rubric import Rubric
-from mixmerge.evaluation.judges.rubric_judge import Heard, Reading, RubricJudgeSpec
+from mixmerge.evaluation.judges.rubric import Heard, Reading, Rubric, RubricJudgeSpec
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Item, Question, Verdict
 

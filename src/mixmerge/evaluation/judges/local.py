@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from mixmerge.evaluation.judges.judge import JudgeContext, model_paths
-from mixmerge.evaluation.judges.rubric import Rubric
-from mixmerge.evaluation.judges.rubric_judge import Heard, Reading, RubricJudgeSpec
+from mixmerge.evaluation.judges.rubric import Heard, Reading, Rubric, RubricJudgeSpec
 from mixmerge.fingerprint import fingerprint
 from mixmerge.hub import resolve
 from mixmerge.progress import Progress, silent

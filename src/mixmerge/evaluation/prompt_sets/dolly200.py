@@ -69,10 +69,6 @@ def _rows(
             own = own if own in names else f"{own}_{text(cells, 'script')}"
             if own in names:
                 # `targets` is not read: its answers belong to the English question only.
-                yield joined_prompt(cells, "source_id", "inputs", names[own], _translated(own))
-
-
-def _translated(own: str) -> Translated:
-    if own == ENGLISH:
-        return "none"
-    return "human" if own in HUMAN_EDITED else "machine"
+                by: Translated = "human" if own in HUMAN_EDITED else "machine"
+                by = "none" if own == ENGLISH else by
+                yield joined_prompt(cells, "source_id", "inputs", names[own], by)
