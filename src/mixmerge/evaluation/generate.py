@@ -27,12 +27,8 @@ def generate(
     Finished answers are kept in a journal beside ``out`` until all are there: after an
     interruption the same call asks only for what is missing, also if prompts were added.
 
-    Args:
-        model: what answers.
-        prompts: what to ask; answers come back in this order.
-        decoding: how the model answers.
-        out: the file to write.
-        progress: hears of the answers as they are made.
+    Returns:
+        The answers, in the order of the prompts.
 
     Raises:
         DataError: two prompts share an id, or one does not fit into the model's context.

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,9 +33,10 @@ class Journal(Mapping[str, Any]):
                 "answers are then yours too."
             )
         for place, line in self._log.new_lines():
-            key = _key(line)
-            if key is not None:
-                self._places[key] = place
+            with suppress(ValueError, TypeError):  # no JSON, or no pair
+                key, _ = json.loads(line)
+                if isinstance(key, str):
+                    self._places[key] = place
 
     def append(self, key: str, value: Any) -> None:
         """Record a finished piece; it survives the process from the moment this returns.
@@ -66,11 +68,3 @@ class Journal(Mapping[str, Any]):
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-
-def _key(line: bytes) -> str | None:
-    try:
-        key, _ = json.loads(line)
-    except (ValueError, TypeError):  # no JSON, or no pair
-        return None
-    return key if isinstance(key, str) else None

@@ -21,16 +21,10 @@ def judge(
     base_answers: Sequence[Response] = (),
     progress: Progress = silent,
 ) -> list[Verdict]:
-    """Judge a model's answers and write the verdicts as JSON Lines.
+    """Judge a model's answers, in any order, and write the verdicts as JSON Lines.
 
-    Args:
-        question: what is asked about every answer.
-        prompts: of the axis; verdicts come back in their order.
-        answers: the model's, in any order.
-        by: the judge.
-        out: the file to write.
-        base_answers: the base model's, for a comparison.
-        progress: hears from the judge.
+    Returns:
+        The verdicts, in the order of the prompts.
 
     Raises:
         SpecError: the judge cannot answer such a question.
@@ -103,12 +97,7 @@ class JudgedTexts(RowModel):
     """The base model's, in a comparison; None: not kept."""
 
     def require(self, where: str, answer: str, base_answer: str | None) -> None:
-        """Check that the models answer now what the person judged: verdicts belong to answers.
-
-        Args:
-            where: the row, for the message.
-            answer: the model's.
-            base_answer: the base model's; None: nobody compares with it.
+        """Check that the models answer what the person judged: verdicts belong to answers.
 
         Raises:
             DataError: a text was kept, and it is another one.

@@ -40,11 +40,6 @@ def load_prompts(
 def check_prompts(prompts: Sequence[Prompt], languages: Iterable[str], name: str) -> None:
     """Check that prompts can be asked: unique ids, the user speaks last, no language is empty.
 
-    Args:
-        prompts: of one axis.
-        languages: those that must occur.
-        name: what to call the prompt set in a message.
-
     Raises:
         DataError: one of these does not hold; the message names the prompt or the language.
     """

@@ -57,7 +57,7 @@ def make_backend(
         spec: which backend, with the name under which an endpoint serves the model.
         path: the model's folder; an endpoint needs none.
         calls: file of finished calls to an endpoint.
-        placement: batch size and threads.
+        placement: of transformers.
 
     Raises:
         ModelError: the folder is not a complete model.

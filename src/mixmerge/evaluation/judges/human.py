@@ -1,6 +1,7 @@
 """Verdicts that people gave, read from files."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -42,6 +43,7 @@ class GivenVerdict(Verdict, JudgedTexts):
     """A person's verdict, with the texts they judged where these were kept."""
 
 
+@dataclass(frozen=True)
 class HumanJudge:
     """Looks up what people said of one model's answers; see `mixmerge.records.Judge`.
 
@@ -49,14 +51,13 @@ class HumanJudge:
     nobody judged is ``unreadable``: counted as missing, never guessed.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Use the verdicts of a model: ``AXIS.jsonl`` for every axis that people judged."""
-        self._folder = folder
+    folder: Path
+    """Holds ``AXIS.jsonl`` for every axis that people judged."""
 
     @cached_property
     def name(self) -> str:
         """A digest of the verdicts: other ones mean another judge."""
-        return f"people@{folder_fingerprint(self._folder)[:8]}"
+        return f"people@{folder_fingerprint(self.folder)[:8]}"
 
     def judge(
         self, items: Sequence[Item], question: Question, progress: Progress = silent
@@ -67,7 +68,7 @@ class HumanJudge:
             DataError: the file is missing or broken, or a verdict answers another question, or
                 belongs to no prompt or to another answer.
         """
-        path = self._folder / f"{question.axis}.jsonl"
+        path = self.folder / f"{question.axis}.jsonl"
         by_prompt = {item.prompt.id: item for item in items}
         given: dict[str, list[Verdict]] = {name: [] for name in by_prompt}
         for number, row in enumerate(read_rows(path, GivenVerdict), 1):

@@ -138,24 +138,24 @@ def said(holds: bool, reason: str = "") -> Decision:
 Decide = Callable[[Item, Question], Decision]
 
 
+@dataclass(frozen=True)
 class ProgramJudge:
     """A judge that is a function of the answer alone; see `mixmerge.records.Judge`."""
 
-    def __init__(self, spec: BaseJudgeSpec, decide: Decide, *, folder: Path = Path()) -> None:
-        """Judge with a function; relative paths in the specification start from a folder."""
-        self._spec = spec
-        self._decide = decide
-        self._folder = folder
+    spec: BaseJudgeSpec
+    decide: Decide
+    folder: Path = Path()
+    """Where relative paths in the specification start."""
 
     @cached_property
     def name(self) -> str:
         """Kind and version, with a digest of the settings where they are not the usual ones."""
-        name = f"{self._spec.key}@1"
-        paths = self._spec.paths()
-        files = {role: file_fingerprint(self._folder / path) for role, path in paths.items()}
-        if not files and not self._spec.model_dump(exclude_defaults=True):
+        name = f"{self.spec.key}@1"
+        paths = self.spec.paths()
+        files = {role: file_fingerprint(self.folder / path) for role, path in paths.items()}
+        if not files and not self.spec.model_dump(exclude_defaults=True):
             return name
-        return f"{name} #{fingerprint([self._spec.identity(), files])[:8]}"
+        return f"{name} #{fingerprint([self.spec.identity(), files])[:8]}"
 
     def judge(
         self, items: Sequence[Item], question: Question, progress: Progress = silent
@@ -166,10 +166,10 @@ class ProgramJudge:
             SpecError: the judge cannot answer such a question.
             DataError: a prompt lacks what the judge compares with.
         """
-        self._spec.require(question)
+        self.spec.require(question)
         verdicts = []
         for count, item in enumerate(items, 1):
-            verdicts.append(verdict(item.prompt, question, self.name, self._decide(item, question)))
+            verdicts.append(verdict(item.prompt, question, self.name, self.decide(item, question)))
             progress(count, len(items), "judgements")
         return verdicts
 
