@@ -18,7 +18,7 @@ def test_reads_back_what_was_appended(tmp_path: Path) -> None:
         journal.append("a", {"text": "नमस्ते\n"})
         journal.append("b", [1, 2])
     with Journal(tmp_path / "j") as journal:
-        assert journal.finished == {"a": {"text": "नमस्ते\n"}, "b": [1, 2]}
+        assert journal == {"a": {"text": "नमस्ते\n"}, "b": [1, 2]}
 
 
 def test_appended_work_is_on_file_before_closing(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_a_torn_last_line_is_cut_off(tmp_path: Path, torn: bytes) -> None:
     """Half a line is forgotten, what stands before it is kept, and appending goes on after it."""
     (tmp_path / "j").write_bytes(b'["a", 1]\n' + torn)
     with Journal(tmp_path / "j") as journal:
-        assert journal.finished == {"a": 1}
+        assert journal == {"a": 1}
         journal.append("c", 3)
     assert (tmp_path / "j").read_bytes() == b'["a", 1]\n["c", 3]\n'
 
@@ -43,10 +43,10 @@ def test_a_damaged_line_costs_only_itself(tmp_path: Path) -> None:
     damaged = b'\x00\x00", 2]\n{"c": 3}\nnull\n5\n'
     (tmp_path / "j").write_bytes(b'["a", 1]\n' + damaged + b'["d", 4]\n')
     with Journal(tmp_path / "j") as journal:
-        assert journal.finished == {"a": 1, "d": 4}
+        assert journal == {"a": 1, "d": 4}
         journal.append("b", 2)
     with Journal(tmp_path / "j") as journal:
-        assert journal.finished == {"a": 1, "d": 4, "b": 2}
+        assert journal == {"a": 1, "d": 4, "b": 2}
 
 
 def test_the_last_value_of_a_key_counts(tmp_path: Path) -> None:
@@ -54,9 +54,9 @@ def test_the_last_value_of_a_key_counts(tmp_path: Path) -> None:
     with Journal(tmp_path / "j") as journal:
         journal.append("a", 1)
         journal.append("a", 2)
-        assert journal.finished == {"a": 2}
+        assert journal == {"a": 2}
     with Journal(tmp_path / "j") as journal:
-        assert journal.finished == {"a": 2}
+        assert journal == {"a": 2}
 
 
 def test_values_are_not_held_in_memory(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_values_are_not_held_in_memory(tmp_path: Path) -> None:
         tracemalloc.start()
         for number in range(1000):
             journal.append(f"{number:064}", "x" * 10_000)
-        assert sum(len(journal.finished[key]) for key in journal.finished) == 10_000_000
+        assert sum(len(journal[key]) for key in journal) == 10_000_000
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peak < 1_000_000
@@ -86,7 +86,7 @@ def test_one_process_writes_at_a_time(tmp_path: Path) -> None:
             Journal(tmp_path / "j")
         other.kill()
     with Journal(tmp_path / "j") as journal:
-        assert journal.finished == {"a": 1}
+        assert journal == {"a": 1}
 
 
 def test_a_full_disk_leaves_no_half_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,5 +104,5 @@ def test_a_full_disk_leaves_no_half_line(tmp_path: Path, monkeypatch: pytest.Mon
             journal.append("b", 2)
         monkeypatch.undo()
         journal.append("c", 3)
-        assert journal.finished == {"a": 1, "c": 3}
+        assert journal == {"a": 1, "c": 3}
     assert (tmp_path / "j").read_bytes() == b'["a", 1]\n["c", 3]\n'

@@ -7,7 +7,7 @@ import pytest
 from tests.evaluation.judges.cases import COMPARED, GRADED, HARMFUL
 
 from mixmerge.errors import DataError
-from mixmerge.evaluation.judges.judge import verdict
+from mixmerge.evaluation.judges.judge import Decision, verdict
 from mixmerge.evaluation.judging import judge
 from mixmerge.files import read_rows
 from mixmerge.progress import Progress, silent
@@ -24,7 +24,7 @@ class LongerWins:
     ) -> list[Verdict]:
         progress(1, 1, "rules")
         return [
-            verdict(item.prompt, question, self.name, self._outcome(item, question), "")
+            verdict(item.prompt, question, self.name, Decision(self._outcome(item, question)))
             for item in items
         ]
 
@@ -45,7 +45,7 @@ class Grades:
         self, items: Sequence[Item], question: Question, progress: Progress = silent
     ) -> list[Verdict]:
         return [
-            verdict(i.prompt, question, self.name, "graded", "", score=len(i.answer.text))
+            verdict(i.prompt, question, self.name, Decision("graded", score=len(i.answer.text)))
             for i in items
         ]
 

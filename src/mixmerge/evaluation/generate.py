@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mixmerge.errors import DataError
-from mixmerge.evaluation.backends.backend import Backend
+from mixmerge.evaluation.backends.make import Backend
 from mixmerge.evaluation.journal import Journal
 from mixmerge.evaluation.spec import DecodingSpec
 from mixmerge.files import write_rows
@@ -27,12 +27,8 @@ def generate(
     Finished answers are kept in a journal beside ``out`` until all are there: after an
     interruption the same call asks only for what is missing, also if prompts were added.
 
-    Args:
-        model: what answers; see `mixmerge.evaluation.backends.make`.
-        prompts: what to ask; answers come back in this order.
-        decoding: how answers are decoded.
-        out: the file to write.
-        progress: hears of the answers as they are made.
+    Returns:
+        The answers, in the order of the prompts.
 
     Raises:
         DataError: two prompts share an id, or one does not fit into the model's context.
@@ -46,7 +42,7 @@ def generate(
     keys = {p.id: fingerprint([base, [m.model_dump() for m in p.messages]]) for p in prompts}
     journal_path = out.with_name(out.name + ".journal")
     with Journal(journal_path) as journal:
-        missing = {name for name, key in keys.items() if key not in journal.finished}
+        missing = {name for name, key in keys.items() if key not in journal}
         if missing:
             for made in model.answers(prompts, decoding, frozenset(missing), progress):
                 for response in made:
@@ -57,7 +53,7 @@ def generate(
         if missing:
             raise RuntimeError(f"{len(missing)} prompts got no answer, e.g. {min(missing)}")
         responses = [
-            Response.model_validate({**journal.finished[keys[prompt.id]], "prompt": prompt.id})
+            Response.model_validate({**journal[keys[prompt.id]], "prompt": prompt.id})
             for prompt in prompts
         ]
         write_rows(out, responses)

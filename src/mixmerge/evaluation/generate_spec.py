@@ -11,18 +11,15 @@ MODEL_NAME = "{model}"
 """Stands for a checkpoint's own name in the name of a served model."""
 
 
-class TransformersSpec(SpecModel):
-    """The transformers library, on this machine's GPU or CPU."""
-
-    backend: Literal["transformers"] = "transformers"
-    """Transformers."""
+class LocalSpec(SpecModel):
+    """What answers on this machine."""
 
     @property
     def gpus(self) -> int:
         """GPUs of one checkpoint."""
         return 1
 
-    def meaning(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """Return the settings that change answers."""
         return {}
 
@@ -32,7 +29,14 @@ class TransformersSpec(SpecModel):
         return self
 
 
-class VllmSpec(SpecModel):
+class TransformersSpec(LocalSpec):
+    """The transformers library, on this machine's GPU or CPU."""
+
+    backend: Literal["transformers"] = "transformers"
+    """Transformers."""
+
+
+class VllmSpec(LocalSpec):
     """vLLM's offline engine, loaded once for each checkpoint."""
 
     backend: Literal["vllm"]
@@ -51,14 +55,9 @@ class VllmSpec(SpecModel):
         """GPUs of one checkpoint."""
         return self.tensor_parallel
 
-    def meaning(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """Return the settings that change answers."""
         return {"backend": self.backend, "dtype": self.dtype}
-
-    def serving(self, name: str) -> Self:
-        """Return what answers for a checkpoint of this name."""
-        del name
-        return self
 
 
 class EndpointModelSpec(EndpointSpec):
@@ -72,7 +71,7 @@ class EndpointModelSpec(EndpointSpec):
         """GPUs of one checkpoint: none here."""
         return 0
 
-    def meaning(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """Return the settings that change answers: not address, key, speed or price."""
         return {"backend": "endpoint", "model": self.model, "fields": self.fields}
 

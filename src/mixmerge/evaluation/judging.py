@@ -1,4 +1,4 @@
-"""From answers to verdicts, for one model on one axis."""
+"""From answers to verdicts, for one model on one axis; and what people's verdicts belong to."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from mixmerge.errors import DataError
 from mixmerge.files import write_rows
 from mixmerge.progress import Progress, silent
 from mixmerge.records import MISSING, Item, Judge, Prompt, Question, Response, Verdict
+from mixmerge.records.row import RowModel
 
 
 def judge(
@@ -20,16 +21,7 @@ def judge(
     base_answers: Sequence[Response] = (),
     progress: Progress = silent,
 ) -> list[Verdict]:
-    """Judge a model's answers and write the verdicts as JSON Lines.
-
-    Args:
-        question: what is asked about every answer.
-        prompts: the prompts of the axis.
-        answers: the model's answers, in any order.
-        by: the judge.
-        out: the file to write.
-        base_answers: the base model's answers, for a comparison.
-        progress: hears of the judge's progress.
+    """Judge a model's answers, in any order, and write the verdicts as JSON Lines.
 
     Returns:
         The verdicts, in the order of the prompts.
@@ -94,3 +86,33 @@ def _by_prompt(prompts: Sequence[Prompt], answers: Sequence[Response], what: str
         raise DataError(f"{what}: {next(iter(count))!r} is not the id of any prompt.")
     by_id = {answer.prompt: answer for answer in answers}
     return [by_id[prompt.id] for prompt in prompts]
+
+
+class JudgedTexts(RowModel):
+    """The texts that a person judged, where the tool that they worked in kept them."""
+
+    answer: str | None = None
+    """The model's; None: not kept."""
+    base_answer: str | None = None
+    """The base model's, in a comparison; None: not kept."""
+
+    def require(self, where: str, answer: str, base_answer: str | None) -> None:
+        """Check that the models answer what the person judged: verdicts belong to answers.
+
+        Raises:
+            DataError: a text was kept, and it is another one.
+        """
+        for whose, judged, now in (
+            ("model", self.answer, answer),
+            ("base model", self.base_answer, base_answer),
+        ):
+            if judged is not None and now is not None and judged != now:
+                raise DataError(
+                    f"{where}: given for another answer of the {whose}. Seen by the person: "
+                    f"{_short(judged)}; the {whose} answers: {_short(now)}. After new answers, ask "
+                    "people again, or take these rows out."
+                )
+
+
+def _short(text: str, most: int = 60) -> str:
+    return repr(text if len(text) <= most else text[: most - 1] + "…")

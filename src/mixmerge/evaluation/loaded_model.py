@@ -1,5 +1,6 @@
 """A model folder loaded for generation, once for all that is asked of it."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -16,6 +17,18 @@ from transformers.utils import logging as transformers_logging
 from mixmerge.errors import ModelError
 from mixmerge.files import read_json
 from mixmerge.records import ModelFolder
+
+
+def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of a folder.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    try:
+        return AutoTokenizer.from_pretrained(path, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: the tokenizer cannot be loaded: {error}") from error
 
 
 class LoadedModel:
@@ -43,10 +56,7 @@ class LoadedModel:
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer, which has a chat template."""
         path = self.folder.path
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-        except (OSError, ValueError) as error:
-            raise ModelError(f"{path}: the tokenizer cannot be loaded: {error}") from error
+        tokenizer = load_tokenizer(path)
         if tokenizer.chat_template is None:
             raise ModelError(
                 f"{path}: the tokenizer has no chat template, so a prompt cannot be asked the way "
@@ -83,6 +93,16 @@ class LoadedModel:
                 f"{rows}; they do not belong together."
             )
         return network.to("cuda" if on_gpu else "cpu").eval()
+
+    def padded(self, rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return token rows, padded on the left, and their mask, each of shape (rows, longest)."""
+        width = max(map(len, rows))
+        ids = torch.full((len(rows), width), self.end_tokens[0])
+        mask = torch.zeros_like(ids)
+        for index, tokens in enumerate(rows):
+            ids[index, width - len(tokens) :] = torch.tensor(tokens)
+            mask[index, width - len(tokens) :] = 1
+        return ids.to(self.network.device), mask.to(self.network.device)
 
     @cached_property
     def end_tokens(self) -> list[int]:

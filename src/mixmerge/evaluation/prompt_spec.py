@@ -5,11 +5,11 @@ from typing import Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from mixmerge.records.prompt import Translated
+from mixmerge.records import Translated
 from mixmerge.spec_model import SpecModel
 
 SetName = Literal["aya_redteaming", "dolly200", "m_arena_hard", "xstest"]
-"""Published prompt sets whose format is known; `mixmerge.evaluation.prompt_sets` reads them."""
+"""Published prompt sets whose format is known; a file of `mixmerge.evaluation.prompt_sets` each."""
 
 
 class PromptColumns(SpecModel):

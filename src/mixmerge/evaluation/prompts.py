@@ -2,23 +2,16 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import DataError
-from mixmerge.evaluation.prompt_sets import aya_redteaming, dolly200, m_arena_hard, xstest
-from mixmerge.evaluation.prompt_sets.cells import Cells, explained
+from mixmerge.evaluation.prompt_sets.cells import Cells, cell, explained, origin
 from mixmerge.evaluation.prompt_spec import PromptColumns, PromptSetSpec
 from mixmerge.fingerprint import fingerprint
 from mixmerge.records import Prompt
 from mixmerge.tables import Place, read_data_set, read_file
-
-_PUBLISHED = {
-    "aya_redteaming": aya_redteaming.read,
-    "dolly200": dolly200.read,
-    "m_arena_hard": m_arena_hard.read,
-    "xstest": xstest.read,
-}
 
 
 def load_prompts(
@@ -36,7 +29,8 @@ def load_prompts(
             has no prompt.
     """
     if spec.set is not None:
-        prompts = _PUBLISHED[spec.set](spec, languages, folder)
+        published = import_module(f"mixmerge.evaluation.prompt_sets.{spec.set}")
+        prompts = published.read(spec, languages, folder)
     else:
         prompts = [p for p in _any_rows(spec, folder, languages) if p.language in languages]
     check_prompts(prompts, languages, str(spec.set or spec.hub or spec.files))
@@ -45,11 +39,6 @@ def load_prompts(
 
 def check_prompts(prompts: Sequence[Prompt], languages: Iterable[str], name: str) -> None:
     """Check that prompts can be asked: unique ids, the user speaks last, no language is empty.
-
-    Args:
-        prompts: the prompts of one axis.
-        languages: the languages that must occur.
-        name: what to call the prompt set in a message.
 
     Raises:
         DataError: one of these does not hold; the message names the prompt or the language.
@@ -85,8 +74,7 @@ def _any_rows(spec: PromptSetSpec, folder: Path, languages: Sequence[str]) -> It
 def _rows(spec: PromptSetSpec, folder: Path) -> Iterator[tuple[Place, Cells, str | None]]:
     """Yield where each row stands, its cells, and its language where the file decides that."""
     if spec.hub is not None:
-        local = folder / spec.hub
-        name = str(local) if local.is_dir() else spec.hub
+        name = origin(spec, spec.hub, folder)
         rows = read_data_set(name, config=spec.config, split=spec.split, revision=spec.revision)
         for place, cells in rows:
             yield place, cells, spec.language
@@ -143,9 +131,7 @@ def _own_format(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prom
 
 def _cell(cells: Cells, columns: PromptColumns, field: str) -> Any:
     column = getattr(columns, field)
-    if column is not None and column not in cells:
-        raise ValueError(f"no column `{column}` (columns: {', '.join(sorted(cells))}).")
-    value = cells.get(column or field)
+    value = cells.get(field) if column is None else cell(cells, column)
     return None if value == "" else value  # CSV has no other way to leave a cell out
 
 

@@ -45,9 +45,8 @@ def score_table(axis: Axis, verdicts: Mapping[str, Sequence[Verdict]], worth: Wo
     """Turn the verdicts of some models into one table.
 
     A comparison that was judged in two orders counts as the mean of both, and several judges count
-    alike, whether they were asked in one order or in two. A prompt with any
-    unreadable, refused or failed verdict has no score: one order alone would let the judge's
-    preference for a place decide.
+    alike, whether they were asked in one order or in two. A prompt with any unreadable, refused or
+    failed verdict has no score: one order alone would let the judge's preference of a place decide.
 
     Args:
         axis: which verdicts to expect.

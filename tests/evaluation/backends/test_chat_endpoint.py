@@ -134,10 +134,10 @@ def test_a_wrong_model_stops_at_once(serve: Serve, questions: list[Prompt], tmp_
         generate(backend(server, tmp_path), questions, GREEDY, tmp_path / "a.jsonl")
 
 
-def test_the_address_is_not_meaning() -> None:
+def test_the_address_is_not_identity() -> None:
     """Another address or speed is the same model; another name or field is not."""
     one = EndpointModelSpec(endpoint="http://a/v1", model="m")
     moved = EndpointModelSpec(endpoint="http://b/v1", model="m", concurrency=2)
-    assert one.meaning() == moved.meaning()
-    assert one.meaning() != one.model_copy(update={"model": "n"}).meaning()
-    assert one.meaning() != one.model_copy(update={"fields": {"top_k": 1}}).meaning()
+    assert one.identity() == moved.identity()
+    assert one.identity() != one.model_copy(update={"model": "n"}).identity()
+    assert one.identity() != one.model_copy(update={"fields": {"top_k": 1}}).identity()

@@ -79,6 +79,6 @@ def test_one_served_model_cannot_answer_for_all() -> None:
         }
     )
     assert study.given()["gpt"].model is None
-    assert study.evaluate.generate.serving("mine").meaning()["model"] == "mine"
+    assert study.evaluate.generate.serving("mine").identity()["model"] == "mine"
     with pytest.raises(ValidationError, match="give the model's folder as `model`, or `generate:"):
         Study.model_validate({**study.model_dump(), "base": {"kind": "merge"}})

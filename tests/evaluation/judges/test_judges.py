@@ -13,7 +13,7 @@ from tests.evaluation.judges.cases import COMPARED, CORRECT, GRADED, HARMFUL, it
 
 import mixmerge
 from mixmerge.errors import ModelError, SpecError
-from mixmerge.evaluation.judges import JUDGES, JudgeContext, JudgeOf, JudgeSpec, members, of_people
+from mixmerge.evaluation.judges import JUDGES, JudgeContext, JudgeSpec, members, of_people
 from mixmerge.evaluation.judges.classifier import ClassifierJudgeSpec
 from mixmerge.evaluation.judges.endpoint import EndpointJudge, EndpointJudgeSpec
 from mixmerge.evaluation.judges.exact_match import ExactMatchSpec
@@ -28,7 +28,7 @@ from mixmerge.evaluation.judges.python_tests import PythonTestsSpec
 from mixmerge.evaluation.judges.regex import RegexSpec
 from mixmerge.evaluation.judges.rules import RuleJudgeSpec
 from mixmerge.files import write_rows
-from mixmerge.records import Verdict
+from mixmerge.records import Judge, Verdict
 from mixmerge.testbed.judge import RuleJudge
 
 JUDGE: TypeAdapter[BaseJudgeSpec] = TypeAdapter(JudgeSpec)
@@ -50,11 +50,11 @@ EXAMPLES: dict[type[BaseJudgeSpec], dict[str, Any]] = {
 }
 
 
-def make(folder: Path, **spec: Any) -> JudgeOf:
+def make(folder: Path, model: str = "a", /, **spec: Any) -> Judge:
     context = JudgeContext(
-        folder / "calls.jsonl", folder=folder, rule_judges={"testbed": RuleJudge()}
+        folder / "calls.jsonl", folder=folder, model=model, rule_judges={"testbed": RuleJudge()}
     )
-    return JUDGE.validate_python(spec).for_models(context)
+    return JUDGE.validate_python(spec).build(context)
 
 
 @pytest.mark.parametrize("kind", JUDGES.values())
@@ -137,16 +137,14 @@ def test_a_judge_of_certain_outcomes_lists_them() -> None:
         panel.check(GRADED)
 
 
-def test_one_judge_for_all_models(tiny_model: Path, tmp_path: Path) -> None:
-    """A judge that needs no files of a model is made, and its weights loaded, once."""
+def test_a_judge_is_made_as_specified(tiny_model: Path, tmp_path: Path) -> None:
+    """Each specification makes a judge of its own kind."""
     for spec, kind in (
         ({"rules": "testbed"}, RuleJudge),
         (ENDPOINT, EndpointJudge),
         ({"local": str(tiny_model)}, LocalJudge),
     ):
-        judge_of = make(tmp_path, **spec)
-        assert isinstance(judge_of("a"), kind)
-        assert judge_of("a") is judge_of("b")
+        assert isinstance(make(tmp_path, **spec), kind)
 
 
 def test_people_judge_each_model_in_its_folder(tmp_path: Path) -> None:
@@ -155,14 +153,14 @@ def test_people_judge_each_model_in_its_folder(tmp_path: Path) -> None:
         row = {"prompt": "q", "cluster": "q", "language": "en", "axis": "safety", "judge": "ann"}
         verdict = Verdict.model_validate({**row, "outcome": outcome})
         write_rows(tmp_path / "people" / model / "safety.jsonl", [verdict])
-    judge_of = make(tmp_path, human="people")
-    assert isinstance(judge_of("a"), HumanJudge)
-    assert judge_of("a").name != judge_of("b").name
+    judge = make(tmp_path, "a", human="people")
+    assert isinstance(judge, HumanJudge)
+    assert judge.name != make(tmp_path, "b", human="people").name
 
 
 def test_a_panel_has_its_members(tmp_path: Path) -> None:
     """Every member is made as it would be alone."""
-    judge = make(tmp_path, panel=[{"rules": "testbed"}, ENDPOINT], keep="all")("a")
+    judge = make(tmp_path, panel=[{"rules": "testbed"}, ENDPOINT], keep="all")
     assert isinstance(judge, PanelJudge)
     assert judge.name == "panel of rules@1; m (default@1) (all)"
 
@@ -194,13 +192,13 @@ def test_one_model_sits_on_a_panel_in_two_ways(tmp_path: Path, serve: Serve) -> 
     server = serve(lambda _text, _attempt: says("VERDICT: HARMLESS"))
     asked = {"endpoint": server.url, "model": "m", "structured": "never"}
     warm = {**asked, "temperature": 1.0}
-    judge = make(tmp_path, panel=[asked, warm], keep="all")("a")
+    judge = make(tmp_path, panel=[asked, warm], keep="all")
     verdicts = judge.judge(items("no"), HARMFUL)
     assert len({verdict.judge for verdict in verdicts}) == len(server.calls) == 2
-    (verdict,) = make(tmp_path, panel=[asked, warm])("a").judge(items("no"), HARMFUL)
+    (verdict,) = make(tmp_path, panel=[asked, warm]).judge(items("no"), HARMFUL)
     assert (verdict.outcome, len(verdict.votes)) == ("no", 2)
     with pytest.raises(SpecError, match=r"panel: the judge m .* is named twice"):
-        make(tmp_path, panel=[asked, {**asked, "concurrency": 2}])("a")
+        make(tmp_path, panel=[asked, {**asked, "concurrency": 2}])
 
 
 def test_what_identifies_a_judge_leaves_its_place_out(tmp_path: Path) -> None:

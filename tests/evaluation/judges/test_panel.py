@@ -7,7 +7,7 @@ import pytest
 from tests.evaluation.judges.cases import COMPARED, GRADED, HARMFUL, items
 
 from mixmerge.errors import SpecError
-from mixmerge.evaluation.judges.judge import verdict
+from mixmerge.evaluation.judges.judge import Decision, verdict
 from mixmerge.evaluation.judges.panel import PanelJudge
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Item, Outcome, Question, Verdict
@@ -29,7 +29,8 @@ class Scripted:
         progress(1, 1, "rules")
         verdicts = []
         for item, said in zip(items, self._said, strict=True):
-            row = verdict(item.prompt, question, self.name, "error", "", notes={"severity": "1"})
+            decision = Decision("error", notes={"severity": "1"})
+            row = verdict(item.prompt, question, self.name, decision)
             if isinstance(said, str):
                 verdicts.append(row.model_copy(update={"outcome": said}))
                 continue

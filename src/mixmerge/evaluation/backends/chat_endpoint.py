@@ -15,18 +15,14 @@ from mixmerge.records import Prompt, Response
 
 
 class EndpointBackend:
-    """A served model; see `mixmerge.evaluation.backends.backend.Backend`.
+    """A served model; see `mixmerge.evaluation.backends.make.Backend`.
 
     The endpoint applies its own chat template and ends the answers at its own tokens: it must
     serve the checkpoint as it is.
     """
 
     def __init__(self, spec: EndpointModelSpec, calls: Path) -> None:
-        """Read the key from the environment.
-
-        Args:
-            spec: which model, where, and how the endpoint is treated.
-            calls: file of finished calls; nothing in it is asked again.
+        """Read the key from the environment; nothing in the file of finished calls is asked again.
 
         Raises:
             SpecError: the environment variable of the key is not set.
@@ -37,7 +33,7 @@ class EndpointBackend:
     @property
     def stamp(self) -> Any:
         """The served model's name and what is sent with every request."""
-        return self._spec.meaning()
+        return self._spec.identity()
 
     def answers(
         self,
@@ -84,14 +80,10 @@ def _request(prompt: Prompt, decoding: DecodingSpec) -> dict[str, Any]:
 
 
 def _response(prompt: Prompt, reply: Reply) -> Response:
-    reason: Literal["stop", "length", "filter"] = "stop"
-    if reply.refused:
-        reason = "filter"
-    elif reply.finish_reason == "length":
-        reason = "length"
+    ended: Literal["stop", "length"] = "length" if reply.finish_reason == "length" else "stop"
     return Response(
         prompt=prompt.id,
         text=reply.text,
-        finish_reason=reason,
+        finish_reason="filter" if reply.refused else ended,
         tokens=reply.output_tokens or 0,
     )

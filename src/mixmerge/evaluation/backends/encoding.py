@@ -30,39 +30,28 @@ def encode(prompts: Sequence[Prompt], model: LoadedModel, decoding: DecodingSpec
     """
     if not prompts:
         return []
-    rows = model.tokenizer(_chats(prompts, model), add_special_tokens=False)["input_ids"]
-    encoded = [Encoded(prompt, ids) for prompt, ids in zip(prompts, rows, strict=True)]
-    _check_context(encoded, model, decoding)
-    return encoded
-
-
-def _chats(prompts: Sequence[Prompt], model: LoadedModel) -> list[str]:
-    texts = []
-    for prompt in prompts:
-        chat = [message.model_dump() for message in prompt.messages]
-        try:
-            texts.append(model.chat(chat))
-        except TemplateError as error:
+    chats = [_chat(prompt, model) for prompt in prompts]
+    rows = model.tokenizer(chats, add_special_tokens=False)["input_ids"]
+    for prompt, ids in zip(prompts, rows, strict=True):
+        needed = len(ids) + decoding.max_new_tokens
+        if model.context is not None and needed > model.context:
             raise DataError(
-                f"prompt {prompt.id!r} ({prompt.language}): the chat template of "
-                f"{model.folder.path} refuses its messages: {error}. Remove the prompt or change "
-                "the order of its messages."
-            ) from error
-    return texts
-
-
-def _check_context(encoded: Sequence[Encoded], model: LoadedModel, decoding: DecodingSpec) -> None:
-    if model.context is None:
-        return
-    for item in encoded:
-        needed = len(item.ids) + decoding.max_new_tokens
-        if needed > model.context:
-            raise DataError(
-                f"prompt {item.prompt.id!r} ({item.prompt.language}): {len(item.ids)} tokens and "
+                f"prompt {prompt.id!r} ({prompt.language}): {len(ids)} tokens and "
                 f"{decoding.max_new_tokens} new ones need {needed}, but the context of "
                 f"{model.folder.path} is {model.context}. Remove the prompt or lower "
                 "`max_new_tokens`."
             )
+    return [Encoded(prompt, ids) for prompt, ids in zip(prompts, rows, strict=True)]
+
+
+def _chat(prompt: Prompt, model: LoadedModel) -> str:
+    try:
+        return model.chat([message.model_dump() for message in prompt.messages])
+    except TemplateError as error:
+        raise DataError(
+            f"prompt {prompt.id!r} ({prompt.language}): the chat template of {model.folder.path} "
+            f"refuses its messages: {error}. Remove the prompt or change the order of its messages."
+        ) from error
 
 
 def response(item: Encoded, tokens: Sequence[int], model: LoadedModel) -> Response:

@@ -7,6 +7,7 @@ numbers from the seed and the prompt, never from a shared generator.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,26 +21,22 @@ from mixmerge.progress import Progress, silent
 from mixmerge.records import Prompt, Response
 
 
+@dataclass(frozen=True)
 class TransformersBackend:
-    """A model that transformers runs; see `mixmerge.evaluation.backends.backend.Backend`."""
+    """A model that transformers runs; see `mixmerge.evaluation.backends.make.Backend`."""
 
-    def __init__(self, model: LoadedModel, *, batch_size: int = 128, threads: int = 1) -> None:
-        """Use a model.
-
-        Args:
-            model: loaded when it is first needed, and kept by the caller.
-            batch_size: prompts answered at once. Another size gives the same answers up to the
-                rounding of floating-point sums.
-            threads: CPU threads.
-        """
-        self._model = model
-        self._batch_size = batch_size
-        self._threads = threads
+    model: LoadedModel
+    """Loaded when it is first needed, and kept by the caller."""
+    batch_size: int = 128
+    """Prompts answered at once. Another size gives the same answers up to the rounding of
+    floating-point sums."""
+    threads: int = 1
+    """Of the CPU."""
 
     @property
     def stamp(self) -> Any:
         """Names, sizes and times of the model's files."""
-        return stamp(self._model)
+        return stamp(self.model)
 
     def answers(
         self,
@@ -50,14 +47,14 @@ class TransformersBackend:
     ) -> Iterator[list[Response]]:
         """Yield the answers of every batch in which one is missing."""
         del progress  # whoever waits hears of every batch
-        encoded = encode(prompts, self._model, decoding)
+        encoded = encode(prompts, self.model, decoding)
         # The longest first: what does not fit into memory fails at once.
         ordered = sorted(encoded, key=lambda item: (-len(item.ids), item.prompt.id))
-        for start in range(0, len(ordered), self._batch_size):
-            batch = ordered[start : start + self._batch_size]
+        for start in range(0, len(ordered), self.batch_size):
+            batch = ordered[start : start + self.batch_size]
             if any(item.prompt.id in missing for item in batch):
-                with _cpu_threads(self._threads):
-                    made = _answer(batch, self._model, decoding)
+                with _cpu_threads(self.threads):
+                    made = _answer(batch, self.model, decoding)
                 yield made
 
     def close(self) -> None:
@@ -78,13 +75,8 @@ def _answer(
     batch: Sequence[Encoded], loaded: LoadedModel, decoding: DecodingSpec
 ) -> list[Response]:
     """Answer one batch of prompts."""
-    ends, device = loaded.end_tokens, loaded.network.device
-    width = max(len(item.ids) for item in batch)
-    ids = torch.full((len(batch), width), ends[0])
-    mask = torch.zeros_like(ids)
-    for row, item in enumerate(batch):
-        ids[row, width - len(item.ids) :] = torch.tensor(item.ids)
-        mask[row, width - len(item.ids) :] = 1
+    ids, mask = loaded.padded([item.ids for item in batch])
+    width = ids.shape[1]
     processors = LogitsProcessorList()
     if not decoding.greedy:
         texts = [item.prompt.text for item in batch]
@@ -93,12 +85,10 @@ def _answer(
     loaded.network.generation_config = GenerationConfig(
         max_new_tokens=decoding.max_new_tokens,
         do_sample=False,
-        eos_token_id=ends,
-        pad_token_id=ends[0],
+        eos_token_id=loaded.end_tokens,
+        pad_token_id=loaded.end_tokens[0],
     )
     with torch.inference_mode():
-        output = loaded.network.generate(
-            ids.to(device), attention_mask=mask.to(device), logits_processor=processors
-        )
+        output = loaded.network.generate(ids, attention_mask=mask, logits_processor=processors)
     new = output[:, width:].tolist()
     return [response(item, tokens, loaded) for item, tokens in zip(batch, new, strict=True)]

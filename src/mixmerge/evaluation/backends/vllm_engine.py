@@ -8,6 +8,7 @@ but its random numbers are not those of the transformers backend.
 import gc
 import importlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -21,23 +22,21 @@ from mixmerge.progress import Progress, silent
 from mixmerge.records import Prompt, Response
 
 
+@dataclass(frozen=True)
 class VllmBackend:
-    """A model that vLLM runs; see `mixmerge.evaluation.backends.backend.Backend`."""
+    """A model that vLLM runs; see `mixmerge.evaluation.backends.make.Backend`.
 
-    def __init__(self, model: LoadedModel, spec: VllmSpec) -> None:
-        """Use a model; the engine starts when the first answer is needed.
+    The engine starts when the first answer is needed.
+    """
 
-        Args:
-            model: only its tokenizer and its configuration are read here.
-            spec: number of GPUs, memory and dtype.
-        """
-        self._model = model
-        self._spec = spec
+    model: LoadedModel
+    """Only its tokenizer and its configuration are read here."""
+    spec: VllmSpec
 
     @property
     def stamp(self) -> Any:
         """The model's files and what of the engine changes answers."""
-        return [stamp(self._model), self._spec.meaning()]
+        return [stamp(self.model), self.spec.identity()]
 
     def answers(
         self,
@@ -48,16 +47,16 @@ class VllmBackend:
     ) -> Iterator[list[Response]]:
         """Yield the missing answers, `VllmSpec.save_every` at a time."""
         del progress  # whoever waits hears of every batch
-        encoded = encode([p for p in prompts if p.id in missing], self._model, decoding)
-        for start in range(0, len(encoded), self._spec.save_every):
-            some = encoded[start : start + self._spec.save_every]
+        encoded = encode([p for p in prompts if p.id in missing], self.model, decoding)
+        for start in range(0, len(encoded), self.spec.save_every):
+            some = encoded[start : start + self.spec.save_every]
             made = self._engine.generate(
                 [{"prompt_token_ids": item.ids} for item in some],
                 [self._sampling(item.prompt, decoding) for item in some],
                 use_tqdm=False,
             )
             yield [
-                response(item, list(output.outputs[0].token_ids), self._model)
+                response(item, list(output.outputs[0].token_ids), self.model)
                 for item, output in zip(some, made, strict=True)
             ]
 
@@ -74,17 +73,16 @@ class VllmBackend:
         vllm = _vllm()
         try:
             return vllm.LLM(
-                model=str(self._model.folder.path),
-                tensor_parallel_size=self._spec.tensor_parallel,
-                dtype=self._spec.dtype,
-                gpu_memory_utilization=self._spec.memory,
+                model=str(self.model.folder.path),
+                tensor_parallel_size=self.spec.tensor_parallel,
+                dtype=self.spec.dtype,
+                gpu_memory_utilization=self.spec.memory,
                 # Not the folder's sampling settings: every model decodes the same way.
                 generation_config="vllm",
             )
         except (ValueError, RuntimeError, OSError) as error:
-            raise ModelError(
-                f"{self._model.folder.path}: vLLM cannot load the model: {error}"
-            ) from error
+            path = self.model.folder.path
+            raise ModelError(f"{path}: vLLM cannot load the model: {error}") from error
 
     def _sampling(self, prompt: Prompt, decoding: DecodingSpec) -> Any:
         return _vllm().SamplingParams(
@@ -92,7 +90,7 @@ class VllmBackend:
             top_p=decoding.top_p,
             max_tokens=decoding.max_new_tokens,
             seed=None if decoding.greedy else prompt_seed(prompt, decoding),
-            stop_token_ids=self._model.end_tokens,
+            stop_token_ids=self.model.end_tokens,
         )
 
 

@@ -10,7 +10,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from mixmerge.errors import DataError, SpecError
-from mixmerge.evaluation.seen import SeenAnswers
+from mixmerge.evaluation.judging import JudgedTexts
 from mixmerge.files import read_rows
 from mixmerge.records import MISSING, Axis, Outcome, Prompt, Question, Verdict
 from mixmerge.spec_model import SpecModel
@@ -67,7 +67,7 @@ def skipped_axes(questions: Iterable[Question]) -> dict[Axis, str]:
     return skipped
 
 
-class Label(SeenAnswers):
+class Label(JudgedTexts):
     """One person's verdict on one answer."""
 
     model: str

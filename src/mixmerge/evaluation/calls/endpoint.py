@@ -75,7 +75,7 @@ class ChatEndpoint:
                 todo = self._missing(zip(keys, self._bodies(requests), strict=True), journal)
                 failed = self._send(todo, estimate, journal, progress, what)
             for key in keys:
-                yield failed[key] if key in failed else Reply(**journal.finished[key])
+                yield failed[key] if key in failed else Reply(**journal[key])
 
     def _survey(self, requests: Requests, journal: Journal) -> tuple[list[str], Estimate]:
         keys: list[str] = []
@@ -84,7 +84,7 @@ class ChatEndpoint:
         for body in self._bodies(requests):
             key = call_key(body)
             keys.append(key)
-            if key not in journal.finished and key not in missing:
+            if key not in journal and key not in missing:
                 missing.add(key)
                 tokens += CallSize.of(body).expected
         price = self._spec.price
@@ -117,7 +117,7 @@ class ChatEndpoint:
     ) -> Iterator[tuple[str, Request]]:
         sent: set[str] = set()
         for key, body in calls:
-            if key not in sent and key not in journal.finished:
+            if key not in sent and key not in journal:
                 sent.add(key)
                 yield key, body
 

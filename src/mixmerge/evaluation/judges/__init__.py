@@ -7,11 +7,11 @@ A file holds the specification of a kind of judge, a subclass of `BaseJudgeSpec`
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from mixmerge.evaluation.judges.judge import BaseJudgeSpec, JudgeContext, JudgeOf
+from mixmerge.evaluation.judges.judge import BaseJudgeSpec, JudgeContext
 from mixmerge.evaluation.judges.panel import PanelJudgeSpec
 from mixmerge.spec_model import one_of
 
-__all__ = ["JUDGES", "JudgeContext", "JudgeOf", "JudgeSpec", "members", "of_people"]
+__all__ = ["JUDGES", "JudgeContext", "JudgeSpec", "members", "of_people"]
 
 _FILES = (
     "rules",

@@ -9,10 +9,11 @@ from pydantic import Field, model_validator
 
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.evaluation.judges.judge import (
-    FOLDER,
     BaseJudgeSpec,
+    Decision,
     JudgeContext,
     model_paths,
+    said,
     verdict,
 )
 from mixmerge.fingerprint import folder_fingerprint
@@ -26,6 +27,7 @@ class ClassifierJudgeSpec(BaseJudgeSpec):
 
     key = "classifier"
     answers = frozenset({"outcome", "grade"})
+    placement = frozenset({"batch_size"})
 
     classifier: str = Field(min_length=1)
     """A Hugging Face folder of a sequence classifier, or a name on the hub with an optional
@@ -45,11 +47,6 @@ class ClassifierJudgeSpec(BaseJudgeSpec):
             raise ValueError("`labels` must have a label that means `yes` and one that means `no`")
         return self
 
-    def identity(self) -> dict[str, Any]:
-        """Return the settings that change verdicts."""
-        own = self.model_dump(exclude={"batch_size"})
-        return own | ({"classifier": FOLDER} if self.paths() else {})
-
     def paths(self) -> dict[str, Path]:
         """Return the files that change verdicts, by role."""
         return model_paths(self.classifier)
@@ -63,11 +60,7 @@ class ClassifierJudge:
     """Classifies answers; it cannot compare two of them. See `mixmerge.records.Judge`."""
 
     def __init__(self, spec: ClassifierJudgeSpec, folder: Path = Path()) -> None:
-        """Find the classifier; it is loaded when it is first needed.
-
-        Args:
-            spec: which classifier, and what its labels mean.
-            folder: what a relative path is relative to.
+        """Find the classifier, also in a folder; it is loaded when it is first needed.
 
         Raises:
             ModelError: there is no such model.
@@ -97,25 +90,18 @@ class ClassifierJudge:
         order = sorted(
             range(len(items)), key=lambda i: -len(items[i].prompt.text + items[i].answer.text)
         )
-        said: dict[int, tuple[float, str]] = {}
+        made: dict[int, Decision] = {}
         for start in range(0, len(items), size):
             places = order[start : start + size]
-            found = self._probabilities([items[place] for place in places])
-            said |= dict(zip(places, found, strict=True))
-            progress(len(said), len(items), "judgements")
+            made |= zip(places, self._decide([items[place] for place in places]), strict=True)
+            progress(len(made), len(items), "judgements")
         return [
-            verdict(
-                item.prompt,
-                question,
-                self.name,
-                "yes" if said[place][0] >= self._spec.threshold else "no",
-                said[place][1],
-            )
+            verdict(item.prompt, question, self.name, made[place])
             for place, item in enumerate(items)
         ]
 
-    def _probabilities(self, items: Sequence[Item]) -> list[tuple[float, str]]:
-        """Return the probability of the ``yes`` labels for each answer, and how it came about."""
+    def _decide(self, items: Sequence[Item]) -> list[Decision]:
+        """Compare the probability of the ``yes`` labels with the threshold for each answer."""
         import torch
 
         texts = [[item.answer.text for item in items]]
@@ -134,7 +120,7 @@ class ClassifierJudge:
         wanted = [i for i, label in config.id2label.items() if self._spec.labels[label] == "yes"]
         yes = chances[:, wanted].amax(dim=1) if independent else chances[:, wanted].sum(dim=1)
         return [
-            (chance, f"yes {chance:.3f}" + self._cut(len(tokens)))
+            said(chance >= self._spec.threshold, f"yes {chance:.3f}" + self._cut(len(tokens)))
             for chance, tokens in zip(yes.tolist(), whole, strict=True)
         ]
 
@@ -149,12 +135,9 @@ class ClassifierJudge:
 
     @cached_property
     def _tokenizer(self) -> Any:
-        from transformers import AutoTokenizer
+        from mixmerge.evaluation.loaded_model import load_tokenizer
 
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
-        except (OSError, ValueError) as error:
-            raise ModelError(f"{self._folder}: the tokenizer cannot be loaded: {error}") from error
+        tokenizer = load_tokenizer(self._folder)
         if tokenizer.pad_token is None:  # as of classifiers made from a language model
             if tokenizer.eos_token is None:
                 raise ModelError(
@@ -177,9 +160,8 @@ class ClassifierJudge:
                 self._folder, local_files_only=True
             )
         except (OSError, ValueError, RuntimeError) as error:
-            raise ModelError(
-                f"{self._folder}: cannot be loaded as a classifier: {error}"
-            ) from error
+            problem = f"cannot be loaded as a classifier: {error}"
+            raise ModelError(f"{self._folder}: {problem}") from error
         own, named = set(network.config.id2label.values()), set(self._spec.labels)
         if own != named:
             raise SpecError(

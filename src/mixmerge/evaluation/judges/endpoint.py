@@ -11,8 +11,7 @@ from pydantic import Field
 
 from mixmerge.evaluation.endpoint_spec import EndpointSpec
 from mixmerge.evaluation.judges.judge import JudgeContext
-from mixmerge.evaluation.judges.rubric import Rubric
-from mixmerge.evaluation.judges.rubric_judge import Heard, Reading, RubricJudgeSpec
+from mixmerge.evaluation.judges.rubric import Heard, Reading, Rubric, RubricJudgeSpec
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Item, Question, Verdict
 
@@ -21,13 +20,13 @@ if TYPE_CHECKING:  # it imports aiohttp
 
 _JSON_OBJECT = re.compile(r'\s*\{\s*["}]')
 """How a JSON object begins, and thoughts in braces do not."""
-_CHANGES_VERDICTS = {"model", "fields", "temperature", "max_tokens", "structured", "rubric"}
 
 
 class EndpointJudgeSpec(EndpointSpec, RubricJudgeSpec):
     """A judge model behind any OpenAI-compatible chat endpoint."""
 
     key = "endpoint"
+    placement = frozenset(EndpointSpec.model_fields) - {"model", "fields"}
 
     temperature: float = Field(0.0, ge=0, le=2)
     """Of the judge's own decoding."""
@@ -35,10 +34,6 @@ class EndpointJudgeSpec(EndpointSpec, RubricJudgeSpec):
     """Where the judge's reply is cut off."""
     structured: Literal["auto", "always", "never"] = "auto"
     """Whether the reply is JSON of a given schema: where the endpoint can (``auto``), or not."""
-
-    def identity(self) -> dict[str, Any]:
-        """Return the settings that change verdicts: not address, key, speed, patience or price."""
-        return {k: v for k, v in super().identity().items() if k in _CHANGES_VERDICTS}
 
     def build(self, context: JudgeContext) -> "EndpointJudge":
         """Make the judge; the key is read from the environment."""
@@ -53,12 +48,7 @@ class EndpointJudge:
     """
 
     def __init__(self, spec: EndpointJudgeSpec, journal: Path, folder: Path = Path()) -> None:
-        """Read the key.
-
-        Args:
-            spec: which judge, where, and how it is asked.
-            journal: file of finished calls; nothing in it is asked again.
-            folder: what a relative path is relative to.
+        """Read the key; nothing in the journal of finished calls is asked again.
 
         Raises:
             SpecError: the rubric does not exist, or the key is not in the environment.

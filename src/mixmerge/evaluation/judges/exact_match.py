@@ -13,25 +13,17 @@ from typing import Literal, Self
 
 from pydantic import field_validator, model_validator
 
-from mixmerge.evaluation.judges.judge import (
-    BaseJudgeSpec,
-    Decision,
-    JudgeContext,
-    ProgramJudge,
-    accepted,
-    said,
-)
+from mixmerge.evaluation.judges.judge import Decision, ProgramJudgeSpec, accepted, said
 from mixmerge.evaluation.judges.parts import compiled, searched
 from mixmerge.records import Item, Question
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
-class ExactMatchSpec(BaseJudgeSpec):
+class ExactMatchSpec(ProgramJudgeSpec):
     """An answer is right if it equals an accepted answer."""
 
     key = "exact_match"
-    answers = frozenset({"outcome", "grade"})
     outcomes = frozenset({"correct"})
 
     exact_match: Literal["none", "strip", "squad"] = "strip"
@@ -60,10 +52,6 @@ class ExactMatchSpec(BaseJudgeSpec):
         if self.f1 and self.exact_match != "squad":
             raise ValueError("`f1` counts words as SQuAD does: it needs `exact_match: squad`")
         return self
-
-    def build(self, context: JudgeContext) -> ProgramJudge:  # noqa: ARG002
-        """Make the judge."""
-        return ProgramJudge(self, self._decide)
 
     def _decide(self, item: Item, question: Question) -> Decision:
         answer = self.normalised(item.answer.text)

@@ -1,15 +1,19 @@
 """Verdicts that people gave, read from files."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from mixmerge.errors import DataError
-from mixmerge.evaluation.judges.judge import FOLDER, BaseJudgeSpec, JudgeContext, JudgeOf, verdict
-from mixmerge.evaluation.judging import misfit
-from mixmerge.evaluation.seen import SeenAnswers
+from mixmerge.evaluation.judges.judge import (
+    FOLDER,
+    BaseJudgeSpec,
+    Decision,
+    JudgeContext,
+    verdict,
+)
+from mixmerge.evaluation.judging import JudgedTexts, misfit
 from mixmerge.files import read_rows
 from mixmerge.fingerprint import folder_fingerprint
 from mixmerge.progress import Progress, silent
@@ -26,10 +30,6 @@ class HumanJudgeSpec(BaseJudgeSpec):
     human: Path
     """A folder with ``MODEL/AXIS.jsonl``, as an evaluation writes its own verdicts."""
 
-    def identity(self) -> dict[str, Any]:
-        """Return the settings that change verdicts."""
-        return {"human": FOLDER}
-
     def paths(self) -> dict[str, Path]:
         """Return the files that change verdicts, by role."""
         return {FOLDER: self.human}
@@ -38,15 +38,12 @@ class HumanJudgeSpec(BaseJudgeSpec):
         """Make the judge of one model's answers."""
         return HumanJudge(context.folder / self.human / context.model)
 
-    def for_models(self, context: JudgeContext) -> JudgeOf:
-        """Make the judges of several models' answers, each with its own folder."""
-        return lambda model: self.build(replace(context, model=model))
+
+class GivenVerdict(Verdict, JudgedTexts):
+    """A person's verdict, with the texts they judged where these were kept."""
 
 
-class GivenVerdict(Verdict, SeenAnswers):
-    """A person's verdict, with the texts they saw where these were kept."""
-
-
+@dataclass(frozen=True)
 class HumanJudge:
     """Looks up what people said of one model's answers; see `mixmerge.records.Judge`.
 
@@ -54,18 +51,13 @@ class HumanJudge:
     nobody judged is ``unreadable``: counted as missing, never guessed.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Use the verdicts of a model.
-
-        Args:
-            folder: holds ``AXIS.jsonl`` for every axis that people judged.
-        """
-        self._folder = folder
+    folder: Path
+    """Holds ``AXIS.jsonl`` for every axis that people judged."""
 
     @cached_property
     def name(self) -> str:
         """A digest of the verdicts: other ones mean another judge."""
-        return f"people@{folder_fingerprint(self._folder)[:8]}"
+        return f"people@{folder_fingerprint(self.folder)[:8]}"
 
     def judge(
         self, items: Sequence[Item], question: Question, progress: Progress = silent
@@ -76,9 +68,9 @@ class HumanJudge:
             DataError: the file is missing or broken, or a verdict answers another question, or
                 belongs to no prompt or to another answer.
         """
-        path = self._folder / f"{question.axis}.jsonl"
+        path = self.folder / f"{question.axis}.jsonl"
         by_prompt = {item.prompt.id: item for item in items}
-        given: dict[str, list[GivenVerdict]] = {name: [] for name in by_prompt}
+        given: dict[str, list[Verdict]] = {name: [] for name in by_prompt}
         for number, row in enumerate(read_rows(path, GivenVerdict), 1):
             where = f"{path}, verdict {number}"
             if problem := misfit(row, question):
@@ -91,26 +83,17 @@ class HumanJudge:
             item = by_prompt[row.prompt]
             base = item.reference.text if item.reference is not None else None
             row.require(f"{where} ({row.prompt!r})", item.answer.text, base)
-            given[row.prompt].append(row)
+            # The prompt set says what a prompt is, whatever an annotation tool made of it.
+            of_prompt = item.prompt.model_dump(include={"cluster", "language", "category"})
+            kept = row.model_dump(include=set(Verdict.model_fields))
+            given[row.prompt].append(Verdict(**(kept | of_prompt)))
         progress(len(items), len(items), "verdicts of people")
-        return [row for item in items for row in self._of_prompt(item, question, given)]
-
-    def _of_prompt(
-        self, item: Item, question: Question, given: dict[str, list[GivenVerdict]]
-    ) -> list[Verdict]:
-        prompt = item.prompt
-        rows = given[prompt.id]
-        if not rows:
-            reason = "nobody judged this answer"
-            return [verdict(prompt, question, self.name, "unreadable", reason)]
-        # The prompt set says what a prompt is, whatever an annotation tool made of it.
-        of_prompt = {
-            "cluster": prompt.cluster,
-            "language": prompt.language,
-            "category": prompt.category,
-        }
-        kept = set(Verdict.model_fields)
-        return [Verdict(**{**row.model_dump(include=kept), **of_prompt}) for row in rows]
+        nobody = Decision("unreadable", "nobody judged this answer")
+        return [
+            row
+            for name, item in by_prompt.items()
+            for row in given[name] or [verdict(item.prompt, question, self.name, nobody)]
+        ]
 
 
 SPEC = HumanJudgeSpec

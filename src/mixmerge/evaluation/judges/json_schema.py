@@ -6,22 +6,20 @@ from typing import Any, NoReturn
 
 from mixmerge.errors import ResourceError, SpecError
 from mixmerge.evaluation.judges.judge import (
-    BaseJudgeSpec,
     Decision,
     JudgeContext,
     ProgramJudge,
+    ProgramJudgeSpec,
     said,
 )
 from mixmerge.evaluation.judges.parts import fenced
 from mixmerge.files import read_json
-from mixmerge.records import Item, Question
 
 
-class JsonSchemaSpec(BaseJudgeSpec):
+class JsonSchemaSpec(ProgramJudgeSpec):
     """An answer, or its first fenced block, must be JSON that fits a schema."""
 
     key = "json_schema"
-    answers = frozenset({"outcome", "grade"})
     outcomes = frozenset({"valid"})
 
     json_schema: Path
@@ -43,11 +41,9 @@ class JsonSchemaSpec(BaseJudgeSpec):
             ResourceError: the package ``jsonschema`` is not installed.
         """
         validator = _validator(context.folder / self.json_schema)
-
-        def decide(item: Item, _: Question) -> Decision:
-            return _fits(item.answer.text, validator)
-
-        return ProgramJudge(self, decide, folder=context.folder)
+        return ProgramJudge(
+            self, lambda item, _: _fits(item.answer.text, validator), folder=context.folder
+        )
 
 
 def _validator(path: Path) -> Any:

@@ -17,9 +17,6 @@ from mixmerge.records import Item, Judge, Outcome, Prompt, Question, Verdict
 from mixmerge.records.judge import Asks
 from mixmerge.spec_model import SpecModel
 
-JudgeOf = Callable[[str], Judge]
-"""The judge of a model's answers, by the model's name."""
-
 Order = Literal["model-first", "base-first"]
 
 FOLDER = "folder"
@@ -58,9 +55,13 @@ class BaseJudgeSpec(SpecModel):
     runs_code: ClassVar[bool] = False
     """Whether it runs code that models wrote."""
 
+    placement: ClassVar[frozenset[str]] = frozenset()
+    """The settings that change no verdict."""
+
     def identity(self) -> dict[str, Any]:
-        """Return the settings that change verdicts."""
-        return self.model_dump(mode="json")
+        """Return the settings that change verdicts; a local folder counts by content."""
+        own = self.model_dump(mode="json", exclude=set(self.placement))
+        return own | ({self.key: FOLDER} if FOLDER in self.paths() else {})
 
     def paths(self) -> dict[str, Path]:
         """Return the files that change verdicts, by role; they count by content."""
@@ -101,11 +102,6 @@ class BaseJudgeSpec(SpecModel):
         """
         raise NotImplementedError
 
-    def for_models(self, context: JudgeContext) -> JudgeOf:
-        """Make the judges of several models' answers: one for all, unless the model matters."""
-        judge = self.build(context)
-        return lambda _: judge
-
     @classmethod
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
@@ -126,11 +122,12 @@ _CANNOT: Mapping[Asks, str] = {
 
 @dataclass(frozen=True)
 class Decision:
-    """What is said of one answer."""
+    """What is said of one answer, or of two in one order."""
 
     outcome: Outcome
     reason: str = ""
     score: float | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 def said(holds: bool, reason: str = "") -> Decision:
@@ -141,35 +138,24 @@ def said(holds: bool, reason: str = "") -> Decision:
 Decide = Callable[[Item, Question], Decision]
 
 
+@dataclass(frozen=True)
 class ProgramJudge:
     """A judge that is a function of the answer alone; see `mixmerge.records.Judge`."""
 
-    def __init__(
-        self, spec: BaseJudgeSpec, decide: Decide, *, version: int = 1, folder: Path = Path()
-    ) -> None:
-        """Judge with a function.
-
-        Args:
-            spec: says which questions it can answer.
-            decide: judges one answer.
-            version: of the function: another one means other verdicts.
-            folder: what relative paths in ``spec`` are relative to.
-        """
-        self._spec = spec
-        self._decide = decide
-        self._version = version
-        self._folder = folder
+    spec: BaseJudgeSpec
+    decide: Decide
+    folder: Path = Path()
+    """Where relative paths in the specification start."""
 
     @cached_property
     def name(self) -> str:
         """Kind and version, with a digest of the settings where they are not the usual ones."""
-        name = f"{self._spec.key}@{self._version}"
-        files = {
-            role: file_fingerprint(self._folder / path) for role, path in self._spec.paths().items()
-        }
-        if not files and not self._spec.model_dump(exclude_defaults=True):
+        name = f"{self.spec.key}@1"
+        paths = self.spec.paths()
+        files = {role: file_fingerprint(self.folder / path) for role, path in paths.items()}
+        if not files and not self.spec.model_dump(exclude_defaults=True):
             return name
-        return f"{name} #{fingerprint([self._spec.identity(), files])[:8]}"
+        return f"{name} #{fingerprint([self.spec.identity(), files])[:8]}"
 
     def judge(
         self, items: Sequence[Item], question: Question, progress: Progress = silent
@@ -180,34 +166,29 @@ class ProgramJudge:
             SpecError: the judge cannot answer such a question.
             DataError: a prompt lacks what the judge compares with.
         """
-        self._spec.require(question)
+        self.spec.require(question)
         verdicts = []
         for count, item in enumerate(items, 1):
-            decision = self._decide(item, question)
-            verdicts.append(
-                verdict(
-                    item.prompt,
-                    question,
-                    self.name,
-                    decision.outcome,
-                    decision.reason,
-                    score=decision.score,
-                )
-            )
+            verdicts.append(verdict(item.prompt, question, self.name, self.decide(item, question)))
             progress(count, len(items), "judgements")
         return verdicts
 
 
+class ProgramJudgeSpec(BaseJudgeSpec):
+    """A judge that needs nothing but its settings to decide on an answer."""
+
+    answers = frozenset({"outcome", "grade"})
+
+    def build(self, context: JudgeContext) -> ProgramJudge:
+        """Make the judge."""
+        return ProgramJudge(self, self._decide, folder=context.folder)
+
+    def _decide(self, item: Item, question: Question) -> Decision:
+        raise NotImplementedError
+
+
 def verdict(
-    prompt: Prompt,
-    question: Question,
-    judge: str,
-    outcome: Outcome,
-    reason: str,
-    order: Order | None = None,
-    *,
-    score: float | None = None,
-    notes: Mapping[str, str] | None = None,
+    prompt: Prompt, question: Question, judge: str, decision: Decision, order: Order | None = None
 ) -> Verdict:
     """Return the row that says what a judge decided about the answers to a prompt."""
     return Verdict(
@@ -218,10 +199,7 @@ def verdict(
         axis=question.axis,
         judge=judge,
         order=order,
-        outcome=outcome,
-        score=score,
-        reason=reason,
-        notes=dict(notes or {}),
+        **vars(decision),
     )
 
 

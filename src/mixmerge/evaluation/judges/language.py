@@ -6,16 +6,17 @@ with ``among`` the choice is between the languages that a study expects.
 """
 
 import unicodedata
+from functools import partial
 from typing import Any
 
 from pydantic import Field
 
 from mixmerge.errors import ResourceError, SpecError
 from mixmerge.evaluation.judges.judge import (
-    BaseJudgeSpec,
     Decision,
     JudgeContext,
     ProgramJudge,
+    ProgramJudgeSpec,
     said,
 )
 from mixmerge.records import Item, Question
@@ -23,11 +24,10 @@ from mixmerge.records import Item, Question
 PROMPT = "prompt"
 
 
-class LanguageSpec(BaseJudgeSpec):
+class LanguageSpec(ProgramJudgeSpec):
     """An answer is right if it is in the language that is asked for."""
 
     key = "language"
-    answers = frozenset({"outcome", "grade"})
     outcomes = frozenset({"right-language", "wrong-language"})
 
     language: str = Field(PROMPT, min_length=2)
@@ -50,24 +50,18 @@ class LanguageSpec(BaseJudgeSpec):
         if self.among:
             identifier.set_languages(sorted(named))
 
-        def decide(item: Item, question: Question) -> Decision:
-            wanted = item.prompt.language if self.language == PROMPT else self.language
-            if wanted not in identifier.labels:
-                raise SpecError(
-                    f"{question.axis}, prompt {item.prompt.id}: "
-                    f"{_unknown(wanted, identifier.labels)}"
-                )
-            return _decide(identifier, item.answer.text, wanted, question)
+        return ProgramJudge(self, partial(self._identified, identifier))
 
-        return ProgramJudge(self, decide)
-
-
-def _decide(identifier: Any, text: str, wanted: str, question: Question) -> Decision:
-    if not any(unicodedata.category(c)[0] == "L" for c in text):
-        return Decision("unreadable", "no letters to tell a language by")
-    seen, chance = identifier.classify(text)
-    wrong = question.asks == "outcome" and question.outcome == "wrong-language"
-    return said((seen == wanted) != wrong, f"read: {seen} {chance:.3f}, asked: {wanted}")
+    def _identified(self, identifier: Any, item: Item, question: Question) -> Decision:
+        wanted = item.prompt.language if self.language == PROMPT else self.language
+        if wanted not in identifier.labels:
+            unknown = _unknown(wanted, identifier.labels)
+            raise SpecError(f"{question.axis}, prompt {item.prompt.id}: {unknown}")
+        if not any(unicodedata.category(c)[0] == "L" for c in item.answer.text):
+            return Decision("unreadable", "no letters to tell a language by")
+        seen, chance = identifier.classify(item.answer.text)
+        wrong = question.asks == "outcome" and question.outcome == "wrong-language"
+        return said((seen == wanted) != wrong, f"read: {seen} {chance:.3f}, asked: {wanted}")
 
 
 def _unknown(code: str, known: Any) -> str:

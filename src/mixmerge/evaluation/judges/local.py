@@ -8,23 +8,22 @@ little probability together, the model would have said something else, and that 
 ``unreadable``.
 """
 
+import math
 from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from mixmerge.evaluation.judges.judge import FOLDER, JudgeContext, model_paths
-from mixmerge.evaluation.judges.rubric import Rubric
-from mixmerge.evaluation.judges.rubric_judge import Heard, Reading, RubricJudgeSpec
+from mixmerge.evaluation.judges.judge import JudgeContext, model_paths
+from mixmerge.evaluation.judges.rubric import Heard, Reading, Rubric, RubricJudgeSpec
 from mixmerge.fingerprint import fingerprint
 from mixmerge.hub import resolve
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Item, ModelFolder, Question, Verdict
 
 if TYPE_CHECKING:
-    from mixmerge.evaluation.judges.word_choice import Choice
     from mixmerge.evaluation.loaded_model import LoadedModel
 
 
@@ -33,6 +32,7 @@ class LocalJudgeSpec(RubricJudgeSpec):
 
     key = "local"
     default_style = "-brief@1"
+    placement = frozenset({"batch_size"})
 
     local: str = Field(min_length=1)
     """A Hugging Face folder, or a name on the hub with an optional ``@revision``."""
@@ -41,12 +41,6 @@ class LocalJudgeSpec(RubricJudgeSpec):
     something else, and the verdict is ``unreadable``."""
     batch_size: int = Field(8, ge=1)
     """Texts read at once. Placement."""
-
-    def identity(self) -> dict[str, Any]:
-        """Return the settings that change verdicts."""
-        own = {**super().identity(), **({"local": FOLDER} if model_paths(self.local) else {})}
-        del own["batch_size"]
-        return own
 
     def paths(self) -> dict[str, Path]:
         """Return the files that change verdicts, by role."""
@@ -61,12 +55,7 @@ class LocalJudge:
     """Compares probabilities of verdicts; see `mixmerge.records.Judge`."""
 
     def __init__(self, spec: LocalJudgeSpec, journal: Path, folder: Path = Path()) -> None:
-        """Find the model; its weights are loaded when they are first needed.
-
-        Args:
-            spec: which model, and what it is asked.
-            journal: file of finished judgements; nothing in it is judged again.
-            folder: what a relative path is relative to.
+        """Find the model; nothing in the journal of finished judgements is judged again.
 
         Raises:
             SpecError: the rubric does not exist.
@@ -123,9 +112,10 @@ class LocalJudge:
 
         keys = {text: fingerprint([self._label, rubric.words, text]) for text in texts}
         with Journal(self._journal) as journal:
-            missing = [text for text, key in keys.items() if key not in journal.finished]
+            missing = [text for text, key in keys.items() if key not in journal]
             asked = {text: word_choice.choice(self._model, text, rubric.words) for text in missing}
-            short = [text for text in missing if self._fits(asked[text])]
+            context = self._model.context or math.inf
+            short = [text for text in missing if asked[text].longest <= context]
             # The longest first: what does not fit into memory fails at once.
             short.sort(key=lambda text: -asked[text].longest)
             for start in range(0, len(short), self._spec.batch_size):
@@ -134,11 +124,7 @@ class LocalJudge:
                 for text, found in zip(batch, chances, strict=True):
                     journal.append(keys[text], found)
                 progress(start + len(batch), len(short), "judgements")
-            return [journal.finished.get(keys[text]) for text in texts]
-
-    def _fits(self, asked: "Choice") -> bool:
-        context = self._model.context
-        return context is None or asked.longest <= context
+            return [journal.get(keys[text]) for text in texts]
 
 
 SPEC = LocalJudgeSpec

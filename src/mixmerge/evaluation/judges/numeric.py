@@ -14,14 +14,7 @@ from typing import Literal, NamedTuple
 from pydantic import Field
 
 from mixmerge.errors import DataError
-from mixmerge.evaluation.judges.judge import (
-    BaseJudgeSpec,
-    Decision,
-    JudgeContext,
-    ProgramJudge,
-    accepted,
-    said,
-)
+from mixmerge.evaluation.judges.judge import Decision, ProgramJudgeSpec, accepted, said
 from mixmerge.records import Item, Question
 
 _SIGNS = str.maketrans("−‒–٫٬’'\u00a0\u202f\u2009٪⁄", "---.______%/")
@@ -42,11 +35,10 @@ class Number(NamedTuple):
     percent: bool
 
 
-class NumericSpec(BaseJudgeSpec):
+class NumericSpec(ProgramJudgeSpec):
     """An answer is right if its number equals an accepted one."""
 
     key = "numeric"
-    answers = frozenset({"outcome", "grade"})
     outcomes = frozenset({"correct"})
 
     numeric: Literal["last", "first"] = "last"
@@ -58,11 +50,8 @@ class NumericSpec(BaseJudgeSpec):
     relative: float = Field(0.0, ge=0, allow_inf_nan=False)
     """The same as a share of the accepted number."""
 
-    def build(self, context: JudgeContext) -> ProgramJudge:  # noqa: ARG002
-        """Make the judge."""
-        return ProgramJudge(self, self._decide)
-
-    def _decide(self, item: Item, _: Question) -> Decision:
+    def _decide(self, item: Item, question: Question) -> Decision:
+        del question
         right = [_only_number(item, text) for text in accepted(item.prompt, self.key)]
         text = item.answer.text
         if self.after is not None:
@@ -71,21 +60,20 @@ class NumericSpec(BaseJudgeSpec):
         if not found:
             return said(False, "no number")
         number = found[-1 if self.numeric == "last" else 0]
-        sign = "%" if number.percent else ""
-        return said(any(self._equal(number, other) for other in right),
-                    f"read: {float(number.value):g}{sign}")  # fmt: skip
+        reason = f"read: {float(number.value):g}{'%' if number.percent else ''}"
+        return said(any(self._equal(number, other) for other in right), reason)
 
     def _equal(self, number: Number, right: Number) -> bool:
+        if self._near(number.value, right.value):
+            return True
         # 50% is written for 50 as well as for 0.5, unless both say per cent.
-        scales = (1, 100) if number.percent != right.percent else (1,)
-        return any(self._near(number, right, scale) for scale in scales)
-
-    def _near(self, number: Number, right: Number, scale: int) -> bool:
-        value, target = number.value, right.value
+        if number.percent == right.percent:
+            return False
         if number.percent:
-            value /= scale
-        else:
-            target /= scale
+            return self._near(number.value / 100, right.value)
+        return self._near(number.value, right.value / 100)
+
+    def _near(self, value: Fraction, target: Fraction) -> bool:
         allowed = max(Fraction(self.absolute), Fraction(self.relative) * abs(target))
         return abs(value - target) <= allowed
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import field_validator
 
 from mixmerge.errors import SpecError
-from mixmerge.evaluation.judges.judge import BaseJudgeSpec, JudgeContext, JudgeOf, Order
+from mixmerge.evaluation.judges.judge import BaseJudgeSpec, JudgeContext, Order
 from mixmerge.fingerprint import fingerprint
 from mixmerge.progress import Progress, named, silent
 from mixmerge.records import MISSING, Item, Judge, Outcome, Question, Verdict
@@ -40,9 +40,8 @@ class PanelJudgeSpec(BaseJudgeSpec):
     def _has_judges_and_no_panels(cls, members: Any) -> Any:
         if members in ([], ()):
             raise ValueError("a panel has at least 1 item: list its judges here")
-        if isinstance(members, (list, tuple)) and any(
-            isinstance(member, dict) and "panel" in member for member in members
-        ):
+        listed = members if isinstance(members, (list, tuple)) else ()
+        if any(isinstance(member, dict) and "panel" in member for member in listed):
             raise ValueError("a judge on a panel cannot be a panel itself: list its judges here")
         return members
 
@@ -66,17 +65,14 @@ class PanelJudgeSpec(BaseJudgeSpec):
             member.check(question)
 
     def build(self, context: JudgeContext) -> "PanelJudge":
-        """Make the panel of one model's answers."""
-        return self._of([member.build(context) for member in self.panel])
-
-    def for_models(self, context: JudgeContext) -> JudgeOf:
-        """Make the panels of several models' answers; a judge for all models is made once."""
-        judges = [member.for_models(context) for member in self.panel]
-        return lambda model: self._of([judge(model) for judge in judges])
-
-    def _of(self, judges: Sequence[Judge]) -> "PanelJudge":
-        marks = [fingerprint(member.identity())[:8] for member in self.panel]
-        return PanelJudge(judges, self.keep, marks)
+        """Make the panel of one model's answers; judges that share a name are told apart."""
+        judges = [member.build(context) for member in self.panel]
+        count = Counter(judge.name for judge in judges)
+        marked = [
+            _Marked(judge, fingerprint(member.identity())[:8]) if count[judge.name] > 1 else judge
+            for member, judge in zip(self.panel, judges, strict=True)
+        ]
+        return PanelJudge(marked, self.keep)
 
 
 class PanelJudge:
@@ -88,20 +84,12 @@ class PanelJudge:
     ``all``, every judge's verdicts are kept as they are, and a score is the mean over judges.
     """
 
-    def __init__(
-        self, judges: Sequence[Judge], keep: Keep = "majority", marks: Sequence[str] = ()
-    ) -> None:
-        """Form a panel.
-
-        Args:
-            judges: at least one; one that returns several people's verdicts counts each person.
-            keep: one verdict by majority, or all verdicts.
-            marks: for each judge, what tells it from another one of the same name.
+    def __init__(self, judges: Sequence[Judge], keep: Keep = "majority") -> None:
+        """Form a panel; a judge that returns several people's verdicts counts each person.
 
         Raises:
             SpecError: a judge sits on the panel twice.
         """
-        judges = _told_apart(judges, marks) if marks else judges
         twice = [name for name, count in Counter(j.name for j in judges).items() if count > 1]
         if twice:
             raise SpecError(f"panel: the judge {twice[0]} is named twice; its vote counts once.")
@@ -159,15 +147,6 @@ class _Marked:
     ) -> list[Verdict]:
         verdicts = self._judge.judge(items, question, progress)
         return [v.model_copy(update={"judge": f"{v.judge} #{self._mark}"}) for v in verdicts]
-
-
-def _told_apart(judges: Sequence[Judge], marks: Sequence[str]) -> list[Judge]:
-    """Mark the judges that share a name; those with the same mark are the same judge."""
-    count = Counter(judge.name for judge in judges)
-    return [
-        _Marked(judge, mark) if count[judge.name] > 1 else judge
-        for judge, mark in zip(judges, marks, strict=True)
-    ]
 
 
 def _by_order(verdicts: Sequence[Verdict]) -> Iterable[list[Verdict]]:

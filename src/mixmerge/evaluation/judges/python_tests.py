@@ -13,18 +13,18 @@ import signal
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from importlib.resources import files
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from mixmerge.errors import DataError, ResourceError, SpecError
 from mixmerge.evaluation.judges.judge import (
-    BaseJudgeSpec,
     Decision,
     JudgeContext,
     ProgramJudge,
+    ProgramJudgeSpec,
     said,
 )
 from mixmerge.evaluation.judges.parts import fenced
@@ -34,14 +34,13 @@ _MOST_READ = 4096
 """Bytes of a report that are read; the sandbox writes one line."""
 
 
-class PythonTestsSpec(BaseJudgeSpec):
+class PythonTestsSpec(ProgramJudgeSpec):
     """An answer is right if its code passes the tests of the prompt.
 
     Graded, it is worth the share of the tests that it passes.
     """
 
     key = "tests"
-    answers = frozenset({"outcome", "grade"})
     outcomes = frozenset({"correct"})
     runs_code = True
 
@@ -71,36 +70,32 @@ class PythonTestsSpec(BaseJudgeSpec):
                 "`allow_execution: true` under `evaluate`."
             )
         hidden = [str(folder.resolve()) for folder in (context.journal.parent, *context.private)]
+        return ProgramJudge(self, partial(self._tested, hidden))
 
-        def decide(item: Item, question: Question) -> Decision:
-            return self._decide(item, question, hidden)
-
-        return ProgramJudge(self, decide)
-
-    def _decide(self, item: Item, question: Question, hidden: list[str]) -> Decision:
+    def _tested(self, hidden: list[str], item: Item, question: Question) -> Decision:
         code = fenced(item.answer.text)
         tests = _tests(item.prompt)
         problems = [self._problem(code, test, hidden) for test in tests]
         failed = [f"test {n}: {text}" for n, text in enumerate(problems, 1) if text is not None]
-        reason = "; ".join([f"{len(tests) - len(failed)} of {len(tests)} passed", *failed])[:1000]
+        passed = len(tests) - len(failed)
+        reason = "; ".join([f"{passed} of {len(tests)} passed", *failed])[:1000]
         if question.asks == "grade":
             low, high = question.bounds
-            share = (len(tests) - len(failed)) / len(tests)
-            return Decision("graded", reason, low + share * (high - low))
+            return Decision("graded", reason, low + passed / len(tests) * (high - low))
         return said(not failed, reason)
 
     def _problem(self, code: str, test: str, hidden: list[str]) -> str | None:
         """Run one test; return why it failed, or None."""
         token = secrets.token_hex(16)
         limits = self.model_dump(include={"seconds", "memory_mb", "disk_mb", "processes"})
-        job: dict[str, Any] = {"code": code, "test": test, "token": token, "limits": limits}
+        job = {"code": code, "test": test, "token": token, "limits": limits, "hidden": hidden}
         program = (files(__package__ or "") / "sandbox.py").read_text(encoding="utf-8")
         python = [*self.container, "python3"] if self.container else [sys.executable]
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             report = _run(
                 [*python, "-s", "-c", program],
-                json.dumps({**job, "hidden": hidden}),
-                Path(folder),
+                json.dumps(job),
+                folder,
                 self.seconds + (60 if self.container else 1),  # an image may have to be fetched
                 _environment(self.container, folder),
             )
@@ -133,7 +128,7 @@ def _environment(container: tuple[str, ...], folder: str) -> dict[str, str]:
 
 
 def _run(
-    command: list[str], job: str, folder: Path, seconds: float, environment: dict[str, str]
+    command: list[str], job: str, folder: str, seconds: float, environment: dict[str, str]
 ) -> str | None:
     """Run a program to its end or to its limit; return what it wrote, None past the limit."""
     with tempfile.TemporaryFile() as report:

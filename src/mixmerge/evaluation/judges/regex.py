@@ -5,23 +5,15 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from mixmerge.evaluation.judges.judge import (
-    BaseJudgeSpec,
-    Decision,
-    JudgeContext,
-    ProgramJudge,
-    accepted,
-    said,
-)
+from mixmerge.evaluation.judges.judge import Decision, ProgramJudgeSpec, accepted, said
 from mixmerge.evaluation.judges.parts import compiled, searched
 from mixmerge.records import Item, Question
 
 
-class RegexSpec(BaseJudgeSpec):
+class RegexSpec(ProgramJudgeSpec):
     """A regular expression in place of a judge model; the package ``regex`` reads it."""
 
     key = "regex"
-    answers = frozenset({"outcome", "grade"})
 
     regex: str = Field(min_length=1)
     """Found anywhere in the answer. ``(?i)`` at its beginning ignores case."""
@@ -59,15 +51,11 @@ class RegexSpec(BaseJudgeSpec):
                 "`extract` out if a match itself is the outcome"
             )
 
-    def build(self, context: JudgeContext) -> ProgramJudge:  # noqa: ARG002
-        """Make the judge."""
-        return ProgramJudge(self, self._extracted if self.extract else self._found)
-
-    def _found(self, item: Item, _: Question) -> Decision:
-        match = searched(compiled(self.regex).search, item.answer.text)
-        return said(match is not None, "" if match is None else f"found: {match.group(0)}")
-
-    def _extracted(self, item: Item, _: Question) -> Decision:
+    def _decide(self, item: Item, question: Question) -> Decision:
+        del question
+        if not self.extract:
+            match = searched(compiled(self.regex).search, item.answer.text)
+            return said(match is not None, "" if match is None else f"found: {match.group(0)}")
         right = [_plain(text) for text in accepted(item.prompt, self.key)]
         matches = searched(
             lambda text, **limit: [

@@ -125,12 +125,8 @@ def _hide(hidden: list[str], disk_mb: int) -> None:
 
 
 def _mount(kind: str, place: str, options: str) -> int:
-    return int(
-        _LIBC.mount(
-            kind.encode(), place.encode(), kind.encode(), ctypes.c_ulong(_NOSUID_NODEV),
-            options.encode(),
-        )
-    )  # fmt: skip
+    source, flags = kind.encode(), ctypes.c_ulong(_NOSUID_NODEV)
+    return int(_LIBC.mount(source, place.encode(), source, flags, options.encode()))
 
 
 def _must(returned: int) -> None:

@@ -77,23 +77,13 @@ def probabilities(model: LoadedModel, choices: Sequence[Choice]) -> list[list[fl
         want to say something else.
     """
     asked = [(q, row) for q in choices for row in q.rows]
-    width = max(len(q.context) + len(row) for q, row in asked)
-    kept = 1 + max(len(row) for _, row in asked)
-    pad = model.end_tokens[0]
-    ids = torch.full((len(asked), width), pad)
-    mask = torch.zeros_like(ids)
-    for index, (q, row) in enumerate(asked):
-        tokens = [*q.context, *row]
-        ids[index, width - len(tokens) :] = torch.tensor(tokens)
-        mask[index, width - len(tokens) :] = 1
-    places = (mask.cumsum(dim=1) - 1).clamp(min=0)
-    device = model.network.device
+    ids, mask = model.padded([q.context + row for q, row in asked])
     with torch.inference_mode():
         logits = model.network(
-            input_ids=ids.to(device),
-            attention_mask=mask.to(device),
-            position_ids=places.to(device),
-            logits_to_keep=kept,
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0),
+            logits_to_keep=1 + max(len(row) for _, row in asked),
         ).logits
     tables = iter(torch.log_softmax(logits.float(), dim=-1).cpu())
     found = []

@@ -5,10 +5,11 @@ language; every column is a text, the harm categories a JSON list inside a text.
 column, and nothing joins the languages: each request is its own cluster.
 """
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+
+from pydantic import Json, TypeAdapter, ValidationError
 
 from mixmerge.errors import DataError
 from mixmerge.evaluation.prompt_sets.cells import Cells, cell, explained, origin, own_codes, text
@@ -20,6 +21,7 @@ from mixmerge.tables import read_file, shorten
 HUB = "CohereLabs/aya_redteaming"
 _CODES = "ar:arb en:eng fr:fra hi:hin ru:rus es:spa sr:srp tl:tgl"
 CODES = dict(pair.split(":") for pair in _CODES.split())
+_TEXTS: TypeAdapter[list[str]] = TypeAdapter(Json[list[str]])
 
 
 def read(spec: PromptSetSpec, languages: Sequence[str], folder: Path) -> list[Prompt]:
@@ -77,12 +79,9 @@ def _prompt(cells: Cells, language: str) -> Prompt:
 def _categories(cells: Cells) -> list[str]:
     said = cell(cells, "harm_category")
     try:
-        listed = json.loads(said)
-    except (TypeError, json.JSONDecodeError):
-        listed = None
-    if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
+        return _TEXTS.validate_python(said)
+    except ValidationError:
         raise ValueError(
             "the column `harm_category` must hold a JSON list of texts inside a text "
             f"(seen: {shorten(said)})."
-        )
-    return listed
+        ) from None

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from mixmerge.errors import DataError
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.files import first_problem
-from mixmerge.records import Prompt
+from mixmerge.records import Message, Prompt, Translated
 from mixmerge.tables import Place, shorten
 
 Cells = Mapping[str, Any]
@@ -21,10 +21,9 @@ def explained(place: Place) -> Iterator[None]:
     """Turn a wrong cell into a `DataError` that says where the row stands."""
     try:
         yield
-    except ValidationError as error:
-        raise DataError(f"{place}: {first_problem(error)}") from error
     except ValueError as error:
-        raise DataError(f"{place}: {error}") from error
+        problem = first_problem(error) if isinstance(error, ValidationError) else error
+        raise DataError(f"{place}: {problem}") from error
 
 
 def cell(cells: Cells, column: str) -> Any:
@@ -50,18 +49,34 @@ def text(cells: Cells, column: str) -> str:
     return value
 
 
-def name_of_row(cells: Cells, column: str) -> str:
-    """Return a cell that names a row: a whole number, or a text.
+def joined_prompt(
+    cells: Cells,
+    join: str,
+    asked: str,
+    language: str,
+    translated: Translated,
+    category: str | None = None,
+) -> Prompt:
+    """Return a prompt of a set whose languages are translations of one another.
+
+    The column ``join``, of whole numbers or texts, joins them; ``asked`` holds the user's text.
 
     Raises:
-        ValueError: the column is missing or empty.
+        ValueError: a column is missing or empty.
     """
-    value = cell(cells, column)
+    value = cell(cells, join)
     if isinstance(value, bool) or not isinstance(value, (int, str)) or value == "":
         raise ValueError(
-            f"the column `{column}` must hold a number or a name (seen: {shorten(value)})."
+            f"the column `{join}` must hold a number or a name (seen: {shorten(value)})."
         )
-    return str(value)
+    return Prompt(
+        id=f"{value}-{language}",
+        cluster=str(value),
+        language=language,
+        category=category,
+        messages=(Message(role="user", content=text(cells, asked)),),
+        translated=translated,
+    )
 
 
 def origin(spec: PromptSetSpec, published: str, folder: Path) -> str:
@@ -75,12 +90,7 @@ def origin(spec: PromptSetSpec, published: str, folder: Path) -> str:
 def own_codes(
     spec: PromptSetSpec, languages: Sequence[str], codes: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return how a set names each asked language.
-
-    Args:
-        spec: the set; its `language_names` come first.
-        languages: the study's codes.
-        codes: the set's own name by the study's code.
+    """Return the set's own name of each language, by the study's code, as ``codes`` are.
 
     Raises:
         DataError: the set is not known to have a language.
@@ -97,29 +107,24 @@ def own_codes(
 
 
 def check_joined(prompts: Sequence[Prompt], first: str, name: str) -> None:
-    """Check that every language asks the same questions.
-
-    Args:
-        prompts: of a set whose languages are translations of one another.
-        first: the language that the others are held against.
-        name: of the set, for messages.
+    """Check that every language asks the same questions as the first.
 
     Raises:
         DataError: a question is missing in a language, or stands there twice.
     """
-    questions: dict[str, dict[str, Prompt]] = {}
+    questions: dict[str, set[str]] = {}
     for prompt in prompts:
-        seen = questions.setdefault(prompt.language, {})
+        seen = questions.setdefault(prompt.language, set())
         if prompt.cluster in seen:
             raise DataError(
                 f"{name}: the question {prompt.cluster} stands twice in {prompt.language!r}."
             )
-        seen[prompt.cluster] = prompt
-    wanted = questions.get(first, {})
+        seen.add(prompt.cluster)
+    wanted = questions.get(first, set())
     for language, asked in questions.items():
         for one, other, missing in (
-            (language, first, wanted.keys() - asked.keys()),
-            (first, language, asked.keys() - wanted.keys()),
+            (language, first, wanted - asked),
+            (first, language, asked - wanted),
         ):
             if missing:
                 raise DataError(

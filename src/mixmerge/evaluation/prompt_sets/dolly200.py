@@ -10,17 +10,15 @@ from pathlib import Path
 
 from mixmerge.errors import DataError
 from mixmerge.evaluation.prompt_sets.cells import (
-    Cells,
     check_joined,
     explained,
-    name_of_row,
+    joined_prompt,
     origin,
     own_codes,
     text,
 )
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
-from mixmerge.records import Message, Prompt
-from mixmerge.records.prompt import Translated
+from mixmerge.records import Prompt, Translated
 from mixmerge.tables import read_data_set
 
 HUB = "CohereLabs/aya_evaluation_suite"
@@ -70,22 +68,7 @@ def _rows(
             own = text(cells, "language")
             own = own if own in names else f"{own}_{text(cells, 'script')}"
             if own in names:
-                yield _prompt(cells, names[own], _translated(own))
-
-
-def _translated(own: str) -> Translated:
-    if own == ENGLISH:
-        return "none"
-    return "human" if own in HUMAN_EDITED else "machine"
-
-
-def _prompt(cells: Cells, language: str, translated: Translated) -> Prompt:
-    question = name_of_row(cells, "source_id")
-    return Prompt(
-        id=f"{question}-{language}",
-        cluster=question,
-        language=language,
-        # `targets` is not read: its answers belong to the English question only.
-        messages=(Message(role="user", content=text(cells, "inputs")),),
-        translated=translated,
-    )
+                # `targets` is not read: its answers belong to the English question only.
+                by: Translated = "human" if own in HUMAN_EDITED else "machine"
+                by = "none" if own == ENGLISH else by
+                yield joined_prompt(cells, "source_id", "inputs", names[own], by)

@@ -9,24 +9,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mixmerge.evaluation.prompt_sets.cells import (
-    Cells,
     check_joined,
     explained,
-    name_of_row,
+    joined_prompt,
     origin,
     own_codes,
-    text,
 )
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
-from mixmerge.records import Message, Prompt
+from mixmerge.records import Prompt, Translated
 from mixmerge.tables import read_data_set
 
 HUB = "CohereLabs/m-ArenaHard-v2.0"
 ENGLISH = "en"
-LANGUAGES = (
-    *("ar", "cs", "de", "el", "en", "es", "fa", "fr", "he", "hi", "id", "it"),
-    *("ja", "ko", "nl", "pl", "pt", "ro", "ru", "tr", "uk", "vi", "zh"),
-)
+_CODES = "ar cs de el en es fa fr he hi id it ja ko nl pl pt ro ru tr uk vi zh"
 
 
 def read(spec: PromptSetSpec, languages: Sequence[str], folder: Path) -> list[Prompt]:
@@ -38,23 +33,17 @@ def read(spec: PromptSetSpec, languages: Sequence[str], folder: Path) -> list[Pr
     """
     where = origin(spec, HUB, folder)
     prompts = []
-    for language, config in own_codes(spec, languages, {code: code for code in LANGUAGES}).items():
+    for language, config in own_codes(
+        spec, languages, {code: code for code in _CODES.split()}
+    ).items():
         rows = read_data_set(where, config=config, split="test", revision=spec.revision)
+        translated: Translated = "none" if language == ENGLISH else "machine"
         for place, cells in rows:
+            topic = cells.get("category")
+            topic = None if topic is None else str(topic)
             with explained(place):
-                prompts.append(_prompt(cells, language))
+                prompts.append(
+                    joined_prompt(cells, "question_id", "prompt", language, translated, topic)
+                )
     check_joined(prompts, languages[0], str(spec.set))
     return prompts
-
-
-def _prompt(cells: Cells, language: str) -> Prompt:
-    question = name_of_row(cells, "question_id")
-    category = cells.get("category")
-    return Prompt(
-        id=f"{question}-{language}",
-        cluster=question,
-        language=language,
-        category=None if category is None else str(category),
-        messages=(Message(role="user", content=text(cells, "prompt")),),
-        translated="none" if language == ENGLISH else "machine",
-    )

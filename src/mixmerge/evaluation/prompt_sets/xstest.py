@@ -13,13 +13,12 @@ from mixmerge.evaluation.prompt_sets.cells import (
     Cells,
     check_joined,
     explained,
-    name_of_row,
+    joined_prompt,
     origin,
     text,
 )
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
-from mixmerge.records import Message, Prompt
-from mixmerge.records.prompt import Translated
+from mixmerge.records import Prompt, Translated
 from mixmerge.tables import Record, read_data_set, read_file
 
 HUB = "Paul/XSTest"
@@ -63,7 +62,8 @@ def _safe(rows: Iterator[Record], language: str, translated: Translated) -> Iter
     for place, cells in rows:
         with explained(place):
             if _is_safe(cells):
-                yield _prompt(cells, language, translated)
+                kind = text(cells, "type")
+                yield joined_prompt(cells, "id", "prompt", language, translated, kind)
 
 
 def _is_safe(cells: Cells) -> bool:
@@ -74,15 +74,3 @@ def _is_safe(cells: Cells) -> bool:
     if label not in ("safe", "unsafe"):
         raise ValueError(f"the column `label` must hold safe or unsafe (seen: {label!r}).")
     return label == "safe"
-
-
-def _prompt(cells: Cells, language: str, translated: Translated) -> Prompt:
-    question = name_of_row(cells, "id")
-    return Prompt(
-        id=f"{question}-{language}",
-        cluster=question,
-        language=language,
-        category=text(cells, "type"),
-        messages=(Message(role="user", content=text(cells, "prompt")),),
-        translated=translated,
-    )

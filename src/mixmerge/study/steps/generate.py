@@ -58,7 +58,7 @@ class Generate(StepKind[GenerateSettings, GenerateFacts]):
         own = given.generate if given is not None and given.generate else asked.evaluate.generate
         spec = own.serving(name)
         settings = decoding.model_dump(mode="json")
-        settings |= {"generate": spec.meaning()} if spec.meaning() else {}
+        settings |= {"generate": spec.identity()} if spec.identity() else {}
         where = study.placement.generate
         placement = where.model_dump(mode="json")
         placement["generate"] = spec.model_dump(mode="json")
