@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from mixmerge.evaluation.calibration.labels import CalibrateSpec
 from mixmerge.evaluation.measures import MeasuredAxis
@@ -45,16 +45,11 @@ class CalibrateFacts(RowModel):
     grades: dict[Axis, str]
 
 
-class Calibrate(StepKind[CalibrateSettings, CalibrateFacts]):
+class Calibrate(StepKind[CalibrateSettings, CalibrateFacts], kind="calibrate"):
     """Puts the judges on trial and writes the judge card."""
 
-    kind: ClassVar[str] = "calibrate"
-    settings = CalibrateSettings
-    facts = CalibrateFacts
-
-    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
+    def plan(self, study: Study) -> Iterable[Step]:
         """Yield the step after the results, where the study asks for a trial."""
-        del made
         if study.evaluate.calibrate is not None:
             yield self.step(study, "study", judged=True)
 

@@ -1,9 +1,9 @@
 """``judge/MODEL``: verdicts on a model's answers on every axis."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from shutil import copyfile
-from typing import Any, ClassVar
+from typing import Any
 
 from mixmerge.errors import ResourceError
 from mixmerge.evaluation.judges import JudgeContext, JudgeSpec
@@ -43,16 +43,11 @@ class JudgeFacts(RowModel):
     verdicts: dict[Axis, int]
 
 
-class Judging(StepKind[JudgeSettings, JudgeFacts]):
+class Judging(StepKind[JudgeSettings, JudgeFacts], kind="judge"):
     """Judges one model's answers; the base model is not compared with itself."""
 
-    kind: ClassVar[str] = "judge"
-    settings = JudgeSettings
-    facts = JudgeFacts
-
-    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
+    def plan(self, study: Study) -> Iterable[Step]:
         """Yield a step for each model of each round."""
-        del made
         for each in rounds(study):
             axes = each.evaluate.axes
             asked, placement, files = judged_axes(axes, each.evaluate.allow_execution)

@@ -1,7 +1,6 @@
 """``merge/CHECKPOINT``: merges of checkpoints."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Iterable, Mapping
 
 from mixmerge.execution.engines import helpers_here
 from mixmerge.execution.plan import Planned
@@ -20,16 +19,11 @@ class MergeSettings(MergeSpec):
     seed: int
 
 
-class Merge(StepKind[MergeSettings, NoFacts]):
+class Merge(StepKind[MergeSettings, NoFacts], kind="merge"):
     """Merges checkpoints."""
 
-    kind: ClassVar[str] = "merge"
-    settings = MergeSettings
-    facts = NoFacts
-
-    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
+    def plan(self, study: Study) -> Iterable[Step]:
         """Yield a step for each merge, those of sweeps included."""
-        del made
         placement = study.placement.merge.model_dump(mode="json")
         needs = Needs(cpus=study.placement.merge.threads)
         for name, merge in study.merges().items():

@@ -1,8 +1,7 @@
 """``train/CHECKPOINT``: trainings."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import ClassVar
 
 from mixmerge.execution.plan import Planned
 from mixmerge.execution.step import Needs, Step, Task
@@ -28,16 +27,11 @@ class TrainFacts(RowModel):
     steps: int
 
 
-class Train(StepKind[TrainSpec, TrainFacts]):
+class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
     """Trains one checkpoint."""
 
-    kind: ClassVar[str] = "train"
-    settings = TrainSpec
-    facts = TrainFacts
-
-    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
+    def plan(self, study: Study) -> Iterable[Step]:
         """Yield a step for each trained checkpoint."""
-        del made
         for name, checkpoint in study.trained().items():
             yield self._step(study, name, checkpoint)
 
