@@ -1,21 +1,21 @@
 """What a study file can get wrong although every value has the right type: names and cycles."""
 
-import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from mixmerge.evaluation.judges import of_people
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.merging.methods import METHODS
+from mixmerge.spec_model import hint, quoted
 from mixmerge.study.extends import EXTENDS, read_extended
 from mixmerge.study.layout import has_weights
 from mixmerge.study.selection import SweepSpec
 from mixmerge.study.spec import BASE, NAME, Given, Merged, Study, TestbedSource, Trained
 from mixmerge.study.spec_file import Problem, parse_spec, validated
 from mixmerge.testbed.data import PROMPT_SETS, SOURCES
-from mixmerge.yaml_file import parse_document, read_text, to_yaml
+from mixmerge.yaml_file import Place, read_text, to_yaml
 
 
 def read_study(path: Path) -> Study:
@@ -36,10 +36,9 @@ def whole_text(path: Path) -> str:
     Raises:
         SpecError: a file is missing or not YAML.
     """
-    text = read_text(path)
     joined = read_extended(path)
-    if joined.data == parse_document(text, str(path)).data:
-        return text
+    if (EXTENDS,) not in joined.marks:
+        return read_text(path)
     return f"# {path.name} with the files that it extends\n{to_yaml(joined.data)}"
 
 
@@ -61,8 +60,7 @@ def problems(study: Study) -> Iterator[Problem]:
     yield from _trial(study)
     unknown = list(_checkpoints(study))
     yield from unknown
-    circle = _circle(study)
-    if circle:
+    if circle := _circle(study):
         place = ("checkpoints", circle[0])
         yield Problem(place, f"checkpoints need each other in a circle: {' → '.join(circle)}.")
     elif not unknown:
@@ -110,11 +108,11 @@ def _trial(study: Study) -> Iterator[Problem]:
         return
     for axis, spec in study.evaluate.axes.items():
         if of_people(spec.judge):
-            yield Problem(
-                ("evaluate", "calibrate"),
+            said = (
                 f"asks the judge of `{axis}` about probes, which people cannot be asked here; "
-                "leave `calibrate` out, or name a judge model.",
+                "leave `calibrate` out, or name a judge model."
             )
+            yield Problem(("evaluate", "calibrate"), said)
 
 
 def _mixtures(study: Study) -> Iterator[Problem]:
@@ -146,12 +144,9 @@ def _without_weights(study: Study, name: str) -> Iterator[Problem]:
     checkpoint = study.checkpoints[name]
     if isinstance(checkpoint, Given):
         return
-    needed = study.parents(name)
     starts_from_base = isinstance(checkpoint, Trained) and checkpoint.start is None
-    for parent in [
-        *needed,
-        *([BASE] if starts_from_base or isinstance(checkpoint, Merged) else []),
-    ]:
+    base = [BASE] if starts_from_base or isinstance(checkpoint, Merged) else []
+    for parent in [*study.parents(name), *base]:
         if not has_weights(study, parent):
             said = f"needs the weights of `{parent}`, of which only an endpoint is given"
             yield Problem(("checkpoints", name), f"{said}: name its folder as `model`, too.")
@@ -161,7 +156,9 @@ def _choices(study: Study) -> Iterator[Problem]:
     for name, checkpoint in study.checkpoints.items():
         if isinstance(checkpoint, Merged) and checkpoint.sweep is not None:
             yield from _sweep(study, name, checkpoint, checkpoint.sweep)
-    chosen = [n for n, c in study.checkpoints.items() if getattr(c, "sweep", None) or _selects(c)]
+    chosen = [
+        n for n, c in study.checkpoints.items() if getattr(c, "sweep", None) or hasattr(c, "select")
+    ]
     if study.selection is None:
         for name in chosen:
             said = "chooses among candidates, which needs `selection`: the items to choose on."
@@ -171,10 +168,6 @@ def _choices(study: Study) -> Iterator[Problem]:
         if weight and axis not in study.selection.prompts:
             place = ("selection", "weights", axis)
             yield Problem(place, f"counts nothing: `selection.prompts` has no `{axis}`.")
-
-
-def _selects(checkpoint: object) -> bool:
-    return hasattr(checkpoint, "select")
 
 
 def _selection_items(study: Study) -> Iterator[Problem]:
@@ -192,11 +185,10 @@ def _selection_items(study: Study) -> Iterator[Problem]:
 
 def _origins(prompts: PromptSetSpec) -> set[tuple[str | None, ...]]:
     """Return where prompts are from: sets that share an origin share prompts."""
-    if prompts.testbed or prompts.set:
-        own = (
-            ("testbed", prompts.testbed, prompts.split) if prompts.testbed else ("set", prompts.set)
-        )
-        return {own}
+    if prompts.testbed:
+        return {("testbed", prompts.testbed, prompts.split)}
+    if prompts.set:
+        return {("set", prompts.set)}
     if prompts.hub:
         return {("hub", prompts.hub, prompts.config, prompts.split)}
     files = prompts.files
@@ -213,11 +205,7 @@ def _sweep(study: Study, name: str, merged: Merged, sweep: SweepSpec) -> Iterato
     if METHODS[merged.merge.method].parameter("weight") is None:
         yield Problem(place, f"{merged.merge.method} has no weights to try.")
         return
-    taken = [
-        candidate
-        for candidate in sweep.merges(name, merged.merge)
-        if candidate in study.checkpoints
-    ]
+    taken = [each for each in sweep.merges(name, merged.merge) if each in study.checkpoints]
     if taken:
         yield Problem(place, f"tries `{taken[0]}`, which is the name of another checkpoint.")
 
@@ -260,11 +248,6 @@ def _baselines(study: Study) -> Iterator[Problem]:
         seen[stage] = name
 
 
-def _unknown(
-    place: tuple[str | int, ...], name: str, section: str, known: Iterable[str]
-) -> Problem:
-    names = list(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean `{near[0]}`?" if near else "."
-    listed = ", ".join(f"`{item}`" for item in names) or "which is empty"
-    return Problem(place, f"there is no `{name}` in `{section}` ({listed}){hint}")
+def _unknown(place: Place, name: str, section: str, known: Collection[str]) -> Problem:
+    listed = quoted(known) or "which is empty"
+    return Problem(place, f"there is no `{name}` in `{section}` ({listed}){hint(name, known)}")
