@@ -95,11 +95,9 @@ class SourceSpec(SpecModel):
 
     def paths(self) -> list[Path]:
         """Return the files that are read, in the order of reading (none for ``hub``)."""
-        if self.files is None:
-            return []
         if isinstance(self.files, dict):
             return list(self.files.values())
-        return self.files if isinstance(self.files, list) else [self.files]
+        return [self.files] if isinstance(self.files, Path) else self.files or []
 
 
 class MixtureSpec(SpecModel):
@@ -123,10 +121,7 @@ class MixtureSpec(SpecModel):
     ) -> Iterator[Problem]:
         """Yield what is wrong although every value has the right type.
 
-        Args:
-            section: Where the sources are named.
-            sources: The names of the sources.
-            languages: Those of the mixture.
+        The sources have their names in the section ``section``.
         """
         for source in self.shares:
             if source not in sources:

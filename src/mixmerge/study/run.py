@@ -93,9 +93,7 @@ class Prepared:
         if outcome.failed:
             raise _failure(outcome)
         self._publish_card(outcome)
-        if "report/study" not in outcome.done:
-            return None
-        return self._publish(outcome)
+        return self._publish(outcome) if "report/study" in outcome.done else None
 
     def _with_tracker(self, listener: Listener) -> Listener:
         if self.study.tracking is None:
@@ -124,13 +122,9 @@ class Prepared:
 
     def _publish_card(self, outcome: Outcome) -> None:
         """Copy the judge card to the top of the run folder; one of an earlier study goes."""
-        done = [
-            outcome.done[s.id]
-            for s in self.steps
-            if s.kind == Calibrate.kind and s.id in outcome.done
-        ]
-        if done:
-            write_bytes(self.root / CARD, (done[-1] / CARD).read_bytes())
+        trials = [folder for id_, folder in outcome.done.items() if id_.startswith("calibrate/")]
+        if trials:
+            write_bytes(self.root / CARD, (trials[-1] / CARD).read_bytes())
         elif "report/study" in outcome.done:
             (self.root / CARD).unlink(missing_ok=True)
 
@@ -158,11 +152,7 @@ def prepare(
 ) -> Prepared:
     """Read and check a study file and lay out its steps; nothing runs and nothing is written.
 
-    Args:
-        study: The study file, or the study itself.
-        out: The run folder; by default ``runs/<study's name>``.
-        seed: Instead of the study's.
-        budget: Dollars that the judges may cost together, instead of what the study says.
+    The arguments are those of `run`.
 
     Raises:
         SpecError: the study file is wrong, with the line, a file that it names is missing, or the
@@ -334,12 +324,8 @@ def report(folder: Path | str, *, progress: Progress = silent) -> Path:
     Needs none of the files outside the run folder. While it looks for those that are there, the
     working directory is the one of the run.
 
-    Args:
-        folder: The run folder.
-        progress: Hears each figure.
-
     Returns:
-        The path of ``report.html``.
+        The path of ``report.html`` in the run folder.
 
     Raises:
         SpecError: the folder is no run folder, or nothing in it has been judged yet.

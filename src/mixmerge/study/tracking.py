@@ -2,7 +2,6 @@
 
 import importlib
 import logging
-from collections.abc import Callable
 from typing import Any
 
 from mixmerge.execution.events import Ended, Event, Finished
@@ -11,8 +10,8 @@ from mixmerge.training.spec import TrackingSpec
 log = logging.getLogger(__name__)
 
 
-_Run = tuple[Callable[[dict[str, float]], Any], Callable[[], Any]]
-"""How numbers are sent by name, and how the run is ended at the tracker."""
+_Run = tuple[Any, str, str]
+"""A tracker's package or run, its function that takes numbers by name, and the one that ends it."""
 
 
 def _begin(spec: TrackingSpec, name: str) -> _Run:
@@ -20,9 +19,9 @@ def _begin(spec: TrackingSpec, name: str) -> _Run:
     if spec.to == "mlflow":
         package.set_experiment(spec.project)
         package.start_run(run_name=name)
-        return package.log_metrics, package.end_run
+        return package, "log_metrics", "end_run"
     run = package.init(project=spec.project, name=name)
-    return (run.log, run.finish) if spec.to == "wandb" else (package.log, package.finish)
+    return run if spec.to == "wandb" else package, "log", "finish"
 
 
 class Tracker:
@@ -49,12 +48,12 @@ class Tracker:
         """Send the numbers of a finished step; end the run at the tracker with the study's."""
         if self._run is None:
             return
-        send, end = self._run
+        tracker, send, end = self._run
         try:
             if isinstance(event, Finished):
-                send(_numbers(event))
+                getattr(tracker, send)(_numbers(event))
             elif isinstance(event, Ended):
-                end()
+                getattr(tracker, end)()
         except Exception as error:  # noqa: BLE001 - whatever a tracker raises, the study goes on
             _warn(error)
             self._run = None

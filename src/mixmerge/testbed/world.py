@@ -122,11 +122,10 @@ class World:
     """What exists in some languages."""
 
     def __init__(self, languages: Sequence[str]) -> None:
-        """Describe a world; its files are read when they are asked for.
+        """Describe a world of `LANGUAGES` and perhaps some of `FURTHER`.
 
-        Args:
-            languages: `LANGUAGES`, and perhaps some of `FURTHER`. Every text of the world has
-                one part for each, in this order.
+        Its files are read when they are asked for. Every text has one part for each language, in
+        this order.
         """
         self.languages = tuple(languages)
 
@@ -239,8 +238,7 @@ def _world(languages: Texts) -> World:
 def world_of(languages: Collection[str] = LANGUAGES) -> World:
     """Return the world of the six languages, or the wider one if one of its languages is asked for.
 
-    Args:
-        languages: codes; those that no world has are left out of account.
+    Codes of languages that no world has are left out of account.
     """
     wide = any(language in FURTHER for language in languages)
     return _world((*LANGUAGES, *FURTHER) if wide else LANGUAGES)

@@ -56,11 +56,8 @@ class Calibrate(StepKind[CalibrateSettings, CalibrateFacts], kind="calibrate"):
     def step(self, study: Study, name: str, *, judged: bool) -> Step:
         """Return the trial of a study that asks for one.
 
-        Args:
-            study: the study.
-            name: of the step.
-            judged: whether the judges have judged everything before; if not, they are asked only
-                about labelled answers and probes.
+        Judges that have not ``judged`` everything before are asked only about labelled answers and
+        probes.
         """
         asked = study.evaluate.calibrate
         assert asked is not None
@@ -68,8 +65,7 @@ class Calibrate(StepKind[CalibrateSettings, CalibrateFacts], kind="calibrate"):
         axes, placement, files = judged_axes(study.evaluate.axes, study.evaluate.allow_execution)
         files |= {"labels": str(asked.labels)} if asked.labels is not None else {}
         for axis, spec in study.evaluate.axes.items():
-            primary = axis in study.evaluate.deciding
-            axes[axis] |= {"better": spec.better, "primary": primary}
+            axes[axis] |= {"better": spec.better, "primary": axis in study.evaluate.deciding}
         settings = {
             "calibrate": asked.model_dump(mode="json", exclude={"labels"}, exclude_none=True),
             "axes": axes,
@@ -96,10 +92,8 @@ class Calibrate(StepKind[CalibrateSettings, CalibrateFacts], kind="calibrate"):
         journal = task.cache / "judge" / TRIAL
         materials = [
             Material(
-                question=axis_settings.measure.question(axis),
-                info=axis_settings.measure.info(
-                    axis_settings.better, primary=axis_settings.primary
-                ),
+                question=asked_of.measure.question(axis),
+                info=asked_of.measure.info(asked_of.better, primary=asked_of.primary),
                 judge=judge_for(task, axis, journal),
                 prompts=read_rows(task.inputs[f"prompts:{axis}"] / ROWS, Prompt),
                 answers={
@@ -113,9 +107,9 @@ class Calibrate(StepKind[CalibrateSettings, CalibrateFacts], kind="calibrate"):
                     if f"verdicts:{name}" in task.inputs
                     and _file(task, "verdicts", name, axis).is_file()
                 },
-                worth=axis_settings.measure.worth,
+                worth=asked_of.measure.worth,
             )
-            for axis, axis_settings in settings.axes.items()
+            for axis, asked_of in settings.axes.items()
         ]
         card = calibrate(
             CalibrateSpec(**asked),

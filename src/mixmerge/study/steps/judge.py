@@ -104,12 +104,7 @@ class Judging(StepKind[JudgeSettings, JudgeFacts], kind="judge"):
 def judged_axes(
     axes: Mapping[Axis, AxisSpec], allow_execution: bool
 ) -> tuple[dict[Axis, Any], dict[str, Any], dict[str, str]]:
-    """Return what judges are asked as settings, placement and files of a step.
-
-    Args:
-        axes: with their judges and measures.
-        allow_execution: whether a judge may run code that models write.
-    """
+    """Return what judges are asked as settings, placement and files of a step."""
     settings = {
         axis: {"measure": spec.measure.model_dump(mode="json"), "judge": spec.judge.identity()}
         for axis, spec in axes.items()
@@ -127,12 +122,9 @@ def judged_axes(
 
 
 def judge_for(task: Task, axis: Axis, journal: Path) -> Judge:
-    """Return the judge of an axis of a step.
+    """Return the judge of an axis of a step whose placement is that of `judged_axes`.
 
-    Args:
-        task: with a placement as `judged_axes` returned it.
-        axis: of the task.
-        journal: file of the finished calls to a judge model; none of them is made again.
+    The journal is a file of the finished calls to a judge model; none of them is made again.
     """
     from pydantic import TypeAdapter
 

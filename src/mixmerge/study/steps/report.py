@@ -157,15 +157,11 @@ def _answers(folders: Folders, name: str, axis: Axis) -> dict[str, Answer]:
     if step is None:
         return {}
     judged = folders.get(f"judge/{name}")
-    verdicts: dict[str, Verdict] = {}
+    told: dict[str, dict[str, Any]] = {}
     if judged is not None and (judged / f"{axis}.jsonl").is_file():
-        verdicts = {v.prompt: v for v in read_rows(judged / f"{axis}.jsonl", Verdict)}
+        for verdict in read_rows(judged / f"{axis}.jsonl", Verdict):
+            told[verdict.prompt] = verdict.model_dump(include={"outcome", "score", "reason"})
     return {
-        row.prompt: Answer(
-            text=row.text,
-            outcome=verdicts[row.prompt].outcome if row.prompt in verdicts else None,
-            score=verdicts[row.prompt].score if row.prompt in verdicts else None,
-            reason=verdicts[row.prompt].reason if row.prompt in verdicts else "",
-        )
+        row.prompt: Answer(text=row.text, **told.get(row.prompt, {}))
         for row in read_rows(step / f"{axis}.jsonl", Response)
     }

@@ -103,14 +103,9 @@ def compute_results(
     *,
     progress: Progress = silent,
 ) -> Results:
-    """Estimate all that a study reports.
+    """Estimate all that a study reports, of the models that have ``verdicts``.
 
-    Args:
-        settings: of the step ``results/study``.
-        verdicts: folder of each model's verdicts; models without one are left out.
-        trained: folder of each training, for its tokens and rows.
-        answers: folder of each model's answers, for their lengths.
-        progress: hears that the estimation begins.
+    The ``answers`` are read for their lengths, the trainings for their tokens and rows.
     """
     from mixmerge.evaluation.results import results as estimate
 
