@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from mixmerge.records import Conversation, PreferencePair
-from mixmerge.spec_model import Problem, SpecModel, hint, quoted, refusal
+from mixmerge.spec_model import Problem, SpecModel, refusal, unknown_name
 
 TrainingRow = Conversation | PreferencePair
 Form = Literal["conversations", "preferences"]
@@ -125,7 +125,7 @@ class MixtureSpec(SpecModel):
         """
         for source in self.shares:
             if source not in sources:
-                yield ("shares", source), _unknown(source, section, sources)
+                yield ("shares", source), unknown_name(source, section, sources)
         if not sum(self.shares.values()) > 0:
             yield ("shares",), "all shares are zero; at least one must be above."
         if self.when_short == "repeat" and self.most_copies < 2:
@@ -142,16 +142,12 @@ def _language_problems(
     here = "language_shares"
     for language in shares:
         if language not in languages:
-            yield (here, language), _unknown(language, "languages", languages)
+            yield (here, language), unknown_name(language, "languages", languages)
     left = [each for each in languages if each not in shares]
     if left:
         yield (here,), f"no share for {', '.join(left)}; 0 leaves a language out."
     elif not sum(shares.values()) > 0:
         yield (here,), "all shares are zero; at least one must be above."
-
-
-def _unknown(name: str, section: str, known: Collection[str]) -> str:
-    return f"there is no `{name}` in `{section}` ({quoted(known)}){hint(name, known)}"
 
 
 class MixSpec(MixtureSpec):
@@ -188,8 +184,3 @@ class MixSpec(MixtureSpec):
         if found:
             raise refusal(MixSpec, dict(self), found)
         return self
-
-    def paths(self) -> list[Path]:
-        """Return every local file and folder that this mixture reads, in a fixed order."""
-        files = [path for source in self.sources.values() for path in source.paths()]
-        return [*files, *self.held_out, *([self.tokenizer] if self.tokenizer else [])]

@@ -14,6 +14,7 @@ from mixmerge.evaluation.judges.endpoint import EndpointJudgeSpec
 from mixmerge.evaluation.measures import Measure
 from mixmerge.execution.plan import Planned, State, plan
 from mixmerge.execution.store import Store
+from mixmerge.files import existing_parent
 from mixmerge.records import Axis
 from mixmerge.records.judge_card import ProbeName
 from mixmerge.study.run import prepare
@@ -115,7 +116,7 @@ def explain(
         training_rows=sum(trained_rows(item, planned) for item in todo),
         training_tokens=_training_tokens(todo, planned),
         disk_bytes=_disk_bytes(todo, planned),
-        free_bytes=_free_bytes(prepared.root),
+        free_bytes=shutil.disk_usage(existing_parent(prepared.root.absolute())).free,
         calls=judge_calls(prepared.study, todo, planned),
         seconds=_seconds(todo, planned),
     )
@@ -124,7 +125,8 @@ def explain(
 def _row(item: Planned, planned: Mapping[str, Planned]) -> PlanRow:
     parents = tuple(dict.fromkeys(item.step.inputs.values()))
     if item.record is None:
-        cost = KINDS[item.step.kind].cost(item, planned)
+        kind = KINDS[item.step.kind]
+        cost = kind.cost(kind.read_settings(item.step), trained_rows(item, planned))
     elif adopted := item.record.get("adopted"):
         cost = f"adopted from {adopted}"
     else:
@@ -201,13 +203,6 @@ def _disk_bytes(todo: Sequence[Planned], planned: Mapping[str, Planned]) -> int 
         return None
     size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     return size * sum(item.step.kind in (Train.kind, Merge.kind) for item in todo)
-
-
-def _free_bytes(root: Path) -> int:
-    """Return the free space where a run folder is, or will be."""
-    while not root.exists():
-        root = root.absolute().parent
-    return shutil.disk_usage(root).free
 
 
 def judge_calls(study: Study, todo: Sequence[Planned], planned: Mapping[str, Planned]) -> Calls:

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
-from contextlib import chdir
+from contextlib import chdir, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, overload
@@ -10,7 +10,7 @@ from typing import Literal, overload
 from mixmerge.errors import SpecError, StepFailedError
 from mixmerge.evaluation.budget import with_budget
 from mixmerge.execution.engines import engine_by_name
-from mixmerge.execution.events import Event, Listener, ignore
+from mixmerge.execution.events import Listener, ignore
 from mixmerge.execution.plan import plan
 from mixmerge.execution.schedule import ATTEMPTS, Outcome
 from mixmerge.execution.schedule import run as walk
@@ -71,6 +71,8 @@ class Prepared:
             SpecError: ``only`` names a step that does not exist.
         """
         self._check_only(only)
+        tracking = self.study.tracking
+        heard = Tracker(tracking, self.study.study, listener) if tracking else listener
         runs = engine_by_name(
             engine,
             _HANDLERS,
@@ -78,33 +80,13 @@ class Prepared:
             preload=_PRELOAD,
             placement=self.study.placement,
         )
-        try:
-            outcome = walk(
-                self.steps,
-                Store(self.root),
-                runs,
-                self._with_tracker(listener),
-                only,
-                attempts=attempts,
-                begin=self._write_study,
-            )
-        finally:
-            runs.close()
+        with closing(runs):
+            store, begin = Store(self.root), self._write_study
+            outcome = walk(self.steps, store, runs, heard, only, attempts=attempts, begin=begin)
         if outcome.failed:
             raise _failure(outcome)
         self._publish_card(outcome)
         return self._publish(outcome) if "report/study" in outcome.done else None
-
-    def _with_tracker(self, listener: Listener) -> Listener:
-        if self.study.tracking is None:
-            return listener
-        tracker = Tracker(self.study.tracking, self.study.study)
-
-        def tell(event: Event) -> None:
-            listener(event)
-            tracker(event)
-
-        return tell
 
     def _write_study(self) -> None:
         write_text(self.root / STUDY_FILE, self.text)

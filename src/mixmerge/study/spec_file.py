@@ -4,23 +4,16 @@ import types
 import typing
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, Tag, ValidationError
 
 from mixmerge.errors import SpecError
-from mixmerge.spec_model import hint, quoted
+from mixmerge.spec_model import Problem, hint, quoted
+from mixmerge.tables import shorten
 from mixmerge.yaml_file import Document, Mark, Place, parse_document, read_text
 
 Spec = TypeVar("Spec", bound=BaseModel)
-
-
-class Problem(NamedTuple):
-    """A mistake that types cannot see."""
-
-    place: Place
-    """The keys and indices that lead to it."""
-    message: str
 
 
 Check = Callable[[Spec], Iterable[Problem]]
@@ -53,7 +46,7 @@ def validated(document: Document, kind: type[Spec], check: Check[Spec] = lambda 
         found = error.errors(include_url=False)
         said = dict.fromkeys(_describe(problem, kind, document) for problem in found)
         raise SpecError("\n".join(said)) from error
-    mistakes = [where(document, problem.place) + problem.message for problem in check(spec)]
+    mistakes = [where(document, place) + message for place, message in check(spec)]
     if mistakes:
         raise SpecError("\n".join(mistakes))
     return spec
@@ -80,8 +73,7 @@ def _describe(problem: Any, kind: type[BaseModel], document: Document) -> str:
         return f"{start}this key is required."
     if problem["type"] == "value_error":
         return f"{start}{message}."
-    seen = repr(problem["input"])
-    return f"{start}{message} (seen: {seen if len(seen) <= 60 else seen[:57] + '...'})."
+    return f"{start}{message} (seen: {shorten(problem['input'])})."
 
 
 def _place_in(data: Any, location: Place) -> Place:

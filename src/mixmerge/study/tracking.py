@@ -4,7 +4,7 @@ import importlib
 import logging
 from typing import Any
 
-from mixmerge.execution.events import Ended, Event, Finished
+from mixmerge.execution.events import Ended, Event, Finished, Listener, ignore
 from mixmerge.training.spec import TrackingSpec
 
 log = logging.getLogger(__name__)
@@ -31,13 +31,14 @@ class Tracker:
     said once in the log, and nothing more is sent.
     """
 
-    def __init__(self, spec: TrackingSpec, study: str) -> None:
+    def __init__(self, spec: TrackingSpec, study: str, listener: Listener = ignore) -> None:
         """Begin a run of this name at the tracker.
 
         Raises:
             ResourceError: the tracker's package is not installed.
         """
         spec.check_installed()
+        self._listener = listener
         self._run: _Run | None = None
         try:
             self._run = _begin(spec, study)
@@ -45,7 +46,8 @@ class Tracker:
             _warn(error)
 
     def __call__(self, event: Event) -> None:
-        """Send the numbers of a finished step; end the run at the tracker with the study's."""
+        """Pass an event on; send the numbers of a finished step; end with the study's run."""
+        self._listener(event)
         if self._run is None:
             return
         tracker, send, end = self._run

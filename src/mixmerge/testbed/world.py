@@ -6,6 +6,7 @@ months of the test never appear in a chat that a model is trained on, neither he
 pretraining.
 """
 
+import json
 import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from copy import deepcopy
@@ -249,8 +250,6 @@ def _read(name: str) -> Any:
     """Read one of the world's files; nobody may change what comes back."""
     text = files("mixmerge.testbed").joinpath("world", name).read_text(encoding="utf-8")
     if name.endswith(".json"):
-        import json
-
         return json.loads(text)
     return yaml.load(text, _LOADER)  # noqa: S506 - a safe loader, in C where there is one
 

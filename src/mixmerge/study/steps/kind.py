@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from mixmerge.execution.environment import CORES
-from mixmerge.execution.plan import Planned
 from mixmerge.execution.step import Step, Task
 from mixmerge.files import read_json
 from mixmerge.progress import Progress
@@ -62,9 +61,12 @@ class StepKind(Generic[Settings, Facts]):
         """
         raise NotImplementedError
 
-    def cost(self, item: Planned, planned: Mapping[str, Planned]) -> str:
-        """Say in a few words what a step would do; nothing where its name says it."""
-        del item, planned
+    def cost(self, settings: Settings, rows: int) -> str:
+        """Say in a few words what a step would do, a training with this many rows.
+
+        Nothing where its name says it.
+        """
+        del settings, rows
         return ""
 
     def adopted(self, settings: Settings, model: ModelFolder, inputs: Mapping[str, Path]) -> Facts:

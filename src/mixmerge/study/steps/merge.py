@@ -1,9 +1,8 @@
 """``merge/CHECKPOINT``: merges of checkpoints."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from mixmerge.execution.engines import helpers_here
-from mixmerge.execution.plan import Planned
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.merging.methods import METHODS
 from mixmerge.merging.spec import MergePlacement, MergeSpec
@@ -53,7 +52,7 @@ class Merge(StepKind[MergeSettings, NoFacts], kind="merge"):
         )
         return NoFacts()
 
-    def cost(self, item: Planned, planned: Mapping[str, Planned]) -> str:
+    def cost(self, settings: MergeSettings, rows: int) -> str:
         """Say the method."""
-        del planned
-        return self.read_settings(item.step).method
+        del rows
+        return settings.method

@@ -1,9 +1,8 @@
 """``mix/MIXTURE-FORM``: training sets."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from mixmerge.execution.plan import Planned
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.mixing.spec import FORMS, Form, MixtureSpec
 from mixmerge.progress import Progress
@@ -102,10 +101,9 @@ class Mix(StepKind[MixSettings, MixFacts], kind="mix"):
         manifest = mix(spec, task.folder, progress=progress)
         return MixFacts(rows=manifest.rows, characters=sum(s.characters for s in manifest.shares))
 
-    def cost(self, item: Planned, planned: Mapping[str, Planned]) -> str:
+    def cost(self, settings: MixSettings, rows: int) -> str:
         """Say the mixture's size."""
-        del planned
-        settings = self.read_settings(item.step)
+        del rows
         return f"{settings.size:,} {settings.unit}"
 
 

@@ -75,12 +75,11 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
         used = sum(count.used for count in report.rows.values())
         return TrainFacts(tokens=report.tokens, rows=used, steps=report.steps)
 
-    def cost(self, item: Planned, planned: Mapping[str, Planned]) -> str:
+    def cost(self, settings: TrainSpec, rows: int) -> str:
         """Say objective, steps and which weights."""
-        recipe = self.read_settings(item.step)
-        steps = trained_rows(item, planned) // recipe.batch_size
-        how = "all weights" if recipe.adapter is None else f"LoRA, rank {recipe.adapter.rank}"
-        return f"{recipe.objective.label}, {steps:,} steps, {how}"
+        adapter = settings.adapter
+        how = "all weights" if adapter is None else f"LoRA, rank {adapter.rank}"
+        return f"{settings.objective.label}, {rows // settings.batch_size:,} steps, {how}"
 
     def adopted(
         self, settings: TrainSpec, model: ModelFolder, inputs: Mapping[str, Path]
