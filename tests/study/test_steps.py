@@ -8,7 +8,7 @@ from mixmerge.execution.step import Step
 from mixmerge.fingerprint import fingerprint
 from mixmerge.study.check import parse_study
 from mixmerge.study.spec import Study
-from mixmerge.study.steps import steps
+from mixmerge.study.steps import KINDS, steps
 
 SMALL = (Path(__file__).parents[1] / "data" / "small.yaml").read_text()
 
@@ -138,6 +138,15 @@ def test_a_published_set_is_named_and_its_copy_counts_by_content(tmp_path: Path)
     assert asked.settings["set"] == "xstest"
     assert (asked.settings["hub"], asked.settings["files"]) == ("folder", {"hi": "prompts:hi.csv"})
     assert asked.files == {"prompts:hub": str(tmp_path), "prompts:hi.csv": str(tmp_path / "hi.csv")}
+
+
+def test_what_is_asked_can_be_read_back() -> None:
+    """A step's settings are read by the process that runs it, the report's whole study included."""
+    study = small(("{testbed: over_refusal, split: dev}", "{set: m_arena_hard}"))
+    for step in steps(study):
+        assert KINDS[step.kind].read_settings(step)
+    (report,) = (step for step in steps(study) if step.kind == "report")
+    assert KINDS["report"].read_settings(report).study.evaluate == study.evaluate
 
 
 def test_what_generates_is_asked_only_where_it_changes_answers() -> None:
