@@ -42,7 +42,7 @@ def explained_disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if is_full_disk(error):
-            free = shutil.disk_usage(_existing_parent(path)).free
+            free = shutil.disk_usage(existing_parent(path)).free
             raise ResourceError(
                 f"{path}: the disk is full ({free / 1e6:.1f} MB free). "
                 "Free some space and run the same command again; finished work is kept."
@@ -59,7 +59,8 @@ def is_full_disk(error: Exception) -> bool:
     return any(os.strerror(code) in str(error) for code in _FULL)
 
 
-def _existing_parent(path: Path) -> Path:
+def existing_parent(path: Path) -> Path:
+    """Return the nearest folder above a path, or the path itself, that exists."""
     while not path.exists():
         path = path.parent
     return path

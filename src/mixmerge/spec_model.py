@@ -1,7 +1,7 @@
 """What all specifications share, from a study file down to one rule of a merge."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Any, Literal, Union
 
 from pydantic import (
@@ -84,6 +84,12 @@ def hint(seen: str, known: Iterable[str]) -> str:
 def quoted(names: Iterable[str]) -> str:
     """List names in a sentence."""
     return ", ".join(f"`{name}`" for name in names)
+
+
+def unknown_name(name: str, section: str, known: Collection[str]) -> str:
+    """Say that a section has no such name, which it has, and which is nearest."""
+    listed = quoted(known) or "which is empty"
+    return f"there is no `{name}` in `{section}` ({listed}){hint(name, known)}"
 
 
 def refusal(kind: type[BaseModel], given: Mapping[str, Any], problems: list[Problem]) -> Exception:

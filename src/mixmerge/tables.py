@@ -41,13 +41,8 @@ def read_file(path: Path) -> Iterator[Record]:
     Raises:
         DataError: the file is missing, of another format, or broken; the message has the line.
     """
-    readers = {
-        ".jsonl": _read_json_lines,
-        ".ndjson": _read_json_lines,
-        ".json": _read_json,
-        ".csv": _read_csv,
-        ".parquet": _read_parquet,
-    }
+    readers = {".jsonl": _read_json_lines, ".ndjson": _read_json_lines, ".json": _read_json}
+    readers |= {".csv": _read_csv, ".parquet": _read_parquet}
     if path.suffix not in readers:
         raise DataError(
             f"{path}: data files end in {', '.join(readers)} (seen: {path.suffix or 'no suffix'})."
@@ -66,10 +61,7 @@ def _read_json_lines(path: Path) -> Iterator[Record]:
             if not line.strip():
                 continue
             place = Place(str(path), f"line {number}")
-            row = _parse_json(line, place)
-            if not isinstance(row, dict):
-                raise DataError(f"{place}: a row is a JSON object (seen: {shorten(row)}).")
-            yield place, row
+            yield place, _object(_parse_json(line, place), place)
 
 
 def _parse_json(text: str, place: Place | Path) -> Any:
@@ -93,9 +85,13 @@ def _read_json(path: Path) -> Iterator[Record]:
         )
     for number, row in enumerate(rows, 1):
         place = Place(str(path), f"row {number}")
-        if not isinstance(row, dict):
-            raise DataError(f"{place}: a row is a JSON object (seen: {shorten(row)}).")
-        yield place, row
+        yield place, _object(row, place)
+
+
+def _object(row: Any, place: Place) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise DataError(f"{place}: a row is a JSON object (seen: {shorten(row)}).")
+    return row
 
 
 def _read_csv(path: Path) -> Iterator[Record]:
@@ -137,11 +133,7 @@ def read_data_set(
 ) -> Iterator[Record]:
     """Yield the rows of a Hugging Face data set: a name on the hub, or a local folder.
 
-    Args:
-        name: the data set; folders written by `save_to_disk` and plain data folders both work.
-        config: its configuration, where it has several.
-        split: which of its splits.
-        revision: a commit or tag on the hub.
+    Folders written by `save_to_disk` and plain data folders both work.
 
     Raises:
         DataError: it cannot be loaded, for whatever reason `datasets` gives.

@@ -76,17 +76,6 @@ def test_a_wrong_source_is_refused(source: dict[str, Any], message: str) -> None
         SourceSpec.model_validate(source)
 
 
-def test_paths_lists_every_file_that_is_read() -> None:
-    """Data files, held-out prompts and the tokenizer are listed in order of the specification."""
-    listed = spec(
-        sources={"general": {"files": {"en": "e.csv", "hi": "h.csv"}}, "hub": {"hub": "org/x"}},
-        shares={"general": 1},
-        held_out=["p.jsonl"],
-        tokenizer="model",
-    ).paths()
-    assert [str(path) for path in listed] == ["e.csv", "h.csv", "p.jsonl", "model"]
-
-
 def test_the_example_of_the_documentation_is_valid() -> None:
     """The YAML on the page about mixing is a specification with its defaults."""
     page = (Path(__file__).parents[2] / "docs/mix.md").read_text(encoding="utf-8")

@@ -14,6 +14,8 @@ import mixmerge
 from mixmerge.errors import SpecError
 from mixmerge.execution.store import RECORD
 from mixmerge.files import read_json, write_json
+from mixmerge.study.check import parse_study
+from mixmerge.study.explain import judge_calls
 from mixmerge.study.graph import mermaid, tree
 
 Pretend = Callable[[Path, Path], None]
@@ -258,3 +260,15 @@ def test_the_graph_has_every_step_and_edge(tmp_path: Path, pretend: Pretend) -> 
             assert {(names[p], names[row.step]) for p in row.parents} <= edges
     assert (names["results/study"], names["report/study"]) in edges
     assert f'{names["merge/sft-dare-ties"]}["merge/sft-dare-ties"]:::to_do' in chart
+
+
+def test_endpoints_on_a_panel_are_counted_too() -> None:
+    """Every judge model behind an endpoint costs calls, alone or beside others."""
+    endpoint = '{endpoint: "http://localhost:8000/v1", model: %s}'
+    panel = f"{{panel: [{{rules: testbed}}, {endpoint % 'one'}, {endpoint % 'two'}]}}"
+    old = "{testbed: over_refusal, split: dev}, judge: {rules: testbed}"
+    small = SMALL.read_text()
+    assert old in small
+    text = small.replace(old, f"{{testbed: over_refusal, split: dev}}, judge: {panel}")
+    assert judge_calls(parse_study(text, "small.yaml"), [], {}).models == ["one", "two"]
+    assert judge_calls(parse_study(small, "small.yaml"), [], {}).models == []

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from mixmerge.execution.step import Step
+from mixmerge.fingerprint import fingerprint
 from mixmerge.study.check import parse_study
 from mixmerge.study.spec import Study
-from mixmerge.study.steps import steps
+from mixmerge.study.steps import KINDS, steps
 
 SMALL = (Path(__file__).parents[1] / "data" / "small.yaml").read_text()
 
@@ -139,6 +140,15 @@ def test_a_published_set_is_named_and_its_copy_counts_by_content(tmp_path: Path)
     assert asked.files == {"prompts:hub": str(tmp_path), "prompts:hi.csv": str(tmp_path / "hi.csv")}
 
 
+def test_what_is_asked_can_be_read_back() -> None:
+    """A step's settings are read by the process that runs it, the report's whole study included."""
+    study = small(("{testbed: over_refusal, split: dev}", "{set: m_arena_hard}"))
+    for step in steps(study):
+        assert KINDS[step.kind].read_settings(step)
+    (report,) = (step for step in steps(study) if step.kind == "report")
+    assert KINDS["report"].read_settings(report).study.evaluate == study.evaluate
+
+
 def test_what_generates_is_asked_only_where_it_changes_answers() -> None:
     """Transformers adds nothing to a step; vLLM its dtype; an endpoint each model's served name."""
     plain = by_id(small())["generate/sft-0"]
@@ -184,3 +194,18 @@ def test_tracking_is_not_meaning() -> None:
         assert step.settings == before.settings
     tracking = by_id(told)["train/sft-0"].placement["tracking"]
     assert tracking == {"to": "wandb", "project": "ratios"}
+
+
+def test_identities_change_only_on_purpose() -> None:
+    """Steps that are asked something else are done again in every run folder that people have."""
+    asked = [
+        (step.kind, step.name, step.version, step.settings, step.inputs)
+        for step in steps(small())
+        if step.kind != "report"
+    ]
+    seen, known = fingerprint(asked)[:16], "ae0b549116614153"
+    assert seen == known, (
+        "what the steps of tests/data/small.yaml are asked has changed, so finished runs would be "
+        "done again. If that is meant, say it in CHANGELOG.md, raise the `version` of a kind whose "
+        f"code gives other output, and write {seen!r} here; if not, find the setting that changed."
+    )

@@ -90,10 +90,16 @@ class PromptSetSpec(SpecModel):
     def _check_published(self) -> None:
         if self.testbed is not None:
             raise ValueError("give exactly one of `testbed` and `set`")
-        own = {"config", "split", "columns", "language"} & self.model_fields_set
+        # Defaults may be spelled out: the report's step reads the whole study back.
+        defaults = {key: field.default for key, field in type(self).model_fields.items()}
+        own = [
+            key
+            for key in ("columns", "config", "language", "split")
+            if getattr(self, key) != defaults[key]
+        ]
         if own:
             raise ValueError(
-                f"`set: {self.set}` knows its own {', '.join(f'`{key}`' for key in sorted(own))}: "
+                f"`set: {self.set}` knows its own {', '.join(f'`{key}`' for key in own)}: "
                 "leave them out, or give `hub` or `files` without `set`"
             )
         if self.set != "xstest":

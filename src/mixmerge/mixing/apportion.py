@@ -28,14 +28,9 @@ def ideals(weights: Mapping[str, float], total: int) -> dict[str, Fraction]:
 
 
 def largest_remainder(weights: Mapping[str, float], total: int) -> dict[str, int]:
-    """Split ``total`` units by weight into whole numbers that sum to ``total``.
+    """Split ``total`` units by weight into whole numbers: the ideals, rounded down or up.
 
-    Args:
-        weights: by name; they need not sum to one.
-        total: units to split.
-
-    Returns:
-        A count by name: the ideal, rounded down or up.
+    The weights need not sum to one; the counts sum to ``total``.
 
     Raises:
         ValueError: the weights are empty or all zero, or one is negative or not finite.
@@ -61,15 +56,10 @@ def apportion(
     remainders within a source then go to the languages that are furthest behind over the sources
     counted so far, so that no language collects all of them.
 
-    Args:
-        size: units (rows or tokens) of the mixture.
-        shares: weight of each source.
-        language_shares: weight of each language, the same in every source.
-
     Returns:
         A count for every source and language, in the order of the arguments. The counts sum to
-        ``size``; each source is its largest-remainder count; each cell is its ideal rounded down or
-        up; each language differs from its ideal by less than two.
+        ``size`` units (rows or tokens); each source is its largest-remainder count; each cell is
+        its ideal rounded down or up; each language differs from its ideal by less than two.
 
     Raises:
         ValueError: weights are empty or all zero, or one is negative or not finite.

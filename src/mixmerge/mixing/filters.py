@@ -17,13 +17,8 @@ class _Kept(dict[int, str | None]):
     """
 
     def __missing__(self, code: int) -> str | None:
-        character = chr(code)
-        category = unicodedata.category(character)
-        kept: str | None = character
-        if category == "Cf":
-            kept = None
-        elif category[0] in "PZC":
-            kept = " "
+        category = unicodedata.category(chr(code))
+        kept = None if category == "Cf" else " " if category[0] in "PZC" else chr(code)
         self[code] = kept
         return kept
 

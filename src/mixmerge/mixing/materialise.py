@@ -29,14 +29,8 @@ _WAYS = {"equal": "equals", "contains": "contains", "run": "shares a run of word
 def mix(spec: MixSpec, out: Path, *, progress: Progress = silent) -> Manifest:
     """Write a mixture: its rows in their order, and the manifest, last.
 
-    Args:
-        spec: what is asked.
-        out: folder that receives ``rows.jsonl`` (`Conversation` or `PreferencePair` rows) and
-            ``manifest.json`` (`Manifest`); other files in it are left alone.
-        progress: hears which source is read.
-
-    Returns:
-        The manifest as written.
+    The folder ``out`` receives ``rows.jsonl`` (`Conversation` or `PreferencePair` rows) and
+    ``manifest.json`` (the `Manifest` returned); other files in it are left alone.
 
     Raises:
         DataError: a source is missing, broken or too small, or overlaps held-out prompts and the
@@ -59,10 +53,6 @@ def mix(spec: MixSpec, out: Path, *, progress: Progress = silent) -> Manifest:
     with explained_disk_errors(out):
         (out / MANIFEST).unlink(missing_ok=True)
     write_rows(out / ROWS, rows)
-    shares = tuple(
-        _share(cell, supply, target, drawn[cell], size_of, count_tokens)
-        for cell, target in asked.items()
-    )
     manifest = Manifest(
         form=spec.form,
         unit=spec.unit,
@@ -70,7 +60,10 @@ def mix(spec: MixSpec, out: Path, *, progress: Progress = silent) -> Manifest:
         seed=spec.seed,
         rows=len(rows),
         digest=file_fingerprint(out / ROWS),
-        shares=shares,
+        shares=tuple(
+            _share(cell, supply, target, drawn[cell], size_of, count_tokens)
+            for cell, target in asked.items()
+        ),
         other_languages=_other_languages(spec, supply),
         broken=supply.broken,
         overlaps=tuple(supply.overlaps),
@@ -166,8 +159,7 @@ def _refuse_shortage(
             continue
         # A row longer than the whole target could only take the place of everything else.
         fitting = sum(size_of(row) <= target for row in supply.pools[cell])
-        used_up = len(drawn[cell]) == fitting * spec.most_copies
-        if used_up:
+        if len(drawn[cell]) == fitting * spec.most_copies:
             seen = "" if supply.pools[cell] else f" ({_languages_seen(supply, cell[0])})"
             short.append(f"`{cell[0]}` in `{cell[1]}`: {target:,} asked, {got:,} to be had{seen}")
     if short:
@@ -201,9 +193,7 @@ def _share(
         read=supply.read[cell],
         exact_duplicates=supply.duplicates.exact[cell],
         normalised_duplicates=supply.duplicates.normalised[cell],
-        overlapping=sum(
-            1 for overlap in supply.overlaps if (overlap.source, overlap.language) == cell
-        ),
+        overlapping=sum((each.source, each.language) == cell for each in supply.overlaps),
         available=len(supply.pools[cell]),
         asked=asked,
         got=sum(size_of(row) for row in drawn),

@@ -32,7 +32,7 @@ def draw(
     Args:
         pool: the rows, each once; their order does not count.
         target: how much is wanted, in the unit of ``size_of``.
-        size_of: what a row counts: 1 for shares of rows, its tokens for shares of tokens.
+        size_of: what a row counts: 1, or its tokens.
         seed: decides the shuffle.
         most_copies: how many passes there may be.
 

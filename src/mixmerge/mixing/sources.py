@@ -26,15 +26,10 @@ class Loaded:
 
 
 def load(name: str, spec: SourceSpec, form: Form) -> Loaded:
-    """Read all rows of a source.
+    """Read all rows of a source, in the order of the data, in every language it has.
 
-    Args:
-        name: the source's name in the mixture; becomes `Conversation.source`.
-        spec: where the rows are and which column holds what.
-        form: ``conversations`` also takes preference pairs (prompt and chosen answer).
-
-    Returns:
-        Conversations or preference pairs, in the order of the data, in every language it has.
+    Its ``name`` becomes `Conversation.source`; the form ``conversations`` also takes preference
+    pairs (prompt and chosen answer).
 
     Raises:
         DataError: a file is missing or has no rows, columns are missing, or a row is broken and
@@ -162,10 +157,8 @@ class _Reader:
         if key == "language":
             return fixed_language is not None
         # Answers as conversations bring their own prompt.
-        brings_prompt = self._make is _pair and isinstance(
-            columns.get(self._columns["chosen"]), list
-        )
-        return key == "prompt" and brings_prompt
+        brings_prompt = key == "prompt" and self._make is _pair
+        return brings_prompt and isinstance(columns.get(self._columns["chosen"]), list)
 
     def _language(self, values: dict[str, Any], fixed: str | None) -> str:
         said = fixed or values.get("language")
@@ -208,9 +201,8 @@ def _split_answer(column: str, value: Any) -> tuple[list[dict[str, Any]], Any]:
 
 
 def _prompt(value: Any) -> list[dict[str, Any]]:
-    return (
-        _turns("prompt", value) if isinstance(value, list) else [{"role": "user", "content": value}]
-    )
+    turns = value if isinstance(value, list) else [{"role": "user", "content": value}]
+    return _turns("prompt", turns)
 
 
 def _turns(column: str, value: Any) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from mixmerge.records import Conversation, PreferencePair
-from mixmerge.spec_model import Problem, SpecModel, hint, quoted, refusal
+from mixmerge.spec_model import Problem, SpecModel, refusal, unknown_name
 
 TrainingRow = Conversation | PreferencePair
 Form = Literal["conversations", "preferences"]
@@ -95,11 +95,9 @@ class SourceSpec(SpecModel):
 
     def paths(self) -> list[Path]:
         """Return the files that are read, in the order of reading (none for ``hub``)."""
-        if self.files is None:
-            return []
         if isinstance(self.files, dict):
             return list(self.files.values())
-        return self.files if isinstance(self.files, list) else [self.files]
+        return [self.files] if isinstance(self.files, Path) else self.files or []
 
 
 class MixtureSpec(SpecModel):
@@ -123,14 +121,11 @@ class MixtureSpec(SpecModel):
     ) -> Iterator[Problem]:
         """Yield what is wrong although every value has the right type.
 
-        Args:
-            section: Where the sources are named.
-            sources: The names of the sources.
-            languages: Those of the mixture.
+        The sources have their names in the section ``section``.
         """
         for source in self.shares:
             if source not in sources:
-                yield ("shares", source), _unknown(source, section, sources)
+                yield ("shares", source), unknown_name(source, section, sources)
         if not sum(self.shares.values()) > 0:
             yield ("shares",), "all shares are zero; at least one must be above."
         if self.when_short == "repeat" and self.most_copies < 2:
@@ -147,16 +142,12 @@ def _language_problems(
     here = "language_shares"
     for language in shares:
         if language not in languages:
-            yield (here, language), _unknown(language, "languages", languages)
+            yield (here, language), unknown_name(language, "languages", languages)
     left = [each for each in languages if each not in shares]
     if left:
         yield (here,), f"no share for {', '.join(left)}; 0 leaves a language out."
     elif not sum(shares.values()) > 0:
         yield (here,), "all shares are zero; at least one must be above."
-
-
-def _unknown(name: str, section: str, known: Collection[str]) -> str:
-    return f"there is no `{name}` in `{section}` ({quoted(known)}){hint(name, known)}"
 
 
 class MixSpec(MixtureSpec):
@@ -193,8 +184,3 @@ class MixSpec(MixtureSpec):
         if found:
             raise refusal(MixSpec, dict(self), found)
         return self
-
-    def paths(self) -> list[Path]:
-        """Return every local file and folder that this mixture reads, in a fixed order."""
-        files = [path for source in self.sources.values() for path in source.paths()]
-        return [*files, *self.held_out, *([self.tokenizer] if self.tokenizer else [])]

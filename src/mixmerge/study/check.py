@@ -1,21 +1,21 @@
 """What a study file can get wrong although every value has the right type: names and cycles."""
 
-import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from mixmerge.evaluation.judges import of_people
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.merging.methods import METHODS
+from mixmerge.spec_model import Problem, unknown_name
 from mixmerge.study.extends import EXTENDS, read_extended
 from mixmerge.study.layout import has_weights
 from mixmerge.study.selection import SweepSpec
 from mixmerge.study.spec import BASE, NAME, Given, Merged, Study, TestbedSource, Trained
-from mixmerge.study.spec_file import Problem, parse_spec, validated
+from mixmerge.study.spec_file import parse_spec, validated
 from mixmerge.testbed.data import PROMPT_SETS, SOURCES
-from mixmerge.yaml_file import parse_document, read_text, to_yaml
+from mixmerge.yaml_file import read_text, to_yaml
 
 
 def read_study(path: Path) -> Study:
@@ -36,10 +36,9 @@ def whole_text(path: Path) -> str:
     Raises:
         SpecError: a file is missing or not YAML.
     """
-    text = read_text(path)
     joined = read_extended(path)
-    if joined.data == parse_document(text, str(path)).data:
-        return text
+    if (EXTENDS,) not in joined.marks:
+        return read_text(path)
     return f"# {path.name} with the files that it extends\n{to_yaml(joined.data)}"
 
 
@@ -51,35 +50,26 @@ def parse_study(text: str, name: str) -> Study:
 def problems(study: Study) -> Iterator[Problem]:
     """Yield what is wrong with the names in a study, and where it stands."""
     if study.extends is not None:
-        yield Problem((EXTENDS,), "only a file can extend others.")
-    yield from _duplicates(study)
-    yield from _testbed(study)
-    yield from _mixtures(study)
-    yield from _axes(study)
-    yield from _choices(study)
-    yield from _selection_items(study)
-    yield from _trial(study)
+        yield (EXTENDS,), "only a file can extend others."
+    if len(set(study.languages)) < len(study.languages):
+        yield ("languages",), "a language is named twice."
+    for check in (_testbed, _mixtures, _axes, _choices, _selection_items, _trial):
+        yield from check(study)
     unknown = list(_checkpoints(study))
     yield from unknown
-    circle = _circle(study)
-    if circle:
+    if circle := _circle(study):
         place = ("checkpoints", circle[0])
-        yield Problem(place, f"checkpoints need each other in a circle: {' → '.join(circle)}.")
+        yield place, f"checkpoints need each other in a circle: {' → '.join(circle)}."
     elif not unknown:
         yield from _stages(study)
         yield from _baselines(study)
-
-
-def _duplicates(study: Study) -> Iterator[Problem]:
-    if len(set(study.languages)) < len(study.languages):
-        yield Problem(("languages",), "a language is named twice.")
 
 
 def _testbed(study: Study) -> Iterator[Problem]:
     for name, source in study.data.items():
         if isinstance(source, TestbedSource) and source.testbed not in SOURCES:
             place = ("data", name, "testbed")
-            yield _unknown(place, source.testbed, "the testbed's sources", SOURCES)
+            yield place, unknown_name(source.testbed, "the testbed's sources", SOURCES)
     asked: dict[tuple[str, ...], PromptSetSpec] = {
         ("evaluate", "axes", a, "prompts"): s.prompts for a, s in study.evaluate.axes.items()
     }
@@ -87,22 +77,23 @@ def _testbed(study: Study) -> Iterator[Problem]:
         asked |= {("selection", "prompts", a): own for a, own in study.selection.prompts.items()}
     for at, prompts in asked.items():
         if prompts.testbed is not None and prompts.testbed not in PROMPT_SETS:
-            yield _unknown((*at, "testbed"), prompts.testbed, "the testbed's prompts", PROMPT_SETS)
+            said = unknown_name(prompts.testbed, "the testbed's prompts", PROMPT_SETS)
+            yield (*at, "testbed"), said
         if prompts.testbed is not None and prompts.split not in ("dev", "test"):
             said = f"the testbed's splits are `dev` and `test` (seen: {prompts.split!r})."
-            yield Problem((*at, "split"), said)
+            yield (*at, "split"), said
 
 
 def _axes(study: Study) -> Iterator[Problem]:
     axes = study.evaluate.axes
     for index, axis in enumerate(study.evaluate.decide_on):
         if axis not in axes:
-            yield _unknown(("evaluate", "decide_on", index), axis, "evaluate.axes", axes)
+            yield ("evaluate", "decide_on", index), unknown_name(axis, "evaluate.axes", axes)
     selection = study.selection
     for section in ("prompts", "weights") if selection else ():
         for axis in getattr(selection, section):
             if axis not in axes:
-                yield _unknown(("selection", section, axis), axis, "evaluate.axes", axes)
+                yield ("selection", section, axis), unknown_name(axis, "evaluate.axes", axes)
 
 
 def _trial(study: Study) -> Iterator[Problem]:
@@ -110,34 +101,35 @@ def _trial(study: Study) -> Iterator[Problem]:
         return
     for axis, spec in study.evaluate.axes.items():
         if of_people(spec.judge):
-            yield Problem(
-                ("evaluate", "calibrate"),
+            said = (
                 f"asks the judge of `{axis}` about probes, which people cannot be asked here; "
-                "leave `calibrate` out, or name a judge model.",
+                "leave `calibrate` out, or name a judge model."
             )
+            yield ("evaluate", "calibrate"), said
 
 
 def _mixtures(study: Study) -> Iterator[Problem]:
     for name, mixture in study.mixtures.items():
         for place, message in mixture.problems("data", study.data, study.languages):
-            yield Problem(("mixtures", name, *place), message)
+            yield ("mixtures", name, *place), message
 
 
 def _checkpoints(study: Study) -> Iterator[Problem]:
     for name, checkpoint in study.checkpoints.items():
         here = ("checkpoints", name)
         if name == BASE:
-            yield Problem(here, "`base` is the base model; give this checkpoint another name.")
+            yield here, "`base` is the base model; give this checkpoint another name."
         if isinstance(checkpoint, Trained):
             if checkpoint.train not in study.training:
-                yield _unknown((*here, "train"), checkpoint.train, "training", study.training)
+                yield (*here, "train"), unknown_name(checkpoint.train, "training", study.training)
             if checkpoint.mixture not in study.mixtures:
-                yield _unknown((*here, "mixture"), checkpoint.mixture, "mixtures", study.mixtures)
+                said = unknown_name(checkpoint.mixture, "mixtures", study.mixtures)
+                yield (*here, "mixture"), said
         keys = ("start", "merge", "select")
         parent_key = next((key for key in keys if hasattr(checkpoint, key)), "model")
         for parent in study.parents(name):
             if parent not in study.checkpoints:
-                yield _unknown((*here, parent_key), parent, "checkpoints", study.checkpoints)
+                yield (*here, parent_key), unknown_name(parent, "checkpoints", study.checkpoints)
         yield from _without_weights(study, name)
 
 
@@ -146,35 +138,30 @@ def _without_weights(study: Study, name: str) -> Iterator[Problem]:
     checkpoint = study.checkpoints[name]
     if isinstance(checkpoint, Given):
         return
-    needed = study.parents(name)
     starts_from_base = isinstance(checkpoint, Trained) and checkpoint.start is None
-    for parent in [
-        *needed,
-        *([BASE] if starts_from_base or isinstance(checkpoint, Merged) else []),
-    ]:
+    base = [BASE] if starts_from_base or isinstance(checkpoint, Merged) else []
+    for parent in [*study.parents(name), *base]:
         if not has_weights(study, parent):
             said = f"needs the weights of `{parent}`, of which only an endpoint is given"
-            yield Problem(("checkpoints", name), f"{said}: name its folder as `model`, too.")
+            yield ("checkpoints", name), f"{said}: name its folder as `model`, too."
 
 
 def _choices(study: Study) -> Iterator[Problem]:
     for name, checkpoint in study.checkpoints.items():
         if isinstance(checkpoint, Merged) and checkpoint.sweep is not None:
             yield from _sweep(study, name, checkpoint, checkpoint.sweep)
-    chosen = [n for n, c in study.checkpoints.items() if getattr(c, "sweep", None) or _selects(c)]
+    chosen = [
+        n for n, c in study.checkpoints.items() if getattr(c, "sweep", None) or hasattr(c, "select")
+    ]
     if study.selection is None:
         for name in chosen:
             said = "chooses among candidates, which needs `selection`: the items to choose on."
-            yield Problem(("checkpoints", name), said)
+            yield ("checkpoints", name), said
         return
     for axis, weight in study.selection.weights.items():
         if weight and axis not in study.selection.prompts:
             place = ("selection", "weights", axis)
-            yield Problem(place, f"counts nothing: `selection.prompts` has no `{axis}`.")
-
-
-def _selects(checkpoint: object) -> bool:
-    return hasattr(checkpoint, "select")
+            yield place, f"counts nothing: `selection.prompts` has no `{axis}`."
 
 
 def _selection_items(study: Study) -> Iterator[Problem]:
@@ -183,20 +170,19 @@ def _selection_items(study: Study) -> Iterator[Problem]:
     reported = study.evaluate.axes
     for axis, asked in study.selection.prompts.items():
         if axis in reported and _origins(asked) & _origins(reported[axis].prompts):
-            yield Problem(
-                ("selection", "prompts", axis),
+            said = (
                 f"has items of `evaluate.axes.{axis}`: what is reported must not be chosen on. "
-                "Give other items, as the other half of the set.",
+                "Give other items, as the other half of the set."
             )
+            yield ("selection", "prompts", axis), said
 
 
 def _origins(prompts: PromptSetSpec) -> set[tuple[str | None, ...]]:
     """Return where prompts are from: sets that share an origin share prompts."""
-    if prompts.testbed or prompts.set:
-        own = (
-            ("testbed", prompts.testbed, prompts.split) if prompts.testbed else ("set", prompts.set)
-        )
-        return {own}
+    if prompts.testbed:
+        return {("testbed", prompts.testbed, prompts.split)}
+    if prompts.set:
+        return {("set", prompts.set)}
     if prompts.hub:
         return {("hub", prompts.hub, prompts.config, prompts.split)}
     files = prompts.files
@@ -208,18 +194,14 @@ def _origins(prompts: PromptSetSpec) -> set[tuple[str | None, ...]]:
 def _sweep(study: Study, name: str, merged: Merged, sweep: SweepSpec) -> Iterator[Problem]:
     place = ("checkpoints", name, "sweep")
     if sweep.weight_of not in merged.merge.models:
-        yield _unknown((*place, "weight_of"), sweep.weight_of, "models", merged.merge.models)
+        yield (*place, "weight_of"), unknown_name(sweep.weight_of, "models", merged.merge.models)
         return
     if METHODS[merged.merge.method].parameter("weight") is None:
-        yield Problem(place, f"{merged.merge.method} has no weights to try.")
+        yield place, f"{merged.merge.method} has no weights to try."
         return
-    taken = [
-        candidate
-        for candidate in sweep.merges(name, merged.merge)
-        if candidate in study.checkpoints
-    ]
+    taken = [each for each in sweep.merges(name, merged.merge) if each in study.checkpoints]
     if taken:
-        yield Problem(place, f"tries `{taken[0]}`, which is the name of another checkpoint.")
+        yield place, f"tries `{taken[0]}`, which is the name of another checkpoint."
 
 
 def _circle(study: Study) -> list[str]:
@@ -244,7 +226,7 @@ def _stages(study: Study) -> Iterator[Problem]:
             said = ", ".join(f"{parent} is {stage}" for parent, stage in stages.items())
             hint = " A given checkpoint can say its `stage`." if "given" in stages.values() else ""
             place = ("checkpoints", name, verb.removesuffix("s"))
-            yield Problem(place, f"{verb} checkpoints of one stage only; {said}.{hint}")
+            yield place, f"{verb} checkpoints of one stage only; {said}.{hint}"
 
 
 def _baselines(study: Study) -> Iterator[Problem]:
@@ -252,19 +234,9 @@ def _baselines(study: Study) -> Iterator[Problem]:
     for index, name in enumerate(study.evaluate.baseline):
         here = ("evaluate", "baseline", index)
         if name not in study.checkpoints:
-            yield _unknown(here, name, "checkpoints", study.checkpoints)
+            yield here, unknown_name(name, "checkpoints", study.checkpoints)
             continue
         stage = study.stage(name)
         if stage in seen:
-            yield Problem(here, f"{seen[stage]} is the baseline of stage {stage} already.")
+            yield here, f"{seen[stage]} is the baseline of stage {stage} already."
         seen[stage] = name
-
-
-def _unknown(
-    place: tuple[str | int, ...], name: str, section: str, known: Iterable[str]
-) -> Problem:
-    names = list(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean `{near[0]}`?" if near else "."
-    listed = ", ".join(f"`{item}`" for item in names) or "which is empty"
-    return Problem(place, f"there is no `{name}` in `{section}` ({listed}){hint}")

@@ -19,11 +19,9 @@ EXTENDS = "extends"
 
 
 def read_extended(path: Path, by: Sequence[Path] = ()) -> Document:
-    """Read a study file with all that it extends.
+    """Read a study file with all that it extends, relative to its folder.
 
-    Args:
-        path: The file; paths at ``extends`` are relative to its folder.
-        by: The files that led here, to notice a circle.
+    The files ``by`` led here: with them a circle is noticed.
 
     Raises:
         SpecError: a file is missing or not YAML, or files extend each other in a circle; the

@@ -53,10 +53,7 @@ def to_show(planned: Sequence[Planned], store: Store) -> dict[str, Path]:
 
     These are the finished steps, and those that an earlier version of mixmerge finished. What was
     asked otherwise, with another seed or by another study in the same folder, is not among them.
-
-    Args:
-        planned: all steps of the study, each after its inputs.
-        store: the run folder.
+    All steps of the study are ``planned``, each after its inputs.
     """
     shown: dict[str, Path] = {}
     expected: dict[str, Path] = {}

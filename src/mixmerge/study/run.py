@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
-from contextlib import chdir
+from contextlib import chdir, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, overload
@@ -10,7 +10,7 @@ from typing import Literal, overload
 from mixmerge.errors import SpecError, StepFailedError
 from mixmerge.evaluation.budget import with_budget
 from mixmerge.execution.engines import engine_by_name
-from mixmerge.execution.events import Event, Listener, ignore
+from mixmerge.execution.events import Listener, ignore
 from mixmerge.execution.plan import plan
 from mixmerge.execution.schedule import ATTEMPTS, Outcome
 from mixmerge.execution.schedule import run as walk
@@ -71,6 +71,8 @@ class Prepared:
             SpecError: ``only`` names a step that does not exist.
         """
         self._check_only(only)
+        tracking = self.study.tracking
+        heard = Tracker(tracking, self.study.study, listener) if tracking else listener
         runs = engine_by_name(
             engine,
             _HANDLERS,
@@ -78,35 +80,13 @@ class Prepared:
             preload=_PRELOAD,
             placement=self.study.placement,
         )
-        try:
-            outcome = walk(
-                self.steps,
-                Store(self.root),
-                runs,
-                self._with_tracker(listener),
-                only,
-                attempts=attempts,
-                begin=self._write_study,
-            )
-        finally:
-            runs.close()
+        with closing(runs):
+            store, begin = Store(self.root), self._write_study
+            outcome = walk(self.steps, store, runs, heard, only, attempts=attempts, begin=begin)
         if outcome.failed:
             raise _failure(outcome)
         self._publish_card(outcome)
-        if "report/study" not in outcome.done:
-            return None
-        return self._publish(outcome)
-
-    def _with_tracker(self, listener: Listener) -> Listener:
-        if self.study.tracking is None:
-            return listener
-        tracker = Tracker(self.study.tracking, self.study.study)
-
-        def tell(event: Event) -> None:
-            listener(event)
-            tracker(event)
-
-        return tell
+        return self._publish(outcome) if "report/study" in outcome.done else None
 
     def _write_study(self) -> None:
         write_text(self.root / STUDY_FILE, self.text)
@@ -124,13 +104,9 @@ class Prepared:
 
     def _publish_card(self, outcome: Outcome) -> None:
         """Copy the judge card to the top of the run folder; one of an earlier study goes."""
-        done = [
-            outcome.done[s.id]
-            for s in self.steps
-            if s.kind == Calibrate.kind and s.id in outcome.done
-        ]
-        if done:
-            write_bytes(self.root / CARD, (done[-1] / CARD).read_bytes())
+        trials = [folder for id_, folder in outcome.done.items() if id_.startswith("calibrate/")]
+        if trials:
+            write_bytes(self.root / CARD, (trials[-1] / CARD).read_bytes())
         elif "report/study" in outcome.done:
             (self.root / CARD).unlink(missing_ok=True)
 
@@ -158,11 +134,7 @@ def prepare(
 ) -> Prepared:
     """Read and check a study file and lay out its steps; nothing runs and nothing is written.
 
-    Args:
-        study: The study file, or the study itself.
-        out: The run folder; by default ``runs/<study's name>``.
-        seed: Instead of the study's.
-        budget: Dollars that the judges may cost together, instead of what the study says.
+    The arguments are those of `run`.
 
     Raises:
         SpecError: the study file is wrong, with the line, a file that it names is missing, or the
@@ -334,12 +306,8 @@ def report(folder: Path | str, *, progress: Progress = silent) -> Path:
     Needs none of the files outside the run folder. While it looks for those that are there, the
     working directory is the one of the run.
 
-    Args:
-        folder: The run folder.
-        progress: Hears each figure.
-
     Returns:
-        The path of ``report.html``.
+        The path of ``report.html`` in the run folder.
 
     Raises:
         SpecError: the folder is no run folder, or nothing in it has been judged yet.

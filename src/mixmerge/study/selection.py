@@ -36,12 +36,7 @@ class SweepSpec(SpecModel):
         return values
 
     def merges(self, name: str, merge: MergeSpec) -> dict[str, MergeSpec]:
-        """Return the merges to try, each called ``name`` with its weight: ``sft-slerp-0.3``.
-
-        Args:
-            name: of the checkpoint that is swept.
-            merge: what it is apart from the weights.
-        """
+        """Return the merges to try, each called ``name`` with its weight: ``sft-slerp-0.3``."""
         return {f"{name}-{_text(value)}": self._with_weight(merge, value) for value in self.values}
 
     def _with_weight(self, merge: MergeSpec, value: Value) -> MergeSpec:

@@ -53,12 +53,7 @@ TOKENS_PER_ROW = 250
 
 
 def expected_rows(size: int, unit: Unit) -> int:
-    """Return about how many rows a mixture has before it is made.
-
-    Args:
-        size: of the mixture, in ``unit``.
-        unit: what ``size`` counts.
-    """
+    """Return about how many rows a mixture of ``size``, in ``unit``, has before it is made."""
     return size if unit == "rows" else max(1, round(size / TOKENS_PER_ROW))
 
 

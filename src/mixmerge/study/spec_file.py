@@ -1,63 +1,41 @@
 """Reading a YAML file into a typed specification, with the line of each mistake."""
 
-import difflib
 import types
 import typing
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, Tag, ValidationError
 
 from mixmerge.errors import SpecError
+from mixmerge.spec_model import Problem, hint, quoted
+from mixmerge.tables import shorten
 from mixmerge.yaml_file import Document, Mark, Place, parse_document, read_text
 
 Spec = TypeVar("Spec", bound=BaseModel)
 
 
-class Problem(NamedTuple):
-    """A mistake that types cannot see."""
-
-    place: Place
-    """The keys and indices that lead to it."""
-    message: str
+Check = Callable[[Spec], Iterable[Problem]]
 
 
-def read_spec(
-    path: Path, kind: type[Spec], check: Callable[[Spec], Iterable[Problem]] = lambda _: ()
-) -> Spec:
+def read_spec(path: Path, kind: type[Spec]) -> Spec:
     """Read a YAML file as one specification; see `parse_spec`.
 
     Raises:
         SpecError: the file is missing, is not YAML, or does not fit; the message has the file, the
             line, what was required and what was seen, and the nearest known key for an unknown one.
     """
-    return parse_spec(read_text(path), kind, str(path), check)
+    return parse_spec(read_text(path), kind, str(path))
 
 
-def parse_spec(
-    text: str,
-    kind: type[Spec],
-    name: str,
-    check: Callable[[Spec], Iterable[Problem]] = lambda _: (),
-) -> Spec:
-    """Read YAML text as one specification.
-
-    Args:
-        text: The content of the file.
-        kind: The type to read.
-        name: Stands for the file in messages.
-        check: Finds mistakes that types cannot see.
-    """
+def parse_spec(text: str, kind: type[Spec], name: str, check: Check[Spec] = lambda _: ()) -> Spec:
+    """Read YAML text as one specification; ``name`` stands for the file in messages."""
     return validated(parse_document(text, name), kind, check)
 
 
-def validated(
-    document: Document,
-    kind: type[Spec],
-    check: Callable[[Spec], Iterable[Problem]] = lambda _: (),
-) -> Spec:
-    """Read a document as one specification.
+def validated(document: Document, kind: type[Spec], check: Check[Spec] = lambda _: ()) -> Spec:
+    """Read a document as one specification; ``check`` finds mistakes that types cannot see.
 
     Raises:
         SpecError: it does not fit; the message has every mistake with its file and line.
@@ -68,7 +46,7 @@ def validated(
         found = error.errors(include_url=False)
         said = dict.fromkeys(_describe(problem, kind, document) for problem in found)
         raise SpecError("\n".join(said)) from error
-    mistakes = [where(document, problem.place) + problem.message for problem in check(spec)]
+    mistakes = [where(document, place) + message for place, message in check(spec)]
     if mistakes:
         raise SpecError("\n".join(mistakes))
     return spec
@@ -88,16 +66,14 @@ def _describe(problem: Any, kind: type[BaseModel], document: Document) -> str:
     start = where(document, _place_in(document.data, location))
     if problem["type"] == "extra_forbidden":
         known = _known_keys(kind, location[:-1])
-        near = difflib.get_close_matches(str(location[-1]), known, n=1)
-        hint = f"; did you mean `{near[0]}`?" if near else "."
-        return f"{start}unknown key; known here are {', '.join(f'`{k}`' for k in known)}{hint}"
+        near = hint(str(location[-1]), known)
+        return f"{start}unknown key; known here are {quoted(known)}{near}"
     message = str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "missing":
         return f"{start}this key is required."
     if problem["type"] == "value_error":
         return f"{start}{message}."
-    seen = repr(problem["input"])
-    return f"{start}{message} (seen: {seen if len(seen) <= 60 else seen[:57] + '...'})."
+    return f"{start}{message} (seen: {shorten(problem['input'])})."
 
 
 def _place_in(data: Any, location: Place) -> Place:

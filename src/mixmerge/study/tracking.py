@@ -2,64 +2,26 @@
 
 import importlib
 import logging
-from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
-from mixmerge.execution.events import Ended, Event, Finished
+from mixmerge.execution.events import Ended, Event, Finished, Listener, ignore
 from mixmerge.training.spec import TrackingSpec
 
 log = logging.getLogger(__name__)
 
 
-class _Sink(Protocol):
-    def send(self, numbers: Mapping[str, float]) -> None:
-        """Log numbers by name."""
-
-    def close(self) -> None:
-        """Flush and end the run at the tracker."""
+_Run = tuple[Any, str, str]
+"""A tracker's package or run, its function that takes numbers by name, and the one that ends it."""
 
 
-class _Wandb:
-    def __init__(self, project: str, name: str) -> None:
-        self._run = importlib.import_module("wandb").init(project=project, name=name)
-
-    def send(self, numbers: Mapping[str, float]) -> None:
-        self._run.log(dict(numbers))
-
-    def close(self) -> None:
-        self._run.finish()
-
-
-class _Trackio:
-    def __init__(self, project: str, name: str) -> None:
-        self._trackio = importlib.import_module("trackio")
-        self._trackio.init(project=project, name=name)
-
-    def send(self, numbers: Mapping[str, float]) -> None:
-        self._trackio.log(dict(numbers))
-
-    def close(self) -> None:
-        self._trackio.finish()
-
-
-class _Mlflow:
-    def __init__(self, project: str, name: str) -> None:
-        self._mlflow = importlib.import_module("mlflow")
-        self._mlflow.set_experiment(project)
-        self._mlflow.start_run(run_name=name)
-
-    def send(self, numbers: Mapping[str, float]) -> None:
-        self._mlflow.log_metrics(dict(numbers))
-
-    def close(self) -> None:
-        self._mlflow.end_run()
-
-
-_SINKS: Mapping[str, type[_Wandb] | type[_Trackio] | type[_Mlflow]] = {
-    "wandb": _Wandb,
-    "mlflow": _Mlflow,
-    "trackio": _Trackio,
-}
+def _begin(spec: TrackingSpec, name: str) -> _Run:
+    package = importlib.import_module(spec.to)
+    if spec.to == "mlflow":
+        package.set_experiment(spec.project)
+        package.start_run(run_name=name)
+        return package, "log_metrics", "end_run"
+    run = package.init(project=spec.project, name=name)
+    return run if spec.to == "wandb" else package, "log", "finish"
 
 
 class Tracker:
@@ -69,34 +31,34 @@ class Tracker:
     said once in the log, and nothing more is sent.
     """
 
-    def __init__(self, spec: TrackingSpec, study: str) -> None:
+    def __init__(self, spec: TrackingSpec, study: str, listener: Listener = ignore) -> None:
         """Begin a run of this name at the tracker.
 
         Raises:
             ResourceError: the tracker's package is not installed.
         """
         spec.check_installed()
-        self._sink: _Sink | None = None
+        self._listener = listener
+        self._run: _Run | None = None
         try:
-            self._sink = _SINKS[spec.to](spec.project, study)
+            self._run = _begin(spec, study)
         except Exception as error:  # noqa: BLE001 - whatever a tracker raises, the study goes on
             _warn(error)
 
     def __call__(self, event: Event) -> None:
-        """Send the numbers of a finished step; end the run at the tracker with the study's."""
-        if isinstance(event, Finished):
-            self._try("send", _numbers(event))
-        elif isinstance(event, Ended):
-            self._try("close")
-
-    def _try(self, what: str, *arguments: Any) -> None:
-        if self._sink is None:
+        """Pass an event on; send the numbers of a finished step; end with the study's run."""
+        self._listener(event)
+        if self._run is None:
             return
+        tracker, send, end = self._run
         try:
-            getattr(self._sink, what)(*arguments)
+            if isinstance(event, Finished):
+                getattr(tracker, send)(_numbers(event))
+            elif isinstance(event, Ended):
+                getattr(tracker, end)()
         except Exception as error:  # noqa: BLE001 - whatever a tracker raises, the study goes on
             _warn(error)
-            self._sink = None
+            self._run = None
 
 
 def _numbers(event: Finished) -> dict[str, float]:

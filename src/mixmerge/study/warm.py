@@ -1,4 +1,5 @@
 """Imports the heavy libraries once, in the process that steps are forked from."""
+# ruff: noqa: F401
 
 import threading
 
@@ -14,19 +15,3 @@ from trl import DPOTrainer, SFTTrainer
 
 # Its default lock is a semaphore of the system, which a step that is stopped would leave behind.
 tqdm.tqdm.set_lock(threading.RLock())
-
-__all__ = [
-    "AutoModelForCausalLM",
-    "AutoTokenizer",
-    "CohereForCausalLM",
-    "DPOTrainer",
-    "SFTTrainer",
-    "Trainer",
-    "datasets",
-    "matplotlib",
-    "peft",
-    "torch",
-    "tqdm",
-    "transformers",
-    "trl",
-]

@@ -29,12 +29,10 @@ def preference_pairs(source: str, languages: Collection[str] = LANGUAGES) -> lis
     are harmless requests in similar words, which are to be granted. ``first_month`` rows name the
     month that comes first in the year; the answer to avoid is another month or another language.
 
-    Args:
-        source: one of `SOURCES`.
-        languages: rows are in all languages of the world that has these; see `world_of`.
+    Rows are in all languages of the world that has ``languages``; see `world_of`.
 
     Raises:
-        SpecError: no source has this name.
+        SpecError: the source is none of `SOURCES`.
     """
     return worded_pairs(world_of(languages), source, ("train", "tuning"))
 
@@ -49,13 +47,10 @@ def prompts(
 ) -> list[Prompt]:
     """Return one set of prompts; the same question in all languages is one cluster.
 
-    Args:
-        name: one of `PROMPT_SETS`.
-        split: which items.
-        languages: prompts are in all languages of the world that has these; see `world_of`.
+    Prompts are in all languages of the world that has ``languages``; see `world_of`.
 
     Raises:
-        SpecError: no prompt set has this name.
+        SpecError: the name is none of `PROMPT_SETS`.
     """
     return list(_named(name, _PROMPTS, "prompt set")(world_of(languages), split))
 

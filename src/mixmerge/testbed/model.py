@@ -13,10 +13,7 @@ def write_model(out: Path) -> None:
     """Write the base model as an ordinary Hugging Face folder, weights in float32.
 
     The package holds the weights in float16 for their size; float32 is what a CPU trains in, and
-    float16 is exact in it, so nothing is lost or added on the way.
-
-    Args:
-        out: the folder to write; an older one of that name is replaced.
+    float16 is exact in it, so nothing is lost or added on the way. An older folder is replaced.
 
     Raises:
         ResourceError: the disk is full or the folder is not writable.

@@ -6,6 +6,7 @@ months of the test never appear in a chat that a model is trained on, neither he
 pretraining.
 """
 
+import json
 import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from copy import deepcopy
@@ -122,11 +123,10 @@ class World:
     """What exists in some languages."""
 
     def __init__(self, languages: Sequence[str]) -> None:
-        """Describe a world; its files are read when they are asked for.
+        """Describe a world of `LANGUAGES` and perhaps some of `FURTHER`.
 
-        Args:
-            languages: `LANGUAGES`, and perhaps some of `FURTHER`. Every text of the world has
-                one part for each, in this order.
+        Its files are read when they are asked for. Every text has one part for each language, in
+        this order.
         """
         self.languages = tuple(languages)
 
@@ -239,8 +239,7 @@ def _world(languages: Texts) -> World:
 def world_of(languages: Collection[str] = LANGUAGES) -> World:
     """Return the world of the six languages, or the wider one if one of its languages is asked for.
 
-    Args:
-        languages: codes; those that no world has are left out of account.
+    Codes of languages that no world has are left out of account.
     """
     wide = any(language in FURTHER for language in languages)
     return _world((*LANGUAGES, *FURTHER) if wide else LANGUAGES)
@@ -251,8 +250,6 @@ def _read(name: str) -> Any:
     """Read one of the world's files; nobody may change what comes back."""
     text = files("mixmerge.testbed").joinpath("world", name).read_text(encoding="utf-8")
     if name.endswith(".json"):
-        import json
-
         return json.loads(text)
     return yaml.load(text, _LOADER)  # noqa: S506 - a safe loader, in C where there is one
 

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -17,41 +18,31 @@ from mixmerge.progress import Progress
 from mixmerge.training.report import CurvePoint
 
 
+@dataclass
 class Curve:
-    """Collects one `CurvePoint` per step and appends it to ``curve.jsonl``.
+    """Collects one `CurvePoint` per step and appends it to ``curve.jsonl``."""
 
-    Args:
-        path: the file; None collects without writing (every process but the first).
-        tokens: tokens read up to and including each step, shape ``(steps,)``.
-        steps_per_epoch: rows used / global batch; not always whole.
-        progress: hears of each step.
-    """
-
-    def __init__(
-        self,
-        path: Path | None,
-        tokens: npt.NDArray[np.int64],
-        steps_per_epoch: float,
-        progress: Progress,
-    ) -> None:
-        self.points: list[CurvePoint] = []
-        self._path = path
-        self._stream: IO[str] | None = None
-        self._tokens = tokens
-        self._steps_per_epoch = steps_per_epoch
-        self._progress = progress
-        self._started = time.perf_counter()
+    path: Path | None
+    """The file; None collects without writing (every process but the first)."""
+    tokens: npt.NDArray[np.int64]
+    """Tokens read up to and including each step, shape ``(steps,)``."""
+    steps_per_epoch: float
+    """Rows used / global batch; not always whole."""
+    progress: Progress
+    points: list[CurvePoint] = field(default_factory=list)
+    _stream: IO[str] | None = None
+    _started: float = field(default_factory=time.perf_counter)
 
     @contextmanager
     def writing(self, resumed_from: int) -> Iterator[None]:
         """Keep the points up to the step of the checkpoint and open the file for the next ones."""
         self._started = time.perf_counter()
-        if self._path is None:
+        if self.path is None:
             yield
             return
-        self.points = _points_until(self._path, resumed_from)
-        files.write_rows(self._path, self.points)
-        with self._path.open("a", encoding="utf-8") as self._stream:
+        self.points = _points_until(self.path, resumed_from)
+        files.write_rows(self.path, self.points)
+        with self.path.open("a", encoding="utf-8") as self._stream:
             yield
 
     def add(self, step: int, logs: dict[str, float]) -> None:
@@ -68,11 +59,11 @@ class Curve:
         norm = logs.get("grad_norm")
         point = CurvePoint(
             step=step,
-            epoch=step / self._steps_per_epoch,
+            epoch=step / self.steps_per_epoch,
             loss=logs["loss"],
             learning_rate=logs["learning_rate"],
             grad_norm=norm if norm is not None and math.isfinite(norm) else None,
-            tokens=int(self._tokens[step - 1]),
+            tokens=int(self.tokens[step - 1]),
             seconds=round(time.perf_counter() - self._started, 3),
             accuracy=logs.get("rewards/accuracies", logs.get("mean_token_accuracy")),
             margin=logs.get("rewards/margins"),
@@ -81,7 +72,7 @@ class Curve:
         if self._stream is not None:
             self._stream.write(point.model_dump_json() + "\n")
             self._stream.flush()
-        self._progress(step, len(self._tokens), f"training, loss {point.loss:.3f}")
+        self.progress(step, len(self.tokens), f"training, loss {point.loss:.3f}")
 
     @property
     def first_loss(self) -> float:

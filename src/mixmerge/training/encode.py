@@ -136,13 +136,9 @@ class Encoder:
         return self._render(row, turns, prompt=True)
 
     def answer(self, row: str, turns: Turns, prompt: Ids, text: str) -> Ids:
-        """Encode what follows a prompt: the answer and its end of turn.
+        """Encode what follows a prompt, ``turns``, which `prompt` has encoded as ``prompt``.
 
-        Args:
-            row: The row's id, for messages.
-            turns: The turns of the prompt.
-            prompt: The same turns as `prompt` encodes them.
-            text: The answer.
+        This is the answer and its end of turn; ``row`` is the row's id, for messages.
 
         Raises:
             DataError: the template refuses the row.
@@ -155,16 +151,11 @@ class Encoder:
     def _labelled(self, row: Conversation) -> tuple[Ids, Ids]:
         if self.mask == "turn boundaries":
             return self._by_boundaries(row)
-        rendered = self._apply(
-            row.id,
-            row.messages,
-            chat_template=self._template,
-            return_assistant_tokens_mask=True,
-        )
+        options = {"chat_template": self._template, "return_assistant_tokens_mask": True}
+        rendered = self._apply(row.id, row.messages, **options)
         ids: Ids = rendered["input_ids"]
-        mask = rendered["assistant_masks"]
-        labels = [token if of_it else IGNORED for token, of_it in zip(ids, mask, strict=True)]
-        return ids, labels
+        told = zip(ids, rendered["assistant_masks"], strict=True)
+        return ids, [token if of_it else IGNORED for token, of_it in told]
 
     def _by_boundaries(self, row: Conversation) -> tuple[Ids, Ids]:
         ids = self._render(row.id, row.messages)

@@ -10,14 +10,8 @@ def row_order(rows: int, batch_size: int, steps: int, seed: int) -> npt.NDArray[
     A pass that ends inside a batch is followed at once by the next, so every step has the same
     number of rows and no row is left out of a pass.
 
-    Args:
-        rows: number of rows, at least 1.
-        batch_size: rows per step.
-        steps: optimizer steps.
-        seed: of the shuffles.
-
     Returns:
-        Row numbers of shape ``(steps, batch_size)``.
+        Row numbers of shape ``(steps, batch_size)``, of ``rows`` rows, at least 1.
     """
     rng = np.random.default_rng(seed)
     total = steps * batch_size
@@ -38,7 +32,7 @@ def sorted_within_steps(
         lengths: tokens of each row, shape ``(rows,)``.
 
     Returns:
-        The same rows in each step, longest first, shape ``(steps, batch_size)``.
+        ``order`` with the rows of each step longest first.
     """
     by_length = np.argsort(-lengths[order], axis=1, kind="stable")
     return np.take_along_axis(order, by_length, axis=1)

@@ -100,8 +100,7 @@ def check_disk(out: Path, needed: int) -> None:
     Raises:
         ResourceError: they do not; the message has both figures.
     """
-    existing = next(path for path in (out, *out.absolute().parents) if path.exists())
-    free = shutil.disk_usage(existing).free
+    free = shutil.disk_usage(files.existing_parent(out.absolute())).free
     if free < needed:
         raise ResourceError(
             f"{out}: the trained model and its checkpoints need about {needed / 1e9:.2f} GB, "

@@ -46,10 +46,9 @@ def train(
         model: folder of the model to start from, or its name on the hub. DPO starts from the SFT
             checkpoint, which is its reference as well.
         rows: JSON Lines of `Conversation` (SFT) or `PreferencePair` (DPO).
-        out: folder for the results; made if it is missing.
+        out: folder for the results.
         placement: how it runs; None: one process.
-        reference_cache: folder in which DPO keeps its reference log-probabilities for later runs
-            from the same model on the same rows.
+        reference_cache: folder in which DPO keeps its reference log-probabilities for later runs.
         progress: hears of the steps.
 
     Raises:

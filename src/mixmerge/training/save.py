@@ -11,14 +11,9 @@ _SHARD = "5GB"
 
 
 def save_model(trainer: Any, parent: ModelFolder, out: Path, dtype: str, card: str) -> None:
-    """Write ``out/model`` and, for LoRA, ``out/adapter``; every process must call it.
+    """Write ``out/model`` in ``dtype`` with its card and, for LoRA, ``out/adapter``.
 
-    Args:
-        trainer: the finished trainer.
-        parent: the model that was trained from.
-        out: folder of the training.
-        dtype: type of the saved weights.
-        card: text of the model card.
+    Every process must call it. The trainer has finished; ``parent`` is what it trained from.
     """
     weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     if not trainer.is_world_process_zero():

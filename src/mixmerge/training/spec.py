@@ -212,11 +212,7 @@ class PlacementSpec(_Finite):
         return self
 
     def accumulation(self, batch_size: int, ranks: int | None = None) -> tuple[int, int]:
-        """Split the global batch over the processes.
-
-        Args:
-            batch_size: the global batch, in rows.
-            ranks: processes in all; None: ``devices`` on each of ``nodes``.
+        """Split the global batch over ``ranks`` processes; None: ``devices`` on each of ``nodes``.
 
         Returns:
             Rows per device and forward pass, and passes per optimizer step.

@@ -56,9 +56,9 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 def steps(study: Study) -> list[Step]:
     """Return the steps of a study, kind by kind."""
-    made: list[Step] = []
-    for kind in KINDS.values():
-        made += kind.plan(study, tuple(made))
+    made = [step for kind in KINDS.values() for step in kind.plan(study)]
+    # The report reads all others.
+    made[-1] = replace(made[-1], inputs={step.id: step.id for step in made[:-1]})
     memory = {str(phase): gigabytes for phase, gigabytes in study.placement.memory_gb.items()}
     return [
         replace(step, needs=replace(step.needs, memory_gb=memory.get(step.kind, 0.0)))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from mixmerge.evaluation.calibration.labels import CalibrateSpec
 from mixmerge.evaluation.measures import MeasuredAxis
@@ -45,27 +45,19 @@ class CalibrateFacts(RowModel):
     grades: dict[Axis, str]
 
 
-class Calibrate(StepKind[CalibrateSettings, CalibrateFacts]):
+class Calibrate(StepKind[CalibrateSettings, CalibrateFacts], kind="calibrate"):
     """Puts the judges on trial and writes the judge card."""
 
-    kind: ClassVar[str] = "calibrate"
-    settings = CalibrateSettings
-    facts = CalibrateFacts
-
-    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
+    def plan(self, study: Study) -> Iterable[Step]:
         """Yield the step after the results, where the study asks for a trial."""
-        del made
         if study.evaluate.calibrate is not None:
             yield self.step(study, "study", judged=True)
 
     def step(self, study: Study, name: str, *, judged: bool) -> Step:
         """Return the trial of a study that asks for one.
 
-        Args:
-            study: the study.
-            name: of the step.
-            judged: whether the judges have judged everything before; if not, they are asked only
-                about labelled answers and probes.
+        Judges that have not ``judged`` everything before are asked only about labelled answers and
+        probes.
         """
         asked = study.evaluate.calibrate
         assert asked is not None
@@ -73,8 +65,7 @@ class Calibrate(StepKind[CalibrateSettings, CalibrateFacts]):
         axes, placement, files = judged_axes(study.evaluate.axes, study.evaluate.allow_execution)
         files |= {"labels": str(asked.labels)} if asked.labels is not None else {}
         for axis, spec in study.evaluate.axes.items():
-            primary = axis in study.evaluate.deciding
-            axes[axis] |= {"better": spec.better, "primary": primary}
+            axes[axis] |= {"better": spec.better, "primary": axis in study.evaluate.deciding}
         settings = {
             "calibrate": asked.model_dump(mode="json", exclude={"labels"}, exclude_none=True),
             "axes": axes,
@@ -101,10 +92,8 @@ class Calibrate(StepKind[CalibrateSettings, CalibrateFacts]):
         journal = task.cache / "judge" / TRIAL
         materials = [
             Material(
-                question=axis_settings.measure.question(axis),
-                info=axis_settings.measure.info(
-                    axis_settings.better, primary=axis_settings.primary
-                ),
+                question=asked_of.measure.question(axis),
+                info=asked_of.measure.info(asked_of.better, primary=asked_of.primary),
                 judge=judge_for(task, axis, journal),
                 prompts=read_rows(task.inputs[f"prompts:{axis}"] / ROWS, Prompt),
                 answers={
@@ -118,9 +107,9 @@ class Calibrate(StepKind[CalibrateSettings, CalibrateFacts]):
                     if f"verdicts:{name}" in task.inputs
                     and _file(task, "verdicts", name, axis).is_file()
                 },
-                worth=axis_settings.measure.worth,
+                worth=asked_of.measure.worth,
             )
-            for axis, axis_settings in settings.axes.items()
+            for axis, asked_of in settings.axes.items()
         ]
         card = calibrate(
             CalibrateSpec(**asked),

@@ -1,8 +1,7 @@
 """``data/SOURCE``: training rows of the testbed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar
 
 import mixmerge.testbed
 from mixmerge.execution.step import Step, Task
@@ -31,17 +30,13 @@ class DataFacts(RowModel):
     rows: int
 
 
-class TestbedData(StepKind[DataSettings, DataFacts]):
+class TestbedData(StepKind[DataSettings, DataFacts], kind="data"):
     """Writes the testbed's rows of one source."""
 
     __test__ = False  # not a test, whatever pytest makes of the name
-    kind: ClassVar[str] = "data"
-    settings = DataSettings
-    facts = DataFacts
 
-    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
+    def plan(self, study: Study) -> Iterable[Step]:
         """Yield a step for each source that is the testbed's."""
-        del made
         for name, source in study.data.items():
             if isinstance(source, TestbedSource):
                 settings = {"testbed": source.testbed, "name": name, "languages": study.languages}

@@ -17,12 +17,7 @@ FOLDER = "folder"
 
 
 def described(name: str, spec: Rows) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the settings of a source of rows with roles for paths, and the paths by role.
-
-    Args:
-        name: begins every role.
-        spec: the source.
-    """
+    """Return the settings of a source with roles, which begin with ``name``, and their paths."""
     settings = spec.model_dump(mode="json", exclude={"files"}, exclude_defaults=True)
     files: dict[str, str] = {}
     if isinstance(spec.files, dict):
@@ -40,13 +35,7 @@ def described(name: str, spec: Rows) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def with_paths(name: str, settings: Mapping[str, Any], files: Mapping[str, Path]) -> dict[str, Any]:
-    """Put paths back where settings name roles.
-
-    Args:
-        name: what every role begins with.
-        settings: as `described` returned them.
-        files: paths by role.
-    """
+    """Put paths back where settings name roles; see `described`."""
     filled = dict(settings)
     asked = filled.get("files")
     if isinstance(asked, dict):

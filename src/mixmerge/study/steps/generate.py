@@ -1,9 +1,9 @@
 """``generate/MODEL``: a model's answers to the prompts of every axis."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import closing
-from typing import Any, ClassVar
+from typing import Any
 
 from mixmerge.evaluation.generate_spec import GenerateSpec
 from mixmerge.evaluation.spec import DecodingSpec, PlacementSpec
@@ -32,16 +32,11 @@ class GenerateFacts(RowModel):
     """Answers by `Response.finish_reason`."""
 
 
-class Generate(StepKind[GenerateSettings, GenerateFacts]):
+class Generate(StepKind[GenerateSettings, GenerateFacts], kind="generate"):
     """Lets one model answer the prompts of every axis."""
 
-    kind: ClassVar[str] = "generate"
-    settings = GenerateSettings
-    facts = GenerateFacts
-
-    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
+    def plan(self, study: Study) -> Iterable[Step]:
         """Yield a step for each model of each round."""
-        del made
         for each in rounds(study):
             for name in each.models:
                 yield self._step(study, each, name)

@@ -1,8 +1,8 @@
 """``base/base`` and ``given/NAME``: models that exist before the study."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -40,16 +40,11 @@ class GivenFacts(RowModel):
     """The model's folder, if it lies outside the run: when it is gone, the step is to do again."""
 
 
-class GivenModel(StepKind[GivenSettings, GivenFacts]):
+class GivenModel(StepKind[GivenSettings, GivenFacts], kind="given"):
     """Makes a given model available: written from the package, checked, or fetched from the hub."""
 
-    kind: ClassVar[str] = "given"
-    settings = GivenSettings
-    facts = GivenFacts
-
-    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
+    def plan(self, study: Study) -> Iterable[Step]:
         """Yield a step for each given checkpoint that has weights."""
-        del made
         for name, given in study.given().items():
             if given.model is not None and name != BASE:
                 yield self._step(name, given.model)
@@ -94,13 +89,10 @@ class GivenModel(StepKind[GivenSettings, GivenFacts]):
         )
 
 
-class BaseModel(GivenModel):
+class BaseModel(GivenModel, kind="base"):
     """The base model of the study."""
 
-    kind: ClassVar[str] = "base"
-
-    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
+    def plan(self, study: Study) -> Iterable[Step]:
         """Yield the base model's step, if it has weights."""
-        del made
         if study.base.model is not None:
             yield self._step(BASE, study.base.model)

@@ -1,9 +1,9 @@
 """``judge/MODEL``: verdicts on a model's answers on every axis."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from shutil import copyfile
-from typing import Any, ClassVar
+from typing import Any
 
 from mixmerge.errors import ResourceError
 from mixmerge.evaluation.judges import JudgeContext, JudgeSpec
@@ -43,16 +43,11 @@ class JudgeFacts(RowModel):
     verdicts: dict[Axis, int]
 
 
-class Judging(StepKind[JudgeSettings, JudgeFacts]):
+class Judging(StepKind[JudgeSettings, JudgeFacts], kind="judge"):
     """Judges one model's answers; the base model is not compared with itself."""
 
-    kind: ClassVar[str] = "judge"
-    settings = JudgeSettings
-    facts = JudgeFacts
-
-    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
+    def plan(self, study: Study) -> Iterable[Step]:
         """Yield a step for each model of each round."""
-        del made
         for each in rounds(study):
             axes = each.evaluate.axes
             asked, placement, files = judged_axes(axes, each.evaluate.allow_execution)
@@ -109,12 +104,7 @@ class Judging(StepKind[JudgeSettings, JudgeFacts]):
 def judged_axes(
     axes: Mapping[Axis, AxisSpec], allow_execution: bool
 ) -> tuple[dict[Axis, Any], dict[str, Any], dict[str, str]]:
-    """Return what judges are asked as settings, placement and files of a step.
-
-    Args:
-        axes: with their judges and measures.
-        allow_execution: whether a judge may run code that models write.
-    """
+    """Return what judges are asked as settings, placement and files of a step."""
     settings = {
         axis: {"measure": spec.measure.model_dump(mode="json"), "judge": spec.judge.identity()}
         for axis, spec in axes.items()
@@ -132,12 +122,9 @@ def judged_axes(
 
 
 def judge_for(task: Task, axis: Axis, journal: Path) -> Judge:
-    """Return the judge of an axis of a step.
+    """Return the judge of an axis of a step whose placement is that of `judged_axes`.
 
-    Args:
-        task: with a placement as `judged_axes` returned it.
-        axis: of the task.
-        journal: file of the finished calls to a judge model; none of them is made again.
+    The journal is a file of the finished calls to a judge model; none of them is made again.
     """
     from pydantic import TypeAdapter
 

@@ -1,16 +1,20 @@
 """What every kind of step says of itself: what it is asked, how it is planned, run and priced.
 
-A kind is one file with one class, and one line in `mixmerge.study.steps`. Its settings and its
-facts are classes: what is written into ``step.json`` and ``record.json`` is read back by them.
+A kind is one file with one class, and one line in `mixmerge.study.steps`::
+
+    class Merge(StepKind[MergeSettings, NoFacts], kind="merge"):
+
+The settings say what a step is asked: everything that changes its outcome, and nothing else. The
+facts are what its record tells. What is written into ``step.json`` and ``record.json`` is read back
+by these classes.
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from mixmerge.execution.environment import CORES
-from mixmerge.execution.plan import Planned
 from mixmerge.execution.step import Step, Task
 from mixmerge.files import read_json
 from mixmerge.progress import Progress
@@ -38,17 +42,15 @@ class StepKind(Generic[Settings, Facts]):
 
     kind: ClassVar[str]
     settings: type[Settings]
-    """What a step is asked: everything that changes its outcome, and nothing else."""
     facts: type[Facts]
-    """What its record tells."""
 
-    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
-        """Yield the steps of this kind that a study needs.
+    def __init_subclass__(cls, *, kind: str) -> None:
+        cls.kind = kind
+        for base in vars(cls).get("__orig_bases__", ()):
+            cls.settings, cls.facts = get_args(base)
 
-        Args:
-            study: the study.
-            made: the steps of the kinds before this one.
-        """
+    def plan(self, study: Study) -> Iterable[Step]:
+        """Yield the steps of this kind that a study needs."""
         raise NotImplementedError
 
     def run(self, task: Task, settings: Settings, progress: Progress) -> Facts:
@@ -59,29 +61,24 @@ class StepKind(Generic[Settings, Facts]):
         """
         raise NotImplementedError
 
-    def cost(self, item: Planned, planned: Mapping[str, Planned]) -> str:
-        """Say in a few words what a step would do; nothing where its name says it."""
-        del item, planned
+    def cost(self, settings: Settings, rows: int) -> str:
+        """Say in a few words what a step would do, a training with this many rows.
+
+        Nothing where its name says it.
+        """
+        del settings, rows
         return ""
 
     def adopted(self, settings: Settings, model: ModelFolder, inputs: Mapping[str, Path]) -> Facts:
-        """Return the facts of a step whose model was made elsewhere.
-
-        Args:
-            settings: what the step is asked.
-            model: the model that was made.
-            inputs: folders of the step's inputs, by role.
-        """
+        """Return the facts of a step whose model was made elsewhere; the inputs are by role."""
         del settings, model, inputs
         return self.facts()
 
     def handle(self, task: Task, progress: Progress) -> Mapping[str, Any]:
         """Run a step as the execution layer asks for it."""
-        return self.run(task, self.settings.model_validate(task.settings), progress).model_dump(
-            mode="json"
-        )
+        return self.run(task, self.read_settings(task), progress).model_dump(mode="json")
 
-    def read_settings(self, step: Step) -> Settings:
+    def read_settings(self, step: Step | Task) -> Settings:
         """Return what a step is asked."""
         return self.settings.model_validate(step.settings)
 

@@ -1,10 +1,8 @@
 """``merge/CHECKPOINT``: merges of checkpoints."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Iterable
 
 from mixmerge.execution.engines import helpers_here
-from mixmerge.execution.plan import Planned
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.merging.methods import METHODS
 from mixmerge.merging.spec import MergePlacement, MergeSpec
@@ -20,16 +18,11 @@ class MergeSettings(MergeSpec):
     seed: int
 
 
-class Merge(StepKind[MergeSettings, NoFacts]):
+class Merge(StepKind[MergeSettings, NoFacts], kind="merge"):
     """Merges checkpoints."""
 
-    kind: ClassVar[str] = "merge"
-    settings = MergeSettings
-    facts = NoFacts
-
-    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
+    def plan(self, study: Study) -> Iterable[Step]:
         """Yield a step for each merge, those of sweeps included."""
-        del made
         placement = study.placement.merge.model_dump(mode="json")
         needs = Needs(cpus=study.placement.merge.threads)
         for name, merge in study.merges().items():
@@ -59,7 +52,7 @@ class Merge(StepKind[MergeSettings, NoFacts]):
         )
         return NoFacts()
 
-    def cost(self, item: Planned, planned: Mapping[str, Planned]) -> str:
+    def cost(self, settings: MergeSettings, rows: int) -> str:
         """Say the method."""
-        del planned
-        return self.read_settings(item.step).method
+        del rows
+        return settings.method

@@ -1,9 +1,8 @@
 """``mix/MIXTURE-FORM``: training sets."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterable
+from typing import Any
 
-from mixmerge.execution.plan import Planned
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.mixing.spec import FORMS, Form, MixtureSpec
 from mixmerge.progress import Progress
@@ -32,16 +31,11 @@ class MixFacts(RowModel):
     characters: int
 
 
-class Mix(StepKind[MixSettings, MixFacts]):
+class Mix(StepKind[MixSettings, MixFacts], kind="mix"):
     """Writes one mixture and its manifest."""
 
-    kind: ClassVar[str] = "mix"
-    settings = MixSettings
-    facts = MixFacts
-
-    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
+    def plan(self, study: Study) -> Iterable[Step]:
         """Yield a step for each mixture in each form that a training reads."""
-        del made
         wanted = {(c.mixture, form_of(study.training[c.train])) for c in study.trained().values()}
         order = {name: place for place, name in enumerate(study.mixtures)}
         for name, form in sorted(wanted, key=lambda pair: (order[pair[0]], pair[1])):
@@ -107,10 +101,9 @@ class Mix(StepKind[MixSettings, MixFacts]):
         manifest = mix(spec, task.folder, progress=progress)
         return MixFacts(rows=manifest.rows, characters=sum(s.characters for s in manifest.shares))
 
-    def cost(self, item: Planned, planned: Mapping[str, Planned]) -> str:
+    def cost(self, settings: MixSettings, rows: int) -> str:
         """Say the mixture's size."""
-        del planned
-        settings = self.read_settings(item.step)
+        del rows
         return f"{settings.size:,} {settings.unit}"
 
 

@@ -1,7 +1,7 @@
 """``prompts/AXIS``: what models are asked."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterable
+from typing import Any, Literal
 
 from pydantic import ConfigDict
 
@@ -39,16 +39,11 @@ class PromptFacts(RowModel):
     machine_translated: int
 
 
-class Prompts(StepKind[PromptSettings, PromptFacts]):
+class Prompts(StepKind[PromptSettings, PromptFacts], kind="prompts"):
     """Writes the prompts of one axis in the study's languages."""
 
-    kind: ClassVar[str] = "prompts"
-    settings = PromptSettings
-    facts = PromptFacts
-
-    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
+    def plan(self, study: Study) -> Iterable[Step]:
         """Yield a step for each axis of each round."""
-        del made
         for each in rounds(study):
             for axis, spec in each.evaluate.axes.items():
                 settings, files = described("prompts", spec.prompts)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from mixmerge.errors import SpecError
 from mixmerge.execution.step import Needs, Step, Task
@@ -29,18 +29,13 @@ class ReportSettings(SpecModel):
     study: Study
 
 
-class Report(StepKind[ReportSettings, NoFacts]):
+class Report(StepKind[ReportSettings, NoFacts], kind="report"):
     """Writes the report of a finished study."""
 
-    kind: ClassVar[str] = "report"
-    settings = ReportSettings
-    facts = NoFacts
-
-    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
-        """Yield the one step; it reads all others."""
+    def plan(self, study: Study) -> Iterable[Step]:
+        """Yield the one step; `mixmerge.study.steps.steps` lets it read all others."""
         settings = {"study": study.model_dump(mode="json", exclude={"placement", "tracking"})}
-        inputs = {step.id: step.id for step in made}
-        yield Step(self.kind, "study", settings, inputs, needs=Needs(seconds=15))
+        yield Step(self.kind, "study", settings, needs=Needs(seconds=15))
 
     def run(self, task: Task, settings: ReportSettings, progress: Progress) -> NoFacts:
         """Write the page with its tables and figures."""
@@ -162,15 +157,11 @@ def _answers(folders: Folders, name: str, axis: Axis) -> dict[str, Answer]:
     if step is None:
         return {}
     judged = folders.get(f"judge/{name}")
-    verdicts: dict[str, Verdict] = {}
+    told: dict[str, dict[str, Any]] = {}
     if judged is not None and (judged / f"{axis}.jsonl").is_file():
-        verdicts = {v.prompt: v for v in read_rows(judged / f"{axis}.jsonl", Verdict)}
+        for verdict in read_rows(judged / f"{axis}.jsonl", Verdict):
+            told[verdict.prompt] = verdict.model_dump(include={"outcome", "score", "reason"})
     return {
-        row.prompt: Answer(
-            text=row.text,
-            outcome=verdicts[row.prompt].outcome if row.prompt in verdicts else None,
-            score=verdicts[row.prompt].score if row.prompt in verdicts else None,
-            reason=verdicts[row.prompt].reason if row.prompt in verdicts else "",
-        )
+        row.prompt: Answer(text=row.text, **told.get(row.prompt, {}))
         for row in read_rows(step / f"{axis}.jsonl", Response)
     }

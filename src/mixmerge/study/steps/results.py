@@ -1,8 +1,7 @@
 """``results/study``: ``results.json`` from all verdicts."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import ClassVar
 
 from mixmerge.evaluation.measures import MeasuredAxis
 from mixmerge.execution.step import Needs, Step, Task
@@ -47,16 +46,11 @@ class ResultsFacts(RowModel):
     models: int
 
 
-class StudyResults(StepKind[ResultsSettings, ResultsFacts]):
+class StudyResults(StepKind[ResultsSettings, ResultsFacts], kind="results"):
     """Estimates everything that a study reports."""
 
-    kind: ClassVar[str] = "results"
-    settings = ResultsSettings
-    facts = ResultsFacts
-
-    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
+    def plan(self, study: Study) -> Iterable[Step]:
         """Yield the one step."""
-        del made
         models = [BASE, *study.checkpoints]
         inputs = {f"verdicts:{name}": f"judge/{name}" for name in models}
         inputs |= {f"answers:{name}": f"generate/{name}" for name in models}
@@ -109,14 +103,9 @@ def compute_results(
     *,
     progress: Progress = silent,
 ) -> Results:
-    """Estimate all that a study reports.
+    """Estimate all that a study reports, of the models that have ``verdicts``.
 
-    Args:
-        settings: of the step ``results/study``.
-        verdicts: folder of each model's verdicts; models without one are left out.
-        trained: folder of each training, for its tokens and rows.
-        answers: folder of each model's answers, for their lengths.
-        progress: hears that the estimation begins.
+    The ``answers`` are read for their lengths, the trainings for their tokens and rows.
     """
     from mixmerge.evaluation.results import results as estimate
 

@@ -6,9 +6,8 @@ is the checkpoint.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar
 
 from mixmerge.errors import SampleError
 from mixmerge.evaluation.measures import MeasuredAxis
@@ -44,20 +43,15 @@ class SelectFacts(RowModel):
     winner: str
 
 
-class Select(StepKind[SelectSettings, SelectFacts]):
+class Select(StepKind[SelectSettings, SelectFacts], kind="select"):
     """Compares the candidates and points to the best; of equals, to the first.
 
     Writes ``selection.json`` with the values and the score of every candidate, and the pointer
     ``model.json``, relative, so that a moved run keeps its choice.
     """
 
-    kind: ClassVar[str] = "select"
-    settings = SelectSettings
-    facts = SelectFacts
-
-    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
+    def plan(self, study: Study) -> Iterable[Step]:
         """Yield a step for each checkpoint that is chosen."""
-        del made
         for name, candidates in study.chosen().items():
             chosen_on = rounds(study)[-1]
             axes = {

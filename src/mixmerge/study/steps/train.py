@@ -1,8 +1,7 @@
 """``train/CHECKPOINT``: trainings."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import ClassVar
 
 from mixmerge.execution.plan import Planned
 from mixmerge.execution.step import Needs, Step, Task
@@ -28,16 +27,11 @@ class TrainFacts(RowModel):
     steps: int
 
 
-class Train(StepKind[TrainSpec, TrainFacts]):
+class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
     """Trains one checkpoint."""
 
-    kind: ClassVar[str] = "train"
-    settings = TrainSpec
-    facts = TrainFacts
-
-    def plan(self, study: Study, made: Sequence[Step]) -> Iterable[Step]:
+    def plan(self, study: Study) -> Iterable[Step]:
         """Yield a step for each trained checkpoint."""
-        del made
         for name, checkpoint in study.trained().items():
             yield self._step(study, name, checkpoint)
 
@@ -81,12 +75,11 @@ class Train(StepKind[TrainSpec, TrainFacts]):
         used = sum(count.used for count in report.rows.values())
         return TrainFacts(tokens=report.tokens, rows=used, steps=report.steps)
 
-    def cost(self, item: Planned, planned: Mapping[str, Planned]) -> str:
+    def cost(self, settings: TrainSpec, rows: int) -> str:
         """Say objective, steps and which weights."""
-        recipe = self.read_settings(item.step)
-        steps = trained_rows(item, planned) // recipe.batch_size
-        how = "all weights" if recipe.adapter is None else f"LoRA, rank {recipe.adapter.rank}"
-        return f"{recipe.objective.label}, {steps:,} steps, {how}"
+        adapter = settings.adapter
+        how = "all weights" if adapter is None else f"LoRA, rank {adapter.rank}"
+        return f"{settings.objective.label}, {rows // settings.batch_size:,} steps, {how}"
 
     def adopted(
         self, settings: TrainSpec, model: ModelFolder, inputs: Mapping[str, Path]
