@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mixmerge.errors import SpecError
-from mixmerge.study.check import parse_study, read_study
+from mixmerge.study.check import parse_study, read_study, whole_text
 
 SMALL = Path(__file__).parents[1] / "data" / "small.yaml"
 SHIPPED = Path(__file__).parents[2] / "examples"
@@ -135,3 +135,12 @@ def test_a_missing_study_file_is_named(tmp_path: Path) -> None:
     """A path that does not exist is said."""
     with pytest.raises(SpecError, match=r"none\.yaml: no such file"):
         read_study(tmp_path / "none.yaml")
+
+
+def test_a_study_is_called_as_its_file(tmp_path: Path) -> None:
+    """A file without a name gives it its own, in the copy that a run keeps, too."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(SMALL.read_text().replace("study: small\n", ""))
+    assert read_study(path).study == "mine"
+    copy = parse_study(whole_text(path), "study.yaml")
+    assert copy == read_study(path)

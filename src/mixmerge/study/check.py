@@ -25,21 +25,28 @@ def read_study(path: Path) -> Study:
         SpecError: with the file, the line, what was required and what was seen.
     """
     study = validated(read_extended(path), Study, problems)
-    if "study" not in study.model_fields_set and re.fullmatch(NAME, path.stem):
-        study = study.model_copy(update={"study": path.stem})
+    if "study" not in study.model_fields_set:
+        study = study.model_copy(update={"study": _name(path)})
     return study
 
 
+def _name(path: Path) -> str:
+    """Return the name of a study that does not say it: its file's, where that can be one."""
+    return path.stem if re.fullmatch(NAME, path.stem) else "study"
+
+
 def whole_text(path: Path) -> str:
-    """Return a study file's text so that it stands alone: joined, where it extends others.
+    """Return a study file's text so that it stands alone: named, and joined with what it extends.
 
     Raises:
         SpecError: a file is missing or not YAML.
     """
     joined = read_extended(path)
-    if (EXTENDS,) not in joined.marks:
-        return read_text(path)
-    return f"# {path.name} with the files that it extends\n{to_yaml(joined.data)}"
+    if (EXTENDS,) in joined.marks:
+        named = {"study": _name(path), **joined.data}
+        return f"# {path.name} with the files that it extends\n{to_yaml(named)}"
+    text = read_text(path)
+    return text if "study" in joined.data else f"{text.rstrip()}\n\nstudy: {_name(path)}\n"
 
 
 def parse_study(text: str, name: str) -> Study:
