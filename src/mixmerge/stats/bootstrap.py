@@ -7,7 +7,6 @@ differences between models keep their pairing.
 """
 
 import math
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,17 +96,6 @@ def bootstrap_means(
     return means
 
 
-def leave_one_out(totals: Floats, sizes: Floats) -> Floats:
-    """Return the pooled means without each cluster in turn: the jackknife that BCa needs.
-
-    Args:
-        totals: sums by cluster, shape (clusters,) or (clusters, columns).
-        sizes: numbers of values by cluster, same shape.
-    """
-    without: Floats = (totals.sum(axis=0) - totals) / (sizes.sum(axis=0) - sizes)
-    return without
-
-
 def expanded_level(clusters: int, level: float = LEVEL) -> float:
     """Return the share of draws to span so that the interval covers ``level`` in small samples.
 
@@ -134,29 +122,3 @@ def percentile_interval(draws: Floats, level: float = LEVEL) -> tuple[float, flo
     # Order statistics, not interpolation: between a number and inf there is nothing to interpolate.
     first = int(np.floor(tail * (len(ordered) - 1)))
     return float(ordered[first]), float(ordered[len(ordered) - 1 - first])
-
-
-def bca_interval(
-    value: float, draws: Floats, jackknife: Floats, level: float = LEVEL
-) -> tuple[float, float]:
-    """Return the bias-corrected and accelerated interval (Efron 1987).
-
-    Args:
-        value: the estimate from all data.
-        draws: the estimate in every bootstrap draw, shape (draws,).
-        jackknife: the estimate without each cluster, from `leave_one_out`, shape (clusters,).
-        level: coverage.
-    """
-    normal = NormalDist()
-    below = (np.sum(draws < value) + 0.5 * np.sum(draws == value)) / len(draws)
-    if not 0 < below < 1:
-        return percentile_interval(draws, level)
-    bias = normal.inv_cdf(float(below))
-    deviation = jackknife.mean() - jackknife
-    scale = float(np.sum(deviation**2)) ** 1.5
-    acceleration = float(np.sum(deviation**3)) / (6 * scale) if scale > 0 else 0.0
-    tail = normal.inv_cdf((1 - level) / 2)
-    ends = [bias + z for z in (tail, -tail)]
-    shares = [normal.cdf(bias + end / (1 - acceleration * end)) for end in ends]
-    low, high = np.quantile(draws, shares)
-    return float(low), float(high)

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixmerge.stats.bootstrap import Floats
-from mixmerge.stats.estimate import LEVEL
-from mixmerge.stats.proportions import t_quantile
 
 Interval = tuple[float, float]
 
@@ -62,12 +60,6 @@ def average(means: list[ClusterMean]) -> ClusterMean:
         clusters=max(mean.clusters for mean in means),
         n=sum(mean.n for mean in means),
     )
-
-
-def t_interval(mean: ClusterMean, level: float = LEVEL) -> tuple[float, float]:
-    """Return mean ± t times its standard error, t with one degree of freedom less than clusters."""
-    half = t_quantile(mean.clusters, level) * math.sqrt(mean.variance)
-    return mean.value - half, mean.value + half
 
 
 def ratio_interval(
