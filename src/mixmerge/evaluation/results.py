@@ -91,8 +91,13 @@ def results(
         )
         for place, (axis, spec) in enumerate(axes.items())
     }
-    contrasts = _contrasts(
-        pairs, {a: (axes[a], scores[a]) for a in axes if a in deciding}, seed, draws
+    contrasts = _adjusted(
+        [
+            _contrast(scores[axis], axes[axis], axis, pair, seed, draws)
+            for pair in pairs
+            for axis in axes
+            if axis in deciding
+        ]
     )
     return Results(
         study=study,
@@ -124,10 +129,7 @@ def planned_contrasts(
     itself. A study without baselines tests every model against the base model, as its primary
     family.
 
-    Args:
-        base: name of the base model.
-        models: what each model is, in order.
-        baselines: by stage; one that is not among the models is left out.
+    A baseline that is not among the models is left out.
     """
     others = {name: info for name, info in models.items() if name != base}
     if not any(name in models for name in baselines.values()):
@@ -219,20 +221,6 @@ def _fronts(
     }
 
 
-def _contrasts(
-    pairs: Sequence[Pair],
-    axes: Mapping[Axis, tuple[MeasuredAxis, AxisScores]],
-    seed: int,
-    draws: int,
-) -> tuple[Contrast, ...]:
-    made = [
-        _contrast(scores, spec, axis, pair, seed, draws)
-        for pair in pairs
-        for axis, (spec, scores) in axes.items()
-    ]
-    return tuple(_adjusted(made))
-
-
 def _contrast(
     scores: AxisScores, spec: MeasuredAxis, axis: Axis, pair: Pair, seed: int, draws: int
 ) -> Contrast:
@@ -260,14 +248,14 @@ def _contrast(
     )
 
 
-def _adjusted(contrasts: Sequence[Contrast]) -> list[Contrast]:
+def _adjusted(contrasts: Sequence[Contrast]) -> tuple[Contrast, ...]:
     adjusted = list(contrasts)
     for family in ("primary", "secondary"):
         places = [i for i, contrast in enumerate(contrasts) if contrast.family == family]
         raw = [contrasts[i].p for i in places]
         for place, p, p_bh in zip(places, holm(raw), benjamini_hochberg(raw), strict=True):
             adjusted[place] = contrasts[place].model_copy(update={"p_adjusted": p, "p_bh": p_bh})
-    return adjusted
+    return tuple(adjusted)
 
 
 def _decisions(

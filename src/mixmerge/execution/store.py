@@ -32,10 +32,9 @@ BOOKKEEPING = frozenset({STEP, RECORD, FAILURE, PROGRESS, LOG, LOCK, JOB, JOURNA
 
 
 class Store:
-    """The steps of one run folder."""
+    """The steps of one run folder, which is created when the first step is placed in it."""
 
     def __init__(self, root: Path) -> None:
-        """Use ``root``; it is created when the first step is placed in it."""
         self.root = root
         self._hashes: dict[str, tuple[str, str]] | None = None
 
@@ -69,13 +68,7 @@ class Store:
         return read_record(self.folder(step, key), key)
 
     def place(self, step: Step, key: str, parents: Mapping[str, Path]) -> Path:
-        """Write ``step.json`` into the step's folder and return the folder.
-
-        Args:
-            step: The step.
-            key: Its identity.
-            parents: Folders of its input steps, by id.
-        """
+        """Write ``step.json`` into the step's folder, given those of its inputs; return it."""
         folder = self.folder(step, key)
         (folder / FAILURE).unlink(missing_ok=True)
         write_json(

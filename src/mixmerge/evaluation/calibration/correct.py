@@ -17,14 +17,12 @@ from mixmerge.stats.correction import Labelled, prediction_powered, rogan_gladen
 
 
 class AxisCorrection:
-    """Scores and labels of every model on one axis, one row for each prompt."""
+    """Scores and labels of every model on one axis, one row for each prompt.
+
+    The judge must have judged all prompts.
+    """
 
     def __init__(self, found: Evidence) -> None:
-        """Line up scores and labels.
-
-        Args:
-            found: labelled answers of models that the judge has judged on all prompts.
-        """
         self._material = material = found.material
         verdicts = {name: material.verdicts[name] for name in material.models}
         table = score_table(material.axis, verdicts, material.worth)

@@ -129,15 +129,7 @@ def _alpha_among(
     draws: int,
     seed: Sequence[int],
 ) -> Statistic | None:
-    """Return alpha among several raters.
-
-    Args:
-        found: for the outcomes of the axis.
-        rated: the ratings of each item, by rater.
-        clusters: the source prompt of each answer.
-        draws: bootstrap samples.
-        seed: of the draws.
-    """
+    """Return alpha among the raters of some items, each with its source prompt."""
     people = sorted({who for row in rated for who in row})
     if len(people) < 2:
         return None

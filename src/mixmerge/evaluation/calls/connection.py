@@ -78,27 +78,21 @@ class CallError(Exception):
         overload: bool = False,
         maybe_charged: bool = False,
     ) -> None:
-        """Say what failed.
-
-        Args:
-            reason: for a person.
-            again: whether another try may help.
-            wait: seconds that the endpoint asked to wait.
-            overload: whether fewer calls at once would help.
-            maybe_charged: whether the endpoint may have done the work all the same.
-        """
         super().__init__(reason)
         self.again = again
+        """Whether another try may help."""
         self.wait = wait
+        """Seconds that the endpoint asked to wait."""
         self.overload = overload
+        """Whether fewer calls at once would help."""
         self.maybe_charged = maybe_charged
+        """Whether the endpoint may have done the work all the same."""
 
 
 class RefusedCallError(CallError):
     """The endpoint understood the call and will not take it: status 4xx."""
 
     def __init__(self, status: int, text: str) -> None:
-        """Keep the status: some mean that no call can succeed."""
         super().__init__(f"status {status}: {shown(text)}", again=False)
         self.status = status
         self.text = text
@@ -129,11 +123,10 @@ def key_from_environment(spec: EndpointSpec) -> str | None:
 class Connection:
     """Connections to one endpoint, kept alive between calls.
 
-    Whatever comes back is cleared of the key before anyone sees it.
+    Whatever comes back is cleared of the key before anyone sees it. Needs a running event loop.
     """
 
     def __init__(self, spec: EndpointSpec, key: str | None) -> None:
-        """Prepare; nothing is sent yet. Needs a running event loop."""
         self._spec = spec
         self._key = (key or "").encode()
         self._address = f"{spec.endpoint.rstrip('/')}/chat/completions"
@@ -154,10 +147,9 @@ class Connection:
         """Try a call once.
 
         Args:
-            body: of the request, JSON.
+            body: JSON.
             timeout: seconds.
-            doubtful: the endpoint may refuse this call for a reason that says nothing about
-                others.
+            doubtful: whether a refusal may say nothing about other calls.
 
         Raises:
             CallError: this try failed.

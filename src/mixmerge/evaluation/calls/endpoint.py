@@ -108,7 +108,7 @@ class ChatEndpoint:
         listen(0)
         price, ledger = self._spec.price, self._journal.with_name(LEDGER)
         with closing(Ledger(ledger, self._spec.budget)) if price else nullcontext() as spent:
-            calls = Calls(self._spec, journal, spent, listen, optional=self._optional)
+            calls = Calls(self._spec, journal, spent, listen, self._optional)
             in_own_thread(calls.make(todo, self._key))
         return calls.failed
 

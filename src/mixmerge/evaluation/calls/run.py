@@ -28,7 +28,11 @@ Result = TypeVar("Result")
 
 
 class Caller:
-    """Takes one call from its first try to its answer, or to the reason why there is none."""
+    """Takes one call from its first try to its answer, or to the reason why there is none.
+
+    The clock of the deadline for all calls starts with it. Where the endpoint refuses the
+    ``optional`` fields of a request, calls are made without.
+    """
 
     def __init__(
         self,
@@ -36,19 +40,8 @@ class Caller:
         connection: Connection,
         limiter: RateLimiter,
         budget: Budget,
-        *,
-        optional: Iterable[str] = (),
+        optional: Iterable[str],
     ) -> None:
-        """Start the clock of the deadline.
-
-        Args:
-            spec: attempts, time-outs and waits.
-            connection: to the endpoint.
-            limiter: of all calls to it.
-            budget: pays for them.
-            optional: fields of a request that the endpoint may not know: where it refuses them,
-                calls are made without.
-        """
         self._spec = spec
         self._connection = connection
         self._limiter = limiter
@@ -146,7 +139,6 @@ class Calls:
         journal: Journal,
         ledger: Ledger | None,
         listen: Callable[[int], None],
-        *,
         optional: Iterable[str] = (),
     ) -> None:
         """Prepare.
@@ -189,7 +181,7 @@ class Calls:
         budget = Budget(self._ledger, spec.price)
         try:
             async with Connection(spec, key) as connection, asyncio.TaskGroup() as group:
-                caller = Caller(spec, connection, limiter, budget, optional=self._optional)
+                caller = Caller(spec, connection, limiter, budget, self._optional)
                 for name, body in todo:
                     await limiter.take_place()
                     if self._stopped:

@@ -238,11 +238,6 @@ def train_on_nodes(
     Ray Train places the workers, makes them meet, and ends all when one fails; the step itself runs
     in a child process of each worker.
 
-    Args:
-        command: See `mixmerge.execution.child.run_child`.
-        folder: The step's.
-        needs: With ``nodes`` and ``processes``.
-        asked: What each node gives.
     """
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
@@ -291,11 +286,7 @@ def rank(config: dict[str, Any]) -> None:
 
 
 class RayHelpers:
-    """Helpers on the cluster at ``RAY_ADDRESS``, which is joined when they are asked for.
-
-    Args:
-        cpus: Cores of the cluster that is started on this machine where there is no address.
-    """
+    """Helpers on the cluster at ``RAY_ADDRESS``, or one here, joined when they are asked for."""
 
     def __init__(self, cpus: int = 1) -> None:
         import ray
