@@ -47,17 +47,12 @@ def plan(steps: Sequence[Step], store: Store) -> list[Planned]:
         planned.append(_planned(step, key, store, finished, folders))
         if key:
             folders[step.id] = store.folder(step, key)
-            handed = _passes_on(planned[-1], key)
-            if handed:
-                passed_on[step.id] = handed
+            record = planned[-1].record
+            if not step.by_output:
+                passed_on[step.id] = key
+            elif record is not None:
+                passed_on[step.id] = str(record["output"])
     return planned
-
-
-def _passes_on(item: Planned, key: str) -> str | None:
-    """Return what dependents hash of a step; None while that is not known yet."""
-    if not item.step.by_output:
-        return key
-    return None if item.record is None else str(item.record["output"])
 
 
 class _Finished:

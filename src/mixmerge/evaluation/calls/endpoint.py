@@ -46,7 +46,7 @@ class ChatEndpoint:
         """
         self._spec = spec
         self._journal = journal
-        self._optional = tuple(optional)
+        self._optional = frozenset(optional)
         self._key = key_from_environment(spec)
 
     def ask(

@@ -40,14 +40,10 @@ class _Started:
 
 
 class RayEngine:
-    """Runs steps on a Ray cluster.
+    """Runs steps on a Ray cluster, one of ``cpus`` cores here where ``RAY_ADDRESS`` names none.
 
     Attributes:
         keep_seconds: How long the exit code of a training waits for a driver.
-
-    Args:
-        cpus: Cores of the cluster that is started on this machine where ``RAY_ADDRESS`` names none.
-        command: What runs a step; see `mixmerge.execution.child.run_child`.
 
     Raises:
         ResourceError: there is no cluster at ``RAY_ADDRESS``.

@@ -134,10 +134,6 @@ class _Queued:
 class SlurmEngine:
     """Runs steps as SLURM jobs; equal steps that become ready together are one array.
 
-    Args:
-        spec: Where in the cluster, and within which limits.
-        command: What runs a step; see `mixmerge.execution.child.run_child`.
-
     Raises:
         ResourceError: SLURM's commands are not here.
     """
