@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from mixmerge.errors import DataError, SpecError
-from mixmerge.evaluation.axis_scores import AxisScores, Lengths
+from mixmerge.evaluation.axis_scores import AxisScores
 from mixmerge.evaluation.fronts import front
 from mixmerge.evaluation.judge_warnings import judge_warnings
 from mixmerge.evaluation.measures import MeasuredAxis
@@ -196,15 +196,11 @@ def _axis_scores(
         # Against itself every comparison is a tie, by definition and without asking a judge.
         table.scores[base] = np.full(len(table.cluster), fixed)
     compared = [(a, b) for a, b, _ in pairs]
-    lengths = _lengths(answers) if answers else None
-    return AxisScores(table, spec.measure, base, compared, draws=draws, seed=seed, lengths=lengths)
-
-
-def _lengths(answers: Mapping[str, Iterable[Response]]) -> Lengths:
-    return {
+    lengths = {
         model: {answer.prompt: len(answer.text) for answer in rows}
-        for model, rows in answers.items()
+        for model, rows in (answers or {}).items()
     }
+    return AxisScores(table, spec.measure, base, compared, draws=draws, seed=seed, lengths=lengths)
 
 
 def _fronts(

@@ -29,14 +29,7 @@ from mixmerge.execution.store import (
     read_record,
     read_task,
 )
-from mixmerge.files import (
-    PARTIAL,
-    explained_disk_errors,
-    full_disk,
-    is_full_disk,
-    sync,
-    write_json,
-)
+from mixmerge.files import PARTIAL, explained_disk_errors, full_disk, is_full_disk, sync, write_json
 from mixmerge.progress import Progress, silent
 
 Handler = Callable[[Task, Progress], Mapping[str, Any]]

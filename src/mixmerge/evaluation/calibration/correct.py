@@ -40,10 +40,6 @@ class AxisCorrection:
         self._cluster = table.cluster
         self._language = numbered(table.language.tolist())
 
-    def rates(self) -> list[CorrectedRate]:
-        """Return the corrected rate of every model that was judged."""
-        return [self._rate(name) for name in self._material.models]
-
     def check(self, contrast: Contrast) -> CheckedContrast:
         """Say whether a contrast stands when the judge's errors count."""
         scores = self._scores[contrast.a] - self._scores[contrast.b]
@@ -63,7 +59,8 @@ class AxisCorrection:
             note=note,
         )
 
-    def _rate(self, name: str) -> CorrectedRate:
+    def rate(self, name: str) -> CorrectedRate:
+        """Return the corrected rate of a model that was judged."""
         scores, truth = self._scores[name], self._truth[name]
         ppi, note = self._prediction_powered(scores, truth, "rate")
         rogan = None
@@ -111,7 +108,7 @@ def corrected(
         if set(found.material.models) <= set(found.material.verdicts)
     }
     return (
-        [rate for correction in axes.values() for rate in correction.rates()],
+        [each.rate(name) for axis, each in axes.items() for name in evidence[axis].material.models],
         [axes[contrast.axis].check(contrast) for contrast in contrasts if contrast.axis in axes],
     )
 

@@ -87,7 +87,6 @@ def coefficients(
     size = len(found.outcomes)
     tables = confusion(found.truth, found.said, size)
     pairs = coincidences(np.stack([found.truth, found.said], axis=1), size)
-
     return {
         "youden": _bootstrapped(tables, found.cluster, youden, draws, seed),
         "kappa": _bootstrapped(tables, found.cluster, cohen_kappa, draws, seed),

@@ -38,11 +38,7 @@ _UNKNOWN_MODEL = re.compile(
     r"(unknown|invalid|no such) model",
     re.IGNORECASE | re.DOTALL,
 )
-_NOT_REACHED = (
-    aiohttp.ClientConnectorError,
-    aiohttp.ConnectionTimeoutError,
-    aiohttp.InvalidURL,
-)
+_NOT_REACHED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
 _SECONDS_TO_CONNECT = 15.0
 _FUTILE = 5
 """Refused calls in a row, before any success, after which the rest is not sent."""

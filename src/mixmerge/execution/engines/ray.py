@@ -59,10 +59,7 @@ class RayEngine:
         self._command = tuple(command)
         connect(cpus)
         # Steps may ask for helpers on the cluster that they run on.
-        self._environment = {
-            HELPERS: "ray",
-            "RAY_ADDRESS": ray.get_runtime_context().gcs_address,
-        }
+        self._environment = {HELPERS: "ray", "RAY_ADDRESS": ray.get_runtime_context().gcs_address}
         nodes = [node["Resources"] for node in ray.nodes()]
         self._nodes = [(node.get("CPU", 0), node.get("GPU", 0)) for node in nodes]
         """Cores and GPUs of each."""
