@@ -2,10 +2,12 @@
 
 Studies have clusters (one question in six languages, or every prompt on its own), questions that
 are harder for all models, models that go together, ties, two orders, grades, and verdicts that are
-missing. Every interval is made by the code that makes ``results.json``.
+missing. Every interval is made by the code that makes ``results.json``, but for the alternatives.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,17 +16,16 @@ from scipy.stats import norm
 
 from mixmerge.evaluation.measures.mean import Mean
 from mixmerge.stats.bootstrap import (
-    bca_interval,
     bootstrap_means,
     expanded_level,
-    leave_one_out,
     percentile_interval,
 )
-from mixmerge.stats.estimate import Estimate
+from mixmerge.stats.estimate import LEVEL, Estimate
 from mixmerge.stats.intervals import ClusterSample
 from mixmerge.stats.length_control import length_controlled
 from mixmerge.stats.pareto import front_volume, hypervolume
-from mixmerge.stats.robust import ClusterMean, t_interval
+from mixmerge.stats.proportions import t_quantile
+from mixmerge.stats.robust import ClusterMean
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -286,3 +287,46 @@ STUDIES: dict[str, tuple[Study, Sequence[Truth]]] = {
     "fronts": (fronts, FRONTS),
     "alternatives": (alternatives, ((0.01, 0.1), (0.03, 0.1), (0.1, 0.3))),
 }
+
+
+def leave_one_out(totals: Floats, sizes: Floats) -> Floats:
+    """Return the pooled means without each cluster in turn: the jackknife that BCa needs.
+
+    Args:
+        totals: sums by cluster, shape (clusters,) or (clusters, columns).
+        sizes: numbers of values by cluster, same shape.
+    """
+    without: Floats = (totals.sum(axis=0) - totals) / (sizes.sum(axis=0) - sizes)
+    return without
+
+
+def t_interval(mean: ClusterMean, level: float = LEVEL) -> tuple[float, float]:
+    """Return mean ± t times its standard error, t with one degree of freedom less than clusters."""
+    half = t_quantile(mean.clusters, level) * math.sqrt(mean.variance)
+    return mean.value - half, mean.value + half
+
+
+def bca_interval(
+    value: float, draws: Floats, jackknife: Floats, level: float = LEVEL
+) -> tuple[float, float]:
+    """Return the bias-corrected and accelerated interval (Efron 1987).
+
+    Args:
+        value: the estimate from all data.
+        draws: the estimate in every bootstrap draw, shape (draws,).
+        jackknife: the estimate without each cluster, from `leave_one_out`, shape (clusters,).
+        level: coverage.
+    """
+    normal = NormalDist()
+    below = (np.sum(draws < value) + 0.5 * np.sum(draws == value)) / len(draws)
+    if not 0 < below < 1:
+        return percentile_interval(draws, level)
+    bias = normal.inv_cdf(float(below))
+    deviation = jackknife.mean() - jackknife
+    scale = float(np.sum(deviation**2)) ** 1.5
+    acceleration = float(np.sum(deviation**3)) / (6 * scale) if scale > 0 else 0.0
+    tail = normal.inv_cdf((1 - level) / 2)
+    ends = [bias + z for z in (tail, -tail)]
+    shares = [normal.cdf(bias + end / (1 - acceleration * end)) for end in ends]
+    low, high = np.quantile(draws, shares)
+    return float(low), float(high)

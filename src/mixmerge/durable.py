@@ -96,11 +96,6 @@ def now() -> str:
 def claimed(lock: Path, what: str, *, patience: float) -> Iterator[Owner | None]:
     """Hold a lock file, with this process's name in it, while something is run.
 
-    Args:
-        lock: The file; its folder must exist.
-        what: What is run, for the message.
-        patience: Seconds to wait for the holder.
-
     Yields:
         The last holder if it ended without releasing the lock, else None.
 

@@ -42,11 +42,7 @@ def explained_disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if is_full_disk(error):
-            free = shutil.disk_usage(existing_parent(path)).free
-            raise ResourceError(
-                f"{path}: the disk is full ({free / 1e6:.1f} MB free). "
-                "Free some space and run the same command again; finished work is kept."
-            ) from error
+            raise full_disk(path) from error
         if error.errno in _NO_PLACE:
             raise ResourceError(f"{path}: cannot write here ({error.strerror}).") from error
         raise
@@ -64,6 +60,15 @@ def existing_parent(path: Path) -> Path:
     while not path.exists():
         path = path.parent
     return path
+
+
+def full_disk(path: Path) -> ResourceError:
+    """Return the error of a full disk, with how much of it is free."""
+    free = shutil.disk_usage(existing_parent(path)).free
+    return ResourceError(
+        f"{path}: the disk is full ({free / 1e6:.1f} MB free). "
+        "Free some space and run the same command again; finished work is kept."
+    )
 
 
 def sync(path: Path) -> None:

@@ -120,10 +120,7 @@ class AxisScores:
         """Return the pooled shares of models in every bootstrap draw, shape (draws, models)."""
         columns = [self._column[model, None, None] for model in models]
         totals, sizes = self._sample.totals[:, columns], self._sample.sizes[:, columns]
-        return bootstrap_means(totals, sizes, self._n_draws, self._rng())
-
-    def _rng(self) -> np.random.Generator:
-        return np.random.default_rng(self._seed)
+        return bootstrap_means(totals, sizes, self._n_draws, np.random.default_rng(self._seed))
 
     def _judged(self, model: str) -> list[str]:
         """Return the languages in which a model, and the base model, have verdicts."""
@@ -194,7 +191,7 @@ class AxisScores:
             ],
             table.cluster,
             draws=self._n_draws,
-            rng=self._rng(),
+            rng=np.random.default_rng(self._seed),
         )
         return {
             model: LengthControlled(

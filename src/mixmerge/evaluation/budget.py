@@ -11,15 +11,11 @@ Spec = TypeVar("Spec", bound=BaseModel)
 
 
 def with_budget(spec: Spec, dollars: float) -> Spec:
-    """Return a specification whose endpoints may cost so much together, whatever it said before.
+    """Return any part of a study whose endpoints may cost so much together, whatever it said.
 
     Judges share what they spend, because a study keeps the journals of its judges in one folder,
     and so does an evaluation, for models behind endpoints too. An endpoint without a price counts
     as free.
-
-    Args:
-        spec: a study, an evaluation, or any part of one.
-        dollars: the budget.
 
     Raises:
         SpecError: no endpoint has a price, or one with a price has no limit of an answer.

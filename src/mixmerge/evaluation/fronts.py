@@ -71,15 +71,7 @@ def _volumes(
 
 
 def _gains(info: AxisInfo, shares: Floats) -> Floats:
-    """Return how much better than the base model each model is.
-
-    Args:
-        info: of the axis.
-        shares: shape (..., models), the base model's first.
-
-    Returns:
-        Shape (..., models - 1).
-    """
+    """Return how much better than the first, the base model, each model is: (..., models - 1)."""
     base, others = shares[..., :1], shares[..., 1:]
     gains: Floats = (
         info.sign * (others / base - 1) if info.relative else info.sign * (others - base)

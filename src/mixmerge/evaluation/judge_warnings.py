@@ -29,11 +29,7 @@ _COMPARED: frozenset[Outcome] = frozenset({"win", "tie", "loss"})
 def judge_warnings(
     verdicts: Mapping[str, Mapping[Axis, Sequence[Verdict]]],
 ) -> tuple[JudgeWarning, ...]:
-    """Return a warning for every judge of an axis that tells nothing apart.
-
-    Args:
-        verdicts: by model and axis; missing ones do not count.
-    """
+    """Return a warning for every judge of an axis that tells nothing apart."""
     found: list[JudgeWarning] = []
     for axis in dict.fromkeys(axis for by_axis in verdicts.values() for axis in by_axis):
         rows = [row for by_axis in verdicts.values() for row in by_axis.get(axis, ())]

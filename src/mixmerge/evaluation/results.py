@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from mixmerge.errors import DataError, SpecError
-from mixmerge.evaluation.axis_scores import AxisScores, Lengths
+from mixmerge.evaluation.axis_scores import AxisScores
 from mixmerge.evaluation.fronts import front
 from mixmerge.evaluation.judge_warnings import judge_warnings
 from mixmerge.evaluation.measures import MeasuredAxis
@@ -91,8 +91,13 @@ def results(
         )
         for place, (axis, spec) in enumerate(axes.items())
     }
-    contrasts = _contrasts(
-        pairs, {a: (axes[a], scores[a]) for a in axes if a in deciding}, seed, draws
+    contrasts = _adjusted(
+        [
+            _contrast(scores[axis], axes[axis], axis, pair, seed, draws)
+            for pair in pairs
+            for axis in axes
+            if axis in deciding
+        ]
     )
     return Results(
         study=study,
@@ -124,10 +129,7 @@ def planned_contrasts(
     itself. A study without baselines tests every model against the base model, as its primary
     family.
 
-    Args:
-        base: name of the base model.
-        models: what each model is, in order.
-        baselines: by stage; one that is not among the models is left out.
+    A baseline that is not among the models is left out.
     """
     others = {name: info for name, info in models.items() if name != base}
     if not any(name in models for name in baselines.values()):
@@ -194,15 +196,11 @@ def _axis_scores(
         # Against itself every comparison is a tie, by definition and without asking a judge.
         table.scores[base] = np.full(len(table.cluster), fixed)
     compared = [(a, b) for a, b, _ in pairs]
-    lengths = _lengths(answers) if answers else None
-    return AxisScores(table, spec.measure, base, compared, draws=draws, seed=seed, lengths=lengths)
-
-
-def _lengths(answers: Mapping[str, Iterable[Response]]) -> Lengths:
-    return {
+    lengths = {
         model: {answer.prompt: len(answer.text) for answer in rows}
-        for model, rows in answers.items()
+        for model, rows in (answers or {}).items()
     }
+    return AxisScores(table, spec.measure, base, compared, draws=draws, seed=seed, lengths=lengths)
 
 
 def _fronts(
@@ -217,20 +215,6 @@ def _fronts(
         stage: front({n: i.kind for n, i in models.items() if i.stage == stage}, base, axes)
         for stage in stages
     }
-
-
-def _contrasts(
-    pairs: Sequence[Pair],
-    axes: Mapping[Axis, tuple[MeasuredAxis, AxisScores]],
-    seed: int,
-    draws: int,
-) -> tuple[Contrast, ...]:
-    made = [
-        _contrast(scores, spec, axis, pair, seed, draws)
-        for pair in pairs
-        for axis, (spec, scores) in axes.items()
-    ]
-    return tuple(_adjusted(made))
 
 
 def _contrast(
@@ -260,14 +244,14 @@ def _contrast(
     )
 
 
-def _adjusted(contrasts: Sequence[Contrast]) -> list[Contrast]:
+def _adjusted(contrasts: Sequence[Contrast]) -> tuple[Contrast, ...]:
     adjusted = list(contrasts)
     for family in ("primary", "secondary"):
         places = [i for i, contrast in enumerate(contrasts) if contrast.family == family]
         raw = [contrasts[i].p for i in places]
         for place, p, p_bh in zip(places, holm(raw), benjamini_hochberg(raw), strict=True):
             adjusted[place] = contrasts[place].model_copy(update={"p_adjusted": p, "p_bh": p_bh})
-    return adjusted
+    return tuple(adjusted)
 
 
 def _decisions(

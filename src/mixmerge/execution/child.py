@@ -54,9 +54,8 @@ def run_child(
     Returns:
         The exit code; negative: killed by that signal.
     """
-    added = dict(environment or {})
     # Threads as on a laptop: a step that uses several cores says so in its own settings.
-    all_of_it = {**ONE_THREAD, **os.environ, **added}
+    all_of_it = {**ONE_THREAD, **os.environ, **(environment or {})}
     first = all_of_it.get("RANK", "0") == "0"
     with Path(folder, LOG).open("ab") if first else open(os.devnull, "rb") as log:  # noqa: PTH123
         output = log if first else None

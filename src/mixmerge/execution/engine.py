@@ -48,12 +48,7 @@ class Helpers(Protocol):
     """Processes elsewhere that take part in one piece of work, whether there is room or not."""
 
     def start(self, command: Sequence[str], count: int) -> None:
-        """Ask for processes.
-
-        Args:
-            command: A module and its first arguments; the number of the copy comes last.
-            count: How many; they are numbered from 0.
-        """
+        """Ask for ``count`` processes of a module; their number, from 0, is the last argument."""
 
     def ended(self, number: int) -> bool:
         """Say whether one of them has ended, however it did."""

@@ -1,6 +1,6 @@
 """What a run would do: which steps are done, which would run, and why."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -39,7 +39,7 @@ def plan(steps: Sequence[Step], store: Store) -> list[Planned]:
     """
     folders: dict[str, Path] = {}
     passed_on: dict[str, str] = {}
-    finished = _Finished(store.root)
+    finished = _latest(store.root, {step.kind for step in steps})
     planned = []
     for step in in_order(steps):
         known = all(parent in passed_on for parent in step.inputs.values())
@@ -47,47 +47,32 @@ def plan(steps: Sequence[Step], store: Store) -> list[Planned]:
         planned.append(_planned(step, key, store, finished, folders))
         if key:
             folders[step.id] = store.folder(step, key)
-            handed = _passes_on(planned[-1], key)
-            if handed:
-                passed_on[step.id] = handed
+            record = planned[-1].record
+            if not step.by_output:
+                passed_on[step.id] = key
+            elif record is not None:
+                passed_on[step.id] = str(record["output"])
     return planned
 
 
-def _passes_on(item: Planned, key: str) -> str | None:
-    """Return what dependents hash of a step; None while that is not known yet."""
-    if not item.step.by_output:
-        return key
-    return None if item.record is None else str(item.record["output"])
-
-
-class _Finished:
-    """The finished steps of a run folder by kind and name; each kind's folder is listed once."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._kinds: dict[str, dict[str, list[Path]]] = {}
-
-    def latest(self, step: Step) -> Path | None:
-        folders = self._kind(step.kind).get(step.name, [])
-        finished = [folder for folder in folders if (folder / RECORD).is_file()]
-        return max(finished, key=lambda folder: (folder / RECORD).stat().st_mtime, default=None)
-
-    def _kind(self, kind: str) -> dict[str, list[Path]]:
-        if kind not in self._kinds:
-            self._kinds[kind] = {}
-            place = self._root / kind
-            for folder in sorted(place.iterdir()) if place.is_dir() else ():
-                self._kinds[kind].setdefault(folder.name[:-_SUFFIX], []).append(folder)
-        return self._kinds[kind]
+def _latest(root: Path, kinds: Iterable[str]) -> dict[tuple[str, str], Path]:
+    """Return the folder of the latest finished step of each kind and name."""
+    records = [record for kind in kinds for record in (root / kind).glob(f"*/{RECORD}")]
+    records.sort(key=lambda record: record.stat().st_mtime)
+    return {(r.parts[-3], r.parent.name[:-_SUFFIX]): r.parent for r in records}
 
 
 def _planned(
-    step: Step, key: str | None, store: Store, finished: _Finished, folders: Mapping[str, Path]
+    step: Step,
+    key: str | None,
+    store: Store,
+    finished: Mapping[tuple[str, str], Path],
+    folders: Mapping[str, Path],
 ) -> Planned:
     record = store.record(step, key) if key else None
     if key and record:
         return Planned(step, "done", record=record, folder=store.folder(step, key), key=key)
-    earlier = finished.latest(step)
+    earlier = finished.get((step.kind, step.name))
     if earlier is None:
         return Planned(step, "to do", key=key)
     if key and earlier == store.folder(step, key):

@@ -216,16 +216,9 @@ def run(
     """Run steps in an order that respects their inputs, reusing what is done.
 
     A failed step stops what depends on it and nothing else. A step that a passing fault stops
-    (its process was killed, its worker was lost, the network failed) is started again.
-
-    Args:
-        steps: The graph.
-        store: The run folder.
-        engine: Where steps run.
-        listener: Who hears about it.
-        only: Ids of the steps that are wanted, with what they need; None for all.
-        attempts: How often a step is started at most.
-        begin: Called when the folder is ours, before anything starts.
+    (its process was killed, its worker was lost, the network failed) is started again, in all
+    at most ``attempts`` times. With the ids of ``only`` some steps, those and what they need are
+    run. ``begin`` is called when the folder is ours, before anything starts.
 
     Raises:
         SpecError: the graph is wrong; nothing was started.
@@ -284,8 +277,7 @@ def _walk_to_the_end(walk: _Walk, tell: events.Listener) -> events.End:
 class _Interrupts:
     """Counts how often Ctrl-C was pressed."""
 
-    def __init__(self) -> None:
-        self.pressed = 0
+    pressed = 0
 
     def check(self) -> None:
         """Raise KeyboardInterrupt if it was pressed twice.

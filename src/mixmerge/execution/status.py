@@ -95,12 +95,12 @@ class StepStatus:
     state: str
     """``waiting``, ``running``, ``done``, ``failed`` or ``blocked``."""
     folder: Path | None
-    done: float | None
+    done: float | None = None
     """Of `total`, for a running step that has said so."""
-    total: float | None
-    what: str
+    total: float | None = None
+    what: str = ""
     """What a running step does."""
-    message: str
+    message: str = ""
     """Why a step failed, is tried again, or cannot run."""
 
 
@@ -125,10 +125,7 @@ class RunStatus:
 
 
 def status(folder: Path) -> RunStatus:
-    """Say how a run stands: live, finished or dead; reads files only.
-
-    Args:
-        folder: The run folder.
+    """Say how the run in a folder stands: live, finished or dead; reads files only.
 
     Raises:
         SpecError: nothing was ever run in the folder.
@@ -147,12 +144,5 @@ def _step(root: Path, name: str, fields: dict[str, Any]) -> StepStatus:
     place = root / fields["folder"] if "folder" in fields else None
     if fields["state"] == "running" and place is not None:
         fields = {**fields, **(read_progress(place) or {})}
-    return StepStatus(
-        step=name,
-        state=fields["state"],
-        folder=place,
-        done=fields.get("done"),
-        total=fields.get("total"),
-        what=fields.get("what", ""),
-        message=fields.get("message", ""),
-    )
+    told = ("state", "done", "total", "what", "message")
+    return StepStatus(name, folder=place, **{key: fields[key] for key in told if key in fields})

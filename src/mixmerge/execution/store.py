@@ -8,6 +8,7 @@ import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +30,14 @@ JOB = "job.json"
 """Where a cluster's queue has the step."""
 BOOKKEEPING = frozenset({STEP, RECORD, FAILURE, PROGRESS, LOG, LOCK, JOB, JOURNAL})
 """Files of a step's folder that are no output of it."""
+_HASHES = "cache/hashes.jsonl"
 
 
 class Store:
-    """The steps of one run folder."""
+    """The steps of one run folder, which is created when the first step is placed in it."""
 
     def __init__(self, root: Path) -> None:
-        """Use ``root``; it is created when the first step is placed in it."""
         self.root = root
-        self._hashes: dict[str, tuple[str, str]] | None = None
 
     def key(self, step: Step, parents: Mapping[str, str]) -> str:
         """Return a step's identity: 64 hexadecimal digits.
@@ -69,13 +69,7 @@ class Store:
         return read_record(self.folder(step, key), key)
 
     def place(self, step: Step, key: str, parents: Mapping[str, Path]) -> Path:
-        """Write ``step.json`` into the step's folder and return the folder.
-
-        Args:
-            step: The step.
-            key: Its identity.
-            parents: Folders of its input steps, by id.
-        """
+        """Write ``step.json`` into the step's folder, given those of its inputs; return it."""
         folder = self.folder(step, key)
         (folder / FAILURE).unlink(missing_ok=True)
         write_json(
@@ -100,27 +94,23 @@ class Store:
     def _content(self, path: Path) -> str:
         """Hash a file or folder, remembering the answer as long as sizes and times are the same."""
         name, state = str(path.absolute()), _state(path)
-        known = self._known_hashes().get(name)
-        if known is not None and known[0] == state:
-            return known[1]
+        known, digest = self._hashes.get(name, ("", ""))
+        if known == state:
+            return digest
         digest = folder_fingerprint(path) if path.is_dir() else file_fingerprint(path)
-        self._known_hashes()[name] = (state, digest)
+        self._hashes[name] = (state, digest)
         # Only a shortcut: a run folder that cannot be written to can still be planned.
-        append_if_possible(self._hash_file, [name, state, digest])
+        append_if_possible(self.root / _HASHES, [name, state, digest])
         return digest
 
-    @property
-    def _hash_file(self) -> Path:
-        return self.root / "cache" / "hashes.jsonl"
-
-    def _known_hashes(self) -> dict[str, tuple[str, str]]:
-        if self._hashes is None:
-            self._hashes = {}
-            for line in read_log(self._hash_file):
-                with contextlib.suppress(ValueError, TypeError):  # not a line of ours
-                    name, state, digest = line
-                    self._hashes[name] = (state, digest)
-        return self._hashes
+    @cached_property
+    def _hashes(self) -> dict[str, tuple[str, str]]:
+        hashes = {}
+        for line in read_log(self.root / _HASHES):
+            with contextlib.suppress(ValueError, TypeError):  # not a line of ours
+                name, state, digest = line
+                hashes[name] = (state, digest)
+        return hashes
 
 
 def check_files(step: Step) -> None:
@@ -151,15 +141,12 @@ def read_record(folder: Path, key: str) -> dict[str, Any] | None:
         record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         if record.get("key") != key:
             return None
-        there = all(_size(folder / name) == size for name, size in record["contents"].items())
+        sizes = record["contents"].items()
+        there = all((folder / name).stat().st_size == size for name, size in sizes)
         there = there and all(Path(path).exists() for path in record.get("outside", ()))
     except (OSError, ValueError, KeyError):
         return None
     return record if there else None
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size
 
 
 def read_progress(folder: Path) -> dict[str, Any] | None:

@@ -1,6 +1,5 @@
 """Running one step in this process: what ``mixmerge step FOLDER`` does, whoever calls it."""
 
-import errno
 import importlib
 import os
 import resource
@@ -30,13 +29,7 @@ from mixmerge.execution.store import (
     read_record,
     read_task,
 )
-from mixmerge.files import (
-    PARTIAL,
-    explained_disk_errors,
-    is_full_disk,
-    sync,
-    write_json,
-)
+from mixmerge.files import PARTIAL, explained_disk_errors, full_disk, is_full_disk, sync, write_json
 from mixmerge.progress import Progress, silent
 
 Handler = Callable[[Task, Progress], Mapping[str, Any]]
@@ -69,11 +62,6 @@ def run_step(
     folder: Path, handlers: Mapping[str, Handler], ran_with: Mapping[str, Any] | None = None
 ) -> int:
     """Run the step in a folder unless it is done, and write its record last.
-
-    Args:
-        folder: The step's folder.
-        handlers: Kind of step to what does its work.
-        ran_with: The `environment`, where the caller knows it.
 
     Returns:
         The exit code: 0 done, 1 a fault of ours, 2 the user must fix something, 75 a passing fault
@@ -186,11 +174,7 @@ def _peak_memory_mb() -> float:
 def write_failure(folder: Path, error: Exception) -> int:
     """Leave the reason of a failure where the driver finds it; return the exit code."""
     if not isinstance(error, MixmergeError) and is_full_disk(error):
-        try:
-            with explained_disk_errors(folder):
-                raise OSError(errno.ENOSPC, "no space left") from error
-        except ResourceError as explained:
-            error = explained
+        error = full_disk(folder)
     code = _exit_code(error)
     message = str(error) if isinstance(error, MixmergeError) else f"{type(error).__name__}: {error}"
     if not isinstance(error, UserError):

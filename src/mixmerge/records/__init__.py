@@ -3,8 +3,7 @@
 from mixmerge.records.conversation import Conversation, Message, PreferencePair
 from mixmerge.records.judge import Item, Judge, Question
 from mixmerge.records.model_folder import ModelFolder
-from mixmerge.records.prompt import Prompt, Translated
-from mixmerge.records.response import Response
+from mixmerge.records.prompt import Prompt, Response, Translated
 from mixmerge.records.results import Results
 from mixmerge.records.verdict import MISSING, Axis, Outcome, Verdict
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from mixmerge.progress import Progress, silent
-from mixmerge.records.prompt import Prompt
-from mixmerge.records.response import Response
+from mixmerge.records.prompt import Prompt, Response
 from mixmerge.records.verdict import Axis, Outcome, Verdict
 
 Asks = Literal["comparison", "outcome", "grade"]

@@ -1,4 +1,4 @@
-"""What a model is asked in an evaluation."""
+"""What a model is asked in an evaluation, and what it answers."""
 
 from typing import Literal
 
@@ -37,3 +37,17 @@ class Prompt(RowModel):
     def text(self) -> str:
         """All turns, joined."""
         return "\n".join(message.content for message in self.messages)
+
+
+class Response(RowModel):
+    """One answer of one model; the decoding settings stand once, in the step that made it."""
+
+    prompt: str
+    """`Prompt.id`."""
+    text: str
+    """The answer without special tokens; empty when the model stopped at once."""
+    finish_reason: Literal["stop", "length", "filter"]
+    """``stop``: the model ended its turn; ``length``: it was cut off; ``filter``: the endpoint that
+    serves the model withheld the answer."""
+    tokens: int = Field(ge=0)
+    """Tokens generated, the end of turn included; 0 from an endpoint that does not count."""

@@ -59,16 +59,6 @@ class AxisInfo(RowModel):
         return 1 if self.better == "higher" else -1
 
 
-class Measured(RowModel):
-    """What every estimate has besides its number and its interval."""
-
-    n: int
-    """Prompts with a verdict."""
-    absent: dict[str, str] = Field(default_factory=dict)
-    """Why an interval is None, by the name of its field: too few prompts, or too few that differ,
-    for an interval that covers 95 %."""
-
-
 class Change(RowModel):
     """A value less the base model's, on the same prompts."""
 
@@ -97,9 +87,14 @@ class LengthControlled(RowModel):
     """Rise of the log-odds of winning when an answer is much longer; 0: length does not matter."""
 
 
-class Value(Measured):
+class Value(RowModel):
     """One model on one axis, in one language or pooled over them (each prompt counts once)."""
 
+    n: int
+    """Prompts with a verdict."""
+    absent: dict[str, str] = Field(default_factory=dict)
+    """Why an interval is None, by the name of its field: too few prompts, or too few that differ,
+    for an interval that covers 95 %."""
     value: float
     ci: Interval | None
     change_from_base: Change | None = None
@@ -271,11 +266,7 @@ class Results(RowModel):
 
 
 def read_results(content: Any, where: str) -> Results:
-    """Check the content of a ``results.json``.
-
-    Args:
-        content: what the file holds.
-        where: the file, for messages.
+    """Check the content of a ``results.json``, named ``where`` in messages.
 
     Raises:
         DataError: it is no results file, or one of another schema.

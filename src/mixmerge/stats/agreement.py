@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from mixmerge.errors import SampleError
-from mixmerge.stats.bootstrap import Codes, Floats, draw_clusters, percentile_interval
+from mixmerge.stats.bootstrap import Codes, Floats, bootstrap_sums, percentile_interval
 from mixmerge.stats.estimate import LEVEL, MIN_CLUSTERS, Estimate
 from mixmerge.stats.proportions import wilson
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 Coefficient = Callable[[Floats], Floats]
 
 _NO_VERDICT = -1
-_CLUSTERS_AT_ONCE = 1 << 20
 
 
 def confusion(
@@ -159,19 +158,9 @@ def coefficient(
         return Estimate.without_interval(value, n, clusters, absent)
     totals = np.zeros((clusters, outcomes, outcomes))
     np.add.at(totals, place, tables[used])
-    drawn = _drawn(totals.reshape(clusters, -1), draws, rng)
+    drawn = bootstrap_sums(totals.reshape(clusters, -1), draws, rng)
     low, high = percentile_interval(statistic(drawn.reshape(-1, outcomes, outcomes)))
     return Estimate(value, low, high, n, clusters, "percentile")
-
-
-def _drawn(totals: Floats, draws: int, rng: np.random.Generator) -> Floats:
-    step = max(1, _CLUSTERS_AT_ONCE // len(totals))
-    return np.concatenate(
-        [
-            draw_clusters(len(totals), min(step, draws - start), rng) @ totals
-            for start in range(0, draws, step)
-        ]
-    )
 
 
 def clustered_share(

@@ -9,7 +9,6 @@ differences between models keep their pairing.
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -108,19 +107,6 @@ def bootstrap_means(
     return means
 
 
-def leave_one_out(
-    totals: Float64[Floats, "clusters *columns"], sizes: Float64[Floats, "clusters *columns"]
-) -> Float64[Floats, "clusters *columns"]:
-    """Return the pooled means without each cluster in turn: the jackknife that BCa needs.
-
-    Args:
-        totals: sums by cluster.
-        sizes: numbers of values by cluster.
-    """
-    without: Floats = (totals.sum(axis=0) - totals) / (sizes.sum(axis=0) - sizes)
-    return without
-
-
 def expanded_level(clusters: int, level: float = LEVEL) -> float:
     """Return the share of draws to span so that the interval covers ``level`` in small samples.
 
@@ -145,32 +131,3 @@ def percentile_interval(
     # Order statistics, not interpolation: between a number and inf there is nothing to interpolate.
     first = int(np.floor(tail * (len(ordered) - 1)))
     return float(ordered[first]), float(ordered[len(ordered) - 1 - first])
-
-
-def bca_interval(
-    value: float,
-    draws: Float64[Floats, "draws"],
-    jackknife: Float64[Floats, "clusters"],
-    level: float = LEVEL,
-) -> tuple[float, float]:
-    """Return the bias-corrected and accelerated interval (Efron 1987).
-
-    Args:
-        value: the estimate from all data.
-        draws: the estimate in every bootstrap draw.
-        jackknife: the estimate without each cluster, from `leave_one_out`.
-        level: coverage.
-    """
-    normal = NormalDist()
-    below = (np.sum(draws < value) + 0.5 * np.sum(draws == value)) / len(draws)
-    if not 0 < below < 1:
-        return percentile_interval(draws, level)
-    bias = normal.inv_cdf(float(below))
-    deviation = jackknife.mean() - jackknife
-    scale = float(np.sum(deviation**2)) ** 1.5
-    acceleration = float(np.sum(deviation**3)) / (6 * scale) if scale > 0 else 0.0
-    tail = normal.inv_cdf((1 - level) / 2)
-    ends = [bias + z for z in (tail, -tail)]
-    shares = [normal.cdf(bias + end / (1 - acceleration * end)) for end in ends]
-    low, high = np.quantile(draws, shares)
-    return float(low), float(high)

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixmerge.stats.bootstrap import Floats
-from mixmerge.stats.estimate import LEVEL
-from mixmerge.stats.proportions import t_quantile
 
 if TYPE_CHECKING:
     from jaxtyping import Float64
@@ -70,12 +68,6 @@ def average(means: list[ClusterMean]) -> ClusterMean:
         clusters=max(mean.clusters for mean in means),
         n=sum(mean.n for mean in means),
     )
-
-
-def t_interval(mean: ClusterMean, level: float = LEVEL) -> tuple[float, float]:
-    """Return mean ± t times its standard error, t with one degree of freedom less than clusters."""
-    half = t_quantile(mean.clusters, level) * math.sqrt(mean.variance)
-    return mean.value - half, mean.value + half
 
 
 def ratio_interval(

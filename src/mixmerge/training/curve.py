@@ -10,9 +10,9 @@ from typing import IO
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
 
 from mixmerge import files
+from mixmerge.durable import read_log
 from mixmerge.errors import SpecError
 from mixmerge.progress import Progress
 from mixmerge.training.report import CurvePoint
@@ -40,7 +40,8 @@ class Curve:
         if self.path is None:
             yield
             return
-        self.points = _points_until(self.path, resumed_from)
+        written = (CurvePoint.model_validate(point) for point in read_log(self.path))
+        self.points = [point for point in written if point.step <= resumed_from]
         files.write_rows(self.path, self.points)
         with self.path.open("a", encoding="utf-8") as self._stream:
             yield
@@ -84,18 +85,3 @@ class Curve:
         """Mean loss of the last tenth of the steps."""
         last = self.points[-max(1, len(self.points) // 10) :]
         return math.fsum(point.loss for point in last) / len(last)
-
-
-def _points_until(path: Path, step: int) -> list[CurvePoint]:
-    """Read the points up to a step; a last line cut short by a kill is left out."""
-    if not path.is_file():
-        return []
-    points = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            point = CurvePoint.model_validate_json(line)
-        except ValidationError:
-            break
-        if point.step <= step:
-            points.append(point)
-    return points

@@ -29,6 +29,11 @@ Preference = Callable[[str, str], Literal["A", "B", "TIE"]]
 Reading = Callable[[str], Outcome]
 
 
+def worth(verdict: Verdict) -> float:
+    """Return what a verdict is worth, from 0 to 1."""
+    return {"win": 1.0, "tie": 0.5, "loss": 0.0, "yes": 1.0, "no": 0.0}[verdict.outcome]
+
+
 def info(axis: Axis) -> AxisInfo:
     """Return what results say of an axis."""
     better: Better = "lower" if axis in {"harm", "refusals"} else "higher"
@@ -158,11 +163,11 @@ def make_material() -> MakeMaterial:
             )
         }
         question = ASKED[axis]
-        material = Material(question, info(axis), judge, prompts, answers, "base")
+        material = Material(question, info(axis), judge, prompts, answers, "base", worth)
         if not judged:
             return material
         verdicts = {name: material.ask(judge, name, prompts) for name in material.models}
         judge.shown = 0
-        return Material(question, info(axis), judge, prompts, answers, "base", verdicts)
+        return Material(question, info(axis), judge, prompts, answers, "base", worth, verdicts)
 
     return make

@@ -17,14 +17,12 @@ from mixmerge.stats.correction import Labelled, prediction_powered, rogan_gladen
 
 
 class AxisCorrection:
-    """Scores and labels of every model on one axis, one row for each prompt."""
+    """Scores and labels of every model on one axis, one row for each prompt.
+
+    The judge must have judged all prompts.
+    """
 
     def __init__(self, found: Evidence) -> None:
-        """Line up scores and labels.
-
-        Args:
-            found: labelled answers of models that the judge has judged on all prompts.
-        """
         self._material = material = found.material
         verdicts = {name: material.verdicts[name] for name in material.models}
         table = score_table(material.axis, verdicts, material.worth)
@@ -41,10 +39,6 @@ class AxisCorrection:
             self._truth[material.base] = np.where(labelled, 0.5, np.nan)
         self._cluster = table.cluster
         self._language = numbered(table.language.tolist())
-
-    def rates(self) -> list[CorrectedRate]:
-        """Return the corrected rate of every model that was judged."""
-        return [self._rate(name) for name in self._material.models]
 
     def check(self, contrast: Contrast) -> CheckedContrast:
         """Say whether a contrast stands when the judge's errors count."""
@@ -65,7 +59,8 @@ class AxisCorrection:
             note=note,
         )
 
-    def _rate(self, name: str) -> CorrectedRate:
+    def rate(self, name: str) -> CorrectedRate:
+        """Return the corrected rate of a model that was judged."""
         scores, truth = self._scores[name], self._truth[name]
         ppi, note = self._prediction_powered(scores, truth, "rate")
         rogan = None
@@ -113,7 +108,7 @@ def corrected(
         if set(found.material.models) <= set(found.material.verdicts)
     }
     return (
-        [rate for correction in axes.values() for rate in correction.rates()],
+        [each.rate(name) for axis, each in axes.items() for name in evidence[axis].material.models],
         [axes[contrast.axis].check(contrast) for contrast in contrasts if contrast.axis in axes],
     )
 

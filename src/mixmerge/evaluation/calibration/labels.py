@@ -47,9 +47,6 @@ class CalibrateSpec(SpecModel):
 def skipped_axes(questions: Iterable[Question]) -> dict[Axis, str]:
     """Return the axes whose judges cannot be compared with labels, and why.
 
-    Args:
-        questions: of all axes.
-
     Raises:
         SpecError: no axis is left.
     """

@@ -17,12 +17,6 @@ from mixmerge.stats.bootstrap import Floats
 
 NO_VERDICT = -1
 
-_WORTH: Mapping[Outcome, float] = {"win": 1.0, "tie": 0.5, "loss": 0.0, "yes": 1.0, "no": 0.0}
-
-
-def _worth(verdict: Verdict) -> float:
-    return _WORTH[verdict.outcome]
-
 
 @dataclass(frozen=True)
 class Material:
@@ -36,10 +30,10 @@ class Material:
     """By model, the base model included."""
     base: str
     """Name of the base model."""
+    worth: Callable[[Verdict], float]
+    """What a verdict is worth, from 0 to 1, as the axis's measure says."""
     verdicts: Mapping[str, Sequence[Verdict]] = field(default_factory=dict)
     """The judge's, by model, on all prompts; empty where it has not judged yet."""
-    worth: Callable[[Verdict], float] = _worth
-    """What a verdict is worth, from 0 to 1, as the axis's measure says."""
 
     @property
     def axis(self) -> Axis:

@@ -86,7 +86,6 @@ def coefficients(
     size = len(found.outcomes)
     tables = confusion(found.truth, found.said, size)
     pairs = coincidences(np.stack([found.truth, found.said], axis=1), size)
-
     return {
         "youden": _bootstrapped(tables, found.cluster, youden, draws, seed),
         "kappa": _bootstrapped(tables, found.cluster, cohen_kappa, draws, seed),
@@ -128,15 +127,7 @@ def _alpha_among(
     draws: int,
     seed: Sequence[int],
 ) -> Statistic | None:
-    """Return alpha among several raters.
-
-    Args:
-        found: for the outcomes of the axis.
-        rated: the ratings of each item, by rater.
-        clusters: the source prompt of each answer.
-        draws: bootstrap samples.
-        seed: of the draws.
-    """
+    """Return alpha among the raters of some items, each with its source prompt."""
     people = sorted({who for row in rated for who in row})
     if len(people) < 2:
         return None

@@ -70,14 +70,7 @@ class Changed(NamedTuple):
 def run_probes(
     found: Evidence, count: int, rng: np.random.Generator, progress: Progress = silent
 ) -> tuple[Probe, ...]:
-    """Put every probe of an axis to the judge.
-
-    Args:
-        found: the labelled answers.
-        count: answers that each probe changes; fewer where fewer suit it.
-        rng: decides which.
-        progress: hears of each probe.
-    """
+    """Put every probe to the judge; each changes ``count`` answers, fewer where fewer suit it."""
     if count == 0:
         return ()
     probes = _probes(found.material)

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -39,11 +38,7 @@ _UNKNOWN_MODEL = re.compile(
     r"(unknown|invalid|no such) model",
     re.IGNORECASE | re.DOTALL,
 )
-_NOT_REACHED = (
-    aiohttp.ClientConnectorError,
-    aiohttp.ConnectionTimeoutError,
-    aiohttp.InvalidURL,
-)
+_NOT_REACHED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
 _SECONDS_TO_CONNECT = 15.0
 _FUTILE = 5
 """Refused calls in a row, before any success, after which the rest is not sent."""
@@ -78,27 +73,21 @@ class CallError(Exception):
         overload: bool = False,
         maybe_charged: bool = False,
     ) -> None:
-        """Say what failed.
-
-        Args:
-            reason: for a person.
-            again: whether another try may help.
-            wait: seconds that the endpoint asked to wait.
-            overload: whether fewer calls at once would help.
-            maybe_charged: whether the endpoint may have done the work all the same.
-        """
         super().__init__(reason)
         self.again = again
+        """Whether another try may help."""
         self.wait = wait
+        """Seconds that the endpoint asked to wait."""
         self.overload = overload
+        """Whether fewer calls at once would help."""
         self.maybe_charged = maybe_charged
+        """Whether the endpoint may have done the work all the same."""
 
 
 class RefusedCallError(CallError):
     """The endpoint understood the call and will not take it: status 4xx."""
 
     def __init__(self, status: int, text: str) -> None:
-        """Keep the status: some mean that no call can succeed."""
         super().__init__(f"status {status}: {shown(text)}", again=False)
         self.status = status
         self.text = text
@@ -129,11 +118,10 @@ def key_from_environment(spec: EndpointSpec) -> str | None:
 class Connection:
     """Connections to one endpoint, kept alive between calls.
 
-    Whatever comes back is cleared of the key before anyone sees it.
+    Whatever comes back is cleared of the key before anyone sees it. Needs a running event loop.
     """
 
     def __init__(self, spec: EndpointSpec, key: str | None) -> None:
-        """Prepare; nothing is sent yet. Needs a running event loop."""
         self._spec = spec
         self._key = (key or "").encode()
         self._address = f"{spec.endpoint.rstrip('/')}/chat/completions"
@@ -154,10 +142,9 @@ class Connection:
         """Try a call once.
 
         Args:
-            body: of the request, JSON.
+            body: JSON.
             timeout: seconds.
-            doubtful: the endpoint may refuse this call for a reason that says nothing about
-                others.
+            doubtful: whether a refusal may say nothing about other calls.
 
         Raises:
             CallError: this try failed.
@@ -227,15 +214,8 @@ class Connection:
                 f"{problem}. Check `endpoint`, `model` and `api_key_env`.{seen}"
             ) from None
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def aclose(self) -> None:
+        """Close all connections."""
         await self._session.close()
 
 

@@ -46,7 +46,7 @@ class ChatEndpoint:
         """
         self._spec = spec
         self._journal = journal
-        self._optional = tuple(optional)
+        self._optional = frozenset(optional)
         self._key = key_from_environment(spec)
 
     def ask(
@@ -108,7 +108,7 @@ class ChatEndpoint:
         listen(0)
         price, ledger = self._spec.price, self._journal.with_name(LEDGER)
         with closing(Ledger(ledger, self._spec.budget)) if price else nullcontext() as spent:
-            calls = Calls(self._spec, journal, spent, listen, optional=self._optional)
+            calls = Calls(self._spec, journal, spent, listen, self._optional)
             in_own_thread(calls.make(todo, self._key))
         return calls.failed
 

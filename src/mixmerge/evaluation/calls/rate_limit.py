@@ -21,10 +21,9 @@ _FORGET = 1.02
 
 
 class Rate:
-    """At most so much a minute, spread evenly."""
+    """At most ``per_minute`` units, spread evenly; None: any number."""
 
     def __init__(self, per_minute: float | None) -> None:
-        """Allow ``per_minute`` units; None: any number."""
         self._per_second = None if per_minute is None else per_minute / 60
         self._free_at = float("-inf")
 
@@ -54,7 +53,7 @@ class RateLimiter:
         tokens_per_minute: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start carefully.
+        """Take the limits.
 
         Args:
             most: calls in flight, whatever the endpoint bears.
@@ -105,12 +104,7 @@ class RateLimiter:
         self._resume_at = max(self._resume_at, self._clock() + seconds)
 
     def replied(self, seconds: float, unused_tokens: float) -> None:
-        """Hear of a good reply.
-
-        Args:
-            seconds: from sending to the whole reply.
-            unused_tokens: how many fewer tokens it took than were reserved.
-        """
+        """Hear of a good reply: ``seconds`` after sending, with fewer tokens than reserved."""
         self._tokens.give_back(unused_tokens)
         self._replies += 1
         self._seconds += seconds
@@ -118,11 +112,8 @@ class RateLimiter:
             self._end_round(self._seconds / self._replies)
 
     def overloaded(self, sent_at: float) -> None:
-        """Hear that a call was refused, or had no reply in time.
-
-        Args:
-            sent_at: when it was sent: one decrease answers all calls before it.
-        """
+        """Hear that a call was refused, or had no reply in time."""
+        # One decrease answers all calls that were sent before it.
         if sent_at > self._shrunk_at:
             self._shrink()
 

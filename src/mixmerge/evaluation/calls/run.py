@@ -1,7 +1,6 @@
 """Making many calls at once, each tried until it has an answer, which goes to the journal."""
 
 import asyncio
-import contextlib
 import dataclasses
 import json
 import random
@@ -9,6 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Future
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from mixmerge.errors import ResourceError
@@ -27,35 +28,23 @@ Body = Mapping[str, Any]
 Result = TypeVar("Result")
 
 
+@dataclass
 class Caller:
-    """Takes one call from its first try to its answer, or to the reason why there is none."""
+    """Takes one call from its first try to its answer, or to the reason why there is none.
 
-    def __init__(
-        self,
-        spec: EndpointSpec,
-        connection: Connection,
-        limiter: RateLimiter,
-        budget: Budget,
-        *,
-        optional: Iterable[str] = (),
-    ) -> None:
-        """Start the clock of the deadline.
+    The clock of the deadline for all calls starts with it. Where the endpoint refuses the
+    ``optional`` fields of a request, calls are made without.
+    """
 
-        Args:
-            spec: attempts, time-outs and waits.
-            connection: to the endpoint.
-            limiter: of all calls to it.
-            budget: pays for them.
-            optional: fields of a request that the endpoint may not know: where it refuses them,
-                calls are made without.
-        """
-        self._spec = spec
-        self._connection = connection
-        self._limiter = limiter
-        self._budget = budget
-        self._optional = frozenset(optional)
+    spec: EndpointSpec
+    connection: Connection
+    limiter: RateLimiter
+    budget: Budget
+    optional: frozenset[str]
+
+    def __post_init__(self) -> None:
         self._left_out: frozenset[str] = frozenset()
-        self._end = time.monotonic() + (spec.deadline_seconds or float("inf"))
+        self._end = time.monotonic() + (self.spec.deadline_seconds or float("inf"))
 
     async def answer(self, body: Body) -> Reply:
         """Make one call; a failure is a reply with its `Reply.error`.
@@ -65,7 +54,7 @@ class Caller:
             SpecError: no call can succeed: wrong key, model or address.
             ResourceError: no call can succeed: the account has no money left.
         """
-        for attempt in range(1, self._spec.attempts + 1):
+        for attempt in range(1, self.spec.attempts + 1):
             if time.monotonic() >= self._end:
                 return Reply("", error=_TOO_LATE)
             try:
@@ -79,94 +68,80 @@ class Caller:
 
     def _wait(self, error: CallError, attempt: int) -> float | None:
         """Return the seconds before another try, or None where there is none."""
-        if not error.again or attempt == self._spec.attempts:
+        if not error.again or attempt == self.spec.attempts:
             return None
         # Jitter: calls that failed together do not come back together.
         wait = random.uniform(0.5, 1) * FIRST_BACK_OFF * 2 ** (attempt - 1)
-        wait = min(wait, self._spec.longest_wait_seconds)
+        wait = min(wait, self.spec.longest_wait_seconds)
         if error.wait is not None:
-            if error.wait > self._spec.longest_wait_seconds:
+            if error.wait > self.spec.longest_wait_seconds:
                 return None
-            self._limiter.pause_for(error.wait)
+            self.limiter.pause_for(error.wait)
             wait = error.wait
         return wait if time.monotonic() + wait < self._end else None
 
     async def _without_what_it_refuses(self, body: Body) -> Reply:
         """Try a call; once more without optional fields, should they be why it is refused."""
-        doubtful = self._optional & body.keys() - self._left_out
+        doubtful = self.optional & body.keys() - self._left_out
         try:
             return await self._try(_without(body, self._left_out), doubtful=bool(doubtful))
         except RefusedCallError as error:
             if not doubtful or error.status not in {400, 415, 422, 501}:
                 raise
-        reply = await self._try(_without(body, self._optional))
-        self._left_out = self._optional
+        reply = await self._try(_without(body, self.optional))
+        self._left_out = self.optional
         return reply
 
     async def _try(self, body: Body, *, doubtful: bool = False) -> Reply:
         size = CallSize.of(body)
-        reserved = await self._budget.reserve(size)
+        reserved = await self.budget.reserve(size)
         used: Tokens | None = None
         try:
             await self._turn(size.expected)
             sent = time.monotonic()
-            reply = await self._connection.post(
+            reply = await self.connection.post(
                 json.dumps(body, ensure_ascii=False).encode(),
-                min(self._spec.timeout_seconds, max(0.001, self._end - sent)),
+                min(self.spec.timeout_seconds, max(0.001, self._end - sent)),
                 doubtful=doubtful,
             )
             used = size.used(reply)
-            self._limiter.replied(time.monotonic() - sent, size.expected.total - used.total)
+            self.limiter.replied(time.monotonic() - sent, size.expected.total - used.total)
         except CallError as error:
             used = size.expected if error.maybe_charged else _NOTHING
             if error.overload:
-                self._limiter.overloaded(sent)
+                self.limiter.overloaded(sent)
             raise
         finally:
-            self._budget.settle(reserved, used)
+            self.budget.settle(reserved, used)
         return reply
 
     async def _turn(self, expected: Tokens) -> None:
-        wait = self._limiter.seconds_until_turn(expected.total)
+        wait = self.limiter.seconds_until_turn(expected.total)
         while wait > 0:
             await asyncio.sleep(wait)
-            wait = self._limiter.pause
+            wait = self.limiter.pause
 
 
 def _without(body: Body, names: frozenset[str]) -> Body:
     return {name: value for name, value in body.items() if name not in names} if names else body
 
 
+@dataclass
 class Calls:
     """One round of calls: as many at once as the endpoint bears, none held that is finished."""
 
-    def __init__(
-        self,
-        spec: EndpointSpec,
-        journal: Journal,
-        ledger: Ledger | None,
-        listen: Callable[[int], None],
-        *,
-        optional: Iterable[str] = (),
-    ) -> None:
-        """Prepare.
-
-        Args:
-            spec: address, limits, price and patience.
-            journal: where answers go as they come.
-            ledger: counts dollars.
-            listen: hears after every call how many have come to an end.
-            optional: fields of a request that the endpoint may not know.
-        """
-        self._spec = spec
-        self._journal = journal
-        self._ledger = ledger
-        self._listen = listen
-        self._optional = optional
-        self._done = 0
-        self._stopped = False
-        self.failed: dict[str, Reply] = {}
-        """Replies without an answer, by key."""
+    spec: EndpointSpec
+    journal: Journal
+    """Where answers go as they come."""
+    ledger: Ledger | None
+    listen: Callable[[int], None]
+    """Hears after every call how many have come to an end."""
+    optional: frozenset[str]
+    """Fields of a request that the endpoint may not know."""
+    failed: dict[str, Reply] = dataclasses.field(default_factory=dict)
+    """Replies without an answer, by key."""
+    _done: int = 0
+    _stopped: bool = False
 
     async def make(self, todo: Iterable[tuple[str, Body]], key: str | None) -> None:
         """Make calls until there are none left or the budget is used up.
@@ -179,17 +154,17 @@ class Calls:
             SpecError: no call can succeed: wrong key, model or address.
             ResourceError: the budget is used up, or the disk is full.
         """
-        spec = self._spec
+        spec = self.spec
         limiter = RateLimiter(
             spec.concurrency,
             timeout=spec.timeout_seconds,
             requests_per_minute=spec.requests_per_minute,
             tokens_per_minute=spec.tokens_per_minute,
         )
-        budget = Budget(self._ledger, spec.price)
+        budget = Budget(self.ledger, spec.price)
         try:
-            async with Connection(spec, key) as connection, asyncio.TaskGroup() as group:
-                caller = Caller(spec, connection, limiter, budget, optional=self._optional)
+            async with aclosing(Connection(spec, key)) as connection, asyncio.TaskGroup() as group:
+                caller = Caller(spec, connection, limiter, budget, self.optional)
                 for name, body in todo:
                     await limiter.take_place()
                     if self._stopped:
@@ -213,11 +188,11 @@ class Calls:
         finally:
             limiter.leave_place()
         if reply.error is None:
-            self._journal.append(name, dataclasses.asdict(reply))
+            self.journal.append(name, dataclasses.asdict(reply))
         else:
             self.failed[name] = reply
         self._done += 1
-        self._listen(self._done)
+        self.listen(self._done)
 
 
 def in_own_thread(work: Coroutine[Any, Any, Result]) -> Result:
@@ -246,7 +221,7 @@ def in_own_thread(work: Coroutine[Any, Any, Result]) -> Result:
         return outcome.result()
     except KeyboardInterrupt:
         loop, task = started.result()
-        with contextlib.suppress(RuntimeError):  # it has just come to its end
+        with suppress(RuntimeError):  # it has just come to its end
             loop.call_soon_threadsafe(task.cancel)
         raise
     finally:

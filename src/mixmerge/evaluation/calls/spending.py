@@ -113,11 +113,7 @@ class Ledger:
     """
 
     def __init__(self, path: Path, budget: float | None) -> None:
-        """Open the file.
-
-        Args:
-            path: JSON Lines of dollars, one change a line.
-            budget: what the sum may not pass; None: anything.
+        """Open JSON Lines of dollars, one change a line, whose sum may not pass ``budget``.
 
         Raises:
             ResourceError: the folder is not writable.
@@ -198,7 +194,6 @@ class Budget:
     """Sets dollars of a ledger aside for tries in flight; without a price, everything is free."""
 
     def __init__(self, ledger: Ledger | None, price: Price | None) -> None:
-        """Spend from a ledger."""
         self._ledger = ledger
         self._price = price
         self._in_flight = 0

@@ -1,6 +1,6 @@
 """The mean of graded answers."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import FiniteFloat, model_validator
 
@@ -9,14 +9,6 @@ from mixmerge.evaluation.measures.measure import Measure
 from mixmerge.records import Verdict
 from mixmerge.records.judge import Asks
 from mixmerge.records.results import Interval
-
-if TYPE_CHECKING:
-    from mixmerge.stats.estimate import Estimate
-    from mixmerge.stats.intervals import ClusterSample
-
-APART = 0.1
-"""Share of the range by which some grades must differ from the median, for an interval: grades
-that are all alike do not show how often there is a quite different one."""
 
 
 class Mean(Measure):
@@ -28,6 +20,8 @@ class Mean(Measure):
 
     key: ClassVar[str] = "mean"
     asks: ClassVar[Asks] = "grade"
+    apart: ClassVar[float] = 0.1
+    """Grades that are all alike do not show how often there is a quite different one."""
 
     mean: tuple[FiniteFloat, FiniteFloat] = (0.0, 1.0)
     """The lowest and the highest grade."""
@@ -59,14 +53,6 @@ class Mean(Measure):
     def range(self) -> Interval:
         """The lowest and the highest grade."""
         return self.mean
-
-    def estimate(self, sample: "ClusterSample", column: int) -> "Estimate":
-        """Estimate a model's share of the range, with its interval."""
-        return sample.rate(column, APART)
-
-    def estimate_difference(self, sample: "ClusterSample", column: int) -> "Estimate":
-        """Estimate the difference of two models' shares, with its interval."""
-        return sample.difference(column, APART)
 
     def worth(self, verdict: Verdict) -> float:
         """Return where a grade lies between the bounds; 1 for yes and 0 for no."""

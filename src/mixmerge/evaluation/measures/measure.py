@@ -28,6 +28,8 @@ class Measure(SpecModel):
     """What judges are asked."""
     of_base: ClassVar[float | None] = None
     """The base model's share where it is fixed by definition, and no judge is asked about it."""
+    apart: ClassVar[float] = 0.0
+    """Share of the range by which some values must differ from the median, for an interval."""
 
     @property
     def title(self) -> str:
@@ -68,11 +70,11 @@ class Measure(SpecModel):
 
     def estimate(self, sample: "ClusterSample", column: int) -> "Estimate":
         """Estimate a model's share of the range, with its interval."""
-        return sample.rate(column)
+        return sample.rate(column, self.apart)
 
     def estimate_difference(self, sample: "ClusterSample", column: int) -> "Estimate":
         """Estimate the difference of two models' shares, with its interval."""
-        return sample.difference(column)
+        return sample.difference(column, self.apart)
 
     def outcomes(self, scores: "Floats") -> dict[str, int]:
         """Count prompts by outcome; nothing where that says no more than the value.
@@ -103,12 +105,7 @@ class Measure(SpecModel):
         return (high - low) * difference
 
     def info(self, better: Better, *, primary: bool) -> AxisInfo:
-        """Return what results say of an axis with this measure.
-
-        Args:
-            better: which direction is good.
-            primary: whether the axis is one of those that decide.
-        """
+        """Return what results say of an axis with this measure."""
         return AxisInfo(
             measure=self.key,
             title=self.title,

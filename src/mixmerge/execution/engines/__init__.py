@@ -34,10 +34,9 @@ def engine_by_name(
 
     Args:
         name: One of `ENGINES`.
-        entry: ``module:attribute`` of the mapping from kinds to handlers, for the local engine; on
-            a cluster ``mixmerge step`` finds its own.
+        entry: As for `EngineSpec.build`.
         workers: Cores in use on this machine; None: all.
-        preload: Modules that the local engine loads before the first step.
+        preload: As for `EngineSpec.build`.
         placement: Has settings of engines under their names; see `with_engines`.
 
     Raises:

@@ -40,14 +40,10 @@ class _Started:
 
 
 class RayEngine:
-    """Runs steps on a Ray cluster.
+    """Runs steps on a Ray cluster, one of ``cpus`` cores here where ``RAY_ADDRESS`` names none.
 
     Attributes:
         keep_seconds: How long the exit code of a training waits for a driver.
-
-    Args:
-        cpus: Cores of the cluster that is started on this machine where ``RAY_ADDRESS`` names none.
-        command: What runs a step; see `mixmerge.execution.child.run_child`.
 
     Raises:
         ResourceError: there is no cluster at ``RAY_ADDRESS``.
@@ -63,10 +59,7 @@ class RayEngine:
         self._command = tuple(command)
         connect(cpus)
         # Steps may ask for helpers on the cluster that they run on.
-        self._environment = {
-            HELPERS: "ray",
-            "RAY_ADDRESS": ray.get_runtime_context().gcs_address,
-        }
+        self._environment = {HELPERS: "ray", "RAY_ADDRESS": ray.get_runtime_context().gcs_address}
         nodes = [node["Resources"] for node in ray.nodes()]
         self._nodes = [(node.get("CPU", 0), node.get("GPU", 0)) for node in nodes]
         """Cores and GPUs of each."""
@@ -238,11 +231,6 @@ def train_on_nodes(
     Ray Train places the workers, makes them meet, and ends all when one fails; the step itself runs
     in a child process of each worker.
 
-    Args:
-        command: See `mixmerge.execution.child.run_child`.
-        folder: The step's.
-        needs: With ``nodes`` and ``processes``.
-        asked: What each node gives.
     """
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
@@ -291,11 +279,7 @@ def rank(config: dict[str, Any]) -> None:
 
 
 class RayHelpers:
-    """Helpers on the cluster at ``RAY_ADDRESS``, which is joined when they are asked for.
-
-    Args:
-        cpus: Cores of the cluster that is started on this machine where there is no address.
-    """
+    """Helpers on the cluster at ``RAY_ADDRESS``, or one here, joined when they are asked for."""
 
     def __init__(self, cpus: int = 1) -> None:
         import ray

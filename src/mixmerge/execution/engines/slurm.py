@@ -134,10 +134,6 @@ class _Queued:
 class SlurmEngine:
     """Runs steps as SLURM jobs; equal steps that become ready together are one array.
 
-    Args:
-        spec: Where in the cluster, and within which limits.
-        command: What runs a step; see `mixmerge.execution.child.run_child`.
-
     Raises:
         ResourceError: SLURM's commands are not here.
     """
@@ -192,7 +188,11 @@ class SlurmEngine:
             self._unsent.remove(handle)
         if handle.job is None:
             return
-        self._cancel(handle.job)
+        if self._spec.cluster == "slurm":
+            handle.job.cancel(check=False)
+        else:
+            with suppress(ProcessLookupError):
+                os.kill(int(handle.job.job_id), signal.SIGINT)
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while not self._ended(handle.job) and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -220,7 +220,8 @@ class SlurmEngine:
                     queued.refused = _write_refusal(queued.folder, error)
             else:
                 for queued in members:
-                    self._note(queued)
+                    tasks = list(range(queued.job.num_tasks))
+                    write_json(queued.folder / JOB, {"job": queued.job.job_id, "tasks": tasks})
             self._unsent = [queued for queued in self._unsent if queued not in members]
 
     def _executor(self, folder: Path, needs: Needs) -> Any:
@@ -230,10 +231,6 @@ class SlurmEngine:
         )
         executor.update_parameters(**spec.parameters(needs))
         return executor
-
-    def _note(self, queued: _Queued) -> None:
-        tasks = list(range(queued.job.num_tasks))
-        write_json(queued.folder / JOB, {"job": queued.job.job_id, "tasks": tasks})
 
     def _found_again(self, folder: Path) -> Any:
         """Return the job that an earlier driver left for this step, unless it has ended."""
@@ -252,13 +249,6 @@ class SlurmEngine:
         if self._spec.cluster == "local" and job.get_info()["jobState"].startswith("NO PROCESS"):
             return not _alive(int(job.job_id))
         return bool(job.done())
-
-    def _cancel(self, job: Any) -> None:
-        if self._spec.cluster == "local":
-            with suppress(ProcessLookupError):
-                os.kill(int(job.job_id), signal.SIGINT)
-        else:
-            job.cancel(check=False)
 
     def _exit_code(self, handle: _Queued) -> int:
         tasks = [handle.job.task(index) for index in range(handle.job.num_tasks)]
