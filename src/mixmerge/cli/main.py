@@ -14,6 +14,7 @@ from rich.console import Console
 
 import mixmerge
 from mixmerge.cli import (
+    WithEngines,
     adopt,
     demo,
     evaluate,
@@ -55,14 +56,14 @@ app = typer.Typer(
 STUDY = "The whole study"
 PARTS = "One part of it"
 app.command("demo", rich_help_panel=STUDY)(demo.demo)
-app.command("run", rich_help_panel=STUDY)(run.run)
+app.command("run", cls=WithEngines, rich_help_panel=STUDY)(run.run)
 app.command("plan", rich_help_panel=STUDY)(plan.plan)
 app.command("status", rich_help_panel=STUDY)(status.status)
 app.command("adopt", rich_help_panel=STUDY)(adopt.adopt)
 app.command("report", rich_help_panel=STUDY)(report.report)
 app.command("mix", rich_help_panel=PARTS)(mix.mix)
 app.command("train", rich_help_panel=PARTS)(train.train)
-app.command("merge", rich_help_panel=PARTS)(merge.merge)
+app.command("merge", cls=WithEngines, rich_help_panel=PARTS)(merge.merge)
 app.command("evaluate", rich_help_panel=PARTS)(evaluate.evaluate)
 app.command("inspect", rich_help_panel=PARTS)(inspect.inspect)
 app.command("step", hidden=True)(step.step)

@@ -19,7 +19,7 @@ def run(
     out: Annotated[
         Path | None, typer.Option(help="The run folder; by default runs/<study>.")
     ] = None,
-    engine: Annotated[str, typer.Option(help="Where steps run: local, slurm or ray.")] = "local",
+    engine: Annotated[str, typer.Option(help="Where steps run: {engines}.")] = "local",
     only: Annotated[
         list[str] | None, typer.Option(help="Only this step (kind/name) and what it needs.")
     ] = None,

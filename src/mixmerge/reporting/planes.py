@@ -55,7 +55,7 @@ def plane(results: Results, stage: Stage, pair: tuple[Axis, Axis]) -> Plot | Non
         return None
     front = non_dominated(found)
     spots = {name: _spot(results, name, pair) for name in found}
-    figure, (axes,) = new_figure(4.6, 1)
+    figure, axes = new_figure(4.6)
     _frame(axes, results, pair)
     corners = [spots[name] for name in front]
     axes.step(
@@ -158,7 +158,7 @@ def profile(results: Results, stage: Stage) -> Plot | None:
         name: [_share(own, span) for own, span in zip(everyone[name], spans, strict=True)]
         for name in names
     }
-    figure, (panel,) = new_figure(4.4, 1)
+    figure, panel = new_figure(4.4)
     panel.grid(visible=False)
     panel.set_yticks([])
     panel.spines[["left", "bottom"]].set_visible(False)

@@ -58,12 +58,13 @@ def all_plots(data: ReportInput, conclusion: Conclusion) -> list[Plot]:
     """Draw every figure for which there is data, in the order of the page."""
     results, plots = data.results, list[Plot | None]()
     for stage in stages(results):
-        plots.append(differences(results, conclusion, stage))
+        plots += [differences(results, conclusion, stage, axis) for axis in results.deciding]
         if len(results.deciding) > 2:
             plots.append(profile(results, stage))
         pairs = itertools.combinations(results.deciding, 2)
         plots += [plane(results, stage, pair) for pair in pairs]
-        plots.append(values(results, stage))
+        shown = sorted(results.axes, key=lambda axis: not results.axes[axis].primary)
+        plots += [values(results, stage, axis) for axis in shown]
         plots += [by_language(results, stage, axis, data.languages) for axis in results.axes]
     return [plot for plot in plots if plot]
 
