@@ -14,8 +14,7 @@ _SHOWN = 10
 
 def inspect(
     models: Annotated[
-        list[str],
-        typer.Argument(metavar="MODEL...", help="Folders, hub names, or MODEL+ADAPTER."),
+        list[str], typer.Argument(metavar="MODEL...", help="Folders, hub names, or MODEL+ADAPTER.")
     ],
     base: Annotated[
         str | None, typer.Option(help="The model they were trained from: compares the changes.")

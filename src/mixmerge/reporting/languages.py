@@ -8,16 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from mixmerge.records.results import Interval, Results, Stage
 from mixmerge.records.verdict import Axis
 from mixmerge.reporting import axes
-from mixmerge.reporting.cells import (
-    ABSENT,
-    Cell,
-    Column,
-    Spec,
-    Table,
-    tabulate,
-    word,
-    words,
-)
+from mixmerge.reporting.cells import ABSENT, Cell, Column, Spec, Table, tabulate, words
 from mixmerge.reporting.models import base_models, file_name, models_of, of_stage, stages
 
 Found = Mapping[str, tuple[float, Interval | None]]
@@ -77,15 +68,15 @@ def by_language(
 
         return cell
 
-    def worst_of(name: str) -> Cell:
+    def worst_of(name: str) -> str:
         known = [language for language in languages if language in rows[name]]
-        return word(worst(known, key=lambda language: rows[name][language][0], default="–"))
+        return worst(known, key=lambda language: rows[name][language][0], default="–")
 
     with_ci = any(ci for own in rows.values() for _, ci in own.values())
     columns: list[Spec[str]] = [
-        (words("model", "Model"), word),
+        words("model", "Model", str),
         *((Column(code, code, with_ci=with_ci), cells(code)) for code in languages),
-        (words("worst", "Worst"), worst_of),
+        words("worst", "Worst", worst_of),
     ]
     name = file_name(stage, axis, "change-by-language" if relative else "by-language")
     return tabulate(name, f"{title}, by language", caption, rows, columns)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from mixmerge.records.results import Interval, Results, Stage
+from mixmerge.records.results import Interval, Kind, Results, Stage
 from mixmerge.records.verdict import Axis
 from mixmerge.reporting.axes import heading, value
 from mixmerge.reporting.figures import (
@@ -54,7 +54,8 @@ def plane(results: Results, stage: Stage, pair: tuple[Axis, Axis]) -> Plot | Non
     if not found:
         return None
     front = non_dominated(found)
-    spots = {name: _spot(results, name, pair) for name in found}
+    scores = {name: [results.models[name].axes[axis] for axis in pair] for name in found}
+    spots = {name: (x.value, y.value) for name, (x, y) in scores.items()}
     figure, axes = new_figure(4.6)
     _frame(axes, results, pair)
     corners = [spots[name] for name in front]
@@ -64,13 +65,21 @@ def plane(results: Results, stage: Stage, pair: tuple[Axis, Axis]) -> Plot | Non
     )  # fmt: skip
     lines: list[tuple[Point, Point]] = []
     for name, spot in spots.items():
-        bars = _bars(results, name, pair)
+        (left, right), (low, high) = (ends(score.value, score.ci) for score in scores[name])
+        bars = [((left, spot[1]), (right, spot[1])), ((spot[0], low), (spot[0], high))]
         lines += bars
-        _draw_model(axes, results, name, spot, bars)
+        _draw_model(axes, results.models[name].kind, spot, bars)
     for (x, y), (right, below) in itertools.pairwise(corners):
         lines += [((x, y), (x, below)), ((x, below), (right, below))]
     legend(figure, [results.models[name].kind for name in found], "Not dominated")
-    _write_names(axes, results, spots, front, lines)
+    texts = [
+        axes.text(
+            0, 0, label, fontsize=9.5, color=COLOURS[results.models[name].kind],
+            fontweight="bold" if name in front else "normal", zorder=5,
+        )
+        for name, label in display_names(results, list(spots)).items()
+    ]  # fmt: skip
+    place_names(axes, texts, list(spots.values()), lines, MUTED)
     own = [results.axes[axis] for axis in pair]
     listed = "; ".join(
         f"{name} {value(own[0], x)}, {value(own[1], y)}" for name, (x, y) in spots.items()
@@ -86,11 +95,6 @@ def plane(results: Results, stage: Stage, pair: tuple[Axis, Axis]) -> Plot | Non
     )
 
 
-def _spot(results: Results, name: str, pair: tuple[Axis, Axis]) -> Point:
-    first, second = (results.models[name].axes[axis].value for axis in pair)
-    return first, second
-
-
 def _frame(axes: Axes, results: Results, pair: tuple[Axis, Axis]) -> None:
     for axis, ruler, set_limits, set_label in (
         (pair[0], axes.xaxis, axes.set_xlim, axes.set_xlabel),
@@ -102,41 +106,13 @@ def _frame(axes: Axes, results: Results, pair: tuple[Axis, Axis]) -> None:
         write_ticks(ruler, info)
 
 
-def _bars(results: Results, name: str, pair: tuple[Axis, Axis]) -> list[tuple[Point, Point]]:
-    """Return the error bars of a model: both ends of each."""
-    scores = [results.models[name].axes[axis] for axis in pair]
-    (left, right), (low, high) = (ends(score.value, score.ci) for score in scores)
-    x, y = (score.value for score in scores)
-    return [((left, y), (right, y)), ((x, low), (x, high))]
-
-
-def _draw_model(
-    axes: Axes, results: Results, name: str, spot: Point, bars: Sequence[tuple[Point, Point]]
-) -> None:
-    kind = results.models[name].kind
+def _draw_model(axes: Axes, kind: Kind, spot: Point, bars: Sequence[tuple[Point, Point]]) -> None:
     for bar in bars:
         axes.plot(*zip(*bar, strict=True), color=COLOURS[kind], alpha=0.35, linewidth=1.4, zorder=3)
     axes.plot(
         *([coordinate] for coordinate in spot), MARKERS[kind], color=COLOURS[kind], markersize=8,
         markeredgecolor=PAPER, markeredgewidth=0.8, zorder=4,
     )  # fmt: skip
-
-
-def _write_names(
-    axes: Axes,
-    results: Results,
-    spots: dict[str, Point],
-    front: Sequence[str],
-    lines: Sequence[tuple[Point, Point]],
-) -> None:
-    texts = [
-        axes.text(
-            0, 0, label, fontsize=9.5, color=COLOURS[results.models[name].kind],
-            fontweight="bold" if name in front else "normal", zorder=5,
-        )
-        for name, label in display_names(results, list(spots)).items()
-    ]  # fmt: skip
-    place_names(axes, texts, list(spots.values()), lines, MUTED)
 
 
 def profile(results: Results, stage: Stage) -> Plot | None:

@@ -6,22 +6,17 @@ from mixmerge.reporting import axes, formats
 from mixmerge.reporting.cells import (
     ABSENT,
     Cell,
-    Column,
     Table,
+    counts,
     estimates,
-    number,
+    numbers,
     rate,
     tabulate,
-    word,
     words,
 )
 from mixmerge.reporting.models import all_models, file_name, models_of, stage_name
 
-_GROUPS = {
-    "all": "all models",
-    "trained": "mixtures and experts",
-    "merges": "merges",
-}
+_GROUPS = {"all": "all models", "trained": "mixtures and experts", "merges": "merges"}
 
 
 def otherwise(results: Results, axis: Axis) -> Table:
@@ -55,15 +50,14 @@ def otherwise(results: Results, axis: Axis) -> Table:
         caption,
         scores,
         (
-            (words("model", "Model"), word),
-            (estimates("value", "As above"), lambda n: cell(scores[n])),
-            (
-                estimates("length_controlled", "At equal length"),
-                lambda n: cell(scores[n].length_controlled),
+            words("model", "Model", str),
+            estimates("value", "As above", lambda n: cell(scores[n])),
+            estimates(
+                "length_controlled", "At equal length", lambda n: cell(scores[n].length_controlled)
             ),
-            (estimates("average", "Mean of languages"), lambda n: cell(scores[n].average)),
-            (estimates("bounds", "Missing verdicts"), bounds),
-            (Column("missing", "Missing"), lambda name: number(scores[name].missing)),
+            estimates("average", "Mean of languages", lambda n: cell(scores[n].average)),
+            estimates("bounds", "Missing verdicts", bounds),
+            counts("missing", "Missing", lambda name: scores[name].missing),
         ),
     )
 
@@ -87,9 +81,9 @@ def fronts(results: Results) -> Table:
         caption,
         items,
         (
-            (words("model", "Model"), lambda item: word(item[0])),
-            (words("stage", "Stage"), lambda item: word(stage_name(item[1]))),
-            (Column("p_non_dominated", "On the front"), lambda item: rate(item[2])),
+            words("model", "Model", lambda item: item[0]),
+            words("stage", "Stage", lambda item: stage_name(item[1])),
+            numbers("p_non_dominated", "On the front", lambda item: rate(item[2])),
         ),
         (results.models[name].kind for name, _, _ in items),
     )

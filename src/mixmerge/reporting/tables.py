@@ -1,15 +1,15 @@
 """The tables of a report, one function each; `all_tables` is what gets written."""
 
-from mixmerge.records.results import AxisScore, Comparison, ModelResult, Results
+from mixmerge.records.results import AxisScore, Comparison, Results
 from mixmerge.records.verdict import Axis
 from mixmerge.reporting import axes
 from mixmerge.reporting.cells import (
     ABSENT,
     Cell,
-    Column,
     Spec,
     Table,
     estimates,
+    numbers,
     tabulate,
     word,
     words,
@@ -55,13 +55,13 @@ def models(results: Results) -> Table:
     """
     baselines = results.baselines.values()
     columns: list[Spec[str]] = [
-        (words("model", "Model"), lambda name: word(name, emphasis=name in baselines))
+        words("model", "Model", lambda name: word(name, emphasis=name in baselines))
     ]
     for axis in results.axes:
         columns += _axis_columns(results, axis)
     columns += [
-        (words("stage", "Stage"), lambda name: _stage(results.models[name])),
-        (words("kind", "Kind, data"), lambda name: _kind(results, name)),
+        words("stage", "Stage", lambda n: stage_name(results.models[n].stage) or ABSENT),
+        words("kind", "Kind, data", lambda name: _kind(results, name)),
     ]
     caption = (
         "Gain over baseline: how much better (+) or worse (−) than the baseline of the same stage, "
@@ -99,11 +99,11 @@ def _axis_columns(results: Results, axis: Axis) -> list[Spec[str]]:
         gained = None if own is None or other is None else info.sign * (own - other)
         return axes.difference_cell(info, gained)
 
-    columns: list[Spec[str]] = [(estimates(axis, axes.heading(results, axis)), value)]
+    columns = [estimates(axis, axes.heading(results, axis), value)]
     if info.relative:
-        columns.append((estimates(f"{axis}_relative_change", "against base"), against_base))
+        columns.append(estimates(f"{axis}_relative_change", "against base", against_base))
     if info.primary:
-        columns.append((Column(f"{axis}_gain", f"gain over baseline{axes.points(info)}"), gain))
+        columns.append(numbers(f"{axis}_gain", f"gain over baseline{axes.points(info)}", gain))
     return columns
 
 
@@ -113,11 +113,7 @@ def _told(score: AxisScore, *, relative: bool) -> float | None:
     return score.change_from_base.relative if score.change_from_base else None
 
 
-def _stage(model: ModelResult) -> Cell:
-    return word(stage_name(model.stage)) if model.stage else ABSENT
-
-
-def _kind(results: Results, name: str) -> Cell:
+def _kind(results: Results, name: str) -> str:
     model = results.models[name]
     known = {source: part for source, part in (model.shares or {}).items() if part}
     told = [f"{share(part)} {source}" for source, part in known.items()]
@@ -125,18 +121,18 @@ def _kind(results: Results, name: str) -> Cell:
         told = list(known)
     elif brief := share_words(results, name):
         told = [brief]
-    return word(", ".join([KIND_NAMES[model.kind], *told]))
+    return ", ".join([KIND_NAMES[model.kind], *told])
 
 
 def contrasts(results: Results, conclusion: Conclusion) -> Table:
     """The paired comparisons that decide: each merge against the baseline of its stage."""
     columns: list[Spec[Comparison]] = [
-        (words("model", "Model"), lambda each: word(each.a)),
-        (words("baseline", "Against"), lambda each: word(each.b)),
+        words("model", "Model", lambda each: each.a),
+        words("baseline", "Against", lambda each: each.b),
     ]
     for axis in results.deciding:
         columns += _contrast_columns(results, axis)
-    columns.append((words("decision", "Decision"), _decision))
+    columns.append(words("decision", "Decision", _decision))
     compared = [each for stage in conclusion.stages for each in stage.comparisons]
     against = ", ".join(dict.fromkeys(describe(results, each.b) for each in compared))
     directions = "; ".join(
@@ -168,8 +164,8 @@ def _contrast_columns(results: Results, axis: Axis) -> list[Spec[Comparison]]:
 
     title = f"{axes.heading(results, axis)}{axes.points(info)}"
     return [
-        (estimates(f"{axis}_difference", title), difference),
-        (Column(f"{axis}_p_adjusted", "p (Holm)"), adjusted),
+        estimates(f"{axis}_difference", title, difference),
+        numbers(f"{axis}_p_adjusted", "p (Holm)", adjusted),
     ]
 
 

@@ -4,12 +4,11 @@ This module imports matplotlib and jinja2; import it where a report is written, 
 """
 
 import itertools
-from collections.abc import Iterable
 from pathlib import Path
 
 from mixmerge.files import whole_folder, write_text
 from mixmerge.progress import Progress, silent
-from mixmerge.reporting.cells import Table, to_csv, to_markdown
+from mixmerge.reporting.cells import to_csv, to_markdown
 from mixmerge.reporting.draw import to_png, to_svg
 from mixmerge.reporting.figures import Plot, by_language, differences, style, values
 from mixmerge.reporting.input import ReportInput
@@ -39,7 +38,10 @@ def write_report(data: ReportInput, out: Path, *, progress: Progress = silent) -
     """
     conclusion = conclude(data.results)
     tables = all_tables(data, conclusion)
-    _write_tables(itertools.chain.from_iterable(tables.values()), out / "tables")
+    with whole_folder(out / "tables") as folder:
+        for table in itertools.chain.from_iterable(tables.values()):
+            (folder / f"{table.name}.csv").write_text(to_csv(table), encoding="utf-8")
+            (folder / f"{table.name}.md").write_text(to_markdown(table), encoding="utf-8")
     documents = {}
     with style(), whole_folder(out / "figures") as folder:
         plots = all_plots(data, conclusion)
@@ -67,10 +69,3 @@ def all_plots(data: ReportInput, conclusion: Conclusion) -> list[Plot]:
         plots += [values(results, stage, axis) for axis in shown]
         plots += [by_language(results, stage, axis, data.languages) for axis in results.axes]
     return [plot for plot in plots if plot]
-
-
-def _write_tables(tables: Iterable[Table], out: Path) -> None:
-    with whole_folder(out) as folder:
-        for table in tables:
-            (folder / f"{table.name}.csv").write_text(to_csv(table), encoding="utf-8")
-            (folder / f"{table.name}.md").write_text(to_markdown(table), encoding="utf-8")
