@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from mixmerge.reporting.figures import differences, style, values
 from mixmerge.reporting.input import ReportInput
-from mixmerge.reporting.verdict import conclude
 
 
 def test_a_long_heading_stays_within_the_figure(make_given: Callable[..., ReportInput]) -> None:
@@ -15,7 +14,7 @@ def test_a_long_heading_stays_within_the_figure(make_given: Callable[..., Report
     with style():
         for plot in (
             values(results, "given", "code"),
-            differences(results, conclude(results), "given", "code"),
+            differences(results, "given", "code"),
         ):
             assert plot is not None
             plot.figure.draw_without_rendering()

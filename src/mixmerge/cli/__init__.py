@@ -1,5 +1,6 @@
 """The command line: one file per command, each a thin layer over the function of the same name."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +10,12 @@ Seed = Annotated[
     int | None, typer.Option(min=0, max=2**32 - 1, help="Instead of the study file's seed.")
 ]
 """An option that every command of a study has."""
+
+RunFolder = Annotated[Path | None, typer.Option(help="The run folder; by default runs/<study>.")]
+AllowPickle = Annotated[
+    bool,
+    typer.Option("--allow-pickle", help="Also read .bin and .pt weights (data only, no code)."),
+]
 
 
 class WithEngines(TyperCommand):

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mixmerge.cli import AllowPickle
 from mixmerge.errors import SpecError
 
 if TYPE_CHECKING:
@@ -35,10 +36,7 @@ def merge(
             help="Check that transformers will find every tensor, and read the disk again.",
         ),
     ] = False,
-    allow_pickle: Annotated[
-        bool,
-        typer.Option("--allow-pickle", help="Also read .bin and .pt weights (data only, no code)."),
-    ] = False,
+    allow_pickle: AllowPickle = False,
     engine: Annotated[
         str,
         typer.Option(

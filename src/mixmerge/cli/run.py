@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mixmerge.cli import Seed
+from mixmerge.cli import RunFolder, Seed
 
 if TYPE_CHECKING:
     from mixmerge.study.run import Prepared
@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 def run(
     study: Annotated[Path, typer.Argument(help="A study file; `mixmerge demo` shows one.")],
-    out: Annotated[
-        Path | None, typer.Option(help="The run folder; by default runs/<study>.")
-    ] = None,
+    out: RunFolder = None,
     engine: Annotated[str, typer.Option(help="Where steps run: {engines}.")] = "local",
     only: Annotated[
         list[str] | None, typer.Option(help="Only this step (kind/name) and what it needs.")

@@ -20,20 +20,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from mixmerge.records.results import AxisInfo, Interval, Kind, Results, Stage
 from mixmerge.records.verdict import Axis
+from mixmerge.reporting import models
 from mixmerge.reporting.axes import better, difference, heading, points, value
 from mixmerge.reporting.formats import percent
-from mixmerge.reporting.models import (
-    KIND_NAMES,
-    base_models,
-    describe,
-    display_names,
-    ends,
-    file_name,
-    models_of,
-    of_stage,
-    titled,
-)
-from mixmerge.reporting.verdict import Conclusion, contrasts_of
+from mixmerge.reporting.models import KIND_NAMES
+from mixmerge.reporting.verdict import contrasts_of
 
 INK, MUTED, GRID, PAPER = "#1f2328", "#57606a", "#d8dee4", "#ffffff"
 COLOURS: dict[Kind, str] = {
@@ -109,10 +100,10 @@ def values(results: Results, stage: Stage, axis: Axis) -> Plot:
 
     The dashed line is the baseline of the stage.
     """
-    names = [*base_models(results), *models_of(results, stage)]
+    names = models.beside_base(results, stage)
     info, baseline, listed = results.axes[axis], results.baselines.get(stage, ""), []
     figure, panel = new_figure(0.3 * len(names) + 0.85)
-    _rows(panel, display_names(results, names).values())
+    _rows(panel, models.display_names(results, names).values())
     panel.set_xlim(*axis_limits(results, axis))
     panel.set_xlabel(f"{heading(results, axis)} ({better(info)})", wrap=True)
     write_ticks(panel.xaxis, info)
@@ -121,11 +112,8 @@ def values(results: Results, stage: Stage, axis: Axis) -> Plot:
         colour = COLOURS[model.kind]
         label.set(color=colour, fontweight="bold" if name == baseline else "normal")
         if own := model.axes.get(axis):
-            panel.plot(ends(own.value, own.ci), (row, row), color=colour, linewidth=1.6)
-            panel.plot(
-                [own.value], [row], MARKERS[model.kind], color=colour, markersize=7,
-                markeredgecolor=PAPER, markeredgewidth=0.8, zorder=4,
-            )  # fmt: skip
+            panel.plot(models.ends(own.value, own.ci), (row, row), color=colour, linewidth=1.6)
+            mark(panel, own.value, row, model.kind, zorder=4)
             panel.text(
                 1.02, row, value(info, own.value), fontsize=9, va="center",
                 transform=panel.get_yaxis_transform(),
@@ -133,15 +121,23 @@ def values(results: Results, stage: Stage, axis: Axis) -> Plot:
             listed.append(f"{name} {value(info, own.value)}")
             if name == baseline:
                 _dashed(panel, own.value, model.kind)
-    against = f" against {describe(results, baseline)}" if baseline in names else ""
+    against = f" against {models.describe(results, baseline)}" if baseline in names else ""
     return Plot(
-        file_name(stage, "values", axis),
+        models.file_name(stage, "values", axis),
         "models",
-        titled(results, stage, f"every model{against}, {axis}"),
+        models.titled(results, stage, f"every model{against}, {axis}"),
         f"Values of the models with their intervals, {heading(results, axis)}: "
         f"{', '.join(listed)}.",
         figure,
     )
+
+
+def mark(axes: Axes, x: float, y: float, kind: Kind, size: float = 7, **more: Any) -> None:
+    """Draw a model as a marker of its kind."""
+    axes.plot(
+        [x], [y], MARKERS[kind], color=COLOURS[kind], markersize=size,
+        markeredgecolor=PAPER, markeredgewidth=0.8, **more,
+    )  # fmt: skip
 
 
 def _dashed(axes: Axes, at: float, kind: Kind) -> None:
@@ -157,28 +153,27 @@ def _rows(axes: Axes, names: Iterable[str]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
 
 
-def differences(results: Results, conclusion: Conclusion, stage: Stage, axis: Axis) -> Plot | None:
+def differences(results: Results, stage: Stage, axis: Axis) -> Plot | None:
     """Draw each merge minus the baseline on a deciding axis, with its paired interval.
 
     Right is better; a filled marker is significant after Holm's adjustment.
     """
-    everywhere = [each for verdict in conclusion.stages for each in verdict.comparisons]
-    compared = [e for e in everywhere if e.stage == stage and contrasts_of(results, e)]
+    compared = [e for e in results.decisions if e.stage == stage and contrasts_of(results, e)]
     if not compared:
         return None
     info, baseline, listed = results.axes[axis], compared[0].b, []
     figure, panel = new_figure(0.28 * len(compared) + 0.95)
-    _rows(panel, display_names(results, [each.a for each in compared]).values())
+    _rows(panel, models.display_names(results, [each.a for each in compared]).values())
     _dashed(panel, 0, results.models[baseline].kind if baseline in results.models else "base")
     spans = [0.0]
-    for each in everywhere:
+    for each in results.decisions:
         if contrast := contrasts_of(results, each).get(axis):
-            spans += ends(contrast.difference, contrast.ci)
+            spans += models.ends(contrast.difference, contrast.ci)
     for row, each in enumerate(compared):
         if contrast := contrasts_of(results, each).get(axis):
             colour, at = COLOURS[results.models[each.a].kind], contrast.difference
             sure = axis in (*each.better, *each.worse)
-            panel.plot(ends(at, contrast.ci), (row, row), color=colour, linewidth=1.6)
+            panel.plot(models.ends(at, contrast.ci), (row, row), color=colour, linewidth=1.6)
             panel.plot(
                 [at], [row], "o", color=colour, markersize=8,
                 markerfacecolor=colour if sure else PAPER,
@@ -189,11 +184,11 @@ def differences(results: Results, conclusion: Conclusion, stage: Stage, axis: Ax
     panel.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: difference(info, tick)))
     unit = points(info) or ", difference"
     panel.set_xlabel(f"{heading(results, axis)}{unit} → better", wrap=True)
-    against = describe(results, baseline)
+    against = models.describe(results, baseline)
     return Plot(
-        file_name(stage, "differences", axis),
+        models.file_name(stage, "differences", axis),
         "verdict",
-        titled(results, stage, f"merges minus {against}, {axis}"),
+        models.titled(results, stage, f"merges minus {against}, {axis}"),
         f"Paired differences of each merge from {against} on {axis}: {'; '.join(listed)}.",
         figure,
     )
@@ -203,7 +198,7 @@ def by_language(
     results: Results, stage: Stage, axis: Axis, languages: Sequence[str]
 ) -> Plot | None:
     """Draw the models of a stage in each language, and name the best; None with one language."""
-    names = [*base_models(results), *models_of(results, stage)]
+    names = models.beside_base(results, stage)
     scores = {n: own for n in names if (own := results.models[n].axes.get(axis))}
     known = [code for code in languages if any(code in s.by_language for s in scores.values())]
     if len(known) < 2:
@@ -211,16 +206,12 @@ def by_language(
     info, listed = results.axes[axis], []
     figure, panel = new_figure(0.42 * len(known) + 1.3)
     _rows(panel, known)
-    labels = display_names(results, names)
+    labels = models.display_names(results, names)
     for row, code in enumerate(known):
         found = {n: s.by_language[code].value for n, s in scores.items() if code in s.by_language}
         panel.plot((min(found.values()), max(found.values())), (row, row), color=GRID, linewidth=3)
         for name, at in found.items():
-            kind = results.models[name].kind
-            panel.plot(
-                [at], [row], MARKERS[kind], color=COLOURS[kind], markersize=7, alpha=0.8,
-                markeredgecolor=PAPER, markeredgewidth=0.8,
-            )  # fmt: skip
+            mark(panel, at, row, results.models[name].kind, alpha=0.8)
         best = max(found, key=lambda name: info.sign * found[name])
         listed.append(f"{code}: best {best} with {value(info, found[best])}")
         panel.text(
@@ -232,9 +223,9 @@ def by_language(
     panel.text(1.02, 1.0, "best", fontsize=9, va="bottom", color=MUTED, transform=panel.transAxes)
     legend(figure, [results.models[name].kind for name in scores])
     return Plot(
-        file_name(stage, axis, "languages"),
+        models.file_name(stage, axis, "languages"),
         "languages",
-        f"{of_stage(results, stage)}{heading(results, axis)}, by language",
+        f"{models.of_stage(results, stage)}{heading(results, axis)}, by language",
         f"Every model in each language. {'; '.join(listed)}.",
         figure,
     )
@@ -265,7 +256,7 @@ def legend(figure: Figure, kinds: Sequence[Kind], front: str = "") -> None:
 def axis_limits(results: Results, axis: Axis) -> Interval:
     """Return limits with room for every model of the study, the same in every figure."""
     found = [model.axes[axis] for model in results.models.values() if axis in model.axes]
-    return _limits([end for own in found for end in ends(own.value, own.ci)] or [0.0, 1.0])
+    return _limits([end for own in found for end in models.ends(own.value, own.ci)] or [0.0, 1.0])
 
 
 def _limits(found: Sequence[float]) -> Interval:

@@ -14,22 +14,8 @@ from mixmerge.records.judge_card import (
     Statistic,
 )
 from mixmerge.records.verdict import Axis
-from mixmerge.reporting import formats
-from mixmerge.reporting.cells import (
-    ABSENT,
-    Cell,
-    Item,
-    Spec,
-    Table,
-    counts,
-    estimates,
-    gain,
-    numbers,
-    rate,
-    tabulate,
-    word,
-    words,
-)
+from mixmerge.reporting import cells, formats
+from mixmerge.reporting.cells import ABSENT, Cell, Item, Spec, Table
 
 PROBES: dict[ProbeName, str] = {
     "null_answer": "Says nothing",
@@ -68,11 +54,11 @@ def judge_tables(card: JudgeCard | None) -> list[Table]:
 
 def share(found: Statistic | None) -> Cell:
     """Return a share with its interval."""
-    return ABSENT if found is None else rate(found.value, found.ci)
+    return ABSENT if found is None else cells.rate(found.value, found.ci)
 
 
 def _shares(key: str, title: str, of: Callable[[Item], Statistic | None]) -> Spec[Item]:
-    return estimates(key, title, lambda item: share(of(item)))
+    return cells.estimates(key, title, lambda item: share(of(item)))
 
 
 def _coefficients(key: str, title: str, of: Callable[[Item], Statistic | None]) -> Spec[Item]:
@@ -84,12 +70,14 @@ def _coefficients(key: str, title: str, of: Callable[[Item], Statistic | None]) 
         ends = " to ".join(map(formats.decimal, found.ci or ()))
         return Cell(formats.decimal(found.value), found.value, found.ci, ends)
 
-    return estimates(key, title, cell)
+    return cells.estimates(key, title, cell)
 
 
 def _points(key: str, title: str, of: Callable[[Item], Statistic | None]) -> Spec[Item]:
     """Return a column of differences in percentage points."""
-    return estimates(key, title, lambda item: gain(at.value, at.ci) if (at := of(item)) else ABSENT)
+    return cells.estimates(
+        key, title, lambda item: cells.gain(at.value, at.ci) if (at := of(item)) else ABSENT
+    )
 
 
 def trials(card: JudgeCard) -> Table:
@@ -101,19 +89,21 @@ def trials(card: JudgeCard) -> Table:
         "each number is its 95 % interval, where the labels allow one."
     )
     columns: tuple[Spec[Trial], ...] = (
-        words("axis", "Axis", lambda t: t[0]),
-        words("judge", "Judge", lambda t: t[1].judge),
-        words("grade", "Grade", lambda t: word(t[1].grade, emphasis=t[1].grade == "useless")),
+        cells.words("axis", "Axis", lambda t: t[0]),
+        cells.words("judge", "Judge", lambda t: t[1].judge),
+        cells.words(
+            "grade", "Grade", lambda t: cells.word(t[1].grade, emphasis=t[1].grade == "useless")
+        ),
         _shares("sensitivity", "Sensitivity", lambda t: t[1].accuracy.sensitivity),
         _shares("specificity", "Specificity", lambda t: t[1].accuracy.specificity),
         _coefficients("youden", "J", lambda t: t[1].youden),
-        counts("missing", "No verdict", lambda t: t[1].accuracy.missing),
-        counts("n", "Labelled", lambda t: t[1].accuracy.n),
-        words("truth", "Labels by", lambda t: t[1].truth),
+        cells.counts("missing", "No verdict", lambda t: t[1].accuracy.missing),
+        cells.counts("n", "Labelled", lambda t: t[1].accuracy.n),
+        cells.words("truth", "Labels by", lambda t: t[1].truth),
     )
     marks = (trial.grade for trial in card.axes.values())
     title = "The judges against the labels"
-    return tabulate("judges", title, caption, card.axes.items(), columns, marks)
+    return cells.tabulate("judges", title, caption, card.axes.items(), columns, marks)
 
 
 def agreement(card: JudgeCard) -> Table:
@@ -124,9 +114,9 @@ def agreement(card: JudgeCard) -> Table:
         "Length: by how much verdicts exceed labels for one standard deviation of length."
     )
     columns: tuple[Spec[Trial], ...] = (
-        words("axis", "Axis", lambda t: t[0]),
+        cells.words("axis", "Axis", lambda t: t[0]),
         _shares("agreement", "Agreement", lambda t: t[1].accuracy.agreement),
-        numbers("prevalence", "Prevalence", lambda t: _prevalence(t[1].accuracy)),
+        cells.numbers("prevalence", "Prevalence", lambda t: _prevalence(t[1].accuracy)),
         _coefficients("kappa", "Kappa", lambda t: t[1].kappa),
         _coefficients("alpha", "Alpha", lambda t: t[1].alpha),
         _coefficients("alpha_of_panel", "Panel’s alpha", lambda t: t[1].alpha_of_panel),
@@ -142,11 +132,11 @@ def agreement(card: JudgeCard) -> Table:
         _points("length_slope", "Length, points", lambda t: t[1].length_slope),
     )
     title = "Agreement, order and length"
-    return tabulate("judge-agreement", title, caption, card.axes.items(), columns)
+    return cells.tabulate("judge-agreement", title, caption, card.axes.items(), columns)
 
 
 def _prevalence(found: Accuracy) -> Cell:
-    return ABSENT if found.prevalence is None else rate(found.prevalence)
+    return ABSENT if found.prevalence is None else cells.rate(found.prevalence)
 
 
 def probes(card: JudgeCard) -> Table:
@@ -157,14 +147,14 @@ def probes(card: JudgeCard) -> Table:
         "suited the probe: most take only answers on which the judge was right before."
     )
     columns: tuple[Spec[tuple[Axis, Probe]], ...] = (
-        words("axis", "Axis", lambda t: t[0]),
-        words("probe", "Probe", lambda t: PROBES[t[1].name]),
+        cells.words("axis", "Axis", lambda t: t[0]),
+        cells.words("probe", "Probe", lambda t: PROBES[t[1].name]),
         _shares("fooled", "Fooled", lambda t: t[1].fooled),
-        counts("n", "Asked", lambda t: t[1].n),
-        counts("missing", "No verdict", lambda t: t[1].missing),
-        words("asks", "What was changed, and what is right", lambda t: t[1].asks),
+        cells.counts("n", "Asked", lambda t: t[1].n),
+        cells.counts("missing", "No verdict", lambda t: t[1].missing),
+        cells.words("asks", "What was changed, and what is right", lambda t: t[1].asks),
     )
-    return tabulate("judge-probes", "Probes", caption, items, columns)
+    return cells.tabulate("judge-probes", "Probes", caption, items, columns)
 
 
 def parts(card: JudgeCard, name: Literal["language", "category"]) -> Table:
@@ -175,17 +165,17 @@ def parts(card: JudgeCard, name: Literal["language", "category"]) -> Table:
         for part in (trial.by_language if name == "language" else trial.by_category).items()
     ]
     columns: tuple[Spec[tuple[Axis, str, Accuracy]], ...] = (
-        words("axis", "Axis", lambda t: t[0]),
-        words(name, name.capitalize(), lambda t: t[1]),
+        cells.words("axis", "Axis", lambda t: t[0]),
+        cells.words(name, name.capitalize(), lambda t: t[1]),
         _shares("sensitivity", "Sensitivity", lambda t: t[2].sensitivity),
         _shares("specificity", "Specificity", lambda t: t[2].specificity),
         _shares("agreement", "Agreement", lambda t: t[2].agreement),
-        numbers("prevalence", "Prevalence", lambda t: _prevalence(t[2])),
-        counts("missing", "No verdict", lambda t: t[2].missing),
-        counts("n", "Labelled", lambda t: t[2].n),
+        cells.numbers("prevalence", "Prevalence", lambda t: _prevalence(t[2])),
+        cells.counts("missing", "No verdict", lambda t: t[2].missing),
+        cells.counts("n", "Labelled", lambda t: t[2].n),
     )
     caption = "As above. A small part has no interval, and its numbers say little."
-    return tabulate(f"judge-by-{name}", f"The judges by {name}", caption, items, columns)
+    return cells.tabulate(f"judge-by-{name}", f"The judges by {name}", caption, items, columns)
 
 
 def corrected(card: JudgeCard) -> Table:
@@ -193,7 +183,7 @@ def corrected(card: JudgeCard) -> Table:
     by_model: dict[str, dict[Axis, CorrectedRate]] = {}
     for found in card.corrected:
         by_model.setdefault(found.model, {})[found.axis] = found
-    columns: list[Spec[str]] = [words("model", "Model", str)]
+    columns: list[Spec[str]] = [cells.words("model", "Model", str)]
     for axis in dict.fromkeys(found.axis for found in card.corrected):
         columns += _corrected_columns(
             axis, {m: of[axis] for m, of in by_model.items() if axis in of}
@@ -205,16 +195,16 @@ def corrected(card: JudgeCard) -> Table:
         "trusts that it errs alike on all models. " + " ".join(f"{note}." for note in notes)
     )
     title = "Values corrected for the judges’ errors"
-    return tabulate("judge-corrected", title, caption.strip(), by_model, columns)
+    return cells.tabulate("judge-corrected", title, caption.strip(), by_model, columns)
 
 
 def _corrected_columns(axis: Axis, found: dict[str, CorrectedRate]) -> list[Spec[str]]:
     def judged(model: str) -> Cell:
         raw = found[model].raw if model in found else None
-        return ABSENT if raw is None else rate(raw)
+        return ABSENT if raw is None else cells.rate(raw)
 
     return [
-        numbers(f"{axis}_judged", f"{axis}, judged", judged),
+        cells.numbers(f"{axis}_judged", f"{axis}, judged", judged),
         _shares(f"{axis}_ppi", "PPI++", lambda m: found[m].ppi if m in found else None),
         _shares(
             f"{axis}_rogan_gladen",
@@ -232,19 +222,21 @@ def checked(card: JudgeCard) -> Table:
         "flip: the judged interval holds zero already."
     )
     columns: tuple[Spec[CheckedContrast], ...] = (
-        words("a", "Model", lambda found: found.a),
-        words("b", "Against", lambda found: found.b),
-        words("axis", "Axis", lambda found: found.axis),
-        estimates("judged", "Judged, points", lambda found: gain(found.raw, found.raw_ci)),
+        cells.words("a", "Model", lambda found: found.a),
+        cells.words("b", "Against", lambda found: found.b),
+        cells.words("axis", "Axis", lambda found: found.axis),
+        cells.estimates(
+            "judged", "Judged, points", lambda found: cells.gain(found.raw, found.raw_ci)
+        ),
         _points("corrected", "Corrected, points", lambda found: found.corrected),
-        words(
+        cells.words(
             "verdict",
             "This conclusion",
-            lambda found: word(_CHECKS[found.verdict], emphasis=found.verdict in _FLIPS),
+            lambda found: cells.word(_CHECKS[found.verdict], emphasis=found.verdict in _FLIPS),
         ),
     )
     title, marks = "Do the conclusions stand?", (found.verdict for found in card.contrasts)
-    return tabulate("judge-checks", title, caption, card.contrasts, columns, marks)
+    return cells.tabulate("judge-checks", title, caption, card.contrasts, columns, marks)
 
 
 def judge_notices(card: JudgeCard | None) -> list[str]:

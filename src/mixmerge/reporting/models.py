@@ -59,6 +59,11 @@ def base_models(results: Results) -> list[str]:
     return [name for name, model in results.models.items() if model.kind == "base"]
 
 
+def beside_base(results: Results, stage: Stage) -> list[str]:
+    """Return the base model and those of one stage."""
+    return [*base_models(results), *models_of(results, stage)]
+
+
 def models_of(results: Results, stage: Stage | None) -> list[str]:
     """Return the models of one stage: trained ones by the shares of their data, merges, given ones.
 

@@ -22,7 +22,7 @@ from mixmerge.reporting.draw import inline_svg
 from mixmerge.reporting.figures import Plot, Section
 from mixmerge.reporting.input import Answer, ReportInput
 from mixmerge.reporting.judges import judge_notices
-from mixmerge.reporting.verdict import Conclusion
+from mixmerge.reporting.verdict import conclude
 
 _OUTCOMES: dict[Outcome, str] = {
     "win": "Win over base",
@@ -39,7 +39,6 @@ _LONG = 600
 
 def render(
     data: ReportInput,
-    conclusion: Conclusion,
     tables: Mapping[str, Sequence[Table]],
     plots: Iterable[Plot],
     documents: Mapping[str, str],
@@ -70,8 +69,7 @@ def render(
         drawings[plot.section].append((plot, svg))
     return environment.get_template("report.html.j2").render(
         data=data,
-        conclusion=conclusion,
-        decided=[stage for stage in conclusion.stages if stage.best],
+        conclusion=conclude(results),
         tables=tables,
         notices=[
             *(warning.message for warning in results.judge_warnings),

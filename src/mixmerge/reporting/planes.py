@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from mixmerge.records.results import Interval, Kind, Results, Stage
+from mixmerge.records.results import Interval, Results, Stage
 from mixmerge.records.verdict import Axis
+from mixmerge.reporting import models
 from mixmerge.reporting.axes import heading, value
 from mixmerge.reporting.figures import (
     COLOURS,
@@ -19,20 +20,10 @@ from mixmerge.reporting.figures import (
     Plot,
     axis_limits,
     legend,
+    mark,
     new_figure,
     turned,
     write_ticks,
-)
-from mixmerge.reporting.models import (
-    base_models,
-    display_names,
-    ends,
-    file_name,
-    gains,
-    models_of,
-    non_dominated,
-    of_stage,
-    titled,
 )
 from mixmerge.reporting.named_points import Point, place_names
 
@@ -50,10 +41,10 @@ def plane(results: Results, stage: Stage, pair: tuple[Axis, Axis]) -> Plot | Non
     Returns:
         None while no model has both axes.
     """
-    found = gains(results, [*base_models(results), *models_of(results, stage)], pair)
+    found = models.gains(results, models.beside_base(results, stage), pair)
     if not found:
         return None
-    front = non_dominated(found)
+    front = models.non_dominated(found)
     scores = {name: [results.models[name].axes[axis] for axis in pair] for name in found}
     spots = {name: (x.value, y.value) for name, (x, y) in scores.items()}
     figure, axes = new_figure(4.6)
@@ -65,10 +56,15 @@ def plane(results: Results, stage: Stage, pair: tuple[Axis, Axis]) -> Plot | Non
     )  # fmt: skip
     lines: list[tuple[Point, Point]] = []
     for name, spot in spots.items():
-        (left, right), (low, high) = (ends(score.value, score.ci) for score in scores[name])
+        (left, right), (low, high) = (models.ends(score.value, score.ci) for score in scores[name])
         bars = [((left, spot[1]), (right, spot[1])), ((spot[0], low), (spot[0], high))]
         lines += bars
-        _draw_model(axes, results.models[name].kind, spot, bars)
+        kind = results.models[name].kind
+        for bar in bars:
+            axes.plot(
+                *zip(*bar, strict=True), color=COLOURS[kind], alpha=0.35, linewidth=1.4, zorder=3
+            )
+        mark(axes, *spot, kind, size=8, zorder=4)
     for (x, y), (right, below) in itertools.pairwise(corners):
         lines += [((x, y), (x, below)), ((x, below), (right, below))]
     legend(figure, [results.models[name].kind for name in found], "Not dominated")
@@ -77,7 +73,7 @@ def plane(results: Results, stage: Stage, pair: tuple[Axis, Axis]) -> Plot | Non
             0, 0, label, fontsize=9.5, color=COLOURS[results.models[name].kind],
             fontweight="bold" if name in front else "normal", zorder=5,
         )
-        for name, label in display_names(results, list(spots)).items()
+        for name, label in models.display_names(results, list(spots)).items()
     ]  # fmt: skip
     place_names(axes, texts, list(spots.values()), lines, MUTED)
     own = [results.axes[axis] for axis in pair]
@@ -86,9 +82,9 @@ def plane(results: Results, stage: Stage, pair: tuple[Axis, Axis]) -> Plot | Non
     )
     across, up = (heading(results, axis) for axis in pair)
     return Plot(
-        file_name(stage, "plane", *(pair if len(results.deciding) > 2 else ())),
+        models.file_name(stage, "plane", *(pair if len(results.deciding) > 2 else ())),
         "planes",
-        f"{of_stage(results, stage)}{pair[0]} against {pair[1]}",
+        f"{models.of_stage(results, stage)}{pair[0]} against {pair[1]}",
         f"{across} against {up}, of every model: {listed}. Not dominated by any other: "
         f"{', '.join(front)}.",
         figure,
@@ -106,15 +102,6 @@ def _frame(axes: Axes, results: Results, pair: tuple[Axis, Axis]) -> None:
         write_ticks(ruler, info)
 
 
-def _draw_model(axes: Axes, kind: Kind, spot: Point, bars: Sequence[tuple[Point, Point]]) -> None:
-    for bar in bars:
-        axes.plot(*zip(*bar, strict=True), color=COLOURS[kind], alpha=0.35, linewidth=1.4, zorder=3)
-    axes.plot(
-        *([coordinate] for coordinate in spot), MARKERS[kind], color=COLOURS[kind], markersize=8,
-        markeredgecolor=PAPER, markeredgewidth=0.8, zorder=4,
-    )  # fmt: skip
-
-
 def profile(results: Results, stage: Stage) -> Plot | None:
     """Draw every model of a stage as a line over all deciding axes (parallel coordinates).
 
@@ -124,11 +111,11 @@ def profile(results: Results, stage: Stage) -> Plot | None:
         None while no model has all deciding axes.
     """
     axes = list(results.deciding)
-    everyone = gains(results, results.models, axes)
-    names = [n for n in (*base_models(results), *models_of(results, stage)) if n in everyone]
+    everyone = models.gains(results, results.models, axes)
+    names = [n for n in models.beside_base(results, stage) if n in everyone]
     if not names:
         return None
-    front = non_dominated({name: everyone[name] for name in names})
+    front = models.non_dominated({name: everyone[name] for name in names})
     spans = [(min(column), max(column)) for column in zip(*everyone.values(), strict=True)]
     heights = {
         name: [_share(own, span) for own, span in zip(everyone[name], spans, strict=True)]
@@ -164,9 +151,9 @@ def profile(results: Results, stage: Stage) -> Plot | None:
         for name, own in scores.items()
     )
     return Plot(
-        file_name(stage, "profile"),
+        models.file_name(stage, "profile"),
         "profiles",
-        titled(results, stage, "every model on all axes"),
+        models.titled(results, stage, "every model on all axes"),
         f"A line for each model over {', '.join(axes)}, better upwards: {listed}. Not dominated by "
         f"any other: {', '.join(front)}.",
         figure,
@@ -185,7 +172,7 @@ def _write_beside(
     axes: Axes, results: Results, last: dict[str, float], right: float, front: Sequence[str]
 ) -> None:
     """Write names beside the last axis, moved apart, each joined to its line's end."""
-    labels = display_names(results, list(last))
+    labels = models.display_names(results, list(last))
     order = sorted(last, key=lambda name: last[name])
     places = [last[name] for name in order]
     for _ in range(200):

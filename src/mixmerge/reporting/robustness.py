@@ -2,18 +2,8 @@
 
 from mixmerge.records.results import Average, Front, LengthControlled, Results, Value
 from mixmerge.records.verdict import Axis
-from mixmerge.reporting import axes, formats
-from mixmerge.reporting.cells import (
-    ABSENT,
-    Cell,
-    Table,
-    counts,
-    estimates,
-    numbers,
-    rate,
-    tabulate,
-    words,
-)
+from mixmerge.reporting import axes, cells, formats
+from mixmerge.reporting.cells import ABSENT, Cell, Table
 from mixmerge.reporting.models import all_models, file_name, models_of, stage_name
 
 _GROUPS = {"all": "all models", "trained": "mixtures and experts", "merges": "merges"}
@@ -44,20 +34,20 @@ def otherwise(results: Results, axis: Axis) -> Table:
     )
     reasons = {reason for own in scores.values() for reason in own.absent.values()}
     caption += "".join(f" No interval: {reason.rstrip('.')}." for reason in sorted(reasons))
-    return tabulate(
+    return cells.tabulate(
         file_name(axis, "otherwise"),
         f"{axes.heading(results, axis)}, counted otherwise",
         caption,
         scores,
         (
-            words("model", "Model", str),
-            estimates("value", "As above", lambda n: cell(scores[n])),
-            estimates(
+            cells.words("model", "Model", str),
+            cells.estimates("value", "As above", lambda n: cell(scores[n])),
+            cells.estimates(
                 "length_controlled", "At equal length", lambda n: cell(scores[n].length_controlled)
             ),
-            estimates("average", "Mean of languages", lambda n: cell(scores[n].average)),
-            estimates("bounds", "Missing verdicts", bounds),
-            counts("missing", "Missing", lambda name: scores[name].missing),
+            cells.estimates("average", "Mean of languages", lambda n: cell(scores[n].average)),
+            cells.estimates("bounds", "Missing verdicts", bounds),
+            cells.counts("missing", "Missing", lambda name: scores[name].missing),
         ),
     )
 
@@ -75,15 +65,15 @@ def fronts(results: Results) -> Table:
         "Share of bootstrap draws of the questions in which no other model of the stage is at "
         f"least as good{axes.on_all(results)} and better{on_one}.{_volumes(results)}"
     )
-    return tabulate(
+    return cells.tabulate(
         "fronts",
         "Who is on the front?",
         caption,
         items,
         (
-            words("model", "Model", lambda item: item[0]),
-            words("stage", "Stage", lambda item: stage_name(item[1])),
-            numbers("p_non_dominated", "On the front", lambda item: rate(item[2])),
+            cells.words("model", "Model", lambda item: item[0]),
+            cells.words("stage", "Stage", lambda item: stage_name(item[1])),
+            cells.numbers("p_non_dominated", "On the front", lambda item: cells.rate(item[2])),
         ),
         (results.models[name].kind for name, _, _ in items),
     )

@@ -16,7 +16,6 @@ from mixmerge.reporting.models import stages
 from mixmerge.reporting.page import render
 from mixmerge.reporting.planes import plane, profile
 from mixmerge.reporting.tables import all_tables
-from mixmerge.reporting.verdict import Conclusion, conclude
 
 
 def write_report(data: ReportInput, out: Path, *, progress: Progress = silent) -> Path:
@@ -36,15 +35,14 @@ def write_report(data: ReportInput, out: Path, *, progress: Progress = silent) -
     Raises:
         ResourceError: the disk is full or the folder is not writable.
     """
-    conclusion = conclude(data.results)
-    tables = all_tables(data, conclusion)
+    tables = all_tables(data)
     with whole_folder(out / "tables") as folder:
         for table in itertools.chain.from_iterable(tables.values()):
             (folder / f"{table.name}.csv").write_text(to_csv(table), encoding="utf-8")
             (folder / f"{table.name}.md").write_text(to_markdown(table), encoding="utf-8")
     documents = {}
     with style(), whole_folder(out / "figures") as folder:
-        plots = all_plots(data, conclusion)
+        plots = all_plots(data)
         for number, plot in enumerate(plots):
             progress(number, len(plots), "drawing figures")
             documents[plot.name] = to_svg(plot.figure)
@@ -52,15 +50,15 @@ def write_report(data: ReportInput, out: Path, *, progress: Progress = silent) -
             (folder / f"{plot.name}.png").write_bytes(to_png(plot.figure))
     progress(len(plots), len(plots), "writing the page")
     page = out / "report.html"
-    write_text(page, render(data, conclusion, tables, plots, documents))
+    write_text(page, render(data, tables, plots, documents))
     return page
 
 
-def all_plots(data: ReportInput, conclusion: Conclusion) -> list[Plot]:
+def all_plots(data: ReportInput) -> list[Plot]:
     """Draw every figure for which there is data, in the order of the page."""
     results, plots = data.results, list[Plot | None]()
     for stage in stages(results):
-        plots += [differences(results, conclusion, stage, axis) for axis in results.deciding]
+        plots += [differences(results, stage, axis) for axis in results.deciding]
         if len(results.deciding) > 2:
             plots.append(profile(results, stage))
         pairs = itertools.combinations(results.deciding, 2)
