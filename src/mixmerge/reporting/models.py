@@ -162,11 +162,7 @@ def gains(
 
 
 def non_dominated(found: Mapping[str, tuple[float, ...]]) -> list[str]:
-    """Return the models that no other dominates, by rising value on the first axis.
-
-    Args:
-        found: values by model, as from `gains`; high ones are good.
-    """
+    """Return the models that no other dominates in `gains`, by rising value on the first axis."""
     rivals = found.values()
     front = [name for name, own in found.items() if not any(dominates(o, own) for o in rivals)]
     return sorted(front, key=lambda name: found[name])

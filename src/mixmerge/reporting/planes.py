@@ -36,10 +36,8 @@ _GAP = 0.052
 def plane(results: Results, stage: Stage, pair: tuple[Axis, Axis]) -> Plot | None:
     """Draw two axes against each other: every model of a stage, intervals, non-dominated front.
 
-    Axes on which lower is better run backwards, so that the upper right corner is best.
-
-    Returns:
-        None while no model has both axes.
+    Axes on which lower is better run backwards, so that the upper right corner is best. None while
+    no model has both axes.
     """
     found = models.gains(results, models.beside_base(results, stage), pair)
     if not found:
@@ -105,10 +103,8 @@ def _frame(axes: Axes, results: Results, pair: tuple[Axis, Axis]) -> None:
 def profile(results: Results, stage: Stage) -> Plot | None:
     """Draw every model of a stage as a line over all deciding axes (parallel coordinates).
 
-    Each axis runs from the worst value of any model at the bottom to the best at the top.
-
-    Returns:
-        None while no model has all deciding axes.
+    Each axis runs from the worst value of any model at the bottom to the best at the top. None
+    while no model has all deciding axes.
     """
     axes = list(results.deciding)
     everyone = models.gains(results, results.models, axes)
