@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mixmerge.cli.main import exit_code
+from mixmerge.execution.engines import ENGINES
 from mixmerge.execution.events import Ended, Failed
 from mixmerge.execution.status import StatusFile
 from mixmerge.execution.step import Step
@@ -49,6 +50,18 @@ def test_plan_needs_no_torch(tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "train").exists()
 
 
+@pytest.mark.parametrize(
+    ("command", "named"), [("run", list(ENGINES)), ("merge", ["local", "ray"])]
+)
+def test_help_names_the_engines(
+    command: str, named: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--engine` lists the engines that are registered; of a merge those that can help with it."""
+    assert exit_code([command, "--help"]) == 0
+    words = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert f": {', '.join(named)}." in words
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     """`mixmerge --version` prints name and version."""
     assert exit_code(["--version"]) == 0
@@ -73,6 +86,14 @@ def test_a_mistake_of_the_user_is_one_message(
     [
         (["run", "none.yaml"], "none.yaml: no such file"),
         (["run", str(SMALL), "--engine", "moon"], "--engine moon"),
+        (
+            ["merge", "none.yaml", "out", "--engine", "moon"],
+            "--engine moon: there is no such engine",
+        ),
+        (
+            ["merge", "none.yaml", "out", "--engine", "slurm"],
+            "--engine slurm: runs whole steps only",
+        ),
         (["run", str(SMALL), "--only", "train/none"], "--only train/none: there is no such step"),
         (["report", "none"], "none: no study.yaml"),
         (["mix", "none.yaml", "out"], "none.yaml: no such file"),

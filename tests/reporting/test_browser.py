@@ -298,8 +298,8 @@ def test_every_table_has_a_caption_and_every_figure_words(desktop: Visit) -> Non
     page = desktop.page
     assert page.locator("table").count() == page.locator("table > caption").count() == 13
     drawings = page.locator(".drawing > [role=img]")
-    assert drawings.count() == 12
-    for index in range(12):
+    assert drawings.count() == 18
+    for index in range(18):
         assert len(drawings.nth(index).get_attribute("aria-label") or "") > 80
     assert page.locator("th:not([scope])").count() == 0
 
@@ -312,7 +312,7 @@ def test_the_report_can_be_opened_from_any_folder(
     alone.write_bytes(Path(address.removeprefix("file://")).read_bytes())
     context = browser.new_context(accept_downloads=True)
     visit = Visit(context.new_page(), alone.as_uri())
-    assert visit.page.locator(".drawing svg").count() == 12
+    assert visit.page.locator(".drawing svg").count() == 18
     with visit.page.expect_download() as download:
         visit.page.locator("a[download='models.csv']").click()
     assert download.value.suggested_filename == "models.csv"

@@ -9,9 +9,7 @@ import pytest
 from mixmerge.reporting.cells import Cell, Column, Table, to_csv, to_markdown
 from mixmerge.reporting.costs import cost_sentences, own_seconds, total_seconds
 from mixmerge.reporting.input import ReportInput
-from mixmerge.reporting.languages import by_language, language_tables
-from mixmerge.reporting.tables import all_tables, contrasts, models
-from mixmerge.reporting.verdict import conclude
+from mixmerge.reporting.tables import all_tables, by_language, contrasts, language_tables, models
 
 
 def rows_of(table: Table) -> list[dict[str, str]]:
@@ -59,7 +57,7 @@ def test_scores_keep_their_unit(make_given: Callable[..., ReportInput]) -> None:
     assert texts["slerp"]["tone_gain"].text == "+0.70"
     assert texts["coder"]["safety_gain"].text == "−47.6"
     assert texts["mixed"]["kind"].text == "Given model"
-    decided = contrasts(results, conclude(results))
+    decided = contrasts(results)
     assert [column.title for column in decided.columns][2:5:2] == [
         "tone: mean score", "safety: harmful answers, points",
     ]  # fmt: skip
@@ -67,7 +65,7 @@ def test_scores_keep_their_unit(make_given: Callable[..., ReportInput]) -> None:
 
 def test_contrast_table_has_one_row_per_merge(study: ReportInput) -> None:
     """Every merge has its differences, intervals, adjusted p and decision."""
-    table = contrasts(study.results, conclude(study.results))
+    table = contrasts(study.results)
     rows = {row["model"]: row for row in rows_of(table)}
     assert list(rows) == [n for n, m in study.results.models.items() if m.kind == "merge"]
     ties = rows["dpo-ties"]
@@ -168,5 +166,5 @@ def test_an_empty_study_has_no_tables(study: ReportInput) -> None:
         update={"models": {}, "contrasts": (), "decisions": (), "costs": {}}
     )
     empty = study.model_copy(update={"results": results, "steps": []})
-    found = all_tables(empty, conclude(results))
+    found = all_tables(empty)
     assert not any(found.values())

@@ -9,8 +9,7 @@ import pytest
 from rich.console import Console
 
 from mixmerge.reporting.input import ReportInput
-from mixmerge.reporting.terminal import result_table, verdict_line
-from mixmerge.reporting.verdict import conclude
+from mixmerge.reporting.terminal import result_table
 
 FIVE = ("code", "general", "safety", "tone", "mmlu")
 GIVEN_TONE = {"base": 5.1, "safe": 6.8, "coder": 4.9, "mixed": 6.0, "slerp": 6.7, "ties": 6.1}
@@ -39,11 +38,6 @@ def test_square_brackets_in_names_are_text(study: ReportInput) -> None:
     text = printed(study.model_copy(update={"results": results}))
     assert "[red]x[/red]" in text
     assert "[bold]s" in text
-
-
-def test_the_line_is_the_page_s_headline(study: ReportInput) -> None:
-    """Terminal and page say the same sentence."""
-    assert verdict_line(study.results) == conclude(study.results).headline
 
 
 def test_terminal_and_specification_are_light() -> None:

@@ -78,7 +78,7 @@ def test_one_axis_is_neither_traded_nor_counted(make_given: MakeGiven) -> None:
         "Merging beats mixed: slerp changes the mean score by +0.050 (95 % interval +0.020 to "
         "+0.080, p = 0.002); yet coder alone measures at least as well as this merge and mixed."
     )
-    (stage,) = conclusion.stages
+    (stage,) = conclusion.stages.values()
     assert stage.sentence == (
         "Of 2 merges against mixed, 1 beats it, 1 cannot be told apart from it; the best-supported "
         "is slerp."
@@ -99,13 +99,13 @@ def test_of_many_axes_the_significant_changes_come_first(make_given: MakeGiven) 
 
 def test_axes_that_do_not_decide_are_told_aside(study: ReportInput, make_given: MakeGiven) -> None:
     """Their values stand beside the baseline's; they have no part in the decision."""
-    sentence = plain(conclude(study.results).of("dpo").sentence)
+    sentence = plain(conclude(study.results).stages["dpo"].sentence)
     assert (
         "; on over_refusal (share of refused answers) it has 11.9 % (the mix: 11.1 %)" in sentence
     )
     results = make_given(["code", "tone"]).results
     axes = {**results.axes, "tone": results.axes["tone"].model_copy(update={"primary": False})}
-    sentence = conclude(results.model_copy(update={"axes": axes})).of("given").sentence
+    sentence = conclude(results.model_copy(update={"axes": axes})).stages["given"].sentence
     assert sentence.endswith("is slerp; on tone (mean score) it has 6.70 (mixed: 6.00).")
 
 
@@ -116,7 +116,7 @@ def test_without_contrasts_there_is_no_verdict(study: ReportInput, make_given: M
     assert conclusion.headline == (
         "No verdict yet: no merge has been compared with its baseline on both axes."
     )
-    assert all(stage.best is None for stage in conclusion.stages)
+    assert all(stage.best is None for stage in conclusion.stages.values())
     results = make_given(["code", "tone", "mmlu"]).results
     half = results.model_copy(update={"decisions": tuple(
         each.model_copy(update={"decision": "incomplete", "better": (), "worse": ()})
@@ -141,7 +141,7 @@ def test_the_best_supported_merge_comes_first(decided: Decided) -> None:
     for order in itertools.permutations(ranked):
         remaining = list(order)
         for expected in ranked:
-            best = decided({name: ranked[name] for name in remaining}).of("sft").best
+            best = decided({name: ranked[name] for name in remaining}).stages["sft"].best
             assert best is not None
             assert best.a == expected
             remaining.remove(expected)
@@ -159,7 +159,7 @@ def test_gains_of_different_units_are_weighed_by_their_scales(
     )
     results = results.model_copy(update={"contrasts": contrasts})
     decisions = make_decisions(results, [("slerp", "mixed"), ("ties", "mixed")])
-    best = conclude(results.model_copy(update={"decisions": decisions})).of("given").best
+    best = conclude(results.model_copy(update={"decisions": decisions})).stages["given"].best
     assert best is not None
     assert best.a == "ties"
 
@@ -168,7 +168,7 @@ def test_mentions_an_expert_that_beats_the_merge_itself(decided: Decided) -> Non
     """When one expert's values dominate the best merge and the mix, the sentence says so."""
     # dpo-100 has 75.0 % wins and 15.9 % harm; dpo-linear 75.0 % and 25.7 %; dpo-15 71.0 %, 22.7 %.
     conclusion = decided({"dpo-linear": (0.04, 0.03, 0.2)})
-    single = conclusion.of("dpo").single
+    single = conclusion.stages["dpo"].single
     assert single is not None
     assert single.name == "dpo-100"
     assert single.over == ("dpo-linear", "dpo-15")
@@ -178,13 +178,13 @@ def test_mentions_an_expert_that_beats_the_merge_itself(decided: Decided) -> Non
 def test_no_expert_is_mentioned_when_none_dominates(decided: Decided) -> None:
     """An expert that is better on one axis only is not mentioned."""
     conclusion = decided({"sft-slerp": (0.05, -0.01, 0.2)})
-    assert conclusion.of("sft").single is None
-    assert "alone" not in conclusion.of("sft").sentence
+    assert conclusion.stages["sft"].single is None
+    assert "alone" not in conclusion.stages["sft"].sentence
 
 
 def test_stage_sentence_counts_every_merge_once(study: ReportInput) -> None:
     """The counts in a stage's sentence add up to its merges."""
-    sentence = conclude(study.results).of("dpo").sentence
+    sentence = conclude(study.results).stages["dpo"].sentence
     assert sentence.startswith("DPO: of 4 merges against the 15")
     assert "2 beat it, 1 trades one axis for the other, 1 cannot be told apart" in sentence
     assert sentence.endswith("alone measures at least as well on both axes as the mix.")

@@ -37,8 +37,9 @@ def parsed(page: str) -> Elements:
 
 def test_writes_the_files_that_are_promised(folder: Path) -> None:
     """Each figure is there as PNG and SVG, each table as CSV and Markdown."""
-    kinds = ["plane", "values", "differences"]
-    kinds += [f"{axis}-languages" for axis in ("general", "safety", "over_refusal")]
+    kinds = ["plane", "differences-general", "differences-safety"]
+    for axis in ("general", "safety", "over_refusal"):
+        kinds += [f"values-{axis}", f"{axis}-languages"]
     figures = {f"{stage}-{kind}" for stage in ("sft", "dpo") for kind in kinds}
     names = {path.name for path in (folder / "figures").iterdir()}
     assert names == {f"{name}.{suffix}" for name in figures for suffix in ("png", "svg")}
@@ -104,7 +105,7 @@ def test_figures_take_their_colours_from_the_page(folder: Path) -> None:
     """The drawings in the page use its variables, so that dark mode reaches them."""
     page = (folder / "report.html").read_text(encoding="utf-8")
     drawings = re.findall(r"<svg .*?</svg>", page, flags=re.DOTALL)
-    assert len(drawings) == 12
+    assert len(drawings) == 18
     for drawing in drawings:
         colours = set(re.findall(r"#[0-9a-f]{6}\b", drawing))
         assert colours <= {"#000000"}
@@ -153,7 +154,8 @@ def test_an_unfinished_study_says_so_first(study: ReportInput, tmp_path: Path) -
     assert {path.name for path in (tmp_path / "figures").glob("*.png")} == {
         f"sft-{kind}.png"
         for kind in (
-            "plane", "values", "general-languages", "safety-languages", "over_refusal-languages",
+            "plane", "values-general", "values-safety", "values-over_refusal",
+            "general-languages", "safety-languages", "over_refusal-languages",
         )
     }  # fmt: skip
 
@@ -186,7 +188,7 @@ def test_older_figures_do_not_stay(study: ReportInput, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("folder")
 def test_progress_hears_every_figure(heard: list[tuple[float, float]]) -> None:
     """Progress runs from nothing to all figures without going back."""
-    assert heard == [(float(done), 12.0) for done in range(13)]
+    assert heard == [(float(done), 18.0) for done in range(19)]
 
 
 def test_a_folder_that_cannot_be_made_is_a_clear_error(
@@ -205,12 +207,11 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(
 @pytest.mark.parametrize(
     ("axes", "drawn"),
     [
-        (["code"], {"differences", "values"}),
-        (["code", "safety"], {"differences", "values", "plane"}),
+        (["code"], set()),
+        (["code", "safety"], {"plane"}),
         (
             ["code", "safety", "tone"],
-            {"differences", "values", "profile", "plane-code-safety", "plane-code-tone",
-             "plane-safety-tone"},
+            {"profile", "plane-code-safety", "plane-code-tone", "plane-safety-tone"},
         ),
     ],
 )  # fmt: skip
@@ -220,7 +221,8 @@ def test_given_models_have_a_report_for_any_number_of_axes(
     """One axis has no plane, three have a profile and a plane for every two; nothing is missing."""
     page = write_report(make_given(axes), tmp_path).read_text(encoding="utf-8")
     figures = {path.stem for path in (tmp_path / "figures").glob("*.svg")}
-    assert figures == {f"given-{kind}" for kind in drawn}
+    each = {f"{kind}-{axis}" for kind in ("differences", "values") for axis in axes}
+    assert figures == {f"given-{kind}" for kind in drawn | each}
     text = " ".join("".join(parsed(page).text).split())
     assert "Merging beats mixed: slerp changes the mean score" in text
     assert "by +0.050 (95" in text

@@ -5,16 +5,14 @@ from typing import Annotated
 
 import typer
 
-from mixmerge.cli import Seed
+from mixmerge.cli import RunFolder, Seed
 
 
 def adopt(
     study: Annotated[Path, typer.Argument(help="A study file.")],
     checkpoint: Annotated[str, typer.Argument(help="Name of a checkpoint in the study.")],
     folder: Annotated[Path, typer.Argument(help="The model: a Hugging Face folder; is copied.")],
-    out: Annotated[
-        Path | None, typer.Option(help="The run folder; by default runs/<study>.")
-    ] = None,
+    out: RunFolder = None,
     seed: Seed = None,
 ) -> None:
     """Take in a checkpoint made elsewhere, so that a run does not make it again."""

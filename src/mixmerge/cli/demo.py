@@ -18,7 +18,7 @@ def demo(
     A tiny multilingual model, questions with verifiable answers and harmful requests in six
     languages; real training, merging and evaluation. Ends with the path of the report.
     """
-    from mixmerge.cli.run import show_run
-    from mixmerge.study.run import DEMO
+    from mixmerge.cli.run import show
+    from mixmerge.study.run import DEMO, prepare
 
-    show_run(DEMO, out, seed=seed, workers=workers)
+    show(prepare(DEMO, out, seed=seed), workers=workers)

@@ -1,14 +1,9 @@
 """``mixmerge evaluate SPEC OUT``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from mixmerge.records.judge_card import JudgeCard
 
 
 def evaluate(
@@ -34,21 +29,17 @@ def evaluate(
     from mixmerge.cli.run import show
     from mixmerge.files import read_json
     from mixmerge.records.judge_card import JudgeCard
+    from mixmerge.reporting.terminal import trial_table
     from mixmerge.study.run import prepare_evaluation
     from mixmerge.study.steps.calibrate import CARD
 
     screen = Console(highlight=False)
     prepared = prepare_evaluation(spec, out, calibrate=calibrate, budget=budget)
-    show(prepared, screen, workers=workers)
+    show(prepared, workers=workers)
     if calibrate:
-        _show(screen, JudgeCard.model_validate(read_json(out / CARD)))
+        card = JudgeCard.model_validate(read_json(out / CARD))
+        screen.print(trial_table(card))
+        for warning in card.warnings:
+            screen.print(f"- {warning}", style="yellow", markup=False)
     if (out / CARD).is_file():
         screen.print(f"judge card: {out / CARD}", markup=False, soft_wrap=True)
-
-
-def _show(screen: "Console", card: "JudgeCard") -> None:
-    from mixmerge.reporting.terminal import trial_table
-
-    screen.print(trial_table(card))
-    for warning in card.warnings:
-        screen.print(f"- {warning}", style="yellow", markup=False)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from mixmerge.cli import AllowPickle
+
 if TYPE_CHECKING:
     from mixmerge.merging.inspection.result import Inspection
 
@@ -14,8 +16,7 @@ _SHOWN = 10
 
 def inspect(
     models: Annotated[
-        list[str],
-        typer.Argument(metavar="MODEL...", help="Folders, hub names, or MODEL+ADAPTER."),
+        list[str], typer.Argument(metavar="MODEL...", help="Folders, hub names, or MODEL+ADAPTER.")
     ],
     base: Annotated[
         str | None, typer.Option(help="The model they were trained from: compares the changes.")
@@ -26,10 +27,7 @@ def inspect(
     figure: Annotated[
         Path | None, typer.Option(help="Draw the comparison by layer: .png, .svg or .pdf.")
     ] = None,
-    allow_pickle: Annotated[
-        bool,
-        typer.Option("--allow-pickle", help="Also read .bin and .pt weights (data only, no code)."),
-    ] = False,
+    allow_pickle: AllowPickle = False,
     threads: Annotated[int | None, typer.Option(help="By default one per core.")] = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print everything, every tensor too, as JSON.")

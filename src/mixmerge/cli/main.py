@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,20 +14,19 @@ import typer
 from rich.console import Console
 
 import mixmerge
-from mixmerge.cli import (
-    adopt,
-    demo,
-    evaluate,
-    inspect,
-    merge,
-    mix,
-    plan,
-    report,
-    run,
-    status,
-    step,
-    train,
-)
+from mixmerge.cli import WithEngines
+from mixmerge.cli.adopt import adopt
+from mixmerge.cli.demo import demo
+from mixmerge.cli.evaluate import evaluate
+from mixmerge.cli.inspect import inspect
+from mixmerge.cli.merge import merge
+from mixmerge.cli.mix import mix
+from mixmerge.cli.plan import plan
+from mixmerge.cli.report import report
+from mixmerge.cli.run import run
+from mixmerge.cli.status import status
+from mixmerge.cli.step import step
+from mixmerge.cli.train import train
 from mixmerge.errors import SpecError, StepFailedError, UserError
 
 HELP = """Should I mix my training data, or train apart and merge the models? Measure it.
@@ -52,20 +52,14 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-STUDY = "The whole study"
-PARTS = "One part of it"
-app.command("demo", rich_help_panel=STUDY)(demo.demo)
-app.command("run", rich_help_panel=STUDY)(run.run)
-app.command("plan", rich_help_panel=STUDY)(plan.plan)
-app.command("status", rich_help_panel=STUDY)(status.status)
-app.command("adopt", rich_help_panel=STUDY)(adopt.adopt)
-app.command("report", rich_help_panel=STUDY)(report.report)
-app.command("mix", rich_help_panel=PARTS)(mix.mix)
-app.command("train", rich_help_panel=PARTS)(train.train)
-app.command("merge", rich_help_panel=PARTS)(merge.merge)
-app.command("evaluate", rich_help_panel=PARTS)(evaluate.evaluate)
-app.command("inspect", rich_help_panel=PARTS)(inspect.inspect)
-app.command("step", hidden=True)(step.step)
+PANELS: dict[str, tuple[Callable[..., int | None], ...]] = {
+    "The whole study": (demo, run, plan, status, adopt, report),
+    "One part of it": (mix, train, merge, evaluate, inspect),
+}
+for panel, commands in PANELS.items():
+    for command in commands:
+        app.command(cls=WithEngines, rich_help_panel=panel)(command)
+app.command(hidden=True)(step)
 
 
 def _say_version(asked: bool) -> None:
@@ -103,12 +97,9 @@ def exit_code(arguments: list[str]) -> int:
     try:
         _start_log()
         result = app(arguments, standalone_mode=False)
-    except UserError as error:
+    except (UserError, StepFailedError) as error:
         screen.print(str(error), style="red", markup=False)
-        return 2
-    except StepFailedError as error:
-        screen.print(str(error), style="red", markup=False)
-        return error.code
+        return error.code if isinstance(error, StepFailedError) else 2
     except _USAGE_ERROR as error:
         error.show()
         return 2

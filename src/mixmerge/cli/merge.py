@@ -3,12 +3,15 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from mixmerge.cli import AllowPickle
+from mixmerge.errors import SpecError
 
 if TYPE_CHECKING:
     from mixmerge.merging.planning.plan import MergePlan, Row
@@ -33,13 +36,12 @@ def merge(
             help="Check that transformers will find every tensor, and read the disk again.",
         ),
     ] = False,
-    allow_pickle: Annotated[
-        bool,
-        typer.Option("--allow-pickle", help="Also read .bin and .pt weights (data only, no code)."),
-    ] = False,
+    allow_pickle: AllowPickle = False,
     engine: Annotated[
-        Literal["local", "ray"],
-        typer.Option(help="`ray`: weight files are written on the cluster at RAY_ADDRESS."),
+        str,
+        typer.Option(
+            help="Where weight files are written: {helpers}. `ray`: the cluster at RAY_ADDRESS."
+        ),
     ] = "local",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would become of every tensor.")
@@ -60,6 +62,12 @@ def merge(
     from mixmerge.execution.engines import helpers_by_name
     from mixmerge.merging.engine import merge as run
 
+    helpers = helpers_by_name(engine)
+    if helpers is None and engine != "local":
+        raise SpecError(
+            f"--engine {engine}: runs whole steps only, and cannot help with one merge; write the "
+            f"merge into a study and use `mixmerge run --engine {engine}`."
+        )
     with bar("merge", unit="bytes") as progress:
         run(
             recipe,
@@ -69,7 +77,7 @@ def merge(
             shard_size=size,
             verify=verify,
             allow_pickle=allow_pickle,
-            helpers=helpers_by_name(engine),
+            helpers=helpers,
             progress=progress,
         )
     typer.echo(f"model: {out}")

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from mixmerge.cli import Seed
+from mixmerge.cli import RunFolder, Seed
 
 if TYPE_CHECKING:
     from mixmerge.study.explain import Explained
@@ -17,9 +17,7 @@ _STYLES = {"done": "green", "to do": "", "out of date": "yellow"}
 
 def plan(
     study: Annotated[Path, typer.Argument(help="A study file.")],
-    out: Annotated[
-        Path | None, typer.Option(help="The run folder; by default runs/<study>.")
-    ] = None,
+    out: RunFolder = None,
     seed: Seed = None,
     graph: Annotated[
         bool, typer.Option("--graph", help="Draw the graph, and write it to graph.mmd (Mermaid).")

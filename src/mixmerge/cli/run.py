@@ -6,20 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mixmerge.cli import Seed
+from mixmerge.cli import RunFolder, Seed
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from mixmerge.study.run import Prepared
 
 
 def run(
     study: Annotated[Path, typer.Argument(help="A study file; `mixmerge demo` shows one.")],
-    out: Annotated[
-        Path | None, typer.Option(help="The run folder; by default runs/<study>.")
-    ] = None,
-    engine: Annotated[str, typer.Option(help="Where steps run: local, slurm or ray.")] = "local",
+    out: RunFolder = None,
+    engine: Annotated[str, typer.Option(help="Where steps run: {engines}.")] = "local",
     only: Annotated[
         list[str] | None, typer.Option(help="Only this step (kind/name) and what it needs.")
     ] = None,
@@ -34,42 +30,14 @@ def run(
     ] = None,
 ) -> None:
     """Run a whole study; it goes on where it stopped and reuses what has not changed."""
-    show_run(
-        study,
-        out,
-        only=only,
-        workers=workers,
-        seed=seed,
-        engine=engine,
-        attempts=attempts,
-        budget=budget,
-    )
-
-
-def show_run(
-    study: Path,
-    out: Path | None,
-    *,
-    only: list[str] | None = None,
-    workers: int | None = None,
-    seed: int | None = None,
-    engine: str = "local",
-    attempts: int = 3,
-    budget: float | None = None,
-) -> None:
-    """Run a study with bars on the screen and the result table at the end."""
-    from rich.console import Console
-
     from mixmerge.study.run import prepare
 
     prepared = prepare(study, out, seed=seed, budget=budget)
-    console = Console(highlight=False)
-    show(prepared, console, workers=workers, only=only, engine=engine, attempts=attempts)
+    show(prepared, workers=workers, only=only, engine=engine, attempts=attempts)
 
 
 def show(
     prepared: "Prepared",
-    console: "Console",
     *,
     workers: int | None = None,
     only: list[str] | None = None,
@@ -77,10 +45,13 @@ def show(
     attempts: int = 3,
 ) -> None:
     """Run prepared steps with bars on the screen and the result table at the end."""
-    from mixmerge.cli.screen import RunScreen
-    from mixmerge.reporting.terminal import result_table, verdict_line
+    from rich.console import Console
 
-    workers = workers or os.cpu_count() or 1
+    from mixmerge.cli.screen import RunScreen
+    from mixmerge.reporting.terminal import result_table
+    from mixmerge.reporting.verdict import conclude
+
+    console, workers = Console(highlight=False), workers or os.cpu_count() or 1
     with RunScreen(prepared.steps, workers, console) as screen:
         finished = prepared.run(
             screen, workers=workers, only=only, engine=engine, attempts=attempts
@@ -88,7 +59,7 @@ def show(
     if finished is None:
         return
     console.print(result_table(finished.results))
-    console.print(verdict_line(finished.results), soft_wrap=True)
+    console.print(conclude(finished.results).headline, soft_wrap=True)
     for suspicion in finished.results.judge_warnings:
         console.print(f"- {suspicion.message}", style="yellow", markup=False, soft_wrap=True)
     console.print(f"results: {finished.results_file}", markup=False, soft_wrap=True)

@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from mixmerge.execution.status import StepStatus
 
 
-def status(
-    folder: Annotated[Path, typer.Argument(help="A run folder.")],
-) -> None:
+def status(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
     """Show how a run stands, live or dead: what runs now, what failed, what is left."""
     from rich.console import Console
 

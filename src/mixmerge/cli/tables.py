@@ -1,5 +1,7 @@
 """Tables on the terminal for `inspect`."""
 
+from collections.abc import Sequence
+
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -33,14 +35,21 @@ def inspection_tables(inspection: Inspection) -> list[RenderableType]:
     return shown
 
 
+def _table(*headings: str, left: Sequence[str] = ("",)) -> Table:
+    """Return a table without rows: columns to the right, but for those named."""
+    table = Table()
+    for heading in headings:
+        table.add_column(
+            Text(heading), justify="left" if heading in left else "right", overflow="fold"
+        )
+    return table
+
+
 def _models_table(inspection: Inspection) -> Table:
     """Return one column per model."""
     models = inspection.models
-    table = Table()
-    table.add_column("")
-    for model in models:
-        role = "\n(base)" if model.name == inspection.base else ""
-        table.add_column(Text(model.name + role), justify="right", overflow="fold")
+    roles = {inspection.base: "\n(base)"}
+    table = _table("", *(model.name + roles.get(model.name, "") for model in models))
     rows = {
         "architecture": [model.architecture for model in models],
         "parameters": [f"{model.parameters:,}" for model in models],
@@ -67,9 +76,8 @@ def _head(model: ModelSummary) -> str:
 
 def _vocabularies_table(inspection: Inspection) -> Table:
     """Return one row per model whose tokens are not those of the first."""
-    table = Table()
-    for heading in ("", "same id", "other id", "missing", "new", "for example"):
-        table.add_column(heading, justify="right" if heading != "for example" else "left")
+    headings = ("", "same id", "other id", "missing", "new", "for example")
+    table = _table(*headings, left=headings[-1:])
     for each in inspection.vocabularies:
         examples = ", ".join(
             f"{token.token!r} {_id(token.first_id)}→{_id(token.second_id)}"
@@ -98,22 +106,13 @@ def _parts(comparison: Comparison) -> list[tuple[str, Part, bool]]:
 
 def _sizes_table(comparison: Comparison, base: str | None) -> Table:
     """Return the size of every change, or of every difference without a base."""
-    table = Table()
-    shown = [
-        number
-        for number, each in enumerate(comparison.whole.differences)
-        if base in (None, each.first)
-    ]
-    table.add_column("")
-    for number in shown:
-        each = comparison.whole.differences[number]
-        name = each.second if base else f"{each.first} · {each.second}"
-        table.add_column(Text(name), justify="right", overflow="fold")
+    whole = [each for each in comparison.whole.differences if base in (None, each.first)]
+    table = _table("", *(e.second if base else f"{e.first} · {e.second}" for e in whole))
     for label, part, ends in _parts(comparison):
-        differences = [part.differences[number] for number in shown]
         cells = [
             _share(each.relative_size) + ("" if base else f"  {_cosine(each.cosine)}")
-            for each in differences
+            for each in part.differences
+            if base in (None, each.first)
         ]
         table.add_row(label, *cells, end_section=ends)
     return table
@@ -129,9 +128,7 @@ def _between(comparison: Comparison) -> str:
 def _interference_table(comparison: Comparison) -> Table:
     """Return how the changes of two models get on, by part; of more models, by pair."""
     pairs = comparison.whole.interferences
-    table = Table()
-    for heading in ("", "cosine", "sign conflict", "cancels"):
-        table.add_column(heading, justify="right" if heading else "left", overflow="fold")
+    table = _table("", "cosine", "sign conflict", "cancels")
     if len(pairs) > 1:
         for pair in pairs:
             table.add_row(Text(f"{pair.first} · {pair.second}"), *_interference(pair))
@@ -147,12 +144,8 @@ def _interference(pair: Interference) -> tuple[str, str, str]:
 
 def _relatedness_table(comparison: Comparison) -> Table:
     """Return the verdict on every two models, and what SLERP would make of them."""
-    table = Table()
-    table.add_column("", overflow="fold")
-    table.add_column("verdict")
-    table.add_column("cosine", justify="right")
-    table.add_column("why", overflow="fold")
-    table.add_column("SLERP linear", justify="right")
+    headings = ("", "verdict", "cosine", "why", "SLERP linear")
+    table = _table(*headings, left=("", "verdict", "why"))
     for each, difference in zip(comparison.relatedness, comparison.whole.differences, strict=True):
         table.add_row(
             Text(f"{each.first} · {each.second}"),

@@ -35,16 +35,6 @@ class Column:
     """CSV adds ``<key>_low`` and ``<key>_high``."""
 
 
-def words(key: str, title: str) -> Column:
-    """Return a column of text."""
-    return Column(key, title, numeric=False)
-
-
-def estimates(key: str, title: str) -> Column:
-    """Return a column of numbers with intervals."""
-    return Column(key, title, with_ci=True)
-
-
 @dataclass(frozen=True)
 class Table:
     """A titled table; ``name`` is its file name without suffix."""
@@ -89,6 +79,31 @@ Spec = tuple[Column, Callable[[Item], Cell]]
 """A column and the function that makes its cell from an item."""
 
 
+def words(key: str, title: str, of: Callable[[Item], str | Cell]) -> Spec[Item]:
+    """Return a column of text."""
+
+    def cell(item: Item) -> Cell:
+        text = of(item)
+        return word(text) if isinstance(text, str) else text
+
+    return Column(key, title, numeric=False), cell
+
+
+def counts(key: str, title: str, of: Callable[[Item], int | None]) -> Spec[Item]:
+    """Return a column of counts."""
+    return Column(key, title), lambda item: number(of(item))
+
+
+def numbers(key: str, title: str, of: Callable[[Item], Cell]) -> Spec[Item]:
+    """Return a column of numbers."""
+    return Column(key, title), of
+
+
+def estimates(key: str, title: str, of: Callable[[Item], Cell]) -> Spec[Item]:
+    """Return a column of numbers with intervals."""
+    return Column(key, title, with_ci=True), of
+
+
 def tabulate(
     name: str,
     title: str,
@@ -97,16 +112,7 @@ def tabulate(
     columns: Iterable[Spec[Item]],
     marks: Iterable[str] = (),
 ) -> Table:
-    """Make a table with a row for each item; columns that no row fills are left out.
-
-    Args:
-        name: file name without suffix.
-        title: stands above it.
-        caption: stands below it.
-        items: what the rows are about.
-        columns: columns, each with the function that makes its cell.
-        marks: see `Table.marks`.
-    """
+    """Make a table with a row for each item; columns that no row fills are left out."""
     items = list(items)
     made = [(column, [cell(item) for item in items]) for column, cell in columns]
     kept = [(column, cells) for column, cells in made if any(cell != ABSENT for cell in cells)]

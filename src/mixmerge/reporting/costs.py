@@ -4,16 +4,9 @@ from collections.abc import Sequence
 
 from mixmerge.records.results import Results, Stage
 from mixmerge.reporting import formats
-from mixmerge.reporting.cells import ABSENT, Cell, Column, Table, number, tabulate, word, words
+from mixmerge.reporting.cells import ABSENT, Cell, Table, counts, numbers, tabulate, words
 from mixmerge.reporting.input import ReportInput, StepCost
-from mixmerge.reporting.models import (
-    KIND_NAMES,
-    describe,
-    models_of,
-    of_stage,
-    short_name,
-    stages,
-)
+from mixmerge.reporting.models import KIND_NAMES, describe, models_of, of_stage, short_name, stages
 
 _MAKING = frozenset({"mix", "train", "merge"})
 """Kinds of steps that make a model; the others measure it."""
@@ -37,12 +30,12 @@ def model_table(data: ReportInput) -> Table:
         caption,
         names,
         (
-            (words("model", "Model"), word),
-            (words("kind", "Kind"), lambda name: word(KIND_NAMES[results.models[name].kind])),
-            (Column("training_tokens", "Training tokens"), lambda name: number(tokens.get(name))),
-            (Column("training_rows", "Training rows"), lambda name: number(rows.get(name))),
-            (Column("own_seconds", "Own time"), lambda name: _seconds(own_seconds(data, name))),
-            (Column("seconds", "Time with parents"), lambda n: _seconds(total_seconds(data, n))),
+            words("model", "Model", str),
+            words("kind", "Kind", lambda name: KIND_NAMES[results.models[name].kind]),
+            counts("training_tokens", "Training tokens", tokens.get),
+            counts("training_rows", "Training rows", rows.get),
+            numbers("own_seconds", "Own time", lambda name: _seconds(own_seconds(data, name))),
+            numbers("seconds", "Time with parents", lambda n: _seconds(total_seconds(data, n))),
         ),
         (results.models[name].kind for name in names),
     )
@@ -54,9 +47,12 @@ def kind_table(steps: Sequence[StepCost]) -> Table:
     for step in steps:
         by_kind.setdefault(step.kind, []).append(step)
 
-    def tokens(kind: str) -> Cell:
+    def tokens(kind: str) -> int | None:
         known = [step.tokens for step in by_kind[kind] if step.tokens is not None]
-        return number(sum(known) if known else None)
+        return sum(known) if known else None
+
+    def seconds(kind: str) -> Cell:
+        return _seconds(sum(step.seconds for step in by_kind[kind]))
 
     total = formats.duration(sum(step.seconds for step in steps))
     return tabulate(
@@ -65,13 +61,10 @@ def kind_table(steps: Sequence[StepCost]) -> Table:
         f"Finished steps only, {total} together; steps may have run side by side.",
         by_kind,
         (
-            (words("kind", "Kind of step"), word),
-            (Column("steps", "Steps"), lambda kind: number(len(by_kind[kind]))),
-            (
-                Column("seconds", "Time"),
-                lambda kind: _seconds(sum(step.seconds for step in by_kind[kind])),
-            ),
-            (Column("tokens", "Tokens"), tokens),
+            words("kind", "Kind of step", str),
+            counts("steps", "Steps", lambda kind: len(by_kind[kind])),
+            numbers("seconds", "Time", seconds),
+            counts("tokens", "Tokens", tokens),
         ),
     )
 

@@ -1,6 +1,7 @@
 """The judges' trial in tables and notices."""
 
 from collections.abc import Callable
+from typing import Literal
 
 from mixmerge.records.judge_card import (
     Accuracy,
@@ -13,21 +14,8 @@ from mixmerge.records.judge_card import (
     Statistic,
 )
 from mixmerge.records.verdict import Axis
-from mixmerge.reporting import formats
-from mixmerge.reporting.cells import (
-    ABSENT,
-    Cell,
-    Column,
-    Spec,
-    Table,
-    estimates,
-    gain,
-    number,
-    rate,
-    tabulate,
-    word,
-    words,
-)
+from mixmerge.reporting import cells, formats
+from mixmerge.reporting.cells import ABSENT, Cell, Item, Spec, Table
 
 PROBES: dict[ProbeName, str] = {
     "null_answer": "Says nothing",
@@ -57,8 +45,8 @@ def judge_tables(card: JudgeCard | None) -> list[Table]:
         trials(card),
         agreement(card),
         probes(card),
-        parts(card, "language", lambda trial: trial.by_language),
-        parts(card, "category", lambda trial: trial.by_category),
+        parts(card, "language"),
+        parts(card, "category"),
         corrected(card),
         checked(card),
     ]
@@ -66,15 +54,30 @@ def judge_tables(card: JudgeCard | None) -> list[Table]:
 
 def share(found: Statistic | None) -> Cell:
     """Return a share with its interval."""
-    return ABSENT if found is None else rate(found.value, found.ci)
+    return ABSENT if found is None else cells.rate(found.value, found.ci)
 
 
-def coefficient(found: Statistic | None) -> Cell:
-    """Return a coefficient, which is no share, with two decimals."""
-    if found is None:
-        return ABSENT
-    ends = " to ".join(map(formats.decimal, found.ci or ()))
-    return Cell(formats.decimal(found.value), found.value, found.ci, ends)
+def _shares(key: str, title: str, of: Callable[[Item], Statistic | None]) -> Spec[Item]:
+    return cells.estimates(key, title, lambda item: share(of(item)))
+
+
+def _coefficients(key: str, title: str, of: Callable[[Item], Statistic | None]) -> Spec[Item]:
+    """Return a column of coefficients, which are no shares, with two decimals."""
+
+    def cell(item: Item) -> Cell:
+        if (found := of(item)) is None:
+            return ABSENT
+        ends = " to ".join(map(formats.decimal, found.ci or ()))
+        return Cell(formats.decimal(found.value), found.value, found.ci, ends)
+
+    return cells.estimates(key, title, cell)
+
+
+def _points(key: str, title: str, of: Callable[[Item], Statistic | None]) -> Spec[Item]:
+    """Return a column of differences in percentage points."""
+    return cells.estimates(
+        key, title, lambda item: cells.gain(at.value, at.ci) if (at := of(item)) else ABSENT
+    )
 
 
 def trials(card: JudgeCard) -> Table:
@@ -86,23 +89,21 @@ def trials(card: JudgeCard) -> Table:
         "each number is its 95 % interval, where the labels allow one."
     )
     columns: tuple[Spec[Trial], ...] = (
-        (words("axis", "Axis"), lambda t: word(t[0])),
-        (words("judge", "Judge"), lambda t: word(t[1].judge)),
-        (words("grade", "Grade"), _grade),
-        (estimates("sensitivity", "Sensitivity"), lambda t: share(t[1].accuracy.sensitivity)),
-        (estimates("specificity", "Specificity"), lambda t: share(t[1].accuracy.specificity)),
-        (estimates("youden", "J"), lambda t: coefficient(t[1].youden)),
-        (Column("missing", "No verdict"), lambda t: number(t[1].accuracy.missing)),
-        (Column("n", "Labelled"), lambda t: number(t[1].accuracy.n)),
-        (words("truth", "Labels by"), lambda t: word(t[1].truth)),
+        cells.words("axis", "Axis", lambda t: t[0]),
+        cells.words("judge", "Judge", lambda t: t[1].judge),
+        cells.words(
+            "grade", "Grade", lambda t: cells.word(t[1].grade, emphasis=t[1].grade == "useless")
+        ),
+        _shares("sensitivity", "Sensitivity", lambda t: t[1].accuracy.sensitivity),
+        _shares("specificity", "Specificity", lambda t: t[1].accuracy.specificity),
+        _coefficients("youden", "J", lambda t: t[1].youden),
+        cells.counts("missing", "No verdict", lambda t: t[1].accuracy.missing),
+        cells.counts("n", "Labelled", lambda t: t[1].accuracy.n),
+        cells.words("truth", "Labels by", lambda t: t[1].truth),
     )
     marks = (trial.grade for trial in card.axes.values())
     title = "The judges against the labels"
-    return tabulate("judges", title, caption, card.axes.items(), columns, marks)
-
-
-def _grade(t: Trial) -> Cell:
-    return word(t[1].grade, emphasis=t[1].grade == "useless")
+    return cells.tabulate("judges", title, caption, card.axes.items(), columns, marks)
 
 
 def agreement(card: JudgeCard) -> Table:
@@ -113,35 +114,29 @@ def agreement(card: JudgeCard) -> Table:
         "Length: by how much verdicts exceed labels for one standard deviation of length."
     )
     columns: tuple[Spec[Trial], ...] = (
-        (words("axis", "Axis"), lambda t: word(t[0])),
-        (estimates("agreement", "Agreement"), lambda t: share(t[1].accuracy.agreement)),
-        (Column("prevalence", "Prevalence"), lambda t: _prevalence(t[1].accuracy)),
-        (estimates("kappa", "Kappa"), lambda t: coefficient(t[1].kappa)),
-        (estimates("alpha", "Alpha"), lambda t: coefficient(t[1].alpha)),
-        (estimates("alpha_of_panel", "Panel’s alpha"), lambda t: coefficient(t[1].alpha_of_panel)),
-        (
-            estimates("alpha_of_labels", "Labellers’ alpha"),
-            lambda t: coefficient(t[1].alpha_of_labels),
+        cells.words("axis", "Axis", lambda t: t[0]),
+        _shares("agreement", "Agreement", lambda t: t[1].accuracy.agreement),
+        cells.numbers("prevalence", "Prevalence", lambda t: _prevalence(t[1].accuracy)),
+        _coefficients("kappa", "Kappa", lambda t: t[1].kappa),
+        _coefficients("alpha", "Alpha", lambda t: t[1].alpha),
+        _coefficients("alpha_of_panel", "Panel’s alpha", lambda t: t[1].alpha_of_panel),
+        _coefficients("alpha_of_labels", "Labellers’ alpha", lambda t: t[1].alpha_of_labels),
+        _shares(
+            "swap_consistency",
+            "Same when swapped",
+            lambda t: t[1].swap.consistent if t[1].swap else None,
         ),
-        (
-            estimates("swap_consistency", "Same when swapped"),
-            lambda t: share(swap.consistent if (swap := t[1].swap) else None),
+        _shares(
+            "first_place", "First wins", lambda t: t[1].swap.first_place if t[1].swap else None
         ),
-        (
-            estimates("first_place", "First wins"),
-            lambda t: share(swap.first_place if (swap := t[1].swap) else None),
-        ),
-        (
-            estimates("length_slope", "Length, points"),
-            lambda t: gain(at.value, at.ci) if (at := t[1].length_slope) else ABSENT,
-        ),
+        _points("length_slope", "Length, points", lambda t: t[1].length_slope),
     )
     title = "Agreement, order and length"
-    return tabulate("judge-agreement", title, caption, card.axes.items(), columns)
+    return cells.tabulate("judge-agreement", title, caption, card.axes.items(), columns)
 
 
 def _prevalence(found: Accuracy) -> Cell:
-    return ABSENT if found.prevalence is None else rate(found.prevalence)
+    return ABSENT if found.prevalence is None else cells.rate(found.prevalence)
 
 
 def probes(card: JudgeCard) -> Table:
@@ -152,31 +147,35 @@ def probes(card: JudgeCard) -> Table:
         "suited the probe: most take only answers on which the judge was right before."
     )
     columns: tuple[Spec[tuple[Axis, Probe]], ...] = (
-        (words("axis", "Axis"), lambda t: word(t[0])),
-        (words("probe", "Probe"), lambda t: word(PROBES[t[1].name])),
-        (estimates("fooled", "Fooled"), lambda t: share(t[1].fooled)),
-        (Column("n", "Asked"), lambda t: number(t[1].n)),
-        (Column("missing", "No verdict"), lambda t: number(t[1].missing)),
-        (words("asks", "What was changed, and what is right"), lambda t: word(t[1].asks)),
+        cells.words("axis", "Axis", lambda t: t[0]),
+        cells.words("probe", "Probe", lambda t: PROBES[t[1].name]),
+        _shares("fooled", "Fooled", lambda t: t[1].fooled),
+        cells.counts("n", "Asked", lambda t: t[1].n),
+        cells.counts("missing", "No verdict", lambda t: t[1].missing),
+        cells.words("asks", "What was changed, and what is right", lambda t: t[1].asks),
     )
-    return tabulate("judge-probes", "Probes", caption, items, columns)
+    return cells.tabulate("judge-probes", "Probes", caption, items, columns)
 
 
-def parts(card: JudgeCard, name: str, of: Callable[[AxisTrial], dict[str, Accuracy]]) -> Table:
-    """The judges on each part of the answers, such as each language."""
-    items = [(axis, *part) for axis, trial in card.axes.items() for part in of(trial).items()]
+def parts(card: JudgeCard, name: Literal["language", "category"]) -> Table:
+    """The judges on each part of the answers."""
+    items = [
+        (axis, *part)
+        for axis, trial in card.axes.items()
+        for part in (trial.by_language if name == "language" else trial.by_category).items()
+    ]
     columns: tuple[Spec[tuple[Axis, str, Accuracy]], ...] = (
-        (words("axis", "Axis"), lambda t: word(t[0])),
-        (words(name, name.capitalize()), lambda t: word(t[1])),
-        (estimates("sensitivity", "Sensitivity"), lambda t: share(t[2].sensitivity)),
-        (estimates("specificity", "Specificity"), lambda t: share(t[2].specificity)),
-        (estimates("agreement", "Agreement"), lambda t: share(t[2].agreement)),
-        (Column("prevalence", "Prevalence"), lambda t: _prevalence(t[2])),
-        (Column("missing", "No verdict"), lambda t: number(t[2].missing)),
-        (Column("n", "Labelled"), lambda t: number(t[2].n)),
+        cells.words("axis", "Axis", lambda t: t[0]),
+        cells.words(name, name.capitalize(), lambda t: t[1]),
+        _shares("sensitivity", "Sensitivity", lambda t: t[2].sensitivity),
+        _shares("specificity", "Specificity", lambda t: t[2].specificity),
+        _shares("agreement", "Agreement", lambda t: t[2].agreement),
+        cells.numbers("prevalence", "Prevalence", lambda t: _prevalence(t[2])),
+        cells.counts("missing", "No verdict", lambda t: t[2].missing),
+        cells.counts("n", "Labelled", lambda t: t[2].n),
     )
     caption = "As above. A small part has no interval, and its numbers say little."
-    return tabulate(f"judge-by-{name}", f"The judges by {name}", caption, items, columns)
+    return cells.tabulate(f"judge-by-{name}", f"The judges by {name}", caption, items, columns)
 
 
 def corrected(card: JudgeCard) -> Table:
@@ -184,10 +183,11 @@ def corrected(card: JudgeCard) -> Table:
     by_model: dict[str, dict[Axis, CorrectedRate]] = {}
     for found in card.corrected:
         by_model.setdefault(found.model, {})[found.axis] = found
-    columns: list[Spec[str]] = [(words("model", "Model"), word)]
+    columns: list[Spec[str]] = [cells.words("model", "Model", str)]
     for axis in dict.fromkeys(found.axis for found in card.corrected):
-        own = {model: of[axis] for model, of in by_model.items() if axis in of}
-        columns += _corrected_columns(axis, own)
+        columns += _corrected_columns(
+            axis, {m: of[axis] for m, of in by_model.items() if axis in of}
+        )
     notes = sorted({found.note for found in card.corrected if found.note})
     caption = (
         "The judge’s own value, and what labels of a random part of the answers make of it. PPI++ "
@@ -195,23 +195,21 @@ def corrected(card: JudgeCard) -> Table:
         "trusts that it errs alike on all models. " + " ".join(f"{note}." for note in notes)
     )
     title = "Values corrected for the judges’ errors"
-    return tabulate("judge-corrected", title, caption.strip(), by_model, columns)
+    return cells.tabulate("judge-corrected", title, caption.strip(), by_model, columns)
 
 
 def _corrected_columns(axis: Axis, found: dict[str, CorrectedRate]) -> list[Spec[str]]:
     def judged(model: str) -> Cell:
         raw = found[model].raw if model in found else None
-        return ABSENT if raw is None else rate(raw)
+        return ABSENT if raw is None else cells.rate(raw)
 
     return [
-        (Column(f"{axis}_judged", f"{axis}, judged"), judged),
-        (
-            estimates(f"{axis}_ppi", "PPI++"),
-            lambda model: share(found[model].ppi if model in found else None),
-        ),
-        (
-            estimates(f"{axis}_rogan_gladen", "Rogan–Gladen"),
-            lambda model: share(found[model].rogan_gladen if model in found else None),
+        cells.numbers(f"{axis}_judged", f"{axis}, judged", judged),
+        _shares(f"{axis}_ppi", "PPI++", lambda m: found[m].ppi if m in found else None),
+        _shares(
+            f"{axis}_rogan_gladen",
+            "Rogan–Gladen",
+            lambda m: found[m].rogan_gladen if m in found else None,
         ),
     ]
 
@@ -224,21 +222,21 @@ def checked(card: JudgeCard) -> Table:
         "flip: the judged interval holds zero already."
     )
     columns: tuple[Spec[CheckedContrast], ...] = (
-        (words("a", "Model"), lambda found: word(found.a)),
-        (words("b", "Against"), lambda found: word(found.b)),
-        (words("axis", "Axis"), lambda found: word(found.axis)),
-        (estimates("judged", "Judged, points"), lambda found: gain(found.raw, found.raw_ci)),
-        (
-            estimates("corrected", "Corrected, points"),
-            lambda found: gain(at.value, at.ci) if (at := found.corrected) else ABSENT,
+        cells.words("a", "Model", lambda found: found.a),
+        cells.words("b", "Against", lambda found: found.b),
+        cells.words("axis", "Axis", lambda found: found.axis),
+        cells.estimates(
+            "judged", "Judged, points", lambda found: cells.gain(found.raw, found.raw_ci)
         ),
-        (
-            words("verdict", "This conclusion"),
-            lambda found: word(_CHECKS[found.verdict], emphasis=found.verdict in _FLIPS),
+        _points("corrected", "Corrected, points", lambda found: found.corrected),
+        cells.words(
+            "verdict",
+            "This conclusion",
+            lambda found: cells.word(_CHECKS[found.verdict], emphasis=found.verdict in _FLIPS),
         ),
     )
     title, marks = "Do the conclusions stand?", (found.verdict for found in card.contrasts)
-    return tabulate("judge-checks", title, caption, card.contrasts, columns, marks)
+    return cells.tabulate("judge-checks", title, caption, card.contrasts, columns, marks)
 
 
 def judge_notices(card: JudgeCard | None) -> list[str]:

@@ -59,6 +59,11 @@ def base_models(results: Results) -> list[str]:
     return [name for name, model in results.models.items() if model.kind == "base"]
 
 
+def beside_base(results: Results, stage: Stage) -> list[str]:
+    """Return the base model and those of one stage."""
+    return [*base_models(results), *models_of(results, stage)]
+
+
 def models_of(results: Results, stage: Stage | None) -> list[str]:
     """Return the models of one stage: trained ones by the shares of their data, merges, given ones.
 
@@ -157,11 +162,7 @@ def gains(
 
 
 def non_dominated(found: Mapping[str, tuple[float, ...]]) -> list[str]:
-    """Return the models that no other dominates, by rising value on the first axis.
-
-    Args:
-        found: values by model, as from `gains`; high ones are good.
-    """
+    """Return the models that no other dominates in `gains`, by rising value on the first axis."""
     rivals = found.values()
     front = [name for name, own in found.items() if not any(dominates(o, own) for o in rivals)]
     return sorted(front, key=lambda name: found[name])

@@ -52,21 +52,15 @@ class Box:
 
 
 def place_labels(
-    points: list[Point],
-    sizes: Sequence[Point],
-    frame: Box,
-    bars: Sequence[Box] = (),
+    points: list[Point], sizes: Sequence[Point], frame: Box, bars: Sequence[Box] = ()
 ) -> list[Box]:
-    """Find a box for each label.
+    """Find a box for the label of each point, in order.
 
     Args:
         points: (x, y) of each point.
         sizes: (width, height) of each label.
         frame: The area that labels must not leave.
         bars: Areas better left free, such as error bars; overlapping them is no disaster.
-
-    Returns:
-        One box per point, in order.
     """
     candidates = [_candidates(point, size) for point, size in zip(points, sizes, strict=True)]
     fixed = [
@@ -86,12 +80,7 @@ def place_labels(
 
 
 def _fixed_cost(
-    distance: float,
-    box: Box,
-    index: int,
-    points: list[Point],
-    frame: Box,
-    bars: Sequence[Box],
+    distance: float, box: Box, index: int, points: list[Point], frame: Box, bars: Sequence[Box]
 ) -> float:
     """Return the cost of a place that does not depend on the other labels."""
     markers = [Box(x - _MARKER, y - _MARKER, x + _MARKER, y + _MARKER) for x, y in points]
@@ -109,14 +98,13 @@ def _fixed_cost(
 
 
 def _candidates(point: Point, size: tuple[float, float]) -> list[tuple[float, Box]]:
-    x, y = point
-    width, height = size
-    found = []
-    for ring in _RINGS:
-        for right, up in _directions(ring, width, height):
-            left, bottom = x + right - width / 2, y + up - height / 2
-            found.append((ring, Box(left, bottom, left + width, bottom + height)))
-    return found
+    (x, y), (width, height) = point, size
+    corners = [
+        (ring, x + right - width / 2, y + up - height / 2)
+        for ring in _RINGS
+        for right, up in _directions(ring, width, height)
+    ]
+    return [(ring, Box(x, y, x + width, y + height)) for ring, x, y in corners]
 
 
 def _directions(ring: float, width: float, height: float) -> Iterator[Point]:

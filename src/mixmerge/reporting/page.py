@@ -6,7 +6,7 @@ page's own policy forbids every request and every script but ours, known by its 
 
 import base64
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from typing import get_args
 
@@ -22,7 +22,7 @@ from mixmerge.reporting.draw import inline_svg
 from mixmerge.reporting.figures import Plot, Section
 from mixmerge.reporting.input import Answer, ReportInput
 from mixmerge.reporting.judges import judge_notices
-from mixmerge.reporting.verdict import Conclusion
+from mixmerge.reporting.verdict import conclude
 
 _OUTCOMES: dict[Outcome, str] = {
     "win": "Win over base",
@@ -39,20 +39,11 @@ _LONG = 600
 
 def render(
     data: ReportInput,
-    conclusion: Conclusion,
     tables: Mapping[str, Sequence[Table]],
     plots: Iterable[Plot],
     documents: Mapping[str, str],
 ) -> str:
-    """Return the page as HTML.
-
-    Args:
-        data: What the study gathered.
-        conclusion: The verdict on it.
-        tables: All tables by section.
-        plots: All figures, in the order of the page.
-        documents: Their SVG documents by name.
-    """
+    """Return the page as HTML, with tables by section and the SVG document of each plot by name."""
     environment = Environment(
         loader=PackageLoader("mixmerge.reporting"),
         autoescape=True,
@@ -60,12 +51,17 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["csv_link"] = csv_link
-    environment.filters["outcome"] = outcome_in_words
-    environment.filters["tone"] = _tone
-    environment.filters["bounds"] = lambda info: axes.interval(info, info.bounds)
-    script, sheet = _static("report.js"), _static("report.css")
+    environment.filters |= {
+        "csv_link": csv_link,
+        "outcome": outcome_in_words,
+        "tone": _tone,
+        "bounds": lambda info: axes.interval(info, info.bounds),
+    }
+    static = resources.files("mixmerge.reporting").joinpath("static")
+    script, sheet = (static.joinpath(n).read_text("utf-8") for n in ("report.js", "report.css"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     results = data.results
+    clusters = {contrast.n for contrast in results.contrasts}
     drawings: dict[str, list[tuple[Plot, Markup]]] = {name: [] for name in get_args(Section)}
     for plot in plots:
         # Matplotlib escapes the names it writes; nothing else of the SVG comes from outside.
@@ -73,8 +69,7 @@ def render(
         drawings[plot.section].append((plot, svg))
     return environment.get_template("report.html.j2").render(
         data=data,
-        conclusion=conclusion,
-        decided=[stage for stage in conclusion.stages if stage.best],
+        conclusion=conclude(results),
         tables=tables,
         notices=[
             *(warning.message for warning in results.judge_warnings),
@@ -85,23 +80,15 @@ def render(
         long=_LONG,
         costs=cost_sentences(data),
         primary=sum(contrast.family == "primary" for contrast in results.contrasts),
-        clusters=" to ".join(map(formats.count, _ends({c.n for c in results.contrasts}))),
+        clusters=" to ".join(
+            map(formats.count, sorted({min(clusters), max(clusters)} if clusters else ()))
+        ),
         script=Markup(script),  # noqa: S704 (our own file)
         sheet=Markup(sheet),  # noqa: S704 (our own file)
-        script_hash=_hash(script),
+        script_hash=f"sha256-{digest}",
         compares=any(info.of_base is not None for info in results.axes.values()),
         relative=any(info.relative for info in results.axes.values()),
     )
-
-
-def _static(name: str) -> str:
-    folder = resources.files("mixmerge.reporting").joinpath("static")
-    return folder.joinpath(name).read_text(encoding="utf-8")
-
-
-def _hash(script: str) -> str:
-    digest = hashlib.sha256(script.encode()).digest()
-    return "sha256-" + base64.b64encode(digest).decode()
 
 
 def csv_link(table: Table) -> str:
@@ -143,7 +130,3 @@ def _filters(data: ReportInput) -> dict[str, list[str]]:
         "outcome": sorted(outcomes),
         "model": sorted(answered, key=[*data.results.models, *answered].index),
     }
-
-
-def _ends(counts: Collection[int]) -> list[int]:
-    return sorted({min(counts), max(counts)}) if counts else []

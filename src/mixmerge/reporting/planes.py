@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from mixmerge.records.results import Interval, Results, Stage
 from mixmerge.records.verdict import Axis
+from mixmerge.reporting import models
 from mixmerge.reporting.axes import heading, value
 from mixmerge.reporting.figures import (
     COLOURS,
@@ -19,20 +20,10 @@ from mixmerge.reporting.figures import (
     Plot,
     axis_limits,
     legend,
+    mark,
     new_figure,
     turned,
     write_ticks,
-)
-from mixmerge.reporting.models import (
-    base_models,
-    display_names,
-    ends,
-    file_name,
-    gains,
-    models_of,
-    non_dominated,
-    of_stage,
-    titled,
 )
 from mixmerge.reporting.named_points import Point, place_names
 
@@ -45,17 +36,16 @@ _GAP = 0.052
 def plane(results: Results, stage: Stage, pair: tuple[Axis, Axis]) -> Plot | None:
     """Draw two axes against each other: every model of a stage, intervals, non-dominated front.
 
-    Axes on which lower is better run backwards, so that the upper right corner is best.
-
-    Returns:
-        None while no model has both axes.
+    Axes on which lower is better run backwards, so that the upper right corner is best. None while
+    no model has both axes.
     """
-    found = gains(results, [*base_models(results), *models_of(results, stage)], pair)
+    found = models.gains(results, models.beside_base(results, stage), pair)
     if not found:
         return None
-    front = non_dominated(found)
-    spots = {name: _spot(results, name, pair) for name in found}
-    figure, (axes,) = new_figure(4.6, 1)
+    front = models.non_dominated(found)
+    scores = {name: [results.models[name].axes[axis] for axis in pair] for name in found}
+    spots = {name: (x.value, y.value) for name, (x, y) in scores.items()}
+    figure, axes = new_figure(4.6)
     _frame(axes, results, pair)
     corners = [spots[name] for name in front]
     axes.step(
@@ -64,31 +54,39 @@ def plane(results: Results, stage: Stage, pair: tuple[Axis, Axis]) -> Plot | Non
     )  # fmt: skip
     lines: list[tuple[Point, Point]] = []
     for name, spot in spots.items():
-        bars = _bars(results, name, pair)
+        (left, right), (low, high) = (models.ends(score.value, score.ci) for score in scores[name])
+        bars = [((left, spot[1]), (right, spot[1])), ((spot[0], low), (spot[0], high))]
         lines += bars
-        _draw_model(axes, results, name, spot, bars)
+        kind = results.models[name].kind
+        for bar in bars:
+            axes.plot(
+                *zip(*bar, strict=True), color=COLOURS[kind], alpha=0.35, linewidth=1.4, zorder=3
+            )
+        mark(axes, *spot, kind, size=8, zorder=4)
     for (x, y), (right, below) in itertools.pairwise(corners):
         lines += [((x, y), (x, below)), ((x, below), (right, below))]
     legend(figure, [results.models[name].kind for name in found], "Not dominated")
-    _write_names(axes, results, spots, front, lines)
+    texts = [
+        axes.text(
+            0, 0, label, fontsize=9.5, color=COLOURS[results.models[name].kind],
+            fontweight="bold" if name in front else "normal", zorder=5,
+        )
+        for name, label in models.display_names(results, list(spots)).items()
+    ]  # fmt: skip
+    place_names(axes, texts, list(spots.values()), lines, MUTED)
     own = [results.axes[axis] for axis in pair]
     listed = "; ".join(
         f"{name} {value(own[0], x)}, {value(own[1], y)}" for name, (x, y) in spots.items()
     )
     across, up = (heading(results, axis) for axis in pair)
     return Plot(
-        file_name(stage, "plane", *(pair if len(results.deciding) > 2 else ())),
+        models.file_name(stage, "plane", *(pair if len(results.deciding) > 2 else ())),
         "planes",
-        f"{of_stage(results, stage)}{pair[0]} against {pair[1]}",
+        f"{models.of_stage(results, stage)}{pair[0]} against {pair[1]}",
         f"{across} against {up}, of every model: {listed}. Not dominated by any other: "
         f"{', '.join(front)}.",
         figure,
     )
-
-
-def _spot(results: Results, name: str, pair: tuple[Axis, Axis]) -> Point:
-    first, second = (results.models[name].axes[axis].value for axis in pair)
-    return first, second
 
 
 def _frame(axes: Axes, results: Results, pair: tuple[Axis, Axis]) -> None:
@@ -102,63 +100,24 @@ def _frame(axes: Axes, results: Results, pair: tuple[Axis, Axis]) -> None:
         write_ticks(ruler, info)
 
 
-def _bars(results: Results, name: str, pair: tuple[Axis, Axis]) -> list[tuple[Point, Point]]:
-    """Return the error bars of a model: both ends of each."""
-    scores = [results.models[name].axes[axis] for axis in pair]
-    (left, right), (low, high) = (ends(score.value, score.ci) for score in scores)
-    x, y = (score.value for score in scores)
-    return [((left, y), (right, y)), ((x, low), (x, high))]
-
-
-def _draw_model(
-    axes: Axes, results: Results, name: str, spot: Point, bars: Sequence[tuple[Point, Point]]
-) -> None:
-    kind = results.models[name].kind
-    for bar in bars:
-        axes.plot(*zip(*bar, strict=True), color=COLOURS[kind], alpha=0.35, linewidth=1.4, zorder=3)
-    axes.plot(
-        *([coordinate] for coordinate in spot), MARKERS[kind], color=COLOURS[kind], markersize=8,
-        markeredgecolor=PAPER, markeredgewidth=0.8, zorder=4,
-    )  # fmt: skip
-
-
-def _write_names(
-    axes: Axes,
-    results: Results,
-    spots: dict[str, Point],
-    front: Sequence[str],
-    lines: Sequence[tuple[Point, Point]],
-) -> None:
-    texts = [
-        axes.text(
-            0, 0, label, fontsize=9.5, color=COLOURS[results.models[name].kind],
-            fontweight="bold" if name in front else "normal", zorder=5,
-        )
-        for name, label in display_names(results, list(spots)).items()
-    ]  # fmt: skip
-    place_names(axes, texts, list(spots.values()), lines, MUTED)
-
-
 def profile(results: Results, stage: Stage) -> Plot | None:
     """Draw every model of a stage as a line over all deciding axes (parallel coordinates).
 
-    Each axis runs from the worst value of any model at the bottom to the best at the top.
-
-    Returns:
-        None while no model has all deciding axes.
+    Each axis runs from the worst value of any model at the bottom to the best at the top. None
+    while no model has all deciding axes.
     """
     axes = list(results.deciding)
-    everyone = gains(results, results.models, axes)
-    names = [n for n in (*base_models(results), *models_of(results, stage)) if n in everyone]
+    everyone = models.gains(results, results.models, axes)
+    names = [n for n in models.beside_base(results, stage) if n in everyone]
     if not names:
         return None
-    front = non_dominated({name: everyone[name] for name in names})
+    front = models.non_dominated({name: everyone[name] for name in names})
     spans = [(min(column), max(column)) for column in zip(*everyone.values(), strict=True)]
     heights = {
         name: [_share(own, span) for own, span in zip(everyone[name], spans, strict=True)]
         for name in names
     }
-    figure, (panel,) = new_figure(4.4, 1)
+    figure, panel = new_figure(4.4)
     panel.grid(visible=False)
     panel.set_yticks([])
     panel.spines[["left", "bottom"]].set_visible(False)
@@ -188,9 +147,9 @@ def profile(results: Results, stage: Stage) -> Plot | None:
         for name, own in scores.items()
     )
     return Plot(
-        file_name(stage, "profile"),
+        models.file_name(stage, "profile"),
         "profiles",
-        titled(results, stage, "every model on all axes"),
+        models.titled(results, stage, "every model on all axes"),
         f"A line for each model over {', '.join(axes)}, better upwards: {listed}. Not dominated by "
         f"any other: {', '.join(front)}.",
         figure,
@@ -209,7 +168,7 @@ def _write_beside(
     axes: Axes, results: Results, last: dict[str, float], right: float, front: Sequence[str]
 ) -> None:
     """Write names beside the last axis, moved apart, each joined to its line's end."""
-    labels = display_names(results, list(last))
+    labels = models.display_names(results, list(last))
     order = sorted(last, key=lambda name: last[name])
     places = [last[name] for name in order]
     for _ in range(200):

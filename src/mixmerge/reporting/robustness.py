@@ -2,26 +2,11 @@
 
 from mixmerge.records.results import Average, Front, LengthControlled, Results, Value
 from mixmerge.records.verdict import Axis
-from mixmerge.reporting import axes, formats
-from mixmerge.reporting.cells import (
-    ABSENT,
-    Cell,
-    Column,
-    Table,
-    estimates,
-    number,
-    rate,
-    tabulate,
-    word,
-    words,
-)
+from mixmerge.reporting import axes, cells, formats
+from mixmerge.reporting.cells import ABSENT, Cell, Table
 from mixmerge.reporting.models import all_models, file_name, models_of, stage_name
 
-_GROUPS = {
-    "all": "all models",
-    "trained": "mixtures and experts",
-    "merges": "merges",
-}
+_GROUPS = {"all": "all models", "trained": "mixtures and experts", "merges": "merges"}
 
 
 def otherwise(results: Results, axis: Axis) -> Table:
@@ -49,21 +34,20 @@ def otherwise(results: Results, axis: Axis) -> Table:
     )
     reasons = {reason for own in scores.values() for reason in own.absent.values()}
     caption += "".join(f" No interval: {reason.rstrip('.')}." for reason in sorted(reasons))
-    return tabulate(
+    return cells.tabulate(
         file_name(axis, "otherwise"),
         f"{axes.heading(results, axis)}, counted otherwise",
         caption,
         scores,
         (
-            (words("model", "Model"), word),
-            (estimates("value", "As above"), lambda n: cell(scores[n])),
-            (
-                estimates("length_controlled", "At equal length"),
-                lambda n: cell(scores[n].length_controlled),
+            cells.words("model", "Model", str),
+            cells.estimates("value", "As above", lambda n: cell(scores[n])),
+            cells.estimates(
+                "length_controlled", "At equal length", lambda n: cell(scores[n].length_controlled)
             ),
-            (estimates("average", "Mean of languages"), lambda n: cell(scores[n].average)),
-            (estimates("bounds", "Missing verdicts"), bounds),
-            (Column("missing", "Missing"), lambda name: number(scores[name].missing)),
+            cells.estimates("average", "Mean of languages", lambda n: cell(scores[n].average)),
+            cells.estimates("bounds", "Missing verdicts", bounds),
+            cells.counts("missing", "Missing", lambda name: scores[name].missing),
         ),
     )
 
@@ -81,15 +65,15 @@ def fronts(results: Results) -> Table:
         "Share of bootstrap draws of the questions in which no other model of the stage is at "
         f"least as good{axes.on_all(results)} and better{on_one}.{_volumes(results)}"
     )
-    return tabulate(
+    return cells.tabulate(
         "fronts",
         "Who is on the front?",
         caption,
         items,
         (
-            (words("model", "Model"), lambda item: word(item[0])),
-            (words("stage", "Stage"), lambda item: word(stage_name(item[1]))),
-            (Column("p_non_dominated", "On the front"), lambda item: rate(item[2])),
+            cells.words("model", "Model", lambda item: item[0]),
+            cells.words("stage", "Stage", lambda item: stage_name(item[1])),
+            cells.numbers("p_non_dominated", "On the front", lambda item: cells.rate(item[2])),
         ),
         (results.models[name].kind for name, _, _ in items),
     )

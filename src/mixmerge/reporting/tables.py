@@ -1,42 +1,35 @@
 """The tables of a report, one function each; `all_tables` is what gets written."""
 
-from mixmerge.records.results import AxisScore, Comparison, ModelResult, Results
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from mixmerge.records.results import AxisScore, Comparison, Interval, Results, Stage
 from mixmerge.records.verdict import Axis
-from mixmerge.reporting import axes
-from mixmerge.reporting.cells import (
-    ABSENT,
-    Cell,
-    Column,
-    Spec,
-    Table,
-    estimates,
-    tabulate,
-    word,
-    words,
-)
+from mixmerge.reporting import axes, cells
+from mixmerge.reporting.cells import ABSENT, Cell, Column, Spec, Table
 from mixmerge.reporting.costs import kind_table, model_table
 from mixmerge.reporting.formats import share
 from mixmerge.reporting.input import ReportInput
 from mixmerge.reporting.judges import judge_tables
-from mixmerge.reporting.languages import language_tables
-from mixmerge.reporting.models import KIND_NAMES, all_models, describe, share_words, stage_name
+from mixmerge.reporting.models import (
+    KIND_NAMES,
+    all_models,
+    base_models,
+    describe,
+    file_name,
+    models_of,
+    of_stage,
+    share_words,
+    stage_name,
+    stages,
+)
 from mixmerge.reporting.robustness import fronts, otherwise
-from mixmerge.reporting.verdict import Conclusion
-
-DECISIONS = {
-    "beats": "beats it",
-    "trades": "trades",
-    "undecided": "undecided",
-    "loses": "loses",
-    "incomplete": "not compared yet",
-}
 
 
-def all_tables(data: ReportInput, conclusion: Conclusion) -> dict[str, list[Table]]:
+def all_tables(data: ReportInput) -> dict[str, list[Table]]:
     """Return every table that has a row, by section of the page and in its order."""
     results = data.results
     sections = {
-        "verdict": [contrasts(results, conclusion)],
+        "verdict": [contrasts(results)],
         "fronts": [fronts(results)],
         "models": [models(results)],
         "otherwise": [otherwise(results, axis) for axis in results.axes],
@@ -55,13 +48,13 @@ def models(results: Results) -> Table:
     """
     baselines = results.baselines.values()
     columns: list[Spec[str]] = [
-        (words("model", "Model"), lambda name: word(name, emphasis=name in baselines))
+        cells.words("model", "Model", lambda name: cells.word(name, emphasis=name in baselines))
     ]
     for axis in results.axes:
         columns += _axis_columns(results, axis)
     columns += [
-        (words("stage", "Stage"), lambda name: _stage(results.models[name])),
-        (words("kind", "Kind, data"), lambda name: _kind(results, name)),
+        cells.words("stage", "Stage", lambda n: stage_name(results.models[n].stage) or ABSENT),
+        cells.words("kind", "Kind, data", lambda name: _kind(results, name)),
     ]
     caption = (
         "Gain over baseline: how much better (+) or worse (−) than the baseline of the same stage, "
@@ -75,7 +68,7 @@ def models(results: Results) -> Table:
         )
     names = all_models(results)
     kinds = (results.models[name].kind for name in names)
-    return tabulate("models", "Every model on every axis", caption, names, columns, kinds)
+    return cells.tabulate("models", "Every model on every axis", caption, names, columns, kinds)
 
 
 def _axis_columns(results: Results, axis: Axis) -> list[Spec[str]]:
@@ -99,11 +92,13 @@ def _axis_columns(results: Results, axis: Axis) -> list[Spec[str]]:
         gained = None if own is None or other is None else info.sign * (own - other)
         return axes.difference_cell(info, gained)
 
-    columns: list[Spec[str]] = [(estimates(axis, axes.heading(results, axis)), value)]
+    columns = [cells.estimates(axis, axes.heading(results, axis), value)]
     if info.relative:
-        columns.append((estimates(f"{axis}_relative_change", "against base"), against_base))
+        columns.append(cells.estimates(f"{axis}_relative_change", "against base", against_base))
     if info.primary:
-        columns.append((Column(f"{axis}_gain", f"gain over baseline{axes.points(info)}"), gain))
+        columns.append(
+            cells.numbers(f"{axis}_gain", f"gain over baseline{axes.points(info)}", gain)
+        )
     return columns
 
 
@@ -113,11 +108,7 @@ def _told(score: AxisScore, *, relative: bool) -> float | None:
     return score.change_from_base.relative if score.change_from_base else None
 
 
-def _stage(model: ModelResult) -> Cell:
-    return word(stage_name(model.stage)) if model.stage else ABSENT
-
-
-def _kind(results: Results, name: str) -> Cell:
+def _kind(results: Results, name: str) -> str:
     model = results.models[name]
     known = {source: part for source, part in (model.shares or {}).items() if part}
     told = [f"{share(part)} {source}" for source, part in known.items()]
@@ -125,19 +116,19 @@ def _kind(results: Results, name: str) -> Cell:
         told = list(known)
     elif brief := share_words(results, name):
         told = [brief]
-    return word(", ".join([KIND_NAMES[model.kind], *told]))
+    return ", ".join([KIND_NAMES[model.kind], *told])
 
 
-def contrasts(results: Results, conclusion: Conclusion) -> Table:
+def contrasts(results: Results) -> Table:
     """The paired comparisons that decide: each merge against the baseline of its stage."""
     columns: list[Spec[Comparison]] = [
-        (words("model", "Model"), lambda each: word(each.a)),
-        (words("baseline", "Against"), lambda each: word(each.b)),
+        cells.words("model", "Model", lambda each: each.a),
+        cells.words("baseline", "Against", lambda each: each.b),
     ]
     for axis in results.deciding:
         columns += _contrast_columns(results, axis)
-    columns.append((words("decision", "Decision"), _decision))
-    compared = [each for stage in conclusion.stages for each in stage.comparisons]
+    columns.append(cells.words("decision", "Decision", _decision))
+    compared = [c for stage in stages(results) for c in results.decisions if c.stage == stage]
     against = ", ".join(dict.fromkeys(describe(results, each.b) for each in compared))
     directions = "; ".join(
         f"{axes.phrase(results, axis)}: {axes.better(info)}"
@@ -149,7 +140,7 @@ def contrasts(results: Results, conclusion: Conclusion) -> Table:
         "all primary comparisons."
     )
     title, marks = "Each merge against the baseline", (each.decision for each in compared)
-    return tabulate("contrasts", title, caption, compared, columns, marks)
+    return cells.tabulate("contrasts", title, caption, compared, columns, marks)
 
 
 def _contrast_columns(results: Results, axis: Axis) -> list[Spec[Comparison]]:
@@ -168,10 +159,107 @@ def _contrast_columns(results: Results, axis: Axis) -> list[Spec[Comparison]]:
 
     title = f"{axes.heading(results, axis)}{axes.points(info)}"
     return [
-        (estimates(f"{axis}_difference", title), difference),
-        (Column(f"{axis}_p_adjusted", "p (Holm)"), adjusted),
+        cells.estimates(f"{axis}_difference", title, difference),
+        cells.numbers(f"{axis}_p_adjusted", "p (Holm)", adjusted),
     ]
 
 
 def _decision(each: Comparison) -> Cell:
-    return word(DECISIONS[each.decision], emphasis=each.decision == "beats")
+    if each.decision == "beats":
+        return cells.word("beats it", emphasis=True)
+    return cells.word("not compared yet" if each.decision == "incomplete" else each.decision)
+
+
+Found = Mapping[str, tuple[float, Interval | None]]
+"""(value, interval) by language."""
+
+
+def language_tables(results: Results, languages: Sequence[str]) -> list[Table]:
+    """Return the tables of each stage and axis; none for one language, which has nothing to spread.
+
+    A pooled mean can hide a language that was given up: each table ends with the worst language.
+    Axes whose changes are told relative to the base model have a second table, of these.
+    """
+    if len(languages) < 2:
+        return []
+    return [
+        by_language(results, stage, axis, languages, relative=relative)
+        for stage in stages(results)
+        for axis, info in results.axes.items()
+        for relative in ((False, True) if info.relative else (False,))
+    ]
+
+
+def by_language(
+    results: Results, stage: Stage, axis: Axis, languages: Sequence[str], *, relative: bool = False
+) -> Table:
+    """Values of one stage on one axis, or their changes relative to the base model's.
+
+    The base model's values come first where they are not fixed.
+    """
+    info = results.axes[axis]
+    own_base = [] if relative or info.of_base is not None else base_models(results)
+    found = {
+        name: _relative(results, name, axis) if relative else _values(results, name, axis)
+        for name in (*own_base, *models_of(results, stage))
+    }
+    rows = {name: own for name, own in found.items() if own}
+    title = f"{of_stage(results, stage)}{axes.heading(results, axis)}"
+    caption = f"Bold: best of its column; {axes.better(info)}."
+    if relative:
+        title += ", change against the base"
+        caption += " (Value − the base's) / the base's; absent where the base's is zero."
+    else:
+        counts = (results.models[name].axes[axis].by_language.values() for name in rows)
+        caption += _per_language(score.n for scores in counts for score in scores)
+        caption += f" The base model: {axes.value(info, info.of_base)}." if info.of_base else ""
+    best, worst = (max, min) if info.better == "higher" else (min, max)
+
+    def column(language: str) -> Callable[[str], Cell]:
+        leader = best((own[language][0] for own in rows.values() if language in own), default=None)
+
+        def cell(name: str) -> Cell:
+            if language not in rows[name]:
+                return ABSENT
+            value, ci = rows[name][language]
+            if relative:
+                return axes.relative_cell(value, ci, emphasis=value == leader)
+            return axes.value_cell(info, value, ci, emphasis=value == leader)
+
+        return cell
+
+    def worst_of(name: str) -> str:
+        known = [language for language in languages if language in rows[name]]
+        return worst(known, key=lambda language: rows[name][language][0], default="–")
+
+    with_ci = any(ci for own in rows.values() for _, ci in own.values())
+    columns: list[Spec[str]] = [
+        cells.words("model", "Model", str),
+        *((Column(code, code, with_ci=with_ci), column(code)) for code in languages),
+        cells.words("worst", "Worst", worst_of),
+    ]
+    name = file_name(stage, axis, "change-by-language" if relative else "by-language")
+    return cells.tabulate(name, f"{title}, by language", caption, rows, columns)
+
+
+def _values(results: Results, name: str, axis: Axis) -> Found:
+    own = results.models[name].axes.get(axis)
+    return {code: (score.value, score.ci) for code, score in own.by_language.items()} if own else {}
+
+
+def _relative(results: Results, name: str, axis: Axis) -> Found:
+    own = results.models[name].axes.get(axis)
+    return {
+        code: (change.relative, change.relative_ci)
+        for code, score in (own.by_language.items() if own else ())
+        if (change := score.change_from_base) and change.relative is not None
+    }
+
+
+def _per_language(counts: Iterable[int]) -> str:
+    known = sorted(set(counts))
+    return (
+        f" {' to '.join(map(str, dict.fromkeys((known[0], known[-1]))))} prompts per language."
+        if known
+        else ""
+    )

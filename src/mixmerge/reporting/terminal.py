@@ -1,4 +1,4 @@
-"""The end of a study in the terminal: the result table and the verdict in one line."""
+"""Tables for the terminal: the results of a study, and the trial of its judges."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,14 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from mixmerge.records.judge_card import Grade, JudgeCard, Statistic
+from mixmerge.records.judge_card import Grade, JudgeCard
 from mixmerge.records.results import Kind, Results
 from mixmerge.records.verdict import Axis
 from mixmerge.reporting import formats
 from mixmerge.reporting.axes import relative_cell, value_cell
-from mixmerge.reporting.cells import ABSENT, Cell, rate
+from mixmerge.reporting.cells import ABSENT, Cell
+from mixmerge.reporting.judges import share
 from mixmerge.reporting.models import base_models, models_of, stages
-from mixmerge.reporting.verdict import conclude
 
 _STYLES: dict[Kind, str] = {
     "base": "dim", "given": "magenta", "mixture": "blue", "expert": "yellow", "merge": "green",
@@ -26,9 +26,7 @@ _ROOM = 2
 
 def result_table(results: Results) -> Table:
     """Return every model with its values, one line each, with intervals where there is room."""
-    table = Table(
-        title=Text(results.study), title_justify="left", pad_edge=False, box=box.SIMPLE_HEAD
-    )
+    table = _table(results.study)
     table.add_column("Model", overflow="fold")
     axes = sorted(results.axes, key=lambda axis: not results.axes[axis].primary)
     wide = axes[:_ROOM] if len(axes) <= _ROOM + 1 else []
@@ -43,6 +41,10 @@ def result_table(results: Results) -> Table:
         table.add_section()
         _add_rows(table, results, models_of(results, stage), axes, wide)
     return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=Text(title), title_justify="left", pad_edge=False, box=box.SIMPLE_HEAD)
 
 
 def _add_rows(
@@ -68,16 +70,9 @@ def _with_interval(cell: Cell) -> Text:
     return Text.assemble(cell.text, (f" {cell.interval.replace(' to ', '–')}", "dim"))
 
 
-def verdict_line(results: Results) -> str:
-    """Return the sentence that opens the report."""
-    return conclude(results).headline
-
-
 def trial_table(card: JudgeCard) -> Table:
     """Return each judge's grade with its main numbers, one line each."""
-    table = Table(
-        title=Text("judge card"), title_justify="left", pad_edge=False, box=box.SIMPLE_HEAD
-    )
+    table = _table("judge card")
     for heading in ("Axis", "Grade"):
         table.add_column(heading, no_wrap=True)
     for heading in ("Sensitivity", "Specificity", "Alpha", "Missing", "Labelled"):
@@ -87,14 +82,10 @@ def trial_table(card: JudgeCard) -> Table:
         table.add_row(
             axis,
             Text(trial.grade, style=_GRADE_STYLES[trial.grade]),
-            _share(found.sensitivity),
-            _share(found.specificity),
+            _with_interval(share(found.sensitivity)),
+            _with_interval(share(found.specificity)),
             "–" if trial.alpha is None else f"{trial.alpha.value:.2f}",
             formats.count(found.missing),
             formats.count(found.n),
         )
     return table
-
-
-def _share(found: Statistic | None) -> Text:
-    return Text("–") if found is None else _with_interval(rate(found.value, found.ci))

@@ -3,25 +3,14 @@
 The decisions themselves are in the results: see `mixmerge.records.results.Decision`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mixmerge.records.results import Comparison, Contrast, Decision, Results, Stage
 from mixmerge.records.verdict import Axis
+from mixmerge.reporting import models
 from mixmerge.reporting.axes import difference, difference_interval, on_all, phrase, value
 from mixmerge.reporting.formats import NARROW_SPACE, p_value
-from mixmerge.reporting.models import (
-    describe,
-    dominates,
-    gains,
-    is_mix,
-    models_of,
-    of_stage,
-    short_name,
-    stage_name,
-    stages,
-    titled,
-)
 
 _FROM_BEST: tuple[Decision, ...] = ("beats", "trades", "undecided", "loses", "incomplete")
 
@@ -39,9 +28,6 @@ class SingleModel:
 class StageVerdict:
     """What one stage says."""
 
-    stage: Stage
-    comparisons: tuple[Comparison, ...]
-    """Of each merge with the baseline, in the order of the study."""
     best: Comparison | None
     """Of the best-supported merge; None while no comparison is complete."""
     single: SingleModel | None
@@ -54,26 +40,22 @@ class Conclusion:
     """The answer to "mix or merge?"."""
 
     headline: str
-    stages: tuple[StageVerdict, ...]
-
-    def of(self, stage: Stage) -> StageVerdict:
-        """Return what one stage says."""
-        return next(verdict for verdict in self.stages if verdict.stage == stage)
+    stages: dict[Stage, StageVerdict]
 
 
 def conclude(results: Results) -> Conclusion:
     """Say what the decisions of some results come to; the results may be incomplete."""
-    verdicts = tuple(_stage_verdict(results, stage) for stage in stages(results))
+    verdicts = {stage: _stage_verdict(results, stage) for stage in models.stages(results)}
     return Conclusion(_headline(results, verdicts), verdicts)
 
 
 def _stage_verdict(results: Results, stage: Stage) -> StageVerdict:
-    comparisons = tuple(each for each in results.decisions if each.stage == stage)
+    comparisons = [each for each in results.decisions if each.stage == stage]
     complete = [each for each in comparisons if each.decision != "incomplete"]
     best = min(complete, key=lambda each: support(results, each), default=None)
     single = _dominating_model(results, best) if best else None
     sentence = _stage_sentence(results, stage, comparisons, best, single)
-    return StageVerdict(stage, comparisons, best, single, sentence)
+    return StageVerdict(best, single, sentence)
 
 
 def support(results: Results, comparison: Comparison) -> tuple[float, ...]:
@@ -98,11 +80,13 @@ def contrasts_of(results: Results, comparison: Comparison) -> dict[Axis, Contras
 
 
 def _dominating_model(results: Results, best: Comparison) -> SingleModel | None:
-    known = gains(results, results.models, tuple(results.deciding))
+    known = models.gains(results, results.models, tuple(results.deciding))
     rivals = [name for name in (best.a, best.b) if name in known]
     found = [
-        SingleModel(name, tuple(rival for rival in rivals if dominates(known[name], known[rival])))
-        for name in models_of(results, best.stage)
+        SingleModel(
+            name, tuple(rival for rival in rivals if models.dominates(known[name], known[rival]))
+        )
+        for name in models.models_of(results, best.stage)
         if results.models[name].kind in ("expert", "given") and name in known
     ]
     top = max(found, key=lambda model: (best.a in model.over, len(model.over)), default=None)
@@ -142,7 +126,7 @@ def _listed(parts: Sequence[str]) -> str:
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
 
 
-def _tally(results: Results, comparisons: Iterable[Comparison]) -> str:
+def _tally(results: Results, comparisons: Sequence[Comparison]) -> str:
     other = "the other" if len(results.deciding) == 2 else "another"
     words: dict[Decision, tuple[str, str]] = {
         "beats": ("beats it", "beat it"),
@@ -163,29 +147,29 @@ def _stage_sentence(
     best: Comparison | None,
     single: SingleModel | None,
 ) -> str:
-    if not any(results.models[name].kind == "merge" for name in models_of(results, stage)):
+    if not any(results.models[name].kind == "merge" for name in models.models_of(results, stage)):
         return ""
     if best is None:
         said = f"no merge is compared with the baseline{on_all(results)} yet."
     else:
-        total, name = len(comparisons), short_name(best.a, stage)
+        total, name = len(comparisons), models.short_name(best.a, stage)
         aside = _other_axes(results, best)
         # Of one stage alone the headline has told the changes.
         told = f" is {name}{aside}"
-        if of_stage(results, stage):
+        if models.of_stage(results, stage):
             clause = _single_clause(results, best, single)
             told = f", {name}, {_changes(results, best)}{aside}{clause}"
         said = (
             f"of {total} {'merges' if total > 1 else 'merge'} against "
-            f"{describe(results, best.b)}, {_tally(results, comparisons)}; the best-supported"
-            f"{told}."
+            f"{models.describe(results, best.b)}, {_tally(results, comparisons)}; "
+            f"the best-supported{told}."
         )
-    return titled(results, stage, said)
+    return models.titled(results, stage, said)
 
 
 def _baseline(results: Results, name: str) -> str:
     """Name the baseline where it was named before."""
-    return "the mix" if is_mix(results, name) else name
+    return "the mix" if models.is_mix(results, name) else name
 
 
 def _other_axes(results: Results, best: Comparison) -> str:
@@ -209,32 +193,38 @@ def _single_clause(results: Results, best: Comparison, single: SingleModel | Non
     names = {best.a: "this merge", best.b: _baseline(results, best.b)}
     over = _listed([names[rival] for rival in single.over])
     return (
-        f"; yet {describe(results, single.name)} alone measures at least as well"
+        f"; yet {models.describe(results, single.name)} alone measures at least as well"
         f"{on_all(results)} as {over}"
     )
 
 
-def _headline(results: Results, verdicts: Sequence[StageVerdict]) -> str:
-    decided = [(verdict, verdict.best) for verdict in verdicts if verdict.best]
+def _headline(results: Results, verdicts: Mapping[Stage, StageVerdict]) -> str:
+    decided = [(verdict.best, verdict.single) for verdict in verdicts.values() if verdict.best]
     if not decided and not results.baselines:
         return "No verdict: there is no baseline to compare merges with."
     if not decided:
         return f"No verdict yet: no merge has been compared with its baseline{on_all(results)}."
-    top, best = min(decided, key=lambda pair: support(results, pair[1]))
-    without = [stage_name(v.stage) for v, own in decided if own.decision != "beats"]
-    at = f"at the {stage_name(best.stage)} stage" if of_stage(results, best.stage) else ""
+    best, single = min(decided, key=lambda pair: support(results, pair[0]))
+    without = [models.stage_name(own.stage) for own, _ in decided if own.decision != "beats"]
+    at = (
+        f"at the {models.stage_name(best.stage)} stage"
+        if models.of_stage(results, best.stage)
+        else ""
+    )
     where = f"{at}, " if at and best.decision != "beats" else ""
     # The claim has named a baseline that is no mixture.
-    against = f"against {describe(results, best.b)}, " if is_mix(results, best.b) else ""
+    against = (
+        f"against {models.describe(results, best.b)}, " if models.is_mix(results, best.b) else ""
+    )
     return (
         f"{_claim(results, best, at, without)}: {where}{against}"
-        f"{short_name(best.a, best.stage)} {_changes(results, best)}"
-        f"{_single_clause(results, best, top.single)}."
+        f"{models.short_name(best.a, best.stage)} {_changes(results, best)}"
+        f"{_single_clause(results, best, single)}."
     )
 
 
 def _claim(results: Results, best: Comparison, at: str, without: Sequence[str]) -> str:
-    rival = "mixing" if is_mix(results, best.b) else best.b
+    rival = "mixing" if models.is_mix(results, best.b) else best.b
     if best.decision == "beats":
         plural = "s" if without[1:] else ""
         but = f", not at the {_listed(without)} stage{plural}" if without else ""
