@@ -28,12 +28,7 @@ _PATH_STARTS = ("/", "./", "../", "~")
 
 
 def is_hub_name(text: str, *, needs_owner: bool = False) -> bool:
-    """Return whether a text can be the name of a repository, looking at its form alone.
-
-    Args:
-        text: what a user wrote.
-        needs_owner: refuse a ``NAME`` without an ``OWNER/`` before it.
-    """
+    """Return whether a text has the form of a repository's name, perhaps only of OWNER/NAME."""
     matches = not text.startswith(_PATH_STARTS) and _NAME.fullmatch(text) is not None
     return matches and ("/" in text.partition("@")[0] or not needs_owner)
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mixmerge.durable import held, take_lock
 from mixmerge.merging.distributed import help_out
 from mixmerge.merging.engine import merge
 from mixmerge.merging.recipes.recipe import MergeRecipe
@@ -54,9 +55,6 @@ class StandIn:
     def start(self, command: Sequence[str], count: int) -> None:
         self.job, self.count = Path(command[-1]), count
 
-    def ended(self, number: int) -> bool:
-        return True
-
     def stop(self) -> None:
         self.stopped = True
 
@@ -70,7 +68,7 @@ def test_helpers_write_the_same_bytes(
         def start(self, command: Sequence[str], count: int) -> None:
             super().start(command, count)
             monkeypatch.chdir("/")
-            help_out(self.job, "0")
+            help_out(self.job)
 
     merge(recipe_file, tmp_path / "alone", seed=3, shard_size=SHARD)
     helpers = Eager()
@@ -88,8 +86,7 @@ def test_a_file_whose_helper_is_lost_is_written_again(recipe_file: Path, tmp_pat
         def start(self, command: Sequence[str], count: int) -> None:
             super().start(command, count)
             name = "model-00002-of-00006.safetensors"
-            (self.job.parent / "1").write_text("1")
-            (self.job.parent / name).hardlink_to(self.job.parent / "1")
+            (self.job.parent / name).touch()
             (self.job.parent.parent / f"{name}.partial").write_bytes(b"half")
 
     merge(recipe_file, tmp_path / "alone", seed=3, shard_size=SHARD)
@@ -105,16 +102,14 @@ def test_a_file_that_a_helper_writes_is_waited_for(recipe_file: Path, tmp_path: 
             super().start(command, count)
             self.helper = threading.Timer(1.0, self.finish)
             name = "model-00004-of-00006.safetensors"
-            (self.job.parent / "0").write_text("0")
-            (self.job.parent / name).hardlink_to(self.job.parent / "0")
+            self.claim = (self.job.parent / name).open("ab")
+            assert take_lock(self.claim.fileno(), tmp_path)
             self.file = self.job.parent.parent / name
             self.helper.start()
 
         def finish(self) -> None:
             shutil.copyfile(tmp_path / "alone" / self.file.name, self.file)
-
-        def ended(self, number: int) -> bool:
-            return False
+            self.claim.close()
 
     merge(recipe_file, tmp_path / "alone", seed=3, shard_size=SHARD)
     helpers = Slow()
@@ -131,7 +126,7 @@ def test_what_a_killed_merge_left_is_forgotten(
     class Unlucky(StandIn):
         def start(self, command: Sequence[str], count: int) -> None:
             super().start(command, count)
-            help_out(self.job, "0")
+            help_out(self.job)
             shutil.copytree(self.job.parent, tmp_path / "claims")
             raise KeyboardInterrupt
 
@@ -170,7 +165,7 @@ def test_on_ray_a_worker_is_killed_in_the_middle(
     def kill_one() -> None:
         while not finished.is_set() and not killed:
             claims = tmp_path / "together.partial" / ".claims"
-            claimed = [path for path in claims.glob("model-*") if path.read_text().isdigit()]
+            claimed = any(map(held, claims.glob("model-*")))
             for pid in helper_processes(tmp_path) if claimed else ():
                 parent = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
                 os.kill(parent, signal.SIGKILL)

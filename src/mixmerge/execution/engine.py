@@ -55,9 +55,6 @@ class Helpers(Protocol):
             count: How many; they are numbered from 0.
         """
 
-    def ended(self, number: int) -> bool:
-        """Say whether one of them has ended, however it did."""
-
     def stop(self) -> None:
         """End all, and call off those for which there was no room."""
 

@@ -1,8 +1,8 @@
 """A large merge on several machines: the files of the output do not depend on each other.
 
-Whoever has nothing to do claims the next file and writes it: the process that merges, and the
-helpers that an engine finds room for. A file whose helper is lost is written again, the same bytes.
-``python -m mixmerge.merging.distributed JOB NUMBER`` is a helper.
+Whoever has nothing to do locks the next file and writes it: the process that merges, and the
+helpers that an engine finds room for. A lock ends with its helper, so that what a lost one has left
+is written again, the same bytes. ``python -m mixmerge.merging.distributed JOB`` is a helper.
 """
 
 import os
@@ -13,8 +13,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from mixmerge.durable import take_lock
 from mixmerge.execution.engine import Helpers
-from mixmerge.files import read_json, write_json, write_text
+from mixmerge.files import read_json, write_json
 from mixmerge.merging.output.shards import Shard, lay_out
 from mixmerge.merging.planning.plan import MergePlan, plan_merge
 from mixmerge.merging.recipes.recipe_file import read_recipe
@@ -24,7 +25,6 @@ from mixmerge.spec_model import SpecModel
 
 _CLAIMS = ".claims"
 _JOB = "job.json"
-_MAIN = "main"
 _MOST_HELPERS = 64
 _LOOK_EVERY_SECONDS = 0.2
 
@@ -52,15 +52,7 @@ def write_together(
     threads: int | None,
     progress: Progress,
 ) -> None:
-    """Write all files of a merge, some of them by helpers; return when they are whole.
-
-    Args:
-        plan: the merge.
-        job: the same, as helpers are told.
-        folder: where the files go; helpers see it under the same path.
-        helpers: who may take part.
-        threads: of this process.
-        progress: hears the bytes of files that are whole.
+    """Write all files of a merge, some of them by helpers, which see ``folder`` under this path.
 
     Raises:
         ModelError: an input or the result is not finite, or an input changed.
@@ -71,7 +63,6 @@ def write_together(
     claims = folder / _CLAIMS
     claims.mkdir()
     write_json(claims / _JOB, job.model_dump(mode="json"))
-    write_text(claims / _MAIN, _MAIN)
     helpers.start(
         ("mixmerge.merging.distributed", str(claims / _JOB)), min(len(shards), _MOST_HELPERS)
     )
@@ -79,11 +70,8 @@ def write_together(
         while missing := [shard for shard in shards if not (folder / shard.file).exists()]:
             whole = sum(shard.nbytes for shard in shards if shard not in missing)
             progress(whole, sum(shard.nbytes for shard in shards), "merging")
-            free = next((s for s in missing if _is_free(claims, s, helpers)), None)
-            if free is None:
+            if not any(_write(plan, shard, claims, job, threads) for shard in missing):
                 time.sleep(_LOOK_EVERY_SECONDS)
-            else:
-                _write(plan, free, folder, job, threads)
     finally:
         helpers.stop()
         forget_claims(folder)
@@ -94,47 +82,26 @@ def forget_claims(folder: Path) -> None:
     shutil.rmtree(folder / _CLAIMS, ignore_errors=True)
 
 
-def _is_free(claims: Path, shard: Shard, helpers: Helpers) -> bool:
-    """Claim a file, also one that was claimed by a helper which has ended without writing it."""
-    if _claim(claims, shard, _MAIN):
-        return True
-    owner = (claims / shard.file).read_text(encoding="utf-8")
-    # A helper that ended in this moment may have written the file.
-    return (
-        owner.isdigit() and helpers.ended(int(owner)) and not (claims.parent / shard.file).exists()
-    )
-
-
-def _claim(claims: Path, shard: Shard, owner: str) -> bool:
-    """Claim a file for one process; the file system lets only one succeed."""
-    try:
-        (claims / shard.file).hardlink_to(claims / owner)
-    except FileExistsError:
-        return False
+def _write(plan: MergePlan, shard: Shard, claims: Path, job: Job, threads: int | None) -> bool:
+    """Write a file unless it is whole, or another process writes it; say whether it was written."""
+    folder = claims.parent
+    with (claims / shard.file).open("ab") as claim:
+        if not take_lock(claim.fileno(), folder) or (folder / shard.file).exists():
+            return False
+        write_shards(plan, [shard], folder, seed=job.seed, threads=threads, verify=job.verify)
     return True
 
 
-def _write(plan: MergePlan, shard: Shard, folder: Path, job: Job, threads: int | None) -> None:
-    write_shards(plan, [shard], folder, seed=job.seed, threads=threads, verify=job.verify)
-
-
-def help_out(job_file: Path, number: str) -> None:
-    """Write files of a merge until all are claimed.
-
-    Args:
-        job_file: beside the claims, below the folder of the files.
-        number: the helper's.
-    """
+def help_out(job_file: Path) -> None:
+    """Write files of a merge until all are whole or being written."""
     job, claims = Job.model_validate(read_json(job_file)), job_file.parent
-    write_text(claims / number, number)
     folders = {name: Path(path) for name, path in job.stages.items()}
     os.chdir(job.folder)
     recipe = read_recipe(job.recipe)
     with closing(plan_merge(recipe, stages=folders, allow_pickle=job.allow_pickle)) as plan:
         for shard in lay_out(plan.outputs, job.shard_size):
-            if not (claims.parent / shard.file).exists() and _claim(claims, shard, number):
-                _write(plan, shard, claims.parent, job, threads=1)
+            _write(plan, shard, claims, job, threads=1)
 
 
 if __name__ == "__main__":
-    help_out(Path(sys.argv[1]), sys.argv[2])
+    help_out(Path(sys.argv[1]))

@@ -309,11 +309,6 @@ class RayHelpers:
         help_out = self._ray.remote(max_retries=0, num_cpus=1)(run_helper)
         self._tasks = [help_out.remote([*command, str(number)]) for number in range(count)]
 
-    def ended(self, number: int) -> bool:
-        """Say whether a task has ended: with its work done, with an error, or lost."""
-        ready, _ = self._ray.wait([self._tasks[number]], timeout=0)
-        return bool(ready)
-
     def stop(self) -> None:
         """Cancel what has not ended, and leave the cluster."""
         for task in self._tasks:

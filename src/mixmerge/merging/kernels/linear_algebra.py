@@ -27,12 +27,7 @@ CONFLICT = 5
 
 
 def weighted_sum(tensors: Array, weights: Sequence[float] | Sums) -> Array:
-    """Return sum_i w_i x_i, added in the given order, shape (count,).
-
-    Args:
-        tensors: shape (models, count).
-        weights: one for each.
-    """
+    """Return sum_i w_i x_i, added in the given order, shape (count,)."""
     out = np.empty(tensors.shape[1], np.float32)
     add_weighted(tensors, np.asarray(weights, np.float32), out)
     return out
@@ -81,15 +76,7 @@ def dot(a: Array, b: Array) -> float:
 
 
 def row_dots(a: Array, b: Array) -> Sums:
-    """Return the inner products of corresponding rows.
-
-    Args:
-        a: shape (rows, columns), contiguous.
-        b: of the same shape.
-
-    Returns:
-        Shape (rows,).
-    """
+    """Return the inner products of corresponding rows of two matrices, shape (rows,)."""
     out = np.empty(len(a), np.float64)
     _row_dots(a, b, np.empty(_LANES, np.float64), out)
     return out
@@ -152,8 +139,8 @@ def length(shares: Sums, products: Sums) -> float:
     """Return the norm of a weighted sum of vectors.
 
     Args:
-        shares: by what each vector is multiplied, shape (vectors,).
-        products: their inner products, shape (vectors, vectors).
+        shares: shape (vectors,).
+        products: the inner products of the vectors, shape (vectors, vectors).
     """
     return math.sqrt(max(0.0, float(shares @ products @ shares)))
 
@@ -201,11 +188,7 @@ def slerp_weights(cosine: Sums, t: float, dot_threshold: float) -> Sums:
 
 
 def difference(a: Array, b: Array) -> Sums:
-    """Compare the weights of two models.
-
-    Args:
-        a: shape (count,).
-        b: the same elements of the other model.
+    """Compare the same elements of two models.
 
     Returns:
         Shape (`DIFFERENCE`,): the inner product, the squared distance, and how many elements
@@ -215,11 +198,7 @@ def difference(a: Array, b: Array) -> Sums:
 
 
 def conflict(d: Array, e: Array) -> Sums:
-    """Compare two task vectors.
-
-    Args:
-        d: a model minus the base, shape (count,).
-        e: the same elements of another model minus the base.
+    """Compare the same elements of two task vectors.
 
     Returns:
         Shape (`CONFLICT`,): the inner product; the number of elements that both move; the number

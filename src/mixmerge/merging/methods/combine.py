@@ -51,13 +51,7 @@ def add_up(tile: Tile, vectors: Array, shares: Shares) -> Array:
 
 
 def add_up_by_row(tile: Tile, vectors: Array, shares: npt.NDArray[np.float64]) -> Array:
-    """Do the same with shares that differ between rows or between columns.
-
-    Args:
-        tile: whole rows.
-        vectors: shape (models, count); overwritten.
-        shares: shape (models, rows, 1) or (models, 1, columns).
-    """
+    """Do the same, in place, with shares of shape (models, rows, 1) or (models, 1, columns)."""
     scaled = tile.rows(vectors)
     scaled *= shares.astype(np.float32)
     return add_up(tile, vectors, [1.0] * len(vectors))
@@ -89,13 +83,8 @@ class SparseMerge:
     ) -> TileFunction:
         """Return what to do with each tile.
 
-        Args:
-            tensor: what is merged.
-            weight: of each model.
-            normalize: divide by the sum of the weights.
-            rescale: first give each sparse task vector the L1 norm that it had.
-            lambda_: factor of the merged task vector.
-            own: of the method.
+        ``rescale`` first gives each sparse task vector the L1 norm that it had; ``own`` parameters
+        are those of the method.
         """
         sparsify = self.sparsify(tensor, **own)
         weights = restored(tensor, sparsify, weight) if rescale else np.asarray(weight, np.float64)

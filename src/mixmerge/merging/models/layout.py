@@ -82,12 +82,7 @@ def layer_count(config: Mapping[str, Any]) -> int | None:
 
 
 def layer_stack(name: str, tensors: Iterable[str], config: Mapping[str, Any]) -> Stack:
-    """Find the layers that a recipe's ``layer_range`` counts.
-
-    Args:
-        name: what messages call the model.
-        tensors: names of its tensors.
-        config: its configuration.
+    """Find the layers of a model that a recipe's ``layer_range`` counts.
 
     Raises:
         ModelError: no tensor has a number, or several stacks are equally long.
@@ -157,10 +152,8 @@ def denies_tied_head(config: Mapping[str, Any]) -> bool:
 def comes_after_layers(tensor: str, layers: str) -> bool:
     """Say whether a tensor outside of the layers is called as final norms and heads are.
 
-    Args:
-        tensor: its name.
-        layers: what stands before the numbers of the layers. Their norm stands beside them; one
-            elsewhere belongs to something else, as to a vision tower.
+    Their norm stands beside them; one elsewhere belongs to something else, as to a vision tower.
+    ``layers`` is what stands before their numbers.
     """
     module = tensor.removesuffix(".weight").removesuffix(".bias")
     if is_head(module + ".weight") or module in _CLASSIFIERS:

@@ -59,11 +59,6 @@ def _may_exist(part: str) -> bool:
 def open_model(name: str, text: str, *, allow_pickle: bool = False) -> Checkpoint:
     """Open the model that a reference means; its headers are read and checked, no weight is.
 
-    Args:
-        name: what messages call the model.
-        text: the reference.
-        allow_pickle: whether ``.bin`` and ``.pt`` files may be read.
-
     Raises:
         SpecError: the reference cannot be understood.
         ModelError: a part cannot be found, is incomplete, or the adapter does not fit the model.

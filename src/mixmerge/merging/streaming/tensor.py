@@ -160,14 +160,7 @@ class Tensor:
         return self._parallel_map(np.errstate(all="ignore")(work), chunks)
 
     def sum(self, function: Callable[[Tile], npt.ArrayLike]) -> Sums:
-        """Add up what a function says of each tile, in float64.
-
-        Args:
-            function: returns a number or an array, always of one shape.
-
-        Returns:
-            The sum over all tiles, of that shape.
-        """
+        """Add up what a function says of each tile, a number or an array, in float64."""
         self._hold_inputs()
 
         def work(chunk: range) -> Sums:
@@ -180,9 +173,6 @@ class Tensor:
 
         Args:
             vectors: returns an array of shape (vectors, count) for a tile.
-
-        Returns:
-            float64, shape (vectors, vectors).
         """
 
         def work(tile: Tile) -> Sums:
@@ -206,12 +196,8 @@ class Tensor:
     def largest(self, keys: KeysOfTile, counts: Sequence[int]) -> list[Cut]:
         """Find which elements have the k largest magnitudes, for each of several vectors of keys.
 
-        Args:
-            keys: gives the vectors of a tile.
-            counts: k for each vector; below 1 nothing is kept, from the tensor's size on all.
-
-        Returns:
-            What to keep of each vector. Of equal keys the earlier elements come first.
+        ``counts`` has k for each; below 1 nothing is kept, from the tensor's size on all. Of equal
+        keys the earlier elements come first.
         """
         cuts = [NOTHING if count < 1 else EVERYTHING for count in counts]
         open_vectors = [i for i, count in enumerate(counts) if 0 < count < self.size]
@@ -221,12 +207,7 @@ class Tensor:
         return cuts
 
     def ranked(self, keys: Callable[[Tile], Array], ranks: Sequence[int]) -> list[float]:
-        """Return the k-th largest magnitude of one vector of keys, for several k.
-
-        Args:
-            keys: gives the vector of a tile, shape (count,).
-            ranks: from 1 (the largest) to the tensor's size.
-        """
+        """Return the k-th largest magnitude of one vector of keys, for several k from 1 on."""
         cuts = self._cuts(lambda tile: [keys(tile)], [0] * len(ranks), ranks)
         return [cut.key for cut in cuts]
 
