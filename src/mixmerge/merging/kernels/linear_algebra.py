@@ -47,13 +47,8 @@ def add_weighted(tensors: Array, weights: Array, out: Array) -> None:
 def add_low_rank(out: Array, left: Array, right: Array, scale: float) -> None:
     """Add ``scale * left @ right`` to ``out``; each sum in float32, in the order of the rank.
 
-    So the bytes are the same on every processor and for every piece of a tensor.
-
-    Args:
-        out: shape (rows, columns), contiguous.
-        left: shape (rows, rank), contiguous.
-        right: shape (rank, columns), contiguous.
-        scale: factor of the product.
+    So the bytes are the same on every processor and for every piece of a tensor. The shapes are
+    (rows, columns), (rows, rank) and (rank, columns), all contiguous.
     """
     _add_low_rank(out, left, right, scale, np.empty(out.shape[1], np.float32))
 
@@ -85,11 +80,7 @@ def row_dots(a: Array, b: Array) -> Sums:
 def row_products(vectors: Array) -> Sums:
     """Return the inner products of all pairs of vectors (their Gram matrix), row by row.
 
-    Args:
-        vectors: shape (vectors, rows, columns), contiguous.
-
-    Returns:
-        Shape (vectors, vectors, rows).
+    From (vectors, rows, columns), contiguous, to (vectors, vectors, rows).
     """
     count, rows = vectors.shape[:2]
     out = np.empty((count, count, rows), np.float64)

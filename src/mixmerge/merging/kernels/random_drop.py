@@ -22,11 +22,7 @@ _AT_ONCE = 512
 def stream(seed: int, model: int, tensor: str) -> npt.NDArray[np.uint32]:
     """Return what tells one stream of random bits from another.
 
-    Args:
-        seed: of the merge.
-        model: position of the model in the recipe, from 0. Not its path: moving a folder must
-            not change a merge.
-        tensor: name of the tensor.
+    ``model`` is a position in the recipe and no path: moving a folder must not change a merge.
 
     Returns:
         Shape (4,): the key, and the upper half of the counter.

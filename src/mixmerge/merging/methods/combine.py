@@ -18,6 +18,7 @@ import numpy.typing as npt
 from mixmerge.merging.kernels import Array
 from mixmerge.merging.kernels.across_models import elected_sum
 from mixmerge.merging.kernels.linear_algebra import magnitude, weighted_sum
+from mixmerge.merging.methods.method import Parameter, number, switch
 from mixmerge.merging.streaming.tensor import Tensor, Tile, TileFunction
 
 Shares = Sequence[float] | npt.NDArray[np.float64]
@@ -55,6 +56,20 @@ def add_up_by_row(tile: Tile, vectors: Array, shares: npt.NDArray[np.float64]) -
     scaled = tile.rows(vectors)
     scaled *= shares.astype(np.float32)
     return add_up(tile, vectors, [1.0] * len(vectors))
+
+
+def sparse_parameters(
+    *own: Parameter, normalize: bool = False, rescale: bool = False
+) -> tuple[Parameter, ...]:
+    """Declare the parameters of a `SparseMerge`, with defaults, and those of the method alone."""
+    return (
+        number("weight", per_model=True),
+        number("density", 1.0, per_model=True, bounds=(0.0, 1.0)),
+        *own,
+        switch("normalize", normalize),
+        switch("rescale", rescale),
+        number("lambda", 1.0),
+    )
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,11 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from mixmerge.errors import ModelError
+from mixmerge.merging.models.safetensors_io import NewTensor, StoredTensor
+from mixmerge.merging.models.sources import Source
 
 _NESTED = ("text_config", "llm_config", "language_config", "decoder")
 """Where configurations of several parts keep that of the language model."""
@@ -47,18 +49,8 @@ _MLP = re.compile(
 )
 
 
-class Described(Protocol):
-    """What a header, or whoever stands in for it, says of a tensor."""
-
-    @property
-    def dtype(self) -> str:
-        """As safetensors spells it."""
-        ...
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Its shape."""
-        ...
+Described = StoredTensor | NewTensor | Source
+"""What says the type and the shape of a tensor."""
 
 
 class Stack(NamedTuple):

@@ -36,7 +36,6 @@ __all__ = ["TILE", "ParallelMap", "Sums", "Tensor", "Tile", "TileFunction", "ser
 TILE = 1 << 18
 """Elements of a tile: a few of them, as float32, fit the last cache, and what is done to one takes
 long enough that threads seldom wait for each other between two kernels."""
-_TILES_PER_CHUNK = 1
 _CHUNKS_OF_RANKS = 16
 _TILES_PER_CHUNK_OF_RANKS = 4
 """Each chunk has its own counters, which take as long to clear and to add as a tile to count."""
@@ -84,15 +83,9 @@ class Tensor:
     ) -> None:
         """Describe a tensor; nothing is read.
 
-        Args:
-            name: of the output tensor.
-            models: the tensors to merge, of one shape.
-            base: the base model's.
-            positions: places of the models in the recipe, which key the random draws.
-            seed: of the random draws.
-            by_row: whether tiles must hold whole rows.
-            parallel_map: how to work on several pieces.
-            hold: most bytes of inputs to keep in memory where they are read more than once.
+        The seed and the positions of the models in the recipe key the random draws. ``by_row`` asks
+        for tiles of whole rows; ``hold`` is the most bytes of inputs to keep in memory where they
+        are read more than once.
         """
         self.name = name
         self.shape = models[0].shape
@@ -117,7 +110,7 @@ class Tensor:
         """Whether there is a base."""
         return self._base is not None
 
-    def chunks(self, tiles: int = _TILES_PER_CHUNK) -> list[range]:
+    def chunks(self, tiles: int = 1) -> list[range]:
         """Return pieces of the tensor that may be worked on side by side, in order."""
         step = self._tile * tiles
         return [range(start, min(start + step, self.size)) for start in range(0, self.size, step)]

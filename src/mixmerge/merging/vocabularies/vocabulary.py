@@ -185,11 +185,8 @@ def align(
 ) -> Vocabulary:
     """Decide on the output's vocabulary; reads tokenizers, no weights.
 
-    Args:
-        recipe: what is asked for.
-        models: the merge's inputs, its base among them.
-        base: name of the base; None: the first model stands for it.
-        source: folder of the tokenizer, where the recipe's ``source`` is not an input.
+    Without a base the first model stands for it. ``source`` is the folder of a tokenizer that is
+    not that of an input.
 
     Raises:
         ModelError: a model has no tokenizer, or one that cannot be extended.
