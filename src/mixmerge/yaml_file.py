@@ -136,11 +136,7 @@ def read_text(path: Path) -> str:
 
 
 def parse_document(text: str, name: str) -> Document:
-    """Read YAML text as keys and values, each with its line.
-
-    Args:
-        text: one document.
-        name: stands for the file in messages.
+    """Read YAML text of one document as keys and values, each with its line.
 
     Raises:
         SpecError: it is not YAML, or not keys and values.

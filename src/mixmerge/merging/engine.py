@@ -1,6 +1,5 @@
 """Carry out a merge: recipe in, model folder out, the same bytes on any number of threads."""
 
-import json
 import math
 import shutil
 from collections.abc import Iterable, Mapping
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from mixmerge.errors import SpecError
 from mixmerge.execution.engine import Helpers
@@ -125,10 +124,7 @@ def merge_state(
     Inputs are read through the page cache, so several merges of the same models read the disk
     once. The result is all that is held in memory.
 
-    Args:
-        recipe: a YAML file in mergekit's form or ours, its parsed content, or a recipe.
-        seed: of the methods that draw at random.
-        threads: how many to use; None: one for each processor.
+    Args are those of `mixmerge.merge`.
 
     Returns:
         Tensors by name, of the recipe's output type, for
@@ -188,18 +184,10 @@ def _write_without_weights(plan: MergePlan, folder: Path) -> None:
     """Write the model that a plan would make, with a hole of the right size for its numbers."""
     folder.mkdir()
     copy_donor_files(plan, folder)
-    header, end = {}, 0
-    for output in plan.outputs:
-        header[output.name] = {
-            "dtype": output.dtype,
-            "shape": output.shape,
-            "data_offsets": [end, end + output.nbytes],
-        }
-        end += output.nbytes
-    text = json.dumps(header).encode()
-    with (folder / "model.safetensors").open("wb") as stream:
-        stream.write(len(text).to_bytes(8, "little") + text)
-        stream.truncate(8 + len(text) + end)
+    (shard,) = lay_out(plan.outputs, plan.nbytes)
+    with (folder / shard.file).open("wb") as stream:
+        stream.write(shard.header)
+        stream.truncate(shard.nbytes)
 
 
 def _place(out: Path) -> Path:
@@ -238,12 +226,11 @@ def _carry_out_stages(
         made = plan_merge(stage, stages=folders, allow_pickle=settings.allow_pickle)
         with closing(made) as plan:
             if name == RESULT:
-                _carry_out(plan, out, settings, progress, stages=_Stages(earlier, folders))
+                _carry_out(plan, out, settings, progress, RESULT, earlier, folders)
                 return
             note, key = stages / (name + _KEY), _key(plan, settings, name)
             if not folders[name].exists() or _text(note) != key:
-                made_before = _Stages(earlier, folders, name)
-                _carry_out(plan, folders[name], settings, progress, stages=made_before)
+                _carry_out(plan, folders[name], settings, progress, name, earlier, folders)
             write_text(note, key)
             earlier[name] = plan
 
@@ -264,29 +251,22 @@ class _Settings:
     helpers: Helpers | None
 
 
-class _Stages(NamedTuple):
-    """The merges that came before one."""
-
-    plans: Mapping[str, MergePlan]
-    folders: Mapping[str, Path]
-    name: str = RESULT
-    """Of the merge that comes after them."""
-
-
 def _carry_out(
     plan: MergePlan,
     out: Path,
     settings: _Settings,
     progress: Progress,
-    stages: _Stages = _Stages({}, {}),  # noqa: B008 - nothing changes it
+    stage: str = RESULT,
+    earlier: Mapping[str, MergePlan] | None = None,
+    folders: Mapping[str, Path] | None = None,
 ) -> None:
-    """Write the model of one plan."""
-    seed = seed_of_stage(settings.seed, stages.name)
+    """Write the model of one plan, made from the results of earlier ones in their folders."""
+    seed = seed_of_stage(settings.seed, stage)
     check_target(plan, out)
     if settings.verify:
         check_architecture(plan.config, plan.outputs)
     shards = lay_out(plan.outputs, settings.shard_size)
-    with workplace(out, _key(plan, settings, stages.name)) as folder:
+    with workplace(out, _key(plan, settings, stage)) as folder:
         forget_claims(folder)
         if settings.helpers is None or len(shards) == 1:
             write_shards(
@@ -302,7 +282,7 @@ def _carry_out(
             job = Job(
                 recipe=plan.recipe.model_dump(mode="json", exclude_defaults=True),
                 folder=str(Path.cwd()),
-                stages={name: str(path) for name, path in stages.folders.items()},
+                stages={name: str(path) for name, path in (folders or {}).items()},
                 seed=seed,
                 shard_size=settings.shard_size,
                 verify=settings.verify,
@@ -313,7 +293,7 @@ def _carry_out(
         if len(shards) > 1:
             write_text(folder / INDEX, index_text(plan.outputs, shards))
         copy_donor_files(plan, folder)
-        write_lineage(plan, folder, settings.seed, stages.plans)
+        write_lineage(plan, folder, settings.seed, earlier)
 
 
 def _key(plan: MergePlan, settings: _Settings, stage: str) -> str:

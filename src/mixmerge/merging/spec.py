@@ -113,12 +113,7 @@ class MergeSpec(SpecModel):
         )
 
     def to_recipe(self, paths: Mapping[str, Path], base: Path) -> MergeRecipe:
-        """Return the recipe with folders.
-
-        Args:
-            paths: folder of each of `checkpoints`.
-            base: folder of the study's base model.
-        """
+        """Return the recipe with the folders of `checkpoints` and of the study's base model."""
         recipe = self.recipe
         folder = base if self.base in (None, STUDY_BASE) else paths[self.base]
         return recipe.model_copy(

@@ -22,8 +22,8 @@ from mixmerge.merging.streaming.workers import Counter, Workers, workers
 from mixmerge.progress import Progress, silent
 
 Receive = Callable[[int, memoryview], None]
-"""Takes finished bytes of a tensor: position of the first byte, and the bytes, which the caller
-will overwrite."""
+"""Takes finished bytes of a tensor, from any thread in any order: position of the first byte, and
+the bytes, which the caller will overwrite."""
 
 _COPIED_AT_ONCE = 1 << 20
 
@@ -31,15 +31,7 @@ _COPIED_AT_ONCE = 1 << 20
 def compute(
     row: Row, method: Method, seed: int, parallel_map: ParallelMap, hold: int, receive: Receive
 ) -> None:
-    """Merge or copy one tensor.
-
-    Args:
-        row: what becomes of it.
-        method: the recipe's.
-        seed: of the random draws.
-        parallel_map: how to work on several pieces.
-        hold: most bytes of inputs to keep in memory where they are read more than once.
-        receive: called from any of the threads, in any order.
+    """Merge or copy one tensor; ``hold`` is the most bytes of inputs to keep in memory.
 
     Raises:
         ModelError: an input or the result is not finite, or a buffer differs between models.
@@ -104,14 +96,7 @@ def write_shards(
 
     Files do not depend on each other: several machines may each write some of them.
 
-    Args:
-        plan: the merge.
-        shards: the files to write, from `lay_out`.
-        folder: an existing folder.
-        seed: of the random draws.
-        threads: how many to use; None: one for each processor.
-        verify: read each file again, from the disk, before it counts as whole.
-        progress: hears the bytes written.
+    With ``verify`` each file is read again, from the disk, before it counts as whole.
 
     Raises:
         ModelError: an input or the result is not finite, or an input changed.

@@ -5,6 +5,7 @@ import threading
 
 import datasets
 import matplotlib.figure
+import numpy as np
 import peft
 import torch
 import tqdm
@@ -13,5 +14,10 @@ import trl
 from transformers import AutoModelForCausalLM, AutoTokenizer, CohereForCausalLM, Trainer
 from trl import DPOTrainer, SFTTrainer
 
+from mixmerge.merging.engine import merge
+from mixmerge.merging.kernels.rounding import finite_bfloat16
+
 # Its default lock is a semaphore of the system, which a step that is stopped would leave behind.
 tqdm.tqdm.set_lock(threading.RLock())
+# The first kernel starts Numba, which takes longer than a merge of small models.
+finite_bfloat16(np.zeros(1, np.uint16))

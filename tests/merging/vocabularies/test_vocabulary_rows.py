@@ -11,7 +11,7 @@ from mixmerge.merging.kernels import Array
 from mixmerge.merging.vocabularies.vocabulary_rows import ZERO, Donor, RowsSource, row_maps
 
 
-@dataclass(frozen=True)
+@dataclass
 class InMemory:
     """A tensor that remembers how often it was read."""
 
@@ -20,9 +20,8 @@ class InMemory:
     dtype: str = "F32"
     by_row: bool = False
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.values.shape
+    def __post_init__(self) -> None:
+        self.shape = self.values.shape
 
     def read(self, start: int, out: Array) -> None:
         out[:] = self.values.reshape(-1)[start : start + out.size]

@@ -115,11 +115,8 @@ def compare(
 ) -> Compared:
     """Read the tensors that all models have in one shape, each once.
 
-    Args:
-        models: two or more; with ``has_base`` the first is the base of the others' task vectors.
-        has_base: whether to compare task vectors too.
-        threads: how many to use; None: one for each processor. The result does not depend on it.
-        progress: hears the bytes read.
+    With ``has_base`` the first model is the base of the others' task vectors, which are compared
+    too. The result does not depend on the number of threads.
 
     Raises:
         ModelError: a file changed while it was read.

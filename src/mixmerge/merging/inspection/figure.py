@@ -68,12 +68,7 @@ class _Panel:
 
 
 def check_figure(file: Path, models: int, *, headers_only: bool) -> None:
-    """Check that a figure can be drawn, before any weight is read.
-
-    Args:
-        file: where it will be written.
-        models: how many there are, the base counted.
-        headers_only: whether weights are left unread.
+    """Check that a figure of so many models can be drawn, before any weight is read.
 
     Raises:
         SpecError: the file's type is unknown, or there is nothing to draw.
@@ -88,11 +83,7 @@ def check_figure(file: Path, models: int, *, headers_only: bool) -> None:
 
 
 def draw(inspection: Inspection, file: Path) -> None:
-    """Draw sizes, directions and conflicts by layer, without a display.
-
-    Args:
-        inspection: has a comparison.
-        file: PNG (200 dots per inch), SVG or PDF, by its suffix.
+    """Draw a comparison by layer as PNG (200 dots per inch), SVG or PDF, without a display.
 
     Raises:
         ResourceError: the file cannot be written.

@@ -136,14 +136,18 @@ def _summary(model: Checkpoint, reference: str) -> ModelSummary:
         architecture=str(named[0]) if isinstance(named, list) and named else "",
         tensors=len(stored),
         parameters=sum(tensor.size for tensor in stored),
-        nbytes=model.nbytes,
+        nbytes=sum(tensor.nbytes for tensor in stored),
         dtypes=dict(Counter(tensor.dtype for tensor in stored).most_common()),
         layers=max(layers(model.tensors).values(), default=0),
-        tied=model.ties_embeddings if own_head else not denies_tied_head(model.config),
+        tied=_ties_head(model) if own_head else not denies_tied_head(model.config),
         stores_head=own_head,
         vocabulary=len(model.vocabulary),
         rows=embedding_rows(model),
     )
+
+
+def _ties_head(model: Checkpoint) -> bool:
+    return bool(model.config.get("tie_word_embeddings", False))
 
 
 def _comparison(models: Sequence[Checkpoint], compared: Compared) -> Comparison:
@@ -166,7 +170,7 @@ def _comparison(models: Sequence[Checkpoint], compared: Compared) -> Comparison:
 
 def _own_notes(model: Checkpoint) -> list[str]:
     notes = vocabulary_notes(model)
-    if model.ties_embeddings and head(model.tensors) is not None:
+    if _ties_head(model) and head(model.tensors) is not None:
         notes.append(
             f"{model.name}: config.json ties the head to the embedding, and the files hold a head "
             "too; transformers ties them only if they are equal"

@@ -46,12 +46,7 @@ class Measurements:
         self._straight = {name: _are_straight(sums) for name, sums in compared.sums.items()}
 
     def part(self, name: str, tensors: Sequence[str]) -> Part:
-        """Measure some tensors together, as one vector.
-
-        Args:
-            name: what the part is called.
-            tensors: which of them belong to it; at least one.
-        """
+        """Measure one or more tensors together, as one vector."""
         models, has_base = self._compared.models, self._compared.has_base
         total = reduce(Sums.plus, map(self._compared.sums.__getitem__, tensors), self._nothing)
         straight = np.sum([self._straight[tensor] for tensor in tensors], axis=0)
@@ -155,10 +150,8 @@ def judged_by(tensors: Mapping[str, int]) -> list[str]:
     """Return the tensors whose cosine decides: the matrices of the layers.
 
     Norms are near one and embeddings share a mean in all models, related or not. Where there are
-    no such matrices, all matrices decide, and where there are none either, all tensors.
-
-    Args:
-        tensors: number of dimensions by name.
+    no such matrices, all matrices decide, and where there are none either, all tensors. They are
+    given as their numbers of dimensions by name.
     """
     matrices = [name for name, dimensions in tensors.items() if dimensions > 1]
     in_layers = [name for name in matrices if place(name) and kind_of(name) != "norm"]
@@ -166,13 +159,7 @@ def judged_by(tensors: Mapping[str, int]) -> list[str]:
 
 
 def relatedness(first: Checkpoint, second: Checkpoint, cosine: float | None) -> Relatedness:
-    """Judge how two models are related.
-
-    Args:
-        first: a model.
-        second: another.
-        cosine: of the tensors of `judged_by`; None: there are none.
-    """
+    """Judge how two models are related, by the cosine of what `judged_by` returns, if it exists."""
     relation, reason = _relation(first, second, cosine)
     return Relatedness(
         first=first.name, second=second.name, relation=relation, cosine=cosine, reason=reason

@@ -14,16 +14,10 @@ _BLOCK = 512
 
 
 def standard_deviation(deltas: Array) -> Array:
-    """Return how far apart task vectors are at each element.
+    """Return how far apart task vectors, shape (models, count), are at each element.
 
     Computed in float64, as the root of the mean squared distance from the mean, so that it is zero
     exactly where all are equal.
-
-    Args:
-        deltas: shape (models, count), contiguous.
-
-    Returns:
-        Shape (count,).
     """
     out = np.empty(deltas.shape[1], np.float32)
     _standard_deviation(deltas, out, np.empty((2, _BLOCK), np.float64))
@@ -95,11 +89,7 @@ def _mean_of_changed(
 
 
 def sign_by_mass(deltas: Array) -> Array:
-    """Return +1 where the deltas' sum is zero or more, else -1 (Yadav et al. 2023, step 2).
-
-    Args:
-        deltas: shape (models, count), weights already applied.
-    """
+    """Return +1 where the weighted deltas' sum is zero or more, else -1 (arXiv:2306.01708)."""
     sign = np.empty(deltas.shape[1], np.float32)
     _sign_by_mass(deltas, sign)
     return sign
@@ -117,11 +107,7 @@ def _sign_by_mass(deltas: Array, sign: Array) -> None:
 
 
 def sign_by_count(deltas: Array) -> Array:
-    """Return the sign of the sum of signs, 0 for a draw (arXiv:2410.10801, equation 3).
-
-    Args:
-        deltas: shape (models, count).
-    """
+    """Return the sign of the sum of signs, 0 for a draw (arXiv:2410.10801, equation 3)."""
     sign: Array = np.sign(np.sum(np.sign(deltas), axis=0))
     return sign
 
@@ -129,13 +115,8 @@ def sign_by_count(deltas: Array) -> Array:
 def sum_of_agreeing(deltas: Array, weights: Array, sign: Array) -> tuple[Array, Array]:
     """Add, for each element, the deltas that have the elected sign; a zero agrees with none.
 
-    Args:
-        deltas: shape (models, count), weights already applied.
-        weights: the weight of each delta, float32.
-        sign: the elected signs, shape (count,).
-
     Returns:
-        The sum of the agreeing deltas and the sum of their weights, shape (count,) each.
+        The sum of the agreeing deltas, whose weights are applied already, and that of the weights.
     """
     total, share = np.empty_like(sign), np.empty_like(sign)
     _sum_of_agreeing(deltas, weights, sign, total, share)
@@ -162,17 +143,8 @@ def elected_sum(
 ) -> Array:
     """Add to a base, for each element, the weighted deltas that have the sign of the sum of all.
 
-    This is `sign_by_mass` and `sum_of_agreeing` in one go, times a factor, plus the base.
-
-    Args:
-        deltas: shape (models, count).
-        weights: by what each is multiplied, before the election, float32.
-        shares: the sum is divided by the sum of these for the deltas in it; None: not divided.
-        factor: by what the sum is multiplied.
-        base: shape (count,).
-
-    Returns:
-        Shape (count,); the base where no delta has the elected sign.
+    This is `sign_by_mass` and `sum_of_agreeing` in one go, times a factor, plus the base. The sum
+    is divided by that of the agreeing deltas' ``shares``, if they are given.
     """
     out = np.empty_like(base)
     room = np.empty((3, _BLOCK), np.float32)

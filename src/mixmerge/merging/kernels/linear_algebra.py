@@ -27,12 +27,7 @@ CONFLICT = 5
 
 
 def weighted_sum(tensors: Array, weights: Sequence[float] | Sums) -> Array:
-    """Return sum_i w_i x_i, added in the given order, shape (count,).
-
-    Args:
-        tensors: shape (models, count).
-        weights: one for each.
-    """
+    """Return sum_i w_i x_i, added in the given order, shape (count,)."""
     out = np.empty(tensors.shape[1], np.float32)
     add_weighted(tensors, np.asarray(weights, np.float32), out)
     return out
@@ -52,13 +47,8 @@ def add_weighted(tensors: Array, weights: Array, out: Array) -> None:
 def add_low_rank(out: Array, left: Array, right: Array, scale: float) -> None:
     """Add ``scale * left @ right`` to ``out``; each sum in float32, in the order of the rank.
 
-    So the bytes are the same on every processor and for every piece of a tensor.
-
-    Args:
-        out: shape (rows, columns), contiguous.
-        left: shape (rows, rank), contiguous.
-        right: shape (rank, columns), contiguous.
-        scale: factor of the product.
+    So the bytes are the same on every processor and for every piece of a tensor. The shapes are
+    (rows, columns), (rows, rank) and (rank, columns), all contiguous.
     """
     _add_low_rank(out, left, right, scale, np.empty(out.shape[1], np.float32))
 
@@ -81,15 +71,7 @@ def dot(a: Array, b: Array) -> float:
 
 
 def row_dots(a: Array, b: Array) -> Sums:
-    """Return the inner products of corresponding rows.
-
-    Args:
-        a: shape (rows, columns), contiguous.
-        b: of the same shape.
-
-    Returns:
-        Shape (rows,).
-    """
+    """Return the inner products of corresponding rows of two matrices, shape (rows,)."""
     out = np.empty(len(a), np.float64)
     _row_dots(a, b, np.empty(_LANES, np.float64), out)
     return out
@@ -98,11 +80,7 @@ def row_dots(a: Array, b: Array) -> Sums:
 def row_products(vectors: Array) -> Sums:
     """Return the inner products of all pairs of vectors (their Gram matrix), row by row.
 
-    Args:
-        vectors: shape (vectors, rows, columns), contiguous.
-
-    Returns:
-        Shape (vectors, vectors, rows).
+    From (vectors, rows, columns), contiguous, to (vectors, vectors, rows).
     """
     count, rows = vectors.shape[:2]
     out = np.empty((count, count, rows), np.float64)
@@ -152,8 +130,8 @@ def length(shares: Sums, products: Sums) -> float:
     """Return the norm of a weighted sum of vectors.
 
     Args:
-        shares: by what each vector is multiplied, shape (vectors,).
-        products: their inner products, shape (vectors, vectors).
+        shares: shape (vectors,).
+        products: the inner products of the vectors, shape (vectors, vectors).
     """
     return math.sqrt(max(0.0, float(shares @ products @ shares)))
 
@@ -201,11 +179,7 @@ def slerp_weights(cosine: Sums, t: float, dot_threshold: float) -> Sums:
 
 
 def difference(a: Array, b: Array) -> Sums:
-    """Compare the weights of two models.
-
-    Args:
-        a: shape (count,).
-        b: the same elements of the other model.
+    """Compare the same elements of two models.
 
     Returns:
         Shape (`DIFFERENCE`,): the inner product, the squared distance, and how many elements
@@ -215,11 +189,7 @@ def difference(a: Array, b: Array) -> Sums:
 
 
 def conflict(d: Array, e: Array) -> Sums:
-    """Compare two task vectors.
-
-    Args:
-        d: a model minus the base, shape (count,).
-        e: the same elements of another model minus the base.
+    """Compare the same elements of two task vectors.
 
     Returns:
         Shape (`CONFLICT`,): the inner product; the number of elements that both move; the number

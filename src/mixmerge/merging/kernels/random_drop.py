@@ -22,11 +22,7 @@ _AT_ONCE = 512
 def stream(seed: int, model: int, tensor: str) -> npt.NDArray[np.uint32]:
     """Return what tells one stream of random bits from another.
 
-    Args:
-        seed: of the merge.
-        model: position of the model in the recipe, from 0. Not its path: moving a folder must
-            not change a merge.
-        tensor: name of the tensor.
+    ``model`` is a position in the recipe and no path: moving a folder must not change a merge.
 
     Returns:
         Shape (4,): the key, and the upper half of the counter.
@@ -39,11 +35,7 @@ def seed_of_stage(seed: int, stage: str) -> int:
     """Return the seed of a merge that comes before another one.
 
     Both may draw for a tensor of one name at one position: with the same bits, what the first has
-    dropped would be all that the second drops.
-
-    Args:
-        seed: of the whole.
-        stage: its name; empty for the result, whose seed is that of the whole.
+    dropped would be all that the second drops. The result, without a name, has the whole's seed.
     """
     if not stage:
         return seed
@@ -52,15 +44,9 @@ def seed_of_stage(seed: int, stage: str) -> int:
 
 
 def random_bits(words: npt.NDArray[np.uint32], start: int, count: int) -> npt.NDArray[np.uint32]:
-    """Return 32 random bits for each of ``count`` elements.
+    """Return 32 bits of a `stream` for each of ``count`` elements from ``start`` on.
 
-    Args:
-        words: from `stream`.
-        start: the first element.
-        count: number of elements.
-
-    Returns:
-        Shape (count,). Element i is word i % 4 of the block with counter i // 4.
+    Element i has word i % 4 of the block with counter i // 4.
     """
     before = start % _PER_BLOCK
     blocks = -(-(before + count) // _PER_BLOCK)
@@ -102,13 +88,8 @@ def keep_random(
 ) -> None:
     """Set to zero, in place, all but a random share of the elements.
 
-    An element is kept where its `random_bits` are below density * 2^32.
-
-    Args:
-        values: shape (count,).
-        density: the probability with which each element is kept, in [0, 1].
-        words: what tells this stream of random bits from others, from `stream`.
-        start: position of the first element in its tensor.
+    An element is kept where its `random_bits` are below density * 2^32. ``start`` is the position
+    of the first one in its tensor.
     """
     if density < 1.0:
         room = np.empty(_AT_ONCE, np.uint32)

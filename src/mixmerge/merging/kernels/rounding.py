@@ -30,10 +30,7 @@ _BLOCK = 512
 def widen_into(raw: npt.NDArray[np.uint8], dtype: str, out: Array) -> bool:
     """Write stored weights as float32, which is exact for each type of `STORED`.
 
-    Args:
-        raw: the stored bytes; for ``F32`` they may be those of ``out`` itself.
-        dtype: a key of `STORED`.
-        out: float32, shape (count,).
+    The bytes of ``F32`` may be those of ``out`` itself.
 
     Returns:
         Whether all of them are finite.
@@ -50,11 +47,6 @@ def widen_into(raw: npt.NDArray[np.uint8], dtype: str, out: Array) -> bool:
 
 def narrow_into(values: Array, dtype: str, raw: npt.NDArray[np.uint8]) -> bool:
     """Round float32 values to a type of `STORED`, to nearest, ties to even.
-
-    Args:
-        values: float32, shape (count,), contiguous.
-        dtype: a key of `STORED`.
-        raw: the bytes to write; as many as the values need.
 
     Returns:
         Whether all results are finite: what is beyond the type's largest number is not.

@@ -58,12 +58,9 @@ class Cut:
     """Of the magnitudes that equal ``key``, those of elements before this one are among them."""
 
     def keep(self, values: Array, start: int, keys: Array | None = None) -> None:
-        """Set the elements of a tile that are not among them to zero.
+        """Set the elements of a tile from ``start`` on that are not among them to zero.
 
-        Args:
-            values: shape (count,), changed in place.
-            start: position of the tile's first element in the tensor.
-            keys: the keys of the same elements, where the values are not their own keys.
+        The values are their own keys, unless other ones are given.
         """
         ties = max(0, self.end - start)
         if keys is None:
@@ -107,13 +104,7 @@ def count_low(keys: Keys, high: int, counts: Counts) -> None:
 
 @kernel("void(uint16[::1], uint16[::1], float32[::1])")
 def subtract_bfloat16(stored: Bits, minus: Bits, out: Array) -> None:
-    """Write the difference of two tensors that are stored in bfloat16, computed in float32.
-
-    Args:
-        stored: one of them, shape (count,).
-        minus: the other, of the same shape.
-        out: float32, shape (count,).
-    """
+    """Write the difference of two tensors that are stored in bfloat16, computed in float32."""
     for i in range(out.size):
         a = np.uint32(np.uint32(stored[i]) << np.uint32(16))
         b = np.uint32(np.uint32(minus[i]) << np.uint32(16))

@@ -3,18 +3,11 @@
 from collections.abc import Sequence
 
 from mixmerge.merging.kernels import Array
-from mixmerge.merging.methods.combine import SparseMerge, Sparsify
-from mixmerge.merging.methods.method import Method, number, switch, zero_weight_sum
+from mixmerge.merging.methods.combine import SparseMerge, Sparsify, sparse_parameters
+from mixmerge.merging.methods.method import Method, number, zero_weight_sum
 from mixmerge.merging.streaming.tensor import Tensor, Tile
 
-_PARAMETERS = (
-    number("weight", per_model=True),
-    number("density", 1.0, per_model=True, bounds=(0.0, 1.0)),
-    number("gamma", 0.01, per_model=True, bounds=(0.0, 1.0)),
-    switch("normalize", False),
-    switch("rescale", False),
-    number("lambda", 1.0),
-)
+_PARAMETERS = sparse_parameters(number("gamma", 0.01, per_model=True, bounds=(0.0, 1.0)))
 
 
 def keep_middle(tensor: Tensor, density: Sequence[float], gamma: Sequence[float]) -> Sparsify:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from mixmerge.merging.kernels import Array
 from mixmerge.merging.kernels.across_models import elected_sum
 from mixmerge.merging.kernels.linear_algebra import magnitude, weighted_sum
+from mixmerge.merging.methods.method import Parameter, number, switch
 from mixmerge.merging.streaming.tensor import Tensor, Tile, TileFunction
 
 Shares = Sequence[float] | npt.NDArray[np.float64]
@@ -51,16 +52,24 @@ def add_up(tile: Tile, vectors: Array, shares: Shares) -> Array:
 
 
 def add_up_by_row(tile: Tile, vectors: Array, shares: npt.NDArray[np.float64]) -> Array:
-    """Do the same with shares that differ between rows or between columns.
-
-    Args:
-        tile: whole rows.
-        vectors: shape (models, count); overwritten.
-        shares: shape (models, rows, 1) or (models, 1, columns).
-    """
+    """Do the same, in place, with shares of shape (models, rows, 1) or (models, 1, columns)."""
     scaled = tile.rows(vectors)
     scaled *= shares.astype(np.float32)
     return add_up(tile, vectors, [1.0] * len(vectors))
+
+
+def sparse_parameters(
+    *own: Parameter, normalize: bool = False, rescale: bool = False
+) -> tuple[Parameter, ...]:
+    """Declare the parameters of a `SparseMerge`, with defaults, and those of the method alone."""
+    return (
+        number("weight", per_model=True),
+        number("density", 1.0, per_model=True, bounds=(0.0, 1.0)),
+        *own,
+        switch("normalize", normalize),
+        switch("rescale", rescale),
+        number("lambda", 1.0),
+    )
 
 
 @dataclass(frozen=True)
@@ -89,13 +98,8 @@ class SparseMerge:
     ) -> TileFunction:
         """Return what to do with each tile.
 
-        Args:
-            tensor: what is merged.
-            weight: of each model.
-            normalize: divide by the sum of the weights.
-            rescale: first give each sparse task vector the L1 norm that it had.
-            lambda_: factor of the merged task vector.
-            own: of the method.
+        ``rescale`` first gives each sparse task vector the L1 norm that it had; ``own`` parameters
+        are those of the method.
         """
         sparsify = self.sparsify(tensor, **own)
         weights = restored(tensor, sparsify, weight) if rescale else np.asarray(weight, np.float64)

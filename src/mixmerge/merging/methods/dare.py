@@ -4,17 +4,11 @@ from collections.abc import Sequence
 
 from mixmerge.merging.kernels import Array
 from mixmerge.merging.kernels.random_drop import keep_random
-from mixmerge.merging.methods.combine import SparseMerge, Sparsify
-from mixmerge.merging.methods.method import Method, number, switch, zero_weight_sum
+from mixmerge.merging.methods.combine import SparseMerge, Sparsify, sparse_parameters
+from mixmerge.merging.methods.method import Method, zero_weight_sum
 from mixmerge.merging.streaming.tensor import Tensor, Tile
 
-_PARAMETERS = (
-    number("weight", per_model=True),
-    number("density", 1.0, per_model=True, bounds=(0.0, 1.0)),
-    switch("normalize", False),
-    switch("rescale", True),
-    number("lambda", 1.0),
-)
+_PARAMETERS = sparse_parameters(rescale=True)
 
 
 def drop(tensor: Tensor, density: Sequence[float]) -> Sparsify:
@@ -38,7 +32,7 @@ METHODS = (
         parameters=_PARAMETERS,
         merge=SparseMerge(drop, elect=False),
         base="required",
-        version=3,  # draws by a model\'s name, no longer by its place
+        version=3,  # draws by a model's name, no longer by its place
         problem=zero_weight_sum,
     ),
     Method(
@@ -47,6 +41,6 @@ METHODS = (
         parameters=_PARAMETERS,
         merge=SparseMerge(drop, elect=True),
         base="required",
-        version=3,  # draws by a model\'s name, no longer by its place
+        version=3,  # draws by a model's name, no longer by its place
     ),
 )

@@ -4,28 +4,11 @@ from collections.abc import Sequence
 
 from mixmerge.merging.kernels import Array
 from mixmerge.merging.kernels.random_drop import keep_by_rank
-from mixmerge.merging.methods.combine import SparseMerge, Sparsify
-from mixmerge.merging.methods.method import (
-    Arguments,
-    Method,
-    Parameter,
-    number,
-    switch,
-    zero_weight_sum,
-)
+from mixmerge.merging.methods.combine import SparseMerge, Sparsify, sparse_parameters
+from mixmerge.merging.methods.method import Arguments, Method, number, zero_weight_sum
 from mixmerge.merging.streaming.tensor import Tensor, Tile
 
-
-def _parameters(normalize: bool) -> tuple[Parameter, ...]:
-    """Declare the parameters, with the given default of ``normalize``."""
-    return (
-        number("weight", per_model=True),
-        number("density", 1.0, per_model=True, bounds=(0.0, 1.0)),
-        number("epsilon", 0.15, per_model=True, bounds=(0.0, 0.5)),
-        switch("normalize", normalize),
-        switch("rescale", True),
-        number("lambda", 1.0),
-    )
+_EPSILON = number("epsilon", 0.15, per_model=True, bounds=(0.0, 0.5))
 
 
 def drop(tensor: Tensor, density: Sequence[float], epsilon: Sequence[float]) -> Sparsify:
@@ -67,20 +50,20 @@ METHODS = (
     Method(
         name="della_linear",
         paper="Deep et al. 2024, DELLA-Merging, arXiv:2406.11617, without its election",
-        parameters=_parameters(normalize=False),
+        parameters=sparse_parameters(_EPSILON, rescale=True),
         merge=SparseMerge(drop, elect=False),
         base="required",
-        version=3,  # draws by a model\'s name, no longer by its place
+        version=3,  # draws by a model's name, no longer by its place
         by_row=True,
         problem=_problem,
     ),
     Method(
         name="della",
         paper="Deep et al. 2024, DELLA-Merging, arXiv:2406.11617",
-        parameters=_parameters(normalize=True),
+        parameters=sparse_parameters(_EPSILON, normalize=True, rescale=True),
         merge=SparseMerge(drop, elect=True),
         base="required",
-        version=3,  # draws by a model\'s name, no longer by its place
+        version=3,  # draws by a model's name, no longer by its place
         by_row=True,
         problem=range_problem,
     ),

@@ -59,15 +59,7 @@ def arcee_fusion(tensor: Tensor) -> TileFunction:
 
 
 def divergence(x: Array, b: Array) -> Sums:
-    """Return the Kullback-Leibler divergence of softmax(b) from softmax(x) for each row.
-
-    Args:
-        x: shape (rows, columns).
-        b: of the same shape.
-
-    Returns:
-        Shape (rows,), not negative.
-    """
+    """Return the Kullback-Leibler divergence of softmax(b) from softmax(x) for each row, >= 0."""
     p, q = _softmax(x), _softmax(b)
     np.log(np.divide(p, q, out=q), out=q)
     q *= p

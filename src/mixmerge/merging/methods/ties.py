@@ -7,15 +7,13 @@ import numpy as np
 
 from mixmerge.merging.kernels import Array
 from mixmerge.merging.kernels.across_models import sign_by_count, sum_of_agreeing
-from mixmerge.merging.methods.combine import SparseMerge, Sparsify, restored
-from mixmerge.merging.methods.method import (
-    Arguments,
-    Method,
-    choice,
-    number,
-    switch,
-    zero_weight_sum,
+from mixmerge.merging.methods.combine import (
+    SparseMerge,
+    Sparsify,
+    restored,
+    sparse_parameters,
 )
+from mixmerge.merging.methods.method import Arguments, Method, choice, zero_weight_sum
 from mixmerge.merging.streaming.tensor import Tensor, Tile, TileFunction
 
 
@@ -95,14 +93,7 @@ METHODS = (
     Method(
         name="ties",
         paper="Yadav et al. 2023, TIES-Merging, arXiv:2306.01708",
-        parameters=(
-            number("weight", per_model=True),
-            number("density", 1.0, per_model=True, bounds=(0.0, 1.0)),
-            switch("normalize", True),
-            switch("rescale", False),
-            number("lambda", 1.0),
-            choice("variant", "original", "paper"),
-        ),
+        parameters=(*sparse_parameters(normalize=True), choice("variant", "original", "paper")),
         merge=merge,
         base="required",
         problem=_problem,

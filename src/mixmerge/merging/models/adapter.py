@@ -4,11 +4,10 @@ Nothing is merged beforehand and no copy is written: wherever the adapter has so
 tensor, a piece of that tensor is read as the model's own piece plus the same rows of s B A.
 """
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -41,11 +40,7 @@ class AdaptedCheckpoint(Checkpoint):
     """A model and an adapter, with the interface of the adapted model."""
 
     def __init__(self, model: Checkpoint, adapter: Path) -> None:
-        """Find the tensors that the adapter changes; nothing of it may be left over.
-
-        Args:
-            model: the model that the adapter was trained on.
-            adapter: a folder written by peft.
+        """Find the tensors that an adapter in peft's format changes; none may be left over.
 
         Raises:
             ModelError: the adapter is not a LoRA, or a tensor of it does not fit the model.
@@ -103,37 +98,16 @@ class AdaptedCheckpoint(Checkpoint):
         return np.ascontiguousarray(factor.T) if transposed else factor
 
 
-class _Factors(Protocol):
-    def __call__(self, tensor: StoredTensor, transposed: bool, /) -> Array: ...
-
-
-@dataclass(frozen=True)
 class AdaptedSource:
     """A tensor plus its change, computed in float32 for the rows that are read."""
 
-    own: Source
-    change: Change
-    factor: _Factors
-
-    @property
-    def by_row(self) -> bool:
-        """A matrix is read by whole rows, a vector anyhow."""
-        return self.change.left is not None
-
-    @property
-    def name(self) -> str:
-        """The tensor's name and its file."""
-        return f"{self.own.name} (with {self.change.right.file.parent.name})"
-
-    @property
-    def dtype(self) -> str:
-        """The type of the model's own tensor."""
-        return self.own.dtype
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the model's own tensor."""
-        return self.own.shape
+    def __init__(
+        self, own: Source, change: Change, factor: Callable[[StoredTensor, bool], Array]
+    ) -> None:
+        self.own, self.change, self.factor = own, change, factor
+        self.name = f"{own.name} (with {change.right.file.parent.name})"
+        self.dtype, self.shape = own.dtype, own.shape
+        self.by_row = change.left is not None  # a matrix by whole rows, a vector anyhow
 
     def read(self, start: int, out: Array) -> None:
         """Fill ``out`` with whole rows, from element ``start`` on; see `Source.read`."""
@@ -170,11 +144,7 @@ class _Fit:
         return found
 
     def changes(self, tensors: dict[str, StoredTensor]) -> dict[str, Change]:
-        """Return what is added to which tensor.
-
-        Args:
-            tensors: those of the model, after replacements.
-        """
+        """Return what is added to which of the model's tensors, after replacements."""
         found: dict[str, Change] = {}
         for module, stored in self.content.modules.items():
             name = self._own_name(f"{module}.weight", found)

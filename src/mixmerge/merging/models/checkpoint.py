@@ -51,11 +51,7 @@ class Checkpoint:
     """The headers of a model folder, read and checked; no weight is loaded."""
 
     def __init__(self, name: str, path: Path) -> None:
-        """Read the headers of all weight files.
-
-        Args:
-            name: what messages call the model.
-            path: a Hugging Face model folder.
+        """Read the headers of all weight files of a model, which messages call by its name.
 
         Raises:
             ModelError: the folder is incomplete, or a header is wrong.
@@ -130,16 +126,6 @@ class Checkpoint:
             digest.update(source.read_bytes(0, size))
             digest.update(source.read_bytes(tensor.nbytes - size, size))
         return digest.hexdigest()
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of weights."""
-        return sum(tensor.nbytes for tensor in self.tensors.values())
-
-    @property
-    def ties_embeddings(self) -> bool:
-        """Whether the configuration says that the head is the embedding."""
-        return bool(self.config.get("tie_word_embeddings", False))
 
     @cached_property
     def vocabulary(self) -> dict[str, int]:
@@ -262,15 +248,7 @@ def read_object(file: Path) -> dict[str, Any]:
 
 
 def donated(folder: Path, names: Iterable[str] = DONATED) -> dict[str, Path]:
-    """Return the files of a model folder that a merged model may take over.
-
-    Args:
-        folder: the model's.
-        names: which of them.
-
-    Returns:
-        Paths by name, below the folder.
-    """
+    """Return the files of a model folder that a merged model may take over, by name below it."""
     found = (
         file
         for name in names

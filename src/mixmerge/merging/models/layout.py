@@ -17,9 +17,11 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from mixmerge.errors import ModelError
+from mixmerge.merging.models.safetensors_io import NewTensor, StoredTensor
+from mixmerge.merging.models.sources import Source
 
 _NESTED = ("text_config", "llm_config", "language_config", "decoder")
 """Where configurations of several parts keep that of the language model."""
@@ -47,18 +49,8 @@ _MLP = re.compile(
 )
 
 
-class Described(Protocol):
-    """What a header, or whoever stands in for it, says of a tensor."""
-
-    @property
-    def dtype(self) -> str:
-        """As safetensors spells it."""
-        ...
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Its shape."""
-        ...
+Described = StoredTensor | NewTensor | Source
+"""What says the type and the shape of a tensor."""
 
 
 class Stack(NamedTuple):
@@ -82,12 +74,7 @@ def layer_count(config: Mapping[str, Any]) -> int | None:
 
 
 def layer_stack(name: str, tensors: Iterable[str], config: Mapping[str, Any]) -> Stack:
-    """Find the layers that a recipe's ``layer_range`` counts.
-
-    Args:
-        name: what messages call the model.
-        tensors: names of its tensors.
-        config: its configuration.
+    """Find the layers of a model that a recipe's ``layer_range`` counts.
 
     Raises:
         ModelError: no tensor has a number, or several stacks are equally long.
@@ -157,10 +144,8 @@ def denies_tied_head(config: Mapping[str, Any]) -> bool:
 def comes_after_layers(tensor: str, layers: str) -> bool:
     """Say whether a tensor outside of the layers is called as final norms and heads are.
 
-    Args:
-        tensor: its name.
-        layers: what stands before the numbers of the layers. Their norm stands beside them; one
-            elsewhere belongs to something else, as to a vision tower.
+    Their norm stands beside them; one elsewhere belongs to something else, as to a vision tower.
+    ``layers`` is what stands before their numbers.
     """
     module = tensor.removesuffix(".weight").removesuffix(".bias")
     if is_head(module + ".weight") or module in _CLASSIFIERS:

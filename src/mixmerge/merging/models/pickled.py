@@ -25,12 +25,7 @@ class PickledCheckpoint(Checkpoint):
     """A model whose weights are pickled, read like any other once its headers are known."""
 
     def __init__(self, name: str, path: Path, *, allowed: bool) -> None:
-        """Read where the tensors are in the files; no weight is loaded.
-
-        Args:
-            name: what messages call the model.
-            path: a Hugging Face model folder, for which `is_pickled` is true.
-            allowed: whether someone has asked for it.
+        """Read where the tensors are in the files of a folder that `is_pickled`, if it is allowed.
 
         Raises:
             ModelError: nobody has, or a file is not what ``torch.save`` writes.

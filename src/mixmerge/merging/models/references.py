@@ -9,7 +9,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.files import read_json
@@ -23,14 +23,7 @@ locate = partial(resolve, needs_owner=True)
 """Return the folder of a model or adapter; only ``org/name`` is taken for a name on the hub."""
 
 
-class Reference(NamedTuple):
-    """The two parts of a reference, each a folder or a hub name."""
-
-    model: str
-    adapter: str | None
-
-
-def parse(text: str) -> Reference:
+def parse(text: str) -> tuple[str, str | None]:
     """Split a reference at the ``+`` between model and adapter, where there is one.
 
     A folder whose own name has a ``+`` wins over the split.
@@ -39,7 +32,7 @@ def parse(text: str) -> Reference:
         SpecError: the text has a ``+`` and can be read in no way, or in several.
     """
     if "+" not in text or local_folder(text).exists():
-        return Reference(text, None)
+        return text, None
     places = [place for place, letter in enumerate(text) if letter == "+"]
     pairs = [(text[:place], text[place + 1 :]) for place in places]
     readable = [pair for pair in pairs if all(_may_exist(part) for part in pair)]
@@ -49,7 +42,7 @@ def parse(text: str) -> Reference:
             f"model `{text}`: {found} `MODEL+ADAPTER`; "
             "each part must be an existing folder or a hub name (`org/name`)."
         )
-    return Reference(*readable[0])
+    return readable[0]
 
 
 def _may_exist(part: str) -> bool:
@@ -58,11 +51,6 @@ def _may_exist(part: str) -> bool:
 
 def open_model(name: str, text: str, *, allow_pickle: bool = False) -> Checkpoint:
     """Open the model that a reference means; its headers are read and checked, no weight is.
-
-    Args:
-        name: what messages call the model.
-        text: the reference.
-        allow_pickle: whether ``.bin`` and ``.pt`` files may be read.
 
     Raises:
         SpecError: the reference cannot be understood.

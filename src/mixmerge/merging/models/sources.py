@@ -8,7 +8,6 @@ in another order.
 import errno
 import os
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -24,25 +23,14 @@ from mixmerge.merging.models.safetensors_io import BYTES_PER_ELEMENT, StoredTens
 class Source(Protocol):
     """A tensor that can be read piece by piece, from any thread."""
 
-    @property
-    def name(self) -> str:
-        """What messages call it: the tensor's name and its file."""
-        ...
-
-    @property
-    def dtype(self) -> str:
-        """The type it is stored as (safetensors spelling), which decides the output's type."""
-        ...
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Its shape, as it is read."""
-        ...
-
-    @property
-    def by_row(self) -> bool:
-        """Whether pieces must begin and end with a row (the last dimension)."""
-        ...
+    name: str
+    """What messages call it: the tensor's name and its file."""
+    dtype: str
+    """The type it is stored as (safetensors spelling), which decides the output's type."""
+    shape: tuple[int, ...]
+    """As it is read."""
+    by_row: bool
+    """Whether pieces must begin and end with a row (the last dimension)."""
 
     def read(self, start: int, out: Array) -> None:
         """Fill ``out`` with the elements from ``start`` on, in row-major order.
@@ -150,28 +138,15 @@ def scratch(purpose: str, nbytes: int) -> npt.NDArray[np.uint8]:
 Bytes = npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
 class StoredSource:
     """A tensor of a file of weights, widened to float32 as it is read."""
 
-    tensor: StoredTensor
-    file: WeightFile
-    by_row: bool = False
+    by_row = False
 
-    @property
-    def name(self) -> str:
-        """The tensor's name and its file."""
-        return f"{self.tensor.name} of {self.tensor.file}"
-
-    @property
-    def dtype(self) -> str:
-        """The stored type."""
-        return self.tensor.dtype
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The stored shape."""
-        return self.tensor.shape
+    def __init__(self, tensor: StoredTensor, file: WeightFile) -> None:
+        self.tensor, self.file = tensor, file
+        self.name = f"{tensor.name} of {tensor.file}"
+        self.dtype, self.shape = tensor.dtype, tensor.shape
 
     def read(self, start: int, out: Array) -> None:
         """Fill ``out`` with the elements from ``start`` on; see `Source.read`."""
@@ -182,12 +157,7 @@ class StoredSource:
         self.widen(raw, out)
 
     def bfloat16(self, start: int, count: int, purpose: str) -> Bits:
-        """Return elements of a tensor of type ``BF16`` as they are stored.
-
-        Args:
-            start: first element.
-            count: number of elements.
-            purpose: of the `scratch` memory.
+        """Return elements of a tensor of type ``BF16`` as they are stored, in `scratch` memory.
 
         Raises:
             ModelError: an element is NaN or infinite, or the file is not what it was.
@@ -233,12 +203,7 @@ class HeldSource:
     """A stored tensor whose bytes stay in memory from the first time they are read."""
 
     def __init__(self, source: StoredSource, memory: Bytes) -> None:
-        """Prepare to hold a tensor.
-
-        Args:
-            source: the tensor.
-            memory: as many bytes as it has.
-        """
+        """Prepare to hold a tensor in memory of as many bytes as it has."""
         self._source, self._memory = source, memory
         self._width = BYTES_PER_ELEMENT[source.dtype]
         self._seen: set[int] = set()

@@ -25,11 +25,7 @@ RECIPE_FILE = "mixmerge_recipe.yml"
 
 
 def check_target(plan: MergePlan, out: Path) -> None:
-    """Check that the output has a place that is free, and not one of the inputs.
-
-    Args:
-        plan: the merge.
-        out: the folder that will be written; only an empty one or an older merge may exist.
+    """Check that the output has a place: none, an empty folder, or an older merge; no input.
 
     Raises:
         SpecError: the folder is or holds an input, or something else than a merge.
@@ -71,23 +67,17 @@ def copy_donor_files(plan: MergePlan, folder: Path) -> None:
         plan.vocabulary.write(folder, plan.donor.name)
     if plan.chat_template is not None:
         write_template(plan.chat_template, folder)
-    _write(folder / "config.json", json.dumps(plan.config, indent=2, ensure_ascii=False) + "\n")
+    config = json.dumps(plan.config, indent=2, ensure_ascii=False) + "\n"
+    (folder / "config.json").write_text(config, encoding="utf-8")
 
 
 def write_lineage(
     plan: MergePlan, folder: Path, seed: int, stages: Mapping[str, MergePlan] | None = None
 ) -> None:
-    """Write the recipe and the model card.
-
-    Args:
-        plan: the merge that was carried out.
-        folder: the model folder, still under its temporary name.
-        seed: of the merge.
-        stages: the merges that were carried out before it, by name.
-    """
+    """Write the recipe and the model card of a merge that was carried out after some stages."""
     text = recipe_text(_from_anywhere(plan.recipe))
-    _write(folder / RECIPE_FILE, text)
-    _write(folder / "README.md", _card(plan, text, seed, stages or {}))
+    (folder / RECIPE_FILE).write_text(text, encoding="utf-8")
+    (folder / "README.md").write_text(_card(plan, text, seed, stages or {}), encoding="utf-8")
 
 
 def _from_anywhere(recipe: MergeRecipe, stages: Iterable[str] = ()) -> MergeRecipe:
@@ -184,7 +174,3 @@ def _versions() -> dict[str, str]:
         "numpy": np.__version__,
         "python": platform.python_version(),
     }
-
-
-def _write(file: Path, text: str) -> None:
-    file.write_text(text, encoding="utf-8")

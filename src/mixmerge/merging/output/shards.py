@@ -40,12 +40,7 @@ class Shard:
 
 
 def lay_out(tensors: Sequence[NewTensor], shard_size: int) -> list[Shard]:
-    """Divide tensors into files.
-
-    Args:
-        tensors: what will be written, in the order of the files.
-        shard_size: most bytes of data per file; a larger tensor has a file of its own.
-    """
+    """Divide tensors into files of at most so many bytes; a larger tensor has one of its own."""
     groups = _groups(tensors, shard_size)
     if len(groups) == 1:
         return [_shard("model.safetensors", groups[0])]
@@ -105,11 +100,8 @@ class ShardFile:
     ) -> None:
         """Create the file at its full size under a temporary name.
 
-        Args:
-            folder: an existing folder.
-            shard: the layout.
-            later: runs a function in the background; it flushes the file to the disk.
-            verify: compare what the disk holds with what was written before the file counts.
+        What takes long is done by ``later``, in the background. ``verify``: before the file counts,
+        what the disk holds is compared with what was written.
 
         Raises:
             ResourceError: too many files are open.

@@ -20,11 +20,7 @@ def workplace(out: Path, key: str) -> Iterator[Path]:
 
     What an earlier merge with the same key left there is kept, so that files that are whole need
     not be written again. An interruption or a full disk leaves it for the next attempt; any other
-    error removes it. ``out`` itself is untouched until the end.
-
-    Args:
-        out: the folder to write; an older one of that name is replaced.
-        key: identifies everything that decides the bytes.
+    error removes it. ``out`` itself is untouched until the end, when an older one is replaced.
 
     Raises:
         ResourceError: another process is writing the same folder, or the disk does not allow it.
@@ -59,7 +55,6 @@ def check_space(folder: Path, needed: int) -> None:
 
 @contextmanager
 def _alone_in(folder: Path, out: Path) -> Iterator[None]:
-    """Hold a lock on a folder."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         if not take_lock(handle, out):

@@ -47,7 +47,7 @@ def output_config(
 
     Args:
         donor: the configuration to start from; it is left as it is.
-        tensors: the tensors of the output.
+        tensors: of the output.
         layers: for each layer of the output a model and a layer that it comes from; none: they are
             those of the donor.
         unties_head: whether the output's head, where it stores one, is not its embedding.
@@ -105,10 +105,6 @@ def _entry(listed: Any, otherwise: list[Any], layer: int) -> Any:
 
 def check_architecture(config: Config, tensors: Sequence[NewTensor]) -> bool:
     """Check that names and shapes of the output are those that its configuration asks for.
-
-    Args:
-        config: of the output.
-        tensors: those of the output.
 
     Returns:
         Whether that could be checked: False where transformers does not know the architecture.

@@ -29,11 +29,7 @@ COPIED = {"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64"}
 
 
 def problems(models: Sequence[Checkpoint]) -> list[str]:
-    """Return why models cannot be merged: one sentence per tensor or file, empty if they can.
-
-    Args:
-        models: one or more models; the first is what the others are compared with.
-    """
+    """Return why models cannot be merged: one sentence per tensor or file, empty if they can."""
     found = model_problems(models) + vocabulary_problems(models)
     names = dict.fromkeys(name for model in models for name in model.tensors)
     for name in names:
@@ -81,10 +77,8 @@ def tensor_problems(
 ) -> list[str]:
     """Return why the tensors that should become one cannot.
 
-    Args:
-        name: what the output calls the tensor.
-        inputs: for each model its name, its own name for the tensor, and what it says of it; None
-            where it has no such tensor.
+    The inputs are each model's name, its own name for the tensor, and what it says of it, if it has
+    such a tensor.
     """
     present = [(model, at, tensor) for model, at, tensor in inputs if tensor is not None]
     absent = [model for model, _, tensor in inputs if tensor is None]

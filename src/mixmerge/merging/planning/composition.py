@@ -49,10 +49,6 @@ def compose(recipe: MergeRecipe, models: Mapping[str, Checkpoint]) -> Compositio
     In a recipe with slices, what comes before the layers (and whatever is neither layer nor norm
     nor head) belongs to the first slice, and what comes after them to the last.
 
-    Args:
-        recipe: the merge.
-        models: the inputs by name.
-
     Raises:
         SpecError: a slice asks for layers that a model does not have.
         ModelError: a model has no layers, or they are called otherwise than in another.

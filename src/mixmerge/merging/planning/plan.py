@@ -128,12 +128,7 @@ def plan_merge(
     stages: Mapping[str, Path] | None = None,
     allow_pickle: bool = False,
 ) -> MergePlan:
-    """Read the headers of all models and decide on every tensor.
-
-    Args:
-        recipe: the merge.
-        stages: folders of the recipe's stages, by name, as far as it uses them.
-        allow_pickle: whether pickled weights may be read.
+    """Read the headers of all models, and of the stages that are used, and decide on every tensor.
 
     Raises:
         ModelError: a model is incomplete, or the models do not fit together.
@@ -210,13 +205,6 @@ class _Planner:
         models: Mapping[str, Checkpoint],
         vocabulary: Vocabulary | None,
     ) -> None:
-        """Prepare the parts of a recipe.
-
-        Args:
-            recipe: the merge.
-            models: its inputs by name.
-            vocabulary: the output's tokens, where rows must be put into their order.
-        """
         self.problems: list[str] = []
         self.notes: list[str] = []
         self.left_out: list[str] = []

@@ -49,11 +49,8 @@ def from_mergekit(
 ) -> MergeRecipe:
     """Translate the content of one document of a mergekit YAML file.
 
-    Relative paths are taken from the current folder, as in mergekit.
-
-    Args:
-        text: the document.
-        stages: merges that it may use as models, in the order in which they are made.
+    Relative paths are taken from the current folder, as in mergekit. Stages that it may use as
+    models come in the order in which they are made.
 
     Raises:
         SpecError: a key is unknown or not supported, or a value is wrong.
@@ -212,12 +209,8 @@ def _interpolated(
 ) -> list[_Source]:
     """Turn ``t``, counted from the base, into a weight for each of the two models by name.
 
-    Args:
-        sources: the two models; with `models` the base need not be among them.
-        base: the model at t = 0.
-        own: parameters of the slice.
-        shared: parameters of the recipe.
-        where: what messages begin with.
+    With `models` the base need not be among the sources. ``own`` are the parameters of the slice,
+    ``shared`` those of the recipe.
     """
     others = [source for source in sources if source.model != base]
     if base is None or len(others) != 1:
@@ -261,13 +254,7 @@ def check_keys(
     where: str,
     refused: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Refuse keys that are not known.
-
-    Args:
-        section: what stands in the recipe.
-        known: the keys it may have.
-        where: what messages call it.
-        refused: keys that mergekit knows and we refuse, and why.
+    """Refuse keys that are not known, and with a reason those that only mergekit knows.
 
     Raises:
         SpecError: a key is not known.

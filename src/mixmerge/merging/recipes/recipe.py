@@ -165,10 +165,7 @@ def with_folder(reference: str, folders: Mapping[str, Path]) -> str:
 
 
 def in_order(uses: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """Return stages so that each comes after those it uses.
-
-    Args:
-        uses: the references of each stage, by its name.
+    """Return stages, given with their references, so that each comes after those it uses.
 
     Raises:
         SpecError: stages use each other in a circle.

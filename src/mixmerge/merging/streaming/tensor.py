@@ -36,7 +36,6 @@ __all__ = ["TILE", "ParallelMap", "Sums", "Tensor", "Tile", "TileFunction", "ser
 TILE = 1 << 18
 """Elements of a tile: a few of them, as float32, fit the last cache, and what is done to one takes
 long enough that threads seldom wait for each other between two kernels."""
-_TILES_PER_CHUNK = 1
 _CHUNKS_OF_RANKS = 16
 _TILES_PER_CHUNK_OF_RANKS = 4
 """Each chunk has its own counters, which take as long to clear and to add as a tile to count."""
@@ -84,15 +83,9 @@ class Tensor:
     ) -> None:
         """Describe a tensor; nothing is read.
 
-        Args:
-            name: of the output tensor.
-            models: the tensors to merge, of one shape.
-            base: the base model's.
-            positions: places of the models in the recipe, which key the random draws.
-            seed: of the random draws.
-            by_row: whether tiles must hold whole rows.
-            parallel_map: how to work on several pieces.
-            hold: most bytes of inputs to keep in memory where they are read more than once.
+        The seed and the positions of the models in the recipe key the random draws. ``by_row`` asks
+        for tiles of whole rows; ``hold`` is the most bytes of inputs to keep in memory where they
+        are read more than once.
         """
         self.name = name
         self.shape = models[0].shape
@@ -117,7 +110,7 @@ class Tensor:
         """Whether there is a base."""
         return self._base is not None
 
-    def chunks(self, tiles: int = _TILES_PER_CHUNK) -> list[range]:
+    def chunks(self, tiles: int = 1) -> list[range]:
         """Return pieces of the tensor that may be worked on side by side, in order."""
         step = self._tile * tiles
         return [range(start, min(start + step, self.size)) for start in range(0, self.size, step)]
@@ -160,14 +153,7 @@ class Tensor:
         return self._parallel_map(np.errstate(all="ignore")(work), chunks)
 
     def sum(self, function: Callable[[Tile], npt.ArrayLike]) -> Sums:
-        """Add up what a function says of each tile, in float64.
-
-        Args:
-            function: returns a number or an array, always of one shape.
-
-        Returns:
-            The sum over all tiles, of that shape.
-        """
+        """Add up what a function says of each tile, a number or an array, in float64."""
         self._hold_inputs()
 
         def work(chunk: range) -> Sums:
@@ -180,9 +166,6 @@ class Tensor:
 
         Args:
             vectors: returns an array of shape (vectors, count) for a tile.
-
-        Returns:
-            float64, shape (vectors, vectors).
         """
 
         def work(tile: Tile) -> Sums:
@@ -206,12 +189,8 @@ class Tensor:
     def largest(self, keys: KeysOfTile, counts: Sequence[int]) -> list[Cut]:
         """Find which elements have the k largest magnitudes, for each of several vectors of keys.
 
-        Args:
-            keys: gives the vectors of a tile.
-            counts: k for each vector; below 1 nothing is kept, from the tensor's size on all.
-
-        Returns:
-            What to keep of each vector. Of equal keys the earlier elements come first.
+        ``counts`` has k for each; below 1 nothing is kept, from the tensor's size on all. Of equal
+        keys the earlier elements come first.
         """
         cuts = [NOTHING if count < 1 else EVERYTHING for count in counts]
         open_vectors = [i for i, count in enumerate(counts) if 0 < count < self.size]
@@ -221,12 +200,7 @@ class Tensor:
         return cuts
 
     def ranked(self, keys: Callable[[Tile], Array], ranks: Sequence[int]) -> list[float]:
-        """Return the k-th largest magnitude of one vector of keys, for several k.
-
-        Args:
-            keys: gives the vector of a tile, shape (count,).
-            ranks: from 1 (the largest) to the tensor's size.
-        """
+        """Return the k-th largest magnitude of one vector of keys, for several k from 1 on."""
         cuts = self._cuts(lambda tile: [keys(tile)], [0] * len(ranks), ranks)
         return [cut.key for cut in cuts]
 

@@ -26,15 +26,9 @@ class Tile:
         count: int,
         columns: int,
     ) -> None:
-        """Describe a piece; nothing is read.
+        """Describe ``count`` elements from ``start`` on, in row-major order; nothing is read.
 
-        Args:
-            models: the tensors to merge, of one shape.
-            base: the base model's.
-            start: position of the first element, in row-major order.
-            count: number of elements.
-            columns: length of the last dimension. Where a method asks for whole rows, it divides
-                ``count``.
+        ``columns`` is the last dimension, which divides ``count`` where a method asks for rows.
         """
         self.start, self.count, self.columns = start, count, columns
         self._sources, self._base_source = models, base

@@ -45,10 +45,9 @@ class Workers:
         self._jobs: deque[Future[Any]] = deque()
 
     def run(self, tensors: Iterable[tuple[int, Work]]) -> None:
-        """Work on tensors: tiny ones in a row, small ones side by side, then large ones together.
+        """Work on tensors, given with their numbers of elements.
 
-        Args:
-            tensors: the number of elements of each, and what to do.
+        Tiny ones are worked on in a row, small ones side by side, then large ones together.
         """
         todo = list(tensors)
         share = HELD_OF_SMALL // self._threads

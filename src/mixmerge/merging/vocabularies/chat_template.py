@@ -87,10 +87,8 @@ KNOWN = {
 def choose(setting: str, templates: Iterable[str | None]) -> str | None:
     """Return the Jinja text that a recipe's ``chat_template`` asks for.
 
-    Args:
-        setting: ``auto`` (the inputs' most common template; of equally common ones the first), a
-            name of `KNOWN`, or Jinja text.
-        templates: of the inputs, in the recipe's order; looked at only where they count.
+    It is ``auto`` (the inputs' most common template; of equally common ones the first), a name of
+    `KNOWN`, or Jinja text.
 
     Returns:
         The text; None where ``auto`` finds no input with a template.

@@ -146,13 +146,9 @@ def _edited(
     added: Mapping[str, AddedToken],
     ids: Mapping[str, int],
 ) -> StoredTokenizer:
-    """Put another model and other added tokens into a tokenizer, and read it back.
+    """Put another model and other added tokens into a copy of a tokenizer, and read it back.
 
-    Args:
-        tokenizer: what is edited; it is left as it is.
-        model: the content of the model that splits words.
-        added: added tokens; those without an id are left out.
-        ids: the id that every token is meant to have, which is checked.
+    Added tokens without an id are left out; that all others have theirs is checked.
     """
     entries = [{"id": ids[token], **entry} for token, entry in added.items() if token in ids]
     content = {**tokenizer.content, "added_tokens": entries, "model": model}
@@ -181,15 +177,10 @@ def _produced(merge: Any) -> tuple[str, ...]:
 def extended(
     tokenizer: StoredTokenizer, plain: Sequence[str], added: Sequence[AddedToken]
 ) -> StoredTokenizer:
-    """Append tokens, in the given order, behind the highest id.
+    """Return a tokenizer with more tokens, in the given order, behind the highest id.
 
     Plain tokens become known to the model without a way to be formed from others, so that text is
     split as before; their ids can be decoded. Added tokens are found in text wherever they stand.
-
-    Args:
-        tokenizer: what is extended; it is left as it is.
-        plain: texts of plain tokens.
-        added: entries of added tokens; their ids are given anew.
 
     Raises:
         ModelError: the tokenizers library reads the result differently.
@@ -224,12 +215,7 @@ def _grown_vocab(tokenizer: StoredTokenizer, ids: dict[str, int]) -> Any:
 
 
 def write_tokenizer(tokenizer: StoredTokenizer, folder: Path) -> None:
-    """Write a tokenizer with its settings and chat template; older ones in the folder go.
-
-    Args:
-        tokenizer: what is written.
-        folder: an existing folder.
-    """
+    """Write a tokenizer with its settings and chat template; older ones in the folder go."""
     always = (FILE, *_SETTINGS, *TEMPLATES)
     for file in donated(folder, (*always, *_OLDER_FORMS)).values():
         file.unlink()

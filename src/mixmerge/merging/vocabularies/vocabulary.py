@@ -47,14 +47,7 @@ class Vocabulary:
         known: Mapping[str, dict[str, int]],
         embeddings: Mapping[str, str],
     ) -> None:
-        """Hold what `align` found.
-
-        Args:
-            recipe: the rules.
-            tokenizer: the output's.
-            known: for each model its ids by token.
-            embeddings: for each model the name of its embedding.
-        """
+        """Hold what `align` found: for each model its ids by token, and its embedding's name."""
         self._recipe = recipe
         self._tokenizer = tokenizer
         self._known = known
@@ -94,10 +87,7 @@ class Vocabulary:
     ) -> tuple[Source, ...]:
         """Return one tensor of several models with its rows in the order of the output's tokens.
 
-        Args:
-            names: the models, which may give each other the rows of tokens that they lack.
-            sources: the tensor of each.
-            base: the model whose rows are preferred, where it is one of them.
+        The models may give each other the rows of tokens that they lack, preferably the base's.
 
         Raises:
             ModelError: a tensor is a single number.
@@ -117,9 +107,7 @@ class Vocabulary:
                 self._given(names, counts),
             )
         return tuple(
-            source
-            if rows.keeps(number, counts[number])
-            else RowsSource(tuple(sources), number, rows)
+            source if rows.keeps(number, counts[number]) else RowsSource(sources, number, rows)
             for number, (source, rows) in enumerate(zip(sources, self._maps[key], strict=True))
         )
 
@@ -161,11 +149,7 @@ class Vocabulary:
     def with_new_ids(self, settings: Mapping[str, Any], donor: str) -> dict[str, Any]:
         """Return settings whose token ids mean the same tokens in the output.
 
-        A token that the output does not have becomes None, or is left out of a list.
-
-        Args:
-            settings: a configuration, or generation settings.
-            donor: the model whose ids they are.
+        A token of the donor that the output does not have becomes None, or is left out of a list.
         """
         texts = {number: token for token, number in self._known[donor].items()}
 
@@ -185,12 +169,7 @@ class Vocabulary:
         return {key: renewed(key, value) for key, value in settings.items()}
 
     def write(self, folder: Path, donor: str) -> None:
-        """Write the tokenizer into a model folder, and correct its generation settings.
-
-        Args:
-            folder: the output, which has the donor's ``generation_config.json`` if any.
-            donor: the model whose settings the output has.
-        """
+        """Write the tokenizer into a model folder, and correct the donor's generation settings."""
         write_tokenizer(self._tokenizer, folder)
         file = folder / _GENERATION
         if file.is_file():
@@ -206,11 +185,8 @@ def align(
 ) -> Vocabulary:
     """Decide on the output's vocabulary; reads tokenizers, no weights.
 
-    Args:
-        recipe: what is asked for.
-        models: the merge's inputs, its base among them.
-        base: name of the base; None: the first model stands for it.
-        source: folder of the tokenizer, where the recipe's ``source`` is not an input.
+    Without a base the first model stands for it. ``source`` is the folder of a tokenizer that is
+    not that of an input.
 
     Raises:
         ModelError: a model has no tokenizer, or one that cannot be extended.

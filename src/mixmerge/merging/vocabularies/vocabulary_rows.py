@@ -111,35 +111,16 @@ def _defaults(own: Ids, ids: Ids, base: int | None, given: Mapping[int, Donor]) 
     return origin, row
 
 
-@dataclass(frozen=True)
 class RowsSource:
     """A tensor of one model whose rows follow a `RowMap`, read piece by piece."""
 
-    inputs: tuple[Source, ...]
-    """This tensor of every model, in the order of the map's positions."""
-    model: int
-    """Whose tensor this is."""
-    rows: RowMap
-
-    @property
-    def name(self) -> str:
-        """The tensor's name and its file."""
-        return f"{self.inputs[self.model].name} (aligned to the output's tokens)"
-
-    @property
-    def dtype(self) -> str:
-        """The type of the model's own tensor."""
-        return self.inputs[self.model].dtype
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """One row for each row of the output."""
-        return (len(self.rows.row), *self.inputs[self.model].shape[1:])
-
-    @property
-    def by_row(self) -> bool:
-        """A matrix is read by whole rows; a bias has rows of one element."""
-        return len(self.shape) > 1
+    def __init__(self, inputs: Sequence[Source], model: int, rows: RowMap) -> None:
+        """Take this tensor of every model, in the order of the map's positions, and whose it is."""
+        self.inputs, self.rows = inputs, rows
+        self.name = f"{inputs[model].name} (aligned to the output's tokens)"
+        self.dtype = inputs[model].dtype
+        self.shape = (len(rows.row), *inputs[model].shape[1:])
+        self.by_row = len(self.shape) > 1  # a bias has rows of one element
 
     def read(self, start: int, out: Array) -> None:
         """Fill ``out`` with whole rows, from element ``start`` on; see `Source.read`."""
