@@ -8,7 +8,7 @@ import pytest
 
 from mixmerge.errors import DeviceMemoryError, ResourceError
 from mixmerge.files import read_json
-from mixmerge.training import PlacementSpec, TrainSpec
+from mixmerge.training import TrainPlacement, TrainSpec
 from mixmerge.training.memory import remember, remembered, with_fewer_rows
 from mixmerge.training.run import train
 
@@ -60,9 +60,9 @@ def model_bytes(out: Path) -> bytes:
 
 def check_halved(folder: Path, model: Path, rows: Path, devices: int, accumulation: int) -> None:
     """Train where two rows fit and where all do; the first must equal what two at once give."""
-    asked = PlacementSpec(devices=devices, per_device_batch=2)
+    asked = TrainPlacement(devices=devices, per_device_batch=2)
     exact = train(SPEC, model=model, rows=rows, out=folder / "exact", placement=asked)
-    placement = PlacementSpec(devices=devices)
+    placement = TrainPlacement(devices=devices)
     report = train(SPEC, model=model, rows=rows, out=folder / "small", placement=placement)
     assert (report.per_device_batch, report.accumulation) == (2, accumulation)
     assert report.identity == exact.identity
@@ -104,7 +104,7 @@ def test_ranks_of_a_cluster_begin_again_with_fewer(
 
 def test_the_global_batch_stays() -> None:
     """Fewer rows at once are a divisor of those before, so that whole passes make up the batch."""
-    placement = PlacementSpec(per_device_batch=12)
+    placement = TrainPlacement(per_device_batch=12)
     seen = []
     for _ in range(3):
         placement = with_fewer_rows(placement, 24, None, FULL)
@@ -117,17 +117,17 @@ def test_the_global_batch_stays() -> None:
 @pytest.mark.parametrize(
     ("asked", "noted", "batch", "rows"),
     [
-        (PlacementSpec(devices=4), 16, 32, 8),
-        (PlacementSpec(per_device_batch=2), 16, 32, 2),
-        (PlacementSpec(), 16, 32, 16),
-        (PlacementSpec(per_device_batch=12), 8, 24, 6),
+        (TrainPlacement(devices=4), 16, 32, 8),
+        (TrainPlacement(per_device_batch=2), 16, 32, 2),
+        (TrainPlacement(), 16, 32, 16),
+        (TrainPlacement(per_device_batch=12), 8, 24, 6),
     ],
 )
 def test_what_fitted_before_is_a_limit(
-    tmp_path: Path, asked: PlacementSpec, noted: int, batch: int, rows: int
+    tmp_path: Path, asked: TrainPlacement, noted: int, batch: int, rows: int
 ) -> None:
     """Rows noted when memory was full lower what is asked for now, and never raise it."""
-    remember(tmp_path, "a", PlacementSpec(per_device_batch=noted))
+    remember(tmp_path, "a", TrainPlacement(per_device_batch=noted))
     found = remembered(tmp_path, "a", asked, batch, None)
     assert found == asked.model_copy(update={"per_device_batch": rows})
     assert found.accumulation(batch)[0] == rows
@@ -137,4 +137,4 @@ def test_what_fitted_before_is_a_limit(
 def test_a_single_row_cannot_be_halved() -> None:
     """When one row at once is too much, the message says what else can be done."""
     with pytest.raises(ResourceError, match="activation_checkpointing"):
-        with_fewer_rows(PlacementSpec(per_device_batch=1), 8, None, FULL)
+        with_fewer_rows(TrainPlacement(per_device_batch=1), 8, None, FULL)

@@ -18,7 +18,7 @@ from mixmerge.errors import DataError, ModelError, SpecError
 from mixmerge.files import read_rows
 from mixmerge.progress import silent
 from mixmerge.records import ModelFolder
-from mixmerge.training import AdapterSpec, PlacementSpec, TrainSpec
+from mixmerge.training import AdapterSpec, TrainPlacement, TrainSpec
 from mixmerge.training.data import read_data
 from mixmerge.training.order import row_order
 from mixmerge.training.report import CurvePoint, TrainReport
@@ -125,7 +125,7 @@ def test_sft_follows_a_plain_loop(
         model=folder,
         rows=rows,
         out=tmp_path / "out",
-        placement=PlacementSpec(per_device_batch=4),
+        placement=TrainPlacement(per_device_batch=4),
     )
     expected, model = plain_loop(SFT, folder, rows, sft_loss)
     assert losses(tmp_path / "out") == pytest.approx(expected, abs=2e-4)
@@ -307,7 +307,7 @@ def test_an_interrupted_training_goes_on(
     cohere: Path, conversations: Write, tmp_path: Path
 ) -> None:
     """Ctrl-C leaves no final name; the next call resumes and ends at the same bytes."""
-    rows, placement = conversations(20), PlacementSpec(save_steps=2)
+    rows, placement = conversations(20), TrainPlacement(save_steps=2)
 
     def interrupt(done: float, total: float, what: str) -> None:
         if what.startswith("training") and (done, total) == (5, 6):
@@ -348,7 +348,7 @@ def test_bad_models_and_rows_are_one_message(
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from mixmerge.training import PlacementSpec, TrainSpec
+from mixmerge.training import TrainPlacement, TrainSpec
 from mixmerge.training.run import train
 
 def kill(done, total, what):
@@ -357,7 +357,7 @@ def kill(done, total, what):
 
 spec, model, rows, out = sys.argv[1:]
 train(TrainSpec.model_validate_json(spec), model=model, rows=Path(rows), out=Path(out),
-      placement=PlacementSpec(save_steps=2), progress=kill)
+      placement=TrainPlacement(save_steps=2), progress=kill)
 """
 
 
@@ -398,7 +398,7 @@ def test_two_ranks_train_as_one(
         model=cohere,
         rows=rows,
         out=tmp_path / "two",
-        placement=PlacementSpec(devices=2, per_device_batch=2),
+        placement=TrainPlacement(devices=2, per_device_batch=2),
         progress=lambda done, _total, _what: heard.append(done),
     )
     train(spec, model=cohere, rows=rows, out=tmp_path / "one")
@@ -420,7 +420,7 @@ def test_fsdp_without_a_gpu_is_refused(cohere: Path, conversations: Write, tmp_p
             model=cohere,
             rows=conversations(20),
             out=tmp_path / "out",
-            placement=PlacementSpec(fsdp={}, device="cpu"),
+            placement=TrainPlacement(fsdp={}, device="cpu"),
         )
 
 
@@ -434,7 +434,7 @@ def test_a_mistake_found_by_the_ranks_reaches_the_caller(
     with pytest.raises(DataError, match="longer than max_length") as alone:
         train(spec, model=cohere, rows=rows, out=out)
     with pytest.raises(DataError, match="longer than max_length") as among_two:
-        train(spec, model=cohere, rows=rows, out=out, placement=PlacementSpec(devices=2))
+        train(spec, model=cohere, rows=rows, out=out, placement=TrainPlacement(devices=2))
     assert str(among_two.value) == str(alone.value)
 
 
@@ -445,7 +445,7 @@ def test_settings_make_the_identity_and_placement_does_not(
     rows, out = conversations(20), tmp_path / "out"
     first = train(SFT, model=cohere, rows=rows, out=out)
     again = train(
-        SFT, model=cohere, rows=rows, out=out, placement=PlacementSpec(per_device_batch=2)
+        SFT, model=cohere, rows=rows, out=out, placement=TrainPlacement(per_device_batch=2)
     )
     assert again == first
     assert json.loads((out / "report.json").read_text())["per_device_batch"] == 8

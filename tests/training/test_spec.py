@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from mixmerge.errors import SpecError
-from mixmerge.training import AdapterSpec, PlacementSpec, TrainJob, TrainSpec
+from mixmerge.training import AdapterSpec, TrainJob, TrainPlacement, TrainSpec
 
 
 def test_defaults_follow_the_method() -> None:
@@ -108,7 +108,7 @@ def test_the_schema_has_the_keys_of_all_objectives() -> None:
 def test_one_way_to_shard() -> None:
     """FSDP and DeepSpeed exclude each other."""
     with pytest.raises(ValidationError, match="`fsdp` or `deepspeed`"):
-        PlacementSpec(fsdp={}, deepspeed=Path("zero3.json"))
+        TrainPlacement(fsdp={}, deepspeed=Path("zero3.json"))
 
 
 @pytest.mark.parametrize(
@@ -128,14 +128,14 @@ def test_max_steps_ignore_the_number_of_rows() -> None:
 @pytest.mark.parametrize(
     ("placement", "ranks", "expected"),
     [
-        (PlacementSpec(), None, (32, 1)),
-        (PlacementSpec(devices=4), None, (8, 1)),
-        (PlacementSpec(devices=4, per_device_batch=2), None, (2, 4)),
-        (PlacementSpec(per_device_batch=2), 8, (2, 2)),
+        (TrainPlacement(), None, (32, 1)),
+        (TrainPlacement(devices=4), None, (8, 1)),
+        (TrainPlacement(devices=4, per_device_batch=2), None, (2, 4)),
+        (TrainPlacement(per_device_batch=2), 8, (2, 2)),
     ],
 )
 def test_the_global_batch_is_kept(
-    placement: PlacementSpec, ranks: int | None, expected: tuple[int, int]
+    placement: TrainPlacement, ranks: int | None, expected: tuple[int, int]
 ) -> None:
     """Rows per device times devices times accumulation is the global batch, however it is split."""
     micro, accumulation = placement.accumulation(32, ranks)
@@ -146,9 +146,9 @@ def test_the_global_batch_is_kept(
 def test_an_impossible_split_is_refused() -> None:
     """A global batch that the devices cannot share evenly is an error, in a job file as well."""
     with pytest.raises(SpecError, match=r"batch_size is 32 rows, but 2 process\(es\) of 5"):
-        PlacementSpec(devices=2, per_device_batch=5).accumulation(32)
+        TrainPlacement(devices=2, per_device_batch=5).accumulation(32)
     with pytest.raises(ValidationError, match="does not divide it"):
-        TrainJob(model="m", rows=Path("r"), placement=PlacementSpec(devices=3))
+        TrainJob(model="m", rows=Path("r"), placement=TrainPlacement(devices=3))
 
 
 def test_adapter_defaults() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from mixmerge.errors import ResourceError
 from mixmerge.training.run import train
-from mixmerge.training.spec import PlacementSpec, TrackingSpec, TrainSpec
+from mixmerge.training.spec import TrackingSpec, TrainPlacement, TrainSpec
 
 SPEC = TrainSpec(learning_rate=1e-2, max_steps=3, batch_size=4, seed=3)
 
@@ -53,7 +53,7 @@ def test_losses_go_to_the_tracker(
 ) -> None:
     """Project, run name and every step's loss are told; the weights do not change by it."""
     rows = conversations(12)
-    placement = PlacementSpec(tracking=TrackingSpec(to="trackio", project="ratios"))
+    placement = TrainPlacement(tracking=TrackingSpec(to="trackio", project="ratios"))
     train(SPEC, model=cohere, rows=rows, out=tmp_path / "told", placement=placement)
     train(SPEC, model=cohere, rows=rows, out=tmp_path / "silent")
     events = [json.loads(line) for line in said.read_text().splitlines()]
@@ -71,6 +71,6 @@ def test_a_tracker_that_is_not_installed_is_named(
     cohere: Path, conversations: Callable[[int], Path], tmp_path: Path
 ) -> None:
     """The package is named with the command that installs it."""
-    placement = PlacementSpec(tracking=TrackingSpec(to="mlflow"))
+    placement = TrainPlacement(tracking=TrackingSpec(to="mlflow"))
     with pytest.raises(ResourceError, match=r"`to: mlflow` needs .*pip install mlflow"):
         train(SPEC, model=cohere, rows=conversations(8), out=tmp_path / "o", placement=placement)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mixmerge.training import PlacementSpec, TrainSpec
+from mixmerge.training import TrainPlacement, TrainSpec
 from mixmerge.training.data import TrainingData
 from mixmerge.training.encode import Encoded
 from mixmerge.training.plan import Inputs, Plan
@@ -18,7 +18,7 @@ def configured(folder: Path, spec: TrainSpec, steps: int) -> Any:
     """TRL's configuration for so many steps of one row."""
     none = np.zeros(1, dtype=np.int64)
     model: Any = SimpleNamespace(path=folder)
-    inputs = Inputs(spec, PlacementSpec(), model, "model", folder, folder, "identity", None)
+    inputs = Inputs(spec, TrainPlacement(), model, "model", folder, folder, "identity", None)
     data = TrainingData(None, Encoded({}, none, none, none), {}, "markers", 8)
     order = np.zeros((steps, 1), dtype=np.int64)
     return configure(inputs, Plan(data, order, 1, 1, "float32", on_cpu=True))[0]

@@ -40,7 +40,7 @@ class DecodingSpec(SpecModel):
         return self.temperature == 0
 
 
-class PlacementSpec(SpecModel):
+class GeneratePlacement(SpecModel):
     """How answers are generated: nothing here changes what an evaluation means."""
 
     batch_size: int = Field(128, ge=1)

@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from mixmerge.evaluation.generate_spec import EndpointModelSpec
-from mixmerge.evaluation.spec import EvaluateSpec
-from mixmerge.evaluation.spec import PlacementSpec as GeneratePlacement
+from mixmerge.evaluation.spec import EvaluateSpec, GeneratePlacement
 from mixmerge.execution.engines import with_engines
 from mixmerge.merging.spec import MergePlacement, MergeSpec
 from mixmerge.mixing.spec import MixtureSpec, SourceSpec, Unit
 from mixmerge.records.results import Kind, Stage
 from mixmerge.spec_model import SpecModel, one_of
 from mixmerge.study.selection import SelectionSpec, SweepSpec
-from mixmerge.training.spec import PlacementSpec as TrainPlacement
-from mixmerge.training.spec import TrackingSpec, TrainSpec
+from mixmerge.training.spec import TrackingSpec, TrainPlacement, TrainSpec
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 Name = Annotated[str, Field(pattern=NAME)]

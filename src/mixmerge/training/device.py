@@ -7,17 +7,17 @@ from typing import Literal
 
 from mixmerge.errors import ResourceError, SpecError
 from mixmerge.training.ranks import launched_ranks
-from mixmerge.training.spec import PlacementSpec, TrainSpec
+from mixmerge.training.spec import TrainPlacement, TrainSpec
 
 
-def on_cpu(placement: PlacementSpec) -> bool:
+def on_cpu(placement: TrainPlacement) -> bool:
     """Return whether the training runs without a GPU."""
     import torch
 
     return placement.device == "cpu" or not torch.cuda.is_available()
 
 
-def check_devices(placement: PlacementSpec) -> None:
+def check_devices(placement: TrainPlacement) -> None:
     """Check that this machine has what the placement asks for.
 
     Raises:
@@ -41,7 +41,7 @@ def check_devices(placement: PlacementSpec) -> None:
         )
 
 
-def pin_one_gpu(placement: PlacementSpec) -> None:
+def pin_one_gpu(placement: TrainPlacement) -> None:
     """Show a lone process a single GPU: with several in sight the Trainer refuses to train."""
     import torch
 
@@ -60,7 +60,7 @@ def precision_of(spec: TrainSpec, *, cpu: bool) -> Literal["float32", "bfloat16"
 
 
 @contextmanager
-def threads(placement: PlacementSpec) -> Iterator[None]:
+def threads(placement: TrainPlacement) -> Iterator[None]:
     """Hold torch to the placement's number of CPU threads."""
     import torch
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from mixmerge import files
 from mixmerge.errors import DeviceMemoryError, ResourceError
-from mixmerge.training.spec import PlacementSpec
+from mixmerge.training.spec import TrainPlacement
 
 _FILE = "rows_at_once.json"
 
 
 def with_fewer_rows(
-    placement: PlacementSpec, batch_size: int, ranks: int | None, error: DeviceMemoryError
-) -> PlacementSpec:
+    placement: TrainPlacement, batch_size: int, ranks: int | None, error: DeviceMemoryError
+) -> TrainPlacement:
     """Return a placement with half the rows per device; accumulation makes up for the rest.
 
     Rows that cannot be halved become their largest divisor, so the global batch stays as it is.
@@ -33,7 +33,7 @@ def with_fewer_rows(
     return placement.model_copy(update={"per_device_batch": fewer})
 
 
-def remember(checkpoints: Path, identity: str, placement: PlacementSpec) -> None:
+def remember(checkpoints: Path, identity: str, placement: TrainPlacement) -> None:
     """Note beside the checkpoints how many rows fit, for whoever goes on from them."""
     content = {"identity": identity, "rows": placement.per_device_batch}
     with suppress(FileNotFoundError):  # several ranks may write the same at the same moment
@@ -41,8 +41,8 @@ def remember(checkpoints: Path, identity: str, placement: PlacementSpec) -> None
 
 
 def remembered(
-    checkpoints: Path, identity: str, placement: PlacementSpec, batch_size: int, ranks: int | None
-) -> PlacementSpec:
+    checkpoints: Path, identity: str, placement: TrainPlacement, batch_size: int, ranks: int | None
+) -> TrainPlacement:
     """Return the placement with no more rows per device than fitted when a training was stopped.
 
     The placement may have changed since: fewer rows than those noted by `remember` stay as they

@@ -13,7 +13,7 @@ from mixmerge.training.data import TrainingData
 from mixmerge.training.device import on_cpu, pin_one_gpu, precision_of
 from mixmerge.training.order import row_order, sorted_within_steps
 from mixmerge.training.ranks import launched_ranks
-from mixmerge.training.spec import PlacementSpec, TrainSpec
+from mixmerge.training.spec import TrainPlacement, TrainSpec
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Inputs:
     """What `mixmerge.training.run.train` was called with, checked."""
 
     spec: TrainSpec
-    placement: PlacementSpec
+    placement: TrainPlacement
     model: ModelFolder
     model_name: str
     rows: Path

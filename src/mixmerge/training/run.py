@@ -21,7 +21,7 @@ from mixmerge.training.plan import Inputs
 from mixmerge.training.ranks import launch, launched_ranks
 from mixmerge.training.report import TrainReport
 from mixmerge.training.session import train_here
-from mixmerge.training.spec import PlacementSpec, TrainJob, TrainSpec
+from mixmerge.training.spec import TrainJob, TrainPlacement, TrainSpec
 
 
 def train(
@@ -30,7 +30,7 @@ def train(
     model: Path | str,
     rows: Path,
     out: Path,
-    placement: PlacementSpec | None = None,
+    placement: TrainPlacement | None = None,
     reference_cache: Path | None = None,
     progress: Progress = silent,
 ) -> TrainReport:
@@ -60,7 +60,7 @@ def train(
             they are started again, they go on with fewer rows at once.
         RuntimeError: a fault of ours: the training stopped early, or DPO met a wrong reference.
     """
-    placement = placement or PlacementSpec()
+    placement = placement or TrainPlacement()
     folder = parent.find_model(model)
     identity = _identity(spec, folder, rows)
     if finished := _finished(out, identity):

@@ -175,7 +175,7 @@ class TrackingSpec(_Finite):
             )
 
 
-class PlacementSpec(_Finite):
+class TrainPlacement(_Finite):
     """Where and how a training runs. No part of its identity: the same rows meet the same weights.
 
     Results agree between placements up to the rounding of floating-point sums.
@@ -240,7 +240,7 @@ class TrainJob(_Finite):
     """JSON Lines: what the objective takes, such as conversations or preference pairs."""
     settings: TrainSpec = TrainSpec()
     """What decides the weights."""
-    placement: PlacementSpec = PlacementSpec()
+    placement: TrainPlacement = TrainPlacement()
     """Where and how it runs."""
     reference_cache: Path | None = None
     """Folder that keeps reference log-probabilities for later runs."""

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from mixmerge.errors import SpecError
 from mixmerge.evaluation.generate_spec import EndpointModelSpec, GenerateSpec, VllmSpec
-from mixmerge.evaluation.spec import DecodingSpec, PlacementSpec
+from mixmerge.evaluation.spec import DecodingSpec, GeneratePlacement
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Prompt, Response
 
@@ -49,7 +49,7 @@ def make_backend(
     path: Path | None,
     *,
     calls: Path,
-    placement: PlacementSpec | None = None,
+    placement: GeneratePlacement | None = None,
 ) -> Backend:
     """Make the backend of one model; nothing is loaded yet.
 
@@ -78,5 +78,5 @@ def make_backend(
         return VllmBackend(model, spec)
     from mixmerge.evaluation.backends.hugging_face import TransformersBackend
 
-    placement = placement or PlacementSpec()
+    placement = placement or GeneratePlacement()
     return TransformersBackend(model, batch_size=placement.batch_size, threads=placement.threads)

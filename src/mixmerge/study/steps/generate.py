@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import Any
 
 from mixmerge.evaluation.generate_spec import GenerateSpec
-from mixmerge.evaluation.spec import DecodingSpec, PlacementSpec
+from mixmerge.evaluation.spec import DecodingSpec, GeneratePlacement
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.files import read_rows
 from mixmerge.progress import Progress
@@ -77,7 +77,7 @@ class Generate(StepKind[GenerateSettings, GenerateFacts], kind="generate"):
             spec,
             model_path(task.inputs["model"]) if "model" in task.inputs else None,
             calls=task.cache / "generate" / f"{task.name}.jsonl",
-            placement=PlacementSpec(**placement),
+            placement=GeneratePlacement(**placement),
         )
         decoding = DecodingSpec(**settings.model_dump(exclude={"generate"}))
         asked = {a: read_rows(f / ROWS, Prompt) for a, f in inputs_of(task, "prompts").items()}

@@ -12,7 +12,7 @@ from mixmerge.study.layout import model_step
 from mixmerge.study.spec import BASE, Study, Trained, expected_rows
 from mixmerge.study.steps.kind import ROWS, StepKind, model_path, within_cores
 from mixmerge.study.steps.mix import Mix, form_of, mixed
-from mixmerge.training.spec import PlacementSpec, TrainSpec
+from mixmerge.training.spec import TrainPlacement, TrainSpec
 
 _SECONDS_PER_ROW = 0.01
 """Of the testbed's model on one core: only ratios between steps matter."""
@@ -68,7 +68,7 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
             model=model_path(task.inputs["model"]),
             rows=task.inputs["rows"] / ROWS,
             out=task.folder,
-            placement=PlacementSpec.model_validate(within_cores(task.placement)),
+            placement=TrainPlacement.model_validate(within_cores(task.placement)),
             reference_cache=task.cache / "reference",
             progress=progress,
         )
