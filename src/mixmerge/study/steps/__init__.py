@@ -9,42 +9,31 @@ The graph::
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 from mixmerge.execution.step import Step
 from mixmerge.execution.worker import Handler
 from mixmerge.study.spec import Study
-from mixmerge.study.steps.calibrate import Calibrate
-from mixmerge.study.steps.data import TestbedData
-from mixmerge.study.steps.generate import Generate
-from mixmerge.study.steps.given import BaseModel, GivenModel
-from mixmerge.study.steps.judge import Judging
 from mixmerge.study.steps.kind import StepKind
-from mixmerge.study.steps.merge import Merge
-from mixmerge.study.steps.mix import Mix
-from mixmerge.study.steps.prompts import Prompts
-from mixmerge.study.steps.report import Report
-from mixmerge.study.steps.results import StudyResults
-from mixmerge.study.steps.select import Select
-from mixmerge.study.steps.train import Train
+
+_FILES = (
+    "given",
+    "data",
+    "prompts",
+    "mix",
+    "train",
+    "merge",
+    "generate",
+    "judge",
+    "select",
+    "results",
+    "calibrate",
+    "report",
+)
 
 KINDS: Mapping[str, StepKind[Any, Any]] = {
-    kind.kind: kind
-    for kind in (
-        BaseModel(),
-        GivenModel(),
-        TestbedData(),
-        Prompts(),
-        Mix(),
-        Train(),
-        Merge(),
-        Generate(),
-        Judging(),
-        Select(),
-        StudyResults(),
-        Calibrate(),
-        Report(),
-    )
+    kind.kind: kind for file in _FILES for kind in import_module(f"{__name__}.{file}").KINDS
 }
 """Every kind of step by name, in the order in which studies are laid out."""
 

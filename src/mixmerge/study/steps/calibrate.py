@@ -133,3 +133,6 @@ def _contrasts(task: Task) -> Sequence[Contrast]:
 
 def _file(task: Task, role: str, name: str, axis: Axis) -> Path:
     return task.inputs[f"{role}:{name}"] / f"{axis}.jsonl"
+
+
+KINDS = (Calibrate(),)

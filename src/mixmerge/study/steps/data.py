@@ -53,3 +53,6 @@ class TestbedData(StepKind[DataSettings, DataFacts], kind="data"):
         ]
         write_rows(task.folder / ROWS, rows)
         return DataFacts(rows=len(rows))
+
+
+KINDS = (TestbedData(),)

@@ -99,3 +99,6 @@ class Generate(StepKind[GenerateSettings, GenerateFacts], kind="generate"):
             tokens=sum(answer.tokens for answer in answers),
             finished=dict(sorted(reasons.items())),
         )
+
+
+KINDS = (Generate(),)

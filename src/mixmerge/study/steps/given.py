@@ -96,3 +96,6 @@ class BaseModel(GivenModel, kind="base"):
         """Yield the base model's step, if it has weights."""
         if study.base.model is not None:
             yield self._step(BASE, study.base.model)
+
+
+KINDS = (BaseModel(), GivenModel())

@@ -148,3 +148,6 @@ def _journal(task: Task) -> Path:
     if trial.is_file() and not journal.exists():
         copyfile(trial, journal)
     return journal
+
+
+KINDS = (Judging(),)

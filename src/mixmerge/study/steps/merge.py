@@ -56,3 +56,6 @@ class Merge(StepKind[MergeSettings, NoFacts], kind="merge"):
         """Say the method."""
         del rows
         return settings.method
+
+
+KINDS = (Merge(),)

@@ -115,3 +115,6 @@ def form_of(recipe: TrainSpec) -> Form:
 def mixed(mixture: str, form: Form) -> str:
     """Return the name of the step that writes a mixture in a form."""
     return f"{mixture}-{'pairs' if form == 'preferences' else 'chats'}"
+
+
+KINDS = (Mix(),)

@@ -79,3 +79,6 @@ class Prompts(StepKind[PromptSettings, PromptFacts], kind="prompts"):
             clusters=len({row.cluster for row in rows}),
             machine_translated=sum(row.translated == "machine" for row in rows),
         )
+
+
+KINDS = (Prompts(),)

@@ -165,3 +165,6 @@ def _answers(folders: Folders, name: str, axis: Axis) -> dict[str, Answer]:
         row.prompt: Answer(text=row.text, **told.get(row.prompt, {}))
         for row in read_rows(step / f"{axis}.jsonl", Response)
     }
+
+
+KINDS = (Report(),)

@@ -144,3 +144,6 @@ def compute_results(
 def read_verdicts(folder: Path) -> dict[Axis, list[Verdict]]:
     """Read the verdicts of one model by axis."""
     return {file.stem: read_rows(file, Verdict) for file in sorted(folder.glob("*.jsonl"))}
+
+
+KINDS = (StudyResults(),)

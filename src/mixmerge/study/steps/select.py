@@ -120,3 +120,6 @@ def _share(name: str, axis: Axis, spec: WeightedAxis, folder: Path) -> float:
             f"compared with other candidates. Look at {file} for what the judge replied."
         )
     return float(np.nanmean(scores))
+
+
+KINDS = (Select(),)

@@ -103,3 +103,6 @@ def trained_rows(item: Planned, planned: Mapping[str, Planned]) -> int:
     asked = Mix().read_settings(mix.step)
     rows = Mix().read_facts(mix.record).rows if mix.record else None
     return recipe.steps(rows or expected_rows(asked.size, asked.unit)) * recipe.batch_size
+
+
+KINDS = (Train(),)
