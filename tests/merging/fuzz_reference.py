@@ -65,7 +65,11 @@ def expected(root: Path, recipe: Path, merged: Path) -> dict[str, Wanted]:
     Raises:
         Unknown: the recipe cannot be judged.
     """
-    documents = [one for one in yaml.safe_load_all(recipe.read_text("utf-8")) if one is not None]
+    try:
+        found = list(yaml.safe_load_all(recipe.read_text("utf-8")))
+    except ValueError as error:  # PyYAML takes for a date what is text by the rules of YAML 1.2
+        raise Unknown("a value that only YAML 1.1 knows") from error
+    documents = [one for one in found if one is not None]
     stages = {one["name"]: one for one in documents if "name" in one}
     results = [one for one in documents if "name" not in one]
     if len(documents) == 1:

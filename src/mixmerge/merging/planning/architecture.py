@@ -9,7 +9,6 @@ parts. That imports torch and transformers, so it runs on request only.
 import copy
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,6 +25,7 @@ from mixmerge.merging.models.layout import (
     layer_count,
 )
 from mixmerge.merging.models.safetensors_io import TORCH_NAMES, NewTensor
+from mixmerge.merging.vocabularies.tokenizer_files import quiet_transformers
 
 _NUMBERS_OF_LAYERS = frozenset({"mlp_only_layers", "moe_layers", "full_attn_idxs"})
 """Settings that list some layers by their numbers; other lists have an entry for each layer."""
@@ -132,7 +132,7 @@ def check_architecture(config: Config, tensors: Sequence[NewTensor]) -> bool:
         )
         for tensor in tensors
     }
-    with _quiet():
+    with quiet_transformers():
         _, found = kind.from_pretrained(
             None,
             config=loaded,
@@ -155,19 +155,3 @@ def _problems(kind: str, found: dict[str, Any]) -> Iterator[str]:
         yield f"{kind} has no use for tensor {name}"
     for name, stored, wanted in sorted(found["mismatched_keys"]):
         yield f"tensor {name} has shape {list(stored)}, and {kind} needs {list(wanted)}"
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence transformers: what it would report is raised as an error of ours."""
-    from transformers.utils import logging
-
-    level, shown = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if shown:
-            logging.enable_progress_bar()

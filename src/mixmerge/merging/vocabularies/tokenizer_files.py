@@ -6,7 +6,8 @@ that normalisation, splitting and decoding stay those of the model it comes from
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import itemgetter
@@ -94,6 +95,22 @@ def _parsed(folder: Path, text: str, *, changed: bool) -> StoredTokenizer:
     return StoredTokenizer(folder, json.loads(text), dict(ids), added, changed)
 
 
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Silence transformers: what it would report is raised as an error of ours, on one line."""
+    from transformers.utils import logging
+
+    level, shown = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if shown:
+            logging.enable_progress_bar()
+
+
 def _converted(folder: Path) -> str:
     if not donated(folder, (*_OLDER_FORMS, *_SETTINGS)):
         raise ModelError(
@@ -102,9 +119,10 @@ def _converted(folder: Path) -> str:
     from transformers import AutoTokenizer
 
     try:
-        loaded = AutoTokenizer.from_pretrained(
-            str(folder), trust_remote_code=False, local_files_only=True
-        )
+        with quiet_transformers():
+            loaded = AutoTokenizer.from_pretrained(
+                str(folder), trust_remote_code=False, local_files_only=True
+            )
         text: str = loaded.backend_tokenizer.to_str()
     except Exception as error:  # of whatever kind the tokenizer's own code raises
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
