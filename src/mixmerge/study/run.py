@@ -222,7 +222,7 @@ def evaluate(
     calibrate: Literal[False] = False,
     workers: int | None = None,
     budget: float | None = None,
-    listener: Listener | None = None,
+    listener: Listener = ignore,
 ) -> Results: ...
 
 
@@ -234,7 +234,7 @@ def evaluate(
     calibrate: Literal[True],
     workers: int | None = None,
     budget: float | None = None,
-    listener: Listener | None = None,
+    listener: Listener = ignore,
 ) -> JudgeCard: ...
 
 
@@ -245,7 +245,7 @@ def evaluate(
     calibrate: bool = False,
     workers: int | None = None,
     budget: float | None = None,
-    listener: Listener | None = None,
+    listener: Listener = ignore,
 ) -> Results | JudgeCard:
     """Let models that exist answer, judge the answers, and estimate all axes with intervals.
 
@@ -266,7 +266,7 @@ def evaluate(
         StepFailedError: steps failed; what does not depend on them was finished.
     """
     prepared = prepare_evaluation(spec, out, calibrate=calibrate, budget=budget)
-    finished = prepared.run(listener or ignore, workers=workers)
+    finished = prepared.run(listener, workers=workers)
     if calibrate:
         return JudgeCard.model_validate(read_json(prepared.root / CARD))
     assert finished is not None

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from tests.merging.kernels.task_vectors import SIZES, normal
 
-from mixmerge.merging.kernels import Array
 from mixmerge.merging.kernels.across_models import (
     elected_sum,
     mean_of_changed,
@@ -12,15 +12,6 @@ from mixmerge.merging.kernels.across_models import (
     standard_deviation,
     sum_of_agreeing,
 )
-
-SIZES = [1, 511, 512, 513, 2000]
-
-
-def normal(models: int, size: int) -> Array:
-    """Return task vectors with some zeros."""
-    values = np.random.default_rng(4).standard_normal((models, size)).astype(np.float32)
-    values[:, ::5] = 0
-    return values
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.merging.kernels.task_vectors import SIZES, normal
 
 from mixmerge.merging.kernels import Array
 from mixmerge.merging.kernels.linear_algebra import (
@@ -20,15 +21,6 @@ from mixmerge.merging.kernels.linear_algebra import (
     slerp_weights,
     weighted_sum,
 )
-
-SIZES = [1, 511, 512, 513, 2000]
-
-
-def normal(models: int, size: int) -> Array:
-    """Return task vectors with some zeros."""
-    values = np.random.default_rng(4).standard_normal((models, size)).astype(np.float32)
-    values[:, ::5] = 0
-    return values
 
 
 @pytest.mark.parametrize("size", SIZES)

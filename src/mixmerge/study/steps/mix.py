@@ -1,6 +1,6 @@
 """``mix/MIXTURE-FORM``: training sets."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mixmerge.execution.step import Needs, Step, Task
@@ -38,16 +38,16 @@ class Mix(StepKind[MixSettings, MixFacts], kind="mix"):
         """Yield a step for each mixture in each form that a training reads."""
         wanted = {(c.mixture, form_of(study.training[c.train])) for c in study.trained().values()}
         order = {name: place for place, name in enumerate(study.mixtures)}
-        for name, form in sorted(wanted, key=lambda pair: (order[pair[0]], pair[1])):
-            yield self._step(study, name, form)
-
-    def _step(self, study: Study, name: str, form: Form) -> Step:
-        mixture = study.mixtures[name]
-        inputs = {
+        held_out = {
             f"held_out:{axis}{each.suffix}": f"prompts/{axis}{each.suffix}"
             for each in rounds(study)
             for axis in each.evaluate.axes
         }
+        for name, form in sorted(wanted, key=lambda pair: (order[pair[0]], pair[1])):
+            yield self._step(study, name, form, held_out)
+
+    def _step(self, study: Study, name: str, form: Form, held_out: Mapping[str, str]) -> Step:
+        mixture, inputs = study.mixtures[name], dict(held_out)
         sources: dict[str, Any] = {}
         files: dict[str, str] = {}
         # Of a row that stands in two sources the first is kept: by name, as keys have no order.

@@ -52,16 +52,19 @@ class Select(StepKind[SelectSettings, SelectFacts], kind="select"):
 
     def plan(self, study: Study) -> Iterable[Step]:
         """Yield a step for each checkpoint that is chosen."""
-        for name, candidates in study.chosen().items():
-            chosen_on = rounds(study)[-1]
-            axes = {
-                axis: {
-                    "measure": spec.measure.model_dump(mode="json"),
-                    "better": spec.better,
-                    "weight": chosen_on.weights[axis],
-                }
-                for axis, spec in chosen_on.evaluate.axes.items()
+        chosen = study.chosen()
+        if not chosen:
+            return
+        asked = rounds(study)[-1]
+        axes = {
+            axis: {
+                "measure": spec.measure.model_dump(mode="json"),
+                "better": spec.better,
+                "weight": asked.weights[axis],
             }
+            for axis, spec in asked.evaluate.axes.items()
+        }
+        for name, candidates in chosen.items():
             inputs = {f"model:{each}": model_step(study, each) for each in candidates}
             inputs |= {f"verdicts:{each}": f"judge/{each}{SELECTION}" for each in candidates}
             yield Step(self.kind, name, {"candidates": candidates, "axes": axes}, inputs)
