@@ -15,18 +15,12 @@ from rich.console import Console
 
 import mixmerge
 from mixmerge.cli import WithEngines
-from mixmerge.cli.adopt import adopt
-from mixmerge.cli.demo import demo
-from mixmerge.cli.evaluate import evaluate
 from mixmerge.cli.inspect import inspect
 from mixmerge.cli.merge import merge
-from mixmerge.cli.mix import mix
+from mixmerge.cli.parts import evaluate, mix, train
 from mixmerge.cli.plan import plan
-from mixmerge.cli.report import report
-from mixmerge.cli.run import run
+from mixmerge.cli.run import adopt, demo, report, run, step
 from mixmerge.cli.status import status
-from mixmerge.cli.step import step
-from mixmerge.cli.train import train
 from mixmerge.errors import SpecError, StepFailedError, UserError
 
 HELP = """Should I mix my training data, or train apart and merge the models? Measure it.

@@ -76,11 +76,6 @@ class Curve:
         self.progress(step, len(self.tokens), f"training, loss {point.loss:.3f}")
 
     @property
-    def first_loss(self) -> float:
-        """Loss of the first step."""
-        return self.points[0].loss
-
-    @property
     def final_loss(self) -> float:
         """Mean loss of the last tenth of the steps."""
         last = self.points[-max(1, len(self.points) // 10) :]

@@ -25,14 +25,8 @@ def sorted_within_steps(
     """Put rows of like length side by side inside each step.
 
     The gradient of a step is a sum over its rows, so their order inside it is free; neighbours
-    of like length waste less padding when the step is worked through in several passes.
-
-    Args:
-        order: row numbers of shape ``(steps, batch_size)``.
-        lengths: tokens of each row, shape ``(rows,)``.
-
-    Returns:
-        ``order`` with the rows of each step longest first.
+    of like length waste less padding when the step is worked through in several passes. ``order``
+    has shape ``(steps, batch_size)``, ``lengths`` (in tokens) ``(rows,)``; longest come first.
     """
     by_length = np.argsort(-lengths[order], axis=1, kind="stable")
     return np.take_along_axis(order, by_length, axis=1)

@@ -8,7 +8,6 @@ import tempfile
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 from mixmerge import errors, files
 from mixmerge.errors import UserError
@@ -65,12 +64,15 @@ def launch(job: TrainJob, out: Path, progress: Progress) -> None:
         ):
             try:
                 assert process.stdout is not None
-                _relay(process.stdout, progress)
+                for line in process.stdout:
+                    if line.startswith(_PROGRESS):
+                        progress(*json.loads(line.removeprefix(_PROGRESS)))
                 code = process.wait()
             finally:
                 process.terminate()
         if error_file.is_file():
-            raise _same_error(error_file)
+            left = files.read_json(error_file)
+            raise getattr(errors, left["class"], RuntimeError)(left["message"])
         if code:
             tail = log_file.read_text(encoding="utf-8", errors="replace")[-_TAIL:]
             raise RuntimeError(f"{out}: torchrun ended with code {code}:\n{tail}")
@@ -83,21 +85,8 @@ def report_progress(done: float, total: float, what: str) -> None:
 
 def report_error(error: Exception, path: Path) -> None:
     """Leave an error for the process that launched us; the first rank to fail has the word."""
-    if isinstance(error, UserError):
-        content = {"class": type(error).__name__, "message": str(error)}
-    else:
+    content = {"class": type(error).__name__, "message": str(error)}
+    if not isinstance(error, UserError):
         content = {"class": "RuntimeError", "message": "".join(traceback.format_exception(error))}
     with suppress(FileExistsError), path.open("x", encoding="utf-8") as stream:
         json.dump(content, stream)
-
-
-def _relay(lines: IO[str], progress: Progress) -> None:
-    for line in lines:
-        if line.startswith(_PROGRESS):
-            progress(*json.loads(line.removeprefix(_PROGRESS)))
-
-
-def _same_error(path: Path) -> Exception:
-    content = files.read_json(path)
-    kind: type[Exception] = getattr(errors, content["class"], RuntimeError)
-    return kind(content["message"])

@@ -19,8 +19,7 @@ from mixmerge.training.plan import Inputs, Plan, make_plan
 from mixmerge.training.ranks import is_first_rank, wait_for_all
 from mixmerge.training.reference import ReferenceCache
 from mixmerge.training.report import TrainReport
-from mixmerge.training.save import save_model
-from mixmerge.training.trainer import OnLog, build_trainer, configure
+from mixmerge.training.trainer import build_trainer, configure
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
 
@@ -50,10 +49,15 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
         checkpoint, resumed_from = resume.latest(inputs.checkpoints)
         curve_file = inputs.out / "curve.jsonl" if is_first_rank() else None
         curve = Curve(curve_file, plan.tokens, plan.steps_per_epoch, progress)
-        cache = _reference(inputs, plan)
+        cache, check_start = _reference(inputs, plan), inputs.spec.objective.check_start
         if cache is not None:
             trainer_class = trl_compat.keeping_reference(trainer_class, cache, progress)
-        on_log = _on_log(inputs, plan, curve)
+
+        def on_log(step: int, logs: dict[str, float]) -> None:
+            if check_start is not None and step == 1:
+                check_start(logs["loss"], plan.precision)
+            curve.add(step, logs)
+
         trainer = build_trainer(inputs, plan, config, trainer_class, on_log)
         ready = time.perf_counter()
         with curve.writing(resumed_from):
@@ -72,17 +76,6 @@ def _reference(inputs: Inputs, plan: Plan) -> ReferenceCache | None:
     return ReferenceCache(names, inputs.reference_cache, model, columns, plan.precision)
 
 
-def _on_log(inputs: Inputs, plan: Plan, curve: Curve) -> OnLog:
-    check_start = inputs.spec.objective.check_start
-
-    def on_log(step: int, logs: dict[str, float]) -> None:
-        if check_start is not None and step == 1:
-            check_start(logs["loss"], plan.precision)
-        curve.add(step, logs)
-
-    return on_log
-
-
 def _check_finished(state: Any) -> None:
     # A trainer that was told to stop returns as if all were well.
     if state.global_step != state.max_steps:
@@ -94,7 +87,7 @@ def _check_finished(state: Any) -> None:
 
 def _finish(inputs: Inputs, trainer: Any, report: TrainReport) -> None:
     card = model_card(inputs.spec, report, inputs.model_name)
-    save_model(trainer, inputs.model, inputs.out, report.dtype, card)
+    parent.save_model(trainer, inputs.model, inputs.out, report.dtype, card)
     if is_first_rank():
         files.write_json(inputs.out / "report.json", report.model_dump(mode="json"))
         shutil.rmtree(inputs.checkpoints)
@@ -120,7 +113,7 @@ def _report(
         rows=plan.data.counts,
         tokens=int(plan.tokens[-1]),
         target_tokens=int(encoded.targets[order].sum()),
-        first_loss=curve.first_loss,
+        first_loss=curve.points[0].loss,
         final_loss=curve.final_loss,
         mask=plan.data.mask,
         max_length=plan.data.max_length,

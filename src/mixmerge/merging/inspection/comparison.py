@@ -5,7 +5,7 @@ only once, a tile at a time, and the sums of a layer are the sums of its tensors
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import reduce
@@ -20,7 +20,8 @@ from mixmerge.merging.kernels.linear_algebra import CONFLICT, DIFFERENCE, confli
 from mixmerge.merging.kernels.rounding import STORED
 from mixmerge.merging.models.checkpoint import Checkpoint
 from mixmerge.merging.models.layout import is_recomputed
-from mixmerge.merging.models.safetensors_io import BYTES_PER_ELEMENT, StoredTensor
+from mixmerge.merging.models.safetensors_io import BYTES_PER_ELEMENT
+from mixmerge.merging.models.sources import Source
 from mixmerge.merging.planning.compatibility import counterpart
 from mixmerge.merging.streaming.tensor import TILE, Tensor, Tile
 from mixmerge.merging.streaming.workers import processors
@@ -122,10 +123,10 @@ def compare(
         ModelError: a file changed while it was read.
     """
     every = dict.fromkeys(name for model in models for name in model.tensors)
-    names = [name for name in every if _is_comparable(models, name)]
-    sums = {name: nothing(len(models), has_base=has_base) for name in names}
+    sources = {name: found for name in every if (found := _comparable(models, name))}
+    sums = {name: nothing(len(models), has_base=has_base) for name in sources}
     broken: dict[str, str] = {}
-    for name, result in _measure(models, names, has_base, threads, progress):
+    for name, result in _measure(sources, has_base, threads, progress):
         if isinstance(result, ModelError):
             broken.setdefault(name, str(result))
         else:
@@ -141,56 +142,48 @@ def compare(
     )
 
 
-def _inputs(models: Sequence[Checkpoint], name: str) -> list[tuple[Checkpoint, str]]:
-    """Return what the models that have it call the tensor: a tied head is the embedding."""
-    found = [(model, counterpart(model, name)) for model in models]
-    return [(model, at) for model, at in found if at is not None]
-
-
-def _stored(models: Sequence[Checkpoint], name: str) -> list[StoredTensor]:
-    return [model.tensors[at] for model, at in _inputs(models, name)]
-
-
-def _is_comparable(models: Sequence[Checkpoint], name: str) -> bool:
-    stored = _stored(models, name)
-    return len(stored) == len(models) and all(
-        tensor.dtype in STORED
-        and tensor.shape == stored[0].shape
-        and not is_recomputed(name, tensor.shape)
-        for tensor in stored
-    )
+def _comparable(models: Sequence[Checkpoint], name: str) -> list[Source]:
+    """Return what every model has in a tensor's place; nothing where that cannot be compared."""
+    places = [(model, counterpart(model, name)) for model in models]
+    sources = [model.source(at) for model, at in places if at is not None]
+    shape = sources[0].shape
+    fit = all(source.dtype in STORED and source.shape == shape for source in sources)
+    return sources if len(sources) == len(models) and fit and not is_recomputed(name, shape) else []
 
 
 def _measure(
-    models: Sequence[Checkpoint],
-    names: Sequence[str],
+    sources: Mapping[str, Sequence[Source]],
     has_base: bool,
     threads: int | None,
     progress: Progress,
 ) -> Iterator[tuple[str, Sums | ModelError]]:
     """Yield the sums of every piece of every tensor, in order, on several threads."""
-    stored = {name: _stored(models, name) for name in names}
-    tensors = {name: _tensor(name, models, has_base) for name in names}
-    jobs = [(name, piece) for name in names for piece in tensors[name].chunks(_TILES_PER_JOB)]
+    tensors = {
+        name: Tensor(name, each[1:], each[0]) if has_base else Tensor(name, each)
+        for name, each in sources.items()
+    }
+    widths = {name: sum(BYTES_PER_ELEMENT[s.dtype] for s in each) for name, each in sources.items()}
 
     def work(batch: Sequence[Job]) -> list[Sums | ModelError]:
         return [_sums_of_piece(tensors[name], piece) for name, piece in batch]
 
-    total = sum(tensor.nbytes for inputs in stored.values() for tensor in inputs)
+    total = sum(widths[name] * tensor.size for name, tensor in tensors.items())
     done = 0
     pool = ThreadPoolExecutor(threads or processors(), "inspect")
     try:
-        batches = _batches(jobs)
+        batches = _batches(
+            (name, piece) for name in tensors for piece in tensors[name].chunks(_TILES_PER_JOB)
+        )
         for batch, results in zip(batches, pool.map(work, batches), strict=True):
             for (name, piece), result in zip(batch, results, strict=True):
-                done += len(piece) * sum(BYTES_PER_ELEMENT[tensor.dtype] for tensor in stored[name])
+                done += len(piece) * widths[name]
                 yield name, result
             progress(done, total, "reading")
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _batches(jobs: Sequence[Job]) -> list[list[Job]]:
+def _batches(jobs: Iterable[Job]) -> list[list[Job]]:
     """Put small tensors together: handing them to a thread costs more than measuring them."""
     batches: list[list[Job]] = []
     room = 0
@@ -208,8 +201,3 @@ def _sums_of_piece(tensor: Tensor, piece: range) -> Sums | ModelError:
         return reduce(Sums.plus, map(sums_of, tensor.tiles(piece)))
     except ModelError as error:
         return error
-
-
-def _tensor(name: str, models: Sequence[Checkpoint], has_base: bool) -> Tensor:
-    sources = [model.source(at) for model, at in _inputs(models, name)]
-    return Tensor(name, sources[1:], sources[0]) if has_base else Tensor(name, sources)

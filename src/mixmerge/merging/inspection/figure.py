@@ -105,18 +105,31 @@ def draw(inspection: Inspection, file: Path) -> None:
 
 
 def _panels(comparison: Comparison, parts: Sequence[Part], base: str | None) -> list[_Panel]:
+    def size(part: Part, number: int) -> float | None:
+        return part.differences[number].relative_size
+
+    whole = comparison.whole
     if base is None:
-        return _panels_of_weights(comparison, parts)
-    models = [
-        (_short(each.second), number)
-        for number, each in enumerate(comparison.whole.differences)
-        if each.first == base
-    ]
-    pairs = _numbered(comparison.whole.interferences)
+        pairs = _numbered(whole.differences)
+        return [
+            _Panel(
+                "Size of the difference, relative to the first",
+                _lines(parts, pairs, size),
+                percent=True,
+                limits=(0.0, 0.001),
+            ),
+            _Panel(
+                "Cosine of the weights",
+                _lines(parts, pairs, lambda part, n: part.differences[n].cosine),
+                reference=(DOT_THRESHOLD, "SLERP is linear above"),
+            ),
+        ]
+    models = [(_short(e.second), n) for n, e in enumerate(whole.differences) if e.first == base]
+    pairs = _numbered(whole.interferences)
     panels = [
         _Panel(
             f"Size of the change, relative to {base}",
-            _lines(parts, models, lambda part, n: part.differences[n].relative_size),
+            _lines(parts, models, size),
             percent=True,
             limits=(0.0, 0.001),
         ),
@@ -137,28 +150,8 @@ def _panels(comparison: Comparison, parts: Sequence[Part], base: str | None) -> 
     return [panel for panel in panels if panel.lines]
 
 
-def _panels_of_weights(comparison: Comparison, parts: Sequence[Part]) -> list[_Panel]:
-    pairs = _numbered(comparison.whole.differences)
-    return [
-        _Panel(
-            "Size of the difference, relative to the first",
-            _lines(parts, pairs, lambda part, n: part.differences[n].relative_size),
-            percent=True,
-            limits=(0.0, 0.001),
-        ),
-        _Panel(
-            "Cosine of the weights",
-            _lines(parts, pairs, lambda part, n: part.differences[n].cosine),
-            reference=(DOT_THRESHOLD, "SLERP is linear above"),
-        ),
-    ]
-
-
 def _numbered(pairs: Sequence[Difference | Interference]) -> list[tuple[str, int]]:
-    return [
-        (f"{_short(pair.first)} · {_short(pair.second)}", number)
-        for number, pair in enumerate(pairs)
-    ]
+    return [(f"{_short(e.first)} · {_short(e.second)}", n) for n, e in enumerate(pairs)]
 
 
 def _short(name: str) -> str:

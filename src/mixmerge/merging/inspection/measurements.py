@@ -20,6 +20,7 @@ from mixmerge.merging.inspection.comparison import Compared, Sums, cosine, nothi
 from mixmerge.merging.inspection.result import (
     COUSIN,
     SIBLING,
+    Comparison,
     Difference,
     Interference,
     Part,
@@ -36,64 +37,59 @@ DOT_THRESHOLD = 0.9995
 Group = TypeVar("Group", bound=Hashable)
 
 
-class Measurements:
-    """What the sums of compared models say of any part of them."""
-
-    def __init__(self, compared: Compared) -> None:
-        """Take the sums of all tensors."""
-        self._compared = compared
-        self._nothing = nothing(len(compared.models), has_base=compared.has_base)
-        self._straight = {name: _are_straight(sums) for name, sums in compared.sums.items()}
-
-    def part(self, name: str, tensors: Sequence[str]) -> Part:
-        """Measure one or more tensors together, as one vector."""
-        models, has_base = self._compared.models, self._compared.has_base
-        total = reduce(Sums.plus, map(self._compared.sums.__getitem__, tensors), self._nothing)
-        straight = np.sum([self._straight[tensor] for tensor in tensors], axis=0)
-        return Part(
-            name=name,
-            tensors=len(tensors),
-            parameters=int(total.elements),
-            differences=tuple(_differences(models, total, straight)),
-            interferences=tuple(_interferences(models[1:], total)) if has_base else (),
-        )
-
-    def whole(self) -> Part:
-        """Measure all tensors together."""
-        return self.part("whole", list(self._compared.sums))
-
-    def tensors(self) -> tuple[Part, ...]:
-        """Measure every tensor."""
-        return tuple(self.part(name, [name]) for name in self._compared.sums)
-
-    def kinds(self) -> tuple[Part, ...]:
-        """Measure all tensors of each kind, in the order of `KINDS`."""
-        groups = self._grouped(kind_of)
-        return tuple(self.part(kind, groups[kind]) for kind in KINDS if kind in groups)
-
-    def layers(self) -> tuple[Part, ...]:
-        """Measure every layer, stack by stack, from the first to the last."""
-        groups = self._grouped(_layer)
-        numbered = sorted(layer for layer in groups if layer is not None)
-        return tuple(
-            self.part(f"{stack}{number}", groups[stack, number]) for stack, number in numbered
-        )
-
-    def _grouped(self, key: Callable[[str], Group]) -> dict[Group, list[str]]:
-        groups: dict[Group, list[str]] = {}
-        for name in self._compared.sums:
-            groups.setdefault(key(name), []).append(name)
-        return groups
+def comparison(models: Sequence[Checkpoint], compared: Compared) -> Comparison:
+    """Measure compared models by part, and judge how every two of them are related."""
+    names = list(compared.sums)
+    stored = {name: tensor for model in models for name, tensor in model.tensors.items()}
+    judges = judged_by({name: len(stored[name].shape) for name in names})
+    judged = _part(compared, "judged", judges)
+    kinds, layers = _grouped(names, kind_of), _grouped(names, _layer)
+    numbered = sorted(layer for layer in layers if layer is not None)
+    return Comparison(
+        whole=_part(compared, "whole", names),
+        kinds=tuple(_part(compared, kind, kinds[kind]) for kind in KINDS if kind in kinds),
+        layers=tuple(
+            _part(compared, f"{stack}{number}", layers[stack, number]) for stack, number in numbered
+        ),
+        tensors=tuple(_part(compared, name, [name]) for name in names),
+        left_out=compared.left_out,
+        relatedness=tuple(
+            relatedness(*pair, difference.cosine)
+            for pair, difference in zip(combinations(models, 2), judged.differences, strict=True)
+        ),
+    )
 
 
-def _are_straight(tensor: Sums) -> npt.NDArray[np.bool_]:
-    """Say for every two inputs whether SLERP would take the straight line."""
-    return np.array([abs(cosine or 0.0) > DOT_THRESHOLD for cosine in tensor.cosines()], np.bool_)
+def _grouped(tensors: Sequence[str], key: Callable[[str], Group]) -> dict[Group, list[str]]:
+    groups: dict[Group, list[str]] = {}
+    for name in tensors:
+        groups.setdefault(key(name), []).append(name)
+    return groups
 
 
 def _layer(tensor: str) -> tuple[str, int] | None:
     found = place(tensor)
     return found and (found.stack, found.layer)
+
+
+def _part(compared: Compared, name: str, tensors: Sequence[str]) -> Part:
+    """Measure one or more tensors together, as one vector."""
+    models, has_base = compared.models, compared.has_base
+    sums = [compared.sums[tensor] for tensor in tensors]
+    total = reduce(Sums.plus, sums, nothing(len(models), has_base=has_base))
+    straight = np.sum([_are_straight(each) for each in sums], axis=0)
+    return Part(
+        name=name,
+        tensors=len(tensors),
+        parameters=int(total.elements),
+        differences=tuple(_differences(models, total, straight)),
+        interferences=tuple(_interferences(models[1:], total)) if has_base else (),
+    )
+
+
+def _are_straight(tensor: Sums) -> npt.NDArray[np.bool_]:
+    """Say for every two inputs whether SLERP would take the straight line."""
+    return np.array([abs(cosine or 0.0) > DOT_THRESHOLD for cosine in tensor.cosines()], np.bool_)
 
 
 def _differences(
@@ -129,17 +125,12 @@ def _interferences(models: Sequence[str], total: Sums) -> list[Interference]:
             second=models[j],
             cosine=cosine(product, norms[i], norms[j]),
             opposed=_ratio(opposed, both),
-            cancelled=_cancelled(apart, together),
+            cancelled=1.0 - min(1.0, together / apart) if apart else None,
         )
         for (i, j), (product, both, opposed, apart, together) in zip(
             combinations(range(len(models)), 2), total.conflicts.tolist(), strict=True
         )
     ]
-
-
-def _cancelled(apart: float, together: float) -> float | None:
-    ratio = _ratio(together, apart)
-    return None if ratio is None else 1.0 - min(1.0, ratio)
 
 
 def _ratio(part: float, whole: float) -> float | None:
@@ -167,33 +158,21 @@ def relatedness(first: Checkpoint, second: Checkpoint, cosine: float | None) -> 
 
 
 def _relation(first: Checkpoint, second: Checkpoint, cosine: float | None) -> tuple[Relation, str]:
-    misfit = _misfit_of_layers(first, second)
-    if misfit:
-        return "stranger", misfit
+    if first.config.get("model_type") != second.config.get("model_type"):
+        return "stranger", "another architecture"
+    if not _fit(first, second, inner=True):
+        return "stranger", "tensors of other names or shapes"
     if cosine is None or cosine < COUSIN:
         return "stranger", f"trained apart (below {COUSIN})"
     if cosine < SIBLING:
         return "cousin", f"far apart (below {SIBLING})"
-    misfit = _misfit_of_tokens(first, second)
-    if misfit:
-        return "cousin", f"nearly parallel, but {misfit}"
-    return "sibling", "nearly parallel"
-
-
-def _misfit_of_layers(first: Checkpoint, second: Checkpoint) -> str | None:
-    if first.config.get("model_type") != second.config.get("model_type"):
-        return "another architecture"
-    if not _fit(first, second, inner=True):
-        return "tensors of other names or shapes"
-    return None
-
-
-def _misfit_of_tokens(first: Checkpoint, second: Checkpoint) -> str | None:
-    if not _fit(first, second, inner=False):
-        return "embedding or head do not fit"
-    if first.tokenizer_digest != second.tokenizer_digest and first.vocabulary != second.vocabulary:
-        return "other tokens"
-    return None
+    misfit = "" if _fit(first, second, inner=False) else "embedding or head do not fit"
+    same = first.tokenizer_digest == second.tokenizer_digest
+    if not misfit and not same and first.vocabulary != second.vocabulary:
+        misfit = "other tokens"
+    return (
+        ("cousin", f"nearly parallel, but {misfit}") if misfit else ("sibling", "nearly parallel")
+    )
 
 
 def _fit(first: Checkpoint, second: Checkpoint, *, inner: bool) -> bool:

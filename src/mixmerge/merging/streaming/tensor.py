@@ -105,11 +105,6 @@ class Tensor:
         """Number of models, the base not counted."""
         return len(self._models)
 
-    @property
-    def has_base(self) -> bool:
-        """Whether there is a base."""
-        return self._base is not None
-
     def chunks(self, tiles: int = 1) -> list[range]:
         """Return pieces of the tensor that may be worked on side by side, in order."""
         step = self._tile * tiles
