@@ -89,11 +89,6 @@ def saved_dtype(folder: ModelFolder, asked: str) -> str:
     return str(config.get("dtype") or config.get("torch_dtype") or "float32")
 
 
-def weight_bytes(folder: ModelFolder) -> int:
-    """Return the size of the model's weight files in bytes."""
-    return sum(file.stat().st_size for file in folder.path.glob("*.safetensors"))
-
-
 def check_disk(out: Path, needed: int) -> None:
     """Check that ``needed`` bytes fit on the disk of ``out``.
 

@@ -90,7 +90,8 @@ def make_plan(inputs: Inputs, data: TrainingData) -> Plan:
 def _check_disk(inputs: Inputs, steps: int) -> None:
     sizes = {"float32": 4, "bfloat16": 2, "float16": 2}
     stored = sizes.get(parent.saved_dtype(inputs.model, "auto"), 4)
-    weights = parent.weight_bytes(inputs.model) // stored
+    files = sum(file.stat().st_size for file in inputs.model.path.glob("*.safetensors"))
+    weights = files // stored
     needed = weights * sizes[parent.saved_dtype(inputs.model, inputs.spec.dtype)]
     if inputs.spec.adapter is None and inputs.placement.save_steps < steps:
         # Weights and both moments of AdamW in float32; the old checkpoint goes after the new one.

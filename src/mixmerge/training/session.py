@@ -5,20 +5,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any
 
 from mixmerge import files
 from mixmerge.errors import DeviceMemoryError
 from mixmerge.progress import Progress
 from mixmerge.training import parent, resume, trl_compat
-from mixmerge.training.card import model_card
 from mixmerge.training.curve import Curve
 from mixmerge.training.data import read_data
 from mixmerge.training.device import threads
 from mixmerge.training.plan import Inputs, Plan, make_plan
 from mixmerge.training.ranks import is_first_rank, wait_for_all
 from mixmerge.training.reference import ReferenceCache
-from mixmerge.training.report import TrainReport
+from mixmerge.training.report import TrainReport, model_card
 from mixmerge.training.trainer import build_trainer, configure
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
@@ -104,6 +103,7 @@ def _report(
     seconds: tuple[float, float],
 ) -> TrainReport:
     encoded, order = plan.data.encoded, plan.order
+    fsdp = "fsdp" if trainer.is_fsdp_enabled else "none"
     return TrainReport(
         identity=inputs.identity,
         method=inputs.spec.method,
@@ -124,19 +124,13 @@ def _report(
         ranks=trainer.accelerator.num_processes,
         per_device_batch=plan.micro,
         accumulation=plan.accumulation,
-        sharding=_sharding(trainer),
+        sharding="deepspeed" if trainer.is_deepspeed_enabled else fsdp,
         reference_reused=cache.reused if cache else None,
         resumed_from=resumed_from,
         setup_seconds=round(seconds[0], 3),
         train_seconds=round(seconds[1], 3),
         versions={name: version(name) for name in _PACKAGES},
     )
-
-
-def _sharding(trainer: Any) -> Literal["none", "fsdp", "deepspeed"]:
-    if trainer.is_deepspeed_enabled:
-        return "deepspeed"
-    return "fsdp" if trainer.is_fsdp_enabled else "none"
 
 
 @contextmanager

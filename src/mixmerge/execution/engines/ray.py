@@ -42,8 +42,7 @@ class _Started:
 class RayEngine:
     """Runs steps on a Ray cluster, one of ``cpus`` cores here where ``RAY_ADDRESS`` names none.
 
-    Attributes:
-        keep_seconds: How long the exit code of a training waits for a driver.
+    The exit code of a training waits for a driver for ``keep_seconds``.
 
     Raises:
         ResourceError: there is no cluster at ``RAY_ADDRESS``.
@@ -120,8 +119,7 @@ class RayEngine:
             if (folder / JOB).is_file() and read_json(folder / JOB) == {"job": name}:
                 return _Started(folder, known.wait.remote(), name)
         self._drop(name)
-        bundle = {"CPU": asked["num_cpus"], "GPU": asked["num_gpus"]}
-        bundle = {kind: amount for kind, amount in bundle.items() if amount}
+        bundle = _more_than_none(CPU=asked["num_cpus"], GPU=asked["num_gpus"])
         group = placement_group([bundle], "STRICT_PACK", name=name, lifetime="detached")
         place = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
         actor = self._ray.remote(
@@ -160,6 +158,10 @@ class RayEngine:
             self._ray.kill(self._ray.get_actor(name, namespace=_NAMESPACE))
         with suppress(ValueError):
             remove_placement_group(get_placement_group(name))
+
+
+def _more_than_none(**resources: float) -> dict[str, float]:
+    return {kind: amount for kind, amount in resources.items() if amount}
 
 
 class Holder:
@@ -230,15 +232,12 @@ def train_on_nodes(
 
     Ray Train places the workers, makes them meet, and ends all when one fails; the step itself runs
     in a child process of each worker.
-
     """
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    each = {
-        "CPU": max(1.0, asked["num_cpus"] // needs.processes),
-        "GPU": asked["num_gpus"] / needs.processes,
-    }
+    gpus = asked["num_gpus"] / needs.processes
+    each = _more_than_none(CPU=max(1.0, asked["num_cpus"] // needs.processes), GPU=gpus)
     trainer = TorchTrainer(
         rank,
         train_loop_config={"command": list(command), "folder": folder},
@@ -246,8 +245,8 @@ def train_on_nodes(
         torch_config=TorchConfig(backend="gloo"),
         scaling_config=ScalingConfig(
             num_workers=needs.nodes * needs.processes,
-            use_gpu=each["GPU"] > 0,
-            resources_per_worker={kind: amount for kind, amount in each.items() if amount},
+            use_gpu=gpus > 0,
+            resources_per_worker=each,
         ),
         run_config=RunConfig(
             name=Path(folder).name,
@@ -272,8 +271,7 @@ def rank(config: dict[str, Any]) -> None:
             free.bind(("", 0))
             ports = [free.getsockname()[1]]
     dist.broadcast_object_list(ports)
-    environment = {"MASTER_PORT": str(ports[0])}
-    code = run_child(config["command"], config["folder"], environment)
+    code = run_child(config["command"], config["folder"], {"MASTER_PORT": str(ports[0])})
     if code:
         raise RuntimeError(f"the step ended with exit code {code}")
 
@@ -281,7 +279,7 @@ def rank(config: dict[str, Any]) -> None:
 class RayHelpers:
     """Helpers on the cluster at ``RAY_ADDRESS``, or one here, joined when they are asked for."""
 
-    def __init__(self, cpus: int = 1) -> None:
+    def __init__(self, cpus: int) -> None:
         import ray
 
         self._ray, self._cpus = ray, cpus

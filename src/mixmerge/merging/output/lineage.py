@@ -114,7 +114,6 @@ def _card(plan: MergePlan, text: str, seed: int, stages: Mapping[str, MergePlan]
     method = plan.recipe.declaration
     made = {*plan.recipe.stages}
     inputs = [line for stage in (plan, *stages.values()) for line in _inputs(stage, made)]
-    versions = [f"| {name} | {number} |" for name, number in _versions().items()]
     return "\n".join(
         [
             "---",
@@ -140,7 +139,9 @@ def _card(plan: MergePlan, text: str, seed: int, stages: Mapping[str, MergePlan]
             "",
             "| made with | version |",
             "|---|---|",
-            *versions,
+            f"| mixmerge | {version('mixmerge')} |",
+            f"| numpy | {np.__version__} |",
+            f"| python | {platform.python_version()} |",
             "",
         ]
     )
@@ -166,11 +167,3 @@ def _origin_of_files(plan: MergePlan) -> str:
     if tokenizer == template:
         return f"Configuration, tokenizer and chat template are those of {donor}."
     return f"Configuration of {donor}; tokenizer: {tokenizer}; chat template: {template}."
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "mixmerge": version("mixmerge"),
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }

@@ -29,7 +29,12 @@ def workplace(out: Path, key: str) -> Iterator[Path]:
     partial = out.with_name(out.name + PARTIAL)
     with explained_disk_errors(out):
         partial.mkdir(parents=True, exist_ok=True)
-        with _alone_in(partial, out):
+        handle = os.open(partial, os.O_RDONLY)
+        try:
+            if not take_lock(handle, out):
+                raise ResourceError(
+                    f"{out}: another process is writing this model; wait for it or stop it."
+                )
             _begin(partial, key)
             try:
                 yield partial
@@ -37,6 +42,8 @@ def workplace(out: Path, key: str) -> Iterator[Path]:
                 _clean_up(partial, error)
                 raise
             _appear(partial, out)
+        finally:
+            os.close(handle)
 
 
 def check_space(folder: Path, needed: int) -> None:
@@ -51,19 +58,6 @@ def check_space(folder: Path, needed: int) -> None:
             f"{folder.with_suffix('')}: the merged model needs {needed / 1e9:.2f} GB more and the "
             f"disk has {free / 1e9:.2f} GB free. Free some space or choose another disk."
         )
-
-
-@contextmanager
-def _alone_in(folder: Path, out: Path) -> Iterator[None]:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        if not take_lock(handle, out):
-            raise ResourceError(
-                f"{out}: another process is writing this model; wait for it or stop it."
-            )
-        yield
-    finally:
-        os.close(handle)
 
 
 def _begin(partial: Path, key: str) -> None:

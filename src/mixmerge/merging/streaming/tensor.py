@@ -159,8 +159,7 @@ class Tensor:
     def products(self, vectors: Callable[[Tile], Array]) -> Sums:
         """Return the inner products of all pairs of vectors (their Gram matrix).
 
-        Args:
-            vectors: returns an array of shape (vectors, count) for a tile.
+        Those of a tile have shape (vectors, count).
         """
 
         def work(tile: Tile) -> Sums:
@@ -237,8 +236,7 @@ class Tensor:
     ) -> Iterator[npt.NDArray[np.int64]]:
         """Count keys by their upper bits (`HIGH`), or by their lower bits below given upper ones.
 
-        Returns:
-            For each chunk an array of shape (lanes, bins).
+        Yields an array of shape (lanes, bins) for each chunk.
         """
 
         def work(chunk: range) -> npt.NDArray[np.int64]:
