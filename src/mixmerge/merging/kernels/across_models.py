@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixmerge.merging.kernels import Array, kernel
+from mixmerge.merging.kernels.linear_algebra import weighted_sum
 
 _BLOCK = 512
 """Elements whose sums stay in the first-level cache."""
@@ -85,20 +86,8 @@ def _mean_of_changed(
 
 def sign_by_mass(deltas: Array) -> Array:
     """Return +1 where the weighted deltas' sum is zero or more, else -1 (arXiv:2306.01708)."""
-    sign = np.empty(deltas.shape[1], np.float32)
-    _sign_by_mass(deltas, sign)
-    return sign
-
-
-@kernel("void(float32[:, ::1], float32[::1])")
-def _sign_by_mass(deltas: Array, sign: Array) -> None:
-    for i in range(sign.size):
-        sign[i] = deltas[0, i]
-    for model in range(1, deltas.shape[0]):
-        for i in range(sign.size):
-            sign[i] += deltas[model, i]
-    for i in range(sign.size):
-        sign[i] = np.float32(1) if sign[i] >= 0 else np.float32(-1)
+    mass = weighted_sum(deltas, [1.0] * len(deltas))
+    return np.where(mass >= 0, np.float32(1), np.float32(-1))
 
 
 def sign_by_count(deltas: Array) -> Array:

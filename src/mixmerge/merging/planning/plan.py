@@ -216,9 +216,7 @@ class _Planner:
     def row(self, origin: Origin) -> Row | None:
         """Return the row of one tensor, or None where it is none or something is wrong with it."""
         part, models = self._parts[origin.part]
-        names = [
-            counterpart(model, name) for model, name in zip(models, origin.inputs, strict=True)
-        ]
+        names = [*map(counterpart, models, origin.inputs)]
         present: dict[str, Source] = {
             model.name: model.source(name)
             for model, name in zip(models, names, strict=True)

@@ -7,7 +7,7 @@ size and sums are added in their order, so the result does not depend on threads
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,7 @@ from mixmerge.merging.kernels.selection import (
 from mixmerge.merging.models.sources import HeldSource, Source, StoredSource, scratch
 from mixmerge.merging.streaming.tile import Tile
 
-__all__ = ["TILE", "ParallelMap", "Sums", "Tensor", "Tile", "TileFunction", "serial_map"]
+__all__ = ["TILE", "ParallelMap", "Sums", "Tensor", "Tile", "TileFunction"]
 
 TILE = 1 << 18
 """Elements of a tile: a few of them, as float32, fit the last cache, and what is done to one takes
@@ -51,19 +51,8 @@ KeysOfTile = Callable[[Tile], Sequence[Keys]]
 """What ranks the elements of a tile, for several vectors."""
 
 
-class ParallelMap(Protocol):
-    """Applies a function to items, on one thread or several."""
-
-    def __call__(
-        self, function: Callable[[range], Any], items: Iterable[range], /
-    ) -> Iterator[Any]:
-        """Return the results in the order of the items."""
-        ...
-
-
-def serial_map(function: Callable[[range], Any], items: Iterable[range], /) -> Iterator[Any]:
-    """Apply a function to items on this thread: the simplest `ParallelMap`."""
-    return map(function, items)
+ParallelMap = Callable[[Callable[[range], Any], Iterable[range]], Iterator[Any]]
+"""Applies a function to items, on one thread (`map`) or several; results in the items' order."""
 
 
 class Tensor:
@@ -78,7 +67,7 @@ class Tensor:
         positions: Sequence[int] | None = None,
         seed: int = 0,
         by_row: bool = False,
-        parallel_map: ParallelMap = serial_map,
+        parallel_map: ParallelMap = map,
         hold: int = 0,
     ) -> None:
         """Describe a tensor; nothing is read.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Self
 
-from mixmerge.merging.streaming.tensor import ParallelMap, serial_map
+from mixmerge.merging.streaming.tensor import ParallelMap
 from mixmerge.progress import Progress
 
 LARGE = 5 << 20
@@ -57,7 +57,7 @@ class Workers:
         if tiny:
             self._jobs.append(self._pool.submit(_in_a_row, tiny, share))
         for _, work in filter(lambda tensor: TINY < tensor[0] < LARGE, todo):
-            self._jobs.append(self._pool.submit(work, serial_map, share))
+            self._jobs.append(self._pool.submit(work, map, share))
         for _, work in filter(lambda tensor: tensor[0] >= LARGE, todo):
             self._check()
             work(self._pool.map, HELD_OF_LARGE)
@@ -94,7 +94,7 @@ class Workers:
 
 def _in_a_row(works: Iterable[Work], hold: int) -> None:
     for work in works:
-        work(serial_map, hold)
+        work(map, hold)
 
 
 class Counter:
