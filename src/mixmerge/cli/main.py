@@ -7,7 +7,6 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -97,7 +96,9 @@ def exit_code(arguments: list[str]) -> int:
         error.show()
         return 2
     except Exception as error:  # noqa: BLE001 - the last resort
-        log = _write_traceback()
+        handle, log = tempfile.mkstemp(prefix="mixmerge-", suffix=".log")
+        with os.fdopen(handle, "w") as file:
+            file.write(traceback.format_exc())
         screen.print(
             f"mixmerge failed: {type(error).__name__}: {error}\n"
             f"This is a fault of mixmerge, not yours. The traceback is in {log}.",
@@ -118,10 +119,3 @@ def _start_log() -> None:
         known = ", ".join(name for name in levels if name not in ("NOTSET", "WARN"))
         raise SpecError(f"MIXMERGE_LOG={asked}: there is no such level; there are {known}.")
     logging.basicConfig(level=asked.upper())
-
-
-def _write_traceback() -> Path:
-    handle, name = tempfile.mkstemp(prefix="mixmerge-", suffix=".log")
-    with os.fdopen(handle, "w") as log:
-        log.write(traceback.format_exc())
-    return Path(name)

@@ -88,11 +88,13 @@ def run_step(
         begun, start = now(), time.monotonic()
         try:
             facts = dict(handlers[task.kind](task, _progress_file(folder)))
+            used = [resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
             happened = {
                 "started": begun,
                 "seconds": round(time.monotonic() - start, 3),
                 "attempts": attempt,
-                "peak_memory_mb": _peak_memory_mb(),
+                # The most that this process, or one that it started, has held at once.
+                "peak_memory_mb": round(max(each.ru_maxrss for each in used) / 1024, 1),
                 "argv": sys.argv,
                 **(ran_with or environment()),
             }
@@ -158,13 +160,6 @@ def _progress_file(folder: Path) -> Progress:
             show(folder / PROGRESS, {"done": done, "total": total, "what": what})
 
     return listen
-
-
-def _peak_memory_mb() -> float:
-    """Return the most memory that this process, or one that it started, has held at once."""
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return round(max(own, children) / 1024, 1)
 
 
 def write_failure(folder: Path, error: Exception) -> int:

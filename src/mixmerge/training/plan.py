@@ -10,10 +10,9 @@ import numpy.typing as npt
 from mixmerge.records import ModelFolder
 from mixmerge.training import parent
 from mixmerge.training.data import TrainingData
-from mixmerge.training.device import on_cpu, pin_one_gpu, precision_of
 from mixmerge.training.order import row_order, sorted_within_steps
-from mixmerge.training.ranks import launched_ranks
-from mixmerge.training.spec import TrainPlacement, TrainSpec
+from mixmerge.training.ranks import launched_ranks, on_cpu, pin_one_gpu, precision_of
+from mixmerge.training.spec import TrainJob, TrainPlacement, TrainSpec
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,17 @@ class Inputs:
     def checkpoints(self) -> Path:
         """Folder for unfinished states."""
         return self.out / "checkpoints"
+
+    @property
+    def job(self) -> TrainJob:
+        """What the processes of a launched training are told."""
+        return TrainJob(
+            model=self.model_name,
+            rows=self.rows,
+            settings=self.spec,
+            placement=self.placement,
+            reference_cache=self.reference_cache,
+        )
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,11 @@ from mixmerge.fingerprint import file_fingerprint, fingerprint
 from mixmerge.progress import Progress, silent
 from mixmerge.records import ModelFolder
 from mixmerge.training import parent, resume
-from mixmerge.training.device import check_devices
 from mixmerge.training.plan import Inputs
-from mixmerge.training.ranks import launch, launched_ranks
+from mixmerge.training.ranks import check_devices, launch, launched_ranks
 from mixmerge.training.report import TrainReport
 from mixmerge.training.session import train_here
-from mixmerge.training.spec import TrainJob, TrainPlacement, TrainSpec
+from mixmerge.training.spec import TrainPlacement, TrainSpec
 
 
 def train(
@@ -75,7 +74,10 @@ def train(
     while True:
         inputs = Inputs(spec, placement, folder, str(model), rows, out, identity, reference_cache)
         try:
-            _train_once(inputs, ranks, progress)
+            if ranks is not None or placement.devices == 1:
+                train_here(inputs, progress)
+            else:
+                launch(inputs.job, out, progress)
             return TrainReport.model_validate(files.read_json(out / "report.json"))
         except DeviceMemoryError as error:
             placement = resume.with_fewer_rows(placement, spec.batch_size, ranks, error)
@@ -85,20 +87,6 @@ def train(
         gc.collect()  # what the training that was cut off holds on the devices
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-
-def _train_once(inputs: Inputs, ranks: int | None, progress: Progress) -> None:
-    if ranks is not None or inputs.placement.devices == 1:
-        train_here(inputs, progress)
-        return
-    job = TrainJob(
-        model=inputs.model_name,
-        rows=inputs.rows,
-        settings=inputs.spec,
-        placement=inputs.placement,
-        reference_cache=inputs.reference_cache,
-    )
-    launch(job, inputs.out, progress)
 
 
 def _identity(spec: TrainSpec, folder: ModelFolder, rows: Path) -> str:

@@ -13,9 +13,8 @@ from mixmerge.progress import Progress
 from mixmerge.training import parent, resume, trl_compat
 from mixmerge.training.curve import Curve
 from mixmerge.training.data import read_data
-from mixmerge.training.device import threads
 from mixmerge.training.plan import Inputs, Plan, make_plan
-from mixmerge.training.ranks import is_first_rank, wait_for_all
+from mixmerge.training.ranks import is_first_rank, threads, wait_for_all
 from mixmerge.training.reference import ReferenceCache
 from mixmerge.training.report import TrainReport, model_card
 from mixmerge.training.trainer import build_trainer, configure

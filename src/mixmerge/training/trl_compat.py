@@ -82,14 +82,11 @@ def labelled_positions_only() -> Iterator[None]:
     """
     import trl.trainer.utils as trl_utils
 
-    before = getattr(trl_utils, "_use_triton", None)
-    if before is not None:  # another version of TRL is slower, not wrong
-        trl_utils._use_triton = lambda _device: True
-    try:
+    with ExitStack() as undo:
+        if hasattr(trl_utils, "_use_triton"):  # another version of TRL is slower, not wrong
+            undo.callback(setattr, trl_utils, "_use_triton", trl_utils._use_triton)
+            trl_utils._use_triton = lambda _device: True
         yield
-    finally:
-        if before is not None:
-            trl_utils._use_triton = before
 
 
 def without_preparation(trainer: type[Any]) -> type[Any]:

@@ -22,7 +22,6 @@ from mixmerge.merging.models.layout import place
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _FORMATS = (".png", ".svg", ".pdf")
 _INK, _MUTED, _GRID = "#1f2328", "#57606a", "#d8dee4"
@@ -89,13 +88,21 @@ def draw(inspection: Inspection, file: Path) -> None:
         ResourceError: the file cannot be written.
     """
     import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
     assert inspection.comparison is not None
     parts = inspection.comparison.layers or inspection.comparison.tensors
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         # A script that the font lacks shows as boxes in PNG and PDF, and as itself in SVG.
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
-        figure = _figure(_panels(inspection.comparison, parts, inspection.base), parts)
+        panels = _panels(inspection.comparison, parts, inspection.base)
+        figure = Figure(figsize=(7.2, 0.6 + 2.3 * len(panels)), layout="constrained")
+        FigureCanvasAgg(figure)
+        every = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, panel in zip(every, panels, strict=True):
+            _draw_panel(axes, panel)
+        _name_layers(every[-1], parts)
         out = io.BytesIO()
         kind = file.suffix.lower().removeprefix(".")
         date = {"png": "Software", "svg": "Date", "pdf": "CreationDate"}[kind]
@@ -164,20 +171,6 @@ def _lines(
     value: Callable[[Part, int], float | None],
 ) -> list[tuple[str, list[float | None]]]:
     return [(label, [value(part, number) for part in parts]) for label, number in numbered]
-
-
-def _figure(panels: Sequence[_Panel], parts: Sequence[Part]) -> "Figure":
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.2, 0.6 + 2.3 * len(panels)), layout="constrained")
-    FigureCanvasAgg(figure)
-    for axes, panel in zip(
-        figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0], panels, strict=True
-    ):
-        _draw_panel(axes, panel)
-    _name_layers(axes, parts)
-    return figure
 
 
 def _draw_panel(axes: "Axes", panel: _Panel) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixmerge.merging.kernels import Array
-from mixmerge.merging.kernels.linear_algebra import dot
+from mixmerge.merging.kernels.linear_algebra import row_products
 from mixmerge.merging.kernels.random_drop import random_bits, stream
 from mixmerge.merging.kernels.selection import (
     EVERYTHING,
@@ -150,16 +150,7 @@ class Tensor:
 
         Those of a tile have shape (vectors, count).
         """
-
-        def work(tile: Tile) -> Sums:
-            rows = vectors(tile)
-            result = np.empty((len(rows), len(rows)), np.float64)
-            for i, row in enumerate(rows):
-                for j in range(i + 1):
-                    result[i, j] = result[j, i] = dot(row, rows[j])
-            return result
-
-        return self.sum(work)
+        return self.sum(lambda tile: row_products(vectors(tile)[:, None])[:, :, 0])
 
     def random_words(self, model: int) -> npt.NDArray[np.uint32]:
         """Return what tells the random bits of one model's tensor from all others; see `stream`."""
