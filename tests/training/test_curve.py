@@ -9,8 +9,7 @@ import pytest
 from mixmerge.errors import SpecError
 from mixmerge.files import read_rows
 from mixmerge.progress import silent
-from mixmerge.training.curve import Curve
-from mixmerge.training.report import CurvePoint
+from mixmerge.training.report import Curve, CurvePoint
 
 LOGS = {"loss": 2.0, "learning_rate": 1e-3, "grad_norm": 1.0}
 

@@ -11,12 +11,11 @@ from mixmerge import files
 from mixmerge.errors import DeviceMemoryError
 from mixmerge.progress import Progress
 from mixmerge.training import parent, resume, trl_compat
-from mixmerge.training.curve import Curve
 from mixmerge.training.data import read_data
 from mixmerge.training.plan import Inputs, Plan, make_plan
 from mixmerge.training.ranks import is_first_rank, threads, wait_for_all
 from mixmerge.training.reference import ReferenceCache
-from mixmerge.training.report import TrainReport, model_card
+from mixmerge.training.report import Curve, TrainReport, model_card
 from mixmerge.training.trainer import build_trainer, configure
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")

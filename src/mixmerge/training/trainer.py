@@ -31,7 +31,7 @@ def configure(inputs: Inputs, plan: Plan) -> tuple[Any, type[Any]]:
         "per_device_train_batch_size": plan.micro,
         "gradient_accumulation_steps": plan.accumulation,
         "max_steps": steps,
-        # The order of the rows is ours (see `order`): TRL must read them as they come.
+        # The order of the rows is ours (see `row_order`): TRL must read them as they come.
         "train_sampling_strategy": "sequential",
         # No row is longer, so TRL cuts none.
         "max_length": plan.data.max_length,

@@ -6,9 +6,8 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from mixmerge.errors import SpecError
-from mixmerge.merging.inspection.comparison import Compared, compare
 from mixmerge.merging.inspection.figure import check_figure, draw
-from mixmerge.merging.inspection.measurements import comparison
+from mixmerge.merging.inspection.measurements import measure
 from mixmerge.merging.inspection.result import (
     Inspection,
     ModelSummary,
@@ -72,12 +71,31 @@ def inspect(
             for name, text in zip(short_names(references), references, strict=True)
         ]
         checkpoints = with_common_names(stored)
-        compared = None
+        comparison = None
+        broken: list[str] = []
         if len(checkpoints) > 1 and not headers_only:
-            compared = compare(
+            comparison, broken = measure(
                 checkpoints, has_base=base is not None, threads=threads, progress=progress
             )
-        inspection = _inspection(checkpoints, references, compared, has_base=base is not None)
+        first, *others = checkpoints
+        inspection = Inspection(
+            models=tuple(map(_summary, checkpoints, references)),
+            base=None if base is None else first.name,
+            vocabularies=tuple(
+                _difference(first, other)
+                for other in others
+                if other.tokenizer_digest != first.tokenizer_digest
+                and first.vocabulary
+                and other.vocabulary
+            ),
+            comparison=comparison,
+            problems=(*problems(checkpoints), *broken),
+            notes=(
+                *(note for model in checkpoints for note in _own_notes(model)),
+                *(note for other in others for note in _config_notes(first, other)),
+                *(note for other in others for note in _dtype_notes(first, other)),
+            ),
+        )
     if figure is not None and inspection.comparison is not None:
         draw(inspection, figure)
     return inspection
@@ -99,35 +117,6 @@ def short_names(references: Sequence[str]) -> list[str]:
 def _parts(path: Path) -> tuple[str, ...]:
     parts = path.resolve().parts if path.exists() else path.parts
     return parts[:-1] if len(parts) > 1 and parts[-1] == "model" else parts
-
-
-def _inspection(
-    models: Sequence[Checkpoint],
-    references: Sequence[str],
-    compared: Compared | None,
-    *,
-    has_base: bool,
-) -> Inspection:
-    first, *others = models
-    broken = compared.broken.values() if compared else ()
-    return Inspection(
-        models=tuple(map(_summary, models, references)),
-        base=first.name if has_base else None,
-        vocabularies=tuple(
-            _difference(first, other)
-            for other in others
-            if other.tokenizer_digest != first.tokenizer_digest
-            and first.vocabulary
-            and other.vocabulary
-        ),
-        comparison=comparison(models, compared) if compared and compared.sums else None,
-        problems=(*problems(models), *broken),
-        notes=(
-            *(note for model in models for note in _own_notes(model)),
-            *(note for other in others for note in _config_notes(first, other)),
-            *(note for other in others for note in _dtype_notes(first, other)),
-        ),
-    )
 
 
 def _summary(model: Checkpoint, reference: str) -> ModelSummary:
