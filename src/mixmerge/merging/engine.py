@@ -114,10 +114,7 @@ def merge(
 
 
 def merge_state(
-    recipe: Path | Mapping[str, Any] | MergeRecipe,
-    *,
-    seed: int = 0,
-    threads: int | None = None,
+    recipe: Path | Mapping[str, Any] | MergeRecipe, *, seed: int = 0, threads: int | None = None
 ) -> "dict[str, torch.Tensor]":
     """Merge models into a state dict, the same numbers as `mixmerge.merge` writes.
 

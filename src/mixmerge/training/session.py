@@ -62,7 +62,12 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
         _check_finished(trainer.state)
         seconds = (ready - started, time.perf_counter() - ready)
         report = _report(inputs, plan, curve, trainer, cache, resumed_from, seconds)
-        _finish(inputs, trainer, report)
+        card = model_card(inputs.spec, report, inputs.model_name)
+        parent.save_model(trainer, inputs.model, inputs.out, report.dtype, card)
+        if is_first_rank():
+            files.write_json(inputs.out / "report.json", report.model_dump(mode="json"))
+            shutil.rmtree(inputs.checkpoints)
+        wait_for_all()
 
 
 def _reference(inputs: Inputs, plan: Plan) -> ReferenceCache | None:
@@ -80,15 +85,6 @@ def _check_finished(state: Any) -> None:
             f"the training stopped at step {state.global_step} of {state.max_steps}; run the same "
             "command again to go on from the last checkpoint"
         )
-
-
-def _finish(inputs: Inputs, trainer: Any, report: TrainReport) -> None:
-    card = model_card(inputs.spec, report, inputs.model_name)
-    parent.save_model(trainer, inputs.model, inputs.out, report.dtype, card)
-    if is_first_rank():
-        files.write_json(inputs.out / "report.json", report.model_dump(mode="json"))
-        shutil.rmtree(inputs.checkpoints)
-    wait_for_all()
 
 
 def _report(

@@ -206,8 +206,11 @@ def connect(cpus: int) -> None:
     if not address:
         # "local": whatever else runs on this machine, or has left its address here, is not ours.
         how = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+    host, _, port = (address or "").rpartition(":")
     try:
-        _check_somebody_listens(address)
+        if port.isdigit() and "/" not in host:
+            # Knock first: Ray itself would wait for two minutes.
+            socket.create_connection((host, int(port)), timeout=_KNOCK_SECONDS).close()
         ray.init(namespace=_NAMESPACE, log_to_driver=False, logging_level="ERROR", **how)
     except OSError as error:
         raise ResourceError(
@@ -215,14 +218,6 @@ def connect(cpus: int) -> None:
             "`ray start --head`, set RAY_AUTH_MODE=token if it asks for a token, or unset "
             "RAY_ADDRESS to use this machine alone."
         ) from error
-
-
-def _check_somebody_listens(address: str | None) -> None:
-    """Knock at an address of the form ``host:port``: Ray itself would wait for two minutes."""
-    host, _, port = (address or "").rpartition(":")
-    if port.isdigit() and "/" not in host:
-        with socket.create_connection((host, int(port)), timeout=_KNOCK_SECONDS):
-            pass
 
 
 def train_on_nodes(
@@ -244,9 +239,7 @@ def train_on_nodes(
         # Ray's own group only makes the workers meet; the step's, which computes, is another.
         torch_config=TorchConfig(backend="gloo"),
         scaling_config=ScalingConfig(
-            num_workers=needs.nodes * needs.processes,
-            use_gpu=gpus > 0,
-            resources_per_worker=each,
+            num_workers=needs.nodes * needs.processes, use_gpu=gpus > 0, resources_per_worker=each
         ),
         run_config=RunConfig(
             name=Path(folder).name,

@@ -54,6 +54,11 @@ _STYLE: dict[Any, Any] = {
 }
 
 
+_Pairs = list[tuple[str, int]]
+"""What the legend calls two models, and their place among the pairs."""
+_Value = Callable[[Part, int], float | None]
+
+
 @dataclass(frozen=True)
 class _Panel:
     title: str
@@ -112,65 +117,50 @@ def draw(inspection: Inspection, file: Path) -> None:
 
 
 def _panels(comparison: Comparison, parts: Sequence[Part], base: str | None) -> list[_Panel]:
+    whole, small = comparison.whole, {"percent": True, "limits": (0.0, 0.001)}
+    weights, changes = _numbered(whole.differences), _numbered(whole.interferences)
+
+    def panel(title: str, pairs: _Pairs, value: _Value, **how: Any) -> _Panel:
+        lines = [(label, [value(part, number) for part in parts]) for label, number in pairs]
+        return _Panel(title, lines, **how)
+
     def size(part: Part, number: int) -> float | None:
         return part.differences[number].relative_size
 
-    whole = comparison.whole
     if base is None:
-        pairs = _numbered(whole.differences)
+        cosine, known = "Cosine of the weights", (DOT_THRESHOLD, "SLERP is linear above")
         return [
-            _Panel(
-                "Size of the difference, relative to the first",
-                _lines(parts, pairs, size),
-                percent=True,
-                limits=(0.0, 0.001),
-            ),
-            _Panel(
-                "Cosine of the weights",
-                _lines(parts, pairs, lambda part, n: part.differences[n].cosine),
-                reference=(DOT_THRESHOLD, "SLERP is linear above"),
-            ),
+            panel("Size of the difference, relative to the first", weights, size, **small),
+            panel(cosine, weights, lambda part, n: part.differences[n].cosine, reference=known),
         ]
     models = [(_short(e.second), n) for n, e in enumerate(whole.differences) if e.first == base]
-    pairs = _numbered(whole.interferences)
     panels = [
-        _Panel(
-            f"Size of the change, relative to {base}",
-            _lines(parts, models, size),
-            percent=True,
-            limits=(0.0, 0.001),
-        ),
-        _Panel(
+        panel(f"Size of the change, relative to {base}", models, size, **small),
+        panel(
             "Cosine of the changes",
-            _lines(parts, pairs, lambda part, n: part.interferences[n].cosine),
+            changes,
+            lambda part, n: part.interferences[n].cosine,
             reference=(0.0, "perpendicular"),
             limits=(-0.1, 1.0),
         ),
-        _Panel(
+        panel(
             "Sign conflict: share of what both move",
-            _lines(parts, pairs, lambda part, n: part.interferences[n].opposed),
+            changes,
+            lambda part, n: part.interferences[n].opposed,
             percent=True,
             reference=(0.5, "chance"),
             limits=(0.0, 0.6),
         ),
     ]
-    return [panel for panel in panels if panel.lines]
+    return [each for each in panels if each.lines]
 
 
-def _numbered(pairs: Sequence[Difference | Interference]) -> list[tuple[str, int]]:
+def _numbered(pairs: Sequence[Difference | Interference]) -> _Pairs:
     return [(f"{_short(e.first)} · {_short(e.second)}", n) for n, e in enumerate(pairs)]
 
 
 def _short(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else "…" + name[1 - _LONGEST_NAME :]
-
-
-def _lines(
-    parts: Sequence[Part],
-    numbered: Sequence[tuple[str, int]],
-    value: Callable[[Part, int], float | None],
-) -> list[tuple[str, list[float | None]]]:
-    return [(label, [value(part, number) for part in parts]) for label, number in numbered]
 
 
 def _draw_panel(axes: "Axes", panel: _Panel) -> None:

@@ -186,10 +186,7 @@ def _comparable(models: Sequence[Checkpoint], name: str) -> list[Source]:
 
 
 def _sums(
-    sources: Mapping[str, Sequence[Source]],
-    has_base: bool,
-    threads: int | None,
-    progress: Progress,
+    sources: Mapping[str, Sequence[Source]], has_base: bool, threads: int | None, progress: Progress
 ) -> Iterator[tuple[str, Sums | ModelError]]:
     """Yield the sums of every piece of every tensor, in order, on several threads."""
     tensors = {

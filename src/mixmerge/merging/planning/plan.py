@@ -123,10 +123,7 @@ def _without_collection() -> Iterator[None]:
 
 @_without_collection()
 def plan_merge(
-    recipe: MergeRecipe,
-    *,
-    stages: Mapping[str, Path] | None = None,
-    allow_pickle: bool = False,
+    recipe: MergeRecipe, *, stages: Mapping[str, Path] | None = None, allow_pickle: bool = False
 ) -> MergePlan:
     """Read the headers of all models, and of the stages that are used, and decide on every tensor.
 
@@ -197,10 +194,7 @@ class _Planner:
     """Makes rows, and collects what is wrong with them."""
 
     def __init__(
-        self,
-        recipe: MergeRecipe,
-        models: Mapping[str, Checkpoint],
-        vocabulary: Vocabulary | None,
+        self, recipe: MergeRecipe, models: Mapping[str, Checkpoint], vocabulary: Vocabulary | None
     ) -> None:
         self.problems: list[str] = []
         self.notes: list[str] = []

@@ -208,11 +208,7 @@ class Tensor:
         return cuts
 
     def _count(
-        self,
-        keys: KeysOfTile,
-        chunks: list[range],
-        bins: int,
-        lanes: Sequence[tuple[int, int]],
+        self, keys: KeysOfTile, chunks: list[range], bins: int, lanes: Sequence[tuple[int, int]]
     ) -> Iterator[npt.NDArray[np.int64]]:
         """Count keys by their upper bits (`HIGH`), or by their lower bits below given upper ones.
 
