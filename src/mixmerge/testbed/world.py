@@ -116,10 +116,9 @@ class World:
     """What exists in some languages."""
 
     def __init__(self, languages: Sequence[str]) -> None:
-        """Describe a world of `LANGUAGES` and perhaps some of `FURTHER`.
+        """Describe a world of `LANGUAGES` and perhaps some of `FURTHER`; files are read later.
 
-        Its files are read when they are asked for. Every text has one part for each language, in
-        this order.
+        Every text has one part for each language, in this order.
         """
         self.languages = tuple(languages)
 

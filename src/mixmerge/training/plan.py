@@ -46,19 +46,15 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a trainer is built from, beside the inputs.
-
-    Attributes:
-        order: rows of each step, shape ``(steps, batch_size)``.
-        micro: rows per device and forward pass.
-        accumulation: forward passes per step.
-        on_cpu: whether no GPU is used.
-    """
+    """What a trainer is built from, beside the inputs."""
 
     data: TrainingData
     order: npt.NDArray[np.int64]
+    """Rows of each step, shape ``(steps, batch_size)``."""
     micro: int
+    """Rows per device and forward pass."""
     accumulation: int
+    """Forward passes per step."""
     precision: Literal["float32", "bfloat16"]
     on_cpu: bool
 

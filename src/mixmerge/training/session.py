@@ -46,8 +46,11 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
         checkpoint, resumed_from = resume.latest(inputs.checkpoints)
         curve_file = inputs.out / "curve.jsonl" if is_first_rank() else None
         curve = Curve(curve_file, plan.tokens, plan.steps_per_epoch, progress)
-        cache, check_start = _reference(inputs, plan), inputs.spec.objective.check_start
-        if cache is not None:
+        names, check_start = inputs.spec.objective.reference, inputs.spec.objective.check_start
+        cache = None
+        if names:
+            model, columns = inputs.model.fingerprint(), plan.data.encoded.columns
+            cache = ReferenceCache(names, inputs.reference_cache, model, columns, plan.precision)
             trainer_class = trl_compat.keeping_reference(trainer_class, cache, progress)
 
         def on_log(step: int, logs: dict[str, float]) -> None:
@@ -68,14 +71,6 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
             files.write_json(inputs.out / "report.json", report.model_dump(mode="json"))
             shutil.rmtree(inputs.checkpoints)
         wait_for_all()
-
-
-def _reference(inputs: Inputs, plan: Plan) -> ReferenceCache | None:
-    names = inputs.spec.objective.reference
-    if not names:
-        return None
-    model, columns = inputs.model.fingerprint(), plan.data.encoded.columns
-    return ReferenceCache(names, inputs.reference_cache, model, columns, plan.precision)
 
 
 def _check_finished(state: Any) -> None:

@@ -47,7 +47,10 @@ def quiet() -> Iterator[None]:
         # TRL 1.16 reads a property that transformers 5.23 has renamed.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
         for name, value in _QUIET_ENVIRONMENT.items():
-            undo.callback(_set_variable, name, os.environ.get(name))
+            if name in os.environ:
+                undo.callback(os.environ.update, {name: os.environ[name]})
+            else:
+                undo.callback(os.environ.pop, name, None)
             os.environ[name] = value
         if not datasets.utils.are_progress_bars_disabled():
             undo.callback(datasets.enable_progress_bars)
@@ -64,13 +67,6 @@ def quiet() -> Iterator[None]:
         hf_logging.set_verbosity_error()
         trl.setLevel(logging.ERROR)
         yield
-
-
-def _set_variable(name: str, value: str | None) -> None:
-    if value is None:
-        os.environ.pop(name, None)
-    else:
-        os.environ[name] = value
 
 
 @contextmanager

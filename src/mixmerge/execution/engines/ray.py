@@ -173,24 +173,22 @@ class Holder:
 
     def run(self, command: Sequence[str], folder: str, environment: Mapping[str, str]) -> int:
         """Run the step and return its exit code."""
-        from ray.util import get_current_placement_group
+        from ray.util import get_current_placement_group, remove_placement_group
 
         group = get_current_placement_group()
+
+        def leave() -> None:
+            remove_placement_group(group)
+            os._exit(0)
+
         self._code = run_child(command, folder, environment)
         # A driver that lives takes the code and ends this actor; nobody else would.
-        threading.Timer(self._keep_seconds, _leave, [group]).start()
+        threading.Timer(self._keep_seconds, leave).start()
         return self._code
 
     def wait(self) -> int:
         """Return the exit code, once `run`, which comes first in the actor's queue, has ended."""
         return LOST if self._code is None else self._code
-
-
-def _leave(group: Any) -> None:
-    from ray.util import remove_placement_group
-
-    remove_placement_group(group)
-    os._exit(0)
 
 
 def connect(cpus: int) -> None:

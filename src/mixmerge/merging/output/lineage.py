@@ -149,14 +149,12 @@ def _card(plan: MergePlan, text: str, seed: int, stages: Mapping[str, MergePlan]
 
 def _inputs(plan: MergePlan, stages: Container[str]) -> list[str]:
     """Return a line for each input of a merge: name, place and fingerprint."""
-    places = [
-        f"stage `{stage_of(item.path)}`" if stage_of(item.path) in stages else f"`{model.path}`"
-        for item, model in zip(plan.recipe.inputs, plan.checkpoints, strict=True)
-    ]
-    return [
-        f"| {model.name} | {place} | `{model.fingerprint}` |"
-        for place, model in zip(places, plan.checkpoints, strict=True)
-    ]
+    lines = []
+    for item, model in zip(plan.recipe.inputs, plan.checkpoints, strict=True):
+        stage = stage_of(item.path)
+        place = f"stage `{stage}`" if stage in stages else f"`{model.path}`"
+        lines.append(f"| {model.name} | {place} | `{model.fingerprint}` |")
+    return lines
 
 
 def _origin_of_files(plan: MergePlan) -> str:

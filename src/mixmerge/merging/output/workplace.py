@@ -39,7 +39,10 @@ def workplace(out: Path, key: str) -> Iterator[Path]:
             try:
                 yield partial
             except BaseException as error:
-                _clean_up(partial, error)
+                _drop_unfinished(partial)
+                # Finished files are kept where going on makes sense.
+                if not goes_on_later(error) or [f.name for f in partial.iterdir()] == [_KEY]:
+                    shutil.rmtree(partial, ignore_errors=True)
                 raise
             _appear(partial, out)
         finally:
@@ -81,13 +84,6 @@ def _begin(partial: Path, key: str) -> None:
 def goes_on_later(error: BaseException) -> bool:
     """Say whether the same command may succeed later, so that what is whole should be kept."""
     return isinstance(error, (KeyboardInterrupt, OSError, ResourceError))
-
-
-def _clean_up(partial: Path, error: BaseException) -> None:
-    """Keep finished files where going on makes sense."""
-    _drop_unfinished(partial)
-    if not goes_on_later(error) or [file.name for file in partial.iterdir()] == [_KEY]:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _drop_unfinished(partial: Path) -> None:

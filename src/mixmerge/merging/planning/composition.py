@@ -185,15 +185,8 @@ class Part:
             else [_first_of(parameter, *shared)]
             for parameter in self._method.parameters
         }
-        self._filters = sorted(
-            {
-                part_of_name
-                for settings in self._settings.values()
-                for setting in settings
-                if setting is not None
-                for part_of_name in filters(setting)
-            }
-        )
+        given = [each for settings in self._settings.values() for each in settings if each]
+        self._filters = sorted({word for setting in given for word in filters(setting)})
         self._known: dict[tuple[float, tuple[bool, ...]], Arguments] = {}
 
     def of(self, origin: Origin) -> Arguments:

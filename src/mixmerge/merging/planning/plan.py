@@ -147,7 +147,11 @@ def plan_merge(
     _refuse(found)
     models = {model.name: model for model in checkpoints}
     composition = compose(recipe, models)
-    vocabulary = _vocabulary(recipe, checkpoints, folders)
+    vocabulary = None
+    if recipe.tokenizer is not None:
+        elsewhere = recipe.references[len(recipe.inputs) :]
+        source = locate(with_folder(elsewhere[0], folders)) if elsewhere else None
+        vocabulary = align(recipe.tokenizer, checkpoints, recipe.donor.name, source=source)
     planner = _Planner(recipe, models, vocabulary)
     rows = tuple(filter(None, map(planner.row, composition.tensors)))
     _refuse(planner.problems)
@@ -170,18 +174,6 @@ def plan_merge(
         names = _first_of(planner.left_out)
         notes.append(f"tensor {names}: left out, since loaders compute this buffer themselves")
     return MergePlan(recipe, tuple(checkpoints), rows, config, vocabulary, template, tuple(notes))
-
-
-def _vocabulary(
-    recipe: MergeRecipe, models: Sequence[Checkpoint], folders: Mapping[str, Path]
-) -> Vocabulary | None:
-    """Bring the vocabularies together, where the recipe asks for it."""
-    wanted = recipe.tokenizer
-    if wanted is None:
-        return None
-    elsewhere = recipe.references[len(recipe.inputs) :]
-    source = locate(with_folder(elsewhere[0], folders)) if elsewhere else None
-    return align(wanted, models, recipe.donor.name, source=source)
 
 
 def _refuse(found: Sequence[str]) -> None:

@@ -83,11 +83,9 @@ class Tensor:
         self._models, self._base = list(models), base
         self._positions = range(len(models)) if positions is None else positions
         self._seed, self._parallel_map, self._hold = seed, parallel_map, hold
-        sources = [*models, base] if base is not None else models
-        if by_row or any(source.by_row for source in sources):
+        self._tile = TILE
+        if by_row or any(source.by_row for source in self._sources()):
             self._tile = self.columns * max(1, TILE // max(1, self.columns))
-        else:
-            self._tile = TILE
 
     @property
     def count(self) -> int:
@@ -105,10 +103,12 @@ class Tensor:
             count = min(self._tile, chunk.stop - start)
             yield Tile(self._models, self._base, start, count, self.columns)
 
+    def _sources(self) -> list[Source]:
+        return self._models if self._base is None else [*self._models, self._base]
+
     def _hold_inputs(self) -> None:
         """Keep what is read from now on for the next pass, where it fits the allowance."""
-        sources = [*self._models, self._base] if self._base is not None else self._models
-        stored = [source for source in sources if isinstance(source, StoredSource)]
+        stored = [source for source in self._sources() if isinstance(source, StoredSource)]
         sizes = [source.tensor.nbytes for source in stored]
         if not stored or sum(sizes) > self._hold:
             return
