@@ -7,8 +7,7 @@ from pathlib import Path
 from mixmerge.errors import DataError
 from mixmerge.files import write_rows
 from mixmerge.progress import Progress, silent
-from mixmerge.records import MISSING, Item, Judge, Prompt, Question, Response, Verdict
-from mixmerge.records.row import RowModel
+from mixmerge.records import MISSING, Item, Judge, Prompt, Question, Response, RowModel, Verdict
 
 
 def judge(

@@ -18,17 +18,19 @@ from mixmerge.records.results import (
     Comparison,
     Contrast,
     Costs,
+    Decision,
     Front,
     ModelInfo,
     ModelResult,
     Stage,
 )
-from mixmerge.stats.decision import decide, significant_gain
-from mixmerge.stats.multiplicity import benjamini_hochberg, holm
-from mixmerge.stats.paired import mcnemar_p, sign_flip_p
+from mixmerge.stats.paired import benjamini_hochberg, holm, mcnemar_p, sign_flip_p
 
 Verdicts = Mapping[str, Mapping[Axis, Sequence[Verdict]]]
 """By model and axis; the base model has none where its value is fixed by definition."""
+
+SIGNIFICANCE = 0.05
+"""Adjusted p-values below it count."""
 
 Family = Literal["primary", "secondary"]
 Pair = tuple[str, str, Family]
@@ -278,3 +280,37 @@ def _decisions(
         for a, b, family in pairs
         if family == "primary"
     )
+
+
+def significant_gain(gain: float, p_adjusted: float) -> int:
+    """Return 1 for a significant gain, -1 for a significant loss, 0 for neither.
+
+    Args:
+        gain: a difference, signed so that above zero is better.
+        p_adjusted: its p-value, adjusted for all comparisons of its family.
+    """
+    return 0 if p_adjusted >= SIGNIFICANCE else (gain > 0) - (gain < 0)
+
+
+def decide(gains: Iterable[int | None]) -> Decision:
+    """Say what the deciding axes say together.
+
+    A model *beats* another when it is better on at least one axis and worse on none, *loses* in
+    the reverse case, *trades* when it is better on one and worse on another, and is *undecided*
+    when no difference is significant: no evidence is not equality.
+
+    Args:
+        gains: of each axis, as `significant_gain` returns it; None where it is not compared yet.
+
+    Example:
+        >>> decide([1, 0, 1])
+        'beats'
+        >>> decide([1, -1])
+        'trades'
+    """
+    signs = set(gains)
+    if None in signs or not signs:
+        return "incomplete"
+    if signs >= {1, -1}:
+        return "trades"
+    return "beats" if 1 in signs else "loses" if -1 in signs else "undecided"

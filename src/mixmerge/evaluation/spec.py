@@ -15,7 +15,7 @@ from mixmerge.evaluation.generate_spec import (
 from mixmerge.evaluation.judges import JudgeSpec, members
 from mixmerge.evaluation.measures import MeasuredAxis
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
-from mixmerge.records.verdict import Axis
+from mixmerge.records import Axis
 from mixmerge.spec_model import SpecModel
 
 AxisName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]

@@ -17,8 +17,7 @@ from typing import Literal
 
 from mixmerge.mixing.filters import normalise
 from mixmerge.mixing.spec import TrainingRow
-from mixmerge.records import Conversation, Prompt
-from mixmerge.records.row import RowModel
+from mixmerge.records import Conversation, Prompt, RowModel
 
 CONTAINED_WORDS = 5
 

@@ -9,8 +9,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from mixmerge.records.results import Interval
-from mixmerge.records.row import RowModel
-from mixmerge.records.verdict import Axis
+from mixmerge.records.rows import Axis, RowModel
 
 Grade = Literal["useless", "doubtful", "usable"]
 """``useless``: its verdicts cannot be told from chance, or are mostly missing; ``doubtful``: there

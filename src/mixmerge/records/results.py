@@ -8,8 +8,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from mixmerge.errors import DataError
-from mixmerge.records.row import RowModel
-from mixmerge.records.verdict import Axis
+from mixmerge.records.rows import Axis, RowModel
 
 SCHEMA = 2
 

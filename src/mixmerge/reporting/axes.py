@@ -2,8 +2,8 @@
 
 import math
 
+from mixmerge.records import Axis
 from mixmerge.records.results import AxisInfo, Interval, Results
-from mixmerge.records.verdict import Axis
 from mixmerge.reporting import formats
 from mixmerge.reporting.cells import ABSENT, Cell
 

@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from mixmerge.records import Axis
 from mixmerge.records.results import AxisInfo, Interval, Kind, Results, Stage
-from mixmerge.records.verdict import Axis
 from mixmerge.reporting import models
 from mixmerge.reporting.axes import better, difference, heading, points, value
 from mixmerge.reporting.formats import percent

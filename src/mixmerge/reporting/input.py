@@ -2,11 +2,9 @@
 
 from pydantic import Field
 
+from mixmerge.records import Axis, Outcome, Prompt, RowModel
 from mixmerge.records.judge_card import JudgeCard
-from mixmerge.records.prompt import Prompt
 from mixmerge.records.results import Results
-from mixmerge.records.row import RowModel
-from mixmerge.records.verdict import Axis, Outcome
 
 
 class Answer(RowModel):

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Literal
 
+from mixmerge.records import Axis
 from mixmerge.records.judge_card import (
     Accuracy,
     AxisTrial,
@@ -13,7 +14,6 @@ from mixmerge.records.judge_card import (
     ProbeName,
     Statistic,
 )
-from mixmerge.records.verdict import Axis
 from mixmerge.reporting import cells, formats
 from mixmerge.reporting.cells import ABSENT, Cell, Item, Spec, Table
 

@@ -13,8 +13,8 @@ from typing import get_args
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from mixmerge.records import Outcome
 from mixmerge.records.results import AxisInfo
-from mixmerge.records.verdict import Outcome
 from mixmerge.reporting import axes, formats
 from mixmerge.reporting.cells import Table, to_csv
 from mixmerge.reporting.costs import cost_sentences

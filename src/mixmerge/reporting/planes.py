@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
+from mixmerge.records import Axis
 from mixmerge.records.results import Interval, Results, Stage
-from mixmerge.records.verdict import Axis
 from mixmerge.reporting import models
 from mixmerge.reporting.axes import heading, value
 from mixmerge.reporting.figures import (

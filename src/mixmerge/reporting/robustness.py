@@ -1,7 +1,7 @@
 """How much the values and the front depend on choices that could have been made otherwise."""
 
+from mixmerge.records import Axis
 from mixmerge.records.results import Average, Front, LengthControlled, Results, Value
-from mixmerge.records.verdict import Axis
 from mixmerge.reporting import axes, cells, formats
 from mixmerge.reporting.cells import ABSENT, Cell, Table
 from mixmerge.reporting.models import all_models, file_name, models_of, stage_name

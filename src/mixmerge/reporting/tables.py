@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from mixmerge.records import Axis
 from mixmerge.records.results import AxisScore, Comparison, Interval, Results, Stage
-from mixmerge.records.verdict import Axis
 from mixmerge.reporting import axes, cells
 from mixmerge.reporting.cells import ABSENT, Cell, Column, Spec, Table
 from mixmerge.reporting.costs import kind_table, model_table

@@ -6,9 +6,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from mixmerge.records import Axis
 from mixmerge.records.judge_card import Grade, JudgeCard
 from mixmerge.records.results import Kind, Results
-from mixmerge.records.verdict import Axis
 from mixmerge.reporting import formats
 from mixmerge.reporting.axes import relative_cell, value_cell
 from mixmerge.reporting.cells import ABSENT, Cell

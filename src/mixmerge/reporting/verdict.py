@@ -6,8 +6,8 @@ The decisions themselves are in the results: see `mixmerge.records.results.Decis
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mixmerge.records import Axis
 from mixmerge.records.results import Comparison, Contrast, Decision, Results, Stage
-from mixmerge.records.verdict import Axis
 from mixmerge.reporting import models
 from mixmerge.reporting.axes import difference, difference_interval, on_all, phrase, value
 from mixmerge.reporting.formats import NARROW_SPACE, p_value

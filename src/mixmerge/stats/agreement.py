@@ -12,12 +12,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy.special import stdtrit
 
 from mixmerge.errors import SampleError
 from mixmerge.stats.bootstrap import Codes, Floats, bootstrap_sums, percentile_interval
-from mixmerge.stats.estimate import LEVEL, MIN_CLUSTERS, Estimate
-from mixmerge.stats.proportions import wilson
+from mixmerge.stats.estimate import MIN_CLUSTERS, Estimate
+from mixmerge.stats.proportions import t_quantile, wilson
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int
@@ -163,9 +162,7 @@ def coefficient(
     return Estimate(value, low, high, n, clusters, "percentile")
 
 
-def clustered_share(
-    hit: Float64[Floats, "items"], cluster: Int[Codes, "items"], level: float = LEVEL
-) -> Estimate:
+def clustered_share(hit: Float64[Floats, "items"], cluster: Int[Codes, "items"]) -> Estimate:
     """Return a share with Wilson's interval for as many observations as the clusters are worth.
 
     The effective sample size is p (1 - p) / SE², with the cluster-robust standard error (Korn and
@@ -175,7 +172,6 @@ def clustered_share(
     Args:
         hit: 1 or 0 (or a share); NaN is no observation.
         cluster: the cluster of each item.
-        level: coverage.
 
     Raises:
         SampleError: there is no observation.
@@ -190,7 +186,7 @@ def clustered_share(
     total = np.bincount(place, hit[seen] - share)
     variance = float((total**2).sum()) / n**2 * clusters / max(clusters - 1, 1)
     worth = share * (1 - share) / variance if variance > 0 and clusters > 1 else clusters
-    low, high = wilson(share, max(1, round(min(worth, n))), level)
+    low, high = wilson(share, max(1, round(min(worth, n))))
     return Estimate(share, low, high, n, clusters, "wilson")
 
 
@@ -198,7 +194,6 @@ def clustered_slope(
     x: Float64[Floats, "items"],
     y: Float64[Floats, "items"],
     cluster: Int[Codes, "items"],
-    level: float = LEVEL,
 ) -> Estimate | None:
     """Return the least-squares slope of y on x with its cluster-robust t interval.
 
@@ -208,7 +203,6 @@ def clustered_slope(
         x: what y is regressed on.
         y: the outcome; an item with NaN is left out.
         cluster: the cluster of each item.
-        level: coverage.
 
     Returns:
         None where ``x`` does not vary or there are fewer than `MIN_CLUSTERS` clusters.
@@ -224,5 +218,5 @@ def clustered_slope(
     slope = float(x @ y) / spread
     scores = np.bincount(place, x * (y - slope * x))
     error = math.sqrt(clusters / (clusters - 1) * float(scores @ scores)) / spread
-    half = float(stdtrit(clusters - 1, 0.5 + level / 2)) * error
+    half = t_quantile(clusters) * error
     return Estimate(slope, slope - half, slope + half, len(y), clusters, "t")

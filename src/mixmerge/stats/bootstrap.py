@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, stdtrit
+from scipy.special import ndtr
 
 from mixmerge.stats.estimate import LEVEL
+from mixmerge.stats.proportions import t_quantile
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int
@@ -107,15 +108,14 @@ def bootstrap_means(
     return means
 
 
-def expanded_level(clusters: int, level: float = LEVEL) -> float:
-    """Return the share of draws to span so that the interval covers ``level`` in small samples.
+def expanded_level(clusters: int) -> float:
+    """Return the share of draws to span so that the interval covers `LEVEL` in small samples.
 
     The bootstrap divides by the number of clusters instead of one less and knows no t
     distribution; for a mean, wider tails undo both (Hesterberg 2015, "What teachers should know
     about the bootstrap", section 5.2).
     """
-    t = float(stdtrit(clusters - 1, 0.5 + level / 2))
-    return float(2 * ndtr(t * math.sqrt(clusters / (clusters - 1))) - 1)
+    return float(2 * ndtr(t_quantile(clusters) * math.sqrt(clusters / (clusters - 1))) - 1)
 
 
 def percentile_interval(

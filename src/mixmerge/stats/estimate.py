@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mixmerge.errors import SampleError
 
 LEVEL = 0.95
-"""Coverage of every interval unless another level is asked."""
+"""Coverage of every interval."""
 
 MIN_CLUSTERS = 10
 """Fewest clusters for a pooled estimate (fewer are refused) and for any interval."""

@@ -25,7 +25,7 @@ from mixmerge.stats.bootstrap import (
     expanded_level,
     percentile_interval,
 )
-from mixmerge.stats.estimate import LEVEL, Estimate
+from mixmerge.stats.estimate import Estimate
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int, Shaped
@@ -78,7 +78,6 @@ def length_controlled(
     *,
     draws: int,
     rng: np.random.Generator,
-    level: float = LEVEL,
 ) -> list[LengthControl]:
     """Fit the curve of each model and bootstrap the fits by cluster, with the same draws for all.
 
@@ -93,14 +92,13 @@ def length_controlled(
         cluster: the cluster of each prompt, integers from 0.
         draws: bootstrap samples.
         rng: where the draws come from.
-        level: coverage.
     """
     fits = [_Fit.of(own, feature, cluster) for own, feature in zip(scores, features, strict=True)]
     if not fits:
         return []
     drawn = bootstrap_sums(np.hstack([one.sums for one in fits]), draws, rng)
     by_model = np.split(drawn, len(fits), axis=1)
-    return [one.control(sums, level) for one, sums in zip(fits, by_model, strict=True)]
+    return [one.control(sums) for one, sums in zip(fits, by_model, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -129,9 +127,9 @@ class _Fit:
         np.add.at(sums, cluster[seen], parts)
         return cls(quality, slope, sums, int(seen.sum()), len(np.unique(cluster[seen])))
 
-    def control(self, drawn: Float64[Floats, "draws 5"], level: float) -> LengthControl:
+    def control(self, drawn: Float64[Floats, "draws 5"]) -> LengthControl:
         rates = expit(self.quality + _newton_step(drawn, self.slope)[:, 0])
-        low, high = percentile_interval(rates, expanded_level(self.clusters, level))
+        low, high = percentile_interval(rates, expanded_level(self.clusters))
         rate = float(expit(self.quality))
         return LengthControl(
             Estimate(rate, low, high, self.n, self.clusters, "percentile"), self.slope

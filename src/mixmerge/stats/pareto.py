@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixmerge.stats.bootstrap import Floats
-from mixmerge.stats.estimate import LEVEL, Estimate
+from mixmerge.stats.estimate import Estimate
 from mixmerge.stats.proportions import t_quantile
 
 if TYPE_CHECKING:
@@ -101,7 +101,6 @@ def front_volume(
     draws: Float64[Floats, "draws models axes"],
     reference: Sequence[float],
     clusters: int,
-    level: float = LEVEL,
 ) -> Estimate:
     """Estimate the volume that several models dominate together.
 
@@ -115,7 +114,6 @@ def front_volume(
         draws: the same in every bootstrap draw.
         reference: the worst corner.
         clusters: independent units of the smaller axis.
-        level: coverage.
     """
     value = float(hypervolume(points, reference))
     volumes = hypervolume(draws, reference)
@@ -129,6 +127,6 @@ def front_volume(
             f"{abs(bias):.2g} where its standard error is {error:.2g}"
         )
         return Estimate.without_interval(value, 0, clusters, reason)
-    centre, half = value - bias, t_quantile(clusters, level) * error
+    centre, half = value - bias, t_quantile(clusters) * error
     low, high = max(0.0, centre - half), centre + half
     return Estimate(value, low, high, 0, clusters, "bias-corrected t")

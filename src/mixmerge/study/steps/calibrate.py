@@ -9,9 +9,8 @@ from mixmerge.evaluation.measures import MeasuredAxis
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.files import read_json, read_rows, write_json
 from mixmerge.progress import Progress
-from mixmerge.records import Axis, Prompt, Response, Verdict
+from mixmerge.records import Axis, Prompt, Response, RowModel, Verdict
 from mixmerge.records.results import Contrast, read_results
-from mixmerge.records.row import RowModel
 from mixmerge.spec_model import SpecModel
 from mixmerge.study.spec import BASE, Study
 from mixmerge.study.steps.judge import TRIAL, JudgedAxis, judge_for, judged_axes

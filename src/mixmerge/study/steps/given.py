@@ -12,8 +12,7 @@ from mixmerge.execution.step import Step, Task
 from mixmerge.files import write_json
 from mixmerge.hub import resolve
 from mixmerge.progress import Progress
-from mixmerge.records import ModelFolder
-from mixmerge.records.row import RowModel
+from mixmerge.records import ModelFolder, RowModel
 from mixmerge.spec_model import SpecModel
 from mixmerge.study.spec import BASE, TESTBED, Study, local_folder
 from mixmerge.study.steps.kind import MODEL, POINTER, StepKind, model_path

@@ -12,8 +12,7 @@ from mixmerge.evaluation.spec import AxisSpec
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.files import read_rows
 from mixmerge.progress import Progress
-from mixmerge.records import Axis, Judge, Prompt, Response
-from mixmerge.records.row import RowModel
+from mixmerge.records import Axis, Judge, Prompt, Response, RowModel
 from mixmerge.spec_model import SpecModel
 from mixmerge.study.layout import rounds
 from mixmerge.study.spec import BASE, Study

@@ -18,8 +18,7 @@ from mixmerge.execution.environment import CORES
 from mixmerge.execution.step import Step, Task
 from mixmerge.files import read_json
 from mixmerge.progress import Progress
-from mixmerge.records import ModelFolder
-from mixmerge.records.row import RowModel
+from mixmerge.records import ModelFolder, RowModel
 from mixmerge.spec_model import SpecModel
 from mixmerge.study.spec import Study
 

@@ -6,7 +6,7 @@ from typing import Any
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.mixing.spec import FORMS, Form, MixtureSpec
 from mixmerge.progress import Progress
-from mixmerge.records.row import RowModel
+from mixmerge.records import RowModel
 from mixmerge.study.layout import rounds
 from mixmerge.study.spec import BASE, Study, TestbedSource
 from mixmerge.study.steps.files import described, with_paths

@@ -9,7 +9,7 @@ from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.execution.step import Step, Task
 from mixmerge.files import write_rows
 from mixmerge.progress import Progress
-from mixmerge.records.row import RowModel
+from mixmerge.records import RowModel
 from mixmerge.spec_model import SpecModel
 from mixmerge.study.layout import rounds
 from mixmerge.study.spec import Study

@@ -8,9 +8,8 @@ from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.execution.store import RECORD
 from mixmerge.files import read_json, read_rows, write_json
 from mixmerge.progress import Progress, silent
-from mixmerge.records import Axis, Response, Results, Verdict
+from mixmerge.records import Axis, Response, Results, RowModel, Verdict
 from mixmerge.records.results import Costs, ModelInfo, Stage
-from mixmerge.records.row import RowModel
 from mixmerge.spec_model import SpecModel
 from mixmerge.study.spec import BASE, Study, Trained
 from mixmerge.study.steps.kind import StepKind, inputs_of

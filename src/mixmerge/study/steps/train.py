@@ -6,8 +6,7 @@ from pathlib import Path
 from mixmerge.execution.plan import Planned
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.progress import Progress, silent
-from mixmerge.records import ModelFolder
-from mixmerge.records.row import RowModel
+from mixmerge.records import ModelFolder, RowModel
 from mixmerge.study.layout import model_step
 from mixmerge.study.spec import BASE, Study, Trained, expected_rows
 from mixmerge.study.steps.kind import ROWS, StepKind, model_path, within_cores
