@@ -30,9 +30,7 @@ _PATH_STARTS = ("/", "./", "../", "~")
 def is_hub_name(text: str, *, needs_owner: bool = False) -> bool:
     """Return whether a text can be the name of a repository, looking at its form alone.
 
-    Args:
-        text: what a user wrote.
-        needs_owner: refuse a ``NAME`` without an ``OWNER/`` before it.
+    Where it ``needs_owner``, a ``NAME`` without ``OWNER/`` is none.
 
     Example:
         >>> is_hub_name("CohereLabs/aya-23-8B@main"), is_hub_name("./model")

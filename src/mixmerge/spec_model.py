@@ -93,13 +93,7 @@ def unknown_name(name: str, section: str, known: Collection[str]) -> str:
 
 
 def refusal(kind: type[BaseModel], given: Mapping[str, Any], problems: list[Problem]) -> Exception:
-    """Return a validation error with every mistake at its key, so that its line can be named.
-
-    Args:
-        kind: The specification.
-        given: Its keys and values as they were given.
-        problems: What is wrong with them.
-    """
+    """Return a validation error with every mistake at its key, so that its line can be named."""
     return ValidationError.from_exception_data(
         kind.__name__,
         [

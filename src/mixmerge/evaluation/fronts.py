@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from mixmerge.evaluation.axis_scores import AxisScores
+from mixmerge.evaluation.scores import AxisScores
 from mixmerge.records.results import AxisInfo, Front, Kind, Volume
 from mixmerge.stats.bootstrap import Floats
 from mixmerge.stats.estimate import Estimate
@@ -32,10 +32,7 @@ def front(kinds: Mapping[str, Kind], base: str, axes: Axes) -> Front:
     Each axis has prompts of its own and is resampled independently; within an axis all models
     share their draws.
 
-    Args:
-        kinds: what each model is, without the base model.
-        base: name of the base model.
-        axes: the scores of all models, the base model's included.
+    The ``kinds`` are without the base model, the scores of the axes with it.
     """
     names = list(kinds)
     draws = [scores.pooled_draws([base, *names]) for _, scores in axes]

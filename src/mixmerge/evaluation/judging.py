@@ -22,9 +22,6 @@ def judge(
 ) -> list[Verdict]:
     """Judge a model's answers, in any order, and write the verdicts as JSON Lines.
 
-    Returns:
-        The verdicts, in the order of the prompts.
-
     Raises:
         SpecError: the judge cannot answer such a question.
         DataError: a prompt has no answer, or an answer no prompt; or a grade is out of bounds.

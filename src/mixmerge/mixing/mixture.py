@@ -29,12 +29,7 @@ def draw(
     further on is taken. A single long row thus leaves no cell half empty; the price is that such
     draws are not nested, and that a short row may be used again where a long one never fitted.
 
-    Args:
-        pool: the rows, each once; their order does not count.
-        target: how much is wanted, in the unit of ``size_of``.
-        size_of: what a row counts: 1, or its tokens.
-        seed: decides the shuffle.
-        most_copies: how many passes there may be.
+    A row counts ``size_of``: 1, or its tokens. There are at most ``most_copies`` passes.
 
     Returns:
         The rows drawn. For rows their number is ``target``; for tokens they are whole rows, and the

@@ -14,6 +14,16 @@ class RowModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
 
 
+class SchemaModel(RowModel):
+    """A file of its own, which says the version of its schema because other tools read it."""
+
+    model_config = ConfigDict(
+        serialize_by_alias=True, validate_by_name=True, validate_by_alias=True
+    )
+
+    schema_: Literal[2] = Field(2, alias="schema")
+
+
 class Message(RowModel):
     """One turn of a chat."""
 

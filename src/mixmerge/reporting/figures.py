@@ -4,10 +4,13 @@ Matplotlib draws without a display. Colours and markers follow the kind of model
 differ, so that neither colour vision nor a colour printer is needed.
 """
 
+import io
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib as mpl
@@ -21,8 +24,14 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from mixmerge.records import Axis
 from mixmerge.records.results import AxisInfo, Interval, Kind, Results, Stage
 from mixmerge.reporting import models
-from mixmerge.reporting.axes import better, difference, heading, points, value
-from mixmerge.reporting.formats import percent
+from mixmerge.reporting.formats import (
+    better,
+    difference,
+    heading,
+    percent,
+    unit_of_differences,
+    value,
+)
 from mixmerge.reporting.models import KIND_NAMES
 from mixmerge.reporting.verdict import contrasts_of
 
@@ -37,6 +46,14 @@ COLOURS: dict[Kind, str] = {
 MARKERS: dict[Kind, str] = {
     "base": "X", "given": "^", "mixture": "s", "expert": "D", "merge": "o",
 }  # fmt: skip
+_VARIABLES = {
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    GRID: "var(--line)",
+    PAPER: "var(--paper)",
+    **{colour: f"var(--{kind})" for kind, colour in COLOURS.items()},
+}
+
 DASHES = (0, (4, 3))
 
 _WIDTH = 4.6
@@ -63,33 +80,15 @@ class Plot:
 @contextmanager
 def style() -> Iterator[None]:
     """Set matplotlib's look inside the block: drawing and saving must both happen there."""
-    settings: dict[Any, Any] = {
-        "font.family": "sans-serif",
-        "font.sans-serif": ["DejaVu Sans"],
-        "font.size": 10,
-        "axes.edgecolor": GRID,
-        "axes.labelcolor": MUTED,
-        "axes.titlesize": 11,
-        "axes.titleweight": "bold",
-        "axes.titlecolor": INK,
-        "axes.titlelocation": "left",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.color": GRID,
-        "grid.linewidth": 0.8,
-        "xtick.color": MUTED,
-        "ytick.color": MUTED,
-        "text.color": INK,
-        "figure.facecolor": PAPER,
-        "axes.facecolor": "none",
-        # A dollar sign in a model's name is no formula.
-        "text.parse_math": False,
-        "svg.fonttype": "none",
-        "svg.hashsalt": "mixmerge",
+    inks = {
+        INK: ("axes.titlecolor", "text.color"),
+        MUTED: ("axes.labelcolor", "xtick.color", "ytick.color"),
+        GRID: ("axes.edgecolor", "grid.color"),
+        PAPER: ("figure.facecolor",),
     }
-    with mpl.rc_context(settings), warnings.catch_warnings():
+    colours: dict[Any, Any] = {key: ink for ink, keys in inks.items() for key in keys}
+    sheet = Path(__file__).with_name("static") / "report.mplstyle"
+    with mpl.rc_context(colours, sheet), warnings.catch_warnings():
         # SVG keeps the text of a name in any script; PNG shows boxes for what the font lacks.
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
         yield
@@ -182,7 +181,7 @@ def differences(results: Results, stage: Stage, axis: Axis) -> Plot | None:
     # The same limits in every stage: the eye compares the figures.
     panel.set_xlim(*turned(info, _limits(spans)))
     panel.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: difference(info, tick)))
-    unit = points(info) or ", difference"
+    unit = unit_of_differences(info) or ", difference"
     panel.set_xlabel(f"{heading(results, axis)}{unit} → better", wrap=True)
     against = models.describe(results, baseline)
     return Plot(
@@ -274,3 +273,35 @@ def write_ticks(axis: XAxis | YAxis, info: AxisInfo) -> None:
     """Write the values on an axis of a figure in its unit."""
     if info.unit == "percent":
         axis.set_major_formatter(FuncFormatter(lambda tick, _: percent(tick, 0)))
+
+
+def to_png(figure: Figure) -> bytes:
+    """Return a figure as PNG, 200 dots per inch, without date or version: same data, same bytes."""
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=200, metadata={"Software": None})
+    return out.getvalue()
+
+
+def to_svg(figure: Figure) -> str:
+    """Return a figure as an SVG document with real text, without a date."""
+    out = io.StringIO()
+    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    return out.getvalue()
+
+
+def inline_svg(svg: str, prefix: str) -> str:
+    """Turn an SVG document into an element of an HTML page.
+
+    Colours become the page's variables, so that the figure follows light and dark; identifiers
+    get ``prefix``, so that several figures share a page. The element is hidden from screen
+    readers: the page gives the figure's words.
+    """
+    element = svg[svg.index("<svg") :]
+    element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
+    element = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", element)
+    for colour, variable in _VARIABLES.items():
+        element = element.replace(colour, variable)
+    # The view box alone sets the shape; the style sheet sets the width.
+    element = re.sub(r'<svg ([^>]*?)\bwidth="[^"]*"', r"<svg \1", element, count=1)
+    element = re.sub(r'<svg ([^>]*?)\bheight="[^"]*"', r"<svg \1", element, count=1)
+    return element.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)

@@ -67,7 +67,7 @@ def _coefficients(key: str, title: str, of: Callable[[Item], Statistic | None]) 
     def cell(item: Item) -> Cell:
         if (found := of(item)) is None:
             return ABSENT
-        ends = " to ".join(map(formats.decimal, found.ci or ()))
+        ends = formats.ends(found.ci, formats.decimal)
         return Cell(formats.decimal(found.value), found.value, found.ci, ends)
 
     return cells.estimates(key, title, cell)

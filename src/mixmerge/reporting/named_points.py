@@ -56,11 +56,7 @@ def place_labels(
 ) -> list[Box]:
     """Find a box for the label of each point, in order.
 
-    Args:
-        points: (x, y) of each point.
-        sizes: (width, height) of each label.
-        frame: The area that labels must not leave.
-        bars: Areas better left free, such as error bars; overlapping them is no disaster.
+    Labels never leave the frame; bars, such as those of errors, are better left free.
     """
     candidates = [_candidates(point, size) for point, size in zip(points, sizes, strict=True)]
     fixed = [
@@ -126,12 +122,9 @@ def place_names(
 ) -> None:
     """Move names to their points; from then on the figure's layout is fixed.
 
-    Args:
-        axes: where names and points are, with all else that the figure shows drawn already.
-        names: texts of the axes, one for each point.
-        points: in the units of the axes.
-        lines: better not crossed, such as error bars: both ends, in the units of the axes.
-        colour: of the line from a name to a point far from it.
+    All else that the figure shows is drawn already. Lines, such as error bars, are better not
+    crossed; they and the points are in the units of the axes. A line of the colour joins a name to
+    a point far from it.
     """
     figure = axes.get_figure(root=True)
     if figure is None:

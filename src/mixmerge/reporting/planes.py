@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from mixmerge.records import Axis
 from mixmerge.records.results import Interval, Results, Stage
 from mixmerge.reporting import models
-from mixmerge.reporting.axes import heading, value
 from mixmerge.reporting.figures import (
     COLOURS,
     DASHES,
@@ -25,6 +24,7 @@ from mixmerge.reporting.figures import (
     turned,
     write_ticks,
 )
+from mixmerge.reporting.formats import heading, value
 from mixmerge.reporting.named_points import Point, place_names
 
 _LINE = 50

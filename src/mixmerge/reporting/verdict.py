@@ -5,12 +5,20 @@ The decisions themselves are in the results: see `mixmerge.records.results.Decis
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from mixmerge.records import Axis
 from mixmerge.records.results import Comparison, Contrast, Decision, Results, Stage
 from mixmerge.reporting import models
-from mixmerge.reporting.axes import difference, difference_interval, on_all, phrase, value
-from mixmerge.reporting.formats import NARROW_SPACE, p_value
+from mixmerge.reporting.formats import (
+    NARROW_SPACE,
+    difference,
+    ends,
+    on_all,
+    p_value,
+    phrase,
+    value,
+)
 
 _FROM_BEST: tuple[Decision, ...] = ("beats", "trades", "undecided", "loses", "incomplete")
 
@@ -119,7 +127,7 @@ def _evidence(results: Results, contrast: Contrast, prefix: str) -> str:
     p = p_value(contrast.p_adjusted)
     if not contrast.ci:
         return p
-    return f"{prefix}{difference_interval(results.axes[contrast.axis], contrast.ci)}, {p}"
+    return f"{prefix}{ends(contrast.ci, partial(difference, results.axes[contrast.axis]))}, {p}"
 
 
 def _listed(parts: Sequence[str]) -> str:

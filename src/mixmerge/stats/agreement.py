@@ -31,13 +31,7 @@ def confusion(
 ) -> Float64[Floats, "items K K"]:
     """Return one table per item, with a 1 at (truth, judged) where both exist.
 
-    Args:
-        truth: what is right.
-        judged: what the judge said.
-        outcomes: number of codes, K.
-
-    Returns:
-        Tables whose sum is the confusion matrix.
+    Their sum is the confusion matrix; ``outcomes`` is the number of codes, K.
     """
     tables = np.zeros((len(truth), outcomes, outcomes))
     both = np.flatnonzero((truth != _NO_VERDICT) & (judged != _NO_VERDICT))
@@ -135,12 +129,7 @@ def coefficient(
     Draws in which the coefficient is undefined are left out. With fewer than `MIN_CLUSTERS`
     clusters there is no interval.
 
-    Args:
-        tables: from `confusion` or `coincidences`.
-        cluster: the cluster of each item, integers from 0.
-        statistic: for example `cohen_kappa`.
-        draws: bootstrap samples.
-        rng: where they come from.
+    The ``statistic`` is one like `cohen_kappa`, of tables from `confusion` or `coincidences`.
 
     Returns:
         None where the coefficient is undefined.
@@ -169,9 +158,7 @@ def clustered_share(hit: Float64[Floats, "items"], cluster: Int[Codes, "items"])
     Graubard 1998; Franco et al. 2019 recommend it in Wilson's formula). Where nothing varies, each
     cluster counts once.
 
-    Args:
-        hit: 1 or 0 (or a share); NaN is no observation.
-        cluster: the cluster of each item.
+    Hits are 1 or 0 (or a share); NaN is no observation.
 
     Raises:
         SampleError: there is no observation.
@@ -199,10 +186,7 @@ def clustered_slope(
 
     Liang and Zeger (1986), with C - 1 degrees of freedom for C clusters.
 
-    Args:
-        x: what y is regressed on.
-        y: the outcome; an item with NaN is left out.
-        cluster: the cluster of each item.
+    An item with NaN as its outcome y is left out.
 
     Returns:
         None where ``x`` does not vary or there are fewer than `MIN_CLUSTERS` clusters.

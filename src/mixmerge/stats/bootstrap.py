@@ -31,11 +31,7 @@ _CHUNK = 1 << 22
 def draw_clusters(
     n_clusters: int, n_draws: int, rng: np.random.Generator
 ) -> Float64[Floats, "draws clusters"]:
-    """Draw bootstrap samples of clusters.
-
-    Returns:
-        How often each cluster is in each draw; every row sums to ``n_clusters``.
-    """
+    """Draw bootstrap samples of clusters: how often each is in each draw."""
     taken = rng.integers(n_clusters, size=(n_draws, n_clusters))
     taken += np.arange(n_draws)[:, None] * n_clusters
     counts = np.bincount(taken.ravel(), minlength=n_draws * n_clusters)
@@ -45,16 +41,7 @@ def draw_clusters(
 def cluster_totals(
     values: Float64[Floats, "rows columns"], cluster: Int[Codes, "rows"], n_clusters: int
 ) -> tuple[Float64[Floats, "clusters columns"], Float64[Floats, "clusters columns"]]:
-    """Sum values by cluster; NaN marks a missing value and counts nowhere.
-
-    Args:
-        values: e.g. one column per model.
-        cluster: the cluster of each row, integers below ``n_clusters``.
-        n_clusters: number of clusters.
-
-    Returns:
-        Sums and numbers of values.
-    """
+    """Sum and count values by cluster; NaN marks a missing value and counts nowhere."""
     seen = ~np.isnan(values)
     totals = np.zeros((n_clusters, values.shape[1]))
     sizes = np.zeros_like(totals)
@@ -71,10 +58,7 @@ def bootstrap_sums(
     The same as ``draw_clusters(...) @ sums``, in pieces, so that memory does not grow with draws
     times clusters.
 
-    Args:
-        sums: by cluster.
-        n_draws: bootstrap samples.
-        rng: where the draws come from; the same state gives the same draws for other columns.
+    The same state of ``rng`` gives the same draws for other columns.
     """
     n_clusters, n_columns = sums.shape
     drawn = np.empty((n_draws, n_columns))
@@ -92,12 +76,6 @@ def bootstrap_means(
     rng: np.random.Generator,
 ) -> Float64[Floats, "draws columns"]:
     """Draw clusters and return the pooled mean of every column in every draw.
-
-    Args:
-        totals: sums by cluster.
-        sizes: numbers of values by cluster.
-        n_draws: bootstrap samples.
-        rng: where the draws come from.
 
     Returns:
         NaN where a draw holds no value of a column.

@@ -125,10 +125,7 @@ def rogan_gladen(
     three. Unlike `prediction_powered` it trusts that the judge errs on these answers as it does
     on the labelled ones, which may be those of other models.
 
-    Args:
-        judged: 1 or 0, NaN without a verdict.
-        cluster: the source prompt of each row.
-        known: the labelled answers; their source prompts are numbered as in ``cluster``.
+    Verdicts are 1 or 0, NaN for none; source prompts are numbered alike in both sets of answers.
 
     Returns:
         None where it is undefined: nothing was judged, one class is not labelled, or the judge is

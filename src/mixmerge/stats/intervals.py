@@ -48,9 +48,7 @@ class ClusterMean:
     ) -> ClusterMean:
         """Return the pooled mean of a column.
 
-        Args:
-            totals: sums by cluster.
-            sizes: numbers of values by cluster; at least one is above zero.
+        At least one of the sizes is above zero.
         """
         n = sizes.sum()
         value = float(totals.sum() / n)
@@ -121,9 +119,7 @@ class ClusterSample:
     ) -> None:
         """Sum by cluster.
 
-        Args:
-            values: rates in [0, 1] or paired differences in [-1, 1]; NaN where there is none.
-            cluster: the cluster of each row, integers from 0.
+        Values are rates in [0, 1] or paired differences in [-1, 1]; NaN where there is none.
         """
         self.n_clusters = int(cluster.max()) + 1
         self.totals, self.sizes = cluster_totals(values, cluster, self.n_clusters)
@@ -143,10 +139,8 @@ class ClusterSample:
     def rate(self, column: int, apart: float = 0.0) -> Estimate:
         """Estimate the mean of a column of values in [0, 1]: Wilson's interval, clustered.
 
-        Args:
-            column: which.
-            apart: how far from the median a cluster must be to count as varying; 0 for values of
-                which the most common one is usual, such as answers of yes or no.
+        ``apart`` says how far from the median a cluster must be to count as varying; 0 for values
+        of which the most common one is usual, such as answers of yes or no.
         """
         mean = self._mean(column)
         varying = self._varying(column, apart)
@@ -172,9 +166,7 @@ class ClusterSample:
     def difference(self, column: int, apart: float = 0.0) -> Estimate:
         """Estimate the mean of a column of paired differences in [-1, 1]: Tango's interval.
 
-        Args:
-            column: which.
-            apart: as for `rate`.
+        ``apart`` is that of `rate`.
         """
         mean = self._mean(column)
         few = mean.clusters < FEW_CLUSTERS

@@ -55,11 +55,6 @@ def length_feature(
 
     The differences are divided by their standard deviation in each language, because the same
     sentence has 16 characters in Chinese and 47 in Hindi, and squeezed by tanh.
-
-    Args:
-        own: lengths of the model's answers.
-        base: lengths of the base model's answers.
-        language: of each prompt.
     """
     difference = np.asarray(own - base, dtype=np.float64)
     feature = np.zeros_like(difference)
@@ -86,12 +81,8 @@ def length_controlled(
     terms of the order 1 / clusters. Near 0 and 1 with few prompts those terms are large: both ends
     lie nearer to one half than those of whole refits, by some 0.01 to 0.04 at 95 wins of 100.
 
-    Args:
-        scores: by model: win 1, tie 1/2, loss 0, means of two orders; NaN where missing.
-        features: by model, from `length_feature`.
-        cluster: the cluster of each prompt, integers from 0.
-        draws: bootstrap samples.
-        rng: where the draws come from.
+    By model, the scores are 1 for a win, 1/2 for a tie and 0 for a loss, or means of two orders;
+    NaN where missing. The features are from `length_feature`.
     """
     fits = [_Fit.of(own, feature, cluster) for own, feature in zip(scores, features, strict=True)]
     if not fits:
@@ -141,9 +132,7 @@ def fit(
 ) -> tuple[float, float]:
     """Return quality and slope of the curve, by penalised maximum likelihood.
 
-    Args:
-        scores: neither all 0 nor all 1.
-        feature: from `length_feature`.
+    The scores are neither all 0 nor all 1.
     """
 
     def loss(beta: Floats) -> tuple[float, Floats]:

@@ -29,10 +29,7 @@ def sign_flip_p(
     counted; above, random ones, the observed one included: (hits + 1) / (draws + 1), which is a
     valid p-value (Phipson and Smyth 2010).
 
-    Args:
-        totals: sum of the paired differences of every cluster.
-        rng: used above `EXACT_UP_TO` clusters only.
-        draws: random sign patterns.
+    The totals are the sums of the paired differences of every cluster.
     """
     moving = totals[totals != 0]
     if len(moving) == 0:
@@ -56,9 +53,7 @@ def sign_flip_p(
 def mcnemar_p(only_a: int, only_b: int) -> float:
     """Return the exact two-sided p-value of McNemar's test (the binomial form).
 
-    Args:
-        only_a: prompts on which only the first model has the property.
-        only_b: prompts on which only the second has it.
+    The counts are of prompts on which only one of the models has the property.
 
     Example:
         >>> mcnemar_p(1, 6)

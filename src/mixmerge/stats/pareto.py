@@ -42,8 +42,7 @@ def probability_non_dominated(
 ) -> Float64[Floats, "models"]:
     """Return the share of bootstrap draws in which each model is non-dominated.
 
-    Args:
-        draws: from the same draws for every model and axis where they share prompts.
+    Models, and axes that share prompts, share their draws.
     """
     n_draws, n_models, n_axes = draws.shape
     step = max(1, _CHUNK // (n_models**2 * n_axes))
@@ -62,9 +61,7 @@ def hypervolume(
     Sliced along the last axis, from the best point down: each slice is as thick as the step to the
     next point, and as large as the volume of all points at least as good on the other axes.
 
-    Args:
-        points: one or several independent sets of models.
-        reference: the worst corner, by axis; points below it on an axis add nothing.
+    Points below the reference on an axis add nothing.
 
     Example:
         >>> hypervolume(np.array([[1.0, 3.0], [2.0, 1.0]]), [0.0, 0.0]).item()
@@ -109,11 +106,7 @@ def front_volume(
     above a quarter of a standard error (Efron and Tibshirani 1993, section 10.2) the models are
     too close to one another for any interval that holds.
 
-    Args:
-        points: the models' estimates.
-        draws: the same in every bootstrap draw.
-        reference: the worst corner.
-        clusters: independent units of the smaller axis.
+    The draws are the same for all models; ``clusters`` are those of the smaller axis.
     """
     value = float(hypervolume(points, reference))
     volumes = hypervolume(draws, reference)

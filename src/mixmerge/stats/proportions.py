@@ -22,9 +22,7 @@ _NORMAL = NormalDist().inv_cdf(0.5 + LEVEL / 2)
 def wilson(rate: float, n: int) -> tuple[float, float]:
     """Return the Wilson score interval of a rate (Wilson 1927, without continuity correction).
 
-    Args:
-        rate: the observed share of independent yes-or-no observations, in [0, 1].
-        n: independent observations.
+    The rate is of ``n`` independent yes-or-no observations.
 
     Raises:
         SampleError: ``n`` is zero.
@@ -47,10 +45,7 @@ def clustered_wilson(rate: float, variance: float, clusters: int) -> tuple[float
     The effective sample size is ``rate (1 - rate) / variance``, and a t quantile allows for the
     variance being estimated (Dean and Pagano 2015; Franco, Little, Louis and Slud 2019).
 
-    Args:
-        rate: the mean, strictly between 0 and 1.
-        variance: of the mean, above zero.
-        clusters: independent units that the variance comes from.
+    The rate is strictly between 0 and 1, the variance above zero and that of the mean.
     """
     return _score_interval(rate, rate * (1 - rate) / variance, t_quantile(clusters))
 
@@ -58,10 +53,8 @@ def clustered_wilson(rate: float, variance: float, clusters: int) -> tuple[float
 def tango(gain: float, loss: float, n: int) -> tuple[float, float]:
     """Return the score interval of a difference of paired yes-or-no answers (Tango 1998).
 
-    Args:
-        gain: share of pairs in which only the first is yes.
-        loss: share of pairs in which only the second is yes; ``gain - loss`` is the difference.
-        n: independent pairs.
+    ``gain`` is the share of the ``n`` independent pairs in which only the first is yes, ``loss``
+    that in which only the second is; ``gain - loss`` is the difference.
     """
     return _paired_score_interval(gain, loss, n, _NORMAL)
 
@@ -73,11 +66,8 @@ def clustered_tango(
 
     The effective sample size is ``(gain + loss - difference²) / variance``.
 
-    Args:
-        gain: mean of the positive parts of the differences.
-        loss: mean of the negative parts, as a positive number.
-        variance: of the mean difference, above zero.
-        clusters: independent units that the variance comes from.
+    ``gain`` and ``loss`` are the means of the positive and of the negative parts of the
+    differences, both as positive numbers; the variance is that of the mean difference, above zero.
     """
     n = (gain + loss - (gain - loss) ** 2) / variance
     return _paired_score_interval(gain, loss, n, t_quantile(clusters))

@@ -36,14 +36,7 @@ def adopt(
     Nothing can prove that the checkpoint was made as the study says: that is the user's word, and
     the record says so. Its data steps are run first, because its identity includes its rows.
 
-    Args:
-        study: The study file.
-        checkpoint: Name of the checkpoint in the study.
-        folder: The Hugging Face folder to copy.
-        out: The run folder; by default ``runs/<study's name>``.
-        seed: Instead of the study's.
-        workers: Cores in use by the data steps; by default all.
-        listener: Hears what happens to the data steps.
+    The ``folder``, in Hugging Face's format, is copied; the other arguments are those of `run`.
 
     Returns:
         The folder of the adopted step.

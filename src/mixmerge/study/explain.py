@@ -98,10 +98,7 @@ def explain(
     Runs nothing. Digests of the files that the study names are kept in ``cache`` of the run folder:
     neither the next plan nor the run reads large ones again.
 
-    Args:
-        study: The study file.
-        out: The run folder; by default ``runs/<study's name>``.
-        seed: Instead of the study's.
+    The arguments are those of `run`.
 
     Raises:
         SpecError: the study file is wrong, with the line.

@@ -249,17 +249,9 @@ def evaluate(
 ) -> Results | JudgeCard:
     """Let models that exist answer, judge the answers, and estimate all axes with intervals.
 
-    Args:
-        spec: A study that trains nothing: ``base``, ``checkpoints`` and ``evaluate``.
-        out: The run folder; called again, it goes on.
-        calibrate: Only put the judges on trial, on the labelled answers; writes
-            ``judge_card.json``. The judges are asked nothing twice afterwards.
-        workers: Cores in use; by default all.
-        budget: Dollars that priced endpoints may cost together, instead of what the study says.
-        listener: Hears what happens to the steps.
-
-    Returns:
-        The results, or the judge card.
+    The study trains nothing. To ``calibrate`` is only to put the judges on trial, on the labelled
+    answers, and writes ``judge_card.json``; the judges are asked nothing twice afterwards. The
+    other arguments are those of `run`.
 
     Raises:
         SpecError: the study is wrong, or trains a checkpoint.
@@ -301,13 +293,10 @@ def prepare_evaluation(
 
 
 def report(folder: Path | str, *, progress: Progress = silent) -> Path:
-    """Rebuild tables, figures and ``report.html`` of a run, finished or not.
+    """Rebuild tables, figures and ``report.html`` of a run, finished or not; return the page.
 
     Needs none of the files outside the run folder. While it looks for those that are there, the
     working directory is the one of the run.
-
-    Returns:
-        The path of ``report.html`` in the run folder.
 
     Raises:
         SpecError: the folder is no run folder, or nothing in it has been judged yet.

@@ -1,6 +1,5 @@
 """The study file: what is mixed, trained, merged and evaluated, all by name."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -276,9 +275,3 @@ class Study(SpecModel):
         if isinstance(checkpoint, Merged):
             return checkpoint.merge.method
         return checkpoint.method if isinstance(checkpoint, Given) else None
-
-
-def local_folder(model: str) -> Path | None:
-    """Return the folder that a model's name means, None for the testbed or a name on the hub."""
-    looks_local = model.startswith((".", "/", "~")) or Path(model).is_dir()
-    return Path(model).expanduser() if model != TESTBED and looks_local else None

@@ -32,7 +32,6 @@ def calibrate(
     materials: Sequence[Material],
     *,
     rules: Judge | None = None,
-    folder: Path = Path(),
     contrasts: Sequence[Contrast] = (),
     seed: int = 0,
     draws: int = 10_000,
@@ -43,16 +42,8 @@ def calibrate(
     Where a judge has judged every prompt already, its rates and the contrasts are corrected for
     its errors too; where not, it is asked only about the labelled answers and the probes.
 
-    Args:
-        spec: where the labels come from, how many answers, how many probes.
-        materials: one for each axis, in the order of the study.
-        rules: the exact rules, if they are the truth.
-        folder: what a relative path of labels is relative to.
-        contrasts: the study's comparisons, to be checked.
-        seed: decides which prompts are labelled by rules and which answers are changed; each axis
-            has its own draws, by its place in the study.
-        draws: bootstrap samples.
-        progress: hears of labels and probes.
+    The materials are in the order of the study: each axis has its own draws, by its place. The
+    `rules` are the truth where the specification names no labels.
 
     Raises:
         DataError: a label is wrong, or there is none on any axis.
@@ -63,7 +54,7 @@ def calibrate(
     tried = [material for material in materials if material.axis not in skipped]
     labels: Mapping[Axis, Labels]
     if spec.labels is not None:
-        labels = _labels_of_people(folder / spec.labels, materials)
+        labels = _labels_of_people(spec.labels, materials)
     elif rules is not None:
         labels = {
             material.axis: labelled_by_rules(

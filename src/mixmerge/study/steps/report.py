@@ -61,11 +61,8 @@ def gather(
 ) -> ReportInput:
     """Collect what the report of a finished or unfinished study shows.
 
-    Args:
-        study: The study.
-        folders: Folder of each finished step, by step id.
-        unfinished: Ids of the steps that are not done.
-        study_file: Text of the study file.
+    The ``folders`` are those of the finished steps, by step id; ``unfinished`` are ids of the
+    others.
 
     Raises:
         SpecError: no model has been judged yet, so there is nothing to report.
