@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import DataError
@@ -11,7 +10,6 @@ from mixmerge.evaluation.prompt_sets.cells import Cells, cell, explained
 from mixmerge.evaluation.prompt_spec import PromptColumns, PromptSetSpec
 from mixmerge.fingerprint import fingerprint
 from mixmerge.records import Prompt
-from mixmerge.tables import Place, read_data_set, read_file
 
 
 def load_prompts(spec: PromptSetSpec, languages: Sequence[str]) -> list[Prompt]:
@@ -58,27 +56,10 @@ def check_prompts(prompts: Sequence[Prompt], languages: Iterable[str], name: str
 def _any_rows(spec: PromptSetSpec, languages: Sequence[str]) -> Iterator[Prompt]:
     # Who evaluates one language need not say which it is in every row.
     only = languages[0] if len(languages) == 1 else None
-    for place, cells, language in _rows(spec):
+    for language, (place, cells) in spec.records():
         with explained(place):
             own = cells.get(spec.columns.language or "language")
             yield _prompt(cells, spec, language or own or only)
-
-
-def _rows(spec: PromptSetSpec) -> Iterator[tuple[Place, Cells, str | None]]:
-    """Yield where each row stands, its cells, and its language where the file decides that."""
-    if spec.hub is not None:
-        rows = read_data_set(spec.hub, config=spec.config, split=spec.split, revision=spec.revision)
-        for place, cells in rows:
-            yield place, cells, spec.language
-        return
-    if isinstance(spec.files, dict):
-        paths: list[tuple[str | None, Path]] = list(spec.files.items())
-    else:
-        named = spec.files if isinstance(spec.files, list) else [spec.files or Path()]
-        paths = [(spec.language, path) for path in named]
-    for language, path in paths:
-        for place, cells in read_file(path):
-            yield place, cells, language
 
 
 def _prompt(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prompt:

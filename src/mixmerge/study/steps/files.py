@@ -7,16 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mixmerge.evaluation.prompt_spec import PromptSetSpec
-from mixmerge.mixing.spec import SourceSpec
-
-Rows = SourceSpec | PromptSetSpec
+from mixmerge.tables import DataSpec
 
 FOLDER = "folder"
 """Stands in settings for a local data set folder, whose content counts."""
 
 
-def described(name: str, spec: Rows) -> tuple[dict[str, Any], dict[str, str]]:
+def described(name: str, spec: DataSpec) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the settings of a source with roles, which begin with ``name``, and their paths."""
     settings = spec.model_dump(mode="json", exclude={"files"}, exclude_defaults=True)
     files: dict[str, str] = {}
