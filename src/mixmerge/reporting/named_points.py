@@ -110,8 +110,7 @@ def place_names(
     boxes = place_labels(spots, sizes, np.array(axes.bbox.extents), bars)
     for name, box, spot in zip(names, boxes, spots, strict=True):
         # The extent of a text starts below its baseline; `bottom` alignment makes them agree.
-        name.set_verticalalignment("bottom")
-        name.set_position(to_data.transform(box[:2]))
+        name.set(verticalalignment="bottom", position=to_data.transform(box[:2]))
         near = np.clip(spot, box[:2], box[2:])
         if np.abs(near - spot).sum() > _FAR:
             joined = to_data.transform([spot, near])

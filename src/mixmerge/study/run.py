@@ -131,24 +131,16 @@ def prepare(
     *,
     seed: int | None = None,
     budget: float | None = None,
+    with_files: bool = True,
 ) -> Prepared:
     """Read and check a study file and lay out its steps; nothing runs and nothing is written.
 
-    The arguments are those of `run`.
+    The arguments are those of `run`; ``with_files`` checks the files that the study names, too.
 
     Raises:
         SpecError: the study file is wrong, with the line, a file that it names is missing, or the
             seed is none.
     """
-    prepared = _laid_out(study, None if out is None else Path(out), seed, budget)
-    for step in prepared.steps:
-        check_files(step)
-    return prepared
-
-
-def _laid_out(
-    study: Path | str | Study, out: Path | None, seed: int | None, budget: float | None = None
-) -> Prepared:
     if isinstance(study, Study):
         read, text = study, to_yaml(study.model_dump(mode="json", exclude_unset=True))
     else:
@@ -162,7 +154,10 @@ def _laid_out(
         read = read.model_copy(update={"seed": seed})
     if budget is not None:
         read = with_budget(read, budget)
-    return Prepared(read, text, out or Path("runs") / read.study, steps(read))
+    prepared = Prepared(read, text, Path(out or Path("runs") / read.study), steps(read))
+    for step in prepared.steps if with_files else ():
+        check_files(step)
+    return prepared
 
 
 def run(
@@ -314,7 +309,7 @@ def report(folder: Path | str, *, progress: Progress = silent) -> Path:
     directory = Path(ran.get("directory", "."))
     store = RecordedStore(root)
     with chdir(directory if directory.is_dir() else "."):
-        prepared = _laid_out(root / STUDY_FILE, root, ran["seed"])
+        prepared = prepare(root / STUDY_FILE, root, seed=ran["seed"], with_files=False)
         planned = plan(prepared.steps, store)
     unfinished = [
         item.step.id

@@ -1,25 +1,15 @@
 """The calibration of a study's judges, from labels to the judge card."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from mixmerge.errors import DataError, SpecError
+from mixmerge.evaluation.calibration import measures
 from mixmerge.evaluation.calibration.assessment import assessed
 from mixmerge.evaluation.calibration.correct import corrected
 from mixmerge.evaluation.calibration.labels import CalibrateSpec, Labels, read_labels, skipped_axes
 from mixmerge.evaluation.calibration.material import Evidence, Material, evidence, labelled_by_rules
-from mixmerge.evaluation.calibration.measures import (
-    accuracy,
-    accuracy_by,
-    alpha_of_labels,
-    alpha_of_panel,
-    coefficients,
-    confusion_counts,
-    length_slope,
-    swap_consistency,
-)
 from mixmerge.evaluation.calibration.probes import run_probes
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Axis, Judge
@@ -54,7 +44,7 @@ def calibrate(
     tried = [material for material in materials if material.axis not in skipped]
     labels: Mapping[Axis, Labels]
     if spec.labels is not None:
-        labels = _labels_of_people(spec.labels, materials)
+        labels = read_labels(spec.labels, materials)
     elif rules is not None:
         labels = {
             material.axis: labelled_by_rules(
@@ -85,37 +75,26 @@ def calibrate(
     )
 
 
-def _labels_of_people(path: Path, materials: Sequence[Material]) -> dict[Axis, Labels]:
-    by_axis = {material.axis: material for material in materials}
-    return read_labels(
-        path,
-        {axis: material.question for axis, material in by_axis.items()},
-        {axis: material.prompts for axis, material in by_axis.items()},
-        list(dict.fromkeys(name for material in materials for name in material.models)),
-        lambda axis, model, prompt: by_axis[axis].texts(model, prompt),
-    )
-
-
 def _trial(
     found: Evidence, probes: int, seed: Sequence[int], draws: int, progress: Progress
 ) -> AxisTrial:
-    agreed = coefficients(found, draws, seed)
+    agreed = measures.coefficients(found, draws, seed)
     return assessed(
         AxisTrial(
             judge=found.material.judge.name,
             truth=found.labels.by,
             grade="usable",
-            accuracy=accuracy(found),
-            confusion=confusion_counts(found),
+            accuracy=measures.accuracy(found),
+            confusion=measures.confusion_counts(found),
             youden=agreed["youden"],
             kappa=agreed["kappa"],
             alpha=agreed["alpha"],
-            alpha_of_labels=alpha_of_labels(found, draws, seed),
-            alpha_of_panel=alpha_of_panel(found, draws, seed),
-            swap=swap_consistency(found),
-            length_slope=length_slope(found),
-            by_language=accuracy_by(found, lambda answer: answer.prompt.language),
-            by_category=accuracy_by(found, lambda answer: answer.prompt.category),
+            alpha_of_labels=measures.alpha_of_labels(found, draws, seed),
+            alpha_of_panel=measures.alpha_of_panel(found, draws, seed),
+            swap=measures.swap_consistency(found),
+            length_slope=measures.length_slope(found),
+            by_language=measures.accuracy_by(found, lambda answer: answer.prompt.language),
+            by_category=measures.accuracy_by(found, lambda answer: answer.prompt.category),
             probes=run_probes(found, probes, np.random.default_rng(seed), progress),
         )
     )

@@ -59,6 +59,11 @@ class Material:
         return self.text(model, prompt), self.text(self.base, prompt)
 
     @cached_property
+    def prompt_ids(self) -> set[str]:
+        """What `Prompt.id` of the axis there is."""
+        return {prompt.id for prompt in self.prompts}
+
+    @cached_property
     def _by_id(self) -> dict[str, dict[str, Response]]:
         return {
             name: {answer.prompt: answer for answer in rows} for name, rows in self.answers.items()

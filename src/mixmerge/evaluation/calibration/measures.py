@@ -11,17 +11,7 @@ from numpy.typing import NDArray
 from mixmerge.evaluation.calibration.material import NO_VERDICT, Evidence, LabelledAnswer, numbered
 from mixmerge.records import Outcome
 from mixmerge.records.judge_card import Accuracy, Statistic, SwapConsistency
-from mixmerge.stats.agreement import (
-    Coefficient,
-    clustered_share,
-    clustered_slope,
-    coefficient,
-    cohen_kappa,
-    coincidences,
-    confusion,
-    krippendorff_alpha,
-    youden,
-)
+from mixmerge.stats import agreement
 from mixmerge.stats.bootstrap import Codes, Floats
 from mixmerge.stats.estimate import Estimate, too_small
 
@@ -37,7 +27,7 @@ def share(hit: Floats, cluster: Codes) -> Statistic | None:
     """Return the share of hits; None where there is no observation (all NaN)."""
     if np.isnan(hit).all():
         return None
-    found = clustered_share(hit, cluster)
+    found = agreement.clustered_share(hit, cluster)
     absent = too_small(found.n, found.clusters, varying=0, required=0)
     return Statistic(value=found.value, ci=None if absent else found.interval, n=found.n)
 
@@ -84,19 +74,19 @@ def coefficients(
 ) -> dict[Literal["youden", "kappa", "alpha"], Statistic | None]:
     """Return Youden's J, Cohen's kappa and Krippendorff's alpha of judge and labels."""
     size = len(found.outcomes)
-    tables = confusion(found.truth, found.said, size)
-    pairs = coincidences(np.stack([found.truth, found.said], axis=1), size)
+    tables = agreement.confusion(found.truth, found.said, size)
+    pairs = agreement.coincidences(np.stack([found.truth, found.said], axis=1), size)
     return {
-        "youden": _bootstrapped(tables, found.cluster, youden, draws, seed),
-        "kappa": _bootstrapped(tables, found.cluster, cohen_kappa, draws, seed),
+        "youden": _bootstrapped(tables, found.cluster, agreement.youden, draws, seed),
+        "kappa": _bootstrapped(tables, found.cluster, agreement.cohen_kappa, draws, seed),
         "alpha": _bootstrapped(pairs, found.cluster, alpha_for(size), draws, seed),
     }
 
 
-def alpha_for(size: int) -> Coefficient:
+def alpha_for(size: int) -> agreement.Coefficient:
     """Return Krippendorff's alpha: ordinal for loss, tie and win, nominal for no and yes."""
     level: Literal["nominal", "ordinal"] = "ordinal" if size > 2 else "nominal"
-    return lambda table: krippendorff_alpha(table, level)
+    return lambda table: agreement.krippendorff_alpha(table, level)
 
 
 def alpha_of_labels(found: Evidence, draws: int, seed: Sequence[int]) -> Statistic | None:
@@ -134,15 +124,15 @@ def _alpha_among(
     known: dict[Outcome | None, int] = {word: code for code, word in enumerate(found.outcomes)}
     codes = [[known.get(row.get(who), NO_VERDICT) for who in people] for row in rated]
     size = len(found.outcomes)
-    tables = coincidences(np.array(codes, dtype=np.intp), size)
+    tables = agreement.coincidences(np.array(codes, dtype=np.intp), size)
     return _bootstrapped(tables, numbered(clusters), alpha_for(size), draws, seed)
 
 
 def _bootstrapped(
-    tables: Floats, cluster: Codes, function: Coefficient, draws: int, seed: Sequence[int]
+    tables: Floats, cluster: Codes, function: agreement.Coefficient, draws: int, seed: Sequence[int]
 ) -> Statistic | None:
     rng = np.random.default_rng(seed)
-    return statistic(coefficient(tables, cluster, function, draws=draws, rng=rng))
+    return statistic(agreement.coefficient(tables, cluster, function, draws=draws, rng=rng))
 
 
 def swap_consistency(found: Evidence) -> SwapConsistency | None:
@@ -180,4 +170,4 @@ def length_slope(found: Evidence) -> Statistic | None:
         inside = language == name
         centred = lengths[inside] - lengths[inside].mean()
         lengths[inside] = centred / (centred.std() or 1)
-    return statistic(clustered_slope(lengths, found.error, found.cluster))
+    return statistic(agreement.clustered_slope(lengths, found.error, found.cluster))
