@@ -4,10 +4,20 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixmerge.errors import DataError
+from mixmerge.errors import DataError, ResourceError
 from mixmerge.files import write_rows
 from mixmerge.progress import Progress, silent
-from mixmerge.records import MISSING, Item, Judge, Prompt, Question, Response, RowModel, Verdict
+from mixmerge.records import (
+    MISSING,
+    Axis,
+    Item,
+    Judge,
+    Prompt,
+    Question,
+    Response,
+    RowModel,
+    Verdict,
+)
 
 
 def judge(
@@ -53,6 +63,20 @@ def items(
         return [Item(prompt, answer) for prompt, answer in zip(prompts, own, strict=True)]
     base = _by_prompt(prompts, base_answers, "the base model's answers")
     return [Item(*row) for row in zip(prompts, own, base, strict=True)]
+
+
+def require_answers(axis: Axis, verdicts: Sequence[Verdict], calls: str = "judge calls") -> None:
+    """Check that no call to a judge failed; what was answered is in its journal.
+
+    Raises:
+        ResourceError: a call failed.
+    """
+    failed = [verdict for verdict in verdicts if verdict.outcome == "error"]
+    if failed:
+        raise ResourceError(
+            f"{axis}: {len(failed)} of {len(verdicts)} {calls} failed ({failed[0].reason}). "
+            "The same command asks only these again."
+        )
 
 
 def misfit(verdict: Verdict, question: Question) -> str | None:

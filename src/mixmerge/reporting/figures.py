@@ -23,15 +23,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from mixmerge.records import Axis
 from mixmerge.records.results import AxisInfo, Interval, Kind, Results, Stage
-from mixmerge.reporting import models
-from mixmerge.reporting.formats import (
-    better,
-    difference,
-    heading,
-    percent,
-    unit_of_differences,
-    value,
-)
+from mixmerge.reporting import formats, models
 from mixmerge.reporting.models import KIND_NAMES
 from mixmerge.reporting.verdict import contrasts_of
 
@@ -104,7 +96,7 @@ def values(results: Results, stage: Stage, axis: Axis) -> Plot:
     figure, panel = new_figure(0.3 * len(names) + 0.85)
     _rows(panel, models.display_names(results, names).values())
     panel.set_xlim(*axis_limits(results, axis))
-    panel.set_xlabel(f"{heading(results, axis)} ({better(info)})", wrap=True)
+    panel.set_xlabel(f"{formats.heading(results, axis)} ({formats.better(info)})", wrap=True)
     write_ticks(panel.xaxis, info)
     for row, (name, label) in enumerate(zip(names, panel.get_yticklabels(), strict=True)):
         model = results.models[name]
@@ -114,10 +106,10 @@ def values(results: Results, stage: Stage, axis: Axis) -> Plot:
             panel.plot(models.ends(own.value, own.ci), (row, row), color=colour, linewidth=1.6)
             mark(panel, own.value, row, model.kind, zorder=4)
             panel.text(
-                1.02, row, value(info, own.value), fontsize=9, va="center",
+                1.02, row, formats.value(info, own.value), fontsize=9, va="center",
                 transform=panel.get_yaxis_transform(),
             )  # fmt: skip
-            listed.append(f"{name} {value(info, own.value)}")
+            listed.append(f"{name} {formats.value(info, own.value)}")
             if name == baseline:
                 _dashed(panel, own.value, model.kind)
     against = f" against {models.describe(results, baseline)}" if baseline in names else ""
@@ -125,7 +117,7 @@ def values(results: Results, stage: Stage, axis: Axis) -> Plot:
         models.file_name(stage, "values", axis),
         "models",
         models.titled(results, stage, f"every model{against}, {axis}"),
-        f"Values of the models with their intervals, {heading(results, axis)}: "
+        f"Values of the models with their intervals, {formats.heading(results, axis)}: "
         f"{', '.join(listed)}.",
         figure,
     )
@@ -177,12 +169,12 @@ def differences(results: Results, stage: Stage, axis: Axis) -> Plot | None:
                 [at], [row], "o", color=colour, markersize=8,
                 markerfacecolor=colour if sure else PAPER,
             )  # fmt: skip
-            listed.append(f"{each.a} {difference(info, at)}")
+            listed.append(f"{each.a} {formats.difference(info, at)}")
     # The same limits in every stage: the eye compares the figures.
     panel.set_xlim(*turned(info, _limits(spans)))
-    panel.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: difference(info, tick)))
-    unit = unit_of_differences(info) or ", difference"
-    panel.set_xlabel(f"{heading(results, axis)}{unit} → better", wrap=True)
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: formats.difference(info, tick)))
+    unit = formats.unit_of_differences(info) or ", difference"
+    panel.set_xlabel(f"{formats.heading(results, axis)}{unit} → better", wrap=True)
     against = models.describe(results, baseline)
     return Plot(
         models.file_name(stage, "differences", axis),
@@ -212,19 +204,19 @@ def by_language(
         for name, at in found.items():
             mark(panel, at, row, results.models[name].kind, alpha=0.8)
         best = max(found, key=lambda name: info.sign * found[name])
-        listed.append(f"{code}: best {best} with {value(info, found[best])}")
+        listed.append(f"{code}: best {best} with {formats.value(info, found[best])}")
         panel.text(
             1.02, row, labels[best], fontsize=9, va="center",
             color=COLOURS[results.models[best].kind], transform=panel.get_yaxis_transform(),
         )  # fmt: skip
     write_ticks(panel.xaxis, info)
-    panel.set_xlabel(f"{heading(results, axis)} ({better(info)})", wrap=True)
+    panel.set_xlabel(f"{formats.heading(results, axis)} ({formats.better(info)})", wrap=True)
     panel.text(1.02, 1.0, "best", fontsize=9, va="bottom", color=MUTED, transform=panel.transAxes)
     legend(figure, [results.models[name].kind for name in scores])
     return Plot(
         models.file_name(stage, axis, "languages"),
         "languages",
-        f"{models.of_stage(results, stage)}{heading(results, axis)}, by language",
+        f"{models.of_stage(results, stage)}{formats.heading(results, axis)}, by language",
         f"Every model in each language. {'; '.join(listed)}.",
         figure,
     )
@@ -272,7 +264,7 @@ def turned(info: AxisInfo, limits: Interval) -> Interval:
 def write_ticks(axis: XAxis | YAxis, info: AxisInfo) -> None:
     """Write the values on an axis of a figure in its unit."""
     if info.unit == "percent":
-        axis.set_major_formatter(FuncFormatter(lambda tick, _: percent(tick, 0)))
+        axis.set_major_formatter(FuncFormatter(lambda tick, _: formats.percent(tick, 0)))
 
 
 def to_png(figure: Figure) -> bytes:

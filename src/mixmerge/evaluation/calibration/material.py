@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mixmerge.errors import ResourceError
 from mixmerge.evaluation.calibration.labels import Labels, decided
+from mixmerge.evaluation.judging import require_answers
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Axis, Item, Judge, Outcome, Prompt, Question, Response, Verdict
 from mixmerge.records.results import AxisInfo
@@ -89,12 +89,7 @@ class Material:
             ResourceError: a call failed; what was answered is in the judge's journal.
         """
         verdicts = judge.judge(items, self.question, progress)
-        failed = [verdict for verdict in verdicts if verdict.outcome == "error"]
-        if failed:
-            raise ResourceError(
-                f"{self.axis}: {len(failed)} of {len(verdicts)} judge calls of the calibration "
-                f"failed ({failed[0].reason}). The same command asks only these again."
-            )
+        require_answers(self.axis, verdicts, "judge calls of the calibration")
         return verdicts
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from shutil import copyfile
 from typing import Any
 
-from mixmerge.errors import ResourceError
 from mixmerge.evaluation.judges import JudgeContext, JudgeSpec
 from mixmerge.evaluation.measures import MeasureSpec
 from mixmerge.evaluation.spec import AxisSpec
@@ -68,7 +67,7 @@ class Judging(StepKind[JudgeSettings, JudgeFacts], kind="judge"):
 
     def run(self, task: Task, settings: JudgeSettings, progress: Progress) -> JudgeFacts:
         """Judge."""
-        from mixmerge.evaluation.judging import judge
+        from mixmerge.evaluation.judging import judge, require_answers
 
         is_base = task.inputs["answers"] == task.inputs["base_answers"]
         journal = _journal(task)
@@ -91,12 +90,7 @@ class Judging(StepKind[JudgeSettings, JudgeFacts], kind="judge"):
                 progress=progress,
             )
             counted[axis] = len(verdicts)
-            failed = [verdict for verdict in verdicts if verdict.outcome == "error"]
-            if failed:
-                raise ResourceError(
-                    f"{axis}: {len(failed)} of {len(verdicts)} judge calls failed "
-                    f"({failed[0].reason}). The same command asks only these again."
-                )
+            require_answers(axis, verdicts)
         return JudgeFacts(verdicts=counted)
 
 
