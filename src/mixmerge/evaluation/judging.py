@@ -94,7 +94,6 @@ def misfit(verdict: Verdict, question: Question) -> str | None:
 
 
 def _by_prompt(prompts: Sequence[Prompt], answers: Sequence[Response], what: str) -> list[Response]:
-    """Return the answers in the order of the prompts."""
     count = Counter(answer.prompt for answer in answers)
     for prompt in prompts:
         if count.pop(prompt.id, 0) != 1:

@@ -227,7 +227,6 @@ def _decisions(
     infos: Mapping[Axis, AxisInfo],
     contrasts: Sequence[Contrast],
 ) -> tuple[Comparison, ...]:
-    """Say of every primary pair what the deciding axes say together."""
     gains = {
         (c.a, c.b, c.axis): significant_gain(infos[c.axis].sign * c.difference, c.p_adjusted)
         for c in contrasts

@@ -263,7 +263,6 @@ class AxisScores:
         return Average(value=of_share(mean.value), ci=ci)
 
     def _fit_lengths(self, lengths: Lengths) -> dict[str, LengthControlled]:
-        """Return the length-controlled win rates of the models that have one."""
         table, base = self._table, self._characters(self._base, lengths)
         models = [m for m in table.scores if m != self._base and not self.rate(m).absent]
         found = length_controlled(

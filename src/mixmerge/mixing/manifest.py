@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from mixmerge.mixing.overlap import Overlap
+from mixmerge.mixing.filters import Overlap
 from mixmerge.mixing.spec import Form, Unit
 from mixmerge.records import RowModel
 

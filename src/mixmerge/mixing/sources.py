@@ -175,7 +175,6 @@ def _pair(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _split_answer(column: str, value: Any) -> tuple[list[dict[str, Any]], Any]:
-    """Return the turns before the answer and the answer."""
     if not isinstance(value, list):
         return [], value
     turns = _turns(column, value)

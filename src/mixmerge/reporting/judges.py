@@ -74,7 +74,6 @@ def _coefficients(key: str, title: str, of: Callable[[Item], Statistic | None]) 
 
 
 def _points(key: str, title: str, of: Callable[[Item], Statistic | None]) -> Spec[Item]:
-    """Return a column of differences in percentage points."""
     return cells.estimates(
         key, title, lambda item: cells.gain(at.value, at.ci) if (at := of(item)) else ABSENT
     )

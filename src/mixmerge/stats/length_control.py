@@ -84,47 +84,29 @@ def length_controlled(
     By model, the scores are 1 for a win, 1/2 for a tie and 0 for a loss, or means of two orders;
     NaN where missing. The features are from `length_feature`.
     """
-    fits = [_Fit.of(own, feature, cluster) for own, feature in zip(scores, features, strict=True)]
+    fits, sums = [], []
+    for own, feature in zip(scores, features, strict=True):
+        seen = ~np.isnan(own)
+        curve = fit(own[seen], feature[seen])
+        # Clusters without a verdict stay, empty: then all models have the same draws.
+        by_cluster = np.zeros((int(cluster.max()) + 1, 5))
+        np.add.at(by_cluster, cluster[seen], _derivatives(own[seen], feature[seen], *curve))
+        fits.append((curve, int(seen.sum()), len(np.unique(cluster[seen]))))
+        sums.append(by_cluster)
     if not fits:
         return []
-    drawn = bootstrap_sums(np.hstack([one.sums for one in fits]), draws, rng)
-    by_model = np.split(drawn, len(fits), axis=1)
-    return [one.control(sums) for one, sums in zip(fits, by_model, strict=True)]
+    drawn = np.split(bootstrap_sums(np.hstack(sums), draws, rng), len(fits), axis=1)
+    return [_controlled(*one, own) for one, own in zip(fits, drawn, strict=True)]
 
 
-@dataclass(frozen=True)
-class _Fit:
-    """One model's curve, and what its bootstrap needs."""
-
-    quality: float
-    slope: float
-    sums: Float64[Floats, "clusters 5"]
-    """Gradient (2 columns) and curvature (3) by cluster."""
-    n: int
-    clusters: int
-
-    @classmethod
-    def of(
-        cls,
-        scores: Float64[Floats, "prompts"],
-        feature: Float64[Floats, "prompts"],
-        cluster: Int[Codes, "prompts"],
-    ) -> _Fit:
-        seen = ~np.isnan(scores)
-        quality, slope = fit(scores[seen], feature[seen])
-        # Clusters without a verdict stay, empty: then all models have the same draws.
-        sums = np.zeros((int(cluster.max()) + 1, 5))
-        parts = _derivatives(scores[seen], feature[seen], quality, slope)
-        np.add.at(sums, cluster[seen], parts)
-        return cls(quality, slope, sums, int(seen.sum()), len(np.unique(cluster[seen])))
-
-    def control(self, drawn: Float64[Floats, "draws 5"]) -> LengthControl:
-        rates = expit(self.quality + _newton_step(drawn, self.slope)[:, 0])
-        low, high = percentile_interval(rates, expanded_level(self.clusters))
-        rate = float(expit(self.quality))
-        return LengthControl(
-            Estimate(rate, low, high, self.n, self.clusters, "percentile"), self.slope
-        )
+def _controlled(
+    curve: tuple[float, float], n: int, clusters: int, drawn: Float64[Floats, "draws 5"]
+) -> LengthControl:
+    quality, slope = curve
+    rates = expit(quality + _newton_step(drawn, slope)[:, 0])
+    low, high = percentile_interval(rates, expanded_level(clusters))
+    rate = float(expit(quality))
+    return LengthControl(Estimate(rate, low, high, n, clusters, "percentile"), slope)
 
 
 def fit(

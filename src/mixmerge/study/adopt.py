@@ -14,9 +14,8 @@ from mixmerge.execution.store import LOCK, Store, read_task
 from mixmerge.execution.worker import finish
 from mixmerge.files import whole_folder
 from mixmerge.records import ModelFolder
-from mixmerge.study.layout import model_step
 from mixmerge.study.run import Prepared, prepare
-from mixmerge.study.spec import BASE
+from mixmerge.study.spec import BASE, model_step
 from mixmerge.study.steps import KINDS
 from mixmerge.study.steps.kind import MODEL, model_path
 

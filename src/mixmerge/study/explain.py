@@ -181,7 +181,6 @@ def _trained_characters(item: Planned, planned: Mapping[str, Planned]) -> float:
 
 
 def _measured_ratio(planned: Mapping[str, Planned]) -> float | None:
-    """Return the characters per token of the finished trainings."""
     done = [i for i in planned.values() if i.step.kind == Train.kind and i.record is not None]
     done = [item for item in done if _characters_per_row(item, planned) is not None]
     tokens = sum(Train().read_facts(item.record).tokens for item in done if item.record)
@@ -250,7 +249,6 @@ def _calls(
 
 
 def _probes(study: Study, axis: Axis, todo: Sequence[Planned]) -> int:
-    """Count the calls of a trial's probes on one axis, at most."""
     spec = study.evaluate.calibrate
     if spec is None or not any(item.step.kind == Calibrate.kind for item in todo):
         return 0

@@ -111,7 +111,6 @@ class Prepared:
             (self.root / CARD).unlink(missing_ok=True)
 
     def _publish(self, outcome: Outcome) -> Finished:
-        """Copy the results and the report to the top of the run folder."""
         results, report = outcome.done["results/study"], outcome.done["report/study"]
         write_bytes(self.root / "results.json", (results / "results.json").read_bytes())
         for name in ("tables", "figures"):

@@ -13,8 +13,7 @@ from mixmerge.files import read_rows
 from mixmerge.progress import Progress
 from mixmerge.records import Axis, Judge, Prompt, Response, RowModel
 from mixmerge.spec_model import SpecModel
-from mixmerge.study.layout import rounds
-from mixmerge.study.spec import BASE, Study
+from mixmerge.study.spec import BASE, Study, rounds
 from mixmerge.study.steps.kind import ROWS, StepKind, inputs_of
 
 TRIAL = "calibrate.jsonl"

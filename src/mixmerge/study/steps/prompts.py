@@ -11,11 +11,9 @@ from mixmerge.files import write_rows
 from mixmerge.progress import Progress
 from mixmerge.records import RowModel
 from mixmerge.spec_model import SpecModel
-from mixmerge.study.layout import rounds
-from mixmerge.study.spec import Study
+from mixmerge.study.spec import Study, rounds
 from mixmerge.study.steps.data import WORLD
-from mixmerge.study.steps.files import described, with_paths
-from mixmerge.study.steps.kind import ROWS, StepKind
+from mixmerge.study.steps.kind import ROWS, StepKind, described, with_paths
 
 
 class PromptSettings(SpecModel):
