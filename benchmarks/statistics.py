@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from benchmarks.machine import describe
 
-from mixmerge.evaluation.fronts import front
 from mixmerge.evaluation.measures.rate import Rate
 from mixmerge.evaluation.measures.win_rate import WinRate
+from mixmerge.evaluation.results import front
 from mixmerge.evaluation.scores import AxisScores, ScoreTable
 from mixmerge.records import Axis
 from mixmerge.records.results import Kind

@@ -33,9 +33,8 @@ def one_of(models: Mapping[str, type[SpecModel]], what: str) -> Any:
     A bare word stands for the model of that key with its defaults: ``win_rate`` for
     ``{win_rate: base}``.
 
-    Args:
-        models: by key, which is a field of the model. Of two keys in one mapping the first counts.
-        what: one of them, in a word, for messages: ``measure``.
+    Of two keys in one mapping the first counts. For messages, ``what`` says in a word what one of
+    them is: ``measure``.
 
     Example:
         >>> from pydantic import TypeAdapter

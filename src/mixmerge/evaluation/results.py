@@ -1,4 +1,4 @@
-"""From verdicts to ``results.json``: values, intervals, contrasts and decisions."""
+"""From verdicts to ``results.json``: values, intervals, contrasts, decisions and fronts."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
@@ -6,7 +6,6 @@ from typing import Literal
 import numpy as np
 
 from mixmerge.errors import DataError, SpecError
-from mixmerge.evaluation.fronts import front
 from mixmerge.evaluation.judge_warnings import judge_warnings
 from mixmerge.evaluation.scores import AxisScores, score_table
 from mixmerge.evaluation.spec import ResultsSpec
@@ -19,17 +18,36 @@ from mixmerge.records.results import (
     Costs,
     Decision,
     Front,
+    Kind,
     ModelInfo,
     ModelResult,
     Stage,
+    Volume,
 )
+from mixmerge.stats.bootstrap import Floats
+from mixmerge.stats.estimate import Estimate
 from mixmerge.stats.paired import benjamini_hochberg, holm, mcnemar_p, sign_flip_p
+from mixmerge.stats.pareto import front_volume, hypervolume, probability_non_dominated
 
 Verdicts = Mapping[str, Mapping[Axis, Sequence[Verdict]]]
 """By model and axis; the base model has none where its value is fixed by definition."""
 
 SIGNIFICANCE = 0.05
 """Adjusted p-values below it count."""
+
+MOST_AXES = 4
+"""Axes up to which a volume is computed: beyond, nearly every model is on the front anyway."""
+
+Group = Literal["all", "trained", "merges"]
+
+_KINDS: Mapping[Group, tuple[Kind, ...]] = {
+    "all": ("given", "mixture", "expert", "merge"),
+    "trained": ("given", "mixture", "expert"),
+    "merges": ("merge",),
+}
+
+Axes = Sequence[tuple[AxisInfo, AxisScores]]
+"""The deciding axes."""
 
 Family = Literal["primary", "secondary"]
 Pair = tuple[str, str, Family]
@@ -275,3 +293,65 @@ def decide(gains: Iterable[int | None]) -> Decision:
     if signs >= {1, -1}:
         return "trades"
     return "beats" if 1 in signs else "loses" if -1 in signs else "undecided"
+
+
+def front(kinds: Mapping[str, Kind], base: str, axes: Axes) -> Front:
+    """Estimate who is on the front of some models, and how far the front reaches.
+
+    Each axis has prompts of its own and is resampled independently; within an axis all models
+    share their draws.
+
+    The ``kinds`` are without the base model, the scores of the axes with it.
+    """
+    names = list(kinds)
+    draws = [scores.pooled_draws([base, *names]) for _, scores in axes]
+    signed = [info.sign * drawn[:, 1:] for (info, _), drawn in zip(axes, draws, strict=True)]
+    share = probability_non_dominated(np.stack(signed, axis=2))
+    return Front(
+        p_non_dominated=dict(zip(names, share.tolist(), strict=True)),
+        volumes=_volumes(kinds, base, axes, draws) if len(axes) <= MOST_AXES else {},
+    )
+
+
+def _volumes(
+    kinds: Mapping[str, Kind], base: str, axes: Axes, draws: Sequence[Floats]
+) -> dict[Group, Volume]:
+    names = [base, *kinds]
+    values = [np.array([scores.rate(name).value for name in names]) for _, scores in axes]
+    if any(info.relative and own[0] == 0 for (info, _), own in zip(axes, values, strict=True)):
+        return {}
+    points = np.stack([_gains(info, v) for (info, _), v in zip(axes, values, strict=True)], axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gains = [_gains(info, drawn) for (info, _), drawn in zip(axes, draws, strict=True)]
+    drawn = np.stack(gains, axis=2)
+    volumes: dict[Group, Volume] = {}
+    for group, members in _KINDS.items():
+        inside = [name for name in kinds if kinds[name] in members]
+        if inside:
+            places = [list(kinds).index(name) for name in inside]
+            estimate = _volume(inside, points[places], drawn[:, places], axes)
+            volumes[group] = Volume(
+                hypervolume=estimate.value, ci=estimate.offered, absent=estimate.absent
+            )
+    return volumes
+
+
+def _gains(info: AxisInfo, shares: Floats) -> Floats:
+    """Return how much better than the first, the base model, each model is: (..., models - 1)."""
+    base, others = shares[..., :1], shares[..., 1:]
+    gains: Floats = (
+        info.sign * (others / base - 1) if info.relative else info.sign * (others - base)
+    )
+    return gains
+
+
+def _volume(names: Sequence[str], points: Floats, draws: Floats, axes: Axes) -> Estimate:
+    corner = (0.0,) * len(axes)
+    clusters = min(scores.rate(name).clusters for _, scores in axes for name in names)
+    for name in names:
+        for info, scores in axes:
+            if scores.rate(name).absent:
+                reason = f"{info.phrase} of {name} has no interval"
+                value = float(hypervolume(points, corner))
+                return Estimate.without_interval(value, 0, clusters, reason)
+    return front_volume(points, draws, corner, clusters)

@@ -215,7 +215,6 @@ class JudgeWarning(RowModel):
     n: int
     """Verdicts."""
     message: str
-    """For a person."""
 
 
 class Costs(RowModel):

@@ -16,7 +16,6 @@ class Answer(RowModel):
     score: float | None = None
     """The grade, with the outcome ``graded``."""
     reason: str = ""
-    """The judge's explanation."""
 
 
 class Sample(RowModel):
@@ -25,7 +24,6 @@ class Sample(RowModel):
     prompt: Prompt
     axis: Axis
     answers: dict[str, Answer]
-    """By model name."""
 
 
 class StepCost(RowModel):
@@ -59,6 +57,5 @@ class ReportInput(RowModel):
     """Steps that are not done yet; anything here puts a notice on top of the page."""
     versions: dict[str, str] = Field(default_factory=dict)
     study_file: str = ""
-    """Text of the study file."""
     command: str = ""
     """The command that rebuilds the study."""

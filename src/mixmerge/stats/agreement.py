@@ -82,10 +82,8 @@ def krippendorff_alpha(
     Krippendorff (2011), "Computing Krippendorff's alpha-reliability". NaN where it is undefined:
     all ratings are the same, so that no disagreement could be expected.
 
-    Args:
-        table: sums of `coincidences`.
-        level: ``nominal``: all disagreements weigh the same; ``ordinal``: they weigh the square of
-            the ratings that lie between them.
+    Of sums of `coincidences`. ``nominal``: all disagreements weigh the same; ``ordinal``: they
+    weigh the square of the ratings that lie between them.
     """
     margins = table.sum(-1)
     places = np.cumsum(margins, axis=-1) - margins / 2
@@ -131,8 +129,7 @@ def coefficient(
 
     The ``statistic`` is one like `cohen_kappa`, of tables from `confusion` or `coincidences`.
 
-    Returns:
-        None where the coefficient is undefined.
+    None where the coefficient is undefined.
     """
     value = float(statistic(tables.sum(axis=0)))
     used = tables.sum((1, 2)) > 0
@@ -188,8 +185,7 @@ def clustered_slope(
 
     An item with NaN as its outcome y is left out.
 
-    Returns:
-        None where ``x`` does not vary or there are fewer than `MIN_CLUSTERS` clusters.
+    None where ``x`` does not vary or there are fewer than `MIN_CLUSTERS` clusters.
     """
     seen = ~np.isnan(y)
     if not seen.any():

@@ -77,8 +77,7 @@ def bootstrap_means(
 ) -> Float64[Floats, "draws columns"]:
     """Draw clusters and return the pooled mean of every column in every draw.
 
-    Returns:
-        NaN where a draw holds no value of a column.
+    NaN where a draw holds no value of a column.
     """
     drawn = bootstrap_sums(np.hstack([totals, sizes]), n_draws, rng)
     with np.errstate(invalid="ignore"):

@@ -55,13 +55,9 @@ def prediction_powered(
     labelled rows are a random part; lambda in [0, 1] is what makes it least variable, so a judge
     that knows nothing costs nothing. A row without a verdict enters with its stratum's mean.
 
-    Args:
-        judged: the judge's values, NaN where it gave none.
-        truth: the right values, NaN where not labelled.
-        cluster: the source prompt of each row.
-        stratum: the language of each row, integers from 0.
-        scale: ``rate``: values in [0, 1], and an interval symmetric in the log odds, which rare
-            events need; ``difference``: values in [-1, 1].
+    NaN is no verdict, or no label; strata are languages, integers from 0. The scale ``rate``:
+    values in [0, 1], and an interval symmetric in the log odds, which rare events need;
+    ``difference``: values in [-1, 1].
 
     Returns:
         An estimate without interval with fewer than `FEWEST_INFORMATIVE` clusters to go by, or

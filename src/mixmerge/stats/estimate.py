@@ -59,12 +59,8 @@ def too_small(
     value, the variation itself is a guess; ``benchmarks/coverage.py`` measures from where on
     95 % means 95 %.
 
-    Args:
-        n: observations.
-        clusters: independent units among them.
-        varying: clusters that differ from the usual value.
-        required: fewest varying clusters for this kind of estimate.
-        than: what counts as different, in words.
+    Of ``n`` observations in clusters, some ``varying`` differ ``than`` (in words) the usual value;
+    each kind of estimate has its fewest, ``required``.
     """
     if n < MIN_VALUES:
         return f"{n} prompts with a verdict, {MIN_VALUES} required"

@@ -185,8 +185,7 @@ class ClusterSample:
     def relative_change(self, column: int, base: int) -> Estimate | None:
         """Estimate (rate - base rate) / base rate, the base rate being estimated too.
 
-        Returns:
-            None where the base rate is zero: the change has no value then.
+        None where the base rate is zero: the change has no value then.
         """
         rate, reference = self._mean(column), self._mean(base)
         if reference.value == 0:

@@ -65,7 +65,6 @@ class PlanRow:
     reason: str
     """Why it is out of date."""
     parents: tuple[str, ...]
-    """The steps it builds on."""
     cost: str
 
 
@@ -85,7 +84,6 @@ class Explained:
     free_bytes: int
     """Where the run folder is."""
     calls: Calls
-    """To judge models."""
     seconds: float | None
     """Of one core, from the seconds of finished steps of the same kinds."""
 

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from contextlib import chdir, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, overload
+from typing import Any, Literal, overload
+
+from pydantic import ValidationError
 
 from mixmerge.errors import SpecError, StepFailedError
-from mixmerge.evaluation.budget import with_budget
 from mixmerge.execution.engines import engine_by_name
 from mixmerge.execution.events import Listener, ignore
 from mixmerge.execution.plan import plan
@@ -16,7 +17,14 @@ from mixmerge.execution.schedule import ATTEMPTS, Outcome
 from mixmerge.execution.schedule import run as walk
 from mixmerge.execution.step import Step, needed_for
 from mixmerge.execution.store import Store, check_files
-from mixmerge.files import read_json, whole_folder, write_bytes, write_json, write_text
+from mixmerge.files import (
+    first_problem,
+    read_json,
+    whole_folder,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from mixmerge.progress import Progress, silent
 from mixmerge.records.judge_card import JudgeCard
 from mixmerge.records.results import Results
@@ -281,7 +289,7 @@ def prepare_evaluation(
             "`evaluate` needs a section `calibrate` that says where the labels come from, e.g. "
             "`calibrate: {rules: testbed}` or `calibrate: {labels: labels.jsonl}`."
         )
-    trial = Calibrate().step(prepared.study, "trial", judged=False)
+    trial = Calibrate().step(prepared.study, judged=False)
     wanted = needed_for([trial.id], {step.id: step for step in [*prepared.steps, trial]})
     return replace(prepared, steps=[*(s for s in prepared.steps if s.id in wanted), trial])
 
@@ -327,3 +335,37 @@ def _failure(outcome: Outcome) -> StepFailedError:
     error = StepFailedError("\n".join([head, *lines]))
     error.code = 1 if any(code == 1 for code, _ in outcome.failed.values()) else 2
     return error
+
+
+def with_budget(spec: Study, dollars: float) -> Study:
+    """Return a study whose endpoints may cost so much together, whatever it said.
+
+    Judges share what they spend, because a study keeps the journals of its judges in one folder,
+    and so does an evaluation, for models behind endpoints too. An endpoint without a price counts
+    as free.
+
+    Raises:
+        SpecError: no endpoint has a price, or one with a price has no limit of an answer.
+    """
+    values = spec.model_dump(exclude_unset=True)
+    paid = [endpoint for endpoint in _endpoints(values) if endpoint.get("price") is not None]
+    if not paid:
+        raise SpecError(
+            "A budget needs a judge at an endpoint with its price, e.g. "
+            "`price: {input: 2.5, output: 10}` in dollars per million tokens; there is none."
+        )
+    for endpoint in paid:
+        endpoint["budget"] = dollars
+    try:
+        return Study.model_validate(values)
+    except ValidationError as error:
+        raise SpecError(first_problem(error)) from error
+
+
+def _endpoints(value: Any) -> list[dict[str, Any]]:
+    if isinstance(value, dict):
+        found = [value] if "endpoint" in value else []
+        return found + [inner for part in value.values() for inner in _endpoints(part)]
+    if isinstance(value, (list, tuple)):
+        return [inner for part in value for inner in _endpoints(part)]
+    return []

@@ -40,7 +40,7 @@ def test_corrections_find_the_rate_that_the_judge_misses(make_material: MakeMate
     card = calibrate(SPEC, [material], rules=Scripted(), draws=1000)
     assert [rate.model for rate in card.corrected] == ["base", "first", "second"]
     for rate in card.corrected:
-        truth = [is_good(answer.text) == "yes" for answer in material.answers[rate.model]]
+        truth = [is_good(answer.text) == "yes" for answer in material.answers[rate.model].values()]
         true = sum(truth) / len(truth)
         assert rate.raw is not None
         assert rate.raw > true + 0.1

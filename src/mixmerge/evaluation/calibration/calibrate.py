@@ -6,7 +6,6 @@ import numpy as np
 
 from mixmerge.errors import DataError, SpecError
 from mixmerge.evaluation.calibration import measures
-from mixmerge.evaluation.calibration.assessment import assessed
 from mixmerge.evaluation.calibration.correct import corrected
 from mixmerge.evaluation.calibration.labels import CalibrateSpec, Labels, read_labels, skipped_axes
 from mixmerge.evaluation.calibration.material import Evidence, Material, evidence, labelled_by_rules
@@ -79,7 +78,7 @@ def _trial(
     found: Evidence, probes: int, seed: Sequence[int], draws: int, progress: Progress
 ) -> AxisTrial:
     agreed = measures.coefficients(found, draws, seed)
-    return assessed(
+    return measures.assessed(
         AxisTrial(
             judge=found.material.judge.name,
             truth=found.labels.by,

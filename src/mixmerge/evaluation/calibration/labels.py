@@ -69,7 +69,6 @@ class Label(JudgedTexts):
     """One person's verdict on one answer."""
 
     model: str
-    """Whose answer."""
     axis: Axis
     prompt: str
     """`Prompt.id`."""
@@ -85,7 +84,6 @@ class Labels:
     """The labels of one axis."""
 
     by: str
-    """Who labelled."""
     ratings: Mapping[Key, Mapping[str, Outcome]]
     """By answer and labeller."""
 

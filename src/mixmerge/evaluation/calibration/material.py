@@ -26,10 +26,9 @@ class Material:
     info: AxisInfo
     judge: Judge
     prompts: Sequence[Prompt]
-    answers: Mapping[str, Sequence[Response]]
-    """By model, the base model included."""
+    answers: Mapping[str, Mapping[str, Response]]
+    """By model, the base model included, and prompt."""
     base: str
-    """Name of the base model."""
     worth: Callable[[Verdict], float]
     """What a verdict is worth, from 0 to 1, as the axis's measure says."""
     verdicts: Mapping[str, Sequence[Verdict]] = field(default_factory=dict)
@@ -52,7 +51,7 @@ class Material:
 
     def text(self, model: str, prompt: str) -> str:
         """Return what a model answers to a prompt."""
-        return self._by_id[model][prompt].text
+        return self.answers[model][prompt].text
 
     def texts(self, model: str, prompt: str) -> tuple[str, str]:
         """Return what a model and the base model answer to a prompt."""
@@ -63,17 +62,11 @@ class Material:
         """What `Prompt.id` of the axis there is."""
         return {prompt.id for prompt in self.prompts}
 
-    @cached_property
-    def _by_id(self) -> dict[str, dict[str, Response]]:
-        return {
-            name: {answer.prompt: answer for answer in rows} for name, rows in self.answers.items()
-        }
-
     def ask(
         self, judge: Judge, model: str, prompts: Sequence[Prompt], progress: Progress = silent
     ) -> list[Verdict]:
         """Let a judge judge a model's answers to some prompts."""
-        own, base = self._by_id[model], self._by_id[self.base]
+        own, base = self.answers[model], self.answers[self.base]
         items = [
             Item(prompt, own[prompt.id], base[prompt.id] if self.compares else None)
             for prompt in prompts

@@ -35,6 +35,9 @@ ROWS = "rows.jsonl"
 FOLDER = "folder"
 """Stands in settings for a local data set folder, whose content counts."""
 
+Folders = Mapping[str, Path]
+"""By step, or by model."""
+
 Settings = TypeVar("Settings", bound=SpecModel)
 Facts = TypeVar("Facts", bound=RowModel)
 

@@ -1,7 +1,7 @@
 """``prompts/AXIS``: what models are asked."""
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import ConfigDict
 
@@ -17,16 +17,11 @@ from mixmerge.study.steps.kind import ROWS, StepKind, described, with_paths
 
 
 class PromptSettings(SpecModel):
-    """A prompt set, with roles for paths, and the languages that are wanted of it."""
+    """The languages that are wanted, beside the prompt set as `described` returned it."""
 
     model_config = ConfigDict(extra="allow")
 
     languages: list[str]
-
-    @property
-    def source(self) -> dict[str, Any]:
-        """The description of the set, as `described` returned it."""
-        return dict(self.model_extra or {})
 
 
 class PromptFacts(RowModel):
@@ -60,7 +55,7 @@ class Prompts(StepKind[PromptSettings, PromptFacts], kind="prompts"):
         from mixmerge.evaluation.prompts import check_prompts, load_prompts
 
         progress(0, 1, "prompts")
-        spec = PromptSetSpec(**with_paths("prompts", settings.source, task.files))
+        spec = PromptSetSpec(**with_paths("prompts", settings.model_extra or {}, task.files))
         languages = settings.languages
         if spec.testbed:
             from mixmerge.testbed.data import prompts

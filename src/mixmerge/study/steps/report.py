@@ -1,7 +1,6 @@
 """``report/study``: what the report shows, gathered from the folders of the steps."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import SpecError
@@ -16,7 +15,7 @@ from mixmerge.reporting.input import Answer, ReportInput, Sample, StepCost
 from mixmerge.spec_model import SpecModel
 from mixmerge.study.spec import BASE, Study
 from mixmerge.study.steps.calibrate import CARD
-from mixmerge.study.steps.kind import ROWS, NoFacts, StepKind
+from mixmerge.study.steps.kind import ROWS, Folders, NoFacts, StepKind
 from mixmerge.study.steps.results import RESULTS, compute_results, results_settings
 
 STUDY_FILE = "study.yaml"
@@ -46,10 +45,6 @@ class Report(StepKind[ReportSettings, NoFacts], kind="report"):
         data = gather(settings.study, task.inputs, study_file=text)
         write_report(data, task.folder, progress=progress)
         return NoFacts()
-
-
-Folders = Mapping[str, Path]
-"""By step."""
 
 
 def gather(

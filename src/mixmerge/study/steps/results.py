@@ -1,6 +1,6 @@
 """``results/study``: ``results.json`` from all verdicts."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from mixmerge.evaluation.measures import MeasuredAxis
@@ -12,13 +12,10 @@ from mixmerge.progress import Progress, silent
 from mixmerge.records import Axis, Response, Results, RowModel, Verdict
 from mixmerge.records.results import Costs, ModelInfo
 from mixmerge.study.spec import BASE, Study, Trained
-from mixmerge.study.steps.kind import StepKind, inputs_of
+from mixmerge.study.steps.kind import Folders, StepKind, inputs_of
 from mixmerge.study.steps.train import Train
 
 RESULTS = "results.json"
-
-Folders = Mapping[str, Path]
-"""By model."""
 
 
 class ReportedModel(ModelInfo):
