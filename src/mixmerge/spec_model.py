@@ -30,11 +30,8 @@ class SpecModel(BaseModel):
 def one_of(models: Mapping[str, type[SpecModel]], what: str) -> Any:
     """Return the type of a mapping that is one of several models, told by the key that only it has.
 
-    A bare word stands for the model of that key with its defaults: ``win_rate`` for
-    ``{win_rate: base}``.
-
-    Of two keys in one mapping the first counts. For messages, ``what`` says in a word what one of
-    them is: ``measure``.
+    A bare word, as ``win_rate``, stands for the model of that key with its defaults. Of two keys in
+    one mapping the first counts. For messages, ``what`` says what one of them is: ``measure``.
 
     Example:
         >>> from pydantic import TypeAdapter

@@ -133,5 +133,5 @@ class JudgedTexts(RowModel):
                 )
 
 
-def _short(text: str, most: int = 60) -> str:
-    return repr(text if len(text) <= most else text[: most - 1] + "…")
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:59] + "…")

@@ -275,11 +275,10 @@ def significant_gain(gain: float, p_adjusted: float) -> int:
 def decide(gains: Iterable[int | None]) -> Decision:
     """Say what the deciding axes say together.
 
-    A model *beats* another when it is better on at least one axis and worse on none, *loses* in
-    the reverse case, *trades* when it is better on one and worse on another, and is *undecided*
-    when no difference is significant: no evidence is not equality.
-
-    The gains are from `significant_gain`; None of an axis that is not compared yet.
+    A model *beats* another when it is better on at least one axis and worse on none, *loses* in the
+    reverse case, *trades* when it is better on one and worse on another, and is *undecided* when no
+    difference is significant: no evidence is not equality. The gains are from `significant_gain`;
+    None of an axis that is not compared yet.
 
     Example:
         >>> decide([1, 0, 1])
@@ -298,10 +297,8 @@ def decide(gains: Iterable[int | None]) -> Decision:
 def front(kinds: Mapping[str, Kind], base: str, axes: Axes) -> Front:
     """Estimate who is on the front of some models, and how far the front reaches.
 
-    Each axis has prompts of its own and is resampled independently; within an axis all models
-    share their draws.
-
-    The ``kinds`` are without the base model, the scores of the axes with it.
+    Each axis has prompts of its own and is resampled independently; within an axis all models share
+    their draws. The ``kinds`` are without the base model, the scores of the axes with it.
     """
     names = list(kinds)
     draws = [scores.pooled_draws([base, *names]) for _, scores in axes]

@@ -30,9 +30,8 @@ def draw(
 
     Where rows count differently (tokens), one that would overshoot is passed over and a shorter one
     further on is taken. A single long row thus leaves no cell half empty; the price is that such
-    draws are not nested, and that a short row may be used again where a long one never fitted.
-
-    A row counts ``size_of``: 1, or its tokens. There are at most ``most_copies`` passes.
+    draws are not nested, and that a short row may be used again where a long one never fitted. A
+    row counts ``size_of``: 1, or its tokens. There are at most ``most_copies`` passes.
 
     Returns:
         The rows drawn. For rows their number is ``target``; for tokens they are whole rows, and the

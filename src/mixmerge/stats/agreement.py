@@ -80,10 +80,9 @@ def krippendorff_alpha(
     """Return Krippendorff's alpha from coincidences: 1 - observed / expected.
 
     Krippendorff (2011), "Computing Krippendorff's alpha-reliability". NaN where it is undefined:
-    all ratings are the same, so that no disagreement could be expected.
-
-    Of sums of `coincidences`. ``nominal``: all disagreements weigh the same; ``ordinal``: they
-    weigh the square of the ratings that lie between them.
+    all ratings are the same, so that no disagreement could be expected. Of sums of `coincidences`.
+    ``nominal``: all disagreements weigh the same; ``ordinal``: they weigh the square of the ratings
+    that lie between them.
     """
     margins = table.sum(-1)
     places = np.cumsum(margins, axis=-1) - margins / 2
@@ -125,11 +124,8 @@ def coefficient(
     """Return a coefficient of all items with its cluster bootstrap interval.
 
     Draws in which the coefficient is undefined are left out. With fewer than `MIN_CLUSTERS`
-    clusters there is no interval.
-
-    The ``statistic`` is one like `cohen_kappa`, of tables from `confusion` or `coincidences`.
-
-    None where the coefficient is undefined.
+    clusters there is no interval. The ``statistic`` is one like `cohen_kappa`, of tables from
+    `confusion` or `coincidences`. None where the coefficient is undefined.
     """
     value = float(statistic(tables.sum(axis=0)))
     used = tables.sum((1, 2)) > 0
@@ -153,9 +149,7 @@ def clustered_share(hit: Float64[Floats, "items"], cluster: Int[Codes, "items"])
 
     The effective sample size is p (1 - p) / SE², with the cluster-robust standard error (Korn and
     Graubard 1998; Franco et al. 2019 recommend it in Wilson's formula). Where nothing varies, each
-    cluster counts once.
-
-    Hits are 1 or 0 (or a share); NaN is no observation.
+    cluster counts once. Hits are 1 or 0 (or a share); NaN is no observation.
 
     Raises:
         SampleError: there is no observation.
@@ -181,11 +175,9 @@ def clustered_slope(
 ) -> Estimate | None:
     """Return the least-squares slope of y on x with its cluster-robust t interval.
 
-    Liang and Zeger (1986), with C - 1 degrees of freedom for C clusters.
-
-    An item with NaN as its outcome y is left out.
-
-    None where ``x`` does not vary or there are fewer than `MIN_CLUSTERS` clusters.
+    Liang and Zeger (1986), with C - 1 degrees of freedom for C clusters. An item with NaN as its
+    outcome y is left out. None where ``x`` does not vary or there are fewer than `MIN_CLUSTERS`
+    clusters.
     """
     seen = ~np.isnan(y)
     if not seen.any():

@@ -56,9 +56,7 @@ def bootstrap_sums(
     """Draw clusters and return the sum of every column in every draw.
 
     The same as ``draw_clusters(...) @ sums``, in pieces, so that memory does not grow with draws
-    times clusters.
-
-    The same state of ``rng`` gives the same draws for other columns.
+    times clusters. The same state of ``rng`` gives the same draws for other columns.
     """
     n_clusters, n_columns = sums.shape
     drawn = np.empty((n_draws, n_columns))

@@ -53,11 +53,10 @@ def prediction_powered(
     ``mean(truth) + lambda (mean of judged, elsewhere - mean of judged, where labelled)``, by
     stratum, the strata weighted by their rows. It is unbiased whatever the judge does, if the
     labelled rows are a random part; lambda in [0, 1] is what makes it least variable, so a judge
-    that knows nothing costs nothing. A row without a verdict enters with its stratum's mean.
-
-    NaN is no verdict, or no label; strata are languages, integers from 0. The scale ``rate``:
-    values in [0, 1], and an interval symmetric in the log odds, which rare events need;
-    ``difference``: values in [-1, 1].
+    that knows nothing costs nothing. A row without a verdict enters with its stratum's mean. NaN is
+    no verdict, or no label; strata are languages, integers from 0. The scale ``rate``: values in
+    [0, 1], and an interval symmetric in the log odds, which rare events need; ``difference``:
+    values in [-1, 1].
 
     Returns:
         An estimate without interval with fewer than `FEWEST_INFORMATIVE` clusters to go by, or

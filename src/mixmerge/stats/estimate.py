@@ -55,12 +55,10 @@ def too_small(
 ) -> str:
     """Say why a sample allows no interval; nothing where it allows one.
 
-    An interval is made from how much clusters vary. Where few of them differ from the usual
-    value, the variation itself is a guess; ``benchmarks/coverage.py`` measures from where on
-    95 % means 95 %.
-
-    Of ``n`` observations in clusters, some ``varying`` differ ``than`` (in words) the usual value;
-    each kind of estimate has its fewest, ``required``.
+    An interval is made from how much clusters vary. Where few of them differ from the usual value,
+    the variation itself is a guess; ``benchmarks/coverage.py`` measures from where on 95 % means 95
+    %. Of ``n`` observations in clusters, some ``varying`` differ ``than`` (in words) the usual
+    value; each kind of estimate has its fewest, ``required``.
     """
     if n < MIN_VALUES:
         return f"{n} prompts with a verdict, {MIN_VALUES} required"
@@ -71,14 +69,14 @@ def too_small(
     return ""
 
 
-def require_clusters(seen: int, what: str, required: int = MIN_CLUSTERS) -> None:
+def require_clusters(seen: int, what: str) -> None:
     """Refuse an estimate from too few clusters.
 
     Raises:
-        SampleError: fewer than ``required`` clusters; the message has both numbers.
+        SampleError: fewer than `MIN_CLUSTERS` clusters; the message has both numbers.
     """
-    if seen < required:
+    if seen < MIN_CLUSTERS:
         raise SampleError(
-            f"{what}: {seen} independent prompts (clusters) seen, at least {required} required. "
-            "Add prompts; translations of one question count once."
+            f"{what}: {seen} independent prompts (clusters) seen, at least {MIN_CLUSTERS} "
+            "required. Add prompts; translations of one question count once."
         )

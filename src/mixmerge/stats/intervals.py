@@ -6,8 +6,7 @@ that covers what it says, there is none, and the estimate says why.
 
 A pooled mean is a ratio of sums over clusters. Linearised, its error is a sum of one independent
 term per cluster, from which variances and covariances follow (Taylor linearisation, the
-"cluster-robust" variance; Cameron and Miller 2015). Terms of several means can be added, so that
-averages of means, differences and ratios need no other theory.
+"cluster-robust" variance; Cameron and Miller 2015), also of averages, differences and ratios.
 """
 
 from __future__ import annotations
@@ -222,7 +221,6 @@ class ClusterSample:
         return float(values[how_often.argmax()])
 
     def _values(self, column: int) -> tuple[Float64[Floats, "different"], Int[Codes, "different"]]:
-        """Return the different means of the clusters, and how many have each."""
         seen = self.sizes[:, column] > 0
         means = self.totals[seen, column] / self.sizes[seen, column]
         return np.unique(means.round(9), return_counts=True)

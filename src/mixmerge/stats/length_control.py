@@ -79,10 +79,9 @@ def length_controlled(
     Each draw refits the curve by one Newton step from the fit to all data, with the draw's own
     gradient and curvature: all draws together are one matrix product, and the step is exact up to
     terms of the order 1 / clusters. Near 0 and 1 with few prompts those terms are large: both ends
-    lie nearer to one half than those of whole refits, by some 0.01 to 0.04 at 95 wins of 100.
-
-    By model, the scores are 1 for a win, 1/2 for a tie and 0 for a loss, or means of two orders;
-    NaN where missing. The features are from `length_feature`.
+    lie nearer to one half than those of whole refits, by some 0.01 to 0.04 at 95 wins of 100. By
+    model, the scores are 1 for a win, 1/2 for a tie and 0 for a loss, or means of two orders; NaN
+    where missing. The features are from `length_feature`.
     """
     fits, sums = [], []
     for own, feature in zip(scores, features, strict=True):
@@ -151,7 +150,6 @@ def _derivatives(
 
 
 def _newton_step(sums: Float64[Floats, "draws 5"], slope: float) -> Float64[Floats, "draws 2"]:
-    """Return the step from the fit to each draw's own."""
     gradient_0, gradient_1, h_00, h_01, h_11 = sums.T
     gradient_1, h_11 = gradient_1 - _RIDGE * slope, h_11 + _RIDGE
     determinant = h_00 * h_11 - h_01**2

@@ -27,9 +27,8 @@ def sign_flip_p(
     If the two models are exchangeable on every cluster, each cluster's total difference is as
     likely to have the other sign. Up to `EXACT_UP_TO` clusters with a difference all patterns are
     counted; above, random ones, the observed one included: (hits + 1) / (draws + 1), which is a
-    valid p-value (Phipson and Smyth 2010).
-
-    The totals are the sums of the paired differences of every cluster.
+    valid p-value (Phipson and Smyth 2010). The totals are the sums of the paired differences of
+    every cluster.
     """
     moving = totals[totals != 0]
     if len(moving) == 0:

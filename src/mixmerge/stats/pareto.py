@@ -59,9 +59,8 @@ def hypervolume(
     """Return the volume that the points dominate above a declared reference point.
 
     Sliced along the last axis, from the best point down: each slice is as thick as the step to the
-    next point, and as large as the volume of all points at least as good on the other axes.
-
-    Points below the reference on an axis add nothing.
+    next point, and as large as the volume of all points at least as good on the other axes. Points
+    below the reference on an axis add nothing.
 
     Example:
         >>> hypervolume(np.array([[1.0, 3.0], [2.0, 1.0]]), [0.0, 0.0]).item()
@@ -101,12 +100,11 @@ def front_volume(
 ) -> Estimate:
     """Estimate the volume that several models dominate together.
 
-    The best of several noisy models looks better than the best model is. The interval is the
-    volume less the bias that the bootstrap shows, ± t bootstrap standard errors; where that bias is
-    above a quarter of a standard error (Efron and Tibshirani 1993, section 10.2) the models are
-    too close to one another for any interval that holds.
-
-    The draws are the same for all models; ``clusters`` are those of the smaller axis.
+    The best of several noisy models looks better than the best model is. The interval is the volume
+    less the bias that the bootstrap shows, ± t bootstrap standard errors; where that bias is above
+    a quarter of a standard error (Efron and Tibshirani 1993, section 10.2) the models are too close
+    to one another for any interval that holds. The draws are the same for all models; ``clusters``
+    are those of the smaller axis.
     """
     value = float(hypervolume(points, reference))
     volumes = hypervolume(draws, reference)

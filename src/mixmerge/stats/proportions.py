@@ -43,9 +43,8 @@ def clustered_wilson(rate: float, variance: float, clusters: int) -> tuple[float
     """Return Wilson's interval of a mean in [0, 1] whose variance was estimated from clusters.
 
     The effective sample size is ``rate (1 - rate) / variance``, and a t quantile allows for the
-    variance being estimated (Dean and Pagano 2015; Franco, Little, Louis and Slud 2019).
-
-    The rate is strictly between 0 and 1, the variance above zero and that of the mean.
+    variance being estimated (Dean and Pagano 2015; Franco, Little, Louis and Slud 2019). The rate
+    is strictly between 0 and 1, the variance above zero and that of the mean.
     """
     return _score_interval(rate, rate * (1 - rate) / variance, t_quantile(clusters))
 
@@ -64,10 +63,9 @@ def clustered_tango(
 ) -> tuple[float, float]:
     """Return Tango's interval of a mean difference whose variance was estimated from clusters.
 
-    The effective sample size is ``(gain + loss - difference²) / variance``.
-
-    ``gain`` and ``loss`` are the means of the positive and of the negative parts of the
-    differences, both as positive numbers; the variance is that of the mean difference, above zero.
+    The effective sample size is ``(gain + loss - difference²) / variance``. ``gain`` and ``loss``
+    are the means of the positive and of the negative parts of the differences, both as positive
+    numbers; the variance is that of the mean difference, above zero.
     """
     n = (gain + loss - (gain - loss) ** 2) / variance
     return _paired_score_interval(gain, loss, n, t_quantile(clusters))

@@ -33,9 +33,8 @@ def adopt(
     """Take in a checkpoint made elsewhere, so that `mixmerge.run` does not make it.
 
     Nothing can prove that the checkpoint was made as the study says: that is the user's word, and
-    the record says so. Its data steps are run first, because its identity includes its rows.
-
-    The ``folder``, in Hugging Face's format, is copied; the other arguments are those of `run`.
+    the record says so. Its data steps are run first, because its identity includes its rows. The
+    ``folder``, in Hugging Face's format, is copied; the other arguments are those of `run`.
 
     Returns:
         The folder of the adopted step.

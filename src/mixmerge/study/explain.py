@@ -94,9 +94,7 @@ def explain(
     """Say what `mixmerge.run` would do with a study file.
 
     Runs nothing. Digests of the files that the study names are kept in ``cache`` of the run folder:
-    neither the next plan nor the run reads large ones again.
-
-    The arguments are those of `run`.
+    neither the next plan nor the run reads large ones again. The arguments are those of `run`.
 
     Raises:
         SpecError: the study file is wrong, with the line.

@@ -279,7 +279,7 @@ def test_the_language_probe_shows_the_answer_of_another_language(
     assert probe.fooled is not None
     assert probe.fooled.value == 0
     # Three models' labelled answers come first; then the probes.
-    own = {answer.text for rows in material.answers.values() for answer in rows}
+    own = {answer.text for rows in material.answers.values() for answer in rows.values()}
     again = [text for text in foreign[240:] if text in own]
     assert len(again) == probe.n
     assert all(GOOD in text for text in again)

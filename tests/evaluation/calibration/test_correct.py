@@ -155,7 +155,7 @@ def test_one_label_in_a_language_is_named_as_the_reason(
     rows = [
         Label(model=name, axis="harm", prompt=answer.prompt, outcome=is_good(answer.text))
         for name, answers in material.answers.items()
-        for answer in answers
+        for answer in answers.values()
         if answer.prompt.endswith("-en") or answer.prompt == "q0-fr"
     ]
     write_rows(tmp_path / "labels.jsonl", rows)

@@ -28,11 +28,10 @@ def calibrate(
 ) -> JudgeCard:
     """Compare each axis's judge with labels and probe it; axes with grades are left out.
 
-    Where a judge has judged every prompt already, its rates and the contrasts are corrected for
-    its errors too; where not, it is asked only about the labelled answers and the probes.
-
-    The materials are in the order of the study: each axis has its own draws, by its place. The
-    `rules` are the truth where the specification names no labels.
+    Where a judge has judged every prompt already, its rates and the contrasts are corrected for its
+    errors too; where not, it is asked only about the labelled answers and the probes. The materials
+    are in the order of the study: each axis has its own draws, by its place. The `rules` are the
+    truth where the specification names no labels.
 
     Raises:
         DataError: a label is wrong, or there is none on any axis.
