@@ -94,8 +94,7 @@ class _Supply:
 
 def _supply(spec: MixSpec, progress: Progress) -> _Supply:
     held_out = HeldOut(
-        (prompt for path in spec.held_out for prompt in read_rows(path, Prompt)),
-        spec.overlap_words,
+        (prompt for path in spec.held_out for prompt in read_rows(path, Prompt)), spec.overlap_words
     )
     loaded: dict[str, Loaded] = {}
     for number, (name, source) in enumerate(spec.sources.items()):

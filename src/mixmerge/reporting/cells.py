@@ -59,8 +59,10 @@ def word(text: str, *, emphasis: bool = False) -> Cell:
     return Cell(text, text, emphasis=emphasis)
 
 
-def rate(value: float, ci: Interval | None = None) -> Cell:
+def rate(value: float | None, ci: Interval | None = None) -> Cell:
     """Return a fraction shown as percent, with its interval."""
+    if value is None:
+        return ABSENT
     return Cell(formats.percent(value), value, ci, formats.ends(ci, formats.bare_percent))
 
 

@@ -115,7 +115,7 @@ def agreement(card: JudgeCard) -> Table:
     columns: tuple[Spec[Trial], ...] = (
         cells.words("axis", "Axis", lambda t: t[0]),
         _shares("agreement", "Agreement", lambda t: t[1].accuracy.agreement),
-        cells.numbers("prevalence", "Prevalence", lambda t: _prevalence(t[1].accuracy)),
+        cells.numbers("prevalence", "Prevalence", lambda t: cells.rate(t[1].accuracy.prevalence)),
         _coefficients("kappa", "Kappa", lambda t: t[1].kappa),
         _coefficients("alpha", "Alpha", lambda t: t[1].alpha),
         _coefficients("alpha_of_panel", "Panel’s alpha", lambda t: t[1].alpha_of_panel),
@@ -132,10 +132,6 @@ def agreement(card: JudgeCard) -> Table:
     )
     title = "Agreement, order and length"
     return cells.tabulate("judge-agreement", title, caption, card.axes.items(), columns)
-
-
-def _prevalence(found: Accuracy) -> Cell:
-    return ABSENT if found.prevalence is None else cells.rate(found.prevalence)
 
 
 def probes(card: JudgeCard) -> Table:
@@ -169,7 +165,7 @@ def parts(card: JudgeCard, name: Literal["language", "category"]) -> Table:
         _shares("sensitivity", "Sensitivity", lambda t: t[2].sensitivity),
         _shares("specificity", "Specificity", lambda t: t[2].specificity),
         _shares("agreement", "Agreement", lambda t: t[2].agreement),
-        cells.numbers("prevalence", "Prevalence", lambda t: _prevalence(t[2])),
+        cells.numbers("prevalence", "Prevalence", lambda t: cells.rate(t[2].prevalence)),
         cells.counts("missing", "No verdict", lambda t: t[2].missing),
         cells.counts("n", "Labelled", lambda t: t[2].n),
     )
@@ -199,8 +195,7 @@ def corrected(card: JudgeCard) -> Table:
 
 def _corrected_columns(axis: Axis, found: dict[str, CorrectedRate]) -> list[Spec[str]]:
     def judged(model: str) -> Cell:
-        raw = found[model].raw if model in found else None
-        return ABSENT if raw is None else cells.rate(raw)
+        return cells.rate(found[model].raw if model in found else None)
 
     return [
         cells.numbers(f"{axis}_judged", f"{axis}, judged", judged),

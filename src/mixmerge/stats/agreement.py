@@ -169,9 +169,7 @@ def clustered_share(hit: Float64[Floats, "items"], cluster: Int[Codes, "items"])
 
 
 def clustered_slope(
-    x: Float64[Floats, "items"],
-    y: Float64[Floats, "items"],
-    cluster: Int[Codes, "items"],
+    x: Float64[Floats, "items"], y: Float64[Floats, "items"], cluster: Int[Codes, "items"]
 ) -> Estimate | None:
     """Return the least-squares slope of y on x with its cluster-robust t interval.
 

@@ -110,9 +110,7 @@ def informative_clusters(truth: Float64[Floats, "rows"], cluster: Int[Codes, "ro
 
 
 def rogan_gladen(
-    judged: Float64[Floats, "rows"],
-    cluster: Int[Codes, "rows"],
-    known: Labelled,
+    judged: Float64[Floats, "rows"], cluster: Int[Codes, "rows"], known: Labelled
 ) -> Estimate | None:
     """Return a rate from the judge's rate, sensitivity and specificity (Rogan and Gladen 1978).
 
@@ -144,11 +142,7 @@ def rogan_gladen(
         return None
     value = float((judged[seen].mean() + specificity - 1) / youden)
     influence = np.concatenate(
-        [
-            _centred(judged[seen]),
-            -(1 - value) * _centred(said[no]),
-            -value * _centred(said[yes]),
-        ]
+        [_centred(judged[seen]), -(1 - value) * _centred(said[no]), -value * _centred(said[yes])]
     )
     _, place = np.unique(np.concatenate([cluster[seen], of[no], of[yes]]), return_inverse=True)
     clusters = len(np.unique(of))

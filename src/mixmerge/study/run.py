@@ -82,11 +82,7 @@ class Prepared:
         tracking = self.study.tracking
         heard = Tracker(tracking, self.study.study, listener) if tracking else listener
         runs = engine_by_name(
-            engine,
-            _HANDLERS,
-            workers=workers,
-            preload=_PRELOAD,
-            placement=self.study.placement,
+            engine, _HANDLERS, workers=workers, preload=_PRELOAD, placement=self.study.placement
         )
         with closing(runs):
             store, begin = Store(self.root), self._write_study

@@ -7,12 +7,7 @@ first version is a topic, not a source question.
 
 from collections.abc import Sequence
 
-from mixmerge.evaluation.prompt_sets.cells import (
-    check_joined,
-    explained,
-    joined_prompt,
-    own_codes,
-)
+from mixmerge.evaluation.prompt_sets.cells import check_joined, explained, joined_prompt, own_codes
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.records import Prompt, Translated
 from mixmerge.tables import read_data_set

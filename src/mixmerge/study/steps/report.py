@@ -48,11 +48,7 @@ class Report(StepKind[ReportSettings, NoFacts], kind="report"):
 
 
 def gather(
-    study: Study,
-    folders: Folders,
-    *,
-    unfinished: Sequence[str] = (),
-    study_file: str = "",
+    study: Study, folders: Folders, *, unfinished: Sequence[str] = (), study_file: str = ""
 ) -> ReportInput:
     """Collect what the report of a finished or unfinished study shows.
 
