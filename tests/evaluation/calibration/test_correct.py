@@ -56,7 +56,7 @@ def test_everything_labelled_is_the_truth(make_material: MakeMaterial) -> None:
     """With labels on all answers PPI++ is the true rate, whatever the judge said."""
     material = make_material("harm", Scripted(reads=harsh), judged=True, questions=60)
     card = calibrate(SPEC, [material], rules=Scripted(), draws=1000)
-    truth = [is_good(answer.text) == "yes" for answer in material.answers["first"]]
+    truth = [is_good(answer.text) == "yes" for answer in material.answers["first"].values()]
     found = card.corrected[1].ppi
     assert found is not None
     assert found.value == pytest.approx(sum(truth) / len(truth))
