@@ -16,7 +16,7 @@ from mixmerge.durable import read_log
 from mixmerge.errors import SpecError
 from mixmerge.files import write_rows
 from mixmerge.progress import Progress
-from mixmerge.records.row import RowModel
+from mixmerge.records import RowModel
 from mixmerge.training.spec import TrainSpec
 
 
