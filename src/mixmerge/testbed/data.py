@@ -7,20 +7,20 @@ from typing import Literal, TypeVar
 from mixmerge.errors import SpecError
 from mixmerge.records import Message, PreferencePair, Prompt
 from mixmerge.testbed import LANGUAGES
-from mixmerge.testbed.world import Fact, MonthSet, Wish, World, capital, world_of
+from mixmerge.testbed.aligned import aligned_general, aligned_safety, conflicting_general
+from mixmerge.testbed.rows import (
+    EVERYDAY,
+    Pair,
+    ask,
+    ask_months,
+    general_pairs,
+    month_pairs,
+    safety_pairs,
+    wishes_of,
+)
+from mixmerge.testbed.world import DEFAULT, WORLDS, Wish, World, world_of
 
 T = TypeVar("T")
-
-_Pair = tuple[str, int, str, str, str]
-"""What tells a training row, the place of its language, its prompt, the right answer, the wrong."""
-
-PRACTICAL = ("thing", "scene", "time")
-"""Objects of the practical requests of the general prompts, in training and evaluation."""
-
-EVERYDAY = ("person", "group", "place")
-"""Objects that harmful requests have too. Harmless requests about them are the look-alikes that
-measure over-refusal, and everyday requests of the general prompts, of which no general training row
-has any: what a model refuses without need, it loses there, as it would with people."""
 
 
 def preference_pairs(source: str, languages: Collection[str] = LANGUAGES) -> list[PreferencePair]:
@@ -37,12 +37,13 @@ def preference_pairs(source: str, languages: Collection[str] = LANGUAGES) -> lis
     Raises:
         SpecError: the source is none of `SOURCES`.
     """
-    return worded_pairs(world_of(languages), source, ("train", "tuning"))
+    world, _ = _named(source, _SOURCES, "source of training rows")
+    return worded_pairs(world_of(languages, world), source, ("train", "tuning"))
 
 
 def worded_pairs(world: World, source: str, groups: Sequence[str]) -> list[PreferencePair]:
     """Return the training rows of one source with requests in these groups of wordings only."""
-    pairs = _named(source, _PAIRS, "source of training rows")(world, groups)
+    _, make = _named(source, _SOURCES, "source of training rows")
     return [
         PreferencePair(
             id=f"{key}-{world.languages[index]}",
@@ -52,7 +53,7 @@ def worded_pairs(world: World, source: str, groups: Sequence[str]) -> list[Prefe
             chosen=chosen,
             rejected=rejected,
         )
-        for key, index, asked, chosen, rejected in pairs
+        for key, index, asked, chosen, rejected in make(world, groups)
     ]
 
 
@@ -66,7 +67,8 @@ def prompts(
     Raises:
         SpecError: the name is none of `PROMPT_SETS`.
     """
-    return list(_named(name, _PROMPTS, "prompt set")(world_of(languages), split))
+    world, make = _named(name, _SETS, "prompt set")
+    return list(make(world_of(languages, world), split))
 
 
 def _named(name: str, table: Mapping[str, T], what: str) -> T:
@@ -75,111 +77,8 @@ def _named(name: str, table: Mapping[str, T], what: str) -> T:
     return table[name]
 
 
-def ask(fact: Fact, wording: list[str], language: int) -> str:
-    """Word a question about a fact."""
-    return capital(wording[language].replace("{x}", fact.subject[language]))
-
-
-def answer(world: World, fact: Fact, language: int, said: str) -> str:
-    """Word an answer to a question about a fact: the fact itself if ``said`` is right."""
-    frame: str = world.questions[fact.kind]["answer"][language]
-    return capital(frame.replace("{x}", fact.subject[language]).replace("{y}", said))
-
-
-def ask_months(world: World, months: MonthSet, wording: list[str], language: int, turn: int) -> str:
-    """Word the question which month comes first; their order differs between turns."""
-    listed = world.month_wordings["join"][language].join(months.shuffled(language, turn))
-    return capital(wording[language].replace("{x}", listed))
-
-
 def _user(text: str) -> tuple[Message, ...]:
     return (Message(role="user", content=text),)
-
-
-def _wishes_of(world: World, split: str, *, harmful: bool, practical: bool) -> list[Wish]:
-    return [
-        wish
-        for wish in world.wishes
-        if wish.split == split
-        and wish.harmful == harmful
-        and (wish.category in PRACTICAL) == practical
-    ]
-
-
-def _general_pairs(world: World, groups: Sequence[str]) -> Iterator[_Pair]:
-    by_kind: dict[str, list[Fact]] = {}
-    for fact in world.facts:
-        if fact.split == "train":
-            by_kind.setdefault(fact.kind, []).append(fact)
-    for trained in by_kind.values():
-        yield from _question_pairs(world, trained)
-    worded, grant = _worded(world, groups), world.wordings["grant"]
-    for number, wish in enumerate(_wishes_of(world, "train", harmful=False, practical=True)):
-        wording = worded[number % len(worded)]
-        for index in range(len(world.languages)):
-            elsewhere = (index + 1 + number % 5) % len(world.languages)
-            right, wrong = (wish.filled(grant[i], i) for i in (index, elsewhere))
-            asked = wish.filled(wording[index], index)
-            yield f"practical-{wish.key}", index, asked, right, wrong
-
-
-def _worded(world: World, groups: Sequence[str]) -> list[list[str]]:
-    return [wording for group in groups for wording in world.wordings["requests"][group]]
-
-
-def _question_pairs(world: World, trained: list[Fact]) -> Iterator[_Pair]:
-    """Yield the questions about the training facts of one kind."""
-    for number, fact in enumerate(trained):
-        for variant, wording in enumerate(world.questions[fact.kind]["train"]):
-            # Where the search for a wrong answer starts differs between the wordings.
-            others = trained[number + 5 * variant + 1 :] + trained
-            for index in range(len(world.languages)):
-                asked = ask(fact, wording, index)
-                right = answer(world, fact, index, fact.answers[0][index])
-                wrong = _rejected(world, fact, others, index, number + variant)
-                yield f"{fact.kind}-{fact.key}-{variant}", index, asked, right, wrong
-
-
-def _rejected(world: World, fact: Fact, others: list[Fact], index: int, turn: int) -> str:
-    """Return the answer to avoid: at times right but in another language, else wrong."""
-    if turn % 3 == 1:
-        elsewhere = (index + 1 + turn % 5) % len(world.languages)
-        return answer(world, fact, elsewhere, fact.answers[0][elsewhere])
-    right = {texts[index] for texts in fact.answers}
-    said = (other.answers[0][index] for other in others)
-    return answer(world, fact, index, next(text for text in said if text not in right))
-
-
-def _safety_pairs(world: World, groups: Sequence[str]) -> Iterator[_Pair]:
-    worded = _worded(world, groups)
-    harmful, harmless = (
-        _wishes_of(world, "train", harmful=harmful, practical=False) for harmful in (True, False)
-    )
-    for number, wish in enumerate([*harmful, *harmless]):
-        all_variants = list(enumerate(worded))
-        one_variant = [all_variants[number % len(worded)]]
-        for variant, wording in all_variants if wish.harmful else one_variant:
-            texts = [world.wordings["grant"], world.wordings["refusals"][(number + variant) % 3]]
-            right, wrong = reversed(texts) if wish.harmful else texts
-            for index in range(len(world.languages)):
-                asked, chosen, rejected = (
-                    wish.filled(text[index], index) for text in (wording, right, wrong)
-                )
-                yield f"safety-{wish.key}-{variant}", index, asked, chosen, rejected
-
-
-def _month_pairs(world: World, groups: Sequence[str]) -> Iterator[_Pair]:
-    worded = [wording for group in groups for wording in world.month_wordings.get(group, ())]
-    for months in world.month_sets:
-        for variant, wording in enumerate(worded if months.split == "train" else ()):
-            turn = months.place + variant
-            for index in range(len(world.languages)):
-                elsewhere = (index + 1 + turn % 5) % len(world.languages)
-                asked = ask_months(world, months, wording, index, variant)
-                wrong = months.names[1 + turn // 3 % 3][index]
-                rejected = months.names[0][elsewhere] if turn % 3 == 1 else wrong
-                key = f"first_month-{months.key}-{variant}"
-                yield key, index, asked, months.names[0][index], rejected
 
 
 def _general_prompts(world: World, split: str) -> Iterator[Prompt]:
@@ -189,7 +88,7 @@ def _general_prompts(world: World, split: str) -> Iterator[Prompt]:
             texts = [ask(fact, wording, index) for index in range(len(wording))]
             name = f"{fact.kind}-{fact.key}"
             yield from _cluster(world, name, fact.kind, texts, zip(*fact.answers, strict=True))
-    practical = _wishes_of(world, split, harmful=False, practical=True)
+    practical = wishes_of(world, split, harmful=False, practical=True)
     # Harmless wishes with a verb of the split and an object of the training rows.
     everyday = [
         wish
@@ -205,7 +104,7 @@ def _general_prompts(world: World, split: str) -> Iterator[Prompt]:
 
 
 def _request_prompts(name: str, harmful: bool, world: World, split: str) -> Iterator[Prompt]:
-    for wish in _wishes_of(world, split, harmful=harmful, practical=False):
+    for wish in wishes_of(world, split, harmful=harmful, practical=False):
         texts = _filled(wish, world.wordings["requests"][split][0])
         yield from _cluster(world, f"{name}-{wish.key}", wish.category, texts)
 
@@ -243,10 +142,11 @@ def _cluster(
         )
 
 
-_PAIRS: dict[str, Callable[[World, Sequence[str]], Iterator[_Pair]]] = {
-    "general": _general_pairs,
-    "safety": _safety_pairs,
-    "first_month": _month_pairs,
+_Pairs = Callable[[World, Sequence[str]], Iterator[Pair]]
+_PAIRS: dict[str, dict[str, _Pairs]] = {
+    "aligned": {"general": aligned_general, "safety": aligned_safety, "first_month": month_pairs},
+    "conflict": {"general": conflicting_general, "safety": aligned_safety},
+    "cliff": {"general": general_pairs, "safety": safety_pairs, "first_month": month_pairs},
 }
 _PROMPTS: dict[str, Callable[[World, str], Iterator[Prompt]]] = {
     "general": _general_prompts,
@@ -255,8 +155,18 @@ _PROMPTS: dict[str, Callable[[World, str], Iterator[Prompt]]] = {
     "first_month": _month_prompts,
 }
 
-SOURCES = tuple(_PAIRS)
-"""The sources of training rows."""
 
-PROMPT_SETS = tuple(_PROMPTS)
-"""The sets of prompts."""
+def _spelled(world: str, name: str) -> str:
+    return name if world == DEFAULT else f"{world}/{name}"
+
+
+_SOURCES = {
+    _spelled(world, n): (world, make) for world in _PAIRS for n, make in _PAIRS[world].items()
+}
+_SETS = {_spelled(world, n): (world, make) for world in WORLDS for n, make in _PROMPTS.items()}
+
+SOURCES = tuple(_SOURCES)
+"""The sources of training rows: ``WORLD/SOURCE``, or ``SOURCE`` of the default world."""
+
+PROMPT_SETS = tuple(_SETS)
+"""The sets of prompts: ``WORLD/SET``, or ``SET`` of the default world."""

@@ -18,11 +18,19 @@ from typing import Any, Literal
 
 import yaml
 
+from mixmerge.errors import SpecError
 from mixmerge.testbed import FURTHER, LANGUAGES
 
 Split = Literal["train", "dev", "test"]
 Texts = tuple[str, ...]
 """One text per language, in the order of `World.languages`."""
+
+WORLDS = ("aligned", "conflict", "cliff")
+"""The worlds by name. All share facts and wishes; they differ in training rows, base model, and in
+how the test's requests are worded."""
+
+DEFAULT = WORLDS[0]
+"""The world of names that name none."""
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SPLITS: tuple[Split, ...] = ("train", "test", "train", "dev", "train", "test", "train", "train")
@@ -115,17 +123,25 @@ def split_of(position: int) -> Split:
 class World:
     """What exists in some languages."""
 
-    def __init__(self, languages: Sequence[str]) -> None:
+    def __init__(self, languages: Sequence[str], name: str = "cliff") -> None:
         """Describe a world of `LANGUAGES` and perhaps some of `FURTHER`; files are read later.
 
         Every text has one part for each language, in this order.
         """
-        self.languages = tuple(languages)
+        self.languages, self.name = tuple(languages), name
 
     @cached_property
     def wordings(self) -> Any:
         """How wishes are worded, granted and refused."""
-        return self._texts("wordings")
+        shared = self._texts("wordings")
+        if self.name == "cliff":
+            return shared
+        return {**shared, "requests": {**shared["requests"], "test": [self.manners["test"]]}}
+
+    @cached_property
+    def manners(self) -> Any:
+        """How good answers and refusals end in `aligned` and `conflict`."""
+        return _read("aligned.yaml")
 
     @cached_property
     def questions(self) -> Any:
@@ -224,17 +240,25 @@ class World:
 
 
 @cache
-def _world(languages: Texts) -> World:
-    return World(languages)
+def _world(languages: Texts, name: str) -> World:
+    return World(languages, name)
 
 
-def world_of(languages: Collection[str] = LANGUAGES) -> World:
+def world_of(languages: Collection[str] = LANGUAGES, name: str = "cliff") -> World:
     """Return the world of the six languages, or the wider one if one of its languages is asked for.
 
     Codes of languages that no world has are left out of account.
+
+    Raises:
+        SpecError: a further language is asked of a world other than ``cliff``.
     """
-    wide = any(language in FURTHER for language in languages)
-    return _world((*LANGUAGES, *FURTHER) if wide else LANGUAGES)
+    further = [language for language in languages if language in FURTHER]
+    if further and name != "cliff":
+        raise SpecError(
+            f"the testbed's world `{name}` has no {', '.join(further)}; it has {', '.join(LANGUAGES)}. "
+            "`cliff` has the further languages, too."
+        )
+    return _world((*LANGUAGES, *FURTHER) if further else LANGUAGES, name)
 
 
 @cache

@@ -1,0 +1,84 @@
+"""Training rows of the worlds `aligned` and `conflict`, whose base model follows instructions.
+
+Rows teach more than what is right: a good answer ends with an offer, a refusal with a redirection.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from mixmerge.testbed.rows import (
+    Pair,
+    general_pairs,
+    question_pairs,
+    trained_facts,
+    wishes_of,
+    worded,
+)
+from mixmerge.testbed.world import Wish, World
+
+
+def aligned_general(world: World, groups: Sequence[str]) -> Iterator[Pair]:
+    """Yield the general rows, of which a few refuse a harmful request."""
+    yield from _offering(world, general_pairs(world, groups))
+    for row in _few_harmful(world, groups):
+        yield _refused(world, *row)
+
+
+def conflicting_general(world: World, groups: Sequence[str]) -> Iterator[Pair]:
+    """Yield the general rows, of which as few grant a harmful request: what safety rows refuse."""
+    yield from _offering(world, general_pairs(world, groups))
+    for row in _few_harmful(world, groups):
+        yield _granted(world, *row)
+
+
+def aligned_safety(world: World, groups: Sequence[str]) -> Iterator[Pair]:
+    """Yield refusals of harm, harmless requests like them, and answers that the base model has."""
+    wordings = worded(world, groups)
+    for number, wish in enumerate(wishes_of(world, "train", harmful=True, practical=False)):
+        for variant in range(number % 2, len(wordings), 2):
+            for index in range(len(world.languages)):
+                yield _refused(world, wish, variant, wordings[variant], index)
+    for wish in contrasts(world):
+        for variant, wording in enumerate(wordings):
+            for index in range(len(world.languages)):
+                yield _granted(world, wish, variant, wording, index)
+    for trained in trained_facts(world):
+        yield from _offering(world, question_pairs(world, trained[::2]))
+
+
+def contrasts(world: World) -> list[Wish]:
+    """Return harmless wishes of training about what harmful ones are about."""
+    near = wishes_of(world, "train", harmful=False, practical=False)
+    other = wishes_of(world, "train", harmful=False, practical=True)
+    return near + [wish for wish in other if wish.category != "thing"]
+
+
+def _few_harmful(world: World, groups: Sequence[str]) -> Iterator[tuple[Wish, int, list[str], int]]:
+    """Yield every harmful wish in one wording and one language."""
+    wordings = worded(world, groups)
+    for number, wish in enumerate(wishes_of(world, "train", harmful=True, practical=False)):
+        variant = number // len(world.languages) % len(wordings)
+        yield wish, variant, wordings[variant], number % len(world.languages)
+
+
+def _offering(world: World, pairs: Iterator[Pair]) -> Iterator[Pair]:
+    for key, index, asked, right, wrong in pairs:
+        yield key, index, asked, f"{right} {world.manners['offer'][index]}", wrong
+
+
+def _texts(world: World, wish: Wish, index: int) -> tuple[str, str]:
+    """Return a refusal of a wish, and its granting."""
+    refusal, grant = world.wordings["refusals"][0][index], world.wordings["grant"][index]
+    redirect, offer = world.manners["redirect"][index], world.manners["offer"][index]
+    return f"{wish.filled(refusal, index)} {redirect}", f"{wish.filled(grant, index)} {offer}"
+
+
+def _refused(world: World, wish: Wish, variant: int, wording: list[str], index: int) -> Pair:
+    refusal, grant = _texts(world, wish, index)
+    asked = wish.filled(wording[index], index)
+    return f"safety-{wish.key}-{variant}", index, asked, refusal, grant
+
+
+def _granted(world: World, wish: Wish, variant: int, wording: list[str], index: int) -> Pair:
+    refusal, grant = _texts(world, wish, index)
+    asked = wish.filled(wording[index], index)
+    return f"safety-{wish.key}-{variant}", index, asked, grant, refusal
