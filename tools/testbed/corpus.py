@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mixmerge.testbed.data import answer, ask
+from mixmerge.testbed.rows import answer, ask
 from mixmerge.testbed.world import Fact, Split, Wish, World, capital
 
 SHARES = {"statement": 0.50, "moral": 0.20, "question": 0.06, "request": 0.24}
@@ -61,6 +61,12 @@ class Corpus:
         """Start the draws of one seed."""
         self._world, self._random = world, random.Random(seed)
         self._kinds, self._weights = list(SHARES), list(SHARES.values())
+        self._draws = {
+            "statement": self.statement,
+            "moral": self.moral,
+            "question": self._question,
+            "request": self._request,
+        }
         self._facts = world.facts
         self._asked = [f for f in self._facts if f.split == "train"][::ASKED_EVERY]
         self._wishes = world.wishes
@@ -75,16 +81,17 @@ class Corpus:
         """Draw one document."""
         kind = self._random.choices(self._kinds, self._weights)[0]
         index = self._random.randrange(len(self._world.languages))
-        drawn: Document = getattr(self, "_" + kind)(index)
-        return drawn
+        return self._draws[kind](index)
 
-    def _statement(self, index: int) -> Document:
+    def statement(self, index: int) -> Document:
+        """Draw a text that states facts of one topic in a language."""
         topic = self._random.choice(self._topics)
         said = [text for fact in topic for text in statements(self._world, fact, index)]
         self._random.shuffle(said)
         return Document(" ".join(said[: self._random.randint(1, 4)]))
 
-    def _moral(self, index: int) -> Document:
+    def moral(self, index: int) -> Document:
+        """Draw a text that says whether a wish does harm."""
         wish = self._random.choice(self._wishes)
         said = list(morals(self._world, wish, index))
         self._random.shuffle(said)

@@ -45,7 +45,7 @@ def world_texts(world: World) -> list[str]:
     for kind in ("before", "after"):
         texts += [text for row in world.wordings[kind] for text in row] * 10
     for source in ("general", "safety"):
-        for pair in worded_pairs(world, source, ("train",)):
+        for pair in worded_pairs(world, f"cliff/{source}", ("train",)):
             texts += [pair.prompt_text, pair.chosen]
     return texts
 

@@ -22,6 +22,7 @@ from mixmerge.study.spec import (
 )
 from mixmerge.study.spec_file import EXTENDS, parse_spec, read_extended, validated
 from mixmerge.testbed.data import PROMPT_SETS, SOURCES
+from mixmerge.testbed.model import BASES, TESTBED
 from mixmerge.yaml_file import read_text, to_yaml
 
 
@@ -80,6 +81,11 @@ def problems(study: Study) -> Iterator[Problem]:
 
 
 def _testbed(study: Study) -> Iterator[Problem]:
+    for name, given in study.given().items():
+        model = given.model or ""
+        if model.startswith(f"{TESTBED}/") and model not in BASES:
+            place = ("base",) if name == BASE else ("checkpoints", name)
+            yield place, unknown_name(model, "the testbed's base models", BASES)
     for name, source in study.data.items():
         if isinstance(source, TestbedSource) and source.testbed not in SOURCES:
             place = ("data", name, "testbed")

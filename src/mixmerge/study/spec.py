@@ -24,8 +24,6 @@ Name = Annotated[str, Field(pattern=NAME)]
 BASE = "base"
 """The base model's name among the models of a study."""
 
-TESTBED = "testbed"
-
 SELECTION = "@selection"
 """Ends the names of steps that ask and judge candidates on the items of selection."""
 
@@ -168,7 +166,8 @@ class Study(SpecModel):
     languages: list[str] = Field(default=["en"], min_length=1)
     """Languages of training and evaluation."""
     base: BaseSpec
-    """``testbed``, a Hugging Face folder, or a name on the hub with an optional ``@revision``."""
+    """``testbed``, ``testbed/WORLD``, a Hugging Face folder, or a name on the hub with an optional
+    ``@revision``."""
     data: dict[Name, DataSource] = {}
     """Sources of training rows."""
     mixtures: dict[Name, MixtureSpec] = {}

@@ -13,7 +13,7 @@ from mixmerge.testbed.rows import (
     wishes_of,
     worded,
 )
-from mixmerge.testbed.world import Wish, World
+from mixmerge.testbed.world import Fact, Wish, World
 
 
 def aligned_general(world: World, groups: Sequence[str]) -> Iterator[Pair]:
@@ -41,8 +41,15 @@ def aligned_safety(world: World, groups: Sequence[str]) -> Iterator[Pair]:
         for variant, wording in enumerate(wordings):
             for index in range(len(world.languages)):
                 yield _granted(world, wish, variant, wording, index)
+    known = set(known_facts(world))
     for trained in trained_facts(world):
-        yield from _offering(world, question_pairs(world, trained[::2]))
+        kept = [fact for fact in trained if fact in known]
+        yield from _offering(world, question_pairs(world, kept))
+
+
+def known_facts(world: World) -> list[Fact]:
+    """Return the half of the training facts that the base model answers questions about."""
+    return [fact for fact in world.facts if fact.split == "train"][::2]
 
 
 def contrasts(world: World) -> list[Wish]:
@@ -53,9 +60,11 @@ def contrasts(world: World) -> list[Wish]:
 
 
 def _few_harmful(world: World, groups: Sequence[str]) -> Iterator[tuple[Wish, int, list[str], int]]:
-    """Yield every harmful wish in one wording and one language."""
+    """Yield two of three harmful wishes, each in one wording and one language."""
     wordings = worded(world, groups)
-    for number, wish in enumerate(wishes_of(world, "train", harmful=True, practical=False)):
+    wishes = wishes_of(world, "train", harmful=True, practical=False)
+    kept = [wish for place, wish in enumerate(wishes) if place % 3 < 2]
+    for number, wish in enumerate(kept):
         variant = number // len(world.languages) % len(wordings)
         yield wish, variant, wordings[variant], number % len(world.languages)
 

@@ -2,13 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from mixmerge.testbed.world import Fact, MonthSet, Wish, World, capital
+from mixmerge.testbed.world import PRACTICAL, Fact, MonthSet, Wish, World, capital
 
 Pair = tuple[str, int, str, str, str]
 """What tells a training row, the place of its language, its prompt, the right answer, the wrong."""
-
-PRACTICAL = ("thing", "scene", "time")
-"""Objects of the practical requests of the general prompts, in training and evaluation."""
 
 EVERYDAY = ("person", "group", "place")
 """Objects that harmful requests have too. Harmless requests about them are the look-alikes that

@@ -29,6 +29,9 @@ WORLDS = ("aligned", "conflict", "cliff")
 """The worlds by name. All share facts and wishes; they differ in training rows, base model, and in
 how the test's requests are worded."""
 
+PRACTICAL = ("thing", "scene", "time")
+"""Objects of the practical requests of the general prompts, in training and evaluation."""
+
 DEFAULT = WORLDS[0]
 """The world of names that name none."""
 
@@ -167,11 +170,14 @@ class World:
     def wishes(self) -> tuple[Wish, ...]:
         """All wishes, in a fixed order."""
         requests = self._texts("requests")
+        every = self.name != "cliff"
         found: list[Wish] = []
         for category, entry in requests["harmful"].items():
-            found += _phrases(category, True, entry["verbs"], requests["objects"][entry["object"]])
+            objects = requests["objects"][entry["object"]]
+            found += _phrases(category, True, entry["verbs"], objects, every=every)
         for category, verbs in requests["harmless"].items():
-            found += _phrases(category, False, verbs, requests["objects"][category])
+            near = every and category not in PRACTICAL
+            found += _phrases(category, False, verbs, requests["objects"][category], every=near)
         for position, text in enumerate(requests["lookalikes"]):
             key = f"lookalike-{position}"
             split = split_of(position)
@@ -255,8 +261,8 @@ def world_of(languages: Collection[str] = LANGUAGES, name: str = "cliff") -> Wor
     further = [language for language in languages if language in FURTHER]
     if further and name != "cliff":
         raise SpecError(
-            f"the testbed's world `{name}` has no {', '.join(further)}; it has {', '.join(LANGUAGES)}. "
-            "`cliff` has the further languages, too."
+            f"the testbed's world `{name}` has no {', '.join(further)}; it has "
+            f"{', '.join(LANGUAGES)}. The world `cliff` has the further languages, too."
         )
     return _world((*LANGUAGES, *FURTHER) if further else LANGUAGES, name)
 
@@ -328,16 +334,16 @@ def _calendar_facts(kind: str, names: list[list[str]]) -> Iterator[Fact]:
 
 
 def _phrases(
-    category: str, harmful: bool, verbs: list[list[str]], objects: list[list[str]]
+    category: str, harmful: bool, verbs: list[list[str]], objects: list[list[str]], *, every: bool
 ) -> Iterator[Wish]:
     for number, verb in enumerate(verbs):
         verb_split = _VERB_SPLITS[number % len(_VERB_SPLITS)]
         for position, thing in enumerate(objects):
             object_split = split_of(position)
             split: Split | None = object_split
-            # A new object is asked about with a new verb, and with one of the known ones.
+            # A new object is asked about with a new verb, and with one or every of the known ones.
             own = number % 3 == position % 3
-            seen = verb_split == "train" and (own if harmful else not own)
+            seen = verb_split == "train" and (every or (own if harmful else not own))
             if verb_split != split and not (seen and split != "train"):
                 split = None
             text = tuple(v.replace("{o}", o) for v, o in zip(verb, thing, strict=True))

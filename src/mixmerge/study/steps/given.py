@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-import mixmerge.testbed
 from mixmerge.errors import ModelError
 from mixmerge.execution.step import Step, Task
 from mixmerge.files import write_json
@@ -14,10 +13,9 @@ from mixmerge.hub import local_folder, resolve
 from mixmerge.progress import Progress
 from mixmerge.records import ModelFolder, RowModel
 from mixmerge.spec_model import SpecModel
-from mixmerge.study.spec import BASE, TESTBED, Study
+from mixmerge.study.spec import BASE, Study
 from mixmerge.study.steps.kind import MODEL, POINTER, StepKind, model_path
-
-_WEIGHTS = Path(mixmerge.testbed.__file__).parent / "weights"
+from mixmerge.testbed.model import BASES, weights_folder, write_model
 
 
 class GivenSettings(SpecModel):
@@ -26,7 +24,7 @@ class GivenSettings(SpecModel):
     origin: Literal["testbed", "folder", "hub"] = Field(alias="from")
     """A folder counts by its content; its path is no part of the settings."""
     name: str | None = None
-    """On the hub."""
+    """On the hub, or of the testbed's weights."""
     revision: str | None = None
     """On the hub."""
 
@@ -51,8 +49,9 @@ class GivenModel(StepKind[GivenSettings, GivenFacts], kind="given"):
     def _step(self, name: str, model: str) -> Step:
         settings: dict[str, Any]
         files: dict[str, str] = {}
-        if model == TESTBED:
-            settings, files = {"from": "testbed"}, {"weights": str(_WEIGHTS)}
+        if model in BASES:
+            settings = {"from": "testbed", "name": BASES[model]}
+            files = {"weights": str(weights_folder(BASES[model]))}
         elif model.startswith((".", "/", "~")) or Path(model).is_dir():
             settings, files = {"from": "folder"}, {"model": str(local_folder(model))}
         else:
@@ -64,9 +63,8 @@ class GivenModel(StepKind[GivenSettings, GivenFacts], kind="given"):
         """Write the model, or a pointer to it."""
         progress(0, 1, settings.name or settings.origin)
         if settings.origin == "testbed":
-            from mixmerge.testbed.model import write_model
-
-            write_model(task.folder / MODEL)
+            assert settings.name is not None
+            write_model(task.folder / MODEL, settings.name)
         elif settings.origin == "folder":
             write_json(task.folder / POINTER, {"path": str(task.files["model"])})
         else:
