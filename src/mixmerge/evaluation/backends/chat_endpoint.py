@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from mixmerge.chat.thoughts import part
 from mixmerge.errors import ResourceError
 from mixmerge.evaluation.backends.vllm_engine import prompt_seed
 from mixmerge.evaluation.calls.connection import Reply
@@ -76,14 +77,18 @@ def _request(prompt: Prompt, decoding: DecodingSpec) -> dict[str, Any]:
     }
     if not decoding.greedy:
         request |= {"top_p": decoding.top_p, "seed": prompt_seed(prompt, decoding)}
+    if decoding.chat_template:  # as vLLM, SGLang and llama.cpp call them
+        request["chat_template_kwargs"] = dict(decoding.chat_template)
     return request
 
 
 def _response(prompt: Prompt, reply: Reply) -> Response:
     ended: Literal["stop", "length"] = "length" if reply.finish_reason == "length" else "stop"
+    parted = part(reply.text)
     return Response(
         prompt=prompt.id,
-        text=reply.text,
+        text=parted.answer,
+        thoughts=parted.thoughts,
         finish_reason="filter" if reply.refused else ended,
         tokens=reply.output_tokens or 0,
     )
