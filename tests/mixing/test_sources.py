@@ -191,7 +191,7 @@ def test_an_empty_prompt_beside_whole_conversations_is_no_fault(tmp_path: Path) 
             r"`messages\.1\.content`: .* at least 1 character",
         ),
         (
-            {"messages": [{"role": "human", "content": "Hi"}, TURNS[1]], "language": "en"},
+            {"messages": [{"role": "tool", "content": "Hi"}, TURNS[1]], "language": "en"},
             r"`messages\.0\.role`",
         ),
         ({"messages": TURNS, "language": ""}, "the language is not known"),

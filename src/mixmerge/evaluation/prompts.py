@@ -11,6 +11,7 @@ from mixmerge.evaluation.prompt_sets.cells import Cells, cell, explained, origin
 from mixmerge.evaluation.prompt_spec import PromptColumns, PromptSetSpec
 from mixmerge.fingerprint import fingerprint
 from mixmerge.records import Prompt
+from mixmerge.records.turns import from_text, read_turns
 from mixmerge.tables import Place, read_data_set, read_file
 
 
@@ -90,38 +91,43 @@ def _rows(spec: PromptSetSpec, folder: Path) -> Iterator[tuple[Place, Cells, str
 
 
 def _prompt(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prompt:
-    if "messages" in cells and spec.columns.prompt is None:
-        return _own_format(cells, spec, language)
-    text = _cell(cells, spec.columns, "prompt")
+    columns = spec.columns
+    if "messages" in cells and columns.prompt is None:
+        if {"id", "cluster"} <= set(cells) <= set(Prompt.model_fields):
+            return _own_format(cells, spec, language)
+        columns = columns.model_copy(update={"prompt": "messages"})
+    text = _cell(cells, columns, "prompt")
     if not text:
-        column = spec.columns.prompt or "prompt"
+        column = columns.prompt or "prompt"
         raise ValueError(f"the column `{column}` is missing or empty (columns: {sorted(cells)}).")
-    own_name = language or _cell(cells, spec.columns, "language")
+    own_name = language or _cell(cells, columns, "language")
     if own_name is None:
         raise ValueError("no language: give `language`, `columns.language` or files by language.")
     code = spec.language_names.get(str(own_name), str(own_name))
-    messages = [{"role": "user", "content": text}] if isinstance(text, str) else text
-    name = _cell(cells, spec.columns, "id")
+    text = from_text("prompt", text)
+    user = {"role": "user", "content": text}
+    messages = read_turns("prompt", text if isinstance(text, (list, dict)) else user)
+    name = _cell(cells, columns, "id")
     # Most public sets number their questions from zero in every language.
     name = fingerprint([code, messages])[:16] if name is None else f"{name}-{code}"
-    cluster = _cell(cells, spec.columns, "cluster")
+    cluster = _cell(cells, columns, "cluster")
     return Prompt.model_validate(
         {
             "id": name,
             "cluster": name if cluster is None else str(cluster),
             "language": code,
-            "category": _category(_cell(cells, spec.columns, "category")),
+            "category": _category(_cell(cells, columns, "category")),
             "messages": messages,
-            "accepted": _texts(cells, spec.columns, "accepted"),
-            "tests": _texts(cells, spec.columns, "tests"),
-            "translated": _cell(cells, spec.columns, "translated") or spec.translated_into(code),
+            "accepted": _texts(cells, columns, "accepted"),
+            "tests": _texts(cells, columns, "tests"),
+            "translated": _cell(cells, columns, "translated") or spec.translated_into(code),
         }
     )
 
 
 def _own_format(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prompt:
     """Read a row that is a `Prompt` already, but for what the set says of all its rows."""
-    row = dict(cells)
+    row = {**cells, "messages": read_turns("messages", cells["messages"])}
     own_name = language or row.get("language")
     if own_name is not None:
         row["language"] = code = spec.language_names.get(str(own_name), str(own_name))
