@@ -76,7 +76,7 @@ def cost_lines(plan: "Explained") -> list[str]:
         lines.append(_calls(plan))
     if plan.seconds is not None and todo:
         lines.append(f"Time: about {duration(plan.seconds)} of one core, from steps done before.")
-    return lines
+    return [*lines, *plan.missing]
 
 
 def _disk(plan: "Explained") -> str:

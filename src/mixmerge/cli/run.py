@@ -60,7 +60,7 @@ def show(
         return
     console.print(result_table(finished.results))
     console.print(conclude(finished.results).headline, soft_wrap=True)
-    for suspicion in finished.results.judge_warnings:
-        console.print(f"- {suspicion.message}", style="yellow", markup=False, soft_wrap=True)
+    for warning in finished.results.warnings:
+        console.print(f"- {warning}", style="yellow", markup=False, soft_wrap=True)
     console.print(f"results: {finished.results_file}", markup=False, soft_wrap=True)
     console.print(f"report:  {finished.report_file}", markup=False, soft_wrap=True)

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from mixmerge.errors import DataError, SpecError
+from mixmerge.evaluation.answer_warnings import answer_warnings
 from mixmerge.evaluation.axis_scores import AxisScores
 from mixmerge.evaluation.fronts import front
 from mixmerge.evaluation.judge_warnings import judge_warnings
@@ -44,7 +45,7 @@ def results(
     *,
     decide_on: Sequence[Axis] | None = None,
     baselines: Mapping[Stage, str] | None = None,
-    answers: Mapping[Axis, Mapping[str, Iterable[Response]]] | None = None,
+    answers: Mapping[Axis, Mapping[str, Sequence[Response]]] | None = None,
     costs: Mapping[str, Costs] | None = None,
     seed: int = 0,
     draws: int = 10_000,
@@ -60,7 +61,7 @@ def results(
         decide_on: the axes whose contrasts are tested and decide; by default all.
         baselines: by stage, the model that merges are tested against; see `planned_contrasts`.
         answers: of every model, the base included, by axis: their lengths give the
-            length-controlled win rate. Without them there is none.
+            length-controlled win rate, and how they ended the warnings. Without them there is none.
         costs: by model.
         seed: of all draws.
         draws: bootstrap samples, and sign patterns of the permutation tests.
@@ -115,6 +116,7 @@ def results(
         decisions=_decisions(pairs, models, infos, contrasts),
         fronts=_fronts(base, models, infos, scores),
         judge_warnings=judge_warnings(verdicts),
+        answer_warnings=answer_warnings(answers or {}),
         costs=dict(costs or {}),
     )
 

@@ -71,10 +71,7 @@ def render(
         data=data,
         conclusion=conclude(results),
         tables=tables,
-        notices=[
-            *(warning.message for warning in results.judge_warnings),
-            *judge_notices(data.judge_card),
-        ],
+        notices=[*results.warnings, *judge_notices(data.judge_card)],
         drawings=drawings,
         filters=_filters(data),
         long=_LONG,

@@ -60,7 +60,7 @@ def problems(study: Study) -> Iterator[Problem]:
         yield (EXTENDS,), "only a file can extend others."
     if len(set(study.languages)) < len(study.languages):
         yield ("languages",), "a language is named twice."
-    for check in (_testbed, _mixtures, _axes, _choices, _selection_items, _trial):
+    for check in (_chat_templates, _testbed, _mixtures, _axes, _choices, _selection_items, _trial):
         yield from check(study)
     unknown = list(_checkpoints(study))
     yield from unknown
@@ -70,6 +70,22 @@ def problems(study: Study) -> Iterator[Problem]:
     elif not unknown:
         yield from _stages(study)
         yield from _baselines(study)
+
+
+def _chat_templates(study: Study) -> Iterator[Problem]:
+    """Models are asked as they were trained."""
+    asked = study.evaluate.decoding.chat_template or study.chat_template
+    for name in {checkpoint.train: None for checkpoint in study.trained().values()}:
+        recipe = study.training.get(name)
+        if recipe and (recipe.chat_template or study.chat_template) != asked:
+            place = ("training", name, "chat_template")
+            yield (
+                place,
+                (
+                    f"models are asked with {asked} (`evaluate.decoding.chat_template`), and this "
+                    "recipe trains with others: give the study one `chat_template`."
+                ),
+            )
 
 
 def _testbed(study: Study) -> Iterator[Problem]:

@@ -21,6 +21,7 @@ from mixmerge.progress import Progress, silent
 from mixmerge.records.judge_card import JudgeCard
 from mixmerge.records.results import Results
 from mixmerge.study.check import read_study, whole_text
+from mixmerge.study.preflight import check_keys
 from mixmerge.study.recorded import RecordedStore, to_show
 from mixmerge.study.spec import Study
 from mixmerge.study.steps import steps
@@ -68,9 +69,12 @@ class Prepared:
 
         Raises:
             StepFailedError: steps failed; what does not depend on them was finished.
-            SpecError: ``only`` names a step that does not exist.
+            SpecError: ``only`` names a step that does not exist, or the key of an endpoint is
+                missing.
         """
         self._check_only(only)
+        store = Store(self.root)
+        check_keys(plan(self.steps, store), only)
         tracking = self.study.tracking
         heard = Tracker(tracking, self.study.study, listener) if tracking else listener
         runs = engine_by_name(
@@ -81,7 +85,7 @@ class Prepared:
             placement=self.study.placement,
         )
         with closing(runs):
-            store, begin = Store(self.root), self._write_study
+            begin = self._write_study
             outcome = walk(self.steps, store, runs, heard, only, attempts=attempts, begin=begin)
         if outcome.failed:
             raise _failure(outcome)
