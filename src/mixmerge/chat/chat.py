@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from jinja2 import TemplateError
-
+from mixmerge.chat.sandbox import RefusedError
 from mixmerge.chat.template import ChatTemplate, Messages, Written
 from mixmerge.chat.tokenizer import chat_template, tokens_of
+from mixmerge.errors import ModelError
 
 _PROBE = "MIXMERGE PROBE"
 
@@ -49,7 +49,7 @@ class Chat:
         """Write turns up to where the assistant begins to answer.
 
         Raises:
-            TemplateError: the template refuses them.
+            RefusedError: the template refuses them.
         """
         return self.template.write(messages, ask=True).text
 
@@ -57,7 +57,7 @@ class Chat:
         """Write a whole conversation, as it is trained on.
 
         Raises:
-            TemplateError: the template refuses it.
+            RefusedError: the template refuses it.
         """
         return self.trained.write(messages)
 
@@ -75,7 +75,7 @@ class Chat:
         asked = {"role": "user", "content": _PROBE}
         try:
             text = self.told([asked, {"role": "assistant", "content": _PROBE}]).text
-        except TemplateError:
+        except (RefusedError, ModelError):
             return None
         _, found, rest = text.rpartition(_PROBE)
         for token in self.tokens(rest) if found else ():

@@ -73,8 +73,6 @@ class Prepared:
                 missing.
         """
         self._check_only(only)
-        store = Store(self.root)
-        check_keys(plan(self.steps, store), only)
         tracking = self.study.tracking
         heard = Tracker(tracking, self.study.study, listener) if tracking else listener
         runs = engine_by_name(
@@ -85,7 +83,8 @@ class Prepared:
             placement=self.study.placement,
         )
         with closing(runs):
-            begin = self._write_study
+            store, begin = Store(self.root), self._write_study
+            check_keys(plan(self.steps, store), only)
             outcome = walk(self.steps, store, runs, heard, only, attempts=attempts, begin=begin)
         if outcome.failed:
             raise _failure(outcome)

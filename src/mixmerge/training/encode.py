@@ -20,9 +20,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from jinja2 import TemplateError
 
 from mixmerge.chat.chat import Chat
+from mixmerge.chat.sandbox import RefusedError
 from mixmerge.chat.template import Written
 from mixmerge.errors import DataError, ModelError
 from mixmerge.progress import Progress, silent
@@ -290,7 +290,7 @@ class Encoder:
     def _explained(self, row: str, turns: Turns) -> Iterator[None]:
         try:
             yield
-        except TemplateError as error:
+        except RefusedError as error:
             roles = ", ".join(turn.role for turn in turns)
             raise DataError(
                 f"Row {row!r}: the chat template of {self.chat.model} refuses it: {error} "
@@ -318,7 +318,7 @@ class Encoder:
         asked, trained = (text[max(0, shared - 20) : shared + 30] for text in (start, whole))
         cure = "Let what the template writes with `add_generation_prompt` begin every answer"
         if self.chat.template.knows_thoughts:
-            cure = f"Set `chat_template: {{enable_thinking: false}}` or `true`. {cure}"
+            cure = f"Set `chat_template: {{enable_thinking: false}}`. {cure}"
         raise ModelError(
             f"{self.chat.model}: its chat template writes a prompt differently once an answer "
             f"follows it (seen in row {row!r}): the model is asked with {asked!r}, and would be "
