@@ -229,3 +229,15 @@ def test_an_empty_cell_joins_nothing(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("prompt,language,cluster\nWhy?,en,\nHow?,en,\n")
     found = load_prompts(spec(files="p.csv"), ["en"], folder=tmp_path)
     assert found[0].cluster != found[1].cluster
+
+
+@pytest.mark.parametrize("columns", [{}, {"prompt": "messages"}])
+@pytest.mark.parametrize("text", [False, True])
+def test_rows_of_messages_are_prompts(tmp_path: Path, columns: dict[str, str], text: bool) -> None:
+    """The common form of chats is read with and without a mapping, empty keys and as text."""
+    turns = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Why?"}]
+    messages: object = [turn | {"name": None} for turn in turns]
+    jsonl(tmp_path / "p.jsonl", {"messages": repr(messages) if text else messages, "id": 7})
+    (found,) = load_prompts(spec(files="p.jsonl", columns=columns), ["en"], folder=tmp_path)
+    assert [turn.model_dump() for turn in found.messages] == turns
+    assert (found.id, found.cluster) == ("7-en", "7-en")

@@ -1,6 +1,8 @@
 """A model's chat: its tokenizer and its template, with the token that ends a turn."""
 
-from collections.abc import Mapping
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -68,6 +70,18 @@ class Chat:
             ModelError: the tokenizer fails at it.
         """
         return tokens_of(self.tokenizer, text, self.model)
+
+    def breaks(self, text: str, places: Iterable[int]) -> list[int]:
+        """Return the ends of special tokens that stand next before places in a text, in order."""
+        ends = [found.end() for found in self._special.finditer(text)]
+        at = (bisect_right(ends, place) for place in places)
+        return sorted({ends[index - 1] for index in at if index} - {0, len(text)})
+
+    @cached_property
+    def _special(self) -> re.Pattern[str]:
+        known = [token.content for token in self.tokenizer.added_tokens_decoder.values()]
+        longest_first = sorted(filter(None, known), key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
     @cached_property
     def end_of_turn(self) -> int | None:
