@@ -1,11 +1,12 @@
 """Tokenizers and context lengths of model folders, and the tokens at which a model stops."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixmerge.errors import ModelError
+from mixmerge.errors import MixmergeError, ModelError
 from mixmerge.files import read_json
 
 if TYPE_CHECKING:
@@ -35,18 +36,31 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     """
     from transformers import AutoTokenizer
 
-    _check_size(folder / "tokenizer.json")
-    try:
+    check_size(folder / "tokenizer.json")
+    with explained_panics(f"{folder}: its tokenizer does not load"):
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (KeyboardInterrupt, SystemExit):
+
+
+@contextmanager
+def explained_panics(what: str) -> Iterator[None]:
+    """Turn what the libraries of tokenizers raise for a bad file or text into a `ModelError`.
+
+    They raise what they like, and the panics of one of them are no `Exception`.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, MixmergeError):
         raise
-    # The libraries raise what they like for a bad file; the panics of one are no `Exception`.
     except BaseException as error:
-        raise ModelError(f"{folder}: its tokenizer does not load: {str(error)[:500]}") from error
+        raise ModelError(f"{what}: {str(error)[:500]}") from error
 
 
-def _check_size(file: Path) -> None:
-    """Look at the bytes alone: what is refused is not even parsed."""
+def check_size(file: Path) -> None:
+    """Refuse a ``tokenizer.json`` that would take forever, by its bytes alone.
+
+    Raises:
+        ModelError: it has too many added tokens, or a pattern of absurd length.
+    """
     content = file.read_bytes() if file.is_file() else b""
     added = content.count(b'"single_word"')
     if added > _MOST_ADDED:
@@ -68,15 +82,9 @@ def tokens_of(tokenizer: Any, text: str, model: str) -> list[int]:
     Raises:
         ModelError: the tokenizer fails at this text.
     """
-    try:
+    with explained_panics(f"{model}: its tokenizer fails at a text of {len(text):,} characters"):
+        # A pattern that backtracks without end is such a panic, too.
         ids: list[int] = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # a pattern that backtracks without end is a panic, too
-        raise ModelError(
-            f"{model}: its tokenizer fails at a text of {len(text):,} characters "
-            f"({str(error)[:200]}). Take the tokenizer of the base model."
-        ) from error
     return ids
 
 
