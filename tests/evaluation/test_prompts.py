@@ -241,3 +241,27 @@ def test_rows_of_messages_are_prompts(tmp_path: Path, columns: dict[str, str], t
     (found,) = load_prompts(spec(files="p.jsonl", columns=columns), ["en"], folder=tmp_path)
     assert [turn.model_dump() for turn in found.messages] == turns
     assert (found.id, found.cluster) == ("7-en", "7-en")
+
+
+@pytest.mark.parametrize(
+    ("row", "columns", "expected"),
+    [
+        ({"instruction": "Sum up.", "input": "A text."}, {}, "Sum up.\n\nA text."),
+        ({"instruction": "Sum up.", "input": ""}, {}, "Sum up."),
+        (
+            {"instruction": "Sum up.", "input": "A text."},
+            {"prompt": "instruction"},
+            "Sum up.\n\nA text.",
+        ),
+        ({"instruction": "Sum up.", "input": "A"}, {"prompt": ["instruction"]}, "Sum up."),
+        ({"a": "One", "b": None, "c": "two"}, {"prompt": ["a", "b", "c"]}, "One\n\ntwo"),
+        ({"question": "Why?", "input": "other"}, {}, "Why?"),
+    ],
+)
+def test_a_prompt_may_stand_in_several_columns(
+    tmp_path: Path, row: dict[str, Any], columns: dict[str, Any], expected: str
+) -> None:
+    """Alpaca's input is part of what is asked, and a list says which columns are."""
+    jsonl(tmp_path / "p.jsonl", row)
+    (found,) = load_prompts(spec(files="p.jsonl", columns=columns), ["en"], folder=tmp_path)
+    assert found.text == expected

@@ -146,3 +146,15 @@ def test_a_date_that_the_template_asks_for_is_stated(tiny: Any, tmp_path: Path) 
     found = read_data(spec, folder, tmp_path / "rows.jsonl", silent)
     text = found.tokenizer.decode(found.encoded.columns["input_ids"][0])
     assert (found.date, text.startswith("30 Nov 2026")) == ("2026-11-30", True)
+
+
+def test_code_of_a_model_is_never_run(cohere: Path, conversations: Write, tmp_path: Path) -> None:
+    """A model of its own architecture is an error of the model, whatever its folder offers."""
+    folder = shutil.copytree(cohere, tmp_path / "own")
+    (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Own: pass\n")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Own"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="without running code of the model"):
+        read(folder, conversations(4))
+    assert not (tmp_path / "ran").exists()

@@ -11,7 +11,7 @@ from mixmerge.evaluation.prompt_sets.cells import Cells, cell, explained, origin
 from mixmerge.evaluation.prompt_spec import PromptColumns, PromptSetSpec
 from mixmerge.fingerprint import fingerprint
 from mixmerge.records import Prompt
-from mixmerge.records.turns import from_text, read_turns
+from mixmerge.records.turns import PROMPTS, columns_of_prompt, from_text, joined, read_turns
 from mixmerge.tables import Place, read_data_set, read_file
 
 
@@ -92,14 +92,10 @@ def _rows(spec: PromptSetSpec, folder: Path) -> Iterator[tuple[Place, Cells, str
 
 def _prompt(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prompt:
     columns = spec.columns
-    if "messages" in cells and columns.prompt is None:
-        if {"id", "cluster"} <= set(cells) <= set(Prompt.model_fields):
-            return _own_format(cells, spec, language)
-        columns = columns.model_copy(update={"prompt": "messages"})
-    text = _cell(cells, columns, "prompt")
-    if not text:
-        column = columns.prompt or "prompt"
-        raise ValueError(f"the column `{column}` is missing or empty (columns: {sorted(cells)}).")
+    whole = {"id", "cluster", "messages"} <= set(cells) <= set(Prompt.model_fields)
+    if whole and columns.prompt is None:
+        return _own_format(cells, spec, language)
+    text = _asked(cells, columns)
     own_name = language or _cell(cells, columns, "language")
     if own_name is None:
         raise ValueError("no language: give `language`, `columns.language` or files by language.")
@@ -123,6 +119,17 @@ def _prompt(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prompt:
             "translated": _cell(cells, columns, "translated") or spec.translated_into(code),
         }
     )
+
+
+def _asked(cells: Cells, columns: PromptColumns) -> Any:
+    """Return the user's text, or messages."""
+    usual = (name for name in ("messages", "prompt", *PROMPTS) if name in cells)
+    named = columns_of_prompt(columns.prompt or next(usual, "prompt"), cells)
+    found = [cell(cells, name) for name in named] if columns.prompt else map(cells.get, named)
+    values = [value for value in found if value is not None and value != ""]
+    if not values:
+        raise ValueError(f"the column `{named[0]}` is missing or empty (columns: {sorted(cells)}).")
+    return values[0] if len(named) == 1 else joined(named, values)
 
 
 def _own_format(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prompt:

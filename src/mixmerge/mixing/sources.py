@@ -12,13 +12,20 @@ from mixmerge.files import first_problem
 from mixmerge.fingerprint import fingerprint
 from mixmerge.mixing.spec import FORMS, Form, SourceSpec, TrainingRow
 from mixmerge.records import Conversation, PreferencePair
-from mixmerge.records.turns import Turns, from_text, read_turns
+from mixmerge.records.turns import (
+    PROMPTS,
+    Turns,
+    columns_of_prompt,
+    from_text,
+    joined,
+    read_turns,
+)
 from mixmerge.tables import Place, Record, read_data_set, read_file
 
 _CONTENT = ("messages", "prompt", "answer", "chosen", "rejected")
 _USUAL = {
     "messages": ("conversations", "conversation"),
-    "prompt": ("instruction", "question", "query"),
+    "prompt": PROMPTS,
     "answer": ("completion", "output", "response"),
 }
 """What common formats call them: ShareGPT, Alpaca, TRL's prompt and completion."""
@@ -162,9 +169,10 @@ class _Reader:
         }
         # A mapping of content columns that makes a row is complete: others are not content.
         for found in (plain, own | plain, usual | own | plain):
-            told = isinstance(self._spec.columns.prompt, list)
-            if found.get("prompt") == ["instruction"] and "input" in first and not told:
-                found["prompt"] = ["instruction", "input"]
+            if len(found.get("prompt", ())) == 1:
+                listed = isinstance(self._spec.columns.prompt, list)
+                asked = found["prompt"] if listed else found["prompt"][0]
+                found["prompt"] = columns_of_prompt(asked, first)
             for each in _MADE_OF[form]:
                 if set(each) <= set(found):
                     return found, each
@@ -180,7 +188,7 @@ class _Reader:
         for key, named in self.columns.items():
             cells = [columns[name] for name in named if columns.get(name) is not None]
             if cells:
-                values[key] = cells[0] if len(named) == 1 else _joined(named, cells)
+                values[key] = cells[0] if len(named) == 1 else joined(named, cells)
             elif not self._may_be_empty(key, columns, fixed_language):
                 raise ValueError(f"column `{named[0]}` is missing or empty")
         content, turns = self._make(values)
@@ -266,12 +274,6 @@ def _split_answer(column: str, value: Any, unread: set[str]) -> tuple[list[dict[
     if not turns or turns[-1]["role"] != "assistant":
         raise ValueError(f"`{column}` must end with the assistant's message")
     return turns[:-1], turns[-1]
-
-
-def _joined(columns: list[str], cells: list[Any]) -> str:
-    if not all(isinstance(cell, str) for cell in cells):
-        raise ValueError(f"the columns {', '.join(columns)} must hold texts to be joined")
-    return "\n\n".join(filter(None, cells))
 
 
 def _prompt(value: Any) -> Turns:

@@ -35,7 +35,7 @@ class ModelFolder:
         index = path / "model.safetensors.index.json"
         content = read_json(index) if index.is_file() else {}
         shards = content.get("weight_map") if isinstance(content, dict) else None
-        for shard in set(shards.values()) if isinstance(shards, dict) else ():
+        for shard in shards.values() if isinstance(shards, dict) else ():
             if not isinstance(shard, str) or Path(shard).name != shard:
                 raise ModelError(f"{index}: names {shard!r}, which is no file of this folder.")
 

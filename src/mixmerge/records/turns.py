@@ -3,9 +3,11 @@
 import ast
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+PROMPTS = ("instruction", "question", "query")
+"""What common formats call the column of the user's text, beside ``prompt``."""
 _ROLES = {
     **dict.fromkeys(("human", "prompter"), "user"),
     **dict.fromkeys(("gpt", "model", "bot", "chatbot", "ai"), "assistant"),
@@ -30,6 +32,28 @@ class Turns(list[dict[str, Any]]):
     def __init__(self) -> None:
         super().__init__()
         self.unread: set[str] = set()
+
+
+def columns_of_prompt(named: str | list[str], columns: Collection[str]) -> list[str]:
+    """Return the columns that the user's text stands in, of those that a row has.
+
+    Alpaca's ``instruction`` is about its ``input``, unless a list says which columns are meant.
+    """
+    if named == "instruction" and "input" in columns:
+        return ["instruction", "input"]
+    return [named] if isinstance(named, str) else named
+
+
+def joined(columns: Sequence[str], cells: Sequence[Any]) -> str:
+    """Return the texts of several columns, parted by an empty line; empty ones are left out.
+
+    Raises:
+        ValueError: one is no text.
+    """
+    texts = [cell for cell in cells if cell is not None]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"the columns {', '.join(columns)} must hold texts to be joined")
+    return "\n\n".join(filter(None, texts))
 
 
 def from_text(column: str, value: Any) -> Any:

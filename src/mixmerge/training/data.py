@@ -55,6 +55,7 @@ def read_data(
         ModelError: the tokenizer is broken, has no chat template or another vocabulary.
         SpecError: ``max_length`` exceeds the model's context.
     """
+    parent.check_architecture(folder)
     limit = parent.longest_row(folder, spec.max_length)
     tokenizer = _tokenizer(folder)
     template = trl_compat.training_template(tokenizer)

@@ -40,6 +40,24 @@ def find_model(model: Path | str) -> ModelFolder:
     return ModelFolder(resolve(model, files=_DOWNLOADED))
 
 
+def check_architecture(folder: ModelFolder) -> None:
+    """Check that transformers itself knows the model: code in its folder is never run.
+
+    Raises:
+        ModelError: it does not.
+    """
+    from transformers import AutoConfig
+
+    try:
+        AutoConfig.from_pretrained(folder.path, local_files_only=True, trust_remote_code=False)
+    # The library raises what it likes for a bad file.
+    except Exception as error:
+        raise ModelError(
+            f"{folder.path}: transformers cannot load its configuration without running code of "
+            f"the model, which mixmerge never does: {error}"
+        ) from error
+
+
 def longest_row(folder: ModelFolder, asked: int | None) -> int:
     """Return the longest row to accept, in tokens.
 
