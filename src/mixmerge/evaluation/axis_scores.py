@@ -107,6 +107,23 @@ class AxisScores:
         """Return the mean of a - b over prompts with both verdicts, as a share of the range."""
         return self._measure.estimate_difference(self._sample, self._column[a, b, None])
 
+    def p_within(self, a: str, b: str, margin: float, sign: int) -> float:
+        """Return the one-sided p-value of "sign * (a - b) is -margin or less".
+
+        Args:
+            a: a model.
+            b: another, or the same as in `pairs`.
+            margin: a share of the measure's range.
+            sign: 1 where higher is better, to ask whether a is worse; -1 to ask whether it is
+                better.
+        """
+        column = self._column[a, b, None]
+        return self._sample.p_at_most(column, -margin, sign, self._measure.apart)
+
+    def p_of_difference(self, a: str, b: str, rng: np.random.Generator) -> float:
+        """Return the two-sided p-value of "the mean of a - b is zero"."""
+        return self._sample.p_of_difference(self._column[a, b, None], rng, self._n_draws)
+
     def difference_totals(self, a: str, b: str) -> Floats:
         """Return a - b summed over each cluster, shape (clusters,)."""
         totals: Floats = self._sample.totals[:, self._column[a, b, None]]

@@ -23,9 +23,15 @@ from mixmerge.records.results import (
     ModelResult,
     Stage,
 )
-from mixmerge.stats.decision import decide, significant_gain
+from mixmerge.stats.decision import (
+    ONE_SIDED,
+    Compared,
+    adjust_all_axes,
+    decide,
+    significant_gain,
+)
 from mixmerge.stats.multiplicity import benjamini_hochberg, holm
-from mixmerge.stats.paired import mcnemar_p, sign_flip_p
+from mixmerge.stats.paired import mcnemar_p
 
 Verdicts = Mapping[str, Mapping[Axis, Sequence[Verdict]]]
 """By model and axis; the base model has none where its value is fixed by definition."""
@@ -73,10 +79,7 @@ def results(
     deciding = list(decide_on or axes)
     _check(base, axes, models, verdicts, baselines or {}, deciding)
     pairs = planned_contrasts(base, models, baselines or {})
-    infos = {
-        axis: spec.measure.info(spec.better, primary=axis in deciding)
-        for axis, spec in axes.items()
-    }
+    infos = {axis: spec.info(primary=axis in deciding) for axis, spec in axes.items()}
     scores = {
         axis: _axis_scores(
             axis,
@@ -91,14 +94,13 @@ def results(
         )
         for place, (axis, spec) in enumerate(axes.items())
     }
-    contrasts = _adjusted(
-        [
-            _contrast(scores[axis], axes[axis], axis, pair, seed, draws)
-            for pair in pairs
-            for axis in axes
-            if axis in deciding
-        ]
-    )
+    tested = [
+        _contrast(scores[axis], axes[axis], axis, pair, seed)
+        for pair in pairs
+        for axis in axes
+        if axis in deciding
+    ]
+    contrasts = _with_margins(_adjusted(tested), infos, scores)
     return Results(
         study=study,
         base=base,
@@ -218,13 +220,13 @@ def _fronts(
 
 
 def _contrast(
-    scores: AxisScores, spec: MeasuredAxis, axis: Axis, pair: Pair, seed: int, draws: int
+    scores: AxisScores, spec: MeasuredAxis, axis: Axis, pair: Pair, seed: int
 ) -> Contrast:
     a, b, family = pair
     estimate, totals = scores.difference(a, b), scores.difference_totals(a, b)
     # A stream of its own: another contrast in the study changes no p-value of this one.
     rng = np.random.default_rng([seed, int(fingerprint([axis, a, b])[:16], 16)])
-    p = sign_flip_p(totals, rng, draws)
+    p = scores.p_of_difference(a, b, rng)
     mcnemar = None
     if scores.is_independent(a, b):
         mcnemar = mcnemar_p(int(np.sum(totals > 0)), int(np.sum(totals < 0)))
@@ -254,6 +256,47 @@ def _adjusted(contrasts: Sequence[Contrast]) -> tuple[Contrast, ...]:
     return tuple(adjusted)
 
 
+def _with_margins(
+    contrasts: Sequence[Contrast],
+    infos: Mapping[Axis, AxisInfo],
+    scores: Mapping[Axis, AxisScores],
+) -> tuple[Contrast, ...]:
+    """Test on every axis of the primary pairs whether a is worse, or better, by the margin."""
+    pairs: dict[tuple[str, str], list[int]] = {}
+    for place, each in enumerate(contrasts):
+        if each.family == "primary":
+            pairs.setdefault((each.a, each.b), []).append(place)
+    tested = list(contrasts)
+    for field, direction in (("p_not_worse", 1), ("p_not_better", -1)):
+        raw = [
+            [_p_within(contrasts[i], infos, scores, direction) for i in p] for p in pairs.values()
+        ]
+        for places, p_values in zip(pairs.values(), adjust_all_axes(raw), strict=True):
+            for place, p in zip(places, p_values, strict=True):
+                tested[place] = tested[place].model_copy(update={field: p})
+    return tuple(tested)
+
+
+def _p_within(
+    each: Contrast,
+    infos: Mapping[Axis, AxisInfo],
+    scores: Mapping[Axis, AxisScores],
+    direction: int,
+) -> float:
+    info = infos[each.axis]
+    low, high = info.bounds
+    margin = info.margin / (high - low)
+    return scores[each.axis].p_within(each.a, each.b, margin, direction * info.sign)
+
+
+def _compared(contrast: Contrast, info: AxisInfo) -> Compared:
+    inside = [
+        p is not None and p < ONE_SIDED for p in (contrast.p_not_worse, contrast.p_not_better)
+    ]
+    gain = significant_gain(info.sign * contrast.difference, contrast.p_adjusted)
+    return Compared(gain, *inside)
+
+
 def _decisions(
     pairs: Sequence[Pair],
     models: Mapping[str, ModelInfo],
@@ -261,20 +304,21 @@ def _decisions(
     contrasts: Sequence[Contrast],
 ) -> tuple[Comparison, ...]:
     """Say of every primary pair what the deciding axes say together."""
-    gains = {
-        (c.a, c.b, c.axis): significant_gain(infos[c.axis].sign * c.difference, c.p_adjusted)
-        for c in contrasts
-    }
     deciding = [axis for axis, info in infos.items() if info.primary]
+    of_pair = {
+        (a, b): {c.axis: _compared(c, infos[c.axis]) for c in contrasts if (c.a, c.b) == (a, b)}
+        for a, b, family in pairs
+        if family == "primary"
+    }
     return tuple(
         Comparison(
             a=a,
             b=b,
             stage=models[a].stage,
-            decision=decide(gains[a, b, axis] for axis in deciding),
-            better=tuple(axis for axis in deciding if gains[a, b, axis] > 0),
-            worse=tuple(axis for axis in deciding if gains[a, b, axis] < 0),
+            decision=decide(said.get(axis) for axis in deciding),
+            better=tuple(axis for axis in said if said[axis].gain > 0),
+            worse=tuple(axis for axis in said if said[axis].gain < 0),
+            not_worse=tuple(axis for axis in said if said[axis].not_worse),
         )
-        for a, b, family in pairs
-        if family == "primary"
+        for (a, b), said in of_pair.items()
     )

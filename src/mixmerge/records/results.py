@@ -25,10 +25,11 @@ data, or on one."""
 
 Better = Literal["higher", "lower"]
 
-Decision = Literal["beats", "loses", "trades", "undecided", "incomplete"]
-"""``beats``: better on at least one deciding axis and worse on none; ``loses``: the reverse;
-``trades``: better on one and worse on another; ``undecided``: no difference is significant;
-``incomplete``: a deciding axis is not compared yet."""
+Decision = Literal["beats", "loses", "equivalent", "trades", "undecided", "incomplete"]
+"""``beats``: better on at least one deciding axis and shown not to be worse by the margin on any;
+``loses``: the reverse; ``equivalent``: shown to differ by less than the margin on all; ``trades``:
+better on one and worse on another; ``undecided``: the evidence shows none of these; ``incomplete``:
+a deciding axis is not compared yet."""
 
 
 class AxisInfo(RowModel):
@@ -48,6 +49,8 @@ class AxisInfo(RowModel):
     """``percent``: values are fractions, shown as percent; ``score``: numbers within `bounds`."""
     bounds: Interval
     """The lowest and the highest value there can be."""
+    margin: float = 0.0
+    """The smallest difference that matters, in the units of the values: 0.03 is 3 points."""
     of_base: float | None = None
     """The base model's value, where it is fixed by definition: one half for a win rate."""
     relative: bool = False
@@ -144,11 +147,17 @@ class Contrast(RowModel):
     difference: float
     ci: Interval | None
     p: float
-    """By flipping the signs of clusters."""
+    """Two-sided: by flipping the signs of clusters, or a t test that allows for skew where that
+    one is larger."""
     p_adjusted: float
     """Holm over the contrast's family: the chance of any false finding."""
     p_bh: float | None = None
     """Benjamini-Hochberg over the contrast's family: the share of false findings."""
+    p_not_worse: float | None = None
+    """One-sided, of "a is worse by the margin or more": small where a is shown not to be. Adjusted
+    for the pairs of the primary family; None in the other."""
+    p_not_better: float | None = None
+    """The same of "a is better by the margin or more"."""
     p_mcnemar: float | None = None
     """McNemar's exact test, where every prompt is its own cluster and has one of two outcomes."""
     n: int
@@ -160,7 +169,14 @@ class Contrast(RowModel):
         """Return the same comparison as b - a."""
         ci = self.ci and (-self.ci[1], -self.ci[0])
         return self.model_copy(
-            update={"a": self.b, "b": self.a, "difference": -self.difference, "ci": ci}
+            update={
+                "a": self.b,
+                "b": self.a,
+                "difference": -self.difference,
+                "ci": ci,
+                "p_not_worse": self.p_not_better,
+                "p_not_better": self.p_not_worse,
+            }
         )
 
 
@@ -176,6 +192,8 @@ class Comparison(RowModel):
     """Deciding axes on which a is significantly better."""
     worse: tuple[Axis, ...] = ()
     """Deciding axes on which a is significantly worse."""
+    not_worse: tuple[Axis, ...] = ()
+    """Deciding axes on which a is shown not to be worse by the margin."""
 
 
 class Volume(RowModel):

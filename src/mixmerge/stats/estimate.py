@@ -51,7 +51,12 @@ class Estimate:
 
 
 def too_small(
-    n: int, clusters: int, varying: int, required: int, than: str = "from the most common value"
+    n: int,
+    clusters: int,
+    effective: float,
+    varying: int,
+    required: int,
+    than: str = "from the most common value",
 ) -> str:
     """Say why a sample allows no interval; nothing where it allows one.
 
@@ -62,6 +67,7 @@ def too_small(
     Args:
         n: observations.
         clusters: independent units among them.
+        effective: as many of one size say as much; see `ClusterMean.effective`.
         varying: clusters that differ from the usual value.
         required: fewest varying clusters for this kind of estimate.
         than: what counts as different, in words.
@@ -70,6 +76,11 @@ def too_small(
         return f"{n} prompts with a verdict, {MIN_VALUES} required"
     if clusters < MIN_CLUSTERS:
         return f"{clusters} source prompts with a verdict, {MIN_CLUSTERS} required"
+    if effective < MIN_CLUSTERS - 0.5:
+        return (
+            f"{clusters} source prompts of very unequal size count as {effective:.1f} of one size, "
+            f"{MIN_CLUSTERS} required"
+        )
     if varying < required:
         return f"{varying} of {clusters} source prompts differ {than}, {required} required"
     return ""

@@ -11,12 +11,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import betaincinv
+from scipy.special import bdtr, betaincinv
 
 from mixmerge.stats.bootstrap import Codes, Floats, cluster_totals
 from mixmerge.stats.estimate import LEVEL, MIN_CLUSTERS, Estimate, too_small
-from mixmerge.stats.proportions import clustered_tango, clustered_wilson, tango, wilson
-from mixmerge.stats.robust import ClusterMean, average, ratio_interval
+from mixmerge.stats.paired import sign_flip_p
+from mixmerge.stats.proportions import (
+    clustered_tango,
+    clustered_wilson,
+    tango,
+    tango_p,
+    wilson,
+)
+from mixmerge.stats.robust import ClusterMean, average, ratio_interval, skewed_t_p
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int
@@ -78,7 +85,9 @@ class ClusterSample:
         """
         mean = self._mean(column)
         varying = self._varying(column, apart)
-        absent = too_small(mean.n, mean.clusters, varying, least_varying(mean.n), *_than(apart))
+        absent = too_small(
+            mean.n, mean.clusters, mean.effective, varying, least_varying(mean.n), *_than(apart)
+        )
         if absent:
             absent += "" if apart else _one_sided(mean, varying, self._common(column))
             return Estimate.without_interval(mean.value, mean.n, mean.clusters, absent)
@@ -89,12 +98,12 @@ class ClusterSample:
         """Estimate the unweighted average of several rates, e.g. of languages."""
         mean = average([self._mean(column) for column in columns])
         varying = max(self._varying(column) for column in columns)
-        absent = too_small(mean.n, mean.clusters, varying, least_varying(mean.n))
+        absent = too_small(mean.n, mean.clusters, mean.effective, varying, least_varying(mean.n))
         if mean.variance <= 0:
             absent = absent or "the languages vary, but their average does not"
         if absent:
             return Estimate.without_interval(mean.value, mean.n, mean.clusters, absent)
-        interval = clustered_wilson(mean.value, mean.variance, mean.clusters, self._level)
+        interval = clustered_wilson(mean.value, mean.variance, mean.effective, self._level)
         return _estimate(mean, interval, "clustered wilson")
 
     def difference(self, column: int, apart: float = 0.0) -> Estimate:
@@ -105,18 +114,59 @@ class ClusterSample:
             apart: as for `rate`.
         """
         mean = self._mean(column)
-        few = mean.clusters < FEW_CLUSTERS
+        few = mean.effective < FEW_CLUSTERS - 0.5
         required = VARYING_OF_FEW if few else least_varying(mean.n)
         varying = self._varying(column, apart)
-        absent = too_small(mean.n, mean.clusters, varying, required, *_than(apart))
+        absent = too_small(mean.n, mean.clusters, mean.effective, varying, required, *_than(apart))
         if absent:
             return Estimate.without_interval(mean.value, mean.n, mean.clusters, absent)
         gain = float(self._gains[column])
         loss = gain - mean.value
         if self.is_binary(column):
             return _estimate(mean, tango(gain, loss, mean.n, self._level), "tango")
-        interval = clustered_tango(gain, loss, mean.variance, mean.clusters, self._level)
+        interval = clustered_tango(gain, loss, mean.variance, mean.effective, self._level)
         return _estimate(mean, interval, "clustered tango")
+
+    def p_of_difference(self, column: int, rng: np.random.Generator, draws: int) -> float:
+        """Return the two-sided p-value of "the mean paired difference is zero".
+
+        The larger one of two tests: flipping the signs of clusters, which is exact where both
+        models are exchangeable on every cluster, and a t test that allows for skew, which holds
+        where they differ cluster by cluster and only their means are equal.
+
+        Args:
+            column: which.
+            rng: for `sign_flip_p`.
+            draws: likewise.
+        """
+        flipped = sign_flip_p(self.totals[:, column], rng, draws)
+        at_most = skewed_t_p(self._mean(column), 0.0)
+        return max(flipped, 2 * min(at_most, 1 - at_most))
+
+    def p_at_most(self, column: int, most: float, sign: int = 1, apart: float = 0.0) -> float:
+        """Return the one-sided p-value of "the mean paired difference is at most `most`".
+
+        The larger one of Tango's score test, dual to the interval of `difference`, and a t test
+        that allows for skew. Where too few clusters vary for an interval, an exact binomial test
+        instead: a mean of at most -m needs a share of clusters below zero of at least m, since no
+        difference is below -1.
+
+        Args:
+            column: which.
+            most: in (-1, 0].
+            sign: -1 to ask about the differences with their signs changed.
+            apart: as for `rate`.
+        """
+        totals, sizes = sign * self.totals[:, column], self.sizes[:, column]
+        mean = ClusterMean.of(totals, sizes)
+        if self.difference(column, apart).absent:
+            return float(bdtr(int(np.sum(totals < 0)), int(mean.effective), -most))
+        gain = float(self._gains[column]) + (0.0 if sign > 0 else mean.value)
+        loss = gain - mean.value
+        if self.is_binary(column):
+            return tango_p(gain, loss, mean.n, most)
+        n = (gain + loss - mean.value**2) / mean.variance
+        return max(tango_p(gain, loss, n, most, mean.effective), skewed_t_p(mean, most))
 
     def relative_change(self, column: int, base: int) -> Estimate | None:
         """Estimate (rate - base rate) / base rate, the base rate being estimated too.
@@ -129,8 +179,9 @@ class ClusterSample:
             return None
         change = rate.value / reference.value - 1
         n, clusters = min(rate.n, reference.n), min(rate.clusters, reference.clusters)
+        effective = min(rate.effective, reference.effective)
         varying = min(self._varying(column), self._varying(base))
-        absent = too_small(n, clusters, varying, least_varying(n))
+        absent = too_small(n, clusters, effective, varying, least_varying(n))
         if absent:
             return Estimate.without_interval(change, n, clusters, absent)
         ends = (
@@ -142,7 +193,7 @@ class ClusterSample:
     def _rate_interval(self, column: int, mean: ClusterMean) -> tuple[float, float]:
         if self.is_binary(column):
             return wilson(mean.value, mean.n, self._level)
-        return clustered_wilson(mean.value, mean.variance, mean.clusters, self._level)
+        return clustered_wilson(mean.value, mean.variance, mean.effective, self._level)
 
     def _mean(self, column: int) -> ClusterMean:
         return ClusterMean.of(self.totals[:, column], self.sizes[:, column])

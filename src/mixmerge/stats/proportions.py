@@ -11,7 +11,7 @@ import math
 from statistics import NormalDist
 
 from scipy.optimize import brentq
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 from mixmerge.errors import SampleError
 from mixmerge.stats.estimate import LEVEL
@@ -41,7 +41,7 @@ def wilson(rate: float, n: int, level: float = LEVEL) -> tuple[float, float]:
 
 
 def clustered_wilson(
-    rate: float, variance: float, clusters: int, level: float = LEVEL
+    rate: float, variance: float, clusters: float, level: float = LEVEL
 ) -> tuple[float, float]:
     """Return Wilson's interval of a mean in [0, 1] whose variance was estimated from clusters.
 
@@ -51,7 +51,7 @@ def clustered_wilson(
     Args:
         rate: the mean, strictly between 0 and 1.
         variance: of the mean, above zero.
-        clusters: independent units that the variance comes from.
+        clusters: independent units of one size that the variance comes from.
         level: coverage.
     """
     return _score_interval(rate, rate * (1 - rate) / variance, t_quantile(clusters, level))
@@ -70,7 +70,7 @@ def tango(gain: float, loss: float, n: int, level: float = LEVEL) -> tuple[float
 
 
 def clustered_tango(
-    gain: float, loss: float, variance: float, clusters: int, level: float = LEVEL
+    gain: float, loss: float, variance: float, clusters: float, level: float = LEVEL
 ) -> tuple[float, float]:
     """Return Tango's interval of a mean difference whose variance was estimated from clusters.
 
@@ -80,14 +80,36 @@ def clustered_tango(
         gain: mean of the positive parts of the differences.
         loss: mean of the negative parts, as a positive number.
         variance: of the mean difference, above zero.
-        clusters: independent units that the variance comes from.
+        clusters: independent units of one size that the variance comes from.
         level: coverage.
     """
     n = (gain + loss - (gain - loss) ** 2) / variance
     return _paired_score_interval(gain, loss, n, t_quantile(clusters, level))
 
 
-def t_quantile(clusters: int, level: float = LEVEL) -> float:
+def tango_p(
+    gain: float, loss: float, n: float, most: float, clusters: float | None = None
+) -> float:
+    """Return the one-sided p-value of "the difference is at most `most`", by Tango's score test.
+
+    It is below 0.025 where the lower end of the 95 % interval is above ``most``.
+
+    Args:
+        gain: as for `tango`, or as for `clustered_tango`.
+        loss: likewise.
+        n: independent pairs, or the effective sample size of `clustered_tango`.
+        most: in (-1, 1).
+        clusters: where n was estimated from clusters, how many: then t instead of normal.
+    """
+    score = math.sqrt(n) * (gain - loss - most)
+    # Where no pair could vary, any other difference is impossible.
+    deviation = _deviation_if(most, gain, loss) or 1e-12
+    if clusters is None:
+        return NormalDist().cdf(-score / deviation)
+    return float(stdtr(clusters - 1, -score / deviation))
+
+
+def t_quantile(clusters: float, level: float = LEVEL) -> float:
     """Return how many standard errors an interval spans to either side of a clustered mean."""
     return float(stdtrit(clusters - 1, 0.5 + level / 2))
 
@@ -110,16 +132,20 @@ def _paired_score_interval(
     return _lowest_difference(gain, loss, width), -_lowest_difference(loss, gain, width)
 
 
+def _deviation_if(d: float, gain: float, loss: float) -> float:
+    """Return the standard deviation of one pair's difference if the mean difference were d."""
+    # The most likely share of losses if the difference were d: Tango's equation (5).
+    linear = (2 - gain + loss) * d - gain - loss
+    root = math.sqrt(max(0.0, linear * linear + 8 * loss * d * (1 - d)))
+    return math.sqrt(max(0.0, (root - linear) / 2 + d * (1 - d)))
+
+
 def _lowest_difference(gain: float, loss: float, width: float) -> float:
     """Solve (difference - d) = width * (standard deviation if d were true) for d below it."""
     difference = gain - loss
 
     def excess(d: float) -> float:
-        # The most likely share of losses if the difference were d: Tango's equation (5).
-        linear = (2 - difference) * d - gain - loss
-        root = math.sqrt(max(0.0, linear * linear + 8 * loss * d * (1 - d)))
-        losses = (root - linear) / 4
-        return difference - d - width * math.sqrt(max(0.0, 2 * losses + d * (1 - d)))
+        return difference - d - width * _deviation_if(d, gain, loss)
 
     if difference <= -1:
         return -1.0

@@ -35,7 +35,6 @@ def calibrate(
     folder: Path = Path(),
     contrasts: Sequence[Contrast] = (),
     seed: int = 0,
-    draws: int = 10_000,
     progress: Progress = silent,
 ) -> JudgeCard:
     """Compare each axis's judge with labels and probe it; axes with grades are left out.
@@ -51,7 +50,6 @@ def calibrate(
         contrasts: the study's comparisons, to be checked.
         seed: decides which prompts are labelled by rules and which answers are changed; each axis
             has its own draws, by its place in the study.
-        draws: bootstrap samples.
         progress: hears of labels and probes.
 
     Raises:
@@ -82,7 +80,7 @@ def calibrate(
         found[axis] = evidence(material, labels[axis], progress)
         if not found[axis].answers:
             raise DataError(f"{axis}: no labelled answer has a majority among its labellers.")
-        trials[axis] = _trial(found[axis], spec.probes, seeds[axis], draws, progress)
+        trials[axis] = _trial(found[axis], spec.probes, seeds[axis], progress)
     rates, checked = corrected(found, contrasts)
     return JudgeCard(
         seed=seed,
@@ -105,10 +103,8 @@ def _labels_of_people(path: Path, materials: Sequence[Material]) -> dict[Axis, L
     )
 
 
-def _trial(
-    found: Evidence, probes: int, seed: Sequence[int], draws: int, progress: Progress
-) -> AxisTrial:
-    agreed = coefficients(found, draws, seed)
+def _trial(found: Evidence, probes: int, seed: Sequence[int], progress: Progress) -> AxisTrial:
+    agreed = coefficients(found)
     return assessed(
         AxisTrial(
             judge=found.material.judge.name,
@@ -119,8 +115,8 @@ def _trial(
             youden=agreed["youden"],
             kappa=agreed["kappa"],
             alpha=agreed["alpha"],
-            alpha_of_labels=alpha_of_labels(found, draws, seed),
-            alpha_of_panel=alpha_of_panel(found, draws, seed),
+            alpha_of_labels=alpha_of_labels(found),
+            alpha_of_panel=alpha_of_panel(found),
             swap=swap_consistency(found),
             length_slope=length_slope(found),
             by_language=accuracy_by(found, lambda answer: answer.prompt.language),

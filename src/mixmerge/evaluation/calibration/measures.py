@@ -38,7 +38,7 @@ def share(hit: Floats, cluster: Codes) -> Statistic | None:
     if np.isnan(hit).all():
         return None
     found = clustered_share(hit, cluster)
-    absent = too_small(found.n, found.clusters, varying=0, required=0)
+    absent = too_small(found.n, found.clusters, found.clusters, varying=0, required=0)
     return Statistic(value=found.value, ci=None if absent else found.interval, n=found.n)
 
 
@@ -79,17 +79,15 @@ def confusion_counts(found: Evidence) -> dict[str, dict[str, int]]:
     return {label: {word: counts[label, word] for word in words} for label in found.outcomes}
 
 
-def coefficients(
-    found: Evidence, draws: int, seed: Sequence[int]
-) -> dict[Literal["youden", "kappa", "alpha"], Statistic | None]:
+def coefficients(found: Evidence) -> dict[Literal["youden", "kappa", "alpha"], Statistic | None]:
     """Return Youden's J, Cohen's kappa and Krippendorff's alpha of judge and labels."""
     size = len(found.outcomes)
     tables = confusion(found.truth, found.said, size)
     pairs = coincidences(np.stack([found.truth, found.said], axis=1), size)
     return {
-        "youden": _bootstrapped(tables, found.cluster, youden, draws, seed),
-        "kappa": _bootstrapped(tables, found.cluster, cohen_kappa, draws, seed),
-        "alpha": _bootstrapped(pairs, found.cluster, alpha_for(size), draws, seed),
+        "youden": statistic(coefficient(tables, found.cluster, youden)),
+        "kappa": statistic(coefficient(tables, found.cluster, cohen_kappa)),
+        "alpha": statistic(coefficient(pairs, found.cluster, alpha_for(size))),
     }
 
 
@@ -99,15 +97,15 @@ def alpha_for(size: int) -> Coefficient:
     return lambda table: krippendorff_alpha(table, level)
 
 
-def alpha_of_labels(found: Evidence, draws: int, seed: Sequence[int]) -> Statistic | None:
+def alpha_of_labels(found: Evidence) -> Statistic | None:
     """Return alpha among the labellers; None with one labeller."""
     cluster_of = {prompt.id: prompt.cluster for prompt in found.material.prompts}
     rated = found.labels.ratings
     clusters = [cluster_of[prompt] for _, prompt in rated]
-    return _alpha_among(found, list(rated.values()), clusters, draws, seed)
+    return _alpha_among(found, list(rated.values()), clusters)
 
 
-def alpha_of_panel(found: Evidence, draws: int, seed: Sequence[int]) -> Statistic | None:
+def alpha_of_panel(found: Evidence) -> Statistic | None:
     """Return alpha among the judges of a panel, each order for itself; None for one judge."""
     rated: list[Mapping[str, Outcome]] = []
     clusters: list[str] = []
@@ -117,15 +115,13 @@ def alpha_of_panel(found: Evidence, draws: int, seed: Sequence[int]) -> Statisti
             votes = {row.judge: row.outcome for row in rows}
             rated.append(rows[0].votes or votes)
             clusters.append(answer.prompt.cluster)
-    return _alpha_among(found, rated, clusters, draws, seed)
+    return _alpha_among(found, rated, clusters)
 
 
 def _alpha_among(
     found: Evidence,
     rated: Sequence[Mapping[str, Outcome]],
     clusters: Sequence[str],
-    draws: int,
-    seed: Sequence[int],
 ) -> Statistic | None:
     """Return alpha among the raters of some items, each with its source prompt."""
     people = sorted({who for row in rated for who in row})
@@ -135,14 +131,7 @@ def _alpha_among(
     codes = [[known.get(row.get(who), NO_VERDICT) for who in people] for row in rated]
     size = len(found.outcomes)
     tables = coincidences(np.array(codes, dtype=np.intp), size)
-    return _bootstrapped(tables, numbered(clusters), alpha_for(size), draws, seed)
-
-
-def _bootstrapped(
-    tables: Floats, cluster: Codes, function: Coefficient, draws: int, seed: Sequence[int]
-) -> Statistic | None:
-    rng = np.random.default_rng(seed)
-    return statistic(coefficient(tables, cluster, function, draws=draws, rng=rng))
+    return statistic(coefficient(tables, numbered(clusters), alpha_for(size)))
 
 
 def swap_consistency(found: Evidence) -> SwapConsistency | None:

@@ -56,7 +56,7 @@ class StudyResults(StepKind[ResultsSettings, ResultsFacts], kind="results"):
         inputs |= {f"answers:{name}": f"generate/{name}" for name in models}
         inputs |= {f"trained:{name}": f"{Train.kind}/{name}" for name in study.trained()}
         settings = results_settings(study).model_dump(mode="json")
-        yield Step(self.kind, "study", settings, inputs, needs=Needs(seconds=10), version=3)
+        yield Step(self.kind, "study", settings, inputs, needs=Needs(seconds=10), version=4)
 
     def run(self, task: Task, settings: ResultsSettings, progress: Progress) -> ResultsFacts:
         """Estimate, and write ``results.json``."""
@@ -73,7 +73,7 @@ def results_settings(study: Study) -> ResultsSettings:
         seed=study.seed,
         draws=study.evaluate.draws,
         axes={
-            axis: MeasuredAxis(measure=spec.measure, better=spec.better)
+            axis: MeasuredAxis(measure=spec.measure, better=spec.better, margin=spec.margin)
             for axis, spec in study.evaluate.axes.items()
         },
         decide_on=list(study.evaluate.deciding),
