@@ -115,7 +115,7 @@ def results(
         },
         contrasts=contrasts,
         decisions=_decisions(pairs, models, infos, contrasts),
-        fronts=_fronts(base, models, infos, scores),
+        fronts=_fronts(models, infos, scores),
         judge_warnings=judge_warnings(verdicts),
         costs=dict(costs or {}),
     )
@@ -206,7 +206,6 @@ def _axis_scores(
 
 
 def _fronts(
-    base: str,
     models: Mapping[str, ModelInfo],
     infos: Mapping[Axis, AxisInfo],
     scores: Mapping[Axis, AxisScores],
@@ -214,7 +213,7 @@ def _fronts(
     axes = [(info, scores[axis]) for axis, info in infos.items() if info.primary]
     stages = dict.fromkeys(info.stage for info in models.values() if info.stage is not None)
     return {
-        stage: front({n: i.kind for n, i in models.items() if i.stage == stage}, base, axes)
+        stage: front({n: i.kind for n, i in models.items() if i.stage == stage}, axes)
         for stage in stages
     }
 

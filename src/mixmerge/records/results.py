@@ -197,11 +197,14 @@ class Comparison(RowModel):
 
 
 class Volume(RowModel):
-    """How far some models together go beyond the base model on all deciding axes."""
+    """The part of all possible values that some models dominate together.
+
+    The corner is the worst value on every deciding axis, such as no win and all answers harmful, so
+    that every model and every study is measured from the same place.
+    """
 
     hypervolume: float
-    """Volume above the base model that the models dominate. Each axis is counted in gains: relative
-    to the base model's value where the axis tells changes so, else in shares of its range."""
+    """A share of the space of values, from 0 to 1."""
     ci: Interval | None
     absent: str = ""
     """Why the interval is None."""
@@ -214,8 +217,7 @@ class Front(RowModel):
     """By model: share of bootstrap draws in which no other model of the stage is at least as good
     on all deciding axes and better on one."""
     volumes: dict[Literal["all", "trained", "merges"], Volume]
-    """Of all models, of the trained ones, and of merges; empty where the base model's value leaves
-    no room for relative gains, or with more than four deciding axes."""
+    """Of all models, of the trained ones and of merges; empty with more than four deciding axes."""
 
 
 class JudgeWarning(RowModel):

@@ -114,11 +114,7 @@ class ClusterSample:
             apart: as for `rate`.
         """
         mean = self._mean(column)
-        few = mean.effective < FEW_CLUSTERS - 0.5
-        required = VARYING_OF_FEW if few else least_varying(mean.n)
-        varying = self._varying(column, apart)
-        absent = too_small(mean.n, mean.clusters, mean.effective, varying, required, *_than(apart))
-        if absent:
+        if absent := self._no_difference(column, mean, apart):
             return Estimate.without_interval(mean.value, mean.n, mean.clusters, absent)
         gain = float(self._gains[column])
         loss = gain - mean.value
@@ -159,7 +155,7 @@ class ClusterSample:
         """
         totals, sizes = sign * self.totals[:, column], self.sizes[:, column]
         mean = ClusterMean.of(totals, sizes)
-        if self.difference(column, apart).absent:
+        if self._no_difference(column, mean, apart):
             return float(bdtr(int(np.sum(totals < 0)), int(mean.effective), -most))
         gain = float(self._gains[column]) + (0.0 if sign > 0 else mean.value)
         loss = gain - mean.value
@@ -189,6 +185,13 @@ class ClusterSample:
         )
         low, high = ratio_interval(rate, reference, *ends)
         return Estimate(change, low - 1, high - 1, n, clusters, "mover")
+
+    def _no_difference(self, column: int, mean: ClusterMean, apart: float) -> str:
+        """Say why a column of differences allows no interval; nothing where it allows one."""
+        few = mean.effective < FEW_CLUSTERS - 0.5
+        required = VARYING_OF_FEW if few else least_varying(mean.n)
+        varying = self._varying(column, apart)
+        return too_small(mean.n, mean.clusters, mean.effective, varying, required, *_than(apart))
 
     def _rate_interval(self, column: int, mean: ClusterMean) -> tuple[float, float]:
         if self.is_binary(column):
