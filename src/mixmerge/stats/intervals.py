@@ -126,9 +126,9 @@ class ClusterSample:
     def p_of_difference(self, column: int, rng: np.random.Generator, draws: int) -> float:
         """Return the two-sided p-value of "the mean paired difference is zero".
 
-        The larger one of two tests: flipping the signs of clusters, which is exact where both
-        models are exchangeable on every cluster, and a t test that allows for skew, which holds
-        where they differ cluster by cluster and only their means are equal.
+        The largest of three: flipping the signs of clusters, which is exact where both models are
+        exchangeable on every cluster; a t test that allows for skew, which holds where they differ
+        cluster by cluster and only their means are equal; and `_unseen`.
 
         Args:
             column: which.
@@ -136,16 +136,18 @@ class ClusterSample:
             draws: likewise.
         """
         flipped = sign_flip_p(self.totals[:, column], rng, draws)
-        at_most = skewed_t_p(self._mean(column), 0.0)
-        return max(flipped, 2 * min(at_most, 1 - at_most))
+        sign = -1 if self.totals[:, column].sum() < 0 else 1
+        mean, totals = self._signed(column, sign)
+        one_sided = max(skewed_t_p(mean, 0.0), _unseen(mean, totals, 0.0))
+        return max(flipped, min(1.0, 2 * one_sided))
 
     def p_at_most(self, column: int, most: float, sign: int = 1, apart: float = 0.0) -> float:
         """Return the one-sided p-value of "the mean paired difference is at most `most`".
 
-        The larger one of Tango's score test, dual to the interval of `difference`, and a t test
-        that allows for skew. Where too few clusters vary for an interval, an exact binomial test
-        instead: a mean of at most -m needs a share of clusters below zero of at least m, since no
-        difference is below -1.
+        The largest of Tango's score test, dual to the interval of `difference`, a t test that
+        allows for skew, and `_unseen`. Where too few clusters vary for an interval, an exact
+        binomial test instead: a mean of at most -m needs a share of clusters below zero of at least
+        m, since no difference is below -1.
 
         Args:
             column: which.
@@ -153,16 +155,16 @@ class ClusterSample:
             sign: -1 to ask about the differences with their signs changed.
             apart: as for `rate`.
         """
-        totals, sizes = sign * self.totals[:, column], self.sizes[:, column]
-        mean = ClusterMean.of(totals, sizes)
+        mean, totals = self._signed(column, sign)
         if self._no_difference(column, mean, apart):
             return float(bdtr(int(np.sum(totals < 0)), int(mean.effective), -most))
         gain = float(self._gains[column]) + (0.0 if sign > 0 else mean.value)
         loss = gain - mean.value
         if self.is_binary(column):
-            return tango_p(gain, loss, mean.n, most)
+            return max(tango_p(gain, loss, mean.n, most), _unseen(mean, totals, most))
         n = (gain + loss - mean.value**2) / mean.variance
-        return max(tango_p(gain, loss, n, most, mean.effective), skewed_t_p(mean, most))
+        tests = tango_p(gain, loss, n, most, mean.effective), skewed_t_p(mean, most)
+        return max(*tests, _unseen(mean, totals, most))
 
     def relative_change(self, column: int, base: int) -> Estimate | None:
         """Estimate (rate - base rate) / base rate, the base rate being estimated too.
@@ -198,6 +200,11 @@ class ClusterSample:
             return wilson(mean.value, mean.n, self._level)
         return clustered_wilson(mean.value, mean.variance, mean.effective, self._level)
 
+    def _signed(self, column: int, sign: int) -> tuple[ClusterMean, Float64[Floats, "clusters"]]:
+        """Return the mean of a column times 1 or -1, and its sums by cluster."""
+        totals = sign * self.totals[:, column]
+        return ClusterMean.of(totals, self.sizes[:, column]), totals
+
     def _mean(self, column: int) -> ClusterMean:
         return ClusterMean.of(self.totals[:, column], self.sizes[:, column])
 
@@ -217,6 +224,17 @@ class ClusterSample:
         seen = self.sizes[:, column] > 0
         means = self.totals[seen, column] / self.sizes[seen, column]
         return np.unique(means.round(9), return_counts=True)
+
+
+def _unseen(mean: ClusterMean, totals: Float64[Floats, "clusters"], most: float) -> float:
+    """Return how likely no cluster is below zero although the true mean is at most `most`.
+
+    A rare cluster far below could be what the sample lacks. To bring the mean down to ``most`` such
+    clusters must have a share of at least the distance, since no difference is below -1.
+    """
+    if (totals < 0).any() or mean.value <= most:
+        return 0.0
+    return float((1 - min(1.0, mean.value - most)) ** mean.effective)
 
 
 def _than(apart: float) -> tuple[str, ...]:
