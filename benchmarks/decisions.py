@@ -31,7 +31,7 @@ from mixmerge.stats.decision import (
 )
 from mixmerge.stats.decision import decide as of_axes
 from mixmerge.stats.intervals import ClusterSample
-from mixmerge.stats.multiplicity import holm
+from mixmerge.stats.paired import holm
 
 LANGUAGES, MERGES = 6, 8
 AXES = ((200, (-0.45, 0.45)), (66, (0.5,)))

@@ -26,10 +26,9 @@ from mixmerge.stats.agreement import (
     youden,
 )
 from mixmerge.stats.bootstrap import Codes, Floats, bootstrap_sums, percentile_interval
-from mixmerge.stats.intervals import ClusterSample
+from mixmerge.stats.intervals import ClusterMean, ClusterSample
 from mixmerge.stats.paired import sign_flip_p
 from mixmerge.stats.proportions import clustered_wilson, wilson
-from mixmerge.stats.robust import ClusterMean
 
 PER_CLUSTER = 6
 DRAWS = 999

@@ -10,7 +10,7 @@ from mixmerge.stats.decision import (
     decide,
     significant_gain,
 )
-from mixmerge.stats.multiplicity import holm
+from mixmerge.stats.paired import holm
 
 _SAYS = {
     "better": Compared(1, not_worse=True, not_better=False),

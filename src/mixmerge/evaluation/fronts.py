@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from mixmerge.evaluation.axis_scores import AxisScores
+from mixmerge.evaluation.scores import AxisScores
 from mixmerge.records.results import AxisInfo, Front, Kind, Volume
 from mixmerge.stats.bootstrap import Floats
 from mixmerge.stats.estimate import Estimate

@@ -15,9 +15,9 @@ import numpy as np
 
 from mixmerge.errors import SampleError
 from mixmerge.stats.bootstrap import Codes, Floats
-from mixmerge.stats.estimate import LEVEL, MIN_CLUSTERS, MIN_VALUES, Estimate, too_small
+from mixmerge.stats.estimate import MIN_CLUSTERS, MIN_VALUES, Estimate, too_small
+from mixmerge.stats.intervals import ClusterMean
 from mixmerge.stats.proportions import clustered_wilson, t_quantile, wilson
-from mixmerge.stats.robust import ClusterMean
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int
@@ -32,13 +32,7 @@ def confusion(
 ) -> Float64[Floats, "items K K"]:
     """Return one table per item, with a 1 at (truth, judged) where both exist.
 
-    Args:
-        truth: what is right.
-        judged: what the judge said.
-        outcomes: number of codes, K.
-
-    Returns:
-        Tables whose sum is the confusion matrix.
+    Their sum is the confusion matrix; ``outcomes`` is the number of codes, K.
     """
     tables = np.zeros((len(truth), outcomes, outcomes))
     both = np.flatnonzero((truth != _NO_VERDICT) & (judged != _NO_VERDICT))
@@ -87,12 +81,9 @@ def krippendorff_alpha(
     """Return Krippendorff's alpha from coincidences: 1 - observed / expected.
 
     Krippendorff (2011), "Computing Krippendorff's alpha-reliability". NaN where it is undefined:
-    all ratings are the same, so that no disagreement could be expected.
-
-    Args:
-        table: sums of `coincidences`.
-        level: ``nominal``: all disagreements weigh the same; ``ordinal``: they weigh the square of
-            the ratings that lie between them.
+    all ratings are the same, so that no disagreement could be expected. Of sums of `coincidences`.
+    ``nominal``: all disagreements weigh the same; ``ordinal``: they weigh the square of the ratings
+    that lie between them.
     """
     margins = table.sum(-1)
     places = np.cumsum(margins, axis=-1) - margins / 2
@@ -132,20 +123,18 @@ def coefficient(
     tables: Float64[Floats, "items K K"],
     cluster: Int[Codes, "items"],
     statistic: Coefficient,
-    level: float = LEVEL,
 ) -> Estimate | None:
     """Return a coefficient of all items with its interval by the jackknife over clusters.
 
     Fisher's transformation makes the coefficient's distribution nearly symmetric; its standard
     error comes from leaving out each cluster in turn, with a t quantile (Efron and Tibshirani 1993,
     chapter 11). The percentile bootstrap, which is usual here, covers 79 to 93 % where this covers
-    94 to 97: ``benchmarks/coverage.py``.
+    94 to 97: ``benchmarks/small_samples.py``.
 
     Args:
         tables: from `confusion` or `coincidences`.
         cluster: the cluster of each item, integers from 0.
         statistic: at most 1, for example `cohen_kappa`.
-        level: coverage.
 
     Returns:
         None where the coefficient is undefined.
@@ -172,14 +161,12 @@ def coefficient(
         return Estimate.without_interval(value, n, clusters, absent)
     moved = np.arctanh(others)
     error = math.sqrt((clusters - 1) / clusters * float(((moved - moved.mean()) ** 2).sum()))
-    half = t_quantile(effective, level) * error
+    half = t_quantile(effective) * error
     low, high = (math.tanh(math.atanh(value) + side * half) for side in (-1, 1))
     return Estimate(value, low, high, n, clusters, "jackknife t")
 
 
-def clustered_share(
-    hit: Float64[Floats, "items"], cluster: Int[Codes, "items"], level: float = LEVEL
-) -> Estimate:
+def clustered_share(hit: Float64[Floats, "items"], cluster: Int[Codes, "items"]) -> Estimate:
     """Return a share with its clustered Wilson interval.
 
     Where fewer than three clusters differ from the others, or clusters are very unequal in size,
@@ -189,7 +176,6 @@ def clustered_share(
     Args:
         hit: 1 or 0 (or a share); NaN is no observation.
         cluster: the cluster of each item.
-        level: coverage.
 
     Raises:
         SampleError: there is no observation.
@@ -205,30 +191,20 @@ def clustered_share(
     mean = ClusterMean.of(totals, sizes)
     _, alike = np.unique((totals / sizes).round(9), return_counts=True)
     if mean.clusters - alike.max() >= LEAST_DISAGREEING and mean.effective >= MIN_CLUSTERS - 0.5:
-        interval = clustered_wilson(mean.value, mean.variance, mean.effective, level)
+        interval = clustered_wilson(mean.value, mean.variance, mean.effective)
     else:
-        interval = wilson(mean.value, max(1, round(mean.effective)), level)
+        interval = wilson(mean.value, max(1, round(mean.effective)))
     return Estimate(mean.value, *interval, mean.n, mean.clusters, "clustered wilson")
 
 
 def clustered_slope(
-    x: Float64[Floats, "items"],
-    y: Float64[Floats, "items"],
-    cluster: Int[Codes, "items"],
-    level: float = LEVEL,
+    x: Float64[Floats, "items"], y: Float64[Floats, "items"], cluster: Int[Codes, "items"]
 ) -> Estimate | None:
     """Return the least-squares slope of y on x with its cluster-robust t interval.
 
-    Liang and Zeger (1986), with C - 1 degrees of freedom for C clusters.
-
-    Args:
-        x: what y is regressed on.
-        y: the outcome; an item with NaN is left out.
-        cluster: the cluster of each item.
-        level: coverage.
-
-    Returns:
-        None where ``x`` does not vary or there are fewer than `MIN_CLUSTERS` clusters.
+    Liang and Zeger (1986), with C - 1 degrees of freedom for C clusters. An item with NaN as its
+    outcome y is left out. None where ``x`` does not vary or there are fewer than `MIN_CLUSTERS`
+    clusters.
     """
     seen = ~np.isnan(y)
     if not seen.any():
@@ -241,5 +217,5 @@ def clustered_slope(
     slope = float(x @ y) / spread
     scores = np.bincount(place, x * (y - slope * x))
     error = math.sqrt(clusters / (clusters - 1) * float(scores @ scores)) / spread
-    half = t_quantile(clusters, level) * error
+    half = t_quantile(clusters) * error
     return Estimate(slope, slope - half, slope + half, len(y), clusters, "t")

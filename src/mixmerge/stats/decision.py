@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mixmerge.stats.multiplicity import holm
+from mixmerge.stats.paired import holm
 
 Decision = Literal["beats", "loses", "equivalent", "trades", "undecided", "incomplete"]
 

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from mixmerge.records.row import RowModel
+from mixmerge.records import RowModel
 
 
 class CurvePoint(RowModel):

@@ -6,7 +6,7 @@ that did not change has no direction, so its change has no cosine with another's
 
 from typing import Literal
 
-from mixmerge.records.row import RowModel
+from mixmerge.records import RowModel
 
 SIBLING = 0.99
 """Least cosine of siblings: the difference is at most 14 % of the weights."""

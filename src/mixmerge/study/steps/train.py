@@ -6,10 +6,8 @@ from pathlib import Path
 from mixmerge.execution.plan import Planned
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.progress import Progress, silent
-from mixmerge.records import ModelFolder
-from mixmerge.records.row import RowModel
-from mixmerge.study.layout import model_step
-from mixmerge.study.spec import BASE, Study, Trained, expected_rows
+from mixmerge.records import ModelFolder, RowModel
+from mixmerge.study.spec import BASE, Study, Trained, expected_rows, model_step
 from mixmerge.study.steps.kind import ROWS, StepKind, model_path, within_cores
 from mixmerge.study.steps.mix import Mix, form_of, mixed
 from mixmerge.training.spec import TrainPlacement, TrainSpec
