@@ -58,7 +58,18 @@ def test_headline_names_the_winner_with_its_intervals(study: ReportInput) -> Non
             0.01,
             "Merging does not beat mixing; at best it trades one axis for the other",
         ),
-        (0.05, -0.05, 0.30, "Merging is not shown to beat mixing"),
+        (
+            0.05,
+            -0.05,
+            0.30,
+            "Merging is not shown to beat mixing; the best case is within the noise",
+        ),
+        (
+            0.005,
+            -0.005,
+            0.30,
+            "Merging does as well as mixing: every difference is below the margin",
+        ),
         (-0.05, 0.05, 0.01, "Mixing beats merging; every merge that was compared loses"),
     ],
 )
@@ -71,6 +82,24 @@ def test_headline_says_when_merging_does_not_win(
     assert plain(": at the SFT stage, against the 15 % safety mix, ties changes") in plain(headline)
 
 
+def test_a_possible_loss_is_no_win(
+    study: ReportInput, make_contrast: MakeContrast, make_decisions: MakeDecisions
+) -> None:
+    """A merge that is better on one axis and perhaps worse on the other has not won."""
+    pair = "sft-ties", "sft-15"
+    contrasts = (
+        make_contrast(*pair, "general", 0.05, 0.02, 0.01),
+        make_contrast(*pair, "safety", 0.02, 0.03, 0.40),
+    )
+    results = study.results.model_copy(update={"contrasts": contrasts})
+    decisions = make_decisions(results, [pair])
+    conclusion = conclude(results.model_copy(update={"decisions": decisions}))
+    assert conclusion.headline.startswith(
+        "Merging is not shown to beat mixing; the best case may be worse on the share of harmful "
+        "answers by 3 points or more: at the SFT stage"
+    )
+
+
 def test_one_axis_is_neither_traded_nor_counted(make_given: MakeGiven) -> None:
     """With one axis nothing is traded and no axes are counted; a given baseline has its name."""
     conclusion = conclude(make_given(["code"]).results)
@@ -80,8 +109,7 @@ def test_one_axis_is_neither_traded_nor_counted(make_given: MakeGiven) -> None:
     )
     (stage,) = conclusion.stages.values()
     assert stage.sentence == (
-        "Of 2 merges against mixed, 1 beats it, 1 cannot be told apart from it; the best-supported "
-        "is slerp."
+        "Of 2 merges against mixed, 1 beats it, 1 is undecided; the best-supported is slerp."
     )
 
 
@@ -186,5 +214,5 @@ def test_stage_sentence_counts_every_merge_once(study: ReportInput) -> None:
     """The counts in a stage's sentence add up to its merges."""
     sentence = conclude(study.results).stages["dpo"].sentence
     assert sentence.startswith("DPO: of 4 merges against the 15")
-    assert "2 beat it, 1 trades one axis for the other, 1 cannot be told apart" in sentence
+    assert "2 beat it, 1 trades one axis for the other, 1 is undecided" in sentence
     assert sentence.endswith("alone measures at least as well on both axes as the mix.")

@@ -128,6 +128,12 @@ def difference(info: AxisInfo, found: float) -> str:
     return points(found) if info.unit == "percent" else signed(found, _digits(info))
 
 
+def margin(info: AxisInfo) -> str:
+    """Write the smallest difference that matters."""
+    number = 100 * info.margin if info.unit == "percent" else info.margin
+    return f"{number:.3g}{' points' * (info.unit == 'percent')}"
+
+
 def unit_of_differences(info: AxisInfo) -> str:
     """Return what follows the heading of differences: percentage points must be told from %."""
     return ", points" if info.unit == "percent" else ""

@@ -135,7 +135,7 @@ def contrasts(results: Results) -> Table:
     ]
     against = ", ".join(dict.fromkeys(models.describe(results, each.b) for each in compared))
     directions = "; ".join(
-        f"{formats.phrase(results, axis)}: {formats.better(info)}"
+        f"{formats.phrase(results, axis)}: {formats.better(info)}, margin {formats.margin(info)}"
         for axis, info in results.deciding.items()
     )
     caption = (

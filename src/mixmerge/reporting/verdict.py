@@ -11,7 +11,14 @@ from mixmerge.records import Axis
 from mixmerge.records.results import Comparison, Contrast, Decision, Results, Stage
 from mixmerge.reporting import formats, models
 
-_FROM_BEST: tuple[Decision, ...] = ("beats", "trades", "undecided", "loses", "incomplete")
+_FROM_BEST: tuple[Decision, ...] = (
+    "beats",
+    "equivalent",
+    "trades",
+    "undecided",
+    "loses",
+    "incomplete",
+)
 
 
 @dataclass(frozen=True)
@@ -132,7 +139,8 @@ def _tally(results: Results, comparisons: Sequence[Comparison]) -> str:
     words: dict[Decision, tuple[str, str]] = {
         "beats": ("beats it", "beat it"),
         "trades": (f"trades one axis for {other}", f"trade one axis for {other}"),
-        "undecided": ("cannot be told apart from it", "cannot be told apart from it"),
+        "equivalent": ("is equivalent to it", "are equivalent to it"),
+        "undecided": ("is undecided", "are undecided"),
         "loses": ("loses to it", "lose to it"),
         "incomplete": ("is not compared yet", "are not compared yet"),
     }
@@ -234,10 +242,21 @@ def _claim(results: Results, best: Comparison, at: str, without: Sequence[str]) 
     if best.decision == "trades":
         other = "the other" if len(results.deciding) == 2 else "another"
         return f"Merging does not beat {rival}; at best it trades one axis for {other}"
+    if best.decision == "equivalent":
+        return f"Merging does as well as {rival}: every difference is below the margin"
     if best.decision == "undecided":
-        return (
-            f"Merging is not shown to beat {rival}; the best case is within the noise of this "
-            "evaluation"
-        )
+        return f"Merging is not shown to beat {rival}; {_in_doubt(results, best)}"
     loses = f"{rival[0].upper()}{rival[1:]}" if rival == "mixing" else rival
     return f"{loses} beats merging; every merge that was compared loses"
+
+
+def _in_doubt(results: Results, best: Comparison) -> str:
+    """Say what keeps the best case undecided."""
+    open_axes = [axis for axis in results.deciding if axis not in (*best.not_worse, *best.better)]
+    if not best.better:
+        return "the best case is within the noise of this evaluation"
+    told = [
+        f"{formats.phrase(results, axis)} by {formats.margin(results.axes[axis])}"
+        for axis in open_axes or results.deciding
+    ]
+    return f"the best case may be worse on {_listed(told)} or more"
