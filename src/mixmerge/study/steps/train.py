@@ -84,7 +84,7 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
     ) -> TrainFacts:
         """Count what the study's training would have read: what results say of a model's costs."""
         from mixmerge.training.data import read_data
-        from mixmerge.training.order import row_order
+        from mixmerge.training.plan import row_order
 
         read = read_data(settings, model, inputs["rows"] / ROWS, silent).encoded.read
         steps = settings.steps(len(read))
