@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from mixmerge.records.results import Comparison, Contrast, Results
+from mixmerge.records.results import Comparison, Contrast, Matched, MatchedDifference, Results
+from mixmerge.reporting import tables
 from mixmerge.reporting.input import ReportInput
 from mixmerge.reporting.verdict import Conclusion, conclude
 
@@ -123,6 +124,28 @@ def test_of_many_axes_the_significant_changes_come_first(make_given: MakeGiven) 
         "significantly the share of harmful answers on safety by −1.0 points and the share of "
         "correct answers on mmlu by +0.5 points."
     )
+
+
+def test_sweeps_are_compared_at_the_baselines_value(study: ReportInput) -> None:
+    """The sentence gives the value, each sweep's difference, and who does not reach it."""
+    found = MatchedDifference(difference=0.004, ci=(-0.02, 0.028))
+    absent = MatchedDifference(difference=None, ci=None, absent="not reached")
+    matched = tuple(
+        Matched(
+            model=f"dpo-{name}", baseline="dpo-15", axis="safety", level=0.227,
+            differences={"general": own}, sweep={},
+        )
+        for name, own in (("ties", found), ("linear", absent))
+    )  # fmt: skip
+    results = study.results.model_copy(update={"matched": matched})
+    (sentence,) = conclude(results).matched
+    assert plain(sentence) == (
+        "DPO: at the share of harmful answers of the 15 % safety mix (22.7 %), ties: the win rate "
+        "+0.4 points (−2.0 to +2.8); linear does not reach it."
+    )
+    assert conclude(study.results).matched == []
+    (table,) = tables.matched(results)
+    assert [row[2].text for row in table.rows] == ["22.7\N{NARROW NO-BREAK SPACE}%"] * 2
 
 
 def test_axes_that_do_not_decide_are_told_aside(study: ReportInput, make_given: MakeGiven) -> None:

@@ -44,6 +44,40 @@ def test_a_sweep_tries_each_weight() -> None:
     }
 
 
+def test_a_matched_sweep_is_measured_on_the_reported_items_too() -> None:
+    """Every merge of a sweep of single weights is asked, from the smallest to the largest."""
+    swept = SWEEP.replace("[0.3, [0, 1]]", "[0.7, 0.3]")
+    text = SMALL.replace("\nevaluate:", f"{swept}\nevaluate:\n  match_on: safety")
+    asked = parse_study(text + ITEMS, "x.yaml")
+    assert asked.measured_sweeps() == {"sft-slerp": ["sft-slerp-0.3", "sft-slerp-0.7"]}
+    planned = by_id(asked)
+    assert planned["generate/sft-slerp-0.3"].inputs["prompts:general"] == "prompts/general"
+    results = planned["results/study"]
+    assert results.inputs["verdicts:sft-slerp-0.7"] == "judge/sft-slerp-0.7"
+    assert "sft-slerp-0.7" not in results.settings["models"]
+
+
+@pytest.mark.parametrize(
+    ("sweep", "evaluate", "message"),
+    [
+        (SWEEP, "match_on: sefety", r"match_on: there is no `sefety`.*mean `safety`\?"),
+        (SWEEP, "match_on: safety", "no checkpoint has a `sweep` of single weights"),
+        (
+            SWEEP.replace("[0, 1]", "0.5"),
+            "match_on: safety",
+            "needs another deciding axis",
+        ),
+    ],
+)
+def test_what_cannot_be_matched_is_refused(sweep: str, evaluate: str, message: str) -> None:
+    """An axis that is none, a sweep of gradients, and one axis alone are the user's mistakes."""
+    text = SMALL.replace("\nevaluate:", f"{sweep}\nevaluate:\n  {evaluate}")
+    if "another" in message:
+        text = text.replace("decide_on: [general, safety]", "decide_on: [safety]")
+    with pytest.raises(SpecError, match=message):
+        parse_study(text + ITEMS, "x.yaml")
+
+
 def test_candidates_are_judged_on_selection_items_only() -> None:
     """A swept weight is never asked a test question; a selected checkpoint is asked both."""
     asked = by_id(study())

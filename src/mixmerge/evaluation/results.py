@@ -8,6 +8,7 @@ import numpy as np
 from mixmerge.errors import DataError, SpecError
 from mixmerge.evaluation.fronts import front
 from mixmerge.evaluation.judge_warnings import judge_warnings
+from mixmerge.evaluation.matching import match_sweeps
 from mixmerge.evaluation.scores import AxisScores, score_table
 from mixmerge.evaluation.spec import ResultsSpec
 from mixmerge.fingerprint import fingerprint
@@ -64,8 +65,11 @@ def results(
         axis: own.info(primary=axis in (spec.decide_on or spec.axes))
         for axis, own in spec.axes.items()
     }
+    sweeps = {n: own for n, own in spec.sweeps.items() if all(m in verdicts for m in own)}
+    spec = spec.model_copy(update={"sweeps": sweeps})
+    judged = [*models, *(merge for merges in sweeps.values() for merge in merges)]
     scores = {
-        axis: _axis_scores(spec, axis, base, models, verdicts, pairs, (answers or {}).get(axis))
+        axis: _axis_scores(spec, axis, base, judged, verdicts, pairs, (answers or {}).get(axis))
         for axis in spec.axes
     }
     tested = [
@@ -89,8 +93,11 @@ def results(
         },
         contrasts=contrasts,
         decisions=_decisions(pairs, models, infos, contrasts),
+        matched=match_sweeps(spec, models, infos, scores),
         fronts=_fronts(models, infos, scores),
-        judge_warnings=judge_warnings(verdicts),
+        judge_warnings=judge_warnings(
+            {name: verdicts[name] for name in models if name in verdicts}
+        ),
         costs=dict(costs or {}),
     )
 

@@ -277,7 +277,8 @@ class AxisScores:
 
     def _fit_lengths(self, lengths: Lengths) -> dict[str, LengthControlled]:
         table, base = self._table, self._characters(self._base, lengths)
-        models = [m for m in table.scores if m != self._base and not self.rate(m).absent]
+        others = (name for name in table.scores if name != self._base and name in lengths)
+        models = [name for name in others if not self.rate(name).absent]
         found = length_controlled(
             [table.scores[model] for model in models],
             [

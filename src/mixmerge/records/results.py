@@ -195,6 +195,36 @@ class Comparison(RowModel):
     """Deciding axes on which a is shown not to be worse by the margin."""
 
 
+class MatchedDifference(RowModel):
+    """One axis of a sweep less the baseline's, where both have the same value of another axis."""
+
+    difference: float | None
+    """None where the sweep does not reach the baseline's value."""
+    ci: Interval | None
+    absent: str = ""
+    """Why the interval is None."""
+
+
+class Matched(RowModel):
+    """A sweep of merges against the baseline of its stage at the baseline's value of one axis.
+
+    A merge's weight moves it along a trade-off. At the same price neither the choice of the weight
+    nor the baseline's ratio decides which way of making models is better.
+    """
+
+    model: str
+    """The checkpoint whose sweep it is."""
+    baseline: str
+    axis: Axis
+    """The axis on which both are alike."""
+    level: float
+    """Their value there: the baseline's."""
+    differences: dict[Axis, MatchedDifference]
+    """By deciding axis: the sweep, interpolated between neighbouring merges, less the baseline."""
+    sweep: dict[str, dict[Axis, float]]
+    """The values of every merge of the sweep, from its first weight to its last."""
+
+
 class Volume(RowModel):
     """The part of all possible values that some models dominate together.
 
@@ -258,6 +288,8 @@ class Results(SchemaModel):
     contrasts: tuple[Contrast, ...]
     decisions: tuple[Comparison, ...] = ()
     """Every merge against its baseline."""
+    matched: tuple[Matched, ...] = ()
+    """Sweeps against the baseline of their stage, at its value of the axis that a study names."""
     fronts: dict[Stage, Front] = Field(default_factory=dict)
     """By stage."""
     judge_warnings: tuple[JudgeWarning, ...] = ()

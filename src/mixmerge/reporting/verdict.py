@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from functools import partial
 
 from mixmerge.records import Axis
-from mixmerge.records.results import Comparison, Contrast, Decision, Results, Stage
+from mixmerge.records.results import (
+    AxisInfo,
+    Comparison,
+    Contrast,
+    Decision,
+    MatchedDifference,
+    Results,
+    Stage,
+)
 from mixmerge.reporting import formats, models
 
 _FROM_BEST: tuple[Decision, ...] = (
@@ -46,13 +54,16 @@ class Conclusion:
     """The answer to "mix or merge?"."""
 
     headline: str
+    matched: list[str]
+    """What sweeps are worth at the baseline's own value of one axis, a sentence for each stage."""
     stages: dict[Stage, StageVerdict]
 
 
 def conclude(results: Results) -> Conclusion:
     """Say what the decisions of some results come to; the results may be incomplete."""
     verdicts = {stage: _stage_verdict(results, stage) for stage in models.stages(results)}
-    return Conclusion(_headline(results, verdicts), verdicts)
+    matched = [_at_the_same_price(results, stage) for stage in models.stages(results)]
+    return Conclusion(_headline(results, verdicts), [told for told in matched if told], verdicts)
 
 
 def _stage_verdict(results: Results, stage: Stage) -> StageVerdict:
@@ -97,6 +108,32 @@ def _dominating_model(results: Results, best: Comparison) -> SingleModel | None:
     ]
     top = max(found, key=lambda model: (best.a in model.over, len(model.over)), default=None)
     return top if top and top.over else None
+
+
+def _at_the_same_price(results: Results, stage: Stage) -> str:
+    """Say how the sweeps of a stage differ from its baseline where they have its value."""
+    told = []
+    own = [each for each in results.matched if results.models[each.model].stage == stage]
+    for each in own:
+        name = models.short_name(each.model, stage)
+        parts = [
+            f"{formats.phrase(results, axis)} {_matched_words(results.axes[axis], found)}"
+            for axis, found in each.differences.items()
+            if found.difference is not None
+        ]
+        told.append(f"{name}: {_listed(parts)}" if parts else f"{name} does not reach it")
+    if not own:
+        return ""
+    level = formats.value(results.axes[own[0].axis], own[0].level)
+    at = f"at {formats.phrase(results, own[0].axis)} of {models.describe(results, own[0].baseline)}"
+    return models.titled(results, stage, f"{at} ({level}), {'; '.join(told)}.")
+
+
+def _matched_words(info: AxisInfo, found: MatchedDifference) -> str:
+    assert found.difference is not None
+    unit = " points" if info.unit == "percent" else ""
+    ends = formats.ends(found.ci, partial(formats.difference, info))
+    return f"{formats.difference(info, found.difference)}{unit} ({ends or 'no interval'})"
 
 
 def _changes(results: Results, comparison: Comparison) -> str:

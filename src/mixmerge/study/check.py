@@ -67,7 +67,7 @@ def problems(study: Study) -> Iterator[Problem]:
         yield (EXTENDS,), "only a file can extend others."
     if len(set(study.languages)) < len(study.languages):
         yield ("languages",), "a language is named twice."
-    for check in (_testbed, _mixtures, _axes, _choices, _selection_items, _trial):
+    for check in (_testbed, _mixtures, _axes, _choices, _match_on, _selection_items, _trial):
         yield from check(study)
     unknown = list(_checkpoints(study))
     yield from unknown
@@ -158,6 +158,20 @@ def _without_weights(study: Study, name: str) -> Iterator[Problem]:
         if not has_weights(study, parent):
             said = f"needs the weights of `{parent}`, of which only an endpoint is given"
             yield ("checkpoints", name), f"{said}: name its folder as `model`, too."
+
+
+def _match_on(study: Study) -> Iterator[Problem]:
+    axis, place = study.evaluate.match_on, ("evaluate", "match_on")
+    if axis is None:
+        return
+    if axis not in study.evaluate.axes:
+        yield place, unknown_name(axis, "evaluate.axes", study.evaluate.axes)
+    elif not study.measured_sweeps():
+        yield place, "compares sweeps, and no checkpoint has a `sweep` of single weights."
+    elif set(study.evaluate.deciding) <= {axis}:
+        yield place, "needs another deciding axis on which sweep and baseline can differ."
+    elif not study.evaluate.baseline:
+        yield place, "needs a `baseline`: the model at whose value sweeps are compared."
 
 
 def _choices(study: Study) -> Iterator[Problem]:

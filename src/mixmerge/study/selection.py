@@ -35,6 +35,11 @@ class SweepSpec(SpecModel):
             )
         return values
 
+    @property
+    def is_path(self) -> bool:
+        """Whether the weights are numbers, so that merges have neighbours."""
+        return all(isinstance(value, float) for value in self.values)
+
     def merges(self, name: str, merge: MergeSpec) -> dict[str, MergeSpec]:
         """Return the merges to try, each called ``name`` with its weight: ``sft-slerp-0.3``."""
         return {f"{name}-{_text(value)}": self._with_weight(merge, value) for value in self.values}
