@@ -30,6 +30,7 @@ def test_a_sweep_is_compared_at_the_baselines_own_value() -> None:
     share = (high["safety"] - level) / (high["safety"] - low["safety"])
     wins = high["general"] + share * (low["general"] - high["general"])
     difference = matched.differences["general"]
+    assert difference.difference is not None
     assert difference.difference == pytest.approx(
         wins - scored.models["mix15"].axes["general"].value
     )

@@ -104,7 +104,7 @@ def _axes(study: Study) -> Iterator[Problem]:
         if axis not in axes:
             yield ("evaluate", "decide_on", index), unknown_name(axis, "evaluate.axes", axes)
     selection = study.selection
-    for section in ("prompts", "weights") if selection else ():
+    for section in ("prompts", "weights", "limits") if selection else ():
         for axis in getattr(selection, section):
             if axis not in axes:
                 yield ("selection", section, axis), unknown_name(axis, "evaluate.axes", axes)
@@ -186,10 +186,12 @@ def _choices(study: Study) -> Iterator[Problem]:
             said = "chooses among candidates, which needs `selection`: the items to choose on."
             yield ("checkpoints", name), said
         return
-    for axis, weight in study.selection.weights.items():
-        if weight and axis not in study.selection.prompts:
-            place = ("selection", "weights", axis)
-            yield place, f"counts nothing: `selection.prompts` has no `{axis}`."
+    weighed = [axis for axis, weight in study.selection.weights.items() if weight]
+    for section, axes in (("weights", weighed), ("limits", [*study.selection.limits])):
+        for axis in axes:
+            if axis not in study.selection.prompts:
+                place = ("selection", section, axis)
+                yield place, f"counts nothing: `selection.prompts` has no `{axis}`."
 
 
 def _selection_items(study: Study) -> Iterator[Problem]:

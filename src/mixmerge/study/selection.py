@@ -77,6 +77,10 @@ class SelectionSpec(SpecModel):
     lower is better being subtracted, grades as shares of their range. By default each axis that
     decides counts 1 and others 0."""
 
+    limits: dict[Axis, float] = {}
+    """The worst value that is acceptable, by axis and in its units: at most 0.2 refused answers, at
+    least 6 of 10. Candidates within all limits come first; if there are none, the nearest."""
+
     def evaluation(self, evaluate: EvaluateSpec) -> EvaluateSpec:
         """Return a study's evaluation with these items in place of its own."""
         return evaluate.with_prompts(

@@ -310,6 +310,8 @@ class Round:
     """Ends the names of its steps."""
     weights: Mapping[Axis, float] = field(default_factory=dict)
     """How much each axis counts for a choice; empty where nothing is chosen."""
+    limits: Mapping[Axis, float] = field(default_factory=dict)
+    """The worst acceptable value of an axis for a choice."""
 
 
 def rounds(study: Study) -> list[Round]:
@@ -320,7 +322,8 @@ def rounds(study: Study) -> list[Round]:
         return [own]
     asked = study.selection.evaluation(study.evaluate)
     weights = {axis: study.selection.weight(axis, study.evaluate) for axis in asked.axes}
-    return [own, Round(asked, [BASE, *candidates], SELECTION, weights)]
+    limits = study.selection.limits
+    return [own, Round(asked, [BASE, *candidates], SELECTION, weights, limits)]
 
 
 def model_step(study: Study, name: str) -> str:
