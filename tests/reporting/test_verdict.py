@@ -140,8 +140,8 @@ def test_sweeps_are_compared_at_the_baselines_value(study: ReportInput) -> None:
     results = study.results.model_copy(update={"matched": matched})
     (sentence,) = conclude(results).matched
     assert plain(sentence) == (
-        "DPO: at the share of harmful answers of the 15 % safety mix (22.7 %), ties: the win rate "
-        "+0.4 points (−2.0 to +2.8); linear does not reach it."
+        "DPO: at the share of harmful answers of the 15 % safety mix (22.7 %), ties differs "
+        "in the win rate by +0.4 points (−2.0 to +2.8); linear does not reach it."
     )
     assert conclude(study.results).matched == []
     (table,) = tables.matched(results)

@@ -23,11 +23,6 @@ def signed(value: float, digits: int = 1) -> str:
     return ("+" if value > 0 else MINUS) + text
 
 
-def significant(value: float) -> str:
-    """Write a number with three significant digits and a true minus."""
-    return f"{value:.3g}".replace("-", MINUS)
-
-
 def decimal(value: float, digits: int = 2) -> str:
     """Write a number with a true minus; what rounds to zero has none."""
     text = f"{value:.{digits}f}"

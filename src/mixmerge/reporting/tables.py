@@ -377,25 +377,19 @@ def fronts(results: Results) -> Table:
 
 def _volumes(results: Results) -> str:
     told = [
-        f" {models.stage_name(stage)}: {_volume_words(results, front)}."
+        f" {models.stage_name(stage)}: {_volume_words(front)}."
         for stage, front in results.fronts.items()
         if front.volumes
     ]
-    noun = {1: "Gain", 2: "Area"}.get(len(results.deciding), "Volume")
-    gains = " times ".join(
-        f"the gain in {formats.phrase(results, axis)}{' relative to the base' * info.relative}"
-        for axis, info in results.deciding.items()
-    )
-    return (
-        f" {noun} beyond the base model that is reached ({gains}):{''.join(told)}" if told else ""
-    )
+    space = {1: "range", 2: "area"}.get(len(results.deciding), "space")
+    said = f" Share of the {space} of all values that is worse than some model:"
+    return said + "".join(told) if told else ""
 
 
-def _volume_words(results: Results, front: Front) -> str:
-    percent = all(info.unit == "percent" for info in results.deciding.values())
-    write = formats.percent if percent else formats.significant
+def _volume_words(front: Front) -> str:
     parts = []
     for group, volume in front.volumes.items():
-        ends = formats.ends(volume.ci, formats.bare_percent if percent else write)
-        parts.append(f"{_GROUPS[group]} {write(volume.hypervolume)}{ends and f' ({ends})'}")
+        ends = formats.ends(volume.ci, formats.bare_percent)
+        value = formats.percent(volume.hypervolume)
+        parts.append(f"{_GROUPS[group]} {value}{ends and f' ({ends})'}")
     return ", ".join(parts)

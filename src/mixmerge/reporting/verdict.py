@@ -117,11 +117,11 @@ def _at_the_same_price(results: Results, stage: Stage) -> str:
     for each in own:
         name = models.short_name(each.model, stage)
         parts = [
-            f"{formats.phrase(results, axis)} {_matched_words(results.axes[axis], found)}"
+            f"in {formats.phrase(results, axis)} by {_matched_words(results.axes[axis], found)}"
             for axis, found in each.differences.items()
             if found.difference is not None
         ]
-        told.append(f"{name}: {_listed(parts)}" if parts else f"{name} does not reach it")
+        told.append(f"{name} differs {_listed(parts)}" if parts else f"{name} does not reach it")
     if not own:
         return ""
     level = formats.value(results.axes[own[0].axis], own[0].level)
