@@ -1,7 +1,7 @@
 """From a source's columns to typed training rows, each checked."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ from mixmerge.records.turns import (
     joined,
     read_turns,
 )
-from mixmerge.tables import Place, Record, read_data_set, read_file
+from mixmerge.tables import Place
 
 _CONTENT = ("messages", "prompt", "answer", "chosen", "rejected")
 _USUAL = {
@@ -57,7 +57,7 @@ def load(name: str, spec: SourceSpec, form: Form, only: str | None = None) -> Lo
     loaded = Loaded()
     seen: dict[tuple[str, str], tuple[Place, TrainingRow]] = {}
     reader: _Reader | None = None
-    for fixed_language, (place, columns) in _records(spec):
+    for fixed_language, (place, columns) in spec.records():
         if reader is None:
             reader = _Reader(name, spec, form, only, place, columns)
         try:
@@ -81,23 +81,7 @@ def _reason(error: ValueError) -> str:
 
 
 def _origin(spec: SourceSpec) -> str:
-    return spec.hub or ", ".join(str(path) for path in spec.paths())
-
-
-def _records(spec: SourceSpec) -> Iterator[tuple[str | None, Record]]:
-    """Yield every row with the language that its file or source fixes, if one does."""
-    if spec.hub is not None:
-        rows = read_data_set(spec.hub, config=spec.config, split=spec.split, revision=spec.revision)
-        for record in rows:
-            yield spec.language, record
-    elif isinstance(spec.files, dict):
-        for language, path in spec.files.items():
-            for record in read_file(path):
-                yield language, record
-    else:
-        for path in spec.paths():
-            for record in read_file(path):
-                yield spec.language, record
+    return spec.hub or ", ".join(str(path) for _, path in spec.paths())
 
 
 def _refuse_second_use_of_an_id(
