@@ -9,7 +9,12 @@ from typing import Any
 
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.merging.methods.method import Arguments
-from mixmerge.merging.models.checkpoint import Checkpoint, lacks_tokens, with_common_names
+from mixmerge.merging.models.checkpoint import (
+    Checkpoint,
+    has_tokenizer,
+    lacks_tokens,
+    with_common_names,
+)
 from mixmerge.merging.models.layout import (
     belongs_to_embedding,
     denies_tied_head,
@@ -175,8 +180,8 @@ def plan_merge(
     notes = [*recipe.notes, *planner.notes, *_slice_notes(recipe, composition)]
     if recipe.unsafe_truncate_embeddings:
         notes += [f"unsafe: {text}" for text in differ]
-    if vocabulary is None and lacks_tokens(donor.tokenizer_folder):
-        notes.append(f"the tokenizer of {donor.name} has no vocabulary file that is known here")
+    if vocabulary is None:
+        notes += _tokenizer_notes(checkpoints, donor)
     if planner.left_out:
         names = _first_of(planner.left_out)
         notes.append(f"tensor {names}: left out, since loaders compute this buffer themselves")
@@ -322,6 +327,19 @@ class _Part:
         self.merged = [index for index in range(len(names)) if index != self.base]
         self.positions = tuple(order.index(names[index]) for index in self.merged)
         self.arguments = PartArguments(recipe, part)
+
+
+def _tokenizer_notes(models: Sequence[Checkpoint], donor: Checkpoint) -> list[str]:
+    """Say which models lack a tokenizer, and what that means for the output's."""
+    bare = [model.name for model in models if not has_tokenizer(model.tokenizer_folder)]
+    if donor.name in bare:
+        return [f"{donor.name} has no tokenizer, so the output has none"]
+    notes = [
+        f"{name} has no tokenizer; its ids are taken to be those of {donor.name}" for name in bare
+    ]
+    if lacks_tokens(donor.tokenizer_folder):
+        notes.append(f"the tokenizer of {donor.name} has no vocabulary file that is known here")
+    return notes
 
 
 def _slice_notes(recipe: MergeRecipe, composition: Composition) -> list[str]:
