@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
+from mixmerge.hub import local_folder
 from mixmerge.mixing.spec import SourceSpec
 
 Rows = SourceSpec | PromptSetSpec
@@ -29,7 +30,7 @@ def described(name: str, spec: Rows) -> tuple[dict[str, Any], dict[str, str]]:
         named = [f"{name}:{index}{path.suffix}" for index, path in enumerate(paths)]
         settings["files"] = named
         files = dict(zip(named, map(str, paths), strict=True))
-    if spec.hub and Path(spec.hub).is_dir():
+    if spec.hub and local_folder(spec.hub).is_dir():
         settings["hub"], files[f"{name}:hub"] = FOLDER, spec.hub
     return settings, files
 
