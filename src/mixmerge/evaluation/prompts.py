@@ -1,17 +1,17 @@
 """Prompts of an axis: a published set by name, or any rows by their columns."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from mixmerge import json_text
 from mixmerge.errors import DataError
 from mixmerge.evaluation.prompt_sets.cells import Cells, cell, explained, origin
 from mixmerge.evaluation.prompt_spec import PromptColumns, PromptSetSpec
 from mixmerge.fingerprint import fingerprint
 from mixmerge.records import Prompt
-from mixmerge.tables import Place, read_data_set, read_file
+from mixmerge.tables import Place, read_data_set, read_file, shorten
 
 
 def load_prompts(
@@ -103,7 +103,10 @@ def _prompt(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prompt:
     messages = [{"role": "user", "content": text}] if isinstance(text, str) else text
     name = _cell(cells, spec.columns, "id")
     # Most public sets number their questions from zero in every language.
-    name = fingerprint([code, messages])[:16] if name is None else f"{name}-{code}"
+    try:
+        name = fingerprint([code, messages])[:16] if name is None else f"{name}-{code}"
+    except TypeError as error:  # it holds NaN, say, which is no text either
+        raise ValueError(f"`prompt` must be a text or messages (seen: {shorten(text)}).") from error
     cluster = _cell(cells, spec.columns, "cluster")
     return Prompt.model_validate(
         {
@@ -139,8 +142,8 @@ def _category(value: Any) -> str | None:
     """Read a category; several in a list, or in a JSON list inside a string, are joined."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
-            value = json.loads(value)
-        except json.JSONDecodeError:
+            value = json_text.parse(value)
+        except ValueError:
             return value
     if isinstance(value, list):
         return "; ".join(str(item) for item in value)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Tag, ValidationError
 from mixmerge.errors import SpecError
 from mixmerge.spec_model import Problem, hint, quoted
 from mixmerge.tables import shorten
-from mixmerge.yaml_file import Document, Mark, Place, parse_document, read_text
+from mixmerge.yaml_file import Document, Mark, Place, one_line, parse_document, read_text
 
 Spec = TypeVar("Spec", bound=BaseModel)
 
@@ -45,8 +45,8 @@ def validated(document: Document, kind: type[Spec], check: Check[Spec] = lambda 
     except ValidationError as error:
         found = error.errors(include_url=False)
         said = dict.fromkeys(_describe(problem, kind, document) for problem in found)
-        raise SpecError("\n".join(said)) from error
-    mistakes = [where(document, place) + message for place, message in check(spec)]
+        raise SpecError("\n".join(map(one_line, said))) from error
+    mistakes = [one_line(where(document, place) + message) for place, message in check(spec)]
     if mistakes:
         raise SpecError("\n".join(mistakes))
     return spec
