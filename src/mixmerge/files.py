@@ -197,6 +197,7 @@ def first_problem(error: ValidationError) -> str:
     """Say the first problem of a pydantic error in one sentence: field, requirement, value seen."""
     problem = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in problem["loc"])
+    field = field if len(field) <= 200 else f"{field[:199]}…"
     seen = repr(problem["input"])
     seen = seen if len(seen) <= 80 else seen[:77] + "..."
     where = f"`{field}`: " if field else ""
