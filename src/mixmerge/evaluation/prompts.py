@@ -1,15 +1,17 @@
 """Prompts of an axis: a published set by name, or any rows by their columns."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
+from mixmerge import json_text
 from mixmerge.errors import DataError
 from mixmerge.evaluation.prompt_sets.cells import Cells, cell, explained
 from mixmerge.evaluation.prompt_spec import PromptColumns, PromptSetSpec
 from mixmerge.fingerprint import fingerprint
 from mixmerge.records import Prompt
+from mixmerge.tables import shorten
+from mixmerge.yaml_file import one_line
 
 
 def load_prompts(spec: PromptSetSpec, languages: Sequence[str]) -> list[Prompt]:
@@ -68,7 +70,9 @@ def _prompt(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prompt:
     text = _cell(cells, spec.columns, "prompt")
     if not text:
         column = spec.columns.prompt or "prompt"
-        raise ValueError(f"the column `{column}` is missing or empty (columns: {sorted(cells)}).")
+        raise ValueError(
+            f"the column `{column}` is missing or empty (columns: {one_line(str(sorted(cells)))})."
+        )
     own_name = language or _cell(cells, spec.columns, "language")
     if own_name is None:
         raise ValueError("no language: give `language`, `columns.language` or files by language.")
@@ -76,7 +80,10 @@ def _prompt(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prompt:
     messages = [{"role": "user", "content": text}] if isinstance(text, str) else text
     name = _cell(cells, spec.columns, "id")
     # Most public sets number their questions from zero in every language.
-    name = fingerprint([code, messages])[:16] if name is None else f"{name}-{code}"
+    try:
+        name = fingerprint([code, messages])[:16] if name is None else f"{name}-{code}"
+    except TypeError as error:  # it holds NaN, say, which is no text either
+        raise ValueError(f"`prompt` must be a text or messages (seen: {shorten(text)}).") from error
     cluster = _cell(cells, spec.columns, "cluster")
     return Prompt.model_validate(
         {
@@ -112,8 +119,8 @@ def _category(value: Any) -> str | None:
     """Read a category; several in a list, or in a JSON list inside a string, are joined."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
-            value = json.loads(value)
-        except json.JSONDecodeError:
+            value = json_text.parse(value)
+        except ValueError:
             return value
     if isinstance(value, list):
         return "; ".join(str(item) for item in value)

@@ -12,6 +12,7 @@ from mixmerge.fingerprint import fingerprint
 from mixmerge.mixing.spec import FORMS, Form, SourceSpec, TrainingRow
 from mixmerge.records import Conversation, PreferencePair
 from mixmerge.tables import Place, shorten
+from mixmerge.yaml_file import one_line
 
 _CONTENT = ("messages", "prompt", "answer", "chosen", "rejected")
 
@@ -86,7 +87,7 @@ class _Reader:
         if missing:
             raise DataError(
                 f"{place}: no column `{missing[0]}`, which source `{name}` maps "
-                f"(columns: {', '.join(first)})."
+                f"(columns: {one_line(', '.join(first))})."
             )
         self._name = name
         self._spec = spec
@@ -101,7 +102,8 @@ class _Reader:
             needed = ", or ".join(" and ".join(map("`{}`".format, e)) for e in _MADE_OF[form])
             raise DataError(
                 f"{place}: source `{name}` has no rows for `form: {form}`, which needs {needed} "
-                f"(columns: {', '.join(first)}). Map them under `columns`, or ask for another form."
+                f"(columns: {one_line(', '.join(first))}). Map them under `columns`, or ask for "
+                "another form."
             )
         self._make = _MAKERS[made_of]
         # A row may be empty in columns that make no row of this kind.

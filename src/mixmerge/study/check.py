@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+from mixmerge.errors import ModelError
 from mixmerge.evaluation.judges import of_people
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.merging.methods import METHODS
@@ -18,6 +19,7 @@ from mixmerge.study.spec import (
     Study,
     TestbedSource,
     Trained,
+    folder_of,
     has_weights,
 )
 from mixmerge.study.spec_file import EXTENDS, parse_spec, read_extended, validated
@@ -67,7 +69,8 @@ def problems(study: Study) -> Iterator[Problem]:
         yield (EXTENDS,), "only a file can extend others."
     if len(set(study.languages)) < len(study.languages):
         yield ("languages",), "a language is named twice."
-    for check in (_testbed, _mixtures, _axes, _choices, _match_on, _selection_items, _trial):
+    checks = (_given, _testbed, _mixtures, _axes, _choices, _match_on, _selection_items, _trial)
+    for check in checks:
         yield from check(study)
     unknown = list(_checkpoints(study))
     yield from unknown
@@ -77,6 +80,22 @@ def problems(study: Study) -> Iterator[Problem]:
     elif not unknown:
         yield from _stages(study)
         yield from _baselines(study)
+
+
+def _given(study: Study) -> Iterator[Problem]:
+    """Find what is no model folder, before all that lies below it is read to tell its content."""
+    for name, given in study.given().items():
+        if given.model is None:
+            continue
+        place = ("base", "model") if name == BASE else ("checkpoints", name, "model")
+        try:
+            folder = folder_of(given.model)
+        except ModelError as error:
+            yield place, str(error)
+            continue
+        known = ("config.json", "adapter_config.json")
+        if folder and folder.exists() and not any((folder / file).is_file() for file in known):
+            yield place, f"{folder}: no config.json; a model is a Hugging Face folder."
 
 
 def _testbed(study: Study) -> Iterator[Problem]:

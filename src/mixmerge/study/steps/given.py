@@ -10,11 +10,11 @@ import mixmerge.testbed
 from mixmerge.errors import ModelError
 from mixmerge.execution.step import Step, Task
 from mixmerge.files import write_json
-from mixmerge.hub import local_folder, resolve
+from mixmerge.hub import resolve
 from mixmerge.progress import Progress
 from mixmerge.records import ModelFolder, RowModel
 from mixmerge.spec_model import SpecModel
-from mixmerge.study.spec import BASE, TESTBED, Study
+from mixmerge.study.spec import BASE, TESTBED, Study, folder_of
 from mixmerge.study.steps.kind import MODEL, POINTER, StepKind, model_path
 
 _WEIGHTS = Path(mixmerge.testbed.__file__).parent / "weights"
@@ -53,8 +53,8 @@ class GivenModel(StepKind[GivenSettings, GivenFacts], kind="given"):
         files: dict[str, str] = {}
         if model == TESTBED:
             settings, files = {"from": "testbed"}, {"weights": str(_WEIGHTS)}
-        elif model.startswith((".", "/", "~")) or Path(model).is_dir():
-            settings, files = {"from": "folder"}, {"model": str(local_folder(model))}
+        elif folder := folder_of(model):
+            settings, files = {"from": "folder"}, {"model": str(folder)}
         else:
             hub_name, _, revision = model.partition("@")
             settings = {"from": "hub", "name": hub_name, "revision": revision or None}
