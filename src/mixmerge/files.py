@@ -55,6 +55,17 @@ def is_full_disk(error: Exception) -> bool:
     return any(os.strerror(code) in str(error) for code in _FULL)
 
 
+def check_plain(path: Path) -> None:
+    """Check that a path is free or a plain file: to open a pipe can mean to wait for ever.
+
+    Raises:
+        ResourceError: something else is there.
+    """
+    with explained_disk_errors(path):
+        if path.exists() and not path.is_file():
+            raise ResourceError(f"{path}: must be a plain file and is none. Remove what is there.")
+
+
 def existing_parent(path: Path) -> Path:
     """Return the nearest folder above a path, or the path itself, that exists."""
     while not path.exists():
@@ -126,6 +137,8 @@ def read_json(path: Path) -> Any:
     """
     try:
         size = path.stat().st_size
+        if size == 0 and not path.is_file():
+            raise SpecError(f"{path}: is no file with text in it.")
         if size > _LARGEST_JSON:
             raise SpecError(f"{path}: has {size:,} bytes, more than {_LARGEST_JSON:,} for JSON.")
         text = path.read_text(encoding="utf-8")

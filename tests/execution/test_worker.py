@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from mixmerge.durable import line_of
 from mixmerge.errors import DataError, ResourceError, SpecError
 from mixmerge.execution import worker
 from mixmerge.execution.step import Step, Task
@@ -130,7 +131,9 @@ def test_the_journal_tells_every_attempt(tmp_path: Path) -> None:
 
 def test_the_journal_survives_a_torn_line(tmp_path: Path) -> None:
     """A line cut short by a kill is passed over."""
-    (tmp_path / "journal.ndjson").write_text('{"event": "started"}\n{"event": "fin')
+    (tmp_path / "journal.ndjson").write_bytes(
+        line_of({"event": "started"}) + b'null\n["00000000", {"event": "fin'
+    )
     assert list(read_journal(tmp_path)) == [{"event": "started"}]
 
 
