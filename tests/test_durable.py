@@ -19,7 +19,7 @@ from mixmerge.durable import (
     Log,
     append_if_possible,
     claimed,
-    held,
+    holder,
     line_of,
     read_log,
     value_of,
@@ -65,11 +65,11 @@ def test_a_stale_lock_is_recognised(tmp_path: Path) -> None:
     process = hold(lock)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    assert not held(lock)
+    assert not holder(lock)
     with claimed(lock, "study", patience=5.0) as last:
         assert last is not None
         assert last.pid == process.pid
-        assert held(lock)
+        assert holder(lock)
         assert json.loads(lock.read_text())["pid"] == os.getpid()
     with claimed(lock, "study", patience=0.0) as last:
         assert last is None
@@ -87,13 +87,13 @@ def test_a_torn_name_is_no_obstacle(tmp_path: Path) -> None:
 def test_a_holder_without_a_name_is_seen(tmp_path: Path) -> None:
     """A lock is held whether or not its holder could write its name; a free one is not."""
     lock = tmp_path / "lock"
-    assert not held(lock)
+    assert not holder(lock)
     process = hold(lock)
     lock.write_text("")
-    assert held(lock)
+    assert holder(lock)
     process.kill()
     process.communicate()
-    assert not held(lock)
+    assert not holder(lock)
 
 
 @pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EBADF])
@@ -212,5 +212,5 @@ def test_a_pipe_or_folder_is_no_lock(make: Callable[[Path], None], tmp_path: Pat
     claim = claimed(tmp_path / "odd", "study", patience=0.0)
     with pytest.raises(ResourceError, match="odd: must be a plain file"), claim:
         pass
-    assert not held(tmp_path / "odd")
+    assert not holder(tmp_path / "odd")
     assert list(read_log(tmp_path / "odd")) == []

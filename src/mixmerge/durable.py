@@ -25,7 +25,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TextIO
 
-from mixmerge.errors import ResourceError
+from mixmerge.errors import HeldError, ResourceError
 from mixmerge.files import PARTIAL, check_plain, explained_disk_errors
 
 _NO_LOCKS_HERE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF)
@@ -103,16 +103,16 @@ def claimed(lock: Path, what: str, *, patience: float) -> Iterator[Owner | None]
         The last holder if it ended without releasing the lock, else None.
 
     Raises:
-        ResourceError: another process holds it; the message says which.
+        HeldError: another process holds it; the message says which.
+        ResourceError: the folder is not writable, or no file is there.
     """
     check_plain(lock)
     with explained_disk_errors(lock):
         stream = lock.open("a+", encoding="utf-8")
     with stream:
         if not take_lock(stream.fileno(), lock.parent, patience=patience):
-            owner = _read(stream) or "it has not said who it is"
-            raise ResourceError(
-                f"{lock.parent}: another process is running this {what} ({owner}). "
+            raise HeldError(
+                f"{lock.parent}: another process is running this {what} ({_name(stream)}). "
                 "Wait for it, or stop it, and run the same command again."
             )
         last = _read(stream)
@@ -121,17 +121,22 @@ def claimed(lock: Path, what: str, *, patience: float) -> Iterator[Owner | None]
         _write(stream, "")
 
 
-def held(lock: Path) -> bool:
-    """Say whether a process holds a lock now, also one that could not write its name."""
+def holder(lock: Path) -> str:
+    """Say which process holds a lock now, also one that could not write its name; "": none."""
     try:
         check_plain(lock)
         with lock.open(encoding="utf-8") as stream:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+            try:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _name(stream)
     except (OSError, ResourceError):
-        return False
-    return False
+        pass
+    return ""
+
+
+def _name(stream: TextIO) -> str:
+    return str(_read(stream) or "it has not said who it is")
 
 
 def _read(stream: TextIO) -> Owner | None:

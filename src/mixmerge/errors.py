@@ -7,7 +7,8 @@
     │   ├── ModelError       a model folder, or models that do not fit together
     │   ├── SampleError      too little evidence for the asked estimate
     │   └── ResourceError    the machine: disk, memory, a missing program or extra
-    │       └── DeviceMemoryError    a device was full in the middle of the work
+    │       ├── DeviceMemoryError    a device was full in the middle of the work
+    │       └── HeldError            another process is at work in the same folder
     └── StepFailedError      a step of a run ended with an error; its log has the rest
 
 Everything else that escapes is a fault of ours (exit code 1).
@@ -47,6 +48,10 @@ class ResourceError(UserError):
 
 class DeviceMemoryError(ResourceError):
     """The memory of a device was full in the middle of the work; less at once may fit."""
+
+
+class HeldError(ResourceError):
+    """Another process is at work in the same folder."""
 
 
 class StepFailedError(MixmergeError):

@@ -157,6 +157,15 @@ def read_json(path: Path) -> Any:
     return value
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file of ours; empty where the file is missing, damaged or odd."""
+    try:
+        value = read_json(path)
+    except SpecError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def _check_depth(value: Any) -> None:
     nested = [value]
     for _ in range(_DEEPEST_JSON + 1):

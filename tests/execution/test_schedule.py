@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from mixmerge.durable import claimed, held
+from mixmerge.durable import claimed, holder
 from mixmerge.errors import ResourceError
 from mixmerge.execution.engines.local import LocalEngine
 from mixmerge.execution.events import (
@@ -227,7 +227,7 @@ class Impatient(Heard):
     def __call__(self, event: Event) -> None:
         super().__call__(event)
         if isinstance(event, Started):
-            wait_until(lambda: held(event.folder / LOCK))
+            wait_until(lambda: holder(event.folder / LOCK))
             for _ in range(self.times):
                 signal.raise_signal(signal.SIGINT)
 
@@ -260,7 +260,7 @@ def test_ctrl_c_twice_stops_now(tmp_path: Path, toy: str) -> None:
         run([Step("write", "a", {"sleep": 100})], Store(tmp_path), engine, heard)
     assert time.monotonic() - before < 60
     (lock,) = tmp_path.glob("write/a-*/lock")
-    assert not held(lock)
+    assert not holder(lock)
     assert not (lock.parent / RECORD).exists()
     assert heard.of(Ended) == [Ended("interrupted")]
 

@@ -5,7 +5,6 @@ Paths between steps are relative, so a run folder can be moved or copied.
 """
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import cached_property
@@ -15,7 +14,7 @@ from typing import Any
 from mixmerge.durable import append_if_possible, now, read_log
 from mixmerge.errors import SpecError
 from mixmerge.execution.step import Step, Task
-from mixmerge.files import PARTIAL, read_json, write_json
+from mixmerge.files import PARTIAL, read_object, write_json
 from mixmerge.fingerprint import file_fingerprint, fingerprint, folder_fingerprint
 
 STEP = "step.json"
@@ -30,6 +29,7 @@ JOB = "job.json"
 """Where a cluster's queue has the step."""
 BOOKKEEPING = frozenset({STEP, RECORD, FAILURE, PROGRESS, LOG, LOCK, JOB, JOURNAL})
 """Files of a step's folder that are no output of it."""
+_ASKED = {"kind", "name", "version", "key", "settings", "inputs", "files", "placement"}
 _HASHES = "cache/hashes.jsonl"
 
 
@@ -137,25 +137,29 @@ def read_record(folder: Path, key: str) -> dict[str, Any] | None:
 
     A step whose outputs were deleted by hand, or lost with the power, is not done.
     """
+    record = read_object(folder / RECORD)
     try:
-        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        if record.get("key") != key:
+        if record["key"] != key:
             return None
+        _ = record["output"], record["facts"]
         sizes = record["contents"].items()
         there = all((folder / name).stat().st_size == size for name, size in sizes)
         there = there and all(Path(path).exists() for path in record.get("outside", ()))
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # or it is none of ours
         return None
     return record if there else None
 
 
 def read_progress(folder: Path) -> dict[str, Any] | None:
     """Read how far a running step is; None when it has not said, or has just ended."""
-    try:
-        progress: dict[str, Any] = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    return progress
+    progress = read_object(folder / PROGRESS)
+    return progress if progress.keys() >= {"done", "total", "what"} else None
+
+
+def read_asked(folder: Path) -> dict[str, Any] | None:
+    """Return ``step.json`` of a step's folder; None where it is missing or damaged."""
+    asked = read_object(folder / STEP)
+    return asked if asked.keys() >= _ASKED else None
 
 
 def note(folder: Path, event: str, /, **facts: Any) -> None:
@@ -172,9 +176,11 @@ def read_task(folder: Path) -> tuple[Task, str]:
     """Read back the task that `Store.place` wrote, and its key.
 
     Raises:
-        SpecError: there is no ``step.json``, or it is not JSON.
+        SpecError: there is no ``step.json``, or it is damaged.
     """
-    asked = read_json(folder / STEP)
+    asked = read_asked(folder)
+    if asked is None:
+        raise SpecError(f"{folder / STEP}: does not say what a step is asked; run the study again.")
     root = folder.absolute().parent.parent
     task = Task(
         kind=asked["kind"],

@@ -8,14 +8,21 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from mixmerge.durable import claimed, now, show
-from mixmerge.errors import DeviceMemoryError, MixmergeError, ResourceError, SpecError, UserError
+from mixmerge.errors import (
+    DeviceMemoryError,
+    HeldError,
+    MixmergeError,
+    ResourceError,
+    SpecError,
+    UserError,
+)
 from mixmerge.execution.engine import LOST
-from mixmerge.execution.environment import environment
+from mixmerge.execution.environment import RANK_OF_OURS, environment, forget_launcher
 from mixmerge.execution.step import Task
 from mixmerge.execution.store import (
     FAILURE,
@@ -65,46 +72,62 @@ def run_step(
 
     Returns:
         The exit code: 0 done, 1 a fault of ours, 2 the user must fix something, 75 a passing fault
-        of the machine or the network. When it is not 0, the message is in ``failure.json`` and on
-        standard error.
+        of the machine or the network, or another process is running the step. When it is not 0,
+        the message is on standard error and, unless another process is at work, in
+        ``failure.json``.
 
     Raises:
         SpecError: there is no step in the folder.
-        ResourceError: another process is running it.
     """
     task, key = read_task(folder)
     if task.kind not in handlers:
         known = ", ".join(sorted(handlers))
         raise SpecError(f"{folder}: unknown kind of step `{task.kind}`; known are {known}.")
-    if int(os.environ.get("RANK", "0")) > 0:
+    if os.environ.get(RANK_OF_OURS) and os.environ["RANK"] != "0":
         return _take_part(folder, key, task, handlers)
-    with claimed(folder / LOCK, "step", patience=_PATIENCE_SECONDS):
-        if read_record(folder, key) is not None:
-            return 0
-        (folder / FAILURE).unlink(missing_ok=True)
-        attempt = 1 + sum(event["event"] == "started" for event in read_journal(folder))
-        note(folder, "started", pid=os.getpid(), attempt=attempt, argv=sys.argv)
-        begun, start = now(), time.monotonic()
+    if not os.environ.get(RANK_OF_OURS):
+        forget_launcher()
+    with ExitStack() as stack:
         try:
-            facts = dict(handlers[task.kind](task, _progress_file(folder)))
-            finish(
-                folder,
-                key,
-                task,
-                facts,
-                {
-                    "started": begun,
-                    "seconds": round(time.monotonic() - start, 3),
-                    "attempts": attempt,
-                    "peak_memory_mb": _peak_memory_mb(),
-                    "argv": sys.argv,
-                    **(ran_with or environment()),
-                },
-            )
-        except Exception as error:  # noqa: BLE001 - every failure of a step must leave its reason
-            return write_failure(folder, error)
-        (folder / PROGRESS).unlink(missing_ok=True)
-        note(folder, "finished", seconds=round(time.monotonic() - start, 3))
+            stack.enter_context(claimed(folder / LOCK, "step", patience=_PATIENCE_SECONDS))
+        except HeldError as error:  # what it does is what we would do: that it is done will be seen
+            print(error, file=sys.stderr)  # noqa: T201 - the step's log is its standard error
+            return LOST
+        return 0 if read_record(folder, key) else _run_alone(folder, key, task, handlers, ran_with)
+
+
+def _run_alone(
+    folder: Path,
+    key: str,
+    task: Task,
+    handlers: Mapping[str, Handler],
+    ran_with: Mapping[str, Any] | None,
+) -> int:
+    """Run a step whose lock is ours; return the exit code."""
+    (folder / FAILURE).unlink(missing_ok=True)
+    attempt = 1 + sum(event["event"] == "started" for event in read_journal(folder))
+    note(folder, "started", pid=os.getpid(), attempt=attempt, argv=sys.argv)
+    begun, start = now(), time.monotonic()
+    try:
+        facts = dict(handlers[task.kind](task, _progress_file(folder)))
+        finish(
+            folder,
+            key,
+            task,
+            facts,
+            {
+                "started": begun,
+                "seconds": round(time.monotonic() - start, 3),
+                "attempts": attempt,
+                "peak_memory_mb": _peak_memory_mb(),
+                "argv": sys.argv,
+                **(ran_with or environment()),
+            },
+        )
+    except Exception as error:  # noqa: BLE001 - every failure of a step must leave its reason
+        return write_failure(folder, error)
+    (folder / PROGRESS).unlink(missing_ok=True)
+    note(folder, "finished", seconds=round(time.monotonic() - start, 3))
     return 0
 
 

@@ -20,13 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import MixmergeError
-from mixmerge.execution.engine import EngineSpec
+from mixmerge.execution.engine import LOST, EngineSpec
 from mixmerge.execution.environment import CORES, ONE_THREAD, environment
 from mixmerge.execution.step import Needs
 from mixmerge.execution.store import LOG
 from mixmerge.execution.worker import handlers_from, run_step, write_failure
 
 _GRACE_SECONDS = 5.0
+_SERVER_GONE = 255
+"""What multiprocessing says of a process whose fork server was killed: its own end is not known."""
 _NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
 
 
@@ -87,16 +89,16 @@ class LocalEngine:
         if devices:
             limits["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
         arguments = (self._entry, str(folder), limits, environment())
-        process = self._context.Process(target=_child, args=arguments)
-        with _main_hidden(), _set(ONE_THREAD):
-            process.start()
-        running = _Running(process, needs, devices)
+        running = _Running(self._started(arguments), needs, devices)
         self._running.append(running)
         return running
 
     def poll(self, handle: _Running) -> int | None:
         """Return the exit code of a step that ended (negative: killed by that signal), or None."""
         code = handle.process.exitcode
+        if code == _SERVER_GONE:
+            self._kill(handle, signal.SIGKILL)
+            code = LOST
         if code is not None and handle in self._running:
             self._running.remove(handle)
             self._devices = sorted([*self._devices, *handle.devices], key=self._gpus.index)
@@ -104,13 +106,29 @@ class LocalEngine:
 
     def stop(self, handle: _Running) -> None:
         """Ask the step's process group to end; insist after a few seconds."""
-        pid = handle.process.pid
         for sign in (signal.SIGTERM, signal.SIGKILL):
-            if pid is not None and handle.process.exitcode is None:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(pid, sign)
+            if handle.process.exitcode is None:
+                self._kill(handle, sign)
                 handle.process.join(_GRACE_SECONDS)
         self.poll(handle)
+
+    @staticmethod
+    def _kill(handle: _Running, sign: signal.Signals) -> None:
+        """Send a signal to a step and all that it started."""
+        if handle.process.pid is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(handle.process.pid, sign)
+
+    def _started(self, arguments: tuple[Any, ...]) -> ForkServerProcess:
+        """Start a process, once more where the fork server was killed and had not been missed."""
+        process = self._context.Process(target=_child, args=arguments)
+        with _main_hidden(), _set(ONE_THREAD):
+            try:
+                process.start()
+            except (ConnectionError, EOFError):
+                process = self._context.Process(target=_child, args=arguments)
+                process.start()
+        return process
 
     def _share(self, needs: Needs) -> int:
         return min(needs.gpus, len(self._gpus))
