@@ -28,6 +28,8 @@ _DEEPEST_JSON = 100
 Row = TypeVar("Row", bound=BaseModel)
 
 
+_SMALL_FILE = 8192
+"""Bytes."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_PLACE = (
     *(errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.EISDIR, errno.ENOTDIR),
@@ -80,6 +82,12 @@ def full_disk(path: Path) -> ResourceError:
         f"{path}: the disk is full ({free / 1e6:.1f} MB free). "
         "Free some space and run the same command again; finished work is kept."
     )
+
+
+def no_room(folder: Path) -> bool:
+    """Say whether the disk of a folder has no room for one more small file."""
+    there = os.statvfs(existing_parent(folder))
+    return there.f_bavail * there.f_frsize < _SMALL_FILE or there.f_files > 0 == there.f_favail
 
 
 def sync(path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mixmerge.execution.step import Step, in_order
-from mixmerge.execution.store import RECORD, Store, read_asked
+from mixmerge.execution.store import RECORD, Store, adopted_as, read_asked
 
 _SUFFIX = len("-01234567")
 
@@ -74,7 +74,7 @@ def _planned(
     earlier = finished.get((step.kind, step.name))
     if earlier is None:
         return Planned(step, "to do", key=key)
-    if key and earlier == store.folder(step, key):
+    if key and (earlier == store.folder(step, key) or adopted_as(earlier) == key):
         return Planned(step, "out of date", "its output is gone", key=key)
     asked = read_asked(earlier)
     if asked is None:

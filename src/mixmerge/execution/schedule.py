@@ -18,7 +18,7 @@ from mixmerge.execution.environment import environment
 from mixmerge.execution.status import StatusFile
 from mixmerge.execution.step import Step, in_order, needed_for
 from mixmerge.execution.store import FAILURE, LOCK, Store, note, read_progress
-from mixmerge.files import explained_disk_errors, read_object
+from mixmerge.files import explained_disk_errors, full_disk, no_room, read_object
 
 ATTEMPTS = 3
 """How often a step is started that passing faults stop."""
@@ -323,5 +323,7 @@ def _failure(folder: Path, code: int) -> tuple[int, str]:
     left = read_object(folder / FAILURE)
     if "message" in left and isinstance(left.get("code"), int):
         return left["code"], str(left["message"])
+    if no_room(folder):  # not even for a reason
+        return 2, str(full_disk(folder))
     how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
     return code, f"the process ended without a word ({how})"

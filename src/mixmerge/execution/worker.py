@@ -43,7 +43,7 @@ Handler = Callable[[Task, Progress], Mapping[str, Any]]
 """Does the work of one kind of step and returns facts for its record, as plain JSON.
 
 The fact ``outside`` lists paths outside the run that the output points to: when one is gone, the
-step is no longer done.
+step is no longer done. The fact ``content`` is the digest of what is there.
 """
 
 _PATIENCE_SECONDS = 20.0
@@ -165,7 +165,7 @@ def finish(
         "key": key,
         "kind": task.kind,
         "name": task.name,
-        "output": output_digest(folder),
+        "output": facts.pop("content", None) or output_digest(folder),
         "contents": {str(f.relative_to(folder)): f.stat().st_size for f in outputs},
         "outside": facts.pop("outside", []),
         "facts": facts,
@@ -200,9 +200,10 @@ def write_failure(folder: Path, error: Exception) -> int:
         error = full_disk(folder)
     code = _exit_code(error)
     message = str(error) if isinstance(error, MixmergeError) else f"{type(error).__name__}: {error}"
-    if not isinstance(error, UserError):
-        traceback.print_exception(error)
-    print(message, file=sys.stderr)  # noqa: T201 - the step's log is its standard error
+    with suppress(OSError):  # the disk with the log may be what is full
+        if not isinstance(error, UserError):
+            traceback.print_exception(error)
+        print(message, file=sys.stderr)  # noqa: T201 - the step's log is its standard error
     note(folder, "failed", code=code, message=message)
     with suppress(ResourceError):  # the disk may be what failed
         write_json(folder / FAILURE, {"code": code, "message": message})

@@ -25,6 +25,7 @@ from mixmerge.execution.environment import CORES, ONE_THREAD, environment
 from mixmerge.execution.step import Needs
 from mixmerge.execution.store import LOG
 from mixmerge.execution.worker import handlers_from, run_step, write_failure
+from mixmerge.files import explained_disk_errors
 
 _GRACE_SECONDS = 5.0
 _SERVER_GONE = 255
@@ -195,10 +196,11 @@ def _child(entry: str, folder: str, limits: dict[str, str], ran_with: dict[str, 
     threading.Thread(target=_die_with_the_driver, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.environ.update(limits)
-    log = os.open(Path(folder) / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(log, sys.stdout.fileno())
-    os.dup2(log, sys.stderr.fileno())
     try:
+        with explained_disk_errors(Path(folder)):
+            log = os.open(Path(folder) / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(log, sys.stdout.fileno())
+        os.dup2(log, sys.stderr.fileno())
         code = run_step(Path(folder), handlers_from(entry), ran_with)
     except MixmergeError as error:  # the step could not begin
         code = write_failure(Path(folder), error)
