@@ -11,7 +11,9 @@ from mixmerge.execution.step import Step, Task
 from mixmerge.execution.store import Store, read_record
 from mixmerge.execution.worker import run_step
 from mixmerge.progress import silent
-from mixmerge.study.steps import HANDLERS
+from mixmerge.study.spec import Study
+from mixmerge.study.steps import HANDLERS, KINDS
+from mixmerge.study.steps import given as steps_given
 from mixmerge.study.steps.kind import model_path, within_cores
 from mixmerge.testbed.model import write_model
 
@@ -95,3 +97,41 @@ def test_a_checkpoint_needs_its_tokenizer(tmp_path: Path) -> None:
         file.unlink()
     (tmp_path / "step").mkdir()
     assert "no tokenizer" in given(tmp_path / "bare", tmp_path / "step")
+
+
+ASKED = {"prompts": {"testbed": "general"}, "judge": {"rules": "testbed"}, "measure": "win_rate"}
+COMMITS = ("0" * 40, "1" * 40)
+
+
+@pytest.mark.parametrize(
+    ("model", "follows"), [("org/m", True), ("org/m@main", True), (f"org/m@{COMMITS[0]}", False)]
+)
+def test_a_name_on_the_hub_counts_by_what_was_downloaded(
+    model: str, follows: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A branch that moved is another model for what stands on it; another cache is not.
+
+    A commit is an identity by itself: what stands on it is known before anything is downloaded.
+    """
+    study = Study.model_validate(
+        {
+            "base": "testbed",
+            "checkpoints": {"a": {"model": model}},
+            "evaluate": {"axes": {"g": ASKED}},
+        }
+    )
+    (step,) = KINDS["given"].plan(study)
+    assert step.by_output is follows
+    outputs = []
+    for commit, cache in ((COMMITS[0], "x"), (COMMITS[0], "y"), (COMMITS[1], "y")):
+        snapshot = tmp_path / cache / "snapshots" / commit
+        if not snapshot.exists():
+            write_model(snapshot)
+        monkeypatch.setattr(steps_given, "resolve", lambda _name, found=snapshot: found)
+        store = Store(tmp_path / f"run-{len(outputs)}")
+        key = store.key(step, {})
+        assert run_step(store.place(step, key, {}), HANDLERS) == 0
+        record = store.record(step, key)
+        assert record is not None
+        outputs.append(record["output"])
+    assert outputs[0] == outputs[1] != outputs[2]

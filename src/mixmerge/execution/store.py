@@ -6,7 +6,7 @@ Paths between steps are relative, so a run folder can be moved or copied.
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -76,7 +76,7 @@ class Store:
 
     def record(self, step: Step, key: str) -> dict[str, Any] | None:
         """Return the record of a finished step, or None when it is not done."""
-        return read_record(self.folder(step, key), key)
+        return read_record(self.folder(step, key), key, step.files.values())
 
     def place(self, step: Step, key: str, parents: Mapping[str, Path]) -> Path:
         """Write ``step.json`` into the step's folder, given those of its inputs; return it."""
@@ -160,10 +160,11 @@ def _state(path: Path) -> tuple[str, float]:
     return fingerprint(seen), max((s.st_ctime for _, s in stats), default=0.0)
 
 
-def read_record(folder: Path, key: str) -> dict[str, Any] | None:
+def read_record(folder: Path, key: str, files: Iterable[Path | str] = ()) -> dict[str, Any] | None:
     """Return a folder's record if it is that of the step with this key, and its outputs are there.
 
-    A step whose outputs were deleted by hand, or lost with the power, is not done.
+    A step whose outputs were deleted by hand, or lost with the power, is not done; nor is one whose
+    output points to another place than the ``files`` that the step is asked of now.
     """
     record = read_object(folder / RECORD)
     try:
@@ -172,7 +173,10 @@ def read_record(folder: Path, key: str) -> dict[str, Any] | None:
         _ = record["output"], record["facts"]
         sizes = record["contents"].items()
         there = all((folder / name).stat().st_size == size for name, size in sizes)
-        there = there and all(Path(path).exists() for path in record.get("outside", ()))
+        outside = {Path(path) for path in record.get("outside", ())}
+        there = there and all(path.exists() for path in outside)
+        asked = {Path(path).absolute() for path in files}
+        there = there and (not asked or outside <= asked)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # or it is none of ours
         return None
     return record if there else None

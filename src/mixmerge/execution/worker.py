@@ -93,7 +93,9 @@ def run_step(
         except HeldError as error:  # what it does is what we would do: that it is done will be seen
             print(error, file=sys.stderr)  # noqa: T201 - the step's log is its standard error
             return LOST
-        return 0 if read_record(folder, key) else _run_alone(folder, key, task, handlers, ran_with)
+        if read_record(folder, key, task.files.values()) is not None:
+            return 0
+        return _run_alone(folder, key, task, handlers, ran_with)
 
 
 def _run_alone(
@@ -133,7 +135,9 @@ def _run_alone(
 
 def _take_part(folder: Path, key: str, task: Task, handlers: Mapping[str, Handler]) -> int:
     """Work on a step as one of several ranks; the first one keeps its books."""
-    if read_record(folder, key) is not None:  # as the first rank asks: both begin, or neither
+    if (
+        read_record(folder, key, task.files.values()) is not None
+    ):  # as the first rank asks: both begin, or neither
         return 0
     try:
         handlers[task.kind](task, silent)

@@ -344,6 +344,23 @@ def test_a_job_that_was_taken_is_sent_again(
 
 
 @pytest.mark.usefixtures("fast")
+def test_a_job_that_failed_in_an_outage_is_sent_again(tmp_path: Path, queue: Path) -> None:
+    """A job without a result over which the controller was away is no attempt; the next one is."""
+    engine = SlurmEngine(SlurmSpec())
+    handle = engine.start(placed(tmp_path, "a"), Needs())
+    assert engine.poll(handle) is None
+    (queue / "away").touch()
+    assert engine.poll(handle) is None
+    (queue / "away").unlink()
+    (queue / "states").write_text("100|FAILED\n")
+    until_sent = [engine.poll(handle) for _ in range(2)]
+    assert until_sent == [None, None]
+    assert handle.job.job_id == "101"
+    (queue / "states").write_text("101|FAILED\n")
+    assert engine.poll(handle) == LOST
+
+
+@pytest.mark.usefixtures("fast")
 def test_a_job_that_is_queued_again_is_cancelled_too(tmp_path: Path, queue: Path) -> None:
     """Stopping lasts until SLURM says that the job will not run, however often that takes."""
     engine = SlurmEngine(SlurmSpec())

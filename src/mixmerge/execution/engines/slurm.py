@@ -152,9 +152,11 @@ class _Queued:
     folder: Path
     needs: Needs
     job: Any = None
+    sent: float = 0.0
+    """When the job was sent or found again; of the monotonic clock, as all times here."""
     looked: float = 0.0
     ended: float | None = None
-    """Since when the job looks ended without a result; of the monotonic clock."""
+    """Since when the job looks ended without a result."""
     refused: int | None = None
     """Exit code of a step that the queue did not take."""
 
@@ -187,7 +189,7 @@ class SlurmEngine:
 
     def start(self, folder: Path, needs: Needs) -> _Queued:
         """Find the step's job of an earlier driver, or note the step for the next submission."""
-        queued = _Queued(folder.absolute(), needs)
+        queued = _Queued(folder.absolute(), needs, sent=time.monotonic())
         self._open.append(queued)
         queued.job = self._found_again(queued.folder)
         if queued.job is None:
@@ -269,7 +271,7 @@ class SlurmEngine:
                 for queued in members
             ]
         for queued, job in zip(members, jobs, strict=True):
-            queued.job = job
+            queued.job, queued.sent = job, time.monotonic()
             tasks = list(range(job.num_tasks))
             write_json(queued.folder / JOB, {"job": job.job_id, "tasks": tasks})
 
@@ -306,7 +308,9 @@ class SlurmEngine:
         handle.ended = handle.ended or now
         if now - handle.ended < _RESULT_SECONDS:
             return False
-        if self._queue.state(handle.job.job_id) in TAKEN:
+        # A job that begins while the controller is away cannot start what it is to run.
+        away = self._queue.last_missed > handle.sent
+        if away or self._queue.state(handle.job.job_id) in TAKEN:
             self._send_again(handle)
             return False
         return True

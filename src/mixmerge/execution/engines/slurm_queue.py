@@ -54,6 +54,8 @@ class Queue:
         self._next = 0.0
         self._pause = 0.0
         """Seconds between the last two questions that had no answer; 0 while there are answers."""
+        self.last_missed = 0.0
+        """When a question last had no answer; of the monotonic clock."""
 
     def answers(self) -> bool:
         """Say whether the controller answered the last time; if not, ask again after a pause."""
@@ -92,7 +94,8 @@ class Queue:
             log.warning("SLURM does not answer (%s); waiting until it does.", why)
         self._states = None
         self._pause = min(2 * self._pause or _ASK_EVERY_SECONDS, _LONGEST_PAUSE_SECONDS)
-        self._next = time.monotonic() + self._pause
+        self.last_missed = time.monotonic()
+        self._next = self.last_missed + self._pause
 
 
 def queue_again_in_grace() -> None:
