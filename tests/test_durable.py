@@ -1,15 +1,17 @@
 """Tests of mixmerge.durable: locks that end with their holder, logs without half lines."""
 
+import contextlib
 import errno
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -214,3 +216,26 @@ def test_a_pipe_or_folder_is_no_lock(make: Callable[[Path], None], tmp_path: Pat
         pass
     assert not holder(tmp_path / "odd")
     assert list(read_log(tmp_path / "odd")) == []
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system without a free byte; skips where it cannot be mounted."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode:
+        pytest.skip("mounting a small file system needs root")
+    with (disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while True:
+            filler.write(bytes(4096))
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_lock_on_a_full_disk_holds_without_a_name(full_disk: Path) -> None:
+    """The name of its holder has no room; that stops nobody, at the beginning or at the end."""
+    with claimed(full_disk / "lock", "step", patience=0.0) as last:
+        assert last is None
+        assert holder(full_disk / "lock") == "it has not said who it is"
+    assert holder(full_disk / "lock") == ""

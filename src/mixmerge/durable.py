@@ -22,8 +22,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache
+from io import FileIO
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from mixmerge.errors import HeldError, ResourceError
 from mixmerge.files import PARTIAL, check_plain, explained_disk_errors
@@ -108,7 +109,8 @@ def claimed(lock: Path, what: str, *, patience: float) -> Iterator[Owner | None]
     """
     check_plain(lock)
     with explained_disk_errors(lock):
-        stream = lock.open("a+", encoding="utf-8")
+        # Unbuffered: on a full disk what is left in a buffer would fail once more at the end.
+        stream = lock.open("a+b", buffering=0)
     with stream:
         if not take_lock(stream.fileno(), lock.parent, patience=patience):
             raise HeldError(
@@ -116,16 +118,16 @@ def claimed(lock: Path, what: str, *, patience: float) -> Iterator[Owner | None]
                 "Wait for it, or stop it, and run the same command again."
             )
         last = _read(stream)
-        _write(stream, json.dumps(asdict(this_process())))
+        _write(stream, json.dumps(asdict(this_process())).encode())
         yield last
-        _write(stream, "")
+        _write(stream, b"")
 
 
 def holder(lock: Path) -> str:
     """Say which process holds a lock now, also one that could not write its name; "": none."""
     try:
         check_plain(lock)
-        with lock.open(encoding="utf-8") as stream:
+        with lock.open("rb", buffering=0) as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -135,11 +137,11 @@ def holder(lock: Path) -> str:
     return ""
 
 
-def _name(stream: TextIO) -> str:
+def _name(stream: FileIO) -> str:
     return str(_read(stream) or "it has not said who it is")
 
 
-def _read(stream: TextIO) -> Owner | None:
+def _read(stream: FileIO) -> Owner | None:
     stream.seek(0)
     try:
         return Owner(**json.loads(stream.read()))
@@ -147,11 +149,10 @@ def _read(stream: TextIO) -> Owner | None:
         return None
 
 
-def _write(stream: TextIO, text: str) -> None:
+def _write(stream: FileIO, text: bytes) -> None:
     with contextlib.suppress(OSError):  # the name is a courtesy; the lock holds on a full disk too
         stream.truncate(0)
         stream.write(text)
-        stream.flush()
 
 
 def line_of(value: Any) -> bytes:

@@ -77,9 +77,12 @@ def existing_parent(path: Path) -> Path:
 
 def full_disk(path: Path) -> ResourceError:
     """Return the error of a full disk, with how much of it is free."""
-    free = shutil.disk_usage(existing_parent(path)).free
+    there = os.statvfs(existing_parent(path))
+    free = f"{there.f_bavail * there.f_frsize / 1e6:.1f} MB"
+    if there.f_files > 0 == there.f_favail:
+        free = "no further file"
     return ResourceError(
-        f"{path}: the disk is full ({free / 1e6:.1f} MB free). "
+        f"{path}: the disk is full ({free} free). "
         "Free some space and run the same command again; finished work is kept."
     )
 

@@ -29,6 +29,7 @@ _PAUSE_SECONDS = 0.5
 """Before the second attempt of a step; doubled before each further one."""
 _HELD_SECONDS = 10.0
 """Until a step is started again that another process is running; it waits for the lock as well."""
+_DYING_SECONDS = 0.2
 _PATIENCE_SECONDS = 5.0
 """For the lock of a driver that has just been killed."""
 
@@ -179,7 +180,7 @@ class _Walk:
         code, message = _failure(running.folder, code)
         # Done without a record: a shared file system may show the record a moment later.
         passing = code < 0 or code in (0, LOST)
-        if passing and (other := holder(running.folder / LOCK)):
+        if passing and (other := _other(running.folder)):
             # A job that a queue started twice, or a person: the step is being done, and not by us.
             ready.attempts -= 1
             ready.not_before = time.monotonic() + _HELD_SECONDS
@@ -316,6 +317,13 @@ def _counted_interrupts() -> Iterator[_Interrupts]:
         yield interrupts
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _other(folder: Path) -> str:
+    """Say which other process runs the step in a folder; one that was killed may need to die."""
+    if holder(folder / LOCK):
+        time.sleep(_DYING_SECONDS)
+    return holder(folder / LOCK)
 
 
 def _failure(folder: Path, code: int) -> tuple[int, str]:

@@ -5,6 +5,7 @@ They need SLURM's and MUNGE's programs (Debian: slurm-wlm, munge) and root, else
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -85,10 +86,10 @@ def until(true: Callable[[], object], seconds: float = 60) -> None:
         time.sleep(0.2)
 
 
-def kill(pid_file: Path) -> None:
-    """Kill a daemon and wait until it is gone."""
+def end(pid_file: Path) -> None:
+    """End a daemon and wait until it is gone."""
     pid = int(pid_file.read_text())
-    os.kill(pid, 9)
+    os.kill(pid, signal.SIGTERM)
     until(
         lambda: not Path(f"/proc/{pid}").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text()
     )
@@ -119,7 +120,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         until(lambda: say("sinfo", "-h", "-p", "low", "-o", "%T") == "idle")
         yield here
         for name in ("slurmd", "slurmctld", "munge"):
-            kill(here / f"{name}.pid")
+            end(here / f"{name}.pid")
 
 
 @pytest.fixture
@@ -214,7 +215,7 @@ def test_a_job_whose_node_went_down_is_the_same_attempt(
     for _ in range(8):
         assert engine.poll(handle) is None
         time.sleep(1.5)
-    subprocess.run(["scontrol", "update", node, "state=resume"], check=False)  # if it has not yet
+    subprocess.run(["scontrol", "update", node, "state=resume"], check=False)  # if it is not yet
     run_again_now(job)
     assert ended(engine, handle) == 0
     assert read_json(folder / RECORD)["attempts"] == 2
@@ -276,7 +277,7 @@ def test_an_outage_of_the_controller_is_waited_for(
 
     def outage() -> None:
         until(lambda: any("RUNNING" in line for line in jobs()))
-        kill(queue / "slurmctld.pid")
+        end(queue / "slurmctld.pid")
         time.sleep(75)
         say("slurmctld")
 

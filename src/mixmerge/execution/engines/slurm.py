@@ -208,9 +208,17 @@ class SlurmEngine:
         handle.looked = now
         if not self._over(handle):
             return None
-        self._open.remove(handle)
         (handle.folder / JOB).unlink(missing_ok=True)
-        return self._exit_code(handle)
+        code = self._exit_code(handle)
+        if code == LOST and self._ended_by_slurm(handle):
+            log.warning(
+                "%s: SLURM ended job %s; it is sent again.", handle.folder, handle.job.job_id
+            )
+            handle.job = handle.ended = None
+            self._unsent.append(handle)
+            return None
+        self._open.remove(handle)
+        return code
 
     def stop(self, handle: _Queued) -> None:
         """Cancel the step's job, also one that SLURM has queued again; wait until it is gone."""
@@ -293,10 +301,7 @@ class SlurmEngine:
         return None if _answered(job) or self._ended(job) else job
 
     def _over(self, handle: _Queued) -> bool:
-        """Say whether a job has left its results, or ended without; send it again if it was taken.
-
-        Whoever starts a job again, SLURM or this engine, it is the same attempt of its step.
-        """
+        """Say whether a job has left its results, or ended for good without."""
         if _answered(handle.job):
             return True
         if not self._ended(handle.job):
@@ -306,20 +311,15 @@ class SlurmEngine:
             return True
         now = time.monotonic()
         handle.ended = handle.ended or now
-        if now - handle.ended < _RESULT_SECONDS:
-            return False
-        # A job that begins while the controller is away cannot start what it is to run.
-        away = self._queue.last_missed > handle.sent
-        if away or self._queue.state(handle.job.job_id) in TAKEN:
-            self._send_again(handle)
-            return False
-        return True
+        return now - handle.ended >= _RESULT_SECONDS
 
-    def _send_again(self, handle: _Queued) -> None:
-        log.warning("%s: SLURM ended job %s; it is sent again.", handle.folder, handle.job.job_id)
-        (handle.folder / JOB).unlink(missing_ok=True)
-        handle.job = handle.ended = None
-        self._unsent.append(handle)
+    def _ended_by_slurm(self, handle: _Queued) -> bool:
+        """Say whether a job was lost for no reason of its own: sending it again is no attempt."""
+        if self._spec.cluster == "local":
+            return False
+        # While the controller is away, no job can begin what it is to run, nor queue itself again.
+        away = self._queue.last_missed > handle.sent
+        return away or self._queue.state(handle.job.job_id) in TAKEN
 
     def _ended(self, job: Any, *, now: bool = False) -> bool:
         """Say whether a job will not run any more, as far as is known."""
@@ -349,7 +349,7 @@ class SlurmEngine:
                 "the last checkpoint."
             )
             write_json(folder / FAILURE, {"code": 2, "message": message})
-        return 1
+        return LOST if "'scontrol', 'requeue'" in trace else 1
 
 
 def _write_refusal(folder: Path, error: Exception) -> int:
