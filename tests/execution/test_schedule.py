@@ -229,7 +229,7 @@ class Impatient(Heard):
     def __call__(self, event: Event) -> None:
         super().__call__(event)
         if isinstance(event, Started):
-            wait_until(lambda: holder(event.folder / LOCK))
+            wait_until(lambda: bool(holder(event.folder / LOCK)))
             for _ in range(self.times):
                 signal.raise_signal(signal.SIGINT)
 
