@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mixmerge.errors import SpecError
+from mixmerge.errors import ResourceError, SpecError
 from mixmerge.execution import store as stores
 from mixmerge.execution.step import Needs, Step
 from mixmerge.execution.store import ADOPTED, Store, adopted_key, read_progress, read_task
@@ -98,13 +98,18 @@ def test_an_odd_file_of_a_run_is_as_good_as_none(tmp_path: Path, text: str) -> N
         read_task(folder)
 
 
-def test_a_pipe_is_no_record(tmp_path: Path) -> None:
-    """Nothing waits for the other end of a pipe."""
+def test_nothing_waits_for_the_other_end_of_a_pipe(tmp_path: Path) -> None:
+    """A pipe for a record is none; one that a step would write to is named before it starts."""
     store, step = Store(tmp_path), Step("mix", "m")
     key = store.key(step, {})
     folder = store.place(step, key, {})
     os.mkfifo(folder / "record.json")
     assert store.record(step, key) is None
+    for name in ("lock", "log.txt"):
+        os.mkfifo(folder / name)
+        with pytest.raises(ResourceError, match=rf"{name}: must be a plain file and is none"):
+            store.place(step, key, {})
+        (folder / name).unlink()
 
 
 def recorded(store: Store, step: Step, key: str, **more: object) -> Path:

@@ -15,7 +15,7 @@ from typing import Any
 from mixmerge.durable import append_if_possible, now, read_log
 from mixmerge.errors import SpecError
 from mixmerge.execution.step import Step, Task
-from mixmerge.files import PARTIAL, read_object, write_json
+from mixmerge.files import PARTIAL, check_plain, read_object, write_json
 from mixmerge.fingerprint import file_fingerprint, files_below, fingerprint, folder_fingerprint
 
 STEP = "step.json"
@@ -79,8 +79,14 @@ class Store:
         return read_record(self.folder(step, key), key, step.files.values())
 
     def place(self, step: Step, key: str, parents: Mapping[str, Path]) -> Path:
-        """Write ``step.json`` into the step's folder, given those of its inputs; return it."""
+        """Write ``step.json`` into the step's folder, given those of its inputs; return it.
+
+        Raises:
+            ResourceError: the disk is full, or what must be a file of the folder is none.
+        """
         folder = self.folder(step, key)
+        for name in (LOCK, LOG):
+            check_plain(folder / name)
         (folder / FAILURE).unlink(missing_ok=True)
         write_json(
             folder / STEP,
@@ -170,7 +176,8 @@ def read_record(folder: Path, key: str, files: Iterable[Path | str] = ()) -> dic
     try:
         if record["key"] != key:
             return None
-        _ = record["output"], record["facts"]
+        if not (isinstance(record["output"], str) and isinstance(record["facts"], dict)):
+            return None
         sizes = record["contents"].items()
         there = all((folder / name).stat().st_size == size for name, size in sizes)
         outside = {Path(path) for path in record.get("outside", ())}

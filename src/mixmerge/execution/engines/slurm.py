@@ -302,13 +302,13 @@ class SlurmEngine:
 
     def _over(self, handle: _Queued) -> bool:
         """Say whether a job has left its results, or ended for good without."""
+        if self._spec.cluster == "local":
+            return self._ended(handle.job)
         if _answered(handle.job):
             return True
         if not self._ended(handle.job):
             handle.ended = None
             return False
-        if self._spec.cluster == "local":
-            return True
         now = time.monotonic()
         handle.ended = handle.ended or now
         return now - handle.ended >= _RESULT_SECONDS
