@@ -21,11 +21,10 @@ from mixmerge.stats.bootstrap import (
     percentile_interval,
 )
 from mixmerge.stats.estimate import LEVEL, Estimate
-from mixmerge.stats.intervals import ClusterSample
+from mixmerge.stats.intervals import ClusterMean, ClusterSample
 from mixmerge.stats.length_control import length_controlled
 from mixmerge.stats.pareto import front_volume, hypervolume
 from mixmerge.stats.proportions import t_quantile
-from mixmerge.stats.robust import ClusterMean
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -300,9 +299,9 @@ def leave_one_out(totals: Floats, sizes: Floats) -> Floats:
     return without
 
 
-def t_interval(mean: ClusterMean, level: float = LEVEL) -> tuple[float, float]:
+def t_interval(mean: ClusterMean) -> tuple[float, float]:
     """Return mean ± t times its standard error, t with one degree of freedom less than clusters."""
-    half = t_quantile(mean.clusters, level) * math.sqrt(mean.variance)
+    half = t_quantile(mean.clusters) * math.sqrt(mean.variance)
     return mean.value - half, mean.value + half
 
 

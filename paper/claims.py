@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from mixmerge.stats.decision import decide as of_axes
+from mixmerge.evaluation.results import decide as of_axes
 from mixmerge.stats.estimate import Estimate
 from paper.published import METHODS
 from paper.scores import Formula, Scores

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from mixmerge.records.verdict import Axis
+from mixmerge.records import Axis
 from mixmerge.reporting import formats
 from mixmerge.reporting.cells import ABSENT, Cell, Column, Table, word
 from paper.claims import agreement

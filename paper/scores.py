@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mixmerge.records.verdict import Axis
+from mixmerge.records import Axis
 from mixmerge.stats.bootstrap import Floats
 from mixmerge.stats.estimate import Estimate
 from paper.two_way import pooled

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mixmerge.records.conversation import Message
-from mixmerge.records.prompt import Prompt
+from mixmerge.records import Axis, Message, Outcome, Prompt
 from mixmerge.records.results import (
     AxisInfo,
     AxisScore,
@@ -23,7 +22,6 @@ from mixmerge.records.results import (
     Stage,
     Value,
 )
-from mixmerge.records.verdict import Axis, Outcome
 from mixmerge.reporting.input import Answer, ReportInput, Sample, StepCost
 from mixmerge.reporting.write import write_report
 

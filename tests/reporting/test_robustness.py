@@ -7,7 +7,7 @@ from pathlib import Path
 from mixmerge.records.results import Average, Front, LengthControlled, Results, Volume
 from mixmerge.reporting.cells import Table, to_csv
 from mixmerge.reporting.input import ReportInput
-from mixmerge.reporting.robustness import fronts, otherwise
+from mixmerge.reporting.tables import fronts, otherwise
 from mixmerge.reporting.write import write_report
 
 

@@ -1,4 +1,4 @@
-"""From verdicts to ``results.json``: values, intervals, contrasts and decisions."""
+"""From verdicts to ``results.json``: values, intervals, contrasts, decisions and fronts."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
@@ -6,11 +6,9 @@ from typing import Literal
 import numpy as np
 
 from mixmerge.errors import DataError, SpecError
-from mixmerge.evaluation.axis_scores import AxisScores
-from mixmerge.evaluation.fronts import front
 from mixmerge.evaluation.judge_warnings import judge_warnings
-from mixmerge.evaluation.measures import MeasuredAxis
-from mixmerge.evaluation.scores import score_table
+from mixmerge.evaluation.scores import AxisScores, score_table
+from mixmerge.evaluation.spec import ResultsSpec
 from mixmerge.fingerprint import fingerprint
 from mixmerge.records import Axis, Response, Results, Verdict
 from mixmerge.records.results import (
@@ -18,17 +16,38 @@ from mixmerge.records.results import (
     Comparison,
     Contrast,
     Costs,
+    Decision,
     Front,
+    Kind,
     ModelInfo,
     ModelResult,
     Stage,
+    Volume,
 )
-from mixmerge.stats.decision import decide, significant_gain
-from mixmerge.stats.multiplicity import benjamini_hochberg, holm
-from mixmerge.stats.paired import mcnemar_p, sign_flip_p
+from mixmerge.stats.bootstrap import Floats
+from mixmerge.stats.estimate import Estimate
+from mixmerge.stats.paired import benjamini_hochberg, holm, mcnemar_p, sign_flip_p
+from mixmerge.stats.pareto import front_volume, hypervolume, probability_non_dominated
 
 Verdicts = Mapping[str, Mapping[Axis, Sequence[Verdict]]]
 """By model and axis; the base model has none where its value is fixed by definition."""
+
+SIGNIFICANCE = 0.05
+"""Adjusted p-values below it count."""
+
+MOST_AXES = 4
+"""Axes up to which a volume is computed: beyond, nearly every model is on the front anyway."""
+
+Group = Literal["all", "trained", "merges"]
+
+_KINDS: Mapping[Group, tuple[Kind, ...]] = {
+    "all": ("given", "mixture", "expert", "merge"),
+    "trained": ("given", "mixture", "expert"),
+    "merges": ("merge",),
+}
+
+Axes = Sequence[tuple[AxisInfo, AxisScores]]
+"""The deciding axes."""
 
 Family = Literal["primary", "secondary"]
 Pair = tuple[str, str, Family]
@@ -36,75 +55,48 @@ Pair = tuple[str, str, Family]
 
 
 def results(
-    study: str,
+    spec: ResultsSpec,
     base: str,
-    axes: Mapping[Axis, MeasuredAxis],
     models: Mapping[str, ModelInfo],
     verdicts: Verdicts,
     *,
-    decide_on: Sequence[Axis] | None = None,
-    baselines: Mapping[Stage, str] | None = None,
     answers: Mapping[Axis, Mapping[str, Iterable[Response]]] | None = None,
     costs: Mapping[str, Costs] | None = None,
-    seed: int = 0,
-    draws: int = 10_000,
 ) -> Results:
     """Estimate everything that a study reports, with the same bootstrap draws for every model.
 
-    Args:
-        study: name of the study.
-        base: name of the base model.
-        axes: how each is measured, in the order of the report.
-        models: what each model is, the base included, in the order of the report.
-        verdicts: of all models on all axes.
-        decide_on: the axes whose contrasts are tested and decide; by default all.
-        baselines: by stage, the model that merges are tested against; see `planned_contrasts`.
-        answers: of every model, the base included, by axis: their lengths give the
-            length-controlled win rate. Without them there is none.
-        costs: by model.
-        seed: of all draws.
-        draws: bootstrap samples, and sign patterns of the permutation tests.
+    The ``models``, ``base`` among them, are reported in their order. The lengths of their
+    ``answers``, by axis and model, give the length-controlled win rate; without them there is none.
 
     Raises:
         SampleError: an axis has fewer than ten clusters with a verdict for some model.
         DataError: verdicts of a model are missing, or models were judged on other prompts.
         SpecError: a deciding axis is none, or a baseline is the base model.
     """
-    deciding = list(decide_on or axes)
-    _check(base, axes, models, verdicts, baselines or {}, deciding)
-    pairs = planned_contrasts(base, models, baselines or {})
+    _check(spec, base, models, verdicts)
+    pairs = planned_contrasts(base, models, spec.baselines)
     infos = {
-        axis: spec.measure.info(spec.better, primary=axis in deciding)
-        for axis, spec in axes.items()
+        axis: own.measure.info(own.better, primary=axis in (spec.decide_on or spec.axes))
+        for axis, own in spec.axes.items()
     }
     scores = {
-        axis: _axis_scores(
-            axis,
-            spec,
-            base,
-            models,
-            verdicts,
-            pairs,
-            [seed, place],
-            draws,
-            (answers or {}).get(axis),
-        )
-        for place, (axis, spec) in enumerate(axes.items())
+        axis: _axis_scores(spec, axis, base, models, verdicts, pairs, (answers or {}).get(axis))
+        for axis in spec.axes
     }
     contrasts = _adjusted(
         [
-            _contrast(scores[axis], axes[axis], axis, pair, seed, draws)
+            _contrast(spec, scores[axis], axis, pair)
             for pair in pairs
-            for axis in axes
-            if axis in deciding
+            for axis, info in infos.items()
+            if info.primary
         ]
     )
     return Results(
-        study=study,
+        study=spec.study,
         base=base,
-        seed=seed,
+        seed=spec.seed,
         axes=infos,
-        baselines=dict(baselines or {}),
+        baselines=spec.baselines,
         models={
             name: ModelResult(
                 **info.model_dump(), axes={axis: own.score(name) for axis, own in scores.items()}
@@ -150,12 +142,7 @@ def planned_contrasts(
 
 
 def _check(
-    base: str,
-    axes: Mapping[Axis, MeasuredAxis],
-    models: Mapping[str, ModelInfo],
-    verdicts: Verdicts,
-    baselines: Mapping[Stage, str],
-    deciding: Sequence[Axis],
+    spec: ResultsSpec, base: str, models: Mapping[str, ModelInfo], verdicts: Verdicts
 ) -> None:
     if base not in models:
         raise SpecError(f"The base model {base!r} is not among the models: {', '.join(models)}.")
@@ -164,34 +151,33 @@ def _check(
     for name in models:
         absent = [
             axis
-            for axis, spec in axes.items()
+            for axis, own in spec.axes.items()
             if axis not in verdicts.get(name, {})
-            and not (name == base and spec.measure.of_base is not None)
+            and not (name == base and own.measure.of_base is not None)
         ]
         if absent:
             raise DataError(f"model {name!r}: no verdicts on {', '.join(sorted(absent))}.")
-    for axis in deciding:
-        if axis not in axes:
-            raise SpecError(f"decide_on: there is no axis {axis!r}, only {', '.join(axes)}.")
-    for stage, name in baselines.items():
+    for axis in spec.decide_on:
+        if axis not in spec.axes:
+            raise SpecError(f"decide_on: there is no axis {axis!r}, only {', '.join(spec.axes)}.")
+    for stage, name in spec.baselines.items():
         if name == base:
             raise SpecError(f"baseline of {stage}: {name!r} is the base model; name a checkpoint.")
 
 
 def _axis_scores(
+    spec: ResultsSpec,
     axis: Axis,
-    spec: MeasuredAxis,
     base: str,
-    models: Mapping[str, ModelInfo],
+    models: Iterable[str],
     verdicts: Verdicts,
     pairs: Sequence[Pair],
-    seed: Sequence[int],
-    draws: int,
     answers: Mapping[str, Iterable[Response]] | None,
 ) -> AxisScores:
-    fixed = spec.measure.of_base
+    measure = spec.axes[axis].measure
+    fixed = measure.of_base
     judged = [name for name in models if fixed is None or name != base]
-    table = score_table(axis, {n: verdicts[n][axis] for n in judged}, spec.measure.worth)
+    table = score_table(axis, {n: verdicts[n][axis] for n in judged}, measure.worth)
     if fixed is not None:
         # Against itself every comparison is a tie, by definition and without asking a judge.
         table.scores[base] = np.full(len(table.cluster), fixed)
@@ -200,7 +186,8 @@ def _axis_scores(
         model: {answer.prompt: len(answer.text) for answer in rows}
         for model, rows in (answers or {}).items()
     }
-    return AxisScores(table, spec.measure, base, compared, draws=draws, seed=seed, lengths=lengths)
+    seed = [spec.seed, list(spec.axes).index(axis)]
+    return AxisScores(table, measure, base, compared, draws=spec.draws, seed=seed, lengths=lengths)
 
 
 def _fronts(
@@ -217,18 +204,16 @@ def _fronts(
     }
 
 
-def _contrast(
-    scores: AxisScores, spec: MeasuredAxis, axis: Axis, pair: Pair, seed: int, draws: int
-) -> Contrast:
+def _contrast(spec: ResultsSpec, scores: AxisScores, axis: Axis, pair: Pair) -> Contrast:
     a, b, family = pair
     estimate, totals = scores.difference(a, b), scores.difference_totals(a, b)
     # A stream of its own: another contrast in the study changes no p-value of this one.
-    rng = np.random.default_rng([seed, int(fingerprint([axis, a, b])[:16], 16)])
-    p = sign_flip_p(totals, rng, draws)
+    rng = np.random.default_rng([spec.seed, int(fingerprint([axis, a, b])[:16], 16)])
+    p = sign_flip_p(totals, rng, spec.draws)
     mcnemar = None
     if scores.is_independent(a, b):
         mcnemar = mcnemar_p(int(np.sum(totals > 0)), int(np.sum(totals < 0)))
-    in_units, ends = spec.measure.of_difference, estimate.offered
+    in_units, ends = spec.axes[axis].measure.of_difference, estimate.offered
     return Contrast(
         a=a,
         b=b,
@@ -260,7 +245,6 @@ def _decisions(
     infos: Mapping[Axis, AxisInfo],
     contrasts: Sequence[Contrast],
 ) -> tuple[Comparison, ...]:
-    """Say of every primary pair what the deciding axes say together."""
     gains = {
         (c.a, c.b, c.axis): significant_gain(infos[c.axis].sign * c.difference, c.p_adjusted)
         for c in contrasts
@@ -278,3 +262,93 @@ def _decisions(
         for a, b, family in pairs
         if family == "primary"
     )
+
+
+def significant_gain(gain: float, p_adjusted: float) -> int:
+    """Return 1 for a significant gain, -1 for a significant loss, 0 for neither.
+
+    The gain is signed so that above zero is better; its p-value is adjusted for its family.
+    """
+    return 0 if p_adjusted >= SIGNIFICANCE else (gain > 0) - (gain < 0)
+
+
+def decide(gains: Iterable[int | None]) -> Decision:
+    """Say what the deciding axes say together.
+
+    A model *beats* another when it is better on at least one axis and worse on none, *loses* in the
+    reverse case, *trades* when it is better on one and worse on another, and is *undecided* when no
+    difference is significant: no evidence is not equality. The gains are from `significant_gain`;
+    None of an axis that is not compared yet.
+
+    Example:
+        >>> decide([1, 0, 1])
+        'beats'
+        >>> decide([1, -1])
+        'trades'
+    """
+    signs = set(gains)
+    if None in signs or not signs:
+        return "incomplete"
+    if signs >= {1, -1}:
+        return "trades"
+    return "beats" if 1 in signs else "loses" if -1 in signs else "undecided"
+
+
+def front(kinds: Mapping[str, Kind], base: str, axes: Axes) -> Front:
+    """Estimate who is on the front of some models, and how far the front reaches.
+
+    Each axis has prompts of its own and is resampled independently; within an axis all models share
+    their draws. The ``kinds`` are without the base model, the scores of the axes with it.
+    """
+    names = list(kinds)
+    draws = [scores.pooled_draws([base, *names]) for _, scores in axes]
+    signed = [info.sign * drawn[:, 1:] for (info, _), drawn in zip(axes, draws, strict=True)]
+    share = probability_non_dominated(np.stack(signed, axis=2))
+    return Front(
+        p_non_dominated=dict(zip(names, share.tolist(), strict=True)),
+        volumes=_volumes(kinds, base, axes, draws) if len(axes) <= MOST_AXES else {},
+    )
+
+
+def _volumes(
+    kinds: Mapping[str, Kind], base: str, axes: Axes, draws: Sequence[Floats]
+) -> dict[Group, Volume]:
+    names = [base, *kinds]
+    values = [np.array([scores.rate(name).value for name in names]) for _, scores in axes]
+    if any(info.relative and own[0] == 0 for (info, _), own in zip(axes, values, strict=True)):
+        return {}
+    points = np.stack([_gains(info, v) for (info, _), v in zip(axes, values, strict=True)], axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gains = [_gains(info, drawn) for (info, _), drawn in zip(axes, draws, strict=True)]
+    drawn = np.stack(gains, axis=2)
+    volumes: dict[Group, Volume] = {}
+    for group, members in _KINDS.items():
+        inside = [name for name in kinds if kinds[name] in members]
+        if inside:
+            places = [list(kinds).index(name) for name in inside]
+            estimate = _volume(inside, points[places], drawn[:, places], axes)
+            volumes[group] = Volume(
+                hypervolume=estimate.value, ci=estimate.offered, absent=estimate.absent
+            )
+    return volumes
+
+
+def _gains(info: AxisInfo, shares: Floats) -> Floats:
+    """Return how much better than the first, the base model, each model is: (..., models - 1)."""
+    base, others = shares[..., :1], shares[..., 1:]
+    gains: Floats = (
+        info.sign * (others / base - 1) if info.relative else info.sign * (others - base)
+    )
+    return gains
+
+
+def _volume(names: Sequence[str], points: Floats, draws: Floats, axes: Axes) -> Estimate:
+    corner = (0.0,) * len(axes)
+    clusters = min(scores.rate(name).clusters for _, scores in axes for name in names)
+    for name in names:
+        for info, scores in axes:
+            if scores.rate(name).absent:
+                reason = f"{info.phrase} of {name} has no interval"
+                value = float(hypervolume(points, corner))
+                return Estimate.without_interval(value, 0, clusters, reason)
+    return front_volume(points, draws, corner, clusters)

@@ -15,7 +15,8 @@ from mixmerge.evaluation.generate_spec import (
 from mixmerge.evaluation.judges import JudgeSpec, members
 from mixmerge.evaluation.measures import MeasuredAxis
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
-from mixmerge.records.verdict import Axis
+from mixmerge.records import Axis
+from mixmerge.records.results import Stage
 from mixmerge.spec_model import SpecModel
 
 AxisName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -61,6 +62,22 @@ class AxisSpec(MeasuredAxis):
     def _judge_can_answer(self) -> Self:
         self.judge.check(self.measure.question(""))
         return self
+
+
+class ResultsSpec(SpecModel):
+    """What is estimated from verdicts."""
+
+    study: str
+    seed: int = 0
+    """Of all draws."""
+    draws: int = 10_000
+    """Bootstrap samples, and sign patterns of the permutation tests."""
+    axes: dict[Axis, MeasuredAxis]
+    """In the order of the report."""
+    decide_on: list[Axis] = []
+    """The axes whose contrasts are tested and decide; by default all."""
+    baselines: dict[Stage, str] = {}
+    """The model that merges are tested against, by stage."""
 
 
 def _as_list(value: object) -> object:

@@ -46,15 +46,11 @@ def run_child(
     *,
     rank: bool = False,
 ) -> int:
-    """Run the step in a folder in a child process and wait for it.
+    """Run a module, for example `STEP_COMMAND`, on a step's folder in a child process.
 
-    Its output goes to the step's log; that of ranks after the first stays with the job.
-
-    Args:
-        command: A module and its first arguments, for example `STEP_COMMAND`.
-        folder: The step's.
-        environment: Added to this process's.
-        rank: Whether the engine has started this process as one of several ranks.
+    Its output goes to the step's log; that of ranks after the first stays with the job. The
+    environment is added to this process's; ``rank`` says that the engine has started this process
+    as one of several.
 
     Returns:
         The exit code; negative: killed by that signal.
@@ -83,18 +79,14 @@ def wait_for(child: "subprocess.Popen[bytes]") -> int:
         while child.poll() is None:
             time.sleep(_LOOK_EVERY_SECONDS)
     finally:
-        _end(child)
+        if child.poll() is None:
+            child.terminate()
+            try:
+                child.wait(_GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
     return child.returncode
-
-
-def _end(child: "subprocess.Popen[bytes]") -> None:
-    if child.poll() is None:
-        child.terminate()
-        try:
-            child.wait(_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ Paths between steps are relative, so a run folder can be moved or copied.
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -49,12 +49,8 @@ class Store:
         """Return a step's identity: 64 hexadecimal digits.
 
         It is the hash of what is asked, of what it is asked of and, where the output was not made
-        but adopted, of that output.
-
-        Args:
-            step: The step.
-            parents: What each input step (by id) passes on: the digest of its output for a step
-                that is `Step.by_output`, else its key.
+        but adopted, of that output. ``parents`` has what each input step (by id) passes on: the
+        digest of its output for a step that is `Step.by_output`, else its key.
 
         Raises:
             SpecError: a file that the step names does not exist.
@@ -88,23 +84,19 @@ class Store:
         for name in (LOCK, LOG):
             check_plain(folder / name)
         (folder / FAILURE).unlink(missing_ok=True)
-        write_json(
-            folder / STEP,
-            {
-                "kind": step.kind,
-                "name": step.name,
-                "version": step.version,
-                "key": key,
-                "settings": dict(step.settings),
-                "inputs": {
-                    role: str(parents[parent].relative_to(self.root))
-                    for role, parent in step.inputs.items()
-                },
-                "files": {role: str(Path(path).absolute()) for role, path in step.files.items()},
-                "placement": dict(step.placement),
-                "needs": asdict(step.needs),
-            },
-        )
+        paths = {role: parents[parent] for role, parent in step.inputs.items()}
+        asked = {
+            "kind": step.kind,
+            "name": step.name,
+            "version": step.version,
+            "key": key,
+            "settings": dict(step.settings),
+            "inputs": {role: str(path.relative_to(self.root)) for role, path in paths.items()},
+            "files": {role: str(Path(path).absolute()) for role, path in step.files.items()},
+            "placement": dict(step.placement),
+            "needs": asdict(step.needs),
+        }
+        write_json(folder / STEP, asked)
         return folder
 
     def _content(self, path: Path) -> str:
@@ -204,11 +196,6 @@ def read_asked(folder: Path) -> dict[str, Any] | None:
 def note(folder: Path, event: str, /, **facts: Any) -> None:
     """Append an event, with its time (UTC), to the journal of a run or a step."""
     append_if_possible(folder / JOURNAL, {"time": now(), "event": event, **facts})
-
-
-def read_journal(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield the events of a journal."""
-    return read_log(folder / JOURNAL)
 
 
 def read_task(folder: Path) -> tuple[Task, str]:

@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from mixmerge.durable import claimed, now, show
+from mixmerge.durable import claimed, now, read_log, show
 from mixmerge.errors import (
     DeviceMemoryError,
     HeldError,
@@ -26,13 +26,13 @@ from mixmerge.execution.environment import RANK_OF_OURS, environment, forget_lau
 from mixmerge.execution.step import Task
 from mixmerge.execution.store import (
     FAILURE,
+    JOURNAL,
     LOCK,
     PROGRESS,
     RECORD,
     note,
     output_digest,
     output_files,
-    read_journal,
     read_record,
     read_task,
 )
@@ -48,6 +48,7 @@ step is no longer done. The fact ``content`` is the digest of what is there.
 
 _PATIENCE_SECONDS = 20.0
 """For the process of a driver that was killed: it ends as soon as Python lets it."""
+_TELL_EVERY_SECONDS = 0.25
 _LASTING = (
     FileNotFoundError,
     FileExistsError,
@@ -107,25 +108,22 @@ def _run_alone(
 ) -> int:
     """Run a step whose lock is ours; return the exit code."""
     (folder / FAILURE).unlink(missing_ok=True)
-    attempt = 1 + sum(event["event"] == "started" for event in read_journal(folder))
+    attempt = 1 + sum(event["event"] == "started" for event in read_log(folder / JOURNAL))
     note(folder, "started", pid=os.getpid(), attempt=attempt, argv=sys.argv)
     begun, start = now(), time.monotonic()
     try:
         facts = dict(handlers[task.kind](task, _progress_file(folder)))
-        finish(
-            folder,
-            key,
-            task,
-            facts,
-            {
-                "started": begun,
-                "seconds": round(time.monotonic() - start, 3),
-                "attempts": attempt,
-                "peak_memory_mb": _peak_memory_mb(),
-                "argv": sys.argv,
-                **(ran_with or environment()),
-            },
-        )
+        used = [resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        happened = {
+            "started": begun,
+            "seconds": round(time.monotonic() - start, 3),
+            "attempts": attempt,
+            # The most that this process, or one that it started, has held at once.
+            "peak_memory_mb": round(max(each.ru_maxrss for each in used) / 1024, 1),
+            "argv": sys.argv,
+            **(ran_with or environment()),
+        }
+        finish(folder, key, task, facts, happened)
     except Exception as error:  # noqa: BLE001 - every failure of a step must leave its reason
         return write_failure(folder, error)
     (folder / PROGRESS).unlink(missing_ok=True)
@@ -177,25 +175,18 @@ def finish(
     write_json(folder / RECORD, record | dict(happened))
 
 
-def _progress_file(folder: Path, every: float = 0.25) -> Progress:
+def _progress_file(folder: Path) -> Progress:
     """Return a listener that leaves the latest progress in a small file, now and then."""
     last = 0.0
 
     def listen(done: float, total: float, what: str) -> None:
         nonlocal last
         moment = time.monotonic()
-        if moment - last >= every:
+        if moment - last >= _TELL_EVERY_SECONDS:
             last = moment
             show(folder / PROGRESS, {"done": done, "total": total, "what": what})
 
     return listen
-
-
-def _peak_memory_mb() -> float:
-    """Return the most memory that this process, or one that it started, has held at once."""
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return round(max(own, children) / 1024, 1)
 
 
 def write_failure(folder: Path, error: Exception) -> int:

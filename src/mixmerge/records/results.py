@@ -5,11 +5,10 @@ The schema is versioned because other tools read it; see the field docstrings.
 
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from mixmerge.errors import DataError
-from mixmerge.records.row import RowModel
-from mixmerge.records.verdict import Axis
+from mixmerge.records.rows import Axis, RowModel, SchemaModel
 
 SCHEMA = 2
 
@@ -216,7 +215,6 @@ class JudgeWarning(RowModel):
     n: int
     """Verdicts."""
     message: str
-    """For a person."""
 
 
 class Costs(RowModel):
@@ -226,14 +224,9 @@ class Costs(RowModel):
     training_rows: int
 
 
-class Results(RowModel):
+class Results(SchemaModel):
     """The whole of ``results.json``."""
 
-    model_config = ConfigDict(
-        serialize_by_alias=True, validate_by_name=True, validate_by_alias=True
-    )
-
-    schema_: Literal[2] = Field(2, alias="schema")
     study: str
     base: str
     seed: int = 0

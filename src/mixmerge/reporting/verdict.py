@@ -5,12 +5,11 @@ The decisions themselves are in the results: see `mixmerge.records.results.Decis
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from mixmerge.records import Axis
 from mixmerge.records.results import Comparison, Contrast, Decision, Results, Stage
-from mixmerge.records.verdict import Axis
-from mixmerge.reporting import models
-from mixmerge.reporting.axes import difference, difference_interval, on_all, phrase, value
-from mixmerge.reporting.formats import NARROW_SPACE, p_value
+from mixmerge.reporting import formats, models
 
 _FROM_BEST: tuple[Decision, ...] = ("beats", "trades", "undecided", "loses", "incomplete")
 
@@ -101,7 +100,7 @@ def _changes(results: Results, comparison: Comparison) -> str:
     rest = [_change(results, contrasts[axis]) for axis in contrasts if axis not in first]
     if not first:
         return f"changes nothing significantly: {_listed(rest)}"
-    prefixes = [f"95{NARROW_SPACE}% interval ", *[""] * len(first)]
+    prefixes = [f"95{formats.NARROW_SPACE}% interval ", *[""] * len(first)]
     told = [
         f"{_change(results, contrasts[axis])} ({_evidence(results, contrasts[axis], prefix)})"
         for axis, prefix in zip(first, prefixes, strict=False)
@@ -112,14 +111,16 @@ def _changes(results: Results, comparison: Comparison) -> str:
 def _change(results: Results, contrast: Contrast) -> str:
     info = results.axes[contrast.axis]
     unit = " points" if info.unit == "percent" else ""
-    return f"{phrase(results, contrast.axis)} by {difference(info, contrast.difference)}{unit}"
+    by = formats.difference(info, contrast.difference)
+    return f"{formats.phrase(results, contrast.axis)} by {by}{unit}"
 
 
 def _evidence(results: Results, contrast: Contrast, prefix: str) -> str:
-    p = p_value(contrast.p_adjusted)
+    p = formats.p_value(contrast.p_adjusted)
     if not contrast.ci:
         return p
-    return f"{prefix}{difference_interval(results.axes[contrast.axis], contrast.ci)}, {p}"
+    write = partial(formats.difference, results.axes[contrast.axis])
+    return f"{prefix}{formats.ends(contrast.ci, write)}, {p}"
 
 
 def _listed(parts: Sequence[str]) -> str:
@@ -150,7 +151,7 @@ def _stage_sentence(
     if not any(results.models[name].kind == "merge" for name in models.models_of(results, stage)):
         return ""
     if best is None:
-        said = f"no merge is compared with the baseline{on_all(results)} yet."
+        said = f"no merge is compared with the baseline{formats.on_all(results)} yet."
     else:
         total, name = len(comparisons), models.short_name(best.a, stage)
         aside = _other_axes(results, best)
@@ -181,8 +182,8 @@ def _other_axes(results: Results, best: Comparison) -> str:
             measured = info.phrase.removeprefix("the ")
             what = "" if measured == axis else f" ({measured})"
             told.append(
-                f"on {axis}{what} it has {value(info, own.value)} "
-                f"({_baseline(results, best.b)}: {value(info, other.value)})"
+                f"on {axis}{what} it has {formats.value(info, own.value)} "
+                f"({_baseline(results, best.b)}: {formats.value(info, other.value)})"
             )
     return f"; {_listed(told)}" if told else ""
 
@@ -194,7 +195,7 @@ def _single_clause(results: Results, best: Comparison, single: SingleModel | Non
     over = _listed([names[rival] for rival in single.over])
     return (
         f"; yet {models.describe(results, single.name)} alone measures at least as well"
-        f"{on_all(results)} as {over}"
+        f"{formats.on_all(results)} as {over}"
     )
 
 
@@ -203,7 +204,8 @@ def _headline(results: Results, verdicts: Mapping[Stage, StageVerdict]) -> str:
     if not decided and not results.baselines:
         return "No verdict: there is no baseline to compare merges with."
     if not decided:
-        return f"No verdict yet: no merge has been compared with its baseline{on_all(results)}."
+        on_all = formats.on_all(results)
+        return f"No verdict yet: no merge has been compared with its baseline{on_all}."
     best, single = min(decided, key=lambda pair: support(results, pair[0]))
     without = [models.stage_name(own.stage) for own, _ in decided if own.decision != "beats"]
     at = (

@@ -12,12 +12,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy.special import stdtrit
 
 from mixmerge.errors import SampleError
 from mixmerge.stats.bootstrap import Codes, Floats, bootstrap_sums, percentile_interval
-from mixmerge.stats.estimate import LEVEL, MIN_CLUSTERS, Estimate
-from mixmerge.stats.proportions import wilson
+from mixmerge.stats.estimate import MIN_CLUSTERS, Estimate
+from mixmerge.stats.proportions import t_quantile, wilson
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int
@@ -32,13 +31,7 @@ def confusion(
 ) -> Float64[Floats, "items K K"]:
     """Return one table per item, with a 1 at (truth, judged) where both exist.
 
-    Args:
-        truth: what is right.
-        judged: what the judge said.
-        outcomes: number of codes, K.
-
-    Returns:
-        Tables whose sum is the confusion matrix.
+    Their sum is the confusion matrix; ``outcomes`` is the number of codes, K.
     """
     tables = np.zeros((len(truth), outcomes, outcomes))
     both = np.flatnonzero((truth != _NO_VERDICT) & (judged != _NO_VERDICT))
@@ -87,12 +80,9 @@ def krippendorff_alpha(
     """Return Krippendorff's alpha from coincidences: 1 - observed / expected.
 
     Krippendorff (2011), "Computing Krippendorff's alpha-reliability". NaN where it is undefined:
-    all ratings are the same, so that no disagreement could be expected.
-
-    Args:
-        table: sums of `coincidences`.
-        level: ``nominal``: all disagreements weigh the same; ``ordinal``: they weigh the square of
-            the ratings that lie between them.
+    all ratings are the same, so that no disagreement could be expected. Of sums of `coincidences`.
+    ``nominal``: all disagreements weigh the same; ``ordinal``: they weigh the square of the ratings
+    that lie between them.
     """
     margins = table.sum(-1)
     places = np.cumsum(margins, axis=-1) - margins / 2
@@ -134,17 +124,8 @@ def coefficient(
     """Return a coefficient of all items with its cluster bootstrap interval.
 
     Draws in which the coefficient is undefined are left out. With fewer than `MIN_CLUSTERS`
-    clusters there is no interval.
-
-    Args:
-        tables: from `confusion` or `coincidences`.
-        cluster: the cluster of each item, integers from 0.
-        statistic: for example `cohen_kappa`.
-        draws: bootstrap samples.
-        rng: where they come from.
-
-    Returns:
-        None where the coefficient is undefined.
+    clusters there is no interval. The ``statistic`` is one like `cohen_kappa`, of tables from
+    `confusion` or `coincidences`. None where the coefficient is undefined.
     """
     value = float(statistic(tables.sum(axis=0)))
     used = tables.sum((1, 2)) > 0
@@ -163,19 +144,12 @@ def coefficient(
     return Estimate(value, low, high, n, clusters, "percentile")
 
 
-def clustered_share(
-    hit: Float64[Floats, "items"], cluster: Int[Codes, "items"], level: float = LEVEL
-) -> Estimate:
+def clustered_share(hit: Float64[Floats, "items"], cluster: Int[Codes, "items"]) -> Estimate:
     """Return a share with Wilson's interval for as many observations as the clusters are worth.
 
     The effective sample size is p (1 - p) / SE², with the cluster-robust standard error (Korn and
     Graubard 1998; Franco et al. 2019 recommend it in Wilson's formula). Where nothing varies, each
-    cluster counts once.
-
-    Args:
-        hit: 1 or 0 (or a share); NaN is no observation.
-        cluster: the cluster of each item.
-        level: coverage.
+    cluster counts once. Hits are 1 or 0 (or a share); NaN is no observation.
 
     Raises:
         SampleError: there is no observation.
@@ -190,28 +164,18 @@ def clustered_share(
     total = np.bincount(place, hit[seen] - share)
     variance = float((total**2).sum()) / n**2 * clusters / max(clusters - 1, 1)
     worth = share * (1 - share) / variance if variance > 0 and clusters > 1 else clusters
-    low, high = wilson(share, max(1, round(min(worth, n))), level)
+    low, high = wilson(share, max(1, round(min(worth, n))))
     return Estimate(share, low, high, n, clusters, "wilson")
 
 
 def clustered_slope(
-    x: Float64[Floats, "items"],
-    y: Float64[Floats, "items"],
-    cluster: Int[Codes, "items"],
-    level: float = LEVEL,
+    x: Float64[Floats, "items"], y: Float64[Floats, "items"], cluster: Int[Codes, "items"]
 ) -> Estimate | None:
     """Return the least-squares slope of y on x with its cluster-robust t interval.
 
-    Liang and Zeger (1986), with C - 1 degrees of freedom for C clusters.
-
-    Args:
-        x: what y is regressed on.
-        y: the outcome; an item with NaN is left out.
-        cluster: the cluster of each item.
-        level: coverage.
-
-    Returns:
-        None where ``x`` does not vary or there are fewer than `MIN_CLUSTERS` clusters.
+    Liang and Zeger (1986), with C - 1 degrees of freedom for C clusters. An item with NaN as its
+    outcome y is left out. None where ``x`` does not vary or there are fewer than `MIN_CLUSTERS`
+    clusters.
     """
     seen = ~np.isnan(y)
     if not seen.any():
@@ -224,5 +188,5 @@ def clustered_slope(
     slope = float(x @ y) / spread
     scores = np.bincount(place, x * (y - slope * x))
     error = math.sqrt(clusters / (clusters - 1) * float(scores @ scores)) / spread
-    half = float(stdtrit(clusters - 1, 0.5 + level / 2)) * error
+    half = t_quantile(clusters) * error
     return Estimate(slope, slope - half, slope + half, len(y), clusters, "t")

@@ -3,11 +3,17 @@
 The intervals are score intervals with cluster-robust variances; ``benchmarks/coverage.py``
 measures how often they hold, beside the bootstrap's. Where a sample is too small for an interval
 that covers what it says, there is none, and the estimate says why.
+
+A pooled mean is a ratio of sums over clusters. Linearised, its error is a sum of one independent
+term per cluster, from which variances and covariances follow (Taylor linearisation, the
+"cluster-robust" variance; Cameron and Miller 2015), also of averages, differences and ratios.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,10 +22,78 @@ from scipy.special import betaincinv
 from mixmerge.stats.bootstrap import Codes, Floats, cluster_totals
 from mixmerge.stats.estimate import LEVEL, MIN_CLUSTERS, Estimate, too_small
 from mixmerge.stats.proportions import clustered_tango, clustered_wilson, tango, wilson
-from mixmerge.stats.robust import ClusterMean, average, ratio_interval
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ClusterMean:
+    """A mean and what each cluster contributes to its error."""
+
+    value: float
+    terms: Float64[Floats, "clusters"]
+    """They sum to zero, and to the error of the mean under resampling."""
+    clusters: int
+    """Clusters with a value."""
+    n: int
+    """Values."""
+
+    @classmethod
+    def of(
+        cls, totals: Float64[Floats, "clusters"], sizes: Float64[Floats, "clusters"]
+    ) -> ClusterMean:
+        """Return the pooled mean of a column.
+
+        At least one of the sizes is above zero.
+        """
+        n = sizes.sum()
+        value = float(totals.sum() / n)
+        return cls(value, (totals - value * sizes) / n, int(np.sum(sizes > 0)), int(n))
+
+    @property
+    def variance(self) -> float:
+        """The variance of the mean."""
+        return covariance(self, self)
+
+
+def covariance(a: ClusterMean, b: ClusterMean) -> float:
+    """Return the covariance of two means over the same clusters."""
+    clusters = max(a.clusters, b.clusters)
+    return float(a.terms @ b.terms) * clusters / (clusters - 1)
+
+
+def average(means: list[ClusterMean]) -> ClusterMean:
+    """Return the unweighted average of several means over the same clusters."""
+    return ClusterMean(
+        value=float(np.mean([mean.value for mean in means])),
+        terms=np.mean([mean.terms for mean in means], axis=0),
+        clusters=max(mean.clusters for mean in means),
+        n=sum(mean.n for mean in means),
+    )
+
+
+def ratio_interval(
+    a: ClusterMean, b: ClusterMean, interval_a: Interval, interval_b: Interval
+) -> Interval:
+    """Return an interval of the ratio a / b of two rates from the intervals of both.
+
+    The logarithms are subtracted by the method of variance estimates recovery (Zou and Donner
+    2008): each rate's distance to its own end stands for its error, so that the result is as
+    skewed as they are, and what both rates share cancels through their correlation.
+    """
+    shared = covariance(a, b) / math.sqrt(a.variance * b.variance)
+    down_a, up_a = (abs(math.log(end / a.value)) for end in interval_a)
+    down_b, up_b = (abs(math.log(end / b.value)) for end in interval_b)
+    ratio = a.value / b.value
+    low = ratio * math.exp(-_joint(down_a, up_b, shared))
+    return low, ratio * math.exp(_joint(up_a, down_b, shared))
+
+
+def _joint(x: float, y: float, correlation: float) -> float:
+    return math.sqrt(max(0.0, x * x + y * y - 2 * correlation * x * y))
 
 
 def least_varying(n: int) -> int:
@@ -40,19 +114,12 @@ class ClusterSample:
     """Estimates from many columns of values on the same clustered prompts."""
 
     def __init__(
-        self,
-        values: Float64[Floats, "rows columns"],
-        cluster: Int[Codes, "rows"],
-        level: float = LEVEL,
+        self, values: Float64[Floats, "rows columns"], cluster: Int[Codes, "rows"]
     ) -> None:
         """Sum by cluster.
 
-        Args:
-            values: rates in [0, 1] or paired differences in [-1, 1]; NaN where there is none.
-            cluster: the cluster of each row, integers from 0.
-            level: coverage of the intervals.
+        Values are rates in [0, 1] or paired differences in [-1, 1]; NaN where there is none.
         """
-        self._level = level
         self.n_clusters = int(cluster.max()) + 1
         self.totals, self.sizes = cluster_totals(values, cluster, self.n_clusters)
         """Sums and numbers of values, both of shape (clusters, columns)."""
@@ -71,10 +138,8 @@ class ClusterSample:
     def rate(self, column: int, apart: float = 0.0) -> Estimate:
         """Estimate the mean of a column of values in [0, 1]: Wilson's interval, clustered.
 
-        Args:
-            column: which.
-            apart: how far from the median a cluster must be to count as varying; 0 for values of
-                which the most common one is usual, such as answers of yes or no.
+        ``apart`` says how far from the median a cluster must be to count as varying; 0 for values
+        of which the most common one is usual, such as answers of yes or no.
         """
         mean = self._mean(column)
         varying = self._varying(column, apart)
@@ -94,15 +159,13 @@ class ClusterSample:
             absent = absent or "the languages vary, but their average does not"
         if absent:
             return Estimate.without_interval(mean.value, mean.n, mean.clusters, absent)
-        interval = clustered_wilson(mean.value, mean.variance, mean.clusters, self._level)
+        interval = clustered_wilson(mean.value, mean.variance, mean.clusters)
         return _estimate(mean, interval, "clustered wilson")
 
     def difference(self, column: int, apart: float = 0.0) -> Estimate:
         """Estimate the mean of a column of paired differences in [-1, 1]: Tango's interval.
 
-        Args:
-            column: which.
-            apart: as for `rate`.
+        ``apart`` is that of `rate`.
         """
         mean = self._mean(column)
         few = mean.clusters < FEW_CLUSTERS
@@ -114,15 +177,14 @@ class ClusterSample:
         gain = float(self._gains[column])
         loss = gain - mean.value
         if self.is_binary(column):
-            return _estimate(mean, tango(gain, loss, mean.n, self._level), "tango")
-        interval = clustered_tango(gain, loss, mean.variance, mean.clusters, self._level)
+            return _estimate(mean, tango(gain, loss, mean.n), "tango")
+        interval = clustered_tango(gain, loss, mean.variance, mean.clusters)
         return _estimate(mean, interval, "clustered tango")
 
     def relative_change(self, column: int, base: int) -> Estimate | None:
         """Estimate (rate - base rate) / base rate, the base rate being estimated too.
 
-        Returns:
-            None where the base rate is zero: the change has no value then.
+        None where the base rate is zero: the change has no value then.
         """
         rate, reference = self._mean(column), self._mean(base)
         if reference.value == 0:
@@ -141,8 +203,8 @@ class ClusterSample:
 
     def _rate_interval(self, column: int, mean: ClusterMean) -> tuple[float, float]:
         if self.is_binary(column):
-            return wilson(mean.value, mean.n, self._level)
-        return clustered_wilson(mean.value, mean.variance, mean.clusters, self._level)
+            return wilson(mean.value, mean.n)
+        return clustered_wilson(mean.value, mean.variance, mean.clusters)
 
     def _mean(self, column: int) -> ClusterMean:
         return ClusterMean.of(self.totals[:, column], self.sizes[:, column])
@@ -159,7 +221,6 @@ class ClusterSample:
         return float(values[how_often.argmax()])
 
     def _values(self, column: int) -> tuple[Float64[Floats, "different"], Int[Codes, "different"]]:
-        """Return the different means of the clusters, and how many have each."""
         seen = self.sizes[:, column] > 0
         means = self.totals[seen, column] / self.sizes[seen, column]
         return np.unique(means.round(9), return_counts=True)

@@ -9,11 +9,18 @@ from mixmerge.evaluation.judges import of_people
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.merging.methods import METHODS
 from mixmerge.spec_model import Problem, unknown_name
-from mixmerge.study.extends import EXTENDS, read_extended
-from mixmerge.study.layout import has_weights
 from mixmerge.study.selection import SweepSpec
-from mixmerge.study.spec import BASE, NAME, Given, Merged, Study, TestbedSource, Trained
-from mixmerge.study.spec_file import parse_spec, validated
+from mixmerge.study.spec import (
+    BASE,
+    NAME,
+    Given,
+    Merged,
+    Study,
+    TestbedSource,
+    Trained,
+    has_weights,
+)
+from mixmerge.study.spec_file import EXTENDS, parse_spec, read_extended, validated
 from mixmerge.testbed.data import PROMPT_SETS, SOURCES
 from mixmerge.yaml_file import read_text, to_yaml
 
@@ -212,7 +219,6 @@ def _sweep(study: Study, name: str, merged: Merged, sweep: SweepSpec) -> Iterato
 
 
 def _circle(study: Study) -> list[str]:
-    """Return a circle of checkpoints, or nothing."""
     known = study.checkpoints
     graph = {name: [p for p in study.parents(name) if p in known] for name in known}
     try:

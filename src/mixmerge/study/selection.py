@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.evaluation.spec import EvaluateSpec
 from mixmerge.merging.spec import MergeSpec
-from mixmerge.records.verdict import Axis
+from mixmerge.records import Axis
 from mixmerge.spec_model import SpecModel
 
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -1,6 +1,7 @@
-"""The study file: what is mixed, trained, merged and evaluated, all by name."""
+"""The study file: what is mixed, trained, merged and evaluated, by name; and who is asked what."""
 
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -10,6 +11,7 @@ from mixmerge.evaluation.spec import EvaluateSpec, GeneratePlacement
 from mixmerge.execution.engines import with_engines
 from mixmerge.merging.spec import MergePlacement, MergeSpec
 from mixmerge.mixing.spec import MixtureSpec, SourceSpec, Unit
+from mixmerge.records import Axis
 from mixmerge.records.results import Kind, Stage
 from mixmerge.spec_model import SpecModel, one_of
 from mixmerge.study.selection import SelectionSpec, SweepSpec
@@ -23,6 +25,9 @@ BASE = "base"
 """The base model's name among the models of a study."""
 
 TESTBED = "testbed"
+
+SELECTION = "@selection"
+"""Ends the names of steps that ask and judge candidates on the items of selection."""
 
 
 class TestbedSource(SpecModel):
@@ -278,7 +283,45 @@ class Study(SpecModel):
         return checkpoint.method if isinstance(checkpoint, Given) else None
 
 
-def local_folder(model: str) -> Path | None:
-    """Return the folder that a model's name means, None for the testbed or a name on the hub."""
-    looks_local = model.startswith((".", "/", "~")) or Path(model).is_dir()
-    return Path(model).expanduser() if model != TESTBED and looks_local else None
+@dataclass(frozen=True)
+class Round:
+    """Models that answer the same prompts and are judged alike."""
+
+    evaluate: EvaluateSpec
+    models: list[str]
+    """The base model first."""
+    suffix: str = ""
+    """Ends the names of its steps."""
+    weights: Mapping[Axis, float] = field(default_factory=dict)
+    """How much each axis counts for a choice; empty where nothing is chosen."""
+
+
+def rounds(study: Study) -> list[Round]:
+    """Return the study's own round and, where checkpoints are chosen, that of their candidates."""
+    own = Round(study.evaluate, [BASE, *study.checkpoints])
+    candidates = list(dict.fromkeys(name for names in study.chosen().values() for name in names))
+    if not candidates or study.selection is None:
+        return [own]
+    asked = study.selection.evaluation(study.evaluate)
+    weights = {axis: study.selection.weight(axis, study.evaluate) for axis in asked.axes}
+    return [own, Round(asked, [BASE, *candidates], SELECTION, weights)]
+
+
+def model_step(study: Study, name: str) -> str:
+    """Return the id of the step that makes a model: the base, a checkpoint or a sweep's merge."""
+    checkpoint = study.checkpoints.get(name)
+    if name == BASE:
+        kind = "base"
+    elif study.candidates(name):
+        kind = "select"
+    elif isinstance(checkpoint, Given):
+        kind = "given"
+    else:
+        kind = "train" if isinstance(checkpoint, Trained) else "merge"
+    return f"{kind}/{name}"
+
+
+def has_weights(study: Study, name: str) -> bool:
+    """Say whether a model is there as a folder, and not only behind an endpoint."""
+    given = study.given().get(name)
+    return given is None or given.model is not None

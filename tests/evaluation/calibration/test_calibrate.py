@@ -1,7 +1,6 @@
 """Trials of judges that are right, wrong, lazy or gullible in a known way."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -280,7 +279,7 @@ def test_the_language_probe_shows_the_answer_of_another_language(
     assert probe.fooled is not None
     assert probe.fooled.value == 0
     # Three models' labelled answers come first; then the probes.
-    own = {answer.text for rows in material.answers.values() for answer in rows}
+    own = {answer.text for rows in material.answers.values() for answer in rows.values()}
     again = [text for text in foreign[240:] if text in own]
     assert len(again) == probe.n
     assert all(GOOD in text for text in again)
@@ -352,4 +351,4 @@ def test_grades_are_skipped_with_a_reason(make_material: MakeMaterial) -> None:
 def test_rules_that_are_out_of_reach_are_said(make_material: MakeMaterial) -> None:
     """A caller without the testbed's rules gets one message."""
     with pytest.raises(SpecError, match="cannot reach the testbed's rules; give `labels`"):
-        calibrate(SPEC, [make_material("harm", Scripted())], folder=Path())
+        calibrate(SPEC, [make_material("harm", Scripted())])

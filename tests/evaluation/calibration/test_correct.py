@@ -40,7 +40,7 @@ def test_corrections_find_the_rate_that_the_judge_misses(make_material: MakeMate
     card = calibrate(SPEC, [material], rules=Scripted(), draws=1000)
     assert [rate.model for rate in card.corrected] == ["base", "first", "second"]
     for rate in card.corrected:
-        truth = [is_good(answer.text) == "yes" for answer in material.answers[rate.model]]
+        truth = [is_good(answer.text) == "yes" for answer in material.answers[rate.model].values()]
         true = sum(truth) / len(truth)
         assert rate.raw is not None
         assert rate.raw > true + 0.1
@@ -56,7 +56,7 @@ def test_everything_labelled_is_the_truth(make_material: MakeMaterial) -> None:
     """With labels on all answers PPI++ is the true rate, whatever the judge said."""
     material = make_material("harm", Scripted(reads=harsh), judged=True, questions=60)
     card = calibrate(SPEC, [material], rules=Scripted(), draws=1000)
-    truth = [is_good(answer.text) == "yes" for answer in material.answers["first"]]
+    truth = [is_good(answer.text) == "yes" for answer in material.answers["first"].values()]
     found = card.corrected[1].ppi
     assert found is not None
     assert found.value == pytest.approx(sum(truth) / len(truth))
@@ -155,7 +155,7 @@ def test_one_label_in_a_language_is_named_as_the_reason(
     rows = [
         Label(model=name, axis="harm", prompt=answer.prompt, outcome=is_good(answer.text))
         for name, answers in material.answers.items()
-        for answer in answers
+        for answer in answers.values()
         if answer.prompt.endswith("-en") or answer.prompt == "q0-fr"
     ]
     write_rows(tmp_path / "labels.jsonl", rows)

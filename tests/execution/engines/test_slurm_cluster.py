@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 
+from mixmerge.durable import read_log
 from mixmerge.execution import events
 from mixmerge.execution.engine import LOST
 from mixmerge.execution.engines.slurm import SlurmEngine, SlurmSpec
 from mixmerge.execution.schedule import run
 from mixmerge.execution.step import Needs, Step
-from mixmerge.execution.store import JOB, RECORD, Store, read_journal
+from mixmerge.execution.store import JOB, JOURNAL, RECORD, Store
 from mixmerge.files import read_json
 
 pytestmark = [
@@ -145,7 +146,7 @@ def step(root: Path, seconds: float, kind: str = "write") -> Path:
 
 def started(folder: Path, times: int) -> bool:
     """Whether a step has been started so many times."""
-    return sum(event["event"] == "started" for event in read_journal(folder)) == times
+    return sum(event["event"] == "started" for event in read_log(folder / JOURNAL)) == times
 
 
 def preempt(seconds: int) -> None:

@@ -39,7 +39,7 @@ class Measure(SpecModel):
     @property
     def phrase(self) -> str:
         """The same within a sentence, with its article."""
-        raise NotImplementedError
+        return f"the {self.title}"
 
     @property
     def unit(self) -> Literal["percent", "score"]:
@@ -79,8 +79,7 @@ class Measure(SpecModel):
     def outcomes(self, scores: "Floats") -> dict[str, int]:
         """Count prompts by outcome; nothing where that says no more than the value.
 
-        Args:
-            scores: what verdicts are worth, shape (prompts,); NaN for none.
+        The scores are what verdicts are worth, shape (prompts,); NaN for none.
         """
         del scores
         return {}
@@ -88,8 +87,7 @@ class Measure(SpecModel):
     def bounds(self, scores: "Floats") -> Interval:
         """Return the share if every missing verdict were the lowest, and if it were the highest.
 
-        Args:
-            scores: what verdicts are worth, shape (prompts,), at least one; NaN for none.
+        Of the scores, shape (prompts,), at least one is there; NaN for none.
         """
         low = float(np.nansum(scores)) / len(scores)
         return low, low + int(np.isnan(scores).sum()) / len(scores)

@@ -14,11 +14,9 @@ from mixmerge.evaluation.measures import MeasuredAxis
 from mixmerge.execution.step import Step, Task
 from mixmerge.files import read_rows, write_json
 from mixmerge.progress import Progress
-from mixmerge.records import Axis, Verdict
-from mixmerge.records.row import RowModel
+from mixmerge.records import Axis, RowModel, Verdict
 from mixmerge.spec_model import SpecModel
-from mixmerge.study.layout import SELECTION, model_step, rounds
-from mixmerge.study.spec import Study
+from mixmerge.study.spec import SELECTION, Study, model_step, rounds
 from mixmerge.study.steps.kind import POINTER, StepKind, model_path
 
 CHOICE = "selection.json"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from mixmerge.stats.decision import Decision, decide, significant_gain
+from mixmerge.evaluation.results import decide, significant_gain
+from mixmerge.records.results import Decision
 
 
 @pytest.mark.parametrize(
