@@ -78,6 +78,10 @@ class ResultsSpec(SpecModel):
     """The axes whose contrasts are tested and decide; by default all."""
     baselines: dict[Stage, str] = {}
     """The model that merges are tested against, by stage."""
+    match_on: Axis | None = None
+    """The axis at whose value of the baseline sweeps are compared with it."""
+    sweeps: dict[str, list[str]] = {}
+    """The merges of each sweep that is compared so, in the order of their weights."""
 
 
 def _as_list(value: object) -> object:
@@ -94,6 +98,10 @@ class EvaluateSpec(SpecModel):
     baseline: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = ()
     """The checkpoint that merges are tested against: one for all, or one for each stage. Without
     it, every checkpoint is tested against the base model."""
+    match_on: Axis | None = None
+    """Compare each sweep with the baseline of its stage at the baseline's own value of this axis,
+    by interpolation between neighbouring weights: every merge of the sweep is then measured on the
+    items of `evaluate`, too."""
     decoding: DecodingSpec = DecodingSpec()
     """How answers are decoded."""
     generate: GenerateSpec = TransformersSpec()

@@ -23,11 +23,6 @@ def signed(value: float, digits: int = 1) -> str:
     return ("+" if value > 0 else MINUS) + text
 
 
-def significant(value: float) -> str:
-    """Write a number with three significant digits and a true minus."""
-    return f"{value:.3g}".replace("-", MINUS)
-
-
 def decimal(value: float, digits: int = 2) -> str:
     """Write a number with a true minus; what rounds to zero has none."""
     text = f"{value:.{digits}f}"
@@ -126,6 +121,12 @@ def interval(info: AxisInfo, ci: Interval | None) -> str:
 def difference(info: AxisInfo, found: float) -> str:
     """Write a difference of two values with its sign: percentage points, or units of the score."""
     return points(found) if info.unit == "percent" else signed(found, _digits(info))
+
+
+def margin(info: AxisInfo) -> str:
+    """Write the smallest difference that matters."""
+    number = 100 * info.margin if info.unit == "percent" else info.margin
+    return f"{number:.3g}{' points' * (info.unit == 'percent')}"
 
 
 def unit_of_differences(info: AxisInfo) -> str:

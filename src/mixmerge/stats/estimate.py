@@ -51,19 +51,29 @@ class Estimate:
 
 
 def too_small(
-    n: int, clusters: int, varying: int, required: int, than: str = "from the most common value"
+    n: int,
+    clusters: int,
+    effective: float,
+    varying: int,
+    required: int,
+    than: str = "from the most common value",
 ) -> str:
     """Say why a sample allows no interval; nothing where it allows one.
 
     An interval is made from how much clusters vary. Where few of them differ from the usual value,
     the variation itself is a guess; ``benchmarks/coverage.py`` measures from where on 95 % means 95
     %. Of ``n`` observations in clusters, some ``varying`` differ ``than`` (in words) the usual
-    value; each kind of estimate has its fewest, ``required``.
+    value; each kind of estimate has its fewest, ``required``. For ``effective`` see `ClusterMean`.
     """
     if n < MIN_VALUES:
         return f"{n} prompts with a verdict, {MIN_VALUES} required"
     if clusters < MIN_CLUSTERS:
         return f"{clusters} source prompts with a verdict, {MIN_CLUSTERS} required"
+    if effective < MIN_CLUSTERS - 0.5:
+        return (
+            f"{clusters} source prompts of very unequal size count as {effective:.1f} of one size, "
+            f"{MIN_CLUSTERS} required"
+        )
     if varying < required:
         return f"{varying} of {clusters} source prompts differ {than}, {required} required"
     return ""

@@ -67,7 +67,7 @@ def problems(study: Study) -> Iterator[Problem]:
         yield (EXTENDS,), "only a file can extend others."
     if len(set(study.languages)) < len(study.languages):
         yield ("languages",), "a language is named twice."
-    for check in (_testbed, _mixtures, _axes, _choices, _selection_items, _trial):
+    for check in (_testbed, _mixtures, _axes, _choices, _match_on, _selection_items, _trial):
         yield from check(study)
     unknown = list(_checkpoints(study))
     yield from unknown
@@ -104,7 +104,7 @@ def _axes(study: Study) -> Iterator[Problem]:
         if axis not in axes:
             yield ("evaluate", "decide_on", index), unknown_name(axis, "evaluate.axes", axes)
     selection = study.selection
-    for section in ("prompts", "weights") if selection else ():
+    for section in ("prompts", "weights", "limits") if selection else ():
         for axis in getattr(selection, section):
             if axis not in axes:
                 yield ("selection", section, axis), unknown_name(axis, "evaluate.axes", axes)
@@ -160,6 +160,20 @@ def _without_weights(study: Study, name: str) -> Iterator[Problem]:
             yield ("checkpoints", name), f"{said}: name its folder as `model`, too."
 
 
+def _match_on(study: Study) -> Iterator[Problem]:
+    axis, place = study.evaluate.match_on, ("evaluate", "match_on")
+    if axis is None:
+        return
+    if axis not in study.evaluate.axes:
+        yield place, unknown_name(axis, "evaluate.axes", study.evaluate.axes)
+    elif not study.measured_sweeps():
+        yield place, "compares sweeps, and no checkpoint has a `sweep` of single weights."
+    elif set(study.evaluate.deciding) <= {axis}:
+        yield place, "needs another deciding axis on which sweep and baseline can differ."
+    elif not study.evaluate.baseline:
+        yield place, "needs a `baseline`: the model at whose value sweeps are compared."
+
+
 def _choices(study: Study) -> Iterator[Problem]:
     for name, checkpoint in study.checkpoints.items():
         if isinstance(checkpoint, Merged) and checkpoint.sweep is not None:
@@ -172,10 +186,12 @@ def _choices(study: Study) -> Iterator[Problem]:
             said = "chooses among candidates, which needs `selection`: the items to choose on."
             yield ("checkpoints", name), said
         return
-    for axis, weight in study.selection.weights.items():
-        if weight and axis not in study.selection.prompts:
-            place = ("selection", "weights", axis)
-            yield place, f"counts nothing: `selection.prompts` has no `{axis}`."
+    weighed = [axis for axis, weight in study.selection.weights.items() if weight]
+    for section, axes in (("weights", weighed), ("limits", [*study.selection.limits])):
+        for axis in axes:
+            if axis not in study.selection.prompts:
+                place = ("selection", section, axis)
+                yield place, f"counts nothing: `selection.prompts` has no `{axis}`."
 
 
 def _selection_items(study: Study) -> Iterator[Problem]:

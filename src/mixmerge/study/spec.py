@@ -210,6 +210,22 @@ class Study(SpecModel):
             return {}
         return checkpoint.sweep.merges(name, checkpoint.merge)
 
+    def measured_sweeps(self) -> dict[str, list[str]]:
+        """Return the sweeps that are measured as a whole, since `EvaluateSpec.match_on` asks so.
+
+        A sweep is a path only if its weights are numbers, from the smallest to the largest.
+        """
+        sweeps = {n: c.sweep for n, c in self.checkpoints.items() if isinstance(c, Merged)}
+        return {
+            name: [path for _, path in sorted(zip(sweep.values, self.swept(name), strict=True))]
+            for name, sweep in sweeps.items()
+            if sweep and self.evaluate.match_on and sweep.is_path
+        }
+
+    def measured_merges(self) -> list[str]:
+        """Return all merges of `measured_sweeps`."""
+        return [merge for merges in self.measured_sweeps().values() for merge in merges]
+
     def candidates(self, name: str) -> list[str]:
         """Return what a checkpoint is chosen among; nothing for one that is not chosen."""
         checkpoint = self.checkpoints.get(name)
@@ -294,17 +310,20 @@ class Round:
     """Ends the names of its steps."""
     weights: Mapping[Axis, float] = field(default_factory=dict)
     """How much each axis counts for a choice; empty where nothing is chosen."""
+    limits: Mapping[Axis, float] = field(default_factory=dict)
+    """The worst acceptable value of an axis for a choice."""
 
 
 def rounds(study: Study) -> list[Round]:
     """Return the study's own round and, where checkpoints are chosen, that of their candidates."""
-    own = Round(study.evaluate, [BASE, *study.checkpoints])
+    own = Round(study.evaluate, [BASE, *study.checkpoints, *study.measured_merges()])
     candidates = list(dict.fromkeys(name for names in study.chosen().values() for name in names))
     if not candidates or study.selection is None:
         return [own]
     asked = study.selection.evaluation(study.evaluate)
     weights = {axis: study.selection.weight(axis, study.evaluate) for axis in asked.axes}
-    return [own, Round(asked, [BASE, *candidates], SELECTION, weights)]
+    limits = study.selection.limits
+    return [own, Round(asked, [BASE, *candidates], SELECTION, weights, limits)]
 
 
 def model_step(study: Study, name: str) -> str:

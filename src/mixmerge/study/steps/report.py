@@ -88,7 +88,7 @@ def _results(study: Study, folders: Folders) -> Results:
     trainings = {name: info.trainings for name, info in settings.models.items()}
     judged = {
         name: folders[f"judge/{name}"]
-        for name in (BASE, *study.checkpoints)
+        for name in (BASE, *study.checkpoints, *study.measured_merges())
         if _is_known(name, trainings.get(name, []), folders)
     }
     if len(judged) < 2 or BASE not in judged:
