@@ -27,6 +27,7 @@ def test_a_missing_key_stops_a_run_before_it_begins(
     """`plan` says which key is missing, and `run` starts nothing without it."""
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     (tmp_path / "tuned").mkdir()
+    (tmp_path / "tuned" / "config.json").write_text("{}")
     study, out = tmp_path / "study.yaml", tmp_path / "out"
     monkeypatch.chdir(tmp_path)
     study.write_text(STUDY.replace("JUDGE", JUDGE))

@@ -1,16 +1,18 @@
 """Prompts of an axis: a published set by name, or any rows by their columns."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
+from mixmerge import json_text
 from mixmerge.errors import DataError
 from mixmerge.evaluation.prompt_sets.cells import Cells, cell, explained
 from mixmerge.evaluation.prompt_spec import PromptColumns, PromptSetSpec
 from mixmerge.fingerprint import fingerprint
 from mixmerge.records import Prompt
 from mixmerge.records.turns import PROMPTS, columns_of_prompt, from_text, joined, read_turns
+from mixmerge.tables import shorten
+from mixmerge.yaml_file import one_line
 
 
 def load_prompts(spec: PromptSetSpec, languages: Sequence[str]) -> list[Prompt]:
@@ -78,7 +80,10 @@ def _prompt(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prompt:
     messages = read_turns("prompt", text if isinstance(text, (list, dict)) else user)
     name = _cell(cells, columns, "id")
     # Most public sets number their questions from zero in every language.
-    name = fingerprint([code, messages])[:16] if name is None else f"{name}-{code}"
+    try:
+        name = fingerprint([code, messages])[:16] if name is None else f"{name}-{code}"
+    except TypeError as error:  # it holds NaN, say, which is no text either
+        raise ValueError(f"`prompt` must be a text or messages (seen: {shorten(text)}).") from error
     cluster = _cell(cells, columns, "cluster")
     return Prompt.model_validate(
         {
@@ -101,7 +106,8 @@ def _asked(cells: Cells, columns: PromptColumns) -> Any:
     found = [cell(cells, name) for name in named] if columns.prompt else map(cells.get, named)
     values = [value for value in found if value is not None and value != ""]
     if not values:
-        raise ValueError(f"the column `{named[0]}` is missing or empty (columns: {sorted(cells)}).")
+        seen = one_line(str(sorted(cells)))
+        raise ValueError(f"the column `{named[0]}` is missing or empty (columns: {seen}).")
     return values[0] if len(named) == 1 else joined(named, values)
 
 
@@ -125,8 +131,8 @@ def _category(value: Any) -> str | None:
     """Read a category; several in a list, or in a JSON list inside a string, are joined."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
-            value = json.loads(value)
-        except json.JSONDecodeError:
+            value = json_text.parse(value)
+        except ValueError:
             return value
     if isinstance(value, list):
         return "; ".join(str(item) for item in value)

@@ -21,6 +21,7 @@ from mixmerge.records.turns import (
     read_turns,
 )
 from mixmerge.tables import Place
+from mixmerge.yaml_file import one_line
 
 _CONTENT = ("messages", "prompt", "answer", "chosen", "rejected")
 _USUAL = {
@@ -116,7 +117,7 @@ class _Reader:
         if missing:
             raise DataError(
                 f"{place}: no column `{missing[0]}`, which source `{name}` maps "
-                f"(columns: {', '.join(first)})."
+                f"(columns: {one_line(', '.join(first))})."
             )
         self._name = name
         self._spec = spec
@@ -127,7 +128,8 @@ class _Reader:
             needed = ", or ".join(" and ".join(map("`{}`".format, e)) for e in _MADE_OF[form])
             raise DataError(
                 f"{place}: source `{name}` has no rows for `form: {form}`, which needs {needed} "
-                f"(columns: {', '.join(first)}). Map them under `columns`, or ask for another form."
+                f"(columns: {one_line(', '.join(first))}). Map them under `columns`, or ask for "
+                "another form."
             )
         self._make = _MAKERS[made_of]
         # A row may be empty in columns that make no row of this kind.

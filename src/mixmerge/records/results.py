@@ -3,11 +3,13 @@
 The schema is versioned because other tools read it; see the field docstrings.
 """
 
+import reprlib
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from mixmerge.errors import DataError
+from mixmerge.files import first_problem
 from mixmerge.records.rows import Axis, RowModel, SchemaModel
 
 SCHEMA = 2
@@ -341,9 +343,13 @@ def read_results(content: Any, where: str) -> Results:
     """
     seen = content.get("schema") if isinstance(content, dict) else None
     if seen != SCHEMA:
+        shown = reprlib.repr(seen)
         raise DataError(
-            f"{where}: results of schema {SCHEMA} are required (seen: schema {seen}). An earlier "
+            f"{where}: results of schema {SCHEMA} are required (seen: schema {shown}). An earlier "
             "version of mixmerge wrote this file: run the study again with `mixmerge run STUDY`; "
             "trainings and answers that have not changed are reused."
         )
-    return Results.model_validate(content)
+    try:
+        return Results.model_validate(content)
+    except ValidationError as error:
+        raise DataError(f"{where}: not what a run writes: {first_problem(error)}") from error

@@ -1,10 +1,11 @@
 """Messages as data sets hold them, read into roles and contents; nothing is lost in silence."""
 
 import ast
-import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+
+from mixmerge import json_text
 
 PROMPTS = ("instruction", "question", "query")
 """What common formats call the column of the user's text, beside ``prompt``."""
@@ -65,8 +66,8 @@ def from_text(column: str, value: Any) -> Any:
     if not isinstance(value, str) or not _LIKE_MESSAGES.fullmatch(value):
         return value
     try:
-        read = json.loads(value)
-    except (ValueError, RecursionError):
+        read = json_text.parse(value)
+    except ValueError:
         try:
             read = ast.literal_eval(value.strip())
         except (ValueError, SyntaxError, RecursionError, MemoryError):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+from mixmerge.errors import ModelError
 from mixmerge.evaluation.judges import of_people
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.merging.methods import METHODS
@@ -18,6 +19,7 @@ from mixmerge.study.spec import (
     Study,
     TestbedSource,
     Trained,
+    folder_of,
     has_weights,
 )
 from mixmerge.study.spec_file import EXTENDS, parse_spec, read_extended, validated
@@ -67,8 +69,8 @@ def problems(study: Study) -> Iterator[Problem]:
         yield (EXTENDS,), "only a file can extend others."
     if len(set(study.languages)) < len(study.languages):
         yield ("languages",), "a language is named twice."
-    checks = (_chat_templates, _testbed, _mixtures, _axes, _choices, _match_on, _selection_items)
-    for check in (*checks, _trial):
+    checks = (_given, _testbed, _mixtures, _axes, _choices, _match_on, _selection_items, _trial)
+    for check in (_chat_templates, *checks):
         yield from check(study)
     unknown = list(_checkpoints(study))
     yield from unknown
@@ -94,6 +96,22 @@ def _chat_templates(study: Study) -> Iterator[Problem]:
                     "recipe trains with others: give the study one `chat_template`."
                 ),
             )
+
+
+def _given(study: Study) -> Iterator[Problem]:
+    """Find what is no model folder, before all that lies below it is read to tell its content."""
+    for name, given in study.given().items():
+        if given.model is None:
+            continue
+        place = ("base", "model") if name == BASE else ("checkpoints", name, "model")
+        try:
+            folder = folder_of(given.model)
+        except ModelError as error:
+            yield place, str(error)
+            continue
+        known = ("config.json", "adapter_config.json")
+        if folder and folder.exists() and not any((folder / file).is_file() for file in known):
+            yield place, f"{folder}: no config.json; a model is a Hugging Face folder."
 
 
 def _testbed(study: Study) -> Iterator[Problem]:

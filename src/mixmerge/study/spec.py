@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -10,6 +11,7 @@ from mixmerge.chat.options import ChatOptions
 from mixmerge.evaluation.generate_spec import EndpointModelSpec
 from mixmerge.evaluation.spec import EvaluateSpec, GeneratePlacement
 from mixmerge.execution.engines import with_engines
+from mixmerge.hub import local_folder
 from mixmerge.merging.spec import MergePlacement, MergeSpec
 from mixmerge.mixing.spec import MixtureSpec, SourceSpec, Unit
 from mixmerge.records import Axis
@@ -19,8 +21,8 @@ from mixmerge.study.selection import SelectionSpec, SweepSpec
 from mixmerge.training.spec import TrackingSpec, TrainPlacement, TrainSpec
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-Name = Annotated[str, Field(pattern=NAME)]
-"""Letters, digits, ``_``, ``.`` and ``-``: names become folders."""
+Name = Annotated[str, Field(pattern=NAME, max_length=100)]
+"""At most 100 letters, digits, ``_``, ``.`` and ``-``: names become folders."""
 
 BASE = "base"
 """The base model's name among the models of a study."""
@@ -253,19 +255,25 @@ class Study(SpecModel):
 
     def ancestors(self, name: str) -> list[str]:
         """Return a checkpoint and all it is made from, each once, parents first."""
-        found = {
-            ancestor: None for parent in self.parents(name) for ancestor in self.ancestors(parent)
-        }
-        return [*found, name]
+        found: dict[str, None] = {}
+        waiting = [name]  # no recursion: a study may train a thousand checkpoints in a row
+        while waiting:
+            first = next((each for each in self.parents(waiting[-1]) if each not in found), None)
+            if first is None:
+                found[waiting.pop()] = None
+            else:
+                waiting.append(first)
+        return [*found]
 
     def stage(self, name: str) -> Stage:
         """Return how far a checkpoint is trained: what its last training leads to."""
         checkpoint = self.checkpoints[name]
+        while isinstance(checkpoint, (Merged, Selected)):
+            name = self.parents(name)[0]
+            checkpoint = self.checkpoints[name]
         if isinstance(checkpoint, Trained):
             return self.training[checkpoint.train].objective.stage
-        if isinstance(checkpoint, Given):
-            return checkpoint.stage
-        return self.stage(self.parents(name)[0])
+        return checkpoint.stage
 
     def baselines(self) -> dict[Stage, str]:
         """Return what the merges of each stage are tested against."""
@@ -282,7 +290,17 @@ class Study(SpecModel):
         if isinstance(checkpoint, Merged):
             return "merge"
         if isinstance(checkpoint, Selected):
-            kinds = [self.kind(candidate) for candidate in checkpoint.select]
+            kinds: list[Kind] = []
+            seen: set[str] = set()
+            waiting = [name]
+            while waiting:
+                each = waiting.pop()
+                chosen = self.checkpoints[each]
+                if isinstance(chosen, Selected):
+                    waiting += reversed([n for n in chosen.select if n not in seen])
+                    seen |= {*chosen.select}
+                else:
+                    kinds.append(self.kind(each))
             return "merge" if "merge" in kinds else "mixture" if "mixture" in kinds else kinds[0]
         shares = self.mixtures[checkpoint.mixture].shares
         return "mixture" if sum(share > 0 for share in shares.values()) > 1 else "expert"
@@ -301,6 +319,17 @@ class Study(SpecModel):
         if isinstance(checkpoint, Merged):
             return checkpoint.merge.method
         return checkpoint.method if isinstance(checkpoint, Given) else None
+
+
+def folder_of(model: str) -> Path | None:
+    """Return the folder that a model's name means, None for the testbed or a name on the hub.
+
+    Raises:
+        ModelError: no file system could have such a path.
+    """
+    folder = local_folder(model)
+    looks_local = model.startswith((".", "/", "~")) or folder.is_dir()
+    return folder if model != TESTBED and looks_local else None
 
 
 @dataclass(frozen=True)
