@@ -13,8 +13,8 @@ from tests.evaluation.endpoint_server import Answer, Serve, Server, says
 
 from mixmerge.durable import read_log
 from mixmerge.errors import ResourceError, SpecError
-from mixmerge.evaluation.calls.connection import Reply
 from mixmerge.evaluation.calls.endpoint import LEDGER, ChatEndpoint, Request
+from mixmerge.evaluation.calls.reply import Reply
 from mixmerge.evaluation.endpoint_spec import EndpointSpec
 from mixmerge.evaluation.journal import Journal
 from mixmerge.progress import silent

@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from mixmerge.errors import ResourceError
 from mixmerge.evaluation.backends.vllm_engine import prompt_seed
-from mixmerge.evaluation.calls.connection import Reply
 from mixmerge.evaluation.calls.endpoint import ChatEndpoint
+from mixmerge.evaluation.calls.refusal import FILTERED
+from mixmerge.evaluation.calls.reply import Reply
 from mixmerge.evaluation.generate_spec import EndpointModelSpec
 from mixmerge.evaluation.spec import DecodingSpec
 from mixmerge.progress import Progress, silent
@@ -83,7 +84,7 @@ def _response(prompt: Prompt, reply: Reply) -> Response:
     ended: Literal["stop", "length"] = "length" if reply.finish_reason == "length" else "stop"
     return Response(
         prompt=prompt.id,
-        text=reply.text,
+        text="" if reply.finish_reason == FILTERED else reply.text,
         finish_reason="filter" if reply.refused else ended,
         tokens=reply.output_tokens or 0,
     )

@@ -7,8 +7,9 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
-from mixmerge.evaluation.calls.connection import Reply, key_from_environment
-from mixmerge.evaluation.calls.run import Calls, in_own_thread
+from mixmerge.evaluation.calls.connection import key_from_environment
+from mixmerge.evaluation.calls.reply import Reply
+from mixmerge.evaluation.calls.run import Calls, Complaint, in_own_thread
 from mixmerge.evaluation.calls.spending import CallSize, Estimate, Ledger, Tokens
 from mixmerge.evaluation.endpoint_spec import EndpointSpec
 from mixmerge.evaluation.journal import Journal
@@ -50,7 +51,12 @@ class ChatEndpoint:
         self._key = key_from_environment(spec)
 
     def ask(
-        self, requests: Requests, progress: Progress = silent, *, what: str = "calls"
+        self,
+        requests: Requests,
+        progress: Progress = silent,
+        *,
+        what: str = "calls",
+        complaint: Complaint | None = None,
     ) -> Iterator[Reply]:
         """Yield the replies to some requests, asking only what the journal does not hold.
 
@@ -63,9 +69,12 @@ class ChatEndpoint:
             progress: hears first how many calls there are and what they may cost, then of every
                 finished one.
             what: names the activity for ``progress``.
+            complaint: says why a reply is of no use. After ten of them in a row, and none of use
+                before, no more calls are made.
 
         Raises:
-            SpecError: the endpoint cannot be reached, refuses the key or does not know the model.
+            SpecError: the endpoint cannot be reached, refuses the key, does not know the model, or
+                no reply is of use.
             ResourceError: the budget is used up, or another process is writing the journal.
         """
         with Journal(self._journal) as journal:
@@ -73,7 +82,7 @@ class ChatEndpoint:
             failed: Mapping[str, Reply] = {}
             if estimate.calls:
                 todo = self._missing(zip(keys, self._bodies(requests), strict=True), journal)
-                failed = self._send(todo, estimate, journal, progress, what)
+                failed = self._send(todo, estimate, journal, progress, what, complaint)
             for key in keys:
                 yield failed[key] if key in failed else Reply(**journal[key])
 
@@ -101,6 +110,7 @@ class ChatEndpoint:
         journal: Journal,
         progress: Progress,
         what: str,
+        complaint: Complaint | None,
     ) -> Mapping[str, Reply]:
         def listen(done: int) -> None:
             progress(done, estimate.calls, f"{what} ({estimate})")
@@ -108,7 +118,7 @@ class ChatEndpoint:
         listen(0)
         price, ledger = self._spec.price, self._journal.with_name(LEDGER)
         with closing(Ledger(ledger, self._spec.budget)) if price else nullcontext() as spent:
-            calls = Calls(self._spec, journal, spent, listen, self._optional)
+            calls = Calls(self._spec, journal, spent, listen, self._optional, complaint)
             in_own_thread(calls.make(todo, self._key))
         return calls.failed
 

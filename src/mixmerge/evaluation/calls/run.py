@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import json
 import random
 import threading
 import time
@@ -12,13 +11,19 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from mixmerge.errors import ResourceError
-from mixmerge.evaluation.calls.connection import CallError, Connection, RefusedCallError, Reply
+from mixmerge.errors import ResourceError, SpecError
+from mixmerge.evaluation.calls.connection import Connection
 from mixmerge.evaluation.calls.rate_limit import RateLimiter
+from mixmerge.evaluation.calls.reply import CallError, Reply, shown
 from mixmerge.evaluation.calls.spending import Budget, CallSize, Ledger, OutOfBudgetError, Tokens
 from mixmerge.evaluation.endpoint_spec import EndpointSpec
 from mixmerge.evaluation.journal import Journal
 
+Complaint = Callable[[Reply], str | None]
+"""Says why a reply is of no use; None where it is."""
+
+FUTILE = 10
+"""Useless replies in a row, before any useful one, after which the rest is not paid for."""
 FIRST_BACK_OFF = 1.0
 """Seconds at most before the second try; doubled for every further one."""
 _NOTHING = Tokens(0, 0)
@@ -84,26 +89,23 @@ class Caller:
         """Try a call; once more without optional fields, should they be why it is refused."""
         doubtful = self.optional & body.keys() - self._left_out
         try:
-            return await self._try(_without(body, self._left_out), doubtful=bool(doubtful))
-        except RefusedCallError as error:
-            if not doubtful or error.status not in {400, 415, 422, 501}:
+            return await self._try(_without(body, self._left_out), doubtful)
+        except CallError as error:
+            if not error.doubtful:
                 raise
         reply = await self._try(_without(body, self.optional))
         self._left_out = self.optional
         return reply
 
-    async def _try(self, body: Body, *, doubtful: bool = False) -> Reply:
+    async def _try(self, body: Body, optional: frozenset[str] = frozenset()) -> Reply:
         size = CallSize.of(body)
         reserved = await self.budget.reserve(size)
         used: Tokens | None = None
         try:
             await self._turn(size.expected)
             sent = time.monotonic()
-            reply = await self.connection.post(
-                json.dumps(body, ensure_ascii=False).encode(),
-                min(self.spec.timeout_seconds, max(0.001, self._end - sent)),
-                doubtful=doubtful,
-            )
+            patience = min(self.spec.timeout_seconds, max(0.001, self._end - sent))
+            reply = await self.connection.post(body, patience, size.reply_bytes, optional=optional)
             used = size.used(reply)
             self.limiter.replied(time.monotonic() - sent, size.expected.total - used.total)
         except CallError as error:
@@ -112,7 +114,8 @@ class Caller:
                 self.limiter.overloaded(sent)
             raise
         finally:
-            self.budget.settle(reserved, used)
+            # What is in flight when a wrong key or address stops everything costs nothing either.
+            self.budget.settle(reserved, _NOTHING if self.connection.hopeless else used)
         return reply
 
     async def _turn(self, expected: Tokens) -> None:
@@ -138,8 +141,11 @@ class Calls:
     """Hears after every call how many have come to an end."""
     optional: frozenset[str]
     """Fields of a request that the endpoint may not know."""
+    complaint: Complaint | None = None
     failed: dict[str, Reply] = dataclasses.field(default_factory=dict)
     """Replies without an answer, by key."""
+    _useless: list[str] | None = dataclasses.field(default_factory=list)
+    """What is wrong with every reply so far; None once there was a useful one."""
     _done: int = 0
     _stopped: bool = False
 
@@ -151,7 +157,7 @@ class Calls:
             key: the endpoint's key.
 
         Raises:
-            SpecError: no call can succeed: wrong key, model or address.
+            SpecError: no call can succeed: wrong key, model or address; or no reply is of use.
             ResourceError: the budget is used up, or the disk is full.
         """
         spec = self.spec
@@ -189,10 +195,26 @@ class Calls:
             limiter.leave_place()
         if reply.error is None:
             self.journal.append(name, dataclasses.asdict(reply))
+            self._check_use(reply)
         else:
             self.failed[name] = reply
         self._done += 1
         self.listen(self._done)
+
+    def _check_use(self, reply: Reply) -> None:
+        """Stop where no reply is of any use: the others would be paid for in vain."""
+        if self.complaint is None or self._useless is None or reply.refused:
+            return
+        problem = self.complaint(reply)
+        if problem is None:
+            self._useless = None
+            return
+        self._useless.append(problem)
+        if len(self._useless) >= FUTILE:
+            raise SpecError(
+                f"{self.spec.model}: none of the first {FUTILE} replies can be used. The first: "
+                f"{shown(self._useless[0])}"
+            )
 
 
 def in_own_thread(work: Coroutine[Any, Any, Result]) -> Result:

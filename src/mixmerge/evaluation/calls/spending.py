@@ -16,13 +16,17 @@ from typing import Any
 
 from mixmerge.durable import Log, value_of
 from mixmerge.errors import ResourceError
-from mixmerge.evaluation.calls.connection import Reply
+from mixmerge.evaluation.calls.reply import Reply
 from mixmerge.evaluation.endpoint_spec import LIMITS, Price
 
 BYTES_PER_TOKEN = 3
 """English has about 4.5 bytes a token, Hindi in older tokenizers under 3."""
 _TOKENS_OF_TEMPLATE = 100
 """More than any chat template puts around one message."""
+_ENVELOPE_BYTES = 256 * 1024
+_MOST_BYTES_PER_TOKEN = 64
+_LONGEST_ANSWER = 100_000
+"""Tokens of an answer without a limit."""
 _ROUNDING = 1e-9
 
 
@@ -79,9 +83,15 @@ class CallSize:
         """Tokens that the call cannot pass: one for every byte."""
         return Tokens(self.text_bytes + self.around, self.max_tokens)
 
+    @property
+    def reply_bytes(self) -> int:
+        """Bytes of the longest reply: envelope, echo of the question, answer in JSON escapes."""
+        answer = _MOST_BYTES_PER_TOKEN * (self.max_tokens or _LONGEST_ANSWER)
+        return _ENVELOPE_BYTES + self.text_bytes + answer
+
     def used(self, reply: Reply) -> Tokens:
         """Return what the endpoint counted, or an estimate where it does not count."""
-        written = math.ceil(len(reply.text.encode()) / BYTES_PER_TOKEN)
+        written = math.ceil(len((reply.thoughts + reply.text).encode()) / BYTES_PER_TOKEN)
         return Tokens(
             self.expected.input if reply.input_tokens is None else reply.input_tokens,
             written if reply.output_tokens is None else reply.output_tokens,

@@ -7,20 +7,18 @@ from typing import Any
 
 import pytest
 
-from mixmerge.evaluation.calls.connection import CallError, RefusedCallError, Reply, read_reply
+from mixmerge.evaluation.calls.reply import CallError, RefusedCallError, Reply, read_reply
 
 
-def completion(**choice: Any) -> bytes:
+def completion(**choice: Any) -> str:
     message = {"role": "assistant", "content": "yes"}
-    return json.dumps(
-        {"choices": [{"message": message, "finish_reason": "stop"} | choice]}
-    ).encode()
+    return json.dumps({"choices": [{"message": message, "finish_reason": "stop"} | choice]})
 
 
 def test_an_answer_with_its_counts() -> None:
     """Text, finish reason and tokens are read; what the endpoint does not count is None."""
     counted = json.loads(completion()) | {"usage": {"prompt_tokens": 3, "completion_tokens": 1}}
-    reply = read_reply(200, {}, json.dumps(counted).encode())
+    reply = read_reply(200, {}, json.dumps(counted))
     assert reply == Reply("yes", finish_reason="stop", input_tokens=3, output_tokens=1)
     assert read_reply(200, {}, completion()).input_tokens is None
 
@@ -52,7 +50,7 @@ def test_a_limit_used_up_by_reasoning_is_an_empty_answer() -> None:
 def test_what_may_pass_is_told_from_overload(status: int, overload: bool) -> None:
     """Both are tried again; only overload asks for fewer calls at once."""
     with pytest.raises(CallError, match=f"status {status}: busy") as error:
-        read_reply(status, {}, b"busy")
+        read_reply(status, {}, "busy")
     assert (error.value.again, error.value.overload) == (True, overload)
     assert not error.value.maybe_charged
 
@@ -61,27 +59,27 @@ def test_what_may_pass_is_told_from_overload(status: int, overload: bool) -> Non
 def test_what_will_not_pass_is_not_tried_again(status: int) -> None:
     """The endpoint has understood and refuses."""
     with pytest.raises(RefusedCallError, match=f"status {status}: no") as error:
-        read_reply(status, {}, b"no")
+        read_reply(status, {}, "no")
     assert not error.value.again
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        b"",
-        b"<html>",
-        b"[]",
-        b"null",
-        b'{"choices": []}',
-        b'{"choices": {}}',
-        b'{"choices": [null]}',
-        b'{"choices": [{"message": "yes"}]}',
-        b'{"choices": [{"message": {"content": 5}}]}',
-        b'{"choices": [{"message": {"content": [{"text": "yes"}]}}]}',
+        "",
+        "<html>",
+        "[]",
+        "null",
+        '{"choices": []}',
+        '{"choices": {}}',
+        '{"choices": [null]}',
+        '{"choices": [{"message": "yes"}]}',
+        '{"choices": [{"message": {"content": 5}, "finish_reason": "stop"}]}',
+        '{"choices": [{"message": {"content": [{"image": "yes"}]}, "finish_reason": "stop"}]}',
         completion()[:-9],
     ],
 )
-def test_what_is_no_completion_may_have_been_charged(content: bytes) -> None:
+def test_what_is_no_completion_may_have_been_charged(content: str) -> None:
     """Such a reply is tried again, and its tokens are counted to be safe."""
     with pytest.raises(CallError, match="completion") as error:
         read_reply(200, {}, content)
@@ -95,7 +93,7 @@ def test_what_is_no_completion_may_have_been_charged(content: bytes) -> None:
 def test_retry_after_in_seconds(value: str, wait: float | None) -> None:
     """Numbers count as they are and never below zero; anything else as if it were not there."""
     with pytest.raises(CallError, match="429") as error:
-        read_reply(429, {"Retry-After": value}, b"")
+        read_reply(429, {"Retry-After": value}, "")
     assert error.value.wait == wait
 
 
@@ -104,7 +102,7 @@ def test_retry_after_as_a_date() -> None:
     for ahead, least, most in ((60, 57, 60), (-60, 0, 0)):
         date = formatdate(time.time() + ahead, usegmt=True)
         with pytest.raises(CallError, match="429") as error:
-            read_reply(429, {"Retry-After": date}, b"")
+            read_reply(429, {"Retry-After": date}, "")
         assert error.value.wait is not None
         assert least <= error.value.wait <= most
 
@@ -112,6 +110,6 @@ def test_retry_after_as_a_date() -> None:
 def test_messages_are_short_and_on_one_line() -> None:
     """A page of HTML does not fill the screen."""
     with pytest.raises(CallError, match="status 500: a b ") as error:
-        read_reply(500, {}, b"a\n b \n" * 1000)
+        read_reply(500, {}, "a\n b \n" * 1000)
     assert len(str(error.value)) < 250
     assert "\n" not in str(error.value)
