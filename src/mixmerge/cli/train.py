@@ -20,10 +20,10 @@ def train(
 
     with bar("train") as progress:
         report = run(spec, out, progress=progress)
-    dropped = sum(count.dropped for count in report.rows.values())
     typer.echo(
         f"{report.steps} steps, {report.tokens:,} tokens, loss {report.first_loss:.3f} → "
         f"{report.final_loss:.3f}, {duration(report.train_seconds)}"
-        + (f"; {dropped} rows longer than {report.max_length} tokens dropped" if dropped else "")
     )
+    for note in report.notes:
+        typer.echo(f"- {note}")
     typer.echo(f"model: {out / 'model'}")

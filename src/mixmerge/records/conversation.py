@@ -12,6 +12,8 @@ class Message(RowModel):
 
     role: Literal["system", "user", "assistant"]
     content: str = Field(min_length=1)
+    weight: Literal[0, 1] = Field(default=1, exclude_if=lambda weight: weight == 1)
+    """Of the assistant: 0 keeps the turn out of the loss. Written only where it is 0."""
 
 
 class Conversation(RowModel):
@@ -29,6 +31,8 @@ class Conversation(RowModel):
     def _ends_with_the_assistant(self) -> Self:
         if self.messages[-1].role != "assistant":
             raise ValueError("the last message must be the assistant's")
+        if not any(turn.weight for turn in self.messages if turn.role == "assistant"):
+            raise ValueError("every message of the assistant has `weight: 0`: nothing is trained")
         return self
 
     @property

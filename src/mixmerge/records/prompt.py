@@ -45,9 +45,14 @@ class Response(RowModel):
     prompt: str
     """`Prompt.id`."""
     text: str
-    """The answer without special tokens; empty when the model stopped at once."""
+    """The answer without special tokens and thoughts; empty when the model stopped at once, or
+    was still thinking when it ended."""
+    thoughts: str = Field(default="", exclude_if=lambda thoughts: not thoughts)
+    """What the model wrote before, in a block of thoughts: no judge reads it. Written only where
+    there is one."""
     finish_reason: Literal["stop", "length", "filter"]
     """``stop``: the model ended its turn; ``length``: it was cut off; ``filter``: the endpoint that
     serves the model withheld the answer."""
     tokens: int = Field(ge=0)
-    """Tokens generated, the end of turn included; 0 from an endpoint that does not count."""
+    """Tokens generated, thoughts and the end of turn included; 0 from an endpoint that does not
+    count."""

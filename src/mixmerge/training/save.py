@@ -1,5 +1,6 @@
 """The trained model as an ordinary Hugging Face folder."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ from mixmerge.training.parent import copy_companions
 _SHARD = "5GB"
 
 
-def save_model(trainer: Any, parent: ModelFolder, out: Path, dtype: str, card: str) -> None:
+def save_model(
+    trainer: Any, parent: ModelFolder, out: Path, dtype: str, card: str, stops: Sequence[int]
+) -> None:
     """Write ``out/model`` in ``dtype`` with its card and, for LoRA, ``out/adapter``.
 
     Every process must call it. The trainer has finished; ``parent`` is what it trained from.
+    ``stops`` are the tokens at which the model must stop, where the parent's files lack one.
     """
     weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     if not trainer.is_world_process_zero():
@@ -28,7 +32,7 @@ def save_model(trainer: Any, parent: ModelFolder, out: Path, dtype: str, card: s
         weights = model.state_dict()
     with files.whole_folder(out / "model") as folder:
         model.save_pretrained(folder, state_dict=_cast(weights, dtype), max_shard_size=_SHARD)
-        copy_companions(parent, folder, dtype)
+        copy_companions(parent, folder, dtype, stops)
         (folder / "README.md").write_text(card, encoding="utf-8")
 
 
@@ -38,7 +42,9 @@ def _merged(parent: ModelFolder, adapter: Path) -> Any:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    base = AutoModelForCausalLM.from_pretrained(parent.path, dtype=torch.float32)
+    base = AutoModelForCausalLM.from_pretrained(
+        parent.path, dtype=torch.float32, trust_remote_code=False
+    )
     return PeftModel.from_pretrained(base, adapter).merge_and_unload()
 
 

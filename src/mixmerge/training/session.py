@@ -61,7 +61,7 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
         _check_finished(trainer.state)
         seconds = (ready - started, time.perf_counter() - ready)
         report = _report(inputs, plan, curve, trainer, cache, resumed_from, seconds)
-        _finish(inputs, trainer, report)
+        _finish(inputs, plan, trainer, report)
 
 
 def _reference(inputs: Inputs, plan: Plan) -> ReferenceCache | None:
@@ -92,9 +92,10 @@ def _check_finished(state: Any) -> None:
         )
 
 
-def _finish(inputs: Inputs, trainer: Any, report: TrainReport) -> None:
+def _finish(inputs: Inputs, plan: Plan, trainer: Any, report: TrainReport) -> None:
     card = model_card(inputs.spec, report, inputs.model_name)
-    save_model(trainer, inputs.model, inputs.out, report.dtype, card)
+    stops = plan.data.stops if plan.data.new_stops else ()
+    save_model(trainer, inputs.model, inputs.out, report.dtype, card, stops)
     if is_first_rank():
         files.write_json(inputs.out / "report.json", report.model_dump(mode="json"))
         shutil.rmtree(inputs.checkpoints)
@@ -118,6 +119,9 @@ def _report(
         epochs=order.size / len(encoded.read),
         batch_size=inputs.spec.batch_size,
         rows=plan.data.counts,
+        left_out=plan.data.left_out,
+        new_stops=plan.data.new_stops,
+        date=plan.data.date,
         tokens=int(plan.tokens[-1]),
         target_tokens=int(encoded.targets[order].sum()),
         first_loss=curve.first_loss,

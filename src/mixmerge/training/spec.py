@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import ConfigDict, Field, GetJsonSchemaHandler, field_validator, model_validator
 from pydantic_core import CoreSchema
 
+from mixmerge.chat.options import ChatOptions
 from mixmerge.errors import ResourceError, SpecError
 from mixmerge.spec_model import SpecModel, hint, quoted, refusal
 from mixmerge.training.objectives import DEFAULT, OBJECTIVES
@@ -73,6 +74,9 @@ class TrainSpec(_Finite):
     """Decoupled weight decay of AdamW."""
     max_grad_norm: float = Field(default=1.0, gt=0)
     """Gradients are scaled down to this L2 norm."""
+    chat_template: ChatOptions = Field(default={}, exclude_if=lambda options: not options)
+    """Options of the chat template, such as ``{enable_thinking: false}``. Ask the trained model
+    with the same ones; in a study they are the study's."""
     loss_on: Literal["assistant"] = "assistant"
     """The loss reads only the tokens that the assistant writes, its end of turn included."""
     adapter: AdapterSpec | None = None

@@ -148,5 +148,5 @@ def test_a_language_models_tokenizer_pads_with_its_end(tiny_model: Path, tmp_pat
 
 def test_what_is_no_classifier_is_said(tmp_path: Path) -> None:
     """A folder without a classifier gives one message."""
-    with pytest.raises(ModelError, match="the tokenizer cannot be loaded"):
+    with pytest.raises(ModelError, match="its tokenizer does not load"):
         judge(tmp_path).judge(items("a"), HARMFUL)

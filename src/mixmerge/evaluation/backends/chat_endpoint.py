@@ -77,6 +77,8 @@ def _request(prompt: Prompt, decoding: DecodingSpec) -> dict[str, Any]:
     }
     if not decoding.greedy:
         request |= {"top_p": decoding.top_p, "seed": prompt_seed(prompt, decoding)}
+    if decoding.chat_template:  # as vLLM, SGLang and llama.cpp call them
+        request["chat_template_kwargs"] = dict(decoding.chat_template)
     return request
 
 
@@ -85,6 +87,7 @@ def _response(prompt: Prompt, reply: Reply) -> Response:
     return Response(
         prompt=prompt.id,
         text="" if reply.finish_reason == FILTERED else reply.text,
+        thoughts=reply.thoughts,
         finish_reason="filter" if reply.refused else ended,
         tokens=reply.output_tokens or 0,
     )

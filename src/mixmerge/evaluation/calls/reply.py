@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from mixmerge.chat.thoughts import part
 from mixmerge.evaluation.calls.refusal import FILTERED, Refusal, refusal
-from mixmerge.evaluation.thoughts import part
 
 _OVERLOAD = frozenset({429, 503, 529})
 _TEMPORARY = frozenset({408, 409, 425, 429})
@@ -137,8 +137,9 @@ def read_reply(
         reason = f"a completion without text: {shown(text)}"
         raise CallError(reason, maybe_charged=True, unread=True)
     beside = message.get("reasoning_content") or message.get("reasoning") or ""
-    recited, answer = part(answer or "")
-    whole = [each for each in (beside, thoughts, recited) if isinstance(each, str) and each]
+    parted = part(answer or "")
+    whole = [each for each in (beside, thoughts, parted.thoughts) if isinstance(each, str) and each]
+    answer = parted.answer if parted.closed else ""
     return _reply(body, answer, finish_reason=ended, thoughts="\n".join(whole))
 
 

@@ -135,7 +135,7 @@ class ClassifierJudge:
 
     @cached_property
     def _tokenizer(self) -> Any:
-        from mixmerge.evaluation.loaded_model import load_tokenizer
+        from mixmerge.chat.tokenizer import load_tokenizer
 
         tokenizer = load_tokenizer(self._folder)
         if tokenizer.pad_token is None:  # as of classifiers made from a language model
@@ -157,7 +157,7 @@ class ClassifierJudge:
         logging.disable_progress_bar()
         try:
             network = AutoModelForSequenceClassification.from_pretrained(
-                self._folder, local_files_only=True
+                self._folder, local_files_only=True, trust_remote_code=False
             )
         except (OSError, ValueError, RuntimeError) as error:
             problem = f"cannot be loaded as a classifier: {error}"

@@ -49,7 +49,7 @@ def choice(model: LoadedModel, text: str, words: Sequence[str]) -> Choice:
         ModelError: the model's chat template refuses a text of the user's alone.
     """
     try:
-        asked = model.chat([{"role": "user", "content": text}])
+        asked = model.chat().asked([{"role": "user", "content": text}])
     except TemplateError as error:
         raise ModelError(
             f"{model.folder.path}: the chat template refuses a question to the judge: {error}. "
