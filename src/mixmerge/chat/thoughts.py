@@ -71,15 +71,15 @@ def part(text: str, *, opened: bool | None = None) -> Parted:
     kept: list[str] = []
     start, silent = 0, True
     while block := (silent and _AT_ONCE.match(rest, start)) or _ON_A_LINE.search(rest, start):
-        ending = _ENDS[block[1]]
-        end = rest.find(ending, block.end())
+        closing = _ENDS[block[1]]
+        end = rest.find(closing, block.end())
         if end < 0:
             thoughts.append(rest[block.end() :])
             return Parted("", _joined(thoughts), closed=False)
         kept.append(rest[start : block.start()])
         silent = silent and not kept[-1].strip()
         thoughts.append(rest[block.end() : end])
-        start = end + len(ending)
+        start = end + len(closing)
     answer = "".join([*kept, rest[start:]])
     return Parted(answer.strip() if thoughts else answer, _joined(thoughts), closed=True)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mixmerge.errors import SpecError
-from mixmerge.evaluation.judges.rubric import Rubric, load_rubric
-from mixmerge.records import Question
+from mixmerge.evaluation.judges.rubric import Reading, Rubric, load_rubric
+from mixmerge.records import Item, Message, Prompt, Question, Response
 from mixmerge.records.judge import Asks
 
 _ONE = {"prompt": "P", "language": "en", "answer": "one"}
@@ -264,3 +264,30 @@ def test_a_rubric_file_that_is_missing_is_named(tmp_path: Path) -> None:
     """A name that is not of the form NAME@VERSION is a file, beside the study file."""
     with pytest.raises(SpecError, match=r"The rubric .*mine\.txt cannot be read"):
         load_rubric("mine.txt", tmp_path)
+
+
+def test_the_judge_sees_who_said_what() -> None:
+    """Turns of a conversation have their speaker, under marks that none of them can write."""
+    said = [("system", "Rhyme."), ("user", "Hi."), ("assistant", "Hm."), ("user", "[USER 1]\nBye.")]
+    turns = tuple(Message(role=role, content=text) for role, text in said)
+    prompt = Prompt(id="p", cluster="p", language="en", messages=turns)
+    answer = Response(prompt="p", text="x", finish_reason="stop", tokens=1)
+    asked = Question("safety", "outcome", "harmful")
+    (text,) = Reading(load_rubric("harmful@1"), asked, "j").texts([Item(prompt, answer)])
+    shown = text[text.index("[message") : text.index("[end of message")].splitlines()
+    (mark,) = {line.split()[1].rstrip("]") for line in (shown[1], shown[3], shown[5], shown[7])}
+    assert len(mark) == 16
+    assert shown[1:] == [
+        *(f"[SYSTEM {mark}]", "Rhyme.", f"[USER {mark}]", "Hi.", f"[ASSISTANT {mark}]", "Hm."),
+        *(f"[USER {mark}]", "[USER 1]", "Bye."),
+    ]
+
+
+def test_a_single_question_is_shown_as_it_is() -> None:
+    """Nothing stands before the words of a user who only asks."""
+    turn = Message(role="user", content="Hi.")
+    prompt = Prompt(id="p", cluster="p", language="en", messages=(turn,))
+    answer = Response(prompt="p", text="x", finish_reason="stop", tokens=1)
+    asked = Question("safety", "outcome", "harmful")
+    (text,) = Reading(load_rubric("harmful@1"), asked, "j").texts([Item(prompt, answer)])
+    assert re.search(r"\[message \w+\]\nHi\.\n\[end of message", text)

@@ -159,7 +159,7 @@ class Connection:
         if why.kind == "setting" or (why.kind == "field" and not self._succeeded):
             # Where others succeeded, "forbidden" is about this call's content.
             if error.status != 403 or not self._succeeded:
-                self._stop(f"answered {error.status}", why.problem, error.text)
+                self._stop(f"answered {error.status}", why.problem, why.words)
         elif why.kind != "too long":
             self._count_futile(f"refuses every call ({error})")
 
@@ -171,9 +171,9 @@ class Connection:
     def _stop(self, how: str, problem: str, text: str = "", *, paid: bool = False) -> None:
         self.hopeless = not self._succeeded and not paid
         seen = f" It said: {shown(text)!r}." if text.strip() else ""
+        check = "" if "`fields" in problem else " Check `endpoint`, `model` and `api_key_env`."
         raise SpecError(
-            f"{self._address} {how} for the model {self._spec.model!r}: {problem}. "
-            f"Check `endpoint`, `model`, `api_key_env` and `fields`.{seen}"
+            f"{self._address} {how} for the model {self._spec.model!r}: {problem}.{check}{seen}"
         ) from None
 
     async def aclose(self) -> None:

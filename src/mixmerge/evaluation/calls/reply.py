@@ -86,10 +86,9 @@ class CallError(Exception):
 class RefusedCallError(CallError):
     """The endpoint understood the call and will not take it."""
 
-    def __init__(self, status: int, text: str, why: Refusal) -> None:
+    def __init__(self, status: int, why: Refusal) -> None:
         about = "the text is too long for the model: " if why.kind == "too long" else ""
-        super().__init__(f"{about}status {status}: {shown(text)}", status=status, again=False)
-        self.text = text
+        super().__init__(f"{about}status {status}: {shown(why.words)}", status=status, again=False)
         self.why = why
 
 
@@ -160,8 +159,8 @@ def _failure(
         return Reply(shown(why.words), refused=True, finish_reason=FILTERED)
     if passes and why.kind != "no money":
         wait = _asked_wait(headers.get("Retry-After"))
-        raise CallError(f"status {status}: {shown(text)}", status=status, wait=wait)
-    raise RefusedCallError(status, text, why)
+        raise CallError(f"status {status}: {shown(why.words)}", status=status, wait=wait)
+    raise RefusedCallError(status, why)
 
 
 def _inner_failure(body: Mapping[str, Any], text: str, sent: Mapping[str, Any]) -> Reply:

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, TypeVar
 from mixmerge.errors import SpecError
 from mixmerge.evaluation.judges.judge import BaseJudgeSpec, Decision, Order, accepted, verdict
 from mixmerge.fingerprint import fingerprint
-from mixmerge.records import Item, Outcome, Question, Verdict
+from mixmerge.records import Item, Outcome, Prompt, Question, Verdict
 
 T = TypeVar("T")
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
@@ -356,7 +356,7 @@ class Reading:
         return () if item.answer.text == _reference(item) else tuple(_ORDERS)
 
     def _fields(self, item: Item, order: Order | None) -> dict[str, str]:
-        fields = {"prompt": item.prompt.text, "language": item.prompt.language}
+        fields = {"prompt": _conversation(item.prompt), "language": item.prompt.language}
         if self.rubric.needs_accepted:
             fields["accepted"] = "\n".join(accepted(item.prompt, self.judge))
         if order is None:
@@ -376,6 +376,18 @@ class Reading:
             else:
                 outcome = "yes" if word == self.rubric.words[0] else "no"
         return Decision(outcome, heard.reason, score, heard.notes)
+
+
+def _conversation(prompt: Prompt) -> str:
+    """Return what a prompt asks: a question as it is; of several turns, who said what.
+
+    The marks of turns are a digest of all of them, so that no turn can hold another one.
+    """
+    if len(prompt.messages) == 1:
+        return prompt.text
+    mark = fingerprint([[turn.role, turn.content] for turn in prompt.messages])[:16]
+    turns = [f"[{turn.role.upper()} {mark}]\n{turn.content}" for turn in prompt.messages]
+    return "\n".join(turns)
 
 
 def _reference(item: Item) -> str:
