@@ -17,7 +17,9 @@ def status(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> Non
     from rich.console import Console
 
     from mixmerge.cli.screen import log_tail
+    from mixmerge.evaluation.calls.spending import spent
     from mixmerge.execution.status import STATUS, status
+    from mixmerge.reporting import formats
 
     found = status(folder)
     screen = Console(highlight=False)
@@ -26,6 +28,8 @@ def status(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> Non
     screen.print(line, markup=False, soft_wrap=True)
     whose = "by" if found.state in ("running", "stopping") else "last by"
     screen.print(f"{whose} {found.owner}; updated {found.updated}", markup=False, soft_wrap=True)
+    if dollars := spent(folder):
+        screen.print(f"spent at endpoints: {formats.dollars(dollars)}", soft_wrap=True)
     shown = [s for s in found.steps if s.state in ("running", "failed") or s.message]
     if shown:
         screen.print(step_table(shown))

@@ -75,7 +75,9 @@ def too_small(
     return ""
 
 
-def require_clusters(seen: int, what: str, required: int = MIN_CLUSTERS) -> None:
+def require_clusters(
+    seen: int, what: str, required: int = MIN_CLUSTERS, *, missing: int = 0
+) -> None:
     """Refuse an estimate from too few clusters.
 
     Raises:
@@ -85,4 +87,6 @@ def require_clusters(seen: int, what: str, required: int = MIN_CLUSTERS) -> None
         raise SampleError(
             f"{what}: {seen} independent prompts (clusters) seen, at least {required} required. "
             "Add prompts; translations of one question count once."
+            + " The `reason` of a verdict that is missing says why."
+            * bool(missing)
         )

@@ -13,8 +13,9 @@ from tests.evaluation.endpoint_server import Answer, Serve, Server, says
 
 from mixmerge.durable import read_log
 from mixmerge.errors import ResourceError, SpecError
-from mixmerge.evaluation.calls.endpoint import LEDGER, ChatEndpoint, Request
+from mixmerge.evaluation.calls.endpoint import ChatEndpoint, Request
 from mixmerge.evaluation.calls.reply import Reply
+from mixmerge.evaluation.calls.spending import LEDGER, spent
 from mixmerge.evaluation.endpoint_spec import EndpointSpec
 from mixmerge.evaluation.journal import Journal
 from mixmerge.progress import silent
@@ -350,6 +351,134 @@ def test_failures_that_may_be_charged_are_counted(serve: Serve, tmp_path: Path) 
     ask(endpoint(server, tmp_path, price=PRICE), ["abcdef"])
     spent = sum(read_log(tmp_path / LEDGER))
     assert spent == pytest.approx(0 + (2 + 5) + 25)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 402])
+def test_a_call_that_is_refused_costs_nothing(serve: Serve, tmp_path: Path, status: int) -> None:
+    """Neither the one that stops everything nor those in flight beside it are counted."""
+
+    def refuse(text: str, _attempt: int) -> Answer:
+        time.sleep(0 if text == "a" else 0.2)
+        return status, {}, b"no"
+
+    folder = tmp_path / "cache" / "judge"
+    of = endpoint(serve(refuse), folder, price=PRICE, budget=10_000)
+    with pytest.raises((SpecError, ResourceError), match=r"127\.0\.0\.1"):
+        ask(of, list("abcdefgh"))
+    assert spent(tmp_path) == {"judge": 0}
+
+
+def test_a_server_that_is_not_there_costs_nothing(tmp_path: Path) -> None:
+    """However often it is tried: the budget is there when it comes up."""
+    folder = tmp_path / "cache" / "judge"
+    spec = EndpointSpec(endpoint="http://127.0.0.1:9/v1", model="m", price=PRICE, budget=10_000)
+    for _ in range(3):
+        with pytest.raises(SpecError, match="cannot be reached"):
+            ask(ChatEndpoint(spec, folder / "calls.jsonl"), list("abcdefgh"))
+    assert spent(tmp_path) == {"judge": 0}
+
+
+def test_a_filter_is_final_and_stops_nothing(serve: Serve, tmp_path: Path) -> None:
+    """Azure's filter refuses under 400, OpenRouter's under 403: refused, kept, not asked again."""
+    filtered = b'{"error": {"code": "content_filter", "message": "filtered"}}'
+    answers = {"a": (400, filtered), "b": (403, b'{"error": {"message": "was flagged"}}')}
+
+    def behave(text: str, _attempt: int) -> Answer:
+        status, body = answers[text[0]]
+        return status, {}, body
+
+    server = serve(behave)
+    texts = [f"{kind}{number}" for kind in "ab" for number in range(10)]
+    for _ in range(2):
+        replies = ask(endpoint(server, tmp_path), texts)
+        assert {(reply.refused, reply.error) for reply in replies} == {(True, None)}
+    assert len(server.calls) == 20
+
+
+def test_a_text_that_is_too_long_never_stops_the_others(serve: Serve, tmp_path: Path) -> None:
+    """Even where the first ones all are: each is its own error."""
+    long = b'{"error": {"message": "This model\'s maximum context length is 8 tokens"}}'
+    server = serve(lambda text, _n: (400, {}, long) if len(text) > 1 else says("yes"))
+    replies = ask(endpoint(server, tmp_path, concurrency=1), [*map(str, range(10, 20)), "a"])
+    reason = "status 400: This model's maximum context length is 8 tokens"
+    assert [reply.error for reply in replies] == [reason] * 10 + [None]
+
+
+def test_a_refused_field_is_one_message_with_its_cure(serve: Serve, tmp_path: Path) -> None:
+    """Before any success it stops everything, and says which line of the study mends it."""
+    body = b'{"error": {"message": "Use another", "param": "max_tokens", "code": "unsupported"}}'
+    server = serve(lambda _text, _n: (400, {}, body))
+    with pytest.raises(SpecError, match=r"`fields: {max_tokens: null, max_completion_tokens: 5}`"):
+        ask(endpoint(server, tmp_path, concurrency=1), list("abc"))
+    assert len(server.calls) == 1
+
+
+@pytest.mark.parametrize("status", [500, 501, 502, 504, 507, 520, 522, 524, 529, 530, 599])
+def test_every_fault_of_a_server_is_tried_again(serve: Serve, tmp_path: Path, status: int) -> None:
+    """Those of a proxy in front of it, too."""
+    server = serve(lambda _text, n: (status, {}, b"oops") if n < 3 else says("yes"))
+    (reply,) = ask(endpoint(server, tmp_path), ["a"])
+    assert (reply.text, len(server.calls)) == ("yes", 3)
+
+
+def test_replies_without_an_answer_are_not_paid_for_six_times_each(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """Five of them before any answer, and everything stops with what the endpoint said."""
+    server = serve(lambda _text, _n: (200, {}, b'{"result": "yes"}'))
+    with pytest.raises(SpecError, match=r'asked 5 times .* holds no answer .*"result": "yes"'):
+        ask(endpoint(server, tmp_path, concurrency=1), [str(n) for n in range(40)])
+    assert len(server.calls) == 5
+
+
+def test_useless_replies_stop_before_the_rest_is_paid_for(serve: Serve, tmp_path: Path) -> None:
+    """Ten in a row and none of use before: the first is shown. One of use, and all are made."""
+    texts = [str(number) for number in range(40)]
+
+    def useless(reply: Reply) -> str | None:
+        return None if reply.text == "5" else f"{reply.text} is of no use"
+
+    server = serve(echo)
+    of = endpoint(server, tmp_path, concurrency=1)
+    with pytest.raises(SpecError, match=r"none of the first 10 replies .* first: 10 is of no use"):
+        list(of.ask(lambda: map(request, texts[10:]), complaint=useless))
+    assert len(server.calls) == 10
+    assert len(list(of.ask(lambda: map(request, texts), complaint=useless))) == 40
+
+
+def test_an_address_may_have_a_query_and_a_header_for_the_key(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Azure's have; and an address that ends with the path of the call is the same."""
+    monkeypatch.setenv("AZURE_KEY", SECRET)
+    server = serve(echo)
+    for address in (server.url, f"{server.url}/chat/completions"):
+        spec = EndpointSpec(
+            endpoint=address,
+            model="m",
+            api_key_env="AZURE_KEY",
+            api_key_header="api-key",
+            query={"api-version": "2024-10-21"},
+        )
+        ask(ChatEndpoint(spec, tmp_path / f"{len(address)}.jsonl"), ["a"])
+    assert server.paths == ["/v1/chat/completions?api-version=2024-10-21"] * 2
+    assert [headers["api-key"] for headers in server.headers] == [SECRET] * 2
+    assert server.keys == [None, None]
+
+
+@pytest.mark.parametrize(
+    "proxy", ["http://u:hunter2@host:port", "http://u:hunter2@127.0.0.1:9", "ftp://u:hunter2@host"]
+)
+def test_the_password_of_a_proxy_is_never_shown(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    """Neither of one whose address is none, nor of one that is not there."""
+    of = endpoint(serve(echo), tmp_path)
+    monkeypatch.setattr("urllib.request.proxy_bypass", lambda _host: False)
+    monkeypatch.setenv("http_proxy", proxy)
+    with pytest.raises(SpecError, match=r"HTTP_PROXY|cannot be reached") as error:
+        ask(of, ["a"])
+    assert "hunter2" not in str(error.value)
 
 
 def test_progress_starts_with_what_is_ahead(serve: Serve, tmp_path: Path) -> None:

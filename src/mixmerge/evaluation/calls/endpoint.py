@@ -10,7 +10,7 @@ from typing import Any
 from mixmerge.evaluation.calls.connection import key_from_environment
 from mixmerge.evaluation.calls.reply import Reply
 from mixmerge.evaluation.calls.run import Calls, Complaint, in_own_thread
-from mixmerge.evaluation.calls.spending import CallSize, Estimate, Ledger, Tokens
+from mixmerge.evaluation.calls.spending import LEDGER, CallSize, Estimate, Ledger, Tokens
 from mixmerge.evaluation.endpoint_spec import EndpointSpec
 from mixmerge.evaluation.journal import Journal
 from mixmerge.progress import Progress, silent
@@ -20,9 +20,6 @@ Request = Mapping[str, Any]
 
 Requests = Callable[[], Iterable[Request]]
 """Makes the requests, the same ones each time: thousands of texts need not be held."""
-
-LEDGER = "spent.jsonl"
-"""What the calls of all journals in a folder cost together."""
 
 
 class ChatEndpoint:

@@ -47,7 +47,7 @@ _WORDS = frozenset({"message", "msg", "error", "detail", "title", "raw"})
 """Where providers put their words; texts elsewhere may be the caller's own, sent back."""
 _TOO_LONG = re.compile(
     r"context.{0,10}(length|window|size|limit)|maximum context|reduce the length|too many tokens"
-    r"|(prompt|input|text|request|messages?|sequence)\b.{0,60}(too (long|large)|longer than|exceed)"
+    r"|too (long|large)|(prompt|input|text|request|messages?|sequence)\b.{0,60}(longer than|exceed)"
     r"|(exceed|longer than|more than|larger than|must be <=).{0,60}(tokens|length|size)"
     r"|max_new_tokens.{0,10} must be <=|maximum (number of |input )?tokens",
     re.IGNORECASE | re.DOTALL,

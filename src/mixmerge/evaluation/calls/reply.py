@@ -87,8 +87,7 @@ class RefusedCallError(CallError):
     """The endpoint understood the call and will not take it."""
 
     def __init__(self, status: int, why: Refusal) -> None:
-        about = "the text is too long for the model: " if why.kind == "too long" else ""
-        super().__init__(f"{about}status {status}: {shown(why.words)}", status=status, again=False)
+        super().__init__(f"status {status}: {shown(why.words)}", status=status, again=False)
         self.why = why
 
 

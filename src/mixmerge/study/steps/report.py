@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import SpecError
+from mixmerge.evaluation.calls.spending import spent
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.execution.store import RECORD
 from mixmerge.files import read_json, read_rows
@@ -43,7 +44,7 @@ class Report(StepKind[ReportSettings, NoFacts], kind="report"):
 
         written = task.folder.parents[1] / STUDY_FILE
         text = written.read_text(encoding="utf-8") if written.is_file() else ""
-        data = gather(settings.study, task.inputs, study_file=text)
+        data = gather(settings.study, task.inputs, study_file=text, run=task.folder.parents[1])
         write_report(data, task.folder, progress=progress)
         return NoFacts()
 
@@ -58,6 +59,7 @@ def gather(
     *,
     unfinished: Sequence[str] = (),
     study_file: str = "",
+    run: Path | None = None,
 ) -> ReportInput:
     """Collect what the report of a finished or unfinished study shows.
 
@@ -66,6 +68,7 @@ def gather(
         folders: Folder of each finished step, by step id.
         unfinished: Ids of the steps that are not done.
         study_file: Text of the study file.
+        run: The run folder, which knows what calls to endpoints have cost.
 
     Raises:
         SpecError: no model has been judged yet, so there is nothing to report.
@@ -85,6 +88,7 @@ def gather(
         parents={name: study.parents(name) for name in found.models if name != BASE},
         samples=list(_samples(study, folders, list(found.models))),
         steps=[_cost(record) for record in records.values()],
+        dollars={} if run is None else spent(run),
         unfinished=list(unfinished),
         versions=next((record["versions"] for record in records.values()), {}),
         study_file=study_file,
