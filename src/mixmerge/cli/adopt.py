@@ -18,8 +18,7 @@ def adopt(
     """Take in a checkpoint made elsewhere, so that a run does not make it again."""
     import os
 
-    from rich.console import Console
-
+    from mixmerge.cli.console import Console
     from mixmerge.cli.screen import RunScreen
     from mixmerge.study.adopt import adopt
     from mixmerge.study.run import prepare

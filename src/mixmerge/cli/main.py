@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 import mixmerge
 from mixmerge.cli import WithEngines
 from mixmerge.cli.adopt import adopt
+from mixmerge.cli.console import Console
 from mixmerge.cli.demo import demo
 from mixmerge.cli.evaluate import evaluate
 from mixmerge.cli.inspect import inspect

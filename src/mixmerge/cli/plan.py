@@ -27,8 +27,7 @@ def plan(
 
     Needs neither network nor GPU and loads no model library.
     """
-    from rich.console import Console
-
+    from mixmerge.cli.console import Console
     from mixmerge.study.explain import explain
 
     plan = explain(study, out, seed=seed)

@@ -45,8 +45,7 @@ def show(
     attempts: int = 3,
 ) -> None:
     """Run prepared steps with bars on the screen and the result table at the end."""
-    from rich.console import Console
-
+    from mixmerge.cli.console import Console
     from mixmerge.cli.screen import RunScreen
     from mixmerge.evaluation.calls.spending import spent
     from mixmerge.reporting import formats

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
 def status(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
     """Show how a run stands, live or dead: what runs now, what failed, what is left."""
-    from rich.console import Console
-
+    from mixmerge.cli.console import Console
     from mixmerge.cli.screen import log_tail
     from mixmerge.evaluation.calls.spending import spent
     from mixmerge.execution.status import STATUS, status
