@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mixmerge.evaluation.calls import run
+from mixmerge.evaluation.calls import endpoint
 
 Answer = tuple[int, dict[str, str], bytes]
 """Status, headers, body."""
@@ -96,7 +96,7 @@ def serve() -> Iterator[Callable[[Callable[[str, int], Answer]], Server]]:
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Back off for milliseconds where the endpoint asks for nothing."""
-    monkeypatch.setattr(run, "FIRST_BACK_OFF", 0.001)
+    monkeypatch.setattr(endpoint, "FIRST_BACK_OFF", 0.001)
 
 
 Serve = Callable[[Callable[[str, int], Answer]], Server]

@@ -205,6 +205,7 @@ OTHERS = {
     ),
     "key": (401, "no", "setting"),
     "rights": (403, "no", "setting"),
+    "a flagged account": (403, openai("Your account has been flagged for abuse."), "setting"),
     "address": (404, "", "setting"),
     "anthropic's money": (400, openai("Your credit balance is too low to use it."), "no money"),
     "quota": (429, openai("quota", code="insufficient_quota"), "no money"),

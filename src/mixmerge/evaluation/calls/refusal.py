@@ -139,8 +139,9 @@ def refusal(status: int, text: str, body: Any, sent: Mapping[str, Any]) -> Refus
 def _by_status(status: int, words: str) -> Kind | None:
     if status == 402 or _MONEY.search(words):
         return "no money"
-    if status == 403:
-        return "filtered" if _FILTER.search(words) else "setting"
+    if status == 403:  # an account may be flagged, too, and then everything of it is refused
+        of_content = _FILTER.search(words) and not re.search(r"\baccount\b", words, re.IGNORECASE)
+        return "filtered" if of_content else "setting"
     if status == 413:
         return "too long"
     return "setting" if status in _WRONG_SETTINGS else None
