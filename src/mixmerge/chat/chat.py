@@ -1,13 +1,15 @@
 """A model's chat: its tokenizer and its template, with the token that ends a turn."""
 
-from collections.abc import Mapping
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
-from jinja2 import TemplateError
-
+from mixmerge.chat.sandbox import RefusedError
 from mixmerge.chat.template import ChatTemplate, Messages, Written
 from mixmerge.chat.tokenizer import chat_template, tokens_of
+from mixmerge.errors import ModelError
 
 _PROBE = "MIXMERGE PROBE"
 
@@ -49,7 +51,7 @@ class Chat:
         """Write turns up to where the assistant begins to answer.
 
         Raises:
-            TemplateError: the template refuses them.
+            RefusedError: the template refuses them.
         """
         return self.template.write(messages, ask=True).text
 
@@ -57,7 +59,7 @@ class Chat:
         """Write a whole conversation, as it is trained on.
 
         Raises:
-            TemplateError: the template refuses it.
+            RefusedError: the template refuses it.
         """
         return self.trained.write(messages)
 
@@ -69,13 +71,25 @@ class Chat:
         """
         return tokens_of(self.tokenizer, text, self.model)
 
+    def breaks(self, text: str, places: Iterable[int]) -> list[int]:
+        """Return the ends of special tokens that stand next before places in a text, in order."""
+        ends = [found.end() for found in self._special.finditer(text)]
+        at = (bisect_right(ends, place) for place in places)
+        return sorted({ends[index - 1] for index in at if index} - {0, len(text)})
+
+    @cached_property
+    def _special(self) -> re.Pattern[str]:
+        known = [token.content for token in self.tokenizer.added_tokens_decoder.values()]
+        longest_first = sorted(filter(None, known), key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+
     @cached_property
     def end_of_turn(self) -> int | None:
         """The token that the template writes after an answer; None where it writes none."""
         asked = {"role": "user", "content": _PROBE}
         try:
             text = self.told([asked, {"role": "assistant", "content": _PROBE}]).text
-        except TemplateError:
+        except (RefusedError, ModelError):
             return None
         _, found, rest = text.rpartition(_PROBE)
         for token in self.tokens(rest) if found else ():

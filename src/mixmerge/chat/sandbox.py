@@ -28,6 +28,10 @@ _MOST_BITS = 4096
 _LONG_NUMBER = re.compile(r"\d{6}|\*")
 
 
+class RefusedError(TemplateError):
+    """A template's own complaint about a conversation."""
+
+
 class Generation(Extension):
     """The block with which transformers marks what the assistant says."""
 
@@ -180,7 +184,7 @@ def _check_widths(pattern: str) -> None:
 
 
 def _refuse(message: str) -> None:
-    raise TemplateError(message)
+    raise RefusedError(message)
 
 
 def _to_json(

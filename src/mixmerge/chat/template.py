@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import TemplateError, TemplateSyntaxError
 
 from mixmerge.chat.options import CLOCK, date_of
-from mixmerge.chat.sandbox import Sandbox
+from mixmerge.chat.sandbox import RefusedError, Sandbox
 from mixmerge.errors import ModelError
 
 Messages = Sequence[Mapping[str, str]]
@@ -47,6 +47,7 @@ class ChatTemplate:
         """Whether the template says which of its text is the assistant's."""
         self.asks_for_the_date = CLOCK in source
         self.knows_thoughts = "enable_thinking" in source
+        self._model = model
         self._variables = {**tokens, **{k: v for k, v in options.items() if k != CLOCK}}
         self._environment = Sandbox(date_of(dict(options)))
         try:
@@ -67,7 +68,8 @@ class ChatTemplate:
             ask: end where the assistant begins to answer.
 
         Raises:
-            TemplateError: the template refuses these messages, fails, or does too much work.
+            RefusedError: the template refuses these messages.
+            ModelError: it fails, or does too much work.
         """
         given = {
             "messages": [dict(message) for message in messages],
@@ -81,9 +83,12 @@ class ChatTemplate:
             for piece in self._generate(self._variables | given):
                 pieces.append(piece)
                 self._environment.written += len(piece)
-        except TemplateError:
+        except RefusedError:
             raise
         # A template may do whatever Python can: divide by zero, add a text to a number, overflow.
         except Exception as error:
-            raise TemplateError(f"it fails with {type(error).__name__}: {error}") from error
+            raise ModelError(
+                f"{self._model}: its chat template fails ({type(error).__name__}: {error}). Mend "
+                "the template, or copy that of the base model into the folder."
+            ) from error
         return Written("".join(pieces), tuple(self._environment.spans))

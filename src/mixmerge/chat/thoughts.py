@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 _PAIRS = (
     *(f"<{name}>\0</{name}>" for name in ("think", "thinking", "thought", "thoughts")),
-    *(f"<{name}>\0</{name}>" for name in ("reasoning", "reason", "seed:think", "mm:think")),
+    *(f"<{name}>\0</{name}>" for name in ("reasoning", "seed:think")),
     "[THINK]\0[/THINK]",
     "<|START_THINKING|>\0<|END_THINKING|>",
     "<|begin_of_thought|>\0<|end_of_thought|>",
-    "<|think|>\0<|/think|>",
+    "<|channel>thought\0<channel|>",
     "◁think▷\0◁/think▷",
 )
 _ENDS = dict(pair.split("\0") for pair in _PAIRS)

@@ -1,10 +1,12 @@
 """Tokenizers and context lengths of model folders, and the tokens at which a model stops."""
 
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixmerge.errors import ModelError, SpecError
+from mixmerge.errors import MixmergeError, ModelError
 from mixmerge.files import read_json
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ GENERATION = "generation_config.json"
 """Where a model says how text is generated with it."""
 _MOST_ADDED = 100_000
 """Tokens beside the vocabulary, which are searched for one by one; models have up to 10,000."""
+_PATTERN = re.compile(rb'"Regex"\s*:\s*"((?:[^"\\]|\\.)*)"')
 _LONGEST_PATTERN = 20_000
 """Characters of a pattern that splits text; models have some hundreds."""
 _CONTEXT = (
@@ -33,45 +36,44 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     """
     from transformers import AutoTokenizer
 
-    _check_size(folder / "tokenizer.json")
-    try:
+    check_size(folder / "tokenizer.json")
+    with explained_panics(f"{folder}: its tokenizer does not load"):
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    # The libraries raise what they like for a bad file; the panics of one are no `Exception`.
-    except BaseException as error:
-        raise ModelError(f"{folder}: its tokenizer does not load: {str(error)[:500]}") from error
 
 
-def _check_size(file: Path) -> None:
+@contextmanager
+def explained_panics(what: str) -> Iterator[None]:
+    """Turn what the libraries of tokenizers raise for a bad file or text into a `ModelError`.
+
+    They raise what they like, and the panics of one of them are no `Exception`.
+    """
     try:
-        content = read_json(file) if file.is_file() else None
-    except SpecError as error:
-        raise ModelError(f"{file.parent}: its tokenizer does not load: {error}") from error
-    if not isinstance(content, dict):
-        return
-    added = content.get("added_tokens")
-    if isinstance(added, list) and len(added) > _MOST_ADDED:
+        yield
+    except (KeyboardInterrupt, SystemExit, MixmergeError):
+        raise
+    except BaseException as error:
+        raise ModelError(f"{what}: {str(error)[:500]}") from error
+
+
+def check_size(file: Path) -> None:
+    """Refuse a ``tokenizer.json`` that would take forever, by its bytes alone.
+
+    Raises:
+        ModelError: it has too many added tokens, or a pattern of absurd length.
+    """
+    content = file.read_bytes() if file.is_file() else b""
+    added = content.count(b'"single_word"')
+    if added > _MOST_ADDED:
         raise ModelError(
-            f"{file}: {len(added):,} added tokens, more than {_MOST_ADDED:,}; such a tokenizer "
-            "would not load in reasonable time. Put them into the vocabulary."
+            f"{file}: {added:,} added tokens, more than {_MOST_ADDED:,}; such a tokenizer would "
+            "not load in reasonable time. Put them into the vocabulary."
         )
-    for part in ("normalizer", "pre_tokenizer", "decoder"):
-        for pattern in _patterns(content.get(part)):
-            if len(pattern) > _LONGEST_PATTERN:
-                raise ModelError(
-                    f"{file}: `{part}` has a pattern of {len(pattern):,} characters, more than "
-                    f"{_LONGEST_PATTERN:,}."
-                )
-
-
-def _patterns(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        if isinstance(value.get("Regex"), str):
-            yield value["Regex"]
-        value = list(value.values())
-    for each in value if isinstance(value, list) else ():
-        yield from _patterns(each)
+    longest = max((len(found) for found in _PATTERN.findall(content)), default=0)
+    if longest > _LONGEST_PATTERN:
+        raise ModelError(
+            f"{file}: splits text by a pattern of {longest:,} characters, more than "
+            f"{_LONGEST_PATTERN:,}."
+        )
 
 
 def tokens_of(tokenizer: Any, text: str, model: str) -> list[int]:
@@ -80,15 +82,9 @@ def tokens_of(tokenizer: Any, text: str, model: str) -> list[int]:
     Raises:
         ModelError: the tokenizer fails at this text.
     """
-    try:
-        ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # a pattern that backtracks without end is a panic, too
-        raise ModelError(
-            f"{model}: its tokenizer fails at a text of {len(text):,} characters "
-            f"({str(error)[:200]}). Take the tokenizer of the base model."
-        ) from error
+    with explained_panics(f"{model}: its tokenizer fails at a text of {len(text):,} characters"):
+        # A pattern that backtracks without end is such a panic, too.
+        ids: list[int] = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
     return ids
 
 

@@ -10,6 +10,7 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
     TaskID,
     TextColumn,
@@ -20,7 +21,7 @@ from rich.text import Text
 from mixmerge.cli.console import Console
 from mixmerge.execution import events
 from mixmerge.execution.step import Step
-from mixmerge.execution.store import LOG
+from mixmerge.execution.store import ATTEMPT, LOG
 from mixmerge.progress import Progress as ProgressListener
 
 
@@ -38,6 +39,20 @@ _TAIL_LINES = 15
 """Of a failed step's log."""
 
 
+def _bars(console: Console, width: int, *counts: ProgressColumn) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=width),
+        TextColumn("{task.percentage:>3.0f} %"),
+        *counts,
+        TextColumn("[dim]{task.fields[note]}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
 class RunScreen:
     """Shows a run: a bar for the whole with the time left, and one for each running step."""
 
@@ -51,16 +66,7 @@ class RunScreen:
         self._tasks: dict[str, TaskID] = {}
         self._expected = self._took = 0.0
         self._start = time.monotonic()
-        self._bars = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TextColumn("[dim]{task.fields[note]}"),
-            console=self.console,
-            transient=True,
-            disable=not self.console.is_terminal,
-        )
+        self._bars = _bars(self.console, width=24)
         self._whole = self._bars.add_task(f"{len(steps)} steps", total=1.0, note="")
 
     def __enter__(self) -> Self:
@@ -141,14 +147,16 @@ class RunScreen:
 
 
 def log_tail(folder: Path, lines: int) -> list[str]:
-    """Return the last lines of a step's log; nothing where there is none."""
+    """Return the last lines of a step's log, of its last attempt; nothing where there is none."""
     try:
         with (folder / LOG).open("rb") as stream:
             stream.seek(max(0, stream.seek(0, 2) - 200 * lines))
             text = stream.read().decode("utf-8", errors="replace")
     except OSError:
         return []
-    return text.splitlines()[-lines:]
+    found = text.splitlines()
+    begun = [place for place, line in enumerate(found) if line.startswith(ATTEMPT)]
+    return found[begun[-1] + 1 if begun else 0 :][-lines:]
 
 
 @contextmanager
@@ -157,20 +165,10 @@ def bar(title: str, unit: str = "") -> Iterator[ProgressListener]:
 
     For work that counts ``bytes`` it shows how many are done and how many a second.
     """
-    console = Console(stderr=True)
     start = time.monotonic()
-    with Progress(
-        SpinnerColumn(),
-        TextColumn("[bold]{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        *([DownloadColumn(), TransferSpeedColumn()] if unit == "bytes" else []),
-        TextColumn("[dim]{task.fields[note]}"),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as bars:
-        task = bars.add_task(title, total=None, note="")
+    counts = [DownloadColumn(), TransferSpeedColumn()] if unit == "bytes" else []
+    with _bars(Console(stderr=True), 40, *counts) as bars:
+        task = bars.add_task(f"[bold]{title}", total=None, note="")
 
         def listen(done: float, total: float, what: str) -> None:
             passed = time.monotonic() - start

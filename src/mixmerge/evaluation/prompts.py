@@ -3,26 +3,18 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import DataError
-from mixmerge.evaluation.prompt_sets.cells import Cells, cell, explained, origin
+from mixmerge.evaluation.prompt_sets.cells import Cells, cell, explained
 from mixmerge.evaluation.prompt_spec import PromptColumns, PromptSetSpec
 from mixmerge.fingerprint import fingerprint
 from mixmerge.records import Prompt
-from mixmerge.tables import Place, read_data_set, read_file
+from mixmerge.records.turns import PROMPTS, columns_of_prompt, from_text, joined, read_turns
 
 
-def load_prompts(
-    spec: PromptSetSpec, languages: Sequence[str], *, folder: Path = Path()
-) -> list[Prompt]:
-    """Read the prompts of some languages.
-
-    Args:
-        spec: where the prompts are; not the testbed, whose prompts its own functions return.
-        languages: the languages to keep.
-        folder: what relative paths are relative to, usually the study file's folder.
+def load_prompts(spec: PromptSetSpec, languages: Sequence[str]) -> list[Prompt]:
+    """Read the prompts of some languages; those of the testbed its own functions return.
 
     Raises:
         DataError: a row is broken (with file and line), two prompts share an id, or a language
@@ -30,9 +22,9 @@ def load_prompts(
     """
     if spec.set is not None:
         published = import_module(f"mixmerge.evaluation.prompt_sets.{spec.set}")
-        prompts = published.read(spec, languages, folder)
+        prompts = published.read(spec, languages)
     else:
-        prompts = [p for p in _any_rows(spec, folder, languages) if p.language in languages]
+        prompts = [p for p in _any_rows(spec, languages) if p.language in languages]
     check_prompts(prompts, languages, str(spec.set or spec.hub or spec.files))
     return prompts
 
@@ -62,66 +54,60 @@ def check_prompts(prompts: Sequence[Prompt], languages: Iterable[str], name: str
             )
 
 
-def _any_rows(spec: PromptSetSpec, folder: Path, languages: Sequence[str]) -> Iterator[Prompt]:
+def _any_rows(spec: PromptSetSpec, languages: Sequence[str]) -> Iterator[Prompt]:
     # Who evaluates one language need not say which it is in every row.
     only = languages[0] if len(languages) == 1 else None
-    for place, cells, language in _rows(spec, folder):
+    for language, (place, cells) in spec.records():
         with explained(place):
             own = cells.get(spec.columns.language or "language")
             yield _prompt(cells, spec, language or own or only)
 
 
-def _rows(spec: PromptSetSpec, folder: Path) -> Iterator[tuple[Place, Cells, str | None]]:
-    """Yield where each row stands, its cells, and its language where the file decides that."""
-    if spec.hub is not None:
-        name = origin(spec, spec.hub, folder)
-        rows = read_data_set(name, config=spec.config, split=spec.split, revision=spec.revision)
-        for place, cells in rows:
-            yield place, cells, spec.language
-        return
-    if isinstance(spec.files, dict):
-        paths: list[tuple[str | None, Path]] = list(spec.files.items())
-    else:
-        named = spec.files if isinstance(spec.files, list) else [spec.files or Path()]
-        paths = [(spec.language, path) for path in named]
-    for language, path in paths:
-        for place, cells in read_file(folder / path):
-            yield place, cells, language
-
-
 def _prompt(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prompt:
-    if "messages" in cells and spec.columns.prompt is None:
+    columns = spec.columns
+    whole = {"id", "cluster", "messages"} <= set(cells) <= set(Prompt.model_fields)
+    if whole and columns.prompt is None:
         return _own_format(cells, spec, language)
-    text = _cell(cells, spec.columns, "prompt")
-    if not text:
-        column = spec.columns.prompt or "prompt"
-        raise ValueError(f"the column `{column}` is missing or empty (columns: {sorted(cells)}).")
-    own_name = language or _cell(cells, spec.columns, "language")
+    text = _asked(cells, columns)
+    own_name = language or _cell(cells, columns, "language")
     if own_name is None:
         raise ValueError("no language: give `language`, `columns.language` or files by language.")
     code = spec.language_names.get(str(own_name), str(own_name))
-    messages = [{"role": "user", "content": text}] if isinstance(text, str) else text
-    name = _cell(cells, spec.columns, "id")
+    text = from_text("prompt", text)
+    user = {"role": "user", "content": text}
+    messages = read_turns("prompt", text if isinstance(text, (list, dict)) else user)
+    name = _cell(cells, columns, "id")
     # Most public sets number their questions from zero in every language.
     name = fingerprint([code, messages])[:16] if name is None else f"{name}-{code}"
-    cluster = _cell(cells, spec.columns, "cluster")
+    cluster = _cell(cells, columns, "cluster")
     return Prompt.model_validate(
         {
             "id": name,
             "cluster": name if cluster is None else str(cluster),
             "language": code,
-            "category": _category(_cell(cells, spec.columns, "category")),
+            "category": _category(_cell(cells, columns, "category")),
             "messages": messages,
-            "accepted": _texts(cells, spec.columns, "accepted"),
-            "tests": _texts(cells, spec.columns, "tests"),
-            "translated": _cell(cells, spec.columns, "translated") or spec.translated_into(code),
+            "accepted": _texts(cells, columns, "accepted"),
+            "tests": _texts(cells, columns, "tests"),
+            "translated": _cell(cells, columns, "translated") or spec.translated_into(code),
         }
     )
 
 
+def _asked(cells: Cells, columns: PromptColumns) -> Any:
+    """Return the user's text, or messages."""
+    usual = (name for name in ("messages", "prompt", *PROMPTS) if name in cells)
+    named = columns_of_prompt(columns.prompt or next(usual, "prompt"), cells)
+    found = [cell(cells, name) for name in named] if columns.prompt else map(cells.get, named)
+    values = [value for value in found if value is not None and value != ""]
+    if not values:
+        raise ValueError(f"the column `{named[0]}` is missing or empty (columns: {sorted(cells)}).")
+    return values[0] if len(named) == 1 else joined(named, values)
+
+
 def _own_format(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prompt:
     """Read a row that is a `Prompt` already, but for what the set says of all its rows."""
-    row = dict(cells)
+    row = {**cells, "messages": read_turns("messages", cells["messages"])}
     own_name = language or row.get("language")
     if own_name is not None:
         row["language"] = code = spec.language_names.get(str(own_name), str(own_name))

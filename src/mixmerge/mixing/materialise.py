@@ -10,11 +10,9 @@ from mixmerge.errors import DataError
 from mixmerge.files import explained_disk_errors, read_rows, write_json, write_rows
 from mixmerge.fingerprint import file_fingerprint
 from mixmerge.mixing.apportion import Cell, apportion
-from mixmerge.mixing.filters import Deduplicated, deduplicate
+from mixmerge.mixing.filters import Deduplicated, HeldOut, Overlap, deduplicate
 from mixmerge.mixing.manifest import Manifest, Share
-from mixmerge.mixing.measure import characters, token_counter
-from mixmerge.mixing.mixture import arrange, draw
-from mixmerge.mixing.overlap import HeldOut, Overlap
+from mixmerge.mixing.mixture import arrange, characters, draw, token_counter
 from mixmerge.mixing.sources import Loaded, load
 from mixmerge.mixing.spec import MixSpec, TrainingRow
 from mixmerge.progress import Progress, silent
@@ -66,6 +64,8 @@ def mix(spec: MixSpec, out: Path, *, progress: Progress = silent) -> Manifest:
         ),
         other_languages=_other_languages(spec, supply),
         broken=supply.broken,
+        columns=supply.columns,
+        unread=supply.unread,
         overlaps=tuple(supply.overlaps),
     )
     write_json(out / MANIFEST, manifest.model_dump(mode="json"))
@@ -92,17 +92,20 @@ class _Supply:
     duplicates: Deduplicated
     overlaps: list[Overlap]
     broken: dict[str, tuple[str, ...]]
+    columns: dict[str, dict[str, tuple[str, ...]]]
+    unread: dict[str, dict[str, int]]
 
 
 def _supply(spec: MixSpec, progress: Progress) -> _Supply:
     held_out = HeldOut(
-        (prompt for path in spec.held_out for prompt in read_rows(path, Prompt)),
-        spec.overlap_words,
+        (prompt for path in spec.held_out for prompt in read_rows(path, Prompt)), spec.overlap_words
     )
     loaded: dict[str, Loaded] = {}
+    # Who mixes one language need not say which it is in every row.
+    only = spec.languages[0] if len(spec.languages) == 1 else None
     for number, (name, source) in enumerate(spec.sources.items()):
         progress(number, len(spec.sources), f"reading {name}")
-        loaded[name] = load(name, source, spec.form)
+        loaded[name] = load(name, source, spec.form, only)
     rows = [row for each in loaded.values() for row in each.rows]
     duplicates = deduplicate(row for row in rows if row.language in spec.languages)
     pools: dict[Cell, list[TrainingRow]] = {
@@ -123,6 +126,11 @@ def _supply(spec: MixSpec, progress: Progress) -> _Supply:
         duplicates=duplicates,
         overlaps=overlaps,
         broken={name: tuple(source.broken) for name, source in loaded.items() if source.broken},
+        columns={
+            name: {key: tuple(columns) for key, columns in source.columns.items()}
+            for name, source in loaded.items()
+        },
+        unread={name: source.unread for name, source in loaded.items() if source.unread},
     )
 
 

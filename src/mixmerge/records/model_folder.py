@@ -32,6 +32,13 @@ class ModelFolder:
         if not any(path.glob("*.safetensors")):
             raise ModelError(f"{path}: no *.safetensors file; convert the weights first.")
 
+        index = path / "model.safetensors.index.json"
+        content = read_json(index) if index.is_file() else {}
+        shards = content.get("weight_map") if isinstance(content, dict) else None
+        for shard in shards.values() if isinstance(shards, dict) else ():
+            if not isinstance(shard, str) or Path(shard).name != shard:
+                raise ModelError(f"{index}: names {shard!r}, which is no file of this folder.")
+
     @property
     def config(self) -> dict[str, Any]:
         """The content of ``config.json``."""

@@ -1,8 +1,15 @@
-"""Reading a YAML file into a typed specification, with the line of each mistake."""
+"""Reading a YAML file into a typed specification, with the line of each mistake.
 
+A study file may extend others, ``extends: common.yaml`` at the top: those come first, and it is put
+over them. Sections such as ``checkpoints`` are joined name by name, and what stands at a name is
+replaced whole; so are the axes of ``evaluate``. A name with nothing at it is taken out. Several
+files are put over each other in the order in which they are named.
+"""
+
+import difflib
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +21,8 @@ from mixmerge.tables import shorten
 from mixmerge.yaml_file import Document, Mark, Place, parse_document, read_text
 
 Spec = TypeVar("Spec", bound=BaseModel)
+
+EXTENDS = "extends"
 
 
 Check = Callable[[Spec], Iterable[Problem]]
@@ -138,3 +147,79 @@ def _alternatives(annotation: Any) -> list[Any]:
 
 def _is_model(item: Any) -> bool:
     return isinstance(item, type) and issubclass(item, BaseModel)
+
+
+def read_extended(path: Path, by: Sequence[Path] = ()) -> Document:
+    """Read a study file with all that it extends, relative to its folder.
+
+    The files ``by`` led here: with them a circle is noticed.
+
+    Raises:
+        SpecError: a file is missing or not YAML, or files extend each other in a circle; the
+            message has the file and line.
+    """
+    document = parse_document(read_text(path), str(path))
+    own = Document(document.name, dict(document.data), document.marks)
+    parents = _parents(own, path)
+    chain = [*by, path]
+    found = Document(str(path), {}, {})
+    for parent in parents:
+        if parent.resolve() in [file.resolve() for file in chain]:
+            circle = " → ".join(str(file) for file in [*chain, parent])
+            raise SpecError(f"{where(own, (EXTENDS,))}files extend each other: {circle}.")
+        found = _over(found, read_extended(parent, chain))
+    return _over(found, own)
+
+
+def _parents(document: Document, path: Path) -> list[Path]:
+    """Take ``extends`` out of a document and return the files that it names."""
+    named = document.data.pop(EXTENDS, [])
+    names = named if isinstance(named, list) else [named]
+    start = where(document, (EXTENDS,))
+    files = []
+    for name in names:
+        if not isinstance(name, str):
+            raise SpecError(f"{start}expected a file or a list of files (seen: {name!r}).")
+        file = path.parent / name
+        if not file.is_file():
+            near = difflib.get_close_matches(name, [f.name for f in path.parent.glob("*.yaml")], 1)
+            hint = f" Did you mean `{near[0]}`?" if near else ""
+            raise SpecError(f"{start}{file}: no such file.{hint}")
+        files.append(file)
+    return files
+
+
+_JOINED_INSIDE = frozenset({("evaluate", "axes"), ("selection", "prompts")})
+"""Mappings inside a section whose names are joined, too."""
+
+
+def _over(below: Document, above: Document) -> Document:
+    """Put one document over another: sections name by name, everything else whole."""
+    data, replaced = _joined(below.data, above.data, ())
+    # Lines below a replaced value would point into a file that no longer says it.
+    kept = {
+        place: mark
+        for place, mark in below.marks.items()
+        if not any(place[: len(each)] == each for each in replaced)
+    }
+    return Document(above.name, data, kept | above.marks)
+
+
+def _joined(
+    below: Mapping[str, Any], above: Mapping[str, Any], place: Place
+) -> tuple[dict[str, Any], list[Place]]:
+    """Return two mappings joined, and the places where the upper one replaced the lower."""
+    data, replaced = dict(below), []
+    for key, value in above.items():
+        here = (*place, key)
+        joins = len(here) == 1 or here in _JOINED_INSIDE
+        if joins and isinstance(value, dict) and isinstance(data.get(key), dict):
+            data[key], inside = _joined(data[key], value, here)
+            replaced += inside
+        elif value is None and key in data and place:
+            del data[key]
+            replaced.append(here)
+        else:
+            data[key] = value
+            replaced.append(here)
+    return data, replaced

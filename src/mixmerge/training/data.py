@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mixmerge import files
-from mixmerge.chat.options import date_of
+from mixmerge.chat.options import CLOCK, USUAL_DATE
 from mixmerge.chat.tokenizer import load_tokenizer, stop_tokens
 from mixmerge.errors import DataError, ModelError
 from mixmerge.progress import Progress
@@ -55,6 +55,7 @@ def read_data(
         ModelError: the tokenizer is broken, has no chat template or another vocabulary.
         SpecError: ``max_length`` exceeds the model's context.
     """
+    parent.check_architecture(folder)
     limit = parent.longest_row(folder, spec.max_length)
     tokenizer = _tokenizer(folder)
     template = trl_compat.training_template(tokenizer)
@@ -86,7 +87,7 @@ def read_data(
         max_length=limit,
         stops=(*stops, *new),
         new_stops=tuple(tokenizer.decode([token]) for token in new),
-        date=date_of(spec.chat_template).isoformat()
+        date=str(spec.chat_template.get(CLOCK, USUAL_DATE))
         if encoder.chat.template.asks_for_the_date
         else None,
     )

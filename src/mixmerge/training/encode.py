@@ -12,17 +12,19 @@ Whichever it is, every row begins with what the model is asked with before its l
 for token, and teaches the model to end its turn. No row is ever truncated.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from jinja2 import TemplateError
 
 from mixmerge.chat.chat import Chat
+from mixmerge.chat.sandbox import RefusedError
 from mixmerge.chat.template import Written
 from mixmerge.errors import DataError, ModelError
 from mixmerge.progress import Progress, silent
@@ -178,6 +180,8 @@ class Encoder:
         self._check_prefix(row, asked, whole)
         ids, _ = self._parted(whole, [len(asked)])
         answer = ids[len(prompt) :]
+        if ids[: len(prompt)] != prompt:
+            raise LeftOutError(UNPARTED)
         self._check_stop(row, answer, answer)
         return answer
 
@@ -204,22 +208,18 @@ class Encoder:
     def _questions(self, row: Conversation, text: str) -> dict[int, int]:
         """Return where the prompt before each of the assistant's messages ends, by its number.
 
-        Earlier turns may be missing where a marked template rewrites the past: the last turn is
-        the one that the row as it stands teaches an answer to.
+        With markers it is the last one alone: a template may rewrite the past, and the last turn
+        is what the row as it stands teaches an answer to.
         """
-        found: dict[int, int] = {}
-        marked = self.chat.trained.marks_the_assistant
-        for number, message in enumerate(row.messages):
-            if message.role != "assistant":
-                continue
-            if not number and marked:
-                continue
+        turns = [n for n, message in enumerate(row.messages) if message.role == "assistant"]
+        if self.chat.trained.marks_the_assistant:
+            turns = turns[-1:]
+        found = {}
+        for number in turns:
             self._check_asked(row.id, number)
             asked = self._asked(row.id, row.messages[:number])
-            if number == len(row.messages) - 1 or not marked:
-                self._check_prefix(row.id, asked, text)
-            if text.startswith(asked):
-                found[number] = len(asked)
+            self._check_prefix(row.id, asked, text)
+            found[number] = len(asked)
         return found
 
     def _said(
@@ -251,32 +251,35 @@ class Encoder:
     def _parted(self, text: str, cuts: Iterable[int]) -> tuple[Ids, dict[int, int]]:
         """Encode a text so that no token lies across a cut.
 
+        It is encoded piece by piece from special token to special token, which part texts anyway:
+        so a long conversation is not encoded anew for each of its turns.
+
         Returns:
             The tokens, and how many of them stand before each cut.
 
         Raises:
             LeftOutError: its parts, each encoded on its own, do not spell the text.
         """
-        whole = ids = self.chat.tokens(text)
-        made: list[int] = []
-        heads: dict[int, Ids] = {}
-        for cut in sorted(set(cuts)):
-            heads[cut] = ids if cut == len(text) else self._pieces(text[:cut], made)
-            if ids[: len(heads[cut])] != heads[cut]:
-                made.append(cut)
-                ids = self._pieces(text, made)
+        tokens = cache(lambda start, end: self.chat.tokens(text[start:end]))
+        places = sorted(set(cuts))
+        whole = tokens(0, len(text))
+        bounds = [0, *self.chat.breaks(text, places), len(text)]
+        if _joined(tokens, bounds) != whole:  # some tokenizers look beyond special tokens
+            bounds = [0, len(text)]
+        for cut in places:
+            at = bisect_right(bounds, cut)
+            if at < len(bounds) and not _begins(tokens, bounds[at - 1], cut, bounds[at]):
+                bounds.insert(at, cut)
+        ids, before = _joined(tokens, bounds), {}
+        for cut in places:
+            at = bisect_right(bounds, cut)
+            if at < len(bounds) and not _begins(tokens, bounds[at - 1], cut, bounds[at]):
+                raise LeftOutError(UNPARTED)
+            before[cut] = len(_joined(tokens, [*bounds[:at], cut]))
         spell = self.chat.tokenizer.decode
-        if made and (
-            any(ids[: len(head)] != head for cut, head in heads.items() if cut < len(text))
-            or spell(ids) != spell(whole)
-        ):
+        if ids != whole and spell(ids) != spell(whole):
             raise LeftOutError(UNPARTED)
-        return ids, {c: len(ids if c == len(text) else head) for c, head in heads.items()}
-
-    def _pieces(self, text: str, cuts: Sequence[int]) -> Ids:
-        bounds = [0, *(cut for cut in cuts if cut < len(text)), len(text)]
-        pieces = pairwise(bounds)
-        return [token for start, end in pieces for token in self.chat.tokens(text[start:end])]
+        return ids, before
 
     def _asked(self, row: str, turns: Turns) -> str:
         with self._explained(row, turns):
@@ -290,7 +293,7 @@ class Encoder:
     def _explained(self, row: str, turns: Turns) -> Iterator[None]:
         try:
             yield
-        except TemplateError as error:
+        except RefusedError as error:
             roles = ", ".join(turn.role for turn in turns)
             raise DataError(
                 f"Row {row!r}: the chat template of {self.chat.model} refuses it: {error} "
@@ -318,7 +321,7 @@ class Encoder:
         asked, trained = (text[max(0, shared - 20) : shared + 30] for text in (start, whole))
         cure = "Let what the template writes with `add_generation_prompt` begin every answer"
         if self.chat.template.knows_thoughts:
-            cure = f"Set `chat_template: {{enable_thinking: false}}` or `true`. {cure}"
+            cure = f"Set `chat_template: {{enable_thinking: false}}`. {cure}"
         raise ModelError(
             f"{self.chat.model}: its chat template writes a prompt differently once an answer "
             f"follows it (seen in row {row!r}): the model is asked with {asked!r}, and would be "
@@ -339,6 +342,18 @@ class Encoder:
             f"by {self.mask}), so the model would never learn to stop. Let the template write a "
             "special token after the content, inside the {% generation %} block if it has one."
         )
+
+
+def _joined(tokens: Callable[[int, int], Ids], bounds: Sequence[int]) -> Ids:
+    """Return the tokens of the pieces between bounds."""
+    pieces = (tokens(start, end) for start, end in pairwise(bounds) if start < end)
+    return [token for piece in pieces for token in piece]
+
+
+def _begins(tokens: Callable[[int, int], Ids], start: int, cut: int, end: int) -> bool:
+    """Say whether what stands before a cut begins a piece token for token."""
+    head = tokens(start, cut) if start < cut else []
+    return tokens(start, end)[: len(head)] == head
 
 
 def _plain(turn: Message) -> dict[str, str]:

@@ -4,8 +4,8 @@ Rows arrive here as token ids, so TRL neither renders, truncates nor drops anyth
 losses and metrics, and the Trainer beneath it the loop, checkpoints and devices.
 """
 
+import logging
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,15 @@ from typing import Any
 from mixmerge import files
 from mixmerge.training.plan import Inputs, Plan
 from mixmerge.training.ranks import is_first_rank, launched_ranks, wait_for_all
-from mixmerge.training.spec import AdapterSpec
+from mixmerge.training.spec import AdapterSpec, TrackingSpec
+
+log = logging.getLogger(__name__)
 
 OnLog = Callable[[int, dict[str, float]], None]
 
 
 def configure(inputs: Inputs, plan: Plan) -> tuple[Any, type[Any]]:
-    """Return TRL's configuration and trainer class.
-
-    Joins the process group when there are several ranks.
-    """
+    """Return TRL's configuration and trainer class; joins the process group of several ranks."""
     spec, placement = inputs.spec, inputs.placement
     steps = len(plan.order)
     # The first step of a warm-up has a rate of zero: a single step would train nothing.
@@ -34,7 +33,7 @@ def configure(inputs: Inputs, plan: Plan) -> tuple[Any, type[Any]]:
         "per_device_train_batch_size": plan.micro,
         "gradient_accumulation_steps": plan.accumulation,
         "max_steps": steps,
-        # The order of the rows is ours (see `order`): TRL must read them as they come.
+        # The order of the rows is ours (see `row_order`): TRL must read them as they come.
         "train_sampling_strategy": "sequential",
         # No row is longer, so TRL cuts none.
         "max_length": plan.data.max_length,
@@ -68,22 +67,56 @@ def configure(inputs: Inputs, plan: Plan) -> tuple[Any, type[Any]]:
 
 
 def _tracking(inputs: Inputs) -> dict[str, Any]:
-    """Return what the Trainer asks of a tracker; its own integrations do the rest."""
+    """Return what the Trainer's integrations read; they are added by `_trackers`."""
     tracking = inputs.placement.tracking
     if tracking is None:
         return {"report_to": "none"}
-    tracking.check_installed()
-    # Two of the three take the project from the environment only.
-    os.environ.setdefault("WANDB_PROJECT", tracking.project)
-    os.environ.setdefault("MLFLOW_EXPERIMENT_NAME", tracking.project)
-    return {"report_to": tracking.to, "project": tracking.project, "run_name": inputs.out.name}
+    tracking.prepare()
+    return {"report_to": "none", "project": tracking.project, "run_name": inputs.out.name}
+
+
+def _trackers(tracking: TrackingSpec | None) -> list[Any]:
+    """Return the Trainer's integrations, which stop no training whatever their trackers raise."""
+    from transformers.integrations import get_reporting_integration_callbacks
+
+    if tracking is None:
+        return []
+    try:
+        made = [kind() for kind in get_reporting_integration_callbacks([tracking.to])]
+    except Exception as error:  # noqa: BLE001 - whatever a tracker raises, the training goes on
+        log.warning("tracking stopped: %s: %s", type(error).__name__, error)
+        return []
+    for callback in made:
+        for name in dir(callback):
+            if name.startswith("on_"):
+                setattr(callback, name, _guarded(callback, getattr(callback, name)))
+    return made
+
+
+def _guarded(callback: Any, event: Callable[..., Any]) -> Callable[..., Any]:
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        if getattr(callback, "failed", False):
+            return None
+        try:
+            return event(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - whatever a tracker raises, the training goes on
+            callback.failed = True
+            log.warning("tracking stopped: %s: %s", type(error).__name__, error)
+            return None
+
+    return guarded
 
 
 def build_trainer(
     inputs: Inputs, plan: Plan, config: Any, trainer_class: type[Any], on_log: OnLog
 ) -> Any:
     """Return a trainer that reads the rows in the plan's order and tells ``on_log`` each loss."""
-    from transformers import PrinterCallback
+    from transformers import PrinterCallback, TrainerCallback
+
+    class Listener(TrainerCallback):
+        def on_log(self, _args: Any, state: Any, _control: Any, logs: Any, **_: Any) -> None:
+            if "loss" in logs:
+                on_log(state.global_step, logs)
 
     adapter = inputs.spec.adapter
     trainer = trainer_class(
@@ -93,7 +126,7 @@ def build_trainer(
         train_dataset=_rows(inputs.checkpoints / "rows", plan.data.encoded.columns),
         processing_class=plan.data.tokenizer,
         peft_config=_lora(adapter) if adapter else None,
-        callbacks=[_listener(on_log)],
+        callbacks=[Listener(), *_trackers(inputs.placement.tracking)],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train_dataset = trainer.train_dataset.select(plan.order.ravel())
@@ -126,17 +159,3 @@ def _lora(adapter: AdapterSpec) -> Any:
         target_modules=targets if isinstance(targets, str) else list(targets),
         task_type="CAUSAL_LM",
     )
-
-
-def _listener(on_log: OnLog) -> Any:
-    from transformers import TrainerCallback
-
-    class Listener(TrainerCallback):
-        def on_log(
-            self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any
-        ) -> None:
-            del args, control
-            if "loss" in logs:
-                on_log(state.global_step, logs)
-
-    return Listener()

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import TemplateError
-
 from mixmerge.chat.chat import Chat
+from mixmerge.chat.sandbox import RefusedError
 from mixmerge.chat.thoughts import opens_thoughts, part
 from mixmerge.errors import DataError
 from mixmerge.evaluation.loaded_model import LoadedModel
@@ -53,7 +52,7 @@ def encode(prompts: Sequence[Prompt], model: LoadedModel, decoding: DecodingSpec
 def _text(prompt: Prompt, chat: Chat) -> str:
     try:
         return chat.asked([message.model_dump() for message in prompt.messages])
-    except TemplateError as error:
+    except RefusedError as error:
         raise DataError(
             f"prompt {prompt.id!r} ({prompt.language}): the chat template of {chat.model} "
             f"refuses its messages: {error}. Remove the prompt or change the order of its messages."

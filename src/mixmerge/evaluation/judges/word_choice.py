@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jinja2 import TemplateError
 
+from mixmerge.chat.sandbox import RefusedError
 from mixmerge.errors import ModelError
 from mixmerge.evaluation.loaded_model import LoadedModel
 from mixmerge.fingerprint import fingerprint
@@ -71,7 +71,7 @@ def choice(model: LoadedModel, text: str, words: Sequence[str]) -> Choice:
 def _asked(model: LoadedModel, text: str) -> str:
     try:
         return model.chat().asked([{"role": "user", "content": text}])
-    except TemplateError as error:
+    except RefusedError as error:
         raise ModelError(
             f"{model.folder.path}: the chat template refuses a question to the judge: {error}. "
             "A judge is asked in one message of the user's: take a model with such a template."

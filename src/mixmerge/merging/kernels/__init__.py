@@ -88,19 +88,14 @@ def kernel(signature: str) -> Callable[[Callable[P, R]], Kernel[P, R]]:
     elements in lanes that are written out, as in `linear_algebra.dot`. Memory is allocated outside:
     scratch arrays are arguments.
     """
-
-    def decorate(function: Callable[P, R]) -> Kernel[P, R]:
-        return Kernel(function, signature)
-
-    return decorate
+    return lambda function: Kernel(function, signature)
 
 
 def cache_is_safe(folder: str) -> bool:
     """Return whether nobody else can have written to the folder whose machine code would be run.
 
-    Args:
-        folder: what ``NUMBA_CACHE_DIR`` says, which must be this user's and writable by nobody
-            else. Empty: Numba keeps code beside the source or in the user's cache.
+    ``NUMBA_CACHE_DIR`` must be this user's and writable by nobody else. Where it is empty, Numba
+    keeps code beside the source or in the user's cache.
     """
     if not folder:
         return True

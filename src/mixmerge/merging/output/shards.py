@@ -41,16 +41,6 @@ class Shard:
 
 def lay_out(tensors: Sequence[NewTensor], shard_size: int) -> list[Shard]:
     """Divide tensors into files of at most so many bytes; a larger tensor has one of its own."""
-    groups = _groups(tensors, shard_size)
-    if len(groups) == 1:
-        return [_shard("model.safetensors", groups[0])]
-    return [
-        _shard(f"model-{number:05d}-of-{len(groups):05d}.safetensors", group)
-        for number, group in enumerate(groups, 1)
-    ]
-
-
-def _groups(tensors: Sequence[NewTensor], shard_size: int) -> list[list[NewTensor]]:
     groups: list[list[NewTensor]] = [[]]
     filled = 0
     for tensor in tensors:
@@ -59,7 +49,12 @@ def _groups(tensors: Sequence[NewTensor], shard_size: int) -> list[list[NewTenso
             filled = 0
         groups[-1].append(tensor)
         filled += tensor.nbytes
-    return groups
+    if len(groups) == 1:
+        return [_shard("model.safetensors", groups[0])]
+    return [
+        _shard(f"model-{number:05d}-of-{len(groups):05d}.safetensors", group)
+        for number, group in enumerate(groups, 1)
+    ]
 
 
 def _shard(file: str, tensors: Sequence[NewTensor]) -> Shard:

@@ -111,18 +111,18 @@ def _hint(one: tuple[int, ...], other: tuple[int, ...]) -> str:
 
 def vocabulary_problems(models: Sequence[Checkpoint]) -> list[str]:
     """Return how the tokenizers differ between the first model and the others."""
-    return [text for other in models[1:] for text in _vocabulary_problems(models[0], other)]
-
-
-def _vocabulary_problems(first: Checkpoint, other: Checkpoint) -> list[str]:
-    if first.tokenizer_digest == other.tokenizer_digest:
-        return []
-    mine, theirs = first.vocabulary, other.vocabulary
-    if not mine or not theirs:
-        return [f"the tokenizer files of {first.name} and {other.name} differ"]
-    for token in [*mine, *theirs]:
-        if mine.get(token) != theirs.get(token):
+    found = []
+    first, *others = models
+    for other in [each for each in others if each.tokenizer_digest != first.tokenizer_digest]:
+        mine, theirs = first.vocabulary, other.vocabulary
+        if not mine or not theirs:
+            found.append(f"the tokenizer files of {first.name} and {other.name} differ")
+            continue
+        token = next(
+            (each for each in [*mine, *theirs] if mine.get(each) != theirs.get(each)), None
+        )
+        if token is not None:
             ids = f"{mine.get(token)} in {first.name} and {theirs.get(token)} in {other.name}"
             align = "align them with `tokenizer: {source: union}`"
-            return [f"the tokenizers differ: token {token!r} has id {ids}; {align}"]
-    return []
+            found.append(f"the tokenizers differ: token {token!r} has id {ids}; {align}")
+    return found

@@ -28,8 +28,8 @@ from mixmerge.merging.planning.compatibility import (
     tensor_problems,
     vocabulary_problems,
 )
-from mixmerge.merging.planning.composition import Composition, Origin, PartArguments, compose
-from mixmerge.merging.recipes.recipe import MergeRecipe, Slice, stage_of, with_folder
+from mixmerge.merging.planning.composition import Composition, Origin, Part, compose
+from mixmerge.merging.recipes.recipe import MergeRecipe, stage_of, with_folder
 from mixmerge.merging.vocabularies.chat_template import choose, template_of, template_of_adapter
 from mixmerge.merging.vocabularies.vocabulary import Vocabulary, align
 
@@ -123,10 +123,7 @@ def _without_collection() -> Iterator[None]:
 
 @_without_collection()
 def plan_merge(
-    recipe: MergeRecipe,
-    *,
-    stages: Mapping[str, Path] | None = None,
-    allow_pickle: bool = False,
+    recipe: MergeRecipe, *, stages: Mapping[str, Path] | None = None, allow_pickle: bool = False
 ) -> MergePlan:
     """Read the headers of all models, and of the stages that are used, and decide on every tensor.
 
@@ -150,16 +147,17 @@ def plan_merge(
     _refuse(found)
     models = {model.name: model for model in checkpoints}
     composition = compose(recipe, models)
-    vocabulary = _vocabulary(recipe, checkpoints, folders)
+    vocabulary = None
+    if recipe.tokenizer is not None:
+        elsewhere = recipe.references[len(recipe.inputs) :]
+        source = locate(with_folder(elsewhere[0], folders)) if elsewhere else None
+        vocabulary = align(recipe.tokenizer, checkpoints, recipe.donor.name, source=source)
     planner = _Planner(recipe, models, vocabulary)
     rows = tuple(filter(None, map(planner.row, composition.tensors)))
     _refuse(planner.problems)
     donor = models[recipe.donor.name]
-    settings = donor.config
-    if vocabulary is not None:
-        settings = vocabulary.with_new_ids(settings, donor.name)
     config = output_config(
-        settings,
+        donor.config if vocabulary is None else vocabulary.with_new_ids(donor.config, donor.name),
         [row.output for row in rows],
         [(models[name], layer) for name, layer in composition.layers],
         unties_head=planner.unties_head,
@@ -178,18 +176,6 @@ def plan_merge(
     return MergePlan(recipe, tuple(checkpoints), rows, config, vocabulary, template, tuple(notes))
 
 
-def _vocabulary(
-    recipe: MergeRecipe, models: Sequence[Checkpoint], folders: Mapping[str, Path]
-) -> Vocabulary | None:
-    """Bring the vocabularies together, where the recipe asks for it."""
-    wanted = recipe.tokenizer
-    if wanted is None:
-        return None
-    elsewhere = recipe.references[len(recipe.inputs) :]
-    source = locate(with_folder(elsewhere[0], folders)) if elsewhere else None
-    return align(wanted, models, recipe.donor.name, source=source)
-
-
 def _refuse(found: Sequence[str]) -> None:
     if found:
         more = f" ({len(found) - 1} more; `mixmerge inspect` lists all.)" if found[1:] else ""
@@ -200,10 +186,7 @@ class _Planner:
     """Makes rows, and collects what is wrong with them."""
 
     def __init__(
-        self,
-        recipe: MergeRecipe,
-        models: Mapping[str, Checkpoint],
-        vocabulary: Vocabulary | None,
+        self, recipe: MergeRecipe, models: Mapping[str, Checkpoint], vocabulary: Vocabulary | None
     ) -> None:
         self.problems: list[str] = []
         self.notes: list[str] = []
@@ -211,63 +194,60 @@ class _Planner:
         self.unties_head = False
         self._dtype = recipe.dtype
         self._vocabulary = vocabulary
-        self._parts = [_Part(recipe, part, models) for part in recipe.parts]
+        self._parts = [
+            (Part(recipe, part), [models[source.model] for source in part.sources])
+            for part in recipe.parts
+        ]
 
     def row(self, origin: Origin) -> Row | None:
         """Return the row of one tensor, or None where it is none or something is wrong with it."""
-        part = self._parts[origin.part]
-        names = [
-            counterpart(model, name) for model, name in zip(part.models, origin.inputs, strict=True)
-        ]
-        found = self._sources(origin, part, names)
-        present = next(source for source in found if source is not None)
-        if is_recomputed(origin.name, present.shape):
-            self.left_out.append(origin.name)
-            return None
-        owners = [model.name for model in part.models]
-        self.problems += (
-            wrong := tensor_problems(origin.name, list(zip(owners, names, found, strict=True)))
-        )
-        sources = [source for source in found if source is not None]
-        if wrong:
-            return None
-        if is_head(origin.name):
-            self._look_at_head(origin, part.models, names)
-        return self._row(origin, part, sources)
-
-    def _sources(
-        self, origin: Origin, part: "_Part", names: Sequence[str | None]
-    ) -> Sequence[Source | None]:
-        """Return the tensor of each model, None where it has none; rows in the output's order."""
-        sources: dict[str, Source] = {
+        part, models = self._parts[origin.part]
+        names = [*map(counterpart, models, origin.inputs)]
+        present: dict[str, Source] = {
             model.name: model.source(name)
-            for model, name in zip(part.models, names, strict=True)
+            for model, name in zip(models, names, strict=True)
             if name is not None
         }
         if self._vocabulary is not None and self._vocabulary.covers(origin.name):
-            aligned = self._vocabulary.aligned([*sources], [*sources.values()], part.preferred)
-            sources = dict(zip(sources, aligned, strict=True))
-        return [sources.get(model.name) for model in part.models]
+            aligned = self._vocabulary.aligned([*present], [*present.values()], part.preferred)
+            present = dict(zip(present, aligned, strict=True))  # rows in the output's order
+        found = [
+            (model.name, name, present.get(model.name))
+            for model, name in zip(models, names, strict=True)
+        ]
+        sources = [source for _, _, source in found if source is not None]
+        if is_recomputed(origin.name, sources[0].shape):
+            self.left_out.append(origin.name)
+            return None
+        wrong = tensor_problems(origin.name, found)
+        if wrong:
+            self.problems += wrong
+            return None
+        if is_head(origin.name):
+            self._look_at_head(origin, models, names)
+        return self._row(origin, part, sources)
 
-    def _row(self, origin: Origin, part: "_Part", sources: Sequence[Source]) -> Row:
+    def _row(self, origin: Origin, part: Part, sources: Sequence[Source]) -> Row:
         first = sources[0]
-        base = None if part.base is None else sources[part.base]
-        merged = tuple(sources[index] for index in part.merged)
         if first.dtype in COPIED:
-            for source in sources:
-                if not isinstance(source, StoredSource):
-                    what = "holds whole numbers, which are copied and cannot be changed"
-                    self.problems.append(f"tensor {source.name} {what}")
-            output = NewTensor(origin.name, first.dtype, first.shape)
-            return Row(output, merged, base, part.positions, None)
-        output = NewTensor(origin.name, self._output_dtype(sources), first.shape)
-        return Row(output, merged, base, part.positions, part.arguments.of(origin))
-
-    def _output_dtype(self, sources: Sequence[Any]) -> str:
-        if self._dtype is not None:
-            return _DTYPES[self._dtype]
-        types = {source.dtype for source in sources}
-        return types.pop() if len(types) == 1 else "F32"
+            self.problems += [
+                f"tensor {source.name} holds whole numbers, which are copied and cannot be changed"
+                for source in sources
+                if not isinstance(source, StoredSource)
+            ]
+            dtype, arguments = first.dtype, None
+        else:
+            types = {source.dtype for source in sources}
+            kept = first.dtype if len(types) == 1 else "F32"
+            dtype = kept if self._dtype is None else _DTYPES[self._dtype]
+            arguments = part.of(origin)
+        return Row(
+            output=NewTensor(origin.name, dtype, first.shape),
+            models=tuple(sources[index] for index in part.merged),
+            base=None if part.base is None else sources[part.base],
+            positions=part.positions,
+            arguments=arguments,
+        )
 
     def _look_at_head(
         self, origin: Origin, models: Sequence[Checkpoint], names: Sequence[str | None]
@@ -284,21 +264,6 @@ class _Planner:
                 self.unties_head = True
 
 
-class _Part:
-    """One part of a recipe with its models at hand."""
-
-    def __init__(self, recipe: MergeRecipe, part: Slice, models: Mapping[str, Checkpoint]) -> None:
-        names = [source.model for source in part.sources]
-        base = recipe.base_of(part)
-        order = [model.name for model in (*recipe.models, *recipe.inputs)]
-        self.models = [models[name] for name in names]
-        self.preferred = base or recipe.files_from
-        self.base = names.index(base) if base is not None else None
-        self.merged = [index for index in range(len(names)) if index != self.base]
-        self.positions = tuple(order.index(names[index]) for index in self.merged)
-        self.arguments = PartArguments(recipe, part)
-
-
 def _slice_notes(recipe: MergeRecipe, composition: Composition) -> list[str]:
     """Say what a recipe of several slices decides without saying so."""
     if not recipe.slices:
@@ -306,17 +271,15 @@ def _slice_notes(recipe: MergeRecipe, composition: Composition) -> list[str]:
     sources = [[source.model for source in part.sources] for part in recipe.slices]
     if sources[0] == sources[-1]:
         return []
-    notes = []
+    notes, first = [], f"the first slice ({', '.join(sources[0])})"
     strange = [name for name in composition.before if not belongs_to_embedding(name)]
     if strange:
         notes.append(
             f"tensor {_first_of(strange)}: outside of the layers and neither embedding nor norm "
-            f"nor head; from the first slice ({', '.join(sources[0])})"
+            f"nor head; from {first}"
         )
     if head(origin.name for origin in composition.tensors) is None:
-        notes.append(
-            f"the head is the embedding, so it is that of the first slice ({', '.join(sources[0])})"
-        )
+        notes.append(f"the head is the embedding, so it is that of {first}")
     return notes
 
 

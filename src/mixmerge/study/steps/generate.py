@@ -10,10 +10,8 @@ from mixmerge.evaluation.spec import DecodingSpec, GeneratePlacement
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.files import read_rows
 from mixmerge.progress import Progress
-from mixmerge.records import Prompt, Response
-from mixmerge.records.row import RowModel
-from mixmerge.study.layout import Round, has_weights, model_step, rounds
-from mixmerge.study.spec import Study
+from mixmerge.records import Prompt, Response, RowModel
+from mixmerge.study.spec import Round, Study, has_weights, model_step, rounds
 from mixmerge.study.steps.kind import ROWS, StepKind, inputs_of, model_path, within_cores
 
 
@@ -45,6 +43,8 @@ class Generate(StepKind[GenerateSettings, GenerateFacts], kind="generate"):
         decoding = asked.evaluate.decoding
         if "seed" not in decoding.model_fields_set:
             decoding = decoding.model_copy(update={"seed": study.seed})
+        if not decoding.chat_template:
+            decoding = decoding.model_copy(update={"chat_template": study.chat_template})
         inputs = {"model": model_step(study, name)} if has_weights(study, name) else {}
         inputs |= {
             f"prompts:{axis}": f"prompts/{axis}{asked.suffix}" for axis in asked.evaluate.axes
@@ -59,7 +59,13 @@ class Generate(StepKind[GenerateSettings, GenerateFacts], kind="generate"):
         placement["generate"] = spec.model_dump(mode="json")
         needs = Needs(cpus=where.threads, gpus=spec.gpus, seconds=8)
         return Step(
-            self.kind, f"{name}{asked.suffix}", settings, inputs, placement=placement, needs=needs
+            self.kind,
+            f"{name}{asked.suffix}",
+            settings,
+            inputs,
+            placement=placement,
+            needs=needs,
+            version=2,
         )
 
     def run(self, task: Task, settings: GenerateSettings, progress: Progress) -> GenerateFacts:

@@ -17,7 +17,7 @@ from mixmerge.reporting.input import Answer, ReportInput, Sample, StepCost
 from mixmerge.spec_model import SpecModel
 from mixmerge.study.spec import BASE, Study
 from mixmerge.study.steps.calibrate import CARD
-from mixmerge.study.steps.kind import ROWS, NoFacts, StepKind
+from mixmerge.study.steps.kind import ROWS, Folders, NoFacts, StepKind
 from mixmerge.study.steps.results import RESULTS, compute_results, results_settings
 
 STUDY_FILE = "study.yaml"
@@ -49,10 +49,6 @@ class Report(StepKind[ReportSettings, NoFacts], kind="report"):
         return NoFacts()
 
 
-Folders = Mapping[str, Path]
-"""By step."""
-
-
 def gather(
     study: Study,
     folders: Folders,
@@ -63,12 +59,8 @@ def gather(
 ) -> ReportInput:
     """Collect what the report of a finished or unfinished study shows.
 
-    Args:
-        study: The study.
-        folders: Folder of each finished step, by step id.
-        unfinished: Ids of the steps that are not done.
-        study_file: Text of the study file.
-        run: The run folder, which knows what calls to endpoints have cost.
+    The ``folders`` are those of the finished steps, by step id; ``unfinished`` are ids of the
+    others. The ``run`` folder knows what calls to endpoints have cost.
 
     Raises:
         SpecError: no model has been judged yet, so there is nothing to report.
@@ -104,7 +96,7 @@ def _results(study: Study, folders: Folders) -> Results:
     trainings = {name: info.trainings for name, info in settings.models.items()}
     judged = {
         name: folders[f"judge/{name}"]
-        for name in (BASE, *study.checkpoints)
+        for name in (BASE, *study.checkpoints, *study.measured_merges())
         if _is_known(name, trainings.get(name, []), folders)
     }
     if len(judged) < 2 or BASE not in judged:

@@ -6,10 +6,8 @@ from pathlib import Path
 from mixmerge.execution.plan import Planned
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.progress import Progress, silent
-from mixmerge.records import ModelFolder
-from mixmerge.records.row import RowModel
-from mixmerge.study.layout import model_step
-from mixmerge.study.spec import BASE, Study, Trained, expected_rows
+from mixmerge.records import ModelFolder, RowModel
+from mixmerge.study.spec import BASE, Study, Trained, expected_rows, model_step
 from mixmerge.study.steps.kind import ROWS, StepKind, model_path, within_cores
 from mixmerge.study.steps.mix import Mix, form_of, mixed
 from mixmerge.training.spec import TrainPlacement, TrainSpec
@@ -39,6 +37,8 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
         recipe = study.training[checkpoint.train]
         if "seed" not in recipe.model_fields_set:
             recipe = recipe.model_copy(update={"seed": study.seed})
+        if not recipe.chat_template:
+            recipe = recipe.model_copy(update={"chat_template": study.chat_template})
         inputs = {
             "model": model_step(study, checkpoint.start or BASE),
             "rows": f"mix/{mixed(checkpoint.mixture, form_of(recipe))}",
@@ -57,7 +57,7 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
             seconds=rows * _SECONDS_PER_ROW * recipe.objective.relative_cost,
         )
         settings = recipe.model_dump(mode="json")
-        return Step(self.kind, name, settings, inputs, placement=placement, needs=needs)
+        return Step(self.kind, name, settings, inputs, placement=placement, needs=needs, version=2)
 
     def run(self, task: Task, settings: TrainSpec, progress: Progress) -> TrainFacts:
         """Train."""
@@ -86,7 +86,7 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
     ) -> TrainFacts:
         """Count what the study's training would have read: what results say of a model's costs."""
         from mixmerge.training.data import read_data
-        from mixmerge.training.order import row_order
+        from mixmerge.training.plan import row_order
 
         read = read_data(settings, model, inputs["rows"] / ROWS, silent).encoded.read
         steps = settings.steps(len(read))
