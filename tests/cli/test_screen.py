@@ -3,8 +3,7 @@
 import io
 from pathlib import Path
 
-from rich.console import Console
-
+from mixmerge.cli.console import Console
 from mixmerge.cli.screen import RunScreen, log_tail
 from mixmerge.execution.events import Event, Failed, Retried, Started, Stopping
 from mixmerge.execution.step import Step

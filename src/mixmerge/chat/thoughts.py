@@ -15,9 +15,11 @@ _PAIRS = (
 _ENDS = dict(pair.split("\0") for pair in _PAIRS)
 """What closes a block of thoughts, by what opens it."""
 _OPENING = re.compile("|".join(map(re.escape, _ENDS)))
+_AT_ONCE = re.compile(rf"\s*({_OPENING.pattern})")
+_ON_A_LINE = re.compile(rf"^[^\S\n]*({_OPENING.pattern})", re.MULTILINE)
 _CLOSING = re.compile("|".join(map(re.escape, _ENDS.values())))
 _CHANNEL = re.compile(
-    r"(?:<\|start\|>\s*assistant)?\s*<\|channel\|>\s*(\w+)[^<]*<\|message\|>(.*?)"
+    r"<\|channel\|>\s*+(\w++)[^<]*+<\|message\|>(.*?)"
     r"(?:<\|end\|>|<\|return\|>|<\|call\|>|\Z)",
     re.DOTALL,
 )
@@ -66,16 +68,19 @@ def part(text: str, *, opened: bool | None = None) -> Parted:
         rest = text[ending.end() :]
     elif opened:
         return Parted("", text.strip(), closed=False)
-    kept = ""
-    while (block := _next_block(rest, at_start=not kept.strip())) is not None:
-        end = rest.find(_ENDS[block.group()], block.end())
+    kept: list[str] = []
+    start, silent = 0, True
+    while block := (silent and _AT_ONCE.match(rest, start)) or _ON_A_LINE.search(rest, start):
+        closing = _ENDS[block[1]]
+        end = rest.find(closing, block.end())
         if end < 0:
             thoughts.append(rest[block.end() :])
             return Parted("", _joined(thoughts), closed=False)
-        kept += rest[: block.start()]
+        kept.append(rest[start : block.start()])
+        silent = silent and not kept[-1].strip()
         thoughts.append(rest[block.end() : end])
-        rest = rest[end + len(_ENDS[block.group()]) :]
-    answer = kept + rest
+        start = end + len(closing)
+    answer = "".join([*kept, rest[start:]])
     return Parted(answer.strip() if thoughts else answer, _joined(thoughts), closed=True)
 
 
@@ -91,15 +96,6 @@ def _unopened_ending(text: str, opened: bool | None) -> re.Match[str] | None:
         return ending
     alone = not after.strip() or after.startswith("\n") or before.endswith("\n")
     return ending if alone and not _OPENING.search(before) else None
-
-
-def _next_block(text: str, *, at_start: bool) -> re.Match[str] | None:
-    for block in _OPENING.finditer(text):
-        before = text[: block.start()]
-        line = before.rpartition("\n")[2]
-        if not line.strip() and ("\n" in before or at_start):
-            return block
-    return None
 
 
 def _of_channels(text: str) -> Parted:

@@ -70,8 +70,7 @@ def evaluate(
     With --calibrate the judges judge only the answers whose right verdict is known (section
     `calibrate` of the file) and some probes, and the judge card says what they are worth.
     """
-    from rich.console import Console
-
+    from mixmerge.cli.console import Console
     from mixmerge.files import read_json
     from mixmerge.records.judge_card import JudgeCard
     from mixmerge.reporting.terminal import trial_table

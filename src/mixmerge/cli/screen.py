@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -19,6 +18,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from mixmerge.cli.console import Console
 from mixmerge.execution import events
 from mixmerge.execution.step import Step
 from mixmerge.execution.store import ATTEMPT, LOG

@@ -323,7 +323,13 @@ def report(folder: Path | str, *, progress: Progress = silent) -> Path:
         if item.state != "done" and item.step.kind not in ("results", "report")
     ]
     shown = to_show(planned, store)
-    data = gather(prepared.study, shown, unfinished=unfinished, study_file=prepared.text)
+    data = gather(
+        prepared.study,
+        shown,
+        unfinished=unfinished,
+        study_file=prepared.text,
+        run=root,
+    )
     return write_report(data, folder, progress=progress)
 
 

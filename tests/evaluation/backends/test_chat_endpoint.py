@@ -72,7 +72,8 @@ def test_sampling_sends_its_own_seed_for_each_prompt(
         ({"finish_reason": "stop"}, "stop", "some"),
         ({"finish_reason": "length"}, "length", "some"),
         ({"finish_reason": "content_filter"}, "filter", ""),
-        ({"finish_reason": None}, "stop", "some"),
+        ({"finish_reason": "MAX_TOKENS"}, "length", "some"),
+        ({"finish_reason": "content_filter: SAFETY"}, "filter", ""),
     ],
 )
 def test_finish_reasons_are_kept(

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from mixmerge.chat.thoughts import part
 from mixmerge.errors import ResourceError
 from mixmerge.evaluation.backends.vllm_engine import prompt_seed
-from mixmerge.evaluation.calls.connection import Reply
 from mixmerge.evaluation.calls.endpoint import ChatEndpoint
+from mixmerge.evaluation.calls.refusal import FILTERED
+from mixmerge.evaluation.calls.reply import Reply
 from mixmerge.evaluation.generate_spec import EndpointModelSpec
 from mixmerge.evaluation.spec import DecodingSpec
 from mixmerge.progress import Progress, silent
@@ -84,11 +84,10 @@ def _request(prompt: Prompt, decoding: DecodingSpec) -> dict[str, Any]:
 
 def _response(prompt: Prompt, reply: Reply) -> Response:
     ended: Literal["stop", "length"] = "length" if reply.finish_reason == "length" else "stop"
-    parted = part(reply.text)
     return Response(
         prompt=prompt.id,
-        text=parted.answer,
-        thoughts=parted.thoughts,
+        text="" if reply.finish_reason == FILTERED else reply.text,
+        thoughts=reply.thoughts,
         finish_reason="filter" if reply.refused else ended,
         tokens=reply.output_tokens or 0,
     )
