@@ -1,4 +1,4 @@
-"""Does the world meet the preconditions of the paper? Base and experts alone, before any mix or merge.
+"""Does the world meet the preconditions of the paper? Base and experts alone, before any arm.
 
     python -m paper.accept runs/accept --seeds 5
 

@@ -16,18 +16,19 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from mixmerge import json_text
 from mixmerge.errors import DataError, ResourceError, SpecError
 
 PARTIAL = ".partial"
 
 _LARGEST_JSON = 1 << 29
 """Bytes of a JSON file; tokenizers, the largest that are in use, have a tenth of it."""
-_DEEPEST_JSON = 100
-"""Objects within objects; beyond some hundreds, Python can read what it cannot write."""
 
 Row = TypeVar("Row", bound=BaseModel)
 
 
+_SMALL_FILE = 8192
+"""Bytes."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_PLACE = (
     *(errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.EISDIR, errno.ENOTDIR),
@@ -55,6 +56,17 @@ def is_full_disk(error: Exception) -> bool:
     return any(os.strerror(code) in str(error) for code in _FULL)
 
 
+def check_plain(path: Path) -> None:
+    """Check that a path is free or a plain file: to open a pipe can mean to wait for ever.
+
+    Raises:
+        ResourceError: something else is there.
+    """
+    with explained_disk_errors(path):
+        if path.exists() and not path.is_file():
+            raise ResourceError(f"{path}: must be a plain file and is none. Remove what is there.")
+
+
 def existing_parent(path: Path) -> Path:
     """Return the nearest folder above a path, or the path itself, that exists."""
     while not path.exists():
@@ -64,11 +76,20 @@ def existing_parent(path: Path) -> Path:
 
 def full_disk(path: Path) -> ResourceError:
     """Return the error of a full disk, with how much of it is free."""
-    free = shutil.disk_usage(existing_parent(path)).free
+    there = os.statvfs(existing_parent(path))
+    free = f"{there.f_bavail * there.f_frsize / 1e6:.1f} MB"
+    if there.f_files > 0 == there.f_favail:
+        free = "no further file"
     return ResourceError(
-        f"{path}: the disk is full ({free / 1e6:.1f} MB free). "
+        f"{path}: the disk is full ({free} free). "
         "Free some space and run the same command again; finished work is kept."
     )
+
+
+def no_room(folder: Path) -> bool:
+    """Say whether the disk of a folder has no room for one more small file."""
+    there = os.statvfs(existing_parent(folder))
+    return there.f_bavail * there.f_frsize < _SMALL_FILE or there.f_files > 0 == there.f_favail
 
 
 def sync(path: Path) -> None:
@@ -126,33 +147,28 @@ def read_json(path: Path) -> Any:
     """
     try:
         size = path.stat().st_size
+        if size == 0 and not path.is_file():
+            raise SpecError(f"{path}: is no file with text in it.")
         if size > _LARGEST_JSON:
             raise SpecError(f"{path}: has {size:,} bytes, more than {_LARGEST_JSON:,} for JSON.")
         text = path.read_text(encoding="utf-8")
-        value = json.loads(text)
-        _check_depth(value)
-        if "\\u" in text:  # half of a character, which JSON can escape and UTF-8 cannot hold
-            json.dumps(value, ensure_ascii=False).encode()
+        value = json_text.parse(text)
     except FileNotFoundError:
         raise SpecError(f"{path}: no such file.") from None
     except OSError as error:
         raise SpecError(f"{path}: cannot be read ({error.strerror}).") from error
-    except RecursionError:
-        raise SpecError(f"{path}: not valid JSON: nested too deeply.") from None
     except ValueError as error:  # no JSON, no UTF-8, or a number of thousands of digits
         raise SpecError(f"{path}: not valid JSON: {error}.") from error
     return value
 
 
-def _check_depth(value: Any) -> None:
-    nested = [value]
-    for _ in range(_DEEPEST_JSON + 1):
-        parts = [node.values() if isinstance(node, dict) else node
-                 for node in nested if isinstance(node, (dict, list))]  # fmt: skip
-        nested = [item for part in parts for item in part if isinstance(item, (dict, list))]
-        if not nested:
-            return
-    raise RecursionError
+def read_object(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file of ours; empty where the file is missing, damaged or odd."""
+    try:
+        value = read_json(path)
+    except SpecError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 @contextmanager
@@ -214,6 +230,7 @@ def first_problem(error: ValidationError) -> str:
     """Say the first problem of a pydantic error in one sentence: field, requirement, value seen."""
     problem = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in problem["loc"])
+    field = field if len(field) <= 200 else f"{field[:199]}…"
     seen = repr(problem["input"])
     seen = seen if len(seen) <= 80 else seen[:77] + "..."
     where = f"`{field}`: " if field else ""

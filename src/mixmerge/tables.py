@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
+from mixmerge import json_text
 from mixmerge.errors import DataError
 from mixmerge.spec_model import SpecModel
 
@@ -116,13 +117,11 @@ def _read_json_lines(path: Path) -> Iterator[Record]:
 
 def _parse_json(text: str, place: Place | Path) -> Any:
     try:
-        return json.loads(text)
+        return json_text.parse(text, limited=False)
     except json.JSONDecodeError as error:
         where = place if isinstance(place, Place) else f"{place}, line {error.lineno}"
         raise DataError(f"{where}: not valid JSON: {error.msg}.") from error
-    except RecursionError:
-        raise DataError(f"{place}: not valid JSON: nested too deeply.") from None
-    except ValueError as error:  # a number of thousands of digits
+    except ValueError as error:  # too deep, half a character, a number of thousands of digits
         raise DataError(f"{place}: not valid JSON: {error}.") from error
 
 

@@ -24,9 +24,9 @@ Verdicts = dict[str, dict[Axis, list[Verdict]]]
 """By model and axis."""
 
 
-def axis(measure: Any, better: Better = "higher") -> MeasuredAxis:
+def axis(measure: Any, better: Better = "higher", margin: float | None = None) -> MeasuredAxis:
     """Return how an axis is measured, as a study file writes it."""
-    return MeasuredAxis.model_validate({"measure": measure, "better": better})
+    return MeasuredAxis.model_validate({"measure": measure, "better": better, "margin": margin})
 
 
 AXES = {

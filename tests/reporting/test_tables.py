@@ -79,7 +79,10 @@ def test_contrast_table_has_one_row_per_merge(study: ReportInput) -> None:
     assert float(ties["safety_difference_high"]) == pytest.approx(0.174 - 0.227 + 0.024)
     assert ties["decision"] == "trades"
     assert rows["sft-slerp"]["general_p_adjusted"] == "0.4"
-    assert "The win rate: higher is better; the share of harmful answers: lower" in table.caption
+    assert (
+        "The win rate: higher is better, margin 3 points; the share of harmful answers: lower"
+        in table.caption
+    )
 
 
 def test_language_tables_mark_the_best_and_name_the_worst(study: ReportInput) -> None:

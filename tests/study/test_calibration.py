@@ -120,7 +120,6 @@ def make_task(root: Path) -> Task:
         "axes": {a: {"measure": m, "judge": {}, "primary": True} for a, m in MEASURES.items()},
         "models": MODELS,
         "seed": 1,
-        "draws": 1000,
     }
     judges = {axis: {"rules": "testbed"} for axis in axes}
     placement = {"axes": judges, "allow_execution": False}

@@ -1,4 +1,4 @@
-"""From verdicts to ``results.json``: values, intervals, contrasts, decisions and fronts."""
+"""From verdicts to ``results.json``: values, intervals, contrasts and decisions."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
@@ -6,7 +6,10 @@ from typing import Literal
 import numpy as np
 
 from mixmerge.errors import DataError, SpecError
+from mixmerge.evaluation.answer_warnings import answer_warnings
+from mixmerge.evaluation.fronts import front
 from mixmerge.evaluation.judge_warnings import judge_warnings
+from mixmerge.evaluation.matching import match_sweeps
 from mixmerge.evaluation.scores import AxisScores, score_table
 from mixmerge.evaluation.spec import ResultsSpec
 from mixmerge.fingerprint import fingerprint
@@ -16,38 +19,22 @@ from mixmerge.records.results import (
     Comparison,
     Contrast,
     Costs,
-    Decision,
     Front,
-    Kind,
     ModelInfo,
     ModelResult,
     Stage,
-    Volume,
 )
-from mixmerge.stats.bootstrap import Floats
-from mixmerge.stats.estimate import Estimate
-from mixmerge.stats.paired import benjamini_hochberg, holm, mcnemar_p, sign_flip_p
-from mixmerge.stats.pareto import front_volume, hypervolume, probability_non_dominated
+from mixmerge.stats.decision import (
+    ONE_SIDED,
+    Compared,
+    adjust_all_axes,
+    decide,
+    significant_gain,
+)
+from mixmerge.stats.paired import benjamini_hochberg, holm, mcnemar_p
 
 Verdicts = Mapping[str, Mapping[Axis, Sequence[Verdict]]]
 """By model and axis; the base model has none where its value is fixed by definition."""
-
-SIGNIFICANCE = 0.05
-"""Adjusted p-values below it count."""
-
-MOST_AXES = 4
-"""Axes up to which a volume is computed: beyond, nearly every model is on the front anyway."""
-
-Group = Literal["all", "trained", "merges"]
-
-_KINDS: Mapping[Group, tuple[Kind, ...]] = {
-    "all": ("given", "mixture", "expert", "merge"),
-    "trained": ("given", "mixture", "expert"),
-    "merges": ("merge",),
-}
-
-Axes = Sequence[tuple[AxisInfo, AxisScores]]
-"""The deciding axes."""
 
 Family = Literal["primary", "secondary"]
 Pair = tuple[str, str, Family]
@@ -60,13 +47,14 @@ def results(
     models: Mapping[str, ModelInfo],
     verdicts: Verdicts,
     *,
-    answers: Mapping[Axis, Mapping[str, Iterable[Response]]] | None = None,
+    answers: Mapping[Axis, Mapping[str, Sequence[Response]]] | None = None,
     costs: Mapping[str, Costs] | None = None,
 ) -> Results:
     """Estimate everything that a study reports, with the same bootstrap draws for every model.
 
     The ``models``, ``base`` among them, are reported in their order. The lengths of their
-    ``answers``, by axis and model, give the length-controlled win rate; without them there is none.
+    ``answers``, by axis and model, give the length-controlled win rate, and how they ended the
+    warnings; without them there is none.
 
     Raises:
         SampleError: an axis has fewer than ten clusters with a verdict for some model.
@@ -76,21 +64,23 @@ def results(
     _check(spec, base, models, verdicts)
     pairs = planned_contrasts(base, models, spec.baselines)
     infos = {
-        axis: own.measure.info(own.better, primary=axis in (spec.decide_on or spec.axes))
+        axis: own.info(primary=axis in (spec.decide_on or spec.axes))
         for axis, own in spec.axes.items()
     }
+    sweeps = {n: own for n, own in spec.sweeps.items() if all(m in verdicts for m in own)}
+    spec = spec.model_copy(update={"sweeps": sweeps})
+    judged = [*models, *(merge for merges in sweeps.values() for merge in merges)]
     scores = {
-        axis: _axis_scores(spec, axis, base, models, verdicts, pairs, (answers or {}).get(axis))
+        axis: _axis_scores(spec, axis, base, judged, verdicts, pairs, (answers or {}).get(axis))
         for axis in spec.axes
     }
-    contrasts = _adjusted(
-        [
-            _contrast(spec, scores[axis], axis, pair)
-            for pair in pairs
-            for axis, info in infos.items()
-            if info.primary
-        ]
-    )
+    tested = [
+        _contrast(spec, scores[axis], axis, pair)
+        for pair in pairs
+        for axis, info in infos.items()
+        if info.primary
+    ]
+    contrasts = _with_margins(_adjusted(tested), infos, scores)
     return Results(
         study=spec.study,
         base=base,
@@ -105,8 +95,12 @@ def results(
         },
         contrasts=contrasts,
         decisions=_decisions(pairs, models, infos, contrasts),
-        fronts=_fronts(base, models, infos, scores),
-        judge_warnings=judge_warnings(verdicts),
+        matched=match_sweeps(spec, models, infos, scores),
+        fronts=_fronts(models, infos, scores),
+        judge_warnings=judge_warnings(
+            {name: verdicts[name] for name in models if name in verdicts}
+        ),
+        answer_warnings=answer_warnings(answers or {}),
         costs=dict(costs or {}),
     )
 
@@ -191,7 +185,6 @@ def _axis_scores(
 
 
 def _fronts(
-    base: str,
     models: Mapping[str, ModelInfo],
     infos: Mapping[Axis, AxisInfo],
     scores: Mapping[Axis, AxisScores],
@@ -199,7 +192,7 @@ def _fronts(
     axes = [(info, scores[axis]) for axis, info in infos.items() if info.primary]
     stages = dict.fromkeys(info.stage for info in models.values() if info.stage is not None)
     return {
-        stage: front({n: i.kind for n, i in models.items() if i.stage == stage}, base, axes)
+        stage: front({n: i.kind for n, i in models.items() if i.stage == stage}, axes)
         for stage in stages
     }
 
@@ -209,7 +202,7 @@ def _contrast(spec: ResultsSpec, scores: AxisScores, axis: Axis, pair: Pair) -> 
     estimate, totals = scores.difference(a, b), scores.difference_totals(a, b)
     # A stream of its own: another contrast in the study changes no p-value of this one.
     rng = np.random.default_rng([spec.seed, int(fingerprint([axis, a, b])[:16], 16)])
-    p = sign_flip_p(totals, rng, spec.draws)
+    p = scores.p_of_difference(a, b, rng)
     mcnemar = None
     if scores.is_independent(a, b):
         mcnemar = mcnemar_p(int(np.sum(totals > 0)), int(np.sum(totals < 0)))
@@ -239,116 +232,69 @@ def _adjusted(contrasts: Sequence[Contrast]) -> tuple[Contrast, ...]:
     return tuple(adjusted)
 
 
+def _with_margins(
+    contrasts: Sequence[Contrast],
+    infos: Mapping[Axis, AxisInfo],
+    scores: Mapping[Axis, AxisScores],
+) -> tuple[Contrast, ...]:
+    """Test on every axis of the primary pairs whether a is worse, or better, by the margin."""
+    pairs: dict[tuple[str, str], list[int]] = {}
+    for place, each in enumerate(contrasts):
+        if each.family == "primary":
+            pairs.setdefault((each.a, each.b), []).append(place)
+    tested = list(contrasts)
+    for field, direction in (("p_not_worse", 1), ("p_not_better", -1)):
+        raw = [
+            [_p_within(contrasts[i], infos, scores, direction) for i in p] for p in pairs.values()
+        ]
+        for places, p_values in zip(pairs.values(), adjust_all_axes(raw), strict=True):
+            for place, p in zip(places, p_values, strict=True):
+                tested[place] = tested[place].model_copy(update={field: p})
+    return tuple(tested)
+
+
+def _p_within(
+    each: Contrast,
+    infos: Mapping[Axis, AxisInfo],
+    scores: Mapping[Axis, AxisScores],
+    direction: int,
+) -> float:
+    info = infos[each.axis]
+    low, high = info.bounds
+    margin = info.margin / (high - low)
+    return scores[each.axis].p_within(each.a, each.b, margin, direction * info.sign)
+
+
+def _compared(contrast: Contrast, info: AxisInfo) -> Compared:
+    inside = [
+        p is not None and p < ONE_SIDED for p in (contrast.p_not_worse, contrast.p_not_better)
+    ]
+    gain = significant_gain(info.sign * contrast.difference, contrast.p_adjusted)
+    return Compared(gain, *inside)
+
+
 def _decisions(
     pairs: Sequence[Pair],
     models: Mapping[str, ModelInfo],
     infos: Mapping[Axis, AxisInfo],
     contrasts: Sequence[Contrast],
 ) -> tuple[Comparison, ...]:
-    gains = {
-        (c.a, c.b, c.axis): significant_gain(infos[c.axis].sign * c.difference, c.p_adjusted)
-        for c in contrasts
-    }
+    """Say of every primary pair what the deciding axes say together."""
     deciding = [axis for axis, info in infos.items() if info.primary]
+    of_pair = {
+        (a, b): {c.axis: _compared(c, infos[c.axis]) for c in contrasts if (c.a, c.b) == (a, b)}
+        for a, b, family in pairs
+        if family == "primary"
+    }
     return tuple(
         Comparison(
             a=a,
             b=b,
             stage=models[a].stage,
-            decision=decide(gains[a, b, axis] for axis in deciding),
-            better=tuple(axis for axis in deciding if gains[a, b, axis] > 0),
-            worse=tuple(axis for axis in deciding if gains[a, b, axis] < 0),
+            decision=decide(said.get(axis) for axis in deciding),
+            better=tuple(axis for axis in said if said[axis].gain > 0),
+            worse=tuple(axis for axis in said if said[axis].gain < 0),
+            not_worse=tuple(axis for axis in said if said[axis].not_worse),
         )
-        for a, b, family in pairs
-        if family == "primary"
+        for (a, b), said in of_pair.items()
     )
-
-
-def significant_gain(gain: float, p_adjusted: float) -> int:
-    """Return 1 for a significant gain, -1 for a significant loss, 0 for neither.
-
-    The gain is signed so that above zero is better; its p-value is adjusted for its family.
-    """
-    return 0 if p_adjusted >= SIGNIFICANCE else (gain > 0) - (gain < 0)
-
-
-def decide(gains: Iterable[int | None]) -> Decision:
-    """Say what the deciding axes say together.
-
-    A model *beats* another when it is better on at least one axis and worse on none, *loses* in the
-    reverse case, *trades* when it is better on one and worse on another, and is *undecided* when no
-    difference is significant: no evidence is not equality. The gains are from `significant_gain`;
-    None of an axis that is not compared yet.
-
-    Example:
-        >>> decide([1, 0, 1])
-        'beats'
-        >>> decide([1, -1])
-        'trades'
-    """
-    signs = set(gains)
-    if None in signs or not signs:
-        return "incomplete"
-    if signs >= {1, -1}:
-        return "trades"
-    return "beats" if 1 in signs else "loses" if -1 in signs else "undecided"
-
-
-def front(kinds: Mapping[str, Kind], base: str, axes: Axes) -> Front:
-    """Estimate who is on the front of some models, and how far the front reaches.
-
-    Each axis has prompts of its own and is resampled independently; within an axis all models share
-    their draws. The ``kinds`` are without the base model, the scores of the axes with it.
-    """
-    names = list(kinds)
-    draws = [scores.pooled_draws([base, *names]) for _, scores in axes]
-    signed = [info.sign * drawn[:, 1:] for (info, _), drawn in zip(axes, draws, strict=True)]
-    share = probability_non_dominated(np.stack(signed, axis=2))
-    return Front(
-        p_non_dominated=dict(zip(names, share.tolist(), strict=True)),
-        volumes=_volumes(kinds, base, axes, draws) if len(axes) <= MOST_AXES else {},
-    )
-
-
-def _volumes(
-    kinds: Mapping[str, Kind], base: str, axes: Axes, draws: Sequence[Floats]
-) -> dict[Group, Volume]:
-    names = [base, *kinds]
-    values = [np.array([scores.rate(name).value for name in names]) for _, scores in axes]
-    if any(info.relative and own[0] == 0 for (info, _), own in zip(axes, values, strict=True)):
-        return {}
-    points = np.stack([_gains(info, v) for (info, _), v in zip(axes, values, strict=True)], axis=-1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        gains = [_gains(info, drawn) for (info, _), drawn in zip(axes, draws, strict=True)]
-    drawn = np.stack(gains, axis=2)
-    volumes: dict[Group, Volume] = {}
-    for group, members in _KINDS.items():
-        inside = [name for name in kinds if kinds[name] in members]
-        if inside:
-            places = [list(kinds).index(name) for name in inside]
-            estimate = _volume(inside, points[places], drawn[:, places], axes)
-            volumes[group] = Volume(
-                hypervolume=estimate.value, ci=estimate.offered, absent=estimate.absent
-            )
-    return volumes
-
-
-def _gains(info: AxisInfo, shares: Floats) -> Floats:
-    """Return how much better than the first, the base model, each model is: (..., models - 1)."""
-    base, others = shares[..., :1], shares[..., 1:]
-    gains: Floats = (
-        info.sign * (others / base - 1) if info.relative else info.sign * (others - base)
-    )
-    return gains
-
-
-def _volume(names: Sequence[str], points: Floats, draws: Floats, axes: Axes) -> Estimate:
-    corner = (0.0,) * len(axes)
-    clusters = min(scores.rate(name).clusters for _, scores in axes for name in names)
-    for name in names:
-        for info, scores in axes:
-            if scores.rate(name).absent:
-                reason = f"{info.phrase} of {name} has no interval"
-                value = float(hypervolume(points, corner))
-                return Estimate.without_interval(value, 0, clusters, reason)
-    return front_volume(points, draws, corner, clusters)

@@ -162,7 +162,7 @@ class AxisScores:
                 what = " - ".join(name for name in key[:2] if name is not None)
                 unjudged = int(np.isnan(values[column]).sum())
                 asked = f"{table.axis}, {what} ({unjudged} prompts without a verdict)"
-                require_clusters(self._sample.clusters(column), asked)
+                require_clusters(self._sample.clusters(column), asked, unjudged)
         compares = measure.asks == "comparison"
         self._length_controlled = self._fit_lengths(lengths) if lengths and compares else {}
 
@@ -189,6 +189,19 @@ class AxisScores:
     def difference(self, a: str, b: str) -> Estimate:
         """Return the mean of a - b over prompts with both verdicts, as a share of the range."""
         return self._measure.estimate_difference(self._sample, self._column[a, b, None])
+
+    def p_of_difference(self, a: str, b: str, rng: np.random.Generator) -> float:
+        """Return the two-sided p-value of "the mean of a - b is zero"."""
+        return self._sample.p_of_difference(self._column[a, b, None], rng, self._n_draws)
+
+    def p_within(self, a: str, b: str, margin: float, sign: int) -> float:
+        """Return the one-sided p-value of "sign * (a - b) is -margin or less".
+
+        The margin is a share of the measure's range. With the sign 1 where higher is better the
+        question is whether a is worse, with -1 whether it is better.
+        """
+        column = self._column[a, b, None]
+        return self._sample.p_at_most(column, -margin, sign, self._measure.apart)
 
     def difference_totals(self, a: str, b: str) -> Floats:
         """Return a - b summed over each cluster, shape (clusters,)."""
@@ -264,7 +277,8 @@ class AxisScores:
 
     def _fit_lengths(self, lengths: Lengths) -> dict[str, LengthControlled]:
         table, base = self._table, self._characters(self._base, lengths)
-        models = [m for m in table.scores if m != self._base and not self.rate(m).absent]
+        others = (name for name in table.scores if name != self._base and name in lengths)
+        models = [name for name in others if not self.rate(name).absent]
         found = length_controlled(
             [table.scores[model] for model in models],
             [

@@ -5,6 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from mixmerge.chat.options import ChatOptions
 from mixmerge.evaluation.calibration.labels import CalibrateSpec
 from mixmerge.evaluation.generate_spec import (
     MODEL_NAME,
@@ -32,6 +33,9 @@ class DecodingSpec(SpecModel):
     """0 takes the likeliest token (greedy); above 0 samples."""
     top_p: float = Field(1.0, gt=0, le=1)
     """Sample only from the likeliest tokens that hold this much probability together."""
+    chat_template: ChatOptions = Field(default={}, exclude_if=lambda options: not options)
+    """Options of the chat template, such as ``{enable_thinking: false}``. Models are asked with
+    those they were trained with; in a study they are the study's."""
     seed: int = Field(0, ge=0)
     """Of the sampling. Each prompt has its own random numbers, whatever else is asked."""
 
@@ -78,6 +82,10 @@ class ResultsSpec(SpecModel):
     """The axes whose contrasts are tested and decide; by default all."""
     baselines: dict[Stage, str] = {}
     """The model that merges are tested against, by stage."""
+    match_on: Axis | None = None
+    """The axis at whose value of the baseline sweeps are compared with it."""
+    sweeps: dict[str, list[str]] = {}
+    """The merges of each sweep that is compared so, in the order of their weights."""
 
 
 def _as_list(value: object) -> object:
@@ -94,6 +102,10 @@ class EvaluateSpec(SpecModel):
     baseline: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = ()
     """The checkpoint that merges are tested against: one for all, or one for each stage. Without
     it, every checkpoint is tested against the base model."""
+    match_on: Axis | None = None
+    """Compare each sweep with the baseline of its stage at the baseline's own value of this axis,
+    by interpolation between neighbouring weights: every merge of the sweep is then measured on the
+    items of `evaluate`, too."""
     decoding: DecodingSpec = DecodingSpec()
     """How answers are decoded."""
     generate: GenerateSpec = TransformersSpec()

@@ -13,7 +13,7 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json"
 class ModelFolder:
     """A complete Hugging Face causal language model: configuration, tokenizer, safetensors."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, needs_tokenizer: bool = True) -> None:
         """Check that ``path`` holds what transformers needs to load it.
 
         Raises:
@@ -24,13 +24,20 @@ class ModelFolder:
             raise ModelError(f"{path}: no such folder; a model is a Hugging Face folder.")
         if not (path / "config.json").is_file():
             raise ModelError(f"{path}: no config.json; a model is a Hugging Face folder.")
-        if not any((path / name).is_file() for name in _TOKENIZER_FILES):
+        if needs_tokenizer and not any((path / name).is_file() for name in _TOKENIZER_FILES):
             raise ModelError(
                 f"{path}: no tokenizer (one of {', '.join(_TOKENIZER_FILES)} is required). "
                 "Copy the tokenizer files of the base model into the folder."
             )
         if not any(path.glob("*.safetensors")):
             raise ModelError(f"{path}: no *.safetensors file; convert the weights first.")
+
+        index = path / "model.safetensors.index.json"
+        content = read_json(index) if index.is_file() else {}
+        shards = content.get("weight_map") if isinstance(content, dict) else None
+        for shard in shards.values() if isinstance(shards, dict) else ():
+            if not isinstance(shard, str) or Path(shard).name != shard:
+                raise ModelError(f"{index}: names {shard!r}, which is no file of this folder.")
 
     @property
     def config(self) -> dict[str, Any]:

@@ -147,7 +147,8 @@ def _rows(axes: Axes, names: Iterable[str]) -> None:
 def differences(results: Results, stage: Stage, axis: Axis) -> Plot | None:
     """Draw each merge minus the baseline on a deciding axis, with its paired interval.
 
-    Right is better; a filled marker is significant after Holm's adjustment.
+    Right is better; a filled marker is significant after Holm's adjustment. The band is the margin:
+    differences that do not matter.
     """
     compared = [e for e in results.decisions if e.stage == stage and contrasts_of(results, e)]
     if not compared:
@@ -156,7 +157,8 @@ def differences(results: Results, stage: Stage, axis: Axis) -> Plot | None:
     figure, panel = new_figure(0.28 * len(compared) + 0.95)
     _rows(panel, models.display_names(results, [each.a for each in compared]).values())
     _dashed(panel, 0, results.models[baseline].kind if baseline in results.models else "base")
-    spans = [0.0]
+    panel.axvspan(-info.margin, info.margin, color=COLOURS["base"], alpha=0.12, linewidth=0)
+    spans = [-info.margin, info.margin]
     for each in results.decisions:
         if contrast := contrasts_of(results, each).get(axis):
             spans += models.ends(contrast.difference, contrast.ci)

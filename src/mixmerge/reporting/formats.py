@@ -4,7 +4,7 @@ Every number of the report passes through here, so that tables, page and termina
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from mixmerge.records import Axis
@@ -21,11 +21,6 @@ def signed(value: float, digits: int = 1) -> str:
     if float(text) == 0:
         return text
     return ("+" if value > 0 else MINUS) + text
-
-
-def significant(value: float) -> str:
-    """Write a number with three significant digits and a true minus."""
-    return f"{value:.3g}".replace("-", MINUS)
 
 
 def decimal(value: float, digits: int = 2) -> str:
@@ -72,6 +67,12 @@ def share(fraction: float) -> str:
 def count(number: int) -> str:
     """Group the digits of a large number: 1234567 becomes ``1 234 567``."""
     return f"{number:,}".replace(",", NARROW_SPACE)
+
+
+def dollars(by_kind: Mapping[str, float]) -> str:
+    """Write what was spent, altogether and on what: ``$1.50 (generate $1.20, judge $0.30)``."""
+    parts = ", ".join(f"{kind} ${amount:,.2f}" for kind, amount in by_kind.items())
+    return f"${sum(by_kind.values()):,.2f} ({parts})"
 
 
 def duration(seconds: float) -> str:
@@ -126,6 +127,12 @@ def interval(info: AxisInfo, ci: Interval | None) -> str:
 def difference(info: AxisInfo, found: float) -> str:
     """Write a difference of two values with its sign: percentage points, or units of the score."""
     return points(found) if info.unit == "percent" else signed(found, _digits(info))
+
+
+def margin(info: AxisInfo) -> str:
+    """Write the smallest difference that matters."""
+    number = 100 * info.margin if info.unit == "percent" else info.margin
+    return f"{number:.3g}{' points' * (info.unit == 'percent')}"
 
 
 def unit_of_differences(info: AxisInfo) -> str:

@@ -10,6 +10,7 @@ from mixmerge.records.results import (
     Front,
     Interval,
     LengthControlled,
+    Matched,
     Results,
     Stage,
     Value,
@@ -27,7 +28,7 @@ def all_tables(data: ReportInput) -> dict[str, list[Table]]:
     """Return every table that has a row, by section of the page and in its order."""
     results = data.results
     sections = {
-        "verdict": [contrasts(results)],
+        "verdict": [*matched(results), contrasts(results)],
         "fronts": [fronts(results)],
         "models": [every_model(results)],
         "otherwise": [otherwise(results, axis) for axis in results.axes],
@@ -135,7 +136,7 @@ def contrasts(results: Results) -> Table:
     ]
     against = ", ".join(dict.fromkeys(models.describe(results, each.b) for each in compared))
     directions = "; ".join(
-        f"{formats.phrase(results, axis)}: {formats.better(info)}"
+        f"{formats.phrase(results, axis)}: {formats.better(info)}, margin {formats.margin(info)}"
         for axis, info in results.deciding.items()
     )
     caption = (
@@ -145,6 +146,41 @@ def contrasts(results: Results) -> Table:
     )
     title, marks = "Each merge against the baseline", (each.decision for each in compared)
     return cells.tabulate("contrasts", title, caption, compared, columns, marks)
+
+
+def matched(results: Results) -> list[Table]:
+    """Sweeps against the baseline at the baseline's value of one axis; nothing without any."""
+    if not results.matched:
+        return []
+    on = results.matched[0].axis
+    columns: list[Spec[Matched]] = [
+        cells.words("model", "Sweep", lambda each: each.model),
+        cells.words("baseline", "Against", lambda each: each.baseline),
+        cells.numbers(
+            "level",
+            formats.heading(results, on),
+            lambda each: cells.of_axis(results.axes[on], each.level),
+        ),
+    ]
+    columns += [_matched_column(results, axis) for axis in results.matched[0].differences]
+    caption = (
+        f"Each sweep of merges at the point where {formats.phrase(results, on)} is the baseline's, "
+        "between two neighbouring weights: differences from the baseline with 95 % intervals, "
+        "interpolation included. Neither the choice of a weight nor the ratio of the mix decides."
+    )
+    title = "At the same price"
+    return [cells.tabulate("matched", title, caption, results.matched, columns)]
+
+
+def _matched_column(results: Results, axis: Axis) -> Spec[Matched]:
+    info = results.axes[axis]
+
+    def difference(each: Matched) -> Cell:
+        found = each.differences[axis]
+        return cells.difference(info, found.difference, found.ci)
+
+    title = f"{formats.heading(results, axis)}{formats.unit_of_differences(info)}"
+    return cells.estimates(f"{axis}_difference", title, difference)
 
 
 def _contrast_columns(results: Results, axis: Axis) -> list[Spec[Comparison]]:
@@ -341,25 +377,19 @@ def fronts(results: Results) -> Table:
 
 def _volumes(results: Results) -> str:
     told = [
-        f" {models.stage_name(stage)}: {_volume_words(results, front)}."
+        f" {models.stage_name(stage)}: {_volume_words(front)}."
         for stage, front in results.fronts.items()
         if front.volumes
     ]
-    noun = {1: "Gain", 2: "Area"}.get(len(results.deciding), "Volume")
-    gains = " times ".join(
-        f"the gain in {formats.phrase(results, axis)}{' relative to the base' * info.relative}"
-        for axis, info in results.deciding.items()
-    )
-    return (
-        f" {noun} beyond the base model that is reached ({gains}):{''.join(told)}" if told else ""
-    )
+    space = {1: "range", 2: "area"}.get(len(results.deciding), "space")
+    said = f" Share of the {space} of all values that is worse than some model:"
+    return said + "".join(told) if told else ""
 
 
-def _volume_words(results: Results, front: Front) -> str:
-    percent = all(info.unit == "percent" for info in results.deciding.values())
-    write = formats.percent if percent else formats.significant
+def _volume_words(front: Front) -> str:
     parts = []
     for group, volume in front.volumes.items():
-        ends = formats.ends(volume.ci, formats.bare_percent if percent else write)
-        parts.append(f"{_GROUPS[group]} {write(volume.hypervolume)}{ends and f' ({ends})'}")
+        ends = formats.ends(volume.ci, formats.bare_percent)
+        value = formats.percent(volume.hypervolume)
+        parts.append(f"{_GROUPS[group]} {value}{ends and f' ({ends})'}")
     return ", ".join(parts)

@@ -8,10 +8,25 @@ from dataclasses import dataclass
 from functools import partial
 
 from mixmerge.records import Axis
-from mixmerge.records.results import Comparison, Contrast, Decision, Results, Stage
+from mixmerge.records.results import (
+    AxisInfo,
+    Comparison,
+    Contrast,
+    Decision,
+    MatchedDifference,
+    Results,
+    Stage,
+)
 from mixmerge.reporting import formats, models
 
-_FROM_BEST: tuple[Decision, ...] = ("beats", "trades", "undecided", "loses", "incomplete")
+_FROM_BEST: tuple[Decision, ...] = (
+    "beats",
+    "equivalent",
+    "trades",
+    "undecided",
+    "loses",
+    "incomplete",
+)
 
 
 @dataclass(frozen=True)
@@ -39,13 +54,16 @@ class Conclusion:
     """The answer to "mix or merge?"."""
 
     headline: str
+    matched: list[str]
+    """What sweeps are worth at the baseline's own value of one axis, a sentence for each stage."""
     stages: dict[Stage, StageVerdict]
 
 
 def conclude(results: Results) -> Conclusion:
     """Say what the decisions of some results come to; the results may be incomplete."""
     verdicts = {stage: _stage_verdict(results, stage) for stage in models.stages(results)}
-    return Conclusion(_headline(results, verdicts), verdicts)
+    matched = [_at_the_same_price(results, stage) for stage in models.stages(results)]
+    return Conclusion(_headline(results, verdicts), [told for told in matched if told], verdicts)
 
 
 def _stage_verdict(results: Results, stage: Stage) -> StageVerdict:
@@ -92,6 +110,32 @@ def _dominating_model(results: Results, best: Comparison) -> SingleModel | None:
     return top if top and top.over else None
 
 
+def _at_the_same_price(results: Results, stage: Stage) -> str:
+    """Say how the sweeps of a stage differ from its baseline where they have its value."""
+    told = []
+    own = [each for each in results.matched if results.models[each.model].stage == stage]
+    for each in own:
+        name = models.short_name(each.model, stage)
+        parts = [
+            f"in {formats.phrase(results, axis)} by {_matched_words(results.axes[axis], found)}"
+            for axis, found in each.differences.items()
+            if found.difference is not None
+        ]
+        told.append(f"{name} differs {_listed(parts)}" if parts else f"{name} does not reach it")
+    if not own:
+        return ""
+    level = formats.value(results.axes[own[0].axis], own[0].level)
+    at = f"at {formats.phrase(results, own[0].axis)} of {models.describe(results, own[0].baseline)}"
+    return models.titled(results, stage, f"{at} ({level}), {'; '.join(told)}.")
+
+
+def _matched_words(info: AxisInfo, found: MatchedDifference) -> str:
+    assert found.difference is not None
+    unit = " points" if info.unit == "percent" else ""
+    ends = formats.ends(found.ci, partial(formats.difference, info))
+    return f"{formats.difference(info, found.difference)}{unit} ({ends or 'no interval'})"
+
+
 def _changes(results: Results, comparison: Comparison) -> str:
     """Say what a merge changes; of three axes or more the significant changes come first."""
     contrasts = contrasts_of(results, comparison)
@@ -132,7 +176,8 @@ def _tally(results: Results, comparisons: Sequence[Comparison]) -> str:
     words: dict[Decision, tuple[str, str]] = {
         "beats": ("beats it", "beat it"),
         "trades": (f"trades one axis for {other}", f"trade one axis for {other}"),
-        "undecided": ("cannot be told apart from it", "cannot be told apart from it"),
+        "equivalent": ("is equivalent to it", "are equivalent to it"),
+        "undecided": ("is undecided", "are undecided"),
         "loses": ("loses to it", "lose to it"),
         "incomplete": ("is not compared yet", "are not compared yet"),
     }
@@ -234,10 +279,21 @@ def _claim(results: Results, best: Comparison, at: str, without: Sequence[str]) 
     if best.decision == "trades":
         other = "the other" if len(results.deciding) == 2 else "another"
         return f"Merging does not beat {rival}; at best it trades one axis for {other}"
+    if best.decision == "equivalent":
+        return f"Merging does as well as {rival}: every difference is below the margin"
     if best.decision == "undecided":
-        return (
-            f"Merging is not shown to beat {rival}; the best case is within the noise of this "
-            "evaluation"
-        )
+        return f"Merging is not shown to beat {rival}; {_in_doubt(results, best)}"
     loses = f"{rival[0].upper()}{rival[1:]}" if rival == "mixing" else rival
     return f"{loses} beats merging; every merge that was compared loses"
+
+
+def _in_doubt(results: Results, best: Comparison) -> str:
+    """Say what keeps the best case undecided."""
+    open_axes = [axis for axis in results.deciding if axis not in (*best.not_worse, *best.better)]
+    if not best.better:
+        return "the best case is within the noise of this evaluation"
+    told = [
+        f"{formats.phrase(results, axis)} by {formats.margin(results.axes[axis])}"
+        for axis in open_axes or results.deciding
+    ]
+    return f"the best case may be worse on {_listed(told)} or more"

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from mixmerge.errors import SampleError
-from mixmerge.stats.bootstrap import Codes, Floats, bootstrap_sums, percentile_interval
-from mixmerge.stats.estimate import MIN_CLUSTERS, Estimate
-from mixmerge.stats.proportions import t_quantile, wilson
+from mixmerge.stats.bootstrap import Codes, Floats
+from mixmerge.stats.estimate import MIN_CLUSTERS, MIN_VALUES, Estimate, too_small
+from mixmerge.stats.intervals import ClusterMean
+from mixmerge.stats.proportions import clustered_wilson, t_quantile, wilson
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int
@@ -113,59 +114,87 @@ def _ratio(over: Floats | np.float64, under: Floats | np.float64) -> Floats:
     return result
 
 
+LEAST_DISAGREEING = 3
+"""Clusters with a disagreement that an interval of a coefficient needs: from one or two, how much
+coefficients vary is a guess."""
+
+
 def coefficient(
     tables: Float64[Floats, "items K K"],
     cluster: Int[Codes, "items"],
     statistic: Coefficient,
-    *,
-    draws: int,
-    rng: np.random.Generator,
 ) -> Estimate | None:
-    """Return a coefficient of all items with its cluster bootstrap interval.
+    """Return a coefficient of all items with its interval by the jackknife over clusters.
 
-    Draws in which the coefficient is undefined are left out. With fewer than `MIN_CLUSTERS`
-    clusters there is no interval. The ``statistic`` is one like `cohen_kappa`, of tables from
-    `confusion` or `coincidences`. None where the coefficient is undefined.
+    Fisher's transformation makes the coefficient's distribution nearly symmetric; its standard
+    error comes from leaving out each cluster in turn, with a t quantile (Efron and Tibshirani 1993,
+    chapter 11). The percentile bootstrap, which is usual here, covers 79 to 93 % where this covers
+    94 to 97: ``benchmarks/small_samples.py``.
+
+    Args:
+        tables: from `confusion` or `coincidences`.
+        cluster: the cluster of each item, integers from 0.
+        statistic: at most 1, for example `cohen_kappa`.
+
+    Returns:
+        None where the coefficient is undefined.
     """
-    value = float(statistic(tables.sum(axis=0)))
+    whole = tables.sum(axis=0)
+    value = float(statistic(whole))
     used = tables.sum((1, 2)) > 0
     if not used.any() or np.isnan(value):
         return None
     _, place = np.unique(cluster[used], return_inverse=True)
-    clusters, outcomes = int(place.max()) + 1, tables.shape[-1]
-    n = int(used.sum())
-    if clusters < MIN_CLUSTERS:
-        absent = f"{clusters} source prompts, {MIN_CLUSTERS} required"
-        return Estimate.without_interval(value, n, clusters, absent)
-    totals = np.zeros((clusters, outcomes, outcomes))
+    clusters, n = int(place.max()) + 1, int(used.sum())
+    totals = np.zeros((clusters, *whole.shape))
     np.add.at(totals, place, tables[used])
-    drawn = bootstrap_sums(totals.reshape(clusters, -1), draws, rng)
-    low, high = percentile_interval(statistic(drawn.reshape(-1, outcomes, outcomes)))
-    return Estimate(value, low, high, n, clusters, "percentile")
+    sizes = totals.sum((1, 2))
+    disagreeing = int(np.sum(sizes - np.trace(totals, axis1=1, axis2=2) > 1e-9))
+    effective = float(sizes.sum() ** 2 / (sizes @ sizes))
+    absent = too_small(
+        max(n, MIN_VALUES), clusters, effective, disagreeing, LEAST_DISAGREEING, "between raters"
+    )
+    others = statistic(whole - totals)
+    if not absent and (np.isnan(others).any() or np.abs([value, *others]).max() >= 1):
+        absent = "without one of the source prompts the coefficient would be undefined"
+    if absent:
+        return Estimate.without_interval(value, n, clusters, absent)
+    moved = np.arctanh(others)
+    error = math.sqrt((clusters - 1) / clusters * float(((moved - moved.mean()) ** 2).sum()))
+    half = t_quantile(effective) * error
+    low, high = (math.tanh(math.atanh(value) + side * half) for side in (-1, 1))
+    return Estimate(value, low, high, n, clusters, "jackknife t")
 
 
 def clustered_share(hit: Float64[Floats, "items"], cluster: Int[Codes, "items"]) -> Estimate:
-    """Return a share with Wilson's interval for as many observations as the clusters are worth.
+    """Return a share with its clustered Wilson interval.
 
-    The effective sample size is p (1 - p) / SE², with the cluster-robust standard error (Korn and
-    Graubard 1998; Franco et al. 2019 recommend it in Wilson's formula). Where nothing varies, each
-    cluster counts once. Hits are 1 or 0 (or a share); NaN is no observation.
+    Where fewer than three clusters differ from the others, or clusters are very unequal in size,
+    nothing can be said of how much clusters vary, and each counts as one observation: that is wide
+    rather than wrong.
+
+    Args:
+        hit: 1 or 0 (or a share); NaN is no observation.
+        cluster: the cluster of each item.
 
     Raises:
         SampleError: there is no observation.
     """
     seen = ~np.isnan(hit)
-    n = int(seen.sum())
-    if n == 0:
+    if not seen.any():
         raise SampleError("A share needs at least 1 observation; 0 seen.")
     _, place = np.unique(cluster[seen], return_inverse=True)
-    clusters = int(place.max()) + 1
-    share = float(hit[seen].mean())
-    total = np.bincount(place, hit[seen] - share)
-    variance = float((total**2).sum()) / n**2 * clusters / max(clusters - 1, 1)
-    worth = share * (1 - share) / variance if variance > 0 and clusters > 1 else clusters
-    low, high = wilson(share, max(1, round(min(worth, n))))
-    return Estimate(share, low, high, n, clusters, "wilson")
+    totals, sizes = (
+        np.bincount(place, weights).astype(np.float64)
+        for weights in (hit[seen], np.ones(int(seen.sum())))
+    )
+    mean = ClusterMean.of(totals, sizes)
+    _, alike = np.unique((totals / sizes).round(9), return_counts=True)
+    if mean.clusters - alike.max() >= LEAST_DISAGREEING and mean.effective >= MIN_CLUSTERS - 0.5:
+        interval = clustered_wilson(mean.value, mean.variance, mean.effective)
+    else:
+        interval = wilson(mean.value, max(1, round(mean.effective)))
+    return Estimate(mean.value, *interval, mean.n, mean.clusters, "clustered wilson")
 
 
 def clustered_slope(

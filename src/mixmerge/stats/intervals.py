@@ -17,11 +17,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import betaincinv
+from scipy.special import bdtr, betaincinv, stdtr
 
 from mixmerge.stats.bootstrap import Codes, Floats, cluster_totals
 from mixmerge.stats.estimate import LEVEL, MIN_CLUSTERS, Estimate, too_small
-from mixmerge.stats.proportions import clustered_tango, clustered_wilson, tango, wilson
+from mixmerge.stats.paired import sign_flip_p
+from mixmerge.stats.proportions import (
+    clustered_tango,
+    clustered_wilson,
+    tango,
+    tango_p,
+    wilson,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int
@@ -35,11 +42,16 @@ class ClusterMean:
 
     value: float
     terms: Float64[Floats, "clusters"]
-    """They sum to zero, and to the error of the mean under resampling."""
+    """Sums of them are errors under resampling; each is divided by the square root of one less its
+    cluster's share of the values, since a large cluster pulls the mean towards itself (the CR2
+    correction of Bell and McCaffrey 2002; for clusters of one size it is C / (C - 1))."""
     clusters: int
     """Clusters with a value."""
     n: int
     """Values."""
+    effective: float
+    """How many clusters of one size say as much about the variance: the square of the number of
+    values over the sum of the squared sizes. Degrees of freedom are one less."""
 
     @classmethod
     def of(
@@ -47,11 +59,16 @@ class ClusterMean:
     ) -> ClusterMean:
         """Return the pooled mean of a column.
 
-        At least one of the sizes is above zero.
+        Args:
+            totals: sums by cluster.
+            sizes: numbers of values by cluster; at least one is above zero.
         """
         n = sizes.sum()
         value = float(totals.sum() / n)
-        return cls(value, (totals - value * sizes) / n, int(np.sum(sizes > 0)), int(n))
+        # A cluster that holds everything has no other to vary against, and no error either.
+        rest = np.maximum(1 - sizes / n, 1e-12)
+        terms = (totals - value * sizes) / n / np.sqrt(rest)
+        return cls(value, terms, int(np.sum(sizes > 0)), int(n), float(n * n / (sizes @ sizes)))
 
     @property
     def variance(self) -> float:
@@ -61,8 +78,27 @@ class ClusterMean:
 
 def covariance(a: ClusterMean, b: ClusterMean) -> float:
     """Return the covariance of two means over the same clusters."""
-    clusters = max(a.clusters, b.clusters)
-    return float(a.terms @ b.terms) * clusters / (clusters - 1)
+    return float(a.terms @ b.terms)
+
+
+def skewed_t_p(mean: ClusterMean, most: float) -> float:
+    """Return the one-sided p-value of "the mean is at most `most`", allowing for skew.
+
+    Hall's (1992) transformation removes the effect of skewness from the t statistic of the mean,
+    which otherwise rejects too often on one side: where few clusters carry large differences.
+
+    Args:
+        mean: of at least two clusters.
+        most: the largest mean of the hypothesis.
+    """
+    error = math.sqrt(mean.variance)
+    if error <= 1e-12:
+        return 0.0 if mean.value > most else 1.0
+    n, moments = mean.effective, [float((mean.terms**power).sum()) for power in (2, 3)]
+    skewness = moments[1] / moments[0] ** 1.5 * math.sqrt(n)
+    u = (mean.value - most) / error / math.sqrt(n)
+    moved = u + skewness * u**2 / 3 + skewness**2 * u**3 / 27 + skewness / (6 * n)
+    return float(stdtr(max(n - 1, 1.0), -moved * math.sqrt(n)))
 
 
 def average(means: list[ClusterMean]) -> ClusterMean:
@@ -72,6 +108,7 @@ def average(means: list[ClusterMean]) -> ClusterMean:
         terms=np.mean([mean.terms for mean in means], axis=0),
         clusters=max(mean.clusters for mean in means),
         n=sum(mean.n for mean in means),
+        effective=max(mean.effective for mean in means),
     )
 
 
@@ -143,7 +180,9 @@ class ClusterSample:
         """
         mean = self._mean(column)
         varying = self._varying(column, apart)
-        absent = too_small(mean.n, mean.clusters, varying, least_varying(mean.n), *_than(apart))
+        absent = too_small(
+            mean.n, mean.clusters, mean.effective, varying, least_varying(mean.n), *_than(apart)
+        )
         if absent:
             absent += "" if apart else _one_sided(mean, varying, self._common(column))
             return Estimate.without_interval(mean.value, mean.n, mean.clusters, absent)
@@ -154,12 +193,12 @@ class ClusterSample:
         """Estimate the unweighted average of several rates, e.g. of languages."""
         mean = average([self._mean(column) for column in columns])
         varying = max(self._varying(column) for column in columns)
-        absent = too_small(mean.n, mean.clusters, varying, least_varying(mean.n))
+        absent = too_small(mean.n, mean.clusters, mean.effective, varying, least_varying(mean.n))
         if mean.variance <= 0:
             absent = absent or "the languages vary, but their average does not"
         if absent:
             return Estimate.without_interval(mean.value, mean.n, mean.clusters, absent)
-        interval = clustered_wilson(mean.value, mean.variance, mean.clusters)
+        interval = clustered_wilson(mean.value, mean.variance, mean.effective)
         return _estimate(mean, interval, "clustered wilson")
 
     def difference(self, column: int, apart: float = 0.0) -> Estimate:
@@ -168,18 +207,57 @@ class ClusterSample:
         ``apart`` is that of `rate`.
         """
         mean = self._mean(column)
-        few = mean.clusters < FEW_CLUSTERS
-        required = VARYING_OF_FEW if few else least_varying(mean.n)
-        varying = self._varying(column, apart)
-        absent = too_small(mean.n, mean.clusters, varying, required, *_than(apart))
-        if absent:
+        if absent := self._no_difference(column, mean, apart):
             return Estimate.without_interval(mean.value, mean.n, mean.clusters, absent)
         gain = float(self._gains[column])
         loss = gain - mean.value
         if self.is_binary(column):
             return _estimate(mean, tango(gain, loss, mean.n), "tango")
-        interval = clustered_tango(gain, loss, mean.variance, mean.clusters)
+        interval = clustered_tango(gain, loss, mean.variance, mean.effective)
         return _estimate(mean, interval, "clustered tango")
+
+    def p_of_difference(self, column: int, rng: np.random.Generator, draws: int) -> float:
+        """Return the two-sided p-value of "the mean paired difference is zero".
+
+        The largest of three: flipping the signs of clusters, which is exact where both models are
+        exchangeable on every cluster; a t test that allows for skew, which holds where they differ
+        cluster by cluster and only their means are equal; and `_unseen`.
+
+        Args:
+            column: which.
+            rng: for `sign_flip_p`.
+            draws: likewise.
+        """
+        flipped = sign_flip_p(self.totals[:, column], rng, draws)
+        sign = -1 if self.totals[:, column].sum() < 0 else 1
+        mean, totals = self._signed(column, sign)
+        one_sided = max(skewed_t_p(mean, 0.0), _unseen(mean, totals, 0.0))
+        return max(flipped, min(1.0, 2 * one_sided))
+
+    def p_at_most(self, column: int, most: float, sign: int = 1, apart: float = 0.0) -> float:
+        """Return the one-sided p-value of "the mean paired difference is at most `most`".
+
+        The largest of Tango's score test, dual to the interval of `difference`, a t test that
+        allows for skew, and `_unseen`. Where too few clusters vary for an interval, an exact
+        binomial test instead: a mean of at most -m needs a share of clusters below zero of at least
+        m, since no difference is below -1.
+
+        Args:
+            column: which.
+            most: in (-1, 0].
+            sign: -1 to ask about the differences with their signs changed.
+            apart: as for `rate`.
+        """
+        mean, totals = self._signed(column, sign)
+        if self._no_difference(column, mean, apart):
+            return float(bdtr(int(np.sum(totals < 0)), int(mean.effective), -most))
+        gain = float(self._gains[column]) + (0.0 if sign > 0 else mean.value)
+        loss = gain - mean.value
+        if self.is_binary(column):
+            return max(tango_p(gain, loss, mean.n, most), _unseen(mean, totals, most))
+        n = (gain + loss - mean.value**2) / mean.variance
+        tests = tango_p(gain, loss, n, most, mean.effective), skewed_t_p(mean, most)
+        return max(*tests, _unseen(mean, totals, most))
 
     def relative_change(self, column: int, base: int) -> Estimate | None:
         """Estimate (rate - base rate) / base rate, the base rate being estimated too.
@@ -191,8 +269,9 @@ class ClusterSample:
             return None
         change = rate.value / reference.value - 1
         n, clusters = min(rate.n, reference.n), min(rate.clusters, reference.clusters)
+        effective = min(rate.effective, reference.effective)
         varying = min(self._varying(column), self._varying(base))
-        absent = too_small(n, clusters, varying, least_varying(n))
+        absent = too_small(n, clusters, effective, varying, least_varying(n))
         if absent:
             return Estimate.without_interval(change, n, clusters, absent)
         ends = (
@@ -201,10 +280,22 @@ class ClusterSample:
         low, high = ratio_interval(rate, reference, *ends)
         return Estimate(change, low - 1, high - 1, n, clusters, "mover")
 
+    def _no_difference(self, column: int, mean: ClusterMean, apart: float) -> str:
+        """Say why a column of differences allows no interval; nothing where it allows one."""
+        few = mean.effective < FEW_CLUSTERS - 0.5
+        required = VARYING_OF_FEW if few else least_varying(mean.n)
+        varying = self._varying(column, apart)
+        return too_small(mean.n, mean.clusters, mean.effective, varying, required, *_than(apart))
+
     def _rate_interval(self, column: int, mean: ClusterMean) -> tuple[float, float]:
         if self.is_binary(column):
             return wilson(mean.value, mean.n)
-        return clustered_wilson(mean.value, mean.variance, mean.clusters)
+        return clustered_wilson(mean.value, mean.variance, mean.effective)
+
+    def _signed(self, column: int, sign: int) -> tuple[ClusterMean, Float64[Floats, "clusters"]]:
+        """Return the mean of a column times 1 or -1, and its sums by cluster."""
+        totals = sign * self.totals[:, column]
+        return ClusterMean.of(totals, self.sizes[:, column]), totals
 
     def _mean(self, column: int) -> ClusterMean:
         return ClusterMean.of(self.totals[:, column], self.sizes[:, column])
@@ -224,6 +315,17 @@ class ClusterSample:
         seen = self.sizes[:, column] > 0
         means = self.totals[seen, column] / self.sizes[seen, column]
         return np.unique(means.round(9), return_counts=True)
+
+
+def _unseen(mean: ClusterMean, totals: Float64[Floats, "clusters"], most: float) -> float:
+    """Return how likely no cluster is below zero although the true mean is at most `most`.
+
+    A rare cluster far below could be what the sample lacks. To bring the mean down to ``most`` such
+    clusters must have a share of at least the distance, since no difference is below -1.
+    """
+    if (totals < 0).any() or mean.value <= most:
+        return 0.0
+    return float((1 - min(1.0, mean.value - most)) ** mean.effective)
 
 
 def _than(apart: float) -> tuple[str, ...]:

@@ -108,11 +108,11 @@ def front_volume(
     """
     value = float(hypervolume(points, reference))
     volumes = hypervolume(draws, reference)
-    if not np.isfinite(volumes).all():
-        reason = "the base model's value may be zero, so that relative gains have no limit"
-        return Estimate.without_interval(value, 0, clusters, reason)
     error, bias = float(volumes.std(ddof=1)), float(volumes.mean()) - value
-    if abs(bias) > _LARGEST_BIAS * error or error == 0:
+    if error == 0:
+        reason = "no model varies, or none is better than the worst corner on every axis"
+        return Estimate.without_interval(value, 0, clusters, reason)
+    if abs(bias) > _LARGEST_BIAS * error:
         reason = (
             "models are too close to one another: the volume of the best is biased by "
             f"{abs(bias):.2g} where its standard error is {error:.2g}"

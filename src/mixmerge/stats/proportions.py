@@ -11,7 +11,7 @@ import math
 from statistics import NormalDist
 
 from scipy.optimize import brentq
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 from mixmerge.errors import SampleError
 from mixmerge.stats.estimate import LEVEL
@@ -39,7 +39,7 @@ def wilson(rate: float, n: int) -> tuple[float, float]:
     return _score_interval(rate, n, _NORMAL)
 
 
-def clustered_wilson(rate: float, variance: float, clusters: int) -> tuple[float, float]:
+def clustered_wilson(rate: float, variance: float, clusters: float) -> tuple[float, float]:
     """Return Wilson's interval of a mean in [0, 1] whose variance was estimated from clusters.
 
     The effective sample size is ``rate (1 - rate) / variance``, and a t quantile allows for the
@@ -59,7 +59,7 @@ def tango(gain: float, loss: float, n: int) -> tuple[float, float]:
 
 
 def clustered_tango(
-    gain: float, loss: float, variance: float, clusters: int
+    gain: float, loss: float, variance: float, clusters: float
 ) -> tuple[float, float]:
     """Return Tango's interval of a mean difference whose variance was estimated from clusters.
 
@@ -71,7 +71,24 @@ def clustered_tango(
     return _paired_score_interval(gain, loss, n, t_quantile(clusters))
 
 
-def t_quantile(clusters: int) -> float:
+def tango_p(
+    gain: float, loss: float, n: float, most: float, clusters: float | None = None
+) -> float:
+    """Return the one-sided p-value of "the difference is at most `most`", by Tango's score test.
+
+    It is below 0.025 where the lower end of the 95 % interval is above ``most``, in (-1, 1). The
+    other arguments are those of `tango`, or, with the number of ``clusters``, the effective sample
+    size and the gain and loss of `clustered_tango`; then t stands for the normal distribution.
+    """
+    score = math.sqrt(n) * (gain - loss - most)
+    # Where no pair could vary, any other difference is impossible.
+    deviation = _deviation_if(most, gain, loss) or 1e-12
+    if clusters is None:
+        return NormalDist().cdf(-score / deviation)
+    return float(stdtr(clusters - 1, -score / deviation))
+
+
+def t_quantile(clusters: float) -> float:
     """Return how many standard errors an interval spans to either side of a clustered mean."""
     return float(stdtrit(clusters - 1, 0.5 + LEVEL / 2))
 
@@ -94,16 +111,20 @@ def _paired_score_interval(
     return _lowest_difference(gain, loss, width), -_lowest_difference(loss, gain, width)
 
 
+def _deviation_if(d: float, gain: float, loss: float) -> float:
+    """Return the standard deviation of one pair's difference if the mean difference were d."""
+    # The most likely share of losses if the difference were d: Tango's equation (5).
+    linear = (2 - gain + loss) * d - gain - loss
+    root = math.sqrt(max(0.0, linear * linear + 8 * loss * d * (1 - d)))
+    return math.sqrt(max(0.0, (root - linear) / 2 + d * (1 - d)))
+
+
 def _lowest_difference(gain: float, loss: float, width: float) -> float:
     """Solve (difference - d) = width * (standard deviation if d were true) for d below it."""
     difference = gain - loss
 
     def excess(d: float) -> float:
-        # The most likely share of losses if the difference were d: Tango's equation (5).
-        linear = (2 - difference) * d - gain - loss
-        root = math.sqrt(max(0.0, linear * linear + 8 * loss * d * (1 - d)))
-        losses = (root - linear) / 4
-        return difference - d - width * math.sqrt(max(0.0, 2 * losses + d * (1 - d)))
+        return difference - d - width * _deviation_if(d, gain, loss)
 
     if difference <= -1:
         return -1.0

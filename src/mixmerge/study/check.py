@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+from mixmerge.errors import ModelError
 from mixmerge.evaluation.judges import of_people
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.merging.methods import METHODS
@@ -18,6 +19,7 @@ from mixmerge.study.spec import (
     Study,
     TestbedSource,
     Trained,
+    folder_of,
     has_weights,
 )
 from mixmerge.study.spec_file import EXTENDS, parse_spec, read_extended, validated
@@ -68,7 +70,8 @@ def problems(study: Study) -> Iterator[Problem]:
         yield (EXTENDS,), "only a file can extend others."
     if len(set(study.languages)) < len(study.languages):
         yield ("languages",), "a language is named twice."
-    for check in (_testbed, _mixtures, _axes, _choices, _selection_items, _trial):
+    checks = (_given, _testbed, _mixtures, _axes, _choices, _match_on, _selection_items, _trial)
+    for check in (_chat_templates, *checks):
         yield from check(study)
     unknown = list(_checkpoints(study))
     yield from unknown
@@ -80,12 +83,41 @@ def problems(study: Study) -> Iterator[Problem]:
         yield from _baselines(study)
 
 
-def _testbed(study: Study) -> Iterator[Problem]:
+def _chat_templates(study: Study) -> Iterator[Problem]:
+    """Models are asked as they were trained."""
+    asked = study.evaluate.decoding.chat_template or study.chat_template
+    for name in {checkpoint.train: None for checkpoint in study.trained().values()}:
+        recipe = study.training.get(name)
+        if recipe and (recipe.chat_template or study.chat_template) != asked:
+            place = ("training", name, "chat_template")
+            yield (
+                place,
+                (
+                    f"models are asked with {asked} (`evaluate.decoding.chat_template`), and this "
+                    "recipe trains with others: give the study one `chat_template`."
+                ),
+            )
+
+
+def _given(study: Study) -> Iterator[Problem]:
+    """Find what is no model folder, before all that lies below it is read to tell its content."""
     for name, given in study.given().items():
-        model = given.model or ""
-        if model.startswith(f"{TESTBED}/") and model not in BASES:
-            place = ("base",) if name == BASE else ("checkpoints", name)
-            yield place, unknown_name(model, "the testbed's base models", BASES)
+        if given.model is None:
+            continue
+        place = ("base", "model") if name == BASE else ("checkpoints", name, "model")
+        try:
+            folder = folder_of(given.model)
+        except ModelError as error:
+            yield place, str(error)
+            continue
+        known = ("config.json", "adapter_config.json")
+        if folder and folder.exists() and not any((folder / file).is_file() for file in known):
+            yield place, f"{folder}: no config.json; a model is a Hugging Face folder."
+        elif not folder and given.model.startswith(f"{TESTBED}/") and given.model not in BASES:
+            yield place, unknown_name(given.model, "the testbed's base models", BASES)
+
+
+def _testbed(study: Study) -> Iterator[Problem]:
     for name, source in study.data.items():
         if isinstance(source, TestbedSource) and source.testbed not in SOURCES:
             place = ("data", name, "testbed")
@@ -110,7 +142,7 @@ def _axes(study: Study) -> Iterator[Problem]:
         if axis not in axes:
             yield ("evaluate", "decide_on", index), unknown_name(axis, "evaluate.axes", axes)
     selection = study.selection
-    for section in ("prompts", "weights") if selection else ():
+    for section in ("prompts", "weights", "limits") if selection else ():
         for axis in getattr(selection, section):
             if axis not in axes:
                 yield ("selection", section, axis), unknown_name(axis, "evaluate.axes", axes)
@@ -166,6 +198,20 @@ def _without_weights(study: Study, name: str) -> Iterator[Problem]:
             yield ("checkpoints", name), f"{said}: name its folder as `model`, too."
 
 
+def _match_on(study: Study) -> Iterator[Problem]:
+    axis, place = study.evaluate.match_on, ("evaluate", "match_on")
+    if axis is None:
+        return
+    if axis not in study.evaluate.axes:
+        yield place, unknown_name(axis, "evaluate.axes", study.evaluate.axes)
+    elif not study.measured_sweeps():
+        yield place, "compares sweeps, and no checkpoint has a `sweep` of single weights."
+    elif set(study.evaluate.deciding) <= {axis}:
+        yield place, "needs another deciding axis on which sweep and baseline can differ."
+    elif not study.evaluate.baseline:
+        yield place, "needs a `baseline`: the model at whose value sweeps are compared."
+
+
 def _choices(study: Study) -> Iterator[Problem]:
     for name, checkpoint in study.checkpoints.items():
         if isinstance(checkpoint, Merged) and checkpoint.sweep is not None:
@@ -178,10 +224,12 @@ def _choices(study: Study) -> Iterator[Problem]:
             said = "chooses among candidates, which needs `selection`: the items to choose on."
             yield ("checkpoints", name), said
         return
-    for axis, weight in study.selection.weights.items():
-        if weight and axis not in study.selection.prompts:
-            place = ("selection", "weights", axis)
-            yield place, f"counts nothing: `selection.prompts` has no `{axis}`."
+    weighed = [axis for axis, weight in study.selection.weights.items() if weight]
+    for section, axes in (("weights", weighed), ("limits", [*study.selection.limits])):
+        for axis in axes:
+            if axis not in study.selection.prompts:
+                place = ("selection", section, axis)
+                yield place, f"counts nothing: `selection.prompts` has no `{axis}`."
 
 
 def _selection_items(study: Study) -> Iterator[Problem]:
@@ -200,7 +248,8 @@ def _selection_items(study: Study) -> Iterator[Problem]:
 def _origins(prompts: PromptSetSpec) -> set[tuple[str | None, ...]]:
     """Return where prompts are from: sets that share an origin share prompts."""
     if prompts.testbed:
-        return {("testbed", prompts.testbed, prompts.split)}
+        # Worlds share their items, some in another wording.
+        return {("testbed", prompts.testbed.rpartition("/")[2], prompts.split)}
     if prompts.set:
         return {("set", prompts.set)}
     if prompts.hub:

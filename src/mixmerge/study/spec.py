@@ -2,24 +2,28 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from mixmerge.chat.options import ChatOptions
 from mixmerge.evaluation.generate_spec import EndpointModelSpec
 from mixmerge.evaluation.spec import EvaluateSpec, GeneratePlacement
 from mixmerge.execution.engines import with_engines
+from mixmerge.hub import local_folder
 from mixmerge.merging.spec import MergePlacement, MergeSpec
 from mixmerge.mixing.spec import MixtureSpec, SourceSpec, Unit
 from mixmerge.records import Axis
 from mixmerge.records.results import Kind, Stage
 from mixmerge.spec_model import SpecModel, one_of
 from mixmerge.study.selection import SelectionSpec, SweepSpec
+from mixmerge.testbed.model import BASES
 from mixmerge.training.spec import TrackingSpec, TrainPlacement, TrainSpec
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-Name = Annotated[str, Field(pattern=NAME)]
-"""Letters, digits, ``_``, ``.`` and ``-``: names become folders."""
+Name = Annotated[str, Field(pattern=NAME, max_length=100)]
+"""At most 100 letters, digits, ``_``, ``.`` and ``-``: names become folders."""
 
 BASE = "base"
 """The base model's name among the models of a study."""
@@ -161,6 +165,9 @@ class Study(SpecModel):
     extends: str | list[str] | None = None
     """Study files, relative to this one, that this one adds to: sections are joined name by name,
     and what stands at a name is replaced whole."""
+    chat_template: ChatOptions = Field(default={}, exclude_if=lambda options: not options)
+    """Options of the chat template, such as ``{enable_thinking: false}``, with which models are
+    trained and asked."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Decides every draw: rows and their order, training, random merge methods, statistics."""
     languages: list[str] = Field(default=["en"], min_length=1)
@@ -209,6 +216,22 @@ class Study(SpecModel):
             return {}
         return checkpoint.sweep.merges(name, checkpoint.merge)
 
+    def measured_sweeps(self) -> dict[str, list[str]]:
+        """Return the sweeps that are measured as a whole, since `EvaluateSpec.match_on` asks so.
+
+        A sweep is a path only if its weights are numbers, from the smallest to the largest.
+        """
+        sweeps = {n: c.sweep for n, c in self.checkpoints.items() if isinstance(c, Merged)}
+        return {
+            name: [path for _, path in sorted(zip(sweep.values, self.swept(name), strict=True))]
+            for name, sweep in sweeps.items()
+            if sweep and self.evaluate.match_on and sweep.is_path
+        }
+
+    def measured_merges(self) -> list[str]:
+        """Return all merges of `measured_sweeps`."""
+        return [merge for merges in self.measured_sweeps().values() for merge in merges]
+
     def candidates(self, name: str) -> list[str]:
         """Return what a checkpoint is chosen among; nothing for one that is not chosen."""
         checkpoint = self.checkpoints.get(name)
@@ -232,19 +255,25 @@ class Study(SpecModel):
 
     def ancestors(self, name: str) -> list[str]:
         """Return a checkpoint and all it is made from, each once, parents first."""
-        found = {
-            ancestor: None for parent in self.parents(name) for ancestor in self.ancestors(parent)
-        }
-        return [*found, name]
+        found: dict[str, None] = {}
+        waiting = [name]  # no recursion: a study may train a thousand checkpoints in a row
+        while waiting:
+            first = next((each for each in self.parents(waiting[-1]) if each not in found), None)
+            if first is None:
+                found[waiting.pop()] = None
+            else:
+                waiting.append(first)
+        return [*found]
 
     def stage(self, name: str) -> Stage:
         """Return how far a checkpoint is trained: what its last training leads to."""
         checkpoint = self.checkpoints[name]
+        while isinstance(checkpoint, (Merged, Selected)):
+            name = self.parents(name)[0]
+            checkpoint = self.checkpoints[name]
         if isinstance(checkpoint, Trained):
             return self.training[checkpoint.train].objective.stage
-        if isinstance(checkpoint, Given):
-            return checkpoint.stage
-        return self.stage(self.parents(name)[0])
+        return checkpoint.stage
 
     def baselines(self) -> dict[Stage, str]:
         """Return what the merges of each stage are tested against."""
@@ -261,7 +290,17 @@ class Study(SpecModel):
         if isinstance(checkpoint, Merged):
             return "merge"
         if isinstance(checkpoint, Selected):
-            kinds = [self.kind(candidate) for candidate in checkpoint.select]
+            kinds: list[Kind] = []
+            seen: set[str] = set()
+            waiting = [name]
+            while waiting:
+                each = waiting.pop()
+                chosen = self.checkpoints[each]
+                if isinstance(chosen, Selected):
+                    waiting += reversed([n for n in chosen.select if n not in seen])
+                    seen |= {*chosen.select}
+                else:
+                    kinds.append(self.kind(each))
             return "merge" if "merge" in kinds else "mixture" if "mixture" in kinds else kinds[0]
         shares = self.mixtures[checkpoint.mixture].shares
         return "mixture" if sum(share > 0 for share in shares.values()) > 1 else "expert"
@@ -282,6 +321,17 @@ class Study(SpecModel):
         return checkpoint.method if isinstance(checkpoint, Given) else None
 
 
+def folder_of(model: str) -> Path | None:
+    """Return the folder that a model's name means, None for the testbed or a name on the hub.
+
+    Raises:
+        ModelError: no file system could have such a path.
+    """
+    folder = local_folder(model)
+    looks_local = model.startswith((".", "/", "~")) or folder.is_dir()
+    return folder if model not in BASES and looks_local else None
+
+
 @dataclass(frozen=True)
 class Round:
     """Models that answer the same prompts and are judged alike."""
@@ -293,17 +343,20 @@ class Round:
     """Ends the names of its steps."""
     weights: Mapping[Axis, float] = field(default_factory=dict)
     """How much each axis counts for a choice; empty where nothing is chosen."""
+    limits: Mapping[Axis, float] = field(default_factory=dict)
+    """The worst acceptable value of an axis for a choice."""
 
 
 def rounds(study: Study) -> list[Round]:
     """Return the study's own round and, where checkpoints are chosen, that of their candidates."""
-    own = Round(study.evaluate, [BASE, *study.checkpoints])
+    own = Round(study.evaluate, [BASE, *study.checkpoints, *study.measured_merges()])
     candidates = list(dict.fromkeys(name for names in study.chosen().values() for name in names))
     if not candidates or study.selection is None:
         return [own]
     asked = study.selection.evaluation(study.evaluate)
     weights = {axis: study.selection.weight(axis, study.evaluate) for axis in asked.axes}
-    return [own, Round(asked, [BASE, *candidates], SELECTION, weights)]
+    limits = study.selection.limits
+    return [own, Round(asked, [BASE, *candidates], SELECTION, weights, limits)]
 
 
 def model_step(study: Study, name: str) -> str:

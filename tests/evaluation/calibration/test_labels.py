@@ -72,7 +72,7 @@ def test_a_trial_by_people_uses_their_prompts_and_their_agreement(
                 label(truth, "cara", prompt=prompt),
             ]
     path = write(tmp_path / "labels.jsonl", rows)
-    card = calibrate(CalibrateSpec(labels=path, probes=0), [material], draws=1000)
+    card = calibrate(CalibrateSpec(labels=path, probes=0), [material])
     found = card.axes["harm"]
     assert found.truth == "anna, ben, cara"
     assert found.accuracy.n == 60 == judge.shown
@@ -123,10 +123,10 @@ def test_a_label_for_another_answer_is_refused(make_material: MakeMaterial, tmp_
     now = material.text("first", "q0-en")
     spec = CalibrateSpec(labels=tmp_path / "labels.jsonl", probes=0)
     write(tmp_path / "labels.jsonl", [label("yes", answer=now), label("yes", prompt="q1-en")])
-    calibrate(spec, [material], draws=100)
+    calibrate(spec, [material])
     write(tmp_path / "labels.jsonl", [label("yes", answer="as it was " + "long ago " * 9)])
     with pytest.raises(DataError, match=r"label 1: given for another answer .*'as it was .*…'; "):
-        calibrate(spec, [material], draws=100)
+        calibrate(spec, [material])
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,6 @@ def calibrate(
     rules: Judge | None = None,
     contrasts: Sequence[Contrast] = (),
     seed: int = 0,
-    draws: int = 10_000,
     progress: Progress = silent,
 ) -> JudgeCard:
     """Compare each axis's judge with labels and probe it; axes with grades are left out.
@@ -61,7 +60,7 @@ def calibrate(
         found[axis] = evidence(material, labels[axis], progress)
         if not found[axis].answers:
             raise DataError(f"{axis}: no labelled answer has a majority among its labellers.")
-        trials[axis] = _trial(found[axis], spec.probes, seeds[axis], draws, progress)
+        trials[axis] = _trial(found[axis], spec.probes, seeds[axis], progress)
     rates, checked = corrected(found, contrasts)
     return JudgeCard(
         seed=seed,
@@ -73,10 +72,8 @@ def calibrate(
     )
 
 
-def _trial(
-    found: Evidence, probes: int, seed: Sequence[int], draws: int, progress: Progress
-) -> AxisTrial:
-    agreed = measures.coefficients(found, draws, seed)
+def _trial(found: Evidence, probes: int, seed: Sequence[int], progress: Progress) -> AxisTrial:
+    agreed = measures.coefficients(found)
     return measures.assessed(
         AxisTrial(
             judge=found.material.judge.name,
@@ -87,8 +84,8 @@ def _trial(
             youden=agreed["youden"],
             kappa=agreed["kappa"],
             alpha=agreed["alpha"],
-            alpha_of_labels=measures.alpha_of_labels(found, draws, seed),
-            alpha_of_panel=measures.alpha_of_panel(found, draws, seed),
+            alpha_of_labels=measures.alpha_of_labels(found),
+            alpha_of_panel=measures.alpha_of_panel(found),
             swap=measures.swap_consistency(found),
             length_slope=measures.length_slope(found),
             by_language=measures.accuracy_by(found, lambda answer: answer.prompt.language),

@@ -37,7 +37,7 @@ def share(hit: Floats, cluster: Codes) -> Statistic | None:
     if np.isnan(hit).all():
         return None
     found = agreement.clustered_share(hit, cluster)
-    absent = too_small(found.n, found.clusters, varying=0, required=0)
+    absent = too_small(found.n, found.clusters, found.clusters, varying=0, required=0)
     return Statistic(value=found.value, ci=None if absent else found.interval, n=found.n)
 
 
@@ -78,17 +78,15 @@ def confusion_counts(found: Evidence) -> dict[str, dict[str, int]]:
     return {label: {word: counts[label, word] for word in words} for label in found.outcomes}
 
 
-def coefficients(
-    found: Evidence, draws: int, seed: Sequence[int]
-) -> dict[Literal["youden", "kappa", "alpha"], Statistic | None]:
+def coefficients(found: Evidence) -> dict[Literal["youden", "kappa", "alpha"], Statistic | None]:
     """Return Youden's J, Cohen's kappa and Krippendorff's alpha of judge and labels."""
     size = len(found.outcomes)
     tables = agreement.confusion(found.truth, found.said, size)
     pairs = agreement.coincidences(np.stack([found.truth, found.said], axis=1), size)
     return {
-        "youden": _bootstrapped(tables, found.cluster, agreement.youden, draws, seed),
-        "kappa": _bootstrapped(tables, found.cluster, agreement.cohen_kappa, draws, seed),
-        "alpha": _bootstrapped(pairs, found.cluster, alpha_for(size), draws, seed),
+        "youden": statistic(agreement.coefficient(tables, found.cluster, agreement.youden)),
+        "kappa": statistic(agreement.coefficient(tables, found.cluster, agreement.cohen_kappa)),
+        "alpha": statistic(agreement.coefficient(pairs, found.cluster, alpha_for(size))),
     }
 
 
@@ -98,15 +96,15 @@ def alpha_for(size: int) -> agreement.Coefficient:
     return lambda table: agreement.krippendorff_alpha(table, level)
 
 
-def alpha_of_labels(found: Evidence, draws: int, seed: Sequence[int]) -> Statistic | None:
+def alpha_of_labels(found: Evidence) -> Statistic | None:
     """Return alpha among the labellers; None with one labeller."""
     cluster_of = {prompt.id: prompt.cluster for prompt in found.material.prompts}
     rated = found.labels.ratings
     clusters = [cluster_of[prompt] for _, prompt in rated]
-    return _alpha_among(found, list(rated.values()), clusters, draws, seed)
+    return _alpha_among(found, list(rated.values()), clusters)
 
 
-def alpha_of_panel(found: Evidence, draws: int, seed: Sequence[int]) -> Statistic | None:
+def alpha_of_panel(found: Evidence) -> Statistic | None:
     """Return alpha among the judges of a panel, each order for itself; None for one judge."""
     rated: list[Mapping[str, Outcome]] = []
     clusters: list[str] = []
@@ -116,15 +114,13 @@ def alpha_of_panel(found: Evidence, draws: int, seed: Sequence[int]) -> Statisti
             votes = {row.judge: row.outcome for row in rows}
             rated.append(rows[0].votes or votes)
             clusters.append(answer.prompt.cluster)
-    return _alpha_among(found, rated, clusters, draws, seed)
+    return _alpha_among(found, rated, clusters)
 
 
 def _alpha_among(
     found: Evidence,
     rated: Sequence[Mapping[str, Outcome]],
     clusters: Sequence[str],
-    draws: int,
-    seed: Sequence[int],
 ) -> Statistic | None:
     """Return alpha among the raters of some items, each with its source prompt."""
     people = sorted({who for row in rated for who in row})
@@ -134,14 +130,7 @@ def _alpha_among(
     codes = [[known.get(row.get(who), NO_VERDICT) for who in people] for row in rated]
     size = len(found.outcomes)
     tables = agreement.coincidences(np.array(codes, dtype=np.intp), size)
-    return _bootstrapped(tables, numbered(clusters), alpha_for(size), draws, seed)
-
-
-def _bootstrapped(
-    tables: Floats, cluster: Codes, function: agreement.Coefficient, draws: int, seed: Sequence[int]
-) -> Statistic | None:
-    rng = np.random.default_rng(seed)
-    return statistic(agreement.coefficient(tables, cluster, function, draws=draws, rng=rng))
+    return statistic(agreement.coefficient(tables, numbered(clusters), alpha_for(size)))
 
 
 def swap_consistency(found: Evidence) -> SwapConsistency | None:

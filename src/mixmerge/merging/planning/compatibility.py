@@ -7,7 +7,8 @@ The rules:
 - Tensors of numbers with a fraction are bfloat16, float16 or float32, in any combination.
 - Tensors of whole numbers (buffers) have one type in all models, and must hold the same values.
 - Buffers that loaders compute themselves do not matter.
-- All tokenizers give the same tokens the same ids, or the recipe says how to align them.
+- All tokenizers give the same tokens the same ids, or the recipe says how to align them. A model
+  without a tokenizer is taken to have the donor's ids.
 - All configurations name the same architecture.
 """
 
@@ -15,7 +16,7 @@ import reprlib
 from collections.abc import Sequence
 
 from mixmerge.merging.kernels.rounding import STORED
-from mixmerge.merging.models.checkpoint import Checkpoint
+from mixmerge.merging.models.checkpoint import Checkpoint, has_tokenizer
 from mixmerge.merging.models.layout import (
     Described,
     denies_tied_head,
@@ -110,10 +111,11 @@ def _hint(one: tuple[int, ...], other: tuple[int, ...]) -> str:
 
 
 def vocabulary_problems(models: Sequence[Checkpoint]) -> list[str]:
-    """Return how the tokenizers differ between the first model and the others."""
-    found = []
-    first, *others = models
-    for other in [each for each in others if each.tokenizer_digest != first.tokenizer_digest]:
+    """Return how the tokenizers differ between the first model that has one and the others."""
+    found: list[str] = []
+    having = [model for model in models if has_tokenizer(model.tokenizer_folder)]
+    first = having[0] if having else models[0]
+    for other in [each for each in having if each.tokenizer_digest != first.tokenizer_digest]:
         mine, theirs = first.vocabulary, other.vocabulary
         if not mine or not theirs:
             found.append(f"the tokenizer files of {first.name} and {other.name} differ")

@@ -9,10 +9,16 @@ from typing import Any
 
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.merging.methods.method import Arguments
-from mixmerge.merging.models.checkpoint import Checkpoint, lacks_tokens, with_common_names
+from mixmerge.merging.models.checkpoint import (
+    Checkpoint,
+    has_tokenizer,
+    lacks_tokens,
+    with_common_names,
+)
 from mixmerge.merging.models.layout import (
     belongs_to_embedding,
     denies_tied_head,
+    embedding,
     head,
     is_head,
     is_recomputed,
@@ -32,6 +38,7 @@ from mixmerge.merging.planning.composition import Composition, Origin, Part, com
 from mixmerge.merging.recipes.recipe import MergeRecipe, stage_of, with_folder
 from mixmerge.merging.vocabularies.chat_template import choose, template_of, template_of_adapter
 from mixmerge.merging.vocabularies.vocabulary import Vocabulary, align
+from mixmerge.merging.vocabularies.vocabulary_rows import RowsSource, first_rows
 
 _DTYPES = {name: dtype for dtype, name in TORCH_NAMES.items()}
 
@@ -142,8 +149,9 @@ def plan_merge(
         ]
     )
     found = model_problems(checkpoints)
-    if recipe.tokenizer is None:
-        found += vocabulary_problems(checkpoints)
+    differ = [] if recipe.tokenizer is not None else vocabulary_problems(checkpoints)
+    if not recipe.unsafe_truncate_embeddings:
+        found += differ
     _refuse(found)
     models = {model.name: model for model in checkpoints}
     composition = compose(recipe, models)
@@ -167,9 +175,11 @@ def plan_merge(
         template = choose(recipe.chat_template, map(template_of, checkpoints))
     elif vocabulary is None or vocabulary.folder == donor.tokenizer_folder:
         template = template_of_adapter(donor)
-    notes = [*planner.notes, *_slice_notes(recipe, composition)]
-    if vocabulary is None and lacks_tokens(donor.tokenizer_folder):
-        notes.append(f"the tokenizer of {donor.name} has no vocabulary file that is known here")
+    notes = [*recipe.notes, *planner.notes, *_slice_notes(recipe, composition)]
+    if recipe.unsafe_truncate_embeddings:
+        notes += [f"unsafe: {text}" for text in differ]
+    if vocabulary is None:
+        notes += _tokenizer_notes(checkpoints, donor)
     if planner.left_out:
         names = _first_of(planner.left_out)
         notes.append(f"tensor {names}: left out, since loaders compute this buffer themselves")
@@ -194,6 +204,9 @@ class _Planner:
         self.unties_head = False
         self._dtype = recipe.dtype
         self._vocabulary = vocabulary
+        truncates = recipe.unsafe_truncate_embeddings and vocabulary is None
+        tables = {embedding(model.tensors, model.config) for model in models.values()}
+        self._truncated = tables if truncates else None
         self._parts = [
             (Part(recipe, part), [models[source.model] for source in part.sources])
             for part in recipe.parts
@@ -211,6 +224,9 @@ class _Planner:
         if self._vocabulary is not None and self._vocabulary.covers(origin.name):
             aligned = self._vocabulary.aligned([*present], [*present.values()], part.preferred)
             present = dict(zip(present, aligned, strict=True))  # rows in the output's order
+        elif self._is_truncated(origin.name) and all(one.shape for one in present.values()):
+            present = dict(zip(present, first_rows([*present.values()]), strict=True))
+            self._note_truncation(origin.name, present)
         found = [
             (model.name, name, present.get(model.name))
             for model, name in zip(models, names, strict=True)
@@ -226,6 +242,20 @@ class _Planner:
         if is_head(origin.name):
             self._look_at_head(origin, models, names)
         return self._row(origin, part, sources)
+
+    def _is_truncated(self, tensor: str) -> bool:
+        if self._truncated is None:
+            return False
+        return tensor in self._truncated or is_head(f"{tensor.rpartition('.')[0]}.weight")
+
+    def _note_truncation(self, tensor: str, cut: Mapping[str, Source]) -> None:
+        longer = [name for name, source in cut.items() if isinstance(source, RowsSource)]
+        if longer:
+            rows = cut[longer[0]].shape[0]
+            self.notes.append(
+                f"tensor {tensor}: unsafe: cut to {rows} rows in {', '.join(longer)}; tokens with "
+                "higher ids lose theirs"
+            )
 
     def _row(self, origin: Origin, part: Part, sources: Sequence[Source]) -> Row:
         first = sources[0]
@@ -262,6 +292,19 @@ class _Planner:
                 )
             elif denies_tied_head(model.config):
                 self.unties_head = True
+
+
+def _tokenizer_notes(models: Sequence[Checkpoint], donor: Checkpoint) -> list[str]:
+    """Say which models lack a tokenizer, and what that means for the output's."""
+    bare = [model.name for model in models if not has_tokenizer(model.tokenizer_folder)]
+    if donor.name in bare:
+        return [f"{donor.name} has no tokenizer, so the output has none"]
+    notes = [
+        f"{name} has no tokenizer; its ids are taken to be those of {donor.name}" for name in bare
+    ]
+    if lacks_tokens(donor.tokenizer_folder):
+        notes.append(f"the tokenizer of {donor.name} has no vocabulary file that is known here")
+    return notes
 
 
 def _slice_notes(recipe: MergeRecipe, composition: Composition) -> list[str]:

@@ -35,7 +35,6 @@ class CalibrateSettings(SpecModel):
     models: list[str]
     """The base model first."""
     seed: int
-    draws: int
 
 
 class CalibrateFacts(RowModel):
@@ -70,7 +69,6 @@ class Calibrate(StepKind[CalibrateSettings, CalibrateFacts], kind="calibrate"):
             "axes": axes,
             "models": models,
             "seed": study.seed,
-            "draws": study.evaluate.draws,
         }
         inputs = {f"prompts:{axis}": f"prompts/{axis}" for axis in axes}
         inputs |= {f"answers:{each}": f"generate/{each}" for each in models}
@@ -78,7 +76,7 @@ class Calibrate(StepKind[CalibrateSettings, CalibrateFacts], kind="calibrate"):
             inputs |= {f"verdicts:{each}": f"judge/{each}" for each in models}
             inputs |= {"results": "results/study"}
         name, needs = "study" if judged else "trial", Needs(seconds=5)
-        return Step(self.kind, name, settings, inputs, files, placement, needs=needs, version=2)
+        return Step(self.kind, name, settings, inputs, files, placement, needs=needs, version=3)
 
     def run(self, task: Task, settings: CalibrateSettings, progress: Progress) -> CalibrateFacts:
         """Try the judges, and write ``judge_card.json``."""
@@ -118,7 +116,6 @@ class Calibrate(StepKind[CalibrateSettings, CalibrateFacts], kind="calibrate"):
             rules=RuleJudge(),
             contrasts=_contrasts(task),
             seed=settings.seed,
-            draws=settings.draws,
             progress=progress,
         )
         write_json(task.folder / CARD, card.model_dump(mode="json"))

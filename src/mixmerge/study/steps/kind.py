@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Generic, TypeVar, get_args
 from mixmerge.execution.environment import CORES
 from mixmerge.execution.step import Step, Task
 from mixmerge.files import read_json
+from mixmerge.hub import local_folder
 from mixmerge.progress import Progress
 from mixmerge.records import ModelFolder, RowModel
 from mixmerge.spec_model import SpecModel
@@ -135,7 +136,7 @@ def described(name: str, spec: DataSpec) -> tuple[dict[str, Any], dict[str, str]
         named = [f"{name}:{index}{path.suffix}" for index, path in enumerate(paths)]
         settings["files"] = named
         files = dict(zip(named, map(str, paths), strict=True))
-    if spec.hub and Path(spec.hub).is_dir():
+    if spec.hub and local_folder(spec.hub).is_dir():
         settings["hub"], files[f"{name}:hub"] = FOLDER, spec.hub
     return settings, files
 

@@ -42,11 +42,12 @@ class StudyResults(StepKind[ResultsSettings, ResultsFacts], kind="results"):
     def plan(self, study: Study) -> Iterable[Step]:
         """Yield the one step."""
         models = [BASE, *study.checkpoints]
-        inputs = {f"verdicts:{name}": f"judge/{name}" for name in models}
+        judged = [*models, *study.measured_merges()]
+        inputs = {f"verdicts:{name}": f"judge/{name}" for name in judged}
         inputs |= {f"answers:{name}": f"generate/{name}" for name in models}
         inputs |= {f"trained:{name}": f"{Train.kind}/{name}" for name in study.trained()}
         settings = results_settings(study).model_dump(mode="json")
-        yield Step(self.kind, "study", settings, inputs, needs=Needs(seconds=10), version=3)
+        yield Step(self.kind, "study", settings, inputs, needs=Needs(seconds=10), version=6)
 
     def run(self, task: Task, settings: ResultsSettings, progress: Progress) -> ResultsFacts:
         """Estimate, and write ``results.json``."""
@@ -63,7 +64,7 @@ def results_settings(study: Study) -> ResultsSettings:
         seed=study.seed,
         draws=study.evaluate.draws,
         axes={
-            axis: MeasuredAxis(measure=spec.measure, better=spec.better)
+            axis: MeasuredAxis(measure=spec.measure, better=spec.better, margin=spec.margin)
             for axis, spec in study.evaluate.axes.items()
         },
         decide_on=list(study.evaluate.deciding),
@@ -82,6 +83,8 @@ def results_settings(study: Study) -> ResultsSettings:
             for name in study.checkpoints
         },
         baselines=study.baselines(),
+        match_on=study.evaluate.match_on,
+        sweeps=study.measured_sweeps(),
     )
 
 
@@ -95,7 +98,7 @@ def compute_results(
 ) -> Results:
     """Estimate all that a study reports, of the models that have ``verdicts``.
 
-    The ``answers`` are read for their lengths, the trainings for their tokens and rows.
+    The ``answers`` are read for their lengths and ends, the trainings for their tokens and rows.
     """
     from mixmerge.evaluation.results import results as estimate
 
@@ -106,15 +109,14 @@ def compute_results(
         for name, info in described.items()
     }
     read = {n: Train().read_facts(read_json(f / RECORD)) for n, f in trained.items()}
-    compared = [axis for axis, spec in settings.axes.items() if spec.measure.asks == "comparison"]
     return estimate(
         settings,
         BASE,
         models,
-        {name: read_verdicts(verdicts[name]) for name in models},
+        {name: read_verdicts(verdicts[name]) for name in verdicts},
         answers={
             axis: {name: read_rows(answers[name] / f"{axis}.jsonl", Response) for name in models}
-            for axis in compared
+            for axis in settings.axes
         },
         costs={
             name: Costs(
