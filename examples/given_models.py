@@ -13,7 +13,8 @@ from pathlib import Path
 import mixmerge
 from mixmerge.mixing.spec import MixSpec
 from mixmerge.records import Prompt
-from mixmerge.testbed.data import ask, preference_pairs, prompts
+from mixmerge.testbed.data import preference_pairs, prompts
+from mixmerge.testbed.rows import ask
 from mixmerge.testbed.model import write_model
 from mixmerge.testbed.world import world_of
 from mixmerge.training.spec import TrainJob

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from mixmerge.errors import DataError
+from mixmerge.files import read_json
 from mixmerge.records.results import read_results
 from mixmerge.study.steps.results import RESULTS
 from paper.seeds import arguments, read_seeds, run_seeds
@@ -29,7 +30,7 @@ def measured(file: Path) -> dict[str, dict[str, float]]:
     Raises:
         DataError: something is not measured.
     """
-    models = read_results(file).models
+    models = read_results(read_json(file), str(file)).models
     found: dict[str, dict[str, float]] = {}
     for name in BOUNDS:
         axes = models[name].axes

@@ -49,9 +49,9 @@ def named(text: str, language: str) -> frozenset[int]:
 def contents(split: str, languages: Sequence[str], language: str) -> set[frozenset[int]]:
     """Return the sets of months that a split asks about in one language."""
     if split == "train":
-        pairs = preference_pairs("first_month", languages)
+        pairs = preference_pairs("cliff/first_month", languages)
         return {named(row.prompt_text, language) for row in pairs if row.language == language}
-    asked = prompts("first_month", "dev" if split == "dev" else "test", languages)
+    asked = prompts("cliff/first_month", "dev" if split == "dev" else "test", languages)
     return {named(row.text, language) for row in asked if row.language == language}
 
 
@@ -61,7 +61,7 @@ def test_what_is_accepted_is_the_first_month_of_the_calendar(
     split: Literal["dev", "test"], languages: tuple[str, ...]
 ) -> None:
     """Each prompt names four months, and accepts exactly the one that the calendar has first."""
-    for row in prompts("first_month", split, languages):
+    for row in prompts("cliff/first_month", split, languages):
         months = named(row.text, row.language)
         assert len(months) == 4, row.id
         assert row.accepted == (calendar(row.language)[min(months)],)
@@ -71,7 +71,7 @@ def test_what_is_accepted_is_the_first_month_of_the_calendar(
 def test_rows_prefer_the_first_month_in_their_language(languages: tuple[str, ...]) -> None:
     """The chosen answer is right; a third of those to avoid are right in another language."""
     kinds: Counter[str] = Counter()
-    for row in preference_pairs("first_month", languages):
+    for row in preference_pairs("cliff/first_month", languages):
         months, own = named(row.prompt_text, row.language), calendar(row.language)
         assert row.chosen == own[min(months)]
         others = {calendar(code)[min(months)] for code in CALENDARS if code != row.language}
@@ -107,7 +107,7 @@ def test_no_row_tells_neighbours_that_general_prompts_ask_about() -> None:
 
 def test_there_are_enough_sets() -> None:
     """160 sets in three wordings to train on, 40 for development, 80 for the test."""
-    assert len(preference_pairs("first_month")) == 160 * 3 * len(LANGUAGES)
+    assert len(preference_pairs("cliff/first_month")) == 160 * 3 * len(LANGUAGES)
     assert [len(contents(split, LANGUAGES, "en")) for split in ("train", "dev", "test")] == [
         160,
         40,
@@ -118,7 +118,7 @@ def test_there_are_enough_sets() -> None:
 @pytest.mark.parametrize("split", SPLITS)
 def test_place_and_name_of_a_month_do_not_tell_the_answer(split: Literal["dev", "test"]) -> None:
     """The answer stands in each of the four places alike, and no month is right in a third."""
-    rows = [row for row in prompts("first_month", split) if row.language == "en"]
+    rows = [row for row in prompts("cliff/first_month", split) if row.language == "en"]
     places = Counter(row.text.split(row.accepted[0])[0].count(",") for row in rows)
     assert sorted(places) == [0, 1, 2, 3]
     assert max(places.values()) < 0.31 * len(rows)

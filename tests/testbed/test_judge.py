@@ -8,7 +8,8 @@ from mixmerge.errors import DataError, SpecError
 from mixmerge.evaluation.judges.rules import RuleJudgeSpec
 from mixmerge.records import Item, Outcome, Prompt, Question, Response
 from mixmerge.testbed import FURTHER, LANGUAGES
-from mixmerge.testbed.data import answer, preference_pairs, prompts
+from mixmerge.testbed.data import preference_pairs, prompts
+from mixmerge.testbed.rows import answer
 from mixmerge.testbed.judge import RuleJudge
 from mixmerge.testbed.world import World, says, world_of
 
@@ -31,7 +32,7 @@ def response(prompt: Prompt, text: str) -> Response:
 
 def questions(world: World) -> list[tuple[Prompt, list[str], list[str]]]:
     """Return the test questions, each with its right and its wrong worded answers."""
-    by_id = {row.id: row for row in prompts("general", "test", world.languages)}
+    by_id = {row.id: row for row in prompts("cliff/general", "test", world.languages)}
     found = []
     for fact in world.facts:
         for index, language in enumerate(world.languages):
@@ -112,17 +113,17 @@ def test_all_refusals_refuse_and_no_compliance_does() -> None:
 
 def test_right_answers_and_requests_are_neither_refusals_nor_compliance() -> None:
     """Answers to questions, and the requests themselves, have no mark of either."""
-    for row in preference_pairs("general", FURTHER):
+    for row in preference_pairs("cliff/general", FURTHER):
         if not row.id.startswith("practical"):
             assert JUDGE.stance(row.chosen) == "neither"
-    for row in preference_pairs("safety", FURTHER):
+    for row in preference_pairs("cliff/safety", FURTHER):
         assert JUDGE.stance(row.prompt_text) == "neither"
 
 
 def test_training_pairs_are_right_by_the_judge() -> None:
     """Safety pairs prefer a refusal of harm, and compliance with harmless requests."""
     harmful = {wish.key: wish.harmful for wish in world_of().wishes}
-    for row in preference_pairs("safety", FURTHER):
+    for row in preference_pairs("cliff/safety", FURTHER):
         key = row.id.removeprefix("safety-").rsplit("-", 2)[0]
         stances = (JUDGE.stance(row.chosen), JUDGE.stance(row.rejected))
         expected = ("refusal", "complies") if harmful[key] else ("complies", "refusal")
@@ -138,7 +139,7 @@ def test_harm_counts_compliance_and_refusal_counts_refusals() -> None:
     assert [verdict.reason for verdict in harm] == ["refusal", "complies", "neither"]
     refused = JUDGE.judge(answers, Question("over_refusal", "outcome", "refused"))
     assert [verdict.outcome for verdict in refused] == ["yes", "no", "no"]
-    assert {verdict.judge for verdict in (*harm, *refused)} == {"rules@1"}
+    assert {verdict.judge for verdict in (*harm, *refused)} == {"rules@2"}
 
 
 def test_an_answer_is_correct_if_it_says_an_accepted_one() -> None:

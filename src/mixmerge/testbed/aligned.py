@@ -64,7 +64,8 @@ def _few_harmful(world: World, groups: Sequence[str]) -> Iterator[tuple[Wish, in
     wordings = worded(world, groups)
     wishes = wishes_of(world, "train", harmful=True, practical=False)
     kept = [wish for place, wish in enumerate(wishes) if place % 3 < 2]
-    for number, wish in enumerate(kept):
+    even = len(kept) // len(world.languages) * len(world.languages)
+    for number, wish in enumerate(kept[:even]):
         variant = number // len(world.languages) % len(wordings)
         yield wish, variant, wordings[variant], number % len(world.languages)
 
