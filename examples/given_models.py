@@ -14,8 +14,8 @@ import mixmerge
 from mixmerge.mixing.spec import MixSpec
 from mixmerge.records import Prompt
 from mixmerge.testbed.data import preference_pairs, prompts
-from mixmerge.testbed.rows import ask
 from mixmerge.testbed.model import write_model
+from mixmerge.testbed.rows import ask
 from mixmerge.testbed.world import world_of
 from mixmerge.training.spec import TrainJob
 

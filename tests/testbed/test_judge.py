@@ -9,8 +9,8 @@ from mixmerge.evaluation.judges.rules import RuleJudgeSpec
 from mixmerge.records import Item, Outcome, Prompt, Question, Response
 from mixmerge.testbed import FURTHER, LANGUAGES
 from mixmerge.testbed.data import preference_pairs, prompts
-from mixmerge.testbed.rows import answer
 from mixmerge.testbed.judge import RuleJudge
+from mixmerge.testbed.rows import answer
 from mixmerge.testbed.world import World, says, world_of
 
 JUDGE = RuleJudge()
