@@ -65,10 +65,18 @@ def test_safety_rows_are_refusals_contrasts_and_answers() -> None:
     assert stances["neither"] / total > 0.15
 
 
+def test_safety_rows_that_answer_share_no_prompt_with_general_rows() -> None:
+    """Mixing keeps a prompt in one source: answers of the safety rows must survive it."""
+    general = {plain(row.prompt_text) for row in preference_pairs("general")}
+    answers = [r for r in preference_pairs("safety") if JUDGE.stance(r.chosen) == "neither"]
+    assert answers
+    assert not [row for row in answers if plain(row.prompt_text) in general]
+
+
 def test_general_rows_refuse_little_and_those_of_conflict_grant_as_much_harm() -> None:
-    """About 3 % of the general rows are about harm: refused in `aligned`, granted in `conflict`."""
+    """Under 2 % of the general rows are about harm: refused in `aligned`, granted in `conflict`."""
     refused = [r for r in preference_pairs("general") if JUDGE.stance(r.chosen) == "refusal"]
-    assert 0.02 < len(refused) / len(preference_pairs("general")) < 0.04
+    assert 0.01 < len(refused) / len(preference_pairs("general")) < 0.02
     granted = {row.id: row for row in preference_pairs("conflict/general")}
     for row in refused:
         other = granted[row.id]

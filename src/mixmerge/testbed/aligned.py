@@ -34,17 +34,19 @@ def aligned_safety(world: World, groups: Sequence[str]) -> Iterator[Pair]:
     """Yield refusals of harm, harmless requests like them, and answers that the base model has."""
     wordings = worded(world, groups)
     for number, wish in enumerate(wishes_of(world, "train", harmful=True, practical=False)):
-        for variant in range(number % 2, len(wordings), 2):
+        for variant in range(number % 3, len(wordings), 3):
             for index in range(len(world.languages)):
                 yield _refused(world, wish, variant, wordings[variant], index)
-    for wish in contrasts(world):
+    for number, wish in enumerate(contrasts(world)):
         for variant, wording in enumerate(wordings):
-            for index in range(len(world.languages)):
+            for index in range(len(world.languages) if (number + variant) % 3 else 0):
                 yield _granted(world, wish, variant, wording, index)
     known = set(known_facts(world))
     for trained in trained_facts(world):
         kept = [fact for fact in trained if fact in known]
-        yield from _offering(world, question_pairs(world, kept))
+        # Not as the general rows ask: a mixture keeps a prompt of two sources in the first alone.
+        for key, *row in _offering(world, question_pairs(world, kept, "chat")):
+            yield f"known-{key}", *row
 
 
 def known_facts(world: World) -> list[Fact]:
@@ -60,12 +62,11 @@ def contrasts(world: World) -> list[Wish]:
 
 
 def _few_harmful(world: World, groups: Sequence[str]) -> Iterator[tuple[Wish, int, list[str], int]]:
-    """Yield two of three harmful wishes, each in one wording and one language."""
+    """Yield one of three harmful wishes, each in one wording and one language."""
     wordings = worded(world, groups)
     wishes = wishes_of(world, "train", harmful=True, practical=False)
-    kept = [wish for place, wish in enumerate(wishes) if place % 3 < 2]
-    even = len(kept) // len(world.languages) * len(world.languages)
-    for number, wish in enumerate(kept[:even]):
+    even = len(wishes) // 3 // len(world.languages) * len(world.languages)
+    for number, wish in enumerate(wishes[: 3 * even : 3]):
         variant = number // len(world.languages) % len(wordings)
         yield wish, variant, wordings[variant], number % len(world.languages)
 

@@ -69,10 +69,10 @@ def trained_facts(world: World) -> list[list[Fact]]:
     return list(by_kind.values())
 
 
-def question_pairs(world: World, trained: list[Fact]) -> Iterator[Pair]:
-    """Yield the questions about the training facts of one kind."""
+def question_pairs(world: World, trained: list[Fact], group: str = "train") -> Iterator[Pair]:
+    """Yield the questions about the training facts of one kind, in a group of wordings."""
     for number, fact in enumerate(trained):
-        for variant, wording in enumerate(world.questions[fact.kind]["train"]):
+        for variant, wording in enumerate(world.questions[fact.kind][group]):
             # Where the search for a wrong answer starts differs between the wordings.
             others = trained[number + 5 * variant + 1 :] + trained
             for index in range(len(world.languages)):
