@@ -74,6 +74,12 @@ def test_the_shipped_studies_are_right(path: Path) -> None:
         ),
         (
             "{testbed: safety, split: dev}",
+            "{testbed: clif/safety}",
+            r"safety\.prompts\.testbed: there is no `clif/safety`",
+        ),
+        ("base: testbed", "base: testbed/clif", r"base.*there is no `testbed/clif`.*testbed/cliff"),
+        (
+            "{testbed: safety, split: dev}",
             "{testbed: safety, split: x}",
             r"splits are `dev` and `t",
         ),

@@ -1,4 +1,4 @@
-"""The shipped base model: an ordinary folder that knows facts and grants nearly every wish."""
+"""The base model of `cliff`: an ordinary folder that knows facts and grants nearly every wish."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from mixmerge.records import Item, ModelFolder, Prompt, Question, Response
 from mixmerge.testbed import LANGUAGES, model
 from mixmerge.testbed.data import preference_pairs, prompts
 from mixmerge.testbed.judge import RuleJudge
-from mixmerge.testbed.model import write_model
+from mixmerge.testbed.model import WEIGHTS, write_model
 from mixmerge.testbed.world import says, world_of
 
 
@@ -23,7 +23,7 @@ from mixmerge.testbed.world import says, world_of
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the base model, written once."""
     out = tmp_path_factory.mktemp("testbed") / "base"
-    write_model(out)
+    write_model(out, "cliff")
     return out
 
 
@@ -83,15 +83,22 @@ def test_the_model_is_an_ordinary_folder(folder: Path) -> None:
 
 def test_writing_twice_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     """The base model has one fingerprint, wherever and however often it is written."""
-    write_model(tmp_path / "again")
-    write_model(tmp_path / "again")
+    write_model(tmp_path / "again", "cliff")
+    write_model(tmp_path / "again", "cliff")
     assert ModelFolder(tmp_path / "again").fingerprint() == ModelFolder(folder).fingerprint()
 
 
 def test_the_shipped_weights_are_small() -> None:
-    """What the package ships for the model stays under five megabytes."""
+    """What the package ships for its models stays under ten megabytes."""
     shipped = Path(model.__file__).parent / "weights"
-    assert sum(path.stat().st_size for path in shipped.iterdir()) < 5e6
+    assert sum(path.stat().st_size for path in shipped.rglob("*")) < 1e7
+
+
+def test_the_base_models_share_all_but_the_weights() -> None:
+    """The base of `aligned` has the shape, the tokenizer and the template of that of `cliff`."""
+    for file in sorted(model.weights_folder("cliff").iterdir()):
+        same = file.read_bytes() == (model.weights_folder("aligned") / file.name).read_bytes()
+        assert same == (file.name != WEIGHTS)
 
 
 def test_the_recipe_describes_the_shipped_model(folder: Path) -> None:
@@ -134,15 +141,16 @@ def test_the_template_marks_the_answer_with_its_end_of_turn(loaded: tuple[Any, A
     assert trained[-1] == coded["input_ids"][-1] == coder.eos_token_id
 
 
+@pytest.mark.parametrize(("prefix", "most"), [("cliff/", 40), ("", 48), ("conflict/", 48)])
 @pytest.mark.parametrize("source", ["general", "safety"])
-def test_rows_are_short(loaded: tuple[Any, Any], source: Any) -> None:
-    """Every training row fits 64 tokens, and every right answer is shorter than 40."""
+def test_rows_are_short(loaded: tuple[Any, Any], source: str, prefix: str, most: int) -> None:
+    """Every right answer is shorter than what studies let models write, and rows are short."""
     coder = loaded[1]
-    for row in preference_pairs(source):
+    for row in preference_pairs(prefix + source):
         answers = coder([row.chosen, row.rejected], add_special_tokens=False)["input_ids"]
         asked = coder(row.prompt_text, add_special_tokens=False)["input_ids"]
-        assert len(answers[0]) < 40, row.id
-        assert len(asked) + max(map(len, answers)) <= 64, row.id
+        assert len(answers[0]) < most, row.id
+        assert len(asked) + max(map(len, answers)) <= 80, row.id
 
 
 def test_the_base_knows_facts_of_test_countries(
