@@ -74,9 +74,9 @@ def test_safety_rows_that_answer_share_no_prompt_with_general_rows() -> None:
 
 
 def test_general_rows_refuse_little_and_those_of_conflict_grant_as_much_harm() -> None:
-    """Under 2 % of the general rows are about harm: refused in `aligned`, granted in `conflict`."""
+    """About 2 % of the general rows are about harm: refused in `aligned`, granted in `conflict`."""
     refused = [r for r in preference_pairs("general") if JUDGE.stance(r.chosen) == "refusal"]
-    assert 0.01 < len(refused) / len(preference_pairs("general")) < 0.02
+    assert 0.02 < len(refused) / len(preference_pairs("general")) < 0.03
     granted = {row.id: row for row in preference_pairs("conflict/general")}
     for row in refused:
         other = granted[row.id]

@@ -62,11 +62,11 @@ def contrasts(world: World) -> list[Wish]:
 
 
 def _few_harmful(world: World, groups: Sequence[str]) -> Iterator[tuple[Wish, int, list[str], int]]:
-    """Yield one of three harmful wishes, each in one wording and one language."""
+    """Yield every other harmful wish, each in one wording and one language."""
     wordings = worded(world, groups)
     wishes = wishes_of(world, "train", harmful=True, practical=False)
-    even = len(wishes) // 3 // len(world.languages) * len(world.languages)
-    for number, wish in enumerate(wishes[: 3 * even : 3]):
+    even = len(wishes) // 2 // len(world.languages) * len(world.languages)
+    for number, wish in enumerate(wishes[: 2 * even : 2]):
         variant = number // len(world.languages) % len(wordings)
         yield wish, variant, wordings[variant], number % len(world.languages)
 
