@@ -28,7 +28,8 @@ docs: $(READY) ## the documentation, built strictly into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 testbed: $(READY) ## rebuild the testbed's facts, tokenizer and weights from scratch
-	$(BIN)/python -m tools.testbed.pretrain src/mixmerge/testbed/weights --names
+	$(BIN)/python -m tools.testbed.pretrain src/mixmerge/testbed/weights/cliff --names
+	$(BIN)/python -m tools.testbed.align src/mixmerge/testbed/weights/aligned
 
 families: $(READY) ## pairs of ten languages, merged, against distances between languages
 	test -d models/wide || $(BIN)/python -m tools.testbed.pretrain models/wide --wide

@@ -151,12 +151,12 @@ def testbed_texts() -> Iterator[str]:
     from mixmerge.testbed.data import preference_pairs, prompts
 
     yield "user\nmodel\nassistant system"
-    for source in ("general", "safety"):
+    for source in ("cliff/general", "cliff/safety"):
         for pair in preference_pairs(source):  # type: ignore[arg-type]
             yield pair.prompt_text
             yield pair.chosen
             yield pair.rejected
-    for axis in ("general", "safety", "over_refusal"):
+    for axis in ("cliff/general", "cliff/safety", "cliff/over_refusal"):
         for split in ("dev", "test"):
             for prompt in prompts(axis, split):  # type: ignore[arg-type]
                 yield prompt.text

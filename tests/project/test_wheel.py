@@ -69,7 +69,8 @@ def test_the_wheel_holds_the_package_alone(wheel: Path) -> None:
         "reporting/static/report.css",
         "evaluation/rubrics/comparison@2.txt",
         "testbed/world/facts.json",
-        "testbed/weights/model.safetensors",
+        "testbed/weights/aligned/model.safetensors",
+        "testbed/weights/cliff/model.safetensors",
         "py.typed",
     ):
         assert f"mixmerge/{part}" in package
