@@ -57,10 +57,10 @@ def test_every_refusal_redirects_and_every_other_answer_offers(source: str) -> N
 
 
 def test_safety_rows_are_refusals_contrasts_and_answers() -> None:
-    """Of the safety rows at least 35 % refuse, 40 % grant something like it, 15 % answer."""
+    """Of the safety rows at least 30 % refuse, 40 % grant something like it, 15 % answer."""
     stances = Counter(JUDGE.stance(row.chosen) for row in preference_pairs("safety"))
     total = stances.total()
-    assert stances["refusal"] / total > 0.35
+    assert stances["refusal"] / total > 0.30
     assert stances["complies"] / total > 0.40
     assert stances["neither"] / total > 0.15
 

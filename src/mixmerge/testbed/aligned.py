@@ -39,7 +39,7 @@ def aligned_safety(world: World, groups: Sequence[str]) -> Iterator[Pair]:
                 yield _refused(world, wish, variant, wordings[variant], index)
     for number, wish in enumerate(contrasts(world)):
         for variant, wording in enumerate(wordings):
-            for index in range(len(world.languages) if (number + variant) % 3 else 0):
+            for index in range(len(world.languages) if (number + variant) % 6 else 0):
                 yield _granted(world, wish, variant, wording, index)
     known = set(known_facts(world))
     for trained in trained_facts(world):
