@@ -33,7 +33,7 @@ def source(model: Any, weights: Any) -> Any:
 def test_everything_else_stays_as_it_is() -> None:
     """The donor's own settings are not touched, and neither is the donor."""
     donor = {"rope": {"theta": 1}, "dtype": "float32", "architectures": ["X"]}
-    made = output_config(donor, [NewTensor("w", "BF16", (2,))], [], unties_head=False)
+    made = output_config(donor, [NewTensor("w", "BF16", (2,))], [], ties_head=None)
     assert made == {**donor, "dtype": "bfloat16"}
     assert donor["dtype"] == "float32"
 
@@ -42,10 +42,10 @@ def test_the_type_is_that_of_most_tensors() -> None:
     """Older configurations call it torch_dtype; buffers do not count."""
     tensors = [NewTensor(str(i), "F16", (1,)) for i in range(2)]
     tensors += [NewTensor("n", "F32", (1,)), *(NewTensor(f"b{i}", "I64", (1,)) for i in range(9))]
-    assert output_config({"torch_dtype": "x"}, tensors, [], unties_head=False) == {
+    assert output_config({"torch_dtype": "x"}, tensors, [], ties_head=None) == {
         "torch_dtype": "float16"
     }
-    assert output_config({}, tensors[-9:], [], unties_head=False) == {}
+    assert output_config({}, tensors[-9:], [], ties_head=None) == {}
 
 
 def test_lists_follow_the_layers(source: Any) -> None:
@@ -54,7 +54,7 @@ def test_lists_follow_the_layers(source: Any) -> None:
     b = source("b", n_layer=3, layer_types=["p", "q", "r"], mlp_only_layers=[0, 2])
     other = {"eos_token_id": [1, 2, 3], "layer_scales": [1, 2]}
     layers = [(a, 0), (a, 1), (b, 1), (b, 2)]
-    made = output_config({**a.config, **other}, [], layers, unties_head=False)
+    made = output_config({**a.config, **other}, [], layers, ties_head=None)
     assert made["n_layer"] == 4
     assert made["layer_types"] == ["x", "y", "q", "r"]
     assert made["mlp_only_layers"] == [1, 3]
@@ -66,7 +66,7 @@ def test_a_source_that_lists_nothing_is_like_the_donor(source: Any) -> None:
     """Older configurations leave lists out."""
     donor = source("a", num_hidden_layers=2, layer_types=["x", "y"]).config
     older = source("b", num_hidden_layers=2)
-    made = output_config(donor, [], [(older, 1), (older, 0)], unties_head=False)
+    made = output_config(donor, [], [(older, 1), (older, 0)], ties_head=None)
     assert made["layer_types"] == ["y", "x"]
 
 
@@ -76,7 +76,7 @@ def test_a_nested_configuration_is_corrected_where_it_is(source: Any) -> None:
     donor = {"text_config": text, "tie_word_embeddings": True, "num_hidden_layers": 9}
     tensors = [NewTensor(EMBEDDING, "F32", (7, 2)), NewTensor(HEAD, "F32", (7, 2))]
     layer = (source("a", **donor), 0)
-    made = output_config(donor, tensors, [layer], unties_head=True)
+    made = output_config(donor, tensors, [layer], ties_head=False)
     assert made["text_config"] == {
         "num_hidden_layers": 1,
         "vocab_size": 7,
@@ -88,7 +88,7 @@ def test_a_nested_configuration_is_corrected_where_it_is(source: Any) -> None:
 
 def test_without_a_stored_head_the_tie_stays() -> None:
     """Where every model ties its head, nothing is stored that could be untied."""
-    made = output_config({}, [NewTensor(EMBEDDING, "F32", (7, 2))], [], unties_head=True)
+    made = output_config({}, [NewTensor(EMBEDDING, "F32", (7, 2))], [], ties_head=False)
     assert "tie_word_embeddings" not in made
 
 

@@ -17,6 +17,7 @@ from typing import Any, Self
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.files import read_json
 from mixmerge.fingerprint import file_fingerprint
+from mixmerge.merging.models.equivalences import common_names, experts_one_by_one, unpacked
 from mixmerge.merging.models.safetensors_io import StoredTensor, read_header
 from mixmerge.merging.models.sources import Source, StoredSource, WeightFile
 from mixmerge.records import ModelFolder
@@ -90,10 +91,12 @@ class Checkpoint:
         stored = self.tensors[tensor]
         return StoredSource(stored, self._files[stored.file])
 
-    def with_prefix(self, prefix: str) -> Self:
-        """Return the same checkpoint with a word before the name of every tensor."""
+    def with_tensors(self, tensors: dict[str, StoredTensor]) -> Self:
+        """Return the same checkpoint with other names for its tensors, or for parts of them."""
+        if tensors.keys() == self.tensors.keys():
+            return self
         renamed = copy.copy(self)
-        renamed.tensors = {prefix + name: tensor for name, tensor in self.tensors.items()}
+        renamed.tensors = tensors
         return renamed
 
     def check_unchanged(self) -> None:
@@ -209,27 +212,25 @@ def _indexed(path: Path, index: Path) -> list[StoredTensor]:
 
 
 def with_common_names(models: Sequence[Checkpoint]) -> list[Checkpoint]:
-    """Return the models, those without the first word of names that others have with it.
+    """Return the models with one name for each weight, those of the first; see `equivalences`.
 
-    A model that was saved without its head is called ``h.0.…`` where the same model with its head
-    is called ``transformer.h.0.…``; both load alike. GPT-2 itself is of the first kind, its
-    fine-tunes are of the second.
+    Experts that are one by one in some models and packed in others become one by one in all.
     """
-    return [
-        model.with_prefix(prefix) if prefix else model
-        for model in models
-        for prefix in [next(filter(None, (_prefix(model, other) for other in models)), "")]
+    names = [model.tensors.keys() for model in models]
+    if all(each == names[0] for each in names):
+        return list(models)
+    single = [experts_one_by_one(each) for each in names]
+    forms = [
+        unpacked(model.tensors, model.config, set().union(*single) - own)
+        for model, own in zip(models, single, strict=True)
     ]
-
-
-def _prefix(model: Checkpoint, other: Checkpoint) -> str:
-    """Return the word that makes most names of a model names of another; empty if there is none."""
-    names = other.tensors.keys()
-    if names.isdisjoint(model.tensors):
-        for word in dict.fromkeys(name.partition(".")[0] + "." for name in names):
-            if 2 * sum(word + name in names for name in model.tensors) > len(model.tensors):
-                return word
-    return ""
+    # Experts that were packed have no names of their own: another model's count.
+    order = sorted(range(len(models)), key=lambda at: len(forms[at]) > len(names[at]))
+    renamed = dict(zip(order, common_names([forms[at] for at in order]), strict=True))
+    return [
+        model.with_tensors({renamed[at][name]: tensor for name, tensor in forms[at].items()})
+        for at, model in enumerate(models)
+    ]
 
 
 def read_object(file: Path) -> dict[str, Any]:

@@ -31,7 +31,10 @@ _EMBEDDINGS = frozenset(
     {"embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings"}
     | {"embeddings", "embedding", "shared"}
 )
-_HEADS = frozenset({"lm_head", "head", "embed_out", "output"})
+_HEAD = re.compile(
+    r"(.*\.)?(lm_head|head|embed_out|output|vocab_projector|generator_lm_head|output_projection"
+    r"|(predictions|lm_head)\.decoder|pred_layer\.proj)\.weight|(decoder|proj_out)\.weight"
+)
 _CLASSIFIERS = frozenset({"score", "classifier"})
 _FINAL_NORM = re.compile(r"norm|ln_f")
 _NUMBERED = re.compile(r"(.*?(?:^|\.))(0|[1-9]\d{0,8})(\.|$)", re.ASCII)
@@ -111,13 +114,17 @@ def _module(tensor: str) -> str:
 def embedding(tensors: Mapping[str, Described], config: Mapping[str, Any]) -> str | None:
     """Return the name of the token embedding, or None where no tensor looks like one."""
     found = [
-        name
-        for name, tensor in tensors.items()
-        if _module(name) in _EMBEDDINGS and len(tensor.shape) == 2
+        name for name, tensor in tensors.items() if is_embedding(name) and len(tensor.shape) == 2
     ]
     rows = language_config(config).get("vocab_size")
     exact = [name for name in found if tensors[name].shape[0] == rows]
-    return next(iter(exact or found), None)
+    # What is shared is the original of the embeddings of encoder and decoder.
+    return min(exact or found, key=lambda name: _module(name) != "shared", default=None)
+
+
+def is_embedding(tensor: str) -> bool:
+    """Say whether a tensor is called as token embeddings are."""
+    return _module(tensor) in _EMBEDDINGS
 
 
 def is_head(tensor: str) -> bool:
@@ -125,7 +132,7 @@ def is_head(tensor: str) -> bool:
 
     Inside of layers the same words mean other things: RWKV's attention has an ``output``.
     """
-    return tensor.endswith(".weight") and _module(tensor) in _HEADS and place(tensor) is None
+    return _HEAD.fullmatch(tensor) is not None and place(tensor) is None
 
 
 def head(tensors: Iterable[str]) -> str | None:
@@ -135,10 +142,16 @@ def head(tensors: Iterable[str]) -> str | None:
 
 def denies_tied_head(config: Mapping[str, Any]) -> bool:
     """Say whether a configuration says that the head is not the embedding."""
-    return (
-        config.get("tie_word_embeddings", language_config(config).get("tie_word_embeddings"))
-        is False
-    )
+    return _stated_tie(config) is False
+
+
+def says_tied_head(config: Mapping[str, Any]) -> bool:
+    """Say whether a configuration says that the head is the embedding."""
+    return _stated_tie(config) is True
+
+
+def _stated_tie(config: Mapping[str, Any]) -> object:
+    return config.get("tie_word_embeddings", language_config(config).get("tie_word_embeddings"))
 
 
 def comes_after_layers(tensor: str, layers: str) -> bool:

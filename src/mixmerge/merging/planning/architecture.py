@@ -38,7 +38,7 @@ def output_config(
     tensors: Sequence[NewTensor],
     layers: Sequence[tuple[Checkpoint, int]],
     *,
-    unties_head: bool,
+    ties_head: bool | None,
 ) -> Config:
     """Return the configuration of the output.
 
@@ -50,7 +50,7 @@ def output_config(
         tensors: of the output.
         layers: for each layer of the output a model and a layer that it comes from; none: they are
             those of the donor.
-        unties_head: whether the output's head, where it stores one, is not its embedding.
+        ties_head: whether the output's head is its embedding; None: as the donor says.
     """
     config = copy.deepcopy(dict(donor))
     language = language_config(config)
@@ -64,10 +64,12 @@ def output_config(
         language["vocab_size"] = named[found].shape[0]
         if "vocab_size" in config:
             config["vocab_size"] = named[found].shape[0]
-    if unties_head and head(named) is not None:
-        for part in (config, language):
-            if part is config or "tie_word_embeddings" in part:
-                part["tie_word_embeddings"] = False
+    for part in (config, language):
+        said = part.get("tie_word_embeddings")
+        if ties_head is False and head(named) and (part is config or said is not None):
+            part["tie_word_embeddings"] = False
+        elif ties_head and said is False:
+            part["tie_word_embeddings"] = True
     return config
 
 

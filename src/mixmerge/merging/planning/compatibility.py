@@ -2,8 +2,8 @@
 
 The rules:
 
-- Every model has every tensor, with the same shape. Only a head that one model stores and another
-  ties to its embedding is found in both: the embedding is the head.
+- Every model has every tensor, with the same shape, under this name or as another copy of the same
+  weight: the embedding is the head where one model stores a head and another ties it.
 - Tensors of numbers with a fraction are bfloat16, float16 or float32, in any combination.
 - Tensors of whole numbers (buffers) have one type in all models, and must hold the same values.
 - Buffers that loaders compute themselves do not matter.
@@ -16,10 +16,10 @@ from collections.abc import Sequence
 
 from mixmerge.merging.kernels.rounding import STORED
 from mixmerge.merging.models.checkpoint import Checkpoint
+from mixmerge.merging.models.equivalences import names_of
 from mixmerge.merging.models.layout import (
     Described,
     denies_tied_head,
-    embedding,
     is_head,
     is_recomputed,
 )
@@ -63,13 +63,14 @@ def _shown(value: object) -> str:
 def counterpart(model: Checkpoint, name: str) -> str | None:
     """Return which tensor of a model plays the part of ``name``, or None where none does.
 
-    That is the tensor of that name, or for a head that is not stored the embedding it is tied to.
+    That is the tensor of that name, or another copy of it, as the embedding of a tied head.
     """
     if name in model.tensors:
         return name
-    if is_head(name) and not denies_tied_head(model.config):
-        return embedding(model.tensors, model.config)
-    return None
+    if is_head(name) and denies_tied_head(model.config):
+        return None
+    others = names_of(name, model.tensors, model.config)
+    return next((other for other in others if other in model.tensors), None)
 
 
 def tensor_problems(

@@ -3,7 +3,7 @@
 import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from mixmerge.merging.models.layout import (
     head,
     is_head,
     is_recomputed,
+    says_tied_head,
 )
 from mixmerge.merging.models.references import locate, open_model
 from mixmerge.merging.models.safetensors_io import TORCH_NAMES, NewTensor
@@ -29,6 +30,7 @@ from mixmerge.merging.planning.compatibility import (
     vocabulary_problems,
 )
 from mixmerge.merging.planning.composition import Composition, Origin, PartArguments, compose
+from mixmerge.merging.planning.copies import needless, original_of
 from mixmerge.merging.recipes.recipe import MergeRecipe, Slice, stage_of, with_folder
 from mixmerge.merging.vocabularies.chat_template import choose, template_of, template_of_adapter
 from mixmerge.merging.vocabularies.vocabulary import Vocabulary, align
@@ -48,6 +50,8 @@ class Row:
     """Place of each model in the recipe, which keys its random draws."""
     arguments: Arguments | None
     """What the method is called with; None where the tensor is copied."""
+    draws: str
+    """The tensor whose random draws it gets: its own name, or that of its original."""
 
     @property
     def inputs(self) -> tuple[Source, ...]:
@@ -162,7 +166,7 @@ def plan_merge(
         settings,
         [row.output for row in rows],
         [(models[name], layer) for name, layer in composition.layers],
-        unties_head=planner.unties_head,
+        ties_head=planner.ties_head,
     )
     template = None
     if recipe.chat_template is not None:
@@ -208,7 +212,7 @@ class _Planner:
         self.problems: list[str] = []
         self.notes: list[str] = []
         self.left_out: list[str] = []
-        self.unties_head = False
+        self.ties_head: bool | None = None
         self._dtype = recipe.dtype
         self._vocabulary = vocabulary
         self._parts = [_Part(recipe, part, models) for part in recipe.parts]
@@ -231,9 +235,29 @@ class _Planner:
         sources = [source for source in found if source is not None]
         if wrong:
             return None
+        original = original_of(origin.name, part.models) if self._may_be_tied(origin) else None
+        if original is not None:
+            return self._copy(origin, original, part)
         if is_head(origin.name):
             self._look_at_head(origin, part.models, names)
         return self._row(origin, part, sources)
+
+    def _may_be_tied(self, origin: Origin) -> bool:
+        """Say whether a copy would come from the same models as its original, in the first part."""
+        return self._parts[origin.part].models == self._parts[0].models
+
+    def _copy(self, origin: Origin, original: str, part: "_Part") -> Row | None:
+        """Return the row of a tensor that equals another in all models, if the output needs it."""
+        if needless(origin.name, part.models):
+            self.ties_head = is_head(origin.name) or self.ties_head
+            what = f"equals {original} wherever it is stored, so the output has it once"
+            self.notes.append(f"tensor {origin.name}: {what}")
+            return None
+        first = origin._replace(name=original, part=0, inputs=(original,) * len(part.models))
+        names = [counterpart(model, original) for model in part.models]
+        sources = self._sources(first, part, names)
+        row = self._row(first, self._parts[0], [source for source in sources if source is not None])
+        return replace(row, output=replace(row.output, name=origin.name))
 
     def _sources(
         self, origin: Origin, part: "_Part", names: Sequence[str | None]
@@ -259,9 +283,10 @@ class _Planner:
                     what = "holds whole numbers, which are copied and cannot be changed"
                     self.problems.append(f"tensor {source.name} {what}")
             output = NewTensor(origin.name, first.dtype, first.shape)
-            return Row(output, merged, base, part.positions, None)
+            return Row(output, merged, base, part.positions, None, origin.name)
         output = NewTensor(origin.name, self._output_dtype(sources), first.shape)
-        return Row(output, merged, base, part.positions, part.arguments.of(origin))
+        arguments = part.arguments.of(origin)
+        return Row(output, merged, base, part.positions, arguments, origin.name)
 
     def _output_dtype(self, sources: Sequence[Any]) -> str:
         if self._dtype is not None:
@@ -272,16 +297,22 @@ class _Planner:
     def _look_at_head(
         self, origin: Origin, models: Sequence[Checkpoint], names: Sequence[str | None]
     ) -> None:
-        """Remember whether the output's head is a matrix of its own."""
+        """Remember that the output's head is a matrix of its own, where a model says so."""
         for model, name in zip(models, names, strict=True):
             if name != origin.name:
-                self.unties_head = True
+                self.ties_head = False
                 self.notes.append(
                     f"tensor {origin.name}: {model.name} ties its head to {name}, which is merged "
                     "in its place; the output's head is stored and no longer tied"
                 )
             elif denies_tied_head(model.config):
-                self.unties_head = True
+                self.ties_head = False
+            elif says_tied_head(model.config):
+                self.ties_head = False
+                self.notes.append(
+                    f"tensor {origin.name}: {model.name} says that it is the embedding and stores "
+                    "another; the output's head is stored and no longer tied"
+                )
 
 
 class _Part:
