@@ -156,13 +156,13 @@ def test_strange_tensors_outside_of_the_layers_are_said_to_come_from_the_first_s
     model: Any, weights: Any
 ) -> None:
     """Nobody can know where else they would belong."""
-    strange = {"rotary.inv_freq": np.ones(2, np.float32), "vision.proj": np.ones(2, np.float32)}
+    strange = {"rotary.table": np.ones(2, np.float32), "vision.proj": np.ones(2, np.float32)}
     a, b = (model(name, {**weights(seed), **strange}) for seed, name in enumerate("ab"))
     parts = [{"sources": [layers(a, 0, 1)]}, {"sources": [layers(b, 1, 3)]}]
     made = plan({"merge_method": "linear", "slices": parts, "parameters": {"weight": 1}})
     (note,) = made.notes
-    assert "tensor rotary.inv_freq and 1 more: outside of the layers" in note
-    (row,) = [row for row in made.rows if row.output.name == "rotary.inv_freq"]
+    assert "tensor rotary.table and 1 more: outside of the layers" in note
+    (row,) = [row for row in made.rows if row.output.name == "rotary.table"]
     assert f"{a}/" in row.inputs[0].name
 
 

@@ -19,7 +19,6 @@ from mixmerge.errors import ModelError
 from mixmerge.merging.kernels.linear_algebra import CONFLICT, DIFFERENCE, conflict, difference, dot
 from mixmerge.merging.kernels.rounding import STORED
 from mixmerge.merging.models.checkpoint import Checkpoint
-from mixmerge.merging.models.layout import is_recomputed
 from mixmerge.merging.models.safetensors_io import BYTES_PER_ELEMENT, StoredTensor
 from mixmerge.merging.planning.compatibility import counterpart
 from mixmerge.merging.streaming.tensor import TILE, Tensor, Tile
@@ -121,7 +120,7 @@ def compare(
     Raises:
         ModelError: a file changed while it was read.
     """
-    every = dict.fromkeys(name for model in models for name in model.tensors)
+    every = dict.fromkeys(name for model in models for name in (*model.tensors, *model.buffers))
     names = [name for name in every if _is_comparable(models, name)]
     sums = {name: nothing(len(models), has_base=has_base) for name in names}
     broken: dict[str, str] = {}
@@ -156,7 +155,6 @@ def _is_comparable(models: Sequence[Checkpoint], name: str) -> bool:
     return len(stored) == len(models) and all(
         tensor.dtype in STORED
         and tensor.shape == stored[0].shape
-        and not is_recomputed(name, tensor.shape)
         for tensor in stored
     )
 

@@ -27,7 +27,7 @@ from mixmerge.merging.inspection.result import (
     Relation,
 )
 from mixmerge.merging.models.checkpoint import Checkpoint
-from mixmerge.merging.models.layout import KINDS, is_recomputed, kind_of, place
+from mixmerge.merging.models.layout import KINDS, kind_of, place
 from mixmerge.merging.planning.compatibility import counterpart
 
 DOT_THRESHOLD = 0.9995
@@ -207,6 +207,4 @@ def _fit(first: Checkpoint, second: Checkpoint, *, inner: bool) -> bool:
 
 def _shape(model: Checkpoint, name: str) -> tuple[int, ...] | None:
     at = counterpart(model, name)
-    if at is None or is_recomputed(name, model.tensors[at].shape):
-        return None
-    return model.tensors[at].shape
+    return model.tensors[at].shape if at is not None else None

@@ -53,6 +53,7 @@ class AdaptedCheckpoint(Checkpoint):
             config = {**config, "tie_word_embeddings": False}
         tensors = {**model.tensors, **self._whole}
         self._hold(model.name, model.path, config, tensors.values())
+        self.buffers = model.buffers
         self._files.setdefault(content.file, WeightFile(content.file))
         self._changes = fit.changes(tensors)
         self._factor = lru_cache(_KEPT_FACTORS)(self._read_factor)

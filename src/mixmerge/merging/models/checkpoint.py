@@ -18,6 +18,7 @@ from mixmerge.errors import ModelError, SpecError
 from mixmerge.files import read_json
 from mixmerge.fingerprint import file_fingerprint
 from mixmerge.merging.models.equivalences import common_names, experts_one_by_one, unpacked
+from mixmerge.merging.models.layout import is_recomputed
 from mixmerge.merging.models.safetensors_io import StoredTensor, read_header
 from mixmerge.merging.models.sources import Source, StoredSource, WeightFile
 from mixmerge.records import ModelFolder
@@ -66,7 +67,12 @@ class Checkpoint:
         self.name = name
         self.path = path
         self.config = config
-        self.tensors = {tensor.name: tensor for tensor in tensors}
+        named = {tensor.name: tensor for tensor in tensors}
+        self.buffers = [
+            name for name, tensor in named.items() if is_recomputed(name, tensor.shape, config)
+        ]
+        """Tensors that are no weights, since every loader makes them itself."""
+        self.tensors = {name: named[name] for name in named if name not in {*self.buffers}}
         if not self.tensors:
             raise ModelError(f"{path}: holds no tensor.")
         check_donor_files(path)

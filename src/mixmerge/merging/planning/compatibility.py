@@ -6,7 +6,7 @@ The rules:
   weight: the embedding is the head where one model stores a head and another ties it.
 - Tensors of numbers with a fraction are bfloat16, float16 or float32, in any combination.
 - Tensors of whole numbers (buffers) have one type in all models, and must hold the same values.
-- Buffers that loaders compute themselves do not matter.
+- Counters, and buffers that loaders compute themselves, do not matter.
 - All tokenizers give the same tokens the same ids, or the recipe says how to align them.
 - All configurations name the same architecture.
 """
@@ -20,8 +20,8 @@ from mixmerge.merging.models.equivalences import names_of
 from mixmerge.merging.models.layout import (
     Described,
     denies_tied_head,
+    is_counter,
     is_head,
-    is_recomputed,
 )
 
 COPIED = {"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64"}
@@ -33,9 +33,9 @@ def problems(models: Sequence[Checkpoint]) -> list[str]:
     found = model_problems(models) + vocabulary_problems(models)
     names = dict.fromkeys(name for model in models for name in model.tensors)
     for name in names:
-        inputs = [(model, counterpart(model, name)) for model in models]
-        if any(at and is_recomputed(name, model.tensors[at].shape) for model, at in inputs):
+        if is_counter(name):
             continue
+        inputs = [(model, counterpart(model, name)) for model in models]
         tensors = [
             (model.name, at, model.tensors[at] if at is not None else None) for model, at in inputs
         ]

@@ -14,8 +14,8 @@ from mixmerge.merging.models.layout import (
     belongs_to_embedding,
     denies_tied_head,
     head,
+    is_counter,
     is_head,
-    is_recomputed,
     says_tied_head,
 )
 from mixmerge.merging.models.references import locate, open_model
@@ -176,9 +176,12 @@ def plan_merge(
     notes = [*planner.notes, *_slice_notes(recipe, composition)]
     if vocabulary is None and lacks_tokens(donor.tokenizer_folder):
         notes.append(f"the tokenizer of {donor.name} has no vocabulary file that is known here")
-    if planner.left_out:
-        names = _first_of(planner.left_out)
-        notes.append(f"tensor {names}: left out, since loaders compute this buffer themselves")
+    if buffers := list(dict.fromkeys(name for model in checkpoints for name in model.buffers)):
+        what = "left out, since loaders compute this buffer themselves"
+        notes.append(f"tensor {_first_of(buffers)}: {what}")
+    if planner.counters:
+        what = f"counts steps of training; copied from {donor.name} where it has it"
+        notes.append(f"tensor {_first_of(planner.counters)}: {what}")
     return MergePlan(recipe, tuple(checkpoints), rows, config, vocabulary, template, tuple(notes))
 
 
@@ -211,7 +214,7 @@ class _Planner:
     ) -> None:
         self.problems: list[str] = []
         self.notes: list[str] = []
-        self.left_out: list[str] = []
+        self.counters: list[str] = []
         self.ties_head: bool | None = None
         self._dtype = recipe.dtype
         self._vocabulary = vocabulary
@@ -224,10 +227,8 @@ class _Planner:
             counterpart(model, name) for model, name in zip(part.models, origin.inputs, strict=True)
         ]
         found = self._sources(origin, part, names)
-        present = next(source for source in found if source is not None)
-        if is_recomputed(origin.name, present.shape):
-            self.left_out.append(origin.name)
-            return None
+        if is_counter(origin.name):
+            return self._counter(origin, part, found)
         owners = [model.name for model in part.models]
         self.problems += (
             wrong := tensor_problems(origin.name, list(zip(owners, names, found, strict=True)))
@@ -241,6 +242,15 @@ class _Planner:
         if is_head(origin.name):
             self._look_at_head(origin, part.models, names)
         return self._row(origin, part, sources)
+
+    def _counter(self, origin: Origin, part: "_Part", found: Sequence[Source | None]) -> Row:
+        """Return the row of a number of steps: that of the model which gives the small files."""
+        self.counters.append(origin.name)
+        names = [model.name for model in part.models]
+        order = sorted(zip(names, found, strict=True), key=lambda pair: pair[0] != part.preferred)
+        source = next(source for _, source in order if source is not None)
+        output = NewTensor(origin.name, source.dtype, source.shape)
+        return Row(output, (source,), None, part.positions, None, origin.name)
 
     def _may_be_tied(self, origin: Origin) -> bool:
         """Say whether a copy would come from the same models as its original, in the first part."""
