@@ -2,7 +2,8 @@
 
 - The first number in a name is its **layer**, and the part before it the stack of layers that it
   belongs to. The layers of a model are the stack with as many numbers as the configuration says
-  layers (that of the language model where the configuration nests one); else the longest stack.
+  layers (that of the language model where the configuration nests one); else the longest stack, of
+  which layers beyond the number in the configuration only predict further tokens.
 - The **embedding** is a matrix that is called as embeddings are, with a row for each token.
 - The **head** is a matrix outside of the layers that is called as heads are. A model without one
   uses its embedding, unless its configuration denies that.
@@ -37,6 +38,9 @@ _HEAD = re.compile(
 )
 _CLASSIFIERS = frozenset({"score", "classifier"})
 _FINAL_NORM = re.compile(r"norm|ln_f")
+_BESIDE = re.compile(r"vis|image|audio|speech|mtp|nextn")
+"""In what stands before the numbers of layers that are not those of the language model."""
+_PREDICTIONS = re.compile(r"mtp|nextn")
 _NUMBERED = re.compile(r"(.*?(?:^|\.))(0|[1-9]\d{0,8})(\.|$)", re.ASCII)
 
 Kind = Literal["embedding", "attention", "mlp", "norm", "head", "other"]
@@ -76,6 +80,23 @@ def layer_count(config: Mapping[str, Any]) -> int | None:
     return next((count for count in stated if isinstance(count, int)), None)
 
 
+def main_stacks(tensors: Iterable[str], config: Mapping[str, Any]) -> list[Stack]:
+    """Return the layers of the language model, all stacks that they could be.
+
+    The configuration says how many there are: what is numbered beyond that predicts further tokens,
+    and is no layer.
+    """
+    stacks = [Stack(prefix, number) for prefix, number in layers(tensors).items()]
+    text = [stack for stack in stacks if not _BESIDE.search(stack.prefix)]
+    count = layer_count(config) or 0
+    for some in (text, stacks):
+        stated = [stack for stack in some if stack.layers == count]
+        longest = max((stack.layers for stack in some), default=0)
+        if stated or (longest > count > 0):
+            return stated or [Stack(each.prefix, count) for each in some if each.layers == longest]
+    return [stack for stack in stacks if stack.layers == longest]
+
+
 def layer_stack(name: str, tensors: Iterable[str], config: Mapping[str, Any]) -> Stack:
     """Find the layers of a model that a recipe's ``layer_range`` counts.
 
@@ -83,14 +104,11 @@ def layer_stack(name: str, tensors: Iterable[str], config: Mapping[str, Any]) ->
         ModelError: no tensor has a number, or several stacks are equally long.
     """
     names = list(tensors)
-    stacks = [Stack(prefix, number) for prefix, number in layers(names).items()]
-    if not stacks:
+    found = main_stacks(names, config)
+    if not found:
         raise ModelError(
             f"{name}: no tensor's name has the number of a layer; it cannot be sliced."
         )
-    stated = [stack for stack in stacks if stack.layers == layer_count(config)]
-    longest = max(stack.layers for stack in stacks)
-    found = stated or [stack for stack in stacks if stack.layers == longest]
     if len(found) > 1:
         shown = " and ".join(f"{stack.prefix}*" for stack in found)
         raise ModelError(
@@ -213,13 +231,16 @@ def place(tensor: str) -> Place | None:
     return found and Place(found[1], int(found[2]), tensor[found.end(2) :])
 
 
-def depths(tensors: Iterable[str]) -> dict[str, float]:
+def depths(tensors: Iterable[str], config: Mapping[str, Any]) -> dict[str, float]:
     """Return for each tensor how deep its layer lies: 0 the first, 1 the last (or the only) one.
 
-    Tensors outside of layers have depth 0, as in mergekit.
+    Tensors outside of layers have depth 0, as in mergekit; layers that predict further tokens lie
+    as deep as the last one.
     """
     places = {name: place(name) for name in tensors}
     counts = _count(places.values())
+    counts |= {stack.prefix: stack.layers for stack in main_stacks(places, config)}
+    counts |= {prefix: 1 for prefix in counts if _PREDICTIONS.search(prefix)}
     return {
         name: depth(found.layer, counts[found.stack]) if found else 0.0
         for name, found in places.items()
@@ -240,7 +261,7 @@ def _count(places: Iterable[Place | None]) -> dict[str, int]:
 
 def depth(layer: int, count: int) -> float:
     """Return how deep a layer lies among ``count``: 0 the first, 1 the last (or the only) one."""
-    return layer / (count - 1) if count > 1 else 1.0
+    return min(1.0, layer / (count - 1)) if count > 1 else 1.0
 
 
 @cache
