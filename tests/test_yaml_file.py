@@ -14,6 +14,7 @@ from mixmerge.yaml_file import Mark, parse_document, parse_documents, read_text,
 BOMB = "a0: &x0 [1]\n" + "".join(
     f"a{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 10)}]\n" for n in range(1, 9)
 )
+CHAIN = "a0: &a0 []\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 2000))
 
 
 @pytest.mark.parametrize(
@@ -52,9 +53,18 @@ def test_scalars_are_those_of_version_1_2(text: str, value: Any) -> None:
         ("a: {true: 1}", "line 1: a key must be text, not true; quote it"),
         ("a: {{ seed }}", "line 1: a key must be text, not a collection"),
         ("a: &x [*x]", "line 1: holds something within itself"),
-        (BOMB, r"line \d: stands for [\d,]+ values; at most 1,000,000"),
+        (BOMB, r"line \d: stands for [\d,]+ values; at most 100,000"),
+        ("a: [" + "x, " * 100_001 + "]", "line 1: stands for 100,001 values"),
+        ("a:\n- " + "- " * 100, "line 2: nested too deeply, in more than 100 collections"),
+        (CHAIN, "line 101: nested too deeply, in more than 100 collections"),
+        (f"a: 1\nb: {'9' * 400}", "line 2: the number 99999999999999999999… is too large"),
+        (f"a: -{2**63}", "line 1: the number -9223372036854775808… is too large"),
+        ("a: 1\nb: !!timestamp x", "line 2: could not determine a constructor for the tag"),
+        ("a: !!binary eA==", "line 1: could not determine a constructor for the tag"),
+        ("a: 1\nb: \x00", "line 2: (control|special) characters are not allowed"),
         ("a: [1", "expected ',' or ']'"),
-        ("a: !!int b", "invalid literal for int"),
+        ("a: 1\nb: !!int b", "line 2: 'b' is no int"),
+        ("a: !!float [b]", "line 1: expected a scalar node"),
         ("a: !!python/object:os.system 1", "could not determine a constructor"),
         ("a: !x\\\x1b b", "special characters are not allowed|control characters"),
     ],
@@ -96,7 +106,7 @@ def test_several_documents() -> None:
 
 
 @given(st.dictionaries(st.text(st.characters(codec="utf-8", exclude_categories=["C"])),
-                       st.text() | st.integers() | st.booleans() | st.none()
+                       st.text() | st.integers(-(2**63) + 1, 2**63 - 1) | st.booleans() | st.none()
                        | st.floats(allow_nan=False), max_size=4))  # fmt: skip
 def test_what_is_written_is_read_back(data: dict[str, Any]) -> None:
     """By this reader and by one of version 1.1: words that look like numbers are quoted."""

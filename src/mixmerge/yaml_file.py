@@ -2,7 +2,7 @@
 
 ``no`` is a word (a language, say) and ``1e-5`` a number. A key that is given twice, a key that is
 not text and an integer that older readers take for octal are errors, and so is text that would
-fill the memory: aliases of aliases, or nesting without end.
+fill the memory or the time: too many values, aliases of aliases, nesting without end.
 """
 
 import re
@@ -15,10 +15,13 @@ from mixmerge.errors import SpecError
 
 _LARGEST = 10_000_000
 """Bytes of a file."""
-_MOST_VALUES = 1_000_000
-"""Values of a document, aliases counted wherever they are used: a few lines can mean billions."""
+_MOST_VALUES = 100_000
+"""Values of a document, aliases counted wherever they are used: a few lines can mean billions.
+So many take two seconds to read; a study of a thousand checkpoints has a fifth of them."""
 _DEEPEST = 100
 """Collections within collections; the parser in C crashes at some thousands."""
+_LARGEST_NUMBER = 2**63 - 1
+"""Of whole numbers: beyond it, what counts or measures with them overflows."""
 _LONGEST = 1000
 """Characters of a message: a file may hold any text, and messages show what was seen."""
 
@@ -44,6 +47,8 @@ class Document(NamedTuple):
     """Where each place of ``data`` was written."""
 
 
+_KINDS = {"null", "bool", "int", "float", "str", "seq", "map"}
+"""What values are: dates, bytes and sets cannot be written as JSON, as identities are."""
 _TEXT, _MERGED = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 
 if TYPE_CHECKING:
@@ -56,6 +61,11 @@ class _Loader(_Base):
     """The safe loader with the scalars of YAML 1.2 and keys that are text, each given once."""
 
     yaml_implicit_resolvers = {}  # noqa: RUF012 - the base class declares it so
+    yaml_constructors = {  # noqa: RUF012
+        tag: constructor
+        for tag, constructor in yaml.SafeLoader.yaml_constructors.items()
+        if tag is None or tag.rpartition(":")[2] in _KINDS
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -76,7 +86,18 @@ class _Loader(_Base):
         if re.fullmatch(r"[-+]?0[0-7]+", node.value):
             line = node.start_mark.line + 1
             raise yaml.YAMLError(f"line {line}: `{node.value}` is octal to some: drop the zero")
+        if len(node.value) > 20 or abs(int(node.value)) > _LARGEST_NUMBER:
+            seen = f"line {node.start_mark.line + 1}: the number {node.value[:20]}…"
+            raise yaml.YAMLError(f"{seen} is too large; at most {_LARGEST_NUMBER}")
         return int(node.value)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        # PyYAML raises any of these where a tag (`!!float x`) is not true of its value.
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            line, kind = node.start_mark.line + 1, node.tag.rpartition(":")[2]
+            raise yaml.YAMLError(f"line {line}: {node.value!r:.50} is no {kind}") from error
 
 
 for _tag, _pattern, _first in (
@@ -175,61 +196,77 @@ def one_line(text: str) -> str:
 def _parsed(text: str, name: str) -> list[tuple[yaml.Node, Any]]:
     """Return the root and the value of each document, parsed once."""
     try:
-        _check_depth(text)
+        _check_size(text)
         loader = _Loader(text)
         try:
             found = []
             while loader.check_node():
                 node = loader.get_node()
                 assert node is not None
-                _count_values(node, {})
+                _measure(node, {})
                 found.append((node, loader.construct_document(node)))
             return found
         finally:
             loader.dispose()
-    except (
-        # PyYAML itself raises any of the latter where a tag (`!!int x`) is not true of its value.
-        *(yaml.YAMLError, RecursionError),
-        *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
-    ) as error:
-        raise SpecError(f"{name}: not valid YAML: {one_line(_reason(error))}.") from error
+    except yaml.YAMLError as error:
+        raise SpecError(f"{name}: not valid YAML: {one_line(_reason(error, text))}.") from error
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: yaml.YAMLError, text: str) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         return f"line {error.problem_mark.line + 1}: {error.problem}"
+    if isinstance(error, yaml.reader.ReaderError):
+        return f"line {text.count(chr(10), 0, error.position) + 1}: {error.reason}"
     return " ".join(str(error).split())
 
 
-def _check_depth(text: str) -> None:
-    depth = 0
+def _check_size(text: str) -> None:
+    """Refuse text that is too deep or too long before anything is made of it."""
+    depth = values = 0
     for event in yaml.parse(text, _Loader):
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEPEST:
-            raise yaml.YAMLError(f"nested too deeply, in more than {_DEEPEST} collections")
+        values += isinstance(event, yaml.NodeEvent)
+        if depth > _DEEPEST or values > _MOST_VALUES:
+            raise _too_large(event.start_mark, depth, values)
 
 
-def _count_values(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
-    """Return how many values a node stands for, aliases counted wherever they are used.
+def _too_large(mark: Any, depth: int, values: int) -> yaml.YAMLError:
+    line = mark.line + 1
+    if depth > _DEEPEST:
+        return yaml.YAMLError(
+            f"line {line}: nested too deeply, in more than {_DEEPEST} collections"
+        )
+    return yaml.YAMLError(f"line {line}: stands for {values:,} values; at most {_MOST_VALUES:,}")
+
+
+def _measure(node: yaml.Node, known: dict[yaml.Node, tuple[int, int]]) -> tuple[int, int]:
+    """Return how deep a node is and how many values it stands for, aliases followed wherever used.
 
     Raises:
-        YAMLError: there are too many, or one is a part of itself.
+        YAMLError: it is too deep or has too many, or one is a part of itself.
     """
-    line = f"line {node.start_mark.line + 1}"
+    line = node.start_mark.line + 1
     if node in known:
-        if not known[node]:
-            raise yaml.YAMLError(f"{line}: holds something within itself")
+        if not known[node][1]:
+            raise yaml.YAMLError(f"line {line}: holds something within itself")
         return known[node]
     if isinstance(node, yaml.ScalarNode):
-        node.value.encode()  # half of a character can be escaped, and never be written
-    known[node] = 0  # until all its parts are known
-    parts = node.value if isinstance(node, yaml.CollectionNode) else []
+        try:
+            node.value.encode()
+        except UnicodeEncodeError:  # it can be escaped, and never be written
+            raise yaml.YAMLError(f"line {line}: half of a character (a lone surrogate)") from None
+    known[node] = 0, 0  # until all its parts are known
+    collection = isinstance(node, yaml.CollectionNode)
+    parts = node.value if collection else []
     if isinstance(node, yaml.MappingNode):
         parts = [part for pair in parts for part in pair]
-    known[node] = 1 + sum(_count_values(part, known) for part in parts)
-    if known[node] > _MOST_VALUES:
-        raise yaml.YAMLError(f"{line}: stands for {known[node]:,} values; at most {_MOST_VALUES:,}")
+    sizes = [_measure(part, known) for part in parts]
+    depth = collection + max((deep for deep, _ in sizes), default=0)
+    values = 1 + sum(count for _, count in sizes)
+    if depth > _DEEPEST or values > _MOST_VALUES:
+        raise _too_large(node.start_mark, depth, values)
+    known[node] = depth, values
     return known[node]
 
 

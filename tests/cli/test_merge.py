@@ -73,3 +73,32 @@ def test_a_senseless_size_is_refused(
     said = " ".join(capsys.readouterr().err.replace("│", " ").split())
     assert f"'{size}' is no size; write for example 500MB or 5GB." in said
     assert not (tmp_path / "out").exists()
+
+
+def test_what_a_recipe_says_without_effect_is_a_note_or_refused(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the error stream, beside the plan, and with `--strict` in place of the merge."""
+    recipe.write_text(recipe.read_text() + "random_seed: 3\n")
+    note = "the recipe: `random_seed` has no effect here; it is an option of the command line"
+    arguments = ["merge", str(recipe), str(tmp_path / "out")]
+    assert exit_code([*arguments, "--strict"]) == 2
+    assert f"recipe.yml: {note}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert exit_code([*arguments, "--dry-run"]) == 0
+    assert f"note: {note}" in capsys.readouterr().out
+    assert exit_code(arguments) == 0
+    assert capsys.readouterr().err.splitlines() == [f"note: {note}"]
+
+
+def test_rows_of_embeddings_are_cut_on_request(recipe: Path, tmp_path: Path) -> None:
+    """Both for the merge and for its plan."""
+    file = tmp_path / "b" / "model.safetensors"
+    tensors = load_file(file)
+    name = "model.embed_tokens.weight"
+    save_file({**tensors, name: tensors[name][:3].copy()}, file)
+    arguments = ["merge", str(recipe), str(tmp_path / "out")]
+    assert exit_code([*arguments, "--dry-run"]) == 2
+    for options in (["--dry-run"], []):
+        assert exit_code([*arguments, "--unsafe-truncate-embeddings", *options]) == 0
+    assert load_file(tmp_path / "out" / "model.safetensors")[name].shape == (3, 4)

@@ -36,7 +36,7 @@ def test_the_lines_of_a_study_file_are_valid() -> None:
     """Each line of the second YAML block is a specification."""
     lines = re.sub(r"\s+#.*", "", blocks("yaml")[1]).replace(",\n", ",").splitlines()
     specs = [MergeSpec.model_validate(yaml.safe_load(line)) for line in lines]
-    assert [spec.method for spec in specs] == ["slerp", "linear", "slerp", "ties"]
+    assert [spec.method for spec in specs] == ["slerp", "linear", "linear", "slerp", "ties"]
 
 
 def test_every_method_is_named() -> None:

@@ -27,6 +27,26 @@ def test_a_list_of_models_means_equal_weights() -> None:
     assert merged.base is None
 
 
+def test_models_may_be_listed_as_mergekit_lists_them() -> None:
+    """A mapping with the name, and with parameters where the model has its own."""
+    plain = recipe(method="slerp", models=[{"model": "sft-0"}, {"model": "sft-100"}])
+    assert plain == recipe(method="slerp", models=["sft-0", "sft-100"])
+    listed = [
+        {"model": "base"},
+        {"model": "sft-0", "parameters": {"weight": 0.7, "density": 0.5}},
+        {"model": "sft-100", "parameters": {"weight": [0.3, 0.1]}},
+    ]
+    named = {"sft-0": {"weight": 0.7, "density": 0.5}, "sft-100": [0.3, 0.1]}
+    assert recipe(method="ties", models=listed) == recipe(method="ties", models=named)
+
+
+def test_a_shared_weight_is_not_replaced_by_equal_shares() -> None:
+    """Weights of 1 add task vectors, and shares of 1/N are their mean."""
+    merged = recipe(method="task_arithmetic", models=["sft-0", "sft-100"], parameters={"weight": 1})
+    assert [model.parameters for model in merged.models] == [{}, {}]
+    assert merged.parameters == {"weight": 1}
+
+
 def test_a_number_or_a_gradient_at_a_name_is_that_models_weight() -> None:
     """Weights belong to models by name, never by position."""
     merged = recipe(method="slerp", models={"sft-0": [1, 0.5, 0], "sft-100": 0.5})
@@ -85,6 +105,17 @@ def test_a_specification_reads_back_what_it_wrote() -> None:
         ({"method": "linear", "models": {"a": {"normalize": 1}}}, "for all models together"),
         ({"method": "linear", "models": ["a"], "base": "b"}, "does not use a base"),
         ({"method": "ties", "models": ["a"], "base": "a"}, "two inputs have the name `a`"),
+        ({"method": "ties", "models": ["a", "b"], "base": "a"}, "two inputs have the name `a`"),
+        ({"method": "linear", "models": ["a", -100]}, "an entry of the list is a name.* not -100"),
+        ({"method": "linear", "models": [{"a": 1}]}, "`{model: NAME, parameters: {…}}`, not {'a'"),
+        ({"method": "linear", "models": [{"model": ["a"]}]}, "an entry of the list is a name"),
+        ({"method": "linear", "models": [{"model": "a", "weight": 1}]}, "an entry of the list is"),
+        ({"method": "linear", "models": [{"model": "a", "parameters": 1}]}, "an entry of the list"),
+        ({"method": "linear", "models": [{"model": "a"}, "a"]}, "a model is named twice"),
+        (
+            {"method": "linear", "models": [{"model": "a", "parameters": {"weight": 1}}, "b"]},
+            "model `b`: linear needs `weight`",
+        ),
         ({"method": "linear", "models": "a"}, "dict"),
     ],
 )

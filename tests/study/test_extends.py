@@ -109,3 +109,34 @@ def test_the_whole_text_stands_alone(tmp_path: Path) -> None:
     text = whole_text(path)
     assert parse_study(text, "text") == read_study(path)
     assert whole_text(SMALL) == SMALL.read_text()
+
+
+def test_every_file_is_read_once(tmp_path: Path) -> None:
+    """Files that are named twice at each of thirty steps are not read a billion times."""
+    files(tmp_path, f0="extends: small.yaml\nseed: 7\n")
+    for number in range(1, 30):
+        below = f"f{number - 1}.yaml"
+        (tmp_path / f"f{number}.yaml").write_text(f"extends: [{below}, {below}]\n")
+    assert read_study(tmp_path / "f29.yaml").seed == 7
+
+
+def test_of_a_file_named_twice_the_last_place_counts(tmp_path: Path) -> None:
+    """It lies over what stands between."""
+    path = files(tmp_path, study="extends: [small.yaml, a.yaml, b.yaml, a.yaml]\n",
+                 a="seed: 5\n", b="seed: 6\n")  # fmt: skip
+    assert read_study(path).seed == 5
+
+
+def test_a_long_row_of_files_is_refused(tmp_path: Path) -> None:
+    """Each of them is open while the next is read."""
+    files(tmp_path, f0="seed: 7\n")
+    for number in range(1, 60):
+        (tmp_path / f"f{number}.yaml").write_text(f"extends: f{number - 1}.yaml\n")
+    with pytest.raises(SpecError, match="more than 50 files extend each other in a row"):
+        read_extended(tmp_path / "f59.yaml")
+
+
+def test_a_name_too_long_for_a_file_is_none(tmp_path: Path) -> None:
+    """The system refuses even to look for it."""
+    with pytest.raises(SpecError, match=r"line 1: extends: .*no such file"):
+        read_extended(files(tmp_path, study=f"extends: {'x' * 5000}\n"))

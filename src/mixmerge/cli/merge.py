@@ -15,6 +15,7 @@ from mixmerge.errors import SpecError
 
 if TYPE_CHECKING:
     from mixmerge.merging.planning.plan import MergePlan, Row
+    from mixmerge.merging.recipes.recipe import MergeRecipe
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
 
@@ -37,6 +38,16 @@ def merge(
         ),
     ] = False,
     allow_pickle: AllowPickle = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a recipe with parts that have no effect.")
+    ] = False,
+    unsafe_truncate_embeddings: Annotated[
+        bool,
+        typer.Option(
+            "--unsafe-truncate-embeddings",
+            help="Cut embeddings and heads to the fewest rows: right only for equal token ids.",
+        ),
+    ] = False,
     engine: Annotated[
         str,
         typer.Option(
@@ -54,10 +65,13 @@ def merge(
     the last file that was.
     """
     from mixmerge.cli.screen import bar
+    from mixmerge.merging.recipes.recipe_file import read_recipe
+    from mixmerge.yaml_file import one_line
 
     size = _bytes(shard_size)
     if dry_run:
-        _show_plan(recipe, allow_pickle)
+        read = read_recipe(recipe, strict=strict)
+        _show_plan(read.truncating() if unsafe_truncate_embeddings else read, allow_pickle)
         return
     from mixmerge.execution.engines import helpers_by_name
     from mixmerge.merging.engine import merge as run
@@ -69,7 +83,7 @@ def merge(
             f"merge into a study and use `mixmerge run --engine {engine}`."
         )
     with bar("merge", unit="bytes") as progress:
-        run(
+        notes = run(
             recipe,
             out,
             seed=seed,
@@ -77,9 +91,13 @@ def merge(
             shard_size=size,
             verify=verify,
             allow_pickle=allow_pickle,
+            strict=strict,
+            unsafe_truncate_embeddings=unsafe_truncate_embeddings,
             helpers=helpers,
             progress=progress,
         )
+    for note in notes:
+        typer.echo(f"note: {one_line(note)}", err=True)
     typer.echo(f"model: {out}")
 
 
@@ -91,13 +109,12 @@ def _bytes(text: str) -> int:
     return int(float(found[1]) * _UNITS[found[2] or ""])
 
 
-def _show_plan(recipe: Path, allow_pickle: bool) -> None:
+def _show_plan(recipe: "MergeRecipe", allow_pickle: bool) -> None:
     from mixmerge.merging.engine import plan_stages
     from mixmerge.merging.planning.architecture import check_architecture
-    from mixmerge.merging.recipes.recipe_file import read_recipe
 
     screen = Console(highlight=False)
-    for name, plan in plan_stages(read_recipe(recipe), allow_pickle=allow_pickle).items():
+    for name, plan in plan_stages(recipe, allow_pickle=allow_pickle).items():
         screen.print(_plan_table(plan, name))
         for note in plan.notes:
             screen.print(f"note: {note}", markup=False, soft_wrap=True, style="dim")

@@ -60,9 +60,11 @@ def merge(
     shard_size: int = SHARD_SIZE,
     verify: bool = False,
     allow_pickle: bool = False,
+    strict: bool = False,
+    unsafe_truncate_embeddings: bool = False,
     helpers: Helpers | None = None,
     progress: Progress = silent,
-) -> None:
+) -> tuple[str, ...]:
     """Merge models into a Hugging Face folder that transformers and vLLM load as any other.
 
     Arithmetic is float32 with one rounding to the output's type. Inputs are read and the output
@@ -79,9 +81,14 @@ def merge(
         verify: check that transformers finds every tensor that it will look for, and read what
             was written again, from the disk, to compare it.
         allow_pickle: whether weights in ``.bin`` and ``.pt`` files may be read (data only).
+        strict: refuse a recipe in mergekit's form that says what has no effect.
+        unsafe_truncate_embeddings: cut embeddings and heads to the fewest rows of any model.
         helpers: processes elsewhere that may write some of the files; the bytes stay the same.
             They must see the models and ``out`` under the same paths.
         progress: hears the bytes written.
+
+    Returns:
+        What was decided and might surprise, a sentence each.
 
     Raises:
         SpecError: the recipe is wrong, or ``out`` is not a place for a model.
@@ -91,11 +98,12 @@ def merge(
     if shard_size < 1 or (threads is not None and threads < 1):
         raise SpecError(f"threads ({threads}) and shard_size ({shard_size}) must be at least 1.")
     settings = _Settings(seed, threads, shard_size, verify, allow_pickle, helpers)
-    out, recipe = _place(out), read_recipe(recipe)
+    out, recipe = _place(out), read_recipe(recipe, strict=strict)
+    recipe = recipe.truncating() if unsafe_truncate_embeddings else recipe
     if not recipe.stages:
         with closing(plan_merge(recipe, allow_pickle=allow_pickle)) as plan:
             _carry_out(plan, out, settings, progress)
-        return
+            return plan.notes
     planned = plan_stages(recipe, allow_pickle=allow_pickle)
     # Whether the result has a place is asked now, and not when hours of stages are done.
     for plan in planned.values():
@@ -111,6 +119,7 @@ def merge(
             shutil.rmtree(stages, ignore_errors=True)
         raise
     shutil.rmtree(stages)
+    return tuple(dict.fromkeys(note for plan in planned.values() for note in plan.notes))
 
 
 def merge_state(

@@ -1,5 +1,6 @@
 """What a study file says of one merge."""
 
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -28,6 +29,21 @@ class MergePlacement(SpecModel):
     """Most CPU threads of one merge; no more than the cores that there are."""
 
 
+def _entry(model: Any) -> tuple[str, dict[str, Any]]:
+    """Read an entry of a list of models: a name, or mergekit's mapping."""
+    if isinstance(model, Mapping) and {"model"} <= {*model} <= {"model", "parameters"}:
+        name, own = model["model"], model.get("parameters") or {}
+    else:
+        name, own = model, {}
+    fits = isinstance(name, str) and isinstance(own, Mapping)
+    if not fits:
+        raise ValueError(
+            "an entry of the list is a name, or `{model: NAME, parameters: {…}}`, not "
+            f"{reprlib.repr(model)}"
+        )
+    return name, dict(own)
+
+
 class MergeSpec(SpecModel):
     """A merge of checkpoints of the study, each called by its name.
 
@@ -42,15 +58,16 @@ class MergeSpec(SpecModel):
 
     method: str
     """One of `METHODS`, for example ``linear``, ``slerp`` or ``ties``."""
-    models: dict[str, dict[str, Setting]] = Field(min_length=1)
-    """The checkpoints to merge, each with its parameters; a number or a gradient alone is its
-    weight. A plain list of names gives each of N models the weight 1/N, where the method has
-    weights. A gradient runs from the first layer to the last."""
     base: str | None = None
     """The checkpoint that task vectors start from; ``base`` is the study's base model. None: the
     study's base model where the method needs one, and no base where it can do without."""
     parameters: dict[str, Setting] = {}
     """Parameters of the method that are the same for all models, for example ``lambda``."""
+    models: dict[str, dict[str, Setting]] = Field(min_length=1)
+    """The checkpoints to merge, each with its parameters; a number or a gradient alone is its
+    weight. A list without weights gives each of N models the weight 1/N, where the method has
+    weights; its entries are names, or ``{model: NAME, parameters: {…}}`` as in mergekit. A
+    gradient runs from the first layer to the last."""
     dtype: Literal["bfloat16", "float16", "float32"] | None = None
     """Type of the merged weights; None keeps that of the inputs."""
 
@@ -59,11 +76,21 @@ class MergeSpec(SpecModel):
     def _by_name(cls, models: Any, info: ValidationInfo) -> Any:
         """Read the short forms: a list of names, or a weight alone."""
         if isinstance(models, (list, tuple)):
-            if len(set(map(str, models))) != len(models):
+            listed = [_entry(model) for model in models]
+            named = dict(listed)
+            if len(named) != len(listed):
                 raise ValueError("a model is named twice")
             method = METHODS.get(info.data.get("method", ""))
+            if method is not None and method.base != "none":
+                # mergekit's files list the base, too, without the parameters that others have.
+                base = info.data.get("base") or STUDY_BASE
+                others = {name: own for name, own in named.items() if own or name != base}
+                named = others if others and all(others.values()) else named
             weighs = method is None or method.parameter("weight") is not None
-            return {name: {"weight": 1 / len(models)} if weighs else {} for name in models}
+            given = [*named.values(), info.data.get("parameters", {})]
+            if weighs and not any("weight" in settings for settings in given):
+                named = {name: {**own, "weight": 1 / len(named)} for name, own in named.items()}
+            return named
         if isinstance(models, Mapping):
             return {
                 name: dict(own) if isinstance(own, Mapping) else {"weight": own}

@@ -13,7 +13,7 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json"
 class ModelFolder:
     """A complete Hugging Face causal language model: configuration, tokenizer, safetensors."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, needs_tokenizer: bool = True) -> None:
         """Check that ``path`` holds what transformers needs to load it.
 
         Raises:
@@ -24,7 +24,7 @@ class ModelFolder:
             raise ModelError(f"{path}: no such folder; a model is a Hugging Face folder.")
         if not (path / "config.json").is_file():
             raise ModelError(f"{path}: no config.json; a model is a Hugging Face folder.")
-        if not any((path / name).is_file() for name in _TOKENIZER_FILES):
+        if needs_tokenizer and not any((path / name).is_file() for name in _TOKENIZER_FILES):
             raise ModelError(
                 f"{path}: no tokenizer (one of {', '.join(_TOKENIZER_FILES)} is required). "
                 "Copy the tokenizer files of the base model into the folder."

@@ -18,26 +18,38 @@ from mixmerge.yaml_file import Document, Place, parse_document, read_text
 EXTENDS = "extends"
 
 
-def read_extended(path: Path, by: Sequence[Path] = ()) -> Document:
-    """Read a study file with all that it extends, relative to its folder.
+_DEEPEST = 50
+"""Files that extend each other in a row."""
 
-    The files ``by`` led here: with them a circle is noticed.
+
+def read_extended(path: Path) -> Document:
+    """Read a study file with all that it extends, relative to its folder.
 
     Raises:
         SpecError: a file is missing or not YAML, or files extend each other in a circle; the
             message has the file and line.
     """
+    return _read(path, [], {})
+
+
+def _read(path: Path, by: Sequence[Path], known: dict[Path, Document]) -> Document:
+    """Read a file that the files ``by`` led to; those that are ``known`` are not read again."""
+    if path.resolve() in known:
+        return known[path.resolve()]
     document = parse_document(read_text(path), str(path))
     own = Document(document.name, dict(document.data), document.marks)
     parents = _parents(own, path)
     chain = [*by, path]
+    if len(chain) > _DEEPEST:
+        raise SpecError(f"{path}: more than {_DEEPEST} files extend each other in a row.")
     found = Document(str(path), {}, {})
     for parent in parents:
         if parent.resolve() in [file.resolve() for file in chain]:
             circle = " → ".join(str(file) for file in [*chain, parent])
             raise SpecError(f"{where(own, (EXTENDS,))}files extend each other: {circle}.")
-        found = _over(found, read_extended(parent, chain))
-    return _over(found, own)
+        found = _over(found, _read(parent, chain, known))
+    known[path.resolve()] = _over(found, own)
+    return known[path.resolve()]
 
 
 def _parents(document: Document, path: Path) -> list[Path]:
@@ -50,12 +62,19 @@ def _parents(document: Document, path: Path) -> list[Path]:
         if not isinstance(name, str):
             raise SpecError(f"{start}expected a file or a list of files (seen: {name!r}).")
         file = path.parent / name
-        if not file.is_file():
+        if not _is_file(file):
             near = difflib.get_close_matches(name, [f.name for f in path.parent.glob("*.yaml")], 1)
             hint = f" Did you mean `{near[0]}`?" if near else ""
             raise SpecError(f"{start}{file}: no such file.{hint}")
         files.append(file)
-    return files
+    return list(dict.fromkeys(reversed(files)))[::-1]  # of a file that is named twice, the last
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long for any file
+        return False
 
 
 _JOINED_INSIDE = frozenset({("evaluate", "axes"), ("selection", "prompts")})
@@ -66,10 +85,11 @@ def _over(below: Document, above: Document) -> Document:
     """Put one document over another: sections name by name, everything else whole."""
     data, replaced = _joined(below.data, above.data, ())
     # Lines below a replaced value would point into a file that no longer says it.
+    gone = set(replaced)
     kept = {
         place: mark
         for place, mark in below.marks.items()
-        if not any(place[: len(each)] == each for each in replaced)
+        if not any(place[:length] in gone for length in range(1, len(place) + 1))
     }
     return Document(above.name, data, kept | above.marks)
 

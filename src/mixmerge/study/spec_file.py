@@ -82,7 +82,7 @@ def _place_in(data: Any, location: Place) -> Place:
     for index, part in enumerate(location):
         last = index == len(location) - 1
         inside = isinstance(data, dict) and part in data
-        if inside or (isinstance(data, list) and isinstance(part, int) and part < len(data)):
+        if inside or (isinstance(data, list) and isinstance(part, int) and 0 <= part < len(data)):
             data = data[part]
             place.append(part)
         elif last and isinstance(data, dict):

@@ -1,8 +1,11 @@
 """mergekit's YAML: what it means in our form, and what is refused."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mixmerge.errors import SpecError
 from mixmerge.merging.recipes.recipe import MergeRecipe
@@ -102,16 +105,28 @@ def test_slerp_is_named_by_model() -> None:
         ({"models": []}, "models: must be a list with at least one entry"),
         ({"models": [{"model": "a"}] * 2}, "two inputs have the name `a`"),
         ({"models": ["a"]}, "each entry needs `model: FOLDER`, not 'a'"),
-        ({"models": [{"model": "a", "weight": 1}]}, "model a: unknown key `weight`"),
+        (
+            {"models": [{"model": "a", "weight": 1}]},
+            "ties needs `weight`, .* Left out: model a: `weight` has no effect here; it belongs",
+        ),
+        (
+            {"models": [{"model": "a", "parameters": {"variant": "paper", "weight": 1}}]},
+            "`variant` is for all models together",
+        ),
+        ({"parameters": {"lamda": 1}}, "parameters: ties has no parameter `lamda`; did you mean"),
+        ({"models": [{"model": "base", "parameters": {"wight": 1}}]}, "no parameter `wight`"),
+        (
+            {"merge_method": "slerp", "models": [{"model": "a", "parameters": {"t": 1}}]},
+            "slerp: needs `t` in the `parameters` of the recipe or of a slice",
+        ),
+        ({"models": [{"model": "a"}] * 3, "merge_method": "passthrough"}, "has no base, and base"),
         ({"models": [{"model": 7}]}, "models: model: must be a folder, or a hub name, not 7"),
         ({"models": [{"model": {"pth": "a"}}]}, "must be a folder"),
         (
             {"base_model": {"model": {"path": "a"}, "override_architecture": "X"}},
             "base_model: `override_architecture`: the architecture is what config",
         ),
-        ({"models": [{"model": "base", "parameters": {"weight": 1}}]}, "have no effect; remove"),
         ({"parameters": [1]}, "`name: value` pairs"),
-        ({"parameters": {"t": 0.5}}, "ties has no parameter `t`"),
         ({"parameters": {"lambda": None}}, "parameters: `lambda`: .*one value or a list"),
         ({"parameters": {"lambda": "1e"}}, "`lambda` must be a finite number, not '1e'"),
         ({"parameters": {"normalize": "maybe"}}, "`normalize` must be true or false, not 'maybe'"),
@@ -142,20 +157,12 @@ def test_slerp_is_named_by_model() -> None:
             {"merge_method": "slerp", "models": [{"model": "a"}], "parameters": {"t": "x"}},
             "`t` must be made of .*numbers, not 'x'",
         ),
-        (
-            {
-                "merge_method": "slerp",
-                "models": [{"model": "a", "parameters": {"t": 1}}],
-                "parameters": {"t": 1},
-            },
-            "slerp: `t` has no place here",
-        ),
     ],
 )
 def test_what_mergekit_recipes_may_not_say_is_refused_by_name(
     changes: dict[str, Any], message: str
 ) -> None:
-    """Nothing in a recipe is ignored."""
+    """What nobody knows, and what cannot be carried out, is never ignored."""
     with pytest.raises(SpecError, match=message):
         read_recipe(kit(**changes))
 
@@ -217,13 +224,7 @@ def test_slerp_of_slices_counts_from_each_slices_base() -> None:
         ({"sources": [layers("a", 0, 2)] * 2}, "slice 1: model `a` is given twice"),
         (
             {"sources": [layers("a", 0, 2, wieght=1)]},
-            "slice 1: model `a`: .* parameter `wieght`",
-        ),
-        ({"sources": [layers("a", 0, 2, normalize=1)]}, "slice 1: .*`normalize` is for all models"),
-        ({"sources": [layers("a", 0, 2)], "residual_weight": 1}, "never uses it; remove it"),
-        (
-            {"sources": [layers("a", 0, 2)], "base_model": "a"},
-            "slice 1: linear does not use",
+            "model a: parameters: linear has no parameter `wieght`; did you mean `weight`",
         ),
         ({"sources": [layers("a", 0, 2)], "source": []}, "unknown key `source`; did you mean"),
         ({"sources": [layers("a", 0, 2)]}, "slice 1: model `a`: linear needs `weight`"),
@@ -280,18 +281,165 @@ def test_tokenizers_are_read_in_both_forms() -> None:
     assert full.tokens["<d>"].source is None
 
 
-def test_an_unlisted_base_is_averaged_only_where_the_recipe_gives_it_a_weight() -> None:
-    """A method without weights would merge it without a word in the recipe."""
-    from mixmerge.merging.methods import METHODS
+def test_an_unlisted_base_is_one_more_model_where_a_method_has_no_base() -> None:
+    """As in mergekit, and said, since nothing in the recipe would tell."""
+    recipe = read_recipe(kit(merge_method="karcher", models=[{"model": "a"}], parameters=None))
+    assert [model.name for model in recipe.models] == ["a", "base"]
+    assert recipe.base is None
+    assert recipe.notes == (
+        "base_model: base is merged as one more model, since karcher has no base",
+    )
 
-    silent = [
-        name
-        for name, method in METHODS.items()
-        if method.base == "none" and not any(known.per_model for known in method.parameters)
-    ]
-    for name in silent:
-        with pytest.raises(SpecError, match="has no base, and base is not among the models"):
-            read_recipe(kit(merge_method=name, models=[{"model": "a"}], parameters=None))
+
+def one(method: str, own: dict[str, Any], **more: Any) -> MergeRecipe:
+    """Return the recipe of a method with a base, of one model and its parameters."""
+    models = [{"model": "base"}, {"model": "a", "parameters": own}]
+    if method == "model_stock":
+        models.append({"model": "b"})
+    return read_recipe(kit(merge_method=method, models=models, **{"parameters": None, **more}))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "note"),
+    [
+        (
+            lambda: one("slerp", {"weight": 0.5}, parameters={"t": 0.5}),
+            "model a: parameters: `weight` has no effect with slerp",
+        ),
+        (
+            lambda: one("slerp", {"t": 0.1}, parameters={"t": 0.5}),
+            "model a: parameters: `t` has no effect at one model, since slerp has one for all",
+        ),
+        (
+            lambda: one("slerp", {}, parameters={"t": 0.5, "density": 1, "dtype": "float16"}),
+            "parameters: `dtype` has no effect here; it belongs at the top of the recipe",
+        ),
+        (lambda: one("sce", {"weight": 1}), "`weight` has no effect with sce"),
+        (lambda: one("ram", {"weight": 1}), "`weight` has no effect with ram"),
+        (lambda: one("model_stock", {"weight": 1}), "`weight` has no effect with model_stock"),
+        (lambda: one("nearswap", {"t": 1}, parameters={"t": 2}), "`t` has no effect at one model"),
+        (
+            lambda: one("task_arithmetic", {"weight": 1, "density": 30}),
+            "`density` has no effect with task_arithmetic",
+        ),
+        (
+            lambda: one("ties", {"weight": 1, "normalize": False}),
+            "`normalize` has no effect at one model, since ties has one for all",
+        ),
+        (
+            lambda: one("ties", {"weight": 1}, normalize=False),
+            "the recipe: `normalize` has no effect here; it belongs under `parameters`",
+        ),
+        (lambda: one("ties", {"weight": 1}, parameters={"t": 0.5}), "`t` has no effect with ties"),
+        (lambda: one("ties", {"weight": 1}, random_seed=0), "an option of the command line"),
+        (
+            lambda: read_recipe(kit(models=[
+                {"model": "base", "parameters": {"weight": 1, "density": 0.5}},
+                {"model": "a", "parameters": {"weight": 1}, "layer_range": [0, 8]},
+            ])),
+            "model base: parameters: `weight` has no effect at the base, whose difference from",
+        ),
+        (
+            lambda: sliced({"sources": [layers("a", 0, 2, normalize=1, weight=1)]}),
+            "`normalize` has no effect at one model",
+        ),
+        (
+            lambda: sliced(
+                {"sources": [layers("a", 0, 2, weight=1)], "residual_weight": 1, "dtype": "x"}
+            ),
+            "slice 1: `residual_weight` has no effect here",
+        ),
+        (
+            lambda: sliced({"sources": [layers("a", 0, 2, weight=1)], "base_model": "a"}),
+            "slice 1: `base_model` has no effect with linear",
+        ),
+    ],
+)  # fmt: skip
+def test_what_has_no_effect_is_left_out_with_a_note(
+    recipe: Callable[[], MergeRecipe], note: str
+) -> None:
+    """Recipes that were run with mergekit merge the same, and say what they do not use."""
+    assert any(text.find(note) >= 0 for text in recipe().notes), recipe().notes
+
+
+def test_what_is_left_out_changes_nothing_else() -> None:
+    """The recipe is that of the file without it."""
+    noted, plain = (
+        one("sce", {"weight": 1}, parameters={"select_topk": 0.5, "t": 1}),
+        one("sce", {}),
+    )
+    assert noted.model_dump() | {"parameters": {}} == plain.model_dump()
+    assert noted.parameters == {"select_topk": 0.5}
+    assert plain.notes == ()
+
+
+def test_a_note_is_said_once() -> None:
+    """However many slices it is true of; a strict reader refuses the file for it."""
+    part = {"sources": [layers("a", 0, 2, scale=2, weight=1)]}
+    recipe = sliced(*[part] * 30, method="passthrough")
+    assert recipe.notes == (
+        "model a: parameters: `weight` has no effect with passthrough (29 more like it)",
+    )
+    with pytest.raises(SpecError, match=r"^recipe: model a: .*`weight` has no effect .*like it"):
+        read_recipe({"merge_method": "passthrough", "slices": [part] * 30}, strict=True)
+    assert read_recipe(kit(), strict=True) == read_recipe(kit())
+
+
+def test_a_strict_reader_hears_of_every_document(tmp_path: Path) -> None:
+    """Also of those that the result is made from."""
+    first = {**stage("one", "m"), "normalize": True}
+    file = [first, stage(None, "one")]
+    assert from_documents(file).stages["one"].notes
+    (tmp_path / "r.yml").write_text(yaml.safe_dump_all(file))
+    with pytest.raises(SpecError, match=r"r\.yml: the recipe: `normalize` has no effect here"):
+        read_recipe(tmp_path / "r.yml", strict=True)
+
+
+@pytest.mark.parametrize("method", ["task_arithmetic", "ties", "dare_linear", "sce", "ram"])
+@pytest.mark.parametrize("weight", [{"weight": 0.5}, {}])
+def test_a_base_that_is_the_only_model_is_the_result(method: str, weight: dict[str, Any]) -> None:
+    """It is merged with itself, whose difference is zero, in `models` as in `slices`."""
+    whole = read_recipe(
+        kit(merge_method=method, models=[{"model": "base", "parameters": weight}], parameters=None)
+    )
+    part = {"sources": [layers("base", 0, 2, **weight)]}
+    mixed = {"sources": [layers("base", 0, 2), layers("a", 0, 2, weight=1)]}
+    parts = sliced(part, mixed, method=method, base_model="base")
+    for recipe in (whole, parts):
+        assert recipe.base is not None
+        assert recipe.models[0].path == recipe.base.path == "base"
+        assert f"the base is the only model, so {method} gives the base itself" in str(recipe.notes)
+    assert [len(part.sources) for part in parts.slices] == [2, 2]
+
+
+@pytest.mark.parametrize("method", ["model_stock", "nearswap"])
+def test_methods_of_a_fixed_number_of_models_need_them(method: str) -> None:
+    """Mergekit refuses these as well."""
+    with pytest.raises(SpecError, match=f"models: {method} merges other models beside the base"):
+        read_recipe(kit(merge_method=method, models=[{"model": "base"}], parameters={"t": 1}))
+
+
+@pytest.mark.parametrize(
+    ("file", "program"),
+    [
+        ({"base_model": "a", "gate_mode": "hidden", "experts": []}, "mergekit-moe .it has `exper"),
+        ({"base_model": "a", "model": "b", "max_rank": 32}, "mergekit-extract-lora"),
+        ({"genome": {"models": ["a"]}, "tasks": []}, "mergekit-evolve"),
+        ({"layer_slices": []}, "bakllama"),
+    ],
+)
+def test_a_file_of_another_program_is_recognised(file: dict[str, Any], program: str) -> None:
+    """What it is for is said, and not that its first key is unknown."""
+    with pytest.raises(SpecError, match=f"this is a file of {program}"):
+        read_recipe(file)
+
+
+def test_a_base_of_slices_may_be_none_of_their_sources() -> None:
+    """It gives configuration and tokenizer, as in mergekit."""
+    part = {"sources": [layers("a", 0, 2)]}
+    recipe = sliced(part, method="passthrough", base_model="base")
+    assert recipe.donor.name == "base"
+    assert [source.model for source in recipe.slices[0].sources] == ["a"]
 
 
 def stage(name: str | None, *models: str) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class Checkpoint:
         Raises:
             ModelError: the folder is incomplete, or a header is wrong.
         """
-        ModelFolder(path)
+        ModelFolder(path, needs_tokenizer=False)
         self._hold(name, path, read_object(path / "config.json"), _tensors(path))
 
     def _hold(
@@ -272,6 +272,11 @@ def lacks_tokens(folder: Path) -> bool:
     """
     settings = (folder / "tokenizer_config.json").is_file()
     return settings and not donated(folder, (TOKENS, *OTHER_TOKENS))
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Say whether a folder has a tokenizer, if only its settings."""
+    return bool(donated(folder, (TOKENS, *OTHER_TOKENS, "tokenizer_config.json")))
 
 
 def check_donor_files(folder: Path) -> None:

@@ -7,7 +7,8 @@ The rules:
 - Tensors of numbers with a fraction are bfloat16, float16 or float32, in any combination.
 - Tensors of whole numbers (buffers) have one type in all models, and must hold the same values.
 - Counters, and buffers that loaders compute themselves, do not matter.
-- All tokenizers give the same tokens the same ids, or the recipe says how to align them.
+- All tokenizers give the same tokens the same ids, or the recipe says how to align them. A model
+  without a tokenizer is taken to have the donor's ids.
 - All configurations name the same architecture.
 """
 
@@ -15,7 +16,7 @@ import reprlib
 from collections.abc import Sequence
 
 from mixmerge.merging.kernels.rounding import STORED
-from mixmerge.merging.models.checkpoint import Checkpoint
+from mixmerge.merging.models.checkpoint import Checkpoint, has_tokenizer
 from mixmerge.merging.models.equivalences import names_of
 from mixmerge.merging.models.layout import (
     Described,
@@ -111,7 +112,8 @@ def _hint(one: tuple[int, ...], other: tuple[int, ...]) -> str:
 
 
 def vocabulary_problems(models: Sequence[Checkpoint]) -> list[str]:
-    """Return how the tokenizers differ between the first model and the others."""
+    """Return how the tokenizers differ between the first model that has one and the others."""
+    models = [model for model in models if has_tokenizer(model.tokenizer_folder)]
     return [text for other in models[1:] for text in _vocabulary_problems(models[0], other)]
 
 

@@ -9,10 +9,16 @@ from typing import Any
 
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.merging.methods.method import Arguments
-from mixmerge.merging.models.checkpoint import Checkpoint, lacks_tokens, with_common_names
+from mixmerge.merging.models.checkpoint import (
+    Checkpoint,
+    has_tokenizer,
+    lacks_tokens,
+    with_common_names,
+)
 from mixmerge.merging.models.layout import (
     belongs_to_embedding,
     denies_tied_head,
+    embedding,
     head,
     is_counter,
     is_head,
@@ -34,6 +40,7 @@ from mixmerge.merging.planning.copies import needless, original_of
 from mixmerge.merging.recipes.recipe import MergeRecipe, Slice, stage_of, with_folder
 from mixmerge.merging.vocabularies.chat_template import choose, template_of, template_of_adapter
 from mixmerge.merging.vocabularies.vocabulary import Vocabulary, align
+from mixmerge.merging.vocabularies.vocabulary_rows import RowsSource, first_rows
 
 _DTYPES = {name: dtype for dtype, name in TORCH_NAMES.items()}
 
@@ -149,8 +156,9 @@ def plan_merge(
         ]
     )
     found = model_problems(checkpoints)
-    if recipe.tokenizer is None:
-        found += vocabulary_problems(checkpoints)
+    differ = [] if recipe.tokenizer is not None else vocabulary_problems(checkpoints)
+    if not recipe.unsafe_truncate_embeddings:
+        found += differ
     _refuse(found)
     models = {model.name: model for model in checkpoints}
     composition = compose(recipe, models)
@@ -173,9 +181,11 @@ def plan_merge(
         template = choose(recipe.chat_template, map(template_of, checkpoints))
     elif vocabulary is None or vocabulary.folder == donor.tokenizer_folder:
         template = template_of_adapter(donor)
-    notes = [*planner.notes, *_slice_notes(recipe, composition)]
-    if vocabulary is None and lacks_tokens(donor.tokenizer_folder):
-        notes.append(f"the tokenizer of {donor.name} has no vocabulary file that is known here")
+    notes = [*recipe.notes, *planner.notes, *_slice_notes(recipe, composition)]
+    if recipe.unsafe_truncate_embeddings:
+        notes += [f"unsafe: {text}" for text in differ]
+    if vocabulary is None:
+        notes += _tokenizer_notes(checkpoints, donor)
     if buffers := list(dict.fromkeys(name for model in checkpoints for name in model.buffers)):
         what = "left out, since loaders compute this buffer themselves"
         notes.append(f"tensor {_first_of(buffers)}: {what}")
@@ -218,6 +228,9 @@ class _Planner:
         self.ties_head: bool | None = None
         self._dtype = recipe.dtype
         self._vocabulary = vocabulary
+        truncates = recipe.unsafe_truncate_embeddings and vocabulary is None
+        tables = {embedding(model.tensors, model.config) for model in models.values()}
+        self._truncated = tables if truncates else None
         self._parts = [_Part(recipe, part, models) for part in recipe.parts]
 
     def row(self, origin: Origin) -> Row | None:
@@ -281,7 +294,24 @@ class _Planner:
         if self._vocabulary is not None and self._vocabulary.covers(origin.name):
             aligned = self._vocabulary.aligned([*sources], [*sources.values()], part.preferred)
             sources = dict(zip(sources, aligned, strict=True))
+        elif self._is_truncated(origin.name) and all(one.shape for one in sources.values()):
+            sources = dict(zip(sources, first_rows([*sources.values()]), strict=True))
+            self._note_truncation(origin.name, sources)
         return [sources.get(model.name) for model in part.models]
+
+    def _is_truncated(self, tensor: str) -> bool:
+        if self._truncated is None:
+            return False
+        return tensor in self._truncated or is_head(f"{tensor.rpartition('.')[0]}.weight")
+
+    def _note_truncation(self, tensor: str, cut: Mapping[str, Source]) -> None:
+        longer = [name for name, source in cut.items() if isinstance(source, RowsSource)]
+        if longer:
+            rows = cut[longer[0]].shape[0]
+            self.notes.append(
+                f"tensor {tensor}: unsafe: cut to {rows} rows in {', '.join(longer)}; tokens with "
+                "higher ids lose theirs"
+            )
 
     def _row(self, origin: Origin, part: "_Part", sources: Sequence[Source]) -> Row:
         first = sources[0]
@@ -338,6 +368,19 @@ class _Part:
         self.merged = [index for index in range(len(names)) if index != self.base]
         self.positions = tuple(order.index(names[index]) for index in self.merged)
         self.arguments = PartArguments(recipe, part)
+
+
+def _tokenizer_notes(models: Sequence[Checkpoint], donor: Checkpoint) -> list[str]:
+    """Say which models lack a tokenizer, and what that means for the output's."""
+    bare = [model.name for model in models if not has_tokenizer(model.tokenizer_folder)]
+    if donor.name in bare:
+        return [f"{donor.name} has no tokenizer, so the output has none"]
+    notes = [
+        f"{name} has no tokenizer; its ids are taken to be those of {donor.name}" for name in bare
+    ]
+    if lacks_tokens(donor.tokenizer_folder):
+        notes.append(f"the tokenizer of {donor.name} has no vocabulary file that is known here")
+    return notes
 
 
 def _slice_notes(recipe: MergeRecipe, composition: Composition) -> list[str]:

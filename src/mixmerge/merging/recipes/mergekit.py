@@ -1,39 +1,45 @@
 """mergekit's YAML (0.1.5) as a `MergeRecipe`.
 
 The whole grammar is understood: models and slices, parameters at every level, tokenizers, chat
-templates, several documents. What cannot be expressed is refused by name, and so is every unknown
-key: a key that is ignored changes a merge without a word.
+templates, several documents. What cannot be expressed is refused by name.
 """
 
 import reprlib
 import sys
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from mixmerge.errors import SpecError
-from mixmerge.files import first_problem
 from mixmerge.merging.methods import METHODS
-from mixmerge.merging.methods.method import Method, Parameter, Scalar
-from mixmerge.merging.recipes.recipe import MergeRecipe, nearest
-from mixmerge.merging.recipes.sections import Setting, changed, with_fallback
-
-_NO_EFFECT = frozenset({"int8_mask"})
-"""Accepted and left out: it saves mergekit memory and changes no number."""
-_SWITCHES = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-_OVERRIDE = {"override_architecture": "the architecture is what config.json says; change it there"}
-_SETTING: TypeAdapter[Setting] = TypeAdapter(Setting)
+from mixmerge.merging.methods.method import Method, Scalar
+from mixmerge.merging.recipes.mergekit_sections import (
+    Notes,
+    Settings,
+    Whose,
+    check_keys,
+    interpolates,
+    parameters,
+    reference,
+    tokenizer,
+)
+from mixmerge.merging.recipes.recipe import MergeRecipe, explained, nearest
+from mixmerge.merging.recipes.sections import changed, with_fallback
 
 _KEYS = (
     *("merge_method", "models", "slices", "base_model", "parameters", "dtype", "out_dtype"),
-    *("tokenizer", "tokenizer_source", "chat_template", "name"),
+    *("tokenizer", "tokenizer_source", "chat_template", "name", "unsafe_truncate_embeddings"),
 )
 _CANNOT = {"modules": "parts of a model cannot have recipes of their own; use `models` or `slices`"}
-_NO_RESIDUAL = {"residual_weight": "mergekit reads it and never uses it; remove it"}
-
-Settings = Mapping[str, Setting]
+_OTHER_PROGRAMS = {
+    "mergekit-moe": ("experts", "gate_mode", "experts_per_token", "shared_experts"),
+    "mergekit-extract-lora": ("max_rank", "sv_epsilon", "distribute_scale", "embed_lora"),
+    "mergekit-evolve": ("genome",),
+    "bakllama": ("layer_slices",),
+}
+"""Keys of the files of mergekit's other programs."""
+_AGAIN = " (the base itself)"
 
 
 class _Source(NamedTuple):
@@ -44,120 +50,144 @@ class _Source(NamedTuple):
     layers: Any = None
 
 
+class _Recipe(NamedTuple):
+    """What the whole of a document says, for its parts."""
+
+    method: Method
+    base: str | None
+    shared: Settings
+    notes: Notes
+
+
 def from_mergekit(
     text: Mapping[str, Any], stages: Mapping[str, MergeRecipe] | None = None
 ) -> MergeRecipe:
     """Translate the content of one document of a mergekit YAML file.
 
     Relative paths are taken from the current folder, as in mergekit. Stages that it may use as
-    models come in the order in which they are made.
+    models come in the order in which they are made. What has no effect is in the recipe's notes.
 
     Raises:
         SpecError: a key is unknown or not supported, or a value is wrong.
     """
-    check_keys(text, _KEYS, "the recipe", _CANNOT)
+    _refuse_other_programs(text)
+    notes = Notes()
+    check_keys(text, _KEYS, "the recipe", notes, _CANNOT)
     name = text.get("merge_method")
     if not isinstance(name, str) or name not in METHODS:
         raise SpecError(f"merge_method: unknown method {name!r}; {nearest(str(name), METHODS)}.")
     method = METHODS[name]
     base = reference(text["base_model"], "base_model") if text.get("base_model") else None
-    shared: Settings = parameters(text.get("parameters"), method, "parameters")
+    shared = parameters(text.get("parameters"), method, "parameters", notes)
     if (text.get("models") is None) == (text.get("slices") is None):
         raise SpecError("the recipe needs either `models` or `slices`, and not both.")
+    whole = _Recipe(method, base, shared, notes)
     inputs = _whole if text.get("slices") is None else _sliced
-    return MergeRecipe.model_validate(
-        {
-            "method": name,
-            **inputs(text, method, base, shared),
-            "dtype": _dtype(text),
-            "tokenizer": tokenizer(text),
-            "chat_template": text.get("chat_template"),
-            "files_from": base,
-            "stages": stages or {},
-        }
-    )
+    content = {
+        "method": name,
+        **inputs(text, whole),
+        "parameters": _without_t(shared) if interpolates(method) else shared,
+        "dtype": _dtype(text),
+        "tokenizer": tokenizer(text, notes),
+        "chat_template": text.get("chat_template"),
+        "unsafe_truncate_embeddings": text.get("unsafe_truncate_embeddings") or False,
+        "files_from": base,
+        "stages": stages or {},
+    }
+    try:
+        return MergeRecipe.model_validate(content).with_notes(notes.texts)
+    except ValidationError as error:
+        # What was left out may be what is missing now.
+        left_out = f" Left out: {'; '.join(notes.texts)}." if notes.texts else ""
+        raise SpecError(explained(error) + left_out) from error
 
 
-def _whole(
-    text: Mapping[str, Any], method: Method, base: str | None, shared: Settings
-) -> dict[str, Any]:
+def _refuse_other_programs(text: Mapping[str, Any]) -> None:
+    for program, keys in _OTHER_PROGRAMS.items():
+        found = [key for key in keys if key in text]
+        if found and "merge_method" not in text:
+            raise SpecError(
+                f"this is a file of {program} (it has `{found[0]}`); `mixmerge merge` reads those "
+                "of mergekit-yaml and mergekit-multi."
+            )
+
+
+def _whole(text: Mapping[str, Any], whole: _Recipe) -> dict[str, Any]:
     """Translate ``models``: every layer of every model."""
+    method, base, shared, notes = whole
     sources = [
-        _source(entry, method, "models", "model", "parameters")
+        _source(entry, method, base, notes, "models", "model", "parameters")
         for entry in _entries(text["models"], "models")
     ]
-    if _interpolates(method):
+    if interpolates(method):
         sources = _interpolated(sources, base, {}, shared, "slerp")
-        shared = _without_t(shared)
     elif method.base != "none":
-        sources = _without_base(sources, base)
+        sources = _beside_base(sources, whole, "models")
+        sources = [source for source in sources if source.model != base]
     elif base is not None and base not in [source.model for source in sources]:
-        sources = [*sources, _unlisted_base(method, base)]
+        sources = [*sources, _unlisted_base(base, whole)]
     return {
         "models": [
-            {"name": source.model, "path": source.model, "parameters": source.parameters}
-            for source in sources
+            _input(source.model, base) | {"parameters": source.parameters} for source in sources
         ],
         "base": _base_input(method, base),
-        "parameters": shared,
     }
 
 
-def _unlisted_base(method: Method, base: str) -> _Source:
-    """Count a base that is not listed as one more input, in last place, as mergekit does.
-
-    Only where each model needs a value of its own: else nothing in the recipe would tell that the
-    base is averaged in.
-    """
-    if any(known.per_model and known.default is None for known in method.parameters):
-        return _Source(base, {})
-    raise SpecError(
-        f"base_model: {method.name} has no base, and {base} is not among the models: list it "
-        "there to merge it, or remove `base_model`."
+def _unlisted_base(base: str, whole: _Recipe) -> _Source:
+    """Count a base that is not listed as one more input, in last place, as mergekit does."""
+    method = whole.method
+    if method.models[1] is not None:
+        raise SpecError(
+            f"base_model: {method.name} has no base, and {base} is not among the models: list it "
+            "there to merge it, or remove `base_model`."
+        )
+    whole.notes.add(
+        "base_model", f"{base} is merged as one more model, since {method.name} has no base"
     )
+    return _Source(base, {})
 
 
-def _sliced(
-    text: Mapping[str, Any], method: Method, base: str | None, shared: Settings
-) -> dict[str, Any]:
+def _sliced(text: Mapping[str, Any], whole: _Recipe) -> dict[str, Any]:
     """Translate ``slices``: layers of some models after layers of others."""
     slices = [
-        _slice(entry, method, base, shared, f"slice {number}")
+        _slice(entry, whole, f"slice {number}")
         for number, entry in enumerate(_entries(text["slices"], "slices"), 1)
     ]
     names = [source["model"] for part in slices for source in part["sources"]]
-    if base is not None:
-        names.append(base)
-    apart = _base_input(method, base)
-    models = [name for name in dict.fromkeys(names) if apart is None or name != base]
+    if whole.base is not None:
+        names.append(whole.base)
+    apart = _base_input(whole.method, whole.base)
+    models = [name for name in dict.fromkeys(names) if apart is None or name != whole.base]
+    bases = [part["base"] for part in slices] + [whole.base]
     return {
-        "models": [{"name": name, "path": name} for name in models],
+        "models": [_input(name, *bases) for name in models],
         "base": apart,
         "slices": slices,
-        "parameters": _without_t(shared) if _interpolates(method) else shared,
     }
 
 
-def _slice(
-    entry: Any, method: Method, base: str | None, shared: Settings, where: str
-) -> dict[str, Any]:
+def _slice(entry: Any, whole: _Recipe, where: str) -> dict[str, Any]:
+    method, base, shared, notes = whole
     if not isinstance(entry, Mapping) or "sources" not in entry:
         raise SpecError(f"{where}: needs `sources`, a list of models with `layer_range`.")
-    check_keys(entry, ("sources", "base_model", "parameters"), where, _NO_RESIDUAL)
-    own: Settings = parameters(entry.get("parameters"), method, f"{where}: parameters")
-    sources = [
-        _source(source, method, where, "model", "layer_range", "parameters")
-        for source in _entries(entry["sources"], f"{where}: sources")
-    ]
+    check_keys(entry, ("sources", "base_model", "parameters"), where, notes)
+    own: Settings = parameters(entry.get("parameters"), method, f"{where}: parameters", notes)
     if entry.get("base_model"):
         base = reference(entry["base_model"], f"{where}: base_model")
-    if _interpolates(method):
+        if method.base == "none" and not interpolates(method):
+            notes.add(where, f"`base_model` has no effect with {method.name}")
+    sources = [
+        _source(source, method, base, notes, where, "model", "layer_range", "parameters")
+        for source in _entries(entry["sources"], f"{where}: sources")
+    ]
+    if interpolates(method):
         sources = _interpolated(sources, base, own, shared, f"{where}: slerp")
         own, base = _without_t(own), None
     elif method.base == "none":
-        if entry.get("base_model"):
-            raise SpecError(f"{where}: {method.name} does not use a base; remove `base_model`.")
         base = None
+    else:
+        sources = _beside_base(sources, whole._replace(base=base), where)
     return {
         "sources": [source._asdict() for source in sources],
         "base": base,
@@ -165,15 +195,18 @@ def _slice(
     }
 
 
-def _source(entry: Any, method: Method, where: str, *keys: str) -> _Source:
+def _source(
+    entry: Any, method: Method, base: str | None, notes: Notes, where: str, *keys: str
+) -> _Source:
     """Read a model with its parameters, and with its layers where ``keys`` has ``layer_range``."""
     if not isinstance(entry, Mapping) or "model" not in entry:
         raise SpecError(f"{where}: each entry needs `model: FOLDER`, not {entry!r}.")
     model = reference(entry["model"], f"{where}: model")
-    check_keys(entry, keys, f"model {model}")
+    check_keys(entry, keys, f"model {model}", notes)
     if "layer_range" in keys and "layer_range" not in entry:
         raise SpecError(f"{where}: model {model} needs `layer_range: [FIRST, ONE_PAST_THE_LAST]`.")
-    own = parameters(entry.get("parameters"), method, f"model {model}: parameters")
+    whose: Whose = "base" if model == base and method.base != "none" else "model"
+    own = parameters(entry.get("parameters"), method, f"model {model}: parameters", notes, whose)
     return _Source(model, own, entry.get("layer_range"))
 
 
@@ -183,25 +216,33 @@ def _entries(section: Any, where: str) -> list[Any]:
     return section
 
 
+def _input(name: str, *bases: str | None) -> dict[str, Any]:
+    """Return an input whose name is where it is, also for the base that is a model as well."""
+    itself = next((base for base in bases if base and name == base + _AGAIN), name)
+    return {"name": name, "path": itself}
+
+
 def _base_input(method: Method, base: str | None) -> dict[str, Any] | None:
-    if base is None or method.base == "none":
-        return None
-    return {"name": base, "path": base}
+    return None if base is None or method.base == "none" else _input(base)
 
 
-def _without_base(sources: list[_Source], base: str | None) -> list[_Source]:
-    """Leave the base out of the models: its difference from itself is zero."""
-    for source in sources:
-        if source.model == base and source.parameters:
-            raise SpecError(
-                f"model {base}: parameters of the base model have no effect; remove them."
-            )
-    return [source for source in sources if source.model != base]
+def _beside_base(sources: list[_Source], whole: _Recipe, where: str) -> list[_Source]:
+    """Return the sources, with the base as a model of its own where it is the only one.
 
-
-def _interpolates(method: Method) -> bool:
-    """Say whether a method calls ``weight`` by model what mergekit calls ``t`` from the base."""
-    return method.name == "slerp" and method.parameter("t") is None
+    Its difference from itself is zero, so the result is the base, as in mergekit.
+    """
+    method, base, _, notes = whole
+    others = [source for source in sources if source.model != base]
+    if others or base is None:
+        return sources
+    if method.models != (1, None):
+        raise SpecError(
+            f"{where}: {method.name} merges other models beside the base, and has none."
+        )
+    notes.add(where, f"the base is the only model, so {method.name} gives the base itself")
+    weighed = method.parameter("weight") is not None
+    again = _Source(base + _AGAIN, {"weight": 1.0} if weighed else {}, sources[0].layers)
+    return [*sources, again]
 
 
 def _interpolated(
@@ -217,13 +258,12 @@ def _interpolated(
         raise SpecError(
             f"{where}: needs `base_model` (the model at t = 0) and exactly one other model."
         )
-    misplaced = [name for source in sources for name in source.parameters]
-    misplaced += [name for name in (*own, *shared) if name == "weight"]
-    if misplaced:
-        raise SpecError(f"{where}: `{misplaced[0]}` has no place here; set `t` at the top.")
     given = [level["t"] for level in (own, shared) if "t" in level]
     if not given:
-        raise SpecError(f"{where}: needs `t` in `parameters`: 0 is base_model, 1 the other.")
+        raise SpecError(
+            f"{where}: needs `t` in the `parameters` of the recipe or of a slice: 0 is base_model, "
+            "1 the other."
+        )
     t = changed(with_fallback(*given), _number)
     listed = next((source for source in sources if source.model == base), _Source(base, {}))
     return [
@@ -246,128 +286,3 @@ def _dtype(text: Mapping[str, Any]) -> Any:
     """Return the output's type: arithmetic is float32 whatever ``dtype`` says."""
     dtype = text.get("out_dtype") or text.get("dtype")
     return dtype.removeprefix("torch.") if isinstance(dtype, str) else dtype
-
-
-def check_keys(
-    section: Mapping[str, Any],
-    known: tuple[str, ...],
-    where: str,
-    refused: Mapping[str, str] = MappingProxyType({}),
-) -> None:
-    """Refuse keys that are not known, and with a reason those that only mergekit knows.
-
-    Raises:
-        SpecError: a key is not known.
-    """
-    for key in section:
-        if key in refused:
-            raise SpecError(f"{where}: `{key}`: {refused[key]}.")
-        if key not in known:
-            raise SpecError(f"{where}: unknown key `{key}`; {nearest(str(key), known)}.")
-
-
-def reference(value: Any, where: str) -> str:
-    """Return a reference to a model as text: ``model``, ``model@revision``, ``model+adapter``.
-
-    mergekit also reads, and itself writes, the same as a mapping.
-
-    Raises:
-        SpecError: it is neither.
-    """
-    if isinstance(value, str) and value:
-        return value
-    if isinstance(value, Mapping) and "path" in value:
-        check_keys(value, ("path", "revision"), where)
-        revision = value.get("revision")
-        return reference(value["path"], where) + (f"@{revision}" if revision else "")
-    if isinstance(value, Mapping) and "model" in value:
-        refused = {} if value.get("override_architecture") is None else _OVERRIDE
-        check_keys(value, ("model", "lora", "override_architecture"), where, refused)
-        adapter = value.get("lora")
-        return reference(value["model"], where) + (
-            f"+{reference(adapter, where)}" if adapter else ""
-        )
-    raise SpecError(f"{where}: must be a folder, or a hub name, not {value!r}.")
-
-
-def parameters(section: Any, method: Method, where: str) -> dict[str, Setting]:
-    """Read a ``parameters`` section; values may be written as loosely as mergekit allows.
-
-    Raises:
-        SpecError: it is no section, or a value is none.
-    """
-    if section is None:
-        return {}
-    if not isinstance(section, Mapping):
-        raise SpecError(f"{where}: must be `name: value` pairs, not {section!r}.")
-    return {
-        name: _setting(value, method.parameter(name), f"{where}: `{name}`")
-        for name, value in section.items()
-        if name not in _NO_EFFECT
-    }
-
-
-def _setting(value: Any, parameter: Parameter | None, where: str) -> Setting:
-    try:
-        setting = _SETTING.validate_python(value)
-    except ValidationError as error:
-        raise SpecError(f"{where}: {first_problem(error)}") from error
-    if parameter is not None and parameter.kind == "choice":
-        return setting
-    is_switch = parameter is not None and parameter.kind == "switch"
-    return changed(setting, _lax_switch if is_switch else _lax_number)
-
-
-def _lax_number(value: Scalar) -> Scalar:
-    """Read ``1e-1``, which is a word to YAML 1.1; what is no number is refused later."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
-def _lax_switch(value: Scalar) -> Scalar:
-    """Read 1, 1.0, ``yes`` and ``on`` as true: the last two are switches to mergekit's YAML 1.1."""
-    if isinstance(value, str):
-        return _SWITCHES.get(value.lower(), value)
-    return bool(value) if value in (0, 1) else value
-
-
-def tokenizer(text: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Read ``tokenizer_source`` or ``tokenizer`` as what `TokenizerRecipe` is made of.
-
-    Raises:
-        SpecError: both are given, or a part is wrong.
-    """
-    source, section = text.get("tokenizer_source"), text.get("tokenizer")
-    if source and section:
-        raise SpecError("`tokenizer_source` and `tokenizer` say the same; keep one of them.")
-    if source:
-        return {"source": reference(source, "tokenizer_source")}
-    if section is None:
-        return None
-    if not isinstance(section, Mapping):
-        raise SpecError(f"tokenizer: must be `key: value` lines, not {section!r}.")
-    check_keys(section, ("source", "tokens", "pad_to_multiple_of"), "tokenizer")
-    tokens = section.get("tokens") or {}
-    if not isinstance(tokens, Mapping):
-        raise SpecError(f"tokenizer: `tokens` must be `token: rule` lines, not {tokens!r}.")
-    return {
-        "source": reference(section.get("source", "union"), "tokenizer: source"),
-        "tokens": {token: _token_rule(rule, f"token {token!r}") for token, rule in tokens.items()},
-        "pad_to_multiple_of": section.get("pad_to_multiple_of"),
-    }
-
-
-def _token_rule(rule: Any, where: str) -> dict[str, Any]:
-    if not isinstance(rule, Mapping):
-        raise SpecError(f"{where}: must be `source` and `force`, not {rule!r}.")
-    check_keys(rule, ("source", "force"), where)
-    source = rule.get("source")
-    if isinstance(source, Mapping) and "kind" in source:
-        source = {**source}
-        if "model" in source:
-            source["model"] = reference(source["model"], f"{where}: model")
-    elif source is not None:
-        source = reference(source, f"{where}: source")
-    return {"source": source, "force": rule.get("force", False)}

@@ -11,9 +11,10 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
 
 from mixmerge.errors import SpecError
+from mixmerge.files import first_problem
 from mixmerge.merging.methods import METHODS
 from mixmerge.merging.methods.method import Method
 from mixmerge.merging.recipes.sections import Setting, TokenizerRecipe, leaves
@@ -98,8 +99,13 @@ class MergeRecipe(SpecModel):
     files_from: str | None = None
     """Name of the input whose configuration, tokenizer and chat template the output gets.
     None: the base where there is one, else the first model."""
+    unsafe_truncate_embeddings: bool = False
+    """Whether rows of embeddings and heads beyond those of the smallest are dropped. Takes for
+    granted that all models give the same tokens the same ids, which `tokenizer` makes true."""
     stages: dict[str, "MergeRecipe"] = {}
     """Merges to carry out before, in this order; their results are inputs by these names."""
+
+    _notes: tuple[str, ...] = PrivateAttr(())
 
     @model_validator(mode="after")
     def _is_a_merge(self) -> Self:
@@ -107,6 +113,22 @@ class MergeRecipe(SpecModel):
         if found:
             raise ValueError(found)
         return self
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out of the file because it has no effect, a sentence each."""
+        return self._notes
+
+    def with_notes(self, notes: tuple[str, ...]) -> Self:
+        """Return the recipe with what was left out of its file."""
+        noted = self.model_copy()
+        noted._notes = notes
+        return noted
+
+    def truncating(self) -> Self:
+        """Return the recipe, and its stages, with the rows of embeddings cut to the fewest."""
+        stages = {name: stage.truncating() for name, stage in self.stages.items()}
+        return self.model_copy(update={"unsafe_truncate_embeddings": True, "stages": stages})
 
     @property
     def declaration(self) -> Method:
@@ -187,6 +209,15 @@ def nearest(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, known, n=1)
     guess = f"did you mean `{close[0]}`? " if close else ""
     return f"{guess}Known: {', '.join(known) or 'none'}"
+
+
+def explained(error: ValidationError) -> str:
+    """Say what is wrong with a recipe in our own words where they are ours, else in pydantic's."""
+    problem = error.errors(include_url=False)[0]
+    if problem["type"] != "value_error":
+        return first_problem(error)
+    place = ".".join(str(part) for part in problem["loc"])
+    return (f"`{place}`: " if place else "") + f"{problem['ctx']['error']}."
 
 
 def _problem(recipe: MergeRecipe) -> str | None:

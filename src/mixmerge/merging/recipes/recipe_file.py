@@ -13,18 +13,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from mixmerge.errors import SpecError
-from mixmerge.files import first_problem
 from mixmerge.merging.recipes.mergekit import from_mergekit
-from mixmerge.merging.recipes.recipe import MergeRecipe, in_order, stage_of
+from mixmerge.merging.recipes.recipe import MergeRecipe, explained, in_order, stage_of
 from mixmerge.yaml_file import one_line, parse_documents, read_text, to_yaml
 
 Document = Mapping[str, Any]
 
 
-def read_recipe(source: Path | Document | MergeRecipe) -> MergeRecipe:
+def read_recipe(source: Path | Document | MergeRecipe, *, strict: bool = False) -> MergeRecipe:
     """Return a recipe from a YAML file, its parsed content, or a recipe.
 
-    A file in mergekit's form may hold several documents: merges that feed each other.
+    A file in mergekit's form may hold several documents: merges that feed each other. What has no
+    effect in it is in the notes of the recipe and of its stages, or is refused where ``strict``.
 
     Raises:
         SpecError: the file is missing or wrong; the message has the file and the item.
@@ -32,9 +32,14 @@ def read_recipe(source: Path | Document | MergeRecipe) -> MergeRecipe:
     if isinstance(source, MergeRecipe):
         return source
     if isinstance(source, Mapping):
-        return _parse([source], "recipe")
-    documents = parse_documents(read_text(source), str(source))
-    return _parse([document for document in documents if document is not None], str(source))
+        where, documents = "recipe", [source]
+    else:
+        where, documents = str(source), parse_documents(read_text(source), str(source))
+    recipe = _parse([document for document in documents if document is not None], where)
+    notes = [note for one in (*recipe.stages.values(), recipe) for note in one.notes]
+    if strict and notes:
+        raise SpecError("\n".join(f"{where}: {one_line(note)}." for note in notes))
+    return recipe
 
 
 def _parse(documents: Sequence[Any], where: str) -> MergeRecipe:
@@ -47,18 +52,9 @@ def _parse(documents: Sequence[Any], where: str) -> MergeRecipe:
             return MergeRecipe.model_validate(dict(documents[0]))
         return from_documents(documents)
     except ValidationError as error:
-        raise SpecError(f"{where}: {one_line(_explained(error))}") from error
+        raise SpecError(f"{where}: {one_line(explained(error))}") from error
     except SpecError as error:
         raise SpecError(f"{where}: {one_line(str(error))}") from error
-
-
-def _explained(error: ValidationError) -> str:
-    """Say what is wrong in our own words where they are ours, else in pydantic's."""
-    problem = error.errors(include_url=False)[0]
-    if problem["type"] != "value_error":
-        return first_problem(error)
-    place = ".".join(str(part) for part in problem["loc"])
-    return (f"`{place}`: " if place else "") + f"{problem['ctx']['error']}."
 
 
 def from_documents(documents: Sequence[Document]) -> MergeRecipe:

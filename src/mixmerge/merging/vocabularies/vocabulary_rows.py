@@ -175,6 +175,16 @@ class RowsSource:
         return (total / len(tokens)).astype(np.float32)
 
 
+def first_rows(sources: Sequence[Source]) -> tuple[Source, ...]:
+    """Return one tensor of several models, each cut to the fewest rows that any of them has."""
+    fewest = min(source.shape[0] for source in sources)
+    rows = np.arange(fewest)
+    own = RowMap(np.zeros(fewest, np.int64), rows, rows[np.newaxis])
+    return tuple(
+        source if source.shape[0] == fewest else RowsSource([source], 0, own) for source in sources
+    )
+
+
 def _runs(origin: Ids, row: Ids) -> Iterator[tuple[int, int]]:
     """Yield (begin, end) of rows that lie one behind the other in one place."""
     breaks = (origin[1:] != origin[:-1]) | (row[1:] != row[:-1] + 1)
