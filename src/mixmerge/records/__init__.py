@@ -2,7 +2,7 @@
 
 from mixmerge.records.conversation import Conversation, Message, PreferencePair
 from mixmerge.records.judge import Item, Judge, Question
-from mixmerge.records.model_folder import ModelFolder
+from mixmerge.records.model_folder import ModelFolder, weight_map
 from mixmerge.records.prompt import Prompt, Response, Translated
 from mixmerge.records.results import Results
 from mixmerge.records.verdict import MISSING, Axis, Outcome, Verdict
@@ -23,4 +23,5 @@ __all__ = [
     "Results",
     "Translated",
     "Verdict",
+    "weight_map",
 ]

@@ -7,7 +7,7 @@ import pytest
 
 from mixmerge.errors import ModelError
 from mixmerge.merging.engine import merge
-from mixmerge.merging.models.checkpoint import OTHER_TOKENS, donated, lacks_tokens
+from mixmerge.merging.models.donor_files import OTHER_TOKENS, donated, lacks_tokens
 from mixmerge.merging.planning.plan import plan_merge
 
 FILES = (

@@ -135,7 +135,7 @@ def stacked(folder: Path, *ranges: tuple[int, int]) -> MergePlan:
 def test_stacked_layers_are_what_the_configuration_asks_for(kind: str, tmp_path: Path) -> None:
     """Tied heads, experts, and layers of different kinds included."""
     plan = stacked(saved(kind, tmp_path / "m"), (0, 3), (1, 4), (0, 1))
-    assert check_architecture(plan.config, plan.outputs)
+    assert check_architecture(plan.config, plan.outputs) is None
     kinds = plan.config.get("layer_types")
     if kinds is not None:
         config = getattr(transformers, f"{kind}Config")(**MODELS[kind])
@@ -150,7 +150,7 @@ def test_a_tied_and_an_untied_model_make_an_untied_one(tmp_path: Path) -> None:
     content = {"merge_method": "linear", "models": models, "parameters": {"weight": 1}}
     plan = plan_merge(read_recipe(content))
     assert plan.config["tie_word_embeddings"] is False
-    assert check_architecture(plan.config, plan.outputs)
+    assert check_architecture(plan.config, plan.outputs) is None
 
 
 def test_what_transformers_would_not_load_is_refused(tmp_path: Path) -> None:
@@ -170,4 +170,4 @@ def test_what_transformers_would_not_load_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_architecture_cannot_be_checked(model: Any, weights: Any) -> None:
     """That is said, and is no error."""
     plan = stacked(model("toy", weights(1)), (0, 3))
-    assert not check_architecture(plan.config, plan.outputs)
+    assert check_architecture(plan.config, plan.outputs) == "transformers does not know Toy"

@@ -153,9 +153,7 @@ def _stored(models: Sequence[Checkpoint], name: str) -> list[StoredTensor]:
 def _is_comparable(models: Sequence[Checkpoint], name: str) -> bool:
     stored = _stored(models, name)
     return len(stored) == len(models) and all(
-        tensor.dtype in STORED
-        and tensor.shape == stored[0].shape
-        for tensor in stored
+        tensor.dtype in STORED and tensor.shape == stored[0].shape for tensor in stored
     )
 
 

@@ -98,7 +98,7 @@ def _clean_up(partial: Path, error: BaseException) -> None:
 
 def _drop_unfinished(partial: Path) -> None:
     """Remove what nobody finishes any more: whoever still writes it cannot give it a name."""
-    for unfinished in partial.glob(f"*{PARTIAL}"):
+    for unfinished in partial.rglob(f"*{PARTIAL}"):
         unfinished.unlink(missing_ok=True)
 
 

@@ -138,7 +138,7 @@ def check_architecture(config: Config, tensors: Sequence[NewTensor]) -> str | No
         return f"transformers does not know {name or 'its architecture, which config.json lacks'}"
     try:
         found = _loaded(kind, config, tensors)
-    except Exception as error:  # of whatever kind the model's own code raises
+    except Exception as error:  # noqa: BLE001 - of whatever kind the model's own code raises
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return f"transformers could not make {name} ({reason:.200})"
     problems = list(_problems(kind.__name__, found))
@@ -163,6 +163,7 @@ def _loaded(kind: Any, config: Config, tensors: Sequence[NewTensor]) -> dict[str
             device="meta",
         )
         for tensor in tensors
+        if "/" not in tensor.name  # of a module beside the model
     }
     with quiet_transformers():
         _, found = kind.from_pretrained(

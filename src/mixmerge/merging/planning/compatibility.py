@@ -16,7 +16,8 @@ import reprlib
 from collections.abc import Sequence
 
 from mixmerge.merging.kernels.rounding import STORED
-from mixmerge.merging.models.checkpoint import Checkpoint, has_tokenizer
+from mixmerge.merging.models.checkpoint import Checkpoint
+from mixmerge.merging.models.donor_files import has_tokenizer
 from mixmerge.merging.models.equivalences import names_of
 from mixmerge.merging.models.layout import (
     Described,

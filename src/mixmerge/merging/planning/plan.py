@@ -9,17 +9,10 @@ from typing import Any
 
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.merging.methods.method import Arguments
-from mixmerge.merging.models.checkpoint import (
-    Checkpoint,
-    has_tokenizer,
-    lacks_tokens,
-    with_common_names,
-)
+from mixmerge.merging.models.checkpoint import Checkpoint, with_common_names
 from mixmerge.merging.models.layout import (
-    belongs_to_embedding,
     denies_tied_head,
     embedding,
-    head,
     is_counter,
     is_head,
     says_tied_head,
@@ -35,8 +28,14 @@ from mixmerge.merging.planning.compatibility import (
     tensor_problems,
     vocabulary_problems,
 )
-from mixmerge.merging.planning.composition import Composition, Origin, PartArguments, compose
+from mixmerge.merging.planning.composition import Origin, PartArguments, compose
 from mixmerge.merging.planning.copies import needless, original_of
+from mixmerge.merging.planning.notes import (
+    buffer_notes,
+    donor_notes,
+    slice_notes,
+    tokenizer_notes,
+)
 from mixmerge.merging.recipes.recipe import MergeRecipe, Slice, stage_of, with_folder
 from mixmerge.merging.vocabularies.chat_template import choose, template_of, template_of_adapter
 from mixmerge.merging.vocabularies.vocabulary import Vocabulary, align
@@ -181,17 +180,13 @@ def plan_merge(
         template = choose(recipe.chat_template, map(template_of, checkpoints))
     elif vocabulary is None or vocabulary.folder == donor.tokenizer_folder:
         template = template_of_adapter(donor)
-    notes = [*recipe.notes, *planner.notes, *_slice_notes(recipe, composition)]
+    notes = [*recipe.notes, *planner.notes, *slice_notes(recipe, composition)]
     if recipe.unsafe_truncate_embeddings:
         notes += [f"unsafe: {text}" for text in differ]
     if vocabulary is None:
-        notes += _tokenizer_notes(checkpoints, donor)
-    if buffers := list(dict.fromkeys(name for model in checkpoints for name in model.buffers)):
-        what = "left out, since loaders compute this buffer themselves"
-        notes.append(f"tensor {_first_of(buffers)}: {what}")
-    if planner.counters:
-        what = f"counts steps of training; copied from {donor.name} where it has it"
-        notes.append(f"tensor {_first_of(planner.counters)}: {what}")
+        notes += tokenizer_notes(checkpoints, donor)
+    notes += donor_notes(checkpoints, donor, config)
+    notes += buffer_notes(checkpoints, donor, planner.counters)
     return MergePlan(recipe, tuple(checkpoints), rows, config, vocabulary, template, tuple(notes))
 
 
@@ -368,41 +363,3 @@ class _Part:
         self.merged = [index for index in range(len(names)) if index != self.base]
         self.positions = tuple(order.index(names[index]) for index in self.merged)
         self.arguments = PartArguments(recipe, part)
-
-
-def _tokenizer_notes(models: Sequence[Checkpoint], donor: Checkpoint) -> list[str]:
-    """Say which models lack a tokenizer, and what that means for the output's."""
-    bare = [model.name for model in models if not has_tokenizer(model.tokenizer_folder)]
-    if donor.name in bare:
-        return [f"{donor.name} has no tokenizer, so the output has none"]
-    notes = [
-        f"{name} has no tokenizer; its ids are taken to be those of {donor.name}" for name in bare
-    ]
-    if lacks_tokens(donor.tokenizer_folder):
-        notes.append(f"the tokenizer of {donor.name} has no vocabulary file that is known here")
-    return notes
-
-
-def _slice_notes(recipe: MergeRecipe, composition: Composition) -> list[str]:
-    """Say what a recipe of several slices decides without saying so."""
-    if not recipe.slices:
-        return []
-    sources = [[source.model for source in part.sources] for part in recipe.slices]
-    if sources[0] == sources[-1]:
-        return []
-    notes = []
-    strange = [name for name in composition.before if not belongs_to_embedding(name)]
-    if strange:
-        notes.append(
-            f"tensor {_first_of(strange)}: outside of the layers and neither embedding nor norm "
-            f"nor head; from the first slice ({', '.join(sources[0])})"
-        )
-    if head(origin.name for origin in composition.tensors) is None:
-        notes.append(
-            f"the head is the embedding, so it is that of the first slice ({', '.join(sources[0])})"
-        )
-    return notes
-
-
-def _first_of(names: Sequence[str]) -> str:
-    return names[0] + (f" and {len(names) - 1} more" if names[1:] else "")

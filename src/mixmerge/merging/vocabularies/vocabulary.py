@@ -20,6 +20,7 @@ from mixmerge.merging.models.checkpoint import Checkpoint
 from mixmerge.merging.models.layout import embedding
 from mixmerge.merging.models.sources import Source
 from mixmerge.merging.recipes.sections import ModelTokenRow, TokenizerRecipe, TokenRule, ZeroRow
+from mixmerge.merging.vocabularies.token_tables import refuse_other_tables, token_tables
 from mixmerge.merging.vocabularies.tokenizer_files import (
     AddedToken,
     StoredTokenizer,
@@ -28,7 +29,6 @@ from mixmerge.merging.vocabularies.tokenizer_files import (
     without_rows_beyond,
     write_tokenizer,
 )
-from mixmerge.merging.vocabularies.token_tables import refuse_other_tables, token_tables
 from mixmerge.merging.vocabularies.vocabulary_rows import (
     ZERO,
     Donor,

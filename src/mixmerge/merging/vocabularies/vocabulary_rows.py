@@ -114,9 +114,7 @@ def _defaults(own: Ids, ids: Ids, base: int | None, given: Mapping[int, Donor]) 
 class RowsSource:
     """A tensor of one model whose rows follow a `RowMap`, read piece by piece."""
 
-    def __init__(
-        self, inputs: Sequence[Source], model: int, rows: RowMap, axis: int = 0
-    ) -> None:
+    def __init__(self, inputs: Sequence[Source], model: int, rows: RowMap, axis: int = 0) -> None:
         """Take this tensor of every model, in the order of the map's positions, and whose it is.
 
         The tokens lie in dimension ``axis``; those before it have the size one.
