@@ -11,6 +11,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from mixmerge.errors import ResourceError
+
 _CHUNK = 1 << 20
 
 
@@ -47,11 +49,20 @@ def fingerprint(value: Any) -> str:
 
 
 def file_fingerprint(path: Path) -> str:
-    """Return the SHA-256 of a file's content as 64 hexadecimal digits."""
+    """Return the SHA-256 of a file's content as 64 hexadecimal digits.
+
+    Raises:
+        ResourceError: this user may not read it.
+    """
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
+    try:
+        with path.open("rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                digest.update(chunk)
+    except PermissionError as error:
+        raise ResourceError(
+            f"{path}: cannot be read ({error.strerror}); give this user the right to read it."
+        ) from error
     return digest.hexdigest()
 
 

@@ -15,9 +15,11 @@ The rules:
 import reprlib
 from collections.abc import Sequence
 
+from mixmerge.errors import ModelError
+from mixmerge.fingerprint import file_fingerprint
 from mixmerge.merging.kernels.rounding import STORED
 from mixmerge.merging.models.checkpoint import Checkpoint
-from mixmerge.merging.models.donor_files import has_tokenizer
+from mixmerge.merging.models.donor_files import OTHER_TOKENS, donated, has_tokenizer
 from mixmerge.merging.models.equivalences import names_of
 from mixmerge.merging.models.layout import (
     Described,
@@ -25,6 +27,7 @@ from mixmerge.merging.models.layout import (
     is_counter,
     is_head,
 )
+from mixmerge.merging.vocabularies.tokenizer_files import read_tokenizer
 
 COPIED = {"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64"}
 """Types of buffers: copied when all models hold the same, never merged."""
@@ -121,9 +124,20 @@ def vocabulary_problems(models: Sequence[Checkpoint]) -> list[str]:
 def _vocabulary_problems(first: Checkpoint, other: Checkpoint) -> list[str]:
     if first.tokenizer_digest == other.tokenizer_digest:
         return []
-    mine, theirs = first.vocabulary, other.vocabulary
-    if not mine or not theirs:
-        return [f"the tokenizer files of {first.name} and {other.name} differ"]
+    try:
+        mine, theirs = (
+            # The same tokens in an older form are converted, to be compared.
+            model.vocabulary or read_tokenizer(model.tokenizer_folder).vocabulary
+            for model in (first, other)
+        )
+    except ModelError as error:
+        forms = [donated(model.tokenizer_folder, OTHER_TOKENS) for model in (first, other)]
+        digests = [{name: file_fingerprint(file) for name, file in form.items()} for form in forms]
+        if shared := digests[0].keys() & digests[1].keys():
+            if all(digests[0][name] == digests[1][name] for name in shared):
+                return []
+        reason = str(error).removesuffix(".")
+        return [f"the tokenizer files of {first.name} and {other.name} differ ({reason})"]
     for token in [*mine, *theirs]:
         if mine.get(token) != theirs.get(token):
             ids = f"{mine.get(token)} in {first.name} and {theirs.get(token)} in {other.name}"
