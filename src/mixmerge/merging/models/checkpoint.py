@@ -64,9 +64,7 @@ class Checkpoint:
         self.path = path
         self.config = config
         named = {tensor.name: tensor for tensor in tensors}
-        self.buffers = [
-            name for name, tensor in named.items() if is_recomputed(name, tensor.shape, config)
-        ]
+        self.buffers = [name for name, each in named.items() if is_recomputed(name, each.shape)]
         """Tensors that are no weights, since every loader makes them itself."""
         self.tensors = {name: named[name] for name in named if name not in {*self.buffers}}
         if not self.tensors:

@@ -37,6 +37,7 @@ _RENAMED = tuple(
         (r"\bvision_tower\.vision_model\.", "vision_tower."),
         (r"\.block_sparse_moe\.", ".mlp."),
         (r"\.router\.layer\.", ".router."),
+        (r"\.gate\.moe_statics\.", ".moe_statics."),
         (r"\.mlp\.gate\.weight$", ".mlp.router.weight"),
         (r"\.mlp\.input_linear\.weight$", ".mlp.experts.gate_up_proj"),
         (r"\.mlp\.output_linear\.weight$", ".mlp.experts.down_proj"),
@@ -83,7 +84,7 @@ def common_key(name: str) -> str:
         'layers.0.mlp.experts.3.down_proj.weight'
     """
     word, dot, rest = name.partition(".")
-    while dot and word in _PACKAGING and "." in rest:
+    while dot and word in _PACKAGING and rest not in ("weight", "bias"):
         name = rest
         word, dot, rest = name.partition(".")
     for pattern, new in _RENAMED:

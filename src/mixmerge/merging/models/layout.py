@@ -186,28 +186,31 @@ def comes_after_layers(tensor: str, layers: str) -> bool:
     return "." not in beside and "emb" not in beside and bool(_FINAL_NORM.search(beside))
 
 
+_WAVES = frozenset({"marian", "pegasus"})
+"""Kinds of models whose positions are sines."""
 _RECOMPUTED = re.compile(
     r"(.*\.)?((original_)?inv_freq|(cos|sin)_cached|masked_bias|causal_mask|attn_mask"
     r"|position_ids|token_type_ids|relative_position_index|embed_positions\.weights)"
 )
-_WAVES = frozenset({"marian", "pegasus"})
-"""Kinds of models whose positions are sines that are not trained."""
 
 
-def is_recomputed(tensor: str, shape: Sequence[int], config: Mapping[str, Any]) -> bool:
+def is_recomputed(tensor: str, shape: Sequence[int]) -> bool:
     """Say whether a tensor is a buffer that older checkpoints store and every loader makes anew.
 
     These are the frequencies of rotary embeddings, numbers of positions, and causal masks, as those
     of GPT-2 and its kin.
     """
     is_mask = tensor.endswith(".bias") and len(shape) == 4 and tuple(shape[:2]) == (1, 1)
+    return is_mask or _RECOMPUTED.fullmatch(tensor) is not None
+
+
+def is_untrained(tensor: str, config: Mapping[str, Any]) -> bool:
+    """Say whether a tensor is stored and no weight: training steps counted, or sines of positions.
+
+    Files may lack it, or have another number, and are as good.
+    """
     is_wave = tensor.endswith("embed_positions.weight") and config.get("model_type") in _WAVES
-    return is_mask or is_wave or _RECOMPUTED.fullmatch(tensor) is not None
-
-
-def is_counter(tensor: str) -> bool:
-    """Say whether a tensor counts steps of training, as batch norms do; nothing uses it later."""
-    return tensor.endswith("num_batches_tracked")
+    return is_wave or tensor.endswith("num_batches_tracked")
 
 
 def belongs_to_embedding(tensor: str) -> bool:

@@ -24,8 +24,8 @@ from mixmerge.merging.models.equivalences import names_of
 from mixmerge.merging.models.layout import (
     Described,
     denies_tied_head,
-    is_counter,
     is_head,
+    is_untrained,
 )
 from mixmerge.merging.vocabularies.tokenizer_files import read_tokenizer
 
@@ -38,7 +38,7 @@ def problems(models: Sequence[Checkpoint]) -> list[str]:
     found = model_problems(models) + vocabulary_problems(models)
     names = dict.fromkeys(name for model in models for name in model.tensors)
     for name in names:
-        if is_counter(name):
+        if is_untrained(name, models[0].config):
             continue
         inputs = [(model, counterpart(model, name)) for model in models]
         tensors = [

@@ -12,15 +12,15 @@ from mixmerge.merging.recipes.recipe import MergeRecipe
 
 
 def buffer_notes(
-    models: Sequence[Checkpoint], donor: Checkpoint, counters: Sequence[str]
+    models: Sequence[Checkpoint], donor: Checkpoint, untrained: Sequence[str]
 ) -> Iterator[str]:
     """Say which tensors are no weights, and what became of them."""
     if buffers := list(dict.fromkeys(name for model in models for name in model.buffers)):
         what = "left out, since loaders compute this buffer themselves"
         yield f"tensor {first_of(buffers)}: {what}"
-    if counters:
-        what = f"counts steps of training; copied from {donor.name} where it has it"
-        yield f"tensor {first_of(counters)}: {what}"
+    if untrained:
+        what = f"is no weight; copied from {donor.name} where it has it"
+        yield f"tensor {first_of(untrained)}: {what}"
 
 
 def donor_notes(

@@ -13,8 +13,8 @@ from mixmerge.merging.models.checkpoint import Checkpoint, with_common_names
 from mixmerge.merging.models.layout import (
     denies_tied_head,
     embedding,
-    is_counter,
     is_head,
+    is_untrained,
     says_tied_head,
 )
 from mixmerge.merging.models.references import locate, open_model
@@ -186,7 +186,7 @@ def plan_merge(
     if vocabulary is None:
         notes += tokenizer_notes(checkpoints, donor)
     notes += donor_notes(checkpoints, donor, config)
-    notes += buffer_notes(checkpoints, donor, planner.counters)
+    notes += buffer_notes(checkpoints, donor, planner.untrained)
     return MergePlan(recipe, tuple(checkpoints), rows, config, vocabulary, template, tuple(notes))
 
 
@@ -219,7 +219,7 @@ class _Planner:
     ) -> None:
         self.problems: list[str] = []
         self.notes: list[str] = []
-        self.counters: list[str] = []
+        self.untrained: list[str] = []
         self.ties_head: bool | None = None
         self._dtype = recipe.dtype
         self._vocabulary = vocabulary
@@ -235,8 +235,9 @@ class _Planner:
             counterpart(model, name) for model, name in zip(part.models, origin.inputs, strict=True)
         ]
         found = self._sources(origin, part, names)
-        if is_counter(origin.name):
-            return self._counter(origin, part, found)
+        lacks = any(source is None or source.dtype in COPIED for source in found)
+        if lacks and is_untrained(origin.name, part.models[0].config):
+            return self._untrained(origin, part, found)
         owners = [model.name for model in part.models]
         self.problems += (
             wrong := tensor_problems(origin.name, list(zip(owners, names, found, strict=True)))
@@ -251,9 +252,9 @@ class _Planner:
             self._look_at_head(origin, part.models, names)
         return self._row(origin, part, sources)
 
-    def _counter(self, origin: Origin, part: "_Part", found: Sequence[Source | None]) -> Row:
-        """Return the row of a number of steps: that of the model which gives the small files."""
-        self.counters.append(origin.name)
+    def _untrained(self, origin: Origin, part: "_Part", found: Sequence[Source | None]) -> Row:
+        """Return the row of what is no weight: that of the model which gives the small files."""
+        self.untrained.append(origin.name)
         names = [model.name for model in part.models]
         order = sorted(zip(names, found, strict=True), key=lambda pair: pair[0] != part.preferred)
         source = next(source for _, source in order if source is not None)
