@@ -53,6 +53,7 @@ class Checkpoint:
         else:
             ModelFolder(path, needs_tokenizer=False)
             tensors = _tensors(path)
+        check_donor_files(path)
         for module in modules(path):
             tensors += _of_module(module, path, allow_pickle)
         self._hold(name, path, read_object(path / "config.json"), tensors)
@@ -69,7 +70,6 @@ class Checkpoint:
         self.tensors = {name: named[name] for name in named if name not in {*self.buffers}}
         if not self.tensors:
             raise ModelError(f"{path}: holds no tensor.")
-        check_donor_files(path)
         self._files = {file: WeightFile(file) for file in {t.file for t in self.tensors.values()}}
 
     @property

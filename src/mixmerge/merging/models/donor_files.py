@@ -152,6 +152,7 @@ def check_donor_files(folder: Path) -> None:
         ModelError: a file cannot be read, is too large, is no JSON object where it must be, or is a
             link to something that is not the model's.
     """
+    _refuse_link(folder / _MODULES, folder)  # it says which other files there are
     for file in donated(folder, (*DONATED, "config.json")).values():
         _refuse_link(file, folder)
         try:

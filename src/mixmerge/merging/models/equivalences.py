@@ -106,6 +106,8 @@ def common_names(models: Sequence[Iterable[str]]) -> list[dict[str, str]]:
     same model with its head is called ``transformer.h.0.…``: then the longer names count.
     """
     keys = [keyed(names) for names in models]
+    if any(mine.keys() == {*mine.values()} for mine in keys):
+        keys = [{name: name for name in mine.values()} for mine in keys]
     words = [next(filter(None, (_word(mine, other) for other in keys)), "") for mine in keys]
     keys = [
         {key if _stands_apart(key) else word + key: name for key, name in mine.items()}
