@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mixmerge.errors import ResourceError
 from mixmerge.fingerprint import fingerprint, folder_fingerprint
 
 
@@ -37,3 +38,18 @@ def test_a_folder_is_its_names_and_contents(tmp_path: Path) -> None:
     assert folder_fingerprint(tmp_path / "one") == folder_fingerprint(tmp_path / "two")
     (tmp_path / "two" / "sub" / "f").rename(tmp_path / "two" / "g")
     assert folder_fingerprint(tmp_path / "one") != folder_fingerprint(tmp_path / "two")
+
+
+def test_a_file_that_may_not_be_read_is_the_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message names it; the superuser may read all, so the refusal is made up here."""
+    file = tmp_path / "model.safetensors"
+    file.write_text("")
+
+    def refuse(self: Path, *_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ResourceError, match=r"model\.safetensors: cannot be read \(Permission den"):
+        folder_fingerprint(tmp_path)

@@ -110,7 +110,9 @@ def test_links_of_the_hubs_cache_are_followed(
 def with_modules(folder: Path, dense: float, *, pickled: bool = False) -> None:
     """Make a model one of sentence-transformers: pooling without weights, a layer with them."""
     kinds = {"": "Transformer", "1_Pooling": "Pooling", "2_Dense": "Dense", "3_Norm": "Normalize"}
-    listed = [{"idx": at, "path": path, "type": kind} for at, (path, kind) in enumerate(kinds.items())]
+    listed = [
+        {"idx": at, "path": path, "type": kind} for at, (path, kind) in enumerate(kinds.items())
+    ]
     (folder / "modules.json").write_text(json.dumps(listed))
     (folder / "sentence_bert_config.json").write_text("{}")
     for name in ("1_Pooling", "2_Dense"):
@@ -147,9 +149,7 @@ def test_modules_beside_a_model_are_merged_and_copied(
     assert not any("Dense" in name for name in names)
 
 
-def test_modules_that_do_not_fit_are_refused(
-    pair: dict[str, Path], recipe: Any, tmp_path: Path
-) -> None:
+def test_modules_that_do_not_fit_are_refused(pair: dict[str, Path], recipe: Any) -> None:
     """No weight of a module is dropped, and none is read from elsewhere."""
     with_modules(pair["b"], 1)
     with pytest.raises(ModelError, match=r"tensor 2_Dense/linear\.weight is in b and not in a"):
@@ -170,10 +170,9 @@ def test_code_that_the_output_needs_is_named(pair: dict[str, Path], recipe: Any)
     tokenizer = {"auto_map": {"AutoTokenizer": ["tokens.OwnTokenizer", None]}}
     (pair["a"] / "tokenizer_config.json").write_text(json.dumps(tokenizer))
     notes = plan_merge(recipe("linear", pair)).notes
+    by_hand = f"which is code and was not copied: copy it by hand from {pair['a']}, with what it"
     assert [note for note in notes if "output needs" in note] == [
-        f"the output needs own.py, which is code and was not copied: copy it by hand from "
-        f"{pair['a']}, with what it imports",
+        f"the output needs own.py, {by_hand} imports",
         "the output needs code of org/name, which loaders take from the hub",
-        f"the output needs tokens.py, which is code and was not copied: copy it by hand from "
-        f"{pair['a']}, with what it imports",
+        f"the output needs tokens.py, {by_hand} imports",
     ]

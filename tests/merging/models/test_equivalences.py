@@ -116,7 +116,9 @@ def test_packed_experts_are_merged_with_single_ones(
 
 def test_experts_that_are_packed_otherwise_stay_packed(model: Any) -> None:
     """gpt-oss has the rows of gate and up in turn; a wrong guess would be silent."""
-    one = Checkpoint("packed", model("packed", packed(experts(1)), config={"model_type": "gpt_oss"}))
+    one = Checkpoint(
+        "packed", model("packed", packed(experts(1)), config={"model_type": "gpt_oss"})
+    )
     stems = {"layers.0.mlp.experts"}
     assert unpacked(one.tensors, one.config, stems) == one.tensors
     assert len(unpacked(one.tensors, {}, stems)) == len(experts(1))

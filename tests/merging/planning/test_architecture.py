@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from mixmerge.errors import ModelError
+from mixmerge.merging.engine import merge
 from mixmerge.merging.models.checkpoint import Checkpoint
 from mixmerge.merging.models.safetensors_io import NewTensor
 from mixmerge.merging.planning.architecture import check_architecture, output_config
@@ -171,3 +172,41 @@ def test_an_unknown_architecture_cannot_be_checked(model: Any, weights: Any) -> 
     """That is said, and is no error."""
     plan = stacked(model("toy", weights(1)), (0, 3))
     assert check_architecture(plan.config, plan.outputs) == "transformers does not know Toy"
+
+
+def test_what_transformers_cannot_make_cannot_be_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package that is missing is no fault of the merge; a merge with --verify says so."""
+    folder = saved("Llama", tmp_path / "m")
+
+    def lacks(*_: Any, **__: Any) -> None:
+        raise ImportError("\nLlama requires the timm library\nand it was not found.")
+
+    monkeypatch.setattr(transformers.LlamaForCausalLM, "from_pretrained", lacks)
+    plan = stacked(folder, (0, 4))
+    found = "transformers could not make LlamaForCausalLM (Llama requires the timm library)"
+    assert check_architecture(plan.config, plan.outputs) == found
+    recipe = {
+        "merge_method": "linear",
+        "models": [{"model": str(folder), "parameters": {"weight": 1}}],
+    }
+    notes = merge(recipe, tmp_path / "out", verify=True)
+    assert f"whether the model can be loaded was not checked: {found}" in notes
+    assert found in (tmp_path / "out" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("key", ["quantization_config", "compression_config"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_how_weights_were_quantised_goes_with_plain_weights(key: str, nested: bool) -> None:
+    """Loaders would quantise them again, or refuse them; weights of whole numbers need it."""
+    donor = {key: {"quant_method": "gptq"}}
+    config: dict[str, Any] = {"text_config": donor} if nested else donor
+    plain, whole = NewTensor("w.weight", "BF16", (2, 2)), NewTensor("w.qweight", "I32", (2, 2))
+    counter = NewTensor("norm.num_batches_tracked", "I64", ())
+    made = output_config(config, [plain, counter], [], ties_head=None)
+    assert key not in made.get("text_config", made)
+    assert key in config.get("text_config", config)
+    for tensors in ([plain, whole], [plain, NewTensor("w.weight_scale", "F32", (2,))]):
+        made = output_config(config, tensors, [], ties_head=None)
+        assert key in made.get("text_config", made)

@@ -66,7 +66,9 @@ def test_a_head_that_one_model_stores_and_another_ties_stays_tied(
     tensors, says = stored(tmp_path / "out")
     assert HEAD not in tensors
     assert says is not False
-    assert f"tensor {HEAD}: equals {TABLE} wherever it is stored, so the output has it once" in notes
+    assert (
+        f"tensor {HEAD}: equals {TABLE} wherever it is stored, so the output has it once" in notes
+    )
 
 
 def test_equal_heads_of_models_that_untie_them_are_their_own(tied: Any, tmp_path: Path) -> None:
@@ -110,7 +112,7 @@ def test_embeddings_of_encoder_and_decoder_are_one(full: int, model: Any, tmp_pa
     for number in range(2):
         table = np.full((5, 2), number + 1, np.float32)
         names = ("shared.weight", *(copies if number == full else ()))
-        tensors = {name: table for name in (*names, "encoder.block.0.w")}
+        tensors = dict.fromkeys((*names, "encoder.block.0.w"), table)
         folders.append(model(f"m{number}", tensors, config={"model_type": "t5"}))
     entries = [{"model": str(folder), "parameters": {"weight": 0.5}} for folder in folders]
     merge({"merge_method": "linear", "models": entries}, tmp_path / "out")

@@ -85,7 +85,9 @@ def output_config(
 def _is_quantised(tensor: NewTensor) -> bool:
     """Say whether a tensor holds whole numbers in place of weights, or what to multiply them by."""
     module = tensor.name.rpartition(".")[2]
-    whole = tensor.dtype not in STORED and tensor.dtype != "BOOL" and not is_untrained(tensor.name, {})
+    whole = (
+        tensor.dtype not in STORED and tensor.dtype != "BOOL" and not is_untrained(tensor.name, {})
+    )
     return whole or module.endswith(("_scale", "_scale_inv", "scales", "_zero_point"))
 
 

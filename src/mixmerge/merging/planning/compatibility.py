@@ -132,10 +132,10 @@ def _vocabulary_problems(first: Checkpoint, other: Checkpoint) -> list[str]:
         )
     except ModelError as error:
         forms = [donated(model.tokenizer_folder, OTHER_TOKENS) for model in (first, other)]
-        digests = [{name: file_fingerprint(file) for name, file in form.items()} for form in forms]
-        if shared := digests[0].keys() & digests[1].keys():
-            if all(digests[0][name] == digests[1][name] for name in shared):
-                return []
+        names = forms[0].keys() & forms[1].keys()
+        shared = [[file_fingerprint(form[name]) for form in forms] for name in names]
+        if shared and all(one == two for one, two in shared):
+            return []
         reason = str(error).removesuffix(".")
         return [f"the tokenizer files of {first.name} and {other.name} differ ({reason})"]
     for token in [*mine, *theirs]:

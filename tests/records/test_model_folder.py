@@ -1,0 +1,40 @@
+"""Model folders, before anything is loaded."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mixmerge.errors import ModelError
+from mixmerge.records import ModelFolder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Make a folder that looks like a model in two files."""
+    folder = tmp_path / "m"
+    folder.mkdir()
+    for name in ("config.json", "tokenizer.json", "one.safetensors"):
+        (folder / name).write_text("{}")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["model.safetensors.index.json", "pytorch_model.bin.index.json"])
+@pytest.mark.parametrize("file", ["../outside.safetensors", "/etc/passwd", "..", "a/b", 3])
+def test_an_index_names_no_file_outside_of_its_folder(
+    file: object, name: str, folder: Path
+) -> None:
+    """Loaders would follow it, and the folder's fingerprint would not see what they load."""
+    (folder / name).write_text(json.dumps({"weight_map": {"w": "one.safetensors"}}))
+    ModelFolder(folder)
+    (folder / name).write_text(json.dumps({"weight_map": {"w": file}}))
+    with pytest.raises(ModelError, match=rf"{name}: tensor 'w': .* is not a file name in the fold"):
+        ModelFolder(folder)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"weight_map": []}', "no JSON"])
+def test_an_index_of_nothing_is_refused(content: str, folder: Path) -> None:
+    """It is damaged, or of another program."""
+    (folder / "model.safetensors.index.json").write_text(content)
+    with pytest.raises(ModelError, match=r"model\.safetensors\.index\.json"):
+        ModelFolder(folder)
