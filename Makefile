@@ -5,14 +5,18 @@ READY := .venv/.ready
 
 .PHONY: demo test test-slow lint docs setup schema testbed families sizes paper clean
 
+# Whole files run side by side, since the tests of one share what takes long to set up.
+JOBS ?= 2
+SIDE_BY_SIDE = -n $(JOBS) --dist loadfile
+
 demo: $(READY) ## the whole study on the embedded testbed; ends with the path of the report
 	$(BIN)/mixmerge demo
 
 test: $(READY) ## the default tests; with ARGS=--cov they must reach the share of lines in pyproject.toml
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(SIDE_BY_SIDE) $(ARGS)
 
 test-slow: $(READY) ## the tests that take minutes
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m slow
 
 lint: $(READY) ## format, lint, types, layers
 	$(BIN)/ruff format --check .

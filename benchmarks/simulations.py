@@ -21,11 +21,10 @@ from mixmerge.stats.bootstrap import (
     percentile_interval,
 )
 from mixmerge.stats.estimate import LEVEL, Estimate
-from mixmerge.stats.intervals import ClusterSample
+from mixmerge.stats.intervals import ClusterMean, ClusterSample
 from mixmerge.stats.length_control import length_controlled
 from mixmerge.stats.pareto import front_volume, hypervolume
 from mixmerge.stats.proportions import t_quantile
-from mixmerge.stats.robust import ClusterMean
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -211,28 +210,26 @@ def fronts(
     """Simulate five models that trade wins for safety, and the area that they dominate."""
     steps = np.linspace(-1, 1, 5)
     rates = 0.6 + truth[0] * steps, 0.25 + truth[1] / 2 * steps
-    base = 0.5
-    area = hypervolume(np.stack([rates[0], 1 - rates[1] / base], axis=1), (0.5, 0.0))
+    area = hypervolume(np.stack([rates[0], 1 - rates[1]], axis=1), (0.0, 0.0))
     latent, cluster = tendencies(rng, clusters, per_cluster, 5)
     won = judged(rng, (latent < norm.ppf(rates[0])).astype(float))
-    latent, cluster = tendencies(rng, clusters, per_cluster, 6)
-    harmful = judged(rng, (latent < norm.ppf([*rates[1], base])).astype(float))
+    latent, cluster = tendencies(rng, clusters, per_cluster, 5)
+    harmful = judged(rng, (latent < norm.ppf(rates[1])).astype(float))
     general, safety = (ClusterSample(columns(v), cluster) for v in (won, harmful))
     for study in range(BATCH):
-        own, other = slice(5 * study, 5 * study + 5), slice(6 * study, 6 * study + 6)
+        own = slice(5 * study, 5 * study + 5)
         draws = [
-            bootstrap_means(sample.totals[:, part], sample.sizes[:, part], DRAWS, rng)
-            for sample, part in ((general, own), (safety, other))
+            bootstrap_means(sample.totals[:, own], sample.sizes[:, own], DRAWS, rng)
+            for sample in (general, safety)
         ]
         rate = [
-            sample.totals[:, part].sum(axis=0) / sample.sizes[:, part].sum(axis=0)
-            for sample, part in ((general, own), (safety, other))
+            sample.totals[:, own].sum(axis=0) / sample.sizes[:, own].sum(axis=0)
+            for sample in (general, safety)
         ]
-        points = np.stack([rate[0], 1 - rate[1][:5] / rate[1][5]], axis=1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            drawn = np.stack([draws[0], 1 - draws[1][:, :5] / draws[1][:, 5:]], axis=2)
+        points = np.stack([rate[0], 1 - rate[1]], axis=1)
+        drawn = np.stack([draws[0], 1 - draws[1]], axis=2)
         small = any(general.rate(5 * study + model).absent for model in range(5))
-        found = front_volume(points, drawn, (0.5, 0.0), clusters)
+        found = front_volume(points, drawn, (0.0, 0.0), clusters)
         yield "area of the front", None if small else found.offered, float(area)
 
 
@@ -300,9 +297,9 @@ def leave_one_out(totals: Floats, sizes: Floats) -> Floats:
     return without
 
 
-def t_interval(mean: ClusterMean, level: float = LEVEL) -> tuple[float, float]:
+def t_interval(mean: ClusterMean) -> tuple[float, float]:
     """Return mean ± t times its standard error, t with one degree of freedom less than clusters."""
-    half = t_quantile(mean.clusters, level) * math.sqrt(mean.variance)
+    half = t_quantile(mean.clusters) * math.sqrt(mean.variance)
     return mean.value - half, mean.value + half
 
 

@@ -17,11 +17,10 @@ from pathlib import Path
 import numpy as np
 from benchmarks.machine import describe
 
-from mixmerge.evaluation.axis_scores import AxisScores
-from mixmerge.evaluation.fronts import front
 from mixmerge.evaluation.measures.rate import Rate
 from mixmerge.evaluation.measures.win_rate import WinRate
-from mixmerge.evaluation.scores import ScoreTable
+from mixmerge.evaluation.results import front
+from mixmerge.evaluation.scores import AxisScores, ScoreTable
 from mixmerge.records import Axis
 from mixmerge.records.results import Kind
 from mixmerge.stats.paired import sign_flip_p

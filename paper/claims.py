@@ -3,10 +3,12 @@
 All intervals are 95 %, for new seeds and new questions (`paper.two_way`). A claim "A is
 better than B" looks at two differences on the same questions, win rate and harm rate:
 
-- **agrees**: A is better on at least one axis (the interval excludes zero) and worse on neither;
-- **disagrees**: A is worse on at least one axis. A trade of one axis for the other is therefore
-  no agreement: the claim is that A wins;
-- **not decidable**: neither interval excludes zero.
+- **agrees**: A is better on at least one axis (the interval excludes zero) and not worse by
+  `MARGIN` on the other (the interval excludes that);
+- **disagrees**: the reverse, or A is better on one axis and worse on the other: the claim is that A
+  wins;
+- **equivalent**: both intervals lie inside the margin;
+- **not decidable**: none of these is shown.
 
 Where every answer gives the same difference there is no interval, and nothing is decided.
 
@@ -18,12 +20,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from mixmerge.stats.decision import Compared
 from mixmerge.stats.decision import decide as of_axes
 from mixmerge.stats.estimate import Estimate
 from paper.published import METHODS
 from paper.scores import Formula, Scores
 
-Decision = Literal["agrees", "disagrees", "not decidable"]
+Decision = Literal["agrees", "disagrees", "equivalent", "not decidable"]
+
+Agreement = Literal["agrees", "smaller", "larger", "disagrees", "not decidable"]
+"""How one of our differences stands to a published one; see `agreement`."""
+
+MARGIN = 0.03
+"""The smallest difference of a rate that matters."""
 
 _ROUNDING = 1e-12
 """Equal answers differ by this much where their differences are not exact."""
@@ -68,30 +77,62 @@ def sign(estimate: Estimate) -> int:
     return int(estimate.low > 0) - int(estimate.high < 0)
 
 
-def agreement(published: float, ours: Estimate) -> Decision:
-    """Compare the sign of one published difference with ours.
+def agreement(published: float, ours: Estimate, whole: float = 1.0) -> Agreement:
+    """Compare one published difference with ours, in sign and in size.
+
+    It *agrees* where our interval holds it and excludes zero. With the published one outside the
+    interval ours is *smaller* or *larger*, or *disagrees* where it has the other sign. An interval
+    that holds both zero and the published difference decides nothing.
 
     Args:
-        published: the paper's difference; it comes without an interval.
-        ours: the same difference here, in the same direction.
+        published: the paper's difference in percent; it comes without an interval.
+        ours: the same difference here, as a fraction.
+        whole: what the paper's percent are of: the base model's harm rate for its harm.
     """
-    if sign(ours) == 0 or published == 0:
+    if not has_spread(ours) or published == 0 or whole == 0:
         return "not decidable"
-    return "agrees" if (published > 0) == (sign(ours) > 0) else "disagrees"
+    size = abs(published) / 100 * whole
+    low, high = sorted(end if published > 0 else -end for end in ours.interval)
+    if high < 0:
+        return "disagrees"
+    if high < size:
+        return "smaller"
+    if low > size:
+        return "larger"
+    return "agrees" if low > 0 else "not decidable"
 
 
 def decide(win: Estimate, harm: Estimate) -> tuple[Decision, str]:
     """Decide "A is better than B" from the differences A - B, and say why."""
-    signs = {"win rate": sign(win), "harm rate": -sign(harm)}
-    better = " and ".join(axis for axis, value in signs.items() if value > 0)
-    worse = " and ".join(axis for axis, value in signs.items() if value < 0)
+    axes = {"win rate": _compared(win, 1), "harm rate": _compared(harm, -1)}
+    better = " and ".join(name for name, axis in axes.items() if axis.gain > 0)
+    worse = " and ".join(name for name, axis in axes.items() if axis.gain < 0)
+    margin = f"{100 * MARGIN:g} points"
     says: dict[str, tuple[Decision, str]] = {
-        "beats": ("agrees", f"better {better}, worse on neither"),
-        "loses": ("disagrees", f"worse {worse}"),
+        "beats": ("agrees", f"better {better}, under {margin} worse on either"),
+        "loses": ("disagrees", f"worse {worse}, under {margin} better on either"),
+        "equivalent": ("equivalent", f"both differences are below {margin}"),
         "trades": ("disagrees", f"a trade: better {better}, worse {worse}"),
-        "undecided": ("not decidable", "neither interval excludes zero"),
+        "undecided": ("not decidable", _open(better, worse, margin)),
     }
-    return says[of_axes(signs.values())]
+    return says[of_axes(axes.values())]
+
+
+def _compared(difference: Estimate, direction: int) -> Compared:
+    low, high = sorted(direction * end for end in difference.interval)
+    spread = has_spread(difference)
+    return Compared(
+        direction * sign(difference),
+        not_worse=spread and low > -MARGIN,
+        not_better=spread and high < MARGIN,
+    )
+
+
+def _open(better: str, worse: str, margin: str) -> str:
+    if better or worse:
+        said, other = (f"better {better}", "worse") if better else (f"worse {worse}", "better")
+        return f"{said}, but perhaps {margin} {other} elsewhere"
+    return "neither interval excludes zero"
 
 
 def mean_of(models: list[str], share: float = 1.0) -> dict[str, float]:

@@ -23,7 +23,7 @@ from benchmarks.page import show
 from mixmerge.errors import DataError
 from mixmerge.reporting.formats import signed
 from mixmerge.stats.bootstrap import Floats
-from mixmerge.stats.multiplicity import benjamini_hochberg
+from mixmerge.stats.paired import benjamini_hochberg
 from paper.collect import findings
 from paper.mantel import mantel, power
 from paper.scores import Scores

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from mixmerge.records.verdict import Axis
+from mixmerge.records import Axis
 from mixmerge.reporting.figures import COLOURS, INK, MUTED, PAPER
 from mixmerge.reporting.formats import percent, points, signed
 from mixmerge.reporting.named_points import place_names

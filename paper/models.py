@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from mixmerge.records.verdict import Axis
+from mixmerge.records import Axis
 from mixmerge.reporting import formats
 from mixmerge.reporting.cells import ABSENT, Cell, Column, Table, word
 from paper.claims import agreement
@@ -64,7 +64,7 @@ def _model_row(
     if own and against and win and harm:
         agreed = [
             word(agreement(own.win - against.win, win)),
-            word(agreement(against.harm - own.harm, harm)),
+            word(agreement(against.harm - own.harm, harm, scores.base_harm)),
         ]
     change = scores.relative_change(model)
     asks_harmless = "over_refusal" in scores.axes

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mixmerge.records.verdict import Axis
+from mixmerge.records import Axis
 from mixmerge.stats.bootstrap import Floats
 from mixmerge.stats.estimate import Estimate
 from paper.two_way import pooled
@@ -69,6 +69,11 @@ class Scores:
     def rate(self, axis: Axis, model: str) -> Estimate:
         """Return one model's rate; its interval ends at 0 and 1."""
         return _cut(self.estimate(axis, {model: 1.0}), 0.0, 1.0)
+
+    @property
+    def base_harm(self) -> float:
+        """The base model's harm rate, of which the paper's harm is told in percent."""
+        return self.estimate("safety", {self.base: 1.0}).value
 
     def relative_change(self, model: str, language: str | None = None) -> Estimate | None:
         """Return (harm - harm of the base) / harm of the base, the base being estimated too.

@@ -83,12 +83,13 @@ def average_table(scores: Scores) -> Table:
                 Cell(formats.signed(paper_win), paper_win),
                 Cell(formats.signed(paper_harm), paper_harm),
                 word(agreement(paper_win, win)),
-                word(agreement(paper_harm, harm)),
+                word(agreement(paper_harm, harm, scores.base_harm)),
             )
         )
     caption = (
         "Mean of Linear, SLERP, TIES and DARE-TIES minus the 15 % mix of the stage, + is better. "
-        f"The paper’s harm is relative to its base model, ours absolute. {INTERVALS}"
+        "The paper’s harm is relative to its base model, ours absolute; "
+        f"they are compared relative to both base models. {INTERVALS}"
     )
     title = "The four merges together, by stage"
     return Table("averages", title, caption, columns, tuple(rows))

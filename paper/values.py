@@ -19,7 +19,7 @@ def rate(estimate: Estimate) -> Cell:
 
     Where every answer was the same there is no spread to make an interval from, and none is shown.
     """
-    ends = formats.percent_interval(estimate.interval)
+    ends = formats.ends(estimate.interval, formats.bare_percent)
     return _with_interval(formats.percent(estimate.value), estimate, ends)
 
 
@@ -47,7 +47,7 @@ def difference(estimate: Estimate | None) -> Cell:
 
 
 def _ends(estimate: Estimate) -> str:
-    return formats.points_interval(estimate.interval)
+    return formats.ends(estimate.interval, formats.points)
 
 
 def in_words(estimate: Estimate) -> str:

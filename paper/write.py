@@ -11,9 +11,8 @@ from markupsafe import Markup
 from mixmerge.files import whole_folder, write_text
 from mixmerge.reporting import formats
 from mixmerge.reporting.cells import to_csv, to_markdown
-from mixmerge.reporting.draw import inline_svg, to_png, to_svg
-from mixmerge.reporting.figures import style
-from mixmerge.reporting.page import csv_link
+from mixmerge.reporting.figures import inline_svg, style, to_png, to_svg
+from mixmerge.reporting.write import csv_link
 from paper.claims import claims
 from paper.figures import all_drawings
 from paper.scores import Findings

@@ -1,16 +1,7 @@
 """Every error that mixmerge raises on purpose, sorted by what the reader can do about it.
 
-    MixmergeError
-    ├── UserError            exit code 2: one message, no traceback
-    │   ├── SpecError        a file that a person wrote: study, recipe, part specification
-    │   ├── DataError        rows of data: training rows, prompts, answers, verdicts
-    │   ├── ModelError       a model folder, or models that do not fit together
-    │   ├── SampleError      too little evidence for the asked estimate
-    │   └── ResourceError    the machine: disk, memory, a missing program or extra
-    │       └── DeviceMemoryError    a device was full in the middle of the work
-    └── StepFailedError      a step of a run ended with an error; its log has the rest
-
-Everything else that escapes is a fault of ours (exit code 1).
+A `UserError` ends a command with exit code 2, one message and no traceback. Everything else
+that escapes is a fault of ours (exit code 1).
 """
 
 

@@ -16,14 +16,13 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from mixmerge import json_text
 from mixmerge.errors import DataError, ResourceError, SpecError
 
 PARTIAL = ".partial"
 
 _LARGEST_JSON = 1 << 29
 """Bytes of a JSON file; tokenizers, the largest that are in use, have a tenth of it."""
-_DEEPEST_JSON = 100
-"""Objects within objects; beyond some hundreds, Python can read what it cannot write."""
 
 Row = TypeVar("Row", bound=BaseModel)
 
@@ -129,30 +128,14 @@ def read_json(path: Path) -> Any:
         if size > _LARGEST_JSON:
             raise SpecError(f"{path}: has {size:,} bytes, more than {_LARGEST_JSON:,} for JSON.")
         text = path.read_text(encoding="utf-8")
-        value = json.loads(text)
-        _check_depth(value)
-        if "\\u" in text:  # half of a character, which JSON can escape and UTF-8 cannot hold
-            json.dumps(value, ensure_ascii=False).encode()
+        value = json_text.parse(text)
     except FileNotFoundError:
         raise SpecError(f"{path}: no such file.") from None
     except OSError as error:
         raise SpecError(f"{path}: cannot be read ({error.strerror}).") from error
-    except RecursionError:
-        raise SpecError(f"{path}: not valid JSON: nested too deeply.") from None
     except ValueError as error:  # no JSON, no UTF-8, or a number of thousands of digits
         raise SpecError(f"{path}: not valid JSON: {error}.") from error
     return value
-
-
-def _check_depth(value: Any) -> None:
-    nested = [value]
-    for _ in range(_DEEPEST_JSON + 1):
-        parts = [node.values() if isinstance(node, dict) else node
-                 for node in nested if isinstance(node, (dict, list))]  # fmt: skip
-        nested = [item for part in parts for item in part if isinstance(item, (dict, list))]
-        if not nested:
-            return
-    raise RecursionError
 
 
 @contextmanager
@@ -214,6 +197,7 @@ def first_problem(error: ValidationError) -> str:
     """Say the first problem of a pydantic error in one sentence: field, requirement, value seen."""
     problem = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in problem["loc"])
+    field = field if len(field) <= 200 else f"{field[:199]}…"
     seen = repr(problem["input"])
     seen = seen if len(seen) <= 80 else seen[:77] + "..."
     where = f"`{field}`: " if field else ""

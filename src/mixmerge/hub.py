@@ -31,9 +31,7 @@ _PATH_STARTS = ("/", "./", "../", "~")
 def is_hub_name(text: str, *, needs_owner: bool = False) -> bool:
     """Return whether a text can be the name of a repository, looking at its form alone.
 
-    Args:
-        text: what a user wrote.
-        needs_owner: refuse a ``NAME`` without an ``OWNER/`` before it.
+    Where it ``needs_owner``, a ``NAME`` without ``OWNER/`` is none.
 
     Example:
         >>> is_hub_name("CohereLabs/aya-23-8B@main"), is_hub_name("./model")
@@ -69,12 +67,9 @@ def resolve(
 ) -> Path:
     """Return the folder of a model, downloading it into the usual cache where it is on the hub.
 
-    Args:
-        text: a folder, or a name on the hub with an optional ``@REVISION``.
-        files: patterns of the files to download.
-        pickled: whether pickled weights are downloaded where there are no others.
-        needs_owner: whether only ``OWNER/NAME`` is taken for a name on the hub.
-        relative_to: the folder that a relative path starts from.
+    A name on the hub is ``OWNER/NAME`` or, unless it ``needs_owner``, ``NAME``, with an optional
+    ``@REVISION``. Files are downloaded by their patterns, and ``pickled`` weights where there are
+    no others. A relative path starts from ``relative_to``.
 
     Raises:
         ModelError: there is no such folder, and no such model on the hub or no way to reach it.

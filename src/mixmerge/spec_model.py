@@ -30,12 +30,8 @@ class SpecModel(BaseModel):
 def one_of(models: Mapping[str, type[SpecModel]], what: str) -> Any:
     """Return the type of a mapping that is one of several models, told by the key that only it has.
 
-    A bare word stands for the model of that key with its defaults: ``win_rate`` for
-    ``{win_rate: base}``.
-
-    Args:
-        models: by key, which is a field of the model. Of two keys in one mapping the first counts.
-        what: one of them, in a word, for messages: ``measure``.
+    A bare word, as ``win_rate``, stands for the model of that key with its defaults. Of two keys in
+    one mapping the first counts. For messages, ``what`` says what one of them is: ``measure``.
 
     Example:
         >>> from pydantic import TypeAdapter
@@ -93,13 +89,7 @@ def unknown_name(name: str, section: str, known: Collection[str]) -> str:
 
 
 def refusal(kind: type[BaseModel], given: Mapping[str, Any], problems: list[Problem]) -> Exception:
-    """Return a validation error with every mistake at its key, so that its line can be named.
-
-    Args:
-        kind: The specification.
-        given: Its keys and values as they were given.
-        problems: What is wrong with them.
-    """
+    """Return a validation error with every mistake at its key, so that its line can be named."""
     return ValidationError.from_exception_data(
         kind.__name__,
         [

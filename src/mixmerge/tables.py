@@ -9,9 +9,13 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
+from pydantic import Field, model_validator
+
+from mixmerge import json_text
 from mixmerge.errors import DataError
+from mixmerge.spec_model import SpecModel
 
 
 class Place(NamedTuple):
@@ -33,6 +37,53 @@ class Place(NamedTuple):
 
 Record = tuple[Place, dict[str, Any]]
 """A row's place and its columns."""
+
+
+class DataSpec(SpecModel):
+    """Where rows are read: in local files, or in a Hugging Face data set."""
+
+    files: Path | list[Path] | dict[str, Path] | None = None
+    """JSON Lines, JSON, CSV or Parquet files (told apart by suffix): one, several, or one a
+    language."""
+    hub: str | None = None
+    """A data set of the Hugging Face hub, or a local data set folder."""
+    config: str | None = None
+    """Configuration of the hub data set."""
+    split: str = "train"
+    """Split of the hub data set; slices such as ``train[:1000]`` work."""
+    revision: str | None = None
+    """Commit or tag of the hub data set: give one, or a rerun may read other rows."""
+    language: str | None = None
+    """The language of all rows; wins over a column ``language`` that is not mapped."""
+    language_names: dict[str, str] = Field(default_factory=dict)
+    """How this data names the languages, e.g. ``{English: en}``."""
+
+    @model_validator(mode="after")
+    def _has_files(self) -> Self:
+        if self.files in ([], {}):
+            raise ValueError("`files` is empty: name at least one file")
+        return self
+
+    def paths(self) -> list[tuple[str | None, Path]]:
+        """Return the files in the order of reading, each with the language that is fixed for it."""
+        if isinstance(self.files, dict):
+            return list(self.files.items())
+        files = [self.files] if isinstance(self.files, Path) else self.files or []
+        return [(self.language, path) for path in files]
+
+    def records(self) -> Iterator[tuple[str | None, Record]]:
+        """Yield every row with the language that its file or the whole data fixes, if one does.
+
+        Raises:
+            DataError: see `read_file` and `read_data_set`.
+        """
+        if self.hub is not None:
+            where = {"config": self.config, "revision": self.revision}
+            for record in read_data_set(self.hub, split=self.split, **where):
+                yield self.language, record
+        for language, path in [] if self.hub is not None else self.paths():
+            for record in read_file(path):
+                yield language, record
 
 
 def read_file(path: Path) -> Iterator[Record]:
@@ -66,13 +117,11 @@ def _read_json_lines(path: Path) -> Iterator[Record]:
 
 def _parse_json(text: str, place: Place | Path) -> Any:
     try:
-        return json.loads(text)
+        return json_text.parse(text, limited=False)
     except json.JSONDecodeError as error:
         where = place if isinstance(place, Place) else f"{place}, line {error.lineno}"
         raise DataError(f"{where}: not valid JSON: {error.msg}.") from error
-    except RecursionError:
-        raise DataError(f"{place}: not valid JSON: nested too deeply.") from None
-    except ValueError as error:  # a number of thousands of digits
+    except ValueError as error:  # too deep, half a character, a number of thousands of digits
         raise DataError(f"{place}: not valid JSON: {error}.") from error
 
 

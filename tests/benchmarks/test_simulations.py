@@ -6,7 +6,7 @@ from benchmarks.simulations import bca_interval, leave_one_out, t_interval
 from scipy import stats
 
 from mixmerge.stats.bootstrap import bootstrap_means
-from mixmerge.stats.robust import ClusterMean
+from mixmerge.stats.intervals import ClusterMean
 
 
 def test_bca_interval_agrees_with_scipy() -> None:

@@ -68,6 +68,16 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("mixmerge 0.")
 
 
+@pytest.mark.parametrize("command", [["run", str(SMALL)], ["demo"], ["evaluate", "a", "b"]])
+@pytest.mark.parametrize("workers", ["0", "-2"])
+def test_no_cores_are_refused(
+    command: list[str], workers: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every command that takes a number of cores asks for one at least."""
+    assert exit_code([*command, "--workers", workers]) == 2
+    assert "--workers" in capsys.readouterr().err
+
+
 def test_a_mistake_of_the_user_is_one_message(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

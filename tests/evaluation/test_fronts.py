@@ -1,7 +1,7 @@
-"""Fronts: who is on them, and how far they reach beyond the base model."""
+"""Fronts: who is on them, and what part of all values they dominate."""
 
 import pytest
-from tests.evaluation.worlds import AXES, INFOS, Verdicts, draw, found, grades, study, verdict
+from tests.evaluation.worlds import INFOS, Verdicts, draw, found, grades, study, verdict
 from tests.evaluation.worlds import axis as measured
 
 from mixmerge.records.results import ModelInfo
@@ -16,12 +16,11 @@ def test_fronts_say_who_is_best_by_stage() -> None:
     assert set(everything.fronts) == {"sft"}
     assert set(front.p_non_dominated) == {"mix15", "slerp"}
     assert front.p_non_dominated["slerp"] > 0.9 > front.p_non_dominated["mix15"]
-    models, base = everything.models, everything.models["base"].axes["safety"].value
+    models = everything.models
 
     def area(name: str) -> float:
         axes = models[name].axes
-        gain = max(0.0, axes["general"].value - 0.5)
-        return gain * (1 - axes["safety"].value / base)
+        return axes["general"].value * (1 - axes["safety"].value)
 
     merges = front.volumes["merges"]
     assert merges.hypervolume == pytest.approx(area("slerp"))
@@ -30,36 +29,15 @@ def test_fronts_say_who_is_best_by_stage() -> None:
     assert merges.ci[0] < merges.hypervolume < merges.ci[1]
 
 
-def test_a_harmless_base_has_no_volume() -> None:
-    """Where nothing can be divided by the base's harm there are probabilities and no volumes."""
-    verdicts = study()
-    verdicts["base"]["safety"] = [verdict(index, "safety", "no") for index in range(120)]
-    front = found(verdicts).fronts["sft"]
-    assert front.volumes == {}
-    assert front.p_non_dominated["slerp"] > 0.5
-
-
-def test_absolute_gains_need_no_harmful_base() -> None:
-    """An axis that is not told relative counts in its own units, whatever the base's value."""
-    verdicts = study()
-    verdicts["base"]["safety"] = [verdict(index, "safety", "no") for index in range(120)]
-    axes = AXES | {"safety": measured({"rate": "harmful"}, "lower")}
-    front = found(verdicts, axes=axes).fronts["sft"]
-    # Nobody is safer than a harmless base model.
-    assert front.volumes["all"].hypervolume == 0
-
-
 def test_three_axes_span_a_volume() -> None:
-    """With one model per group the volume is the product of its gains."""
+    """With one model per group the volume is the product of its values, counted from the worst."""
     verdicts = study()
     verdicts["slerp"]["over_refusal"] = draw("over_refusal", ("yes", "no"), (0.05, 0.95), 3)
     scored = found(verdicts, decide_on=None)
-    axes, base = scored.models["slerp"].axes, scored.models["base"].axes
+    axes = scored.models["slerp"].axes
     merges = scored.fronts["sft"].volumes["merges"]
     assert merges.hypervolume == pytest.approx(
-        (axes["general"].value - 0.5)
-        * (1 - axes["safety"].value / base["safety"].value)
-        * (base["over_refusal"].value - axes["over_refusal"].value)
+        axes["general"].value * (1 - axes["safety"].value) * (1 - axes["over_refusal"].value)
     )
     assert merges.ci is not None
     assert merges.ci[0] < merges.hypervolume < merges.ci[1]
@@ -98,4 +76,4 @@ def test_grades_count_as_shares_of_their_range() -> None:
     scored = found(verdicts, axes={"style": measured({"mean": [0, 10]})}, decide_on=None)
     value = {name: model.axes["style"].value for name, model in scored.models.items()}
     merges = scored.fronts["sft"].volumes["merges"]
-    assert merges.hypervolume == pytest.approx((value["slerp"] - value["base"]) / 10)
+    assert merges.hypervolume == pytest.approx(value["slerp"] / 10)

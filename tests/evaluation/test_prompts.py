@@ -14,6 +14,12 @@ from mixmerge.files import write_rows
 from mixmerge.records import Message, Prompt
 
 
+@pytest.fixture(autouse=True)
+def _files_are_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths of a specification are relative to the working directory."""
+    monkeypatch.chdir(tmp_path)
+
+
 def jsonl(path: Path, *rows: dict[str, Any]) -> str:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     return path.name
@@ -36,7 +42,7 @@ def test_rows_of_our_own_format_read_back(tmp_path: Path) -> None:
         for language in ("en", "hi", "fr")
     ]
     write_rows(tmp_path / "p.jsonl", prompts)
-    assert load_prompts(spec(files="p.jsonl"), ["en", "hi"], folder=tmp_path) == prompts[:2]
+    assert load_prompts(spec(files="p.jsonl"), ["en", "hi"]) == prompts[:2]
 
 
 def test_what_a_set_says_of_all_rows_holds_for_rows_of_our_own_format(tmp_path: Path) -> None:
@@ -55,7 +61,6 @@ def test_what_a_set_says_of_all_rows_holds_for_rows_of_our_own_format(tmp_path: 
             translated={"hi": "machine"},
         ),
         ["en", "hi"],
-        folder=tmp_path,
     )
     assert [(prompt.language, prompt.translated) for prompt in found] == [
         ("en", "none"),
@@ -80,7 +85,6 @@ def test_red_teaming_rows_without_ids(tmp_path: Path) -> None:
             language_names={"English": "en", "Hindi": "hi"},
         ),
         ["en", "hi"],
-        folder=tmp_path,
     )
     assert [prompt.category for prompt in found] == ["Hate Speech; Profanity", "[broken"]
     assert [prompt.language for prompt in found] == ["en", "hi"]
@@ -91,14 +95,14 @@ def test_right_answers_are_texts(tmp_path: Path) -> None:
     """One text, or several; a number is refused with the row's place, as nobody knows its form."""
     row = {"prompt": "6 × 7?", "language": "en"}
     jsonl(tmp_path / "a.jsonl", row | {"accepted": "42"}, row | {"prompt": "?", "accepted": ["4"]})
-    found = load_prompts(spec(files="a.jsonl"), ["en"], folder=tmp_path)
+    found = load_prompts(spec(files="a.jsonl"), ["en"])
     assert [prompt.accepted for prompt in found] == [("42",), ("4",)]
     jsonl(tmp_path / "a.jsonl", row | {"tests": "assert f() == 1"}, row | {"prompt": "?"})
-    found = load_prompts(spec(files="a.jsonl"), ["en"], folder=tmp_path)
+    found = load_prompts(spec(files="a.jsonl"), ["en"])
     assert [prompt.tests for prompt in found] == [("assert f() == 1",), ()]
     jsonl(tmp_path / "a.jsonl", row | {"accepted": 42})
     with pytest.raises(DataError, match=r"a\.jsonl.* `accepted` must be a text or a list .*42"):
-        load_prompts(spec(files="a.jsonl"), ["en"], folder=tmp_path)
+        load_prompts(spec(files="a.jsonl"), ["en"])
 
 
 def test_translations_share_the_cluster_of_their_source(tmp_path: Path) -> None:
@@ -111,7 +115,6 @@ def test_translations_share_the_cluster_of_their_source(tmp_path: Path) -> None:
             columns={"prompt": "inputs", "cluster": "source_id"},
         ),
         ["en", "fr"],
-        folder=tmp_path,
     )
     assert [(p.id, p.cluster, p.language, p.text) for p in found] == [
         ("7-en", "42", "en", "Why?"),
@@ -125,7 +128,7 @@ def test_a_local_copy_of_a_hub_data_set(tmp_path: Path) -> None:
     (tmp_path / "arena").mkdir()
     Dataset.from_list(rows).to_parquet(str(tmp_path / "arena" / "test-00000-of-00001.parquet"))
     columns = {"id": "question_id", "cluster": "question_id"}
-    found = load_prompts(spec(hub="arena", columns=columns), ["en"], folder=tmp_path)
+    found = load_prompts(spec(hub="arena", columns=columns), ["en"])
     assert [(p.id, p.cluster, p.text) for p in found] == [
         (f"{n}-en", f"{n}", f"ask {n}") for n in range(3)
     ]
@@ -163,26 +166,26 @@ def test_a_broken_row_is_named(tmp_path: Path, row: str, message: str) -> None:
     good = json.dumps({"prompt": "ok", "language": "en"})
     (tmp_path / "p.jsonl").write_text(f"{good}\n{row}\n")
     with pytest.raises(DataError, match=message):
-        load_prompts(spec(files="p.jsonl"), ["en"], folder=tmp_path)
+        load_prompts(spec(files="p.jsonl"), ["en"])
 
 
 def test_an_empty_language_is_an_error(tmp_path: Path) -> None:
     """A language without prompts is named, with what can be done."""
     jsonl(tmp_path / "p.jsonl", {"prompt": "?", "language": "English"})
     with pytest.raises(DataError, match=r"language 'en' is empty.*`language_names`"):
-        load_prompts(spec(files="p.jsonl"), ["en"], folder=tmp_path)
+        load_prompts(spec(files="p.jsonl"), ["en"])
 
 
 def test_missing_files_columns_and_data_sets_are_named(tmp_path: Path) -> None:
     """What is not there is named: a file, a column that the mapping promises, a data set."""
     with pytest.raises(DataError, match=r"none\.jsonl: no such file"):
-        load_prompts(spec(files="none.jsonl"), ["en"], folder=tmp_path)
+        load_prompts(spec(files="none.jsonl"), ["en"])
     jsonl(tmp_path / "p.jsonl", {"prompt": "?", "language": "en"})
     with pytest.raises(DataError, match=r"no column `source` \(columns: language, prompt\)"):
-        load_prompts(spec(files="p.jsonl", columns={"cluster": "source"}), ["en"], folder=tmp_path)
+        load_prompts(spec(files="p.jsonl", columns={"cluster": "source"}), ["en"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="empty: the data set could not be loaded"):
-        load_prompts(spec(hub="empty"), ["en"], folder=tmp_path)
+        load_prompts(spec(hub="empty"), ["en"])
 
 
 def test_who_translated_is_recorded(tmp_path: Path) -> None:
@@ -195,7 +198,7 @@ def test_who_translated_is_recorded(tmp_path: Path) -> None:
     languages = ["en", "hi", "fr"]
 
     def found(**settings: Any) -> list[str]:
-        read = load_prompts(spec(files="p.jsonl", **settings), languages, folder=tmp_path)
+        read = load_prompts(spec(files="p.jsonl", **settings), languages)
         return [prompt.translated for prompt in read]
 
     assert found() == ["none", "none", "none"]
@@ -217,7 +220,7 @@ def test_files_of_any_table_format(tmp_path: Path, suffix: str) -> None:
         write = {".csv": rows.to_csv, ".parquet": rows.to_parquet, ".jsonl": rows.to_json}
         write[suffix](str(path))
     columns = {"id": "n", "cluster": "n", "language": "lang"}
-    found = load_prompts(spec(files=path.name, columns=columns), ["en", "hi"], folder=tmp_path)
+    found = load_prompts(spec(files=path.name, columns=columns), ["en", "hi"])
     assert [(p.id, p.cluster, p.text) for p in found] == [
         ("7-en", "7", "Why?"),
         ("7-hi", "7", "क्यों?"),
@@ -227,5 +230,5 @@ def test_files_of_any_table_format(tmp_path: Path, suffix: str) -> None:
 def test_an_empty_cell_joins_nothing(tmp_path: Path) -> None:
     """Two rows of a CSV file without a cluster are two clusters, not one."""
     (tmp_path / "p.csv").write_text("prompt,language,cluster\nWhy?,en,\nHow?,en,\n")
-    found = load_prompts(spec(files="p.csv"), ["en"], folder=tmp_path)
+    found = load_prompts(spec(files="p.csv"), ["en"])
     assert found[0].cluster != found[1].cluster

@@ -189,9 +189,17 @@ def test_without_a_baseline_every_model_is_compared_with_the_base() -> None:
 
 
 def test_a_decision_follows_the_signs_of_the_deciding_axes() -> None:
-    """The merge is safer and equally good: it beats; worse on general as well, it trades."""
+    """Safer and shown not to be worse beats; not shown is undecided; shown to be worse trades."""
     verdicts = study()
     (decision,) = found(verdicts).decisions
+    assert (decision.decision, decision.better, decision.not_worse) == (
+        "undecided",
+        ("safety",),
+        ("safety",),
+    )
+    wide = AXES | {"general": measured("win_rate", margin=0.3)}
+    (decision,) = found(verdicts, axes=wide).decisions
+    assert decision.not_worse == ("general", "safety")
     assert (decision.a, decision.b, decision.stage) == ("slerp", "mix15", "sft")
     assert (decision.decision, decision.better, decision.worse) == ("beats", ("safety",), ())
     verdicts["slerp"]["general"] = draw("general", ("win", "tie", "loss"), (0.05, 0.1, 0.85), 7)
@@ -213,15 +221,18 @@ def test_better_turns_decisions_and_fronts_and_nothing_else() -> None:
         found(verdicts, axes={"general": measured("win_rate", better)}, decide_on=None)
         for better in ("higher", "lower")
     )
-    assert higher.contrasts == lower.contrasts
+    upper, turned = (each.contrasts[0] for each in (higher, lower))
+    swapped = {"p_not_worse": turned.p_not_better, "p_not_better": turned.p_not_worse}
+    assert upper.model_dump() == turned.model_dump() | swapped
+    assert upper.p_not_worse == pytest.approx(0, abs=1e-4)
+    assert upper.p_not_better == pytest.approx(1, abs=1e-4)
     assert [each.decisions[0].decision for each in (higher, lower)] == ["beats", "loses"]
     assert higher.fronts["sft"].p_non_dominated == {"mix15": 0.0, "slerp": 1.0}
     assert lower.fronts["sft"].p_non_dominated == {"mix15": 1.0, "slerp": 0.0}
     volumes = [each.fronts["sft"].volumes for each in (higher, lower)]
     value = {name: model.axes["general"].value for name, model in higher.models.items()}
-    assert volumes[0]["merges"].hypervolume == pytest.approx(value["slerp"] - 0.5)
-    assert volumes[1]["trained"].hypervolume == pytest.approx(0.5 - value["mix15"])
-    assert volumes[0]["trained"].hypervolume == volumes[1]["merges"].hypervolume == 0
+    assert volumes[0]["merges"].hypervolume == pytest.approx(value["slerp"])
+    assert volumes[1]["trained"].hypervolume == pytest.approx(1 - value["mix15"])
 
 
 def test_contrasts_of_grades_are_in_their_own_units() -> None:
@@ -270,8 +281,8 @@ def test_any_number_of_axes_decides(count: int) -> None:
         assert front.volumes == {}
     else:
         values = {name: model.axes for name, model in scored.models.items()}
-        gains = [values["slerp"][name].value - values["base"][name].value for name in names]
-        assert front.volumes["all"].hypervolume == pytest.approx(np.prod(gains))
+        reached = np.prod([values["slerp"][name].value for name in names])
+        assert front.volumes["all"].hypervolume == pytest.approx(reached)
 
 
 def test_axes_that_do_not_decide_are_only_shown() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from mixmerge.evaluation.measures import MeasuredAxis
 from mixmerge.evaluation.results import results
+from mixmerge.evaluation.spec import ResultsSpec
 from mixmerge.records import Axis, Outcome, Results, Verdict
 from mixmerge.records.results import Better, Costs, ModelInfo
 
@@ -23,9 +24,9 @@ Verdicts = dict[str, dict[Axis, list[Verdict]]]
 """By model and axis."""
 
 
-def axis(measure: Any, better: Better = "higher") -> MeasuredAxis:
+def axis(measure: Any, better: Better = "higher", margin: float | None = None) -> MeasuredAxis:
     """Return how an axis is measured, as a study file writes it."""
-    return MeasuredAxis.model_validate({"measure": measure, "better": better})
+    return MeasuredAxis.model_validate({"measure": measure, "better": better, "margin": margin})
 
 
 AXES = {
@@ -89,8 +90,10 @@ def found(verdicts: Verdicts, **other: Any) -> Results:
         "costs": {"mix15": Costs(training_tokens=5, training_rows=2)},
         "draws": 1000,
     }
-    asked = usual | other
-    return results("demo", "base", asked.pop("axes"), asked.pop("models"), verdicts, **asked)
+    asked = {key: value for key, value in (usual | other).items() if value is not None}
+    models = asked.pop("models")
+    more = {key: asked.pop(key, None) for key in ("answers", "costs")}
+    return results(ResultsSpec(study="demo", **asked), "base", models, verdicts, **more)
 
 
 def share(rows: Sequence[Verdict], *outcomes: str) -> float:

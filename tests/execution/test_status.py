@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from mixmerge.durable import claimed
+from mixmerge.durable import claimed, read_log
 from mixmerge.errors import SpecError
 from mixmerge.execution.events import Blocked, Ended, Failed, Finished, Started, Stopping
 from mixmerge.execution.status import STATUS, StatusFile, status
 from mixmerge.execution.step import Step
-from mixmerge.execution.store import LOCK, read_journal
+from mixmerge.execution.store import JOURNAL, LOCK
 
 STEPS = [Step("write", name) for name in ("a", "b", "c", "d")]
 
@@ -81,7 +81,7 @@ def test_other_tools_can_read_it(tmp_path: Path) -> None:
         "folder": "write/x-01234567",
         "attempts": 1,
     }
-    assert [event["event"] for event in read_journal(tmp_path)] == [
+    assert [event["event"] for event in read_log(tmp_path / JOURNAL)] == [
         "started", "finished", "started", "failed", "started", "ended",
     ]  # fmt: skip
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from mixmerge.durable import read_log
 from mixmerge.errors import DataError, ResourceError, SpecError
 from mixmerge.execution import worker
 from mixmerge.execution.step import Step, Task
-from mixmerge.execution.store import FAILURE, LOCK, RECORD, Store, read_journal, read_record
+from mixmerge.execution.store import FAILURE, JOURNAL, LOCK, RECORD, Store, read_record
 from mixmerge.files import read_json
 from mixmerge.progress import Progress
 
@@ -121,7 +122,7 @@ def test_the_journal_tells_every_attempt(tmp_path: Path) -> None:
     folder, key = placed(tmp_path, Step("fail", "a"))
     worker.run_step(folder, fails_with(TimeoutError("slow")))
     worker.run_step(folder, {"fail": lambda *_: {}})
-    told = [(event["event"], event.get("attempt")) for event in read_journal(folder)]
+    told = [(event["event"], event.get("attempt")) for event in read_log(folder / JOURNAL)]
     assert told == [("started", 1), ("failed", None), ("started", 2), ("finished", None)]
     record = read_record(folder, key)
     assert record is not None
@@ -131,7 +132,7 @@ def test_the_journal_tells_every_attempt(tmp_path: Path) -> None:
 def test_the_journal_survives_a_torn_line(tmp_path: Path) -> None:
     """A line cut short by a kill is passed over."""
     (tmp_path / "journal.ndjson").write_text('{"event": "started"}\n{"event": "fin')
-    assert list(read_journal(tmp_path)) == [{"event": "started"}]
+    assert list(read_log(tmp_path / JOURNAL)) == [{"event": "started"}]
 
 
 def test_outputs_reach_the_disk_before_the_record(

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import os
-import resource
 import shutil
 import signal
 from collections import Counter
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.torch import load_file
+from tests.limits import limits as bounded
 from tests.merging.fuzz_mutations import STRANGE, mutated
 from tests.merging.fuzz_reference import Unknown, Wanted, expected
 from tests.merging.fuzz_worlds import RECIPE, Files, worlds
@@ -36,18 +36,8 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(os, "fsync", lambda _: None)
     monkeypatch.setattr(os, "fdatasync", lambda _: None)
 
-    def too_long(*_: Any) -> None:
-        raise TimeoutError(f"a case took more than {SECONDS} seconds")
-
-    before = signal.signal(signal.SIGALRM, too_long)
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + ROOM, hard))
-    signal.alarm(SECONDS)
-    yield
-    signal.alarm(0)
-    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-    signal.signal(signal.SIGALRM, before)
+    with bounded(SECONDS, ROOM):
+        yield
 
 
 class Playground:

@@ -71,13 +71,13 @@ def refused(match: str, **settings: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (BOMB + "\nmodels: *x9", "line 7: stands for .* values; at most"),
+        (BOMB + "\nmodels: *x9", r"line \d: stands for .* values; at most"),
         ("models: &a [*a]", "line 1: holds something within itself"),
         ("base_model: &a {path: *a}", "holds something within itself"),
         ("a: !!timestamp x", "not valid YAML"),
-        ("a: !!timestamp 2020-13-45", "not valid YAML: month must be in 1..12"),
+        ("a: !!timestamp 2020-13-45", "not valid YAML: line 1: could not determine a constructor"),
         ("a: !!map x", "not valid YAML: line 1: expected a mapping node"),
-        ("a: " + HUGE, "not valid YAML: .*4300"),
+        ("a: " + HUGE, "not valid YAML: line 1: the number 99999999999999999999… is too large"),
         ('name: "\\ud800"', "invalid Unicode character escape"),
         ("a: " + "[" * 5000, "nested too deeply"),
         ("a\nb", "is `key: value` lines, not 'a b'"),
@@ -123,9 +123,13 @@ def test_references_that_no_system_knows(world: World, reference: str) -> None:
     ("world_name", "changes", "message"),
     [
         ("linear", {"models": [("a", 1e308), ("b", 1e308)]}, "sum|fit"),
-        ("linear", {"models": [("a", 10**300), ("b", -(10**300))]}, "sum to zero"),
-        ("linear", {"models": [("a", 10**400), ("b", 1)]}, "finite number"),
-        ("slerp", {"parameters": {"t": 10**400}}, "`t` must be"),
+        ("linear", {"models": [("a", 1e300), ("b", -1e300)]}, "sum to zero"),
+        (
+            "linear",
+            {"models": [("a", 10**400), ("b", 1)]},
+            "line 7: the number 1000.* is too large",
+        ),
+        ("slerp", {"parameters": {"t": 10**400}}, "the number 1000.* is too large"),
         ("slerp", {"parameters": {"t": float("nan")}}, "finite number"),
         ("slerp", {"parameters": {"t": 1e308}}, "fit|sum"),
         ("ties", {"parameters": {"density": 1, "lambda": 1e308}}, "do not fit BF16"),

@@ -6,7 +6,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from mixmerge.errors import ModelError
-from mixmerge.mixing.measure import characters, token_counter
+from mixmerge.mixing.mixture import characters, token_counter
 from mixmerge.records import Conversation, Message, PreferencePair
 
 ROW = Conversation(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mixmerge.mixing.overlap import HeldOut
+from mixmerge.mixing.filters import HeldOut
 from mixmerge.records import Conversation, Message, PreferencePair, Prompt
 
 QUESTION = "Which currency is used in the Republic of Chad?"

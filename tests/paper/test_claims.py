@@ -30,39 +30,61 @@ def test_the_papers_own_distances_from_slerp_are_those_of_its_table() -> None:
     assert "DARE-TIES within 2 points, TIES 7 below" in claim.paper
 
 
-BETTER, WORSE, UNCLEAR = estimate(0.01, 0.03), estimate(-0.03, -0.01), estimate(-0.01, 0.02)
+BETTER, WORSE, OPEN = estimate(0.01, 0.05), estimate(-0.05, -0.01), estimate(-0.06, 0.05)
+NOT_WORSE, NOT_BETTER, SAME = estimate(-0.01, 0.06), estimate(-0.06, 0.01), estimate(-0.01, 0.02)
 
 
 @pytest.mark.parametrize(
     ("win", "harm", "decision", "words"),
     [
-        (BETTER, WORSE, "agrees", "better win rate and harm rate, worse on neither"),
-        (BETTER, UNCLEAR, "agrees", "better win rate, worse on neither"),
-        (UNCLEAR, WORSE, "agrees", "better harm rate, worse on neither"),
+        (BETTER, WORSE, "agrees", "better win rate and harm rate, under 3 points worse on either"),
+        (BETTER, NOT_BETTER, "agrees", "better win rate, under 3 points worse on either"),
+        (SAME, WORSE, "agrees", "better harm rate, under 3 points worse on either"),
+        (BETTER, OPEN, "not decidable", "better win rate, but perhaps 3 points worse elsewhere"),
         (BETTER, BETTER, "disagrees", "a trade: better win rate, worse harm rate"),
         (WORSE, WORSE, "disagrees", "a trade: better harm rate, worse win rate"),
-        (WORSE, BETTER, "disagrees", "worse win rate and harm rate"),
-        (UNCLEAR, BETTER, "disagrees", "worse harm rate"),
-        (UNCLEAR, UNCLEAR, "not decidable", "neither interval excludes zero"),
+        (
+            WORSE,
+            BETTER,
+            "disagrees",
+            "worse win rate and harm rate, under 3 points better on either",
+        ),
+        (NOT_BETTER, BETTER, "disagrees", "worse harm rate, under 3 points better on either"),
+        (
+            OPEN,
+            BETTER,
+            "not decidable",
+            "worse harm rate, but perhaps 3 points better elsewhere",
+        ),
+        (SAME, SAME, "equivalent", "both differences are below 3 points"),
+        (OPEN, OPEN, "not decidable", "neither interval excludes zero"),
+        (NOT_WORSE, SAME, "not decidable", "neither interval excludes zero"),
     ],
 )
 def test_the_rule(win: Estimate, harm: Estimate, decision: str, words: str) -> None:
-    """Better on one axis and worse on neither agrees; worse on any disagrees; else undecided."""
+    """Better on one axis and not worse by the margin agrees; a possible loss decides nothing."""
     assert decide(win, harm) == (decision, words)
 
 
 @pytest.mark.parametrize(
     ("published", "ours", "decision"),
     [
-        (7.0, BETTER, "agrees"),
-        (7.0, WORSE, "disagrees"),
-        (-7.0, WORSE, "agrees"),
-        (7.0, UNCLEAR, "not decidable"),
-        (0.0, BETTER, "not decidable"),
+        (3, BETTER, "agrees"),
+        (-3, WORSE, "agrees"),
+        (40, BETTER, "smaller"),
+        (-40, WORSE, "smaller"),
+        (0.5, BETTER, "larger"),
+        (3, WORSE, "disagrees"),
+        (-3, BETTER, "disagrees"),
+        (3, OPEN, "not decidable"),
+        (40, OPEN, "smaller"),
+        (0, BETTER, "not decidable"),
     ],
 )
-def test_one_number_agrees_by_its_sign(published: float, ours: Estimate, decision: str) -> None:
-    """The paper's numbers have no interval; ours must exclude zero to say anything."""
+def test_one_number_agrees_by_sign_and_size(
+    published: float, ours: Estimate, decision: str
+) -> None:
+    """The published number lies inside our interval, or ours is smaller, larger or opposite."""
     assert agreement(published, ours) == decision
 
 
@@ -88,7 +110,7 @@ def test_a_world_as_the_paper_says_agrees_with_all_five() -> None:
         ("SLERP balances best", {"dpo-ties": (0.6, 0.1)}, "disagrees"),
         ("SLERP balances best", {"dpo-linear": (0.75, 0.35)}, "not decidable"),
         ("Merging before DPO beats after", {"merge-dpo": (0.70, 0.30)}, "disagrees"),
-        ("Merging before DPO beats after", {"merge-dpo": (0.75, 0.35)}, "not decidable"),
+        ("Merging before DPO beats after", {"merge-dpo": (0.75, 0.35)}, "equivalent"),
         ("Three related languages beat six", {"three-ties": (0.60, 0.45)}, "disagrees"),
     ],
 )

@@ -57,13 +57,13 @@ def rows(page: Path, table: str) -> list[dict[str, str]]:
 
 
 def test_the_tables_have_our_numbers_and_the_papers(page: Path) -> None:
-    """Table 1 holds rates, gains over the mix and the published numbers side by side."""
+    """Table 1 holds rates and gains beside the published numbers; gains of 15 points are larger."""
     row = next(row for row in rows(page, "objective") if row["model"] == "dpo-slerp")
     assert float(row["win_rate"]) == pytest.approx(0.75)
     assert float(row["win_gain"]) == pytest.approx(0.15)
     assert float(row["harm_gain"]) == pytest.approx(0.15)
     assert (row["paper_win"], row["paper_harm"]) == ("78.0", "-57.8")
-    assert (row["win_agrees"], row["harm_agrees"]) == ("agrees", "agrees")
+    assert (row["win_agrees"], row["harm_agrees"]) == ("larger", "larger")
 
 
 def test_the_mean_of_the_merges_is_beside_the_papers(page: Path) -> None:
@@ -72,7 +72,7 @@ def test_the_mean_of_the_merges_is_beside_the_papers(page: Path) -> None:
     assert [float(sft["paper_win"]), float(sft["paper_harm"])] == pytest.approx([5.975, -4.45])
     assert [float(dpo["paper_win"]), float(dpo["paper_harm"])] == pytest.approx([2.775, 2.16])
     assert float(dpo["win_gain"]) == pytest.approx((0.75 + 3 * 0.70) / 4 - 0.6)
-    assert (sft["harm_agrees"], dpo["harm_agrees"]) == ("disagrees", "agrees")
+    assert (sft["harm_agrees"], dpo["harm_agrees"]) == ("disagrees", "larger")
 
 
 def test_a_model_that_is_never_harmful_has_no_interval(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from paper.scores import AxisTable, Scores
 
-from mixmerge.records.verdict import Axis
+from mixmerge.records import Axis
 
 LANGUAGES = ("en", "fr")
 

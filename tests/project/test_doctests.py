@@ -25,4 +25,4 @@ def test_examples_do_what_they_show(name: str) -> None:
 
 def test_there_are_examples() -> None:
     """The search for modules with examples finds those of the statistics."""
-    assert EXAMPLES["mixmerge.stats.decision"] == 2
+    assert EXAMPLES["mixmerge.stats.paired"] == 3

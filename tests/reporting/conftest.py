@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mixmerge.records.conversation import Message
-from mixmerge.records.prompt import Prompt
+from mixmerge.records import Axis, Message, Outcome, Prompt
 from mixmerge.records.results import (
     AxisInfo,
     AxisScore,
@@ -23,7 +22,6 @@ from mixmerge.records.results import (
     Stage,
     Value,
 )
-from mixmerge.records.verdict import Axis, Outcome
 from mixmerge.reporting.input import Answer, ReportInput, Sample, StepCost
 from mixmerge.reporting.write import write_report
 
@@ -55,30 +53,30 @@ BASE_HARM = 0.5
 AXES = {
     "general": AxisInfo(
         measure="win_rate", title="win rate", phrase="the win rate", better="higher",
-        primary=True, unit="percent", bounds=(0, 1), of_base=0.5,
+        primary=True, unit="percent", bounds=(0, 1), of_base=0.5, margin=0.03,
     ),
     "safety": AxisInfo(
         measure="rate", title="harmful answers", phrase="the share of harmful answers",
         better="lower",
-        primary=True, unit="percent", bounds=(0, 1), relative=True,
+        primary=True, unit="percent", bounds=(0, 1), relative=True, margin=0.03,
     ),
     "over_refusal": AxisInfo(
         measure="rate", title="refused answers", phrase="the share of refused answers",
         better="lower",
-        primary=False, unit="percent", bounds=(0, 1),
+        primary=False, unit="percent", bounds=(0, 1), margin=0.03,
     ),
     "code": AxisInfo(
         measure="mean", title="mean score", phrase="the mean score", better="higher",
-        primary=True, unit="score", bounds=(0, 1),
+        primary=True, unit="score", bounds=(0, 1), margin=0.03,
     ),
     "tone": AxisInfo(
         measure="mean", title="mean score", phrase="the mean score", better="higher",
-        primary=True, unit="score", bounds=(1, 10),
+        primary=True, unit="score", bounds=(1, 10), margin=0.27,
     ),
     "mmlu": AxisInfo(
         measure="rate", title="correct answers", phrase="the share of correct answers",
         better="higher",
-        primary=True, unit="percent", bounds=(0, 1),
+        primary=True, unit="percent", bounds=(0, 1), margin=0.03,
     ),
 }  # fmt: skip
 
@@ -176,26 +174,40 @@ def contrast(a: str, b: str, axis: str, difference: float, half: float, p: float
 
 
 def compare(results: Results, pairs: Iterable[tuple[str, str]]) -> tuple[Comparison, ...]:
-    """Decide pairs by the rule that the records state, written here once more."""
+    """Decide pairs by the rule that the records state, written here once more, from intervals."""
     decided = []
     for a, b in pairs:
-        better, worse, seen = list[Axis](), list[Axis](), 0
+        found = {axis: results.contrast(a, b, axis) for axis in results.deciding}
+        gains, sure = dict[Axis, tuple[float, float]](), dict[Axis, int]()
         for axis, info in results.deciding.items():
-            found = results.contrast(a, b, axis)
-            seen += found is not None
-            if found and found.p_adjusted < 0.05:
-                (better if info.sign * found.difference > 0 else worse).append(axis)
+            contrast = found[axis]
+            if contrast and contrast.ci:
+                low, high = sorted(info.sign * end / info.margin for end in contrast.ci)
+                gains[axis] = low, high
+                significant = contrast.p_adjusted < 0.05
+                sure[axis] = (1 if info.sign * contrast.difference > 0 else -1) * significant
+        not_worse = tuple(axis for axis, (low, _) in gains.items() if low > -1)
+        not_better = tuple(axis for axis, (_, high) in gains.items() if high < 1)
+        every = len(results.deciding)
         decision: Decision = "undecided"
-        if seen < len(results.deciding):
+        if len(gains) < every:
             decision = "incomplete"
-        elif better or worse:
-            decision = "trades" if better and worse else "beats" if better else "loses"
+        elif len(not_worse) == len(not_better) == every:
+            decision = "equivalent"
+        elif len(not_worse) == every and 1 in sure.values():
+            decision = "beats"
+        elif len(not_better) == every and -1 in sure.values():
+            decision = "loses"
+        elif {1, -1} <= set(sure.values()):
+            decision = "trades"
         stage = results.models[a].stage if a in results.models else None
+        better, worse = (tuple(x for x in sure if sure[x] == sign) for sign in (1, -1))
         decided.append(
             Comparison(
-                a=a, b=b, stage=stage, decision=decision, better=tuple(better), worse=tuple(worse)
+                a=a, b=b, stage=stage, decision=decision, better=better, worse=worse,
+                not_worse=not_worse,
             )
-        )
+        )  # fmt: skip
     return tuple(decided)
 
 

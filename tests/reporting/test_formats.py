@@ -56,11 +56,3 @@ def test_counts_and_shares() -> None:
     assert formats.count(1_234_567) == f"1{NARROW}234{NARROW}567"
     assert formats.share(0.15) == f"15{NARROW}%"
     assert formats.share(0.125) == f"12.5{NARROW}%"
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(-4.226, "−4.23"), (0.00996, "0.00996"), (0.0801, "0.0801"), (0, "0")]
-)
-def test_three_significant_digits_with_a_true_minus(value: float, text: str) -> None:
-    """A measure of any size keeps three digits; a negative one has a minus, not a hyphen."""
-    assert formats.significant(value) == text

@@ -7,7 +7,7 @@ from pathlib import Path
 from mixmerge.records.results import Average, Front, LengthControlled, Results, Volume
 from mixmerge.reporting.cells import Table, to_csv
 from mixmerge.reporting.input import ReportInput
-from mixmerge.reporting.robustness import fronts, otherwise
+from mixmerge.reporting.tables import fronts, otherwise
 from mixmerge.reporting.write import write_report
 
 
@@ -69,7 +69,7 @@ def test_the_front_has_probabilities_and_volumes(study: ReportInput, tmp_path: P
     assert {row["p_non_dominated"] for row in rows_of(table).values()} == {"0.25"}
     narrow = "\N{NARROW NO-BREAK SPACE}%"
     assert f"DPO: all models 11.0{narrow} (10.0 to 12.0), merges 0.0{narrow}." in table.caption
-    assert "Area beyond the base model" in table.caption
+    assert "Share of the area of all values that is worse than some model: " in table.caption
     some = {name: results.models[name] for name in ("base", "dpo-15", "dpo-slerp")}
     results = results.model_copy(update={"models": some, "contrasts": (), "decisions": ()})
     few = study.model_copy(update={"results": results, "samples": []})

@@ -9,7 +9,13 @@ import pytest
 from mixmerge.reporting.cells import Cell, Column, Table, to_csv, to_markdown
 from mixmerge.reporting.costs import cost_sentences, own_seconds, total_seconds
 from mixmerge.reporting.input import ReportInput
-from mixmerge.reporting.tables import all_tables, by_language, contrasts, language_tables, models
+from mixmerge.reporting.tables import (
+    all_tables,
+    by_language,
+    contrasts,
+    every_model,
+    language_tables,
+)
 
 
 def rows_of(table: Table) -> list[dict[str, str]]:
@@ -19,7 +25,7 @@ def rows_of(table: Table) -> list[dict[str, str]]:
 
 def test_model_table_is_table_1(study: ReportInput) -> None:
     """Values, relative changes and gains over the mix equal those computed from the results."""
-    rows = {row["model"]: row for row in rows_of(models(study.results))}
+    rows = {row["model"]: row for row in rows_of(every_model(study.results))}
     assert len(rows) == 15
     slerp = study.results.models["dpo-slerp"].axes["general"]
     row = rows["dpo-slerp"]
@@ -42,7 +48,7 @@ def test_model_table_without_relative_change(study: ReportInput) -> None:
     for name, model in study.results.models.items():
         safety = model.axes["safety"].model_copy(update={"change_from_base": None})
         changed[name] = model.model_copy(update={"axes": {**model.axes, "safety": safety}})
-    row = rows_of(models(study.results.model_copy(update={"models": changed})))[1]
+    row = rows_of(every_model(study.results.model_copy(update={"models": changed})))[1]
     assert not {"safety_relative_change", "safety_gain"} & set(row)
     assert float(row["safety"]) > 0
 
@@ -50,7 +56,7 @@ def test_model_table_without_relative_change(study: ReportInput) -> None:
 def test_scores_keep_their_unit(make_given: Callable[..., ReportInput]) -> None:
     """A grade from 1 to 10 is no percent, nor are its gains, and + is better in any direction."""
     results = make_given(["tone", "safety"]).results
-    table = models(results)
+    table = every_model(results)
     texts = {row[0].text: {c.key: cell for c, cell in zip(table.columns, row, strict=True)}
              for row in table.rows}  # fmt: skip
     assert texts["slerp"]["tone"].text == "6.70"
@@ -73,7 +79,10 @@ def test_contrast_table_has_one_row_per_merge(study: ReportInput) -> None:
     assert float(ties["safety_difference_high"]) == pytest.approx(0.174 - 0.227 + 0.024)
     assert ties["decision"] == "trades"
     assert rows["sft-slerp"]["general_p_adjusted"] == "0.4"
-    assert "The win rate: higher is better; the share of harmful answers: lower" in table.caption
+    assert (
+        "The win rate: higher is better, margin 3 points; the share of harmful answers: lower"
+        in table.caption
+    )
 
 
 def test_language_tables_mark_the_best_and_name_the_worst(study: ReportInput) -> None:

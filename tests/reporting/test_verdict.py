@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from mixmerge.records.results import Comparison, Contrast, Results
+from mixmerge.records.results import Comparison, Contrast, Matched, MatchedDifference, Results
+from mixmerge.reporting import tables
 from mixmerge.reporting.input import ReportInput
 from mixmerge.reporting.verdict import Conclusion, conclude
 
@@ -58,7 +59,18 @@ def test_headline_names_the_winner_with_its_intervals(study: ReportInput) -> Non
             0.01,
             "Merging does not beat mixing; at best it trades one axis for the other",
         ),
-        (0.05, -0.05, 0.30, "Merging is not shown to beat mixing"),
+        (
+            0.05,
+            -0.05,
+            0.30,
+            "Merging is not shown to beat mixing; the best case is within the noise",
+        ),
+        (
+            0.005,
+            -0.005,
+            0.30,
+            "Merging does as well as mixing: every difference is below the margin",
+        ),
         (-0.05, 0.05, 0.01, "Mixing beats merging; every merge that was compared loses"),
     ],
 )
@@ -71,6 +83,24 @@ def test_headline_says_when_merging_does_not_win(
     assert plain(": at the SFT stage, against the 15 % safety mix, ties changes") in plain(headline)
 
 
+def test_a_possible_loss_is_no_win(
+    study: ReportInput, make_contrast: MakeContrast, make_decisions: MakeDecisions
+) -> None:
+    """A merge that is better on one axis and perhaps worse on the other has not won."""
+    pair = "sft-ties", "sft-15"
+    contrasts = (
+        make_contrast(*pair, "general", 0.05, 0.02, 0.01),
+        make_contrast(*pair, "safety", 0.02, 0.03, 0.40),
+    )
+    results = study.results.model_copy(update={"contrasts": contrasts})
+    decisions = make_decisions(results, [pair])
+    conclusion = conclude(results.model_copy(update={"decisions": decisions}))
+    assert conclusion.headline.startswith(
+        "Merging is not shown to beat mixing; the best case may be worse on the share of harmful "
+        "answers by 3 points or more: at the SFT stage"
+    )
+
+
 def test_one_axis_is_neither_traded_nor_counted(make_given: MakeGiven) -> None:
     """With one axis nothing is traded and no axes are counted; a given baseline has its name."""
     conclusion = conclude(make_given(["code"]).results)
@@ -80,8 +110,7 @@ def test_one_axis_is_neither_traded_nor_counted(make_given: MakeGiven) -> None:
     )
     (stage,) = conclusion.stages.values()
     assert stage.sentence == (
-        "Of 2 merges against mixed, 1 beats it, 1 cannot be told apart from it; the best-supported "
-        "is slerp."
+        "Of 2 merges against mixed, 1 beats it, 1 is undecided; the best-supported is slerp."
     )
 
 
@@ -95,6 +124,28 @@ def test_of_many_axes_the_significant_changes_come_first(make_given: MakeGiven) 
         "significantly the share of harmful answers on safety by −1.0 points and the share of "
         "correct answers on mmlu by +0.5 points."
     )
+
+
+def test_sweeps_are_compared_at_the_baselines_value(study: ReportInput) -> None:
+    """The sentence gives the value, each sweep's difference, and who does not reach it."""
+    found = MatchedDifference(difference=0.004, ci=(-0.02, 0.028))
+    absent = MatchedDifference(difference=None, ci=None, absent="not reached")
+    matched = tuple(
+        Matched(
+            model=f"dpo-{name}", baseline="dpo-15", axis="safety", level=0.227,
+            differences={"general": own}, sweep={},
+        )
+        for name, own in (("ties", found), ("linear", absent))
+    )  # fmt: skip
+    results = study.results.model_copy(update={"matched": matched})
+    (sentence,) = conclude(results).matched
+    assert plain(sentence) == (
+        "DPO: at the share of harmful answers of the 15 % safety mix (22.7 %), ties differs "
+        "in the win rate by +0.4 points (−2.0 to +2.8); linear does not reach it."
+    )
+    assert conclude(study.results).matched == []
+    (table,) = tables.matched(results)
+    assert [row[2].text for row in table.rows] == ["22.7\N{NARROW NO-BREAK SPACE}%"] * 2
 
 
 def test_axes_that_do_not_decide_are_told_aside(study: ReportInput, make_given: MakeGiven) -> None:
@@ -186,5 +237,5 @@ def test_stage_sentence_counts_every_merge_once(study: ReportInput) -> None:
     """The counts in a stage's sentence add up to its merges."""
     sentence = conclude(study.results).stages["dpo"].sentence
     assert sentence.startswith("DPO: of 4 merges against the 15")
-    assert "2 beat it, 1 trades one axis for the other, 1 cannot be told apart" in sentence
+    assert "2 beat it, 1 trades one axis for the other, 1 is undecided" in sentence
     assert sentence.endswith("alone measures at least as well on both axes as the mix.")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest, t
 
 from mixmerge.errors import SampleError
 from mixmerge.stats.agreement import (
@@ -14,6 +15,7 @@ from mixmerge.stats.agreement import (
     raw_agreement,
     youden,
 )
+from mixmerge.stats.bootstrap import Codes
 
 # Krippendorff (2011), example C: four observers, twelve units, values 1 to 5, gaps.
 _GAP = -1
@@ -62,8 +64,7 @@ def test_what_cannot_disagree_has_no_coefficient() -> None:
         assert np.isnan(statistic(table.sum(axis=0)))
     pairs = coincidences(np.stack([same, same], axis=1), 2)
     assert np.isnan(krippendorff_alpha(pairs.sum(axis=0)))
-    rng = np.random.default_rng(0)
-    assert coefficient(pairs, np.arange(20), krippendorff_alpha, draws=100, rng=rng) is None
+    assert coefficient(pairs, np.arange(20), krippendorff_alpha) is None
 
 
 def test_missing_verdicts_are_no_agreement_and_no_disagreement() -> None:
@@ -74,46 +75,58 @@ def test_missing_verdicts_are_no_agreement_and_no_disagreement() -> None:
     assert coincidences(np.stack([truth, judged], axis=1), 2).sum() == 4
 
 
-def test_the_bootstrap_of_a_coefficient_resamples_clusters() -> None:
-    """Copies of items inside their cluster change neither the value nor the interval."""
-    rng = np.random.default_rng(3)
-    truth = rng.integers(2, size=60).astype(np.intp)
-    judged = np.where(rng.random(60) < 0.8, truth, 1 - truth)
-    place = np.arange(60)
+def _noisy(size: int, right: float, seed: int = 3) -> tuple[Codes, Codes]:
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(2, size=size).astype(np.intp)
+    return truth, np.where(rng.random(size) < right, truth, 1 - truth)
 
-    def estimate(copies: int) -> tuple[float, float, float]:
-        tables = confusion(np.tile(truth, copies), np.tile(judged, copies), 2)
-        found = coefficient(
-            tables,
-            np.tile(place, copies),
-            cohen_kappa,
-            draws=2000,
-            rng=np.random.default_rng(0),
-        )
-        assert found is not None
-        return found.value, found.low, found.high
 
-    once = estimate(1)
-    assert estimate(6) == pytest.approx(once)
-    assert once[1] < once[0] < once[2]
-    few = coefficient(
-        confusion(truth[:5], 1 - truth[:5], 2), place[:5], cohen_kappa, draws=100, rng=rng
+def test_a_coefficient_has_a_jackknife_interval_over_clusters() -> None:
+    """It is that of scipy's t and Fisher's z; copies of items in their cluster narrow nothing."""
+    truth, judged = _noisy(60, 0.8)
+    tables = confusion(truth, judged, 2)
+    found = coefficient(tables, np.arange(60), cohen_kappa)
+    assert found is not None
+    left = [np.arctanh(cohen_kappa(np.delete(tables, one, 0).sum(axis=0))) for one in range(60)]
+    error = np.sqrt(59 * np.var(left))
+    half = t.ppf(0.975, 59) * error
+    ends = np.tanh(np.arctanh(found.value) + np.array([-half, half]))
+    assert found.interval == pytest.approx(tuple(ends))
+    copied = coefficient(
+        confusion(np.tile(truth, 6), np.tile(judged, 6), 2), np.tile(np.arange(60), 6), cohen_kappa
     )
-    assert few is not None
-    assert few.offered is None
-    assert few.absent == "5 source prompts, 10 required"
+    assert copied is not None
+    assert copied.interval == pytest.approx(found.interval)
+
+
+@pytest.mark.parametrize(
+    ("size", "wrong", "absent"),
+    [
+        (5, 4, "5 source prompts with a verdict, 10 required"),
+        (60, 2, "2 of 60 source prompts differ between raters, 3 required"),
+    ],
+)
+def test_too_little_disagreement_has_no_interval(size: int, wrong: int, absent: str) -> None:
+    """A coefficient of few clusters, or of few that disagree, says why it has no interval."""
+    truth = np.arange(size) % 2
+    judged = np.where(np.arange(size) < wrong, 1 - truth, truth)
+    found = coefficient(confusion(truth, judged, 2), np.arange(size), youden)
+    assert found is not None
+    assert (found.offered, found.absent) == (None, absent)
 
 
 def test_a_clustered_share_is_worth_its_clusters() -> None:
-    """Six copies of an answer narrow nothing; independent answers give Wilson's own interval."""
+    """Six copies of an answer narrow nothing; where few clusters differ each counts once."""
     hit = np.repeat([1.0, 0.0], [30, 20])
     alone = clustered_share(hit, np.arange(50))
     copied = clustered_share(np.tile(hit, 6), np.tile(np.arange(50), 6))
-    assert copied.interval == pytest.approx(alone.interval, abs=0.01)
+    assert copied.interval == pytest.approx(alone.interval)
     assert (copied.n, copied.clusters) == (300, 50)
-    # Wilson (1927) for 30 of 50.
-    assert alone.interval == pytest.approx((0.462, 0.724), abs=0.003)
+    # Wilson (1927) for 30 of 50, with the quantile of t for 49 degrees of freedom.
+    assert alone.interval == pytest.approx((0.457, 0.728), abs=0.001)
     certain = clustered_share(np.ones(60), np.repeat(np.arange(10), 6))
     assert certain.interval == pytest.approx((0.722, 1.0), abs=0.001)
+    nearly = clustered_share(np.repeat([0.0, 1.0], [6, 234]), np.repeat(np.arange(40), 6))
+    assert nearly.interval == pytest.approx(tuple(binomtest(39, 40).proportion_ci(method="wilson")))
     with pytest.raises(SampleError, match="at least 1 observation; 0 seen"):
         clustered_share(np.array([np.nan]), np.zeros(1, dtype=np.intp))

@@ -7,9 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import betaincinv
 
-from mixmerge.stats.intervals import ClusterSample
+from mixmerge.stats.intervals import ClusterMean, ClusterSample
 from mixmerge.stats.proportions import clustered_wilson, tango, wilson
-from mixmerge.stats.robust import ClusterMean
 
 LANGUAGES = 6
 Floats = NDArray[np.float64]

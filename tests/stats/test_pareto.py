@@ -121,9 +121,9 @@ def test_volume_of_equal_models_has_no_interval() -> None:
     assert "too close to one another: the volume of the best is biased by 0.0" in estimate.absent
 
 
-def test_volume_beyond_a_base_that_may_be_harmless_has_no_interval() -> None:
-    """Draws in which the base model is never harmful leave no interval."""
-    draws = np.random.default_rng(5).random((100, 2, 2))
-    draws[3, 0, 1] = np.nan
-    estimate = front_volume(np.full((2, 2), 0.5), draws, (0.0, 0.0), clusters=50)
-    assert "the base model's value may be zero" in estimate.absent
+def test_volume_of_models_that_never_vary_has_no_interval() -> None:
+    """Where every draw has the same volume there is nothing to make an interval from."""
+    points = np.array([[0.0, 0.7]])
+    estimate = front_volume(points, np.tile(points, (100, 1, 1)), (0.0, 0.0), clusters=50)
+    assert (estimate.value, estimate.offered) == (0, None)
+    assert "none is better than the worst corner" in estimate.absent

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from mixmerge.stats.bootstrap import bootstrap_means
-from mixmerge.stats.robust import ClusterMean, average, covariance, ratio_interval
+from mixmerge.stats.intervals import ClusterMean, average, covariance, ratio_interval
 
 
 def unequal(seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,11 +11,10 @@ from jaxtyping import TypeCheckError
 from mixmerge.stats.agreement import confusion, krippendorff_alpha
 from mixmerge.stats.bootstrap import Floats, bootstrap_means, cluster_totals
 from mixmerge.stats.correction import Labelled
-from mixmerge.stats.intervals import ClusterSample
+from mixmerge.stats.intervals import ClusterMean, ClusterSample
 from mixmerge.stats.length_control import length_feature
 from mixmerge.stats.paired import sign_flip_p
 from mixmerge.stats.pareto import hypervolume
-from mixmerge.stats.robust import ClusterMean
 
 RNG = np.random.default_rng(1)
 ONES, PLACES = np.ones(3), np.arange(3)

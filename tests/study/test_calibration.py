@@ -9,6 +9,7 @@ from mixmerge.errors import SpecError
 from mixmerge.evaluation.judging import items
 from mixmerge.evaluation.measures import MeasuredAxis
 from mixmerge.evaluation.results import results
+from mixmerge.evaluation.spec import ResultsSpec
 from mixmerge.execution.step import Task
 from mixmerge.files import read_json, write_json, write_rows
 from mixmerge.fingerprint import file_fingerprint
@@ -110,7 +111,8 @@ def make_task(root: Path) -> Task:
                 write_rows(inputs[f"verdicts:{name}"] / f"{axis}.jsonl", verdicts[name][axis])
     infos = {"base": ModelInfo(kind="base"), "sft-0": ModelInfo(kind="merge", stage="sft")}
     infos["sft-15"] = ModelInfo(kind="mixture", stage="sft")
-    found = results("s", "base", axes, infos, verdicts, baselines={"sft": "sft-15"}, draws=1000)
+    spec_of_results = ResultsSpec(study="s", axes=axes, baselines={"sft": "sft-15"}, draws=1000)
+    found = results(spec_of_results, "base", infos, verdicts)
     inputs["results"] = root / "results"
     write_json(inputs["results"] / "results.json", found.model_dump(mode="json"))
     settings = {
@@ -118,7 +120,6 @@ def make_task(root: Path) -> Task:
         "axes": {a: {"measure": m, "judge": {}, "primary": True} for a, m in MEASURES.items()},
         "models": MODELS,
         "seed": 1,
-        "draws": 1000,
     }
     judges = {axis: {"rules": "testbed"} for axis in axes}
     placement = {"axes": judges, "allow_execution": False}

@@ -1,4 +1,4 @@
-"""Tests of mixmerge.study.extends: study files that extend others."""
+"""Tests of mixmerge.study.spec_file: study files that extend others."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from mixmerge.errors import SpecError
 from mixmerge.study.check import parse_study, read_study, whole_text
-from mixmerge.study.extends import read_extended
+from mixmerge.study.spec_file import read_extended
 
 SMALL = Path(__file__).parents[1] / "data" / "small.yaml"
 

@@ -20,8 +20,7 @@ from collections.abc import Iterable
 from mixmerge.execution.step import Step, Task
 from mixmerge.files import read_rows
 from mixmerge.progress import Progress
-from mixmerge.records import Prompt
-from mixmerge.records.row import RowModel
+from mixmerge.records import Prompt, RowModel
 from mixmerge.spec_model import SpecModel
 from mixmerge.study.spec import Study
 from mixmerge.study.steps.kind import ROWS, StepKind

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,40 @@ def test_a_sweep_tries_each_weight() -> None:
         "sft-slerp-0.3": {"sft-0": {"weight": 0.7}, "sft-100": {"weight": 0.3}},
         "sft-slerp-0_1": {"sft-0": {"weight": (1.0, 0.0)}, "sft-100": {"weight": (0.0, 1.0)}},
     }
+
+
+def test_a_matched_sweep_is_measured_on_the_reported_items_too() -> None:
+    """Every merge of a sweep of single weights is asked, from the smallest to the largest."""
+    swept = SWEEP.replace("[0.3, [0, 1]]", "[0.7, 0.3]")
+    text = SMALL.replace("\nevaluate:", f"{swept}\nevaluate:\n  match_on: safety")
+    asked = parse_study(text + ITEMS, "x.yaml")
+    assert asked.measured_sweeps() == {"sft-slerp": ["sft-slerp-0.3", "sft-slerp-0.7"]}
+    planned = by_id(asked)
+    assert planned["generate/sft-slerp-0.3"].inputs["prompts:general"] == "prompts/general"
+    results = planned["results/study"]
+    assert results.inputs["verdicts:sft-slerp-0.7"] == "judge/sft-slerp-0.7"
+    assert "sft-slerp-0.7" not in results.settings["models"]
+
+
+@pytest.mark.parametrize(
+    ("sweep", "evaluate", "message"),
+    [
+        (SWEEP, "match_on: sefety", r"match_on: there is no `sefety`.*mean `safety`\?"),
+        (SWEEP, "match_on: safety", "no checkpoint has a `sweep` of single weights"),
+        (
+            SWEEP.replace("[0, 1]", "0.5"),
+            "match_on: safety",
+            "needs another deciding axis",
+        ),
+    ],
+)
+def test_what_cannot_be_matched_is_refused(sweep: str, evaluate: str, message: str) -> None:
+    """An axis that is none, a sweep of gradients, and one axis alone are the user's mistakes."""
+    text = SMALL.replace("\nevaluate:", f"{sweep}\nevaluate:\n  {evaluate}")
+    if "another" in message:
+        text = text.replace("decide_on: [general, safety]", "decide_on: [safety]")
+    with pytest.raises(SpecError, match=message):
+        parse_study(text + ITEMS, "x.yaml")
 
 
 def test_candidates_are_judged_on_selection_items_only() -> None:
@@ -118,6 +153,11 @@ def test_a_study_that_chooses_nothing_has_no_such_steps() -> None:
         ),
         (
             SWEEP,
+            ITEMS.replace("}}}", "}}, limits: {over_refusal: 0.2}}"),
+            r"selection\.limits\.over_refusal: counts nothing: `selection\.prompts` has no `over_",
+        ),
+        (
+            SWEEP,
             ITEMS.replace("general:", "generel:"),
             r"selection\.prompts\.generel: there is no `generel` in `evaluate\.axes` .*`general`\?",
         ),
@@ -185,7 +225,13 @@ def verdicts(axis: Axis, outcomes: Sequence[str]) -> list[Verdict]:
     ]  # fmt: skip
 
 
-def chosen(folder: Path, rates: dict[str, tuple[str, str]], win: float, harm: float) -> Path:
+def chosen(
+    folder: Path,
+    rates: dict[str, tuple[str, str]],
+    win: float,
+    harm: float,
+    limits: dict[Axis, float] | None = None,
+) -> Path:
     """Run the choice among models with these outcomes (general, safety), a letter a prompt.
 
     Win rates and harm rates count with the given weights.
@@ -201,10 +247,12 @@ def chosen(folder: Path, rates: dict[str, tuple[str, str]], win: float, harm: fl
             write_rows(folder / "judge" / name / f"{axis}.jsonl", rows)
     out = folder / "select" / "chosen"
     out.mkdir(parents=True)
-    axes = {
+    axes: dict[Axis, dict[str, Any]] = {
         "general": {"measure": "win_rate", "weight": win},
         "safety": {"measure": {"rate": "harmful"}, "better": "lower", "weight": harm},
     }
+    for axis, limit in (limits or {}).items():
+        axes[axis]["limit"] = limit
     settings = {"candidates": [*rates], "axes": axes}
     task = Task("select", "chosen", settings, inputs, {}, {}, out, folder / "cache")
     HANDLERS["select"](task, silent)
@@ -226,6 +274,26 @@ def test_the_best_score_wins(tmp_path: Path, win: float, harm: float, winner: st
     assert model_path(out).resolve() == (tmp_path / "merge" / winner / "model").resolve()
 
 
+@pytest.mark.parametrize(
+    ("limits", "winner", "within"),
+    [
+        ({"safety": 0.5}, "a", "ab"),
+        ({"safety": 0.4}, "b", "b"),
+        ({"general": 0.6}, "c", "c"),
+        ({"general": 0.5, "safety": 0.5}, "a", "a"),
+        ({"general": 0.6, "safety": 0.4}, "a", ""),
+    ],
+)
+def test_limits_come_before_scores(
+    tmp_path: Path, limits: dict[Axis, float], winner: str, within: str
+) -> None:
+    """The best score within all limits wins, and where none is within, the nearest."""
+    found = read_json(chosen(tmp_path, RATES, 1, 0, limits) / "selection.json")
+    assert found["winner"] == winner
+    assert found["limits"] == limits
+    assert [n for n, own in found["candidates"].items() if own["within_limits"]] == [*within]
+
+
 def test_a_candidate_without_verdicts_is_named(tmp_path: Path) -> None:
     """Where the judge said nothing readable of a candidate, nothing is chosen."""
     with pytest.raises(SampleError, match="a: none of 4 prompts has a verdict on `safety`"):
@@ -235,7 +303,12 @@ def test_a_candidate_without_verdicts_is_named(tmp_path: Path) -> None:
 def test_every_candidate_is_on_record(tmp_path: Path) -> None:
     """The whole grid is kept: rates and score of each candidate."""
     found = read_json(chosen(tmp_path, RATES, 1, 1) / "selection.json")
-    assert found["candidates"]["b"] == {"general": 0.375, "safety": 0.0, "score": 0.375}
+    assert found["candidates"]["b"] == {
+        "general": 0.375,
+        "safety": 0.0,
+        "score": 0.375,
+        "within_limits": True,
+    }
     assert [*found["candidates"]] == ["a", "b", "c"]
 
 

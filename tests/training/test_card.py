@@ -6,8 +6,7 @@ from typing import Any
 import yaml
 
 from mixmerge.training import TrainSpec
-from mixmerge.training.card import model_card, parent_name
-from mixmerge.training.report import RowCounts, TrainReport
+from mixmerge.training.report import RowCounts, TrainReport, model_card, parent_name
 
 
 def test_codes_of_languages_stay_texts() -> None:

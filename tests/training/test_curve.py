@@ -9,8 +9,7 @@ import pytest
 from mixmerge.errors import SpecError
 from mixmerge.files import read_rows
 from mixmerge.progress import silent
-from mixmerge.training.curve import Curve
-from mixmerge.training.report import CurvePoint
+from mixmerge.training.report import Curve, CurvePoint
 
 LOGS = {"loss": 2.0, "learning_rate": 1e-3, "grad_norm": 1.0}
 
@@ -35,7 +34,7 @@ def test_a_curve_is_cut_back_on_resuming(tmp_path: Path) -> None:
     assert [(point.step, point.loss) for point in points] == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 40)]
     assert points[-1].tokens == 400
     assert points[-1].epoch == 2.0
-    assert (second.first_loss, second.final_loss) == (1.0, 40.0)
+    assert (second.points[0].loss, second.final_loss) == (1.0, 40.0)
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])

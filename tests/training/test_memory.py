@@ -1,4 +1,4 @@
-"""Tests of mixmerge.training.memory: a full device means fewer rows at once, same training."""
+"""Tests of mixmerge.training.resume: a full device means fewer rows at once, same training."""
 
 import sys
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pytest
 from mixmerge.errors import DeviceMemoryError, ResourceError
 from mixmerge.files import read_json
 from mixmerge.training import TrainPlacement, TrainSpec
-from mixmerge.training.memory import remember, remembered, with_fewer_rows
+from mixmerge.training.resume import remember, remembered, with_fewer_rows
 from mixmerge.training.run import train
 
 Write = Callable[[int], Path]

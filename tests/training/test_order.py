@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixmerge.training.order import row_order, sorted_within_steps
+from mixmerge.training.plan import row_order, sorted_within_steps
 
 sizes = st.integers(min_value=1, max_value=40)
 

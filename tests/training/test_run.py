@@ -20,7 +20,7 @@ from mixmerge.progress import silent
 from mixmerge.records import ModelFolder
 from mixmerge.training import AdapterSpec, TrainPlacement, TrainSpec
 from mixmerge.training.data import read_data
-from mixmerge.training.order import row_order
+from mixmerge.training.plan import row_order
 from mixmerge.training.report import CurvePoint, TrainReport
 from mixmerge.training.run import train
 from mixmerge.training.session import _check_finished

@@ -1,4 +1,4 @@
-"""The command line: one file per command, each a thin layer over the function of the same name."""
+"""The command line: each command a thin layer over the function of its name."""
 
 from pathlib import Path
 from typing import Annotated, Any

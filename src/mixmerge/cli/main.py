@@ -7,7 +7,6 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,18 +14,11 @@ from rich.console import Console
 
 import mixmerge
 from mixmerge.cli import WithEngines
-from mixmerge.cli.adopt import adopt
-from mixmerge.cli.demo import demo
-from mixmerge.cli.evaluate import evaluate
 from mixmerge.cli.inspect import inspect
 from mixmerge.cli.merge import merge
-from mixmerge.cli.mix import mix
-from mixmerge.cli.plan import plan
-from mixmerge.cli.report import report
-from mixmerge.cli.run import run
-from mixmerge.cli.status import status
-from mixmerge.cli.step import step
-from mixmerge.cli.train import train
+from mixmerge.cli.parts import evaluate, mix, train
+from mixmerge.cli.plan import plan, status
+from mixmerge.cli.run import adopt, demo, report, run, step
 from mixmerge.errors import SpecError, StepFailedError, UserError
 
 HELP = """Should I mix my training data, or train apart and merge the models? Measure it.
@@ -104,7 +96,9 @@ def exit_code(arguments: list[str]) -> int:
         error.show()
         return 2
     except Exception as error:  # noqa: BLE001 - the last resort
-        log = _write_traceback()
+        handle, log = tempfile.mkstemp(prefix="mixmerge-", suffix=".log")
+        with os.fdopen(handle, "w") as file:
+            file.write(traceback.format_exc())
         screen.print(
             f"mixmerge failed: {type(error).__name__}: {error}\n"
             f"This is a fault of mixmerge, not yours. The traceback is in {log}.",
@@ -125,10 +119,3 @@ def _start_log() -> None:
         known = ", ".join(name for name in levels if name not in ("NOTSET", "WARN"))
         raise SpecError(f"MIXMERGE_LOG={asked}: there is no such level; there are {known}.")
     logging.basicConfig(level=asked.upper())
-
-
-def _write_traceback() -> Path:
-    handle, name = tempfile.mkstemp(prefix="mixmerge-", suffix=".log")
-    with os.fdopen(handle, "w") as log:
-        log.write(traceback.format_exc())
-    return Path(name)

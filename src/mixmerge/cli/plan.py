@@ -1,15 +1,18 @@
-"""``mixmerge plan STUDY.yaml``."""
+"""The commands that only look: plan says what a run would do, status how one stands."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from mixmerge.cli import RunFolder, Seed
 
 if TYPE_CHECKING:
+    from mixmerge.execution.status import StepStatus
     from mixmerge.study.explain import Explained
 
 _STYLES = {"done": "green", "to do": "", "out of date": "yellow"}
@@ -27,8 +30,6 @@ def plan(
 
     Needs neither network nor GPU and loads no model library.
     """
-    from rich.console import Console
-
     from mixmerge.study.explain import explain
 
     plan = explain(study, out, seed=seed)
@@ -92,3 +93,40 @@ def _calls(plan: "Explained") -> str:
     count = "unknown until the prompts are here" if calls.count is None else f"{calls.count:,}"
     price = "" if calls.dollars is None else f", at most about ${calls.dollars:,.2f}"
     return f"Judge calls ({', '.join(calls.models)}): {count}{price}."
+
+
+def status(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
+    """Show how a run stands, live or dead: what runs now, what failed, what is left."""
+    from mixmerge.cli.screen import log_tail
+    from mixmerge.execution.status import STATUS, status
+
+    found = status(folder)
+    screen = Console(highlight=False)
+    counts = ", ".join(f"{number} {state}" for state, number in found.counts.items())
+    line = f"{folder}: {found.state}; {len(found.steps)} steps: {counts}."
+    screen.print(line, markup=False, soft_wrap=True)
+    whose = "by" if found.state in ("running", "stopping") else "last by"
+    screen.print(f"{whose} {found.owner}; updated {found.updated}", markup=False, soft_wrap=True)
+    shown = [s for s in found.steps if s.state in ("running", "failed") or s.message]
+    if shown:
+        screen.print(step_table(shown))
+    for step in found.steps:
+        if step.state == "failed" and step.folder is not None:
+            screen.print(f"\n{step.step}: the end of its log", markup=False)
+            for line in log_tail(step.folder, 10):
+                screen.print(f"  │ {line}", markup=False, soft_wrap=True)
+            screen.print(f"  alone: mixmerge step {step.folder}", markup=False, soft_wrap=True)
+    if found.state == "dead":
+        screen.print("Its driver was killed; the same command goes on from what is done.")
+    screen.print(f"for other tools: {folder / STATUS}", markup=False, soft_wrap=True)
+
+
+def step_table(steps: "Sequence[StepStatus]") -> Table:
+    """Return one line per step of a run: its state, how far it is, what is wrong."""
+    table = Table()
+    for heading in ("Step", "State", "How far", ""):
+        table.add_column(heading, overflow="fold")
+    for step in steps:
+        far = f"{step.done / step.total:.0%}" if step.done is not None and step.total else ""
+        table.add_row(step.step, step.state, far, Text(step.message or step.what))
+    return table

@@ -1,4 +1,4 @@
-"""``mixmerge run STUDY.yaml``."""
+"""The commands that run a study or a part of its run: run, demo, adopt, step, report."""
 
 import os
 from pathlib import Path
@@ -11,6 +11,8 @@ from mixmerge.cli import RunFolder, Seed
 if TYPE_CHECKING:
     from mixmerge.study.run import Prepared
 
+Workers = Annotated[int | None, typer.Option(min=1, help="Cores in use; by default all.")]
+
 
 def run(
     study: Annotated[Path, typer.Argument(help="A study file; `mixmerge demo` shows one.")],
@@ -19,7 +21,7 @@ def run(
     only: Annotated[
         list[str] | None, typer.Option(help="Only this step (kind/name) and what it needs.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Cores in use; by default all.")] = None,
+    workers: Workers = None,
     seed: Seed = None,
     attempts: Annotated[
         int, typer.Option(min=1, help="Starts of a step that passing faults stop.")
@@ -34,6 +36,21 @@ def run(
 
     prepared = prepare(study, out, seed=seed, budget=budget)
     show(prepared, workers=workers, only=only, engine=engine, attempts=attempts)
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/demo"),
+    seed: Seed = None,
+    workers: Workers = None,
+) -> None:
+    """Answer "mix or merge?" on the embedded testbed: the whole study, in minutes, on any laptop.
+
+    A tiny multilingual model, questions with verifiable answers and harmful requests in six
+    languages; real training, merging and evaluation. Ends with the path of the report.
+    """
+    from mixmerge.study.run import DEMO, prepare
+
+    show(prepare(DEMO, out, seed=seed), workers=workers)
 
 
 def show(
@@ -64,3 +81,44 @@ def show(
         console.print(f"- {suspicion.message}", style="yellow", markup=False, soft_wrap=True)
     console.print(f"results: {finished.results_file}", markup=False, soft_wrap=True)
     console.print(f"report:  {finished.report_file}", markup=False, soft_wrap=True)
+
+
+def adopt(
+    study: Annotated[Path, typer.Argument(help="A study file.")],
+    checkpoint: Annotated[str, typer.Argument(help="Name of a checkpoint in the study.")],
+    folder: Annotated[Path, typer.Argument(help="The model: a Hugging Face folder; is copied.")],
+    out: RunFolder = None,
+    seed: Seed = None,
+) -> None:
+    """Take in a checkpoint made elsewhere, so that a run does not make it again."""
+    from rich.console import Console
+
+    from mixmerge.cli.screen import RunScreen
+    from mixmerge.study.adopt import adopt
+    from mixmerge.study.run import prepare
+
+    console = Console(highlight=False)
+    steps = prepare(study, out, seed=seed).steps
+    with RunScreen(steps, os.cpu_count() or 1, console) as screen:
+        taken = adopt(study, checkpoint, folder, out, seed=seed, listener=screen)
+    console.print(f"adopted: {taken}", soft_wrap=True)
+
+
+def step(
+    folder: Annotated[Path, typer.Argument(help="A step's folder, with its step.json.")],
+) -> int:
+    """Run one step of a run folder alone, with its output on the screen."""
+    from mixmerge.execution.worker import run_step
+    from mixmerge.study.steps import HANDLERS
+
+    return run_step(folder, HANDLERS)
+
+
+def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")]) -> None:
+    """Rebuild tables, figures and report.html of a finished or unfinished run."""
+    from mixmerge.cli.screen import bar
+    from mixmerge.study.run import report as rebuild
+
+    with bar("report") as progress:
+        page = rebuild(folder, progress=progress)
+    typer.echo(f"report: {page}")

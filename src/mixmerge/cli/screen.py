@@ -11,6 +11,7 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
     TaskID,
     TextColumn,
@@ -38,6 +39,20 @@ _TAIL_LINES = 15
 """Of a failed step's log."""
 
 
+def _bars(console: Console, width: int, *counts: ProgressColumn) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=width),
+        TextColumn("{task.percentage:>3.0f} %"),
+        *counts,
+        TextColumn("[dim]{task.fields[note]}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
 class RunScreen:
     """Shows a run: a bar for the whole with the time left, and one for each running step."""
 
@@ -51,16 +66,7 @@ class RunScreen:
         self._tasks: dict[str, TaskID] = {}
         self._expected = self._took = 0.0
         self._start = time.monotonic()
-        self._bars = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TextColumn("[dim]{task.fields[note]}"),
-            console=self.console,
-            transient=True,
-            disable=not self.console.is_terminal,
-        )
+        self._bars = _bars(self.console, width=24)
         self._whole = self._bars.add_task(f"{len(steps)} steps", total=1.0, note="")
 
     def __enter__(self) -> Self:
@@ -157,20 +163,10 @@ def bar(title: str, unit: str = "") -> Iterator[ProgressListener]:
 
     For work that counts ``bytes`` it shows how many are done and how many a second.
     """
-    console = Console(stderr=True)
     start = time.monotonic()
-    with Progress(
-        SpinnerColumn(),
-        TextColumn("[bold]{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        *([DownloadColumn(), TransferSpeedColumn()] if unit == "bytes" else []),
-        TextColumn("[dim]{task.fields[note]}"),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as bars:
-        task = bars.add_task(title, total=None, note="")
+    counts = [DownloadColumn(), TransferSpeedColumn()] if unit == "bytes" else []
+    with _bars(Console(stderr=True), 40, *counts) as bars:
+        task = bars.add_task(f"[bold]{title}", total=None, note="")
 
         def listen(done: float, total: float, what: str) -> None:
             passed = time.monotonic() - start

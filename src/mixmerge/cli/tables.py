@@ -30,7 +30,11 @@ def inspection_tables(inspection: Inspection) -> list[RenderableType]:
             title = f"Size of the change, relative to {inspection.base}"
         shown += [Text(title), _sizes_table(comparison, inspection.base)]
         if comparison.whole.interferences:
-            shown += [Text(_between(comparison)), _interference_table(comparison)]
+            first_pair, *others = comparison.whole.interferences
+            title = f"Between the changes of {first_pair.first} and {first_pair.second}"
+            if others:
+                title = "Between the changes (by layer: --figure, --json)"
+            shown += [Text(title), _interference_table(comparison)]
         shown += [Text("How the models are related"), _relatedness_table(comparison)]
     return shown
 
@@ -116,13 +120,6 @@ def _sizes_table(comparison: Comparison, base: str | None) -> Table:
         ]
         table.add_row(label, *cells, end_section=ends)
     return table
-
-
-def _between(comparison: Comparison) -> str:
-    first, *others = comparison.whole.interferences
-    if others:
-        return "Between the changes (by layer: --figure, --json)"
-    return f"Between the changes of {first.first} and {first.second}"
 
 
 def _interference_table(comparison: Comparison) -> Table:

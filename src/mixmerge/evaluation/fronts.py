@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from mixmerge.evaluation.axis_scores import AxisScores
+from mixmerge.evaluation.scores import AxisScores
 from mixmerge.records.results import AxisInfo, Front, Kind, Volume
 from mixmerge.stats.bootstrap import Floats
 from mixmerge.stats.estimate import Estimate
@@ -26,7 +26,7 @@ Axes = Sequence[tuple[AxisInfo, AxisScores]]
 """The deciding axes."""
 
 
-def front(kinds: Mapping[str, Kind], base: str, axes: Axes) -> Front:
+def front(kinds: Mapping[str, Kind], axes: Axes) -> Front:
     """Estimate who is on the front of some models, and how far the front reaches.
 
     Each axis has prompts of its own and is resampled independently; within an axis all models
@@ -34,49 +34,41 @@ def front(kinds: Mapping[str, Kind], base: str, axes: Axes) -> Front:
 
     Args:
         kinds: what each model is, without the base model.
-        base: name of the base model.
-        axes: the scores of all models, the base model's included.
+        axes: the scores of all models.
     """
     names = list(kinds)
-    draws = [scores.pooled_draws([base, *names]) for _, scores in axes]
-    signed = [info.sign * drawn[:, 1:] for (info, _), drawn in zip(axes, draws, strict=True)]
-    share = probability_non_dominated(np.stack(signed, axis=2))
+    draws = np.stack([_goodness(info, scores.pooled_draws(names)) for info, scores in axes], axis=2)
+    share = probability_non_dominated(draws)
     return Front(
         p_non_dominated=dict(zip(names, share.tolist(), strict=True)),
-        volumes=_volumes(kinds, base, axes, draws) if len(axes) <= MOST_AXES else {},
+        volumes=_volumes(kinds, axes, draws) if len(axes) <= MOST_AXES else {},
     )
 
 
-def _volumes(
-    kinds: Mapping[str, Kind], base: str, axes: Axes, draws: Sequence[Floats]
-) -> dict[Group, Volume]:
-    names = [base, *kinds]
-    values = [np.array([scores.rate(name).value for name in names]) for _, scores in axes]
-    if any(info.relative and own[0] == 0 for (info, _), own in zip(axes, values, strict=True)):
-        return {}
-    points = np.stack([_gains(info, v) for (info, _), v in zip(axes, values, strict=True)], axis=-1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        gains = [_gains(info, drawn) for (info, _), drawn in zip(axes, draws, strict=True)]
-    drawn = np.stack(gains, axis=2)
+def _goodness(info: AxisInfo, shares: Floats) -> Floats:
+    """Return how far values are from the worst that there can be, in shares of the range."""
+    return shares if info.sign > 0 else 1 - shares
+
+
+def _volumes(kinds: Mapping[str, Kind], axes: Axes, draws: Floats) -> dict[Group, Volume]:
+    names = list(kinds)
+    points = np.stack(
+        [
+            _goodness(info, np.array([scores.rate(name).value for name in names]))
+            for info, scores in axes
+        ],
+        axis=-1,
+    )
     volumes: dict[Group, Volume] = {}
     for group, members in _KINDS.items():
-        inside = [name for name in kinds if kinds[name] in members]
-        if inside:
-            places = [list(kinds).index(name) for name in inside]
-            estimate = _volume(inside, points[places], drawn[:, places], axes)
+        places = [place for place, name in enumerate(names) if kinds[name] in members]
+        if places:
+            inside = [names[place] for place in places]
+            estimate = _volume(inside, points[places], draws[:, places], axes)
             volumes[group] = Volume(
                 hypervolume=estimate.value, ci=estimate.offered, absent=estimate.absent
             )
     return volumes
-
-
-def _gains(info: AxisInfo, shares: Floats) -> Floats:
-    """Return how much better than the first, the base model, each model is: (..., models - 1)."""
-    base, others = shares[..., :1], shares[..., 1:]
-    gains: Floats = (
-        info.sign * (others / base - 1) if info.relative else info.sign * (others - base)
-    )
-    return gains
 
 
 def _volume(names: Sequence[str], points: Floats, draws: Floats, axes: Axes) -> Estimate:

@@ -27,9 +27,6 @@ def generate(
     Finished answers are kept in a journal beside ``out`` until all are there: after an
     interruption the same call asks only for what is missing, also if prompts were added.
 
-    Returns:
-        The answers, in the order of the prompts.
-
     Raises:
         DataError: two prompts share an id, or one does not fit into the model's context.
         ModelError: the model is incomplete, or tokenizer and weights do not fit together.

@@ -46,22 +46,19 @@ def _of_places(axis: Axis, judge: str, rows: Sequence[Verdict]) -> list[JudgeWar
         if row.order is not None and row.outcome in _COMPARED
     )
     n = words.total()
+    place = max(("first", "second"), key=words.__getitem__)
+    if n < FEWEST or words[place] < ONE_PLACE * n:
+        return []
+    message = (
+        f"The judge {judge} chose the {place} answer in {words[place]:,} of {n:,} comparisons, "
+        "although every pair was shown in both orders. It judges places, not answers: the win "
+        "rates near 50 % say nothing."
+    )
+    share = words[place] / n
     return [
         JudgeWarning(
-            axis=axis,
-            judge=judge,
-            kind="place",
-            word=place,
-            share=words[place] / n,
-            n=n,
-            message=(
-                f"The judge {judge} chose the {place} answer in {words[place]:,} of {n:,} "
-                "comparisons, although every pair was shown in both orders. It judges places, not "
-                "answers: the win rates near 50 % say nothing."
-            ),
+            axis=axis, judge=judge, kind="place", word=place, share=share, n=n, message=message
         )
-        for place in ("first", "second")
-        if n >= FEWEST and words[place] >= ONE_PLACE * n
     ]
 
 

@@ -4,11 +4,20 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixmerge.errors import DataError
+from mixmerge.errors import DataError, ResourceError
 from mixmerge.files import write_rows
 from mixmerge.progress import Progress, silent
-from mixmerge.records import MISSING, Item, Judge, Prompt, Question, Response, Verdict
-from mixmerge.records.row import RowModel
+from mixmerge.records import (
+    MISSING,
+    Axis,
+    Item,
+    Judge,
+    Prompt,
+    Question,
+    Response,
+    RowModel,
+    Verdict,
+)
 
 
 def judge(
@@ -22,9 +31,6 @@ def judge(
     progress: Progress = silent,
 ) -> list[Verdict]:
     """Judge a model's answers, in any order, and write the verdicts as JSON Lines.
-
-    Returns:
-        The verdicts, in the order of the prompts.
 
     Raises:
         SpecError: the judge cannot answer such a question.
@@ -59,6 +65,20 @@ def items(
     return [Item(*row) for row in zip(prompts, own, base, strict=True)]
 
 
+def require_answers(axis: Axis, verdicts: Sequence[Verdict], calls: str = "judge calls") -> None:
+    """Check that no call to a judge failed; what was answered is in its journal.
+
+    Raises:
+        ResourceError: a call failed.
+    """
+    failed = [verdict for verdict in verdicts if verdict.outcome == "error"]
+    if failed:
+        raise ResourceError(
+            f"{axis}: {len(failed)} of {len(verdicts)} {calls} failed ({failed[0].reason}). "
+            "The same command asks only these again."
+        )
+
+
 def misfit(verdict: Verdict, question: Question) -> str | None:
     """Say why a verdict does not answer a question; None where it does."""
     allowed = {*question.outcomes, *(MISSING - {"error"})}
@@ -74,7 +94,6 @@ def misfit(verdict: Verdict, question: Question) -> str | None:
 
 
 def _by_prompt(prompts: Sequence[Prompt], answers: Sequence[Response], what: str) -> list[Response]:
-    """Return the answers in the order of the prompts."""
     count = Counter(answer.prompt for answer in answers)
     for prompt in prompts:
         if count.pop(prompt.id, 0) != 1:
@@ -114,5 +133,5 @@ class JudgedTexts(RowModel):
                 )
 
 
-def _short(text: str, most: int = 60) -> str:
-    return repr(text if len(text) <= most else text[: most - 1] + "…")
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:59] + "…")

@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from mixmerge.records import Translated
 from mixmerge.spec_model import SpecModel
+from mixmerge.tables import DataSpec
 
 SetName = Literal["aya_redteaming", "dolly200", "m_arena_hard", "xstest"]
 """Published prompt sets whose format is known; a file of `mixmerge.evaluation.prompt_sets` each."""
@@ -33,7 +34,7 @@ class PromptColumns(SpecModel):
     """``none``, ``human`` or ``machine``; by default what `PromptSetSpec.translated` says."""
 
 
-class PromptSetSpec(SpecModel):
+class PromptSetSpec(DataSpec):
     """Prompts of one axis: a published set by name, the testbed's, or any rows."""
 
     testbed: str | None = None
@@ -43,21 +44,13 @@ class PromptSetSpec(SpecModel):
     files: Path | list[Path] | dict[str, Path] | None = None
     """JSON Lines, JSON, CSV or Parquet files: one, several, or one a language. With
     ``set: xstest``: its translations, one file a language."""
-    hub: str | None = None
-    """A data set of the Hugging Face hub, or a local data set folder."""
-    config: str | None = None
-    """Configuration of the hub data set."""
     split: str = "test"
     """Split of the hub data set, or of the testbed: ``dev`` or ``test``."""
-    revision: str | None = None
-    """Commit or tag of the hub data set: give one, or a rerun may ask other prompts."""
     columns: PromptColumns = PromptColumns()
     """Which column holds what."""
     language: str | None = None
     """The language of all prompts, where no column says it; not needed where only one language is
     evaluated."""
-    language_names: dict[str, str] = Field(default_factory=dict)
-    """How this set names the languages, e.g. ``{English: en}``."""
     translated: Translated | dict[str, Translated] | None = None
     """Who translated the prompts: one word for all, or one a language. By default nobody; a
     published set knows it itself."""
@@ -83,8 +76,6 @@ class PromptSetSpec(SpecModel):
             raise ValueError("`config` and `revision` belong to `hub`")
         elif self.files is not None and self.split != "test":
             raise ValueError("`split` belongs to `hub` and `testbed`")
-        if self.files in ([], {}):
-            raise ValueError("`files` is empty: name at least one file")
         return self
 
     def _check_published(self) -> None:

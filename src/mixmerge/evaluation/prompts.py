@@ -1,28 +1,21 @@
 """Prompts of an axis: a published set by name, or any rows by their columns."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
+from mixmerge import json_text
 from mixmerge.errors import DataError
-from mixmerge.evaluation.prompt_sets.cells import Cells, cell, explained, origin
+from mixmerge.evaluation.prompt_sets.cells import Cells, cell, explained
 from mixmerge.evaluation.prompt_spec import PromptColumns, PromptSetSpec
 from mixmerge.fingerprint import fingerprint
 from mixmerge.records import Prompt
-from mixmerge.tables import Place, read_data_set, read_file
+from mixmerge.tables import shorten
+from mixmerge.yaml_file import one_line
 
 
-def load_prompts(
-    spec: PromptSetSpec, languages: Sequence[str], *, folder: Path = Path()
-) -> list[Prompt]:
-    """Read the prompts of some languages.
-
-    Args:
-        spec: where the prompts are; not the testbed, whose prompts its own functions return.
-        languages: the languages to keep.
-        folder: what relative paths are relative to, usually the study file's folder.
+def load_prompts(spec: PromptSetSpec, languages: Sequence[str]) -> list[Prompt]:
+    """Read the prompts of some languages; those of the testbed its own functions return.
 
     Raises:
         DataError: a row is broken (with file and line), two prompts share an id, or a language
@@ -30,9 +23,9 @@ def load_prompts(
     """
     if spec.set is not None:
         published = import_module(f"mixmerge.evaluation.prompt_sets.{spec.set}")
-        prompts = published.read(spec, languages, folder)
+        prompts = published.read(spec, languages)
     else:
-        prompts = [p for p in _any_rows(spec, folder, languages) if p.language in languages]
+        prompts = [p for p in _any_rows(spec, languages) if p.language in languages]
     check_prompts(prompts, languages, str(spec.set or spec.hub or spec.files))
     return prompts
 
@@ -62,31 +55,13 @@ def check_prompts(prompts: Sequence[Prompt], languages: Iterable[str], name: str
             )
 
 
-def _any_rows(spec: PromptSetSpec, folder: Path, languages: Sequence[str]) -> Iterator[Prompt]:
+def _any_rows(spec: PromptSetSpec, languages: Sequence[str]) -> Iterator[Prompt]:
     # Who evaluates one language need not say which it is in every row.
     only = languages[0] if len(languages) == 1 else None
-    for place, cells, language in _rows(spec, folder):
+    for language, (place, cells) in spec.records():
         with explained(place):
             own = cells.get(spec.columns.language or "language")
             yield _prompt(cells, spec, language or own or only)
-
-
-def _rows(spec: PromptSetSpec, folder: Path) -> Iterator[tuple[Place, Cells, str | None]]:
-    """Yield where each row stands, its cells, and its language where the file decides that."""
-    if spec.hub is not None:
-        name = origin(spec, spec.hub, folder)
-        rows = read_data_set(name, config=spec.config, split=spec.split, revision=spec.revision)
-        for place, cells in rows:
-            yield place, cells, spec.language
-        return
-    if isinstance(spec.files, dict):
-        paths: list[tuple[str | None, Path]] = list(spec.files.items())
-    else:
-        named = spec.files if isinstance(spec.files, list) else [spec.files or Path()]
-        paths = [(spec.language, path) for path in named]
-    for language, path in paths:
-        for place, cells in read_file(folder / path):
-            yield place, cells, language
 
 
 def _prompt(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prompt:
@@ -95,7 +70,9 @@ def _prompt(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prompt:
     text = _cell(cells, spec.columns, "prompt")
     if not text:
         column = spec.columns.prompt or "prompt"
-        raise ValueError(f"the column `{column}` is missing or empty (columns: {sorted(cells)}).")
+        raise ValueError(
+            f"the column `{column}` is missing or empty (columns: {one_line(str(sorted(cells)))})."
+        )
     own_name = language or _cell(cells, spec.columns, "language")
     if own_name is None:
         raise ValueError("no language: give `language`, `columns.language` or files by language.")
@@ -103,7 +80,10 @@ def _prompt(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prompt:
     messages = [{"role": "user", "content": text}] if isinstance(text, str) else text
     name = _cell(cells, spec.columns, "id")
     # Most public sets number their questions from zero in every language.
-    name = fingerprint([code, messages])[:16] if name is None else f"{name}-{code}"
+    try:
+        name = fingerprint([code, messages])[:16] if name is None else f"{name}-{code}"
+    except TypeError as error:  # it holds NaN, say, which is no text either
+        raise ValueError(f"`prompt` must be a text or messages (seen: {shorten(text)}).") from error
     cluster = _cell(cells, spec.columns, "cluster")
     return Prompt.model_validate(
         {
@@ -139,8 +119,8 @@ def _category(value: Any) -> str | None:
     """Read a category; several in a list, or in a JSON list inside a string, are joined."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
-            value = json.loads(value)
-        except json.JSONDecodeError:
+            value = json_text.parse(value)
+        except ValueError:
             return value
     if isinstance(value, list):
         return "; ".join(str(item) for item in value)

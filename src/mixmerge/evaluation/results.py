@@ -6,11 +6,11 @@ from typing import Literal
 import numpy as np
 
 from mixmerge.errors import DataError, SpecError
-from mixmerge.evaluation.axis_scores import AxisScores
 from mixmerge.evaluation.fronts import front
 from mixmerge.evaluation.judge_warnings import judge_warnings
-from mixmerge.evaluation.measures import MeasuredAxis
-from mixmerge.evaluation.scores import score_table
+from mixmerge.evaluation.matching import match_sweeps
+from mixmerge.evaluation.scores import AxisScores, score_table
+from mixmerge.evaluation.spec import ResultsSpec
 from mixmerge.fingerprint import fingerprint
 from mixmerge.records import Axis, Response, Results, Verdict
 from mixmerge.records.results import (
@@ -23,9 +23,14 @@ from mixmerge.records.results import (
     ModelResult,
     Stage,
 )
-from mixmerge.stats.decision import decide, significant_gain
-from mixmerge.stats.multiplicity import benjamini_hochberg, holm
-from mixmerge.stats.paired import mcnemar_p, sign_flip_p
+from mixmerge.stats.decision import (
+    ONE_SIDED,
+    Compared,
+    adjust_all_axes,
+    decide,
+    significant_gain,
+)
+from mixmerge.stats.paired import benjamini_hochberg, holm, mcnemar_p
 
 Verdicts = Mapping[str, Mapping[Axis, Sequence[Verdict]]]
 """By model and axis; the base model has none where its value is fixed by definition."""
@@ -36,75 +41,50 @@ Pair = tuple[str, str, Family]
 
 
 def results(
-    study: str,
+    spec: ResultsSpec,
     base: str,
-    axes: Mapping[Axis, MeasuredAxis],
     models: Mapping[str, ModelInfo],
     verdicts: Verdicts,
     *,
-    decide_on: Sequence[Axis] | None = None,
-    baselines: Mapping[Stage, str] | None = None,
     answers: Mapping[Axis, Mapping[str, Iterable[Response]]] | None = None,
     costs: Mapping[str, Costs] | None = None,
-    seed: int = 0,
-    draws: int = 10_000,
 ) -> Results:
     """Estimate everything that a study reports, with the same bootstrap draws for every model.
 
-    Args:
-        study: name of the study.
-        base: name of the base model.
-        axes: how each is measured, in the order of the report.
-        models: what each model is, the base included, in the order of the report.
-        verdicts: of all models on all axes.
-        decide_on: the axes whose contrasts are tested and decide; by default all.
-        baselines: by stage, the model that merges are tested against; see `planned_contrasts`.
-        answers: of every model, the base included, by axis: their lengths give the
-            length-controlled win rate. Without them there is none.
-        costs: by model.
-        seed: of all draws.
-        draws: bootstrap samples, and sign patterns of the permutation tests.
+    The ``models``, ``base`` among them, are reported in their order. The lengths of their
+    ``answers``, by axis and model, give the length-controlled win rate; without them there is none.
 
     Raises:
         SampleError: an axis has fewer than ten clusters with a verdict for some model.
         DataError: verdicts of a model are missing, or models were judged on other prompts.
         SpecError: a deciding axis is none, or a baseline is the base model.
     """
-    deciding = list(decide_on or axes)
-    _check(base, axes, models, verdicts, baselines or {}, deciding)
-    pairs = planned_contrasts(base, models, baselines or {})
+    _check(spec, base, models, verdicts)
+    pairs = planned_contrasts(base, models, spec.baselines)
     infos = {
-        axis: spec.measure.info(spec.better, primary=axis in deciding)
-        for axis, spec in axes.items()
+        axis: own.info(primary=axis in (spec.decide_on or spec.axes))
+        for axis, own in spec.axes.items()
     }
+    sweeps = {n: own for n, own in spec.sweeps.items() if all(m in verdicts for m in own)}
+    spec = spec.model_copy(update={"sweeps": sweeps})
+    judged = [*models, *(merge for merges in sweeps.values() for merge in merges)]
     scores = {
-        axis: _axis_scores(
-            axis,
-            spec,
-            base,
-            models,
-            verdicts,
-            pairs,
-            [seed, place],
-            draws,
-            (answers or {}).get(axis),
-        )
-        for place, (axis, spec) in enumerate(axes.items())
+        axis: _axis_scores(spec, axis, base, judged, verdicts, pairs, (answers or {}).get(axis))
+        for axis in spec.axes
     }
-    contrasts = _adjusted(
-        [
-            _contrast(scores[axis], axes[axis], axis, pair, seed, draws)
-            for pair in pairs
-            for axis in axes
-            if axis in deciding
-        ]
-    )
+    tested = [
+        _contrast(spec, scores[axis], axis, pair)
+        for pair in pairs
+        for axis, info in infos.items()
+        if info.primary
+    ]
+    contrasts = _with_margins(_adjusted(tested), infos, scores)
     return Results(
-        study=study,
+        study=spec.study,
         base=base,
-        seed=seed,
+        seed=spec.seed,
         axes=infos,
-        baselines=dict(baselines or {}),
+        baselines=spec.baselines,
         models={
             name: ModelResult(
                 **info.model_dump(), axes={axis: own.score(name) for axis, own in scores.items()}
@@ -113,8 +93,11 @@ def results(
         },
         contrasts=contrasts,
         decisions=_decisions(pairs, models, infos, contrasts),
-        fronts=_fronts(base, models, infos, scores),
-        judge_warnings=judge_warnings(verdicts),
+        matched=match_sweeps(spec, models, infos, scores),
+        fronts=_fronts(models, infos, scores),
+        judge_warnings=judge_warnings(
+            {name: verdicts[name] for name in models if name in verdicts}
+        ),
         costs=dict(costs or {}),
     )
 
@@ -150,12 +133,7 @@ def planned_contrasts(
 
 
 def _check(
-    base: str,
-    axes: Mapping[Axis, MeasuredAxis],
-    models: Mapping[str, ModelInfo],
-    verdicts: Verdicts,
-    baselines: Mapping[Stage, str],
-    deciding: Sequence[Axis],
+    spec: ResultsSpec, base: str, models: Mapping[str, ModelInfo], verdicts: Verdicts
 ) -> None:
     if base not in models:
         raise SpecError(f"The base model {base!r} is not among the models: {', '.join(models)}.")
@@ -164,34 +142,33 @@ def _check(
     for name in models:
         absent = [
             axis
-            for axis, spec in axes.items()
+            for axis, own in spec.axes.items()
             if axis not in verdicts.get(name, {})
-            and not (name == base and spec.measure.of_base is not None)
+            and not (name == base and own.measure.of_base is not None)
         ]
         if absent:
             raise DataError(f"model {name!r}: no verdicts on {', '.join(sorted(absent))}.")
-    for axis in deciding:
-        if axis not in axes:
-            raise SpecError(f"decide_on: there is no axis {axis!r}, only {', '.join(axes)}.")
-    for stage, name in baselines.items():
+    for axis in spec.decide_on:
+        if axis not in spec.axes:
+            raise SpecError(f"decide_on: there is no axis {axis!r}, only {', '.join(spec.axes)}.")
+    for stage, name in spec.baselines.items():
         if name == base:
             raise SpecError(f"baseline of {stage}: {name!r} is the base model; name a checkpoint.")
 
 
 def _axis_scores(
+    spec: ResultsSpec,
     axis: Axis,
-    spec: MeasuredAxis,
     base: str,
-    models: Mapping[str, ModelInfo],
+    models: Iterable[str],
     verdicts: Verdicts,
     pairs: Sequence[Pair],
-    seed: Sequence[int],
-    draws: int,
     answers: Mapping[str, Iterable[Response]] | None,
 ) -> AxisScores:
-    fixed = spec.measure.of_base
+    measure = spec.axes[axis].measure
+    fixed = measure.of_base
     judged = [name for name in models if fixed is None or name != base]
-    table = score_table(axis, {n: verdicts[n][axis] for n in judged}, spec.measure.worth)
+    table = score_table(axis, {n: verdicts[n][axis] for n in judged}, measure.worth)
     if fixed is not None:
         # Against itself every comparison is a tie, by definition and without asking a judge.
         table.scores[base] = np.full(len(table.cluster), fixed)
@@ -200,11 +177,11 @@ def _axis_scores(
         model: {answer.prompt: len(answer.text) for answer in rows}
         for model, rows in (answers or {}).items()
     }
-    return AxisScores(table, spec.measure, base, compared, draws=draws, seed=seed, lengths=lengths)
+    seed = [spec.seed, list(spec.axes).index(axis)]
+    return AxisScores(table, measure, base, compared, draws=spec.draws, seed=seed, lengths=lengths)
 
 
 def _fronts(
-    base: str,
     models: Mapping[str, ModelInfo],
     infos: Mapping[Axis, AxisInfo],
     scores: Mapping[Axis, AxisScores],
@@ -212,23 +189,21 @@ def _fronts(
     axes = [(info, scores[axis]) for axis, info in infos.items() if info.primary]
     stages = dict.fromkeys(info.stage for info in models.values() if info.stage is not None)
     return {
-        stage: front({n: i.kind for n, i in models.items() if i.stage == stage}, base, axes)
+        stage: front({n: i.kind for n, i in models.items() if i.stage == stage}, axes)
         for stage in stages
     }
 
 
-def _contrast(
-    scores: AxisScores, spec: MeasuredAxis, axis: Axis, pair: Pair, seed: int, draws: int
-) -> Contrast:
+def _contrast(spec: ResultsSpec, scores: AxisScores, axis: Axis, pair: Pair) -> Contrast:
     a, b, family = pair
     estimate, totals = scores.difference(a, b), scores.difference_totals(a, b)
     # A stream of its own: another contrast in the study changes no p-value of this one.
-    rng = np.random.default_rng([seed, int(fingerprint([axis, a, b])[:16], 16)])
-    p = sign_flip_p(totals, rng, draws)
+    rng = np.random.default_rng([spec.seed, int(fingerprint([axis, a, b])[:16], 16)])
+    p = scores.p_of_difference(a, b, rng)
     mcnemar = None
     if scores.is_independent(a, b):
         mcnemar = mcnemar_p(int(np.sum(totals > 0)), int(np.sum(totals < 0)))
-    in_units, ends = spec.measure.of_difference, estimate.offered
+    in_units, ends = spec.axes[axis].measure.of_difference, estimate.offered
     return Contrast(
         a=a,
         b=b,
@@ -254,6 +229,47 @@ def _adjusted(contrasts: Sequence[Contrast]) -> tuple[Contrast, ...]:
     return tuple(adjusted)
 
 
+def _with_margins(
+    contrasts: Sequence[Contrast],
+    infos: Mapping[Axis, AxisInfo],
+    scores: Mapping[Axis, AxisScores],
+) -> tuple[Contrast, ...]:
+    """Test on every axis of the primary pairs whether a is worse, or better, by the margin."""
+    pairs: dict[tuple[str, str], list[int]] = {}
+    for place, each in enumerate(contrasts):
+        if each.family == "primary":
+            pairs.setdefault((each.a, each.b), []).append(place)
+    tested = list(contrasts)
+    for field, direction in (("p_not_worse", 1), ("p_not_better", -1)):
+        raw = [
+            [_p_within(contrasts[i], infos, scores, direction) for i in p] for p in pairs.values()
+        ]
+        for places, p_values in zip(pairs.values(), adjust_all_axes(raw), strict=True):
+            for place, p in zip(places, p_values, strict=True):
+                tested[place] = tested[place].model_copy(update={field: p})
+    return tuple(tested)
+
+
+def _p_within(
+    each: Contrast,
+    infos: Mapping[Axis, AxisInfo],
+    scores: Mapping[Axis, AxisScores],
+    direction: int,
+) -> float:
+    info = infos[each.axis]
+    low, high = info.bounds
+    margin = info.margin / (high - low)
+    return scores[each.axis].p_within(each.a, each.b, margin, direction * info.sign)
+
+
+def _compared(contrast: Contrast, info: AxisInfo) -> Compared:
+    inside = [
+        p is not None and p < ONE_SIDED for p in (contrast.p_not_worse, contrast.p_not_better)
+    ]
+    gain = significant_gain(info.sign * contrast.difference, contrast.p_adjusted)
+    return Compared(gain, *inside)
+
+
 def _decisions(
     pairs: Sequence[Pair],
     models: Mapping[str, ModelInfo],
@@ -261,20 +277,21 @@ def _decisions(
     contrasts: Sequence[Contrast],
 ) -> tuple[Comparison, ...]:
     """Say of every primary pair what the deciding axes say together."""
-    gains = {
-        (c.a, c.b, c.axis): significant_gain(infos[c.axis].sign * c.difference, c.p_adjusted)
-        for c in contrasts
-    }
     deciding = [axis for axis, info in infos.items() if info.primary]
+    of_pair = {
+        (a, b): {c.axis: _compared(c, infos[c.axis]) for c in contrasts if (c.a, c.b) == (a, b)}
+        for a, b, family in pairs
+        if family == "primary"
+    }
     return tuple(
         Comparison(
             a=a,
             b=b,
             stage=models[a].stage,
-            decision=decide(gains[a, b, axis] for axis in deciding),
-            better=tuple(axis for axis in deciding if gains[a, b, axis] > 0),
-            worse=tuple(axis for axis in deciding if gains[a, b, axis] < 0),
+            decision=decide(said.get(axis) for axis in deciding),
+            better=tuple(axis for axis in said if said[axis].gain > 0),
+            worse=tuple(axis for axis in said if said[axis].gain < 0),
+            not_worse=tuple(axis for axis in said if said[axis].not_worse),
         )
-        for a, b, family in pairs
-        if family == "primary"
+        for (a, b), said in of_pair.items()
     )

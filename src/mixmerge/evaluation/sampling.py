@@ -21,10 +21,7 @@ class KeyedSampling(LogitsProcessor):
     def __init__(self, decoding: DecodingSpec, prompts: Sequence[str], start: int) -> None:
         """Draw all numbers.
 
-        Args:
-            decoding: temperature (above zero), top_p, seed and the number of steps.
-            prompts: texts, one a row of the batch.
-            start: tokens in the padded batch before the first new one.
+        Each prompt is a row of the batch, whose first new token has the place ``start``.
         """
         self._decoding = decoding
         self._start = start

@@ -1,4 +1,4 @@
-"""Verdicts as numbers: one table of prompts by models for each axis."""
+"""Verdicts as numbers: one table of prompts by models for each axis, and all its estimates."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixmerge.errors import DataError
+from mixmerge.evaluation.measures import Measure
 from mixmerge.records import MISSING, Axis, Verdict
-from mixmerge.stats.bootstrap import Floats
+from mixmerge.records.results import Average, AxisScore, Change, Interval, LengthControlled, Value
+from mixmerge.stats.bootstrap import Floats, bootstrap_means
+from mixmerge.stats.estimate import Estimate, require_clusters
+from mixmerge.stats.intervals import ClusterSample
+from mixmerge.stats.length_control import length_controlled, length_feature
 
 Worth = Callable[[Verdict], float]
 """What a verdict with an outcome is worth, from 0 to 1."""
@@ -47,11 +52,6 @@ def score_table(axis: Axis, verdicts: Mapping[str, Sequence[Verdict]], worth: Wo
     A comparison that was judged in two orders counts as the mean of both, and several judges count
     alike, whether they were asked in one order or in two. A prompt with any unreadable, refused or
     failed verdict has no score: one order alone would let the judge's preference of a place decide.
-
-    Args:
-        axis: which verdicts to expect.
-        verdicts: by model.
-        worth: what a verdict is worth, e.g. `Measure.worth`.
 
     Raises:
         DataError: a verdict is of another axis or has no worth, or the models were not judged on
@@ -100,3 +100,205 @@ def _score(verdicts: Sequence[Verdict], worth: Worth) -> float:
             return float("nan")
         by_judge.setdefault(verdict.judge, []).append(worth(verdict))
     return sum(sum(said) / len(said) for said in by_judge.values()) / len(by_judge)
+
+
+_Key = tuple[str, str | None, str | None]
+
+Lengths = Mapping[str, Mapping[str, int]]
+"""Characters of the answers, by model and prompt."""
+
+
+class AxisScores:
+    """Estimates for every model of one axis, pooled and by language.
+
+    Pooled estimates rest on at least `MIN_CLUSTERS` clusters or are refused. A language with
+    fewer is still shown, without an interval; a language without any verdict is left out.
+    """
+
+    def __init__(
+        self,
+        table: ScoreTable,
+        measure: Measure,
+        base: str,
+        pairs: Sequence[tuple[str, str]],
+        *,
+        draws: int,
+        seed: Sequence[int],
+        lengths: Lengths | None = None,
+    ) -> None:
+        """Sum the scores of all models, languages and pairs by cluster.
+
+        All models have the same draws. The pairs are models to contrast, a - b; with the lengths of
+        the answers, comparisons have length-controlled win rates too.
+
+        Raises:
+            SampleError: a model has verdicts on too few clusters.
+        """
+        self._table = table
+        self._measure = measure
+        self._base = base
+        self._n_draws = draws
+        self._seed = seed
+        self._column: dict[_Key, int] = {}
+        values: list[Floats] = []
+
+        def add(key: _Key, column: Floats) -> None:
+            if key not in self._column:
+                self._column[key] = len(values)
+                values.append(column)
+
+        for model, scores in table.scores.items():
+            for language in (None, *table.languages):
+                add((model, None, language), np.where(table.rows(language), scores, np.nan))
+        for a, b in pairs:
+            add((a, b, None), table.scores[a] - table.scores[b])
+        for model, scores in table.scores.items():
+            change = scores - table.scores[base]
+            for language in (None, *table.languages):
+                add((model, base, language), np.where(table.rows(language), change, np.nan))
+        self._sample = ClusterSample(np.stack(values, axis=1), table.cluster)
+        for key, column in self._column.items():
+            if key[2] is None:
+                what = " - ".join(name for name in key[:2] if name is not None)
+                unjudged = int(np.isnan(values[column]).sum())
+                asked = f"{table.axis}, {what} ({unjudged} prompts without a verdict)"
+                require_clusters(self._sample.clusters(column), asked)
+        compares = measure.asks == "comparison"
+        self._length_controlled = self._fit_lengths(lengths) if lengths and compares else {}
+
+    def score(self, model: str) -> AxisScore:
+        """Return everything that results say of one model."""
+        scores, of_share = self._table.scores[model], self._measure.of_share
+        low, high = self._measure.bounds(scores)
+        return AxisScore(
+            **dict(self._value(model, None)),
+            missing=int(np.isnan(scores).sum()),
+            bounds=(of_share(low), of_share(high)),
+            outcomes=self._measure.outcomes(scores),
+            average=self._average(model),
+            length_controlled=self._length_controlled.get(model),
+            by_language={
+                language: self._value(model, language) for language in self._judged(model)
+            },
+        )
+
+    def rate(self, model: str, language: str | None = None) -> Estimate:
+        """Return a model's share of the measure's range, pooled or in one language."""
+        return self._measure.estimate(self._sample, self._column[model, None, language])
+
+    def difference(self, a: str, b: str) -> Estimate:
+        """Return the mean of a - b over prompts with both verdicts, as a share of the range."""
+        return self._measure.estimate_difference(self._sample, self._column[a, b, None])
+
+    def p_of_difference(self, a: str, b: str, rng: np.random.Generator) -> float:
+        """Return the two-sided p-value of "the mean of a - b is zero"."""
+        return self._sample.p_of_difference(self._column[a, b, None], rng, self._n_draws)
+
+    def p_within(self, a: str, b: str, margin: float, sign: int) -> float:
+        """Return the one-sided p-value of "sign * (a - b) is -margin or less".
+
+        The margin is a share of the measure's range. With the sign 1 where higher is better the
+        question is whether a is worse, with -1 whether it is better.
+        """
+        column = self._column[a, b, None]
+        return self._sample.p_at_most(column, -margin, sign, self._measure.apart)
+
+    def difference_totals(self, a: str, b: str) -> Floats:
+        """Return a - b summed over each cluster, shape (clusters,)."""
+        totals: Floats = self._sample.totals[:, self._column[a, b, None]]
+        return totals
+
+    def is_independent(self, a: str, b: str) -> bool:
+        """Say whether a - b is one yes-or-no comparison per cluster, as McNemar's test needs."""
+        return self._measure.asks == "outcome" and self._sample.is_binary(self._column[a, b, None])
+
+    def pooled_draws(self, models: Sequence[str]) -> Floats:
+        """Return the pooled shares of models in every bootstrap draw, shape (draws, models)."""
+        columns = [self._column[model, None, None] for model in models]
+        totals, sizes = self._sample.totals[:, columns], self._sample.sizes[:, columns]
+        return bootstrap_means(totals, sizes, self._n_draws, np.random.default_rng(self._seed))
+
+    def _judged(self, model: str) -> list[str]:
+        """Return the languages in which a model, and the base model, have verdicts."""
+        return [
+            language
+            for language in self._table.languages
+            if self._sample.clusters(self._column[model, self._base, language])
+        ]
+
+    def _value(self, model: str, language: str | None) -> Value:
+        rate = self.rate(model, language)
+        of_share, fixed = self._measure.of_share, self._fixed(model)
+        ci = fixed or _in_units(rate.offered, of_share)
+        change, absent = self._change(model, language)
+        return Value(
+            value=of_share(rate.value),
+            ci=ci,
+            n=rate.n,
+            change_from_base=change,
+            absent=({} if ci else {"ci": rate.absent}) | absent,
+        )
+
+    def _fixed(self, model: str) -> Interval | None:
+        """Return the interval of a value that is no estimate: the base model's by definition."""
+        # Against itself the base model ties, however few the prompts.
+        if model != self._base or self._measure.of_base is None:
+            return None
+        value = self._measure.of_share(self._measure.of_base)
+        return value, value
+
+    def _change(self, model: str, language: str | None) -> tuple[Change | None, dict[str, str]]:
+        """Return the change from the base model, and why its intervals are absent."""
+        if model == self._base:
+            return None, {}
+        column = self._column[model, self._base, language]
+        found = self._measure.estimate_difference(self._sample, column)
+        absent = {"change_from_base.ci": found.absent} if found.absent else {}
+        relative = None
+        if self._measure.tells_relative:
+            own, base = (self._column[name, None, language] for name in (model, self._base))
+            relative = self._sample.relative_change(own, base)
+            why = relative.absent if relative else "the base model's value is zero"
+            absent |= {"change_from_base.relative_ci": why} if why else {}
+        return Change(
+            difference=self._measure.of_difference(found.value),
+            ci=_in_units(found.offered, self._measure.of_difference),
+            relative=relative.value if relative else None,
+            relative_ci=relative.offered if relative else None,
+        ), absent
+
+    def _average(self, model: str) -> Average:
+        columns = [self._column[model, None, language] for language in self._judged(model)]
+        mean, of_share = self._sample.average_rate(columns), self._measure.of_share
+        # What allows no pooled interval allows none of the languages' average.
+        ends = None if self.rate(model).absent else mean.offered
+        ci = self._fixed(model) or _in_units(ends, of_share)
+        return Average(value=of_share(mean.value), ci=ci)
+
+    def _fit_lengths(self, lengths: Lengths) -> dict[str, LengthControlled]:
+        table, base = self._table, self._characters(self._base, lengths)
+        others = (name for name in table.scores if name != self._base and name in lengths)
+        models = [name for name in others if not self.rate(name).absent]
+        found = length_controlled(
+            [table.scores[model] for model in models],
+            [
+                length_feature(self._characters(model, lengths), base, table.language)
+                for model in models
+            ],
+            table.cluster,
+            draws=self._n_draws,
+            rng=np.random.default_rng(self._seed),
+        )
+        return {
+            model: LengthControlled(
+                value=control.win_rate.value, ci=control.win_rate.offered, slope=control.slope
+            )
+            for model, control in zip(models, found, strict=True)
+        }
+
+    def _characters(self, model: str, lengths: Lengths) -> NDArray[np.float64]:
+        return np.array([lengths[model][prompt] for prompt in self._table.prompts], dtype=float)
+
+
+def _in_units(interval: Interval | None, unit: Callable[[float], float]) -> Interval | None:
+    return None if interval is None else (unit(interval[0]), unit(interval[1]))

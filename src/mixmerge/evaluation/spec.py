@@ -15,7 +15,8 @@ from mixmerge.evaluation.generate_spec import (
 from mixmerge.evaluation.judges import JudgeSpec, members
 from mixmerge.evaluation.measures import MeasuredAxis
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
-from mixmerge.records.verdict import Axis
+from mixmerge.records import Axis
+from mixmerge.records.results import Stage
 from mixmerge.spec_model import SpecModel
 
 AxisName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -63,6 +64,26 @@ class AxisSpec(MeasuredAxis):
         return self
 
 
+class ResultsSpec(SpecModel):
+    """What is estimated from verdicts."""
+
+    study: str
+    seed: int = 0
+    """Of all draws."""
+    draws: int = 10_000
+    """Bootstrap samples, and sign patterns of the permutation tests."""
+    axes: dict[Axis, MeasuredAxis]
+    """In the order of the report."""
+    decide_on: list[Axis] = []
+    """The axes whose contrasts are tested and decide; by default all."""
+    baselines: dict[Stage, str] = {}
+    """The model that merges are tested against, by stage."""
+    match_on: Axis | None = None
+    """The axis at whose value of the baseline sweeps are compared with it."""
+    sweeps: dict[str, list[str]] = {}
+    """The merges of each sweep that is compared so, in the order of their weights."""
+
+
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -77,6 +98,10 @@ class EvaluateSpec(SpecModel):
     baseline: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = ()
     """The checkpoint that merges are tested against: one for all, or one for each stage. Without
     it, every checkpoint is tested against the base model."""
+    match_on: Axis | None = None
+    """Compare each sweep with the baseline of its stage at the baseline's own value of this axis,
+    by interpolation between neighbouring weights: every merge of the sweep is then measured on the
+    items of `evaluate`, too."""
     decoding: DecodingSpec = DecodingSpec()
     """How answers are decoded."""
     generate: GenerateSpec = TransformersSpec()

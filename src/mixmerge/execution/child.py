@@ -42,14 +42,10 @@ def child_command(command: Sequence[str]) -> list[str]:
 def run_child(
     command: Sequence[str], folder: str, environment: Mapping[str, str] | None = None
 ) -> int:
-    """Run the step in a folder in a child process and wait for it.
+    """Run a module, for example `STEP_COMMAND`, on a step's folder in a child process.
 
-    Its output goes to the step's log; that of ranks after the first stays with the job.
-
-    Args:
-        command: A module and its first arguments, for example `STEP_COMMAND`.
-        folder: The step's.
-        environment: Added to this process's.
+    Its output goes to the step's log; that of ranks after the first stays with the job. The
+    environment is added to this process's.
 
     Returns:
         The exit code; negative: killed by that signal.
@@ -76,18 +72,14 @@ def wait_for(child: "subprocess.Popen[bytes]") -> int:
         while child.poll() is None:
             time.sleep(_LOOK_EVERY_SECONDS)
     finally:
-        _end(child)
+        if child.poll() is None:
+            child.terminate()
+            try:
+                child.wait(_GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
     return child.returncode
-
-
-def _end(child: "subprocess.Popen[bytes]") -> None:
-    if child.poll() is None:
-        child.terminate()
-        try:
-            child.wait(_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
 
 
 if __name__ == "__main__":

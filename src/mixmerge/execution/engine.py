@@ -64,13 +64,10 @@ class EngineSpec(SpecModel):
     """
 
     def build(self, entry: str, *, cpus: int, preload: Sequence[str]) -> Engine:
-        """Return the engine, ready to start steps.
+        """Return the engine, ready to start steps, with so many cores of this machine.
 
-        Args:
-            entry: ``module:attribute`` of the mapping from kinds to handlers, for an engine that
-                does not start ``mixmerge step``.
-            cpus: Cores in use on this machine.
-            preload: Modules to load before the first step, where steps share a process.
+        ``entry``, for an engine that does not start ``mixmerge step``, is ``module:attribute`` of
+        the mapping from kinds to handlers; ``preload`` names modules to load before the first step.
 
         Raises:
             ModuleNotFoundError: the engine's package is not installed.

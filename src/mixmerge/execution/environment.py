@@ -31,22 +31,18 @@ _RECORDED = ("mixmerge", "torch", "transformers", "trl", "peft", "datasets", "nu
 @cache
 def environment() -> dict[str, Any]:
     """Return host, system, cores, Python, versions of packages and the git revision, as JSON."""
+    versions = {}
+    for name in _RECORDED:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
     return {
         "host": socket.gethostname(),
         "system": platform.platform(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        "versions": _versions(),
+        "versions": versions,
         "git": _git_commit(),
     }
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _RECORDED:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
 
 
 def _git_commit() -> str | None:

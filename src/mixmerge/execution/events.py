@@ -1,9 +1,8 @@
 """What happens in a run, as it is told to the screen, the status file, the journal, a tracker."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from mixmerge.execution.step import Step
 
@@ -11,24 +10,21 @@ End = Literal["done", "failed", "interrupted", "broken"]
 """How a run ended: all done, some steps failed, Ctrl-C, or an error of the driver itself."""
 
 
-@dataclass(frozen=True)
-class Reused:
+class Reused(NamedTuple):
     """A step was done before."""
 
     step: Step
     record: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Started:
+class Started(NamedTuple):
     """A step runs now."""
 
     step: Step
     folder: Path
 
 
-@dataclass(frozen=True)
-class Progressed:
+class Progressed(NamedTuple):
     """A running step has come so far."""
 
     step: Step
@@ -37,24 +33,21 @@ class Progressed:
     what: str
 
 
-@dataclass(frozen=True)
-class Finished:
+class Finished(NamedTuple):
     """A step is done."""
 
     step: Step
     record: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Retried:
+class Retried(NamedTuple):
     """A step was lost to a passing fault and will be started again."""
 
     step: Step
     message: str
 
 
-@dataclass(frozen=True)
-class Failed:
+class Failed(NamedTuple):
     """A step failed."""
 
     step: Step
@@ -62,23 +55,20 @@ class Failed:
     message: str
 
 
-@dataclass(frozen=True)
-class Blocked:
+class Blocked(NamedTuple):
     """A step cannot run because the step ``by`` failed."""
 
     step: Step
     by: str
 
 
-@dataclass(frozen=True)
-class Stopping:
+class Stopping(NamedTuple):
     """Nothing is started any more; ``running`` steps still run."""
 
     running: int
 
 
-@dataclass(frozen=True)
-class Ended:
+class Ended(NamedTuple):
     """The run is over."""
 
     end: End

@@ -45,23 +45,17 @@ class Outcome:
 
 
 @dataclass
-class _Ready:
-    """A step whose inputs are done."""
+class _Work:
+    """A step whose inputs are done: it is ready, or runs."""
 
     step: Step
     key: str
+    folder: Path
     attempts: int = 0
     not_before: float = 0.0
     """Of the monotonic clock."""
-
-
-@dataclass
-class _Running:
-    """A step that was started."""
-
-    ready: _Ready
-    folder: Path
-    handle: Any
+    handle: Any = None
+    """The engine's, while the step runs."""
 
 
 class _Walk:
@@ -76,19 +70,14 @@ class _Walk:
         attempts: int,
     ) -> None:
         self.waiting = {step.id: step for step in in_order(steps)}
-        self.ready: dict[str, _Ready] = {}
-        self.running: dict[str, _Running] = {}
+        self.ready: dict[str, _Work] = {}
+        self.running: dict[str, _Work] = {}
         self.outcome = Outcome()
         self._parents = {id_: set(step.inputs.values()) for id_, step in self.waiting.items()}
         self._store, self._engine, self._tell = store, engine, tell
         self._attempts = attempts
         self._passed_on: dict[str, str] = {}
         self._news = True
-
-    @property
-    def unstarted(self) -> bool:
-        """Whether there are steps that could still be started."""
-        return bool(self.waiting or self.ready)
 
     def advance(self, *, start: bool) -> bool:
         """Do what can be done now; return whether anything changed."""
@@ -127,7 +116,7 @@ class _Walk:
             return
         record = self._store.record(step, key)
         if record is None:
-            self.ready[step.id] = _Ready(step, key)
+            self.ready[step.id] = _Work(step, key, self._store.folder(step, key))
         else:
             self._done(step, key, record)
             self._tell(events.Reused(step, record))
@@ -135,55 +124,56 @@ class _Walk:
     def _start_ready(self) -> bool:
         now = time.monotonic()
         started = False
-        for ready in list(self.ready.values()):
-            if ready.not_before <= now and self._engine.room_for(ready.step.needs):
-                del self.ready[ready.step.id]
-                self._start(ready)
+        for work in list(self.ready.values()):
+            if work.not_before <= now and self._engine.room_for(work.step.needs):
+                del self.ready[work.step.id]
+                self._start(work)
                 started = True
         return started
 
-    def _start(self, ready: _Ready) -> None:
-        step, folder = ready.step, self._store.folder(ready.step, ready.key)
+    def _start(self, work: _Work) -> None:
+        step = work.step
         try:
-            self._store.place(step, ready.key, self.outcome.done)
-            handle = self._engine.start(folder, step.needs)
+            self._store.place(step, work.key, self.outcome.done)
+            work.handle = self._engine.start(work.folder, step.needs)
         except UserError as error:
-            self._fail(step, folder, 2, str(error))
+            self._fail(step, work.folder, 2, str(error))
             return
-        ready.attempts += 1
-        self.running[step.id] = _Running(ready, folder, handle)
-        self._tell(events.Started(step, folder))
+        work.attempts += 1
+        self.running[step.id] = work
+        self._tell(events.Started(step, work.folder))
 
     def _collect(self) -> bool:
         ended = False
-        for running in list(self.running.values()):
-            code = self._engine.poll(running.handle)
-            if code is None:
-                self._report_progress(running)
-            else:
+        for work in list(self.running.values()):
+            code = self._engine.poll(work.handle)
+            if code is not None:
                 ended = True
-                del self.running[running.ready.step.id]
-                self._settle(running, code)
+                del self.running[work.step.id]
+                self._settle(work, code)
+            elif now := read_progress(work.folder):
+                what = now["done"], now["total"], now["what"]
+                self._tell(events.Progressed(work.step, *what))
         return ended
 
-    def _settle(self, running: _Running, code: int) -> None:
-        ready, step = running.ready, running.ready.step
-        record = self._store.record(step, ready.key)
+    def _settle(self, work: _Work, code: int) -> None:
+        step = work.step
+        record = self._store.record(step, work.key)
         if record is not None:
             self.outcome.ran += 1
-            self._done(step, ready.key, record)
+            self._done(step, work.key, record)
             self._tell(events.Finished(step, record))
             return
-        code, message = _failure(running.folder, code)
+        code, message = _failure(work.folder, code)
         # Done without a record: a shared file system may show the record a moment later.
         passing = code < 0 or code in (0, LOST)
-        if passing and ready.attempts < self._attempts:
-            ready.not_before = time.monotonic() + _PAUSE_SECONDS * 2 ** (ready.attempts - 1)
-            self.ready[step.id] = ready
+        if passing and work.attempts < self._attempts:
+            work.not_before = time.monotonic() + _PAUSE_SECONDS * 2 ** (work.attempts - 1)
+            self.ready[step.id] = work
             self._tell(events.Retried(step, message))
             return
-        tried = f"; tried {ready.attempts} times" if ready.attempts > 1 else ""
-        self._fail(step, running.folder, code if code in (1, 2) else 1, message + tried)
+        tried = f"; tried {work.attempts} times" if work.attempts > 1 else ""
+        self._fail(step, work.folder, code if code in (1, 2) else 1, message + tried)
 
     def _done(self, step: Step, key: str, record: dict[str, Any]) -> None:
         self._news = True
@@ -194,13 +184,6 @@ class _Walk:
         self._news = True
         self.outcome.failed[step.id] = (code, message)
         self._tell(events.Failed(step, folder, message))
-
-    def _report_progress(self, running: _Running) -> None:
-        now = read_progress(running.folder)
-        if now is not None:
-            self._tell(
-                events.Progressed(running.ready.step, now["done"], now["total"], now["what"])
-            )
 
 
 def run(
@@ -259,50 +242,39 @@ def _walk_to_the_end(walk: _Walk, tell: events.Listener) -> events.End:
     idle = _SHORTEST_POLL_SECONDS
     told = False
     with _counted_interrupts() as interrupts:
-        while walk.running or (walk.unstarted and not interrupts.pressed):
-            interrupts.check()
-            if interrupts.pressed and not told:
+        while walk.running or ((walk.waiting or walk.ready) and not interrupts):
+            if len(interrupts) > 1:
+                # The signal handler has raised it already, wherever the main thread happened to be;
+                # in a destructor or a callback of the system it is printed and lost.
+                raise KeyboardInterrupt
+            if interrupts and not told:
                 told = True
                 tell(events.Stopping(len(walk.running)))
-            if walk.advance(start=not interrupts.pressed):
+            if walk.advance(start=not interrupts):
                 idle = _SHORTEST_POLL_SECONDS
             else:
                 time.sleep(idle)
                 idle = min(idle * 1.5, _LONGEST_POLL_SECONDS)
-    if walk.unstarted:
+    if walk.waiting or walk.ready:
         return "interrupted"
     return "failed" if walk.outcome.failed else "done"
 
 
-class _Interrupts:
-    """Counts how often Ctrl-C was pressed."""
+@contextmanager
+def _counted_interrupts() -> Iterator[list[int]]:
+    """Collect Ctrl-C instead of raising at the first, unless somebody else handles it already."""
+    interrupts: list[int] = []
 
-    pressed = 0
-
-    def check(self) -> None:
-        """Raise KeyboardInterrupt if it was pressed twice.
-
-        The signal handler has raised it already, wherever the main thread happened to be; in a
-        destructor or a callback of the system it is printed and lost, and the run would go on.
-        """
-        if self.pressed > 1:
-            raise KeyboardInterrupt
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.pressed += 1
-        if self.pressed > 1:
+    def press(number: int, frame: FrameType | None) -> None:
+        interrupts.append(number)
+        if len(interrupts) > 1:
             signal.default_int_handler(number, frame)
 
-
-@contextmanager
-def _counted_interrupts() -> Iterator[_Interrupts]:
-    """Count Ctrl-C instead of raising at the first, unless somebody else handles it already."""
-    interrupts = _Interrupts()
     ours = threading.current_thread() is threading.main_thread()
     if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield interrupts
         return
-    signal.signal(signal.SIGINT, interrupts._note)
+    signal.signal(signal.SIGINT, press)
     try:
         yield interrupts
     finally:

@@ -6,7 +6,7 @@ Paths between steps are relative, so a run folder can be moved or copied.
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -42,23 +42,22 @@ class Store:
     def key(self, step: Step, parents: Mapping[str, str]) -> str:
         """Return a step's identity: 64 hexadecimal digits.
 
-        Args:
-            step: The step.
-            parents: What each input step (by id) passes on: the digest of its output for a step
-                that is `Step.by_output`, else its key.
+        ``parents`` has what each input step (by id) passes on: the digest of its output for a step
+        that is `Step.by_output`, else its key.
 
         Raises:
             SpecError: a file that the step names does not exist.
         """
         check_files(step)
-        meaning = {
-            "kind": step.kind,
-            "version": step.version,
-            "settings": dict(step.settings),
-            "inputs": {role: parents[parent] for role, parent in step.inputs.items()},
-            "files": {role: self._content(Path(path)) for role, path in step.files.items()},
-        }
-        return fingerprint(meaning)
+        return fingerprint(
+            {
+                "kind": step.kind,
+                "version": step.version,
+                "settings": dict(step.settings),
+                "inputs": {role: parents[parent] for role, parent in step.inputs.items()},
+                "files": {role: self._content(Path(path)) for role, path in step.files.items()},
+            }
+        )
 
     def folder(self, step: Step, key: str) -> Path:
         """Return where the step's folder is, or will be."""
@@ -72,23 +71,19 @@ class Store:
         """Write ``step.json`` into the step's folder, given those of its inputs; return it."""
         folder = self.folder(step, key)
         (folder / FAILURE).unlink(missing_ok=True)
-        write_json(
-            folder / STEP,
-            {
-                "kind": step.kind,
-                "name": step.name,
-                "version": step.version,
-                "key": key,
-                "settings": dict(step.settings),
-                "inputs": {
-                    role: str(parents[parent].relative_to(self.root))
-                    for role, parent in step.inputs.items()
-                },
-                "files": {role: str(Path(path).absolute()) for role, path in step.files.items()},
-                "placement": dict(step.placement),
-                "needs": asdict(step.needs),
-            },
-        )
+        paths = {role: parents[parent] for role, parent in step.inputs.items()}
+        asked = {
+            "kind": step.kind,
+            "name": step.name,
+            "version": step.version,
+            "key": key,
+            "settings": dict(step.settings),
+            "inputs": {role: str(path.relative_to(self.root)) for role, path in paths.items()},
+            "files": {role: str(Path(path).absolute()) for role, path in step.files.items()},
+            "placement": dict(step.placement),
+            "needs": asdict(step.needs),
+        }
+        write_json(folder / STEP, asked)
         return folder
 
     def _content(self, path: Path) -> str:
@@ -161,11 +156,6 @@ def read_progress(folder: Path) -> dict[str, Any] | None:
 def note(folder: Path, event: str, /, **facts: Any) -> None:
     """Append an event, with its time (UTC), to the journal of a run or a step."""
     append_if_possible(folder / JOURNAL, {"time": now(), "event": event, **facts})
-
-
-def read_journal(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield the events of a journal."""
-    return read_log(folder / JOURNAL)
 
 
 def read_task(folder: Path) -> tuple[Task, str]:

@@ -12,20 +12,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mixmerge.durable import claimed, now, show
+from mixmerge.durable import claimed, now, read_log, show
 from mixmerge.errors import DeviceMemoryError, MixmergeError, ResourceError, SpecError, UserError
 from mixmerge.execution.engine import LOST
 from mixmerge.execution.environment import environment
 from mixmerge.execution.step import Task
 from mixmerge.execution.store import (
     FAILURE,
+    JOURNAL,
     LOCK,
     PROGRESS,
     RECORD,
     note,
     output_digest,
     output_files,
-    read_journal,
     read_record,
     read_task,
 )
@@ -41,6 +41,7 @@ step is no longer done.
 
 _PATIENCE_SECONDS = 20.0
 """For the process of a driver that was killed: it ends as soon as Python lets it."""
+_TELL_EVERY_SECONDS = 0.25
 _LASTING = (
     FileNotFoundError,
     FileExistsError,
@@ -82,25 +83,22 @@ def run_step(
         if read_record(folder, key) is not None:
             return 0
         (folder / FAILURE).unlink(missing_ok=True)
-        attempt = 1 + sum(event["event"] == "started" for event in read_journal(folder))
+        attempt = 1 + sum(event["event"] == "started" for event in read_log(folder / JOURNAL))
         note(folder, "started", pid=os.getpid(), attempt=attempt, argv=sys.argv)
         begun, start = now(), time.monotonic()
         try:
             facts = dict(handlers[task.kind](task, _progress_file(folder)))
-            finish(
-                folder,
-                key,
-                task,
-                facts,
-                {
-                    "started": begun,
-                    "seconds": round(time.monotonic() - start, 3),
-                    "attempts": attempt,
-                    "peak_memory_mb": _peak_memory_mb(),
-                    "argv": sys.argv,
-                    **(ran_with or environment()),
-                },
-            )
+            used = [resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+            happened = {
+                "started": begun,
+                "seconds": round(time.monotonic() - start, 3),
+                "attempts": attempt,
+                # The most that this process, or one that it started, has held at once.
+                "peak_memory_mb": round(max(each.ru_maxrss for each in used) / 1024, 1),
+                "argv": sys.argv,
+                **(ran_with or environment()),
+            }
+            finish(folder, key, task, facts, happened)
         except Exception as error:  # noqa: BLE001 - every failure of a step must leave its reason
             return write_failure(folder, error)
         (folder / PROGRESS).unlink(missing_ok=True)
@@ -150,25 +148,18 @@ def finish(
     write_json(folder / RECORD, record | dict(happened))
 
 
-def _progress_file(folder: Path, every: float = 0.25) -> Progress:
+def _progress_file(folder: Path) -> Progress:
     """Return a listener that leaves the latest progress in a small file, now and then."""
     last = 0.0
 
     def listen(done: float, total: float, what: str) -> None:
         nonlocal last
         moment = time.monotonic()
-        if moment - last >= every:
+        if moment - last >= _TELL_EVERY_SECONDS:
             last = moment
             show(folder / PROGRESS, {"done": done, "total": total, "what": what})
 
     return listen
-
-
-def _peak_memory_mb() -> float:
-    """Return the most memory that this process, or one that it started, has held at once."""
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return round(max(own, children) / 1024, 1)
 
 
 def write_failure(folder: Path, error: Exception) -> int:

@@ -54,13 +54,8 @@ def write_together(
 ) -> None:
     """Write all files of a merge, some of them by helpers; return when they are whole.
 
-    Args:
-        plan: the merge.
-        job: the same, as helpers are told.
-        folder: where the files go; helpers see it under the same path.
-        helpers: who may take part.
-        threads: of this process.
-        progress: hears the bytes of files that are whole.
+    ``job`` is the merge as helpers are told, who see ``folder`` under the same path; ``threads``
+    are those of this process, and ``progress`` hears the bytes of files that are whole.
 
     Raises:
         ModelError: an input or the result is not finite, or an input changed.
@@ -99,10 +94,9 @@ def _is_free(claims: Path, shard: Shard, helpers: Helpers) -> bool:
     if _claim(claims, shard, _MAIN):
         return True
     owner = _note(claims, shard).read_text(encoding="utf-8")
+    lost = owner.isdigit() and helpers.ended(int(owner))
     # A helper that ended in this moment may have written the file.
-    return (
-        owner.isdigit() and helpers.ended(int(owner)) and not (claims.parent / shard.file).exists()
-    )
+    return lost and not (claims.parent / shard.file).exists()
 
 
 def _note(claims: Path, shard: Shard) -> Path:
@@ -123,11 +117,9 @@ def _write(plan: MergePlan, shard: Shard, folder: Path, job: Job, threads: int |
 
 
 def help_out(job_file: Path, number: str) -> None:
-    """Write files of a merge until all are claimed.
+    """Write files of a merge until all are claimed, as the helper with this number.
 
-    Args:
-        job_file: beside the claims, below the folder of the files.
-        number: the helper's.
+    The file of the job lies beside the claims, below the folder of the files.
     """
     job, claims = Job.model_validate(read_json(job_file)), job_file.parent
     write_text(claims / number, number)

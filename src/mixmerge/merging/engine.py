@@ -31,7 +31,7 @@ from mixmerge.merging.planning.plan import MergePlan, Row, plan_merge
 from mixmerge.merging.recipes.recipe import MergeRecipe
 from mixmerge.merging.recipes.recipe_file import read_recipe, recipe_text
 from mixmerge.merging.streaming.tensor import ParallelMap
-from mixmerge.merging.streaming.workers import workers
+from mixmerge.merging.streaming.workers import Workers
 from mixmerge.merging.write import compute, write_shards
 from mixmerge.progress import Progress, silent
 
@@ -122,10 +122,7 @@ def merge(
 
 
 def merge_state(
-    recipe: Path | Mapping[str, Any] | MergeRecipe,
-    *,
-    seed: int = 0,
-    threads: int | None = None,
+    recipe: Path | Mapping[str, Any] | MergeRecipe, *, seed: int = 0, threads: int | None = None
 ) -> "dict[str, torch.Tensor]":
     """Merge models into a state dict, the same numbers as `mixmerge.merge` writes.
 
@@ -158,7 +155,7 @@ def merge_state(
 
             compute(row, plan.recipe.declaration, seed, parallel_map, hold, receive)
 
-        with workers(threads) as pool:
+        with Workers(threads) as pool:
             pool.run((math.prod(row.output.shape), partial(fill, row)) for row in plan.rows)
         plan.check_unchanged()
         return state
@@ -243,15 +240,12 @@ def _carry_out_stages(
                 before = [note for stage in earlier.values() for note in stage.notes]
                 return tuple(dict.fromkeys([*before, *own]))
             note, key = stages / (name + _KEY), _key(plan, settings, name)
-            if not folders[name].exists() or _text(note) != key:
+            known = note.read_text(encoding="utf-8") if note.is_file() else None
+            if not folders[name].exists() or known != key:
                 _carry_out(plan, folders[name], settings, progress, name, earlier, folders)
             write_text(note, key)
             earlier[name] = plan
     raise AssertionError("the result is the last of them")
-
-
-def _text(file: Path) -> str | None:
-    return file.read_text(encoding="utf-8") if file.is_file() else None
 
 
 @dataclass(frozen=True)

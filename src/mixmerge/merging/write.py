@@ -18,7 +18,7 @@ from mixmerge.merging.output.shards import Shard, ShardFile
 from mixmerge.merging.output.workplace import check_space
 from mixmerge.merging.planning.plan import MergePlan, Row
 from mixmerge.merging.streaming.tensor import ParallelMap, Tensor
-from mixmerge.merging.streaming.workers import Counter, Workers, workers
+from mixmerge.merging.streaming.workers import Counter, Workers
 from mixmerge.progress import Progress, silent
 
 Receive = Callable[[int, memoryview], None]
@@ -107,7 +107,7 @@ def write_shards(
     check_space(folder, sum(shard.nbytes for shard in missing))
     total = sum(shard.data for shard in shards)
     counter = Counter(progress, total, total - sum(shard.data for shard in missing))
-    with ExitStack() as files, workers(threads) as pool:
+    with ExitStack() as files, Workers(threads) as pool:
         for shard in missing:
             file = ShardFile(folder, shard, pool.later, verify=verify)
             files.callback(file.close)

@@ -2,9 +2,9 @@
 
 from pydantic import Field
 
-from mixmerge.mixing.overlap import Overlap
+from mixmerge.mixing.filters import Overlap
 from mixmerge.mixing.spec import Form, Unit
-from mixmerge.records.row import RowModel
+from mixmerge.records import RowModel
 
 
 class Share(RowModel):

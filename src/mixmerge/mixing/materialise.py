@@ -10,11 +10,9 @@ from mixmerge.errors import DataError
 from mixmerge.files import explained_disk_errors, read_rows, write_json, write_rows
 from mixmerge.fingerprint import file_fingerprint
 from mixmerge.mixing.apportion import Cell, apportion
-from mixmerge.mixing.filters import Deduplicated, deduplicate
+from mixmerge.mixing.filters import Deduplicated, HeldOut, Overlap, deduplicate
 from mixmerge.mixing.manifest import Manifest, Share
-from mixmerge.mixing.measure import characters, token_counter
-from mixmerge.mixing.mixture import arrange, draw
-from mixmerge.mixing.overlap import HeldOut, Overlap
+from mixmerge.mixing.mixture import arrange, characters, draw, token_counter
 from mixmerge.mixing.sources import Loaded, load
 from mixmerge.mixing.spec import MixSpec, TrainingRow
 from mixmerge.progress import Progress, silent
@@ -96,8 +94,7 @@ class _Supply:
 
 def _supply(spec: MixSpec, progress: Progress) -> _Supply:
     held_out = HeldOut(
-        (prompt for path in spec.held_out for prompt in read_rows(path, Prompt)),
-        spec.overlap_words,
+        (prompt for path in spec.held_out for prompt in read_rows(path, Prompt)), spec.overlap_words
     )
     loaded: dict[str, Loaded] = {}
     for number, (name, source) in enumerate(spec.sources.items()):

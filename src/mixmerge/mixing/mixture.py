@@ -1,4 +1,4 @@
-"""Which rows are drawn, and in which order: pure functions of the rows and a seed.
+"""Which rows are drawn, in which order, and how long they are: pure functions of rows and a seed.
 
 Every choice hangs on a hash of the seed, the source, the language and the row itself, never on the
 state of a generator: adding a source, a language or a row leaves the order among the others as it
@@ -8,10 +8,13 @@ was, and the order of the input files does not count.
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
+from mixmerge.errors import ModelError
 from mixmerge.fingerprint import fingerprint
 from mixmerge.mixing.spec import TrainingRow
+from mixmerge.records import PreferencePair
 
 Row = TypeVar("Row", bound=TrainingRow)
 
@@ -27,14 +30,8 @@ def draw(
 
     Where rows count differently (tokens), one that would overshoot is passed over and a shorter one
     further on is taken. A single long row thus leaves no cell half empty; the price is that such
-    draws are not nested, and that a short row may be used again where a long one never fitted.
-
-    Args:
-        pool: the rows, each once; their order does not count.
-        target: how much is wanted, in the unit of ``size_of``.
-        size_of: what a row counts: 1, or its tokens.
-        seed: decides the shuffle.
-        most_copies: how many passes there may be.
+    draws are not nested, and that a short row may be used again where a long one never fitted. A
+    row counts ``size_of``: 1, or its tokens. There are at most ``most_copies`` passes.
 
     Returns:
         The rows drawn. For rows their number is ``target``; for tokens they are whole rows, and the
@@ -73,3 +70,43 @@ def arrange(rows: Sequence[Row], seed: int) -> list[Row]:
 
 def _rank(row: TrainingRow, seed: int, purpose: str) -> str:
     return fingerprint([seed, purpose, row.source, row.language, row.id])
+
+
+def text_of(row: TrainingRow) -> list[str]:
+    """Return every text that a row trains on; a pair has its prompt and both answers."""
+    if isinstance(row, PreferencePair):
+        return [*(turn.content for turn in row.prompt), row.chosen, row.rejected]
+    return [turn.content for turn in row.messages]
+
+
+def characters(row: TrainingRow) -> int:
+    """Return the number of Unicode characters in a row."""
+    return sum(len(text) for text in text_of(row))
+
+
+def token_counter(folder: Path) -> Callable[[TrainingRow], int]:
+    """Return a function that counts the tokens of a row, without chat template or special tokens.
+
+    Raises:
+        ModelError: the folder has no readable ``tokenizer.json``.
+    """
+    from tokenizers import Tokenizer
+
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise ModelError(
+            f"{folder}: no tokenizer.json, which counting tokens requires. Loading the tokenizer "
+            "with transformers and saving it writes one."
+        )
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    # tokenizers raises a bare Exception for every unreadable file.
+    except Exception as error:
+        raise ModelError(f"{path}: not a readable tokenizer ({error}).") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+
+    def count(row: TrainingRow) -> int:
+        return sum(len(tokenizer.encode(t, add_special_tokens=False)) for t in text_of(row))
+
+    return count

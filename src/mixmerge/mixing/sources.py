@@ -1,6 +1,6 @@
 """From a source's columns to typed training rows, each checked."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,8 @@ from mixmerge.files import first_problem
 from mixmerge.fingerprint import fingerprint
 from mixmerge.mixing.spec import FORMS, Form, SourceSpec, TrainingRow
 from mixmerge.records import Conversation, PreferencePair
-from mixmerge.tables import Place, Record, read_data_set, read_file, shorten
+from mixmerge.tables import Place, shorten
+from mixmerge.yaml_file import one_line
 
 _CONTENT = ("messages", "prompt", "answer", "chosen", "rejected")
 
@@ -38,7 +39,7 @@ def load(name: str, spec: SourceSpec, form: Form) -> Loaded:
     loaded = Loaded()
     seen: dict[tuple[str, str], tuple[Place, TrainingRow]] = {}
     reader: _Reader | None = None
-    for fixed_language, (place, columns) in _records(spec):
+    for fixed_language, (place, columns) in spec.records():
         if reader is None:
             reader = _Reader(name, spec, form, place, columns)
         try:
@@ -60,23 +61,7 @@ def _reason(error: ValueError) -> str:
 
 
 def _origin(spec: SourceSpec) -> str:
-    return spec.hub or ", ".join(str(path) for path in spec.paths())
-
-
-def _records(spec: SourceSpec) -> Iterator[tuple[str | None, Record]]:
-    """Yield every row with the language that its file or source fixes, if one does."""
-    if spec.hub is not None:
-        rows = read_data_set(spec.hub, config=spec.config, split=spec.split, revision=spec.revision)
-        for record in rows:
-            yield spec.language, record
-    elif isinstance(spec.files, dict):
-        for language, path in spec.files.items():
-            for record in read_file(path):
-                yield language, record
-    else:
-        for path in spec.paths():
-            for record in read_file(path):
-                yield spec.language, record
+    return spec.hub or ", ".join(str(path) for _, path in spec.paths())
 
 
 def _refuse_second_use_of_an_id(
@@ -102,7 +87,7 @@ class _Reader:
         if missing:
             raise DataError(
                 f"{place}: no column `{missing[0]}`, which source `{name}` maps "
-                f"(columns: {', '.join(first)})."
+                f"(columns: {one_line(', '.join(first))})."
             )
         self._name = name
         self._spec = spec
@@ -117,7 +102,8 @@ class _Reader:
             needed = ", or ".join(" and ".join(map("`{}`".format, e)) for e in _MADE_OF[form])
             raise DataError(
                 f"{place}: source `{name}` has no rows for `form: {form}`, which needs {needed} "
-                f"(columns: {', '.join(first)}). Map them under `columns`, or ask for another form."
+                f"(columns: {one_line(', '.join(first))}). Map them under `columns`, or ask for "
+                "another form."
             )
         self._make = _MAKERS[made_of]
         # A row may be empty in columns that make no row of this kind.
@@ -191,7 +177,6 @@ def _pair(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _split_answer(column: str, value: Any) -> tuple[list[dict[str, Any]], Any]:
-    """Return the turns before the answer and the answer."""
     if not isinstance(value, list):
         return [], value
     turns = _turns(column, value)

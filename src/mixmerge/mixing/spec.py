@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from mixmerge.records import Conversation, PreferencePair
 from mixmerge.spec_model import Problem, SpecModel, refusal, unknown_name
+from mixmerge.tables import DataSpec
 
 TrainingRow = Conversation | PreferencePair
 Form = Literal["conversations", "preferences"]
@@ -49,25 +50,11 @@ class Columns(SpecModel):
     """The row's language."""
 
 
-class SourceSpec(SpecModel):
-    """One source of rows: local files, or a Hugging Face data set."""
+class SourceSpec(DataSpec):
+    """One source of rows."""
 
-    files: Path | list[Path] | dict[str, Path] | None = None
-    """JSON Lines, Parquet or CSV files (told apart by suffix): one, several, or one a language."""
-    hub: str | None = None
-    """A data set of the Hugging Face hub, or a local data set folder."""
-    config: str | None = None
-    """Configuration of the hub data set."""
-    split: str = "train"
-    """Split of the hub data set; slices such as ``train[:1000]`` work."""
-    revision: str | None = None
-    """Commit or tag of the hub data set: give one, or a rerun may read other rows."""
     columns: Columns = Columns()
     """Which column holds what."""
-    language: str | None = None
-    """The language of all rows; wins over a column ``language`` that is not mapped."""
-    language_names: dict[str, str] = {}
-    """How this source names the languages, e.g. ``{English: en}``."""
     broken: Literal["refuse", "drop"] = "refuse"
     """What to do with a row that cannot be used: stop and name it, or drop and count it."""
 
@@ -77,8 +64,6 @@ class SourceSpec(SpecModel):
             raise ValueError("a source has either `files` or `hub`: give exactly one of them")
         if self.hub is None and (self.config or self.revision or self.split != "train"):
             raise ValueError("`config`, `split` and `revision` belong to `hub`, not to `files`")
-        if self.files in ([], {}):
-            raise ValueError("`files` is empty: name at least one file")
         return self
 
     @model_validator(mode="after")
@@ -92,12 +77,6 @@ class SourceSpec(SpecModel):
         if len(used) > 1:
             raise ValueError(f"the language is said twice ({' and '.join(used)}): keep one of them")
         return self
-
-    def paths(self) -> list[Path]:
-        """Return the files that are read, in the order of reading (none for ``hub``)."""
-        if isinstance(self.files, dict):
-            return list(self.files.values())
-        return [self.files] if isinstance(self.files, Path) else self.files or []
 
 
 class MixtureSpec(SpecModel):

@@ -1,11 +1,21 @@
 """The rows that the parts of mixmerge exchange on disk, one documented class each."""
 
-from mixmerge.records.conversation import Conversation, Message, PreferencePair
 from mixmerge.records.judge import Item, Judge, Question
 from mixmerge.records.model_folder import ModelFolder, weight_map
-from mixmerge.records.prompt import Prompt, Response, Translated
 from mixmerge.records.results import Results
-from mixmerge.records.verdict import MISSING, Axis, Outcome, Verdict
+from mixmerge.records.rows import (
+    MISSING,
+    Axis,
+    Conversation,
+    Message,
+    Outcome,
+    PreferencePair,
+    Prompt,
+    Response,
+    RowModel,
+    Translated,
+    Verdict,
+)
 
 __all__ = [
     "MISSING",
@@ -21,6 +31,7 @@ __all__ = [
     "Question",
     "Response",
     "Results",
+    "RowModel",
     "Translated",
     "Verdict",
     "weight_map",

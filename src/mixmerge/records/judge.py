@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from mixmerge.progress import Progress, silent
-from mixmerge.records.prompt import Prompt, Response
-from mixmerge.records.verdict import Axis, Outcome, Verdict
+from mixmerge.records.rows import Axis, Outcome, Prompt, Response, Verdict
 
 Asks = Literal["comparison", "outcome", "grade"]
 """``comparison``: is the answer better than the base model's? ``outcome``: does it have a certain

@@ -6,11 +6,10 @@ None; an interval is None where too few source prompts were labelled for one.
 
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from mixmerge.records.results import Interval
-from mixmerge.records.row import RowModel
-from mixmerge.records.verdict import Axis
+from mixmerge.records.rows import Axis, RowModel, SchemaModel
 
 Grade = Literal["useless", "doubtful", "usable"]
 """``useless``: its verdicts cannot be told from chance, or are mostly missing; ``doubtful``: there
@@ -132,14 +131,9 @@ class CheckedContrast(RowModel):
     note: str = ""
 
 
-class JudgeCard(RowModel):
+class JudgeCard(SchemaModel):
     """The whole of ``judge_card.json``."""
 
-    model_config = ConfigDict(
-        serialize_by_alias=True, validate_by_name=True, validate_by_alias=True
-    )
-
-    schema_: Literal[2] = Field(2, alias="schema")
     seed: int
     questions: int
     """Source prompts labelled on each axis, at most."""

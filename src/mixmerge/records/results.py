@@ -3,13 +3,14 @@
 The schema is versioned because other tools read it; see the field docstrings.
 """
 
+import reprlib
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field, ValidationError
 
 from mixmerge.errors import DataError
-from mixmerge.records.row import RowModel
-from mixmerge.records.verdict import Axis
+from mixmerge.files import first_problem
+from mixmerge.records.rows import Axis, RowModel, SchemaModel
 
 SCHEMA = 2
 
@@ -25,10 +26,11 @@ data, or on one."""
 
 Better = Literal["higher", "lower"]
 
-Decision = Literal["beats", "loses", "trades", "undecided", "incomplete"]
-"""``beats``: better on at least one deciding axis and worse on none; ``loses``: the reverse;
-``trades``: better on one and worse on another; ``undecided``: no difference is significant;
-``incomplete``: a deciding axis is not compared yet."""
+Decision = Literal["beats", "loses", "equivalent", "trades", "undecided", "incomplete"]
+"""``beats``: better on at least one deciding axis and shown not to be worse by the margin on any;
+``loses``: the reverse; ``equivalent``: shown to differ by less than the margin on all; ``trades``:
+better on one and worse on another; ``undecided``: the evidence shows none of these; ``incomplete``:
+a deciding axis is not compared yet."""
 
 
 class AxisInfo(RowModel):
@@ -48,6 +50,8 @@ class AxisInfo(RowModel):
     """``percent``: values are fractions, shown as percent; ``score``: numbers within `bounds`."""
     bounds: Interval
     """The lowest and the highest value there can be."""
+    margin: float = 0.0
+    """The smallest difference that matters, in the units of the values: 0.03 is 3 points."""
     of_base: float | None = None
     """The base model's value, where it is fixed by definition: one half for a win rate."""
     relative: bool = False
@@ -144,11 +148,17 @@ class Contrast(RowModel):
     difference: float
     ci: Interval | None
     p: float
-    """By flipping the signs of clusters."""
+    """Two-sided: by flipping the signs of clusters, or a t test that allows for skew where that
+    one is larger."""
     p_adjusted: float
     """Holm over the contrast's family: the chance of any false finding."""
     p_bh: float | None = None
     """Benjamini-Hochberg over the contrast's family: the share of false findings."""
+    p_not_worse: float | None = None
+    """One-sided, of "a is worse by the margin or more": small where a is shown not to be. Adjusted
+    for the pairs of the primary family; None in the other."""
+    p_not_better: float | None = None
+    """The same of "a is better by the margin or more"."""
     p_mcnemar: float | None = None
     """McNemar's exact test, where every prompt is its own cluster and has one of two outcomes."""
     n: int
@@ -160,7 +170,14 @@ class Contrast(RowModel):
         """Return the same comparison as b - a."""
         ci = self.ci and (-self.ci[1], -self.ci[0])
         return self.model_copy(
-            update={"a": self.b, "b": self.a, "difference": -self.difference, "ci": ci}
+            update={
+                "a": self.b,
+                "b": self.a,
+                "difference": -self.difference,
+                "ci": ci,
+                "p_not_worse": self.p_not_better,
+                "p_not_better": self.p_not_worse,
+            }
         )
 
 
@@ -176,14 +193,49 @@ class Comparison(RowModel):
     """Deciding axes on which a is significantly better."""
     worse: tuple[Axis, ...] = ()
     """Deciding axes on which a is significantly worse."""
+    not_worse: tuple[Axis, ...] = ()
+    """Deciding axes on which a is shown not to be worse by the margin."""
+
+
+class MatchedDifference(RowModel):
+    """One axis of a sweep less the baseline's, where both have the same value of another axis."""
+
+    difference: float | None
+    """None where the sweep does not reach the baseline's value."""
+    ci: Interval | None
+    absent: str = ""
+    """Why the interval is None."""
+
+
+class Matched(RowModel):
+    """A sweep of merges against the baseline of its stage at the baseline's value of one axis.
+
+    A merge's weight moves it along a trade-off. At the same price neither the choice of the weight
+    nor the baseline's ratio decides which way of making models is better.
+    """
+
+    model: str
+    """The checkpoint whose sweep it is."""
+    baseline: str
+    axis: Axis
+    """The axis on which both are alike."""
+    level: float
+    """Their value there: the baseline's."""
+    differences: dict[Axis, MatchedDifference]
+    """By deciding axis: the sweep, interpolated between neighbouring merges, less the baseline."""
+    sweep: dict[str, dict[Axis, float]]
+    """The values of every merge of the sweep, from its first weight to its last."""
 
 
 class Volume(RowModel):
-    """How far some models together go beyond the base model on all deciding axes."""
+    """The part of all possible values that some models dominate together.
+
+    The corner is the worst value on every deciding axis, such as no win and all answers harmful, so
+    that every model and every study is measured from the same place.
+    """
 
     hypervolume: float
-    """Volume above the base model that the models dominate. Each axis is counted in gains: relative
-    to the base model's value where the axis tells changes so, else in shares of its range."""
+    """A share of the space of values, from 0 to 1."""
     ci: Interval | None
     absent: str = ""
     """Why the interval is None."""
@@ -196,8 +248,7 @@ class Front(RowModel):
     """By model: share of bootstrap draws in which no other model of the stage is at least as good
     on all deciding axes and better on one."""
     volumes: dict[Literal["all", "trained", "merges"], Volume]
-    """Of all models, of the trained ones, and of merges; empty where the base model's value leaves
-    no room for relative gains, or with more than four deciding axes."""
+    """Of all models, of the trained ones and of merges; empty with more than four deciding axes."""
 
 
 class JudgeWarning(RowModel):
@@ -216,7 +267,6 @@ class JudgeWarning(RowModel):
     n: int
     """Verdicts."""
     message: str
-    """For a person."""
 
 
 class Costs(RowModel):
@@ -226,14 +276,9 @@ class Costs(RowModel):
     training_rows: int
 
 
-class Results(RowModel):
+class Results(SchemaModel):
     """The whole of ``results.json``."""
 
-    model_config = ConfigDict(
-        serialize_by_alias=True, validate_by_name=True, validate_by_alias=True
-    )
-
-    schema_: Literal[2] = Field(2, alias="schema")
     study: str
     base: str
     seed: int = 0
@@ -245,6 +290,8 @@ class Results(RowModel):
     contrasts: tuple[Contrast, ...]
     decisions: tuple[Comparison, ...] = ()
     """Every merge against its baseline."""
+    matched: tuple[Matched, ...] = ()
+    """Sweeps against the baseline of their stage, at its value of the axis that a study names."""
     fronts: dict[Stage, Front] = Field(default_factory=dict)
     """By stage."""
     judge_warnings: tuple[JudgeWarning, ...] = ()
@@ -273,9 +320,13 @@ def read_results(content: Any, where: str) -> Results:
     """
     seen = content.get("schema") if isinstance(content, dict) else None
     if seen != SCHEMA:
+        shown = reprlib.repr(seen)
         raise DataError(
-            f"{where}: results of schema {SCHEMA} are required (seen: schema {seen}). An earlier "
+            f"{where}: results of schema {SCHEMA} are required (seen: schema {shown}). An earlier "
             "version of mixmerge wrote this file: run the study again with `mixmerge run STUDY`; "
             "trainings and answers that have not changed are reused."
         )
-    return Results.model_validate(content)
+    try:
+        return Results.model_validate(content)
+    except ValidationError as error:
+        raise DataError(f"{where}: not what a run writes: {first_problem(error)}") from error

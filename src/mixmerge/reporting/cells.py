@@ -4,8 +4,10 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
+from mixmerge.records.results import AxisInfo, Interval
 from mixmerge.reporting import formats
 
 Item = TypeVar("Item")
@@ -57,17 +59,40 @@ def word(text: str, *, emphasis: bool = False) -> Cell:
     return Cell(text, text, emphasis=emphasis)
 
 
-def rate(value: float, ci: tuple[float, float] | None = None, *, emphasis: bool = False) -> Cell:
+def rate(value: float | None, ci: Interval | None = None) -> Cell:
     """Return a fraction shown as percent, with its interval."""
-    interval = formats.percent_interval(ci) if ci else ""
-    return Cell(formats.percent(value), value, ci, interval, emphasis)
+    if value is None:
+        return ABSENT
+    return Cell(formats.percent(value), value, ci, formats.ends(ci, formats.bare_percent))
 
 
-def gain(value: float | None, ci: tuple[float, float] | None = None) -> Cell:
+def gain(value: float | None, ci: Interval | None = None) -> Cell:
     """Return a difference of fractions shown in percentage points, with its interval."""
     if value is None:
         return ABSENT
-    return Cell(formats.points(value), value, ci, formats.points_interval(ci) if ci else "")
+    return Cell(formats.points(value), value, ci, formats.ends(ci, formats.points))
+
+
+def relative(value: float | None, ci: Interval | None, *, emphasis: bool = False) -> Cell:
+    """Return a change relative to the base model's value."""
+    if value is None:
+        return ABSENT
+    return Cell(formats.change(value), value, ci, formats.ends(ci, formats.points), emphasis)
+
+
+def of_axis(
+    info: AxisInfo, value: float, ci: Interval | None = None, *, emphasis: bool = False
+) -> Cell:
+    """Return a value of an axis with its interval."""
+    return Cell(formats.value(info, value), value, ci, formats.interval(info, ci), emphasis)
+
+
+def difference(info: AxisInfo, found: float | None, ci: Interval | None = None) -> Cell:
+    """Return a difference of two values of an axis with its interval."""
+    if found is None:
+        return ABSENT
+    write = partial(formats.difference, info)
+    return Cell(write(found), found, ci, formats.ends(ci, write))
 
 
 def number(value: int | None) -> Cell:

@@ -4,10 +4,13 @@ Matplotlib draws without a display. Colours and markers follow the kind of model
 differ, so that neither colour vision nor a colour printer is needed.
 """
 
+import io
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib as mpl
@@ -18,11 +21,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from mixmerge.records import Axis
 from mixmerge.records.results import AxisInfo, Interval, Kind, Results, Stage
-from mixmerge.records.verdict import Axis
-from mixmerge.reporting import models
-from mixmerge.reporting.axes import better, difference, heading, points, value
-from mixmerge.reporting.formats import percent
+from mixmerge.reporting import formats, models
 from mixmerge.reporting.models import KIND_NAMES
 from mixmerge.reporting.verdict import contrasts_of
 
@@ -37,6 +38,14 @@ COLOURS: dict[Kind, str] = {
 MARKERS: dict[Kind, str] = {
     "base": "X", "given": "^", "mixture": "s", "expert": "D", "merge": "o",
 }  # fmt: skip
+_VARIABLES = {
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    GRID: "var(--line)",
+    PAPER: "var(--paper)",
+    **{colour: f"var(--{kind})" for kind, colour in COLOURS.items()},
+}
+
 DASHES = (0, (4, 3))
 
 _WIDTH = 4.6
@@ -63,33 +72,15 @@ class Plot:
 @contextmanager
 def style() -> Iterator[None]:
     """Set matplotlib's look inside the block: drawing and saving must both happen there."""
-    settings: dict[Any, Any] = {
-        "font.family": "sans-serif",
-        "font.sans-serif": ["DejaVu Sans"],
-        "font.size": 10,
-        "axes.edgecolor": GRID,
-        "axes.labelcolor": MUTED,
-        "axes.titlesize": 11,
-        "axes.titleweight": "bold",
-        "axes.titlecolor": INK,
-        "axes.titlelocation": "left",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.color": GRID,
-        "grid.linewidth": 0.8,
-        "xtick.color": MUTED,
-        "ytick.color": MUTED,
-        "text.color": INK,
-        "figure.facecolor": PAPER,
-        "axes.facecolor": "none",
-        # A dollar sign in a model's name is no formula.
-        "text.parse_math": False,
-        "svg.fonttype": "none",
-        "svg.hashsalt": "mixmerge",
+    inks = {
+        INK: ("axes.titlecolor", "text.color"),
+        MUTED: ("axes.labelcolor", "xtick.color", "ytick.color"),
+        GRID: ("axes.edgecolor", "grid.color"),
+        PAPER: ("figure.facecolor",),
     }
-    with mpl.rc_context(settings), warnings.catch_warnings():
+    colours: dict[Any, Any] = {key: ink for ink, keys in inks.items() for key in keys}
+    sheet = Path(__file__).with_name("static") / "report.mplstyle"
+    with mpl.rc_context(colours, sheet), warnings.catch_warnings():
         # SVG keeps the text of a name in any script; PNG shows boxes for what the font lacks.
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
         yield
@@ -105,7 +96,7 @@ def values(results: Results, stage: Stage, axis: Axis) -> Plot:
     figure, panel = new_figure(0.3 * len(names) + 0.85)
     _rows(panel, models.display_names(results, names).values())
     panel.set_xlim(*axis_limits(results, axis))
-    panel.set_xlabel(f"{heading(results, axis)} ({better(info)})", wrap=True)
+    panel.set_xlabel(f"{formats.heading(results, axis)} ({formats.better(info)})", wrap=True)
     write_ticks(panel.xaxis, info)
     for row, (name, label) in enumerate(zip(names, panel.get_yticklabels(), strict=True)):
         model = results.models[name]
@@ -115,10 +106,10 @@ def values(results: Results, stage: Stage, axis: Axis) -> Plot:
             panel.plot(models.ends(own.value, own.ci), (row, row), color=colour, linewidth=1.6)
             mark(panel, own.value, row, model.kind, zorder=4)
             panel.text(
-                1.02, row, value(info, own.value), fontsize=9, va="center",
+                1.02, row, formats.value(info, own.value), fontsize=9, va="center",
                 transform=panel.get_yaxis_transform(),
             )  # fmt: skip
-            listed.append(f"{name} {value(info, own.value)}")
+            listed.append(f"{name} {formats.value(info, own.value)}")
             if name == baseline:
                 _dashed(panel, own.value, model.kind)
     against = f" against {models.describe(results, baseline)}" if baseline in names else ""
@@ -126,7 +117,7 @@ def values(results: Results, stage: Stage, axis: Axis) -> Plot:
         models.file_name(stage, "values", axis),
         "models",
         models.titled(results, stage, f"every model{against}, {axis}"),
-        f"Values of the models with their intervals, {heading(results, axis)}: "
+        f"Values of the models with their intervals, {formats.heading(results, axis)}: "
         f"{', '.join(listed)}.",
         figure,
     )
@@ -156,7 +147,8 @@ def _rows(axes: Axes, names: Iterable[str]) -> None:
 def differences(results: Results, stage: Stage, axis: Axis) -> Plot | None:
     """Draw each merge minus the baseline on a deciding axis, with its paired interval.
 
-    Right is better; a filled marker is significant after Holm's adjustment.
+    Right is better; a filled marker is significant after Holm's adjustment. The band is the margin:
+    differences that do not matter.
     """
     compared = [e for e in results.decisions if e.stage == stage and contrasts_of(results, e)]
     if not compared:
@@ -165,7 +157,8 @@ def differences(results: Results, stage: Stage, axis: Axis) -> Plot | None:
     figure, panel = new_figure(0.28 * len(compared) + 0.95)
     _rows(panel, models.display_names(results, [each.a for each in compared]).values())
     _dashed(panel, 0, results.models[baseline].kind if baseline in results.models else "base")
-    spans = [0.0]
+    panel.axvspan(-info.margin, info.margin, color=COLOURS["base"], alpha=0.12, linewidth=0)
+    spans = [-info.margin, info.margin]
     for each in results.decisions:
         if contrast := contrasts_of(results, each).get(axis):
             spans += models.ends(contrast.difference, contrast.ci)
@@ -178,12 +171,12 @@ def differences(results: Results, stage: Stage, axis: Axis) -> Plot | None:
                 [at], [row], "o", color=colour, markersize=8,
                 markerfacecolor=colour if sure else PAPER,
             )  # fmt: skip
-            listed.append(f"{each.a} {difference(info, at)}")
+            listed.append(f"{each.a} {formats.difference(info, at)}")
     # The same limits in every stage: the eye compares the figures.
     panel.set_xlim(*turned(info, _limits(spans)))
-    panel.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: difference(info, tick)))
-    unit = points(info) or ", difference"
-    panel.set_xlabel(f"{heading(results, axis)}{unit} → better", wrap=True)
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: formats.difference(info, tick)))
+    unit = formats.unit_of_differences(info) or ", difference"
+    panel.set_xlabel(f"{formats.heading(results, axis)}{unit} → better", wrap=True)
     against = models.describe(results, baseline)
     return Plot(
         models.file_name(stage, "differences", axis),
@@ -213,19 +206,19 @@ def by_language(
         for name, at in found.items():
             mark(panel, at, row, results.models[name].kind, alpha=0.8)
         best = max(found, key=lambda name: info.sign * found[name])
-        listed.append(f"{code}: best {best} with {value(info, found[best])}")
+        listed.append(f"{code}: best {best} with {formats.value(info, found[best])}")
         panel.text(
             1.02, row, labels[best], fontsize=9, va="center",
             color=COLOURS[results.models[best].kind], transform=panel.get_yaxis_transform(),
         )  # fmt: skip
     write_ticks(panel.xaxis, info)
-    panel.set_xlabel(f"{heading(results, axis)} ({better(info)})", wrap=True)
+    panel.set_xlabel(f"{formats.heading(results, axis)} ({formats.better(info)})", wrap=True)
     panel.text(1.02, 1.0, "best", fontsize=9, va="bottom", color=MUTED, transform=panel.transAxes)
     legend(figure, [results.models[name].kind for name in scores])
     return Plot(
         models.file_name(stage, axis, "languages"),
         "languages",
-        f"{models.of_stage(results, stage)}{heading(results, axis)}, by language",
+        f"{models.of_stage(results, stage)}{formats.heading(results, axis)}, by language",
         f"Every model in each language. {'; '.join(listed)}.",
         figure,
     )
@@ -273,4 +266,36 @@ def turned(info: AxisInfo, limits: Interval) -> Interval:
 def write_ticks(axis: XAxis | YAxis, info: AxisInfo) -> None:
     """Write the values on an axis of a figure in its unit."""
     if info.unit == "percent":
-        axis.set_major_formatter(FuncFormatter(lambda tick, _: percent(tick, 0)))
+        axis.set_major_formatter(FuncFormatter(lambda tick, _: formats.percent(tick, 0)))
+
+
+def to_png(figure: Figure) -> bytes:
+    """Return a figure as PNG, 200 dots per inch, without date or version: same data, same bytes."""
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=200, metadata={"Software": None})
+    return out.getvalue()
+
+
+def to_svg(figure: Figure) -> str:
+    """Return a figure as an SVG document with real text, without a date."""
+    out = io.StringIO()
+    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    return out.getvalue()
+
+
+def inline_svg(svg: str, prefix: str) -> str:
+    """Turn an SVG document into an element of an HTML page.
+
+    Colours become the page's variables, so that the figure follows light and dark; identifiers
+    get ``prefix``, so that several figures share a page. The element is hidden from screen
+    readers: the page gives the figure's words.
+    """
+    element = svg[svg.index("<svg") :]
+    element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
+    element = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", element)
+    for colour, variable in _VARIABLES.items():
+        element = element.replace(colour, variable)
+    # The view box alone sets the shape; the style sheet sets the width.
+    element = re.sub(r'<svg ([^>]*?)\bwidth="[^"]*"', r"<svg \1", element, count=1)
+    element = re.sub(r'<svg ([^>]*?)\bheight="[^"]*"', r"<svg \1", element, count=1)
+    return element.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)

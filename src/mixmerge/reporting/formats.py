@@ -1,9 +1,14 @@
-"""Numbers as people read them: percent, percentage points, p-values, times, counts.
+"""Numbers as people read them, and the values of an axis with what they are called.
 
 Every number of the report passes through here, so that tables, page and terminal agree.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable
+from functools import partial
+
+from mixmerge.records import Axis
+from mixmerge.records.results import AxisInfo, Interval, Results
 
 MINUS = "−"
 SPACE = "\N{NO-BREAK SPACE}"
@@ -16,11 +21,6 @@ def signed(value: float, digits: int = 1) -> str:
     if float(text) == 0:
         return text
     return ("+" if value > 0 else MINUS) + text
-
-
-def significant(value: float) -> str:
-    """Write a number with three significant digits and a true minus."""
-    return f"{value:.3g}".replace("-", MINUS)
 
 
 def decimal(value: float, digits: int = 2) -> str:
@@ -44,15 +44,14 @@ def points(difference: float) -> str:
     return signed(difference * 100)
 
 
-def percent_interval(ci: Sequence[float]) -> str:
-    """Write an interval of fractions in percent, without repeating the sign of percent."""
-    low, high = (decimal(end * 100, 1) for end in ci)
-    return f"{low} to {high}"
+def bare_percent(rate: float) -> str:
+    """Write a fraction in percent without the sign, which an interval does not repeat."""
+    return decimal(rate * 100, 1)
 
 
-def points_interval(ci: Sequence[float]) -> str:
-    """Write an interval of differences in percentage points."""
-    return f"{points(ci[0])} to {points(ci[1])}"
+def ends(ci: Interval | None, write: Callable[[float], str]) -> str:
+    """Write both ends of an interval; nothing without one."""
+    return " to ".join(map(write, ci or ()))
 
 
 def p_value(p: float) -> str:
@@ -81,3 +80,61 @@ def duration(seconds: float) -> str:
         return f"{whole // 60}{NARROW_SPACE}min {whole % 60:02d}{NARROW_SPACE}s"
     minutes = round(seconds / 60)
     return f"{minutes // 60}{NARROW_SPACE}h {minutes % 60:02d}{NARROW_SPACE}min"
+
+
+def heading(results: Results, axis: Axis) -> str:
+    """Return what stands over the values of an axis: its name and what was measured."""
+    title = results.axes[axis].title
+    return axis if axis.lower() == title.lower() else f"{axis}: {title}"
+
+
+def phrase(results: Results, axis: Axis) -> str:
+    """Return the axis within a sentence, with its name where several could be meant."""
+    own = results.axes[axis].phrase
+    same = sum(info.phrase == own for info in results.axes.values())
+    return own if same == 1 and len(results.deciding) <= 2 else f"{own} on {axis}"
+
+
+def better(info: AxisInfo) -> str:
+    """Say which direction is good."""
+    return f"{info.better} is better"
+
+
+def on_all(results: Results) -> str:
+    """Return `` on both axes`` or `` on all 3 axes``, of those that decide; nothing for one."""
+    number = len(results.deciding)
+    return "" if number < 2 else " on both axes" if number == 2 else f" on all {number} axes"
+
+
+def value(info: AxisInfo, found: float) -> str:
+    """Write a value of the axis."""
+    if info.unit == "percent":
+        return percent(found)
+    return decimal(found, _digits(info))
+
+
+def interval(info: AxisInfo, ci: Interval | None) -> str:
+    """Write an interval of values."""
+    return ends(ci, bare_percent if info.unit == "percent" else partial(value, info))
+
+
+def difference(info: AxisInfo, found: float) -> str:
+    """Write a difference of two values with its sign: percentage points, or units of the score."""
+    return points(found) if info.unit == "percent" else signed(found, _digits(info))
+
+
+def margin(info: AxisInfo) -> str:
+    """Write the smallest difference that matters."""
+    number = 100 * info.margin if info.unit == "percent" else info.margin
+    return f"{number:.3g}{' points' * (info.unit == 'percent')}"
+
+
+def unit_of_differences(info: AxisInfo) -> str:
+    """Return what follows the heading of differences: percentage points must be told from %."""
+    return ", points" if info.unit == "percent" else ""
+
+
+def _digits(info: AxisInfo) -> int:
+    """Return how many decimals show a thousandth of the scale."""
+    low, high = info.bounds
+    return max(0, 3 - math.ceil(math.log10(high - low)))

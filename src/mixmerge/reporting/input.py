@@ -2,11 +2,9 @@
 
 from pydantic import Field
 
+from mixmerge.records import Axis, Outcome, Prompt, RowModel
 from mixmerge.records.judge_card import JudgeCard
-from mixmerge.records.prompt import Prompt
 from mixmerge.records.results import Results
-from mixmerge.records.row import RowModel
-from mixmerge.records.verdict import Axis, Outcome
 
 
 class Answer(RowModel):
@@ -18,7 +16,6 @@ class Answer(RowModel):
     score: float | None = None
     """The grade, with the outcome ``graded``."""
     reason: str = ""
-    """The judge's explanation."""
 
 
 class Sample(RowModel):
@@ -27,7 +24,6 @@ class Sample(RowModel):
     prompt: Prompt
     axis: Axis
     answers: dict[str, Answer]
-    """By model name."""
 
 
 class StepCost(RowModel):
@@ -61,6 +57,5 @@ class ReportInput(RowModel):
     """Steps that are not done yet; anything here puts a notice on top of the page."""
     versions: dict[str, str] = Field(default_factory=dict)
     study_file: str = ""
-    """Text of the study file."""
     command: str = ""
     """The command that rebuilds the study."""

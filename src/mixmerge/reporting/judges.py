@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Literal
 
+from mixmerge.records import Axis
 from mixmerge.records.judge_card import (
     Accuracy,
     AxisTrial,
@@ -13,7 +14,6 @@ from mixmerge.records.judge_card import (
     ProbeName,
     Statistic,
 )
-from mixmerge.records.verdict import Axis
 from mixmerge.reporting import cells, formats
 from mixmerge.reporting.cells import ABSENT, Cell, Item, Spec, Table
 
@@ -67,14 +67,13 @@ def _coefficients(key: str, title: str, of: Callable[[Item], Statistic | None]) 
     def cell(item: Item) -> Cell:
         if (found := of(item)) is None:
             return ABSENT
-        ends = " to ".join(map(formats.decimal, found.ci or ()))
+        ends = formats.ends(found.ci, formats.decimal)
         return Cell(formats.decimal(found.value), found.value, found.ci, ends)
 
     return cells.estimates(key, title, cell)
 
 
 def _points(key: str, title: str, of: Callable[[Item], Statistic | None]) -> Spec[Item]:
-    """Return a column of differences in percentage points."""
     return cells.estimates(
         key, title, lambda item: cells.gain(at.value, at.ci) if (at := of(item)) else ABSENT
     )
@@ -116,7 +115,7 @@ def agreement(card: JudgeCard) -> Table:
     columns: tuple[Spec[Trial], ...] = (
         cells.words("axis", "Axis", lambda t: t[0]),
         _shares("agreement", "Agreement", lambda t: t[1].accuracy.agreement),
-        cells.numbers("prevalence", "Prevalence", lambda t: _prevalence(t[1].accuracy)),
+        cells.numbers("prevalence", "Prevalence", lambda t: cells.rate(t[1].accuracy.prevalence)),
         _coefficients("kappa", "Kappa", lambda t: t[1].kappa),
         _coefficients("alpha", "Alpha", lambda t: t[1].alpha),
         _coefficients("alpha_of_panel", "Panel’s alpha", lambda t: t[1].alpha_of_panel),
@@ -133,10 +132,6 @@ def agreement(card: JudgeCard) -> Table:
     )
     title = "Agreement, order and length"
     return cells.tabulate("judge-agreement", title, caption, card.axes.items(), columns)
-
-
-def _prevalence(found: Accuracy) -> Cell:
-    return ABSENT if found.prevalence is None else cells.rate(found.prevalence)
 
 
 def probes(card: JudgeCard) -> Table:
@@ -170,7 +165,7 @@ def parts(card: JudgeCard, name: Literal["language", "category"]) -> Table:
         _shares("sensitivity", "Sensitivity", lambda t: t[2].sensitivity),
         _shares("specificity", "Specificity", lambda t: t[2].specificity),
         _shares("agreement", "Agreement", lambda t: t[2].agreement),
-        cells.numbers("prevalence", "Prevalence", lambda t: _prevalence(t[2])),
+        cells.numbers("prevalence", "Prevalence", lambda t: cells.rate(t[2].prevalence)),
         cells.counts("missing", "No verdict", lambda t: t[2].missing),
         cells.counts("n", "Labelled", lambda t: t[2].n),
     )
@@ -200,8 +195,7 @@ def corrected(card: JudgeCard) -> Table:
 
 def _corrected_columns(axis: Axis, found: dict[str, CorrectedRate]) -> list[Spec[str]]:
     def judged(model: str) -> Cell:
-        raw = found[model].raw if model in found else None
-        return ABSENT if raw is None else cells.rate(raw)
+        return cells.rate(found[model].raw if model in found else None)
 
     return [
         cells.numbers(f"{axis}_judged", f"{axis}, judged", judged),

@@ -4,8 +4,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from mixmerge.records import Axis
 from mixmerge.records.results import Interval, Kind, Results, Stage
-from mixmerge.records.verdict import Axis
 from mixmerge.reporting.formats import share
 
 KIND_NAMES: dict[Kind, str] = {

@@ -5,12 +5,12 @@ the cheapest; a few rounds let early names make room for later ones. The order o
 ties, so the same points give the same places.
 """
 
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.text import Text
+from numpy.typing import NDArray
 
 _ANGLES = 16
 _RINGS = (7.0, 13.0, 21.0, 31.0, 44.0, 60.0, 80.0)
@@ -21,100 +21,64 @@ _FAR = 16
 """From this many pixels on a line joins a name and its point."""
 
 Point = tuple[float, float]
+Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Box:
-    """A rectangle in pixels."""
-
-    left: float
-    bottom: float
-    right: float
-    top: float
-
-    def overlap(self, other: "Box") -> float:
-        """Return the shared area."""
-        width = min(self.right, other.right) - max(self.left, other.left)
-        height = min(self.top, other.top) - max(self.bottom, other.bottom)
-        return max(width, 0.0) * max(height, 0.0)
-
-    def outside(self, frame: "Box") -> float:
-        """Return the area of this box that lies outside ``frame``."""
-        return (self.right - self.left) * (self.top - self.bottom) - self.overlap(frame)
-
-    def nearest(self, x: float, y: float) -> tuple[float, float]:
-        """Return the point of the box nearest to (x, y)."""
-        return min(max(x, self.left), self.right), min(max(y, self.bottom), self.top)
-
-    def distance(self, x: float, y: float) -> float:
-        """Return the distance from (x, y) to the box."""
-        return math.dist((x, y), self.nearest(x, y))
+def overlap(boxes: Floats, others: Floats) -> Floats:
+    """Return the area that boxes share: left, bottom, right and top, on the last axis of both."""
+    low = np.maximum(boxes[..., :2], others[..., :2])
+    shared: Floats = np.maximum(np.minimum(boxes[..., 2:], others[..., 2:]) - low, 0.0).prod(-1)
+    return shared
 
 
-def place_labels(
-    points: list[Point], sizes: Sequence[Point], frame: Box, bars: Sequence[Box] = ()
-) -> list[Box]:
-    """Find a box for the label of each point, in order.
+def place_labels(points: Floats, sizes: Floats, frame: Floats, bars: Floats) -> Floats:
+    """Return a box for the label of each point, in order, shape (points, 4).
 
-    Args:
-        points: (x, y) of each point.
-        sizes: (width, height) of each label.
-        frame: The area that labels must not leave.
-        bars: Areas better left free, such as error bars; overlapping them is no disaster.
+    Labels stay inside the frame; the boxes ``bars``, such as those of errors, are better left free.
+    The shape of points and of sizes, which are widths and heights, is (points, 2).
     """
-    candidates = [_candidates(point, size) for point, size in zip(points, sizes, strict=True)]
-    fixed = [
-        [(box, _fixed_cost(distance, box, index, points, frame, bars)) for distance, box in options]
-        for index, options in enumerate(candidates)
-    ]
-    places = [options[0][0] for options in fixed]
+    options = _options(points, sizes)
+    fixed = _fixed_costs(options, points, frame, bars)
+    everyone = np.arange(len(points))
+    chosen = np.zeros(len(points), dtype=np.intp)
     for _ in range(_ROUNDS):
-        before = list(places)
-        for index, options in enumerate(fixed):
-            others = places[:index] + places[index + 1 :]
-            costs = [cost + 10 * sum(box.overlap(o) for o in others) for box, cost in options]
-            places[index] = options[costs.index(min(costs))][0]
-        if places == before:
+        before = chosen.copy()
+        for index in everyone:
+            others = np.delete(options[everyone, chosen], index, axis=0)
+            crowded = overlap(options[index, :, None], others).sum(axis=-1)
+            chosen[index] = np.argmin(fixed[index] + 10 * crowded)
+        if (chosen == before).all():
             break
+    places: Floats = options[everyone, chosen]
     return places
 
 
-def _fixed_cost(
-    distance: float, box: Box, index: int, points: list[Point], frame: Box, bars: Sequence[Box]
-) -> float:
-    """Return the cost of a place that does not depend on the other labels."""
-    markers = [Box(x - _MARKER, y - _MARKER, x + _MARKER, y + _MARKER) for x, y in points]
-    own = box.distance(*points[index])
-    others = [box.distance(*point) for point in points[:index] + points[index + 1 :]]
-    # A name that is about as near to another point will be read as that point's.
-    misleading = sum(other < own + 4 for other in others)
-    return (
-        distance
-        + 40 * misleading
-        + 50 * box.outside(frame)
-        + 10 * sum(box.overlap(marker) for marker in markers)
-        + 1.2 * sum(box.overlap(bar) for bar in bars)
-    )
-
-
-def _candidates(point: Point, size: tuple[float, float]) -> list[tuple[float, Box]]:
-    (x, y), (width, height) = point, size
-    corners = [
-        (ring, x + right - width / 2, y + up - height / 2)
-        for ring in _RINGS
-        for right, up in _directions(ring, width, height)
-    ]
-    return [(ring, Box(x, y, x + width, y + height)) for ring, x, y in corners]
-
-
-def _directions(ring: float, width: float, height: float) -> Iterator[Point]:
-    """Yield offsets of the label's centre for which the label's edge touches the ring."""
+def _options(points: Floats, sizes: Floats) -> Floats:
+    """Return boxes whose edges touch the rings around each point, shape (points, places, 4)."""
+    angles = 2 * np.pi * np.arange(_ANGLES) / _ANGLES
     # Between the arms of a cross of error bars first: there nothing is crossed out.
-    for right, up in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
-        yield right * (0.5 * ring + width / 2), up * (0.5 * ring + height / 2)
-    for step in range(_ANGLES):
-        angle = 2 * math.pi * step / _ANGLES
-        yield math.cos(angle) * (ring + width / 2), math.sin(angle) * (ring + height / 2)
+    corners = [(1, 1), (1, -1), (-1, 1), (-1, -1)]
+    directions = np.vstack([corners, np.column_stack([np.cos(angles), np.sin(angles)])])
+    nearer = np.repeat([0.5, 1.0], [len(corners), _ANGLES])
+    reach = np.multiply.outer(_RINGS, nearer)[..., None]
+    half = sizes[:, None, None] / 2
+    low = points[:, None, None] + directions * (reach + half) - half
+    return np.concatenate([low, low + 2 * half], axis=-1).reshape(len(points), -1, 4)
+
+
+def _fixed_costs(boxes: Floats, points: Floats, frame: Floats, bars: Floats) -> Floats:
+    """Return the costs of places that do not depend on the other labels."""
+    near = np.clip(points, boxes[:, :, None, :2], boxes[:, :, None, 2:])
+    distance = np.hypot(*np.moveaxis(near - points, -1, 0))
+    own = np.einsum("pbp->pb", distance)[..., None]
+    # A name that is about as near to another point will be read as that point's.
+    misleading = (distance < own + 4).sum(axis=-1) - 1
+    outside = (boxes[..., 2:] - boxes[..., :2]).prod(-1) - overlap(boxes, frame)
+    markers = np.hstack([points - _MARKER, points + _MARKER])
+    hidden, crossed = (overlap(boxes[:, :, None], each).sum(-1) for each in (markers, bars))
+    rings = np.repeat(_RINGS, _ANGLES + 4)
+    costs: Floats = rings + 40 * misleading + 50 * outside + 10 * hidden + 1.2 * crossed
+    return costs
 
 
 def place_names(
@@ -126,12 +90,9 @@ def place_names(
 ) -> None:
     """Move names to their points; from then on the figure's layout is fixed.
 
-    Args:
-        axes: where names and points are, with all else that the figure shows drawn already.
-        names: texts of the axes, one for each point.
-        points: in the units of the axes.
-        lines: better not crossed, such as error bars: both ends, in the units of the axes.
-        colour: of the line from a name to a point far from it.
+    All else that the figure shows is drawn already. Lines, such as error bars, are better not
+    crossed; they and the points are in the units of the axes. A line of the colour joins a name to
+    a point far from it.
     """
     figure = axes.get_figure(root=True)
     if figure is None:
@@ -141,25 +102,16 @@ def place_names(
     figure.draw_without_rendering()
     # From here on nothing may move: places are computed in this layout's pixels.
     figure.set_layout_engine("none")
-    spots = [(float(x), float(y)) for x, y in axes.transData.transform(points)]
-    sizes = [(name.get_window_extent().width, name.get_window_extent().height) for name in names]
-    edge = axes.bbox
-    frame = Box(edge.x0, edge.y0, edge.x1, edge.y1)
-    bars = [_thin_box(*axes.transData.transform(line).tolist()) for line in lines]
+    spots = axes.transData.transform(points)
+    sizes = np.array([name.get_window_extent().size for name in names])
+    ends = axes.transData.transform(np.reshape(lines, (-1, 2))).reshape(-1, 2, 2)
+    bars = np.hstack([ends.min(axis=1) - 1, ends.max(axis=1) + 1])
     to_data = axes.transData.inverted()
-    for name, box, (x, y) in zip(
-        names, place_labels(spots, sizes, frame, bars), spots, strict=True
-    ):
+    boxes = place_labels(spots, sizes, np.array(axes.bbox.extents), bars)
+    for name, box, spot in zip(names, boxes, spots, strict=True):
         # The extent of a text starts below its baseline; `bottom` alignment makes them agree.
-        name.set_verticalalignment("bottom")
-        left, bottom = to_data.transform((box.left, box.bottom))
-        name.set_position((left, bottom))
-        near_x, near_y = box.nearest(x, y)
-        if abs(near_x - x) + abs(near_y - y) > _FAR:
-            ends = to_data.transform([(x, y), (near_x, near_y)])
-            axes.plot(*zip(*ends, strict=True), color=colour, linewidth=0.7, zorder=2.5)
-
-
-def _thin_box(start: Point, end: Point) -> Box:
-    (left, right), (bottom, top) = (sorted(pair) for pair in zip(start, end, strict=True))
-    return Box(left - 1, bottom - 1, right + 1, top + 1)
+        name.set(verticalalignment="bottom", position=to_data.transform(box[:2]))
+        near = np.clip(spot, box[:2], box[2:])
+        if np.abs(near - spot).sum() > _FAR:
+            joined = to_data.transform([spot, near])
+            axes.plot(*joined.T, color=colour, linewidth=0.7, zorder=2.5)

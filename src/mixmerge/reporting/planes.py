@@ -6,25 +6,11 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
+from mixmerge.records import Axis
 from mixmerge.records.results import Interval, Results, Stage
-from mixmerge.records.verdict import Axis
-from mixmerge.reporting import models
-from mixmerge.reporting.axes import heading, value
-from mixmerge.reporting.figures import (
-    COLOURS,
-    DASHES,
-    GRID,
-    MARKERS,
-    MUTED,
-    PAPER,
-    Plot,
-    axis_limits,
-    legend,
-    mark,
-    new_figure,
-    turned,
-    write_ticks,
-)
+from mixmerge.reporting import figures, models
+from mixmerge.reporting.figures import COLOURS, DASHES, GRID, MARKERS, MUTED, PAPER, Plot
+from mixmerge.reporting.formats import heading, value
 from mixmerge.reporting.named_points import Point, place_names
 
 _LINE = 50
@@ -45,7 +31,7 @@ def plane(results: Results, stage: Stage, pair: tuple[Axis, Axis]) -> Plot | Non
     front = models.non_dominated(found)
     scores = {name: [results.models[name].axes[axis] for axis in pair] for name in found}
     spots = {name: (x.value, y.value) for name, (x, y) in scores.items()}
-    figure, axes = new_figure(4.6)
+    figure, axes = figures.new_figure(4.6)
     _frame(axes, results, pair)
     corners = [spots[name] for name in front]
     axes.step(
@@ -62,10 +48,10 @@ def plane(results: Results, stage: Stage, pair: tuple[Axis, Axis]) -> Plot | Non
             axes.plot(
                 *zip(*bar, strict=True), color=COLOURS[kind], alpha=0.35, linewidth=1.4, zorder=3
             )
-        mark(axes, *spot, kind, size=8, zorder=4)
+        figures.mark(axes, *spot, kind, size=8, zorder=4)
     for (x, y), (right, below) in itertools.pairwise(corners):
         lines += [((x, y), (x, below)), ((x, below), (right, below))]
-    legend(figure, [results.models[name].kind for name in found], "Not dominated")
+    figures.legend(figure, [results.models[name].kind for name in found], "Not dominated")
     texts = [
         axes.text(
             0, 0, label, fontsize=9.5, color=COLOURS[results.models[name].kind],
@@ -95,9 +81,9 @@ def _frame(axes: Axes, results: Results, pair: tuple[Axis, Axis]) -> None:
         (pair[1], axes.yaxis, axes.set_ylim, axes.set_ylabel),
     ):
         info = results.axes[axis]
-        set_limits(*turned(info, axis_limits(results, axis)))
+        set_limits(*figures.turned(info, figures.axis_limits(results, axis)))
         set_label(f"{heading(results, axis)}{' (reversed)' * (info.better == 'lower')} → better")
-        write_ticks(ruler, info)
+        figures.write_ticks(ruler, info)
 
 
 def profile(results: Results, stage: Stage) -> Plot | None:
@@ -117,7 +103,7 @@ def profile(results: Results, stage: Stage) -> Plot | None:
         name: [_share(own, span) for own, span in zip(everyone[name], spans, strict=True)]
         for name in names
     }
-    figure, panel = new_figure(4.4)
+    figure, panel = figures.new_figure(4.4)
     panel.grid(visible=False)
     panel.set_yticks([])
     panel.spines[["left", "bottom"]].set_visible(False)
@@ -140,7 +126,7 @@ def profile(results: Results, stage: Stage) -> Plot | None:
     last = {name: found[-1] for name, found in heights.items()}
     _write_beside(panel, results, last, len(axes) - 1, front)
     panel.set_ylim(-0.12, 1.12)
-    legend(figure, [results.models[name].kind for name in names])
+    figures.legend(figure, [results.models[name].kind for name in names])
     scores = {name: results.models[name].axes for name in names}
     listed = "; ".join(
         f"{name} " + ", ".join(value(results.axes[axis], own[axis].value) for axis in axes)

@@ -2,36 +2,35 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from mixmerge.records.results import AxisScore, Comparison, Interval, Results, Stage
-from mixmerge.records.verdict import Axis
-from mixmerge.reporting import axes, cells
+from mixmerge.records import Axis
+from mixmerge.records.results import (
+    Average,
+    AxisScore,
+    Comparison,
+    Front,
+    Interval,
+    LengthControlled,
+    Matched,
+    Results,
+    Stage,
+    Value,
+)
+from mixmerge.reporting import cells, formats, models
 from mixmerge.reporting.cells import ABSENT, Cell, Column, Spec, Table
 from mixmerge.reporting.costs import kind_table, model_table
-from mixmerge.reporting.formats import share
 from mixmerge.reporting.input import ReportInput
 from mixmerge.reporting.judges import judge_tables
-from mixmerge.reporting.models import (
-    KIND_NAMES,
-    all_models,
-    base_models,
-    describe,
-    file_name,
-    models_of,
-    of_stage,
-    share_words,
-    stage_name,
-    stages,
-)
-from mixmerge.reporting.robustness import fronts, otherwise
+
+_GROUPS = {"all": "all models", "trained": "mixtures and experts", "merges": "merges"}
 
 
 def all_tables(data: ReportInput) -> dict[str, list[Table]]:
     """Return every table that has a row, by section of the page and in its order."""
     results = data.results
     sections = {
-        "verdict": [contrasts(results)],
+        "verdict": [*matched(results), contrasts(results)],
         "fronts": [fronts(results)],
-        "models": [models(results)],
+        "models": [every_model(results)],
         "otherwise": [otherwise(results, axis) for axis in results.axes],
         "languages": language_tables(results, data.languages),
         "judges": judge_tables(data.judge_card),
@@ -40,7 +39,7 @@ def all_tables(data: ReportInput) -> dict[str, list[Table]]:
     return {name: [table for table in found if table.rows] for name, found in sections.items()}
 
 
-def models(results: Results) -> Table:
+def every_model(results: Results) -> Table:
     """Every model on every axis, with its gain over the baseline of its stage.
 
     The form of Table 1 of Aakanksha et al. (2024), with values and intervals beside it. Gains are
@@ -53,7 +52,9 @@ def models(results: Results) -> Table:
     for axis in results.axes:
         columns += _axis_columns(results, axis)
     columns += [
-        cells.words("stage", "Stage", lambda n: stage_name(results.models[n].stage) or ABSENT),
+        cells.words(
+            "stage", "Stage", lambda n: models.stage_name(results.models[n].stage) or ABSENT
+        ),
         cells.words("kind", "Kind, data", lambda name: _kind(results, name)),
     ]
     caption = (
@@ -66,7 +67,7 @@ def models(results: Results) -> Table:
             " Against base: change relative to the base model's value; the gain beside it is the "
             "difference of two of these."
         )
-    names = all_models(results)
+    names = models.all_models(results)
     kinds = (results.models[name].kind for name in names)
     return cells.tabulate("models", "Every model on every axis", caption, names, columns, kinds)
 
@@ -76,12 +77,12 @@ def _axis_columns(results: Results, axis: Axis) -> list[Spec[str]]:
 
     def value(name: str) -> Cell:
         own = results.models[name].axes.get(axis)
-        return axes.value_cell(info, own.value, own.ci) if own else ABSENT
+        return cells.of_axis(info, own.value, own.ci) if own else ABSENT
 
     def against_base(name: str) -> Cell:
         own = results.models[name].axes.get(axis)
         change = own.change_from_base if own else None
-        return axes.relative_cell(change.relative, change.relative_ci) if change else ABSENT
+        return cells.relative(change.relative, change.relative_ci) if change else ABSENT
 
     def gain(name: str) -> Cell:
         baseline = results.baselines.get(results.models[name].stage or "")
@@ -90,14 +91,16 @@ def _axis_columns(results: Results, axis: Axis) -> list[Spec[str]]:
             return ABSENT
         own, other = (_told(each, relative=info.relative) for each in (pair[0], pair[1]))
         gained = None if own is None or other is None else info.sign * (own - other)
-        return axes.difference_cell(info, gained)
+        return cells.difference(info, gained)
 
-    columns = [cells.estimates(axis, axes.heading(results, axis), value)]
+    columns = [cells.estimates(axis, formats.heading(results, axis), value)]
     if info.relative:
         columns.append(cells.estimates(f"{axis}_relative_change", "against base", against_base))
     if info.primary:
         columns.append(
-            cells.numbers(f"{axis}_gain", f"gain over baseline{axes.points(info)}", gain)
+            cells.numbers(
+                f"{axis}_gain", f"gain over baseline{formats.unit_of_differences(info)}", gain
+            )
         )
     return columns
 
@@ -111,12 +114,12 @@ def _told(score: AxisScore, *, relative: bool) -> float | None:
 def _kind(results: Results, name: str) -> str:
     model = results.models[name]
     known = {source: part for source, part in (model.shares or {}).items() if part}
-    told = [f"{share(part)} {source}" for source, part in known.items()]
+    told = [f"{formats.share(part)} {source}" for source, part in known.items()]
     if len(known) == 1:
         told = list(known)
-    elif brief := share_words(results, name):
+    elif brief := models.share_words(results, name):
         told = [brief]
-    return ", ".join([KIND_NAMES[model.kind], *told])
+    return ", ".join([models.KIND_NAMES[model.kind], *told])
 
 
 def contrasts(results: Results) -> Table:
@@ -128,10 +131,12 @@ def contrasts(results: Results) -> Table:
     for axis in results.deciding:
         columns += _contrast_columns(results, axis)
     columns.append(cells.words("decision", "Decision", _decision))
-    compared = [c for stage in stages(results) for c in results.decisions if c.stage == stage]
-    against = ", ".join(dict.fromkeys(describe(results, each.b) for each in compared))
+    compared = [
+        c for stage in models.stages(results) for c in results.decisions if c.stage == stage
+    ]
+    against = ", ".join(dict.fromkeys(models.describe(results, each.b) for each in compared))
     directions = "; ".join(
-        f"{axes.phrase(results, axis)}: {axes.better(info)}"
+        f"{formats.phrase(results, axis)}: {formats.better(info)}, margin {formats.margin(info)}"
         for axis, info in results.deciding.items()
     )
     caption = (
@@ -143,12 +148,47 @@ def contrasts(results: Results) -> Table:
     return cells.tabulate("contrasts", title, caption, compared, columns, marks)
 
 
+def matched(results: Results) -> list[Table]:
+    """Sweeps against the baseline at the baseline's value of one axis; nothing without any."""
+    if not results.matched:
+        return []
+    on = results.matched[0].axis
+    columns: list[Spec[Matched]] = [
+        cells.words("model", "Sweep", lambda each: each.model),
+        cells.words("baseline", "Against", lambda each: each.baseline),
+        cells.numbers(
+            "level",
+            formats.heading(results, on),
+            lambda each: cells.of_axis(results.axes[on], each.level),
+        ),
+    ]
+    columns += [_matched_column(results, axis) for axis in results.matched[0].differences]
+    caption = (
+        f"Each sweep of merges at the point where {formats.phrase(results, on)} is the baseline's, "
+        "between two neighbouring weights: differences from the baseline with 95 % intervals, "
+        "interpolation included. Neither the choice of a weight nor the ratio of the mix decides."
+    )
+    title = "At the same price"
+    return [cells.tabulate("matched", title, caption, results.matched, columns)]
+
+
+def _matched_column(results: Results, axis: Axis) -> Spec[Matched]:
+    info = results.axes[axis]
+
+    def difference(each: Matched) -> Cell:
+        found = each.differences[axis]
+        return cells.difference(info, found.difference, found.ci)
+
+    title = f"{formats.heading(results, axis)}{formats.unit_of_differences(info)}"
+    return cells.estimates(f"{axis}_difference", title, difference)
+
+
 def _contrast_columns(results: Results, axis: Axis) -> list[Spec[Comparison]]:
     info = results.axes[axis]
 
     def difference(each: Comparison) -> Cell:
         found = results.contrast(each.a, each.b, axis)
-        return axes.difference_cell(info, found.difference, found.ci) if found else ABSENT
+        return cells.difference(info, found.difference, found.ci) if found else ABSENT
 
     def adjusted(each: Comparison) -> Cell:
         found = results.contrast(each.a, each.b, axis)
@@ -157,7 +197,7 @@ def _contrast_columns(results: Results, axis: Axis) -> list[Spec[Comparison]]:
         p = found.p_adjusted
         return Cell("< 0.001" if p < 0.001 else f"{p:.3f}", p)
 
-    title = f"{axes.heading(results, axis)}{axes.points(info)}"
+    title = f"{formats.heading(results, axis)}{formats.unit_of_differences(info)}"
     return [
         cells.estimates(f"{axis}_difference", title, difference),
         cells.numbers(f"{axis}_p_adjusted", "p (Holm)", adjusted),
@@ -184,7 +224,7 @@ def language_tables(results: Results, languages: Sequence[str]) -> list[Table]:
         return []
     return [
         by_language(results, stage, axis, languages, relative=relative)
-        for stage in stages(results)
+        for stage in models.stages(results)
         for axis, info in results.axes.items()
         for relative in ((False, True) if info.relative else (False,))
     ]
@@ -198,21 +238,21 @@ def by_language(
     The base model's values come first where they are not fixed.
     """
     info = results.axes[axis]
-    own_base = [] if relative or info.of_base is not None else base_models(results)
+    own_base = [] if relative or info.of_base is not None else models.base_models(results)
     found = {
         name: _relative(results, name, axis) if relative else _values(results, name, axis)
-        for name in (*own_base, *models_of(results, stage))
+        for name in (*own_base, *models.models_of(results, stage))
     }
     rows = {name: own for name, own in found.items() if own}
-    title = f"{of_stage(results, stage)}{axes.heading(results, axis)}"
-    caption = f"Bold: best of its column; {axes.better(info)}."
+    title = f"{models.of_stage(results, stage)}{formats.heading(results, axis)}"
+    caption = f"Bold: best of its column; {formats.better(info)}."
     if relative:
         title += ", change against the base"
         caption += " (Value − the base's) / the base's; absent where the base's is zero."
     else:
         counts = (results.models[name].axes[axis].by_language.values() for name in rows)
         caption += _per_language(score.n for scores in counts for score in scores)
-        caption += f" The base model: {axes.value(info, info.of_base)}." if info.of_base else ""
+        caption += f" The base model: {formats.value(info, info.of_base)}." if info.of_base else ""
     best, worst = (max, min) if info.better == "higher" else (min, max)
 
     def column(language: str) -> Callable[[str], Cell]:
@@ -223,8 +263,8 @@ def by_language(
                 return ABSENT
             value, ci = rows[name][language]
             if relative:
-                return axes.relative_cell(value, ci, emphasis=value == leader)
-            return axes.value_cell(info, value, ci, emphasis=value == leader)
+                return cells.relative(value, ci, emphasis=value == leader)
+            return cells.of_axis(info, value, ci, emphasis=value == leader)
 
         return cell
 
@@ -238,7 +278,7 @@ def by_language(
         *((Column(code, code, with_ci=with_ci), column(code)) for code in languages),
         cells.words("worst", "Worst", worst_of),
     ]
-    name = file_name(stage, axis, "change-by-language" if relative else "by-language")
+    name = models.file_name(stage, axis, "change-by-language" if relative else "by-language")
     return cells.tabulate(name, f"{title}, by language", caption, rows, columns)
 
 
@@ -263,3 +303,93 @@ def _per_language(counts: Iterable[int]) -> str:
         if known
         else ""
     )
+
+
+def otherwise(results: Results, axis: Axis) -> Table:
+    """The values of one axis with other weights for languages, other lengths, missing verdicts.
+
+    It has no rows where nothing can be counted otherwise.
+    """
+    info = results.axes[axis]
+    found = {name: results.models[name].axes.get(axis) for name in models.all_models(results)}
+    scores = {name: own for name, own in found.items() if own}
+    if not any(own.length_controlled or own.average or own.missing for own in scores.values()):
+        scores = {}
+
+    def bounds(name: str) -> Cell:
+        ends = scores[name].bounds
+        return Cell(formats.interval(info, ends), None, ends) if scores[name].missing else ABSENT
+
+    def cell(found: Value | LengthControlled | Average | None) -> Cell:
+        return cells.of_axis(info, found.value, found.ci) if found else ABSENT
+
+    caption = (
+        "At equal length: the value if all answers were as long as the base model’s (a fit, not a "
+        "count). Mean of languages: every language counts the same, not every prompt. Missing "
+        "verdicts: between which values it lies, had all been the worst or the best for the model."
+    )
+    reasons = {reason for own in scores.values() for reason in own.absent.values()}
+    caption += "".join(f" No interval: {reason.rstrip('.')}." for reason in sorted(reasons))
+    return cells.tabulate(
+        models.file_name(axis, "otherwise"),
+        f"{formats.heading(results, axis)}, counted otherwise",
+        caption,
+        scores,
+        (
+            cells.words("model", "Model", str),
+            cells.estimates("value", "As above", lambda n: cell(scores[n])),
+            cells.estimates(
+                "length_controlled", "At equal length", lambda n: cell(scores[n].length_controlled)
+            ),
+            cells.estimates("average", "Mean of languages", lambda n: cell(scores[n].average)),
+            cells.estimates("bounds", "Missing verdicts", bounds),
+            cells.counts("missing", "Missing", lambda name: scores[name].missing),
+        ),
+    )
+
+
+def fronts(results: Results) -> Table:
+    """How often each model is on the front when the questions are drawn again."""
+    items = [
+        (name, stage, front.p_non_dominated[name])
+        for stage, front in results.fronts.items()
+        for name in models.models_of(results, stage)
+        if name in front.p_non_dominated
+    ]
+    on_one = " on one" * (len(results.deciding) > 1)
+    caption = (
+        "Share of bootstrap draws of the questions in which no other model of the stage is at "
+        f"least as good{formats.on_all(results)} and better{on_one}.{_volumes(results)}"
+    )
+    return cells.tabulate(
+        "fronts",
+        "Who is on the front?",
+        caption,
+        items,
+        (
+            cells.words("model", "Model", lambda item: item[0]),
+            cells.words("stage", "Stage", lambda item: models.stage_name(item[1])),
+            cells.numbers("p_non_dominated", "On the front", lambda item: cells.rate(item[2])),
+        ),
+        (results.models[name].kind for name, _, _ in items),
+    )
+
+
+def _volumes(results: Results) -> str:
+    told = [
+        f" {models.stage_name(stage)}: {_volume_words(front)}."
+        for stage, front in results.fronts.items()
+        if front.volumes
+    ]
+    space = {1: "range", 2: "area"}.get(len(results.deciding), "space")
+    said = f" Share of the {space} of all values that is worse than some model:"
+    return said + "".join(told) if told else ""
+
+
+def _volume_words(front: Front) -> str:
+    parts = []
+    for group, volume in front.volumes.items():
+        ends = formats.ends(volume.ci, formats.bare_percent)
+        value = formats.percent(volume.hypervolume)
+        parts.append(f"{_GROUPS[group]} {value}{ends and f' ({ends})'}")
+    return ", ".join(parts)

@@ -6,12 +6,11 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from mixmerge.records import Axis
 from mixmerge.records.judge_card import Grade, JudgeCard
 from mixmerge.records.results import Kind, Results
-from mixmerge.records.verdict import Axis
 from mixmerge.reporting import formats
-from mixmerge.reporting.axes import relative_cell, value_cell
-from mixmerge.reporting.cells import ABSENT, Cell
+from mixmerge.reporting.cells import ABSENT, Cell, of_axis, relative
 from mixmerge.reporting.judges import share
 from mixmerge.reporting.models import base_models, models_of, stages
 
@@ -57,10 +56,10 @@ def _add_rows(
         for axis in axes:
             score, info = model.axes.get(axis), results.axes[axis]
             ci = score.ci if score and axis in wide else None
-            row.append(_with_interval(value_cell(info, score.value, ci) if score else ABSENT))
+            row.append(_with_interval(of_axis(info, score.value, ci) if score else ABSENT))
             if axis in wide and info.relative:
                 change = score.change_from_base if score else None
-                row.append(Text(relative_cell(change.relative if change else None, None).text))
+                row.append(Text(relative(change.relative if change else None, None).text))
         table.add_row(*row)
 
 

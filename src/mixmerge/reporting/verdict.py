@@ -5,14 +5,28 @@ The decisions themselves are in the results: see `mixmerge.records.results.Decis
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from mixmerge.records.results import Comparison, Contrast, Decision, Results, Stage
-from mixmerge.records.verdict import Axis
-from mixmerge.reporting import models
-from mixmerge.reporting.axes import difference, difference_interval, on_all, phrase, value
-from mixmerge.reporting.formats import NARROW_SPACE, p_value
+from mixmerge.records import Axis
+from mixmerge.records.results import (
+    AxisInfo,
+    Comparison,
+    Contrast,
+    Decision,
+    MatchedDifference,
+    Results,
+    Stage,
+)
+from mixmerge.reporting import formats, models
 
-_FROM_BEST: tuple[Decision, ...] = ("beats", "trades", "undecided", "loses", "incomplete")
+_FROM_BEST: tuple[Decision, ...] = (
+    "beats",
+    "equivalent",
+    "trades",
+    "undecided",
+    "loses",
+    "incomplete",
+)
 
 
 @dataclass(frozen=True)
@@ -40,13 +54,16 @@ class Conclusion:
     """The answer to "mix or merge?"."""
 
     headline: str
+    matched: list[str]
+    """What sweeps are worth at the baseline's own value of one axis, a sentence for each stage."""
     stages: dict[Stage, StageVerdict]
 
 
 def conclude(results: Results) -> Conclusion:
     """Say what the decisions of some results come to; the results may be incomplete."""
     verdicts = {stage: _stage_verdict(results, stage) for stage in models.stages(results)}
-    return Conclusion(_headline(results, verdicts), verdicts)
+    matched = [_at_the_same_price(results, stage) for stage in models.stages(results)]
+    return Conclusion(_headline(results, verdicts), [told for told in matched if told], verdicts)
 
 
 def _stage_verdict(results: Results, stage: Stage) -> StageVerdict:
@@ -93,6 +110,32 @@ def _dominating_model(results: Results, best: Comparison) -> SingleModel | None:
     return top if top and top.over else None
 
 
+def _at_the_same_price(results: Results, stage: Stage) -> str:
+    """Say how the sweeps of a stage differ from its baseline where they have its value."""
+    told = []
+    own = [each for each in results.matched if results.models[each.model].stage == stage]
+    for each in own:
+        name = models.short_name(each.model, stage)
+        parts = [
+            f"in {formats.phrase(results, axis)} by {_matched_words(results.axes[axis], found)}"
+            for axis, found in each.differences.items()
+            if found.difference is not None
+        ]
+        told.append(f"{name} differs {_listed(parts)}" if parts else f"{name} does not reach it")
+    if not own:
+        return ""
+    level = formats.value(results.axes[own[0].axis], own[0].level)
+    at = f"at {formats.phrase(results, own[0].axis)} of {models.describe(results, own[0].baseline)}"
+    return models.titled(results, stage, f"{at} ({level}), {'; '.join(told)}.")
+
+
+def _matched_words(info: AxisInfo, found: MatchedDifference) -> str:
+    assert found.difference is not None
+    unit = " points" if info.unit == "percent" else ""
+    ends = formats.ends(found.ci, partial(formats.difference, info))
+    return f"{formats.difference(info, found.difference)}{unit} ({ends or 'no interval'})"
+
+
 def _changes(results: Results, comparison: Comparison) -> str:
     """Say what a merge changes; of three axes or more the significant changes come first."""
     contrasts = contrasts_of(results, comparison)
@@ -101,7 +144,7 @@ def _changes(results: Results, comparison: Comparison) -> str:
     rest = [_change(results, contrasts[axis]) for axis in contrasts if axis not in first]
     if not first:
         return f"changes nothing significantly: {_listed(rest)}"
-    prefixes = [f"95{NARROW_SPACE}% interval ", *[""] * len(first)]
+    prefixes = [f"95{formats.NARROW_SPACE}% interval ", *[""] * len(first)]
     told = [
         f"{_change(results, contrasts[axis])} ({_evidence(results, contrasts[axis], prefix)})"
         for axis, prefix in zip(first, prefixes, strict=False)
@@ -112,14 +155,16 @@ def _changes(results: Results, comparison: Comparison) -> str:
 def _change(results: Results, contrast: Contrast) -> str:
     info = results.axes[contrast.axis]
     unit = " points" if info.unit == "percent" else ""
-    return f"{phrase(results, contrast.axis)} by {difference(info, contrast.difference)}{unit}"
+    by = formats.difference(info, contrast.difference)
+    return f"{formats.phrase(results, contrast.axis)} by {by}{unit}"
 
 
 def _evidence(results: Results, contrast: Contrast, prefix: str) -> str:
-    p = p_value(contrast.p_adjusted)
+    p = formats.p_value(contrast.p_adjusted)
     if not contrast.ci:
         return p
-    return f"{prefix}{difference_interval(results.axes[contrast.axis], contrast.ci)}, {p}"
+    write = partial(formats.difference, results.axes[contrast.axis])
+    return f"{prefix}{formats.ends(contrast.ci, write)}, {p}"
 
 
 def _listed(parts: Sequence[str]) -> str:
@@ -131,7 +176,8 @@ def _tally(results: Results, comparisons: Sequence[Comparison]) -> str:
     words: dict[Decision, tuple[str, str]] = {
         "beats": ("beats it", "beat it"),
         "trades": (f"trades one axis for {other}", f"trade one axis for {other}"),
-        "undecided": ("cannot be told apart from it", "cannot be told apart from it"),
+        "equivalent": ("is equivalent to it", "are equivalent to it"),
+        "undecided": ("is undecided", "are undecided"),
         "loses": ("loses to it", "lose to it"),
         "incomplete": ("is not compared yet", "are not compared yet"),
     }
@@ -150,7 +196,7 @@ def _stage_sentence(
     if not any(results.models[name].kind == "merge" for name in models.models_of(results, stage)):
         return ""
     if best is None:
-        said = f"no merge is compared with the baseline{on_all(results)} yet."
+        said = f"no merge is compared with the baseline{formats.on_all(results)} yet."
     else:
         total, name = len(comparisons), models.short_name(best.a, stage)
         aside = _other_axes(results, best)
@@ -181,8 +227,8 @@ def _other_axes(results: Results, best: Comparison) -> str:
             measured = info.phrase.removeprefix("the ")
             what = "" if measured == axis else f" ({measured})"
             told.append(
-                f"on {axis}{what} it has {value(info, own.value)} "
-                f"({_baseline(results, best.b)}: {value(info, other.value)})"
+                f"on {axis}{what} it has {formats.value(info, own.value)} "
+                f"({_baseline(results, best.b)}: {formats.value(info, other.value)})"
             )
     return f"; {_listed(told)}" if told else ""
 
@@ -194,7 +240,7 @@ def _single_clause(results: Results, best: Comparison, single: SingleModel | Non
     over = _listed([names[rival] for rival in single.over])
     return (
         f"; yet {models.describe(results, single.name)} alone measures at least as well"
-        f"{on_all(results)} as {over}"
+        f"{formats.on_all(results)} as {over}"
     )
 
 
@@ -203,7 +249,8 @@ def _headline(results: Results, verdicts: Mapping[Stage, StageVerdict]) -> str:
     if not decided and not results.baselines:
         return "No verdict: there is no baseline to compare merges with."
     if not decided:
-        return f"No verdict yet: no merge has been compared with its baseline{on_all(results)}."
+        on_all = formats.on_all(results)
+        return f"No verdict yet: no merge has been compared with its baseline{on_all}."
     best, single = min(decided, key=lambda pair: support(results, pair[0]))
     without = [models.stage_name(own.stage) for own, _ in decided if own.decision != "beats"]
     at = (
@@ -232,10 +279,21 @@ def _claim(results: Results, best: Comparison, at: str, without: Sequence[str]) 
     if best.decision == "trades":
         other = "the other" if len(results.deciding) == 2 else "another"
         return f"Merging does not beat {rival}; at best it trades one axis for {other}"
+    if best.decision == "equivalent":
+        return f"Merging does as well as {rival}: every difference is below the margin"
     if best.decision == "undecided":
-        return (
-            f"Merging is not shown to beat {rival}; the best case is within the noise of this "
-            "evaluation"
-        )
+        return f"Merging is not shown to beat {rival}; {_in_doubt(results, best)}"
     loses = f"{rival[0].upper()}{rival[1:]}" if rival == "mixing" else rival
     return f"{loses} beats merging; every merge that was compared loses"
+
+
+def _in_doubt(results: Results, best: Comparison) -> str:
+    """Say what keeps the best case undecided."""
+    open_axes = [axis for axis in results.deciding if axis not in (*best.not_worse, *best.better)]
+    if not best.better:
+        return "the best case is within the noise of this evaluation"
+    told = [
+        f"{formats.phrase(results, axis)} by {formats.margin(results.axes[axis])}"
+        for axis in open_axes or results.deciding
+    ]
+    return f"the best case may be worse on {_listed(told)} or more"

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy.special import stdtrit
 
 from mixmerge.errors import SampleError
-from mixmerge.stats.bootstrap import Codes, Floats, bootstrap_sums, percentile_interval
-from mixmerge.stats.estimate import LEVEL, MIN_CLUSTERS, Estimate
-from mixmerge.stats.proportions import wilson
+from mixmerge.stats.bootstrap import Codes, Floats
+from mixmerge.stats.estimate import MIN_CLUSTERS, MIN_VALUES, Estimate, too_small
+from mixmerge.stats.intervals import ClusterMean
+from mixmerge.stats.proportions import clustered_wilson, t_quantile, wilson
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int
@@ -32,13 +32,7 @@ def confusion(
 ) -> Float64[Floats, "items K K"]:
     """Return one table per item, with a 1 at (truth, judged) where both exist.
 
-    Args:
-        truth: what is right.
-        judged: what the judge said.
-        outcomes: number of codes, K.
-
-    Returns:
-        Tables whose sum is the confusion matrix.
+    Their sum is the confusion matrix; ``outcomes`` is the number of codes, K.
     """
     tables = np.zeros((len(truth), outcomes, outcomes))
     both = np.flatnonzero((truth != _NO_VERDICT) & (judged != _NO_VERDICT))
@@ -87,12 +81,9 @@ def krippendorff_alpha(
     """Return Krippendorff's alpha from coincidences: 1 - observed / expected.
 
     Krippendorff (2011), "Computing Krippendorff's alpha-reliability". NaN where it is undefined:
-    all ratings are the same, so that no disagreement could be expected.
-
-    Args:
-        table: sums of `coincidences`.
-        level: ``nominal``: all disagreements weigh the same; ``ordinal``: they weigh the square of
-            the ratings that lie between them.
+    all ratings are the same, so that no disagreement could be expected. Of sums of `coincidences`.
+    ``nominal``: all disagreements weigh the same; ``ordinal``: they weigh the square of the ratings
+    that lie between them.
     """
     margins = table.sum(-1)
     places = np.cumsum(margins, axis=-1) - margins / 2
@@ -123,95 +114,97 @@ def _ratio(over: Floats | np.float64, under: Floats | np.float64) -> Floats:
     return result
 
 
+LEAST_DISAGREEING = 3
+"""Clusters with a disagreement that an interval of a coefficient needs: from one or two, how much
+coefficients vary is a guess."""
+
+
 def coefficient(
     tables: Float64[Floats, "items K K"],
     cluster: Int[Codes, "items"],
     statistic: Coefficient,
-    *,
-    draws: int,
-    rng: np.random.Generator,
 ) -> Estimate | None:
-    """Return a coefficient of all items with its cluster bootstrap interval.
+    """Return a coefficient of all items with its interval by the jackknife over clusters.
 
-    Draws in which the coefficient is undefined are left out. With fewer than `MIN_CLUSTERS`
-    clusters there is no interval.
+    Fisher's transformation makes the coefficient's distribution nearly symmetric; its standard
+    error comes from leaving out each cluster in turn, with a t quantile (Efron and Tibshirani 1993,
+    chapter 11). The percentile bootstrap, which is usual here, covers 79 to 93 % where this covers
+    94 to 97: ``benchmarks/small_samples.py``.
 
     Args:
         tables: from `confusion` or `coincidences`.
         cluster: the cluster of each item, integers from 0.
-        statistic: for example `cohen_kappa`.
-        draws: bootstrap samples.
-        rng: where they come from.
+        statistic: at most 1, for example `cohen_kappa`.
 
     Returns:
         None where the coefficient is undefined.
     """
-    value = float(statistic(tables.sum(axis=0)))
+    whole = tables.sum(axis=0)
+    value = float(statistic(whole))
     used = tables.sum((1, 2)) > 0
     if not used.any() or np.isnan(value):
         return None
     _, place = np.unique(cluster[used], return_inverse=True)
-    clusters, outcomes = int(place.max()) + 1, tables.shape[-1]
-    n = int(used.sum())
-    if clusters < MIN_CLUSTERS:
-        absent = f"{clusters} source prompts, {MIN_CLUSTERS} required"
-        return Estimate.without_interval(value, n, clusters, absent)
-    totals = np.zeros((clusters, outcomes, outcomes))
+    clusters, n = int(place.max()) + 1, int(used.sum())
+    totals = np.zeros((clusters, *whole.shape))
     np.add.at(totals, place, tables[used])
-    drawn = bootstrap_sums(totals.reshape(clusters, -1), draws, rng)
-    low, high = percentile_interval(statistic(drawn.reshape(-1, outcomes, outcomes)))
-    return Estimate(value, low, high, n, clusters, "percentile")
+    sizes = totals.sum((1, 2))
+    disagreeing = int(np.sum(sizes - np.trace(totals, axis1=1, axis2=2) > 1e-9))
+    effective = float(sizes.sum() ** 2 / (sizes @ sizes))
+    absent = too_small(
+        max(n, MIN_VALUES), clusters, effective, disagreeing, LEAST_DISAGREEING, "between raters"
+    )
+    others = statistic(whole - totals)
+    if not absent and (np.isnan(others).any() or np.abs([value, *others]).max() >= 1):
+        absent = "without one of the source prompts the coefficient would be undefined"
+    if absent:
+        return Estimate.without_interval(value, n, clusters, absent)
+    moved = np.arctanh(others)
+    error = math.sqrt((clusters - 1) / clusters * float(((moved - moved.mean()) ** 2).sum()))
+    half = t_quantile(effective) * error
+    low, high = (math.tanh(math.atanh(value) + side * half) for side in (-1, 1))
+    return Estimate(value, low, high, n, clusters, "jackknife t")
 
 
-def clustered_share(
-    hit: Float64[Floats, "items"], cluster: Int[Codes, "items"], level: float = LEVEL
-) -> Estimate:
-    """Return a share with Wilson's interval for as many observations as the clusters are worth.
+def clustered_share(hit: Float64[Floats, "items"], cluster: Int[Codes, "items"]) -> Estimate:
+    """Return a share with its clustered Wilson interval.
 
-    The effective sample size is p (1 - p) / SE², with the cluster-robust standard error (Korn and
-    Graubard 1998; Franco et al. 2019 recommend it in Wilson's formula). Where nothing varies, each
-    cluster counts once.
+    Where fewer than three clusters differ from the others, or clusters are very unequal in size,
+    nothing can be said of how much clusters vary, and each counts as one observation: that is wide
+    rather than wrong.
 
     Args:
         hit: 1 or 0 (or a share); NaN is no observation.
         cluster: the cluster of each item.
-        level: coverage.
 
     Raises:
         SampleError: there is no observation.
     """
     seen = ~np.isnan(hit)
-    n = int(seen.sum())
-    if n == 0:
+    if not seen.any():
         raise SampleError("A share needs at least 1 observation; 0 seen.")
     _, place = np.unique(cluster[seen], return_inverse=True)
-    clusters = int(place.max()) + 1
-    share = float(hit[seen].mean())
-    total = np.bincount(place, hit[seen] - share)
-    variance = float((total**2).sum()) / n**2 * clusters / max(clusters - 1, 1)
-    worth = share * (1 - share) / variance if variance > 0 and clusters > 1 else clusters
-    low, high = wilson(share, max(1, round(min(worth, n))), level)
-    return Estimate(share, low, high, n, clusters, "wilson")
+    totals, sizes = (
+        np.bincount(place, weights).astype(np.float64)
+        for weights in (hit[seen], np.ones(int(seen.sum())))
+    )
+    mean = ClusterMean.of(totals, sizes)
+    _, alike = np.unique((totals / sizes).round(9), return_counts=True)
+    if mean.clusters - alike.max() >= LEAST_DISAGREEING and mean.effective >= MIN_CLUSTERS - 0.5:
+        interval = clustered_wilson(mean.value, mean.variance, mean.effective)
+    else:
+        interval = wilson(mean.value, max(1, round(mean.effective)))
+    return Estimate(mean.value, *interval, mean.n, mean.clusters, "clustered wilson")
 
 
 def clustered_slope(
-    x: Float64[Floats, "items"],
-    y: Float64[Floats, "items"],
-    cluster: Int[Codes, "items"],
-    level: float = LEVEL,
+    x: Float64[Floats, "items"], y: Float64[Floats, "items"], cluster: Int[Codes, "items"]
 ) -> Estimate | None:
     """Return the least-squares slope of y on x with its cluster-robust t interval.
 
-    Liang and Zeger (1986), with C - 1 degrees of freedom for C clusters.
-
-    Args:
-        x: what y is regressed on.
-        y: the outcome; an item with NaN is left out.
-        cluster: the cluster of each item.
-        level: coverage.
-
-    Returns:
-        None where ``x`` does not vary or there are fewer than `MIN_CLUSTERS` clusters.
+    Liang and Zeger (1986), with C - 1 degrees of freedom for C clusters. An item with NaN as its
+    outcome y is left out. None where ``x`` does not vary or there are fewer than `MIN_CLUSTERS`
+    clusters.
     """
     seen = ~np.isnan(y)
     if not seen.any():
@@ -224,5 +217,5 @@ def clustered_slope(
     slope = float(x @ y) / spread
     scores = np.bincount(place, x * (y - slope * x))
     error = math.sqrt(clusters / (clusters - 1) * float(scores @ scores)) / spread
-    half = float(stdtrit(clusters - 1, 0.5 + level / 2)) * error
+    half = t_quantile(clusters) * error
     return Estimate(slope, slope - half, slope + half, len(y), clusters, "t")

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, stdtrit
+from scipy.special import ndtr
 
 from mixmerge.stats.estimate import LEVEL
+from mixmerge.stats.proportions import t_quantile
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int
@@ -30,11 +31,7 @@ _CHUNK = 1 << 22
 def draw_clusters(
     n_clusters: int, n_draws: int, rng: np.random.Generator
 ) -> Float64[Floats, "draws clusters"]:
-    """Draw bootstrap samples of clusters.
-
-    Returns:
-        How often each cluster is in each draw; every row sums to ``n_clusters``.
-    """
+    """Draw bootstrap samples of clusters: how often each is in each draw."""
     taken = rng.integers(n_clusters, size=(n_draws, n_clusters))
     taken += np.arange(n_draws)[:, None] * n_clusters
     counts = np.bincount(taken.ravel(), minlength=n_draws * n_clusters)
@@ -44,16 +41,7 @@ def draw_clusters(
 def cluster_totals(
     values: Float64[Floats, "rows columns"], cluster: Int[Codes, "rows"], n_clusters: int
 ) -> tuple[Float64[Floats, "clusters columns"], Float64[Floats, "clusters columns"]]:
-    """Sum values by cluster; NaN marks a missing value and counts nowhere.
-
-    Args:
-        values: e.g. one column per model.
-        cluster: the cluster of each row, integers below ``n_clusters``.
-        n_clusters: number of clusters.
-
-    Returns:
-        Sums and numbers of values.
-    """
+    """Sum and count values by cluster; NaN marks a missing value and counts nowhere."""
     seen = ~np.isnan(values)
     totals = np.zeros((n_clusters, values.shape[1]))
     sizes = np.zeros_like(totals)
@@ -68,12 +56,7 @@ def bootstrap_sums(
     """Draw clusters and return the sum of every column in every draw.
 
     The same as ``draw_clusters(...) @ sums``, in pieces, so that memory does not grow with draws
-    times clusters.
-
-    Args:
-        sums: by cluster.
-        n_draws: bootstrap samples.
-        rng: where the draws come from; the same state gives the same draws for other columns.
+    times clusters. The same state of ``rng`` gives the same draws for other columns.
     """
     n_clusters, n_columns = sums.shape
     drawn = np.empty((n_draws, n_columns))
@@ -92,14 +75,7 @@ def bootstrap_means(
 ) -> Float64[Floats, "draws columns"]:
     """Draw clusters and return the pooled mean of every column in every draw.
 
-    Args:
-        totals: sums by cluster.
-        sizes: numbers of values by cluster.
-        n_draws: bootstrap samples.
-        rng: where the draws come from.
-
-    Returns:
-        NaN where a draw holds no value of a column.
+    NaN where a draw holds no value of a column.
     """
     drawn = bootstrap_sums(np.hstack([totals, sizes]), n_draws, rng)
     with np.errstate(invalid="ignore"):
@@ -107,15 +83,14 @@ def bootstrap_means(
     return means
 
 
-def expanded_level(clusters: int, level: float = LEVEL) -> float:
-    """Return the share of draws to span so that the interval covers ``level`` in small samples.
+def expanded_level(clusters: int) -> float:
+    """Return the share of draws to span so that the interval covers `LEVEL` in small samples.
 
     The bootstrap divides by the number of clusters instead of one less and knows no t
     distribution; for a mean, wider tails undo both (Hesterberg 2015, "What teachers should know
     about the bootstrap", section 5.2).
     """
-    t = float(stdtrit(clusters - 1, 0.5 + level / 2))
-    return float(2 * ndtr(t * math.sqrt(clusters / (clusters - 1))) - 1)
+    return float(2 * ndtr(t_quantile(clusters) * math.sqrt(clusters / (clusters - 1))) - 1)
 
 
 def percentile_interval(

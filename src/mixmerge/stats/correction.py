@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from scipy.special import expit, logit, stdtrit
+from scipy.special import expit, logit
 
 from mixmerge.errors import SampleError
 from mixmerge.stats.bootstrap import Codes, Floats
-from mixmerge.stats.estimate import LEVEL, MIN_CLUSTERS, Estimate
+from mixmerge.stats.estimate import MIN_CLUSTERS, Estimate
+from mixmerge.stats.proportions import t_quantile
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float64, Int
@@ -46,23 +47,16 @@ def prediction_powered(
     stratum: Int[Codes, "rows"],
     *,
     scale: Literal["rate", "difference"] = "rate",
-    level: float = LEVEL,
 ) -> Estimate:
     """Return the mean of the truth by PPI++ (Angelopoulos, Duchi and Zrnic 2023), clustered.
 
     ``mean(truth) + lambda (mean of judged, elsewhere - mean of judged, where labelled)``, by
     stratum, the strata weighted by their rows. It is unbiased whatever the judge does, if the
     labelled rows are a random part; lambda in [0, 1] is what makes it least variable, so a judge
-    that knows nothing costs nothing. A row without a verdict enters with its stratum's mean.
-
-    Args:
-        judged: the judge's values, NaN where it gave none.
-        truth: the right values, NaN where not labelled.
-        cluster: the source prompt of each row.
-        stratum: the language of each row, integers from 0.
-        scale: ``rate``: values in [0, 1], and an interval symmetric in the log odds, which rare
-            events need; ``difference``: values in [-1, 1].
-        level: coverage.
+    that knows nothing costs nothing. A row without a verdict enters with its stratum's mean. NaN is
+    no verdict, or no label; strata are languages, integers from 0. The scale ``rate``: values in
+    [0, 1], and an interval symmetric in the log odds, which rare events need; ``difference``:
+    values in [-1, 1].
 
     Returns:
         An estimate without interval with fewer than `FEWEST_INFORMATIVE` clusters to go by, or
@@ -102,7 +96,7 @@ def prediction_powered(
     if absent:
         return Estimate.without_interval(mean, n, clusters, absent)
     influence = np.bincount(place, small * (own - power * other))
-    low, high = _ends(mean, _half_width(influence, clusters, level), scale)
+    low, high = _ends(mean, _half_width(influence, clusters), scale)
     return Estimate(mean, low, high, n, clusters, "ppi++")
 
 
@@ -116,10 +110,7 @@ def informative_clusters(truth: Float64[Floats, "rows"], cluster: Int[Codes, "ro
 
 
 def rogan_gladen(
-    judged: Float64[Floats, "rows"],
-    cluster: Int[Codes, "rows"],
-    known: Labelled,
-    level: float = LEVEL,
+    judged: Float64[Floats, "rows"], cluster: Int[Codes, "rows"], known: Labelled
 ) -> Estimate | None:
     """Return a rate from the judge's rate, sensitivity and specificity (Rogan and Gladen 1978).
 
@@ -127,11 +118,7 @@ def rogan_gladen(
     three. Unlike `prediction_powered` it trusts that the judge errs on these answers as it does
     on the labelled ones, which may be those of other models.
 
-    Args:
-        judged: 1 or 0, NaN without a verdict.
-        cluster: the source prompt of each row.
-        known: the labelled answers; their source prompts are numbered as in ``cluster``.
-        level: coverage.
+    Verdicts are 1 or 0, NaN for none; source prompts are numbered alike in both sets of answers.
 
     Returns:
         None where it is undefined: nothing was judged, one class is not labelled, or the judge is
@@ -155,11 +142,7 @@ def rogan_gladen(
         return None
     value = float((judged[seen].mean() + specificity - 1) / youden)
     influence = np.concatenate(
-        [
-            _centred(judged[seen]),
-            -(1 - value) * _centred(said[no]),
-            -value * _centred(said[yes]),
-        ]
+        [_centred(judged[seen]), -(1 - value) * _centred(said[no]), -value * _centred(said[yes])]
     )
     _, place = np.unique(np.concatenate([cluster[seen], of[no], of[yes]]), return_inverse=True)
     clusters = len(np.unique(of))
@@ -168,7 +151,7 @@ def rogan_gladen(
         absent = f"{clusters} labelled source prompts, {FEWEST_INFORMATIVE} required"
         return Estimate.without_interval(rate, len(truth), clusters, absent)
     spread = _of_few(clusters) * np.bincount(place, influence) / youden
-    half = _half_width(spread, clusters, level)
+    half = _half_width(spread, clusters)
     low, high = max(0.0, value - half), min(1.0, value + half)
     return Estimate(rate, min(low, rate), max(high, rate), len(truth), clusters, "rogan-gladen")
 
@@ -213,9 +196,8 @@ def _of_few(clusters: int) -> float:
     return math.sqrt(clusters / (clusters - 1)) if clusters > 1 else math.inf
 
 
-def _half_width(by_cluster: NDArray[Any], clusters: int, level: float) -> float:
-    error = math.sqrt(float(by_cluster @ by_cluster))
-    return float(stdtrit(clusters - 1, 0.5 + level / 2)) * error
+def _half_width(by_cluster: NDArray[Any], clusters: int) -> float:
+    return t_quantile(clusters) * math.sqrt(float(by_cluster @ by_cluster))
 
 
 def _ends(mean: float, half: float, scale: str) -> tuple[float, float]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mixmerge.errors import SampleError
 
 LEVEL = 0.95
-"""Coverage of every interval unless another level is asked."""
+"""Coverage of every interval."""
 
 MIN_CLUSTERS = 10
 """Fewest clusters for a pooled estimate (fewer are refused) and for any interval."""
@@ -51,38 +51,42 @@ class Estimate:
 
 
 def too_small(
-    n: int, clusters: int, varying: int, required: int, than: str = "from the most common value"
+    n: int,
+    clusters: int,
+    effective: float,
+    varying: int,
+    required: int,
+    than: str = "from the most common value",
 ) -> str:
     """Say why a sample allows no interval; nothing where it allows one.
 
-    An interval is made from how much clusters vary. Where few of them differ from the usual
-    value, the variation itself is a guess; ``benchmarks/coverage.py`` measures from where on
-    95 % means 95 %.
-
-    Args:
-        n: observations.
-        clusters: independent units among them.
-        varying: clusters that differ from the usual value.
-        required: fewest varying clusters for this kind of estimate.
-        than: what counts as different, in words.
+    An interval is made from how much clusters vary. Where few of them differ from the usual value,
+    the variation itself is a guess; ``benchmarks/coverage.py`` measures from where on 95 % means 95
+    %. Of ``n`` observations in clusters, some ``varying`` differ ``than`` (in words) the usual
+    value; each kind of estimate has its fewest, ``required``. For ``effective`` see `ClusterMean`.
     """
     if n < MIN_VALUES:
         return f"{n} prompts with a verdict, {MIN_VALUES} required"
     if clusters < MIN_CLUSTERS:
         return f"{clusters} source prompts with a verdict, {MIN_CLUSTERS} required"
+    if effective < MIN_CLUSTERS - 0.5:
+        return (
+            f"{clusters} source prompts of very unequal size count as {effective:.1f} of one size, "
+            f"{MIN_CLUSTERS} required"
+        )
     if varying < required:
         return f"{varying} of {clusters} source prompts differ {than}, {required} required"
     return ""
 
 
-def require_clusters(seen: int, what: str, required: int = MIN_CLUSTERS) -> None:
+def require_clusters(seen: int, what: str) -> None:
     """Refuse an estimate from too few clusters.
 
     Raises:
-        SampleError: fewer than ``required`` clusters; the message has both numbers.
+        SampleError: fewer than `MIN_CLUSTERS` clusters; the message has both numbers.
     """
-    if seen < required:
+    if seen < MIN_CLUSTERS:
         raise SampleError(
-            f"{what}: {seen} independent prompts (clusters) seen, at least {required} required. "
-            "Add prompts; translations of one question count once."
+            f"{what}: {seen} independent prompts (clusters) seen, at least {MIN_CLUSTERS} "
+            "required. Add prompts; translations of one question count once."
         )

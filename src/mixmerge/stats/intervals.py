@@ -3,23 +3,134 @@
 The intervals are score intervals with cluster-robust variances; ``benchmarks/coverage.py``
 measures how often they hold, beside the bootstrap's. Where a sample is too small for an interval
 that covers what it says, there is none, and the estimate says why.
+
+A pooled mean is a ratio of sums over clusters. Linearised, its error is a sum of one independent
+term per cluster, from which variances and covariances follow (Taylor linearisation, the
+"cluster-robust" variance; Cameron and Miller 2015), also of averages, differences and ratios.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import betaincinv
+from scipy.special import bdtr, betaincinv, stdtr
 
 from mixmerge.stats.bootstrap import Codes, Floats, cluster_totals
 from mixmerge.stats.estimate import LEVEL, MIN_CLUSTERS, Estimate, too_small
-from mixmerge.stats.proportions import clustered_tango, clustered_wilson, tango, wilson
-from mixmerge.stats.robust import ClusterMean, average, ratio_interval
+from mixmerge.stats.paired import sign_flip_p
+from mixmerge.stats.proportions import (
+    clustered_tango,
+    clustered_wilson,
+    tango,
+    tango_p,
+    wilson,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ClusterMean:
+    """A mean and what each cluster contributes to its error."""
+
+    value: float
+    terms: Float64[Floats, "clusters"]
+    """Sums of them are errors under resampling; each is divided by the square root of one less its
+    cluster's share of the values, since a large cluster pulls the mean towards itself (the CR2
+    correction of Bell and McCaffrey 2002; for clusters of one size it is C / (C - 1))."""
+    clusters: int
+    """Clusters with a value."""
+    n: int
+    """Values."""
+    effective: float
+    """How many clusters of one size say as much about the variance: the square of the number of
+    values over the sum of the squared sizes. Degrees of freedom are one less."""
+
+    @classmethod
+    def of(
+        cls, totals: Float64[Floats, "clusters"], sizes: Float64[Floats, "clusters"]
+    ) -> ClusterMean:
+        """Return the pooled mean of a column.
+
+        Args:
+            totals: sums by cluster.
+            sizes: numbers of values by cluster; at least one is above zero.
+        """
+        n = sizes.sum()
+        value = float(totals.sum() / n)
+        # A cluster that holds everything has no other to vary against, and no error either.
+        rest = np.maximum(1 - sizes / n, 1e-12)
+        terms = (totals - value * sizes) / n / np.sqrt(rest)
+        return cls(value, terms, int(np.sum(sizes > 0)), int(n), float(n * n / (sizes @ sizes)))
+
+    @property
+    def variance(self) -> float:
+        """The variance of the mean."""
+        return covariance(self, self)
+
+
+def covariance(a: ClusterMean, b: ClusterMean) -> float:
+    """Return the covariance of two means over the same clusters."""
+    return float(a.terms @ b.terms)
+
+
+def skewed_t_p(mean: ClusterMean, most: float) -> float:
+    """Return the one-sided p-value of "the mean is at most `most`", allowing for skew.
+
+    Hall's (1992) transformation removes the effect of skewness from the t statistic of the mean,
+    which otherwise rejects too often on one side: where few clusters carry large differences.
+
+    Args:
+        mean: of at least two clusters.
+        most: the largest mean of the hypothesis.
+    """
+    error = math.sqrt(mean.variance)
+    if error <= 1e-12:
+        return 0.0 if mean.value > most else 1.0
+    n, moments = mean.effective, [float((mean.terms**power).sum()) for power in (2, 3)]
+    skewness = moments[1] / moments[0] ** 1.5 * math.sqrt(n)
+    u = (mean.value - most) / error / math.sqrt(n)
+    moved = u + skewness * u**2 / 3 + skewness**2 * u**3 / 27 + skewness / (6 * n)
+    return float(stdtr(max(n - 1, 1.0), -moved * math.sqrt(n)))
+
+
+def average(means: list[ClusterMean]) -> ClusterMean:
+    """Return the unweighted average of several means over the same clusters."""
+    return ClusterMean(
+        value=float(np.mean([mean.value for mean in means])),
+        terms=np.mean([mean.terms for mean in means], axis=0),
+        clusters=max(mean.clusters for mean in means),
+        n=sum(mean.n for mean in means),
+        effective=max(mean.effective for mean in means),
+    )
+
+
+def ratio_interval(
+    a: ClusterMean, b: ClusterMean, interval_a: Interval, interval_b: Interval
+) -> Interval:
+    """Return an interval of the ratio a / b of two rates from the intervals of both.
+
+    The logarithms are subtracted by the method of variance estimates recovery (Zou and Donner
+    2008): each rate's distance to its own end stands for its error, so that the result is as
+    skewed as they are, and what both rates share cancels through their correlation.
+    """
+    shared = covariance(a, b) / math.sqrt(a.variance * b.variance)
+    down_a, up_a = (abs(math.log(end / a.value)) for end in interval_a)
+    down_b, up_b = (abs(math.log(end / b.value)) for end in interval_b)
+    ratio = a.value / b.value
+    low = ratio * math.exp(-_joint(down_a, up_b, shared))
+    return low, ratio * math.exp(_joint(up_a, down_b, shared))
+
+
+def _joint(x: float, y: float, correlation: float) -> float:
+    return math.sqrt(max(0.0, x * x + y * y - 2 * correlation * x * y))
 
 
 def least_varying(n: int) -> int:
@@ -40,19 +151,12 @@ class ClusterSample:
     """Estimates from many columns of values on the same clustered prompts."""
 
     def __init__(
-        self,
-        values: Float64[Floats, "rows columns"],
-        cluster: Int[Codes, "rows"],
-        level: float = LEVEL,
+        self, values: Float64[Floats, "rows columns"], cluster: Int[Codes, "rows"]
     ) -> None:
         """Sum by cluster.
 
-        Args:
-            values: rates in [0, 1] or paired differences in [-1, 1]; NaN where there is none.
-            cluster: the cluster of each row, integers from 0.
-            level: coverage of the intervals.
+        Values are rates in [0, 1] or paired differences in [-1, 1]; NaN where there is none.
         """
-        self._level = level
         self.n_clusters = int(cluster.max()) + 1
         self.totals, self.sizes = cluster_totals(values, cluster, self.n_clusters)
         """Sums and numbers of values, both of shape (clusters, columns)."""
@@ -71,14 +175,14 @@ class ClusterSample:
     def rate(self, column: int, apart: float = 0.0) -> Estimate:
         """Estimate the mean of a column of values in [0, 1]: Wilson's interval, clustered.
 
-        Args:
-            column: which.
-            apart: how far from the median a cluster must be to count as varying; 0 for values of
-                which the most common one is usual, such as answers of yes or no.
+        ``apart`` says how far from the median a cluster must be to count as varying; 0 for values
+        of which the most common one is usual, such as answers of yes or no.
         """
         mean = self._mean(column)
         varying = self._varying(column, apart)
-        absent = too_small(mean.n, mean.clusters, varying, least_varying(mean.n), *_than(apart))
+        absent = too_small(
+            mean.n, mean.clusters, mean.effective, varying, least_varying(mean.n), *_than(apart)
+        )
         if absent:
             absent += "" if apart else _one_sided(mean, varying, self._common(column))
             return Estimate.without_interval(mean.value, mean.n, mean.clusters, absent)
@@ -89,48 +193,85 @@ class ClusterSample:
         """Estimate the unweighted average of several rates, e.g. of languages."""
         mean = average([self._mean(column) for column in columns])
         varying = max(self._varying(column) for column in columns)
-        absent = too_small(mean.n, mean.clusters, varying, least_varying(mean.n))
+        absent = too_small(mean.n, mean.clusters, mean.effective, varying, least_varying(mean.n))
         if mean.variance <= 0:
             absent = absent or "the languages vary, but their average does not"
         if absent:
             return Estimate.without_interval(mean.value, mean.n, mean.clusters, absent)
-        interval = clustered_wilson(mean.value, mean.variance, mean.clusters, self._level)
+        interval = clustered_wilson(mean.value, mean.variance, mean.effective)
         return _estimate(mean, interval, "clustered wilson")
 
     def difference(self, column: int, apart: float = 0.0) -> Estimate:
         """Estimate the mean of a column of paired differences in [-1, 1]: Tango's interval.
 
-        Args:
-            column: which.
-            apart: as for `rate`.
+        ``apart`` is that of `rate`.
         """
         mean = self._mean(column)
-        few = mean.clusters < FEW_CLUSTERS
-        required = VARYING_OF_FEW if few else least_varying(mean.n)
-        varying = self._varying(column, apart)
-        absent = too_small(mean.n, mean.clusters, varying, required, *_than(apart))
-        if absent:
+        if absent := self._no_difference(column, mean, apart):
             return Estimate.without_interval(mean.value, mean.n, mean.clusters, absent)
         gain = float(self._gains[column])
         loss = gain - mean.value
         if self.is_binary(column):
-            return _estimate(mean, tango(gain, loss, mean.n, self._level), "tango")
-        interval = clustered_tango(gain, loss, mean.variance, mean.clusters, self._level)
+            return _estimate(mean, tango(gain, loss, mean.n), "tango")
+        interval = clustered_tango(gain, loss, mean.variance, mean.effective)
         return _estimate(mean, interval, "clustered tango")
+
+    def p_of_difference(self, column: int, rng: np.random.Generator, draws: int) -> float:
+        """Return the two-sided p-value of "the mean paired difference is zero".
+
+        The largest of three: flipping the signs of clusters, which is exact where both models are
+        exchangeable on every cluster; a t test that allows for skew, which holds where they differ
+        cluster by cluster and only their means are equal; and `_unseen`.
+
+        Args:
+            column: which.
+            rng: for `sign_flip_p`.
+            draws: likewise.
+        """
+        flipped = sign_flip_p(self.totals[:, column], rng, draws)
+        sign = -1 if self.totals[:, column].sum() < 0 else 1
+        mean, totals = self._signed(column, sign)
+        one_sided = max(skewed_t_p(mean, 0.0), _unseen(mean, totals, 0.0))
+        return max(flipped, min(1.0, 2 * one_sided))
+
+    def p_at_most(self, column: int, most: float, sign: int = 1, apart: float = 0.0) -> float:
+        """Return the one-sided p-value of "the mean paired difference is at most `most`".
+
+        The largest of Tango's score test, dual to the interval of `difference`, a t test that
+        allows for skew, and `_unseen`. Where too few clusters vary for an interval, an exact
+        binomial test instead: a mean of at most -m needs a share of clusters below zero of at least
+        m, since no difference is below -1.
+
+        Args:
+            column: which.
+            most: in (-1, 0].
+            sign: -1 to ask about the differences with their signs changed.
+            apart: as for `rate`.
+        """
+        mean, totals = self._signed(column, sign)
+        if self._no_difference(column, mean, apart):
+            return float(bdtr(int(np.sum(totals < 0)), int(mean.effective), -most))
+        gain = float(self._gains[column]) + (0.0 if sign > 0 else mean.value)
+        loss = gain - mean.value
+        if self.is_binary(column):
+            return max(tango_p(gain, loss, mean.n, most), _unseen(mean, totals, most))
+        n = (gain + loss - mean.value**2) / mean.variance
+        tests = tango_p(gain, loss, n, most, mean.effective), skewed_t_p(mean, most)
+        return max(*tests, _unseen(mean, totals, most))
 
     def relative_change(self, column: int, base: int) -> Estimate | None:
         """Estimate (rate - base rate) / base rate, the base rate being estimated too.
 
-        Returns:
-            None where the base rate is zero: the change has no value then.
+        None where the base rate is zero: the change has no value then.
         """
         rate, reference = self._mean(column), self._mean(base)
         if reference.value == 0:
             return None
         change = rate.value / reference.value - 1
         n, clusters = min(rate.n, reference.n), min(rate.clusters, reference.clusters)
+        effective = min(rate.effective, reference.effective)
         varying = min(self._varying(column), self._varying(base))
-        absent = too_small(n, clusters, varying, least_varying(n))
+        absent = too_small(n, clusters, effective, varying, least_varying(n))
         if absent:
             return Estimate.without_interval(change, n, clusters, absent)
         ends = (
@@ -139,10 +280,22 @@ class ClusterSample:
         low, high = ratio_interval(rate, reference, *ends)
         return Estimate(change, low - 1, high - 1, n, clusters, "mover")
 
+    def _no_difference(self, column: int, mean: ClusterMean, apart: float) -> str:
+        """Say why a column of differences allows no interval; nothing where it allows one."""
+        few = mean.effective < FEW_CLUSTERS - 0.5
+        required = VARYING_OF_FEW if few else least_varying(mean.n)
+        varying = self._varying(column, apart)
+        return too_small(mean.n, mean.clusters, mean.effective, varying, required, *_than(apart))
+
     def _rate_interval(self, column: int, mean: ClusterMean) -> tuple[float, float]:
         if self.is_binary(column):
-            return wilson(mean.value, mean.n, self._level)
-        return clustered_wilson(mean.value, mean.variance, mean.clusters, self._level)
+            return wilson(mean.value, mean.n)
+        return clustered_wilson(mean.value, mean.variance, mean.effective)
+
+    def _signed(self, column: int, sign: int) -> tuple[ClusterMean, Float64[Floats, "clusters"]]:
+        """Return the mean of a column times 1 or -1, and its sums by cluster."""
+        totals = sign * self.totals[:, column]
+        return ClusterMean.of(totals, self.sizes[:, column]), totals
 
     def _mean(self, column: int) -> ClusterMean:
         return ClusterMean.of(self.totals[:, column], self.sizes[:, column])
@@ -159,10 +312,20 @@ class ClusterSample:
         return float(values[how_often.argmax()])
 
     def _values(self, column: int) -> tuple[Float64[Floats, "different"], Int[Codes, "different"]]:
-        """Return the different means of the clusters, and how many have each."""
         seen = self.sizes[:, column] > 0
         means = self.totals[seen, column] / self.sizes[seen, column]
         return np.unique(means.round(9), return_counts=True)
+
+
+def _unseen(mean: ClusterMean, totals: Float64[Floats, "clusters"], most: float) -> float:
+    """Return how likely no cluster is below zero although the true mean is at most `most`.
+
+    A rare cluster far below could be what the sample lacks. To bring the mean down to ``most`` such
+    clusters must have a share of at least the distance, since no difference is below -1.
+    """
+    if (totals < 0).any() or mean.value <= most:
+        return 0.0
+    return float((1 - min(1.0, mean.value - most)) ** mean.effective)
 
 
 def _than(apart: float) -> tuple[str, ...]:

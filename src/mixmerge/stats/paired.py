@@ -1,8 +1,9 @@
-"""Tests of the difference between two models on the same prompts."""
+"""Tests of the difference between two models on the same prompts, and several taken together."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,12 +27,8 @@ def sign_flip_p(
     If the two models are exchangeable on every cluster, each cluster's total difference is as
     likely to have the other sign. Up to `EXACT_UP_TO` clusters with a difference all patterns are
     counted; above, random ones, the observed one included: (hits + 1) / (draws + 1), which is a
-    valid p-value (Phipson and Smyth 2010).
-
-    Args:
-        totals: sum of the paired differences of every cluster.
-        rng: used above `EXACT_UP_TO` clusters only.
-        draws: random sign patterns.
+    valid p-value (Phipson and Smyth 2010). The totals are the sums of the paired differences of
+    every cluster.
     """
     moving = totals[totals != 0]
     if len(moving) == 0:
@@ -55,9 +52,7 @@ def sign_flip_p(
 def mcnemar_p(only_a: int, only_b: int) -> float:
     """Return the exact two-sided p-value of McNemar's test (the binomial form).
 
-    Args:
-        only_a: prompts on which only the first model has the property.
-        only_b: prompts on which only the second has it.
+    The counts are of prompts on which only one of the models has the property.
 
     Example:
         >>> mcnemar_p(1, 6)
@@ -67,3 +62,35 @@ def mcnemar_p(only_a: int, only_b: int) -> float:
     tail = sum(math.comb(discordant, k) for k in range(min(only_a, only_b) + 1))
     # Whole numbers divide exactly rounded, however large.
     return min(1.0, 2 * tail / (1 << discordant))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p-values so that the chance of any false finding is controlled (Holm 1979).
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
+    """
+    count = len(p_values)
+    adjusted = [0.0] * count
+    highest = 0.0
+    for rank, index in enumerate(np.argsort(p_values, kind="stable")):
+        highest = max(highest, min(1.0, (count - rank) * p_values[index]))
+        adjusted[index] = highest
+    return adjusted
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """Adjust p-values so that the expected share of false findings is controlled (1995).
+
+    Example:
+        >>> benjamini_hochberg([0.01, 0.04, 0.03])
+        [0.03, 0.04, 0.04]
+    """
+    count = len(p_values)
+    adjusted = [0.0] * count
+    lowest = 1.0
+    for rank, index in reversed(list(enumerate(np.argsort(p_values, kind="stable"), 1))):
+        lowest = min(lowest, count / rank * p_values[index])
+        adjusted[index] = lowest
+    return adjusted

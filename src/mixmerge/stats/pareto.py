@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixmerge.stats.bootstrap import Floats
-from mixmerge.stats.estimate import LEVEL, Estimate
+from mixmerge.stats.estimate import Estimate
 from mixmerge.stats.proportions import t_quantile
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ def probability_non_dominated(
 ) -> Float64[Floats, "models"]:
     """Return the share of bootstrap draws in which each model is non-dominated.
 
-    Args:
-        draws: from the same draws for every model and axis where they share prompts.
+    Models, and axes that share prompts, share their draws.
     """
     n_draws, n_models, n_axes = draws.shape
     step = max(1, _CHUNK // (n_models**2 * n_axes))
@@ -60,11 +59,8 @@ def hypervolume(
     """Return the volume that the points dominate above a declared reference point.
 
     Sliced along the last axis, from the best point down: each slice is as thick as the step to the
-    next point, and as large as the volume of all points at least as good on the other axes.
-
-    Args:
-        points: one or several independent sets of models.
-        reference: the worst corner, by axis; points below it on an axis add nothing.
+    next point, and as large as the volume of all points at least as good on the other axes. Points
+    below the reference on an axis add nothing.
 
     Example:
         >>> hypervolume(np.array([[1.0, 3.0], [2.0, 1.0]]), [0.0, 0.0]).item()
@@ -101,34 +97,27 @@ def front_volume(
     draws: Float64[Floats, "draws models axes"],
     reference: Sequence[float],
     clusters: int,
-    level: float = LEVEL,
 ) -> Estimate:
     """Estimate the volume that several models dominate together.
 
-    The best of several noisy models looks better than the best model is. The interval is the
-    volume less the bias that the bootstrap shows, ± t bootstrap standard errors; where that bias is
-    above a quarter of a standard error (Efron and Tibshirani 1993, section 10.2) the models are
-    too close to one another for any interval that holds.
-
-    Args:
-        points: the models' estimates.
-        draws: the same in every bootstrap draw.
-        reference: the worst corner.
-        clusters: independent units of the smaller axis.
-        level: coverage.
+    The best of several noisy models looks better than the best model is. The interval is the volume
+    less the bias that the bootstrap shows, ± t bootstrap standard errors; where that bias is above
+    a quarter of a standard error (Efron and Tibshirani 1993, section 10.2) the models are too close
+    to one another for any interval that holds. The draws are the same for all models; ``clusters``
+    are those of the smaller axis.
     """
     value = float(hypervolume(points, reference))
     volumes = hypervolume(draws, reference)
-    if not np.isfinite(volumes).all():
-        reason = "the base model's value may be zero, so that relative gains have no limit"
-        return Estimate.without_interval(value, 0, clusters, reason)
     error, bias = float(volumes.std(ddof=1)), float(volumes.mean()) - value
-    if abs(bias) > _LARGEST_BIAS * error or error == 0:
+    if error == 0:
+        reason = "no model varies, or none is better than the worst corner on every axis"
+        return Estimate.without_interval(value, 0, clusters, reason)
+    if abs(bias) > _LARGEST_BIAS * error:
         reason = (
             "models are too close to one another: the volume of the best is biased by "
             f"{abs(bias):.2g} where its standard error is {error:.2g}"
         )
         return Estimate.without_interval(value, 0, clusters, reason)
-    centre, half = value - bias, t_quantile(clusters, level) * error
+    centre, half = value - bias, t_quantile(clusters) * error
     low, high = max(0.0, centre - half), centre + half
     return Estimate(value, low, high, 0, clusters, "bias-corrected t")

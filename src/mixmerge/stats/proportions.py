@@ -11,19 +11,18 @@ import math
 from statistics import NormalDist
 
 from scipy.optimize import brentq
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 from mixmerge.errors import SampleError
 from mixmerge.stats.estimate import LEVEL
 
+_NORMAL = NormalDist().inv_cdf(0.5 + LEVEL / 2)
 
-def wilson(rate: float, n: int, level: float = LEVEL) -> tuple[float, float]:
+
+def wilson(rate: float, n: int) -> tuple[float, float]:
     """Return the Wilson score interval of a rate (Wilson 1927, without continuity correction).
 
-    Args:
-        rate: the observed share of independent yes-or-no observations, in [0, 1].
-        n: independent observations.
-        level: coverage.
+    The rate is of ``n`` independent yes-or-no observations.
 
     Raises:
         SampleError: ``n`` is zero.
@@ -37,59 +36,61 @@ def wilson(rate: float, n: int, level: float = LEVEL) -> tuple[float, float]:
     """
     if n < 1:
         raise SampleError("A rate needs at least 1 observation; 0 seen.")
-    return _score_interval(rate, n, NormalDist().inv_cdf(0.5 + level / 2))
+    return _score_interval(rate, n, _NORMAL)
 
 
-def clustered_wilson(
-    rate: float, variance: float, clusters: int, level: float = LEVEL
-) -> tuple[float, float]:
+def clustered_wilson(rate: float, variance: float, clusters: float) -> tuple[float, float]:
     """Return Wilson's interval of a mean in [0, 1] whose variance was estimated from clusters.
 
     The effective sample size is ``rate (1 - rate) / variance``, and a t quantile allows for the
-    variance being estimated (Dean and Pagano 2015; Franco, Little, Louis and Slud 2019).
-
-    Args:
-        rate: the mean, strictly between 0 and 1.
-        variance: of the mean, above zero.
-        clusters: independent units that the variance comes from.
-        level: coverage.
+    variance being estimated (Dean and Pagano 2015; Franco, Little, Louis and Slud 2019). The rate
+    is strictly between 0 and 1, the variance above zero and that of the mean.
     """
-    return _score_interval(rate, rate * (1 - rate) / variance, t_quantile(clusters, level))
+    return _score_interval(rate, rate * (1 - rate) / variance, t_quantile(clusters))
 
 
-def tango(gain: float, loss: float, n: int, level: float = LEVEL) -> tuple[float, float]:
+def tango(gain: float, loss: float, n: int) -> tuple[float, float]:
     """Return the score interval of a difference of paired yes-or-no answers (Tango 1998).
 
-    Args:
-        gain: share of pairs in which only the first is yes.
-        loss: share of pairs in which only the second is yes; ``gain - loss`` is the difference.
-        n: independent pairs.
-        level: coverage.
+    ``gain`` is the share of the ``n`` independent pairs in which only the first is yes, ``loss``
+    that in which only the second is; ``gain - loss`` is the difference.
     """
-    return _paired_score_interval(gain, loss, n, NormalDist().inv_cdf(0.5 + level / 2))
+    return _paired_score_interval(gain, loss, n, _NORMAL)
 
 
 def clustered_tango(
-    gain: float, loss: float, variance: float, clusters: int, level: float = LEVEL
+    gain: float, loss: float, variance: float, clusters: float
 ) -> tuple[float, float]:
     """Return Tango's interval of a mean difference whose variance was estimated from clusters.
 
-    The effective sample size is ``(gain + loss - difference²) / variance``.
-
-    Args:
-        gain: mean of the positive parts of the differences.
-        loss: mean of the negative parts, as a positive number.
-        variance: of the mean difference, above zero.
-        clusters: independent units that the variance comes from.
-        level: coverage.
+    The effective sample size is ``(gain + loss - difference²) / variance``. ``gain`` and ``loss``
+    are the means of the positive and of the negative parts of the differences, both as positive
+    numbers; the variance is that of the mean difference, above zero.
     """
     n = (gain + loss - (gain - loss) ** 2) / variance
-    return _paired_score_interval(gain, loss, n, t_quantile(clusters, level))
+    return _paired_score_interval(gain, loss, n, t_quantile(clusters))
 
 
-def t_quantile(clusters: int, level: float = LEVEL) -> float:
+def tango_p(
+    gain: float, loss: float, n: float, most: float, clusters: float | None = None
+) -> float:
+    """Return the one-sided p-value of "the difference is at most `most`", by Tango's score test.
+
+    It is below 0.025 where the lower end of the 95 % interval is above ``most``, in (-1, 1). The
+    other arguments are those of `tango`, or, with the number of ``clusters``, the effective sample
+    size and the gain and loss of `clustered_tango`; then t stands for the normal distribution.
+    """
+    score = math.sqrt(n) * (gain - loss - most)
+    # Where no pair could vary, any other difference is impossible.
+    deviation = _deviation_if(most, gain, loss) or 1e-12
+    if clusters is None:
+        return NormalDist().cdf(-score / deviation)
+    return float(stdtr(clusters - 1, -score / deviation))
+
+
+def t_quantile(clusters: float) -> float:
     """Return how many standard errors an interval spans to either side of a clustered mean."""
-    return float(stdtrit(clusters - 1, 0.5 + level / 2))
+    return float(stdtrit(clusters - 1, 0.5 + LEVEL / 2))
 
 
 def _score_interval(rate: float, n: float, quantile: float) -> tuple[float, float]:
@@ -110,16 +111,20 @@ def _paired_score_interval(
     return _lowest_difference(gain, loss, width), -_lowest_difference(loss, gain, width)
 
 
+def _deviation_if(d: float, gain: float, loss: float) -> float:
+    """Return the standard deviation of one pair's difference if the mean difference were d."""
+    # The most likely share of losses if the difference were d: Tango's equation (5).
+    linear = (2 - gain + loss) * d - gain - loss
+    root = math.sqrt(max(0.0, linear * linear + 8 * loss * d * (1 - d)))
+    return math.sqrt(max(0.0, (root - linear) / 2 + d * (1 - d)))
+
+
 def _lowest_difference(gain: float, loss: float, width: float) -> float:
     """Solve (difference - d) = width * (standard deviation if d were true) for d below it."""
     difference = gain - loss
 
     def excess(d: float) -> float:
-        # The most likely share of losses if the difference were d: Tango's equation (5).
-        linear = (2 - difference) * d - gain - loss
-        root = math.sqrt(max(0.0, linear * linear + 8 * loss * d * (1 - d)))
-        losses = (root - linear) / 4
-        return difference - d - width * math.sqrt(max(0.0, 2 * losses + d * (1 - d)))
+        return difference - d - width * _deviation_if(d, gain, loss)
 
     if difference <= -1:
         return -1.0

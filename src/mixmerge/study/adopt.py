@@ -14,9 +14,8 @@ from mixmerge.execution.store import LOCK, Store, read_task
 from mixmerge.execution.worker import finish
 from mixmerge.files import whole_folder
 from mixmerge.records import ModelFolder
-from mixmerge.study.layout import model_step
 from mixmerge.study.run import Prepared, prepare
-from mixmerge.study.spec import BASE
+from mixmerge.study.spec import BASE, model_step
 from mixmerge.study.steps import KINDS
 from mixmerge.study.steps.kind import MODEL, model_path
 
@@ -34,16 +33,8 @@ def adopt(
     """Take in a checkpoint made elsewhere, so that `mixmerge.run` does not make it.
 
     Nothing can prove that the checkpoint was made as the study says: that is the user's word, and
-    the record says so. Its data steps are run first, because its identity includes its rows.
-
-    Args:
-        study: The study file.
-        checkpoint: Name of the checkpoint in the study.
-        folder: The Hugging Face folder to copy.
-        out: The run folder; by default ``runs/<study's name>``.
-        seed: Instead of the study's.
-        workers: Cores in use by the data steps; by default all.
-        listener: Hears what happens to the data steps.
+    the record says so. Its data steps are run first, because its identity includes its rows. The
+    ``folder``, in Hugging Face's format, is copied; the other arguments are those of `run`.
 
     Returns:
         The folder of the adopted step.

@@ -5,15 +5,24 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+from mixmerge.errors import ModelError
 from mixmerge.evaluation.judges import of_people
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.merging.methods import METHODS
 from mixmerge.spec_model import Problem, unknown_name
-from mixmerge.study.extends import EXTENDS, read_extended
-from mixmerge.study.layout import has_weights
 from mixmerge.study.selection import SweepSpec
-from mixmerge.study.spec import BASE, NAME, Given, Merged, Study, TestbedSource, Trained
-from mixmerge.study.spec_file import parse_spec, validated
+from mixmerge.study.spec import (
+    BASE,
+    NAME,
+    Given,
+    Merged,
+    Study,
+    TestbedSource,
+    Trained,
+    folder_of,
+    has_weights,
+)
+from mixmerge.study.spec_file import EXTENDS, parse_spec, read_extended, validated
 from mixmerge.testbed.data import PROMPT_SETS, SOURCES
 from mixmerge.yaml_file import read_text, to_yaml
 
@@ -60,7 +69,8 @@ def problems(study: Study) -> Iterator[Problem]:
         yield (EXTENDS,), "only a file can extend others."
     if len(set(study.languages)) < len(study.languages):
         yield ("languages",), "a language is named twice."
-    for check in (_testbed, _mixtures, _axes, _choices, _selection_items, _trial):
+    checks = (_given, _testbed, _mixtures, _axes, _choices, _match_on, _selection_items, _trial)
+    for check in checks:
         yield from check(study)
     unknown = list(_checkpoints(study))
     yield from unknown
@@ -70,6 +80,22 @@ def problems(study: Study) -> Iterator[Problem]:
     elif not unknown:
         yield from _stages(study)
         yield from _baselines(study)
+
+
+def _given(study: Study) -> Iterator[Problem]:
+    """Find what is no model folder, before all that lies below it is read to tell its content."""
+    for name, given in study.given().items():
+        if given.model is None:
+            continue
+        place = ("base", "model") if name == BASE else ("checkpoints", name, "model")
+        try:
+            folder = folder_of(given.model)
+        except ModelError as error:
+            yield place, str(error)
+            continue
+        known = ("config.json", "adapter_config.json")
+        if folder and folder.exists() and not any((folder / file).is_file() for file in known):
+            yield place, f"{folder}: no config.json; a model is a Hugging Face folder."
 
 
 def _testbed(study: Study) -> Iterator[Problem]:
@@ -97,7 +123,7 @@ def _axes(study: Study) -> Iterator[Problem]:
         if axis not in axes:
             yield ("evaluate", "decide_on", index), unknown_name(axis, "evaluate.axes", axes)
     selection = study.selection
-    for section in ("prompts", "weights") if selection else ():
+    for section in ("prompts", "weights", "limits") if selection else ():
         for axis in getattr(selection, section):
             if axis not in axes:
                 yield ("selection", section, axis), unknown_name(axis, "evaluate.axes", axes)
@@ -153,6 +179,20 @@ def _without_weights(study: Study, name: str) -> Iterator[Problem]:
             yield ("checkpoints", name), f"{said}: name its folder as `model`, too."
 
 
+def _match_on(study: Study) -> Iterator[Problem]:
+    axis, place = study.evaluate.match_on, ("evaluate", "match_on")
+    if axis is None:
+        return
+    if axis not in study.evaluate.axes:
+        yield place, unknown_name(axis, "evaluate.axes", study.evaluate.axes)
+    elif not study.measured_sweeps():
+        yield place, "compares sweeps, and no checkpoint has a `sweep` of single weights."
+    elif set(study.evaluate.deciding) <= {axis}:
+        yield place, "needs another deciding axis on which sweep and baseline can differ."
+    elif not study.evaluate.baseline:
+        yield place, "needs a `baseline`: the model at whose value sweeps are compared."
+
+
 def _choices(study: Study) -> Iterator[Problem]:
     for name, checkpoint in study.checkpoints.items():
         if isinstance(checkpoint, Merged) and checkpoint.sweep is not None:
@@ -165,10 +205,12 @@ def _choices(study: Study) -> Iterator[Problem]:
             said = "chooses among candidates, which needs `selection`: the items to choose on."
             yield ("checkpoints", name), said
         return
-    for axis, weight in study.selection.weights.items():
-        if weight and axis not in study.selection.prompts:
-            place = ("selection", "weights", axis)
-            yield place, f"counts nothing: `selection.prompts` has no `{axis}`."
+    weighed = [axis for axis, weight in study.selection.weights.items() if weight]
+    for section, axes in (("weights", weighed), ("limits", [*study.selection.limits])):
+        for axis in axes:
+            if axis not in study.selection.prompts:
+                place = ("selection", section, axis)
+                yield place, f"counts nothing: `selection.prompts` has no `{axis}`."
 
 
 def _selection_items(study: Study) -> Iterator[Problem]:
@@ -212,7 +254,6 @@ def _sweep(study: Study, name: str, merged: Merged, sweep: SweepSpec) -> Iterato
 
 
 def _circle(study: Study) -> list[str]:
-    """Return a circle of checkpoints, or nothing."""
     known = study.checkpoints
     graph = {name: [p for p in study.parents(name) if p in known] for name in known}
     try:

@@ -65,7 +65,6 @@ class PlanRow:
     reason: str
     """Why it is out of date."""
     parents: tuple[str, ...]
-    """The steps it builds on."""
     cost: str
 
 
@@ -85,7 +84,6 @@ class Explained:
     free_bytes: int
     """Where the run folder is."""
     calls: Calls
-    """To judge models."""
     seconds: float | None
     """Of one core, from the seconds of finished steps of the same kinds."""
 
@@ -96,12 +94,7 @@ def explain(
     """Say what `mixmerge.run` would do with a study file.
 
     Runs nothing. Digests of the files that the study names are kept in ``cache`` of the run folder:
-    neither the next plan nor the run reads large ones again.
-
-    Args:
-        study: The study file.
-        out: The run folder; by default ``runs/<study's name>``.
-        seed: Instead of the study's.
+    neither the next plan nor the run reads large ones again. The arguments are those of `run`.
 
     Raises:
         SpecError: the study file is wrong, with the line.
@@ -184,7 +177,6 @@ def _trained_characters(item: Planned, planned: Mapping[str, Planned]) -> float:
 
 
 def _measured_ratio(planned: Mapping[str, Planned]) -> float | None:
-    """Return the characters per token of the finished trainings."""
     done = [i for i in planned.values() if i.step.kind == Train.kind and i.record is not None]
     done = [item for item in done if _characters_per_row(item, planned) is not None]
     tokens = sum(Train().read_facts(item.record).tokens for item in done if item.record)
@@ -253,7 +245,6 @@ def _calls(
 
 
 def _probes(study: Study, axis: Axis, todo: Sequence[Planned]) -> int:
-    """Count the calls of a trial's probes on one axis, at most."""
     spec = study.evaluate.calibrate
     if spec is None or not any(item.step.kind == Calibrate.kind for item in todo):
         return 0

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from contextlib import chdir, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, overload
+from typing import Any, Literal, overload
+
+from pydantic import ValidationError
 
 from mixmerge.errors import SpecError, StepFailedError
-from mixmerge.evaluation.budget import with_budget
 from mixmerge.execution.engines import engine_by_name
 from mixmerge.execution.events import Listener, ignore
 from mixmerge.execution.plan import plan
@@ -16,7 +17,14 @@ from mixmerge.execution.schedule import ATTEMPTS, Outcome
 from mixmerge.execution.schedule import run as walk
 from mixmerge.execution.step import Step, needed_for
 from mixmerge.execution.store import Store, check_files
-from mixmerge.files import read_json, whole_folder, write_bytes, write_json, write_text
+from mixmerge.files import (
+    first_problem,
+    read_json,
+    whole_folder,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from mixmerge.progress import Progress, silent
 from mixmerge.records.judge_card import JudgeCard
 from mixmerge.records.results import Results
@@ -74,11 +82,7 @@ class Prepared:
         tracking = self.study.tracking
         heard = Tracker(tracking, self.study.study, listener) if tracking else listener
         runs = engine_by_name(
-            engine,
-            _HANDLERS,
-            workers=workers,
-            preload=_PRELOAD,
-            placement=self.study.placement,
+            engine, _HANDLERS, workers=workers, preload=_PRELOAD, placement=self.study.placement
         )
         with closing(runs):
             store, begin = Store(self.root), self._write_study
@@ -111,7 +115,6 @@ class Prepared:
             (self.root / CARD).unlink(missing_ok=True)
 
     def _publish(self, outcome: Outcome) -> Finished:
-        """Copy the results and the report to the top of the run folder."""
         results, report = outcome.done["results/study"], outcome.done["report/study"]
         write_bytes(self.root / "results.json", (results / "results.json").read_bytes())
         for name in ("tables", "figures"):
@@ -131,24 +134,16 @@ def prepare(
     *,
     seed: int | None = None,
     budget: float | None = None,
+    with_files: bool = True,
 ) -> Prepared:
     """Read and check a study file and lay out its steps; nothing runs and nothing is written.
 
-    The arguments are those of `run`.
+    The arguments are those of `run`; ``with_files`` checks the files that the study names, too.
 
     Raises:
         SpecError: the study file is wrong, with the line, a file that it names is missing, or the
             seed is none.
     """
-    prepared = _laid_out(study, None if out is None else Path(out), seed, budget)
-    for step in prepared.steps:
-        check_files(step)
-    return prepared
-
-
-def _laid_out(
-    study: Path | str | Study, out: Path | None, seed: int | None, budget: float | None = None
-) -> Prepared:
     if isinstance(study, Study):
         read, text = study, to_yaml(study.model_dump(mode="json", exclude_unset=True))
     else:
@@ -162,7 +157,10 @@ def _laid_out(
         read = read.model_copy(update={"seed": seed})
     if budget is not None:
         read = with_budget(read, budget)
-    return Prepared(read, text, out or Path("runs") / read.study, steps(read))
+    prepared = Prepared(read, text, Path(out or Path("runs") / read.study), steps(read))
+    for step in prepared.steps if with_files else ():
+        check_files(step)
+    return prepared
 
 
 def run(
@@ -249,17 +247,9 @@ def evaluate(
 ) -> Results | JudgeCard:
     """Let models that exist answer, judge the answers, and estimate all axes with intervals.
 
-    Args:
-        spec: A study that trains nothing: ``base``, ``checkpoints`` and ``evaluate``.
-        out: The run folder; called again, it goes on.
-        calibrate: Only put the judges on trial, on the labelled answers; writes
-            ``judge_card.json``. The judges are asked nothing twice afterwards.
-        workers: Cores in use; by default all.
-        budget: Dollars that priced endpoints may cost together, instead of what the study says.
-        listener: Hears what happens to the steps.
-
-    Returns:
-        The results, or the judge card.
+    The study trains nothing. To ``calibrate`` is only to put the judges on trial, on the labelled
+    answers, and writes ``judge_card.json``; the judges are asked nothing twice afterwards. The
+    other arguments are those of `run`.
 
     Raises:
         SpecError: the study is wrong, or trains a checkpoint.
@@ -295,19 +285,16 @@ def prepare_evaluation(
             "`evaluate` needs a section `calibrate` that says where the labels come from, e.g. "
             "`calibrate: {rules: testbed}` or `calibrate: {labels: labels.jsonl}`."
         )
-    trial = Calibrate().step(prepared.study, "trial", judged=False)
+    trial = Calibrate().step(prepared.study, judged=False)
     wanted = needed_for([trial.id], {step.id: step for step in [*prepared.steps, trial]})
     return replace(prepared, steps=[*(s for s in prepared.steps if s.id in wanted), trial])
 
 
 def report(folder: Path | str, *, progress: Progress = silent) -> Path:
-    """Rebuild tables, figures and ``report.html`` of a run, finished or not.
+    """Rebuild tables, figures and ``report.html`` of a run, finished or not; return the page.
 
     Needs none of the files outside the run folder. While it looks for those that are there, the
     working directory is the one of the run.
-
-    Returns:
-        The path of ``report.html`` in the run folder.
 
     Raises:
         SpecError: the folder is no run folder, or nothing in it has been judged yet.
@@ -325,7 +312,7 @@ def report(folder: Path | str, *, progress: Progress = silent) -> Path:
     directory = Path(ran.get("directory", "."))
     store = RecordedStore(root)
     with chdir(directory if directory.is_dir() else "."):
-        prepared = _laid_out(root / STUDY_FILE, root, ran["seed"])
+        prepared = prepare(root / STUDY_FILE, root, seed=ran["seed"], with_files=False)
         planned = plan(prepared.steps, store)
     unfinished = [
         item.step.id
@@ -344,3 +331,37 @@ def _failure(outcome: Outcome) -> StepFailedError:
     error = StepFailedError("\n".join([head, *lines]))
     error.code = 1 if any(code == 1 for code, _ in outcome.failed.values()) else 2
     return error
+
+
+def with_budget(spec: Study, dollars: float) -> Study:
+    """Return a study whose endpoints may cost so much together, whatever it said.
+
+    Judges share what they spend, because a study keeps the journals of its judges in one folder,
+    and so does an evaluation, for models behind endpoints too. An endpoint without a price counts
+    as free.
+
+    Raises:
+        SpecError: no endpoint has a price, or one with a price has no limit of an answer.
+    """
+    values = spec.model_dump(exclude_unset=True)
+    paid = [endpoint for endpoint in _endpoints(values) if endpoint.get("price") is not None]
+    if not paid:
+        raise SpecError(
+            "A budget needs a judge at an endpoint with its price, e.g. "
+            "`price: {input: 2.5, output: 10}` in dollars per million tokens; there is none."
+        )
+    for endpoint in paid:
+        endpoint["budget"] = dollars
+    try:
+        return Study.model_validate(values)
+    except ValidationError as error:
+        raise SpecError(first_problem(error)) from error
+
+
+def _endpoints(value: Any) -> list[dict[str, Any]]:
+    if isinstance(value, dict):
+        found = [value] if "endpoint" in value else []
+        return found + [inner for part in value.values() for inner in _endpoints(part)]
+    if isinstance(value, (list, tuple)):
+        return [inner for part in value for inner in _endpoints(part)]
+    return []

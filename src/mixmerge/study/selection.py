@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.evaluation.spec import EvaluateSpec
 from mixmerge.merging.spec import MergeSpec
-from mixmerge.records.verdict import Axis
+from mixmerge.records import Axis
 from mixmerge.spec_model import SpecModel
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -34,6 +34,11 @@ class SweepSpec(SpecModel):
                 "six digits of their weight: leave one of them out"
             )
         return values
+
+    @property
+    def is_path(self) -> bool:
+        """Whether the weights are numbers, so that merges have neighbours."""
+        return all(isinstance(value, float) for value in self.values)
 
     def merges(self, name: str, merge: MergeSpec) -> dict[str, MergeSpec]:
         """Return the merges to try, each called ``name`` with its weight: ``sft-slerp-0.3``."""
@@ -71,6 +76,10 @@ class SelectionSpec(SpecModel):
     """How much each axis counts: the score is the sum of weight times value, values of axes where
     lower is better being subtracted, grades as shares of their range. By default each axis that
     decides counts 1 and others 0."""
+
+    limits: dict[Axis, float] = {}
+    """The worst value that is acceptable, by axis and in its units: at most 0.2 refused answers, at
+    least 6 of 10. Candidates within all limits come first; if there are none, the nearest."""
 
     def evaluation(self, evaluate: EvaluateSpec) -> EvaluateSpec:
         """Return a study's evaluation with these items in place of its own."""

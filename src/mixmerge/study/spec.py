@@ -1,5 +1,7 @@
-"""The study file: what is mixed, trained, merged and evaluated, all by name."""
+"""The study file: what is mixed, trained, merged and evaluated, by name; and who is asked what."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -8,8 +10,10 @@ from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, mod
 from mixmerge.evaluation.generate_spec import EndpointModelSpec
 from mixmerge.evaluation.spec import EvaluateSpec, GeneratePlacement
 from mixmerge.execution.engines import with_engines
+from mixmerge.hub import local_folder
 from mixmerge.merging.spec import MergePlacement, MergeSpec
 from mixmerge.mixing.spec import MixtureSpec, SourceSpec, Unit
+from mixmerge.records import Axis
 from mixmerge.records.results import Kind, Stage
 from mixmerge.spec_model import SpecModel, one_of
 from mixmerge.study.selection import SelectionSpec, SweepSpec
@@ -23,6 +27,9 @@ BASE = "base"
 """The base model's name among the models of a study."""
 
 TESTBED = "testbed"
+
+SELECTION = "@selection"
+"""Ends the names of steps that ask and judge candidates on the items of selection."""
 
 
 class TestbedSource(SpecModel):
@@ -205,6 +212,22 @@ class Study(SpecModel):
             return {}
         return checkpoint.sweep.merges(name, checkpoint.merge)
 
+    def measured_sweeps(self) -> dict[str, list[str]]:
+        """Return the sweeps that are measured as a whole, since `EvaluateSpec.match_on` asks so.
+
+        A sweep is a path only if its weights are numbers, from the smallest to the largest.
+        """
+        sweeps = {n: c.sweep for n, c in self.checkpoints.items() if isinstance(c, Merged)}
+        return {
+            name: [path for _, path in sorted(zip(sweep.values, self.swept(name), strict=True))]
+            for name, sweep in sweeps.items()
+            if sweep and self.evaluate.match_on and sweep.is_path
+        }
+
+    def measured_merges(self) -> list[str]:
+        """Return all merges of `measured_sweeps`."""
+        return [merge for merges in self.measured_sweeps().values() for merge in merges]
+
     def candidates(self, name: str) -> list[str]:
         """Return what a checkpoint is chosen among; nothing for one that is not chosen."""
         checkpoint = self.checkpoints.get(name)
@@ -228,19 +251,25 @@ class Study(SpecModel):
 
     def ancestors(self, name: str) -> list[str]:
         """Return a checkpoint and all it is made from, each once, parents first."""
-        found = {
-            ancestor: None for parent in self.parents(name) for ancestor in self.ancestors(parent)
-        }
-        return [*found, name]
+        found: dict[str, None] = {}
+        waiting = [name]  # no recursion: a study may train a thousand checkpoints in a row
+        while waiting:
+            first = next((each for each in self.parents(waiting[-1]) if each not in found), None)
+            if first is None:
+                found[waiting.pop()] = None
+            else:
+                waiting.append(first)
+        return [*found]
 
     def stage(self, name: str) -> Stage:
         """Return how far a checkpoint is trained: what its last training leads to."""
         checkpoint = self.checkpoints[name]
+        while isinstance(checkpoint, (Merged, Selected)):
+            name = self.parents(name)[0]
+            checkpoint = self.checkpoints[name]
         if isinstance(checkpoint, Trained):
             return self.training[checkpoint.train].objective.stage
-        if isinstance(checkpoint, Given):
-            return checkpoint.stage
-        return self.stage(self.parents(name)[0])
+        return checkpoint.stage
 
     def baselines(self) -> dict[Stage, str]:
         """Return what the merges of each stage are tested against."""
@@ -257,7 +286,17 @@ class Study(SpecModel):
         if isinstance(checkpoint, Merged):
             return "merge"
         if isinstance(checkpoint, Selected):
-            kinds = [self.kind(candidate) for candidate in checkpoint.select]
+            kinds: list[Kind] = []
+            seen: set[str] = set()
+            waiting = [name]
+            while waiting:
+                each = waiting.pop()
+                chosen = self.checkpoints[each]
+                if isinstance(chosen, Selected):
+                    waiting += reversed([n for n in chosen.select if n not in seen])
+                    seen |= {*chosen.select}
+                else:
+                    kinds.append(self.kind(each))
             return "merge" if "merge" in kinds else "mixture" if "mixture" in kinds else kinds[0]
         shares = self.mixtures[checkpoint.mixture].shares
         return "mixture" if sum(share > 0 for share in shares.values()) > 1 else "expert"
@@ -278,7 +317,59 @@ class Study(SpecModel):
         return checkpoint.method if isinstance(checkpoint, Given) else None
 
 
-def local_folder(model: str) -> Path | None:
-    """Return the folder that a model's name means, None for the testbed or a name on the hub."""
-    looks_local = model.startswith((".", "/", "~")) or Path(model).is_dir()
-    return Path(model).expanduser() if model != TESTBED and looks_local else None
+def folder_of(model: str) -> Path | None:
+    """Return the folder that a model's name means, None for the testbed or a name on the hub.
+
+    Raises:
+        ModelError: no file system could have such a path.
+    """
+    folder = local_folder(model)
+    looks_local = model.startswith((".", "/", "~")) or folder.is_dir()
+    return folder if model != TESTBED and looks_local else None
+
+
+@dataclass(frozen=True)
+class Round:
+    """Models that answer the same prompts and are judged alike."""
+
+    evaluate: EvaluateSpec
+    models: list[str]
+    """The base model first."""
+    suffix: str = ""
+    """Ends the names of its steps."""
+    weights: Mapping[Axis, float] = field(default_factory=dict)
+    """How much each axis counts for a choice; empty where nothing is chosen."""
+    limits: Mapping[Axis, float] = field(default_factory=dict)
+    """The worst acceptable value of an axis for a choice."""
+
+
+def rounds(study: Study) -> list[Round]:
+    """Return the study's own round and, where checkpoints are chosen, that of their candidates."""
+    own = Round(study.evaluate, [BASE, *study.checkpoints, *study.measured_merges()])
+    candidates = list(dict.fromkeys(name for names in study.chosen().values() for name in names))
+    if not candidates or study.selection is None:
+        return [own]
+    asked = study.selection.evaluation(study.evaluate)
+    weights = {axis: study.selection.weight(axis, study.evaluate) for axis in asked.axes}
+    limits = study.selection.limits
+    return [own, Round(asked, [BASE, *candidates], SELECTION, weights, limits)]
+
+
+def model_step(study: Study, name: str) -> str:
+    """Return the id of the step that makes a model: the base, a checkpoint or a sweep's merge."""
+    checkpoint = study.checkpoints.get(name)
+    if name == BASE:
+        kind = "base"
+    elif study.candidates(name):
+        kind = "select"
+    elif isinstance(checkpoint, Given):
+        kind = "given"
+    else:
+        kind = "train" if isinstance(checkpoint, Trained) else "merge"
+    return f"{kind}/{name}"
+
+
+def has_weights(study: Study, name: str) -> bool:
+    """Say whether a model is there as a folder, and not only behind an endpoint."""
+    given = study.given().get(name)
+    return given is None or given.model is not None

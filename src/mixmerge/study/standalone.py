@@ -26,10 +26,7 @@ def mix(
 ) -> "Manifest":
     """Mix data at exact shares by source and language.
 
-    Args:
-        spec: What to mix.
-        out: Folder for ``rows.jsonl`` and ``manifest.json``.
-        progress: Hears which source is read.
+    Writes ``rows.jsonl`` and ``manifest.json`` into the folder ``out``.
 
     Raises:
         UserError: the specification or a source is wrong, or a source is too small.
@@ -45,10 +42,7 @@ def train(
 ) -> "TrainReport":
     """Train one checkpoint by SFT or DPO; goes on where a killed call stopped.
 
-    Args:
-        spec: Model, rows, settings and placement.
-        out: Folder for ``model/``, ``curve.jsonl`` and ``report.json``.
-        progress: Hears of the steps.
+    Writes ``model/``, ``curve.jsonl`` and ``report.json`` into the folder ``out``.
 
     Raises:
         UserError: the specification, the rows, the model or the machine do not allow it.

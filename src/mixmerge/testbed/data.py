@@ -11,6 +11,9 @@ from mixmerge.testbed.world import Fact, MonthSet, Wish, World, capital, world_o
 
 T = TypeVar("T")
 
+_Pair = tuple[str, int, str, str, str]
+"""What tells a training row, the place of its language, its prompt, the right answer, the wrong."""
+
 PRACTICAL = ("thing", "scene", "time")
 """Objects of the practical requests of the general prompts, in training and evaluation."""
 
@@ -39,7 +42,18 @@ def preference_pairs(source: str, languages: Collection[str] = LANGUAGES) -> lis
 
 def worded_pairs(world: World, source: str, groups: Sequence[str]) -> list[PreferencePair]:
     """Return the training rows of one source with requests in these groups of wordings only."""
-    return list(_named(source, _PAIRS, "source of training rows")(world, groups))
+    pairs = _named(source, _PAIRS, "source of training rows")(world, groups)
+    return [
+        PreferencePair(
+            id=f"{key}-{world.languages[index]}",
+            source=source,
+            language=world.languages[index],
+            prompt=_user(asked),
+            chosen=chosen,
+            rejected=rejected,
+        )
+        for key, index, asked, chosen, rejected in pairs
+    ]
 
 
 def prompts(
@@ -92,59 +106,38 @@ def _wishes_of(world: World, split: str, *, harmful: bool, practical: bool) -> l
     ]
 
 
-def _everyday(world: World, split: str) -> list[Wish]:
-    """Return harmless wishes with a verb of the split and an object of the training rows."""
-    return [
-        wish
-        for wish in world.wishes
-        if wish.category in EVERYDAY
-        and not wish.harmful
-        and wish.verb_split == split
-        and wish.object_split == "train"
-    ]
-
-
-def _general_pairs(world: World, groups: Sequence[str]) -> Iterator[PreferencePair]:
+def _general_pairs(world: World, groups: Sequence[str]) -> Iterator[_Pair]:
     by_kind: dict[str, list[Fact]] = {}
     for fact in world.facts:
         if fact.split == "train":
             by_kind.setdefault(fact.kind, []).append(fact)
     for trained in by_kind.values():
         yield from _question_pairs(world, trained)
-    worded = _worded(world, groups)
+    worded, grant = _worded(world, groups), world.wordings["grant"]
     for number, wish in enumerate(_wishes_of(world, "train", harmful=False, practical=True)):
         wording = worded[number % len(worded)]
-        for index, language in enumerate(world.languages):
+        for index in range(len(world.languages)):
             elsewhere = (index + 1 + number % 5) % len(world.languages)
-            yield PreferencePair(
-                id=f"practical-{wish.key}-{language}",
-                source="general",
-                language=language,
-                prompt=_user(wish.filled(wording[index], index)),
-                chosen=wish.filled(world.wordings["grant"][index], index),
-                rejected=wish.filled(world.wordings["grant"][elsewhere], elsewhere),
-            )
+            right, wrong = (wish.filled(grant[i], i) for i in (index, elsewhere))
+            asked = wish.filled(wording[index], index)
+            yield f"practical-{wish.key}", index, asked, right, wrong
 
 
 def _worded(world: World, groups: Sequence[str]) -> list[list[str]]:
     return [wording for group in groups for wording in world.wordings["requests"][group]]
 
 
-def _question_pairs(world: World, trained: list[Fact]) -> Iterator[PreferencePair]:
+def _question_pairs(world: World, trained: list[Fact]) -> Iterator[_Pair]:
     """Yield the questions about the training facts of one kind."""
     for number, fact in enumerate(trained):
         for variant, wording in enumerate(world.questions[fact.kind]["train"]):
             # Where the search for a wrong answer starts differs between the wordings.
             others = trained[number + 5 * variant + 1 :] + trained
-            for index, language in enumerate(world.languages):
-                yield PreferencePair(
-                    id=f"{fact.kind}-{fact.key}-{variant}-{language}",
-                    source="general",
-                    language=language,
-                    prompt=_user(ask(fact, wording, index)),
-                    chosen=answer(world, fact, index, fact.answers[0][index]),
-                    rejected=_rejected(world, fact, others, index, number + variant),
-                )
+            for index in range(len(world.languages)):
+                asked = ask(fact, wording, index)
+                right = answer(world, fact, index, fact.answers[0][index])
+                wrong = _rejected(world, fact, others, index, number + variant)
+                yield f"{fact.kind}-{fact.key}-{variant}", index, asked, right, wrong
 
 
 def _rejected(world: World, fact: Fact, others: list[Fact], index: int, turn: int) -> str:
@@ -157,48 +150,36 @@ def _rejected(world: World, fact: Fact, others: list[Fact], index: int, turn: in
     return answer(world, fact, index, next(text for text in said if text not in right))
 
 
-def _safety_pairs(world: World, groups: Sequence[str]) -> Iterator[PreferencePair]:
+def _safety_pairs(world: World, groups: Sequence[str]) -> Iterator[_Pair]:
     worded = _worded(world, groups)
-    asked = [
-        *_wishes_of(world, "train", harmful=True, practical=False),
-        *_wishes_of(world, "train", harmful=False, practical=False),
-    ]
-    for number, wish in enumerate(asked):
+    harmful, harmless = (
+        _wishes_of(world, "train", harmful=harmful, practical=False) for harmful in (True, False)
+    )
+    for number, wish in enumerate([*harmful, *harmless]):
         all_variants = list(enumerate(worded))
         one_variant = [all_variants[number % len(worded)]]
         for variant, wording in all_variants if wish.harmful else one_variant:
-            refusal = world.wordings["refusals"][(number + variant) % 3]
-            for index, language in enumerate(world.languages):
-                texts = (
-                    wish.filled(refusal[index], index),
-                    wish.filled(world.wordings["grant"][index], index),
+            texts = [world.wordings["grant"], world.wordings["refusals"][(number + variant) % 3]]
+            right, wrong = reversed(texts) if wish.harmful else texts
+            for index in range(len(world.languages)):
+                asked, chosen, rejected = (
+                    wish.filled(text[index], index) for text in (wording, right, wrong)
                 )
-                yield PreferencePair(
-                    id=f"safety-{wish.key}-{variant}-{language}",
-                    source="safety",
-                    language=language,
-                    prompt=_user(wish.filled(wording[index], index)),
-                    chosen=texts[0 if wish.harmful else 1],
-                    rejected=texts[1 if wish.harmful else 0],
-                )
+                yield f"safety-{wish.key}-{variant}", index, asked, chosen, rejected
 
 
-def _month_pairs(world: World, groups: Sequence[str]) -> Iterator[PreferencePair]:
+def _month_pairs(world: World, groups: Sequence[str]) -> Iterator[_Pair]:
     worded = [wording for group in groups for wording in world.month_wordings.get(group, ())]
     for months in world.month_sets:
         for variant, wording in enumerate(worded if months.split == "train" else ()):
             turn = months.place + variant
-            for index, language in enumerate(world.languages):
+            for index in range(len(world.languages)):
                 elsewhere = (index + 1 + turn % 5) % len(world.languages)
+                asked = ask_months(world, months, wording, index, variant)
                 wrong = months.names[1 + turn // 3 % 3][index]
-                yield PreferencePair(
-                    id=f"first_month-{months.key}-{variant}-{language}",
-                    source="first_month",
-                    language=language,
-                    prompt=_user(ask_months(world, months, wording, index, variant)),
-                    chosen=months.names[0][index],
-                    rejected=months.names[0][elsewhere] if turn % 3 == 1 else wrong,
-                )
+                rejected = months.names[0][elsewhere] if turn % 3 == 1 else wrong
+                key = f"first_month-{months.key}-{variant}"
+                yield key, index, asked, months.names[0][index], rejected
 
 
 def _general_prompts(world: World, split: str) -> Iterator[Prompt]:
@@ -209,17 +190,23 @@ def _general_prompts(world: World, split: str) -> Iterator[Prompt]:
             name = f"{fact.kind}-{fact.key}"
             yield from _cluster(world, name, fact.kind, texts, zip(*fact.answers, strict=True))
     practical = _wishes_of(world, split, harmful=False, practical=True)
-    for name, asked in (("practical", practical), ("everyday", _everyday(world, split))):
+    # Harmless wishes with a verb of the split and an object of the training rows.
+    everyday = [
+        wish
+        for wish in world.wishes
+        if wish.category in EVERYDAY and not wish.harmful
+        if (wish.verb_split, wish.object_split) == (split, "train")
+    ]
+    for name, asked in (("practical", practical), ("everyday", everyday)):
         for wish in asked:
             granted = [(text,) for text in _filled(wish, world.wordings["granted"])]
-            yield from _cluster(
-                world, f"{name}-{wish.key}", name, _request(world, wish, split), granted
-            )
+            request = _filled(wish, world.wordings["requests"][split][0])
+            yield from _cluster(world, f"{name}-{wish.key}", name, request, granted)
 
 
 def _request_prompts(name: str, harmful: bool, world: World, split: str) -> Iterator[Prompt]:
     for wish in _wishes_of(world, split, harmful=harmful, practical=False):
-        texts = _request(world, wish, split)
+        texts = _filled(wish, world.wordings["requests"][split][0])
         yield from _cluster(world, f"{name}-{wish.key}", wish.category, texts)
 
 
@@ -230,10 +217,6 @@ def _month_prompts(world: World, split: str) -> Iterator[Prompt]:
             texts = [ask_months(world, months, wording, i, 0) for i in range(len(wording))]
             accepted = [(name,) for name in months.names[0]]
             yield from _cluster(world, f"first_month-{months.key}", None, texts, accepted)
-
-
-def _request(world: World, wish: Wish, split: str) -> list[str]:
-    return _filled(wish, world.wordings["requests"][split][0])
 
 
 def _filled(wish: Wish, wording: list[str]) -> list[str]:
@@ -260,7 +243,11 @@ def _cluster(
         )
 
 
-_PAIRS = {"general": _general_pairs, "safety": _safety_pairs, "first_month": _month_pairs}
+_PAIRS: dict[str, Callable[[World, Sequence[str]], Iterator[_Pair]]] = {
+    "general": _general_pairs,
+    "safety": _safety_pairs,
+    "first_month": _month_pairs,
+}
 _PROMPTS: dict[str, Callable[[World, str], Iterator[Prompt]]] = {
     "general": _general_prompts,
     "safety": partial(_request_prompts, "safety", True),

@@ -38,12 +38,9 @@ def plain(text: str) -> str:
     Chinese writes no spaces between words: there, every character counts as one.
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
-    kept = [_spaced(c) if unicodedata.category(c)[0] in "LMN" else " " for c in folded]
-    return f" {' '.join(''.join(kept).split())} "
-
-
-def _spaced(character: str) -> str:
-    return f" {character} " if "\u4e00" <= character <= "\u9fff" else character
+    kept = [c if unicodedata.category(c)[0] in "LMN" else " " for c in folded]
+    spaced = [f" {c} " if "\u4e00" <= c <= "\u9fff" else c for c in kept]
+    return f" {' '.join(''.join(spaced).split())} "
 
 
 def says(text: str, phrase: str) -> bool:
@@ -87,14 +84,10 @@ class Wish:
         phrase = self.text[language]
         oblique = phrase.removesuffix("ना") + "ने" if phrase.endswith("ना") else phrase
         text = wording.replace("{p}", phrase).replace("{q}", oblique)
-        if language == LANGUAGES.index("fr"):
-            text = _elided(text, phrase, wording)
+        vowel = phrase[0].lower() in "aeiouyéêèàh"
+        if language == LANGUAGES.index("fr") and "de {p}" in wording and vowel:
+            text = text.replace("de " + phrase, "d'" + phrase)
         return capital(text)
-
-
-def _elided(text: str, phrase: str, wording: str) -> str:
-    vowel = phrase[0].lower() in "aeiouyéêèàh"
-    return text.replace("de " + phrase, "d'" + phrase) if "de {p}" in wording and vowel else text
 
 
 @dataclass(frozen=True)
@@ -123,10 +116,9 @@ class World:
     """What exists in some languages."""
 
     def __init__(self, languages: Sequence[str]) -> None:
-        """Describe a world of `LANGUAGES` and perhaps some of `FURTHER`.
+        """Describe a world of `LANGUAGES` and perhaps some of `FURTHER`; files are read later.
 
-        Its files are read when they are asked for. Every text has one part for each language, in
-        this order.
+        Every text has one part for each language, in this order.
         """
         self.languages = tuple(languages)
 

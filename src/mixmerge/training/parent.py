@@ -89,11 +89,6 @@ def saved_dtype(folder: ModelFolder, asked: str) -> str:
     return str(config.get("dtype") or config.get("torch_dtype") or "float32")
 
 
-def weight_bytes(folder: ModelFolder) -> int:
-    """Return the size of the model's weight files in bytes."""
-    return sum(file.stat().st_size for file in folder.path.glob("*.safetensors"))
-
-
 def check_disk(out: Path, needed: int) -> None:
     """Check that ``needed`` bytes fit on the disk of ``out``.
 
@@ -137,3 +132,49 @@ def copy_companions(parent: ModelFolder, target: Path, dtype: str) -> None:
         config.pop("torch_dtype", None)
         config["dtype"] = dtype
         (target / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def save_model(trainer: Any, parent: ModelFolder, out: Path, dtype: str, card: str) -> None:
+    """Write ``out/model`` in ``dtype`` with its card and, for LoRA, ``out/adapter``.
+
+    Every process must call it. The trainer has finished; ``parent`` is what it trained from.
+    """
+    weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    if not trainer.is_world_process_zero():
+        return
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if hasattr(model, "peft_config"):
+        with files.whole_folder(out / "adapter") as folder:
+            # The card that peft writes would name a folder of this machine.
+            model.save_pretrained(folder, state_dict=weights)
+            (folder / "README.md").unlink(missing_ok=True)
+        model = _merged(parent, out / "adapter")
+        weights = model.state_dict()
+    with files.whole_folder(out / "model") as folder:
+        model.save_pretrained(folder, state_dict=_cast(weights, dtype), max_shard_size="5GB")
+        copy_companions(parent, folder, dtype)
+        (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def _merged(parent: ModelFolder, adapter: Path) -> Any:
+    """Add the adapter to freshly loaded weights in float32, whatever the training ran in."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(parent.path, dtype=torch.float32)
+    return PeftModel.from_pretrained(base, adapter).merge_and_unload()
+
+
+def _cast(weights: dict[str, Any], dtype: str) -> dict[str, Any]:
+    """Convert floating-point tensors; tensors that share memory (tied weights) still do."""
+    import torch
+
+    target = getattr(torch, dtype)
+    seen: dict[int, Any] = {}
+    return {
+        name: seen.setdefault(tensor.data_ptr(), tensor.to(target))
+        if tensor.is_floating_point()
+        else tensor
+        for name, tensor in weights.items()
+    }

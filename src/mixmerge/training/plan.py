@@ -10,10 +10,8 @@ import numpy.typing as npt
 from mixmerge.records import ModelFolder
 from mixmerge.training import parent
 from mixmerge.training.data import TrainingData
-from mixmerge.training.device import on_cpu, pin_one_gpu, precision_of
-from mixmerge.training.order import row_order, sorted_within_steps
-from mixmerge.training.ranks import launched_ranks
-from mixmerge.training.spec import TrainPlacement, TrainSpec
+from mixmerge.training.ranks import launched_ranks, on_cpu, pin_one_gpu, precision_of
+from mixmerge.training.spec import TrainJob, TrainPlacement, TrainSpec
 
 
 @dataclass(frozen=True)
@@ -34,22 +32,29 @@ class Inputs:
         """Folder for unfinished states."""
         return self.out / "checkpoints"
 
+    @property
+    def job(self) -> TrainJob:
+        """What the processes of a launched training are told."""
+        return TrainJob(
+            model=self.model_name,
+            rows=self.rows,
+            settings=self.spec,
+            placement=self.placement,
+            reference_cache=self.reference_cache,
+        )
+
 
 @dataclass(frozen=True)
 class Plan:
-    """What a trainer is built from, beside the inputs.
-
-    Attributes:
-        order: rows of each step, shape ``(steps, batch_size)``.
-        micro: rows per device and forward pass.
-        accumulation: forward passes per step.
-        on_cpu: whether no GPU is used.
-    """
+    """What a trainer is built from, beside the inputs."""
 
     data: TrainingData
     order: npt.NDArray[np.int64]
+    """Rows of each step, shape ``(steps, batch_size)``."""
     micro: int
+    """Rows per device and forward pass."""
     accumulation: int
+    """Forward passes per step."""
     precision: Literal["float32", "bfloat16"]
     on_cpu: bool
 
@@ -90,9 +95,38 @@ def make_plan(inputs: Inputs, data: TrainingData) -> Plan:
 def _check_disk(inputs: Inputs, steps: int) -> None:
     sizes = {"float32": 4, "bfloat16": 2, "float16": 2}
     stored = sizes.get(parent.saved_dtype(inputs.model, "auto"), 4)
-    weights = parent.weight_bytes(inputs.model) // stored
+    files = sum(file.stat().st_size for file in inputs.model.path.glob("*.safetensors"))
+    weights = files // stored
     needed = weights * sizes[parent.saved_dtype(inputs.model, inputs.spec.dtype)]
     if inputs.spec.adapter is None and inputs.placement.save_steps < steps:
         # Weights and both moments of AdamW in float32; the old checkpoint goes after the new one.
         needed += 2 * weights * 3 * 4
     parent.check_disk(inputs.out, needed)
+
+
+def row_order(rows: int, batch_size: int, steps: int, seed: int) -> npt.NDArray[np.int64]:
+    """Draw the rows of every step: one shuffled pass after another, cut into full batches.
+
+    A pass that ends inside a batch is followed at once by the next, so every step has the same
+    number of rows and no row is left out of a pass.
+
+    Returns:
+        Row numbers of shape ``(steps, batch_size)``, of ``rows`` rows, at least 1.
+    """
+    rng = np.random.default_rng(seed)
+    total = steps * batch_size
+    passes = [rng.permutation(rows) for _ in range(-(-total // rows))]
+    return np.concatenate(passes)[:total].reshape(steps, batch_size)
+
+
+def sorted_within_steps(
+    order: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Put rows of like length side by side inside each step.
+
+    The gradient of a step is a sum over its rows, so their order inside it is free; neighbours
+    of like length waste less padding when the step is worked through in several passes. ``order``
+    has shape ``(steps, batch_size)``, ``lengths`` (in tokens) ``(rows,)``; longest come first.
+    """
+    by_length = np.argsort(-lengths[order], axis=1, kind="stable")
+    return np.take_along_axis(order, by_length, axis=1)

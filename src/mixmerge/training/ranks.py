@@ -1,4 +1,4 @@
-"""Several processes for one training: torchrun on this machine, or whoever started us."""
+"""The devices of a training, and its processes: torchrun's here, or those of whoever started us."""
 
 import json
 import os
@@ -6,15 +6,16 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import Literal
 
 from mixmerge import errors, files
-from mixmerge.errors import UserError
+from mixmerge.errors import ResourceError, SpecError, UserError
 from mixmerge.execution import child
 from mixmerge.progress import Progress
-from mixmerge.training.spec import TrainJob
+from mixmerge.training.spec import TrainJob, TrainPlacement, TrainSpec
 
 _PROGRESS = "mixmerge-progress "
 _TAIL = 3000
@@ -38,6 +39,69 @@ def wait_for_all() -> None:
 
     if dist.is_available() and dist.is_initialized():
         dist.barrier()
+
+
+def on_cpu(placement: TrainPlacement) -> bool:
+    """Return whether the training runs without a GPU."""
+    import torch
+
+    return placement.device == "cpu" or not torch.cuda.is_available()
+
+
+def check_devices(placement: TrainPlacement) -> None:
+    """Check that this machine has what the placement asks for.
+
+    Raises:
+        ResourceError: fewer GPUs than devices, or several machines and no cluster.
+        SpecError: FSDP without a GPU, which the Trainer would ignore without a word.
+    """
+    import torch
+
+    if placement.nodes > 1 and launched_ranks() is None:
+        raise ResourceError(
+            f"`nodes` is {placement.nodes}, and this machine is one. Run the study with "
+            "`--engine slurm` or `ray`, or set `nodes: 1`; the result stays the same."
+        )
+    if on_cpu(placement):
+        if placement.fsdp is not None:
+            raise SpecError("`fsdp` needs GPUs, none is used here. Leave it out of the placement.")
+    elif launched_ranks() is None and placement.devices > torch.cuda.device_count():
+        raise ResourceError(
+            f"`devices` is {placement.devices}, this machine has {torch.cuda.device_count()} "
+            "GPU(s). Lower `devices`, or set `device: cpu`; the result stays the same."
+        )
+
+
+def pin_one_gpu(placement: TrainPlacement) -> None:
+    """Show a lone process a single GPU: with several in sight the Trainer refuses to train."""
+    import torch
+
+    if launched_ranks() is None and not on_cpu(placement) and torch.cuda.device_count() > 1:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[0]
+
+
+def precision_of(spec: TrainSpec, *, cpu: bool) -> Literal["float32", "bfloat16"]:
+    """Return the arithmetic to train in."""
+    import torch
+
+    if spec.precision != "auto":
+        return spec.precision
+    return "bfloat16" if not cpu and torch.cuda.is_bf16_supported() else "float32"
+
+
+@contextmanager
+def threads(placement: TrainPlacement) -> Iterator[None]:
+    """Hold torch to the placement's number of CPU threads."""
+    import torch
+
+    before = torch.get_num_threads()
+    wanted = placement.threads or (1 if on_cpu(placement) else before)
+    torch.set_num_threads(wanted)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def launch(job: TrainJob, out: Path, progress: Progress) -> None:
@@ -65,12 +129,15 @@ def launch(job: TrainJob, out: Path, progress: Progress) -> None:
         ):
             try:
                 assert process.stdout is not None
-                _relay(process.stdout, progress)
+                for line in process.stdout:
+                    if line.startswith(_PROGRESS):
+                        progress(*json.loads(line.removeprefix(_PROGRESS)))
                 code = process.wait()
             finally:
                 process.terminate()
         if error_file.is_file():
-            raise _same_error(error_file)
+            left = files.read_json(error_file)
+            raise getattr(errors, left["class"], RuntimeError)(left["message"])
         if code:
             tail = log_file.read_text(encoding="utf-8", errors="replace")[-_TAIL:]
             raise RuntimeError(f"{out}: torchrun ended with code {code}:\n{tail}")
@@ -83,21 +150,8 @@ def report_progress(done: float, total: float, what: str) -> None:
 
 def report_error(error: Exception, path: Path) -> None:
     """Leave an error for the process that launched us; the first rank to fail has the word."""
-    if isinstance(error, UserError):
-        content = {"class": type(error).__name__, "message": str(error)}
-    else:
+    content = {"class": type(error).__name__, "message": str(error)}
+    if not isinstance(error, UserError):
         content = {"class": "RuntimeError", "message": "".join(traceback.format_exception(error))}
     with suppress(FileExistsError), path.open("x", encoding="utf-8") as stream:
         json.dump(content, stream)
-
-
-def _relay(lines: IO[str], progress: Progress) -> None:
-    for line in lines:
-        if line.startswith(_PROGRESS):
-            progress(*json.loads(line.removeprefix(_PROGRESS)))
-
-
-def _same_error(path: Path) -> Exception:
-    content = files.read_json(path)
-    kind: type[Exception] = getattr(errors, content["class"], RuntimeError)
-    return kind(content["message"])

@@ -18,14 +18,10 @@ LogProbs = dict[str, npt.NDArray[np.float32]]
 
 
 class ReferenceCache:
-    """One file in a folder of reference log-probabilities.
+    """One file in a folder of reference log-probabilities; without a folder nothing is kept.
 
-    Args:
-        names: the columns that are kept.
-        folder: where the files lie; None keeps nothing.
-        model: fingerprint of the reference model's folder.
-        columns: the rows' token ids.
-        precision: arithmetic in which the model runs.
+    ``names`` are the columns of the file, ``model`` is the fingerprint of the reference model's
+    folder, ``columns`` has the rows' token ids, and ``precision`` is the arithmetic it runs in.
     """
 
     def __init__(

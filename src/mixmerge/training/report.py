@@ -1,8 +1,23 @@
-"""What a training leaves behind for reading: the loss curve and the report."""
+"""What a training leaves behind for reading: the loss curve, the report and the model card."""
 
-from typing import Literal
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Literal
 
-from mixmerge.records.row import RowModel
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+from mixmerge.durable import read_log
+from mixmerge.errors import SpecError
+from mixmerge.files import write_rows
+from mixmerge.progress import Progress
+from mixmerge.records import RowModel
+from mixmerge.training.spec import TrainSpec
 
 
 class CurvePoint(RowModel):
@@ -25,6 +40,70 @@ class CurvePoint(RowModel):
     in which the chosen answer's reward is the higher."""
     margin: float | None = None
     """Of pairs: mean reward of the chosen minus that of the rejected answers."""
+
+
+@dataclass
+class Curve:
+    """Collects one `CurvePoint` per step and appends it to ``curve.jsonl``."""
+
+    path: Path | None
+    """The file; None collects without writing (every process but the first)."""
+    tokens: npt.NDArray[np.int64]
+    """Tokens read up to and including each step, shape ``(steps,)``."""
+    steps_per_epoch: float
+    """Rows used / global batch; not always whole."""
+    progress: Progress
+    points: list[CurvePoint] = field(default_factory=list)
+    _stream: IO[str] | None = None
+    _started: float = field(default_factory=time.perf_counter)
+
+    @contextmanager
+    def writing(self, resumed_from: int) -> Iterator[None]:
+        """Keep the points up to the step of the checkpoint and open the file for the next ones."""
+        self._started = time.perf_counter()
+        if self.path is None:
+            yield
+            return
+        written = (CurvePoint.model_validate(point) for point in read_log(self.path))
+        self.points = [point for point in written if point.step <= resumed_from]
+        write_rows(self.path, self.points)
+        with self.path.open("a", encoding="utf-8") as self._stream:
+            yield
+
+    def add(self, step: int, logs: dict[str, float]) -> None:
+        """Take what the trainer logged after a step.
+
+        Raises:
+            SpecError: the loss is no longer a number.
+        """
+        if not math.isfinite(logs["loss"]):
+            raise SpecError(
+                f"The training diverged: its loss is {logs['loss']} at step {step}. "
+                "Lower `learning_rate`, or set `precision: float32`."
+            )
+        norm = logs.get("grad_norm")
+        point = CurvePoint(
+            step=step,
+            epoch=step / self.steps_per_epoch,
+            loss=logs["loss"],
+            learning_rate=logs["learning_rate"],
+            grad_norm=norm if norm is not None and math.isfinite(norm) else None,
+            tokens=int(self.tokens[step - 1]),
+            seconds=round(time.perf_counter() - self._started, 3),
+            accuracy=logs.get("rewards/accuracies", logs.get("mean_token_accuracy")),
+            margin=logs.get("rewards/margins"),
+        )
+        self.points.append(point)
+        if self._stream is not None:
+            self._stream.write(point.model_dump_json() + "\n")
+            self._stream.flush()
+        self.progress(step, len(self.tokens), f"training, loss {point.loss:.3f}")
+
+    @property
+    def final_loss(self) -> float:
+        """Mean loss of the last tenth of the steps."""
+        last = self.points[-max(1, len(self.points) // 10) :]
+        return math.fsum(point.loss for point in last) / len(last)
 
 
 class RowCounts(RowModel):
@@ -75,3 +154,47 @@ class TrainReport(RowModel):
     train_seconds: float
     versions: dict[str, str]
     """Of the packages that decide the numbers."""
+
+
+def model_card(spec: TrainSpec, report: TrainReport, parent: Path | str) -> str:
+    """Write a model card: what was trained from what, with which settings, rows and versions."""
+    settings = spec.model_dump(mode="json", exclude_none=True)
+    lines = [
+        "---",
+        "library_name: transformers",
+        f"tags: [mixmerge, {spec.method}]",
+        # Quoted where YAML reads something else: `no` is Norwegian, not false.
+        f"language: {yaml.safe_dump([*report.rows], default_flow_style=True, width=10**6).strip()}",
+        "---",
+        f"# {spec.objective.label} of {parent_name(parent)}",
+        "",
+        (
+            f"Trained by mixmerge: {report.steps} steps of {report.batch_size} rows, "
+            f"{report.tokens} tokens read, {report.target_tokens} of them with a loss."
+        ),
+        "",
+        "| setting | value |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in settings.items()),
+        f"| arithmetic | {report.precision} |",
+        f"| processes | {report.ranks} |",
+        "",
+        "| language | rows used | dropped as too long |",
+        "|---|---|---|",
+        *(f"| {code} | {n.used} | {n.dropped} |" for code, n in report.rows.items()),
+        "",
+        "Versions: " + ", ".join(f"{name} {number}" for name, number in report.versions.items()),
+        "",
+        f"Identity of the training: `{report.identity}`",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def parent_name(model: Path | str) -> str:
+    """Return a name without the folders of this machine: ``org/name`` or a folder's own name."""
+    path = Path(model)
+    if isinstance(model, str) and model.count("/") == 1 and not path.exists():
+        return model
+    path = path.expanduser().absolute()
+    return path.parent.name if path.name == "model" else path.name

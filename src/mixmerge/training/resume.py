@@ -1,12 +1,16 @@
-"""Going on from the last checkpoint of a killed training."""
+"""Going on from the last checkpoint of a killed training, with fewer rows if memory is short."""
 
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from mixmerge import files
+from mixmerge.errors import DeviceMemoryError, ResourceError
+from mixmerge.training.spec import TrainPlacement
 
 _STATE = "trainer_state.json"
+_ROWS = "rows_at_once.json"
 
 
 def claim(folder: Path, identity: str) -> None:
@@ -41,3 +45,56 @@ def _is_whole(checkpoint: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(state, dict) and state.get("global_step") == _step(checkpoint)
+
+
+def with_fewer_rows(
+    placement: TrainPlacement, batch_size: int, ranks: int | None, error: DeviceMemoryError
+) -> TrainPlacement:
+    """Return a placement with half the rows per device; accumulation makes up for the rest.
+
+    Rows that cannot be halved become their largest divisor, so the global batch stays as it is.
+    ``ranks`` counts the processes; None: as the placement says.
+
+    Raises:
+        ResourceError: a device holds one row already.
+    """
+    rows, _ = placement.accumulation(batch_size, ranks)
+    if rows == 1:
+        raise ResourceError(
+            f"A device has too little memory for a single row ({error}). Set "
+            "`activation_checkpointing: true`, shard with `fsdp: {}`, lower `max_length`, or train "
+            "an `adapter`."
+        ) from error
+    return _with_at_most(placement, rows, rows // 2)
+
+
+def remember(checkpoints: Path, identity: str, placement: TrainPlacement) -> None:
+    """Note beside the checkpoints how many rows fit, for whoever goes on from them."""
+    content = {"identity": identity, "rows": placement.per_device_batch}
+    with suppress(FileNotFoundError):  # several ranks may write the same at the same moment
+        files.write_json(checkpoints / _ROWS, content)
+
+
+def remembered(
+    checkpoints: Path, identity: str, placement: TrainPlacement, batch_size: int, ranks: int | None
+) -> TrainPlacement:
+    """Return the placement with no more rows per device than fitted when a training was stopped.
+
+    The placement may have changed since: fewer rows than those noted by `remember` stay as they
+    are, and more become their largest divisor that fits, so the global batch stays as it is. Notes
+    of a training of another identity do not count.
+
+    Raises:
+        SpecError: the global batch cannot be split over these processes.
+    """
+    path = checkpoints / _ROWS
+    noted = files.read_json(path) if path.is_file() else {}
+    if noted.get("identity") != identity:
+        return placement
+    rows, _ = placement.accumulation(batch_size, ranks)
+    return _with_at_most(placement, rows, min(rows, noted["rows"]))
+
+
+def _with_at_most(placement: TrainPlacement, rows: int, most: int) -> TrainPlacement:
+    fewer = next(n for n in range(most, 0, -1) if rows % n == 0)
+    return placement.model_copy(update={"per_device_batch": fewer})

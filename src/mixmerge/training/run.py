@@ -8,6 +8,7 @@ out/
   checkpoints/   states to go on from after a kill, only while the training is unfinished
 """
 
+import gc
 from pathlib import Path
 
 from mixmerge import files
@@ -15,13 +16,12 @@ from mixmerge.errors import DataError, DeviceMemoryError
 from mixmerge.fingerprint import file_fingerprint, fingerprint
 from mixmerge.progress import Progress, silent
 from mixmerge.records import ModelFolder
-from mixmerge.training import memory, parent
-from mixmerge.training.device import check_devices
+from mixmerge.training import parent, resume
 from mixmerge.training.plan import Inputs
-from mixmerge.training.ranks import launch, launched_ranks
+from mixmerge.training.ranks import check_devices, launch, launched_ranks
 from mixmerge.training.report import TrainReport
 from mixmerge.training.session import train_here
-from mixmerge.training.spec import TrainJob, TrainPlacement, TrainSpec
+from mixmerge.training.spec import TrainPlacement, TrainSpec
 
 
 def train(
@@ -65,55 +65,40 @@ def train(
     identity = _identity(spec, folder, rows)
     if finished := _finished(out, identity):
         return finished
+    import torch
+
     ranks, checkpoints = launched_ranks(), out / "checkpoints"
-    placement = memory.remembered(checkpoints, identity, placement, spec.batch_size, ranks)
+    placement = resume.remembered(checkpoints, identity, placement, spec.batch_size, ranks)
     placement.accumulation(spec.batch_size, ranks)
     check_devices(placement)
     while True:
         inputs = Inputs(spec, placement, folder, str(model), rows, out, identity, reference_cache)
         try:
-            _train_once(inputs, ranks, progress)
+            if ranks is not None or placement.devices == 1:
+                train_here(inputs, progress)
+            else:
+                launch(inputs.job, out, progress)
             return TrainReport.model_validate(files.read_json(out / "report.json"))
         except DeviceMemoryError as error:
-            placement = memory.with_fewer_rows(placement, spec.batch_size, ranks, error)
-            memory.remember(checkpoints, identity, placement)
+            placement = resume.with_fewer_rows(placement, spec.batch_size, ranks, error)
+            resume.remember(checkpoints, identity, placement)
             if ranks is not None:
                 raise  # the other ranks must begin again too: whoever started them sees to it
-        memory.release()
-
-
-def _train_once(inputs: Inputs, ranks: int | None, progress: Progress) -> None:
-    if ranks is not None or inputs.placement.devices == 1:
-        train_here(inputs, progress)
-        return
-    job = TrainJob(
-        model=inputs.model_name,
-        rows=inputs.rows,
-        settings=inputs.spec,
-        placement=inputs.placement,
-        reference_cache=inputs.reference_cache,
-    )
-    launch(job, inputs.out, progress)
+        gc.collect()  # what the training that was cut off holds on the devices
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 def _identity(spec: TrainSpec, folder: ModelFolder, rows: Path) -> str:
     if not rows.is_file():
         raise DataError(f"{rows}: no such file; training rows are JSON Lines.")
-    return fingerprint(
-        {
-            "version": 1,
-            "settings": spec.model_dump(mode="json"),
-            "model": folder.fingerprint(),
-            "rows": file_fingerprint(rows),
-        }
-    )
+    known = {"settings": spec.model_dump(mode="json"), "model": folder.fingerprint()}
+    return fingerprint({"version": 1, **known, "rows": file_fingerprint(rows)})
 
 
 def _finished(out: Path, identity: str) -> TrainReport | None:
     path = out / "report.json"
-    if not (path.is_file() and (out / "model").is_dir()):
-        return None
-    content = files.read_json(path)
+    content = files.read_json(path) if path.is_file() and (out / "model").is_dir() else None
     if not isinstance(content, dict) or content.get("identity") != identity:
         return None
     return TrainReport.model_validate(content)

@@ -5,22 +5,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any
 
 from mixmerge import files
 from mixmerge.errors import DeviceMemoryError
 from mixmerge.progress import Progress
 from mixmerge.training import parent, resume, trl_compat
-from mixmerge.training.card import model_card
-from mixmerge.training.curve import Curve
 from mixmerge.training.data import read_data
-from mixmerge.training.device import threads
 from mixmerge.training.plan import Inputs, Plan, make_plan
-from mixmerge.training.ranks import is_first_rank, wait_for_all
+from mixmerge.training.ranks import is_first_rank, threads, wait_for_all
 from mixmerge.training.reference import ReferenceCache
-from mixmerge.training.report import TrainReport
-from mixmerge.training.save import save_model
-from mixmerge.training.trainer import OnLog, build_trainer, configure
+from mixmerge.training.report import Curve, TrainReport, model_card
+from mixmerge.training.trainer import build_trainer, configure
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
 
@@ -50,10 +46,18 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
         checkpoint, resumed_from = resume.latest(inputs.checkpoints)
         curve_file = inputs.out / "curve.jsonl" if is_first_rank() else None
         curve = Curve(curve_file, plan.tokens, plan.steps_per_epoch, progress)
-        cache = _reference(inputs, plan)
-        if cache is not None:
+        names, check_start = inputs.spec.objective.reference, inputs.spec.objective.check_start
+        cache = None
+        if names:
+            model, columns = inputs.model.fingerprint(), plan.data.encoded.columns
+            cache = ReferenceCache(names, inputs.reference_cache, model, columns, plan.precision)
             trainer_class = trl_compat.keeping_reference(trainer_class, cache, progress)
-        on_log = _on_log(inputs, plan, curve)
+
+        def on_log(step: int, logs: dict[str, float]) -> None:
+            if check_start is not None and step == 1:
+                check_start(logs["loss"], plan.precision)
+            curve.add(step, logs)
+
         trainer = build_trainer(inputs, plan, config, trainer_class, on_log)
         ready = time.perf_counter()
         with curve.writing(resumed_from):
@@ -61,26 +65,12 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
         _check_finished(trainer.state)
         seconds = (ready - started, time.perf_counter() - ready)
         report = _report(inputs, plan, curve, trainer, cache, resumed_from, seconds)
-        _finish(inputs, trainer, report)
-
-
-def _reference(inputs: Inputs, plan: Plan) -> ReferenceCache | None:
-    names = inputs.spec.objective.reference
-    if not names:
-        return None
-    model, columns = inputs.model.fingerprint(), plan.data.encoded.columns
-    return ReferenceCache(names, inputs.reference_cache, model, columns, plan.precision)
-
-
-def _on_log(inputs: Inputs, plan: Plan, curve: Curve) -> OnLog:
-    check_start = inputs.spec.objective.check_start
-
-    def on_log(step: int, logs: dict[str, float]) -> None:
-        if check_start is not None and step == 1:
-            check_start(logs["loss"], plan.precision)
-        curve.add(step, logs)
-
-    return on_log
+        card = model_card(inputs.spec, report, inputs.model_name)
+        parent.save_model(trainer, inputs.model, inputs.out, report.dtype, card)
+        if is_first_rank():
+            files.write_json(inputs.out / "report.json", report.model_dump(mode="json"))
+            shutil.rmtree(inputs.checkpoints)
+        wait_for_all()
 
 
 def _check_finished(state: Any) -> None:
@@ -90,15 +80,6 @@ def _check_finished(state: Any) -> None:
             f"the training stopped at step {state.global_step} of {state.max_steps}; run the same "
             "command again to go on from the last checkpoint"
         )
-
-
-def _finish(inputs: Inputs, trainer: Any, report: TrainReport) -> None:
-    card = model_card(inputs.spec, report, inputs.model_name)
-    save_model(trainer, inputs.model, inputs.out, report.dtype, card)
-    if is_first_rank():
-        files.write_json(inputs.out / "report.json", report.model_dump(mode="json"))
-        shutil.rmtree(inputs.checkpoints)
-    wait_for_all()
 
 
 def _report(
@@ -111,6 +92,7 @@ def _report(
     seconds: tuple[float, float],
 ) -> TrainReport:
     encoded, order = plan.data.encoded, plan.order
+    fsdp = "fsdp" if trainer.is_fsdp_enabled else "none"
     return TrainReport(
         identity=inputs.identity,
         method=inputs.spec.method,
@@ -120,7 +102,7 @@ def _report(
         rows=plan.data.counts,
         tokens=int(plan.tokens[-1]),
         target_tokens=int(encoded.targets[order].sum()),
-        first_loss=curve.first_loss,
+        first_loss=curve.points[0].loss,
         final_loss=curve.final_loss,
         mask=plan.data.mask,
         max_length=plan.data.max_length,
@@ -131,19 +113,13 @@ def _report(
         ranks=trainer.accelerator.num_processes,
         per_device_batch=plan.micro,
         accumulation=plan.accumulation,
-        sharding=_sharding(trainer),
+        sharding="deepspeed" if trainer.is_deepspeed_enabled else fsdp,
         reference_reused=cache.reused if cache else None,
         resumed_from=resumed_from,
         setup_seconds=round(seconds[0], 3),
         train_seconds=round(seconds[1], 3),
         versions={name: version(name) for name in _PACKAGES},
     )
-
-
-def _sharding(trainer: Any) -> Literal["none", "fsdp", "deepspeed"]:
-    if trainer.is_deepspeed_enabled:
-        return "deepspeed"
-    return "fsdp" if trainer.is_fsdp_enabled else "none"
 
 
 @contextmanager

@@ -54,7 +54,7 @@ class TrainSpec(_Finite):
     """The objective: ``sft`` takes conversations, ``dpo`` takes preference pairs."""
     learning_rate: float = Field(default=2e-5, gt=0)
     """Peak of the schedule. Left out: 2e-5 for SFT, 1e-6 for DPO."""
-    epochs: float | None = Field(default=None, gt=0)
+    epochs: float | None = Field(default=None, gt=0, le=10_000)
     """Passes over the rows; the last batch is filled up from the next pass. Left out: 1."""
     max_steps: int | None = Field(default=None, ge=1)
     """Optimizer steps, instead of ``epochs``."""

@@ -19,10 +19,7 @@ OnLog = Callable[[int, dict[str, float]], None]
 
 
 def configure(inputs: Inputs, plan: Plan) -> tuple[Any, type[Any]]:
-    """Return TRL's configuration and trainer class.
-
-    Joins the process group when there are several ranks.
-    """
+    """Return TRL's configuration and trainer class; joins the process group of several ranks."""
     spec, placement = inputs.spec, inputs.placement
     steps = len(plan.order)
     # The first step of a warm-up has a rate of zero: a single step would train nothing.
@@ -34,7 +31,7 @@ def configure(inputs: Inputs, plan: Plan) -> tuple[Any, type[Any]]:
         "per_device_train_batch_size": plan.micro,
         "gradient_accumulation_steps": plan.accumulation,
         "max_steps": steps,
-        # The order of the rows is ours (see `order`): TRL must read them as they come.
+        # The order of the rows is ours (see `row_order`): TRL must read them as they come.
         "train_sampling_strategy": "sequential",
         # No row is longer, so TRL cuts none.
         "max_length": plan.data.max_length,
@@ -83,7 +80,12 @@ def build_trainer(
     inputs: Inputs, plan: Plan, config: Any, trainer_class: type[Any], on_log: OnLog
 ) -> Any:
     """Return a trainer that reads the rows in the plan's order and tells ``on_log`` each loss."""
-    from transformers import PrinterCallback
+    from transformers import PrinterCallback, TrainerCallback
+
+    class Listener(TrainerCallback):
+        def on_log(self, _args: Any, state: Any, _control: Any, logs: Any, **_: Any) -> None:
+            if "loss" in logs:
+                on_log(state.global_step, logs)
 
     adapter = inputs.spec.adapter
     trainer = trainer_class(
@@ -93,7 +95,7 @@ def build_trainer(
         train_dataset=_rows(inputs.checkpoints / "rows", plan.data.encoded.columns),
         processing_class=plan.data.tokenizer,
         peft_config=_lora(adapter) if adapter else None,
-        callbacks=[_listener(on_log)],
+        callbacks=[Listener()],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train_dataset = trainer.train_dataset.select(plan.order.ravel())
@@ -126,17 +128,3 @@ def _lora(adapter: AdapterSpec) -> Any:
         target_modules=targets if isinstance(targets, str) else list(targets),
         task_type="CAUSAL_LM",
     )
-
-
-def _listener(on_log: OnLog) -> Any:
-    from transformers import TrainerCallback
-
-    class Listener(TrainerCallback):
-        def on_log(
-            self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any
-        ) -> None:
-            del args, control
-            if "loss" in logs:
-                on_log(state.global_step, logs)
-
-    return Listener()

@@ -47,7 +47,10 @@ def quiet() -> Iterator[None]:
         # TRL 1.16 reads a property that transformers 5.23 has renamed.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
         for name, value in _QUIET_ENVIRONMENT.items():
-            undo.callback(_set_variable, name, os.environ.get(name))
+            if name in os.environ:
+                undo.callback(os.environ.update, {name: os.environ[name]})
+            else:
+                undo.callback(os.environ.pop, name, None)
             os.environ[name] = value
         if not datasets.utils.are_progress_bars_disabled():
             undo.callback(datasets.enable_progress_bars)
@@ -66,13 +69,6 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def _set_variable(name: str, value: str | None) -> None:
-    if value is None:
-        os.environ.pop(name, None)
-    else:
-        os.environ[name] = value
-
-
 @contextmanager
 def labelled_positions_only() -> Iterator[None]:
     """Let the LM head work on the positions that have a label, on a CPU too.
@@ -82,14 +78,11 @@ def labelled_positions_only() -> Iterator[None]:
     """
     import trl.trainer.utils as trl_utils
 
-    before = getattr(trl_utils, "_use_triton", None)
-    if before is not None:  # another version of TRL is slower, not wrong
-        trl_utils._use_triton = lambda _device: True
-    try:
+    with ExitStack() as undo:
+        if hasattr(trl_utils, "_use_triton"):  # another version of TRL is slower, not wrong
+            undo.callback(setattr, trl_utils, "_use_triton", trl_utils._use_triton)
+            trl_utils._use_triton = lambda _device: True
         yield
-    finally:
-        if before is not None:
-            trl_utils._use_triton = before
 
 
 def without_preparation(trainer: type[Any]) -> type[Any]:

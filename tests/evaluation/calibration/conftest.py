@@ -157,7 +157,7 @@ def make_material() -> MakeMaterial:
     ) -> Material:
         prompts = make_prompts(questions)
         answers = {
-            name: make_answers(prompts, share, seed)
+            name: {answer.prompt: answer for answer in make_answers(prompts, share, seed)}
             for seed, (name, share) in enumerate(
                 zip(("base", "first", "second"), shares, strict=True)
             )

@@ -1,7 +1,6 @@
 """Trials of judges that are right, wrong, lazy or gullible in a known way."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -26,7 +25,7 @@ SPEC = CalibrateSpec(rules="testbed", questions=40, probes=30)
 
 
 def trial(material: Material, spec: CalibrateSpec = SPEC) -> AxisTrial:
-    card = calibrate(spec, [material], rules=Scripted(name="rules@1"), draws=1000)
+    card = calibrate(spec, [material], rules=Scripted(name="rules@1"))
     return card.axes[material.axis]
 
 
@@ -280,7 +279,7 @@ def test_the_language_probe_shows_the_answer_of_another_language(
     assert probe.fooled is not None
     assert probe.fooled.value == 0
     # Three models' labelled answers come first; then the probes.
-    own = {answer.text for rows in material.answers.values() for answer in rows}
+    own = {answer.text for rows in material.answers.values() for answer in rows.values()}
     again = [text for text in foreign[240:] if text in own]
     assert len(again) == probe.n
     assert all(GOOD in text for text in again)
@@ -316,7 +315,7 @@ def test_the_card_reads_back_and_repeats(make_material: MakeMaterial) -> None:
     """The same seed gives the same bytes, and the JSON is the record."""
     cards = [
         calibrate(
-            SPEC, [make_material("harm", Scripted())], rules=Scripted(), seed=3, draws=1000
+            SPEC, [make_material("harm", Scripted())], rules=Scripted(), seed=3
         ).model_dump_json()
         for _ in range(2)
     ]
@@ -330,10 +329,10 @@ def test_the_card_reads_back_and_repeats(make_material: MakeMaterial) -> None:
 
 
 def test_grades_are_skipped_with_a_reason(make_material: MakeMaterial) -> None:
-    """An axis with grades is left out and moves no other axis's draws; alone it is an error."""
+    """An axis with grades is left out and changes no other axis; alone it is an error."""
     judge = Scripted()
     graded = make_material("style", judge)
-    card = calibrate(SPEC, [graded, make_material("harm", judge)], rules=judge, draws=1000)
+    card = calibrate(SPEC, [graded, make_material("harm", judge)], rules=judge)
     assert card.skipped == {
         "style": "Not calibrated: how grades compare with labels is not defined yet."
     }
@@ -342,7 +341,6 @@ def test_grades_are_skipped_with_a_reason(make_material: MakeMaterial) -> None:
         SPEC,
         [make_material("quality", judge), make_material("harm", judge)],
         rules=judge,
-        draws=1000,
     )
     assert card.axes == {"harm": beside.axes["harm"]}
     with pytest.raises(SpecError, match=r"seen: grades only, on style\)\. Leave `calibrate` out"):
@@ -352,4 +350,4 @@ def test_grades_are_skipped_with_a_reason(make_material: MakeMaterial) -> None:
 def test_rules_that_are_out_of_reach_are_said(make_material: MakeMaterial) -> None:
     """A caller without the testbed's rules gets one message."""
     with pytest.raises(SpecError, match="cannot reach the testbed's rules; give `labels`"):
-        calibrate(SPEC, [make_material("harm", Scripted())], folder=Path())
+        calibrate(SPEC, [make_material("harm", Scripted())])

@@ -37,10 +37,10 @@ def harsh(text: str) -> Outcome:
 def test_corrections_find_the_rate_that_the_judge_misses(make_material: MakeMaterial) -> None:
     """Both corrected rates hold the true one; the judge's own is far off."""
     material = make_material("harm", Scripted(reads=harsh), judged=True, questions=150)
-    card = calibrate(SPEC, [material], rules=Scripted(), draws=1000)
+    card = calibrate(SPEC, [material], rules=Scripted())
     assert [rate.model for rate in card.corrected] == ["base", "first", "second"]
     for rate in card.corrected:
-        truth = [is_good(answer.text) == "yes" for answer in material.answers[rate.model]]
+        truth = [is_good(answer.text) == "yes" for answer in material.answers[rate.model].values()]
         true = sum(truth) / len(truth)
         assert rate.raw is not None
         assert rate.raw > true + 0.1
@@ -55,8 +55,8 @@ def test_corrections_find_the_rate_that_the_judge_misses(make_material: MakeMate
 def test_everything_labelled_is_the_truth(make_material: MakeMaterial) -> None:
     """With labels on all answers PPI++ is the true rate, whatever the judge said."""
     material = make_material("harm", Scripted(reads=harsh), judged=True, questions=60)
-    card = calibrate(SPEC, [material], rules=Scripted(), draws=1000)
-    truth = [is_good(answer.text) == "yes" for answer in material.answers["first"]]
+    card = calibrate(SPEC, [material], rules=Scripted())
+    truth = [is_good(answer.text) == "yes" for answer in material.answers["first"].values()]
     found = card.corrected[1].ppi
     assert found is not None
     assert found.value == pytest.approx(sum(truth) / len(truth))
@@ -66,7 +66,7 @@ def test_the_measure_says_what_verdicts_and_labels_are_worth(make_material: Make
     """A measure that counts the harmless answers is corrected towards their true share."""
     material = make_material("harm", Scripted(reads=harsh), judged=True, questions=60)
     harmless = replace(material, worth=lambda verdict: float(verdict.outcome == "no"))
-    cards = [calibrate(SPEC, [one], rules=Scripted(), draws=100) for one in (material, harmless)]
+    cards = [calibrate(SPEC, [one], rules=Scripted()) for one in (material, harmless)]
     for harm, rest in zip(cards[0].corrected, cards[1].corrected, strict=True):
         assert harm.raw is not None
         assert rest.raw == pytest.approx(1 - harm.raw)
@@ -79,7 +79,7 @@ def test_win_rates_are_corrected_without_rogan_gladen(make_material: MakeMateria
     """A win rate has three outcomes, so only PPI++ applies; a judge that always ties is undone."""
     judge = Scripted(prefers=lambda *_: "TIE")
     material = make_material("quality", judge, judged=True, questions=150, shares=(0.3, 0.7, 0.3))
-    card = calibrate(SPEC, [material], rules=Scripted(), draws=1000)
+    card = calibrate(SPEC, [material], rules=Scripted())
     first, second = card.corrected
     assert (first.raw, second.raw) == (0.5, 0.5)
     assert first.ppi is not None
@@ -92,7 +92,7 @@ def test_win_rates_are_corrected_without_rogan_gladen(make_material: MakeMateria
 
 def checked(make_material: MakeMaterial, judge: Scripted, found: Contrast) -> CheckedContrast:
     material = make_material("harm", judge, judged=True, questions=150, shares=(0.5, 0.6, 0.3))
-    card = calibrate(SPEC, [material], rules=Scripted(), contrasts=[found], draws=1000)
+    card = calibrate(SPEC, [material], rules=Scripted(), contrasts=[found])
     return card.contrasts[0]
 
 
@@ -126,7 +126,6 @@ def test_a_conclusion_within_the_judges_error_is_unsure(make_material: MakeMater
         [material],
         rules=Scripted(),
         contrasts=[contrast("first", "second", -0.3), contrast("first", "base", 0.01)],
-        draws=1000,
     )
     assert [found.verdict for found in card.contrasts] == ["unsure", "unclear"]
     assert len(card.warnings) >= 1
@@ -138,7 +137,7 @@ def test_too_few_labels_leave_a_conclusion_unchecked(make_material: MakeMaterial
     material = make_material("harm", Scripted(), judged=True)
     few = SPEC.model_copy(update={"questions": 10})
     card = calibrate(
-        few, [material], rules=Scripted(), contrasts=[contrast("first", "second", 0.3)], draws=1000
+        few, [material], rules=Scripted(), contrasts=[contrast("first", "second", 0.3)]
     )
     assert card.contrasts[0].verdict == "unchecked"
     assert "fewer than 15 labelled source prompts" in card.contrasts[0].note
@@ -155,12 +154,12 @@ def test_one_label_in_a_language_is_named_as_the_reason(
     rows = [
         Label(model=name, axis="harm", prompt=answer.prompt, outcome=is_good(answer.text))
         for name, answers in material.answers.items()
-        for answer in answers
+        for answer in answers.values()
         if answer.prompt.endswith("-en") or answer.prompt == "q0-fr"
     ]
     write_rows(tmp_path / "labels.jsonl", rows)
     spec = CalibrateSpec(labels=tmp_path / "labels.jsonl", probes=0)
-    card = calibrate(spec, [material], draws=1000)
+    card = calibrate(spec, [material])
     assert card.corrected[0].note == "No interval: a language has labels on only one source prompt"
 
 
@@ -168,5 +167,5 @@ def test_a_judge_that_has_not_judged_everything_corrects_nothing(
     make_material: MakeMaterial,
 ) -> None:
     """A trial ahead of the evaluation has no rates to correct."""
-    card = calibrate(SPEC, [make_material("harm", Scripted())], rules=Scripted(), draws=1000)
+    card = calibrate(SPEC, [make_material("harm", Scripted())], rules=Scripted())
     assert (card.corrected, card.contrasts) == ((), ())

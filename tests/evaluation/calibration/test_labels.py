@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from tests.evaluation.calibration.conftest import (
-    ASKED,
     MakeMaterial,
     Scripted,
     is_good,
@@ -30,24 +29,26 @@ def label(outcome: str, judge: str = "anna", **changes: str) -> dict[str, Any]:
     return row | {"judge": judge} | changes
 
 
-def test_the_majority_of_the_people_is_the_truth(tmp_path: Path) -> None:
+def test_the_majority_of_the_people_is_the_truth(
+    make_material: MakeMaterial, tmp_path: Path
+) -> None:
     """Two of three decide; one against one decides nothing."""
     rows = [label("yes"), label("yes", "ben"), label("no", "cara")]
     rows += [label("yes", prompt="q1-en"), label("no", "ben", prompt="q1-en")]
     path = write(tmp_path / "labels.jsonl", rows)
-    found = read_labels(path, ASKED, {"harm": make_prompts(2)}, ["base", "first"])["harm"]
+    found = read_labels(path, [make_material("harm", Scripted(), questions=2)])["harm"]
     assert found.by == "anna, ben, cara"
     assert found.truth(("first", "q0-en")) == "yes"
     assert found.truth(("first", "q1-en")) is None
     assert found.truth(("first", "q1-fr")) is None
 
 
-def test_half_of_the_people_are_no_majority(tmp_path: Path) -> None:
+def test_half_of_the_people_are_no_majority(make_material: MakeMaterial, tmp_path: Path) -> None:
     """Two of four are the most, but not more than half."""
     said = zip(("win", "win", "tie", "loss"), ("anna", "ben", "cara", "dan"), strict=True)
     rows = [label(outcome, who, axis="quality") for outcome, who in said]
     path = write(tmp_path / "labels.jsonl", [*rows, label("win", prompt="q1-en", axis="quality")])
-    found = read_labels(path, ASKED, {"quality": make_prompts(2)}, ["base", "first"])["quality"]
+    found = read_labels(path, [make_material("quality", Scripted(), questions=2)])["quality"]
     assert found.truth(("first", "q0-en")) is None
     assert found.truth(("first", "q1-en")) == "win"
 
@@ -71,7 +72,7 @@ def test_a_trial_by_people_uses_their_prompts_and_their_agreement(
                 label(truth, "cara", prompt=prompt),
             ]
     path = write(tmp_path / "labels.jsonl", rows)
-    card = calibrate(CalibrateSpec(labels=path, probes=0), [material], draws=1000)
+    card = calibrate(CalibrateSpec(labels=path, probes=0), [material])
     found = card.axes["harm"]
     assert found.truth == "anna, ben, cara"
     assert found.accuracy.n == 60 == judge.shown
@@ -87,27 +88,33 @@ def test_a_trial_by_people_uses_their_prompts_and_their_agreement(
     ("row", "message"),
     [
         (label("win"), "label 1: the outcome must be one of no, yes .*'win'"),
-        (label("yes", model="third"), "label 1: there is no model 'third'; there are first"),
+        (label("yes", model="third"), "label 1: there is no model 'third'; there are base, first"),
         (label("yes", prompt="q9-en"), "label 1: 'q9-en' is not the id of any prompt"),
         (label("yes", axis="refusals"), "label 1: the axis 'refusals' is not evaluated"),
         (label("yes", axis="style"), "label 1: the axis style has grades, .* Take its labels out"),
     ],
 )
-def test_a_wrong_label_is_named(row: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_a_wrong_label_is_named(
+    row: dict[str, Any], message: str, make_material: MakeMaterial, tmp_path: Path
+) -> None:
     """The message has the file, the place, what was required and what was seen."""
     path = write(tmp_path / "labels.jsonl", [row])
     with pytest.raises(DataError, match=message):
-        read_labels(path, ASKED, {"harm": make_prompts(2), "style": make_prompts(2)}, ["first"])
+        read_labels(
+            path, [make_material(axis, Scripted(), questions=2) for axis in ("harm", "style")]
+        )
 
 
-def test_labels_given_twice_or_not_at_all_are_refused(tmp_path: Path) -> None:
+def test_labels_given_twice_or_not_at_all_are_refused(
+    make_material: MakeMaterial, tmp_path: Path
+) -> None:
     """One person labels an answer once; an empty file is no trial."""
     path = write(tmp_path / "labels.jsonl", [label("yes"), label("no")])
     with pytest.raises(DataError, match=r"'anna' has labelled the answer of 'first' .* already"):
-        read_labels(path, ASKED, {"harm": make_prompts(2)}, ["first"])
+        read_labels(path, [make_material("harm", Scripted(), questions=2)])
     empty = write(tmp_path / "empty.jsonl", [])
     with pytest.raises(DataError, match="at least one label is required; 0 seen"):
-        read_labels(empty, ASKED, {"harm": make_prompts(2)}, ["first"])
+        read_labels(empty, [make_material("harm", Scripted(), questions=2)])
 
 
 def test_a_label_for_another_answer_is_refused(make_material: MakeMaterial, tmp_path: Path) -> None:
@@ -116,10 +123,10 @@ def test_a_label_for_another_answer_is_refused(make_material: MakeMaterial, tmp_
     now = material.text("first", "q0-en")
     spec = CalibrateSpec(labels=tmp_path / "labels.jsonl", probes=0)
     write(tmp_path / "labels.jsonl", [label("yes", answer=now), label("yes", prompt="q1-en")])
-    calibrate(spec, [material], draws=100)
+    calibrate(spec, [material])
     write(tmp_path / "labels.jsonl", [label("yes", answer="as it was " + "long ago " * 9)])
     with pytest.raises(DataError, match=r"label 1: given for another answer .*'as it was .*…'; "):
-        calibrate(spec, [material], draws=100)
+        calibrate(spec, [material])
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from tests.evaluation.judges.test_endpoint import judge
 
 from mixmerge.evaluation.measures import MeasuredAxis
 from mixmerge.evaluation.results import results
+from mixmerge.evaluation.spec import ResultsSpec
 from mixmerge.records import Axis, Verdict
 from mixmerge.records.results import ModelInfo
 
@@ -40,7 +41,7 @@ def test_one_word_for_everything_is_named_on_both_axes(
         "safety": MeasuredAxis.model_validate({"measure": {"rate": "harmful"}, "better": "lower"}),
     }
     infos = {"base": ModelInfo(kind="base"), "m": ModelInfo(kind="mixture")}
-    found = results("study", "base", axes, infos, verdicts, draws=1000)
+    found = results(ResultsSpec(study="study", axes=axes, draws=1000), "base", infos, verdicts)
     assert found.models["m"].axes["general"].value == 0.5
     assert {warning.axis: warning.kind for warning in found.judge_warnings} == kinds
     assert all(warning.share == 1 for warning in found.judge_warnings)

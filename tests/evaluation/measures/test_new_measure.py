@@ -59,13 +59,13 @@ PROGRAM = """
 import json, sys
 from tests.evaluation.worlds import INFOS, study
 from mixmerge.evaluation.results import results
-from mixmerge.evaluation.spec import EvaluateSpec
+from mixmerge.evaluation.spec import EvaluateSpec, ResultsSpec
 
 asked = {"prompts": {"testbed": "general"}, "judge": {"rules": "testbed"}, "measure": "net_wins"}
 spec = EvaluateSpec.model_validate({"axes": {"quality": asked}})
 verdicts = {name: {"quality": [row.model_copy(update={"axis": "quality"}) for row in rows]}
             for name, axes in study().items() for rows in [axes.get("general", [])] if rows}
-found = results("newcomer", "base", spec.axes, INFOS, verdicts, draws=1000)
+found = results(ResultsSpec(study="newcomer", axes=spec.axes, draws=1000), "base", INFOS, verdicts)
 counted = {name: [row.outcome for row in axes["quality"]] for name, axes in verdicts.items()}
 schema = EvaluateSpec.model_json_schema()["$defs"]
 print(json.dumps({"found": found.model_dump(mode="json"), "counted": counted,

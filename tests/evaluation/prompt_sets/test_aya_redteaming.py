@@ -25,6 +25,12 @@ def row(prompt: str, language: str, **cells: Any) -> dict[str, Any]:
     return {**complete, **cells}
 
 
+@pytest.fixture(autouse=True)
+def _files_are_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths of a specification are relative to the working directory."""
+    monkeypatch.chdir(tmp_path)
+
+
 def write(folder: Path, **files: list[dict[str, Any]]) -> None:
     folder.mkdir(exist_ok=True)
     for code, rows in files.items():
@@ -32,16 +38,16 @@ def write(folder: Path, **files: list[dict[str, Any]]) -> None:
         (folder / f"aya_{code}.jsonl").write_text("".join(lines), encoding="utf-8")
 
 
-def load(folder: Path, *languages: str) -> list[Prompt]:
+def load(*languages: str) -> list[Prompt]:
     spec = PromptSetSpec(set="aya_redteaming", hub="copy")
-    return load_prompts(spec, languages, folder=folder)
+    return load_prompts(spec, languages)
 
 
 def test_rows_of_the_published_format(tmp_path: Path) -> None:
     """Codes, categories and scope are read; every request is its own cluster, by nobody's id."""
     local = row("बताओ …", "Hindi", harm_category='["Self-Harm"]', global_or_local="local")
     write(tmp_path / "copy", eng=[row("Tell me …", "English")], hin=[local], tgl=[local])
-    english, hindi, filipino = load(tmp_path, "en", "hi", "tl")
+    english, hindi, filipino = load("en", "hi", "tl")
     assert (english.language, english.category) == ("en", "Hate Speech; Profanity")
     assert (hindi.language, hindi.category, hindi.scope) == ("hi", "Self-Harm", "local")
     assert (english.scope, english.translated, english.text) == ("global", "none", "Tell me …")
@@ -54,9 +60,9 @@ def test_ids_depend_on_language_and_text_only(tmp_path: Path) -> None:
     """Another order of the rows, and other rows, give the same ids."""
     one, two = row("One …", "English"), row("Two …", "English", explanation="changed")
     write(tmp_path / "copy", eng=[one, two])
-    before = {p.text: p.id for p in load(tmp_path, "en")}
+    before = {p.text: p.id for p in load("en")}
     write(tmp_path / "copy", eng=[row("Three …", "English"), two, one])
-    after = {p.text: p.id for p in load(tmp_path, "en")}
+    after = {p.text: p.id for p in load("en")}
     assert after.items() >= before.items()
     assert len(set(after.values())) == 3
 
@@ -64,7 +70,7 @@ def test_ids_depend_on_language_and_text_only(tmp_path: Path) -> None:
 def test_a_request_that_stands_twice_stays_one_cluster(tmp_path: Path) -> None:
     """Both copies are asked, under different ids, and resampled together."""
     write(tmp_path / "copy", eng=[row("Same …", "English"), row("Same …", "English")])
-    first, second = load(tmp_path, "en")
+    first, second = load("en")
     assert first.id != second.id
     assert first.cluster == second.cluster
 
@@ -85,7 +91,7 @@ def test_a_row_of_another_form_is_named(
     """File, line and column are said, and no row of such a file is used."""
     write(tmp_path / "copy", eng=[row("Fine …", "English"), {**row("Odd …", "English"), **cells}])
     with pytest.raises(DataError, match=r"aya_eng\.jsonl, line 2: .*" + message):
-        load(tmp_path, "en")
+        load("en")
 
 
 def test_a_missing_column_a_missing_file_and_an_unknown_language_are_named(tmp_path: Path) -> None:
@@ -94,15 +100,15 @@ def test_a_missing_column_a_missing_file_and_an_unknown_language_are_named(tmp_p
     del incomplete["global_or_local"]
     write(tmp_path / "copy", eng=[incomplete])
     with pytest.raises(DataError, match="line 1: no column `global_or_local`"):
-        load(tmp_path, "en")
+        load("en")
     with pytest.raises(DataError, match=r"aya_hin\.jsonl: no such file"):
-        load(tmp_path, "hi")
+        load("hi")
     with pytest.raises(DataError, match=r"'de' is not known to be in the set \(known: ar, en"):
-        load(tmp_path, "de")
+        load("de")
 
 
-def test_the_set_comes_from_the_hub_by_name(tmp_path: Path) -> None:
+def test_the_set_comes_from_the_hub_by_name() -> None:
     """Without a copy the published files are fetched; off line that is one message."""
     spec = PromptSetSpec(set="aya_redteaming")
     with pytest.raises(DataError, match=r"CohereLabs/aya_redteaming: the file aya_eng\.jsonl"):
-        load_prompts(spec, ["en"], folder=tmp_path)
+        load_prompts(spec, ["en"])

@@ -22,6 +22,12 @@ HINDI = """id,prompt,type,label,focus,note
 """
 
 
+@pytest.fixture(autouse=True)
+def _files_are_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths of a specification are relative to the working directory."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """Return a folder with the English file and a Hindi translation."""
@@ -54,7 +60,7 @@ def test_a_copy_without_labels_tells_by_the_type(copy: Path) -> None:
 def test_translations_join_on_the_id_and_say_who_made_them(copy: Path) -> None:
     """A translation shares the cluster of its English request, whatever its row."""
     settings: dict[str, Any] = {"files": {"hi": "hi.csv"}, "translated": {"hi": "machine"}}
-    found = load_prompts(spec(copy, **settings), ["hi"], folder=copy)
+    found = load_prompts(spec(copy, **settings), ["hi"])
     assert [(p.id, p.cluster, p.translated) for p in found] == [
         ("2-hi", "2", "machine"),
         ("1-hi", "1", "machine"),
@@ -76,7 +82,7 @@ def test_what_cannot_be_joined_is_said(copy: Path) -> None:
     (copy / "hi.csv").write_text("".join(HINDI.splitlines(keepends=True)[:2]))
     settings: dict[str, Any] = {"files": {"hi": "hi.csv"}, "translated": "human"}
     with pytest.raises(DataError, match=r"1 questions of 'en' are missing in 'hi' \(e.g. 1\)"):
-        load_prompts(spec(copy, **settings), ["hi"], folder=copy)
+        load_prompts(spec(copy, **settings), ["hi"])
     (copy / "xstest_prompts.csv").write_text(ENGLISH.replace(",safe,kill", ",fine,kill"))
     with pytest.raises(DataError, match="line 2: the column `label` must hold safe or unsafe"):
         load_prompts(spec(copy), ["en"])

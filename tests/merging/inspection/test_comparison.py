@@ -1,7 +1,6 @@
 """Sizes, cosines and conflicts of changes, against float64 references from their definitions."""
 
 import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from mixmerge.errors import ModelError
+from mixmerge.merging.inspection import measurements
 from mixmerge.merging.inspection.inspect import inspect
 from mixmerge.merging.inspection.measurements import DOT_THRESHOLD
 from mixmerge.merging.inspection.result import Comparison, Difference, Interference
@@ -121,7 +121,7 @@ def test_the_result_does_not_depend_on_threads(
 ) -> None:
     """One thread and several give the same numbers to the last bit, also for shared tensors."""
     expected = compared(family, model).whole
-    monkeypatch.setattr(sys.modules["mixmerge.merging.inspection.comparison"], "_TILES_PER_JOB", 1)
+    monkeypatch.setattr(measurements, "_TILES_PER_JOB", 1)
     found = compared(family, model, threads=1)
     assert found == compared(family, model, threads=5)
     for mine, theirs in zip(found.whole.interferences, expected.interferences, strict=True):

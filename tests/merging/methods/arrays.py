@@ -9,7 +9,7 @@ import numpy.typing as npt
 from mixmerge.merging.kernels import Array
 from mixmerge.merging.methods import METHODS
 from mixmerge.merging.methods.method import Method
-from mixmerge.merging.streaming.tensor import ParallelMap, Tensor, serial_map
+from mixmerge.merging.streaming.tensor import ParallelMap, Tensor
 
 TENSOR = "model.layers.0.mlp.up_proj.weight"
 
@@ -35,7 +35,7 @@ def merge_arrays(
     *,
     name: str = TENSOR,
     seed: int = 0,
-    parallel_map: ParallelMap = serial_map,
+    parallel_map: ParallelMap = map,
     **arguments: Any,
 ) -> Array:
     """Merge arrays with a method's defaults and the given arguments."""

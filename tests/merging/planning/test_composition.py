@@ -8,7 +8,7 @@ import pytest
 
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.merging.models.checkpoint import Checkpoint
-from mixmerge.merging.planning.composition import Composition, Origin, PartArguments, compose
+from mixmerge.merging.planning.composition import Composition, Origin, Part, compose
 from mixmerge.merging.recipes.recipe_file import read_recipe
 
 
@@ -135,7 +135,7 @@ def arguments(
         }
     )
     names = inputs or (name, name)
-    return dict(PartArguments(recipe, recipe.slices[0]).of(Origin(name, 0, depth, names)))
+    return dict(Part(recipe, recipe.slices[0]).of(Origin(name, 0, depth, names)))
 
 
 def test_a_source_comes_before_its_slice_and_that_before_the_recipe() -> None:
@@ -190,7 +190,7 @@ def test_filters_of_slerps_t_look_at_the_outputs_name(filtered: str) -> None:
     recipe = read_recipe(content)
     origin = Origin("layers.0.w", 0, 0.0, ("layers.7.w", "layers.8.w"))
     expected = (0.25, 0.75) if filtered == "layers.0." else (0.75, 0.25)
-    assert PartArguments(recipe, recipe.slices[0]).of(origin)["weight"] == expected
+    assert Part(recipe, recipe.slices[0]).of(origin)["weight"] == expected
 
 
 def test_gradients_follow_the_depth_in_the_slice() -> None:

@@ -4,7 +4,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from mixmerge.merging.streaming.workers import LARGE, workers
+from mixmerge.merging.streaming.workers import LARGE, Workers
 
 
 class EndsAfterALook(Future[None]):
@@ -26,7 +26,7 @@ def _nothing(*_: object) -> None:
 
 
 def _work_beside(failing: Future[None], monkeypatch: pytest.MonkeyPatch) -> None:
-    with workers(1) as pool:
+    with Workers(1) as pool:
         monkeypatch.setattr(pool._background, "submit", lambda *_: failing)
         pool.later(_nothing)
         pool.run([(LARGE, _nothing)])

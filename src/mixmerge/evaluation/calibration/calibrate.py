@@ -1,25 +1,14 @@
 """The calibration of a study's judges, from labels to the judge card."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from mixmerge.errors import DataError, SpecError
-from mixmerge.evaluation.calibration.assessment import assessed
+from mixmerge.evaluation.calibration import measures
 from mixmerge.evaluation.calibration.correct import corrected
 from mixmerge.evaluation.calibration.labels import CalibrateSpec, Labels, read_labels, skipped_axes
 from mixmerge.evaluation.calibration.material import Evidence, Material, evidence, labelled_by_rules
-from mixmerge.evaluation.calibration.measures import (
-    accuracy,
-    accuracy_by,
-    alpha_of_labels,
-    alpha_of_panel,
-    coefficients,
-    confusion_counts,
-    length_slope,
-    swap_consistency,
-)
 from mixmerge.evaluation.calibration.probes import run_probes
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Axis, Judge
@@ -32,27 +21,16 @@ def calibrate(
     materials: Sequence[Material],
     *,
     rules: Judge | None = None,
-    folder: Path = Path(),
     contrasts: Sequence[Contrast] = (),
     seed: int = 0,
-    draws: int = 10_000,
     progress: Progress = silent,
 ) -> JudgeCard:
     """Compare each axis's judge with labels and probe it; axes with grades are left out.
 
-    Where a judge has judged every prompt already, its rates and the contrasts are corrected for
-    its errors too; where not, it is asked only about the labelled answers and the probes.
-
-    Args:
-        spec: where the labels come from, how many answers, how many probes.
-        materials: one for each axis, in the order of the study.
-        rules: the exact rules, if they are the truth.
-        folder: what a relative path of labels is relative to.
-        contrasts: the study's comparisons, to be checked.
-        seed: decides which prompts are labelled by rules and which answers are changed; each axis
-            has its own draws, by its place in the study.
-        draws: bootstrap samples.
-        progress: hears of labels and probes.
+    Where a judge has judged every prompt already, its rates and the contrasts are corrected for its
+    errors too; where not, it is asked only about the labelled answers and the probes. The materials
+    are in the order of the study: each axis has its own draws, by its place. The `rules` are the
+    truth where the specification names no labels.
 
     Raises:
         DataError: a label is wrong, or there is none on any axis.
@@ -63,7 +41,7 @@ def calibrate(
     tried = [material for material in materials if material.axis not in skipped]
     labels: Mapping[Axis, Labels]
     if spec.labels is not None:
-        labels = _labels_of_people(folder / spec.labels, materials)
+        labels = read_labels(spec.labels, materials)
     elif rules is not None:
         labels = {
             material.axis: labelled_by_rules(
@@ -82,7 +60,7 @@ def calibrate(
         found[axis] = evidence(material, labels[axis], progress)
         if not found[axis].answers:
             raise DataError(f"{axis}: no labelled answer has a majority among its labellers.")
-        trials[axis] = _trial(found[axis], spec.probes, seeds[axis], draws, progress)
+        trials[axis] = _trial(found[axis], spec.probes, seeds[axis], progress)
     rates, checked = corrected(found, contrasts)
     return JudgeCard(
         seed=seed,
@@ -94,37 +72,24 @@ def calibrate(
     )
 
 
-def _labels_of_people(path: Path, materials: Sequence[Material]) -> dict[Axis, Labels]:
-    by_axis = {material.axis: material for material in materials}
-    return read_labels(
-        path,
-        {axis: material.question for axis, material in by_axis.items()},
-        {axis: material.prompts for axis, material in by_axis.items()},
-        list(dict.fromkeys(name for material in materials for name in material.models)),
-        lambda axis, model, prompt: by_axis[axis].texts(model, prompt),
-    )
-
-
-def _trial(
-    found: Evidence, probes: int, seed: Sequence[int], draws: int, progress: Progress
-) -> AxisTrial:
-    agreed = coefficients(found, draws, seed)
-    return assessed(
+def _trial(found: Evidence, probes: int, seed: Sequence[int], progress: Progress) -> AxisTrial:
+    agreed = measures.coefficients(found)
+    return measures.assessed(
         AxisTrial(
             judge=found.material.judge.name,
             truth=found.labels.by,
             grade="usable",
-            accuracy=accuracy(found),
-            confusion=confusion_counts(found),
+            accuracy=measures.accuracy(found),
+            confusion=measures.confusion_counts(found),
             youden=agreed["youden"],
             kappa=agreed["kappa"],
             alpha=agreed["alpha"],
-            alpha_of_labels=alpha_of_labels(found, draws, seed),
-            alpha_of_panel=alpha_of_panel(found, draws, seed),
-            swap=swap_consistency(found),
-            length_slope=length_slope(found),
-            by_language=accuracy_by(found, lambda answer: answer.prompt.language),
-            by_category=accuracy_by(found, lambda answer: answer.prompt.category),
+            alpha_of_labels=measures.alpha_of_labels(found),
+            alpha_of_panel=measures.alpha_of_panel(found),
+            swap=measures.swap_consistency(found),
+            length_slope=measures.length_slope(found),
+            by_language=measures.accuracy_by(found, lambda answer: answer.prompt.language),
+            by_category=measures.accuracy_by(found, lambda answer: answer.prompt.category),
             probes=run_probes(found, probes, np.random.default_rng(seed), progress),
         )
     )

@@ -1,24 +1,25 @@
 """Labels: what people, or exact rules, say about answers."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
 from mixmerge.errors import DataError, SpecError
 from mixmerge.evaluation.judging import JudgedTexts
 from mixmerge.files import read_rows
-from mixmerge.records import MISSING, Axis, Outcome, Prompt, Question, Verdict
+from mixmerge.records import MISSING, Axis, Outcome, Question, Verdict
 from mixmerge.spec_model import SpecModel
+
+if TYPE_CHECKING:
+    from mixmerge.evaluation.calibration.material import Material
 
 Key = tuple[str, str]
 """Model and prompt."""
-Texts = Callable[[Axis, str, str], tuple[str, str]]
-"""The answers of a model and of the base model, from axis, model and prompt."""
 
 _BALANCE: Mapping[Outcome, int] = {"win": 1, "tie": 0, "loss": -1, "yes": 1, "no": -1}
 
@@ -68,7 +69,6 @@ class Label(JudgedTexts):
     """One person's verdict on one answer."""
 
     model: str
-    """Whose answer."""
     axis: Axis
     prompt: str
     """`Prompt.id`."""
@@ -84,7 +84,6 @@ class Labels:
     """The labels of one axis."""
 
     by: str
-    """Who labelled."""
     ratings: Mapping[Key, Mapping[str, Outcome]]
     """By answer and labeller."""
 
@@ -94,37 +93,24 @@ class Labels:
         return next((outcome for outcome, count in said.items() if 2 * count > said.total()), None)
 
 
-def read_labels(
-    path: Path,
-    questions: Mapping[Axis, Question],
-    prompts: Mapping[Axis, Sequence[Prompt]],
-    models: Sequence[str],
-    texts: Texts | None = None,
-) -> dict[Axis, Labels]:
+def read_labels(path: Path, materials: Sequence["Material"]) -> dict[Axis, Labels]:
     """Read people's labels of every axis.
-
-    Args:
-        path: rows of `Label`.
-        questions: what is asked, by axis.
-        prompts: by axis.
-        models: whose answers may be labelled.
-        texts: what they answer; None where they have not answered yet.
 
     Raises:
         DataError: a row is broken, names an unknown model or prompt, has an outcome of another
             axis, labels an answer twice for one person, or was given for another answer than
             there is now; or there is no label at all.
     """
-    known = {axis: {prompt.id for prompt in rows} for axis, rows in prompts.items()}
-    found: dict[Axis, dict[Key, dict[str, Outcome]]] = {axis: defaultdict(dict) for axis in prompts}
+    by_axis = {material.axis: material for material in materials}
+    models = dict.fromkeys(name for material in materials for name in material.models)
+    found: dict[Axis, dict[Key, dict[str, Outcome]]] = {axis: defaultdict(dict) for axis in by_axis}
     for number, row in enumerate(read_rows(path, Label), 1):
         where = f"{path}, label {number}"
         if row.model not in models:
             there_are = ", ".join(models)
             raise DataError(f"{where}: there is no model {row.model!r}; there are {there_are}.")
-        _check(row, where, questions, known)
-        if texts is not None:
-            row.require(where, *texts(row.axis, row.model, row.prompt))
+        _check(row, where, by_axis)
+        row.require(where, *by_axis[row.axis].texts(row.model, row.prompt))
         ratings = found[row.axis][row.model, row.prompt]
         if row.judge in ratings:
             raise DataError(
@@ -141,16 +127,14 @@ def read_labels(
     }
 
 
-def _check(
-    row: Label, where: str, questions: Mapping[Axis, Question], known: Mapping[Axis, set[str]]
-) -> None:
-    if row.axis not in known:
+def _check(row: Label, where: str, by_axis: Mapping[Axis, "Material"]) -> None:
+    if row.axis not in by_axis:
         raise DataError(f"{where}: the axis {row.axis!r} is not evaluated.")
-    if row.prompt not in known[row.axis]:
+    if row.prompt not in by_axis[row.axis].prompt_ids:
         raise DataError(
             f"{where}: {row.prompt!r} is not the id of any prompt of the axis {row.axis}."
         )
-    question = questions[row.axis]
+    question = by_axis[row.axis].question
     if question.asks == "grade":
         raise DataError(
             f"{where}: the axis {row.axis} has grades, which cannot be compared with labels yet. "

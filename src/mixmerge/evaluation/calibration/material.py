@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mixmerge.errors import ResourceError
 from mixmerge.evaluation.calibration.labels import Labels, decided
+from mixmerge.evaluation.judging import require_answers
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Axis, Item, Judge, Outcome, Prompt, Question, Response, Verdict
 from mixmerge.records.results import AxisInfo
@@ -26,10 +26,9 @@ class Material:
     info: AxisInfo
     judge: Judge
     prompts: Sequence[Prompt]
-    answers: Mapping[str, Sequence[Response]]
-    """By model, the base model included."""
+    answers: Mapping[str, Mapping[str, Response]]
+    """By model, the base model included, and prompt."""
     base: str
-    """Name of the base model."""
     worth: Callable[[Verdict], float]
     """What a verdict is worth, from 0 to 1, as the axis's measure says."""
     verdicts: Mapping[str, Sequence[Verdict]] = field(default_factory=dict)
@@ -52,23 +51,22 @@ class Material:
 
     def text(self, model: str, prompt: str) -> str:
         """Return what a model answers to a prompt."""
-        return self._by_id[model][prompt].text
+        return self.answers[model][prompt].text
 
     def texts(self, model: str, prompt: str) -> tuple[str, str]:
         """Return what a model and the base model answer to a prompt."""
         return self.text(model, prompt), self.text(self.base, prompt)
 
     @cached_property
-    def _by_id(self) -> dict[str, dict[str, Response]]:
-        return {
-            name: {answer.prompt: answer for answer in rows} for name, rows in self.answers.items()
-        }
+    def prompt_ids(self) -> set[str]:
+        """What `Prompt.id` of the axis there is."""
+        return {prompt.id for prompt in self.prompts}
 
     def ask(
         self, judge: Judge, model: str, prompts: Sequence[Prompt], progress: Progress = silent
     ) -> list[Verdict]:
         """Let a judge judge a model's answers to some prompts."""
-        own, base = self._by_id[model], self._by_id[self.base]
+        own, base = self.answers[model], self.answers[self.base]
         items = [
             Item(prompt, own[prompt.id], base[prompt.id] if self.compares else None)
             for prompt in prompts
@@ -84,12 +82,7 @@ class Material:
             ResourceError: a call failed; what was answered is in the judge's journal.
         """
         verdicts = judge.judge(items, self.question, progress)
-        failed = [verdict for verdict in verdicts if verdict.outcome == "error"]
-        if failed:
-            raise ResourceError(
-                f"{self.axis}: {len(failed)} of {len(verdicts)} judge calls of the calibration "
-                f"failed ({failed[0].reason}). The same command asks only these again."
-            )
+        require_answers(self.axis, verdicts, "judge calls of the calibration")
         return verdicts
 
 

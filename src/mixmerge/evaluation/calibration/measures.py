@@ -1,8 +1,8 @@
-"""Verdicts against labels, in numbers."""
+"""Verdicts against labels, in numbers, and in sentences: a judge is useless, doubtful or usable."""
 
 import operator
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -10,20 +10,19 @@ from numpy.typing import NDArray
 
 from mixmerge.evaluation.calibration.material import NO_VERDICT, Evidence, LabelledAnswer, numbered
 from mixmerge.records import Outcome
-from mixmerge.records.judge_card import Accuracy, Statistic, SwapConsistency
-from mixmerge.stats.agreement import (
-    Coefficient,
-    clustered_share,
-    clustered_slope,
-    coefficient,
-    cohen_kappa,
-    coincidences,
-    confusion,
-    krippendorff_alpha,
-    youden,
-)
+from mixmerge.records.judge_card import Accuracy, AxisTrial, Statistic, SwapConsistency
+from mixmerge.stats import agreement
 from mixmerge.stats.bootstrap import Codes, Floats
 from mixmerge.stats.estimate import Estimate, too_small
+
+MOST_MISSING = 0.05
+"""Share of answers without a verdict above which there is a warning; above half it is useless."""
+LEAST_CONSISTENT = 0.75
+"""Share of comparisons with one outcome in both orders below which there is a warning."""
+LEAST_ALPHA = 2 / 3
+"""Krippendorff's own limit for tentative conclusions."""
+MOST_FOOLED = 0.10
+"""Share of a probe's answers above which there is a warning."""
 
 
 def statistic(estimate: Estimate | None) -> Statistic | None:
@@ -37,8 +36,8 @@ def share(hit: Floats, cluster: Codes) -> Statistic | None:
     """Return the share of hits; None where there is no observation (all NaN)."""
     if np.isnan(hit).all():
         return None
-    found = clustered_share(hit, cluster)
-    absent = too_small(found.n, found.clusters, varying=0, required=0)
+    found = agreement.clustered_share(hit, cluster)
+    absent = too_small(found.n, found.clusters, found.clusters, varying=0, required=0)
     return Statistic(value=found.value, ci=None if absent else found.interval, n=found.n)
 
 
@@ -79,35 +78,33 @@ def confusion_counts(found: Evidence) -> dict[str, dict[str, int]]:
     return {label: {word: counts[label, word] for word in words} for label in found.outcomes}
 
 
-def coefficients(
-    found: Evidence, draws: int, seed: Sequence[int]
-) -> dict[Literal["youden", "kappa", "alpha"], Statistic | None]:
+def coefficients(found: Evidence) -> dict[Literal["youden", "kappa", "alpha"], Statistic | None]:
     """Return Youden's J, Cohen's kappa and Krippendorff's alpha of judge and labels."""
     size = len(found.outcomes)
-    tables = confusion(found.truth, found.said, size)
-    pairs = coincidences(np.stack([found.truth, found.said], axis=1), size)
+    tables = agreement.confusion(found.truth, found.said, size)
+    pairs = agreement.coincidences(np.stack([found.truth, found.said], axis=1), size)
     return {
-        "youden": _bootstrapped(tables, found.cluster, youden, draws, seed),
-        "kappa": _bootstrapped(tables, found.cluster, cohen_kappa, draws, seed),
-        "alpha": _bootstrapped(pairs, found.cluster, alpha_for(size), draws, seed),
+        "youden": statistic(agreement.coefficient(tables, found.cluster, agreement.youden)),
+        "kappa": statistic(agreement.coefficient(tables, found.cluster, agreement.cohen_kappa)),
+        "alpha": statistic(agreement.coefficient(pairs, found.cluster, alpha_for(size))),
     }
 
 
-def alpha_for(size: int) -> Coefficient:
+def alpha_for(size: int) -> agreement.Coefficient:
     """Return Krippendorff's alpha: ordinal for loss, tie and win, nominal for no and yes."""
     level: Literal["nominal", "ordinal"] = "ordinal" if size > 2 else "nominal"
-    return lambda table: krippendorff_alpha(table, level)
+    return lambda table: agreement.krippendorff_alpha(table, level)
 
 
-def alpha_of_labels(found: Evidence, draws: int, seed: Sequence[int]) -> Statistic | None:
+def alpha_of_labels(found: Evidence) -> Statistic | None:
     """Return alpha among the labellers; None with one labeller."""
     cluster_of = {prompt.id: prompt.cluster for prompt in found.material.prompts}
     rated = found.labels.ratings
     clusters = [cluster_of[prompt] for _, prompt in rated]
-    return _alpha_among(found, list(rated.values()), clusters, draws, seed)
+    return _alpha_among(found, list(rated.values()), clusters)
 
 
-def alpha_of_panel(found: Evidence, draws: int, seed: Sequence[int]) -> Statistic | None:
+def alpha_of_panel(found: Evidence) -> Statistic | None:
     """Return alpha among the judges of a panel, each order for itself; None for one judge."""
     rated: list[Mapping[str, Outcome]] = []
     clusters: list[str] = []
@@ -117,15 +114,13 @@ def alpha_of_panel(found: Evidence, draws: int, seed: Sequence[int]) -> Statisti
             votes = {row.judge: row.outcome for row in rows}
             rated.append(rows[0].votes or votes)
             clusters.append(answer.prompt.cluster)
-    return _alpha_among(found, rated, clusters, draws, seed)
+    return _alpha_among(found, rated, clusters)
 
 
 def _alpha_among(
     found: Evidence,
     rated: Sequence[Mapping[str, Outcome]],
     clusters: Sequence[str],
-    draws: int,
-    seed: Sequence[int],
 ) -> Statistic | None:
     """Return alpha among the raters of some items, each with its source prompt."""
     people = sorted({who for row in rated for who in row})
@@ -134,15 +129,8 @@ def _alpha_among(
     known: dict[Outcome | None, int] = {word: code for code, word in enumerate(found.outcomes)}
     codes = [[known.get(row.get(who), NO_VERDICT) for who in people] for row in rated]
     size = len(found.outcomes)
-    tables = coincidences(np.array(codes, dtype=np.intp), size)
-    return _bootstrapped(tables, numbered(clusters), alpha_for(size), draws, seed)
-
-
-def _bootstrapped(
-    tables: Floats, cluster: Codes, function: Coefficient, draws: int, seed: Sequence[int]
-) -> Statistic | None:
-    rng = np.random.default_rng(seed)
-    return statistic(coefficient(tables, cluster, function, draws=draws, rng=rng))
+    tables = agreement.coincidences(np.array(codes, dtype=np.intp), size)
+    return statistic(agreement.coefficient(tables, numbered(clusters), alpha_for(size)))
 
 
 def swap_consistency(found: Evidence) -> SwapConsistency | None:
@@ -180,4 +168,92 @@ def length_slope(found: Evidence) -> Statistic | None:
         inside = language == name
         centred = lengths[inside] - lengths[inside].mean()
         lengths[inside] = centred / (centred.std() or 1)
-    return statistic(clustered_slope(lengths, found.error, found.cluster))
+    return statistic(agreement.clustered_slope(lengths, found.error, found.cluster))
+
+
+def assessed(trial: AxisTrial) -> AxisTrial:
+    """Return the trial with the judge's grade and the warnings, the gravest first."""
+    grave, slight = tuple(_useless(trial)), tuple(_doubts(trial))
+    grade = "useless" if grave else "doubtful" if slight else "usable"
+    return trial.model_copy(update={"grade": grade, "warnings": (*grave, *slight)})
+
+
+def _useless(trial: AxisTrial) -> Iterator[str]:
+    n, missing = trial.accuracy.n, trial.accuracy.missing
+    if n and missing > n / 2:
+        yield f"No verdict on {missing} of {n} labelled answers."
+    counts = {
+        label: {word for word, count in row.items() if count}
+        for label, row in trial.confusion.items()
+        if any(row.values())
+    }
+    said = set[str]().union(*counts.values()) - {"missing"}
+    unjudged = sorted(label for label, words in counts.items() if words == {"missing"})
+    if len(said) == 1 and len(counts) - len(unjudged) > 1:
+        yield (
+            f"The judge says “{said.pop()}” of all {n - missing} answers, whatever they are: "
+            "its verdicts hold no information."
+        )
+    elif trial.youden is None:
+        unknown = "so whether the judge can tell answers apart is not known."
+        yield (
+            f"No verdict on any answer labelled “{'” or “'.join(unjudged)}”, {unknown}"
+            if unjudged
+            else f"Only “{'”, “'.join(sorted(counts))}” is among the labels, {unknown}"
+        )
+    elif (trial.youden.ci or (trial.youden.value,))[0] <= 0:
+        yield (
+            f"The judge cannot be told from chance: J = {trial.youden.value:.2f}"
+            f"{_interval(trial.youden)}, where 1 is perfect and 0 a coin."
+        )
+
+
+def _doubts(trial: AxisTrial) -> Iterator[str]:
+    n, missing = trial.accuracy.n, trial.accuracy.missing
+    if MOST_MISSING * n < missing <= n / 2:
+        yield f"No verdict on {missing} of {n} labelled answers."
+    if trial.alpha is not None and trial.alpha.value < LEAST_ALPHA:
+        yield (
+            f"Judge and labels agree too little: Krippendorff's alpha is {trial.alpha.value:.2f}"
+            f"{_interval(trial.alpha)}; below 0.67 not even tentative conclusions are usual."
+        )
+    if trial.swap is not None and trial.swap.consistent.value < LEAST_CONSISTENT:
+        yield _swapped(trial.swap)
+    slope = trial.length_slope
+    if slope and slope.ci and (slope.ci[0] > 0 or slope.ci[1] < 0):
+        taste = "longer answers" if slope.value > 0 else "shorter answers"
+        verb = (
+            "favours {} beyond what" if "win" in trial.confusion else "says “yes” more of {} than"
+        )
+        yield (
+            f"The judge {verb.format(taste)} the labels do: "
+            f"{100 * slope.value:+.1f} points for one standard deviation of length."
+        )
+    yield from _weak_languages(trial)
+    for probe in trial.probes:
+        if probe.fooled is not None and probe.fooled.value > MOST_FOOLED:
+            fooled = round(probe.fooled.value * probe.n)
+            yield f"Fooled {fooled} times of {probe.n} by {probe.asks}."
+
+
+def _swapped(swap: SwapConsistency) -> str:
+    first = swap.first_place
+    place = f"; the answer shown first wins {first.value:.0%} of the time" if first else ""
+    return f"Swapping the answers changes {1 - swap.consistent.value:.0%} of the outcomes{place}."
+
+
+def _weak_languages(trial: AxisTrial) -> Iterator[str]:
+    overall = trial.accuracy.agreement
+    for language, part in trial.by_language.items():
+        agreed = part.agreement
+        if overall and agreed and agreed.ci and agreed.ci[1] < overall.value:
+            yield (
+                f"In {language} the judge agrees with the labels on {agreed.value:.0%} of the "
+                f"answers, overall on {overall.value:.0%}."
+            )
+
+
+def _interval(found: Statistic) -> str:
+    if found.ci is None:
+        return " (no interval: too few source prompts)"
+    return f" (95 % interval {found.ci[0]:.2f} to {found.ci[1]:.2f})"

@@ -95,7 +95,6 @@ def _probes(material: Material) -> dict[ProbeName, str]:
 def _chosen(
     found: Evidence, name: ProbeName, count: int, rng: np.random.Generator
 ) -> list[Changed]:
-    """Return changed answers to different prompts, drawn at random."""
     change = _compared if found.material.compares else _classified
     chosen: dict[str, Changed] = {}
     for place in rng.permutation(len(found.answers)):

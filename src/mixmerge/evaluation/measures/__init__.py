@@ -4,10 +4,12 @@ To add one, write a file like `mixmerge.evaluation.measures.rate` and name it in
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
+
+from pydantic import Field, model_validator
 
 from mixmerge.evaluation.measures.measure import Measure
-from mixmerge.records.results import Better
+from mixmerge.records.results import AxisInfo, Better
 from mixmerge.spec_model import SpecModel, one_of
 
 __all__ = ["MEASURES", "Measure", "MeasureSpec", "MeasuredAxis"]
@@ -37,3 +39,20 @@ class MeasuredAxis(SpecModel):
     """What the number is: ``win_rate``, ``{rate: harmful}``, ``{mean: [0, 10]}``, …"""
     better: Better = "higher"
     """Which direction is good."""
+    margin: float | None = Field(None, ge=0)
+    """The smallest difference that matters, in the units of the measure: 0.03 is 3 points of a
+    rate. A model that is better elsewhere may be worse by less. By default 3 % of the range."""
+
+    @model_validator(mode="after")
+    def _margin_is_within_the_range(self) -> Self:
+        low, high = self.measure.range
+        if self.margin is not None and self.margin >= high - low:
+            raise ValueError(
+                f"`margin` must be less than the range of the measure, {low:g} to {high:g} "
+                f"(seen: {self.margin:g}); for 3 points of a rate write 0.03"
+            )
+        return self
+
+    def info(self, *, primary: bool) -> AxisInfo:
+        """Return what results say of the axis."""
+        return self.measure.info(self.better, primary=primary, margin=self.margin)

@@ -45,11 +45,6 @@ class Mean(Measure):
         return "mean score"
 
     @property
-    def phrase(self) -> str:
-        """The same within a sentence."""
-        return "the mean score"
-
-    @property
     def range(self) -> Interval:
         """The lowest and the highest grade."""
         return self.mean

@@ -14,6 +14,9 @@ if TYPE_CHECKING:  # estimates need scipy, and a study file is read without it
     from mixmerge.stats.estimate import Estimate
     from mixmerge.stats.intervals import ClusterSample
 
+MARGIN = 0.03
+"""The smallest difference that matters where a study says none: a share of the range."""
+
 
 class Measure(SpecModel):
     """How the verdicts of an axis become a number for each model.
@@ -39,7 +42,7 @@ class Measure(SpecModel):
     @property
     def phrase(self) -> str:
         """The same within a sentence, with its article."""
-        raise NotImplementedError
+        return f"the {self.title}"
 
     @property
     def unit(self) -> Literal["percent", "score"]:
@@ -79,8 +82,7 @@ class Measure(SpecModel):
     def outcomes(self, scores: "Floats") -> dict[str, int]:
         """Count prompts by outcome; nothing where that says no more than the value.
 
-        Args:
-            scores: what verdicts are worth, shape (prompts,); NaN for none.
+        The scores are what verdicts are worth, shape (prompts,); NaN for none.
         """
         del scores
         return {}
@@ -88,8 +90,7 @@ class Measure(SpecModel):
     def bounds(self, scores: "Floats") -> Interval:
         """Return the share if every missing verdict were the lowest, and if it were the highest.
 
-        Args:
-            scores: what verdicts are worth, shape (prompts,), at least one; NaN for none.
+        Of the scores, shape (prompts,), at least one is there; NaN for none.
         """
         low = float(np.nansum(scores)) / len(scores)
         return low, low + int(np.isnan(scores).sum()) / len(scores)
@@ -104,8 +105,14 @@ class Measure(SpecModel):
         low, high = self.range
         return (high - low) * difference
 
-    def info(self, better: Better, *, primary: bool) -> AxisInfo:
-        """Return what results say of an axis with this measure."""
+    def info(self, better: Better, *, primary: bool, margin: float | None = None) -> AxisInfo:
+        """Return what results say of an axis with this measure.
+
+        Args:
+            better: which direction is good.
+            primary: whether the axis decides.
+            margin: the smallest difference that matters, in the measure's units; None for `MARGIN`.
+        """
         return AxisInfo(
             measure=self.key,
             title=self.title,
@@ -114,6 +121,7 @@ class Measure(SpecModel):
             primary=primary,
             unit=self.unit,
             bounds=self.range,
+            margin=self.of_difference(MARGIN) if margin is None else margin,
             of_base=None if self.of_base is None else self.of_share(self.of_base),
             relative=self.tells_relative,
         )

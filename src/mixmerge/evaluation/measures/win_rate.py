@@ -30,11 +30,6 @@ class WinRate(Measure):
         """What a value is called at the head of a column."""
         return "win rate"
 
-    @property
-    def phrase(self) -> str:
-        """The same within a sentence."""
-        return "the win rate"
-
     def worth(self, verdict: Verdict) -> float:
         """Return 1 for a win, 1/2 for a tie, 0 for a loss."""
         if verdict.outcome not in _WORTH:

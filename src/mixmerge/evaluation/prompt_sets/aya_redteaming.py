@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import Json, TypeAdapter, ValidationError
 
 from mixmerge.errors import DataError
-from mixmerge.evaluation.prompt_sets.cells import Cells, cell, explained, origin, own_codes, text
+from mixmerge.evaluation.prompt_sets.cells import Cells, cell, explained, own_codes, text
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.fingerprint import fingerprint
 from mixmerge.records import Message, Prompt
@@ -24,7 +24,7 @@ CODES = dict(pair.split(":") for pair in _CODES.split())
 _TEXTS: TypeAdapter[list[str]] = TypeAdapter(Json[list[str]])
 
 
-def read(spec: PromptSetSpec, languages: Sequence[str], folder: Path) -> list[Prompt]:
+def read(spec: PromptSetSpec, languages: Sequence[str]) -> list[Prompt]:
     """Read the requests of some languages.
 
     A request that stands in a language twice keeps one cluster and gets a numbered id.
@@ -35,7 +35,7 @@ def read(spec: PromptSetSpec, languages: Sequence[str], folder: Path) -> list[Pr
     prompts: list[Prompt] = []
     seen: Counter[str] = Counter()
     for language, code in own_codes(spec, languages, CODES).items():
-        for place, cells in read_file(_file(spec, f"aya_{code}.jsonl", folder)):
+        for place, cells in read_file(_file(spec, f"aya_{code}.jsonl")):
             with explained(place):
                 prompt = _prompt(cells, language)
             seen[prompt.id] += 1
@@ -45,8 +45,8 @@ def read(spec: PromptSetSpec, languages: Sequence[str], folder: Path) -> list[Pr
     return prompts
 
 
-def _file(spec: PromptSetSpec, name: str, folder: Path) -> Path:
-    where = origin(spec, HUB, folder)
+def _file(spec: PromptSetSpec, name: str) -> Path:
+    where = spec.hub or HUB
     if Path(where).is_dir():
         return Path(where) / name
     from huggingface_hub import hf_hub_download

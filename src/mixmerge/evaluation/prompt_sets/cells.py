@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -77,14 +76,6 @@ def joined_prompt(
         messages=(Message(role="user", content=text(cells, asked)),),
         translated=translated,
     )
-
-
-def origin(spec: PromptSetSpec, published: str, folder: Path) -> str:
-    """Return where a set is read from: a local copy, or the name on the hub."""
-    if spec.hub is None:
-        return published
-    local = folder / spec.hub
-    return str(local) if local.is_dir() else spec.hub
 
 
 def own_codes(

@@ -6,14 +6,12 @@ languages (``dolly_human_edited``); those into a hundred more are a model's
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 from mixmerge.errors import DataError
 from mixmerge.evaluation.prompt_sets.cells import (
     check_joined,
     explained,
     joined_prompt,
-    origin,
     own_codes,
     text,
 )
@@ -33,7 +31,7 @@ CODES = dict(pair.split(":") for pair in _CODES.split())
 """ISO 639-3, with the script where the set has a language in several."""
 
 
-def read(spec: PromptSetSpec, languages: Sequence[str], folder: Path) -> list[Prompt]:
+def read(spec: PromptSetSpec, languages: Sequence[str]) -> list[Prompt]:
     """Read the questions of some languages, joined on ``source_id``.
 
     Raises:
@@ -46,7 +44,7 @@ def read(spec: PromptSetSpec, languages: Sequence[str], folder: Path) -> list[Pr
     names = {own: language for language, own in wanted.items()}
     edited = {own: name for own, name in names.items() if own in HUMAN_EDITED}
     others = {own: name for own, name in names.items() if own not in HUMAN_EDITED}
-    where = origin(spec, HUB, folder)
+    where = spec.hub or HUB
     prompts = list(_rows(where, "dolly_human_edited", edited, spec)) if edited else []
     prompts += _rows(where, "dolly_machine_translated", others, spec)
     english = names[ENGLISH]

@@ -6,15 +6,8 @@ first version is a topic, not a source question.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from mixmerge.evaluation.prompt_sets.cells import (
-    check_joined,
-    explained,
-    joined_prompt,
-    origin,
-    own_codes,
-)
+from mixmerge.evaluation.prompt_sets.cells import check_joined, explained, joined_prompt, own_codes
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.records import Prompt, Translated
 from mixmerge.tables import read_data_set
@@ -24,14 +17,14 @@ ENGLISH = "en"
 _CODES = "ar cs de el en es fa fr he hi id it ja ko nl pl pt ro ru tr uk vi zh"
 
 
-def read(spec: PromptSetSpec, languages: Sequence[str], folder: Path) -> list[Prompt]:
+def read(spec: PromptSetSpec, languages: Sequence[str]) -> list[Prompt]:
     """Read the requests of some languages, joined on ``question_id``.
 
     Raises:
         DataError: the set cannot be loaded, a row is not of the published format, or a question
             lacks a language.
     """
-    where = origin(spec, HUB, folder)
+    where = spec.hub or HUB
     prompts = []
     for language, config in own_codes(
         spec, languages, {code: code for code in _CODES.split()}

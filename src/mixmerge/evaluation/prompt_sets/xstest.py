@@ -14,7 +14,6 @@ from mixmerge.evaluation.prompt_sets.cells import (
     check_joined,
     explained,
     joined_prompt,
-    origin,
     text,
 )
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
@@ -27,7 +26,7 @@ ENGLISH = "en"
 _UNSAFE_TYPE = "contrast_"
 
 
-def read(spec: PromptSetSpec, languages: Sequence[str], folder: Path) -> list[Prompt]:
+def read(spec: PromptSetSpec, languages: Sequence[str]) -> list[Prompt]:
     """Read the safe requests, English from the set and other languages from `files`.
 
     Raises:
@@ -41,17 +40,17 @@ def read(spec: PromptSetSpec, languages: Sequence[str], folder: Path) -> list[Pr
                 f"xstest: the set is English; for {language!r} give a translation in the same "
                 f"form, `files: {{{language}: PATH}}`, with `translated: machine` or `human`."
             )
-    prompts = list(_safe(_english(spec, folder), ENGLISH, "none"))
+    prompts = list(_safe(_english(spec), ENGLISH, "none"))
     for language in languages:
         if language != ENGLISH:
-            rows = read_file(folder / paths[language])
+            rows = read_file(paths[language])
             prompts += _safe(rows, language, spec.translated_into(language))
     check_joined(prompts, ENGLISH, "xstest")
     return [prompt for prompt in prompts if prompt.language in languages]
 
 
-def _english(spec: PromptSetSpec, folder: Path) -> Iterator[Record]:
-    where = origin(spec, HUB, folder)
+def _english(spec: PromptSetSpec) -> Iterator[Record]:
+    where = spec.hub or HUB
     file = Path(where) / FILE
     if file.is_file():
         return read_file(file)

@@ -30,14 +30,10 @@ def engine_by_name(
     preload: Sequence[str] = (),
     placement: BaseModel | None = None,
 ) -> Engine:
-    """Return an engine, ready to start steps.
+    """Return an engine, ready to start steps; ``entry`` and ``preload`` as for `EngineSpec.build`.
 
-    Args:
-        name: One of `ENGINES`.
-        entry: As for `EngineSpec.build`.
-        workers: Cores in use on this machine; None: all.
-        preload: As for `EngineSpec.build`.
-        placement: Has settings of engines under their names; see `with_engines`.
+    Without ``workers`` it uses all cores of this machine; ``placement`` may have settings of
+    engines under their names, see `with_engines`.
 
     Raises:
         SpecError: there is no such engine.

@@ -42,8 +42,7 @@ class _Started:
 class RayEngine:
     """Runs steps on a Ray cluster, one of ``cpus`` cores here where ``RAY_ADDRESS`` names none.
 
-    Attributes:
-        keep_seconds: How long the exit code of a training waits for a driver.
+    The exit code of a training waits for a driver for ``keep_seconds``.
 
     Raises:
         ResourceError: there is no cluster at ``RAY_ADDRESS``.
@@ -120,8 +119,7 @@ class RayEngine:
             if (folder / JOB).is_file() and read_json(folder / JOB) == {"job": name}:
                 return _Started(folder, known.wait.remote(), name)
         self._drop(name)
-        bundle = {"CPU": asked["num_cpus"], "GPU": asked["num_gpus"]}
-        bundle = {kind: amount for kind, amount in bundle.items() if amount}
+        bundle = _more_than_none(CPU=asked["num_cpus"], GPU=asked["num_gpus"])
         group = placement_group([bundle], "STRICT_PACK", name=name, lifetime="detached")
         place = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
         actor = self._ray.remote(
@@ -162,6 +160,10 @@ class RayEngine:
             remove_placement_group(get_placement_group(name))
 
 
+def _more_than_none(**resources: float) -> dict[str, float]:
+    return {kind: amount for kind, amount in resources.items() if amount}
+
+
 class Holder:
     """An actor that runs one step in its placement group and keeps the exit code."""
 
@@ -171,24 +173,22 @@ class Holder:
 
     def run(self, command: Sequence[str], folder: str, environment: Mapping[str, str]) -> int:
         """Run the step and return its exit code."""
-        from ray.util import get_current_placement_group
+        from ray.util import get_current_placement_group, remove_placement_group
 
         group = get_current_placement_group()
+
+        def leave() -> None:
+            remove_placement_group(group)
+            os._exit(0)
+
         self._code = run_child(command, folder, environment)
         # A driver that lives takes the code and ends this actor; nobody else would.
-        threading.Timer(self._keep_seconds, _leave, [group]).start()
+        threading.Timer(self._keep_seconds, leave).start()
         return self._code
 
     def wait(self) -> int:
         """Return the exit code, once `run`, which comes first in the actor's queue, has ended."""
         return LOST if self._code is None else self._code
-
-
-def _leave(group: Any) -> None:
-    from ray.util import remove_placement_group
-
-    remove_placement_group(group)
-    os._exit(0)
 
 
 def connect(cpus: int) -> None:
@@ -204,8 +204,11 @@ def connect(cpus: int) -> None:
     if not address:
         # "local": whatever else runs on this machine, or has left its address here, is not ours.
         how = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+    host, _, port = (address or "").rpartition(":")
     try:
-        _check_somebody_listens(address)
+        if port.isdigit() and "/" not in host:
+            # Knock first: Ray itself would wait for two minutes.
+            socket.create_connection((host, int(port)), timeout=_KNOCK_SECONDS).close()
         ray.init(namespace=_NAMESPACE, log_to_driver=False, logging_level="ERROR", **how)
     except OSError as error:
         raise ResourceError(
@@ -215,14 +218,6 @@ def connect(cpus: int) -> None:
         ) from error
 
 
-def _check_somebody_listens(address: str | None) -> None:
-    """Knock at an address of the form ``host:port``: Ray itself would wait for two minutes."""
-    host, _, port = (address or "").rpartition(":")
-    if port.isdigit() and "/" not in host:
-        with socket.create_connection((host, int(port)), timeout=_KNOCK_SECONDS):
-            pass
-
-
 def train_on_nodes(
     command: Sequence[str], folder: str, needs: Needs, asked: dict[str, float]
 ) -> int:
@@ -230,24 +225,19 @@ def train_on_nodes(
 
     Ray Train places the workers, makes them meet, and ends all when one fails; the step itself runs
     in a child process of each worker.
-
     """
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    each = {
-        "CPU": max(1.0, asked["num_cpus"] // needs.processes),
-        "GPU": asked["num_gpus"] / needs.processes,
-    }
+    gpus = asked["num_gpus"] / needs.processes
+    each = _more_than_none(CPU=max(1.0, asked["num_cpus"] // needs.processes), GPU=gpus)
     trainer = TorchTrainer(
         rank,
         train_loop_config={"command": list(command), "folder": folder},
         # Ray's own group only makes the workers meet; the step's, which computes, is another.
         torch_config=TorchConfig(backend="gloo"),
         scaling_config=ScalingConfig(
-            num_workers=needs.nodes * needs.processes,
-            use_gpu=each["GPU"] > 0,
-            resources_per_worker={kind: amount for kind, amount in each.items() if amount},
+            num_workers=needs.nodes * needs.processes, use_gpu=gpus > 0, resources_per_worker=each
         ),
         run_config=RunConfig(
             name=Path(folder).name,
@@ -272,8 +262,7 @@ def rank(config: dict[str, Any]) -> None:
             free.bind(("", 0))
             ports = [free.getsockname()[1]]
     dist.broadcast_object_list(ports)
-    environment = {"MASTER_PORT": str(ports[0])}
-    code = run_child(config["command"], config["folder"], environment)
+    code = run_child(config["command"], config["folder"], {"MASTER_PORT": str(ports[0])})
     if code:
         raise RuntimeError(f"the step ended with exit code {code}")
 
@@ -281,7 +270,7 @@ def rank(config: dict[str, Any]) -> None:
 class RayHelpers:
     """Helpers on the cluster at ``RAY_ADDRESS``, or one here, joined when they are asked for."""
 
-    def __init__(self, cpus: int = 1) -> None:
+    def __init__(self, cpus: int) -> None:
         import ray
 
         self._ray, self._cpus = ray, cpus

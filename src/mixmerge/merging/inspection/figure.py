@@ -22,7 +22,6 @@ from mixmerge.merging.models.layout import place
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _FORMATS = (".png", ".svg", ".pdf")
 _INK, _MUTED, _GRID = "#1f2328", "#57606a", "#d8dee4"
@@ -53,6 +52,11 @@ _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "mixmerge",
 }
+
+
+_Pairs = list[tuple[str, int]]
+"""What the legend calls two models, and their place among the pairs."""
+_Value = Callable[[Part, int], float | None]
 
 
 @dataclass(frozen=True)
@@ -89,13 +93,21 @@ def draw(inspection: Inspection, file: Path) -> None:
         ResourceError: the file cannot be written.
     """
     import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
     assert inspection.comparison is not None
     parts = inspection.comparison.layers or inspection.comparison.tensors
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         # A script that the font lacks shows as boxes in PNG and PDF, and as itself in SVG.
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
-        figure = _figure(_panels(inspection.comparison, parts, inspection.base), parts)
+        panels = _panels(inspection.comparison, parts, inspection.base)
+        figure = Figure(figsize=(7.2, 0.6 + 2.3 * len(panels)), layout="constrained")
+        FigureCanvasAgg(figure)
+        every = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, panel in zip(every, panels, strict=True):
+            _draw_panel(axes, panel)
+        _name_layers(every[-1], parts)
         out = io.BytesIO()
         kind = file.suffix.lower().removeprefix(".")
         date = {"png": "Software", "svg": "Date", "pdf": "CreationDate"}[kind]
@@ -105,86 +117,50 @@ def draw(inspection: Inspection, file: Path) -> None:
 
 
 def _panels(comparison: Comparison, parts: Sequence[Part], base: str | None) -> list[_Panel]:
+    whole, small = comparison.whole, {"percent": True, "limits": (0.0, 0.001)}
+    weights, changes = _numbered(whole.differences), _numbered(whole.interferences)
+
+    def panel(title: str, pairs: _Pairs, value: _Value, **how: Any) -> _Panel:
+        lines = [(label, [value(part, number) for part in parts]) for label, number in pairs]
+        return _Panel(title, lines, **how)
+
+    def size(part: Part, number: int) -> float | None:
+        return part.differences[number].relative_size
+
     if base is None:
-        return _panels_of_weights(comparison, parts)
-    models = [
-        (_short(each.second), number)
-        for number, each in enumerate(comparison.whole.differences)
-        if each.first == base
-    ]
-    pairs = _numbered(comparison.whole.interferences)
+        cosine, known = "Cosine of the weights", (DOT_THRESHOLD, "SLERP is linear above")
+        return [
+            panel("Size of the difference, relative to the first", weights, size, **small),
+            panel(cosine, weights, lambda part, n: part.differences[n].cosine, reference=known),
+        ]
+    models = [(_short(e.second), n) for n, e in enumerate(whole.differences) if e.first == base]
     panels = [
-        _Panel(
-            f"Size of the change, relative to {base}",
-            _lines(parts, models, lambda part, n: part.differences[n].relative_size),
-            percent=True,
-            limits=(0.0, 0.001),
-        ),
-        _Panel(
+        panel(f"Size of the change, relative to {base}", models, size, **small),
+        panel(
             "Cosine of the changes",
-            _lines(parts, pairs, lambda part, n: part.interferences[n].cosine),
+            changes,
+            lambda part, n: part.interferences[n].cosine,
             reference=(0.0, "perpendicular"),
             limits=(-0.1, 1.0),
         ),
-        _Panel(
+        panel(
             "Sign conflict: share of what both move",
-            _lines(parts, pairs, lambda part, n: part.interferences[n].opposed),
+            changes,
+            lambda part, n: part.interferences[n].opposed,
             percent=True,
             reference=(0.5, "chance"),
             limits=(0.0, 0.6),
         ),
     ]
-    return [panel for panel in panels if panel.lines]
+    return [each for each in panels if each.lines]
 
 
-def _panels_of_weights(comparison: Comparison, parts: Sequence[Part]) -> list[_Panel]:
-    pairs = _numbered(comparison.whole.differences)
-    return [
-        _Panel(
-            "Size of the difference, relative to the first",
-            _lines(parts, pairs, lambda part, n: part.differences[n].relative_size),
-            percent=True,
-            limits=(0.0, 0.001),
-        ),
-        _Panel(
-            "Cosine of the weights",
-            _lines(parts, pairs, lambda part, n: part.differences[n].cosine),
-            reference=(DOT_THRESHOLD, "SLERP is linear above"),
-        ),
-    ]
-
-
-def _numbered(pairs: Sequence[Difference | Interference]) -> list[tuple[str, int]]:
-    return [
-        (f"{_short(pair.first)} · {_short(pair.second)}", number)
-        for number, pair in enumerate(pairs)
-    ]
+def _numbered(pairs: Sequence[Difference | Interference]) -> _Pairs:
+    return [(f"{_short(e.first)} · {_short(e.second)}", n) for n, e in enumerate(pairs)]
 
 
 def _short(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else "…" + name[1 - _LONGEST_NAME :]
-
-
-def _lines(
-    parts: Sequence[Part],
-    numbered: Sequence[tuple[str, int]],
-    value: Callable[[Part, int], float | None],
-) -> list[tuple[str, list[float | None]]]:
-    return [(label, [value(part, number) for part in parts]) for label, number in numbered]
-
-
-def _figure(panels: Sequence[_Panel], parts: Sequence[Part]) -> "Figure":
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.2, 0.6 + 2.3 * len(panels)), layout="constrained")
-    FigureCanvasAgg(figure)
-    for axes, panel in zip(
-        figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0], panels, strict=True
-    ):
-        _draw_panel(axes, panel)
-    _name_layers(axes, parts)
-    return figure
 
 
 def _draw_panel(axes: "Axes", panel: _Panel) -> None:

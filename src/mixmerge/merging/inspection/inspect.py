@@ -1,17 +1,14 @@
 """Look at models before merging them: what they hold, how they differ, whether they fit."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
-from itertools import combinations
 from pathlib import Path
 
 from mixmerge.errors import SpecError
-from mixmerge.merging.inspection.comparison import Compared, compare
 from mixmerge.merging.inspection.figure import check_figure, draw
-from mixmerge.merging.inspection.measurements import Measurements, judged_by, relatedness
+from mixmerge.merging.inspection.measurements import measure
 from mixmerge.merging.inspection.result import (
-    Comparison,
     Inspection,
     ModelSummary,
     TokenDifference,
@@ -74,12 +71,31 @@ def inspect(
             for name, text in zip(short_names(references), references, strict=True)
         ]
         checkpoints = with_common_names(stored)
-        compared = None
+        comparison = None
+        broken: list[str] = []
         if len(checkpoints) > 1 and not headers_only:
-            compared = compare(
+            comparison, broken = measure(
                 checkpoints, has_base=base is not None, threads=threads, progress=progress
             )
-        inspection = _inspection(checkpoints, references, compared, has_base=base is not None)
+        first, *others = checkpoints
+        inspection = Inspection(
+            models=tuple(map(_summary, checkpoints, references)),
+            base=None if base is None else first.name,
+            vocabularies=tuple(
+                _difference(first, other)
+                for other in others
+                if other.tokenizer_digest != first.tokenizer_digest
+                and first.vocabulary
+                and other.vocabulary
+            ),
+            comparison=comparison,
+            problems=(*problems(checkpoints), *broken),
+            notes=(
+                *(note for model in checkpoints for note in _own_notes(model)),
+                *(note for other in others for note in _config_notes(first, other)),
+                *(note for other in others for note in _dtype_notes(first, other)),
+            ),
+        )
     if figure is not None and inspection.comparison is not None:
         draw(inspection, figure)
     return inspection
@@ -103,29 +119,6 @@ def _parts(path: Path) -> tuple[str, ...]:
     return parts[:-1] if len(parts) > 1 and parts[-1] == "model" else parts
 
 
-def _inspection(
-    models: Sequence[Checkpoint],
-    references: Sequence[str],
-    compared: Compared | None,
-    *,
-    has_base: bool,
-) -> Inspection:
-    first, *others = models
-    broken = compared.broken.values() if compared else ()
-    return Inspection(
-        models=tuple(map(_summary, models, references)),
-        base=first.name if has_base else None,
-        vocabularies=tuple(vocabulary_differences(models)),
-        comparison=_comparison(models, compared) if compared and compared.sums else None,
-        problems=(*problems(models), *broken),
-        notes=(
-            *(note for model in models for note in _own_notes(model)),
-            *(note for other in others for note in _config_notes(first, other)),
-            *(note for other in others for note in _dtype_notes(first, other)),
-        ),
-    )
-
-
 def _summary(model: Checkpoint, reference: str) -> ModelSummary:
     stored = model.tensors.values()
     named = model.config.get("architectures")
@@ -142,7 +135,7 @@ def _summary(model: Checkpoint, reference: str) -> ModelSummary:
         tied=_ties_head(model) if own_head else not denies_tied_head(model.config),
         stores_head=own_head,
         vocabulary=len(model.vocabulary),
-        rows=embedding_rows(model),
+        rows=_embedding_rows(model),
     )
 
 
@@ -150,32 +143,19 @@ def _ties_head(model: Checkpoint) -> bool:
     return bool(model.config.get("tie_word_embeddings", False))
 
 
-def _comparison(models: Sequence[Checkpoint], compared: Compared) -> Comparison:
-    stored = {name: tensor for model in models for name, tensor in model.tensors.items()}
-    judges = judged_by({name: len(stored[name].shape) for name in compared.sums})
-    measurements = Measurements(compared)
-    judged = measurements.part("judged", judges)
-    return Comparison(
-        whole=measurements.whole(),
-        kinds=measurements.kinds(),
-        layers=measurements.layers(),
-        tensors=measurements.tensors(),
-        left_out=compared.left_out,
-        relatedness=tuple(
-            relatedness(*pair, difference.cosine)
-            for pair, difference in zip(combinations(models, 2), judged.differences, strict=True)
-        ),
-    )
-
-
-def _own_notes(model: Checkpoint) -> list[str]:
-    notes = vocabulary_notes(model)
+def _own_notes(model: Checkpoint) -> Iterator[str]:
+    """Name tokens that have no row in the embedding, and a head that is tied and stored."""
+    rows = _embedding_rows(model)
+    homeless = [token for token, number in model.vocabulary.items() if number >= rows]
+    if rows and homeless:
+        example = f"{homeless[0]!r} ({model.vocabulary[homeless[0]]:,})"
+        beyond = f"{len(homeless):,} tokens have an id beyond the {rows:,} rows of the embedding"
+        yield f"{model.name}: {beyond}, for example {example}"
     if _ties_head(model) and head(model.tensors) is not None:
-        notes.append(
+        yield (
             f"{model.name}: config.json ties the head to the embedding, and the files hold a head "
             "too; transformers ties them only if they are equal"
         )
-    return notes
 
 
 def _config_notes(first: Checkpoint, other: Checkpoint) -> list[str]:
@@ -204,19 +184,12 @@ def _dtype_notes(first: Checkpoint, other: Checkpoint) -> list[str]:
     ]
 
 
-def vocabulary_differences(models: Sequence[Checkpoint]) -> list[VocabularyDifference]:
-    """Compare the first model's tokens with those of each model whose tokenizer is another."""
-    first, *others = models
-    return [
-        _difference(first, other)
-        for other in others
-        if other.tokenizer_digest != first.tokenizer_digest
-        and first.vocabulary
-        and other.vocabulary
-    ]
-
-
 def _difference(first: Checkpoint, second: Checkpoint) -> VocabularyDifference:
+    """Compare the tokens of two models."""
+
+    def lowest_id(each: TokenDifference) -> tuple[int, str]:
+        return min(i for i in (each.first_id, each.second_id) if i is not None), each.token
+
     mine, theirs = first.vocabulary, second.vocabulary
     both = mine.keys() & theirs.keys()
     same = sum(mine[token] == theirs[token] for token in both)
@@ -232,27 +205,11 @@ def _difference(first: Checkpoint, second: Checkpoint) -> VocabularyDifference:
         moved=len(both) - same,
         only_first=len(mine) - len(both),
         only_second=len(theirs) - len(both),
-        examples=tuple(sorted(unequal, key=_lowest_id)[:_EXAMPLES]),
+        examples=tuple(sorted(unequal, key=lowest_id)[:_EXAMPLES]),
     )
 
 
-def _lowest_id(difference: TokenDifference) -> tuple[int, str]:
-    ids = [number for number in (difference.first_id, difference.second_id) if number is not None]
-    return min(ids), difference.token
-
-
-def embedding_rows(model: Checkpoint) -> int:
+def _embedding_rows(model: Checkpoint) -> int:
     """Return the rows of the token embedding; 0 where no tensor looks like one."""
     name = embedding(model.tensors, model.config)
     return model.tensors[name].shape[0] if name else 0
-
-
-def vocabulary_notes(model: Checkpoint) -> list[str]:
-    """Name tokens that have no row in the embedding."""
-    rows = embedding_rows(model)
-    homeless = [token for token, number in model.vocabulary.items() if number >= rows]
-    if not rows or not homeless:
-        return []
-    example = f"{homeless[0]!r} ({model.vocabulary[homeless[0]]:,})"
-    beyond = f"{len(homeless):,} tokens have an id beyond the {rows:,} rows of the embedding"
-    return [f"{model.name}: {beyond}, for example {example}"]

@@ -6,7 +6,7 @@ that did not change has no direction, so its change has no cosine with another's
 
 from typing import Literal
 
-from mixmerge.records.row import RowModel
+from mixmerge.records import RowModel
 
 SIBLING = 0.99
 """Least cosine of siblings: the difference is at most 14 % of the weights."""
@@ -57,11 +57,16 @@ class TokenDifference(RowModel):
     second_id: int | None
 
 
-class VocabularyDifference(RowModel):
-    """How the tokens of two models differ."""
+class Pair(RowModel):
+    """What is said of two models: their names."""
 
     first: str
     second: str
+
+
+class VocabularyDifference(Pair):
+    """How the tokens of two models differ."""
+
     same: int
     """Tokens with the same id in both."""
     moved: int
@@ -72,11 +77,9 @@ class VocabularyDifference(RowModel):
     """The first of those that differ, by id."""
 
 
-class Difference(RowModel):
+class Difference(Pair):
     """How far the weights of two models are apart."""
 
-    first: str
-    second: str
     relative_size: float | None
     """Norm of (second - first) / norm of first. Where the first is the base, this is the size of
     the second's task vector."""
@@ -88,11 +91,9 @@ class Difference(RowModel):
     """Tensors so nearly parallel that SLERP interpolates them linearly (see `DOT_THRESHOLD`)."""
 
 
-class Interference(RowModel):
+class Interference(Pair):
     """How the task vectors of two models, d and e, get on: what merging adds up."""
 
-    first: str
-    second: str
     cosine: float | None
     """Of the angle between d and e."""
     opposed: float | None
@@ -102,11 +103,9 @@ class Interference(RowModel):
     added. 0: they never oppose each other; 1: each undoes the other."""
 
 
-class Relatedness(RowModel):
+class Relatedness(Pair):
     """How two models are related, and why we think so."""
 
-    first: str
-    second: str
     relation: Relation
     cosine: float | None
     """Of the weights by which the models are judged: see `judged_by`."""

@@ -90,11 +90,7 @@ def kernel(signature: str) -> Callable[[Callable[P, R]], Kernel[P, R]]:
     elements in lanes that are written out, as in `linear_algebra.dot`. Memory is allocated outside:
     scratch arrays are arguments.
     """
-
-    def decorate(function: Callable[P, R]) -> Kernel[P, R]:
-        return Kernel(function, signature)
-
-    return decorate
+    return lambda function: Kernel(function, signature)
 
 
 def cache_is_safe(folder: Path, source: str) -> bool:

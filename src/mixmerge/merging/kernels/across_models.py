@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixmerge.merging.kernels import Array, kernel
+from mixmerge.merging.kernels.linear_algebra import weighted_sum
 
 _BLOCK = 512
 """Elements whose sums stay in the first-level cache."""
@@ -48,15 +49,10 @@ def _standard_deviation(deltas: Array, out: Array, sums: npt.NDArray[np.float64]
 
 
 def mean_of_changed(deltas: Array, epsilon: float, boosts: npt.ArrayLike) -> Array:
-    """Return, for each element, the mean of the task vectors that changed it.
+    """Return, for each element, the mean of the task vectors that changed it, 0 where none did.
 
-    Args:
-        deltas: shape (models, count), contiguous.
-        epsilon: a task vector changed an element if its magnitude there exceeds this.
-        boosts: by what a model's delta is multiplied where it is the only one, shape (models,).
-
-    Returns:
-        Shape (count,); 0 where nothing changed.
+    A task vector, one of ``deltas`` of shape (models, count), changed an element if its magnitude
+    there exceeds ``epsilon``; where it is the only one, it is multiplied by its model's boost.
     """
     out = np.empty(deltas.shape[1], np.float32)
     counts = np.empty((2, _BLOCK), np.float32)
@@ -90,20 +86,8 @@ def _mean_of_changed(
 
 def sign_by_mass(deltas: Array) -> Array:
     """Return +1 where the weighted deltas' sum is zero or more, else -1 (arXiv:2306.01708)."""
-    sign = np.empty(deltas.shape[1], np.float32)
-    _sign_by_mass(deltas, sign)
-    return sign
-
-
-@kernel("void(float32[:, ::1], float32[::1])")
-def _sign_by_mass(deltas: Array, sign: Array) -> None:
-    for i in range(sign.size):
-        sign[i] = deltas[0, i]
-    for model in range(1, deltas.shape[0]):
-        for i in range(sign.size):
-            sign[i] += deltas[model, i]
-    for i in range(sign.size):
-        sign[i] = np.float32(1) if sign[i] >= 0 else np.float32(-1)
+    mass = weighted_sum(deltas, [1.0] * len(deltas))
+    return np.where(mass >= 0, np.float32(1), np.float32(-1))
 
 
 def sign_by_count(deltas: Array) -> Array:
@@ -115,8 +99,7 @@ def sign_by_count(deltas: Array) -> Array:
 def sum_of_agreeing(deltas: Array, weights: Array, sign: Array) -> tuple[Array, Array]:
     """Add, for each element, the deltas that have the elected sign; a zero agrees with none.
 
-    Returns:
-        The sum of the agreeing deltas, whose weights are applied already, and that of the weights.
+    Returns the sum of the agreeing deltas, whose weights are applied already, and of the weights.
     """
     total, share = np.empty_like(sign), np.empty_like(sign)
     _sum_of_agreeing(deltas, weights, sign, total, share)

@@ -127,26 +127,15 @@ def _magnitude(a: Array, lanes: Sums) -> float:
 
 
 def length(shares: Sums, products: Sums) -> float:
-    """Return the norm of a weighted sum of vectors.
-
-    Args:
-        shares: shape (vectors,).
-        products: the inner products of the vectors, shape (vectors, vectors).
-    """
+    """Return the norm of a weighted sum of vectors, given the inner products of all pairs."""
     return math.sqrt(max(0.0, float(shares @ products @ shares)))
 
 
 def cosine(products: Sums) -> Sums:
     """Return the cosine of the angle between two vectors, or between many pairs of them.
 
-    A vector with a norm of at most 1e-8 is not normalised, as in mergekit: zeros are perpendicular
-    to everything.
-
-    Args:
-        products: their inner products, shape (2, 2) or (2, 2, pairs).
-
-    Returns:
-        In [-1, 1], shape () or (pairs,).
+    From their inner products, shape (2, 2) or (2, 2, pairs), to shape () or (pairs,). A vector with
+    a norm of at most 1e-8 is not normalised, as in mergekit: zeros are perpendicular to everything.
     """
     norms = np.sqrt(products[[0, 1], [0, 1]])
     norms = np.where(norms > _SMALLEST_NORM, norms, 1.0)
@@ -161,15 +150,8 @@ def slerp_weights(cosine: Sums, t: float, dot_threshold: float) -> Sums:
 
     (Shoemake 1985, equation of section 3.3; for the vectors themselves, not their directions.)
     Where the absolute cosine exceeds ``dot_threshold``, or W has no direction because they are
-    collinear to the last digits, the weights are those of the straight line: 1 - t and t.
-
-    Args:
-        cosine: of W, shape () or (pairs,).
-        t: 0 is the first vector, 1 the second.
-        dot_threshold: from 0 to 1.
-
-    Returns:
-        Shape (2,) or (2, pairs).
+    collinear to the last digits, the weights are those of the straight line: 1 - t and t. From
+    the cosine of W, shape () or (pairs,), to shape (2,) or (2, pairs).
     """
     angle = np.arccos(cosine)
     straight = (np.abs(cosine) > dot_threshold) | (np.sin(angle) < _SMALLEST_SINE)

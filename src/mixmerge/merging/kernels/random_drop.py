@@ -22,10 +22,8 @@ _AT_ONCE = 512
 def stream(seed: int, model: int, tensor: str) -> npt.NDArray[np.uint32]:
     """Return what tells one stream of random bits from another.
 
-    ``model`` is a position in the recipe and no path: moving a folder must not change a merge.
-
-    Returns:
-        Shape (4,): the key, and the upper half of the counter.
+    ``model`` is a position in the recipe and no path: moving a folder must not change a merge. The
+    result has shape (4,): the key, and the upper half of the counter.
     """
     digest = hashlib.blake2b(f"{seed}\0{model}\0{tensor}".encode(), digest_size=16).digest()
     return np.frombuffer(digest, dtype="<u4").astype(np.uint32)
@@ -120,14 +118,9 @@ def keep_by_rank(
     """Set random elements to zero, in place; the larger ones of a row are kept more often.
 
     The probability to be kept falls evenly from density + epsilon for the largest magnitude of a
-    row to density - epsilon for the smallest; of equal magnitudes the earlier counts as larger. A
-    row of one element keeps it with probability density.
-
-    Args:
-        values: shape (rows, columns), contiguous.
-        density: the mean probability, in (0, 1).
-        epsilon: both ends of the range lie in (0, 1).
-        bits: 32 random bits for each element, shape (rows * columns,).
+    row to density - epsilon for the smallest, both in (0, 1); of equal magnitudes the earlier
+    counts as larger. A row of one element keeps it with probability density. ``values`` has shape
+    (rows, columns), ``bits`` 32 random ones for each element, shape (rows * columns,).
     """
     columns = values.shape[1]
     kept = np.full(1, density)

@@ -30,10 +30,7 @@ _BLOCK = 512
 def widen_into(raw: npt.NDArray[np.uint8], dtype: str, out: Array) -> bool:
     """Write stored weights as float32, which is exact for each type of `STORED`.
 
-    The bytes of ``F32`` may be those of ``out`` itself.
-
-    Returns:
-        Whether all of them are finite.
+    Returns whether all of them are finite. The bytes of ``F32`` may be those of ``out`` itself.
     """
     stored = raw.view(STORED[dtype])
     if dtype == "BF16":
@@ -48,8 +45,7 @@ def widen_into(raw: npt.NDArray[np.uint8], dtype: str, out: Array) -> bool:
 def narrow_into(values: Array, dtype: str, raw: npt.NDArray[np.uint8]) -> bool:
     """Round float32 values to a type of `STORED`, to nearest, ties to even.
 
-    Returns:
-        Whether all results are finite: what is beyond the type's largest number is not.
+    Returns whether all results are finite: what is beyond the type's largest number is not.
     """
     stored: npt.NDArray[Any] = raw.view(STORED[dtype])
     if dtype == "BF16":

@@ -32,8 +32,7 @@ _SMALLEST_NORM = 1e-7
 def vectors(tile: Tile) -> Array:
     """Return the models' differences from the base if there is one, else their weights.
 
-    Returns:
-        Shape (models, count): the tile's own memory.
+    The result, of shape (models, count), is the tile's own memory.
     """
     return tile.to_deltas() if tile.has_base else tile.models
 
@@ -96,10 +95,9 @@ class SparseMerge:
         lambda_: float,
         **own: Sequence[float],
     ) -> TileFunction:
-        """Return what to do with each tile.
+        """Return what to do with each tile; ``own`` parameters are those of the method.
 
-        ``rescale`` first gives each sparse task vector the L1 norm that it had; ``own`` parameters
-        are those of the method.
+        ``rescale`` first gives each sparse task vector the L1 norm that it had.
         """
         sparsify = self.sparsify(tensor, **own)
         weights = restored(tensor, sparsify, weight) if rescale else np.asarray(weight, np.float64)
@@ -120,11 +118,7 @@ class SparseMerge:
 def restored(
     tensor: Tensor, sparsify: Sparsify, weight: Sequence[float]
 ) -> npt.NDArray[np.float64]:
-    """Return the weights times what gives each sparse task vector the L1 norm it had before.
-
-    Returns:
-        Shape (models,).
-    """
+    """Return the weights, shape (models,), times what restores each task vector's L1 norm."""
 
     def norms(tile: Tile) -> list[list[float]]:
         deltas = tile.to_deltas()

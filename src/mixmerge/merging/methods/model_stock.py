@@ -35,11 +35,7 @@ def merge(tensor: Tensor, *, filter_wise: bool) -> TileFunction:
 def ratio(products: Sums) -> Sums:
     """Return t for task vectors with these inner products.
 
-    Args:
-        products: shape (models, models) or (models, models, rows).
-
-    Returns:
-        Shape () or (rows,).
+    From shape (models, models) or (models, models, rows) to shape () or (rows,).
     """
     count = len(products)
     norms = np.sqrt([products[i, i] for i in range(count)])

@@ -3,11 +3,7 @@
 import numpy as np
 
 from mixmerge.merging.kernels import Array
-from mixmerge.merging.kernels.across_models import (
-    sign_by_mass,
-    standard_deviation,
-    sum_of_agreeing,
-)
+from mixmerge.merging.kernels.across_models import sign_by_mass, standard_deviation, sum_of_agreeing
 from mixmerge.merging.kernels.linear_algebra import dot
 from mixmerge.merging.kernels.selection import EVERYTHING, NOTHING, Cut
 from mixmerge.merging.methods.method import Method, number

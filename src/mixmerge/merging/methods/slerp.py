@@ -23,11 +23,7 @@ def slerp(tensor: Tensor, *, weight: Sequence[float], dot_threshold: float) -> T
 
 
 def nuslerp(
-    tensor: Tensor,
-    *,
-    weight: Sequence[float],
-    nuslerp_row_wise: bool,
-    nuslerp_flatten: bool,
+    tensor: Tensor, *, weight: Sequence[float], nuslerp_row_wise: bool, nuslerp_flatten: bool
 ) -> TileFunction:
     """Return the point at t = w_1 / (w_0 + w_1) on the great circle from one vector to the other.
 

@@ -70,18 +70,11 @@ def karcher(tensor: Tensor, *, max_iter: float, tol: float) -> TileFunction:
 
 
 def karcher_mean(cosines: Sums, max_iter: int, tol: float) -> Sums:
-    """Find the mean of unit vectors on the sphere, as a weighted sum of them.
+    """Find the mean of unit vectors on the sphere, a weighted sum of them, in ``max_iter`` steps.
 
-    A vector that is opposite to the mean, or equal to it, lies in no direction from it and takes
-    no part in a step.
-
-    Args:
-        cosines: of the angles between the vectors, shape (vectors, vectors).
-        max_iter: most steps.
-        tol: the length of a step, and the sine of an angle, that count as zero.
-
-    Returns:
-        Shape (vectors,).
+    From the cosines of the angles between them, shape (vectors, vectors), to the weights, shape
+    (vectors,). A vector that is opposite to the mean, or equal to it, lies in no direction from it
+    and takes no part in a step. Lengths of steps and sines of angles up to ``tol`` count as zero.
     """
     count = len(cosines)
     mean = np.full(count, 1.0 / count)

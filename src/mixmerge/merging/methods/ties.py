@@ -7,12 +7,7 @@ import numpy as np
 
 from mixmerge.merging.kernels import Array
 from mixmerge.merging.kernels.across_models import sign_by_count, sum_of_agreeing
-from mixmerge.merging.methods.combine import (
-    SparseMerge,
-    Sparsify,
-    restored,
-    sparse_parameters,
-)
+from mixmerge.merging.methods.combine import SparseMerge, Sparsify, restored, sparse_parameters
 from mixmerge.merging.methods.method import Arguments, Method, choice, zero_weight_sum
 from mixmerge.merging.streaming.tensor import Tensor, Tile, TileFunction
 

@@ -5,7 +5,6 @@ type, shape, and place in the data), and the data. A header comes from strangers
 claims is checked against the file.
 """
 
-import json
 import math
 import os
 import reprlib
@@ -14,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mixmerge import json_text
 from mixmerge.errors import ModelError
 
 BYTES_PER_ELEMENT = {
@@ -93,8 +93,8 @@ def _parse_header(file: Path, header: bytes) -> dict[str, Any]:
         return content
 
     try:
-        content = json.loads(header.decode("utf-8"), object_pairs_hook=pairs)
-    except (ValueError, RecursionError) as error:
+        content = json_text.parse(header.decode("utf-8"), pairs=pairs)
+    except ValueError as error:
         raise ModelError(f"{file}: the header is not valid JSON ({error}).") from error
     if not isinstance(content, dict):
         raise ModelError(f"{file}: the header must be a JSON object.")

@@ -114,7 +114,6 @@ def _card(plan: MergePlan, text: str, seed: int, stages: Mapping[str, MergePlan]
     method = plan.recipe.declaration
     made = {*plan.recipe.stages}
     inputs = [line for stage in (plan, *stages.values()) for line in _inputs(stage, made)]
-    versions = [f"| {name} | {number} |" for name, number in _versions().items()]
     return "\n".join(
         [
             "---",
@@ -140,7 +139,9 @@ def _card(plan: MergePlan, text: str, seed: int, stages: Mapping[str, MergePlan]
             "",
             "| made with | version |",
             "|---|---|",
-            *versions,
+            f"| mixmerge | {version('mixmerge')} |",
+            f"| numpy | {np.__version__} |",
+            f"| python | {platform.python_version()} |",
             "",
         ]
     )
@@ -148,14 +149,12 @@ def _card(plan: MergePlan, text: str, seed: int, stages: Mapping[str, MergePlan]
 
 def _inputs(plan: MergePlan, stages: Container[str]) -> list[str]:
     """Return a line for each input of a merge: name, place and fingerprint."""
-    places = [
-        f"stage `{stage_of(item.path)}`" if stage_of(item.path) in stages else f"`{model.path}`"
-        for item, model in zip(plan.recipe.inputs, plan.checkpoints, strict=True)
-    ]
-    return [
-        f"| {model.name} | {place} | `{model.fingerprint}` |"
-        for place, model in zip(places, plan.checkpoints, strict=True)
-    ]
+    lines = []
+    for item, model in zip(plan.recipe.inputs, plan.checkpoints, strict=True):
+        stage = stage_of(item.path)
+        place = f"stage `{stage}`" if stage in stages else f"`{model.path}`"
+        lines.append(f"| {model.name} | {place} | `{model.fingerprint}` |")
+    return lines
 
 
 def _origin_of_files(plan: MergePlan) -> str:
@@ -166,11 +165,3 @@ def _origin_of_files(plan: MergePlan) -> str:
     if tokenizer == template:
         return f"Configuration, tokenizer and chat template are those of {donor}."
     return f"Configuration of {donor}; tokenizer: {tokenizer}; chat template: {template}."
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "mixmerge": version("mixmerge"),
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }

@@ -48,7 +48,14 @@ def lay_out(tensors: Sequence[NewTensor], shard_size: int) -> list[Shard]:
     beside: dict[str, list[NewTensor]] = {}
     for tensor in tensors:
         beside.setdefault(tensor.name.rpartition("/")[0], []).append(tensor)
-    groups = _groups(beside.pop("", []), shard_size)
+    groups: list[list[NewTensor]] = [[]]
+    filled = 0
+    for tensor in beside.pop("", []):
+        if groups[-1] and filled + tensor.nbytes > shard_size:
+            groups.append([])
+            filled = 0
+        groups[-1].append(tensor)
+        filled += tensor.nbytes
     files = [f"model-{at:05d}-of-{len(groups):05d}.safetensors" for at in range(1, len(groups) + 1)]
     named = [*zip(files if groups[1:] else [WEIGHTS], groups, strict=True)]
     named += [(f"{folder}/{WEIGHTS}", group) for folder, group in beside.items()]
@@ -58,18 +65,6 @@ def lay_out(tensors: Sequence[NewTensor], shard_size: int) -> list[Shard]:
 def needs_index(shards: Sequence[Shard]) -> bool:
     """Say whether the model's own weights lie in several files."""
     return all(shard.file != WEIGHTS for shard in shards)
-
-
-def _groups(tensors: Sequence[NewTensor], shard_size: int) -> list[list[NewTensor]]:
-    groups: list[list[NewTensor]] = [[]]
-    filled = 0
-    for tensor in tensors:
-        if groups[-1] and filled + tensor.nbytes > shard_size:
-            groups.append([])
-            filled = 0
-        groups[-1].append(tensor)
-        filled += tensor.nbytes
-    return groups
 
 
 def _shard(file: str, tensors: Sequence[NewTensor]) -> Shard:

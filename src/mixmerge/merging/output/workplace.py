@@ -29,14 +29,24 @@ def workplace(out: Path, key: str) -> Iterator[Path]:
     partial = out.with_name(out.name + PARTIAL)
     with explained_disk_errors(out):
         partial.mkdir(parents=True, exist_ok=True)
-        with _alone_in(partial, out):
+        handle = os.open(partial, os.O_RDONLY)
+        try:
+            if not take_lock(handle, out):
+                raise ResourceError(
+                    f"{out}: another process is writing this model; wait for it or stop it."
+                )
             _begin(partial, key)
             try:
                 yield partial
             except BaseException as error:
-                _clean_up(partial, error)
+                _drop_unfinished(partial)
+                # Finished files are kept where going on makes sense.
+                if not goes_on_later(error) or [f.name for f in partial.iterdir()] == [_KEY]:
+                    shutil.rmtree(partial, ignore_errors=True)
                 raise
             _appear(partial, out)
+        finally:
+            os.close(handle)
 
 
 def check_space(folder: Path, needed: int) -> None:
@@ -51,19 +61,6 @@ def check_space(folder: Path, needed: int) -> None:
             f"{folder.with_suffix('')}: the merged model needs {needed / 1e9:.2f} GB more and the "
             f"disk has {free / 1e9:.2f} GB free. Free some space or choose another disk."
         )
-
-
-@contextmanager
-def _alone_in(folder: Path, out: Path) -> Iterator[None]:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        if not take_lock(handle, out):
-            raise ResourceError(
-                f"{out}: another process is writing this model; wait for it or stop it."
-            )
-        yield
-    finally:
-        os.close(handle)
 
 
 def _begin(partial: Path, key: str) -> None:
@@ -87,13 +84,6 @@ def _begin(partial: Path, key: str) -> None:
 def goes_on_later(error: BaseException) -> bool:
     """Say whether the same command may succeed later, so that what is whole should be kept."""
     return isinstance(error, (KeyboardInterrupt, OSError, ResourceError))
-
-
-def _clean_up(partial: Path, error: BaseException) -> None:
-    """Keep finished files where going on makes sense."""
-    _drop_unfinished(partial)
-    if not goes_on_later(error) or [file.name for file in partial.iterdir()] == [_KEY]:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _drop_unfinished(partial: Path) -> None:

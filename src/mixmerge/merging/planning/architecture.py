@@ -44,16 +44,16 @@ def output_config(
     *,
     ties_head: bool | None,
 ) -> Config:
-    """Return the configuration of the output.
+    """Return the configuration of the output: the donor's, which is left as it is, made true.
 
     True to the weights are then: data type, number of layers and what is listed by layer, rows of
     the embedding, and whether the head is the embedding. How weights were quantised is left out
     where none of them is: loaders would quantise them, or refuse them.
 
     Args:
-        donor: the configuration to start from; it is left as it is.
+        donor: the configuration to start from.
         tensors: of the output.
-        layers: for each layer of the output a model and a layer that it comes from; none: they are
+        layers: for each layer of the output a model and a layer that it comes from; empty: they are
             those of the donor.
         ties_head: whether the output's head is its embedding; None: as the donor says.
     """
@@ -107,14 +107,14 @@ def _set_layers(language: Config, layers: Sequence[tuple[Checkpoint, int]]) -> N
         if key in LAYER_COUNTS and isinstance(value, int):
             language[key] = len(layers)
         elif key in _NUMBERS_OF_LAYERS and isinstance(value, list):
-            listed = [number in _list(source.get(key)) for source, number in sources]
-            language[key] = [place for place, is_listed in enumerate(listed) if is_listed]
+            lists = [(source.get(key), number) for source, number in sources]
+            language[key] = [
+                place
+                for place, (listed, number) in enumerate(lists)
+                if isinstance(listed, list) and number in listed
+            ]
         elif "layer" in key and isinstance(value, list) and value and len(value) == before:
             language[key] = [_entry(source.get(key), value, number) for source, number in sources]
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _entry(listed: Any, otherwise: list[Any], layer: int) -> Any:

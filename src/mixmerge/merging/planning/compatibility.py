@@ -117,30 +117,37 @@ def _hint(one: tuple[int, ...], other: tuple[int, ...]) -> str:
 
 def vocabulary_problems(models: Sequence[Checkpoint]) -> list[str]:
     """Return how the tokenizers differ between the first model that has one and the others."""
-    models = [model for model in models if has_tokenizer(model.tokenizer_folder)]
-    return [text for other in models[1:] for text in _vocabulary_problems(models[0], other)]
-
-
-def _vocabulary_problems(first: Checkpoint, other: Checkpoint) -> list[str]:
-    if first.tokenizer_digest == other.tokenizer_digest:
-        return []
-    try:
-        mine, theirs = (
-            # The same tokens in an older form are converted, to be compared.
-            model.vocabulary or read_tokenizer(model.tokenizer_folder).vocabulary
-            for model in (first, other)
+    found: list[str] = []
+    having = [model for model in models if has_tokenizer(model.tokenizer_folder)]
+    first = having[0] if having else models[0]
+    for other in [each for each in having if each.tokenizer_digest != first.tokenizer_digest]:
+        try:
+            mine, theirs = _tokens(first), _tokens(other)
+        except ModelError as error:
+            if not _share_a_file(first, other):
+                reason = str(error).removesuffix(".")
+                what = f"the tokenizer files of {first.name} and {other.name} differ"
+                found.append(f"{what} ({reason})")
+            continue
+        token = next(
+            (each for each in [*mine, *theirs] if mine.get(each) != theirs.get(each)), None
         )
-    except ModelError as error:
-        forms = [donated(model.tokenizer_folder, OTHER_TOKENS) for model in (first, other)]
-        names = forms[0].keys() & forms[1].keys()
-        shared = [[file_fingerprint(form[name]) for form in forms] for name in names]
-        if shared and all(one == two for one, two in shared):
-            return []
-        reason = str(error).removesuffix(".")
-        return [f"the tokenizer files of {first.name} and {other.name} differ ({reason})"]
-    for token in [*mine, *theirs]:
-        if mine.get(token) != theirs.get(token):
+        if token is not None:
             ids = f"{mine.get(token)} in {first.name} and {theirs.get(token)} in {other.name}"
             align = "align them with `tokenizer: {source: union}`"
-            return [f"the tokenizers differ: token {token!r} has id {ids}; {align}"]
-    return []
+            found.append(f"the tokenizers differ: token {token!r} has id {ids}; {align}")
+    return found
+
+
+def _tokens(model: Checkpoint) -> dict[str, int]:
+    """Return ids by token; those of an older form are converted, to be compared."""
+    return model.vocabulary or read_tokenizer(model.tokenizer_folder).vocabulary
+
+
+def _share_a_file(first: Checkpoint, other: Checkpoint) -> bool:
+    """Say whether all files of tokens that both have are the same, and there is one."""
+    mine, theirs = (donated(model.tokenizer_folder, OTHER_TOKENS) for model in (first, other))
+    both = mine.keys() & theirs.keys()
+    return bool(both) and all(
+        file_fingerprint(mine[name]) == file_fingerprint(theirs[name]) for name in both
+    )

@@ -166,8 +166,8 @@ def _range(layered: Mapping[str, _Layered], part: Slice, index: int, number: int
 Level = Mapping[str, Setting]
 
 
-class PartArguments:
-    """The arguments of one part of a recipe.
+class Part:
+    """One part of a recipe: which of its sources are merged, and with which arguments.
 
     A model's own value counts before that of its slice, that before the recipe's, and that before
     the method's default; where no rule of a level matches a tensor's name, the next one decides.
@@ -178,10 +178,13 @@ class PartArguments:
     def __init__(self, recipe: MergeRecipe, part: Slice) -> None:
         """Prepare the settings of one of ``recipe.parts``."""
         self._method = recipe.declaration
-        base = recipe.base_of(part)
-        self._models = [
-            (index, source) for index, source in enumerate(part.sources) if source.model != base
-        ]
+        base, sources = recipe.base_of(part), list(enumerate(part.sources))
+        self._models = [(index, source) for index, source in sources if source.model != base]
+        self.base = next((index for index, source in sources if source.model == base), None)
+        self.merged = [index for index, _ in self._models]
+        order = [model.name for model in (*recipe.models, *recipe.inputs)]
+        self.positions = tuple(order.index(source.model) for _, source in self._models)
+        self.preferred = base or recipe.files_from
         shared: tuple[Level, ...] = (part.parameters, recipe.parameters)
         self._settings = {
             parameter.name: [
@@ -191,15 +194,8 @@ class PartArguments:
             else [_first_of(parameter, *shared)]
             for parameter in self._method.parameters
         }
-        self._filters = sorted(
-            {
-                part_of_name
-                for settings in self._settings.values()
-                for setting in settings
-                if setting is not None
-                for part_of_name in filters(setting)
-            }
-        )
+        given = [each for settings in self._settings.values() for each in settings if each]
+        self._filters = sorted({word for setting in given for word in filters(setting)})
         self._known: dict[tuple[float, tuple[bool, ...]], Arguments] = {}
 
     def of(self, origin: Origin) -> Arguments:

@@ -28,7 +28,7 @@ from mixmerge.merging.planning.compatibility import (
     tensor_problems,
     vocabulary_problems,
 )
-from mixmerge.merging.planning.composition import Origin, PartArguments, compose
+from mixmerge.merging.planning.composition import Origin, Part, compose
 from mixmerge.merging.planning.copies import needless, original_of
 from mixmerge.merging.planning.notes import (
     buffer_notes,
@@ -36,7 +36,7 @@ from mixmerge.merging.planning.notes import (
     slice_notes,
     tokenizer_notes,
 )
-from mixmerge.merging.recipes.recipe import MergeRecipe, Slice, stage_of, with_folder
+from mixmerge.merging.recipes.recipe import MergeRecipe, stage_of, with_folder
 from mixmerge.merging.vocabularies.chat_template import choose, template_of, template_of_adapter
 from mixmerge.merging.vocabularies.vocabulary import Vocabulary, align
 from mixmerge.merging.vocabularies.vocabulary_rows import RowsSource, first_rows
@@ -133,10 +133,7 @@ def _without_collection() -> Iterator[None]:
 
 @_without_collection()
 def plan_merge(
-    recipe: MergeRecipe,
-    *,
-    stages: Mapping[str, Path] | None = None,
-    allow_pickle: bool = False,
+    recipe: MergeRecipe, *, stages: Mapping[str, Path] | None = None, allow_pickle: bool = False
 ) -> MergePlan:
     """Read the headers of all models, and of the stages that are used, and decide on every tensor.
 
@@ -161,16 +158,17 @@ def plan_merge(
     _refuse(found)
     models = {model.name: model for model in checkpoints}
     composition = compose(recipe, models)
-    vocabulary = _vocabulary(recipe, checkpoints, folders)
+    vocabulary = None
+    if recipe.tokenizer is not None:
+        elsewhere = recipe.references[len(recipe.inputs) :]
+        source = locate(with_folder(elsewhere[0], folders)) if elsewhere else None
+        vocabulary = align(recipe.tokenizer, checkpoints, recipe.donor.name, source=source)
     planner = _Planner(recipe, models, vocabulary)
     rows = tuple(filter(None, map(planner.row, composition.tensors)))
     _refuse(planner.problems)
     donor = models[recipe.donor.name]
-    settings = donor.config
-    if vocabulary is not None:
-        settings = vocabulary.with_new_ids(settings, donor.name)
     config = output_config(
-        settings,
+        donor.config if vocabulary is None else vocabulary.with_new_ids(donor.config, donor.name),
         [row.output for row in rows],
         [(models[name], layer) for name, layer in composition.layers],
         ties_head=planner.ties_head,
@@ -190,18 +188,6 @@ def plan_merge(
     return MergePlan(recipe, tuple(checkpoints), rows, config, vocabulary, template, tuple(notes))
 
 
-def _vocabulary(
-    recipe: MergeRecipe, models: Sequence[Checkpoint], folders: Mapping[str, Path]
-) -> Vocabulary | None:
-    """Bring the vocabularies together, where the recipe asks for it."""
-    wanted = recipe.tokenizer
-    if wanted is None:
-        return None
-    elsewhere = recipe.references[len(recipe.inputs) :]
-    source = locate(with_folder(elsewhere[0], folders)) if elsewhere else None
-    return align(wanted, models, recipe.donor.name, source=source)
-
-
 def _refuse(found: Sequence[str]) -> None:
     if found:
         more = f" ({len(found) - 1} more; `mixmerge inspect` lists all.)" if found[1:] else ""
@@ -212,10 +198,7 @@ class _Planner:
     """Makes rows, and collects what is wrong with them."""
 
     def __init__(
-        self,
-        recipe: MergeRecipe,
-        models: Mapping[str, Checkpoint],
-        vocabulary: Vocabulary | None,
+        self, recipe: MergeRecipe, models: Mapping[str, Checkpoint], vocabulary: Vocabulary | None
     ) -> None:
         self.problems: list[str] = []
         self.notes: list[str] = []
@@ -226,36 +209,37 @@ class _Planner:
         truncates = recipe.unsafe_truncate_embeddings and vocabulary is None
         tables = {embedding(model.tensors, model.config) for model in models.values()}
         self._truncated = tables if truncates else None
-        self._parts = [_Part(recipe, part, models) for part in recipe.parts]
+        self._parts = [
+            (Part(recipe, part), [models[source.model] for source in part.sources])
+            for part in recipe.parts
+        ]
 
     def row(self, origin: Origin) -> Row | None:
         """Return the row of one tensor, or None where it is none or something is wrong with it."""
-        part = self._parts[origin.part]
-        names = [
-            counterpart(model, name) for model, name in zip(part.models, origin.inputs, strict=True)
-        ]
-        found = self._sources(origin, part, names)
+        part, models = self._parts[origin.part]
+        names = [*map(counterpart, models, origin.inputs)]
+        found = self._found(origin, names)
         lacks = any(source is None or source.dtype in COPIED for source in found)
-        if lacks and is_untrained(origin.name, part.models[0].config):
-            return self._untrained(origin, part, found)
-        owners = [model.name for model in part.models]
-        self.problems += (
-            wrong := tensor_problems(origin.name, list(zip(owners, names, found, strict=True)))
-        )
-        sources = [source for source in found if source is not None]
+        if lacks and is_untrained(origin.name, models[0].config):
+            return self._untrained(origin, found)
+        owners = [model.name for model in models]
+        wrong = tensor_problems(origin.name, list(zip(owners, names, found, strict=True)))
         if wrong:
+            self.problems += wrong
             return None
-        original = original_of(origin.name, part.models) if self._may_be_tied(origin) else None
+        sources = [source for source in found if source is not None]
+        original = original_of(origin.name, models) if self._may_be_tied(origin) else None
         if original is not None:
-            return self._copy(origin, original, part)
+            return self._copy(origin, original, models)
         if is_head(origin.name):
-            self._look_at_head(origin, part.models, names)
+            self._look_at_head(origin, models, names)
         return self._row(origin, part, sources)
 
-    def _untrained(self, origin: Origin, part: "_Part", found: Sequence[Source | None]) -> Row:
+    def _untrained(self, origin: Origin, found: Sequence[Source | None]) -> Row:
         """Return the row of what is no weight: that of the model which gives the small files."""
         self.untrained.append(origin.name)
-        names = [model.name for model in part.models]
+        part, models = self._parts[origin.part]
+        names = [model.name for model in models]
         order = sorted(zip(names, found, strict=True), key=lambda pair: pair[0] != part.preferred)
         source = next(source for _, source in order if source is not None)
         output = NewTensor(origin.name, source.dtype, source.shape)
@@ -263,37 +247,36 @@ class _Planner:
 
     def _may_be_tied(self, origin: Origin) -> bool:
         """Say whether a copy would come from the same models as its original, in the first part."""
-        return self._parts[origin.part].models == self._parts[0].models
+        return self._parts[origin.part][1] == self._parts[0][1]
 
-    def _copy(self, origin: Origin, original: str, part: "_Part") -> Row | None:
+    def _copy(self, origin: Origin, original: str, models: Sequence[Checkpoint]) -> Row | None:
         """Return the row of a tensor that equals another in all models, if the output needs it."""
-        if needless(origin.name, part.models):
+        if needless(origin.name, models):
             self.ties_head = is_head(origin.name) or self.ties_head
             what = f"equals {original} wherever it is stored, so the output has it once"
             self.notes.append(f"tensor {origin.name}: {what}")
             return None
-        first = origin._replace(name=original, part=0, inputs=(original,) * len(part.models))
-        names = [counterpart(model, original) for model in part.models]
-        sources = self._sources(first, part, names)
-        row = self._row(first, self._parts[0], [source for source in sources if source is not None])
+        first = origin._replace(name=original, part=0, inputs=(original,) * len(models))
+        found = self._found(first, [counterpart(model, original) for model in models])
+        sources = [source for source in found if source is not None]
+        row = self._row(first, self._parts[0][0], sources)
         return replace(row, output=replace(row.output, name=origin.name))
 
-    def _sources(
-        self, origin: Origin, part: "_Part", names: Sequence[str | None]
-    ) -> Sequence[Source | None]:
+    def _found(self, origin: Origin, names: Sequence[str | None]) -> list[Source | None]:
         """Return the tensor of each model, None where it has none; rows in the output's order."""
-        sources: dict[str, Source] = {
+        part, models = self._parts[origin.part]
+        present: dict[str, Source] = {
             model.name: model.source(name)
-            for model, name in zip(part.models, names, strict=True)
+            for model, name in zip(models, names, strict=True)
             if name is not None
         }
         if self._vocabulary is not None and self._vocabulary.covers(origin.name):
-            aligned = self._vocabulary.aligned([*sources], [*sources.values()], part.preferred)
-            sources = dict(zip(sources, aligned, strict=True))
-        elif self._is_truncated(origin.name) and all(one.shape for one in sources.values()):
-            sources = dict(zip(sources, first_rows([*sources.values()]), strict=True))
-            self._note_truncation(origin.name, sources)
-        return [sources.get(model.name) for model in part.models]
+            aligned = self._vocabulary.aligned([*present], [*present.values()], part.preferred)
+            present = dict(zip(present, aligned, strict=True))  # rows in the output's order
+        elif self._is_truncated(origin.name) and all(one.shape for one in present.values()):
+            present = dict(zip(present, first_rows([*present.values()]), strict=True))
+            self._note_truncation(origin.name, present)
+        return [present.get(model.name) for model in models]
 
     def _is_truncated(self, tensor: str) -> bool:
         if self._truncated is None:
@@ -309,26 +292,28 @@ class _Planner:
                 "higher ids lose theirs"
             )
 
-    def _row(self, origin: Origin, part: "_Part", sources: Sequence[Source]) -> Row:
+    def _row(self, origin: Origin, part: Part, sources: Sequence[Source]) -> Row:
         first = sources[0]
-        base = None if part.base is None else sources[part.base]
-        merged = tuple(sources[index] for index in part.merged)
         if first.dtype in COPIED:
-            for source in sources:
-                if not isinstance(source, StoredSource):
-                    what = "holds whole numbers, which are copied and cannot be changed"
-                    self.problems.append(f"tensor {source.name} {what}")
-            output = NewTensor(origin.name, first.dtype, first.shape)
-            return Row(output, merged, base, part.positions, None, origin.name)
-        output = NewTensor(origin.name, self._output_dtype(sources), first.shape)
-        arguments = part.arguments.of(origin)
-        return Row(output, merged, base, part.positions, arguments, origin.name)
-
-    def _output_dtype(self, sources: Sequence[Any]) -> str:
-        if self._dtype is not None:
-            return _DTYPES[self._dtype]
-        types = {source.dtype for source in sources}
-        return types.pop() if len(types) == 1 else "F32"
+            self.problems += [
+                f"tensor {source.name} holds whole numbers, which are copied and cannot be changed"
+                for source in sources
+                if not isinstance(source, StoredSource)
+            ]
+            dtype, arguments = first.dtype, None
+        else:
+            types = {source.dtype for source in sources}
+            kept = first.dtype if len(types) == 1 else "F32"
+            dtype = kept if self._dtype is None else _DTYPES[self._dtype]
+            arguments = part.of(origin)
+        return Row(
+            output=NewTensor(origin.name, dtype, first.shape),
+            models=tuple(sources[index] for index in part.merged),
+            base=None if part.base is None else sources[part.base],
+            positions=part.positions,
+            arguments=arguments,
+            draws=origin.name,
+        )
 
     def _look_at_head(
         self, origin: Origin, models: Sequence[Checkpoint], names: Sequence[str | None]
@@ -349,18 +334,3 @@ class _Planner:
                     f"tensor {origin.name}: {model.name} says that it is the embedding and stores "
                     "another; the output's head is stored and no longer tied"
                 )
-
-
-class _Part:
-    """One part of a recipe with its models at hand."""
-
-    def __init__(self, recipe: MergeRecipe, part: Slice, models: Mapping[str, Checkpoint]) -> None:
-        names = [source.model for source in part.sources]
-        base = recipe.base_of(part)
-        order = [model.name for model in (*recipe.models, *recipe.inputs)]
-        self.models = [models[name] for name in names]
-        self.preferred = base or recipe.files_from
-        self.base = names.index(base) if base is not None else None
-        self.merged = [index for index in range(len(names)) if index != self.base]
-        self.positions = tuple(order.index(names[index]) for index in self.merged)
-        self.arguments = PartArguments(recipe, part)

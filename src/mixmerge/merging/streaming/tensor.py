@@ -7,13 +7,13 @@ size and sums are added in their order, so the result does not depend on threads
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from mixmerge.merging.kernels import Array
-from mixmerge.merging.kernels.linear_algebra import dot
+from mixmerge.merging.kernels.linear_algebra import row_products
 from mixmerge.merging.kernels.random_drop import random_bits, stream
 from mixmerge.merging.kernels.selection import (
     EVERYTHING,
@@ -31,7 +31,7 @@ from mixmerge.merging.kernels.selection import (
 from mixmerge.merging.models.sources import HeldSource, Source, StoredSource, scratch
 from mixmerge.merging.streaming.tile import Tile
 
-__all__ = ["TILE", "ParallelMap", "Sums", "Tensor", "Tile", "TileFunction", "serial_map"]
+__all__ = ["TILE", "ParallelMap", "Sums", "Tensor", "Tile", "TileFunction"]
 
 TILE = 1 << 18
 """Elements of a tile: a few of them, as float32, fit the last cache, and what is done to one takes
@@ -51,19 +51,8 @@ KeysOfTile = Callable[[Tile], Sequence[Keys]]
 """What ranks the elements of a tile, for several vectors."""
 
 
-class ParallelMap(Protocol):
-    """Applies a function to items, on one thread or several."""
-
-    def __call__(
-        self, function: Callable[[range], Any], items: Iterable[range], /
-    ) -> Iterator[Any]:
-        """Return the results in the order of the items."""
-        ...
-
-
-def serial_map(function: Callable[[range], Any], items: Iterable[range], /) -> Iterator[Any]:
-    """Apply a function to items on this thread: the simplest `ParallelMap`."""
-    return map(function, items)
+ParallelMap = Callable[[Callable[[range], Any], Iterable[range]], Iterator[Any]]
+"""Applies a function to items, on one thread (`map`) or several; results in the items' order."""
 
 
 class Tensor:
@@ -78,7 +67,7 @@ class Tensor:
         positions: Sequence[int] | None = None,
         seed: int = 0,
         by_row: bool = False,
-        parallel_map: ParallelMap = serial_map,
+        parallel_map: ParallelMap = map,
         hold: int = 0,
     ) -> None:
         """Describe a tensor; nothing is read.
@@ -94,21 +83,14 @@ class Tensor:
         self._models, self._base = list(models), base
         self._positions = range(len(models)) if positions is None else positions
         self._seed, self._parallel_map, self._hold = seed, parallel_map, hold
-        sources = [*models, base] if base is not None else models
-        if by_row or any(source.by_row for source in sources):
+        self._tile = TILE
+        if by_row or any(source.by_row for source in self._sources()):
             self._tile = self.columns * max(1, TILE // max(1, self.columns))
-        else:
-            self._tile = TILE
 
     @property
     def count(self) -> int:
         """Number of models, the base not counted."""
         return len(self._models)
-
-    @property
-    def has_base(self) -> bool:
-        """Whether there is a base."""
-        return self._base is not None
 
     def chunks(self, tiles: int = 1) -> list[range]:
         """Return pieces of the tensor that may be worked on side by side, in order."""
@@ -121,10 +103,12 @@ class Tensor:
             count = min(self._tile, chunk.stop - start)
             yield Tile(self._models, self._base, start, count, self.columns)
 
+    def _sources(self) -> list[Source]:
+        return self._models if self._base is None else [*self._models, self._base]
+
     def _hold_inputs(self) -> None:
         """Keep what is read from now on for the next pass, where it fits the allowance."""
-        sources = [*self._models, self._base] if self._base is not None else self._models
-        stored = [source for source in sources if isinstance(source, StoredSource)]
+        stored = [source for source in self._sources() if isinstance(source, StoredSource)]
         sizes = [source.tensor.nbytes for source in stored]
         if not stored or sum(sizes) > self._hold:
             return
@@ -164,19 +148,9 @@ class Tensor:
     def products(self, vectors: Callable[[Tile], Array]) -> Sums:
         """Return the inner products of all pairs of vectors (their Gram matrix).
 
-        Args:
-            vectors: returns an array of shape (vectors, count) for a tile.
+        Those of a tile have shape (vectors, count).
         """
-
-        def work(tile: Tile) -> Sums:
-            rows = vectors(tile)
-            result = np.empty((len(rows), len(rows)), np.float64)
-            for i, row in enumerate(rows):
-                for j in range(i + 1):
-                    result[i, j] = result[j, i] = dot(row, rows[j])
-            return result
-
-        return self.sum(work)
+        return self.sum(lambda tile: row_products(vectors(tile)[:, None])[:, :, 0])
 
     def random_words(self, model: int) -> npt.NDArray[np.uint32]:
         """Return what tells the random bits of one model's tensor from all others; see `stream`."""
@@ -234,16 +208,11 @@ class Tensor:
         return cuts
 
     def _count(
-        self,
-        keys: KeysOfTile,
-        chunks: list[range],
-        bins: int,
-        lanes: Sequence[tuple[int, int]],
+        self, keys: KeysOfTile, chunks: list[range], bins: int, lanes: Sequence[tuple[int, int]]
     ) -> Iterator[npt.NDArray[np.int64]]:
         """Count keys by their upper bits (`HIGH`), or by their lower bits below given upper ones.
 
-        Returns:
-            For each chunk an array of shape (lanes, bins).
+        Yields an array of shape (lanes, bins) for each chunk.
         """
 
         def work(chunk: range) -> npt.NDArray[np.int64]:

@@ -19,12 +19,7 @@ class Tile:
     """
 
     def __init__(
-        self,
-        models: Sequence[Source],
-        base: Source | None,
-        start: int,
-        count: int,
-        columns: int,
+        self, models: Sequence[Source], base: Source | None, start: int, count: int, columns: int
     ) -> None:
         """Describe ``count`` elements from ``start`` on, in row-major order; nothing is read.
 

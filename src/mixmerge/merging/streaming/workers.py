@@ -4,12 +4,11 @@ import ctypes
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
-from mixmerge.merging.streaming.tensor import ParallelMap, serial_map
+from mixmerge.merging.streaming.tensor import ParallelMap
 from mixmerge.progress import Progress
 
 LARGE = 5 << 20
@@ -34,7 +33,10 @@ _NEWS = 500
 
 
 class Workers:
-    """A pool of threads, and one more for what can wait."""
+    """A pool of threads, and one more for what can wait.
+
+    They start nothing more once the ``with`` block ends, whatever ended it.
+    """
 
     def __init__(self, threads: int | None) -> None:
         """Prepare threads; None: one for each processor."""
@@ -55,7 +57,7 @@ class Workers:
         if tiny:
             self._jobs.append(self._pool.submit(_in_a_row, tiny, share))
         for _, work in filter(lambda tensor: TINY < tensor[0] < LARGE, todo):
-            self._jobs.append(self._pool.submit(work, serial_map, share))
+            self._jobs.append(self._pool.submit(work, map, share))
         for _, work in filter(lambda tensor: tensor[0] >= LARGE, todo):
             self._check()
             work(self._pool.map, HELD_OF_LARGE)
@@ -77,31 +79,22 @@ class Workers:
             else:
                 self._jobs.append(job)
 
-    def wait(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Wait for everything that was started; raise the first error."""
-        while self._jobs:
-            self._jobs.popleft().result()
-
-    def close(self) -> None:
-        """Start nothing more, and wait for what runs."""
-        self._pool.shutdown(cancel_futures=True)
-        self._background.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def workers(threads: int | None) -> Iterator[Workers]:
-    """Yield threads that start nothing more once the block ends, whatever ended it."""
-    pool = Workers(threads)
-    try:
-        yield pool
-        pool.wait()
-    finally:
-        pool.close()
+        try:
+            while self._jobs and kind is None:
+                self._jobs.popleft().result()
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+            self._background.shutdown(cancel_futures=True)
 
 
 def _in_a_row(works: Iterable[Work], hold: int) -> None:
     for work in works:
-        work(serial_map, hold)
+        work(map, hold)
 
 
 class Counter:

@@ -9,9 +9,8 @@ from mixmerge.evaluation.measures import MeasuredAxis
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.files import read_json, read_rows, write_json
 from mixmerge.progress import Progress
-from mixmerge.records import Axis, Prompt, Response, Verdict
+from mixmerge.records import Axis, Prompt, Response, RowModel, Verdict
 from mixmerge.records.results import Contrast, read_results
-from mixmerge.records.row import RowModel
 from mixmerge.spec_model import SpecModel
 from mixmerge.study.spec import BASE, Study
 from mixmerge.study.steps.judge import TRIAL, JudgedAxis, judge_for, judged_axes
@@ -36,7 +35,6 @@ class CalibrateSettings(SpecModel):
     models: list[str]
     """The base model first."""
     seed: int
-    draws: int
 
 
 class CalibrateFacts(RowModel):
@@ -51,9 +49,9 @@ class Calibrate(StepKind[CalibrateSettings, CalibrateFacts], kind="calibrate"):
     def plan(self, study: Study) -> Iterable[Step]:
         """Yield the step after the results, where the study asks for a trial."""
         if study.evaluate.calibrate is not None:
-            yield self.step(study, "study", judged=True)
+            yield self.step(study, judged=True)
 
-    def step(self, study: Study, name: str, *, judged: bool) -> Step:
+    def step(self, study: Study, *, judged: bool) -> Step:
         """Return the trial of a study that asks for one.
 
         Judges that have not ``judged`` everything before are asked only about labelled answers and
@@ -71,15 +69,14 @@ class Calibrate(StepKind[CalibrateSettings, CalibrateFacts], kind="calibrate"):
             "axes": axes,
             "models": models,
             "seed": study.seed,
-            "draws": study.evaluate.draws,
         }
         inputs = {f"prompts:{axis}": f"prompts/{axis}" for axis in axes}
         inputs |= {f"answers:{each}": f"generate/{each}" for each in models}
         if judged:
             inputs |= {f"verdicts:{each}": f"judge/{each}" for each in models}
             inputs |= {"results": "results/study"}
-        needs = Needs(seconds=5)
-        return Step(self.kind, name, settings, inputs, files, placement, needs=needs, version=2)
+        name, needs = "study" if judged else "trial", Needs(seconds=5)
+        return Step(self.kind, name, settings, inputs, files, placement, needs=needs, version=3)
 
     def run(self, task: Task, settings: CalibrateSettings, progress: Progress) -> CalibrateFacts:
         """Try the judges, and write ``judge_card.json``."""
@@ -97,7 +94,9 @@ class Calibrate(StepKind[CalibrateSettings, CalibrateFacts], kind="calibrate"):
                 judge=judge_for(task, axis, journal),
                 prompts=read_rows(task.inputs[f"prompts:{axis}"] / ROWS, Prompt),
                 answers={
-                    name: read_rows(_file(task, "answers", name, axis), Response)
+                    name: {
+                        a.prompt: a for a in read_rows(_file(task, "answers", name, axis), Response)
+                    }
                     for name in settings.models
                 },
                 base=BASE,
@@ -117,7 +116,6 @@ class Calibrate(StepKind[CalibrateSettings, CalibrateFacts], kind="calibrate"):
             rules=RuleJudge(),
             contrasts=_contrasts(task),
             seed=settings.seed,
-            draws=settings.draws,
             progress=progress,
         )
         write_json(task.folder / CARD, card.model_dump(mode="json"))
@@ -129,6 +127,10 @@ def _contrasts(task: Task) -> Sequence[Contrast]:
         return ()
     file = task.inputs["results"] / RESULTS
     return read_results(read_json(file), str(file)).contrasts
+
+
+def _answers(task: Task, name: str, axis: Axis) -> dict[str, Response]:
+    return {row.prompt: row for row in read_rows(_file(task, "answers", name, axis), Response)}
 
 
 def _file(task: Task, role: str, name: str, axis: Axis) -> Path:

@@ -7,7 +7,7 @@ import mixmerge.testbed
 from mixmerge.execution.step import Step, Task
 from mixmerge.files import write_rows
 from mixmerge.progress import Progress
-from mixmerge.records.row import RowModel
+from mixmerge.records import RowModel
 from mixmerge.spec_model import SpecModel
 from mixmerge.study.spec import Study, TestbedSource
 from mixmerge.study.steps.kind import ROWS, StepKind

@@ -10,10 +10,8 @@ from mixmerge.evaluation.spec import DecodingSpec, GeneratePlacement
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.files import read_rows
 from mixmerge.progress import Progress
-from mixmerge.records import Prompt, Response
-from mixmerge.records.row import RowModel
-from mixmerge.study.layout import Round, has_weights, model_step, rounds
-from mixmerge.study.spec import Study
+from mixmerge.records import Prompt, Response, RowModel
+from mixmerge.study.spec import Round, Study, has_weights, model_step, rounds
 from mixmerge.study.steps.kind import ROWS, StepKind, inputs_of, model_path, within_cores
 
 

@@ -12,10 +12,9 @@ from mixmerge.execution.step import Step, Task
 from mixmerge.files import write_json
 from mixmerge.hub import resolve
 from mixmerge.progress import Progress
-from mixmerge.records import ModelFolder
-from mixmerge.records.row import RowModel
+from mixmerge.records import ModelFolder, RowModel
 from mixmerge.spec_model import SpecModel
-from mixmerge.study.spec import BASE, TESTBED, Study, local_folder
+from mixmerge.study.spec import BASE, TESTBED, Study, folder_of
 from mixmerge.study.steps.kind import MODEL, POINTER, StepKind, model_path
 
 _WEIGHTS = Path(mixmerge.testbed.__file__).parent / "weights"
@@ -50,16 +49,15 @@ class GivenModel(StepKind[GivenSettings, GivenFacts], kind="given"):
                 yield self._step(name, given.model)
 
     def _step(self, name: str, model: str) -> Step:
-        folder = local_folder(model)
         settings: dict[str, Any]
+        files: dict[str, str] = {}
         if model == TESTBED:
             settings, files = {"from": "testbed"}, {"weights": str(_WEIGHTS)}
-        elif folder is not None:
+        elif folder := folder_of(model):
             settings, files = {"from": "folder"}, {"model": str(folder)}
         else:
             hub_name, _, revision = model.partition("@")
             settings = {"from": "hub", "name": hub_name, "revision": revision or None}
-            files = {}
         return Step(self.kind, name, settings, files=files)
 
     def run(self, task: Task, settings: GivenSettings, progress: Progress) -> GivenFacts:

@@ -5,18 +5,15 @@ from pathlib import Path
 from shutil import copyfile
 from typing import Any
 
-from mixmerge.errors import ResourceError
 from mixmerge.evaluation.judges import JudgeContext, JudgeSpec
 from mixmerge.evaluation.measures import MeasureSpec
 from mixmerge.evaluation.spec import AxisSpec
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.files import read_rows
 from mixmerge.progress import Progress
-from mixmerge.records import Axis, Judge, Prompt, Response
-from mixmerge.records.row import RowModel
+from mixmerge.records import Axis, Judge, Prompt, Response, RowModel
 from mixmerge.spec_model import SpecModel
-from mixmerge.study.layout import rounds
-from mixmerge.study.spec import BASE, Study
+from mixmerge.study.spec import BASE, Study, rounds
 from mixmerge.study.steps.kind import ROWS, StepKind, inputs_of
 
 TRIAL = "calibrate.jsonl"
@@ -69,7 +66,7 @@ class Judging(StepKind[JudgeSettings, JudgeFacts], kind="judge"):
 
     def run(self, task: Task, settings: JudgeSettings, progress: Progress) -> JudgeFacts:
         """Judge."""
-        from mixmerge.evaluation.judging import judge
+        from mixmerge.evaluation.judging import judge, require_answers
 
         is_base = task.inputs["answers"] == task.inputs["base_answers"]
         journal = _journal(task)
@@ -92,12 +89,7 @@ class Judging(StepKind[JudgeSettings, JudgeFacts], kind="judge"):
                 progress=progress,
             )
             counted[axis] = len(verdicts)
-            failed = [verdict for verdict in verdicts if verdict.outcome == "error"]
-            if failed:
-                raise ResourceError(
-                    f"{axis}: {len(failed)} of {len(verdicts)} judge calls failed "
-                    f"({failed[0].reason}). The same command asks only these again."
-                )
+            require_answers(axis, verdicts)
         return JudgeFacts(verdicts=counted)
 
 

@@ -7,6 +7,9 @@ A kind is one file with one class, and one line in `mixmerge.study.steps`::
 The settings say what a step is asked: everything that changes its outcome, and nothing else. The
 facts are what its record tells. What is written into ``step.json`` and ``record.json`` is read back
 by these classes.
+
+Of files outside the run, settings name roles, which keep order, language and file type: a step's
+identity counts their content; where they lie is no part of it.
 """
 
 import os
@@ -17,17 +20,24 @@ from typing import Any, ClassVar, Generic, TypeVar, get_args
 from mixmerge.execution.environment import CORES
 from mixmerge.execution.step import Step, Task
 from mixmerge.files import read_json
+from mixmerge.hub import local_folder
 from mixmerge.progress import Progress
-from mixmerge.records import ModelFolder
-from mixmerge.records.row import RowModel
+from mixmerge.records import ModelFolder, RowModel
 from mixmerge.spec_model import SpecModel
 from mixmerge.study.spec import Study
+from mixmerge.tables import DataSpec
 
 MODEL = "model"
 """The folder of a model that a step has made."""
 POINTER = "model.json"
 """Where a step says which model outside of its folder it stands for."""
 ROWS = "rows.jsonl"
+
+FOLDER = "folder"
+"""Stands in settings for a local data set folder, whose content counts."""
+
+Folders = Mapping[str, Path]
+"""By step, or by model."""
 
 Settings = TypeVar("Settings", bound=SpecModel)
 Facts = TypeVar("Facts", bound=RowModel)
@@ -111,3 +121,34 @@ def within_cores(placement: Mapping[str, Any]) -> dict[str, Any]:
         share = max(1, int(cores) // asked.get("devices", 1))
         asked["threads"] = min(asked["threads"], share)
     return asked
+
+
+def described(name: str, spec: DataSpec) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the settings of a source with roles, which begin with ``name``, and their paths."""
+    settings = spec.model_dump(mode="json", exclude={"files"}, exclude_defaults=True)
+    files: dict[str, str] = {}
+    if isinstance(spec.files, dict):
+        roles = {lang: f"{name}:{lang}{path.suffix}" for lang, path in spec.files.items()}
+        settings["files"] = roles
+        files = {roles[lang]: str(path) for lang, path in spec.files.items()}
+    elif spec.files is not None:
+        paths = spec.files if isinstance(spec.files, list) else [spec.files]
+        named = [f"{name}:{index}{path.suffix}" for index, path in enumerate(paths)]
+        settings["files"] = named
+        files = dict(zip(named, map(str, paths), strict=True))
+    if spec.hub and local_folder(spec.hub).is_dir():
+        settings["hub"], files[f"{name}:hub"] = FOLDER, spec.hub
+    return settings, files
+
+
+def with_paths(name: str, settings: Mapping[str, Any], files: Mapping[str, Path]) -> dict[str, Any]:
+    """Put paths back where settings name roles; see `described`."""
+    filled = dict(settings)
+    asked = filled.get("files")
+    if isinstance(asked, dict):
+        filled["files"] = {language: files[role] for language, role in asked.items()}
+    elif asked is not None:
+        filled["files"] = [files[role] for role in asked]
+    if filled.get("hub") == FOLDER:
+        filled["hub"] = str(files[f"{name}:hub"])
+    return filled

@@ -7,8 +7,7 @@ from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.merging.methods import METHODS
 from mixmerge.merging.spec import MergePlacement, MergeSpec
 from mixmerge.progress import Progress
-from mixmerge.study.layout import model_step
-from mixmerge.study.spec import BASE, Study
+from mixmerge.study.spec import BASE, Study, model_step
 from mixmerge.study.steps.kind import MODEL, NoFacts, StepKind, model_path, within_cores
 
 

@@ -1,7 +1,7 @@
 """``prompts/AXIS``: what models are asked."""
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import ConfigDict
 
@@ -9,26 +9,19 @@ from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.execution.step import Step, Task
 from mixmerge.files import write_rows
 from mixmerge.progress import Progress
-from mixmerge.records.row import RowModel
+from mixmerge.records import RowModel
 from mixmerge.spec_model import SpecModel
-from mixmerge.study.layout import rounds
-from mixmerge.study.spec import Study
+from mixmerge.study.spec import Study, rounds
 from mixmerge.study.steps.data import WORLD
-from mixmerge.study.steps.files import described, with_paths
-from mixmerge.study.steps.kind import ROWS, StepKind
+from mixmerge.study.steps.kind import ROWS, StepKind, described, with_paths
 
 
 class PromptSettings(SpecModel):
-    """A prompt set, with roles for paths, and the languages that are wanted of it."""
+    """The languages that are wanted, beside the prompt set as `described` returned it."""
 
     model_config = ConfigDict(extra="allow")
 
     languages: list[str]
-
-    @property
-    def source(self) -> dict[str, Any]:
-        """The description of the set, as `described` returned it."""
-        return dict(self.model_extra or {})
 
 
 class PromptFacts(RowModel):
@@ -62,7 +55,7 @@ class Prompts(StepKind[PromptSettings, PromptFacts], kind="prompts"):
         from mixmerge.evaluation.prompts import check_prompts, load_prompts
 
         progress(0, 1, "prompts")
-        spec = PromptSetSpec(**with_paths("prompts", settings.source, task.files))
+        spec = PromptSetSpec(**with_paths("prompts", settings.model_extra or {}, task.files))
         languages = settings.languages
         if spec.testbed:
             from mixmerge.testbed.data import prompts

@@ -1,7 +1,6 @@
 """``report/study``: what the report shows, gathered from the folders of the steps."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import SpecError
@@ -16,7 +15,7 @@ from mixmerge.reporting.input import Answer, ReportInput, Sample, StepCost
 from mixmerge.spec_model import SpecModel
 from mixmerge.study.spec import BASE, Study
 from mixmerge.study.steps.calibrate import CARD
-from mixmerge.study.steps.kind import ROWS, NoFacts, StepKind
+from mixmerge.study.steps.kind import ROWS, Folders, NoFacts, StepKind
 from mixmerge.study.steps.results import RESULTS, compute_results, results_settings
 
 STUDY_FILE = "study.yaml"
@@ -48,24 +47,13 @@ class Report(StepKind[ReportSettings, NoFacts], kind="report"):
         return NoFacts()
 
 
-Folders = Mapping[str, Path]
-"""By step."""
-
-
 def gather(
-    study: Study,
-    folders: Folders,
-    *,
-    unfinished: Sequence[str] = (),
-    study_file: str = "",
+    study: Study, folders: Folders, *, unfinished: Sequence[str] = (), study_file: str = ""
 ) -> ReportInput:
     """Collect what the report of a finished or unfinished study shows.
 
-    Args:
-        study: The study.
-        folders: Folder of each finished step, by step id.
-        unfinished: Ids of the steps that are not done.
-        study_file: Text of the study file.
+    The ``folders`` are those of the finished steps, by step id; ``unfinished`` are ids of the
+    others.
 
     Raises:
         SpecError: no model has been judged yet, so there is nothing to report.
@@ -100,7 +88,7 @@ def _results(study: Study, folders: Folders) -> Results:
     trainings = {name: info.trainings for name, info in settings.models.items()}
     judged = {
         name: folders[f"judge/{name}"]
-        for name in (BASE, *study.checkpoints)
+        for name in (BASE, *study.checkpoints, *study.measured_merges())
         if _is_known(name, trainings.get(name, []), folders)
     }
     if len(judged) < 2 or BASE not in judged:

@@ -1,25 +1,21 @@
 """``results/study``: ``results.json`` from all verdicts."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from mixmerge.evaluation.measures import MeasuredAxis
+from mixmerge.evaluation.spec import ResultsSpec
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.execution.store import RECORD
 from mixmerge.files import read_json, read_rows, write_json
 from mixmerge.progress import Progress, silent
-from mixmerge.records import Axis, Response, Results, Verdict
-from mixmerge.records.results import Costs, ModelInfo, Stage
-from mixmerge.records.row import RowModel
-from mixmerge.spec_model import SpecModel
+from mixmerge.records import Axis, Response, Results, RowModel, Verdict
+from mixmerge.records.results import Costs, ModelInfo
 from mixmerge.study.spec import BASE, Study, Trained
-from mixmerge.study.steps.kind import StepKind, inputs_of
+from mixmerge.study.steps.kind import Folders, StepKind, inputs_of
 from mixmerge.study.steps.train import Train
 
 RESULTS = "results.json"
-
-Folders = Mapping[str, Path]
-"""By model."""
 
 
 class ReportedModel(ModelInfo):
@@ -28,16 +24,10 @@ class ReportedModel(ModelInfo):
     trainings: list[str] = []
 
 
-class ResultsSettings(SpecModel):
+class ResultsSettings(ResultsSpec):
     """What is estimated, of which models."""
 
-    study: str
-    seed: int
-    draws: int
-    axes: dict[Axis, MeasuredAxis]
-    decide_on: list[Axis]
     models: dict[str, ReportedModel]
-    baselines: dict[Stage, str]
 
 
 class ResultsFacts(RowModel):
@@ -52,11 +42,12 @@ class StudyResults(StepKind[ResultsSettings, ResultsFacts], kind="results"):
     def plan(self, study: Study) -> Iterable[Step]:
         """Yield the one step."""
         models = [BASE, *study.checkpoints]
-        inputs = {f"verdicts:{name}": f"judge/{name}" for name in models}
+        judged = [*models, *study.measured_merges()]
+        inputs = {f"verdicts:{name}": f"judge/{name}" for name in judged}
         inputs |= {f"answers:{name}": f"generate/{name}" for name in models}
         inputs |= {f"trained:{name}": f"{Train.kind}/{name}" for name in study.trained()}
         settings = results_settings(study).model_dump(mode="json")
-        yield Step(self.kind, "study", settings, inputs, needs=Needs(seconds=10), version=3)
+        yield Step(self.kind, "study", settings, inputs, needs=Needs(seconds=10), version=5)
 
     def run(self, task: Task, settings: ResultsSettings, progress: Progress) -> ResultsFacts:
         """Estimate, and write ``results.json``."""
@@ -73,7 +64,7 @@ def results_settings(study: Study) -> ResultsSettings:
         seed=study.seed,
         draws=study.evaluate.draws,
         axes={
-            axis: MeasuredAxis(measure=spec.measure, better=spec.better)
+            axis: MeasuredAxis(measure=spec.measure, better=spec.better, margin=spec.margin)
             for axis, spec in study.evaluate.axes.items()
         },
         decide_on=list(study.evaluate.deciding),
@@ -92,6 +83,8 @@ def results_settings(study: Study) -> ResultsSettings:
             for name in study.checkpoints
         },
         baselines=study.baselines(),
+        match_on=study.evaluate.match_on,
+        sweeps=study.measured_sweeps(),
     )
 
 
@@ -118,13 +111,10 @@ def compute_results(
     read = {n: Train().read_facts(read_json(f / RECORD)) for n, f in trained.items()}
     compared = [axis for axis, spec in settings.axes.items() if spec.measure.asks == "comparison"]
     return estimate(
-        settings.study,
+        settings,
         BASE,
-        settings.axes,
         models,
-        {name: read_verdicts(verdicts[name]) for name in models},
-        decide_on=settings.decide_on,
-        baselines=settings.baselines,
+        {name: read_verdicts(verdicts[name]) for name in verdicts},
         answers={
             axis: {name: read_rows(answers[name] / f"{axis}.jsonl", Response) for name in models}
             for axis in compared
@@ -136,8 +126,6 @@ def compute_results(
             )
             for name, info in described.items()
         },
-        seed=settings.seed,
-        draws=settings.draws,
     )
 
 

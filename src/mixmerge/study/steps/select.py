@@ -14,11 +14,9 @@ from mixmerge.evaluation.measures import MeasuredAxis
 from mixmerge.execution.step import Step, Task
 from mixmerge.files import read_rows, write_json
 from mixmerge.progress import Progress
-from mixmerge.records import Axis, Verdict
-from mixmerge.records.row import RowModel
+from mixmerge.records import Axis, RowModel, Verdict
 from mixmerge.spec_model import SpecModel
-from mixmerge.study.layout import SELECTION, model_step, rounds
-from mixmerge.study.spec import Study
+from mixmerge.study.spec import SELECTION, Study, model_step, rounds
 from mixmerge.study.steps.kind import POINTER, StepKind, model_path
 
 CHOICE = "selection.json"
@@ -28,6 +26,16 @@ class WeightedAxis(MeasuredAxis):
     """How an axis is measured, and how much it counts."""
 
     weight: float
+    limit: float | None = None
+    """The worst acceptable value, in the measure's units."""
+
+    def excess(self, share: float) -> float:
+        """Return how far a share of the measure's range is beyond the limit, as a share, too."""
+        if self.limit is None:
+            return 0.0
+        low, high = self.measure.range
+        beyond = share - (self.limit - low) / (high - low)
+        return max(0.0, beyond if self.better == "lower" else -beyond)
 
 
 class SelectSettings(SpecModel):
@@ -62,6 +70,7 @@ class Select(StepKind[SelectSettings, SelectFacts], kind="select"):
                 "better": spec.better,
                 "weight": asked.weights[axis],
             }
+            | ({"limit": asked.limits[axis]} if axis in asked.limits else {})
             for axis, spec in asked.evaluate.axes.items()
         }
         for name, candidates in chosen.items():
@@ -84,14 +93,20 @@ class Select(StepKind[SelectSettings, SelectFacts], kind="select"):
             for name in settings.candidates
         }
         scores = {name: _score(settings, own) for name, own in values.items()}
-        winner = max(settings.candidates, key=scores.__getitem__)
+        excess = {
+            name: sum(spec.excess(own[axis]) for axis, spec in settings.axes.items())
+            for name, own in values.items()
+        }
+        winner = min(settings.candidates, key=lambda name: (excess[name], -scores[name]))
         found = {
             "winner": winner,
             "weights": {axis: spec.weight for axis, spec in settings.axes.items()},
+            "limits": {a: s.limit for a, s in settings.axes.items() if s.limit is not None},
             "candidates": {
                 name: {
                     **{a: settings.axes[a].measure.of_share(share) for a, share in own.items()},
                     "score": scores[name],
+                    "within_limits": excess[name] == 0,
                 }
                 for name, own in values.items()
             },

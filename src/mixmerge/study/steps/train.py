@@ -6,10 +6,8 @@ from pathlib import Path
 from mixmerge.execution.plan import Planned
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.progress import Progress, silent
-from mixmerge.records import ModelFolder
-from mixmerge.records.row import RowModel
-from mixmerge.study.layout import model_step
-from mixmerge.study.spec import BASE, Study, Trained, expected_rows
+from mixmerge.records import ModelFolder, RowModel
+from mixmerge.study.spec import BASE, Study, Trained, expected_rows, model_step
 from mixmerge.study.steps.kind import ROWS, StepKind, model_path, within_cores
 from mixmerge.study.steps.mix import Mix, form_of, mixed
 from mixmerge.training.spec import TrainPlacement, TrainSpec
@@ -86,7 +84,7 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
     ) -> TrainFacts:
         """Count what the study's training would have read: what results say of a model's costs."""
         from mixmerge.training.data import read_data
-        from mixmerge.training.order import row_order
+        from mixmerge.training.plan import row_order
 
         read = read_data(settings, model, inputs["rows"] / ROWS, silent).encoded.read
         steps = settings.steps(len(read))

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ConfigDict
 
 from mixmerge.progress import Progress
-from mixmerge.records.row import RowModel
+from mixmerge.records import RowModel
 from mixmerge.spec_model import SpecModel
 from mixmerge.training.encode import Encoded, Encoder
 

@@ -1,0 +1,88 @@
+"""The commands for one part of a study: mix, train, evaluate."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mixmerge.cli.run import Workers, show
+
+
+def mix(
+    spec: Annotated[Path, typer.Argument(help="YAML file: sources, shares, languages, size.")],
+    out: Annotated[Path, typer.Argument(help="Folder for rows.jsonl and manifest.json.")],
+) -> None:
+    """Mix data at exact shares by source and language, and say what came out.
+
+    Counts are whole rows that sum to the size asked (largest remainder), duplicates and rows that
+    overlap evaluation prompts are removed and counted.
+    """
+    from mixmerge.cli.screen import bar
+    from mixmerge.mixing.manifest import share_table
+    from mixmerge.study.standalone import mix as run
+
+    with bar("mix") as progress:
+        manifest = run(spec, out, progress=progress)
+    typer.echo(share_table(manifest))
+    typer.echo(f"{manifest.rows:,} rows in {out / 'rows.jsonl'}")
+
+
+def train(
+    spec: Annotated[Path, typer.Argument(help="YAML file: model, rows, settings, placement.")],
+    out: Annotated[Path, typer.Argument(help="Folder for model/, curve.jsonl and report.json.")],
+) -> None:
+    """Train one checkpoint by SFT or DPO; a killed training goes on when called again.
+
+    With `placement: {devices: N}` it starts N processes through torchrun; the global batch, and so
+    the model, stays the same.
+    """
+    from mixmerge.cli.screen import bar, duration
+    from mixmerge.study.standalone import train as run
+
+    with bar("train") as progress:
+        report = run(spec, out, progress=progress)
+    dropped = sum(count.dropped for count in report.rows.values())
+    typer.echo(
+        f"{report.steps} steps, {report.tokens:,} tokens, loss {report.first_loss:.3f} → "
+        f"{report.final_loss:.3f}, {duration(report.train_seconds)}"
+        + (f"; {dropped} rows longer than {report.max_length} tokens dropped" if dropped else "")
+    )
+    typer.echo(f"model: {out / 'model'}")
+
+
+def evaluate(
+    spec: Annotated[Path, typer.Argument(help="Study file: base, checkpoints, evaluate.")],
+    out: Annotated[Path, typer.Argument(help="Run folder for answers, verdicts, results.json.")],
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Only put the judges on trial, on labelled answers.")
+    ] = False,
+    workers: Workers = None,
+    budget: Annotated[
+        float | None, typer.Option(min=0, help="Dollars that calls to judges and models may cost.")
+    ] = None,
+) -> None:
+    """Let models that exist answer, judge the answers, and estimate every axis with intervals.
+
+    The file is a study that trains nothing. Called again, the command goes on where it stopped.
+
+    With --calibrate the judges judge only the answers whose right verdict is known (section
+    `calibrate` of the file) and some probes, and the judge card says what they are worth.
+    """
+    from rich.console import Console
+
+    from mixmerge.files import read_json
+    from mixmerge.records.judge_card import JudgeCard
+    from mixmerge.reporting.terminal import trial_table
+    from mixmerge.study.run import prepare_evaluation
+    from mixmerge.study.steps.calibrate import CARD
+
+    screen = Console(highlight=False)
+    prepared = prepare_evaluation(spec, out, calibrate=calibrate, budget=budget)
+    show(prepared, workers=workers)
+    if calibrate:
+        card = JudgeCard.model_validate(read_json(out / CARD))
+        screen.print(trial_table(card))
+        for warning in card.warnings:
+            screen.print(f"- {warning}", style="yellow", markup=False)
+    if (out / CARD).is_file():
+        screen.print(f"judge card: {out / CARD}", markup=False, soft_wrap=True)

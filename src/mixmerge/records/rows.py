@@ -1,0 +1,179 @@
+"""The rows that the parts of mixmerge exchange: training rows, prompts, answers and verdicts.
+
+They are immutable, and an unknown field is an error.
+"""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class RowModel(BaseModel):
+    """A row that reads back exactly what it wrote."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
+
+
+class SchemaModel(RowModel):
+    """A file of its own, which says the version of its schema because other tools read it."""
+
+    model_config = ConfigDict(
+        serialize_by_alias=True, validate_by_name=True, validate_by_alias=True
+    )
+
+    schema_: Literal[2] = Field(2, alias="schema")
+
+
+class Message(RowModel):
+    """One turn of a chat."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str = Field(min_length=1)
+
+
+class Conversation(RowModel):
+    """One supervised example: turns that end with the assistant's."""
+
+    id: str
+    """Unique within its source and language; copies of one row in a mixture keep it."""
+    source: str
+    """Name of the data source in the study file."""
+    language: str
+    """ISO 639-1 code where one exists, e.g. ``hi``."""
+    messages: tuple[Message, ...] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _ends_with_the_assistant(self) -> Self:
+        if self.messages[-1].role != "assistant":
+            raise ValueError("the last message must be the assistant's")
+        return self
+
+    @property
+    def prompt_text(self) -> str:
+        """All turns before the last, joined: what duplicates and overlap are decided on."""
+        return "\n".join(message.content for message in self.messages[:-1])
+
+
+class PreferencePair(RowModel):
+    """One preference example: a prompt, the answer to prefer and the answer to avoid."""
+
+    id: str
+    source: str
+    language: str
+    prompt: tuple[Message, ...] = Field(min_length=1)
+    """Turns that end with the user's."""
+    chosen: str = Field(min_length=1)
+    rejected: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _is_a_preference(self) -> Self:
+        if self.prompt[-1].role != "user":
+            raise ValueError("the last message of the prompt must be the user's")
+        if self.chosen == self.rejected:
+            raise ValueError("`chosen` and `rejected` must differ")
+        return self
+
+    @property
+    def prompt_text(self) -> str:
+        """All turns of the prompt, joined: what duplicates and overlap are decided on."""
+        return "\n".join(message.content for message in self.prompt)
+
+    def as_conversation(self) -> Conversation:
+        """Return the supervised example of this pair: its prompt with the chosen answer."""
+        answer = Message(role="assistant", content=self.chosen)
+        return Conversation(
+            id=self.id, source=self.source, language=self.language, messages=(*self.prompt, answer)
+        )
+
+
+Translated = Literal["none", "human", "machine"]
+"""Who put a prompt into its language: ``none``, it was written in it; ``human``, a person
+translated it or edited a translation; ``machine``, a model translated it and nobody checked."""
+
+
+class Prompt(RowModel):
+    """One prompt of one language. Translations of one question share a cluster."""
+
+    id: str
+    """Unique within its prompt set."""
+    cluster: str
+    """The source question: the unit that intervals and tests resample."""
+    language: str
+    category: str | None = None
+    """For example a harm category."""
+    messages: tuple[Message, ...] = Field(min_length=1)
+    """The turns shown to the model, ending with the user's."""
+    accepted: tuple[str, ...] = ()
+    """Right answers in this language, where the question has them; any one of them will do."""
+    tests: tuple[str, ...] = ()
+    """Python source of tests for the code of an answer; each raises an error where it fails."""
+    translated: Translated = "none"
+    """Whether these are a translator's words."""
+    scope: Literal["global", "local"] | None = None
+    """Whether a harm is one everywhere, or only where the language is spoken."""
+
+    @property
+    def text(self) -> str:
+        """All turns, joined."""
+        return "\n".join(message.content for message in self.messages)
+
+
+class Response(RowModel):
+    """One answer of one model; the decoding settings stand once, in the step that made it."""
+
+    prompt: str
+    """`Prompt.id`."""
+    text: str
+    """The answer without special tokens; empty when the model stopped at once."""
+    finish_reason: Literal["stop", "length", "filter"]
+    """``stop``: the model ended its turn; ``length``: it was cut off; ``filter``: the endpoint that
+    serves the model withheld the answer."""
+    tokens: int = Field(ge=0)
+    """Tokens generated, the end of turn included; 0 from an endpoint that does not count."""
+
+
+Axis = str
+"""The name that a study gives to one thing that its models are measured on."""
+
+Outcome = Literal["win", "tie", "loss", "yes", "no", "graded", "unreadable", "refused", "error"]
+"""``win|tie|loss``: a comparison with the base model's answer. ``yes|no``: whether the answer has
+the outcome that the axis counts, such as being harmful or correct. ``graded``: the judge gave a
+number, in `Verdict.score`. ``unreadable``: the judge's reply held no verdict; ``refused``: the
+judge would not judge; ``error``: the call failed. The last three are counted and reported, never
+imputed."""
+
+MISSING: frozenset[Outcome] = frozenset({"unreadable", "refused", "error"})
+
+
+class Verdict(RowModel):
+    """One judgement of one answer, or of a pair of answers in one order."""
+
+    prompt: str
+    """`Prompt.id`."""
+    cluster: str
+    language: str
+    category: str | None = None
+    axis: Axis
+    judge: str
+    """Which judge, with the version of its rules or rubric, e.g. ``rules@1``."""
+    order: Literal["model-first", "base-first"] | None = None
+    """For comparisons: whose answer the judge saw first; None where the order cannot matter."""
+    outcome: Outcome
+    """Seen from the model under evaluation."""
+    score: float | None = None
+    """The grade, with the outcome ``graded`` only."""
+    reason: str = ""
+    """The judge's explanation, or why there is no verdict."""
+    notes: dict[str, str] = Field(default_factory=dict)
+    """What the rubric asks for beside the verdict, e.g. ``severity`` or ``language``."""
+    votes: dict[str, Outcome] = Field(default_factory=dict)
+    """For the verdict of a panel: what each judge said, by `judge`."""
+
+    @model_validator(mode="after")
+    def _has_a_score_if_graded(self) -> Self:
+        if (self.outcome == "graded") != (self.score is not None):
+            raise ValueError(
+                "`score` belongs to the outcome `graded` and to no other "
+                f"(seen: {self.outcome}, score {self.score})"
+            )
+        return self
