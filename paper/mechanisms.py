@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 
 from mixmerge.reporting.cells import ABSENT, Cell, Column, Table, word
-from mixmerge.reporting.formats import signed, significant
+from mixmerge.reporting.formats import MINUS, signed
 from paper.mantel import FEWEST, Association, mantel, symmetric
 from paper.scores import Findings, Mechanism
 
@@ -106,7 +106,9 @@ def mechanism_table(mechanisms: Sequence[Mechanism]) -> Table:
                 cells.append(ABSENT)
                 continue
             mean = sum(seen) / len(seen)
-            low, middle, high = (significant(x) for x in (min(seen), mean, max(seen)))
+            low, middle, high = (
+                f"{x:.3g}".replace("-", MINUS) for x in (min(seen), mean, max(seen))
+            )
             cells.append(Cell(middle, mean, (min(seen), max(seen)), f"{low} to {high}"))
         rows.append(tuple(cells))
     columns = (

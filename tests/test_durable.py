@@ -1,19 +1,31 @@
 """Tests of mixmerge.durable: locks that end with their holder, logs without half lines."""
 
+import contextlib
 import errno
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from mixmerge.durable import Log, append_if_possible, claimed, held, read_log
+from mixmerge.durable import (
+    Log,
+    append_if_possible,
+    claimed,
+    holder,
+    line_of,
+    read_log,
+    value_of,
+)
 from mixmerge.errors import ResourceError
 
 HOLD = """
@@ -55,11 +67,11 @@ def test_a_stale_lock_is_recognised(tmp_path: Path) -> None:
     process = hold(lock)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    assert not held(lock)
+    assert not holder(lock)
     with claimed(lock, "study", patience=5.0) as last:
         assert last is not None
         assert last.pid == process.pid
-        assert held(lock)
+        assert holder(lock)
         assert json.loads(lock.read_text())["pid"] == os.getpid()
     with claimed(lock, "study", patience=0.0) as last:
         assert last is None
@@ -77,13 +89,13 @@ def test_a_torn_name_is_no_obstacle(tmp_path: Path) -> None:
 def test_a_holder_without_a_name_is_seen(tmp_path: Path) -> None:
     """A lock is held whether or not its holder could write its name; a free one is not."""
     lock = tmp_path / "lock"
-    assert not held(lock)
+    assert not holder(lock)
     process = hold(lock)
     lock.write_text("")
-    assert held(lock)
+    assert holder(lock)
     process.kill()
     process.communicate()
-    assert not held(lock)
+    assert not holder(lock)
 
 
 @pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EBADF])
@@ -119,10 +131,10 @@ def test_a_log_hands_out_what_is_new(tmp_path: Path) -> None:
     """Each whole line comes once, also another writer's; one's own are known already."""
     with closing(Log(tmp_path / "log")) as mine, closing(Log(tmp_path / "log")) as other:
         mine.append({"a": 1})
-        assert [json.loads(line) for _, line in other.new_lines()] == [{"a": 1}]
+        assert [value_of(line) for _, line in other.new_lines()] == [{"a": 1}]
         other.append("नमस्ते")
         assert list(other.new_lines()) == []
-        assert [json.loads(line) for _, line in mine.new_lines()] == ["नमस्ते"]
+        assert [value_of(line) for _, line in mine.new_lines()] == ["नमस्ते"]
         assert list(mine.new_lines()) == []
 
 
@@ -138,9 +150,9 @@ def test_a_line_that_was_refused_comes_again(tmp_path: Path) -> None:
 
 def test_an_append_cuts_off_a_torn_line(tmp_path: Path) -> None:
     """What a killed writer left is gone, so that the new line stands for itself."""
-    (tmp_path / "log").write_bytes(b"[1]\n[2")
+    (tmp_path / "log").write_bytes(line_of([1]) + line_of([2])[:-1])
     append_if_possible(tmp_path / "log", [3])
-    assert (tmp_path / "log").read_bytes() == b"[1]\n[3]\n"
+    assert (tmp_path / "log").read_bytes() == line_of([1]) + line_of([3])
 
 
 def test_a_failed_append_leaves_nothing_for_later(
@@ -160,11 +172,70 @@ def test_a_failed_append_leaves_nothing_for_later(
         append_if_possible(tmp_path / "log", "lost too")
         monkeypatch.undo()
         assert log.value(log.append("kept")) == "kept"
-    assert (tmp_path / "log").read_text() == '"kept"\n'
+    assert (tmp_path / "log").read_bytes() == line_of("kept")
 
 
 def test_reading_passes_over_damage(tmp_path: Path) -> None:
     """A reader beside the writer meets whole values only; a missing file has none."""
     assert list(read_log(tmp_path / "log")) == []
-    (tmp_path / "log").write_bytes(b'{"a": 1}\n\x00\xff\n{"b": 2}\n{"c"')
-    assert list(read_log(tmp_path / "log")) == [{"a": 1}, {"b": 2}]
+    damaged = b'\x00\xff\nnull\n{"c": 1}\n["00000000", 5]\n'
+    (tmp_path / "log").write_bytes(line_of({"a": 1}) + damaged + line_of([2]) + line_of(3)[:-1])
+    assert list(read_log(tmp_path / "log")) == [{"a": 1}, [2]]
+
+
+def test_no_flipped_bit_makes_another_value(tmp_path: Path) -> None:
+    """Whichever bit of a log a disk flips, what is read was written; at most two lines are lost."""
+    written = [["key", {"verdict": 10, "text": "é"}], 0.25, {"event": "started"}]
+    content = b"".join(map(line_of, written))
+    for bit in range(8 * len(content)):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        (tmp_path / "log").write_bytes(flipped)
+        read = list(read_log(tmp_path / "log"))
+        assert len(read) >= 1
+        assert [value for value in written if value in read] == read
+
+
+def test_a_line_is_json_with_its_crc_32(tmp_path: Path) -> None:
+    """Other programs can read a log and check it: the sum is that of the value's bytes."""
+    with closing(Log(tmp_path / "log")) as log:
+        log.append({"text": "नमस्ते \ud83d"})
+    line = (tmp_path / "log").read_bytes()
+    assert json.loads(line)[1] == {"text": "नमस्ते ?"}
+    assert int(json.loads(line)[0], 16) == zlib.crc32(line[13:-2])
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_pipe_or_folder_is_no_lock(make: Callable[[Path], None], tmp_path: Path) -> None:
+    """What cannot be a lock or a log is named at once; nothing waits for a pipe's other end."""
+    make(tmp_path / "odd")
+    with pytest.raises(ResourceError, match="odd: must be a plain file"):
+        Log(tmp_path / "odd")
+    claim = claimed(tmp_path / "odd", "study", patience=0.0)
+    with pytest.raises(ResourceError, match="odd: must be a plain file"), claim:
+        pass
+    assert not holder(tmp_path / "odd")
+    assert list(read_log(tmp_path / "odd")) == []
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system without a free byte; skips where it cannot be mounted."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode:
+        pytest.skip("mounting a small file system needs root")
+    with (disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while True:
+            filler.write(bytes(4096))
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_lock_on_a_full_disk_holds_without_a_name(full_disk: Path) -> None:
+    """The name of its holder has no room; that stops nobody, at the beginning or at the end."""
+    with claimed(full_disk / "lock", "step", patience=0.0) as last:
+        assert last is None
+        assert holder(full_disk / "lock") == "it has not said who it is"
+    assert holder(full_disk / "lock") == ""

@@ -1,13 +1,14 @@
 """Tests of mixmerge.fingerprint."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mixmerge.errors import ResourceError
-from mixmerge.fingerprint import fingerprint, folder_fingerprint
+from mixmerge.errors import SpecError
+from mixmerge.fingerprint import file_fingerprint, fingerprint, folder_fingerprint
 
 
 def test_the_hash_is_sha256_of_canonical_json() -> None:
@@ -40,16 +41,40 @@ def test_a_folder_is_its_names_and_contents(tmp_path: Path) -> None:
     assert folder_fingerprint(tmp_path / "one") != folder_fingerprint(tmp_path / "two")
 
 
-def test_a_file_that_may_not_be_read_is_the_users(
+def test_what_lies_behind_a_link_counts(tmp_path: Path) -> None:
+    """A folder or file is the same through a link and by itself; a link round is no way."""
+    for name, text in (("one", "x"), ("two", "y")):
+        (tmp_path / name / "sub").mkdir(parents=True)
+        (tmp_path / name / "sub" / "f").write_text(text)
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "sub").symlink_to(tmp_path / "one" / "sub")
+    same = folder_fingerprint(tmp_path / "linked")
+    assert same == folder_fingerprint(tmp_path / "one")
+    (tmp_path / "linked" / "sub").unlink()
+    (tmp_path / "linked" / "sub").symlink_to(tmp_path / "two" / "sub")
+    assert folder_fingerprint(tmp_path / "linked") != same
+    (tmp_path / "one" / "sub" / "round").symlink_to(tmp_path / "one")
+    assert folder_fingerprint(tmp_path / "one") == same
+
+
+def test_what_may_not_be_read_is_the_users_mistake(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The message names it; the superuser may read all, so the refusal is made up here."""
-    file = tmp_path / "model.safetensors"
-    file.write_text("")
+    """The file is named, with the reason and what to do."""
+    (tmp_path / "f").write_text("x")
 
-    def refuse(self: Path, *_: Any, **__: Any) -> None:
-        raise PermissionError(13, "Permission denied", str(self))
+    def closed(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(tmp_path / "f"))
 
-    monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(ResourceError, match=r"model\.safetensors: cannot be read \(Permission den"):
-        folder_fingerprint(tmp_path)
+    monkeypatch.setattr(Path, "open", closed)
+    for read in (file_fingerprint, lambda path: folder_fingerprint(path.parent)):
+        with pytest.raises(SpecError, match=r"/f: cannot be read \(Permission denied\). Check who"):
+            read(tmp_path / "f")
+
+
+def test_a_pipe_in_a_folder_is_passed_over(tmp_path: Path) -> None:
+    """Only files count; nothing waits for a pipe."""
+    (tmp_path / "f").write_text("x")
+    before = folder_fingerprint(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    assert folder_fingerprint(tmp_path) == before

@@ -2,7 +2,9 @@
 
 The kernel holds a lock and releases it however its holder ends, so a lock is never stale; on Linux
 that is true of NFS too. A log is JSON Lines that are only ever appended to: a line counts once its
-newline is written, and what a killed writer left behind the last newline is cut off.
+newline is written, and what a killed writer left behind the last newline is cut off. Each line is
+``["CRC-32", VALUE]``, so that a line that a disk or a hand has changed is known to be damaged: one
+flipped bit can make another number of it that is as good JSON as the first.
 """
 
 import contextlib
@@ -15,15 +17,17 @@ import shlex
 import socket
 import sys
 import time
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache
+from io import FileIO
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from mixmerge.errors import ResourceError
-from mixmerge.files import PARTIAL, explained_disk_errors
+from mixmerge.errors import HeldError, ResourceError
+from mixmerge.files import PARTIAL, check_plain, explained_disk_errors
 
 _NO_LOCKS_HERE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF)
 """Of file systems without locks; the last is NFS's answer for a folder."""
@@ -100,36 +104,44 @@ def claimed(lock: Path, what: str, *, patience: float) -> Iterator[Owner | None]
         The last holder if it ended without releasing the lock, else None.
 
     Raises:
-        ResourceError: another process holds it; the message says which.
+        HeldError: another process holds it; the message says which.
+        ResourceError: the folder is not writable, or no file is there.
     """
+    check_plain(lock)
     with explained_disk_errors(lock):
-        stream = lock.open("a+", encoding="utf-8")
+        # Unbuffered: on a full disk what is left in a buffer would fail once more at the end.
+        stream = lock.open("a+b", buffering=0)
     with stream:
         if not take_lock(stream.fileno(), lock.parent, patience=patience):
-            owner = _read(stream) or "it has not said who it is"
-            raise ResourceError(
-                f"{lock.parent}: another process is running this {what} ({owner}). "
+            raise HeldError(
+                f"{lock.parent}: another process is running this {what} ({_name(stream)}). "
                 "Wait for it, or stop it, and run the same command again."
             )
         last = _read(stream)
-        _write(stream, json.dumps(asdict(this_process())))
+        _write(stream, json.dumps(asdict(this_process())).encode())
         yield last
-        _write(stream, "")
+        _write(stream, b"")
 
 
-def held(lock: Path) -> bool:
-    """Say whether a process holds a lock now, also one that could not write its name."""
+def holder(lock: Path) -> str:
+    """Say which process holds a lock now, also one that could not write its name; "": none."""
     try:
-        with lock.open(encoding="utf-8") as stream:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
+        check_plain(lock)
+        with lock.open("rb", buffering=0) as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _name(stream)
+    except (OSError, ResourceError):
+        pass
+    return ""
 
 
-def _read(stream: TextIO) -> Owner | None:
+def _name(stream: FileIO) -> str:
+    return str(_read(stream) or "it has not said who it is")
+
+
+def _read(stream: FileIO) -> Owner | None:
     stream.seek(0)
     try:
         return Owner(**json.loads(stream.read()))
@@ -137,11 +149,31 @@ def _read(stream: TextIO) -> Owner | None:
         return None
 
 
-def _write(stream: TextIO, text: str) -> None:
+def _write(stream: FileIO, text: bytes) -> None:
     with contextlib.suppress(OSError):  # the name is a courtesy; the lock holds on a full disk too
         stream.truncate(0)
         stream.write(text)
-        stream.flush()
+
+
+def line_of(value: Any) -> bytes:
+    """Write plain JSON as one line of a log; half of a character becomes a question mark."""
+    return _with_checksum(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+
+
+def value_of(line: bytes) -> Any:
+    """Return what a line of a log holds.
+
+    Raises:
+        ValueError: the line is damaged, or no line of a log.
+    """
+    text = line[len(_with_checksum(b"")) - 2 : -2]
+    if line != _with_checksum(text):
+        raise ValueError("the line is damaged: its checksum is not that of its value")
+    return json.loads(text)
+
+
+def _with_checksum(text: bytes) -> bytes:
+    return b'["%08x", %b]\n' % (zlib.crc32(text), text)
 
 
 class Log:
@@ -154,11 +186,12 @@ class Log:
         """Open the file, and make it if it is missing.
 
         Raises:
-            ResourceError: the disk is full, or the folder is not writable.
+            ResourceError: the disk is full, the folder is not writable, or this is no file.
         """
         self.path = path
         self._end = 0
         self._synced = time.monotonic()
+        check_plain(path)
         with explained_disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._stream = path.open("a+b")
@@ -186,7 +219,7 @@ class Log:
     def value(self, place: int) -> Any:
         """Return the value of the line at a place."""
         self._stream.seek(place)
-        return json.loads(self._stream.readline())
+        return value_of(self._stream.readline())
 
     def append(self, value: Any) -> int:
         """Write a line, which survives the process from now on; return its place.
@@ -194,7 +227,7 @@ class Log:
         Raises:
             ResourceError: the disk is full; the line is not there.
         """
-        line = memoryview(json.dumps(value, ensure_ascii=False).encode() + b"\n")
+        line = memoryview(line_of(value))
         handle = self._stream.fileno()
         with explained_disk_errors(self.path):
             place = self._cut_torn_line()
@@ -249,12 +282,17 @@ def append_if_possible(path: Path, value: Any) -> None:
         opened.append(value)
 
 
-def read_log(path: Path) -> Iterator[Any]:
-    """Yield the values of a log that others may write; damaged and torn lines are left out."""
+def read_log(path: Path, parse: Callable[[bytes], Any] = value_of) -> Iterator[Any]:
+    """Yield the values of a log that others may write; damaged and torn lines are left out.
+
+    Args:
+        path: The log; one that is missing or cannot be read has no values.
+        parse: Reads a line, newline included, of a file that is no `Log`; a ValueError is damage.
+    """
     try:
-        lines = path.read_bytes().split(b"\n")
+        content = path.read_bytes() if path.is_file() else b""
     except OSError:
         return
-    for line in lines:
+    for line in content.split(b"\n")[:-1]:  # what follows the last newline is torn
         with contextlib.suppress(ValueError):
-            yield json.loads(line)
+            yield parse(line + b"\n")

@@ -40,6 +40,10 @@ class DeviceMemoryError(ResourceError):
     """The memory of a device was full in the middle of the work; less at once may fit."""
 
 
+class HeldError(ResourceError):
+    """Another process is at work in the same folder."""
+
+
 class StepFailedError(MixmergeError):
     """One or more steps of a run failed; what does not depend on them was finished."""
 

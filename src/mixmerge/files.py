@@ -27,6 +27,8 @@ _LARGEST_JSON = 1 << 29
 Row = TypeVar("Row", bound=BaseModel)
 
 
+_SMALL_FILE = 8192
+"""Bytes."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_PLACE = (
     *(errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.EISDIR, errno.ENOTDIR),
@@ -54,6 +56,17 @@ def is_full_disk(error: Exception) -> bool:
     return any(os.strerror(code) in str(error) for code in _FULL)
 
 
+def check_plain(path: Path) -> None:
+    """Check that a path is free or a plain file: to open a pipe can mean to wait for ever.
+
+    Raises:
+        ResourceError: something else is there.
+    """
+    with explained_disk_errors(path):
+        if path.exists() and not path.is_file():
+            raise ResourceError(f"{path}: must be a plain file and is none. Remove what is there.")
+
+
 def existing_parent(path: Path) -> Path:
     """Return the nearest folder above a path, or the path itself, that exists."""
     while not path.exists():
@@ -63,11 +76,20 @@ def existing_parent(path: Path) -> Path:
 
 def full_disk(path: Path) -> ResourceError:
     """Return the error of a full disk, with how much of it is free."""
-    free = shutil.disk_usage(existing_parent(path)).free
+    there = os.statvfs(existing_parent(path))
+    free = f"{there.f_bavail * there.f_frsize / 1e6:.1f} MB"
+    if there.f_files > 0 == there.f_favail:
+        free = "no further file"
     return ResourceError(
-        f"{path}: the disk is full ({free / 1e6:.1f} MB free). "
+        f"{path}: the disk is full ({free} free). "
         "Free some space and run the same command again; finished work is kept."
     )
+
+
+def no_room(folder: Path) -> bool:
+    """Say whether the disk of a folder has no room for one more small file."""
+    there = os.statvfs(existing_parent(folder))
+    return there.f_bavail * there.f_frsize < _SMALL_FILE or there.f_files > 0 == there.f_favail
 
 
 def sync(path: Path) -> None:
@@ -125,6 +147,8 @@ def read_json(path: Path) -> Any:
     """
     try:
         size = path.stat().st_size
+        if size == 0 and not path.is_file():
+            raise SpecError(f"{path}: is no file with text in it.")
         if size > _LARGEST_JSON:
             raise SpecError(f"{path}: has {size:,} bytes, more than {_LARGEST_JSON:,} for JSON.")
         text = path.read_text(encoding="utf-8")
@@ -136,6 +160,15 @@ def read_json(path: Path) -> Any:
     except ValueError as error:  # no JSON, no UTF-8, or a number of thousands of digits
         raise SpecError(f"{path}: not valid JSON: {error}.") from error
     return value
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file of ours; empty where the file is missing, damaged or odd."""
+    try:
+        value = read_json(path)
+    except SpecError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 @contextmanager

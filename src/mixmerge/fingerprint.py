@@ -8,10 +8,12 @@ treated differently by whoever reads them). What has no stable form is refused.
 import hashlib
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mixmerge.errors import ResourceError
+from mixmerge.errors import SpecError
 
 _CHUNK = 1 << 20
 
@@ -52,21 +54,50 @@ def file_fingerprint(path: Path) -> str:
     """Return the SHA-256 of a file's content as 64 hexadecimal digits.
 
     Raises:
-        ResourceError: this user may not read it.
+        SpecError: this user may not read the file.
     """
     digest = hashlib.sha256()
-    try:
-        with path.open("rb") as stream:
-            while chunk := stream.read(_CHUNK):
-                digest.update(chunk)
-    except PermissionError as error:
-        raise ResourceError(
-            f"{path}: cannot be read ({error.strerror}); give this user the right to read it."
-        ) from error
+    with _readable(path), path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
     return digest.hexdigest()
 
 
 def folder_fingerprint(folder: Path) -> str:
-    """Return the fingerprint of a folder: the names and contents of the files below it."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    """Return the fingerprint of a folder: the names and contents of the files below it.
+
+    Raises:
+        SpecError: this user may not read a part of it.
+    """
+    files = files_below(folder)
     return fingerprint({str(path.relative_to(folder)): file_fingerprint(path) for path in files})
+
+
+def files_below(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:
+    """Return the files of a folder and of those in it, sorted; links are followed, once round.
+
+    Raises:
+        SpecError: this user may not read a part of it.
+    """
+    real = folder.resolve()
+    if real in above:
+        return []
+    files = []
+    with _readable(folder):
+        for path in sorted(folder.iterdir()):
+            if path.is_dir():
+                files += files_below(path, (*above, real))
+            elif path.is_file():
+                files.append(path)
+    return files
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        raise SpecError(
+            f"{error.filename or path}: cannot be read ({error.strerror}). Check who owns it, and "
+            "its mode."
+        ) from error

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mixmerge.durable import line_of
 from mixmerge.errors import ResourceError
 from mixmerge.evaluation.journal import Journal
 
@@ -25,25 +26,26 @@ def test_appended_work_is_on_file_before_closing(tmp_path: Path) -> None:
     """What was appended is readable at once: a kill after it loses nothing."""
     with Journal(tmp_path / "j") as journal:
         journal.append("a", 1)
-        assert (tmp_path / "j").read_bytes() == b'["a", 1]\n'
+        assert (tmp_path / "j").read_bytes() == line_of(["a", 1])
 
 
-@pytest.mark.parametrize("torn", [b'["b", {"te', b'["b", 2]', b"\xff\xfe"])
+@pytest.mark.parametrize("torn", [line_of(["b", 2])[:20], line_of(["b", 2])[:-1], b"\xff\xfe"])
 def test_a_torn_last_line_is_cut_off(tmp_path: Path, torn: bytes) -> None:
     """Half a line is forgotten, what stands before it is kept, and appending goes on after it."""
-    (tmp_path / "j").write_bytes(b'["a", 1]\n' + torn)
+    (tmp_path / "j").write_bytes(line_of(["a", 1]) + torn)
     with Journal(tmp_path / "j") as journal:
         assert journal == {"a": 1}
         journal.append("c", 3)
-    assert (tmp_path / "j").read_bytes() == b'["a", 1]\n["c", 3]\n'
+    assert (tmp_path / "j").read_bytes() == line_of(["a", 1]) + line_of(["c", 3])
 
 
-def test_a_damaged_line_costs_only_itself(tmp_path: Path) -> None:
-    """What a disk damaged in the middle is done again; what follows it still counts."""
-    damaged = b'\x00\x00", 2]\n{"c": 3}\nnull\n5\n'
-    (tmp_path / "j").write_bytes(b'["a", 1]\n' + damaged + b'["d", 4]\n')
+def test_a_damaged_line_costs_only_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What a disk damaged in the middle is done again, and said; what follows it still counts."""
+    damaged = b'\x00\x00", 2]\n{"c": 3}\nnull\n5\n' + line_of(["e", 5]).replace(b"5]", b"4]")
+    (tmp_path / "j").write_bytes(line_of(["a", 1]) + damaged + line_of(["d", 4]))
     with Journal(tmp_path / "j") as journal:
         assert journal == {"a": 1, "d": 4}
+        assert "j: 5 damaged lines; what they held is done again" in caplog.text
         journal.append("b", 2)
     with Journal(tmp_path / "j") as journal:
         assert journal == {"a": 1, "d": 4, "b": 2}
@@ -105,4 +107,4 @@ def test_a_full_disk_leaves_no_half_line(tmp_path: Path, monkeypatch: pytest.Mon
         monkeypatch.undo()
         journal.append("c", 3)
         assert journal == {"a": 1, "c": 3}
-    assert (tmp_path / "j").read_bytes() == b'["a", 1]\n["c", 3]\n'
+    assert (tmp_path / "j").read_bytes() == line_of(["a", 1]) + line_of(["c", 3])

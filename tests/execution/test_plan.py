@@ -12,7 +12,9 @@ def finish(store: Store, step: Step) -> None:
     """Pretend that a step without inputs is done."""
     key = store.key(step, {})
     folder = store.place(step, key, {})
-    write_json(folder / "record.json", {"key": key, "output": "f" * 64, "contents": {}})
+    write_json(
+        folder / "record.json", {"key": key, "output": "f" * 64, "contents": {}, "facts": {}}
+    )
 
 
 def test_a_new_study_is_all_to_do(tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from mixmerge.durable import claimed, held
+from mixmerge.durable import claimed, holder
 from mixmerge.errors import ResourceError
+from mixmerge.execution import schedule
+from mixmerge.execution.engine import LOST
 from mixmerge.execution.engines.local import LocalEngine
 from mixmerge.execution.events import (
     Blocked,
@@ -227,7 +229,7 @@ class Impatient(Heard):
     def __call__(self, event: Event) -> None:
         super().__call__(event)
         if isinstance(event, Started):
-            wait_until(lambda: held(event.folder / LOCK))
+            wait_until(lambda: bool(holder(event.folder / LOCK)))
             for _ in range(self.times):
                 signal.raise_signal(signal.SIGINT)
 
@@ -260,7 +262,7 @@ def test_ctrl_c_twice_stops_now(tmp_path: Path, toy: str) -> None:
         run([Step("write", "a", {"sleep": 100})], Store(tmp_path), engine, heard)
     assert time.monotonic() - before < 60
     (lock,) = tmp_path.glob("write/a-*/lock")
-    assert not held(lock)
+    assert not holder(lock)
     assert not (lock.parent / RECORD).exists()
     assert heard.of(Ended) == [Ended("interrupted")]
 
@@ -302,3 +304,61 @@ def test_an_interrupt_that_python_loses_still_counts(
     assert set(lost) == {KeyboardInterrupt}
     assert signal.getsignal(signal.SIGINT) is before
     assert "c" not in heard.names(Started)
+
+
+def test_a_step_that_another_process_runs_is_waited_for(
+    tmp_path: Path, engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever runs a step, it is one attempt: with a single one allowed, the run waits and ends."""
+    monkeypatch.setattr(schedule, "_HELD_SECONDS", 0.1)
+    store, step = Store(tmp_path / "run"), Step("write", "a", {"text": "a"})
+    folder = store.place(step, store.key(step, {}), {})
+
+    class Impatient(LocalEngine):
+        """Says of each of its first two steps that it is lost."""
+
+        lost = 0
+
+        def poll(self, handle: Any) -> int | None:
+            code = super().poll(handle)
+            if code is None and self.lost < 2:
+                self.stop(handle)
+                self.lost += 1
+                return LOST
+            return code
+
+    heard = Heard()
+    other = claimed(folder / LOCK, "step", patience=0.0)
+    other.__enter__()
+
+    def listen(event: Event) -> None:
+        heard(event)
+        if len(heard.of(Retried)) == 2 and isinstance(event, Retried):
+            other.__exit__(None, None, None)
+
+    impatient = Impatient(engine._entry, cpus=2)
+    outcome = run([step], store, impatient, listen, attempts=1)
+    impatient.close()
+    assert outcome.failed == {}
+    told = [event.message for event in heard.of(Retried)]
+    assert len(told) == 2
+    assert all(f"another process is running it (process {os.getpid()}" in text for text in told)
+
+
+def test_a_step_without_room_for_a_reason_has_one(
+    tmp_path: Path, engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a disk so full that a step cannot say why it ended, the run says it."""
+    monkeypatch.setattr(schedule, "no_room", lambda folder: folder.name.startswith("gone"))
+    outcome, _ = walk([Step("vanish", "gone")], tmp_path / "run", engine)
+    code, message = outcome.failed["vanish/gone"]
+    assert code == 2
+    assert "the disk is full" in message
+
+
+@pytest.mark.parametrize("text", ["null", "[]", '{"code": "x"}', '{"message": 1}', "{"])
+def test_an_odd_reason_is_none(tmp_path: Path, engine: LocalEngine, text: str) -> None:
+    """A damaged `failure.json` does not stop the run; the step's exit code says what there is."""
+    step = Step("odd", "a", {"text": text})
+    outcome, _ = walk([step], tmp_path / "run", engine)
+    assert outcome.failed == {"odd/a": (1, "the process ended without a word (exit code 1)")}

@@ -1,12 +1,15 @@
 """Tests of mixmerge.execution.store."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+from mixmerge.errors import ResourceError, SpecError
+from mixmerge.execution import store as stores
 from mixmerge.execution.step import Needs, Step
-from mixmerge.execution.store import Store, read_progress, read_task
+from mixmerge.execution.store import ADOPTED, Store, adopted_key, read_progress, read_task
 from mixmerge.files import write_json
 
 
@@ -71,3 +74,131 @@ def test_a_record_of_another_key_is_none(tmp_path: Path) -> None:
     key = store.key(step, {})
     write_json(store.folder(step, key) / "record.json", {"key": "0" * 64})
     assert store.record(step, key) is None
+
+
+ODD = ["", "null", "[]", "5", '"text"', "{", '{"key": 1}', "\x00\x00", "[" * 100_000]
+
+
+@pytest.mark.parametrize("text", ODD, ids=range(len(ODD)))
+def test_an_odd_file_of_a_run_is_as_good_as_none(tmp_path: Path, text: str) -> None:
+    """Whatever stands where a record, a progress or the digests should be stops nothing."""
+    store, step = Store(tmp_path), Step("mix", "m", files={"rows": str(tmp_path / "rows")})
+    (tmp_path / "rows").write_text("a")
+    key = store.key(step, {})
+    folder = store.place(step, key, {})
+    for name in ("record.json", "progress.json", "step.json", ADOPTED):
+        (folder / name).write_text(text)
+    (tmp_path / "cache").mkdir(exist_ok=True)
+    (tmp_path / "cache" / "hashes.jsonl").write_text(f"{text}\n")
+    again = Store(tmp_path)
+    assert again.key(step, {}) == key
+    assert again.record(step, key) is None
+    assert read_progress(folder) is None
+    with pytest.raises(SpecError, match=r"step\.json: does not say what a step is asked"):
+        read_task(folder)
+
+
+def test_nothing_waits_for_the_other_end_of_a_pipe(tmp_path: Path) -> None:
+    """A pipe for a record is none; one that a step would write to is named before it starts."""
+    store, step = Store(tmp_path), Step("mix", "m")
+    key = store.key(step, {})
+    folder = store.place(step, key, {})
+    os.mkfifo(folder / "record.json")
+    assert store.record(step, key) is None
+    for name in ("lock", "log.txt"):
+        os.mkfifo(folder / name)
+        with pytest.raises(ResourceError, match=rf"{name}: must be a plain file and is none"):
+            store.place(step, key, {})
+        (folder / name).unlink()
+
+
+def recorded(store: Store, step: Step, key: str, **more: object) -> Path:
+    """Place a step and record it as done."""
+    folder = store.place(step, key, {})
+    write_json(
+        folder / "record.json", {"key": key, "output": "", "contents": {}, "facts": {}, **more}
+    )
+    return folder
+
+
+def test_an_adopted_output_is_part_of_the_identity(tmp_path: Path) -> None:
+    """Three models in the place of one training are three identities; without them it is its own.
+
+    A step of another name that is asked the same is not touched.
+    """
+    step, twin = Step("train", "a", {"lr": 0.1}), Step("train", "b", {"lr": 0.1})
+    own = Store(tmp_path).key(step, {})
+    keys = []
+    for content in ("one", "two", "three"):
+        key = adopted_key(own, content)
+        folder = recorded(Store(tmp_path), step, key)
+        write_json(folder / ADOPTED, {"recipe": own})
+        assert Store(tmp_path).key(step, {}) == key
+        assert Store(tmp_path).record(step, key) is not None
+        assert Store(tmp_path).key(twin, {}) == own
+        keys.append(key)
+        shutil.rmtree(folder)
+        assert Store(tmp_path).key(step, {}) == own
+    assert len({own, *keys}) == 4
+
+
+def test_an_adopted_model_that_is_not_whole_does_not_count(tmp_path: Path) -> None:
+    """While it is copied, or when a file of it is gone, the step is what it would be without."""
+    step = Step("train", "a")
+    own = Store(tmp_path).key(step, {})
+    key = adopted_key(own, "content")
+    folder = recorded(Store(tmp_path), step, key, contents={"model/weights": 1})
+    write_json(folder / ADOPTED, {"recipe": own})
+    assert Store(tmp_path).key(step, {}) == own
+    (folder / "model").mkdir()
+    (folder / "model" / "weights").write_text("x")
+    assert Store(tmp_path).key(step, {}) == key
+
+
+def test_a_change_within_the_clocks_tick_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A digest is kept only of files that had not just been written: times are coarse."""
+    file = tmp_path / "rows"
+    file.write_text("same")
+    step = Step("mix", "m", files={"rows": str(file)})
+    stat = file.stat()
+    before = Store(tmp_path / "run").key(step, {})
+    file.write_text("else")
+    monkeypatch.setattr(stores, "_state", lambda path: (str(path), stat.st_ctime))  # as if equal
+    assert Store(tmp_path / "run").key(step, {}) != before
+
+
+def test_old_files_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The digest of a file that has not changed for a while is kept."""
+    file = tmp_path / "rows"
+    file.write_text("same")
+    step = Step("mix", "m", files={"rows": str(file)})
+    monkeypatch.setattr(stores, "_CLOCK_SECONDS", -60.0)
+    before = Store(tmp_path / "run").key(step, {})
+    monkeypatch.delattr(stores, "file_fingerprint")
+    assert Store(tmp_path / "run").key(step, {}) == before
+
+
+def test_a_pointer_to_another_place_is_not_done(tmp_path: Path) -> None:
+    """A step whose output points to a folder counts only while that is the one it is asked of."""
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights").write_text("same")
+    store = Store(tmp_path / "run")
+    old, new = (
+        Step("given", "a", files={"model": str(tmp_path / name)}) for name in ("old", "new")
+    )
+    key = store.key(old, {})
+    assert store.key(new, {}) == key
+    recorded(store, old, key, outside=[str(tmp_path / "old")])
+    assert store.record(old, key) is not None
+    assert store.record(new, key) is None
+
+
+@pytest.mark.parametrize("path", ["x" * 300, "none"])
+def test_a_file_that_cannot_be_is_the_users_mistake(tmp_path: Path, path: str) -> None:
+    """A path that is not there, or that no disk could have, is named with its step."""
+    step = Step("mix", "m", files={"rows": str(tmp_path / path)})
+    with pytest.raises(SpecError, match=r"mix/m: .*(cannot be read \(File name too long\)|exist)"):
+        Store(tmp_path).key(step, {})

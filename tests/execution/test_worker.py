@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from mixmerge.durable import read_log
-from mixmerge.errors import DataError, ResourceError, SpecError
+from mixmerge.durable import line_of, read_log
+from mixmerge.errors import DataError, SpecError
 from mixmerge.execution import worker
+from mixmerge.execution.engine import LOST
+from mixmerge.execution.environment import RANK_OF_OURS
 from mixmerge.execution.step import Step, Task
 from mixmerge.execution.store import FAILURE, JOURNAL, LOCK, RECORD, Store, read_record
 from mixmerge.files import read_json
@@ -64,19 +66,56 @@ def test_a_failure_leaves_its_reason(
 
 
 def test_two_processes_do_not_run_one_step(
-    tmp_path: Path, toy: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    toy: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A step that another process holds is refused, naming the holder."""
+    """A step that another process holds is lost for us, the holder named, its folder untouched."""
     monkeypatch.setattr(worker, "_PATIENCE_SECONDS", 0.0)
     folder, _ = placed(tmp_path, Step("write", "a"))
     with (folder / LOCK).open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         held.write('{"pid": 7, "host": "here", "command": "run", "since": "today"}')
         held.flush()
-        with pytest.raises(
-            ResourceError, match=r"another process is running this step .*process 7"
-        ):
-            worker.run_step(folder, worker.handlers_from(toy))
+        before = sorted(path.name for path in folder.iterdir())
+        assert worker.run_step(folder, worker.handlers_from(toy)) == LOST
+        assert sorted(path.name for path in folder.iterdir()) == before
+    assert "another process is running this step (process 7 on here" in capsys.readouterr().err
+    assert worker.run_step(folder, worker.handlers_from(toy)) == 0
+
+
+LAUNCHED = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_PORT": "1", "OMPI_COMM_WORLD_RANK": "1"}
+
+
+def test_a_launcher_that_started_our_shell_is_none_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step keeps its books and sees no ranks, whatever torchrun or MPI left in its variables."""
+    for name, value in (LAUNCHED | {"PMI_SIZE": "4", "SLURM_PROCID": "3"}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    folder, key = placed(tmp_path, Step("look", "a"))
+    seen: list[str] = []
+
+    def look(_task: Task, _progress: Progress) -> Mapping[str, Any]:
+        seen.extend(os.environ)
+        return {}
+
+    assert worker.run_step(folder, {"look": look}) == 0
+    assert read_record(folder, key) is not None
+    assert not {*LAUNCHED, "PMI_SIZE", "SLURM_PROCID"} & {*seen}
+    assert "OMP_NUM_THREADS" in seen
+
+
+def test_a_rank_of_ours_takes_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the engine says that it has started ranks, the second one writes no record."""
+    for name, value in LAUNCHED.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv(RANK_OF_OURS, "1")
+    folder, _ = placed(tmp_path, Step("look", "a"))
+    assert worker.run_step(folder, {"look": lambda *_: {}}) == 0
+    assert not (folder / RECORD).exists()
 
 
 def test_an_unknown_kind_is_refused(tmp_path: Path, toy: str) -> None:
@@ -131,7 +170,9 @@ def test_the_journal_tells_every_attempt(tmp_path: Path) -> None:
 
 def test_the_journal_survives_a_torn_line(tmp_path: Path) -> None:
     """A line cut short by a kill is passed over."""
-    (tmp_path / "journal.ndjson").write_text('{"event": "started"}\n{"event": "fin')
+    (tmp_path / JOURNAL).write_bytes(
+        line_of({"event": "started"}) + b'null\n["00000000", {"event": "fin'
+    )
     assert list(read_log(tmp_path / JOURNAL)) == [{"event": "started"}]
 
 

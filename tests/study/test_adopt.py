@@ -60,6 +60,53 @@ def test_an_adopted_checkpoint_is_not_made_again(elsewhere: Path, root: Path) ->
         mixmerge.adopt(SMALL, "sft-15", elsewhere, root)
 
 
+def nudged(folder: Path, model: Path, file: str) -> Path:
+    """A copy of a model in which one file is changed a little, with its old size and times."""
+    shutil.copytree(model, folder)
+    content = bytearray((folder / file).read_bytes())
+    place = -2 if file.endswith("safetensors") else content.index(b"\n")
+    content[place] = content[place] ^ 1 if file.endswith("safetensors") else ord(" ")
+    (folder / file).write_bytes(content)
+    shutil.copystat(model / file, folder / file)
+    return folder
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer_config.json", "config.json"])
+def test_a_replaced_checkpoint_makes_all_that_stands_on_it_again(
+    elsewhere: Path, root: Path, tmp_path: Path, file: str
+) -> None:
+    """Another model in the place of an adopted one is another identity: the merge is made again."""
+    other = nudged(tmp_path / "other", elsewhere, file)
+    first = mixmerge.adopt(SMALL, "sft-0", elsewhere, root, workers=2)
+    mixmerge.adopt(SMALL, "sft-100", elsewhere, root, workers=2)
+    mixmerge.run(SMALL, root, only=["merge/sft-dare-ties"], workers=2)
+    second = mixmerge.adopt(SMALL, "sft-0", other, root)
+    assert second != first
+    rows = {row.step: row for row in mixmerge.plan(SMALL, root).rows}
+    assert rows["train/sft-0"].state == rows["train/sft-100"].state == "done"
+    assert rows["merge/sft-dare-ties"].state == "out of date"
+    assert "train/sft-0" in rows["merge/sft-dare-ties"].reason
+    mixmerge.run(SMALL, root, only=["merge/sft-dare-ties"], workers=2)
+    assert len(list(root.glob("merge/sft-dare-ties-*/record.json"))) == 2
+    back = mixmerge.adopt(SMALL, "sft-0", elsewhere, root)
+    assert back == first
+    assert {row.step: row.state for row in mixmerge.plan(SMALL, root).rows}[
+        "merge/sft-dare-ties"
+    ] == "done"
+
+
+def test_an_adopted_checkpoint_that_is_removed_is_trained(elsewhere: Path, root: Path) -> None:
+    """Without its folder, or a file of it, the step is what the study says; the plan tells why."""
+    folder = mixmerge.adopt(SMALL, "sft-15", elsewhere, root)
+    (folder / "model" / "model.safetensors").unlink()
+    row = {row.step: row for row in mixmerge.plan(SMALL, root).rows}["train/sft-15"]
+    assert (row.state, row.reason) == ("out of date", "its output is gone")
+    shutil.rmtree(folder)
+    assert {row.step: row.state for row in mixmerge.plan(SMALL, root).rows}["train/sft-15"] == (
+        "to do"
+    )
+
+
 def test_the_rows_are_mixed_first(elsewhere: Path, root: Path) -> None:
     """A checkpoint's identity includes its rows: the steps that make them are run if need be."""
     (rows,) = root.glob("mix/safety-15-chats-*")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from mixmerge.durable import held
+from mixmerge.durable import holder
 from mixmerge.execution.status import STATUS
 from mixmerge.execution.store import RECORD, output_digest, read_record
 from mixmerge.files import read_json
@@ -83,7 +83,7 @@ def owned(root: Path, driver: subprocess.Popen[str]) -> bool:
 def kill_a_worker(root: Path) -> bool:
     """Kill a running step with all it has started; return whether there was one."""
     for lock in sorted(root.glob("*/*/lock")):
-        if held(lock):
+        if holder(lock):
             try:
                 os.killpg(json.loads(lock.read_text())["pid"], signal.SIGKILL)
             except (ValueError, ProcessLookupError):  # it has no name in it yet, or has just ended

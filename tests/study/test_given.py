@@ -1,17 +1,21 @@
 """Tests of mixmerge.study.steps: given models, and placements on a smaller machine."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+import mixmerge
 from mixmerge.errors import ModelError
 from mixmerge.execution.environment import CORES
 from mixmerge.execution.step import Step, Task
 from mixmerge.execution.store import Store, read_record
 from mixmerge.execution.worker import run_step
 from mixmerge.progress import silent
-from mixmerge.study.steps import HANDLERS
+from mixmerge.study.spec import Study
+from mixmerge.study.steps import HANDLERS, KINDS
+from mixmerge.study.steps import given as steps_given
 from mixmerge.study.steps.kind import model_path, within_cores
 from mixmerge.testbed.model import write_model
 
@@ -95,3 +99,90 @@ def test_a_checkpoint_needs_its_tokenizer(tmp_path: Path) -> None:
         file.unlink()
     (tmp_path / "step").mkdir()
     assert "no tokenizer" in given(tmp_path / "bare", tmp_path / "step")
+
+
+ASKED = {"prompts": {"testbed": "general"}, "judge": {"rules": "testbed"}, "measure": "win_rate"}
+COMMITS = ("0" * 40, "1" * 40)
+
+
+@pytest.mark.parametrize(
+    ("model", "follows"), [("org/m", True), ("org/m@main", True), (f"org/m@{COMMITS[0]}", False)]
+)
+def test_a_name_on_the_hub_counts_by_what_was_downloaded(
+    model: str, follows: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A branch that moved is another model for what stands on it; another cache is not.
+
+    A commit is an identity by itself: what stands on it is known before anything is downloaded.
+    """
+    study = Study.model_validate(
+        {
+            "base": "testbed",
+            "checkpoints": {"a": {"model": model}},
+            "evaluate": {"axes": {"g": ASKED}},
+        }
+    )
+    (step,) = KINDS["given"].plan(study)
+    assert step.by_output is follows
+    outputs: list[str] = []
+    for commit, cache in ((COMMITS[0], "x"), (COMMITS[0], "y"), (COMMITS[1], "y")):
+        snapshot = tmp_path / cache / "snapshots" / commit
+        if not snapshot.exists():
+            write_model(snapshot)
+        monkeypatch.setattr(steps_given, "resolve", lambda _name, found=snapshot: found)
+        store = Store(tmp_path / f"run-{len(outputs)}")
+        key = store.key(step, {})
+        assert run_step(store.place(step, key, {}), HANDLERS) == 0
+        record = store.record(step, key)
+        assert record is not None
+        outputs.append(record["output"])
+    assert outputs[0] == outputs[1] != outputs[2]
+
+
+STUDY = """
+base: testbed
+checkpoints:
+  a: {model: ./a}
+  b: {model: ./b}
+  both: {merge: {method: linear, models: [a, b]}}
+evaluate:
+  axes:
+    g: {prompts: {testbed: general}, judge: {rules: testbed}, measure: win_rate}
+"""
+
+
+def test_a_given_model_counts_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands on a folder is made again when a file of it changes, however that is hidden.
+
+    Old times, a link to another file, a link to another folder: the merge is out of date each time,
+    and done again when the content is back; a copy at another place is the same model.
+    """
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        write_model(tmp_path / name)
+    study = tmp_path / "study.yaml"
+    study.write_text(STUDY)
+    mixmerge.run(study, tmp_path / "run", only=["merge/both"], workers=2)
+
+    def states() -> tuple[str, str]:
+        rows = {row.step: row.state for row in mixmerge.plan(study, tmp_path / "run").rows}
+        return rows["given/a"], rows["merge/both"]
+
+    assert states() == ("done", "done")
+    weights = tmp_path / "a" / "model.safetensors"
+    before, times = weights.read_bytes(), weights.stat()
+    weights.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+    os.utime(weights, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert states() == ("out of date", "out of date")
+    shutil.move(weights, tmp_path / "other")
+    weights.write_bytes(before)
+    assert states() == ("done", "done")
+    weights.unlink()
+    weights.symlink_to(tmp_path / "other")
+    assert states() == ("out of date", "out of date")
+    shutil.move(tmp_path / "a", tmp_path / "changed")
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    assert states() == ("done", "done")
+    config = tmp_path / "b" / "config.json"
+    config.write_text(config.read_text().replace("\n", " \n", 1))
+    assert states() == ("out of date", "out of date")

@@ -1,20 +1,21 @@
 """Finished work by key, so that nothing finished is done or paid for twice."""
 
-import json
+import logging
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-from mixmerge.durable import Log
+from mixmerge.durable import Log, value_of
 from mixmerge.errors import ResourceError
+
+log = logging.getLogger(__name__)
 
 
 class Journal(Mapping[str, Any]):
     """Finished pieces of work by key, one line of a log each; one process at a time.
 
     Memory holds keys and places; a value is read from the file when it is asked for. Every line
-    stands for itself: should a disk damage one, the others still count.
+    stands for itself: should a disk damage one, its piece is done again, and the others count.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,11 +33,16 @@ class Journal(Mapping[str, Any]):
                 f"{path}: another process is writing this journal. Wait until it has finished; its "
                 "answers are then yours too."
             )
+        damaged = 0
         for place, line in self._log.new_lines():
-            with suppress(ValueError, TypeError):  # no JSON, or no pair
-                key, _ = json.loads(line)
-                if isinstance(key, str):
-                    self._places[key] = place
+            try:
+                key, _ = value_of(line)
+            except ValueError:
+                damaged += 1
+            else:
+                self._places[key] = place
+        if damaged:
+            log.warning("%s: %d damaged lines; what they held is done again.", path, damaged)
 
     def append(self, key: str, value: Any) -> None:
         """Record a finished piece; it survives the process from the moment this returns.

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mixmerge.execution.environment import ONE_THREAD
+from mixmerge.execution.environment import ONE_THREAD, RANK_OF_OURS
 from mixmerge.execution.store import LOG
 
 STEP_COMMAND = ("mixmerge", "step")
@@ -40,19 +40,26 @@ def child_command(command: Sequence[str]) -> list[str]:
 
 
 def run_child(
-    command: Sequence[str], folder: str, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    folder: str,
+    environment: Mapping[str, str] | None = None,
+    *,
+    rank: bool = False,
 ) -> int:
     """Run a module, for example `STEP_COMMAND`, on a step's folder in a child process.
 
     Its output goes to the step's log; that of ranks after the first stays with the job. The
-    environment is added to this process's.
+    environment is added to this process's; ``rank`` says that the engine has started this process
+    as one of several.
 
     Returns:
         The exit code; negative: killed by that signal.
     """
     # Threads as on a laptop: a step that uses several cores says so in its own settings.
     all_of_it = {**ONE_THREAD, **os.environ, **(environment or {})}
-    first = all_of_it.get("RANK", "0") == "0"
+    if rank:
+        all_of_it[RANK_OF_OURS] = "1"
+    first = not rank or all_of_it["RANK"] == "0"
     with Path(folder, LOG).open("ab") if first else open(os.devnull, "rb") as log:  # noqa: PTH123
         output = log if first else None
         child = subprocess.Popen(

@@ -25,7 +25,33 @@ CORES = "MIXMERGE_CORES"
 """Environment variable of a step: how many threads it may compute with. Not set by SLURM's engine,
 which gives every step the cores that it asks for."""
 
+RANK_OF_OURS = "MIXMERGE_RANK"
+"""Environment variable of a step that an engine runs as several ranks: only there do the variables
+of launchers mean the step. Anywhere else they are left over from the shell that started us."""
+
+_LAUNCHER = frozenset({
+    *("RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "NODE_RANK", "CROSS_RANK", "MASTER_ADDR"),
+    *("WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE", "CROSS_SIZE"),
+    *("MASTER_PORT", "ROLE_NAME", "LOCAL_SIZE", "NNODES", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"),
+    *("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NODEID"),
+})  # fmt: skip
+_LAUNCHERS = (
+    *("TORCHELASTIC_", "ACCELERATE_", "FSDP_", "OMPI_COMM_WORLD_", "PMI_", "PMIX_", "MPIRUN_"),
+    *("MV2_COMM_WORLD_", "I_MPI_", "HYDRA_", "HYDI_", "PALS_", "FLUX_TASK_", "HOROVOD_", "JSM_"),
+)
+"""How the variables begin that torchrun, accelerate, MPI and the like give to each process."""
+
 _RECORDED = ("mixmerge", "torch", "transformers", "trl", "peft", "datasets", "numpy", "safetensors")
+
+
+def forget_launcher() -> None:
+    """Take the variables by which a launcher numbers its processes out of this one's environment.
+
+    A step that inherited them would wait for ranks that nobody started, or believe itself one.
+    """
+    for name in [*os.environ]:
+        if name in _LAUNCHER or name.startswith(_LAUNCHERS):
+            del os.environ[name]
 
 
 @cache

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mixmerge.execution.step import Step, in_order
-from mixmerge.execution.store import RECORD, STEP, Store
-from mixmerge.files import read_json
+from mixmerge.execution.store import RECORD, Store, adopted_as, read_asked
 
 _SUFFIX = len("-01234567")
 
@@ -75,9 +74,12 @@ def _planned(
     earlier = finished.get((step.kind, step.name))
     if earlier is None:
         return Planned(step, "to do", key=key)
-    if key and earlier == store.folder(step, key):
+    if key and (earlier == store.folder(step, key) or adopted_as(earlier) == key):
         return Planned(step, "out of date", "its output is gone", key=key)
-    reason = _difference(read_json(earlier / STEP), step, store.root, folders)
+    asked = read_asked(earlier)
+    if asked is None:
+        return Planned(step, "to do", key=key)
+    reason = _difference(asked, step, store.root, folders)
     return Planned(step, "out of date", reason, earlier=earlier, key=key)
 
 

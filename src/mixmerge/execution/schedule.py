@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from mixmerge.durable import claimed
+from mixmerge.durable import claimed, holder
 from mixmerge.errors import UserError
 from mixmerge.execution import events
 from mixmerge.execution.engine import LOST, Engine
@@ -18,7 +18,7 @@ from mixmerge.execution.environment import environment
 from mixmerge.execution.status import StatusFile
 from mixmerge.execution.step import Step, in_order, needed_for
 from mixmerge.execution.store import FAILURE, LOCK, Store, note, read_progress
-from mixmerge.files import explained_disk_errors, read_json
+from mixmerge.files import explained_disk_errors, full_disk, no_room, read_object
 
 ATTEMPTS = 3
 """How often a step is started that passing faults stop."""
@@ -27,6 +27,9 @@ _SHORTEST_POLL_SECONDS = 0.002
 _LONGEST_POLL_SECONDS = 0.1
 _PAUSE_SECONDS = 0.5
 """Before the second attempt of a step; doubled before each further one."""
+_HELD_SECONDS = 10.0
+"""Until a step is started again that another process is running; it waits for the lock as well."""
+_DYING_SECONDS = 0.2
 _PATIENCE_SECONDS = 5.0
 """For the lock of a driver that has just been killed."""
 
@@ -167,6 +170,13 @@ class _Walk:
         code, message = _failure(work.folder, code)
         # Done without a record: a shared file system may show the record a moment later.
         passing = code < 0 or code in (0, LOST)
+        if passing and (other := _other(work.folder)):
+            # A job that a queue started twice, or a person: the step is being done, and not by us.
+            work.attempts -= 1
+            work.not_before = time.monotonic() + _HELD_SECONDS
+            self.ready[step.id] = work
+            self._tell(events.Retried(step, f"another process is running it ({other})"))
+            return
         if passing and work.attempts < self._attempts:
             work.not_before = time.monotonic() + _PAUSE_SECONDS * 2 ** (work.attempts - 1)
             self.ready[step.id] = work
@@ -281,11 +291,19 @@ def _counted_interrupts() -> Iterator[list[int]]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def _other(folder: Path) -> str:
+    """Say which other process runs the step in a folder; one that was killed may need to die."""
+    if holder(folder / LOCK):
+        time.sleep(_DYING_SECONDS)
+    return holder(folder / LOCK)
+
+
 def _failure(folder: Path, code: int) -> tuple[int, str]:
     """Return the exit code and the reason that a failed step left."""
-    file = folder / FAILURE
-    if file.is_file():
-        left = read_json(file)
-        return int(left["code"]), str(left["message"])
+    left = read_object(folder / FAILURE)
+    if "message" in left and isinstance(left.get("code"), int):
+        return left["code"], str(left["message"])
+    if no_room(folder):  # not even for a reason
+        return 2, str(full_disk(folder))
     how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
     return code, f"the process ended without a word ({how})"

@@ -13,16 +13,16 @@ Fields of a step that are not known are left out.
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mixmerge.durable import Owner, held, now, show, this_process
+from mixmerge.durable import Owner, holder, now, show, this_process
 from mixmerge.errors import SpecError
 from mixmerge.execution import events
 from mixmerge.execution.step import Step
 from mixmerge.execution.store import LOCK, note, read_progress
-from mixmerge.files import read_json
+from mixmerge.files import read_object
 
 STATUS = "status.json"
 _EVERY_SECONDS = 0.5
@@ -128,16 +128,19 @@ def status(folder: Path) -> RunStatus:
     """Say how the run in a folder stands: live, finished or dead; reads files only.
 
     Raises:
-        SpecError: nothing was ever run in the folder.
+        SpecError: nothing was ever run in the folder, or its status is damaged.
     """
-    if not (folder / STATUS).is_file():
+    if not (folder / STATUS).exists():
         raise SpecError(f"{folder}: no {STATUS}; give the folder of a `mixmerge run` or `demo`.")
-    read = read_json(folder / STATUS)
-    state = read["state"]
-    if state in ("running", "stopping") and not held(folder / LOCK):
-        state = "dead"
-    steps = [_step(folder, name, fields) for name, fields in read["steps"].items()]
-    return RunStatus(state, Owner(**read["owner"]), read["updated"], steps)
+    read = read_object(folder / STATUS)
+    try:
+        steps = [_step(folder, name, fields) for name, fields in read["steps"].items()]
+        found = RunStatus(read["state"], Owner(**read["owner"]), read["updated"], steps)
+    except (KeyError, TypeError, AttributeError):
+        raise SpecError(f"{folder / STATUS}: is damaged; run the study again.") from None
+    if found.state in ("running", "stopping") and not holder(folder / LOCK):
+        found = replace(found, state="dead")
+    return found
 
 
 def _step(root: Path, name: str, fields: dict[str, Any]) -> StepStatus:

@@ -5,8 +5,8 @@ Paths between steps are relative, so a run folder can be moved or copied.
 """
 
 import contextlib
-import json
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +15,8 @@ from typing import Any
 from mixmerge.durable import append_if_possible, now, read_log
 from mixmerge.errors import SpecError
 from mixmerge.execution.step import Step, Task
-from mixmerge.files import PARTIAL, read_json, write_json
-from mixmerge.fingerprint import file_fingerprint, fingerprint, folder_fingerprint
+from mixmerge.files import PARTIAL, check_plain, read_object, write_json
+from mixmerge.fingerprint import file_fingerprint, files_below, fingerprint, folder_fingerprint
 
 STEP = "step.json"
 RECORD = "record.json"
@@ -28,8 +28,14 @@ JOURNAL = "journal.ndjson"
 """What happened. Not ``.jsonl``: those files of a step are rows of data."""
 JOB = "job.json"
 """Where a cluster's queue has the step."""
-BOOKKEEPING = frozenset({STEP, RECORD, FAILURE, PROGRESS, LOG, LOCK, JOB, JOURNAL})
+ADOPTED = "adopted.json"
+"""In the folder of an adopted step: the identity that it would have if it were run."""
+BOOKKEEPING = frozenset({ADOPTED, STEP, RECORD, FAILURE, PROGRESS, LOG, LOCK, JOB, JOURNAL})
 """Files of a step's folder that are no output of it."""
+_ASKED = {"kind", "name", "version", "key", "settings", "inputs", "files", "placement"}
+_CLOCK_SECONDS = 3.0
+"""How old a change must be before a digest is kept: file systems count in up to two seconds, and a
+second change within one of them would look like none."""
 _HASHES = "cache/hashes.jsonl"
 
 
@@ -42,22 +48,23 @@ class Store:
     def key(self, step: Step, parents: Mapping[str, str]) -> str:
         """Return a step's identity: 64 hexadecimal digits.
 
-        ``parents`` has what each input step (by id) passes on: the digest of its output for a step
-        that is `Step.by_output`, else its key.
+        It is the hash of what is asked, of what it is asked of and, where the output was not made
+        but adopted, of that output. ``parents`` has what each input step (by id) passes on: the
+        digest of its output for a step that is `Step.by_output`, else its key.
 
         Raises:
             SpecError: a file that the step names does not exist.
         """
         check_files(step)
-        return fingerprint(
-            {
-                "kind": step.kind,
-                "version": step.version,
-                "settings": dict(step.settings),
-                "inputs": {role: parents[parent] for role, parent in step.inputs.items()},
-                "files": {role: self._content(Path(path)) for role, path in step.files.items()},
-            }
-        )
+        meaning = {
+            "kind": step.kind,
+            "version": step.version,
+            "settings": dict(step.settings),
+            "inputs": {role: parents[parent] for role, parent in step.inputs.items()},
+            "files": {role: self._content(Path(path)) for role, path in step.files.items()},
+        }
+        recipe = fingerprint(meaning)
+        return self._adopted.get((step.kind, step.name, recipe), recipe)
 
     def folder(self, step: Step, key: str) -> Path:
         """Return where the step's folder is, or will be."""
@@ -65,11 +72,17 @@ class Store:
 
     def record(self, step: Step, key: str) -> dict[str, Any] | None:
         """Return the record of a finished step, or None when it is not done."""
-        return read_record(self.folder(step, key), key)
+        return read_record(self.folder(step, key), key, step.files.values())
 
     def place(self, step: Step, key: str, parents: Mapping[str, Path]) -> Path:
-        """Write ``step.json`` into the step's folder, given those of its inputs; return it."""
+        """Write ``step.json`` into the step's folder, given those of its inputs; return it.
+
+        Raises:
+            ResourceError: the disk is full, or what must be a file of the folder is none.
+        """
         folder = self.folder(step, key)
+        for name in (LOCK, LOG):
+            check_plain(folder / name)
         (folder / FAILURE).unlink(missing_ok=True)
         paths = {role: parents[parent] for role, parent in step.inputs.items()}
         asked = {
@@ -88,15 +101,28 @@ class Store:
 
     def _content(self, path: Path) -> str:
         """Hash a file or folder, remembering the answer as long as sizes and times are the same."""
-        name, state = str(path.absolute()), _state(path)
+        name = str(path.absolute())
+        state, changed = _state(path)
         known, digest = self._hashes.get(name, ("", ""))
         if known == state:
             return digest
         digest = folder_fingerprint(path) if path.is_dir() else file_fingerprint(path)
-        self._hashes[name] = (state, digest)
-        # Only a shortcut: a run folder that cannot be written to can still be planned.
-        append_if_possible(self.root / _HASHES, [name, state, digest])
+        if time.time() - changed > _CLOCK_SECONDS:
+            self._hashes[name] = (state, digest)
+            # Only a shortcut: a run folder that cannot be written to can still be planned.
+            append_if_possible(self.root / _HASHES, [name, state, digest])
         return digest
+
+    @cached_property
+    def _adopted(self) -> dict[tuple[str, str, str], str]:
+        """The identities of adopted steps, by kind, name and what their identity would be else."""
+        found = {}
+        marks = sorted(self.root.glob(f"*/*/{ADOPTED}"), key=lambda mark: mark.stat().st_mtime_ns)
+        for mark in marks:
+            asked, recipe = read_asked(mark.parent), adopted_as(mark.parent)
+            if asked and recipe and read_record(mark.parent, asked["key"]):
+                found[asked["kind"], asked["name"], recipe] = str(asked["key"])
+        return found
 
     @cached_property
     def _hashes(self) -> dict[str, tuple[str, str]]:
@@ -115,42 +141,56 @@ def check_files(step: Step) -> None:
         SpecError: one is not; the message has the step and the path.
     """
     for role, path in step.files.items():
-        if not Path(path).exists():
+        try:
+            there = Path(path).exists()
+        except OSError as error:  # a folder above it is closed, or the name is too long
+            raise SpecError(f"{step.id}: {path} cannot be read ({error.strerror}).") from error
+        if not there:
             raise SpecError(f"{step.id}: {path} does not exist; check the path (for `{role}`).")
 
 
-def _state(path: Path) -> str:
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+def _state(path: Path) -> tuple[str, float]:
+    """Return what tells whether a file or folder has changed, and when it last did (Unix time)."""
+    files = files_below(path) if path.is_dir() else [path]
     stats = [(file, file.stat()) for file in files]
     # The time of change, unlike that of modification, cannot be set back by whoever copies.
     seen = [[str(f), s.st_size, s.st_ino, s.st_mtime_ns, s.st_ctime_ns] for f, s in stats]
-    return fingerprint(seen)
+    return fingerprint(seen), max((s.st_ctime for _, s in stats), default=0.0)
 
 
-def read_record(folder: Path, key: str) -> dict[str, Any] | None:
+def read_record(folder: Path, key: str, files: Iterable[Path | str] = ()) -> dict[str, Any] | None:
     """Return a folder's record if it is that of the step with this key, and its outputs are there.
 
-    A step whose outputs were deleted by hand, or lost with the power, is not done.
+    A step whose outputs were deleted by hand, or lost with the power, is not done; nor is one whose
+    output points to another place than the ``files`` that the step is asked of now.
     """
+    record = read_object(folder / RECORD)
     try:
-        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        if record.get("key") != key:
+        if record["key"] != key:
+            return None
+        if not (isinstance(record["output"], str) and isinstance(record["facts"], dict)):
             return None
         sizes = record["contents"].items()
         there = all((folder / name).stat().st_size == size for name, size in sizes)
-        there = there and all(Path(path).exists() for path in record.get("outside", ()))
-    except (OSError, ValueError, KeyError):
+        outside = {Path(path) for path in record.get("outside", ())}
+        there = there and all(path.exists() for path in outside)
+        asked = {Path(path).absolute() for path in files}
+        there = there and (not asked or outside <= asked)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # or it is none of ours
         return None
     return record if there else None
 
 
 def read_progress(folder: Path) -> dict[str, Any] | None:
     """Read how far a running step is; None when it has not said, or has just ended."""
-    try:
-        progress: dict[str, Any] = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    return progress
+    progress = read_object(folder / PROGRESS)
+    return progress if progress.keys() >= {"done", "total", "what"} else None
+
+
+def read_asked(folder: Path) -> dict[str, Any] | None:
+    """Return ``step.json`` of a step's folder; None where it is missing or damaged."""
+    asked = read_object(folder / STEP)
+    return asked if asked.keys() >= _ASKED else None
 
 
 def note(folder: Path, event: str, /, **facts: Any) -> None:
@@ -162,9 +202,11 @@ def read_task(folder: Path) -> tuple[Task, str]:
     """Read back the task that `Store.place` wrote, and its key.
 
     Raises:
-        SpecError: there is no ``step.json``, or it is not JSON.
+        SpecError: there is no ``step.json``, or it is damaged.
     """
-    asked = read_json(folder / STEP)
+    asked = read_asked(folder)
+    if asked is None:
+        raise SpecError(f"{folder / STEP}: does not say what a step is asked; run the study again.")
     root = folder.absolute().parent.parent
     task = Task(
         kind=asked["kind"],
@@ -177,6 +219,22 @@ def read_task(folder: Path) -> tuple[Task, str]:
         cache=root / "cache",
     )
     return task, asked["key"]
+
+
+def adopted_key(recipe: str, content: str) -> str:
+    """Return the identity of an adopted step.
+
+    Args:
+        recipe: The identity that it would have if it were run.
+        content: The fingerprint of what is adopted.
+    """
+    return fingerprint([recipe, content])
+
+
+def adopted_as(folder: Path) -> str | None:
+    """Return the identity that the adopted step in a folder would have if it were run."""
+    recipe = read_object(folder / ADOPTED).get("recipe")
+    return recipe if isinstance(recipe, str) else None
 
 
 def output_files(folder: Path) -> list[Path]:

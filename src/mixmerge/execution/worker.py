@@ -8,14 +8,21 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from mixmerge.durable import claimed, now, read_log, show
-from mixmerge.errors import DeviceMemoryError, MixmergeError, ResourceError, SpecError, UserError
+from mixmerge.errors import (
+    DeviceMemoryError,
+    HeldError,
+    MixmergeError,
+    ResourceError,
+    SpecError,
+    UserError,
+)
 from mixmerge.execution.engine import LOST
-from mixmerge.execution.environment import environment
+from mixmerge.execution.environment import RANK_OF_OURS, environment, forget_launcher
 from mixmerge.execution.step import Task
 from mixmerge.execution.store import (
     FAILURE,
@@ -36,7 +43,7 @@ Handler = Callable[[Task, Progress], Mapping[str, Any]]
 """Does the work of one kind of step and returns facts for its record, as plain JSON.
 
 The fact ``outside`` lists paths outside the run that the output points to: when one is gone, the
-step is no longer done.
+step is no longer done. The fact ``content`` is the digest of what is there.
 """
 
 _PATIENCE_SECONDS = 20.0
@@ -66,49 +73,69 @@ def run_step(
 
     Returns:
         The exit code: 0 done, 1 a fault of ours, 2 the user must fix something, 75 a passing fault
-        of the machine or the network. When it is not 0, the message is in ``failure.json`` and on
-        standard error.
+        of the machine or the network, or another process is running the step. When it is not 0,
+        the message is on standard error and, unless another process is at work, in
+        ``failure.json``.
 
     Raises:
         SpecError: there is no step in the folder.
-        ResourceError: another process is running it.
     """
     task, key = read_task(folder)
     if task.kind not in handlers:
         known = ", ".join(sorted(handlers))
         raise SpecError(f"{folder}: unknown kind of step `{task.kind}`; known are {known}.")
-    if int(os.environ.get("RANK", "0")) > 0:
+    if os.environ.get(RANK_OF_OURS) and os.environ["RANK"] != "0":
         return _take_part(folder, key, task, handlers)
-    with claimed(folder / LOCK, "step", patience=_PATIENCE_SECONDS):
-        if read_record(folder, key) is not None:
-            return 0
-        (folder / FAILURE).unlink(missing_ok=True)
-        attempt = 1 + sum(event["event"] == "started" for event in read_log(folder / JOURNAL))
-        note(folder, "started", pid=os.getpid(), attempt=attempt, argv=sys.argv)
-        begun, start = now(), time.monotonic()
+    if not os.environ.get(RANK_OF_OURS):
+        forget_launcher()
+    with ExitStack() as stack:
         try:
-            facts = dict(handlers[task.kind](task, _progress_file(folder)))
-            used = [resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-            happened = {
-                "started": begun,
-                "seconds": round(time.monotonic() - start, 3),
-                "attempts": attempt,
-                # The most that this process, or one that it started, has held at once.
-                "peak_memory_mb": round(max(each.ru_maxrss for each in used) / 1024, 1),
-                "argv": sys.argv,
-                **(ran_with or environment()),
-            }
-            finish(folder, key, task, facts, happened)
-        except Exception as error:  # noqa: BLE001 - every failure of a step must leave its reason
-            return write_failure(folder, error)
-        (folder / PROGRESS).unlink(missing_ok=True)
-        note(folder, "finished", seconds=round(time.monotonic() - start, 3))
+            stack.enter_context(claimed(folder / LOCK, "step", patience=_PATIENCE_SECONDS))
+        except HeldError as error:  # what it does is what we would do: that it is done will be seen
+            print(error, file=sys.stderr)  # noqa: T201 - the step's log is its standard error
+            return LOST
+        if read_record(folder, key, task.files.values()) is not None:
+            return 0
+        return _run_alone(folder, key, task, handlers, ran_with)
+
+
+def _run_alone(
+    folder: Path,
+    key: str,
+    task: Task,
+    handlers: Mapping[str, Handler],
+    ran_with: Mapping[str, Any] | None,
+) -> int:
+    """Run a step whose lock is ours; return the exit code."""
+    (folder / FAILURE).unlink(missing_ok=True)
+    attempt = 1 + sum(event["event"] == "started" for event in read_log(folder / JOURNAL))
+    note(folder, "started", pid=os.getpid(), attempt=attempt, argv=sys.argv)
+    begun, start = now(), time.monotonic()
+    try:
+        facts = dict(handlers[task.kind](task, _progress_file(folder)))
+        used = [resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        happened = {
+            "started": begun,
+            "seconds": round(time.monotonic() - start, 3),
+            "attempts": attempt,
+            # The most that this process, or one that it started, has held at once.
+            "peak_memory_mb": round(max(each.ru_maxrss for each in used) / 1024, 1),
+            "argv": sys.argv,
+            **(ran_with or environment()),
+        }
+        finish(folder, key, task, facts, happened)
+    except Exception as error:  # noqa: BLE001 - every failure of a step must leave its reason
+        return write_failure(folder, error)
+    (folder / PROGRESS).unlink(missing_ok=True)
+    note(folder, "finished", seconds=round(time.monotonic() - start, 3))
     return 0
 
 
 def _take_part(folder: Path, key: str, task: Task, handlers: Mapping[str, Handler]) -> int:
     """Work on a step as one of several ranks; the first one keeps its books."""
-    if read_record(folder, key) is not None:  # as the first rank asks: both begin, or neither
+    if (
+        read_record(folder, key, task.files.values()) is not None
+    ):  # as the first rank asks: both begin, or neither
         return 0
     try:
         handlers[task.kind](task, silent)
@@ -140,7 +167,7 @@ def finish(
         "key": key,
         "kind": task.kind,
         "name": task.name,
-        "output": output_digest(folder),
+        "output": facts.pop("content", None) or output_digest(folder),
         "contents": {str(f.relative_to(folder)): f.stat().st_size for f in outputs},
         "outside": facts.pop("outside", []),
         "facts": facts,
@@ -168,9 +195,10 @@ def write_failure(folder: Path, error: Exception) -> int:
         error = full_disk(folder)
     code = _exit_code(error)
     message = str(error) if isinstance(error, MixmergeError) else f"{type(error).__name__}: {error}"
-    if not isinstance(error, UserError):
-        traceback.print_exception(error)
-    print(message, file=sys.stderr)  # noqa: T201 - the step's log is its standard error
+    with suppress(OSError):  # the disk with the log may be what is full
+        if not isinstance(error, UserError):
+            traceback.print_exception(error)
+        print(message, file=sys.stderr)  # noqa: T201 - the step's log is its standard error
     note(folder, "failed", code=code, message=message)
     with suppress(ResourceError):  # the disk may be what failed
         write_json(folder / FAILURE, {"code": code, "message": message})

@@ -9,10 +9,10 @@ from mixmerge.errors import ModelError, SpecError
 from mixmerge.execution.environment import environment
 from mixmerge.execution.events import Listener, ignore
 from mixmerge.execution.plan import Planned, plan
-from mixmerge.execution.step import needed_for
-from mixmerge.execution.store import LOCK, Store, read_task
+from mixmerge.execution.step import Step, needed_for
+from mixmerge.execution.store import ADOPTED, LOCK, Store, adopted_as, adopted_key, read_task
 from mixmerge.execution.worker import finish
-from mixmerge.files import whole_folder
+from mixmerge.files import whole_folder, write_json
 from mixmerge.records import ModelFolder
 from mixmerge.study.run import Prepared, prepare
 from mixmerge.study.spec import BASE, model_step
@@ -33,8 +33,10 @@ def adopt(
     """Take in a checkpoint made elsewhere, so that `mixmerge.run` does not make it.
 
     Nothing can prove that the checkpoint was made as the study says: that is the user's word, and
-    the record says so. Its data steps are run first, because its identity includes its rows. The
-    ``folder``, in Hugging Face's format, is copied; the other arguments are those of `run`.
+    the record says so. Its data steps are run first, because its identity includes its rows; it
+    includes the model's files too: another model in its place is another checkpoint for everything
+    that stands on it. The ``folder``, in Hugging Face's format, is copied; the other arguments are
+    those of `run`.
 
     Returns:
         The folder of the adopted step.
@@ -52,14 +54,23 @@ def adopt(
     store = Store(prepared.root)
     planned = {item.step.id: item for item in plan(prepared.steps, store)}
     item = planned[step_id]
-    if item.state == "done":
+    assert item.key is not None
+    recipe = (item.folder and adopted_as(item.folder)) or item.key
+    key = adopted_key(recipe, given.fingerprint())
+    replaced = item.folder if recipe != item.key else None
+    if item.folder and (replaced is None or key == item.key):
         raise SpecError(
             f"{checkpoint}: is done already, in {item.folder}; delete that folder to replace it."
         )
     base = planned[f"base/{BASE}"].folder
     assert base is not None
     _check_tensors(given.path, model_path(base))
-    return _take_in(store, item, planned, given)
+    folder = _place(store, item.step, key, planned)
+    write_json(folder / ADOPTED, {"recipe": recipe})
+    _take_in(folder, item.step, given)
+    if replaced is not None:
+        (replaced / ADOPTED).unlink()
+    return folder
 
 
 def _step_id(prepared: Prepared, checkpoint: str) -> str:
@@ -103,24 +114,23 @@ def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     return {tensor.name: tensor.shape for file in files for tensor in read_header(file)}
 
 
-def _take_in(
-    store: Store, item: Planned, planned: Mapping[str, Planned], given: ModelFolder
-) -> Path:
-    assert item.key is not None
+def _place(store: Store, step: Step, key: str, planned: Mapping[str, Planned]) -> Path:
     parents = {}
-    for parent in item.step.inputs.values():
-        key = planned[parent].key
-        assert key is not None
-        parents[parent] = store.folder(planned[parent].step, key)
-    folder = store.place(item.step, item.key, parents)
+    for parent in step.inputs.values():
+        its_key = planned[parent].key
+        assert its_key is not None
+        parents[parent] = store.folder(planned[parent].step, its_key)
+    return store.place(step, key, parents)
+
+
+def _take_in(folder: Path, step: Step, given: ModelFolder) -> None:
+    """Copy a model into a placed step's folder, and record the step as done."""
     with claimed(folder / LOCK, "step", patience=0.0):
         with whole_folder(folder / MODEL) as model:
             shutil.copytree(given.path, model, dirs_exist_ok=True)
         task, key = read_task(folder)
-        kind = KINDS[item.step.kind]
-        settings = kind.read_settings(item.step)
-        made = kind.adopted(settings, ModelFolder(folder / MODEL), task.inputs)
+        kind = KINDS[step.kind]
+        made = kind.adopted(kind.read_settings(step), ModelFolder(folder / MODEL), task.inputs)
         facts = made.model_dump(mode="json")
         happened = {"adopted": str(given.path.absolute()), "started": now(), "seconds": 0.0}
         finish(folder, key, task, facts, happened | environment())
-    return folder

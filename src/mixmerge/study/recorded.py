@@ -7,8 +7,8 @@ from typing import Any
 from mixmerge.errors import SpecError
 from mixmerge.execution.plan import Planned
 from mixmerge.execution.step import Step
-from mixmerge.execution.store import RECORD, STEP, Store
-from mixmerge.files import read_json
+from mixmerge.execution.store import RECORD, Store, read_asked
+from mixmerge.files import read_object
 from mixmerge.fingerprint import fingerprint
 
 
@@ -25,7 +25,9 @@ class RecordedStore(Store):
     def _recorded_key(self, step: Step, parents: Mapping[str, str]) -> str | None:
         finished = list(self.root.glob(f"{step.kind}/{step.name}-*/{RECORD}"))
         for record in sorted(finished, key=lambda file: file.stat().st_mtime, reverse=True):
-            asked = read_json(record.parent / STEP)
+            asked = read_asked(record.parent)
+            if asked is None:
+                continue
             same = asked["name"] == step.name and asked["version"] == step.version
             same = same and _asks_the_same(asked, step) and set(asked["files"]) == set(step.files)
             if same and self._built_on(asked["inputs"], step, parents):
@@ -37,8 +39,7 @@ class RecordedStore(Store):
         if set(inputs) != set(step.inputs):
             return False
         for role, folder in inputs.items():
-            record = self.root / folder / RECORD
-            passed_on = read_json(record) if record.is_file() else {}
+            passed_on = read_object(self.root / folder / RECORD)
             if parents[step.inputs[role]] not in (passed_on.get("key"), passed_on.get("output")):
                 return False
         return True
@@ -71,7 +72,9 @@ def _of_an_earlier_version(item: Planned, root: Path, expected: Mapping[str, Pat
     # Results are not taken from earlier: they follow from the verdicts, and are quickly made again.
     if item.earlier is None or item.step.kind == "results":
         return None
-    asked = read_json(item.earlier / STEP)
+    asked = read_asked(item.earlier)
+    if asked is None:
+        return None
     inputs = {role: root / folder for role, folder in asked["inputs"].items()}
     known = {role: expected.get(parent) for role, parent in item.step.inputs.items()}
     return item.earlier if _asks_the_same(asked, item.step) and inputs == known else None

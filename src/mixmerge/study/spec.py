@@ -20,8 +20,8 @@ from mixmerge.study.selection import SelectionSpec, SweepSpec
 from mixmerge.training.spec import TrackingSpec, TrainPlacement, TrainSpec
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-Name = Annotated[str, Field(pattern=NAME)]
-"""Letters, digits, ``_``, ``.`` and ``-``: names become folders."""
+Name = Annotated[str, Field(pattern=NAME, max_length=100)]
+"""At most 100 letters, digits, ``_``, ``.`` and ``-``: names become folders."""
 
 BASE = "base"
 """The base model's name among the models of a study."""

@@ -64,7 +64,7 @@ class Curve:
         if self.path is None:
             yield
             return
-        written = (CurvePoint.model_validate(point) for point in read_log(self.path))
+        written = read_log(self.path, CurvePoint.model_validate_json)
         self.points = [point for point in written if point.step <= resumed_from]
         write_rows(self.path, self.points)
         with self.path.open("a", encoding="utf-8") as self._stream:

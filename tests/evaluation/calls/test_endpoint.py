@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.evaluation.endpoint_server import Answer, Serve, Server, says
 
+from mixmerge.durable import read_log
 from mixmerge.errors import ResourceError, SpecError
 from mixmerge.evaluation.calls.connection import Reply
 from mixmerge.evaluation.calls.endpoint import LEDGER, ChatEndpoint, Request
@@ -338,7 +339,7 @@ def test_a_budget_is_never_passed_and_can_be_raised(serve: Serve, tmp_path: Path
     replies = ask(endpoint(server, tmp_path, budget=1200, **spec), texts)
     assert {reply.text for reply in replies} == {"yes"}
     assert len(server.calls) == 40
-    spent = sum(map(float, (tmp_path / LEDGER).read_text().split()))
+    spent = sum(read_log(tmp_path / LEDGER))
     assert spent == pytest.approx(40 * 25)
 
 
@@ -347,7 +348,7 @@ def test_failures_that_may_be_charged_are_counted(serve: Serve, tmp_path: Path) 
     answers = [(500, {}, b""), (200, {}, b"{"), counted("yes", (20, 5))]
     server = serve(lambda _text, n: answers[n - 1])
     ask(endpoint(server, tmp_path, price=PRICE), ["abcdef"])
-    spent = sum(map(float, (tmp_path / LEDGER).read_text().split()))
+    spent = sum(read_log(tmp_path / LEDGER))
     assert spent == pytest.approx(0 + (2 + 5) + 25)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mixmerge.execution.engine import LOST
 from mixmerge.execution.engines.local import LocalEngine
 from mixmerge.execution.step import Needs, Step
 from mixmerge.execution.store import LOCK, LOG, Store
@@ -19,6 +20,7 @@ DRIVER = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
+from mixmerge.execution.engine import LOST
 from mixmerge.execution.engines.local import LocalEngine
 from mixmerge.execution.step import Needs
 engine = LocalEngine("toy_handlers:HANDLERS", cpus=1)
@@ -162,3 +164,45 @@ def test_output_is_not_interleaved(tmp_path: Path, toy: str) -> None:
     assert wait_for(lambda: all(engine.poll(handle) is not None for handle in handles))
     for name, folder in folders.items():
         assert (folder / LOG).read_text().splitlines() == [name * 20] * 400
+
+
+def fork_server(folder: Path) -> int:
+    """The process that the step in a folder was forked from."""
+    child = int(read_json(folder / LOCK)["pid"])
+    return int(Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+
+def test_a_step_is_lost_with_its_fork_server(tmp_path: Path, toy: str) -> None:
+    """When the system kills the server, its steps are lost and gone, and the next ones start."""
+    store, engine = Store(tmp_path / "run"), LocalEngine(toy, cpus=2)
+    folders, handles = [], []
+    for name in "ab":
+        step = Step("write", name, {"sleep": 60})
+        folders.append(store.place(step, store.key(step, {}), {}))
+        handles.append(engine.start(folders[-1], Needs()))
+    for folder in folders:
+        assert wait_for(lambda lock=folder / LOCK: lock.is_file() and lock.read_text())
+    pids = [int(read_json(folder / LOCK)["pid"]) for folder in folders]
+    os.kill(fork_server(folders[0]), signal.SIGKILL)
+    for handle, pid in zip(handles, pids, strict=True):
+        assert wait_for(lambda handle=handle: engine.poll(handle) is not None)
+        assert engine.poll(handle) == LOST
+        assert wait_for(lambda pid=pid: not alive(pid))
+    step = Step("write", "c")
+    folder = store.place(step, store.key(step, {}), {})
+    again = engine.start(folder, Needs())
+    assert wait_for(lambda: engine.poll(again) is not None)
+    assert engine.poll(again) == 0
+
+
+def test_a_fork_server_that_died_unseen_is_replaced(tmp_path: Path, toy: str) -> None:
+    """A step starts although the server was killed the moment before."""
+    store, engine = Store(tmp_path / "run"), LocalEngine(toy, cpus=1)
+    for name in "abc":
+        step = Step("write", name, {"sleep": 0.5})
+        folder = store.place(step, store.key(step, {}), {})
+        handle = engine.start(folder, Needs())
+        assert wait_for(lambda lock=folder / LOCK: lock.is_file() and lock.read_text())
+        server = fork_server(folder)
+        assert wait_for(lambda handle=handle: engine.poll(handle) == 0)
+        os.kill(server, signal.SIGKILL)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mixmerge.execution.engine import LOST
+from mixmerge.execution.engines import slurm, slurm_queue
 from mixmerge.execution.engines.slurm import SlurmEngine, SlurmSpec
 from mixmerge.execution.schedule import run
 from mixmerge.execution.step import Needs, Step
@@ -36,9 +37,29 @@ SBATCH = '''#!{python}
 import pathlib, shutil, sys
 here = pathlib.Path(__file__).parent
 number = 100 + len(list(here.glob("*.sh")))
+if (here / "away").exists():
+    sys.exit("sbatch: error: Batch job submission failed: Unable to contact slurm controller")
 shutil.copy(sys.argv[1], here / f"{{number}}.sh")
+with (here / "states").open("a") as states:
+    states.write(f"{{number}}|PENDING\\n")
 print("Submitted batch job", number)
 '''
+
+
+SQUEUE = """#!/bin/sh
+# A stand-in for squeue: what the file says, unless the controller is away.
+cd "$(dirname "$0")"
+test -e away && { echo "slurm_load_jobs error: Unable to contact slurm controller" >&2; exit 1; }
+cat states
+"""
+
+SCANCEL = """#!/bin/sh
+# A stand-in for scancel: a job that SLURM queues again at this moment needs a second one.
+cd "$(dirname "$0")"
+echo "$1" >> cancelled
+test "$(wc -l < cancelled)" -gt 1 && echo "$1|CANCELLED" > states
+true
+"""
 
 
 def placed(root: Path, name: str, sleep: float = 0, **settings: object) -> Path:
@@ -187,9 +208,10 @@ def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A stand-in for a SLURM cluster in front of the search path; submitted files lie in it."""
     folder = tmp_path / "queue"
     folder.mkdir()
-    for name in ("sbatch", "srun", "sacct", "scancel"):
-        script = SBATCH.format(python=sys.executable) if name == "sbatch" else "#!/bin/sh\n"
-        (folder / name).write_text(script)
+    (folder / "states").touch()
+    scripts = {"sbatch": SBATCH.format(python=sys.executable), "squeue": SQUEUE, "scancel": SCANCEL}
+    for name in ("sbatch", "srun", "squeue", "scancel"):
+        (folder / name).write_text(scripts.get(name, "#!/bin/sh\n"))
         (folder / name).chmod(stat.S_IRWXU)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     return folder
@@ -242,18 +264,139 @@ def test_several_nodes_are_a_task_for_each_rank(tmp_path: Path, queue: Path) -> 
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # submitit's Popen
-@pytest.mark.parametrize(
-    ("said", "code"), [("invalid partition: gpu", 2), ("Unable to contact slurm controller", LOST)]
-)
-def test_a_refusal_is_explained(tmp_path: Path, queue: Path, said: str, code: int) -> None:
-    """What sbatch says reaches the user; only a queue that is away is worth another attempt."""
-    (queue / "sbatch").write_text(f"#!/bin/sh\necho '{said}' >&2; exit 1\n")
+def test_a_refusal_is_explained(tmp_path: Path, queue: Path) -> None:
+    """What sbatch says reaches the user."""
+    (queue / "sbatch").write_text("#!/bin/sh\necho 'invalid partition: gpu' >&2; exit 1\n")
     engine = SlurmEngine(SlurmSpec(partition="gpu"))
     handle = engine.start(placed(tmp_path, "a"), Needs())
-    assert engine.poll(handle) == code
+    assert engine.poll(handle) == 2
     message = read_json(handle.folder / "failure.json")["message"]
-    assert said in message
+    assert "invalid partition: gpu" in message
     assert "placement: slurm" in message
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks without pauses, so that a test decides what is seen when."""
+    monkeypatch.setattr(slurm, "_LOOK_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(slurm, "_CANCEL_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(slurm, "_RESULT_SECONDS", 0.0)
+    monkeypatch.setattr(slurm_queue, "_ASK_EVERY_SECONDS", 1e-9)
+    monkeypatch.setattr(slurm_queue, "_LONGEST_PAUSE_SECONDS", 1e-9)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # submitit's Popen
+@pytest.mark.usefixtures("fast")
+def test_a_controller_that_is_away_is_waited_for(
+    tmp_path: Path, queue: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing ends, fails or is sent twice while SLURM does not answer; it is said once."""
+    engine = SlurmEngine(SlurmSpec())
+    sent = engine.start(placed(tmp_path, "a"), Needs())
+    assert engine.poll(sent) is None
+    (queue / "away").touch()
+    waiting = engine.start(placed(tmp_path, "b"), Needs())
+    for _ in range(5):
+        assert (engine.poll(sent), engine.poll(waiting)) == (None, None)
+    assert (sent.job.job_id, waiting.job) == ("100", None)
+    (queue / "away").unlink()
+    for _ in range(3):
+        assert (engine.poll(sent), engine.poll(waiting)) == (None, None)
+    assert (sent.job.job_id, waiting.job.job_id) == ("100", "101")
+    assert caplog.text.count("SLURM does not answer") == 1
+    assert caplog.text.count("SLURM answers again") == 1
+
+
+@pytest.mark.usefixtures("fast")
+@pytest.mark.parametrize(
+    "state", ["PENDING", "REQUEUED", "COMPLETING", "SUSPENDED", "CONFIGURING", "REQUEUE_HOLD"]
+)
+def test_a_job_that_slurm_queues_again_is_still_ours(
+    tmp_path: Path, queue: Path, state: str
+) -> None:
+    """A job without a result that SLURM may yet run is waited for; there is no second one."""
+    engine = SlurmEngine(SlurmSpec())
+    handle = engine.start(placed(tmp_path, "a"), Needs())
+    for seen in ("RUNNING", state, state, "RUNNING"):
+        assert engine.poll(handle) is None
+        (queue / "states").write_text(f"100|{seen}\n")
+    assert engine.poll(handle) is None
+    assert len(list(queue.glob("*.sh"))) == 1
+
+
+@pytest.mark.usefixtures("fast")
+@pytest.mark.parametrize(("state", "jobs"), [("PREEMPTED", 2), ("NODE_FAIL", 2), ("FAILED", 1)])
+def test_a_job_that_was_taken_is_sent_again(
+    tmp_path: Path, queue: Path, state: str, jobs: int
+) -> None:
+    """Where SLURM ends a job for reasons of its own and for good, the same attempt goes on."""
+    engine = SlurmEngine(SlurmSpec())
+    handle = engine.start(placed(tmp_path, "a"), Needs())
+    assert engine.poll(handle) is None
+    (queue / "states").write_text(f"100|{state}\n")
+    codes = [engine.poll(handle)]
+    if codes == [None]:
+        codes.append(engine.poll(handle))
+    assert codes[-1] == (LOST if jobs == 1 else None)
+    assert len(list(queue.glob("*.sh"))) == jobs
+    if jobs == 2:
+        assert read_json(handle.folder / JOB)["job"] == "101"
+
+
+@pytest.mark.usefixtures("fast")
+def test_a_job_that_failed_in_an_outage_is_sent_again(tmp_path: Path, queue: Path) -> None:
+    """A job without a result over which the controller was away is no attempt; the next one is."""
+    engine = SlurmEngine(SlurmSpec())
+    handle = engine.start(placed(tmp_path, "a"), Needs())
+    assert engine.poll(handle) is None
+    (queue / "away").touch()
+    assert engine.poll(handle) is None
+    (queue / "away").unlink()
+    (queue / "states").write_text("100|FAILED\n")
+    until_sent = [engine.poll(handle) for _ in range(2)]
+    assert until_sent == [None, None]
+    assert handle.job.job_id == "101"
+    (queue / "states").write_text("101|FAILED\n")
+    assert engine.poll(handle) == LOST
+
+
+@pytest.mark.usefixtures("fast")
+def test_a_job_that_is_queued_again_is_cancelled_too(tmp_path: Path, queue: Path) -> None:
+    """Stopping lasts until SLURM says that the job will not run, however often that takes."""
+    engine = SlurmEngine(SlurmSpec())
+    handle = engine.start(placed(tmp_path, "a"), Needs())
+    engine.poll(handle)
+    engine.stop(handle)
+    assert (queue / "cancelled").read_text() == "100\n100\n"
+    assert not (handle.folder / JOB).exists()
+
+
+@pytest.mark.usefixtures("fast")
+def test_a_job_that_cannot_be_cancelled_is_named_and_found_again(
+    tmp_path: Path,
+    queue: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """While SLURM is away nothing can be stopped: the user is told how, the next run knows it."""
+    monkeypatch.setattr(slurm, "_PATIENCE_SECONDS", 0.1)
+    engine = SlurmEngine(SlurmSpec())
+    handle = engine.start(placed(tmp_path, "a"), Needs())
+    engine.poll(handle)
+    (queue / "away").touch()
+    engine.stop(handle)
+    assert "scancel 100" in caplog.text
+    assert SlurmEngine(SlurmSpec()).start(handle.folder, Needs()).job.job_id == "100"
+
+
+@pytest.mark.parametrize("noted", ["null", "[]", '{"job": 1', "\x00"])
+def test_an_odd_note_of_a_job_is_none(tmp_path: Path, queue: Path, noted: str) -> None:
+    """A damaged `job.json` is as good as none: the step is sent."""
+    folder = placed(tmp_path, "a")
+    (folder / JOB).write_text(noted)
+    engine = SlurmEngine(SlurmSpec())
+    engine.poll(engine.start(folder, Needs()))
+    assert len(list(queue.glob("*.sh"))) == 1
 
 
 def test_a_time_limit_that_is_never_enough_is_said(tmp_path: Path, queue: Path) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixmerge.durable import Log
+from mixmerge.durable import Log, value_of
 from mixmerge.errors import ResourceError
 from mixmerge.evaluation.calls.connection import Reply
 from mixmerge.evaluation.endpoint_spec import LIMITS, Price
@@ -164,15 +164,16 @@ class Ledger:
 
     def _dollars(self, line: bytes) -> float:
         try:
-            change = float(json.loads(line))
+            # A bare number is what a person has put in place of a damaged line.
+            change = float(line if line[:1] != b"[" else value_of(line))
             if math.isfinite(change):
                 return change
         except (ValueError, TypeError):
             pass
         raise ResourceError(
             f"{self._log.path}, line {self._lines + 1}: a number of dollars is required (seen: "
-            f"{line.strip()[:40]!r}), so what was spent is not known. Correct the line, or remove "
-            "it if it cost nothing."
+            f"{line.strip()[:40]!r}), so what was spent is not known. Put the number there, or "
+            "remove the line if it cost nothing."
         )
 
     def _write(self, change: float) -> None:

@@ -20,13 +20,16 @@ from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import MixmergeError
-from mixmerge.execution.engine import EngineSpec
+from mixmerge.execution.engine import LOST, EngineSpec
 from mixmerge.execution.environment import CORES, ONE_THREAD, environment
 from mixmerge.execution.step import Needs
 from mixmerge.execution.store import LOG
 from mixmerge.execution.worker import handlers_from, run_step, write_failure
+from mixmerge.files import explained_disk_errors
 
 _GRACE_SECONDS = 5.0
+_SERVER_GONE = 255
+"""What multiprocessing says of a process whose fork server was killed: its own end is not known."""
 _NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
 
 
@@ -87,16 +90,16 @@ class LocalEngine:
         if devices:
             limits["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
         arguments = (self._entry, str(folder), limits, environment())
-        process = self._context.Process(target=_child, args=arguments)
-        with _main_hidden(), _set(ONE_THREAD):
-            process.start()
-        running = _Running(process, needs, devices)
+        running = _Running(self._started(arguments), needs, devices)
         self._running.append(running)
         return running
 
     def poll(self, handle: _Running) -> int | None:
         """Return the exit code of a step that ended (negative: killed by that signal), or None."""
         code = handle.process.exitcode
+        if code == _SERVER_GONE:
+            self._kill(handle, signal.SIGKILL)
+            code = LOST
         if code is not None and handle in self._running:
             self._running.remove(handle)
             self._devices = sorted([*self._devices, *handle.devices], key=self._gpus.index)
@@ -104,13 +107,29 @@ class LocalEngine:
 
     def stop(self, handle: _Running) -> None:
         """Ask the step's process group to end; insist after a few seconds."""
-        pid = handle.process.pid
         for sign in (signal.SIGTERM, signal.SIGKILL):
-            if pid is not None and handle.process.exitcode is None:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(pid, sign)
+            if handle.process.exitcode is None:
+                self._kill(handle, sign)
                 handle.process.join(_GRACE_SECONDS)
         self.poll(handle)
+
+    @staticmethod
+    def _kill(handle: _Running, sign: signal.Signals) -> None:
+        """Send a signal to a step and all that it started."""
+        if handle.process.pid is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(handle.process.pid, sign)
+
+    def _started(self, arguments: tuple[Any, ...]) -> ForkServerProcess:
+        """Start a process, once more where the fork server was killed and had not been missed."""
+        process = self._context.Process(target=_child, args=arguments)
+        with _main_hidden(), _set(ONE_THREAD):
+            try:
+                process.start()
+            except (ConnectionError, EOFError):
+                process = self._context.Process(target=_child, args=arguments)
+                process.start()
+        return process
 
     def _share(self, needs: Needs) -> int:
         return min(needs.gpus, len(self._gpus))
@@ -177,10 +196,11 @@ def _child(entry: str, folder: str, limits: dict[str, str], ran_with: dict[str, 
     threading.Thread(target=_die_with_the_driver, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.environ.update(limits)
-    log = os.open(Path(folder) / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(log, sys.stdout.fileno())
-    os.dup2(log, sys.stderr.fileno())
     try:
+        with explained_disk_errors(Path(folder)):
+            log = os.open(Path(folder) / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(log, sys.stdout.fileno())
+        os.dup2(log, sys.stderr.fileno())
         code = run_step(Path(folder), handlers_from(entry), ran_with)
     except MixmergeError as error:  # the step could not begin
         code = write_failure(Path(folder), error)

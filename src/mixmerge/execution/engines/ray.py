@@ -21,7 +21,7 @@ from mixmerge.execution.engine import HELPERS, LOST, EngineSpec
 from mixmerge.execution.environment import CORES
 from mixmerge.execution.step import Needs
 from mixmerge.execution.store import FAILURE, JOB, LOG
-from mixmerge.files import read_json, write_json
+from mixmerge.files import read_object, write_json
 from mixmerge.fingerprint import fingerprint
 
 _NAMESPACE = "mixmerge"
@@ -116,7 +116,7 @@ class RayEngine:
         name = f"step-{fingerprint(str(folder))[:16]}"
         with suppress(ValueError):  # there is no actor of that name
             known = self._ray.get_actor(name, namespace=_NAMESPACE)
-            if (folder / JOB).is_file() and read_json(folder / JOB) == {"job": name}:
+            if read_object(folder / JOB) == {"job": name}:
                 return _Started(folder, known.wait.remote(), name)
         self._drop(name)
         bundle = _more_than_none(CPU=asked["num_cpus"], GPU=asked["num_gpus"])
@@ -262,7 +262,8 @@ def rank(config: dict[str, Any]) -> None:
             free.bind(("", 0))
             ports = [free.getsockname()[1]]
     dist.broadcast_object_list(ports)
-    code = run_child(config["command"], config["folder"], {"MASTER_PORT": str(ports[0])})
+    environment = {"MASTER_PORT": str(ports[0])}
+    code = run_child(config["command"], config["folder"], environment, rank=True)
     if code:
         raise RuntimeError(f"the step ended with exit code {code}")
 

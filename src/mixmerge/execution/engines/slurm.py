@@ -4,6 +4,7 @@ Jobs outlive the driver: their ids stand in the steps' folders, where the next d
 The run folder must be on storage that all nodes share.
 """
 
+import logging
 import os
 import shutil
 import signal
@@ -20,16 +21,30 @@ from pydantic import Field
 from mixmerge.errors import ResourceError
 from mixmerge.execution.child import STEP_COMMAND, run_child
 from mixmerge.execution.engine import LOST, EngineSpec
+from mixmerge.execution.engines.slurm_queue import (
+    ENDED,
+    TAKEN,
+    Queue,
+    is_away,
+    queue_again_in_grace,
+)
 from mixmerge.execution.step import Needs
 from mixmerge.execution.store import FAILURE, JOB
-from mixmerge.files import read_json, write_json
+from mixmerge.files import read_object, write_json
 
 if TYPE_CHECKING:
     import submitit
 
 _LOOK_EVERY_SECONDS = 1.0
 _PATIENCE_SECONDS = 30.0
-_QUEUE_IS_AWAY = ("timed out", "Unable to contact slurm controller", "Connection refused")
+_CANCEL_EVERY_SECONDS = 5.0
+_SIGNALS_SECONDS = 1.0
+"""Between the death of a step's process and a word about it: a job is ended process by process."""
+_RESULT_SECONDS = 10.0
+"""How long a job must have ended before it is believed to have left no result: a shared file system
+may show it a moment later, and a job that SLURM queues again may look ended in between."""
+
+log = logging.getLogger(__name__)
 
 
 class SlurmSpec(EngineSpec):
@@ -81,7 +96,8 @@ class SlurmSpec(EngineSpec):
             "slurm_account": self.account,
             "gpus_per_node": gpus or None,
             "slurm_setup": list(self.setup) or None,
-            "slurm_additional_parameters": self.sbatch or None,
+            # On many clusters it is the default; without it a job could not be queued again.
+            "slurm_additional_parameters": {"requeue": True, **self.sbatch},
             "slurm_array_parallelism": self.at_once,
             "slurm_srun_args": ["--kill-on-bad-exit=1"],
         }
@@ -98,17 +114,27 @@ class StepCommand:
     """Whether this is one of several ranks that the job has started."""
 
     def __call__(self) -> int:
-        """Run the step and return its exit code."""
-        if not self.distributed:
-            return run_child(self.command, self.folder)
-        import submitit
+        """Run the step and return its exit code; leave no result where the job itself is ended.
 
-        submitit.helpers.TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
-        code = run_child(self.command, self.folder)
+        SLURM tells all processes of a job that it ends: preempted, cancelled, its node taken down.
+        If it queues the job again, a result of the first run would pass for that of the second.
+        """
+        told: list[int] = []
+        signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
+        if self.distributed:
+            import submitit
+
+            ranks = submitit.helpers.TorchDistributedEnvironment()
+            ranks.export(set_cuda_visible_devices=False)
+        code = run_child(self.command, self.folder, rank=self.distributed)
+        if code < 0:
+            time.sleep(_SIGNALS_SECONDS)
         # The other ranks wait for this one: that it fails must end the job.
-        if code < 0 or code == LOST:
-            os._exit(LOST)  # without a result: as if the node were lost
-        if code:
+        if told and code:
+            queue_again_in_grace()
+        if (told and code) or (self.distributed and (code < 0 or code == LOST)):
+            os._exit(LOST)
+        if self.distributed and code:
             raise RuntimeError(f"the step ended with exit code {code}")
         return code
 
@@ -126,7 +152,11 @@ class _Queued:
     folder: Path
     needs: Needs
     job: Any = None
+    sent: float = 0.0
+    """When the job was sent or found again; of the monotonic clock, as all times here."""
     looked: float = 0.0
+    ended: float | None = None
+    """Since when the job looks ended without a result."""
     refused: int | None = None
     """Exit code of a step that the queue did not take."""
 
@@ -150,6 +180,7 @@ class SlurmEngine:
         self._command = tuple(command)
         self._unsent: list[_Queued] = []
         self._open: list[_Queued] = []
+        self._queue = Queue()
         self._submitit = submitit
 
     def room_for(self, needs: Needs) -> bool:  # noqa: ARG002 - the interface's
@@ -158,7 +189,7 @@ class SlurmEngine:
 
     def start(self, folder: Path, needs: Needs) -> _Queued:
         """Find the step's job of an earlier driver, or note the step for the next submission."""
-        queued = _Queued(folder.absolute(), needs)
+        queued = _Queued(folder.absolute(), needs, sent=time.monotonic())
         self._open.append(queued)
         queued.job = self._found_again(queued.folder)
         if queued.job is None:
@@ -172,57 +203,85 @@ class SlurmEngine:
             self._open.remove(handle)
             return handle.refused
         now = time.monotonic()
-        if now - handle.looked < _LOOK_EVERY_SECONDS:
+        if handle.job is None or now - handle.looked < _LOOK_EVERY_SECONDS:
             return None
         handle.looked = now
-        if not self._ended(handle.job):
+        if not self._over(handle):
+            return None
+        (handle.folder / JOB).unlink(missing_ok=True)
+        code = self._exit_code(handle)
+        if code == LOST and self._ended_by_slurm(handle):
+            log.warning(
+                "%s: SLURM ended job %s; it is sent again.", handle.folder, handle.job.job_id
+            )
+            handle.job = handle.ended = None
+            self._unsent.append(handle)
             return None
         self._open.remove(handle)
-        (handle.folder / JOB).unlink(missing_ok=True)
-        return self._exit_code(handle)
+        return code
 
     def stop(self, handle: _Queued) -> None:
-        """Cancel the step's job and wait until it is gone."""
+        """Cancel the step's job, also one that SLURM has queued again; wait until it is gone."""
         self._open.remove(handle)
         if handle in self._unsent:
             self._unsent.remove(handle)
         if handle.job is None:
             return
-        if self._spec.cluster == "slurm":
-            handle.job.cancel(check=False)
-        else:
-            with suppress(ProcessLookupError):
-                os.kill(int(handle.job.job_id), signal.SIGINT)
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while not self._ended(handle.job) and time.monotonic() < deadline:
-            time.sleep(0.1)
+        deadline, again = time.monotonic() + _PATIENCE_SECONDS, 0.0
+        while not self._ended(handle.job, now=True):
+            if time.monotonic() > deadline:
+                log.warning(
+                    "%s: job %s could not be cancelled; the next run finds it, or cancel it "
+                    "yourself: scancel %s", handle.folder, handle.job.job_id, handle.job.job_id
+                )  # fmt: skip
+                return
+            if time.monotonic() >= again:
+                self._cancel(handle.job)
+                again = time.monotonic() + _CANCEL_EVERY_SECONDS
+            time.sleep(0.1 if self._spec.cluster == "local" else _LOOK_EVERY_SECONDS)
         (handle.folder / JOB).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Do nothing: jobs in the queue are found again, or were stopped one by one."""
 
+    def _cancel(self, job: Any) -> None:
+        if self._spec.cluster == "slurm":
+            job.cancel(check=False)
+        else:
+            with suppress(ProcessLookupError):
+                os.kill(int(job.job_id), signal.SIGINT)
+
     def _send(self) -> None:
         """Submit what was started since the last time, equal needs as one array."""
         from submitit.core.utils import FailedJobError
 
+        if not (self._unsent and self._queue.answers()):
+            return
         groups: dict[Needs, list[_Queued]] = {}
         for queued in self._unsent:
             groups.setdefault(_without_time(queued.needs), []).append(queued)
         for needs, members in groups.items():
-            executor = self._executor(members[0].folder, needs)
             try:
-                with executor.batch():
-                    for queued in members:
-                        job = StepCommand(self._command, str(queued.folder), needs.nodes > 1)
-                        queued.job = executor.submit(job)
+                self._submit(needs, members)
             except (FailedJobError, subprocess.CalledProcessError) as error:
+                if is_away(str(error)):
+                    self._queue.missed(str(error))
+                    return
                 for queued in members:
                     queued.refused = _write_refusal(queued.folder, error)
-            else:
-                for queued in members:
-                    tasks = list(range(queued.job.num_tasks))
-                    write_json(queued.folder / JOB, {"job": queued.job.job_id, "tasks": tasks})
             self._unsent = [queued for queued in self._unsent if queued not in members]
+
+    def _submit(self, needs: Needs, members: Sequence[_Queued]) -> None:
+        executor = self._executor(members[0].folder, needs)
+        with executor.batch():
+            jobs = [
+                executor.submit(StepCommand(self._command, str(queued.folder), needs.nodes > 1))
+                for queued in members
+            ]
+        for queued, job in zip(members, jobs, strict=True):
+            queued.job, queued.sent = job, time.monotonic()
+            tasks = list(range(job.num_tasks))
+            write_json(queued.folder / JOB, {"job": job.job_id, "tasks": tasks})
 
     def _executor(self, folder: Path, needs: Needs) -> Any:
         spec = self._spec
@@ -234,24 +293,45 @@ class SlurmEngine:
 
     def _found_again(self, folder: Path) -> Any:
         """Return the job that an earlier driver left for this step, unless it has ended."""
-        if not (folder / JOB).is_file():
-            return None
-        noted = read_json(folder / JOB)
-        if "tasks" not in noted:  # another engine's; the step's lock keeps the two apart
+        noted = read_object(folder / JOB)
+        if not noted.keys() >= {"job", "tasks"}:  # or another engine's; the lock keeps them apart
             return None
         kinds = {"slurm": self._submitit.SlurmJob, "local": self._submitit.LocalJob}
         job = kinds[self._spec.cluster](_jobs(folder), noted["job"], noted["tasks"])
-        # A job that the queue has forgotten is gone; the step's lock guards against a mistake.
-        gone = self._ended(job) or (self._spec.cluster == "slurm" and job.state == "UNKNOWN")
-        return None if gone else job
+        return None if _answered(job) or self._ended(job) else job
 
-    def _ended(self, job: Any) -> bool:
-        if self._spec.cluster == "local" and job.get_info()["jobState"].startswith("NO PROCESS"):
-            return not _alive(int(job.job_id))
-        return bool(job.done())
+    def _over(self, handle: _Queued) -> bool:
+        """Say whether a job has left its results, or ended for good without."""
+        if self._spec.cluster == "local":
+            return self._ended(handle.job)
+        if _answered(handle.job):
+            return True
+        if not self._ended(handle.job):
+            handle.ended = None
+            return False
+        now = time.monotonic()
+        handle.ended = handle.ended or now
+        return now - handle.ended >= _RESULT_SECONDS
+
+    def _ended_by_slurm(self, handle: _Queued) -> bool:
+        """Say whether a job was lost for no reason of its own: sending it again is no attempt."""
+        if self._spec.cluster == "local":
+            return False
+        # While the controller is away, no job can begin what it is to run, nor queue itself again.
+        away = self._queue.last_missed > handle.sent
+        return away or self._queue.state(handle.job.job_id) in TAKEN
+
+    def _ended(self, job: Any, *, now: bool = False) -> bool:
+        """Say whether a job will not run any more, as far as is known."""
+        if self._spec.cluster == "local":
+            gone = job.get_info()["jobState"].startswith("NO PROCESS")
+            return not _alive(int(job.job_id)) if gone else bool(job.done())
+        if now:
+            self._queue.ask()
+        return self._queue.state(job.job_id) in ENDED
 
     def _exit_code(self, handle: _Queued) -> int:
-        tasks = [handle.job.task(index) for index in range(handle.job.num_tasks)]
+        tasks = _tasks(handle.job)
         ended = [task for task in tasks if task.paths.result_pickle.exists()]
         for task in ended:
             outcome, value = task._get_outcome_and_result()
@@ -269,19 +349,28 @@ class SlurmEngine:
                 "the last checkpoint."
             )
             write_json(folder / FAILURE, {"code": 2, "message": message})
-        return 1
+        return LOST if "'scontrol', 'requeue'" in trace else 1
 
 
 def _write_refusal(folder: Path, error: Exception) -> int:
     """Leave in the step's folder why ``sbatch`` refused it; return the exit code."""
-    passing = any(text in str(error) for text in _QUEUE_IS_AWAY)
     message = (
         f"SLURM refused the job: {error}. Check `placement: slurm` (partition, account, minutes, "
         "gpus)."
     )
-    code = LOST if passing else 2
-    write_json(folder / FAILURE, {"code": code, "message": message})
-    return code
+    write_json(folder / FAILURE, {"code": 2, "message": message})
+    return 2
+
+
+def _tasks(job: Any) -> list[Any]:
+    return [job.task(index) for index in range(job.num_tasks)]
+
+
+def _answered(job: Any) -> bool:
+    """Say whether every task of a job has left its result."""
+    with suppress(OSError):
+        job.paths.folder.chmod(job.paths.folder.stat().st_mode)  # makes NFS look again
+    return all(task.paths.result_pickle.exists() for task in _tasks(job))
 
 
 def _without_time(needs: Needs) -> Needs:

@@ -131,6 +131,7 @@ def measure(
         ModelError: a file changed while it was read.
     """
     every = dict.fromkeys(name for model in models for name in model.tensors)
+    buffers = dict.fromkeys(name for model in models for name in model.buffers)
     sources = {name: found for name in every if (found := _comparable(models, name))}
     sums = {name: _nothing(len(models), has_base=has_base) for name in sources}
     broken: dict[str, str] = {}
@@ -142,7 +143,7 @@ def measure(
     for model in models:
         model.check_unchanged()
     whole = {name: total for name, total in sums.items() if name not in broken}
-    left_out = tuple(name for name in every if name not in sums)
+    left_out = tuple(name for name in {**every, **buffers} if name not in sums)
     comparison = _comparison(models, whole, left_out, has_base=has_base) if whole else None
     return comparison, list(broken.values())
 

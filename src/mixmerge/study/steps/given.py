@@ -1,5 +1,6 @@
 """``base/base`` and ``given/NAME``: models that exist before the study."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +11,7 @@ import mixmerge.testbed
 from mixmerge.errors import ModelError
 from mixmerge.execution.step import Step, Task
 from mixmerge.files import write_json
+from mixmerge.fingerprint import fingerprint, folder_fingerprint
 from mixmerge.hub import resolve
 from mixmerge.progress import Progress
 from mixmerge.records import ModelFolder, RowModel
@@ -17,6 +19,7 @@ from mixmerge.spec_model import SpecModel
 from mixmerge.study.spec import BASE, TESTBED, Study, folder_of
 from mixmerge.study.steps.kind import MODEL, POINTER, StepKind, model_path
 
+_COMMIT = re.compile("[0-9a-f]{40}")
 _WEIGHTS = Path(mixmerge.testbed.__file__).parent / "weights"
 
 
@@ -37,6 +40,8 @@ class GivenFacts(RowModel):
     architecture: list[str] | None
     outside: list[str]
     """The model's folder, if it lies outside the run: when it is gone, the step is to do again."""
+    content: str | None = None
+    """What tells the content of a model of the hub; None for any other."""
 
 
 class GivenModel(StepKind[GivenSettings, GivenFacts], kind="given"):
@@ -51,6 +56,7 @@ class GivenModel(StepKind[GivenSettings, GivenFacts], kind="given"):
     def _step(self, name: str, model: str) -> Step:
         settings: dict[str, Any]
         files: dict[str, str] = {}
+        by_output = False
         if model == TESTBED:
             settings, files = {"from": "testbed"}, {"weights": str(_WEIGHTS)}
         elif folder := folder_of(model):
@@ -58,7 +64,9 @@ class GivenModel(StepKind[GivenSettings, GivenFacts], kind="given"):
         else:
             hub_name, _, revision = model.partition("@")
             settings = {"from": "hub", "name": hub_name, "revision": revision or None}
-        return Step(self.kind, name, settings, files=files)
+            # A branch moves: what was downloaded is known only afterwards.
+            by_output = not _COMMIT.fullmatch(revision)
+        return Step(self.kind, name, settings, files=files, by_output=by_output)
 
     def run(self, task: Task, settings: GivenSettings, progress: Progress) -> GivenFacts:
         """Write the model, or a pointer to it."""
@@ -84,7 +92,15 @@ class GivenModel(StepKind[GivenSettings, GivenFacts], kind="given"):
         return GivenFacts(
             architecture=ModelFolder(path).config.get("architectures"),
             outside=[str(path)] if path.parent != task.folder else [],
+            content=_content(settings.name, path) if settings.origin == "hub" else None,
         )
+
+
+def _content(name: str | None, path: Path) -> str:
+    """Return what tells the content of a model of the hub, wherever its cache lies."""
+    if _COMMIT.fullmatch(path.name):
+        return fingerprint([name, path.name])
+    return folder_fingerprint(path)
 
 
 class BaseModel(GivenModel, kind="base"):
