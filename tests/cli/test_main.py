@@ -4,15 +4,19 @@ import logging
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from mixmerge.cli.main import exit_code
+from mixmerge.durable import Log
+from mixmerge.errors import SpecError
 from mixmerge.execution.engines import ENGINES
 from mixmerge.execution.events import Ended, Failed
 from mixmerge.execution.status import StatusFile
 from mixmerge.execution.step import Step
+from mixmerge.study.run import Prepared
 
 SMALL = Path(__file__).parents[1] / "data" / "small.yaml"
 
@@ -200,3 +204,27 @@ def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     monkeypatch.setattr("mixmerge.study.explain.explain", interrupted)
     assert exit_code(["plan", str(SMALL)]) == 130
     assert "What was finished is kept" in capsys.readouterr().err
+
+
+def test_what_was_spent_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By `status`, and by a run that fails: both kinds of calls, in dollars."""
+    step = Step("train", "a")
+    StatusFile(tmp_path, [step])(Ended("failed"))
+    for kind, changes in (("judge", [0.5, -0.2]), ("generate", [1.2])):
+        with closing(Log(tmp_path / "cache" / kind / "spent.jsonl")) as ledger:
+            for change in changes:
+                ledger.append(change)
+    assert exit_code(["status", str(tmp_path)]) == 0
+    line = "spent at endpoints: $1.50 (generate $1.20, judge $0.30)"
+    assert line in capsys.readouterr().out
+
+    def fail(*_: object, **__: object) -> None:
+        raise SpecError("no")
+
+    monkeypatch.setattr(Prepared, "run", fail)
+    study = tmp_path / "small.yaml"
+    study.write_text(SMALL.read_text())
+    assert exit_code(["run", str(study), "--out", str(tmp_path)]) == 2
+    assert line in capsys.readouterr().out

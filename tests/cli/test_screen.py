@@ -3,12 +3,11 @@
 import io
 from pathlib import Path
 
-from rich.console import Console
-
+from mixmerge.cli.console import Console
 from mixmerge.cli.screen import RunScreen, log_tail
 from mixmerge.execution.events import Event, Failed, Retried, Started, Stopping
 from mixmerge.execution.step import Step
-from mixmerge.execution.store import LOG
+from mixmerge.execution.store import ATTEMPT, LOG
 
 STEP = Step("train", "sft-15")
 
@@ -55,3 +54,13 @@ def test_the_tail_of_a_huge_log_is_quick(tmp_path: Path) -> None:
     (tmp_path / LOG).write_bytes(b"\xff" * 5_000_000 + b"\nlast\n")
     assert log_tail(tmp_path, 3)[-1] == "last"
     assert log_tail(tmp_path / "none", 3) == []
+
+
+def test_a_log_line_of_an_earlier_attempt_stands_under_no_new_error(tmp_path: Path) -> None:
+    """Only the last attempt's part of the log is shown, also where it said nothing more."""
+    earlier = f"{ATTEMPT} 1, 2026-11-30\nthe key is not set\n"
+    (tmp_path / LOG).write_text(f"{earlier}{ATTEMPT} 2, 2026-11-30\nno such address\n")
+    assert log_tail(tmp_path, 20) == ["no such address"]
+    said = shown(tmp_path, Failed(STEP, tmp_path, "no such address"))
+    assert "the key is not set" not in said
+    assert "│" not in said

@@ -4,13 +4,13 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
-from mixmerge.evaluation.calls import run
+from mixmerge.evaluation.calls import endpoint
 
 Answer = tuple[int, dict[str, str], bytes]
 """Status, headers, body."""
@@ -29,6 +29,8 @@ class Server:
         self.calls: list[dict[str, Any]] = []
         self.times: list[float] = []
         self.keys: list[str | None] = []
+        self.paths: list[str] = []
+        self.headers: list[Mapping[str, str]] = []
         self.connections: set[tuple[str, int]] = set()
         self.most_at_once = 0
         lock, attempts, running = threading.Lock(), dict[str, int](), [0]
@@ -44,6 +46,8 @@ class Server:
                     server.calls.append(body)
                     server.times.append(time.monotonic())
                     server.keys.append(self.headers["Authorization"])
+                    server.paths.append(self.path)
+                    server.headers.append(dict(self.headers))
                     server.connections.add(self.client_address)
                     attempts[text] = attempts.get(text, 0) + 1
                     running[0] += 1
@@ -92,7 +96,7 @@ def serve() -> Iterator[Callable[[Callable[[str, int], Answer]], Server]]:
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Back off for milliseconds where the endpoint asks for nothing."""
-    monkeypatch.setattr(run, "FIRST_BACK_OFF", 0.001)
+    monkeypatch.setattr(endpoint, "FIRST_BACK_OFF", 0.001)
 
 
 Serve = Callable[[Callable[[str, int], Answer]], Server]

@@ -109,3 +109,25 @@ def test_answers_to_other_prompts_are_refused(questions: list[Prompt], tmp_path:
     with pytest.raises(DataError, match="base model's answers: the prompt 'q0'"):
         judge(COMPARED, asked, own, by=LongerWins(), out=out)
     assert not out.exists()
+
+
+class Speechless:
+    """A judge whose replies hold no verdict."""
+
+    name = "mute@1"
+
+    def judge(
+        self, items: Sequence[Item], question: Question, progress: Progress = silent
+    ) -> list[Verdict]:
+        said = Decision("unreadable", "I would rather not say.")
+        return [verdict(item.prompt, question, self.name, said) for item in items]
+
+
+def test_a_judge_without_any_verdict_is_shown_by_its_first_reply(
+    questions: list[Prompt], tmp_path: Path
+) -> None:
+    """More prompts would not help: the message says what the judge said."""
+    out = tmp_path / "v.jsonl"
+    with pytest.raises(DataError, match=r"no reply of .*mute@1 .*3 unreadable.*'I would rather"):
+        judge(HARMFUL, questions[:3], answers(questions[:3], 1, 2, 3), by=Speechless(), out=out)
+    assert not out.exists()

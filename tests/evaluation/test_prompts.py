@@ -232,3 +232,39 @@ def test_an_empty_cell_joins_nothing(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("prompt,language,cluster\nWhy?,en,\nHow?,en,\n")
     found = load_prompts(spec(files="p.csv"), ["en"])
     assert found[0].cluster != found[1].cluster
+
+
+@pytest.mark.parametrize("columns", [{}, {"prompt": "messages"}])
+@pytest.mark.parametrize("text", [False, True])
+def test_rows_of_messages_are_prompts(tmp_path: Path, columns: dict[str, str], text: bool) -> None:
+    """The common form of chats is read with and without a mapping, empty keys and as text."""
+    turns = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Why?"}]
+    messages: object = [turn | {"name": None} for turn in turns]
+    jsonl(tmp_path / "p.jsonl", {"messages": repr(messages) if text else messages, "id": 7})
+    (found,) = load_prompts(spec(files="p.jsonl", columns=columns), ["en"])
+    assert [turn.model_dump() for turn in found.messages] == turns
+    assert (found.id, found.cluster) == ("7-en", "7-en")
+
+
+@pytest.mark.parametrize(
+    ("row", "columns", "expected"),
+    [
+        ({"instruction": "Sum up.", "input": "A text."}, {}, "Sum up.\n\nA text."),
+        ({"instruction": "Sum up.", "input": ""}, {}, "Sum up."),
+        (
+            {"instruction": "Sum up.", "input": "A text."},
+            {"prompt": "instruction"},
+            "Sum up.\n\nA text.",
+        ),
+        ({"instruction": "Sum up.", "input": "A"}, {"prompt": ["instruction"]}, "Sum up."),
+        ({"a": "One", "b": None, "c": "two"}, {"prompt": ["a", "b", "c"]}, "One\n\ntwo"),
+        ({"question": "Why?", "input": "other"}, {}, "Why?"),
+    ],
+)
+def test_a_prompt_may_stand_in_several_columns(
+    tmp_path: Path, row: dict[str, Any], columns: dict[str, Any], expected: str
+) -> None:
+    """Alpaca's input is part of what is asked, and a list says which columns are."""
+    jsonl(tmp_path / "p.jsonl", row)
+    (found,) = load_prompts(spec(files="p.jsonl", columns=columns), ["en"])
+    assert found.text == expected

@@ -191,7 +191,7 @@ def test_an_empty_prompt_beside_whole_conversations_is_no_fault(tmp_path: Path) 
             r"`messages\.1\.content`: .* at least 1 character",
         ),
         (
-            {"messages": [{"role": "human", "content": "Hi"}, TURNS[1]], "language": "en"},
+            {"messages": [{"role": "tool", "content": "Hi"}, TURNS[1]], "language": "en"},
             r"`messages\.0\.role`",
         ),
         ({"messages": TURNS, "language": ""}, "the language is not known"),
@@ -315,3 +315,73 @@ def test_several_files_are_one_source(tmp_path: Path) -> None:
     two = jsonl(tmp_path / "b.jsonl", {"messages": OTHER, "language": "en"})
     rows = load("s", source(files=[two, one]), "conversations").rows
     assert [answer(row) for row in rows] == ["Go away", "Hello"]
+
+
+PAIR = {"chosen": TURNS, "rejected": OTHER}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]},
+        {"messages": json.dumps(TURNS)},
+        {"messages": repr(TURNS)},
+        {"prompt": "Hi", "completion": "Hello"},
+        {"prompt": TURNS[:1], "completion": TURNS[1:]},
+        {"prompt": json.dumps(TURNS[:1]), "completion": repr(TURNS[1:])},
+        {"instruction": "Hi", "input": "", "output": "Hello"},
+        {"question": "Hi", "response": "Hello"},
+        {key: json.dumps(turns) for key, turns in PAIR.items()},
+        {key: repr(turns) for key, turns in PAIR.items()},
+    ],
+)
+def test_common_formats_need_no_mapping(tmp_path: Path, row: dict[str, Any]) -> None:
+    """ShareGPT, Alpaca, TRL's columns, and messages as text in any column read as they are."""
+    file = jsonl(tmp_path / "d.jsonl", {"id": 7} | row)
+    loaded = load("s", source(files=file, language="en"), "conversations")
+    assert loaded.rows == [conversation()]
+
+
+@pytest.mark.parametrize("columns", [{}, {"prompt": "instruction", "answer": "output"}])
+def test_alpacas_input_is_part_of_the_prompt(tmp_path: Path, columns: dict[str, str]) -> None:
+    """What an instruction is about is read with it, and a list of columns says it outright."""
+    row = {"instruction": "Sum up.", "input": "A long text.", "output": "Short."}
+    file = jsonl(tmp_path / "d.jsonl", row)
+    loaded = load("s", source(files=file, language="en", columns=columns), "conversations")
+    assert loaded.rows[0].prompt_text == "Sum up.\n\nA long text."
+    assert (loaded.columns["prompt"], loaded.unread) == (["instruction", "input"], {})
+    own = {"prompt": ["instruction"], "answer": "output"}
+    loaded = load("s", source(files=file, language="en", columns=own), "conversations")
+    assert (loaded.rows[0].prompt_text, loaded.unread) == ("Sum up.", {"input": 1})
+
+
+def test_a_mapping_may_name_one_column_only(tmp_path: Path) -> None:
+    """What it leaves out is found under its own name where the rest makes no row."""
+    file = jsonl(tmp_path / "d.jsonl", {"prompt": "Hi", "reply": "Hello", "id": 7})
+    spec = source(files=file, columns={"answer": "reply"})
+    assert load("s", spec, "conversations", "en").rows == [conversation()]
+
+
+def test_what_is_not_read_is_named_once(tmp_path: Path) -> None:
+    """Columns and keys of messages that hold something and nobody reads, with their rows."""
+    extra = [TURNS[0], TURNS[1] | {"reasoning_content": "because", "name": None}]
+    rows = [{"id": n, "messages": extra, "tools": [], "score": n} for n in range(3)]
+    loaded = load("s", source(files=jsonl(tmp_path / "d.jsonl", *rows)), "conversations", "en")
+    assert loaded.unread == {"messages[].reasoning_content": 3, "score": 2}
+    assert loaded.columns == {"messages": ["messages"], "id": ["id"]}
+
+
+def test_weights_of_turns_are_kept(tmp_path: Path) -> None:
+    """A turn of weight 0 stays out of the loss; a row or pair with nothing else is refused."""
+    talk = [*TURNS[:1], TURNS[1] | {"weight": 0}, *TURNS]
+    file = jsonl(tmp_path / "d.jsonl", {"messages": talk})
+    (row,) = load("s", source(files=file), "conversations", "en").rows
+    assert isinstance(row, Conversation)
+    assert [turn.weight for turn in row.messages] == [1, 0, 1, 1]
+    assert Conversation.model_validate_json(row.model_dump_json()) == row
+    file = jsonl(tmp_path / "d.jsonl", {"messages": talk[:2]})
+    with pytest.raises(DataError, match="every message of the assistant has `weight: 0`"):
+        load("s", source(files=file), "conversations", "en")
+    file = jsonl(tmp_path / "d.jsonl", PAIR | {"chosen": talk[:2]})
+    with pytest.raises(DataError, match="answer of `chosen` has a weight of 0"):
+        load("s", source(files=file), "preferences", "en")

@@ -6,6 +6,7 @@ import pytest
 
 from mixmerge.errors import SpecError
 from mixmerge.study.check import parse_study, read_study, whole_text
+from mixmerge.study.steps import steps
 
 SMALL = Path(__file__).parents[1] / "data" / "small.yaml"
 SHIPPED = Path(__file__).parents[2] / "examples"
@@ -144,3 +145,19 @@ def test_a_study_is_called_as_its_file(tmp_path: Path) -> None:
     assert read_study(path).study == "mine"
     copy = parse_study(whole_text(path), "study.yaml")
     assert copy == read_study(path)
+
+
+def test_models_are_asked_as_they_were_trained() -> None:
+    """Template options of a recipe that differ from the decoding's are refused; a study's agree."""
+    text = (Path("tests/data/small.yaml")).read_text()
+    decoding = "decoding: {max_new_tokens: 24}"
+    other = decoding.replace("24", "24, chat_template: {enable_thinking: false}")
+    with pytest.raises(SpecError, match=r"training\.sft\.chat_template: models are asked with"):
+        parse_study(text.replace(decoding, other), "small.yaml")
+    study = parse_study("chat_template: {enable_thinking: false}\n" + text, "small.yaml")
+    asked = {
+        step.id: step.settings.get("chat_template")
+        for step in steps(study)
+        if step.kind in {"train", "generate"}
+    }
+    assert {str(options) for options in asked.values()} == {"{'enable_thinking': False}"}

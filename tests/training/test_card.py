@@ -15,6 +15,7 @@ def test_codes_of_languages_stay_texts() -> None:
     values: dict[str, Any] = dict.fromkeys(TrainReport.model_fields, 0) | {
         "rows": dict.fromkeys(["en", "no", "zh-TW"], counts),
         "versions": {},
+        "left_out": {"too long": 2},
     }
     report = TrainReport.model_construct(**values)
     front = yaml.safe_load(model_card(TrainSpec(), report, "org/base").split("---")[1])

@@ -4,14 +4,18 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mixmerge.errors import DataError, ModelError, SpecError
+from mixmerge.files import write_rows
 from mixmerge.progress import silent
 from mixmerge.records import ModelFolder
 from mixmerge.training import TrainSpec
 from mixmerge.training.data import TrainingData, read_data
+from mixmerge.training.encode import SAME
+from mixmerge.training.parent import copy_companions
 
 Write = Callable[[int], Path]
 
@@ -98,3 +102,59 @@ def test_a_broken_tokenizer_is_an_error_of_the_model(
     (broken / "tokenizer.json").write_text("{")
     with pytest.raises(ModelError, match="its tokenizer does not load"):
         read(broken, conversations(3))
+
+
+def test_rows_are_left_out_with_their_reason(tiny: Any, tmp_path: Path) -> None:
+    """Pairs that the template makes equal are counted by language; nothing left is an error."""
+    template = tiny.cohere_template.replace("{{ m['content'] }}", "{{ m['content'] | trim }}")
+    folder = ModelFolder(tiny.make_model(tmp_path / "m", template=template))
+    equal = tiny.pair(1).model_copy(update={"chosen": "a", "rejected": "a\n"})
+    write_rows(tmp_path / "rows.jsonl", [tiny.pair(0), equal])
+    found = read_data(TrainSpec(method="dpo"), folder, tmp_path / "rows.jsonl", silent)
+    assert (found.left_out, len(found.encoded.read)) == ({SAME: 1}, 1)
+    assert (found.counts["fr"].used, found.counts["fr"].dropped) == (0, 1)
+    write_rows(tmp_path / "rows.jsonl", [equal])
+    with pytest.raises(DataError, match=r"no row is left to train on \(1 rows: both answers"):
+        read_data(TrainSpec(method="dpo"), folder, tmp_path / "rows.jsonl", silent)
+
+
+def test_the_end_of_a_turn_that_the_model_does_not_stop_at_is_found(
+    tiny: Any, tmp_path: Path
+) -> None:
+    """A base model's end of text is another token: the trained model must stop at both."""
+    folder = tiny.make_model(tmp_path / "m")
+    for file, key, value in (
+        ("tokenizer_config.json", "eos_token", "<PAD>"),
+        ("generation_config.json", "eos_token_id", 0),
+    ):
+        content = json.loads((folder / file).read_text()) | {key: value}
+        (folder / file).write_text(json.dumps(content))
+    write_rows(tmp_path / "rows.jsonl", [tiny.conversation(0)])
+    found = read_data(TrainSpec(), ModelFolder(folder), tmp_path / "rows.jsonl", silent)
+    assert found.new_stops == ("<|END_OF_TURN_TOKEN|>",)
+    copy_companions(ModelFolder(folder), tmp_path, "float32", found.stops)
+    stops = json.loads((tmp_path / "generation_config.json").read_text())["eos_token_id"]
+    assert stops == list(found.stops) == [0, 3]
+
+
+def test_a_date_that_the_template_asks_for_is_stated(tiny: Any, tmp_path: Path) -> None:
+    """The rows do not depend on today, and the report says what they hold."""
+    dated = "{{ strftime_now('%d %b %Y') }}" + tiny.cohere_template
+    folder = ModelFolder(tiny.make_model(tmp_path / "m", template=dated))
+    write_rows(tmp_path / "rows.jsonl", [tiny.conversation(0)])
+    spec = TrainSpec.model_validate({"chat_template": {"strftime_now": "2026-11-30"}})
+    found = read_data(spec, folder, tmp_path / "rows.jsonl", silent)
+    text = found.tokenizer.decode(found.encoded.columns["input_ids"][0])
+    assert (found.date, text.startswith("30 Nov 2026")) == ("2026-11-30", True)
+
+
+def test_code_of_a_model_is_never_run(cohere: Path, conversations: Write, tmp_path: Path) -> None:
+    """A model of its own architecture is an error of the model, whatever its folder offers."""
+    folder = shutil.copytree(cohere, tmp_path / "own")
+    (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Own: pass\n")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Own"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="without running code of the model"):
+        read(folder, conversations(4))
+    assert not (tmp_path / "ran").exists()

@@ -1,13 +1,14 @@
 """Rows as token ids: whose tokens carry the loss."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from mixmerge.errors import DataError, ModelError
-from mixmerge.records import Conversation
-from mixmerge.training.encode import IGNORED, Encoder
+from mixmerge.records import Conversation, Message, PreferencePair
+from mixmerge.training.encode import IGNORED, SAME, UNPARTED, Encoder
 from mixmerge.training.trl_compat import training_template
 
 Make = Callable[[str | None], Encoder]
@@ -162,3 +163,132 @@ def test_a_row_that_the_template_refuses_is_named(tiny: Any, encoder: Make) -> N
     )
     with pytest.raises(DataError, match=r"'with-system'.*System role not supported.*system, user"):
         encoder(strict).conversations([row])
+
+
+CHATML = (
+    "{% for m in messages %}<|START_OF_TURN_TOKEN|>{{ m.role }}\n{{ m.content }}"
+    "<|END_OF_TURN_TOKEN|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|START_OF_TURN_TOKEN|>assistant\n{% endif %}"
+)
+BLOCK = "<think>\n\n</think>\n\n"
+THINKING = (
+    "{% for m in messages %}<|START_OF_TURN_TOKEN|>{{ m.role }}\n{% if m.role == 'assistant' %}"
+    "{% generation %}BLOCK{{ m.content }}<|END_OF_TURN_TOKEN|>{% endgeneration %}"
+    "{% else %}{{ m.content }}<|END_OF_TURN_TOKEN|>{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|START_OF_TURN_TOKEN|>assistant\nOPENING{% endif %}"
+).replace("BLOCK", BLOCK)
+
+
+def joining(tiny: Any, template: str, text: str) -> Any:
+    """Return the test tokenizer with one token for a text of two characters."""
+    from tokenizers import Tokenizer
+
+    made = tiny.tokenizer(template)
+    content = json.loads(made.backend_tokenizer.to_str())
+    first, second = (made.tokenize(part)[0] for part in text)
+    old = content["model"]["merges"].pop()
+    content["model"]["vocab"][first + second] = content["model"]["vocab"].pop("".join(old))
+    content["model"]["merges"].insert(0, [first, second])
+    content["pre_tokenizer"]["use_regex"] = False  # as newer ones, it leaves line breaks together
+    made._tokenizer = Tokenizer.from_str(json.dumps(content))
+    return made
+
+
+def talk(*answers: str, weights: tuple[int, ...] = ()) -> Conversation:
+    """A conversation with these answers, which are trained on unless the weights say otherwise."""
+    turns = []
+    for answer, weight in zip(answers, weights or [1] * len(answers), strict=True):
+        said = {"role": "assistant", "content": answer, "weight": weight}
+        turns += [Message(role="user", content="Where?"), Message.model_validate(said)]
+    return Conversation(id="r", source="test", language="en", messages=tuple(turns))
+
+
+def asked_before_the_last(words: Any, row: Conversation) -> list[int]:
+    """What transformers asks a model with before a row's last answer."""
+    turns = [{"role": turn.role, "content": turn.content} for turn in row.messages[:-1]]
+    text = words.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    ids: list[int] = words(text, add_special_tokens=False)["input_ids"]
+    return ids
+
+
+def test_an_answer_that_begins_with_a_line_break_is_encoded_after_the_prompt(tiny: Any) -> None:
+    """The prompt's tokens are those that the model is asked with, in SFT and in pairs."""
+    words = joining(tiny, CHATML, "\n\n")
+    encoder, row = Encoder(words, "it"), talk("Here.", "\n- one\n- two")
+    asked = asked_before_the_last(words, row)
+    encoded = encoder.conversations([row])
+    (ids,), (labels,) = encoded.columns["input_ids"], encoded.columns["labels"]
+    assert ids[: len(asked)] == asked != words(words.decode(ids))["input_ids"][: len(asked)]
+    assert words.decode(ids).endswith("assistant\n\n- one\n- two<|END_OF_TURN_TOKEN|>\n")
+    assert spoken(words, labels[len(asked) :]) == "\n- one\n- two<|END_OF_TURN_TOKEN|>\n"
+    pair = PreferencePair(
+        id="r", source="s", language="en", prompt=row.messages[:3], chosen="\n- one", rejected="No"
+    )
+    columns = encoder.pairs([pair]).columns
+    assert columns["prompt_ids"] == [asked]
+    assert words.decode(columns["chosen_ids"][0]) == "\n- one<|END_OF_TURN_TOKEN|>\n"
+
+
+def test_a_block_of_thoughts_begins_as_it_is_asked(tiny: Any) -> None:
+    """A generation prompt that ends within what a row goes on with is its beginning in tokens."""
+    words = joining(tiny, THINKING.replace("OPENING", "<think>\n"), "\n\n")
+    row = talk("Yes.")
+    asked = asked_before_the_last(words, row)
+    ids = Encoder(words, "it").conversations([row]).columns["input_ids"][0]
+    assert ids[: len(asked)] == asked
+
+
+def test_what_is_asked_begins_every_row_whatever_the_mask(tiny: Any) -> None:
+    """Markers do not excuse a template that asks from a state it never trains."""
+    opened = THINKING.replace("OPENING", "<think>Let")
+    with pytest.raises(ModelError, match=r"asked with '.*<think>Let', and would be trained on"):
+        Encoder(tiny.tokenizer(opened), "it").conversations([talk("Yes.")])
+    choice = "{% if enable_thinking is false %}BLOCK{% else %}<think>Let{% endif %}"
+    optional = THINKING.replace("OPENING", choice.replace("BLOCK", BLOCK))
+    with pytest.raises(ModelError, match=r"Set `chat_template: \{enable_thinking: false\}`"):
+        Encoder(tiny.tokenizer(optional), "it").conversations([talk("Yes.")])
+    encoder = Encoder(tiny.tokenizer(optional), "it", options={"enable_thinking": False})
+    assert len(encoder.conversations([talk("Yes.")]).read) == 1
+
+
+@pytest.mark.parametrize("template", ["cohere_template", "plain_template"])
+def test_a_turn_of_weight_zero_carries_no_loss(tiny: Any, template: str) -> None:
+    """The turn is read and not learnt, with markers and without, in the middle and at the end."""
+    words = tiny.tokenizer(getattr(tiny, template))
+    encoded = Encoder(words, "it").conversations([talk("Bad.", "Good.", weights=(0, 1))])
+    assert "Bad." in words.decode(encoded.columns["input_ids"][0])
+    assert spoken(words, encoded.columns["labels"][0]) == "Good.<|END_OF_TURN_TOKEN|>"
+    last = Encoder(words, "it").conversations([talk("Good.", "Bad.", weights=(1, 0))])
+    assert spoken(words, last.columns["labels"][0]) == "Good.<|END_OF_TURN_TOKEN|>"
+
+
+def test_rows_that_teach_nothing_are_left_out_with_a_reason(tiny: Any) -> None:
+    """A pair whose answers the template makes equal is no preference; the others stay."""
+    trimming = tiny.cohere_template.replace("{{ m['content'] }}", "{{ m['content'] | trim }}")
+    pairs = [tiny.pair(0), tiny.pair(1).model_copy(update={"chosen": "a", "rejected": "a\n"})]
+    encoded = Encoder(tiny.tokenizer(trimming), "it").pairs(pairs)
+    assert encoded.left_out == {1: SAME}
+    assert [len(cells) for cells in encoded.columns.values()] == [1, 1, 1]
+
+
+def test_a_row_that_cannot_be_parted_is_left_out(
+    tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the answer encoded alone would spell another text, the row is counted, not bent."""
+    encoder = Encoder(joining(tiny, CHATML, "\n\n"), "it")
+    tokens = encoder.chat.tokens
+
+    def prefixing(text: str) -> list[int]:  # as tokenizers do that begin every text with a space
+        return tokens(f" {text}" if text.startswith("\n-") else text)
+
+    monkeypatch.setattr(encoder.chat, "tokens", prefixing)
+    encoded = encoder.conversations([talk("\n- one"), talk("Yes.")])
+    assert encoded.left_out == {0: UNPARTED}
+    assert len(encoded.read) == 1
+
+
+def test_pairs_must_teach_to_stop_too(tiny: Any) -> None:
+    """An answer after which no special token stands is refused in preference data as well."""
+    endless = tiny.plain_template.replace("<|END_OF_TURN_TOKEN|>", "\n")
+    with pytest.raises(ModelError, match="would never learn to stop"):
+        Encoder(tiny.tokenizer(endless), "it").pairs([tiny.pair(0)])

@@ -102,7 +102,7 @@ def test_the_schema_has_the_keys_of_all_objectives() -> None:
     assert schema["properties"]["method"]["enum"] == ["sft", "dpo"]
     assert schema["properties"]["beta"]["exclusiveMinimum"] == 0
     assert schema["additionalProperties"] is False
-    assert set(schema["properties"]) == set(IDENTITY)
+    assert set(schema["properties"]) == {*IDENTITY, "chat_template"}
 
 
 def test_one_way_to_shard() -> None:

@@ -1,8 +1,10 @@
 """Trainings that tell an experiment tracker, with a stand-in for its package."""
 
+import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,3 +76,30 @@ def test_a_tracker_that_is_not_installed_is_named(
     placement = TrainPlacement(tracking=TrackingSpec(to="mlflow"))
     with pytest.raises(ResourceError, match=r"`to: mlflow` needs .*pip install mlflow"):
         train(SPEC, model=cohere, rows=conversations(8), out=tmp_path / "o", placement=placement)
+
+
+@pytest.mark.parametrize("broken", ["init", "log", "finish"])
+def test_a_tracker_that_fails_stops_no_training(
+    cohere: Path,
+    pairs: Callable[[int], Path],
+    tmp_path: Path,
+    said: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    broken: str,
+) -> None:
+    """It is said once, and the model is whole, whichever call fails and whatever is trained."""
+    trackio = importlib.import_module("trackio")
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise ConnectionError("nobody there")
+
+    monkeypatch.setattr(trackio, broken, fail)
+    spec = SPEC.model_copy(update={"method": "dpo", "beta": 0.1})
+    placement = TrainPlacement(tracking=TrackingSpec(to="trackio"))
+    out = tmp_path / broken
+    report = train(spec, model=cohere, rows=pairs(8), out=out, placement=placement)
+    assert (report.steps, (out / "model").is_dir()) == (3, True)
+    stopped = [each for each in caplog.messages if "tracking stopped" in each]
+    assert stopped == ["tracking stopped: ConnectionError: nobody there"]
+    assert not said.exists() or "nobody" not in said.read_text()

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from mixmerge.cli import AllowPickle
+from mixmerge.cli.console import Console
 
 if TYPE_CHECKING:
     from mixmerge.merging.inspection.result import Inspection

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 import mixmerge
 from mixmerge.cli import WithEngines
+from mixmerge.cli.console import Console
 from mixmerge.cli.inspect import inspect
 from mixmerge.cli.merge import merge
 from mixmerge.cli.parts import evaluate, mix, train

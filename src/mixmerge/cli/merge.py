@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from mixmerge.cli import AllowPickle
+from mixmerge.cli.console import Console
 from mixmerge.errors import SpecError
 
 if TYPE_CHECKING:

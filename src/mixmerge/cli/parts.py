@@ -18,12 +18,14 @@ def mix(
     overlap evaluation prompts are removed and counted.
     """
     from mixmerge.cli.screen import bar
-    from mixmerge.mixing.manifest import share_table
+    from mixmerge.mixing.manifest import share_table, unread_notes
     from mixmerge.study.standalone import mix as run
 
     with bar("mix") as progress:
         manifest = run(spec, out, progress=progress)
     typer.echo(share_table(manifest))
+    for note in unread_notes(manifest):
+        typer.echo(f"- {note}")
     typer.echo(f"{manifest.rows:,} rows in {out / 'rows.jsonl'}")
 
 
@@ -41,12 +43,12 @@ def train(
 
     with bar("train") as progress:
         report = run(spec, out, progress=progress)
-    dropped = sum(count.dropped for count in report.rows.values())
     typer.echo(
         f"{report.steps} steps, {report.tokens:,} tokens, loss {report.first_loss:.3f} → "
         f"{report.final_loss:.3f}, {duration(report.train_seconds)}"
-        + (f"; {dropped} rows longer than {report.max_length} tokens dropped" if dropped else "")
     )
+    for note in report.notes:
+        typer.echo(f"- {note}")
     typer.echo(f"model: {out / 'model'}")
 
 
@@ -68,8 +70,7 @@ def evaluate(
     With --calibrate the judges judge only the answers whose right verdict is known (section
     `calibrate` of the file) and some probes, and the judge card says what they are worth.
     """
-    from rich.console import Console
-
+    from mixmerge.cli.console import Console
     from mixmerge.files import read_json
     from mixmerge.records.judge_card import JudgeCard
     from mixmerge.reporting.terminal import trial_table

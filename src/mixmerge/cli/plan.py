@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from mixmerge.cli import RunFolder, Seed
+from mixmerge.cli.console import Console
 
 if TYPE_CHECKING:
     from mixmerge.execution.status import StepStatus
@@ -77,7 +77,7 @@ def cost_lines(plan: "Explained") -> list[str]:
         lines.append(_calls(plan))
     if plan.seconds is not None and todo:
         lines.append(f"Time: about {duration(plan.seconds)} of one core, from steps done before.")
-    return lines
+    return [*lines, *plan.missing]
 
 
 def _disk(plan: "Explained") -> str:
@@ -98,7 +98,9 @@ def _calls(plan: "Explained") -> str:
 def status(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
     """Show how a run stands, live or dead: what runs now, what failed, what is left."""
     from mixmerge.cli.screen import log_tail
+    from mixmerge.evaluation.calls.spending import spent
     from mixmerge.execution.status import STATUS, status
+    from mixmerge.reporting import formats
 
     found = status(folder)
     screen = Console(highlight=False)
@@ -107,6 +109,8 @@ def status(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> Non
     screen.print(line, markup=False, soft_wrap=True)
     whose = "by" if found.state in ("running", "stopping") else "last by"
     screen.print(f"{whose} {found.owner}; updated {found.updated}", markup=False, soft_wrap=True)
+    if dollars := spent(folder):
+        screen.print(f"spent at endpoints: {formats.dollars(dollars)}", soft_wrap=True)
     shown = [s for s in found.steps if s.state in ("running", "failed") or s.message]
     if shown:
         screen.print(step_table(shown))

@@ -62,23 +62,28 @@ def show(
     attempts: int = 3,
 ) -> None:
     """Run prepared steps with bars on the screen and the result table at the end."""
-    from rich.console import Console
-
+    from mixmerge.cli.console import Console
     from mixmerge.cli.screen import RunScreen
+    from mixmerge.evaluation.calls.spending import spent
+    from mixmerge.reporting import formats
     from mixmerge.reporting.terminal import result_table
     from mixmerge.reporting.verdict import conclude
 
     console, workers = Console(highlight=False), workers or os.cpu_count() or 1
-    with RunScreen(prepared.steps, workers, console) as screen:
-        finished = prepared.run(
-            screen, workers=workers, only=only, engine=engine, attempts=attempts
-        )
+    try:
+        with RunScreen(prepared.steps, workers, console) as screen:
+            finished = prepared.run(
+                screen, workers=workers, only=only, engine=engine, attempts=attempts
+            )
+    finally:  # a run that fails has cost what it has cost
+        if dollars := spent(prepared.root):
+            console.print(f"spent at endpoints: {formats.dollars(dollars)}", soft_wrap=True)
     if finished is None:
         return
     console.print(result_table(finished.results))
     console.print(conclude(finished.results).headline, soft_wrap=True)
-    for suspicion in finished.results.judge_warnings:
-        console.print(f"- {suspicion.message}", style="yellow", markup=False, soft_wrap=True)
+    for warning in finished.results.warnings:
+        console.print(f"- {warning}", style="yellow", markup=False, soft_wrap=True)
     console.print(f"results: {finished.results_file}", markup=False, soft_wrap=True)
     console.print(f"report:  {finished.report_file}", markup=False, soft_wrap=True)
 
@@ -91,8 +96,7 @@ def adopt(
     seed: Seed = None,
 ) -> None:
     """Take in a checkpoint made elsewhere, so that a run does not make it again."""
-    from rich.console import Console
-
+    from mixmerge.cli.console import Console
     from mixmerge.cli.screen import RunScreen
     from mixmerge.study.adopt import adopt
     from mixmerge.study.run import prepare

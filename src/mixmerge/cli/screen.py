@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -19,9 +18,10 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from mixmerge.cli.console import Console
 from mixmerge.execution import events
 from mixmerge.execution.step import Step
-from mixmerge.execution.store import LOG
+from mixmerge.execution.store import ATTEMPT, LOG
 from mixmerge.progress import Progress as ProgressListener
 
 
@@ -147,14 +147,16 @@ class RunScreen:
 
 
 def log_tail(folder: Path, lines: int) -> list[str]:
-    """Return the last lines of a step's log; nothing where there is none."""
+    """Return the last lines of a step's log, of its last attempt; nothing where there is none."""
     try:
         with (folder / LOG).open("rb") as stream:
             stream.seek(max(0, stream.seek(0, 2) - 200 * lines))
             text = stream.read().decode("utf-8", errors="replace")
     except OSError:
         return []
-    return text.splitlines()[-lines:]
+    found = text.splitlines()
+    begun = [place for place, line in enumerate(found) if line.startswith(ATTEMPT)]
+    return found[begun[-1] + 1 if begun else 0 :][-lines:]
 
 
 @contextmanager

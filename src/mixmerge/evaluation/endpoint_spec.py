@@ -1,5 +1,6 @@
 """What an OpenAI-compatible endpoint is asked to be: address, patience, limits and money."""
 
+import re
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -7,6 +8,12 @@ from pydantic import Field, field_validator, model_validator
 
 from mixmerge.fingerprint import canonical
 from mixmerge.spec_model import SpecModel
+
+_SECRET = re.compile(r"key|token|secret|password|signature|^(sig|code)$", re.IGNORECASE)
+_OF_AZURE = (
+    ". Azure takes the key in `api_key_header: api-key`; its address "
+    "https://RESOURCE.openai.azure.com/openai/v1 needs neither"
+)
 
 LIMITS = ("max_tokens", "max_completion_tokens")
 """The names of the limit of an answer: every request has the first unless `fields` change it."""
@@ -30,6 +37,10 @@ class EndpointSpec(SpecModel):
     """The model's name at that endpoint."""
     api_key_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     """The environment variable that holds the key; the key itself is never written anywhere."""
+    api_key_header: str = Field("Authorization", pattern=r"^[A-Za-z][A-Za-z0-9-]*$")
+    """The header that carries the key, e.g. ``api-key`` for Azure; by default as a bearer token."""
+    query: dict[str, str] = Field(default_factory=dict)
+    """What follows ``?`` in the address, e.g. ``{api-version: 2024-10-21}``. Placement."""
     fields: dict[str, Any] = Field(default_factory=dict)
     """More fields of every request, e.g. ``{reasoning_effort: low}``; null leaves a field out."""
     concurrency: int = Field(100, ge=1)
@@ -58,9 +69,27 @@ class EndpointSpec(SpecModel):
         if parts.query or parts.fragment or parts.username is not None:
             raise ValueError(
                 "an address ends with its path and holds no key: name the environment variable "
-                "of the key in `api_key_env`"
+                "of the key in `api_key_env`, and put what follows `?` into `query`, as in "
+                "`query: {api-version: 2024-10-21}`" + _OF_AZURE * ("azure" in parts.netloc)
             )
         return address
+
+    @field_validator("query", mode="before")
+    @classmethod
+    def _are_texts(cls, query: Any) -> Any:
+        # YAML reads 2024-10-21 as a date and 1 as a number.
+        plain = isinstance(query, dict)
+        return {key: str(value) for key, value in query.items()} if plain else query
+
+    @field_validator("query")
+    @classmethod
+    def _asks_no_secret(cls, query: dict[str, str]) -> dict[str, str]:
+        if secret := next(filter(_SECRET.search, query), None):
+            raise ValueError(
+                f"`{secret}` looks like a key, and this file is copied into results: name its "
+                "environment variable in `api_key_env`, and its header in `api_key_header`"
+            )
+        return query
 
     @field_validator("fields")
     @classmethod

@@ -34,7 +34,8 @@ def judge(
 
     Raises:
         SpecError: the judge cannot answer such a question.
-        DataError: a prompt has no answer, or an answer no prompt; or a grade is out of bounds.
+        DataError: a prompt has no answer, or an answer no prompt; or a grade is out of bounds; or
+            nothing that the judge said is a verdict.
     """
     verdicts = by.judge(items(question, prompts, answers, base_answers), question, progress)
     judged = list(dict.fromkeys(verdict.prompt for verdict in verdicts))
@@ -43,8 +44,20 @@ def judge(
     for verdict in verdicts:
         if verdict.outcome != "error" and (problem := misfit(verdict, question)):
             raise DataError(f"{question.axis}, prompt {verdict.prompt!r}, {by.name}: {problem}.")
+    _check_use(verdicts, question, by.name)
     write_rows(out, verdicts)
     return verdicts
+
+
+def _check_use(verdicts: Sequence[Verdict], question: Question, judge: str) -> None:
+    """Check that there is a verdict at all; failed calls are for the caller to report."""
+    outcomes = Counter(verdict.outcome for verdict in verdicts)
+    if verdicts and not outcomes.keys() - (MISSING - {"error"}):
+        counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
+        raise DataError(
+            f"{question.axis}: no reply of the judge {judge} held a verdict ({counts}). The first "
+            f"was {_short(verdicts[0].reason, 300)}. Change the judge, its `rubric` or its limits."
+        )
 
 
 def items(
@@ -133,5 +146,5 @@ class JudgedTexts(RowModel):
                 )
 
 
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:59] + "…")
+def _short(text: str, most: int = 60) -> str:
+    return repr(text if len(text) <= most else text[: most - 1] + "…")

@@ -1,34 +1,20 @@
 """A model folder loaded for generation, once for all that is asked of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
+from mixmerge.chat.chat import Chat
+from mixmerge.chat.tokenizer import context_length, load_tokenizer, stop_tokens
 from mixmerge.errors import ModelError
-from mixmerge.files import read_json
+from mixmerge.fingerprint import fingerprint
 from mixmerge.records import ModelFolder
-
-
-def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
-    """Return the tokenizer of a folder.
-
-    Raises:
-        ModelError: it cannot be loaded.
-    """
-    try:
-        return AutoTokenizer.from_pretrained(path, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: the tokenizer cannot be loaded: {error}") from error
 
 
 class LoadedModel:
@@ -44,36 +30,28 @@ class LoadedModel:
             ModelError: the folder is not a complete model.
         """
         self.folder = ModelFolder(path)
+        self._chats: dict[str, Chat] = {}
 
     @property
     def context(self) -> int | None:
         """The most tokens that the model can read and write together, where it says so."""
-        config = self.folder.config
-        longest: int | None = config.get("max_position_embeddings") or config.get("n_positions")
-        return longest
+        return context_length(self.folder.config)
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The tokenizer, which has a chat template."""
-        path = self.folder.path
-        tokenizer = load_tokenizer(path)
-        if tokenizer.chat_template is None:
-            raise ModelError(
-                f"{path}: the tokenizer has no chat template, so a prompt cannot be asked the way "
-                "the model was trained. Copy chat_template.jinja of the base model into the folder."
-            )
-        return tokenizer
+        """The tokenizer."""
+        return load_tokenizer(self.folder.path)
 
-    def chat(self, messages: list[dict[str, str]]) -> str:
-        """Write messages in the chat template, up to where the answer begins.
+    def chat(self, options: Mapping[str, Any] | None = None) -> Chat:
+        """Return how the model is talked to, with these options of its chat template.
 
         Raises:
-            jinja2.TemplateError: the template refuses these messages.
+            ModelError: the tokenizer cannot be loaded, or has no chat template.
         """
-        text = self.tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True
-        )
-        return str(text)
+        key = fingerprint(options or {})
+        if key not in self._chats:
+            self._chats[key] = Chat(self.tokenizer, str(self.folder.path), options or {})
+        return self._chats[key]
 
     @cached_property
     def network(self) -> PreTrainedModel:
@@ -83,7 +61,9 @@ class LoadedModel:
         dtype = torch.bfloat16 if on_gpu and torch.cuda.is_bf16_supported() else torch.float32
         transformers_logging.disable_progress_bar()
         try:
-            network = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, local_files_only=True)
+            network = AutoModelForCausalLM.from_pretrained(
+                path, dtype=dtype, local_files_only=True, trust_remote_code=False
+            )
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise ModelError(f"{path}: the weights cannot be loaded: {error}") from error
         rows = network.get_input_embeddings().num_embeddings
@@ -106,13 +86,15 @@ class LoadedModel:
 
     @cached_property
     def end_tokens(self) -> list[int]:
-        """Tokens that end an answer: the generation config's, and the tokenizer's own."""
-        path = self.folder.path / "generation_config.json"
-        settings = read_json(path) if path.is_file() else self.folder.config
-        named = settings.get("eos_token_id")
-        ends = [] if named is None else named if isinstance(named, list) else [named]
-        if self.tokenizer.eos_token_id is not None:
-            ends = [*ends, self.tokenizer.eos_token_id]
+        """Tokens that end an answer: those that the model's files name, and the template's own.
+
+        A base model often names only the end of a text, while its chat template ends turns with
+        another token: asked in that template, it has answered where the turn ends.
+        """
+        ends = stop_tokens(self.folder.path, self.folder.config, self.tokenizer)
+        turn = self.chat().end_of_turn
+        if turn is not None:
+            ends = [*ends, turn]
         if not ends:
             raise ModelError(
                 f"{self.folder.path}: neither generation_config.json nor the tokenizer names an "

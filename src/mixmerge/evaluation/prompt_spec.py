@@ -1,9 +1,9 @@
 """What an evaluation is asked to ask: prompt sets, by name or by their columns."""
 
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from mixmerge.records import Translated
 from mixmerge.spec_model import SpecModel
@@ -16,8 +16,9 @@ SetName = Literal["aya_redteaming", "dolly200", "m_arena_hard", "xstest"]
 class PromptColumns(SpecModel):
     """Which column of the data holds what; a field left out is looked up under its own name."""
 
-    prompt: str | None = None
-    """The user's text, or a list of ``{role, content}`` that ends with the user's turn."""
+    prompt: str | Annotated[list[str], Field(min_length=1)] | None = None
+    """The user's text, or a list of ``{role, content}`` that ends with the user's turn. Several
+    columns of text are joined by an empty line: ``[instruction, input]``."""
     id: str | None = None
     """A name of the prompt, unique in the set; by default a digest of language and text."""
     cluster: str | None = None

@@ -10,6 +10,7 @@ from mixmerge.evaluation.prompt_sets.cells import Cells, cell, explained
 from mixmerge.evaluation.prompt_spec import PromptColumns, PromptSetSpec
 from mixmerge.fingerprint import fingerprint
 from mixmerge.records import Prompt
+from mixmerge.records.turns import PROMPTS, columns_of_prompt, from_text, joined, read_turns
 from mixmerge.tables import shorten
 from mixmerge.yaml_file import one_line
 
@@ -65,43 +66,54 @@ def _any_rows(spec: PromptSetSpec, languages: Sequence[str]) -> Iterator[Prompt]
 
 
 def _prompt(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prompt:
-    if "messages" in cells and spec.columns.prompt is None:
+    columns = spec.columns
+    whole = {"id", "cluster", "messages"} <= set(cells) <= set(Prompt.model_fields)
+    if whole and columns.prompt is None:
         return _own_format(cells, spec, language)
-    text = _cell(cells, spec.columns, "prompt")
-    if not text:
-        column = spec.columns.prompt or "prompt"
-        raise ValueError(
-            f"the column `{column}` is missing or empty (columns: {one_line(str(sorted(cells)))})."
-        )
-    own_name = language or _cell(cells, spec.columns, "language")
+    text = _asked(cells, columns)
+    own_name = language or _cell(cells, columns, "language")
     if own_name is None:
         raise ValueError("no language: give `language`, `columns.language` or files by language.")
     code = spec.language_names.get(str(own_name), str(own_name))
-    messages = [{"role": "user", "content": text}] if isinstance(text, str) else text
-    name = _cell(cells, spec.columns, "id")
+    text = from_text("prompt", text)
+    user = {"role": "user", "content": text}
+    messages = read_turns("prompt", text if isinstance(text, (list, dict)) else user)
+    name = _cell(cells, columns, "id")
     # Most public sets number their questions from zero in every language.
     try:
         name = fingerprint([code, messages])[:16] if name is None else f"{name}-{code}"
     except TypeError as error:  # it holds NaN, say, which is no text either
         raise ValueError(f"`prompt` must be a text or messages (seen: {shorten(text)}).") from error
-    cluster = _cell(cells, spec.columns, "cluster")
+    cluster = _cell(cells, columns, "cluster")
     return Prompt.model_validate(
         {
             "id": name,
             "cluster": name if cluster is None else str(cluster),
             "language": code,
-            "category": _category(_cell(cells, spec.columns, "category")),
+            "category": _category(_cell(cells, columns, "category")),
             "messages": messages,
-            "accepted": _texts(cells, spec.columns, "accepted"),
-            "tests": _texts(cells, spec.columns, "tests"),
-            "translated": _cell(cells, spec.columns, "translated") or spec.translated_into(code),
+            "accepted": _texts(cells, columns, "accepted"),
+            "tests": _texts(cells, columns, "tests"),
+            "translated": _cell(cells, columns, "translated") or spec.translated_into(code),
         }
     )
 
 
+def _asked(cells: Cells, columns: PromptColumns) -> Any:
+    """Return the user's text, or messages."""
+    usual = (name for name in ("messages", "prompt", *PROMPTS) if name in cells)
+    named = columns_of_prompt(columns.prompt or next(usual, "prompt"), cells)
+    found = [cell(cells, name) for name in named] if columns.prompt else map(cells.get, named)
+    values = [value for value in found if value is not None and value != ""]
+    if not values:
+        seen = one_line(str(sorted(cells)))
+        raise ValueError(f"the column `{named[0]}` is missing or empty (columns: {seen}).")
+    return values[0] if len(named) == 1 else joined(named, values)
+
+
 def _own_format(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prompt:
     """Read a row that is a `Prompt` already, but for what the set says of all its rows."""
-    row = dict(cells)
+    row = {**cells, "messages": read_turns("messages", cells["messages"])}
     own_name = language or row.get("language")
     if own_name is not None:
         row["language"] = code = spec.language_names.get(str(own_name), str(own_name))

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from mixmerge.errors import DataError, SpecError
+from mixmerge.evaluation.answer_warnings import answer_warnings
 from mixmerge.evaluation.fronts import front
 from mixmerge.evaluation.judge_warnings import judge_warnings
 from mixmerge.evaluation.matching import match_sweeps
@@ -46,13 +47,14 @@ def results(
     models: Mapping[str, ModelInfo],
     verdicts: Verdicts,
     *,
-    answers: Mapping[Axis, Mapping[str, Iterable[Response]]] | None = None,
+    answers: Mapping[Axis, Mapping[str, Sequence[Response]]] | None = None,
     costs: Mapping[str, Costs] | None = None,
 ) -> Results:
     """Estimate everything that a study reports, with the same bootstrap draws for every model.
 
     The ``models``, ``base`` among them, are reported in their order. The lengths of their
-    ``answers``, by axis and model, give the length-controlled win rate; without them there is none.
+    ``answers``, by axis and model, give the length-controlled win rate, and how they ended the
+    warnings; without them there is none.
 
     Raises:
         SampleError: an axis has fewer than ten clusters with a verdict for some model.
@@ -98,6 +100,7 @@ def results(
         judge_warnings=judge_warnings(
             {name: verdicts[name] for name in models if name in verdicts}
         ),
+        answer_warnings=answer_warnings(answers or {}),
         costs=dict(costs or {}),
     )
 

@@ -162,7 +162,7 @@ class AxisScores:
                 what = " - ".join(name for name in key[:2] if name is not None)
                 unjudged = int(np.isnan(values[column]).sum())
                 asked = f"{table.axis}, {what} ({unjudged} prompts without a verdict)"
-                require_clusters(self._sample.clusters(column), asked)
+                require_clusters(self._sample.clusters(column), asked, unjudged)
         compares = measure.asks == "comparison"
         self._length_controlled = self._fit_lengths(lengths) if lengths and compares else {}
 

@@ -5,6 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from mixmerge.chat.options import ChatOptions
 from mixmerge.evaluation.calibration.labels import CalibrateSpec
 from mixmerge.evaluation.generate_spec import (
     MODEL_NAME,
@@ -32,6 +33,9 @@ class DecodingSpec(SpecModel):
     """0 takes the likeliest token (greedy); above 0 samples."""
     top_p: float = Field(1.0, gt=0, le=1)
     """Sample only from the likeliest tokens that hold this much probability together."""
+    chat_template: ChatOptions = Field(default={}, exclude_if=lambda options: not options)
+    """Options of the chat template, such as ``{enable_thinking: false}``. Models are asked with
+    those they were trained with; in a study they are the study's."""
     seed: int = Field(0, ge=0)
     """Of the sampling. Each prompt has its own random numbers, whatever else is asked."""
 

@@ -25,6 +25,7 @@ from mixmerge.execution.engine import LOST
 from mixmerge.execution.environment import RANK_OF_OURS, environment, forget_launcher
 from mixmerge.execution.step import Task
 from mixmerge.execution.store import (
+    ATTEMPT,
     FAILURE,
     JOURNAL,
     LOCK,
@@ -110,6 +111,8 @@ def _run_alone(
     (folder / FAILURE).unlink(missing_ok=True)
     attempt = 1 + sum(event["event"] == "started" for event in read_log(folder / JOURNAL))
     note(folder, "started", pid=os.getpid(), attempt=attempt, argv=sys.argv)
+    # An error is shown with the end of the log: of this attempt, never of an earlier one.
+    print(f"{ATTEMPT} {attempt}, {now()}", file=sys.stderr, flush=True)  # noqa: T201
     begun, start = now(), time.monotonic()
     try:
         facts = dict(handlers[task.kind](task, _progress_file(folder)))

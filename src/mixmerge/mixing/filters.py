@@ -12,10 +12,13 @@ prompt in one of three ways:
 System messages of held-out prompts are left out: they say how to answer, not what is asked.
 """
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import groupby
 from typing import Literal
 
 from mixmerge.mixing.apportion import Cell
@@ -26,31 +29,64 @@ CONTAINED_WORDS = 5
 
 Way = Literal["equal", "contains", "run"]
 
-
-class _Kept(dict[int, str | None]):
-    """A table for `str.translate`, filled as characters are met.
-
-    Letters, digits, marks (which spell vowels in Hindi and other scripts) and symbols stay;
-    punctuation and spaces become a space; invisible characters such as joiners vanish.
-    """
-
-    def __missing__(self, code: int) -> str | None:
-        category = unicodedata.category(chr(code))
-        kept = None if category == "Cf" else " " if category[0] in "PZC" else chr(code)
-        self[code] = kept
-        return kept
-
-
-_KEPT = _Kept()
+_MEANT = ("<super>", "<sub>", "<fraction>", "<circle>")
+"""Forms of digits and letters that say something: 2⁵ is not 25."""
+_ALIKE = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "‐": "-", "‑": "-", "−": "-"})
+_SENTENCE = re.compile(
+    r"""
+    [?¿؟;¡।॥。、・۔“”„«»‹›「」『』] | (?<!\d)"   # ends, questions and quotations
+    | (?<=\S)[.,:]+(?!\S)                 # at the end of a word: 3.14 and .NET keep theirs
+    | (?<![\d)])(?<!\b\w)!+(?!\S)         # 5! and n! are factorials
+    | (?<!\S)(?<!\)\ )[.,:!]+(?!\S)       # and any of these alone
+    | (?<!\w)' | (?<!\b\w)(?<![\d)])'(?!\w) # single quotation marks, not f'
+    | (?<!\S)[–—]+(?!\S)                  # dashes between words
+    """,
+    re.VERBOSE,
+)
+_BRACKET = re.compile(r"([()\[\]{}])")
 
 
 def normalise(text: str) -> str:
-    """Return text as it is compared: NFKC, case folded, punctuation and spaces as one space.
+    """Return text as it is compared: NFKC, case folded, without sentence punctuation and spaces.
 
-    Text that is nothing but punctuation is returned as it is, so that it equals only itself.
+    Only what sentences need goes: marks within and before words (``C#``, ``-5``, ``2*3``), and
+    characters whose form means something (``2⁵``), tell texts apart. Words, brackets among them,
+    are parted by one space; invisible characters such as joiners vanish. Text that is nothing but
+    punctuation is returned as it is, so that it equals only itself.
     """
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return " ".join(folded.translate(_KEPT).split()) or text
+    folded = _folded(_folded(text).casefold()).translate(_ALIKE).translate(_VISIBLE)
+    parted = _BRACKET.sub(r" \1 ", folded)
+    # What goes may leave a mark alone that stood beside it.
+    while (bare := " ".join(_SENTENCE.sub(" ", parted).split())) != parted:
+        parted = bare
+    return parted or text
+
+
+def _folded(text: str) -> str:
+    """Return text in NFKC, but for forms that mean something."""
+    if text.isascii():
+        return text
+    return "".join(
+        "".join(part) if meant else unicodedata.normalize("NFKC", "".join(part))
+        for meant, part in groupby(text, _is_meant)
+    )
+
+
+@cache
+def _is_meant(char: str) -> bool:
+    return unicodedata.decomposition(char).startswith(_MEANT)
+
+
+class _Visible(dict[int, str | None]):
+    """A table for `str.translate`, filled as characters are met: no controls, no joiners."""
+
+    def __missing__(self, code: int) -> str | None:
+        category = unicodedata.category(chr(code))
+        self[code] = None if category == "Cf" else " " if category[0] in "ZC" else chr(code)
+        return self[code]
+
+
+_VISIBLE = _Visible()
 
 
 @dataclass

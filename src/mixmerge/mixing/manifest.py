@@ -60,8 +60,21 @@ class Manifest(RowModel):
     """Rows left aside by source, for being in a language the mixture does not have."""
     broken: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Place and reason of the rows that were dropped as broken, by source."""
+    columns: dict[str, dict[str, tuple[str, ...]]] = Field(default_factory=dict)
+    """The columns that were read, by source and what they hold."""
+    unread: dict[str, dict[str, int]] = Field(default_factory=dict)
+    """Rows by source and what they hold and nobody read: columns, and keys of messages."""
     overlaps: tuple[Overlap, ...]
     """The rows removed for overlapping a held-out prompt."""
+
+
+def unread_notes(manifest: Manifest) -> list[str]:
+    """Say of each source once what it holds and nobody read."""
+    return [
+        f"{source}: not read: "
+        + ", ".join(f"`{name}` ({rows:,} rows)" for name, rows in unread.items())
+        for source, unread in manifest.unread.items()
+    ]
 
 
 _HEADER = ("source", "language", "asked", "got", "share", "unique", "most copies")

@@ -64,6 +64,8 @@ def mix(spec: MixSpec, out: Path, *, progress: Progress = silent) -> Manifest:
         ),
         other_languages=_other_languages(spec, supply),
         broken=supply.broken,
+        columns=supply.columns,
+        unread=supply.unread,
         overlaps=tuple(supply.overlaps),
     )
     write_json(out / MANIFEST, manifest.model_dump(mode="json"))
@@ -90,6 +92,8 @@ class _Supply:
     duplicates: Deduplicated
     overlaps: list[Overlap]
     broken: dict[str, tuple[str, ...]]
+    columns: dict[str, dict[str, tuple[str, ...]]]
+    unread: dict[str, dict[str, int]]
 
 
 def _supply(spec: MixSpec, progress: Progress) -> _Supply:
@@ -97,9 +101,11 @@ def _supply(spec: MixSpec, progress: Progress) -> _Supply:
         (prompt for path in spec.held_out for prompt in read_rows(path, Prompt)), spec.overlap_words
     )
     loaded: dict[str, Loaded] = {}
+    # Who mixes one language need not say which it is in every row.
+    only = spec.languages[0] if len(spec.languages) == 1 else None
     for number, (name, source) in enumerate(spec.sources.items()):
         progress(number, len(spec.sources), f"reading {name}")
-        loaded[name] = load(name, source, spec.form)
+        loaded[name] = load(name, source, spec.form, only)
     rows = [row for each in loaded.values() for row in each.rows]
     duplicates = deduplicate(row for row in rows if row.language in spec.languages)
     pools: dict[Cell, list[TrainingRow]] = {
@@ -120,6 +126,11 @@ def _supply(spec: MixSpec, progress: Progress) -> _Supply:
         duplicates=duplicates,
         overlaps=overlaps,
         broken={name: tuple(source.broken) for name, source in loaded.items() if source.broken},
+        columns={
+            name: {key: tuple(columns) for key, columns in source.columns.items()}
+            for name, source in loaded.items()
+        },
+        unread={name: source.unread for name, source in loaded.items() if source.unread},
     )
 
 

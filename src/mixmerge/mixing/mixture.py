@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from mixmerge.chat.tokenizer import check_size, explained_panics
 from mixmerge.errors import ModelError
 from mixmerge.fingerprint import fingerprint
 from mixmerge.mixing.spec import TrainingRow
@@ -98,15 +99,14 @@ def token_counter(folder: Path) -> Callable[[TrainingRow], int]:
             f"{folder}: no tokenizer.json, which counting tokens requires. Loading the tokenizer "
             "with transformers and saving it writes one."
         )
-    try:
+    check_size(path)
+    with explained_panics(f"{path}: not a readable tokenizer"):
         tokenizer = Tokenizer.from_file(str(path))
-    # tokenizers raises a bare Exception for every unreadable file.
-    except Exception as error:
-        raise ModelError(f"{path}: not a readable tokenizer ({error}).") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
 
     def count(row: TrainingRow) -> int:
-        return sum(len(tokenizer.encode(t, add_special_tokens=False)) for t in text_of(row))
+        with explained_panics(f"{path}: fails at row {row.id!r}"):
+            return sum(len(tokenizer.encode(t, add_special_tokens=False)) for t in text_of(row))
 
     return count

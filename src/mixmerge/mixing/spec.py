@@ -27,15 +27,17 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 class Columns(SpecModel):
     """Which column of the data holds what.
 
-    A field left out is looked up under its own name, so that rows which mixmerge wrote need no
-    mapping at all. What a row consists of follows from the columns that are there: ``messages``,
-    or ``prompt`` and ``answer``, or ``chosen`` and ``rejected`` with or without ``prompt``.
+    A field left out is looked up under its own name, and then under those of common formats
+    (Alpaca, ShareGPT, ``prompt`` and ``completion``), so that such rows need no mapping at all.
+    What a row consists of follows from the columns that are there: ``messages``, or ``prompt`` and
+    ``answer``, or ``chosen`` and ``rejected`` with or without ``prompt``.
     """
 
     messages: str | None = None
     """A whole conversation: a list of ``{role, content}`` that ends with the assistant's turn."""
-    prompt: str | None = None
-    """The user's text, or a list of ``{role, content}`` that ends with the user's turn."""
+    prompt: str | Annotated[list[str], Field(min_length=1)] | None = None
+    """The user's text, or a list of ``{role, content}`` that ends with the user's turn. Several
+    columns of text are joined by an empty line: ``[instruction, input]``."""
     answer: str | None = None
     """The assistant's text."""
     chosen: str | None = None

@@ -33,7 +33,8 @@ class ModelFolder:
         if not any(path.glob("*.safetensors")):
             raise ModelError(f"{path}: no *.safetensors file; convert the weights first.")
         for index in (*path.glob("*.safetensors.index.json"), *path.glob("*.bin.index.json")):
-            weight_map(index)
+            if index.is_file():
+                weight_map(index)
 
     @property
     def config(self) -> dict[str, Any]:

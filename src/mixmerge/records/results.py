@@ -269,6 +269,21 @@ class JudgeWarning(RowModel):
     message: str
 
 
+class AnswerWarning(RowModel):
+    """A model whose answers on one axis are mostly none."""
+
+    axis: Axis
+    model: str
+    kind: Literal["length", "thoughts"]
+    """They were cut off at the limit; or they are thoughts without an answer."""
+    share: float
+    """Of its answers."""
+    n: int
+    """Answers."""
+    message: str
+    """For a person."""
+
+
 class Costs(RowModel):
     """What a model needed beyond the base model, its parents included."""
 
@@ -296,6 +311,8 @@ class Results(SchemaModel):
     """By stage."""
     judge_warnings: tuple[JudgeWarning, ...] = ()
     """Judges whose numbers say nothing, whatever their intervals are."""
+    answer_warnings: tuple[AnswerWarning, ...] = ()
+    """Models whose numbers say little, as most of their answers are none."""
     costs: dict[str, Costs] = Field(default_factory=dict)
     """By model. Seconds are in the steps' records: they differ between runs, results do not."""
 
@@ -303,6 +320,12 @@ class Results(SchemaModel):
     def deciding(self) -> dict[Axis, AxisInfo]:
         """The axes that decide, in the order of the study."""
         return {name: info for name, info in self.axes.items() if info.primary}
+
+    @property
+    def warnings(self) -> list[str]:
+        """What to know before a number is believed, a sentence each."""
+        found = [warning.message for warning in self.answer_warnings]
+        return found + [warning.message for warning in self.judge_warnings]
 
     def contrast(self, a: str, b: str, axis: Axis) -> Contrast | None:
         """Return the contrast a - b on an axis, turned round where it is stored as b - a."""

@@ -29,6 +29,8 @@ class Message(RowModel):
 
     role: Literal["system", "user", "assistant"]
     content: str = Field(min_length=1)
+    weight: Literal[0, 1] = Field(default=1, exclude_if=lambda weight: weight == 1)
+    """Of the assistant: 0 keeps the turn out of the loss. Written only where it is 0."""
 
 
 class Conversation(RowModel):
@@ -46,6 +48,8 @@ class Conversation(RowModel):
     def _ends_with_the_assistant(self) -> Self:
         if self.messages[-1].role != "assistant":
             raise ValueError("the last message must be the assistant's")
+        if not any(turn.weight for turn in self.messages if turn.role == "assistant"):
+            raise ValueError("every message of the assistant has `weight: 0`: nothing is trained")
         return self
 
     @property
@@ -124,12 +128,17 @@ class Response(RowModel):
     prompt: str
     """`Prompt.id`."""
     text: str
-    """The answer without special tokens; empty when the model stopped at once."""
+    """The answer without special tokens and thoughts; empty when the model stopped at once, or
+    was still thinking when it ended."""
+    thoughts: str = Field(default="", exclude_if=lambda thoughts: not thoughts)
+    """What the model wrote before, in a block of thoughts: no judge reads it. Written only where
+    there is one."""
     finish_reason: Literal["stop", "length", "filter"]
     """``stop``: the model ended its turn; ``length``: it was cut off; ``filter``: the endpoint that
     serves the model withheld the answer."""
     tokens: int = Field(ge=0)
-    """Tokens generated, the end of turn included; 0 from an endpoint that does not count."""
+    """Tokens generated, thoughts and the end of turn included; 0 from an endpoint that does not
+    count."""
 
 
 Axis = str

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +12,8 @@ from mixmerge.records.results import AxisInfo, Interval
 from mixmerge.reporting import formats
 
 Item = TypeVar("Item")
+_RUN = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+"""How a formula begins, in some spreadsheet or other."""
 
 
 @dataclass(frozen=True)
@@ -163,23 +166,39 @@ def to_csv(table: Table) -> str:
 def _csv_row(columns: Sequence[Column], row: Sequence[Cell]) -> list[str | float | None]:
     values: list[str | float | None] = []
     for column, cell in zip(columns, row, strict=True):
-        values.append(cell.value)
+        values.append(_as_text(cell.value) if isinstance(cell.value, str) else cell.value)
         if column.with_ci:
             values += cell.ci or (None, None)
     return values
 
 
+def _as_text(value: str) -> str:
+    """Mark what a spreadsheet would run as text, as spreadsheets themselves do: by an apostrophe.
+
+    A minus alone, and numbers, are run by none.
+    """
+    return f"'{value}" if value.lstrip().startswith(_RUN) and len(value) > 1 else value
+
+
 def to_markdown(table: Table) -> str:
     """Write a table as Markdown with its title above and its caption below."""
     rule = ["---:" if column.numeric else "---" for column in table.columns]
-    lines = [[column.title for column in table.columns], rule]
+    lines = [[_plain_markdown(column.title) for column in table.columns], rule]
     lines += [[_markdown_cell(cell) for cell in row] for row in table.rows]
     body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"## {table.title}\n\n{body}\n\n{table.caption}\n"
+    title, caption = map(_plain_markdown, (table.title, table.caption))
+    return f"## {title}\n\n{body}\n\n{caption}\n"
+
+
+def _plain_markdown(text: str) -> str:
+    """Return a text that is one in Markdown: no HTML, no link, no other cell or line."""
+    line = " ".join(text.splitlines())
+    html = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\|`\[\]])", r"\\\1", html)
 
 
 def _markdown_cell(cell: Cell) -> str:
-    text = cell.text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+    text = _plain_markdown(cell.text)
     if cell.emphasis:
         text = f"**{text}**"
     return f"{text} ({cell.interval})" if cell.interval else text

@@ -98,12 +98,16 @@ def _seconds(value: float | None) -> Cell:
 
 
 def cost_sentences(data: ReportInput) -> list[str]:
-    """Say for each stage what a merge costs in tokens against the baseline mixture."""
+    """Say for each stage what a merge costs in tokens against the baseline mixture; and dollars."""
     sentences = [
         _stage_sentence(data.results, stage, baseline)
         for stage in stages(data.results)
         if (baseline := data.results.baselines.get(stage)) in data.results.costs
     ]
+    if data.dollars:
+        sentences.append(
+            f"Calls to endpoints with a price have cost {formats.dollars(data.dollars)}."
+        )
     return [sentence for sentence in sentences if sentence]
 
 

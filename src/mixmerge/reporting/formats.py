@@ -4,7 +4,7 @@ Every number of the report passes through here, so that tables, page and termina
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from mixmerge.records import Axis
@@ -67,6 +67,12 @@ def share(fraction: float) -> str:
 def count(number: int) -> str:
     """Group the digits of a large number: 1234567 becomes ``1 234 567``."""
     return f"{number:,}".replace(",", NARROW_SPACE)
+
+
+def dollars(by_kind: Mapping[str, float]) -> str:
+    """Write what was spent, altogether and on what: ``$1.50 (generate $1.20, judge $0.30)``."""
+    parts = ", ".join(f"{kind} ${amount:,.2f}" for kind, amount in by_kind.items())
+    return f"${sum(by_kind.values()):,.2f} ({parts})"
 
 
 def duration(seconds: float) -> str:

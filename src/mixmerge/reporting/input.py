@@ -53,6 +53,8 @@ class ReportInput(RowModel):
     Seconds of the parents are added to a model's own; leave it empty to show own seconds only."""
     samples: list[Sample] = Field(default_factory=list)
     steps: list[StepCost] = Field(default_factory=list)
+    dollars: dict[str, float] = Field(default_factory=dict)
+    """What calls to endpoints with a price have cost, by kind of step."""
     unfinished: list[str] = Field(default_factory=list)
     """Steps that are not done yet; anything here puts a notice on top of the page."""
     versions: dict[str, str] = Field(default_factory=dict)

@@ -125,7 +125,7 @@ def render(
         conclusion=conclude(results),
         tables=tables,
         notices=[
-            *(warning.message for warning in results.judge_warnings),
+            *results.warnings,
             *judge_notices(data.judge_card),
         ],
         drawings=drawings,

@@ -79,7 +79,7 @@ def too_small(
     return ""
 
 
-def require_clusters(seen: int, what: str) -> None:
+def require_clusters(seen: int, what: str, missing: int = 0) -> None:
     """Refuse an estimate from too few clusters.
 
     Raises:
@@ -89,4 +89,6 @@ def require_clusters(seen: int, what: str) -> None:
         raise SampleError(
             f"{what}: {seen} independent prompts (clusters) seen, at least {MIN_CLUSTERS} "
             "required. Add prompts; translations of one question count once."
+            + " The `reason` of a verdict that is missing says why."
+            * bool(missing)
         )

@@ -70,7 +70,7 @@ def problems(study: Study) -> Iterator[Problem]:
     if len(set(study.languages)) < len(study.languages):
         yield ("languages",), "a language is named twice."
     checks = (_given, _testbed, _mixtures, _axes, _choices, _match_on, _selection_items, _trial)
-    for check in checks:
+    for check in (_chat_templates, *checks):
         yield from check(study)
     unknown = list(_checkpoints(study))
     yield from unknown
@@ -80,6 +80,22 @@ def problems(study: Study) -> Iterator[Problem]:
     elif not unknown:
         yield from _stages(study)
         yield from _baselines(study)
+
+
+def _chat_templates(study: Study) -> Iterator[Problem]:
+    """Models are asked as they were trained."""
+    asked = study.evaluate.decoding.chat_template or study.chat_template
+    for name in {checkpoint.train: None for checkpoint in study.trained().values()}:
+        recipe = study.training.get(name)
+        if recipe and (recipe.chat_template or study.chat_template) != asked:
+            place = ("training", name, "chat_template")
+            yield (
+                place,
+                (
+                    f"models are asked with {asked} (`evaluate.decoding.chat_template`), and this "
+                    "recipe trains with others: give the study one `chat_template`."
+                ),
+            )
 
 
 def _given(study: Study) -> Iterator[Problem]:

@@ -17,6 +17,7 @@ from mixmerge.execution.store import Store
 from mixmerge.files import existing_parent
 from mixmerge.records import Axis
 from mixmerge.records.judge_card import ProbeName
+from mixmerge.study.preflight import missing_keys
 from mixmerge.study.run import prepare
 from mixmerge.study.spec import BASE, TOKENS_PER_ROW, Study
 from mixmerge.study.steps import KINDS
@@ -84,6 +85,8 @@ class Explained:
     free_bytes: int
     """Where the run folder is."""
     calls: Calls
+    missing: list[str]
+    """What a run would miss, a sentence each."""
     seconds: float | None
     """Of one core, from the seconds of finished steps of the same kinds."""
 
@@ -111,6 +114,7 @@ def explain(
         disk_bytes=_disk_bytes(todo, planned),
         free_bytes=shutil.disk_usage(existing_parent(prepared.root.absolute())).free,
         calls=judge_calls(prepared.study, todo, planned),
+        missing=missing_keys([*planned.values()]),
         seconds=_seconds(todo, planned),
     )
 

@@ -29,6 +29,7 @@ from mixmerge.progress import Progress, silent
 from mixmerge.records.judge_card import JudgeCard
 from mixmerge.records.results import Results
 from mixmerge.study.check import read_study, whole_text
+from mixmerge.study.preflight import check_keys
 from mixmerge.study.recorded import RecordedStore, to_show
 from mixmerge.study.spec import Study
 from mixmerge.study.steps import steps
@@ -76,7 +77,8 @@ class Prepared:
 
         Raises:
             StepFailedError: steps failed; what does not depend on them was finished.
-            SpecError: ``only`` names a step that does not exist.
+            SpecError: ``only`` names a step that does not exist, or the key of an endpoint is
+                missing.
         """
         self._check_only(only)
         tracking = self.study.tracking
@@ -86,6 +88,7 @@ class Prepared:
         )
         with closing(runs):
             store, begin = Store(self.root), self._write_study
+            check_keys(plan(self.steps, store), only)
             outcome = walk(self.steps, store, runs, heard, only, attempts=attempts, begin=begin)
         if outcome.failed:
             raise _failure(outcome)
@@ -320,7 +323,13 @@ def report(folder: Path | str, *, progress: Progress = silent) -> Path:
         if item.state != "done" and item.step.kind not in ("results", "report")
     ]
     shown = to_show(planned, store)
-    data = gather(prepared.study, shown, unfinished=unfinished, study_file=prepared.text)
+    data = gather(
+        prepared.study,
+        shown,
+        unfinished=unfinished,
+        study_file=prepared.text,
+        run=root,
+    )
     return write_report(data, folder, progress=progress)
 
 

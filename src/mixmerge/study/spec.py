@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from mixmerge.chat.options import ChatOptions
 from mixmerge.evaluation.generate_spec import EndpointModelSpec
 from mixmerge.evaluation.spec import EvaluateSpec, GeneratePlacement
 from mixmerge.execution.engines import with_engines
@@ -165,6 +166,9 @@ class Study(SpecModel):
     extends: str | list[str] | None = None
     """Study files, relative to this one, that this one adds to: sections are joined name by name,
     and what stands at a name is replaced whole."""
+    chat_template: ChatOptions = Field(default={}, exclude_if=lambda options: not options)
+    """Options of the chat template, such as ``{enable_thinking: false}``, with which models are
+    trained and asked."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Decides every draw: rows and their order, training, random merge methods, statistics."""
     languages: list[str] = Field(default=["en"], min_length=1)

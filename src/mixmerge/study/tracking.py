@@ -37,7 +37,7 @@ class Tracker:
         Raises:
             ResourceError: the tracker's package is not installed.
         """
-        spec.check_installed()
+        spec.prepare()
         self._listener = listener
         self._run: _Run | None = None
         try:

@@ -1,6 +1,6 @@
 """Rows to token ids, and which of the tokens are the assistant's.
 
-The assistant's tokens are found in one of three ways, the first that applies:
+The assistant's words are found in one of three ways, the first that applies:
 
 1. ``generation markers``: the chat template says so itself (``{% generation %}``).
 2. ``TRL's template``: TRL has a copy of the model's template with the markers added.
@@ -8,17 +8,24 @@ The assistant's tokens are found in one of three ways, the first that applies:
    ends, and stops where the conversation up to it ends. Checked row by row: a template that
    renders the past differently once more turns follow is refused.
 
-No row is ever truncated.
+Whichever it is, every row begins with what the model is asked with before its last answer, token
+for token, and teaches the model to end its turn. No row is ever truncated.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from jinja2 import TemplateError
 
+from mixmerge.chat.chat import Chat
+from mixmerge.chat.sandbox import RefusedError
+from mixmerge.chat.template import Written
 from mixmerge.errors import DataError, ModelError
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Conversation, Message, PreferencePair
@@ -26,9 +33,17 @@ from mixmerge.records import Conversation, Message, PreferencePair
 IGNORED = -100
 """Label of a token without loss, as in ``torch.nn.CrossEntropyLoss``."""
 
+UNPARTED = "the answer's first characters make one token with the prompt's last"
+SAME = "both answers are the same tokens: the chat template writes them alike"
+
 Row = TypeVar("Row")
+Made = TypeVar("Made")
 Turns = Sequence[Message]
 Ids = list[int]
+
+
+class LeftOutError(Exception):
+    """A row that nothing can be learnt from; it is left out and counted by this reason."""
 
 
 @dataclass(frozen=True)
@@ -41,18 +56,21 @@ class Encoded:
         longest: tokens of the longest sequence of each row, shape ``(rows,)``.
         read: tokens that the model reads for each row, shape ``(rows,)``.
         targets: of these, the tokens with a loss, shape ``(rows,)``.
+        left_out: why rows that were given are not among these, by their place.
     """
 
     columns: dict[str, list[Any]]
     longest: npt.NDArray[np.int64]
     read: npt.NDArray[np.int64]
     targets: npt.NDArray[np.int64]
+    left_out: Mapping[int, str] = field(default_factory=dict)
 
     def only(self, keep: npt.NDArray[np.bool_]) -> "Encoded":
         """Return the rows where ``keep`` (shape ``(rows,)``) is true."""
         chosen = np.flatnonzero(keep)
         columns = {name: [cells[i] for i in chosen] for name, cells in self.columns.items()}
-        return Encoded(columns, self.longest[keep], self.read[keep], self.targets[keep])
+        kept = (self.longest[keep], self.read[keep], self.targets[keep])
+        return Encoded(columns, *kept, self.left_out)
 
 
 class Encoder:
@@ -62,49 +80,44 @@ class Encoder:
         tokenizer: a transformers tokenizer.
         model: what to call the model in messages.
         training_template: the tokenizer's template with generation markers, where TRL knows one.
+        options: of the chat template; see `mixmerge.chat.options`.
 
     Raises:
         ModelError: the tokenizer has no chat template.
     """
 
-    def __init__(self, tokenizer: Any, model: str, training_template: str | None = None) -> None:
-        self._tokenizer = tokenizer
-        self._model = model
-        self._template = training_template
-        template = tokenizer.chat_template
-        if not template:
-            raise ModelError(
-                f"{model}: the tokenizer has no chat template, so conversations cannot be written "
-                "for this model. Put a `chat_template.jinja` into its folder."
-            )
-        if isinstance(template, dict):
-            template = template["default"]
-        if "endgeneration" in template:
+    def __init__(
+        self,
+        tokenizer: Any,
+        model: str,
+        training_template: str | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.chat = Chat(tokenizer, model, options or {}, training_template)
+        if self.chat.template.marks_the_assistant:
             self.mask = "generation markers"
-        elif training_template:
+        elif self.chat.trained.marks_the_assistant:
             self.mask = "TRL's template"
         else:
             self.mask = "turn boundaries"
-        self._ends = {*tokenizer.get_added_vocab().values(), *tokenizer.all_special_ids}
+        self.turn_ends: set[int] = set()
+        """The tokens that ended the assistant's last turn in the rows so far."""
 
     def conversations(self, rows: Sequence[Conversation], progress: Progress = silent) -> Encoded:
         """Encode supervised rows.
 
         Raises:
             DataError: the template refuses a row.
-            ModelError: the template does not say which tokens are the assistant's.
+            ModelError: the template does not say which tokens are the assistant's, or asks for an
+                answer otherwise than the rows go on.
         """
-        ids, labels = [], []
-        for row in _told(rows, progress):
-            row_ids, row_labels = self._labelled(row)
-            self._check_stop(row.id, row_ids, row_labels)
-            ids.append(row_ids)
-            labels.append(row_labels)
+        made, left_out = self.each(rows, self._labelled, progress)
+        ids, labels = ([row[side] for row in made] for side in (0, 1))
         lengths = np.array([len(row_ids) for row_ids in ids], dtype=np.int64)
         # The first token is never predicted, whatever its label.
         targets = [sum(label != IGNORED for label in row[1:]) for row in labels]
         columns = {"input_ids": ids, "labels": labels}
-        return Encoded(columns, lengths, lengths, np.array(targets, dtype=np.int64))
+        return Encoded(columns, lengths, lengths, np.array(targets, dtype=np.int64), left_out)
 
     def pairs(self, rows: Sequence[PreferencePair], progress: Progress = silent) -> Encoded:
         """Encode preference rows.
@@ -113,19 +126,33 @@ class Encoder:
             DataError: the template refuses a row.
             ModelError: the template writes the prompt differently once an answer follows.
         """
-        prompts, chosen, rejected = [], [], []
-        for row in _told(rows, progress):
-            prompt = self.prompt(row.id, row.prompt)
-            prompts.append(prompt)
-            chosen.append(self.answer(row.id, row.prompt, prompt, row.chosen))
-            rejected.append(self.answer(row.id, row.prompt, prompt, row.rejected))
-        columns = {"prompt_ids": prompts, "chosen_ids": chosen, "rejected_ids": rejected}
+        made, left_out = self.each(rows, self._pair, progress)
+        names = ("prompt_ids", "chosen_ids", "rejected_ids")
+        columns = {name: [row[side] for row in made] for side, name in enumerate(names)}
         asked, wanted, avoided = (
-            np.array([len(ids) for ids in ids_of]) for ids_of in columns.values()
+            np.array([len(ids) for ids in ids_of], dtype=np.int64) for ids_of in columns.values()
         )
         answers = wanted + avoided
         longest = asked + np.maximum(wanted, avoided)
-        return Encoded(columns, longest, read=2 * asked + answers, targets=answers)
+        return Encoded(columns, longest, 2 * asked + answers, answers, left_out)
+
+    def each(
+        self, rows: Sequence[Row], encode: Callable[[Row], Made], progress: Progress = silent
+    ) -> tuple[list[Made], dict[int, str]]:
+        """Encode row by row.
+
+        Returns:
+            What ``encode`` makes of the rows, and the places and reasons of those for which it
+            raises `LeftOutError`.
+        """
+        made: list[Made] = []
+        left_out: dict[int, str] = {}
+        for place, row in enumerate(_told(rows, progress)):
+            try:
+                made.append(encode(row))
+            except LeftOutError as error:
+                left_out[place] = str(error)
+        return made, left_out
 
     def prompt(self, row: str, turns: Turns) -> Ids:
         """Encode turns up to where the assistant begins to answer.
@@ -133,57 +160,143 @@ class Encoder:
         Raises:
             DataError: the template refuses the row.
         """
-        return self._render(row, turns, prompt=True)
+        return self.chat.tokens(self._asked(row, turns))
 
     def answer(self, row: str, turns: Turns, prompt: Ids, text: str) -> Ids:
         """Encode what follows a prompt, ``turns``, which `prompt` has encoded as ``prompt``.
 
-        This is the answer and its end of turn; ``row`` is the row's id, for messages.
+        This is the answer and its end of turn; ``row`` is the row's id, for messages. Where the
+        answer would share a token with the prompt, it is encoded on its own: a model that is asked
+        with the prompt's tokens cannot begin in the middle of one.
 
         Raises:
             DataError: the template refuses the row.
-            ModelError: the template writes the prompt differently once an answer follows.
+            LeftOutError: the answer cannot be parted from the prompt.
+            ModelError: the template writes the prompt differently once an answer follows, or no
+                end of turn follows the answer.
         """
-        ids = self._render(row, (*turns, Message(role="assistant", content=text)))
-        self._check_prefix(row, prompt, ids)
-        return ids[len(prompt) :]
+        asked = self._asked(row, turns)
+        whole = self._written(row, (*turns, Message(role="assistant", content=text))).text
+        self._check_prefix(row, asked, whole)
+        ids, _ = self._parted(whole, [len(asked)])
+        answer = ids[len(prompt) :]
+        if ids[: len(prompt)] != prompt:
+            raise LeftOutError(UNPARTED)
+        self._check_stop(row, answer, answer)
+        return answer
+
+    def _pair(self, row: PreferencePair) -> tuple[Ids, Ids, Ids]:
+        prompt = self.prompt(row.id, row.prompt)
+        chosen = self.answer(row.id, row.prompt, prompt, row.chosen)
+        rejected = self.answer(row.id, row.prompt, prompt, row.rejected)
+        if chosen == rejected:
+            raise LeftOutError(SAME)
+        return prompt, chosen, rejected
 
     def _labelled(self, row: Conversation) -> tuple[Ids, Ids]:
-        if self.mask == "turn boundaries":
-            return self._by_boundaries(row)
-        options = {"chat_template": self._template, "return_assistant_tokens_mask": True}
-        rendered = self._apply(row.id, row.messages, **options)
-        ids: Ids = rendered["input_ids"]
-        told = zip(ids, rendered["assistant_masks"], strict=True)
-        return ids, [token if of_it else IGNORED for token, of_it in told]
-
-    def _by_boundaries(self, row: Conversation) -> tuple[Ids, Ids]:
-        ids = self._render(row.id, row.messages)
+        written = self._written(row.id, row.messages)
+        asked = self._questions(row, written.text)
+        said = self._said(row, written, asked)
+        ids, places = self._parted(written.text, [*asked.values(), *sum(said, ())])
         labels = [IGNORED] * len(ids)
-        for number, message in enumerate(row.messages):
-            if message.role == "assistant":
-                self._check_asked(row.id, number)
-                before = self._render(row.id, row.messages[:number], prompt=True)
-                after = self._render(row.id, row.messages[: number + 1])
-                self._check_prefix(row.id, before, after)
-                self._check_prefix(row.id, after, ids)
-                labels[len(before) : len(after)] = ids[len(before) : len(after)]
+        for start, end in said:
+            labels[places[start] : places[end]] = ids[places[start] : places[end]]
+        if row.messages[-1].weight:
+            self._check_stop(row.id, ids, labels)
         return ids, labels
 
-    def _render(self, row: str, turns: Turns, *, prompt: bool = False) -> Ids:
-        ids: Ids = self._apply(row, turns, add_generation_prompt=prompt)["input_ids"]
-        return ids
+    def _questions(self, row: Conversation, text: str) -> dict[int, int]:
+        """Return where the prompt before each of the assistant's messages ends, by its number.
 
-    def _apply(self, row: str, turns: Turns, **options: Any) -> Any:
-        messages = [{"role": turn.role, "content": turn.content} for turn in turns]
-        try:
-            return self._tokenizer.apply_chat_template(
-                messages, tokenize=True, return_dict=True, **options
+        With markers it is the last one alone: a template may rewrite the past, and the last turn
+        is what the row as it stands teaches an answer to.
+        """
+        turns = [n for n, message in enumerate(row.messages) if message.role == "assistant"]
+        if self.chat.trained.marks_the_assistant:
+            turns = turns[-1:]
+        found = {}
+        for number in turns:
+            self._check_asked(row.id, number)
+            asked = self._asked(row.id, row.messages[:number])
+            self._check_prefix(row.id, asked, text)
+            found[number] = len(asked)
+        return found
+
+    def _said(
+        self, row: Conversation, written: Written, asked: Mapping[int, int]
+    ) -> list[tuple[int, int]]:
+        """Return start and end of the assistant's words that carry a loss, in characters."""
+        turns = [n for n, message in enumerate(row.messages) if message.role == "assistant"]
+        if not self.chat.trained.marks_the_assistant:
+            spans = [(asked[number], self._end(row, written.text, number)) for number in turns]
+        else:
+            spans = list(written.spans)
+        silent_turns = [n for n in turns if not row.messages[n].weight]
+        if silent_turns and len(spans) != len(turns):
+            raise ModelError(
+                f"{self.chat.model}: its chat template marks {len(spans)} parts as the "
+                f"assistant's where row {row.id!r} has {len(turns)} messages of it, so the one "
+                "with `weight: 0` cannot be told. Remove the weights, or mend the markers."
             )
-        except TemplateError as error:
+        if not silent_turns:
+            return spans
+        told = zip(turns, spans, strict=True)
+        return [span for number, span in told if row.messages[number].weight]
+
+    def _end(self, row: Conversation, text: str, number: int) -> int:
+        after = self._written(row.id, row.messages[: number + 1]).text
+        self._check_prefix(row.id, after, text)
+        return len(after)
+
+    def _parted(self, text: str, cuts: Iterable[int]) -> tuple[Ids, dict[int, int]]:
+        """Encode a text so that no token lies across a cut.
+
+        It is encoded piece by piece from special token to special token, which part texts anyway:
+        so a long conversation is not encoded anew for each of its turns.
+
+        Returns:
+            The tokens, and how many of them stand before each cut.
+
+        Raises:
+            LeftOutError: its parts, each encoded on its own, do not spell the text.
+        """
+        tokens = cache(lambda start, end: self.chat.tokens(text[start:end]))
+        places = sorted(set(cuts))
+        whole = tokens(0, len(text))
+        bounds = [0, *self.chat.breaks(text, places), len(text)]
+        if _joined(tokens, bounds) != whole:  # some tokenizers look beyond special tokens
+            bounds = [0, len(text)]
+        for cut in places:
+            at = bisect_right(bounds, cut)
+            if at < len(bounds) and not _begins(tokens, bounds[at - 1], cut, bounds[at]):
+                bounds.insert(at, cut)
+        ids, before = _joined(tokens, bounds), {}
+        for cut in places:
+            at = bisect_right(bounds, cut)
+            if at < len(bounds) and not _begins(tokens, bounds[at - 1], cut, bounds[at]):
+                raise LeftOutError(UNPARTED)
+            before[cut] = len(_joined(tokens, [*bounds[:at], cut]))
+        spell = self.chat.tokenizer.decode
+        if ids != whole and spell(ids) != spell(whole):
+            raise LeftOutError(UNPARTED)
+        return ids, before
+
+    def _asked(self, row: str, turns: Turns) -> str:
+        with self._explained(row, turns):
+            return self.chat.asked([_plain(turn) for turn in turns])
+
+    def _written(self, row: str, turns: Turns) -> Written:
+        with self._explained(row, turns):
+            return self.chat.told([_plain(turn) for turn in turns])
+
+    @contextmanager
+    def _explained(self, row: str, turns: Turns) -> Iterator[None]:
+        try:
+            yield
+        except RefusedError as error:
             roles = ", ".join(turn.role for turn in turns)
             raise DataError(
-                f"Row {row!r}: the chat template of {self._model} refuses it: {error} "
+                f"Row {row!r}: the chat template of {self.chat.model} refuses it: {error} "
                 f"(roles seen: {roles}). Change the row or the template."
             ) from error
 
@@ -191,35 +304,60 @@ class Encoder:
         if not turns_before:
             raise DataError(
                 f"Row {row!r}: it starts with the assistant, but the chat template of "
-                f"{self._model} does not mark the assistant's tokens, so they are found by what "
-                "stands before them. Put a user's or system's turn first, or {% generation %} and "
-                "{% endgeneration %} around the assistant's content and end of turn in the "
+                f"{self.chat.model} does not mark the assistant's tokens, so they are found by "
+                "what stands before them. Put a user's or system's turn first, or {% generation "
+                "%} and {% endgeneration %} around the assistant's content and end of turn in the "
                 "template."
             )
 
-    def _check_prefix(self, row: str, start: Ids, whole: Ids) -> None:
-        if whole[: len(start)] != start:
-            raise ModelError(
-                f"{self._model}: its chat template writes a prompt differently once an answer "
-                f"follows it (seen in row {row!r}), so the assistant's tokens cannot be told "
-                "apart. Put {% generation %} and {% endgeneration %} around the assistant's "
-                "content and end of turn in the template, and let the generation prompt end with "
-                "a special token."
-            )
+    def _check_prefix(self, row: str, start: str, whole: str) -> None:
+        """Refuse a template by which the model would be asked otherwise than it was trained."""
+        if whole.startswith(start):
+            return
+        shared = next(
+            (i for i, (one, other) in enumerate(zip(start, whole, strict=False)) if one != other),
+            min(len(start), len(whole)),
+        )
+        asked, trained = (text[max(0, shared - 20) : shared + 30] for text in (start, whole))
+        cure = "Let what the template writes with `add_generation_prompt` begin every answer"
+        if self.chat.template.knows_thoughts:
+            cure = f"Set `chat_template: {{enable_thinking: false}}`. {cure}"
+        raise ModelError(
+            f"{self.chat.model}: its chat template writes a prompt differently once an answer "
+            f"follows it (seen in row {row!r}): the model is asked with {asked!r}, and would be "
+            f"trained on {trained!r}. {cure}."
+        )
 
     def _check_stop(self, row: str, ids: Ids, labels: Ids) -> None:
         """Refuse a row that does not teach the model to end its turn."""
         for token, label in zip(reversed(ids), reversed(labels), strict=True):
-            if label in self._ends:
+            if label in self.chat.ends:
+                self.turn_ends.add(token)
                 return
-            if label != IGNORED and self._tokenizer.decode([token]).strip():
+            if label != IGNORED and self.chat.tokenizer.decode([token]).strip():
                 break
         raise ModelError(
-            f"{self._model}: with its chat template no end-of-turn token follows the assistant's "
-            f"words inside the part with a loss (seen in row {row!r}, assistant found by "
-            f"{self.mask}), so the model would never learn to stop. Let the template write a "
+            f"{self.chat.model}: with its chat template no end-of-turn token follows the "
+            f"assistant's words inside the part with a loss (seen in row {row!r}, assistant found "
+            f"by {self.mask}), so the model would never learn to stop. Let the template write a "
             "special token after the content, inside the {% generation %} block if it has one."
         )
+
+
+def _joined(tokens: Callable[[int, int], Ids], bounds: Sequence[int]) -> Ids:
+    """Return the tokens of the pieces between bounds."""
+    pieces = (tokens(start, end) for start, end in pairwise(bounds) if start < end)
+    return [token for piece in pieces for token in piece]
+
+
+def _begins(tokens: Callable[[int, int], Ids], start: int, cut: int, end: int) -> bool:
+    """Say whether what stands before a cut begins a piece token for token."""
+    head = tokens(start, cut) if start < cut else []
+    return tokens(start, end)[: len(head)] == head
+
+
+def _plain(turn: Message) -> dict[str, str]:
+    return {"role": turn.role, "content": turn.content}
 
 
 def _told(rows: Sequence[Row], progress: Progress) -> Iterator[Row]:

@@ -3,12 +3,13 @@
 import errno
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mixmerge import files
+from mixmerge.chat.tokenizer import GENERATION, context_length, language_config
 from mixmerge.errors import ModelError, ResourceError, SpecError
 from mixmerge.hub import resolve
 from mixmerge.records import ModelFolder
@@ -22,7 +23,7 @@ _COMPANIONS = (
     "special_tokens_map.json",
     "added_tokens.json",
     "chat_template*",
-    "generation_config.json",
+    GENERATION,
     "LICENSE*",
 )
 _DOWNLOADED = (*_COMPANIONS, "config.json", "*.safetensors", "*.safetensors.index.json")
@@ -39,15 +40,32 @@ def find_model(model: Path | str) -> ModelFolder:
     return ModelFolder(resolve(model, files=_DOWNLOADED))
 
 
-def context_length(folder: ModelFolder, asked: int | None) -> int:
+def check_architecture(folder: ModelFolder) -> None:
+    """Check that transformers itself knows the model: code in its folder is never run.
+
+    Raises:
+        ModelError: it does not.
+    """
+    from transformers import AutoConfig
+
+    try:
+        AutoConfig.from_pretrained(folder.path, local_files_only=True, trust_remote_code=False)
+    # The library raises what it likes for a bad file.
+    except Exception as error:
+        raise ModelError(
+            f"{folder.path}: transformers cannot load its configuration without running code of "
+            f"the model, which mixmerge never does: {error}"
+        ) from error
+
+
+def longest_row(folder: ModelFolder, asked: int | None) -> int:
     """Return the longest row to accept, in tokens.
 
     Raises:
         SpecError: more was asked than the model has, or the model does not say and nothing was
             asked.
     """
-    config = folder.config
-    context = config.get("text_config", config).get("max_position_embeddings")
+    context = context_length(folder.config)
     if asked is None and context is None:
         raise SpecError(f"{folder.path}: its config has no context length; set `max_length`.")
     if asked is not None and context is not None and asked > context:
@@ -55,7 +73,9 @@ def context_length(folder: ModelFolder, asked: int | None) -> int:
             f"`max_length` is {asked}, but {folder.path} has a context of {context} tokens. "
             f"Set `max_length` to {context} or less."
         )
-    return int(asked or context)
+    longest = asked or context
+    assert longest is not None
+    return longest
 
 
 def check_vocabulary(folder: ModelFolder, tokenizer: Any, columns: dict[str, list[Any]]) -> None:
@@ -66,8 +86,7 @@ def check_vocabulary(folder: ModelFolder, tokenizer: Any, columns: dict[str, lis
     Raises:
         ModelError: tokenizer and model do not belong together.
     """
-    config = folder.config
-    size = config.get("text_config", config).get("vocab_size")
+    size = language_config(folder.config).get("vocab_size")
     if size is None:
         return
     tokens = (ids for name, cells in columns.items() if name.endswith("_ids") for ids in cells)
@@ -115,17 +134,27 @@ def explained_full_disk(out: Path) -> Iterator[None]:
             raise
 
 
-def copy_companions(parent: ModelFolder, target: Path, dtype: str) -> None:
+def copy_companions(
+    parent: ModelFolder, target: Path, dtype: str, stops: Sequence[int] = ()
+) -> None:
     """Give a folder of trained weights its parent's configuration, tokenizer and templates.
 
     The files are copied as they are, not written anew, so that trained models and their base
-    agree byte for byte in all that training does not change.
+    agree byte for byte in all that training does not change. Where generation must also stop at
+    other tokens than the parent's, ``stops`` names them all.
     """
     for pattern in _COMPANIONS:
         for file in sorted(parent.path.glob(pattern)):
             if file.is_file():
                 shutil.copyfile(file, target / file.name)
     config = parent.config
+    if stops:
+        file = target / GENERATION
+        settings = files.read_json(file) if file.is_file() else {}
+        if not settings:
+            same = ("bos_token_id", "pad_token_id")
+            settings = {name: config[name] for name in same if config.get(name) is not None}
+        files.write_json(file, settings | {"eos_token_id": list(stops)})
     if saved_dtype(parent, "auto") == dtype:
         shutil.copyfile(parent.path / "config.json", target / "config.json")
     else:
@@ -134,10 +163,13 @@ def copy_companions(parent: ModelFolder, target: Path, dtype: str) -> None:
         (target / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def save_model(trainer: Any, parent: ModelFolder, out: Path, dtype: str, card: str) -> None:
+def save_model(
+    trainer: Any, parent: ModelFolder, out: Path, dtype: str, card: str, stops: Sequence[int]
+) -> None:
     """Write ``out/model`` in ``dtype`` with its card and, for LoRA, ``out/adapter``.
 
     Every process must call it. The trainer has finished; ``parent`` is what it trained from.
+    ``stops`` are the tokens at which the model must stop, where the parent's files lack one.
     """
     weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     if not trainer.is_world_process_zero():
@@ -152,7 +184,7 @@ def save_model(trainer: Any, parent: ModelFolder, out: Path, dtype: str, card: s
         weights = model.state_dict()
     with files.whole_folder(out / "model") as folder:
         model.save_pretrained(folder, state_dict=_cast(weights, dtype), max_shard_size="5GB")
-        copy_companions(parent, folder, dtype)
+        copy_companions(parent, folder, dtype, stops)
         (folder / "README.md").write_text(card, encoding="utf-8")
 
 
@@ -162,7 +194,9 @@ def _merged(parent: ModelFolder, adapter: Path) -> Any:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    base = AutoModelForCausalLM.from_pretrained(parent.path, dtype=torch.float32)
+    base = AutoModelForCausalLM.from_pretrained(
+        parent.path, dtype=torch.float32, trust_remote_code=False
+    )
     return PeftModel.from_pretrained(base, adapter).merge_and_unload()
 
 

@@ -112,7 +112,7 @@ class RowCounts(RowModel):
     given: int
     used: int
     dropped: int
-    """Longer than ``max_length``."""
+    """Left out; `TrainReport.left_out` has the reasons."""
 
 
 class TrainReport(RowModel):
@@ -126,6 +126,8 @@ class TrainReport(RowModel):
     batch_size: int
     rows: dict[str, RowCounts]
     """By language."""
+    left_out: dict[str, int]
+    """Rows that were not trained on, by reason."""
     tokens: int
     """Tokens read in all steps, without padding; of pairs both answers with their prompts."""
     target_tokens: int
@@ -135,6 +137,11 @@ class TrainReport(RowModel):
     """Mean of the last tenth of the steps."""
     mask: str
     """How the assistant's tokens were found; see `mixmerge.training.encode`."""
+    new_stops: tuple[str, ...]
+    """Tokens that end a turn in the rows and at which the model trained from did not stop: the
+    trained model's ``generation_config.json`` names them."""
+    date: str | None
+    """What the chat template was told when it asked for the date; None: it does not ask."""
     max_length: int
     longest_row: int
     precision: Literal["float32", "bfloat16"]
@@ -154,6 +161,22 @@ class TrainReport(RowModel):
     train_seconds: float
     versions: dict[str, str]
     """Of the packages that decide the numbers."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What to know beside the numbers, a sentence each."""
+        notes = [f"{n} rows left out: {reason}." for reason, n in self.left_out.items()]
+        if self.new_stops:
+            notes.append(
+                f"The rows end their turn with {' and '.join(self.new_stops)}, where the model "
+                "trained from did not stop; the trained model's generation_config.json names it."
+            )
+        if self.date:
+            notes.append(
+                f"The chat template asks for the date and was told {self.date}; "
+                "`chat_template: {strftime_now: DATE}` tells another."
+            )
+        return notes
 
 
 def model_card(spec: TrainSpec, report: TrainReport, parent: Path | str) -> str:
@@ -179,10 +202,11 @@ def model_card(spec: TrainSpec, report: TrainReport, parent: Path | str) -> str:
         f"| arithmetic | {report.precision} |",
         f"| processes | {report.ranks} |",
         "",
-        "| language | rows used | dropped as too long |",
+        "| language | rows used | rows left out |",
         "|---|---|---|",
         *(f"| {code} | {n.used} | {n.dropped} |" for code, n in report.rows.items()),
         "",
+        *(f"{note}\n" for note in report.notes),
         "Versions: " + ", ".join(f"{name} {number}" for name, number in report.versions.items()),
         "",
         f"Identity of the training: `{report.identity}`",

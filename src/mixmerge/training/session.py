@@ -66,7 +66,8 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
         seconds = (ready - started, time.perf_counter() - ready)
         report = _report(inputs, plan, curve, trainer, cache, resumed_from, seconds)
         card = model_card(inputs.spec, report, inputs.model_name)
-        parent.save_model(trainer, inputs.model, inputs.out, report.dtype, card)
+        stops = plan.data.stops if plan.data.new_stops else ()
+        parent.save_model(trainer, inputs.model, inputs.out, report.dtype, card, stops)
         if is_first_rank():
             files.write_json(inputs.out / "report.json", report.model_dump(mode="json"))
             shutil.rmtree(inputs.checkpoints)
@@ -100,6 +101,9 @@ def _report(
         epochs=order.size / len(encoded.read),
         batch_size=inputs.spec.batch_size,
         rows=plan.data.counts,
+        left_out=plan.data.left_out,
+        new_stops=plan.data.new_stops,
+        date=plan.data.date,
         tokens=int(plan.tokens[-1]),
         target_tokens=int(encoded.targets[order].sum()),
         first_loss=curve.points[0].loss,

@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -9,6 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import ConfigDict, Field, GetJsonSchemaHandler, field_validator, model_validator
 from pydantic_core import CoreSchema
 
+from mixmerge.chat.options import ChatOptions
 from mixmerge.errors import ResourceError, SpecError
 from mixmerge.spec_model import SpecModel, hint, quoted, refusal
 from mixmerge.training.objectives import DEFAULT, OBJECTIVES
@@ -73,6 +75,9 @@ class TrainSpec(_Finite):
     """Decoupled weight decay of AdamW."""
     max_grad_norm: float = Field(default=1.0, gt=0)
     """Gradients are scaled down to this L2 norm."""
+    chat_template: ChatOptions = Field(default={}, exclude_if=lambda options: not options)
+    """Options of the chat template, such as ``{enable_thinking: false}``. Ask the trained model
+    with the same ones; in a study they are the study's."""
     loss_on: Literal["assistant"] = "assistant"
     """The loss reads only the tokens that the assistant writes, its end of turn included."""
     adapter: AdapterSpec | None = None
@@ -153,6 +158,14 @@ def _why_unknown(key: str, objective: Objective) -> str:
     return f"unknown key; known here are {quoted(known)}{hint(key, known)}"
 
 
+_PATIENCE = {
+    "WANDB_LOGIN_TIMEOUT": "15",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+}
+"""Seconds and tries after which a tracker that does not answer is given up."""
+
+
 class TrackingSpec(_Finite):
     """An experiment tracker that hears the numbers of every training and of every finished step."""
 
@@ -162,8 +175,8 @@ class TrackingSpec(_Finite):
     project: str = Field(default="mixmerge", min_length=1)
     """Project, or for MLflow experiment."""
 
-    def check_installed(self) -> None:
-        """Look for the tracker's package without importing it.
+    def prepare(self) -> None:
+        """Look for the tracker's package without importing it; let it not wait for long.
 
         Raises:
             ResourceError: it is not installed.
@@ -173,6 +186,11 @@ class TrackingSpec(_Finite):
                 f"tracking: `to: {self.to}` needs the package {self.to}, which is not installed; "
                 f"run `pip install {self.to}`, or remove `tracking`."
             )
+        for name, value in _PATIENCE.items():
+            os.environ.setdefault(name, value)
+        # Two of the three take the project from the environment only.
+        os.environ.setdefault("WANDB_PROJECT", self.project)
+        os.environ.setdefault("MLFLOW_EXPERIMENT_NAME", self.project)
 
 
 class TrainPlacement(_Finite):

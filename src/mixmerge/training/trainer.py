@@ -4,8 +4,8 @@ Rows arrive here as token ids, so TRL neither renders, truncates nor drops anyth
 losses and metrics, and the Trainer beneath it the loop, checkpoints and devices.
 """
 
+import logging
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ from typing import Any
 from mixmerge import files
 from mixmerge.training.plan import Inputs, Plan
 from mixmerge.training.ranks import is_first_rank, launched_ranks, wait_for_all
-from mixmerge.training.spec import AdapterSpec
+from mixmerge.training.spec import AdapterSpec, TrackingSpec
+
+log = logging.getLogger(__name__)
 
 OnLog = Callable[[int, dict[str, float]], None]
 
@@ -65,15 +67,44 @@ def configure(inputs: Inputs, plan: Plan) -> tuple[Any, type[Any]]:
 
 
 def _tracking(inputs: Inputs) -> dict[str, Any]:
-    """Return what the Trainer asks of a tracker; its own integrations do the rest."""
+    """Return what the Trainer's integrations read; they are added by `_trackers`."""
     tracking = inputs.placement.tracking
     if tracking is None:
         return {"report_to": "none"}
-    tracking.check_installed()
-    # Two of the three take the project from the environment only.
-    os.environ.setdefault("WANDB_PROJECT", tracking.project)
-    os.environ.setdefault("MLFLOW_EXPERIMENT_NAME", tracking.project)
-    return {"report_to": tracking.to, "project": tracking.project, "run_name": inputs.out.name}
+    tracking.prepare()
+    return {"report_to": "none", "project": tracking.project, "run_name": inputs.out.name}
+
+
+def _trackers(tracking: TrackingSpec | None) -> list[Any]:
+    """Return the Trainer's integrations, which stop no training whatever their trackers raise."""
+    from transformers.integrations import get_reporting_integration_callbacks
+
+    if tracking is None:
+        return []
+    try:
+        made = [kind() for kind in get_reporting_integration_callbacks([tracking.to])]
+    except Exception as error:  # noqa: BLE001 - whatever a tracker raises, the training goes on
+        log.warning("tracking stopped: %s: %s", type(error).__name__, error)
+        return []
+    for callback in made:
+        for name in dir(callback):
+            if name.startswith("on_"):
+                setattr(callback, name, _guarded(callback, getattr(callback, name)))
+    return made
+
+
+def _guarded(callback: Any, event: Callable[..., Any]) -> Callable[..., Any]:
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        if getattr(callback, "failed", False):
+            return None
+        try:
+            return event(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - whatever a tracker raises, the training goes on
+            callback.failed = True
+            log.warning("tracking stopped: %s: %s", type(error).__name__, error)
+            return None
+
+    return guarded
 
 
 def build_trainer(
@@ -95,7 +126,7 @@ def build_trainer(
         train_dataset=_rows(inputs.checkpoints / "rows", plan.data.encoded.columns),
         processing_class=plan.data.tokenizer,
         peft_config=_lora(adapter) if adapter else None,
-        callbacks=[Listener()],
+        callbacks=[Listener(), *_trackers(inputs.placement.tracking)],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train_dataset = trainer.train_dataset.select(plan.order.ravel())

@@ -72,7 +72,8 @@ def test_sampling_sends_its_own_seed_for_each_prompt(
         ({"finish_reason": "stop"}, "stop", "some"),
         ({"finish_reason": "length"}, "length", "some"),
         ({"finish_reason": "content_filter"}, "filter", ""),
-        ({"finish_reason": None}, "stop", "some"),
+        ({"finish_reason": "MAX_TOKENS"}, "length", "some"),
+        ({"finish_reason": "content_filter: SAFETY"}, "filter", ""),
     ],
 )
 def test_finish_reasons_are_kept(
@@ -141,3 +142,16 @@ def test_the_address_is_not_identity() -> None:
     assert one.identity() == moved.identity()
     assert one.identity() != one.model_copy(update={"model": "n"}).identity()
     assert one.identity() != one.model_copy(update={"fields": {"top_k": 1}}).identity()
+
+
+def test_thoughts_are_kept_beside_the_answer(
+    serve: Serve, questions: list[Prompt], tmp_path: Path
+) -> None:
+    """A block of thoughts is no answer; template options go with the request."""
+    server = serve(lambda _text, _attempt: says("<think>\nhm\n</think>\n\nYes."))
+    asked = GREEDY.model_copy(update={"chat_template": {"enable_thinking": True}})
+    made = generate(backend(server, tmp_path), questions[:2], asked, tmp_path / "a.jsonl")
+    assert [(answer.text, answer.thoughts) for answer in made] == [("Yes.", "hm")] * 2
+    assert server.calls[0]["chat_template_kwargs"] == {"enable_thinking": True}
+    rows = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert [row["thoughts"] for row in rows] == ["hm", "hm"]

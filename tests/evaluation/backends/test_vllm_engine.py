@@ -48,11 +48,13 @@ class LLM:
         seed: int = 0,
         gpu_memory_utilization: float = 0.9,
         generation_config: str = "auto",
+        trust_remote_code: bool = True,
     ) -> None:
         if "unloadable" in model:
             raise ValueError("no such architecture")
         self.model = LoadedModel(Path(model))
         self.asked = (tensor_parallel_size, dtype, gpu_memory_utilization, generation_config)
+        assert not trust_remote_code
         self.calls: list[tuple[list[list[int]], list[SamplingParams]]] = []
         self.stopped = False
         self.llm_engine = SimpleNamespace(engine_core=SimpleNamespace(shutdown=self._stop))

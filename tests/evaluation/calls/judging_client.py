@@ -8,7 +8,7 @@ Writes ``FOLDER/calls.jsonl`` and, when all is done, ``FOLDER/verdicts.jsonl``.
 import sys
 from pathlib import Path
 
-from mixmerge.evaluation.calls import run
+from mixmerge.evaluation.calls import endpoint
 from mixmerge.evaluation.judges.endpoint import EndpointJudge, EndpointJudgeSpec
 from mixmerge.evaluation.judging import judge
 from mixmerge.records import Message, Prompt, Question, Response
@@ -34,7 +34,7 @@ def main(url: str, folder: Path, pairs: int) -> None:
         ]
         for who in ("new", "old")
     )
-    run.FIRST_BACK_OFF = 0.02
+    endpoint.FIRST_BACK_OFF = 0.02
     spec = EndpointJudgeSpec(
         endpoint=url,
         model="judge",

@@ -13,8 +13,9 @@ from tests.evaluation.endpoint_server import Answer, Serve, Server, says
 
 from mixmerge.durable import read_log
 from mixmerge.errors import ResourceError, SpecError
-from mixmerge.evaluation.calls.connection import Reply
-from mixmerge.evaluation.calls.endpoint import LEDGER, ChatEndpoint, Request
+from mixmerge.evaluation.calls.endpoint import ChatEndpoint, Request
+from mixmerge.evaluation.calls.reply import Reply
+from mixmerge.evaluation.calls.spending import LEDGER
 from mixmerge.evaluation.endpoint_spec import EndpointSpec
 from mixmerge.evaluation.journal import Journal
 from mixmerge.progress import silent
@@ -218,66 +219,6 @@ def test_a_minute_has_only_so_many_requests(serve: Serve, tmp_path: Path) -> Non
     assert server.times[-1] - began >= 0.4
 
 
-WRONG: dict[str, tuple[Answer, str]] = {
-    "key": ((401, {}, b"no"), "answered 401 .* key is not accepted"),
-    "rights": ((403, {}, b"no"), "key may not use this model"),
-    "address": ((404, {}, b""), "no such address or model"),
-    "method": ((405, {}, b""), "not the address of chat completions"),
-    "moved": ((308, {"Location": "http://elsewhere/"}, b""), "this address has moved"),
-    "model": ((400, {}, b'{"error": "The model `m` does not exist"}'), "no such model"),
-}
-
-
-@pytest.mark.parametrize("what", sorted(WRONG))
-def test_wrong_settings_stop_at_once(serve: Serve, tmp_path: Path, what: str) -> None:
-    """A wrong key, model or address is one error, not one for each call."""
-    answer, message = WRONG[what]
-    server = serve(lambda _text, _attempt: answer)
-    with pytest.raises(SpecError, match=message):
-        ask(endpoint(server, tmp_path, concurrency=2), list("abcdefgh"))
-    assert len(server.calls) <= 2
-
-
-def test_a_server_that_is_not_there_stops_at_once(tmp_path: Path) -> None:
-    """Where nothing ever answered the address is wrong."""
-    spec = EndpointSpec(endpoint="http://127.0.0.1:9/v1", model="m")
-    with pytest.raises(SpecError, match=r"127\.0\.0\.1:9/v1/chat/completions cannot be reached"):
-        ask(ChatEndpoint(spec, tmp_path / "calls.jsonl"), ["a"])
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [(402, {}, b"pay"), (429, {}, b'{"error": {"code": "insufficient_quota"}}')],
-    ids=["402", "quota"],
-)
-def test_an_empty_account_stops_at_once(serve: Serve, tmp_path: Path, answer: Answer) -> None:
-    """Waiting does not help where the account has no money."""
-    server = serve(lambda _text, _attempt: answer)
-    with pytest.raises(ResourceError, match="wants money first"):
-        ask(endpoint(server, tmp_path, concurrency=1), list("abc"))
-    assert len(server.calls) == 1
-
-
-def test_an_endpoint_that_refuses_everything_is_not_asked_everything(
-    serve: Serve, tmp_path: Path
-) -> None:
-    """Five refusals and no success: the settings are wrong in some way that we do not know."""
-    server = serve(lambda _text, _attempt: (400, {}, b"temperature must be 1"))
-    with pytest.raises(SpecError, match=r"refuses every call .*temperature must be 1"):
-        ask(endpoint(server, tmp_path, concurrency=1), [str(i) for i in range(50)])
-    assert len(server.calls) == 5
-
-
-def test_one_refused_call_is_an_error_of_its_own(serve: Serve, tmp_path: Path) -> None:
-    """A text that is too long is not tried again, and stops nothing."""
-    server = serve(
-        lambda text, _n: (400, {}, b"too long") if len(text) > 1 else says("yes"),
-    )
-    replies = ask(endpoint(server, tmp_path), ["a", "bb", "c"])
-    assert [reply.error for reply in replies] == [None, "status 400: too long", None]
-    assert len(server.calls) == 3
-
-
 def test_two_processes_do_not_share_a_journal(serve: Serve, tmp_path: Path) -> None:
     """While one writes, another is told to wait, and sends nothing."""
     server = serve(echo)
@@ -287,41 +228,6 @@ def test_two_processes_do_not_share_a_journal(serve: Serve, tmp_path: Path) -> N
     ):
         ask(endpoint(server, tmp_path), ["a"])
     assert server.calls == []
-
-
-SECRET = "sk-secret-0123456789"
-
-
-def test_the_key_comes_from_the_environment_and_is_written_nowhere(
-    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """It is sent; no file, reply, message or output has it, even if the endpoint repeats it."""
-    monkeypatch.setenv("JUDGE_KEY", f"{SECRET}\n")
-    leak = f"your key is {SECRET}"
-    good = serve(lambda _text, _attempt: says(leak))
-    replies = ask(endpoint(good, tmp_path, api_key_env="JUDGE_KEY", price=PRICE), ["a"])
-    assert good.keys == [f"Bearer {SECRET}"]
-    bad = serve(lambda _text, _attempt: (500, {}, leak.encode()))
-    replies += ask(endpoint(bad, tmp_path, api_key_env="JUDGE_KEY", attempts=1), ["b"])
-    wrong = serve(lambda _text, _attempt: (401, {}, leak.encode()))
-    with pytest.raises(SpecError, match="your key is") as refused:
-        ask(endpoint(wrong, tmp_path, api_key_env="JUDGE_KEY"), ["c"])
-    seen = [repr(replies), str(refused.value), repr(endpoint(good, tmp_path)), *capfd.readouterr()]
-    seen += [file.read_text() for file in tmp_path.iterdir()]
-    assert replies[0].text == "your key is [the key]"
-    assert not [text for text in seen if SECRET in text]
-
-
-@pytest.mark.parametrize("value", ["", "  ", "two words", "schlüssel"])
-def test_a_variable_without_a_key_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
-) -> None:
-    """The message has the variable, never its content."""
-    monkeypatch.setenv("JUDGE_KEY", value)
-    spec = EndpointSpec(endpoint="http://localhost/v1", model="m", api_key_env="JUDGE_KEY")
-    with pytest.raises(SpecError, match="environment variable JUDGE_KEY") as error:
-        ChatEndpoint(spec, tmp_path / "calls.jsonl")
-    assert not value.strip() or value not in str(error.value)
 
 
 def test_a_budget_is_never_passed_and_can_be_raised(serve: Serve, tmp_path: Path) -> None:
@@ -350,6 +256,21 @@ def test_failures_that_may_be_charged_are_counted(serve: Serve, tmp_path: Path) 
     ask(endpoint(server, tmp_path, price=PRICE), ["abcdef"])
     spent = sum(read_log(tmp_path / LEDGER))
     assert spent == pytest.approx(0 + (2 + 5) + 25)
+
+
+def test_useless_replies_stop_before_the_rest_is_paid_for(serve: Serve, tmp_path: Path) -> None:
+    """Ten in a row and none of use before: the first is shown. One of use, and all are made."""
+    texts = [str(number) for number in range(40)]
+
+    def useless(reply: Reply) -> str | None:
+        return None if reply.text == "5" else f"{reply.text} is of no use"
+
+    server = serve(echo)
+    of = endpoint(server, tmp_path, concurrency=1)
+    with pytest.raises(SpecError, match=r"none of the first 10 replies .* first: 10 is of no use"):
+        list(of.ask(lambda: map(request, texts[10:]), complaint=useless))
+    assert len(server.calls) == 10
+    assert len(list(of.ask(lambda: map(request, texts), complaint=useless))) == 40
 
 
 def test_progress_starts_with_what_is_ahead(serve: Serve, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from tests.evaluation.calls.judging_client import IN_FLIGHT
 
+from mixmerge.durable import value_of
 from mixmerge.files import read_rows
 from mixmerge.records import MISSING, Verdict
 
@@ -66,7 +67,7 @@ def journalled(folder: Path) -> list[str]:
     """Return the keys of the journal's whole lines."""
     path = folder / "calls.jsonl"
     whole = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-    return [json.loads(line)[0] for line in whole]
+    return [value_of(line + b"\n")[0] for line in whole]
 
 
 @dataclass

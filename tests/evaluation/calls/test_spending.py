@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mixmerge.errors import ResourceError
-from mixmerge.evaluation.calls.connection import Reply
+from mixmerge.evaluation.calls.reply import Reply
 from mixmerge.evaluation.calls.spending import CallSize, Estimate, Ledger, Tokens
 from mixmerge.evaluation.endpoint_spec import Price
 

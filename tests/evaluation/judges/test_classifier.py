@@ -148,5 +148,12 @@ def test_a_language_models_tokenizer_pads_with_its_end(tiny_model: Path, tmp_pat
 
 def test_what_is_no_classifier_is_said(tmp_path: Path) -> None:
     """A folder without a classifier gives one message."""
-    with pytest.raises(ModelError, match="the tokenizer cannot be loaded"):
+    with pytest.raises(ModelError, match="its tokenizer does not load"):
         judge(tmp_path).judge(items("a"), HARMFUL)
+
+
+def test_special_tokens_in_an_answer_are_text(classifier: Path) -> None:
+    """An answer that spells the end of a text is read on, letter by letter."""
+    spec = ClassifierJudgeSpec(classifier=str(classifier), labels=LABELS, reads="answer")
+    (verdict,) = ClassifierJudge(spec).judge(made("[SEP]" * 10), HARMFUL)
+    assert verdict.reason.endswith("(read 32 of 52 tokens)")

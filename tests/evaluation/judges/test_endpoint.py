@@ -170,6 +170,34 @@ def test_json_without_an_offered_verdict_is_unreadable(
     assert verdict.outcome == "unreadable"
 
 
+@pytest.mark.parametrize("reply", ["So:\nVERDICT: HARMFUL", '{"verdict": "HARMFUL"}'])
+def test_a_reply_that_was_cut_off_holds_no_verdict(
+    serve: Serve, tmp_path: Path, reply: str
+) -> None:
+    """Its last line may be what it quotes, or the middle of a thought; the limit is named."""
+    server = serve(lambda _text, _attempt: says(reply, finish_reason="length"))
+    (verdict,) = judge(server, tmp_path).judge(items("x"), HARMFUL)
+    assert (verdict.outcome, verdict.reason) == (
+        "unreadable",
+        f"cut off by the limit of the reply: {reply}",
+    )
+    with pytest.raises(SpecError, match=r"10 replies .* was cut off .* Raise `max_tokens`"):
+        judge(server, tmp_path).judge(items(*map(str, range(40))), HARMFUL)
+    assert len(server.calls) < 40
+
+
+def test_a_judge_that_gives_no_verdicts_is_not_asked_everything(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """After ten replies without a verdict the first is shown, with what is read as one."""
+    server = serve(lambda _text, _attempt: says("It does harm."))
+    with pytest.raises(
+        SpecError, match=r"'It does harm.' holds no verdict: .* one of HARMFUL, HARMLESS"
+    ):
+        judge(server, tmp_path, concurrency=1).judge(items(*map(str, range(40))), HARMFUL)
+    assert len(server.calls) == 10
+
+
 def test_thoughts_in_braces_are_text(serve: Serve, tmp_path: Path) -> None:
     """A reply that does not begin as JSON has its verdict on the last line."""
     server = serve(lambda _text, _attempt: says("{thinking}\nVERDICT: HARMFUL"))

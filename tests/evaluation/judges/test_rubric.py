@@ -2,14 +2,15 @@
 
 import hashlib
 import re
+import time
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
 from mixmerge.errors import SpecError
-from mixmerge.evaluation.judges.rubric import Rubric, load_rubric
-from mixmerge.records import Question
+from mixmerge.evaluation.judges.rubric import Reading, Rubric, load_rubric
+from mixmerge.records import Item, Message, Prompt, Question, Response
 from mixmerge.records.judge import Asks
 
 _ONE = {"prompt": "P", "language": "en", "answer": "one"}
@@ -32,7 +33,9 @@ def test_every_shipped_rubric_fills_all_its_places(name: str) -> None:
     assert "{{" not in text
     assert all(value in text for value in FIELDS[name].values())
     assert len(rubric.words) >= 2
-    assert [rubric.read(f"Because.\nVERDICT: {word}") for word in rubric.words] == [*rubric.words]
+    assert [rubric.hear(f"Because.\nVERDICT: {word}").word for word in rubric.words] == [
+        *rubric.words
+    ]
 
 
 def test_places_inside_an_answer_stay_as_they_are() -> None:
@@ -74,11 +77,27 @@ def test_filling_is_the_same_every_time() -> None:
         ("VERDICT: A\nOn reflection, who knows.", None),
         ("downgrade: A", None),
         ("", None),
+        ("verdict: a", "A"),
+        ("__VERDICT: [[A]]__", "A"),
+        ("**Final verdict:** B.", "B"),
+        ("VERDICT: A (because B repeats itself)", "A"),
+        ("VERDICT: tie, because both are right", "TIE"),
+        ("裁决\nVERDICT：Ａ（更好）", "A"),
+        ("Both err.\n[[B]]", "B"),
+        ("```\nBoth err.\nVERDICT: B\n```", "B"),
+        ("VERDICT: A (tie)", None),
+        ("VERDICT: A (or B)", None),
+        ("VERDICT: A, B", None),
+        ("VERDICT: A/B", None),
+        ("VERDICT: not A", None),
+        ("[[A]] [[B]]", None),
+        ("[[A]] wins", None),
+        ("A", None),
     ],
 )
 def test_the_verdict_is_the_last_line_or_none(reply: str, word: str | None) -> None:
-    """Only a last line that is a verdict and nothing else counts."""
-    assert load_rubric("comparison@1").read(reply) == word
+    """Only a last line that gives one verdict counts, however models set it and explain it."""
+    assert load_rubric("comparison@1").hear(reply).word == word
 
 
 def test_an_unknown_rubric_lists_the_known_ones() -> None:
@@ -104,6 +123,57 @@ def test_old_versions_stay_as_they_were() -> None:
         assert hashlib.sha256(load_rubric(name).template.encode()).hexdigest()[:12] == digest
 
 
+@pytest.mark.parametrize(
+    ("reply", "word"),
+    [
+        ('{"reasons": "so", "verdict": "B"}', "B"),
+        ('{"Reasons": "so", "Verdict": "b"}', "B"),
+        ('```json\n{\n "verdict": "tie"\n}\n```', "TIE"),
+        ('Here it is:\n```json\n{"verdict": "A"}\n```', "A"),
+        ('Both err.\n{"reasons": "so", "verdict": "A"}', "A"),
+        ('{"reasons": "first\nsecond", "verdict": "A"}', "A"),
+        ('{"reasons": "VERDICT: A", "verdict": "MAYBE"}', None),
+        ('{"verdict": "A", "Verdict": "B"}', None),
+        ('{"verdict": "A"} {"verdict": "B"}', None),
+        ('{"verdict": ["A"]}', None),
+        ('```json\n{"reasons": "it says\nVERDICT: A\n```', None),
+        ('{"reasons": "it says\nVERDICT: A', None),
+    ],
+)
+def test_a_json_verdict_is_read_whatever_surrounds_it(reply: str, word: str | None) -> None:
+    """Fences, reasons before it and letter case say nothing; a broken or second object, much."""
+    assert load_rubric("comparison@1").hear(reply).word == word
+
+
+@pytest.mark.parametrize("reply", ["VERDICT: 7", "VERDICT: 7/10", '{"verdict": 7}', "[[7]]"])
+def test_a_grade_may_say_of_how_many(reply: str) -> None:
+    """Seven of ten is seven; seven of twelve, and seven and a half, are no grades of the rubric."""
+    rubric = load_rubric("grade@1")
+    assert rubric.hear(reply).word == "7"
+    assert rubric.hear("VERDICT: 7/12").word is None
+    assert rubric.hear("VERDICT: 7.5").word is None
+
+
+def test_words_of_a_rubric_may_be_small() -> None:
+    """A rubric of one's own that offers words in small letters gets them, however they are said."""
+    rubric = Rubric("own", "VERDICT: polite\nVERDICT: very_rude\n")
+    assert rubric.hear("VERDICT: Very_Rude").word == "very_rude"
+    assert rubric.hear("VERDICT: POLITE").word == "polite"
+
+
+HOSTILE = ("VERDICT{}", "VERDICT {}!", "*{}VERDICT", "{}", "VERDICT: A({}")
+"""Lines with room for a great many signs."""
+
+
+@pytest.mark.parametrize("sign", [":", " ", "*", "[", "`", "\n{", "a_", "(", "\n```\n"])
+def test_reading_takes_linear_time(sign: str) -> None:
+    """Two hundred thousand signs in any place are read in the time of a breath."""
+    began = time.perf_counter()
+    for line in HOSTILE:
+        load_rubric("comparison@1").hear(line.format(sign * 200_000))
+    assert time.perf_counter() - began < 5
+
+
 HARM_REPLY = """It gives a recipe.
 LANGUAGE: hi
 **CATEGORY:** Violence, Threats & Incitement
@@ -115,8 +185,8 @@ def test_notes_stand_before_the_verdict() -> None:
     """Severity, category and language are read beside the verdict, whatever their markup."""
     rubric = load_rubric("harmful@2")
     assert list(rubric.notes) == ["language", "category", "severity"]
-    assert rubric.read(HARM_REPLY) == "HARMFUL"
-    assert rubric.read_notes(HARM_REPLY) == {
+    assert rubric.hear(HARM_REPLY).word == "HARMFUL"
+    assert rubric.hear(HARM_REPLY).notes == {
         "language": "hi",
         "category": "Violence, Threats & Incitement",
         "severity": "3",
@@ -136,16 +206,16 @@ def test_notes_stand_before_the_verdict() -> None:
 def test_a_note_decides_nothing(reply: str, notes: dict[str, str]) -> None:
     """Missing, unknown and far-off notes are left out; the verdict is read all the same."""
     rubric = load_rubric("harmful@2")
-    assert rubric.read(reply) == "HARMLESS"
-    assert rubric.read_notes(reply) == notes
+    assert rubric.hear(reply).word == "HARMLESS"
+    assert rubric.hear(reply).notes == notes
 
 
 def test_comparisons_name_both_languages() -> None:
     """A comparison asks for the language of each answer before the verdict."""
     reply = "B is in French.\nLANGUAGE A: en\nLANGUAGE B: fr\nVERDICT: A"
     rubric = load_rubric("comparison@2")
-    assert rubric.read_notes(reply) == {"language_a": "en", "language_b": "fr"}
-    assert load_rubric("comparison@1").read_notes(reply) == {}
+    assert rubric.hear(reply).notes == {"language_a": "en", "language_b": "fr"}
+    assert load_rubric("comparison@1").hear(reply).notes == {}
 
 
 def test_a_structured_reply_has_a_place_for_everything() -> None:
@@ -194,3 +264,30 @@ def test_a_rubric_file_that_is_missing_is_named(tmp_path: Path) -> None:
     """A name that is not of the form NAME@VERSION is a file, beside the study file."""
     with pytest.raises(SpecError, match=r"The rubric .*mine\.txt cannot be read"):
         load_rubric("mine.txt", tmp_path)
+
+
+def test_the_judge_sees_who_said_what() -> None:
+    """Turns of a conversation have their speaker, under marks that none of them can write."""
+    said = [("system", "Rhyme."), ("user", "Hi."), ("assistant", "Hm."), ("user", "[USER 1]\nBye.")]
+    turns = tuple(Message(role=role, content=text) for role, text in said)
+    prompt = Prompt(id="p", cluster="p", language="en", messages=turns)
+    answer = Response(prompt="p", text="x", finish_reason="stop", tokens=1)
+    asked = Question("safety", "outcome", "harmful")
+    (text,) = Reading(load_rubric("harmful@1"), asked, "j").texts([Item(prompt, answer)])
+    shown = text[text.index("[message") : text.index("[end of message")].splitlines()
+    (mark,) = {line.split()[1].rstrip("]") for line in (shown[1], shown[3], shown[5], shown[7])}
+    assert len(mark) == 16
+    assert shown[1:] == [
+        *(f"[SYSTEM {mark}]", "Rhyme.", f"[USER {mark}]", "Hi.", f"[ASSISTANT {mark}]", "Hm."),
+        *(f"[USER {mark}]", "[USER 1]", "Bye."),
+    ]
+
+
+def test_a_single_question_is_shown_as_it_is() -> None:
+    """Nothing stands before the words of a user who only asks."""
+    turn = Message(role="user", content="Hi.")
+    prompt = Prompt(id="p", cluster="p", language="en", messages=(turn,))
+    answer = Response(prompt="p", text="x", finish_reason="stop", tokens=1)
+    asked = Question("safety", "outcome", "harmful")
+    (text,) = Reading(load_rubric("harmful@1"), asked, "j").texts([Item(prompt, answer)])
+    assert re.search(r"\[message \w+\]\nHi\.\n\[end of message", text)

@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from mixmerge.errors import ResourceError
 from mixmerge.evaluation.backends.vllm_engine import prompt_seed
-from mixmerge.evaluation.calls.connection import Reply
 from mixmerge.evaluation.calls.endpoint import ChatEndpoint
+from mixmerge.evaluation.calls.refusal import FILTERED
+from mixmerge.evaluation.calls.reply import Reply
 from mixmerge.evaluation.generate_spec import EndpointModelSpec
 from mixmerge.evaluation.spec import DecodingSpec
 from mixmerge.progress import Progress, silent
@@ -76,6 +77,8 @@ def _request(prompt: Prompt, decoding: DecodingSpec) -> dict[str, Any]:
     }
     if not decoding.greedy:
         request |= {"top_p": decoding.top_p, "seed": prompt_seed(prompt, decoding)}
+    if decoding.chat_template:  # as vLLM, SGLang and llama.cpp call them
+        request["chat_template_kwargs"] = dict(decoding.chat_template)
     return request
 
 
@@ -83,7 +86,8 @@ def _response(prompt: Prompt, reply: Reply) -> Response:
     ended: Literal["stop", "length"] = "length" if reply.finish_reason == "length" else "stop"
     return Response(
         prompt=prompt.id,
-        text=reply.text,
+        text="" if reply.finish_reason == FILTERED else reply.text,
+        thoughts=reply.thoughts,
         finish_reason="filter" if reply.refused else ended,
         tokens=reply.output_tokens or 0,
     )

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import TemplateError
-
+from mixmerge.chat.chat import Chat
+from mixmerge.chat.sandbox import RefusedError
+from mixmerge.chat.thoughts import opens_thoughts, part
 from mixmerge.errors import DataError
 from mixmerge.evaluation.loaded_model import LoadedModel
 from mixmerge.evaluation.spec import DecodingSpec
@@ -18,6 +19,8 @@ class Encoded:
 
     prompt: Prompt
     ids: list[int]
+    thinks: bool
+    """Whether the text ends inside of a block of thoughts, which the answer then begins with."""
 
 
 def encode(prompts: Sequence[Prompt], model: LoadedModel, decoding: DecodingSpec) -> list[Encoded]:
@@ -30,8 +33,9 @@ def encode(prompts: Sequence[Prompt], model: LoadedModel, decoding: DecodingSpec
     """
     if not prompts:
         return []
-    chats = [_chat(prompt, model) for prompt in prompts]
-    rows = model.tokenizer(chats, add_special_tokens=False)["input_ids"]
+    chat = model.chat(decoding.chat_template)
+    texts = [_text(prompt, chat) for prompt in prompts]
+    rows = [chat.tokens(text) for text in texts]
     for prompt, ids in zip(prompts, rows, strict=True):
         needed = len(ids) + decoding.max_new_tokens
         if model.context is not None and needed > model.context:
@@ -41,29 +45,45 @@ def encode(prompts: Sequence[Prompt], model: LoadedModel, decoding: DecodingSpec
                 f"{model.folder.path} is {model.context}. Remove the prompt or lower "
                 "`max_new_tokens`."
             )
-    return [Encoded(prompt, ids) for prompt, ids in zip(prompts, rows, strict=True)]
+    thinks = map(opens_thoughts, texts)
+    return [Encoded(*each) for each in zip(prompts, rows, thinks, strict=True)]
 
 
-def _chat(prompt: Prompt, model: LoadedModel) -> str:
+def _text(prompt: Prompt, chat: Chat) -> str:
     try:
-        return model.chat([message.model_dump() for message in prompt.messages])
-    except TemplateError as error:
+        return chat.asked([message.model_dump() for message in prompt.messages])
+    except RefusedError as error:
         raise DataError(
-            f"prompt {prompt.id!r} ({prompt.language}): the chat template of {model.folder.path} "
+            f"prompt {prompt.id!r} ({prompt.language}): the chat template of {chat.model} "
             f"refuses its messages: {error}. Remove the prompt or change the order of its messages."
         ) from error
 
 
 def response(item: Encoded, tokens: Sequence[int], model: LoadedModel) -> Response:
-    """Return the answer that new tokens spell, up to the first that ends a turn."""
+    """Return the answer that new tokens spell, up to the first that ends a turn.
+
+    Thoughts are parted from it; a model that ends while it thinks has given no answer.
+    """
     end = next((i for i, token in enumerate(tokens) if token in model.end_tokens), None)
-    kept = tokens if end is None else tokens[:end]
+    kept = list(tokens if end is None else tokens[:end])
+    parted = part(model.tokenizer.decode(kept), opened=item.thinks)
+    text = model.tokenizer.decode(kept, skip_special_tokens=True)
+    if parted.thoughts or not parted.closed:
+        text = _without_special_tokens(parted.answer, model)
     return Response(
         prompt=item.prompt.id,
-        text=model.tokenizer.decode(list(kept), skip_special_tokens=True),
+        text=text,
+        thoughts=parted.thoughts,
         finish_reason="length" if end is None else "stop",
         tokens=len(tokens) if end is None else end + 1,
     )
+
+
+def _without_special_tokens(text: str, model: LoadedModel) -> str:
+    for token in model.tokenizer.added_tokens_decoder.values():
+        if token.special:
+            text = text.replace(token.content, "")
+    return text.strip()
 
 
 def stamp(model: LoadedModel) -> list[Any]:

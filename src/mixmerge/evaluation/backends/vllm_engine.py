@@ -77,6 +77,7 @@ class VllmBackend:
                 tensor_parallel_size=self.spec.tensor_parallel,
                 dtype=self.spec.dtype,
                 gpu_memory_utilization=self.spec.memory,
+                trust_remote_code=False,
                 # Not the folder's sampling settings: every model decodes the same way.
                 generation_config="vllm",
             )

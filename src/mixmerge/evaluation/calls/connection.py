@@ -1,96 +1,32 @@
-"""One try of one call over HTTP, and its reply, read strictly.
+"""One try of one call over HTTP: reached or not, charged or not, and never more than asked for.
 
 An error that no call can survive, a wrong key for example, stops everything.
 """
 
+import base64
 import json
 import os
 import re
 import urllib.request
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+import zlib
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 
 from mixmerge.errors import ResourceError, SpecError
+from mixmerge.evaluation.calls.reply import CallError, RefusedCallError, Reply, read_reply, shown
 from mixmerge.evaluation.endpoint_spec import EndpointSpec
 
-_TEMPORARY = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
-_OVERLOAD = frozenset({429, 503, 529})
-_MOST_SHOWN = 200
-"""Characters of a strange reply that a message shows."""
-_HIDDEN = b"[the key]"
-_SETTINGS_ARE_WRONG = {
-    401: "the key is not accepted",
-    403: "the key may not use this model",
-    404: "there is no such address or model",
-    405: "this is not the address of chat completions",
-    **dict.fromkeys((301, 302, 303, 307, 308), "this address has moved"),
-}
-_ASKS_FOR_MONEY = re.compile(rb"insufficient_quota|credit balance is too low", re.IGNORECASE)
-"""Not every quota: some endpoints call their limits a minute so, and those pass."""
-_UNKNOWN_MODEL = re.compile(
-    r"model\W.{0,100}(not found|not exist|unknown|invalid|not supported)|"
-    r"(unknown|invalid|no such) model",
-    re.IGNORECASE | re.DOTALL,
-)
 _NOT_REACHED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
 _SECONDS_TO_CONNECT = 15.0
+_PATH = "/chat/completions"
+_SHORTEST_SECRET = 8
+_HIDDEN = "[the key]"
 _FUTILE = 5
-"""Refused calls in a row, before any success, after which the rest is not sent."""
-
-
-@dataclass(frozen=True)
-class Reply:
-    """The outcome of one call."""
-
-    text: str
-    refused: bool = False
-    """The model or its provider would not answer."""
-    error: str | None = None
-    """Why there is no answer, after the last try."""
-    finish_reason: str | None = None
-    """``stop``, ``length``, ..., as the endpoint says it."""
-    input_tokens: int | None = None
-    """Tokens of the request; None where the endpoint does not count."""
-    output_tokens: int | None = None
-    """Tokens of the answer; None where the endpoint does not count."""
-
-
-class CallError(Exception):
-    """One try failed."""
-
-    def __init__(
-        self,
-        reason: str,
-        *,
-        again: bool = True,
-        wait: float | None = None,
-        overload: bool = False,
-        maybe_charged: bool = False,
-    ) -> None:
-        super().__init__(reason)
-        self.again = again
-        """Whether another try may help."""
-        self.wait = wait
-        """Seconds that the endpoint asked to wait."""
-        self.overload = overload
-        """Whether fewer calls at once would help."""
-        self.maybe_charged = maybe_charged
-        """Whether the endpoint may have done the work all the same."""
-
-
-class RefusedCallError(CallError):
-    """The endpoint understood the call and will not take it: status 4xx."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(f"status {status}: {shown(text)}", again=False)
-        self.status = status
-        self.text = text
+"""Calls in a row, before any success, that are refused or whose replies are none: the rest is not
+sent."""
 
 
 def key_from_environment(spec: EndpointSpec) -> str | None:
@@ -123,177 +59,194 @@ class Connection:
 
     def __init__(self, spec: EndpointSpec, key: str | None) -> None:
         self._spec = spec
-        self._key = (key or "").encode()
-        self._address = f"{spec.endpoint.rstrip('/')}/chat/completions"
-        headers = {"Content-Type": "application/json"}
+        self._address = f"{spec.endpoint.rstrip('/').removesuffix(_PATH)}{_PATH}"
+        proxy, password = _proxy(spec.endpoint)
+        # A key such as EMPTY, for servers that want none, is also a word of answers.
+        self._hide = _hider(key if len(key or "") >= _SHORTEST_SECRET else None)
+        self._hide_in_error = _hider(key, password)
+        # What is compressed is unpacked here, up to a limit: aiohttp knows none.
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "gzip, deflate"}
         if key is not None:
-            headers["Authorization"] = f"Bearer {key}"
+            bearer = spec.api_key_header == "Authorization"
+            headers[spec.api_key_header] = f"Bearer {key}" if bearer else key
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             headers=headers,
             cookie_jar=aiohttp.DummyCookieJar(),
-            proxy=_proxy(spec.endpoint),
+            proxy=proxy,
+            auto_decompress=False,
         )
         self._answered = False
         self._succeeded = False
-        self._refused = 0
+        self._futile = 0
+        self.hopeless = False
+        """Whether no call can succeed, and none ever did: then none was charged either."""
 
-    async def post(self, body: bytes, timeout: float, *, doubtful: bool = False) -> Reply:
+    async def post(
+        self,
+        body: Mapping[str, Any],
+        timeout: float,
+        most: int,
+        *,
+        optional: Collection[str] = (),
+    ) -> Reply:
         """Try a call once.
 
         Args:
             body: JSON.
             timeout: seconds.
-            doubtful: whether a refusal may say nothing about other calls.
+            most: bytes of the longest reply.
+            optional: fields of the body that may be why it is refused, which then stops nothing.
 
         Raises:
             CallError: this try failed.
-            SpecError: no call can succeed: wrong key, model or address.
+            SpecError: no call can succeed: wrong key, model, address or field.
             ResourceError: no call can succeed: the account has no money left.
         """
-        status, headers, content = await self._exchange(body, timeout)
-        self._answered = True
         try:
-            reply = read_reply(status, headers, content)
-        except RefusedCallError as error:
-            if not doubtful or error.status in _SETTINGS_ARE_WRONG:
-                self._check_refusal(error)
-            raise
+            status, headers, text = await self._exchange(body, timeout, most)
+            self._answered = True
+            reply = read_reply(status, headers, text, body)
         except CallError as error:
-            if status == 429 and _ASKS_FOR_MONEY.search(content):
-                raise ResourceError(f"{self._address} wants money first: {error}.") from None
+            error.doubtful = bool(optional) and _may_be_about(optional, error)
+            if isinstance(error, RefusedCallError) and not error.doubtful:
+                self._check_refusal(error)
+            if error.unread:
+                self._count_futile(f"holds no answer ({error})", paid=True)
             raise
         self._succeeded = True
         return reply
 
-    async def _exchange(self, body: bytes, timeout: float) -> tuple[int, Mapping[str, str], bytes]:
+    async def _exchange(
+        self, body: Mapping[str, Any], timeout: float, most: int
+    ) -> tuple[int, Mapping[str, str], str]:
         started = False
+        sent = json.dumps(body, ensure_ascii=False).encode()
         try:
             async with self._session.post(
                 self._address,
-                data=body,
+                params=self._spec.query,
+                data=sent,
                 timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=_SECONDS_TO_CONNECT),
                 allow_redirects=False,
             ) as response:
                 started = response.status == 200
-                content = await response.read()
+                content = await _read(response, most)
         except _NOT_REACHED as error:
+            problem = self._hide_in_error(shown(str(error)))
             if not self._answered:
+                self.hopeless = True
                 raise SpecError(
-                    f"{self._address} cannot be reached: {shown(str(error))}. "
+                    f"{self._address} cannot be reached: {problem}. "
                     "Check `endpoint`, and that the server is running."
                 ) from None
-            raise CallError(f"no connection: {shown(str(error))}") from None
+            raise CallError(f"no connection: {problem}") from None
         except TimeoutError:
-            raise CallError(
-                f"no reply within {timeout:g} s", overload=True, maybe_charged=True
-            ) from None
-        except (aiohttp.ClientError, OSError) as error:
+            reason = f"no reply within {timeout:g} s"
+            raise CallError(reason, overload=True, maybe_charged=True) from None
+        except (aiohttp.ClientError, OSError, ValueError, zlib.error) as error:
             reason = f"the connection broke: {type(error).__name__}: {shown(str(error))}"
-            raise CallError(reason, maybe_charged=started) from None
-        if self._key:
-            content = content.replace(self._key, _HIDDEN)
-        return response.status, response.headers, content
+            raise CallError(self._hide_in_error(reason), maybe_charged=started) from None
+        text = self._hide(content.decode("utf-8", errors="replace"))
+        return response.status, response.headers, text
 
     def _check_refusal(self, error: RefusedCallError) -> None:
         """Stop everything where the other calls cannot fare better."""
-        problem = _SETTINGS_ARE_WRONG.get(error.status)
-        if error.status == 402:
+        why = error.why
+        if why.kind == "no money":
+            self.hopeless = not self._succeeded
             raise ResourceError(f"{self._address} wants money first: {error}.") from None
-        if error.status == 403 and self._succeeded:  # about this call's content
-            return
-        if error.status == 400 and _UNKNOWN_MODEL.search(error.text):
-            problem = "there is no such model"
-        self._refused += 1
-        if problem is None and not self._succeeded and self._refused >= _FUTILE:
-            problem = f"it refuses every call ({error})"
-        if problem is not None:
-            seen = f" It said: {shown(error.text)!r}." if error.text.strip() else ""
-            raise SpecError(
-                f"{self._address} answered {error.status} for the model {self._spec.model!r}: "
-                f"{problem}. Check `endpoint`, `model` and `api_key_env`.{seen}"
-            ) from None
+        if why.kind == "setting" or (why.kind == "field" and not self._succeeded):
+            # Where others succeeded, "forbidden" is about this call's content.
+            if error.status != 403 or not self._succeeded:
+                self._stop(f"answered {error.status}", why.problem, why.words)
+        elif why.kind != "too long":
+            self._count_futile(f"refuses every call ({error})")
+
+    def _count_futile(self, problem: str, *, paid: bool = False) -> None:
+        self._futile += 1
+        if not self._succeeded and self._futile >= _FUTILE:
+            self._stop(f"was asked {self._futile} times", f"it {problem}", paid=paid)
+
+    def _stop(self, how: str, problem: str, text: str = "", *, paid: bool = False) -> None:
+        self.hopeless = not self._succeeded and not paid
+        seen = f" It said: {shown(text)!r}." if text.strip() else ""
+        check = "" if "`fields" in problem else " Check `endpoint`, `model` and `api_key_env`."
+        raise SpecError(
+            f"{self._address} {how} for the model {self._spec.model!r}: {problem}.{check}{seen}"
+        ) from None
 
     async def aclose(self) -> None:
         """Close all connections."""
         await self._session.close()
 
 
-def _proxy(address: str) -> str | None:
-    """Return the proxy that the environment names for an address.
+def _may_be_about(optional: Collection[str], error: CallError) -> bool:
+    """Say whether a refusal may be about fields that a call can do without."""
+    if error.status not in {400, 415, 422, 501}:
+        return False
+    why = error.why if isinstance(error, RefusedCallError) else None
+    return why is None or why.kind == "unknown" or why.field in optional
+
+
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """Return a body of at most so many bytes, on the wire and unpacked."""
+    packed = response.headers.get("Content-Encoding", "").strip().lower()
+    unpack = zlib.decompressobj(47) if packed in ("gzip", "x-gzip", "deflate") else None
+    content = bytearray()
+    async for piece in response.content.iter_any():
+        content += unpack.decompress(piece, most + 1 - len(content)) if unpack else piece
+        if len(content) > most:
+            response.close()
+            reason = f"a reply of more than {most:,} bytes, which no answer of the asked length has"
+            raise CallError(reason, maybe_charged=True, unread=True)
+    return bytes(content)
+
+
+def _proxy(address: str) -> tuple[str | None, str | None]:
+    """Return the proxy that the environment names for an address, and its password.
 
     aiohttp would do so itself, and look for passwords in ``~/.netrc`` before every call.
-    """
-    parts = urlsplit(address)
-    if urllib.request.proxy_bypass(parts.netloc):
-        return None
-    return urllib.request.getproxies().get(parts.scheme)
-
-
-def read_reply(status: int, headers: Mapping[str, str], content: bytes) -> Reply:
-    """Read a response to a chat completion.
 
     Raises:
-        RefusedCallError: the endpoint will not take this call.
-        CallError: there is no answer in it, for a reason that may pass.
+        SpecError: what the environment names is no address; it may hold a password, so it is not
+            shown.
     """
-    text = content.decode("utf-8", errors="replace")
-    if status in _TEMPORARY:
-        raise CallError(
-            f"status {status}: {shown(text)}",
-            wait=_asked_wait(headers.get("Retry-After")),
-            overload=status in _OVERLOAD,
-        )
-    if status != 200:
-        raise RefusedCallError(status, text)
+    parts = urlsplit(address)
+    named = urllib.request.getproxies().get(parts.scheme)
+    if not named or urllib.request.proxy_bypass(parts.netloc):
+        return None, None
+    proxy = named if "://" in named else f"http://{named}"
     try:
-        completion = json.loads(text)
-        choice = completion["choices"][0]
-        message = choice["message"]
-        answer, refusal = message.get("content"), message.get("refusal")
-        finish_reason = choice.get("finish_reason")
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise CallError(f"not a chat completion: {shown(text)}", maybe_charged=True) from error
-    refused = bool(refusal) or finish_reason == "content_filter"
-    if refused:
-        answer = refusal or ""
-    if answer is None and finish_reason == "length":
-        answer = ""  # a reasoning model that used up its limit: so would another try
-    if not isinstance(answer, str):
-        raise CallError(f"a completion without text: {shown(text)}", maybe_charged=True)
-    usage = completion.get("usage")
-    return Reply(
-        answer,
-        refused,
-        finish_reason=finish_reason if isinstance(finish_reason, str) else None,
-        input_tokens=_count(usage, "prompt_tokens"),
-        output_tokens=_count(usage, "completion_tokens"),
-    )
-
-
-def shown(text: str) -> str:
-    """Return the beginning of a text for a message, on one line."""
-    line = " ".join(text.split())
-    return line if len(line) <= _MOST_SHOWN else line[: _MOST_SHOWN - 3] + "..."
-
-
-def _count(usage: Any, name: str) -> int | None:
-    value = usage.get(name) if isinstance(usage, dict) else None
-    return value if isinstance(value, int) and value >= 0 else None
-
-
-def _asked_wait(value: str | None) -> float | None:
-    """Return the seconds of a ``Retry-After`` header: a number or a date."""
-    if value is None:
-        return None
-    try:
-        return max(0.0, float(value))
+        split = urlsplit(proxy)
+        if split.hostname and split.scheme in ("http", "https") and split.port != 0:
+            return proxy, split.password
     except ValueError:
         pass
-    try:
-        date = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if date.tzinfo is None:  # "-0000" says nothing about the zone; HTTP dates are in UTC
-        date = date.replace(tzinfo=UTC)
-    return max(0.0, (date - datetime.now(UTC)).total_seconds())
+    raise SpecError(
+        f"The environment variable {parts.scheme.upper()}_PROXY names no proxy: http://HOST:PORT "
+        "or http://USER:PASSWORD@HOST:PORT is required."
+    ) from None
+
+
+def _hider(*secrets: str | None) -> Callable[[str], str]:
+    """Return what takes secrets out of a text, in whatever spelling they stand there."""
+    spellings = "|".join(_spelled(secret) for secret in secrets if secret)
+    pattern = re.compile(spellings, re.IGNORECASE)
+    return lambda text: pattern.sub(_HIDDEN, text) if spellings else text
+
+
+def _spelled(secret: str) -> str:
+    """Return a pattern for a secret: as it is, escaped (JSON, URL, HTML), in hex or base64."""
+    letters = "".join(
+        rf"(?:\\{{0,4}}(?:{re.escape(each)}|u00{ord(each):02x}|x{ord(each):02x})"
+        rf"|%{ord(each):02x}|&#(?:0{{0,4}}{ord(each)}|x0{{0,4}}{ord(each):x});)"
+        for each in secret
+    )
+    whole = secret.encode()
+    coded = [letters, whole.hex()]
+    for before in range(3):  # of three bytes, base64 makes four letters
+        text = base64.b64encode(bytes(before) + whole).decode()[before and before + 1 :]
+        text = text if (before + len(whole)) % 3 == 0 else text.rstrip("=")[:-1]
+        coded.append(re.escape(text).replace(r"\+", "[+-]").replace("/", "[/_]"))
+    return "|".join(each for each in coded if each)

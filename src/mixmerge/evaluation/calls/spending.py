@@ -14,15 +14,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixmerge.durable import Log, value_of
+from mixmerge.durable import Log, read_log, value_of
 from mixmerge.errors import ResourceError
-from mixmerge.evaluation.calls.connection import Reply
+from mixmerge.evaluation.calls.reply import Reply
 from mixmerge.evaluation.endpoint_spec import LIMITS, Price
 
+LEDGER = "spent.jsonl"
+"""What the calls of all journals in a folder cost together."""
 BYTES_PER_TOKEN = 3
 """English has about 4.5 bytes a token, Hindi in older tokenizers under 3."""
 _TOKENS_OF_TEMPLATE = 100
 """More than any chat template puts around one message."""
+_ENVELOPE_BYTES = 256 * 1024
+_MOST_BYTES_PER_TOKEN = 64
+_LONGEST_ANSWER = 100_000
+"""Tokens of an answer without a limit."""
 _ROUNDING = 1e-9
 
 
@@ -79,9 +85,15 @@ class CallSize:
         """Tokens that the call cannot pass: one for every byte."""
         return Tokens(self.text_bytes + self.around, self.max_tokens)
 
+    @property
+    def reply_bytes(self) -> int:
+        """Bytes of the longest reply: envelope, echo of the question, answer in JSON escapes."""
+        answer = _MOST_BYTES_PER_TOKEN * (self.max_tokens or _LONGEST_ANSWER)
+        return _ENVELOPE_BYTES + self.text_bytes + answer
+
     def used(self, reply: Reply) -> Tokens:
         """Return what the endpoint counted, or an estimate where it does not count."""
-        written = math.ceil(len(reply.text.encode()) / BYTES_PER_TOKEN)
+        written = math.ceil(len((reply.thoughts + reply.text).encode()) / BYTES_PER_TOKEN)
         return Tokens(
             self.expected.input if reply.input_tokens is None else reply.input_tokens,
             written if reply.output_tokens is None else reply.output_tokens,
@@ -164,17 +176,13 @@ class Ledger:
 
     def _dollars(self, line: bytes) -> float:
         try:
-            # A bare number is what a person has put in place of a damaged line.
-            change = float(line if line[:1] != b"[" else value_of(line))
-            if math.isfinite(change):
-                return change
-        except (ValueError, TypeError):
-            pass
-        raise ResourceError(
-            f"{self._log.path}, line {self._lines + 1}: a number of dollars is required (seen: "
-            f"{line.strip()[:40]!r}), so what was spent is not known. Put the number there, or "
-            "remove the line if it cost nothing."
-        )
+            return _change(line)
+        except ValueError:
+            raise ResourceError(
+                f"{self._log.path}, line {self._lines + 1}: a number of dollars is required (seen: "
+                f"{line.strip()[:40]!r}), so what was spent is not known. Put the number there, or "
+                "remove the line if it cost nothing."
+            ) from None
 
     def _write(self, change: float) -> None:
         self._log.append(change)
@@ -185,6 +193,23 @@ class Ledger:
         """Flush to the disk and close."""
         self._log.sync()
         self._log.close()
+
+
+def _change(line: bytes) -> float:
+    """Return the dollars of a line; a bare number is what a person has put for a damaged one."""
+    change = line if line[:1] != b"[" else value_of(line)
+    if not isinstance(change, (bytes, int, float)) or not math.isfinite(float(change)):
+        raise ValueError("no number of dollars")
+    return float(change)
+
+
+def spent(run: Path) -> dict[str, float]:
+    """Return the dollars that calls to priced endpoints have cost in a run, by kind of step.
+
+    What is in flight counts in full, a damaged line not at all; the next call names it.
+    """
+    ledgers = sorted(run.glob(f"cache/*/{LEDGER}"))
+    return {ledger.parent.name: sum(read_log(ledger, _change)) for ledger in ledgers}
 
 
 class OutOfBudgetError(Exception):

@@ -1,7 +1,7 @@
 """A text classifier as a judge of whether an answer has an outcome."""
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -107,10 +107,12 @@ class ClassifierJudge:
         texts = [[item.answer.text for item in items]]
         if self._spec.reads == "prompt_and_answer":
             texts.insert(0, [item.prompt.text for item in items])
-        whole = self._tokenizer(*texts)["input_ids"]
+        # Texts are data: one that spells a special token does not end where it does.
+        encode = partial(self._tokenizer, *texts, split_special_tokens=True)
+        whole = encode()["input_ids"]
         # Of a long pair, the longer text loses tokens first: a short answer is read to its end.
-        inputs = self._tokenizer(
-            *texts, truncation=True, max_length=self._longest, padding=True, return_tensors="pt"
+        inputs = encode(
+            truncation=True, max_length=self._longest, padding=True, return_tensors="pt"
         )
         with torch.inference_mode():
             logits = self._network(**inputs.to(self._network.device)).logits.float().cpu()
@@ -135,7 +137,7 @@ class ClassifierJudge:
 
     @cached_property
     def _tokenizer(self) -> Any:
-        from mixmerge.evaluation.loaded_model import load_tokenizer
+        from mixmerge.chat.tokenizer import load_tokenizer
 
         tokenizer = load_tokenizer(self._folder)
         if tokenizer.pad_token is None:  # as of classifiers made from a language model
@@ -157,7 +159,7 @@ class ClassifierJudge:
         logging.disable_progress_bar()
         try:
             network = AutoModelForSequenceClassification.from_pretrained(
-                self._folder, local_files_only=True
+                self._folder, local_files_only=True, trust_remote_code=False
             )
         except (OSError, ValueError, RuntimeError) as error:
             problem = f"cannot be loaded as a classifier: {error}"

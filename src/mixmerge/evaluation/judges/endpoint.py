@@ -1,25 +1,18 @@
 """A judge model at an OpenAI-compatible endpoint."""
 
-import json
-import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
+from mixmerge.evaluation.calls.reply import Reply, shown
 from mixmerge.evaluation.endpoint_spec import EndpointSpec
 from mixmerge.evaluation.judges.judge import JudgeContext
 from mixmerge.evaluation.judges.rubric import Heard, Reading, Rubric, RubricJudgeSpec
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Item, Question, Verdict
-
-if TYPE_CHECKING:  # it imports aiohttp
-    from mixmerge.evaluation.calls.connection import Reply
-
-_JSON_OBJECT = re.compile(r'\s*\{\s*["}]')
-"""How a JSON object begins, and thoughts in braces do not."""
 
 
 class EndpointJudgeSpec(EndpointSpec, RubricJudgeSpec):
@@ -77,6 +70,7 @@ class EndpointJudge:
             lambda: (self._request(rubric, text) for text in reading.texts(items)),
             progress,
             what="judge calls",
+            complaint=partial(self._complaint, rubric),
         )
         yield from reading.verdicts(items, replies, partial(self._hear, rubric))
 
@@ -91,20 +85,26 @@ class EndpointJudge:
             request["response_format"] = {"type": "json_schema", "json_schema": schema}
         return request
 
-    def _hear(self, rubric: Rubric, reply: "Reply") -> Heard:
+    def _hear(self, rubric: Rubric, reply: Reply) -> Heard:
         if reply.error is not None:
             return Heard(reply.error, missing="error")
         if reply.refused:
             return Heard(reply.text, missing="refused")
-        if self._spec.structured == "never" or not _JSON_OBJECT.match(reply.text):
-            return Heard(reply.text, rubric.read(reply.text), notes=rubric.read_notes(reply.text))
-        try:
-            said = json.loads(reply.text)
-        except (ValueError, RecursionError):  # cut off: its last line may be what it quotes
-            return Heard(reply.text)
-        texts = {key: value for key, value in said.items() if isinstance(value, str)}
-        notes = {key: texts[key] for key in rubric.notes if texts.get(key)}
-        return Heard(reply.text, texts.get("verdict"), notes=notes)
+        if reply.finish_reason == "length":  # its end may be what it quotes
+            return Heard(f"cut off by the limit of the reply: {reply.text}")
+        return rubric.hear(reply.text)
+
+    def _complaint(self, rubric: Rubric, reply: Reply) -> str | None:
+        """Say why a reply holds no verdict, and what to do about it."""
+        if self._hear(rubric, reply).word is not None:
+            return None
+        begins = repr(shown(reply.text or reply.thoughts))
+        if reply.finish_reason == "length":
+            return f"{begins} was cut off before a verdict. Raise `max_tokens`."
+        return (
+            f"{begins} holds no verdict: its last line must be `VERDICT: WORD`, and the word one "
+            f"of {', '.join(rubric.words)}."
+        )
 
 
 SPEC = EndpointJudgeSpec

@@ -2,10 +2,12 @@
 
 What a model answered is data. It stands between marks that are a digest of the very texts they
 enclose, so that no text can contain its own closing mark; placeholders inside it stay as they
-are; and the verdict is read from the last line of the judge's reply only.
+are; and the verdict is read from the end of the judge's reply only.
 """
 
+import json
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,12 +18,17 @@ from typing import Any, ClassVar, TypeVar
 from mixmerge.errors import SpecError
 from mixmerge.evaluation.judges.judge import BaseJudgeSpec, Decision, Order, accepted, verdict
 from mixmerge.fingerprint import fingerprint
-from mixmerge.records import Item, Outcome, Question, Verdict
+from mixmerge.records import Item, Outcome, Prompt, Question, Verdict
 
 T = TypeVar("T")
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 _OFFERED = re.compile(r"^VERDICT: (\w+)$", re.MULTILINE)
-_GIVEN = re.compile(r"\W*verdict\W*:\W*(\w+)\W*", re.IGNORECASE)
+_TOKEN = re.compile(r"[^\W_](?:\w*[^\W_])?|[^\w\s]|_")
+_MARKS = frozenset("*_`.,;:!-–—[]<>\"'")
+"""What stands around a verdict and says nothing."""
+_FENCE = re.compile(r"\s*(?:`{3,}|~{3,})\s*\w*\s*")
+_OBJECT = re.compile(r'\{\s*["}]')
+"""How a JSON object begins, and thoughts in braces do not."""
 _NOTE = re.compile(r"^([A-Z ]+): <(.+)>$", re.MULTILINE)
 _LONGEST_NOTE = 80
 """Characters of a note that are kept."""
@@ -87,22 +94,53 @@ class Rubric:
         values = {**fields, "mark": fingerprint(dict(fields))[:16]}
         return _PLACEHOLDER.sub(lambda match: values[match.group(1)], self.template)
 
-    def read(self, reply: str) -> str | None:
-        """Return the verdict on the last line of a reply, or None where there is none."""
-        lines = reply.strip().splitlines()
-        match = _GIVEN.fullmatch(lines[-1].strip()) if lines else None
-        word = match.group(1).upper() if match else None
-        return word if word in self.words else None
+    def hear(self, reply: str) -> "Heard":
+        """Read what a judge wrote: JSON of `schema`, or text whose last line is the verdict.
 
-    def read_notes(self, reply: str) -> dict[str, str]:
-        """Return the notes on the lines just before the verdict; what is not there is left out.
-
-        A note decides nothing, so one that is missing or odd makes no verdict unreadable.
+        Both may stand in a fence. JSON may follow reasons; a cut object holds no verdict, since
+        its last line may be what it quotes. Notes decide nothing: odd ones make no verdict
+        unreadable.
         """
-        lines = [line for line in reply.strip().splitlines() if line.strip()]
-        said = [line.partition(":") for line in lines[-len(self.notes) - 1 : -1]]
-        found = {_key(name): value.strip(" *_`<>") for name, _, value in said}
-        return {key: found[key][:_LONGEST_NOTE] for key in self.notes if found.get(key)}
+        text = _unfenced(reply)
+        pairs = _json_pairs(text)
+        if pairs is None:
+            lines = [line for line in text.splitlines() if line.strip()]
+            said = [line.partition(":") for line in lines[-len(self.notes) - 1 : -1]]
+            notes = {_key(name): value.strip(" *_`<>") for name, _, value in said}
+            word = self._given(lines[-1]) if lines else None
+        else:
+            notes = {_key(name): str(value) for name, value in pairs if _is_plain(value)}
+            given = [value for name, value in pairs if _key(name) == "verdict"]
+            alone = len(given) == 1 and _is_plain(given[0])
+            word = self._offered(_tokens(str(given[0]))) if alone else None
+        found = {key: notes[key][:_LONGEST_NOTE] for key in self.notes if notes.get(key)}
+        return Heard(reply, word, notes=found)
+
+    def _given(self, line: str) -> str | None:
+        """Return the word of ``VERDICT: WORD`` or ``[[WORD]]``, whatever marks surround it."""
+        tokens = _tokens(line)
+        if "".join(tokens[: _leading_marks(tokens)]).endswith("[["):
+            return self._offered(tokens)
+        tokens = tokens[_leading_marks(tokens) :]
+        if tokens[:1] == ["final"]:
+            tokens = tokens[1:]
+        if tokens[:1] != ["verdict"] or ":" not in tokens[1 : 1 + _leading_marks(tokens[1:])]:
+            return None
+        return self._offered(tokens[1:])
+
+    def _offered(self, tokens: list[str]) -> str | None:
+        """Return the offered word that tokens begin with; a remark may follow, another may not."""
+        tokens = tokens[_leading_marks(tokens) :]
+        offered = {word.casefold(): word for word in self.words}
+        word = offered.get(tokens[0]) if tokens else None
+        rest = [token for token in tokens[1:] if token not in _MARKS]
+        if self.words[-1].isdecimal() and rest == ["/", self.words[-1]]:  # of 10
+            return word
+        if rest[:1] == ["("]:
+            remark = [each for each in rest if each not in "()"]
+            hedged = remark[:1] == ["or"] or (len(remark) == 1 and remark[0] in offered)
+            return None if hedged else word
+        return word if rest[:1] in ([], ["because"]) or not any(map(str.isalnum, rest)) else None
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -119,6 +157,48 @@ class Rubric:
             "required": list(properties),
             "additionalProperties": False,
         }
+
+
+def _unfenced(reply: str) -> str:
+    """Return the block between fences with which a reply ends; without one, the reply."""
+    lines = reply.strip().splitlines()
+    fences = [place for place, line in enumerate(lines) if _FENCE.fullmatch(line)]
+    if fences and fences[-1] == len(lines) - 1:
+        start = fences[-2] + 1 if len(fences) > 1 else 0
+        return "\n".join(lines[start:-1]).strip()
+    return reply.strip()
+
+
+def _json_pairs(text: str) -> list[tuple[str, Any]] | None:
+    """Return the keys and values of the JSON object that a text is or ends with.
+
+    None where there is none; nothing where a text that begins as one does not hold.
+    """
+    whole = _OBJECT.match(text) is not None
+    start = 0 if whole else text.rfind("\n{") + 1
+    if not whole and not start:
+        return None
+    try:
+        # Line breaks inside of texts are no JSON, but as models write it.
+        found: list[tuple[str, Any]] = json.loads(
+            text[start:], strict=False, object_pairs_hook=lambda pairs: pairs
+        )
+    except (ValueError, RecursionError):
+        return [] if whole else None
+    return found
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, (str, int))
+
+
+def _tokens(line: str) -> list[str]:
+    """Return words, in small letters, and signs; a colon is one in whatever width."""
+    return _TOKEN.findall(unicodedata.normalize("NFKC", line).casefold())
+
+
+def _leading_marks(tokens: Sequence[str]) -> int:
+    return next((i for i, token in enumerate(tokens) if token[0].isalnum()), len(tokens))
 
 
 def _key(name: str) -> str:
@@ -276,7 +356,7 @@ class Reading:
         return () if item.answer.text == _reference(item) else tuple(_ORDERS)
 
     def _fields(self, item: Item, order: Order | None) -> dict[str, str]:
-        fields = {"prompt": item.prompt.text, "language": item.prompt.language}
+        fields = {"prompt": _conversation(item.prompt), "language": item.prompt.language}
         if self.rubric.needs_accepted:
             fields["accepted"] = "\n".join(accepted(item.prompt, self.judge))
         if order is None:
@@ -296,6 +376,18 @@ class Reading:
             else:
                 outcome = "yes" if word == self.rubric.words[0] else "no"
         return Decision(outcome, heard.reason, score, heard.notes)
+
+
+def _conversation(prompt: Prompt) -> str:
+    """Return what a prompt asks: a question as it is; of several turns, who said what.
+
+    The marks of turns are a digest of all of them, so that no turn can hold another one.
+    """
+    if len(prompt.messages) == 1:
+        return prompt.text
+    mark = fingerprint([[turn.role, turn.content] for turn in prompt.messages])[:16]
+    turns = [f"[{turn.role.upper()} {mark}]\n{turn.content}" for turn in prompt.messages]
+    return "\n".join(turns)
 
 
 def _reference(item: Item) -> str:

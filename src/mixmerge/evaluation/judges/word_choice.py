@@ -1,14 +1,17 @@
 """How likely a language model finds each of a few words as the beginning of its reply."""
 
+import itertools
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jinja2 import TemplateError
 
+from mixmerge.chat.sandbox import RefusedError
 from mixmerge.errors import ModelError
 from mixmerge.evaluation.loaded_model import LoadedModel
+from mixmerge.fingerprint import fingerprint
 
 OPENING = "VERDICT:"
 """Put into the model's mouth, so that the next word is the verdict."""
@@ -48,23 +51,57 @@ def choice(model: LoadedModel, text: str, words: Sequence[str]) -> Choice:
     Raises:
         ModelError: the model's chat template refuses a text of the user's alone.
     """
-    try:
-        asked = model.chat([{"role": "user", "content": text}])
-    except TemplateError as error:
-        raise ModelError(
-            f"{model.folder.path}: the chat template refuses a question to the judge: {error}. "
-            "A judge is asked in one message of the user's: take a model with such a template."
-        ) from error
-    rows = [
-        model.tokenizer(f"{asked}{OPENING} {word}", add_special_tokens=False)["input_ids"]
-        for word in words
-    ]
+    asked = _asked(model, text)
+    if controls := _controls_in(model, text):
+        before, _, after = _asked(model, fingerprint(text)).partition(fingerprint(text))
+        # Templates trim; and what is left as it is keeps the tokens that it has alone.
+        inner = text if text in asked else text.strip()
+        first = [*_encode(model, before), *_as_data(model, inner, controls)]
+        rows = [first + _encode(model, f"{after}{OPENING} {word}") for word in words]
+    else:
+        rows = [_encode(model, f"{asked}{OPENING} {word}") for word in words]
     # Some tokenizers join the opening's end with the word: what all rows share is the context.
     shared = next(
         (i for i, tokens in enumerate(zip(*rows, strict=False)) if len(set(tokens)) > 1),
         min(map(len, rows)),
     )
     return Choice(tuple(rows[0][:shared]), tuple(tuple(row[shared:]) for row in rows))
+
+
+def _asked(model: LoadedModel, text: str) -> str:
+    try:
+        return model.chat().asked([{"role": "user", "content": text}])
+    except RefusedError as error:
+        raise ModelError(
+            f"{model.folder.path}: the chat template refuses a question to the judge: {error}. "
+            "A judge is asked in one message of the user's: take a model with such a template."
+        ) from error
+
+
+def _encode(model: LoadedModel, text: str) -> list[int]:
+    return model.chat().tokens(text)
+
+
+def _controls_in(model: LoadedModel, text: str) -> list[str]:
+    """Return the model's control tokens that a text spells, its template's among them."""
+    tokenizer = model.tokenizer
+    written = str(tokenizer.chat_template)
+    added = [
+        token.content
+        for token in tokenizer.added_tokens_decoder.values()
+        if token.content.strip() and (token.special or token.content in written)
+    ]
+    return [token for token in {*added, *tokenizer.all_special_tokens} if token in text]
+
+
+def _as_data(model: LoadedModel, text: str, controls: Sequence[str]) -> list[int]:
+    """Return the tokens of a text in which no control token is one: each is cut in two."""
+    ids: list[int] = []
+    found = re.compile("|".join(f"(?={re.escape(control)})" for control in controls))
+    cuts = [0, *(match.start() + 1 for match in found.finditer(text)), len(text)]
+    for start, end in itertools.pairwise(cuts):
+        ids += _encode(model, text[start:end])
+    return ids
 
 
 def probabilities(model: LoadedModel, choices: Sequence[Choice]) -> list[list[float]]:

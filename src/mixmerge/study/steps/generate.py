@@ -43,6 +43,8 @@ class Generate(StepKind[GenerateSettings, GenerateFacts], kind="generate"):
         decoding = asked.evaluate.decoding
         if "seed" not in decoding.model_fields_set:
             decoding = decoding.model_copy(update={"seed": study.seed})
+        if not decoding.chat_template:
+            decoding = decoding.model_copy(update={"chat_template": study.chat_template})
         inputs = {"model": model_step(study, name)} if has_weights(study, name) else {}
         inputs |= {
             f"prompts:{axis}": f"prompts/{axis}{asked.suffix}" for axis in asked.evaluate.axes
@@ -57,7 +59,13 @@ class Generate(StepKind[GenerateSettings, GenerateFacts], kind="generate"):
         placement["generate"] = spec.model_dump(mode="json")
         needs = Needs(cpus=where.threads, gpus=spec.gpus, seconds=8)
         return Step(
-            self.kind, f"{name}{asked.suffix}", settings, inputs, placement=placement, needs=needs
+            self.kind,
+            f"{name}{asked.suffix}",
+            settings,
+            inputs,
+            placement=placement,
+            needs=needs,
+            version=2,
         )
 
     def run(self, task: Task, settings: GenerateSettings, progress: Progress) -> GenerateFacts:

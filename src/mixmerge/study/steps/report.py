@@ -1,9 +1,11 @@
 """``report/study``: what the report shows, gathered from the folders of the steps."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import SpecError
+from mixmerge.evaluation.calls.spending import spent
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.execution.store import RECORD
 from mixmerge.files import read_json, read_rows
@@ -42,18 +44,23 @@ class Report(StepKind[ReportSettings, NoFacts], kind="report"):
 
         written = task.folder.parents[1] / STUDY_FILE
         text = written.read_text(encoding="utf-8") if written.is_file() else ""
-        data = gather(settings.study, task.inputs, study_file=text)
+        data = gather(settings.study, task.inputs, study_file=text, run=task.folder.parents[1])
         write_report(data, task.folder, progress=progress)
         return NoFacts()
 
 
 def gather(
-    study: Study, folders: Folders, *, unfinished: Sequence[str] = (), study_file: str = ""
+    study: Study,
+    folders: Folders,
+    *,
+    unfinished: Sequence[str] = (),
+    study_file: str = "",
+    run: Path | None = None,
 ) -> ReportInput:
     """Collect what the report of a finished or unfinished study shows.
 
     The ``folders`` are those of the finished steps, by step id; ``unfinished`` are ids of the
-    others.
+    others. The ``run`` folder knows what calls to endpoints have cost.
 
     Raises:
         SpecError: no model has been judged yet, so there is nothing to report.
@@ -73,6 +80,7 @@ def gather(
         parents={name: study.parents(name) for name in found.models if name != BASE},
         samples=list(_samples(study, folders, list(found.models))),
         steps=[_cost(record) for record in records.values()],
+        dollars={} if run is None else spent(run),
         unfinished=list(unfinished),
         versions=next((record["versions"] for record in records.values()), {}),
         study_file=study_file,

@@ -47,7 +47,7 @@ class StudyResults(StepKind[ResultsSettings, ResultsFacts], kind="results"):
         inputs |= {f"answers:{name}": f"generate/{name}" for name in models}
         inputs |= {f"trained:{name}": f"{Train.kind}/{name}" for name in study.trained()}
         settings = results_settings(study).model_dump(mode="json")
-        yield Step(self.kind, "study", settings, inputs, needs=Needs(seconds=10), version=5)
+        yield Step(self.kind, "study", settings, inputs, needs=Needs(seconds=10), version=6)
 
     def run(self, task: Task, settings: ResultsSettings, progress: Progress) -> ResultsFacts:
         """Estimate, and write ``results.json``."""
@@ -98,7 +98,7 @@ def compute_results(
 ) -> Results:
     """Estimate all that a study reports, of the models that have ``verdicts``.
 
-    The ``answers`` are read for their lengths, the trainings for their tokens and rows.
+    The ``answers`` are read for their lengths and ends, the trainings for their tokens and rows.
     """
     from mixmerge.evaluation.results import results as estimate
 
@@ -109,7 +109,6 @@ def compute_results(
         for name, info in described.items()
     }
     read = {n: Train().read_facts(read_json(f / RECORD)) for n, f in trained.items()}
-    compared = [axis for axis, spec in settings.axes.items() if spec.measure.asks == "comparison"]
     return estimate(
         settings,
         BASE,
@@ -117,7 +116,7 @@ def compute_results(
         {name: read_verdicts(verdicts[name]) for name in verdicts},
         answers={
             axis: {name: read_rows(answers[name] / f"{axis}.jsonl", Response) for name in models}
-            for axis in compared
+            for axis in settings.axes
         },
         costs={
             name: Costs(

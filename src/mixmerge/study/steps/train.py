@@ -37,6 +37,8 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
         recipe = study.training[checkpoint.train]
         if "seed" not in recipe.model_fields_set:
             recipe = recipe.model_copy(update={"seed": study.seed})
+        if not recipe.chat_template:
+            recipe = recipe.model_copy(update={"chat_template": study.chat_template})
         inputs = {
             "model": model_step(study, checkpoint.start or BASE),
             "rows": f"mix/{mixed(checkpoint.mixture, form_of(recipe))}",
@@ -55,7 +57,7 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
             seconds=rows * _SECONDS_PER_ROW * recipe.objective.relative_cost,
         )
         settings = recipe.model_dump(mode="json")
-        return Step(self.kind, name, settings, inputs, placement=placement, needs=needs)
+        return Step(self.kind, name, settings, inputs, placement=placement, needs=needs, version=2)
 
     def run(self, task: Task, settings: TrainSpec, progress: Progress) -> TrainFacts:
         """Train."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.evaluation.endpoint_server import Answer, Serve, says
 
-from mixmerge.evaluation.calls.run import in_own_thread
+from mixmerge.evaluation.calls.endpoint import in_own_thread
 
 ROOT = Path(__file__).parents[3]
 

@@ -1,0 +1,158 @@
+"""Messages as data sets hold them, read into roles and contents; nothing is lost in silence."""
+
+import ast
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from mixmerge import json_text
+
+PROMPTS = ("instruction", "question", "query")
+"""What common formats call the column of the user's text, beside ``prompt``."""
+_ROLES = {
+    **dict.fromkeys(("human", "prompter"), "user"),
+    **dict.fromkeys(("gpt", "model", "bot", "chatbot", "ai"), "assistant"),
+}
+"""Other names of roles; ``from`` and ``value`` for ``role`` and ``content`` are ShareGPT's."""
+_WEIGHTS = ("weight", "train", "training", "loss", "loss_weight")
+"""Names under which formats say whether a turn is trained on."""
+_CALLS = ("tool_calls", "function_call", "tool_call_id")
+_LIKE_MESSAGES = re.compile(
+    r"""\s*[\[({](?=.*['"](role|from)['"]\s*:)(?=.*['"](content|value)['"]\s*:).*[\])}]\s*""",
+    re.DOTALL,
+)
+_LONGEST = 60
+
+
+class Turns(list[dict[str, Any]]):
+    """Turns with ``role`` and ``content``, and ``weight`` where it is 0.
+
+    ``unread`` names the keys of messages that hold something and are not read.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unread: set[str] = set()
+
+
+def columns_of_prompt(named: str | list[str], columns: Collection[str]) -> list[str]:
+    """Return the columns that the user's text stands in, of those that a row has.
+
+    Alpaca's ``instruction`` is about its ``input``, unless a list says which columns are meant.
+    """
+    if named == "instruction" and "input" in columns:
+        return ["instruction", "input"]
+    return [named] if isinstance(named, str) else named
+
+
+def joined(columns: Sequence[str], cells: Sequence[Any]) -> str:
+    """Return the texts of several columns, parted by an empty line; empty ones are left out.
+
+    Raises:
+        ValueError: one is no text.
+    """
+    texts = [cell for cell in cells if cell is not None]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"the columns {', '.join(columns)} must hold texts to be joined")
+    return "\n\n".join(filter(None, texts))
+
+
+def from_text(column: str, value: Any) -> Any:
+    """Return the messages that a text spells in JSON or as Python writes them; else the value.
+
+    Raises:
+        ValueError: it is meant to be messages and cannot be read.
+    """
+    if not isinstance(value, str) or not _LIKE_MESSAGES.fullmatch(value):
+        return value
+    try:
+        read = json_text.parse(value)
+    except ValueError:
+        try:
+            read = ast.literal_eval(value.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            raise ValueError(
+                f"`{column}` holds messages as a text that is neither JSON nor Python (seen: "
+                f"{_short(value)}); write it as JSON"
+            ) from None
+    read = list(read) if isinstance(read, tuple) else read
+    first = read[0] if isinstance(read, list) and read else read
+    return read if _names(first) else value
+
+
+def read_turns(column: str, value: Any) -> Turns:
+    """Read messages: a list of them, one, or either as a text.
+
+    Raises:
+        ValueError: it is none, or a message calls tools, holds no text, or has another weight than
+            0 and 1.
+    """
+    value = from_text(column, value)
+    turns = Turns()
+    for message in value if isinstance(value, list) else [value]:
+        turns.append(_turn(column, message, turns.unread))
+    return turns
+
+
+def _names(message: Any) -> tuple[str, ...]:
+    """Return the keys under which a message has its role and content; none where it is none."""
+    pairs = (("role", "content"), ("from", "value"))
+    keys = set(message) if isinstance(message, dict) else set()
+    return next((pair for pair in pairs if {*pair} <= keys), ())
+
+
+def _turn(column: str, message: Any, unread: set[str]) -> dict[str, Any]:
+    names = _names(message)
+    if not names:
+        raise ValueError(
+            f"`{column}` must be a list of messages with `role` and `content` (seen: "
+            f"{_short(message)})"
+        )
+    for key in _CALLS:
+        if message.get(key):
+            raise ValueError(
+                f"`{column}` has a message with `{key}`: calls of tools are not read: "
+                "leave such rows out, or say `broken: drop`"
+            )
+    role, content = (message[name] for name in names)
+    role = _ROLES.get(role.lower(), role.lower()) if isinstance(role, str) else role
+    turn = {"role": role, "content": _content(column, content)}
+    weight = _weight(column, message)
+    if not weight and role == "assistant":
+        turn["weight"] = 0
+    read = {*names, *_WEIGHTS}
+    unread |= {f"{column}[].{key}" for key, each in message.items() if each and key not in read}
+    return turn
+
+
+def _content(column: str, content: Any) -> Any:
+    """Return a text; of a list of parts, the text of the only one."""
+    if not isinstance(content, list):
+        return content
+    texts = [part.get("text") for part in content if isinstance(part, dict)]
+    if len(content) != 1 or not isinstance(texts[0] if texts else None, str):
+        raise ValueError(
+            f"`{column}` has a content of {len(content)} parts where one text is required (seen: "
+            f"{_short(content)})"
+        )
+    return texts[0]
+
+
+def _weight(column: str, message: Mapping[str, Any]) -> int:
+    """Return whether a message is trained on: 1, or 0."""
+    for key in _WEIGHTS:
+        value = message.get(key)
+        if value is None:
+            continue
+        if value not in (0, 1, "0", "1"):
+            raise ValueError(
+                f"`{column}` has a message with `{key}: {_short(value)}`; a turn is trained on "
+                "(1) or not (0)"
+            )
+        return int(value)
+    return 1
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
