@@ -113,3 +113,26 @@ def test_only_what_is_asked_for_is_downloaded(
     resolve("org/m", files=("config.json",), pickled=True)
     plain = ["config.json"]
     assert asked == [plain, plain, [*plain, "*.bin", "*.pt"], plain]
+
+
+def test_modules_beside_a_model_are_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their settings and weights; pickled ones where there are no others, to be asked about."""
+    asked: list[list[str]] = []
+
+    def download(_: str, *, allow_patterns: list[str], **__: Any) -> str:
+        asked.append(allow_patterns)
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    (tmp_path / "modules.json").write_text('[{"path": ""}, {"path": "1_Pooling"}, {"path": "2_D"}]')
+    (tmp_path / "2_D").mkdir()
+    (tmp_path / "2_D" / "model.safetensors").write_text("")
+    resolve("org/m", files=("*.json",))
+    pooling = [["1_Pooling/*.json"], ["1_Pooling/*.bin", "1_Pooling/*.pt"]]
+    assert asked == [["*.json"], *pooling, ["2_D/*.json"]]
+    asked.clear()
+    (tmp_path / "modules.json").write_text("nothing")
+    resolve("org/m", files=("*.json",))
+    assert asked == [["*.json"]]

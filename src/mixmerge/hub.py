@@ -4,6 +4,7 @@ A name is ``NAME`` or ``OWNER/NAME``, with an optional ``@REVISION``. What exist
 is never looked up on the hub, and what is written like a path (``./x``, ``/x``, ``~/x``) is one.
 """
 
+import json
 import re
 import reprlib
 from collections.abc import Sequence
@@ -83,10 +84,25 @@ def resolve(
     folder = _download(text, files)
     if pickled and not any(folder.glob("*.safetensors")):
         folder = _download(text, [*files, *_PICKLED])
+    for module in _modules(folder):
+        _download(text, [f"{module}/{name}" for name in files], unwanted=())
+        if not any((folder / module).glob("*.safetensors")):
+            # Whether they may be read is asked later; weights must not be missing in silence.
+            _download(text, [f"{module}/{name}" for name in _PICKLED], unwanted=())
     return folder
 
 
-def _download(text: str, files: Sequence[str]) -> Path:
+def _modules(folder: Path) -> list[str]:
+    """Return the folders of a sentence-transformers model's modules, which lie beside the model."""
+    try:
+        listed = json.loads((folder / "modules.json").read_bytes())
+        paths = [entry["path"] for entry in listed]
+    except (OSError, ValueError, RecursionError, LookupError, TypeError):
+        return []  # there is none; one that is wrong is refused where the model is opened
+    return [path for path in paths if isinstance(path, str) and path]
+
+
+def _download(text: str, files: Sequence[str], unwanted: Sequence[str] = _UNWANTED) -> Path:
     from huggingface_hub import snapshot_download
 
     repository, _, revision = text.partition("@")
@@ -96,7 +112,7 @@ def _download(text: str, files: Sequence[str]) -> Path:
                 repository,
                 revision=revision or None,
                 allow_patterns=[*files],
-                ignore_patterns=[*_UNWANTED],
+                ignore_patterns=[*unwanted],
             )
         )
     except (OSError, ValueError) as error:  # what the hub's client raises: HTTP, offline, names

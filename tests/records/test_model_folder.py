@@ -1,4 +1,4 @@
-"""Model folders that are refused before anything is loaded."""
+"""Model folders, before anything is loaded."""
 
 import json
 from pathlib import Path
@@ -9,15 +9,32 @@ from mixmerge.errors import ModelError
 from mixmerge.records import ModelFolder
 
 
-@pytest.mark.parametrize("shard", ["../other.safetensors", "/etc/passwd", "a/b.safetensors", 3])
-def test_an_index_names_files_of_its_own_folder_only(tmp_path: Path, shard: object) -> None:
-    """Weights are never read from outside of the folder that is named, hashed and recorded."""
-    (tmp_path / "config.json").write_text("{}")
-    (tmp_path / "tokenizer.json").write_text("{}")
-    (tmp_path / "model.safetensors").touch()
-    index = tmp_path / "model.safetensors.index.json"
-    index.write_text(json.dumps({"weight_map": {"w": "model.safetensors"}}))
-    assert ModelFolder(tmp_path).path == tmp_path
-    index.write_text(json.dumps({"weight_map": {"w": shard}}))
-    with pytest.raises(ModelError, match="which is no file of this folder"):
-        ModelFolder(tmp_path)
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Make a folder that looks like a model in two files."""
+    folder = tmp_path / "m"
+    folder.mkdir()
+    for name in ("config.json", "tokenizer.json", "one.safetensors"):
+        (folder / name).write_text("{}")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["model.safetensors.index.json", "pytorch_model.bin.index.json"])
+@pytest.mark.parametrize("file", ["../outside.safetensors", "/etc/passwd", "..", "a/b", 3])
+def test_an_index_names_no_file_outside_of_its_folder(
+    file: object, name: str, folder: Path
+) -> None:
+    """Loaders would follow it, and the folder's fingerprint would not see what they load."""
+    (folder / name).write_text(json.dumps({"weight_map": {"w": "one.safetensors"}}))
+    ModelFolder(folder)
+    (folder / name).write_text(json.dumps({"weight_map": {"w": file}}))
+    with pytest.raises(ModelError, match=rf"{name}: tensor 'w': .* is not a file name in the fold"):
+        ModelFolder(folder)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"weight_map": []}', "no JSON"])
+def test_an_index_of_nothing_is_refused(content: str, folder: Path) -> None:
+    """It is damaged, or of another program."""
+    (folder / "model.safetensors.index.json").write_text(content)
+    with pytest.raises(ModelError, match=r"model\.safetensors\.index\.json"):
+        ModelFolder(folder)

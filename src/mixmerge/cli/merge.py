@@ -118,10 +118,10 @@ def _show_plan(recipe: "MergeRecipe", allow_pickle: bool) -> None:
         screen.print(_plan_table(plan, name))
         for note in plan.notes:
             screen.print(f"note: {note}", markup=False, soft_wrap=True, style="dim")
-        known = check_architecture(plan.config, plan.outputs)
-        found = "transformers finds all it needs" if known else "transformers does not know it"
+        unchecked = check_architecture(plan.config, plan.outputs)
+        found = f"not checked: {unchecked}" if unchecked else "transformers finds all it needs"
         size = f"{len(plan.rows)} tensors, {plan.nbytes / 1e9:.2f} GB"
-        screen.print(f"{size}; {found}; nothing was written.")
+        screen.print(f"{size}; {found}; nothing was written.", markup=False, soft_wrap=True)
 
 
 def _plan_table(plan: "MergePlan", stage: str) -> Table:

@@ -93,16 +93,20 @@ def _is_free(claims: Path, shard: Shard, helpers: Helpers) -> bool:
     """Claim a file, also one that was claimed by a helper which has ended without writing it."""
     if _claim(claims, shard, _MAIN):
         return True
-    owner = (claims / shard.file).read_text(encoding="utf-8")
+    owner = _note(claims, shard).read_text(encoding="utf-8")
     lost = owner.isdigit() and helpers.ended(int(owner))
     # A helper that ended in this moment may have written the file.
     return lost and not (claims.parent / shard.file).exists()
 
 
+def _note(claims: Path, shard: Shard) -> Path:
+    return claims / shard.file.replace("/", ".")
+
+
 def _claim(claims: Path, shard: Shard, owner: str) -> bool:
     """Claim a file for one process; the file system lets only one succeed."""
     try:
-        (claims / shard.file).hardlink_to(claims / owner)
+        _note(claims, shard).hardlink_to(claims / owner)
     except FileExistsError:
         return False
     return True

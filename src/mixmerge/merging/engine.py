@@ -4,7 +4,7 @@ import math
 import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,7 +24,7 @@ from mixmerge.merging.output.lineage import (
     fingerprint_of_small_files,
     write_lineage,
 )
-from mixmerge.merging.output.shards import INDEX, index_text, lay_out
+from mixmerge.merging.output.shards import INDEX, index_text, lay_out, needs_index
 from mixmerge.merging.output.workplace import goes_on_later, workplace
 from mixmerge.merging.planning.architecture import check_architecture
 from mixmerge.merging.planning.plan import MergePlan, Row, plan_merge
@@ -102,8 +102,7 @@ def merge(
     recipe = recipe.truncating() if unsafe_truncate_embeddings else recipe
     if not recipe.stages:
         with closing(plan_merge(recipe, allow_pickle=allow_pickle)) as plan:
-            _carry_out(plan, out, settings, progress)
-            return plan.notes
+            return _carry_out(plan, out, settings, progress)
     planned = plan_stages(recipe, allow_pickle=allow_pickle)
     # Whether the result has a place is asked now, and not when hours of stages are done.
     for plan in planned.values():
@@ -113,13 +112,13 @@ def merge(
     for plan in planned.values():
         plan.close()
     try:
-        _carry_out_stages(recipe, out, stages, settings, progress)
+        notes = _carry_out_stages(recipe, out, stages, settings, progress)
     except BaseException as error:
         if not goes_on_later(error):
             shutil.rmtree(stages, ignore_errors=True)
         raise
     shutil.rmtree(stages)
-    return tuple(dict.fromkeys(note for plan in planned.values() for note in plan.notes))
+    return notes
 
 
 def merge_state(
@@ -190,10 +189,11 @@ def _write_without_weights(plan: MergePlan, folder: Path) -> None:
     """Write the model that a plan would make, with a hole of the right size for its numbers."""
     folder.mkdir()
     copy_donor_files(plan, folder)
-    (shard,) = lay_out(plan.outputs, plan.nbytes)
-    with (folder / shard.file).open("wb") as stream:
-        stream.write(shard.header)
-        stream.truncate(shard.nbytes)
+    for shard in lay_out(plan.outputs, plan.nbytes):
+        (folder / shard.file).parent.mkdir(parents=True, exist_ok=True)
+        with (folder / shard.file).open("wb") as stream:
+            stream.write(shard.header)
+            stream.truncate(shard.nbytes)
 
 
 def _place(out: Path) -> Path:
@@ -224,22 +224,28 @@ def _is_of_a_stage(entry: Path) -> bool:
 
 def _carry_out_stages(
     recipe: MergeRecipe, out: Path, stages: Path, settings: "_Settings", progress: Progress
-) -> None:
-    """Make the merges that come first, each from those before it, and then the result."""
+) -> tuple[str, ...]:
+    """Make the merges that come first, each from those before it, and then the result.
+
+    Returns:
+        The notes of all of them.
+    """
     earlier: dict[str, MergePlan] = {}
     folders = {name: stages / name for name in recipe.stages}
     for name, stage in [*recipe.stages.items(), (RESULT, recipe)]:
         made = plan_merge(stage, stages=folders, allow_pickle=settings.allow_pickle)
         with closing(made) as plan:
             if name == RESULT:
-                _carry_out(plan, out, settings, progress, RESULT, earlier, folders)
-                return
+                own = _carry_out(plan, out, settings, progress, RESULT, earlier, folders)
+                before = [note for stage in earlier.values() for note in stage.notes]
+                return tuple(dict.fromkeys([*before, *own]))
             note, key = stages / (name + _KEY), _key(plan, settings, name)
             known = note.read_text(encoding="utf-8") if note.is_file() else None
             if not folders[name].exists() or known != key:
                 _carry_out(plan, folders[name], settings, progress, name, earlier, folders)
             write_text(note, key)
             earlier[name] = plan
+    raise AssertionError("the result is the last of them")
 
 
 @dataclass(frozen=True)
@@ -262,12 +268,17 @@ def _carry_out(
     stage: str = RESULT,
     earlier: Mapping[str, MergePlan] | None = None,
     folders: Mapping[str, Path] | None = None,
-) -> None:
-    """Write the model of one plan, made from the results of earlier ones in their folders."""
+) -> tuple[str, ...]:
+    """Write the model of one plan, made from the results of earlier ones in their folders.
+
+    Returns:
+        The plan's notes, and what could not be checked.
+    """
     seed = seed_of_stage(settings.seed, stage)
     check_target(plan, out)
-    if settings.verify:
-        check_architecture(plan.config, plan.outputs)
+    if settings.verify and (unchecked := check_architecture(plan.config, plan.outputs)):
+        note = f"whether the model can be loaded was not checked: {unchecked}"
+        plan = replace(plan, notes=(*plan.notes, note))
     shards = lay_out(plan.outputs, settings.shard_size)
     with workplace(out, _key(plan, settings, stage)) as folder:
         forget_claims(folder)
@@ -293,10 +304,11 @@ def _carry_out(
             )
             write_together(plan, job, folder, settings.helpers, settings.threads, progress)
         plan.check_unchanged()
-        if len(shards) > 1:
+        if needs_index(shards):
             write_text(folder / INDEX, index_text(plan.outputs, shards))
         copy_donor_files(plan, folder)
         write_lineage(plan, folder, settings.seed, earlier)
+    return plan.notes
 
 
 def _key(plan: MergePlan, settings: _Settings, stage: str) -> str:

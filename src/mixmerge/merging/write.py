@@ -41,7 +41,7 @@ def compute(
     if row.arguments is None or not row.output.nbytes:
         return
     tensor = Tensor(
-        row.output.name,
+        row.draws,
         row.models,
         row.base,
         positions=row.positions,

@@ -1,7 +1,7 @@
 """The rows that the parts of mixmerge exchange on disk, one documented class each."""
 
 from mixmerge.records.judge import Item, Judge, Question
-from mixmerge.records.model_folder import ModelFolder
+from mixmerge.records.model_folder import ModelFolder, weight_map
 from mixmerge.records.results import Results
 from mixmerge.records.rows import (
     MISSING,
@@ -34,4 +34,5 @@ __all__ = [
     "RowModel",
     "Translated",
     "Verdict",
+    "weight_map",
 ]

@@ -1,9 +1,10 @@
 """A model on disk: a Hugging Face folder, checked without loading a weight."""
 
+import reprlib
 from pathlib import Path
 from typing import Any
 
-from mixmerge.errors import ModelError
+from mixmerge.errors import ModelError, SpecError
 from mixmerge.files import read_json
 from mixmerge.fingerprint import folder_fingerprint
 
@@ -31,13 +32,9 @@ class ModelFolder:
             )
         if not any(path.glob("*.safetensors")):
             raise ModelError(f"{path}: no *.safetensors file; convert the weights first.")
-
-        index = path / "model.safetensors.index.json"
-        content = read_json(index) if index.is_file() else {}
-        shards = content.get("weight_map") if isinstance(content, dict) else None
-        for shard in shards.values() if isinstance(shards, dict) else ():
-            if not isinstance(shard, str) or Path(shard).name != shard:
-                raise ModelError(f"{index}: names {shard!r}, which is no file of this folder.")
+        for index in (*path.glob("*.safetensors.index.json"), *path.glob("*.bin.index.json")):
+            if index.is_file():
+                weight_map(index)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -48,3 +45,28 @@ class ModelFolder:
     def fingerprint(self) -> str:
         """Return the hash of all files of the model."""
         return folder_fingerprint(self.path)
+
+
+def weight_map(index: Path) -> dict[str, str]:
+    """Return the file of each tensor that an index of weights names.
+
+    Raises:
+        ModelError: it names something else, or a file that is not in its folder.
+    """
+    try:
+        content = read_json(index)
+    except SpecError as error:
+        raise ModelError(str(error)) from error
+    places = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(places, dict) or not places:
+        raise ModelError(f"{index}: `weight_map` must name a file for each tensor.")
+    for name, file in places.items():
+        if not isinstance(file, str) or not _is_file_name(file):
+            raise ModelError(
+                f"{index}: tensor {name!r}: {reprlib.repr(file)} is not a file name in the folder."
+            )
+    return places
+
+
+def _is_file_name(text: str) -> bool:
+    return Path(text).name == text and text not in ("", ".", "..") and "\0" not in text

@@ -13,6 +13,10 @@ import pytest
 from mixmerge.merging.kernels import Array, cache_is_safe, kernel
 
 SIGNATURE = "float64(float32[:, ::1], float32, int64[::1])"
+LOCATORS = {
+    "NUMBA_CACHE_DIR": "UserProvidedCacheLocator",
+    "XDG_CACHE_HOME": "UserWideCacheLocator",
+}
 PROGRAM = """
 import numpy as np
 from mixmerge.merging.kernels.linear_algebra import _row_dots, dot
@@ -21,11 +25,11 @@ print(result, sum(_row_dots._machine_code.stats.cache_hits.values()))
 """
 
 
-def in_a_process(cache: Path) -> list[str]:
+def in_a_process(cache: Path, **variables: str) -> list[str]:
     """Run a kernel in a process of its own; return its result and how often its cache was hit."""
     return subprocess.run(
         [sys.executable, "-c", PROGRAM],
-        env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
+        env={**os.environ, **(variables or {"NUMBA_CACHE_DIR": str(cache)})},
         check=True,
         capture_output=True,
         text=True,
@@ -96,29 +100,57 @@ def test_a_kernel_is_compiled_once(tmp_path: Path) -> None:
     assert in_a_process(cache)[0] == "9.0"
 
 
-def test_code_is_kept_for_its_user_alone(tmp_path: Path) -> None:
-    """A new folder is open to nobody else; without one of its own, Numba's places are used."""
-    assert cache_is_safe(str(tmp_path / "cache"))
-    assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
-    assert cache_is_safe("")
-
-
-@pytest.mark.parametrize("kind", ["another user's", "open to all", "a link", "a file"])
-def test_code_is_never_taken_from_a_folder_that_others_can_write(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whoever knows the name can make the folder first, and what lies in it would be run."""
+def test_code_is_kept_where_only_its_user_can_write(tmp_path: Path) -> None:
+    """In a folder of the user's own, and beside the source, where the source is no safer."""
     place = tmp_path / "cache"
-    if kind == "a link":
-        place.symlink_to(tmp_path)
-    elif kind == "a file":
-        place.write_text("")
-    else:
-        place.mkdir()
-    if kind == "open to all":
-        place.chmod(0o777)
-        assert in_a_process(place) == ["9.0", "0"]
-        assert not list(place.iterdir())
+    place.mkdir(mode=0o755)
+    (place / "kernel.nbi").write_text("")
+    assert cache_is_safe(place, __file__)
+    beside = tmp_path / "__pycache__"
+    beside.mkdir()
+    beside.chmod(0o777)
+    assert cache_is_safe(beside, str(tmp_path / "kernels.py"))
+    assert not cache_is_safe(beside, __file__)
+
+
+@pytest.mark.parametrize(
+    "kind", ["another user's", "open to all", "open to a group", "a link", "a file", "below it"]
+)
+@pytest.mark.parametrize("what", ["folder", "file", "above"])
+def test_code_is_never_taken_from_where_others_can_write(
+    kind: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever knows the name can make a folder or a file first, and what it holds would be run."""
+    above = tmp_path / "above"
+    place = above / "cache"
+    place.mkdir(parents=True)
+    (place / "kernel.nbi").write_text("")
+    assert cache_is_safe(place, __file__)
+    target = {"folder": place, "file": place / "kernel.nbi", "above": above}[what]
     if kind == "another user's":
         monkeypatch.setattr(os, "getuid", lambda: place.stat().st_uid + 1)
-    assert not cache_is_safe(str(place))
+    elif kind == "a link":
+        target.rename(tmp_path / "elsewhere")
+        target.symlink_to(tmp_path / "elsewhere")
+    elif kind == "a file":
+        place = place / "kernel.nbi"
+    elif kind == "below it":
+        place = place / "missing"
+    else:
+        target.chmod(0o777 if kind == "open to all" else 0o775)
+    assert not cache_is_safe(place, __file__)
+
+
+@pytest.mark.parametrize("variable", ["NUMBA_CACHE_DIR", "XDG_CACHE_HOME"])
+def test_no_code_is_kept_where_all_can_write(variable: str, tmp_path: Path) -> None:
+    """Neither where the user asks for it nor in the user's cache."""
+    place = tmp_path / "cache"
+    place.mkdir()
+    # As where the program is installed for all users, and this one cannot write beside it.
+    settings = {variable: str(place), "NUMBA_CACHE_LOCATOR_CLASSES": LOCATORS[variable]}
+    place.chmod(0o777)
+    assert in_a_process(place, **settings) == ["9.0", "0"]
+    assert not [*place.rglob("*.nb*")]
+    place.chmod(0o755)
+    in_a_process(place, **settings)
+    assert in_a_process(place, **settings) == ["9.0", "1"]

@@ -20,7 +20,8 @@ from mixmerge.merging.models.checkpoint import Checkpoint
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`:UserWarning"),
-    pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Model (has|with) `tie_word_embeddings=True`:UserWarning"),
+    pytest.mark.filterwarnings("ignore:You have requested `ensure_weight_tying`:UserWarning"),
     pytest.mark.filterwarnings("ignore:Input and output embeddings are no longer:UserWarning"),
     pytest.mark.filterwarnings(r"ignore:.*LoRA tensor\(s\) have invalid shape"),  # of a bias
     # peft calls what transformers renamed
@@ -150,6 +151,87 @@ def test_a_head_trained_apart_unties_the_model(trained: Any) -> None:
     assert not np.array_equal(
         values(model, "lm_head.weight"), expected["model.embed_tokens.weight"]
     )
+
+
+BOTH = ["embed_tokens", "lm_head"]
+
+
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"modules_to_save": ["embed_tokens"], "target_modules": ["q_proj"]},
+        {"modules_to_save": BOTH, "target_modules": ["q_proj"]},
+        {"modules_to_save": BOTH, "target_modules": ["q_proj"], "ensure_weight_tying": True},
+        {"target_modules": ["lm_head"]},
+        {"target_modules": BOTH},
+        {"target_modules": ["lm_head"], "modules_to_save": ["embed_tokens"]},
+    ],
+    ids=["embedding", "both", "both as one", "on the head", "on both", "on the head alone"],
+)
+def test_embeddings_and_heads_are_as_peft_has_them(
+    settings: dict[str, Any], tied: bool, trained: Any
+) -> None:
+    """A head stays behind where the embedding alone was trained, and is tied where neither was."""
+    model, expected = trained(lambda: llama(tied=tied), r=2, **settings)
+    names = assert_same(model, expected)
+    apart = not np.array_equal(expected["model.embed_tokens.weight"], expected["lm_head.weight"])
+    assert ("lm_head.weight" in names) == apart
+    assert (model.config["tie_word_embeddings"] is False) == apart
+
+
+def test_a_head_stored_beside_its_equal_is_still_tied(trained: Any, tmp_path: Path) -> None:
+    """What an adapter adds to the embedding is then added to the head, too."""
+    _, expected = trained(lambda: llama(tied=True), r=2, target_modules=["embed_tokens"])
+    file = tmp_path / "base" / "model.safetensors"
+    stored = load_file(file)
+    save_file({**stored, "lm_head.weight": stored["model.embed_tokens.weight"].clone()}, file)
+    model = AdaptedCheckpoint(Checkpoint("base", tmp_path / "base"), tmp_path / "adapter")
+    assert "lm_head.weight" not in assert_same(model, expected)
+
+
+def test_what_peft_stores_of_a_module_besides_is_not_used(trained: Any, tmp_path: Path) -> None:
+    """A module that was grown and trained is stored three times, one of them as it was before."""
+    settings = {"modules_to_save": ["embed_tokens"], "target_modules": ["q_proj"]}
+    _, expected = trained(llama, r=2, **settings)
+    file = tmp_path / "adapter" / "adapter_model.safetensors"
+    stored = load_file(file)
+    module = "base_model.model.model.embed_tokens"
+    new = stored[f"{module}.weight"]
+    stored |= {f"{module}.modules_to_save.weight": new.clone()}
+    stored |= {f"{module}.original_module.weight": torch.zeros_like(new)}
+    save_file(stored, file)
+    model = AdaptedCheckpoint(Checkpoint("base", tmp_path / "base"), tmp_path / "adapter")
+    assert_same(model, expected)
+
+
+def test_other_spellings_of_the_models_names_are_found(trained: Any, tmp_path: Path) -> None:
+    """An adapter was trained when its model's names had other words in front."""
+    _, expected = trained(llama, r=2, target_modules=["q_proj"])
+    file = tmp_path / "adapter" / "adapter_model.safetensors"
+    old, new = "base_model.model.model.", "base_model.model.model.language_model."
+    save_file({name.replace(old, new): value for name, value in load_file(file).items()}, file)
+    assert_same(
+        AdaptedCheckpoint(Checkpoint("b", tmp_path / "base"), tmp_path / "adapter"), expected
+    )
+
+
+def test_single_experts_of_a_packed_model_are_changed(model: Any, tmp_path: Path) -> None:
+    """Adapters of transformers 4 name each expert; the model may hold them in one tensor."""
+    before = "model.layers.0.mlp.experts"
+    packed = np.zeros((3, 8, 2), np.float32)
+    base = model("base", {f"{before}.gate_up_proj": packed, "model.norm.weight": np.ones(2)})
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    module = f"base_model.model.{before}.1.up_proj"
+    factors = {"lora_A": torch.ones(1, 2), "lora_B": torch.ones(4, 1)}
+    content = {f"{module}.{name}.weight": factor for name, factor in factors.items()}
+    save_file(content, adapter / "adapter_model.safetensors")
+    config = {"peft_type": "LORA", "r": 1, "lora_alpha": 1}
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    opened = AdaptedCheckpoint(Checkpoint("base", base), adapter)
+    changed = {name for name in opened.tensors if values(opened, name, 1).any()}
+    assert changed == {f"{before}.1.up_proj.weight", "model.norm.weight"}
 
 
 def test_low_precision_is_widened_before_it_is_added(trained: Any, tmp_path: Path) -> None:
@@ -289,11 +371,10 @@ def test_adapters_of_other_kinds_are_refused(
             "up.weight twice",
         ),
         (
-            {"model.layers.0.up.bias": (8,), "model.layers.0.up.base_layer.bias": (8,)},
-            "stored twice",
+            {"model.layers.0.up.bias": (8,), "model.layers.0.up.base_layer.bias": (4,)},
+            "stored twice, with other numbers",
         ),
         ({"model.layers.0.down.weight": (4, 4)}, "changes model.layers.0.down.weight, which base"),
-        ({"lm_head.lora_A.weight": (2, 4), "lm_head.lora_B.weight": (6, 2)}, "its head is the emb"),
         ({"model.layers.0.up.weight": (9, 4)}, r"shape \[9, 4\], the tensor of base has \[8, 4\]"),
         ({"model.layers.0.up.lora_B.bias": (7,)}, r"up.bias has shape \[7\]"),
         ({"model.layers.0.up.lora_A.weight": (2, 5)}, r"up.weight has shape \[8, 5\]"),
@@ -345,6 +426,18 @@ def test_an_adapter_without_safetensors_is_refused(small: Any, tmp_path: Path) -
     (tmp_path / "adapter" / "adapter_model.safetensors").unlink()
     with pytest.raises(ModelError, match=r"has no adapter_model\.safetensors; save the adapter"):
         AdaptedCheckpoint(Checkpoint("base", tmp_path / "base"), tmp_path / "adapter")
+
+
+def test_a_pickled_adapter_is_read_on_request(trained: Any, tmp_path: Path) -> None:
+    """As pickled models are: peft wrote `adapter_model.bin` before it had safetensors."""
+    _, expected = trained(llama, r=2, target_modules=["q_proj"])
+    file = tmp_path / "adapter" / "adapter_model.safetensors"
+    torch.save(load_file(file), file.with_suffix(".bin"))
+    file.unlink()
+    model = Checkpoint("base", tmp_path / "base")
+    with pytest.raises(ModelError, match=r"its weights are pickled \(adapter_model\.bin\)"):
+        AdaptedCheckpoint(model, tmp_path / "adapter")
+    assert_same(AdaptedCheckpoint(model, tmp_path / "adapter", allow_pickle=True), expected)
 
 
 def test_factors_of_other_types_are_refused(small: Any) -> None:

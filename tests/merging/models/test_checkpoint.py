@@ -12,7 +12,8 @@ import pytest
 from mixmerge.errors import ModelError
 from mixmerge.merging.engine import merge
 from mixmerge.merging.kernels import Array
-from mixmerge.merging.models.checkpoint import Checkpoint, has_tokenizer, with_common_names
+from mixmerge.merging.models.checkpoint import Checkpoint, with_common_names
+from mixmerge.merging.models.donor_files import has_tokenizer
 
 TENSORS = {"a": np.zeros(2, np.float32), "b": np.zeros(3, np.float32)}
 
@@ -65,9 +66,18 @@ def test_a_tensor_in_two_shards_is_refused(model: Any) -> None:
 def test_leftovers_of_an_older_save_are_refused(model: Any) -> None:
     """A folder with one file and an index is ambiguous."""
     folder = model("m", TENSORS)
-    (folder / "model.safetensors.index.json").write_text("{}")
+    index = {"weight_map": dict.fromkeys(TENSORS, "model-00001-of-00002.safetensors")}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(ModelError, match="has both"):
         Checkpoint("m", folder)
+
+
+def test_an_index_of_one_file_is_no_leftover(model: Any) -> None:
+    """Some programs write one beside a model in a single file."""
+    folder = model("m", TENSORS)
+    index = {"weight_map": dict.fromkeys(TENSORS, "model.safetensors")}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert set(Checkpoint("m", folder).tensors) == {"a", "b"}
 
 
 def test_an_adapter_is_refused_by_name(model: Any) -> None:

@@ -137,14 +137,34 @@ def test_only_a_clear_no_denies_that_the_head_is_tied() -> None:
 def test_depth_runs_from_the_first_layer_to_the_last() -> None:
     """Layer i of n has depth i / (n - 1); what is outside of layers has depth 0."""
     names = ["embed.weight", *(f"model.layers.{i}.mlp.weight" for i in range(11)), "norm.weight"]
-    found = depths(names)
+    found = depths(names, {})
     assert [found[f"model.layers.{i}.mlp.weight"] for i in (0, 5, 10)] == [0.0, 0.5, 1.0]
     assert found["embed.weight"] == found["norm.weight"] == 0.0
 
 
 def test_an_only_layer_counts_as_the_last() -> None:
     """With a single layer the gradient's last value is used, as in mergekit."""
-    assert depths(["h.0.w", "wte"]) == {"h.0.w": 1.0, "wte": 0.0}
+    assert depths(["h.0.w", "wte"], {}) == {"h.0.w": 1.0, "wte": 0.0}
+
+
+@pytest.mark.parametrize("tower", [2, 3, 9])
+def test_layers_beyond_those_of_the_configuration_are_not_counted(tower: int) -> None:
+    """They predict further tokens, and lie as deep as the last layer; towers have their own."""
+    names = [f"model.layers.{i}.w" for i in range(3)]
+    beside = [f"vision_tower.blocks.{i}.w" for i in range(tower)]
+    config = {"num_hidden_layers": 2, "num_nextn_predict_layers": 1}
+    found = depths([*names, *beside, "model.mtp.layers.0.w", "model.mtp.layers.1.w"], config)
+    assert [found[name] for name in names] == [0, 1, 1]
+    assert [found[name] for name in beside] == [i / (tower - 1) for i in range(tower)]
+    assert found["model.mtp.layers.0.w"] == found["model.mtp.layers.1.w"] == 1
+    assert layer_stack("m", [*names, *beside], config) == Stack("model.layers.", 2)
+
+
+def test_encoder_and_decoder_of_other_lengths_are_both_whole() -> None:
+    """The number that the configuration states is that of one of them."""
+    names = [f"encoder.block.{i}.w" for i in range(2)] + [f"decoder.block.{i}.w" for i in range(4)]
+    found = depths(names, {"num_layers": 2, "num_decoder_layers": 4})
+    assert [found[name] for name in names] == [0, 1, 0, 1 / 3, 2 / 3, 1]
 
 
 def test_each_stack_of_layers_is_counted_alone() -> None:
@@ -155,7 +175,7 @@ def test_each_stack_of_layers_is_counted_alone() -> None:
         "text.layers.4.experts.63.w",
         "text.layers.0.w",
     ]
-    assert depths(names) == {
+    assert depths(names, {}) == {
         "vision.blocks.1.w": 1.0,
         "vision.blocks.0.w": 0.0,
         "text.layers.4.experts.63.w": 1.0,

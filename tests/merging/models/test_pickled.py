@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mixmerge.errors import ModelError
 from mixmerge.merging.engine import merge
 from mixmerge.merging.models.checkpoint import Checkpoint
-from mixmerge.merging.models.pickled import PickledCheckpoint, is_pickled, read_pickled_header
+from mixmerge.merging.models.pickled import is_pickled, read_pickled_header
 
 
 def save(folder: Path, content: Any, name: str = "pytorch_model.bin", **options: Any) -> Path:
@@ -40,7 +40,7 @@ def test_tensors_are_read_where_they_lie(dtype: torch.dtype, tmp_path: Path) -> 
     """Every float type, shared storage and slices of rows are read as PyTorch reads them."""
     whole = torch.arange(12, dtype=dtype).reshape(4, 3)
     content = OrderedDict(a=whole, tied=whole, rows=whole[1:3], scalar=torch.tensor(7.0))
-    model = PickledCheckpoint("m", save(tmp_path / "m", content), allowed=True)
+    model = Checkpoint("m", save(tmp_path / "m", content), allow_pickle=True)
     for name, tensor in content.items():
         assert values(model, name) == tensor.float().tolist()
     assert model.config == {"model_type": "toy"}
@@ -54,12 +54,12 @@ def test_shards_are_joined_and_other_files_left_alone(tmp_path: Path) -> None:
     save(folder, {"b": torch.zeros(1)}, "pytorch_model-00002-of-00002.bin")
     save(folder, {"state": {}}, "optimizer.pt")
     save(folder, "settings", "training_args.bin")
-    model = PickledCheckpoint("m", folder, allowed=True)
+    model = Checkpoint("m", folder, allow_pickle=True)
     assert values(model, "a") == [1, 1]
     assert values(model, "b") == [0]
     save(folder, {"b": torch.zeros(1)}, "pytorch_model-00003-of-00002.bin")
     with pytest.raises(ModelError, match=r"'b' is in two files: pytorch_model-00002.* and"):
-        PickledCheckpoint("m", folder, allowed=True)
+        Checkpoint("m", folder, allow_pickle=True)
 
 
 def test_safetensors_are_preferred(model: Any) -> None:
@@ -87,7 +87,7 @@ def test_code_in_a_pickle_is_not_run(tmp_path: Path) -> None:
     trap = tmp_path / "trap"
     folder = save(tmp_path / "m", {"a": torch.ones(2), "b": Harmful(f"touch {trap}")})
     with pytest.raises(ModelError, match="holds more than tensors and cannot be read safely"):
-        PickledCheckpoint("m", folder, allowed=True)
+        Checkpoint("m", folder, allow_pickle=True)
     assert not trap.exists()
 
 
@@ -109,7 +109,7 @@ def test_what_is_not_a_dictionary_of_dense_tensors_is_refused(
     """The entry is named with what is wrong."""
     folder = save(tmp_path / "m", content)
     with pytest.raises(ModelError, match=message):
-        PickledCheckpoint("m", folder, allowed=True)
+        Checkpoint("m", folder, allow_pickle=True)
 
 
 def test_other_formats_are_refused(tmp_path: Path) -> None:

@@ -1,6 +1,11 @@
 """Which tensors fit together."""
 
+import json
 from typing import Any
+
+import numpy as np
+import pytest
+import transformers
 
 from mixmerge.merging.models.checkpoint import Checkpoint
 from mixmerge.merging.models.safetensors_io import NewTensor
@@ -67,3 +72,22 @@ def test_a_tied_embedding_of_another_shape_is_no_head(model: Any, weights: Any) 
     assert found[0].startswith(
         "tensor lm_head.weight has shape [5, 4] in tied and [3, 4] in longer"
     )
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_tokenizers_in_two_forms_are_compared_by_their_tokens(same: bool, model: Any) -> None:
+    """An older form is converted; only other ids for a token are a difference."""
+    words = ("[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]", "x", "y")
+    tensors = {EMBEDDING: np.zeros((7, 2), np.float32)}
+    a, b = (model(name, tensors, config={"model_type": "bert"}) for name in "ab")
+    settings = {"tokenizer_class": "BertTokenizer"}
+    for folder in (a, b):
+        (folder / "tokenizer.json").unlink()
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    (a / "vocab.txt").write_text("\n".join(words))
+    transformers.BertTokenizerFast(str(a / "vocab.txt")).save_pretrained(a)
+    (a / "vocab.txt").unlink(missing_ok=True)
+    (b / "vocab.txt").write_text("\n".join(words if same else (*words[:5], "y", "x")))
+    found = problems([Checkpoint("a", a), Checkpoint("b", b)])
+    assert (found == []) == same
+    assert same or "token 'x' has id 5 in a and 6 in b" in found[0]

@@ -156,13 +156,13 @@ def test_strange_tensors_outside_of_the_layers_are_said_to_come_from_the_first_s
     model: Any, weights: Any
 ) -> None:
     """Nobody can know where else they would belong."""
-    strange = {"rotary.inv_freq": np.ones(2, np.float32), "vision.proj": np.ones(2, np.float32)}
+    strange = {"rotary.table": np.ones(2, np.float32), "vision.proj": np.ones(2, np.float32)}
     a, b = (model(name, {**weights(seed), **strange}) for seed, name in enumerate("ab"))
     parts = [{"sources": [layers(a, 0, 1)]}, {"sources": [layers(b, 1, 3)]}]
     made = plan({"merge_method": "linear", "slices": parts, "parameters": {"weight": 1}})
     (note,) = made.notes
-    assert "tensor rotary.inv_freq and 1 more: outside of the layers" in note
-    (row,) = [row for row in made.rows if row.output.name == "rotary.inv_freq"]
+    assert "tensor rotary.table and 1 more: outside of the layers" in note
+    (row,) = [row for row in made.rows if row.output.name == "rotary.table"]
     assert f"{a}/" in row.inputs[0].name
 
 
@@ -217,6 +217,49 @@ def test_buffers_that_loaders_compute_are_left_out(model: Any, weights: Any) -> 
     real = {"model.layers.0.attn.bias": np.ones(4, np.float32)}
     with pytest.raises(ModelError, match=r"tensor model\.layers\.0\.attn\.bias is in .*c and not"):
         plan(linear([model("c", {**weights(1), **real}), b]))
+
+
+def test_counters_are_the_donors(model: Any, weights: Any, tmp_path: Path, load: Any) -> None:
+    """No two fine-tunes have made the same number of steps, and nothing uses it later."""
+    name, late = "encoder.batch_norm.num_batches_tracked", "late.num_batches_tracked"
+    types = dict.fromkeys((name, late), "I64")
+    a = model("a", {**weights(1), name: np.array(3)}, dtypes=types)
+    b = model("b", {**weights(2), name: np.array(8), late: np.array(5)}, dtypes=types)
+    notes = merge(linear([a, b]), tmp_path / "out")
+    got = load(tmp_path / "out")
+    assert (got[name], got[late]) == (3, 5)
+    assert [note for note in notes if "no weight" in note] == [
+        f"tensor {name} and 1 more: is no weight; copied from {a} where it has it"
+    ]
+
+
+def test_sines_of_positions_may_be_missing(model: Any, weights: Any) -> None:
+    """Pegasus computes them, and only some versions store them; learned positions are weights."""
+    name = "model.encoder.embed_positions.weight"
+    for kind, refused in (("pegasus", False), ("bart", True)):
+        config = {"model_type": kind}
+        a = model("a", weights(1), config=config)
+        b = model("b", {**weights(2), name: np.ones((4, 4), np.float32)}, config=config)
+        if refused:
+            with pytest.raises(ModelError, match=rf"tensor {name} is in .*b and not in"):
+                plan(linear([a, b]))
+        else:
+            assert name in {row.output.name for row in plan(linear([a, b])).rows}
+
+
+def test_layers_that_predict_further_tokens_follow_the_last_slice(model: Any, weights: Any) -> None:
+    """They are numbered behind the layers, however many the output has."""
+    config = {"num_hidden_layers": 2, "num_nextn_predict_layers": 1}
+    a, b = model("a", weights(1), config=config), model("b", weights(2), config=config)
+    parts = [{"sources": [layers(a, 0, 2)]}, {"sources": [layers(b, 1, 2)]}]
+    made = plan({"merge_method": "passthrough", "slices": parts})
+    name = "model.layers.{}.mlp.up_proj.weight"
+    found = {row.output.name: row.inputs[0].name for row in made.rows}
+    assert found[name.format(3)].startswith(f"{name.format(2)} of {b}")
+    assert found[name.format(2)].startswith(f"{name.format(1)} of {b}")
+    assert made.config["num_hidden_layers"] == 3
+    with pytest.raises(SpecError, match="has 2 layers, and layers 0 to 3 were asked for"):
+        plan({"merge_method": "passthrough", "slices": [{"sources": [layers(a, 0, 3)]}]})
 
 
 def test_the_configuration_has_the_rows_of_the_embedding(model: Any, weights: Any) -> None:

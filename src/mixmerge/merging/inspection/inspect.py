@@ -15,7 +15,7 @@ from mixmerge.merging.inspection.result import (
     VocabularyDifference,
 )
 from mixmerge.merging.models.checkpoint import Checkpoint, with_common_names
-from mixmerge.merging.models.layout import denies_tied_head, embedding, head, layers
+from mixmerge.merging.models.layout import denies_tied_head, embedding, head, main_stacks
 from mixmerge.merging.models.references import open_model
 from mixmerge.merging.planning.compatibility import problems
 from mixmerge.progress import Progress, silent
@@ -131,7 +131,7 @@ def _summary(model: Checkpoint, reference: str) -> ModelSummary:
         parameters=sum(tensor.size for tensor in stored),
         nbytes=sum(tensor.nbytes for tensor in stored),
         dtypes=dict(Counter(tensor.dtype for tensor in stored).most_common()),
-        layers=max(layers(model.tensors).values(), default=0),
+        layers=next((stack.layers for stack in main_stacks(model.tensors, model.config)), 0),
         tied=_ties_head(model) if own_head else not denies_tied_head(model.config),
         stores_head=own_head,
         vocabulary=len(model.vocabulary),

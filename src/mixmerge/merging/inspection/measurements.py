@@ -34,7 +34,7 @@ from mixmerge.merging.inspection.result import (
 from mixmerge.merging.kernels.linear_algebra import CONFLICT, DIFFERENCE, conflict, difference, dot
 from mixmerge.merging.kernels.rounding import STORED
 from mixmerge.merging.models.checkpoint import Checkpoint
-from mixmerge.merging.models.layout import KINDS, is_recomputed, kind_of, place
+from mixmerge.merging.models.layout import KINDS, kind_of, place
 from mixmerge.merging.models.safetensors_io import BYTES_PER_ELEMENT
 from mixmerge.merging.models.sources import Source
 from mixmerge.merging.planning.compatibility import counterpart
@@ -131,6 +131,7 @@ def measure(
         ModelError: a file changed while it was read.
     """
     every = dict.fromkeys(name for model in models for name in model.tensors)
+    buffers = dict.fromkeys(name for model in models for name in model.buffers)
     sources = {name: found for name in every if (found := _comparable(models, name))}
     sums = {name: _nothing(len(models), has_base=has_base) for name in sources}
     broken: dict[str, str] = {}
@@ -142,7 +143,7 @@ def measure(
     for model in models:
         model.check_unchanged()
     whole = {name: total for name, total in sums.items() if name not in broken}
-    left_out = tuple(name for name in every if name not in sums)
+    left_out = tuple(name for name in {**every, **buffers} if name not in sums)
     comparison = _comparison(models, whole, left_out, has_base=has_base) if whole else None
     return comparison, list(broken.values())
 
@@ -182,7 +183,7 @@ def _comparable(models: Sequence[Checkpoint], name: str) -> list[Source]:
     sources = [model.source(at) for model, at in places if at is not None]
     shape = sources[0].shape
     fit = all(source.dtype in STORED and source.shape == shape for source in sources)
-    return sources if len(sources) == len(models) and fit and not is_recomputed(name, shape) else []
+    return sources if len(sources) == len(models) and fit else []
 
 
 def _sums(
@@ -358,6 +359,4 @@ def _fit(first: Checkpoint, second: Checkpoint, *, inner: bool) -> bool:
 
 def _shape(model: Checkpoint, name: str) -> tuple[int, ...] | None:
     at = counterpart(model, name)
-    if at is None or is_recomputed(name, model.tensors[at].shape):
-        return None
-    return model.tensors[at].shape
+    return model.tensors[at].shape if at is not None else None

@@ -48,22 +48,24 @@ class Kernel(Generic[P, R]):
 
     @cached_property
     def _machine_code(self) -> Callable[P, R]:
-        from numba import config
-
-        with _COMPILING:
-            try:
-                return self._compiled(cache=cache_is_safe(config.CACHE_DIR))
-            except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
-                # No place to keep the code, a full disk, or a damaged file.
-                return self._compiled(cache=False)
-
-    def _compiled(self, *, cache: bool) -> Callable[P, R]:
         from numba import njit
 
-        function = _for_numba(self.function)
-        options = {"cache": cache, "nogil": True, "error_model": "numpy"}
-        code: Callable[P, R] = njit(self.signature, **options)(function)
-        return code
+        options = {"nogil": True, "error_model": "numpy"}
+        with _COMPILING:
+            function = _for_numba(self.function)
+            code: Any = njit(**options)(function)
+            try:
+                code.enable_caching()
+                is_safe = cache_is_safe(Path(code.stats.cache_path), function.__code__.co_filename)
+                if is_safe:
+                    code.compile(self.signature)
+            except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
+                is_safe = False  # No place to keep the code, a full disk, or a damaged file.
+            if not is_safe:
+                code = njit(self.signature, **options)(function)
+            code.disable_compile()  # for arrays of other types, which are refused
+            compiled: Callable[P, R] = code
+            return compiled
 
 
 def _for_numba(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -91,18 +93,32 @@ def kernel(signature: str) -> Callable[[Callable[P, R]], Kernel[P, R]]:
     return lambda function: Kernel(function, signature)
 
 
-def cache_is_safe(folder: str) -> bool:
-    """Return whether nobody else can have written to the folder whose machine code would be run.
+def cache_is_safe(folder: Path, source: str) -> bool:
+    """Return whether nobody else can have written the machine code that would be run from a folder.
 
-    ``NUMBA_CACHE_DIR`` must be this user's and writable by nobody else. Where it is empty, Numba
-    keeps code beside the source or in the user's cache.
+    Beside the source, whoever may write there may change the source, too. Elsewhere, as in the
+    user's cache or below ``NUMBA_CACHE_DIR``, the folder and all files in it must be this user's,
+    and nobody else may write to them or put another folder in their place.
+
+    Args:
+        folder: where Numba would keep the code of one module.
+        source: the file of that module.
     """
-    if not folder:
+    if folder == Path(source).parent / "__pycache__":
         return True
     try:
-        Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
-        state = Path(folder).lstat()
+        return (
+            folder.resolve() == folder.absolute()
+            and all(_is_closed(path, {os.getuid()}) for path in (folder, *folder.iterdir()))
+            and all(_is_closed(path, {os.getuid(), 0}) for path in folder.absolute().parents)
+        )
     except OSError:
         return False
+
+
+def _is_closed(path: Path, owners: set[int]) -> bool:
+    """Say whether only its owners can change a file, or what a folder holds of theirs."""
+    state = path.lstat()
     others_write = state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    return stat.S_ISDIR(state.st_mode) and state.st_uid == os.getuid() and not others_write
+    keeps = path.is_dir() and state.st_mode & stat.S_ISVTX
+    return state.st_uid in owners and (not others_write or bool(keeps and 0 in owners))

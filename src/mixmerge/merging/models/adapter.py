@@ -17,10 +17,25 @@ from mixmerge.merging.kernels import Array
 from mixmerge.merging.kernels.linear_algebra import add_low_rank
 from mixmerge.merging.models.adapter_files import CONFIG, AdapterFile, Module, read_adapter
 from mixmerge.merging.models.checkpoint import Checkpoint
-from mixmerge.merging.models.layout import embedding, is_head
+from mixmerge.merging.models.donor_files import check_donor_files
+from mixmerge.merging.models.equivalences import (
+    common_key,
+    experts_one_by_one,
+    keyed,
+    same_bytes,
+    unpacked,
+)
+from mixmerge.merging.models.layout import (
+    denies_tied_head,
+    embedding,
+    head,
+    is_embedding,
+    is_head,
+)
 from mixmerge.merging.models.safetensors_io import StoredTensor
 from mixmerge.merging.models.sources import Source, StoredSource, WeightFile
 
+_HEAD = "lm_head.weight"
 _KEPT_FACTORS = 16
 """Factors held in memory, for tensors that are merged at one time; others are read again."""
 
@@ -39,13 +54,15 @@ class Change:
 class AdaptedCheckpoint(Checkpoint):
     """A model and an adapter, with the interface of the adapted model."""
 
-    def __init__(self, model: Checkpoint, adapter: Path) -> None:
+    def __init__(self, model: Checkpoint, adapter: Path, *, allow_pickle: bool = False) -> None:
         """Find the tensors that an adapter in peft's format changes; none may be left over.
 
         Raises:
             ModelError: the adapter is not a LoRA, or a tensor of it does not fit the model.
         """
-        content = read_adapter(adapter)
+        check_donor_files(adapter)
+        content = read_adapter(adapter, allow_pickle=allow_pickle)
+        model = _prepared(model, content)
         fit = _Fit(model, content)
         self._whole = fit.replacements()
         config = model.config
@@ -53,6 +70,7 @@ class AdaptedCheckpoint(Checkpoint):
             config = {**config, "tie_word_embeddings": False}
         tensors = {**model.tensors, **self._whole}
         self._hold(model.name, model.path, config, tensors.values())
+        self.buffers = model.buffers
         self._files.setdefault(content.file, WeightFile(content.file))
         self._changes = fit.changes(tensors)
         self._factor = lru_cache(_KEPT_FACTORS)(self._read_factor)
@@ -61,8 +79,10 @@ class AdaptedCheckpoint(Checkpoint):
     def source(self, tensor: str) -> Source:
         """Return a tensor of the adapted model, to be read piece by piece."""
         own = self.stored(tensor)
-        change = self._changes.get(own.tensor.name)
-        return own if change is None else AdaptedSource(own, change, self._factor)
+        source: Source = own
+        for change in self._changes.get(own.tensor.name, ()):
+            source = AdaptedSource(source, change, self._factor)
+        return source
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -123,6 +143,19 @@ class AdaptedSource:
         add_low_rank(out.reshape(-1, columns), left[rows], right, change.scale)
 
 
+def _prepared(model: Checkpoint, content: AdapterFile) -> Checkpoint:
+    """Return a model with experts one by one and a head that is tied, if its adapter needs that."""
+    changed = [*content.whole, *(f"{module}.weight" for module in content.modules)]
+    experts = experts_one_by_one(changed) - experts_one_by_one(model.tensors)
+    tensors = unpacked(model.tensors, model.config, experts)
+    own, table = head(tensors), embedding(tensors, model.config)
+    touched = any(is_head(name) or is_embedding(name) for name in changed)
+    may_be_tied = own and table and touched and not denies_tied_head(model.config)
+    if own and table and may_be_tied and same_bytes(tensors[own], tensors[table]):
+        del tensors[own]
+    return model.with_tensors(tensors)
+
+
 @dataclass(frozen=True)
 class _Fit:
     """An adapter beside the model it is for: which of its tensors goes where."""
@@ -134,6 +167,8 @@ class _Fit:
         """Return the tensors that take the place of the model's, by the model's names."""
         found: dict[str, StoredTensor] = {}
         for name, tensor in self.content.whole.items():
+            if self._is_still_tied(name, tensor):
+                continue
             own = self._own_name(name, found)
             stored = self.model.tensors.get(own)
             # The vocabulary may have grown before the adapter was trained.
@@ -141,21 +176,63 @@ class _Fit:
             if stored is not None and stored.shape[first:] != tensor.shape[first:]:
                 raise self._misfit(own, stored.shape, tensor.shape)
             found[own] = replace(tensor, name=own)
-        return found
+        return found | self._head_left_behind()
 
-    def changes(self, tensors: dict[str, StoredTensor]) -> dict[str, Change]:
+    def changes(self, tensors: dict[str, StoredTensor]) -> dict[str, list[Change]]:
         """Return what is added to which of the model's tensors, after replacements."""
-        found: dict[str, Change] = {}
+        found: dict[str, list[Change]] = {}
+        of_head: dict[str, list[Change]] = {}
         for module, stored in self.content.modules.items():
-            name = self._own_name(f"{module}.weight", found)
-            found[name] = self._change(name, tensors[name].shape, stored)
+            name = f"{module}.weight"
+            if self._ties_head and is_head(name) and self._embedding and head(tensors) is None:
+                # Both are one weight, to which peft adds what either of them learned.
+                change = self._change(self._embedding, tensors[self._embedding].shape, stored)
+                of_head[self._embedding] = [change]
+                continue
+            name = self._own_name(name, found, tensors)
+            found[name] = [self._change(name, tensors[name].shape, stored)]
             if "shift" in stored.factors:
                 bias, vector = self._own_name(f"{module}.bias", found), stored.factors["shift"]
                 if tensors[bias].shape != vector.shape:
                     raise self._misfit(bias, tensors[bias].shape, vector.shape)
-                found[bias] = Change(None, vector, False, stored.scale)
-        self._check_orientation(found, tensors)
-        return found
+                found[bias] = [Change(None, vector, False, stored.scale)]
+        self._check_orientation({name: change for name, (change,) in found.items()}, tensors)
+        return found | {name: found.get(name, []) + more for name, more in of_head.items()}
+
+    @cached_property
+    def _ties_head(self) -> bool:
+        return head(self.model.tensors) is None and not denies_tied_head(self.model.config)
+
+    @cached_property
+    def _new_embedding(self) -> StoredTensor | None:
+        """The embedding that was trained whole, where one was."""
+        whole, untrained = self.content.whole, self.content.untrained
+        names = [name for name in whole if is_embedding(name) and name not in untrained]
+        return next((whole[name] for name in names if self._find(name) == self._embedding), None)
+
+    def _is_still_tied(self, name: str, tensor: StoredTensor) -> bool:
+        """Say whether a stored head is the embedding, and not one that was trained apart."""
+        if not (self._ties_head and is_head(name) and self._embedding):
+            return False
+        if name in self.content.untrained:
+            return self._new_embedding is None
+        return same_bytes(tensor, self._new_embedding or self.model.tensors[self._embedding])
+
+    def _head_left_behind(self) -> dict[str, StoredTensor]:
+        """Return the head of a model whose embedding alone was trained: the embedding as it was."""
+        kind = str((self.model.config.get("architectures") or [""])[0])
+        if not (
+            self._ties_head
+            and self._embedding
+            and self._new_embedding
+            and kind.endswith(("ForCausalLM", "LMHeadModel"))
+            and not any(map(is_head, self.content.whole))
+        ):
+            return {}
+        old = self.model.tensors[self._embedding]
+        if old.shape != self._new_embedding.shape or same_bytes(old, self._new_embedding):
+            return {}
+        return {_HEAD: replace(old, name=_HEAD)}
 
     def _change(self, name: str, shape: tuple[int, ...], stored: Module) -> Change:
         if "embedding_a" in stored.factors:
@@ -195,23 +272,35 @@ class _Fit:
         return embedding(self.model.tensors, self.model.config)
 
     @cached_property
-    def _by_ending(self) -> dict[str, str]:
-        return {own.partition(".")[2]: own for own in self.model.tensors}
+    def _by_key(self) -> dict[str, str]:
+        return keyed(self.model.tensors)
 
-    def _own_name(self, name: str, taken: Container[str]) -> str:
+    @cached_property
+    def _by_ending(self) -> dict[str, str]:
+        return {key.partition(".")[2]: own for key, own in self._by_key.items()}
+
+    def _find(self, name: str) -> str | None:
         """Return how the model calls a tensor; some folders leave out the first word of names."""
-        own = self.model.tensors
-        candidates = (name, name.partition(".")[2], self._by_ending.get(name, ""))
-        found = next((candidate for candidate in candidates if candidate in own), None)
+        if name in self.model.tensors:
+            return name
+        key = common_key(name)
+        shorter = self._by_key.get(key.partition(".")[2])
+        return self._by_key.get(key) or shorter or self._by_ending.get(key)
+
+    def _own_name(
+        self, name: str, taken: Container[str], tensors: Container[str] = frozenset()
+    ) -> str:
+        """Return how the model, or what replaces its tensors, calls a tensor."""
+        found = name if name in tensors else self._find(name)
         if found in taken:
             raise ModelError(f"{self.content.file}: changes {found} twice; the file is broken.")
         if found is not None:
             return found
         if is_head(name) and name in self.content.whole:
             return name  # trained apart from the embedding that it was tied to
-        why = "its head is the embedding" if is_head(name) else "the adapter is for another model"
         raise ModelError(
-            f"{self.content.file}: changes {name}, which {self.model.name} does not have: {why}."
+            f"{self.content.file}: changes {name}, which {self.model.name} does not have: the "
+            "adapter is for another model."
         )
 
     def _misfit(self, name: str, own: tuple[int, ...], change: tuple[int, ...]) -> ModelError:

@@ -6,7 +6,7 @@ small rank r and s = alpha / r; rsLoRA (Kalajdzievski 2023, arXiv:2312.03732) ta
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from typing import Any
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.files import read_json
 from mixmerge.merging.kernels.rounding import STORED
+from mixmerge.merging.models.equivalences import same_bytes
+from mixmerge.merging.models.pickled import is_pickled, pickled_tensors
 from mixmerge.merging.models.safetensors_io import StoredTensor, read_header
 
 CONFIG = "adapter_config.json"
@@ -31,8 +33,8 @@ _FACTORS = {
 }
 _MOST_TRIES = 10**8
 """Ways to divide a module's name between the repetitions of a pattern."""
-_WRAPPERS = (".base_layer", ".modules_to_save")
-"""Words that peft puts into the names of tensors it keeps whole."""
+_TRAINED, _UNTRAINED, _UNUSED = ".modules_to_save", ".base_layer", ".original_module"
+"""Words that peft puts into the names of tensors it keeps whole: trained, not trained, replaced."""
 
 _APPLIED = frozenset({"r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern"}) | {
     "peft_type", "fan_in_fan_out", "bias", "lora_bias",
@@ -42,7 +44,7 @@ _WITHOUT_EFFECT = frozenset(
         "auto_mapping", "base_model_name_or_path", "revision", "inference_mode", "task_type",
         "peft_version", "lora_dropout", "target_modules", "exclude_modules", "modules_to_save",
         "layers_to_transform", "layers_pattern", "init_lora_weights", "eva_config",
-        "runtime_config", "megatron_core", "qalora_group_size",
+        "runtime_config", "megatron_core", "qalora_group_size", "ensure_weight_tying",
     }
 )  # fmt: skip
 """Settings of training, or repeated by which tensors the file holds."""
@@ -69,28 +71,29 @@ class AdapterFile:
     modules: Mapping[str, Module]
     whole: Mapping[str, StoredTensor]
     """Tensors that take the place of the model's."""
+    untrained: Collection[str]
+    """Names of those that adapters stand on: as the model had them when they were trained."""
+    file: Path
+    """The file of its weights."""
 
-    @property
-    def file(self) -> Path:
-        """The file of its weights."""
-        return self.folder / WEIGHTS
 
-
-def read_adapter(folder: Path) -> AdapterFile:
-    """Read the headers of a LoRA adapter.
+def read_adapter(folder: Path, *, allow_pickle: bool = False) -> AdapterFile:
+    """Read the headers of a LoRA adapter, in a pickled file if that is allowed.
 
     Raises:
         ModelError: it is no adapter, of a kind that is not LoRA, or a tensor has no known role.
     """
     config = _config(folder / CONFIG)
-    if not (folder / WEIGHTS).is_file():
-        raise ModelError(f"{folder}: has no {WEIGHTS}; save the adapter again with a newer peft.")
     modules: dict[str, Module] = {}
     whole: dict[str, StoredTensor] = {}
-    for tensor in read_header(folder / WEIGHTS):
+    untrained = set()
+    tensors = _tensors(folder, allow_pickle)
+    for tensor in tensors:
         name = tensor.name.removeprefix(_PREFIX)
         if name == tensor.name:
             raise _unknown(tensor)
+        if _UNUSED + "." in name:
+            continue
         suffix = next((suffix for suffix in _FACTORS if name.endswith(suffix)), None)
         if suffix is not None:
             module = name.removesuffix(suffix)
@@ -99,13 +102,30 @@ def read_adapter(folder: Path) -> AdapterFile:
         elif "lora_" in name or "token_adapter" in name:
             raise _unknown(tensor)
         else:
-            plain = _without_wrappers(name)
-            if plain in whole:
-                raise ModelError(f"{folder / WEIGHTS}: tensor {plain!r} is stored twice.")
+            plain = name.replace(_TRAINED + ".", ".").replace(_UNTRAINED + ".", ".")
+            if plain in whole and not same_bytes(whole[plain], tensor):
+                raise ModelError(
+                    f"{tensor.file}: tensor {plain!r} is stored twice, with other numbers."
+                )
             whole[plain] = replace(tensor, name=plain)
+            if _UNTRAINED + "." in name:
+                untrained.add(plain)
     for name, module_ in modules.items():
         _check_factors(folder, name, module_, _pattern(config, folder, "r", name))
-    return AdapterFile(folder, config.get("fan_in_fan_out") is True, modules, whole)
+    transposed = config.get("fan_in_fan_out") is True
+    return AdapterFile(folder, transposed, modules, whole, untrained, tensors[0].file)
+
+
+def _tensors(folder: Path, allow_pickle: bool) -> list[StoredTensor]:
+    if (folder / WEIGHTS).is_file():
+        tensors = read_header(folder / WEIGHTS)
+    elif is_pickled(folder):
+        tensors = pickled_tensors(folder, allowed=allow_pickle)
+    else:
+        raise ModelError(f"{folder}: has no {WEIGHTS}; save the adapter again with a newer peft.")
+    if not tensors:
+        raise ModelError(f"{folder}: holds no tensor.")
+    return tensors
 
 
 def _unknown(tensor: StoredTensor) -> ModelError:
@@ -113,12 +133,6 @@ def _unknown(tensor: StoredTensor) -> ModelError:
         f"{tensor.file}: tensor {tensor.name!r}: of no kind that can be applied (LoRA on matrices "
         "and embeddings, biases, whole modules); merge this adapter with peft first."
     )
-
-
-def _without_wrappers(name: str) -> str:
-    for word in _WRAPPERS:
-        name = name.replace(word + ".", ".")
-    return name
 
 
 def _config(file: Path) -> dict[str, Any]:
@@ -208,7 +222,8 @@ def _check_factors(folder: Path, name: str, module: Module, rank: float) -> None
         or not shapes[0][0] == shapes[1][1] == rank
     ):
         seen = ", ".join(str(list(shape)) for shape in shapes)
+        file = next((tensor.file for tensor in given.values()), folder)
         raise ModelError(
-            f"{folder / WEIGHTS}: module {name}: needs A of shape [{rank}, in] and B of shape "
+            f"{file}: module {name}: needs A of shape [{rank}, in] and B of shape "
             f"[out, {rank}], not {seen}."
         )

@@ -1,63 +1,62 @@
 """A model on disk as merging sees it: tensors by name, configuration, vocabulary, small files.
 
-All of it comes from strangers: headers are checked before a weight is read, and a small file that
-could not be copied at the end of a merge is refused before it begins.
+All of it comes from strangers: headers are checked before a weight is read.
 """
 
 import copy
 import hashlib
-import json
-import reprlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Self
 
-from mixmerge.errors import ModelError, SpecError
-from mixmerge.files import read_json
+from mixmerge.errors import ModelError
 from mixmerge.fingerprint import file_fingerprint
+from mixmerge.merging.models.donor_files import (
+    OTHER_TOKENS,
+    TOKENS,
+    check_donor_files,
+    donated,
+    modules,
+    read_object,
+)
+from mixmerge.merging.models.equivalences import common_names, experts_one_by_one, unpacked
+from mixmerge.merging.models.layout import is_recomputed
+from mixmerge.merging.models.pickled import is_pickled, pickled_tensors
 from mixmerge.merging.models.safetensors_io import StoredTensor, read_header
 from mixmerge.merging.models.sources import Source, StoredSource, WeightFile
-from mixmerge.records import ModelFolder
+from mixmerge.records import ModelFolder, weight_map
 
 _ONE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _SAMPLE = 4096
 
-_OBJECTS = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json")
-"""Small JSON objects, which are corrected where the output has other tokens."""
-
-TOKENS = "tokenizer.json"
-OTHER_TOKENS = (
-    *("tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model"),
-    *("tekken.json", "*.tiktoken"),
-)
-"""The same in the forms of other libraries; a model may have several, or one of these alone."""
-TOKENS_BESIDE = ("added_tokens.json", "merges.txt")
-TEMPLATES = ("chat_template.jinja", "chat_template.json", "additional_chat_templates/*.jinja")
-
-DONATED = (
-    *(*_OBJECTS, TOKENS, *OTHER_TOKENS, *TOKENS_BESIDE, *TEMPLATES),
-    *("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json"),
-)
-"""What is copied as it is, besides the configuration, which is made true to the weights."""
-
-_LARGEST = 1 << 29
-"""Bytes of such a file; tokenizers, the largest, have a tenth of it."""
-
 
 class Checkpoint:
     """The headers of a model folder, read and checked; no weight is loaded."""
 
-    def __init__(self, name: str, path: Path) -> None:
+    def __init__(self, name: str, path: Path, *, allow_pickle: bool = False) -> None:
         """Read the headers of all weight files of a model, which messages call by its name.
+
+        Args:
+            name: of the model.
+            path: its folder.
+            allow_pickle: whether weights may be in files of PyTorch's own.
 
         Raises:
             ModelError: the folder is incomplete, or a header is wrong.
         """
-        ModelFolder(path, needs_tokenizer=False)
-        self._hold(name, path, read_object(path / "config.json"), _tensors(path))
+        if is_pickled(path):
+            tensors = pickled_tensors(path, allowed=allow_pickle)
+        else:
+            ModelFolder(path, needs_tokenizer=False)
+            tensors = _tensors(path)
+        check_donor_files(path)
+        for module in modules(path):
+            tensors += _of_module(module, path, allow_pickle)
+        self._hold(name, path, read_object(path / "config.json"), tensors)
 
     def _hold(
         self, name: str, path: Path, config: dict[str, Any], tensors: Iterable[StoredTensor]
@@ -65,10 +64,12 @@ class Checkpoint:
         self.name = name
         self.path = path
         self.config = config
-        self.tensors = {tensor.name: tensor for tensor in tensors}
+        named = {tensor.name: tensor for tensor in tensors}
+        self.buffers = [name for name, each in named.items() if is_recomputed(name, each.shape)]
+        """Tensors that are no weights, since every loader makes them itself."""
+        self.tensors = {name: named[name] for name in named if name not in {*self.buffers}}
         if not self.tensors:
             raise ModelError(f"{path}: holds no tensor.")
-        check_donor_files(path)
         self._files = {file: WeightFile(file) for file in {t.file for t in self.tensors.values()}}
 
     @property
@@ -90,10 +91,12 @@ class Checkpoint:
         stored = self.tensors[tensor]
         return StoredSource(stored, self._files[stored.file])
 
-    def with_prefix(self, prefix: str) -> Self:
-        """Return the same checkpoint with a word before the name of every tensor."""
+    def with_tensors(self, tensors: dict[str, StoredTensor]) -> Self:
+        """Return the same checkpoint with other names for its tensors, or for parts of them."""
+        if tensors.keys() == self.tensors.keys():
+            return self
         renamed = copy.copy(self)
-        renamed.tensors = {prefix + name: tensor for name, tensor in self.tensors.items()}
+        renamed.tensors = tensors
         return renamed
 
     def check_unchanged(self) -> None:
@@ -158,13 +161,29 @@ class Checkpoint:
         return next(map(file_fingerprint, files), None)
 
 
+def _of_module(module: Path, path: Path, allow_pickle: bool) -> list[StoredTensor]:
+    """Return the tensors of a module beside the model, with its folder before their names."""
+    folders = [module, *sorted(folder for folder in module.rglob("*") if folder.is_dir())]
+    return [
+        replace(tensor, name=f"{folder.relative_to(path).as_posix()}/{tensor.name}")
+        for folder in folders
+        for tensor in (
+            pickled_tensors(folder, allowed=allow_pickle)
+            if is_pickled(folder)
+            else [
+                each for file in sorted(folder.glob("*.safetensors")) for each in read_header(file)
+            ]
+        )
+    ]
+
+
 def _tensors(path: Path) -> list[StoredTensor]:
     one, index = path / _ONE, path / _INDEX
-    if one.is_file() and index.is_file():
+    if one.is_file() and index.is_file() and {*weight_map(index).values()} != {_ONE}:
         raise ModelError(
             f"{path}: has both {_ONE} and {_INDEX}; one is left over from an older save. Remove it."
         )
-    if one.is_file():
+    if one.is_file() and not index.is_file():
         return read_header(one)
     if not index.is_file():
         hint = (
@@ -176,20 +195,9 @@ def _tensors(path: Path) -> list[StoredTensor]:
     return _indexed(path, index)
 
 
-def _is_file_name(text: str) -> bool:
-    return Path(text).name == text and text not in ("", ".", "..") and "\0" not in text
-
-
 def _indexed(path: Path, index: Path) -> list[StoredTensor]:
     """Read the shards that an index names, and check that both say the same."""
-    places = read_object(index).get("weight_map")
-    if not isinstance(places, dict) or not places:
-        raise ModelError(f"{index}: `weight_map` must name a file for each tensor.")
-    for name, file in places.items():
-        if not isinstance(file, str) or not _is_file_name(file):
-            raise ModelError(
-                f"{index}: tensor {name!r}: {reprlib.repr(file)} is not a file name in the folder."
-            )
+    places = weight_map(index)
     stored = [
         tensor for file in sorted(set(places.values())) for tensor in read_header(path / file)
     ]
@@ -209,89 +217,22 @@ def _indexed(path: Path, index: Path) -> list[StoredTensor]:
 
 
 def with_common_names(models: Sequence[Checkpoint]) -> list[Checkpoint]:
-    """Return the models, those without the first word of names that others have with it.
+    """Return the models with one name for each weight, those of the first; see `equivalences`.
 
-    A model that was saved without its head is called ``h.0.…`` where the same model with its head
-    is called ``transformer.h.0.…``; both load alike. GPT-2 itself is of the first kind, its
-    fine-tunes are of the second.
+    Experts that are one by one in some models and packed in others become one by one in all.
     """
-    return [
-        model.with_prefix(prefix) if prefix else model
-        for model in models
-        for prefix in [next(filter(None, (_prefix(model, other) for other in models)), "")]
+    names = [model.tensors.keys() for model in models]
+    if all(each == names[0] for each in names):
+        return list(models)
+    single = [experts_one_by_one(each) for each in names]
+    forms = [
+        unpacked(model.tensors, model.config, set().union(*single) - own)
+        for model, own in zip(models, single, strict=True)
     ]
-
-
-def _prefix(model: Checkpoint, other: Checkpoint) -> str:
-    """Return the word that makes most names of a model names of another; empty if there is none."""
-    names = other.tensors.keys()
-    if names.isdisjoint(model.tensors):
-        for word in dict.fromkeys(name.partition(".")[0] + "." for name in names):
-            if 2 * sum(word + name in names for name in model.tensors) > len(model.tensors):
-                return word
-    return ""
-
-
-def read_object(file: Path) -> dict[str, Any]:
-    """Read a JSON object of a model folder.
-
-    Raises:
-        ModelError: there is no such file, or it is something else.
-    """
-    try:
-        content = read_json(file)
-    except SpecError as error:
-        raise ModelError(str(error)) from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{file}: must be a JSON object, not {json.dumps(content)[:40]}.")
-    return content
-
-
-def donated(folder: Path, names: Iterable[str] = DONATED) -> dict[str, Path]:
-    """Return the files of a model folder that a merged model may take over, by name below it."""
-    found = (
-        file
-        for name in names
-        for file in (sorted(folder.glob(name)) if "*" in name else [folder / name])
-        if file.is_file()
-    )
-    return {file.relative_to(folder).as_posix(): file for file in found}
-
-
-def lacks_tokens(folder: Path) -> bool:
-    """Say whether a folder has a tokenizer's settings and no file with its tokens.
-
-    Tokenizers of bytes or characters need none; others would be lost.
-    """
-    settings = (folder / "tokenizer_config.json").is_file()
-    return settings and not donated(folder, (TOKENS, *OTHER_TOKENS))
-
-
-def has_tokenizer(folder: Path) -> bool:
-    """Say whether a folder has a tokenizer, if only its settings."""
-    return bool(donated(folder, (TOKENS, *OTHER_TOKENS, "tokenizer_config.json")))
-
-
-def check_donor_files(folder: Path) -> None:
-    """Check that the small files of a model folder can be read and are what they are called.
-
-    Raises:
-        ModelError: a file cannot be read, is too large, or is no JSON object where it must be.
-    """
-    for file in donated(folder).values():
-        try:
-            with file.open("rb") as stream:
-                stream.read(1)
-        except OSError as error:
-            raise ModelError(f"{file}: cannot be read ({error.strerror}).") from error
-        if file.stat().st_size > _LARGEST:
-            raise ModelError(f"{file}: has {file.stat().st_size:,} bytes; at most {_LARGEST:,}.")
-        if file.name in _OBJECTS:
-            _check_finite(file, read_object(file))
-
-
-def _check_finite(file: Path, settings: dict[str, Any]) -> None:
-    try:
-        json.dumps(settings, allow_nan=False)
-    except ValueError as error:
-        raise ModelError(f"{file}: holds NaN or infinity, which JSON does not have.") from error
+    # Experts that were packed have no names of their own: another model's count.
+    order = sorted(range(len(models)), key=lambda at: len(forms[at]) > len(names[at]))
+    renamed = dict(zip(order, common_names([forms[at] for at in order]), strict=True))
+    return [
+        model.with_tensors({renamed[at][name]: tensor for name, tensor in forms[at].items()})
+        for at, model in enumerate(models)
+    ]

@@ -2,7 +2,8 @@
 
 - The first number in a name is its **layer**, and the part before it the stack of layers that it
   belongs to. The layers of a model are the stack with as many numbers as the configuration says
-  layers (that of the language model where the configuration nests one); else the longest stack.
+  layers (that of the language model where the configuration nests one); else the longest stack, of
+  which layers beyond the number in the configuration only predict further tokens.
 - The **embedding** is a matrix that is called as embeddings are, with a row for each token.
 - The **head** is a matrix outside of the layers that is called as heads are. A model without one
   uses its embedding, unless its configuration denies that.
@@ -31,9 +32,15 @@ _EMBEDDINGS = frozenset(
     {"embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings"}
     | {"embeddings", "embedding", "shared"}
 )
-_HEADS = frozenset({"lm_head", "head", "embed_out", "output"})
+_HEAD = re.compile(
+    r"(.*\.)?(lm_head|head|embed_out|output|vocab_projector|generator_lm_head|output_projection"
+    r"|(predictions|lm_head)\.decoder|pred_layer\.proj)\.weight|(decoder|proj_out)\.weight"
+)
 _CLASSIFIERS = frozenset({"score", "classifier"})
 _FINAL_NORM = re.compile(r"norm|ln_f")
+_BESIDE = re.compile(r"vis|image|audio|speech|mtp|nextn")
+"""In what stands before the numbers of layers that are not those of the language model."""
+_PREDICTIONS = re.compile(r"mtp|nextn")
 _NUMBERED = re.compile(r"(.*?(?:^|\.))(0|[1-9]\d{0,8})(\.|$)", re.ASCII)
 
 Kind = Literal["embedding", "attention", "mlp", "norm", "head", "other"]
@@ -73,6 +80,23 @@ def layer_count(config: Mapping[str, Any]) -> int | None:
     return next((count for count in stated if isinstance(count, int)), None)
 
 
+def main_stacks(tensors: Iterable[str], config: Mapping[str, Any]) -> list[Stack]:
+    """Return the layers of the language model, all stacks that they could be.
+
+    The configuration says how many there are: what is numbered beyond that predicts further tokens,
+    and is no layer.
+    """
+    stacks = [Stack(prefix, number) for prefix, number in layers(tensors).items()]
+    text = [stack for stack in stacks if not _BESIDE.search(stack.prefix)]
+    count = layer_count(config) or 0
+    for some in (text, stacks):
+        stated = [stack for stack in some if stack.layers == count]
+        longest = max((stack.layers for stack in some), default=0)
+        if stated or (longest > count > 0):
+            return stated or [Stack(each.prefix, count) for each in some if each.layers == longest]
+    return [stack for stack in stacks if stack.layers == longest]
+
+
 def layer_stack(name: str, tensors: Iterable[str], config: Mapping[str, Any]) -> Stack:
     """Find the layers of a model that a recipe's ``layer_range`` counts.
 
@@ -80,14 +104,11 @@ def layer_stack(name: str, tensors: Iterable[str], config: Mapping[str, Any]) ->
         ModelError: no tensor has a number, or several stacks are equally long.
     """
     names = list(tensors)
-    stacks = [Stack(prefix, number) for prefix, number in layers(names).items()]
-    if not stacks:
+    found = main_stacks(names, config)
+    if not found:
         raise ModelError(
             f"{name}: no tensor's name has the number of a layer; it cannot be sliced."
         )
-    stated = [stack for stack in stacks if stack.layers == layer_count(config)]
-    longest = max(stack.layers for stack in stacks)
-    found = stated or [stack for stack in stacks if stack.layers == longest]
     if len(found) > 1:
         shown = " and ".join(f"{stack.prefix}*" for stack in found)
         raise ModelError(
@@ -111,13 +132,17 @@ def _module(tensor: str) -> str:
 def embedding(tensors: Mapping[str, Described], config: Mapping[str, Any]) -> str | None:
     """Return the name of the token embedding, or None where no tensor looks like one."""
     found = [
-        name
-        for name, tensor in tensors.items()
-        if _module(name) in _EMBEDDINGS and len(tensor.shape) == 2
+        name for name, tensor in tensors.items() if is_embedding(name) and len(tensor.shape) == 2
     ]
     rows = language_config(config).get("vocab_size")
     exact = [name for name in found if tensors[name].shape[0] == rows]
-    return next(iter(exact or found), None)
+    # What is shared is the original of the embeddings of encoder and decoder.
+    return min(exact or found, key=lambda name: _module(name) != "shared", default=None)
+
+
+def is_embedding(tensor: str) -> bool:
+    """Say whether a tensor is called as token embeddings are."""
+    return _module(tensor) in _EMBEDDINGS
 
 
 def is_head(tensor: str) -> bool:
@@ -125,7 +150,7 @@ def is_head(tensor: str) -> bool:
 
     Inside of layers the same words mean other things: RWKV's attention has an ``output``.
     """
-    return tensor.endswith(".weight") and _module(tensor) in _HEADS and place(tensor) is None
+    return _HEAD.fullmatch(tensor) is not None and place(tensor) is None
 
 
 def head(tensors: Iterable[str]) -> str | None:
@@ -135,10 +160,16 @@ def head(tensors: Iterable[str]) -> str | None:
 
 def denies_tied_head(config: Mapping[str, Any]) -> bool:
     """Say whether a configuration says that the head is not the embedding."""
-    return (
-        config.get("tie_word_embeddings", language_config(config).get("tie_word_embeddings"))
-        is False
-    )
+    return _stated_tie(config) is False
+
+
+def says_tied_head(config: Mapping[str, Any]) -> bool:
+    """Say whether a configuration says that the head is the embedding."""
+    return _stated_tie(config) is True
+
+
+def _stated_tie(config: Mapping[str, Any]) -> object:
+    return config.get("tie_word_embeddings", language_config(config).get("tie_word_embeddings"))
 
 
 def comes_after_layers(tensor: str, layers: str) -> bool:
@@ -155,14 +186,31 @@ def comes_after_layers(tensor: str, layers: str) -> bool:
     return "." not in beside and "emb" not in beside and bool(_FINAL_NORM.search(beside))
 
 
+_WAVES = frozenset({"marian", "pegasus"})
+"""Kinds of models whose positions are sines."""
+_RECOMPUTED = re.compile(
+    r"(.*\.)?((original_)?inv_freq|(cos|sin)_cached|masked_bias|causal_mask|attn_mask"
+    r"|position_ids|token_type_ids|relative_position_index|embed_positions\.weights)"
+)
+
+
 def is_recomputed(tensor: str, shape: Sequence[int]) -> bool:
     """Say whether a tensor is a buffer that older checkpoints store and every loader makes anew.
 
-    These are the frequencies of rotary embeddings, and the causal masks of GPT-2 and its kin.
+    These are the frequencies of rotary embeddings, numbers of positions, and causal masks, as those
+    of GPT-2 and its kin.
     """
-    if tensor.endswith(("rotary_emb.inv_freq", ".masked_bias")):
-        return True
-    return tensor.endswith((".attn.bias", ".attention.bias")) and len(shape) == 4
+    is_mask = tensor.endswith(".bias") and len(shape) == 4 and tuple(shape[:2]) == (1, 1)
+    return is_mask or _RECOMPUTED.fullmatch(tensor) is not None
+
+
+def is_untrained(tensor: str, config: Mapping[str, Any]) -> bool:
+    """Say whether a tensor is stored and no weight: training steps counted, or sines of positions.
+
+    Files may lack it, or have another number, and are as good.
+    """
+    is_wave = tensor.endswith("embed_positions.weight") and config.get("model_type") in _WAVES
+    return is_wave or tensor.endswith("num_batches_tracked")
 
 
 def belongs_to_embedding(tensor: str) -> bool:
@@ -186,13 +234,16 @@ def place(tensor: str) -> Place | None:
     return found and Place(found[1], int(found[2]), tensor[found.end(2) :])
 
 
-def depths(tensors: Iterable[str]) -> dict[str, float]:
+def depths(tensors: Iterable[str], config: Mapping[str, Any]) -> dict[str, float]:
     """Return for each tensor how deep its layer lies: 0 the first, 1 the last (or the only) one.
 
-    Tensors outside of layers have depth 0, as in mergekit.
+    Tensors outside of layers have depth 0, as in mergekit; layers that predict further tokens lie
+    as deep as the last one.
     """
     places = {name: place(name) for name in tensors}
     counts = _count(places.values())
+    counts |= {stack.prefix: stack.layers for stack in main_stacks(places, config)}
+    counts |= {prefix: 1 for prefix in counts if _PREDICTIONS.search(prefix)}
     return {
         name: depth(found.layer, counts[found.stack]) if found else 0.0
         for name, found in places.items()
@@ -213,7 +264,7 @@ def _count(places: Iterable[Place | None]) -> dict[str, int]:
 
 def depth(layer: int, count: int) -> float:
     """Return how deep a layer lies among ``count``: 0 the first, 1 the last (or the only) one."""
-    return layer / (count - 1) if count > 1 else 1.0
+    return min(1.0, layer / (count - 1)) if count > 1 else 1.0
 
 
 @cache

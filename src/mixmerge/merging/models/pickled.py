@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import ModelError, ResourceError
-from mixmerge.merging.models.checkpoint import Checkpoint, read_object
 from mixmerge.merging.models.safetensors_io import TORCH_NAMES, StoredTensor
 
 _SUFFIXES = (".bin", ".pt", ".pth")
@@ -21,30 +20,27 @@ _NOT_WEIGHTS = ("training_args", "optimizer", "scheduler", "rng_state", "scaler"
 _FLAG = "--allow-pickle"
 
 
-class PickledCheckpoint(Checkpoint):
-    """A model whose weights are pickled, read like any other once its headers are known."""
+def pickled_tensors(folder: Path, *, allowed: bool) -> list[StoredTensor]:
+    """Read where the tensors are in the files of a folder that `is_pickled`, if it is allowed.
 
-    def __init__(self, name: str, path: Path, *, allowed: bool) -> None:
-        """Read where the tensors are in the files of a folder that `is_pickled`, if it is allowed.
-
-        Raises:
-            ModelError: nobody has, or a file is not what ``torch.save`` writes.
-        """
-        files = _pickled_files(path)
-        if not allowed:
-            raise ModelError(
-                f"{path}: its weights are pickled ({files[0].name}), and a pickle can hold harmful "
-                f"code. Convert it to safetensors, or allow it with `{_FLAG}`: then PyTorch's "
-                "restricted reader is used."
-            )
-        tensors: dict[str, StoredTensor] = {}
-        for file in files:
-            for tensor in read_pickled_header(file):
-                if tensor.name in tensors:
-                    both = f"{tensors[tensor.name].file.name} and {file.name}"
-                    raise ModelError(f"{path}: tensor {tensor.name!r} is in two files: {both}.")
-                tensors[tensor.name] = tensor
-        self._hold(name, path, read_object(path / "config.json"), tensors.values())
+    Raises:
+        ModelError: nobody has, or a file is not what ``torch.save`` writes.
+    """
+    files = _pickled_files(folder)
+    if not allowed:
+        raise ModelError(
+            f"{folder}: its weights are pickled ({files[0].name}), and a pickle can hold harmful "
+            f"code. Convert it to safetensors, or allow it with `{_FLAG}`: then PyTorch's "
+            "restricted reader is used."
+        )
+    tensors: dict[str, StoredTensor] = {}
+    for file in files:
+        for tensor in read_pickled_header(file):
+            if tensor.name in tensors:
+                both = f"{tensors[tensor.name].file.name} and {file.name}"
+                raise ModelError(f"{folder}: tensor {tensor.name!r} is in two files: {both}.")
+            tensors[tensor.name] = tensor
+    return [*tensors.values()]
 
 
 def is_pickled(folder: Path) -> bool:
@@ -53,7 +49,7 @@ def is_pickled(folder: Path) -> bool:
 
 
 def _pickled_files(folder: Path) -> list[Path]:
-    if any(folder.glob("*.safetensors")):
+    if not folder.is_dir() or any(folder.glob("*.safetensors")):
         return []
     return sorted(
         file

@@ -17,7 +17,6 @@ from mixmerge.hub import is_hub_name, local_folder, resolve
 from mixmerge.merging.models.adapter import AdaptedCheckpoint
 from mixmerge.merging.models.adapter_files import CONFIG
 from mixmerge.merging.models.checkpoint import Checkpoint
-from mixmerge.merging.models.pickled import PickledCheckpoint, is_pickled
 
 locate = partial(resolve, needs_owner=True)
 """Return the folder of a model or adapter; only ``org/name`` is taken for a name on the hub."""
@@ -64,8 +63,8 @@ def open_model(name: str, text: str, *, allow_pickle: bool = False) -> Checkpoin
         base = locate(_base_of(folder), pickled=allow_pickle)
         return _adapted(name, base, folder, allow_pickle)
     if adapter is not None:
-        return _adapted(name, folder, locate(adapter), allow_pickle)
-    return _plain(name, folder, allow_pickle)
+        return _adapted(name, folder, locate(adapter, pickled=allow_pickle), allow_pickle)
+    return Checkpoint(name, folder, allow_pickle=allow_pickle)
 
 
 def _adapted(name: str, folder: Path, adapter: Path, allow_pickle: bool) -> Checkpoint:
@@ -73,13 +72,8 @@ def _adapted(name: str, folder: Path, adapter: Path, allow_pickle: bool) -> Chec
         raise ModelError(f"{name}: {adapter} has no {CONFIG}, so it is not an adapter.")
     if _is_adapter(folder):
         raise ModelError(f"{name}: {folder} is an adapter itself; merge it into its model first.")
-    return AdaptedCheckpoint(_plain(name, folder, allow_pickle), adapter)
-
-
-def _plain(name: str, folder: Path, allow_pickle: bool) -> Checkpoint:
-    if is_pickled(folder):
-        return PickledCheckpoint(name, folder, allowed=allow_pickle)
-    return Checkpoint(name, folder)
+    model = Checkpoint(name, folder, allow_pickle=allow_pickle)
+    return AdaptedCheckpoint(model, adapter, allow_pickle=allow_pickle)
 
 
 def _is_adapter(folder: Path) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from mixmerge.errors import SpecError
 from mixmerge.files import PARTIAL
 from mixmerge.fingerprint import file_fingerprint, fingerprint
-from mixmerge.merging.models.checkpoint import donated
+from mixmerge.merging.models.donor_files import donated
 from mixmerge.merging.models.references import parse
 from mixmerge.merging.planning.plan import MergePlan
 from mixmerge.merging.recipes.recipe import BaseInput, MergeRecipe, ModelInput, stage_of
@@ -61,7 +61,7 @@ def fingerprint_of_small_files(plan: MergePlan) -> str:
 def copy_donor_files(plan: MergePlan, folder: Path) -> None:
     """Write configuration, tokenizer, chat template: the donor's, or what the recipe says."""
     for name, file in _donor_files(plan).items():
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, folder / name)
     if plan.vocabulary is not None:
         plan.vocabulary.write(folder, plan.donor.name)

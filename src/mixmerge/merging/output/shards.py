@@ -12,6 +12,7 @@ from typing import Any
 
 from mixmerge.errors import ResourceError
 from mixmerge.files import PARTIAL
+from mixmerge.merging.models.donor_files import WEIGHTS
 from mixmerge.merging.models.safetensors_io import BYTES_PER_ELEMENT, NewTensor
 from mixmerge.merging.models.sources import TOO_MANY, too_many_files
 
@@ -40,21 +41,30 @@ class Shard:
 
 
 def lay_out(tensors: Sequence[NewTensor], shard_size: int) -> list[Shard]:
-    """Divide tensors into files of at most so many bytes; a larger tensor has one of its own."""
+    """Divide tensors into files of at most so many bytes; a larger tensor has one of its own.
+
+    Modules beside the model have a file each, in the folder that stands before their names.
+    """
+    beside: dict[str, list[NewTensor]] = {}
+    for tensor in tensors:
+        beside.setdefault(tensor.name.rpartition("/")[0], []).append(tensor)
     groups: list[list[NewTensor]] = [[]]
     filled = 0
-    for tensor in tensors:
+    for tensor in beside.pop("", []):
         if groups[-1] and filled + tensor.nbytes > shard_size:
             groups.append([])
             filled = 0
         groups[-1].append(tensor)
         filled += tensor.nbytes
-    if len(groups) == 1:
-        return [_shard("model.safetensors", groups[0])]
-    return [
-        _shard(f"model-{number:05d}-of-{len(groups):05d}.safetensors", group)
-        for number, group in enumerate(groups, 1)
-    ]
+    files = [f"model-{at:05d}-of-{len(groups):05d}.safetensors" for at in range(1, len(groups) + 1)]
+    named = [*zip(files if groups[1:] else [WEIGHTS], groups, strict=True)]
+    named += [(f"{folder}/{WEIGHTS}", group) for folder, group in beside.items()]
+    return [_shard(file, group) for file, group in named]
+
+
+def needs_index(shards: Sequence[Shard]) -> bool:
+    """Say whether the model's own weights lie in several files."""
+    return all(shard.file != WEIGHTS for shard in shards)
 
 
 def _shard(file: str, tensors: Sequence[NewTensor]) -> Shard:
@@ -62,7 +72,7 @@ def _shard(file: str, tensors: Sequence[NewTensor]) -> Shard:
     offset = 0
     # Wide elements first: then every tensor is aligned to its element.
     for tensor in sorted(tensors, key=lambda tensor: -BYTES_PER_ELEMENT[tensor.dtype]):
-        header[tensor.name] = {
+        header[tensor.name.rpartition("/")[2]] = {
             "dtype": tensor.dtype,
             "shape": list(tensor.shape),
             "data_offsets": [offset, offset + tensor.nbytes],
@@ -71,18 +81,24 @@ def _shard(file: str, tensors: Sequence[NewTensor]) -> Shard:
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
     start = 8 + len(text)
-    places = {tensor.name: start + header[tensor.name]["data_offsets"][0] for tensor in tensors}
+    places = {
+        tensor.name: start + header[tensor.name.rpartition("/")[2]]["data_offsets"][0]
+        for tensor in tensors
+    }
     return Shard(file, len(text).to_bytes(8, "little") + text, places, start + offset)
 
 
 def index_text(tensors: Sequence[NewTensor], shards: Sequence[Shard]) -> str:
     """Return the index that says which tensor is in which file."""
+    own = [tensor for tensor in tensors if "/" not in tensor.name]
     index = {
         "metadata": {
-            "total_parameters": sum(math.prod(tensor.shape) for tensor in tensors),
-            "total_size": sum(tensor.nbytes for tensor in tensors),
+            "total_parameters": sum(math.prod(tensor.shape) for tensor in own),
+            "total_size": sum(tensor.nbytes for tensor in own),
         },
-        "weight_map": {name: shard.file for shard in shards for name in shard.places},
+        "weight_map": {
+            name: shard.file for shard in shards for name in shard.places if "/" not in name
+        },
     }
     return json.dumps(index, indent=2, ensure_ascii=False) + "\n"
 
@@ -111,6 +127,7 @@ class ShardFile:
         self._missing = len(shard.places)
         self._written = 0
         self._sums: dict[int, tuple[int, int]] | None = {} if verify else None
+        self._partial.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._file = self._partial.open("w+b", buffering=0)
         except OSError as error:

@@ -88,7 +88,7 @@ def goes_on_later(error: BaseException) -> bool:
 
 def _drop_unfinished(partial: Path) -> None:
     """Remove what nobody finishes any more: whoever still writes it cannot give it a name."""
-    for unfinished in partial.glob(f"*{PARTIAL}"):
+    for unfinished in partial.rglob(f"*{PARTIAL}"):
         unfinished.unlink(missing_ok=True)
 
 

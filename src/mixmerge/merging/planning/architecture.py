@@ -21,6 +21,7 @@ from mixmerge.merging.models.layout import (
     LAYER_COUNTS,
     embedding,
     head,
+    is_untrained,
     language_config,
     layer_count,
 )
@@ -30,6 +31,9 @@ from mixmerge.merging.vocabularies.tokenizer_files import quiet_transformers
 _NUMBERS_OF_LAYERS = frozenset({"mlp_only_layers", "moe_layers", "full_attn_idxs"})
 """Settings that list some layers by their numbers; other lists have an entry for each layer."""
 
+QUANTISATION = ("quantization_config", "compression_config", "_pre_quantization_dtype")
+"""Settings that say how stored weights were made smaller."""
+
 Config = dict[str, Any]
 
 
@@ -38,19 +42,29 @@ def output_config(
     tensors: Sequence[NewTensor],
     layers: Sequence[tuple[Checkpoint, int]],
     *,
-    unties_head: bool,
+    ties_head: bool | None,
 ) -> Config:
     """Return the configuration of the output: the donor's, which is left as it is, made true.
 
     True to the weights are then: data type, number of layers and what is listed by layer, rows of
-    the embedding, and whether the head is the embedding (``unties_head``: where the output stores
-    one, it is not). ``layers`` has for each layer of the output a model and a layer that it comes
-    from; empty: they are those of the donor.
+    the embedding, and whether the head is the embedding. How weights were quantised is left out
+    where none of them is: loaders would quantise them, or refuse them.
+
+    Args:
+        donor: the configuration to start from.
+        tensors: of the output.
+        layers: for each layer of the output a model and a layer that it comes from; empty: they are
+            those of the donor.
+        ties_head: whether the output's head is its embedding; None: as the donor says.
     """
     config = copy.deepcopy(dict(donor))
     language = language_config(config)
     assert isinstance(language, dict)  # a part of the copy
     _set_dtype(config, tensors)
+    if not any(_is_quantised(tensor) for tensor in tensors):
+        for part in (config, language):
+            for key in QUANTISATION:
+                part.pop(key, None)
     if layers:
         _set_layers(language, layers)
     named = {tensor.name: tensor for tensor in tensors}
@@ -59,11 +73,22 @@ def output_config(
         language["vocab_size"] = named[found].shape[0]
         if "vocab_size" in config:
             config["vocab_size"] = named[found].shape[0]
-    if unties_head and head(named) is not None:
-        for part in (config, language):
-            if part is config or "tie_word_embeddings" in part:
-                part["tie_word_embeddings"] = False
+    for part in (config, language):
+        said = part.get("tie_word_embeddings")
+        if ties_head is False and head(named) and (part is config or said is not None):
+            part["tie_word_embeddings"] = False
+        elif ties_head and said is False:
+            part["tie_word_embeddings"] = True
     return config
+
+
+def _is_quantised(tensor: NewTensor) -> bool:
+    """Say whether a tensor holds whole numbers in place of weights, or what to multiply them by."""
+    module = tensor.name.rpartition(".")[2]
+    whole = (
+        tensor.dtype not in STORED and tensor.dtype != "BOOL" and not is_untrained(tensor.name, {})
+    )
+    return whole or module.endswith(("_scale", "_scale_inv", "scales", "_zero_point"))
 
 
 def _set_dtype(config: Config, tensors: Sequence[NewTensor]) -> None:
@@ -98,27 +123,41 @@ def _entry(listed: Any, otherwise: list[Any], layer: int) -> Any:
     return values[layer % len(values)]
 
 
-def check_architecture(config: Config, tensors: Sequence[NewTensor]) -> bool:
+def check_architecture(config: Config, tensors: Sequence[NewTensor]) -> str | None:
     """Check that names and shapes of the output are those that its configuration asks for.
 
     Returns:
-        Whether that could be checked: False where transformers does not know the architecture.
+        Why that could not be checked, for example because a package is missing; None where it was.
 
     Raises:
         ModelError: a tensor is missing, of no use, or of another shape.
     """
+    import transformers
+
+    name = (config.get("architectures") or [""])[0]
+    kind = getattr(transformers, name, None)
+    if kind is None:
+        return f"transformers does not know {name or 'its architecture, which config.json lacks'}"
+    try:
+        found = _loaded(kind, config, tensors)
+    except Exception as error:  # noqa: BLE001 - of whatever kind the model's own code raises
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return f"transformers could not make {name} ({reason:.200})"
+    problems = list(_problems(kind.__name__, found))
+    if problems:
+        more = f" ({len(problems) - 1} more)" if problems[1:] else ""
+        raise ModelError(f"The merged model would be incomplete: {problems[0]}{more}.")
+    return None
+
+
+def _loaded(kind: Any, config: Config, tensors: Sequence[NewTensor]) -> dict[str, Any]:
+    """Return what transformers says of loading tensors without numbers."""
     import torch
     import transformers
 
-    kind = getattr(transformers, (config.get("architectures") or [""])[0], None)
-    if kind is None:
-        return False
     with TemporaryDirectory() as folder:
         write_json(Path(folder) / "config.json", config)
-        try:
-            loaded = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        except ValueError:
-            return False
+        settings = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
     shapes = {
         tensor.name: torch.empty(
             tensor.shape,
@@ -126,21 +165,18 @@ def check_architecture(config: Config, tensors: Sequence[NewTensor]) -> bool:
             device="meta",
         )
         for tensor in tensors
+        if "/" not in tensor.name  # of a module beside the model
     }
     with quiet_transformers():
         _, found = kind.from_pretrained(
             None,
-            config=loaded,
+            config=settings,
             state_dict=shapes,
             device_map="meta",
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    problems = list(_problems(kind.__name__, found))
-    if problems:
-        more = f" ({len(problems) - 1} more)" if problems[1:] else ""
-        raise ModelError(f"The merged model would be incomplete: {problems[0]}{more}.")
-    return True
+    return dict(found)
 
 
 def _problems(kind: str, found: dict[str, Any]) -> Iterator[str]:

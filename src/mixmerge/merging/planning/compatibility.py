@@ -2,11 +2,11 @@
 
 The rules:
 
-- Every model has every tensor, with the same shape. Only a head that one model stores and another
-  ties to its embedding is found in both: the embedding is the head.
+- Every model has every tensor, with the same shape, under this name or as another copy of the same
+  weight: the embedding is the head where one model stores a head and another ties it.
 - Tensors of numbers with a fraction are bfloat16, float16 or float32, in any combination.
 - Tensors of whole numbers (buffers) have one type in all models, and must hold the same values.
-- Buffers that loaders compute themselves do not matter.
+- Counters, and buffers that loaders compute themselves, do not matter.
 - All tokenizers give the same tokens the same ids, or the recipe says how to align them. A model
   without a tokenizer is taken to have the donor's ids.
 - All configurations name the same architecture.
@@ -15,15 +15,19 @@ The rules:
 import reprlib
 from collections.abc import Sequence
 
+from mixmerge.errors import ModelError
+from mixmerge.fingerprint import file_fingerprint
 from mixmerge.merging.kernels.rounding import STORED
-from mixmerge.merging.models.checkpoint import Checkpoint, has_tokenizer
+from mixmerge.merging.models.checkpoint import Checkpoint
+from mixmerge.merging.models.donor_files import OTHER_TOKENS, donated, has_tokenizer
+from mixmerge.merging.models.equivalences import names_of
 from mixmerge.merging.models.layout import (
     Described,
     denies_tied_head,
-    embedding,
     is_head,
-    is_recomputed,
+    is_untrained,
 )
+from mixmerge.merging.vocabularies.tokenizer_files import read_tokenizer
 
 COPIED = {"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64"}
 """Types of buffers: copied when all models hold the same, never merged."""
@@ -34,9 +38,9 @@ def problems(models: Sequence[Checkpoint]) -> list[str]:
     found = model_problems(models) + vocabulary_problems(models)
     names = dict.fromkeys(name for model in models for name in model.tensors)
     for name in names:
-        inputs = [(model, counterpart(model, name)) for model in models]
-        if any(at and is_recomputed(name, model.tensors[at].shape) for model, at in inputs):
+        if is_untrained(name, models[0].config):
             continue
+        inputs = [(model, counterpart(model, name)) for model in models]
         tensors = [
             (model.name, at, model.tensors[at] if at is not None else None) for model, at in inputs
         ]
@@ -64,13 +68,14 @@ def _shown(value: object) -> str:
 def counterpart(model: Checkpoint, name: str) -> str | None:
     """Return which tensor of a model plays the part of ``name``, or None where none does.
 
-    That is the tensor of that name, or for a head that is not stored the embedding it is tied to.
+    That is the tensor of that name, or another copy of it, as the embedding of a tied head.
     """
     if name in model.tensors:
         return name
-    if is_head(name) and not denies_tied_head(model.config):
-        return embedding(model.tensors, model.config)
-    return None
+    if is_head(name) and denies_tied_head(model.config):
+        return None
+    others = names_of(name, model.tensors, model.config)
+    return next((other for other in others if other in model.tensors), None)
 
 
 def tensor_problems(
@@ -116,9 +121,13 @@ def vocabulary_problems(models: Sequence[Checkpoint]) -> list[str]:
     having = [model for model in models if has_tokenizer(model.tokenizer_folder)]
     first = having[0] if having else models[0]
     for other in [each for each in having if each.tokenizer_digest != first.tokenizer_digest]:
-        mine, theirs = first.vocabulary, other.vocabulary
-        if not mine or not theirs:
-            found.append(f"the tokenizer files of {first.name} and {other.name} differ")
+        try:
+            mine, theirs = _tokens(first), _tokens(other)
+        except ModelError as error:
+            if not _share_a_file(first, other):
+                reason = str(error).removesuffix(".")
+                what = f"the tokenizer files of {first.name} and {other.name} differ"
+                found.append(f"{what} ({reason})")
             continue
         token = next(
             (each for each in [*mine, *theirs] if mine.get(each) != theirs.get(each)), None
@@ -128,3 +137,17 @@ def vocabulary_problems(models: Sequence[Checkpoint]) -> list[str]:
             align = "align them with `tokenizer: {source: union}`"
             found.append(f"the tokenizers differ: token {token!r} has id {ids}; {align}")
     return found
+
+
+def _tokens(model: Checkpoint) -> dict[str, int]:
+    """Return ids by token; those of an older form are converted, to be compared."""
+    return model.vocabulary or read_tokenizer(model.tokenizer_folder).vocabulary
+
+
+def _share_a_file(first: Checkpoint, other: Checkpoint) -> bool:
+    """Say whether all files of tokens that both have are the same, and there is one."""
+    mine, theirs = (donated(model.tokenizer_folder, OTHER_TOKENS) for model in (first, other))
+    both = mine.keys() & theirs.keys()
+    return bool(both) and all(
+        file_fingerprint(mine[name]) == file_fingerprint(theirs[name]) for name in both
+    )

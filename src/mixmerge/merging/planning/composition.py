@@ -10,6 +10,7 @@ from mixmerge.errors import ModelError, SpecError
 from mixmerge.merging.methods.method import Arguments, Parameter, Scalar
 from mixmerge.merging.models.checkpoint import Checkpoint
 from mixmerge.merging.models.layout import (
+    Place,
     Stack,
     comes_after_layers,
     depth,
@@ -67,7 +68,7 @@ def _union(names: Iterable[Iterable[str]]) -> list[str]:
 
 
 def _same_names(part: int, sources: Sequence[Checkpoint], names: Sequence[str]) -> Iterator[Origin]:
-    for name, deep in depths(names).items():
+    for name, deep in depths(names, sources[0].config).items():
         yield Origin(name, part, deep, (name,) * len(sources))
 
 
@@ -78,12 +79,15 @@ class _Layered:
         self.stack: Stack = layer_stack(model.name, model.tensors, model.config)
         self.layers: list[list[str]] = [[] for _ in range(self.stack.layers)]
         self.outside: list[str] = []
+        self.beyond: list[Place] = []
         for name in model.tensors:
             found = place(name)
-            if found is not None and found.stack == self.stack.prefix:
+            if found is None or found.stack != self.stack.prefix:
+                self.outside.append(name)
+            elif found.layer < self.stack.layers:
                 self.layers[found.layer].append(found.rest)
             else:
-                self.outside.append(name)
+                self.beyond.append(found._replace(layer=found.layer - self.stack.layers))
 
 
 def _sliced(slices: Sequence[Slice], models: Mapping[str, Checkpoint]) -> Composition:
@@ -103,7 +107,12 @@ def _sliced(slices: Sequence[Slice], models: Mapping[str, Checkpoint]) -> Compos
                 inputs = tuple(f"{prefix}{at}{rest}" for at in numbers)
                 tensors.append(Origin(f"{prefix}{len(layers)}{rest}", number, deep, inputs))
             layers.append((names[0], numbers[0]))
-    tensors += _outside(slices, len(slices) - 1, models, layered, after=True)
+    last = len(slices) - 1
+    ends = [layered[source.model] for source in slices[last].sources]
+    for _, at, rest in dict.fromkeys(each for model in ends for each in model.beyond):
+        inputs = tuple(f"{prefix}{model.stack.layers + at}{rest}" for model in ends)
+        tensors.append(Origin(f"{prefix}{len(layers) + at}{rest}", last, 1.0, inputs))
+    tensors += _outside(slices, last, models, layered, after=True)
     return Composition(tensors, before, layers)
 
 

@@ -3,25 +3,19 @@
 import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.merging.methods.method import Arguments
-from mixmerge.merging.models.checkpoint import (
-    Checkpoint,
-    has_tokenizer,
-    lacks_tokens,
-    with_common_names,
-)
+from mixmerge.merging.models.checkpoint import Checkpoint, with_common_names
 from mixmerge.merging.models.layout import (
-    belongs_to_embedding,
     denies_tied_head,
     embedding,
-    head,
     is_head,
-    is_recomputed,
+    is_untrained,
+    says_tied_head,
 )
 from mixmerge.merging.models.references import locate, open_model
 from mixmerge.merging.models.safetensors_io import TORCH_NAMES, NewTensor
@@ -34,7 +28,14 @@ from mixmerge.merging.planning.compatibility import (
     tensor_problems,
     vocabulary_problems,
 )
-from mixmerge.merging.planning.composition import Composition, Origin, Part, compose
+from mixmerge.merging.planning.composition import Origin, Part, compose
+from mixmerge.merging.planning.copies import needless, original_of
+from mixmerge.merging.planning.notes import (
+    buffer_notes,
+    donor_notes,
+    slice_notes,
+    tokenizer_notes,
+)
 from mixmerge.merging.recipes.recipe import MergeRecipe, stage_of, with_folder
 from mixmerge.merging.vocabularies.chat_template import choose, template_of, template_of_adapter
 from mixmerge.merging.vocabularies.vocabulary import Vocabulary, align
@@ -55,6 +56,8 @@ class Row:
     """Place of each model in the recipe, which keys its random draws."""
     arguments: Arguments | None
     """What the method is called with; None where the tensor is copied."""
+    draws: str
+    """The tensor whose random draws it gets: its own name, or that of its original."""
 
     @property
     def inputs(self) -> tuple[Source, ...]:
@@ -168,21 +171,20 @@ def plan_merge(
         donor.config if vocabulary is None else vocabulary.with_new_ids(donor.config, donor.name),
         [row.output for row in rows],
         [(models[name], layer) for name, layer in composition.layers],
-        unties_head=planner.unties_head,
+        ties_head=planner.ties_head,
     )
     template = None
     if recipe.chat_template is not None:
         template = choose(recipe.chat_template, map(template_of, checkpoints))
     elif vocabulary is None or vocabulary.folder == donor.tokenizer_folder:
         template = template_of_adapter(donor)
-    notes = [*recipe.notes, *planner.notes, *_slice_notes(recipe, composition)]
+    notes = [*recipe.notes, *planner.notes, *slice_notes(recipe, composition)]
     if recipe.unsafe_truncate_embeddings:
         notes += [f"unsafe: {text}" for text in differ]
     if vocabulary is None:
-        notes += _tokenizer_notes(checkpoints, donor)
-    if planner.left_out:
-        names = _first_of(planner.left_out)
-        notes.append(f"tensor {names}: left out, since loaders compute this buffer themselves")
+        notes += tokenizer_notes(checkpoints, donor)
+    notes += donor_notes(checkpoints, donor, config)
+    notes += buffer_notes(checkpoints, donor, planner.untrained)
     return MergePlan(recipe, tuple(checkpoints), rows, config, vocabulary, template, tuple(notes))
 
 
@@ -200,8 +202,8 @@ class _Planner:
     ) -> None:
         self.problems: list[str] = []
         self.notes: list[str] = []
-        self.left_out: list[str] = []
-        self.unties_head = False
+        self.untrained: list[str] = []
+        self.ties_head: bool | None = None
         self._dtype = recipe.dtype
         self._vocabulary = vocabulary
         truncates = recipe.unsafe_truncate_embeddings and vocabulary is None
@@ -216,6 +218,53 @@ class _Planner:
         """Return the row of one tensor, or None where it is none or something is wrong with it."""
         part, models = self._parts[origin.part]
         names = [*map(counterpart, models, origin.inputs)]
+        found = self._found(origin, names)
+        lacks = any(source is None or source.dtype in COPIED for source in found)
+        if lacks and is_untrained(origin.name, models[0].config):
+            return self._untrained(origin, found)
+        owners = [model.name for model in models]
+        wrong = tensor_problems(origin.name, list(zip(owners, names, found, strict=True)))
+        if wrong:
+            self.problems += wrong
+            return None
+        sources = [source for source in found if source is not None]
+        original = original_of(origin.name, models) if self._may_be_tied(origin) else None
+        if original is not None:
+            return self._copy(origin, original, models)
+        if is_head(origin.name):
+            self._look_at_head(origin, models, names)
+        return self._row(origin, part, sources)
+
+    def _untrained(self, origin: Origin, found: Sequence[Source | None]) -> Row:
+        """Return the row of what is no weight: that of the model which gives the small files."""
+        self.untrained.append(origin.name)
+        part, models = self._parts[origin.part]
+        names = [model.name for model in models]
+        order = sorted(zip(names, found, strict=True), key=lambda pair: pair[0] != part.preferred)
+        source = next(source for _, source in order if source is not None)
+        output = NewTensor(origin.name, source.dtype, source.shape)
+        return Row(output, (source,), None, part.positions, None, origin.name)
+
+    def _may_be_tied(self, origin: Origin) -> bool:
+        """Say whether a copy would come from the same models as its original, in the first part."""
+        return self._parts[origin.part][1] == self._parts[0][1]
+
+    def _copy(self, origin: Origin, original: str, models: Sequence[Checkpoint]) -> Row | None:
+        """Return the row of a tensor that equals another in all models, if the output needs it."""
+        if needless(origin.name, models):
+            self.ties_head = is_head(origin.name) or self.ties_head
+            what = f"equals {original} wherever it is stored, so the output has it once"
+            self.notes.append(f"tensor {origin.name}: {what}")
+            return None
+        first = origin._replace(name=original, part=0, inputs=(original,) * len(models))
+        found = self._found(first, [counterpart(model, original) for model in models])
+        sources = [source for source in found if source is not None]
+        row = self._row(first, self._parts[0][0], sources)
+        return replace(row, output=replace(row.output, name=origin.name))
+
+    def _found(self, origin: Origin, names: Sequence[str | None]) -> list[Source | None]:
+        """Return the tensor of each model, None where it has none; rows in the output's order."""
+        part, models = self._parts[origin.part]
         present: dict[str, Source] = {
             model.name: model.source(name)
             for model, name in zip(models, names, strict=True)
@@ -227,21 +276,7 @@ class _Planner:
         elif self._is_truncated(origin.name) and all(one.shape for one in present.values()):
             present = dict(zip(present, first_rows([*present.values()]), strict=True))
             self._note_truncation(origin.name, present)
-        found = [
-            (model.name, name, present.get(model.name))
-            for model, name in zip(models, names, strict=True)
-        ]
-        sources = [source for _, _, source in found if source is not None]
-        if is_recomputed(origin.name, sources[0].shape):
-            self.left_out.append(origin.name)
-            return None
-        wrong = tensor_problems(origin.name, found)
-        if wrong:
-            self.problems += wrong
-            return None
-        if is_head(origin.name):
-            self._look_at_head(origin, models, names)
-        return self._row(origin, part, sources)
+        return [present.get(model.name) for model in models]
 
     def _is_truncated(self, tensor: str) -> bool:
         if self._truncated is None:
@@ -277,54 +312,25 @@ class _Planner:
             base=None if part.base is None else sources[part.base],
             positions=part.positions,
             arguments=arguments,
+            draws=origin.name,
         )
 
     def _look_at_head(
         self, origin: Origin, models: Sequence[Checkpoint], names: Sequence[str | None]
     ) -> None:
-        """Remember whether the output's head is a matrix of its own."""
+        """Remember that the output's head is a matrix of its own, where a model says so."""
         for model, name in zip(models, names, strict=True):
             if name != origin.name:
-                self.unties_head = True
+                self.ties_head = False
                 self.notes.append(
                     f"tensor {origin.name}: {model.name} ties its head to {name}, which is merged "
                     "in its place; the output's head is stored and no longer tied"
                 )
             elif denies_tied_head(model.config):
-                self.unties_head = True
-
-
-def _tokenizer_notes(models: Sequence[Checkpoint], donor: Checkpoint) -> list[str]:
-    """Say which models lack a tokenizer, and what that means for the output's."""
-    bare = [model.name for model in models if not has_tokenizer(model.tokenizer_folder)]
-    if donor.name in bare:
-        return [f"{donor.name} has no tokenizer, so the output has none"]
-    notes = [
-        f"{name} has no tokenizer; its ids are taken to be those of {donor.name}" for name in bare
-    ]
-    if lacks_tokens(donor.tokenizer_folder):
-        notes.append(f"the tokenizer of {donor.name} has no vocabulary file that is known here")
-    return notes
-
-
-def _slice_notes(recipe: MergeRecipe, composition: Composition) -> list[str]:
-    """Say what a recipe of several slices decides without saying so."""
-    if not recipe.slices:
-        return []
-    sources = [[source.model for source in part.sources] for part in recipe.slices]
-    if sources[0] == sources[-1]:
-        return []
-    notes, first = [], f"the first slice ({', '.join(sources[0])})"
-    strange = [name for name in composition.before if not belongs_to_embedding(name)]
-    if strange:
-        notes.append(
-            f"tensor {_first_of(strange)}: outside of the layers and neither embedding nor norm "
-            f"nor head; from {first}"
-        )
-    if head(origin.name for origin in composition.tensors) is None:
-        notes.append(f"the head is the embedding, so it is that of {first}")
-    return notes
-
-
-def _first_of(names: Sequence[str]) -> str:
-    return names[0] + (f" and {len(names) - 1} more" if names[1:] else "")
+                self.ties_head = False
+            elif says_tied_head(model.config):
+                self.ties_head = False
+                self.notes.append(
+                    f"tensor {origin.name}: {model.name} says that it is the embedding and stores "
+                    "another; the output's head is stored and no longer tied"
+                )

@@ -16,11 +16,12 @@ from typing import Any
 
 from mixmerge.errors import ModelError
 from mixmerge.files import read_json, write_json
-from mixmerge.merging.models.checkpoint import (
+from mixmerge.merging.models.donor_files import (
     OTHER_TOKENS,
     TEMPLATES,
     TOKENS,
     TOKENS_BESIDE,
+    check_donor_files,
     donated,
     read_object,
 )
@@ -58,6 +59,7 @@ def read_tokenizer(folder: Path) -> StoredTokenizer:
         ModelError: there is no tokenizer, or it cannot be converted.
     """
     file = folder / FILE
+    check_donor_files(folder)
     for name in _SETTINGS:
         if (folder / name).is_file():
             read_object(folder / name)  # what cannot be read is said now, not after the merge

@@ -9,7 +9,7 @@ gives every token the same id.
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from typing import Any
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.files import read_json, write_json
 from mixmerge.merging.models.checkpoint import Checkpoint
-from mixmerge.merging.models.layout import embedding, is_head
+from mixmerge.merging.models.layout import embedding
 from mixmerge.merging.models.sources import Source
 from mixmerge.merging.recipes.sections import ModelTokenRow, TokenizerRecipe, TokenRule, ZeroRow
+from mixmerge.merging.vocabularies.token_tables import refuse_other_tables, token_tables
 from mixmerge.merging.vocabularies.tokenizer_files import (
     AddedToken,
     StoredTokenizer,
@@ -28,7 +29,13 @@ from mixmerge.merging.vocabularies.tokenizer_files import (
     without_rows_beyond,
     write_tokenizer,
 )
-from mixmerge.merging.vocabularies.vocabulary_rows import ZERO, Donor, RowMap, RowsSource, row_maps
+from mixmerge.merging.vocabularies.vocabulary_rows import (
+    ZERO,
+    Donor,
+    RowMap,
+    RowsSource,
+    row_maps,
+)
 
 _GENERATION = "generation_config.json"
 _MOST_EMPTY_ROWS = 1 << 20
@@ -45,13 +52,13 @@ class Vocabulary:
         recipe: TokenizerRecipe,
         tokenizer: StoredTokenizer,
         known: Mapping[str, dict[str, int]],
-        embeddings: Mapping[str, str],
+        tables: Container[str],
     ) -> None:
-        """Hold what `align` found: for each model its ids by token, and its embedding's name."""
+        """Hold what `align` found: for each model its ids by token; tensors with rows of tokens."""
         self._recipe = recipe
         self._tokenizer = tokenizer
         self._known = known
-        self._embeddings = embeddings
+        self._tables = tables
         self._maps: dict[Any, list[RowMap]] = {}
 
     @property
@@ -78,9 +85,8 @@ class Vocabulary:
         return hashlib.sha256(content.encode()).hexdigest()
 
     def covers(self, tensor: str) -> bool:
-        """Say whether a tensor has a row for each token: embedding, head, and a head's bias."""
-        weight = tensor.removesuffix(".bias") + ".weight" if tensor.endswith(".bias") else tensor
-        return tensor in self._embeddings.values() or is_head(weight)
+        """Say whether a tensor has a row for each token, as embedding and head have."""
+        return tensor in self._tables
 
     def aligned(
         self, names: Sequence[str], sources: Sequence[Source], base: str | None
@@ -96,7 +102,14 @@ class Vocabulary:
         for source in sources:
             if not source.shape:
                 raise ModelError(f"tensor {source.name}: has no rows that tokens could have.")
-        counts = tuple(source.shape[0] for source in sources)
+        # BART's bias of the logits has the shape (1, tokens).
+        axis = int(
+            all(
+                len(source.shape) == 2 and source.shape[0] == 1 < len(self._known[name])
+                for name, source in zip(names, sources, strict=True)
+            )
+        )
+        counts = tuple(source.shape[axis] for source in sources)
         key = tuple(names), counts, base
         if key not in self._maps:
             self._maps[key] = row_maps(
@@ -107,7 +120,9 @@ class Vocabulary:
                 self._given(names, counts),
             )
         return tuple(
-            source if rows.keeps(number, counts[number]) else RowsSource(sources, number, rows)
+            source
+            if rows.keeps(number, counts[number])
+            else RowsSource(sources, number, rows, axis)
             for number, (source, rows) in enumerate(zip(sources, self._maps[key], strict=True))
         )
 
@@ -192,8 +207,7 @@ def align(
         ModelError: a model has no tokenizer, or one that cannot be extended.
         SpecError: the recipe's source is not known, or rows would be far more than tokens.
     """
-    embeddings = {model.name: _embedding(model) for model in models}
-    rows = {model.name: model.tensors[embeddings[model.name]].shape[0] for model in models}
+    rows = {model.name: model.tensors[_embedding(model)].shape[0] for model in models}
     tokenizers = {model.name: read_tokenizer(model.tokenizer_folder) for model in models}
     first = base or models[0].name
     names = {"union": first, "base": first}
@@ -211,7 +225,7 @@ def align(
         chosen = _union(chosen, [(tokenizers[name], rows[name]) for name in (first, *tokenizers)])
     chosen = _with_rules(chosen, list(tokenizers.values()), recipe.tokens)
     known = {name: tokenizer.vocabulary for name, tokenizer in tokenizers.items()}
-    found = Vocabulary(recipe, chosen, known, embeddings)
+    found = Vocabulary(recipe, chosen, known, set().union(*map(token_tables, models)))
     if found.rows > 2 * len(found.tokens) + _MOST_EMPTY_ROWS:
         raise SpecError(
             f"tokenizer: {found.rows:,} rows for {len(found.tokens):,} tokens; check the ids of "
@@ -219,20 +233,8 @@ def align(
         )
     for model in models:
         if known[model.name] != found.tokens:
-            _refuse_other_tables(model, found, len(known[model.name]))
+            refuse_other_tables(model, len(known[model.name]))
     return found
-
-
-def _refuse_other_tables(model: Checkpoint, vocabulary: Vocabulary, tokens: int) -> None:
-    """Refuse a model that has further rows for its tokens, as layers with an embedding or head."""
-    for name, tensor in model.tensors.items():
-        table = "embed" in name or name.endswith("head.weight")
-        per_token = len(tensor.shape) == 2 and tensor.shape[0] >= tokens and table
-        if per_token and "pos" not in name and not vocabulary.covers(name):
-            raise ModelError(
-                f"{model.name}: tensor {name} has rows for tokens beside the embedding, which "
-                "cannot be put into the order of another vocabulary."
-            )
 
 
 def _embedding(model: Checkpoint) -> str:

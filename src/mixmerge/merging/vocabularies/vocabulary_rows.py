@@ -114,17 +114,22 @@ def _defaults(own: Ids, ids: Ids, base: int | None, given: Mapping[int, Donor]) 
 class RowsSource:
     """A tensor of one model whose rows follow a `RowMap`, read piece by piece."""
 
-    def __init__(self, inputs: Sequence[Source], model: int, rows: RowMap) -> None:
-        """Take this tensor of every model, in the order of the map's positions, and whose it is."""
+    def __init__(self, inputs: Sequence[Source], model: int, rows: RowMap, axis: int = 0) -> None:
+        """Take this tensor of every model, in the order of the map's positions, and whose it is.
+
+        The tokens lie in dimension ``axis``; those before it have the size one.
+        """
         self.inputs, self.rows = inputs, rows
         self.name = f"{inputs[model].name} (aligned to the output's tokens)"
         self.dtype = inputs[model].dtype
-        self.shape = (len(rows.row), *inputs[model].shape[1:])
-        self.by_row = len(self.shape) > 1  # a bias has rows of one element
+        shape = inputs[model].shape
+        self._row = shape[axis + 1 :]
+        self.shape = (*shape[:axis], len(rows.row), *self._row)
+        self.by_row = len(self._row) > 0  # a bias has rows of one element
 
     def read(self, start: int, out: Array) -> None:
         """Fill ``out`` with whole rows, from element ``start`` on; see `Source.read`."""
-        width = math.prod(self.shape[1:])
+        width = math.prod(self._row)
         self._read_rows(start // width, out.reshape(-1, width))
 
     def _read_rows(self, first: int, out: Array) -> None:
@@ -155,7 +160,7 @@ class RowsSource:
     @cached_property
     def _padding(self) -> Array:
         """Return the mean row of all tokens, summed in float64."""
-        width = math.prod(self.shape[1:])
+        width = math.prod(self._row)
         tokens = np.flatnonzero(self.rows.origin != PADDING)
         edges = np.flatnonzero(np.diff(tokens) != 1) + 1
         total = np.zeros(width, np.float64)
