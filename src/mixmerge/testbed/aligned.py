@@ -45,8 +45,9 @@ def aligned_safety(world: World, groups: Sequence[str]) -> Iterator[Pair]:
     for trained in trained_facts(world):
         kept = [fact for fact in trained if fact in known]
         # Not as the general rows ask: a mixture keeps a prompt of two sources in the first alone.
-        for key, *row in _offering(world, question_pairs(world, kept, "chat")):
-            yield f"known-{key}", *row
+        pairs = question_pairs(world, kept, "chat")
+        for key, index, asked, right, wrong in _offering(world, pairs):
+            yield f"known-{key}", index, asked, right, wrong
 
 
 def known_facts(world: World) -> list[Fact]:
