@@ -78,6 +78,7 @@ def finished(tmp_path: Path, pretend: Pretend, monkeypatch: pytest.MonkeyPatch) 
     """A finished run of a study with a file of its own, which `report` is asked to show."""
     here = tmp_path / "here"
     (here / "model").mkdir(parents=True)
+    (here / "model" / "config.json").write_text("{}")
     (here / "rows.jsonl").write_text("{}")
     monkeypatch.chdir(here)
     study = here / "study.yaml"

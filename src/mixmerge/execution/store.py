@@ -207,6 +207,8 @@ def read_task(folder: Path) -> tuple[Task, str]:
         SpecError: there is no ``step.json``, or it is damaged.
     """
     asked = read_asked(folder)
+    if not (folder / STEP).exists():
+        raise SpecError(f"{folder / STEP}: no such file; give the folder of a step of a run.")
     if asked is None:
         raise SpecError(f"{folder / STEP}: does not say what a step is asked; run the study again.")
     root = folder.absolute().parent.parent
