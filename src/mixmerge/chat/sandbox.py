@@ -52,7 +52,7 @@ class Generation(Extension):
 
 
 class _Counted(NodeTransformer):
-    """Lets loops and joined texts pass the books."""
+    """Counts the rounds of loops and the characters of joined texts."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802 - as Jinja has it
         self.generic_visit(node)

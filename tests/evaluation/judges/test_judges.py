@@ -162,7 +162,7 @@ def test_a_panel_has_its_members(tmp_path: Path) -> None:
     """Every member is made as it would be alone."""
     judge = make(tmp_path, panel=[{"rules": "testbed"}, ENDPOINT], keep="all")
     assert isinstance(judge, PanelJudge)
-    assert judge.name == "panel of rules@1; m (default@1) (all)"
+    assert judge.name == "panel of rules@2; m (default@1) (all)"
 
 
 def test_people_are_found_on_panels_too() -> None:
