@@ -176,3 +176,18 @@ def test_code_that_the_output_needs_is_named(pair: dict[str, Path], recipe: Any)
         "the output needs code of org/name, which loaders take from the hub",
         f"the output needs tokens.py, {by_hand} imports",
     ]
+
+
+@pytest.mark.parametrize("where", ["model.safetensors", "2_Dense/model.safetensors"])
+@pytest.mark.parametrize("name", ["/etc/weight", "../../above/weight", "3_Other/weight", "a\\b"])
+def test_no_name_of_a_tensor_leads_out_of_the_output(
+    name: str, where: str, pair: dict[str, Path], recipe: Any, tmp_path: Path
+) -> None:
+    """A slash parts folder and name in the output, so no stored name may have one."""
+    for folder in pair.values():
+        with_modules(folder, 1)
+        save_file(load_file(folder / where) | {name: torch.ones(2)}, folder / where)
+    with pytest.raises(ModelError, match="a name with a slash cannot be merged"):
+        merge(recipe("linear", pair), tmp_path / "deep" / "out")
+    assert not list(tmp_path.rglob("above"))
+    assert not (tmp_path / "deep" / "out").exists()

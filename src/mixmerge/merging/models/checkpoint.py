@@ -53,6 +53,7 @@ class Checkpoint:
         else:
             ModelFolder(path, needs_tokenizer=False)
             tensors = _tensors(path)
+        check_names(tensors)
         check_donor_files(path)
         for module in modules(path):
             tensors += _of_module(module, path, allow_pickle)
@@ -161,20 +162,36 @@ class Checkpoint:
         return next(map(file_fingerprint, files), None)
 
 
+def check_names(tensors: Iterable[StoredTensor]) -> None:
+    """Refuse names that would be taken for a folder when the output is written.
+
+    A slash parts the folder of a module beside the model from the names of its tensors, so in a
+    file of weights it could lead anywhere.
+
+    Raises:
+        ModelError: a name has a slash or a backslash; the message has file and tensor.
+    """
+    for tensor in tensors:
+        if "/" in tensor.name or "\\" in tensor.name:
+            raise ModelError(
+                f"{tensor.file}: tensor {tensor.name!r}: a name with a slash cannot be merged; "
+                "rename the tensor."
+            )
+
+
 def _of_module(module: Path, path: Path, allow_pickle: bool) -> list[StoredTensor]:
     """Return the tensors of a module beside the model, with its folder before their names."""
-    folders = [module, *sorted(folder for folder in module.rglob("*") if folder.is_dir())]
-    return [
-        replace(tensor, name=f"{folder.relative_to(path).as_posix()}/{tensor.name}")
-        for folder in folders
-        for tensor in (
-            pickled_tensors(folder, allowed=allow_pickle)
-            if is_pickled(folder)
-            else [
-                each for file in sorted(folder.glob("*.safetensors")) for each in read_header(file)
-            ]
-        )
-    ]
+    found = []
+    for folder in [module, *sorted(folder for folder in module.rglob("*") if folder.is_dir())]:
+        if is_pickled(folder):
+            tensors = pickled_tensors(folder, allowed=allow_pickle)
+        else:
+            files = sorted(folder.glob("*.safetensors"))
+            tensors = [each for file in files for each in read_header(file)]
+        check_names(tensors)
+        below = folder.relative_to(path).as_posix()
+        found += [replace(tensor, name=f"{below}/{tensor.name}") for tensor in tensors]
+    return found
 
 
 def _tensors(path: Path) -> list[StoredTensor]:
