@@ -198,6 +198,27 @@ def test_the_best_supported_merge_comes_first(decided: Decided) -> None:
             remaining.remove(expected)
 
 
+def test_a_loss_is_no_support(
+    study: ReportInput, make_contrast: MakeContrast, make_decisions: MakeDecisions
+) -> None:
+    """Of two undecided merges the one without a significant loss is the better supported."""
+    contrasts = tuple(
+        make_contrast(name, "sft-15", axis, gap, 0.04, p)
+        for name, axis, gap, p in (
+            ("sft-ties", "general", 0.01, 0.3),
+            ("sft-ties", "safety", 0.05, 0.01),
+            ("sft-linear", "general", 0.01, 0.4),
+            ("sft-linear", "safety", 0.01, 0.9),
+        )
+    )
+    results = study.results.model_copy(update={"contrasts": contrasts})
+    decisions = make_decisions(results, [("sft-ties", "sft-15"), ("sft-linear", "sft-15")])
+    assert [each.decision for each in decisions] == ["undecided", "undecided"]
+    best = conclude(results.model_copy(update={"decisions": decisions})).stages["sft"].best
+    assert best is not None
+    assert best.a == "sft-linear"
+
+
 def test_gains_of_different_units_are_weighed_by_their_scales(
     make_given: MakeGiven, make_contrast: MakeContrast, make_decisions: MakeDecisions
 ) -> None:

@@ -78,8 +78,8 @@ def _stage_verdict(results: Results, stage: Stage) -> StageVerdict:
 def support(results: Results, comparison: Comparison) -> tuple[float, ...]:
     """Return a sort key: the lower, the better the merge is supported.
 
-    First the decision, then how many axes are significantly better, then the smallest p-value of
-    a better axis, then the sum of the gains, each as a share of its axis's scale.
+    First the decision, then how many axes are significantly better and how few are worse, then the
+    smallest p-value of a better axis, then the sum of the gains, each as a share of its scale.
     """
     p, total = 1.0, 0.0
     for axis, contrast in contrasts_of(results, comparison).items():
@@ -87,7 +87,8 @@ def support(results: Results, comparison: Comparison) -> tuple[float, ...]:
         gain = info.sign * contrast.difference / (info.bounds[1] - info.bounds[0])
         p = min(p, contrast.p_adjusted) if gain > 0 else p
         total += gain
-    return _FROM_BEST.index(comparison.decision), -len(comparison.better), p, -total
+    counts = -len(comparison.better), len(comparison.worse)
+    return _FROM_BEST.index(comparison.decision), *counts, p, -total
 
 
 def contrasts_of(results: Results, comparison: Comparison) -> dict[Axis, Contrast]:
