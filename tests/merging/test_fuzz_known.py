@@ -452,7 +452,7 @@ def test_options_beyond_all_measure(world: World, options: list[str]) -> None:
 def test_inspect_survives_names_of_all_kinds(world: World) -> None:
     """Names that look like markup are shown as they are."""
     folder = world("linear")
-    change_tensors(folder / "a", **{"[/red]": torch.ones(2), "[bold]x": torch.ones(2)})
+    change_tensors(folder / "a", **{"[red]": torch.ones(2), "[bold]x": torch.ones(2)})
     assert exit_code(["inspect", "a", "b"]) == 2
     assert exit_code(["inspect", "a"]) == 0
     with pytest.raises(ModelError, match="no such folder"):
