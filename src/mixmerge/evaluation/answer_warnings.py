@@ -5,6 +5,7 @@ numbers that look like findings about its data; `results.json` says so.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from mixmerge.records import Axis, Response
 from mixmerge.records.results import AnswerWarning
@@ -15,6 +16,19 @@ CUT = 0.95
 """Share of answers at the limit: some long answers are cut, nearly all are no chance."""
 WITHOUT = 0.5
 """Share of answers that are thoughts alone."""
+
+Kind = Literal["thoughts", "length"]
+
+_SAYS: dict[Kind, str] = {
+    "thoughts": (
+        "are thoughts without an answer. Raise `max_new_tokens`, or ask for no thoughts with "
+        "`chat_template: {enable_thinking: false}` where its template has that."
+    ),
+    "length": (
+        "ran to the limit of tokens and were cut off. Either the limit is low, or the model never "
+        "ends its turn: its template may end turns with another token than `eos_token_id` names."
+    ),
+}
 
 
 def answer_warnings(
@@ -34,29 +48,11 @@ def _warning(axis: Axis, model: str, rows: Sequence[Response]) -> AnswerWarning 
     thoughts = sum(bool(row.thoughts) and not row.text for row in rows)
     cut = sum(row.finish_reason == "length" for row in rows)
     if n >= FEWEST and thoughts >= WITHOUT * n:
-        return AnswerWarning(
-            axis=axis,
-            model=model,
-            kind="thoughts",
-            share=thoughts / n,
-            n=n,
-            message=(
-                f"{thoughts:,} of {n:,} answers of {model} on {axis} are thoughts without an "
-                "answer. Raise `max_new_tokens`, or ask for no thoughts with "
-                "`chat_template: {enable_thinking: false}` where its template has that."
-            ),
-        )
-    if n >= FEWEST and cut >= CUT * n:
-        return AnswerWarning(
-            axis=axis,
-            model=model,
-            kind="length",
-            share=cut / n,
-            n=n,
-            message=(
-                f"{cut:,} of {n:,} answers of {model} on {axis} ran to the limit of tokens and "
-                "were cut off. Either the limit is low, or the model never ends its turn: its "
-                "template may end turns with another token than `eos_token_id` names."
-            ),
-        )
-    return None
+        kind: Kind = "thoughts"
+        count = thoughts
+    elif n >= FEWEST and cut >= CUT * n:
+        kind, count = "length", cut
+    else:
+        return None
+    said = f"{count:,} of {n:,} answers of {model} on {axis} {_SAYS[kind]}"
+    return AnswerWarning(axis=axis, model=model, kind=kind, share=count / n, n=n, message=said)

@@ -1,10 +1,11 @@
 """Sweeps against the baseline of their stage, at the baseline's own value of one axis."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from mixmerge.evaluation.scores import AxisScores
+from mixmerge.evaluation.scores import AxisScores, in_units
 from mixmerge.evaluation.spec import ResultsSpec
 from mixmerge.records import Axis
 from mixmerge.records.results import AxisInfo, Matched, MatchedDifference, ModelInfo
@@ -22,55 +23,72 @@ def match_sweeps(
 
     All models share their bootstrap draws within an axis; axes have prompts of their own.
     """
-    found = []
+    paths = {}
     for name, merges in spec.sweeps.items():
         baseline = spec.baselines.get((models[name].stage if name in models else "") or "")
         if spec.match_on is not None and baseline is not None and baseline in models:
-            path = [*merges, baseline]
-            found.append(_matched(spec, name, path, spec.match_on, infos, scores))
-    return tuple(found)
+            paths[name] = [*merges, baseline]
+    names = list(dict.fromkeys(model for path in paths.values() for model in path))
+    deciding = [axis for axis, info in infos.items() if info.primary or axis == spec.match_on]
+    # The draws are the same for every sweep: they are made once for all of them.
+    measured = {axis: _Measured.of(scores[axis], names) for axis in deciding if names}
+    return tuple(
+        _matched(spec, name, path, spec.match_on, measured)
+        for name, path in paths.items()
+        if spec.match_on is not None
+    )
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """The values of some models on one axis, as shares of its range."""
+
+    place: Mapping[str, int]
+    values: Floats
+    """Shape (models,)."""
+    draws: Floats
+    """Shape (draws, models)."""
+    clusters: Mapping[str, int]
+
+    @classmethod
+    def of(cls, scores: AxisScores, names: Sequence[str]) -> "_Measured":
+        rates = [scores.rate(name) for name in names]
+        return cls(
+            {name: place for place, name in enumerate(names)},
+            np.array([rate.value for rate in rates]),
+            scores.pooled_draws(names),
+            {name: rate.clusters for name, rate in zip(names, rates, strict=True)},
+        )
 
 
 def _matched(
-    spec: ResultsSpec,
-    name: str,
-    path: list[str],
-    axis: Axis,
-    infos: Mapping[Axis, AxisInfo],
-    scores: Mapping[Axis, AxisScores],
+    spec: ResultsSpec, name: str, path: list[str], axis: Axis, measured: Mapping[Axis, _Measured]
 ) -> Matched:
-    deciding = [each for each, info in infos.items() if info.primary or each == axis]
-    points = {each: _values(scores[each], path) for each in deciding}
-    draws = {each: scores[each].pooled_draws(path) for each in deciding}
+    points = {each: own.values[[own.place[m] for m in path]] for each, own in measured.items()}
+    draws = {each: own.draws[:, [own.place[m] for m in path]] for each, own in measured.items()}
     differences = {}
-    for other in deciding:
+    for other in measured:
         if other == axis:
             continue
-        clusters = min(
-            scores[each].rate(model).clusters for each in (axis, other) for model in path
-        )
+        clusters = min(measured[each].clusters[model] for each in (axis, other) for model in path)
         estimate = matched_difference(
             (points[axis], points[other]), (draws[axis], draws[other]), clusters
         )
-        in_units, ends = spec.axes[other].measure.of_difference, estimate.offered
+        unit = spec.axes[other].measure.of_difference
         differences[other] = MatchedDifference(
-            difference=None if np.isnan(estimate.value) else in_units(estimate.value),
-            ci=None if ends is None else (in_units(ends[0]), in_units(ends[1])),
+            difference=None if np.isnan(estimate.value) else unit(estimate.value),
+            ci=in_units(estimate.offered, unit),
             absent=estimate.absent,
         )
-    in_units_of = {each: spec.axes[each].measure.of_share for each in deciding}
+    units = {each: spec.axes[each].measure.of_share for each in measured}
     return Matched(
         model=name,
         baseline=path[-1],
         axis=axis,
-        level=in_units_of[axis](float(points[axis][-1])),
+        level=units[axis](float(points[axis][-1])),
         differences=differences,
         sweep={
-            merge: {each: in_units_of[each](float(points[each][place])) for each in deciding}
+            merge: {each: units[each](float(points[each][place])) for each in measured}
             for place, merge in enumerate(path[:-1])
         },
     )
-
-
-def _values(scores: AxisScores, models: list[str]) -> Floats:
-    return np.array([scores.rate(model).value for model in models])

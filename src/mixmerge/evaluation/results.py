@@ -10,7 +10,7 @@ from mixmerge.evaluation.answer_warnings import answer_warnings
 from mixmerge.evaluation.fronts import front
 from mixmerge.evaluation.judge_warnings import judge_warnings
 from mixmerge.evaluation.matching import match_sweeps
-from mixmerge.evaluation.scores import AxisScores, score_table
+from mixmerge.evaluation.scores import AxisScores, in_units, score_table
 from mixmerge.evaluation.spec import ResultsSpec
 from mixmerge.fingerprint import fingerprint
 from mixmerge.records import Axis, Response, Results, Verdict
@@ -94,7 +94,7 @@ def results(
             for name, info in models.items()
         },
         contrasts=contrasts,
-        decisions=_decisions(pairs, models, infos, contrasts),
+        decisions=_decisions(models, infos, contrasts),
         matched=match_sweeps(spec, models, infos, scores),
         fronts=_fronts(models, infos, scores),
         judge_warnings=judge_warnings(
@@ -206,14 +206,14 @@ def _contrast(spec: ResultsSpec, scores: AxisScores, axis: Axis, pair: Pair) -> 
     mcnemar = None
     if scores.is_independent(a, b):
         mcnemar = mcnemar_p(int(np.sum(totals > 0)), int(np.sum(totals < 0)))
-    in_units, ends = spec.axes[axis].measure.of_difference, estimate.offered
+    unit = spec.axes[axis].measure.of_difference
     return Contrast(
         a=a,
         b=b,
         axis=axis,
         family=family,
-        difference=in_units(estimate.value),
-        ci=None if ends is None else (in_units(ends[0]), in_units(ends[1])),
+        difference=unit(estimate.value),
+        ci=in_units(estimate.offered, unit),
         p=p,
         p_adjusted=p,
         p_mcnemar=mcnemar,
@@ -238,19 +238,22 @@ def _with_margins(
     scores: Mapping[Axis, AxisScores],
 ) -> tuple[Contrast, ...]:
     """Test on every axis of the primary pairs whether a is worse, or better, by the margin."""
+    tested, pairs = list(contrasts), _primary_pairs(contrasts).values()
+    for field, direction in (("p_not_worse", 1), ("p_not_better", -1)):
+        raw = [[_p_within(contrasts[i], infos, scores, direction) for i in pair] for pair in pairs]
+        for places, p_values in zip(pairs, adjust_all_axes(raw), strict=True):
+            for place, p in zip(places, p_values, strict=True):
+                tested[place] = tested[place].model_copy(update={field: p})
+    return tuple(tested)
+
+
+def _primary_pairs(contrasts: Sequence[Contrast]) -> dict[tuple[str, str], list[int]]:
+    """Return the places of the contrasts of each pair of the primary family."""
     pairs: dict[tuple[str, str], list[int]] = {}
     for place, each in enumerate(contrasts):
         if each.family == "primary":
             pairs.setdefault((each.a, each.b), []).append(place)
-    tested = list(contrasts)
-    for field, direction in (("p_not_worse", 1), ("p_not_better", -1)):
-        raw = [
-            [_p_within(contrasts[i], infos, scores, direction) for i in p] for p in pairs.values()
-        ]
-        for places, p_values in zip(pairs.values(), adjust_all_axes(raw), strict=True):
-            for place, p in zip(places, p_values, strict=True):
-                tested[place] = tested[place].model_copy(update={field: p})
-    return tuple(tested)
+    return pairs
 
 
 def _p_within(
@@ -274,7 +277,6 @@ def _compared(contrast: Contrast, info: AxisInfo) -> Compared:
 
 
 def _decisions(
-    pairs: Sequence[Pair],
     models: Mapping[str, ModelInfo],
     infos: Mapping[Axis, AxisInfo],
     contrasts: Sequence[Contrast],
@@ -282,9 +284,8 @@ def _decisions(
     """Say of every primary pair what the deciding axes say together."""
     deciding = [axis for axis, info in infos.items() if info.primary]
     of_pair = {
-        (a, b): {c.axis: _compared(c, infos[c.axis]) for c in contrasts if (c.a, c.b) == (a, b)}
-        for a, b, family in pairs
-        if family == "primary"
+        pair: {contrasts[i].axis: _compared(contrasts[i], infos[contrasts[i].axis]) for i in places}
+        for pair, places in _primary_pairs(contrasts).items()
     }
     return tuple(
         Comparison(

@@ -229,7 +229,7 @@ class AxisScores:
     def _value(self, model: str, language: str | None) -> Value:
         rate = self.rate(model, language)
         of_share, fixed = self._measure.of_share, self._fixed(model)
-        ci = fixed or _in_units(rate.offered, of_share)
+        ci = fixed or in_units(rate.offered, of_share)
         change, absent = self._change(model, language)
         return Value(
             value=of_share(rate.value),
@@ -262,7 +262,7 @@ class AxisScores:
             absent |= {"change_from_base.relative_ci": why} if why else {}
         return Change(
             difference=self._measure.of_difference(found.value),
-            ci=_in_units(found.offered, self._measure.of_difference),
+            ci=in_units(found.offered, self._measure.of_difference),
             relative=relative.value if relative else None,
             relative_ci=relative.offered if relative else None,
         ), absent
@@ -272,7 +272,7 @@ class AxisScores:
         mean, of_share = self._sample.average_rate(columns), self._measure.of_share
         # What allows no pooled interval allows none of the languages' average.
         ends = None if self.rate(model).absent else mean.offered
-        ci = self._fixed(model) or _in_units(ends, of_share)
+        ci = self._fixed(model) or in_units(ends, of_share)
         return Average(value=of_share(mean.value), ci=ci)
 
     def _fit_lengths(self, lengths: Lengths) -> dict[str, LengthControlled]:
@@ -300,5 +300,6 @@ class AxisScores:
         return np.array([lengths[model][prompt] for prompt in self._table.prompts], dtype=float)
 
 
-def _in_units(interval: Interval | None, unit: Callable[[float], float]) -> Interval | None:
+def in_units(interval: Interval | None, unit: Callable[[float], float]) -> Interval | None:
+    """Return an interval of shares in the units of a measure; None for none."""
     return None if interval is None else (unit(interval[0]), unit(interval[1]))

@@ -136,9 +136,8 @@ def _run_alone(
 
 def _take_part(folder: Path, key: str, task: Task, handlers: Mapping[str, Handler]) -> int:
     """Work on a step as one of several ranks; the first one keeps its books."""
-    if (
-        read_record(folder, key, task.files.values()) is not None
-    ):  # as the first rank asks: both begin, or neither
+    # As the first rank asks: both begin, or neither.
+    if read_record(folder, key, task.files.values()) is not None:
         return 0
     try:
         handlers[task.kind](task, silent)

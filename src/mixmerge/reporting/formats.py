@@ -129,6 +129,11 @@ def difference(info: AxisInfo, found: float) -> str:
     return points(found) if info.unit == "percent" else signed(found, _digits(info))
 
 
+def difference_in_words(info: AxisInfo, found: float) -> str:
+    """Write a difference within a sentence, with its unit: ``+2.0 points``."""
+    return difference(info, found) + " points" * (info.unit == "percent")
+
+
 def margin(info: AxisInfo) -> str:
     """Write the smallest difference that matters."""
     number = 100 * info.margin if info.unit == "percent" else info.margin

@@ -132,9 +132,8 @@ def _at_the_same_price(results: Results, stage: Stage) -> str:
 
 def _matched_words(info: AxisInfo, found: MatchedDifference) -> str:
     assert found.difference is not None
-    unit = " points" if info.unit == "percent" else ""
     ends = formats.ends(found.ci, partial(formats.difference, info))
-    return f"{formats.difference(info, found.difference)}{unit} ({ends or 'no interval'})"
+    return f"{formats.difference_in_words(info, found.difference)} ({ends or 'no interval'})"
 
 
 def _changes(results: Results, comparison: Comparison) -> str:
@@ -155,9 +154,8 @@ def _changes(results: Results, comparison: Comparison) -> str:
 
 def _change(results: Results, contrast: Contrast) -> str:
     info = results.axes[contrast.axis]
-    unit = " points" if info.unit == "percent" else ""
-    by = formats.difference(info, contrast.difference)
-    return f"{formats.phrase(results, contrast.axis)} by {by}{unit}"
+    by = formats.difference_in_words(info, contrast.difference)
+    return f"{formats.phrase(results, contrast.axis)} by {by}"
 
 
 def _evidence(results: Results, contrast: Contrast, prefix: str) -> str:

@@ -129,9 +129,8 @@ def read_reply(
         said = shown(str(choice.get("finish_reason")))
         reason = f"not finished (finish_reason: {said}): {shown(text)}"
         raise CallError(reason, maybe_charged=True, unread=True)
-    if (
-        answer is None and ended == "stop"
-    ):  # cut off, the limit went on thoughts: no other try helps
+    # One that was cut off without text spent its limit on thoughts: no other try helps there.
+    if answer is None and ended == "stop":
         reason = f"a completion without text: {shown(text)}"
         raise CallError(reason, maybe_charged=True, unread=True)
     beside = message.get("reasoning_content") or message.get("reasoning") or ""
