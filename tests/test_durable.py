@@ -5,7 +5,6 @@ import errno
 import fcntl
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.disks import mounted
 
 from mixmerge.durable import (
     Log,
@@ -221,16 +221,11 @@ def test_a_pipe_or_folder_is_no_lock(make: Callable[[Path], None], tmp_path: Pat
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system without a free byte; skips where it cannot be mounted."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)]
-    if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode:
-        pytest.skip("mounting a small file system needs root")
-    with (disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
-        while True:
-            filler.write(bytes(4096))
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    with mounted(tmp_path / "disk", "16k") as disk:
+        with (disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+            while True:
+                filler.write(bytes(4096))
+        yield disk
 
 
 def test_a_lock_on_a_full_disk_holds_without_a_name(full_disk: Path) -> None:

@@ -96,17 +96,21 @@ def test_a_path_need_not_exist(tmp_path: Path) -> None:
     assert local_folder("later", tmp_path) == tmp_path / "later"
 
 
-def test_only_what_is_asked_for_is_downloaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Patterns go to the hub; pickled weights only on request and where there are no others."""
-    asked: list[list[str]] = []
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The patterns that the hub is asked for; it answers with the test's folder."""
+    patterns: list[list[str]] = []
 
     def download(_: str, *, allow_patterns: list[str], **__: Any) -> str:
-        asked.append(allow_patterns)
+        patterns.append(allow_patterns)
         return str(tmp_path)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    return patterns
+
+
+def test_only_what_is_asked_for_is_downloaded(tmp_path: Path, asked: list[list[str]]) -> None:
+    """Patterns go to the hub; pickled weights only on request and where there are no others."""
     resolve("org/m", files=("config.json",))
     resolve("org/m", files=("config.json",), pickled=True)
     (tmp_path / "model.safetensors").write_text("")
@@ -115,17 +119,8 @@ def test_only_what_is_asked_for_is_downloaded(
     assert asked == [plain, plain, [*plain, "*.bin", "*.pt"], plain]
 
 
-def test_modules_beside_a_model_are_downloaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_modules_beside_a_model_are_downloaded(tmp_path: Path, asked: list[list[str]]) -> None:
     """Their settings and weights; pickled ones where there are no others, to be asked about."""
-    asked: list[list[str]] = []
-
-    def download(_: str, *, allow_patterns: list[str], **__: Any) -> str:
-        asked.append(allow_patterns)
-        return str(tmp_path)
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     (tmp_path / "modules.json").write_text('[{"path": ""}, {"path": "1_Pooling"}, {"path": "2_D"}]')
     (tmp_path / "2_D").mkdir()
     (tmp_path / "2_D" / "model.safetensors").write_text("")

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.disks import mounted
 
 from mixmerge.errors import ModelError, ResourceError
 from mixmerge.merging.engine import merge
@@ -157,13 +158,8 @@ def test_a_file_that_is_written_to_is_refused(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Any:
     """A real file system of 18 MB."""
-    place = tmp_path / "small"
-    place.mkdir()
-    options = ["-t", "tmpfs", "-o", "size=18m", "tmpfs", str(place)]
-    if subprocess.run(["mount", *options], capture_output=True, check=False).returncode:
-        pytest.skip("mounting a file system needs root")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    with mounted(tmp_path / "small", "18m") as place:
+        yield place
 
 
 def test_a_full_disk_keeps_what_is_whole(

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.disks import mounted
 
 from mixmerge.durable import holder
 from mixmerge.execution.status import STATUS
@@ -148,13 +149,8 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(
 @pytest.fixture
 def small_disk(root: Path) -> Iterator[Path]:
     """A file system of its own for the run folder; skips where none can be mounted."""
-    disk = root.parent
-    disk.mkdir(exist_ok=True)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
-    if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode:
-        pytest.skip("mounting a small file system needs root")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    with mounted(root.parent, "1m") as disk:
+        yield disk
 
 
 @pytest.mark.timeout(1800)
