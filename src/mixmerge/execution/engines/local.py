@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -28,6 +29,7 @@ from mixmerge.execution.worker import handlers_from, run_step, write_failure
 from mixmerge.files import explained_disk_errors
 
 _GRACE_SECONDS = 5.0
+_PAUSE_SECONDS = 0.05
 _SERVER_GONE = 255
 """What multiprocessing says of a process whose fork server was killed: its own end is not known."""
 _NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
@@ -121,14 +123,22 @@ class LocalEngine:
                 os.killpg(handle.process.pid, sign)
 
     def _started(self, arguments: tuple[Any, ...]) -> ForkServerProcess:
-        """Start a process, once more where the fork server was killed and had not been missed."""
-        process = self._context.Process(target=_child, args=arguments)
+        """Start a process, again where the fork server was killed and had not been missed.
+
+        A server that is killed closes its socket a moment before its parent can see its end, and
+        multiprocessing starts another one only after that.
+        """
+        tries = int(_GRACE_SECONDS / _PAUSE_SECONDS)
         with _main_hidden(), _set(ONE_THREAD):
-            try:
-                process.start()
-            except (ConnectionError, EOFError):
+            for left in reversed(range(tries)):
                 process = self._context.Process(target=_child, args=arguments)
-                process.start()
+                try:
+                    process.start()
+                    break
+                except (ConnectionError, EOFError):
+                    if not left:
+                        raise
+                    time.sleep(_PAUSE_SECONDS)
         return process
 
     def _share(self, needs: Needs) -> int:
