@@ -1,8 +1,8 @@
 """Methods at the same price: the win rate of merges at the mix's own harm, over seeds.
 
-A merge has a weight, and every weight buys safety with something else. So methods are compared where
-the sweep of weights has the harm rate that the mix has, between two neighbouring weights (linear
-interpolation). In every seed the crossing is another; the interval is for new seeds and new
+A merge has a weight, and every weight buys safety with something else. So methods are compared
+where the sweep of weights has the harm rate that the mix has, between two neighbouring weights
+(linear interpolation). In every seed the crossing is another; the interval is for new seeds and new
 questions, and counts that crossing and interpolation depend on the answers, too (delta method).
 """
 
@@ -13,8 +13,10 @@ import numpy as np
 
 from mixmerge.records import Axis
 from mixmerge.stats.bootstrap import Floats
+from mixmerge.stats.decision import Decision, decide
 from mixmerge.stats.estimate import Estimate
-from paper.scores import Formula, Scores
+from paper.claims import compared
+from paper.scores import Scores
 
 
 @dataclass(frozen=True)
@@ -30,36 +32,72 @@ class AtLevel:
     """NaN where the level is not reached, shape (seeds,)."""
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Merges against the mix, at the mix's own harm."""
+
+    where: str
+    method: str
+    win: AtLevel
+    over_refusal: AtLevel
+
+    @property
+    def decision(self) -> Decision | None:
+        """What win rate and over-refusal say together; None where the mix's harm is not reached."""
+        if self.win.difference is None or self.over_refusal.difference is None:
+            return None
+        return decide(
+            [compared(self.win.difference, 1), compared(self.over_refusal.difference, -1)]
+        )
+
+
 def at_level(
-    scores: Scores, path: Sequence[str], model: str, other: Axis, level: Axis = "safety"
+    scores: Scores,
+    paths: Sequence[Sequence[str]],
+    model: str,
+    other: Axis,
+    level: Axis = "safety",
 ) -> AtLevel:
-    """Compare a path of models with one model, where the path has the model's value of an axis.
+    """Compare paths of models with one model, where a path has the model's value of an axis.
 
     Where a path crosses the level several times, the mean of all crossings counts.
 
     Args:
         scores: of all models.
-        path: models from one end of a sweep to the other, at least two.
+        paths: each the models from one end of a sweep to the other; their mean is compared.
         model: gives the level.
         other: the axis that is compared.
         level: the axis that is matched.
     """
-    heights = np.stack([scores.by_seed(level, {name: 1.0}) for name in path], axis=1)
-    values = np.stack([scores.by_seed(other, {name: 1.0}) for name in path], axis=1)
     own, against = scores.by_seed(level, {model: 1.0}), scores.by_seed(other, {model: 1.0})
-    weights, slopes = _crossings(heights, own, values)
-    reached = int((weights.sum(axis=1) > 0).sum())
-    found = np.where(weights.sum(axis=1) > 0, (weights * values).sum(axis=1), np.nan) - against
-    if reached < len(found):
-        return AtLevel(reached, len(found), None, found)
+    found = -against
     # To first order the value at the crossing moves with the values beside it, and with how far
     # the crossing moves when the path or the level is measured higher.
-    on_other: Formula = {n: weights[:, [i]] for i, n in enumerate(path)} | {model: -1.0}
-    moved = {name: -slopes[:, [place]] for place, name in enumerate(path)}
-    on_level: Formula = moved | {model: slopes.sum(axis=1, keepdims=True)}
-    return AtLevel(
-        reached, len(found), scores.over_axes({other: on_other, level: on_level}, found), found
-    )
+    on_other: dict[str, Floats] = {model: np.full((len(own), 1), -1.0)}
+    on_level: dict[str, Floats] = {model: np.zeros((len(own), 1))}
+    for path in paths:
+        heights = np.stack([scores.by_seed(level, {name: 1.0}) for name in path], axis=1)
+        values = np.stack([scores.by_seed(other, {name: 1.0}) for name in path], axis=1)
+        weights, slopes = (each / len(paths) for each in _crossings(heights, own, values))
+        crossed = weights.sum(axis=1) > 0
+        found = found + np.where(crossed, (weights * values).sum(axis=1), np.nan)
+        on_level[model] = on_level[model] + slopes.sum(axis=1, keepdims=True)
+        for place, name in enumerate(path):
+            on_other[name] = on_other.get(name, 0.0) + weights[:, [place]]
+            on_level[name] = on_level.get(name, 0.0) - slopes[:, [place]]
+    reached = int(np.isfinite(found).sum())
+    if reached < len(found):
+        return AtLevel(reached, len(found), None, found)
+    estimate = scores.over_axes({other: on_other, level: on_level}, found)
+    return AtLevel(reached, len(found), estimate, found)
+
+
+def compare(
+    where: str, method: str, scores: Scores, paths: Sequence[Sequence[str]], mix: str
+) -> Comparison:
+    """Compare paths of weights with a mix on win rate and over-refusal."""
+    win, refusal = (at_level(scores, paths, mix, axis) for axis in ("general", "over_refusal"))
+    return Comparison(where, method, win, refusal)
 
 
 def _crossings(heights: Floats, level: Floats, values: Floats) -> tuple[Floats, Floats]:
