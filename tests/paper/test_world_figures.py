@@ -21,7 +21,7 @@ def test_the_plane_names_experts_and_mix() -> None:
     drawing = plane(scores(RATES), {"linear": ["low", "high"]})
     svg = to_svg(drawing.figure)
     assert all(words in svg for words in ("0 %", "15 % mix", "100 %"))
-    assert "sft-15 win 60.0 %, harm 50.0 %" in drawing.alt
+    assert "sft-15 win 60.0\u202f%, harm 50.0\u202f%" in drawing.alt
 
 
 def test_a_share_where_the_harm_is_not_reached_has_no_point() -> None:
