@@ -40,10 +40,8 @@ log = logging.getLogger(__name__)
 def take_lock(handle: int, path: Path, *, patience: float = 0.0) -> bool:
     """Lock an open file or folder until it is closed; return whether that succeeded.
 
-    Args:
-        handle: of the file, open for writing, or of the folder.
-        path: for the warning if the file system has no locks.
-        patience: seconds to wait for the holder: one that was killed needs a moment to end.
+    ``patience`` is how many seconds to wait for the holder: one that was killed needs a moment to
+    end. ``path`` is for the warning if the file system has no locks.
     """
     deadline, pause = time.monotonic() + patience, 0.001
     while True:
@@ -284,10 +282,8 @@ def append_if_possible(path: Path, value: Any) -> None:
 def read_log(path: Path, parse: Callable[[bytes], Any] = value_of) -> Iterator[Any]:
     """Yield the values of a log that others may write, skipping damaged and partial lines.
 
-    Args:
-        path: the log; a missing or unreadable one has no values.
-        parse: reads a line, including its newline, of a file that is not a `Log`; a ValueError
-            means damage.
+    A missing or unreadable log has no values. ``parse`` reads lines of a file that is not a `Log`;
+    it raises ValueError at a damaged one.
     """
     try:
         content = path.read_bytes() if path.is_file() else b""

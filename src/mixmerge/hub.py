@@ -116,8 +116,8 @@ def module_folders(folder: Path) -> list[str]:
     entries = listed if isinstance(listed, list) else [{}]
     paths = [entry.get("path") for entry in entries if isinstance(entry, dict)]
     for path in paths:
-        is_text = isinstance(path, str) and path.isprintable()
-        if not is_text or {"..", "/"} & {*PurePosixPath(path).parts}:
+        parts = PurePosixPath(path).parts if isinstance(path, str) else ("..",)
+        if {"..", "/"} & {*parts} or not str(path).isprintable():
             raise ModelError(f"{file}: each module must have a `path` in the folder, not {path!r}.")
     return [path for path in paths if path]
 

@@ -20,12 +20,10 @@ _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 def parse(
     text: str, *, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None, limited: bool = True
 ) -> Any:
-    """Read JSON text.
+    """Read JSON text of one document.
 
-    Args:
-        text: one document.
-        pairs: makes an object of its keys and values; a ``dict`` by default.
-        limited: whether to refuse more than `MOST_VALUES`; tables of data may be larger.
+    ``pairs`` makes an object of its keys and values (default: a ``dict``). Tables of data may have
+    more than `MOST_VALUES` values if not ``limited``.
 
     Raises:
         ValueError: it is not JSON, or is too large or too deep; `json.JSONDecodeError` has the

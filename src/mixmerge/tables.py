@@ -201,7 +201,7 @@ def _load(name: str, config: str | None, split: str, revision: str | None) -> An
             loaded = datasets.load_from_disk(name)
             return loaded[split] if isinstance(loaded, datasets.DatasetDict) else loaded
         return datasets.load_dataset(name, config, split=split, revision=revision)
-    # `datasets` raises a dozen unrelated classes for what is always the user's to mend: a wrong
+    # `datasets` raises a dozen unrelated classes for what is always the user's to fix: a wrong
     # name, split, configuration or revision, no network, no permission, unreadable files.
     except Exception as error:
         raise DataError(

@@ -243,11 +243,7 @@ def _too_large(mark: Any, depth: int, values: int) -> yaml.YAMLError:
 
 
 def _measure(node: yaml.Node, known: dict[yaml.Node, tuple[int, int]]) -> tuple[int, int]:
-    """Return a node's depth and number of values, counting aliases wherever they are used.
-
-    Raises:
-        YAMLError: it is too deep, has too many values, or contains itself.
-    """
+    """Return a node's depth and number of values, counting aliases wherever they are used."""
     line = node.start_mark.line + 1
     if node in known:
         if not known[node][1]:

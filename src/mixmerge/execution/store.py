@@ -226,12 +226,7 @@ def read_task(folder: Path) -> tuple[Task, str]:
 
 
 def adopted_key(recipe: str, content: str) -> str:
-    """Return the identity of an adopted step.
-
-    Args:
-        recipe: its identity if it were run.
-        content: fingerprint of the adopted output.
-    """
+    """Return the identity of an adopted step: its identity if run, and its output's fingerprint."""
     return fingerprint([recipe, content])
 
 

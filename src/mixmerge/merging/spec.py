@@ -13,14 +13,14 @@ from mixmerge.merging.recipes.sections import Setting
 from mixmerge.spec_model import SpecModel
 
 STUDY_BASE = "base"
-"""What a study file calls its base model."""
+"""A study file's name for its base model."""
 
 
 class MergePlacement(SpecModel):
     """How a merge runs; nothing here changes its bytes."""
 
     threads: int = Field(4, ge=1)
-    """Most CPU threads of one merge; no more than the cores that there are."""
+    """Most CPU threads of one merge; at most the number of cores."""
 
 
 def _entry(model: Any) -> tuple[str, dict[str, Any]]:
@@ -47,7 +47,7 @@ class MergeSpec(SpecModel):
         {method: ties, models: {sft-0: {weight: 0.5, density: 0.6}, sft-100: {weight: 0.5}},
          parameters: {density: 0.8, lambda: 1.0}}
 
-    What concerns one model stands at its name, so that no setting depends on an order.
+    Settings of one model are given by its name, so nothing depends on an order.
     """
 
     method: str

@@ -98,7 +98,7 @@ def krippendorff_alpha(
 
 
 def youden(table: Float64[Floats, "*sets K K"]) -> Float64[Floats, "*sets"]:
-    """Return how much more often the last outcome is said where it is true than where the first is.
+    """Return the rate of the last outcome where it is true, minus where the first is.
 
     For two outcomes this is sensitivity + specificity - 1 (Youden 1950): 1 for a perfect judge, 0
     for a coin. NaN if one of the two is never true. ``table`` is a confusion matrix.
@@ -122,20 +122,13 @@ def coefficient(
     cluster: Int[Codes, "items"],
     statistic: Coefficient,
 ) -> Estimate | None:
-    """Return a coefficient with its interval by the jackknife over clusters.
+    """Return a coefficient with its jackknife interval over clusters; None if it is undefined.
 
     Fisher's transformation makes the coefficient's distribution nearly symmetric; its standard
     error comes from leaving out each cluster in turn, with a t quantile (Efron and Tibshirani 1993,
     chapter 11). The usual percentile bootstrap covers 79 to 93 % where this covers 94 to 97 %:
-    ``benchmarks/small_samples.py``.
-
-    Args:
-        tables: from `confusion` or `coincidences`.
-        cluster: the cluster of each item, integers from 0.
-        statistic: at most 1, for example `cohen_kappa`.
-
-    Returns:
-        None if the coefficient is undefined.
+    ``benchmarks/small_samples.py``. The tables are from `confusion` or `coincidences`, the
+    statistic is at most 1, for example `cohen_kappa`.
     """
     whole = tables.sum(axis=0)
     value = float(statistic(whole))
@@ -165,15 +158,11 @@ def coefficient(
 
 
 def clustered_share(hit: Float64[Floats, "items"], cluster: Int[Codes, "items"]) -> Estimate:
-    """Return a share with its clustered Wilson interval.
+    """Return a share with its clustered Wilson interval; ``hit`` is 1 or 0 (or a share), or NaN.
 
     If fewer than three clusters differ from the others, or clusters are very unequal in size, the
     variance between clusters cannot be estimated, and each counts as one observation: a wide
     interval rather than a wrong one.
-
-    Args:
-        hit: 1 or 0 (or a share); NaN is no observation.
-        cluster: the cluster of each item.
 
     Raises:
         SampleError: there is no observation.

@@ -30,25 +30,17 @@ class Compared:
 def significant_gain(gain: float, p_adjusted: float) -> int:
     """Return 1 for a significant gain, -1 for a significant loss, 0 for neither.
 
-    Args:
-        gain: a difference, positive if better.
-        p_adjusted: its p-value, adjusted for all comparisons of its family.
+    ``gain`` is positive if better; its p-value is adjusted for all comparisons of its family.
     """
     return 0 if p_adjusted >= SIGNIFICANCE else (gain > 0) - (gain < 0)
 
 
 def adjust_all_axes(p_values: Sequence[Sequence[float]]) -> list[list[float]]:
-    """Adjust one-sided p-values of claims about all axes of a pair of models at once.
+    """Adjust one-sided p-values, by pair and axis, of claims about all axes of a pair at once.
 
     "Not worse on any axis" holds if it holds on every axis, so the pair's largest p-value is that
     of the claim and axes need no adjustment (an intersection-union test; Berger 1982). Holm's
     method then adjusts for the number of pairs, and each axis by its pair's factor.
-
-    Args:
-        p_values: by pair and axis; each pair has at least one.
-
-    Returns:
-        The adjusted p-values, in the same order.
 
     Example:
         >>> adjust_all_axes([[0.001, 0.01], [0.02, 0.0]])
@@ -65,16 +57,13 @@ def adjust_all_axes(p_values: Sequence[Sequence[float]]) -> list[list[float]]:
 
 
 def decide(axes: Iterable[Compared | None]) -> Decision:
-    """Return the decision over all axes together.
+    """Return the decision over all axes together; None is an axis without a comparison.
 
     A model *beats* another if it is better on at least one axis and shown not to be worse, by a
     margin set in advance, on any; it *loses* in the reverse case. Two models are *equivalent* if
     every difference is shown to be inside the margin, whatever its sign (both would otherwise beat
     the other). A model *trades* if it is better on one axis and worse on another without any of
     these. All else is *undecided*: no evidence of a difference is not equality.
-
-    Args:
-        axes: one comparison each; None if it is missing.
 
     Example:
         >>> better, unsure = Compared(1, True, False), Compared(0, False, False)

@@ -57,12 +57,7 @@ class ClusterMean:
     def of(
         cls, totals: Float64[Floats, "clusters"], sizes: Float64[Floats, "clusters"]
     ) -> ClusterMean:
-        """Return the pooled mean of a column.
-
-        Args:
-            totals: sums by cluster.
-            sizes: numbers of values by cluster; at least one is positive.
-        """
+        """Return the pooled mean, given sums and numbers of values by cluster (not all zero)."""
         n = sizes.sum()
         value = float(totals.sum() / n)
         # Avoids 0 / 0 for a cluster with all values, whose term is zero.
@@ -227,18 +222,13 @@ class ClusterSample:
         return max(flipped, min(1.0, 2 * one_sided))
 
     def p_at_most(self, column: int, most: float, sign: int = 1, apart: float = 0.0) -> float:
-        """Return the one-sided p-value of "the mean paired difference is at most `most`".
+        """Return the one-sided p-value of "the mean difference is at most `most`", in (-1, 0].
 
         The largest of Tango's score test, dual to the interval of `difference`, a t test corrected
         for skew, and `_unseen`. If too few clusters vary for an interval, an exact binomial test
         instead: since no difference is below -1, a mean of at most -m needs a share of at least m
-        clusters below zero.
-
-        Args:
-            column: which.
-            most: in (-1, 0].
-            sign: -1 to test the differences with their signs changed.
-            apart: as for `rate`.
+        clusters below zero. A ``sign`` of -1 tests the differences with their signs changed;
+        ``apart`` is as for `rate`.
         """
         mean, totals = self._signed(column, sign)
         if self._no_difference(column, mean, apart):

@@ -57,13 +57,9 @@ def matched_difference(
     """Estimate how a path differs from a model at the model's own level of another axis.
 
     Crossing and interpolation are repeated in every bootstrap draw, so the interval, ± t bootstrap
-    standard errors, includes their error.
-
-    Args:
-        points: estimates on the matched axis and on the other, each of shape (points + 1,): the
-            path from end to end, then the model.
-        draws: the same in every draw, each of shape (draws, points + 1).
-        clusters: independent units of the smaller axis.
+    standard errors, includes their error. ``points`` are the estimates on the matched axis and on
+    the other, each of shape (points + 1,): the path from end to end, then the model; ``draws`` the
+    same in every draw, of shape (draws, points + 1). ``clusters`` counts those of the smaller axis.
     """
     (value,) = _differences(*(each[None] for each in points))
     if np.isnan(value):

@@ -229,7 +229,7 @@ def test_counters_are_the_donors(model: Any, weights: Any, tmp_path: Path, load:
     got = load(tmp_path / "out")
     assert (got[name], got[late]) == (3, 5)
     assert [note for note in notes if "no weight" in note] == [
-        f"tensor {name} and 1 more: is no weight; copied from {a} where it has it"
+        f"tensor {name} and 1 more: is not a weight; copied from {a} if it has it"
     ]
 
 

@@ -50,8 +50,8 @@ class LocalEngine:
         cpus: most cores in use by all steps together.
         gpus: CUDA devices to use, named as in ``CUDA_VISIBLE_DEVICES``. A step that needs more gets
             all; without GPUs, steps run on the cores.
-        memory_gb: most memory (1e9 bytes) of the steps that declare their needs; default: all of
-            the machine's.
+        memory_gb: most memory (1e9 bytes) of steps that declare their needs; default: the
+            machine's.
         preload: modules that the server imports before the first step.
     """
 

@@ -42,28 +42,28 @@ log = logging.getLogger(__name__)
 
 
 class SlurmSpec(EngineSpec):
-    """What the SLURM engine asks of the cluster beside each step's cores and devices."""
+    """What the SLURM engine asks of the cluster besides each step's cores and devices."""
 
     partition: str | None = None
-    """Left out: the cluster's default."""
+    """Default: the cluster's."""
     account: str | None = None
-    """Who pays."""
+    """Account to charge."""
     minutes: int = Field(default=24 * 60, ge=1)
-    """Most time of one job. A training that needs more is queued again and goes on."""
+    """Time limit of one job. A training that needs more is requeued and continues."""
     requeues: int = Field(default=10, ge=0)
-    """How often a job whose time was over is queued again."""
+    """How often a job that ran out of time is requeued."""
     memory_gb: float | None = Field(default=None, gt=0)
-    """Memory of each node. Left out: the cluster's default."""
+    """Memory of each node. Default: the cluster's."""
     gpus: int | None = Field(default=None, ge=0)
-    """Most GPUs to ask of a node; 0 where the cluster has none."""
+    """Most GPUs to request per node; 0 if the cluster has none."""
     at_once: int = Field(default=256, ge=1)
-    """Most jobs of one array at the same time."""
+    """Most jobs of an array that run at the same time."""
     setup: tuple[str, ...] = ()
     """Shell commands before each step, for example ``module load cuda``."""
     sbatch: dict[str, str | int | bool] = Field(default={})
-    """Any other option of ``sbatch``, for example ``{constraint: a100}``."""
+    """Other options of ``sbatch``, for example ``{constraint: a100}``."""
     cluster: Literal["slurm", "local"] = "slurm"
-    """``local`` runs the jobs as processes of this machine, to try everything without SLURM."""
+    """``local`` runs jobs as processes on this machine, to test without SLURM."""
 
     def build(self, entry: str, *, cpus: int, preload: Sequence[str]) -> "SlurmEngine":  # noqa: ARG002
         """Return an engine whose jobs run ``mixmerge step``."""

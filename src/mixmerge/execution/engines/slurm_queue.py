@@ -75,16 +75,16 @@ class Queue:
         """Ask the controller now."""
         asked = ["squeue", "--noheader", "--array", "--states=all", f"--user={os.getuid()}"]
         try:
-            said = _run([*asked, "--format=%i|%T"])
+            result = _run([*asked, "--format=%i|%T"])
         except subprocess.TimeoutExpired:
             self.missed(f"no answer in {_ANSWER_SECONDS:.0f} seconds")
             return
-        if said.returncode:
-            self.missed(said.stderr.strip())
+        if result.returncode:
+            self.missed(result.stderr.strip())
             return
         if self._pause:
             log.warning("SLURM answers again.")
-        lines = (line.partition("|") for line in said.stdout.splitlines())
+        lines = (line.partition("|") for line in result.stdout.splitlines())
         self._states = {job.strip(): state.strip() for job, _, state in lines}
         self._pause, self._next = 0.0, time.monotonic() + _ASK_EVERY_SECONDS
 
@@ -110,8 +110,8 @@ def queue_again_in_grace() -> None:
         return
     asked = ["squeue", "--noheader", f"--jobs={job}", "--format=%T"]
     with suppress(subprocess.TimeoutExpired):
-        said = _run(asked)
-        if said.returncode == 0 and said.stdout.strip() == "RUNNING":
+        result = _run(asked)
+        if result.returncode == 0 and result.stdout.strip() == "RUNNING":
             _run(["scontrol", "requeue", job])
 
 

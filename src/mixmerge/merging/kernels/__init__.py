@@ -94,15 +94,12 @@ def kernel(signature: str) -> Callable[[Callable[P, R]], Kernel[P, R]]:
 
 
 def cache_is_safe(folder: Path, source: str) -> bool:
-    """Return whether nobody else could have written the cached machine code in a folder.
+    """Return whether nobody else could have written a module's cached machine code.
 
-    Next to the source this does not matter: who can write there can also change the source.
-    Elsewhere, in the user's cache or ``NUMBA_CACHE_DIR``, the folder and its files must belong to
-    this user, and nobody else may write to them or replace the folder.
-
-    Args:
-        folder: where Numba would cache the code of one module.
-        source: the file of that module.
+    ``folder`` is where Numba caches the code of the module ``source``. Next to the source this does
+    not matter: who can write there can also change the source. Elsewhere, in the user's cache or
+    ``NUMBA_CACHE_DIR``, the folder and its files must belong to this user, and nobody else may
+    write to them or replace the folder.
     """
     if folder == Path(source).parent / "__pycache__":
         return True

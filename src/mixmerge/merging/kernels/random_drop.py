@@ -140,7 +140,7 @@ def _keep_by_rank(
     places: npt.NDArray[np.int64],
 ) -> None:
     # A radix sort of each row by falling magnitude, which keeps ties in order: the 31 bits below
-    # the sign, inverted, go through three passes of 11 bits, each with its column beside it.
+    # the sign, inverted, go through three passes of 11 bits, each carrying its column.
     rows, columns = values.shape
     keys, other = room[0], room[1]
     for row in range(rows):

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mixmerge.errors import ModelError, SpecError
-from mixmerge.files import read_json
+from mixmerge.errors import ModelError
 from mixmerge.merging.kernels.rounding import STORED
+from mixmerge.merging.models.donor_files import read_object
 from mixmerge.merging.models.equivalences import same_bytes
 from mixmerge.merging.models.pickled import is_pickled, pickled_tensors
 from mixmerge.merging.models.safetensors_io import StoredTensor, read_header
@@ -136,12 +136,8 @@ def _unknown(tensor: StoredTensor) -> ModelError:
 
 
 def _config(file: Path) -> dict[str, Any]:
-    try:
-        config = read_json(file)
-    except SpecError as error:
-        raise ModelError(str(error)) from error
-    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
-        kind = config.get("peft_type") if isinstance(config, dict) else None
+    config = read_object(file)
+    if (kind := config.get("peft_type")) != "LORA":
         raise ModelError(
             f"{file}: the adapter type is {kind!r:.60}; only LORA can be applied while merging. "
             "Merge it into its model with peft first."
@@ -185,11 +181,7 @@ def _pattern(config: Mapping[str, Any], folder: Path, key: str, module: str) -> 
 
 
 def _harmless(pattern: str, text: str) -> str:
-    """Return a regular expression that cannot backtrack for long.
-
-    Raises:
-        ValueError: it has too many repetitions; a hostile one could take years.
-    """
+    """Check that a regular expression cannot backtrack for long, and return it."""
     repeats = len(re.findall(r"[*+{]", pattern))
     if re.search(r"\)\s*[*+{]", pattern) or len(text) ** (repeats + 1) > _MOST_TRIES:
         raise ValueError(f"{pattern!r:.60} repeats too much to be tried; name modules instead")

@@ -32,15 +32,11 @@ class Checkpoint:
     """A model folder with its headers read and checked; no weight is loaded."""
 
     def __init__(self, name: str, path: Path, *, allow_pickle: bool = False) -> None:
-        """Read the headers of all weight files.
-
-        Args:
-            name: what messages call the model.
-            path: its folder.
-            allow_pickle: whether weights may be in PyTorch's own format.
+        """Read the headers of all weight files; ``name`` is for messages.
 
         Raises:
-            ModelError: the folder is incomplete, or a header is wrong.
+            ModelError: the folder is incomplete, a header is wrong, or weights are pickled and
+                ``allow_pickle`` is false.
         """
         if is_pickled(path):
             tensors = pickled_tensors(path, allowed=allow_pickle)

@@ -151,12 +151,9 @@ def unpacked(
 ) -> dict[str, StoredTensor]:
     """Return the tensors with packed experts split into one tensor per expert and matrix.
 
-    Packed shapes are (experts, gate rows then up rows, columns) and (experts, rows, columns).
-
-    Args:
-        tensors: of a model, by name.
-        config: of the model; architectures with another packing order are left as they are.
-        wanted: prefixes of the experts to split, from `experts_one_by_one`.
+    Packed shapes are (experts, gate rows then up rows, columns) and (experts, rows, columns);
+    architectures with another order are left as they are. ``wanted`` are the prefixes of the
+    experts to split, from `experts_one_by_one`.
     """
     kinds = {config.get("model_type"), language_config(config).get("model_type")}
     result: dict[str, StoredTensor] = {}

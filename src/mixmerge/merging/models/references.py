@@ -9,14 +9,13 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from mixmerge.errors import ModelError, SpecError
-from mixmerge.files import read_json
 from mixmerge.hub import is_hub_name, local_folder, resolve
 from mixmerge.merging.models.adapter import AdaptedCheckpoint
 from mixmerge.merging.models.adapter_files import CONFIG
 from mixmerge.merging.models.checkpoint import Checkpoint
+from mixmerge.merging.models.donor_files import read_object
 
 locate = partial(resolve, needs_owner=True)
 """Return the folder of a model or adapter; only ``org/name`` is taken for a name on the hub."""
@@ -81,8 +80,8 @@ def _is_adapter(folder: Path) -> bool:
 
 
 def _base_of(adapter: Path) -> str:
-    config: Any = read_json(adapter / CONFIG)
-    base = config.get("base_model_name_or_path") if isinstance(config, dict) else None
+    config = read_object(adapter / CONFIG)
+    base = config.get("base_model_name_or_path")
     if not isinstance(base, str) or not base:
         raise ModelError(
             f"{adapter / CONFIG}: has no `base_model_name_or_path`; "

@@ -32,11 +32,7 @@ class Source(Protocol):
     """Whether pieces must be whole rows (of the last dimension)."""
 
     def read(self, start: int, out: Array) -> None:
-        """Fill ``out`` with the elements from ``start`` on, in row-major order.
-
-        Args:
-            start: first element.
-            out: float32, shape (count,), contiguous.
+        """Fill ``out``, float32 of shape (count,), with the elements from ``start`` on, row by row.
 
         Raises:
             ModelError: an element is NaN or infinite, or the file has changed.

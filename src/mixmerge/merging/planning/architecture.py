@@ -66,10 +66,10 @@ def output_config(
         if "vocab_size" in config:
             config["vocab_size"] = named[found].shape[0]
     for part in (config, language):
-        said = part.get("tie_word_embeddings")
-        if ties_head is False and layout.head(named) and (part is config or said is not None):
+        tied = part.get("tie_word_embeddings")
+        if ties_head is False and layout.head(named) and (part is config or tied is not None):
             part["tie_word_embeddings"] = False
-        elif ties_head and said is False:
+        elif ties_head and tied is False:
             part["tie_word_embeddings"] = True
     return config
 

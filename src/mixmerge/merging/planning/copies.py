@@ -40,8 +40,3 @@ def _is_copy(model: Checkpoint, name: str, original: str) -> bool:
     if not (isinstance(mine, StoredSource) and isinstance(theirs, StoredSource)):
         return False
     return same_bytes(mine.tensor, theirs.tensor)
-
-
-def needless(name: str, models: Sequence[Checkpoint]) -> bool:
-    """Whether a copy need not be stored, because some model loads without it."""
-    return any(name not in model.tensors for model in models)

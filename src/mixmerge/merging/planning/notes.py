@@ -20,7 +20,7 @@ def buffer_notes(
         what = "left out, since loaders compute this buffer themselves"
         yield f"tensor {first_of(buffers)}: {what}"
     if untrained:
-        what = f"is no weight; copied from {donor.name} where it has it"
+        what = f"is not a weight; copied from {donor.name} if it has it"
         yield f"tensor {first_of(untrained)}: {what}"
 
 
@@ -71,7 +71,7 @@ def slice_notes(recipe: MergeRecipe, composition: Composition) -> list[str]:
     strange = [name for name in composition.before if not belongs_to_embedding(name)]
     if strange:
         notes.append(
-            f"tensor {first_of(strange)}: outside of the layers and neither embedding nor norm "
+            f"tensor {first_of(strange)}: outside the layers and neither embedding nor norm "
             f"nor head; from the first slice ({', '.join(sources[0])})"
         )
     if head(origin.name for origin in composition.tensors) is None:

@@ -17,7 +17,7 @@ from mixmerge.merging.models.sources import Source, StoredSource
 from mixmerge.merging.planning import compatibility
 from mixmerge.merging.planning.architecture import output_config
 from mixmerge.merging.planning.composition import Origin, Part, compose
-from mixmerge.merging.planning.copies import needless, original_of
+from mixmerge.merging.planning.copies import original_of
 from mixmerge.merging.planning.notes import (
     buffer_notes,
     donor_notes,
@@ -241,7 +241,7 @@ class _Planner:
 
     def _copy(self, origin: Origin, original: str, models: Sequence[Checkpoint]) -> Row | None:
         """Return the row of a copy of another tensor, if the output needs it."""
-        if needless(origin.name, models):
+        if any(origin.name not in model.tensors for model in models):  # some load without it
             self.ties_head = layout.is_head(origin.name) or self.ties_head
             what = f"equals {original} wherever it is stored, so the output has it once"
             self.notes.append(f"tensor {origin.name}: {what}")

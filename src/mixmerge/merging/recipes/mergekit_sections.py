@@ -169,11 +169,7 @@ def _with_effect(method: Method, whose: Whose) -> set[str]:
 
 
 def _without_effect(name: Any, method: Method, where: str, whose: Whose) -> str:
-    """Return why a parameter is ignored.
-
-    Raises:
-        SpecError: it is unknown, or only mixmerge's, which are never ignored.
-    """
+    """Return why a parameter is ignored; refuse unknown ones and mixmerge's own."""
     belongs = _elsewhere(name)
     for_all = name in _with_effect(method, "all")
     if belongs is None and for_all:

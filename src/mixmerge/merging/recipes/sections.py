@@ -9,10 +9,10 @@ A setting is one value, a gradient, or a list of rules, as in mergekit:
         value: [0, 1]
       - value: 0.5                     # all others
 
-How deep a tensor lies is said by `models.layout`. Tensors outside of layers (embeddings, final
-norm, head) take the first value of a gradient.
+Depths of tensors come from `models.layout`; those outside layers (embeddings, final norm, head) get
+the first value of a gradient.
 
-The section of the tokenizer has mergekit's grammar; models are called by their names in the recipe.
+The tokenizer section has mergekit's grammar, with the recipe's names of models.
 """
 
 from collections.abc import Callable
@@ -64,7 +64,7 @@ class Rule(SpecModel):
 
 
 Setting = Annotated[Scalar | Gradient | tuple[Rule, ...], BeforeValidator(_check_setting)]
-"""What a recipe may write for a parameter."""
+"""The value of a parameter in a recipe."""
 
 
 def value_for(setting: Setting, tensor: str, depth: float) -> Scalar | None:

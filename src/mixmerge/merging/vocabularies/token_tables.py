@@ -30,11 +30,7 @@ def token_tables(model: Checkpoint) -> set[str]:
 
 
 def refuse_other_tables(model: Checkpoint, tokens: int) -> None:
-    """Refuse a model with rows for tokens that cannot be reordered.
-
-    Args:
-        model: a model whose tokens get other ids in the output.
-        tokens: its number of tokens.
+    """Refuse a model with rows for its ``tokens``, which get other ids, that cannot be reordered.
 
     Raises:
         ModelError: it has such a tensor; the message names it.

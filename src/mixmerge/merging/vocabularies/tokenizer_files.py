@@ -54,9 +54,7 @@ def read_tokenizer(folder: Path) -> StoredTokenizer:
     donor_files.check_donor_files(folder)
     for name in _SETTINGS:
         if (folder / name).is_file():
-            donor_files.read_object(
-                folder / name
-            )  # what cannot be read is said now, not after the merge
+            donor_files.read_object(folder / name)  # refuse now rather than after the merge
     if not file.is_file():
         return _parsed(folder, _converted(folder), changed=True)
     try:
