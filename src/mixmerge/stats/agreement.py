@@ -118,9 +118,7 @@ LEAST_DISAGREEING = 3
 
 
 def coefficient(
-    tables: Float64[Floats, "items K K"],
-    cluster: Int[Codes, "items"],
-    statistic: Coefficient,
+    tables: Float64[Floats, "items K K"], cluster: Int[Codes, "items"], statistic: Coefficient
 ) -> Estimate | None:
     """Return a coefficient with its jackknife interval over clusters; None if it is undefined.
 

@@ -22,13 +22,7 @@ from scipy.special import bdtr, betaincinv, stdtr
 from mixmerge.stats.bootstrap import Codes, Floats, cluster_totals
 from mixmerge.stats.estimate import LEVEL, MIN_CLUSTERS, Estimate, too_small
 from mixmerge.stats.paired import sign_flip_p
-from mixmerge.stats.proportions import (
-    clustered_tango,
-    clustered_wilson,
-    tango,
-    tango_p,
-    wilson,
-)
+from mixmerge.stats.proportions import clustered_tango, clustered_wilson, tango, tango_p, wilson
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int

@@ -50,9 +50,7 @@ def at_level(
 
 
 def matched_difference(
-    points: tuple[Floats, Floats],
-    draws: tuple[Floats, Floats],
-    clusters: int,
+    points: tuple[Floats, Floats], draws: tuple[Floats, Floats], clusters: int
 ) -> Estimate:
     """Estimate how a path differs from a model at the model's own level of another axis.
 

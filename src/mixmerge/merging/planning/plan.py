@@ -18,12 +18,7 @@ from mixmerge.merging.planning import compatibility
 from mixmerge.merging.planning.architecture import output_config
 from mixmerge.merging.planning.composition import Origin, Part, compose
 from mixmerge.merging.planning.copies import original_of
-from mixmerge.merging.planning.notes import (
-    buffer_notes,
-    donor_notes,
-    slice_notes,
-    tokenizer_notes,
-)
+from mixmerge.merging.planning.notes import buffer_notes, donor_notes, slice_notes, tokenizer_notes
 from mixmerge.merging.recipes.recipe import MergeRecipe, stage_of, with_folder
 from mixmerge.merging.vocabularies.chat_template import choose, template_of, template_of_adapter
 from mixmerge.merging.vocabularies.vocabulary import Vocabulary, align

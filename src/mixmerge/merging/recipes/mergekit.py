@@ -160,11 +160,7 @@ def _sliced(text: Mapping[str, Any], whole: _Recipe) -> dict[str, Any]:
     apart = _base_input(whole.method, whole.base)
     models = [name for name in dict.fromkeys(names) if apart is None or name != whole.base]
     bases = [part["base"] for part in slices] + [whole.base]
-    return {
-        "models": [_input(name, *bases) for name in models],
-        "base": apart,
-        "slices": slices,
-    }
+    return {"models": [_input(name, *bases) for name in models], "base": apart, "slices": slices}
 
 
 def _slice(entry: Any, whole: _Recipe, where: str) -> dict[str, Any]:
@@ -188,11 +184,7 @@ def _slice(entry: Any, whole: _Recipe, where: str) -> dict[str, Any]:
         base = None
     else:
         sources = _beside_base(sources, whole._replace(base=base), where)
-    return {
-        "sources": [source._asdict() for source in sources],
-        "base": base,
-        "parameters": own,
-    }
+    return {"sources": [source._asdict() for source in sources], "base": base, "parameters": own}
 
 
 def _source(

@@ -28,13 +28,7 @@ from mixmerge.merging.vocabularies.tokenizer_files import (
     without_rows_beyond,
     write_tokenizer,
 )
-from mixmerge.merging.vocabularies.vocabulary_rows import (
-    ZERO,
-    Donor,
-    RowMap,
-    RowsSource,
-    row_maps,
-)
+from mixmerge.merging.vocabularies.vocabulary_rows import ZERO, Donor, RowMap, RowsSource, row_maps
 
 _GENERATION = "generation_config.json"
 _MOST_EMPTY_ROWS = 1 << 20
