@@ -120,12 +120,13 @@ def write_bytes(path: Path, content: bytes) -> None:
             with partial.open("wb") as stream:
                 stream.write(content)
                 stream.flush()
+                # Data before name: some file systems would otherwise leave an empty file.
                 os.fsync(stream.fileno())
             partial.replace(path)
         except OSError:
             partial.unlink(missing_ok=True)
             raise
-        sync(path.parent)
+        sync(path.parent)  # or the rename is lost with the power
 
 
 def write_text(path: Path, text: str) -> None:

@@ -33,6 +33,7 @@ def draw_clusters(
 ) -> Float64[Floats, "draws clusters"]:
     """Return how often each cluster is in each bootstrap draw."""
     taken = rng.integers(n_clusters, size=(n_draws, n_clusters))
+    # One bincount for all draws: shift the clusters of each draw to a range of its own.
     taken += np.arange(n_draws)[:, None] * n_clusters
     counts = np.bincount(taken.ravel(), minlength=n_draws * n_clusters)
     return counts.reshape(n_draws, n_clusters).astype(np.float64)

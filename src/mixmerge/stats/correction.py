@@ -84,6 +84,7 @@ def prediction_powered(
     _, place = np.unique(cluster, return_inverse=True)
     first, second = np.bincount(place, own), np.bincount(place, other)
     spread = float(second @ second)
+    # The lambda of least variance is a regression coefficient, here of sums over clusters.
     power = min(1.0, max(0.0, float(first @ second) / spread)) if spread > 0 else 0.0
     clusters = len(np.unique(cluster[labelled]))
     mean = float(value + power * correction)
@@ -139,6 +140,7 @@ def rogan_gladen(
     if youden <= 0:
         return None
     value = float((judged[seen].mean() + specificity - 1) / youden)
+    # Delta method: the derivative of the corrected rate with respect to each of the three rates.
     influence = np.concatenate(
         [_centred(judged[seen]), -(1 - value) * _centred(said[no]), -value * _centred(said[yes])]
     )

@@ -74,6 +74,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     adjusted = [0.0] * count
     highest = 0.0
     for rank, index in enumerate(np.argsort(p_values, kind="stable")):
+        # Running maximum: an adjusted p-value is never below that of a smaller p-value.
         highest = max(highest, min(1.0, (count - rank) * p_values[index]))
         adjusted[index] = highest
     return adjusted

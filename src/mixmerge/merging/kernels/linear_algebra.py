@@ -15,7 +15,7 @@ from mixmerge.merging.kernels import Array, Kernel, kernel
 
 Sums = npt.NDArray[np.float64]
 
-_LANES = 256
+_LANES = 256  # part of the result: changing it changes the last bits of merges
 _LANES_OF_COMPARISONS = 16
 _SMALLEST_NORM = 1e-8
 _SMALLEST_SINE = 1e-6

@@ -76,6 +76,7 @@ def karcher_mean(cosines: Sums, max_iter: int, tol: float) -> Sums:
     that is opposite or equal to the mean has no tangent there and is ignored in that step. Step
     lengths and sines up to ``tol`` count as zero.
     """
+    # The mean is kept as weights of the vectors, so every step only needs their cosines.
     count = len(cosines)
     mean = np.full(count, 1.0 / count)
     if length(mean, cosines) <= tol:
