@@ -161,7 +161,7 @@ def test_strange_tensors_outside_of_the_layers_are_said_to_come_from_the_first_s
     parts = [{"sources": [layers(a, 0, 1)]}, {"sources": [layers(b, 1, 3)]}]
     made = plan({"merge_method": "linear", "slices": parts, "parameters": {"weight": 1}})
     (note,) = made.notes
-    assert "tensor rotary.table and 1 more: outside of the layers" in note
+    assert "tensor rotary.table and 1 more: outside the layers" in note
     (row,) = [row for row in made.rows if row.output.name == "rotary.table"]
     assert f"{a}/" in row.inputs[0].name
 
@@ -228,7 +228,7 @@ def test_counters_are_the_donors(model: Any, weights: Any, tmp_path: Path, load:
     notes = merge(linear([a, b]), tmp_path / "out")
     got = load(tmp_path / "out")
     assert (got[name], got[late]) == (3, 5)
-    assert [note for note in notes if "no weight" in note] == [
+    assert [note for note in notes if "not a weight" in note] == [
         f"tensor {name} and 1 more: is not a weight; copied from {a} if it has it"
     ]
 
