@@ -209,10 +209,10 @@ def test_a_line_is_json_with_its_crc_32(tmp_path: Path) -> None:
 def test_a_pipe_or_folder_is_no_lock(make: Callable[[Path], None], tmp_path: Path) -> None:
     """What cannot be a lock or a log is named at once; nothing waits for a pipe's other end."""
     make(tmp_path / "odd")
-    with pytest.raises(ResourceError, match="odd: must be a plain file"):
+    with pytest.raises(ResourceError, match="odd: is not a regular file"):
         Log(tmp_path / "odd")
     claim = claimed(tmp_path / "odd", "study", patience=0.0)
-    with pytest.raises(ResourceError, match="odd: must be a plain file"), claim:
+    with pytest.raises(ResourceError, match="odd: is not a regular file"), claim:
         pass
     assert not holder(tmp_path / "odd")
     assert list(read_log(tmp_path / "odd")) == []
@@ -232,5 +232,5 @@ def test_a_lock_on_a_full_disk_holds_without_a_name(full_disk: Path) -> None:
     """The name of its holder has no room; that stops nobody, at the beginning or at the end."""
     with claimed(full_disk / "lock", "step", patience=0.0) as last:
         assert last is None
-        assert holder(full_disk / "lock") == "it has not said who it is"
+        assert holder(full_disk / "lock") == "it has not written its name"
     assert holder(full_disk / "lock") == ""

@@ -1,10 +1,9 @@
-"""What survives a crash: locks that end with their holder, and logs that lose no whole line.
+"""Crash safety: locks that end with their holder, and logs that lose no complete line.
 
-The kernel holds a lock and releases it however its holder ends, so a lock is never stale; on Linux
-that is true of NFS too. A log is JSON Lines that are only ever appended to: a line counts once its
-newline is written, and what a killed writer left behind the last newline is cut off. Each line is
-``["CRC-32", VALUE]``, so that a line that a disk or a hand has changed is known to be damaged: one
-flipped bit can make another number of it that is as good JSON as the first.
+The kernel holds a lock and releases it however its holder ends, so locks are never stale; on Linux
+this is true of NFS too. Logs are append-only JSON Lines: a line counts once its newline is written,
+and what a killed writer left after the last newline is cut off. Each line is ``["CRC-32", VALUE]``,
+since a flipped bit can turn a number into another one that is just as valid JSON.
 """
 
 import contextlib
@@ -30,21 +29,19 @@ from mixmerge.errors import HeldError, ResourceError
 from mixmerge.files import PARTIAL, check_plain, explained_disk_errors
 
 _NO_LOCKS_HERE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF)
-"""Of file systems without locks; the last is NFS's answer for a folder."""
+"""Errors of file systems without locks; NFS gives the last one for a folder."""
 _LONGEST_POLL_SECONDS = 0.1
 _SECONDS_AT_RISK = 5.0
-"""How much work a power loss may take; a killed process loses nothing that was appended."""
+"""Most work lost in a power failure; a killed process loses nothing that was appended."""
 
 log = logging.getLogger(__name__)
 
 
 def take_lock(handle: int, path: Path, *, patience: float = 0.0) -> bool:
-    """Lock an open file or folder until it is closed; return whether no other process holds it.
+    """Lock an open file or folder until it is closed; return whether that succeeded.
 
-    Args:
-        handle: Of the file, open for writing, or of the folder.
-        path: For the warning where the file system has no locks.
-        patience: Seconds to wait for the holder: one that was killed needs a moment to die.
+    ``patience`` is how many seconds to wait for the holder: one that was killed needs a moment to
+    end. ``path`` is for the warning if the file system has no locks.
     """
     deadline, pause = time.monotonic() + patience, 0.001
     while True:
@@ -71,16 +68,16 @@ def _warn_of_no_locks(path: Path) -> None:
 
 @dataclass(frozen=True)
 class Owner:
-    """The process that holds a lock, or that held it when it ended."""
+    """The process that holds a lock, or held it when it ended."""
 
     pid: int
     host: str
     command: str
     since: str
-    """UTC, ISO 8601; for people only, since clocks jump."""
+    """UTC, ISO 8601; only for people, since clocks jump."""
 
     def __str__(self) -> str:
-        """Name the process so that a person can find it."""
+        """Describe the process so that a person can find it."""
         return f"process {self.pid} on {self.host}, since {self.since}: {self.command}"
 
 
@@ -98,18 +95,18 @@ def now() -> str:
 
 @contextlib.contextmanager
 def claimed(lock: Path, what: str, *, patience: float) -> Iterator[Owner | None]:
-    """Hold a lock file, with this process's name in it, while something is run.
+    """Hold a lock file containing this process's name.
 
     Yields:
         The last holder if it ended without releasing the lock, else None.
 
     Raises:
         HeldError: another process holds it; the message says which.
-        ResourceError: the folder is not writable, or no file is there.
+        ResourceError: the folder is not writable, or the lock is not a regular file.
     """
     check_plain(lock)
     with explained_disk_errors(lock):
-        # Unbuffered: on a full disk what is left in a buffer would fail once more at the end.
+        # Unbuffered: on a full disk a buffer would fail again when it is closed.
         stream = lock.open("a+b", buffering=0)
     with stream:
         if not take_lock(stream.fileno(), lock.parent, patience=patience):
@@ -124,7 +121,7 @@ def claimed(lock: Path, what: str, *, patience: float) -> Iterator[Owner | None]
 
 
 def holder(lock: Path) -> str:
-    """Say which process holds a lock now, also one that could not write its name; "": none."""
+    """Return which process holds a lock now, named or not; "" if none does."""
     try:
         check_plain(lock)
         with lock.open("rb", buffering=0) as stream:
@@ -138,37 +135,37 @@ def holder(lock: Path) -> str:
 
 
 def _name(stream: FileIO) -> str:
-    return str(_read(stream) or "it has not said who it is")
+    return str(_read(stream) or "it has not written its name")
 
 
 def _read(stream: FileIO) -> Owner | None:
     stream.seek(0)
     try:
         return Owner(**json.loads(stream.read()))
-    except (ValueError, TypeError):  # empty, or its writer was killed in the middle
+    except (ValueError, TypeError):  # empty, or its writer was killed
         return None
 
 
 def _write(stream: FileIO, text: bytes) -> None:
-    with contextlib.suppress(OSError):  # the name is a courtesy; the lock holds on a full disk too
+    with contextlib.suppress(OSError):  # the lock does not need the name
         stream.truncate(0)
         stream.write(text)
 
 
 def line_of(value: Any) -> bytes:
-    """Write plain JSON as one line of a log; half of a character becomes a question mark."""
+    """Return plain JSON as a line of a log; lone surrogates become question marks."""
     return _with_checksum(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
 
 
 def value_of(line: bytes) -> Any:
-    """Return what a line of a log holds.
+    """Return the value of a line of a log.
 
     Raises:
-        ValueError: the line is damaged, or no line of a log.
+        ValueError: the line is damaged, or is not a line of a log.
     """
     text = line[len(_with_checksum(b"")) - 2 : -2]
     if line != _with_checksum(text):
-        raise ValueError("the line is damaged: its checksum is not that of its value")
+        raise ValueError("the line is damaged: its checksum does not match")
     return json.loads(text)
 
 
@@ -177,16 +174,16 @@ def _with_checksum(text: bytes) -> bytes:
 
 
 class Log:
-    """JSON values, one a line, in a file that this process may write to.
+    """JSON values, one per line, in a file that this process may write to.
 
-    Several processes that write hold the lock while they read what is new and append.
+    Processes that share a log hold the lock while they read new lines and append.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the file, and make it if it is missing.
+        """Open the file, creating it if it is missing.
 
         Raises:
-            ResourceError: the disk is full, the folder is not writable, or this is no file.
+            ResourceError: the disk is full, the folder is not writable, or this is not a file.
         """
         self.path = path
         self._end = 0
@@ -201,14 +198,14 @@ class Log:
         return take_lock(self._stream.fileno(), self.path, patience=patience)
 
     def unlock(self) -> None:
-        """Let other processes have the lock."""
+        """Release the lock."""
         with contextlib.suppress(OSError):  # where there are no locks
             fcntl.flock(self._stream, fcntl.LOCK_UN)
 
     def new_lines(self) -> Iterator[tuple[int, bytes]]:
-        """Yield place and bytes of each line since the last call; cut off a torn last one.
+        """Cut off a partial last line; yield position and bytes of each line since the last call.
 
-        A line at which the caller raises is new again the next time.
+        If the caller raises at a line, the next call yields that line again.
         """
         self._cut_torn_line()
         self._stream.seek(self._end)
@@ -217,15 +214,15 @@ class Log:
             self._end += len(line)
 
     def value(self, place: int) -> Any:
-        """Return the value of the line at a place."""
+        """Return the value of the line at a position."""
         self._stream.seek(place)
         return value_of(self._stream.readline())
 
     def append(self, value: Any) -> int:
-        """Write a line, which survives the process from now on; return its place.
+        """Write a line, which then survives the process; return its position.
 
         Raises:
-            ResourceError: the disk is full; the line is not there.
+            ResourceError: the disk is full; the line was not written.
         """
         line = memoryview(line_of(value))
         handle = self._stream.fileno()
@@ -236,7 +233,7 @@ class Log:
                 while line:
                     line = line[os.write(handle, line) :]
             except OSError:
-                # Half a line would swallow the next one, should there be space again.
+                # The next line would be appended to half a line.
                 os.ftruncate(handle, place)
                 self._end = place
                 raise
@@ -245,7 +242,7 @@ class Log:
         return place
 
     def _cut_torn_line(self) -> int:
-        """Return where the last whole line ends; nothing follows it any more."""
+        """Cut off what follows the last newline; return the new end."""
         handle = self._stream.fileno()
         end = os.fstat(handle).st_size
         if end and os.pread(handle, 1, end - 1) != b"\n":
@@ -255,20 +252,20 @@ class Log:
         return end
 
     def sync(self) -> None:
-        """Flush the file to the disk."""
+        """Flush the file to disk."""
         with explained_disk_errors(self.path):
             os.fsync(self._stream.fileno())
         self._synced = time.monotonic()
 
     def close(self) -> None:
-        """Close the file, and with it release the lock."""
+        """Close the file, which releases the lock."""
         self._stream.close()
 
 
 def show(path: Path, value: Any) -> None:
-    """Replace a JSON file that only shows how far things are, whole, if the disk allows it.
+    """Atomically replace a JSON file of current status, if the disk allows it.
 
-    It is not flushed: what counts is elsewhere.
+    It is not flushed, since nothing depends on it.
     """
     partial = path.with_name(path.name + PARTIAL)
     with contextlib.suppress(OSError):
@@ -277,22 +274,21 @@ def show(path: Path, value: Any) -> None:
 
 
 def append_if_possible(path: Path, value: Any) -> None:
-    """Append to a log that nothing hangs on: a full disk is no reason to stop."""
+    """Append to a log that nothing depends on, ignoring a full disk."""
     with contextlib.suppress(OSError, ResourceError), contextlib.closing(Log(path)) as opened:
         opened.append(value)
 
 
 def read_log(path: Path, parse: Callable[[bytes], Any] = value_of) -> Iterator[Any]:
-    """Yield the values of a log that others may write; damaged and torn lines are left out.
+    """Yield the values of a log that others may write, skipping damaged and partial lines.
 
-    Args:
-        path: The log; one that is missing or cannot be read has no values.
-        parse: Reads a line, newline included, of a file that is no `Log`; a ValueError is damage.
+    A missing or unreadable log has no values. ``parse`` reads lines of a file that is not a `Log`;
+    it raises ValueError at a damaged one.
     """
     try:
         content = path.read_bytes() if path.is_file() else b""
     except OSError:
         return
-    for line in content.split(b"\n")[:-1]:  # what follows the last newline is torn
+    for line in content.split(b"\n")[:-1]:  # what follows the last newline is incomplete
         with contextlib.suppress(ValueError):
             yield parse(line + b"\n")

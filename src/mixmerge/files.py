@@ -1,8 +1,8 @@
-"""Files that are whole or absent: atomic writes, JSON, and JSON Lines of typed rows.
+"""Atomic files: atomic writes, JSON, and JSON Lines of typed rows.
 
-Nothing appears under its final name before it is complete: content goes to a neighbour with the
-suffix ``.partial``, is flushed to the disk, and is renamed. A reader therefore never meets half
-a file, whatever killed the writer.
+No file appears under its final name before it is complete: content is written to a neighbour with
+the suffix ``.partial``, flushed to disk, and renamed. So a reader never sees half a file, whatever
+killed the writer.
 """
 
 import errno
@@ -22,10 +22,9 @@ from mixmerge.errors import DataError, ResourceError, SpecError
 PARTIAL = ".partial"
 
 _LARGEST_JSON = 1 << 29
-"""Bytes of a JSON file; tokenizers, the largest that are in use, have a tenth of it."""
+"""Bytes; ten times the largest tokenizers."""
 
 Row = TypeVar("Row", bound=BaseModel)
-
 
 _SMALL_FILE = 8192
 """Bytes."""
@@ -38,7 +37,7 @@ _NO_PLACE = (
 
 @contextmanager
 def explained_disk_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk or a place that cannot be written into a `ResourceError` with ``path``."""
+    """Turn a full disk or an unwritable path into a `ResourceError` with ``path``."""
     try:
         yield
     except OSError as error:
@@ -50,32 +49,32 @@ def explained_disk_errors(path: Path) -> Iterator[None]:
 
 
 def is_full_disk(error: Exception) -> bool:
-    """Say whether the disk is full, also where a library tells it in words of its own only."""
+    """Whether the disk is full, even if a library only says so in its own words."""
     if isinstance(error, OSError) and error.errno in _FULL:
         return True
     return any(os.strerror(code) in str(error) for code in _FULL)
 
 
 def check_plain(path: Path) -> None:
-    """Check that a path is free or a plain file: to open a pipe can mean to wait for ever.
+    """Check that a path is free or a regular file: opening a pipe could block forever.
 
     Raises:
         ResourceError: something else is there.
     """
     with explained_disk_errors(path):
         if path.exists() and not path.is_file():
-            raise ResourceError(f"{path}: must be a plain file and is none. Remove what is there.")
+            raise ResourceError(f"{path}: is not a regular file. Remove what is there.")
 
 
 def existing_parent(path: Path) -> Path:
-    """Return the nearest folder above a path, or the path itself, that exists."""
+    """Return the path, or the nearest folder above it that exists."""
     while not path.exists():
         path = path.parent
     return path
 
 
 def full_disk(path: Path) -> ResourceError:
-    """Return the error of a full disk, with how much of it is free."""
+    """Return the error for a full disk, with its free space."""
     there = os.statvfs(existing_parent(path))
     free = f"{there.f_bavail * there.f_frsize / 1e6:.1f} MB"
     if there.f_files > 0 == there.f_favail:
@@ -87,13 +86,13 @@ def full_disk(path: Path) -> ResourceError:
 
 
 def no_room(folder: Path) -> bool:
-    """Say whether the disk of a folder has no room for one more small file."""
+    """Whether a folder's disk has no room for another small file."""
     there = os.statvfs(existing_parent(folder))
     return there.f_bavail * there.f_frsize < _SMALL_FILE or there.f_files > 0 == there.f_favail
 
 
 def sync(path: Path) -> None:
-    """Flush a file to the disk, or the entries of a folder: a rename then survives a power loss."""
+    """Flush a file, or a folder's entries, to disk: a rename then survives a power loss."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -102,14 +101,14 @@ def sync(path: Path) -> None:
 
 
 def sync_all(folder: Path) -> None:
-    """Flush a folder with all that is below it; where links lead is left out."""
+    """Flush a folder and everything in it; links are not followed."""
     for path in [*folder.rglob("*"), folder]:
         if not path.is_symlink():
             sync(path)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file that appears whole under its name, or not at all.
+    """Write a file atomically.
 
     Raises:
         ResourceError: the disk is full or the folder is not writable.
@@ -121,21 +120,22 @@ def write_bytes(path: Path, content: bytes) -> None:
             with partial.open("wb") as stream:
                 stream.write(content)
                 stream.flush()
+                # Data before name: some file systems would otherwise leave an empty file.
                 os.fsync(stream.fileno())
             partial.replace(path)
         except OSError:
             partial.unlink(missing_ok=True)
             raise
-        sync(path.parent)
+        sync(path.parent)  # or the rename is lost with the power
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text that appears whole under its name, or not at all."""
+    """Write UTF-8 text atomically."""
     write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write indented JSON (keys in the given order, no NaN), whole or not at all."""
+    """Write indented JSON (keys in the given order, no NaN) atomically."""
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
 
 
@@ -148,7 +148,7 @@ def read_json(path: Path) -> Any:
     try:
         size = path.stat().st_size
         if size == 0 and not path.is_file():
-            raise SpecError(f"{path}: is no file with text in it.")
+            raise SpecError(f"{path}: is not a regular file.")
         if size > _LARGEST_JSON:
             raise SpecError(f"{path}: has {size:,} bytes, more than {_LARGEST_JSON:,} for JSON.")
         text = path.read_text(encoding="utf-8")
@@ -163,7 +163,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file of ours; empty where the file is missing, damaged or odd."""
+    """Return the object in one of our JSON files; empty if it is missing or damaged."""
     try:
         value = read_json(path)
     except SpecError:
@@ -173,10 +173,10 @@ def read_object(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty neighbour of ``path`` to fill; on success it takes the name ``path``.
+    """Yield an empty folder next to ``path``; on success it is renamed to ``path``.
 
-    An older folder of that name is replaced. On an error ``path`` stays as it was and the
-    partial neighbour is removed.
+    It replaces an older folder of that name. On an error ``path`` is unchanged and the partial
+    folder is removed.
     """
     partial = path.with_name(path.name + PARTIAL)
     with explained_disk_errors(path):
@@ -195,7 +195,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def write_rows(path: Path, rows: Iterable[BaseModel]) -> None:
-    """Write typed rows as JSON Lines (UTF-8, one row a line), whole or not at all."""
+    """Write typed rows as JSON Lines (UTF-8, one row per line) atomically."""
     write_text(path, "".join(row.model_dump_json() + "\n" for row in rows))
 
 
@@ -204,7 +204,7 @@ def read_rows(path: Path, kind: type[Row]) -> list[Row]:
 
     Raises:
         DataError: the file is missing, or a line is not a row of this type. The message has the
-            line number, the field and what was seen; no row of such a file is used.
+            line number, the field and the value; no row of such a file is used.
     """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
@@ -227,7 +227,7 @@ def _parse(path: Path, number: int, line: str, kind: type[Row]) -> Row:
 
 
 def first_problem(error: ValidationError) -> str:
-    """Say the first problem of a pydantic error in one sentence: field, requirement, value seen."""
+    """Return the first problem of a pydantic error as a sentence: field, requirement, value."""
     problem = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in problem["loc"])
     field = field if len(field) <= 200 else f"{field[:199]}…"

@@ -1,8 +1,8 @@
-"""Stable hashes of plain values, files and folders: the identity of everything that is stored.
+"""Stable hashes of plain values, files and folders, which identify everything that is stored.
 
-Two values have the same fingerprint when they mean the same: the order of keys does not count,
-the type of a number does (``1`` and ``1.0`` are written differently in a study file and may be
-treated differently by whoever reads them). What has no stable form is refused.
+Values with the same meaning have the same fingerprint: the order of keys does not count, but the
+type of a number does (``1`` and ``1.0`` differ in a study file, and code may treat them
+differently). Values without a stable form are refused.
 """
 
 import hashlib
@@ -19,10 +19,10 @@ _CHUNK = 1 << 20
 
 
 def canonical(value: Any) -> bytes:
-    """Write plain data (mappings, lists, strings, numbers, booleans, None) in one fixed form.
+    """Encode plain data (mappings, lists, strings, numbers, booleans, None) in one fixed form.
 
     Raises:
-        TypeError: the value holds something without a stable form (an object, a set, NaN).
+        TypeError: the value has something without a stable form (an object, a set, NaN).
     """
     _check(value, "value")
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
@@ -64,7 +64,7 @@ def file_fingerprint(path: Path) -> str:
 
 
 def folder_fingerprint(folder: Path) -> str:
-    """Return the fingerprint of a folder: the names and contents of the files below it.
+    """Return the fingerprint of the names and contents of all files in a folder.
 
     Raises:
         SpecError: this user may not read a part of it.
@@ -74,7 +74,7 @@ def folder_fingerprint(folder: Path) -> str:
 
 
 def files_below(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:
-    """Return the files of a folder and of those in it, sorted; links are followed, once round.
+    """Return all files in a folder and its subfolders, sorted; links are followed, but no cycles.
 
     Raises:
         SpecError: this user may not read a part of it.

@@ -1,15 +1,15 @@
 """Models by name: a folder on this machine, or a repository on the Hugging Face hub.
 
-A name is ``NAME`` or ``OWNER/NAME``, with an optional ``@REVISION``. What exists here as a folder
-is never looked up on the hub, and what is written like a path (``./x``, ``/x``, ``~/x``) is one.
+A name is ``NAME`` or ``OWNER/NAME``, with an optional ``@REVISION``. An existing folder is never
+looked up on the hub, and what looks like a path (``./x``, ``/x``, ``~/x``) is one.
 """
 
-import json
 import re
 import reprlib
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from mixmerge import json_text
 from mixmerge.errors import ModelError
 
 MODEL_FILES = (
@@ -17,21 +17,23 @@ MODEL_FILES = (
     *("*.model", "*.tiktoken", "LICENSE*"),
 )
 """Configuration, tokenizer and weights in safetensors, never code."""
+MODULES = "modules.json"
+"""Where sentence-transformers lists a model's modules, each with the path of its folder."""
 _PICKLED = ("*.bin", "*.pt")
 _UNWANTED = (
     *("consolidated*", "optimizer*", "training_args*"),
-    # All folders but `additional_chat_templates`, as nearly as such patterns can say it.
+    # All folders but `additional_chat_templates`, as far as glob patterns allow.
     *("[!a]*/*", "a[!d]*/*", "ad[!d]*/*"),
 )
-"""Other formats, and the same weights once more under their original names."""
+"""Other formats, and copies of the weights under their original names."""
 _NAME = re.compile(r"[\w.-]+(/[\w.-]+)?(@[^@+\s]+)?", re.ASCII)
 _PATH_STARTS = ("/", "./", "../", "~")
 
 
 def is_hub_name(text: str, *, needs_owner: bool = False) -> bool:
-    """Return whether a text can be the name of a repository, looking at its form alone.
+    """Return whether a text has the form of a repository name.
 
-    Where it ``needs_owner``, a ``NAME`` without ``OWNER/`` is none.
+    With ``needs_owner``, a ``NAME`` without ``OWNER/`` is not one.
 
     Example:
         >>> is_hub_name("CohereLabs/aya-23-8B@main"), is_hub_name("./model")
@@ -42,7 +44,7 @@ def is_hub_name(text: str, *, needs_owner: bool = False) -> bool:
 
 
 def local_folder(text: str, relative_to: Path = Path()) -> Path:
-    """Return the path that a text would have on this machine, whether or not it exists.
+    """Return the path that a text names on this machine, whether or not it exists.
 
     Raises:
         ModelError: no file system could have such a path.
@@ -65,14 +67,14 @@ def resolve(
     needs_owner: bool = False,
     relative_to: Path = Path(),
 ) -> Path:
-    """Return the folder of a model, downloading it into the usual cache where it is on the hub.
+    """Return the folder of a model, downloading it into the usual cache if it is on the hub.
 
-    A name on the hub is ``OWNER/NAME`` or, unless it ``needs_owner``, ``NAME``, with an optional
-    ``@REVISION``. Files are downloaded by their patterns, and ``pickled`` weights where there are
-    no others. A relative path starts from ``relative_to``.
+    A name on the hub is ``OWNER/NAME`` or, unless ``needs_owner``, ``NAME``, with an optional
+    ``@REVISION``. Only ``files`` that match a pattern are downloaded, and ``pickled`` weights if
+    there are no others. A relative path starts from ``relative_to``.
 
     Raises:
-        ModelError: there is no such folder, and no such model on the hub or no way to reach it.
+        ModelError: there is no such folder, and no such model on the hub, or it cannot be reached.
     """
     folder = local_folder(text, relative_to)
     if folder.is_dir():
@@ -84,22 +86,40 @@ def resolve(
     folder = _download(text, files)
     if pickled and not any(folder.glob("*.safetensors")):
         folder = _download(text, [*files, *_PICKLED])
-    for module in _modules(folder):
+    try:
+        modules = module_folders(folder)
+    except ModelError:
+        modules = []  # only a merge needs them, and it refuses the file
+    for module in modules:
         _download(text, [f"{module}/{name}" for name in files], unwanted=())
         if not any((folder / module).glob("*.safetensors")):
-            # Whether they may be read is asked later; weights must not be missing in silence.
+            # Downloaded but not read: `allow_pickle` is checked when the model is opened.
             _download(text, [f"{module}/{name}" for name in _PICKLED], unwanted=())
     return folder
 
 
-def _modules(folder: Path) -> list[str]:
-    """Return the folders of a sentence-transformers model's modules, which lie beside the model."""
+def module_folders(folder: Path) -> list[str]:
+    """Return the subfolders in which a sentence-transformers model keeps its further modules.
+
+    Raises:
+        ModelError: ``modules.json`` is not JSON, or a module has no path below the folder.
+    """
+    file = folder / MODULES
+    if not file.is_file():
+        return []
     try:
-        listed = json.loads((folder / "modules.json").read_bytes())
-        paths = [entry["path"] for entry in listed]
-    except (OSError, ValueError, RecursionError, LookupError, TypeError):
-        return []  # there is none; one that is wrong is refused where the model is opened
-    return [path for path in paths if isinstance(path, str) and path]
+        listed = json_text.parse(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{file}: cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise ModelError(f"{file}: not valid JSON: {error}.") from error
+    entries = listed if isinstance(listed, list) else [{}]
+    paths = [entry.get("path") for entry in entries if isinstance(entry, dict)]
+    for path in paths:
+        parts = PurePosixPath(path).parts if isinstance(path, str) else ("..",)
+        if {"..", "/"} & {*parts} or not str(path).isprintable():
+            raise ModelError(f"{file}: each module must have a `path` in the folder, not {path!r}.")
+    return [path for path in paths if path]
 
 
 def _download(text: str, files: Sequence[str], unwanted: Sequence[str] = _UNWANTED) -> Path:

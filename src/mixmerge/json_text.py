@@ -1,7 +1,7 @@
-"""The one reader of JSON: with limits on what it makes, and no half characters.
+"""The one JSON reader, with limits on size and depth, and no lone surrogates.
 
-The standard library reads lists within lists until the stack is full, and halves of characters
-that no file can hold; either failed far from the file that held it.
+The standard library reads nested lists until the stack is full, and lone surrogates that no file
+can store; both would fail far from the file that had them.
 """
 
 import json
@@ -10,23 +10,20 @@ from collections.abc import Callable
 from typing import Any
 
 MOST_VALUES = 10_000_000
-"""Of a document: they take a gigabyte. The tokenizer of a quarter of a million tokens has two
-million."""
+"""In a document: they take a gigabyte. The largest tokenizers have two million."""
 _DEEPEST = 100
-"""Objects and lists within each other."""
+"""Levels of nesting."""
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
-"""A half of a character, escaped; two in a row may be a whole one."""
+"""An escaped surrogate; two in a row may be a valid pair."""
 
 
 def parse(
     text: str, *, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None, limited: bool = True
 ) -> Any:
-    """Read JSON text.
+    """Read JSON text of one document.
 
-    Args:
-        text: One document.
-        pairs: What makes an object of its keys and values; a ``dict`` by default.
-        limited: Whether more than `MOST_VALUES` are refused; tables of data may be larger.
+    ``pairs`` makes an object of its keys and values (default: a ``dict``). Tables of data may have
+    more than `MOST_VALUES` values if not ``limited``.
 
     Raises:
         ValueError: it is not JSON, or is too large or too deep; `json.JSONDecodeError` has the

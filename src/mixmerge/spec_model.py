@@ -1,25 +1,18 @@
-"""What all specifications share, from a study file down to one rule of a merge."""
+"""The base class and helpers of all specifications, from study files to single rules."""
 
 import difflib
 from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Tag,
-    ValidationError,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Tag, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 Problem = tuple[tuple[str | int, ...], str]
-"""The keys that lead to a mistake, and a sentence about it."""
+"""The keys that lead to a problem, and a sentence about it."""
 
 
 class SpecModel(BaseModel):
-    """A specification is immutable, and an unknown key is an error.
+    """An immutable specification; an unknown key is an error.
 
     The text under a field describes it in the JSON Schema, which editors show.
     """
@@ -28,10 +21,10 @@ class SpecModel(BaseModel):
 
 
 def one_of(models: Mapping[str, type[SpecModel]], what: str) -> Any:
-    """Return the type of a mapping that is one of several models, told by the key that only it has.
+    """Return the type of a mapping that is one of several models, chosen by a key that only it has.
 
-    A bare word, as ``win_rate``, stands for the model of that key with its defaults. Of two keys in
-    one mapping the first counts. For messages, ``what`` says what one of them is: ``measure``.
+    A bare word such as ``win_rate`` means the model with that key and its defaults. If two such
+    keys are given, the first counts. ``what`` names one of the models in messages: ``measure``.
 
     Example:
         >>> from pydantic import TypeAdapter
@@ -54,10 +47,10 @@ def one_of(models: Mapping[str, type[SpecModel]], what: str) -> Any:
     def tag(value: Any) -> str | None:
         names = value if isinstance(value, dict) else getattr(value, "__dict__", {})
         key = next((key for key in models if key in names), None)
-        return key and f"{key} {what}"  # two words: a tag is no key of the file
+        return key and f"{key} {what}"  # two words, to differ from any key
 
     alone = f", or is one of the words {quoted(words)}" if words else ""
-    # Assembled at run time from a registry, so that a new model is named in one place only.
+    # Built at run time from a registry, so that a new model is registered in one place only.
     tagged = tuple(Annotated[model, Tag(f"{key} {what}")] for key, model in models.items())
     members: Any = Union[tagged]  # noqa: UP007
     unknown = Discriminator(
@@ -72,7 +65,7 @@ def one_of(models: Mapping[str, type[SpecModel]], what: str) -> Any:
 
 
 def hint(seen: str, known: Iterable[str]) -> str:
-    """End a sentence about an unknown name with the known one that is nearest, if one is near."""
+    """Return the end of a sentence about an unknown name: a similar known one, or a full stop."""
     near = difflib.get_close_matches(seen, list(known), n=1)
     return f"; did you mean `{near[0]}`?" if near else "."
 
@@ -83,13 +76,13 @@ def quoted(names: Iterable[str]) -> str:
 
 
 def unknown_name(name: str, section: str, known: Collection[str]) -> str:
-    """Say that a section has no such name, which it has, and which is nearest."""
+    """Return the error for an unknown name: the section, its names, and the most similar one."""
     listed = quoted(known) or "which is empty"
     return f"there is no `{name}` in `{section}` ({listed}){hint(name, known)}"
 
 
 def refusal(kind: type[BaseModel], given: Mapping[str, Any], problems: list[Problem]) -> Exception:
-    """Return a validation error with every mistake at its key, so that its line can be named."""
+    """Return a validation error with each problem at its key, so that messages have its line."""
     return ValidationError.from_exception_data(
         kind.__name__,
         [

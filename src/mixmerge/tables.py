@@ -1,7 +1,7 @@
 """Tables of data, row by row: JSON Lines, CSV and Parquet files, and Hugging Face data sets.
 
-Every reader yields the place of a row (for messages) and the row as a mapping; it knows nothing
-of what the columns mean.
+Every reader yields a row's place (for messages) and the row as a mapping, and knows nothing about
+the columns.
 """
 
 import csv
@@ -19,7 +19,7 @@ from mixmerge.spec_model import SpecModel
 
 
 class Place(NamedTuple):
-    """Where a row stands."""
+    """The place of a row."""
 
     origin: str
     """Path of the file, or the data set and its split."""
@@ -31,7 +31,7 @@ class Place(NamedTuple):
 
     @property
     def short(self) -> str:
-        """The place without folders: the same on every machine."""
+        """The place without folders, which is the same on every machine."""
         return f"{Path(self.origin).name}, {self.position}"
 
 
@@ -65,14 +65,14 @@ class DataSpec(SpecModel):
         return self
 
     def paths(self) -> list[tuple[str | None, Path]]:
-        """Return the files in the order of reading, each with the language that is fixed for it."""
+        """Return the files in order, each with the language that is fixed for it."""
         if isinstance(self.files, dict):
             return list(self.files.items())
         files = [self.files] if isinstance(self.files, Path) else self.files or []
         return [(self.language, path) for path in files]
 
     def records(self) -> Iterator[tuple[str | None, Record]]:
-        """Yield every row with the language that its file or the whole data fixes, if one does.
+        """Yield every row, with the language if the file or the data fixes it.
 
         Raises:
             DataError: see `read_file` and `read_data_set`.
@@ -87,7 +87,7 @@ class DataSpec(SpecModel):
 
 
 def read_file(path: Path) -> Iterator[Record]:
-    """Yield the rows of a file, whose format its suffix tells.
+    """Yield the rows of a file; its suffix decides the format.
 
     Raises:
         DataError: the file is missing, of another format, or broken; the message has the line.
@@ -185,7 +185,7 @@ def read_data_set(
     Folders written by `save_to_disk` and plain data folders both work.
 
     Raises:
-        DataError: it cannot be loaded, for whatever reason `datasets` gives.
+        DataError: it cannot be loaded; the message has the reason that `datasets` gives.
     """
     for number, row in enumerate(_load(name, config, split, revision), 1):
         yield Place(f"{name} ({split})", f"row {number}"), row
@@ -201,7 +201,7 @@ def _load(name: str, config: str | None, split: str, revision: str | None) -> An
             loaded = datasets.load_from_disk(name)
             return loaded[split] if isinstance(loaded, datasets.DatasetDict) else loaded
         return datasets.load_dataset(name, config, split=split, revision=revision)
-    # `datasets` raises a dozen unrelated classes for what is always the user's to mend: a wrong
+    # `datasets` raises a dozen unrelated classes for what is always the user's to fix: a wrong
     # name, split, configuration or revision, no network, no permission, unreadable files.
     except Exception as error:
         raise DataError(
@@ -216,6 +216,6 @@ def _first_line(error: Exception) -> str:
 
 
 def shorten(value: object) -> str:
-    """Write a value for a message, at most 60 characters of it."""
+    """Return a value for a message, in at most 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

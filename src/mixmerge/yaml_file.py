@@ -1,8 +1,8 @@
-"""The one reader of YAML: by the rules of version 1.2, strict, with the line of each mistake.
+"""The one YAML reader: YAML 1.2, strict, with line numbers in errors.
 
-``no`` is a word (a language, say) and ``1e-5`` a number. A key that is given twice, a key that is
-not text and an integer that older readers take for octal are errors, and so is text that would
-fill the memory or the time: too many values, aliases of aliases, nesting without end.
+``no`` is text (a language, say) and ``1e-5`` a number. Duplicate keys, keys that are not text and
+integers that older readers take for octal are errors, and so is text that would exhaust memory or
+time: too many values, aliases of aliases, endless nesting.
 """
 
 import re
@@ -16,21 +16,21 @@ from mixmerge.errors import SpecError
 _LARGEST = 10_000_000
 """Bytes of a file."""
 _MOST_VALUES = 100_000
-"""Values of a document, aliases counted wherever they are used: a few lines can mean billions.
-So many take two seconds to read; a study of a thousand checkpoints has a fifth of them."""
+"""Values of a document, with aliases counted wherever they are used: a few lines can mean billions.
+This many take two seconds to read; a study of a thousand checkpoints has a fifth of them."""
 _DEEPEST = 100
-"""Collections within collections; the parser in C crashes at some thousands."""
+"""Levels of nesting; the C parser crashes at a few thousand."""
 _LARGEST_NUMBER = 2**63 - 1
-"""Of whole numbers: beyond it, what counts or measures with them overflows."""
+"""Beyond this, integers overflow in NumPy and PyTorch."""
 _LONGEST = 1000
-"""Characters of a message: a file may hold any text, and messages show what was seen."""
+"""Characters of a message, which may quote text from the file."""
 
 Place = tuple[str | int, ...]
 """The keys and indices that lead to a value."""
 
 
 class Mark(NamedTuple):
-    """Where something was written."""
+    """The position of a value."""
 
     file: str
     line: int
@@ -38,27 +38,27 @@ class Mark(NamedTuple):
 
 
 class Document(NamedTuple):
-    """What a YAML file says, before it is checked."""
+    """The content of a YAML file, not yet validated."""
 
     name: str
-    """Stands for the file in messages."""
+    """For messages."""
     data: dict[str, Any]
     marks: dict[Place, Mark]
-    """Where each place of ``data`` was written."""
+    """Line of each value in ``data``."""
 
 
 _KINDS = {"null", "bool", "int", "float", "str", "seq", "map"}
-"""What values are: dates, bytes and sets cannot be written as JSON, as identities are."""
+"""Types of values; dates, bytes and sets are not JSON, which identities need."""
 _TEXT, _MERGED = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 
 if TYPE_CHECKING:
     _Base = yaml.SafeLoader
-else:  # the parser in C is ten times as fast: it counts when a study has hundreds of checkpoints
+else:  # the C parser is ten times faster, which matters for hundreds of checkpoints
     _Base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_Base):
-    """The safe loader with the scalars of YAML 1.2 and keys that are text, each given once."""
+    """The safe loader with YAML 1.2 scalars and unique text keys."""
 
     yaml_implicit_resolvers = {}  # noqa: RUF012 - the base class declares it so
     yaml_constructors = {  # noqa: RUF012
@@ -82,10 +82,11 @@ class _Loader(_Base):
         return super().construct_mapping(node, deep)
 
     def whole_number(self, node: yaml.ScalarNode) -> int:
-        """Read an integer; a leading zero means octal to YAML 1.1 and nothing to YAML 1.2."""
+        """Read an integer; a leading zero means octal in YAML 1.1 and nothing in YAML 1.2."""
         if re.fullmatch(r"[-+]?0[0-7]+", node.value):
             line = node.start_mark.line + 1
-            raise yaml.YAMLError(f"line {line}: `{node.value}` is octal to some: drop the zero")
+            octal = f"`{node.value}` is octal in YAML 1.1: drop the leading zero"
+            raise yaml.YAMLError(f"line {line}: {octal}")
         if len(node.value) > 20 or abs(int(node.value)) > _LARGEST_NUMBER:
             seen = f"line {node.start_mark.line + 1}: the number {node.value[:20]}…"
             raise yaml.YAMLError(f"{seen} is too large; at most {_LARGEST_NUMBER}")
@@ -97,7 +98,8 @@ class _Loader(_Base):
         # PyYAML raises any of these where a tag (`!!float x`) is not true of its value.
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
             line, kind = node.start_mark.line + 1, node.tag.rpartition(":")[2]
-            raise yaml.YAMLError(f"line {line}: {node.value!r:.50} is no {kind}") from error
+            wrong = f"{node.value!r:.50} is not a valid {kind}"
+            raise yaml.YAMLError(f"line {line}: {wrong}") from error
 
 
 for _tag, _pattern, _first in (
@@ -116,7 +118,7 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.whole_number)
 
 
 class _Dumper(yaml.SafeDumper):
-    """The safe dumper; it also quotes text that only the rules of version 1.2 take for a number."""
+    """The safe dumper, which also quotes text that is a number only in YAML 1.2."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - the base class declares it so
         first: [
@@ -131,10 +133,10 @@ class _Dumper(yaml.SafeDumper):
 
 
 def read_text(path: Path) -> str:
-    """Read a file.
+    """Read a UTF-8 file.
 
     Raises:
-        SpecError: there is none, it cannot be read, is too large, or is not UTF-8.
+        SpecError: it does not exist, cannot be read, is too large, or is not UTF-8.
     """
     try:
         with path.open("rb") as stream:
@@ -157,10 +159,10 @@ def read_text(path: Path) -> str:
 
 
 def parse_document(text: str, name: str) -> Document:
-    """Read YAML text of one document as keys and values, each with its line.
+    """Parse YAML text of one mapping, with the line of each value.
 
     Raises:
-        SpecError: it is not YAML, or not keys and values.
+        SpecError: it is not YAML, or not a mapping.
     """
     found = _parsed(text, name)
     if len(found) > 1:
@@ -172,7 +174,7 @@ def parse_document(text: str, name: str) -> Document:
 
 
 def parse_documents(text: str, name: str) -> list[Any]:
-    """Read YAML text as the values of its documents.
+    """Parse YAML text of several documents.
 
     Raises:
         SpecError: it is not YAML.
@@ -181,12 +183,12 @@ def parse_documents(text: str, name: str) -> list[Any]:
 
 
 def to_yaml(data: Any, width: int = 100) -> str:
-    """Write plain data so that `parse_document`, and any reader of YAML 1.1, reads it back."""
+    """Return plain data as YAML that `parse_document` and any YAML 1.1 reader read back."""
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width)
 
 
 def one_line(text: str) -> str:
-    """Return a message, shortened if need be, with line breaks and the like as Python escapes."""
+    """Return a message, shortened if needed, with unprintable characters as Python escapes."""
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()
         for letter in (text if len(text) < _LONGEST else f"{text[:_LONGEST]}…")
@@ -194,7 +196,7 @@ def one_line(text: str) -> str:
 
 
 def _parsed(text: str, name: str) -> list[tuple[yaml.Node, Any]]:
-    """Return the root and the value of each document, parsed once."""
+    """Return the root node and the value of each document."""
     try:
         _check_size(text)
         loader = _Loader(text)
@@ -221,7 +223,7 @@ def _reason(error: yaml.YAMLError, text: str) -> str:
 
 
 def _check_size(text: str) -> None:
-    """Refuse text that is too deep or too long before anything is made of it."""
+    """Refuse text that is too deep or too long before building anything from it."""
     depth = values = 0
     for event in yaml.parse(text, _Loader):
         depth += isinstance(event, yaml.CollectionStartEvent)
@@ -241,21 +243,17 @@ def _too_large(mark: Any, depth: int, values: int) -> yaml.YAMLError:
 
 
 def _measure(node: yaml.Node, known: dict[yaml.Node, tuple[int, int]]) -> tuple[int, int]:
-    """Return how deep a node is and how many values it stands for, aliases followed wherever used.
-
-    Raises:
-        YAMLError: it is too deep or has too many, or one is a part of itself.
-    """
+    """Return a node's depth and number of values, counting aliases wherever they are used."""
     line = node.start_mark.line + 1
     if node in known:
         if not known[node][1]:
-            raise yaml.YAMLError(f"line {line}: holds something within itself")
+            raise yaml.YAMLError(f"line {line}: contains itself")
         return known[node]
     if isinstance(node, yaml.ScalarNode):
         try:
             node.value.encode()
         except UnicodeEncodeError:  # it can be escaped, and never be written
-            raise yaml.YAMLError(f"line {line}: half of a character (a lone surrogate)") from None
+            raise yaml.YAMLError(f"line {line}: a lone surrogate is not a character") from None
     known[node] = 0, 0  # until all its parts are known
     collection = isinstance(node, yaml.CollectionNode)
     parts = node.value if collection else []
@@ -271,7 +269,7 @@ def _measure(node: yaml.Node, known: dict[yaml.Node, tuple[int, int]]) -> tuple[
 
 
 def _marks(node: yaml.Node, name: str) -> dict[Place, Mark]:
-    """Return where each place of a document was written."""
+    """Return the position of each value in a document."""
     marks: dict[Place, Mark] = {}
 
     def note(node: yaml.Node, place: Place) -> None:

@@ -115,7 +115,11 @@ def test_a_data_step_passes_on_its_output(tmp_path: Path, engine: LocalEngine) -
     [
         ("user", 2, "rows.jsonl, line 3: broken."),
         ("fault", 1, "RuntimeError: boom"),
-        ("vanish", 1, "the process ended without a word (killed by signal 9); tried 3 times"),
+        (
+            "vanish",
+            1,
+            "the process ended without a message (killed by signal 9); tried 3 times",
+        ),
     ],
 )
 def test_a_failure_stops_only_what_depends_on_it(
@@ -361,4 +365,4 @@ def test_an_odd_reason_is_none(tmp_path: Path, engine: LocalEngine, text: str) -
     """A damaged `failure.json` does not stop the run; the step's exit code says what there is."""
     step = Step("odd", "a", {"text": text})
     outcome, _ = walk([step], tmp_path / "run", engine)
-    assert outcome.failed == {"odd/a": (1, "the process ended without a word (exit code 1)")}
+    assert outcome.failed == {"odd/a": (1, "the process ended without a message (exit code 1)")}

@@ -22,7 +22,7 @@ def test_a_cycle_is_named() -> None:
 
 def test_a_missing_input_is_named() -> None:
     """An input that does not exist is refused with its role and the step that asks for it."""
-    with pytest.raises(SpecError, match="a/x: its input `model` is b/none, which does not exist"):
+    with pytest.raises(SpecError, match="a/x: its input `model` is b/none, which is not a step"):
         in_order([Step("a", "x", inputs={"model": "b/none"})])
 
 

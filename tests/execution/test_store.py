@@ -94,7 +94,7 @@ def test_an_odd_file_of_a_run_is_as_good_as_none(tmp_path: Path, text: str) -> N
     assert again.key(step, {}) == key
     assert again.record(step, key) is None
     assert read_progress(folder) is None
-    with pytest.raises(SpecError, match=r"step\.json: does not say what a step is asked"):
+    with pytest.raises(SpecError, match=r"step\.json: is damaged or incomplete"):
         read_task(folder)
 
 
@@ -107,7 +107,7 @@ def test_nothing_waits_for_the_other_end_of_a_pipe(tmp_path: Path) -> None:
     assert store.record(step, key) is None
     for name in ("lock", "log.txt"):
         os.mkfifo(folder / name)
-        with pytest.raises(ResourceError, match=rf"{name}: must be a plain file and is none"):
+        with pytest.raises(ResourceError, match=rf"{name}: is not a regular file"):
             store.place(step, key, {})
         (folder / name).unlink()
 

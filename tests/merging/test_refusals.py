@@ -155,7 +155,7 @@ def test_inputs_and_foreign_folders_are_never_overwritten(
     """The output may replace an older merge and nothing else."""
     made = recipe("linear", pair)
     for place in (pair["a"], tmp_path, pair["a"] / "merged", Path("/")):
-        with pytest.raises(SpecError, match="is, holds or lies in the input"):
+        with pytest.raises(SpecError, match="is, contains or lies inside the input"):
             merge(made, place)
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("")
@@ -176,14 +176,14 @@ def test_an_adapter_in_the_output_is_never_overwritten(
     adapter = write_adapter(tmp_path / "out" / "lora", pair["a"])
     before = digests(adapter)
     adapted = {"a": f"{pair['a']}+{adapter}", "b": pair["b"]}
-    with pytest.raises(SpecError, match=r"is, holds or lies in the input .*out/lora"):
+    with pytest.raises(SpecError, match=r"is, contains or lies inside the input .*out/lora"):
         merge(recipe("linear", adapted), tmp_path / "out")
     stage = recipe("linear", adapted)
-    with pytest.raises(SpecError, match=r"is, holds or lies in the input .*out/lora"):
+    with pytest.raises(SpecError, match=r"is, contains or lies inside the input .*out/lora"):
         merge(recipe("linear", {"s": "s", **pair}, stages={"s": stage}), tmp_path / "out")
     moved = adapter.rename(tmp_path / "lora")
     adapted["a"] = f"{pair['a']}+{moved}"
-    with pytest.raises(SpecError, match=r"is, holds or lies in the input .*lora"):
+    with pytest.raises(SpecError, match=r"is, contains or lies inside the input .*lora"):
         merge(recipe("linear", adapted), moved)
     assert digests(moved) == before
 
@@ -197,7 +197,7 @@ def test_a_tokenizer_in_the_output_is_never_overwritten(
     merge(recipe("linear", pair), tmp_path / "out")
     write_tokenizer(tmp_path / "out" / "words", "edcba")
     made = recipe("linear", pair, tokenizer={"source": str(tmp_path / "out" / "words")})
-    with pytest.raises(SpecError, match=r"is, holds or lies in the input .*out/words"):
+    with pytest.raises(SpecError, match=r"is, contains or lies inside the input .*out/words"):
         merge(made, tmp_path / "out")
 
 
@@ -209,7 +209,7 @@ def test_an_adapter_where_stages_are_made_is_not_removed(
     adapter = write_adapter(tmp_path / "out.stages" / "s" / "lora", pair["a"])
     stage = recipe("linear", {"a": f"{pair['a']}+{adapter}", "b": pair["b"]})
     made = recipe("linear", {"s": "s", **pair}, stages={"s": stage})
-    with pytest.raises(SpecError, match=r"out\.stages/s/lora: is where the stages would be made"):
+    with pytest.raises(SpecError, match=r"out\.stages/s/lora: the stages would be written here"):
         merge(made, tmp_path / "out")
 
 

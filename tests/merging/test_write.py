@@ -48,6 +48,6 @@ def test_a_file_that_is_not_there_in_the_end_is_an_error(
     monkeypatch.setattr(ShardFile, "finish", ShardFile.close)
     plan = plan_merge(recipe("linear", pair))
     shards = lay_out([row.output for row in plan.rows], 1 << 30)
-    with pytest.raises(ResourceError, match=r"model\.safetensors: was written and is gone"):
+    with pytest.raises(ResourceError, match=r"model\.safetensors: was written and has disappeared"):
         write_shards(plan, shards, tmp_path)
     plan.close()

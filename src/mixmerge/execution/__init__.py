@@ -1,7 +1,6 @@
-"""Steps, their order and folders, and the engines that run them; knows nothing of models.
+"""Steps, their order and folders, and the engines that run them; independent of models.
 
-A `Step` says what is asked (`step`). Its identity is the hash of that meaning, and its folder is
-named after it (`store`). A worker runs it and writes the record of what happened last (`worker`);
-`schedule` walks a graph of steps with one of the `engines` and tells its `events`; `plan` says what
-that walk would do.
+A `Step` says what to do (`step`). Its identity is a hash of that, and names its folder (`store`). A
+worker runs it and writes a record last (`worker`); `schedule` runs a graph of steps on one of the
+`engines` and reports `events`; `plan` predicts what that run would do.
 """

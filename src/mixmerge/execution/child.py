@@ -1,4 +1,4 @@
-"""A step as a child process of a cluster's job: it ends with the job, however suddenly that ends.
+"""A step as a child process of a cluster job, which always ends with the job.
 
 ``python -m mixmerge.execution.child MODULE ARGUMENT…`` runs a module that dies with its parent.
 """
@@ -17,7 +17,7 @@ from mixmerge.execution.environment import ONE_THREAD, RANK_OF_OURS
 from mixmerge.execution.store import LOG
 
 STEP_COMMAND = ("mixmerge", "step")
-"""The module, and what comes before the folder."""
+"""Module and arguments before the folder."""
 
 _PR_SET_PDEATHSIG = 1
 _GRACE_SECONDS = 5.0
@@ -25,17 +25,17 @@ _LOOK_EVERY_SECONDS = 0.05
 
 
 def die_with_parent() -> None:
-    """Ask the kernel to kill this process when the one that started it ends (Linux only)."""
+    """Ask the kernel to kill this process when its parent ends (Linux only)."""
     if not sys.platform.startswith("linux"):
         return
     parent = os.getppid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before the kernel was asked
+    if os.getppid() != parent:  # the parent ended before prctl took effect
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def child_command(command: Sequence[str]) -> list[str]:
-    """Return the command line of a module that is to die with the process that starts it."""
+    """Return the command line that runs a module as such a child."""
     return [sys.executable, "-m", __name__, *command]
 
 
@@ -48,14 +48,14 @@ def run_child(
 ) -> int:
     """Run a module, for example `STEP_COMMAND`, on a step's folder in a child process.
 
-    Its output goes to the step's log; that of ranks after the first stays with the job. The
-    environment is added to this process's; ``rank`` says that the engine has started this process
+    Its output goes to the step's log; that of ranks after the first stays with the job.
+    ``environment`` is added to this process's; ``rank`` says that the engine started this process
     as one of several.
 
     Returns:
         The exit code; negative: killed by that signal.
     """
-    # Threads as on a laptop: a step that uses several cores says so in its own settings.
+    # One thread per library by default: steps that use several cores set the number themselves.
     all_of_it = {**ONE_THREAD, **os.environ, **(environment or {})}
     if rank:
         all_of_it[RANK_OF_OURS] = "1"
@@ -73,9 +73,9 @@ def run_child(
 
 
 def wait_for(child: "subprocess.Popen[bytes]") -> int:
-    """Wait for a process and return its exit code; end it when this one is told to stop."""
+    """Wait for a process and return its exit code; end it if this process is told to stop."""
     try:
-        # Looked at again and again, since Ray can cancel a task only between two steps of Python.
+        # Poll instead of waiting: Ray can only cancel a task between two Python instructions.
         while child.poll() is None:
             time.sleep(_LOOK_EVERY_SECONDS)
     finally:
@@ -91,7 +91,7 @@ def wait_for(child: "subprocess.Popen[bytes]") -> int:
 
 if __name__ == "__main__":
     die_with_parent()
-    # SLURM announces the end of a job's time to all its processes; the one above us sees to it.
+    # SLURM signals the time limit to all processes of a job; submitit's, our parent, handles it.
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

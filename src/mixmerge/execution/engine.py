@@ -1,7 +1,7 @@
-"""What an engine is: something that runs ``mixmerge step FOLDER`` somewhere.
+"""The interface of engines, which run ``mixmerge step FOLDER`` somewhere.
 
-An engine is one file of `mixmerge.execution.engines`: a class like `Engine`, and an `EngineSpec`
-that makes one.
+An engine is one file in `mixmerge.execution.engines`: a class like `Engine`, and an `EngineSpec`
+that creates it.
 """
 
 from collections.abc import Sequence
@@ -12,49 +12,49 @@ from mixmerge.execution.step import Needs
 from mixmerge.spec_model import SpecModel
 
 LOST = 75
-"""Exit code of a step that was lost with its worker or its time: worth another attempt, which goes
-on from the last checkpoint. The number is ``EX_TEMPFAIL`` of sysexits.h."""
+"""Exit code of a step that lost its worker or ran out of time; another attempt continues from the
+last checkpoint. The number is ``EX_TEMPFAIL`` of sysexits.h."""
 
 HELPERS = "MIXMERGE_HELPERS"
-"""Environment variable of a step: the engine on which its helpers may run."""
+"""Environment variable of a step: the engine for its helpers."""
 
 
 class Engine(Protocol):
-    """Starts steps, says whether they ended, and stops them."""
+    """Starts, polls and stops steps."""
 
     def room_for(self, needs: Needs) -> bool:
-        """Say whether a step with these needs could be started now."""
+        """Whether a step with these needs could be started now."""
 
     def start(self, folder: Path, needs: Needs) -> Any:
         """Start the step in a folder and return a handle for it.
 
-        Where steps outlive their driver, a step that runs already is found again.
+        If steps outlive their driver, one that is already running is found again.
         """
 
     def poll(self, handle: Any) -> int | None:
         """Return the exit code of a step that ended, or None while it runs.
 
-        Negative: killed by that signal. `LOST`: its worker is gone, or its time was over.
+        Negative: killed by that signal. `LOST`: its worker is gone, or its time limit was reached.
         """
 
     def stop(self, handle: Any) -> None:
         """End a step and everything it started; return when it is gone."""
 
     def close(self) -> None:
-        """Release what the engine holds."""
+        """Release the engine's resources."""
 
 
 class Helpers(Protocol):
-    """Processes elsewhere that take part in one piece of work, whether there is room or not."""
+    """Optional processes elsewhere that take part in one piece of work."""
 
     def start(self, command: Sequence[str], count: int) -> None:
-        """Ask for ``count`` processes of a module; their number, from 0, is the last argument."""
+        """Request ``count`` processes of a module; their number, from 0, is the last argument."""
 
     def ended(self, number: int) -> bool:
-        """Say whether one of them has ended, however it did."""
+        """Whether a helper has ended, for any reason."""
 
     def stop(self) -> None:
-        """End all, and call off those for which there was no room."""
+        """End all helpers, including those that have not started."""
 
 
 class EngineSpec(SpecModel):
@@ -64,9 +64,9 @@ class EngineSpec(SpecModel):
     """
 
     def build(self, entry: str, *, cpus: int, preload: Sequence[str]) -> Engine:
-        """Return the engine, ready to start steps, with so many cores of this machine.
+        """Return the engine, using at most ``cpus`` cores of this machine.
 
-        ``entry``, for an engine that does not start ``mixmerge step``, is ``module:attribute`` of
+        ``entry``, for engines that do not start ``mixmerge step``, is the ``module:attribute`` of
         the mapping from kinds to handlers; ``preload`` names modules to load before the first step.
 
         Raises:
@@ -76,5 +76,5 @@ class EngineSpec(SpecModel):
         raise NotImplementedError
 
     def helpers(self) -> Helpers | None:
-        """Return processes that may take part in a step, or None where there are none."""
+        """Return helpers for a step, or None if the engine has none."""
         return None

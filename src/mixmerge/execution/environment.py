@@ -1,4 +1,4 @@
-"""What a step runs with: limits on threads; and for its record versions, revision, machine."""
+"""A step's environment: limits on threads, and versions, revision and machine for its record."""
 
 import contextlib
 import os
@@ -18,16 +18,16 @@ ONE_THREAD = {
     "RAYON_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
-"""Variables of every step's process, on any engine. A step that uses more threads says so itself:
-libraries that each take every core make one another wait."""
+"""Variables of every step's process, on any engine. Libraries that each use every core slow each
+other down, so steps that need more threads set them themselves."""
 
 CORES = "MIXMERGE_CORES"
-"""Environment variable of a step: how many threads it may compute with. Not set by SLURM's engine,
-which gives every step the cores that it asks for."""
+"""Environment variable of a step: how many threads it may use. Not set by SLURM, which gives every
+step the cores that it asks for."""
 
 RANK_OF_OURS = "MIXMERGE_RANK"
-"""Environment variable of a step that an engine runs as several ranks: only there do the variables
-of launchers mean the step. Anywhere else they are left over from the shell that started us."""
+"""Environment variable of a step that an engine runs as several ranks. Without it, a launcher's
+variables such as ``RANK`` come from the user's shell and are not meant for the step."""
 
 _LAUNCHER = frozenset({
     *("RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "NODE_RANK", "CROSS_RANK", "MASTER_ADDR"),
@@ -39,15 +39,15 @@ _LAUNCHERS = (
     *("TORCHELASTIC_", "ACCELERATE_", "FSDP_", "OMPI_COMM_WORLD_", "PMI_", "PMIX_", "MPIRUN_"),
     *("MV2_COMM_WORLD_", "I_MPI_", "HYDRA_", "HYDI_", "PALS_", "FLUX_TASK_", "HOROVOD_", "JSM_"),
 )
-"""How the variables begin that torchrun, accelerate, MPI and the like give to each process."""
+"""Prefixes of the variables that torchrun, accelerate, MPI and others set for each process."""
 
 _RECORDED = ("mixmerge", "torch", "transformers", "trl", "peft", "datasets", "numpy", "safetensors")
 
 
 def forget_launcher() -> None:
-    """Take the variables by which a launcher numbers its processes out of this one's environment.
+    """Remove a launcher's variables from this process's environment.
 
-    A step that inherited them would wait for ranks that nobody started, or believe itself one.
+    A step that inherited them would wait for ranks that nobody started, or believe it is one.
     """
     for name in [*os.environ]:
         if name in _LAUNCHER or name.startswith(_LAUNCHERS):
@@ -56,7 +56,7 @@ def forget_launcher() -> None:
 
 @cache
 def environment() -> dict[str, Any]:
-    """Return host, system, cores, Python, versions of packages and the git revision, as JSON."""
+    """Return host, system, cores, Python, package versions and git revision, as JSON."""
     versions = {}
     for name in _RECORDED:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -72,7 +72,7 @@ def environment() -> dict[str, Any]:
 
 
 def _git_commit() -> str | None:
-    """Return the commit of the source checkout that runs, with ``+`` when it has changes."""
+    """Return the source checkout's commit, with ``+`` if it has changes."""
     root = Path(__file__).parents[3]
     if not (root / ".git").exists():
         return None

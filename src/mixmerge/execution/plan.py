@@ -1,4 +1,4 @@
-"""What a run would do: which steps are done, which would run, and why."""
+"""The plan of a run: which steps are done, which would run, and why."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,19 +20,19 @@ class Planned:
     step: Step
     state: State
     reason: str = ""
-    """For ``out of date``: what differs from the finished step of the same name."""
+    """For ``out of date``: the difference from the finished step of that name."""
     record: Mapping[str, Any] | None = None
     """For ``done``."""
     folder: Path | None = None
     """For ``done``."""
     earlier: Path | None = None
-    """For ``out of date``: the finished step of the same name."""
+    """For ``out of date``: the finished step of that name."""
     key: str | None = None
-    """The step's identity; None while it hangs on output that is not there."""
+    """The step's identity; None while it depends on missing output."""
 
 
 def plan(steps: Sequence[Step], store: Store) -> list[Planned]:
-    """Say of each step whether it is done, in the order in which they would run.
+    """Return whether each step is done, in the order in which they would run.
 
     Reads files, runs nothing.
     """
@@ -55,7 +55,7 @@ def plan(steps: Sequence[Step], store: Store) -> list[Planned]:
 
 
 def _latest(root: Path, kinds: Iterable[str]) -> dict[tuple[str, str], Path]:
-    """Return the folder of the latest finished step of each kind and name."""
+    """Return the latest finished step of each kind and name."""
     records = [record for kind in kinds for record in (root / kind).glob(f"*/{RECORD}")]
     records.sort(key=lambda record: record.stat().st_mtime)
     return {(r.parts[-3], r.parent.name[:-_SUFFIX]): r.parent for r in records}
@@ -86,7 +86,7 @@ def _planned(
 def _difference(
     earlier: Mapping[str, Any], step: Step, root: Path, folders: Mapping[str, Path]
 ) -> str:
-    """Say the first thing in which a step differs from the finished one of its name."""
+    """Return the first difference between a step and the finished one of its name."""
     if earlier["version"] != step.version:
         return f"version {earlier['version']} → {step.version}"
     found = _first_difference(earlier["settings"], dict(step.settings), "")

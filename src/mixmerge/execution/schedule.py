@@ -1,4 +1,4 @@
-"""Walking a graph of steps: start what can start, keep what is done, stop what cannot go on."""
+"""Running a graph of steps: start those that are ready, reuse those that are done."""
 
 import signal
 import threading
@@ -21,22 +21,22 @@ from mixmerge.execution.store import FAILURE, LOCK, Store, note, read_progress
 from mixmerge.files import explained_disk_errors, full_disk, no_room, read_object
 
 ATTEMPTS = 3
-"""How often a step is started that passing faults stop."""
+"""Most attempts at a step that fails for passing reasons."""
 
 _SHORTEST_POLL_SECONDS = 0.002
 _LONGEST_POLL_SECONDS = 0.1
 _PAUSE_SECONDS = 0.5
 """Before the second attempt of a step; doubled before each further one."""
 _HELD_SECONDS = 10.0
-"""Until a step is started again that another process is running; it waits for the lock as well."""
+"""Before a step that another process is running is tried again."""
 _DYING_SECONDS = 0.2
 _PATIENCE_SECONDS = 5.0
-"""For the lock of a driver that has just been killed."""
+"""To wait for the lock of a driver that was just killed."""
 
 
 @dataclass
 class Outcome:
-    """What became of a run."""
+    """The result of a run."""
 
     done: dict[str, Path] = field(default_factory=dict)
     """Step id to folder."""
@@ -44,25 +44,25 @@ class Outcome:
     """Step id to exit code and message."""
     blocked: list[str] = field(default_factory=list)
     ran: int = 0
-    """Steps that ran now; the others were reused."""
+    """Number of steps that ran; the others were reused."""
 
 
 @dataclass
 class _Work:
-    """A step whose inputs are done: it is ready, or runs."""
+    """A step whose inputs are done: ready, or running."""
 
     step: Step
     key: str
     folder: Path
     attempts: int = 0
     not_before: float = 0.0
-    """Of the monotonic clock."""
+    """On the monotonic clock."""
     handle: Any = None
     """The engine's, while the step runs."""
 
 
 class _Walk:
-    """The state of one walk: steps go from waiting to ready to running to the outcome."""
+    """The state of a run: steps go from waiting to ready to running to the outcome."""
 
     def __init__(
         self,
@@ -93,12 +93,12 @@ class _Walk:
         return self._start_ready() or ended or self._news
 
     def stop(self) -> None:
-        """Stop what runs."""
+        """Stop all running steps."""
         for running in self.running.values():
             self._engine.stop(running.handle)
 
     def _find_ready(self) -> None:
-        # In order of the graph, so that a chain of finished steps is passed in one go.
+        # In topological order, so that a chain of finished steps is handled in one pass.
         lost = {*self.outcome.failed, *self.outcome.blocked}
         for step in list(self.waiting.values()):
             parents = self._parents[step.id]
@@ -168,10 +168,10 @@ class _Walk:
             self._tell(events.Finished(step, record))
             return
         code, message = _failure(work.folder, code)
-        # Done without a record: a shared file system may show the record a moment later.
+        # Exit code 0 without a record: a shared file system may show the record a moment later.
         passing = code < 0 or code in (0, LOST)
         if passing and (other := _other(work.folder)):
-            # A job that a queue started twice, or a person: the step is being done, and not by us.
+            # Started twice, by a queue or a person: another process is doing the work.
             work.attempts -= 1
             work.not_before = time.monotonic() + _HELD_SECONDS
             self.ready[step.id] = work
@@ -206,17 +206,17 @@ def run(
     attempts: int = ATTEMPTS,
     begin: Callable[[], None] = lambda: None,
 ) -> Outcome:
-    """Run steps in an order that respects their inputs, reusing what is done.
+    """Run steps in the order of their inputs, reusing finished ones.
 
-    A failed step stops what depends on it and nothing else. A step that a passing fault stops
-    (its process was killed, its worker was lost, the network failed) is started again, in all
-    at most ``attempts`` times. With the ids of ``only`` some steps, those and what they need are
-    run. ``begin`` is called when the folder is ours, before anything starts.
+    A failed step only stops the steps that depend on it. A step that fails for a passing reason
+    (its process was killed, its worker was lost, the network failed) is retried, at most
+    ``attempts`` times in all. With ``only``, a set of ids, those steps and their inputs are run.
+    ``begin`` is called when the run folder is locked, before anything starts.
 
     Raises:
         SpecError: the graph is wrong; nothing was started.
         ResourceError: another process runs steps in this folder.
-        KeyboardInterrupt: Ctrl-C was pressed: once, and what ran has finished, or twice.
+        KeyboardInterrupt: Ctrl-C was pressed: once, and running steps have finished, or twice.
     """
     if only is not None:
         wanted = needed_for(only, {step.id: step for step in steps})
@@ -254,8 +254,8 @@ def _walk_to_the_end(walk: _Walk, tell: events.Listener) -> events.End:
     with _counted_interrupts() as interrupts:
         while walk.running or ((walk.waiting or walk.ready) and not interrupts):
             if len(interrupts) > 1:
-                # The signal handler has raised it already, wherever the main thread happened to be;
-                # in a destructor or a callback of the system it is printed and lost.
+                # The signal handler has raised it already, but in a destructor or a callback Python
+                # prints the exception and goes on.
                 raise KeyboardInterrupt
             if interrupts and not told:
                 told = True
@@ -272,7 +272,7 @@ def _walk_to_the_end(walk: _Walk, tell: events.Listener) -> events.End:
 
 @contextmanager
 def _counted_interrupts() -> Iterator[list[int]]:
-    """Collect Ctrl-C instead of raising at the first, unless somebody else handles it already."""
+    """Collect Ctrl-C and only raise at the second, unless someone else handles it already."""
     interrupts: list[int] = []
 
     def press(number: int, frame: FrameType | None) -> None:
@@ -292,18 +292,18 @@ def _counted_interrupts() -> Iterator[list[int]]:
 
 
 def _other(folder: Path) -> str:
-    """Say which other process runs the step in a folder; one that was killed may need to die."""
+    """Return which other process runs the step in a folder, after time for a killed one to end."""
     if holder(folder / LOCK):
         time.sleep(_DYING_SECONDS)
     return holder(folder / LOCK)
 
 
 def _failure(folder: Path, code: int) -> tuple[int, str]:
-    """Return the exit code and the reason that a failed step left."""
+    """Return the exit code and the reason of a failed step."""
     left = read_object(folder / FAILURE)
     if "message" in left and isinstance(left.get("code"), int):
         return left["code"], str(left["message"])
-    if no_room(folder):  # not even for a reason
+    if no_room(folder):  # not even for failure.json
         return 2, str(full_disk(folder))
     how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-    return code, f"the process ended without a word ({how})"
+    return code, f"the process ended without a message ({how})"

@@ -1,4 +1,4 @@
-"""What is asked of steps, plain values that can be hashed, stored and sent; and their order."""
+"""Steps as plain values that can be hashed, stored and sent; and their order."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from mixmerge.errors import SpecError
 
 @dataclass(frozen=True)
 class Needs:
-    """What a step occupies while it runs; no part of its identity."""
+    """What a step occupies while it runs; not part of its identity."""
 
     cpus: int = 1
     """Cores, on each node."""
@@ -20,20 +20,19 @@ class Needs:
     nodes: int = 1
     """Machines that work on the step together."""
     processes: int = 1
-    """Processes on each node. The engine starts them where there are several nodes; on one node
-    the step starts its own."""
+    """Processes on each node; on one node the step starts them, on several the engine."""
     memory_gb: float = 0.0
-    """Memory in gigabytes (1e9 bytes), on each node; 0 when it has not been said."""
+    """Memory on each node, in gigabytes (1e9 bytes); 0 if unknown."""
     seconds: float = 1.0
-    """A rough expectation on the reference machine, for the time left; only ratios matter."""
+    """Rough estimate for the progress display; only ratios matter."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One unit of work: a kind, a name, settings, and what it builds on."""
+    """One unit of work: a kind, a name, settings, and inputs."""
 
     kind: str
-    """For example ``train``; names the handler and the folder above the step's."""
+    """For example ``train``: the handler, and the parent folder."""
     name: str
     """Unique among the steps of its kind in one study."""
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -41,14 +40,14 @@ class Step:
     inputs: Mapping[str, str] = field(default_factory=dict)
     """Role to `Step.id` of the step whose output plays it."""
     files: Mapping[str, str] = field(default_factory=dict)
-    """Role to a file or folder outside the run; its content counts, its path does not."""
+    """Role to a file or folder outside the run, identified by content, not path."""
     placement: Mapping[str, Any] = field(default_factory=dict)
     """Plain JSON about where and how it runs: devices, threads, batch per device."""
     version: int = 1
-    """Bumped by hand when the kind's code gives other output for the same settings."""
+    """Raised by hand when the kind's code gives other output for the same settings."""
     by_output: bool = False
-    """Whether dependents see the digest of the output instead of the recipe. For cheap data steps:
-    a reworded recipe that yields the same rows then reruns nothing behind it."""
+    """Whether the identity of dependents follows this step's output instead of its settings.
+    For cheap data steps: changed settings that give the same rows then rerun nothing else."""
     needs: Needs = field(default_factory=Needs)
 
     @property
@@ -59,7 +58,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Task:
-    """A step as its handler sees it, with folders in place of names."""
+    """A step as its handler sees it, with folders instead of names."""
 
     kind: str
     name: str
@@ -70,11 +69,11 @@ class Task:
     folder: Path
     """Where the handler writes its outputs."""
     cache: Path
-    """A folder shared by all steps of the run for what is keyed by content and can be remade."""
+    """A folder shared by all steps of the run, for data that can be recomputed."""
 
 
 def in_order(steps: Iterable[Step]) -> list[Step]:
-    """Return the steps so that each follows its inputs; otherwise in the given order.
+    """Sort steps so that each follows its inputs, otherwise in the given order.
 
     Raises:
         SpecError: two steps share an id, an input does not exist, or steps form a cycle.
@@ -87,7 +86,7 @@ def in_order(steps: Iterable[Step]) -> list[Step]:
     for step in by_id.values():
         for role, parent in step.inputs.items():
             if parent not in by_id:
-                raise SpecError(f"{step.id}: its input `{role}` is {parent}, which does not exist.")
+                raise SpecError(f"{step.id}: its input `{role}` is {parent}, which is not a step.")
     sorter = TopologicalSorter(
         {s.id: list(dict.fromkeys(s.inputs.values())) for s in by_id.values()}
     )
@@ -95,11 +94,11 @@ def in_order(steps: Iterable[Step]) -> list[Step]:
         return [by_id[name] for name in sorter.static_order()]
     except CycleError as error:
         circle = " → ".join(reversed(error.args[1]))
-        raise SpecError(f"these steps need each other in a circle: {circle}.") from None
+        raise SpecError(f"these steps depend on each other in a circle: {circle}.") from None
 
 
 def needed_for(wanted: Iterable[str], steps: Mapping[str, Step]) -> set[str]:
-    """Return the ids of the wanted steps and of everything they build on."""
+    """Return the ids of the wanted steps and of all their inputs."""
     found: set[str] = set()
     stack = list(wanted)
     while stack:

@@ -1,7 +1,7 @@
-"""A run folder: one folder per step, ``<kind>/<name>-<8 hex>/``, and what is known about each.
+"""A run folder: one folder per step, ``<kind>/<name>-<8 hex>/``, and its bookkeeping.
 
-``step.json`` says what is asked, ``record.json`` (written last) what happened. No record: not done.
-Paths between steps are relative, so a run folder can be moved or copied.
+``step.json`` has the step's settings, ``record.json`` (written last) its result; a step without a
+record is not done. Paths between steps are relative, so a run folder can be moved or copied.
 """
 
 import contextlib
@@ -24,20 +24,20 @@ FAILURE = "failure.json"
 PROGRESS = "progress.json"
 LOG = "log.txt"
 ATTEMPT = "=== attempt"
-"""Begins the line of the log at which an attempt begins."""
+"""Start of the log line that begins an attempt."""
 LOCK = "lock"
 JOURNAL = "journal.ndjson"
-"""What happened. Not ``.jsonl``: those files of a step are rows of data."""
+"""Events. Not ``.jsonl``, which steps use for rows of data."""
 JOB = "job.json"
-"""Where a cluster's queue has the step."""
+"""The step's job in a cluster's queue."""
 ADOPTED = "adopted.json"
-"""In the folder of an adopted step: the identity that it would have if it were run."""
+"""In the folder of an adopted step: its identity if it were run."""
 BOOKKEEPING = frozenset({ADOPTED, STEP, RECORD, FAILURE, PROGRESS, LOG, LOCK, JOB, JOURNAL})
-"""Files of a step's folder that are no output of it."""
+"""Files of a step's folder that are not output."""
 _ASKED = {"kind", "name", "version", "key", "settings", "inputs", "files", "placement"}
 _CLOCK_SECONDS = 3.0
-"""How old a change must be before a digest is kept: file systems count in up to two seconds, and a
-second change within one of them would look like none."""
+"""Minimum age of a change before its digest is cached: file times have a resolution of up to two
+seconds, within which a second change would not be seen."""
 _HASHES = "cache/hashes.jsonl"
 
 
@@ -50,9 +50,9 @@ class Store:
     def key(self, step: Step, parents: Mapping[str, str]) -> str:
         """Return a step's identity: 64 hexadecimal digits.
 
-        It is the hash of what is asked, of what it is asked of and, where the output was not made
-        but adopted, of that output. ``parents`` has what each input step (by id) passes on: the
-        digest of its output for a step that is `Step.by_output`, else its key.
+        It is a hash of the step's settings, of its inputs, and, if the output was adopted rather
+        than made, of that output. ``parents`` has for each input step (by id) the digest of its
+        output if it is `Step.by_output`, else its key.
 
         Raises:
             SpecError: a file that the step names does not exist.
@@ -69,18 +69,18 @@ class Store:
         return self._adopted.get((step.kind, step.name, recipe), recipe)
 
     def folder(self, step: Step, key: str) -> Path:
-        """Return where the step's folder is, or will be."""
+        """Return the path of the step's folder."""
         return self.root / step.kind / f"{step.name}-{key[:8]}"
 
     def record(self, step: Step, key: str) -> dict[str, Any] | None:
-        """Return the record of a finished step, or None when it is not done."""
+        """Return the record of a finished step, or None if it is not done."""
         return read_record(self.folder(step, key), key, step.files.values())
 
     def place(self, step: Step, key: str, parents: Mapping[str, Path]) -> Path:
-        """Write ``step.json`` into the step's folder, given those of its inputs; return it.
+        """Write ``step.json`` into the step's folder, given those of its inputs; return the folder.
 
         Raises:
-            ResourceError: the disk is full, or what must be a file of the folder is none.
+            ResourceError: the disk is full, or the folder has something else in place of a file.
         """
         folder = self.folder(step, key)
         for name in (LOCK, LOG):
@@ -102,7 +102,7 @@ class Store:
         return folder
 
     def _content(self, path: Path) -> str:
-        """Hash a file or folder, remembering the answer as long as sizes and times are the same."""
+        """Hash a file or folder; the result is cached while sizes and times stay the same."""
         name = str(path.absolute())
         state, changed = _state(path)
         known, digest = self._hashes.get(name, ("", ""))
@@ -111,13 +111,13 @@ class Store:
         digest = folder_fingerprint(path) if path.is_dir() else file_fingerprint(path)
         if time.time() - changed > _CLOCK_SECONDS:
             self._hashes[name] = (state, digest)
-            # Only a shortcut: a run folder that cannot be written to can still be planned.
+            # Only a cache: a read-only run folder can still be planned.
             append_if_possible(self.root / _HASHES, [name, state, digest])
         return digest
 
     @cached_property
     def _adopted(self) -> dict[tuple[str, str, str], str]:
-        """The identities of adopted steps, by kind, name and what their identity would be else."""
+        """Identities of adopted steps, by kind, name and the identity they would have if run."""
         found = {}
         marks = sorted(self.root.glob(f"*/*/{ADOPTED}"), key=lambda mark: mark.stat().st_mtime_ns)
         for mark in marks:
@@ -130,17 +130,17 @@ class Store:
     def _hashes(self) -> dict[str, tuple[str, str]]:
         hashes = {}
         for line in read_log(self.root / _HASHES):
-            with contextlib.suppress(ValueError, TypeError):  # not a line of ours
+            with contextlib.suppress(ValueError, TypeError):  # not our line
                 name, state, digest = line
                 hashes[name] = (state, digest)
         return hashes
 
 
 def check_files(step: Step) -> None:
-    """Check that the files outside the run that a step names are there.
+    """Check that the outside files of a step exist.
 
     Raises:
-        SpecError: one is not; the message has the step and the path.
+        SpecError: one does not; the message has the step and the path.
     """
     for role, path in step.files.items():
         try:
@@ -152,19 +152,19 @@ def check_files(step: Step) -> None:
 
 
 def _state(path: Path) -> tuple[str, float]:
-    """Return what tells whether a file or folder has changed, and when it last did (Unix time)."""
+    """Return a fingerprint of sizes and times, and the time of the last change (Unix time)."""
     files = files_below(path) if path.is_dir() else [path]
     stats = [(file, file.stat()) for file in files]
-    # The time of change, unlike that of modification, cannot be set back by whoever copies.
+    # ctime as well as mtime, since copying tools can set mtime back.
     seen = [[str(f), s.st_size, s.st_ino, s.st_mtime_ns, s.st_ctime_ns] for f, s in stats]
     return fingerprint(seen), max((s.st_ctime for _, s in stats), default=0.0)
 
 
 def read_record(folder: Path, key: str, files: Iterable[Path | str] = ()) -> dict[str, Any] | None:
-    """Return a folder's record if it is that of the step with this key, and its outputs are there.
+    """Return a folder's record if it has this key and its outputs exist.
 
-    A step whose outputs were deleted by hand, or lost with the power, is not done; nor is one whose
-    output points to another place than the ``files`` that the step is asked of now.
+    A step is not done if its outputs were deleted, or lost with the power, or if an output points
+    outside to a place other than the ``files`` that the step names now.
     """
     record = read_object(folder / RECORD)
     try:
@@ -178,30 +178,30 @@ def read_record(folder: Path, key: str, files: Iterable[Path | str] = ()) -> dic
         there = there and all(path.exists() for path in outside)
         asked = {Path(path).absolute() for path in files}
         there = there and (not asked or outside <= asked)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # or it is none of ours
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # damaged
         return None
     return record if there else None
 
 
 def read_progress(folder: Path) -> dict[str, Any] | None:
-    """Read how far a running step is; None when it has not said, or has just ended."""
+    """Return a running step's progress, or None if it has reported none."""
     progress = read_object(folder / PROGRESS)
     return progress if progress.keys() >= {"done", "total", "what"} else None
 
 
 def read_asked(folder: Path) -> dict[str, Any] | None:
-    """Return ``step.json`` of a step's folder; None where it is missing or damaged."""
+    """Return ``step.json`` of a step's folder, or None if it is missing or damaged."""
     asked = read_object(folder / STEP)
     return asked if asked.keys() >= _ASKED else None
 
 
 def note(folder: Path, event: str, /, **facts: Any) -> None:
-    """Append an event, with its time (UTC), to the journal of a run or a step."""
+    """Append an event with its time (UTC) to the journal of a run or a step."""
     append_if_possible(folder / JOURNAL, {"time": now(), "event": event, **facts})
 
 
 def read_task(folder: Path) -> tuple[Task, str]:
-    """Read back the task that `Store.place` wrote, and its key.
+    """Return the task that `Store.place` wrote, and its key.
 
     Raises:
         SpecError: there is no ``step.json``, or it is damaged.
@@ -210,7 +210,7 @@ def read_task(folder: Path) -> tuple[Task, str]:
     if not (folder / STEP).exists():
         raise SpecError(f"{folder / STEP}: no such file; give the folder of a step of a run.")
     if asked is None:
-        raise SpecError(f"{folder / STEP}: does not say what a step is asked; run the study again.")
+        raise SpecError(f"{folder / STEP}: is damaged or incomplete; run the study again.")
     root = folder.absolute().parent.parent
     task = Task(
         kind=asked["kind"],
@@ -226,23 +226,18 @@ def read_task(folder: Path) -> tuple[Task, str]:
 
 
 def adopted_key(recipe: str, content: str) -> str:
-    """Return the identity of an adopted step.
-
-    Args:
-        recipe: The identity that it would have if it were run.
-        content: The fingerprint of what is adopted.
-    """
+    """Return the identity of an adopted step: its identity if run, and its output's fingerprint."""
     return fingerprint([recipe, content])
 
 
 def adopted_as(folder: Path) -> str | None:
-    """Return the identity that the adopted step in a folder would have if it were run."""
+    """Return the identity that an adopted step would have if it were run."""
     recipe = read_object(folder / ADOPTED).get("recipe")
     return recipe if isinstance(recipe, str) else None
 
 
 def output_files(folder: Path) -> list[Path]:
-    """Return the files that a step produced, bookkeeping and unfinished files left out."""
+    """Return the files that a step produced, without bookkeeping and partial files."""
     found: list[Path] = []
     for path in sorted(folder.iterdir()):
         if path.name in BOOKKEEPING or path.suffix == PARTIAL:
@@ -252,6 +247,6 @@ def output_files(folder: Path) -> list[Path]:
 
 
 def output_digest(folder: Path) -> str:
-    """Return the fingerprint of what a step produced: names and contents of its files."""
+    """Return a fingerprint of the names and contents of the files that a step produced."""
     files = output_files(folder)
     return fingerprint({str(file.relative_to(folder)): file_fingerprint(file) for file in files})

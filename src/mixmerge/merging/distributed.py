@@ -1,8 +1,8 @@
-"""A large merge on several machines: the files of the output do not depend on each other.
+"""A large merge on several machines, which works because output files are independent.
 
-Whoever has nothing to do claims the next file and writes it: the process that merges, and the
-helpers that an engine finds room for. A file whose helper is lost is written again, the same bytes.
-``python -m mixmerge.merging.distributed JOB NUMBER`` is a helper.
+Idle processes claim the next file and write it: the merging process itself, and the helpers that an
+engine can start. The file of a lost helper is written again, with the same bytes.
+``python -m mixmerge.merging.distributed JOB NUMBER`` runs a helper.
 """
 
 import os
@@ -33,11 +33,11 @@ class Job(SpecModel):
     """What a helper needs to know to write the same bytes."""
 
     recipe: dict[str, Any]
-    """In mixmerge's own form."""
+    """In mixmerge's own format."""
     folder: str
-    """From which the recipe's relative paths are meant."""
+    """Base of the recipe's relative paths."""
     stages: dict[str, str]
-    """Folders of the merges that came before, by name."""
+    """Folders of earlier stages, by name."""
     seed: int
     shard_size: int
     verify: bool
@@ -52,10 +52,10 @@ def write_together(
     threads: int | None,
     progress: Progress,
 ) -> None:
-    """Write all files of a merge, some of them by helpers; return when they are whole.
+    """Write all files of a merge, some of them by helpers; return when all are complete.
 
-    ``job`` is the merge as helpers are told, who see ``folder`` under the same path; ``threads``
-    are those of this process, and ``progress`` hears the bytes of files that are whole.
+    ``job`` describes the merge to the helpers, who see ``folder`` under the same path; ``threads``
+    are for this process, and ``progress`` counts the bytes of complete files.
 
     Raises:
         ModelError: an input or the result is not finite, or an input changed.
@@ -85,17 +85,17 @@ def write_together(
 
 
 def forget_claims(folder: Path) -> None:
-    """Remove what a merge that was killed has left beside its files."""
+    """Remove the claims of a merge that was killed."""
     shutil.rmtree(folder / _CLAIMS, ignore_errors=True)
 
 
 def _is_free(claims: Path, shard: Shard, helpers: Helpers) -> bool:
-    """Claim a file, also one that was claimed by a helper which has ended without writing it."""
+    """Claim a file, even from a helper that ended without writing it."""
     if _claim(claims, shard, _MAIN):
         return True
     owner = _note(claims, shard).read_text(encoding="utf-8")
     lost = owner.isdigit() and helpers.ended(int(owner))
-    # A helper that ended in this moment may have written the file.
+    # The helper may have finished the file just before it ended.
     return lost and not (claims.parent / shard.file).exists()
 
 
@@ -104,7 +104,7 @@ def _note(claims: Path, shard: Shard) -> Path:
 
 
 def _claim(claims: Path, shard: Shard, owner: str) -> bool:
-    """Claim a file for one process; the file system lets only one succeed."""
+    """Claim a file; creating a hard link succeeds for one process only."""
     try:
         _note(claims, shard).hardlink_to(claims / owner)
     except FileExistsError:
@@ -119,7 +119,7 @@ def _write(plan: MergePlan, shard: Shard, folder: Path, job: Job, threads: int |
 def help_out(job_file: Path, number: str) -> None:
     """Write files of a merge until all are claimed, as the helper with this number.
 
-    The file of the job lies beside the claims, below the folder of the files.
+    The job file is in the folder of claims, which is in the folder of the weight files.
     """
     job, claims = Job.model_validate(read_json(job_file)), job_file.parent
     write_text(claims / number, number)

@@ -1,4 +1,4 @@
-"""Carry out a merge: recipe in, model folder out, the same bytes on any number of threads."""
+"""Run a merge: recipe in, model folder out, the same bytes on any number of threads."""
 
 import math
 import shutil
@@ -17,13 +17,7 @@ from mixmerge.fingerprint import fingerprint
 from mixmerge.merging.distributed import Job, forget_claims, write_together
 from mixmerge.merging.kernels.random_drop import seed_of_stage
 from mixmerge.merging.models.safetensors_io import TORCH_NAMES
-from mixmerge.merging.output.lineage import (
-    RECIPE_FILE,
-    check_target,
-    copy_donor_files,
-    fingerprint_of_small_files,
-    write_lineage,
-)
+from mixmerge.merging.output import lineage
 from mixmerge.merging.output.shards import INDEX, index_text, lay_out, needs_index
 from mixmerge.merging.output.workplace import goes_on_later, workplace
 from mixmerge.merging.planning.architecture import check_architecture
@@ -45,7 +39,7 @@ _STAGES = ".stages"
 _KEY = ".stage-key"
 
 RESULT = ""
-"""What the result is called among the stages."""
+"""Name of the result among the stages."""
 
 VERSION = 3
 """Raised whenever the same recipe may give other bytes."""
@@ -65,33 +59,33 @@ def merge(
     helpers: Helpers | None = None,
     progress: Progress = silent,
 ) -> tuple[str, ...]:
-    """Merge models into a Hugging Face folder that transformers and vLLM load as any other.
+    """Merge models into a Hugging Face folder that transformers and vLLM can load.
 
-    Arithmetic is float32 with one rounding to the output's type. Inputs are read and the output
-    is written a tile at a time, so memory does not grow with the models. A merge that was
-    interrupted goes on from the last file that was whole.
+    Arithmetic is float32 with one rounding to the output's type. Inputs and output are streamed in
+    tiles, so memory does not grow with the models. An interrupted merge continues after the last
+    complete file.
 
     Args:
-        recipe: a YAML file in mergekit's form or ours, its parsed content, or a recipe.
-        out: the folder to write; it appears whole or not at all, and replaces an older merge.
-            Merges that come before it are made in a neighbour, which is removed at the end.
-        seed: of the methods that draw at random; others do not depend on it.
-        threads: how many to use; None: one for each processor.
+        recipe: a YAML file in mergekit's format or ours, its parsed content, or a recipe.
+        out: the output folder; it appears complete or not at all, and replaces an older merge.
+            Stages are written to a folder next to it, which is removed at the end.
+        seed: for methods with random draws.
+        threads: number of threads; None: one per processor.
         shard_size: most bytes per weight file.
-        verify: check that transformers finds every tensor that it will look for, and read what
-            was written again, from the disk, to compare it.
-        allow_pickle: whether weights in ``.bin`` and ``.pt`` files may be read (data only).
-        strict: refuse a recipe in mergekit's form that says what has no effect.
+        verify: check that transformers finds every tensor it looks for, and read the output back
+            from disk to compare it.
+        allow_pickle: also read weights in ``.bin`` and ``.pt`` files (data only).
+        strict: refuse a mergekit recipe with keys that have no effect.
         unsafe_truncate_embeddings: cut embeddings and heads to the fewest rows of any model.
-        helpers: processes elsewhere that may write some of the files; the bytes stay the same.
-            They must see the models and ``out`` under the same paths.
-        progress: hears the bytes written.
+        helpers: processes elsewhere that may write some of the files; they must see the models and
+            ``out`` under the same paths. The bytes stay the same.
+        progress: called with the bytes written.
 
     Returns:
-        What was decided and might surprise, a sentence each.
+        Notes on decisions that may surprise, one sentence each.
 
     Raises:
-        SpecError: the recipe is wrong, or ``out`` is not a place for a model.
+        SpecError: the recipe is wrong, or ``out`` cannot be used.
         ModelError: a model is incomplete or broken, or the models do not fit together.
         ResourceError: the disk is full or not writable.
     """
@@ -104,9 +98,9 @@ def merge(
         with closing(plan_merge(recipe, allow_pickle=allow_pickle)) as plan:
             return _carry_out(plan, out, settings, progress)
     planned = plan_stages(recipe, allow_pickle=allow_pickle)
-    # Whether the result has a place is asked now, and not when hours of stages are done.
+    # Check the output folders before spending hours on stages.
     for plan in planned.values():
-        check_target(plan, out)
+        lineage.check_target(plan, out)
     stages = out.with_name(out.name + _STAGES)
     _check_place_of_stages(stages, planned.values())
     for plan in planned.values():
@@ -124,16 +118,16 @@ def merge(
 def merge_state(
     recipe: Path | Mapping[str, Any] | MergeRecipe, *, seed: int = 0, threads: int | None = None
 ) -> "dict[str, torch.Tensor]":
-    """Merge models into a state dict, the same numbers as `mixmerge.merge` writes.
+    """Merge models into a state dict, with the same numbers as `mixmerge.merge` writes.
 
-    Inputs are read through the page cache, so several merges of the same models read the disk
-    once. The result is all that is held in memory.
+    Inputs are read through the page cache, so several merges of the same models read the disk once.
+    Only the result is held in memory.
 
     Args are those of `mixmerge.merge`.
 
     Returns:
-        Tensors by name, of the recipe's output type, for
-        ``model.load_state_dict(..., assign=True)``; a tied head is not among them.
+        Tensors by name, in the recipe's output type, for ``model.load_state_dict(...,
+        assign=True)``; without a tied head.
 
     Raises:
         SpecError: the recipe is wrong.
@@ -164,15 +158,15 @@ def merge_state(
 def plan_stages(recipe: MergeRecipe, *, allow_pickle: bool = False) -> dict[str, MergePlan]:
     """Plan every stage of a recipe and its result, from headers alone.
 
-    What can be known of a later stage is checked before an earlier one is carried out.
+    So errors of later stages are found before the first one is merged.
 
     Returns:
-        The plans by the names of the stages, in the order of their making, the last one under
-        `RESULT`. Inputs that are stages themselves have no weights that could be read.
+        The plans by stage name, in order, the last one under `RESULT`. Inputs that are stages have
+        no weights to read yet.
 
     Raises:
         ModelError: a model is incomplete, or models do not fit together.
-        SpecError: the recipe has no value, or no usable combination of values, for a tensor.
+        SpecError: the recipe has no value, or no valid combination of values, for a tensor.
     """
     plans: dict[str, MergePlan] = {}
     with TemporaryDirectory() as room:
@@ -186,9 +180,9 @@ def plan_stages(recipe: MergeRecipe, *, allow_pickle: bool = False) -> dict[str,
 
 
 def _write_without_weights(plan: MergePlan, folder: Path) -> None:
-    """Write the model that a plan would make, with a hole of the right size for its numbers."""
+    """Write the model that a plan would make, with sparse files instead of weights."""
     folder.mkdir()
-    copy_donor_files(plan, folder)
+    lineage.copy_donor_files(plan, folder)
     for shard in lay_out(plan.outputs, plan.nbytes):
         (folder / shard.file).parent.mkdir(parents=True, exist_ok=True)
         with (folder / shard.file).open("wb") as stream:
@@ -201,11 +195,11 @@ def _place(out: Path) -> Path:
         out.exists()
         return out.resolve()
     except (OSError, RuntimeError) as error:  # too long for the disk, or a circle of links
-        raise SpecError(f"{out}: no place for a model ({error.args[-1]}).") from error
+        raise SpecError(f"{out}: not a usable path for a model ({error.args[-1]}).") from error
 
 
 def _check_place_of_stages(stages: Path, planned: Iterable[MergePlan]) -> None:
-    """Refuse a neighbour in which something lies that no merge has left there."""
+    """Refuse a stages folder that contains anything but stages."""
     inputs = [folder.resolve() for plan in planned for folder in plan.folders]
     taken = [path for path in inputs if path == stages or stages in path.parents]
     if stages.is_dir() and not taken:
@@ -213,19 +207,19 @@ def _check_place_of_stages(stages: Path, planned: Iterable[MergePlan]) -> None:
     elif stages.exists() and not taken:
         taken = [stages]
     if taken:
-        raise SpecError(f"{taken[0]}: is where the stages would be made; move it away.")
+        raise SpecError(f"{taken[0]}: the stages would be written here; move it away.")
 
 
 def _is_of_a_stage(entry: Path) -> bool:
     if entry.is_dir():
-        return entry.name.endswith(PARTIAL) or (entry / RECIPE_FILE).is_file()
+        return entry.name.endswith(PARTIAL) or (entry / lineage.RECIPE_FILE).is_file()
     return entry.name.endswith((_KEY, _KEY + PARTIAL))
 
 
 def _carry_out_stages(
     recipe: MergeRecipe, out: Path, stages: Path, settings: "_Settings", progress: Progress
 ) -> tuple[str, ...]:
-    """Make the merges that come first, each from those before it, and then the result.
+    """Merge all stages in order, and then the result.
 
     Returns:
         The notes of all of them.
@@ -250,7 +244,7 @@ def _carry_out_stages(
 
 @dataclass(frozen=True)
 class _Settings:
-    """How to merge, the recipe aside."""
+    """How to merge, apart from the recipe."""
 
     seed: int
     threads: int | None
@@ -269,13 +263,13 @@ def _carry_out(
     earlier: Mapping[str, MergePlan] | None = None,
     folders: Mapping[str, Path] | None = None,
 ) -> tuple[str, ...]:
-    """Write the model of one plan, made from the results of earlier ones in their folders.
+    """Write the model of one plan; ``earlier`` plans were merged into ``folders``.
 
     Returns:
         The plan's notes, and what could not be checked.
     """
     seed = seed_of_stage(settings.seed, stage)
-    check_target(plan, out)
+    lineage.check_target(plan, out)
     if settings.verify and (unchecked := check_architecture(plan.config, plan.outputs)):
         note = f"whether the model can be loaded was not checked: {unchecked}"
         plan = replace(plan, notes=(*plan.notes, note))
@@ -306,17 +300,17 @@ def _carry_out(
         plan.check_unchanged()
         if needs_index(shards):
             write_text(folder / INDEX, index_text(plan.outputs, shards))
-        copy_donor_files(plan, folder)
-        write_lineage(plan, folder, settings.seed, earlier)
+        lineage.copy_donor_files(plan, folder)
+        lineage.write_lineage(plan, folder, settings.seed, earlier)
     return plan.notes
 
 
 def _key(plan: MergePlan, settings: _Settings, stage: str) -> str:
-    """Identify everything that decides the bytes of weights, and for a stage of all its files."""
+    """Hash everything that decides the bytes of the weights, and for a stage of all files."""
     inputs = [checkpoint.fingerprint for checkpoint in plan.checkpoints]
     recipe = recipe_text(plan.recipe)
     tokens = plan.vocabulary.fingerprint if plan.vocabulary is not None else None
     known = [VERSION, recipe, settings.seed, settings.shard_size, inputs, tokens]
     if stage != RESULT:
-        known += [stage, fingerprint_of_small_files(plan)]
+        known += [stage, lineage.fingerprint_of_small_files(plan)]
     return fingerprint(known)

@@ -1,4 +1,4 @@
-"""What a study file says of one merge."""
+"""The `merge` section of a study file."""
 
 import reprlib
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ from mixmerge.merging.recipes.sections import Setting
 from mixmerge.spec_model import SpecModel
 
 STUDY_BASE = "base"
-"""What a study file calls its base model."""
+"""A study file's name for its base model."""
 
 
 class MergePlacement(SpecModel):
-    """How a merge runs: nothing here changes its bytes."""
+    """How a merge runs; nothing here changes its bytes."""
 
     threads: int = Field(4, ge=1)
-    """Most CPU threads of one merge; no more than the cores that there are."""
+    """Most CPU threads of one merge; at most the number of cores."""
 
 
 def _entry(model: Any) -> tuple[str, dict[str, Any]]:
@@ -47,7 +47,7 @@ class MergeSpec(SpecModel):
         {method: ties, models: {sft-0: {weight: 0.5, density: 0.6}, sft-100: {weight: 0.5}},
          parameters: {density: 0.8, lambda: 1.0}}
 
-    What concerns one model stands at its name, so that no setting depends on an order.
+    Settings of one model are given by its name, so nothing depends on an order.
     """
 
     method: str
@@ -76,7 +76,7 @@ class MergeSpec(SpecModel):
                 raise ValueError("a model is named twice")
             method = METHODS.get(info.data.get("method", ""))
             if method is not None and method.base != "none":
-                # mergekit's files list the base, too, without the parameters that others have.
+                # mergekit files also list the base, without the parameters that others have.
                 base = info.data.get("base") or STUDY_BASE
                 others = {name: own for name, own in named.items() if own or name != base}
                 named = others if others and all(others.values()) else named
@@ -104,18 +104,18 @@ class MergeSpec(SpecModel):
 
     @property
     def checkpoints(self) -> tuple[str, ...]:
-        """Names of the checkpoints that must exist before the merge, the study's base aside."""
+        """Names of the checkpoints that must exist before the merge, without the study's base."""
         named = self.base not in (None, STUDY_BASE, *self.models)
         return (*self.models, *([self.base] if self.base and named else []))
 
     @property
     def recipe(self) -> MergeRecipe:
-        """The recipe with names for folders, its models in the order of their names.
+        """The recipe with names instead of folders, its models sorted by name.
 
-        The output gets configuration, tokenizer and chat template of the first of them, since the
-        base may never have seen a chat.
+        The output gets the configuration, tokenizer and chat template of the first model, since the
+        base may have no chat template.
         """
-        # Random draws are keyed by a model's place; a step's identity knows no order of keys.
+        # Sorted: random draws are keyed by position, but a step's identity ignores key order.
         models = [
             ModelInput(name=name, path=name, parameters=own)
             for name, own in sorted(self.models.items())

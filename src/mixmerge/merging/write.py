@@ -1,4 +1,4 @@
-"""Compute the tensors of the output, and write them into its files."""
+"""Compute the output tensors and write them to files."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -22,8 +22,8 @@ from mixmerge.merging.streaming.workers import Counter, Workers
 from mixmerge.progress import Progress, silent
 
 Receive = Callable[[int, memoryview], None]
-"""Takes finished bytes of a tensor, from any thread in any order: position of the first byte, and
-the bytes, which the caller will overwrite."""
+"""Receives finished bytes of a tensor, from any thread in any order: the offset, and the bytes,
+which the caller will overwrite."""
 
 _COPIED_AT_ONCE = 1 << 20
 
@@ -31,7 +31,7 @@ _COPIED_AT_ONCE = 1 << 20
 def compute(
     row: Row, method: Method, seed: int, parallel_map: ParallelMap, hold: int, receive: Receive
 ) -> None:
-    """Merge or copy one tensor; ``hold`` is the most bytes of inputs to keep in memory.
+    """Merge or copy one tensor, keeping at most ``hold`` bytes of inputs in memory.
 
     Raises:
         ModelError: an input or the result is not finite, or a buffer differs between models.
@@ -61,13 +61,12 @@ def compute(
             )
         receive(start * width, raw.data)
 
-    # What overflows is found above and refused with the tensor's name.
+    # Overflow is detected when rounding, where the tensor's name is known.
     with np.errstate(all="ignore"):
         tensor.apply(method.merge(tensor, **row.arguments), take)
 
 
 def _copy(row: Row, receive: Receive) -> None:
-    """Copy a buffer that is the same in all models."""
     first, *others = [source for source in row.inputs if isinstance(source, StoredSource)]
     for start in range(0, row.output.nbytes, _COPIED_AT_ONCE):
         count = min(_COPIED_AT_ONCE, row.output.nbytes - start)
@@ -77,7 +76,7 @@ def _copy(row: Row, receive: Receive) -> None:
                 raise ModelError(
                     f"tensor {row.output.name}: a buffer of {row.output.dtype} that differs "
                     f"between {first.tensor.file} and {other.tensor.file}; "
-                    "whole numbers are not merged."
+                    "integers are not merged."
                 )
         receive(start, memoryview(content))
 
@@ -92,11 +91,10 @@ def write_shards(
     verify: bool = False,
     progress: Progress = silent,
 ) -> None:
-    """Merge into files of a model; those that are there already are whole and are left alone.
+    """Write the given files of a model; files that already exist are complete and are skipped.
 
-    Files do not depend on each other: several machines may each write some of them.
-
-    With ``verify`` each file is read again, from the disk, before it counts as whole.
+    Files are independent: several machines may each write some of them. With ``verify`` each file
+    is read back from disk before it counts as complete.
 
     Raises:
         ModelError: an input or the result is not finite, or an input changed.
@@ -118,8 +116,8 @@ def write_shards(
     for shard in shards:
         if not (folder / shard.file).exists():
             raise ResourceError(
-                f"{folder / shard.file}: was written and is gone; nobody else may change this "
-                "folder. Merge again."
+                f"{folder / shard.file}: was written and has disappeared; do not change this "
+                "folder during a merge. Merge again."
             )
 
 
@@ -133,7 +131,7 @@ def _write(
     parallel_map: ParallelMap,
     hold: int,
 ) -> None:
-    """Compute one tensor into its place; the last one of a file finishes it."""
+    """Compute one tensor into its file, and finish the file after its last tensor."""
 
     def receive(start: int, content: memoryview) -> None:
         file.write(row.output.name, start, content)

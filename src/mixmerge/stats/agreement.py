@@ -1,8 +1,8 @@
-"""How well two or more raters agree, and how sure that is.
+"""Agreement between raters, with confidence intervals.
 
-Verdicts come as codes 0, 1, ... of an ordered list of outcomes; -1 is no verdict. Every coefficient
-here is a function of counts that add up over clusters, so that one matrix product gives it in all
-bootstrap draws at once.
+Verdicts are codes 0, 1, ... into an ordered list of outcomes; -1 is no verdict. Every coefficient
+is a function of counts that add up over clusters, so one matrix product gives it in all bootstrap
+draws at once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NO_VERDICT = -1
 def confusion(
     truth: Int[Codes, "items"], judged: Int[Codes, "items"], outcomes: int
 ) -> Float64[Floats, "items K K"]:
-    """Return one table per item, with a 1 at (truth, judged) where both exist.
+    """Return one table per item, with a 1 at (truth, judged) if both exist.
 
     Their sum is the confusion matrix; ``outcomes`` is the number of codes, K.
     """
@@ -45,8 +45,8 @@ def coincidences(
 ) -> Float64[Floats, "items K K"]:
     """Return the coincidence table of each item: its ordered pairs of ratings (Krippendorff).
 
-    An item with m ratings has m (m - 1) ordered pairs, each counting 1 / (m - 1); an item with
-    fewer than two has none. ``outcomes`` is the number of codes, K.
+    An item with m ratings has m (m - 1) ordered pairs, each counting 1 / (m - 1); one with fewer
+    than two has none. ``outcomes`` is the number of codes, K.
     """
     counts = np.stack([(ratings == code).sum(axis=1) for code in range(outcomes)], axis=1)
     pairs = counts[:, :, None] * counts[:, None, :] - np.eye(outcomes) * counts[:, :, None]
@@ -57,7 +57,7 @@ def coincidences(
 
 
 def raw_agreement(table: Float64[Floats, "*sets K K"]) -> Float64[Floats, "*sets"]:
-    """Return the share of a confusion matrix that lies on its diagonal."""
+    """Return the share of a confusion matrix on its diagonal."""
     return _ratio(np.trace(table, axis1=-2, axis2=-1), table.sum((-2, -1)))
 
 
@@ -78,12 +78,11 @@ def cohen_kappa(table: Float64[Floats, "*sets K K"]) -> Float64[Floats, "*sets"]
 def krippendorff_alpha(
     table: Float64[Floats, "*sets K K"], level: Literal["nominal", "ordinal"] = "nominal"
 ) -> Float64[Floats, "*sets"]:
-    """Return Krippendorff's alpha from coincidences: 1 - observed / expected.
+    """Return Krippendorff's alpha from sums of `coincidences`: 1 - observed / expected.
 
     Krippendorff (2011), "Computing Krippendorff's alpha-reliability". NaN where it is undefined:
-    all ratings are the same, so that no disagreement could be expected. Of sums of `coincidences`.
-    ``nominal``: all disagreements weigh the same; ``ordinal``: they weigh the square of the ratings
-    that lie between them.
+    all ratings are equal, so no disagreement is expected. ``nominal``: all disagreements weigh the
+    same; ``ordinal``: they weigh the squared number of ratings between them.
     """
     margins = table.sum(-1)
     places = np.cumsum(margins, axis=-1) - margins / 2
@@ -99,10 +98,10 @@ def krippendorff_alpha(
 
 
 def youden(table: Float64[Floats, "*sets K K"]) -> Float64[Floats, "*sets"]:
-    """Return how much likelier the last outcome is said where it is true than where the first is.
+    """Return the rate of the last outcome where it is true, minus where the first is.
 
     For two outcomes this is sensitivity + specificity - 1 (Youden 1950): 1 for a perfect judge, 0
-    for a coin. NaN where one of the two is never true. ``table`` is a confusion matrix.
+    for a coin. NaN if one of the two is never true. ``table`` is a confusion matrix.
     """
     said = _ratio(table[..., -1], table.sum(-1))
     return np.asarray(said[..., -1] - said[..., 0])
@@ -115,29 +114,19 @@ def _ratio(over: Floats | np.float64, under: Floats | np.float64) -> Floats:
 
 
 LEAST_DISAGREEING = 3
-"""Clusters with a disagreement that an interval of a coefficient needs: from one or two, how much
-coefficients vary is a guess."""
+"""Fewest clusters with a disagreement for an interval: fewer do not show how much it varies."""
 
 
 def coefficient(
-    tables: Float64[Floats, "items K K"],
-    cluster: Int[Codes, "items"],
-    statistic: Coefficient,
+    tables: Float64[Floats, "items K K"], cluster: Int[Codes, "items"], statistic: Coefficient
 ) -> Estimate | None:
-    """Return a coefficient of all items with its interval by the jackknife over clusters.
+    """Return a coefficient with its jackknife interval over clusters; None if it is undefined.
 
     Fisher's transformation makes the coefficient's distribution nearly symmetric; its standard
     error comes from leaving out each cluster in turn, with a t quantile (Efron and Tibshirani 1993,
-    chapter 11). The percentile bootstrap, which is usual here, covers 79 to 93 % where this covers
-    94 to 97: ``benchmarks/small_samples.py``.
-
-    Args:
-        tables: from `confusion` or `coincidences`.
-        cluster: the cluster of each item, integers from 0.
-        statistic: at most 1, for example `cohen_kappa`.
-
-    Returns:
-        None where the coefficient is undefined.
+    chapter 11). The usual percentile bootstrap covers 79 to 93 % where this covers 94 to 97 %:
+    ``benchmarks/small_samples.py``. The tables are from `confusion` or `coincidences`, the
+    statistic is at most 1, for example `cohen_kappa`.
     """
     whole = tables.sum(axis=0)
     value = float(statistic(whole))
@@ -167,15 +156,11 @@ def coefficient(
 
 
 def clustered_share(hit: Float64[Floats, "items"], cluster: Int[Codes, "items"]) -> Estimate:
-    """Return a share with its clustered Wilson interval.
+    """Return a share with its clustered Wilson interval; ``hit`` is 1 or 0 (or a share), or NaN.
 
-    Where fewer than three clusters differ from the others, or clusters are very unequal in size,
-    nothing can be said of how much clusters vary, and each counts as one observation: that is wide
-    rather than wrong.
-
-    Args:
-        hit: 1 or 0 (or a share); NaN is no observation.
-        cluster: the cluster of each item.
+    If fewer than three clusters differ from the others, or clusters are very unequal in size, the
+    variance between clusters cannot be estimated, and each counts as one observation: a wide
+    interval rather than a wrong one.
 
     Raises:
         SampleError: there is no observation.
@@ -202,9 +187,8 @@ def clustered_slope(
 ) -> Estimate | None:
     """Return the least-squares slope of y on x with its cluster-robust t interval.
 
-    Liang and Zeger (1986), with C - 1 degrees of freedom for C clusters. An item with NaN as its
-    outcome y is left out. None where ``x`` does not vary or there are fewer than `MIN_CLUSTERS`
-    clusters.
+    Liang and Zeger (1986), with C - 1 degrees of freedom for C clusters. Items whose y is NaN are
+    ignored. None if ``x`` does not vary or there are fewer than `MIN_CLUSTERS` clusters.
     """
     seen = ~np.isnan(y)
     if not seen.any():

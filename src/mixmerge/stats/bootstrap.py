@@ -1,9 +1,9 @@
 """The paired cluster bootstrap as one matrix product.
 
-A draw takes as many clusters as there are, with replacement; it is stored as how often each
-cluster was taken. A pooled rate is a ratio of sums over clusters, so all draws of all rates are
-``(counts @ totals) / (counts @ sizes)``. Because every model is multiplied by the same ``counts``,
-differences between models keep their pairing.
+A draw takes as many clusters as there are, with replacement, and is stored as a count per cluster.
+A pooled rate is a ratio of sums over clusters, so all draws of all rates are ``(counts @ totals) /
+(counts @ sizes)``. All models are multiplied by the same ``counts``, so their differences stay
+paired.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
-"""Whole numbers that stand for clusters, outcomes or languages."""
+"""Integer codes of clusters, outcomes or languages."""
 
 _CHUNK = 1 << 22
 
@@ -31,8 +31,9 @@ _CHUNK = 1 << 22
 def draw_clusters(
     n_clusters: int, n_draws: int, rng: np.random.Generator
 ) -> Float64[Floats, "draws clusters"]:
-    """Draw bootstrap samples of clusters: how often each is in each draw."""
+    """Return how often each cluster is in each bootstrap draw."""
     taken = rng.integers(n_clusters, size=(n_draws, n_clusters))
+    # One bincount for all draws: shift the clusters of each draw to a range of its own.
     taken += np.arange(n_draws)[:, None] * n_clusters
     counts = np.bincount(taken.ravel(), minlength=n_draws * n_clusters)
     return counts.reshape(n_draws, n_clusters).astype(np.float64)
@@ -41,7 +42,7 @@ def draw_clusters(
 def cluster_totals(
     values: Float64[Floats, "rows columns"], cluster: Int[Codes, "rows"], n_clusters: int
 ) -> tuple[Float64[Floats, "clusters columns"], Float64[Floats, "clusters columns"]]:
-    """Sum and count values by cluster; NaN marks a missing value and counts nowhere."""
+    """Sum and count values by cluster; NaN is a missing value."""
     seen = ~np.isnan(values)
     totals = np.zeros((n_clusters, values.shape[1]))
     sizes = np.zeros_like(totals)
@@ -53,10 +54,10 @@ def cluster_totals(
 def bootstrap_sums(
     sums: Float64[Floats, "clusters columns"], n_draws: int, rng: np.random.Generator
 ) -> Float64[Floats, "draws columns"]:
-    """Draw clusters and return the sum of every column in every draw.
+    """Return the sum of every column in every bootstrap draw.
 
-    The same as ``draw_clusters(...) @ sums``, in pieces, so that memory does not grow with draws
-    times clusters. The same state of ``rng`` gives the same draws for other columns.
+    The same as ``draw_clusters(...) @ sums``, but computed in chunks to bound memory. The same
+    state of ``rng`` gives the same draws for other columns.
     """
     n_clusters, n_columns = sums.shape
     drawn = np.empty((n_draws, n_columns))
@@ -73,9 +74,9 @@ def bootstrap_means(
     n_draws: int,
     rng: np.random.Generator,
 ) -> Float64[Floats, "draws columns"]:
-    """Draw clusters and return the pooled mean of every column in every draw.
+    """Return the pooled mean of every column in every bootstrap draw.
 
-    NaN where a draw holds no value of a column.
+    NaN where a draw has no value of a column.
     """
     drawn = bootstrap_sums(np.hstack([totals, sizes]), n_draws, rng)
     with np.errstate(invalid="ignore"):
@@ -84,10 +85,10 @@ def bootstrap_means(
 
 
 def expanded_level(clusters: int) -> float:
-    """Return the share of draws to span so that the interval covers `LEVEL` in small samples.
+    """Return the share of draws that an interval must span to cover `LEVEL` in small samples.
 
-    The bootstrap divides by the number of clusters instead of one less and knows no t
-    distribution; for a mean, wider tails undo both (Hesterberg 2015, "What teachers should know
+    The bootstrap divides by the number of clusters instead of one less and uses normal rather than
+    t quantiles; for a mean, wider tails correct both (Hesterberg 2015, "What teachers should know
     about the bootstrap", section 5.2).
     """
     return float(2 * ndtr(t_quantile(clusters) * math.sqrt(clusters / (clusters - 1))) - 1)
@@ -98,11 +99,11 @@ def percentile_interval(
 ) -> tuple[float, float]:
     """Return the central interval of bootstrap draws (Efron 1979).
 
-    Draws may be ``inf`` (a ratio with a vanished denominator); an end is then ``inf`` when that
-    many draws are. NaN draws are left out.
+    Draws may be ``inf`` (a ratio whose denominator is zero), and then so may the ends. NaN draws
+    are ignored.
     """
     ordered = np.sort(draws[~np.isnan(draws)])
     tail = (1 - level) / 2
-    # Order statistics, not interpolation: between a number and inf there is nothing to interpolate.
+    # Order statistics, since interpolating between a number and inf is meaningless.
     first = int(np.floor(tail * (len(ordered) - 1)))
     return float(ordered[first]), float(ordered[len(ordered) - 1 - first])

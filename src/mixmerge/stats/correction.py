@@ -1,7 +1,7 @@
-"""Rates corrected for the judge's errors, from a random part of the answers with known labels.
+"""Rates corrected for a judge's errors, using true labels of a random part of the answers.
 
-Rows are prompts with an answer. Standard errors are cluster-robust: the influence of every row is
-summed by cluster first.
+Rows are prompts with an answer. Standard errors are cluster-robust: the influence of each row is
+first summed by cluster.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FEWEST_INFORMATIVE = 15
-"""Labelled clusters that must differ from the most common one before `prediction_powered` gives an
-interval: with fewer, simulated coverage falls under 93 %. `rogan_gladen` needs as many labelled
-clusters: with fewer, it is over 97 % (``benchmarks/correction.py``)."""
+"""Fewest labelled clusters that differ from the most common one, for an interval: with fewer, the
+simulated coverage of `prediction_powered` falls below 93 %. `rogan_gladen` needs as many labelled
+clusters: with fewer, its coverage is above 97 % (``benchmarks/correction.py``)."""
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Answers with a known label."""
+    """Answers with a true label."""
 
     judged: Float64[Floats, "rows"]
     """1 or 0, NaN without a verdict."""
@@ -51,19 +51,18 @@ def prediction_powered(
     """Return the mean of the truth by PPI++ (Angelopoulos, Duchi and Zrnic 2023), clustered.
 
     ``mean(truth) + lambda (mean of judged, elsewhere - mean of judged, where labelled)``, by
-    stratum, the strata weighted by their rows. It is unbiased whatever the judge does, if the
-    labelled rows are a random part; lambda in [0, 1] is what makes it least variable, so a judge
-    that knows nothing costs nothing. A row without a verdict enters with its stratum's mean. NaN is
-    no verdict, or no label; strata are languages, integers from 0. The scale ``rate``: values in
-    [0, 1], and an interval symmetric in the log odds, which rare events need; ``difference``:
-    values in [-1, 1].
+    stratum, with strata weighted by their rows. It is unbiased for any judge if the labelled rows
+    are a random part; lambda in [0, 1] minimises the variance, so a useless judge costs nothing. A
+    row without a verdict gets its stratum's mean. NaN is no verdict, or no label; strata are
+    languages, integers from 0. Scale ``rate``: values in [0, 1], and an interval symmetric in the
+    log odds, which rare events need; ``difference``: values in [-1, 1].
 
     Returns:
-        An estimate without interval with fewer than `FEWEST_INFORMATIVE` clusters to go by, or
-        where a stratum has one labelled cluster: it does not show how much it varies.
+        An estimate without interval if fewer than `FEWEST_INFORMATIVE` clusters are informative, or
+        if a stratum has one labelled cluster, which does not show its variance.
 
     Raises:
-        SampleError: a stratum has no labelled row, or there are under ten labelled clusters.
+        SampleError: a stratum has no labelled row, or there are fewer than ten labelled clusters.
     """
     labelled = ~np.isnan(truth)
     _require(labelled, cluster, stratum)
@@ -85,6 +84,7 @@ def prediction_powered(
     _, place = np.unique(cluster, return_inverse=True)
     first, second = np.bincount(place, own), np.bincount(place, other)
     spread = float(second @ second)
+    # The lambda of least variance is a regression coefficient, here of sums over clusters.
     power = min(1.0, max(0.0, float(first @ second) / spread)) if spread > 0 else 0.0
     clusters = len(np.unique(cluster[labelled]))
     mean = float(value + power * correction)
@@ -101,7 +101,7 @@ def prediction_powered(
 
 
 def informative_clusters(truth: Float64[Floats, "rows"], cluster: Int[Codes, "rows"]) -> int:
-    """Return how many labelled clusters have another mean than the most common one."""
+    """Return how many labelled clusters differ from the most common mean."""
     labelled = ~np.isnan(truth)
     _, place = np.unique(cluster[labelled], return_inverse=True)
     means = np.bincount(place, truth[labelled]) / np.bincount(place)
@@ -112,21 +112,20 @@ def informative_clusters(truth: Float64[Floats, "rows"], cluster: Int[Codes, "ro
 def rogan_gladen(
     judged: Float64[Floats, "rows"], cluster: Int[Codes, "rows"], known: Labelled
 ) -> Estimate | None:
-    """Return a rate from the judge's rate, sensitivity and specificity (Rogan and Gladen 1978).
+    """Return a rate corrected by the judge's sensitivity and specificity (Rogan and Gladen 1978).
 
     ``(p + specificity - 1) / (sensitivity + specificity - 1)``, with the delta method for all
-    three. Unlike `prediction_powered` it trusts that the judge errs on these answers as it does
-    on the labelled ones, which may be those of other models.
-
-    Verdicts are 1 or 0, NaN for none; source prompts are numbered alike in both sets of answers.
+    three. Unlike `prediction_powered` it assumes that the judge errs on these answers as on the
+    labelled ones, which may be other models'. Verdicts are 1 or 0, NaN for none; source prompts
+    have the same numbers in both sets of answers.
 
     Returns:
-        None where it is undefined: nothing was judged, one class is not labelled, or the judge is
-        no better than a coin. Without interval with fewer than `FEWEST_INFORMATIVE` labelled
+        None if it is undefined: nothing was judged, one class has no label, or the judge is no
+        better than a coin. Without interval if there are fewer than `FEWEST_INFORMATIVE` labelled
         clusters.
 
     Raises:
-        SampleError: there are under ten labelled clusters.
+        SampleError: there are fewer than ten labelled clusters.
     """
     has_verdict = ~np.isnan(known.judged)
     said, truth = known.judged[has_verdict], known.truth[has_verdict]
@@ -141,6 +140,7 @@ def rogan_gladen(
     if youden <= 0:
         return None
     value = float((judged[seen].mean() + specificity - 1) / youden)
+    # Delta method: the derivative of the corrected rate with respect to each of the three rates.
     influence = np.concatenate(
         [_centred(judged[seen]), -(1 - value) * _centred(said[no]), -value * _centred(said[yes])]
     )
@@ -186,13 +186,13 @@ def _filled(
 
 
 def _centred(values: Float64[Floats, "rows"]) -> Float64[Floats, "rows"]:
-    """Return each row's share in the deviation of a mean."""
+    """Return each row's contribution to the error of the mean."""
     centred: Floats = (values - values.mean()) / len(values)
     return centred
 
 
 def _of_few(clusters: int) -> float:
-    """Return what a mean's deviations from itself lack, by degrees of freedom; of one, infinite."""
+    """Return the small-sample factor sqrt(C / (C - 1)) for C clusters; infinite for one."""
     return math.sqrt(clusters / (clusters - 1)) if clusters > 1 else math.inf
 
 

@@ -1,4 +1,4 @@
-"""What several paired differences together say of two models."""
+"""Decisions between two models from several paired differences."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,46 +9,38 @@ from mixmerge.stats.paired import holm
 Decision = Literal["beats", "loses", "equivalent", "trades", "undecided", "incomplete"]
 
 SIGNIFICANCE = 0.05
-"""Adjusted two-sided p-values below it count."""
+"""For adjusted two-sided p-values."""
 
 ONE_SIDED = SIGNIFICANCE / 2
-"""The same for one-sided p-values: then a 95 % interval lies inside the margin."""
+"""For one-sided p-values, which corresponds to a 95 % interval inside the margin."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """What one axis says of model a against model b. "Worse" always means by the margin or more."""
+    """Model a against model b on one axis. "Worse" always means by the margin or more."""
 
     gain: int
     """1 where a is significantly better, -1 where it is significantly worse, else 0."""
     not_worse: bool
     """Whether a is shown not to be worse (non-inferior)."""
     not_better: bool
-    """Whether a is shown not to be better by the margin or more: b is not worse."""
+    """Whether a is shown not to be better by the margin or more."""
 
 
 def significant_gain(gain: float, p_adjusted: float) -> int:
     """Return 1 for a significant gain, -1 for a significant loss, 0 for neither.
 
-    Args:
-        gain: a difference, signed so that above zero is better.
-        p_adjusted: its p-value, adjusted for all comparisons of its family.
+    ``gain`` is positive if better; its p-value is adjusted for all comparisons of its family.
     """
     return 0 if p_adjusted >= SIGNIFICANCE else (gain > 0) - (gain < 0)
 
 
 def adjust_all_axes(p_values: Sequence[Sequence[float]]) -> list[list[float]]:
-    """Adjust one-sided p-values of claims that are about all axes of a pair of models at once.
+    """Adjust one-sided p-values, by pair and axis, of claims about all axes of a pair at once.
 
-    "Not worse on any axis" is shown where it is shown on every axis, so the largest p-value of the
-    pair is that of the claim and axes need no adjustment (an intersection-union test; Berger 1982).
-    Holm's method then adjusts for the number of pairs, and each axis by the factor of its pair.
-
-    Args:
-        p_values: by pair and axis; each pair has at least one.
-
-    Returns:
-        The adjusted ones, in the same order.
+    "Not worse on any axis" holds if it holds on every axis, so the pair's largest p-value is that
+    of the claim and axes need no adjustment (an intersection-union test; Berger 1982). Holm's
+    method then adjusts for the number of pairs, and each axis by its pair's factor.
 
     Example:
         >>> adjust_all_axes([[0.001, 0.01], [0.02, 0.0]])
@@ -65,16 +57,13 @@ def adjust_all_axes(p_values: Sequence[Sequence[float]]) -> list[list[float]]:
 
 
 def decide(axes: Iterable[Compared | None]) -> Decision:
-    """Say what the deciding axes say together.
+    """Return the decision over all axes together; None is an axis without a comparison.
 
-    A model *beats* another when it is better on at least one axis and shown not to be worse, by a
-    margin stated beforehand, on any; it *loses* in the reverse case. Two models are *equivalent*
-    when every difference is shown to lie inside the margin, whatever its sign: both could be said
-    to beat the other then. A model *trades* when it is better on one axis and worse on another
-    without any of these. All else is *undecided*: no evidence of a difference is not equality.
-
-    Args:
-        axes: what each says; None where it is not compared yet.
+    A model *beats* another if it is better on at least one axis and shown not to be worse, by a
+    margin set in advance, on any; it *loses* in the reverse case. Two models are *equivalent* if
+    every difference is shown to be inside the margin, whatever its sign (both would otherwise beat
+    the other). A model *trades* if it is better on one axis and worse on another without any of
+    these. All else is *undecided*: no evidence of a difference is not equality.
 
     Example:
         >>> better, unsure = Compared(1, True, False), Compared(0, False, False)

@@ -1,4 +1,4 @@
-"""What every estimate carries, and the samples that are too small for one or for an interval."""
+"""Estimates, and the sample sizes that they and their intervals need."""
 
 import math
 from dataclasses import dataclass
@@ -12,27 +12,27 @@ MIN_CLUSTERS = 10
 """Fewest clusters for a pooled estimate (fewer are refused) and for any interval."""
 
 MIN_VALUES = 30
-"""Fewest observations for an interval: with 20 answers of yes or no, no interval covers 95 % of
-the time, because there are only 21 results to choose from."""
+"""Fewest observations for an interval: 20 yes-or-no answers have only 21 results, so no interval
+covers 95 %."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its interval and what it rests on."""
+    """A number with its interval and sample size."""
 
     value: float
     low: float
-    """Lower end of the interval; ``-inf`` where there is none."""
+    """Lower end of the interval; ``-inf`` without one."""
     high: float
-    """Upper end of the interval; ``inf`` where there is none."""
+    """Upper end of the interval; ``inf`` without one."""
     n: int
     """Observations."""
     clusters: int
     """Independent units among them."""
     method: str
-    """How the interval was made, e.g. ``wilson`` or ``t``."""
+    """Kind of interval, e.g. ``wilson`` or ``t``."""
     absent: str = ""
-    """Why no interval is offered; empty where one is."""
+    """Why there is no interval; empty if there is."""
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -41,12 +41,12 @@ class Estimate:
 
     @property
     def offered(self) -> tuple[float, float] | None:
-        """Both ends, or None where an interval of this sample would not cover what it says."""
+        """Both ends, or None if there is no interval with the stated coverage."""
         return None if self.absent else self.interval
 
     @classmethod
     def without_interval(cls, value: float, n: int, clusters: int, absent: str) -> "Estimate":
-        """Return an estimate that says why it has no interval."""
+        """Return an estimate without interval, and the reason."""
         return cls(value, -math.inf, math.inf, n, clusters, "none", absent)
 
 
@@ -58,12 +58,12 @@ def too_small(
     required: int,
     than: str = "from the most common value",
 ) -> str:
-    """Say why a sample allows no interval; nothing where it allows one.
+    """Return why a sample allows no interval; "" if it does.
 
-    An interval is made from how much clusters vary. Where few of them differ from the usual value,
-    the variation itself is a guess; ``benchmarks/coverage.py`` measures from where on 95 % means 95
-    %. Of ``n`` observations in clusters, some ``varying`` differ ``than`` (in words) the usual
-    value; each kind of estimate has its fewest, ``required``. For ``effective`` see `ClusterMean`.
+    An interval is based on how much clusters vary. If few of them differ from the usual value, that
+    variance is itself a guess; ``benchmarks/coverage.py`` measures where 95 % coverage begins. Of
+    ``n`` observations in clusters, ``varying`` clusters differ ``than`` (in words) the usual value;
+    each kind of estimate has a minimum, ``required``. For ``effective`` see `ClusterMean`.
     """
     if n < MIN_VALUES:
         return f"{n} prompts with a verdict, {MIN_VALUES} required"

@@ -1,12 +1,12 @@
-"""The estimates that a report shows: rates, differences and relative changes of clustered values.
+"""The estimates of reports: rates, differences and relative changes of clustered values.
 
-The intervals are score intervals with cluster-robust variances; ``benchmarks/coverage.py``
-measures how often they hold, beside the bootstrap's. Where a sample is too small for an interval
-that covers what it says, there is none, and the estimate says why.
+Intervals are score intervals with cluster-robust variances; ``benchmarks/coverage.py`` measures
+their coverage and that of the bootstrap. If a sample is too small for an interval with the stated
+coverage, the estimate has none and says why.
 
 A pooled mean is a ratio of sums over clusters. Linearised, its error is a sum of one independent
-term per cluster, from which variances and covariances follow (Taylor linearisation, the
-"cluster-robust" variance; Cameron and Miller 2015), also of averages, differences and ratios.
+term per cluster, which gives variances and covariances (Taylor linearisation, the "cluster-robust"
+variance; Cameron and Miller 2015), also of averages, differences and ratios.
 """
 
 from __future__ import annotations
@@ -22,13 +22,7 @@ from scipy.special import bdtr, betaincinv, stdtr
 from mixmerge.stats.bootstrap import Codes, Floats, cluster_totals
 from mixmerge.stats.estimate import LEVEL, MIN_CLUSTERS, Estimate, too_small
 from mixmerge.stats.paired import sign_flip_p
-from mixmerge.stats.proportions import (
-    clustered_tango,
-    clustered_wilson,
-    tango,
-    tango_p,
-    wilson,
-)
+from mixmerge.stats.proportions import clustered_tango, clustered_wilson, tango, tango_p, wilson
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int
@@ -38,34 +32,29 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class ClusterMean:
-    """A mean and what each cluster contributes to its error."""
+    """A mean and each cluster's contribution to its error."""
 
     value: float
     terms: Float64[Floats, "clusters"]
-    """Sums of them are errors under resampling; each is divided by the square root of one less its
-    cluster's share of the values, since a large cluster pulls the mean towards itself (the CR2
-    correction of Bell and McCaffrey 2002; for clusters of one size it is C / (C - 1))."""
+    """Their sum is the error. Each is divided by the square root of one minus its cluster's share
+    of the values, since a large cluster pulls the mean towards itself (the CR2 correction of Bell
+    and McCaffrey 2002; for clusters of one size it is C / (C - 1))."""
     clusters: int
     """Clusters with a value."""
     n: int
     """Values."""
     effective: float
-    """How many clusters of one size say as much about the variance: the square of the number of
-    values over the sum of the squared sizes. Degrees of freedom are one less."""
+    """Number of equal clusters that would estimate the variance as well: the squared number of
+    values over the sum of squared sizes. Degrees of freedom are one less."""
 
     @classmethod
     def of(
         cls, totals: Float64[Floats, "clusters"], sizes: Float64[Floats, "clusters"]
     ) -> ClusterMean:
-        """Return the pooled mean of a column.
-
-        Args:
-            totals: sums by cluster.
-            sizes: numbers of values by cluster; at least one is above zero.
-        """
+        """Return the pooled mean, given sums and numbers of values by cluster (not all zero)."""
         n = sizes.sum()
         value = float(totals.sum() / n)
-        # A cluster that holds everything has no other to vary against, and no error either.
+        # Avoids 0 / 0 for a cluster with all values, whose term is zero.
         rest = np.maximum(1 - sizes / n, 1e-12)
         terms = (totals - value * sizes) / n / np.sqrt(rest)
         return cls(value, terms, int(np.sum(sizes > 0)), int(n), float(n * n / (sizes @ sizes)))
@@ -82,14 +71,11 @@ def covariance(a: ClusterMean, b: ClusterMean) -> float:
 
 
 def skewed_t_p(mean: ClusterMean, most: float) -> float:
-    """Return the one-sided p-value of "the mean is at most `most`", allowing for skew.
+    """Return the one-sided p-value of "the mean is at most `most`", corrected for skew.
 
-    Hall's (1992) transformation removes the effect of skewness from the t statistic of the mean,
-    which otherwise rejects too often on one side: where few clusters carry large differences.
-
-    Args:
-        mean: of at least two clusters.
-        most: the largest mean of the hypothesis.
+    Hall's (1992) transformation removes the effect of skewness on the t statistic of the mean,
+    which otherwise rejects too often on one side if few clusters have large differences. ``mean``
+    is of at least two clusters.
     """
     error = math.sqrt(mean.variance)
     if error <= 1e-12:
@@ -118,8 +104,8 @@ def ratio_interval(
     """Return an interval of the ratio a / b of two rates from the intervals of both.
 
     The logarithms are subtracted by the method of variance estimates recovery (Zou and Donner
-    2008): each rate's distance to its own end stands for its error, so that the result is as
-    skewed as they are, and what both rates share cancels through their correlation.
+    2008): each rate's distance to its own end stands for its error, so the result is as skewed as
+    they are, and what both rates share cancels through their correlation.
     """
     shared = covariance(a, b) / math.sqrt(a.variance * b.variance)
     down_a, up_a = (abs(math.log(end / a.value)) for end in interval_a)
@@ -136,15 +122,15 @@ def _joint(x: float, y: float, correlation: float) -> float:
 def least_varying(n: int) -> int:
     """Return how many clusters must differ from the most common value, for an interval.
 
-    Fewer observations leave fewer results to choose from, and a single interval more to cover.
+    Fewer observations allow fewer results, each of which then matters more for the coverage.
     """
     return 3 if n >= 100 else 5
 
 
 FEW_CLUSTERS = 30
 VARYING_OF_FEW = 8
-"""A difference between models on fewer clusters than the first needs this many that vary: what
-few clusters say about the variance is too little for rare events."""
+"""With fewer clusters than the first, a difference needs this many that vary: few clusters do not
+show the variance of rare events."""
 
 
 class ClusterSample:
@@ -155,7 +141,7 @@ class ClusterSample:
     ) -> None:
         """Sum by cluster.
 
-        Values are rates in [0, 1] or paired differences in [-1, 1]; NaN where there is none.
+        Values are rates in [0, 1] or paired differences in [-1, 1]; NaN is missing.
         """
         self.n_clusters = int(cluster.max()) + 1
         self.totals, self.sizes = cluster_totals(values, cluster, self.n_clusters)
@@ -168,15 +154,15 @@ class ClusterSample:
         return int(np.sum(self.sizes[:, column] > 0))
 
     def is_binary(self, column: int) -> bool:
-        """Say whether a column has one answer of yes or no, or one difference of two, a cluster."""
+        """Whether a column has one yes-or-no answer, or one difference of two, per cluster."""
         totals, sizes = self.totals[:, column], self.sizes[:, column]
         return bool((sizes <= 1).all() and np.isin(totals, (-1.0, 0.0, 1.0)).all())
 
     def rate(self, column: int, apart: float = 0.0) -> Estimate:
         """Estimate the mean of a column of values in [0, 1]: Wilson's interval, clustered.
 
-        ``apart`` says how far from the median a cluster must be to count as varying; 0 for values
-        of which the most common one is usual, such as answers of yes or no.
+        ``apart`` is how far from the median a cluster must be to count as varying; 0 for values
+        with a usual most common one, such as yes-or-no answers.
         """
         mean = self._mean(column)
         varying = self._varying(column, apart)
@@ -190,7 +176,7 @@ class ClusterSample:
         return _estimate(mean, self._rate_interval(column, mean), method)
 
     def average_rate(self, columns: Sequence[int]) -> Estimate:
-        """Estimate the unweighted average of several rates, e.g. of languages."""
+        """Estimate the unweighted average of several rates, such as languages."""
         mean = average([self._mean(column) for column in columns])
         varying = max(self._varying(column) for column in columns)
         absent = too_small(mean.n, mean.clusters, mean.effective, varying, least_varying(mean.n))
@@ -204,7 +190,7 @@ class ClusterSample:
     def difference(self, column: int, apart: float = 0.0) -> Estimate:
         """Estimate the mean of a column of paired differences in [-1, 1]: Tango's interval.
 
-        ``apart`` is that of `rate`.
+        ``apart`` is as for `rate`.
         """
         mean = self._mean(column)
         if absent := self._no_difference(column, mean, apart):
@@ -219,14 +205,9 @@ class ClusterSample:
     def p_of_difference(self, column: int, rng: np.random.Generator, draws: int) -> float:
         """Return the two-sided p-value of "the mean paired difference is zero".
 
-        The largest of three: flipping the signs of clusters, which is exact where both models are
-        exchangeable on every cluster; a t test that allows for skew, which holds where they differ
-        cluster by cluster and only their means are equal; and `_unseen`.
-
-        Args:
-            column: which.
-            rng: for `sign_flip_p`.
-            draws: likewise.
+        The largest of three: flipping the signs of clusters, which is exact if both models are
+        exchangeable on every cluster; a t test corrected for skew, which is valid if only their
+        means are equal; and `_unseen`. ``rng`` and ``draws`` are for `sign_flip_p`.
         """
         flipped = sign_flip_p(self.totals[:, column], rng, draws)
         sign = -1 if self.totals[:, column].sum() < 0 else 1
@@ -235,18 +216,13 @@ class ClusterSample:
         return max(flipped, min(1.0, 2 * one_sided))
 
     def p_at_most(self, column: int, most: float, sign: int = 1, apart: float = 0.0) -> float:
-        """Return the one-sided p-value of "the mean paired difference is at most `most`".
+        """Return the one-sided p-value of "the mean difference is at most `most`", in (-1, 0].
 
-        The largest of Tango's score test, dual to the interval of `difference`, a t test that
-        allows for skew, and `_unseen`. Where too few clusters vary for an interval, an exact
-        binomial test instead: a mean of at most -m needs a share of clusters below zero of at least
-        m, since no difference is below -1.
-
-        Args:
-            column: which.
-            most: in (-1, 0].
-            sign: -1 to ask about the differences with their signs changed.
-            apart: as for `rate`.
+        The largest of Tango's score test, dual to the interval of `difference`, a t test corrected
+        for skew, and `_unseen`. If too few clusters vary for an interval, an exact binomial test
+        instead: since no difference is below -1, a mean of at most -m needs a share of at least m
+        clusters below zero. A ``sign`` of -1 tests the differences with their signs changed;
+        ``apart`` is as for `rate`.
         """
         mean, totals = self._signed(column, sign)
         if self._no_difference(column, mean, apart):
@@ -260,9 +236,9 @@ class ClusterSample:
         return max(*tests, _unseen(mean, totals, most))
 
     def relative_change(self, column: int, base: int) -> Estimate | None:
-        """Estimate (rate - base rate) / base rate, the base rate being estimated too.
+        """Estimate (rate - base rate) / base rate, where the base rate is an estimate too.
 
-        None where the base rate is zero: the change has no value then.
+        None if the base rate is zero.
         """
         rate, reference = self._mean(column), self._mean(base)
         if reference.value == 0:
@@ -281,7 +257,7 @@ class ClusterSample:
         return Estimate(change, low - 1, high - 1, n, clusters, "mover")
 
     def _no_difference(self, column: int, mean: ClusterMean, apart: float) -> str:
-        """Say why a column of differences allows no interval; nothing where it allows one."""
+        """Return why a column of differences allows no interval; "" if it does."""
         few = mean.effective < FEW_CLUSTERS - 0.5
         required = VARYING_OF_FEW if few else least_varying(mean.n)
         varying = self._varying(column, apart)
@@ -293,7 +269,7 @@ class ClusterSample:
         return clustered_wilson(mean.value, mean.variance, mean.effective)
 
     def _signed(self, column: int, sign: int) -> tuple[ClusterMean, Float64[Floats, "clusters"]]:
-        """Return the mean of a column times 1 or -1, and its sums by cluster."""
+        """Return the mean of a column times ``sign``, and its sums by cluster."""
         totals = sign * self.totals[:, column]
         return ClusterMean.of(totals, self.sizes[:, column]), totals
 
@@ -320,8 +296,8 @@ class ClusterSample:
 def _unseen(mean: ClusterMean, totals: Float64[Floats, "clusters"], most: float) -> float:
     """Return how likely no cluster is below zero although the true mean is at most `most`.
 
-    A rare cluster far below could be what the sample lacks. To bring the mean down to ``most`` such
-    clusters must have a share of at least the distance, since no difference is below -1.
+    The sample may lack a rare cluster far below zero. Since no difference is below -1, such
+    clusters need a share of at least the distance to bring the mean down to ``most``.
     """
     if (totals < 0).any() or mean.value <= most:
         return 0.0
@@ -333,10 +309,10 @@ def _than(apart: float) -> tuple[str, ...]:
 
 
 def _one_sided(mean: ClusterMean, varying: int, common: float) -> str:
-    """Say how far a rate near 0 or 1 can be from there, in words: a bound is no interval.
+    """Return a bound on a rate near 0 or 1, in words, where there is no interval.
 
-    The share of clusters that vary at all has an exact upper limit (Clopper and Pearson 1934), and
-    where all others are at that end the rate is no further from it than that.
+    The share of clusters that vary at all has an exact upper limit (Clopper and Pearson 1934); if
+    all others are at that end, the rate is no further from it.
     """
     if mean.clusters < MIN_CLUSTERS or varying >= least_varying(mean.n):
         return ""

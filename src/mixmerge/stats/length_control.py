@@ -1,9 +1,9 @@
 """The win rate that a model would have if its answers were as long as the base model's.
 
 Judges like long answers. The length-controlled win rate (Dubois et al. 2024, "Length-Controlled
-AlpacaEval") models each verdict by a logistic curve of the difference in length and reads it off
-where that difference is zero. Theirs has a difficulty for each of its own 805 prompts; without it
-the curve has two numbers and works for any prompts:
+AlpacaEval") models each verdict by a logistic curve of the difference in length and evaluates it at
+zero difference. Theirs has a difficulty for each of its own 805 prompts; without it the curve has
+two parameters and works for any prompts:
 
     P(model wins) = sigmoid(quality + slope * tanh(difference in length / its spread))
 """
@@ -32,18 +32,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _RIDGE = 1.0
-"""Weight of slope² / 2 against the log-likelihood: one answer's worth, which keeps the slope finite
-where length alone decides."""
+"""Weight of the penalty slope² / 2: about one answer's log-likelihood. Keeps the slope finite if
+length alone decides."""
 
 
 @dataclass(frozen=True)
 class LengthControl:
-    """A length-controlled win rate and the curve behind it."""
+    """A length-controlled win rate and the slope of its curve."""
 
     win_rate: Estimate
     slope: float
-    """How much the log-odds of winning rise when the model's answer is much longer; 0: length does
-    not matter."""
+    """Change of the log-odds of winning when the model's answer is much longer."""
 
 
 def length_feature(
@@ -53,8 +52,8 @@ def length_feature(
 ) -> Float64[Floats, "prompts"]:
     """Return how much longer a model's answers are than the base model's, in (-1, 1).
 
-    The differences are divided by their standard deviation in each language, because the same
-    sentence has 16 characters in Chinese and 47 in Hindi, and squeezed by tanh.
+    Differences are divided by their standard deviation per language, because the same sentence has
+    16 characters in Chinese and 47 in Hindi, and squeezed by tanh.
     """
     difference = np.asarray(own - base, dtype=np.float64)
     feature = np.zeros_like(difference)
@@ -74,20 +73,20 @@ def length_controlled(
     draws: int,
     rng: np.random.Generator,
 ) -> list[LengthControl]:
-    """Fit the curve of each model and bootstrap the fits by cluster, with the same draws for all.
+    """Fit each model's curve and bootstrap the fits by cluster, with the same draws for all.
 
     Each draw refits the curve by one Newton step from the fit to all data, with the draw's own
     gradient and curvature: all draws together are one matrix product, and the step is exact up to
-    terms of the order 1 / clusters. Near 0 and 1 with few prompts those terms are large: both ends
-    lie nearer to one half than those of whole refits, by some 0.01 to 0.04 at 95 wins of 100. By
-    model, the scores are 1 for a win, 1/2 for a tie and 0 for a loss, or means of two orders; NaN
-    where missing. The features are from `length_feature`.
+    terms of order 1 / clusters. Near 0 and 1 with few prompts those terms are large: both ends are
+    nearer to one half than those of full refits, by 0.01 to 0.04 at 95 wins of 100. The scores of a
+    model are 1 for a win, 1/2 for a tie and 0 for a loss, or means of two orders; NaN if missing.
+    The features are from `length_feature`.
     """
     fits, sums = [], []
     for own, feature in zip(scores, features, strict=True):
         seen = ~np.isnan(own)
         curve = fit(own[seen], feature[seen])
-        # Clusters without a verdict stay, empty: then all models have the same draws.
+        # Clusters without a verdict stay as zeros, so that all models have the same draws.
         by_cluster = np.zeros((int(cluster.max()) + 1, 5))
         np.add.at(by_cluster, cluster[seen], _derivatives(own[seen], feature[seen], *curve))
         fits.append((curve, int(seen.sum()), len(np.unique(cluster[seen]))))
@@ -140,7 +139,7 @@ def _derivatives(
     quality: float,
     slope: float,
 ) -> Float64[Floats, "prompts 5"]:
-    """Return each prompt's part of gradient (2 columns) and curvature (3)."""
+    """Return each prompt's part of the gradient (2 columns) and curvature (3)."""
     chance = expit(quality + slope * feature)
     error, weight = scores - chance, chance * (1 - chance)
     parts: Floats = np.stack(

@@ -1,8 +1,8 @@
-"""Two ways of making models compared at one level of an axis: at the same price.
+"""Comparison of models at the same level of one axis.
 
-A way such as "merge with weight w" is a path of models. At the point where the path has the same
+A family such as "merge with weight w" is a path of models. At the point where the path has the same
 value of one axis as another model, such as the same share of harmful answers, their other values
-can be compared without the choice of w deciding which is better.
+can be compared without the choice of w deciding the result.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ def at_level(
     level: Float64[Floats, "*sets"],
     values: Float64[Floats, "*sets points"],
 ) -> Float64[Floats, "*sets"]:
-    """Return the other value of a path where it crosses a level, by linear interpolation.
+    """Return a path's value on the other axis where it crosses a level, by linear interpolation.
 
-    The ``path`` has the values of the matched axis from one end to the other, and ``values`` those
-    of the other axis. Where the path crosses the level several times, the mean of all crossings;
-    NaN where it never does.
+    ``path`` has the values of the matched axis from one end to the other, ``values`` those of the
+    other axis. If the path crosses the level several times, the mean of all crossings; NaN if it
+    never does.
 
     Example:
         >>> path, values = np.array([0.8, 0.4, 0.1]), np.array([0.6, 0.5, 0.2])
@@ -39,7 +39,7 @@ def at_level(
         0.4
     """
     below, above = path[..., :-1] - level[..., None], path[..., 1:] - level[..., None]
-    # A point on the level itself belongs to the step that leads to it, but for the first.
+    # Count a point exactly on the level once: with the step that ends there.
     first = np.arange(below.shape[-1]) == 0
     crosses = (below * above < 0) | (above == 0) | (first & (below == 0))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -50,20 +50,14 @@ def at_level(
 
 
 def matched_difference(
-    points: tuple[Floats, Floats],
-    draws: tuple[Floats, Floats],
-    clusters: int,
+    points: tuple[Floats, Floats], draws: tuple[Floats, Floats], clusters: int
 ) -> Estimate:
     """Estimate how a path differs from a model at the model's own level of another axis.
 
-    Crossing and interpolation are found anew in every bootstrap draw, so that the interval, ± t
-    bootstrap standard errors, counts both.
-
-    Args:
-        points: estimates on the matched axis and on the other, each of shape (points + 1,): the
-            path from end to end, then the model.
-        draws: the same in every draw, each of shape (draws, points + 1).
-        clusters: independent units of the smaller axis.
+    Crossing and interpolation are repeated in every bootstrap draw, so the interval, ± t bootstrap
+    standard errors, includes their error. ``points`` are the estimates on the matched axis and on
+    the other, each of shape (points + 1,): the path from end to end, then the model; ``draws`` the
+    same in every draw, of shape (draws, points + 1). ``clusters`` counts those of the smaller axis.
     """
     (value,) = _differences(*(each[None] for each in points))
     if np.isnan(value):

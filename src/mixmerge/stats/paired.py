@@ -1,4 +1,4 @@
-"""Tests of the difference between two models on the same prompts, and several taken together."""
+"""Tests of the difference between two models on the same prompts, and multiple comparisons."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float64
 
 EXACT_UP_TO = 16
-"""Clusters that differ, up to which all sign patterns are counted (65,536)."""
+"""Most differing clusters for which all sign patterns (65,536) are counted."""
 
 _CHUNK_ROWS = 512
 
@@ -26,14 +26,13 @@ def sign_flip_p(
 
     If the two models are exchangeable on every cluster, each cluster's total difference is as
     likely to have the other sign. Up to `EXACT_UP_TO` clusters with a difference all patterns are
-    counted; above, random ones, the observed one included: (hits + 1) / (draws + 1), which is a
-    valid p-value (Phipson and Smyth 2010). The totals are the sums of the paired differences of
-    every cluster.
+    counted; above, random ones and the observed one: (hits + 1) / (draws + 1), which is a valid
+    p-value (Phipson and Smyth 2010). ``totals`` are the sums of paired differences by cluster.
     """
     moving = totals[totals != 0]
     if len(moving) == 0:
         return 1.0
-    # Sums in another order differ in the last bits and must still count as equal.
+    # Tolerance: the same sum in another order may differ in the last bits.
     limit = abs(float(moving.sum())) - 1e-9 * float(np.abs(moving).sum())
     if len(moving) <= EXACT_UP_TO:
         patterns = np.arange(2 ** len(moving))[:, None] >> np.arange(len(moving)) & 1
@@ -44,7 +43,7 @@ def sign_flip_p(
         rows = min(_CHUNK_ROWS, draws - start)
         drawn = rng.integers(256, size=(rows, -(-len(moving) // 8)), dtype=np.uint8)
         kept = np.unpackbits(drawn, axis=1, count=len(moving)).astype(np.float64)
-        # What keeps its sign less what changes it.
+        # Sum with flipped signs = 2 * (sum of the kept ones) - total.
         hits += int(np.sum(np.abs(2 * (kept @ moving) - moving.sum()) >= limit))
     return (hits + 1) / (draws + 1)
 
@@ -52,7 +51,7 @@ def sign_flip_p(
 def mcnemar_p(only_a: int, only_b: int) -> float:
     """Return the exact two-sided p-value of McNemar's test (the binomial form).
 
-    The counts are of prompts on which only one of the models has the property.
+    The arguments count the prompts on which only one model has the property.
 
     Example:
         >>> mcnemar_p(1, 6)
@@ -60,7 +59,7 @@ def mcnemar_p(only_a: int, only_b: int) -> float:
     """
     discordant = only_a + only_b
     tail = sum(math.comb(discordant, k) for k in range(min(only_a, only_b) + 1))
-    # Whole numbers divide exactly rounded, however large.
+    # Integer division is correctly rounded, however large the numbers.
     return min(1.0, 2 * tail / (1 << discordant))
 
 
@@ -75,6 +74,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     adjusted = [0.0] * count
     highest = 0.0
     for rank, index in enumerate(np.argsort(p_values, kind="stable")):
+        # Running maximum: an adjusted p-value is never below that of a smaller p-value.
         highest = max(highest, min(1.0, (count - rank) * p_values[index]))
         adjusted[index] = highest
     return adjusted

@@ -1,4 +1,4 @@
-"""Which models are best when there are several goals. On every axis, larger is better."""
+"""Which models are best with several goals. On every axis, larger is better."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LARGEST_BIAS = 0.25
 def non_dominated(
     points: Float64[Floats, "*sets models axes"],
 ) -> Bool[NDArray[np.bool_], "*sets models"]:
-    """Say of each point whether no other is at least as good everywhere and better somewhere.
+    """Return whether no other point is at least as good everywhere and better somewhere.
 
     Equal points do not dominate each other.
 
@@ -56,11 +56,11 @@ def probability_non_dominated(
 def hypervolume(
     points: Float64[Floats, "*sets models axes"], reference: Sequence[float]
 ) -> Float64[Floats, "*sets"]:
-    """Return the volume that the points dominate above a declared reference point.
+    """Return the volume that the points dominate above a reference point.
 
-    Sliced along the last axis, from the best point down: each slice is as thick as the step to the
-    next point, and as large as the volume of all points at least as good on the other axes. Points
-    below the reference on an axis add nothing.
+    It is sliced along the last axis, from the best point down: each slice is as thick as the step
+    to the next point, and as large as the volume of all points at least as good on the other axes.
+    Points below the reference on an axis add nothing.
 
     Example:
         >>> hypervolume(np.array([[1.0, 3.0], [2.0, 1.0]]), [0.0, 0.0]).item()
@@ -85,7 +85,7 @@ def _volume(above: Float64[Floats, "*sets models axes"]) -> Float64[Floats, "*se
 
 
 def _area(above: Float64[Floats, "*sets models 2"]) -> Float64[Floats, "*sets"]:
-    # From the right: a point adds its width times how far it rises above all points beyond it.
+    # From the right, each point adds its width times its height above all points further right.
     order = np.argsort(-above[..., 0], axis=-1, kind="stable")
     width = np.take_along_axis(above[..., 0], order, axis=-1)
     height = np.maximum.accumulate(np.take_along_axis(above[..., 1], order, axis=-1), axis=-1)
@@ -101,10 +101,10 @@ def front_volume(
     """Estimate the volume that several models dominate together.
 
     The best of several noisy models looks better than the best model is. The interval is the volume
-    less the bias that the bootstrap shows, ± t bootstrap standard errors; where that bias is above
-    a quarter of a standard error (Efron and Tibshirani 1993, section 10.2) the models are too close
-    to one another for any interval that holds. The draws are the same for all models; ``clusters``
-    are those of the smaller axis.
+    less its bootstrap bias, ± t bootstrap standard errors. If that bias is above a quarter of a
+    standard error (Efron and Tibshirani 1993, section 10.2), the models are too close to one
+    another for a valid interval. The draws are the same for all models; ``clusters`` are those of
+    the smaller axis.
     """
     value = float(hypervolume(points, reference))
     volumes = hypervolume(draws, reference)

@@ -1,10 +1,10 @@
-"""Score intervals: Wilson's of a rate, Tango's of a paired difference, and both for clusters.
+"""Score intervals: Wilson's for a rate, Tango's for a paired difference, and both for clusters.
 
-A score interval holds every value that a test with the variance *under that value* would not
-reject. It stays inside the range, is not symmetric near its ends, and holds with few events, where
-estimate ± t standard errors does not. For clustered or graded values (ties, several languages) the
-number of observations becomes the effective sample size: as many independent yes-or-no answers as
-would vary equally.
+A score interval has every value that a test with the variance *under that value* would not reject.
+It stays inside the range, is asymmetric near its ends, and is valid with few events, where estimate
+± t standard errors is not. For clustered or graded values (ties, several languages) the number of
+observations becomes the effective sample size: the number of independent yes-or-no answers with
+the same variance.
 """
 
 import math
@@ -64,8 +64,8 @@ def clustered_tango(
     """Return Tango's interval of a mean difference whose variance was estimated from clusters.
 
     The effective sample size is ``(gain + loss - difference²) / variance``. ``gain`` and ``loss``
-    are the means of the positive and of the negative parts of the differences, both as positive
-    numbers; the variance is that of the mean difference, above zero.
+    are the means of the positive and negative parts of the differences, both as positive numbers;
+    the variance is the mean difference's, and positive.
     """
     n = (gain + loss - (gain - loss) ** 2) / variance
     return _paired_score_interval(gain, loss, n, t_quantile(clusters))
@@ -76,12 +76,12 @@ def tango_p(
 ) -> float:
     """Return the one-sided p-value of "the difference is at most `most`", by Tango's score test.
 
-    It is below 0.025 where the lower end of the 95 % interval is above ``most``, in (-1, 1). The
-    other arguments are those of `tango`, or, with the number of ``clusters``, the effective sample
-    size and the gain and loss of `clustered_tango`; then t stands for the normal distribution.
+    It is below 0.025 if the lower end of the 95 % interval is above ``most``, in (-1, 1). The other
+    arguments are those of `tango`, or, with the number of ``clusters``, the effective sample size
+    and the gain and loss of `clustered_tango`; then t replaces the normal distribution.
     """
     score = math.sqrt(n) * (gain - loss - most)
-    # Where no pair could vary, any other difference is impossible.
+    # Zero if no pair could vary; then any other difference is impossible.
     deviation = _deviation_if(most, gain, loss) or 1e-12
     if clusters is None:
         return NormalDist().cdf(-score / deviation)
@@ -89,7 +89,7 @@ def tango_p(
 
 
 def t_quantile(clusters: float) -> float:
-    """Return how many standard errors an interval spans to either side of a clustered mean."""
+    """Return the half-width, in standard errors, of an interval of a clustered mean."""
     return float(stdtrit(clusters - 1, 0.5 + LEVEL / 2))
 
 
@@ -97,7 +97,7 @@ def _score_interval(rate: float, n: float, quantile: float) -> tuple[float, floa
     square = quantile * quantile / n
     centre = (rate + square / 2) / (1 + square)
     half = math.sqrt(square) / (1 + square) * math.sqrt(rate * (1 - rate) + square / 4)
-    # At the boundaries the formula gives 0 and 1 exactly, but rounding does not.
+    # Exact at the boundaries, where rounding would miss 0 and 1.
     low = 0.0 if rate == 0 else max(0.0, centre - half)
     high = 1.0 if rate == 1 else min(1.0, centre + half)
     return low, high
@@ -113,7 +113,7 @@ def _paired_score_interval(
 
 def _deviation_if(d: float, gain: float, loss: float) -> float:
     """Return the standard deviation of one pair's difference if the mean difference were d."""
-    # The most likely share of losses if the difference were d: Tango's equation (5).
+    # Maximum likelihood estimate of the share of losses given d: Tango's equation (5).
     linear = (2 - gain + loss) * d - gain - loss
     root = math.sqrt(max(0.0, linear * linear + 8 * loss * d * (1 - d)))
     return math.sqrt(max(0.0, (root - linear) / 2 + d * (1 - d)))
@@ -128,5 +128,5 @@ def _lowest_difference(gain: float, loss: float, width: float) -> float:
 
     if difference <= -1:
         return -1.0
-    # Just below the difference, where it is a second solution if no pair speaks against it.
+    # Search below the difference itself, which is a trivial root if ``loss`` is zero.
     return float(brentq(excess, -1.0, difference - 1e-9, xtol=1e-12))

@@ -407,7 +407,7 @@ def test_a_time_limit_that_is_never_enough_is_said(tmp_path: Path, queue: Path) 
     engine.poll(handle)
     trace = "submitit.core.utils.UncompletedJobError: Job not requeued because: timed-out"
     assert engine._explained(handle.folder, trace) == 1
-    assert "over 3 times; raise `minutes`" in read_json(handle.folder / "failure.json")["message"]
+    assert "time 3 times; raise `minutes`" in read_json(handle.folder / "failure.json")["message"]
 
 
 @pytest.mark.slow

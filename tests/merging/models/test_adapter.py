@@ -332,9 +332,9 @@ def small(model: Any, tmp_path: Path) -> Callable[..., AdaptedCheckpoint]:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"peft_type": "IA3"}, "of the kind 'IA3'; only LORA"),
-        ({"peft_type": "LOHA"}, "of the kind 'LOHA'"),
-        ({"peft_type": None}, "of the kind None"),
+        ({"peft_type": "IA3"}, "the adapter type is 'IA3'; only LORA"),
+        ({"peft_type": "LOHA"}, "the adapter type is 'LOHA'"),
+        ({"peft_type": None}, "the adapter type is None"),
         ({"use_dora": True}, "`use_dora` is True, which cannot be applied"),
         ({"layer_replication": [[0, 1]]}, "`layer_replication`"),
         ({"alora_invocation_tokens": [1]}, "`alora_invocation_tokens`"),
@@ -364,15 +364,18 @@ def test_adapters_of_other_kinds_are_refused(
 @pytest.mark.parametrize(
     ("tensors", "message"),
     [
-        ({"model.layers.0.up.lora_magnitude_vector": (8,)}, "of no kind that can be applied"),
-        ({"model.embed_tokens.token_adapter.trainable_tokens_delta": (2, 4)}, "of no kind"),
+        ({"model.layers.0.up.lora_magnitude_vector": (8,)}, "only LoRA on matrices and"),
+        (
+            {"model.embed_tokens.token_adapter.trainable_tokens_delta": (2, 4)},
+            "only LoRA on matrices",
+        ),
         (
             {"layers.0.up.lora_A.weight": (2, 4), "layers.0.up.lora_B.weight": (8, 2)},
             "up.weight twice",
         ),
         (
             {"model.layers.0.up.bias": (8,), "model.layers.0.up.base_layer.bias": (4,)},
-            "stored twice, with other numbers",
+            "stored twice, with different values",
         ),
         ({"model.layers.0.down.weight": (4, 4)}, "changes model.layers.0.down.weight, which base"),
         ({"model.layers.0.up.weight": (9, 4)}, r"shape \[9, 4\], the tensor of base has \[8, 4\]"),

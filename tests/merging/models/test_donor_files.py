@@ -67,7 +67,7 @@ def test_a_tokenizer_without_a_known_vocabulary_is_noted(
     (pair["b"] / "tokenizer_config.json").write_text("{}")
     assert lacks_tokens(pair["a"])
     assert plan_merge(recipe("linear", pair)).notes == (
-        "the tokenizer of a has no vocabulary file that is known here",
+        "the tokenizer of a has no vocabulary file that mixmerge knows",
     )
 
 
@@ -85,7 +85,7 @@ def test_links_are_followed_within_the_model_alone(
         kept = whole.read_bytes() if whole.exists() else None
         whole.unlink(missing_ok=True)
         whole.symlink_to(secret)
-        with pytest.raises(ModelError, match=rf"{name}: is a link to .*secret\.txt, which is not"):
+        with pytest.raises(ModelError, match=rf"{name}: is a link to .*secret\.txt, outside"):
             plan_merge(recipe("linear", pair))
         whole.unlink()
         if kept is not None:
@@ -156,7 +156,7 @@ def test_modules_that_do_not_fit_are_refused(pair: dict[str, Path], recipe: Any)
         plan_merge(recipe("linear", pair))
     (pair["b"] / "2_Dense" / "model.safetensors").unlink()
     (note,) = plan_merge(recipe("linear", pair)).notes
-    assert note == "b is a sentence-transformers model and a is not, so the output is none"
+    assert note == "b is a sentence-transformers model and a is not, so neither is the output"
     (pair["b"] / "modules.json").write_text('[{"path": "../elsewhere"}]')
     with pytest.raises(ModelError, match=r"modules\.json: each module must have a `path` in the"):
         plan_merge(recipe("linear", pair))

@@ -86,7 +86,7 @@ def test_code_in_a_pickle_is_not_run(tmp_path: Path) -> None:
     """A file that would run a command is refused and the command is not run."""
     trap = tmp_path / "trap"
     folder = save(tmp_path / "m", {"a": torch.ones(2), "b": Harmful(f"touch {trap}")})
-    with pytest.raises(ModelError, match="holds more than tensors and cannot be read safely"):
+    with pytest.raises(ModelError, match="contains more than tensors and cannot be read safely"):
         Checkpoint("m", folder, allow_pickle=True)
     assert not trap.exists()
 

@@ -150,7 +150,7 @@ def test_several_ways_to_split_are_refused(model: Any, tmp_path: Path) -> None:
     model("a+b", TENSORS)
     adapter_at(tmp_path / "c")
     adapter_at(tmp_path / "b+c")
-    with pytest.raises(SpecError, match="could be split at several"):
+    with pytest.raises(SpecError, match="can be split in several ways"):
         parse("a+b+c")
 
 
@@ -167,7 +167,7 @@ def test_an_adapter_alone_names_its_model(model: Any, hub: Any, tmp_path: Path) 
 def test_an_adapter_without_a_model_is_refused(settings: Any, tmp_path: Path) -> None:
     """The message says how to name the model."""
     adapter_at(tmp_path / "lora", **settings)
-    with pytest.raises(ModelError, match="names no `base_model_name_or_path`; write"):
+    with pytest.raises(ModelError, match="has no `base_model_name_or_path`; write"):
         open_model("m", "lora")
 
 

@@ -50,11 +50,11 @@ def test_a_tensor_may_lie_at_any_offset(tmp_path: Path) -> None:
         ({"a": {**ENTRY, "extra": 1}}, b"\0" * 8, "must have dtype"),
         ({"a": {**ENTRY, "dtype": "F4"}}, b"\0" * 8, "unknown dtype 'F4'"),
         ({"a": {**ENTRY, "dtype": ["F32"]}}, b"\0" * 8, "unknown dtype"),
-        ({"a": {**ENTRY, "shape": [-2]}}, b"\0" * 8, "whole numbers"),
-        ({"a": {**ENTRY, "shape": [2.0]}}, b"\0" * 8, "whole numbers"),
-        ({"a": {**ENTRY, "shape": [True, 2]}}, b"\0" * 8, "whole numbers"),
+        ({"a": {**ENTRY, "shape": [-2]}}, b"\0" * 8, "integers"),
+        ({"a": {**ENTRY, "shape": [2.0]}}, b"\0" * 8, "integers"),
+        ({"a": {**ENTRY, "shape": [True, 2]}}, b"\0" * 8, "integers"),
         ({"a": {**ENTRY, "shape": [2**62, 2**62]}}, b"\0" * 8, "which needs"),
-        ({"a": {**ENTRY, "data_offsets": [0]}}, b"\0" * 8, "two whole numbers"),
+        ({"a": {**ENTRY, "data_offsets": [0]}}, b"\0" * 8, "two integers"),
         ({"a": {**ENTRY, "data_offsets": [8, 0]}}, b"\0" * 8, "which needs 8"),
         ({"a": {**ENTRY, "data_offsets": [0, 4]}}, b"\0" * 8, "4 bytes of data"),
         ({"a": ENTRY}, b"\0" * 7, "ends at byte"),
@@ -73,14 +73,14 @@ def test_a_wrong_header_is_refused(tmp_path: Path, header: Any, data: bytes, mes
 @pytest.mark.parametrize("length", [9, 2**63, 2**64 - 1])
 def test_a_header_beyond_the_file_is_refused(tmp_path: Path, length: int) -> None:
     """No more is read or allocated than the file has."""
-    with pytest.raises(ModelError, match="not a safetensors file, or cut off"):
+    with pytest.raises(ModelError, match="not a safetensors file, or truncated"):
         read_header(write(tmp_path / "a.safetensors", b"{}", b"", length))
 
 
 def test_a_file_of_a_few_bytes_is_refused(tmp_path: Path) -> None:
     """A file too short for the length of its header is not a safetensors file."""
     (tmp_path / "a.safetensors").write_bytes(b"abc")
-    with pytest.raises(ModelError, match="cut off"):
+    with pytest.raises(ModelError, match="truncated"):
         read_header(tmp_path / "a.safetensors")
 
 

@@ -185,7 +185,7 @@ def test_what_transformers_cannot_make_cannot_be_checked(
 
     monkeypatch.setattr(transformers.LlamaForCausalLM, "from_pretrained", lacks)
     plan = stacked(folder, (0, 4))
-    found = "transformers could not make LlamaForCausalLM (Llama requires the timm library)"
+    found = "transformers could not build LlamaForCausalLM (Llama requires the timm library)"
     assert check_architecture(plan.config, plan.outputs) == found
     recipe = {
         "merge_method": "linear",

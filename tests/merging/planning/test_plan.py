@@ -149,7 +149,7 @@ def test_the_head_of_several_slices_is_the_last_ones(model: Any, weights: Any) -
     assert head.output.name == HEAD
     assert [source.name.split()[0] for source in head.inputs] == [EMBEDDING, HEAD]
     notes = sliced(tied, other).notes
-    assert any("the head is the embedding, so it is that of the first slice" in n for n in notes)
+    assert any("the head is tied to the embedding, so it comes from" in n for n in notes)
 
 
 def test_strange_tensors_outside_of_the_layers_are_said_to_come_from_the_first_slice(
@@ -161,7 +161,7 @@ def test_strange_tensors_outside_of_the_layers_are_said_to_come_from_the_first_s
     parts = [{"sources": [layers(a, 0, 1)]}, {"sources": [layers(b, 1, 3)]}]
     made = plan({"merge_method": "linear", "slices": parts, "parameters": {"weight": 1}})
     (note,) = made.notes
-    assert "tensor rotary.table and 1 more: outside of the layers" in note
+    assert "tensor rotary.table and 1 more: outside the layers" in note
     (row,) = [row for row in made.rows if row.output.name == "rotary.table"]
     assert f"{a}/" in row.inputs[0].name
 
@@ -228,8 +228,8 @@ def test_counters_are_the_donors(model: Any, weights: Any, tmp_path: Path, load:
     notes = merge(linear([a, b]), tmp_path / "out")
     got = load(tmp_path / "out")
     assert (got[name], got[late]) == (3, 5)
-    assert [note for note in notes if "no weight" in note] == [
-        f"tensor {name} and 1 more: is no weight; copied from {a} where it has it"
+    assert [note for note in notes if "not a weight" in note] == [
+        f"tensor {name} and 1 more: is not a weight; copied from {a} if it has it"
     ]
 
 
@@ -258,7 +258,7 @@ def test_layers_that_predict_further_tokens_follow_the_last_slice(model: Any, we
     assert found[name.format(3)].startswith(f"{name.format(2)} of {b}")
     assert found[name.format(2)].startswith(f"{name.format(1)} of {b}")
     assert made.config["num_hidden_layers"] == 3
-    with pytest.raises(SpecError, match="has 2 layers, and layers 0 to 3 were asked for"):
+    with pytest.raises(SpecError, match="has 2 layers, but the recipe asks for layers 0 to 3"):
         plan({"merge_method": "passthrough", "slices": [{"sources": [layers(a, 0, 3)]}]})
 
 

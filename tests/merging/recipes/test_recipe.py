@@ -36,7 +36,7 @@ def own(**changes: Any) -> dict[str, Any]:
         ({"models": [{"name": "a", "path": "/a"}]}, "model `a`: ties needs `weight`"),
         (
             {"method": "model_stock", "models": [{"name": "a", "path": "a"}]},
-            "model_stock merges at least 2 models beside the base, not 1",
+            "model_stock merges at least 2 models besides the base, not 1",
         ),
         (
             {"method": "passthrough", "base": None},
@@ -122,7 +122,7 @@ def test_slices_call_models_by_name() -> None:
                 layers("a"),
                 models=[{"name": "a", "path": "a", "parameters": {"weight": 1}}],
             ),
-            "model `a`: with slices, parameters stand at the slices' sources",
+            "model `a`: with slices, parameters belong to the slices' sources",
         ),
         (own(method="linear"), "linear does not use a base; remove `base`"),
         (own(tokenizer={"tokens": {"x": {"source": "c"}}}), "tokenizer names no input: `c`"),

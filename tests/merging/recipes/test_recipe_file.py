@@ -119,7 +119,7 @@ def test_words_that_older_yaml_takes_for_something_else_are_words(tmp_path: Path
     (tmp_path / "r.yml").write_text(text)
     assert read_recipe(tmp_path / "r.yml").models[0].path == "no"
     (tmp_path / "r.yml").write_text(text + "parameters: {scale: 010}\n")
-    with pytest.raises(SpecError, match=r"r\.yml: not valid YAML: line 3: `010` is octal to some"):
+    with pytest.raises(SpecError, match=r"r\.yml: not valid YAML: line 3: `010` is octal"):
         read_recipe(tmp_path / "r.yml")
 
 

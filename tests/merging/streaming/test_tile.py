@@ -62,5 +62,5 @@ def test_what_is_not_finite_is_refused(
     values[broken][30] = np.inf
     model, base = (stored(tmp_path, name, values[name], "BF16", held) for name in values)
     assert callable(ask)
-    with pytest.raises(ModelError, match=f"tensor {broken} of .* holds NaN or infinity"):
+    with pytest.raises(ModelError, match=f"tensor {broken} of .* contains NaN or infinity"):
         ask(Tile([model], base, 0, SIZE, 1))

@@ -65,7 +65,7 @@ def test_what_cannot_follow_is_refused_by_name(
     """Nothing stays in the order of another vocabulary in silence."""
     tensors = {TABLE: np.zeros((ROWS, 3)), name: np.zeros(shape)}
     opened = Checkpoint("m", model("m", tensors, config=config))
-    with pytest.raises(ModelError, match=f"tensor {name} has rows for tokens beside"):
+    with pytest.raises(ModelError, match=f"tensor {name} has rows for tokens besides"):
         refuse_other_tables(opened, ROWS)
 
 

@@ -476,7 +476,7 @@ def test_further_tables_of_tokens_are_refused(make: Any, model: Any) -> None:
         tabled = Checkpoint("tables", folder)
         assert align(TokenizerRecipe(), [tabled, base], "tables").rows == 270
         if refused:
-            with pytest.raises(ModelError, match=rf"{name}\.weight has rows for tokens beside"):
+            with pytest.raises(ModelError, match=rf"{name}\.weight has rows for tokens besides"):
                 align(TokenizerRecipe(), [tabled, other], "tables")
         else:
             assert align(TokenizerRecipe(), [tabled, other], "tables").rows == 271

@@ -1,4 +1,4 @@
-"""The engines by name. A new one is one file with an `EngineSpec`, and its line in `ENGINES`."""
+"""The engines by name. A new one is one file with an `EngineSpec`, and a line in `ENGINES`."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -30,9 +30,9 @@ def engine_by_name(
     preload: Sequence[str] = (),
     placement: BaseModel | None = None,
 ) -> Engine:
-    """Return an engine, ready to start steps; ``entry`` and ``preload`` as for `EngineSpec.build`.
+    """Return an engine; ``entry`` and ``preload`` are as for `EngineSpec.build`.
 
-    Without ``workers`` it uses all cores of this machine; ``placement`` may have settings of
+    Without ``workers`` it uses all cores of this machine; ``placement`` may have the settings of
     engines under their names, see `with_engines`.
 
     Raises:
@@ -46,7 +46,7 @@ def engine_by_name(
 
 
 def helpers_by_name(engine: str) -> Helpers | None:
-    """Return the helpers of an engine, or None where it has none.
+    """Return the helpers of an engine, or None if it has none.
 
     Raises:
         SpecError: there is no such engine.
@@ -57,12 +57,12 @@ def helpers_by_name(engine: str) -> Helpers | None:
 
 
 def helpers_here() -> Helpers | None:
-    """Return the helpers that the engine of this step offers, or None."""
+    """Return the helpers of the engine that runs this step, or None."""
     return helpers_by_name(os.environ.get(HELPERS, "local"))
 
 
 def with_engines(placement: type[Placement]) -> type[Placement]:
-    """Give a specification an optional field for each engine that has settings."""
+    """Add an optional field for each engine that has settings to a specification."""
     fields: dict[str, Any] = {
         name: (spec | None, Field(default=None, description=f"With ``--engine {name}``."))
         for name, spec in ENGINES.items()

@@ -1,8 +1,8 @@
-"""The local engine: steps side by side in processes of this machine, within declared resources.
+"""The local engine: steps run in parallel in processes of this machine, within declared resources.
 
-Steps are forked from one server process that has imported the heavy libraries once, so a step
-starts in milliseconds and yet begins with clean state. A step leads its own process group and
-watches its driver: when the driver dies, however suddenly, the step and its children end too.
+Steps are forked from a server process that has imported the heavy libraries once, so a step starts
+in milliseconds and still has a clean state. A step leads its own process group and watches its
+driver: when the driver dies, even suddenly, the step and its children end too.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ from mixmerge.files import explained_disk_errors
 _GRACE_SECONDS = 5.0
 _PAUSE_SECONDS = 0.05
 _SERVER_GONE = 255
-"""What multiprocessing says of a process whose fork server was killed: its own end is not known."""
+"""multiprocessing's exit code if the fork server was killed; the process may still run."""
 _NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
 
 
@@ -47,12 +47,12 @@ class LocalEngine:
 
     Args:
         entry: ``module:attribute`` of the mapping from kinds to handlers.
-        cpus: Cores in use at most, by all steps together.
-        gpus: CUDA devices in use at most, named as in ``CUDA_VISIBLE_DEVICES``. A step that needs
-            more gets all: without a GPU, steps run on the cores.
-        memory_gb: Memory in use at most (1e9 bytes), of the steps that say what they need; by
-            default all that the machine has.
-        preload: Modules the server imports before the first step.
+        cpus: most cores in use by all steps together.
+        gpus: CUDA devices to use, named as in ``CUDA_VISIBLE_DEVICES``. A step that needs more gets
+            all; without GPUs, steps run on the cores.
+        memory_gb: most memory (1e9 bytes) of steps that declare their needs; default: the
+            machine's.
+        preload: modules that the server imports before the first step.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class LocalEngine:
         self._context.set_forkserver_preload([__name__, *preload])
 
     def room_for(self, needs: Needs) -> bool:
-        """Say whether enough is free; one step always fits an idle engine, with what there is."""
+        """Whether enough is free; an idle engine always takes one step."""
         if not self._running:
             return True
         busy = [running.needs for running in self._running]
@@ -108,7 +108,7 @@ class LocalEngine:
         return code
 
     def stop(self, handle: _Running) -> None:
-        """Ask the step's process group to end; insist after a few seconds."""
+        """Terminate the step's process group; kill it after a few seconds."""
         for sign in (signal.SIGTERM, signal.SIGKILL):
             if handle.process.exitcode is None:
                 self._kill(handle, sign)
@@ -117,16 +117,15 @@ class LocalEngine:
 
     @staticmethod
     def _kill(handle: _Running, sign: signal.Signals) -> None:
-        """Send a signal to a step and all that it started."""
         if handle.process.pid is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(handle.process.pid, sign)
 
     def _started(self, arguments: tuple[Any, ...]) -> ForkServerProcess:
-        """Start a process, again where the fork server was killed and had not been missed.
+        """Start a process, retrying if the fork server was just killed.
 
-        A server that is killed closes its socket a moment before its parent can see its end, and
-        multiprocessing starts another one only after that.
+        A killed server closes its socket a moment before its end is visible, and multiprocessing
+        only then starts another one.
         """
         tries = int(_GRACE_SECONDS / _PAUSE_SECONDS)
         with _main_hidden(), _set(ONE_THREAD):
@@ -145,32 +144,32 @@ class LocalEngine:
         return min(needs.gpus, len(self._gpus))
 
     def close(self) -> None:
-        """Stop every step that still runs."""
+        """Stop all running steps."""
         for running in list(self._running):
             self.stop(running)
 
 
 class LocalSpec(EngineSpec):
-    """This machine; there is nothing to set."""
+    """This machine; there are no settings."""
 
     def build(self, entry: str, *, cpus: int, preload: Sequence[str]) -> LocalEngine:
-        """Return an engine with all GPUs that are ours."""
+        """Return an engine with all visible GPUs."""
         return LocalEngine(entry, cpus=cpus, gpus=_gpus(), preload=preload)
 
 
 def _gpus() -> list[str]:
-    """Name the CUDA devices that are ours, without loading a CUDA library into this process."""
+    """Return the visible CUDA devices, without loading a CUDA library into this process."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return [str(number) for number, _ in enumerate(_NVIDIA_GPUS.glob("*"))]
     devices = [device.strip() for device in visible.split(",")]
-    # CUDA reads the list up to the first that is none; "-1" is how to hide all.
+    # CUDA ignores everything after the first invalid device; "-1" hides all.
     return list(takewhile(lambda device: device and not device.startswith("-"), devices))
 
 
 @contextlib.contextmanager
 def _main_hidden() -> Iterator[None]:
-    """Keep multiprocessing from running the script that called us again in every step."""
+    """Keep multiprocessing from running the main script again in every step."""
     main = vars(sys.modules["__main__"])
     known: dict[str, Any] = {name: main[name] for name in ("__file__", "__spec__") if name in main}
     main.update(dict.fromkeys(known))
@@ -182,7 +181,7 @@ def _main_hidden() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _set(variables: dict[str, str]) -> Iterator[None]:
-    """Set environment variables for the server that steps are forked from, when it starts."""
+    """Set environment variables for the fork server while it starts."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -201,7 +200,6 @@ def physical_memory_gb() -> float:
 
 
 def _child(entry: str, folder: str, limits: dict[str, str], ran_with: dict[str, Any]) -> None:
-    """Run one step in a forked process."""
     os.setsid()
     threading.Thread(target=_die_with_the_driver, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -1,6 +1,6 @@
-"""The Ray engine: light steps are tasks, trainings hold a placement group or span several nodes.
+"""The Ray engine: light steps are tasks, trainings use a placement group or span several nodes.
 
-On one node a training starts torchrun inside its placement group. Such groups, and the actors that
+A training on one node starts torchrun inside its placement group. Such groups, and the actors that
 hold them, outlive the driver and are found again by the name in the step's folder; tasks end with
 the driver. The run folder must be on storage that all nodes share.
 """
@@ -40,16 +40,16 @@ class _Started:
 
 
 class RayEngine:
-    """Runs steps on a Ray cluster, one of ``cpus`` cores here where ``RAY_ADDRESS`` names none.
+    """Runs steps on a Ray cluster: at ``RAY_ADDRESS``, or a new one of ``cpus`` cores here.
 
-    The exit code of a training waits for a driver for ``keep_seconds``.
+    The exit code of a training is kept for ``keep_seconds`` for the next driver.
 
     Raises:
         ResourceError: there is no cluster at ``RAY_ADDRESS``.
     """
 
     def __init__(self, cpus: int, command: Sequence[str] = STEP_COMMAND) -> None:
-        # A cluster of our own reports to nobody.
+        # Our own cluster sends no usage statistics.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         import ray
 
@@ -64,11 +64,11 @@ class RayEngine:
         """Cores and GPUs of each."""
 
     def room_for(self, needs: Needs) -> bool:  # noqa: ARG002 - the interface's
-        """Say yes: Ray lets steps wait until their resources are free."""
+        """Return true: Ray queues steps until their resources are free."""
         return True
 
     def start(self, folder: Path, needs: Needs) -> _Started:
-        """Start a step, or find what an earlier driver started."""
+        """Start a step, or find the one that an earlier driver started."""
         folder = folder.absolute()
         asked = self._resources(needs)
         if needs.nodes > 1:
@@ -100,8 +100,8 @@ class RayEngine:
         self._ray.shutdown()
 
     def _resources(self, needs: Needs) -> dict[str, float]:
-        # A step that needs more than any node has gets all of one, as on one machine: Ray would let
-        # it wait for ever. A cluster without a core is one whose nodes are yet to come.
+        # A step that needs more than any node has gets a whole node; Ray would queue it forever.
+        # A cluster without cores is one whose nodes have not started yet.
         gpus = min(needs.gpus, max(gpus for _, gpus in self._nodes))
         most = max(cpus for cpus, there in self._nodes if there >= gpus)
         return {"num_cpus": min(needs.cpus, most or needs.cpus), "num_gpus": gpus}
@@ -131,7 +131,7 @@ class RayEngine:
         )
 
     def _code(self, handle: _Started) -> int:
-        """Return a step's exit code; `LOST` where Ray lost the process or the node."""
+        """Return a step's exit code; `LOST` if Ray lost the process or the node."""
         from ray import exceptions
 
         try:
@@ -151,7 +151,7 @@ class RayEngine:
             (handle.folder / JOB).unlink(missing_ok=True)
 
     def _drop(self, name: str) -> None:
-        """End an actor and give back what its placement group holds, if they exist."""
+        """Kill an actor and release its placement group, if they exist."""
         from ray.util.placement_group import get_placement_group, remove_placement_group
 
         with suppress(ValueError):
@@ -182,12 +182,12 @@ class Holder:
             os._exit(0)
 
         self._code = run_child(command, folder, environment)
-        # A driver that lives takes the code and ends this actor; nobody else would.
+        # A living driver reads the code and kills this actor; otherwise it must end itself.
         threading.Timer(self._keep_seconds, leave).start()
         return self._code
 
     def wait(self) -> int:
-        """Return the exit code, once `run`, which comes first in the actor's queue, has ended."""
+        """Return the exit code; the actor's queue runs this after `run`."""
         return LOST if self._code is None else self._code
 
 
@@ -202,12 +202,12 @@ def connect(cpus: int) -> None:
     address = os.environ.get("RAY_ADDRESS")
     how: dict[str, Any] = {"address": address}
     if not address:
-        # "local": whatever else runs on this machine, or has left its address here, is not ours.
+        # "local": never join another cluster on this machine.
         how = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
     host, _, port = (address or "").rpartition(":")
     try:
         if port.isdigit() and "/" not in host:
-            # Knock first: Ray itself would wait for two minutes.
+            # Try the port first: Ray itself would wait for two minutes.
             socket.create_connection((host, int(port)), timeout=_KNOCK_SECONDS).close()
         ray.init(namespace=_NAMESPACE, log_to_driver=False, logging_level="ERROR", **how)
     except OSError as error:
@@ -221,10 +221,10 @@ def connect(cpus: int) -> None:
 def train_on_nodes(
     command: Sequence[str], folder: str, needs: Needs, asked: dict[str, float]
 ) -> int:
-    """Run a step as one process for each device of several nodes, through Ray Train.
+    """Run a step as one process per device of several nodes, through Ray Train.
 
-    Ray Train places the workers, makes them meet, and ends all when one fails; the step itself runs
-    in a child process of each worker.
+    Ray Train places the workers, connects them, and ends all if one fails; the step itself runs in
+    a child process of each worker.
     """
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
@@ -234,7 +234,7 @@ def train_on_nodes(
     trainer = TorchTrainer(
         rank,
         train_loop_config={"command": list(command), "folder": folder},
-        # Ray's own group only makes the workers meet; the step's, which computes, is another.
+        # Only for Ray's rendezvous; the step creates its own process group.
         torch_config=TorchConfig(backend="gloo"),
         scaling_config=ScalingConfig(
             num_workers=needs.nodes * needs.processes, use_gpu=gpus > 0, resources_per_worker=each
@@ -253,7 +253,7 @@ def train_on_nodes(
 
 
 def rank(config: dict[str, Any]) -> None:
-    """Take part in a training as one rank: the step in a child process, with a port of its own."""
+    """Run the step as one rank, in a child process with a port of its own."""
     import torch.distributed as dist
 
     ports = [0]
@@ -269,7 +269,7 @@ def rank(config: dict[str, Any]) -> None:
 
 
 class RayHelpers:
-    """Helpers on the cluster at ``RAY_ADDRESS``, or one here, joined when they are asked for."""
+    """Helpers on the cluster at ``RAY_ADDRESS``, or one here, joined when they start."""
 
     def __init__(self, cpus: int) -> None:
         import ray
@@ -278,18 +278,18 @@ class RayHelpers:
         self._tasks: list[Any] = []
 
     def start(self, command: Sequence[str], count: int) -> None:
-        """Ask Ray for ``count`` tasks."""
+        """Request ``count`` tasks from Ray."""
         connect(self._cpus)
         help_out = self._ray.remote(max_retries=0, num_cpus=1)(run_helper)
         self._tasks = [help_out.remote([*command, str(number)]) for number in range(count)]
 
     def ended(self, number: int) -> bool:
-        """Say whether a task has ended: with its work done, with an error, or lost."""
+        """Whether a task has ended: with its work done, with an error, or lost."""
         ready, _ = self._ray.wait([self._tasks[number]], timeout=0)
         return bool(ready)
 
     def stop(self) -> None:
-        """Cancel what has not ended, and leave the cluster."""
+        """Cancel all unfinished tasks, and leave the cluster."""
         for task in self._tasks:
             self._ray.cancel(task)
         self._ray.wait(self._tasks, num_returns=len(self._tasks), timeout=10)
@@ -297,7 +297,7 @@ class RayHelpers:
 
 
 def run_helper(command: Sequence[str]) -> int:
-    """Run a helper in a child process, which ends with the worker that runs this task."""
+    """Run a helper in a child process, which ends with the worker of this task."""
     return wait_for(subprocess.Popen(child_command(command), stdin=subprocess.DEVNULL))
 
 

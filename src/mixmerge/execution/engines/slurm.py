@@ -1,7 +1,7 @@
 """The SLURM engine: every step is a job, submitted and watched through submitit.
 
-Jobs outlive the driver: their ids stand in the steps' folders, where the next driver finds them.
-The run folder must be on storage that all nodes share.
+Jobs outlive the driver: their ids are in the steps' folders, where the next driver finds them. The
+run folder must be on storage that all nodes share.
 """
 
 import logging
@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,13 +21,7 @@ from pydantic import Field
 from mixmerge.errors import ResourceError
 from mixmerge.execution.child import STEP_COMMAND, run_child
 from mixmerge.execution.engine import LOST, EngineSpec
-from mixmerge.execution.engines.slurm_queue import (
-    ENDED,
-    TAKEN,
-    Queue,
-    is_away,
-    queue_again_in_grace,
-)
+from mixmerge.execution.engines import slurm_queue
 from mixmerge.execution.step import Needs
 from mixmerge.execution.store import FAILURE, JOB
 from mixmerge.files import read_object, write_json
@@ -39,37 +33,37 @@ _LOOK_EVERY_SECONDS = 1.0
 _PATIENCE_SECONDS = 30.0
 _CANCEL_EVERY_SECONDS = 5.0
 _SIGNALS_SECONDS = 1.0
-"""Between the death of a step's process and a word about it: a job is ended process by process."""
+"""Between the end of a step's process and its report: SLURM ends a job process by process."""
 _RESULT_SECONDS = 10.0
-"""How long a job must have ended before it is believed to have left no result: a shared file system
-may show it a moment later, and a job that SLURM queues again may look ended in between."""
+"""How long a job must have ended to count as ended without a result: a shared file system may show
+the result later, and a job being requeued may look ended."""
 
 log = logging.getLogger(__name__)
 
 
 class SlurmSpec(EngineSpec):
-    """What the SLURM engine asks of the cluster beside each step's cores and devices."""
+    """What the SLURM engine asks of the cluster besides each step's cores and devices."""
 
     partition: str | None = None
-    """Left out: the cluster's default."""
+    """Default: the cluster's."""
     account: str | None = None
-    """Who pays."""
+    """Account to charge."""
     minutes: int = Field(default=24 * 60, ge=1)
-    """Most time of one job. A training that needs more is queued again and goes on."""
+    """Time limit of one job. A training that needs more is requeued and continues."""
     requeues: int = Field(default=10, ge=0)
-    """How often a job whose time was over is queued again."""
+    """How often a job that ran out of time is requeued."""
     memory_gb: float | None = Field(default=None, gt=0)
-    """Memory of each node. Left out: the cluster's default."""
+    """Memory of each node. Default: the cluster's."""
     gpus: int | None = Field(default=None, ge=0)
-    """Most GPUs to ask of a node; 0 where the cluster has none."""
+    """Most GPUs to request per node; 0 if the cluster has none."""
     at_once: int = Field(default=256, ge=1)
-    """Most jobs of one array at the same time."""
+    """Most jobs of an array that run at the same time."""
     setup: tuple[str, ...] = ()
     """Shell commands before each step, for example ``module load cuda``."""
     sbatch: dict[str, str | int | bool] = Field(default={})
-    """Any other option of ``sbatch``, for example ``{constraint: a100}``."""
+    """Other options of ``sbatch``, for example ``{constraint: a100}``."""
     cluster: Literal["slurm", "local"] = "slurm"
-    """``local`` runs the jobs as processes of this machine, to try everything without SLURM."""
+    """``local`` runs jobs as processes on this machine, to test without SLURM."""
 
     def build(self, entry: str, *, cpus: int, preload: Sequence[str]) -> "SlurmEngine":  # noqa: ARG002
         """Return an engine whose jobs run ``mixmerge step``."""
@@ -78,8 +72,8 @@ class SlurmSpec(EngineSpec):
     def parameters(self, needs: Needs) -> dict[str, Any]:
         """Return the parameters of submitit's executor for a step.
 
-        One node: one task with all cores and devices; a training starts torchrun in it. Several
-        nodes: one task for each process, without torchrun.
+        On one node: one task with all cores and devices, in which a training starts torchrun. On
+        several nodes: one task per process, without torchrun.
         """
         gpus = needs.gpus if self.gpus is None else min(needs.gpus, self.gpus)
         per_node = needs.processes if needs.nodes > 1 else 1
@@ -106,7 +100,7 @@ class SlurmSpec(EngineSpec):
 
 @dataclass(frozen=True)
 class StepCommand:
-    """What a job runs: one step, in a child process."""
+    """The command of a job: one step, in a child process."""
 
     command: tuple[str, ...]
     folder: str
@@ -114,10 +108,10 @@ class StepCommand:
     """Whether this is one of several ranks that the job has started."""
 
     def __call__(self) -> int:
-        """Run the step and return its exit code; leave no result where the job itself is ended.
+        """Run the step and return its exit code; leave no result if the job itself is being ended.
 
-        SLURM tells all processes of a job that it ends: preempted, cancelled, its node taken down.
-        If it queues the job again, a result of the first run would pass for that of the second.
+        SLURM signals all processes of a job that it ends (preempted, cancelled, node down). If it
+        then requeues the job, a result of the first run would be taken for the second's.
         """
         told: list[int] = []
         signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
@@ -129,9 +123,9 @@ class StepCommand:
         code = run_child(self.command, self.folder, rank=self.distributed)
         if code < 0:
             time.sleep(_SIGNALS_SECONDS)
-        # The other ranks wait for this one: that it fails must end the job.
+        # The other ranks wait for this one, so its failure must end the job.
         if told and code:
-            queue_again_in_grace()
+            slurm_queue.queue_again_in_grace()
         if (told and code) or (self.distributed and (code < 0 or code == LOST)):
             os._exit(LOST)
         if self.distributed and code:
@@ -139,7 +133,7 @@ class StepCommand:
         return code
 
     def checkpoint(self) -> "submitit.helpers.DelayedSubmission":
-        """Say how the job goes on after its time was over: the step finds its last checkpoint."""
+        """Return what to run after a timeout: the same step, which finds its last checkpoint."""
         import submitit
 
         return submitit.helpers.DelayedSubmission(self)
@@ -147,13 +141,13 @@ class StepCommand:
 
 @dataclass(eq=False)
 class _Queued:
-    """A step that was started: in the queue, or about to be sent there."""
+    """A step that was started: submitted, or about to be."""
 
     folder: Path
     needs: Needs
     job: Any = None
     sent: float = 0.0
-    """When the job was sent or found again; of the monotonic clock, as all times here."""
+    """When the job was submitted or found again; all times are monotonic."""
     looked: float = 0.0
     ended: float | None = None
     """Since when the job looks ended without a result."""
@@ -165,7 +159,7 @@ class SlurmEngine:
     """Runs steps as SLURM jobs; equal steps that become ready together are one array.
 
     Raises:
-        ResourceError: SLURM's commands are not here.
+        ResourceError: SLURM's commands are not installed here.
     """
 
     def __init__(self, spec: SlurmSpec, command: Sequence[str] = STEP_COMMAND) -> None:
@@ -180,15 +174,15 @@ class SlurmEngine:
         self._command = tuple(command)
         self._unsent: list[_Queued] = []
         self._open: list[_Queued] = []
-        self._queue = Queue()
+        self._queue = slurm_queue.Queue()
         self._submitit = submitit
 
     def room_for(self, needs: Needs) -> bool:  # noqa: ARG002 - the interface's
-        """Say yes: waiting is what a queue is for; this machine takes a job for each core."""
+        """Return true, since SLURM queues; run locally, one job per core."""
         return self._spec.cluster == "slurm" or len(self._open) < (os.cpu_count() or 1)
 
     def start(self, folder: Path, needs: Needs) -> _Queued:
-        """Find the step's job of an earlier driver, or note the step for the next submission."""
+        """Find the step's job from an earlier driver, or keep the step for the next submission."""
         queued = _Queued(folder.absolute(), needs, sent=time.monotonic())
         self._open.append(queued)
         queued.job = self._found_again(queued.folder)
@@ -221,7 +215,7 @@ class SlurmEngine:
         return code
 
     def stop(self, handle: _Queued) -> None:
-        """Cancel the step's job, also one that SLURM has queued again; wait until it is gone."""
+        """Cancel the step's job, even if SLURM has requeued it; wait until it is gone."""
         self._open.remove(handle)
         if handle in self._unsent:
             self._unsent.remove(handle)
@@ -242,7 +236,7 @@ class SlurmEngine:
         (handle.folder / JOB).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Do nothing: jobs in the queue are found again, or were stopped one by one."""
+        """Do nothing: queued jobs are found again, or were stopped one by one."""
 
     def _cancel(self, job: Any) -> None:
         if self._spec.cluster == "slurm":
@@ -252,19 +246,19 @@ class SlurmEngine:
                 os.kill(int(job.job_id), signal.SIGINT)
 
     def _send(self) -> None:
-        """Submit what was started since the last time, equal needs as one array."""
+        """Submit the steps started since the last time, those with equal needs as one array."""
         from submitit.core.utils import FailedJobError
 
         if not (self._unsent and self._queue.answers()):
             return
         groups: dict[Needs, list[_Queued]] = {}
         for queued in self._unsent:
-            groups.setdefault(_without_time(queued.needs), []).append(queued)
+            groups.setdefault(replace(queued.needs, memory_gb=0, seconds=0), []).append(queued)
         for needs, members in groups.items():
             try:
                 self._submit(needs, members)
             except (FailedJobError, subprocess.CalledProcessError) as error:
-                if is_away(str(error)):
+                if slurm_queue.is_away(str(error)):
                     self._queue.missed(str(error))
                     return
                 for queued in members:
@@ -292,7 +286,7 @@ class SlurmEngine:
         return executor
 
     def _found_again(self, folder: Path) -> Any:
-        """Return the job that an earlier driver left for this step, unless it has ended."""
+        """Return the job that an earlier driver submitted for this step, unless it has ended."""
         noted = read_object(folder / JOB)
         if not noted.keys() >= {"job", "tasks"}:  # or another engine's; the lock keeps them apart
             return None
@@ -301,7 +295,7 @@ class SlurmEngine:
         return None if _answered(job) or self._ended(job) else job
 
     def _over(self, handle: _Queued) -> bool:
-        """Say whether a job has left its results, or ended for good without."""
+        """Whether a job has left its results, or ended for good without."""
         if self._spec.cluster == "local":
             return self._ended(handle.job)
         if _answered(handle.job):
@@ -314,21 +308,21 @@ class SlurmEngine:
         return now - handle.ended >= _RESULT_SECONDS
 
     def _ended_by_slurm(self, handle: _Queued) -> bool:
-        """Say whether a job was lost for no reason of its own: sending it again is no attempt."""
+        """Whether a job was lost through no fault of its own; resubmitting is no new attempt."""
         if self._spec.cluster == "local":
             return False
-        # While the controller is away, no job can begin what it is to run, nor queue itself again.
+        # While the controller is away, jobs can neither start steps nor requeue themselves.
         away = self._queue.last_missed > handle.sent
-        return away or self._queue.state(handle.job.job_id) in TAKEN
+        return away or self._queue.state(handle.job.job_id) in slurm_queue.TAKEN
 
     def _ended(self, job: Any, *, now: bool = False) -> bool:
-        """Say whether a job will not run any more, as far as is known."""
+        """Whether a job will not run any more, as far as is known."""
         if self._spec.cluster == "local":
             gone = job.get_info()["jobState"].startswith("NO PROCESS")
             return not _alive(int(job.job_id)) if gone else bool(job.done())
         if now:
             self._queue.ask()
-        return self._queue.state(job.job_id) in ENDED
+        return self._queue.state(job.job_id) in slurm_queue.ENDED
 
     def _exit_code(self, handle: _Queued) -> int:
         tasks = _tasks(handle.job)
@@ -344,7 +338,7 @@ class SlurmEngine:
     def _explained(self, folder: Path, trace: str) -> int:
         if "timed-out" in trace and not (folder / FAILURE).exists():
             message = (
-                f"{folder}: the job's time was over {self._spec.requeues + 1} times; raise "
+                f"{folder}: the job ran out of time {self._spec.requeues + 1} times; raise "
                 "`minutes` or `requeues` under `placement: slurm`. The same command goes on from "
                 "the last checkpoint."
             )
@@ -353,7 +347,7 @@ class SlurmEngine:
 
 
 def _write_refusal(folder: Path, error: Exception) -> int:
-    """Leave in the step's folder why ``sbatch`` refused it; return the exit code."""
+    """Store why ``sbatch`` refused a step; return the exit code."""
     message = (
         f"SLURM refused the job: {error}. Check `placement: slurm` (partition, account, minutes, "
         "gpus)."
@@ -367,18 +361,13 @@ def _tasks(job: Any) -> list[Any]:
 
 
 def _answered(job: Any) -> bool:
-    """Say whether every task of a job has left its result."""
+    """Whether every task of a job has left its result."""
     with suppress(OSError):
         job.paths.folder.chmod(job.paths.folder.stat().st_mode)  # makes NFS look again
     return all(task.paths.result_pickle.exists() for task in _tasks(job))
 
 
-def _without_time(needs: Needs) -> Needs:
-    return Needs(needs.cpus, needs.gpus, needs.nodes, needs.processes)
-
-
 def _jobs(folder: Path) -> Path:
-    """Return where submitit keeps what it knows of the jobs of a run."""
     return folder.parent.parent / "cache" / "slurm" / "%j"
 
 

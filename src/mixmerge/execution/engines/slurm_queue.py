@@ -1,7 +1,7 @@
-"""What SLURM says of jobs: in which state each is, or nothing while the controller is away.
+"""The states of SLURM jobs, and what to do while the controller does not answer.
 
-The controller is asked (``squeue``) and not the accounting (``sacct``): many clusters have none,
-and of a job that SLURM has queued again it may still tell how its last run ended.
+The controller (``squeue``) is asked, not the accounting database (``sacct``): many clusters have
+none, and it may still report the previous end of a requeued job.
 """
 
 import logging
@@ -12,15 +12,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 GONE = "GONE"
-"""State of a job that the controller no longer remembers."""
+"""State of a job that the controller does not list."""
 ENDED = frozenset({
     *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", GONE, "NODE_FAIL"),
     *("OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT"),
 })  # fmt: skip
-"""States of jobs that will not run again. In all others, of which SLURM has many, a job lives: one
-that was preempted and is to run again is PENDING, or SUSPENDED."""
+"""States of jobs that will not run again. In any other state a job is alive: one that was preempted
+and will run again is PENDING, or SUSPENDED."""
 TAKEN = frozenset({"BOOT_FAIL", "NODE_FAIL", "PREEMPTED"})
-"""States of jobs that ended through no fault of theirs, where SLURM may not queue them again."""
+"""States of jobs that ended through no fault of their own and may not be requeued."""
 
 _AWAY = (
     "timed out",
@@ -40,12 +40,12 @@ log = logging.getLogger(__name__)
 
 
 def is_away(said: str) -> bool:
-    """Say whether a SLURM command failed because it did not reach the controller."""
+    """Whether a SLURM command failed because it could not reach the controller."""
     return any(text in said for text in _AWAY)
 
 
 class Queue:
-    """The states of this user's jobs, asked for all at once and not too often."""
+    """The states of this user's jobs, queried together and not too often."""
 
     def __init__(self) -> None:
         self._states: dict[str, str] | None = None
@@ -53,18 +53,18 @@ class Queue:
         """Jobs that were there when the controller was last asked."""
         self._next = 0.0
         self._pause = 0.0
-        """Seconds between the last two questions that had no answer; 0 while there are answers."""
+        """Seconds until the next try; 0 while the controller answers."""
         self.last_missed = 0.0
-        """When a question last had no answer; of the monotonic clock."""
+        """When the controller last failed to answer (monotonic)."""
 
     def answers(self) -> bool:
-        """Say whether the controller answered the last time; if not, ask again after a pause."""
+        """Whether the controller answered last time; if not, ask again after a pause."""
         if self._pause and time.monotonic() >= self._next:
             self.ask()
         return not self._pause
 
     def state(self, job: str) -> str | None:
-        """Return the state of a job as SLURM spells it; None while it is not known."""
+        """Return the state of a job as SLURM spells it; None while it is unknown."""
         new = job not in self._known and not self._pause
         if new or time.monotonic() >= self._next:
             self.ask()
@@ -75,21 +75,21 @@ class Queue:
         """Ask the controller now."""
         asked = ["squeue", "--noheader", "--array", "--states=all", f"--user={os.getuid()}"]
         try:
-            said = _run([*asked, "--format=%i|%T"])
+            result = _run([*asked, "--format=%i|%T"])
         except subprocess.TimeoutExpired:
             self.missed(f"no answer in {_ANSWER_SECONDS:.0f} seconds")
             return
-        if said.returncode:
-            self.missed(said.stderr.strip())
+        if result.returncode:
+            self.missed(result.stderr.strip())
             return
         if self._pause:
             log.warning("SLURM answers again.")
-        lines = (line.partition("|") for line in said.stdout.splitlines())
+        lines = (line.partition("|") for line in result.stdout.splitlines())
         self._states = {job.strip(): state.strip() for job, _, state in lines}
         self._pause, self._next = 0.0, time.monotonic() + _ASK_EVERY_SECONDS
 
     def missed(self, why: str) -> None:
-        """Note that the controller did not answer: nothing is known, and nothing is decided."""
+        """Record that the controller did not answer; no state is known until it does."""
         if not self._pause:
             log.warning("SLURM does not answer (%s); waiting until it does.", why)
         self._states = None
@@ -99,10 +99,10 @@ class Queue:
 
 
 def queue_again_in_grace() -> None:
-    """Queue this process's job again, if it was told to end but still counts as running.
+    """Requeue this process's job if it was told to end but still counts as running.
 
-    A partition may give jobs a time of grace before they are preempted. A job that leaves within it
-    has failed, for SLURM, and would not be queued again; one that is cancelled counts as ended.
+    A partition may give jobs a grace time before preemption. A job that exits within it has failed
+    in SLURM's view and would not be requeued; one that is cancelled counts as ended.
     """
     job = os.environ.get("SLURM_JOB_ID")
     ours = os.environ.get("SUBMITIT_EXECUTOR") == "slurm"  # else whatever started us is the job
@@ -110,13 +110,13 @@ def queue_again_in_grace() -> None:
         return
     asked = ["squeue", "--noheader", f"--jobs={job}", "--format=%T"]
     with suppress(subprocess.TimeoutExpired):
-        said = _run(asked)
-        if said.returncode == 0 and said.stdout.strip() == "RUNNING":
+        result = _run(asked)
+        if result.returncode == 0 and result.stdout.strip() == "RUNNING":
             _run(["scontrol", "requeue", job])
 
 
 def _run(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
-    # A filter that the user has set for their own looks would hide jobs.
+    # The user's own SQUEUE_ filters would hide jobs.
     plain = {name: value for name, value in os.environ.items() if name[:7] != "SQUEUE_"}
     return subprocess.run(
         command, check=False, capture_output=True, text=True, timeout=_ANSWER_SECONDS, env=plain

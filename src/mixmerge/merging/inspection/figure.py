@@ -1,4 +1,4 @@
-"""The figure of an inspection: what changed, layer by layer."""
+"""The figure of an inspection: differences by layer."""
 
 import io
 import warnings
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 _FORMATS = (".png", ".svg", ".pdf")
 _INK, _MUTED, _GRID = "#1f2328", "#57606a", "#d8dee4"
-# Okabe and Ito's colours, which differ for every kind of colour vision.
+# Okabe and Ito's colours, distinguishable with any colour vision.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 _MOST_LINES = 6
-"""A longer legend stands beside its panel."""
+"""A longer legend is placed next to its panel."""
 _LONGEST_NAME = 20
-"""A longer name loses its beginning, so that legends leave room for lines."""
+"""Longer names are cut at the start."""
 _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
@@ -48,14 +48,14 @@ _STYLE: dict[Any, Any] = {
     "xtick.color": _MUTED,
     "ytick.color": _MUTED,
     "text.color": _INK,
-    "text.parse_math": False,  # a dollar sign in a folder's name is no formula
+    "text.parse_math": False,  # folder names may contain dollar signs
     "svg.fonttype": "none",
     "svg.hashsalt": "mixmerge",
 }
 
 
 _Pairs = list[tuple[str, int]]
-"""What the legend calls two models, and their place among the pairs."""
+"""Label of two models, and their index among the pairs."""
 _Value = Callable[[Part, int], float | None]
 
 
@@ -63,16 +63,16 @@ _Value = Callable[[Part, int], float | None]
 class _Panel:
     title: str
     lines: list[tuple[str, list[float | None]]]
-    """What the legend calls a line, and its value for each layer."""
+    """Label, and a value for each layer."""
     percent: bool = False
     reference: tuple[float, str] | None = None
-    """A height to mark, and what it means."""
+    """A value to mark, and its meaning."""
     limits: tuple[float, float] | None = None
-    """The least range of the vertical axis: small differences must look small."""
+    """Minimum range of the vertical axis, so that small differences look small."""
 
 
 def check_figure(file: Path, models: int, *, headers_only: bool) -> None:
-    """Check that a figure of so many models can be drawn, before any weight is read.
+    """Check that a figure can be drawn, before any weight is read.
 
     Raises:
         SpecError: the file's type is unknown, or there is nothing to draw.
@@ -87,7 +87,7 @@ def check_figure(file: Path, models: int, *, headers_only: bool) -> None:
 
 
 def draw(inspection: Inspection, file: Path) -> None:
-    """Draw a comparison by layer as PNG (200 dots per inch), SVG or PDF, without a display.
+    """Draw a comparison by layer as PNG (200 dpi), SVG or PDF, without a display.
 
     Raises:
         ResourceError: the file cannot be written.
@@ -99,7 +99,7 @@ def draw(inspection: Inspection, file: Path) -> None:
     assert inspection.comparison is not None
     parts = inspection.comparison.layers or inspection.comparison.tensors
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
-        # A script that the font lacks shows as boxes in PNG and PDF, and as itself in SVG.
+        # Characters missing from the font are boxes in PNG and PDF, but correct in SVG.
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
         panels = _panels(inspection.comparison, parts, inspection.base)
         figure = Figure(figsize=(7.2, 0.6 + 2.3 * len(panels)), layout="constrained")
@@ -111,7 +111,7 @@ def draw(inspection: Inspection, file: Path) -> None:
         out = io.BytesIO()
         kind = file.suffix.lower().removeprefix(".")
         date = {"png": "Software", "svg": "Date", "pdf": "CreationDate"}[kind]
-        # Without a date, the same models give the same bytes.
+        # No date, so that the same models give the same bytes.
         figure.savefig(out, format=kind, dpi=200, metadata={date: None})
     write_bytes(file, out.getvalue())
 
@@ -192,7 +192,7 @@ def _draw_panel(axes: "Axes", panel: _Panel) -> None:
 
 
 def _name_layers(axes: "Axes", parts: Sequence[Part]) -> None:
-    """Number the horizontal axis by layer, and name each stack where there are several."""
+    """Label the horizontal axis with layer numbers and stacks."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     layers = [place(part.name) for part in parts]

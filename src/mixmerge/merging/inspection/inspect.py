@@ -1,4 +1,4 @@
-"""Look at models before merging them: what they hold, how they differ, whether they fit."""
+"""Inspect models before merging: what they contain, how they differ, whether they can be merged."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ from mixmerge.merging.planning.compatibility import problems
 from mixmerge.progress import Progress, silent
 
 _EXAMPLES = 10
-"""Tokens that differ, named in the result."""
+"""Most differing tokens in the result."""
 
 
 def inspect(
@@ -34,25 +34,25 @@ def inspect(
     threads: int | None = None,
     progress: Progress = silent,
 ) -> Inspection:
-    """Say what models hold, how they differ, and why they cannot be merged, if they cannot.
+    """Report what models contain, how they differ, and why they cannot be merged, if so.
 
-    Two or more models are compared by their weights, which reads each of them once, a tile at a
-    time. With a base, their task vectors (Ilharco et al. 2023, arXiv:2212.04089) are compared too:
-    how large they are, whether they point the same way, and where they oppose each other (the
-    sign conflicts of Yadav et al. 2023, arXiv:2306.01708).
+    Two or more models are compared by their weights; each is read once, a tile at a time. With a
+    base, their task vectors (Ilharco et al. 2023, arXiv:2212.04089) are compared too: how large
+    they are, whether they point the same way, and where they oppose each other (the sign conflicts
+    of Yadav et al. 2023, arXiv:2306.01708).
 
     Args:
         models: one or more folders, hub names, or ``MODEL+ADAPTER``, as in a recipe.
-        base: the model they were trained from, if they were.
-        headers_only: read headers, configurations and tokenizers, and no weight.
-        figure: draw the comparison by layer into this file (.png, .svg or .pdf). Models without a
-            tensor in common leave nothing to draw.
+        base: the model they were trained from, if any.
+        headers_only: read headers, configurations and tokenizers, but no weights.
+        figure: draw the comparison by layer into this file (.png, .svg or .pdf); not written if the
+            models have no tensor in common.
         allow_pickle: also read ``.bin`` and ``.pt`` weights (data only, no code).
-        threads: how many to use; None: one for each processor. The result does not depend on it.
-        progress: hears the bytes read.
+        threads: number of threads; None: one per processor. The result does not depend on it.
+        progress: called with the bytes read.
 
     Returns:
-        Everything that was found; ``model_dump_json()`` gives it as JSON.
+        The results; ``model_dump_json()`` gives them as JSON.
 
     Raises:
         ModelError: a model cannot be found, a header is wrong, or a file changed meanwhile.
@@ -102,9 +102,9 @@ def inspect(
 
 
 def short_names(references: Sequence[str]) -> list[str]:
-    """Name each model by as many of the last parts of its reference as tell all of them apart.
+    """Name each model by the last parts of its reference, as many as tell all models apart.
 
-    A last part ``model`` does not count: that is where every training step has its model.
+    A last part ``model`` is skipped: that is where every training step has its model.
     """
     parts = [_parts(Path(text)) for text in references]
     for length in range(1, max(map(len, parts)) + 1):
@@ -144,7 +144,7 @@ def _ties_head(model: Checkpoint) -> bool:
 
 
 def _own_notes(model: Checkpoint) -> Iterator[str]:
-    """Name tokens that have no row in the embedding, and a head that is tied and stored."""
+    """Yield notes on tokens without a row, and on a head that is both tied and stored."""
     rows = _embedding_rows(model)
     homeless = [token for token, number in model.vocabulary.items() if number >= rows]
     if rows and homeless:
@@ -159,7 +159,7 @@ def _own_notes(model: Checkpoint) -> Iterator[str]:
 
 
 def _config_notes(first: Checkpoint, other: Checkpoint) -> list[str]:
-    """Name every setting of the configuration that differs, in the order of the keys."""
+    """Return a note on every setting that differs, in the order of keys."""
     keys = dict.fromkeys([*first.config, *other.config])
     passing = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "model_type"}
     return [
@@ -171,7 +171,7 @@ def _config_notes(first: Checkpoint, other: Checkpoint) -> list[str]:
 
 
 def _dtype_notes(first: Checkpoint, other: Checkpoint) -> list[str]:
-    """Say how many tensors have another type: what rounding did counts as a change."""
+    """Return how many tensors have another type: rounding then counts as a change."""
     unequal = [
         (tensor.dtype, other.tensors[name].dtype)
         for name, tensor in first.tensors.items()
@@ -185,7 +185,6 @@ def _dtype_notes(first: Checkpoint, other: Checkpoint) -> list[str]:
 
 
 def _difference(first: Checkpoint, second: Checkpoint) -> VocabularyDifference:
-    """Compare the tokens of two models."""
 
     def lowest_id(each: TokenDifference) -> tuple[int, str]:
         return min(i for i in (each.first_id, each.second_id) if i is not None), each.token
@@ -210,6 +209,6 @@ def _difference(first: Checkpoint, second: Checkpoint) -> VocabularyDifference:
 
 
 def _embedding_rows(model: Checkpoint) -> int:
-    """Return the rows of the token embedding; 0 where no tensor looks like one."""
+    """Return the rows of the token embedding, or 0."""
     name = embedding(model.tensors, model.config)
     return model.tensors[name].shape[0] if name else 0

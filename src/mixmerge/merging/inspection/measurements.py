@@ -1,13 +1,13 @@
-"""How far models are apart, measured in one pass over their weights, and how they are related.
+"""Distances between models, measured in one pass over their weights, and how models are related.
 
-Everything that is reported of weights is made from sums over elements, so each tensor is read only
-once, a tile at a time, and the sums of a layer are the sums of its tensors.
+All measurements are made from sums over elements, so each tensor is read once, a tile at a time,
+and the sums of a layer are the sums of its tensors.
 
 Training from a common start leaves weights nearly parallel: fine-tunes of one model have a cosine
-above 0.99, also after reinforcement learning and much data, while models that were trained apart
-are almost perpendicular, even with the same architecture and data (Zeng et al. 2024, HuRef: a
-human-readable fingerprint for large language models, arXiv:2312.04828). The weights of models that
-are far apart have no common meaning, so their mean has none.
+above 0.99, even after reinforcement learning or much data, while independently trained models are
+nearly perpendicular, even with the same architecture and data (Zeng et al. 2024, HuRef: a
+human-readable fingerprint for large language models, arXiv:2312.04828). Averaging such models is
+meaningless.
 """
 
 import math
@@ -43,47 +43,46 @@ from mixmerge.merging.streaming.workers import processors
 from mixmerge.progress import Progress, silent
 
 DOT_THRESHOLD = 0.9995
-"""Absolute cosine above which SLERP, by default, takes the straight line between two tensors."""
+"""SLERP's default: above this absolute cosine it interpolates linearly."""
 
 Group = TypeVar("Group", bound=Hashable)
 
 _TILES_PER_JOB = 32
 _Job = tuple[str, range]
-"""A tensor, and the elements of it to measure."""
+"""A tensor, and the elements to measure."""
 
 
 class Sums(NamedTuple):
-    """Sums over the elements of a tensor, or of several: float64, counts included."""
+    """Sums over the elements of one or more tensors, as float64."""
 
     elements: npt.NDArray[np.float64]
     """How many; shape ()."""
     squares: npt.NDArray[np.float64]
     """Squared norm of each input, the base first; shape (inputs,)."""
     differences: npt.NDArray[np.float64]
-    """What `difference` says of every two inputs, in the order of ``combinations``."""
+    """Results of `difference` for every pair of inputs, in the order of ``combinations``."""
     conflicts: npt.NDArray[np.float64]
-    """What `conflict` says of every two task vectors; shape (0, 5) without a base."""
+    """Results of `conflict` for every pair of task vectors; shape (0, 5) without a base."""
 
     def plus(self, other: "Sums") -> "Sums":
         """Return the sums over the elements of both."""
         return Sums(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
 
     def cosines(self) -> list[float | None]:
-        """Return the cosine of every two inputs, in the order of ``combinations``."""
+        """Return the cosine of every pair of inputs, in the order of ``combinations``."""
         norms = combinations(np.sqrt(self.squares).tolist(), 2)
         products = self.differences[:, 0].tolist()
         return [_cosine(product, *pair) for product, pair in zip(products, norms, strict=True)]
 
 
 def _cosine(product: float, norm: float, other_norm: float) -> float | None:
-    """Return a cosine, in [-1, 1]; None where a vector has no direction."""
+    """Return a cosine in [-1, 1]; None if a vector is zero."""
     if not norm or not other_norm:
         return None
     return min(1.0, max(-1.0, product / norm / other_norm))
 
 
 def _nothing(inputs: int, *, has_base: bool) -> Sums:
-    """Return the sums over no elements."""
     vectors = inputs - 1 if has_base else 0
     return Sums(
         np.zeros(()),
@@ -94,7 +93,7 @@ def _nothing(inputs: int, *, has_base: bool) -> Sums:
 
 
 def _sums_of(tile: Tile) -> Sums:
-    """Return the sums over a tile's elements; its models become task vectors if it has a base."""
+    """Return a tile's sums; if it has a base, its models become task vectors."""
     rows = list(tile.models)
     has_base = tile.has_base
     if has_base:
@@ -118,14 +117,14 @@ def measure(
     threads: int | None = None,
     progress: Progress = silent,
 ) -> tuple[Comparison | None, list[str]]:
-    """Read the tensors that all models have in one shape, each once, and measure them by part.
+    """Measure the tensors that all models have in one shape, reading each once.
 
     With ``has_base`` the first model is the base of the others' task vectors, which are compared
-    too. The result does not depend on the number of threads.
+    too.
 
     Returns:
-        What the weights say, None where there is no tensor in common; and what is wrong with
-        tensors that could not be read: NaN, infinity, a file cut short.
+        The comparison, None if no tensor is in common; and the problems of tensors that could not
+        be read: NaN, infinity, a truncated file.
 
     Raises:
         ModelError: a file changed while it was read.
@@ -178,7 +177,7 @@ def _comparison(
 
 
 def _comparable(models: Sequence[Checkpoint], name: str) -> list[Source]:
-    """Return what every model has in a tensor's place; nothing where that cannot be compared."""
+    """Return each model's tensor for a name; nothing if they cannot be compared."""
     places = [(model, counterpart(model, name)) for model in models]
     sources = [model.source(at) for model, at in places if at is not None]
     shape = sources[0].shape
@@ -189,7 +188,7 @@ def _comparable(models: Sequence[Checkpoint], name: str) -> list[Source]:
 def _sums(
     sources: Mapping[str, Sequence[Source]], has_base: bool, threads: int | None, progress: Progress
 ) -> Iterator[tuple[str, Sums | ModelError]]:
-    """Yield the sums of every piece of every tensor, in order, on several threads."""
+    """Yield the sums of every piece of every tensor in order, computed on several threads."""
     tensors = {
         name: Tensor(name, each[1:], each[0]) if has_base else Tensor(name, each)
         for name, each in sources.items()
@@ -216,7 +215,7 @@ def _sums(
 
 
 def _batches(jobs: Iterable[_Job]) -> list[list[_Job]]:
-    """Put small tensors together: handing them to a thread costs more than measuring them."""
+    """Group small tensors: passing one to a thread costs more than measuring it."""
     batches: list[list[_Job]] = []
     room = 0
     for name, piece in jobs:
@@ -248,9 +247,10 @@ def _layer(tensor: str) -> tuple[str, int] | None:
 
 
 def _part(name: str, of_tensors: Sequence[Sums], models: Sequence[str], *, has_base: bool) -> Part:
-    """Measure one or more tensors together, as one vector."""
+    """Measure one or more tensors as one vector."""
     total = reduce(Sums.plus, of_tensors)
-    straight = np.sum([_are_straight(each) for each in of_tensors], axis=0)
+    cosines = np.array([each.cosines() for each in of_tensors], np.float64)  # None becomes NaN
+    straight = np.count_nonzero(np.abs(cosines) > DOT_THRESHOLD, axis=0)
     return Part(
         name=name,
         tensors=len(of_tensors),
@@ -258,11 +258,6 @@ def _part(name: str, of_tensors: Sequence[Sums], models: Sequence[str], *, has_b
         differences=tuple(_differences(models, total, straight)),
         interferences=tuple(_interferences(models[1:], total)) if has_base else (),
     )
-
-
-def _are_straight(tensor: Sums) -> npt.NDArray[np.bool_]:
-    """Say for every two inputs whether SLERP would take the straight line."""
-    return np.array([abs(cosine or 0.0) > DOT_THRESHOLD for cosine in tensor.cosines()], np.bool_)
 
 
 def _differences(
@@ -313,9 +308,9 @@ def _ratio(part: float, whole: float) -> float | None:
 def judged_by(tensors: Mapping[str, int]) -> list[str]:
     """Return the tensors whose cosine decides: the matrices of the layers.
 
-    Norms are near one and embeddings share a mean in all models, related or not. Where there are
-    no such matrices, all matrices decide, and where there are none either, all tensors. They are
-    given as their numbers of dimensions by name.
+    Norms are near one and embeddings share a mean in all models, related or not. Without such
+    matrices all matrices decide, and without any all tensors. ``tensors`` are numbers of dimensions
+    by name.
     """
     matrices = [name for name, dimensions in tensors.items() if dimensions > 1]
     in_layers = [name for name in matrices if place(name) and kind_of(name) != "norm"]
@@ -323,7 +318,6 @@ def judged_by(tensors: Mapping[str, int]) -> list[str]:
 
 
 def _relatedness(first: Checkpoint, second: Checkpoint, cosine: float | None) -> Relatedness:
-    """Judge how two models are related, by the cosine of what `judged_by` returns, if it exists."""
     relation, reason = _relation(first, second, cosine)
     return Relatedness(
         first=first.name, second=second.name, relation=relation, cosine=cosine, reason=reason
@@ -349,7 +343,7 @@ def _relation(first: Checkpoint, second: Checkpoint, cosine: float | None) -> tu
 
 
 def _fit(first: Checkpoint, second: Checkpoint, *, inner: bool) -> bool:
-    """Say whether embeddings and heads have the same shapes, or all that lies between them."""
+    """Whether inner tensors (or embeddings and heads) have the same shapes."""
     return all(
         _shape(first, name) == _shape(second, name)
         for name in {**first.tensors, **second.tensors}

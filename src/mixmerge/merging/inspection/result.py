@@ -1,6 +1,6 @@
-"""What `inspect` finds out: the types of its answer, which are also its JSON.
+"""The types of `inspect`'s result, which are also its JSON.
 
-Every number is a fraction, a cosine or a count. A ratio is None where its divisor is zero: a model
+Every number is a fraction, a cosine or a count. A ratio is None if its divisor is zero: a model
 that did not change has no direction, so its change has no cosine with another's.
 """
 
@@ -9,26 +9,26 @@ from typing import Literal
 from mixmerge.records import RowModel
 
 SIBLING = 0.99
-"""Least cosine of siblings: the difference is at most 14 % of the weights."""
+"""Least cosine of siblings: they differ by at most 14 % of the weights' norm."""
 COUSIN = 0.3
-"""Least cosine of cousins; below it, two models were trained apart."""
+"""Least cosine of cousins; below it, two models were trained independently."""
 
 Relation = Literal["sibling", "cousin", "stranger"]
-"""- ``sibling``: fine-tunes of one model, or one of the other. Made for merging.
+"""- ``sibling``: fine-tunes of one model, or one of the other. Good to merge.
 - ``cousin``: a common start, but far apart, or with other tokens. A merge may work.
-- ``stranger``: tensors that do not fit, or weights that have nothing in common. A merge is noise.
+- ``stranger``: tensors that do not fit, or unrelated weights. A merge is noise.
 """
 
 
 class ModelSummary(RowModel):
-    """What the headers and the configuration of one model say."""
+    """The headers and the configuration of one model, in numbers."""
 
     name: str
-    """The last parts of its reference: as many as tell the models apart."""
+    """The last parts of its reference, as many as tell the models apart."""
     reference: str
-    """What was asked for: a folder, a hub name, or ``MODEL+ADAPTER``."""
+    """As given: a folder, a hub name, or ``MODEL+ADAPTER``."""
     architecture: str
-    """The model class, for example ``CohereForCausalLM``; empty where it is not named."""
+    """The model class, for example ``CohereForCausalLM``; empty if not configured."""
     tensors: int
     parameters: int
     """Elements of all tensors; a tied head counts once."""
@@ -37,35 +37,35 @@ class ModelSummary(RowModel):
     dtypes: dict[str, int]
     """Tensors of each type (safetensors spelling), most first."""
     layers: int
-    """Layers of the longest stack; 0 where no tensor has a number in its name."""
+    """Layers of the longest stack; 0 if no tensor name has a number."""
     tied: bool
-    """The head is the embedding: the configuration says so, or there is no other."""
+    """Whether the head is the embedding: it is configured, or there is no other head."""
     stores_head: bool
-    """A head is among the tensors."""
+    """Whether a head is stored."""
     vocabulary: int
-    """Tokens of ``tokenizer.json``; 0 where there is none."""
+    """Tokens in ``tokenizer.json``; 0 without one."""
     rows: int
-    """Rows of the token embedding: tokens it has room for; 0 where no tensor looks like one."""
+    """Rows of the token embedding; 0 if no tensor looks like one."""
 
 
 class TokenDifference(RowModel):
-    """A token that does not have the same id in two models."""
+    """A token with different ids in two models."""
 
     token: str
     first_id: int | None
-    """None: the first model does not know it."""
+    """None: not in the first model."""
     second_id: int | None
 
 
 class Pair(RowModel):
-    """What is said of two models: their names."""
+    """Anything about two models, with their names."""
 
     first: str
     second: str
 
 
 class VocabularyDifference(Pair):
-    """How the tokens of two models differ."""
+    """How the vocabularies of two models differ."""
 
     same: int
     """Tokens with the same id in both."""
@@ -78,7 +78,7 @@ class VocabularyDifference(Pair):
 
 
 class Difference(Pair):
-    """How far the weights of two models are apart."""
+    """How far apart the weights of two models are."""
 
     relative_size: float | None
     """Norm of (second - first) / norm of first. Where the first is the base, this is the size of
@@ -88,27 +88,27 @@ class Difference(Pair):
     changed: float | None
     """Share of the elements that differ."""
     straight: int
-    """Tensors so nearly parallel that SLERP interpolates them linearly (see `DOT_THRESHOLD`)."""
+    """Tensors that SLERP interpolates linearly (see `DOT_THRESHOLD`)."""
 
 
 class Interference(Pair):
-    """How the task vectors of two models, d and e, get on: what merging adds up."""
+    """How the task vectors d and e of two models interact when they are added."""
 
     cosine: float | None
     """Of the angle between d and e."""
     opposed: float | None
-    """Of the elements that both models moved, the share they moved in opposite directions."""
+    """Share of opposite directions among the elements that both models changed."""
     cancelled: float | None
-    """1 - sum |d + e| / sum (|d| + |e|): the share of both changes that vanishes when they are
-    added. 0: they never oppose each other; 1: each undoes the other."""
+    """1 - sum |d + e| / sum (|d| + |e|): the share of the changes lost in the sum. 0: they never
+    oppose each other; 1: each undoes the other."""
 
 
 class Relatedness(Pair):
-    """How two models are related, and why we think so."""
+    """How two models are related, and why."""
 
     relation: Relation
     cosine: float | None
-    """Of the weights by which the models are judged: see `judged_by`."""
+    """Of the weights in `judged_by`."""
     reason: str
 
 
@@ -120,41 +120,41 @@ class Part(RowModel):
     parameters: int
     """Elements of these tensors in one model."""
     differences: tuple[Difference, ...]
-    """For every two models, the base first."""
+    """For every pair of models, the base first."""
     interferences: tuple[Interference, ...]
-    """For every two models other than the base; empty without a base."""
+    """For every pair of models other than the base; empty without a base."""
 
 
 class Comparison(RowModel):
-    """What the weights say, by part."""
+    """The comparison of weights, by part."""
 
     whole: Part
     kinds: tuple[Part, ...]
     """Attention, mlp, norms, ...: see `mixmerge.merging.models.layout.kind_of`."""
     layers: tuple[Part, ...]
-    """From the first to the last, stack by stack."""
+    """First to last, stack by stack."""
     tensors: tuple[Part, ...]
     left_out: tuple[str, ...]
-    """Tensors that are not in every model with one shape, or are not weights but buffers."""
+    """Tensors that some model lacks or has in another shape, and buffers."""
     relatedness: tuple[Relatedness, ...]
     """For every two models, the base first."""
 
 
 class Inspection(RowModel):
-    """What models hold, how they differ, and why they cannot be merged, if they cannot."""
+    """What models contain, how they differ, and why they cannot be merged, if so."""
 
     models: tuple[ModelSummary, ...]
     """The base first, if there is one."""
     base: str | None
     """Name of the base."""
     vocabularies: tuple[VocabularyDifference, ...]
-    """The first model against each whose tokenizer is another."""
+    """The first model against each with another tokenizer."""
     comparison: Comparison | None
     """None: one model, headers only, or no tensor in common."""
     problems: tuple[str, ...]
-    """One sentence for each tensor or file that does not fit; empty: they can be merged."""
+    """One sentence per tensor or file that does not fit; empty: they can be merged."""
     notes: tuple[str, ...]
-    """Differences that do not prevent a merge, but may make it useless."""
+    """Differences that do not prevent a merge but may spoil it."""
 
     @property
     def compatible(self) -> bool:

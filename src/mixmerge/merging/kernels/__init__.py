@@ -1,11 +1,11 @@
 """The arithmetic of merging: pure functions of flat float32 arrays and plain numbers.
 
-No kernel knows a name, a file or a recipe. Each works on a tile, a piece of a tensor that fits the
+Kernels know no names, files or recipes. Each works on a tile, a piece of a tensor that fits the
 processor's cache, given as contiguous arrays: ``(count,)`` for one tensor, ``(models, count)`` for
-several. Elementwise work is float32, sums over elements are float64 in an order that depends on
-the tile alone, so that no result depends on threads or on the width of a vector register.
+several. Elementwise work is float32; sums over elements are float64, in an order that depends only
+on the tile, so that results depend neither on threads nor on the width of vector registers.
 
-A loop over elements is a `kernel`: Python that Numba compiles once on every machine.
+A loop over elements is a `kernel`: Python that Numba compiles once per machine.
 """
 
 import os
@@ -31,19 +31,19 @@ _COMPILING = threading.RLock()
 
 
 class Kernel(Generic[P, R]):
-    """A function over contiguous arrays and numbers that runs as machine code.
+    """A function of contiguous arrays and numbers that runs as machine code, without the GIL.
 
-    Other threads run meanwhile. Arrays must have the types and dimensions of the signature.
+    Arrays must have the types and dimensions of the signature.
     """
 
     def __init__(self, function: Callable[P, R], signature: str) -> None:
-        """Remember the function; importing a module of kernels must stay light."""
+        """Store the function; compilation is delayed, so that imports stay fast."""
         self.function = function
         self.signature = signature
         update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run the kernel, compiling it if this machine has not yet."""
+        """Run the kernel, compiling it first if this machine has no cached code."""
         return self._machine_code(*args, **kwargs)
 
     @cached_property
@@ -69,7 +69,7 @@ class Kernel(Generic[P, R]):
 
 
 def _for_numba(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function in which Numba can compile calls of other kernels."""
+    """Return a function whose calls of other kernels Numba can compile."""
     from numba import njit
 
     scope = function.__globals__
@@ -85,24 +85,21 @@ def _for_numba(function: Callable[..., Any]) -> Callable[..., Any]:
 def kernel(signature: str) -> Callable[[Callable[P, R]], Kernel[P, R]]:
     """Compile a function for one Numba signature, for example ``void(float32[::1], int64)``.
 
-    The function may call kernels of its own module only, whose changes Numba's cache notices. It
-    must be deterministic down to the bit on every processor: no ``fastmath``, and sums over
-    elements in lanes that are written out, as in `linear_algebra.dot`. Memory is allocated outside:
-    scratch arrays are arguments.
+    The function may only call kernels of its own module, since Numba's cache does not notice
+    changes elsewhere. It must give the same bits on every processor: no ``fastmath``, and sums over
+    elements in explicit lanes, as in `linear_algebra.dot`. It must not allocate: scratch arrays are
+    arguments.
     """
     return lambda function: Kernel(function, signature)
 
 
 def cache_is_safe(folder: Path, source: str) -> bool:
-    """Return whether nobody else can have written the machine code that would be run from a folder.
+    """Return whether nobody else could have written a module's cached machine code.
 
-    Beside the source, whoever may write there may change the source, too. Elsewhere, as in the
-    user's cache or below ``NUMBA_CACHE_DIR``, the folder and all files in it must be this user's,
-    and nobody else may write to them or put another folder in their place.
-
-    Args:
-        folder: where Numba would keep the code of one module.
-        source: the file of that module.
+    ``folder`` is where Numba caches the code of the module ``source``. Next to the source this does
+    not matter: who can write there can also change the source. Elsewhere, in the user's cache or
+    ``NUMBA_CACHE_DIR``, the folder and its files must belong to this user, and nobody else may
+    write to them or replace the folder.
     """
     if folder == Path(source).parent / "__pycache__":
         return True
@@ -117,7 +114,7 @@ def cache_is_safe(folder: Path, source: str) -> bool:
 
 
 def _is_closed(path: Path, owners: set[int]) -> bool:
-    """Say whether only its owners can change a file, or what a folder holds of theirs."""
+    """Whether only the owners can change a file, or replace it in a folder."""
     state = path.lstat()
     others_write = state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     keeps = path.is_dir() and state.st_mode & stat.S_ISVTX

@@ -1,7 +1,7 @@
-"""What several task vectors say of one element.
+"""Elementwise statistics across task vectors.
 
-How far apart they are, which of them changed it, which sign they elect, and the sum of those that
-have it.
+How far apart they are, which of them changed an element, which sign they elect, and the sum of
+those that agree with it.
 """
 
 import numpy as np
@@ -11,14 +11,13 @@ from mixmerge.merging.kernels import Array, kernel
 from mixmerge.merging.kernels.linear_algebra import weighted_sum
 
 _BLOCK = 512
-"""Elements whose sums stay in the first-level cache."""
+"""Elements per block: their sums stay in the L1 cache."""
 
 
 def standard_deviation(deltas: Array) -> Array:
-    """Return how far apart task vectors, shape (models, count), are at each element.
+    """Return the standard deviation across task vectors, shape (models, count), of each element.
 
-    Computed in float64, as the root of the mean squared distance from the mean, so that it is zero
-    exactly where all are equal.
+    Computed in float64 in two passes, so that it is exactly zero where all are equal.
     """
     out = np.empty(deltas.shape[1], np.float32)
     _standard_deviation(deltas, out, np.empty((2, _BLOCK), np.float64))
@@ -49,10 +48,10 @@ def _standard_deviation(deltas: Array, out: Array, sums: npt.NDArray[np.float64]
 
 
 def mean_of_changed(deltas: Array, epsilon: float, boosts: npt.ArrayLike) -> Array:
-    """Return, for each element, the mean of the task vectors that changed it, 0 where none did.
+    """Return for each element the mean of the task vectors that changed it, 0 if none did.
 
-    A task vector, one of ``deltas`` of shape (models, count), changed an element if its magnitude
-    there exceeds ``epsilon``; where it is the only one, it is multiplied by its model's boost.
+    ``deltas`` has shape (models, count). A task vector changed an element if its magnitude there
+    exceeds ``epsilon``; if it is the only one, its value is multiplied by its model's boost.
     """
     out = np.empty(deltas.shape[1], np.float32)
     counts = np.empty((2, _BLOCK), np.float32)
@@ -85,21 +84,21 @@ def _mean_of_changed(
 
 
 def sign_by_mass(deltas: Array) -> Array:
-    """Return +1 where the weighted deltas' sum is zero or more, else -1 (arXiv:2306.01708)."""
+    """Return +1 where the sum of weighted deltas is zero or more, else -1 (arXiv:2306.01708)."""
     mass = weighted_sum(deltas, [1.0] * len(deltas))
     return np.where(mass >= 0, np.float32(1), np.float32(-1))
 
 
 def sign_by_count(deltas: Array) -> Array:
-    """Return the sign of the sum of signs, 0 for a draw (arXiv:2410.10801, equation 3)."""
+    """Return the sign of the sum of signs, 0 for a tie (arXiv:2410.10801, equation 3)."""
     sign: Array = np.sign(np.sum(np.sign(deltas), axis=0))
     return sign
 
 
 def sum_of_agreeing(deltas: Array, weights: Array, sign: Array) -> tuple[Array, Array]:
-    """Add, for each element, the deltas that have the elected sign; a zero agrees with none.
+    """Add for each element the deltas with the elected sign; zeros do not count.
 
-    Returns the sum of the agreeing deltas, whose weights are applied already, and of the weights.
+    Returns the sum of the agreeing deltas, which are weighted already, and of their weights.
     """
     total, share = np.empty_like(sign), np.empty_like(sign)
     _sum_of_agreeing(deltas, weights, sign, total, share)
@@ -124,10 +123,10 @@ def _sum_of_agreeing(
 def elected_sum(
     deltas: Array, weights: Array, shares: Array | None, factor: float, base: Array
 ) -> Array:
-    """Add to a base, for each element, the weighted deltas that have the sign of the sum of all.
+    """Add to a base the weighted deltas that have the sign of the sum of all, for each element.
 
-    This is `sign_by_mass` and `sum_of_agreeing` in one go, times a factor, plus the base. The sum
-    is divided by that of the agreeing deltas' ``shares``, if they are given.
+    This is `sign_by_mass` and `sum_of_agreeing` in one pass, times a factor, plus the base. If
+    ``shares`` are given, the sum is divided by those of the agreeing deltas.
     """
     out = np.empty_like(base)
     room = np.empty((3, _BLOCK), np.float32)

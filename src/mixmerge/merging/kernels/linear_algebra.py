@@ -1,8 +1,8 @@
-"""Weighted sums of tensors, and the inner products that weights are made from.
+"""Weighted sums of tensors, and inner products.
 
-Sums over elements are float64: a product of two float32 numbers is exact in it, and so are counts
-up to 2^53. Many sums run side by side, which fills the widest registers, and are added at the end,
-in the same order on every processor. A BLAS would add in another order on another processor.
+Sums over elements are float64: products of two float32 numbers are exact in it, and so are counts
+up to 2^53. Many partial sums (lanes) run side by side, which fills the widest vector registers, and
+are added at the end in the same order on every processor; a BLAS would not keep the order.
 """
 
 import math
@@ -15,7 +15,7 @@ from mixmerge.merging.kernels import Array, Kernel, kernel
 
 Sums = npt.NDArray[np.float64]
 
-_LANES = 256
+_LANES = 256  # part of the result: changing it changes the last bits of merges
 _LANES_OF_COMPARISONS = 16
 _SMALLEST_NORM = 1e-8
 _SMALLEST_SINE = 1e-6
@@ -27,7 +27,7 @@ CONFLICT = 5
 
 
 def weighted_sum(tensors: Array, weights: Sequence[float] | Sums) -> Array:
-    """Return sum_i w_i x_i, added in the given order, shape (count,)."""
+    """Return sum_i w_i x_i, added in order, shape (count,)."""
     out = np.empty(tensors.shape[1], np.float32)
     add_weighted(tensors, np.asarray(weights, np.float32), out)
     return out
@@ -45,10 +45,10 @@ def add_weighted(tensors: Array, weights: Array, out: Array) -> None:
 
 
 def add_low_rank(out: Array, left: Array, right: Array, scale: float) -> None:
-    """Add ``scale * left @ right`` to ``out``; each sum in float32, in the order of the rank.
+    """Add ``scale * left @ right`` to ``out``; each sum is float32, in the order of the rank.
 
-    So the bytes are the same on every processor and for every piece of a tensor. The shapes are
-    (rows, columns), (rows, rank) and (rank, columns), all contiguous.
+    So the bytes are the same on every processor and for every tile size. The shapes are (rows,
+    columns), (rows, rank) and (rank, columns), all contiguous.
     """
     _add_low_rank(out, left, right, scale, np.empty(out.shape[1], np.float32))
 
@@ -127,15 +127,16 @@ def _magnitude(a: Array, lanes: Sums) -> float:
 
 
 def length(shares: Sums, products: Sums) -> float:
-    """Return the norm of a weighted sum of vectors, given the inner products of all pairs."""
+    """Return the norm of a weighted sum of vectors, given their Gram matrix."""
     return math.sqrt(max(0.0, float(shares @ products @ shares)))
 
 
 def cosine(products: Sums) -> Sums:
-    """Return the cosine of the angle between two vectors, or between many pairs of them.
+    """Return the cosine between two vectors, or between many pairs.
 
-    From their inner products, shape (2, 2) or (2, 2, pairs), to shape () or (pairs,). A vector with
-    a norm of at most 1e-8 is not normalised, as in mergekit: zeros are perpendicular to everything.
+    From inner products, shape (2, 2) or (2, 2, pairs), to shape () or (pairs,). A vector with a
+    norm of at most 1e-8 is not normalised, as in mergekit: a zero vector is perpendicular to
+    everything.
     """
     norms = np.sqrt(products[[0, 1], [0, 1]])
     norms = np.where(norms > _SMALLEST_NORM, norms, 1.0)
@@ -148,10 +149,10 @@ def slerp_weights(cosine: Sums, t: float, dot_threshold: float) -> Sums:
 
         sin((1 - t) W) / sin W,   sin(t W) / sin W,   W the angle between them
 
-    (Shoemake 1985, equation of section 3.3; for the vectors themselves, not their directions.)
-    Where the absolute cosine exceeds ``dot_threshold``, or W has no direction because they are
-    collinear to the last digits, the weights are those of the straight line: 1 - t and t. From
-    the cosine of W, shape () or (pairs,), to shape (2,) or (2, pairs).
+    (Shoemake 1985, section 3.3; for the vectors themselves, not their directions.) Where the
+    absolute cosine exceeds ``dot_threshold``, or the vectors are collinear up to rounding, the
+    weights are linear: 1 - t and t. From the cosine of W, shape () or (pairs,), to shape (2,) or
+    (2, pairs).
     """
     angle = np.arccos(cosine)
     straight = (np.abs(cosine) > dot_threshold) | (np.sin(angle) < _SMALLEST_SINE)
@@ -164,8 +165,8 @@ def difference(a: Array, b: Array) -> Sums:
     """Compare the same elements of two models.
 
     Returns:
-        Shape (`DIFFERENCE`,): the inner product, the squared distance, and how many elements
-        differ.
+        Shape (`DIFFERENCE`,): the inner product, the squared distance, and the number of elements
+        that differ.
     """
     return _sums(_add_difference, DIFFERENCE, a, b)
 
@@ -174,8 +175,8 @@ def conflict(d: Array, e: Array) -> Sums:
     """Compare the same elements of two task vectors.
 
     Returns:
-        Shape (`CONFLICT`,): the inner product; the number of elements that both move; the number
-        that they move in opposite directions; the sum of |d| + |e|; the sum of |d + e|.
+        Shape (`CONFLICT`,): the inner product; the number of elements that both change; the number
+        that they change in opposite directions; the sum of |d| + |e|; the sum of |d + e|.
     """
     return _sums(_add_conflict, CONFLICT, d, e)
 
@@ -186,14 +187,14 @@ def _sums(add: Kernel[[Array, Array, Sums], None], count: int, a: Array, b: Arra
         a, b = np.pad(a, (0, rest)), np.pad(b, (0, rest))
     lanes = np.zeros((count, _LANES_OF_COMPARISONS), np.float64)
     add(a, b, lanes)
-    # One after the other: `np.sum` may choose another order on another processor.
+    # `cumsum` adds in sequence; the order of `np.sum` depends on the processor.
     totals: Sums = np.cumsum(lanes, axis=1)[:, -1]
     return totals
 
 
 @kernel("void(float32[::1], float32[::1], float64[:, ::1])")
 def _add_difference(a: Array, b: Array, lanes: Sums) -> None:
-    # Bounds that are multiples of the lanes let the compiler see that no index leaves the array.
+    # A bound that is a multiple of the lanes lets the compiler drop bounds checks and vectorise.
     product, square, unequal = lanes[0], lanes[1], lanes[2]
     for i in range(0, a.size - a.size % _LANES_OF_COMPARISONS, _LANES_OF_COMPARISONS):
         for lane in range(_LANES_OF_COMPARISONS):

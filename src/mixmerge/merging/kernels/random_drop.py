@@ -1,9 +1,9 @@
-"""Drop random elements of task vectors, by bits that depend on what they are for and nothing else.
+"""Drop random elements of task vectors, reproducibly.
 
 The generator is counter-based (Philox 4x32 with 10 rounds; Salmon et al. 2011, Parallel random
-numbers: as easy as 1, 2, 3, doi:10.1145/2063384.2063405): the key says which seed, model and
-tensor, the counter says which element. So neither the order of tensors nor the number of threads
-can change a draw, and each element can be drawn alone.
+numbers: as easy as 1, 2, 3, doi:10.1145/2063384.2063405): the key is made from seed, model and
+tensor, the counter is the element. So draws do not depend on the order of tensors or the number of
+threads, and each element can be drawn alone.
 """
 
 import hashlib
@@ -14,26 +14,26 @@ import numpy.typing as npt
 from mixmerge.merging.kernels import Array, kernel
 
 _PER_BLOCK = 4
-"""Elements whose bits come from one value of the counter."""
+"""Words per counter value."""
 _AT_ONCE = 512
-"""Elements that are drawn at once, a multiple of `_PER_BLOCK`: they stay in the fastest cache."""
+"""Elements drawn at a time, a multiple of `_PER_BLOCK` that stays in the L1 cache."""
 
 
 def stream(seed: int, model: int, tensor: str) -> npt.NDArray[np.uint32]:
-    """Return what tells one stream of random bits from another.
+    """Return the key of one stream of random bits, and the upper half of its counter; shape (4,).
 
-    ``model`` is a position in the recipe and no path: moving a folder must not change a merge. The
-    result has shape (4,): the key, and the upper half of the counter.
+    ``model`` is a position in the recipe rather than a path: moving a folder must not change a
+    merge.
     """
     digest = hashlib.blake2b(f"{seed}\0{model}\0{tensor}".encode(), digest_size=16).digest()
     return np.frombuffer(digest, dtype="<u4").astype(np.uint32)
 
 
 def seed_of_stage(seed: int, stage: str) -> int:
-    """Return the seed of a merge that comes before another one.
+    """Return the seed of a stage; the result, without a name, has the recipe's seed.
 
-    Both may draw for a tensor of one name at one position: with the same bits, what the first has
-    dropped would be all that the second drops. The result, without a name, has the whole's seed.
+    A stage and the result may both draw for the same tensor name and position. With the same bits,
+    the second would drop just what the first has dropped already.
     """
     if not stage:
         return seed
@@ -44,7 +44,7 @@ def seed_of_stage(seed: int, stage: str) -> int:
 def random_bits(words: npt.NDArray[np.uint32], start: int, count: int) -> npt.NDArray[np.uint32]:
     """Return 32 bits of a `stream` for each of ``count`` elements from ``start`` on.
 
-    Element i has word i % 4 of the block with counter i // 4.
+    Element i gets word i % 4 of the block with counter i // 4.
     """
     before = start % _PER_BLOCK
     blocks = -(-(before + count) // _PER_BLOCK)
@@ -55,7 +55,7 @@ def random_bits(words: npt.NDArray[np.uint32], start: int, count: int) -> npt.ND
 
 @kernel("void(uint32[::1], uint64, uint32[::1])")
 def philox(words: npt.NDArray[np.uint32], block: int, out: npt.NDArray[np.uint32]) -> None:
-    """Fill ``out``, four words for each block from number ``block`` on."""
+    """Fill ``out`` with four words per block, from block number ``block`` on."""
     low = np.uint64(0xFFFFFFFF)
     half = np.uint64(32)
     key_0, key_1 = np.uint64(words[0]), np.uint64(words[1])
@@ -84,10 +84,10 @@ def philox(words: npt.NDArray[np.uint32], block: int, out: npt.NDArray[np.uint32
 def keep_random(
     values: Array, density: float, words: npt.NDArray[np.uint32], start: int = 0
 ) -> None:
-    """Set to zero, in place, all but a random share of the elements.
+    """Zero all but a random share of the elements, in place.
 
-    An element is kept where its `random_bits` are below density * 2^32. ``start`` is the position
-    of the first one in its tensor.
+    An element is kept if its `random_bits` are below density * 2^32. ``start`` is the position of
+    the first one in its tensor.
     """
     if density < 1.0:
         room = np.empty(_AT_ONCE, np.uint32)
@@ -102,7 +102,7 @@ def _keep_below(
     limit: int,
     bits: npt.NDArray[np.uint32],
 ) -> None:
-    # Draws come in fours, and a tile of whole rows may begin within one.
+    # Words come in blocks of four, and a tile of whole rows may begin inside a block.
     before = start % _PER_BLOCK
     for place in range(-before, values.size, bits.size):
         philox(words, (start + place) // _PER_BLOCK, bits)
@@ -115,12 +115,12 @@ def _keep_below(
 def keep_by_rank(
     values: Array, density: float, epsilon: float, bits: npt.NDArray[np.uint32]
 ) -> None:
-    """Set random elements to zero, in place; the larger ones of a row are kept more often.
+    """Zero random elements, in place; larger ones of a row are kept more often.
 
-    The probability to be kept falls evenly from density + epsilon for the largest magnitude of a
-    row to density - epsilon for the smallest, both in (0, 1); of equal magnitudes the earlier
+    The probability of being kept falls linearly from density + epsilon for the largest magnitude of
+    a row to density - epsilon for the smallest, both in (0, 1); of equal magnitudes the earlier
     counts as larger. A row of one element keeps it with probability density. ``values`` has shape
-    (rows, columns), ``bits`` 32 random ones for each element, shape (rows * columns,).
+    (rows, columns), ``bits`` has 32 random bits per element, shape (rows * columns,).
     """
     columns = values.shape[1]
     kept = np.full(1, density)
@@ -140,7 +140,7 @@ def _keep_by_rank(
     places: npt.NDArray[np.int64],
 ) -> None:
     # A radix sort of each row by falling magnitude, which keeps ties in order: the 31 bits below
-    # the sign, inverted, go through three passes of 11 bits, each with its column beside it.
+    # the sign, inverted, go through three passes of 11 bits, each carrying its column.
     rows, columns = values.shape
     keys, other = room[0], room[1]
     for row in range(rows):

@@ -1,6 +1,6 @@
-"""Between the types in which weights are stored and float32.
+"""Conversion between the stored types of weights and float32.
 
-NumPy has no bfloat16; its bits are the upper half of a float32's, so they travel as uint16.
+NumPy has no bfloat16; its bits are the upper half of a float32's, so it is handled as uint16.
 """
 
 from typing import Any
@@ -11,26 +11,26 @@ import numpy.typing as npt
 from mixmerge.merging.kernels import Array, kernel
 
 Bits = npt.NDArray[np.uint16]
-"""Numbers as they are stored in 16 bits."""
+"""Stored 16-bit numbers."""
 
 STORED: dict[str, type[np.generic]] = {"BF16": np.uint16, "F16": np.float16, "F32": np.float32}
 """The types that can be merged (safetensors spelling), and the NumPy type that holds them."""
 
-# Of float32, as bits: magnitudes are ordered as their bits are, NaN above infinity.
+# Bit patterns of float32 magnitudes, which are ordered like the numbers; NaN is above infinity.
 _MAGNITUDE = np.uint32(0x7FFF_FFFF)
 _INFINITY = np.uint32(0x7F80_0000)
 _BFLOAT16_ENDS, _FLOAT16_ENDS = np.uint32(0x7F7F_8000), np.uint32(0x477F_F000)
-"""Half a unit above the types' largest numbers, from where on numbers round to infinity."""
+"""Half a unit above the largest numbers: from here on values round to infinity."""
 _FLOAT16_NORMAL = np.uint32(0x3880_0000)
-"""The smallest float16 number with all digits: 2^-14."""
+"""The smallest normal float16 number: 2^-14."""
 
 _BLOCK = 512
 
 
 def widen_into(raw: npt.NDArray[np.uint8], dtype: str, out: Array) -> bool:
-    """Write stored weights as float32, which is exact for each type of `STORED`.
+    """Convert stored weights to float32, exactly, for each type in `STORED`.
 
-    Returns whether all of them are finite. The bytes of ``F32`` may be those of ``out`` itself.
+    Returns whether all of them are finite. For ``F32``, ``raw`` may be the memory of ``out``.
     """
     stored = raw.view(STORED[dtype])
     if dtype == "BF16":
@@ -43,9 +43,9 @@ def widen_into(raw: npt.NDArray[np.uint8], dtype: str, out: Array) -> bool:
 
 
 def narrow_into(values: Array, dtype: str, raw: npt.NDArray[np.uint8]) -> bool:
-    """Round float32 values to a type of `STORED`, to nearest, ties to even.
+    """Round float32 values to a type in `STORED`, to nearest, ties to even.
 
-    Returns whether all results are finite: what is beyond the type's largest number is not.
+    Returns whether all results are finite; values beyond the type's largest number are not.
     """
     stored: npt.NDArray[Any] = raw.view(STORED[dtype])
     if dtype == "BF16":
@@ -58,7 +58,7 @@ def narrow_into(values: Array, dtype: str, raw: npt.NDArray[np.uint8]) -> bool:
 
 @kernel("boolean(uint16[::1])")
 def finite_bfloat16(stored: Bits) -> bool:
-    """Return whether all numbers stored in bfloat16 are finite; shape (count,)."""
+    """Return whether all stored bfloat16 numbers are finite; shape (count,)."""
     largest = np.uint16(0)
     for i in range(stored.size):
         largest = max(largest, np.uint16(stored[i] & np.uint16(0x7FFF)))
@@ -80,8 +80,8 @@ def _narrow_bfloat16(values: Array, stored: npt.NDArray[np.uint16]) -> bool:
     bits = values.view(np.uint32)
     largest = np.uint32(0)
     for i in range(bits.size):
-        # Adding just under half a unit, plus one where the kept part is odd, carries into the
-        # kept half exactly when rounding to even goes up.
+        # Round to nearest even: adding just under half a unit, plus one if the kept part is odd,
+        # carries into the kept half exactly when the number must be rounded up.
         odd = (bits[i] >> np.uint32(16)) & np.uint32(1)
         stored[i] = np.uint16((bits[i] + np.uint32(0x7FFF) + odd) >> np.uint32(16))
         largest = max(largest, bits[i] & _MAGNITUDE)
@@ -99,7 +99,8 @@ def _all_finite(values: Array) -> bool:
 
 @kernel("boolean(uint16[::1], float32[::1])")
 def _widen_float16(stored: npt.NDArray[np.uint16], out: Array) -> bool:
-    # In the places of a float32's exponent and fraction, a float16 is 2^112 times too small.
+    # A float16's bits shifted into a float32 give a number 2^112 times too small (bias 127 - 15);
+    # multiplying corrects this exactly, including denormal numbers.
     bits = out.view(np.uint32)
     largest = np.uint16(0)
     for i in range(stored.size):
@@ -118,7 +119,7 @@ def _narrow_float16(values: Array, stored: npt.NDArray[np.uint16], shifted: Arra
         block = values[start : start + _BLOCK]
         bits = block.view(np.uint32)
         out = stored[start : start + _BLOCK]
-        # One half has the unit of float16's denormal numbers, so adding it rounds to them.
+        # The last bit of 0.5 is worth one float16 denormal, so adding 0.5 rounds to denormals.
         for i in range(block.size):
             shifted[i] = abs(block[i]) + np.float32(0.5)
         denormal = shifted.view(np.uint32)

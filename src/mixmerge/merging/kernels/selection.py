@@ -1,8 +1,8 @@
-"""Find the k largest of many numbers without sorting, and keep those.
+"""Select the k largest of many numbers without sorting.
 
-The order is total: keys of larger magnitude come first, and of equal ones the earlier element. The
-bits of a float32 without its sign order its magnitude; a first count by the upper half of the bits
-and a second by the lower half give the k-th key exactly (a radix selection).
+The order is total: larger magnitudes first, and of equal ones the earlier element. A float32's bits
+without the sign order its magnitude, so a first count by the upper half of the bits and a second by
+the lower half give the k-th key exactly (radix selection).
 """
 
 from dataclasses import dataclass
@@ -17,17 +17,14 @@ from mixmerge.merging.kernels.rounding import Bits
 Counts = npt.NDArray[np.int64]
 
 HIGH, LOW = 1 << 16, 1 << 15
-"""Bins of the first and of the second count: 16 and 15 bits of the 31 below the sign."""
+"""Bins of the first and the second count: 16 and 15 of the 31 bits below the sign."""
 
 _BLOCK = 512
-"""Differences that are made at once: they stay in the fastest cache."""
+"""Differences computed at a time: they stay in the L1 cache."""
 
 
 class Difference(NamedTuple):
-    """Keys that are the differences of numbers stored in bfloat16, computed in float32.
-
-    They can be counted without ever being written to memory.
-    """
+    """Keys that are float32 differences of bfloat16 numbers, counted without being stored."""
 
     stored: Bits
     """Shape (count,)."""
@@ -36,7 +33,7 @@ class Difference(NamedTuple):
 
 
 Keys = Array | Difference
-"""Numbers whose magnitudes rank elements; no NaN. An array has shape (count,) and is contiguous."""
+"""Numbers whose magnitudes rank elements; no NaN. Arrays have shape (count,), contiguous."""
 
 
 def values_of(keys: Keys) -> Array:
@@ -53,14 +50,14 @@ class Cut:
     """The first k elements of a tensor in descending order of the magnitudes of their keys."""
 
     key: float
-    """All larger magnitudes are among them, all smaller ones are not."""
+    """Larger magnitudes are selected, smaller ones are not."""
     end: int
-    """Of the magnitudes that equal ``key``, those of elements before this one are among them."""
+    """Of magnitudes equal to ``key``, those of elements before this one are selected."""
 
     def keep(self, values: Array, start: int, keys: Array | None = None) -> None:
-        """Set the elements of a tile from ``start`` on that are not among them to zero.
+        """Zero the other elements of a tile that starts at ``start``.
 
-        The values are their own keys, unless other ones are given.
+        The values are their own keys unless ``keys`` are given.
         """
         ties = max(0, self.end - start)
         if keys is None:
@@ -69,7 +66,7 @@ class Cut:
             keep_where_larger(values, keys, np.float32(self.key), ties)
 
     def drop(self, values: Array, start: int) -> None:
-        """Set the elements of a tile that are among them to zero; they are their own keys."""
+        """Zero the selected elements of a tile; they are their own keys."""
         drop_larger(values, np.float32(self.key), max(0, self.end - start))
 
 
@@ -78,7 +75,7 @@ NOTHING = Cut(float("inf"), 0)
 
 
 def cut_of(keys: Array, count: int) -> Cut:
-    """Return the cut below the ``count`` largest of a few keys, shape (size,)."""
+    """Return the cut after the ``count`` largest of a few keys, shape (size,)."""
     sizes = np.abs(keys)
     place = sizes.size - count
     key = np.partition(sizes, place)[place]
@@ -87,7 +84,7 @@ def cut_of(keys: Array, count: int) -> Cut:
 
 
 def count_high(keys: Keys, counts: Counts) -> None:
-    """Add to ``counts`` (`HIGH`) how many magnitudes have which upper bits."""
+    """Count magnitudes by their upper bits, adding to ``counts`` (`HIGH`)."""
     if isinstance(keys, Difference):
         _count_high_of_difference(*keys, np.empty(_BLOCK, np.float32), counts)
     else:
@@ -95,7 +92,7 @@ def count_high(keys: Keys, counts: Counts) -> None:
 
 
 def count_low(keys: Keys, high: int, counts: Counts) -> None:
-    """Add to ``counts`` (`LOW`) how many magnitudes with these upper bits have which lower bits."""
+    """Count magnitudes with these upper bits by their lower bits, adding to ``counts`` (`LOW`)."""
     if isinstance(keys, Difference):
         _count_low_of_difference(*keys, high, np.empty(_BLOCK, np.float32), counts)
     else:
@@ -104,7 +101,7 @@ def count_low(keys: Keys, high: int, counts: Counts) -> None:
 
 @kernel("void(uint16[::1], uint16[::1], float32[::1])")
 def subtract_bfloat16(stored: Bits, minus: Bits, out: Array) -> None:
-    """Write the difference of two tensors that are stored in bfloat16, computed in float32."""
+    """Write the float32 difference of two bfloat16 tensors."""
     for i in range(out.size):
         a = np.uint32(np.uint32(stored[i]) << np.uint32(16))
         b = np.uint32(np.uint32(minus[i]) << np.uint32(16))
@@ -151,7 +148,7 @@ def key_of(high: int, low: int) -> float:
 
 @kernel("void(float32[::1], float32, int64)")
 def keep_larger(values: Array, key: np.float32, ties: int) -> None:
-    """Zero what is smaller than ``key`` in magnitude, or equal to it from position ``ties`` on."""
+    """Zero values smaller than ``key`` in magnitude, or equal to it from position ``ties`` on."""
     for i in range(values.size):
         size = abs(values[i])
         values[i] = values[i] if (size > key) | ((size == key) & (i < ties)) else np.float32(0)
@@ -167,7 +164,7 @@ def keep_where_larger(values: Array, keys: Array, key: np.float32, ties: int) ->
 
 @kernel("void(float32[::1], float32, int64)")
 def drop_larger(values: Array, key: np.float32, ties: int) -> None:
-    """Zero what is larger than ``key`` in magnitude, or equal to it before position ``ties``."""
+    """Zero values larger than ``key`` in magnitude, or equal to it before position ``ties``."""
     for i in range(values.size):
         size = abs(values[i])
         values[i] = np.float32(0) if (size > key) | ((size == key) & (i < ties)) else values[i]

@@ -1,6 +1,6 @@
-"""The merge methods, a short file for each family.
+"""The merge methods, one short file per family.
 
-To add one, write its file, with a tuple ``METHODS``, and add the file to the list below.
+To add one, write its file with a tuple ``METHODS``, and add the file to the list below.
 """
 
 from mixmerge.merging.methods import (

@@ -13,7 +13,7 @@ _PARAMETERS = sparse_parameters(number("gamma", 0.01, per_model=True, bounds=(0.
 def keep_middle(tensor: Tensor, density: Sequence[float], gamma: Sequence[float]) -> Sparsify:
     """Drop the share ``gamma`` of the largest magnitudes, then keep the next share ``density``.
 
-    Where fewer are left than ``density`` asks for, fewer of the largest are dropped; a density of 1
+    If fewer are left than ``density`` asks for, fewer of the largest are dropped; a density of 1
     keeps everything.
     """
     kept = [int(share * tensor.size) for share in density]
@@ -21,14 +21,13 @@ def keep_middle(tensor: Tensor, density: Sequence[float], gamma: Sequence[float]
         min(int(share * tensor.size), tensor.size - count)
         for share, count in zip(gamma, kept, strict=True)
     ]
-
     both = [top + count for top, count in zip(dropped, kept, strict=True)]
     cuts = tensor.largest(lambda tile: 2 * tile.delta_keys(), [*both, *dropped])
     pairs = list(zip(cuts[: tensor.count], cuts[tensor.count :], strict=True))
 
     def trim(deltas: Array, tile: Tile) -> None:
         for delta, (bottom, top) in zip(deltas, pairs, strict=True):
-            # The top first: it is found by the values that the bottom sets to zero.
+            # Top first: both cuts refer to the original values, which the bottom cut zeroes.
             top.drop(delta, tile.start)
             bottom.keep(delta, tile.start)
 

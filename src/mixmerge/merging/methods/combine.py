@@ -1,11 +1,11 @@
-"""What methods share: vectors added up, task vectors made sparse, signs elected.
+"""What methods share: sums of vectors, sparse task vectors, sign election.
 
-Many methods stay in the span of the tensors they merge: spherical means and the like are weighted
-sums whose weights follow from the inner products of the tensors alone (`Tensor.products`). So the
-geometry happens in float64 between a few numbers, and an element costs no more than in a mean.
+Many methods stay in the span of the tensors they merge: spherical means and similar methods are
+weighted sums whose weights follow from inner products alone (`Tensor.products`). So the geometry is
+float64 arithmetic on a few numbers, and an element costs no more than in a plain mean.
 
 Others keep a part of each task vector, a model minus the base (Ilharco et al. 2023,
-arXiv:2212.04089). They differ in which of its elements they keep; that is their `Sparsify`.
+arXiv:2212.04089), and differ in the part they keep: their `Sparsify`.
 """
 
 import math
@@ -30,20 +30,20 @@ _SMALLEST_NORM = 1e-7
 
 
 def vectors(tile: Tile) -> Array:
-    """Return the models' differences from the base if there is one, else their weights.
+    """Return the models' differences from the base, or their weights if there is none.
 
-    The result, of shape (models, count), is the tile's own memory.
+    The result, shape (models, count), is the tile's own memory.
     """
     return tile.to_deltas() if tile.has_base else tile.models
 
 
 def combination(shares: Shares) -> TileFunction:
-    """Return the function that adds up `vectors`, each times its share."""
+    """Return a function that adds up `vectors`, each times its share."""
     return lambda tile: add_up(tile, vectors(tile), shares)
 
 
 def add_up(tile: Tile, vectors: Array, shares: Shares) -> Array:
-    """Return the sum of vectors, each times its share, on top of the base if there is one."""
+    """Return the weighted sum of vectors, plus the base if there is one."""
     merged = weighted_sum(vectors, shares)
     if tile.has_base:
         merged += tile.base
@@ -51,7 +51,7 @@ def add_up(tile: Tile, vectors: Array, shares: Shares) -> Array:
 
 
 def add_up_by_row(tile: Tile, vectors: Array, shares: npt.NDArray[np.float64]) -> Array:
-    """Do the same, in place, with shares of shape (models, rows, 1) or (models, 1, columns)."""
+    """Do the same in place with shares of shape (models, rows, 1) or (models, 1, columns)."""
     scaled = tile.rows(vectors)
     scaled *= shares.astype(np.float32)
     return add_up(tile, vectors, [1.0] * len(vectors))
@@ -60,7 +60,7 @@ def add_up_by_row(tile: Tile, vectors: Array, shares: npt.NDArray[np.float64]) -
 def sparse_parameters(
     *own: Parameter, normalize: bool = False, rescale: bool = False
 ) -> tuple[Parameter, ...]:
-    """Declare the parameters of a `SparseMerge`, with defaults, and those of the method alone."""
+    """Declare the parameters of a `SparseMerge`, with defaults, and the method's ``own``."""
     return (
         number("weight", per_model=True),
         number("density", 1.0, per_model=True, bounds=(0.0, 1.0)),
@@ -73,17 +73,17 @@ def sparse_parameters(
 
 @dataclass(frozen=True)
 class SparseMerge:
-    """The function of a method that merges task vectors of which a part is kept.
+    """The merge function of methods that keep a part of each task vector.
 
-    Without ``elect`` it merges to b + lambda sum_i w_i part(x_i - b), the sum divided by sum_i w_i
-    if ``normalize``; with it, to b + lambda times what agrees with the elected signs, divided by
-    the sum of the weights of those that agree.
+    Without ``elect`` the result is b + lambda sum_i w_i part(x_i - b), the sum divided by sum_i w_i
+    if ``normalize``; with it, b + lambda times the sum of what agrees with the elected sign,
+    divided by the agreeing weights if ``normalize``.
     """
 
     sparsify: Callable[..., Sparsify]
-    """Makes the `Sparsify` of a tensor from the parameters that are the method's own."""
+    """Makes the `Sparsify` of a tensor from the method's own parameters."""
     elect: bool
-    """Whether to add only what agrees with the elected sign of its element."""
+    """Whether to add only values with the elected sign."""
 
     def __call__(
         self,
@@ -95,9 +95,9 @@ class SparseMerge:
         lambda_: float,
         **own: Sequence[float],
     ) -> TileFunction:
-        """Return what to do with each tile; ``own`` parameters are those of the method.
+        """Return the function for each tile; ``own`` parameters are the method's.
 
-        ``rescale`` first gives each sparse task vector the L1 norm that it had.
+        ``rescale`` first gives each sparse task vector its previous L1 norm.
         """
         sparsify = self.sparsify(tensor, **own)
         weights = restored(tensor, sparsify, weight) if rescale else np.asarray(weight, np.float64)
@@ -118,7 +118,7 @@ class SparseMerge:
 def restored(
     tensor: Tensor, sparsify: Sparsify, weight: Sequence[float]
 ) -> npt.NDArray[np.float64]:
-    """Return the weights, shape (models,), times what restores each task vector's L1 norm."""
+    """Return the weights, shape (models,), times the factors that restore each L1 norm."""
 
     def norms(tile: Tile) -> list[list[float]]:
         deltas = tile.to_deltas()
@@ -127,7 +127,7 @@ def restored(
         return [before, [magnitude(delta) for delta in deltas]]
 
     before, after = tensor.sum(norms)
-    # As in mergekit, a task vector that is nearly nothing stays as it is.
+    # As in mergekit, a task vector that is almost zero is not rescaled.
     scales = np.divide(
         before, after, out=np.ones_like(before), where=np.minimum(before, after) >= _SMALLEST_NORM
     )

@@ -14,8 +14,8 @@ _PARAMETERS = sparse_parameters(rescale=True)
 def drop(tensor: Tensor, density: Sequence[float]) -> Sparsify:
     """Keep each element of each task vector with probability ``density``.
 
-    ``rescale`` then gives each task vector its L1 norm back, as in mergekit; the paper divides by
-    the density instead, which keeps every element's expectation.
+    ``rescale`` then restores each task vector's L1 norm, as in mergekit; the paper instead divides
+    by the density, which keeps every element's expectation.
     """
 
     def thin(deltas: Array, tile: Tile) -> None:

@@ -14,7 +14,7 @@ _EPSILON = number("epsilon", 0.15, per_model=True, bounds=(0.0, 0.5))
 def drop(tensor: Tensor, density: Sequence[float], epsilon: Sequence[float]) -> Sparsify:
     """Keep elements with a probability that depends on their rank in their row (MagPrune).
 
-    It falls evenly from density + epsilon for the largest magnitude to density - epsilon for the
+    It falls linearly from density + epsilon for the largest magnitude to density - epsilon for the
     smallest. A density of 1 keeps everything, one of 0 nothing.
     """
 
@@ -29,7 +29,7 @@ def drop(tensor: Tensor, density: Sequence[float], epsilon: Sequence[float]) -> 
 
 
 def range_problem(arguments: Arguments) -> str | None:
-    """Refuse a density and an epsilon that do not leave all probabilities between 0 and 1."""
+    """Refuse a density and an epsilon that give probabilities outside (0, 1)."""
     density, epsilon = arguments["density"], arguments["epsilon"]
     assert isinstance(density, tuple)
     assert isinstance(epsilon, tuple)
@@ -42,10 +42,6 @@ def range_problem(arguments: Arguments) -> str | None:
     return None
 
 
-def _problem(arguments: Arguments) -> str | None:
-    return range_problem(arguments) or zero_weight_sum(arguments)
-
-
 METHODS = (
     Method(
         name="della_linear",
@@ -55,7 +51,7 @@ METHODS = (
         base="required",
         version=3,  # draws by a model's name, no longer by its place
         by_row=True,
-        problem=_problem,
+        problem=lambda arguments: range_problem(arguments) or zero_weight_sum(arguments),
     ),
     Method(
         name="della",

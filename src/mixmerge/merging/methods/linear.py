@@ -1,4 +1,4 @@
-"""Weighted sums of weights: linear, task arithmetic, and passthrough of one model."""
+"""Weighted sums: linear, task arithmetic, and passthrough of one model."""
 
 import math
 from collections.abc import Sequence

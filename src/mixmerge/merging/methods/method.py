@@ -1,4 +1,4 @@
-"""What a merge method is: its name, its parameters, and one function of tensors."""
+"""The declaration of a merge method: name, parameters, and one function of tensors."""
 
 import keyword
 import math
@@ -15,14 +15,14 @@ Scalar = bool | int | float | str
 """One value of one parameter."""
 
 Arguments = Mapping[str, Scalar | tuple[Scalar, ...]]
-"""Values of all parameters for one tensor; a per-model parameter has one value per model."""
+"""All parameters for one tensor; a per-model parameter has one value per model."""
 
 _LARGEST = sys.float_info.max
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One number, switch or choice that a recipe may set. See `number`, `switch`, `choice`."""
+    """A number, switch or choice of a recipe; see `number`, `switch`, `choice`."""
 
     name: str
     kind: Literal["number", "switch", "choice"]
@@ -33,18 +33,18 @@ class Parameter:
     bounds: tuple[float, float] = (-math.inf, math.inf)
     choices: tuple[str, ...] = ()
     by_output: bool = False
-    """Whether filters on a per-model value mean the output's name for a tensor. Only matters where
-    slices number layers anew."""
+    """Whether filters on a per-model value use the tensor's name in the output, which differs if
+    slices renumber layers."""
 
     @property
     def argument(self) -> str:
-        """The name of the method's argument: ``lambda`` is a word of Python, so ``lambda_``."""
+        """The name of the method's argument, with ``_`` after a Python keyword: ``lambda_``."""
         return self.name + "_" if keyword.iskeyword(self.name) else self.name
 
     def problem(self, value: Scalar) -> str | None:
-        """Say what is wrong with a value, or None where it is right."""
+        """Return what is wrong with a value, or None."""
         if self.kind == "switch":
-            # Between 0 and 1 a gradient would have values that are neither.
+            # Not 0 or 1: a gradient between them would have other values.
             known = isinstance(value, bool)
             return None if known else f"must be true or false, not {reprlib.repr(value)}"
         if self.kind == "choice":
@@ -65,54 +65,53 @@ def number(
     bounds: tuple[float, float] = (-math.inf, math.inf),
     by_output: bool = False,
 ) -> Parameter:
-    """Declare a finite number; without a default it is required."""
+    """Declare a finite number; it is required if it has no default."""
     return Parameter(name, "number", default, per_model, bounds, by_output=by_output)
 
 
 def switch(name: str, default: bool) -> Parameter:
-    """Declare something that is on or off, for all models together."""
+    """Declare a switch, for all models together."""
     return Parameter(name, "switch", default)
 
 
 def choice(name: str, *choices: str) -> Parameter:
-    """Declare one of several words, for all models together; the first is the default."""
+    """Declare a choice of words, for all models together; the first is the default."""
     return Parameter(name, "choice", choices[0], choices=choices)
 
 
 def never_wrong(arguments: Arguments) -> str | None:  # noqa: ARG001
-    """Accept any combination of values: what `Method.problem` is unless a method says more."""
+    """Accept any values: the default of `Method.problem`."""
     return None
 
 
 @dataclass(frozen=True)
 class Method:
-    """The declaration of a merge method: everything the rest of mixmerge knows of it."""
+    """A merge method: everything the rest of mixmerge knows about it."""
 
     name: str
     paper: str
     """Where it was published."""
     parameters: tuple[Parameter, ...]
     merge: "Callable[..., TileFunction]"
-    """``merge(tensor, **arguments)`` looks at a whole `Tensor` and returns what to do with each
-    tile of it."""
+    """``merge(tensor, **arguments)`` examines a whole `Tensor` and returns a function of a tile."""
     base: Literal["required", "optional", "none"] = "none"
-    """Whether it merges differences from a base model."""
+    """Whether it uses differences from a base model."""
     models: tuple[int, int | None] = (1, None)
-    """Fewest and most models, the base not counted."""
+    """Fewest and most models, without the base."""
     by_row: bool = False
     """Whether its tiles must hold whole rows (the last dimension)."""
     version: int = 2
-    """Of its output: bumped by hand when the same recipe and seed give other numbers."""
+    """Raised by hand when the same recipe and seed give other numbers."""
     problem: Callable[[Arguments], str | None] = never_wrong
-    """Says what is wrong with the values for one tensor taken together."""
+    """Returns what is wrong with one tensor's values taken together."""
 
     def parameter(self, name: str) -> Parameter | None:
-        """Return the parameter of that name, or None."""
+        """Return a parameter by name, or None."""
         return next((known for known in self.parameters if known.name == name), None)
 
 
 def zero_weight_sum(arguments: Arguments) -> str | None:
-    """Refuse weights that sum to zero where the method divides by the sum."""
+    """Refuse weights that sum to zero if the method divides by their sum."""
     weights = arguments["weight"]
     assert isinstance(weights, tuple)
     largest = max(abs(float(weight)) for weight in weights)

@@ -17,8 +17,8 @@ _SMALLEST_DIVISOR = 1e-6
 def merge(tensor: Tensor, *, filter_wise: bool) -> TileFunction:
     """Return b + t mean_i(x_i - b), with t = N cos / (1 + (N - 1) cos).
 
-    cos is the mean cosine between the N task vectors: of whole tensors, or row by row if
-    ``filter_wise``. t may be negative; it is 0 where the divisor is.
+    cos is the mean cosine between the N task vectors: of whole tensors, or by row if
+    ``filter_wise``. t may be negative; it is 0 if the divisor is.
     """
     count = tensor.count
     if not filter_wise:

@@ -17,9 +17,9 @@ def ram(tensor: Tensor, *, epsilon: float) -> TileFunction:
 def ram_plus(tensor: Tensor, *, r: float, alpha: float, epsilon: float) -> TileFunction:
     """Return b plus, for each element, the mean of the task vectors larger than ``epsilon``.
 
-    Where only one model changed an element, its task vector counts 1 + r min(rho, alpha) times.
-    rho is the number of this model's changes that others share, divided by the number that none
-    does: in this tensor, while the paper counts in the whole model.
+    Where only one model changed an element, its task vector counts 1 + r min(rho, alpha) times. rho
+    is this model's number of shared changes divided by its unshared ones, counted in this tensor;
+    the paper counts over the whole model.
     """
     shared, unique = tensor.sum(lambda tile: _changes(tile, epsilon))
     boosts = 1.0 + r * np.clip(shared / np.maximum(unique, 1), 0.0, alpha)
@@ -36,7 +36,7 @@ def _add_changes(epsilon: float, boosts: npt.ArrayLike) -> TileFunction:
 
 
 def _changes(tile: Tile, epsilon: float) -> Sums:
-    """Count each model's changes that it shares with others, and those that it does not."""
+    """Count each model's changes that others share, and those that they do not."""
     changed = np.abs(tile.to_deltas()) > np.float32(epsilon)
     once, twice = np.zeros((2, tile.count), np.bool_)
     for row in changed:

@@ -13,11 +13,11 @@ _SMALLEST_TOTAL = 1e-6
 
 
 def merge(tensor: Tensor, *, select_topk: float) -> TileFunction:
-    """Return b + sum_i w_i d_i / sum_i w_i over the task vectors d_i that agree in sign.
+    """Return b + sum_i w_i d_i / sum_i w_i over the task vectors d_i with the elected sign.
 
-    First, the share ``select_topk`` of the elements in which the models differ is selected, those
-    of the largest variance; the others become 0. w_i is the mean square of d_i, divided by the sum
-    over all models, or 1/N where that sum is below 1e-6. The sign of the sum of the d_i wins.
+    First, of the elements in which the models differ, the share ``select_topk`` with the largest
+    variance is selected; the others become 0. w_i is the mean square of d_i, divided by the sum
+    over all models, or 1/N if that sum is below 1e-6. The sign of the sum of the d_i is elected.
     """
     cut = _selected(tensor, select_topk)
 

@@ -15,8 +15,8 @@ from mixmerge.merging.streaming.tensor import Sums, Tensor, Tile, TileFunction
 def slerp(tensor: Tensor, *, weight: Sequence[float], dot_threshold: float) -> TileFunction:
     """Return the point at t = w_1 / (w_0 + w_1): the first model at 0, the second at 1.
 
-    Fine-tunes of one base are often so nearly parallel (cosine above ``dot_threshold``) that
-    the straight line is taken instead; 1 asks for the circle always.
+    Fine-tunes of one base are often so nearly parallel (cosine above ``dot_threshold``) that the
+    interpolation is linear; 1 forces it to be spherical.
     """
     t = weight[1] / math.fsum(weight)
     return combination(slerp_weights(cosine(tensor.products(vectors)), t, dot_threshold))
@@ -25,11 +25,11 @@ def slerp(tensor: Tensor, *, weight: Sequence[float], dot_threshold: float) -> T
 def nuslerp(
     tensor: Tensor, *, weight: Sequence[float], nuslerp_row_wise: bool, nuslerp_flatten: bool
 ) -> TileFunction:
-    """Return the point at t = w_1 / (w_0 + w_1) on the great circle from one vector to the other.
+    """Return the point at t = w_1 / (w_0 + w_1) on the great circle between two vectors.
 
-    The vectors are the models' weights or, where there is a base, their differences from it: whole
-    tensors (``nuslerp_flatten``), or else their rows, or their columns (which is what
-    ``nuslerp_row_wise`` means in mergekit; a tensor of one dimension is one vector).
+    The vectors are the models' weights or, with a base, their differences from it: whole tensors
+    (``nuslerp_flatten``), or else their rows, or their columns (which is what ``nuslerp_row_wise``
+    means in mergekit; a tensor of one dimension is one vector).
     """
     total = weight[0] + weight[1]
     t = weight[1] / total if abs(total) >= 1e-6 else 0.5
@@ -58,7 +58,7 @@ METHODS = (
         name="slerp",
         paper="Shoemake 1985, Animating rotation with quaternion curves, doi:10.1145/325165.325242",
         parameters=(
-            # Together they are one number, mergekit's t, so both must follow the same rule.
+            # The two weights are one number, mergekit's t, so both must match the same rule.
             number("weight", per_model=True, by_output=True),
             number("dot_threshold", 0.9995, bounds=(0.0, 1.0)),
         ),

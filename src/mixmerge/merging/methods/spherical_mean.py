@@ -12,7 +12,7 @@ from mixmerge.merging.methods.method import Arguments, Method, number, switch, z
 from mixmerge.merging.streaming.tensor import Sums, Tensor, TileFunction
 
 _ROUNDING = 1e-7
-"""Directions of float32 vectors are not known better than this."""
+"""Accuracy of directions of float32 vectors."""
 
 
 def multislerp(
@@ -20,10 +20,10 @@ def multislerp(
 ) -> TileFunction:
     """Return sum_i w_i |v_i| times the direction of m = sum_i w_i v_i / (|v_i| + eps).
 
-    v_i is a model or, with a base, its difference from it; ``normalize_weights`` divides the
-    weights by their sum first. The article and mergekit then walk from m, on the sphere, along
-    the weighted mean of the tangents towards each v_i. Since m is their weighted mean already,
-    that mean is zero, for any weights, and there is no step to take.
+    v_i is a model or, with a base, its difference from it; ``normalize_weights`` first divides the
+    weights by their sum. The article and mergekit then walk from m, on the sphere, along the
+    weighted mean of the tangents towards each v_i. Since m is already their weighted mean, that
+    tangent is zero for any weights, so there is no step to take.
 
     Raises:
         ModelError: the directions of more than two models cancel out, so that m has none. Two such
@@ -51,9 +51,9 @@ def multislerp(
 def karcher(tensor: Tensor, *, max_iter: float, tol: float) -> TileFunction:
     """Return the Karcher mean of the models' directions, times the mean of their norms.
 
-    From the mean direction, each step walks along the great circle that the mean of the tangents
-    towards the models points to, until it is at most ``tol`` long or ``max_iter`` steps are done.
-    Models whose norm is at most ``tol`` have no direction and count in the mean norm only.
+    From the mean direction, each step follows the great circle along the mean of the tangents
+    towards the models, until a step is at most ``tol`` long or after ``max_iter`` steps. Models
+    whose norm is at most ``tol`` have no direction and only count in the mean norm.
     """
     if tensor.count == 1:
         return lambda tile: tile.models[0]
@@ -70,12 +70,13 @@ def karcher(tensor: Tensor, *, max_iter: float, tol: float) -> TileFunction:
 
 
 def karcher_mean(cosines: Sums, max_iter: int, tol: float) -> Sums:
-    """Find the mean of unit vectors on the sphere, a weighted sum of them, in ``max_iter`` steps.
+    """Return the weights of the Karcher mean of unit vectors after at most ``max_iter`` steps.
 
-    From the cosines of the angles between them, shape (vectors, vectors), to the weights, shape
-    (vectors,). A vector that is opposite to the mean, or equal to it, lies in no direction from it
-    and takes no part in a step. Lengths of steps and sines of angles up to ``tol`` count as zero.
+    From the cosines between them, shape (vectors, vectors), to weights, shape (vectors,). A vector
+    that is opposite or equal to the mean has no tangent there and is ignored in that step. Step
+    lengths and sines up to ``tol`` count as zero.
     """
+    # The mean is kept as weights of the vectors, so every step only needs their cosines.
     count = len(cosines)
     mean = np.full(count, 1.0 / count)
     if length(mean, cosines) <= tol:
@@ -95,10 +96,6 @@ def karcher_mean(cosines: Sums, max_iter: int, tol: float) -> Sums:
     return mean
 
 
-def _problem_of_multislerp(arguments: Arguments) -> str | None:
-    return zero_weight_sum({**arguments, "normalize": arguments["normalize_weights"]})
-
-
 def _problem_of_karcher(arguments: Arguments) -> str | None:
     steps = arguments["max_iter"]
     whole = isinstance(steps, (int, float)) and steps == int(steps)
@@ -116,7 +113,7 @@ METHODS = (
         ),
         merge=multislerp,
         base="optional",
-        problem=_problem_of_multislerp,
+        problem=lambda own: zero_weight_sum({**own, "normalize": own["normalize_weights"]}),
     ),
     Method(
         name="karcher",

@@ -1,4 +1,4 @@
-"""Take over elements of another model: what is near (NearSwap), what stands out (Arcee Fusion)."""
+"""Methods that take elements of another model: near ones (NearSwap) or outliers (Arcee Fusion)."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from mixmerge.merging.streaming.tensor import Sums, Tensor, Tile, TileFunction
 
 _SMALLEST_DISTANCE = np.float32(1e-6)
 _FLOOR = 1e-8
-"""Added to each probability."""
+"""Added to each probability, as in mergekit."""
 
 
 def nearswap(tensor: Tensor, *, t: float) -> TileFunction:  # noqa: ARG001
@@ -34,7 +34,7 @@ def arcee_fusion(tensor: Tensor) -> TileFunction:
     """Return x where its importance reaches median + 1.5 (Q3 - Q1), else b.
 
     The importance of an element is |x - b| times the divergence KL(softmax x || softmax b) of its
-    row. Quartiles are those of all elements: the one at place int(q (n - 1)) in ascending order.
+    row. Quartiles are over all elements: the one at index int(q (n - 1)) in ascending order.
     """
     divergences = np.empty(tensor.size // tensor.columns, np.float32)
 
@@ -44,7 +44,7 @@ def arcee_fusion(tensor: Tensor) -> TileFunction:
         divergences[first : first + rows.size] = rows
         return 0
 
-    tensor.sum(diverge)  # Each tile fills in rows of its own.
+    tensor.sum(diverge)  # each tile fills its own rows
 
     def importance(tile: Tile) -> Array:
         first = tile.start // tile.columns

@@ -8,7 +8,7 @@ import numpy as np
 from mixmerge.merging.kernels import Array
 from mixmerge.merging.kernels.across_models import sign_by_count, sum_of_agreeing
 from mixmerge.merging.methods.combine import SparseMerge, Sparsify, restored, sparse_parameters
-from mixmerge.merging.methods.method import Arguments, Method, choice, zero_weight_sum
+from mixmerge.merging.methods.method import Method, choice, zero_weight_sum
 from mixmerge.merging.streaming.tensor import Tensor, Tile, TileFunction
 
 
@@ -24,14 +24,14 @@ def merge(
 ) -> TileFunction:
     """Return b + lambda times the merged task vectors.
 
-    Each task vector keeps the share ``density`` of its elements that are largest (``rescale``
-    gives it back its L1 norm) and is multiplied by its weight. Then, for each element:
+    Each task vector keeps the share ``density`` of its largest elements (``rescale`` restores its
+    L1 norm) and is multiplied by its weight. Then, for each element:
 
-    - ``original``: the sign of the sum wins; what agrees is added and, if ``normalize``, divided
-      by the sum of the agreeing weights (TIES as mergekit has it).
-    - ``paper``: the majority of signs wins, a draw leaves the base; what agrees is added and, if
-      ``normalize``, divided by the sum of all weights. With equal weights these are equations 3
-      and 4 of arXiv:2410.10801, written there on parameters and applied here to task vectors.
+    - ``original``: the sign of the sum is elected; agreeing values are added and, if ``normalize``,
+      divided by the sum of the agreeing weights (TIES as in mergekit).
+    - ``paper``: the majority of signs is elected, a tie leaves the base; agreeing values are added
+      and, if ``normalize``, divided by the sum of all weights. With equal weights these are
+      equations 3 and 4 of arXiv:2410.10801, applied to task vectors instead of parameters.
     """
     if variant == "original":
         return SparseMerge(keep_largest, elect=True)(
@@ -71,17 +71,8 @@ def keep_largest(tensor: Tensor, density: Sequence[float]) -> Sparsify:
 
 
 def how_many(density: float, size: int) -> int:
-    """Return how many of ``size`` elements a density keeps: int(density * size), at least one.
-
-    A density of 0 keeps none, one of 1 all.
-    """
-    if density <= 0.0:
-        return 0
-    return size if density >= 1.0 else max(1, int(density * size))
-
-
-def _problem(arguments: Arguments) -> str | None:
-    return zero_weight_sum(arguments) if arguments["variant"] == "paper" else None
+    """Return int(density * size), at least 1 for a density above 0 and at most ``size``."""
+    return min(size, max(1, int(density * size))) if density > 0.0 else 0
 
 
 METHODS = (
@@ -91,6 +82,6 @@ METHODS = (
         parameters=(*sparse_parameters(normalize=True), choice("variant", "original", "paper")),
         merge=merge,
         base="required",
-        problem=_problem,
+        problem=lambda own: zero_weight_sum(own) if own["variant"] == "paper" else None,
     ),
 )

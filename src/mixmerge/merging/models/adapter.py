@@ -1,7 +1,7 @@
-"""A model with a LoRA adapter on top, applied while its tensors are read.
+"""A model with a LoRA adapter applied on the fly.
 
-Nothing is merged beforehand and no copy is written: wherever the adapter has something for a
-tensor, a piece of that tensor is read as the model's own piece plus the same rows of s B A.
+No merged copy is written: reading a piece of an adapted tensor gives the same piece of the model's
+tensor plus the matching rows of s B A.
 """
 
 from collections.abc import Callable, Container
@@ -25,24 +25,18 @@ from mixmerge.merging.models.equivalences import (
     same_bytes,
     unpacked,
 )
-from mixmerge.merging.models.layout import (
-    denies_tied_head,
-    embedding,
-    head,
-    is_embedding,
-    is_head,
-)
+from mixmerge.merging.models.layout import denies_tied_head, embedding, head, is_embedding, is_head
 from mixmerge.merging.models.safetensors_io import StoredTensor
 from mixmerge.merging.models.sources import Source, StoredSource, WeightFile
 
 _HEAD = "lm_head.weight"
 _KEPT_FACTORS = 16
-"""Factors held in memory, for tensors that are merged at one time; others are read again."""
+"""Factors kept in memory, for the tensors being merged; others are read again."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """What is added to one tensor: ``scale * left @ right``, or ``scale * right`` to a vector."""
+    """An addition to one tensor: ``scale * left @ right``, or ``scale * right`` for a vector."""
 
     left: StoredTensor | None
     right: StoredTensor
@@ -52,10 +46,10 @@ class Change:
 
 
 class AdaptedCheckpoint(Checkpoint):
-    """A model and an adapter, with the interface of the adapted model."""
+    """A model with an adapter, used like the adapted model."""
 
     def __init__(self, model: Checkpoint, adapter: Path, *, allow_pickle: bool = False) -> None:
-        """Find the tensors that an adapter in peft's format changes; none may be left over.
+        """Match every tensor of a peft adapter to the tensor of the model that it changes.
 
         Raises:
             ModelError: the adapter is not a LoRA, or a tensor of it does not fit the model.
@@ -77,7 +71,7 @@ class AdaptedCheckpoint(Checkpoint):
         self._model, self._adapter = model, content
 
     def source(self, tensor: str) -> Source:
-        """Return a tensor of the adapted model, to be read piece by piece."""
+        """Return a tensor of the adapted model."""
         own = self.stored(tensor)
         source: Source = own
         for change in self._changes.get(own.tensor.name, ()):
@@ -91,7 +85,7 @@ class AdaptedCheckpoint(Checkpoint):
 
     @property
     def tokenizer_folder(self) -> Path:
-        """The adapter's folder where its embedding has other rows than the model's."""
+        """The adapter's folder if the adapter resized the embedding."""
         grown = any(
             tensor.shape != self._model.tensors[name].shape
             for name, tensor in self._whole.items()
@@ -107,7 +101,7 @@ class AdaptedCheckpoint(Checkpoint):
         return fingerprint([self._model.fingerprint, *map(file_fingerprint, files)])
 
     def close(self) -> None:
-        """Close the files of weights, the model's own among them, which its fingerprint reads."""
+        """Close all weight files, including the model's own, which its fingerprint reads."""
         super().close()
         self._model.close()
 
@@ -119,7 +113,7 @@ class AdaptedCheckpoint(Checkpoint):
 
 
 class AdaptedSource:
-    """A tensor plus its change, computed in float32 for the rows that are read."""
+    """A tensor plus its change, computed in float32 when rows are read."""
 
     def __init__(
         self, own: Source, change: Change, factor: Callable[[StoredTensor, bool], Array]
@@ -127,7 +121,7 @@ class AdaptedSource:
         self.own, self.change, self.factor = own, change, factor
         self.name = f"{own.name} (with {change.right.file.parent.name})"
         self.dtype, self.shape = own.dtype, own.shape
-        self.by_row = change.left is not None  # a matrix by whole rows, a vector anyhow
+        self.by_row = change.left is not None
 
     def read(self, start: int, out: Array) -> None:
         """Fill ``out`` with whole rows, from element ``start`` on; see `Source.read`."""
@@ -144,7 +138,7 @@ class AdaptedSource:
 
 
 def _prepared(model: Checkpoint, content: AdapterFile) -> Checkpoint:
-    """Return a model with experts one by one and a head that is tied, if its adapter needs that."""
+    """Unpack experts and drop a duplicate tied head if the adapter needs it."""
     changed = [*content.whole, *(f"{module}.weight" for module in content.modules)]
     experts = experts_one_by_one(changed) - experts_one_by_one(model.tensors)
     tensors = unpacked(model.tensors, model.config, experts)
@@ -158,13 +152,13 @@ def _prepared(model: Checkpoint, content: AdapterFile) -> Checkpoint:
 
 @dataclass(frozen=True)
 class _Fit:
-    """An adapter beside the model it is for: which of its tensors goes where."""
+    """Matches the tensors of an adapter to those of its model."""
 
     model: Checkpoint
     content: AdapterFile
 
     def replacements(self) -> dict[str, StoredTensor]:
-        """Return the tensors that take the place of the model's, by the model's names."""
+        """Return the tensors that replace the model's, by the model's names."""
         found: dict[str, StoredTensor] = {}
         for name, tensor in self.content.whole.items():
             if self._is_still_tied(name, tensor):
@@ -179,13 +173,13 @@ class _Fit:
         return found | self._head_left_behind()
 
     def changes(self, tensors: dict[str, StoredTensor]) -> dict[str, list[Change]]:
-        """Return what is added to which of the model's tensors, after replacements."""
+        """Return what is added to each tensor of the model, after replacements."""
         found: dict[str, list[Change]] = {}
         of_head: dict[str, list[Change]] = {}
         for module, stored in self.content.modules.items():
             name = f"{module}.weight"
             if self._ties_head and is_head(name) and self._embedding and head(tensors) is None:
-                # Both are one weight, to which peft adds what either of them learned.
+                # One weight, to which peft adds the changes of both modules.
                 change = self._change(self._embedding, tensors[self._embedding].shape, stored)
                 of_head[self._embedding] = [change]
                 continue
@@ -205,13 +199,13 @@ class _Fit:
 
     @cached_property
     def _new_embedding(self) -> StoredTensor | None:
-        """The embedding that was trained whole, where one was."""
+        """The fully trained embedding, if there is one."""
         whole, untrained = self.content.whole, self.content.untrained
         names = [name for name in whole if is_embedding(name) and name not in untrained]
         return next((whole[name] for name in names if self._find(name) == self._embedding), None)
 
     def _is_still_tied(self, name: str, tensor: StoredTensor) -> bool:
-        """Say whether a stored head is the embedding, and not one that was trained apart."""
+        """Whether a stored head equals the embedding, so it was not trained separately."""
         if not (self._ties_head and is_head(name) and self._embedding):
             return False
         if name in self.content.untrained:
@@ -219,7 +213,7 @@ class _Fit:
         return same_bytes(tensor, self._new_embedding or self.model.tensors[self._embedding])
 
     def _head_left_behind(self) -> dict[str, StoredTensor]:
-        """Return the head of a model whose embedding alone was trained: the embedding as it was."""
+        """Return the old embedding as head, if only the embedding of a tied model was trained."""
         kind = str((self.model.config.get("architectures") or [""])[0])
         if not (
             self._ties_head
@@ -252,7 +246,7 @@ class _Fit:
     def _check_orientation(
         self, changes: dict[str, Change], tensors: dict[str, StoredTensor]
     ) -> None:
-        """Refuse a setting for square matrices that the other matrices contradict."""
+        """Refuse a `fan_in_fan_out` that the shapes of the other matrices contradict."""
         matrices = [
             name
             for name in changes
@@ -263,7 +257,7 @@ class _Fit:
         if square and any(changes[name].transposed != self.content.transposed for name in other):
             raise ModelError(
                 f"{self.content.folder}: `fan_in_fan_out` is {self.content.transposed}, which the "
-                f"shape of {other[0]} contradicts, so it cannot be told how {square[0]} is meant. "
+                f"shape of {other[0]} contradicts, so the orientation of {square[0]} is not known. "
                 "Correct the setting in adapter_config.json."
             )
 
@@ -280,7 +274,7 @@ class _Fit:
         return {key.partition(".")[2]: own for key, own in self._by_key.items()}
 
     def _find(self, name: str) -> str | None:
-        """Return how the model calls a tensor; some folders leave out the first word of names."""
+        """Return the model's name for a tensor; some models lack the first word of names."""
         if name in self.model.tensors:
             return name
         key = common_key(name)
@@ -290,14 +284,13 @@ class _Fit:
     def _own_name(
         self, name: str, taken: Container[str], tensors: Container[str] = frozenset()
     ) -> str:
-        """Return how the model, or what replaces its tensors, calls a tensor."""
         found = name if name in tensors else self._find(name)
         if found in taken:
             raise ModelError(f"{self.content.file}: changes {found} twice; the file is broken.")
         if found is not None:
             return found
         if is_head(name) and name in self.content.whole:
-            return name  # trained apart from the embedding that it was tied to
+            return name  # trained separately from the embedding it was tied to
         raise ModelError(
             f"{self.content.file}: changes {name}, which {self.model.name} does not have: the "
             "adapter is for another model."

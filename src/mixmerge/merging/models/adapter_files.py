@@ -1,4 +1,4 @@
-"""A LoRA adapter on disk, as peft writes it: what its files say, checked, and nothing left over.
+"""LoRA adapters on disk, in peft's format: read and checked, with no tensor left unused.
 
 LoRA (Hu et al. 2021, arXiv:2106.09685) learns W + s B A for a frozen matrix W, with B and A of a
 small rank r and s = alpha / r; rsLoRA (Kalajdzievski 2023, arXiv:2312.03732) takes alpha / √r.
@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mixmerge.errors import ModelError, SpecError
-from mixmerge.files import read_json
+from mixmerge.errors import ModelError
 from mixmerge.merging.kernels.rounding import STORED
+from mixmerge.merging.models.donor_files import read_object
 from mixmerge.merging.models.equivalences import same_bytes
 from mixmerge.merging.models.pickled import is_pickled, pickled_tensors
 from mixmerge.merging.models.safetensors_io import StoredTensor, read_header
@@ -22,7 +22,7 @@ CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 _PREFIX = "base_model.model."
 _LARGE = 1e9
-"""No rank and no alpha comes near; also keeps infinity, NaN and endless integers out."""
+"""Far above any rank or alpha; also excludes infinity, NaN and huge integers."""
 
 _FACTORS = {
     ".lora_A.weight": "a",
@@ -32,9 +32,9 @@ _FACTORS = {
     ".lora_embedding_B": "embedding_b",
 }
 _MOST_TRIES = 10**8
-"""Ways to divide a module's name between the repetitions of a pattern."""
+"""Ways to split a module's name among the repetitions of a pattern (backtracking)."""
 _TRAINED, _UNTRAINED, _UNUSED = ".modules_to_save", ".base_layer", ".original_module"
-"""Words that peft puts into the names of tensors it keeps whole: trained, not trained, replaced."""
+"""peft's marks in names of full tensors: trained, not trained, replaced."""
 
 _APPLIED = frozenset({"r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern"}) | {
     "peft_type", "fan_in_fan_out", "bias", "lora_bias",
@@ -47,14 +47,14 @@ _WITHOUT_EFFECT = frozenset(
         "runtime_config", "megatron_core", "qalora_group_size", "ensure_weight_tying",
     }
 )  # fmt: skip
-"""Settings of training, or repeated by which tensors the file holds."""
+"""Settings of training, or implied by the tensors in the file."""
 _PLAIN_STARTS = (True, False, None, "gaussian", "eva", "orthogonal")
-"""Initialisations that leave the model's own weights alone."""
+"""Initialisations that do not change the model's own weights."""
 
 
 @dataclass
 class Module:
-    """What an adapter stores for one adapted module."""
+    """The factors that an adapter stores for one module."""
 
     scale: float
     factors: dict[str, StoredTensor] = field(default_factory=dict)
@@ -63,25 +63,25 @@ class Module:
 
 @dataclass(frozen=True)
 class AdapterFile:
-    """An adapter's content, by the names that its model's modules and tensors have."""
+    """An adapter's content, under the model's names for modules and tensors."""
 
     folder: Path
     transposed: bool
-    """Whether matrices are said to be stored as (in, out), as GPT-2 does."""
+    """Whether matrices are stored as (in, out), as in GPT-2 (`fan_in_fan_out`)."""
     modules: Mapping[str, Module]
     whole: Mapping[str, StoredTensor]
-    """Tensors that take the place of the model's."""
+    """Tensors that replace the model's."""
     untrained: Collection[str]
-    """Names of those that adapters stand on: as the model had them when they were trained."""
+    """Names of replacements that were not trained: copies of the model's own tensors."""
     file: Path
-    """The file of its weights."""
+    """The weights."""
 
 
 def read_adapter(folder: Path, *, allow_pickle: bool = False) -> AdapterFile:
-    """Read the headers of a LoRA adapter, in a pickled file if that is allowed.
+    """Read the headers of a LoRA adapter.
 
     Raises:
-        ModelError: it is no adapter, of a kind that is not LoRA, or a tensor has no known role.
+        ModelError: it is not a LoRA adapter, or a tensor in it has no known role.
     """
     config = _config(folder / CONFIG)
     modules: dict[str, Module] = {}
@@ -105,7 +105,7 @@ def read_adapter(folder: Path, *, allow_pickle: bool = False) -> AdapterFile:
             plain = name.replace(_TRAINED + ".", ".").replace(_UNTRAINED + ".", ".")
             if plain in whole and not same_bytes(whole[plain], tensor):
                 raise ModelError(
-                    f"{tensor.file}: tensor {plain!r} is stored twice, with other numbers."
+                    f"{tensor.file}: tensor {plain!r} is stored twice, with different values."
                 )
             whole[plain] = replace(tensor, name=plain)
             if _UNTRAINED + "." in name:
@@ -124,26 +124,22 @@ def _tensors(folder: Path, allow_pickle: bool) -> list[StoredTensor]:
     else:
         raise ModelError(f"{folder}: has no {WEIGHTS}; save the adapter again with a newer peft.")
     if not tensors:
-        raise ModelError(f"{folder}: holds no tensor.")
+        raise ModelError(f"{folder}: contains no tensors.")
     return tensors
 
 
 def _unknown(tensor: StoredTensor) -> ModelError:
     return ModelError(
-        f"{tensor.file}: tensor {tensor.name!r}: of no kind that can be applied (LoRA on matrices "
-        "and embeddings, biases, whole modules); merge this adapter with peft first."
+        f"{tensor.file}: tensor {tensor.name!r}: only LoRA on matrices and "
+        "embeddings, biases and whole modules can be applied; merge this adapter with peft first."
     )
 
 
 def _config(file: Path) -> dict[str, Any]:
-    try:
-        config = read_json(file)
-    except SpecError as error:
-        raise ModelError(str(error)) from error
-    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
-        kind = config.get("peft_type") if isinstance(config, dict) else None
+    config = read_object(file)
+    if (kind := config.get("peft_type")) != "LORA":
         raise ModelError(
-            f"{file}: an adapter of the kind {kind!r:.60}; only LORA can be applied while merging. "
+            f"{file}: the adapter type is {kind!r:.60}; only LORA can be applied while merging. "
             "Merge it into its model with peft first."
         )
     for key, value in config.items():
@@ -164,14 +160,14 @@ def _config(file: Path) -> dict[str, Any]:
 
 
 def _pattern(config: Mapping[str, Any], folder: Path, key: str, module: str) -> float:
-    """Return a module's rank or alpha: its pattern's value, or the common one."""
+    """Return a module's rank or alpha, from the first pattern that matches or the default."""
     common, patterns = {"r": ("r", "rank_pattern"), "alpha": ("lora_alpha", "alpha_pattern")}[key]
     value: Any = config.get(common)
     given = config.get(patterns) or {}
     if not isinstance(given, dict):
         raise ModelError(f"{folder / CONFIG}: `{patterns}` is wrong: must be numbers by pattern.")
     try:
-        # peft's rule: a pattern is a regular expression for the last words of the module's name.
+        # As in peft, a pattern is a regular expression for the end of the module's name.
         matches = (p for p in given if re.fullmatch(rf"(.*\.)?({_harmless(p, module)})", module))
         found = next(matches, None)
     except (re.error, RecursionError, OverflowError, ValueError) as error:
@@ -185,11 +181,7 @@ def _pattern(config: Mapping[str, Any], folder: Path, key: str, module: str) -> 
 
 
 def _harmless(pattern: str, text: str) -> str:
-    """Return a regular expression that fails within reasonable time, if it fails.
-
-    Raises:
-        ValueError: it repeats too much; a hostile one can take years.
-    """
+    """Check that a regular expression cannot backtrack for long, and return it."""
     repeats = len(re.findall(r"[*+{]", pattern))
     if re.search(r"\)\s*[*+{]", pattern) or len(text) ** (repeats + 1) > _MOST_TRIES:
         raise ValueError(f"{pattern!r:.60} repeats too much to be tried; name modules instead")
@@ -205,7 +197,7 @@ def _scale(config: Mapping[str, Any], folder: Path, module: str) -> float:
 
 
 def _check_factors(folder: Path, name: str, module: Module, rank: float) -> None:
-    """Check that a module has both of its factors and that they fit each other and the rank."""
+    """Check that a module has both factors, and that they fit each other and the rank."""
     given = module.factors
     pair = [given[key] for key in ("a", "b") if key in given]
     pair += [given[key] for key in ("embedding_a", "embedding_b") if key in given]

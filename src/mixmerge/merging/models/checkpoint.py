@@ -1,6 +1,6 @@
-"""A model on disk as merging sees it: tensors by name, configuration, vocabulary, small files.
+"""A model on disk: its tensors by name, configuration, vocabulary and small files.
 
-All of it comes from strangers: headers are checked before a weight is read.
+Models may be untrusted, so headers are checked before any weight is read.
 """
 
 import copy
@@ -14,14 +14,8 @@ from typing import Any, Self
 
 from mixmerge.errors import ModelError
 from mixmerge.fingerprint import file_fingerprint
-from mixmerge.merging.models.donor_files import (
-    OTHER_TOKENS,
-    TOKENS,
-    check_donor_files,
-    donated,
-    modules,
-    read_object,
-)
+from mixmerge.hub import module_folders
+from mixmerge.merging.models import donor_files
 from mixmerge.merging.models.equivalences import common_names, experts_one_by_one, unpacked
 from mixmerge.merging.models.layout import is_recomputed
 from mixmerge.merging.models.pickled import is_pickled, pickled_tensors
@@ -35,18 +29,14 @@ _SAMPLE = 4096
 
 
 class Checkpoint:
-    """The headers of a model folder, read and checked; no weight is loaded."""
+    """A model folder with its headers read and checked; no weight is loaded."""
 
     def __init__(self, name: str, path: Path, *, allow_pickle: bool = False) -> None:
-        """Read the headers of all weight files of a model, which messages call by its name.
-
-        Args:
-            name: of the model.
-            path: its folder.
-            allow_pickle: whether weights may be in files of PyTorch's own.
+        """Read the headers of all weight files; ``name`` is for messages.
 
         Raises:
-            ModelError: the folder is incomplete, or a header is wrong.
+            ModelError: the folder is incomplete, a header is wrong, or weights are pickled and
+                ``allow_pickle`` is false.
         """
         if is_pickled(path):
             tensors = pickled_tensors(path, allowed=allow_pickle)
@@ -54,10 +44,10 @@ class Checkpoint:
             ModelFolder(path, needs_tokenizer=False)
             tensors = _tensors(path)
         check_names(tensors)
-        check_donor_files(path)
-        for module in modules(path):
-            tensors += _of_module(module, path, allow_pickle)
-        self._hold(name, path, read_object(path / "config.json"), tensors)
+        donor_files.check_donor_files(path)
+        for module in module_folders(path):
+            tensors += _of_module(path / module, path, allow_pickle)
+        self._hold(name, path, donor_files.read_object(path / "config.json"), tensors)
 
     def _hold(
         self, name: str, path: Path, config: dict[str, Any], tensors: Iterable[StoredTensor]
@@ -67,33 +57,33 @@ class Checkpoint:
         self.config = config
         named = {tensor.name: tensor for tensor in tensors}
         self.buffers = [name for name, each in named.items() if is_recomputed(name, each.shape)]
-        """Tensors that are no weights, since every loader makes them itself."""
+        """Names of stored buffers, which every loader recomputes."""
         self.tensors = {name: named[name] for name in named if name not in {*self.buffers}}
         if not self.tensors:
-            raise ModelError(f"{path}: holds no tensor.")
+            raise ModelError(f"{path}: contains no tensors.")
         self._files = {file: WeightFile(file) for file in {t.file for t in self.tensors.values()}}
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """Every folder that is read from."""
+        """All folders that the model is read from."""
         return (self.path,)
 
     @property
     def tokenizer_folder(self) -> Path:
-        """Where the tokenizer is whose ids the embedding's rows have."""
+        """The folder of the tokenizer whose ids number the rows of the embedding."""
         return self.path
 
     def source(self, tensor: str) -> Source:
-        """Return a tensor's elements, to be read."""
+        """Return a tensor to read from."""
         return self.stored(tensor)
 
     def stored(self, tensor: str) -> StoredSource:
-        """Return a tensor's elements as they are in the file, to be read."""
+        """Return a tensor to read from, as the file stores it."""
         stored = self.tensors[tensor]
         return StoredSource(stored, self._files[stored.file])
 
     def with_tensors(self, tensors: dict[str, StoredTensor]) -> Self:
-        """Return the same checkpoint with other names for its tensors, or for parts of them."""
+        """Return the same checkpoint with its tensors renamed or split."""
         if tensors.keys() == self.tensors.keys():
             return self
         renamed = copy.copy(self)
@@ -101,25 +91,25 @@ class Checkpoint:
         return renamed
 
     def check_unchanged(self) -> None:
-        """Refuse files of weights that changed since they were first looked at.
+        """Refuse weight files that changed since they were opened.
 
         Raises:
-            ModelError: a file was written to, or replaced.
+            ModelError: a file was modified or replaced.
         """
         for file in self._files.values():
             file.check_unchanged()
 
     def close(self) -> None:
-        """Close the files of weights."""
+        """Close the weight files."""
         for file in self._files.values():
             file.close()
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of what every tensor is called and looks like, and of its first and last 4 KiB.
+        """Hash of every tensor's name, type and shape, and of its first and last 4 KiB.
 
-        Training changes every tensor almost everywhere, so this tells models apart without
-        reading gigabytes; it is not a proof against someone who wants to deceive.
+        Training changes every tensor almost everywhere, so this tells models apart without reading
+        gigabytes; it does not protect against deliberate deception.
         """
         digest = hashlib.sha256()
         stored = [(tensor.name, self.stored(name)) for name, tensor in self.tensors.items()]
@@ -133,7 +123,7 @@ class Checkpoint:
 
     @cached_property
     def vocabulary(self) -> dict[str, int]:
-        """Token ids by token, from ``tokenizer.json``; empty where there is no such file.
+        """Token ids by token, from ``tokenizer.json``; empty if there is no such file.
 
         Raises:
             ModelError: the file is not a tokenizer.
@@ -141,7 +131,7 @@ class Checkpoint:
         file = self.tokenizer_folder / "tokenizer.json"
         if not file.is_file():
             return {}
-        content = read_object(file)
+        content = donor_files.read_object(file)
         try:
             vocabulary = content["model"]["vocab"]
             if isinstance(vocabulary, list):  # unigram models list (token, score) by id
@@ -157,16 +147,15 @@ class Checkpoint:
 
     @cached_property
     def tokenizer_digest(self) -> str | None:
-        """Hash of the file that decides which text becomes which token, where there is one."""
-        files = donated(self.tokenizer_folder, (TOKENS, *OTHER_TOKENS)).values()
+        """Hash of the tokenizer file; None if there is none."""
+        files = donor_files.donated(
+            self.tokenizer_folder, (donor_files.TOKENS, *donor_files.OTHER_TOKENS)
+        ).values()
         return next(map(file_fingerprint, files), None)
 
 
 def check_names(tensors: Iterable[StoredTensor]) -> None:
-    """Refuse names that would be taken for a folder when the output is written.
-
-    A slash parts the folder of a module beside the model from the names of its tensors, so in a
-    file of weights it could lead anywhere.
+    """Refuse names with a slash, which could equal the name ``FOLDER/NAME`` of a module's tensor.
 
     Raises:
         ModelError: a name has a slash or a backslash; the message has file and tensor.
@@ -180,7 +169,7 @@ def check_names(tensors: Iterable[StoredTensor]) -> None:
 
 
 def _of_module(module: Path, path: Path, allow_pickle: bool) -> list[StoredTensor]:
-    """Return the tensors of a module beside the model, with its folder before their names."""
+    """Return the tensors of a sentence-transformers module, named ``FOLDER/NAME``."""
     found = []
     for folder in [module, *sorted(folder for folder in module.rglob("*") if folder.is_dir())]:
         if is_pickled(folder):
@@ -190,7 +179,7 @@ def _of_module(module: Path, path: Path, allow_pickle: bool) -> list[StoredTenso
             tensors = [each for file in files for each in read_header(file)]
         check_names(tensors)
         below = folder.relative_to(path).as_posix()
-        found += [replace(tensor, name=f"{below}/{tensor.name}") for tensor in tensors]
+        found += [replace(each, name=f"{below}/{each.name}", module=below) for each in tensors]
     return found
 
 
@@ -213,7 +202,7 @@ def _tensors(path: Path) -> list[StoredTensor]:
 
 
 def _indexed(path: Path, index: Path) -> list[StoredTensor]:
-    """Read the shards that an index names, and check that both say the same."""
+    """Read the shards that an index lists, and check that they match it."""
     places = weight_map(index)
     stored = [
         tensor for file in sorted(set(places.values())) for tensor in read_header(path / file)
@@ -234,9 +223,9 @@ def _indexed(path: Path, index: Path) -> list[StoredTensor]:
 
 
 def with_common_names(models: Sequence[Checkpoint]) -> list[Checkpoint]:
-    """Return the models with one name for each weight, those of the first; see `equivalences`.
+    """Return the models with the first model's name for each weight; see `equivalences`.
 
-    Experts that are one by one in some models and packed in others become one by one in all.
+    Experts that some models store one by one and others pack become one by one in all.
     """
     names = [model.tensors.keys() for model in models]
     if all(each == names[0] for each in names):
@@ -246,10 +235,12 @@ def with_common_names(models: Sequence[Checkpoint]) -> list[Checkpoint]:
         unpacked(model.tensors, model.config, set().union(*single) - own)
         for model, own in zip(models, single, strict=True)
     ]
-    # Experts that were packed have no names of their own: another model's count.
+    # Unpacked experts got made-up names, so prefer those of a model that stores them one by one.
     order = sorted(range(len(models)), key=lambda at: len(forms[at]) > len(names[at]))
-    renamed = dict(zip(order, common_names([forms[at] for at in order]), strict=True))
+    # A module's names say nothing of what the model is wrapped in.
+    own = [[name for name, tensor in forms[at].items() if not tensor.module] for at in order]
+    renamed = dict(zip(order, common_names(own), strict=True))
     return [
-        model.with_tensors({renamed[at][name]: tensor for name, tensor in forms[at].items()})
+        model.with_tensors({renamed[at].get(name, name): each for name, each in forms[at].items()})
         for at, model in enumerate(models)
     ]

@@ -1,50 +1,50 @@
-"""The small files of a model folder: what a merged model takes over, and what its code would be.
+"""The small files of a model folder: tokenizer, templates and settings, and code it refers to.
 
-All of it comes from strangers: a file that could not be copied at the end of a merge is refused
-before it begins, and so is a link to a file that is none of the model's.
+Models may be untrusted: files that could not be copied at the end of a merge are refused before it
+starts, and so are links that lead out of the model's folder.
 """
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.files import read_json
+from mixmerge.hub import MODULES, module_folders
 
 _OBJECTS = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json")
-"""Small JSON objects, which are corrected where the output has other tokens."""
+"""JSON objects that are rewritten if the output has other tokens."""
 
 TOKENS = "tokenizer.json"
 OTHER_TOKENS = (
     *("tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model"),
     *("tekken.json", "*.tiktoken"),
 )
-"""The same in the forms of other libraries; a model may have several, or one of these alone."""
+"""Vocabularies in the formats of other libraries; a model may have several."""
 TOKENS_BESIDE = ("added_tokens.json", "merges.txt")
 TEMPLATES = ("chat_template.jinja", "chat_template.json", "additional_chat_templates/*.jinja")
 
 DONATED = (
     *(*_OBJECTS, TOKENS, *OTHER_TOKENS, *TOKENS_BESIDE, *TEMPLATES),
     *("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json"),
-    *("modules.json", "config_sentence_transformers.json", "sentence_*_config.json"),
+    *(MODULES, "config_sentence_transformers.json", "sentence_*_config.json"),
 )
-"""What is copied as it is, besides the configuration, which is made true to the weights."""
+"""What is copied unchanged; the configuration is adapted to the weights."""
 
-_MODULES = "modules.json"
 WEIGHTS = "model.safetensors"
-"""The weights of a module beside the model, as sentence-transformers call them."""
+"""The weights of a model, or of a sentence-transformers module."""
 _NO_SMALL_FILE = (".safetensors", ".bin", ".pt", ".pth", ".onnx", ".h5", ".msgpack", ".py", ".pyc")
 
 _LARGEST = 1 << 29
-"""Bytes of such a file; tokenizers, the largest, have a tenth of it."""
+"""Bytes; ten times the largest tokenizers."""
 
 
 def read_object(file: Path) -> dict[str, Any]:
-    """Read a JSON object of a model folder.
+    """Read a JSON object.
 
     Raises:
-        ModelError: there is no such file, or it is something else.
+        ModelError: the file is missing, or is not a JSON object.
     """
     content = _json(file)
     if not isinstance(content, dict):
@@ -60,46 +60,22 @@ def _json(file: Path) -> Any:
 
 
 def donated(folder: Path, names: Collection[str] = DONATED) -> dict[str, Path]:
-    """Return the files of a model folder that a merged model may take over, by name below it."""
+    """Return the files that a merged model may copy, by their path relative to the folder."""
     found = [
         file
         for name in names
         for file in (sorted(folder.glob(name)) if "*" in name else [folder / name])
         if file.is_file()
     ]
-    if _MODULES in names:
-        below = (file for module in modules(folder) for file in sorted(module.rglob("*")))
+    if MODULES in names:
+        folders = (folder / module for module in module_folders(folder))
+        below = (file for module in folders for file in sorted(module.rglob("*")))
         found += [file for file in below if file.is_file() and file.suffix not in _NO_SMALL_FILE]
     return {file.relative_to(folder).as_posix(): file for file in found}
 
 
-def modules(folder: Path) -> list[Path]:
-    """Return the folders of the modules that a sentence-transformers model has beside the model.
-
-    Raises:
-        ModelError: ``modules.json`` names none, or one outside of the folder.
-    """
-    file = folder / _MODULES
-    if not file.is_file():
-        return []
-    listed = _json(file)
-    names = (
-        [entry.get("path") for entry in listed if isinstance(entry, dict)]
-        if isinstance(listed, list)
-        else [None]
-    )
-    for name in names:
-        if (
-            not isinstance(name, str)
-            or not name.isprintable()
-            or {"", "..", "/"} & {*PurePosixPath(name).parts}
-        ):
-            raise ModelError(f"{file}: each module must have a `path` in the folder, not {name!r}.")
-    return [folder / name for name in names if name]
-
-
 def code_needed(folder: Path, config: Mapping[str, Any]) -> list[str]:
-    """Return the code that a model's settings ask for: files, and hub names (``org/name``)."""
+    """Return the code that a model's settings refer to: files, and hub names (``org/name``)."""
     settings = [config, *(_json(file) for file in sorted(folder.glob("*config.json")))]
     return list(
         dict.fromkeys(
@@ -111,13 +87,11 @@ def code_needed(folder: Path, config: Mapping[str, Any]) -> list[str]:
 
 
 def _references(content: Any) -> Iterator[str]:
-    """Yield what an object, or any below it, says of classes that are no library's."""
+    """Yield all values of `auto_map` in an object, at any depth."""
     if isinstance(content, dict):
         for key, value in content.items():
-            if key == "auto_map" and isinstance(value, dict):
-                yield from _texts([*value.values()])
-            else:
-                yield from _references(value)
+            own = key == "auto_map" and isinstance(value, dict)
+            yield from _texts(value.values()) if own else _references(value)
     elif isinstance(content, list):
         for item in content:
             yield from _references(item)
@@ -132,7 +106,7 @@ def _texts(values: Any) -> Iterator[str]:
 
 
 def lacks_tokens(folder: Path) -> bool:
-    """Say whether a folder has a tokenizer's settings and no file with its tokens.
+    """Whether a folder has tokenizer settings but no vocabulary file.
 
     Tokenizers of bytes or characters need none; others would be lost.
     """
@@ -141,18 +115,18 @@ def lacks_tokens(folder: Path) -> bool:
 
 
 def has_tokenizer(folder: Path) -> bool:
-    """Say whether a folder has a tokenizer, if only its settings."""
+    """Whether a folder has a tokenizer, or at least its settings."""
     return bool(donated(folder, (TOKENS, *OTHER_TOKENS, "tokenizer_config.json")))
 
 
 def check_donor_files(folder: Path) -> None:
-    """Check that the small files of a model folder can be read and are what they are called.
+    """Check that the small files of a model folder can be read and have the right content.
 
     Raises:
-        ModelError: a file cannot be read, is too large, is no JSON object where it must be, or is a
-            link to something that is not the model's.
+        ModelError: a file cannot be read, is too large, is not the JSON object it should be, or is
+            a link out of the folder.
     """
-    _refuse_link(folder / _MODULES, folder)  # it says which other files there are
+    _refuse_link(folder / MODULES, folder)  # it says which other files there are
     for file in donated(folder, (*DONATED, "config.json")).values():
         _refuse_link(file, folder)
         try:
@@ -170,11 +144,11 @@ def _check_finite(file: Path, settings: dict[str, Any]) -> None:
     try:
         json.dumps(settings, allow_nan=False)
     except ValueError as error:
-        raise ModelError(f"{file}: holds NaN or infinity, which JSON does not have.") from error
+        raise ModelError(f"{file}: contains NaN or infinity, which JSON does not allow.") from error
 
 
 def _refuse_link(file: Path, folder: Path) -> None:
-    """Refuse a link that leads out of the model's folder, unless the hub's cache made it."""
+    """Refuse a link out of the model's folder, unless it is the hub cache's own."""
     target, home = file.resolve(), folder.resolve()
     if target.is_relative_to(home):
         return
@@ -185,6 +159,6 @@ def _refuse_link(file: Path, folder: Path) -> None:
         caches.append(home.parent.parent / "blobs")
     if not any(target.is_relative_to(cache) for cache in caches):
         raise ModelError(
-            f"{file}: is a link to {target}, which is not in the model's folder; copy that file "
-            "there if it belongs to the model."
+            f"{file}: is a link to {target}, outside the model's folder; copy that file into "
+            "the folder if it belongs to the model."
         )

@@ -1,14 +1,13 @@
-"""One weight under several names, in several forms and in several copies: the table of them.
+"""Different names, layouts and copies of the same weight.
 
-Libraries and their versions store the same model differently, and every loader reads all of it:
+Libraries and their versions store the same model differently, and loaders read all variants:
 
-- **Names.** The words at the front of a name only say what the parts are packed in; a few words
-  inside were renamed over the years. `common_key` leaves out the former and renames the latter, so
-  two spellings of a name have the same key.
-- **Forms.** The experts of a layer are stored one by one, or as one tensor of three dimensions in
-  which they lie one behind the other: each is then a part of the file's bytes.
-- **Copies.** A tied head, T5's and BART's embeddings of encoder and decoder, and the biases of
-  masked-word heads are one weight under two names, of which a file has one or both.
+- **Names.** Leading words of a name only say how the model is wrapped; a few inner words were
+  renamed over the years. `common_key` removes the former and unifies the latter.
+- **Layouts.** A layer's experts are stored one by one, or packed into one three-dimensional tensor,
+  of which each expert is a contiguous part.
+- **Copies.** A tied head, T5's and BART's encoder and decoder embeddings, and the biases of masked
+  language-model heads are one weight with two names; a file has one or both.
 """
 
 import re
@@ -28,7 +27,7 @@ from mixmerge.merging.models.layout import (
 from mixmerge.merging.models.safetensors_io import BYTES_PER_ELEMENT, StoredTensor
 
 _PACKAGING = frozenset({"model", "language_model", "text_model", "module", "_orig_mod"})
-"""First words that only say what a model is wrapped in."""
+"""First words of names that only say how a model is wrapped."""
 _RENAMED = tuple(
     (re.compile(pattern), new)
     for pattern, new in (
@@ -51,12 +50,12 @@ _RENAMED = tuple(
         (r"\.weight_v$", ".parametrizations.weight.original1"),
     )
 )
-"""Older and newer words for the same part of a model, as Mixtral's, BERT's and wav2vec's."""
+"""Older and newer names of the same part, for example of Mixtral, BERT and wav2vec."""
 
 _PACKED = re.compile(r"(.*\.experts)\.(gate_up_proj|down_proj)")
 _SINGLE = re.compile(r"(.*\.experts)\.\d+\.(?:gate|up|down)_proj\.weight")
 _OTHERS = frozenset({"gpt_oss", "llama4", "llama4_text", "qwen3_vl_moe", "qwen3_vl_moe_text"})
-"""Kinds of models that pack experts transposed, or gate and up row by row in turn."""
+"""Architectures that pack experts transposed, or interleave gate and up rows."""
 
 _COMPARED_AT_ONCE = 1 << 20
 
@@ -71,11 +70,11 @@ _COPIES = tuple(
         ),
     )
 )  # fmt: skip
-"""Names of a weight, and under which others it may be stored; heads and embeddings: `names_of`."""
+"""Names of a weight, and the other names it may have; for heads see `names_of`."""
 
 
 def common_key(name: str) -> str:
-    """Return what all spellings of a tensor's name have in common.
+    """Return the same key for all spellings of a tensor's name.
 
     Example:
         >>> common_key("language_model.model.layers.0.mlp.up_proj.weight")
@@ -93,24 +92,24 @@ def common_key(name: str) -> str:
 
 
 def keyed(names: Iterable[str]) -> dict[str, str]:
-    """Return names by their keys; by themselves where two names have the same key."""
+    """Return names by key; by themselves if two names have the same key."""
     names = list(names)
     found = {common_key(name): name for name in names}
     return found if len(found) == len(names) else {name: name for name in names}
 
 
 def common_names(models: Sequence[Iterable[str]]) -> list[dict[str, str]]:
-    """Return for each model what its tensors are to be called, so that equal weights are named so.
+    """Return for each model a mapping from its names to common ones, by default the first model's.
 
-    The first model decides. But one that was saved without its head is called ``h.0.…`` where the
-    same model with its head is called ``transformer.h.0.…``: then the longer names count.
+    A model saved without its head has names like ``h.0.…``, the same model with its head
+    ``transformer.h.0.…``: then the longer names are used. A head has the same name in both.
     """
     keys = [keyed(names) for names in models]
     if any(mine.keys() == {*mine.values()} for mine in keys):
         keys = [{name: name for name in mine.values()} for mine in keys]
     words = [next(filter(None, (_word(mine, other) for other in keys)), "") for mine in keys]
     keys = [
-        {key if _stands_apart(key) else word + key: name for key, name in mine.items()}
+        {key if is_head(key) else word + key: name for key, name in mine.items()}
         for word, mine in zip(words, keys, strict=True)
     ]
     first = next((other for other in keys if _word_before(keys[0], other)), keys[0])
@@ -118,18 +117,13 @@ def common_names(models: Sequence[Iterable[str]]) -> list[dict[str, str]]:
     for mine in keys:
         word = _word_before(mine, first)
         for key, name in mine.items():
-            chosen.setdefault(key, name if _stands_apart(key) else word + name)
+            chosen.setdefault(key, name if is_head(key) else word + name)
     return [{name: chosen[key] for key, name in mine.items()} for mine in keys]
 
 
-def _stands_apart(key: str) -> bool:
-    """Say whether a tensor is called the same with and without what the model is wrapped in."""
-    return "/" in key or is_head(key)
-
-
 def _word(keys: Iterable[str], others: Iterable[str]) -> str:
-    """Return the word that makes most keys of a model keys of another; empty if there is none."""
-    mine, theirs = ({key for key in some if not _stands_apart(key)} for some in (keys, others))
+    """Return the prefix with which most keys of a model are keys of another, or ""."""
+    mine, theirs = ({key for key in some if not is_head(key)} for some in (keys, others))
     if theirs.isdisjoint(mine):
         for word in dict.fromkeys(key.partition(".")[0] + "." for key in others):
             if 2 * sum(word + key in theirs for key in mine) > len(mine):
@@ -138,8 +132,8 @@ def _word(keys: Iterable[str], others: Iterable[str]) -> str:
 
 
 def _word_before(mine: Mapping[str, str], other: Mapping[str, str]) -> str:
-    """Return the one word that another model's names have before all of this one's, if there is."""
-    pairs = [(mine[key], other[key]) for key in mine if key in other and not _stands_apart(key)]
+    """Return the one prefix that another model's names have before this model's, or ""."""
+    pairs = [(mine[key], other[key]) for key in mine if key in other and not is_head(key)]
     words = {longer.removesuffix(name) for name, longer in pairs if longer.endswith(name)}
     if len(words) != 1 or any(not longer.endswith(name) for name, longer in pairs):
         return ""
@@ -148,21 +142,18 @@ def _word_before(mine: Mapping[str, str], other: Mapping[str, str]) -> str:
 
 
 def experts_one_by_one(names: Iterable[str]) -> set[str]:
-    """Return the keys before the numbers of experts that are stored one by one."""
+    """Return the prefixes of experts that are stored one by one."""
     return {found[1] for name in names if (found := _SINGLE.fullmatch(common_key(name)))}
 
 
 def unpacked(
     tensors: Mapping[str, StoredTensor], config: Mapping[str, Any], wanted: Container[str]
 ) -> dict[str, StoredTensor]:
-    """Return the tensors with some packed experts as one tensor for each expert and matrix.
+    """Return the tensors with packed experts split into one tensor per expert and matrix.
 
-    Packed are (experts, gate rows and then up rows, columns) and (experts, rows, columns).
-
-    Args:
-        tensors: of a model, by name.
-        config: of the model; experts of kinds that pack in another order stay as they are.
-        wanted: what stands before the experts' numbers, as `experts_one_by_one` says.
+    Packed shapes are (experts, gate rows then up rows, columns) and (experts, rows, columns);
+    architectures with another order are left as they are. ``wanted`` are the prefixes of the
+    experts to split, from `experts_one_by_one`.
     """
     kinds = {config.get("model_type"), language_config(config).get("model_type")}
     result: dict[str, StoredTensor] = {}
@@ -189,9 +180,9 @@ def _parts(name: str, tensor: StoredTensor, matrix: str) -> dict[str, StoredTens
 
 
 def names_of(name: str, tensors: Mapping[str, Described], config: Mapping[str, Any]) -> list[str]:
-    """Return the names under which a model may store a weight, that of its original first.
+    """Return the names under which a model may store a weight, the original's first.
 
-    A head's original is the embedding, whatever the configuration says of that.
+    A head's original is the embedding, whatever the configuration says.
     """
     if is_head(name):
         return [*filter(None, [embedding(tensors, config)]), name]
@@ -205,7 +196,7 @@ def names_of(name: str, tensors: Mapping[str, Described], config: Mapping[str, A
 
 
 def same_bytes(one: StoredTensor, other: StoredTensor) -> bool:
-    """Say whether two tensors hold the same numbers in the same type.
+    """Whether two tensors have the same type, shape and content.
 
     Raises:
         ModelError: a file cannot be read.

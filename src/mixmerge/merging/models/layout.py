@@ -1,18 +1,18 @@
-"""Which tensor of a model is what, from names, shapes and configuration: no table of architectures.
+"""What each tensor of a model is, from names, shapes and configuration; no table of architectures.
 
-- The first number in a name is its **layer**, and the part before it the stack of layers that it
-  belongs to. The layers of a model are the stack with as many numbers as the configuration says
-  layers (that of the language model where the configuration nests one); else the longest stack, of
-  which layers beyond the number in the configuration only predict further tokens.
-- The **embedding** is a matrix that is called as embeddings are, with a row for each token.
-- The **head** is a matrix outside of the layers that is called as heads are. A model without one
-  uses its embedding, unless its configuration denies that.
-- Of the other tensors outside of the layers, the norm beside them and heads come **after** them and
-  everything else before.
-- **Buffers** that loaders compute from the configuration are no weights, though some files have
+- The first number in a name is its **layer**, and the part before it the **stack** it belongs to.
+  The model's layers are the stack with as many numbers as the configuration says layers (of the
+  language model, if the configuration nests one); otherwise the longest stack, of which layers
+  beyond the configured number only predict further tokens.
+- The **embedding** is a matrix with an embedding's name and one row per token.
+- The **head** is a matrix outside the layers with a head's name. A model without one uses its
+  embedding, unless its configuration says otherwise.
+- Of the other tensors outside the layers, the final norm and heads come **after** the layers, the
+  rest before.
+- **Buffers** that loaders compute from the configuration are not weights, though some files have
   them.
-- What a tensor is **for** follows from the few words that names are made of: ``self_attn``,
-  ``attention`` or ``attn``; ``mlp``, ``ffn`` or ``feed_forward``; ``norm`` or ``ln``.
+- The **kind** of a tensor follows from a few common words: ``self_attn``, ``attention`` or
+  ``attn``; ``mlp``, ``ffn`` or ``feed_forward``; ``norm`` or ``ln``.
 """
 
 import re
@@ -25,9 +25,9 @@ from mixmerge.merging.models.safetensors_io import NewTensor, StoredTensor
 from mixmerge.merging.models.sources import Source
 
 _NESTED = ("text_config", "llm_config", "language_config", "decoder")
-"""Where configurations of several parts keep that of the language model."""
+"""Keys of a nested language-model configuration."""
 LAYER_COUNTS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
-"""What configurations call the number of layers."""
+"""Keys of the number of layers."""
 _EMBEDDINGS = frozenset(
     {"embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings"}
     | {"embeddings", "embedding", "shared"}
@@ -39,12 +39,12 @@ _HEAD = re.compile(
 _CLASSIFIERS = frozenset({"score", "classifier"})
 _FINAL_NORM = re.compile(r"norm|ln_f")
 _BESIDE = re.compile(r"vis|image|audio|speech|mtp|nextn")
-"""In what stands before the numbers of layers that are not those of the language model."""
+"""In prefixes of layers that do not belong to the language model."""
 _PREDICTIONS = re.compile(r"mtp|nextn")
 _NUMBERED = re.compile(r"(.*?(?:^|\.))(0|[1-9]\d{0,8})(\.|$)", re.ASCII)
 
 Kind = Literal["embedding", "attention", "mlp", "norm", "head", "other"]
-"""What a tensor is for. ``other``: its name says nothing known, for example state-space blocks."""
+"""``other``: the name has no known word, for example in state-space blocks."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -57,14 +57,14 @@ _MLP = re.compile(
 
 
 Described = StoredTensor | NewTensor | Source
-"""What says the type and the shape of a tensor."""
+"""Anything with a tensor's type and shape."""
 
 
 class Stack(NamedTuple):
     """A run of numbered layers."""
 
     prefix: str
-    """What stands before the number, for example ``model.layers.``."""
+    """The part of names before the number, for example ``model.layers.``."""
     layers: int
 
 
@@ -75,16 +75,15 @@ def language_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def layer_count(config: Mapping[str, Any]) -> int | None:
-    """Return how many layers a configuration says the language model has, if it says so."""
+    """Return the language model's number of layers, if the configuration has it."""
     stated = (language_config(config).get(key) for key in LAYER_COUNTS)
     return next((count for count in stated if isinstance(count, int)), None)
 
 
 def main_stacks(tensors: Iterable[str], config: Mapping[str, Any]) -> list[Stack]:
-    """Return the layers of the language model, all stacks that they could be.
+    """Return the stacks that could be the layers of the language model.
 
-    The configuration says how many there are: what is numbered beyond that predicts further tokens,
-    and is no layer.
+    Layers beyond the configured number predict further tokens and do not count.
     """
     stacks = [Stack(prefix, number) for prefix, number in layers(tensors).items()]
     text = [stack for stack in stacks if not _BESIDE.search(stack.prefix)]
@@ -98,7 +97,7 @@ def main_stacks(tensors: Iterable[str], config: Mapping[str, Any]) -> list[Stack
 
 
 def layer_stack(name: str, tensors: Iterable[str], config: Mapping[str, Any]) -> Stack:
-    """Find the layers of a model that a recipe's ``layer_range`` counts.
+    """Return the layers that a recipe's ``layer_range`` counts.
 
     Raises:
         ModelError: no tensor has a number, or several stacks are equally long.
@@ -106,9 +105,7 @@ def layer_stack(name: str, tensors: Iterable[str], config: Mapping[str, Any]) ->
     names = list(tensors)
     found = main_stacks(names, config)
     if not found:
-        raise ModelError(
-            f"{name}: no tensor's name has the number of a layer; it cannot be sliced."
-        )
+        raise ModelError(f"{name}: no tensor name contains a layer number, so it cannot be sliced.")
     if len(found) > 1:
         shown = " and ".join(f"{stack.prefix}*" for stack in found)
         raise ModelError(
@@ -117,54 +114,53 @@ def layer_stack(name: str, tensors: Iterable[str], config: Mapping[str, Any]) ->
         )
     if found[0].layers > len(names):
         raise ModelError(
-            f"{name}: {found[0].prefix}* counts to {found[0].layers:,} layers, which "
-            f"{len(names):,} tensors cannot be; it cannot be sliced."
+            f"{name}: {found[0].prefix}* is numbered up to {found[0].layers:,} layers, but "
+            f"there are only {len(names):,} tensors; it cannot be sliced."
         )
     return found[0]
 
 
 def _module(tensor: str) -> str:
-    """Return the last word of a name before ``weight``."""
     words = tensor.removesuffix(".weight").split(".")
     return words[-1]
 
 
 def embedding(tensors: Mapping[str, Described], config: Mapping[str, Any]) -> str | None:
-    """Return the name of the token embedding, or None where no tensor looks like one."""
+    """Return the name of the token embedding, or None if no tensor looks like one."""
     found = [
         name for name, tensor in tensors.items() if is_embedding(name) and len(tensor.shape) == 2
     ]
     rows = language_config(config).get("vocab_size")
     exact = [name for name in found if tensors[name].shape[0] == rows]
-    # What is shared is the original of the embeddings of encoder and decoder.
+    # ``shared`` is the original of which encoder and decoder embeddings are copies.
     return min(exact or found, key=lambda name: _module(name) != "shared", default=None)
 
 
 def is_embedding(tensor: str) -> bool:
-    """Say whether a tensor is called as token embeddings are."""
+    """Whether a tensor has a token embedding's name."""
     return _module(tensor) in _EMBEDDINGS
 
 
 def is_head(tensor: str) -> bool:
-    """Say whether a tensor is called as the matrix is that gives every token its score.
+    """Whether a tensor has the name of a language-model head.
 
-    Inside of layers the same words mean other things: RWKV's attention has an ``output``.
+    Inside layers the same words mean other things: RWKV's attention has an ``output``.
     """
     return _HEAD.fullmatch(tensor) is not None and place(tensor) is None
 
 
 def head(tensors: Iterable[str]) -> str | None:
-    """Return the name of the stored head, or None where the head is the embedding."""
+    """Return the name of the stored head, or None if the embedding is the head."""
     return next(filter(is_head, tensors), None)
 
 
 def denies_tied_head(config: Mapping[str, Any]) -> bool:
-    """Say whether a configuration says that the head is not the embedding."""
+    """Whether a configuration says that the head is not tied to the embedding."""
     return _stated_tie(config) is False
 
 
 def says_tied_head(config: Mapping[str, Any]) -> bool:
-    """Say whether a configuration says that the head is the embedding."""
+    """Whether a configuration says that the head is tied to the embedding."""
     return _stated_tie(config) is True
 
 
@@ -173,10 +169,10 @@ def _stated_tie(config: Mapping[str, Any]) -> object:
 
 
 def comes_after_layers(tensor: str, layers: str) -> bool:
-    """Say whether a tensor outside of the layers is called as final norms and heads are.
+    """Whether a tensor outside the layers is a final norm or a head.
 
-    Their norm stands beside them; one elsewhere belongs to something else, as to a vision tower.
-    ``layers`` is what stands before their numbers.
+    The final norm has the same parent as the layers (``layers`` is their prefix); a norm elsewhere
+    belongs to something else, such as a vision tower.
     """
     module = tensor.removesuffix(".weight").removesuffix(".bias")
     if is_head(module + ".weight") or module in _CLASSIFIERS:
@@ -187,7 +183,7 @@ def comes_after_layers(tensor: str, layers: str) -> bool:
 
 
 _WAVES = frozenset({"marian", "pegasus"})
-"""Kinds of models whose positions are sines."""
+"""Architectures with sinusoidal positions."""
 _RECOMPUTED = re.compile(
     r"(.*\.)?((original_)?inv_freq|(cos|sin)_cached|masked_bias|causal_mask|attn_mask"
     r"|position_ids|token_type_ids|relative_position_index|embed_positions\.weights)"
@@ -195,50 +191,49 @@ _RECOMPUTED = re.compile(
 
 
 def is_recomputed(tensor: str, shape: Sequence[int]) -> bool:
-    """Say whether a tensor is a buffer that older checkpoints store and every loader makes anew.
+    """Whether a tensor is a buffer that older checkpoints store and every loader recomputes.
 
-    These are the frequencies of rotary embeddings, numbers of positions, and causal masks, as those
-    of GPT-2 and its kin.
+    These are rotary frequencies, position ids, and causal masks like GPT-2's.
     """
     is_mask = tensor.endswith(".bias") and len(shape) == 4 and tuple(shape[:2]) == (1, 1)
     return is_mask or _RECOMPUTED.fullmatch(tensor) is not None
 
 
 def is_untrained(tensor: str, config: Mapping[str, Any]) -> bool:
-    """Say whether a tensor is stored and no weight: training steps counted, or sines of positions.
+    """Whether a stored tensor is not a weight: a step counter, or sinusoidal positions.
 
-    Files may lack it, or have another number, and are as good.
+    Files may lack it or have another value without harm.
     """
     is_wave = tensor.endswith("embed_positions.weight") and config.get("model_type") in _WAVES
     return is_wave or tensor.endswith("num_batches_tracked")
 
 
 def belongs_to_embedding(tensor: str) -> bool:
-    """Say whether a tensor is called as embeddings of tokens and positions are."""
+    """Whether a tensor has the name of a token or position embedding."""
     return "emb" in tensor or _module(tensor) in {"wte", "wpe"}
 
 
 class Place(NamedTuple):
-    """Where a tensor stands in a stack of layers."""
+    """A tensor's position in a stack of layers."""
 
     stack: str
-    """What stands before the number, for example ``model.layers.``."""
+    """The prefix of the stack, for example ``model.layers.``."""
     layer: int
     rest: str
-    """What stands after the number, for example ``.mlp.up_proj.weight``."""
+    """The part of the name after the number, for example ``.mlp.up_proj.weight``."""
 
 
 def place(tensor: str) -> Place | None:
-    """Return where a tensor stands, or None where its name has no number."""
+    """Return a tensor's position, or None if its name has no number."""
     found = _NUMBERED.match(tensor)
     return found and Place(found[1], int(found[2]), tensor[found.end(2) :])
 
 
 def depths(tensors: Iterable[str], config: Mapping[str, Any]) -> dict[str, float]:
-    """Return for each tensor how deep its layer lies: 0 the first, 1 the last (or the only) one.
+    """Return the depth of each tensor's layer: 0 for the first, 1 for the last (or only) one.
 
-    Tensors outside of layers have depth 0, as in mergekit; layers that predict further tokens lie
-    as deep as the last one.
+    Tensors outside layers have depth 0, as in mergekit; layers that predict further tokens have the
+    depth of the last one.
     """
     places = {name: place(name) for name in tensors}
     counts = _count(places.values())
@@ -251,7 +246,7 @@ def depths(tensors: Iterable[str], config: Mapping[str, Any]) -> dict[str, float
 
 
 def layers(tensors: Iterable[str]) -> dict[str, int]:
-    """Return the number of layers of each stack, by the part of the names before the number."""
+    """Return the number of layers of each stack, by prefix."""
     return _count(map(place, tensors))
 
 
@@ -263,17 +258,16 @@ def _count(places: Iterable[Place | None]) -> dict[str, int]:
 
 
 def depth(layer: int, count: int) -> float:
-    """Return how deep a layer lies among ``count``: 0 the first, 1 the last (or the only) one."""
+    """Return a layer's depth among ``count``: 0 for the first, 1 for the last (or only) one."""
     return min(1.0, layer / (count - 1)) if count > 1 else 1.0
 
 
 @cache
 def kind_of(tensor: str) -> Kind:
-    """Say what a tensor is for.
+    """Return a tensor's kind.
 
-    A norm is known by the last word of its name (``post_attention_layernorm`` is no attention),
-    embeddings and heads are looked for outside of the layers only, and the parts of a layer are
-    known by any word.
+    A norm is known by the last word of its name (``post_attention_layernorm`` is not attention),
+    embeddings and heads only exist outside layers, and parts of a layer are known by any word.
     """
     words = re.sub(r"(\.\d+)?(\.(weight|bias))?$", "", tensor).split(".")
     last = words[-1]

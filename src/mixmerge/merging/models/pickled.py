@@ -1,9 +1,9 @@
-"""Weights in PyTorch's own files (``.bin``, ``.pt``), for models that have nothing better.
+"""Weights in PyTorch's own files (``.bin``, ``.pt``), for models without safetensors.
 
-Such a file is a zip archive of a pickle, which says what the tensors are, and of their raw bytes.
-A pickle is a program, so these files are read only on request, and then by PyTorch's restricted
-reader (``weights_only``), which knows tensors and plain containers and runs nothing else. It reads
-the pickle alone: the bytes stay where they are and are read by position, as those of safetensors.
+Such a file is a zip archive: a pickle that describes the tensors, and their raw bytes. A pickle is
+a program, so these files are read only on request, and only with PyTorch's restricted reader
+(``weights_only``). It reads just the pickle; the bytes are later read by position, as in
+safetensors.
 """
 
 import pickle
@@ -21,10 +21,10 @@ _FLAG = "--allow-pickle"
 
 
 def pickled_tensors(folder: Path, *, allowed: bool) -> list[StoredTensor]:
-    """Read where the tensors are in the files of a folder that `is_pickled`, if it is allowed.
+    """Read the headers of a folder's pickled weights, if this is allowed.
 
     Raises:
-        ModelError: nobody has, or a file is not what ``torch.save`` writes.
+        ModelError: it is not allowed, or a file was not written by ``torch.save``.
     """
     files = _pickled_files(folder)
     if not allowed:
@@ -44,7 +44,7 @@ def pickled_tensors(folder: Path, *, allowed: bool) -> list[StoredTensor]:
 
 
 def is_pickled(folder: Path) -> bool:
-    """Say whether a folder has pickled weights and no safetensors."""
+    """Whether a folder has pickled weights and no safetensors."""
     return bool(_pickled_files(folder))
 
 
@@ -59,11 +59,11 @@ def _pickled_files(folder: Path) -> list[Path]:
 
 
 def read_pickled_header(file: Path) -> list[StoredTensor]:
-    """Return the tensors of a pickled file, in the order of their data; none is loaded.
+    """Return the tensors of a pickled file in the order of their data; no data is loaded.
 
     Raises:
-        ModelError: the file is not what ``torch.save`` writes for a dictionary of dense tensors.
-        ResourceError: PyTorch is older than 2.7, which cannot say where tensors are in a file.
+        ModelError: the file is not a ``torch.save`` of a dictionary of dense tensors.
+        ResourceError: PyTorch is older than 2.7, which does not report file offsets.
     """
     content = _load(file)
     if not isinstance(content, dict) or not content:
@@ -87,7 +87,7 @@ def _load(file: Path) -> Any:
     except pickle.UnpicklingError as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(
-            f"{file}: holds more than tensors and cannot be read safely ({reason}). "
+            f"{file}: contains more than tensors and cannot be read safely ({reason}). "
             "Convert it to safetensors."
         ) from error
     except (
@@ -95,7 +95,7 @@ def _load(file: Path) -> Any:
         ArithmeticError, AssertionError, struct.error, zipfile.BadZipFile,
     ) as error:  # fmt: skip
         raise ModelError(
-            f"{file}: not a file of `torch.save` in its zip format, or cut off "
+            f"{file}: not a file of `torch.save` in its zip format, or truncated "
             f"({type(error).__name__}). Convert it to safetensors."
         ) from error
 

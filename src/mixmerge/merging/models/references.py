@@ -1,34 +1,33 @@
-"""What the text of a model reference means: folders, hub names, and adapters on top of models.
+"""References to models: folders, hub names, and adapters on top of models.
 
-- A **folder** is taken as it is; nothing that exists on this machine is looked up on a hub.
-- ``org/name`` or ``org/name@revision`` is a model on a hub. Configuration, tokenizer and
+- A **folder** is used as it is; nothing that exists on this machine is looked up on the hub.
+- ``org/name`` or ``org/name@revision`` is a model on the hub. Its configuration, tokenizer and
   safetensors files are downloaded into the usual cache, never code.
 - ``MODEL+ADAPTER`` is a model with a LoRA adapter; each part is a folder or a hub name.
-- A lone adapter stands for itself on the model that its configuration names.
+- An adapter alone stands for itself on the model that its configuration names.
 """
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from mixmerge.errors import ModelError, SpecError
-from mixmerge.files import read_json
 from mixmerge.hub import is_hub_name, local_folder, resolve
 from mixmerge.merging.models.adapter import AdaptedCheckpoint
 from mixmerge.merging.models.adapter_files import CONFIG
 from mixmerge.merging.models.checkpoint import Checkpoint
+from mixmerge.merging.models.donor_files import read_object
 
 locate = partial(resolve, needs_owner=True)
 """Return the folder of a model or adapter; only ``org/name`` is taken for a name on the hub."""
 
 
 def parse(text: str) -> tuple[str, str | None]:
-    """Split a reference at the ``+`` between model and adapter, where there is one.
+    """Split a reference at the ``+`` between model and adapter, if there is one.
 
-    A folder whose own name has a ``+`` wins over the split.
+    An existing folder with a ``+`` in its name is not split.
 
     Raises:
-        SpecError: the text has a ``+`` and can be read in no way, or in several.
+        SpecError: no way to split the text fits, or several do.
     """
     if "+" not in text or local_folder(text).exists():
         return text, None
@@ -36,7 +35,7 @@ def parse(text: str) -> tuple[str, str | None]:
     pairs = [(text[:place], text[place + 1 :]) for place in places]
     readable = [pair for pair in pairs if all(_may_exist(part) for part in pair)]
     if len(readable) != 1:
-        found = "could be split at several" if readable else "is neither a folder nor"
+        found = "can be split in several ways as" if readable else "is neither a folder nor"
         raise SpecError(
             f"model `{text}`: {found} `MODEL+ADAPTER`; "
             "each part must be an existing folder or a hub name (`org/name`)."
@@ -49,7 +48,7 @@ def _may_exist(part: str) -> bool:
 
 
 def open_model(name: str, text: str, *, allow_pickle: bool = False) -> Checkpoint:
-    """Open the model that a reference means; its headers are read and checked, no weight is.
+    """Open the model that a reference names, reading only headers.
 
     Raises:
         SpecError: the reference cannot be understood.
@@ -77,16 +76,15 @@ def _adapted(name: str, folder: Path, adapter: Path, allow_pickle: bool) -> Chec
 
 
 def _is_adapter(folder: Path) -> bool:
-    """Say whether a folder holds an adapter and no model of its own."""
     return (folder / CONFIG).is_file() and not any(folder.glob("model*.safetensors"))
 
 
 def _base_of(adapter: Path) -> str:
-    config: Any = read_json(adapter / CONFIG)
-    base = config.get("base_model_name_or_path") if isinstance(config, dict) else None
+    config = read_object(adapter / CONFIG)
+    base = config.get("base_model_name_or_path")
     if not isinstance(base, str) or not base:
         raise ModelError(
-            f"{adapter / CONFIG}: names no `base_model_name_or_path`; "
+            f"{adapter / CONFIG}: has no `base_model_name_or_path`; "
             "write the reference as `MODEL+ADAPTER`."
         )
     revision = config.get("revision")

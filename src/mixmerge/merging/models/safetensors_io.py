@@ -1,8 +1,8 @@
-"""The headers of safetensors files, checked before a byte of data is touched.
+"""The headers of safetensors files, checked before any data is read.
 
-A file is the length of its header (8 bytes, little-endian), the header (JSON: for each tensor its
-type, shape, and place in the data), and the data. A header comes from strangers, so everything it
-claims is checked against the file.
+A file is the length of its header (8 bytes, little-endian), the header (JSON with the type, shape
+and position of each tensor), and the data. The header is untrusted, so all of it is checked against
+the file.
 """
 
 import math
@@ -22,24 +22,24 @@ BYTES_PER_ELEMENT = {
     "U32": 4, "I32": 4, "F32": 4,
     "U64": 8, "I64": 8, "F64": 8, "C64": 8,
 }  # fmt: skip
-"""Types of whole bytes that the format knows."""
+"""Sizes of the format's types; those smaller than a byte are not supported."""
 
 TORCH_NAMES = {
     "BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float64", "BOOL": "bool",
     "I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64",
     "U8": "uint8", "U16": "uint16", "U32": "uint32", "U64": "uint64",
 }  # fmt: skip
-"""What PyTorch and configurations call the types that they share with the format."""
+"""PyTorch's (and config.json's) names of the types."""
 
 _LONGEST_HEADER = 100_000_000
 """The format's own limit."""
 _LONGEST_NAME = 1000
-"""Names are shown to people: one with line breaks or commands to a terminal is no accident."""
+"""Names appear in messages; longer or unprintable ones are refused."""
 
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor in a file, not yet read."""
+    """A tensor in a file."""
 
     name: str
     dtype: str
@@ -48,6 +48,8 @@ class StoredTensor:
     file: Path
     start: int
     """Offset of its first byte from the beginning of the file."""
+    module: str = ""
+    """Folder of the sentence-transformers module that it belongs to; empty: the model itself."""
 
     @cached_property
     def size(self) -> int:
@@ -64,23 +66,23 @@ def read_header(file: Path) -> list[StoredTensor]:
     """Return the tensors of a safetensors file, in the order of their data.
 
     Raises:
-        ModelError: the file is not a valid safetensors file; the message says what is wrong.
+        ModelError: the file is not a valid safetensors file; the message says why.
     """
     try:
-        if not file.is_file():  # a pipe, for example, would be waited for without an end
+        if not file.is_file():  # opening a pipe would block
             raise ModelError(f"{file}: cannot be read (there is no such file).")
         with file.open("rb") as stream:
             total = os.fstat(stream.fileno()).st_size
             length = int.from_bytes(stream.read(8), "little")
             if total < 8 or length > min(total - 8, _LONGEST_HEADER):
-                raise ModelError(f"{file}: not a safetensors file, or cut off ({total} bytes).")
+                raise ModelError(f"{file}: not a safetensors file, or truncated ({total} bytes).")
             header = stream.read(length)
     except OSError as error:
         raise ModelError(f"{file}: cannot be read ({error.strerror}).") from error
     entries = _parse_header(file, header)
     notes = entries.pop("__metadata__", {})
     if not isinstance(notes, dict) or not all(isinstance(text, str) for text in notes.values()):
-        raise ModelError(f"{file}: __metadata__ must be texts by name.")
+        raise ModelError(f"{file}: __metadata__ must map names to strings.")
     tensors = [_tensor(file, name, entry, 8 + length, total) for name, entry in entries.items()]
     return _without_gaps(file, tensors, 8 + length, total)
 
@@ -101,16 +103,11 @@ def _parse_header(file: Path, header: bytes) -> dict[str, Any]:
     return content
 
 
-def _natural(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
-
-
 def _naturals(value: Any) -> bool:
-    return isinstance(value, list) and all(_natural(item) for item in value)
+    return isinstance(value, list) and all(type(n) is int and 0 <= n < 1 << 63 for n in value)
 
 
 def _tensor(file: Path, name: str, entry: Any, data: int, total: int) -> StoredTensor:
-    """Check what a header says of one tensor."""
 
     def wrong(what: str) -> ModelError:
         return ModelError(f"{file}: tensor {name!r}: {what}.")
@@ -126,9 +123,9 @@ def _tensor(file: Path, name: str, entry: Any, data: int, total: int) -> StoredT
     if not isinstance(dtype, str) or dtype not in BYTES_PER_ELEMENT:
         raise wrong(f"unknown dtype {reprlib.repr(dtype)}; known: {', '.join(BYTES_PER_ELEMENT)}")
     if not _naturals(shape) or len(shape) > 64:
-        raise wrong(f"the shape must be a list of whole numbers, not {reprlib.repr(shape)}")
+        raise wrong(f"the shape must be a list of integers, not {reprlib.repr(shape)}")
     if not _naturals(offsets) or len(offsets) != 2:
-        raise wrong(f"data_offsets must be two whole numbers, not {reprlib.repr(offsets)}")
+        raise wrong(f"data_offsets must be two integers, not {reprlib.repr(offsets)}")
     begin, end = offsets
     tensor = StoredTensor(name, dtype, tuple(shape), file, data + begin)
     if end - begin != tensor.nbytes:
@@ -161,8 +158,16 @@ class NewTensor:
     """A tensor that will be written."""
 
     name: str
+    """Unique in the model; tensors of a module are called ``FOLDER/NAME``."""
     dtype: str
     shape: tuple[int, ...]
+    module: str = ""
+    """Folder of the sentence-transformers module that it belongs to; empty: the model itself."""
+
+    @property
+    def name_in_file(self) -> str:
+        """What the file calls it: the name without its module's folder."""
+        return self.name.removeprefix(f"{self.module}/")
 
     @property
     def nbytes(self) -> int:

@@ -1,8 +1,7 @@
-"""Where the numbers of a merge come from: a tensor in a file, or one made from others on the fly.
+"""The inputs of a merge, read a piece at a time as float32 whatever they are stored as.
 
-A merge reads its inputs a piece at a time, as float32, whatever they are stored as. Everything it
-can read is a `Source`: a stored tensor here, a tensor with an adapter applied, rows of an embedding
-in another order.
+Everything that can be read is a `Source`: a stored tensor, a tensor with an adapter applied, or an
+embedding with reordered rows.
 """
 
 import errno
@@ -24,23 +23,19 @@ class Source(Protocol):
     """A tensor that can be read piece by piece, from any thread."""
 
     name: str
-    """What messages call it: the tensor's name and its file."""
+    """For messages: the tensor's name and its file."""
     dtype: str
     """The type it is stored as (safetensors spelling), which decides the output's type."""
     shape: tuple[int, ...]
-    """As it is read."""
+    """Shape as read."""
     by_row: bool
-    """Whether pieces must begin and end with a row (the last dimension)."""
+    """Whether pieces must be whole rows (of the last dimension)."""
 
     def read(self, start: int, out: Array) -> None:
-        """Fill ``out`` with the elements from ``start`` on, in row-major order.
-
-        Args:
-            start: first element.
-            out: float32, shape (count,), contiguous.
+        """Fill ``out``, float32 of shape (count,), with the elements from ``start`` on, row by row.
 
         Raises:
-            ModelError: an element is NaN or infinite, or the file is not what it was.
+            ModelError: an element is NaN or infinite, or the file has changed.
         """
         ...
 
@@ -49,7 +44,7 @@ TOO_MANY = (errno.EMFILE, errno.ENFILE)
 
 
 def too_many_files(path: Path) -> ResourceError:
-    """Return what to say where the system lets no further file be opened."""
+    """Return the error for a process that cannot open another file."""
     return ResourceError(
         f"{path}: too many files are open at once. Use a larger --shard-size, so that the output "
         "has fewer files, or allow more (`ulimit -n`)."
@@ -57,13 +52,13 @@ def too_many_files(path: Path) -> ResourceError:
 
 
 class WeightFile:
-    """An open file of weights, read by position from any thread."""
+    """A weight file, read by position from any thread."""
 
     def __init__(self, path: Path) -> None:
-        """Remember the file as it is now; it is opened on the first read.
+        """Record the file's current state; it is opened on the first read.
 
         Raises:
-            ModelError: there is no such file.
+            ModelError: the file does not exist.
         """
         self.path = path
         self._lock = threading.Lock()
@@ -91,7 +86,7 @@ class WeightFile:
                 if not count:
                     raise ModelError(
                         f"{self.path}: became shorter while it was read; "
-                        "leave the inputs alone and merge again."
+                        "do not change the inputs during a merge. Merge again."
                     )
                 done += count
         except OSError as error:
@@ -107,18 +102,19 @@ class WeightFile:
         return self._handle
 
     def check_unchanged(self) -> None:
-        """Refuse a file that was written to or replaced since it was first seen.
+        """Refuse a file that was modified or replaced since it was opened.
 
         Raises:
-            ModelError: size, time of change or identity are not what they were.
+            ModelError: its size, modification time or inode changed.
         """
         if self._state() != self._seen:
             raise ModelError(
-                f"{self.path}: changed while it was merged; leave the inputs alone and merge again."
+                f"{self.path}: changed while it was merged; do not change the inputs during a "
+                "merge. Merge again."
             )
 
     def close(self) -> None:
-        """Close the file; a later read opens it again."""
+        """Close the file; a later read reopens it."""
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
@@ -128,7 +124,7 @@ _SCRATCH = threading.local()
 
 
 def scratch(purpose: str, nbytes: int) -> npt.NDArray[np.uint8]:
-    """Return this thread's buffer for one purpose; what it held before is lost."""
+    """Return this thread's reusable buffer for a purpose; its old content is overwritten."""
     buffers: dict[str, npt.NDArray[np.uint8]] = _SCRATCH.__dict__
     if purpose not in buffers or buffers[purpose].size < nbytes:
         buffers[purpose] = np.empty(nbytes, np.uint8)
@@ -139,7 +135,7 @@ Bytes = npt.NDArray[np.uint8]
 
 
 class StoredSource:
-    """A tensor of a file of weights, widened to float32 as it is read."""
+    """A stored tensor, converted to float32 as it is read."""
 
     by_row = False
 
@@ -157,10 +153,10 @@ class StoredSource:
         self.widen(raw, out)
 
     def bfloat16(self, start: int, count: int, purpose: str) -> Bits:
-        """Return elements of a tensor of type ``BF16`` as they are stored, in `scratch` memory.
+        """Return elements of a ``BF16`` tensor as stored, in `scratch` memory.
 
         Raises:
-            ModelError: an element is NaN or infinite, or the file is not what it was.
+            ModelError: an element is NaN or infinite, or the file has changed.
         """
         bits = scratch(purpose, 2 * count).view(np.uint16)
         self.read_raw(start, bits.view(np.uint8))
@@ -168,42 +164,42 @@ class StoredSource:
         return bits
 
     def read_raw(self, start: int, raw: Bytes) -> None:
-        """Fill ``raw`` with the bytes of the elements from ``start`` on, whatever they hold."""
+        """Fill ``raw`` with the bytes of the elements from ``start`` on, unchecked."""
         place = self.tensor.start + start * BYTES_PER_ELEMENT[self.dtype]
         self.file.read(place, raw.data)
 
     def widen(self, raw: Bytes, out: Array) -> None:
-        """Write stored elements as float32.
+        """Convert stored elements to float32.
 
         Raises:
-            ModelError: one is NaN or infinite.
+            ModelError: an element is NaN or infinite.
         """
         self.check(widen_into(raw, self.dtype, out))
 
     def check(self, finite: bool) -> None:
-        """Refuse a tensor of which the elements are not all finite.
+        """Refuse a tensor with elements that are not finite.
 
         Raises:
-            ModelError: they are not.
+            ModelError: ``finite`` is false.
         """
         if not finite:
             raise ModelError(
-                f"tensor {self.name}: holds NaN or infinity; "
+                f"tensor {self.name}: contains NaN or infinity; "
                 "this model is broken and cannot be merged."
             )
 
     def read_bytes(self, start: int, count: int) -> bytes:
-        """Return bytes of the tensor as they are stored, from byte ``start`` on."""
+        """Return ``count`` stored bytes of the tensor, from byte ``start`` on."""
         content = bytearray(count)
         self.file.read(self.tensor.start + start, memoryview(content))
         return bytes(content)
 
 
 class HeldSource:
-    """A stored tensor whose bytes stay in memory from the first time they are read."""
+    """A stored tensor whose bytes stay in memory after the first read."""
 
     def __init__(self, source: StoredSource, memory: Bytes) -> None:
-        """Prepare to hold a tensor in memory of as many bytes as it has."""
+        """Hold a tensor in memory of exactly its size."""
         self._source, self._memory = source, memory
         self._width = BYTES_PER_ELEMENT[source.dtype]
         self._seen: set[int] = set()
@@ -216,7 +212,7 @@ class HeldSource:
         self._source.widen(raw, out)
 
     def bfloat16(self, start: int, count: int, purpose: str) -> Bits:  # noqa: ARG002
-        """Return elements of a tensor of type ``BF16`` as they are stored."""
+        """Return elements of a ``BF16`` tensor as stored."""
         raw, is_new = self._held(start, count)
         bits = raw.view(np.uint16)
         if is_new:
@@ -226,7 +222,7 @@ class HeldSource:
     def _held(self, start: int, count: int) -> tuple[Bytes, bool]:
         """Return the bytes of some elements, and whether this is the first time.
 
-        Pieces that are read again must be those that were read before.
+        Later reads must use the same pieces as the first ones.
         """
         raw = self._memory[start * self._width : (start + count) * self._width]
         is_new = start not in self._seen
@@ -237,4 +233,4 @@ class HeldSource:
 
 
 STORED = (StoredSource, HeldSource)
-"""Sources that can say what is stored."""
+"""Sources that give access to the stored bits."""

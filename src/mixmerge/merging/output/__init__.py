@@ -1,1 +1,1 @@
-"""The folder that a merge makes: files of weights, configuration, tokenizer and model card."""
+"""The output folder: weight files, configuration, tokenizer and model card."""

@@ -1,4 +1,4 @@
-"""The folder of a merged model besides weights: its place, small files, and where it came from."""
+"""The output folder besides weights: its location, small files, recipe and model card."""
 
 import json
 import platform
@@ -21,14 +21,14 @@ from mixmerge.merging.recipes.recipe_file import recipe_text
 from mixmerge.merging.vocabularies.chat_template import write_template
 
 RECIPE_FILE = "mixmerge_recipe.yml"
-"""The recipe in mixmerge's own form; ``mixmerge merge`` reads it back."""
+"""The recipe in mixmerge's own format, which ``mixmerge merge`` reads."""
 
 
 def check_target(plan: MergePlan, out: Path) -> None:
-    """Check that the output has a place: none, an empty folder, or an older merge; no input.
+    """Check that the output folder is missing, empty, or an older merge, and not an input.
 
     Raises:
-        SpecError: the folder is or holds an input, or something else than a merge.
+        SpecError: the folder is, contains or lies inside an input, or is not a merge.
     """
     target = out.resolve()
     unfinished = target.parent / (target.name + PARTIAL)
@@ -37,7 +37,7 @@ def check_target(plan: MergePlan, out: Path) -> None:
         written = path in (target, unfinished) or {target, unfinished} & {*path.parents}
         if written or path in target.parents:
             raise SpecError(
-                f"{out}: is, holds or lies in the input {folder}; choose another folder."
+                f"{out}: is, contains or lies inside the input {folder}; choose another folder."
             )
     is_merge = (out / RECIPE_FILE).exists()
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not is_merge)):
@@ -45,13 +45,12 @@ def check_target(plan: MergePlan, out: Path) -> None:
 
 
 def _donor_files(plan: MergePlan) -> dict[str, Path]:
-    """Return what is copied from the donor, by name."""
-    # The adapter's own tokenizer comes first where it has tokens that its model lacks.
+    # An adapter's tokenizer wins if it has tokens that its model lacks.
     return donated(plan.donor.path) | donated(plan.donor.tokenizer_folder)
 
 
 def fingerprint_of_small_files(plan: MergePlan) -> str:
-    """Return the hash of all that `copy_donor_files` writes from."""
+    """Return a hash of everything that `copy_donor_files` writes from."""
     folder = None if plan.vocabulary is None else plan.vocabulary.folder
     sources = [_donor_files(plan), {} if folder is None else donated(folder)]
     files = [{name: file_fingerprint(file) for name, file in some.items()} for some in sources]
@@ -59,7 +58,7 @@ def fingerprint_of_small_files(plan: MergePlan) -> str:
 
 
 def copy_donor_files(plan: MergePlan, folder: Path) -> None:
-    """Write configuration, tokenizer, chat template: the donor's, or what the recipe says."""
+    """Write configuration, tokenizer and chat template."""
     for name, file in _donor_files(plan).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, folder / name)
@@ -74,14 +73,14 @@ def copy_donor_files(plan: MergePlan, folder: Path) -> None:
 def write_lineage(
     plan: MergePlan, folder: Path, seed: int, stages: Mapping[str, MergePlan] | None = None
 ) -> None:
-    """Write the recipe and the model card of a merge that was carried out after some stages."""
+    """Write the recipe and the model card, which also lists the inputs of earlier stages."""
     text = recipe_text(_from_anywhere(plan.recipe))
     (folder / RECIPE_FILE).write_text(text, encoding="utf-8")
     (folder / "README.md").write_text(_card(plan, text, seed, stages or {}), encoding="utf-8")
 
 
 def _from_anywhere(recipe: MergeRecipe, stages: Iterable[str] = ()) -> MergeRecipe:
-    """Return a recipe whose folders are found from any folder it is read in."""
+    """Return a recipe with absolute paths."""
     known = {*stages, *recipe.stages}
 
     def moved(item: BaseInput | ModelInput) -> Any:
@@ -148,7 +147,7 @@ def _card(plan: MergePlan, text: str, seed: int, stages: Mapping[str, MergePlan]
 
 
 def _inputs(plan: MergePlan, stages: Container[str]) -> list[str]:
-    """Return a line for each input of a merge: name, place and fingerprint."""
+    """Return a table row for each input: name, folder and fingerprint."""
     lines = []
     for item, model in zip(plan.recipe.inputs, plan.checkpoints, strict=True):
         stage = stage_of(item.path)
@@ -158,7 +157,6 @@ def _inputs(plan: MergePlan, stages: Container[str]) -> list[str]:
 
 
 def _origin_of_files(plan: MergePlan) -> str:
-    """Say whose configuration, tokenizer and chat template the output has."""
     donor = f"`{plan.donor.name}`"
     tokenizer = "the donor's" if plan.recipe.tokenizer is None else plan.recipe.tokenizer.source
     template = "the donor's" if plan.recipe.chat_template is None else "the recipe's"

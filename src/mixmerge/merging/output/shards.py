@@ -1,4 +1,4 @@
-"""The files of the output: laid out before a byte is written, each whole or absent."""
+"""The weight files of the output: laid out in advance, each appearing complete or not at all."""
 
 import json
 import math
@@ -26,11 +26,11 @@ class Shard:
     """One safetensors file of the output."""
 
     file: str
-    """Its name, as `save_pretrained` would choose it."""
+    """Its path, as `save_pretrained` names files."""
     header: bytes
     """Everything before the data."""
     places: dict[str, int]
-    """For each tensor the position of its first byte in the file."""
+    """Offset of each tensor's first byte in the file."""
     nbytes: int
     """Size of the file."""
 
@@ -41,13 +41,13 @@ class Shard:
 
 
 def lay_out(tensors: Sequence[NewTensor], shard_size: int) -> list[Shard]:
-    """Divide tensors into files of at most so many bytes; a larger tensor has one of its own.
+    """Divide tensors into files of at most ``shard_size`` bytes; a larger tensor gets its own.
 
-    Modules beside the model have a file each, in the folder that stands before their names.
+    Each sentence-transformers module has a file of its own, in its folder.
     """
     beside: dict[str, list[NewTensor]] = {}
     for tensor in tensors:
-        beside.setdefault(tensor.name.rpartition("/")[0], []).append(tensor)
+        beside.setdefault(tensor.module, []).append(tensor)
     groups: list[list[NewTensor]] = [[]]
     filled = 0
     for tensor in beside.pop("", []):
@@ -63,16 +63,16 @@ def lay_out(tensors: Sequence[NewTensor], shard_size: int) -> list[Shard]:
 
 
 def needs_index(shards: Sequence[Shard]) -> bool:
-    """Say whether the model's own weights lie in several files."""
+    """Whether the model's own weights are in several files."""
     return all(shard.file != WEIGHTS for shard in shards)
 
 
 def _shard(file: str, tensors: Sequence[NewTensor]) -> Shard:
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     offset = 0
-    # Wide elements first: then every tensor is aligned to its element.
+    # Widest types first, so that every tensor is aligned to its element size.
     for tensor in sorted(tensors, key=lambda tensor: -BYTES_PER_ELEMENT[tensor.dtype]):
-        header[tensor.name.rpartition("/")[2]] = {
+        header[tensor.name_in_file] = {
             "dtype": tensor.dtype,
             "shape": list(tensor.shape),
             "data_offsets": [offset, offset + tensor.nbytes],
@@ -82,45 +82,44 @@ def _shard(file: str, tensors: Sequence[NewTensor]) -> Shard:
     text += b" " * (-len(text) % _ALIGNMENT)
     start = 8 + len(text)
     places = {
-        tensor.name: start + header[tensor.name.rpartition("/")[2]]["data_offsets"][0]
-        for tensor in tensors
+        tensor.name: start + header[tensor.name_in_file]["data_offsets"][0] for tensor in tensors
     }
     return Shard(file, len(text).to_bytes(8, "little") + text, places, start + offset)
 
 
 def index_text(tensors: Sequence[NewTensor], shards: Sequence[Shard]) -> str:
-    """Return the index that says which tensor is in which file."""
-    own = [tensor for tensor in tensors if "/" not in tensor.name]
+    """Return the index of which tensor is in which file."""
+    own = {tensor.name: tensor for tensor in tensors if not tensor.module}
     index = {
         "metadata": {
-            "total_parameters": sum(math.prod(tensor.shape) for tensor in own),
-            "total_size": sum(tensor.nbytes for tensor in own),
+            "total_parameters": sum(math.prod(tensor.shape) for tensor in own.values()),
+            "total_size": sum(tensor.nbytes for tensor in own.values()),
         },
         "weight_map": {
-            name: shard.file for shard in shards for name in shard.places if "/" not in name
+            name: shard.file for shard in shards for name in shard.places if name in own
         },
     }
     return json.dumps(index, indent=2, ensure_ascii=False) + "\n"
 
 
 class ShardFile:
-    """A file of the output while it is written: any piece, in any order, from any thread."""
+    """An output file being written: any piece, in any order, from any thread."""
 
     def __init__(
         self, folder: Path, shard: Shard, later: Callable[..., object], *, verify: bool = False
     ) -> None:
         """Create the file at its full size under a temporary name.
 
-        What takes long is done by ``later``, in the background. ``verify``: before the file counts,
-        what the disk holds is compared with what was written.
+        ``later`` runs slow work in the background. With ``verify``, the content on disk is compared
+        with what was written before the file gets its name.
 
         Raises:
             ResourceError: too many files are open.
-            OSError: for example when the disk is full.
+            OSError: for example if the disk is full.
         """
         self.shard = shard
         self._target = folder / shard.file
-        # A helper that outlived its merge may still write the same file: each writes its own copy.
+        # Random suffix: a helper that outlived its merge may still be writing the same shard.
         self._partial = folder / f"{shard.file}.{os.urandom(4).hex()}{PARTIAL}"
         self._later = later
         self._lock = threading.Lock()
@@ -139,14 +138,14 @@ class ShardFile:
         self._write(shard.header, 0)
 
     def write(self, tensor: str, start: int, content: memoryview) -> None:
-        """Write bytes of a tensor from its byte ``start`` on."""
+        """Write bytes of a tensor at its byte ``start``."""
         self._write(content, self.shard.places[tensor] + start)
         with self._lock:
             before = self._written
             self._written += len(content)
             due = before // _SYNC_EVERY < self._written // _SYNC_EVERY
         if due:
-            # What reaches the disk while the rest is computed need not be waited for at the end.
+            # Flush while the rest is computed, so that the final fsync has little left to do.
             self._later(os.fdatasync, self._handle)
 
     def _write(self, content: bytes | memoryview, place: int) -> None:
@@ -158,16 +157,16 @@ class ShardFile:
             view, place = view[count:], place + count
 
     def tensor_is_written(self) -> bool:
-        """Note that a tensor is complete; return whether the file now is."""
+        """Record that a tensor is complete; return whether the file now is."""
         with self._lock:
             self._missing -= 1
             return self._missing == 0
 
     def finish(self) -> None:
-        """Flush the file to the disk and give it its name.
+        """Flush the file to disk and give it its final name.
 
         Raises:
-            ResourceError: the disk does not hold what was written.
+            ResourceError: the content on disk is not what was written.
         """
         os.fsync(self._handle)
         if self._sums is not None:
@@ -176,18 +175,18 @@ class ShardFile:
         self._partial.rename(self._target)
 
     def close(self) -> None:
-        """Close the file, whole or not."""
+        """Close the file, complete or not."""
         self._file.close()
 
     def _compare(self, sums: dict[int, tuple[int, int]]) -> None:
-        # The disk is asked, not the page cache.
+        # Drop the page cache, so that reads come from the disk.
         os.posix_fadvise(self._handle, 0, 0, os.POSIX_FADV_DONTNEED)
         seen = 0
         for place in sorted(sums):
             length, checksum = sums[place]
             if place != seen or zlib.crc32(os.pread(self._handle, length, place)) != checksum:
                 raise ResourceError(
-                    f"{self._target}: the disk returned other bytes than were written, near byte "
-                    f"{place}; check the disk and merge again."
+                    f"{self._target}: the disk returned different bytes from those written, near "
+                    f"byte {place}; check the disk and merge again."
                 )
             seen += length

@@ -1,4 +1,4 @@
-"""Where a merge is written until it is whole, and what an interrupted one finds again."""
+"""The temporary folder of a merge, which an interrupted merge continues from."""
 
 import os
 import shutil
@@ -16,15 +16,15 @@ _KEY = ".merge-key"
 
 @contextmanager
 def workplace(out: Path, key: str) -> Iterator[Path]:
-    """Yield a neighbour of ``out`` to fill; on success it takes the name ``out``.
+    """Yield a temporary folder next to ``out``; on success it is renamed to ``out``.
 
-    What an earlier merge with the same key left there is kept, so that files that are whole need
-    not be written again. An interruption or a full disk leaves it for the next attempt; any other
-    error removes it. ``out`` itself is untouched until the end, when an older one is replaced.
+    Complete files of an earlier merge with the same key are kept and reused. After an interruption
+    or a full disk the folder stays for the next attempt; after any other error it is removed.
+    ``out`` itself is only touched at the end, when an older merge is replaced.
 
     Raises:
         ResourceError: another process is writing the same folder, or the disk does not allow it.
-        SpecError: the neighbour holds something that is not a merge's.
+        SpecError: the temporary folder contains something else.
     """
     partial = out.with_name(out.name + PARTIAL)
     with explained_disk_errors(out):
@@ -40,7 +40,6 @@ def workplace(out: Path, key: str) -> Iterator[Path]:
                 yield partial
             except BaseException as error:
                 _drop_unfinished(partial)
-                # Finished files are kept where going on makes sense.
                 if not goes_on_later(error) or [f.name for f in partial.iterdir()] == [_KEY]:
                     shutil.rmtree(partial, ignore_errors=True)
                 raise
@@ -50,10 +49,10 @@ def workplace(out: Path, key: str) -> Iterator[Path]:
 
 
 def check_space(folder: Path, needed: int) -> None:
-    """Check that the disk has room for ``needed`` bytes more.
+    """Check that the disk has room for ``needed`` more bytes.
 
     Raises:
-        ResourceError: it has not.
+        ResourceError: it does not.
     """
     free = shutil.disk_usage(folder).free
     if needed > free:
@@ -69,12 +68,12 @@ def _begin(partial: Path, key: str) -> None:
         _drop_unfinished(partial)
         return
     left = sorted(partial.iterdir())
-    # A merge that was killed while it took its name has a recipe and no key any more.
+    # A merge that was killed just before the final rename has a recipe but no key.
     ours = note.is_file() or (partial / RECIPE_FILE).is_file()
     if not ours and any(not entry.name.startswith(_KEY) for entry in left):
         raise SpecError(
-            f"{partial}: is where the model would be written, and holds something that no merge "
-            "left there; move it away."
+            f"{partial}: the model would be written here, but the folder contains something that "
+            "no merge wrote; move it away."
         )
     for entry in left:
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
@@ -82,22 +81,23 @@ def _begin(partial: Path, key: str) -> None:
 
 
 def goes_on_later(error: BaseException) -> bool:
-    """Say whether the same command may succeed later, so that what is whole should be kept."""
+    """Whether the same command may succeed later, so that complete files should be kept."""
     return isinstance(error, (KeyboardInterrupt, OSError, ResourceError))
 
 
 def _drop_unfinished(partial: Path) -> None:
-    """Remove what nobody finishes any more: whoever still writes it cannot give it a name."""
+    """Remove partial files; a process still writing one can no longer rename it."""
     for unfinished in partial.rglob(f"*{PARTIAL}"):
         unfinished.unlink(missing_ok=True)
 
 
 def _appear(partial: Path, out: Path) -> None:
-    """Flush what is not flushed yet, and give the folder its name."""
+    """Flush everything to disk, then give the folder its final name."""
     _drop_unfinished(partial)
     sync_all(partial)
     if out.exists():
         shutil.rmtree(out)
+    # The key goes last: until here an interrupted merge can be continued.
     (partial / _KEY).unlink()
     sync(partial)
     partial.rename(out)

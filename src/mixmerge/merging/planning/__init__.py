@@ -1,1 +1,1 @@
-"""What a merge will do: one row for each tensor of the output, decided before a weight is read."""
+"""The plan of a merge: one row per output tensor, made before any weight is read."""

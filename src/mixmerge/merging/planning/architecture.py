@@ -1,9 +1,9 @@
-"""The configuration of a merged model, and whether transformers can load its tensors with it.
+"""The configuration of a merged model, and a check that transformers can load its tensors.
 
-The configuration is the donor's, made true to the weights. For the check, transformers makes the
-architecture on PyTorch's meta device, which holds shapes and no numbers, and loads the planned
-tensors as it would load the files: with its own rules for tied heads, packed experts and renamed
-parts. That imports torch and transformers, so it runs on request only.
+The configuration is the donor's, adapted to the weights. For the check, transformers builds the
+architecture on PyTorch's meta device, which has shapes but no data, and loads the planned tensors
+with its own rules for tied heads, packed experts and renamed parts. That imports torch and
+transformers, so it runs on request only.
 """
 
 import copy
@@ -16,23 +16,16 @@ from typing import Any
 from mixmerge.errors import ModelError
 from mixmerge.files import write_json
 from mixmerge.merging.kernels.rounding import STORED
+from mixmerge.merging.models import layout
 from mixmerge.merging.models.checkpoint import Checkpoint
-from mixmerge.merging.models.layout import (
-    LAYER_COUNTS,
-    embedding,
-    head,
-    is_untrained,
-    language_config,
-    layer_count,
-)
 from mixmerge.merging.models.safetensors_io import TORCH_NAMES, NewTensor
 from mixmerge.merging.vocabularies.tokenizer_files import quiet_transformers
 
 _NUMBERS_OF_LAYERS = frozenset({"mlp_only_layers", "moe_layers", "full_attn_idxs"})
-"""Settings that list some layers by their numbers; other lists have an entry for each layer."""
+"""Settings that list layer numbers; other lists have one entry per layer."""
 
 QUANTISATION = ("quantization_config", "compression_config", "_pre_quantization_dtype")
-"""Settings that say how stored weights were made smaller."""
+"""Settings that describe quantised weights."""
 
 Config = dict[str, Any]
 
@@ -44,21 +37,20 @@ def output_config(
     *,
     ties_head: bool | None,
 ) -> Config:
-    """Return the configuration of the output: the donor's, which is left as it is, made true.
+    """Return the output's configuration: a copy of the donor's, adapted to the weights.
 
-    True to the weights are then: data type, number of layers and what is listed by layer, rows of
-    the embedding, and whether the head is the embedding. How weights were quantised is left out
-    where none of them is: loaders would quantise them, or refuse them.
+    Adapted are the data type, the number of layers and per-layer lists, the rows of the embedding,
+    and whether the head is tied. Quantisation settings are dropped if no tensor is quantised:
+    loaders would quantise the weights, or refuse them.
 
     Args:
         donor: the configuration to start from.
         tensors: of the output.
-        layers: for each layer of the output a model and a layer that it comes from; empty: they are
-            those of the donor.
+        layers: for each output layer the model and layer it comes from; empty: as in the donor.
         ties_head: whether the output's head is its embedding; None: as the donor says.
     """
     config = copy.deepcopy(dict(donor))
-    language = language_config(config)
+    language = layout.language_config(config)
     assert isinstance(language, dict)  # a part of the copy
     _set_dtype(config, tensors)
     if not any(_is_quantised(tensor) for tensor in tensors):
@@ -68,25 +60,27 @@ def output_config(
     if layers:
         _set_layers(language, layers)
     named = {tensor.name: tensor for tensor in tensors}
-    found = embedding(named, config)
+    found = layout.embedding(named, config)
     if found is not None and "vocab_size" in language:
         language["vocab_size"] = named[found].shape[0]
         if "vocab_size" in config:
             config["vocab_size"] = named[found].shape[0]
     for part in (config, language):
-        said = part.get("tie_word_embeddings")
-        if ties_head is False and head(named) and (part is config or said is not None):
+        tied = part.get("tie_word_embeddings")
+        if ties_head is False and layout.head(named) and (part is config or tied is not None):
             part["tie_word_embeddings"] = False
-        elif ties_head and said is False:
+        elif ties_head and tied is False:
             part["tie_word_embeddings"] = True
     return config
 
 
 def _is_quantised(tensor: NewTensor) -> bool:
-    """Say whether a tensor holds whole numbers in place of weights, or what to multiply them by."""
+    """Whether a tensor holds quantised weights or their scales."""
     module = tensor.name.rpartition(".")[2]
     whole = (
-        tensor.dtype not in STORED and tensor.dtype != "BOOL" and not is_untrained(tensor.name, {})
+        tensor.dtype not in STORED
+        and tensor.dtype != "BOOL"
+        and not layout.is_untrained(tensor.name, {})
     )
     return whole or module.endswith(("_scale", "_scale_inv", "scales", "_zero_point"))
 
@@ -100,11 +94,11 @@ def _set_dtype(config: Config, tensors: Sequence[NewTensor]) -> None:
 
 
 def _set_layers(language: Config, layers: Sequence[tuple[Checkpoint, int]]) -> None:
-    """Count the layers, and list for each what the configuration it comes from lists."""
-    before = layer_count(language)
-    sources = [(language_config(model.config), number) for model, number in layers]
+    """Set the number of layers and take each entry of per-layer lists from its source."""
+    before = layout.layer_count(language)
+    sources = [(layout.language_config(model.config), number) for model, number in layers]
     for key, value in list(language.items()):
-        if key in LAYER_COUNTS and isinstance(value, int):
+        if key in layout.LAYER_COUNTS and isinstance(value, int):
             language[key] = len(layers)
         elif key in _NUMBERS_OF_LAYERS and isinstance(value, list):
             lists = [(source.get(key), number) for source, number in sources]
@@ -118,19 +112,19 @@ def _set_layers(language: Config, layers: Sequence[tuple[Checkpoint, int]]) -> N
 
 
 def _entry(listed: Any, otherwise: list[Any], layer: int) -> Any:
-    """Return what a configuration lists for a layer; one that lists nothing is like the donor."""
+    """Return the entry of a per-layer list; the donor's where the source has no such list."""
     values = listed if isinstance(listed, list) and layer < len(listed) else otherwise
     return values[layer % len(values)]
 
 
 def check_architecture(config: Config, tensors: Sequence[NewTensor]) -> str | None:
-    """Check that names and shapes of the output are those that its configuration asks for.
+    """Check that the output has the tensors and shapes that its configuration requires.
 
     Returns:
-        Why that could not be checked, for example because a package is missing; None where it was.
+        Why this could not be checked, for example because a package is missing; None if it was.
 
     Raises:
-        ModelError: a tensor is missing, of no use, or of another shape.
+        ModelError: a tensor is missing, unused, or has the wrong shape.
     """
     import transformers
 
@@ -142,7 +136,7 @@ def check_architecture(config: Config, tensors: Sequence[NewTensor]) -> str | No
         found = _loaded(kind, config, tensors)
     except Exception as error:  # noqa: BLE001 - of whatever kind the model's own code raises
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        return f"transformers could not make {name} ({reason:.200})"
+        return f"transformers could not build {name} ({reason:.200})"
     problems = list(_problems(kind.__name__, found))
     if problems:
         more = f" ({len(problems) - 1} more)" if problems[1:] else ""
@@ -151,7 +145,7 @@ def check_architecture(config: Config, tensors: Sequence[NewTensor]) -> str | No
 
 
 def _loaded(kind: Any, config: Config, tensors: Sequence[NewTensor]) -> dict[str, Any]:
-    """Return what transformers says of loading tensors without numbers."""
+    """Return transformers' report on loading the tensors without data."""
     import torch
     import transformers
 
@@ -165,7 +159,7 @@ def _loaded(kind: Any, config: Config, tensors: Sequence[NewTensor]) -> dict[str
             device="meta",
         )
         for tensor in tensors
-        if "/" not in tensor.name  # of a module beside the model
+        if not tensor.module
     }
     with quiet_transformers():
         _, found = kind.from_pretrained(

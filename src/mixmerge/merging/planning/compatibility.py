@@ -1,14 +1,14 @@
-"""Whether models can be merged, decided from headers, configurations and tokenizers.
+"""Whether models can be merged, judged by headers, configurations and tokenizers.
 
 The rules:
 
 - Every model has every tensor, with the same shape, under this name or as another copy of the same
-  weight: the embedding is the head where one model stores a head and another ties it.
-- Tensors of numbers with a fraction are bfloat16, float16 or float32, in any combination.
-- Tensors of whole numbers (buffers) have one type in all models, and must hold the same values.
-- Counters, and buffers that loaders compute themselves, do not matter.
-- All tokenizers give the same tokens the same ids, or the recipe says how to align them. A model
-  without a tokenizer is taken to have the donor's ids.
+  weight: the embedding counts as the head of a model that ties it.
+- Floating-point tensors are bfloat16, float16 or float32, in any combination.
+- Integer tensors (buffers) have the same type and the same values in all models.
+- Counters, and buffers that loaders recompute, are ignored.
+- All tokenizers give the same tokens the same ids, or the recipe aligns them. A model without a
+  tokenizer is assumed to have the donor's ids.
 - All configurations name the same architecture.
 """
 
@@ -18,27 +18,22 @@ from collections.abc import Sequence
 from mixmerge.errors import ModelError
 from mixmerge.fingerprint import file_fingerprint
 from mixmerge.merging.kernels.rounding import STORED
+from mixmerge.merging.models import layout
 from mixmerge.merging.models.checkpoint import Checkpoint
 from mixmerge.merging.models.donor_files import OTHER_TOKENS, donated, has_tokenizer
 from mixmerge.merging.models.equivalences import names_of
-from mixmerge.merging.models.layout import (
-    Described,
-    denies_tied_head,
-    is_head,
-    is_untrained,
-)
 from mixmerge.merging.vocabularies.tokenizer_files import read_tokenizer
 
 COPIED = {"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64"}
-"""Types of buffers: copied when all models hold the same, never merged."""
+"""Types of buffers, which are never merged but copied if equal in all models."""
 
 
 def problems(models: Sequence[Checkpoint]) -> list[str]:
-    """Return why models cannot be merged: one sentence per tensor or file, empty if they can."""
+    """Return why models cannot be merged, one sentence per tensor or file."""
     found = model_problems(models) + vocabulary_problems(models)
     names = dict.fromkeys(name for model in models for name in model.tensors)
     for name in names:
-        if is_untrained(name, models[0].config):
+        if layout.is_untrained(name, models[0].config):
             continue
         inputs = [(model, counterpart(model, name)) for model in models]
         tensors = [
@@ -49,7 +44,7 @@ def problems(models: Sequence[Checkpoint]) -> list[str]:
 
 
 def model_problems(models: Sequence[Checkpoint]) -> list[str]:
-    """Return the differences in architecture between the first model and the others."""
+    """Return the differences in architecture from the first model."""
     first = models[0]
     mine = first.config.get("model_type")
     return [
@@ -66,29 +61,25 @@ def _shown(value: object) -> str:
 
 
 def counterpart(model: Checkpoint, name: str) -> str | None:
-    """Return which tensor of a model plays the part of ``name``, or None where none does.
-
-    That is the tensor of that name, or another copy of it, as the embedding of a tied head.
-    """
+    """Return the tensor of that name, or another copy of it such as a tied embedding."""
     if name in model.tensors:
         return name
-    if is_head(name) and denies_tied_head(model.config):
+    if layout.is_head(name) and layout.denies_tied_head(model.config):
         return None
     others = names_of(name, model.tensors, model.config)
     return next((other for other in others if other in model.tensors), None)
 
 
 def tensor_problems(
-    name: str, inputs: Sequence[tuple[str, str | None, Described | None]]
+    name: str, inputs: Sequence[tuple[str, str | None, layout.Described | None]]
 ) -> list[str]:
-    """Return why the tensors that should become one cannot.
+    """Return why tensors cannot be merged into one.
 
-    The inputs are each model's name, its own name for the tensor, and what it says of it, if it has
-    such a tensor.
+    The inputs are each model's name, its own name for the tensor, and the tensor if it has one.
     """
     present = [(model, at, tensor) for model, at, tensor in inputs if tensor is not None]
     absent = [model for model, _, tensor in inputs if tensor is None]
-    why = " (whose configuration does not tie it to the embedding)" if is_head(name) else ""
+    why = " (whose configuration does not tie it to the embedding)" if layout.is_head(name) else ""
     found = [f"tensor {name} is in {present[0][0]} and not in {model}{why}" for model in absent]
     found += [
         f"tensor {at} of {model} is {tensor.dtype}, which cannot be merged; "
@@ -109,14 +100,14 @@ def tensor_problems(
 
 
 def _hint(one: tuple[int, ...], other: tuple[int, ...]) -> str:
-    """Say what helps where only the number of rows differs, as it does between vocabularies."""
+    """Return advice if only the number of rows differs, as between vocabularies."""
     if len(one) == len(other) == 2 and one[1] == other[1]:
         return " (if these are rows of tokens, align them with `tokenizer: {source: union}`)"
     return ""
 
 
 def vocabulary_problems(models: Sequence[Checkpoint]) -> list[str]:
-    """Return how the tokenizers differ between the first model that has one and the others."""
+    """Return how tokenizers differ from the first one."""
     found: list[str] = []
     having = [model for model in models if has_tokenizer(model.tokenizer_folder)]
     first = having[0] if having else models[0]
@@ -140,12 +131,12 @@ def vocabulary_problems(models: Sequence[Checkpoint]) -> list[str]:
 
 
 def _tokens(model: Checkpoint) -> dict[str, int]:
-    """Return ids by token; those of an older form are converted, to be compared."""
+    """Return ids by token; older tokenizer formats are converted."""
     return model.vocabulary or read_tokenizer(model.tokenizer_folder).vocabulary
 
 
 def _share_a_file(first: Checkpoint, other: Checkpoint) -> bool:
-    """Say whether all files of tokens that both have are the same, and there is one."""
+    """Whether all vocabulary files that both models have are the same, and there is one."""
     mine, theirs = (donated(model.tokenizer_folder, OTHER_TOKENS) for model in (first, other))
     both = mine.keys() & theirs.keys()
     return bool(both) and all(

@@ -1,6 +1,6 @@
-"""What each tensor of the output is made from: which tensors of which models, and which settings.
+"""The sources of each output tensor: which tensors of which models, with which parameters.
 
-Names alone decide: layers, slices, filters and gradients are resolved here, and no header is read.
+Layers, slices, filters and gradients are resolved from names alone; no header is read.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,36 +23,36 @@ from mixmerge.merging.recipes.sections import Setting, filters, value_for, with_
 
 
 class Origin(NamedTuple):
-    """A tensor of the output, and what it is called where it comes from."""
+    """An output tensor, and its names in the sources."""
 
     name: str
     part: int
-    """Which of the recipe's parts it belongs to."""
+    """Index of the recipe's part that it belongs to."""
     depth: float
-    """How deep it lies in its part: 0 the first layer, 1 the last; 0 outside of layers."""
+    """Of its layer in the part: 0 for the first, 1 for the last; 0 outside layers."""
     inputs: tuple[str, ...]
-    """Its name in each source of the part, whether or not there is such a tensor."""
+    """Its name in each source of the part, whether or not the source has it."""
 
 
 class Composition(NamedTuple):
-    """What the output is put together from."""
+    """The tensors of the output and where its layers come from."""
 
     tensors: list[Origin]
     before: list[str]
     """With slices, the tensors that come before the layers."""
     layers: list[tuple[str, int]]
-    """For each layer of the output the first source's name and its layer; empty without slices."""
+    """For each output layer the first source and its layer; empty without slices."""
 
 
 def compose(recipe: MergeRecipe, models: Mapping[str, Checkpoint]) -> Composition:
-    """Find the tensors of the output: all that any source of their part has.
+    """Find the output's tensors: all that any source of their part has.
 
-    In a recipe with slices, what comes before the layers (and whatever is neither layer nor norm
-    nor head) belongs to the first slice, and what comes after them to the last.
+    With slices, what comes before the layers (and whatever is neither layer nor norm nor head)
+    belongs to the first slice, and what comes after them to the last.
 
     Raises:
         SpecError: a slice asks for layers that a model does not have.
-        ModelError: a model has no layers, or they are called otherwise than in another.
+        ModelError: a model has no layers, or names them differently from another.
     """
     if not recipe.slices:
         (part,) = recipe.parts
@@ -63,7 +63,7 @@ def compose(recipe: MergeRecipe, models: Mapping[str, Checkpoint]) -> Compositio
 
 
 def _union(names: Iterable[Iterable[str]]) -> list[str]:
-    """Return all names, in the order in which they are first met."""
+    """Return all names in order of first occurrence."""
     return list(dict.fromkeys(name for some in names for name in some))
 
 
@@ -73,7 +73,7 @@ def _same_names(part: int, sources: Sequence[Checkpoint], names: Sequence[str]) 
 
 
 class _Layered:
-    """A model's tensors, sorted into its layers and what lies outside of them."""
+    """A model's tensor names, by layer."""
 
     def __init__(self, model: Checkpoint) -> None:
         self.stack: Stack = layer_stack(model.name, model.tensors, model.config)
@@ -124,7 +124,7 @@ def _outside(
     *,
     after: bool,
 ) -> Iterator[Origin]:
-    """Yield what comes before (or after) the layers, from the sources of one slice."""
+    """Yield the tensors before (or after) the layers, from the sources of one slice."""
     sources = [source.model for source in slices[number].sources]
     names = _union([layered[name].outside for name in sources])
     prefix = layered[sources[0]].stack.prefix
@@ -145,14 +145,14 @@ def _common_prefix(layered: Mapping[str, _Layered]) -> str:
 
 
 def _range(layered: Mapping[str, _Layered], part: Slice, index: int, number: int) -> range:
-    """Return the layers of one source of a slice, as many as the other sources have."""
+    """Return the layers of one source of a slice; all sources have the same number."""
     source = part.sources[index]
     count = layered[source.model].stack.layers
     low, high = source.layers or (0, count)
     if high > count:
         raise SpecError(
-            f"slice {number + 1}: {source.model} has {count} layers, and layers {low} to {high} "
-            "were asked for (the second number is one past the last layer)."
+            f"slice {number + 1}: {source.model} has {count} layers, but the recipe asks for "
+            f"layers {low} to {high} (the second number is one past the last layer)."
         )
     others = [other.layers or (0, layered[other.model].stack.layers) for other in part.sources]
     if any(end - begin != high - low for begin, end in others):
@@ -167,16 +167,16 @@ Level = Mapping[str, Setting]
 
 
 class Part:
-    """One part of a recipe: which of its sources are merged, and with which arguments.
+    """One part of a recipe: its sources and the method's arguments.
 
-    A model's own value counts before that of its slice, that before the recipe's, and that before
-    the method's default; where no rule of a level matches a tensor's name, the next one decides.
-    Values for a model are looked up by the tensor's name in that model, shared ones (and SLERP's
-    weights, which mergekit has as one shared ``t``) by its name in the output, as in mergekit.
+    A model's own value takes precedence over its slice's, that over the recipe's, and that over the
+    default; where no rule at one level matches a tensor's name, the next level applies. Per-model
+    values are looked up by the tensor's name in that model; shared ones (and SLERP's weights, which
+    are one shared ``t`` in mergekit) by its name in the output, as in mergekit.
     """
 
     def __init__(self, recipe: MergeRecipe, part: Slice) -> None:
-        """Prepare the settings of one of ``recipe.parts``."""
+        """Prepare the parameters of one of ``recipe.parts``."""
         self._method = recipe.declaration
         base, sources = recipe.base_of(part), list(enumerate(part.sources))
         self._models = [(index, source) for index, source in sources if source.model != base]
@@ -199,15 +199,15 @@ class Part:
         self._known: dict[tuple[float, tuple[bool, ...]], Arguments] = {}
 
     def of(self, origin: Origin) -> Arguments:
-        """Return what the method is called with for one tensor.
+        """Return the method's arguments for one tensor.
 
         Raises:
-            SpecError: a required parameter has no value, or values do not go together.
+            SpecError: a required parameter has no value, or the values are not valid together.
         """
         names = (origin.name, *(origin.inputs[index] for index, _ in self._models))
         if names.count(origin.name) == len(names):
             names = (origin.name,)
-        # Tensors differ in names and rarely in what filters make of them: each case is found once.
+        # Most tensors differ only in name, so the arguments are cached by what filters match.
         case = (origin.depth, tuple([word in name for name in names for word in self._filters]))
         if case not in self._known:
             self._known[case] = self._resolve(origin)
@@ -229,7 +229,6 @@ class Part:
     def _value(
         self, parameter: Parameter, setting: Setting | None, origin: Origin, number: int
     ) -> Scalar:
-        """Return a parameter's value for a tensor, and for the model with that number."""
         index, source = self._models[number]
         by_model = parameter.per_model and not parameter.by_output
         name = origin.inputs[index] if by_model else origin.name

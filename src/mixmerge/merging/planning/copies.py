@@ -1,7 +1,7 @@
-"""Weights that models store twice: merged once, so that what was equal stays equal.
+"""Weights that models store twice: merged once, so that equal copies stay equal.
 
 A head that equals its embedding is tied to it, whether or not a file has both; the same holds for
-the embeddings of T5's encoder and decoder. Bytes decide where a model stores both tensors.
+T5's encoder and decoder embeddings. If a model stores both tensors, their bytes are compared.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from mixmerge.merging.planning.compatibility import counterpart
 
 
 def original_of(name: str, models: Sequence[Checkpoint]) -> str | None:
-    """Return the tensor of which ``name`` is a copy in all models; None where it is its own.
+    """Return the tensor that ``name`` is a copy of in all models; None if there is none.
 
     Raises:
         ModelError: a file cannot be read.
@@ -40,8 +40,3 @@ def _is_copy(model: Checkpoint, name: str, original: str) -> bool:
     if not (isinstance(mine, StoredSource) and isinstance(theirs, StoredSource)):
         return False
     return same_bytes(mine.tensor, theirs.tensor)
-
-
-def needless(name: str, models: Sequence[Checkpoint]) -> bool:
-    """Say whether a copy need not be stored: some model loads without it."""
-    return any(name not in model.tensors for model in models)

@@ -1,4 +1,4 @@
-"""What a merge will do: one row per tensor of the output, checked before a weight is read."""
+"""The plan of a merge: one row per output tensor, checked before any weight is read."""
 
 import gc
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,33 +9,16 @@ from typing import Any
 
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.merging.methods.method import Arguments
+from mixmerge.merging.models import layout
 from mixmerge.merging.models.checkpoint import Checkpoint, with_common_names
-from mixmerge.merging.models.layout import (
-    denies_tied_head,
-    embedding,
-    is_head,
-    is_untrained,
-    says_tied_head,
-)
 from mixmerge.merging.models.references import locate, open_model
 from mixmerge.merging.models.safetensors_io import TORCH_NAMES, NewTensor
 from mixmerge.merging.models.sources import Source, StoredSource
+from mixmerge.merging.planning import compatibility
 from mixmerge.merging.planning.architecture import output_config
-from mixmerge.merging.planning.compatibility import (
-    COPIED,
-    counterpart,
-    model_problems,
-    tensor_problems,
-    vocabulary_problems,
-)
 from mixmerge.merging.planning.composition import Origin, Part, compose
-from mixmerge.merging.planning.copies import needless, original_of
-from mixmerge.merging.planning.notes import (
-    buffer_notes,
-    donor_notes,
-    slice_notes,
-    tokenizer_notes,
-)
+from mixmerge.merging.planning.copies import original_of
+from mixmerge.merging.planning.notes import buffer_notes, donor_notes, slice_notes, tokenizer_notes
 from mixmerge.merging.recipes.recipe import MergeRecipe, stage_of, with_folder
 from mixmerge.merging.vocabularies.chat_template import choose, template_of, template_of_adapter
 from mixmerge.merging.vocabularies.vocabulary import Vocabulary, align
@@ -46,18 +29,18 @@ _DTYPES = {name: dtype for dtype, name in TORCH_NAMES.items()}
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One tensor of the output and how it comes about."""
+    """One output tensor and its inputs."""
 
     output: NewTensor
     models: tuple[Source, ...]
     """The tensor of each model, in the recipe's order."""
     base: Source | None
     positions: tuple[int, ...]
-    """Place of each model in the recipe, which keys its random draws."""
+    """Index of each model in the recipe, which keys its random draws."""
     arguments: Arguments | None
-    """What the method is called with; None where the tensor is copied."""
+    """For the method; None if the tensor is copied."""
     draws: str
-    """The tensor whose random draws it gets: its own name, or that of its original."""
+    """Name that keys its random draws: its own, or that of its original."""
 
     @property
     def inputs(self) -> tuple[Source, ...]:
@@ -67,20 +50,20 @@ class Row:
 
 @dataclass(frozen=True)
 class MergePlan:
-    """A recipe together with its models, and what becomes of every tensor."""
+    """A recipe with its models, and what to do for every output tensor."""
 
     recipe: MergeRecipe
     checkpoints: tuple[Checkpoint, ...]
-    """The base, where there is one, and the models."""
+    """The base, if there is one, and the models."""
     rows: tuple[Row, ...]
     config: dict[str, Any]
     """The output's configuration."""
     vocabulary: Vocabulary | None = None
-    """The output's tokens, where the recipe brings vocabularies together."""
+    """The output's tokens, if the recipe aligns vocabularies."""
     chat_template: str | None = None
-    """The output's chat template; None: the one that is copied with the tokenizer."""
+    """None: the one that is copied with the tokenizer."""
     notes: tuple[str, ...] = ()
-    """What was decided and might surprise, a sentence each."""
+    """Decisions that may surprise, one sentence each."""
 
     @property
     def donor(self) -> Checkpoint:
@@ -90,38 +73,38 @@ class MergePlan:
 
     @property
     def folders(self) -> list[Path]:
-        """Every folder that is read from: of models, adapters and the tokenizer."""
+        """All folders that are read: of models, adapters and the tokenizer."""
         tokenizer = [] if self.vocabulary is None else [self.vocabulary.folder]
         return [*(path for model in self.checkpoints for path in model.folders), *tokenizer]
 
     def close(self) -> None:
-        """Close the files of the models."""
+        """Close the models' files."""
         for checkpoint in self.checkpoints:
             checkpoint.close()
 
     def check_unchanged(self) -> None:
-        """Refuse models whose files changed since they were planned with.
+        """Refuse models whose files changed since planning.
 
         Raises:
-            ModelError: a file was written to, or replaced.
+            ModelError: a file was modified or replaced.
         """
         for checkpoint in self.checkpoints:
             checkpoint.check_unchanged()
 
     @property
     def outputs(self) -> list[NewTensor]:
-        """Every tensor that will be written."""
+        """All tensors that will be written."""
         return [row.output for row in self.rows]
 
     @property
     def nbytes(self) -> int:
-        """Bytes of weights that will be written."""
+        """Bytes of weights to write."""
         return sum(output.nbytes for output in self.outputs)
 
 
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """Pause the search for reference cycles: a plan has none, and half its time would go there."""
+    """Pause garbage collection: a plan has no cycles, and half its time would go there."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -135,11 +118,11 @@ def _without_collection() -> Iterator[None]:
 def plan_merge(
     recipe: MergeRecipe, *, stages: Mapping[str, Path] | None = None, allow_pickle: bool = False
 ) -> MergePlan:
-    """Read the headers of all models, and of the stages that are used, and decide on every tensor.
+    """Plan a merge from the headers of its models, and of stages that were merged before.
 
     Raises:
         ModelError: a model is incomplete, or the models do not fit together.
-        SpecError: the recipe has no value, or no usable combination of values, for a tensor.
+        SpecError: the recipe has no value, or no valid combination of values, for a tensor.
     """
     folders = stages or {}
     for name in map(stage_of, recipe.references):
@@ -151,8 +134,8 @@ def plan_merge(
             for model in recipe.inputs
         ]
     )
-    found = model_problems(checkpoints)
-    differ = [] if recipe.tokenizer is not None else vocabulary_problems(checkpoints)
+    found = compatibility.model_problems(checkpoints)
+    differ = [] if recipe.tokenizer is not None else compatibility.vocabulary_problems(checkpoints)
     if not recipe.unsafe_truncate_embeddings:
         found += differ
     _refuse(found)
@@ -195,7 +178,7 @@ def _refuse(found: Sequence[str]) -> None:
 
 
 class _Planner:
-    """Makes rows, and collects what is wrong with them."""
+    """Makes rows, and collects problems and notes."""
 
     def __init__(
         self, recipe: MergeRecipe, models: Mapping[str, Checkpoint], vocabulary: Vocabulary | None
@@ -205,9 +188,11 @@ class _Planner:
         self.untrained: list[str] = []
         self.ties_head: bool | None = None
         self._dtype = recipe.dtype
+        tensors = [each for model in models.values() for each in model.tensors.items()]
+        self._modules = {name: tensor.module for name, tensor in tensors}
         self._vocabulary = vocabulary
         truncates = recipe.unsafe_truncate_embeddings and vocabulary is None
-        tables = {embedding(model.tensors, model.config) for model in models.values()}
+        tables = {layout.embedding(model.tensors, model.config) for model in models.values()}
         self._truncated = tables if truncates else None
         self._parts = [
             (Part(recipe, part), [models[source.model] for source in part.sources])
@@ -215,55 +200,55 @@ class _Planner:
         ]
 
     def row(self, origin: Origin) -> Row | None:
-        """Return the row of one tensor, or None where it is none or something is wrong with it."""
+        """Return the row of a tensor, or None if it is not stored or has a problem."""
         part, models = self._parts[origin.part]
-        names = [*map(counterpart, models, origin.inputs)]
+        names = [*map(compatibility.counterpart, models, origin.inputs)]
         found = self._found(origin, names)
-        lacks = any(source is None or source.dtype in COPIED for source in found)
-        if lacks and is_untrained(origin.name, models[0].config):
+        lacks = any(source is None or source.dtype in compatibility.COPIED for source in found)
+        if lacks and layout.is_untrained(origin.name, models[0].config):
             return self._untrained(origin, found)
         owners = [model.name for model in models]
-        wrong = tensor_problems(origin.name, list(zip(owners, names, found, strict=True)))
+        wrong = compatibility.tensor_problems(
+            origin.name, list(zip(owners, names, found, strict=True))
+        )
         if wrong:
             self.problems += wrong
             return None
         sources = [source for source in found if source is not None]
-        original = original_of(origin.name, models) if self._may_be_tied(origin) else None
+        # Originals are in the first part: a copy from other models is not tied.
+        same_models = models == self._parts[0][1]
+        original = original_of(origin.name, models) if same_models else None
         if original is not None:
             return self._copy(origin, original, models)
-        if is_head(origin.name):
+        if layout.is_head(origin.name):
             self._look_at_head(origin, models, names)
         return self._row(origin, part, sources)
 
     def _untrained(self, origin: Origin, found: Sequence[Source | None]) -> Row:
-        """Return the row of what is no weight: that of the model which gives the small files."""
+        """Return a row that copies the preferred model's tensor."""
         self.untrained.append(origin.name)
         part, models = self._parts[origin.part]
         names = [model.name for model in models]
         order = sorted(zip(names, found, strict=True), key=lambda pair: pair[0] != part.preferred)
         source = next(source for _, source in order if source is not None)
-        output = NewTensor(origin.name, source.dtype, source.shape)
+        output = self._output(origin.name, source.dtype, source.shape)
         return Row(output, (source,), None, part.positions, None, origin.name)
 
-    def _may_be_tied(self, origin: Origin) -> bool:
-        """Say whether a copy would come from the same models as its original, in the first part."""
-        return self._parts[origin.part][1] == self._parts[0][1]
-
     def _copy(self, origin: Origin, original: str, models: Sequence[Checkpoint]) -> Row | None:
-        """Return the row of a tensor that equals another in all models, if the output needs it."""
-        if needless(origin.name, models):
-            self.ties_head = is_head(origin.name) or self.ties_head
+        """Return the row of a copy of another tensor, if the output needs it."""
+        if any(origin.name not in model.tensors for model in models):  # some load without it
+            self.ties_head = layout.is_head(origin.name) or self.ties_head
             what = f"equals {original} wherever it is stored, so the output has it once"
             self.notes.append(f"tensor {origin.name}: {what}")
             return None
         first = origin._replace(name=original, part=0, inputs=(original,) * len(models))
-        found = self._found(first, [counterpart(model, original) for model in models])
+        found = self._found(first, [compatibility.counterpart(model, original) for model in models])
         sources = [source for source in found if source is not None]
         row = self._row(first, self._parts[0][0], sources)
         return replace(row, output=replace(row.output, name=origin.name))
 
     def _found(self, origin: Origin, names: Sequence[str | None]) -> list[Source | None]:
-        """Return the tensor of each model, None where it has none; rows in the output's order."""
+        """Return each model's tensor, None where it has none; rows in the output's order."""
         part, models = self._parts[origin.part]
         present: dict[str, Source] = {
             model.name: model.source(name)
@@ -281,7 +266,7 @@ class _Planner:
     def _is_truncated(self, tensor: str) -> bool:
         if self._truncated is None:
             return False
-        return tensor in self._truncated or is_head(f"{tensor.rpartition('.')[0]}.weight")
+        return tensor in self._truncated or layout.is_head(f"{tensor.rpartition('.')[0]}.weight")
 
     def _note_truncation(self, tensor: str, cut: Mapping[str, Source]) -> None:
         longer = [name for name, source in cut.items() if isinstance(source, RowsSource)]
@@ -294,9 +279,9 @@ class _Planner:
 
     def _row(self, origin: Origin, part: Part, sources: Sequence[Source]) -> Row:
         first = sources[0]
-        if first.dtype in COPIED:
+        if first.dtype in compatibility.COPIED:
             self.problems += [
-                f"tensor {source.name} holds whole numbers, which are copied and cannot be changed"
+                f"tensor {source.name} holds integers, which can only be copied as they are"
                 for source in sources
                 if not isinstance(source, StoredSource)
             ]
@@ -307,7 +292,7 @@ class _Planner:
             dtype = kept if self._dtype is None else _DTYPES[self._dtype]
             arguments = part.of(origin)
         return Row(
-            output=NewTensor(origin.name, dtype, first.shape),
+            output=self._output(origin.name, dtype, first.shape),
             models=tuple(sources[index] for index in part.merged),
             base=None if part.base is None else sources[part.base],
             positions=part.positions,
@@ -315,10 +300,13 @@ class _Planner:
             draws=origin.name,
         )
 
+    def _output(self, name: str, dtype: str, shape: tuple[int, ...]) -> NewTensor:
+        return NewTensor(name, dtype, shape, self._modules.get(name, ""))
+
     def _look_at_head(
         self, origin: Origin, models: Sequence[Checkpoint], names: Sequence[str | None]
     ) -> None:
-        """Remember that the output's head is a matrix of its own, where a model says so."""
+        """Note that the output stores its own head, if any model does."""
         for model, name in zip(models, names, strict=True):
             if name != origin.name:
                 self.ties_head = False
@@ -326,9 +314,9 @@ class _Planner:
                     f"tensor {origin.name}: {model.name} ties its head to {name}, which is merged "
                     "in its place; the output's head is stored and no longer tied"
                 )
-            elif denies_tied_head(model.config):
+            elif layout.denies_tied_head(model.config):
                 self.ties_head = False
-            elif says_tied_head(model.config):
+            elif layout.says_tied_head(model.config):
                 self.ties_head = False
                 self.notes.append(
                     f"tensor {origin.name}: {model.name} says that it is the embedding and stores "

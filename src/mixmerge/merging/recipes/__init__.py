@@ -1,1 +1,1 @@
-"""What to merge and how: recipes in mergekit's form and in ours, as text and as objects."""
+"""Recipes of merges, in mergekit's format and in ours, as text and as objects."""

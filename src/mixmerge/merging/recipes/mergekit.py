@@ -1,6 +1,6 @@
 """mergekit's YAML (0.1.5) as a `MergeRecipe`.
 
-The whole grammar is understood: models and slices, parameters at every level, tokenizers, chat
+The whole grammar is supported: models and slices, parameters at every level, tokenizers, chat
 templates, several documents. What cannot be expressed is refused by name.
 """
 
@@ -38,7 +38,7 @@ _OTHER_PROGRAMS = {
     "mergekit-evolve": ("genome",),
     "bakllama": ("layer_slices",),
 }
-"""Keys of the files of mergekit's other programs."""
+"""Keys in the files of mergekit's other programs."""
 _AGAIN = " (the base itself)"
 
 
@@ -51,7 +51,7 @@ class _Source(NamedTuple):
 
 
 class _Recipe(NamedTuple):
-    """What the whole of a document says, for its parts."""
+    """Settings that apply to the whole document."""
 
     method: Method
     base: str | None
@@ -62,10 +62,10 @@ class _Recipe(NamedTuple):
 def from_mergekit(
     text: Mapping[str, Any], stages: Mapping[str, MergeRecipe] | None = None
 ) -> MergeRecipe:
-    """Translate the content of one document of a mergekit YAML file.
+    """Convert one document of a mergekit YAML file.
 
-    Relative paths are taken from the current folder, as in mergekit. Stages that it may use as
-    models come in the order in which they are made. What has no effect is in the recipe's notes.
+    Relative paths start from the current folder, as in mergekit. ``stages`` are the recipes it may
+    use as models, in order. Keys without effect are listed in the recipe's notes.
 
     Raises:
         SpecError: a key is unknown or not supported, or a value is wrong.
@@ -97,7 +97,7 @@ def from_mergekit(
     try:
         return MergeRecipe.model_validate(content).with_notes(notes.texts)
     except ValidationError as error:
-        # What was left out may be what is missing now.
+        # An ignored key may be the reason that something is missing.
         left_out = f" Left out: {'; '.join(notes.texts)}." if notes.texts else ""
         raise SpecError(explained(error) + left_out) from error
 
@@ -113,7 +113,7 @@ def _refuse_other_programs(text: Mapping[str, Any]) -> None:
 
 
 def _whole(text: Mapping[str, Any], whole: _Recipe) -> dict[str, Any]:
-    """Translate ``models``: every layer of every model."""
+    """Convert ``models``: every layer of every model."""
     method, base, shared, notes = whole
     sources = [
         _source(entry, method, base, notes, "models", "model", "parameters")
@@ -135,7 +135,7 @@ def _whole(text: Mapping[str, Any], whole: _Recipe) -> dict[str, Any]:
 
 
 def _unlisted_base(base: str, whole: _Recipe) -> _Source:
-    """Count a base that is not listed as one more input, in last place, as mergekit does."""
+    """Return the base as one more input, in last place, as mergekit does."""
     method = whole.method
     if method.models[1] is not None:
         raise SpecError(
@@ -149,7 +149,7 @@ def _unlisted_base(base: str, whole: _Recipe) -> _Source:
 
 
 def _sliced(text: Mapping[str, Any], whole: _Recipe) -> dict[str, Any]:
-    """Translate ``slices``: layers of some models after layers of others."""
+    """Convert ``slices``: layers of some models after layers of others."""
     slices = [
         _slice(entry, whole, f"slice {number}")
         for number, entry in enumerate(_entries(text["slices"], "slices"), 1)
@@ -160,11 +160,7 @@ def _sliced(text: Mapping[str, Any], whole: _Recipe) -> dict[str, Any]:
     apart = _base_input(whole.method, whole.base)
     models = [name for name in dict.fromkeys(names) if apart is None or name != whole.base]
     bases = [part["base"] for part in slices] + [whole.base]
-    return {
-        "models": [_input(name, *bases) for name in models],
-        "base": apart,
-        "slices": slices,
-    }
+    return {"models": [_input(name, *bases) for name in models], "base": apart, "slices": slices}
 
 
 def _slice(entry: Any, whole: _Recipe, where: str) -> dict[str, Any]:
@@ -188,17 +184,12 @@ def _slice(entry: Any, whole: _Recipe, where: str) -> dict[str, Any]:
         base = None
     else:
         sources = _beside_base(sources, whole._replace(base=base), where)
-    return {
-        "sources": [source._asdict() for source in sources],
-        "base": base,
-        "parameters": own,
-    }
+    return {"sources": [source._asdict() for source in sources], "base": base, "parameters": own}
 
 
 def _source(
     entry: Any, method: Method, base: str | None, notes: Notes, where: str, *keys: str
 ) -> _Source:
-    """Read a model with its parameters, and with its layers where ``keys`` has ``layer_range``."""
     if not isinstance(entry, Mapping) or "model" not in entry:
         raise SpecError(f"{where}: each entry needs `model: FOLDER`, not {entry!r}.")
     model = reference(entry["model"], f"{where}: model")
@@ -217,7 +208,7 @@ def _entries(section: Any, where: str) -> list[Any]:
 
 
 def _input(name: str, *bases: str | None) -> dict[str, Any]:
-    """Return an input whose name is where it is, also for the base that is a model as well."""
+    """Return an input named by its path, also for a base that is a model as well."""
     itself = next((base for base in bases if base and name == base + _AGAIN), name)
     return {"name": name, "path": itself}
 
@@ -227,7 +218,7 @@ def _base_input(method: Method, base: str | None) -> dict[str, Any] | None:
 
 
 def _beside_base(sources: list[_Source], whole: _Recipe, where: str) -> list[_Source]:
-    """Return the sources, with the base as a model of its own where it is the only one.
+    """Return the sources, or the base twice if it is the only one.
 
     Its difference from itself is zero, so the result is the base, as in mergekit.
     """
@@ -236,9 +227,7 @@ def _beside_base(sources: list[_Source], whole: _Recipe, where: str) -> list[_So
     if others or base is None:
         return sources
     if method.models != (1, None):
-        raise SpecError(
-            f"{where}: {method.name} merges other models beside the base, and has none."
-        )
+        raise SpecError(f"{where}: {method.name} needs at least one model besides the base.")
     notes.add(where, f"the base is the only model, so {method.name} gives the base itself")
     weighed = method.parameter("weight") is not None
     again = _Source(base + _AGAIN, {"weight": 1.0} if weighed else {}, sources[0].layers)
@@ -248,10 +237,10 @@ def _beside_base(sources: list[_Source], whole: _Recipe, where: str) -> list[_So
 def _interpolated(
     sources: list[_Source], base: str | None, own: Settings, shared: Settings, where: str
 ) -> list[_Source]:
-    """Turn ``t``, counted from the base, into a weight for each of the two models by name.
+    """Convert ``t``, counted from the base, into a weight for each of the two models.
 
-    With `models` the base need not be among the sources. ``own`` are the parameters of the slice,
-    ``shared`` those of the recipe.
+    With `models` the base need not be listed. ``own`` are the slice's parameters, ``shared`` the
+    recipe's.
     """
     others = [source for source in sources if source.model != base]
     if base is None or len(others) != 1:
@@ -274,7 +263,7 @@ def _interpolated(
 
 def _number(value: Scalar) -> Scalar:
     if isinstance(value, (bool, str)) or not abs(value) <= sys.float_info.max:
-        raise SpecError(f"slerp: `t` must be made of finite numbers, not {reprlib.repr(value)}.")
+        raise SpecError(f"slerp: `t` must be a finite number, not {reprlib.repr(value)}.")
     return value
 
 
@@ -283,6 +272,6 @@ def _without_t(settings: Settings) -> Settings:
 
 
 def _dtype(text: Mapping[str, Any]) -> Any:
-    """Return the output's type: arithmetic is float32 whatever ``dtype`` says."""
+    """Return the output's type; arithmetic is float32 whatever ``dtype`` says."""
     dtype = text.get("out_dtype") or text.get("dtype")
     return dtype.removeprefix("torch.") if isinstance(dtype, str) else dtype

@@ -1,8 +1,8 @@
-"""The parts of mergekit's YAML: keys, references to models, parameters, tokenizers.
+"""Parts of mergekit's YAML: keys, references to models, parameters, tokenizers.
 
-A key that mergekit knows and that has no effect where it stands is left out with a note, since
-recipes that have been run are full of them. A key that nobody knows is refused by name: it may be a
-mistyped one, and would change the merge without a word.
+A key that mergekit knows but that has no effect where it is, is ignored with a note, since working
+recipes are full of them. An unknown key is refused: it may be a typo that would silently change the
+merge.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ _PARAMETERS = {
     *("scale", "filter_wise", "nuslerp_row_wise", "nuslerp_flatten", "normalize_weights", "eps"),
     *("max_iter", "tol", "select_topk", "r", "alpha", "embed_slerp"),
 }
-"""Of any method of mergekit's, in 0.1.5 or before."""
+"""Of any mergekit method, up to 0.1.5."""
 _OF_THE_RECIPE = {
     *("merge_method", "base_model", "dtype", "out_dtype", "tokenizer_source", "chat_template"),
     "name",
@@ -35,10 +35,10 @@ _OPTIONS = {
     *("safe_serialization", "verbosity", "read_to_gpu", "multi_gpu", "num_threads", "gpu_rich"),
     *("async_write", "write_threads"),
 }
-"""Of mergekit's command line; what few of them change is an option of ours, too."""
+"""Of mergekit's command line."""
 
 _SAVES_MEMORY = "int8_mask"
-"""Has its effect in mergekit, and changes no number: left out without a note."""
+"""Does not change the numbers, so it is ignored without a note."""
 _SWITCHES = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _OVERRIDE = {"override_architecture": "the architecture is what config.json says; change it there"}
 _SETTING: TypeAdapter[Setting] = TypeAdapter(Setting)
@@ -46,22 +46,22 @@ _SETTING: TypeAdapter[Setting] = TypeAdapter(Setting)
 Settings = Mapping[str, Setting]
 
 Whose = Literal["all", "model", "base"]
-"""Whether parameters are for all models together, for one of them, or for the base."""
+"""Whether parameters are for all models, for one, or for the base."""
 
 
 class Notes:
-    """What is left out of a recipe because it has no effect: each thing once, with its places."""
+    """Keys that are ignored because they have no effect, each listed once with its places."""
 
     def __init__(self) -> None:
         self._places: dict[str, list[str]] = {}
 
     def add(self, where: str, what: str) -> None:
-        """Remember that ``what`` is true of a place."""
+        """Record a note about a place in the recipe."""
         self._places.setdefault(what, []).append(where)
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """A sentence for each thing."""
+        """One sentence per note."""
         return tuple(
             f"{places[0]}: {what}" + (f" ({len(places) - 1} more like it)" if places[1:] else "")
             for what, places in self._places.items()
@@ -69,7 +69,7 @@ class Notes:
 
 
 def _elsewhere(key: str) -> str | None:
-    """Say where a key of mergekit's belongs; None for one that nobody knows."""
+    """Return where a mergekit key belongs; None if it is unknown."""
     if key in _PARAMETERS:
         return "it belongs under `parameters`"
     if key in _OF_THE_RECIPE:
@@ -86,9 +86,9 @@ def check_keys(
     notes: Notes | None = None,
     refused: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Refuse keys that are not known, and with a reason those that only mergekit can carry out.
+    """Refuse unknown keys, and with a reason those that only mergekit supports.
 
-    With ``notes``, a key that means something elsewhere in a recipe is left out with a note.
+    With ``notes``, a key that has a meaning elsewhere in a recipe is ignored with a note.
 
     Raises:
         SpecError: a key is not known.
@@ -106,9 +106,9 @@ def check_keys(
 
 
 def reference(value: Any, where: str) -> str:
-    """Return a reference to a model as text: ``model``, ``model@revision``, ``model+adapter``.
+    """Return a model reference as text: ``model``, ``model@revision``, ``model+adapter``.
 
-    mergekit also reads, and itself writes, the same as a mapping.
+    mergekit also reads and writes references as mappings.
 
     Raises:
         SpecError: it is neither.
@@ -130,17 +130,17 @@ def reference(value: Any, where: str) -> str:
 
 
 def interpolates(method: Method) -> bool:
-    """Say whether a method calls ``weight`` by model what mergekit calls ``t`` from the base."""
+    """Whether a method's per-model ``weight`` is mergekit's ``t``, counted from the base."""
     return method.name == "slerp"
 
 
 def parameters(
     section: Any, method: Method, where: str, notes: Notes, whose: Whose = "all"
 ) -> dict[str, Setting]:
-    """Read a ``parameters`` section; values may be written as loosely as mergekit allows.
+    """Read a ``parameters`` section, accepting the same loose values as mergekit.
 
     Raises:
-        SpecError: it is no section, a value is none, or nobody knows a parameter.
+        SpecError: it is not a mapping, a value is wrong, or a parameter is unknown.
     """
     if section is None:
         return {}
@@ -158,7 +158,7 @@ def parameters(
 
 
 def _with_effect(method: Method, whose: Whose) -> set[str]:
-    """Return the names of the parameters that mean something to a method in mergekit's form."""
+    """Return the parameters that a method uses in mergekit's format."""
     if whose == "base":
         return set()
     names = {known.name for known in method.parameters if whose == "all" or known.per_model}
@@ -169,11 +169,7 @@ def _with_effect(method: Method, whose: Whose) -> set[str]:
 
 
 def _without_effect(name: Any, method: Method, where: str, whose: Whose) -> str:
-    """Say why a parameter is left out.
-
-    Raises:
-        SpecError: nobody knows it, or only mixmerge does, which never ignores it.
-    """
+    """Return why a parameter is ignored; refuse unknown ones and mixmerge's own."""
     belongs = _elsewhere(name)
     for_all = name in _with_effect(method, "all")
     if belongs is None and for_all:
@@ -202,7 +198,7 @@ def _setting(value: Any, parameter: Parameter | None, where: str) -> Setting:
 
 
 def _lax_number(value: Scalar) -> Scalar:
-    """Read ``1e-1``, which is a word to YAML 1.1; what is no number is refused later."""
+    """Read ``1e-1``, which is text in YAML 1.1; what is not a number is refused later."""
     try:
         return float(value) if isinstance(value, str) else value
     except ValueError:
@@ -210,14 +206,14 @@ def _lax_number(value: Scalar) -> Scalar:
 
 
 def _lax_switch(value: Scalar) -> Scalar:
-    """Read 1, 1.0, ``yes`` and ``on`` as true: the last two are switches to mergekit's YAML 1.1."""
+    """Read 1, 1.0, ``yes`` and ``on`` as true; mergekit's YAML 1.1 has the last two."""
     if isinstance(value, str):
         return _SWITCHES.get(value.lower(), value)
     return bool(value) if value in (0, 1) else value
 
 
 def tokenizer(text: Mapping[str, Any], notes: Notes) -> dict[str, Any] | None:
-    """Read ``tokenizer_source`` or ``tokenizer`` as what `TokenizerRecipe` is made of.
+    """Read ``tokenizer_source`` or ``tokenizer`` as the fields of a `TokenizerRecipe`.
 
     Raises:
         SpecError: both are given, or a part is wrong.

@@ -1,7 +1,7 @@
-"""A merge, said once and completely: method, models by name, layers, settings, tokenizer.
+"""A complete merge: method, models by name, layers, parameters, tokenizer.
 
-This is mixmerge's own form. `mergekit` translates mergekit's form into it, and `MergeSpec` what a
-study file says. A recipe that exists is valid as far as can be said without its models.
+This is mixmerge's own format; `mergekit` converts mergekit's, and `MergeSpec` a study file's. A
+recipe object is valid as far as can be checked without its models.
 """
 
 import difflib
@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
 
@@ -22,14 +22,12 @@ from mixmerge.spec_model import SpecModel
 
 _STAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _TAKEN = (".partial", ".stage-key")
-"""Endings of what lies beside a stage while it is made."""
+"""Suffixes of temporary files next to a stage."""
 
 
-def _text(value: Any) -> Any:
-    return str(value) if isinstance(value, Path) else value
-
-
-Reference = Annotated[str, Field(min_length=1), BeforeValidator(_text)]
+Reference = Annotated[
+    str, Field(min_length=1), BeforeValidator(lambda it: str(it) if isinstance(it, Path) else it)
+]
 """A folder, a hub name (``org/name@revision``), the name of a stage, or one of these and an adapter
 (``model+adapter``)."""
 
@@ -109,35 +107,38 @@ class MergeRecipe(SpecModel):
 
     @model_validator(mode="after")
     def _is_a_merge(self) -> Self:
-        found = _problem(self)
-        if found:
+        method = METHODS.get(self.method)
+        if method is None:
+            known = nearest(self.method, METHODS)
+            raise ValueError(f"unknown merge method `{self.method}`; {known}")
+        if found := next(_problems(self, method), None):
             raise ValueError(found)
         return self
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was left out of the file because it has no effect, a sentence each."""
+        """What was ignored in the file because it has no effect, one sentence each."""
         return self._notes
 
     def with_notes(self, notes: tuple[str, ...]) -> Self:
-        """Return the recipe with what was left out of its file."""
+        """Return the recipe with notes on what was ignored in its file."""
         noted = self.model_copy()
         noted._notes = notes
         return noted
 
     def truncating(self) -> Self:
-        """Return the recipe, and its stages, with the rows of embeddings cut to the fewest."""
+        """Return the recipe, and its stages, with `unsafe_truncate_embeddings`."""
         stages = {name: stage.truncating() for name, stage in self.stages.items()}
         return self.model_copy(update={"unsafe_truncate_embeddings": True, "stages": stages})
 
     @property
     def declaration(self) -> Method:
-        """The declaration of the recipe's method."""
+        """The recipe's method."""
         return METHODS[self.method]
 
     @property
     def inputs(self) -> tuple[BaseInput | ModelInput, ...]:
-        """The base, where there is one, and the models."""
+        """The base, if there is one, and the models."""
         return self.models if self.base is None else (self.base, *self.models)
 
     @property
@@ -148,7 +149,7 @@ class MergeRecipe(SpecModel):
 
     @property
     def parts(self) -> tuple[Slice, ...]:
-        """The slices; without any, one slice of all layers of every input."""
+        """The slices, or one slice of all layers of every input."""
         if self.slices:
             return self.slices
         sources = [
@@ -166,7 +167,7 @@ class MergeRecipe(SpecModel):
 
     @property
     def references(self) -> tuple[str, ...]:
-        """Where the inputs are, and the tokenizer where it is not an input's."""
+        """Where the inputs are, and the tokenizer if it is not an input's."""
         tokenizer = self.tokenizer.source if self.tokenizer is not None else "base"
         known = {"union", "base", *(model.name for model in self.inputs)}
         return (
@@ -176,18 +177,18 @@ class MergeRecipe(SpecModel):
 
 
 def stage_of(reference: str) -> str:
-    """Return the part of a reference that may be the name of a stage: all but the adapter."""
+    """Return the part of a reference that may name a stage: all but the adapter."""
     return reference.partition("+")[0]
 
 
 def with_folder(reference: str, folders: Mapping[str, Path]) -> str:
-    """Return a reference with the folder of a stage in place of its name."""
+    """Return a reference with a stage's name replaced by its folder."""
     name = stage_of(reference)
     return str(folders[name]) + reference[len(name) :] if name in folders else reference
 
 
 def in_order(uses: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """Return stages, given with their references, so that each comes after those it uses.
+    """Sort stages, given with their references, so that each follows those it uses.
 
     Raises:
         SpecError: stages use each other in a circle.
@@ -200,11 +201,11 @@ def in_order(uses: Mapping[str, tuple[str, ...]]) -> list[str]:
         return list(TopologicalSorter(before).static_order())
     except CycleError as error:
         circle = " uses ".join(f"`{name}`" for name in reversed(error.args[1]))
-        raise SpecError(f"stages that need each other cannot be made: {circle}.") from None
+        raise SpecError(f"stages depend on each other in a circle: {circle}.") from None
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the sentence part that helps with a mistyped word: a guess and all known words."""
+    """Return help with a mistyped word: the closest known one, and all known ones."""
     known = list(known)
     close = difflib.get_close_matches(word, known, n=1)
     guess = f"did you mean `{close[0]}`? " if close else ""
@@ -212,20 +213,12 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def explained(error: ValidationError) -> str:
-    """Say what is wrong with a recipe in our own words where they are ours, else in pydantic's."""
+    """Return the first problem of a recipe: our message, or else pydantic's."""
     problem = error.errors(include_url=False)[0]
     if problem["type"] != "value_error":
         return first_problem(error)
     place = ".".join(str(part) for part in problem["loc"])
     return (f"`{place}`: " if place else "") + f"{problem['ctx']['error']}."
-
-
-def _problem(recipe: MergeRecipe) -> str | None:
-    """Say what is wrong with a recipe, or None."""
-    method = METHODS.get(recipe.method)
-    if method is None:
-        return f"unknown merge method `{recipe.method}`; {nearest(recipe.method, METHODS)}"
-    return next(_problems(recipe, method), None)
 
 
 def _problems(recipe: MergeRecipe, method: Method) -> Iterator[str]:
@@ -262,7 +255,7 @@ def _names(recipe: MergeRecipe) -> Iterator[str]:
 def _without_use(recipe: MergeRecipe, used: set[str | None]) -> Iterator[str]:
     for model in recipe.models:
         if model.parameters:
-            yield f"model `{model.name}`: with slices, parameters stand at the slices' sources"
+            yield f"model `{model.name}`: with slices, parameters belong to the slices' sources"
         if model.name not in used:
             yield f"no slice uses model `{model.name}`; remove it"
 
@@ -316,7 +309,7 @@ def _count(count: int, method: Method, where: str) -> Iterator[str]:
         else:
             wanted = f"at least {fewest}" if count < fewest else f"at most {most}"
         models = "model" if wanted.endswith(" 1") else "models"
-        beside = "" if method.base == "none" else " beside the base"
+        beside = "" if method.base == "none" else " besides the base"
         yield f"{where}{method.name} merges {wanted} {models}{beside}, not {count}"
 
 
@@ -338,7 +331,7 @@ def _settings(
 
 
 def _stages(recipe: MergeRecipe) -> Iterator[str]:
-    """Check that stages come in an order in which they can be made, and that each has a use."""
+    """Check that stages are in a possible order, and that each is used."""
     used: dict[str, set[str]] = {
         name: {stage_of(reference) for reference in stage.references}
         for name, stage in recipe.stages.items()
@@ -347,7 +340,7 @@ def _stages(recipe: MergeRecipe) -> Iterator[str]:
     for name, stage in recipe.stages.items():
         if not _STAGE.fullmatch(name) or name.endswith(_TAKEN):
             yield (
-                f"stage `{name}`: a name is made of at most 100 letters, digits, `_`, `.` and `-`, "
+                f"stage `{name}`: a name has at most 100 letters, digits, `_`, `.` and `-`, "
                 f"and does not end in {' or '.join(_TAKEN)}"
             )
         if stage.stages:

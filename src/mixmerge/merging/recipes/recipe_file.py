@@ -1,8 +1,8 @@
-"""Recipes on disk: mixmerge's own form, or mergekit's.
+"""Recipe files, in mixmerge's own format or mergekit's.
 
-Files are read by the rules of YAML 1.2, mergekit's own reader follows version 1.1. Where both find
-another value, ``yes``, ``no``, ``on`` and ``off`` stay switches where a switch is expected (see
-`mergekit`) and are words elsewhere, as are hexadecimal numbers; octal numbers are refused.
+Files follow YAML 1.2, mergekit's own reader 1.1. Where they differ, ``yes``, ``no``, ``on`` and
+``off`` are still switches where a switch is expected (see `mergekit`) and text elsewhere, as are
+hexadecimal numbers; octal numbers are refused.
 """
 
 import reprlib
@@ -23,8 +23,8 @@ Document = Mapping[str, Any]
 def read_recipe(source: Path | Document | MergeRecipe, *, strict: bool = False) -> MergeRecipe:
     """Return a recipe from a YAML file, its parsed content, or a recipe.
 
-    A file in mergekit's form may hold several documents: merges that feed each other. What has no
-    effect in it is in the notes of the recipe and of its stages, or is refused where ``strict``.
+    A mergekit file may have several documents: merges that use each other. Keys without effect are
+    listed in the notes of the recipe and its stages, or refused if ``strict``.
 
     Raises:
         SpecError: the file is missing or wrong; the message has the file and the item.
@@ -58,10 +58,10 @@ def _parse(documents: Sequence[Any], where: str) -> MergeRecipe:
 
 
 def from_documents(documents: Sequence[Document]) -> MergeRecipe:
-    """Translate the documents of a mergekit YAML file.
+    """Convert the documents of a mergekit YAML file.
 
-    Documents with a ``name`` may be used as models by others. The one without is the result; where
-    all have one, it is the one that no other uses.
+    Documents with a ``name`` may be used as models by others. The one without is the result; if all
+    have one, the result is the document that no other uses.
 
     Raises:
         SpecError: a key is unknown or not supported, a value is wrong, or the documents cannot be
@@ -99,5 +99,5 @@ def _stage(name: str, document: Document) -> MergeRecipe:
 
 
 def recipe_text(recipe: MergeRecipe) -> str:
-    """Return a recipe as YAML in mixmerge's own form; `read_recipe` reads it back."""
+    """Return a recipe as YAML in mixmerge's own format, which `read_recipe` reads."""
     return to_yaml(recipe.model_dump(mode="json", exclude_defaults=True), width=80)

@@ -9,10 +9,10 @@ A setting is one value, a gradient, or a list of rules, as in mergekit:
         value: [0, 1]
       - value: 0.5                     # all others
 
-How deep a tensor lies is said by `models.layout`. Tensors outside of layers (embeddings, final
-norm, head) take the first value of a gradient.
+Depths of tensors come from `models.layout`; those outside layers (embeddings, final norm, head) get
+the first value of a gradient.
 
-The section of the tokenizer has mergekit's grammar; models are called by their names in the recipe.
+The tokenizer section has mergekit's grammar, with the recipe's names of models.
 """
 
 from collections.abc import Callable
@@ -59,16 +59,16 @@ class Rule(SpecModel):
     """One value, or a gradient from the first layer to the last."""
 
     def matches(self, tensor: str) -> bool:
-        """Say whether the rule is for the tensor of that name."""
+        """Whether the rule applies to a tensor."""
         return self.filter in (None, "*") or str(self.filter) in tensor
 
 
 Setting = Annotated[Scalar | Gradient | tuple[Rule, ...], BeforeValidator(_check_setting)]
-"""What a recipe may write for a parameter."""
+"""The value of a parameter in a recipe."""
 
 
 def value_for(setting: Setting, tensor: str, depth: float) -> Scalar | None:
-    """Return a setting's value for one tensor, or None where no rule matches its name."""
+    """Return a setting's value for one tensor, or None if no rule matches its name."""
     if isinstance(setting, tuple) and isinstance(setting[0], Rule):
         rules = [rule for rule in setting if isinstance(rule, Rule)]
         matching = next((rule for rule in rules if rule.matches(tensor)), None)
@@ -91,7 +91,7 @@ def _along(value: Any, depth: float) -> Scalar:
 
 
 def with_fallback(*settings: Setting) -> Setting:
-    """Return one setting that answers as the first does, and where that is silent as the next."""
+    """Return one setting that tries several in turn."""
     rules = [rule for setting in settings for rule in _rules(setting)]
     return rules[0].value if rules[0].filter in (None, "*") else tuple(rules)
 
@@ -103,12 +103,12 @@ def _rules(setting: Setting) -> list[Rule]:
 
 
 def filters(setting: Setting) -> list[str]:
-    """Return the parts of names that a setting asks for."""
+    """Return the filters of a setting's rules."""
     return [rule.filter for rule in _rules(setting) if rule.filter not in (None, "*")]
 
 
 def changed(setting: Setting, change: Callable[[Scalar], Scalar]) -> Setting:
-    """Return a setting with every value replaced by what ``change`` makes of it."""
+    """Return a setting with a function applied to every value."""
     if not isinstance(setting, tuple):
         return change(setting)
     return tuple(
@@ -120,7 +120,7 @@ def changed(setting: Setting, change: Callable[[Scalar], Scalar]) -> Setting:
 
 
 def leaves(setting: Setting) -> list[Scalar]:
-    """Return every value that a setting mentions."""
+    """Return every value in a setting."""
     if not isinstance(setting, tuple):
         return [setting]
     return [
@@ -153,7 +153,7 @@ class ModelTokenRow(SpecModel):
 
 
 def _known_kind(value: Any) -> Any:
-    """Say which kinds there are before pydantic tries every one of them in vain."""
+    """Check the kind first, for a better message than pydantic's."""
     if isinstance(value, dict) and value.get("kind") not in ("zero", "model_token"):
         raise ValueError("`kind` must be zero or model_token")
     return value
@@ -191,7 +191,7 @@ class TokenizerRecipe(SpecModel):
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Names of the inputs that the token rules mention."""
+        """Names of the inputs in the token rules."""
         sources = [rule.source for rule in self.tokens.values()]
         named = [
             source.model if isinstance(source, ModelTokenRow) else source

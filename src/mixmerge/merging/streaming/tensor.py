@@ -1,8 +1,8 @@
-"""One tensor of a merge, as a method sees it: a stream of tiles, and sums and ranks over them.
+"""One tensor of a merge, as a method sees it: a stream of tiles, with sums and ranks over them.
 
-A tensor may be larger than memory, so a method never holds one. It asks for what it must know of
-the whole (`Tensor.sum`, `Tensor.largest`) and returns a function of one `Tile`. Tiles have a fixed
-size and sums are added in their order, so the result does not depend on threads.
+A tensor may be larger than memory, so a method never holds one. It asks for what it needs to know
+about the whole (`Tensor.sum`, `Tensor.largest`) and returns a function of one `Tile`. Tiles have a
+fixed size and sums are added in order, so results do not depend on the number of threads.
 """
 
 import math
@@ -34,29 +34,29 @@ from mixmerge.merging.streaming.tile import Tile
 __all__ = ["TILE", "ParallelMap", "Sums", "Tensor", "Tile", "TileFunction"]
 
 TILE = 1 << 18
-"""Elements of a tile: a few of them, as float32, fit the last cache, and what is done to one takes
-long enough that threads seldom wait for each other between two kernels."""
+"""Elements of a tile: as float32 a few fit the last-level cache, and the work on one is long enough
+that threads seldom wait for each other between kernels."""
 _CHUNKS_OF_RANKS = 16
 _TILES_PER_CHUNK_OF_RANKS = 4
-"""Each chunk has its own counters, which take as long to clear and to add as a tile to count."""
+"""Each chunk has counters of its own, which cost as much to clear and add as counting a tile."""
 
 Sums = npt.NDArray[np.float64]
 
 _Number = TypeVar("_Number", np.float64, np.int64)
 
 TileFunction = Callable[[Tile], Array]
-"""What a method returns: the merged elements of a tile, float32, shape (count,), contiguous."""
+"""Returns the merged elements of a tile, float32, shape (count,), contiguous."""
 
 KeysOfTile = Callable[[Tile], Sequence[Keys]]
-"""What ranks the elements of a tile, for several vectors."""
+"""Returns keys that rank the elements of a tile, for several vectors."""
 
 
 ParallelMap = Callable[[Callable[[range], Any], Iterable[range]], Iterator[Any]]
-"""Applies a function to items, on one thread (`map`) or several; results in the items' order."""
+"""Like `map`, on one thread or several; results are in order."""
 
 
 class Tensor:
-    """What is merged into one tensor of the output."""
+    """The input tensors that are merged into one output tensor."""
 
     def __init__(
         self,
@@ -72,9 +72,8 @@ class Tensor:
     ) -> None:
         """Describe a tensor; nothing is read.
 
-        The seed and the positions of the models in the recipe key the random draws. ``by_row`` asks
-        for tiles of whole rows; ``hold`` is the most bytes of inputs to keep in memory where they
-        are read more than once.
+        The seed and the models' positions in the recipe key the random draws. ``by_row`` asks for
+        tiles of whole rows; ``hold`` is the most bytes of inputs to keep in memory between passes.
         """
         self.name = name
         self.shape = models[0].shape
@@ -89,16 +88,16 @@ class Tensor:
 
     @property
     def count(self) -> int:
-        """Number of models, the base not counted."""
+        """Number of models, without the base."""
         return len(self._models)
 
     def chunks(self, tiles: int = 1) -> list[range]:
-        """Return pieces of the tensor that may be worked on side by side, in order."""
+        """Return consecutive ranges of the tensor that may be processed in parallel."""
         step = self._tile * tiles
         return [range(start, min(start + step, self.size)) for start in range(0, self.size, step)]
 
     def tiles(self, chunk: range) -> Iterator[Tile]:
-        """Return a piece of the tensor tile by tile; each overwrites the one before."""
+        """Yield a range tile by tile; each tile overwrites the one before."""
         for start in range(chunk.start, chunk.stop, self._tile):
             count = min(self._tile, chunk.stop - start)
             yield Tile(self._models, self._base, start, count, self.columns)
@@ -107,7 +106,7 @@ class Tensor:
         return self._models if self._base is None else [*self._models, self._base]
 
     def _hold_inputs(self) -> None:
-        """Keep what is read from now on for the next pass, where it fits the allowance."""
+        """Keep what is read from now on in memory, if it fits the allowance."""
         stored = [source for source in self._sources() if isinstance(source, StoredSource)]
         sizes = [source.tensor.nbytes for source in stored]
         if not stored or sum(sizes) > self._hold:
@@ -123,7 +122,7 @@ class Tensor:
         self._hold = 0
 
     def apply(self, function: TileFunction, receive: Callable[[int, Array], None]) -> None:
-        """Compute the merged tensor and hand it over piece by piece: first element, elements."""
+        """Compute the merged tensor and pass it on in pieces: first element, elements."""
 
         def work(chunk: range) -> None:
             for tile in self.tiles(chunk):
@@ -179,7 +178,7 @@ class Tensor:
         return [cut.key for cut in cuts]
 
     def _cuts(self, keys: KeysOfTile, vectors: Sequence[int], counts: Sequence[int]) -> list[Cut]:
-        """Find the k largest of some vectors, of one perhaps for several k; 0 < k <= size."""
+        """Find the k largest of some vectors, possibly one vector for several k; 0 < k <= size."""
         if not vectors:
             return []
         if self.size <= self._tile:
@@ -210,7 +209,7 @@ class Tensor:
     def _count(
         self, keys: KeysOfTile, chunks: list[range], bins: int, lanes: Sequence[tuple[int, int]]
     ) -> Iterator[npt.NDArray[np.int64]]:
-        """Count keys by their upper bits (`HIGH`), or by their lower bits below given upper ones.
+        """Count keys by their upper bits (`HIGH`), or by their lower bits given the upper ones.
 
         Yields an array of shape (lanes, bins) for each chunk.
         """
@@ -237,9 +236,9 @@ class Tensor:
         chunks: list[range],
         ties: npt.NDArray[np.int64],
     ) -> int:
-        """Return the position before which lie the ``wanted`` first elements with this key.
+        """Return the position after the ``wanted``-th element with this key.
 
-        ``ties`` says how many there are in each chunk, so that only one chunk is read again.
+        ``ties`` has their number in each chunk, so only one chunk is read again.
         """
         before = np.cumsum(ties) - ties
         place = int(np.searchsorted(before, wanted, side="left")) - 1
@@ -255,7 +254,7 @@ class Tensor:
 
 
 def _added(parts: Iterator[npt.NDArray[_Number]]) -> npt.NDArray[_Number]:
-    """Add arrays in their order, in the memory of the first."""
+    """Add arrays in order, into the first."""
     total = next(parts)
     for part in parts:
         total += part
@@ -263,7 +262,7 @@ def _added(parts: Iterator[npt.NDArray[_Number]]) -> npt.NDArray[_Number]:
 
 
 def _bin_of(counts: npt.NDArray[np.int64], wanted: int) -> tuple[int, int]:
-    """Return the bin in which the element of that rank from above lies, and its rank in it."""
+    """Return the bin of the ``wanted``-th element from above, and its rank in the bin."""
     from_above = np.cumsum(counts[::-1])
     place = int(np.searchsorted(from_above, wanted))
     above = int(from_above[place - 1]) if place else 0

@@ -1,4 +1,4 @@
-"""A piece of the tensors that are merged: what a method sees at a time."""
+"""The piece of all input tensors that a method processes at a time."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -14,8 +14,7 @@ from mixmerge.merging.models.sources import STORED, Source, scratch
 class Tile:
     """The same piece of every model's tensor, as float32; a method may overwrite it.
 
-    It is read when it is asked for, and lives in memory of its thread: the next tile there
-    overwrites it.
+    It is read on first use into memory of its thread, which the thread's next tile overwrites.
     """
 
     def __init__(
@@ -23,7 +22,7 @@ class Tile:
     ) -> None:
         """Describe ``count`` elements from ``start`` on, in row-major order; nothing is read.
 
-        ``columns`` is the last dimension, which divides ``count`` where a method asks for rows.
+        ``columns`` is the last dimension; it divides ``count`` if the method asks for rows.
         """
         self.start, self.count, self.columns = start, count, columns
         self._sources, self._base_source = models, base
@@ -32,7 +31,7 @@ class Tile:
 
     @property
     def models(self) -> Array:
-        """The models' piece, shape (models, count), in the recipe's order; or the task vectors."""
+        """The models' piece, or task vectors, shape (models, count), in the recipe's order."""
         if self._models is None:
             self._models = self._room()
             for source, row in zip(self._sources, self._models, strict=True):
@@ -46,7 +45,7 @@ class Tile:
 
     @cached_property
     def base(self) -> Array:
-        """The base model's piece, shape (count,), for methods that need a base."""
+        """The base model's piece, shape (count,)."""
         assert self._base_source is not None
         base = scratch("base", 4 * self.count).view(np.float32)
         if self._base_bits is not None:
@@ -58,7 +57,7 @@ class Tile:
     def to_deltas(self) -> Array:
         """Subtract the base from the models in place: the task vectors, shape (models, count).
 
-        Asked again, it returns the same memory and does not subtract twice.
+        Calling it again returns the same memory.
         """
         if not self._are_deltas and self._models is not None:
             np.subtract(self._models, self.base, out=self._models)
@@ -75,13 +74,13 @@ class Tile:
         return self.models
 
     def delta_keys(self) -> list[Keys]:
-        """Return what ranks the elements of each task vector by magnitude."""
+        """Return keys that rank the elements of each task vector by magnitude."""
         stored = [self._difference(model) for model in range(len(self._sources))]
         known = [difference for difference in stored if difference is not None]
         return [*known] if len(known) == len(stored) else [*self.to_deltas()]
 
     def _difference(self, model: int) -> Difference | None:
-        """Return a task vector as two tensors in bfloat16, if that is how they are stored."""
+        """Return a task vector as two bfloat16 tensors, if they are stored like that."""
         if self._base_bits is None:
             return None
         bits = self._bits(self._sources[model], f"stored {model}")
@@ -102,5 +101,5 @@ class Tile:
         return memory.view(np.float32).reshape(count, self.count)
 
     def rows(self, values: Array) -> Array:
-        """Return ``values``, of which the last dimension is the elements, with rows split off."""
+        """Return ``values`` with the last dimension split into rows and columns."""
         return values.reshape(*values.shape[:-1], -1, self.columns)

@@ -1,4 +1,4 @@
-"""Threads for a merge: many small tensors side by side, or all threads on one large one."""
+"""Threads for a merge: small tensors in parallel, or all threads on one large tensor."""
 
 import ctypes
 import os
@@ -15,31 +15,30 @@ LARGE = 5 << 20
 """From this many elements on, all threads work on one tensor."""
 
 TINY = 1 << 16
-"""Up to this many elements, tensors are worked on one after the other by a single thread: two
-would wait for each other between operations that take less time than waiting."""
+"""Up to this many elements, tensors are processed by a single thread: operations on them take less
+time than switching threads."""
 
 HELD_OF_LARGE, HELD_OF_SMALL = 1 << 27, 1 << 26
-"""Most bytes of inputs that stay in memory between two passes over them: of the one large tensor
-that all threads work on, and of all small ones together. Memory pays when many tensors use it in
-turn; for an embedding or two, fresh pages cost more than the page cache's copy of the file."""
+"""Most bytes of inputs kept in memory between two passes: of one large tensor, and of all small
+ones together. More does not pay: new pages cost more than rereading from the page cache."""
 
 Work = Callable[[ParallelMap, int], None]
-"""Works on one tensor: how to share the work, and how many bytes of inputs to keep in memory."""
+"""Processes one tensor, given a parallel map and the bytes of inputs to keep in memory."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 _NEWS = 500
-"""How often at most a listener hears of progress in one merge."""
+"""Most progress reports of one merge."""
 
 
 class Workers:
-    """A pool of threads, and one more for what can wait.
+    """A thread pool, and one more thread for background work.
 
-    They start nothing more once the ``with`` block ends, whatever ended it.
+    Nothing is started after the ``with`` block ends, for whatever reason it ends.
     """
 
     def __init__(self, threads: int | None) -> None:
-        """Prepare threads; None: one for each processor."""
+        """Prepare threads; None: one per processor."""
         keep_freed_memory()
         self._threads = threads or processors()
         self._pool = ThreadPoolExecutor(self._threads, "merge")
@@ -47,9 +46,9 @@ class Workers:
         self._jobs: deque[Future[Any]] = deque()
 
     def run(self, tensors: Iterable[tuple[int, Work]]) -> None:
-        """Work on tensors, given with their numbers of elements.
+        """Process tensors, given with their numbers of elements.
 
-        Tiny ones are worked on in a row, small ones side by side, then large ones together.
+        Tiny ones run one after the other, small ones in parallel, then large ones on all threads.
         """
         todo = list(tensors)
         share = HELD_OF_SMALL // self._threads
@@ -63,14 +62,14 @@ class Workers:
             work(self._pool.map, HELD_OF_LARGE)
 
     def later(self, function: Callable[..., Any], *args: Any) -> None:
-        """Run a function in the background, one after the other."""
+        """Run functions in the background, one after the other."""
         self._jobs.append(self._background.submit(function, *args))
 
     def _check(self) -> None:
-        """Raise the first error of what has ended, without waiting.
+        """Raise the first error of a finished job, without waiting.
 
-        Jobs end, and other threads add more, in the meantime: each is looked at once, and nothing
-        but its own result takes it out.
+        Other threads add and finish jobs meanwhile, so each job is looked at once and removed only
+        when its own result has been read.
         """
         for _ in range(len(self._jobs)):
             job = self._jobs.popleft()
@@ -83,7 +82,7 @@ class Workers:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Wait for everything that was started; raise the first error."""
+        """Wait for all jobs; raise the first error."""
         try:
             while self._jobs and kind is None:
                 self._jobs.popleft().result()
@@ -98,7 +97,7 @@ def _in_a_row(works: Iterable[Work], hold: int) -> None:
 
 
 class Counter:
-    """Counts bytes from any thread, and tells a listener now and then."""
+    """Counts bytes from any thread, and reports progress now and then."""
 
     def __init__(self, progress: Progress, total: int, done: int = 0) -> None:
         """Begin at ``done`` of ``total`` bytes."""
@@ -108,7 +107,7 @@ class Counter:
         progress(done, total, "merging")
 
     def add(self, count: int) -> None:
-        """Count bytes that were written."""
+        """Count written bytes."""
         with self._lock:
             self._done += count
             if self._done - self._told > self._total / _NEWS or self._done >= self._total:
@@ -124,10 +123,10 @@ def processors() -> int:
 
 
 def keep_freed_memory() -> None:
-    """Ask the C library to keep the memory of freed arrays for the next ones.
+    """Ask the C library to reuse the memory of freed arrays.
 
-    Otherwise every temporary array of a tile is given back to the system and asked for again page
-    by page, which costs more than the arithmetic on it and lets threads wait for each other.
+    Otherwise every temporary array of a tile is returned to the system and requested again page by
+    page, which costs more than the arithmetic and makes threads wait for each other.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

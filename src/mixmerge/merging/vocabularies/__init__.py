@@ -1,1 +1,1 @@
-"""One vocabulary out of several: which row of which embedding stands for which token."""
+"""One vocabulary out of several: which row of which embedding belongs to which token."""

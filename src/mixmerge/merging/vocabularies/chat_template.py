@@ -1,6 +1,6 @@
-"""The chat template of a merged model: that of most inputs, a well-known one, or the recipe's own.
+"""The chat template of a merged model: most inputs', a known one, or the recipe's own.
 
-The well-known ones are written here from the published formats and carry mergekit's names.
+The known ones are written from the published formats and have mergekit's names.
 """
 
 from collections import Counter
@@ -85,13 +85,13 @@ KNOWN = {
 
 
 def choose(setting: str, templates: Iterable[str | None]) -> str | None:
-    """Return the Jinja text that a recipe's ``chat_template`` asks for.
+    """Return the Jinja text for a recipe's ``chat_template``.
 
-    It is ``auto`` (the inputs' most common template; of equally common ones the first), a name of
-    `KNOWN`, or Jinja text.
+    The setting is ``auto`` (the inputs' most common template, the first of equally common ones), a
+    name in `KNOWN`, or Jinja text.
 
     Returns:
-        The text; None where ``auto`` finds no input with a template.
+        The text; None if ``auto`` finds no input with a template.
 
     Raises:
         SpecError: the setting is none of these, or not valid Jinja.
@@ -117,7 +117,7 @@ def _check(text: str) -> None:
     from jinja2.parser import Parser
 
     class Generation(Extension):
-        """The tag with which transformers marks what the assistant says."""
+        """transformers' tag around the assistant's turn."""
 
         tags = {"generation"}  # noqa: RUF012 - as jinja2 declares it
 
@@ -137,12 +137,12 @@ def _check(text: str) -> None:
 
 
 def template_of(model: Checkpoint) -> str | None:
-    """Return a model's chat template: first the one that an adapter was trained with."""
+    """Return a model's chat template, an adapter's before its model's."""
     return next(filter(None, map(stored_template, reversed(model.folders))), None)
 
 
 def template_of_adapter(model: Checkpoint) -> str | None:
-    """Return a model's chat template where its adapter has another than the model below."""
+    """Return a model's chat template if its adapter changes it."""
     if len(model.folders) == 1:
         return None
     template = template_of(model)
@@ -150,9 +150,9 @@ def template_of_adapter(model: Checkpoint) -> str | None:
 
 
 def stored_template(folder: Path) -> str | None:
-    """Return the chat template of a model folder, without white space around it; None without one.
+    """Return a folder's chat template without surrounding whitespace; None if there is none.
 
-    Of several named templates it is the one that is called ``default``.
+    Of several named templates it is ``default``.
     """
     if (folder / FILE).is_file():
         try:
@@ -173,7 +173,7 @@ def stored_template(folder: Path) -> str | None:
 
 
 def write_template(text: str, folder: Path) -> None:
-    """Write a chat template into a model folder; older forms of it in the folder go."""
+    """Write a chat template into a model folder, removing older forms of it."""
     write_text(folder / FILE, text)
     (folder / _OLDER).unlink(missing_ok=True)
     settings: Any = read_json(folder / _SETTINGS) if (folder / _SETTINGS).is_file() else None

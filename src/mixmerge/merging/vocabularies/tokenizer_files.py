@@ -1,7 +1,7 @@
-"""Tokenizers as they are stored: read, shortened, extended and written as ``tokenizer.json``.
+"""Tokenizer files: read, shortened, extended and written as ``tokenizer.json``.
 
-What transformers and vLLM load is the file of the tokenizers library; it is edited as it is, so
-that normalisation, splitting and decoding stay those of the model it comes from.
+transformers and vLLM load this file of the tokenizers library. It is edited in place, so that
+normalisation, splitting and decoding stay as they were.
 """
 
 import json
@@ -16,22 +16,14 @@ from typing import Any
 
 from mixmerge.errors import ModelError
 from mixmerge.files import read_json, write_json
-from mixmerge.merging.models.donor_files import (
-    OTHER_TOKENS,
-    TEMPLATES,
-    TOKENS,
-    TOKENS_BESIDE,
-    check_donor_files,
-    donated,
-    read_object,
-)
+from mixmerge.merging.models import donor_files
 
-FILE = TOKENS
+FILE = donor_files.TOKENS
 _SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
-_OLDER_FORMS = (*OTHER_TOKENS, *TOKENS_BESIDE)
-"""The same tokens in other forms, which would no longer be true of another vocabulary."""
+_OLDER_FORMS = (*donor_files.OTHER_TOKENS, *donor_files.TOKENS_BESIDE)
+"""The same tokens in other formats, which would be wrong for another vocabulary."""
 _NEVER = 1e4
-"""How much less likely an added piece of a unigram model is than its least likely one."""
+"""Log-probability of added unigram pieces below the least likely one: never chosen."""
 
 AddedToken = dict[str, Any]
 """An entry of ``added_tokens``, without its id."""
@@ -40,29 +32,29 @@ _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 @dataclass(frozen=True)
 class StoredTokenizer:
-    """The content of a ``tokenizer.json`` and where it comes from."""
+    """The content of a ``tokenizer.json`` and the folder it comes from."""
 
     folder: Path
     content: dict[str, Any]
     vocabulary: dict[str, int]
-    """Ids by token, added tokens among them, in the order of the ids."""
+    """Ids by token, including added tokens, in the order of ids."""
     added: dict[str, AddedToken]
-    """The added tokens by their text, in the order of their ids: found before text is split."""
+    """Added tokens by text, in the order of ids: matched before text is split."""
     changed: bool = False
-    """Whether the content is no longer that of the folder."""
+    """Whether the content differs from the folder's file."""
 
 
 def read_tokenizer(folder: Path) -> StoredTokenizer:
-    """Read a folder's tokenizer; one in an older form is converted by transformers.
+    """Read a folder's tokenizer; older formats are converted by transformers.
 
     Raises:
         ModelError: there is no tokenizer, or it cannot be converted.
     """
     file = folder / FILE
-    check_donor_files(folder)
+    donor_files.check_donor_files(folder)
     for name in _SETTINGS:
         if (folder / name).is_file():
-            read_object(folder / name)  # what cannot be read is said now, not after the merge
+            donor_files.read_object(folder / name)  # refuse now rather than after the merge
     if not file.is_file():
         return _parsed(folder, _converted(folder), changed=True)
     try:
@@ -72,14 +64,14 @@ def read_tokenizer(folder: Path) -> StoredTokenizer:
 
 
 def _parsed(folder: Path, text: str, *, changed: bool) -> StoredTokenizer:
-    """Read the content of a file as the tokenizers library does, which also checks it."""
+    """Parse with the tokenizers library, which also checks the file."""
     from tokenizers import Tokenizer
 
     try:
         loaded = Tokenizer.from_str(text)
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # the library's panics are no ordinary exceptions
+    except BaseException as error:  # Rust panics are not Exceptions
         raise ModelError(
             f"{folder / FILE}: not a tokenizer of the tokenizers library ({str(error)[:200]})."
         ) from error
@@ -99,7 +91,7 @@ def _parsed(folder: Path, text: str, *, changed: bool) -> StoredTokenizer:
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Silence transformers: what it would report is raised as an error of ours, on one line."""
+    """Silence transformers, whose problems are raised as our own one-line errors."""
     from transformers.utils import logging
 
     level, shown = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -114,7 +106,7 @@ def quiet_transformers() -> Iterator[None]:
 
 
 def _converted(folder: Path) -> str:
-    if not donated(folder, (*_OLDER_FORMS, *_SETTINGS)):
+    if not donor_files.donated(folder, (*_OLDER_FORMS, *_SETTINGS)):
         raise ModelError(
             f"{folder}: no {FILE}; copy the tokenizer files of the model it was trained from."
         )
@@ -136,10 +128,10 @@ def _converted(folder: Path) -> str:
 
 
 def without_rows_beyond(tokenizer: StoredTokenizer, rows: int) -> StoredTokenizer:
-    """Leave out the tokens that the model has no row for; no text can be meant to yield them.
+    """Remove the tokens that the model has no row for; no text should produce them.
 
     Raises:
-        ModelError: the tokens cannot be left out of a tokenizer of this kind.
+        ModelError: tokens cannot be removed from this kind of tokenizer.
     """
     unused = {token for token, number in tokenizer.vocabulary.items() if number >= rows}
     if not unused:
@@ -166,9 +158,9 @@ def _edited(
     added: Mapping[str, AddedToken],
     ids: Mapping[str, int],
 ) -> StoredTokenizer:
-    """Put another model and other added tokens into a copy of a tokenizer, and read it back.
+    """Return a tokenizer with another model and other added tokens, parsed again.
 
-    Added tokens without an id are left out; that all others have theirs is checked.
+    Added tokens without an id are dropped; all others must have the given ids.
     """
     entries = [{"id": ids[token], **entry} for token, entry in added.items() if token in ids]
     content = {**tokenizer.content, "added_tokens": entries, "model": model}
@@ -189,7 +181,7 @@ def _plain_tokens(model: Mapping[str, Any]) -> list[str]:
 
 
 def _produced(merge: Any) -> tuple[str, ...]:
-    """Return the three tokens of a merge: left, right, and both in one."""
+    """Return the three tokens of a merge: left, right, and both joined."""
     left, right = merge.split(" ", 1) if isinstance(merge, str) else merge
     return left, right, left + right
 
@@ -197,10 +189,10 @@ def _produced(merge: Any) -> tuple[str, ...]:
 def extended(
     tokenizer: StoredTokenizer, plain: Sequence[str], added: Sequence[AddedToken]
 ) -> StoredTokenizer:
-    """Return a tokenizer with more tokens, in the given order, behind the highest id.
+    """Return a tokenizer with more tokens, in the given order, after the highest id.
 
-    Plain tokens become known to the model without a way to be formed from others, so that text is
-    split as before; their ids can be decoded. Added tokens are found in text wherever they stand.
+    Plain tokens are added to the model without merges that form them, so text is split as before,
+    but their ids can be decoded. Added tokens are matched anywhere in text.
 
     Raises:
         ModelError: the tokenizers library reads the result differently.
@@ -213,14 +205,14 @@ def extended(
     ids |= {token: first + at for at, token in enumerate([*plain, *new])}
     model = tokenizer.content["model"]
     if plain:
-        # The library counts added tokens from the end of the model's own, so those before and
-        # behind the new ones must be the model's as well to keep their ids.
+        # The library numbers added tokens after the model's own, so to keep their ids all tokens
+        # must become the model's own.
         model = {**model, "vocab": _grown_vocab(tokenizer, ids)}
     return _edited(tokenizer, model, {**tokenizer.added, **new}, ids)
 
 
 def _grown_vocab(tokenizer: StoredTokenizer, ids: dict[str, int]) -> Any:
-    """Return the model's own tokens and after them all others: a table, or a list with scores."""
+    """Return the model's own tokens followed by all others: a table, or a list with scores."""
     vocab = tokenizer.content["model"]["vocab"]
     if isinstance(vocab, dict):
         return {**vocab, **{token: at for token, at in ids.items() if token not in vocab}}
@@ -228,19 +220,19 @@ def _grown_vocab(tokenizer: StoredTokenizer, ids: dict[str, int]) -> Any:
     new = sorted((at, token) for token, at in ids.items() if token not in known)
     if [at for at, _ in new] != list(range(len(vocab), len(vocab) + len(new))):
         raise ModelError(
-            f"{tokenizer.folder / FILE}: its ids have a gap, so tokens cannot be added behind it."
+            f"{tokenizer.folder / FILE}: its ids have a gap, so tokens cannot be added after it."
         )
     score = min(score for _, score in vocab) - _NEVER
     return [*vocab, *([token, score] for _, token in new)]
 
 
 def write_tokenizer(tokenizer: StoredTokenizer, folder: Path) -> None:
-    """Write a tokenizer with its settings and chat template; older ones in the folder go."""
-    always = (FILE, *_SETTINGS, *TEMPLATES)
-    for file in donated(folder, (*always, *_OLDER_FORMS)).values():
+    """Write a tokenizer with its settings and chat template, replacing those in the folder."""
+    always = (FILE, *_SETTINGS, *donor_files.TEMPLATES)
+    for file in donor_files.donated(folder, (*always, *_OLDER_FORMS)).values():
         file.unlink()
     taken = always if tokenizer.changed else (*always, *_OLDER_FORMS)
-    for name, file in donated(tokenizer.folder, taken).items():
+    for name, file in donor_files.donated(tokenizer.folder, taken).items():
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(file, folder / name)
     if tokenizer.changed:
@@ -251,7 +243,7 @@ def write_tokenizer(tokenizer: StoredTokenizer, folder: Path) -> None:
 
 
 def _true_settings(settings: Any, tokenizer: StoredTokenizer) -> Any:
-    """Return settings without the special tokens that are gone, and with all added tokens."""
+    """Return settings without removed special tokens, and with all added tokens."""
     if not isinstance(settings, dict):
         return settings
     result: dict[str, Any] = {}

@@ -1,9 +1,8 @@
 """One vocabulary for a merge: the output's tokenizer, and every model's rows in its order.
 
-The rules are those of mergekit's ``tokenizer`` section. The base's ids stay as they are; what
-other models know besides follows in the order of the models and of their ids, plain tokens before
-added ones; then the tokens that only the recipe names. Lists decide, never sets, so every process
-gives every token the same id.
+The rules are those of mergekit's ``tokenizer`` section. The base's ids stay; tokens of other models
+follow in the order of the models and of their ids, plain tokens before added ones; then the tokens
+that only the recipe names. The order comes from lists, never sets, so it is the same everywhere.
 """
 
 import hashlib
@@ -29,19 +28,13 @@ from mixmerge.merging.vocabularies.tokenizer_files import (
     without_rows_beyond,
     write_tokenizer,
 )
-from mixmerge.merging.vocabularies.vocabulary_rows import (
-    ZERO,
-    Donor,
-    RowMap,
-    RowsSource,
-    row_maps,
-)
+from mixmerge.merging.vocabularies.vocabulary_rows import ZERO, Donor, RowMap, RowsSource, row_maps
 
 _GENERATION = "generation_config.json"
 _MOST_EMPTY_ROWS = 1 << 20
-"""Rows without a token that can be meant; more is a mistake, and would fill the memory."""
+"""Most rows without a token; more is a mistake, and would fill memory."""
 _ID_KEYS = ("_token_id", "_token_ids", "_token_index", "suppress_tokens")
-"""How settings that hold ids of tokens end."""
+"""Endings of settings with token ids."""
 
 
 class Vocabulary:
@@ -54,7 +47,7 @@ class Vocabulary:
         known: Mapping[str, dict[str, int]],
         tables: Container[str],
     ) -> None:
-        """Hold what `align` found: for each model its ids by token; tensors with rows of tokens."""
+        """Store what `align` found: ids by token of each model, tensors with rows of tokens."""
         self._recipe = recipe
         self._tokenizer = tokenizer
         self._known = known
@@ -63,7 +56,7 @@ class Vocabulary:
 
     @property
     def folder(self) -> Path:
-        """Where the output's tokenizer comes from."""
+        """The folder that the output's tokenizer comes from."""
         return self._tokenizer.folder
 
     @property
@@ -73,31 +66,31 @@ class Vocabulary:
 
     @property
     def rows(self) -> int:
-        """Rows of the output's embedding and head: one for each id, and padding."""
+        """Rows of the output's embedding and head: one per id, and padding."""
         count = 1 + max(self.tokens.values())
         multiple = self._recipe.pad_to_multiple_of or 1
         return math.ceil(count / multiple) * multiple
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of every model's tokens and of the output's: with the recipe, all rows follow."""
+        """Hash of the output's and every model's tokens, which with the recipe decide all rows."""
         content = json.dumps([self.tokens, self._known])  # in the order of ids
         return hashlib.sha256(content.encode()).hexdigest()
 
     def covers(self, tensor: str) -> bool:
-        """Say whether a tensor has a row for each token, as embedding and head have."""
+        """Whether a tensor has one row per token."""
         return tensor in self._tables
 
     def aligned(
         self, names: Sequence[str], sources: Sequence[Source], base: str | None
     ) -> tuple[Source, ...]:
-        """Return one tensor of several models with its rows in the order of the output's tokens.
+        """Return one tensor of several models with rows in the order of the output's tokens.
 
-        The models may give each other the rows of tokens that they lack, preferably the base's.
+        A model that lacks a token gets another model's row, preferably the base's.
 
         Raises:
-            ModelError: a tensor is a single number.
-            SpecError: a rule of the recipe asks for a row that is not there.
+            ModelError: a tensor is a scalar.
+            SpecError: a rule of the recipe asks for a row that does not exist.
         """
         for source in sources:
             if not source.shape:
@@ -127,7 +120,7 @@ class Vocabulary:
         )
 
     def _given(self, names: Sequence[str], counts: Sequence[int]) -> dict[int, Donor]:
-        """Return the rows that the recipe gives, by id."""
+        """Return the rows that the recipe sets, by id."""
         given = {}
         for token, rule in self._recipe.tokens.items():
             known = [
@@ -162,9 +155,9 @@ class Vocabulary:
         return Donor(names.index(model), row, rule.force)
 
     def with_new_ids(self, settings: Mapping[str, Any], donor: str) -> dict[str, Any]:
-        """Return settings whose token ids mean the same tokens in the output.
+        """Return settings with the donor's token ids replaced by the output's.
 
-        A token of the donor that the output does not have becomes None, or is left out of a list.
+        The id of a token that the output lacks becomes None, or is dropped from a list.
         """
         texts = {number: token for token, number in self._known[donor].items()}
 
@@ -184,7 +177,7 @@ class Vocabulary:
         return {key: renewed(key, value) for key, value in settings.items()}
 
     def write(self, folder: Path, donor: str) -> None:
-        """Write the tokenizer into a model folder, and correct the donor's generation settings."""
+        """Write the tokenizer, and update the donor's generation settings."""
         write_tokenizer(self._tokenizer, folder)
         file = folder / _GENERATION
         if file.is_file():
@@ -198,14 +191,14 @@ def align(
     *,
     source: Path | None = None,
 ) -> Vocabulary:
-    """Decide on the output's vocabulary; reads tokenizers, no weights.
+    """Choose the output's vocabulary; reads tokenizers, but no weights.
 
-    Without a base the first model stands for it. ``source`` is the folder of a tokenizer that is
-    not that of an input.
+    Without a base the first model takes its place. ``source`` is the folder of a tokenizer that is
+    not an input's.
 
     Raises:
         ModelError: a model has no tokenizer, or one that cannot be extended.
-        SpecError: the recipe's source is not known, or rows would be far more than tokens.
+        SpecError: the recipe's source is unknown, or there would be far more rows than tokens.
     """
     rows = {model.name: model.tensors[_embedding(model)].shape[0] for model in models}
     tokenizers = {model.name: read_tokenizer(model.tokenizer_folder) for model in models}
@@ -247,7 +240,7 @@ def _embedding(model: Checkpoint) -> str:
 def _union(
     start: StoredTokenizer, others: Iterable[tuple[StoredTokenizer, int]]
 ) -> StoredTokenizer:
-    """Append what others know and have rows for; an added token of any of them is one of all."""
+    """Append other tokenizers' tokens that have rows; tokens added in any are added in all."""
     plain: dict[str, None] = {}
     added: dict[str, AddedToken] = {}
     for tokenizer, rows in others:
@@ -266,7 +259,7 @@ def _union(
 def _with_rules(
     chosen: StoredTokenizer, tokenizers: Iterable[StoredTokenizer], rules: Iterable[str]
 ) -> StoredTokenizer:
-    """Add the tokens that only the recipe names, as some model adds them or as ordinary ones."""
+    """Add the tokens that only the recipe names."""
     known: dict[str, AddedToken] = {}
     for tokenizer in tokenizers:
         known = {**tokenizer.added, **known}

@@ -1,7 +1,7 @@
-"""Embeddings and heads in the order of another vocabulary, row by row.
+"""Embeddings and heads with rows in the order of another vocabulary.
 
-`row_maps` decides, from token ids alone, where each row of the output comes from in each model;
-`RowsSource` reads a tensor accordingly. Only numbers of rows are held, never rows.
+`row_maps` finds the source of each output row from token ids alone; `RowsSource` reads a tensor
+accordingly. Only row numbers are held in memory, never rows.
 """
 
 import math
@@ -17,39 +17,39 @@ from mixmerge.merging.kernels import Array
 from mixmerge.merging.models.sources import Source
 
 ZERO, MEAN, PADDING = -1, -2, -3
-"""Origins that are no model: zeros; the mean of the models that have the token; the mean of all
-tokens' rows, for rows without a token."""
+"""Origins other than a model: zeros; the mean of the models that have the token; the mean of all
+tokens, for rows without a token."""
 
 _AT_ONCE = 1 << 20
-"""Elements that are read at one time for the mean of all rows."""
+"""Elements read at a time for the mean of all rows."""
 
 Ids = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Donor:
-    """A given row: that of one model, or zeros."""
+    """A row set by the recipe: one model's, or zeros."""
 
     model: int
-    """Position of the model among the inputs, or `ZERO`."""
+    """Index of the model among the inputs, or `ZERO`."""
     row: int
     force: bool
-    """Whether models that have the token take the given row as well."""
+    """Whether models that have the token get this row as well."""
 
 
 @dataclass(frozen=True)
 class RowMap:
-    """Where each row of the output comes from, for one model."""
+    """The source of each output row, for one model."""
 
     origin: Ids
-    """Shape (rows,): position of the model among the inputs, or `ZERO`, `MEAN` or `PADDING`."""
+    """Shape (rows,): index of the model among the inputs, or `ZERO`, `MEAN` or `PADDING`."""
     row: Ids
-    """Shape (rows,): the row in that model; where there is no model, the row itself."""
+    """Shape (rows,): the row in that model; without a model, the row itself."""
     own: Ids
-    """Shape (models, rows): every model's own row, -1 where it has none; for means."""
+    """Shape (models, rows): each model's own row, or -1; for means."""
 
     def keeps(self, model: int, rows: int) -> bool:
-        """Say whether a model's tensor of so many rows stays exactly as it is."""
+        """Whether a model's tensor with ``rows`` rows is unchanged."""
         return (
             rows == len(self.row)
             and bool(np.all(self.origin == model))
@@ -64,18 +64,18 @@ def row_maps(
     base: int | None,
     given: Mapping[int, Donor],
 ) -> list[RowMap]:
-    """Find every row of the output in every model.
+    """Find the source of every output row for every model.
 
-    A model's own row comes first. A token that a model lacks gets, in this order: the given row;
-    the row of the only model that has the token; the base's row; the mean of the models that have
-    it; zeros.
+    A model's own row comes first. For a token that a model lacks, in this order: the row set by the
+    recipe; the row of the only model that has the token; the base's row; the mean of the models
+    that have it; zeros.
 
     Args:
         tokens: the output's ids by token.
-        rows: number of rows of the output; rows without a token get the mean of all tokens.
-        models: for each input its ids by token and its number of rows; ids beyond count as none.
-        base: position of the base among the inputs.
-        given: rows that the recipe gives, by id in the output.
+        rows: the output's number of rows; those without a token get the mean of all tokens.
+        models: each input's ids by token and number of rows; higher ids are ignored.
+        base: index of the base among the inputs.
+        given: rows set by the recipe, by id in the output.
     """
     ids = np.fromiter(tokens.values(), np.int64, len(tokens))
     own = np.full((len(models), rows), -1, np.int64)
@@ -93,7 +93,7 @@ def row_maps(
 
 
 def _defaults(own: Ids, ids: Ids, base: int | None, given: Mapping[int, Donor]) -> tuple[Ids, Ids]:
-    """Return origin and row for the models that lack a token, by output row."""
+    """Return origin and row for models that lack a token, by output row."""
     has = own >= 0
     count = has.sum(axis=0)
     origin = np.full(own.shape[1], PADDING, np.int64)
@@ -112,12 +112,12 @@ def _defaults(own: Ids, ids: Ids, base: int | None, given: Mapping[int, Donor]) 
 
 
 class RowsSource:
-    """A tensor of one model whose rows follow a `RowMap`, read piece by piece."""
+    """A model's tensor with rows reordered by a `RowMap`."""
 
     def __init__(self, inputs: Sequence[Source], model: int, rows: RowMap, axis: int = 0) -> None:
-        """Take this tensor of every model, in the order of the map's positions, and whose it is.
+        """Take the tensor of every model, in the map's order; ``model`` is the one to reorder.
 
-        The tokens lie in dimension ``axis``; those before it have the size one.
+        ``axis`` is the dimension of the tokens; those before it have size one.
         """
         self.inputs, self.rows = inputs, rows
         self.name = f"{inputs[model].name} (aligned to the output's tokens)"
@@ -174,7 +174,7 @@ class RowsSource:
 
 
 def first_rows(sources: Sequence[Source]) -> tuple[Source, ...]:
-    """Return one tensor of several models, each cut to the fewest rows that any of them has."""
+    """Return one tensor of several models, each cut to the fewest rows of any."""
     fewest = min(source.shape[0] for source in sources)
     rows = np.arange(fewest)
     own = RowMap(np.zeros(fewest, np.int64), rows, rows[np.newaxis])
@@ -184,7 +184,7 @@ def first_rows(sources: Sequence[Source]) -> tuple[Source, ...]:
 
 
 def _runs(origin: Ids, row: Ids) -> Iterator[tuple[int, int]]:
-    """Yield (begin, end) of rows that lie one behind the other in one place."""
+    """Yield (begin, end) of runs of consecutive rows from one source."""
     breaks = (origin[1:] != origin[:-1]) | (row[1:] != row[:-1] + 1)
     edges = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(row)]
     yield from pairwise(edges)
