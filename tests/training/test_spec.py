@@ -151,6 +151,17 @@ def test_an_impossible_split_is_refused() -> None:
         TrainJob(model="m", rows=Path("r"), placement=TrainPlacement(devices=3))
 
 
+def test_quantization_enters_the_identity_only_where_it_is_asked_for() -> None:
+    """A LoRA training from before QLoRA is found again; QLoRA is another training."""
+    plain, quantized = (
+        TrainSpec(adapter=AdapterSpec(rank=4, load_in_4bit=on)) for on in (False, True)
+    )
+    assert plain.model_dump(mode="json")["adapter"] == LORA
+    assert quantized.model_dump(mode="json")["adapter"] == {**LORA, "load_in_4bit": True}
+    assert TrainSpec.model_validate(quantized.model_dump(mode="json")) == quantized
+    assert (TrainSpec().quantized, plain.quantized, quantized.quantized) == (False, False, True)
+
+
 def test_adapter_defaults() -> None:
     """An adapter needs no settings."""
     assert AdapterSpec().targets == "all-linear"

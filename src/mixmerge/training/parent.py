@@ -44,7 +44,7 @@ def check_architecture(folder: ModelFolder) -> None:
     """Check that transformers itself knows the model: code in its folder is never run.
 
     Raises:
-        ModelError: it does not.
+        ModelError: it does not, or the weights are quantized.
     """
     from transformers import AutoConfig
 
@@ -56,6 +56,12 @@ def check_architecture(folder: ModelFolder) -> None:
             f"{folder.path}: transformers cannot load its configuration without running code of "
             f"the model, which mixmerge never does: {error}"
         ) from error
+    if "quantization_config" in folder.config:
+        raise ModelError(
+            f"{folder.path}: its weights are quantized (`quantization_config` in config.json) and "
+            "cannot be trained or have an adapter merged into them. Name the model that it was "
+            "quantized from; `adapter: {load_in_4bit: true}` quantizes that one for the training."
+        )
 
 
 def longest_row(folder: ModelFolder, asked: int | None) -> int:

@@ -21,7 +21,8 @@ class ReferenceCache:
     """One file in a folder of reference log-probabilities; without a folder nothing is kept.
 
     ``names`` are the columns of the file, ``model`` is the fingerprint of the reference model's
-    folder, ``columns`` has the rows' token ids, and ``precision`` is the arithmetic it runs in.
+    folder, ``columns`` has the rows' token ids, and ``precision`` is the arithmetic it runs in,
+    quantization included.
     """
 
     def __init__(

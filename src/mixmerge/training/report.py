@@ -153,6 +153,8 @@ class TrainReport(RowModel):
     accumulation: int
     sharding: Literal["none", "fsdp", "deepspeed"]
     """What was really in force, which may differ from what was asked (FSDP needs GPUs)."""
+    quantized: bool = False
+    """QLoRA: the adapter was trained beside 4-bit weights, and merged into the full ones."""
     reference_reused: bool | None
     """The reference log-probabilities came from the cache; None: the objective has none."""
     resumed_from: int
@@ -170,6 +172,12 @@ class TrainReport(RowModel):
             notes.append(
                 f"The rows end their turn with {' and '.join(self.new_stops)}, where the model "
                 "trained from did not stop; the trained model's generation_config.json names it."
+            )
+        if self.quantized:
+            notes.append(
+                "The adapter was trained beside the base model's weights in 4 bits and merged "
+                "into those weights as they are stored, without quantization: the merged model "
+                "can answer slightly differently from the one that was trained."
             )
         if self.date:
             notes.append(

@@ -55,7 +55,8 @@ def train(
         SpecError: the settings do not fit the model or the devices, or the training diverged.
         DataError: rows are missing, broken, or longer than ``max_length``.
         ModelError: the model folder is incomplete, has no chat template, or another vocabulary.
-        ResourceError: the disk is full, or a device has no memory for a single row.
+        ResourceError: the disk is full, a device has no memory for a single row, or bitsandbytes
+            is needed and not installed.
         DeviceMemoryError: a device of several ranks that another program started was full; when
             they are started again, they go on with fewer rows at once.
         RuntimeError: a fault of ours: the training stopped early, or DPO met a wrong reference.
@@ -65,6 +66,8 @@ def train(
     identity = _identity(spec, folder, rows)
     if finished := _finished(out, identity):
         return finished
+    if spec.adapter is not None:
+        spec.adapter.check_packages()
     import torch
 
     ranks, checkpoints = launched_ranks(), out / "checkpoints"

@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from typing import Any
 
@@ -31,6 +31,7 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
     with (
         trl_compat.quiet(),
         trl_compat.labelled_positions_only(),
+        trl_compat.four_bit_weights_keep_gradients() if inputs.spec.quantized else nullcontext(),
         threads(inputs.placement),
         parent.explained_full_disk(inputs.out),
         _explained_memory(),
@@ -50,7 +51,8 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
         cache = None
         if names:
             model, columns = inputs.model.fingerprint(), plan.data.encoded.columns
-            cache = ReferenceCache(names, inputs.reference_cache, model, columns, plan.precision)
+            arithmetic = f"{plan.precision}, 4-bit" if inputs.spec.quantized else plan.precision
+            cache = ReferenceCache(names, inputs.reference_cache, model, columns, arithmetic)
             trainer_class = trl_compat.keeping_reference(trainer_class, cache, progress)
 
         def on_log(step: int, logs: dict[str, float]) -> None:
@@ -93,6 +95,7 @@ def _report(
     seconds: tuple[float, float],
 ) -> TrainReport:
     encoded, order = plan.data.encoded, plan.order
+    packages = (*_PACKAGES, "bitsandbytes") if inputs.spec.quantized else _PACKAGES
     fsdp = "fsdp" if trainer.is_fsdp_enabled else "none"
     return TrainReport(
         identity=inputs.identity,
@@ -118,11 +121,12 @@ def _report(
         per_device_batch=plan.micro,
         accumulation=plan.accumulation,
         sharding="deepspeed" if trainer.is_deepspeed_enabled else fsdp,
+        quantized=inputs.spec.quantized,
         reference_reused=cache.reused if cache else None,
         resumed_from=resumed_from,
         setup_seconds=round(seconds[0], 3),
         train_seconds=round(seconds[1], 3),
-        versions={name: version(name) for name in _PACKAGES},
+        versions={name: version(name) for name in packages},
     )
 
 

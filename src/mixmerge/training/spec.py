@@ -22,7 +22,10 @@ class _Finite(SpecModel):
 
 
 class AdapterSpec(_Finite):
-    """A LoRA adapter: small trained matrices beside frozen weights (Hu et al. 2021)."""
+    """A LoRA adapter: small trained matrices beside frozen weights (Hu et al. 2021).
+
+    With ``load_in_4bit`` the frozen weights are quantized: QLoRA (Dettmers et al. 2023).
+    """
 
     rank: int = Field(default=16, ge=1)
     """Inner size of the two matrices of each adapted layer."""
@@ -32,6 +35,9 @@ class AdapterSpec(_Finite):
     """Share of the adapter's inputs dropped during SFT; DPO trains without dropout."""
     targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
     """Names of the layers to adapt, e.g. ``[q_proj, v_proj]``; ``all-linear``: all but the head."""
+    load_in_4bit: bool = Field(default=False, exclude_if=lambda on: not on)
+    """QLoRA: train with the base model's linear layers in 4-bit NormalFloat, double quantized.
+    The adapter is merged into the base model's own weights. Needs bitsandbytes."""
 
     @field_validator("targets")
     @classmethod
@@ -41,6 +47,18 @@ class AdapterSpec(_Finite):
         if "lm_head" in targets:
             raise ValueError("`lm_head` cannot be adapted: the loss reads its weight directly")
         return targets
+
+    def check_packages(self) -> None:
+        """Check that bitsandbytes is installed if it is needed, without importing it.
+
+        Raises:
+            ResourceError: it is not.
+        """
+        if self.load_in_4bit and importlib.util.find_spec("bitsandbytes") is None:
+            raise ResourceError(
+                "adapter: `load_in_4bit` needs the package bitsandbytes, which is not installed; "
+                "run `pip install 'mixmerge[qlora]'`, or remove `load_in_4bit`."
+            )
 
 
 class TrainSpec(_Finite):
@@ -130,6 +148,11 @@ class TrainSpec(_Finite):
             added = handler.resolve_ref_schema(handler(objective.settings.__pydantic_core_schema__))
             keys |= {key: added["properties"][key] for key in objective.keys if key not in keys}
         return {**described, "additionalProperties": False}
+
+    @property
+    def quantized(self) -> bool:
+        """Whether the weights beside the adapter are quantized while it is trained."""
+        return self.adapter is not None and self.adapter.load_in_4bit
 
     @property
     def objective(self) -> Objective:

@@ -13,7 +13,7 @@ from typing import Any
 from mixmerge import files
 from mixmerge.training.plan import Inputs, Plan
 from mixmerge.training.ranks import is_first_rank, launched_ranks, wait_for_all
-from mixmerge.training.spec import AdapterSpec, TrackingSpec
+from mixmerge.training.spec import AdapterSpec, TrackingSpec, TrainPlacement
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,24 @@ def configure(inputs: Inputs, plan: Plan) -> tuple[Any, type[Any]]:
         # Trained weights stay in float32; frozen ones need no more than the arithmetic has.
         "model_init_kwargs": {"dtype": "bfloat16" if adapter_in_bf16 else "float32"},
     }
+    if spec.quantized:
+        common["model_init_kwargs"]["quantization_config"] = _four_bit(placement, plan.precision)
     return spec.objective.build(common, spec.own)
+
+
+def _four_bit(placement: TrainPlacement, precision: str) -> dict[str, Any]:
+    """Return the quantization of QLoRA (Dettmers et al. 2023, section 3), for transformers."""
+    settings = {
+        "quant_method": "bitsandbytes",
+        "load_in_4bit": True,
+        "bnb_4bit_quant_type": "nf4",
+        "bnb_4bit_use_double_quant": True,
+        "bnb_4bit_compute_dtype": precision,
+    }
+    if placement.fsdp is not None or placement.deepspeed is not None:
+        # Weights are sharded only when all of them are stored in the same type.
+        settings["bnb_4bit_quant_storage"] = precision
+    return settings
 
 
 def _tracking(inputs: Inputs) -> dict[str, Any]:
@@ -128,6 +145,12 @@ def build_trainer(
         peft_config=_lora(adapter) if adapter else None,
         callbacks=[Listener(), *_trackers(inputs.placement.tracking)],
     )
+    if inputs.spec.quantized:
+        # TRL stores the adapter of a quantized model in bfloat16, in which AdamW's updates at a
+        # small learning rate are rounded away.
+        for weights in trainer.model.parameters():
+            if weights.requires_grad:
+                weights.data = weights.data.float()
     trainer.remove_callback(PrinterCallback)
     trainer.train_dataset = trainer.train_dataset.select(plan.order.ravel())
     return trainer

@@ -42,7 +42,8 @@ def quiet() -> Iterator[None]:
     import huggingface_hub.constants as hub
     import transformers.utils.logging as hf_logging
 
-    trl = logging.getLogger("trl")
+    # On a CPU bitsandbytes warns that it looked for faster kernels on the hub.
+    loud = [logging.getLogger(name) for name in ("trl", "bitsandbytes")]
     with ExitStack() as undo, warnings.catch_warnings():
         # TRL 1.16 reads a property that transformers 5.23 has renamed.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
@@ -57,7 +58,9 @@ def quiet() -> Iterator[None]:
         if hf_logging.is_progress_bar_enabled():
             undo.callback(hf_logging.enable_progress_bar)
         undo.callback(hf_logging.set_verbosity, hf_logging.get_verbosity())
-        undo.callback(trl.setLevel, trl.level)
+        for logger in loud:
+            undo.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.ERROR)
         # Everything is a local folder by now: a look at the hub could only slow or break it.
         for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
             undo.callback(setattr, hub, name, getattr(hub, name))
@@ -65,7 +68,6 @@ def quiet() -> Iterator[None]:
         datasets.disable_progress_bars()
         hf_logging.disable_progress_bar()
         hf_logging.set_verbosity_error()
-        trl.setLevel(logging.ERROR)
         yield
 
 
@@ -82,6 +84,22 @@ def labelled_positions_only() -> Iterator[None]:
         if hasattr(trl_utils, "_use_triton"):  # another version of TRL is slower, not wrong
             undo.callback(setattr, trl_utils, "_use_triton", trl_utils._use_triton)
             trl_utils._use_triton = lambda _device: True
+        yield
+
+
+@contextmanager
+def four_bit_weights_keep_gradients() -> Iterator[None]:
+    """Keep bitsandbytes from packing 4-bit weights for inference.
+
+    On a CPU with AVX-512 BF16 it does so in the first pass without gradients, such as that of
+    DPO's reference. Packed weights stay packed, are less exact and pass no gradient on.
+    """
+    from bitsandbytes.nn import modules
+
+    with ExitStack() as undo:
+        if hasattr(modules, "has_avx512bf16"):  # versions before 0.50 pack nothing
+            undo.callback(setattr, modules, "has_avx512bf16", modules.has_avx512bf16)
+            modules.has_avx512bf16 = bool
         yield
 
 
