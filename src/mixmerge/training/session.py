@@ -1,4 +1,4 @@
-"""One training in this process, which may be one of several ranks."""
+"""Run a training in this process, which may be one of several ranks."""
 
 import shutil
 import time
@@ -22,11 +22,11 @@ _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
 
 
 def train_here(inputs: Inputs, progress: Progress) -> None:
-    """Train in this process and, as the first rank, write ``out``.
+    """Train in this process; the first rank writes ``out``.
 
     Raises:
         UserError: see `mixmerge.training.run.train`.
-        RuntimeError: the training stopped early, or began with a loss that proves a fault.
+        RuntimeError: the training stopped early, or the objective's check of the first loss failed.
     """
     with (
         trl_compat.quiet(),
@@ -77,11 +77,11 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
 
 
 def _check_finished(state: Any) -> None:
-    # A trainer that was told to stop returns as if all were well.
+    # A trainer that was told to stop returns without an error.
     if state.global_step != state.max_steps:
         raise RuntimeError(
             f"the training stopped at step {state.global_step} of {state.max_steps}; run the same "
-            "command again to go on from the last checkpoint"
+            "command again to resume from the last checkpoint"
         )
 
 

@@ -1,7 +1,7 @@
-"""The TRL trainer of a training: its arguments, its rows in their order, and its callbacks.
+"""Build the TRL trainer: its arguments, the ordered rows, and callbacks.
 
-Rows arrive here as token ids, so TRL neither renders, truncates nor drops anything; it brings its
-losses and metrics, and the Trainer beneath it the loop, checkpoints and devices.
+Rows are token ids already, so TRL neither formats, truncates nor drops any. TRL contributes losses
+and metrics, and the transformers Trainer the loop, checkpoints and devices.
 """
 
 import logging
@@ -33,9 +33,9 @@ def configure(inputs: Inputs, plan: Plan) -> tuple[Any, type[Any]]:
         "per_device_train_batch_size": plan.micro,
         "gradient_accumulation_steps": plan.accumulation,
         "max_steps": steps,
-        # The order of the rows is ours (see `row_order`): TRL must read them as they come.
+        # The rows are ordered by `row_order`.
         "train_sampling_strategy": "sequential",
-        # No row is longer, so TRL cuts none.
+        # No row is longer, so TRL truncates none.
         "max_length": plan.data.max_length,
         "learning_rate": spec.learning_rate,
         "lr_scheduler_type": constant if spec.schedule == "constant" else spec.schedule,
@@ -84,7 +84,7 @@ def _four_bit(placement: TrainPlacement, precision: str) -> dict[str, Any]:
 
 
 def _tracking(inputs: Inputs) -> dict[str, Any]:
-    """Return what the Trainer's integrations read; they are added by `_trackers`."""
+    """Return the Trainer's arguments for tracking; `_trackers` adds the integrations."""
     tracking = inputs.placement.tracking
     if tracking is None:
         return {"report_to": "none"}
@@ -93,14 +93,14 @@ def _tracking(inputs: Inputs) -> dict[str, Any]:
 
 
 def _trackers(tracking: TrackingSpec | None) -> list[Any]:
-    """Return the Trainer's integrations, which stop no training whatever their trackers raise."""
+    """Return the Trainer's integrations, whose errors do not stop the training."""
     from transformers.integrations import get_reporting_integration_callbacks
 
     if tracking is None:
         return []
     try:
         made = [kind() for kind in get_reporting_integration_callbacks([tracking.to])]
-    except Exception as error:  # noqa: BLE001 - whatever a tracker raises, the training goes on
+    except Exception as error:  # noqa: BLE001 - a tracker must not stop the training
         log.warning("tracking stopped: %s: %s", type(error).__name__, error)
         return []
     for callback in made:
@@ -116,7 +116,7 @@ def _guarded(callback: Any, event: Callable[..., Any]) -> Callable[..., Any]:
             return None
         try:
             return event(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001 - whatever a tracker raises, the training goes on
+        except Exception as error:  # noqa: BLE001 - a tracker must not stop the training
             callback.failed = True
             log.warning("tracking stopped: %s: %s", type(error).__name__, error)
             return None
@@ -127,7 +127,7 @@ def _guarded(callback: Any, event: Callable[..., Any]) -> Callable[..., Any]:
 def build_trainer(
     inputs: Inputs, plan: Plan, config: Any, trainer_class: type[Any], on_log: OnLog
 ) -> Any:
-    """Return a trainer that reads the rows in the plan's order and tells ``on_log`` each loss."""
+    """Return a trainer that reads the rows in the plan's order and calls ``on_log`` each step."""
     from transformers import PrinterCallback, TrainerCallback
 
     class Listener(TrainerCallback):
@@ -137,7 +137,7 @@ def build_trainer(
 
     adapter = inputs.spec.adapter
     trainer = trainer_class(
-        # A path, never a loaded model: a reference is taken from the path's weights.
+        # A path and not a loaded model, because TRL loads the reference from it.
         model=str(inputs.model.path),
         args=config,
         train_dataset=_rows(inputs.checkpoints / "rows", plan.data.encoded.columns),
@@ -157,10 +157,10 @@ def build_trainer(
 
 
 def _rows(folder: Path, columns: dict[str, list[Any]]) -> Any:
-    """Return the rows as a data set in a file that all ranks, and a resumed run, share.
+    """Return the rows as a data set on disk that all ranks, and a resumed run, share.
 
-    TRL keeps the reference log-probabilities of a file beside it; of a data set in memory each
-    rank would look for them in a folder of its own.
+    TRL caches reference log-probabilities beside such a data set; for one in memory, each rank
+    would look in a different folder.
     """
     from datasets import Dataset, load_from_disk
 
