@@ -241,7 +241,7 @@ def test_a_block_of_thoughts_begins_as_it_is_asked(tiny: Any) -> None:
 def test_what_is_asked_begins_every_row_whatever_the_mask(tiny: Any) -> None:
     """Markers do not excuse a template that asks from a state it never trains."""
     opened = THINKING.replace("OPENING", "<think>Let")
-    with pytest.raises(ModelError, match=r"asked with '.*<think>Let', and would be trained on"):
+    with pytest.raises(ModelError, match=r"prompted with '.*<think>Let', but would be trained on"):
         Encoder(tiny.tokenizer(opened), "it").conversations([talk("Yes.")])
     choice = "{% if enable_thinking is false %}BLOCK{% else %}<think>Let{% endif %}"
     optional = THINKING.replace("OPENING", choice.replace("BLOCK", BLOCK))

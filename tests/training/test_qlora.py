@@ -56,7 +56,7 @@ def test_the_adapter_is_merged_into_the_unquantized_base(
         np.testing.assert_allclose(made[name], expected, atol=1e-6)
     assert changed == 14  # two layers of seven
     assert report.quantized
-    assert any("without quantization" in note for note in report.notes)
+    assert any("original weights" in note for note in report.notes)
     assert "bitsandbytes" in report.versions
     config = json.loads((tmp_path / "out" / "model" / "config.json").read_text())
     assert "quantization_config" not in config

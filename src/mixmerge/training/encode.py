@@ -34,7 +34,7 @@ IGNORED = -100
 """Label of tokens without a loss, as in ``torch.nn.CrossEntropyLoss``."""
 
 INSEPARABLE = "the answer's first characters form one token with the prompt's last"
-SAME = "the chat template makes both answers the same tokens"
+SAME = "both answers are the same tokens once the chat template is applied"
 
 Row = TypeVar("Row")
 Made = TypeVar("Made")
