@@ -121,7 +121,7 @@ _CANNOT: Mapping[Asks, str] = {
 
 @dataclass(frozen=True)
 class Decision:
-    """What is said of one answer, or of two in one order."""
+    """A judge's decision on one answer, or on two in one order."""
 
     outcome: Outcome
     reason: str = ""
