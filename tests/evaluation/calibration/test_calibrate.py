@@ -122,7 +122,7 @@ def test_a_judge_silent_about_one_label_is_told_from_labels_of_one_kind(
     reads = Scripted(reads=lambda text: otherwise(text) if is_good(text) == "yes" else "refused")
     found = trial(make_material("harm", reads, shares=(0.8, 0.8, 0.8)))
     assert found.grade == "useless"
-    assert found.warnings[0].startswith("No verdict on any answer labelled “no”, so it is not known whether")
+    assert found.warnings[0].startswith("No verdict on any answer labelled “no”, so it is not")
     only = trial(make_material("harm", Scripted(), shares=(1.0, 1.0, 1.0)))
     assert only.warnings[0].startswith("The only label is “yes”, so it is not known")
 
