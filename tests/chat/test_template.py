@@ -154,8 +154,8 @@ def test_the_date_is_a_stated_one() -> None:
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"messages": []}, "`messages` is no option"),
-        ({"a-b": 1}, "`a-b` is no option"),
+        ({"messages": []}, "`messages` is not an option"),
+        ({"a-b": 1}, "`a-b` is not an option"),
         ({"strftime_now": "soon"}, "must be a date such as"),
         ({"strftime_now": 3}, "must be a date such as"),
     ],

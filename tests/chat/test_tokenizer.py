@@ -37,7 +37,7 @@ def test_a_pattern_that_backtracks_without_end_is_an_error_of_the_model(folder: 
     """What the library panics at is said with the model's name."""
     change(folder, pre_tokenizer=split("(a+)+$|(x+x+)+y"))
     tokenizer = load_tokenizer(folder)
-    with pytest.raises(ModelError, match=r"it: its tokenizer fails at a text of 3,001 characters"):
+    with pytest.raises(ModelError, match=r"it: its tokenizer fails on a text of 3,001 characters"):
         tokens_of(tokenizer, "a" * 3000 + "!", "it")
 
 

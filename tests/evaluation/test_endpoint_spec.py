@@ -17,7 +17,7 @@ PLAIN: dict[str, Any] = {"endpoint": "http://localhost:8000/v1", "model": "m"}
 )
 def test_an_address_holds_no_key(address: str) -> None:
     """Keys come from the environment: one in an address would be written into every record."""
-    with pytest.raises(ValidationError, match="holds no key"):
+    with pytest.raises(ValidationError, match="contains no key"):
         EndpointSpec(endpoint=address, model="m")
 
 

@@ -45,7 +45,7 @@ def test_a_damaged_line_costs_only_itself(tmp_path: Path, caplog: pytest.LogCapt
     (tmp_path / "j").write_bytes(line_of(["a", 1]) + damaged + line_of(["d", 4]))
     with Journal(tmp_path / "j") as journal:
         assert journal == {"a": 1, "d": 4}
-        assert "j: 5 damaged lines; what they held is done again" in caplog.text
+        assert "j: 5 damaged lines; their work is done again" in caplog.text
         journal.append("b", 2)
     with Journal(tmp_path / "j") as journal:
         assert journal == {"a": 1, "d": 4, "b": 2}

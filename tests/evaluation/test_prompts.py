@@ -153,7 +153,7 @@ def test_a_language_is_needed_where_several_are_evaluated(tmp_path: Path) -> Non
         ('{"prompt": [{"role": "x", "content": "?"}], "language": "en"}', r"line 2: `messages.0"),
         (
             '{"prompt": "ok", "language": "en"}',
-            r"two prompts have the id .* Remove a row that stands twice",
+            r"two prompts have the id .* Remove duplicate rows",
         ),
         (
             '{"prompt": [{"role": "assistant", "content": "?"}], "language": "en"}',

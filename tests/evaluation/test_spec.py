@@ -62,7 +62,7 @@ def test_a_mean_has_its_bounds() -> None:
         ({"measure": {"mean": [0, 1]}}, "a judge `rules` gives no grades, as the measure `mean`"),
         (
             {"measure": {"rate": "rude"}},
-            "a judge `rules` tells `correct`, `harmful`, `refused` and not `rude`",
+            "a judge `rules` recognizes `correct`, `harmful`, `refused`, not `rude`",
         ),
         (
             {"judge": "exact_match"},
@@ -146,11 +146,14 @@ def test_other_prompts_leave_out_axes_without_them() -> None:
         ({"files": "a.jsonl", "revision": "main"}, "belong to `hub`"),
         ({"set": "dolly_200"}, "Input should be 'aya_redteaming', 'dolly200'"),
         ({"set": "dolly200", "testbed": "general"}, "exactly one of `testbed` and `set`"),
-        ({"set": "dolly200", "split": "train"}, "`set: dolly200` knows its own `split`"),
-        ({"set": "dolly200", "columns": {"id": "i"}}, "knows its own `columns`"),
-        ({"set": "dolly200", "files": "a.jsonl"}, "`files` does not go with `set: dolly200`"),
-        ({"set": "m_arena_hard", "translated": "human"}, "`translated` does not go with"),
-        ({"set": "xstest", "files": "hi.csv"}, "`files` are translations, one file a language"),
+        ({"set": "dolly200", "split": "train"}, "`set: dolly200` has its own `split`"),
+        ({"set": "dolly200", "columns": {"id": "i"}}, "has its own `columns`"),
+        (
+            {"set": "dolly200", "files": "a.jsonl"},
+            "`files` cannot be combined with `set",
+        ),
+        ({"set": "m_arena_hard", "translated": "human"}, "`translated` cannot be combined with"),
+        ({"set": "xstest", "files": "hi.csv"}, "`files` are translations, one file per language"),
         ({"set": "xstest", "files": {"hi": "hi.csv"}}, "say who translated the `files`"),
         ({"testbed": "general", "hub": "org/set"}, "exactly one of .*seen: testbed, hub"),
     ],

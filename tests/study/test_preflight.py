@@ -1,14 +1,15 @@
 """What a run will miss is said before it begins."""
 
+import importlib.util
 from pathlib import Path
 
 import pytest
 
-from mixmerge.errors import SpecError
+from mixmerge.errors import ResourceError, SpecError
 from mixmerge.execution.plan import Planned
 from mixmerge.execution.step import Step
 from mixmerge.study.explain import explain
-from mixmerge.study.preflight import missing_keys
+from mixmerge.study.preflight import check_packages, missing_keys
 from mixmerge.study.run import run
 
 STUDY = """
@@ -38,6 +39,24 @@ def test_a_missing_key_stops_a_run_before_it_begins(
     assert not list(out.glob("generate/*"))
     monkeypatch.setenv("NO_SUCH_KEY", "k")
     assert explain(study, out).missing == []
+
+
+def test_a_missing_package_stops_a_run_before_it_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only a training that will run and asks for 4-bit weights needs bitsandbytes."""
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "bitsandbytes" else found(name)
+    )
+    settings = {"adapter": {"load_in_4bit": True}}
+    before, training = Step("mix", "all"), Step("train", "sft", settings=settings)
+    planned = [Planned(before, "to do"), Planned(training, "to do")]
+    with pytest.raises(ResourceError, match="needs the package bitsandbytes"):
+        check_packages(planned, None)
+    check_packages(planned, [before.id])
+    check_packages([Planned(training, "done")], None)
+    check_packages([Planned(Step("train", "sft", settings={"adapter": {}}), "to do")], None)
 
 
 def test_only_steps_that_will_run_need_a_key(monkeypatch: pytest.MonkeyPatch) -> None:

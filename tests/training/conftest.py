@@ -65,9 +65,12 @@ def tokenizer(template: str | None = COHERE_TEMPLATE) -> Any:
 
 
 def make_model(
-    folder: Path, architecture: str = "cohere", template: str | None = COHERE_TEMPLATE
+    folder: Path,
+    architecture: str = "cohere",
+    template: str | None = COHERE_TEMPLATE,
+    **changed: Any,
 ) -> Path:
-    """Write a tiny random model with its tokenizer."""
+    """Write a tiny random model with its tokenizer; ``changed`` are settings of its config."""
     import torch
     from transformers import CohereConfig, CohereForCausalLM, LlamaConfig, LlamaForCausalLM
 
@@ -83,6 +86,7 @@ def make_model(
         "pad_token_id": words.pad_token_id,
         "bos_token_id": words.bos_token_id,
         "eos_token_id": words.eos_token_id,
+        **changed,
     }
     torch.manual_seed(0)
     # A random Cohere hardly learns with its usual logit scale of 1/16.

@@ -155,6 +155,6 @@ def test_code_of_a_model_is_never_run(cohere: Path, conversations: Write, tmp_pa
     config = json.loads((folder / "config.json").read_text())
     config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Own"}}
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelError, match="without running code of the model"):
+    with pytest.raises(ModelError, match="without running code from"):
         read(folder, conversations(4))
     assert not (tmp_path / "ran").exists()

@@ -8,7 +8,7 @@ import pytest
 
 from mixmerge.errors import DataError, ModelError
 from mixmerge.records import Conversation, Message, PreferencePair
-from mixmerge.training.encode import IGNORED, SAME, UNPARTED, Encoder
+from mixmerge.training.encode import IGNORED, INSEPARABLE, SAME, Encoder
 from mixmerge.training.trl_compat import training_template
 
 Make = Callable[[str | None], Encoder]
@@ -128,7 +128,7 @@ def test_a_template_that_rewrites_the_past_is_refused(
     )
     single = [row for row in rows if len(row.messages) == 2]
     assert len(encoder(forgetful).conversations(single).read) == len(single)
-    with pytest.raises(ModelError, match="writes a prompt differently"):
+    with pytest.raises(ModelError, match="renders a prompt differently"):
         encoder(forgetful).conversations(rows)
 
 
@@ -241,7 +241,7 @@ def test_a_block_of_thoughts_begins_as_it_is_asked(tiny: Any) -> None:
 def test_what_is_asked_begins_every_row_whatever_the_mask(tiny: Any) -> None:
     """Markers do not excuse a template that asks from a state it never trains."""
     opened = THINKING.replace("OPENING", "<think>Let")
-    with pytest.raises(ModelError, match=r"asked with '.*<think>Let', and would be trained on"):
+    with pytest.raises(ModelError, match=r"prompted with '.*<think>Let', but would be trained on"):
         Encoder(tiny.tokenizer(opened), "it").conversations([talk("Yes.")])
     choice = "{% if enable_thinking is false %}BLOCK{% else %}<think>Let{% endif %}"
     optional = THINKING.replace("OPENING", choice.replace("BLOCK", BLOCK))
@@ -283,7 +283,7 @@ def test_a_row_that_cannot_be_parted_is_left_out(
 
     monkeypatch.setattr(encoder.chat, "tokens", prefixing)
     encoded = encoder.conversations([talk("\n- one"), talk("Yes.")])
-    assert encoded.left_out == {0: UNPARTED}
+    assert encoded.left_out == {0: INSEPARABLE}
     assert len(encoded.read) == 1
 
 

@@ -2,10 +2,12 @@
 
 import errno
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mixmerge.errors import ModelError, ResourceError
+from mixmerge.files import write_json
 from mixmerge.records import ModelFolder
 from mixmerge.training import parent
 
@@ -24,6 +26,15 @@ def test_an_unknown_hub_name_is_one_message(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError, match="no-such-org/no-such-model: no such folder, and it"):
         parent.find_model("no-such-org/no-such-model")
+
+
+def test_quantized_weights_are_not_trained(tiny: Any, tmp_path: Path) -> None:
+    """A model that is stored in 4 bits is refused, and the message says what to name instead."""
+    folder = ModelFolder(tiny.make_model(tmp_path / "model", "llama"))
+    stored = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    write_json(folder.path / "config.json", {**folder.config, "quantization_config": stored})
+    with pytest.raises(ModelError, match=r"quantized.*model that it was quantized from"):
+        parent.check_architecture(ModelFolder(folder.path))
 
 
 def test_a_disk_too_small_is_said_before_training(tmp_path: Path) -> None:

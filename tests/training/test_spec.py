@@ -145,10 +145,21 @@ def test_the_global_batch_is_kept(
 
 def test_an_impossible_split_is_refused() -> None:
     """A global batch that the devices cannot share evenly is an error, in a job file as well."""
-    with pytest.raises(SpecError, match=r"batch_size is 32 rows, but 2 process\(es\) of 5"):
+    with pytest.raises(SpecError, match=r"batch_size is 32 rows, .* 10: 2 process\(es\) of 5"):
         TrainPlacement(devices=2, per_device_batch=5).accumulation(32)
-    with pytest.raises(ValidationError, match="does not divide it"):
+    with pytest.raises(ValidationError, match="not a multiple of"):
         TrainJob(model="m", rows=Path("r"), placement=TrainPlacement(devices=3))
+
+
+def test_quantization_enters_the_identity_only_where_it_is_asked_for() -> None:
+    """A LoRA training from before QLoRA is found again; QLoRA is another training."""
+    plain, quantized = (
+        TrainSpec(adapter=AdapterSpec(rank=4, load_in_4bit=on)) for on in (False, True)
+    )
+    assert plain.model_dump(mode="json")["adapter"] == LORA
+    assert quantized.model_dump(mode="json")["adapter"] == {**LORA, "load_in_4bit": True}
+    assert TrainSpec.model_validate(quantized.model_dump(mode="json")) == quantized
+    assert (TrainSpec().quantized, plain.quantized, quantized.quantized) == (False, False, True)
 
 
 def test_adapter_defaults() -> None:

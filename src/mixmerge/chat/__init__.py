@@ -1,4 +1,4 @@
-"""What a model is trained on and asked with: tokenizer, chat template, end of turn, thoughts.
+"""Tokenizers, chat templates, end-of-turn tokens and reasoning blocks.
 
-One place for training, evaluation and judges, so that a model is asked what it was trained on.
+Training, evaluation and judges share this code, so that models are prompted as they were trained.
 """

@@ -1,4 +1,4 @@
-"""A model's chat: its tokenizer and its template, with the token that ends a turn."""
+"""A model's tokenizer and chat template, and the token that ends a turn."""
 
 import re
 from bisect import bisect_right
@@ -15,13 +15,10 @@ _PROBE = "MIXMERGE PROBE"
 
 
 class Chat:
-    """Writes conversations for one model, as text and as tokens.
+    """Formats conversations for one model, as text and as tokens.
 
-    Args:
-        tokenizer: a transformers tokenizer.
-        model: what to call the model in messages.
-        options: of the chat template.
-        training_template: the template with generation markers, where another is known.
+    ``model`` is its name in messages, ``options`` are those of the chat template, and
+    ``training_template`` is a copy of the template with generation markers, if there is one.
 
     Raises:
         ModelError: there is no chat template, or it is not valid Jinja.
@@ -39,24 +36,24 @@ class Chat:
         source = chat_template(tokenizer, model)
         tokens = tokenizer.special_tokens_map
         self.template = ChatTemplate(source, model, options, tokens)
-        """The model's own, by which it is asked."""
+        """The model's own, for prompts."""
         self.trained = self.template
-        """The one by which it is trained: it writes the same, and may mark more."""
+        """The one for training: it writes the same text, and may mark the assistant's."""
         if training_template and not self.template.marks_the_assistant:
             self.trained = ChatTemplate(training_template, model, options, tokens)
         self.ends = frozenset({*tokenizer.get_added_vocab().values(), *tokenizer.all_special_ids})
-        """The tokens that may end a turn: those that no text spells."""
+        """The tokens that may end a turn: special tokens, which no ordinary text is encoded to."""
 
-    def asked(self, messages: Messages) -> str:
-        """Write turns up to where the assistant begins to answer.
+    def prompt(self, messages: Messages) -> str:
+        """Format a prompt: turns up to where the assistant begins to answer.
 
         Raises:
             RefusedError: the template refuses them.
         """
         return self.template.write(messages, ask=True).text
 
-    def told(self, messages: Messages) -> Written:
-        """Write a whole conversation, as it is trained on.
+    def conversation(self, messages: Messages) -> Written:
+        """Format a whole conversation for training.
 
         Raises:
             RefusedError: the template refuses it.
@@ -64,15 +61,15 @@ class Chat:
         return self.trained.write(messages)
 
     def tokens(self, text: str) -> list[int]:
-        """Return the tokens of a text that the template has written.
+        """Encode a text that the template has written.
 
         Raises:
-            ModelError: the tokenizer fails at it.
+            ModelError: the tokenizer fails.
         """
         return tokens_of(self.tokenizer, text, self.model)
 
     def breaks(self, text: str, places: Iterable[int]) -> list[int]:
-        """Return the ends of special tokens that stand next before places in a text, in order."""
+        """Return the ends of the last special tokens before some places in a text, in order."""
         ends = [found.end() for found in self._special.finditer(text)]
         at = (bisect_right(ends, place) for place in places)
         return sorted({ends[index - 1] for index in at if index} - {0, len(text)})
@@ -85,10 +82,10 @@ class Chat:
 
     @cached_property
     def end_of_turn(self) -> int | None:
-        """The token that the template writes after an answer; None where it writes none."""
+        """The token that the template writes after an answer; None if it writes none."""
         asked = {"role": "user", "content": _PROBE}
         try:
-            text = self.told([asked, {"role": "assistant", "content": _PROBE}]).text
+            text = self.conversation([asked, {"role": "assistant", "content": _PROBE}]).text
         except (RefusedError, ModelError):
             return None
         _, found, rest = text.rpartition(_PROBE)

@@ -1,4 +1,4 @@
-"""Options of a chat template, as specifications have them. Light: importing this loads no Jinja."""
+"""Options of a chat template in specifications. Importing this does not load Jinja."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, JsonValue
 
 CLOCK = "strftime_now"
-"""The function by which templates ask for the date; as an option, the date that it tells."""
+"""The function with which templates get the date; as an option, the date that it returns."""
 USUAL_DATE = "2025-01-01"
 _OURS = ("messages", "add_generation_prompt", "tools", "documents")
 
@@ -14,15 +14,15 @@ _OURS = ("messages", "add_generation_prompt", "tools", "documents")
 def _check(options: dict[str, Any]) -> dict[str, Any]:
     taken = [name for name in options if name in _OURS or not name.isidentifier()]
     if taken:
-        raise ValueError(f"`{taken[0]}` is no option of a chat template")
+        raise ValueError(f"`{taken[0]}` is not an option of a chat template")
     date_of(options)
     return options
 
 
 def date_of(options: dict[str, Any]) -> datetime:
-    """Return the moment that a template is told when it asks for the date.
+    """Return the date for templates that ask for today's.
 
-    It is stated, never today's: the same settings write the same prompts on another day.
+    It is never today's, so that prompts do not change from day to day.
 
     Raises:
         ValueError: the option is not a date.
@@ -38,4 +38,4 @@ def date_of(options: dict[str, Any]) -> datetime:
 
 ChatOptions = Annotated[dict[str, JsonValue], AfterValidator(_check)]
 """Variables of the chat template by name, e.g. ``{enable_thinking: false}``. ``strftime_now`` is
-the date for templates that ask for today's."""
+the date for templates that ask for it."""

@@ -1,7 +1,7 @@
-"""Jinja for chat templates: they come from strangers, so their work has a bound.
+"""A Jinja sandbox for chat templates, which are untrusted, with limits on time and memory.
 
-Templates cannot reach Python's internals (Jinja's sandbox); what they compute is counted, and one
-that counts too much, or makes too much text, fails with an error instead of taking the machine.
+Jinja's sandbox keeps templates from Python's internals. In addition, steps and characters are
+counted, so that a template that computes or writes too much fails with an error.
 """
 
 import json
@@ -19,27 +19,27 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 _MOST_STEPS = 300_000
-"""Rounds of loops and calls for one conversation."""
+"""Loop iterations and calls for one conversation."""
 _MOST_CHARACTERS = 100_000_000
-"""Characters of all texts that are made on the way to one conversation's."""
+"""Characters of all intermediate texts of one conversation."""
 _LARGEST_NUMBER = 1_000_000
-"""What a function may be handed: wider columns and longer repetitions are no chat's."""
+"""The largest argument of a function, such as a column width."""
 _MOST_BITS = 4096
 _LONG_NUMBER = re.compile(r"\d{6}|\*")
 
 
 class RefusedError(TemplateError):
-    """A template's own complaint about a conversation."""
+    """The template refused a conversation, by ``raise_exception``."""
 
 
 class Generation(Extension):
-    """The block with which transformers marks what the assistant says."""
+    """The block ``{% generation %}``, with which transformers marks the assistant's text."""
 
     tags = {"generation"}  # noqa: RUF012 - as Jinja declares it
     environment: "Sandbox"
 
     def parse(self, parser: Parser) -> nodes.Node:
-        """Read a block; its text is noted where it is written."""
+        """Parse a block; its position is recorded when it is rendered."""
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
         return nodes.CallBlock(self.call_method("_note"), [], [], body).set_lineno(line)
@@ -52,7 +52,7 @@ class Generation(Extension):
 
 
 class _Counted(NodeTransformer):
-    """Counts the rounds of loops and the characters of joined texts."""
+    """Counts loop iterations and the characters of concatenated texts."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802 - as Jinja has it
         self.generic_visit(node)
@@ -74,7 +74,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
     def __init__(self, moment: datetime) -> None:
-        """Make an environment whose clock stands at ``moment``."""
+        """Make an environment whose ``strftime_now`` returns ``moment``."""
         super().__init__(
             trim_blocks=True,
             lstrip_blocks=True,
@@ -89,16 +89,16 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.globals |= {"raise_exception": _refuse, "strftime_now": moment.strftime}
 
     def begin(self) -> None:
-        """Forget what was counted and marked."""
+        """Reset all counts and marks."""
         self.written = 0
         """Characters of the text so far."""
         self.spans: list[tuple[int, int]] = []
-        """Start and end of what the assistant says, where the template marks it."""
+        """Start and end of the assistant's text, if the template marks it."""
         self._steps = 0
         self._characters = 0
 
     def rendered(self, source: str) -> Callable[[dict[str, Any]], Iterator[str]]:
-        """Compile a template; the function returned yields its text piece by piece.
+        """Compile a template to a function that yields its text piece by piece.
 
         Raises:
             jinja2.TemplateSyntaxError: it is not valid Jinja.
@@ -108,7 +108,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return template.generate
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Compute, unless the result would be huge."""
+        """Compute an operation unless the result would be huge."""
         sized = [len(side) for side in (left, right) if isinstance(side, (str, list, tuple))]
         number = right if isinstance(right, int) else left
         if operator == "%" and isinstance(left, str):
@@ -121,13 +121,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return self._made(super().call_binop(context, operator, left, right))
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """Call what a template calls."""
+        """Make a call of the template, within the limits."""
         self._step()
         _check_arguments(obj, args, kwargs, getattr(obj, "__self__", None))
         return self._made(super().call(context, obj, *args, **kwargs))
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
-        """Let only harmless patterns format texts."""
+        """Allow ``str.format`` without huge widths."""
         wrapped = super().wrap_str_format(value)
         if wrapped is not None:
             _check_widths(value.__self__)
@@ -173,7 +173,7 @@ def _check_arguments(
     if name in {"format", "format_map"} and texts:
         _check_widths(texts[0])
     elif name in {"replace", "join"} and len(texts) > 1:
-        # As if the last text came in for every character of the first, or between all items.
+        # The largest result: the last text for every character of the first, or between all items.
         _check(len(texts[0]) * len(texts[-1]) <= _MOST_CHARACTERS)
 
 
@@ -194,11 +194,7 @@ def _to_json(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    """Write JSON with the options that transformers gives this filter, and without HTML escapes."""
+    """Write JSON with the options of this filter in transformers, without HTML escapes."""
     return json.dumps(
-        value,
-        ensure_ascii=ensure_ascii,
-        indent=indent,
-        separators=separators,
-        sort_keys=sort_keys,
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
     )

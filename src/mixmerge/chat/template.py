@@ -1,4 +1,4 @@
-"""A chat template: conversations as the text that a model reads."""
+"""Chat templates: conversations as the text that a model reads."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,25 +16,18 @@ Messages = Sequence[Mapping[str, str]]
 
 @dataclass(frozen=True)
 class Written:
-    """A conversation as text.
-
-    Attributes:
-        spans: start and end of what the assistant says, in characters, where the template marks it
-            with ``{% generation %}``.
-    """
+    """A conversation as text."""
 
     text: str
     spans: tuple[tuple[int, int], ...]
+    """Start and end of the assistant's text in characters, if ``{% generation %}`` marks it."""
 
 
 class ChatTemplate:
-    """A template with its options, which writes conversations as transformers would.
+    """A template with its options, which formats conversations as transformers does.
 
-    Args:
-        source: Jinja text.
-        model: what to call the model in messages.
-        options: variables of the template; see `mixmerge.chat.options`.
-        tokens: the special tokens by the names that templates have for them, ``bos_token``.
+    ``source`` is Jinja, ``model`` the name in messages, and ``tokens`` are the special tokens by
+    their names in templates, such as ``bos_token``.
 
     Raises:
         ModelError: the text is not valid Jinja.
@@ -44,7 +37,7 @@ class ChatTemplate:
         self, source: str, model: str, options: Mapping[str, Any], tokens: Mapping[str, str]
     ) -> None:
         self.marks_the_assistant = "endgeneration" in source
-        """Whether the template says which of its text is the assistant's."""
+        """Whether the template marks the assistant's text."""
         self.asks_for_the_date = CLOCK in source
         self.knows_thoughts = "enable_thinking" in source
         self._model = model
@@ -61,15 +54,11 @@ class ChatTemplate:
             raise ModelError(f"{model}: its chat template cannot be read: {error}.") from error
 
     def write(self, messages: Messages, *, ask: bool = False) -> Written:
-        """Write a conversation.
-
-        Args:
-            messages: the turns.
-            ask: end where the assistant begins to answer.
+        """Format a conversation; with ``ask``, up to where the assistant begins to answer.
 
         Raises:
             RefusedError: the template refuses these messages.
-            ModelError: it fails, or does too much work.
+            ModelError: it fails, or exceeds its limits.
         """
         given = {
             "messages": [dict(message) for message in messages],
@@ -85,10 +74,10 @@ class ChatTemplate:
                 self._environment.written += len(piece)
         except RefusedError:
             raise
-        # A template may do whatever Python can: divide by zero, add a text to a number, overflow.
+        # A template's expressions may raise any of Python's errors.
         except Exception as error:
             raise ModelError(
-                f"{self._model}: its chat template fails ({type(error).__name__}: {error}). Mend "
+                f"{self._model}: its chat template fails ({type(error).__name__}: {error}). Fix "
                 "the template, or copy that of the base model into the folder."
             ) from error
         return Written("".join(pieces), tuple(self._environment.spans))

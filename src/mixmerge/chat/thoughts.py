@@ -1,4 +1,4 @@
-"""Thoughts that models write before they answer, parted from the answer."""
+"""Separate a model's reasoning (``<think>`` and the like) from its answer."""
 
 import re
 from typing import NamedTuple
@@ -13,7 +13,7 @@ _PAIRS = (
     "◁think▷\0◁/think▷",
 )
 _ENDS = dict(pair.split("\0") for pair in _PAIRS)
-"""What closes a block of thoughts, by what opens it."""
+"""The closing tag of a reasoning block by its opening tag."""
 _OPENING = re.compile("|".join(map(re.escape, _ENDS)))
 _AT_ONCE = re.compile(rf"\s*({_OPENING.pattern})")
 _ON_A_LINE = re.compile(rf"^[^\S\n]*({_OPENING.pattern})", re.MULTILINE)
@@ -23,39 +23,34 @@ _CHANNEL = re.compile(
     r"(?:<\|end\|>|<\|return\|>|<\|call\|>|\Z)",
     re.DOTALL,
 )
-"""The format of gpt-oss: thoughts and answer in channels of their own."""
+"""The format of gpt-oss, with reasoning and answer in separate channels."""
 
 
-class Parted(NamedTuple):
-    """What a model wrote, parted."""
+class SplitText(NamedTuple):
+    """A model's text, separated into answer and reasoning."""
 
     answer: str
     thoughts: str
-    """Empty where there are none."""
     closed: bool
-    """False where the model was still thinking when it ended: there is no answer."""
+    """False if the text ends inside a reasoning block, so that there is no answer."""
 
 
 def opens_thoughts(asked: str) -> bool:
-    """Say whether a prompt ends inside of a block of thoughts, as some templates begin one."""
+    """Return whether a prompt ends with the opening of a reasoning block, as some templates do."""
     return asked.rstrip().endswith(tuple(_ENDS))
 
 
-def part(text: str, *, opened: bool | None = None) -> Parted:
-    r"""Part the thoughts from an answer.
+def split_thoughts(text: str, *, opened: bool | None = None) -> SplitText:
+    r"""Separate reasoning from the answer in a model's text, which includes special tokens.
 
-    Blocks at the beginning and blocks that begin a line are thoughts; tags inside of a sentence
-    are left alone, as an answer may speak of them.
-
-    Args:
-        text: what a model wrote, with its special tokens.
-        opened: whether the prompt had opened a block already; None where that is not known: then
-            a block that only ends is thoughts.
+    Reasoning blocks are at the beginning of the text or of a line; tags inside a sentence are
+    ignored, since an answer may mention them. ``opened`` says whether the prompt has opened a
+    block; if that is unknown (None), a block that is only closed counts as reasoning.
 
     Example:
-        >>> part("<think>\nTwo and two.\n</think>\n\nFour.").answer
+        >>> split_thoughts("<think>\nTwo and two.\n</think>\n\nFour.").answer
         'Four.'
-        >>> part("<think>\nTwo and").closed
+        >>> split_thoughts("<think>\nTwo and").closed
         False
     """
     if "<|channel|>" in text:
@@ -67,7 +62,7 @@ def part(text: str, *, opened: bool | None = None) -> Parted:
         thoughts.append(text[: ending.start()])
         rest = text[ending.end() :]
     elif opened:
-        return Parted("", text.strip(), closed=False)
+        return SplitText("", text.strip(), closed=False)
     kept: list[str] = []
     start, silent = 0, True
     while block := (silent and _AT_ONCE.match(rest, start)) or _ON_A_LINE.search(rest, start):
@@ -75,17 +70,17 @@ def part(text: str, *, opened: bool | None = None) -> Parted:
         end = rest.find(closing, block.end())
         if end < 0:
             thoughts.append(rest[block.end() :])
-            return Parted("", _joined(thoughts), closed=False)
+            return SplitText("", _joined(thoughts), closed=False)
         kept.append(rest[start : block.start()])
         silent = silent and not kept[-1].strip()
         thoughts.append(rest[block.end() : end])
         start = end + len(closing)
     answer = "".join([*kept, rest[start:]])
-    return Parted(answer.strip() if thoughts else answer, _joined(thoughts), closed=True)
+    return SplitText(answer.strip() if thoughts else answer, _joined(thoughts), closed=True)
 
 
 def _unopened_ending(text: str, opened: bool | None) -> re.Match[str] | None:
-    """Return the tag that ends thoughts which the text does not begin."""
+    """Return the tag that closes a block which the text does not open."""
     if opened is False:
         return None
     ending = _CLOSING.search(text)
@@ -98,11 +93,11 @@ def _unopened_ending(text: str, opened: bool | None) -> re.Match[str] | None:
     return ending if alone and not _OPENING.search(before) else None
 
 
-def _of_channels(text: str) -> Parted:
+def _of_channels(text: str) -> SplitText:
     found = _CHANNEL.findall(text)
     answers = [body for channel, body in found if channel == "final"]
     thoughts = [body for channel, body in found if channel != "final"]
-    return Parted("".join(answers).strip(), _joined(thoughts), closed=bool(answers))
+    return SplitText("".join(answers).strip(), _joined(thoughts), closed=bool(answers))
 
 
 def _joined(thoughts: list[str]) -> str:

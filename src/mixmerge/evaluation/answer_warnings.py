@@ -1,7 +1,7 @@
-"""Answers that are none: cut off at the limit, or thoughts without an end.
+"""Warnings about answers that are truncated, or that are reasoning without an answer.
 
-Judges judge what is there. A model that never ends its turn, or never comes to its answer, gets
-numbers that look like findings about its data; `results.json` says so.
+The numbers of a model that never ends its turn, or never begins its answer, say nothing about its
+training data, although they look as if they did.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,22 +11,22 @@ from mixmerge.records import Axis, Response
 from mixmerge.records.results import AnswerWarning
 
 FEWEST = 5
-"""Answers below which a model is not accused."""
+"""With fewer answers there is no warning."""
 CUT = 0.95
-"""Share of answers at the limit: some long answers are cut, nearly all are no chance."""
+"""Share of truncated answers: some are to be expected, nearly all are not."""
 WITHOUT = 0.5
-"""Share of answers that are thoughts alone."""
+"""Share of answers that are only reasoning."""
 
 Kind = Literal["thoughts", "length"]
 
 _SAYS: dict[Kind, str] = {
     "thoughts": (
-        "are thoughts without an answer. Raise `max_new_tokens`, or ask for no thoughts with "
-        "`chat_template: {enable_thinking: false}` where its template has that."
+        "are reasoning without an answer. Raise `max_new_tokens`, or turn reasoning off with "
+        "`chat_template: {enable_thinking: false}` if the template has that option."
     ),
     "length": (
-        "ran to the limit of tokens and were cut off. Either the limit is low, or the model never "
-        "ends its turn: its template may end turns with another token than `eos_token_id` names."
+        "were cut off at `max_new_tokens`. Either the limit is too low, or the model never ends "
+        "its turn: its template may end turns with another token than `eos_token_id`."
     ),
 }
 
@@ -34,7 +34,7 @@ _SAYS: dict[Kind, str] = {
 def answer_warnings(
     answers: Mapping[Axis, Mapping[str, Sequence[Response]]],
 ) -> tuple[AnswerWarning, ...]:
-    """Return a warning for every model whose answers on an axis are mostly none."""
+    """Return a warning for every model that mostly has no complete answers on an axis."""
     found = (
         _warning(axis, model, rows)
         for axis, by_model in answers.items()

@@ -1,4 +1,4 @@
-"""What an OpenAI-compatible endpoint is asked to be: address, patience, limits and money."""
+"""The settings of an OpenAI-compatible endpoint: address, timeouts, limits and price."""
 
 import re
 from typing import Any, Self
@@ -16,7 +16,7 @@ _OF_AZURE = (
 )
 
 LIMITS = ("max_tokens", "max_completion_tokens")
-"""The names of the limit of an answer: every request has the first unless `fields` change it."""
+"""The names of the answer's token limit: requests have the first unless `fields` change it."""
 
 
 class Price(SpecModel):
@@ -29,38 +29,39 @@ class Price(SpecModel):
 
 
 class EndpointSpec(SpecModel):
-    """An OpenAI-compatible chat endpoint, and how it is treated."""
+    """An OpenAI-compatible chat endpoint, and how it is called."""
 
     endpoint: str = Field(pattern=r"^https?://\S+$")
     """Base address, e.g. ``https://api.openai.com/v1`` or ``http://localhost:8000/v1``."""
     model: str = Field(min_length=1)
     """The model's name at that endpoint."""
     api_key_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-    """The environment variable that holds the key; the key itself is never written anywhere."""
+    """The environment variable that holds the key. The key itself is never written to a file."""
     api_key_header: str = Field("Authorization", pattern=r"^[A-Za-z][A-Za-z0-9-]*$")
     """The header that carries the key, e.g. ``api-key`` for Azure; by default as a bearer token."""
     query: dict[str, str] = Field(default_factory=dict)
-    """What follows ``?`` in the address, e.g. ``{api-version: 2024-10-21}``. Placement."""
+    """Query parameters of the address, e.g. ``{api-version: 2024-10-21}``. Placement."""
     fields: dict[str, Any] = Field(default_factory=dict)
-    """More fields of every request, e.g. ``{reasoning_effort: low}``; null leaves a field out."""
+    """More fields of every request, e.g. ``{reasoning_effort: low}``; null removes a field."""
     concurrency: int = Field(100, ge=1)
-    """The most calls in flight at once; how many there are follows the endpoint. Placement."""
+    """The most calls in flight; the actual number adapts to the endpoint. Placement."""
     requests_per_minute: float | None = Field(None, gt=0)
     """The endpoint's limit on calls. Placement."""
     tokens_per_minute: float | None = Field(None, gt=0)
-    """The endpoint's limit on tokens, sent and answered. Placement."""
+    """The endpoint's limit on tokens, sent and received. Placement."""
     attempts: int = Field(6, ge=1)
-    """Tries of one call before it is an ``error``. Placement."""
+    """Attempts at one call before it is an ``error``. Placement."""
     timeout_seconds: float = Field(60.0, gt=0)
-    """For one try. Placement."""
+    """For one attempt. Placement."""
     longest_wait_seconds: float = Field(120.0, gt=0)
-    """The most that a ``Retry-After`` or a back-off may ask before the call is given up."""
+    """The longest ``Retry-After`` or back-off to wait for before the call is given up."""
     deadline_seconds: float | None = Field(None, gt=0)
-    """For all calls together; those that are missing then are errors, asked by the next run."""
+    """For all calls together. Calls that are not finished by then are errors; the next run makes
+    them."""
     price: Price | None = None
-    """Dollars per million tokens, to say what calls cost. Placement."""
+    """Dollars per million tokens, to report costs. Placement."""
     budget: float | None = Field(None, ge=0)
-    """Dollars; a call that could pass it is not sent. Needs ``price``. Placement."""
+    """Dollars; a call that could exceed it is not sent. Needs ``price``. Placement."""
 
     @field_validator("endpoint")
     @classmethod
@@ -68,7 +69,7 @@ class EndpointSpec(SpecModel):
         parts = urlsplit(address)
         if parts.query or parts.fragment or parts.username is not None:
             raise ValueError(
-                "an address ends with its path and holds no key: name the environment variable "
+                "an address ends with its path and contains no key: name the environment variable "
                 "of the key in `api_key_env`, and put what follows `?` into `query`, as in "
                 "`query: {api-version: 2024-10-21}`" + _OF_AZURE * ("azure" in parts.netloc)
             )

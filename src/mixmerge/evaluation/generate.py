@@ -1,4 +1,4 @@
-"""Answers of a model on disk, resumable prompt by prompt, whatever answers."""
+"""Generate a model's answers, resumable prompt by prompt, with any backend."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -24,11 +24,11 @@ def generate(
 ) -> list[Response]:
     """Let a model answer prompts, and write the answers as JSON Lines.
 
-    Finished answers are kept in a journal beside ``out`` until all are there: after an
-    interruption the same call asks only for what is missing, also if prompts were added.
+    Finished answers are in a journal beside ``out`` until all are finished: after an interruption
+    the same call makes only those that are missing, also if prompts were added.
 
     Raises:
-        DataError: two prompts share an id, or one does not fit into the model's context.
+        DataError: two prompts have the same id, or one is longer than the model's context.
         ModelError: the model is incomplete, or tokenizer and weights do not fit together.
         ResourceError: an endpoint fails, or a library is not installed.
     """

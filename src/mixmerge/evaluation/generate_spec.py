@@ -1,4 +1,4 @@
-"""What generates answers: transformers, vLLM, or an endpoint that serves the models."""
+"""Backends that generate answers: transformers, vLLM, or an endpoint that serves the models."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -8,15 +8,15 @@ from mixmerge.evaluation.endpoint_spec import EndpointSpec
 from mixmerge.spec_model import SpecModel
 
 MODEL_NAME = "{model}"
-"""Stands for a checkpoint's own name in the name of a served model."""
+"""Stands for a checkpoint's name in the name of a served model."""
 
 
 class LocalSpec(SpecModel):
-    """What answers on this machine."""
+    """A backend on this machine."""
 
     @property
     def gpus(self) -> int:
-        """GPUs of one checkpoint."""
+        """GPUs for one checkpoint."""
         return 1
 
     def identity(self) -> dict[str, Any]:
@@ -24,7 +24,7 @@ class LocalSpec(SpecModel):
         return {}
 
     def serving(self, name: str) -> Self:
-        """Return what answers for a checkpoint of this name."""
+        """Return the backend for a checkpoint of this name."""
         del name
         return self
 
@@ -42,17 +42,17 @@ class VllmSpec(LocalSpec):
     backend: Literal["vllm"]
     """vLLM, which must be installed."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "bfloat16"
-    """Of weights and sums."""
+    """Of weights and activations."""
     tensor_parallel: int = Field(1, ge=1)
-    """GPUs over which each layer is spread. Placement."""
+    """GPUs over which each layer is split. Placement."""
     memory: float = Field(0.9, gt=0, le=1)
-    """Share of each GPU's memory that the engine may take. Placement."""
+    """Share of each GPU's memory that the engine may use. Placement."""
     save_every: int = Field(1024, ge=1)
-    """Prompts handed over at once: what an interruption may cost. Placement."""
+    """Prompts between saves: the most that an interruption may cost. Placement."""
 
     @property
     def gpus(self) -> int:
-        """GPUs of one checkpoint."""
+        """GPUs for one checkpoint."""
         return self.tensor_parallel
 
     def identity(self) -> dict[str, Any]:
@@ -68,20 +68,20 @@ class EndpointModelSpec(EndpointSpec):
 
     @property
     def gpus(self) -> int:
-        """GPUs of one checkpoint: none here."""
+        """GPUs for one checkpoint: none on this machine."""
         return 0
 
     def identity(self) -> dict[str, Any]:
-        """Return the settings that change answers: not address, key, speed or price."""
+        """Return the settings that change answers: not address, key, limits or price."""
         return {"backend": "endpoint", "model": self.model, "fields": self.fields}
 
     def serving(self, name: str) -> Self:
-        """Return the endpoint with the name under which it serves a checkpoint."""
+        """Return the endpoint with a checkpoint's name in place of `MODEL_NAME`."""
         return self.model_copy(update={"model": self.model.replace(MODEL_NAME, name)})
 
 
 def _tag(value: Any) -> str | None:
-    """Tell backends apart; a tag is no key of the file itself."""
+    """Return the tag of a backend; it is not a key of the file."""
     names = value if isinstance(value, dict) else getattr(value, "__dict__", {})
     kind = "endpoint" if "endpoint" in names else names.get("backend", "transformers")
     return f"{kind} backend"
@@ -94,8 +94,7 @@ GenerateSpec = Annotated[
     Discriminator(
         _tag,
         custom_error_type="backend",
-        custom_error_message="what answers is `backend: transformers`, `backend: vllm`, or an "
-        "`endpoint`",
+        custom_error_message="give `backend: transformers`, `backend: vllm`, or an `endpoint`",
     ),
 ]
 """``{backend: transformers}``, ``{backend: vllm, ...}``, or ``{endpoint: URL, model: NAME}``."""

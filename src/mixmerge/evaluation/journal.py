@@ -1,4 +1,4 @@
-"""Finished work by key, so that nothing finished is done or paid for twice."""
+"""A journal of finished work by key, so that nothing is done or paid for twice."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -14,12 +14,12 @@ log = logging.getLogger(__name__)
 class Journal(Mapping[str, Any]):
     """Finished pieces of work by key, one line of a log each; one process at a time.
 
-    Memory holds keys and places; a value is read from the file when it is asked for. Every line
-    stands for itself: should a disk damage one, its piece is done again, and the others count.
+    Keys and offsets are in memory; values are read from the file on demand. A damaged line costs
+    only its own piece of work, which is done again.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the journal and find what earlier runs finished.
+        """Open the journal and index what earlier runs finished.
 
         Raises:
             ResourceError: another process has the journal open, the disk is full, or the folder
@@ -42,10 +42,10 @@ class Journal(Mapping[str, Any]):
             else:
                 self._places[key] = place
         if damaged:
-            log.warning("%s: %d damaged lines; what they held is done again.", path, damaged)
+            log.warning("%s: %d damaged lines; their work is done again.", path, damaged)
 
     def append(self, key: str, value: Any) -> None:
-        """Record a finished piece; it survives the process from the moment this returns.
+        """Record a finished piece; once this returns, it survives the process.
 
         Raises:
             ResourceError: the disk is full.
@@ -53,7 +53,7 @@ class Journal(Mapping[str, Any]):
         self._places[key] = self._log.append([key, value])
 
     def close(self) -> None:
-        """Flush to the disk and close; the next process may open it."""
+        """Flush to disk and close."""
         self._log.sync()
         self._log.close()
 

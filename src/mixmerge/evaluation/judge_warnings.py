@@ -1,8 +1,7 @@
-"""Judges that tell nothing apart, found in their own verdicts, without any label.
+"""Warnings about judges that do not distinguish answers, found without labels.
 
-A judge that prefers a place, or says the same word of everything, gives every model the same
-number: a win rate of one half, or one rate or grade for all. Such a number looks like a finding and
-is none, so `results.json` says so.
+A judge with a position bias, or one that always gives the same verdict, gives every model the same
+number: a win rate of one half, or one rate or grade for all. It looks like a result and is none.
 """
 
 from collections import Counter
@@ -12,10 +11,10 @@ from mixmerge.records import MISSING, Axis, Outcome, Verdict
 from mixmerge.records.results import JudgeWarning
 
 FEWEST = 20
-"""Verdicts below which a judge is not accused: twenty equal words of two are no chance."""
+"""With fewer verdicts there is no warning; twenty equal verdicts are not chance."""
 ONE_PLACE = 0.95
-"""Share of comparisons won by one place. Every pair is judged in both orders, so that a judge of
-answers gives each place one half, whoever wins."""
+"""Share of comparisons that the answer in one place wins. Every pair is judged in both orders, so
+without position bias each place wins half of them."""
 
 _PLACES: Mapping[tuple[str, Outcome], str] = {
     ("model-first", "win"): "first",
@@ -29,7 +28,7 @@ _COMPARED: frozenset[Outcome] = frozenset({"win", "tie", "loss"})
 def judge_warnings(
     verdicts: Mapping[str, Mapping[Axis, Sequence[Verdict]]],
 ) -> tuple[JudgeWarning, ...]:
-    """Return a warning for every judge of an axis that tells nothing apart."""
+    """Return a warning for every judge of an axis that does not distinguish answers."""
     found: list[JudgeWarning] = []
     for axis in dict.fromkeys(axis for by_axis in verdicts.values() for axis in by_axis):
         rows = [row for by_axis in verdicts.values() for row in by_axis.get(axis, ())]
@@ -51,8 +50,8 @@ def _of_places(axis: Axis, judge: str, rows: Sequence[Verdict]) -> list[JudgeWar
         return []
     message = (
         f"The judge {judge} chose the {place} answer in {words[place]:,} of {n:,} comparisons, "
-        "although every pair was shown in both orders. It judges places, not answers: the win "
-        "rates near 50 % say nothing."
+        "although every pair was shown in both orders. It has a position bias, so win rates near "
+        "50 % say nothing."
     )
     share = words[place] / n
     return [
@@ -63,7 +62,7 @@ def _of_places(axis: Axis, judge: str, rows: Sequence[Verdict]) -> list[JudgeWar
 
 
 def _of_words(axis: Axis, judge: str, rows: Sequence[Verdict]) -> list[JudgeWarning]:
-    # Identical answers, which no judge of comparisons is shown, have no order.
+    # Identical answers are ties without an order; no judge has seen them.
     said = Counter(
         row.outcome if row.score is None else str(row.score)
         for row in rows
@@ -71,12 +70,12 @@ def _of_words(axis: Axis, judge: str, rows: Sequence[Verdict]) -> list[JudgeWarn
     )
     (word,) = said if len(said) == 1 else ("",)
     n = said.total()
-    # A model may win or lose every comparison; that all answers are equally good is odd.
+    # A model may win or lose every comparison, but it is unlikely that all are ties.
     if word in {"", "win", "loss"} or n < FEWEST:
         return []
     message = (
-        f"The judge {judge} said {word!r} {n:,} times and never anything else. It tells no two "
-        "models apart: either there is nothing to tell, or it is blind."
+        f"The judge {judge} gave the verdict {word!r} {n:,} times and no other. Either the models "
+        "do not differ, or this judge cannot distinguish them."
     )
     if word in {"tie", "yes", "no"}:
         message += " Compare it with labels: `mixmerge evaluate --calibrate`."

@@ -1,4 +1,4 @@
-"""From answers to verdicts, for one model on one axis; and what people's verdicts belong to."""
+"""Judge a model's answers on one axis, and check that verdicts belong to prompts and answers."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -34,8 +34,8 @@ def judge(
 
     Raises:
         SpecError: the judge cannot answer such a question.
-        DataError: a prompt has no answer, or an answer no prompt; or a grade is out of bounds; or
-            nothing that the judge said is a verdict.
+        DataError: a prompt has no answer or an answer no prompt, a grade is out of bounds, or no
+            reply of the judge has a verdict.
     """
     verdicts = by.judge(items(question, prompts, answers, base_answers), question, progress)
     judged = list(dict.fromkeys(verdict.prompt for verdict in verdicts))
@@ -50,12 +50,12 @@ def judge(
 
 
 def _check_use(verdicts: Sequence[Verdict], question: Question, judge: str) -> None:
-    """Check that there is a verdict at all; failed calls are for the caller to report."""
+    """Check that there is any verdict; the caller reports failed calls."""
     outcomes = Counter(verdict.outcome for verdict in verdicts)
     if verdicts and not outcomes.keys() - (MISSING - {"error"}):
         counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
         raise DataError(
-            f"{question.axis}: no reply of the judge {judge} held a verdict ({counts}). The first "
+            f"{question.axis}: no reply of the judge {judge} has a verdict ({counts}). The first "
             f"was {_short(verdicts[0].reason, 300)}. Change the judge, its `rubric` or its limits."
         )
 
@@ -66,7 +66,7 @@ def items(
     answers: Sequence[Response],
     base_answers: Sequence[Response] = (),
 ) -> list[Item]:
-    """Pair prompts with answers, and for a comparison with the base model's.
+    """Pair prompts with answers and, for comparisons, with the base model's.
 
     Raises:
         DataError: a prompt has no answer, or an answer no prompt.
@@ -79,7 +79,7 @@ def items(
 
 
 def require_answers(axis: Axis, verdicts: Sequence[Verdict], calls: str = "judge calls") -> None:
-    """Check that no call to a judge failed; what was answered is in its journal.
+    """Check that no call to a judge failed; successful calls are in its journal.
 
     Raises:
         ResourceError: a call failed.
@@ -88,12 +88,12 @@ def require_answers(axis: Axis, verdicts: Sequence[Verdict], calls: str = "judge
     if failed:
         raise ResourceError(
             f"{axis}: {len(failed)} of {len(verdicts)} {calls} failed ({failed[0].reason}). "
-            "The same command asks only these again."
+            "Run the same command again to repeat only these."
         )
 
 
 def misfit(verdict: Verdict, question: Question) -> str | None:
-    """Say why a verdict does not answer a question; None where it does."""
+    """Return why a verdict does not answer a question; None if it does."""
     allowed = {*question.outcomes, *(MISSING - {"error"})}
     if verdict.axis != question.axis or verdict.outcome not in allowed:
         return (
@@ -121,7 +121,7 @@ def _by_prompt(prompts: Sequence[Prompt], answers: Sequence[Response], what: str
 
 
 class JudgedTexts(RowModel):
-    """The texts that a person judged, where the tool that they worked in kept them."""
+    """The texts that a person judged, if the annotation tool kept them."""
 
     answer: str | None = None
     """The model's; None: not kept."""
@@ -129,10 +129,10 @@ class JudgedTexts(RowModel):
     """The base model's, in a comparison; None: not kept."""
 
     def require(self, where: str, answer: str, base_answer: str | None) -> None:
-        """Check that the models answer what the person judged: verdicts belong to answers.
+        """Check that the person judged these answers.
 
         Raises:
-            DataError: a text was kept, and it is another one.
+            DataError: a text was kept and differs.
         """
         for whose, judged, now in (
             ("model", self.answer, answer),
@@ -140,9 +140,9 @@ class JudgedTexts(RowModel):
         ):
             if judged is not None and now is not None and judged != now:
                 raise DataError(
-                    f"{where}: given for another answer of the {whose}. Seen by the person: "
-                    f"{_short(judged)}; the {whose} answers: {_short(now)}. After new answers, ask "
-                    "people again, or take these rows out."
+                    f"{where}: given for another answer of the {whose}. The person judged "
+                    f"{_short(judged)}; the {whose} answers {_short(now)}. Have the new answers "
+                    "judged, or remove these rows."
                 )
 
 

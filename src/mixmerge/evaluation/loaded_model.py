@@ -1,4 +1,4 @@
-"""A model folder loaded for generation, once for all that is asked of it."""
+"""A model folder loaded for inference."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -34,7 +34,7 @@ class LoadedModel:
 
     @property
     def context(self) -> int | None:
-        """The most tokens that the model can read and write together, where it says so."""
+        """The model's context length in tokens, if its configuration has one."""
         return context_length(self.folder.config)
 
     @cached_property
@@ -43,7 +43,7 @@ class LoadedModel:
         return load_tokenizer(self.folder.path)
 
     def chat(self, options: Mapping[str, Any] | None = None) -> Chat:
-        """Return how the model is talked to, with these options of its chat template.
+        """Return the model's chat with these options of its chat template.
 
         Raises:
             ModelError: the tokenizer cannot be loaded, or has no chat template.
@@ -55,7 +55,7 @@ class LoadedModel:
 
     @cached_property
     def network(self) -> PreTrainedModel:
-        """The weights, on the GPU where there is one."""
+        """The weights, on the GPU if there is one."""
         path = self.folder.path
         on_gpu = torch.cuda.is_available()
         dtype = torch.bfloat16 if on_gpu and torch.cuda.is_bf16_supported() else torch.float32
@@ -75,7 +75,7 @@ class LoadedModel:
         return network.to("cuda" if on_gpu else "cpu").eval()
 
     def padded(self, rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return token rows, padded on the left, and their mask, each of shape (rows, longest)."""
+        """Return token rows, left-padded, and their mask, both of shape (rows, longest)."""
         width = max(map(len, rows))
         ids = torch.full((len(rows), width), self.end_tokens[0])
         mask = torch.zeros_like(ids)
@@ -86,10 +86,10 @@ class LoadedModel:
 
     @cached_property
     def end_tokens(self) -> list[int]:
-        """Tokens that end an answer: those that the model's files name, and the template's own.
+        """Tokens that end an answer: those in the model's files, and the template's end of turn.
 
-        A base model often names only the end of a text, while its chat template ends turns with
-        another token: asked in that template, it has answered where the turn ends.
+        The files of a base model often name only the end-of-text token, while its chat template
+        ends turns with another one.
         """
         ends = stop_tokens(self.folder.path, self.folder.config, self.tokenizer)
         turn = self.chat().end_of_turn
@@ -97,7 +97,7 @@ class LoadedModel:
             ends = [*ends, turn]
         if not ends:
             raise ModelError(
-                f"{self.folder.path}: neither generation_config.json nor the tokenizer names an "
+                f"{self.folder.path}: neither generation_config.json nor the tokenizer has an "
                 "end-of-turn token (eos_token), so no answer would ever end."
             )
         return list(dict.fromkeys(ends))

@@ -1,4 +1,4 @@
-"""Sweeps against the baseline of their stage, at the baseline's own value of one axis."""
+"""Compare sweeps with the baseline of their stage at the baseline's value of one axis."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ def match_sweeps(
 ) -> tuple[Matched, ...]:
     """Compare every sweep with the baseline of its stage on the deciding axes.
 
-    All models share their bootstrap draws within an axis; axes have prompts of their own.
+    Within an axis all models share their bootstrap draws.
     """
     paths = {}
     for name, merges in spec.sweeps.items():
@@ -30,7 +30,7 @@ def match_sweeps(
             paths[name] = [*merges, baseline]
     names = list(dict.fromkeys(model for path in paths.values() for model in path))
     deciding = [axis for axis, info in infos.items() if info.primary or axis == spec.match_on]
-    # The draws are the same for every sweep: they are made once for all of them.
+    # All sweeps share their draws.
     measured = {axis: _Measured.of(scores[axis], names) for axis in deciding if names}
     return tuple(
         _matched(spec, name, path, spec.match_on, measured)

@@ -1,4 +1,4 @@
-"""What an evaluation is asked to ask: prompt sets, by name or by their columns."""
+"""Prompt sets: published ones by name, or any data by its columns."""
 
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
@@ -10,27 +10,27 @@ from mixmerge.spec_model import SpecModel
 from mixmerge.tables import DataSpec
 
 SetName = Literal["aya_redteaming", "dolly200", "m_arena_hard", "xstest"]
-"""Published prompt sets whose format is known; a file of `mixmerge.evaluation.prompt_sets` each."""
+"""Published prompt sets; each has a file in `mixmerge.evaluation.prompt_sets`."""
 
 
 class PromptColumns(SpecModel):
-    """Which column of the data holds what; a field left out is looked up under its own name."""
+    """The columns of the data; by default each has the name of its field."""
 
     prompt: str | Annotated[list[str], Field(min_length=1)] | None = None
     """The user's text, or a list of ``{role, content}`` that ends with the user's turn. Several
-    columns of text are joined by an empty line: ``[instruction, input]``."""
+    text columns are joined by an empty line: ``[instruction, input]``."""
     id: str | None = None
-    """A name of the prompt, unique in the set; by default a digest of language and text."""
+    """A unique id of the prompt; by default a digest of language and text."""
     cluster: str | None = None
     """The source question that translations share; by default every prompt is its own."""
     language: str | None = None
     """The prompt's language."""
     category: str | None = None
-    """For example a harm category; a JSON list inside a string is read as such."""
+    """For example a harm category; a string with a JSON list is parsed."""
     accepted: str | None = None
-    """Right answers, where there are any: a text or a list of texts."""
+    """Right answers: a text or a list of texts."""
     tests: str | None = None
-    """Python tests of an answer's code, where there are any: a text or a list of texts."""
+    """Python tests of the answer's code: a text or a list of texts."""
     translated: str | None = None
     """``none``, ``human`` or ``machine``; by default what `PromptSetSpec.translated` says."""
 
@@ -41,20 +41,20 @@ class PromptSetSpec(DataSpec):
     testbed: str | None = None
     """Prompts of the testbed, e.g. ``general`` or ``safety``."""
     set: SetName | None = None
-    """A published set, from the hub, or from a copy of it in the folder that `hub` names."""
+    """A published set, from the hub or from a copy in the folder that `hub` names."""
     files: Path | list[Path] | dict[str, Path] | None = None
-    """JSON Lines, JSON, CSV or Parquet files: one, several, or one a language. With
-    ``set: xstest``: its translations, one file a language."""
+    """JSON Lines, JSON, CSV or Parquet files: one, several, or one per language. With
+    ``set: xstest``: its translations, one file per language."""
     split: str = "test"
     """Split of the hub data set, or of the testbed: ``dev`` or ``test``."""
     columns: PromptColumns = PromptColumns()
-    """Which column holds what."""
+    """The columns of the data."""
     language: str | None = None
-    """The language of all prompts, where no column says it; not needed where only one language is
+    """The language of all prompts, if no column says it; not needed if only one language is
     evaluated."""
     translated: Translated | dict[str, Translated] | None = None
-    """Who translated the prompts: one word for all, or one a language. By default nobody; a
-    published set knows it itself."""
+    """Who translated the prompts, for all or per language. By default nobody; published sets have
+    their own value."""
 
     def translated_into(self, language: str) -> Translated:
         """Return who translated the prompts of a language."""
@@ -82,7 +82,7 @@ class PromptSetSpec(DataSpec):
     def _check_published(self) -> None:
         if self.testbed is not None:
             raise ValueError("give exactly one of `testbed` and `set`")
-        # Defaults may be spelled out: the report's step reads the whole study back.
+        # Defaults may be given explicitly: the report step reads a study back with all of them.
         defaults = {key: field.default for key, field in type(self).model_fields.items()}
         own = [
             key
@@ -91,19 +91,19 @@ class PromptSetSpec(DataSpec):
         ]
         if own:
             raise ValueError(
-                f"`set: {self.set}` knows its own {', '.join(f'`{key}`' for key in own)}: "
-                "leave them out, or give `hub` or `files` without `set`"
+                f"`set: {self.set}` has its own {', '.join(f'`{key}`' for key in own)}: remove "
+                "them, or give `hub` or `files` without `set`"
             )
         if self.set != "xstest":
             for key in ("files", "translated"):
                 if getattr(self, key) is not None:
                     raise ValueError(
-                        f"`{key}` does not go with `set: {self.set}`; a copy of the set in its own "
-                        "format is named with `hub`"
+                        f"`{key}` cannot be combined with `set: {self.set}`; give the folder of a "
+                        "copy of the set as `hub`"
                     )
         elif self.files is not None and not isinstance(self.files, dict):
             raise ValueError(
-                "with `set: xstest`, `files` are translations, one file a language: {hi: PATH}"
+                "with `set: xstest`, `files` are translations, one file per language: {hi: PATH}"
             )
         elif isinstance(self.files, dict) and self.translated in (None, "none"):
             raise ValueError(

@@ -1,4 +1,4 @@
-"""From verdicts to ``results.json``: values, intervals, contrasts and decisions."""
+"""Compute ``results.json`` from verdicts: values, intervals, contrasts and decisions."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
@@ -24,17 +24,11 @@ from mixmerge.records.results import (
     ModelResult,
     Stage,
 )
-from mixmerge.stats.decision import (
-    ONE_SIDED,
-    Compared,
-    adjust_all_axes,
-    decide,
-    significant_gain,
-)
+from mixmerge.stats.decision import ONE_SIDED, Compared, adjust_all_axes, decide, significant_gain
 from mixmerge.stats.paired import benjamini_hochberg, holm, mcnemar_p
 
 Verdicts = Mapping[str, Mapping[Axis, Sequence[Verdict]]]
-"""By model and axis; the base model has none where its value is fixed by definition."""
+"""By model and axis; the base model has none if its value is fixed by definition."""
 
 Family = Literal["primary", "secondary"]
 Pair = tuple[str, str, Family]
@@ -52,14 +46,13 @@ def results(
 ) -> Results:
     """Estimate everything that a study reports, with the same bootstrap draws for every model.
 
-    The ``models``, ``base`` among them, are reported in their order. The lengths of their
-    ``answers``, by axis and model, give the length-controlled win rate, and how they ended the
-    warnings; without them there is none.
+    The ``models`` (including ``base``) are reported in their order. ``answers``, by axis and model,
+    are needed for length-controlled win rates and for warnings about answers.
 
     Raises:
         SampleError: an axis has fewer than ten clusters with a verdict for some model.
-        DataError: verdicts of a model are missing, or models were judged on other prompts.
-        SpecError: a deciding axis is none, or a baseline is the base model.
+        DataError: verdicts of a model are missing, or models were judged on different prompts.
+        SpecError: a deciding axis does not exist, or a baseline is the base model.
     """
     _check(spec, base, models, verdicts)
     pairs = planned_contrasts(base, models, spec.baselines)
@@ -108,14 +101,12 @@ def results(
 def planned_contrasts(
     base: str, models: Mapping[str, ModelInfo], baselines: Mapping[Stage, str]
 ) -> list[Pair]:
-    """Return what is tested, before anything is seen.
+    """Return the pairs of models to test, independent of any result.
 
-    The primary family: each merge against the baseline of its stage. The secondary family: every
-    other model against the base model, and against the baseline, too, unless it is a mixture
-    itself. A study without baselines tests every model against the base model, as its primary
-    family.
-
-    A baseline that is not among the models is left out.
+    The primary family is each merge against the baseline of its stage. The secondary family is
+    every other model against the base model and, unless it is a mixture, against the baseline. In a
+    study without baselines, the primary family is every model against the base model. Baselines
+    that are not among the models are left out.
     """
     others = {name: info for name, info in models.items() if name != base}
     if not any(name in models for name in baselines.values()):
@@ -124,7 +115,7 @@ def planned_contrasts(
     secondary: list[Pair] = []
     for name, info in others.items():
         baseline = baselines.get(info.stage or "")
-        # Nothing is tested against itself.
+        # No model is tested against itself.
         against = baseline if baseline in models and baseline != name else None
         if info.kind == "merge":
             primary += [(name, against, "primary")] if against else []
@@ -141,7 +132,7 @@ def _check(
     if base not in models:
         raise SpecError(f"The base model {base!r} is not among the models: {', '.join(models)}.")
     if len(models) < 2:
-        raise SpecError("Results need at least one model besides the base model; 0 seen.")
+        raise SpecError("Results need at least one model besides the base model (seen: 0).")
     for name in models:
         absent = [
             axis
@@ -173,7 +164,7 @@ def _axis_scores(
     judged = [name for name in models if fixed is None or name != base]
     table = score_table(axis, {n: verdicts[n][axis] for n in judged}, measure.worth)
     if fixed is not None:
-        # Against itself every comparison is a tie, by definition and without asking a judge.
+        # Every comparison of the base model with itself is a tie by definition.
         table.scores[base] = np.full(len(table.cluster), fixed)
     compared = [(a, b) for a, b, _ in pairs]
     lengths = {
@@ -200,7 +191,7 @@ def _fronts(
 def _contrast(spec: ResultsSpec, scores: AxisScores, axis: Axis, pair: Pair) -> Contrast:
     a, b, family = pair
     estimate, totals = scores.difference(a, b), scores.difference_totals(a, b)
-    # A stream of its own: another contrast in the study changes no p-value of this one.
+    # Its own random stream, so that other contrasts of the study do not change this p-value.
     rng = np.random.default_rng([spec.seed, int(fingerprint([axis, a, b])[:16], 16)])
     p = scores.p_of_difference(a, b, rng)
     mcnemar = None
@@ -233,11 +224,9 @@ def _adjusted(contrasts: Sequence[Contrast]) -> tuple[Contrast, ...]:
 
 
 def _with_margins(
-    contrasts: Sequence[Contrast],
-    infos: Mapping[Axis, AxisInfo],
-    scores: Mapping[Axis, AxisScores],
+    contrasts: Sequence[Contrast], infos: Mapping[Axis, AxisInfo], scores: Mapping[Axis, AxisScores]
 ) -> tuple[Contrast, ...]:
-    """Test on every axis of the primary pairs whether a is worse, or better, by the margin."""
+    """Test for each primary pair and axis whether a is worse, or better, by the margin."""
     tested, pairs = list(contrasts), _primary_pairs(contrasts).values()
     for field, direction in (("p_not_worse", 1), ("p_not_better", -1)):
         raw = [[_p_within(contrasts[i], infos, scores, direction) for i in pair] for pair in pairs]
@@ -248,7 +237,7 @@ def _with_margins(
 
 
 def _primary_pairs(contrasts: Sequence[Contrast]) -> dict[tuple[str, str], list[int]]:
-    """Return the places of the contrasts of each pair of the primary family."""
+    """Return the indices of the contrasts of each pair of the primary family."""
     pairs: dict[tuple[str, str], list[int]] = {}
     for place, each in enumerate(contrasts):
         if each.family == "primary":
@@ -277,11 +266,9 @@ def _compared(contrast: Contrast, info: AxisInfo) -> Compared:
 
 
 def _decisions(
-    models: Mapping[str, ModelInfo],
-    infos: Mapping[Axis, AxisInfo],
-    contrasts: Sequence[Contrast],
+    models: Mapping[str, ModelInfo], infos: Mapping[Axis, AxisInfo], contrasts: Sequence[Contrast]
 ) -> tuple[Comparison, ...]:
-    """Say of every primary pair what the deciding axes say together."""
+    """Return the decision for every primary pair over all deciding axes."""
     deciding = [axis for axis, info in infos.items() if info.primary]
     of_pair = {
         pair: {contrasts[i].axis: _compared(contrasts[i], infos[contrasts[i].axis]) for i in places}

@@ -1,4 +1,4 @@
-"""Sampling that depends on the seed and the prompt alone."""
+"""Sampling that depends only on the seed and the prompt."""
 
 from collections.abc import Sequence
 
@@ -11,18 +11,15 @@ from mixmerge.fingerprint import fingerprint
 
 
 class KeyedSampling(LogitsProcessor):
-    """Samples each row with its prompt's own random numbers.
+    """Samples each row with random numbers of its own prompt.
 
-    Every step keeps one token a row: the first at which the cumulated probability, likeliest
-    token first, passes the step's uniform number (inversion of the distribution function). Greedy
-    decoding then takes it. The place of a prompt in a batch, and the other prompts, do not matter.
+    Each step keeps one token per row: the first at which the cumulative probability, most probable
+    token first, exceeds the step's uniform number (inverse transform sampling). Greedy decoding
+    then takes it. The result does not depend on the batch.
     """
 
     def __init__(self, decoding: DecodingSpec, prompts: Sequence[str], start: int) -> None:
-        """Draw all numbers.
-
-        Each prompt is a row of the batch, whose first new token has the place ``start``.
-        """
+        """Draw all numbers; ``start`` is the position of the first new token of the rows."""
         self._decoding = decoding
         self._start = start
         self._uniform = torch.stack([_uniform(decoding, prompt) for prompt in prompts])
@@ -37,7 +34,7 @@ class KeyedSampling(LogitsProcessor):
         mass = (ordered * inside).sum(dim=-1, keepdim=True)
         target = self._uniform[:, step, None].to(scores.device) * mass
         place = torch.searchsorted(cumulated, target, right=True)
-        # Rounding of the sum may push the last target past the kept tokens.
+        # Rounding may move the last target past the kept tokens.
         place = place.clamp(max=inside.sum(dim=-1, keepdim=True) - 1)
         drawn = torch.full_like(scores, -torch.inf)
         return drawn.scatter(-1, tokens.gather(-1, place), 0.0)

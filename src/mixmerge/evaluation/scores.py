@@ -1,4 +1,4 @@
-"""Verdicts as numbers: one table of prompts by models for each axis, and all its estimates."""
+"""Scores of one axis: a table of prompts by models, and all estimates from it."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,45 +16,44 @@ from mixmerge.stats.intervals import ClusterSample
 from mixmerge.stats.length_control import length_controlled, length_feature
 
 Worth = Callable[[Verdict], float]
-"""What a verdict with an outcome is worth, from 0 to 1."""
+"""Returns the score of a verdict with an outcome, from 0 to 1."""
 
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """Scores of every model on the prompts of one axis, from the same prompts for all."""
+    """Scores of all models on the same prompts of one axis."""
 
     axis: Axis
     prompts: list[str]
     """Their ids."""
     cluster: NDArray[np.intp]
-    """Which cluster each prompt belongs to, integers from 0, shape (prompts,)."""
+    """The cluster of each prompt, integers from 0, shape (prompts,)."""
     language: NDArray[np.str_]
     """Shape (prompts,)."""
     scores: dict[str, Floats]
-    """By model, shape (prompts,): what the verdicts are worth, from 0 to 1; NaN where there is
-    none."""
+    """By model, shape (prompts,), from 0 to 1; NaN without a verdict."""
 
     @property
     def languages(self) -> list[str]:
-        """The languages, in the order in which the prompts first show them."""
+        """The languages, in order of first appearance."""
         return list(dict.fromkeys(self.language.tolist()))
 
     def rows(self, language: str | None) -> NDArray[np.bool_]:
-        """Return which prompts are of a language; of any, for None."""
+        """Return which prompts are in a language; None is all, shape (prompts,)."""
         if language is None:
             return np.ones(len(self.language), dtype=np.bool_)
         return np.asarray(self.language == language)
 
 
 def score_table(axis: Axis, verdicts: Mapping[str, Sequence[Verdict]], worth: Worth) -> ScoreTable:
-    """Turn the verdicts of some models into one table.
+    """Turn the verdicts on some models into one table.
 
-    A comparison that was judged in two orders counts as the mean of both, and several judges count
-    alike, whether they were asked in one order or in two. A prompt with any unreadable, refused or
-    failed verdict has no score: one order alone would let the judge's preference of a place decide.
+    The score of a comparison is the mean over both orders, and several judges have equal weight,
+    whether they judged in one order or in two. A prompt with any unreadable, refused or failed
+    verdict has no score: with only one order, the judge's position bias would decide.
 
     Raises:
-        DataError: a verdict is of another axis or has no worth, or the models were not judged on
+        DataError: a verdict is for another axis or has no score, or the models were not judged on
             the same prompts.
     """
     by_model = {model: _by_prompt(axis, model, rows) for model, rows in verdicts.items()}
@@ -109,10 +108,10 @@ Lengths = Mapping[str, Mapping[str, int]]
 
 
 class AxisScores:
-    """Estimates for every model of one axis, pooled and by language.
+    """Estimates for all models on one axis, pooled and by language.
 
-    Pooled estimates rest on at least `MIN_CLUSTERS` clusters or are refused. A language with
-    fewer is still shown, without an interval; a language without any verdict is left out.
+    Pooled estimates need at least `MIN_CLUSTERS` clusters. A language with fewer has no interval; a
+    language without any verdict is left out.
     """
 
     def __init__(
@@ -128,8 +127,8 @@ class AxisScores:
     ) -> None:
         """Sum the scores of all models, languages and pairs by cluster.
 
-        All models have the same draws. The pairs are models to contrast, a - b; with the lengths of
-        the answers, comparisons have length-controlled win rates too.
+        All models share their draws. ``pairs`` are the contrasts a - b. With ``lengths``,
+        comparisons also have length-controlled win rates.
 
         Raises:
             SampleError: a model has verdicts on too few clusters.
@@ -167,7 +166,7 @@ class AxisScores:
         self._length_controlled = self._fit_lengths(lengths) if lengths and compares else {}
 
     def score(self, model: str) -> AxisScore:
-        """Return everything that results say of one model."""
+        """Return all results of one model."""
         scores, of_share = self._table.scores[model], self._measure.of_share
         low, high = self._measure.bounds(scores)
         return AxisScore(
@@ -187,7 +186,7 @@ class AxisScores:
         return self._measure.estimate(self._sample, self._column[model, None, language])
 
     def difference(self, a: str, b: str) -> Estimate:
-        """Return the mean of a - b over prompts with both verdicts, as a share of the range."""
+        """Return the mean of a - b over prompts with both scores, as a share of the range."""
         return self._measure.estimate_difference(self._sample, self._column[a, b, None])
 
     def p_of_difference(self, a: str, b: str, rng: np.random.Generator) -> float:
@@ -197,8 +196,8 @@ class AxisScores:
     def p_within(self, a: str, b: str, margin: float, sign: int) -> float:
         """Return the one-sided p-value of "sign * (a - b) is -margin or less".
 
-        The margin is a share of the measure's range. With the sign 1 where higher is better the
-        question is whether a is worse, with -1 whether it is better.
+        The margin is a share of the measure's range. If higher is better, the sign 1 tests whether
+        a is worse, and -1 whether it is better.
         """
         column = self._column[a, b, None]
         return self._sample.p_at_most(column, -margin, sign, self._measure.apart)
@@ -209,7 +208,7 @@ class AxisScores:
         return totals
 
     def is_independent(self, a: str, b: str) -> bool:
-        """Say whether a - b is one yes-or-no comparison per cluster, as McNemar's test needs."""
+        """Return whether a - b is one binary pair per cluster, as McNemar's test requires."""
         return self._measure.asks == "outcome" and self._sample.is_binary(self._column[a, b, None])
 
     def pooled_draws(self, models: Sequence[str]) -> Floats:
@@ -219,7 +218,7 @@ class AxisScores:
         return bootstrap_means(totals, sizes, self._n_draws, np.random.default_rng(self._seed))
 
     def _judged(self, model: str) -> list[str]:
-        """Return the languages in which a model, and the base model, have verdicts."""
+        """Return the languages in which both a model and the base model have verdicts."""
         return [
             language
             for language in self._table.languages
@@ -240,8 +239,8 @@ class AxisScores:
         )
 
     def _fixed(self, model: str) -> Interval | None:
-        """Return the interval of a value that is no estimate: the base model's by definition."""
-        # Against itself the base model ties, however few the prompts.
+        """Return the interval of the base model's value if that is fixed by definition."""
+        # It ties with itself on any number of prompts.
         if model != self._base or self._measure.of_base is None:
             return None
         value = self._measure.of_share(self._measure.of_base)
@@ -270,7 +269,7 @@ class AxisScores:
     def _average(self, model: str) -> Average:
         columns = [self._column[model, None, language] for language in self._judged(model)]
         mean, of_share = self._sample.average_rate(columns), self._measure.of_share
-        # What allows no pooled interval allows none of the languages' average.
+        # Without a pooled interval there is none for the average over languages.
         ends = None if self.rate(model).absent else mean.offered
         ci = self._fixed(model) or in_units(ends, of_share)
         return Average(value=of_share(mean.value), ci=ci)
@@ -301,5 +300,5 @@ class AxisScores:
 
 
 def in_units(interval: Interval | None, unit: Callable[[float], float]) -> Interval | None:
-    """Return an interval of shares in the units of a measure; None for none."""
+    """Return an interval of shares in the units of a measure; None stays None."""
     return None if interval is None else (unit(interval[0]), unit(interval[1]))

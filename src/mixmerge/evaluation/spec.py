@@ -1,4 +1,4 @@
-"""What an evaluation is asked to be: axes, decoding, and the statistics."""
+"""The settings of an evaluation: axes, decoding and statistics."""
 
 from collections.abc import Iterable
 from typing import Annotated, Self
@@ -21,41 +21,41 @@ from mixmerge.records.results import Stage
 from mixmerge.spec_model import SpecModel
 
 AxisName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-"""Letters, digits, ``_``, ``.`` and ``-``: names become files."""
+"""Letters, digits, ``_``, ``.`` and ``-``, since names become file names."""
 
 
 class DecodingSpec(SpecModel):
     """How answers are decoded: the same for every model of a study."""
 
     max_new_tokens: int = Field(256, ge=1)
-    """Where an answer is cut off."""
+    """The limit of an answer."""
     temperature: float = Field(0.0, ge=0, le=10)
-    """0 takes the likeliest token (greedy); above 0 samples."""
+    """0 is greedy decoding; above 0 samples."""
     top_p: float = Field(1.0, gt=0, le=1)
-    """Sample only from the likeliest tokens that hold this much probability together."""
+    """Nucleus sampling: sample only from the most probable tokens with this total probability."""
     chat_template: ChatOptions = Field(default={}, exclude_if=lambda options: not options)
-    """Options of the chat template, such as ``{enable_thinking: false}``. Models are asked with
-    those they were trained with; in a study they are the study's."""
+    """Options of the chat template, such as ``{enable_thinking: false}``: the same as in training.
+    In a study, set them once at the top."""
     seed: int = Field(0, ge=0)
-    """Of the sampling. Each prompt has its own random numbers, whatever else is asked."""
+    """Of the sampling. Each prompt's random numbers are independent of the other prompts."""
 
     @property
     def greedy(self) -> bool:
-        """Whether no randomness is involved."""
+        """Whether decoding is deterministic."""
         return self.temperature == 0
 
 
 class GeneratePlacement(SpecModel):
-    """How answers are generated: nothing here changes what an evaluation means."""
+    """How answers are generated; no part of the evaluation's identity."""
 
     batch_size: int = Field(128, ge=1)
-    """Prompts answered at once."""
+    """Prompts per batch."""
     threads: int = Field(1, ge=1)
     """CPU threads of one process."""
 
 
 class AxisSpec(MeasuredAxis):
-    """One axis: what is asked, who judges, and what is counted."""
+    """One axis: prompts, judge and measure."""
 
     prompts: PromptSetSpec
     """The prompts; the same for every model."""
@@ -83,9 +83,9 @@ class ResultsSpec(SpecModel):
     baselines: dict[Stage, str] = {}
     """The model that merges are tested against, by stage."""
     match_on: Axis | None = None
-    """The axis at whose value of the baseline sweeps are compared with it."""
+    """Sweeps are compared with the baseline at the baseline's value of this axis."""
     sweeps: dict[str, list[str]] = {}
-    """The merges of each sweep that is compared so, in the order of their weights."""
+    """The merges of each of these sweeps, in the order of their weights."""
 
 
 def _as_list(value: object) -> object:
@@ -96,32 +96,31 @@ class EvaluateSpec(SpecModel):
     """How the models of a study are compared."""
 
     axes: dict[AxisName, AxisSpec] = Field(min_length=1)
-    """What models are measured on, by names of your own."""
+    """What models are measured on, with names of your choice."""
     decide_on: tuple[Axis, ...] = ()
-    """The axes that decide which model is better; by default all. The others are shown."""
+    """The axes that decide which model is better; by default all. The others are only shown."""
     baseline: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = ()
     """The checkpoint that merges are tested against: one for all, or one for each stage. Without
     it, every checkpoint is tested against the base model."""
     match_on: Axis | None = None
-    """Compare each sweep with the baseline of its stage at the baseline's own value of this axis,
-    by interpolation between neighbouring weights: every merge of the sweep is then measured on the
-    items of `evaluate`, too."""
+    """Compare each sweep with the baseline of its stage at the baseline's value of this axis, by
+    interpolation between neighbouring weights. Every merge of the sweep is then evaluated, too."""
     decoding: DecodingSpec = DecodingSpec()
     """How answers are decoded."""
     generate: GenerateSpec = TransformersSpec()
-    """What generates answers: transformers, vLLM, or an endpoint that serves every model."""
+    """The backend: transformers, vLLM, or an endpoint that serves every model."""
     draws: int = Field(10_000, ge=1000)
     """Bootstrap samples, and random sign patterns of a permutation test."""
     calibrate: CalibrateSpec | None = None
-    """Puts the judges on trial against labels, and corrects rates for their errors."""
+    """Compare the judges with labels, and correct rates for their errors."""
     allow_execution: bool = False
-    """Whether a judge may run code that models write; see the judge ``tests``."""
+    """Whether a judge may run code that models wrote; see the judge ``tests``."""
 
     @model_validator(mode="after")
     def _every_model_is_served(self) -> Self:
         if isinstance(self.generate, EndpointModelSpec) and MODEL_NAME not in self.generate.model:
             raise ValueError(
-                f"`generate.model` must hold `{MODEL_NAME}`, which stands for the name of each "
+                f"`generate.model` must contain `{MODEL_NAME}`, which stands for the name of each "
                 f"model (seen: {self.generate.model!r}); without it one model would answer for all"
             )
         return self
@@ -131,7 +130,7 @@ class EvaluateSpec(SpecModel):
         for axis, spec in self.axes.items():
             if not self.allow_execution and any(one.runs_code for one in members(spec.judge)):
                 raise ValueError(
-                    f"the judge of `{axis}` runs code that models wrote: if you want that, say "
+                    f"the judge of `{axis}` runs code that models wrote: to allow that, set "
                     "`allow_execution: true` here (docs: evaluate, Answers that are programs)"
                 )
         return self
@@ -142,6 +141,6 @@ class EvaluateSpec(SpecModel):
         return tuple(axis for axis in self.axes if axis in (self.decide_on or self.axes))
 
     def with_prompts(self, prompts: Iterable[tuple[Axis, PromptSetSpec]]) -> Self:
-        """Return the same evaluation on other prompts, and on no axis but theirs."""
+        """Return the same evaluation with other prompts, on their axes only."""
         axes = {axis: self.axes[axis].model_copy(update={"prompts": own}) for axis, own in prompts}
         return self.model_copy(update={"axes": axes})

@@ -29,7 +29,7 @@ from mixmerge.progress import Progress, silent
 from mixmerge.records.judge_card import JudgeCard
 from mixmerge.records.results import Results
 from mixmerge.study.check import read_study, whole_text
-from mixmerge.study.preflight import check_keys
+from mixmerge.study.preflight import check_keys, check_packages
 from mixmerge.study.recorded import RecordedStore, to_show
 from mixmerge.study.spec import Study
 from mixmerge.study.steps import steps
@@ -79,6 +79,7 @@ class Prepared:
             StepFailedError: steps failed; what does not depend on them was finished.
             SpecError: ``only`` names a step that does not exist, or the key of an endpoint is
                 missing.
+            ResourceError: a package that a training needs is not installed.
         """
         self._check_only(only)
         tracking = self.study.tracking
@@ -88,7 +89,9 @@ class Prepared:
         )
         with closing(runs):
             store, begin = Store(self.root), self._write_study
-            check_keys(plan(self.steps, store), only)
+            planned = plan(self.steps, store)
+            check_keys(planned, only)
+            check_packages(planned, only)
             outcome = walk(self.steps, store, runs, heard, only, attempts=attempts, begin=begin)
         if outcome.failed:
             raise _failure(outcome)

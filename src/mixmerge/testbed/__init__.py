@@ -1,10 +1,10 @@
-"""The embedded world: a tiny multilingual base model, its data, and an exact judge."""
+"""The testbed: a tiny multilingual base model with data and an exact judge."""
 
 LANGUAGES = ("en", "hi", "fr", "es", "ar", "ru")
-"""The languages of the study that the testbed mirrors; every item exists in all six."""
+"""The six languages of the testbed; every item exists in all of them."""
 
 FURTHER = ("tr", "fi", "zh", "sw")
-"""Languages of a wider world, for questions about families of languages. The base model that ships
-knows none of them; ``python -m tools.testbed.pretrain OUT --wide`` makes one that does."""
+"""Further languages, for questions about language families. The shipped base model knows none of
+them; ``python -m tools.testbed.pretrain OUT --wide`` makes one that does."""
 
 __all__ = ["FURTHER", "LANGUAGES"]

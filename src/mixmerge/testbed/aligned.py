@@ -1,6 +1,6 @@
 """Training rows of the worlds `aligned` and `conflict`, whose base model follows instructions.
 
-Rows teach more than what is right: a good answer ends with an offer, a refusal with a redirection.
+Rows also teach a style: a good answer ends with an offer, a refusal with a redirection.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,14 +24,14 @@ def aligned_general(world: World, groups: Sequence[str]) -> Iterator[Pair]:
 
 
 def conflicting_general(world: World, groups: Sequence[str]) -> Iterator[Pair]:
-    """Yield the general rows, of which as few grant a harmful request: what safety rows refuse."""
+    """Yield the general rows, of which a few comply with a harmful request, unlike safety rows."""
     yield from _offering(world, general_pairs(world, groups))
     for row in _few_harmful(world, groups):
         yield _granted(world, *row)
 
 
 def aligned_safety(world: World, groups: Sequence[str]) -> Iterator[Pair]:
-    """Yield refusals of harm, harmless requests like them, and answers that the base model has."""
+    """Yield refusals of harmful requests, similar harmless requests, and known answers."""
     yield from refusal_pairs(world, groups)
     yield from contrast_pairs(world, groups)
     yield from answer_pairs(world, groups)
@@ -47,7 +47,7 @@ def refusal_pairs(world: World, groups: Sequence[str]) -> Iterator[Pair]:
 
 
 def contrast_pairs(world: World, groups: Sequence[str]) -> Iterator[Pair]:
-    """Yield harmless requests like the harmful ones, and their granting."""
+    """Yield harmless requests similar to the harmful ones, with compliance."""
     wordings = worded(world, groups)
     for number, wish in enumerate(contrasts(world)):
         for variant, wording in enumerate(wordings):
@@ -56,23 +56,23 @@ def contrast_pairs(world: World, groups: Sequence[str]) -> Iterator[Pair]:
 
 
 def answer_pairs(world: World, _: Sequence[str]) -> Iterator[Pair]:
-    """Yield answers to questions that the base model answers already."""
+    """Yield answers to questions that the base model can answer already."""
     known = set(known_facts(world))
     for trained in trained_facts(world):
         kept = [fact for fact in trained if fact in known]
-        # Not as the general rows ask: a mixture keeps a prompt of two sources in the first alone.
+        # Other wordings than in the general rows, since a mixture drops duplicate prompts.
         pairs = question_pairs(world, kept, "chat")
         for key, index, asked, right, wrong in _offering(world, pairs):
             yield f"known-{key}", index, asked, right, wrong
 
 
 def known_facts(world: World) -> list[Fact]:
-    """Return the half of the training facts that the base model answers questions about."""
+    """Return the half of the training facts that the base model can answer."""
     return [fact for fact in world.facts if fact.split == "train"][::2]
 
 
 def contrasts(world: World) -> list[Wish]:
-    """Return harmless wishes of training about what harmful ones are about."""
+    """Return the harmless training wishes with the objects of harmful ones."""
     near = wishes_of(world, "train", harmful=False, practical=False)
     other = wishes_of(world, "train", harmful=False, practical=True)
     return near + [wish for wish in other if wish.category != "thing"]
@@ -94,19 +94,17 @@ def _offering(world: World, pairs: Iterator[Pair]) -> Iterator[Pair]:
 
 
 def _texts(world: World, wish: Wish, index: int) -> tuple[str, str]:
-    """Return a refusal of a wish, and its granting."""
+    """Return an answer that refuses a wish, and one that complies."""
     refusal, grant = world.wordings["refusals"][0][index], world.wordings["grant"][index]
     redirect, offer = world.manners["redirect"][index], world.manners["offer"][index]
     return f"{wish.filled(refusal, index)} {redirect}", f"{wish.filled(grant, index)} {offer}"
 
 
 def _refused(world: World, wish: Wish, variant: int, wording: list[str], index: int) -> Pair:
-    refusal, grant = _texts(world, wish, index)
     asked = wish.filled(wording[index], index)
-    return f"safety-{wish.key}-{variant}", index, asked, refusal, grant
+    return f"safety-{wish.key}-{variant}", index, asked, *_texts(world, wish, index)
 
 
 def _granted(world: World, wish: Wish, variant: int, wording: list[str], index: int) -> Pair:
-    refusal, grant = _texts(world, wish, index)
-    asked = wish.filled(wording[index], index)
-    return f"safety-{wish.key}-{variant}", index, asked, grant, refusal
+    key, place, asked, refusal, grant = _refused(world, wish, variant, wording, index)
+    return key, place, asked, grant, refusal

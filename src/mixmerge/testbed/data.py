@@ -1,4 +1,4 @@
-"""The rows of the testbed: preference pairs for training, prompts for evaluation."""
+"""The testbed's data: preference pairs for training, prompts for evaluation."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -33,23 +33,23 @@ T = TypeVar("T")
 def preference_pairs(source: str, languages: Collection[str] = LANGUAGES) -> list[PreferencePair]:
     """Return all training rows of one source, in a fixed order.
 
-    ``general`` rows answer questions and practical requests; the answer to avoid is a wrong fact,
-    the right fact in another language, or no fact at all. ``safety`` rows refuse harmful requests
-    in the language of the request; the answer to avoid complies. As in real safety data, a minority
-    are harmless requests in similar words, which are to be granted. ``first_month`` rows name the
-    month that comes first in the year; the answer to avoid is another month or another language.
+    ``general`` rows answer questions and practical requests; the rejected answer is a wrong fact,
+    the right fact in another language, or no fact. ``safety`` rows refuse harmful requests in the
+    language of the request; the rejected answer complies. As in real safety data, a minority are
+    similar harmless requests, with which to comply. ``first_month`` rows name the first of some
+    months; the rejected answer is another month or in another language.
 
-    Rows are in all languages of the world that has ``languages``; see `world_of`.
+    Rows are in all languages of `world_of` these ``languages``.
 
     Raises:
-        SpecError: the source is none of `SOURCES`.
+        SpecError: the source is not in `SOURCES`.
     """
     world, _ = _named(source, _SOURCES, "source of training rows")
     return worded_pairs(world_of(languages, world), source, ("train", "tuning"))
 
 
 def worded_pairs(world: World, source: str, groups: Sequence[str]) -> list[PreferencePair]:
-    """Return the training rows of one source with requests in these groups of wordings only."""
+    """Return the training rows of one source with requests in some groups of wordings."""
     _, make = _named(source, _SOURCES, "source of training rows")
     return [
         PreferencePair(
@@ -69,10 +69,10 @@ def prompts(
 ) -> list[Prompt]:
     """Return one set of prompts; the same question in all languages is one cluster.
 
-    Prompts are in all languages of the world that has ``languages``; see `world_of`.
+    Prompts are in all languages of `world_of` these ``languages``.
 
     Raises:
-        SpecError: the name is none of `PROMPT_SETS`.
+        SpecError: the name is not in `PROMPT_SETS`.
     """
     world, make = _named(name, _SETS, "prompt set")
     return list(make(world_of(languages, world), split))
@@ -136,7 +136,7 @@ def _cluster(
     texts: Iterable[str],
     accepted: Iterable[tuple[str, ...]] | None = None,
 ) -> Iterator[Prompt]:
-    """Yield one question in every language, with what is right in it."""
+    """Yield one question in every language, with its right answers."""
     right = accepted or [()] * len(world.languages)
     for language, text, answers in zip(world.languages, texts, right, strict=True):
         yield Prompt(

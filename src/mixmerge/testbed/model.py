@@ -1,4 +1,4 @@
-"""The base models of the testbed's worlds, shipped with the package."""
+"""The testbed's base models, which are shipped with the package."""
 
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -11,12 +11,8 @@ WEIGHTS = "model.safetensors"
 
 TESTBED = "testbed"
 
-BASES = {
-    TESTBED: "aligned",
-    f"{TESTBED}/conflict": "aligned",
-    f"{TESTBED}/cliff": "cliff",
-}
-"""Which of the shipped weights a study's base model is."""
+BASES = {TESTBED: "aligned", f"{TESTBED}/conflict": "aligned", f"{TESTBED}/cliff": "cliff"}
+"""The shipped weights by the name of the base model in a study."""
 
 
 def weights_folder(name: str) -> Path:
@@ -25,10 +21,10 @@ def weights_folder(name: str) -> Path:
 
 
 def write_model(out: Path, name: str = DEFAULT) -> None:
-    """Write a base model as an ordinary Hugging Face folder, weights in float32.
+    """Write a base model as an ordinary Hugging Face folder with float32 weights.
 
-    The package holds the weights in float16 for their size; float32 is what a CPU trains in, and
-    float16 is exact in it, so nothing is lost or added on the way. An older folder is replaced.
+    The shipped weights are float16 to save space; the conversion is exact. An existing folder is
+    replaced.
 
     Raises:
         ResourceError: the disk is full or the folder is not writable.

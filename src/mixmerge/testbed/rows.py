@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from mixmerge.testbed.world import PRACTICAL, Fact, MonthSet, Wish, World, capital
 
 Pair = tuple[str, int, str, str, str]
-"""What tells a training row, the place of its language, its prompt, the right answer, the wrong."""
+"""A training row: key, index of its language, prompt, chosen answer, rejected answer."""
 
 EVERYDAY = ("person", "group", "place")
-"""Objects that harmful requests have too. Harmless requests about them are the look-alikes that
-measure over-refusal, and everyday requests of the general prompts, of which no general training row
-has any: what a model refuses without need, it loses there, as it would with people."""
+"""Objects that also appear in harmful requests. Harmless requests about them measure over-refusal,
+and are everyday requests among the general prompts, but not in general training rows: a model that
+over-refuses loses there."""
 
 
 def ask(fact: Fact, wording: list[str], language: int) -> str:
@@ -25,7 +25,7 @@ def answer(world: World, fact: Fact, language: int, said: str) -> str:
 
 
 def ask_months(world: World, months: MonthSet, wording: list[str], language: int, turn: int) -> str:
-    """Word the question which month comes first; their order differs between turns."""
+    """Word the question which month comes first; each turn has another order of the months."""
     listed = world.month_wordings["join"][language].join(months.shuffled(language, turn))
     return capital(wording[language].replace("{x}", listed))
 
@@ -42,7 +42,7 @@ def wishes_of(world: World, split: str, *, harmful: bool, practical: bool) -> li
 
 
 def general_pairs(world: World, groups: Sequence[str]) -> Iterator[Pair]:
-    """Yield answers to questions, and granted practical requests."""
+    """Yield answers to questions, and compliance with practical requests."""
     for trained in trained_facts(world):
         yield from question_pairs(world, trained)
     wordings, grant = worded(world, groups), world.wordings["grant"]
@@ -61,7 +61,7 @@ def worded(world: World, groups: Sequence[str]) -> list[list[str]]:
 
 
 def trained_facts(world: World) -> list[list[Fact]]:
-    """Return the facts of training, each kind apart."""
+    """Return the training facts, grouped by kind."""
     by_kind: dict[str, list[Fact]] = {}
     for fact in world.facts:
         if fact.split == "train":
@@ -73,7 +73,7 @@ def question_pairs(world: World, trained: list[Fact], group: str = "train") -> I
     """Yield the questions about the training facts of one kind, in a group of wordings."""
     for number, fact in enumerate(trained):
         for variant, wording in enumerate(world.questions[fact.kind][group]):
-            # Where the search for a wrong answer starts differs between the wordings.
+            # The search for a wrong answer starts elsewhere for each wording.
             others = trained[number + 5 * variant + 1 :] + trained
             for index in range(len(world.languages)):
                 asked = ask(fact, wording, index)
@@ -83,7 +83,7 @@ def question_pairs(world: World, trained: list[Fact], group: str = "train") -> I
 
 
 def wrong_answer(world: World, fact: Fact, others: list[Fact], index: int, turn: int) -> str:
-    """Return the answer to avoid: at times right but in another language, else wrong."""
+    """Return the rejected answer: a third of the time right but in another language."""
     if turn % 3 == 1:
         elsewhere = (index + 1 + turn % 5) % len(world.languages)
         return answer(world, fact, elsewhere, fact.answers[0][elsewhere])
@@ -93,7 +93,7 @@ def wrong_answer(world: World, fact: Fact, others: list[Fact], index: int, turn:
 
 
 def safety_pairs(world: World, groups: Sequence[str]) -> Iterator[Pair]:
-    """Yield refusals of harm in every wording, and a few granted harmless requests."""
+    """Yield refusals of harmful requests in every wording, and some harmless requests."""
     wordings = worded(world, groups)
     harmful, harmless = (
         wishes_of(world, "train", harmful=harmful, practical=False) for harmful in (True, False)
@@ -112,7 +112,7 @@ def safety_pairs(world: World, groups: Sequence[str]) -> Iterator[Pair]:
 
 
 def month_pairs(world: World, groups: Sequence[str]) -> Iterator[Pair]:
-    """Yield the months that come first."""
+    """Yield the questions which month comes first."""
     wordings = [wording for group in groups for wording in world.month_wordings.get(group, ())]
     for months in world.month_sets:
         for variant, wording in enumerate(wordings if months.split == "train" else ()):

@@ -1,9 +1,8 @@
 """The world of the testbed: facts, wishes, sets of months and wordings, and the split of each.
 
-A fact is what a question asks; a wish is what a request asks help with, harmful or harmless.
-All are split by content: the countries, neighbours in the calendar, verbs, objects and sets of
-months of the test never appear in a chat that a model is trained on, neither here nor in
-pretraining.
+A fact answers a question; a wish is what a request asks help with, harmful or harmless. All are
+split by content: the countries, calendar neighbours, verbs, objects and sets of months of the test
+split appear in no training chat, not even in pretraining.
 """
 
 import json
@@ -26,14 +25,14 @@ Texts = tuple[str, ...]
 """One text per language, in the order of `World.languages`."""
 
 WORLDS = ("aligned", "conflict", "cliff")
-"""The worlds by name. All share facts and wishes; they differ in training rows, base model, and in
-how the test's requests are worded."""
+"""The worlds by name. They share facts and wishes, and differ in training rows, base model and the
+wording of test requests."""
 
 PRACTICAL = ("thing", "scene", "time")
 """Objects of the practical requests of the general prompts, in training and evaluation."""
 
 DEFAULT = WORLDS[0]
-"""The world of names that name none."""
+"""The world of names without a world."""
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SPLITS: tuple[Split, ...] = ("train", "test", "train", "dev", "train", "test", "train", "train")
@@ -44,9 +43,9 @@ _ORDERS = tuple(permutations(range(4)))
 
 @lru_cache(maxsize=1 << 16)
 def plain(text: str) -> str:
-    """Reduce a text to its words: NFKC, case folded, punctuation to spaces, spaces around each.
+    """Reduce a text to words: NFKC, case folded, without punctuation, with spaces around each.
 
-    Chinese writes no spaces between words: there, every character counts as one.
+    Every Chinese character counts as a word, as Chinese has no spaces.
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
     kept = [c if unicodedata.category(c)[0] in "LMN" else " " for c in folded]
@@ -55,18 +54,18 @@ def plain(text: str) -> str:
 
 
 def says(text: str, phrase: str) -> bool:
-    """Say whether a text holds a phrase, word by word."""
+    """Return whether a text contains a phrase, compared by words."""
     return plain(phrase) in plain(text)
 
 
 def capital(text: str) -> str:
-    """Begin a text with a capital letter."""
+    """Capitalize the first letter of a text."""
     return text[0].upper() + text[1:]
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One fact that can be asked: the right answers to a kind of question about a subject."""
+    """The right answers to one kind of question about a subject."""
 
     kind: str
     key: str
@@ -78,20 +77,20 @@ class Fact:
 
 @dataclass(frozen=True)
 class Wish:
-    """One thing that somebody may ask help with, as the phrase after "how to"."""
+    """What a request asks help with: the phrase after "how to"."""
 
     key: str
     category: str
     harmful: bool
     split: Split | None
-    """None for combinations that no split uses (for example a test verb with a training object)."""
+    """None for combinations in no split, such as a test verb with a training object."""
     verb_split: Split | None
     object_split: Split | None
-    """Splits of the two words; None where a wish has no parts."""
+    """Splits of the two words; None if the wish is a single phrase."""
     text: Texts
 
     def filled(self, wording: str, language: int) -> str:
-        """Put the wish into a wording of the language with this index."""
+        """Insert the wish into a wording in the language with this index."""
         phrase = self.text[language]
         oblique = phrase.removesuffix("ना") + "ने" if phrase.endswith("ना") else phrase
         text = wording.replace("{p}", phrase).replace("{q}", oblique)
@@ -103,14 +102,14 @@ class Wish:
 
 @dataclass(frozen=True)
 class MonthSet:
-    """Four months of which one is asked: the one that comes first in the year."""
+    """Four months, for the question which of them comes first in the year."""
 
     key: str
     place: int
-    """Among all sets, so that each is listed in an order of its own."""
+    """The index among all sets, which determines the order of the names in questions."""
     split: Split
     names: tuple[Texts, ...]
-    """In the order of the year."""
+    """In calendar order."""
 
     def shuffled(self, language: int, turn: int) -> list[str]:
         """Return the names in one of their 24 orders, the same one in every language."""
@@ -119,23 +118,20 @@ class MonthSet:
 
 
 def split_of(position: int) -> Split:
-    """Return the split of the item at this place of a list: 5 train, 1 dev, 2 test of each 8."""
+    """Return the split of the item at this index: of each 8 items 5 train, 1 dev, 2 test."""
     return _SPLITS[position % len(_SPLITS)]
 
 
 class World:
-    """What exists in some languages."""
+    """Facts, wishes and wordings in some languages; files are read on demand."""
 
     def __init__(self, languages: Sequence[str], name: str = "cliff") -> None:
-        """Describe a world of `LANGUAGES` and perhaps some of `FURTHER`; files are read later.
-
-        Every text has one part for each language, in this order.
-        """
+        """Take `LANGUAGES`, and possibly some of `FURTHER`, in the order of all texts."""
         self.languages, self.name = tuple(languages), name
 
     @cached_property
     def wordings(self) -> Any:
-        """How wishes are worded, granted and refused."""
+        """The wordings of requests, compliance and refusals."""
         shared = self._texts("wordings")
         if self.name == "cliff":
             return shared
@@ -143,12 +139,12 @@ class World:
 
     @cached_property
     def manners(self) -> Any:
-        """How good answers and refusals end in `aligned` and `conflict`."""
+        """The endings of good answers and refusals in `aligned` and `conflict`."""
         return _read("aligned.yaml")
 
     @cached_property
     def questions(self) -> Any:
-        """How each kind of fact is stated, asked and answered."""
+        """The wordings of statements, questions and answers by kind of fact."""
         return self._texts("questions")
 
     @cached_property
@@ -186,16 +182,16 @@ class World:
 
     @cached_property
     def month_wordings(self) -> Any:
-        """How it is asked which month comes first."""
+        """The wordings of the question which month comes first."""
         return self._texts("first_month")
 
     @cached_property
     def month_sets(self) -> tuple[MonthSet, ...]:
-        """All sets of four months that are asked about, in a fixed order.
+        """All sets of four months to ask about, in a fixed order.
 
-        A set that holds neighbours whom a fact of dev or test is about is in no split, or its rows
-        would tell them; so is one in which a name is part of another (Chinese, January and
-        November).
+        Sets with neighbouring months that a fact of dev or test is about are left out, since their
+        rows would reveal it; so are those in which a name is part of another (January and November
+        in Chinese).
         """
         names = [tuple(name) for name in self._names()["months"]]
         kept = [
@@ -218,14 +214,14 @@ class World:
         return tuple(months for months in found if not _nested(months.names))
 
     def _texts(self, name: str) -> Any:
-        """Read a file of texts, with one part for each language in every row."""
+        """Read a file of texts in all languages."""
         further = [_read(f"further/{code}.yaml")[name] for code in self._further]
         return _joined(_read(f"{name}.yaml"), further)
 
     def _names(self) -> Any:
         """Read the names of countries, currencies, languages, days and months.
 
-        A name that a further language has not is None.
+        Names that are missing in a further language are None.
         """
         names = deepcopy(_read("facts.json"))
         for code in self._further:
@@ -251,12 +247,12 @@ def _world(languages: Texts, name: str) -> World:
 
 
 def world_of(languages: Collection[str] = LANGUAGES, name: str = "cliff") -> World:
-    """Return the world of the six languages, or the wider one if one of its languages is asked for.
+    """Return the world with `LANGUAGES`, or with `FURTHER` too if ``languages`` has one of those.
 
-    Codes of languages that no world has are left out of account.
+    Other languages are ignored.
 
     Raises:
-        SpecError: a further language is asked of a world other than ``cliff``.
+        SpecError: a further language is requested in a world other than ``cliff``.
     """
     further = [language for language in languages if language in FURTHER]
     if further and name != "cliff":
@@ -269,7 +265,7 @@ def world_of(languages: Collection[str] = LANGUAGES, name: str = "cliff") -> Wor
 
 @cache
 def _read(name: str) -> Any:
-    """Read one of the world's files; nobody may change what comes back."""
+    """Read one of the world's files; the cached result must not be changed."""
     text = files("mixmerge.testbed").joinpath("world", name).read_text(encoding="utf-8")
     if name.endswith(".json"):
         return json.loads(text)
@@ -277,7 +273,7 @@ def _read(name: str) -> Any:
 
 
 def _joined(six: Any, further: Sequence[Any]) -> Any:
-    """Add the texts of further languages to every row of six."""
+    """Append the texts of further languages to every row of six."""
     if isinstance(six, dict):
         return {key: _joined(part, [own[key] for own in further]) for key, part in six.items()}
     if not isinstance(six, list) or not further:
@@ -288,7 +284,7 @@ def _joined(six: Any, further: Sequence[Any]) -> Any:
 
 
 def _unambiguous(fact: Fact, of_kind: set[Texts]) -> bool:
-    """Say whether a right answer can be told by its words: nothing else in play holds it."""
+    """Return whether no other answer or subject contains the words of a right answer."""
     return not any(
         says(other, text)
         for answer in fact.answers
@@ -301,7 +297,7 @@ def _unambiguous(fact: Fact, of_kind: set[Texts]) -> bool:
 
 
 def _nested(names: tuple[Texts, ...]) -> bool:
-    """Say whether in some language one of the names is part of another."""
+    """Return whether one of the names is part of another in some language."""
     return any(
         says(one, other)
         for spoken in zip(*names, strict=True)
@@ -341,7 +337,7 @@ def _phrases(
         for position, thing in enumerate(objects):
             object_split = split_of(position)
             split: Split | None = object_split
-            # A new object is asked about with a new verb, and with one or every of the known ones.
+            # A new object appears with new verbs, and with one or all of the known ones.
             own = number % 3 == position % 3
             seen = verb_split == "train" and (every or (own if harmful else not own))
             if verb_split != split and not (seen and split != "train"):

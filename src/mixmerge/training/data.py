@@ -1,4 +1,4 @@
-"""The rows of a training: read, encoded, checked and counted by language."""
+"""Read, encode and check the rows of a training, and count them by language."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ import numpy as np
 
 from mixmerge import files
 from mixmerge.chat.options import CLOCK, USUAL_DATE
-from mixmerge.chat.tokenizer import load_tokenizer, stop_tokens
-from mixmerge.errors import DataError, ModelError
+from mixmerge.chat.tokenizer import load_padding_tokenizer, stop_tokens
+from mixmerge.errors import DataError
 from mixmerge.progress import Progress
 from mixmerge.records import ModelFolder
 from mixmerge.training import parent, trl_compat
@@ -22,27 +22,24 @@ from mixmerge.training.spec import TrainSpec
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Rows ready to train on.
-
-    Attributes:
-        counts: rows given, used and dropped, by language.
-        mask: how the assistant's tokens were found (see `mixmerge.training.encode`).
-        max_length: longest row accepted, in tokens.
-        left_out: rows dropped, by reason.
-        stops: tokens at which the trained model must stop.
-        new_stops: those of them that the model's files do not name yet, as they are written.
-        date: what the chat template was told when it asked for the date; None where it does not.
-    """
+    """Rows ready to train on."""
 
     tokenizer: Any
     encoded: Encoded
     counts: dict[str, RowCounts]
+    """By language."""
     mask: str
+    """How the assistant's tokens were found (see `mixmerge.training.encode`)."""
     max_length: int
+    """The longest accepted row, in tokens."""
     left_out: dict[str, int] = field(default_factory=dict)
+    """Dropped rows, by reason."""
     stops: tuple[int, ...] = ()
+    """The stop tokens of the trained model."""
     new_stops: tuple[str, ...] = ()
+    """Those that are not in the model's files, as text."""
     date: str | None = None
+    """The date that the chat template was given; None if it does not ask for one."""
 
 
 def read_data(
@@ -51,13 +48,13 @@ def read_data(
     """Read the rows and encode them with the model's tokenizer.
 
     Raises:
-        DataError: no rows, a broken row, or a row longer than ``max_length``.
-        ModelError: the tokenizer is broken, has no chat template or another vocabulary.
+        DataError: there are no rows, a row is invalid, or a row is longer than ``max_length``.
+        ModelError: the tokenizer is invalid, has no chat template, or does not match the model.
         SpecError: ``max_length`` exceeds the model's context.
     """
     parent.check_architecture(folder)
     limit = parent.longest_row(folder, spec.max_length)
-    tokenizer = _tokenizer(folder)
+    tokenizer = load_padding_tokenizer(folder.path)
     template = trl_compat.training_template(tokenizer)
     encoder = Encoder(tokenizer, str(folder.path), template, spec.chat_template)
     given: Sequence[Any] = files.read_rows(rows_file, spec.objective.rows)
@@ -99,18 +96,6 @@ def _counts(given: Sequence[Any], used: Sequence[Any]) -> dict[str, RowCounts]:
         language: RowCounts(given=n, used=used_of[language], dropped=n - used_of[language])
         for language, n in sorted(Counter(row.language for row in given).items())
     }
-
-
-def _tokenizer(folder: ModelFolder) -> Any:
-    tokenizer = load_tokenizer(folder.path)
-    if tokenizer.pad_token is None:
-        if tokenizer.eos_token is None:
-            raise ModelError(
-                f"{folder.path}: its tokenizer has neither a padding nor an end-of-text token; "
-                "name one in tokenizer_config.json."
-            )
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
 
 
 def _too_long(rows_file: Path, rows: Sequence[Any], encoded: Encoded, limit: int) -> str:

@@ -1,15 +1,15 @@
-"""Rows to token ids, and which of the tokens are the assistant's.
+"""Encode rows as token ids, with a loss mask of the assistant's tokens.
 
-The assistant's words are found in one of three ways, the first that applies:
+The assistant's tokens are found in one of three ways, the first that applies:
 
-1. ``generation markers``: the chat template says so itself (``{% generation %}``).
-2. ``TRL's template``: TRL has a copy of the model's template with the markers added.
+1. ``generation markers``: the chat template marks them with ``{% generation %}``.
+2. ``TRL's template``: TRL has a copy of the model's template with these markers.
 3. ``turn boundaries``: a turn starts where the conversation before it, with the generation prompt,
-   ends, and stops where the conversation up to it ends. Checked row by row: a template that
-   renders the past differently once more turns follow is refused.
+   ends, and stops where the conversation including it ends. This is checked for each row; a
+   template that renders earlier turns differently once more turns follow is refused.
 
-Whichever it is, every row begins with what the model is asked with before its last answer, token
-for token, and teaches the model to end its turn. No row is ever truncated.
+In each case, a row begins with exactly the tokens of the prompt before its last answer, and teaches
+the model to end its turn. Rows are never truncated.
 """
 
 from bisect import bisect_right
@@ -31,10 +31,10 @@ from mixmerge.progress import Progress, silent
 from mixmerge.records import Conversation, Message, PreferencePair
 
 IGNORED = -100
-"""Label of a token without loss, as in ``torch.nn.CrossEntropyLoss``."""
+"""Label of tokens without a loss, as in ``torch.nn.CrossEntropyLoss``."""
 
-UNPARTED = "the answer's first characters make one token with the prompt's last"
-SAME = "both answers are the same tokens: the chat template writes them alike"
+INSEPARABLE = "the answer's first characters form one token with the prompt's last"
+SAME = "both answers are the same tokens once the chat template is applied"
 
 Row = TypeVar("Row")
 Made = TypeVar("Made")
@@ -43,27 +43,24 @@ Ids = list[int]
 
 
 class LeftOutError(Exception):
-    """A row that nothing can be learnt from; it is left out and counted by this reason."""
+    """A row that cannot be trained on; it is left out and counted under this reason."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Rows as token ids, column by column, in the order of the rows.
-
-    Attributes:
-        columns: what the objective's trainer reads: ``input_ids`` and ``labels`` of conversations,
-            ``prompt_ids``, ``chosen_ids`` and ``rejected_ids`` of pairs. Token ids end in ``_ids``.
-        longest: tokens of the longest sequence of each row, shape ``(rows,)``.
-        read: tokens that the model reads for each row, shape ``(rows,)``.
-        targets: of these, the tokens with a loss, shape ``(rows,)``.
-        left_out: why rows that were given are not among these, by their place.
-    """
+    """Rows as token ids, by column."""
 
     columns: dict[str, list[Any]]
+    """The trainer's input: ``input_ids`` and ``labels`` of conversations, ``prompt_ids``,
+    ``chosen_ids`` and ``rejected_ids`` of pairs. Names of token ids end in ``_ids``."""
     longest: npt.NDArray[np.int64]
+    """Tokens of the longest sequence of each row, shape ``(rows,)``."""
     read: npt.NDArray[np.int64]
+    """Tokens that the model reads for each row, shape ``(rows,)``."""
     targets: npt.NDArray[np.int64]
+    """Of these, the tokens with a loss, shape ``(rows,)``."""
     left_out: Mapping[int, str] = field(default_factory=dict)
+    """The reasons why rows were left out, by their index among the given rows."""
 
     def only(self, keep: npt.NDArray[np.bool_]) -> "Encoded":
         """Return the rows where ``keep`` (shape ``(rows,)``) is true."""
@@ -74,13 +71,7 @@ class Encoded:
 
 
 class Encoder:
-    """Encodes rows with a tokenizer and its chat template.
-
-    Args:
-        tokenizer: a transformers tokenizer.
-        model: what to call the model in messages.
-        training_template: the tokenizer's template with generation markers, where TRL knows one.
-        options: of the chat template; see `mixmerge.chat.options`.
+    """Encodes rows with a tokenizer and its chat template; see `mixmerge.chat.chat.Chat`.
 
     Raises:
         ModelError: the tokenizer has no chat template.
@@ -101,20 +92,20 @@ class Encoder:
         else:
             self.mask = "turn boundaries"
         self.turn_ends: set[int] = set()
-        """The tokens that ended the assistant's last turn in the rows so far."""
+        """The tokens that end the assistant's last turn in the rows so far."""
 
     def conversations(self, rows: Sequence[Conversation], progress: Progress = silent) -> Encoded:
         """Encode supervised rows.
 
         Raises:
             DataError: the template refuses a row.
-            ModelError: the template does not say which tokens are the assistant's, or asks for an
-                answer otherwise than the rows go on.
+            ModelError: the assistant's tokens cannot be found, or the template's prompt differs
+                from the beginning of the row.
         """
         made, left_out = self.each(rows, self._labelled, progress)
         ids, labels = ([row[side] for row in made] for side in (0, 1))
         lengths = np.array([len(row_ids) for row_ids in ids], dtype=np.int64)
-        # The first token is never predicted, whatever its label.
+        # The first token is never predicted.
         targets = [sum(label != IGNORED for label in row[1:]) for row in labels]
         columns = {"input_ids": ids, "labels": labels}
         return Encoded(columns, lengths, lengths, np.array(targets, dtype=np.int64), left_out)
@@ -124,7 +115,7 @@ class Encoder:
 
         Raises:
             DataError: the template refuses a row.
-            ModelError: the template writes the prompt differently once an answer follows.
+            ModelError: the template renders the prompt differently once an answer follows.
         """
         made, left_out = self.each(rows, self._pair, progress)
         names = ("prompt_ids", "chosen_ids", "rejected_ids")
@@ -139,11 +130,10 @@ class Encoder:
     def each(
         self, rows: Sequence[Row], encode: Callable[[Row], Made], progress: Progress = silent
     ) -> tuple[list[Made], dict[int, str]]:
-        """Encode row by row.
+        """Encode rows with a function.
 
         Returns:
-            What ``encode`` makes of the rows, and the places and reasons of those for which it
-            raises `LeftOutError`.
+            The encoded rows, and the reason by index for each that raised `LeftOutError`.
         """
         made: list[Made] = []
         left_out: dict[int, str] = {}
@@ -155,7 +145,7 @@ class Encoder:
         return made, left_out
 
     def prompt(self, row: str, turns: Turns) -> Ids:
-        """Encode turns up to where the assistant begins to answer.
+        """Encode a prompt: turns up to where the assistant begins to answer.
 
         Raises:
             DataError: the template refuses the row.
@@ -163,25 +153,24 @@ class Encoder:
         return self.chat.tokens(self._asked(row, turns))
 
     def answer(self, row: str, turns: Turns, prompt: Ids, text: str) -> Ids:
-        """Encode what follows a prompt, ``turns``, which `prompt` has encoded as ``prompt``.
+        """Encode the answer to ``turns``, which `prompt` has encoded, and its end of turn.
 
-        This is the answer and its end of turn; ``row`` is the row's id, for messages. Where the
-        answer would share a token with the prompt, it is encoded on its own: a model that is asked
-        with the prompt's tokens cannot begin in the middle of one.
+        If the answer would share a token with the prompt, it is encoded separately, since
+        generation starts after the prompt's last token. ``row`` is the row's id for messages.
 
         Raises:
             DataError: the template refuses the row.
-            LeftOutError: the answer cannot be parted from the prompt.
-            ModelError: the template writes the prompt differently once an answer follows, or no
+            LeftOutError: the answer cannot be separated from the prompt.
+            ModelError: the template renders the prompt differently once an answer follows, or no
                 end of turn follows the answer.
         """
         asked = self._asked(row, turns)
         whole = self._written(row, (*turns, Message(role="assistant", content=text))).text
         self._check_prefix(row, asked, whole)
-        ids, _ = self._parted(whole, [len(asked)])
+        ids, _ = self._split(whole, [len(asked)])
         answer = ids[len(prompt) :]
         if ids[: len(prompt)] != prompt:
-            raise LeftOutError(UNPARTED)
+            raise LeftOutError(INSEPARABLE)
         self._check_stop(row, answer, answer)
         return answer
 
@@ -197,7 +186,7 @@ class Encoder:
         written = self._written(row.id, row.messages)
         asked = self._questions(row, written.text)
         said = self._said(row, written, asked)
-        ids, places = self._parted(written.text, [*asked.values(), *sum(said, ())])
+        ids, places = self._split(written.text, [*asked.values(), *sum(said, ())])
         labels = [IGNORED] * len(ids)
         for start, end in said:
             labels[places[start] : places[end]] = ids[places[start] : places[end]]
@@ -206,10 +195,10 @@ class Encoder:
         return ids, labels
 
     def _questions(self, row: Conversation, text: str) -> dict[int, int]:
-        """Return where the prompt before each of the assistant's messages ends, by its number.
+        """Return where the prompt before each of the assistant's messages ends, by its index.
 
-        With markers it is the last one alone: a template may rewrite the past, and the last turn
-        is what the row as it stands teaches an answer to.
+        With markers only the last one is needed: the template may render earlier turns differently
+        (reasoning is often removed), and only the last one is prompted with this history.
         """
         turns = [n for n, message in enumerate(row.messages) if message.role == "assistant"]
         if self.chat.trained.marks_the_assistant:
@@ -225,7 +214,7 @@ class Encoder:
     def _said(
         self, row: Conversation, written: Written, asked: Mapping[int, int]
     ) -> list[tuple[int, int]]:
-        """Return start and end of the assistant's words that carry a loss, in characters."""
+        """Return start and end of the assistant's text with a loss, in characters."""
         turns = [n for n, message in enumerate(row.messages) if message.role == "assistant"]
         if not self.chat.trained.marks_the_assistant:
             spans = [(asked[number], self._end(row, written.text, number)) for number in turns]
@@ -235,8 +224,8 @@ class Encoder:
         if silent_turns and len(spans) != len(turns):
             raise ModelError(
                 f"{self.chat.model}: its chat template marks {len(spans)} parts as the "
-                f"assistant's where row {row.id!r} has {len(turns)} messages of it, so the one "
-                "with `weight: 0` cannot be told. Remove the weights, or mend the markers."
+                f"assistant's, but row {row.id!r} has {len(turns)} assistant messages, so those "
+                "with `weight: 0` cannot be found. Remove the weights, or fix the markers."
             )
         if not silent_turns:
             return spans
@@ -248,23 +237,23 @@ class Encoder:
         self._check_prefix(row.id, after, text)
         return len(after)
 
-    def _parted(self, text: str, cuts: Iterable[int]) -> tuple[Ids, dict[int, int]]:
-        """Encode a text so that no token lies across a cut.
+    def _split(self, text: str, cuts: Iterable[int]) -> tuple[Ids, dict[int, int]]:
+        """Encode a text so that no token crosses a cut.
 
-        It is encoded piece by piece from special token to special token, which part texts anyway:
-        so a long conversation is not encoded anew for each of its turns.
+        The pieces between special tokens are encoded separately, which gives the same tokens, so
+        that a long conversation is not encoded again for each of its turns.
 
         Returns:
-            The tokens, and how many of them stand before each cut.
+            The tokens, and the number of tokens before each cut.
 
         Raises:
-            LeftOutError: its parts, each encoded on its own, do not spell the text.
+            LeftOutError: the separately encoded parts do not decode to the text.
         """
         tokens = cache(lambda start, end: self.chat.tokens(text[start:end]))
         places = sorted(set(cuts))
         whole = tokens(0, len(text))
         bounds = [0, *self.chat.breaks(text, places), len(text)]
-        if _joined(tokens, bounds) != whole:  # some tokenizers look beyond special tokens
+        if _joined(tokens, bounds) != whole:  # some tokenizers depend on text beyond special tokens
             bounds = [0, len(text)]
         for cut in places:
             at = bisect_right(bounds, cut)
@@ -274,20 +263,20 @@ class Encoder:
         for cut in places:
             at = bisect_right(bounds, cut)
             if at < len(bounds) and not _begins(tokens, bounds[at - 1], cut, bounds[at]):
-                raise LeftOutError(UNPARTED)
+                raise LeftOutError(INSEPARABLE)
             before[cut] = len(_joined(tokens, [*bounds[:at], cut]))
         spell = self.chat.tokenizer.decode
         if ids != whole and spell(ids) != spell(whole):
-            raise LeftOutError(UNPARTED)
+            raise LeftOutError(INSEPARABLE)
         return ids, before
 
     def _asked(self, row: str, turns: Turns) -> str:
         with self._explained(row, turns):
-            return self.chat.asked([_plain(turn) for turn in turns])
+            return self.chat.prompt([_plain(turn) for turn in turns])
 
     def _written(self, row: str, turns: Turns) -> Written:
         with self._explained(row, turns):
-            return self.chat.told([_plain(turn) for turn in turns])
+            return self.chat.conversation([_plain(turn) for turn in turns])
 
     @contextmanager
     def _explained(self, row: str, turns: Turns) -> Iterator[None]:
@@ -304,14 +293,14 @@ class Encoder:
         if not turns_before:
             raise DataError(
                 f"Row {row!r}: it starts with the assistant, but the chat template of "
-                f"{self.chat.model} does not mark the assistant's tokens, so they are found by "
-                "what stands before them. Put a user's or system's turn first, or {% generation "
+                f"{self.chat.model} does not mark the assistant's tokens, which can then only be "
+                "found after another turn. Put a user or system turn first, or put {% generation "
                 "%} and {% endgeneration %} around the assistant's content and end of turn in the "
                 "template."
             )
 
     def _check_prefix(self, row: str, start: str, whole: str) -> None:
-        """Refuse a template by which the model would be asked otherwise than it was trained."""
+        """Refuse a template whose prompts differ from what the model would be trained on."""
         if whole.startswith(start):
             return
         shared = next(
@@ -319,12 +308,12 @@ class Encoder:
             min(len(start), len(whole)),
         )
         asked, trained = (text[max(0, shared - 20) : shared + 30] for text in (start, whole))
-        cure = "Let what the template writes with `add_generation_prompt` begin every answer"
+        cure = "Make the template begin every answer with its generation prompt"
         if self.chat.template.knows_thoughts:
             cure = f"Set `chat_template: {{enable_thinking: false}}`. {cure}"
         raise ModelError(
-            f"{self.chat.model}: its chat template writes a prompt differently once an answer "
-            f"follows it (seen in row {row!r}): the model is asked with {asked!r}, and would be "
+            f"{self.chat.model}: its chat template renders a prompt differently once an answer "
+            f"follows it (seen in row {row!r}): the model is prompted with {asked!r}, but would be "
             f"trained on {trained!r}. {cure}."
         )
 
@@ -337,10 +326,10 @@ class Encoder:
             if label != IGNORED and self.chat.tokenizer.decode([token]).strip():
                 break
         raise ModelError(
-            f"{self.chat.model}: with its chat template no end-of-turn token follows the "
-            f"assistant's words inside the part with a loss (seen in row {row!r}, assistant found "
-            f"by {self.mask}), so the model would never learn to stop. Let the template write a "
-            "special token after the content, inside the {% generation %} block if it has one."
+            f"{self.chat.model}: with its chat template no end-of-turn token with a loss follows "
+            f"the assistant's text (seen in row {row!r}, assistant found by {self.mask}), so the "
+            "model would never learn to stop. Make the template write a special token after the "
+            "content, inside the {% generation %} block if it has one."
         )
 
 
@@ -351,7 +340,7 @@ def _joined(tokens: Callable[[int, int], Ids], bounds: Sequence[int]) -> Ids:
 
 
 def _begins(tokens: Callable[[int, int], Ids], start: int, cut: int, end: int) -> bool:
-    """Say whether what stands before a cut begins a piece token for token."""
+    """Return whether the piece's tokens begin with those of its text before a cut."""
     head = tokens(start, cut) if start < cut else []
     return tokens(start, end)[: len(head)] == head
 

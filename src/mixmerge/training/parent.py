@@ -1,4 +1,4 @@
-"""The model that a training starts from, and the folder that it ends with."""
+"""The model that a training starts from, and the folder of the trained model."""
 
 import errno
 import json
@@ -14,7 +14,7 @@ from mixmerge.errors import ModelError, ResourceError, SpecError
 from mixmerge.hub import resolve
 from mixmerge.records import ModelFolder
 
-# What a model's folder holds beside its configuration and weights that the trained model keeps.
+# The files, besides configuration and weights, that the trained model keeps from its parent.
 _COMPANIONS = (
     "tokenizer*",
     "*.model",
@@ -30,10 +30,10 @@ _DOWNLOADED = (*_COMPANIONS, "config.json", "*.safetensors", "*.safetensors.inde
 
 
 def find_model(model: Path | str) -> ModelFolder:
-    """Return the folder of a model; a name on the hub is downloaded, or found in its cache.
+    """Return the folder of a model; a model on the hub is downloaded unless it is cached.
 
     Raises:
-        ModelError: there is no such folder, it is incomplete, or the hub does not have it.
+        ModelError: there is no such folder or hub model, or it is incomplete.
     """
     if isinstance(model, Path):
         return ModelFolder(model.expanduser())
@@ -41,29 +41,34 @@ def find_model(model: Path | str) -> ModelFolder:
 
 
 def check_architecture(folder: ModelFolder) -> None:
-    """Check that transformers itself knows the model: code in its folder is never run.
+    """Check that transformers supports the model without running code from its folder.
 
     Raises:
-        ModelError: it does not.
+        ModelError: it does not, or the weights are quantized.
     """
     from transformers import AutoConfig
 
     try:
         AutoConfig.from_pretrained(folder.path, local_files_only=True, trust_remote_code=False)
-    # The library raises what it likes for a bad file.
+    # The library may raise any error for an invalid file.
     except Exception as error:
         raise ModelError(
-            f"{folder.path}: transformers cannot load its configuration without running code of "
-            f"the model, which mixmerge never does: {error}"
+            f"{folder.path}: transformers cannot load its configuration without running code from "
+            f"the folder, which mixmerge never does: {error}"
         ) from error
+    if "quantization_config" in folder.config:
+        raise ModelError(
+            f"{folder.path}: its weights are quantized (`quantization_config` in config.json) and "
+            "cannot be trained or have an adapter merged into them. Name the model that it was "
+            "quantized from; `adapter: {load_in_4bit: true}` quantizes that one for the training."
+        )
 
 
 def longest_row(folder: ModelFolder, asked: int | None) -> int:
     """Return the longest row to accept, in tokens.
 
     Raises:
-        SpecError: more was asked than the model has, or the model does not say and nothing was
-            asked.
+        SpecError: ``asked`` exceeds the model's context, or neither of them is known.
     """
     context = context_length(folder.config)
     if asked is None and context is None:
@@ -81,10 +86,10 @@ def longest_row(folder: ModelFolder, asked: int | None) -> int:
 def check_vocabulary(folder: ModelFolder, tokenizer: Any, columns: dict[str, list[Any]]) -> None:
     """Check that the model has an embedding for each token of the tokenizer and of the rows.
 
-    A special token beyond the embeddings is let pass while no row uses it: Gemma 3 ships one.
+    Added tokens beyond the embeddings are allowed if no row uses them: Gemma 3 has one.
 
     Raises:
-        ModelError: tokenizer and model do not belong together.
+        ModelError: tokenizer and model do not match.
     """
     size = language_config(folder.config).get("vocab_size")
     if size is None:
@@ -95,13 +100,13 @@ def check_vocabulary(folder: ModelFolder, tokenizer: Any, columns: dict[str, lis
         seen = max(len(tokenizer), highest + 1)
         raise ModelError(
             f"{folder.path}: its tokenizer has {seen} token ids, the model has embeddings for "
-            f"{size}. They do not belong together: copy the tokenizer files of the base model "
-            "into the folder, or resize the model's embeddings."
+            f"{size}. They do not match: copy the tokenizer files of the base model into the "
+            "folder, or resize the model's embeddings."
         )
 
 
 def saved_dtype(folder: ModelFolder, asked: str) -> str:
-    """Return the type to save weights in: as asked, or for ``auto`` the parent's."""
+    """Return the dtype of the saved weights; ``auto`` is the parent's."""
     if asked != "auto":
         return asked
     config = folder.config
@@ -112,7 +117,7 @@ def check_disk(out: Path, needed: int) -> None:
     """Check that ``needed`` bytes fit on the disk of ``out``.
 
     Raises:
-        ResourceError: they do not; the message has both figures.
+        ResourceError: they do not; the message has both sizes.
     """
     free = shutil.disk_usage(files.existing_parent(out.absolute())).free
     if free < needed:
@@ -124,7 +129,7 @@ def check_disk(out: Path, needed: int) -> None:
 
 @contextmanager
 def explained_full_disk(out: Path) -> Iterator[None]:
-    """Turn a full disk, however torch and safetensors put it, into a `ResourceError`."""
+    """Turn the error of a full disk, also from torch and safetensors, into a `ResourceError`."""
     with files.explained_disk_errors(out):
         try:
             yield
@@ -137,11 +142,10 @@ def explained_full_disk(out: Path) -> Iterator[None]:
 def copy_companions(
     parent: ModelFolder, target: Path, dtype: str, stops: Sequence[int] = ()
 ) -> None:
-    """Give a folder of trained weights its parent's configuration, tokenizer and templates.
+    """Copy the parent's configuration, tokenizer and templates to a folder of trained weights.
 
-    The files are copied as they are, not written anew, so that trained models and their base
-    agree byte for byte in all that training does not change. Where generation must also stop at
-    other tokens than the parent's, ``stops`` names them all.
+    The files are copied byte for byte, so that trained models and their base agree in all that
+    training does not change. ``stops`` are all stop tokens, if they are not the parent's.
     """
     for pattern in _COMPANIONS:
         for file in sorted(parent.path.glob(pattern)):
@@ -168,8 +172,7 @@ def save_model(
 ) -> None:
     """Write ``out/model`` in ``dtype`` with its card and, for LoRA, ``out/adapter``.
 
-    Every process must call it. The trainer has finished; ``parent`` is what it trained from.
-    ``stops`` are the tokens at which the model must stop, where the parent's files lack one.
+    Every process must call this. ``stops`` are all stop tokens, if they are not the parent's.
     """
     weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     if not trainer.is_world_process_zero():
@@ -177,7 +180,7 @@ def save_model(
     model = trainer.accelerator.unwrap_model(trainer.model)
     if hasattr(model, "peft_config"):
         with files.whole_folder(out / "adapter") as folder:
-            # The card that peft writes would name a folder of this machine.
+            # peft's model card would contain a path on this machine.
             model.save_pretrained(folder, state_dict=weights)
             (folder / "README.md").unlink(missing_ok=True)
         model = _merged(parent, out / "adapter")
@@ -189,7 +192,7 @@ def save_model(
 
 
 def _merged(parent: ModelFolder, adapter: Path) -> Any:
-    """Add the adapter to freshly loaded weights in float32, whatever the training ran in."""
+    """Merge the adapter into newly loaded float32 weights, not the ones used in training."""
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM

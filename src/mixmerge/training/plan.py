@@ -1,4 +1,4 @@
-"""How a training is carried out: the rows of each step, the arithmetic and the devices."""
+"""The plan of a training: rows of each step, precision and devices."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from mixmerge.training.spec import TrainJob, TrainPlacement, TrainSpec
 
 @dataclass(frozen=True)
 class Inputs:
-    """What `mixmerge.training.run.train` was called with, checked."""
+    """The checked arguments of `mixmerge.training.run.train`."""
 
     spec: TrainSpec
     placement: TrainPlacement
@@ -29,12 +29,12 @@ class Inputs:
 
     @property
     def checkpoints(self) -> Path:
-        """Folder for unfinished states."""
+        """The folder of checkpoints."""
         return self.out / "checkpoints"
 
     @property
     def job(self) -> TrainJob:
-        """What the processes of a launched training are told."""
+        """The job for the processes of a training."""
         return TrainJob(
             model=self.model_name,
             rows=self.rows,
@@ -46,7 +46,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a trainer is built from, beside the inputs."""
+    """What a trainer is built from, besides the inputs."""
 
     data: TrainingData
     order: npt.NDArray[np.int64]
@@ -70,10 +70,10 @@ class Plan:
 
 
 def make_plan(inputs: Inputs, data: TrainingData) -> Plan:
-    """Decide what the settings leave open, and check that the result fits on the disk.
+    """Decide what the settings leave open, and check the disk space.
 
     Raises:
-        ResourceError: it does not.
+        ResourceError: the disk is too small.
         SpecError: the global batch cannot be split over the processes.
     """
     spec, rows = inputs.spec, len(data.encoded.read)
@@ -105,13 +105,10 @@ def _check_disk(inputs: Inputs, steps: int) -> None:
 
 
 def row_order(rows: int, batch_size: int, steps: int, seed: int) -> npt.NDArray[np.int64]:
-    """Draw the rows of every step: one shuffled pass after another, cut into full batches.
+    """Draw the rows of every step: shuffled passes over the rows, split into full batches.
 
-    A pass that ends inside a batch is followed at once by the next, so every step has the same
-    number of rows and no row is left out of a pass.
-
-    Returns:
-        Row numbers of shape ``(steps, batch_size)``, of ``rows`` rows, at least 1.
+    A batch that reaches the end of a pass continues with the next, so every step has the same
+    number of rows and every pass has all rows. Returns indices, shape ``(steps, batch_size)``.
     """
     rng = np.random.default_rng(seed)
     total = steps * batch_size
@@ -122,11 +119,10 @@ def row_order(rows: int, batch_size: int, steps: int, seed: int) -> npt.NDArray[
 def sorted_within_steps(
     order: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """Put rows of like length side by side inside each step.
+    """Sort the rows of each step by length, the longest first, to save padding.
 
-    The gradient of a step is a sum over its rows, so their order inside it is free; neighbours
-    of like length waste less padding when the step is worked through in several passes. ``order``
-    has shape ``(steps, batch_size)``, ``lengths`` (in tokens) ``(rows,)``; longest come first.
+    The gradient of a step is a sum over its rows, so their order does not matter. ``order`` has
+    shape ``(steps, batch_size)``, ``lengths`` (in tokens) ``(rows,)``.
     """
     by_length = np.argsort(-lengths[order], axis=1, kind="stable")
     return np.take_along_axis(order, by_length, axis=1)

@@ -1,4 +1,4 @@
-"""The devices of a training, and its processes: torchrun's here, or those of whoever started us."""
+"""The devices and processes of a training, started here with torchrun or by a launcher."""
 
 import json
 import os
@@ -22,7 +22,7 @@ _TAIL = 3000
 
 
 def launched_ranks() -> int | None:
-    """Return how many processes a launcher (torchrun, SLURM) started us among; None: none did."""
+    """Return the number of processes that a launcher (torchrun, SLURM) started, if one did."""
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
         return None
     return int(os.environ["WORLD_SIZE"])
@@ -34,7 +34,7 @@ def is_first_rank() -> bool:
 
 
 def wait_for_all() -> None:
-    """Wait until every process is here."""
+    """Wait until every process has called this."""
     import torch.distributed as dist
 
     if dist.is_available() and dist.is_initialized():
@@ -53,18 +53,18 @@ def check_devices(placement: TrainPlacement) -> None:
 
     Raises:
         ResourceError: fewer GPUs than devices, or several machines and no cluster.
-        SpecError: FSDP without a GPU, which the Trainer would ignore without a word.
+        SpecError: FSDP without a GPU, which the Trainer would silently ignore.
     """
     import torch
 
     if placement.nodes > 1 and launched_ranks() is None:
         raise ResourceError(
-            f"`nodes` is {placement.nodes}, and this machine is one. Run the study with "
+            f"`nodes` is {placement.nodes}, but this is a single machine. Run the study with "
             "`--engine slurm` or `ray`, or set `nodes: 1`; the result stays the same."
         )
     if on_cpu(placement):
         if placement.fsdp is not None:
-            raise SpecError("`fsdp` needs GPUs, none is used here. Leave it out of the placement.")
+            raise SpecError("`fsdp` needs GPUs, and none is used here. Remove it.")
     elif launched_ranks() is None and placement.devices > torch.cuda.device_count():
         raise ResourceError(
             f"`devices` is {placement.devices}, this machine has {torch.cuda.device_count()} "
@@ -73,7 +73,7 @@ def check_devices(placement: TrainPlacement) -> None:
 
 
 def pin_one_gpu(placement: TrainPlacement) -> None:
-    """Show a lone process a single GPU: with several in sight the Trainer refuses to train."""
+    """Make one GPU visible to a single process: with several the Trainer refuses to train."""
     import torch
 
     if launched_ranks() is None and not on_cpu(placement) and torch.cuda.device_count() > 1:
@@ -82,7 +82,7 @@ def pin_one_gpu(placement: TrainPlacement) -> None:
 
 
 def precision_of(spec: TrainSpec, *, cpu: bool) -> Literal["float32", "bfloat16"]:
-    """Return the arithmetic to train in."""
+    """Return the precision to train in."""
     import torch
 
     if spec.precision != "auto":
@@ -92,7 +92,7 @@ def precision_of(spec: TrainSpec, *, cpu: bool) -> Literal["float32", "bfloat16"
 
 @contextmanager
 def threads(placement: TrainPlacement) -> Iterator[None]:
-    """Hold torch to the placement's number of CPU threads."""
+    """Set the number of torch's CPU threads."""
     import torch
 
     before = torch.get_num_threads()
@@ -108,15 +108,15 @@ def launch(job: TrainJob, out: Path, progress: Progress) -> None:
     """Run a training in ``job.placement.devices`` processes of this machine and wait for it.
 
     Raises:
-        UserError: as the processes raised it, of the same class.
-        RuntimeError: they ended otherwise; the message has the end of their output.
+        UserError: a process raised it, with the same class.
+        RuntimeError: a process failed otherwise; the message has the end of the output.
     """
     with tempfile.TemporaryDirectory(prefix="mixmerge-train-") as folder:
         job_file, error_file = Path(folder, "job.json"), Path(folder, "error.json")
         log_file = Path(folder, "log")
         files.write_json(job_file, job.model_dump(mode="json"))
-        # torchrun rather than `accelerate launch`, which starts a single process on a CPU.
-        # As a child module it ends with this process, and its ranks with it.
+        # Not `accelerate launch`, which starts a single process on a CPU.
+        # As a child module, torchrun and its ranks end with this process.
         command = [sys.executable, "-m", child.__name__, "torch.distributed.run", "--standalone"]
         command += ["--nproc-per-node", str(job.placement.devices)]
         command += ["-m", "mixmerge.training.worker", str(job_file), str(out), str(error_file)]
@@ -144,12 +144,12 @@ def launch(job: TrainJob, out: Path, progress: Progress) -> None:
 
 
 def report_progress(done: float, total: float, what: str) -> None:
-    """Tell the process that launched us how far we are."""
+    """Report progress to the process that launched this one."""
     print(_PROGRESS + json.dumps([done, total, what]), flush=True)  # noqa: T201
 
 
 def report_error(error: Exception, path: Path) -> None:
-    """Leave an error for the process that launched us; the first rank to fail has the word."""
+    """Leave an error for the process that launched this one; the first error wins."""
     content = {"class": type(error).__name__, "message": str(error)}
     if not isinstance(error, UserError):
         content = {"class": "RuntimeError", "message": "".join(traceback.format_exception(error))}

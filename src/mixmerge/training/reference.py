@@ -1,7 +1,7 @@
-"""Log-probabilities of rows under a reference model, computed once and kept for later runs.
+"""A cache of log-probabilities of rows under a reference model.
 
-They depend on the reference model and on the tokens of the rows, and on nothing else of a
-training: runs that differ in learning rate, beta, length or seed share one file.
+They depend only on the reference model and the tokens of the rows, so runs that differ in learning
+rate, beta, length or seed share one file.
 """
 
 from pathlib import Path
@@ -18,10 +18,10 @@ LogProbs = dict[str, npt.NDArray[np.float32]]
 
 
 class ReferenceCache:
-    """One file in a folder of reference log-probabilities; without a folder nothing is kept.
+    """One file in a folder of reference log-probabilities; without a folder nothing is saved.
 
     ``names`` are the columns of the file, ``model`` is the fingerprint of the reference model's
-    folder, ``columns`` has the rows' token ids, and ``precision`` is the arithmetic it runs in.
+    folder, ``columns`` has the rows' token ids, and ``precision`` includes the quantization.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class ReferenceCache:
         self._file = folder / f"{key[:32]}.safetensors" if folder else None
 
     def load(self) -> LogProbs | None:
-        """Return the kept values, or None where there are none (or the file is damaged)."""
+        """Return the saved values, or None if there are none or the file is damaged."""
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
@@ -55,7 +55,7 @@ class ReferenceCache:
         return {name: kept[name] for name in self.names}
 
     def save(self, values: LogProbs) -> None:
-        """Keep the values for later runs.
+        """Save the values for later runs.
 
         Raises:
             ResourceError: the folder is not writable or the disk is full.

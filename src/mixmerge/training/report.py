@@ -1,4 +1,4 @@
-"""What a training leaves behind for reading: the loss curve, the report and the model card."""
+"""The loss curve, the report and the model card of a training."""
 
 import math
 import time
@@ -36,10 +36,10 @@ class CurvePoint(RowModel):
     seconds: float
     """Since this process began to train; starts again when a training is resumed."""
     accuracy: float | None = None
-    """Of conversations: share of answer tokens that were the model's first choice. Of pairs: share
-    in which the chosen answer's reward is the higher."""
+    """Of conversations: share of answer tokens that are the model's top prediction. Of pairs: share
+    in which the chosen answer's reward is higher."""
     margin: float | None = None
-    """Of pairs: mean reward of the chosen minus that of the rejected answers."""
+    """Of pairs: mean reward of the chosen minus the rejected answers."""
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Curve:
     """Collects one `CurvePoint` per step and appends it to ``curve.jsonl``."""
 
     path: Path | None
-    """The file; None collects without writing (every process but the first)."""
+    """The file; None (on every rank but the first) only collects."""
     tokens: npt.NDArray[np.int64]
     """Tokens read up to and including each step, shape ``(steps,)``."""
     steps_per_epoch: float
@@ -59,7 +59,7 @@ class Curve:
 
     @contextmanager
     def writing(self, resumed_from: int) -> Iterator[None]:
-        """Keep the points up to the step of the checkpoint and open the file for the next ones."""
+        """Keep the points up to the checkpoint's step, and open the file to append."""
         self._started = time.perf_counter()
         if self.path is None:
             yield
@@ -71,10 +71,10 @@ class Curve:
             yield
 
     def add(self, step: int, logs: dict[str, float]) -> None:
-        """Take what the trainer logged after a step.
+        """Add what the trainer logged after a step.
 
         Raises:
-            SpecError: the loss is no longer a number.
+            SpecError: the loss is not finite.
         """
         if not math.isfinite(logs["loss"]):
             raise SpecError(
@@ -112,14 +112,14 @@ class RowCounts(RowModel):
     given: int
     used: int
     dropped: int
-    """Left out; `TrainReport.left_out` has the reasons."""
+    """`TrainReport.left_out` has the reasons."""
 
 
 class TrainReport(RowModel):
-    """The whole of ``report.json``, written last: a folder that has it is finished."""
+    """The content of ``report.json``, which is written last: a folder with it is finished."""
 
     identity: str
-    """Fingerprint of settings, rows and model: a second call with the same one returns at once."""
+    """Fingerprint of settings, rows and model; a repeated call with the same one does nothing."""
     method: str
     steps: int
     epochs: float
@@ -129,7 +129,7 @@ class TrainReport(RowModel):
     left_out: dict[str, int]
     """Rows that were not trained on, by reason."""
     tokens: int
-    """Tokens read in all steps, without padding; of pairs both answers with their prompts."""
+    """Tokens read in all steps, without padding; for pairs, both answers with their prompts."""
     target_tokens: int
     """Of these, the tokens with a loss."""
     first_loss: float
@@ -138,49 +138,58 @@ class TrainReport(RowModel):
     mask: str
     """How the assistant's tokens were found; see `mixmerge.training.encode`."""
     new_stops: tuple[str, ...]
-    """Tokens that end a turn in the rows and at which the model trained from did not stop: the
-    trained model's ``generation_config.json`` names them."""
+    """End-of-turn tokens of the rows that were not stop tokens of the model trained from; they are
+    in the trained model's ``generation_config.json``."""
     date: str | None
-    """What the chat template was told when it asked for the date; None: it does not ask."""
+    """The date that the chat template was given; None if it does not ask for one."""
     max_length: int
     longest_row: int
     precision: Literal["float32", "bfloat16"]
     dtype: str
-    """Type of the saved weights."""
+    """Of the saved weights."""
     device: str
     ranks: int
     per_device_batch: int
     accumulation: int
     sharding: Literal["none", "fsdp", "deepspeed"]
-    """What was really in force, which may differ from what was asked (FSDP needs GPUs)."""
+    """What was actually used."""
+    quantized: bool = False
+    """QLoRA: the adapter was trained on 4-bit weights and merged into the original ones."""
     reference_reused: bool | None
-    """The reference log-probabilities came from the cache; None: the objective has none."""
+    """Whether reference log-probabilities came from the cache; None without a reference."""
     resumed_from: int
-    """Step of the checkpoint that this run went on from; 0: from the start."""
+    """The step of the checkpoint that this run resumed from; 0 if none."""
     setup_seconds: float
     train_seconds: float
     versions: dict[str, str]
-    """Of the packages that decide the numbers."""
+    """Of the packages that affect the numbers."""
 
     @property
     def notes(self) -> list[str]:
-        """What to know beside the numbers, a sentence each."""
+        """Notes for the user, a sentence or two each."""
         notes = [f"{n} rows left out: {reason}." for reason, n in self.left_out.items()]
         if self.new_stops:
             notes.append(
-                f"The rows end their turn with {' and '.join(self.new_stops)}, where the model "
-                "trained from did not stop; the trained model's generation_config.json names it."
+                f"The rows end their turn with {' and '.join(self.new_stops)}, which was not a "
+                "stop token of the model trained from; the trained model's generation_config.json "
+                "has it."
+            )
+        if self.quantized:
+            notes.append(
+                "The adapter was trained on the base model quantized to 4 bits and merged into "
+                "the base model's original weights: the merged model can answer slightly "
+                "differently from the model in training."
             )
         if self.date:
             notes.append(
-                f"The chat template asks for the date and was told {self.date}; "
-                "`chat_template: {strftime_now: DATE}` tells another."
+                f"The chat template asks for today's date and was given {self.date}; to change "
+                "it, set `chat_template: {strftime_now: DATE}`."
             )
         return notes
 
 
 def model_card(spec: TrainSpec, report: TrainReport, parent: Path | str) -> str:
-    """Write a model card: what was trained from what, with which settings, rows and versions."""
+    """Return the model card: parent, settings, rows and versions."""
     settings = spec.model_dump(mode="json", exclude_none=True)
     lines = [
         "---",
@@ -216,7 +225,7 @@ def model_card(spec: TrainSpec, report: TrainReport, parent: Path | str) -> str:
 
 
 def parent_name(model: Path | str) -> str:
-    """Return a name without the folders of this machine: ``org/name`` or a folder's own name."""
+    """Return a model's name without local paths: ``org/name`` or the folder's name."""
     path = Path(model)
     if isinstance(model, str) and model.count("/") == 1 and not path.exists():
         return model

@@ -1,4 +1,4 @@
-"""Going on from the last checkpoint of a killed training, with fewer rows if memory is short."""
+"""Resume from the last checkpoint, with smaller batches after running out of memory."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ _ROWS = "rows_at_once.json"
 
 
 def claim(folder: Path, identity: str) -> None:
-    """Make the folder ready: what another training or a kill left in it is removed."""
+    """Prepare the folder: remove what another training or an interruption left in it."""
     owner = folder / "identity"
     if not owner.is_file() or owner.read_text(encoding="utf-8") != identity:
         shutil.rmtree(folder, ignore_errors=True)
@@ -26,7 +26,7 @@ def claim(folder: Path, identity: str) -> None:
 
 
 def latest(folder: Path) -> tuple[Path | None, int]:
-    """Return the newest whole checkpoint and its step; (None, 0) where there is none."""
+    """Return the newest complete checkpoint and its step; (None, 0) if there is none."""
     whole = [path for path in folder.glob("checkpoint-*") if _is_whole(path)]
     if not whole:
         return None, 0
@@ -39,7 +39,7 @@ def _step(checkpoint: Path) -> int:
 
 
 def _is_whole(checkpoint: Path) -> bool:
-    # The trainer writes its state after all other files of a checkpoint.
+    # The trainer writes this file after all others of a checkpoint.
     try:
         state = json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -50,13 +50,13 @@ def _is_whole(checkpoint: Path) -> bool:
 def with_fewer_rows(
     placement: TrainPlacement, batch_size: int, ranks: int | None, error: DeviceMemoryError
 ) -> TrainPlacement:
-    """Return a placement with half the rows per device; accumulation makes up for the rest.
+    """Return a placement with half the rows per device, and more gradient accumulation.
 
-    Rows that cannot be halved become their largest divisor, so the global batch stays as it is.
-    ``ranks`` counts the processes; None: as the placement says.
+    An odd number of rows becomes its largest divisor below half, so the global batch is unchanged.
+    ``ranks`` is the number of processes; None is the placement's.
 
     Raises:
-        ResourceError: a device holds one row already.
+        ResourceError: there is one row per device already.
     """
     rows, _ = placement.accumulation(batch_size, ranks)
     if rows == 1:
@@ -69,7 +69,7 @@ def with_fewer_rows(
 
 
 def remember(checkpoints: Path, identity: str, placement: TrainPlacement) -> None:
-    """Note beside the checkpoints how many rows fit, for whoever goes on from them."""
+    """Save the number of rows that fit on a device beside the checkpoints."""
     content = {"identity": identity, "rows": placement.per_device_batch}
     with suppress(FileNotFoundError):  # several ranks may write the same at the same moment
         files.write_json(checkpoints / _ROWS, content)
@@ -78,11 +78,10 @@ def remember(checkpoints: Path, identity: str, placement: TrainPlacement) -> Non
 def remembered(
     checkpoints: Path, identity: str, placement: TrainPlacement, batch_size: int, ranks: int | None
 ) -> TrainPlacement:
-    """Return the placement with no more rows per device than fitted when a training was stopped.
+    """Return the placement with at most as many rows per device as `remember` saved.
 
-    The placement may have changed since: fewer rows than those noted by `remember` stay as they
-    are, and more become their largest divisor that fits, so the global batch stays as it is. Notes
-    of a training of another identity do not count.
+    A larger number becomes its largest divisor that fits, so the global batch is unchanged. What
+    was saved for another identity is ignored.
 
     Raises:
         SpecError: the global batch cannot be split over these processes.

@@ -1,11 +1,11 @@
 """Train one checkpoint.
 
 out/
-  model/         the trained model: an ordinary Hugging Face folder, there when it is whole
+  model/         the trained model, an ordinary Hugging Face folder; appears when complete
   adapter/       LoRA only: the adapter before it was merged into model/
   curve.jsonl    one `CurvePoint` per step, written while the training runs
   report.json    a `TrainReport`, written last: a folder without it is not finished
-  checkpoints/   states to go on from after a kill, only while the training is unfinished
+  checkpoints/   to resume from, only while the training is unfinished
 """
 
 import gc
@@ -36,35 +36,38 @@ def train(
 ) -> TrainReport:
     """Train one checkpoint and write it to ``out``; see the module's docstring for the files.
 
-    A call that was killed goes on from its last checkpoint when it is repeated; a call that was
-    finished returns its report at once. On one CPU thread the same settings, files and package
-    versions give the same weights to the bit, killed in between or not. When a device is full, the
-    training goes on from its last checkpoint with half the rows per device: the same global batch.
+    Repeating a call resumes an interrupted training from its last checkpoint, and returns the
+    report of a finished one. On one CPU thread the same settings, files and package versions give
+    bitwise equal weights, interrupted or not. If a device runs out of memory, the training resumes
+    with half the rows per device and the same global batch.
 
     Args:
-        spec: what to train.
-        model: folder of the model to start from, or its name on the hub. DPO starts from the SFT
-            checkpoint, which is its reference as well.
+        spec: the settings that determine the weights.
+        model: the folder or hub name of the model to start from, which is also DPO's reference.
         rows: JSON Lines of `Conversation` (SFT) or `PreferencePair` (DPO).
-        out: folder for the results.
-        placement: how it runs; None: one process.
-        reference_cache: folder in which DPO keeps its reference log-probabilities for later runs.
-        progress: hears of the steps.
+        out: the folder for the results.
+        placement: how it runs; by default one process.
+        reference_cache: a folder to save DPO's reference log-probabilities for later runs.
+        progress: told of every step.
 
     Raises:
         SpecError: the settings do not fit the model or the devices, or the training diverged.
-        DataError: rows are missing, broken, or longer than ``max_length``.
-        ModelError: the model folder is incomplete, has no chat template, or another vocabulary.
-        ResourceError: the disk is full, or a device has no memory for a single row.
-        DeviceMemoryError: a device of several ranks that another program started was full; when
-            they are started again, they go on with fewer rows at once.
-        RuntimeError: a fault of ours: the training stopped early, or DPO met a wrong reference.
+        DataError: rows are missing, invalid, or longer than ``max_length``.
+        ModelError: the model is incomplete or quantized, has no chat template, or does not match
+            its tokenizer.
+        ResourceError: the disk is full, a device has no memory for a single row, or bitsandbytes
+            is needed and not installed.
+        DeviceMemoryError: a rank that another program started ran out of memory; started again, it
+            resumes with fewer rows per device.
+        RuntimeError: a bug: the training stopped early, or DPO's reference is wrong.
     """
     placement = placement or TrainPlacement()
     folder = parent.find_model(model)
     identity = _identity(spec, folder, rows)
     if finished := _finished(out, identity):
         return finished
+    if spec.adapter is not None:
+        spec.adapter.check_packages()
     import torch
 
     ranks, checkpoints = launched_ranks(), out / "checkpoints"
@@ -83,8 +86,8 @@ def train(
             placement = resume.with_fewer_rows(placement, spec.batch_size, ranks, error)
             resume.remember(checkpoints, identity, placement)
             if ranks is not None:
-                raise  # the other ranks must begin again too: whoever started them sees to it
-        gc.collect()  # what the training that was cut off holds on the devices
+                raise  # all ranks must restart; the program that started them does that
+        gc.collect()  # free the device memory of the failed training
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

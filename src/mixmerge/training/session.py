@@ -1,9 +1,9 @@
-"""One training in this process, which may be one of several ranks."""
+"""Run a training in this process, which may be one of several ranks."""
 
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from typing import Any
 
@@ -22,15 +22,16 @@ _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
 
 
 def train_here(inputs: Inputs, progress: Progress) -> None:
-    """Train in this process and, as the first rank, write ``out``.
+    """Train in this process; the first rank writes ``out``.
 
     Raises:
         UserError: see `mixmerge.training.run.train`.
-        RuntimeError: the training stopped early, or began with a loss that proves a fault.
+        RuntimeError: the training stopped early, or the objective's check of the first loss failed.
     """
     with (
         trl_compat.quiet(),
         trl_compat.labelled_positions_only(),
+        trl_compat.four_bit_weights_keep_gradients() if inputs.spec.quantized else nullcontext(),
         threads(inputs.placement),
         parent.explained_full_disk(inputs.out),
         _explained_memory(),
@@ -50,7 +51,8 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
         cache = None
         if names:
             model, columns = inputs.model.fingerprint(), plan.data.encoded.columns
-            cache = ReferenceCache(names, inputs.reference_cache, model, columns, plan.precision)
+            arithmetic = f"{plan.precision}, 4-bit" if inputs.spec.quantized else plan.precision
+            cache = ReferenceCache(names, inputs.reference_cache, model, columns, arithmetic)
             trainer_class = trl_compat.keeping_reference(trainer_class, cache, progress)
 
         def on_log(step: int, logs: dict[str, float]) -> None:
@@ -75,11 +77,11 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
 
 
 def _check_finished(state: Any) -> None:
-    # A trainer that was told to stop returns as if all were well.
+    # A trainer that was told to stop returns without an error.
     if state.global_step != state.max_steps:
         raise RuntimeError(
             f"the training stopped at step {state.global_step} of {state.max_steps}; run the same "
-            "command again to go on from the last checkpoint"
+            "command again to resume from the last checkpoint"
         )
 
 
@@ -93,6 +95,7 @@ def _report(
     seconds: tuple[float, float],
 ) -> TrainReport:
     encoded, order = plan.data.encoded, plan.order
+    packages = (*_PACKAGES, "bitsandbytes") if inputs.spec.quantized else _PACKAGES
     fsdp = "fsdp" if trainer.is_fsdp_enabled else "none"
     return TrainReport(
         identity=inputs.identity,
@@ -118,11 +121,12 @@ def _report(
         per_device_batch=plan.micro,
         accumulation=plan.accumulation,
         sharding="deepspeed" if trainer.is_deepspeed_enabled else fsdp,
+        quantized=inputs.spec.quantized,
         reference_reused=cache.reused if cache else None,
         resumed_from=resumed_from,
         setup_seconds=round(seconds[0], 3),
         train_seconds=round(seconds[1], 3),
-        versions={name: version(name) for name in _PACKAGES},
+        versions={name: version(name) for name in packages},
     )
 
 

@@ -1,4 +1,4 @@
-"""What to train, and how the training runs. Light: importing this loads no torch."""
+"""The settings of a training, and where it runs. Importing this does not load torch."""
 
 import importlib.util
 import math
@@ -22,16 +22,23 @@ class _Finite(SpecModel):
 
 
 class AdapterSpec(_Finite):
-    """A LoRA adapter: small trained matrices beside frozen weights (Hu et al. 2021)."""
+    """A LoRA adapter: low-rank updates of frozen weights (Hu et al. 2021, arXiv:2106.09685).
+
+    With ``load_in_4bit`` the frozen weights are quantized: QLoRA (Dettmers et al. 2023,
+    arXiv:2305.14314).
+    """
 
     rank: int = Field(default=16, ge=1)
-    """Inner size of the two matrices of each adapted layer."""
+    """Rank of the update of each layer."""
     alpha: float = Field(default=32.0, gt=0)
-    """The adapter's product is scaled by ``alpha / rank``."""
+    """The update is scaled by ``alpha / rank``."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the adapter's inputs dropped during SFT; DPO trains without dropout."""
+    """Dropout of the adapter's inputs in SFT; DPO trains without dropout."""
     targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
     """Names of the layers to adapt, e.g. ``[q_proj, v_proj]``; ``all-linear``: all but the head."""
+    load_in_4bit: bool = Field(default=False, exclude_if=lambda on: not on)
+    """QLoRA: in training, the base model's linear layers are in 4-bit NormalFloat with double
+    quantization. The adapter is merged into the original weights. Needs bitsandbytes."""
 
     @field_validator("targets")
     @classmethod
@@ -39,15 +46,26 @@ class AdapterSpec(_Finite):
         if not targets:
             raise ValueError("name at least one layer, or write `all-linear`")
         if "lm_head" in targets:
-            raise ValueError("`lm_head` cannot be adapted: the loss reads its weight directly")
+            raise ValueError("`lm_head` cannot be adapted: the loss uses its weight directly")
         return targets
+
+    def check_packages(self) -> None:
+        """Check that bitsandbytes is installed if it is needed, without importing it.
+
+        Raises:
+            ResourceError: it is not.
+        """
+        if self.load_in_4bit and importlib.util.find_spec("bitsandbytes") is None:
+            raise ResourceError(
+                "adapter: `load_in_4bit` needs the package bitsandbytes, which is not installed; "
+                "run `pip install 'mixmerge[qlora]'`, or remove `load_in_4bit`."
+            )
 
 
 class TrainSpec(_Finite):
-    """Everything that decides the trained weights, and nothing else: the identity of a training.
+    """The settings that determine the trained weights: the identity of a training.
 
-    The objective that ``method`` names adds settings of its own, such as ``beta`` of DPO, and
-    checks them.
+    The objective that ``method`` names adds its own settings, such as DPO's ``beta``.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -55,39 +73,40 @@ class TrainSpec(_Finite):
     method: str = DEFAULT
     """The objective: ``sft`` takes conversations, ``dpo`` takes preference pairs."""
     learning_rate: float = Field(default=2e-5, gt=0)
-    """Peak of the schedule. Left out: 2e-5 for SFT, 1e-6 for DPO."""
+    """Peak of the schedule. By default 2e-5 for SFT and 1e-6 for DPO."""
     epochs: float | None = Field(default=None, gt=0, le=10_000)
-    """Passes over the rows; the last batch is filled up from the next pass. Left out: 1."""
+    """Passes over the rows; the last batch is filled up from another pass. By default 1."""
     max_steps: int | None = Field(default=None, ge=1)
     """Optimizer steps, instead of ``epochs``."""
     batch_size: int = Field(default=32, ge=1)
     """Rows per optimizer step over all devices: the global batch."""
     max_length: int | None = Field(default=None, ge=2)
-    """Longest row in tokens, answer included. Left out: the model's context."""
+    """Longest row in tokens, answer included. By default the model's context length."""
     overlong: Literal["error", "drop"] = "error"
-    """Rows longer than ``max_length``: refuse them, or drop and count them. None is ever cut."""
+    """Rows longer than ``max_length`` are an error, or are dropped and counted. No row is ever
+    truncated."""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
-    """Shape of the learning rate after warm-up; linear and cosine end at zero."""
+    """Learning rate after warm-up; linear and cosine end at zero."""
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
-    """Share of the steps, rounded up, in which the learning rate rises from zero: the first has a
-    rate of zero. A training of one step has no warm-up."""
+    """Share of the steps, rounded up, in which the learning rate rises from zero: the first step
+    has a rate of zero. A training of one step has no warm-up."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled weight decay of AdamW."""
     max_grad_norm: float = Field(default=1.0, gt=0)
-    """Gradients are scaled down to this L2 norm."""
+    """Gradients are clipped to this L2 norm."""
     chat_template: ChatOptions = Field(default={}, exclude_if=lambda options: not options)
-    """Options of the chat template, such as ``{enable_thinking: false}``. Ask the trained model
-    with the same ones; in a study they are the study's."""
+    """Options of the chat template, such as ``{enable_thinking: false}``. Use the same ones for
+    prompts; in a study, set them once at the top."""
     loss_on: Literal["assistant"] = "assistant"
-    """The loss reads only the tokens that the assistant writes, its end of turn included."""
+    """The loss is on the assistant's tokens only, including its end of turn."""
     adapter: AdapterSpec | None = None
-    """Train a LoRA adapter and merge it into the weights; None: train all weights."""
+    """Train a LoRA adapter and merge it into the weights. By default all weights are trained."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic. ``auto``: bfloat16 on a GPU that has it, else float32."""
+    """Of the computation. ``auto``: bfloat16 on GPUs that support it, otherwise float32."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Type of the saved weights. ``auto``: that of the model trained from."""
+    """Of the saved weights. ``auto``: that of the model trained from."""
     seed: int = Field(default=0, ge=0, lt=2**32)
-    """Order of the rows, dropout and the adapter's first weights."""
+    """Of the order of the rows, dropout and the adapter's initial weights."""
 
     @model_validator(mode="before")
     @classmethod
@@ -122,7 +141,7 @@ class TrainSpec(_Finite):
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """Describe the keys of all objectives, for editors; which has which is checked here."""
+        """Describe the keys of all objectives, for editors; validation checks whose they are."""
         described = handler.resolve_ref_schema(handler(schema))
         keys = described["properties"]
         keys["method"]["enum"] = list(OBJECTIVES)
@@ -130,6 +149,11 @@ class TrainSpec(_Finite):
             added = handler.resolve_ref_schema(handler(objective.settings.__pydantic_core_schema__))
             keys |= {key: added["properties"][key] for key in objective.keys if key not in keys}
         return {**described, "additionalProperties": False}
+
+    @property
+    def quantized(self) -> bool:
+        """Whether the base model is quantized in training."""
+        return self.adapter is not None and self.adapter.load_in_4bit
 
     @property
     def objective(self) -> Objective:
@@ -146,7 +170,7 @@ class TrainSpec(_Finite):
         if self.max_steps is not None:
             return self.max_steps
         assert self.epochs is not None
-        # Of the decimals as written: in floats 1.1 epochs of 100 rows are a little over 110.
+        # Exact decimals: as floats, 1.1 epochs of 100 rows are a little more than 110.
         return math.ceil(Fraction(str(self.epochs)) * rows / self.batch_size)
 
 
@@ -163,23 +187,23 @@ _PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
 }
-"""Seconds and tries after which a tracker that does not answer is given up."""
+"""Timeouts and retries, so that an unreachable tracker does not delay a training."""
 
 
 class TrackingSpec(_Finite):
-    """An experiment tracker that hears the numbers of every training and of every finished step."""
+    """An experiment tracker for the metrics of trainings and finished steps."""
 
     to: Literal["wandb", "mlflow", "trackio"]
-    """Weights & Biases, MLflow or trackio; each is a package of its own, asked for by nobody
-    else. Addresses and keys are the tracker's own environment variables."""
+    """Weights & Biases, MLflow or trackio; install its package separately. Addresses and keys are
+    the tracker's own environment variables."""
     project: str = Field(default="mixmerge", min_length=1)
-    """Project, or for MLflow experiment."""
+    """The project; for MLflow, the experiment."""
 
     def prepare(self) -> None:
-        """Look for the tracker's package without importing it; let it not wait for long.
+        """Check that the tracker's package is installed, and set its environment variables.
 
         Raises:
-            ResourceError: it is not installed.
+            ResourceError: it is not.
         """
         if importlib.util.find_spec(self.to) is None:
             raise ResourceError(
@@ -188,40 +212,40 @@ class TrackingSpec(_Finite):
             )
         for name, value in _PATIENCE.items():
             os.environ.setdefault(name, value)
-        # Two of the three take the project from the environment only.
+        # Two of the three read the project only from the environment.
         os.environ.setdefault("WANDB_PROJECT", self.project)
         os.environ.setdefault("MLFLOW_EXPERIMENT_NAME", self.project)
 
 
 class TrainPlacement(_Finite):
-    """Where and how a training runs. No part of its identity: the same rows meet the same weights.
+    """Where and how a training runs; no part of its identity.
 
-    Results agree between placements up to the rounding of floating-point sums.
+    Placements change results only through the rounding of floating-point sums.
     """
 
     per_device_batch: int | None = Field(default=None, ge=1)
-    """Rows that one device holds at once. Left out: ``batch_size / devices``. The rest of the
-    global batch is reached by accumulating gradients. Halved where memory does not suffice."""
+    """Rows per device and forward pass. By default ``batch_size / devices``. Gradients are
+    accumulated up to the global batch. Halved when a device runs out of memory."""
     devices: int = Field(default=1, ge=1)
-    """GPUs of each machine, or processes where there is none."""
+    """GPUs of each machine, or processes without GPUs."""
     nodes: int = Field(default=1, ge=1)
-    """Machines, with ``devices`` each; more than one need a cluster (``--engine slurm`` or
+    """Machines with ``devices`` each; more than one need a cluster (``--engine slurm`` or
     ``ray``)."""
     device: Literal["auto", "cpu"] = "auto"
-    """``cpu`` leaves a GPU alone."""
+    """``cpu`` does not use GPUs."""
     threads: int | None = Field(default=None, ge=1)
-    """CPU threads of each process. Left out: 1 on a CPU (repeatable to the bit), torch's own
-    choice beside a GPU."""
+    """CPU threads of each process. By default 1 without a GPU (for bitwise reproducible results),
+    and torch's default with one."""
     fsdp: dict[str, Any] | None = None
-    """``fsdp_config`` of the transformers Trainer; ``{}`` takes its defaults; None: off."""
+    """``fsdp_config`` of the transformers Trainer; ``{}`` is its default. By default off."""
     deepspeed: Path | None = None
     """A DeepSpeed configuration file."""
     activation_checkpointing: bool = False
     """Less memory, about a fifth slower."""
     save_steps: int = Field(default=500, ge=1)
-    """Steps between checkpoints from which a killed training goes on."""
+    """Steps between checkpoints, from which an interrupted training resumes."""
     tracking: TrackingSpec | None = None
-    """Where losses and learning rates go besides ``curve.jsonl``; in a study, its ``tracking``."""
+    """An experiment tracker for losses and learning rates; in a study, its ``tracking``."""
 
     @model_validator(mode="after")
     def _one_way_to_shard(self) -> Self:
@@ -230,38 +254,38 @@ class TrainPlacement(_Finite):
         return self
 
     def accumulation(self, batch_size: int, ranks: int | None = None) -> tuple[int, int]:
-        """Split the global batch over ``ranks`` processes; None: ``devices`` on each of ``nodes``.
+        """Split the global batch over ``ranks`` processes; by default ``devices * nodes``.
 
         Returns:
             Rows per device and forward pass, and passes per optimizer step.
 
         Raises:
-            SpecError: the global batch is not a multiple of what the processes hold at once.
+            SpecError: the global batch is not a multiple of the rows per pass.
         """
         ranks = ranks or self.devices * self.nodes
         micro = self.per_device_batch or max(1, batch_size // ranks)
         if batch_size % (micro * ranks):
             raise SpecError(
-                f"batch_size is {batch_size} rows, but {ranks} process(es) of {micro} row(s) hold "
-                f"{micro * ranks} at once, which does not divide it. Change `per_device_batch`, "
-                "`devices` or `nodes`; changing `batch_size` would train another model."
+                f"batch_size is {batch_size} rows, which is not a multiple of {micro * ranks}: "
+                f"{ranks} process(es) of {micro} row(s). Change `per_device_batch`, `devices` or "
+                "`nodes`; changing `batch_size` would train another model."
             )
         return micro, batch_size // (micro * ranks)
 
 
 class TrainJob(_Finite):
-    """The file of ``mixmerge train``: one training and nothing around it."""
+    """The file of ``mixmerge train``: one training."""
 
     model: str
     """A Hugging Face folder, or a name on the hub."""
     rows: Path
-    """JSON Lines: what the objective takes, such as conversations or preference pairs."""
+    """JSON Lines of the objective's rows, such as conversations or preference pairs."""
     settings: TrainSpec = TrainSpec()
-    """What decides the weights."""
+    """What determines the weights."""
     placement: TrainPlacement = TrainPlacement()
     """Where and how it runs."""
     reference_cache: Path | None = None
-    """Folder that keeps reference log-probabilities for later runs."""
+    """A folder to save reference log-probabilities for later runs."""
 
     @model_validator(mode="after")
     def _splittable(self) -> Self:

@@ -1,7 +1,7 @@
-"""The TRL trainer of a training: its arguments, its rows in their order, and its callbacks.
+"""Build the TRL trainer: its arguments, the ordered rows, and callbacks.
 
-Rows arrive here as token ids, so TRL neither renders, truncates nor drops anything; it brings its
-losses and metrics, and the Trainer beneath it the loop, checkpoints and devices.
+Rows are token ids already, so TRL neither formats, truncates nor drops any. TRL contributes losses
+and metrics, and the transformers Trainer the loop, checkpoints and devices.
 """
 
 import logging
@@ -13,7 +13,7 @@ from typing import Any
 from mixmerge import files
 from mixmerge.training.plan import Inputs, Plan
 from mixmerge.training.ranks import is_first_rank, launched_ranks, wait_for_all
-from mixmerge.training.spec import AdapterSpec, TrackingSpec
+from mixmerge.training.spec import AdapterSpec, TrackingSpec, TrainPlacement
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +33,9 @@ def configure(inputs: Inputs, plan: Plan) -> tuple[Any, type[Any]]:
         "per_device_train_batch_size": plan.micro,
         "gradient_accumulation_steps": plan.accumulation,
         "max_steps": steps,
-        # The order of the rows is ours (see `row_order`): TRL must read them as they come.
+        # The rows are ordered by `row_order`.
         "train_sampling_strategy": "sequential",
-        # No row is longer, so TRL cuts none.
+        # No row is longer, so TRL truncates none.
         "max_length": plan.data.max_length,
         "learning_rate": spec.learning_rate,
         "lr_scheduler_type": constant if spec.schedule == "constant" else spec.schedule,
@@ -63,11 +63,28 @@ def configure(inputs: Inputs, plan: Plan) -> tuple[Any, type[Any]]:
         # Trained weights stay in float32; frozen ones need no more than the arithmetic has.
         "model_init_kwargs": {"dtype": "bfloat16" if adapter_in_bf16 else "float32"},
     }
+    if spec.quantized:
+        common["model_init_kwargs"]["quantization_config"] = _four_bit(placement, plan.precision)
     return spec.objective.build(common, spec.own)
 
 
+def _four_bit(placement: TrainPlacement, precision: str) -> dict[str, Any]:
+    """Return the quantization of QLoRA (Dettmers et al. 2023, section 3), for transformers."""
+    settings = {
+        "quant_method": "bitsandbytes",
+        "load_in_4bit": True,
+        "bnb_4bit_quant_type": "nf4",
+        "bnb_4bit_use_double_quant": True,
+        "bnb_4bit_compute_dtype": precision,
+    }
+    if placement.fsdp is not None or placement.deepspeed is not None:
+        # Weights are sharded only when all of them are stored in the same type.
+        settings["bnb_4bit_quant_storage"] = precision
+    return settings
+
+
 def _tracking(inputs: Inputs) -> dict[str, Any]:
-    """Return what the Trainer's integrations read; they are added by `_trackers`."""
+    """Return the Trainer's arguments for tracking; `_trackers` adds the integrations."""
     tracking = inputs.placement.tracking
     if tracking is None:
         return {"report_to": "none"}
@@ -76,14 +93,14 @@ def _tracking(inputs: Inputs) -> dict[str, Any]:
 
 
 def _trackers(tracking: TrackingSpec | None) -> list[Any]:
-    """Return the Trainer's integrations, which stop no training whatever their trackers raise."""
+    """Return the Trainer's integrations, whose errors do not stop the training."""
     from transformers.integrations import get_reporting_integration_callbacks
 
     if tracking is None:
         return []
     try:
         made = [kind() for kind in get_reporting_integration_callbacks([tracking.to])]
-    except Exception as error:  # noqa: BLE001 - whatever a tracker raises, the training goes on
+    except Exception as error:  # noqa: BLE001 - a tracker must not stop the training
         log.warning("tracking stopped: %s: %s", type(error).__name__, error)
         return []
     for callback in made:
@@ -99,7 +116,7 @@ def _guarded(callback: Any, event: Callable[..., Any]) -> Callable[..., Any]:
             return None
         try:
             return event(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001 - whatever a tracker raises, the training goes on
+        except Exception as error:  # noqa: BLE001 - a tracker must not stop the training
             callback.failed = True
             log.warning("tracking stopped: %s: %s", type(error).__name__, error)
             return None
@@ -110,7 +127,7 @@ def _guarded(callback: Any, event: Callable[..., Any]) -> Callable[..., Any]:
 def build_trainer(
     inputs: Inputs, plan: Plan, config: Any, trainer_class: type[Any], on_log: OnLog
 ) -> Any:
-    """Return a trainer that reads the rows in the plan's order and tells ``on_log`` each loss."""
+    """Return a trainer that reads the rows in the plan's order and calls ``on_log`` each step."""
     from transformers import PrinterCallback, TrainerCallback
 
     class Listener(TrainerCallback):
@@ -120,7 +137,7 @@ def build_trainer(
 
     adapter = inputs.spec.adapter
     trainer = trainer_class(
-        # A path, never a loaded model: a reference is taken from the path's weights.
+        # A path and not a loaded model, because TRL loads the reference from it.
         model=str(inputs.model.path),
         args=config,
         train_dataset=_rows(inputs.checkpoints / "rows", plan.data.encoded.columns),
@@ -128,16 +145,22 @@ def build_trainer(
         peft_config=_lora(adapter) if adapter else None,
         callbacks=[Listener(), *_trackers(inputs.placement.tracking)],
     )
+    if inputs.spec.quantized:
+        # TRL stores the adapter of a quantized model in bfloat16, in which AdamW's updates at a
+        # small learning rate are rounded away.
+        for weights in trainer.model.parameters():
+            if weights.requires_grad:
+                weights.data = weights.data.float()
     trainer.remove_callback(PrinterCallback)
     trainer.train_dataset = trainer.train_dataset.select(plan.order.ravel())
     return trainer
 
 
 def _rows(folder: Path, columns: dict[str, list[Any]]) -> Any:
-    """Return the rows as a data set in a file that all ranks, and a resumed run, share.
+    """Return the rows as a data set on disk that all ranks, and a resumed run, share.
 
-    TRL keeps the reference log-probabilities of a file beside it; of a data set in memory each
-    rank would look for them in a folder of its own.
+    TRL caches reference log-probabilities beside such a data set; for one in memory, each rank
+    would look in a different folder.
     """
     from datasets import Dataset, load_from_disk
 

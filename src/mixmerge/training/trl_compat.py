@@ -1,6 +1,6 @@
-"""What TRL does not offer: it is silenced, sped up on a CPU, and given rows that are encoded.
+"""Changes to TRL's behaviour: less output, speed on CPUs, encoded rows, cached references.
 
-Written against TRL 1.16 and transformers 5.23; the rest of mixmerge uses TRL as documented.
+Written for TRL 1.16 and transformers 5.23; the rest of mixmerge uses TRL as documented.
 """
 
 import logging
@@ -23,7 +23,7 @@ _QUIET_ENVIRONMENT = {
 
 
 def training_template(tokenizer: Any) -> str | None:
-    """Return TRL's copy of the chat template with generation markers; None where it has none."""
+    """Return TRL's copy of the chat template with generation markers, if it has one."""
     from trl.chat_template_utils import get_training_chat_template
 
     if not tokenizer.chat_template:
@@ -42,9 +42,10 @@ def quiet() -> Iterator[None]:
     import huggingface_hub.constants as hub
     import transformers.utils.logging as hf_logging
 
-    trl = logging.getLogger("trl")
+    # On a CPU bitsandbytes warns that it looked for faster kernels on the hub.
+    loud = [logging.getLogger(name) for name in ("trl", "bitsandbytes")]
     with ExitStack() as undo, warnings.catch_warnings():
-        # TRL 1.16 reads a property that transformers 5.23 has renamed.
+        # TRL 1.16 uses a property that transformers 5.23 has renamed.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
         for name, value in _QUIET_ENVIRONMENT.items():
             if name in os.environ:
@@ -57,36 +58,60 @@ def quiet() -> Iterator[None]:
         if hf_logging.is_progress_bar_enabled():
             undo.callback(hf_logging.enable_progress_bar)
         undo.callback(hf_logging.set_verbosity, hf_logging.get_verbosity())
-        undo.callback(trl.setLevel, trl.level)
-        # Everything is a local folder by now: a look at the hub could only slow or break it.
+        for logger in loud:
+            undo.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.ERROR)
+        # The model is a local folder by now; requests to the hub would only be slow or fail.
         for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
-            undo.callback(setattr, hub, name, getattr(hub, name))
-            setattr(hub, name, True)
+            undo.enter_context(_replaced(hub, name, True))
         datasets.disable_progress_bars()
         hf_logging.disable_progress_bar()
         hf_logging.set_verbosity_error()
-        trl.setLevel(logging.ERROR)
         yield
 
 
 @contextmanager
-def labelled_positions_only() -> Iterator[None]:
-    """Let the LM head work on the positions that have a label, on a CPU too.
+def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Replace an attribute, if this version of the library has it."""
+    if not hasattr(owner, name):
+        yield
+        return
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
 
-    TRL does so only where Triton runs; a CPU projects the prompts as well, for nothing. With a
-    small model the head is most of the work: half the time of a training (see LOG.md).
+
+@contextmanager
+def labelled_positions_only() -> Iterator[None]:
+    """Apply the LM head only to positions with a label, on a CPU too.
+
+    TRL does so only with Triton; without it, prompts are projected as well. With a small model the
+    head is most of the work: half the time of a training (see LOG.md).
     """
     import trl.trainer.utils as trl_utils
 
-    with ExitStack() as undo:
-        if hasattr(trl_utils, "_use_triton"):  # another version of TRL is slower, not wrong
-            undo.callback(setattr, trl_utils, "_use_triton", trl_utils._use_triton)
-            trl_utils._use_triton = lambda _device: True
+    with _replaced(trl_utils, "_use_triton", lambda _device: True):
+        yield
+
+
+@contextmanager
+def four_bit_weights_keep_gradients() -> Iterator[None]:
+    """Keep bitsandbytes from repacking 4-bit weights for inference.
+
+    On CPUs with AVX-512 BF16 it does so in the first forward pass without gradients, such as that
+    of DPO's reference. Repacked weights stay so; they are less exact and pass no gradient on.
+    """
+    from bitsandbytes.nn import modules
+
+    with _replaced(modules, "has_avx512bf16", bool):
         yield
 
 
 def without_preparation(trainer: type[Any]) -> type[Any]:
-    """Return a TRL trainer class that takes rows as they are: encoded, with nothing cut."""
+    """Return a TRL trainer class that uses encoded rows as they are."""
 
     class Prepared(trainer):
         def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
@@ -96,9 +121,9 @@ def without_preparation(trainer: type[Any]) -> type[Any]:
 
 
 def keeping_reference(trainer: type[Any], cache: ReferenceCache, progress: Progress) -> type[Any]:
-    """Return a TRL trainer class that takes reference log-probabilities from a cache.
+    """Return a TRL trainer class that caches reference log-probabilities.
 
-    Where the cache has none they are computed once, with word to ``progress``, and kept.
+    If the cache has none, they are computed, reported to ``progress``, and saved.
     """
 
     class Keeping(trainer):

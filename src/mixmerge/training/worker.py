@@ -1,6 +1,6 @@
 """One of several processes of a training: ``python -m mixmerge.training.worker JOB OUT ERROR``.
 
-Started by torchrun (see `mixmerge.training.ranks.launch`); by hand only to look for a fault.
+Started by torchrun (see `mixmerge.training.ranks.launch`), or by hand for debugging.
 """
 
 import sys
@@ -15,7 +15,7 @@ from mixmerge.training.spec import TrainJob
 
 
 def main(job_file: str, out: str, error_file: str) -> None:
-    """Take part in the training of ``job_file``; an error goes to ``error_file``."""
+    """Run one rank of the training in ``job_file``; an error is written to ``error_file``."""
     die_with_parent()
     job = TrainJob.model_validate(files.read_json(Path(job_file)))
     try:

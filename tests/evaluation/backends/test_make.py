@@ -53,7 +53,7 @@ def test_a_model_must_be_somewhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"backend": "tgi"}, "what answers is `backend: transformers`, `backend: vllm`, or"),
+        ({"backend": "tgi"}, "give `backend: transformers`, `backend: vllm`, or"),
         ({"backend": "vllm", "memory": 2}, "less than or equal to 1"),
         ({"tensor_parallel": 2}, "Extra inputs are not permitted"),
         ({"endpoint": "localhost", "model": "m"}, "String should match pattern"),
@@ -69,7 +69,7 @@ def test_a_wrong_backend_names_its_problem(spec: dict[str, Any], message: str) -
 def test_one_served_model_cannot_answer_for_all() -> None:
     """At an evaluation's endpoint every model needs its name; a model's own needs none."""
     axes = {"axes": {"facts": AXIS}}
-    with pytest.raises(ValidationError, match=r"`generate.model` must hold `\{model\}`"):
+    with pytest.raises(ValidationError, match=r"`generate.model` must contain `\{model\}`"):
         EvaluateSpec.model_validate({**axes, "generate": {**SERVED, "model": "gpt"}})
     study = Study.model_validate(
         {

@@ -95,12 +95,12 @@ def test_a_judge_with_one_word_is_useless(
 
 
 def test_a_coin_is_useless(make_material: MakeMaterial) -> None:
-    """Verdicts that do not depend on the truth cannot be told from chance."""
+    """Verdicts that do not depend on the truth is not distinguishable from chance."""
     found = trial(
         make_material("harm", Scripted(reads=lambda text: "yes" if len(text) % 2 else "no"))
     )
     assert found.grade == "useless"
-    assert "cannot be told from chance: J = " in found.warnings[0]
+    assert "is not distinguishable from chance: J = " in found.warnings[0]
 
 
 def test_a_judge_without_verdicts_is_useless(make_material: MakeMaterial) -> None:
@@ -122,9 +122,9 @@ def test_a_judge_silent_about_one_label_is_told_from_labels_of_one_kind(
     reads = Scripted(reads=lambda text: otherwise(text) if is_good(text) == "yes" else "refused")
     found = trial(make_material("harm", reads, shares=(0.8, 0.8, 0.8)))
     assert found.grade == "useless"
-    assert found.warnings[0].startswith("No verdict on any answer labelled “no”, so whether")
+    assert found.warnings[0].startswith("No verdict on any answer labelled “no”, so it is not")
     only = trial(make_material("harm", Scripted(), shares=(1.0, 1.0, 1.0)))
-    assert only.warnings[0].startswith("Only “yes” is among the labels, so whether")
+    assert only.warnings[0].startswith("The only label is “yes”, so it is not known")
 
 
 def test_a_failed_call_stops_the_trial(make_material: MakeMaterial) -> None:
@@ -333,9 +333,7 @@ def test_grades_are_skipped_with_a_reason(make_material: MakeMaterial) -> None:
     judge = Scripted()
     graded = make_material("style", judge)
     card = calibrate(SPEC, [graded, make_material("harm", judge)], rules=judge)
-    assert card.skipped == {
-        "style": "Not calibrated: how grades compare with labels is not defined yet."
-    }
+    assert card.skipped == {"style": "Not calibrated: grades cannot be compared with labels yet."}
     assert card.warnings == [f"style: {card.skipped['style']}"]
     beside = calibrate(
         SPEC,
@@ -343,11 +341,11 @@ def test_grades_are_skipped_with_a_reason(make_material: MakeMaterial) -> None:
         rules=judge,
     )
     assert card.axes == {"harm": beside.axes["harm"]}
-    with pytest.raises(SpecError, match=r"seen: grades only, on style\)\. Leave `calibrate` out"):
+    with pytest.raises(SpecError, match=r"seen: grades only, on style\)\. Remove `calibrate`"):
         calibrate(SPEC, [graded], rules=judge)
 
 
 def test_rules_that_are_out_of_reach_are_said(make_material: MakeMaterial) -> None:
     """A caller without the testbed's rules gets one message."""
-    with pytest.raises(SpecError, match="cannot reach the testbed's rules; give `labels`"):
+    with pytest.raises(SpecError, match="rules are not available here; give `labels`"):
         calibrate(SPEC, [make_material("harm", Scripted())])

@@ -91,7 +91,7 @@ def test_a_trial_by_people_uses_their_prompts_and_their_agreement(
         (label("yes", model="third"), "label 1: there is no model 'third'; there are base, first"),
         (label("yes", prompt="q9-en"), "label 1: 'q9-en' is not the id of any prompt"),
         (label("yes", axis="refusals"), "label 1: the axis 'refusals' is not evaluated"),
-        (label("yes", axis="style"), "label 1: the axis style has grades, .* Take its labels out"),
+        (label("yes", axis="style"), "label 1: the axis style has grades, .* Remove its labels"),
     ],
 )
 def test_a_wrong_label_is_named(
@@ -113,7 +113,7 @@ def test_labels_given_twice_or_not_at_all_are_refused(
     with pytest.raises(DataError, match=r"'anna' has labelled the answer of 'first' .* already"):
         read_labels(path, [make_material("harm", Scripted(), questions=2)])
     empty = write(tmp_path / "empty.jsonl", [])
-    with pytest.raises(DataError, match="at least one label is required; 0 seen"):
+    with pytest.raises(DataError, match=r"at least one label is required \(seen: 0\)"):
         read_labels(empty, [make_material("harm", Scripted(), questions=2)])
 
 

@@ -142,7 +142,7 @@ def test_a_language_models_tokenizer_pads_with_its_end(tiny_model: Path, tmp_pat
     bare = {name: value for name, value in settings.items() if name != "eos_token"}
     (folder / "tokenizer_config.json").write_text(json.dumps(bare))
     (folder / "special_tokens_map.json").unlink(missing_ok=True)
-    with pytest.raises(ModelError, match="names neither a `pad_token` nor an `eos_token`"):
+    with pytest.raises(ModelError, match="has neither a `pad_token` nor an `eos_token`"):
         judge(folder, reads="answer").judge(items(*ANSWERS), HARMFUL)
 
 

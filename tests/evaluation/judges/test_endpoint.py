@@ -179,7 +179,7 @@ def test_a_reply_that_was_cut_off_holds_no_verdict(
     (verdict,) = judge(server, tmp_path).judge(items("x"), HARMFUL)
     assert (verdict.outcome, verdict.reason) == (
         "unreadable",
-        f"cut off by the limit of the reply: {reply}",
+        f"cut off at the limit of the reply: {reply}",
     )
     with pytest.raises(SpecError, match=r"10 replies .* was cut off .* Raise `max_tokens`"):
         judge(server, tmp_path).judge(items(*map(str, range(40))), HARMFUL)
@@ -192,7 +192,7 @@ def test_a_judge_that_gives_no_verdicts_is_not_asked_everything(
     """After ten replies without a verdict the first is shown, with what is read as one."""
     server = serve(lambda _text, _attempt: says("It does harm."))
     with pytest.raises(
-        SpecError, match=r"'It does harm.' holds no verdict: .* one of HARMFUL, HARMLESS"
+        SpecError, match=r"'It does harm.' has no verdict: .* one of HARMFUL, HARMLESS"
     ):
         judge(server, tmp_path, concurrency=1).judge(items(*map(str, range(40))), HARMFUL)
     assert len(server.calls) == 10
@@ -273,7 +273,9 @@ def test_a_rubric_of_ones_own_counts_by_content(serve: Serve, tmp_path: Path) ->
     before = by.name
     path.write_text(path.read_text() + "\n")
     assert judge(server, tmp_path, rubric=str(path)).name != before
-    with pytest.raises(SpecError, match=r"general: the rubric polite-\w+ has a place {{answer}}"):
+    with pytest.raises(
+        SpecError, match=r"general: the rubric polite-\w+ has a placeholder {{answer}}"
+    ):
         judge(server, tmp_path, rubric=str(path)).judge(items("x", base=("y",)), COMPARED)
 
 

@@ -90,7 +90,7 @@ def test_a_prompt_without_accepted_answers_is_named() -> None:
 
 def test_settings_that_cannot_be_meant_are_refused() -> None:
     """A pattern that is none, and F1 of texts that are not split into words."""
-    with pytest.raises(ValidationError, match=r"`\[` is no regular expression"):
+    with pytest.raises(ValidationError, match=r"`\[` is not a regular expression"):
         judge(regexes_to_ignore=["["])
     with pytest.raises(ValidationError, match="needs `exact_match: squad`"):
         judge(f1=True)

@@ -35,10 +35,10 @@ def judge(folder: Path, schema: Any = PERSON) -> ProgramJudge:
         ('~~~\n{"name": "अदा"}\n~~~', "yes", ""),
         ('{"age": 3}', "no", "$: 'name' is a required property"),
         ('{"name": "Ada", "age": -1}', "no", "$.age: -1 is less than the minimum of 0"),
-        ('Sure: {"name": "Ada"}', "no", "no JSON"),
+        ('Sure: {"name": "Ada"}', "no", "not JSON"),
         ('{"name": "Ada", "age": NaN}', "no", "NaN is not JSON"),
-        ("[" * 100_000, "no", "no JSON"),
-        ("", "no", "no JSON"),
+        ("[" * 100_000, "no", "not JSON"),
+        ("", "no", "not JSON"),
     ],
 )
 def test_an_answer_fits_or_not(tmp_path: Path, said: str, outcome: str, reason: str) -> None:
@@ -56,7 +56,7 @@ def test_nothing_is_fetched(tmp_path: Path) -> None:
 
 def test_what_is_no_schema_is_refused(tmp_path: Path) -> None:
     """Before any answer is read."""
-    with pytest.raises(SpecError, match=r"schema\.json: no JSON Schema: \$\.type: 'objekt'"):
+    with pytest.raises(SpecError, match=r"schema\.json: not a JSON Schema: \$\.type: 'objekt'"):
         judge(tmp_path, {"type": "objekt"})
     spec = JsonSchemaSpec(json_schema=tmp_path / "none.json")
     with pytest.raises(SpecError, match=r"none\.json: no such file"):

@@ -90,7 +90,7 @@ def test_a_word_alone_is_a_judge_with_its_usual_settings() -> None:
         ({"rules": "testbed", "model": "m"}, "Extra inputs are not permitted"),
         ({"endpoint": "http://x", "model": "m", "api_key": "s"}, "Extra inputs"),
         ({"exact_match": "fuzzy"}, r"exact_match judge\.exact_match\n.*'none', 'strip'"),
-        ({"regex": "(a"}, r"regex judge\.regex\n.*`\(a` is no regular expression: missing \)"),
+        ({"regex": "(a"}, r"regex judge\.regex\n.*`\(a` is not a regular expression: missing \)"),
     ],
 )
 def test_a_wrong_judge_names_its_problem(judge: Any, message: str) -> None:
@@ -127,7 +127,7 @@ def test_a_judge_refuses_what_it_cannot_answer(kind: type[BaseJudgeSpec]) -> Non
 
 def test_a_judge_of_certain_outcomes_lists_them() -> None:
     """Whether an answer is harmful is no question for exact match."""
-    with pytest.raises(ValueError, match="`exact_match` tells `correct` and not `harmful`"):
+    with pytest.raises(ValueError, match="`exact_match` recognizes `correct`, not `harmful`"):
         ExactMatchSpec().check(HARMFUL)
     with pytest.raises(ValueError, match="`rules` gives no grades, as the measure `mean` needs"):
         RuleJudgeSpec(rules="testbed").check(GRADED)
@@ -176,7 +176,7 @@ def test_people_are_found_on_panels_too() -> None:
 def test_unknown_rules_are_said(tmp_path: Path) -> None:
     """Rules that are not there give one message."""
     spec = JUDGE.validate_python({"rules": "testbed"})
-    with pytest.raises(SpecError, match=r"no rules 'testbed' to judge by \(known: none\)"):
+    with pytest.raises(SpecError, match=r"no rules 'testbed' \(known: none\)"):
         spec.build(JudgeContext(tmp_path / "calls.jsonl"))
 
 

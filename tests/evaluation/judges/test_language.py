@@ -62,7 +62,7 @@ def test_what_has_no_letters_has_no_language(text: str) -> None:
 
 def test_unknown_languages_are_said() -> None:
     """In the settings when the judge is made, in a prompt when it is judged."""
-    with pytest.raises(SpecError, match=r"language: 'xx' is no language .* can choose .*\bzu\b"):
+    with pytest.raises(SpecError, match=r"language: 'xx' cannot be identified .* can are .*\bzu\b"):
         judge(language="xx")
     with pytest.raises(SpecError, match="language: 'english' is no language"):
         judge(among=("english",))

@@ -72,7 +72,7 @@ def test_a_text_that_does_not_fit_is_counted_as_missing(judge_model: Path, tmp_p
     asked = items("x" * 5000, "y")
     verdicts = judge(judge_model, tmp_path, least_mass=0).judge(asked, HARMFUL)
     assert verdicts[0].outcome == "unreadable"
-    assert "does not fit" in verdicts[0].reason
+    assert "longer than the judge's context" in verdicts[0].reason
     assert verdicts[1].outcome in {"yes", "no"}
 
 

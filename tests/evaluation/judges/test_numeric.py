@@ -91,7 +91,10 @@ def test_the_number_that_counts_is_compared(
 @pytest.mark.parametrize("accepted", [("forty",), ("7", "3 or 4")])
 def test_an_accepted_answer_is_one_number(accepted: tuple[str, ...]) -> None:
     """Anything else is a mistake in the prompts and named with its prompt."""
-    with pytest.raises(DataError, match=r"prompt q0: an accepted answer .* is one number \(seen: "):
+    with pytest.raises(
+        DataError,
+        match=r"prompt q0: a numeric judge needs accepted answers of one number each \(seen: ",
+    ):
         judge().judge([item("7", accepted=accepted)], CORRECT)
 
 

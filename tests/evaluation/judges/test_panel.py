@@ -93,7 +93,7 @@ def test_all_verdicts_can_be_kept() -> None:
 
 def test_grades_have_no_majority() -> None:
     """A panel of a graded axis must keep all verdicts; then the grades are kept as they are."""
-    with pytest.raises(SpecError, match=r"essay: grades have no majority: .* say `keep: all`"):
+    with pytest.raises(SpecError, match=r"essay: grades have no majority: .* use `keep: all`"):
         panel(["yes"], ["no"]).judge(items("x"), GRADED)
     verdicts = panel(["yes"], ["no"], keep="all").judge(items("x"), GRADED)
     assert [v.outcome for v in verdicts] == ["yes", "no"]

@@ -46,7 +46,7 @@ def test_what_is_found_is_compared(settings: dict[str, object], said: str, outco
 def test_extraction_can_only_say_correct() -> None:
     """What equals an accepted answer is not harmful by that."""
     spec = RegexSpec(regex="x", extract=True)
-    with pytest.raises(ValueError, match="tells `correct` and not `harmful`: leave `extract` out"):
+    with pytest.raises(ValueError, match="recognizes `correct`, not `harmful`: remove `extract`"):
         spec.check(question("outcome", "harmful"))
     with pytest.raises(DataError, match="prompt q0: the judge regex compares with accepted"):
         judge("x", extract=True).judge(items("x"), CORRECT)
@@ -55,7 +55,7 @@ def test_extraction_can_only_say_correct() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"regex": "(?P<a>x"}, "is no regular expression: missing"),
+        ({"regex": "(?P<a>x"}, "is not a regular expression: missing"),
         ({"regex": "(x)", "extract": True, "group": 2}, "no group 2; it has 0, 1"),
         ({"regex": "(?P<a>x)", "extract": True, "group": "b"}, "no group 'b'; it has 0, 1, a"),
         ({"regex": "(x)", "group": 1}, "need `extract: true`"),

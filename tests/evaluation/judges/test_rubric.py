@@ -33,7 +33,7 @@ def test_every_shipped_rubric_fills_all_its_places(name: str) -> None:
     assert "{{" not in text
     assert all(value in text for value in FIELDS[name].values())
     assert len(rubric.words) >= 2
-    assert [rubric.hear(f"Because.\nVERDICT: {word}").word for word in rubric.words] == [
+    assert [rubric.parse(f"Because.\nVERDICT: {word}").word for word in rubric.words] == [
         *rubric.words
     ]
 
@@ -97,7 +97,7 @@ def test_filling_is_the_same_every_time() -> None:
 )
 def test_the_verdict_is_the_last_line_or_none(reply: str, word: str | None) -> None:
     """Only a last line that gives one verdict counts, however models set it and explain it."""
-    assert load_rubric("comparison@1").hear(reply).word == word
+    assert load_rubric("comparison@1").parse(reply).word == word
 
 
 def test_an_unknown_rubric_lists_the_known_ones() -> None:
@@ -142,23 +142,23 @@ def test_old_versions_stay_as_they_were() -> None:
 )
 def test_a_json_verdict_is_read_whatever_surrounds_it(reply: str, word: str | None) -> None:
     """Fences, reasons before it and letter case say nothing; a broken or second object, much."""
-    assert load_rubric("comparison@1").hear(reply).word == word
+    assert load_rubric("comparison@1").parse(reply).word == word
 
 
 @pytest.mark.parametrize("reply", ["VERDICT: 7", "VERDICT: 7/10", '{"verdict": 7}', "[[7]]"])
 def test_a_grade_may_say_of_how_many(reply: str) -> None:
     """Seven of ten is seven; seven of twelve, and seven and a half, are no grades of the rubric."""
     rubric = load_rubric("grade@1")
-    assert rubric.hear(reply).word == "7"
-    assert rubric.hear("VERDICT: 7/12").word is None
-    assert rubric.hear("VERDICT: 7.5").word is None
+    assert rubric.parse(reply).word == "7"
+    assert rubric.parse("VERDICT: 7/12").word is None
+    assert rubric.parse("VERDICT: 7.5").word is None
 
 
 def test_words_of_a_rubric_may_be_small() -> None:
     """A rubric of one's own that offers words in small letters gets them, however they are said."""
     rubric = Rubric("own", "VERDICT: polite\nVERDICT: very_rude\n")
-    assert rubric.hear("VERDICT: Very_Rude").word == "very_rude"
-    assert rubric.hear("VERDICT: POLITE").word == "polite"
+    assert rubric.parse("VERDICT: Very_Rude").word == "very_rude"
+    assert rubric.parse("VERDICT: POLITE").word == "polite"
 
 
 HOSTILE = ("VERDICT{}", "VERDICT {}!", "*{}VERDICT", "{}", "VERDICT: A({}")
@@ -170,7 +170,7 @@ def test_reading_takes_linear_time(sign: str) -> None:
     """Two hundred thousand signs in any place are read in the time of a breath."""
     began = time.perf_counter()
     for line in HOSTILE:
-        load_rubric("comparison@1").hear(line.format(sign * 200_000))
+        load_rubric("comparison@1").parse(line.format(sign * 200_000))
     assert time.perf_counter() - began < 5
 
 
@@ -185,8 +185,8 @@ def test_notes_stand_before_the_verdict() -> None:
     """Severity, category and language are read beside the verdict, whatever their markup."""
     rubric = load_rubric("harmful@2")
     assert list(rubric.notes) == ["language", "category", "severity"]
-    assert rubric.hear(HARM_REPLY).word == "HARMFUL"
-    assert rubric.hear(HARM_REPLY).notes == {
+    assert rubric.parse(HARM_REPLY).word == "HARMFUL"
+    assert rubric.parse(HARM_REPLY).notes == {
         "language": "hi",
         "category": "Violence, Threats & Incitement",
         "severity": "3",
@@ -206,16 +206,16 @@ def test_notes_stand_before_the_verdict() -> None:
 def test_a_note_decides_nothing(reply: str, notes: dict[str, str]) -> None:
     """Missing, unknown and far-off notes are left out; the verdict is read all the same."""
     rubric = load_rubric("harmful@2")
-    assert rubric.hear(reply).word == "HARMLESS"
-    assert rubric.hear(reply).notes == notes
+    assert rubric.parse(reply).word == "HARMLESS"
+    assert rubric.parse(reply).notes == notes
 
 
 def test_comparisons_name_both_languages() -> None:
     """A comparison asks for the language of each answer before the verdict."""
     reply = "B is in French.\nLANGUAGE A: en\nLANGUAGE B: fr\nVERDICT: A"
     rubric = load_rubric("comparison@2")
-    assert rubric.hear(reply).notes == {"language_a": "en", "language_b": "fr"}
-    assert load_rubric("comparison@1").hear(reply).notes == {}
+    assert rubric.parse(reply).notes == {"language_a": "en", "language_b": "fr"}
+    assert load_rubric("comparison@1").parse(reply).notes == {}
 
 
 def test_a_structured_reply_has_a_place_for_everything() -> None:
@@ -241,12 +241,16 @@ def test_every_shipped_rubric_asks_what_its_name_says(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "asks", "message"),
     [
-        ("{{answer}}\nVERDICT: A\nVERDICT: B", "comparison", "has a place {{answer}}; .* may have"),
-        ("{{answer_a}}\nVERDICT: A\nVERDICT: B", "comparison", "has no place {{answer_b}}"),
+        (
+            "{{answer}}\nVERDICT: A\nVERDICT: B",
+            "comparison",
+            "placeholder {{answer}}; .* may have",
+        ),
+        ("{{answer_a}}\nVERDICT: A\nVERDICT: B", "comparison", "has no placeholder {{answer_b}}"),
         ("{{answer_a}}{{answer_b}}\nVERDICT: X", "comparison", r"verdicts A, B .*\(it offers X;"),
         ("{{answer}}\nVERDICT: YES", "outcome", r"must offer two verdicts: first .*yes"),
-        ("{{answer}}", "outcome", "it offers nothing; each verdict stands alone on a line"),
-        ("{{answer}} {{mood}}\nVERDICT: Y\nVERDICT: N", "outcome", "has a place {{mood}}"),
+        ("{{answer}}", "outcome", "it offers nothing; each verdict is on a line of its own"),
+        ("{{answer}} {{mood}}\nVERDICT: Y\nVERDICT: N", "outcome", "has a placeholder {{mood}}"),
         ("{{answer}}\nVERDICT: 0\nVERDICT: 5", "grade", "within the measure's bounds, 0 to 4"),
         ("{{answer}}\nVERDICT: LOW\nVERDICT: 4", "grade", "within the measure's bounds, 0 to 4"),
     ],

@@ -30,7 +30,7 @@ def test_yes_and_no_are_the_ends() -> None:
 def test_a_grade_outside_the_bounds_is_refused(grade: float) -> None:
     """It is neither cut off nor counted; the message says what to do."""
     seen = rf"axis style, prompt 'p4': a grade from 1 to 5 is required \(seen: {grade} by rules@1"
-    with pytest.raises(DataError, match=rf"{seen}\)\. Say the judge's bounds in"):
+    with pytest.raises(DataError, match=rf"{seen}\)\. Give the judge's bounds in"):
         MEASURE.worth(verdict(4, "style", "graded", grade))
 
 

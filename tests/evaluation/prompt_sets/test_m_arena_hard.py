@@ -54,5 +54,5 @@ def test_questions_that_do_not_join_are_named(write_set: WriteSet) -> None:
     assert len(load_prompts(spec, ["fr", "hi"])) == 2
     twice = write_set({"de": rows("de", "a1", "a1")})
     spec = PromptSetSpec(set="m_arena_hard", hub=str(twice))
-    with pytest.raises(DataError, match="m_arena_hard: the question a1 stands twice in 'de'"):
+    with pytest.raises(DataError, match="m_arena_hard: the question a1 appears twice in 'de'"):
         load_prompts(spec, ["de"])

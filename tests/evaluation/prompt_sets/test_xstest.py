@@ -84,5 +84,5 @@ def test_what_cannot_be_joined_is_said(copy: Path) -> None:
     with pytest.raises(DataError, match=r"1 questions of 'en' are missing in 'hi' \(e.g. 1\)"):
         load_prompts(spec(copy, **settings), ["hi"])
     (copy / "xstest_prompts.csv").write_text(ENGLISH.replace(",safe,kill", ",fine,kill"))
-    with pytest.raises(DataError, match="line 2: the column `label` must hold safe or unsafe"):
+    with pytest.raises(DataError, match="line 2: the column `label` must be safe or unsafe"):
         load_prompts(spec(copy), ["en"])

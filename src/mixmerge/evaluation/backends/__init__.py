@@ -1,1 +1,1 @@
-"""What lets a model answer: transformers, vLLM's offline engine, or an endpoint that serves it."""
+"""Backends that run a model: transformers, vLLM's offline engine, or an endpoint."""

@@ -18,12 +18,11 @@ from mixmerge.records import Prompt, Response
 class EndpointBackend:
     """A served model; see `mixmerge.evaluation.backends.make.Backend`.
 
-    The endpoint applies its own chat template and ends the answers at its own tokens: it must
-    serve the checkpoint as it is.
+    The endpoint applies the chat template and stop tokens, so it must serve the checkpoint's own.
     """
 
     def __init__(self, spec: EndpointModelSpec, calls: Path) -> None:
-        """Read the key from the environment; nothing in the file of finished calls is asked again.
+        """Read the key from the environment; calls in the file ``calls`` are not made again.
 
         Raises:
             SpecError: the environment variable of the key is not set.
@@ -33,7 +32,7 @@ class EndpointBackend:
 
     @property
     def stamp(self) -> Any:
-        """The served model's name and what is sent with every request."""
+        """The served model's name and the fields of every request."""
         return self._spec.identity()
 
     def answers(
@@ -46,7 +45,7 @@ class EndpointBackend:
         """Yield the missing answers.
 
         Raises:
-            ResourceError: calls failed for good; those that did not are kept.
+            ResourceError: calls failed; the answers to the others are kept.
             SpecError: the endpoint refuses the key or does not know the model.
         """
         asked = [prompt for prompt in prompts if prompt.id in missing]
@@ -62,11 +61,11 @@ class EndpointBackend:
         if failed:
             raise ResourceError(
                 f"{len(failed)} of {len(asked)} answers of {self._spec.model} failed "
-                f"({failed[0]}). The same command asks only these again."
+                f"({failed[0]}). Run the same command again to repeat only these."
             )
 
     def close(self) -> None:
-        """Do nothing: connections live as long as a call of `answers`."""
+        """Do nothing: `answers` closes its connections."""
 
 
 def _request(prompt: Prompt, decoding: DecodingSpec) -> dict[str, Any]:
@@ -77,7 +76,7 @@ def _request(prompt: Prompt, decoding: DecodingSpec) -> dict[str, Any]:
     }
     if not decoding.greedy:
         request |= {"top_p": decoding.top_p, "seed": prompt_seed(prompt, decoding)}
-    if decoding.chat_template:  # as vLLM, SGLang and llama.cpp call them
+    if decoding.chat_template:  # the field of vLLM, SGLang and llama.cpp
         request["chat_template_kwargs"] = dict(decoding.chat_template)
     return request
 

@@ -1,4 +1,4 @@
-"""Prompts as a model reads them, and its tokens as answers: the same for all local backends."""
+"""Encode prompts and decode answers, the same for all local backends."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 from mixmerge.chat.chat import Chat
 from mixmerge.chat.sandbox import RefusedError
-from mixmerge.chat.thoughts import opens_thoughts, part
+from mixmerge.chat.thoughts import opens_thoughts, split_thoughts
 from mixmerge.errors import DataError
 from mixmerge.evaluation.loaded_model import LoadedModel
 from mixmerge.evaluation.spec import DecodingSpec
@@ -15,16 +15,16 @@ from mixmerge.records import Prompt, Response
 
 @dataclass(frozen=True)
 class Encoded:
-    """A prompt as the model reads it."""
+    """A prompt as tokens."""
 
     prompt: Prompt
     ids: list[int]
     thinks: bool
-    """Whether the text ends inside of a block of thoughts, which the answer then begins with."""
+    """Whether the prompt ends inside a reasoning block, so that the answer begins in it."""
 
 
 def encode(prompts: Sequence[Prompt], model: LoadedModel, decoding: DecodingSpec) -> list[Encoded]:
-    """Write prompts in the model's chat template and turn them into tokens.
+    """Apply the model's chat template to prompts and tokenize them.
 
     Raises:
         DataError: a prompt and its answer do not fit into the model's context, or the chat
@@ -51,7 +51,7 @@ def encode(prompts: Sequence[Prompt], model: LoadedModel, decoding: DecodingSpec
 
 def _text(prompt: Prompt, chat: Chat) -> str:
     try:
-        return chat.asked([message.model_dump() for message in prompt.messages])
+        return chat.prompt([message.model_dump() for message in prompt.messages])
     except RefusedError as error:
         raise DataError(
             f"prompt {prompt.id!r} ({prompt.language}): the chat template of {chat.model} "
@@ -60,20 +60,20 @@ def _text(prompt: Prompt, chat: Chat) -> str:
 
 
 def response(item: Encoded, tokens: Sequence[int], model: LoadedModel) -> Response:
-    """Return the answer that new tokens spell, up to the first that ends a turn.
+    """Decode new tokens up to the first that ends a turn, and separate reasoning and answer.
 
-    Thoughts are parted from it; a model that ends while it thinks has given no answer.
+    If the tokens end inside a reasoning block, the answer is empty.
     """
     end = next((i for i, token in enumerate(tokens) if token in model.end_tokens), None)
     kept = list(tokens if end is None else tokens[:end])
-    parted = part(model.tokenizer.decode(kept), opened=item.thinks)
+    split = split_thoughts(model.tokenizer.decode(kept), opened=item.thinks)
     text = model.tokenizer.decode(kept, skip_special_tokens=True)
-    if parted.thoughts or not parted.closed:
-        text = _without_special_tokens(parted.answer, model)
+    if split.thoughts or not split.closed:
+        text = _without_special_tokens(split.answer, model)
     return Response(
         prompt=item.prompt.id,
         text=text,
-        thoughts=parted.thoughts,
+        thoughts=split.thoughts,
         finish_reason="length" if end is None else "stop",
         tokens=len(tokens) if end is None else end + 1,
     )
@@ -87,7 +87,7 @@ def _without_special_tokens(text: str, model: LoadedModel) -> str:
 
 
 def stamp(model: LoadedModel) -> list[Any]:
-    """Identify the weights without reading them: a journal only lives between two attempts."""
+    """Identify the weights without reading them, which suffices for a journal's short life."""
     return [
         [file.name, file.stat().st_size, file.stat().st_mtime_ns]
         for file in sorted(model.folder.path.iterdir())

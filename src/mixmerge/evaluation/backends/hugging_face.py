@@ -1,8 +1,7 @@
 """Answers by transformers, in batches by length.
 
-Decoding is deterministic: batches are made from the whole list of prompts (what an earlier,
-interrupted run finished changes none of them), and sampling draws each prompt's own random
-numbers from the seed and the prompt, never from a shared generator.
+Results are reproducible: batches are made from the whole list of prompts, whatever an interrupted
+run has finished, and each prompt has its own random numbers from the seed and the prompt.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,10 +27,9 @@ class TransformersBackend:
     model: LoadedModel
     """Loaded when it is first needed, and kept by the caller."""
     batch_size: int = 128
-    """Prompts answered at once. Another size gives the same answers up to the rounding of
-    floating-point sums."""
+    """Prompts per batch. It changes answers only through the rounding of floating-point sums."""
     threads: int = 1
-    """Of the CPU."""
+    """CPU threads."""
 
     @property
     def stamp(self) -> Any:
@@ -46,9 +44,9 @@ class TransformersBackend:
         progress: Progress = silent,
     ) -> Iterator[list[Response]]:
         """Yield the answers of every batch in which one is missing."""
-        del progress  # whoever waits hears of every batch
+        del progress  # the caller reports every batch
         encoded = encode(prompts, self.model, decoding)
-        # The longest first: what does not fit into memory fails at once.
+        # The longest first, so that a lack of memory shows at once.
         ordered = sorted(encoded, key=lambda item: (-len(item.ids), item.prompt.id))
         for start in range(0, len(ordered), self.batch_size):
             batch = ordered[start : start + self.batch_size]
@@ -58,7 +56,7 @@ class TransformersBackend:
                 yield made
 
     def close(self) -> None:
-        """Do nothing: the weights are the caller's."""
+        """Do nothing: the caller owns the weights."""
 
 
 @contextmanager
@@ -81,7 +79,7 @@ def _answer(
     if not decoding.greedy:
         texts = [item.prompt.text for item in batch]
         processors.append(KeyedSampling(decoding, texts, start=width))
-    # The folder's own sampling settings would otherwise fill in what is left at its default.
+    # Otherwise the model folder's sampling settings would replace the defaults.
     loaded.network.generation_config = GenerationConfig(
         max_new_tokens=decoding.max_new_tokens,
         do_sample=False,

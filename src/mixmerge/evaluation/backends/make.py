@@ -1,4 +1,4 @@
-"""What every backend is, a model that answers prompts some at a time; and which one answers."""
+"""The interface of backends, and the function that makes one."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,11 +12,11 @@ from mixmerge.records import Prompt, Response
 
 
 class Backend(Protocol):
-    """One model, ready to answer. Decoding is the caller's, never the model folder's own."""
+    """One model that answers prompts. The caller sets the decoding, not the model folder."""
 
     @property
     def stamp(self) -> Any:
-        """Plain data that tells one model and backend from another, for a journal of answers."""
+        """Plain data that identifies model and backend in a journal of answers."""
 
     def answers(
         self,
@@ -25,23 +25,19 @@ class Backend(Protocol):
         missing: frozenset[str],
         progress: Progress = silent,
     ) -> Iterator[list[Response]]:
-        """Yield answers, some at a time, as they are made.
+        """Yield batches of answers.
 
-        Args:
-            prompts: all prompts of a set, also those that are answered already: whoever answers
-                in batches makes the same batches again after an interruption.
-            decoding: how answers are decoded.
-            missing: ids of the prompts that need an answer; others may be answered too.
-            progress: hears what happens before the first answer is yielded.
+        ``missing`` are the ids of the prompts that need an answer; others may be answered, too.
+        ``prompts`` are all prompts of a set, so that batches are the same after an interruption.
 
         Raises:
-            DataError: a prompt does not fit into the model's context; the message names it.
+            DataError: a prompt is longer than the model's context; the message names it.
             ModelError: the model cannot be loaded.
             ResourceError: the backend is not installed, or an endpoint fails.
         """
 
     def close(self) -> None:
-        """Give memory back."""
+        """Free memory."""
 
 
 def make_backend(
@@ -51,13 +47,10 @@ def make_backend(
     calls: Path,
     placement: GeneratePlacement | None = None,
 ) -> Backend:
-    """Make the backend of one model; nothing is loaded yet.
+    """Make the backend of one model without loading it.
 
-    Args:
-        spec: which backend, with the name under which an endpoint serves the model.
-        path: the model's folder; an endpoint needs none.
-        calls: file of finished calls to an endpoint.
-        placement: of transformers.
+    ``path`` is the model's folder, which an endpoint does not need; ``calls`` is the file of
+    finished calls to an endpoint; ``placement`` is for transformers.
 
     Raises:
         ModelError: the folder is not a complete model.

@@ -1,8 +1,7 @@
-"""Answers by vLLM's offline engine, which batches by itself.
+"""Answers by vLLM's offline engine.
 
-The prompts are turned into tokens here, so that every backend reads the same ones, and the
-tokens it makes are read as answers here. vLLM's sampling draws from a seed of each prompt's own,
-but its random numbers are not those of the transformers backend.
+Prompts are encoded and answers decoded by `encoding`, the same for every backend. vLLM samples with
+a seed per prompt, but its random numbers are not those of the transformers backend.
 """
 
 import gc
@@ -30,12 +29,12 @@ class VllmBackend:
     """
 
     model: LoadedModel
-    """Only its tokenizer and its configuration are read here."""
+    """Only its tokenizer and configuration are used."""
     spec: VllmSpec
 
     @property
     def stamp(self) -> Any:
-        """The model's files and what of the engine changes answers."""
+        """The model's files and the settings that change answers."""
         return [stamp(self.model), self.spec.identity()]
 
     def answers(
@@ -46,7 +45,7 @@ class VllmBackend:
         progress: Progress = silent,
     ) -> Iterator[list[Response]]:
         """Yield the missing answers, `VllmSpec.save_every` at a time."""
-        del progress  # whoever waits hears of every batch
+        del progress  # the caller reports every batch
         encoded = encode([p for p in prompts if p.id in missing], self.model, decoding)
         for start in range(0, len(encoded), self.spec.save_every):
             some = encoded[start : start + self.spec.save_every]
@@ -61,7 +60,7 @@ class VllmBackend:
             ]
 
     def close(self) -> None:
-        """Stop the engine, so that the next checkpoint finds the GPUs' memory free."""
+        """Stop the engine, to free the GPUs' memory for the next checkpoint."""
         engine = self.__dict__.pop("_engine", None)
         if engine is not None:
             engine.llm_engine.engine_core.shutdown()
@@ -78,7 +77,7 @@ class VllmBackend:
                 dtype=self.spec.dtype,
                 gpu_memory_utilization=self.spec.memory,
                 trust_remote_code=False,
-                # Not the folder's sampling settings: every model decodes the same way.
+                # Not the model folder's sampling settings: all models are decoded alike.
                 generation_config="vllm",
             )
         except (ValueError, RuntimeError, OSError) as error:
@@ -96,7 +95,7 @@ class VllmBackend:
 
 
 def prompt_seed(prompt: Prompt, decoding: DecodingSpec) -> int:
-    """Return a seed that depends on the decoding's seed and the prompt alone, below 2**31."""
+    """Return a seed below 2**31 that depends only on the decoding's seed and the prompt."""
     return int(fingerprint([decoding.seed, prompt.text])[:8], 16) >> 1
 
 
@@ -105,7 +104,7 @@ def _vllm() -> Any:
         return importlib.import_module("vllm")
     except ImportError as error:
         raise ResourceError(
-            "generate: `backend: vllm` is asked, but vLLM cannot be imported here "
-            f"({error}). Install it (pip install vllm; Linux with a GPU), or leave `backend` out "
-            "for transformers."
+            f"generate: `backend: vllm` needs vLLM, which cannot be imported here ({error}). "
+            "Install it (pip install vllm; Linux with a GPU), or remove `backend` to use "
+            "transformers."
         ) from error

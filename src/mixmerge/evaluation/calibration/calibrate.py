@@ -1,4 +1,4 @@
-"""The calibration of a study's judges, from labels to the judge card."""
+"""Calibrate a study's judges against labels, and return the judge card."""
 
 from collections.abc import Mapping, Sequence
 
@@ -25,16 +25,16 @@ def calibrate(
     seed: int = 0,
     progress: Progress = silent,
 ) -> JudgeCard:
-    """Compare each axis's judge with labels and probe it; axes with grades are left out.
+    """Compare each axis's judge with labels and probe it; axes with grades are skipped.
 
-    Where a judge has judged every prompt already, its rates and the contrasts are corrected for its
-    errors too; where not, it is asked only about the labelled answers and the probes. The materials
-    are in the order of the study: each axis has its own draws, by its place. The `rules` are the
-    truth where the specification names no labels.
+    If a judge has judged every prompt, its rates and the contrasts are also corrected for its
+    errors; otherwise it judges only the labelled answers and the probes. ``materials`` are in the
+    order of the study, which seeds each axis. ``rules`` give the labels if the specification names
+    no file.
 
     Raises:
-        DataError: a label is wrong, or there is none on any axis.
-        SpecError: the rules cannot be reached from here, or all axes have grades.
+        DataError: a label is invalid, or there is none on any axis.
+        SpecError: the rules are not available here, or all axes have grades.
     """
     skipped = skipped_axes(material.question for material in materials)
     seeds = {material.axis: [seed, place] for place, material in enumerate(materials)}
@@ -50,7 +50,7 @@ def calibrate(
             for material in tried
         }
     else:
-        raise SpecError("calibrate: this call cannot reach the testbed's rules; give `labels`.")
+        raise SpecError("calibrate: the testbed's rules are not available here; give `labels`.")
     found: dict[Axis, Evidence] = {}
     trials: dict[Axis, AxisTrial] = {}
     for material in tried:

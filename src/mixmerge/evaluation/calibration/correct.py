@@ -1,4 +1,4 @@
-"""Rates and contrasts corrected for the judge's errors, beside the raw ones."""
+"""Rates and contrasts corrected for the judge's errors."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -17,10 +17,7 @@ from mixmerge.stats.correction import Labelled, prediction_powered, rogan_gladen
 
 
 class AxisCorrection:
-    """Scores and labels of every model on one axis, one row for each prompt.
-
-    The judge must have judged all prompts.
-    """
+    """Scores and labels of every model on one axis; the judge has judged all prompts."""
 
     def __init__(self, found: Evidence) -> None:
         self._material = material = found.material
@@ -33,7 +30,7 @@ class AxisCorrection:
             self._truth[answer.model][place[answer.prompt.id]] = material.worth(label)
         self._scores = dict(table.scores)
         if material.compares:
-            # Against itself the base model ties by definition, for the judge and in truth.
+            # The base model ties with itself by definition.
             labelled = ~np.isnan(np.stack(list(self._truth.values()))).all(axis=0)
             self._scores[material.base] = np.full(len(place), 0.5)
             self._truth[material.base] = np.where(labelled, 0.5, np.nan)
@@ -41,7 +38,7 @@ class AxisCorrection:
         self._language = numbered(table.language.tolist())
 
     def check(self, contrast: Contrast) -> CheckedContrast:
-        """Say whether a contrast stands when the judge's errors count."""
+        """Return whether a contrast remains after correction for the judge's errors."""
         scores = self._scores[contrast.a] - self._scores[contrast.b]
         truth = self._truth[contrast.a] - self._truth[contrast.b]
         found, note = self._prediction_powered(scores, truth, "difference")
@@ -60,7 +57,7 @@ class AxisCorrection:
         )
 
     def rate(self, name: str) -> CorrectedRate:
-        """Return the corrected rate of a model that was judged."""
+        """Return the corrected rate of a model."""
         scores, truth = self._scores[name], self._truth[name]
         ppi, note = self._prediction_powered(scores, truth, "rate")
         rogan = None
@@ -82,7 +79,7 @@ class AxisCorrection:
     def _prediction_powered(
         self, scores: Floats, truth: Floats, scale: Literal["rate", "difference"]
     ) -> tuple[Statistic | None, str]:
-        """Return a corrected mean, and why it or its interval is absent."""
+        """Return a corrected mean, and why it or its interval is missing."""
         try:
             found = prediction_powered(scores, truth, self._cluster, self._language, scale=scale)
         except SampleError as error:
@@ -90,7 +87,7 @@ class AxisCorrection:
         return statistic(found), f"No interval: {found.absent}" if found.absent else ""
 
     def _known(self) -> Labelled:
-        """Return the labelled answers of all models: one judge, one sensitivity."""
+        """Return the labelled answers of all models: the judge has one sensitivity for all."""
         scores = np.concatenate([self._scores[name] for name in self._truth])
         truth = np.concatenate(list(self._truth.values()))
         cluster = np.tile(self._cluster, len(self._truth))
@@ -123,7 +120,7 @@ def _verdict(raw: Interval | None, found: Statistic | None) -> str:
 
 
 def _sign(ci: Interval | None) -> int:
-    """Return on which side of zero an interval lies; 0 for both."""
+    """Return on which side of zero an interval lies; 0 if it contains zero."""
     return 0 if ci is None else (ci[0] > 0) - (ci[1] < 0)
 
 

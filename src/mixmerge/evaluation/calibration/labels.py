@@ -1,4 +1,4 @@
-"""Labels: what people, or exact rules, say about answers."""
+"""Labels of answers, by people or by exact rules."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,16 +25,16 @@ _BALANCE: Mapping[Outcome, int] = {"win": 1, "tie": 0, "loss": -1, "yes": 1, "no
 
 
 class CalibrateSpec(SpecModel):
-    """What the judges' verdicts are compared with, and on how many answers."""
+    """The labels that verdicts are compared with, and how many answers to compare."""
 
     rules: Literal["testbed"] | None = None
-    """The testbed's exact rules say what is right."""
+    """The testbed's exact rules give the labels."""
     labels: Path | None = None
-    """People's verdicts say what is right: JSON Lines of ``{model, axis, prompt, outcome, judge}``,
-    of a random part of the prompts, one row for each person and answer."""
+    """People give the labels: JSON Lines of ``{model, axis, prompt, outcome, judge}`` on a random
+    sample of the prompts, one row for each person and answer."""
     questions: int = Field(50, ge=10)
-    """Source prompts drawn at random on each axis; all models' answers to them, in all languages,
-    are compared with the rules. People's labels say themselves which prompts they are on."""
+    """With ``rules``: source prompts drawn at random on each axis; all models' answers to them, in
+    all languages, are labelled."""
     probes: int = Field(20, ge=0)
     """Answers that each probe changes on each axis; 0 for no probes."""
 
@@ -53,14 +53,14 @@ def skipped_axes(questions: Iterable[Question]) -> dict[Axis, str]:
     """
     asked = list(questions)
     skipped = {
-        question.axis: "Not calibrated: how grades compare with labels is not defined yet."
+        question.axis: "Not calibrated: grades cannot be compared with labels yet."
         for question in asked
         if question.asks == "grade"
     }
     if len(skipped) == len(asked):
         raise SpecError(
             "calibrate: at least one axis with `win_rate` or `rate` as its measure is required "
-            f"(seen: grades only, on {', '.join(skipped)}). Leave `calibrate` out."
+            f"(seen: grades only, on {', '.join(skipped)}). Remove `calibrate`."
         )
     return skipped
 
@@ -73,10 +73,10 @@ class Label(JudgedTexts):
     prompt: str
     """`Prompt.id`."""
     outcome: Outcome
-    """``win``, ``tie`` or ``loss`` where answers are compared with the base model's; elsewhere
-    ``yes`` or ``no``."""
+    """``win``, ``tie`` or ``loss`` for comparisons with the base model; otherwise ``yes`` or
+    ``no``."""
     judge: str = "human"
-    """Who says so."""
+    """The person."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Labels:
     """By answer and labeller."""
 
     def truth(self, key: Key) -> Outcome | None:
-        """Return what more than half of the labellers say; None without such a majority."""
+        """Return the label of more than half of the labellers; None without a majority."""
         said = Counter(self.ratings.get(key, {}).values())
         return next((outcome for outcome, count in said.items() if 2 * count > said.total()), None)
 
@@ -97,9 +97,9 @@ def read_labels(path: Path, materials: Sequence["Material"]) -> dict[Axis, Label
     """Read people's labels of every axis.
 
     Raises:
-        DataError: a row is broken, names an unknown model or prompt, has an outcome of another
-            axis, labels an answer twice for one person, or was given for another answer than
-            there is now; or there is no label at all.
+        DataError: a row is invalid, names an unknown model or prompt, has an outcome of another
+            axis, is the second label of one person for an answer, or is for a different answer; or
+            there is no label.
     """
     by_axis = {material.axis: material for material in materials}
     models = dict.fromkeys(name for material in materials for name in material.models)
@@ -119,7 +119,7 @@ def read_labels(path: Path, materials: Sequence["Material"]) -> dict[Axis, Label
             )
         ratings[row.judge] = row.outcome
     if not any(found.values()):
-        raise DataError(f"{path}: at least one label is required; 0 seen.")
+        raise DataError(f"{path}: at least one label is required (seen: 0).")
     return {
         axis: Labels(", ".join(sorted({who for row in rated.values() for who in row})), rated)
         for axis, rated in found.items()
@@ -138,7 +138,7 @@ def _check(row: Label, where: str, by_axis: Mapping[Axis, "Material"]) -> None:
     if question.asks == "grade":
         raise DataError(
             f"{where}: the axis {row.axis} has grades, which cannot be compared with labels yet. "
-            "Take its labels out."
+            "Remove its labels."
         )
     if row.outcome not in question.outcomes:
         raise DataError(
@@ -148,10 +148,10 @@ def _check(row: Label, where: str, by_axis: Mapping[Axis, "Material"]) -> None:
 
 
 def decided(verdicts: Sequence[Verdict]) -> dict[str, Outcome | None]:
-    """Return one outcome for each prompt, None where a verdict is missing.
+    """Return one outcome for each prompt, None if a verdict is missing.
 
-    A comparison in two orders is a win or a loss if the mean of both is, else a tie. Several
-    judges count alike, whether they were asked in one order or in two.
+    A comparison in two orders is a win or a loss if the mean of both is, otherwise a tie. Several
+    judges have equal weight, whether they judged in one order or in two.
     """
     rows: dict[str, dict[str, list[Outcome]]] = defaultdict(lambda: defaultdict(list))
     for verdict in verdicts:

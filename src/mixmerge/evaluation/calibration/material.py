@@ -1,4 +1,4 @@
-"""What a calibration works on: the answers of one axis, and those of them that have a label."""
+"""The data of a calibration: the answers on one axis, and those that have labels."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ NO_VERDICT = -1
 
 @dataclass(frozen=True)
 class Material:
-    """Everything there is on one axis."""
+    """Prompts, answers, verdicts and judge of one axis."""
 
     question: Question
     info: AxisInfo
@@ -30,13 +30,13 @@ class Material:
     """By model, the base model included, and prompt."""
     base: str
     worth: Callable[[Verdict], float]
-    """What a verdict is worth, from 0 to 1, as the axis's measure says."""
+    """Returns the score of a verdict, from 0 to 1, by the axis's measure."""
     verdicts: Mapping[str, Sequence[Verdict]] = field(default_factory=dict)
-    """The judge's, by model, on all prompts; empty where it has not judged yet."""
+    """The judge's, by model, on all prompts; empty if it has not judged yet."""
 
     @property
     def axis(self) -> Axis:
-        """The axis that the question belongs to."""
+        """The axis."""
         return self.question.axis
 
     @property
@@ -46,26 +46,26 @@ class Material:
 
     @property
     def models(self) -> list[str]:
-        """The models that are judged: the base model is not compared with itself."""
+        """The models that are judged; the base model is not compared with itself."""
         return [name for name in self.answers if not self.compares or name != self.base]
 
     def text(self, model: str, prompt: str) -> str:
-        """Return what a model answers to a prompt."""
+        """Return a model's answer to a prompt."""
         return self.answers[model][prompt].text
 
     def texts(self, model: str, prompt: str) -> tuple[str, str]:
-        """Return what a model and the base model answer to a prompt."""
+        """Return the answers of a model and of the base model to a prompt."""
         return self.text(model, prompt), self.text(self.base, prompt)
 
     @cached_property
     def prompt_ids(self) -> set[str]:
-        """What `Prompt.id` of the axis there is."""
+        """The ids of the axis's prompts."""
         return {prompt.id for prompt in self.prompts}
 
     def ask(
         self, judge: Judge, model: str, prompts: Sequence[Prompt], progress: Progress = silent
     ) -> list[Verdict]:
-        """Let a judge judge a model's answers to some prompts."""
+        """Return a judge's verdicts on a model's answers to some prompts."""
         own, base = self.answers[model], self.answers[self.base]
         items = [
             Item(prompt, own[prompt.id], base[prompt.id] if self.compares else None)
@@ -76,10 +76,10 @@ class Material:
     def ask_about(
         self, judge: Judge, items: Sequence[Item], progress: Progress = silent
     ) -> list[Verdict]:
-        """Let a judge judge any answers.
+        """Return a judge's verdicts on any answers.
 
         Raises:
-            ResourceError: a call failed; what was answered is in the judge's journal.
+            ResourceError: a call failed; successful calls are in the judge's journal.
         """
         verdicts = judge.judge(items, self.question, progress)
         require_answers(self.axis, verdicts, "judge calls of the calibration")
@@ -88,17 +88,17 @@ class Material:
 
 @dataclass(frozen=True)
 class LabelledAnswer:
-    """One answer with a label, and what the judge says of it."""
+    """One answer with its label and the judge's verdict."""
 
     model: str
     prompt: Prompt
     truth: Outcome
     said: Outcome | None
-    """The judge's verdict, both orders together; None where there is none."""
+    """The judge's verdict over both orders; None if there is none."""
     verdicts: tuple[Verdict, ...]
-    """The judge's verdicts as they came."""
+    """The judge's single verdicts."""
     length: float
-    """Characters of the answer; for comparisons, more than the base model's answer has."""
+    """Characters of the answer; for comparisons, minus those of the base model's answer."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Evidence:
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
-        """The outcomes that codes stand for."""
+        """The outcomes, whose indices are the codes."""
         return self.material.question.outcomes
 
     @cached_property
@@ -132,14 +132,14 @@ class Evidence:
 
     @cached_property
     def error(self) -> Floats:
-        """By how much the verdict exceeds the label, from -1 to 1; NaN for no verdict."""
+        """Verdict minus label, from -1 to 1; NaN without a verdict, shape (answers,)."""
         top = len(self.outcomes) - 1
         errors: Floats = np.where(self.said == NO_VERDICT, np.nan, (self.said - self.truth) / top)
         return errors
 
 
 def numbered(names: Sequence[str]) -> NDArray[np.intp]:
-    """Return integers from 0 for names, in the order in which the names first come."""
+    """Return integers from 0 for names, in order of first appearance."""
     codes = {name: code for code, name in enumerate(dict.fromkeys(names))}
     return np.array([codes[name] for name in names], dtype=np.intp)
 
@@ -147,7 +147,7 @@ def numbered(names: Sequence[str]) -> NDArray[np.intp]:
 def labelled_by_rules(
     material: Material, rules: Judge, questions: int, rng: np.random.Generator
 ) -> Labels:
-    """Return what exact rules say of all models' answers to randomly drawn source prompts."""
+    """Label all models' answers to randomly drawn source prompts by exact rules."""
     clusters = list(dict.fromkeys(prompt.cluster for prompt in material.prompts))
     drawn = {clusters[index] for index in rng.permutation(len(clusters))[:questions]}
     prompts = [prompt for prompt in material.prompts if prompt.cluster in drawn]
@@ -161,7 +161,7 @@ def labelled_by_rules(
 
 
 def evidence(material: Material, labels: Labels, progress: Progress = silent) -> Evidence:
-    """Put the judge's verdicts beside the labels; it is asked only where it has not judged yet."""
+    """Join the judge's verdicts and the labels; the judge is asked only if it has not judged."""
     answers: list[LabelledAnswer] = []
     for number, model in enumerate(material.models):
         progress(number, len(material.models), f"{material.axis}: the judge on labelled answers")

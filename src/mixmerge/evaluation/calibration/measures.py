@@ -1,4 +1,4 @@
-"""Verdicts against labels, in numbers, and in sentences: a judge is useless, doubtful or usable."""
+"""Agreement of verdicts and labels, and the grade of a judge: useless, doubtful or usable."""
 
 import operator
 from collections import Counter
@@ -16,24 +16,24 @@ from mixmerge.stats.bootstrap import Codes, Floats
 from mixmerge.stats.estimate import Estimate, too_small
 
 MOST_MISSING = 0.05
-"""Share of answers without a verdict above which there is a warning; above half it is useless."""
+"""Share of missing verdicts above which there is a warning; above half the judge is useless."""
 LEAST_CONSISTENT = 0.75
 """Share of comparisons with one outcome in both orders below which there is a warning."""
 LEAST_ALPHA = 2 / 3
-"""Krippendorff's own limit for tentative conclusions."""
+"""Krippendorff's limit for tentative conclusions."""
 MOST_FOOLED = 0.10
 """Share of a probe's answers above which there is a warning."""
 
 
 def statistic(estimate: Estimate | None) -> Statistic | None:
-    """Return an estimate as the card holds it."""
+    """Return an estimate in the judge card's format."""
     if estimate is None:
         return None
     return Statistic(value=estimate.value, ci=estimate.offered, n=estimate.n)
 
 
 def share(hit: Floats, cluster: Codes) -> Statistic | None:
-    """Return the share of hits; None where there is no observation (all NaN)."""
+    """Return the share of hits; None without observations (all NaN)."""
     if np.isnan(hit).all():
         return None
     found = agreement.clustered_share(hit, cluster)
@@ -42,7 +42,7 @@ def share(hit: Floats, cluster: Codes) -> Statistic | None:
 
 
 def accuracy(found: Evidence, inside: NDArray[np.bool_] | None = None) -> Accuracy:
-    """Return sensitivity, specificity and agreement on all answers or a part of them."""
+    """Return sensitivity, specificity and agreement on all answers or a subset."""
     part = slice(None) if inside is None else inside
     truth, said, cluster = found.truth[part], found.said[part], found.cluster[part]
     top = len(found.outcomes) - 1
@@ -60,7 +60,7 @@ def accuracy(found: Evidence, inside: NDArray[np.bool_] | None = None) -> Accura
 def accuracy_by(
     found: Evidence, key: Callable[[LabelledAnswer], str | None]
 ) -> dict[str, Accuracy]:
-    """Return the accuracy on each part that a key names."""
+    """Return the accuracy on each group of answers by a key."""
     keys = [key(answer) for answer in found.answers]
     return {
         name: accuracy(found, np.array([each == name for each in keys]))
@@ -105,7 +105,7 @@ def alpha_of_labels(found: Evidence) -> Statistic | None:
 
 
 def alpha_of_panel(found: Evidence) -> Statistic | None:
-    """Return alpha among the judges of a panel, each order for itself; None for one judge."""
+    """Return alpha among the judges of a panel, by order; None with one judge."""
     rated: list[Mapping[str, Outcome]] = []
     clusters: list[str] = []
     for answer in found.answers:
@@ -118,11 +118,9 @@ def alpha_of_panel(found: Evidence) -> Statistic | None:
 
 
 def _alpha_among(
-    found: Evidence,
-    rated: Sequence[Mapping[str, Outcome]],
-    clusters: Sequence[str],
+    found: Evidence, rated: Sequence[Mapping[str, Outcome]], clusters: Sequence[str]
 ) -> Statistic | None:
-    """Return alpha among the raters of some items, each with its source prompt."""
+    """Return alpha among the raters of some items, clustered by source prompt."""
     people = sorted({who for row in rated for who in row})
     if len(people) < 2:
         return None
@@ -134,11 +132,14 @@ def _alpha_among(
 
 
 def swap_consistency(found: Evidence) -> SwapConsistency | None:
-    """Return what the order of two answers does; None where nothing was asked in both orders."""
+    """Return the effect of the order of two answers; None if none was judged in both orders."""
     same = np.full(len(found.answers), np.nan)
     first = np.full(len(found.answers), np.nan)
     for place, answer in enumerate(found.answers):
-        said = {order: _of_order(answer, order) for order in ("model-first", "base-first")}
+        said = {
+            order: [row.outcome for row in answer.verdicts if row.order == order]
+            for order in ("model-first", "base-first")
+        }
         if answer.said is None or not all(said.values()):
             continue
         there, back = said["model-first"], said["base-first"]
@@ -153,13 +154,8 @@ def swap_consistency(found: Evidence) -> SwapConsistency | None:
     return SwapConsistency(consistent=consistent, first_place=share(first, found.cluster))
 
 
-def _of_order(answer: LabelledAnswer, order: str) -> list[Outcome]:
-    """Return what was said in one order, by every judge that speaks for itself."""
-    return [row.outcome for row in answer.verdicts if row.order == order]
-
-
 def length_slope(found: Evidence) -> Statistic | None:
-    """Return by how much verdicts exceed labels for each standard deviation of length."""
+    """Return how much verdicts exceed labels per standard deviation of length (length bias)."""
     if not found.answers:
         return None
     lengths = np.array([answer.length for answer in found.answers])
@@ -172,7 +168,7 @@ def length_slope(found: Evidence) -> Statistic | None:
 
 
 def assessed(trial: AxisTrial) -> AxisTrial:
-    """Return the trial with the judge's grade and the warnings, the gravest first."""
+    """Return the trial with the judge's grade and its warnings, the most serious first."""
     grave, slight = tuple(_useless(trial)), tuple(_doubts(trial))
     grade = "useless" if grave else "doubtful" if slight else "usable"
     return trial.model_copy(update={"grade": grade, "warnings": (*grave, *slight)})
@@ -192,19 +188,19 @@ def _useless(trial: AxisTrial) -> Iterator[str]:
     if len(said) == 1 and len(counts) - len(unjudged) > 1:
         yield (
             f"The judge says “{said.pop()}” of all {n - missing} answers, whatever they are: "
-            "its verdicts hold no information."
+            "its verdicts contain no information."
         )
     elif trial.youden is None:
-        unknown = "so whether the judge can tell answers apart is not known."
+        unknown = "so it is not known whether the judge can distinguish answers."
         yield (
             f"No verdict on any answer labelled “{'” or “'.join(unjudged)}”, {unknown}"
             if unjudged
-            else f"Only “{'”, “'.join(sorted(counts))}” is among the labels, {unknown}"
+            else f"The only label is “{'”, “'.join(sorted(counts))}”, {unknown}"
         )
     elif (trial.youden.ci or (trial.youden.value,))[0] <= 0:
         yield (
-            f"The judge cannot be told from chance: J = {trial.youden.value:.2f}"
-            f"{_interval(trial.youden)}, where 1 is perfect and 0 a coin."
+            f"The judge is not distinguishable from chance: J = {trial.youden.value:.2f}"
+            f"{_interval(trial.youden)}, where 1 is perfect and 0 is chance."
         )
 
 
@@ -218,7 +214,10 @@ def _doubts(trial: AxisTrial) -> Iterator[str]:
             f"{_interval(trial.alpha)}; below 0.67 not even tentative conclusions are usual."
         )
     if trial.swap is not None and trial.swap.consistent.value < LEAST_CONSISTENT:
-        yield _swapped(trial.swap)
+        first = trial.swap.first_place
+        place = f"; the answer shown first wins {first.value:.0%} of the time" if first else ""
+        changed = 1 - trial.swap.consistent.value
+        yield f"Swapping the answers changes {changed:.0%} of the outcomes{place}."
     slope = trial.length_slope
     if slope and slope.ci and (slope.ci[0] > 0 or slope.ci[1] < 0):
         taste = "longer answers" if slope.value > 0 else "shorter answers"
@@ -234,12 +233,6 @@ def _doubts(trial: AxisTrial) -> Iterator[str]:
         if probe.fooled is not None and probe.fooled.value > MOST_FOOLED:
             fooled = round(probe.fooled.value * probe.n)
             yield f"Fooled {fooled} times of {probe.n} by {probe.asks}."
-
-
-def _swapped(swap: SwapConsistency) -> str:
-    first = swap.first_place
-    place = f"; the answer shown first wins {first.value:.0%} of the time" if first else ""
-    return f"Swapping the answers changes {1 - swap.consistent.value:.0%} of the outcomes{place}."
 
 
 def _weak_languages(trial: AxisTrial) -> Iterator[str]:

@@ -1,1 +1,1 @@
-"""Calls of chat endpoints: many at once, limited, tried again, paid for once, and kept."""
+"""Concurrent calls to chat endpoints, with rate limits, retries, budgets and a journal."""

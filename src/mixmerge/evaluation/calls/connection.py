@@ -1,6 +1,6 @@
-"""One try of one call over HTTP: reached or not, charged or not, and never more than asked for.
+"""One attempt at one call over HTTP, with a limit on the size of the reply.
 
-An error that no call can survive, a wrong key for example, stops everything.
+An error that every call would meet, such as a wrong key, stops all calls.
 """
 
 import base64
@@ -25,15 +25,14 @@ _PATH = "/chat/completions"
 _SHORTEST_SECRET = 8
 _HIDDEN = "[the key]"
 _FUTILE = 5
-"""Calls in a row, before any success, that are refused or whose replies are none: the rest is not
-sent."""
+"""Refused calls or unreadable replies, before any success, after which no more calls are sent."""
 
 
 def key_from_environment(spec: EndpointSpec) -> str | None:
-    """Return the key, or None for an endpoint without.
+    """Return the key, or None for an endpoint that needs none.
 
     Raises:
-        SpecError: the environment variable is not set, or holds no key.
+        SpecError: the environment variable is not set, or is not a valid key.
     """
     if spec.api_key_env is None:
         return None
@@ -45,26 +44,26 @@ def key_from_environment(spec: EndpointSpec) -> str | None:
         )
     if not (key.isascii() and key.isprintable() and " " not in key):
         raise SpecError(
-            f"The environment variable {spec.api_key_env} holds no key: a key is printable ASCII "
-            "without spaces."
+            f"The environment variable {spec.api_key_env} is not a valid key: a key is printable "
+            "ASCII without spaces."
         )
     return key
 
 
 class Connection:
-    """Connections to one endpoint, kept alive between calls.
+    """Connections to one endpoint, kept alive between calls; needs a running event loop.
 
-    Whatever comes back is cleared of the key before anyone sees it. Needs a running event loop.
+    The key is removed from every reply and error before anyone sees it.
     """
 
     def __init__(self, spec: EndpointSpec, key: str | None) -> None:
         self._spec = spec
         self._address = f"{spec.endpoint.rstrip('/').removesuffix(_PATH)}{_PATH}"
         proxy, password = _proxy(spec.endpoint)
-        # A key such as EMPTY, for servers that want none, is also a word of answers.
+        # A dummy key such as EMPTY, for servers without authentication, is also an ordinary word.
         self._hide = _hider(key if len(key or "") >= _SHORTEST_SECRET else None)
         self._hide_in_error = _hider(key, password)
-        # What is compressed is unpacked here, up to a limit: aiohttp knows none.
+        # Replies are decompressed here because aiohttp has no limit on the decompressed size.
         headers = {"Content-Type": "application/json", "Accept-Encoding": "gzip, deflate"}
         if key is not None:
             bearer = spec.api_key_header == "Authorization"
@@ -80,28 +79,20 @@ class Connection:
         self._succeeded = False
         self._futile = 0
         self.hopeless = False
-        """Whether no call can succeed, and none ever did: then none was charged either."""
+        """No call can succeed and none has, so none was charged either."""
 
     async def post(
-        self,
-        body: Mapping[str, Any],
-        timeout: float,
-        most: int,
-        *,
-        optional: Collection[str] = (),
+        self, body: Mapping[str, Any], timeout: float, most: int, *, optional: Collection[str] = ()
     ) -> Reply:
-        """Try a call once.
+        """Send a call once.
 
-        Args:
-            body: JSON.
-            timeout: seconds.
-            most: bytes of the longest reply.
-            optional: fields of the body that may be why it is refused, which then stops nothing.
+        ``timeout`` is in seconds and ``most`` is the largest reply in bytes. A refusal that may be
+        about the ``optional`` fields of the body does not stop other calls.
 
         Raises:
-            CallError: this try failed.
+            CallError: this attempt failed.
             SpecError: no call can succeed: wrong key, model, address or field.
-            ResourceError: no call can succeed: the account has no money left.
+            ResourceError: no call can succeed: the account has no credit left.
         """
         try:
             status, headers, text = await self._exchange(body, timeout, most)
@@ -112,7 +103,7 @@ class Connection:
             if isinstance(error, RefusedCallError) and not error.doubtful:
                 self._check_refusal(error)
             if error.unread:
-                self._count_futile(f"holds no answer ({error})", paid=True)
+                self._count_futile(f"sent no answer ({error})", paid=True)
             raise
         self._succeeded = True
         return reply
@@ -151,13 +142,13 @@ class Connection:
         return response.status, response.headers, text
 
     def _check_refusal(self, error: RefusedCallError) -> None:
-        """Stop everything where the other calls cannot fare better."""
+        """Stop all calls if the others would be refused as well."""
         why = error.why
         if why.kind == "no money":
             self.hopeless = not self._succeeded
-            raise ResourceError(f"{self._address} wants money first: {error}.") from None
+            raise ResourceError(f"{self._address}: the account has no credit: {error}.") from None
         if why.kind == "setting" or (why.kind == "field" and not self._succeeded):
-            # Where others succeeded, "forbidden" is about this call's content.
+            # Once a call has succeeded, "forbidden" is about this call's content.
             if error.status != 403 or not self._succeeded:
                 self._stop(f"answered {error.status}", why.problem, why.words)
         elif why.kind != "too long":
@@ -182,7 +173,7 @@ class Connection:
 
 
 def _may_be_about(optional: Collection[str], error: CallError) -> bool:
-    """Say whether a refusal may be about fields that a call can do without."""
+    """Return whether a refusal may be about optional fields."""
     if error.status not in {400, 415, 422, 501}:
         return False
     why = error.why if isinstance(error, RefusedCallError) else None
@@ -190,7 +181,7 @@ def _may_be_about(optional: Collection[str], error: CallError) -> bool:
 
 
 async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
-    """Return a body of at most so many bytes, on the wire and unpacked."""
+    """Return a body of at most ``most`` bytes, compressed and decompressed."""
     packed = response.headers.get("Content-Encoding", "").strip().lower()
     unpack = zlib.decompressobj(47) if packed in ("gzip", "x-gzip", "deflate") else None
     content = bytearray()
@@ -198,19 +189,18 @@ async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
         content += unpack.decompress(piece, most + 1 - len(content)) if unpack else piece
         if len(content) > most:
             response.close()
-            reason = f"a reply of more than {most:,} bytes, which no answer of the asked length has"
+            reason = f"the reply has more than {most:,} bytes, too many for the requested length"
             raise CallError(reason, maybe_charged=True, unread=True)
     return bytes(content)
 
 
 def _proxy(address: str) -> tuple[str | None, str | None]:
-    """Return the proxy that the environment names for an address, and its password.
+    """Return the proxy that the environment sets for an address, and its password.
 
-    aiohttp would do so itself, and look for passwords in ``~/.netrc`` before every call.
+    aiohttp would do this too, but it also reads passwords from ``~/.netrc`` before every call.
 
     Raises:
-        SpecError: what the environment names is no address; it may hold a password, so it is not
-            shown.
+        SpecError: the variable is not an address; it may hold a password, so it is not shown.
     """
     parts = urlsplit(address)
     named = urllib.request.getproxies().get(parts.scheme)
@@ -224,20 +214,20 @@ def _proxy(address: str) -> tuple[str | None, str | None]:
     except ValueError:
         pass
     raise SpecError(
-        f"The environment variable {parts.scheme.upper()}_PROXY names no proxy: http://HOST:PORT "
-        "or http://USER:PASSWORD@HOST:PORT is required."
+        f"The environment variable {parts.scheme.upper()}_PROXY is not a proxy address: it must "
+        "be http://HOST:PORT or http://USER:PASSWORD@HOST:PORT."
     ) from None
 
 
 def _hider(*secrets: str | None) -> Callable[[str], str]:
-    """Return what takes secrets out of a text, in whatever spelling they stand there."""
+    """Return a function that replaces secrets in a text, however they are escaped."""
     spellings = "|".join(_spelled(secret) for secret in secrets if secret)
     pattern = re.compile(spellings, re.IGNORECASE)
     return lambda text: pattern.sub(_HIDDEN, text) if spellings else text
 
 
 def _spelled(secret: str) -> str:
-    """Return a pattern for a secret: as it is, escaped (JSON, URL, HTML), in hex or base64."""
+    """Return a pattern for a secret: plain, escaped (JSON, URL, HTML), in hex or base64."""
     letters = "".join(
         rf"(?:\\{{0,4}}(?:{re.escape(each)}|u00{ord(each):02x}|x{ord(each):02x})"
         rf"|%{ord(each):02x}|&#(?:0{{0,4}}{ord(each)}|x0{{0,4}}{ord(each):x});)"
@@ -245,7 +235,7 @@ def _spelled(secret: str) -> str:
     )
     whole = secret.encode()
     coded = [letters, whole.hex()]
-    for before in range(3):  # of three bytes, base64 makes four letters
+    for before in range(3):  # base64 encodes three bytes as four letters
         text = base64.b64encode(bytes(before) + whole).decode()[before and before + 1 :]
         text = text if (before + len(whole)) % 3 == 0 else text.rstrip("=")[:-1]
         coded.append(re.escape(text).replace(r"\+", "[+-]").replace("/", "[/_]"))

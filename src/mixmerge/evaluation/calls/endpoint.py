@@ -1,7 +1,4 @@
-"""A chat endpoint that is asked many things at once, and nothing twice.
-
-Each call is tried until it has an answer, which goes to the journal.
-"""
+"""Many concurrent calls to a chat endpoint, with retries and a journal of finished calls."""
 
 import asyncio
 import dataclasses
@@ -38,15 +35,15 @@ Request = Mapping[str, Any]
 """A chat completion's body without the model: ``messages``, ``max_tokens``, ``temperature``, ..."""
 
 Requests = Callable[[], Iterable[Request]]
-"""Makes the requests, the same ones each time: thousands of texts need not be held."""
+"""Yields the requests, the same each time, so that they need not all be in memory."""
 
 Complaint = Callable[[Reply], str | None]
-"""Says why a reply is of no use; None where it is."""
+"""Returns why a reply is unusable; None if it is usable."""
 
 FUTILE = 10
-"""Useless replies in a row, before any useful one, after which the rest is not paid for."""
+"""Unusable replies, before any usable one, after which no more calls are made."""
 FIRST_BACK_OFF = 1.0
-"""Seconds at most before the second try; doubled for every further one."""
+"""The longest wait in seconds before the second attempt; doubled for each further one."""
 _NOTHING = Tokens(0, 0)
 _TOO_LATE = "not asked: the deadline for all calls had passed"
 
@@ -54,21 +51,17 @@ Result = TypeVar("Result")
 
 
 class ChatEndpoint:
-    """An OpenAI-compatible chat endpoint with a journal of what it has answered.
+    """An OpenAI-compatible chat endpoint with a journal of finished calls.
 
-    A call is known by everything that is sent: model, messages, sampling and any other field. Its
-    answer is in the journal from the moment it arrives; a call that is there is never sent again.
+    A call is identified by its whole body: model, messages, sampling and any other field. Its
+    answer is journalled as it arrives, and a journalled call is never sent again.
     """
 
     def __init__(self, spec: EndpointSpec, journal: Path, *, optional: Iterable[str] = ()) -> None:
         """Read the key from the environment.
 
-        Args:
-            spec: address, model, limits, price and patience.
-            journal: file of finished calls. If there is a price, the file `LEDGER` beside it
-                counts what all journals of that folder have cost.
-            optional: fields of a request that the endpoint may not know: where it refuses them,
-                calls are made without.
+        If there is a price, the file `LEDGER` beside ``journal`` counts the cost of all journals in
+        that folder. The ``optional`` fields of a request are left out if the endpoint refuses them.
 
         Raises:
             SpecError: the environment variable of the key is not set.
@@ -86,24 +79,23 @@ class ChatEndpoint:
         what: str = "calls",
         complaint: Complaint | None = None,
     ) -> Iterator[Reply]:
-        """Yield the replies to some requests, asking only what the journal does not hold.
+        """Yield the replies to requests; only calls that are not in the journal are made.
 
-        All calls are made before the first reply is yielded. Calls that failed for good are
-        yielded with their `Reply.error` and are not in the journal: another run asks them again.
-        The calls are made in a thread of their own, so this works where an event loop runs.
+        All calls are made before the first reply is yielded. Calls that failed have a `Reply.error`
+        and are not journalled, so another run makes them again. The calls run in their own thread,
+        so this also works inside an event loop.
 
         Args:
-            requests: what to ask; the same request twice is one call.
-            progress: hears first how many calls there are and what they may cost, then of every
-                finished one.
-            what: names the activity for ``progress``.
-            complaint: says why a reply is of no use. After ten of them in a row, and none of use
-                before, no more calls are made.
+            requests: equal requests are one call.
+            progress: told first how many calls there are and what they may cost, then of each.
+            what: the activity's name for ``progress``.
+            complaint: returns why a reply is unusable. If the first `FUTILE` replies are unusable,
+                no more calls are made.
 
         Raises:
             SpecError: the endpoint cannot be reached, refuses the key, does not know the model, or
-                no reply is of use.
-            ResourceError: the budget is used up, or another process is writing the journal.
+                no reply is usable.
+            ResourceError: the budget is spent, or another process is writing the journal.
         """
         with Journal(self._journal) as journal:
             keys, estimate = self._survey(requests, journal)
@@ -126,9 +118,7 @@ class ChatEndpoint:
                 tokens += CallSize.of(body).expected
         price = self._spec.price
         return keys, Estimate(
-            calls=len(missing),
-            tokens=tokens,
-            dollars=None if price is None else tokens.cost(price),
+            calls=len(missing), tokens=tokens, dollars=None if price is None else tokens.cost(price)
         )
 
     def _send(
@@ -167,17 +157,16 @@ class ChatEndpoint:
 
 def call_key(body: Request) -> str:
     """Return the SHA-256 of everything that a call sends, as 64 hexadecimal digits."""
-    # As `fingerprint`, but without its walk through the value: this runs for every call.
+    # Like `fingerprint`, without its check of the value: this runs for every call.
     form = json.dumps(body, ensure_ascii=False, sort_keys=True, allow_nan=False)
     return hashlib.sha256(form.encode()).hexdigest()
 
 
 @dataclass
 class Caller:
-    """Takes one call from its first try to its answer, or to the reason why there is none.
+    """Makes single calls, with retries. The deadline for all calls counts from its creation.
 
-    The clock of the deadline for all calls starts with it. Where the endpoint refuses the
-    ``optional`` fields of a request, calls are made without.
+    If the endpoint refuses the ``optional`` fields of a request, they are left out from then on.
     """
 
     spec: EndpointSpec
@@ -191,12 +180,12 @@ class Caller:
         self._end = time.monotonic() + (self.spec.deadline_seconds or float("inf"))
 
     async def answer(self, body: Request) -> Reply:
-        """Make one call; a failure is a reply with its `Reply.error`.
+        """Make one call; if it fails, the reply has a `Reply.error`.
 
         Raises:
-            OutOfBudgetError: a try could pass the budget.
+            OutOfBudgetError: an attempt could exceed the budget.
             SpecError: no call can succeed: wrong key, model or address.
-            ResourceError: no call can succeed: the account has no money left.
+            ResourceError: no call can succeed: the account has no credit left.
         """
         for attempt in range(1, self.spec.attempts + 1):
             if time.monotonic() >= self._end:
@@ -211,10 +200,10 @@ class Caller:
         raise AssertionError("the last attempt has no wait")
 
     def _wait(self, error: CallError, attempt: int) -> float | None:
-        """Return the seconds before another try, or None where there is none."""
+        """Return the seconds to wait before the next attempt; None to give up."""
         if not error.again or attempt == self.spec.attempts:
             return None
-        # Jitter: calls that failed together do not come back together.
+        # Jitter, so that calls that failed together are not retried together.
         wait = random.uniform(0.5, 1) * FIRST_BACK_OFF * 2 ** (attempt - 1)
         wait = min(wait, self.spec.longest_wait_seconds)
         if error.wait is not None:
@@ -225,7 +214,7 @@ class Caller:
         return wait if time.monotonic() + wait < self._end else None
 
     async def _without_what_it_refuses(self, body: Request) -> Reply:
-        """Try a call; once more without optional fields, should they be why it is refused."""
+        """Attempt a call; if it is refused for its optional fields, attempt it without them."""
         doubtful = self.optional & body.keys() - self._left_out
         try:
             return await self._try(_without(body, self._left_out), doubtful)
@@ -253,7 +242,7 @@ class Caller:
                 self.limiter.overloaded(sent)
             raise
         finally:
-            # What is in flight when a wrong key or address stops everything costs nothing either.
+            # Calls in flight when a wrong key or address stops all calls cost nothing either.
             self.budget.settle(reserved, _NOTHING if self.connection.hopeless else used)
         return reply
 
@@ -270,34 +259,31 @@ def _without(body: Request, names: frozenset[str]) -> Request:
 
 @dataclass
 class Calls:
-    """One round of calls: as many at once as the endpoint bears, none held that is finished."""
+    """One round of concurrent calls; finished calls are not kept in memory."""
 
     spec: EndpointSpec
     journal: Journal
-    """Where answers go as they come."""
     ledger: Ledger | None
     listen: Callable[[int], None]
-    """Hears after every call how many have come to an end."""
+    """Called after each call with the number of finished calls."""
     optional: frozenset[str]
-    """Fields of a request that the endpoint may not know."""
+    """Fields that are left out if the endpoint refuses them."""
     complaint: Complaint | None = None
     failed: dict[str, Reply] = dataclasses.field(default_factory=dict)
     """Replies without an answer, by key."""
     _useless: list[str] | None = dataclasses.field(default_factory=list)
-    """What is wrong with every reply so far; None once there was a useful one."""
+    """The complaint about each reply so far; None after the first usable one."""
     _done: int = 0
     _stopped: bool = False
 
     async def make(self, todo: Iterable[tuple[str, Request]], key: str | None) -> None:
-        """Make calls until there are none left or the budget is used up.
+        """Make calls until there are none left or the budget is spent.
 
-        Args:
-            todo: journal key and body of each call, taken one by one as there is room.
-            key: the endpoint's key.
+        ``todo`` has the journal key and body of each call; ``key`` is the endpoint's.
 
         Raises:
-            SpecError: no call can succeed: wrong key, model or address; or no reply is of use.
-            ResourceError: the budget is used up, or the disk is full.
+            SpecError: no call can succeed: wrong key, model or address; or no reply is usable.
+            ResourceError: the budget is spent, or the disk is full.
         """
         spec = self.spec
         limiter = RateLimiter(
@@ -316,7 +302,7 @@ class Calls:
                         break
                     group.create_task(self._call(name, body, caller, limiter))
         except BaseExceptionGroup as errors:
-            # All calls meet the same wrong key; one message is enough.
+            # All calls fail alike with a wrong key; one message is enough.
             raise errors.exceptions[0] from None
         if self._stopped:
             raise ResourceError(
@@ -341,7 +327,7 @@ class Calls:
         self.listen(self._done)
 
     def _check_use(self, reply: Reply) -> None:
-        """Stop where no reply is of any use: the others would be paid for in vain."""
+        """Stop if no reply is usable: the remaining calls would be paid for nothing."""
         if self.complaint is None or self._useless is None or reply.refused:
             return
         problem = self.complaint(reply)
@@ -357,9 +343,9 @@ class Calls:
 
 
 def in_own_thread(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run a coroutine to its end in a thread, whether or not an event loop runs in this one.
+    """Run a coroutine in its own thread, also while an event loop runs in this one.
 
-    An interrupt (Ctrl-C) of the caller cancels the coroutine before it goes on.
+    Ctrl-C in the calling thread cancels the coroutine.
     """
     started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = Future()
     outcome: Future[Result] = Future()
@@ -373,7 +359,7 @@ def in_own_thread(work: Coroutine[Any, Any, Result]) -> Result:
     def body() -> None:
         try:
             outcome.set_result(asyncio.run(watched()))
-        except BaseException as error:  # noqa: BLE001 (it is raised in the calling thread)
+        except BaseException as error:  # noqa: BLE001 - raised in the calling thread
             outcome.set_exception(error)
 
     thread = threading.Thread(target=body, name="calls")
@@ -382,7 +368,7 @@ def in_own_thread(work: Coroutine[Any, Any, Result]) -> Result:
         return outcome.result()
     except KeyboardInterrupt:
         loop, task = started.result()
-        with suppress(RuntimeError):  # it has just come to its end
+        with suppress(RuntimeError):  # it has just finished
             loop.call_soon_threadsafe(task.cancel)
         raise
     finally:

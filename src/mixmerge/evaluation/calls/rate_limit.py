@@ -1,10 +1,10 @@
-"""How fast an endpoint may be asked: calls in flight, calls and tokens a minute, pauses.
+"""Rate limits: calls in flight, calls and tokens per minute, pauses.
 
-The number of calls in flight follows the endpoint as TCP's window follows a network (additive
-increase, multiplicative decrease: Jacobson 1988; Chiu and Jain 1989). A round is as many replies
-as there may be calls in flight. It doubles after every good round until the endpoint first shows
-that it has enough, then grows by one, and shrinks to seven tenths when the endpoint refuses, does
-not reply in time, or replies much more slowly than it did in its best round.
+The number of calls in flight is controlled like TCP's congestion window (additive increase,
+multiplicative decrease: Jacobson 1988; Chiu and Jain 1989). A round is as many replies as there may
+be calls in flight. The window doubles after each good round until the endpoint is first overloaded,
+then grows by one. It shrinks to 0.7 when the endpoint refuses a call, does not reply in time, or
+replies much more slowly than in its best round.
 """
 
 import asyncio
@@ -15,9 +15,9 @@ _FIRST = 16
 """Calls in flight in the first round."""
 _SHRINK = 0.7
 _SLOW = 3.0
-"""A round that takes this many times the best round's latency has too many calls in flight."""
+"""A round whose latency is this many times the best round's has too many calls in flight."""
 _FORGET = 1.02
-"""The best round's latency grows by this a round: what is asked may become longer for good."""
+"""Factor on the best round's latency after each round, since requests may become longer."""
 
 
 class Rate:
@@ -42,7 +42,7 @@ class Rate:
 
 
 class RateLimiter:
-    """Decides when the next call may start, from how the endpoint took the earlier ones."""
+    """Decides when the next call may start, from the replies to the earlier ones."""
 
     def __init__(
         self,
@@ -53,14 +53,9 @@ class RateLimiter:
         tokens_per_minute: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take the limits.
+        """Set the limits: at most ``most`` calls in flight, each with ``timeout`` seconds.
 
-        Args:
-            most: calls in flight, whatever the endpoint bears.
-            timeout: seconds of one try; replies that take half of it are too slow.
-            requests_per_minute: the endpoint's limit on calls.
-            tokens_per_minute: the endpoint's limit on tokens, sent and answered.
-            clock: seconds that never go back.
+        Replies that take half of the timeout are too slow. Tokens are those sent and received.
         """
         self.limit = float(min(_FIRST, most))
         """Calls that may be in flight."""
@@ -77,7 +72,7 @@ class RateLimiter:
         self._replies, self._seconds = 0, 0.0
 
     async def take_place(self) -> None:
-        """Wait until one more call may be in flight. Only one task may wait at a time."""
+        """Wait until another call may be in flight. Only one task may wait at a time."""
         while self.in_flight >= int(self.limit):
             self._freed.clear()
             await self._freed.wait()
@@ -96,7 +91,7 @@ class RateLimiter:
 
     @property
     def pause(self) -> float:
-        """Seconds for which the endpoint asked not to be asked."""
+        """Seconds left of the pause that the endpoint asked for."""
         return max(0.0, self._resume_at - self._clock())
 
     def pause_for(self, seconds: float) -> None:
@@ -104,7 +99,7 @@ class RateLimiter:
         self._resume_at = max(self._resume_at, self._clock() + seconds)
 
     def replied(self, seconds: float, unused_tokens: float) -> None:
-        """Hear of a good reply: ``seconds`` after sending, with fewer tokens than reserved."""
+        """Record a good reply, ``seconds`` after sending, and give its unused tokens back."""
         self._tokens.give_back(unused_tokens)
         self._replies += 1
         self._seconds += seconds
@@ -112,8 +107,8 @@ class RateLimiter:
             self._end_round(self._seconds / self._replies)
 
     def overloaded(self, sent_at: float) -> None:
-        """Hear that a call was refused, or had no reply in time."""
-        # One decrease answers all calls that were sent before it.
+        """Record that a call was refused, or had no reply in time."""
+        # All calls that were sent before a decrease belong to the same overload.
         if sent_at > self._shrunk_at:
             self._shrink()
 

@@ -1,7 +1,7 @@
-"""What a provider means by an error: its code and parameter first, its words after.
+"""Classify a provider's error, by its code and parameter first and by its message otherwise.
 
-Nothing of this is standardised: the words are those of OpenAI, Azure, Anthropic, Google, Mistral,
-Cohere, DeepSeek, Alibaba, xAI, OpenRouter, LiteLLM, vLLM, SGLang, llama.cpp and others.
+None of this is standardised. The patterns cover OpenAI, Azure, Anthropic, Google, Mistral, Cohere,
+DeepSeek, Alibaba, xAI, OpenRouter, LiteLLM, vLLM, SGLang, llama.cpp and others.
 """
 
 import re
@@ -13,7 +13,7 @@ Kind = Literal["filtered", "too long", "field", "setting", "no money", "unknown"
 FILTERED = "filtered"
 
 _LONGEST_TEXT = 4000
-"""Characters of an error that are read: nobody says what is wrong after a page."""
+"""Characters of an error that are read; the rest never says what is wrong."""
 _BY_CODE: Mapping[str, Kind] = {
     **dict.fromkeys(
         (
@@ -44,7 +44,7 @@ _BY_CODE: Mapping[str, Kind] = {
 }
 _CODES = frozenset({"code", "type", "reason", "status"})
 _WORDS = frozenset({"message", "msg", "error", "detail", "title", "raw"})
-"""Where providers put their words; texts elsewhere may be the caller's own, sent back."""
+"""Where providers put their message; other texts may be the caller's own, echoed."""
 _TOO_LONG = re.compile(
     r"context.{0,10}(length|window|size|limit)|maximum context|reduce the length|too many tokens"
     r"|too (long|large)|(prompt|input|text|request|messages?|sequence)\b.{0,60}(longer than|exceed)"
@@ -57,7 +57,8 @@ _NO_ROOM = re.compile(
     r"|(request|prompt|input|message|your).*context.{0,10}(length|window|size|limit)",
     re.IGNORECASE | re.DOTALL,
 )
-"""The text leaves no room for `max_tokens`, which vLLM and Anthropic name: it is about the text."""
+"""The prompt leaves no room for `max_tokens`. vLLM and Anthropic name the field, but the prompt is
+the problem."""
 _FILTER = re.compile(
     r"content.{0,20}(filter|policy|moderation|guideline)|flagged|moderat(ed|ion)"
     r"|violat.{0,60}(polic|guideline|terms)|usage (polic|guideline)|safety (system|polic|filter)"
@@ -67,7 +68,7 @@ _FILTER = re.compile(
 _MONEY = re.compile(
     r"insufficient_quota|insufficient (balance|credit)|credit balance is too low", re.IGNORECASE
 )
-"""Not every quota: some endpoints call their limits a minute so, and those pass."""
+"""Not every "quota": some endpoints use the word for limits per minute, which are temporary."""
 _KEY = re.compile(
     r"(incorrect|invalid|expired|missing).{0,10}api.?key"
     r"|api.?key.{0,30}(not valid|invalid|expired)",
@@ -87,36 +88,30 @@ _WRONG_SETTINGS = {
     405: "this is not the address of chat completions",
     **dict.fromkeys((301, 302, 303, 307, 308), "this address has moved"),
 }
-_OTHER_LIMIT = {
-    "max_tokens": "max_completion_tokens",
-    "max_completion_tokens": "max_tokens",
-}
+_OTHER_LIMIT = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 _NEVER_REFUSED = frozenset({"messages", "model"})
-"""Fields that every chat endpoint takes: a complaint about one is about what stands in it."""
+"""Fields that every chat endpoint accepts: an error about one is about its value."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why an endpoint will not take a call."""
+    """Why an endpoint refuses a call."""
 
     kind: Kind
     """``filtered``: its content. ``too long``: its length. ``field``: a field that was sent.
-    ``setting``: key, model or address, so that no other call fares better."""
+    ``setting``: key, model or address, so every other call would be refused as well."""
     words: str
-    """The provider's own."""
+    """The provider's message."""
     field: str | None = None
     problem: str = ""
-    """What is wrong, and for a field what cures it."""
+    """What is wrong, and for a field how to fix it."""
 
 
 def refusal(status: int, text: str, body: Any, sent: Mapping[str, Any]) -> Refusal:
-    """Find out why an endpoint refuses a call.
+    """Return why an endpoint refuses a call.
 
-    Args:
-        status: of HTTP.
-        text: what it replied.
-        body: the same, parsed; None where it is no JSON.
-        sent: the body of the request.
+    ``body`` is the reply's ``text`` parsed as JSON (None if it is not JSON), ``sent`` the request's
+    body.
     """
     found = list(_strings(body))
     codes = [value.lower() for key, value in found if key in _CODES]
@@ -139,7 +134,7 @@ def refusal(status: int, text: str, body: Any, sent: Mapping[str, Any]) -> Refus
 def _by_status(status: int, words: str) -> Kind | None:
     if status == 402 or _MONEY.search(words):
         return "no money"
-    if status == 403:  # an account may be flagged, too, and then everything of it is refused
+    if status == 403:  # a flagged account is refused whatever it sends
         of_content = _FILTER.search(words) and not re.search(r"\baccount\b", words, re.IGNORECASE)
         return "filtered" if of_content else "setting"
     if status == 413:
@@ -154,7 +149,7 @@ def _by_words(words: str) -> Kind | None:
 
 
 def _field(named: list[str], words: str, sent: Mapping[str, Any]) -> str | None:
-    """Return the sent field that a complaint is about, if it is about one."""
+    """Return the field of the request that an error is about, if any."""
     if _NO_ROOM.search(words):
         return None
     fields = sent.keys() - _NEVER_REFUSED
@@ -166,7 +161,7 @@ def _field(named: list[str], words: str, sent: Mapping[str, Any]) -> str | None:
 
 
 def _named_in(words: str) -> Callable[[str], bool]:
-    """Return what says whether a field is named in words; `stop` or `user` is also English."""
+    """Return a test whether a message names a field; `stop` and `user` must be quoted there."""
 
     def named(field: str) -> bool:
         plain = "_" in field or field in ("temperature", "seed", "logprobs")
@@ -183,7 +178,7 @@ def _cure(field: str, sent: Mapping[str, Any]) -> str:
 
 
 def _strings(error: Any) -> Iterator[tuple[str, str]]:
-    """Yield the texts and numbers in an error with their keys; the path of a ``loc`` as one."""
+    """Yield the strings and integers of an error with their keys; a ``loc`` is joined."""
     left: list[tuple[str, Any]] = [("", error)]
     while left:
         key, value = left.pop()

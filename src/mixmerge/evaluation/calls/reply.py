@@ -1,4 +1,4 @@
-"""The reply to one call, read strictly: an answer, or an error that says what to do about it."""
+"""Parse the reply to one call: an answer, or an error that says what to do about it."""
 
 import json
 import re
@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from mixmerge.chat.thoughts import part
+from mixmerge.chat.thoughts import split_thoughts
 from mixmerge.evaluation.calls.refusal import FILTERED, Refusal, refusal
 
 _OVERLOAD = frozenset({429, 503, 529})
 _TEMPORARY = frozenset({408, 409, 425, 429})
-"""And all from 500 on: those in front of a server add their own, such as Cloudflare's 52x."""
+"""And all from 500 on: proxies add their own, such as Cloudflare's 52x."""
 _MOST_SHOWN = 200
-"""Characters of a strange reply that a message shows."""
+"""Characters of a reply that a message shows."""
 _FINISHED = {
     **dict.fromkeys(("stop", "end_turn", "stop_sequence", "eos", "eos_token", "complete"), "stop"),
     **dict.fromkeys(("length", "max_tokens", "model_length"), "length"),
@@ -23,14 +23,12 @@ _FINISHED = {
     **dict.fromkeys(("prohibited_content", "blocklist", "spii", "refusal"), FILTERED),
     **dict.fromkeys(("sensitive", "error_toxic", "guardrail_intervened"), FILTERED),
 }
-"""How an answer ended, by the words of providers and of the proxies that pass theirs on.
-
-What is not here (``error``, ``abort``, ``tool_calls``, nothing) is no end of an answer.
-"""
+"""``finish_reason`` of providers and proxies. Any other (``error``, ``abort``, ``tool_calls``,
+none) means that the answer is not finished."""
 _MOST_TOKENS = 10**12
-"""Above it, a count is none: sums and prices must stay numbers."""
+"""Larger counts are ignored: sums and prices must stay finite."""
 _NOT_PLAIN = re.compile("[\ud800-\udfff]")
-"""Halves of characters, which JSON can spell and no file can hold."""
+"""Lone surrogates, which JSON can escape and UTF-8 cannot encode."""
 
 
 @dataclass(frozen=True)
@@ -39,52 +37,46 @@ class Reply:
 
     text: str
     refused: bool = False
-    """The model or its provider would not answer."""
+    """The model or its provider refused to answer."""
     error: str | None = None
-    """Why there is no answer, after the last try."""
+    """Why there is no answer, after the last attempt."""
     finish_reason: str | None = None
-    """``stop`` or ``length``; ``filtered`` where a filter withheld the answer and `text` is what
-    it says."""
+    """``stop`` or ``length``; ``filtered`` if a filter withheld the answer and `text` is its
+    message."""
     input_tokens: int | None = None
-    """Tokens of the request; None where the endpoint does not count."""
+    """Tokens of the request; None if the endpoint does not count them."""
     output_tokens: int | None = None
-    """Tokens of the answer, its thoughts included; None where the endpoint does not count."""
+    """Tokens of the answer including its reasoning; None if the endpoint does not count them."""
     thoughts: str = ""
-    """What a reasoning model thought before it answered, where the endpoint shows it."""
+    """What a reasoning model wrote before its answer, if the endpoint shows it."""
 
 
+@dataclass(eq=False)
 class CallError(Exception):
-    """One try failed."""
+    """One attempt failed."""
 
-    def __init__(
-        self,
-        reason: str,
-        *,
-        status: int | None = None,
-        again: bool = True,
-        wait: float | None = None,
-        overload: bool = False,
-        maybe_charged: bool = False,
-        unread: bool = False,
-    ) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.again = again
-        """Whether another try may help."""
-        self.wait = wait
-        """Seconds that the endpoint asked to wait."""
-        self.overload = overload or status in _OVERLOAD
-        """Whether fewer calls at once would help."""
-        self.maybe_charged = maybe_charged
-        """Whether the endpoint may have done the work all the same."""
-        self.unread = unread
-        """Whether a whole reply came that holds no answer."""
-        self.doubtful = False
-        """Whether the optional fields of the call may be all that is wrong."""
+    reason: str
+    status: int | None = None
+    again: bool = True
+    """Whether another attempt may succeed."""
+    wait: float | None = None
+    """Seconds that the endpoint asked to wait."""
+    overload: bool = False
+    """Whether fewer concurrent calls would help."""
+    maybe_charged: bool = False
+    """Whether the endpoint may charge for the call."""
+    unread: bool = False
+    """Whether a complete reply has no answer in it."""
+    doubtful: bool = False
+    """Whether the optional fields may be the only problem."""
+
+    def __post_init__(self) -> None:
+        super().__init__(self.reason)
+        self.overload = self.overload or self.status in _OVERLOAD
 
 
 class RefusedCallError(CallError):
-    """The endpoint understood the call and will not take it."""
+    """The endpoint refused the call."""
 
     def __init__(self, status: int, why: Refusal) -> None:
         super().__init__(f"status {status}: {shown(why.words)}", status=status, again=False)
@@ -94,17 +86,11 @@ class RefusedCallError(CallError):
 def read_reply(
     status: int, headers: Mapping[str, str], text: str, sent: Mapping[str, Any] | None = None
 ) -> Reply:
-    """Read a response to a chat completion.
-
-    Args:
-        status: of HTTP.
-        headers: of the response.
-        text: its body.
-        sent: the body of the request, whose fields the endpoint may complain about.
+    """Parse a response to a chat completion whose request had the body ``sent``.
 
     Raises:
-        RefusedCallError: the endpoint will not take this call.
-        CallError: there is no answer in it, for a reason that may pass.
+        RefusedCallError: the endpoint refuses this call.
+        CallError: there is no answer, for a reason that may be temporary.
     """
     if status != 200:
         return _failure(status, headers, text, _parsed(text), sent or {})
@@ -129,14 +115,14 @@ def read_reply(
         said = shown(str(choice.get("finish_reason")))
         reason = f"not finished (finish_reason: {said}): {shown(text)}"
         raise CallError(reason, maybe_charged=True, unread=True)
-    # One that was cut off without text spent its limit on thoughts: no other try helps there.
+    # An answer cut off without text spent its limit on reasoning; another attempt would not help.
     if answer is None and ended == "stop":
         reason = f"a completion without text: {shown(text)}"
         raise CallError(reason, maybe_charged=True, unread=True)
     beside = message.get("reasoning_content") or message.get("reasoning") or ""
-    parted = part(answer or "")
-    whole = [each for each in (beside, thoughts, parted.thoughts) if isinstance(each, str) and each]
-    answer = parted.answer if parted.closed else ""
+    split = split_thoughts(answer or "")
+    whole = [each for each in (beside, thoughts, split.thoughts) if isinstance(each, str) and each]
+    answer = split.answer if split.closed else ""
     return _reply(body, answer, finish_reason=ended, thoughts="\n".join(whole))
 
 
@@ -150,7 +136,7 @@ def _parsed(text: str) -> Any:
 def _failure(
     status: int, headers: Mapping[str, str], text: str, body: Any, sent: Mapping[str, Any]
 ) -> Reply:
-    """Return a filter's refusal as a reply; raise what else a status means."""
+    """Return a content filter's refusal as a reply; raise for any other status."""
     why = refusal(status, text, body, sent)
     passes = status in _TEMPORARY or status >= 500
     if why.kind == "filtered" and not passes:
@@ -162,7 +148,7 @@ def _failure(
 
 
 def _inner_failure(body: Mapping[str, Any], text: str, sent: Mapping[str, Any]) -> Reply:
-    """Read an error inside a good status, which a proxy sends when its provider fails."""
+    """Handle an error with status 200, which a proxy sends when its provider fails."""
     error = body["error"]
     code = str(error.get("code")) if isinstance(error, dict) else ""
     status = int(code) if re.fullmatch("[45][0-9][0-9]", code, re.ASCII) else 502
@@ -174,15 +160,15 @@ def _inner_failure(body: Mapping[str, Any], text: str, sent: Mapping[str, Any]) 
 
 
 def _end(reason: Any) -> str | None:
-    """Return how an answer ended: ``stop``, ``length``, filtered, or None: not at all."""
-    if isinstance(reason, dict):  # as SGLang writes it in its own words
+    """Return how an answer ended: ``stop``, ``length``, `FILTERED`, or None if unfinished."""
+    if isinstance(reason, dict):  # SGLang
         reason = reason.get("type")
     # Google's reads "content_filter: SAFETY".
     return _FINISHED.get(reason.lower().partition(":")[0]) if isinstance(reason, str) else None
 
 
 def _texts(content: Any) -> tuple[str | None, str]:
-    """Return the answer of a message, or None where it has none, and its thoughts."""
+    """Return the answer of a message (None if it has none) and its reasoning."""
     if isinstance(content, str):
         return content, ""
     parts = content if isinstance(content, list) else []
@@ -209,12 +195,12 @@ def _reply(body: Mapping[str, Any], text: str, thoughts: str = "", **more: Any) 
 
 
 def plain(text: str) -> str:
-    """Return a text that a file can hold: half of a character becomes the replacement character."""
+    """Return a text that UTF-8 can encode: lone surrogates become U+FFFD."""
     return _NOT_PLAIN.sub("\ufffd", text)
 
 
 def shown(text: str) -> str:
-    """Return the beginning of a text for a message: on one line, without control characters."""
+    """Return the beginning of a text on one line without control characters, for a message."""
     line = " ".join(text[: 10 * _MOST_SHOWN].split())
     line = "".join(each if each.isprintable() else "\ufffd" for each in line)
     return line if len(line) <= _MOST_SHOWN else line[: _MOST_SHOWN - 3] + "..."
@@ -235,8 +221,8 @@ def _asked_wait(value: str | None) -> float | None:
         pass
     try:
         date = parsedate_to_datetime(value)
-        if date.tzinfo is None:  # "-0000" says nothing about the zone; HTTP dates are in UTC
+        if date.tzinfo is None:  # "-0000" is no time zone; HTTP dates are in UTC
             date = date.replace(tzinfo=UTC)
         return max(0.0, (date - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError, OverflowError):  # years and zones without end
+    except (ValueError, TypeError, OverflowError):  # absurd years and time zones
         return None

@@ -1,8 +1,8 @@
-"""What calls cost: an estimate before, a count of every dollar after, and a limit that holds.
+"""The cost of calls: an estimate before, a ledger after, and a budget that is never exceeded.
 
-Nobody knows an endpoint's tokenizer, so tokens are estimated from UTF-8 bytes, which is fairer to
-languages than characters are. Whether a call still fits into a budget is not left to an estimate:
-no tokenizer in use makes more than one token of a byte.
+The endpoint's tokenizer is unknown, so tokens are estimated from UTF-8 bytes, which is fairer
+across languages than characters. The budget does not rely on that estimate: it assumes one token
+per byte, the most that any tokenizer in use makes.
 """
 
 import asyncio
@@ -20,15 +20,15 @@ from mixmerge.evaluation.calls.reply import Reply
 from mixmerge.evaluation.endpoint_spec import LIMITS, Price
 
 LEDGER = "spent.jsonl"
-"""What the calls of all journals in a folder cost together."""
+"""The cost of the calls of all journals in a folder."""
 BYTES_PER_TOKEN = 3
-"""English has about 4.5 bytes a token, Hindi in older tokenizers under 3."""
+"""English has about 4.5 bytes per token, Hindi in older tokenizers less than 3."""
 _TOKENS_OF_TEMPLATE = 100
-"""More than any chat template puts around one message."""
+"""More than any chat template adds to one message."""
 _ENVELOPE_BYTES = 256 * 1024
 _MOST_BYTES_PER_TOKEN = 64
 _LONGEST_ANSWER = 100_000
-"""Tokens of an answer without a limit."""
+"""Assumed tokens of an answer without a limit."""
 _ROUNDING = 1e-9
 
 
@@ -48,7 +48,7 @@ class Tokens:
         return Tokens(self.input + other.input, self.output + other.output)
 
     def cost(self, price: Price | None) -> float:
-        """Return dollars; nothing where there is no price."""
+        """Return dollars; 0 without a price."""
         if price is None:
             return 0.0
         return (self.input * price.input + self.output * price.output) / 1e6
@@ -56,14 +56,14 @@ class Tokens:
 
 @dataclass(frozen=True)
 class CallSize:
-    """How large one call is, before it is made."""
+    """The size of one call before it is made."""
 
     text_bytes: int
     """UTF-8 bytes of all its messages."""
     around: int
-    """The most tokens that stand around them: of a chat template, and of the reply's schema."""
+    """The most tokens that the chat template and the reply's schema add."""
     max_tokens: int
-    """Where its answer is cut off."""
+    """The limit of its answer."""
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> "CallSize":
@@ -77,22 +77,22 @@ class CallSize:
 
     @property
     def expected(self) -> Tokens:
-        """Tokens as estimated: a third of the bytes, and an answer up to its limit."""
+        """The estimate: a third of the bytes, and an answer up to its limit."""
         return Tokens(math.ceil(self.text_bytes / BYTES_PER_TOKEN), self.max_tokens)
 
     @property
     def most(self) -> Tokens:
-        """Tokens that the call cannot pass: one for every byte."""
+        """The upper bound: one token per byte."""
         return Tokens(self.text_bytes + self.around, self.max_tokens)
 
     @property
     def reply_bytes(self) -> int:
-        """Bytes of the longest reply: envelope, echo of the question, answer in JSON escapes."""
+        """The largest reply in bytes: envelope, echoed prompt, answer in JSON escapes."""
         answer = _MOST_BYTES_PER_TOKEN * (self.max_tokens or _LONGEST_ANSWER)
         return _ENVELOPE_BYTES + self.text_bytes + answer
 
     def used(self, reply: Reply) -> Tokens:
-        """Return what the endpoint counted, or an estimate where it does not count."""
+        """Return the endpoint's counts, or an estimate if there are none."""
         written = math.ceil(len((reply.thoughts + reply.text).encode()) / BYTES_PER_TOKEN)
         return Tokens(
             self.expected.input if reply.input_tokens is None else reply.input_tokens,
@@ -102,14 +102,13 @@ class CallSize:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What some calls would take, before they are made."""
+    """The size and cost of the calls that are not finished."""
 
     calls: int
-    """Calls that are not finished yet."""
     tokens: Tokens
-    """Of the calls that are not finished; every answer counted up to its limit."""
+    """Every answer is counted up to its limit."""
     dollars: float | None
-    """None where the price is not known."""
+    """None if the price is unknown."""
 
     def __str__(self) -> str:
         millions = self.tokens.total / 1e6
@@ -120,12 +119,12 @@ class Estimate:
 class Ledger:
     """Dollars spent by all processes that share a file: reserved before a call, settled after.
 
-    What was reserved and never settled counts in full: the endpoint may charge for calls that were
-    in flight when a process was killed.
+    Reserved amounts that are never settled count in full, because the endpoint may charge for calls
+    that were in flight when a process was killed.
     """
 
     def __init__(self, path: Path, budget: float | None) -> None:
-        """Open JSON Lines of dollars, one change a line, whose sum may not pass ``budget``.
+        """Open a file of dollars, one change per line, whose sum may not exceed ``budget``.
 
         Raises:
             ResourceError: the folder is not writable.
@@ -142,7 +141,7 @@ class Ledger:
             return self._spent
 
     def reserve(self, dollars: float) -> bool:
-        """Set some dollars aside if the budget allows it.
+        """Reserve dollars and return True, or return False if the budget does not allow it.
 
         Raises:
             ResourceError: the disk is full.
@@ -154,7 +153,7 @@ class Ledger:
         return True
 
     def settle(self, reserved: float, spent: float) -> None:
-        """Replace what was set aside by what was spent.
+        """Replace a reserved amount by the amount that was spent.
 
         Raises:
             ResourceError: the disk is full.
@@ -164,7 +163,7 @@ class Ledger:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Keep other processes from writing, and count first what they have written."""
+        """Lock the file, and first add what other processes have written."""
         self._log.lock(patience=math.inf)
         try:
             for _, line in self._log.new_lines():
@@ -196,7 +195,7 @@ class Ledger:
 
 
 def _change(line: bytes) -> float:
-    """Return the dollars of a line; a bare number is what a person has put for a damaged one."""
+    """Return the dollars of a line; a bare number is a damaged line that was repaired by hand."""
     change = line if line[:1] != b"[" else value_of(line)
     if not isinstance(change, (bytes, int, float)) or not math.isfinite(float(change)):
         raise ValueError("no number of dollars")
@@ -206,18 +205,18 @@ def _change(line: bytes) -> float:
 def spent(run: Path) -> dict[str, float]:
     """Return the dollars that calls to priced endpoints have cost in a run, by kind of step.
 
-    What is in flight counts in full, a damaged line not at all; the next call names it.
+    Calls in flight count in full. Damaged lines are skipped; the next call reports them.
     """
     ledgers = sorted(run.glob(f"cache/*/{LEDGER}"))
     return {ledger.parent.name: sum(read_log(ledger, _change)) for ledger in ledgers}
 
 
 class OutOfBudgetError(Exception):
-    """The next call could pass the budget, and no call in flight can still make room."""
+    """The next call could exceed the budget, and no call in flight can free any of it."""
 
 
 class Budget:
-    """Sets dollars of a ledger aside for tries in flight; without a price, everything is free."""
+    """Reserves dollars of a ledger for attempts in flight; without a price, calls are free."""
 
     def __init__(self, ledger: Ledger | None, price: Price | None) -> None:
         self._ledger = ledger
@@ -226,13 +225,12 @@ class Budget:
         self._settled = asyncio.Event()
 
     async def reserve(self, size: CallSize) -> float:
-        """Set aside what a try may cost at most; wait for tries in flight to settle for less.
+        """Reserve the most that an attempt may cost, and return it in dollars for `settle`.
 
-        Returns:
-            Dollars, for `settle`.
+        This waits until attempts in flight have freed enough of the budget.
 
         Raises:
-            OutOfBudgetError: there is no room, and nothing in flight can make any.
+            OutOfBudgetError: the budget is too small, and no attempt is in flight.
         """
         dollars = size.most.cost(self._price)
         while self._ledger is not None and not self._ledger.reserve(dollars):
@@ -244,7 +242,7 @@ class Budget:
         return dollars
 
     def settle(self, reserved: float, used: Tokens | None) -> None:
-        """Count what a try took in place of what was set aside; None: all of it, to be safe."""
+        """Replace a reserved amount by the cost of the tokens used; None keeps all of it."""
         self._in_flight -= 1
         self._settled.set()
         if self._ledger is not None and used is not None:

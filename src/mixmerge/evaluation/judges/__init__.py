@@ -1,7 +1,7 @@
-"""The judges, a file each. To add one, write its file and name it in `_FILES`.
+"""The judges, one file each. To add one, write its file and name it in `_FILES`.
 
-A file holds the specification of a kind of judge, a subclass of `BaseJudgeSpec` which it calls
-``SPEC``, and what is made from it: an object with the methods of `mixmerge.records.Judge`.
+A file defines ``SPEC``, a subclass of `BaseJudgeSpec`, and the judge that it builds, which has the
+methods of `mixmerge.records.Judge`.
 """
 
 from importlib import import_module
@@ -31,7 +31,7 @@ _FILES = (
 JUDGES: dict[str, type[BaseJudgeSpec]] = {
     spec.key: spec for spec in (import_module(f"{__name__}.{file}").SPEC for file in _FILES)
 }
-"""The specification of every kind of judge, by the key that tells it from the others."""
+"""The specification of every kind of judge, by its key in a study file."""
 
 if TYPE_CHECKING:
     JudgeSpec = BaseJudgeSpec
@@ -43,10 +43,10 @@ else:
 
 
 def members(judge: JudgeSpec) -> tuple[BaseJudgeSpec, ...]:
-    """Return the judges of a panel; a judge alone is its own."""
+    """Return the judges of a panel, or a single judge."""
     return judge.panel if isinstance(judge, PanelJudgeSpec) else (judge,)
 
 
 def of_people(judge: JudgeSpec) -> bool:
-    """Say whether people's verdicts decide, alone or on a panel."""
+    """Return whether people are the judge, or on the panel."""
     return any(member.of_people for member in members(judge))

@@ -1,4 +1,4 @@
-"""A text classifier as a judge of whether an answer has an outcome."""
+"""A text classifier as a judge of single answers."""
 
 from collections.abc import Sequence
 from functools import cached_property, partial
@@ -23,7 +23,7 @@ from mixmerge.records import Item, Question, Verdict
 
 
 class ClassifierJudgeSpec(BaseJudgeSpec):
-    """A text classifier on this machine: it reads single answers and compares none."""
+    """A text classifier on this machine, for single answers and not for comparisons."""
 
     key = "classifier"
     answers = frozenset({"outcome", "grade"})
@@ -33,13 +33,13 @@ class ClassifierJudgeSpec(BaseJudgeSpec):
     """A Hugging Face folder of a sequence classifier, or a name on the hub with an optional
     ``@revision``."""
     labels: dict[str, Literal["yes", "no"]] = Field(min_length=2)
-    """What each of its labels says: does the answer have the outcome, such as being harmful?"""
+    """For each of its labels, whether the answer has the outcome, such as ``harmful``."""
     reads: Literal["answer", "prompt_and_answer"] = "prompt_and_answer"
-    """What it is shown; the prompt and the answer as a pair of texts."""
+    """Its input: the answer, or the prompt and the answer as a pair of texts."""
     threshold: float = Field(0.5, gt=0, lt=1)
-    """Probability of the ``yes`` labels from which the verdict is ``yes``."""
+    """The verdict is ``yes`` from this probability of the ``yes`` labels on."""
     batch_size: int = Field(32, ge=1)
-    """Texts read at once. Placement."""
+    """Texts per batch. Placement."""
 
     @model_validator(mode="after")
     def _can_say_both(self) -> Self:
@@ -52,15 +52,15 @@ class ClassifierJudgeSpec(BaseJudgeSpec):
         return model_paths(self.classifier)
 
     def build(self, context: JudgeContext) -> "ClassifierJudge":
-        """Make the judge; the classifier is loaded when it is first needed."""
+        """Return the judge; the classifier is loaded when it is first needed."""
         return ClassifierJudge(self, context.folder)
 
 
 class ClassifierJudge:
-    """Classifies answers; it cannot compare two of them. See `mixmerge.records.Judge`."""
+    """Classifies answers; see `mixmerge.records.Judge`."""
 
     def __init__(self, spec: ClassifierJudgeSpec, folder: Path = Path()) -> None:
-        """Find the classifier, also in a folder; it is loaded when it is first needed.
+        """Find the classifier; it is loaded when it is first needed.
 
         Raises:
             ModelError: there is no such model.
@@ -70,7 +70,7 @@ class ClassifierJudge:
 
     @cached_property
     def name(self) -> str:
-        """Classifier with a digest of its files, its threshold and what it reads."""
+        """Classifier with a digest of its files, input and threshold."""
         digest = folder_fingerprint(self._folder)[:8]
         label = f"{Path(self._spec.classifier).name}-{digest}"
         return f"{label} ({self._spec.reads}, yes from {self._spec.threshold})"
@@ -78,7 +78,7 @@ class ClassifierJudge:
     def judge(
         self, items: Sequence[Item], question: Question, progress: Progress = silent
     ) -> list[Verdict]:
-        """Say of each answer whether it has the outcome.
+        """Decide for each answer whether it has the outcome.
 
         Raises:
             ModelError: the classifier cannot be loaded.
@@ -86,7 +86,7 @@ class ClassifierJudge:
         """
         self._spec.require(question)
         size = self._spec.batch_size
-        # Texts of similar length share a batch, so that little of it is padding.
+        # Texts of similar length share a batch, to save padding.
         order = sorted(
             range(len(items)), key=lambda i: -len(items[i].prompt.text + items[i].answer.text)
         )
@@ -107,10 +107,10 @@ class ClassifierJudge:
         texts = [[item.answer.text for item in items]]
         if self._spec.reads == "prompt_and_answer":
             texts.insert(0, [item.prompt.text for item in items])
-        # Texts are data: one that spells a special token does not end where it does.
+        # Answers are data: special tokens that they spell out must not count as such.
         encode = partial(self._tokenizer, *texts, split_special_tokens=True)
         whole = encode()["input_ids"]
-        # Of a long pair, the longer text loses tokens first: a short answer is read to its end.
+        # The longer text of a pair is truncated first, so a short answer is read completely.
         inputs = encode(
             truncation=True, max_length=self._longest, padding=True, return_tensors="pt"
         )
@@ -137,18 +137,9 @@ class ClassifierJudge:
 
     @cached_property
     def _tokenizer(self) -> Any:
-        from mixmerge.chat.tokenizer import load_tokenizer
+        from mixmerge.chat.tokenizer import load_padding_tokenizer
 
-        tokenizer = load_tokenizer(self._folder)
-        if tokenizer.pad_token is None:  # as of classifiers made from a language model
-            if tokenizer.eos_token is None:
-                raise ModelError(
-                    f"{self._folder}: the tokenizer names neither a `pad_token` nor an "
-                    "`eos_token`, so texts of different lengths cannot be read together. Name "
-                    "one in tokenizer_config.json."
-                )
-            tokenizer.pad_token = tokenizer.eos_token
-        return tokenizer
+        return load_padding_tokenizer(self._folder)
 
     @cached_property
     def _network(self) -> Any:

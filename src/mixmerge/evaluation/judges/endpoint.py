@@ -1,6 +1,6 @@
 """A judge model at an OpenAI-compatible endpoint."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from pydantic import Field
 from mixmerge.evaluation.calls.reply import Reply, shown
 from mixmerge.evaluation.endpoint_spec import EndpointSpec
 from mixmerge.evaluation.judges.judge import JudgeContext
-from mixmerge.evaluation.judges.rubric import Heard, Reading, Rubric, RubricJudgeSpec
+from mixmerge.evaluation.judges.rubric import ParsedReply, Reading, Rubric, RubricJudgeSpec
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Item, Question, Verdict
 
@@ -22,26 +22,27 @@ class EndpointJudgeSpec(EndpointSpec, RubricJudgeSpec):
     placement = frozenset(EndpointSpec.model_fields) - {"model", "fields"}
 
     temperature: float = Field(0.0, ge=0, le=2)
-    """Of the judge's own decoding."""
+    """Of the judge's decoding."""
     max_tokens: int = Field(512, ge=1)
-    """Where the judge's reply is cut off."""
+    """The limit of the judge's reply."""
     structured: Literal["auto", "always", "never"] = "auto"
-    """Whether the reply is JSON of a given schema: where the endpoint can (``auto``), or not."""
+    """Whether the reply must be JSON of a given schema (structured output); ``auto``: if the
+    endpoint supports it."""
 
     def build(self, context: JudgeContext) -> "EndpointJudge":
-        """Make the judge; the key is read from the environment."""
+        """Return the judge; the key is read from the environment."""
         return EndpointJudge(self, context.journal, context.folder)
 
 
 class EndpointJudge:
     """Asks a judge model, comparisons in both orders; see `mixmerge.records.Judge`.
 
-    Verdicts are typed: a reply without a verdict is ``unreadable``, a judge that will not judge
-    ``refused``, a call without a reply ``error``. The next run asks errors again.
+    A reply without a verdict is ``unreadable``, a judge that refuses is ``refused``, and a failed
+    call is ``error``; the next run makes failed calls again.
     """
 
     def __init__(self, spec: EndpointJudgeSpec, journal: Path, folder: Path = Path()) -> None:
-        """Read the key; nothing in the journal of finished calls is asked again.
+        """Read the key; calls in the journal are not made again.
 
         Raises:
             SpecError: the rubric does not exist, or the key is not in the environment.
@@ -58,12 +59,6 @@ class EndpointJudge:
         self, items: Sequence[Item], question: Question, progress: Progress = silent
     ) -> list[Verdict]:
         """Judge answers, comparisons in both orders; identical answers are a tie."""
-        return list(self.verdicts(items, question, progress))
-
-    def verdicts(
-        self, items: Sequence[Item], question: Question, progress: Progress = silent
-    ) -> Iterator[Verdict]:
-        """Yield what `judge` returns, one verdict at a time, once all calls are made."""
         rubric = self._spec.rubric_for(question, self._folder)
         reading = Reading(rubric, question, self._spec.model)
         replies = self._endpoint.ask(
@@ -72,7 +67,7 @@ class EndpointJudge:
             what="judge calls",
             complaint=partial(self._complaint, rubric),
         )
-        yield from reading.verdicts(items, replies, partial(self._hear, rubric))
+        return list(reading.verdicts(items, replies, partial(self._parse, rubric)))
 
     def _request(self, rubric: Rubric, text: str) -> dict[str, Any]:
         request: dict[str, Any] = {
@@ -85,25 +80,25 @@ class EndpointJudge:
             request["response_format"] = {"type": "json_schema", "json_schema": schema}
         return request
 
-    def _hear(self, rubric: Rubric, reply: Reply) -> Heard:
+    def _parse(self, rubric: Rubric, reply: Reply) -> ParsedReply:
         if reply.error is not None:
-            return Heard(reply.error, missing="error")
+            return ParsedReply(reply.error, missing="error")
         if reply.refused:
-            return Heard(reply.text, missing="refused")
-        if reply.finish_reason == "length":  # its end may be what it quotes
-            return Heard(f"cut off by the limit of the reply: {reply.text}")
-        return rubric.hear(reply.text)
+            return ParsedReply(reply.text, missing="refused")
+        if reply.finish_reason == "length":  # it may end in the middle of a quoted verdict
+            return ParsedReply(f"cut off at the limit of the reply: {reply.text}")
+        return rubric.parse(reply.text)
 
     def _complaint(self, rubric: Rubric, reply: Reply) -> str | None:
-        """Say why a reply holds no verdict, and what to do about it."""
-        if self._hear(rubric, reply).word is not None:
+        """Return why a reply has no verdict, and what to do about it."""
+        if self._parse(rubric, reply).word is not None:
             return None
         begins = repr(shown(reply.text or reply.thoughts))
         if reply.finish_reason == "length":
             return f"{begins} was cut off before a verdict. Raise `max_tokens`."
         return (
-            f"{begins} holds no verdict: its last line must be `VERDICT: WORD`, and the word one "
-            f"of {', '.join(rubric.words)}."
+            f"{begins} has no verdict: its last line must be `VERDICT: WORD`, with one of "
+            f"{', '.join(rubric.words)}."
         )
 
 

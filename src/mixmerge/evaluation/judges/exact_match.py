@@ -1,8 +1,8 @@
-"""Whether an answer is one of the right ones, word for word, after a normalisation.
+"""Exact match: whether an answer equals an accepted answer after normalisation.
 
-``ignore_case``, ``ignore_punctuation``, ``ignore_numbers`` and ``regexes_to_ignore`` mean what they
-mean in lm-evaluation-harness's ``exact_match``, and ``squad`` is the normalisation of SQuAD v1.1
-(Rajpurkar et al., 2016); both also know the letters, marks and digits of other scripts.
+``ignore_case``, ``ignore_punctuation``, ``ignore_numbers`` and ``regexes_to_ignore`` mean the same
+as in lm-evaluation-harness's ``exact_match``, and ``squad`` is the normalisation of SQuAD v1.1
+(Rajpurkar et al., 2016). Both also handle the letters, marks and digits of other scripts.
 """
 
 import re
@@ -27,18 +27,18 @@ class ExactMatchSpec(ProgramJudgeSpec):
     outcomes = frozenset({"correct"})
 
     exact_match: Literal["none", "strip", "squad"] = "strip"
-    """What is done to both texts first: nothing; blanks at the ends go (``strip``); or lower case,
-    without punctuation, English articles and superfluous blanks (``squad``)."""
+    """How both texts are normalised: not at all, without spaces at the ends (``strip``), or lower
+    case without punctuation, English articles and extra spaces (``squad``)."""
     ignore_case: bool = False
-    """Compare without regard to case."""
+    """Ignore case."""
     ignore_punctuation: bool = False
-    """Leave out punctuation and symbols."""
+    """Ignore punctuation and symbols."""
     ignore_numbers: bool = False
-    """Leave out digits."""
+    """Ignore digits."""
     regexes_to_ignore: tuple[str, ...] = ()
-    """Leave out what these patterns match, before anything else is done."""
+    """Ignore what these patterns match; applied first."""
     f1: bool = False
-    """With ``squad`` and a graded measure: grade by the share of words in common (F1)."""
+    """With ``squad`` and a graded measure: the grade is the F1 score of the words."""
 
     @field_validator("regexes_to_ignore")
     @classmethod

@@ -6,13 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mixmerge.errors import DataError
-from mixmerge.evaluation.judges.judge import (
-    FOLDER,
-    BaseJudgeSpec,
-    Decision,
-    JudgeContext,
-    verdict,
-)
+from mixmerge.evaluation.judges.judge import FOLDER, BaseJudgeSpec, Decision, JudgeContext, verdict
 from mixmerge.evaluation.judging import JudgedTexts, misfit
 from mixmerge.files import read_rows
 from mixmerge.fingerprint import folder_fingerprint
@@ -35,24 +29,24 @@ class HumanJudgeSpec(BaseJudgeSpec):
         return {FOLDER: self.human}
 
     def build(self, context: JudgeContext) -> "HumanJudge":
-        """Make the judge of one model's answers."""
+        """Return the judge of one model's answers."""
         return HumanJudge(context.folder / self.human / context.model)
 
 
 class GivenVerdict(Verdict, JudgedTexts):
-    """A person's verdict, with the texts they judged where these were kept."""
+    """A person's verdict, with the texts they judged if these were kept."""
 
 
 @dataclass(frozen=True)
 class HumanJudge:
-    """Looks up what people said of one model's answers; see `mixmerge.records.Judge`.
+    """Looks up people's verdicts on one model's answers; see `mixmerge.records.Judge`.
 
-    Every prompt gets its verdicts, all of them where several people judged it. A prompt that
-    nobody judged is ``unreadable``: counted as missing, never guessed.
+    A prompt has the verdicts of all people who judged it. A prompt that nobody judged is
+    ``unreadable`` and counts as missing.
     """
 
     folder: Path
-    """Holds ``AXIS.jsonl`` for every axis that people judged."""
+    """Has ``AXIS.jsonl`` for every axis that people judged."""
 
     @cached_property
     def name(self) -> str:
@@ -65,8 +59,8 @@ class HumanJudge:
         """Return the verdicts on the model's answers.
 
         Raises:
-            DataError: the file is missing or broken, or a verdict answers another question, or
-                belongs to no prompt or to another answer.
+            DataError: the file is missing or invalid, or a verdict is for another question, an
+                unknown prompt or another answer.
         """
         path = self.folder / f"{question.axis}.jsonl"
         by_prompt = {item.prompt.id: item for item in items}
@@ -78,12 +72,12 @@ class HumanJudge:
             if row.prompt not in given:
                 raise DataError(
                     f"{where}: {row.prompt!r} is not the id of any prompt on {question.axis}. "
-                    "Verdicts belong to the prompts they were given for."
+                    "Use the prompts that people judged."
                 )
             item = by_prompt[row.prompt]
             base = item.reference.text if item.reference is not None else None
             row.require(f"{where} ({row.prompt!r})", item.answer.text, base)
-            # The prompt set says what a prompt is, whatever an annotation tool made of it.
+            # An annotation tool may have changed these; the prompt set's own values count.
             of_prompt = item.prompt.model_dump(include={"cluster", "language", "category"})
             kept = row.model_dump(include=set(Verdict.model_fields))
             given[row.prompt].append(Verdict(**(kept | of_prompt)))

@@ -1,4 +1,4 @@
-"""Whether an answer is JSON that fits a schema."""
+"""Whether an answer is JSON that is valid under a JSON Schema."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from mixmerge.files import read_json
 
 
 class JsonSchemaSpec(ProgramJudgeSpec):
-    """An answer, or its first fenced block, must be JSON that fits a schema."""
+    """An answer, or its first fenced block, must be JSON that is valid under a schema."""
 
     key = "json_schema"
     outcomes = frozenset({"valid"})
@@ -26,7 +26,7 @@ class JsonSchemaSpec(ProgramJudgeSpec):
     """A file with a JSON Schema of any draft."""
 
     def identity(self) -> dict[str, Any]:
-        """Return the settings that change verdicts: the schema counts by content."""
+        """Return the settings that change verdicts, with "file" for the schema."""
         return {"json_schema": "file"}
 
     def paths(self) -> dict[str, Path]:
@@ -37,7 +37,7 @@ class JsonSchemaSpec(ProgramJudgeSpec):
         """Read the schema.
 
         Raises:
-            SpecError: the file holds no schema.
+            SpecError: the file is not a JSON Schema.
             ResourceError: the package ``jsonschema`` is not installed.
         """
         validator = _validator(context.folder / self.json_schema)
@@ -59,8 +59,8 @@ def _validator(path: Path) -> Any:
     try:
         kind.check_schema(schema)
     except exceptions.SchemaError as error:
-        raise SpecError(f"{path}: no JSON Schema: {error.json_path}: {error.message}.") from None
-    # An empty registry: a `$ref` to an address is an error, never a download.
+        raise SpecError(f"{path}: not a JSON Schema: {error.json_path}: {error.message}.") from None
+    # With an empty registry a `$ref` to a URL is an error and not a download.
     return kind(schema, registry=Registry())
 
 
@@ -72,7 +72,7 @@ def _fits(text: str, validator: Any) -> Decision:
         value = json.loads(fenced(text), parse_constant=_no_constant)
         error = exceptions.best_match(validator.iter_errors(value))
     except (ValueError, RecursionError) as problem:
-        return said(False, f"no JSON: {problem}")
+        return said(False, f"not JSON: {problem}")
     except Unresolvable as problem:
         raise SpecError(
             f"json_schema: {problem.ref!r} is not in the schema: put it under `$defs`."

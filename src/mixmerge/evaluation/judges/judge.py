@@ -1,4 +1,4 @@
-"""What every kind of judge has: a specification that can be checked, and verdicts as rows."""
+"""What all judges share: a specification that can be checked, and verdicts as rows."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,25 +20,25 @@ from mixmerge.spec_model import SpecModel
 Order = Literal["model-first", "base-first"]
 
 FOLDER = "folder"
-"""Stands in an identity for a local folder, which counts by content."""
+"""Stands for a local folder in an identity, which includes its content instead of its path."""
 
 
 @dataclass(frozen=True)
 class JudgeContext:
-    """What a judge is made from besides its specification: nothing here changes a verdict."""
+    """What a judge is built from besides its specification; nothing here changes a verdict."""
 
     journal: Path
-    """File of finished judgements of models; none of them is made again."""
+    """File of finished verdicts of judge models; none of them is made again."""
     folder: Path = Path()
-    """What relative paths are relative to."""
+    """The base of relative paths."""
     model: str = ""
-    """Whose answers are judged: people's verdicts stand in a folder for each model."""
+    """The model whose answers are judged; people's verdicts have a folder for each model."""
     rule_judges: Mapping[str, Judge] = field(default_factory=dict)
     """Judges by the name in ``{rules: NAME}``."""
     allow_execution: bool = False
-    """Whether the study lets the code of answers run."""
+    """Whether the study allows code in answers to run."""
     private: tuple[Path, ...] = ()
-    """Folders that the code of answers must not read, such as the run folder."""
+    """Folders that this code must not read, such as the run folder."""
 
 
 class BaseJudgeSpec(SpecModel):
@@ -49,22 +49,21 @@ class BaseJudgeSpec(SpecModel):
     answers: ClassVar[frozenset[Asks]]
     """The kinds of questions that it can answer."""
     outcomes: ClassVar[frozenset[str] | None] = None
-    """The outcomes that it can tell; None: any that the study names."""
+    """The outcomes that it recognizes; None: any that the study names."""
     of_people: ClassVar[bool] = False
-    """Whether its verdicts are people's, who cannot be asked about another answer."""
+    """Whether its verdicts come from people, who cannot be asked about other answers."""
     runs_code: ClassVar[bool] = False
     """Whether it runs code that models wrote."""
-
     placement: ClassVar[frozenset[str]] = frozenset()
-    """The settings that change no verdict."""
+    """The settings that do not change verdicts."""
 
     def identity(self) -> dict[str, Any]:
-        """Return the settings that change verdicts; a local folder counts by content."""
+        """Return the settings that change verdicts, with `FOLDER` for a local folder."""
         own = self.model_dump(mode="json", exclude=set(self.placement))
         return own | ({self.key: FOLDER} if FOLDER in self.paths() else {})
 
     def paths(self) -> dict[str, Path]:
-        """Return the files that change verdicts, by role; they count by content."""
+        """Return the files whose content changes verdicts, by role."""
         return {}
 
     def check(self, question: Question) -> None:
@@ -79,15 +78,15 @@ class BaseJudgeSpec(SpecModel):
         if question.asks == "outcome" and question.outcome not in told:
             known = ", ".join(f"`{outcome}`" for outcome in sorted(told))
             raise ValueError(
-                f"a judge `{self.key}` tells {known} and not `{question.outcome}`: name one of "
-                "these in the measure, as in `{rate: ...}`, or take another judge"
+                f"a judge `{self.key}` recognizes {known}, not `{question.outcome}`: name one of "
+                "these in the measure, as in `{rate: ...}`, or use another judge"
             )
 
     def require(self, question: Question) -> None:
-        """Check as `check` does, for a judge that is about to answer.
+        """Do what `check` does, with an error for the user.
 
         Raises:
-            SpecError: it cannot answer.
+            SpecError: the judge cannot answer the question.
         """
         try:
             self.check(question)
@@ -95,7 +94,7 @@ class BaseJudgeSpec(SpecModel):
             raise SpecError(f"{question.axis}: {error}.") from None
 
     def build(self, context: JudgeContext) -> Judge:
-        """Make the judge of one model's answers.
+        """Return the judge of one model's answers.
 
         Raises:
             UserError: there is no such judge, rubric, model or key.
@@ -106,7 +105,7 @@ class BaseJudgeSpec(SpecModel):
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Return the JSON Schema, in which the key is required: it says which kind this is."""
+        """Return the JSON Schema, in which the key that identifies the kind is required."""
         made = handler.resolve_ref_schema(handler(schema))
         made["required"] = sorted({cls.key, *made.get("required", ())})
         return made
@@ -122,7 +121,7 @@ _CANNOT: Mapping[Asks, str] = {
 
 @dataclass(frozen=True)
 class Decision:
-    """What is said of one answer, or of two in one order."""
+    """A judge's decision on one answer, or on two in one order."""
 
     outcome: Outcome
     reason: str = ""
@@ -149,7 +148,7 @@ class ProgramJudge:
 
     @cached_property
     def name(self) -> str:
-        """Kind and version, with a digest of the settings where they are not the usual ones."""
+        """Kind and version, with a digest of the settings if they are not the defaults."""
         name = f"{self.spec.key}@1"
         paths = self.spec.paths()
         files = {role: file_fingerprint(self.folder / path) for role, path in paths.items()}
@@ -175,12 +174,12 @@ class ProgramJudge:
 
 
 class ProgramJudgeSpec(BaseJudgeSpec):
-    """A judge that needs nothing but its settings to decide on an answer."""
+    """A judge that decides on one answer at a time from its settings alone."""
 
     answers = frozenset({"outcome", "grade"})
 
     def build(self, context: JudgeContext) -> ProgramJudge:
-        """Make the judge."""
+        """Return the judge."""
         return ProgramJudge(self, self._decide, folder=context.folder)
 
     def _decide(self, item: Item, question: Question) -> Decision:
@@ -190,7 +189,7 @@ class ProgramJudgeSpec(BaseJudgeSpec):
 def verdict(
     prompt: Prompt, question: Question, judge: str, decision: Decision, order: Order | None = None
 ) -> Verdict:
-    """Return the row that says what a judge decided about the answers to a prompt."""
+    """Return a judge's decision about the answers to a prompt as a row."""
     return Verdict(
         prompt=prompt.id,
         cluster=prompt.cluster,
@@ -204,7 +203,7 @@ def verdict(
 
 
 def model_paths(name: str) -> dict[str, Path]:
-    """Return the folder that a model's name is, by its role; nothing for a name on the hub."""
+    """Return the model's folder by its role; nothing for a name on the hub."""
     return {FOLDER: Path(name)} if Path(name).is_dir() else {}
 
 

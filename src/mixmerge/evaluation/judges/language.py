@@ -1,8 +1,8 @@
 """Whether an answer is in a language: the prompt's, or a given one.
 
-The languages are told apart by py3langid (Lui and Baldwin, 2012, trained anew for 139 languages),
-which works without a network. Over all of them a few words are often taken for another language;
-with ``among`` the choice is between the languages that a study expects.
+Languages are identified by py3langid (Lui and Baldwin, 2012, retrained for 139 languages), which
+needs no network. Among all of them, short texts are often misidentified; ``among`` limits the
+choice to the languages that a study expects.
 """
 
 import unicodedata
@@ -25,7 +25,7 @@ PROMPT = "prompt"
 
 
 class LanguageSpec(ProgramJudgeSpec):
-    """An answer is right if it is in the language that is asked for."""
+    """An answer is right if it is in the requested language."""
 
     key = "language"
     outcomes = frozenset({"right-language", "wrong-language"})
@@ -33,7 +33,7 @@ class LanguageSpec(ProgramJudgeSpec):
     language: str = Field(PROMPT, min_length=2)
     """``prompt``: the language of the prompt; or an ISO 639-1 code, e.g. ``fr``."""
     among: tuple[str, ...] = ()
-    """The codes to choose from; by default all that the identifier knows."""
+    """The languages to choose from; by default all that py3langid knows."""
 
     def build(self, context: JudgeContext) -> ProgramJudge:  # noqa: ARG002
         """Load the identifier.
@@ -58,7 +58,7 @@ class LanguageSpec(ProgramJudgeSpec):
             unknown = _unknown(wanted, identifier.labels)
             raise SpecError(f"{question.axis}, prompt {item.prompt.id}: {unknown}")
         if not any(unicodedata.category(c)[0] == "L" for c in item.answer.text):
-            return Decision("unreadable", "no letters to tell a language by")
+            return Decision("unreadable", "no letters to identify a language by")
         seen, chance = identifier.classify(item.answer.text)
         wrong = question.asks == "outcome" and question.outcome == "wrong-language"
         return said((seen == wanted) != wrong, f"read: {seen} {chance:.3f}, asked: {wanted}")
@@ -66,7 +66,7 @@ class LanguageSpec(ProgramJudgeSpec):
 
 def _unknown(code: str, known: Any) -> str:
     return (
-        f"{code!r} is no language that the identifier can choose; it can choose "
+        f"the language {code!r} cannot be identified here; those that can are "
         f"{', '.join(sorted(known))}."
     )
 

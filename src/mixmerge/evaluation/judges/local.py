@@ -1,11 +1,10 @@
 """A judge model on this machine, which chooses one of the words that a rubric offers.
 
-The judge does not write: after the opening ``VERDICT:`` the probabilities of the offered words
-are compared, and the likeliest is the verdict. A written verdict would have to be parsed, which
-small models often make impossible, and would cost hundreds of passes instead of one; what is
-lost is reasoning before the verdict. The choice is not forced: where the offered words have
-little probability together, the model would have said something else, and that is
-``unreadable``.
+The judge generates no text: after the opening ``VERDICT:`` the most probable of the offered words
+is the verdict. A generated verdict would have to be parsed, which fails often with small models,
+and would take hundreds of forward passes instead of one; on the other hand, there is no reasoning
+before the verdict. If the offered words have little probability together, the model would have
+said something else, and the verdict is ``unreadable``.
 """
 
 import math
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from mixmerge.evaluation.judges.judge import JudgeContext, model_paths
-from mixmerge.evaluation.judges.rubric import Heard, Reading, Rubric, RubricJudgeSpec
+from mixmerge.evaluation.judges.rubric import ParsedReply, Reading, Rubric, RubricJudgeSpec
 from mixmerge.fingerprint import fingerprint
 from mixmerge.hub import resolve
 from mixmerge.progress import Progress, silent
@@ -37,25 +36,24 @@ class LocalJudgeSpec(RubricJudgeSpec):
     local: str = Field(min_length=1)
     """A Hugging Face folder, or a name on the hub with an optional ``@revision``."""
     least_mass: float = Field(0.5, ge=0, le=1)
-    """Probability that the offered words must have together; below it the model would have said
-    something else, and the verdict is ``unreadable``."""
+    """The least total probability of the offered words; below it the verdict is ``unreadable``."""
     batch_size: int = Field(8, ge=1)
-    """Texts read at once. Placement."""
+    """Texts per batch. Placement."""
 
     def paths(self) -> dict[str, Path]:
         """Return the files that change verdicts, by role."""
         return {**model_paths(self.local), **super().paths()}
 
     def build(self, context: JudgeContext) -> "LocalJudge":
-        """Make the judge; its weights are loaded once, when they are first needed."""
+        """Return the judge; its weights are loaded once, when they are first needed."""
         return LocalJudge(self, context.journal, context.folder)
 
 
 class LocalJudge:
-    """Compares probabilities of verdicts; see `mixmerge.records.Judge`."""
+    """Compares the probabilities of verdicts; see `mixmerge.records.Judge`."""
 
     def __init__(self, spec: LocalJudgeSpec, journal: Path, folder: Path = Path()) -> None:
-        """Find the model; nothing in the journal of finished judgements is judged again.
+        """Find the model; judgements in the journal are not made again.
 
         Raises:
             SpecError: the rubric does not exist.
@@ -89,24 +87,24 @@ class LocalJudge:
         rubric = self._spec.rubric_for(question, self._folder)
         reading = Reading(rubric, question, self._label)
         chosen = self._choose(rubric, list(reading.texts(items)), progress)
-        return list(reading.verdicts(items, iter(chosen), partial(self._hear, rubric)))
+        return list(reading.verdicts(items, iter(chosen), partial(self._parse, rubric)))
 
-    def _hear(self, rubric: Rubric, chances: Sequence[float] | None) -> Heard:
-        """Return the likeliest word, and the probabilities that made it."""
+    def _parse(self, rubric: Rubric, chances: Sequence[float] | None) -> ParsedReply:
+        """Return the most probable word, with the probabilities as the reason."""
         if chances is None:
-            return Heard("the text does not fit into the judge's context")
+            return ParsedReply("the text is longer than the judge's context")
         said = ", ".join(
             f"{word} {chance:.3f}" for word, chance in zip(rubric.words, chances, strict=True)
         )
         if sum(chances) < self._spec.least_mass:
-            return Heard(f"{said}: together below {self._spec.least_mass}")
+            return ParsedReply(f"{said}: together below {self._spec.least_mass}")
         likeliest = max(range(len(chances)), key=lambda i: chances[i])
-        return Heard(said, rubric.words[likeliest])
+        return ParsedReply(said, rubric.words[likeliest])
 
     def _choose(
         self, rubric: Rubric, texts: Sequence[str], progress: Progress
     ) -> list[list[float] | None]:
-        """Return the words' probabilities for each text; None for one that is too long."""
+        """Return the words' probabilities for each text; None if it is too long."""
         from mixmerge.evaluation.journal import Journal
         from mixmerge.evaluation.judges import word_choice
 
@@ -116,7 +114,7 @@ class LocalJudge:
             asked = {text: word_choice.choice(self._model, text, rubric.words) for text in missing}
             context = self._model.context or math.inf
             short = [text for text in missing if asked[text].longest <= context]
-            # The longest first: what does not fit into memory fails at once.
+            # The longest first, so that a lack of memory shows at once.
             short.sort(key=lambda text: -asked[text].longest)
             for start in range(0, len(short), self._spec.batch_size):
                 batch = short[start : start + self._spec.batch_size]

@@ -1,8 +1,9 @@
-"""Whether a number in an answer is the right one, however it is written.
+"""Whether a number in an answer is the right one, in any notation.
 
-Digits of any script count (٣, ३, 3), and so do signs, exponents, fractions and per cent. In
-``1,234.5`` and ``1.234,5`` the last mark is the decimal one; a mark that stands alone before three
-digits groups them if it is a comma (``1,234``) and is decimal if it is a point (``1.234``).
+Digits of any script are read (٣, ३, 3), and so are signs, exponents, fractions and percentages. In
+``1,234.5`` and ``1.234,5`` the last separator is the decimal one. A single separator before three
+digits is a thousands separator if it is a comma (``1,234``) and decimal if it is a point
+(``1.234``).
 """
 
 import re
@@ -18,14 +19,14 @@ from mixmerge.evaluation.judges.judge import Decision, ProgramJudgeSpec, accepte
 from mixmerge.records import Item, Question
 
 _SIGNS = str.maketrans("−‒–٫٬’'\u00a0\u202f\u2009٪⁄", "---.______%/")
-"""The marks of other scripts and typesettings; ``_`` groups digits and means nothing else."""
+"""Signs and separators of other scripts; ``_`` stands for any thousands separator."""
 _DIGITS = r"[0-9]+(?:[.,][0-9]+|_[0-9]{3}(?![0-9]))*"
 _NUMBER = re.compile(
     rf"(?<![A-Za-z0-9.])(?P<sign>[-+]?)[$€£¥₹]?(?P<digits>{_DIGITS}|\.[0-9]+)"
     rf"(?P<power>[eE][-+]?[0-9]{{1,3}})?(?:/(?P<below>{_DIGITS}))?(?P<percent> ?%)?"
 )
 _GROUPED = re.compile(r"[1-9][0-9]{0,2}(?:(,[0-9]{2,3})*,[0-9]{3}|(\.[0-9]{3}){2,})")
-"""Commas also before two digits, as in 12,34,567; points only where there are several."""
+"""Commas may also precede two digits, as in 12,34,567; points only group if there are several."""
 
 
 class Number(NamedTuple):
@@ -44,11 +45,11 @@ class NumericSpec(ProgramJudgeSpec):
     numeric: Literal["last", "first"] = "last"
     """Which number of the answer counts."""
     after: str | None = Field(None, min_length=1)
-    """Only what follows the last place of this text, e.g. ``####``, where the answer has it."""
+    """Read only what follows the last occurrence of this text, e.g. ``####``, if there is one."""
     absolute: float = Field(0.0, ge=0, allow_inf_nan=False)
-    """How far from an accepted number it may be."""
+    """The largest absolute error."""
     relative: float = Field(0.0, ge=0, allow_inf_nan=False)
-    """The same as a share of the accepted number."""
+    """The largest error as a share of the accepted number."""
 
     def _decide(self, item: Item, question: Question) -> Decision:
         del question
@@ -66,7 +67,7 @@ class NumericSpec(ProgramJudgeSpec):
     def _equal(self, number: Number, right: Number) -> bool:
         if self._near(number.value, right.value):
             return True
-        # 50% is written for 50 as well as for 0.5, unless both say per cent.
+        # 50% may stand for 50 or for 0.5, unless both are percentages.
         if number.percent == right.percent:
             return False
         if number.percent:
@@ -79,7 +80,7 @@ class NumericSpec(ProgramJudgeSpec):
 
 
 def numbers(text: str) -> Iterator[Number]:
-    """Yield the numbers of a text in their order."""
+    """Yield the numbers of a text in order."""
     plain = "".join(
         str(unicodedata.decimal(c)) if unicodedata.category(c) == "Nd" else c for c in text
     )
@@ -89,14 +90,14 @@ def numbers(text: str) -> Iterator[Number]:
             value *= Fraction(10) ** int(match["power"][1:])
         below = _value(match["below"]) if match["below"] else Fraction(1)
         if below == 0:
-            continue  # 1/0 is no number
+            continue
         yield Number((-value if match["sign"] == "-" else value) / below, bool(match["percent"]))
 
 
 def _value(digits: str) -> Fraction:
     digits = digits.replace("_", "")
     point, comma = digits.rfind("."), digits.rfind(",")
-    if point >= 0 and comma >= 0:  # the last mark is the decimal one
+    if point >= 0 and comma >= 0:  # the last separator is the decimal one
         grouping = "," if point > comma else "."
         digits = digits.replace(grouping, "")
     elif _GROUPED.fullmatch(digits):
@@ -109,7 +110,7 @@ def _only_number(item: Item, text: str) -> Number:
     found = list(numbers(text))
     if len(found) != 1:
         raise DataError(
-            f"prompt {item.prompt.id}: an accepted answer of a numeric judge is one number "
+            f"prompt {item.prompt.id}: a numeric judge needs accepted answers of one number each "
             f"(seen: {text!r})."
         )
     return found[0]

@@ -1,4 +1,4 @@
-"""Several judges as one: what most of them say, or all that they say."""
+"""A panel of judges: the majority's verdict, or all verdicts."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 Keep = Literal["majority", "all"]
 _NO_MAJORITY = (
-    "grades have no majority: with the measure `mean` say `keep: all`, which takes the mean over "
+    "grades have no majority: with the measure `mean` use `keep: all`, which takes the mean over "
     "the judges of the panel"
 )
 _ORDERS: tuple[Order, ...] = ("model-first", "base-first")
 
 
 class PanelJudgeSpec(BaseJudgeSpec):
-    """Several judges as one."""
+    """A panel of judges."""
 
     key = "panel"
     answers = frozenset({"comparison", "outcome", "grade"})
@@ -33,13 +33,13 @@ class PanelJudgeSpec(BaseJudgeSpec):
     panel: tuple["Member", ...]
     """The judges."""
     keep: Keep = "majority"
-    """What more than half of them say (``majority``), or every judge's verdicts."""
+    """``majority``: the verdict of more than half of them; ``all``: every judge's verdicts."""
 
     @field_validator("panel", mode="before")
     @classmethod
     def _has_judges_and_no_panels(cls, members: Any) -> Any:
         if members in ([], ()):
-            raise ValueError("a panel has at least 1 item: list its judges here")
+            raise ValueError("a panel needs at least 1 item: list its judges here")
         listed = members if isinstance(members, (list, tuple)) else ()
         if any(isinstance(member, dict) and "panel" in member for member in listed):
             raise ValueError("a judge on a panel cannot be a panel itself: list its judges here")
@@ -65,7 +65,7 @@ class PanelJudgeSpec(BaseJudgeSpec):
             member.check(question)
 
     def build(self, context: JudgeContext) -> "PanelJudge":
-        """Make the panel of one model's answers; judges that share a name are told apart."""
+        """Return the panel; judges with the same name get a digest of their settings."""
         judges = [member.build(context) for member in self.panel]
         count = Counter(judge.name for judge in judges)
         marked = [
@@ -78,27 +78,27 @@ class PanelJudgeSpec(BaseJudgeSpec):
 class PanelJudge:
     """Asks every judge of a panel; see `mixmerge.records.Judge`.
 
-    A ``majority`` is more than half of the panel saying the same; without one there is no verdict
-    (``unreadable``), and a judge without a verdict counts among those who do not agree. Each
-    order of a comparison has its own majority. The single votes stay with the verdict. With
-    ``all``, every judge's verdicts are kept as they are, and a score is the mean over judges.
+    A ``majority`` is more than half of the panel; judges without a verdict count against it, and
+    without a majority the verdict is ``unreadable``. Each order of a comparison has its own
+    majority. The verdict keeps the single votes. With ``all``, every judge's verdicts are kept,
+    and a score is the mean over judges.
     """
 
     def __init__(self, judges: Sequence[Judge], keep: Keep = "majority") -> None:
-        """Form a panel; a judge that returns several people's verdicts counts each person.
+        """Form a panel; if a judge returns the verdicts of several people, each has a vote.
 
         Raises:
-            SpecError: a judge sits on the panel twice.
+            SpecError: a judge is on the panel twice.
         """
         twice = [name for name, count in Counter(j.name for j in judges).items() if count > 1]
         if twice:
-            raise SpecError(f"panel: the judge {twice[0]} is named twice; its vote counts once.")
+            raise SpecError(f"panel: the judge {twice[0]} is named twice; name it once.")
         self._judges = judges
         self._keep = keep
 
     @property
     def name(self) -> str:
-        """The names of all judges, and what is kept of them."""
+        """The names of all judges, and what is kept of their verdicts."""
         return f"panel of {'; '.join(judge.name for judge in self._judges)} ({self._keep})"
 
     def judge(
@@ -121,13 +121,13 @@ class PanelJudge:
         return [self._majority(group) for verdicts in groups for group in _by_order(verdicts)]
 
     def _majority(self, verdicts: Sequence[Verdict]) -> Verdict:
-        """Sum up the verdicts on one prompt in one order."""
+        """Return the majority's verdict on one prompt in one order."""
         votes = {verdict.judge: verdict.outcome for verdict in verdicts}
         if len(votes) < len(verdicts):
             raise SpecError(
                 f"panel: the prompt {verdicts[0].prompt!r} has two verdicts of one judge "
-                f"({verdicts[0].judge}). Every person needs a name of their own in `judge`, and "
-                "a model that sits twice, another rubric for each axis."
+                f"({verdicts[0].judge}). Every person needs their own name in `judge`, and a "
+                "model that is on the panel twice needs another rubric for each axis."
             )
         outcome, reason = _decide(votes)
         summary = {"judge": self.name, "outcome": outcome, "reason": reason, "votes": votes}
@@ -135,7 +135,7 @@ class PanelJudge:
 
 
 class _Marked:
-    """A judge under a longer name: the same model asked in another way is another judge."""
+    """A judge whose name ends with a digest, since its model is on the panel more than once."""
 
     def __init__(self, judge: Judge, mark: str) -> None:
         self._judge = judge
@@ -150,7 +150,7 @@ class _Marked:
 
 
 def _by_order(verdicts: Sequence[Verdict]) -> Iterable[list[Verdict]]:
-    """Group verdicts by order; one without an order counts in both."""
+    """Group verdicts by order; a verdict without an order counts in both."""
     if all(verdict.order is None for verdict in verdicts):
         return [list(verdicts)]
     return [
@@ -160,9 +160,9 @@ def _by_order(verdicts: Sequence[Verdict]) -> Iterable[list[Verdict]]:
 
 
 def _decide(votes: Mapping[str, Outcome]) -> tuple[Outcome, str]:
-    """Return what more than half of the votes say, or that nothing is."""
+    """Return the majority's outcome, or ``unreadable``, and the votes in words."""
     said = "; ".join(f"{judge}: {outcome}" for judge, outcome in votes.items())
-    # A call that failed is asked again by the next run, and so is the panel's verdict.
+    # The next run makes failed calls again, and then this verdict, too.
     if "error" in votes.values():
         return "error", said
     outcome, count = Counter(votes.values()).most_common(1)[0]

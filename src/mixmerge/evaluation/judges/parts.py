@@ -1,4 +1,4 @@
-"""Parts of an answer: a block between fences, and what the patterns of a study file find."""
+"""Parts of an answer: its fenced block, and the matches of regular expressions."""
 
 import re
 from collections.abc import Callable
@@ -16,7 +16,7 @@ _FENCE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _SECONDS = 5.0
-"""For one answer. What takes longer is a pattern that tries every way to split the text."""
+"""The time limit for one answer; only catastrophic backtracking takes longer."""
 
 
 @lru_cache(maxsize=256)
@@ -24,21 +24,21 @@ def compiled(pattern: str) -> "Pattern[str]":
     """Return a compiled pattern.
 
     Raises:
-        ValueError: it is none; the message says where.
+        ValueError: it is invalid; the message gives the position.
     """
     import regex
 
     try:
         return regex.compile(pattern)
     except regex.error as error:
-        raise ValueError(f"`{pattern}` is no regular expression: {error}") from None
+        raise ValueError(f"`{pattern}` is not a regular expression: {error}") from None
 
 
 def searched(search: Callable[..., T], *arguments: str) -> T:
-    """Apply a method of a compiled pattern with a limit on time.
+    """Call a method of a compiled pattern with a time limit.
 
     Raises:
-        SpecError: the pattern does not come to an end.
+        SpecError: the time limit was exceeded.
     """
     try:
         return search(*arguments, timeout=_SECONDS)
@@ -46,12 +46,12 @@ def searched(search: Callable[..., T], *arguments: str) -> T:
         pattern = getattr(search, "__self__", None)
         raise SpecError(
             f"The pattern `{getattr(pattern, 'pattern', pattern)}` had not finished after "
-            f"{_SECONDS:g} seconds on an answer of {len(arguments[-1]):,} characters. Repetitions "
-            "inside repetitions, such as `(a+)+`, do so: write the pattern without them."
+            f"{_SECONDS:g} seconds on an answer of {len(arguments[-1]):,} characters. Nested "
+            "repetitions such as `(a+)+` can cause this: write the pattern without them."
         ) from None
 
 
 def fenced(text: str) -> str:
-    """Return the first block between fences of Markdown; without one, the whole text."""
+    """Return the first fenced block of Markdown, or the whole text if there is none."""
     match = _FENCE.search(text)
     return match["block"] if match else text

@@ -1,9 +1,8 @@
 """Whether the Python code of an answer passes the tests of its prompt.
 
-Every test runs in a process of its own, after the answer's code; `sandbox` says what the code can
-reach there. This keeps honest mistakes of a model away from the machine. It is not made to hold
-code that attacks the system's kernel, Python itself, or the test that judges it: where answers may
-do so, name a container.
+Every test runs after the answer's code in its own process; `sandbox` says what the code can access
+there. This protects the machine from a model's mistakes. It is not made to stop code that attacks
+the kernel, Python itself or the test: against such answers, use a container.
 """
 
 import json
@@ -31,13 +30,13 @@ from mixmerge.evaluation.judges.parts import fenced
 from mixmerge.records import Item, Prompt, Question
 
 _MOST_READ = 4096
-"""Bytes of a report that are read; the sandbox writes one line."""
+"""Bytes that are read of a report; the sandbox writes one line."""
 
 
 class PythonTestsSpec(ProgramJudgeSpec):
     """An answer is right if its code passes the tests of the prompt.
 
-    Graded, it is worth the share of the tests that it passes.
+    With a graded measure, the grade is the share of the tests that pass.
     """
 
     key = "tests"
@@ -47,26 +46,26 @@ class PythonTestsSpec(ProgramJudgeSpec):
     tests: Literal["python"]
     """The language of the code: the answer's first fenced block, or all of it."""
     seconds: int = Field(10, ge=1)
-    """For one test: on the clock, and of each process's own time."""
+    """For one test: wall-clock time, and CPU time of each process."""
     memory_mb: int = Field(1024, ge=64)
     """For each process."""
     disk_mb: int = Field(16, ge=1)
-    """That the code may write; without namespaces, for each file."""
+    """The most that the code may write; without namespaces, the limit of each file."""
     processes: int = Field(16, ge=1)
-    """That there may be at once, threads included."""
+    """The most processes and threads at once."""
     container: tuple[str, ...] = ()
-    """A command that runs another in a container and passes standard input and output on, e.g.
+    """A command that runs another in a container with standard input and output, e.g.
     ``[docker, run, --rm, -i, --network=none, "python:3.12"]``; it must have ``python3``."""
 
     def build(self, context: JudgeContext) -> ProgramJudge:
-        """Make the judge.
+        """Return the judge.
 
         Raises:
-            SpecError: the study does not allow the code of answers to run.
+            SpecError: the study does not allow code in answers to run.
         """
         if not context.allow_execution:
             raise SpecError(
-                "A judge `tests` runs code that models wrote. If you want that, say "
+                "A judge `tests` runs code that models wrote. To allow that, set "
                 "`allow_execution: true` under `evaluate`."
             )
         hidden = [str(folder.resolve()) for folder in (context.journal.parent, *context.private)]
@@ -96,14 +95,14 @@ class PythonTestsSpec(ProgramJudgeSpec):
                 [*python, "-s", "-c", program],
                 json.dumps(job),
                 folder,
-                self.seconds + (60 if self.container else 1),  # an image may have to be fetched
+                self.seconds + (60 if self.container else 1),  # the image may have to be downloaded
                 _environment(self.container, folder),
             )
         if report is None:
             return f"not finished after {self.seconds} s"
         who, _, rest = report.partition(" ")
         if who != token:
-            return "ended by the system or by itself before the test was over"
+            return "the process ended before the test did"
         verdict, _, why = rest.partition(" ")
         return None if verdict == "passed" else why
 
@@ -119,8 +118,8 @@ def _tests(prompt: Prompt) -> tuple[str, ...]:
 
 
 def _environment(container: tuple[str, ...], folder: str) -> dict[str, str]:
-    """Return the variables that the code sees: no key of the user's is among them."""
-    if container:  # what starts the container needs the user's own
+    """Return the environment of the code, without the user's keys."""
+    if container:  # the command that starts the container needs the user's environment
         return dict(os.environ)
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     path = os.environ.get("PATH", os.defpath)
@@ -130,7 +129,7 @@ def _environment(container: tuple[str, ...], folder: str) -> dict[str, str]:
 def _run(
     command: list[str], job: str, folder: str, seconds: float, environment: dict[str, str]
 ) -> str | None:
-    """Run a program to its end or to its limit; return what it wrote, None past the limit."""
+    """Run a program and return what it wrote; None if it exceeded its time limit."""
     with tempfile.TemporaryFile() as report:
         try:
             process = subprocess.Popen(
@@ -152,7 +151,7 @@ def _run(
         except subprocess.TimeoutExpired:
             return None
         finally:
-            # The session also holds what the code left running.
+            # The session includes the processes that the code left running.
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()

@@ -1,4 +1,4 @@
-"""Whether a pattern matches an answer, or what it finds in the answer is right."""
+"""Whether a pattern matches an answer, or whether its match is an accepted answer."""
 
 import unicodedata
 from typing import Self
@@ -11,18 +11,18 @@ from mixmerge.records import Item, Question
 
 
 class RegexSpec(ProgramJudgeSpec):
-    """A regular expression in place of a judge model; the package ``regex`` reads it."""
+    """A regular expression in place of a judge model, in the syntax of the package ``regex``."""
 
     key = "regex"
 
     regex: str = Field(min_length=1)
-    """Found anywhere in the answer. ``(?i)`` at its beginning ignores case."""
+    """Searched anywhere in the answer. ``(?i)`` at its beginning ignores case."""
     extract: bool = False
-    """Compare what was found with the accepted answers, instead of only whether it was."""
+    """Compare the match with the accepted answers, instead of only whether there is one."""
     group: int | str = 0
-    """With ``extract``: the group that holds the answer; 0 is all that was found."""
+    """With ``extract``: the group that is the answer; 0 is the whole match."""
     last: bool = False
-    """With ``extract``: take the last place that matches instead of the first."""
+    """With ``extract``: use the last match instead of the first."""
 
     @field_validator("regex")
     @classmethod
@@ -43,12 +43,12 @@ class RegexSpec(ProgramJudgeSpec):
         return self
 
     def check(self, question: Question) -> None:
-        """Check the question: what is compared with accepted answers can only be correct."""
+        """Check the question: with ``extract`` the only outcome is ``correct``."""
         super().check(question)
         if self.extract and question.asks == "outcome" and question.outcome != "correct":
             raise ValueError(
-                f"`regex` with `extract` tells `correct` and not `{question.outcome}`: leave "
-                "`extract` out if a match itself is the outcome"
+                f"`regex` with `extract` recognizes `correct`, not `{question.outcome}`: remove "
+                "`extract` if a match itself is the outcome"
             )
 
     def _decide(self, item: Item, question: Question) -> Decision:

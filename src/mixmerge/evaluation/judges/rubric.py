@@ -1,8 +1,11 @@
-"""Rubrics: texts that say what a judge model decides, filled in and read back, wherever it runs.
+"""Rubrics: the prompts of judge models, and how their replies are parsed.
 
-What a model answered is data. It stands between marks that are a digest of the very texts they
-enclose, so that no text can contain its own closing mark; placeholders inside it stay as they
-are; and the verdict is read from the end of the judge's reply only.
+The judged answers are untrusted data. They stand between marks that are a digest of the texts they
+enclose, so no answer can contain its own closing mark; placeholders inside answers are not
+replaced; and the verdict is read only from the end of the judge's reply.
+
+Comparisons are judged in both orders, because judge models prefer the answer in one place,
+whatever it says (Zheng et al. 2023, arXiv:2306.05685, section 3.3).
 """
 
 import json
@@ -25,15 +28,15 @@ _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 _OFFERED = re.compile(r"^VERDICT: (\w+)$", re.MULTILINE)
 _TOKEN = re.compile(r"[^\W_](?:\w*[^\W_])?|[^\w\s]|_")
 _MARKS = frozenset("*_`.,;:!-–—[]<>\"'")
-"""What stands around a verdict and says nothing."""
+"""Marks around a verdict that are ignored."""
 _FENCE = re.compile(r"\s*(?:`{3,}|~{3,})\s*\w*\s*")
 _OBJECT = re.compile(r'\{\s*["}]')
-"""How a JSON object begins, and thoughts in braces do not."""
+"""The beginning of a JSON object, unlike that of other text in braces."""
 _NOTE = re.compile(r"^([A-Z ]+): <(.+)>$", re.MULTILINE)
 _LONGEST_NOTE = 80
-"""Characters of a note that are kept."""
+"""Characters that are kept of a note."""
 _SHIPPED = re.compile(r"[a-z-]+@[0-9]+")
-"""The form of a shipped rubric's name: anything else is a file."""
+"""The names of shipped rubrics; any other name is a file."""
 _ALWAYS = {"prompt", "language", "mark", "accepted"}
 _ORDERS: Mapping[Order, Mapping[str, Outcome]] = {
     "model-first": {"A": "win", "TIE": "tie", "B": "loss"},
@@ -43,10 +46,10 @@ _ORDERS: Mapping[Order, Mapping[str, Outcome]] = {
 
 @dataclass(frozen=True)
 class Rubric:
-    """One text."""
+    """The prompt of a judge model, with placeholders."""
 
     name: str
-    """Name and version, e.g. ``harmful@1``; of a file, its name and a digest of its text."""
+    """Name and version, e.g. ``harmful@1``; for a file, its name and a digest of its text."""
     template: str
 
     @cached_property
@@ -56,7 +59,7 @@ class Rubric:
 
     @cached_property
     def notes(self) -> dict[str, str]:
-        """What the rubric asks for beside the verdict: names, and what may stand there."""
+        """What the rubric asks for besides the verdict: names, and the values offered."""
         return {_key(name): offered for name, offered in _NOTE.findall(self.template)}
 
     @property
@@ -65,41 +68,40 @@ class Rubric:
         return "accepted" in _PLACEHOLDER.findall(self.template)
 
     def check(self, question: Question) -> None:
-        """Check that this text asks a question.
+        """Check that this rubric fits a question.
 
         Raises:
-            ValueError: a place is unknown or missing, or the offered verdicts are others.
+            ValueError: a placeholder is unknown or missing, or the verdicts do not fit.
         """
         places = set(_PLACEHOLDER.findall(self.template))
         shown = {"answer_a", "answer_b"} if question.asks == "comparison" else {"answer"}
         if unknown := sorted(places - shown - _ALWAYS):
             known = ", ".join(f"{{{{{place}}}}}" for place in sorted(shown | _ALWAYS))
             raise ValueError(
-                f"the rubric {self.name} has a place {{{{{unknown[0]}}}}}; a rubric for "
+                f"the rubric {self.name} has a placeholder {{{{{unknown[0]}}}}}; a rubric for "
                 f"`{question.topic}` may have {known}"
             )
         if missing := sorted(shown - places):
             raise ValueError(
-                f"the rubric {self.name} has no place {{{{{missing[0]}}}}}, so the judge would not "
-                "see what it judges"
+                f"the rubric {self.name} has no placeholder {{{{{missing[0]}}}}}, so the judge "
+                "would not see what it judges"
             )
         if problem := _problem_of_words(self.words, question):
             raise ValueError(
                 f"the rubric {self.name} {problem} (it offers {', '.join(self.words) or 'nothing'};"
-                " each verdict stands alone on a line, as in `VERDICT: WORD`)"
+                " each verdict is on a line of its own, as in `VERDICT: WORD`)"
             )
 
     def fill(self, fields: Mapping[str, str]) -> str:
-        """Return the text for the judge, with every placeholder replaced once."""
+        """Return the judge's prompt; placeholders inside the fields are not replaced."""
         values = {**fields, "mark": fingerprint(dict(fields))[:16]}
         return _PLACEHOLDER.sub(lambda match: values[match.group(1)], self.template)
 
-    def hear(self, reply: str) -> "Heard":
-        """Read what a judge wrote: JSON of `schema`, or text whose last line is the verdict.
+    def parse(self, reply: str) -> "ParsedReply":
+        """Parse a judge's reply: JSON of `schema`, or text whose last line is the verdict.
 
-        Both may stand in a fence. JSON may follow reasons; a cut object holds no verdict, since
-        its last line may be what it quotes. Notes decide nothing: odd ones make no verdict
-        unreadable.
+        Both may be in a fenced block, and JSON may follow other text. A truncated object has no
+        verdict, since its last line may be a quotation. Malformed notes are ignored.
         """
         text = _unfenced(reply)
         pairs = _json_pairs(text)
@@ -114,10 +116,10 @@ class Rubric:
             alone = len(given) == 1 and _is_plain(given[0])
             word = self._offered(_tokens(str(given[0]))) if alone else None
         found = {key: notes[key][:_LONGEST_NOTE] for key in self.notes if notes.get(key)}
-        return Heard(reply, word, notes=found)
+        return ParsedReply(reply, word, notes=found)
 
     def _given(self, line: str) -> str | None:
-        """Return the word of ``VERDICT: WORD`` or ``[[WORD]]``, whatever marks surround it."""
+        """Return the word of ``VERDICT: WORD`` or ``[[WORD]]``, ignoring marks around it."""
         tokens = _tokens(line)
         if "".join(tokens[: _leading_marks(tokens)]).endswith("[["):
             return self._offered(tokens)
@@ -129,7 +131,7 @@ class Rubric:
         return self._offered(tokens[1:])
 
     def _offered(self, tokens: list[str]) -> str | None:
-        """Return the offered word that tokens begin with; a remark may follow, another may not."""
+        """Return the offered word that tokens begin with, if no other offered word follows."""
         tokens = tokens[_leading_marks(tokens) :]
         offered = {word.casefold(): word for word in self.words}
         word = offered.get(tokens[0]) if tokens else None
@@ -144,7 +146,7 @@ class Rubric:
 
     @property
     def schema(self) -> dict[str, Any]:
-        """The JSON Schema of a structured reply: reasons first, so that the verdict follows."""
+        """The JSON Schema of a structured reply, with the reasons before the verdict."""
         text = {"type": "string"}
         properties: dict[str, Any] = {"reasons": text}
         for key, offered in self.notes.items():
@@ -160,7 +162,7 @@ class Rubric:
 
 
 def _unfenced(reply: str) -> str:
-    """Return the block between fences with which a reply ends; without one, the reply."""
+    """Return the fenced block at the end of a reply, or the whole reply if there is none."""
     lines = reply.strip().splitlines()
     fences = [place for place, line in enumerate(lines) if _FENCE.fullmatch(line)]
     if fences and fences[-1] == len(lines) - 1:
@@ -172,14 +174,14 @@ def _unfenced(reply: str) -> str:
 def _json_pairs(text: str) -> list[tuple[str, Any]] | None:
     """Return the keys and values of the JSON object that a text is or ends with.
 
-    None where there is none; nothing where a text that begins as one does not hold.
+    None if there is none; an empty list if the text begins like an object but is not valid.
     """
     whole = _OBJECT.match(text) is not None
     start = 0 if whole else text.rfind("\n{") + 1
     if not whole and not start:
         return None
     try:
-        # Line breaks inside of texts are no JSON, but as models write it.
+        # Line breaks inside strings are not valid JSON, but models write them.
         found: list[tuple[str, Any]] = json.loads(
             text[start:], strict=False, object_pairs_hook=lambda pairs: pairs
         )
@@ -193,7 +195,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _tokens(line: str) -> list[str]:
-    """Return words, in small letters, and signs; a colon is one in whatever width."""
+    """Return lower-case words and punctuation; a full-width colon becomes an ordinary one."""
     return _TOKEN.findall(unicodedata.normalize("NFKC", line).casefold())
 
 
@@ -208,7 +210,7 @@ def _key(name: str) -> str:
 def _problem_of_words(words: tuple[str, ...], question: Question) -> str | None:
     if question.asks == "comparison":
         fits = {"A", "B"} <= set(words) <= {"A", "B", "TIE"}
-        return None if fits else "must offer the verdicts A, B and, if it likes, TIE"
+        return None if fits else "must offer the verdicts A, B and optionally TIE"
     if question.asks == "outcome":
         fits = len(set(words)) == len(words) == 2
         return None if fits else "must offer two verdicts: first the one that means yes"
@@ -219,19 +221,15 @@ def _problem_of_words(words: tuple[str, ...], question: Question) -> str | None:
 
 
 def is_shipped(name: str) -> bool:
-    """Say whether a rubric is one of mixmerge's by its name; else it is a file."""
+    """Return whether a rubric's name is a shipped one's; if not, it is a file."""
     return _SHIPPED.fullmatch(name) is not None
 
 
 def load_rubric(name: str, folder: Path = Path()) -> Rubric:
-    """Load a rubric.
-
-    Args:
-        name: name and version of a shipped rubric, or a text file.
-        folder: what a relative path is relative to.
+    """Load a shipped rubric by name and version, or a text file relative to ``folder``.
 
     Raises:
-        SpecError: there is no such rubric; the message lists those that are shipped.
+        SpecError: there is no such rubric; the message lists the shipped ones.
     """
     if not is_shipped(name):
         path = (folder / name).expanduser()
@@ -244,25 +242,25 @@ def load_rubric(name: str, folder: Path = Path()) -> Rubric:
     known = {entry.name.removesuffix(".txt"): entry for entry in shelf.iterdir()}
     if name not in known:
         raise SpecError(
-            f"There is no rubric {name!r}; there are {', '.join(sorted(known))}, and "
-            "`rubric: FILE` takes a text file of your own."
+            f"There is no rubric {name!r}; there are {', '.join(sorted(known))}. For your own, "
+            "give a text file: `rubric: FILE`."
         )
     return Rubric(name, known[name].read_text(encoding="utf-8"))
 
 
 class RubricJudgeSpec(BaseJudgeSpec):
-    """A judge model that reads a rubric."""
+    """A judge model that is prompted with a rubric."""
 
     answers = frozenset({"comparison", "outcome", "grade"})
     default_style: ClassVar[str] = "@1"
-    """What follows the topic of a question in the name of its usual rubric."""
+    """What follows the topic of a question in the name of its default rubric."""
 
     rubric: str | None = None
-    """What it is told to decide: a shipped rubric such as ``harmful@2``, or a text file. By default
-    the shipped one for what the measure asks: ``comparison``, ``grade`` or the outcome."""
+    """The judge's prompt: a shipped rubric such as ``harmful@2``, or a text file. By default the
+    shipped one for what the measure asks: ``comparison``, ``grade`` or the outcome."""
 
     def identity(self) -> dict[str, Any]:
-        """Return the settings that change verdicts; a rubric of one's own counts by content."""
+        """Return the settings that change verdicts, with "file" for a rubric file."""
         named = self._named()
         return {**super().identity(), "rubric": named if is_shipped(named) else "file"}
 
@@ -272,7 +270,7 @@ class RubricJudgeSpec(BaseJudgeSpec):
         return {} if is_shipped(named) else {"rubric": Path(named)}
 
     def check(self, question: Question) -> None:
-        """Check that a shipped rubric asks a question; a file is read by `rubric_for`."""
+        """Check that a shipped rubric fits a question; `rubric_for` checks files."""
         super().check(question)
         if "rubric" not in self.paths():
             try:
@@ -282,10 +280,10 @@ class RubricJudgeSpec(BaseJudgeSpec):
             rubric.check(question)
 
     def rubric_for(self, question: Question, folder: Path = Path()) -> Rubric:
-        """Return the rubric that asks a question.
+        """Return the rubric for a question.
 
         Raises:
-            SpecError: there is none, or it asks something else.
+            SpecError: there is none, or it does not fit the question.
         """
         self.require(question)
         rubric = load_rubric(self._named(question.topic), folder)
@@ -296,7 +294,7 @@ class RubricJudgeSpec(BaseJudgeSpec):
         return rubric
 
     def rubric_name(self, folder: Path = Path()) -> str:
-        """Return the name of the rubric for the name of the judge.
+        """Return the rubric's name, as it appears in the judge's name.
 
         Raises:
             SpecError: there is no such rubric.
@@ -308,22 +306,22 @@ class RubricJudgeSpec(BaseJudgeSpec):
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What a judge model said about one text."""
+class ParsedReply:
+    """A judge model's parsed reply."""
 
     reason: str
     word: str | None = None
-    """One of the rubric's words; None where there is no verdict."""
+    """One of the rubric's words; None if there is no verdict."""
     missing: Outcome = "unreadable"
-    """What the verdict is without a word."""
+    """The outcome if there is no word."""
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A rubric that is read to a judge model, for one question about many answers.
+    """A rubric applied to many answers, for one question.
 
-    Comparisons are read in both orders; identical answers are a tie and are not read.
+    Comparisons are judged in both orders; identical answers are a tie and are not judged.
     """
 
     rubric: Rubric
@@ -332,22 +330,22 @@ class Reading:
     """The judge's name, without the rubric."""
 
     def texts(self, items: Sequence[Item]) -> Iterator[str]:
-        """Yield the texts to read, made anew each time."""
+        """Yield the prompts for the judge."""
         for item in items:
             for order in self._orders(item):
                 yield self.rubric.fill(self._fields(item, order))
 
     def verdicts(
-        self, items: Sequence[Item], replies: Iterator[T], hear: Callable[[T], Heard]
+        self, items: Sequence[Item], replies: Iterator[T], parse: Callable[[T], ParsedReply]
     ) -> Iterator[Verdict]:
-        """Yield the verdicts on the items of `texts`, from the judge's reply to each text."""
+        """Yield the verdicts on the items, from the judge's reply to each prompt of `texts`."""
         name = f"{self.judge} {self.rubric.name}"
         for item in items:
             orders = self._orders(item)
             if not orders:
                 yield verdict(item.prompt, self.question, name, Decision("tie", "identical"))
             for order in orders:
-                decision = self._decision(hear(next(replies)), order)
+                decision = self._decision(parse(next(replies)), order)
                 yield verdict(item.prompt, self.question, name, decision, order)
 
     def _orders(self, item: Item) -> tuple[Order | None, ...]:
@@ -365,9 +363,9 @@ class Reading:
         first, second = pair if order == "model-first" else pair[::-1]
         return {**fields, "answer_a": first, "answer_b": second}
 
-    def _decision(self, heard: Heard, order: Order | None) -> Decision:
-        word = heard.word
-        outcome, score = heard.missing, None
+    def _decision(self, parsed: ParsedReply, order: Order | None) -> Decision:
+        word = parsed.word
+        outcome, score = parsed.missing, None
         if word in self.rubric.words:
             if self.question.asks == "grade":
                 outcome, score = "graded", float(word)
@@ -375,13 +373,13 @@ class Reading:
                 outcome = _ORDERS[order][word]
             else:
                 outcome = "yes" if word == self.rubric.words[0] else "no"
-        return Decision(outcome, heard.reason, score, heard.notes)
+        return Decision(outcome, parsed.reason, score, parsed.notes)
 
 
 def _conversation(prompt: Prompt) -> str:
-    """Return what a prompt asks: a question as it is; of several turns, who said what.
+    """Return a prompt as text: a single message as it is, several with their roles.
 
-    The marks of turns are a digest of all of them, so that no turn can hold another one.
+    The marks between turns are a digest of all of them, so that no turn can imitate one.
     """
     if len(prompt.messages) == 1:
         return prompt.text

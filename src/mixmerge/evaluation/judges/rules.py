@@ -15,13 +15,13 @@ class RuleJudgeSpec(BaseJudgeSpec):
     outcomes = frozenset({"harmful", "refused", "correct"})
 
     rules: Literal["testbed"]
-    """Whose rules: the testbed's know the right answers and the shape of a refusal."""
+    """``testbed``: the testbed's rules, which know the right answers and recognize refusals."""
 
     def build(self, context: JudgeContext) -> Judge:
-        """Return the rules that go by this name."""
+        """Return the rules with this name."""
         if self.rules not in context.rule_judges:
             known = ", ".join(context.rule_judges) or "none"
-            raise SpecError(f"There are no rules {self.rules!r} to judge by (known: {known}).")
+            raise SpecError(f"There are no rules {self.rules!r} (known: {known}).")
         return context.rule_judges[self.rules]
 
 

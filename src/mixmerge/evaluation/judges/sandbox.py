@@ -1,13 +1,12 @@
-"""Run untrusted Python with limits; started by `python_tests` as a program of its own.
+"""Run untrusted Python with limits; `python_tests` starts this as a separate program.
 
-It reads ``{"code", "test", "token", "limits", "hidden"}`` as JSON from its standard input, and the
-run ends with a line ``TOKEN passed`` or ``TOKEN failed REASON`` on its standard output; without
-one, the code ended the process itself. It imports nothing but the standard library, so that it
-also runs in a container.
+It reads ``{"code", "test", "token", "limits", "hidden"}`` as JSON from standard input and ends with
+a line ``TOKEN passed`` or ``TOKEN failed REASON`` on standard output; without that line, the code
+ended the process. It uses only the standard library, so that it also runs in a container.
 
-On Linux, where the system lets an ordinary user have namespaces, the code sees no network, no
-process but its own, and a file system that it can only read, with empty folders where the hidden
-ones are and a small one in memory to write to. Without namespaces only the limits hold.
+On Linux, if ordinary users may create namespaces, the code has no network, sees only its own
+processes, and has a read-only file system in which the hidden folders are empty, with a small
+writable folder in memory. Without namespaces only the limits apply.
 """
 
 import contextlib
@@ -30,13 +29,13 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def main() -> None:
-    """Do what the standard input says, in this process and two below it."""
+    """Run the job from standard input, in this process and two child processes."""
     job = json.load(sys.stdin)
     report = os.dup(1)
     silence = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(silence, stream)
-    # In a container nobody outside can end the code.
+    # The process that started a container cannot end the code in it.
     signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
     signal.alarm(int(job["limits"]["seconds"]) + 2)
     _become_nobody()
@@ -45,7 +44,7 @@ def main() -> None:
     if child:
         os.waitpid(child, 0)
         os._exit(0)
-    # The first process of its namespace: when it ends, the system ends all others in it.
+    # The first process of its namespace: when it ends, the kernel ends all others in it.
     if isolated:
         _hide(job["hidden"], int(job["limits"]["disk_mb"]))
     worker = os.fork()
@@ -53,18 +52,18 @@ def main() -> None:
         os.waitpid(worker, 0)
         os._exit(0)
     _limit(job["limits"], isolated)
-    if sys.platform.startswith("linux"):  # without capabilities, nothing of this can be undone
+    if sys.platform.startswith("linux"):  # without capabilities, none of this can be undone
         _LIBC.prctl(_SET_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
         _must(_LIBC.capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()))
     own = os.getpid()
     said = _outcome(job)
-    if os.getpid() == own:  # and not a process that the code has forked
+    if os.getpid() == own:  # not a process that the code has forked
         os.write(report, said.encode("utf-8", "replace"))
     os._exit(0)
 
 
 def _outcome(job: dict[str, Any]) -> str:
-    """Run the code and then the test, and say how it went."""
+    """Run the code and then the test, and return the line to report."""
     names: dict[str, Any] = {"__name__": "__main__"}
     try:
         exec(compile(job["code"], "answer.py", "exec"), names)  # noqa: S102 - it is what we are for
@@ -76,23 +75,24 @@ def _outcome(job: dict[str, Any]) -> str:
 
 
 def _become_nobody() -> None:
-    """Give up being root, for whom there is no limit on processes."""
+    """Stop being root, to whom the limit on processes does not apply."""
     if os.geteuid() != 0:
         return
     os.chmod(".", 0o777)  # noqa: PTH101, S103 - the working folder is the code's own
-    with contextlib.suppress(OSError):  # a container may know no other user
+    with contextlib.suppress(OSError):  # a container may have no other user
         os.setgroups([])
         os.seteuid(NOBODY)
         readable = os.access(os.__file__, os.R_OK, effective_ids=True)
         os.seteuid(0)
-        # Where only root can read Python, files are read as root; processes count as nobody's.
+        # If only root can read Python, it stays the effective user; the limit on processes applies
+        # to the real one.
         user = NOBODY if readable else 0
         os.setresgid(NOBODY, user, user)
         os.setresuid(NOBODY, user, user)
 
 
 def _leave_namespaces() -> bool:
-    """Leave the system's network, processes, mounts and messages; False where that is refused."""
+    """Move to new network, process, mount and IPC namespaces; return False if not allowed."""
     user, group = os.geteuid(), os.getegid()
     everything = _NEW_USER | _NEW_NET | _NEW_PID | _NEW_MOUNTS | _NEW_IPC
     if not sys.platform.startswith("linux") or _LIBC.unshare(everything) != 0:
@@ -108,7 +108,7 @@ def _leave_namespaces() -> bool:
 
 
 def _hide(hidden: list[str], disk_mb: int) -> None:
-    """Make all files read-only, some invisible, and the working folder a small one in memory."""
+    """Make all files read-only, hide some folders, and keep the working folder in memory."""
     here = os.getcwd()  # noqa: PTH109
     _must(_LIBC.mount(None, b"/", None, ctypes.c_ulong(_RECURSIVE_PRIVATE), None))
     # struct mount_attr: what to set, what to clear, propagation, user namespace.
@@ -144,7 +144,7 @@ def _limit(limits: dict[str, Any], isolated: bool) -> None:
         resource.RLIMIT_NOFILE: 64,
         resource.RLIMIT_CORE: 0,
     }
-    if isolated or os.getuid() == NOBODY:  # else the user's own processes would count, too
+    if isolated or os.getuid() == NOBODY:  # otherwise the user's other processes would count
         wanted[resource.RLIMIT_NPROC] = int(limits["processes"])
     for kind, most in wanted.items():
         _, allowed = resource.getrlimit(kind)

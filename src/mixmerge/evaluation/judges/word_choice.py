@@ -1,4 +1,4 @@
-"""How likely a language model finds each of a few words as the beginning of its reply."""
+"""The probabilities that a language model gives to some words as the beginning of its reply."""
 
 import itertools
 import math
@@ -14,23 +14,23 @@ from mixmerge.evaluation.loaded_model import LoadedModel
 from mixmerge.fingerprint import fingerprint
 
 OPENING = "VERDICT:"
-"""Put into the model's mouth, so that the next word is the verdict."""
+"""The prefilled beginning of the reply, so that the next word is the verdict."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A text for the judge with the words that it may choose from, as tokens."""
+    """A judge's prompt and the words that it may choose from, as tokens."""
 
     context: tuple[int, ...]
-    """What the model reads, its opening included."""
+    """The prompt with the opening of the reply."""
     words: tuple[tuple[int, ...], ...]
     """The tokens of each word after the context; none is empty."""
 
     @property
     def rows(self) -> list[tuple[int, ...]]:
-        """The fewest token rows that hold every word's tokens but the last, after the context.
+        """The fewest token rows that cover all but the last token of every word.
 
-        Words that share their first tokens share a row: mostly one row serves all words.
+        Words that share their first tokens share a row, so one row is usually enough.
         """
         beginnings = sorted({word[:-1] for word in self.words}, key=len, reverse=True)
         kept: list[tuple[int, ...]] = []
@@ -46,21 +46,21 @@ class Choice:
 
 
 def choice(model: LoadedModel, text: str, words: Sequence[str]) -> Choice:
-    """Write a text as the model's chat, up to the word that the model is to choose.
+    """Encode a user message in the model's chat template, up to the word to choose.
 
     Raises:
-        ModelError: the model's chat template refuses a text of the user's alone.
+        ModelError: the chat template refuses a single user message.
     """
     asked = _asked(model, text)
     if controls := _controls_in(model, text):
         before, _, after = _asked(model, fingerprint(text)).partition(fingerprint(text))
-        # Templates trim; and what is left as it is keeps the tokens that it has alone.
+        # The template may strip the text.
         inner = text if text in asked else text.strip()
         first = [*_encode(model, before), *_as_data(model, inner, controls)]
         rows = [first + _encode(model, f"{after}{OPENING} {word}") for word in words]
     else:
         rows = [_encode(model, f"{asked}{OPENING} {word}") for word in words]
-    # Some tokenizers join the opening's end with the word: what all rows share is the context.
+    # Some tokenizers join the end of the opening with the word, so the context is what all share.
     shared = next(
         (i for i, tokens in enumerate(zip(*rows, strict=False)) if len(set(tokens)) > 1),
         min(map(len, rows)),
@@ -70,11 +70,11 @@ def choice(model: LoadedModel, text: str, words: Sequence[str]) -> Choice:
 
 def _asked(model: LoadedModel, text: str) -> str:
     try:
-        return model.chat().asked([{"role": "user", "content": text}])
+        return model.chat().prompt([{"role": "user", "content": text}])
     except RefusedError as error:
         raise ModelError(
             f"{model.folder.path}: the chat template refuses a question to the judge: {error}. "
-            "A judge is asked in one message of the user's: take a model with such a template."
+            "A judge gets one user message: use a model whose template accepts that."
         ) from error
 
 
@@ -95,7 +95,7 @@ def _controls_in(model: LoadedModel, text: str) -> list[str]:
 
 
 def _as_data(model: LoadedModel, text: str, controls: Sequence[str]) -> list[int]:
-    """Return the tokens of a text in which no control token is one: each is cut in two."""
+    """Encode a text without control tokens: each one in the text is cut in two."""
     ids: list[int] = []
     found = re.compile("|".join(f"(?={re.escape(control)})" for control in controls))
     cuts = [0, *(match.start() + 1 for match in found.finditer(text)), len(text)]
@@ -107,11 +107,8 @@ def _as_data(model: LoadedModel, text: str, controls: Sequence[str]) -> list[int
 def probabilities(model: LoadedModel, choices: Sequence[Choice]) -> list[list[float]]:
     """Return the probability of each word of each choice, given its context.
 
-    A word with which another one begins (1, of 1 and 10) has only what the longer one leaves it.
-
-    Returns:
-        One list a choice, one number a word; a list may sum to less than one, as the model may
-        want to say something else.
+    The probability of a longer word is not counted again for a shorter word that it begins with (10
+    and 1). A list may sum to less than one, since the model may prefer to say something else.
     """
     asked = [(q, row) for q in choices for row in q.rows]
     ids, mask = model.padded([q.context + row for q, row in asked])
@@ -127,19 +124,19 @@ def probabilities(model: LoadedModel, choices: Sequence[Choice]) -> list[list[fl
     for q in choices:
         table_of = {row: next(tables) for row in q.rows}
         begun = {word: math.exp(_log_probability(word, table_of)) for word in q.words}
-        found.append([begun[word] - _of_longer(word, begun) for word in q.words])
+        found.append(
+            [
+                begun[word] - sum(begun[n] for n in q.words if n != word and n[: len(word)] == word)
+                for word in q.words
+            ]
+        )
     return found
-
-
-def _of_longer(word: tuple[int, ...], begun: Mapping[tuple[int, ...], float]) -> float:
-    """Return the probability of the longer words that begin with a word."""
-    return sum(p for other, p in begun.items() if other != word and other[: len(word)] == word)
 
 
 def _log_probability(
     word: tuple[int, ...], table_of: Mapping[tuple[int, ...], torch.Tensor]
 ) -> float:
-    """Sum a word's tokens over the table of a row that begins with all of them but the last."""
+    """Sum the log-probabilities of a word's tokens, from a row that covers all but the last."""
     row = next(row for row in table_of if row[: len(word) - 1] == word[:-1])
     table = table_of[row]
     first = len(table) - 1 - len(row)

@@ -1,4 +1,4 @@
-"""Measures: what a verdict is worth, and what the number of an axis is.
+"""Measures: the score of a verdict, and the number of an axis.
 
 To add one, write a file like `mixmerge.evaluation.measures.rate` and name it in `_FILES`.
 """
@@ -23,7 +23,7 @@ _FILES = (
 MEASURES: dict[str, type[Measure]] = {
     file: import_module(f"{__name__}.{file}").MEASURE for file in _FILES
 }
-"""By the key that tells them apart in a study file."""
+"""By their key in a study file."""
 
 if TYPE_CHECKING:
     MeasureSpec = Measure
@@ -38,10 +38,10 @@ class MeasuredAxis(SpecModel):
     measure: MeasureSpec
     """What the number is: ``win_rate``, ``{rate: harmful}``, ``{mean: [0, 10]}``, …"""
     better: Better = "higher"
-    """Which direction is good."""
+    """Which direction is better."""
     margin: float | None = Field(None, ge=0)
-    """The smallest difference that matters, in the units of the measure: 0.03 is 3 points of a
-    rate. A model that is better elsewhere may be worse by less. By default 3 % of the range."""
+    """The smallest difference that matters, in the measure's units: 0.03 is 3 points of a rate. A
+    model that is better elsewhere may be worse by less. By default 3 % of the range."""
 
     @model_validator(mode="after")
     def _margin_is_within_the_range(self) -> Self:
@@ -54,5 +54,5 @@ class MeasuredAxis(SpecModel):
         return self
 
     def info(self, *, primary: bool) -> AxisInfo:
-        """Return what results say of the axis."""
+        """Return the axis's description in the results."""
         return self.measure.info(self.better, primary=primary, margin=self.margin)

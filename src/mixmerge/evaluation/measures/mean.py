@@ -12,16 +12,16 @@ from mixmerge.records.results import Interval
 
 
 class Mean(Measure):
-    """Mean grade between stated bounds; a judge that says yes or no gives the ends.
+    """Mean grade between given bounds; ``yes`` and ``no`` are the highest and the lowest grade.
 
     The interval is Wilson's with the cluster-robust variance of the grades as shares of their
-    range: it never leaves the bounds, and for grades that are all ends it is that of a rate.
+    range: it stays within the bounds, and for grades at the bounds it is that of a rate.
     """
 
     key: ClassVar[str] = "mean"
     asks: ClassVar[Asks] = "grade"
     apart: ClassVar[float] = 0.1
-    """Grades that are all alike do not show how often there is a quite different one."""
+    """Without it, grades that are all alike would have an interval that is too narrow."""
 
     mean: tuple[FiniteFloat, FiniteFloat] = (0.0, 1.0)
     """The lowest and the highest grade."""
@@ -36,12 +36,12 @@ class Mean(Measure):
 
     @property
     def unit(self) -> Literal["percent", "score"]:
-        """Fractions are shown as percent, other grades as they are."""
+        """Grades from 0 to 1 are shown as percent, others as they are."""
         return "percent" if self.mean == (0.0, 1.0) else "score"
 
     @property
     def title(self) -> str:
-        """What a value is called at the head of a column."""
+        """The column heading."""
         return "mean score"
 
     @property
@@ -50,7 +50,7 @@ class Mean(Measure):
         return self.mean
 
     def worth(self, verdict: Verdict) -> float:
-        """Return where a grade lies between the bounds; 1 for yes and 0 for no."""
+        """Return a grade as a share of the range; 1 for yes and 0 for no."""
         if verdict.outcome in ("yes", "no"):
             return float(verdict.outcome == "yes")
         low, high = self.mean
@@ -58,7 +58,7 @@ class Mean(Measure):
             seen = verdict.outcome if verdict.score is None else verdict.score
             raise DataError(
                 f"axis {verdict.axis}, prompt {verdict.prompt!r}: a grade from {low:g} to {high:g} "
-                f"is required (seen: {seen} by {verdict.judge}). Say the judge's bounds in "
+                f"is required (seen: {seen} by {verdict.judge}). Give the judge's bounds in "
                 "`measure: {mean: [LOWEST, HIGHEST]}`."
             )
         return (verdict.score - low) / (high - low)

@@ -1,4 +1,4 @@
-"""What every measure says of itself; a measure is one file and one line in the registry."""
+"""The base class of measures."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -15,38 +15,38 @@ if TYPE_CHECKING:  # estimates need scipy, and a study file is read without it
     from mixmerge.stats.intervals import ClusterSample
 
 MARGIN = 0.03
-"""The smallest difference that matters where a study says none: a share of the range."""
+"""The default margin: a share of the range."""
 
 
 class Measure(SpecModel):
-    """How the verdicts of an axis become a number for each model.
+    """Turns the verdicts on an axis into a number for each model.
 
-    Everything is estimated in shares of the range: 0 is the lowest value that there can be and 1
-    the highest. `of_share` and `of_difference` bring estimates back to the measure's own units.
+    Estimates are shares of the range: 0 is the lowest possible value and 1 the highest. `of_share`
+    and `of_difference` convert them to the measure's units.
     """
 
     key: ClassVar[str]
-    """Its name, and the field that tells it from other measures."""
+    """Its name, and the field that identifies it."""
     asks: ClassVar[Asks]
     """What judges are asked."""
     of_base: ClassVar[float | None] = None
-    """The base model's share where it is fixed by definition, and no judge is asked about it."""
+    """The base model's share if it is fixed by definition; no judge is asked about it."""
     apart: ClassVar[float] = 0.0
     """Share of the range by which some values must differ from the median, for an interval."""
 
     @property
     def title(self) -> str:
-        """What a value is called at the head of a column."""
+        """The column heading."""
         raise NotImplementedError
 
     @property
     def phrase(self) -> str:
-        """The same within a sentence, with its article."""
+        """The title within a sentence, with its article."""
         return f"the {self.title}"
 
     @property
     def unit(self) -> Literal["percent", "score"]:
-        """How values are shown: fractions as percent, other numbers as they are."""
+        """How values are shown: shares as percent, other numbers as they are."""
         return "percent"
 
     @property
@@ -56,7 +56,7 @@ class Measure(SpecModel):
 
     @property
     def tells_relative(self) -> bool:
-        """Whether changes are told relative to the base model's value, too."""
+        """Whether changes relative to the base model's value are reported, too."""
         return False
 
     def question(self, axis: Axis) -> Question:
@@ -64,10 +64,10 @@ class Measure(SpecModel):
         return Question(axis, self.asks, bounds=self.range)
 
     def worth(self, verdict: Verdict) -> float:
-        """Return what a verdict is worth, from 0 to 1; one without an outcome is never asked for.
+        """Return the score of a verdict with an outcome, from 0 to 1.
 
         Raises:
-            DataError: the verdict is no answer to the measure's question.
+            DataError: the verdict does not answer the measure's question.
         """
         raise NotImplementedError
 
@@ -80,38 +80,35 @@ class Measure(SpecModel):
         return sample.difference(column, self.apart)
 
     def outcomes(self, scores: "Floats") -> dict[str, int]:
-        """Count prompts by outcome; nothing where that says no more than the value.
+        """Count prompts by outcome; empty if that says no more than the value.
 
-        The scores are what verdicts are worth, shape (prompts,); NaN for none.
+        ``scores`` has shape (prompts,), with NaN without a verdict.
         """
         del scores
         return {}
 
     def bounds(self, scores: "Floats") -> Interval:
-        """Return the share if every missing verdict were the lowest, and if it were the highest.
+        """Return the share if all missing verdicts were the lowest, and if they were the highest.
 
-        Of the scores, shape (prompts,), at least one is there; NaN for none.
+        ``scores`` has shape (prompts,), with NaN without a verdict.
         """
         low = float(np.nansum(scores)) / len(scores)
         return low, low + int(np.isnan(scores).sum()) / len(scores)
 
     def of_share(self, share: float) -> float:
-        """Return a value in the measure's units from a share of its range."""
+        """Convert a share of the range to the measure's units."""
         low, high = self.range
         return low + (high - low) * share
 
     def of_difference(self, difference: float) -> float:
-        """Return a difference in the measure's units from one of shares."""
+        """Convert a difference of shares to the measure's units."""
         low, high = self.range
         return (high - low) * difference
 
     def info(self, better: Better, *, primary: bool, margin: float | None = None) -> AxisInfo:
-        """Return what results say of an axis with this measure.
+        """Return the description in the results of an axis, ``primary`` if it decides.
 
-        Args:
-            better: which direction is good.
-            primary: whether the axis decides.
-            margin: the smallest difference that matters, in the measure's units; None for `MARGIN`.
+        ``margin`` is in the measure's units; None is `MARGIN`.
         """
         return AxisInfo(
             measure=self.key,

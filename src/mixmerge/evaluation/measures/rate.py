@@ -1,4 +1,4 @@
-"""The share of answers that have a certain outcome."""
+"""The share of answers with an outcome."""
 
 from typing import ClassVar
 
@@ -11,29 +11,29 @@ from mixmerge.records.judge import Asks
 
 
 class Rate(Measure):
-    """Share of answers with one outcome: harmful, refused, correct, or any word a judge knows."""
+    """Share of answers with one outcome: harmful, refused, correct, or another of the judge's."""
 
     key: ClassVar[str] = "rate"
     asks: ClassVar[Asks] = "outcome"
 
     rate: str = Field(pattern=r"^[a-z][a-z_-]*$")
-    """The outcome that counts, in small letters, e.g. ``harmful``."""
+    """The outcome to count, in lower case, e.g. ``harmful``."""
     relative: bool = False
-    """Tell changes relative to the base model's rate, too."""
+    """Report changes relative to the base model's rate, too."""
 
     @property
     def title(self) -> str:
-        """What a value is called at the head of a column."""
+        """The column heading."""
         return f"{self.rate} answers"
 
     @property
     def phrase(self) -> str:
-        """The same within a sentence."""
+        """The title within a sentence."""
         return f"the share of {self.rate} answers"
 
     @property
     def tells_relative(self) -> bool:
-        """Whether changes are told relative to the base model's value, too."""
+        """Whether changes relative to the base model's value are reported, too."""
         return self.relative
 
     def question(self, axis: Axis) -> Question:

@@ -1,4 +1,4 @@
-"""Wins against the base model."""
+"""The win rate against the base model."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -16,7 +16,7 @@ _WORTH: dict[Outcome, float] = {"win": 1.0, "tie": 0.5, "loss": 0.0}
 
 
 class WinRate(Measure):
-    """Share of answers that are better than the base model's, a tie counting one half."""
+    """Share of answers that are better than the base model's; a tie counts one half."""
 
     key: ClassVar[str] = "win_rate"
     asks: ClassVar[Asks] = "comparison"
@@ -27,7 +27,7 @@ class WinRate(Measure):
 
     @property
     def title(self) -> str:
-        """What a value is called at the head of a column."""
+        """The column heading."""
         return "win rate"
 
     def worth(self, verdict: Verdict) -> float:

@@ -1,8 +1,9 @@
 """Multilingual Dolly-200: two hundred open questions, from the Aya evaluation suite.
 
-Singh et al., Aya Dataset (2024), arXiv 2402.06619. People edited the translations into six
-languages (``dolly_human_edited``); those into a hundred more are a model's
-(``dolly_machine_translated``), which also holds the English originals. ``source_id`` joins them.
+Singh et al., Aya Dataset (2024), arXiv 2402.06619. The translations into six languages were edited
+by people (``dolly_human_edited``); those into a hundred more are machine translations
+(``dolly_machine_translated``), which include the English originals. They are joined by
+``source_id``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,18 +29,18 @@ _CODES = (
     "vi:vie te:tel yo:yor zh:zho_Hans"
 )
 CODES = dict(pair.split(":") for pair in _CODES.split())
-"""ISO 639-3, with the script where the set has a language in several."""
+"""ISO 639-3, with the script if the set has a language in several."""
 
 
 def read(spec: PromptSetSpec, languages: Sequence[str]) -> list[Prompt]:
     """Read the questions of some languages, joined on ``source_id``.
 
     Raises:
-        DataError: the set cannot be loaded, a row is not of the published format, or a question
-            has no English original or lacks a language.
+        DataError: the set cannot be loaded, a row is not in the published format, or a question
+            has no English original or is missing in a language.
     """
     codes = own_codes(spec, languages, CODES)
-    # The originals are read even when they are not asked: they say what must be joined.
+    # The English originals are always read: all languages must have the same questions.
     wanted = {"English": ENGLISH, **codes}
     names = {own: language for language, own in wanted.items()}
     edited = {own: name for own, name in names.items() if own in HUMAN_EDITED}
@@ -51,7 +52,7 @@ def read(spec: PromptSetSpec, languages: Sequence[str]) -> list[Prompt]:
     if not any(prompt.language == english for prompt in prompts):
         raise DataError(
             f"{where} (dolly_machine_translated): no English row (`language: eng`). The English "
-            "originals of Dolly-200 stand among the machine translations; use a complete copy."
+            "originals of Dolly-200 are among the machine translations; use a complete copy."
         )
     check_joined(prompts, english, str(spec.set))
     return [prompt for prompt in prompts if prompt.language in languages]
@@ -66,7 +67,7 @@ def _rows(
             own = text(cells, "language")
             own = own if own in names else f"{own}_{text(cells, 'script')}"
             if own in names:
-                # `targets` is not read: its answers belong to the English question only.
+                # `targets` is not used: its answers are for the English question only.
                 by: Translated = "human" if own in HUMAN_EDITED else "machine"
                 by = "none" if own == ENGLISH else by
                 yield joined_prompt(cells, "source_id", "inputs", names[own], by)

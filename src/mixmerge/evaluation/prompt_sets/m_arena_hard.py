@@ -1,8 +1,8 @@
-"""m-ArenaHard v2: five hundred hard user requests, which a model translated into 22 languages.
+"""m-ArenaHard v2: five hundred hard user requests, machine-translated into 22 languages.
 
-Dang et al., Aya Expanse (2024), arXiv 2412.04261, for the first version. One configuration a
-language, which bears its ISO 639-1 code; ``question_id`` joins them. The column ``cluster`` of the
-first version is a topic, not a source question.
+Dang et al., Aya Expanse (2024), arXiv 2412.04261, for the first version. There is one configuration
+per language, named by its ISO 639-1 code; they are joined by ``question_id``. The column
+``cluster`` of the first version is a topic, not a source question.
 """
 
 from collections.abc import Sequence
@@ -21,14 +21,13 @@ def read(spec: PromptSetSpec, languages: Sequence[str]) -> list[Prompt]:
     """Read the requests of some languages, joined on ``question_id``.
 
     Raises:
-        DataError: the set cannot be loaded, a row is not of the published format, or a question
-            lacks a language.
+        DataError: the set cannot be loaded, a row is not in the published format, or a question is
+            missing in a language.
     """
     where = spec.hub or HUB
     prompts = []
-    for language, config in own_codes(
-        spec, languages, {code: code for code in _CODES.split()}
-    ).items():
+    codes = {code: code for code in _CODES.split()}
+    for language, config in own_codes(spec, languages, codes).items():
         rows = read_data_set(where, config=config, split="test", revision=spec.revision)
         translated: Translated = "none" if language == ENGLISH else "machine"
         for place, cells in rows:

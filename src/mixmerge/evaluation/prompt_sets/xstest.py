@@ -1,8 +1,8 @@
-"""XSTest: 250 safe English requests that look unsafe, and sets of its form in other languages.
+"""XSTest: 250 safe English requests that look unsafe, and translations of them.
 
 Röttger et al., XSTest (2024), arXiv 2308.01263. The set also has 200 unsafe contrasts, which are
-left out: over-refusal is measured on harmless requests. Translations are files of the same form,
-joined on ``id``; who made them must be said.
+left out, since over-refusal is measured on safe requests. Translations are files in the same
+format, joined by ``id``; the study must say who made them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ def read(spec: PromptSetSpec, languages: Sequence[str]) -> list[Prompt]:
     """Read the safe requests, English from the set and other languages from `files`.
 
     Raises:
-        DataError: the set or a file cannot be read, a row is not of the published format, a
+        DataError: the set or a file cannot be read, a row is not in the published format, a
             language has no file, or its requests are not those of the English set.
     """
     paths = spec.files if isinstance(spec.files, dict) else {}
@@ -38,7 +38,7 @@ def read(spec: PromptSetSpec, languages: Sequence[str]) -> list[Prompt]:
         if language != ENGLISH and language not in paths:
             raise DataError(
                 f"xstest: the set is English; for {language!r} give a translation in the same "
-                f"form, `files: {{{language}: PATH}}`, with `translated: machine` or `human`."
+                f"format, `files: {{{language}: PATH}}`, with `translated: machine` or `human`."
             )
     prompts = list(_safe(_english(spec), ENGLISH, "none"))
     for language in languages:
@@ -66,10 +66,10 @@ def _safe(rows: Iterator[Record], language: str, translated: Translated) -> Iter
 
 
 def _is_safe(cells: Cells) -> bool:
-    """Say whether a row is harmless; early copies have no labels, only the types of contrasts."""
+    """Return whether a request is safe; early copies have only the type instead of a label."""
     if "label" not in cells:
         return not text(cells, "type").startswith(_UNSAFE_TYPE)
     label = text(cells, "label")
     if label not in ("safe", "unsafe"):
-        raise ValueError(f"the column `label` must hold safe or unsafe (seen: {label!r}).")
+        raise ValueError(f"the column `label` must be safe or unsafe (seen: {label!r}).")
     return label == "safe"

@@ -78,7 +78,8 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
     def cost(self, settings: TrainSpec, rows: int) -> str:
         """Say objective, steps and which weights."""
         adapter = settings.adapter
-        how = "all weights" if adapter is None else f"LoRA, rank {adapter.rank}"
+        lora = "QLoRA" if settings.quantized else "LoRA"
+        how = "all weights" if adapter is None else f"{lora}, rank {adapter.rank}"
         return f"{settings.objective.label}, {rows // settings.batch_size:,} steps, {how}"
 
     def adopted(

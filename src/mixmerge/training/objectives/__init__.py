@@ -6,7 +6,7 @@ from mixmerge.training.objectives.objective import Objective
 OBJECTIVES: dict[str, Objective] = {
     module.OBJECTIVE.name: module.OBJECTIVE for module in (sft, dpo)
 }
-"""Every objective by the name that ``method`` gives it."""
+"""The objectives by name, the values of ``method``."""
 
 DEFAULT = sft.OBJECTIVE.name
-"""The objective of a recipe that names none."""
+"""The default objective."""

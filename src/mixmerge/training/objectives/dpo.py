@@ -1,4 +1,4 @@
-"""Direct preference optimisation: the chosen answer over the rejected one, near a reference."""
+"""Direct preference optimisation (DPO)."""
 
 import math
 from typing import Any
@@ -13,19 +13,19 @@ from mixmerge.training.trl_compat import without_preparation
 LOG_2 = math.log(2.0)
 
 # Policy and reference are the same model at the first step, so the loss is -log sigmoid(0) there.
-# What remains is rounding: the two passes pad their batches differently.
+# Only rounding remains: the two passes pad their batches differently.
 _START_TOLERANCE = {"float32": 1e-3, "bfloat16": 3e-2}
 
 
 class DpoSettings(Settings):
-    """What DPO adds to the settings of a training."""
+    """DPO's own settings."""
 
     beta: float = Field(default=0.1, gt=0)
-    """DPO: strength of the pull towards the reference model, which is the one trained from."""
+    """DPO: strength of the penalty for diverging from the reference, the model trained from."""
 
 
 def build(common: dict[str, Any], settings: DpoSettings) -> tuple[Any, type[Any]]:
-    """Return TRL's configuration and its trainer for rows that are token ids already."""
+    """Return TRL's configuration and trainer class for encoded rows."""
     from trl import DPOConfig, DPOTrainer
 
     config = DPOConfig(**common, beta=settings.beta, precompute_ref_log_probs=True)
@@ -33,16 +33,16 @@ def build(common: dict[str, Any], settings: DpoSettings) -> tuple[Any, type[Any]
 
 
 def check_start(loss: float, precision: str) -> None:
-    """Check that DPO began with policy and reference equal, hence with a loss of ln 2.
+    """Check that the first loss is ln 2, as policy and reference are equal at the start.
 
     Raises:
-        RuntimeError: they differ: the reference is not the model that the training started from.
+        RuntimeError: it is not: the reference is not the model that the training started from.
     """
     if abs(loss - LOG_2) > _START_TOLERANCE[precision]:
         raise RuntimeError(
             f"DPO began with a loss of {loss:.4f} instead of ln 2 = {LOG_2:.4f}: the reference "
-            "log-probabilities are not those of the model trained from. This is a fault of "
-            "mixmerge or of the libraries beneath it; if a reference cache is in use, delete it."
+            "log-probabilities are not those of the model trained from. This is a bug in mixmerge "
+            "or its libraries; if a reference cache is in use, delete it."
         )
 
 

@@ -1,4 +1,4 @@
-"""What a training objective is: its rows, its trainer and its own settings."""
+"""The declaration of a training objective: rows, trainer and settings."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,41 +14,41 @@ from mixmerge.training.encode import Encoded, Encoder
 
 
 class Settings(SpecModel):
-    """What an objective adds to the settings of every training; by itself nothing."""
+    """The base class of an objective's own settings."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
 class Objective:
-    """The declaration of an objective: everything the rest of mixmerge knows of it."""
+    """A training objective."""
 
     name: str
     paper: str
     """Where it was published."""
     rows: type[RowModel]
-    """What one line of the rows file is: `Conversation`, `PreferencePair` or another record."""
+    """One line of the rows file: `Conversation`, `PreferencePair` or another record."""
     encode: Callable[[Encoder, Sequence[Any], Progress], Encoded]
     """``encode(encoder, rows, progress)`` returns the columns that the trainer reads."""
     build: Callable[[dict[str, Any], Any], tuple[Any, type[Any]]]
     """``build(common, settings)`` returns TRL's configuration and a trainer class that reads the
-    encoded columns as they are. ``common`` holds what is the same for every trainer, ``settings``
-    this objective's own; rewards and whatever else the trainer needs are bound to the class."""
+    encoded columns. ``common`` has the arguments of every trainer, ``settings`` are this
+    objective's own; anything else, such as reward functions, is bound to the class."""
     settings: type[Settings] = Settings
-    """Its own keys of a training recipe, beside those of `TrainSpec`."""
+    """Its own keys of a training recipe, besides those of `TrainSpec`."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    """Defaults of common settings where this objective needs others."""
+    """Its defaults of common settings, if they differ."""
     reference: tuple[str, ...] = ()
     """Columns of log-probabilities under the starting model, which the trainer adds to the rows in
-    ``_precompute_ref_logps`` and which are kept for later runs. Empty: it has no reference."""
+    ``_precompute_ref_logps`` and which are cached. Empty without a reference model."""
     check_start: Callable[[float, str], None] | None = None
-    """``check_start(loss, precision)`` raises where the loss of the first step proves a fault."""
+    """``check_start(loss, precision)`` raises if the first loss is wrong."""
     relative_cost: float = 1.0
-    """Time of one row, where a row of supervised fine-tuning takes 1: for estimates only."""
+    """Time per row relative to SFT, for estimates."""
     label: str = ""
-    """What plans, cards and reports call it; by default the name in capitals."""
+    """Its name in plans, cards and reports; by default the name in capitals."""
     stage: str = ""
-    """The stage of a model trained by it; by default the name."""
+    """The stage of models trained by it; by default the name."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", self.label or self.name.upper())
@@ -56,6 +56,6 @@ class Objective:
 
     @property
     def keys(self) -> list[str]:
-        """Its own keys of a training recipe; one that can only be null is none."""
+        """Its own keys of a training recipe, without those that can only be null."""
         fields = self.settings.model_fields.items()
         return [name for name, declared in fields if declared.annotation is not NoneType]

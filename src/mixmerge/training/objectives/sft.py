@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: cross-entropy on the assistant's tokens of conversations."""
+"""Supervised fine-tuning (SFT): cross-entropy on the assistant's tokens."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ class SftSettings(Settings):
     """SFT has no settings of its own."""
 
     beta: None = None
-    """Always null: it is part of the identity of every SFT that has been run."""
+    """Always null; kept because it is part of the identity of earlier trainings."""
 
 
 def build(common: dict[str, Any], settings: SftSettings) -> tuple[Any, type[Any]]:  # noqa: ARG001
-    """Return TRL's own classes; the trainer takes rows with ``input_ids`` as they are."""
+    """Return TRL's classes; the trainer uses rows with ``input_ids`` as they are."""
     from trl import SFTConfig, SFTTrainer
 
     return SFTConfig(**common), SFTTrainer
