@@ -26,6 +26,10 @@ class SpecModel(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    def requires(self) -> tuple[str, ...]:
+        """Return the packages that this part needs beside those that mixmerge always has."""
+        return ()
+
 
 def one_of(models: Mapping[str, type[SpecModel]], what: str) -> Any:
     """Return the type of a mapping that is one of several models, told by the key that only it has.

@@ -18,13 +18,13 @@ def mix(
     overlap evaluation prompts are removed and counted.
     """
     from mixmerge.cli.screen import bar
-    from mixmerge.mixing.manifest import share_table, unread_notes
+    from mixmerge.mixing.manifest import reading_notes, share_table
     from mixmerge.study.standalone import mix as run
 
     with bar("mix") as progress:
         manifest = run(spec, out, progress=progress)
     typer.echo(share_table(manifest))
-    for note in unread_notes(manifest):
+    for note in reading_notes(manifest):
         typer.echo(f"- {note}")
     typer.echo(f"{manifest.rows:,} rows in {out / 'rows.jsonl'}")
 

@@ -2,13 +2,21 @@
 
 import ast
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mixmerge import json_text
 
-PROMPTS = ("instruction", "question", "query")
+PROMPTS = ("instruction", "question", "query", "input")
 """What common formats call the column of the user's text, beside ``prompt``."""
+_ABOUT = {
+    "instruction": ("input", "context"),
+    "prompt": ("input", "context"),
+    "question": ("context",),
+    "query": ("context",),
+}
+"""Columns that a column of the user's text is about, as Alpaca's ``input`` and Dolly's ``context``:
+they are part of what is asked."""
 _ROLES = {
     **dict.fromkeys(("human", "prompter"), "user"),
     **dict.fromkeys(("gpt", "model", "bot", "chatbot", "ai"), "assistant"),
@@ -35,14 +43,15 @@ class Turns(list[dict[str, Any]]):
         self.unread: set[str] = set()
 
 
-def columns_of_prompt(named: str | list[str], columns: Collection[str]) -> list[str]:
-    """Return the columns that the user's text stands in, of those that a row has.
+def columns_of_prompt(named: str | list[str], row: Mapping[str, Any]) -> list[str]:
+    """Return the columns of a row that the user's text stands in.
 
-    Alpaca's ``instruction`` is about its ``input``, unless a list says which columns are meant.
+    An instruction comes with the text that it is about, unless a list says which columns are meant.
     """
-    if named == "instruction" and "input" in columns:
-        return ["instruction", "input"]
-    return [named] if isinstance(named, str) else named
+    if isinstance(named, list):
+        return named
+    about = _ABOUT.get(named, ()) if isinstance(row.get(named), str) else ()
+    return [named, *(name for name in about if isinstance(row.get(name), str) and row[name])]
 
 
 def joined(columns: Sequence[str], cells: Sequence[Any]) -> str:

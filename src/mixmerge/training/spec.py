@@ -175,6 +175,10 @@ class TrackingSpec(_Finite):
     project: str = Field(default="mixmerge", min_length=1)
     """Project, or for MLflow experiment."""
 
+    def requires(self) -> tuple[str, ...]:
+        """Return the tracker's package."""
+        return (self.to,)
+
     def prepare(self) -> None:
         """Look for the tracker's package without importing it; let it not wait for long.
 
