@@ -133,6 +133,10 @@ def _zst(path: Path) -> Any:
     return BufferedReader(pa.input_stream(str(path), compression="zstd"))
 
 
+def _plain(path: Path) -> Any:
+    return path.open("rb")
+
+
 _PACKED: dict[str, Callable[[Path], Any]] = {
     ".gz": gzip.open,
     ".zst": _zst,
@@ -146,8 +150,7 @@ _MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 @contextmanager
 def _text(path: Path, newline: str = "\n") -> Iterator[IO[str]]:
     """Open a text, compressed or not, in UTF-8 unless it begins as UTF-16."""
-    opened = _PACKED.get(path.suffix.lower(), lambda plain: plain.open("rb"))
-    with opened(path) as stream:
+    with _PACKED.get(path.suffix.lower(), _plain)(path) as stream:
         encoding = _MARKS.get(stream.peek(2)[:2], "utf-8-sig")
         with TextIOWrapper(stream, encoding=encoding, newline=newline) as text:
             yield text

@@ -419,7 +419,10 @@ def test_the_bad_answers_of_kto_are_left_out_and_counted(tmp_path: Path) -> None
         loaded(tmp_path, "conversations", rows[0], rows[1] | {"label": 7})
 
 
-SCORED = [{"response": "fair", "overall_score": 3}, {"response": "good", "overall_score": "8.5"}]
+SCORED: list[dict[str, Any]] = [
+    {"response": "fair", "overall_score": 3},
+    {"response": "good", "overall_score": "8.5"},
+]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "demo": ("mixmerge demo", "mixmerge demo --out runs/demo --workers 2"),
     "init": (
         "mixmerge init --data chat=chat.jsonl --data code=code.csv",
-        "mixmerge init --model a=./tuned-a --model b=org/tuned-b --base org/base --eval qa=qa.jsonl",
+        "mixmerge init --model a=./tuned-a --model b=org/tuned-b --base org/base --eval qa.jsonl",
         "mixmerge init --data chat=chat.jsonl --base org/model-8B --gpu-memory 80",
     ),
     "doctor": ("mixmerge doctor", "mixmerge doctor study.yaml"),

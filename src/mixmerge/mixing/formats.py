@@ -96,8 +96,8 @@ def recognise(
     for found in (beside | mapped, beside | own | mapped, usual | mapped):
         for shape in SHAPES:
             if form in shape.forms and {*shape.needs} <= {*found} and _fits(shape, found, first):
-                kept = (*shape.needs, *shape.may_have, *_NEVER_GUESSED)
-                columns = {key: found[key] for key in kept if key in found}
+                kept = {*shape.needs, *shape.may_have, *_NEVER_GUESSED}
+                columns = {key: found[key] for key in _USUAL if key in kept and key in found}
                 if "label" not in mapped and not _labels(first, columns):
                     columns.pop("label", None)
                 return Format(shape, columns, _title(shape, columns, first), form)

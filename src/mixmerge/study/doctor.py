@@ -75,11 +75,10 @@ def doctor(study: Path | str | None = None) -> Diagnosis:
 
     plan = explain(study)
     read = read_study(Path(study))
-    short = plan.disk_bytes is not None and plan.disk_bytes > plan.free_bytes
-    disk = [
-        f"The models need about {(plan.disk_bytes or 0) / 1e9:.1f} GB of disk, and "
-        f"{plan.free_bytes / 1e9:.1f} GB are free."
-    ] if short else []  # fmt: skip
+    disk = []
+    if plan.disk_bytes is not None and plan.disk_bytes > plan.free_bytes:
+        needed, free = plan.disk_bytes / 1e9, plan.free_bytes / 1e9
+        disk.append(f"Disk: the models need about {needed:.1f} GB, and {free:.1f} GB are free.")
     return Diagnosis(facts, [*_missing_packages(read), *plan.missing, *disk], read.study)
 
 
@@ -98,19 +97,24 @@ def _memory_gb() -> float:
     return min(whole, int(said) / 1e9) if said.isdigit() else whole
 
 
-def _gpus() -> Iterator[Fact]:
+def gpus() -> list[tuple[str, float]]:
+    """Return the GPUs that the driver names, and the gigabytes of each; loads no library."""
     command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
     try:
         said = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
         lines = [line.rsplit(", ", 1) for line in said.stdout.splitlines() if ", " in line]
     except (OSError, subprocess.SubprocessError):
-        lines = []
-    for name, mebibytes in lines:
-        gigabytes = int(mebibytes) * 2**20 / 1e9 if mebibytes.isdigit() else 0
+        return []
+    return [(name, int(size) * 2**20 / 1e9) for name, size in lines if size.isdigit()]
+
+
+def _gpus() -> Iterator[Fact]:
+    found = gpus()
+    for name, gigabytes in found:
         full, lora = gigabytes * 0.9 / 16, gigabytes * 0.9 / 2
         room = f"trains all weights of {full:.1f} billion, or LoRA on {lora:.0f} billion"
         yield Fact("GPU", f"{name}, {gigabytes:.0f} GB", room)
-    if not lines:
+    if not found:
         yield Fact("GPU", "none", "models train and answer on the CPU: small ones only")
 
 

@@ -1,6 +1,7 @@
 """What a first study is given where nobody said it: how models are trained, judged and merged."""
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -115,7 +116,7 @@ def _activation_bytes(weights: int) -> float:
     the attention scores); units times layers follow from twelve weights for each pair of units.
     """
     layers = 12 if weights < 5e8 else 24 if weights < 3e9 else 32
-    hidden = (weights / (12 * layers)) ** 0.5
+    hidden = math.sqrt(weights / (12 * layers))
     return 34 * hidden * layers + 12 * 128_000  # and the logits of a large vocabulary
 
 

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from mixmerge.errors import SpecError
 from mixmerge.files import write_text
+from mixmerge.study.doctor import gpus
 from mixmerge.study.spec import NAME
 from mixmerge.study.starter import choose, look
 from mixmerge.study.starter.choose import quoted
@@ -80,7 +81,7 @@ def init(
         metric: One of ``auto``, ``exact_match``, ``f1``, ``numeric`` and ``judge``.
         judge: The name of a judge model, at ``judge_url``.
         judge_url: An OpenAI-compatible endpoint.
-        gpu_memory: Gigabytes of the GPU.
+        gpu_memory: Gigabytes of the GPU; by default of the smallest that is here.
         lora: Train LoRA adapters, or all weights; None: what the GPU has room for.
         force: Replace files that exist.
 
@@ -104,6 +105,8 @@ def init(
         for each in looks
         if each.name not in (evaluate or {})
     ]
+    if looks and gpu_memory is None:
+        gpu_memory = min((memory for _, memory in gpus()), default=None)
     name = out.stem if re.fullmatch(NAME, out.stem) else "study"
     draft = _Draft(
         name, base or TESTBED, languages, [said for each in looks for said in each.lines()]
@@ -214,7 +217,7 @@ def _train(
     context = choose.context_of(draft.base)
     recipe = f"method: {method}, learning_rate: {chosen.learning_rate}, epochs: {chosen.epochs}"
     recipe += f", batch_size: {min(chosen.batch_size, size)}"
-    recipe += ", adapter: {rank: 16, alpha: 32}" if chosen.adapter else ""
+    recipe += ", adapter: {rank: 16}" if chosen.adapter else ""
     if context is not None and tokens * 2 > context:
         recipe += ", overlong: drop"
         draft.notes.append(
@@ -231,7 +234,7 @@ def _train(
         draft.baseline = mix
         draft.checkpoints |= choose.merges(names, draft.checkpoints)
     if chosen.per_device is not None:
-        here = f"train: {{devices: 1, per_device_batch: {min(chosen.per_device, size)}}}"
+        here = f"train: {{per_device_batch: {min(chosen.per_device, size)}}}"
         draft.section(
             "placement", "# rows on the GPU at once; halved where its memory is full", here
         )
@@ -301,10 +304,10 @@ def _text(draft: _Draft, out: Path) -> str:
     lines += [f"    {line}" for line in draft.sections["axes"]]
     if draft.baseline:
         lines.append(f"  baseline: {draft.baseline} # what merges are tested against")
-    elif len(draft.checkpoints) > 1:
+    elif not draft.sections.get("data"):
         lines.append("  # baseline: NAME # what merges must beat; without it, the base model")
     lines.append(
-        f"  decoding: {{max_new_tokens: {draft.answer_tokens}}} # answers are cut off there"
+        f"  decoding: {{max_new_tokens: {draft.answer_tokens}}} # where answers end at last"
     )
     if "placement" in draft.sections:
         lines += ["", "placement:", *(f"  {line}" for line in draft.sections["placement"])]
