@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 
 from mixmerge.cli.main import exit_code
@@ -157,6 +158,10 @@ def test_a_judge_model_can_be_named() -> None:
         (["--model", "a=./none", "--base", "org/b"], "--model a=./none: no such folder"),
         (["--model", "chat=org/a", "--base", "org/b", "--data", "chat.jsonl"], "different names"),
         (["--data", "chat.jsonl", "--metric", "bleu"], "there is no such metric"),
+        (
+            ["--data", "plain.jsonl"],
+            "none of its rows can be trained on: plain.jsonl, line 1: `text`",
+        ),
         (["--data", "odd.jsonl"], "has no rows for `form: conversations`"),
         (["--data", "chat.jsonl", "--eval", "chat=chat.jsonl"], "no row in `en` is left to train"),
         (["taken.yaml", "--data", "chat.jsonl"], "taken.yaml: exists already"),
@@ -169,6 +174,7 @@ def test_what_cannot_be_studied_is_said(
     """One message says what is missing or in the way; no file is written or replaced."""
     rows("chat")
     Path("odd.jsonl").write_text('{"x": 1}\n')
+    Path("plain.jsonl").write_text('{"text": "A story."}\n')
     Path("taken.yaml").write_text("mine")
     Path("new-eval").mkdir()
     Path("new-eval/chat.jsonl").write_text("mine")
@@ -188,6 +194,34 @@ def test_in_a_terminal_what_is_missing_is_asked(monkeypatch: pytest.MonkeyPatch)
     assert exit_code(["init"]) == 0
     assert [*study()["data"]] == ["chat"]
     assert next(answers, None) is None
+
+
+def test_ctrl_c_at_a_question_ends_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No traceback and no file: the exit code is that of an interruption."""
+
+    def interrupted(*_: object, **__: object) -> str:
+        raise typer.Abort
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr("typer.prompt", interrupted)
+    assert exit_code(["init"]) == 130
+    assert "Interrupted." in capsys.readouterr().err
+
+
+def test_rows_that_cannot_be_used_are_dropped_and_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A few broken rows stop nothing: the study says `broken: drop`, the screen says which."""
+    path = rows("chat")
+    path.write_text(path.read_text() + '{"prompt": "no answer?", "answer": ""}\n')
+    read = accepted("--data", "chat.jsonl")
+    assert read["data"]["chat"]["broken"] == "drop"
+    said = (
+        "chat: 1 rows cannot be used and are dropped (`broken: drop`); the first: chat.jsonl, line"
+    )
+    assert said in capsys.readouterr().out
 
 
 def test_gpus_are_those_that_the_driver_names(

@@ -446,19 +446,27 @@ def test_of_several_answers_the_best_and_the_worst_are_taken(
     assert answer(talk) == "good"
 
 
+def test_answers_with_one_score_make_no_pair(tmp_path: Path) -> None:
+    """Where none is preferred, the row is left out of pairs and counted; one is still learnt."""
+    rows = [{"prompt": "Hi", "completions": ["a", "b"], "scores": [1, n]} for n in (1, 2)]
+    pairs = loaded(tmp_path, "preferences", *rows)
+    assert len(pairs.rows) == 1
+    assert pairs.left_out == {"all answers have one score: none is preferred": 1}
+    assert len(loaded(tmp_path, "conversations", *rows).rows) == 2
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"scores": [1, 1]}, "all answers have the score 1: none is preferred"),
         ({"scores": [1]}, "must be lists of the same length"),
         ({"scores": [1, "N/A"]}, r"a score must be a number \(seen: 'N/A'\)"),
         ({"scores": None, "completions": ["a", "b"]}, "column `scores` is missing or empty"),
     ],
 )
-def test_scores_that_prefer_nothing_are_refused(
+def test_scores_that_are_none_are_refused(
     tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
-    """Several answers need a number each, and a best one."""
+    """Several answers need a number each."""
     row = {"prompt": "Hi", "completions": ["a", "b"], "scores": [1, 2]} | changes
     with pytest.raises(DataError, match=message):
         loaded(tmp_path, "preferences", row)

@@ -65,21 +65,22 @@ def init(
             base = _ask_base(bool(models))
         if models and not files and not prompts:
             prompts = _ask_files("A file of evaluation prompts")
-    started = init(
-        out,
-        models=models,
-        data={name: Path(file) for name, file in files.items()},
-        evaluate={name: Path(file) for name, file in prompts.items()},
-        base=base,
-        language=language,
-        metric=metric,
-        judge=judge,
-        judge_url=judge_url,
-        gpu_memory=gpu_memory,
-        lora=lora,
-        force=force,
-    )
     screen = Console(highlight=False)
+    with Console(stderr=True).status("reading the files"):
+        started = init(
+            out,
+            models=models,
+            data={name: Path(file) for name, file in files.items()},
+            evaluate={name: Path(file) for name, file in prompts.items()},
+            base=base,
+            language=language,
+            metric=metric,
+            judge=judge,
+            judge_url=judge_url,
+            gpu_memory=gpu_memory,
+            lora=lora,
+            force=force,
+        )
     for note in started.notes:
         screen.print(f"- {note}", markup=False, soft_wrap=True)
     for file in started.files:

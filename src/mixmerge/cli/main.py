@@ -102,6 +102,8 @@ def exit_code(arguments: list[str]) -> int:
     except (UserError, StepFailedError) as error:
         screen.print(str(error), style="red", markup=False)
         return error.code if isinstance(error, StepFailedError) else 2
+    except typer.Abort:  # at a question
+        result = INTERRUPTED
     except _USAGE_ERROR as error:
         error.show()
         return 2

@@ -91,7 +91,7 @@ def _scored(values: Values, form: Form) -> Made:
         unread |= {"completions[] other than the best"} if len(scored) > 1 else set()
         return {"messages": [*turns, answer]}, unread
     if best[1] == worst[1]:
-        raise ValueError(f"all answers have the score {best[1]:g}: none is preferred")
+        raise LeftOutError("all answers have one score: none is preferred")
     unread |= {"completions[] between the best and the worst"} if len(scored) > 2 else set()
     return {"prompt": turns, "chosen": best[0], "rejected": worst[0]}, unread
 

@@ -133,7 +133,7 @@ def _title(shape: Shape, columns: Mapping[str, list[str]], first: Mapping[str, A
     if shape.needs == ("messages",):
         turns = from_text("messages", first.get(columns["messages"][0]))
         turn = turns[0] if isinstance(turns, list) and turns else turns
-        return "ShareGPT" if isinstance(turn, dict) and "from" in turn else "messages"
+        return "ShareGPT" if isinstance(turn, dict) and "from" in turn else "chat"
     if shape.needs == ("prompt", "answer"):
         if "label" in columns:
             return "KTO"

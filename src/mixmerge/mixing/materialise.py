@@ -180,7 +180,7 @@ def _refuse_shortage(
 def _languages_seen(supply: _Supply, source: str) -> str:
     counts = ((language, n) for (name, language), n in supply.read.items() if name == source)
     listed = ", ".join(f"{n:,} in `{language}`" for language, n in counts)
-    return f"rows read: {listed or 'none'}"
+    return f"rows read: {listed}, to be named in `languages`" if listed else "rows read: none"
 
 
 def _share(

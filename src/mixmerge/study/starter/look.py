@@ -58,11 +58,15 @@ class DataLook:
         if self.loaded.unread:
             names = ", ".join(f"`{column}`" for column in self.loaded.unread)
             said.append(f"{self.name}: not read: {names}.")
-        said += [f"{self.name}: left out: {n:,} rows: {why}." for why, n in self._left_out()]
+        left_out = self.loaded.left_out.items()
+        said += [f"{self.name}: left out: {count:,} rows: {why}." for why, count in left_out]
+        if self.loaded.broken:
+            count = len(self.loaded.broken)
+            said.append(
+                f"{self.name}: {count:,} rows cannot be used and are dropped (`broken: drop`); the "
+                f"first: {self.loaded.broken[0]}"
+            )
         return said
-
-    def _left_out(self) -> list[tuple[str, int]]:
-        return [*self.loaded.left_out.items()]
 
 
 @dataclass
@@ -100,7 +104,7 @@ def look_at_data(name: str, file: Path) -> DataLook:
     Raises:
         DataError: it cannot be read, or has no rows that can be used.
     """
-    spec = SourceSpec(files=file)
+    spec = SourceSpec(files=file, broken="drop")
     form: Form = "conversations"
     try:
         load(name, spec, "preferences", _UNSAID, first=1)
@@ -108,9 +112,10 @@ def look_at_data(name: str, file: Path) -> DataLook:
     except DataError:
         pass  # no pairs, or nothing at all, which is said next
     loaded = load(name, spec, form, _UNSAID)
-    if not loaded.rows:
-        why = ", ".join([*loaded.left_out, *loaded.broken[:1]])
-        raise DataError(f"{file}: none of its rows can be trained on ({why}).")
+    if len(loaded.rows) <= len(loaded.broken):
+        why = "; ".join([*loaded.broken[:1], *loaded.left_out])
+        many = "none" if not loaded.rows else f"only {len(loaded.rows):,}"
+        raise DataError(f"{file}: {many} of its rows can be trained on: {why}")
     counts = Counter(row.language for row in loaded.rows)
     said = [language for language, _ in counts.most_common() if language != _UNSAID]
     return DataLook(name, file, loaded, form, said)

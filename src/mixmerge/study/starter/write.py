@@ -246,9 +246,10 @@ def _train(
 
 
 def _own(each: DataLook, draft: _Draft) -> str:
-    """Return the language of a source that does not say it, in a study of several."""
+    """Return what a source needs beside its file: to drop rows, or the language of all its rows."""
     unsaid = len(draft.languages) > 1 and not each.languages
-    return f", language: {draft.languages[0]}" if unsaid else ""
+    language = f", language: {draft.languages[0]}" if unsaid else ""
+    return language + (", broken: drop" if each.loaded.broken else "")
 
 
 def _merge(draft: _Draft, models: Mapping[str, str]) -> None:
