@@ -10,6 +10,7 @@ import typer.main
 from mixmerge.cli.examples import EXAMPLES, epilog, unbroken
 from mixmerge.cli.main import PANELS, app, exit_code
 
+ZSH = {"_TYPER_COMPLETE_ARGS": "mixmerge doc"}
 COMMANDS = [command.__name__ for panel in PANELS.values() for command in panel]
 
 
@@ -46,10 +47,10 @@ def test_paragraphs_are_not_broken_where_the_source_is() -> None:
     ("shell", "variables"),
     [
         ("bash", {"COMP_WORDS": "mixmerge doc", "COMP_CWORD": "1"}),
-        ("zsh", {"_TYPER_COMPLETE_ARGS": "mixmerge doc"}),
+        ("zsh", ZSH),
         (
             "fish",
-            {"_TYPER_COMPLETE_ARGS": "mixmerge doc", "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
+            {**ZSH, "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
         ),
     ],
 )
