@@ -100,7 +100,7 @@ def test_what_is_asked_wins_over_what_would_fit() -> None:
     rows("chat")
     read = accepted("--data", "chat.jsonl", "--base", "org/m-8B", "--gpu-memory", "24", "--full")
     assert "adapter" not in read["training"]["sft"]
-    assert "TOO LITTLE" in Path("study.yaml").read_text()
+    assert "NOT ENOUGH" in Path("study.yaml").read_text()
     read = accepted("--data", "chat.jsonl", "--lora", "--force")
     assert "adapter" in read["training"]["sft"]
 
@@ -134,6 +134,19 @@ def test_evaluation_rows_may_be_training_rows() -> None:
     assert read["evaluate"]["axes"]["chat"]["judge"] == {"exact_match": "squad", "f1": True}
     assert read["mixtures"]["only-chat"]["size"] == 100
     assert len(Path("study-eval/chat.jsonl").read_text().splitlines()) == 40
+
+
+def test_pairs_beside_conversations_are_learnt_as_conversations() -> None:
+    """One recipe trains all files: DPO where all have pairs, else SFT on the chosen answers."""
+    pairs = [{"prompt": f"p{n}", "chosen": "a", "rejected": "b"} for n in range(100)]
+    Path("pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pairs))
+    assert [*accepted("--data", "pairs.jsonl")["training"]] == ["dpo"]
+    rows("chat")
+    read = accepted("--data", "pairs.jsonl", "--data", "chat.jsonl", "--force")
+    assert [*read["training"]] == ["sft"]
+    assert "read as preference pairs: prompt → chosen and not rejected" in Path(
+        "study.yaml"
+    ).read_text(encoding="utf-8")
 
 
 def test_a_judge_model_can_be_named() -> None:

@@ -115,7 +115,7 @@ def _gpus() -> Iterator[Fact]:
         room = f"trains all weights of {full:.1f} billion, or LoRA on {lora:.0f} billion"
         yield Fact("GPU", f"{name}, {gigabytes:.0f} GB", room)
     if not found:
-        yield Fact("GPU", "none", "models train and answer on the CPU: small ones only")
+        yield Fact("GPU", "none", "everything runs on the CPU: use small models")
 
 
 def _versions() -> Iterator[Fact]:

@@ -1,4 +1,4 @@
-"""What a first study is given where nobody said it: how models are trained, judged and merged."""
+"""Defaults of a first study: how models are trained, judged and merged."""
 
 import json
 import math
@@ -23,12 +23,15 @@ _SHORT = 40
 _PER_TOKEN = 3
 """Characters of a token, cautiously."""
 _PROGRAMS = {
-    "exact_match": ("{exact_match: squad}", "right word for word, but for case and punctuation"),
+    "exact_match": (
+        "{exact_match: squad}",
+        "exact match, ignoring case and punctuation",
+    ),
     "f1": (
         "{exact_match: squad, f1: true}",
-        "words in common with the right answer; a judge model sees more (--judge)",
+        "share of words in common with the answer (a judge model says more: --judge)",
     ),
-    "numeric": ("numeric", "the last number must be right"),
+    "numeric": ("numeric", "the number in the answer must be right"),
 }
 METRICS = ("auto", "exact_match", "f1", "numeric", "judge")
 
@@ -87,7 +90,7 @@ def training(
     weights = size_of(base)
     if base in BASES:
         rate = "1.0e-3" if method == "sft" else "1.0e-4"
-        return Training(rate, batch, 2, bool(lora), None, "a tiny model, on any CPU in minutes")
+        return Training(rate, batch, 2, bool(lora), None, "a tiny model: minutes on any CPU")
     fits = weights is None or gpu_gb is None or _FULL_BYTES * weights <= _ROOM * gpu_gb * 1e9
     small = weights is not None and weights < 5e8
     adapter = lora if lora is not None else not (fits and (gpu_gb is not None or small))
@@ -99,7 +102,7 @@ def training(
     if gpu_gb is not None:
         why += f", and the GPU has {gpu_gb:g} GB"
         if weights is not None and needed * weights > _ROOM * gpu_gb * 1e9:
-            why += ": TOO LITTLE for this model; shard it, or take a smaller one"
+            why += ": NOT ENOUGH for this model; shard it, or choose a smaller one"
     rates = {("sft", True): "2.0e-4", ("sft", False): "2.0e-5",
              ("dpo", True): "5.0e-6", ("dpo", False): "1.0e-6"}  # fmt: skip
     at_once = None

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -98,19 +99,18 @@ def answer(row: TrainingRow) -> str:
     return messages(row)[-1].content
 
 
-def look_at_data(name: str, file: Path) -> DataLook:
-    """Read a file of training rows, as pairs where it has any.
+def look_at_data(name: str, file: Path, *, pairs: bool = True) -> DataLook:
+    """Read a file of training rows; as ``pairs``, if that is wanted and the file has any.
 
     Raises:
         DataError: it cannot be read, or has no rows that can be used.
     """
     spec = SourceSpec(files=file, broken="drop")
     form: Form = "conversations"
-    try:
-        load(name, spec, "preferences", _UNSAID, first=1)
-        form = "preferences"
-    except DataError:
-        pass  # no pairs, or nothing at all, which is said next
+    with suppress(DataError):  # no pairs, or nothing at all, which the next reading says
+        if pairs:
+            load(name, spec, "preferences", _UNSAID, first=1)
+            form = "preferences"
     loaded = load(name, spec, form, _UNSAID)
     if len(loaded.rows) <= len(loaded.broken):
         why = "; ".join([*loaded.broken[:1], *loaded.left_out])

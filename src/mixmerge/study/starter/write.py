@@ -94,6 +94,8 @@ def init(
     files = {name: Path(file) for name, file in (data or {}).items()}
     _check(out, models, files, evaluate or {}, base, force=force)
     looks = [look.look_at_data(name, file) for name, file in files.items()]
+    if len({each.form for each in looks}) > 1:  # one recipe trains all of them: on conversations
+        looks = [look.look_at_data(each.name, each.file, pairs=False) for each in looks]
     axes = [
         look.look_at_prompts(name, Path(file), _beside(out, name), language)
         for name, file in (evaluate or {}).items()
@@ -189,12 +191,12 @@ def _train(
 ) -> None:
     """Add the data, mixtures of one size, a recipe, an expert of each file and a mix of all."""
     counts = look.supply(looks, axes, draft.languages)
-    most = min(counts.values()) * len(draft.languages)
+    scarcest, language = min(counts, key=lambda cell: counts[cell])
+    most = counts[scarcest, language] * len(draft.languages)
     if most == 0:
-        name, language = min(counts, key=lambda cell: counts[cell])
         raise SpecError(
-            f"{name}: no row in `{language}` is left to train on, after duplicates and what the "
-            "evaluation asks are taken out: give more rows, or another file as `--eval`."
+            f"{scarcest}: no row in `{language}` is left to train on without duplicates and what "
+            "the evaluation asks: give more rows, or another file as `--eval`."
         )
     size = most if gpu_memory is not None else min(most, _LAPTOP_ROWS)
     for each in looks:
@@ -203,8 +205,8 @@ def _train(
         draft.section("data", comment, f"{each.name}: {{{origin}}}")
     names = [each.name for each in looks]
     alone = len(names) == 1
-    same = "all of one size, so that only the data differ; " if not alone else ""
-    draft.section("mixtures", f"# {same}{most:,} rows are there beside the held-out ones")
+    same = "" if alone else "all of one size, so that only the data differ; "
+    draft.section("mixtures", f"# {same}{scarcest} has {most:,} rows besides the held-out ones")
     mixtures = {f"only-{name}": f"{name}: 1" for name in names}
     mix = choose.free("mix", dict.fromkeys(names, ""))
     if not alone:
@@ -216,7 +218,7 @@ def _train(
     chosen = choose.training(draft.base, size, method, gpu_gb=gpu_memory, lora=lora, tokens=tokens)
     context = choose.context_of(draft.base)
     recipe = f"method: {method}, learning_rate: {chosen.learning_rate}, epochs: {chosen.epochs}"
-    recipe += f", batch_size: {min(chosen.batch_size, size)}"
+    recipe += f", batch_size: {chosen.batch_size}"
     recipe += ", adapter: {rank: 16}" if chosen.adapter else ""
     if context is not None and tokens * 2 > context:
         recipe += ", overlong: drop"
@@ -234,11 +236,9 @@ def _train(
         draft.baseline = mix
         draft.checkpoints |= choose.merges(names, draft.checkpoints)
     if chosen.per_device is not None:
-        here = f"train: {{per_device_batch: {min(chosen.per_device, size)}}}"
-        draft.section(
-            "placement", "# rows on the GPU at once; halved where its memory is full", here
-        )
-    draft.notes.append(f"Training: {method.upper()}, {size:,} rows for each model. {chosen.why}.")
+        draft.section("placement", "# rows on the GPU at once; halved where its memory is full")
+        draft.section("placement", f"train: {{per_device_batch: {chosen.per_device}}}")
+    draft.notes.append(f"Training: {method.upper()}, {size:,} rows for each model ({chosen.why}).")
     if size < most:
         draft.notes.append(
             f"`size` is {size:,} to be quick without a GPU; {most:,} rows are there."
@@ -270,13 +270,15 @@ def _evaluate(
         draft.section("axes", f"{axis.name}: {{{prompts}, {measured}}}")
         draft.notes.append(f"Axis {axis.name}: {axis.comment}; {why}.")
         if axis.count < look.LEAST_PROMPTS:
-            few = f"{axis.count} prompts decide nothing; {look.LEAST_PROMPTS} are the least"
-            draft.notes.append(f"Axis {axis.name}: {few}, and some hundreds are better.")
+            few = f"{axis.count} prompts are too few to decide anything"
+            draft.notes.append(
+                f"Axis {axis.name}: {few}: use at least {look.LEAST_PROMPTS}, better hundreds."
+            )
     draft.answer_tokens = choose.answer_tokens(axes)
     if not axes:
         open_ended = PromptLook("general", Path("dolly200"), 200)
         measured, why = choose.measured(open_ended, "judge", judge, url)
-        said = "no prompts were given: two hundred open questions of a published set"
+        said = "no prompts were given, so these are 200 open questions of a published set"
         draft.section(
             "axes", f"# {said}; {why}", f"general: {{prompts: {{set: dolly200}}, {measured}}}"
         )
@@ -296,19 +298,19 @@ def _text(draft: _Draft, out: Path) -> str:
     for title in ("data", "mixtures", "training"):
         if title in draft.sections:
             lines += ["", f"{title}:", *(f"  {line}" for line in draft.sections[title])]
-    lines += ["", "checkpoints: # what is compared, beside the base model"]
+    lines += ["", "checkpoints: # what is compared, besides the base model"]
     for name, said in draft.checkpoints.items():
         first_merge = "{merge:" in said and "{merge:" not in lines[-1]
-        lines += ["  # merges, which train nothing"] if first_merge else []
+        lines += ["  # merges: no further training"] if first_merge else []
         lines.append(f"  {name}: {said}")
     lines += ["", "evaluate:", "  axes: # what models are measured on; any number, any names"]
     lines += [f"    {line}" for line in draft.sections["axes"]]
     if draft.baseline:
-        lines.append(f"  baseline: {draft.baseline} # what merges are tested against")
+        lines.append(f"  baseline: {draft.baseline} # the model that merges must beat")
     elif not draft.sections.get("data"):
-        lines.append("  # baseline: NAME # what merges must beat; without it, the base model")
+        lines.append("  # baseline: NAME # the model that merges must beat; by default the base")
     lines.append(
-        f"  decoding: {{max_new_tokens: {draft.answer_tokens}}} # where answers end at last"
+        f"  decoding: {{max_new_tokens: {draft.answer_tokens}}} # longer answers are cut off"
     )
     if "placement" in draft.sections:
         lines += ["", "placement:", *(f"  {line}" for line in draft.sections["placement"])]
