@@ -8,6 +8,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -71,8 +72,10 @@ class DataSpec(SpecModel):
         files = [self.files] if isinstance(self.files, Path) else self.files or []
         return [(self.language, path) for path in files]
 
-    def records(self) -> Iterator[tuple[str | None, Record]]:
+    def records(self, first: int | None = None) -> Iterator[tuple[str | None, Record]]:
         """Yield every row with the language that its file or the whole data fixes, if one does.
+
+        Of each file only the ``first`` rows, where that is asked.
 
         Raises:
             DataError: see `read_file` and `read_data_set`.
@@ -82,7 +85,7 @@ class DataSpec(SpecModel):
             for record in read_data_set(self.hub, split=self.split, **where):
                 yield self.language, record
         for language, path in [] if self.hub is not None else self.paths():
-            for record in read_file(path):
+            for record in islice(read_file(path), first):
                 yield language, record
 
 

@@ -10,6 +10,12 @@ End = Literal["done", "failed", "interrupted", "broken"]
 """How a run ended: all done, some steps failed, Ctrl-C, or an error of the driver itself."""
 
 
+class Warned(NamedTuple):
+    """Something may go wrong: said before the first step starts."""
+
+    message: str
+
+
 class Reused(NamedTuple):
     """A step was done before."""
 
@@ -74,7 +80,18 @@ class Ended(NamedTuple):
     end: End
 
 
-Event = Reused | Started | Progressed | Finished | Retried | Failed | Blocked | Stopping | Ended
+Event = (
+    Warned
+    | Reused
+    | Started
+    | Progressed
+    | Finished
+    | Retried
+    | Failed
+    | Blocked
+    | Stopping
+    | Ended
+)
 
 Listener = Callable[[Event], None]
 

@@ -45,11 +45,14 @@ class Loaded:
     """Rows by what they hold and nobody reads: columns, and keys of messages."""
 
 
-def load(name: str, spec: SourceSpec, form: Form, only: str | None = None) -> Loaded:
-    """Read all rows of a source, in the order of the data, in every language it has.
+def load(
+    name: str, spec: SourceSpec, form: Form, only: str | None = None, *, first: int | None = None
+) -> Loaded:
+    """Read all rows of a source, or the first of each file, in the order of the data.
 
     Its ``name`` becomes `Conversation.source`; the form ``conversations`` also takes preference
-    pairs (prompt and chosen answer). ``only`` is the language of rows that do not say theirs.
+    pairs (prompt and chosen answer). ``only`` is the language of rows that do not say theirs; of
+    each file only the ``first`` rows are read, where that is asked.
 
     Raises:
         DataError: a file is missing or has no rows, columns are missing, or a row is broken and
@@ -58,7 +61,7 @@ def load(name: str, spec: SourceSpec, form: Form, only: str | None = None) -> Lo
     loaded = Loaded()
     seen: dict[tuple[str, str], tuple[Place, TrainingRow]] = {}
     reader: _Reader | None = None
-    for fixed_language, (place, columns) in spec.records():
+    for fixed_language, (place, columns) in spec.records(first):
         if reader is None:
             reader = _Reader(name, spec, form, only, place, columns)
         try:
