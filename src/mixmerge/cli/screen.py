@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -46,7 +46,11 @@ def spent_so_far(root: Path) -> str:
     return f"spent at endpoints: {formats.dollars(found)}" if found else ""
 
 
+_CHECKING = "checking files, keys and endpoints"
+_LONG_SECONDS = 5.0
+"""Expected of a step whose beginning is said where no bar shows it."""
 _MONEY_SECONDS = 5.0
+"""Between two looks at what was spent."""
 _TAIL_LINES = 15
 """Of a failed step's log."""
 
@@ -78,29 +82,30 @@ class RunScreen:
         """Show these steps of the run folder ``root``; at most ``workers`` run side by side."""
         self.console = console or Console()
         self._root = root
+        self._workers = workers
         self._money = ""
         self._asked = -_MONEY_SECONDS
-        self._states: Counter[str] = Counter(waiting=len(steps))
-        self._where: dict[str, str] = {}
-        self._waits: dict[str, str] = {}
-        self._steps = {step.id: step for step in steps}
-        self._workers = workers
-        self._waiting = dict(self._steps)
+        self._expected = self._took = 0.0
         self._shares: dict[str, float] = {}
         self._tasks: dict[str, TaskID] = {}
-        self._expected = self._took = 0.0
-        self._start = time.monotonic()
+        self._where: dict[str, str] = {}
+        self._waits: dict[str, str] = {}
+        self._started = False
         self._bars = _bars(self.console, width=24)
-        self._whole = self._bars.add_task(f"{len(steps)} steps", total=1.0, note="")
-        self._begun = False
+        self._whole = self._bars.add_task(_CHECKING, total=1.0, note="")
+        self._take(steps)
+
+    def _take(self, steps: Sequence[Step]) -> None:
+        """Take these steps for those of the run."""
+        self._steps = {step.id: step for step in steps}
+        self._waiting = dict(self._steps)
+        self._states: Counter[str] = Counter(waiting=len(steps))
 
     def __enter__(self) -> Self:
         """Start to show."""
-        where = f" in {self._root}" if self._root else ""
-        cores = f"{self._workers} core{'s' * (self._workers != 1)}"
-        self._say(f"{len(self._steps)} steps on {cores}{where}", "dim")
         self._bars.start()
-        self._bars.update(self._whole, note="checking files, keys and endpoints")
+        if not self.console.is_terminal:
+            self._say(_CHECKING, "dim")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -120,15 +125,33 @@ class RunScreen:
 
     def __call__(self, event: events.Event) -> None:
         """Show an event."""
+        self._show_of_run(event)
+        self._show_of_step(event)
+        self._update()
+
+    def _show_of_run(self, event: events.Event) -> None:
         match event:
             case events.Warned(message):
                 self._line("!", "yellow", message)
+            case events.Begun(steps):
+                self._take(steps)
+                where = f" in {self._root}" if self._root else ""
+                cores = f"{self._workers} core{'s' * (self._workers != 1)}"
+                self._say(f"{len(steps)} steps on {cores}{where}", "dim")
+            case events.Stopping(running):
+                number = f"{running} running step{'s' * (running != 1)}"
+                self._say(f"Stopping after {number}; Ctrl-C again stops now.", "yellow")
+
+    def _show_of_step(self, event: events.Event) -> None:
+        match event:
             case events.Reused(step):
                 self._waiting.pop(step.id, None)
                 self._move(step, "done")
             case events.Started(step):
-                self._begin()
+                self._say_once_what_is_done()
                 self._move(step, "running")
+                if not self.console.is_terminal and step.needs.seconds >= _LONG_SECONDS:
+                    self._line("▸", "dim", f"{step.id}: started")
                 self._tasks[step.id] = self._bars.add_task(step.id, total=None, note="starting")
             case events.Progressed(step, done, total, what) if step.id in self._tasks:
                 self._shares[step.id] = done / total if total else 0.0
@@ -150,16 +173,11 @@ class RunScreen:
                 self._waiting.pop(step.id, None)
                 self._move(step, "blocked")
                 self._waits[step.id] = self._waits.get(by, by)
-            case events.Stopping(running):
-                steps = f"{running} running step{'s' * (running != 1)}"
-                self._say(f"Stopping after {steps}; Ctrl-C again stops now.", "yellow")
-        self._update()
 
-    def _begin(self) -> None:
-        """Say once how much was there already."""
-        if not self._begun and (done := self._states["done"]):
+    def _say_once_what_is_done(self) -> None:
+        if not self._started and (done := self._states["done"]):
             self._say(f"{done} steps are done already and not repeated", "dim")
-        self._begun = True
+        self._started = True
 
     def _move(self, step: Step, state: str) -> None:
         before = self._where.get(step.id, "waiting")
@@ -209,7 +227,7 @@ class RunScreen:
         whole = sum(step.needs.seconds for step in self._steps.values())
         speed = self._took / self._expected if self._expected else 1.0
         note = f"about {duration(left * speed / self._workers)} left"
-        if not self._begun:
+        if not self._started:
             note = "loading libraries; the first step starts after that"
         self._look_at_money()
         note = f"{note}, {self._money}" if self._money else note

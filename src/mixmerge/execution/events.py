@@ -1,6 +1,6 @@
 """What happens in a run, as it is told to the screen, the status file, the journal, a tracker."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -14,6 +14,12 @@ class Warned(NamedTuple):
     """Something may go wrong: said before the first step starts."""
 
     message: str
+
+
+class Begun(NamedTuple):
+    """The run has begun; these are its steps."""
+
+    steps: Sequence[Step]
 
 
 class Reused(NamedTuple):
@@ -82,6 +88,7 @@ class Ended(NamedTuple):
 
 Event = (
     Warned
+    | Begun
     | Reused
     | Started
     | Progressed

@@ -350,7 +350,10 @@ def report(folder: Path | str, *, progress: Progress = silent) -> Path:
 
 
 def _failure(outcome: Outcome) -> StepFailedError:
-    lines = [f"{name}: {message}" for name, (_, message) in outcome.failed.items()]
+    same: dict[str, list[str]] = {}
+    for name, (_, message) in outcome.failed.items():
+        same.setdefault(message, []).append(name)
+    lines = [f"{', '.join(names)}: {message}" for message, names in same.items()]
     blocked = f"; {len(outcome.blocked)} that need them did not run" if outcome.blocked else ""
     head = f"{len(outcome.failed)} step(s) failed{blocked}; {len(outcome.done)} are done and kept."
     error = StepFailedError("\n".join([head, *lines]))
