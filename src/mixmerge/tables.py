@@ -23,7 +23,7 @@ from pydantic import Field, model_validator
 
 from mixmerge import json_text
 from mixmerge.errors import DataError
-from mixmerge.spec_model import SpecModel
+from mixmerge.spec_model import SpecModel, shown
 
 
 class Place(NamedTuple):
@@ -172,7 +172,7 @@ def _read_json(path: Path) -> Iterator[Record]:
         rows = _parse_json(text.read(), path)
     if not isinstance(rows, list):
         raise DataError(
-            f"{path}: a list of rows is required (seen: {shorten(rows)}). "
+            f"{path}: a list of rows is required (seen: {shown(rows)}). "
             "One JSON object a line is the format .jsonl."
         )
     for number, row in enumerate(rows, 1):
@@ -192,7 +192,7 @@ def _parse_json(text: str, place: Place | Path) -> Any:
 
 def _object(row: Any, place: Place) -> dict[str, Any]:
     if not isinstance(row, dict):
-        raise DataError(f"{place}: a row is a JSON object (seen: {shorten(row)}).")
+        raise DataError(f"{place}: a row is a JSON object (seen: {shown(row)}).")
     return row
 
 
@@ -276,9 +276,3 @@ def _load(name: str, config: str | None, split: str, revision: str | None) -> An
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
-
-
-def shorten(value: object) -> str:
-    """Write a value for a message, at most 60 characters of it."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

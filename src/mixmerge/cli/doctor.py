@@ -32,6 +32,8 @@ def doctor(
     for fact in found.facts:
         table.add_row(fact.name, Text(fact.value), Text(fact.note, style="dim"))
     screen.print(table)
+    for sentence in found.warnings:
+        screen.print(f"- {sentence}", style="yellow", markup=False, soft_wrap=True)
     for sentence in found.missing:
         screen.print(f"- {sentence}", style="red", markup=False, soft_wrap=True)
     if found.study is not None and found.ready:

@@ -20,8 +20,9 @@ from mixmerge.cli.init import init
 from mixmerge.cli.inspect import inspect
 from mixmerge.cli.merge import merge
 from mixmerge.cli.parts import evaluate, mix, train
-from mixmerge.cli.plan import plan, status
+from mixmerge.cli.plan import plan
 from mixmerge.cli.run import adopt, demo, report, run, step
+from mixmerge.cli.status import status
 from mixmerge.errors import SpecError, StepFailedError, UserError
 
 HELP = """Should I mix my training data, or train apart and merge the models? Measure it.

@@ -11,7 +11,7 @@ from mixmerge.evaluation.prompt_spec import PromptColumns, PromptSetSpec
 from mixmerge.fingerprint import fingerprint
 from mixmerge.records import Prompt
 from mixmerge.records.turns import PROMPTS, columns_of_prompt, from_text, joined, read_turns
-from mixmerge.tables import shorten
+from mixmerge.spec_model import shown
 from mixmerge.yaml_file import one_line
 
 
@@ -83,7 +83,7 @@ def _prompt(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prompt:
     try:
         name = fingerprint([code, messages])[:16] if name is None else f"{name}-{code}"
     except TypeError as error:  # it holds NaN, say, which is no text either
-        raise ValueError(f"`prompt` must be a text or messages (seen: {shorten(text)}).") from error
+        raise ValueError(f"`prompt` must be a text or messages (seen: {shown(text)}).") from error
     cluster = _cell(cells, columns, "cluster")
     return Prompt.model_validate(
         {
@@ -106,7 +106,7 @@ def _asked(cells: Cells, columns: PromptColumns) -> Any:
     found = [cell(cells, name) for name in named] if columns.prompt else map(cells.get, named)
     values = [value for value in found if value is not None and value != ""]
     if not values:
-        seen = one_line(str(sorted(cells)))
+        seen = one_line(", ".join(sorted(cells)))
         raise ValueError(f"the column `{named[0]}` is missing or empty (columns: {seen}).")
     return values[0] if len(named) == 1 else joined(named, values)
 

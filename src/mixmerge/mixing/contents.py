@@ -10,7 +10,7 @@ from typing import Any
 from mixmerge.mixing.spec import Form
 from mixmerge.records.transcript import read_transcript
 from mixmerge.records.turns import Turns, from_text, read_turns
-from mixmerge.tables import shorten
+from mixmerge.spec_model import shown
 
 Values = dict[str, Any]
 """What a row holds, by field."""
@@ -36,7 +36,7 @@ def is_good(label: object) -> bool:
     said = _TRUTH.get(str(label).lower())
     if said is None:
         raise ValueError(
-            f"`label` must be true or false (seen: {shorten(label)}); with `columns: {{label: "
+            f"`label` must be true or false (seen: {shown(label)}); with `columns: {{label: "
             "null}` it is not read"
         )
     return said
@@ -116,7 +116,7 @@ def _first(answer: Any, names: tuple[str, ...]) -> Any:
     if not named:
         raise ValueError(
             f"each of `completions` must have one of the keys {', '.join(names)} (seen: "
-            f"{shorten(answer)})"
+            f"{shown(answer)})"
         )
     return named[0]
 
@@ -125,7 +125,7 @@ def _number(score: Any) -> float:
     try:
         return float(score)
     except (TypeError, ValueError):
-        raise ValueError(f"a score must be a number (seen: {shorten(score)})") from None
+        raise ValueError(f"a score must be a number (seen: {shown(score)})") from None
 
 
 def _text(values: Values, _: Form) -> Made:

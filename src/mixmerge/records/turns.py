@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mixmerge import json_text
+from mixmerge.spec_model import shown
 
 PROMPTS = ("instruction", "question", "query", "input")
 """What common formats call the column of the user's text, beside ``prompt``."""
@@ -29,7 +30,6 @@ _LIKE_MESSAGES = re.compile(
     r"""\s*[\[({](?=.*['"](role|from)['"]\s*:)(?=.*['"](content|value)['"]\s*:).*[\])}]\s*""",
     re.DOTALL,
 )
-_LONGEST = 60
 
 
 class Turns(list[dict[str, Any]]):
@@ -82,7 +82,7 @@ def from_text(column: str, value: Any) -> Any:
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             raise ValueError(
                 f"`{column}` holds messages as a text that is neither JSON nor Python (seen: "
-                f"{_short(value)}); write it as JSON"
+                f"{shown(value)}); write it as JSON"
             ) from None
     read = list(read) if isinstance(read, tuple) else read
     first = read[0] if isinstance(read, list) and read else read
@@ -115,7 +115,7 @@ def _turn(column: str, message: Any, unread: set[str]) -> dict[str, Any]:
     if not names:
         raise ValueError(
             f"`{column}` must be a list of messages with `role` and `content` (seen: "
-            f"{_short(message)})"
+            f"{shown(message)})"
         )
     for key in _CALLS:
         if message.get(key):
@@ -142,7 +142,7 @@ def _content(column: str, content: Any) -> Any:
     if len(content) != 1 or not isinstance(texts[0] if texts else None, str):
         raise ValueError(
             f"`{column}` has a content of {len(content)} parts where one text is required (seen: "
-            f"{_short(content)})"
+            f"{shown(content)})"
         )
     return texts[0]
 
@@ -155,13 +155,8 @@ def _weight(column: str, message: Mapping[str, Any]) -> int:
             continue
         if value not in (0, 1, "0", "1"):
             raise ValueError(
-                f"`{column}` has a message with `{key}: {_short(value)}`; a turn is trained on "
+                f"`{column}` has a message with `{key}: {shown(value)}`; a turn is trained on "
                 "(1) or not (0)"
             )
         return int(value)
     return 1
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

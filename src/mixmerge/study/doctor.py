@@ -52,6 +52,8 @@ class Diagnosis:
     facts: list[Fact]
     missing: list[str] = field(default_factory=list)
     """What the study needs and does not find here, a sentence each; empty without a study."""
+    warnings: list[str] = field(default_factory=list)
+    """What may not suffice for it, such as memory."""
     study: str | None = None
 
     @property
@@ -74,12 +76,8 @@ def doctor(study: Path | str | None = None) -> Diagnosis:
     from mixmerge.study.explain import explain
 
     plan = explain(study)
-    read = read_study(Path(study))
-    disk = []
-    if plan.disk_bytes is not None and plan.disk_bytes > plan.free_bytes:
-        needed, free = plan.disk_bytes / 1e9, plan.free_bytes / 1e9
-        disk.append(f"Disk: the models need about {needed:.1f} GB, and {free:.1f} GB are free.")
-    return Diagnosis(facts, [*_missing_packages(read), *plan.missing, *disk], read.study)
+    missing = [*_missing_packages(read_study(Path(study))), *plan.missing, *plan.errors]
+    return Diagnosis(facts, missing, plan.warnings, plan.study)
 
 
 def _machine() -> Iterator[Fact]:

@@ -83,6 +83,10 @@ class CallError(Exception):
         """Whether the optional fields of the call may be all that is wrong."""
 
 
+class NotACompletionError(CallError):
+    """What came is no reply of a chat endpoint at all: the address may be another server's."""
+
+
 class RefusedCallError(CallError):
     """The endpoint understood the call and will not take it."""
 
@@ -117,7 +121,7 @@ def read_reply(
         if isinstance(body, dict) and body.get("error"):
             return _inner_failure(body, text, sent or {})
         unread = f"not a chat completion: {shown(text)}"
-        raise CallError(unread, maybe_charged=True, unread=True) from error
+        raise NotACompletionError(unread, maybe_charged=True, unread=True) from error
     if choice.get("error"):
         return _inner_failure(choice, text, sent or {})
     ended = _end(choice.get("finish_reason"))

@@ -16,7 +16,8 @@ from mixmerge.evaluation.prompt_sets.cells import Cells, cell, explained, own_co
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.fingerprint import fingerprint
 from mixmerge.records import Message, Prompt
-from mixmerge.tables import read_file, shorten
+from mixmerge.spec_model import shown
+from mixmerge.tables import read_file
 
 HUB = "CohereLabs/aya_redteaming"
 _CODES = "ar:arb en:eng fr:fra hi:hin ru:rus es:spa sr:srp tl:tgl"
@@ -83,5 +84,5 @@ def _categories(cells: Cells) -> list[str]:
     except ValidationError:
         raise ValueError(
             "the column `harm_category` must hold a JSON list of texts inside a text "
-            f"(seen: {shorten(said)})."
+            f"(seen: {shown(said)})."
         ) from None

@@ -10,7 +10,8 @@ from mixmerge.errors import DataError
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.files import first_problem
 from mixmerge.records import Message, Prompt, Translated
-from mixmerge.tables import Place, shorten
+from mixmerge.spec_model import shown
+from mixmerge.tables import Place
 
 Cells = Mapping[str, Any]
 
@@ -44,7 +45,7 @@ def text(cells: Cells, column: str) -> str:
     """
     value = cell(cells, column)
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"the column `{column}` must hold a text (seen: {shorten(value)}).")
+        raise ValueError(f"the column `{column}` must hold a text (seen: {shown(value)}).")
     return value
 
 
@@ -66,7 +67,7 @@ def joined_prompt(
     value = cell(cells, join)
     if isinstance(value, bool) or not isinstance(value, (int, str)) or value == "":
         raise ValueError(
-            f"the column `{join}` must hold a number or a name (seen: {shorten(value)})."
+            f"the column `{join}` must hold a number or a name (seen: {shown(value)})."
         )
     return Prompt(
         id=f"{value}-{language}",

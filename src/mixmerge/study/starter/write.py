@@ -336,7 +336,9 @@ def _accepted(text: str, written: Sequence[PromptLook], out: Path, *, force: boo
             there = there.replace(f"files: {quoted(str(axis.file))}", f"files: {trial}")
         study = Path(folder, out.name)
         write_text(study, there)
-        explain(study, Path(folder, "run"))
+        plan = explain(study, Path(folder, "run"))
+        if plan.errors:
+            raise SpecError("\n".join(plan.errors).replace(str(study), str(out)))
     for axis in written:
         write_text(axis.file, _json_lines(axis))
     write_text(out, text)
