@@ -10,7 +10,6 @@ import typer
 import yaml
 
 from mixmerge.cli.main import exit_code
-from mixmerge.study.doctor import gpus
 from mixmerge.study.starter import write
 from mixmerge.testbed.model import write_model
 
@@ -235,18 +234,3 @@ def test_rows_that_cannot_be_used_are_dropped_and_said(
         "chat: 1 rows cannot be used and are dropped (`broken: drop`); the first: chat.jsonl, line"
     )
     assert said in capsys.readouterr().out
-
-
-def test_gpus_are_those_that_the_driver_names(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Name and memory of each GPU are read; without a driver there is none."""
-    program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\necho 'NVIDIA H100, SXM, 81559'\necho '[N/A], [N/A]'\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    ((name, gigabytes),) = gpus()
-    assert name == "NVIDIA H100, SXM"
-    assert gigabytes == pytest.approx(85.52, abs=0.01)
-    program.unlink()
-    assert gpus() == []

@@ -12,6 +12,7 @@ import yaml
 
 from mixmerge.cli.main import exit_code
 from mixmerge.study.doctor import doctor, extras
+from mixmerge.study.memory import gpus
 
 SMALL = Path(__file__).parents[1] / "data" / "small.yaml"
 
@@ -97,3 +98,18 @@ def test_a_wrong_study_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[
     bad.write_text("base: testbed\ncheckpoint: {}\n")
     assert exit_code(["doctor", str(bad)]) == 2
     assert "line 2: checkpoint: unknown key" in capsys.readouterr().err
+
+
+def test_gpus_are_those_that_the_driver_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Name and memory of each GPU are read; without a driver there is none."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 'NVIDIA H100, SXM, 81559'\necho '[N/A], [N/A]'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    gpus.cache_clear()
+    assert gpus() == (("NVIDIA H100, SXM", 81559 * 2**20),)
+    program.unlink()
+    gpus.cache_clear()
+    assert gpus() == ()

@@ -9,7 +9,6 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -24,6 +23,7 @@ from mixmerge.execution.engines import ENGINES
 from mixmerge.execution.engines.local import physical_memory_gb
 from mixmerge.spec_model import SpecModel
 from mixmerge.study.check import read_study
+from mixmerge.study.memory import gpus
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "safetensors")
 _PROGRAMS = {
@@ -95,20 +95,10 @@ def _memory_gb() -> float:
     return min(whole, int(said) / 1e9) if said.isdigit() else whole
 
 
-def gpus() -> list[tuple[str, float]]:
-    """Return the GPUs that the driver names, and the gigabytes of each; loads no library."""
-    command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
-    try:
-        said = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
-        lines = [line.rsplit(", ", 1) for line in said.stdout.splitlines() if ", " in line]
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [(name, int(size) * 2**20 / 1e9) for name, size in lines if size.isdigit()]
-
-
 def _gpus() -> Iterator[Fact]:
     found = gpus()
-    for name, gigabytes in found:
+    for name, size in found:
+        gigabytes = size / 1e9
         full, lora = gigabytes * 0.9 / 16, gigabytes * 0.9 / 2
         room = f"trains all weights of {full:.1f} billion, or LoRA on {lora:.0f} billion"
         yield Fact("GPU", f"{name}, {gigabytes:.0f} GB", room)

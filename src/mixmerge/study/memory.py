@@ -79,21 +79,23 @@ class Device(NamedTuple):
 
 def device_here(asked: str = "auto") -> Device:
     """Return the smallest GPU of this machine or, where there is none, its main memory."""
-    found = [] if asked == "cpu" else _gpu_memory()
+    found = () if asked == "cpu" else gpus()
     if found:
-        return Device("each GPU here" if found[1:] else "the GPU here", min(found), gpu=True)
+        least = min(size for _, size in found)
+        return Device("each GPU here" if found[1:] else "the GPU here", least, gpu=True)
     return Device("this machine", physical_memory_gb() * 1e9, gpu=False)
 
 
 @cache
-def _gpu_memory() -> list[float]:
-    """Ask the driver, which needs no library in this process."""
-    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+def gpus() -> tuple[tuple[str, float], ...]:
+    """Return the name and the bytes of each GPU that the driver knows; loads no library."""
+    command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
     try:
         said = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
-        return []
-    return [float(line) * 2**20 for line in said.stdout.split() if line.isdigit()]
+        return ()
+    lines = [line.rpartition(", ") for line in said.stdout.splitlines()]
+    return tuple((name, int(size) * 2.0**20) for name, _, size in lines if size.isdigit())
 
 
 def source_folder(step: str, steps: Mapping[str, Planned]) -> Path | None:

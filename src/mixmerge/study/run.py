@@ -102,7 +102,7 @@ class Prepared:
         planned = plan(self.steps, Store(self.root))
         findings = preflight(self.study, planned, self.root, only, probe=probe).findings
         for finding in findings:
-            if not finding.fatal:
+            if finding.weight == "warning":
                 tell(Warned(finding.said(self.file)))
         refuse([finding.said(self.file) for finding in findings if finding.fatal])
 

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from mixmerge.errors import SpecError
 from mixmerge.files import write_text
-from mixmerge.study.doctor import gpus
+from mixmerge.study.memory import gpus
 from mixmerge.study.spec import NAME
 from mixmerge.study.starter import choose, look
 from mixmerge.study.starter.choose import quoted
@@ -108,7 +108,7 @@ def init(
         if each.name not in (evaluate or {})
     ]
     if looks and gpu_memory is None:
-        gpu_memory = min((memory for _, memory in gpus()), default=None)
+        gpu_memory = min((size / 1e9 for _, size in gpus()), default=None)
     name = out.stem if re.fullmatch(NAME, out.stem) else "study"
     draft = _Draft(
         name, base or TESTBED, languages, [said for each in looks for said in each.lines()]
