@@ -16,6 +16,8 @@ from mixmerge.testbed.model import BASES, weights_folder
 
 _FULL_BYTES, _LORA_BYTES = 16, 2
 """A weight: itself, its gradient and Adam's moments in float32; or itself alone in bfloat16."""
+_TINY_ROWS = 1600
+"""Over all epochs: what the tiny model needs to learn anything."""
 _ROOM = 0.9
 """Of a device's memory, what training may count on."""
 _SHORT = 40
@@ -90,7 +92,8 @@ def training(
     weights = size_of(base)
     if base in BASES:
         rate = "1.0e-3" if method == "sft" else "1.0e-4"
-        return Training(rate, batch, 2, bool(lora), None, "a tiny model: minutes on any CPU")
+        passes = min(10, max(2, round(_TINY_ROWS / rows)))
+        return Training(rate, batch, passes, bool(lora), None, "a tiny model: minutes on any CPU")
     fits = weights is None or gpu_gb is None or _FULL_BYTES * weights <= _ROOM * gpu_gb * 1e9
     small = weights is not None and weights < 5e8
     adapter = lora if lora is not None else not (fits and (gpu_gb is not None or small))
@@ -109,7 +112,8 @@ def training(
     if gpu_gb is not None and weights is not None:
         left = max(gpu_gb * 1e9 * _ROOM - needed * weights, 0)
         at_once = _power_of_two(left / (tokens * _activation_bytes(weights)), batch)
-    return Training(rates[method, adapter], batch, 1, adapter, at_once, why)
+    # Few rows are seen three times, as is usual; many need it once.
+    return Training(rates[method, adapter], batch, 3 if rows < 1000 else 1, adapter, at_once, why)
 
 
 def _activation_bytes(weights: int) -> float:
