@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from mixmerge.execution.plan import Planned
+from mixmerge.execution.step import Step
 from mixmerge.merging.models.safetensors_io import read_header
 from mixmerge.study import memory
 from mixmerge.study.explain import explain
@@ -59,3 +61,21 @@ def test_what_does_not_fit_is_a_warning_with_a_way_out(
     assert any("placement.generate: generating answers of" in w for w in warnings)
     monkeypatch.setattr(memory, "device_here", lambda _asked="auto": Device("x", 1e12, gpu=True))
     assert explain(SMALL, tmp_path).warnings == []
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [("org/aya-23-8B", 8e9), ("Qwen2.5-0.5B-Instruct", 0.5e9), ("SmolLM2-135M", 135e6)],
+)
+def test_a_name_tells_the_size_of_a_model_that_is_not_here(name: str, weights: float) -> None:
+    """What is still on the hub has no header, but most names say how large it is."""
+    base = Planned(Step("base", "base", {"from": "hub", "name": name}), "to do")
+    size = memory.model_size("base/base", {"base/base": base})
+    assert size == ModelSize(round(weights), round(2 * weights), (), {}, by_name=True)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "org/model-v2.1", "b5-mini", "llama3-8bit"])
+def test_a_name_without_a_size_tells_none(name: str) -> None:
+    """Versions and bits are no numbers of weights."""
+    base = Planned(Step("base", "base", {"from": "hub", "name": name}), "to do")
+    assert memory.model_size("base/base", {"base/base": base}) is None

@@ -1,6 +1,7 @@
 """What a run will miss is said before it begins, all of it together."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -10,7 +11,6 @@ from mixmerge.errors import SpecError
 from mixmerge.execution.events import Event, Warned
 from mixmerge.execution.plan import Planned
 from mixmerge.execution.step import Step
-from mixmerge.study import preflight
 from mixmerge.study.check import parse_study
 from mixmerge.study.explain import Explained, explain
 from mixmerge.study.probe import missing_keys, needed_endpoints
@@ -225,7 +225,7 @@ def test_a_disk_that_is_too_small_stops_the_run(
     class Usage:
         free = 1000
 
-    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: Usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage)
     (said,) = planned(tmp_path, text).missing
     assert "GB of disk, and 0.00 GB are free" in said
     with pytest.raises(SpecError, match="free some, or choose another run folder"):

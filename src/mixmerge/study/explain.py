@@ -17,11 +17,11 @@ from mixmerge.execution.store import Store
 from mixmerge.files import existing_parent
 from mixmerge.records import Axis, Prompt
 from mixmerge.records.judge_card import ProbeName
-from mixmerge.study.memory import step_bytes
+from mixmerge.study.memory import model_size, step_bytes
 from mixmerge.study.preflight import Weight, disk_bytes, preflight
 from mixmerge.study.resolution import decides, decides_if
 from mixmerge.study.run import prepare
-from mixmerge.study.spec import TOKENS_PER_ROW, Study
+from mixmerge.study.spec import BASE, TOKENS_PER_ROW, Study
 from mixmerge.study.steps import KINDS
 from mixmerge.study.steps.calibrate import Calibrate
 from mixmerge.study.steps.judge import Judging
@@ -104,6 +104,8 @@ class Explained:
     """Of the same."""
     disk_bytes: int | None
     """Of the checkpoints that would be made."""
+    by_name: bool
+    """Whether the size of the base model is what its name says, since it is not here."""
     free_bytes: int
     """Where the run folder is."""
     calls: Calls
@@ -150,6 +152,7 @@ def explain(
         return [each.said(prepared.file) for each in looked.findings if each.weight == weight]
 
     calls = judge_calls(prepared.study, todo, planned, looked.prompts)
+    size = model_size(f"base/{BASE}", planned)
     rates = _rates(planned)
     expected, timed = rates, "as long as finished steps took" if rates else ""
     if not rates and prepared.study.base.model in BASES:
@@ -162,6 +165,7 @@ def explain(
         training_rows=sum(trained_rows(item, planned) for item in todo),
         training_tokens=_training_tokens(todo, planned),
         disk_bytes=disk_bytes(todo, planned),
+        by_name=size is not None and size.by_name,
         free_bytes=shutil.disk_usage(existing_parent(prepared.root.absolute())).free,
         calls=calls,
         missing=said("missing"),

@@ -8,6 +8,7 @@ suffice; so these are lower bounds.
 """
 
 import math
+import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ _PROMPT_TOKENS = 512
 """Of a prompt, for the cache of a generation, until answers are there."""
 _HEADROOM = 0.95
 """Share of a device's memory that its driver and libraries leave."""
+_IN_NAME = re.compile(r"(?<![a-zA-Z0-9.])(\d+(?:\.\d+)?)([bBmM])(?![a-zA-Z0-9])")
+"""How names of models tell their size."""
 _HEAD = ("embed", "wte", "lm_head", "output.weight")
 """Parts of the names of matrices that `all-linear` leaves alone."""
 
@@ -46,6 +49,8 @@ class ModelSize:
     matrices: tuple[tuple[str, int, int], ...]
     """Name, rows and columns of every matrix but embeddings and head."""
     config: Mapping[str, Any]
+    by_name: bool = False
+    """Whether only the model's name tells it, in 16 bits a weight."""
 
     def adapter_weights(self, adapter: AdapterSpec) -> int:
         """Return how many weights a LoRA adapter adds: both its factors in each adapted layer."""
@@ -103,15 +108,22 @@ def source_folder(step: str, steps: Mapping[str, Planned]) -> Path | None:
 
     A training gives a model like its parent, a merge one like its base. None: not here yet.
     """
+    item = _source(step, steps)
+    if item is None:
+        return None
+    if item.folder is not None:
+        return model_path(item.folder)
+    folders = [Path(path) for path in item.step.files.values()]
+    return folders[0] if folders and folders[0].is_dir() else None
+
+
+def _source(step: str, steps: Mapping[str, Planned]) -> Planned | None:
     seen: set[str] = set()
     while step in steps and step not in seen:
         seen.add(step)
         item = steps[step]
-        if item.folder is not None:
-            return model_path(item.folder)
-        if item.step.kind in ("base", "given"):
-            folders = [Path(path) for path in item.step.files.values()]
-            return folders[0] if folders and folders[0].is_dir() else None
+        if item.folder is not None or item.step.kind in ("base", "given"):
+            return item
         inputs = item.step.inputs
         roles = [role for role in inputs if role in ("model", BASE) or role.startswith("model:")]
         step = inputs[roles[0]] if roles else next(iter(inputs.values()), "")
@@ -119,9 +131,19 @@ def source_folder(step: str, steps: Mapping[str, Planned]) -> Path | None:
 
 
 def model_size(step: str, steps: Mapping[str, Planned]) -> ModelSize | None:
-    """Return the size of a step's model, from its headers or those of the one it is like."""
+    """Return the size of a step's model, from its headers or those of the one it is like.
+
+    Of a model that is still on the hub, the name may tell: ``aya-23-8B`` has about 8e9 weights.
+    """
     folder = source_folder(step, steps)
-    return None if folder is None else _size(folder)
+    if folder is not None:
+        return _size(folder)
+    item = _source(step, steps)
+    named = _IN_NAME.search(str(item.step.settings.get("name") or "")) if item else None
+    if named is None:
+        return None
+    weights = round(float(named[1]) * (1e9 if named[2] in "bB" else 1e6))
+    return ModelSize(weights, 2 * weights, (), {}, by_name=True)
 
 
 @cache
@@ -177,7 +199,7 @@ def generation_bytes(item: Planned, size: ModelSize) -> float:
     decoding = DecodingSpec(**settings.model_dump(exclude={"generate"}))
     tokens = _PROMPT_TOKENS + decoding.max_new_tokens
     cache_bytes = size.cache_bytes(tokens * item.step.placement.get("batch_size", 1))
-    spread = item.step.placement.get("generate", {}).get("tensor_parallel", 1)
+    spread = int(item.step.placement.get("generate", {}).get("tensor_parallel", 1))
     return float(size.stored_bytes + cache_bytes) / spread
 
 

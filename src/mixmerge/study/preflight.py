@@ -60,7 +60,7 @@ class Finding:
 
         A study that was made in Python has no file.
         """
-        if file is not None:
+        if file is not None and self.place:
             return where(read_extended(file), self.place) + self.text
         keys = ".".join(map(str, self.place))
         return f"{keys}: {self.text}" if keys else self.text
@@ -298,7 +298,9 @@ def _disk(todo: Sequence[Planned], steps: Mapping[str, Planned], root: Path) -> 
             f"the checkpoints need about {needed / 1e9:.2f} GB of disk, and {free / 1e9:.2f} GB "
             f"are free at {root}: free some, or choose another run folder with `--out`."
         )
-        yield Finding((), said, "missing")
+        sizes = (model_size(item.step.id, steps) for item in todo if item.step.kind == Train.kind)
+        guessed = any(size is not None and size.by_name for size in sizes)
+        yield Finding((), said, "warning" if guessed else "missing")
 
 
 def disk_bytes(todo: Sequence[Planned], steps: Mapping[str, Planned]) -> int | None:
