@@ -137,17 +137,21 @@ def model_size(step: str, steps: Mapping[str, Planned]) -> ModelSize | None:
     """
     folder = source_folder(step, steps)
     if folder is not None:
-        return _size(folder)
+        return size_in(folder)
     item = _source(step, steps)
-    named = _IN_NAME.search(str(item.step.settings.get("name") or "")) if item else None
-    if named is None:
-        return None
-    weights = round(float(named[1]) * (1e9 if named[2] in "bB" else 1e6))
-    return ModelSize(weights, 2 * weights, (), {}, by_name=True)
+    weights = weights_in_name(str(item.step.settings.get("name") or "")) if item else None
+    return None if weights is None else ModelSize(weights, 2 * weights, (), {}, by_name=True)
+
+
+def weights_in_name(name: str) -> int | None:
+    """Return how many weights the name of a model says it has, if it does: ``8B``, ``135M``."""
+    named = _IN_NAME.search(name)
+    return round(float(named[1]) * (1e9 if named[2] in "bB" else 1e6)) if named else None
 
 
 @cache
-def _size(folder: Path) -> ModelSize | None:
+def size_in(folder: Path) -> ModelSize | None:
+    """Return the size of a model in a folder, from its headers; None: there is none."""
     try:
         files = sorted(folder.glob("*.safetensors"))
         tensors = [tensor for file in files for tensor in read_header(file)]

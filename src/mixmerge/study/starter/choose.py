@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from mixmerge.errors import SpecError, UserError
-from mixmerge.files import read_object
-from mixmerge.merging.models.safetensors_io import read_header
+from mixmerge.errors import SpecError
+from mixmerge.study.memory import ModelSize, size_in, weights_in_name
 from mixmerge.study.starter.look import PromptLook
 from mixmerge.testbed.model import BASES, weights_folder
 
@@ -52,25 +51,15 @@ class Training:
     """In words, for a comment."""
 
 
-def size_of(base: str) -> int | None:
-    """Return the weights of a model: by its headers, or as its name says them (``8B``)."""
-    folder = weights_folder(BASES[base]) if base in BASES else Path(base).expanduser()
-    files = sorted(folder.glob("*.safetensors"))
-    if files:
-        try:
-            return sum(tensor.size for file in files for tensor in read_header(file))
-        except UserError:
-            return None  # what is wrong with it is said where it is read
-    named = re.search(r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?)([BM])(?![A-Za-z0-9])", base, re.IGNORECASE)
-    return round(float(named[1]) * (1e9 if named[2] in "bB" else 1e6)) if named else None
+def size_of(base: str) -> ModelSize | None:
+    """Return the size of a model that is here, from its headers."""
+    return size_in(weights_folder(BASES[base]) if base in BASES else Path(base).expanduser())
 
 
 def context_of(base: str) -> int | None:
     """Return the longest input of a model that is here, in tokens."""
-    folder = weights_folder(BASES[base]) if base in BASES else Path(base).expanduser()
-    if not (folder / "config.json").is_file():
-        return None
-    config = read_object(folder / "config.json")
+    size = size_of(base)
+    config = {} if size is None else size.config
     longest = config.get("text_config", config).get("max_position_embeddings")
     return longest if isinstance(longest, int) else None
 
@@ -89,7 +78,8 @@ def training(
         tokens: of a long row.
     """
     batch = 16 if rows < 2000 else 32
-    weights = size_of(base)
+    size = size_of(base)
+    weights = weights_in_name(base) if size is None else size.weights
     if base in BASES:
         rate = "1.0e-3" if method == "sft" else "1.0e-4"
         passes = min(10, max(2, round(_TINY_ROWS / rows)))
