@@ -1,10 +1,16 @@
 """Rows of real files, with their places."""
 
+import bz2
+import csv
+import gzip
+import io
 import json
+import lzma
 from collections.abc import Callable
 from pathlib import Path
 
 import datasets
+import pyarrow as pa
 import pytest
 
 from mixmerge.errors import DataError
@@ -34,6 +40,12 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+def written(mark: str) -> str:
+    stream = io.StringIO()
+    csv.writer(stream, delimiter=mark).writerows([list(ROWS[0]), *(r.values() for r in ROWS)])
+    return stream.getvalue()
 
 
 def write_json(path: Path) -> None:
@@ -77,9 +89,45 @@ def test_csv_of_long_texts_and_empty_lines(tmp_path: Path) -> None:
     assert [place.position for place, _ in records] == ["line 3", "line 5"]
 
 
+def zst(content: bytes) -> bytes:
+    packed: bytes = pa.compress(content, codec="zstd", asbytes=True)
+    return packed
+
+
+LINES = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS)
+TABLE = 'prompt,answer,language\n"One, two\nthree?","four ""4""",en\nएक?,दो,hi\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("d.jsonl.gz", gzip.compress(LINES.encode())),
+        ("d.JSONL.zst", zst(LINES.encode())),
+        ("d.ndjson.bz2", bz2.compress(LINES.encode())),
+        ("d.csv.zst", zst(TABLE.encode()[:40]) + zst(TABLE.encode()[40:])),
+        ("d.json.xz", lzma.compress(json.dumps(ROWS).encode())),
+        ("d.jsonl", b"\xef\xbb\xbf" + LINES.replace("\n", "\r\n").encode()),
+        ("d.jsonl", LINES.encode("utf-16")),
+        ("d.json", LINES.encode()),
+        ("d.jsonl", ("\n" + json.dumps(ROWS, indent=1)).encode()),
+        ("d.csv", b"\xef\xbb\xbf" + TABLE.encode()),
+        ("d.csv", written(";").encode()),
+        ("d.tsv.gz", gzip.compress(written("\t").encode())),
+    ],
+)
+def test_files_are_read_as_people_have_them(tmp_path: Path, name: str, content: bytes) -> None:
+    """Compressed, with a mark at the beginning, with Windows' line ends, and misnamed."""
+    (tmp_path / name).write_bytes(content)
+    assert [row for _, row in read_file(tmp_path / name)] == ROWS
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
+        ("d.jsonl.gz", gzip.compress(LINES.encode())[:-9], "not a whole .gz file"),
+        ("d.jsonl.gz", b"plain", "not a whole .gz file"),
+        ("d.csv.zst", b"plain", "not a readable .zst file"),
+        ("d.parquet.gz", b"", r"may be compressed, with .*seen: \.gz"),
         ("d.jsonl", b'{"a": 1}\n{"a": \n', r"d\.jsonl, line 2: not valid JSON"),
         ("d.jsonl", b'{"a": 1}\n\n[1]\n', r"line 3: a row is a JSON object \(seen: \[1\]\)"),
         ("d.jsonl", b'{"a": "\xff"}\n', "not UTF-8 text"),

@@ -101,7 +101,7 @@ def test_several_documents() -> None:
     assert parse_documents("a: 1\n---\nb: 2", "x.yaml") == [{"a": 1}, {"b": 2}]
     with pytest.raises(SpecError, match=r"x\.yaml: expected one document, found 2"):
         parse_document("a: 1\n---\nb: 2", "x.yaml")
-    with pytest.raises(SpecError, match=r"x\.yaml: expected keys and values, found NoneType"):
+    with pytest.raises(SpecError, match=r"x\.yaml: expected keys and values, found nothing"):
         parse_document("", "x.yaml")
 
 

@@ -15,16 +15,20 @@ if TYPE_CHECKING:
     from mixmerge.merging.engine import merge
     from mixmerge.merging.inspection.inspect import inspect
     from mixmerge.study.adopt import adopt
+    from mixmerge.study.doctor import doctor
     from mixmerge.study.explain import explain as plan
     from mixmerge.study.run import demo, evaluate, report, run
     from mixmerge.study.standalone import mix, train
+    from mixmerge.study.starter.write import init
 
 __version__ = "0.1.0"
 
 __all__ = [
     "adopt",
     "demo",
+    "doctor",
     "evaluate",
+    "init",
     "inspect",
     "merge",
     "mix",
@@ -38,7 +42,9 @@ __all__ = [
 _WHERE = {
     "adopt": ("mixmerge.study.adopt", "adopt"),
     "demo": ("mixmerge.study.run", "demo"),
+    "doctor": ("mixmerge.study.doctor", "doctor"),
     "evaluate": ("mixmerge.study.run", "evaluate"),
+    "init": ("mixmerge.study.starter.write", "init"),
     "inspect": ("mixmerge.merging.inspection.inspect", "inspect"),
     "merge": ("mixmerge.merging.engine", "merge"),
     "mix": ("mixmerge.study.standalone", "mix"),

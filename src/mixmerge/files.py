@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from mixmerge import json_text
 from mixmerge.errors import DataError, ResourceError, SpecError
+from mixmerge.spec_model import in_words, shown
 
 PARTIAL = ".partial"
 
@@ -231,7 +232,6 @@ def first_problem(error: ValidationError) -> str:
     problem = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in problem["loc"])
     field = field if len(field) <= 200 else f"{field[:199]}…"
-    seen = repr(problem["input"])
-    seen = seen if len(seen) <= 80 else seen[:77] + "..."
     where = f"`{field}`: " if field else ""
-    return f"{where}{problem['msg']} (seen: {seen})."
+    said = in_words(problem["type"], problem["msg"])
+    return f"{where}{said} (seen: {shown(problem['input'], 80)})."

@@ -1,6 +1,7 @@
 """The base class and helpers of all specifications, from study files to single rules."""
 
 import difflib
+import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Any, Literal, Union
 
@@ -18,6 +19,10 @@ class SpecModel(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    def requires(self) -> tuple[str, ...]:
+        """Return the packages that this part needs beside those that mixmerge always has."""
+        return ()
 
 
 def one_of(models: Mapping[str, type[SpecModel]], what: str) -> Any:
@@ -79,6 +84,57 @@ def unknown_name(name: str, section: str, known: Collection[str]) -> str:
     """Return the error for an unknown name: the section, its names, and the most similar one."""
     listed = quoted(known) or "which is empty"
     return f"there is no `{name}` in `{section}` ({listed}){hint(name, known)}"
+
+
+_WORDS = {
+    **dict.fromkeys(("list_type", "tuple_type", "set_type"), "a list is required"),
+    **dict.fromkeys(
+        ("dict_type", "model_type", "model_attributes_type", "mapping_type"),
+        "keys and values are required",
+    ),
+    "string_type": "text is required",
+    **dict.fromkeys(
+        ("int_type", "int_parsing", "int_from_float", "int_parsing_size"),
+        "a whole number is required",
+    ),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number is required"),
+    "finite_number": "a finite number is required",
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false is required"),
+    "path_type": "a path is required",
+    "missing": "this is required",
+    "extra_forbidden": "unknown key",
+}
+"""What pydantic asks for, by the type of its error."""
+_SHOULD = re.compile(r"^(?:Input|String|List|Dictionary|Tuple|Value) should ")
+
+
+def in_words(kind: str, message: str) -> str:
+    """Say what a field requires, from the type and the message of an error of pydantic."""
+    said = _WORDS.get(kind) or _SHOULD.sub("must ", message.removeprefix("Value error, "))
+    return said.replace(" after validation", "")
+
+
+def shown(value: object, most: int = 60) -> str:
+    """Write a value for a message as YAML would have it, at most so many characters.
+
+    Example:
+        >>> shown(None), shown(True), shown({"files": ["a.jsonl"], "size": 3})
+        ('nothing', 'true', "{files: ['a.jsonl'], size: 3}")
+    """
+    text = _plain(value)
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def _plain(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return "nothing" if value is None else str(value).lower()
+    if isinstance(value, BaseModel):
+        value = value.model_dump(exclude_unset=True)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_plain(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_plain, value)) + "]"
+    return repr(value) if isinstance(value, (str, bytes)) else str(value)
 
 
 def refusal(kind: type[BaseModel], given: Mapping[str, Any], problems: list[Problem]) -> Exception:

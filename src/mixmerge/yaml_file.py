@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from mixmerge.errors import SpecError
+from mixmerge.spec_model import shown
 
 _LARGEST = 10_000_000
 """Bytes of a file."""
@@ -169,7 +170,7 @@ def parse_document(text: str, name: str) -> Document:
         raise SpecError(f"{name}: expected one document, found {len(found)}.")
     node, data = found[0] if found else (None, None)
     if node is None or not isinstance(data, dict):
-        raise SpecError(f"{name}: expected keys and values, found {type(data).__name__}.")
+        raise SpecError(f"{name}: expected keys and values, found {shown(data)}.")
     return Document(name, data, _marks(node, name))
 
 

@@ -11,7 +11,7 @@ import pytest
 from mixmerge.errors import DataError
 from mixmerge.files import write_rows
 from mixmerge.mixing import SourceSpec
-from mixmerge.mixing.sources import load
+from mixmerge.mixing.sources import Loaded, load
 from mixmerge.mixing.spec import Form
 from mixmerge.records import Conversation, PreferencePair
 
@@ -253,16 +253,16 @@ def test_broken_rows_are_dropped_only_when_asked(tmp_path: Path) -> None:
             "no column `chat`, which source",
         ),
         (
-            {"text": "Hi", "language": "en"},
+            {"texts": "Hi", "language": "en"},
             {},
             "conversations",
-            r"or `prompt` and .*: text, lang",
+            r"or `prompt` and .*: texts, lang",
         ),
         (
             GOOD,
             {},
             "preferences",
-            "which needs `chosen` and `rejected` .*or ask for another form",
+            "which needs `chosen` and `rejected`, .*or ask for another form",
         ),
         ({"messages": TURNS}, {}, "conversations", "the language is not known: map"),
         ({"chosen": "a", "rejected": "b"}, {"language": "en"}, "preferences", "there is no prompt"),
@@ -385,3 +385,134 @@ def test_weights_of_turns_are_kept(tmp_path: Path) -> None:
     file = jsonl(tmp_path / "d.jsonl", PAIR | {"chosen": talk[:2]})
     with pytest.raises(DataError, match="answer of `chosen` has a weight of 0"):
         load("s", source(files=file), "preferences", "en")
+
+
+def loaded(tmp_path: Path, form: Form, *rows: dict[str, Any], **values: Any) -> Loaded:
+    return load("s", source(files=jsonl(tmp_path / "d.jsonl", *rows), **values), form, "en")
+
+
+def test_a_later_row_may_have_the_input_that_the_first_has_not(tmp_path: Path) -> None:
+    """What an instruction is about is read in every row that has it, Dolly's context too."""
+    first = {"instruction": "Sum up.", "output": "a"}
+    found = loaded(tmp_path, "conversations", first, first | {"input": "Long."})
+    assert [row.prompt_text for row in found.rows] == ["Sum up.", "Sum up.\n\nLong."]
+    assert (found.read_as, found.unread) == ("Alpaca: instruction + input → output", {})
+    dolly = {"instruction": "Who?", "context": "Ann.", "response": "Ann", "category": "qa"}
+    found = loaded(tmp_path, "conversations", dolly)
+    assert found.rows[0].prompt_text == "Who?\n\nAnn."
+    assert found.read_as == "Dolly: instruction + context → response"
+    assert found.unread == {"category": 1}
+
+
+def test_the_bad_answers_of_kto_are_left_out_and_counted(tmp_path: Path) -> None:
+    """Rows labelled false are no answers to learn; a label that is a class is not KTO's."""
+    rows = [{"prompt": "a", "completion": str(n), "label": n < 2} for n in range(5)]
+    found = loaded(tmp_path, "conversations", *rows)
+    assert [answer(row) for row in found.rows] == ["0", "1"]
+    assert found.left_out == {"`label` is false: not an answer to learn": 3}
+    assert found.read_as == "KTO: prompt → completion, only where label is true"
+    whole = loaded(tmp_path, "conversations", *rows, columns={"label": None})
+    assert (len(whole.rows), whole.unread) == (5, {"label": 2})
+    classes = loaded(tmp_path, "conversations", rows[0] | {"label": 7})
+    assert (len(classes.rows), classes.unread) == (1, {"label": 1})
+    with pytest.raises(DataError, match=r"line 2: `label` must be true or false \(seen: 7\)"):
+        loaded(tmp_path, "conversations", rows[0], rows[1] | {"label": 7})
+
+
+SCORED: list[dict[str, Any]] = [
+    {"response": "fair", "overall_score": 3},
+    {"response": "good", "overall_score": "8.5"},
+]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"instruction": "Hi", "completions": [*SCORED, {"response": "bad", "overall_score": 1}]},
+        {"prompt": "Hi", "completions": ["fair", "good", "bad"], "scores": [3, 8.5, 1]},
+        {"prompt": "Hi", "responses": ["bad", "good", "fair"], "ratings": [1, 8.5, 3]},
+    ],
+)
+def test_of_several_answers_the_best_and_the_worst_are_taken(
+    tmp_path: Path, row: dict[str, Any]
+) -> None:
+    """UltraFeedback's rows make pairs of best and worst, and conversations with the best."""
+    pairs = loaded(tmp_path, "preferences", row)
+    (found,) = pairs.rows
+    assert isinstance(found, PreferencePair)
+    assert (found.prompt_text, found.chosen, found.rejected) == ("Hi", "good", "bad")
+    assert "completions[] between the best and the worst" in pairs.unread
+    (talk,) = loaded(tmp_path, "conversations", row).rows
+    assert answer(talk) == "good"
+
+
+def test_answers_with_one_score_make_no_pair(tmp_path: Path) -> None:
+    """Where none is preferred, the row is left out of pairs and counted; one is still learnt."""
+    rows = [{"prompt": "Hi", "completions": ["a", "b"], "scores": [1, n]} for n in (1, 2)]
+    pairs = loaded(tmp_path, "preferences", *rows)
+    assert len(pairs.rows) == 1
+    assert pairs.left_out == {"all answers have one score: none is preferred": 1}
+    assert len(loaded(tmp_path, "conversations", *rows).rows) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scores": [1]}, "must be lists of the same length"),
+        ({"scores": [1, "N/A"]}, r"a score must be a number \(seen: 'N/A'\)"),
+        ({"scores": None, "completions": ["a", "b"]}, "column `scores` is missing or empty"),
+    ],
+)
+def test_scores_that_are_none_are_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    """Several answers need a number each."""
+    row = {"prompt": "Hi", "completions": ["a", "b"], "scores": [1, 2]} | changes
+    with pytest.raises(DataError, match=message):
+        loaded(tmp_path, "preferences", row)
+
+
+def test_the_key_of_a_score_can_be_named(tmp_path: Path) -> None:
+    """Of several scores of an answer, the specification says which counts."""
+    row = {"prompt": "Hi", "completions": [each | {"fine": -n} for n, each in enumerate(SCORED)]}
+    found = loaded(tmp_path, "preferences", row, columns={"scores": "fine"})
+    assert isinstance(found.rows[0], PreferencePair)
+    assert found.rows[0].chosen == "fair"
+
+
+def test_a_column_of_system_messages_comes_first(tmp_path: Path) -> None:
+    """Orca's system prompt is read where it is not empty; two of them are a mistake."""
+    rows = [{"system_prompt": text, "question": "Hi", "response": "Hello"} for text in ("", "Be.")]
+    found = loaded(tmp_path, "conversations", *rows)
+    assert [row.prompt_text for row in found.rows] == ["Hi", "Be.\nHi"]
+    assert (
+        found.read_as == "question and answer: question → response, system message: system_prompt"
+    )
+    talk = {"messages": [{"role": "system", "content": "Be."}, *TURNS], "system": "Other."}
+    with pytest.raises(DataError, match="are two system messages"):
+        loaded(tmp_path, "conversations", talk)
+
+
+def test_texts_with_turns_are_conversations_and_pairs(tmp_path: Path) -> None:
+    """One column of text is read by its turns, and so are hh-rlhf's two."""
+    row = {"id": 7, "text": "User: Hi\nAssistant: Hello"}
+    found = loaded(tmp_path, "conversations", row)
+    assert (found.rows, found.read_as) == ([conversation()], "text with marked turns: text")
+    talk = "\n\nHuman: Hi\n\nAssistant: "
+    row = {"id": 7, "chosen": f"{talk}Hello", "rejected": f"{talk}Go away"}
+    found = loaded(tmp_path, "preferences", row)
+    assert found.rows == [pair()]
+    assert found.read_as == "preference pairs: chosen rather than rejected"
+    assert loaded(tmp_path, "conversations", row).rows == [conversation()]
+
+
+def test_an_answer_may_be_a_whole_number(tmp_path: Path) -> None:
+    """A number in JSON is the text that it is written as."""
+    found = loaded(tmp_path, "conversations", {"question": "2 + 2?", "answer": 4})
+    assert answer(found.rows[0]) == "4"
+
+
+def test_a_few_rows_can_be_looked_at(tmp_path: Path) -> None:
+    """With `first`, what comes further down is not read."""
+    file = jsonl(tmp_path / "d.jsonl", GOOD, GOOD | {"messages": OTHER}, {"messages": []})
+    assert len(load("s", source(files=file), "conversations", first=2).rows) == 2

@@ -320,7 +320,9 @@ def test_what_cannot_work_is_said_before_any_answer(
     before, out = counts(servers), tmp_path / "out"
     with pytest.raises(SpecError, match=r"nowhere\.yaml: no such file"):
         mixmerge.evaluate(tmp_path / "nowhere.yaml", out)
-    with pytest.raises(SpecError, match=r"given/other: .*nowhere does not exist; check the path"):
+    with pytest.raises(
+        SpecError, match=r"checkpoints\.other\.model: .*nowhere does not exist; check the path"
+    ):
         mixmerge.evaluate(study(asked | {"checkpoints": {"other": "./nowhere"}}), out)
     gone = {"files": str(tmp_path / "gone.jsonl")}
     with pytest.raises(SpecError, match=r"prompts/right: .*gone\.jsonl does not exist"):

@@ -101,7 +101,9 @@ def test_a_missing_data_file_is_named(tmp_path: Path) -> None:
     study = tmp_path / "files.yaml"
     text = SMALL.read_text()
     study.write_text(text.replace("general: {testbed: general}", "general: {files: none.jsonl}"))
-    with pytest.raises(SpecError, match=r"mix/safety-0-chats: none\.jsonl does not exist"):
+    with pytest.raises(
+        SpecError, match=r"line \d+: data\.general\.files: none\.jsonl does not exist"
+    ):
         mixmerge.plan(study, tmp_path / "run")
 
 
@@ -270,5 +272,5 @@ def test_endpoints_on_a_panel_are_counted_too() -> None:
     small = SMALL.read_text()
     assert old in small
     text = small.replace(old, f"{{testbed: over_refusal, split: dev}}, judge: {panel}")
-    assert judge_calls(parse_study(text, "small.yaml"), [], {}).models == ["one", "two"]
-    assert judge_calls(parse_study(small, "small.yaml"), [], {}).models == []
+    assert judge_calls(parse_study(text, "small.yaml"), [], {}, {}).models == ["one", "two"]
+    assert judge_calls(parse_study(small, "small.yaml"), [], {}, {}).models == []

@@ -35,4 +35,6 @@ class WithEngines(TyperCommand):
         for option in self.params:
             if isinstance(option, TyperOption) and option.name == "engine" and option.help:
                 option.help = option.help.format(**names)
+            if isinstance(option, TyperOption) and option.is_flag:
+                option.metavar = " "  # it takes no value: `<bool>` would say it does
         super().format_help(*args, **kwargs)

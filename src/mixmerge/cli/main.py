@@ -14,18 +14,25 @@ import typer
 import mixmerge
 from mixmerge.cli import WithEngines
 from mixmerge.cli.console import Console
+from mixmerge.cli.doctor import doctor
+from mixmerge.cli.examples import epilog, unbroken
+from mixmerge.cli.init import init
 from mixmerge.cli.inspect import inspect
 from mixmerge.cli.merge import merge
 from mixmerge.cli.parts import evaluate, mix, train
-from mixmerge.cli.plan import plan, status
+from mixmerge.cli.plan import plan
 from mixmerge.cli.run import adopt, demo, report, run, step
+from mixmerge.cli.status import status
 from mixmerge.errors import SpecError, StepFailedError, UserError
 
 HELP = """Should I mix my training data, or train apart and merge the models? Measure it.
 
-Start with [bold]mixmerge demo[/bold]: the whole study on an embedded tiny world, in minutes, on
-any laptop. Then copy its study file, put in your model, your data and your judge, and
-[bold]mixmerge run[/bold] it.
+[bold]mixmerge demo[/bold] answers it on an embedded tiny world, in minutes, on any laptop;
+[bold]mixmerge init[/bold] writes a study about your own models or data, [bold]mixmerge plan[/bold]
+says what it takes, and [bold]mixmerge run[/bold] runs it.
+
+Completion of commands and options in bash, zsh, fish and PowerShell:
+[bold]mixmerge --install-completion[/bold], then open a new shell.
 """
 
 INTERRUPTED = 130
@@ -38,19 +45,23 @@ _OBJECTS_PER_COLLECTION = 10_000
 _USAGE_ERROR: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
-    help=HELP,
+    help=unbroken(HELP),
     rich_markup_mode="rich",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 PANELS: dict[str, tuple[Callable[..., int | None], ...]] = {
-    "The whole study": (demo, run, plan, status, adopt, report),
+    "The whole study": (demo, init, doctor, plan, run, status, adopt, report),
     "One part of it": (mix, train, merge, evaluate, inspect),
 }
 for panel, commands in PANELS.items():
     for command in commands:
-        app.command(cls=WithEngines, rich_help_panel=panel)(command)
+        app.command(
+            cls=WithEngines,
+            rich_help_panel=panel,
+            help=unbroken(command.__doc__ or ""),
+            epilog=epilog(command.__name__),
+        )(command)
 app.command(hidden=True)(step)
 
 
@@ -92,6 +103,8 @@ def exit_code(arguments: list[str]) -> int:
     except (UserError, StepFailedError) as error:
         screen.print(str(error), style="red", markup=False)
         return error.code if isinstance(error, StepFailedError) else 2
+    except typer.Abort:  # at a question
+        result = INTERRUPTED
     except _USAGE_ERROR as error:
         error.show()
         return 2

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from mixmerge.cli.run import Workers, show
+from mixmerge.cli.run import Probe, Workers, show
+from mixmerge.cli.screen import bar, duration, working
 
 
 def mix(
@@ -17,14 +18,13 @@ def mix(
     Counts are whole rows that sum to the size asked (largest remainder), duplicates and rows that
     overlap evaluation prompts are removed and counted.
     """
-    from mixmerge.cli.screen import bar
-    from mixmerge.mixing.manifest import share_table, unread_notes
+    from mixmerge.mixing.manifest import reading_notes, share_table
     from mixmerge.study.standalone import mix as run
 
     with bar("mix") as progress:
         manifest = run(spec, out, progress=progress)
     typer.echo(share_table(manifest))
-    for note in unread_notes(manifest):
+    for note in reading_notes(manifest):
         typer.echo(f"- {note}")
     typer.echo(f"{manifest.rows:,} rows in {out / 'rows.jsonl'}")
 
@@ -38,7 +38,6 @@ def train(
     With `placement: {devices: N}` it starts N processes through torchrun; the global batch, and so
     the model, stays the same.
     """
-    from mixmerge.cli.screen import bar, duration
     from mixmerge.study.standalone import train as run
 
     with bar("train") as progress:
@@ -62,6 +61,7 @@ def evaluate(
     budget: Annotated[
         float | None, typer.Option(min=0, help="Dollars that calls to judges and models may cost.")
     ] = None,
+    probe: Probe = True,
 ) -> None:
     """Let models that exist answer, judge the answers, and estimate every axis with intervals.
 
@@ -74,12 +74,14 @@ def evaluate(
     from mixmerge.files import read_json
     from mixmerge.records.judge_card import JudgeCard
     from mixmerge.reporting.terminal import trial_table
-    from mixmerge.study.run import prepare_evaluation
-    from mixmerge.study.steps.calibrate import CARD
 
     screen = Console(highlight=False)
-    prepared = prepare_evaluation(spec, out, calibrate=calibrate, budget=budget)
-    show(prepared, workers=workers)
+    with working("reading the study"):
+        from mixmerge.study.run import prepare_evaluation
+        from mixmerge.study.steps.calibrate import CARD
+
+        prepared = prepare_evaluation(spec, out, calibrate=calibrate, budget=budget)
+    show(prepared, workers=workers, probe=probe)
     if calibrate:
         card = JudgeCard.model_validate(read_json(out / CARD))
         screen.print(trial_table(card))

@@ -1,39 +1,53 @@
-"""The commands that only look: plan says what a run would do, status how one stands."""
+"""``plan`` says what a run would do, cost and decide, before it does anything."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from mixmerge.cli import RunFolder, Seed
 from mixmerge.cli.console import Console
+from mixmerge.cli.screen import duration, working
 
 if TYPE_CHECKING:
-    from mixmerge.execution.status import StepStatus
-    from mixmerge.study.explain import Explained
+    from mixmerge.study.explain import Calls, Explained, KindCosts
 
 _STYLES = {"done": "green", "to do": "", "out of date": "yellow"}
+_UNKNOWN = "?"
+_NONE = "–"
 
 
 def plan(
     study: Annotated[Path, typer.Argument(help="A study file.")],
     out: RunFolder = None,
     seed: Seed = None,
+    steps: Annotated[
+        bool, typer.Option("--steps", help="List every step, with its state and what it takes.")
+    ] = False,
     graph: Annotated[
         bool, typer.Option("--graph", help="Draw the graph, and write it to graph.mmd (Mermaid).")
     ] = False,
-) -> None:
-    """Show what a run would do and cost, and what is done already; run nothing.
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe", help="Also ask every endpoint for one token, as `mixmerge run` does."
+        ),
+    ] = False,
+) -> int:
+    """Show what a run would do, cost and be able to decide; run nothing.
 
-    Needs neither network nor GPU and loads no model library.
+    Reads the first rows of every data file and the headers of models that are here. Needs neither
+    network (but for --probe) nor GPU and loads no model library.
     """
-    from mixmerge.study.explain import explain
-
-    plan = explain(study, out, seed=seed)
     screen = Console(highlight=False)
+    with working("reading the study and its files"):
+        from mixmerge.study.explain import explain
+
+        plan = explain(study, out, seed=seed, probe=probe)
     if graph:
         from mixmerge.files import write_text
         from mixmerge.study.graph import mermaid, tree
@@ -41,10 +55,11 @@ def plan(
         screen.print(tree(plan), markup=False, soft_wrap=True, end="")
         write_text(plan.root / "graph.mmd", mermaid(plan))
         screen.print(f"graph: {plan.root / 'graph.mmd'}", soft_wrap=True)
-        return
-    screen.print(plan_table(plan))
-    for line in cost_lines(plan):
-        screen.print(line, soft_wrap=True)
+        return 0
+    if steps:
+        screen.print(plan_table(plan))
+    screen.print(summary(plan))
+    return 2 if plan.errors else 0
 
 
 def plan_table(plan: "Explained") -> Table:
@@ -60,10 +75,83 @@ def plan_table(plan: "Explained") -> Table:
     return table
 
 
-def cost_lines(plan: "Explained") -> list[str]:
-    """Return the totals, one sentence each."""
-    from mixmerge.cli.screen import duration
+def summary(plan: "Explained") -> Group:
+    """Return the one screen: a line for each kind of step, totals, what it decides, warnings."""
+    lines = [Text(line) for line in [*plan.notes, *cost_lines(plan), *_decisions(plan)]]
+    lines += [Text(f"! {line}", style="yellow") for line in plan.warnings]
+    lines += [Text(f"✗ {line}", style="red") for line in [*plan.missing, *plan.errors]]
+    if plan.missing or plan.errors:
+        lines.append(Text("A run would stop before its first step.", style="red"))
+    return Group(_kinds_table(plan), *lines)
 
+
+def _kinds_table(plan: "Explained") -> Table:
+    done = sum(row.state == "done" for row in plan.rows)
+    title = f"{plan.study}: {len(plan.rows)} steps, {done} done, in {plan.root}"
+    table = Table(
+        title=Text(title), title_justify="left", show_footer=True, box=None, pad_edge=False
+    )
+    total = {
+        "Steps": f"{len(plan.rows)}",
+        "To do": f"{len(plan.rows) - done}",
+        "Time": _time(_whole_time(plan)),
+        "Memory": "",
+        "Disk": _gigabytes(plan.disk_bytes),
+        "Judge calls": _count(plan.calls) if plan.calls.models else _NONE,
+        "Price": _price(plan.calls),
+    }
+    table.add_column("Kind", footer="all")
+    for heading, footer in total.items():
+        table.add_column(heading, justify="right", footer=footer)
+    for kind in plan.kinds:
+        table.add_row(*_cells(kind))
+    return table
+
+
+def _cells(kind: "KindCosts") -> Iterator[str]:
+    yield kind.kind
+    yield f"{kind.steps}"
+    yield f"{kind.todo}" if kind.todo else "done"
+    yield _time(kind.seconds) if kind.todo else _NONE
+    takes_memory = kind.todo and kind.kind in ("train", "generate")
+    yield _memory(kind.memory_bytes) if takes_memory else _NONE
+    yield _gigabytes(kind.disk_bytes) if kind.disk_bytes != 0 else _NONE
+    yield _NONE if kind.calls is None else _count(kind.calls)
+    yield _NONE if kind.calls is None else _price(kind.calls)
+
+
+def _time(seconds: float | None) -> str:
+    return _UNKNOWN if seconds is None else duration(seconds)
+
+
+def _whole_time(plan: "Explained") -> float | None:
+    """Return the time of all steps to do, if that of every kind is known."""
+    times = [kind.seconds for kind in plan.kinds if kind.todo]
+    return sum(time for time in times if time is not None) if None not in times else None
+
+
+def _memory(size: float | None) -> str:
+    return _UNKNOWN if size is None else f"≥ {_gigabytes(size)}"
+
+
+def _gigabytes(size: float | None) -> str:
+    if size is None:
+        return _UNKNOWN
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def _count(calls: "Calls") -> str:
+    return _UNKNOWN if calls.count is None else f"{calls.count:,}"
+
+
+def _price(calls: "Calls") -> str:
+    if not calls.models:
+        return _NONE
+    return _UNKNOWN if calls.dollars is None else f"≤ ${calls.dollars:,.2f}"
+
+
+def cost_lines(plan: "Explained") -> list[str]:
+    """Return what the table cannot say, one sentence each: how figures are known, or why not."""
     todo = sum(row.state != "done" for row in plan.rows)
     lines = [f"{len(plan.rows) - todo} steps are done, {todo} would run in {plan.root}."]
     if plan.training_rows:
@@ -74,10 +162,17 @@ def cost_lines(plan: "Explained") -> list[str]:
         )
     lines.append(_disk(plan))
     if plan.calls.models:
-        lines.append(_calls(plan))
-    if plan.seconds is not None and todo:
-        lines.append(f"Time: about {duration(plan.seconds)} of one core, from steps done before.")
-    return [*lines, *plan.missing]
+        lines.append(_calls(plan.calls))
+    if todo and not plan.timed:
+        lines.append("Time: unknown until one step of the study has run on this machine.")
+    elif todo:
+        lines.append(f"Time: {plan.timed}; on one core, steps side by side take less.")
+    if plan.by_name:
+        lines.append("Memory and disk: the base model is not here yet; its name tells its size.")
+    unknown = [k.kind for k in plan.kinds if k.todo and k.memory_bytes is None]
+    if {"train", "generate"} & {*unknown}:
+        lines.append("Memory: unknown until the base model is here.")
+    return lines
 
 
 def _disk(plan: "Explained") -> str:
@@ -88,49 +183,17 @@ def _disk(plan: "Explained") -> str:
     return f"Disk: about {plan.disk_bytes / 1e9:.2f} GB of model weights; {free}.{short}"
 
 
-def _calls(plan: "Explained") -> str:
-    calls = plan.calls
+def _calls(calls: "Calls") -> str:
     count = "unknown until the prompts are here" if calls.count is None else f"{calls.count:,}"
     price = "" if calls.dollars is None else f", at most about ${calls.dollars:,.2f}"
-    return f"Judge calls ({', '.join(calls.models)}): {count}{price}."
+    said = f"Judge calls ({', '.join(calls.models)}): {count}{price}."
+    if calls.unpriced:
+        said += (
+            f" No price is given for {', '.join(calls.unpriced)}: name it as `price: {{input: …, "
+            "output: …}`, in dollars per million tokens."
+        )
+    return said
 
 
-def status(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
-    """Show how a run stands, live or dead: what runs now, what failed, what is left."""
-    from mixmerge.cli.screen import log_tail
-    from mixmerge.evaluation.calls.spending import spent
-    from mixmerge.execution.status import STATUS, status
-    from mixmerge.reporting import formats
-
-    found = status(folder)
-    screen = Console(highlight=False)
-    counts = ", ".join(f"{number} {state}" for state, number in found.counts.items())
-    line = f"{folder}: {found.state}; {len(found.steps)} steps: {counts}."
-    screen.print(line, markup=False, soft_wrap=True)
-    whose = "by" if found.state in ("running", "stopping") else "last by"
-    screen.print(f"{whose} {found.owner}; updated {found.updated}", markup=False, soft_wrap=True)
-    if dollars := spent(folder):
-        screen.print(f"spent at endpoints: {formats.dollars(dollars)}", soft_wrap=True)
-    shown = [s for s in found.steps if s.state in ("running", "failed") or s.message]
-    if shown:
-        screen.print(step_table(shown))
-    for step in found.steps:
-        if step.state == "failed" and step.folder is not None:
-            screen.print(f"\n{step.step}: the end of its log", markup=False)
-            for line in log_tail(step.folder, 10):
-                screen.print(f"  │ {line}", markup=False, soft_wrap=True)
-            screen.print(f"  alone: mixmerge step {step.folder}", markup=False, soft_wrap=True)
-    if found.state == "dead":
-        screen.print("Its driver was killed; the same command goes on from what is done.")
-    screen.print(f"for other tools: {folder / STATUS}", markup=False, soft_wrap=True)
-
-
-def step_table(steps: "Sequence[StepStatus]") -> Table:
-    """Return one line per step of a run: its state, how far it is, what is wrong."""
-    table = Table()
-    for heading in ("Step", "State", "How far", ""):
-        table.add_column(heading, overflow="fold")
-    for step in steps:
-        far = f"{step.done / step.total:.0%}" if step.done is not None and step.total else ""
-        table.add_row(step.step, step.state, far, Text(step.message or step.what))
-    return table
+def _decisions(plan: "Explained") -> list[str]:
+    return [plan.decides_if, *(f"  {line}" for line in plan.decides)]

@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mixmerge.cli import RunFolder, Seed
+from mixmerge.cli.screen import RunScreen, spent_so_far, working
 
 if TYPE_CHECKING:
     from mixmerge.study.run import Prepared
 
+Probe = Annotated[
+    bool,
+    typer.Option(
+        "--probe/--no-probe", help="Ask every endpoint for one token before long work begins."
+    ),
+]
 Workers = Annotated[int | None, typer.Option(min=1, help="Cores in use; by default all.")]
 
 
@@ -30,12 +37,18 @@ def run(
         float | None,
         typer.Option(min=0, help="Dollars that priced endpoints may cost together, in this run."),
     ] = None,
+    probe: Probe = True,
 ) -> None:
-    """Run a whole study; it goes on where it stopped and reuses what has not changed."""
-    from mixmerge.study.run import prepare
+    """Run a whole study; it goes on where it stopped and reuses what has not changed.
 
-    prepared = prepare(study, out, seed=seed, budget=budget)
-    show(prepared, workers=workers, only=only, engine=engine, attempts=attempts)
+    Before anything is trained it checks keys, endpoints, data files, disk, memory and merges, and
+    says everything that is wrong at once.
+    """
+    with working("reading the study"):
+        from mixmerge.study.run import prepare
+
+        prepared = prepare(study, out, seed=seed, budget=budget)
+    show(prepared, workers=workers, only=only, engine=engine, attempts=attempts, probe=probe)
 
 
 def demo(
@@ -48,9 +61,11 @@ def demo(
     A tiny multilingual model, questions with verifiable answers and harmful requests in six
     languages; real training, merging and evaluation. Ends with the path of the report.
     """
-    from mixmerge.study.run import DEMO, prepare
+    with working("reading the study"):
+        from mixmerge.study.run import DEMO, prepare
 
-    show(prepare(DEMO, out, seed=seed), workers=workers)
+        prepared = prepare(DEMO, out, seed=seed)
+    show(prepared, workers=workers)
 
 
 def show(
@@ -60,24 +75,22 @@ def show(
     only: list[str] | None = None,
     engine: str = "local",
     attempts: int = 3,
+    probe: bool = True,
 ) -> None:
     """Run prepared steps with bars on the screen and the result table at the end."""
     from mixmerge.cli.console import Console
-    from mixmerge.cli.screen import RunScreen
-    from mixmerge.evaluation.calls.spending import spent
-    from mixmerge.reporting import formats
     from mixmerge.reporting.terminal import result_table
     from mixmerge.reporting.verdict import conclude
 
     console, workers = Console(highlight=False), workers or os.cpu_count() or 1
     try:
-        with RunScreen(prepared.steps, workers, console) as screen:
+        with RunScreen(prepared.steps, workers, console, prepared.root) as screen:
             finished = prepared.run(
-                screen, workers=workers, only=only, engine=engine, attempts=attempts
+                screen, workers=workers, only=only, engine=engine, attempts=attempts, probe=probe
             )
     finally:  # a run that fails has cost what it has cost
-        if dollars := spent(prepared.root):
-            console.print(f"spent at endpoints: {formats.dollars(dollars)}", soft_wrap=True)
+        if said := spent_so_far(prepared.root):
+            console.print(said, soft_wrap=True)
     if finished is None:
         return
     console.print(result_table(finished.results))
@@ -97,13 +110,12 @@ def adopt(
 ) -> None:
     """Take in a checkpoint made elsewhere, so that a run does not make it again."""
     from mixmerge.cli.console import Console
-    from mixmerge.cli.screen import RunScreen
     from mixmerge.study.adopt import adopt
     from mixmerge.study.run import prepare
 
     console = Console(highlight=False)
-    steps = prepare(study, out, seed=seed).steps
-    with RunScreen(steps, os.cpu_count() or 1, console) as screen:
+    prepared = prepare(study, out, seed=seed)
+    with RunScreen(prepared.steps, os.cpu_count() or 1, console, prepared.root) as screen:
         taken = adopt(study, checkpoint, folder, out, seed=seed, listener=screen)
     console.print(f"adopted: {taken}", soft_wrap=True)
 

@@ -1,7 +1,8 @@
 """What a person sees while work goes on: bars on a terminal, one line per event elsewhere."""
 
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -20,6 +21,7 @@ from rich.text import Text
 
 from mixmerge.cli.console import Console
 from mixmerge.execution import events
+from mixmerge.execution.status import counted, waiting_for
 from mixmerge.execution.step import Step
 from mixmerge.execution.store import ATTEMPT, LOG
 from mixmerge.progress import Progress as ProgressListener
@@ -35,6 +37,20 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def spent_so_far(root: Path) -> str:
+    """Say what calls to priced endpoints have cost in a run folder; nothing where it is nothing."""
+    from mixmerge.evaluation.calls.spending import spent
+    from mixmerge.reporting import formats
+
+    found = {kind: dollars for kind, dollars in spent(root).items() if dollars}
+    return f"spent at endpoints: {formats.dollars(found)}" if found else ""
+
+
+_CHECKING = "checking files, keys and endpoints"
+_LONG_SECONDS = 5.0
+"""Expected of a step whose beginning is said where no bar shows it."""
+_MONEY_SECONDS = 5.0
+"""Between two looks at what was spent."""
 _TAIL_LINES = 15
 """Of a failed step's log."""
 
@@ -56,59 +72,132 @@ def _bars(console: Console, width: int, *counts: ProgressColumn) -> Progress:
 class RunScreen:
     """Shows a run: a bar for the whole with the time left, and one for each running step."""
 
-    def __init__(self, steps: list[Step], workers: int, console: Console | None = None) -> None:
-        """Show these steps, of which at most ``workers`` run side by side."""
+    def __init__(
+        self,
+        steps: list[Step],
+        workers: int,
+        console: Console | None = None,
+        root: Path | None = None,
+    ) -> None:
+        """Show these steps of the run folder ``root``; at most ``workers`` run side by side."""
         self.console = console or Console()
-        self._steps = {step.id: step for step in steps}
+        self._root = root
         self._workers = workers
-        self._waiting = dict(self._steps)
+        self._money = ""
+        self._asked = -_MONEY_SECONDS
+        self._expected = self._took = 0.0
         self._shares: dict[str, float] = {}
         self._tasks: dict[str, TaskID] = {}
-        self._expected = self._took = 0.0
-        self._start = time.monotonic()
+        self._where: dict[str, str] = {}
+        self._waits: dict[str, str] = {}
+        self._started = False
         self._bars = _bars(self.console, width=24)
-        self._whole = self._bars.add_task(f"{len(steps)} steps", total=1.0, note="")
+        self._whole = self._bars.add_task(_CHECKING, total=1.0, note="")
+        self._take(steps)
+
+    def _take(self, steps: Sequence[Step]) -> None:
+        """Take these steps for those of the run."""
+        self._steps = {step.id: step for step in steps}
+        self._waiting = dict(self._steps)
+        self._states: Counter[str] = Counter(waiting=len(steps))
 
     def __enter__(self) -> Self:
         """Start to show."""
         self._bars.start()
+        if not self.console.is_terminal:
+            self._say(_CHECKING, "dim")
         return self
 
     def __exit__(self, *_: object) -> None:
         """Take the bars away; the lines of finished steps stay."""
         self._bars.stop()
+        for line in waiting_for(self._waits):
+            self._line("–", "yellow", line)
+        self._say(f"{self.counts}.", "dim")
+
+    @property
+    def counts(self) -> str:
+        """How many steps there are and how they stand, as `mixmerge status` says it."""
+        return counted(self._states)
+
+    def _say(self, text: str, style: str) -> None:
+        self.console.print(text, style=style, markup=False, soft_wrap=True)
 
     def __call__(self, event: events.Event) -> None:
         """Show an event."""
+        self._show_of_run(event)
+        self._show_of_step(event)
+        self._update()
+
+    def _show_of_run(self, event: events.Event) -> None:
+        match event:
+            case events.Warned(message):
+                self._line("!", "yellow", message)
+            case events.Begun(steps):
+                self._take(steps)
+                where = f" in {self._root}" if self._root else ""
+                cores = f"{self._workers} core{'s' * (self._workers != 1)}"
+                self._say(f"{len(steps)} steps on {cores}{where}", "dim")
+            case events.Stopping(running):
+                number = f"{running} running step{'s' * (running != 1)}"
+                self._say(f"Stopping after {number}; Ctrl-C again stops now.", "yellow")
+
+    def _show_of_step(self, event: events.Event) -> None:
         match event:
             case events.Reused(step):
                 self._waiting.pop(step.id, None)
+                self._move(step, "done")
             case events.Started(step):
+                self._say_once_what_is_done()
+                self._move(step, "running")
+                if not self.console.is_terminal and step.needs.seconds >= _LONG_SECONDS:
+                    self._line("▸", "dim", f"{step.id}: started")
                 self._tasks[step.id] = self._bars.add_task(step.id, total=None, note="starting")
             case events.Progressed(step, done, total, what) if step.id in self._tasks:
                 self._shares[step.id] = done / total if total else 0.0
                 self._bars.update(self._tasks[step.id], completed=done, total=total, note=what)
             case events.Finished(step, record):
-                self._end(step)
+                self._end(step, "done")
                 self._expected += step.needs.seconds
                 self._took += float(record["seconds"])
-                self._line("✓", "green", step.id, f"  {duration(record['seconds'])}")
+                self._line("✓", "green", step.id, self._after(float(record["seconds"])))
             case events.Retried(step, message):
-                self._end(step)
+                self._end(step, "waiting")
                 self._waiting[step.id] = step
                 self._line("↻", "yellow", f"{step.id}: {message}; again")
             case events.Failed(step, folder, message):
-                self._end(step)
+                self._end(step, "failed")
                 self._line("✗", "red", f"{step.id}: {message}")
                 self._show_log(folder, message)
             case events.Blocked(step, by):
                 self._waiting.pop(step.id, None)
-                self._line("–", "yellow", f"{step.id}: waits for {by}")
-            case events.Stopping(running):
-                steps = f"{running} running step{'s' * (running != 1)}"
-                note = f"Stopping after {steps}; Ctrl-C again stops now."
-                self.console.print(note, style="yellow")
-        self._update()
+                self._move(step, "blocked")
+                self._waits[step.id] = self._waits.get(by, by)
+
+    def _say_once_what_is_done(self) -> None:
+        if not self._started and (done := self._states["done"]):
+            self._say(f"{done} steps are done already and not repeated", "dim")
+        self._started = True
+
+    def _move(self, step: Step, state: str) -> None:
+        before = self._where.get(step.id, "waiting")
+        self._states[before] -= 1
+        self._states[state] += 1
+        self._where[step.id] = state
+
+    def _after(self, seconds: float) -> str:
+        """Say how long a step took, how many are done, and what was spent so far."""
+        self._look_at_money(force=True)
+        money = f", {self._money}" if self._money else ""
+        done = f"{self._states['done']}/{len(self._steps)}"
+        return f"  {duration(seconds)}  ({done}{money})"
+
+    def _look_at_money(self, *, force: bool = False) -> None:
+        """Read what was spent, now and then: it is the sum of a line a call."""
+        if self._root is None or not (force or time.monotonic() - self._asked >= _MONEY_SECONDS):
+            return
+        self._money = spent_so_far(self._root)
+        self._asked = time.monotonic()
 
     def _line(self, mark: str, colour: str, text: str, dim: str = "") -> None:
         self.console.print(Text.assemble((f"{mark} ", colour), text, (dim, "dim")))
@@ -122,7 +211,8 @@ class RunScreen:
             for text in (f"log: {folder / LOG}", f"alone: mixmerge step {folder}"):
                 self.console.print(f"  {text}", highlight=False, soft_wrap=True)
 
-    def _end(self, step: Step) -> None:
+    def _end(self, step: Step, state: str) -> None:
+        self._move(step, state)
         self._waiting.pop(step.id, None)
         self._shares.pop(step.id, None)
         task = self._tasks.pop(step.id, None)  # a step that could not be started has none
@@ -137,7 +227,11 @@ class RunScreen:
         whole = sum(step.needs.seconds for step in self._steps.values())
         speed = self._took / self._expected if self._expected else 1.0
         note = f"about {duration(left * speed / self._workers)} left"
-        done = len(self._steps) - len(self._waiting)
+        if not self._started:
+            note = "loading libraries; the first step starts after that"
+        self._look_at_money()
+        note = f"{note}, {self._money}" if self._money else note
+        done = self._states["done"]
         self._bars.update(
             self._whole,
             completed=1 - left / whole if whole else 1.0,
@@ -157,6 +251,17 @@ def log_tail(folder: Path, lines: int) -> list[str]:
     found = text.splitlines()
     begun = [place for place, line in enumerate(found) if line.startswith(ATTEMPT)]
     return found[begun[-1] + 1 if begun else 0 :][-lines:]
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Say from the first moment that something is being done; quiet when not on a terminal."""
+    screen = Console(stderr=True)
+    if not screen.is_terminal:
+        yield
+        return
+    with screen.status(f"[dim]{what}"):
+        yield
 
 
 @contextmanager

@@ -50,6 +50,10 @@ class VllmSpec(LocalSpec):
     save_every: int = Field(1024, ge=1)
     """Prompts between saves: the most that an interruption may cost. Placement."""
 
+    def requires(self) -> tuple[str, ...]:
+        """Return vLLM, which comes with its own torch."""
+        return ("vllm",)
+
     @property
     def gpus(self) -> int:
         """GPUs for one checkpoint."""

@@ -1,6 +1,6 @@
 """What happens in a run, as it is told to the screen, the status file, the journal, a tracker."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -8,6 +8,18 @@ from mixmerge.execution.step import Step
 
 End = Literal["done", "failed", "interrupted", "broken"]
 """How a run ended: all done, some steps failed, Ctrl-C, or an error of the driver itself."""
+
+
+class Warned(NamedTuple):
+    """Something may go wrong: said before the first step starts."""
+
+    message: str
+
+
+class Begun(NamedTuple):
+    """The run has begun; these are its steps."""
+
+    steps: Sequence[Step]
 
 
 class Reused(NamedTuple):
@@ -74,7 +86,19 @@ class Ended(NamedTuple):
     end: End
 
 
-Event = Reused | Started | Progressed | Finished | Retried | Failed | Blocked | Stopping | Ended
+Event = (
+    Warned
+    | Begun
+    | Reused
+    | Started
+    | Progressed
+    | Finished
+    | Retried
+    | Failed
+    | Blocked
+    | Stopping
+    | Ended
+)
 
 Listener = Callable[[Event], None]
 

@@ -233,6 +233,7 @@ def run(
             status(event)
             listener(event)
 
+        tell(events.Begun(steps))
         walk = _Walk(steps, store, engine, tell, attempts)
         end: events.End = "broken"
         try:

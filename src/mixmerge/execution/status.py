@@ -5,14 +5,15 @@ The driver rewrites the file at most twice a second, always whole. The schema::
     {"schema": 1, "state": "running" | "stopping" | "done" | "failed" | "interrupted" | "broken",
      "owner": {"pid", "host", "command", "since"}, "updated": UTC,
      "steps": {ID: {"state": "waiting" | "running" | "done" | "failed" | "blocked",
-                    "folder", "reused", "seconds", "attempts", "done", "total", "what", "message"}}}
+                    "folder", "reused", "seconds", "attempts", "done", "total", "what", "message",
+                    "waits_for"}}}
 
 Fields of a step that are not known are left out.
 """
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,10 @@ from mixmerge.files import read_object
 
 STATUS = "status.json"
 _EVERY_SECONDS = 0.5
+STATES = ("done", "running", "waiting", "failed", "blocked")
+"""Of steps, in the order in which they are counted."""
+_FEW = 3
+"""Steps that are named one by one."""
 
 
 class StatusFile:
@@ -64,7 +69,8 @@ class StatusFile:
                 self._set(step, state="failed", folder=place, message=message)
                 note(self._root, "failed", step=step.id, message=message)
             case events.Blocked(step, by):
-                self._set(step, state="blocked", message=f"waits for {by}")
+                root = self._steps[by].get("waits_for", by)
+                self._set(step, state="blocked", waits_for=root, message=f"waits for {root}")
             case events.Stopping(running):
                 self._status["state"] = "stopping"
                 self._write()
@@ -78,8 +84,11 @@ class StatusFile:
         self._set(step, **(self._steps[step.id] | fields))
 
     def _set(self, step: Step, **fields: Any) -> None:
+        # What only goes on is written now and then; what begins or ends is there at once, and so is
+        # what was reused before it.
+        goes_on = fields.get("reused") or fields["state"] == self._steps[step.id]["state"]
         self._steps[step.id] = fields
-        if time.monotonic() - self._written >= _EVERY_SECONDS:
+        if not goes_on or time.monotonic() - self._written >= _EVERY_SECONDS:
             self._write()
 
     def _write(self) -> None:
@@ -102,6 +111,8 @@ class StepStatus:
     """What a running step does."""
     message: str = ""
     """Why a step failed, is tried again, or cannot run."""
+    waits_for: str = ""
+    """The failed step because of which it cannot run."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +134,34 @@ class RunStatus:
         """Number of steps by state."""
         return dict(Counter(step.state for step in self.steps))
 
+    @property
+    def waits(self) -> dict[str, str]:
+        """The steps that cannot run, each with the failed step that they wait for."""
+        return {step.step: step.waits_for for step in self.steps if step.waits_for}
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Say how many steps there are and how they stand: ``22 steps: 14 done, 8 waiting``."""
+    states = ", ".join(f"{counts[state]} {state}" for state in STATES if counts.get(state))
+    return f"{sum(counts.values())} steps: {states}"
+
+
+def waiting_for(waits: Mapping[str, str]) -> list[str]:
+    """Say in one line for each failed step what waits for it."""
+    groups: dict[str, list[str]] = {}
+    for step, failed in waits.items():
+        groups.setdefault(failed, []).append(step)
+    return [
+        f"{failed} failed: {_some(steps)} wait{'s' * (len(steps) == 1)} for it."
+        for failed, steps in groups.items()
+    ]
+
+
+def _some(steps: list[str]) -> str:
+    if len(steps) <= _FEW:
+        return " and ".join(filter(None, [", ".join(steps[:-1]), steps[-1]]))
+    return f"{steps[0]} and {len(steps) - 1} more steps"
+
 
 def status(folder: Path) -> RunStatus:
     """Say how the run in a folder stands: live, finished or dead; reads files only.
@@ -140,12 +179,23 @@ def status(folder: Path) -> RunStatus:
         raise SpecError(f"{folder / STATUS}: is damaged; run the study again.") from None
     if found.state in ("running", "stopping") and not holder(folder / LOCK):
         found = replace(found, state="dead")
+    if found.state in ("dead", "interrupted", "broken"):
+        found = replace(found, steps=[_at_rest(step) for step in found.steps])
     return found
+
+
+def _at_rest(step: StepStatus) -> StepStatus:
+    """Return how a step stands when nobody runs it any more."""
+    if step.state != "running":
+        return step
+    return replace(
+        step, state="waiting", message="was running when the run ended; goes on from there"
+    )
 
 
 def _step(root: Path, name: str, fields: dict[str, Any]) -> StepStatus:
     place = root / fields["folder"] if "folder" in fields else None
     if fields["state"] == "running" and place is not None:
         fields = {**fields, **(read_progress(place) or {})}
-    told = ("state", "done", "total", "what", "message")
+    told = ("state", "done", "total", "what", "message", "waits_for")
     return StepStatus(name, folder=place, **{key: fields[key] for key in told if key in fields})

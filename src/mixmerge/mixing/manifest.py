@@ -60,6 +60,11 @@ class Manifest(RowModel):
     """Rows left aside by source, for being in a language the mixture does not have."""
     broken: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Place and reason of the rows that were dropped as broken, by source."""
+    left_out: dict[str, dict[str, int]] = Field(default_factory=dict)
+    """Rows by source and reason that are whole and not meant for this form, such as the answers
+    that KTO's rows call bad."""
+    read_as: dict[str, str] = Field(default_factory=dict)
+    """Each source's format in one line, e.g. ``Alpaca: instruction + input → output``."""
     columns: dict[str, dict[str, tuple[str, ...]]] = Field(default_factory=dict)
     """The columns that were read, by source and what they hold."""
     unread: dict[str, dict[str, int]] = Field(default_factory=dict)
@@ -68,13 +73,18 @@ class Manifest(RowModel):
     """The rows removed for overlapping a held-out prompt."""
 
 
-def unread_notes(manifest: Manifest) -> list[str]:
-    """Say of each source once what it holds and nobody read."""
-    return [
-        f"{source}: not read: "
-        + ", ".join(f"`{name}` ({rows:,} rows)" for name, rows in unread.items())
-        for source, unread in manifest.unread.items()
-    ]
+def reading_notes(manifest: Manifest) -> list[str]:
+    """Say how each source was read, and what of it was not."""
+    notes = []
+    for source, read_as in manifest.read_as.items():
+        notes.append(f"{source}: read as {read_as}")
+        unread, left_out = (each.get(source, {}) for each in (manifest.unread, manifest.left_out))
+        left = {f"`{name}` is not read": rows for name, rows in unread.items()}
+        left |= {f"left out, {reason}": rows for reason, rows in left_out.items()}
+        if broken := manifest.broken.get(source):
+            left["dropped as broken"] = len(broken)
+        notes += [f"{source}: {what} ({rows:,} rows)" for what, rows in left.items()]
+    return notes
 
 
 _HEADER = ("source", "language", "asked", "got", "share", "unique", "most copies")

@@ -63,9 +63,14 @@ def mix(spec: MixSpec, out: Path, *, progress: Progress = silent) -> Manifest:
             for cell, target in asked.items()
         ),
         other_languages=_other_languages(spec, supply),
-        broken=supply.broken,
-        columns=supply.columns,
-        unread=supply.unread,
+        broken={name: tuple(each.broken) for name, each in supply.loaded.items() if each.broken},
+        left_out={name: {**each.left_out} for name, each in supply.loaded.items() if each.left_out},
+        read_as={name: each.read_as for name, each in supply.loaded.items()},
+        columns={
+            name: {key: tuple(columns) for key, columns in each.columns.items()}
+            for name, each in supply.loaded.items()
+        },
+        unread={name: each.unread for name, each in supply.loaded.items() if each.unread},
         overlaps=tuple(supply.overlaps),
     )
     write_json(out / MANIFEST, manifest.model_dump(mode="json"))
@@ -91,9 +96,7 @@ class _Supply:
     read: Counter[Cell]
     duplicates: Deduplicated
     overlaps: list[Overlap]
-    broken: dict[str, tuple[str, ...]]
-    columns: dict[str, dict[str, tuple[str, ...]]]
-    unread: dict[str, dict[str, int]]
+    loaded: dict[str, Loaded]
 
 
 def _supply(spec: MixSpec, progress: Progress) -> _Supply:
@@ -125,12 +128,7 @@ def _supply(spec: MixSpec, progress: Progress) -> _Supply:
         read=Counter((row.source, row.language) for row in rows),
         duplicates=duplicates,
         overlaps=overlaps,
-        broken={name: tuple(source.broken) for name, source in loaded.items() if source.broken},
-        columns={
-            name: {key: tuple(columns) for key, columns in source.columns.items()}
-            for name, source in loaded.items()
-        },
-        unread={name: source.unread for name, source in loaded.items() if source.unread},
+        loaded=loaded,
     )
 
 
@@ -182,7 +180,7 @@ def _refuse_shortage(
 def _languages_seen(supply: _Supply, source: str) -> str:
     counts = ((language, n) for (name, language), n in supply.read.items() if name == source)
     listed = ", ".join(f"{n:,} in `{language}`" for language, n in counts)
-    return f"rows read: {listed or 'none'}"
+    return f"rows read: {listed}, to be named in `languages`" if listed else "rows read: none"
 
 
 def _share(

@@ -28,9 +28,10 @@ class Columns(SpecModel):
     """Which column of the data holds what.
 
     A field left out is looked up under its own name, and then under those of common formats
-    (Alpaca, ShareGPT, ``prompt`` and ``completion``), so that such rows need no mapping at all.
-    What a row consists of follows from the columns that are there: ``messages``, or ``prompt`` and
-    ``answer``, or ``chosen`` and ``rejected`` with or without ``prompt``.
+    (Alpaca, ShareGPT, ``prompt`` and ``completion``, UltraFeedback), so that such rows need no
+    mapping at all; null leaves a field unread. What a row consists of follows from the columns that
+    are there: ``messages``, or ``prompt`` and ``answer``, or ``chosen`` and ``rejected`` with or
+    without ``prompt``, or ``prompt`` and ``completions``, or ``text``.
     """
 
     messages: str | None = None
@@ -44,6 +45,18 @@ class Columns(SpecModel):
     """The preferred answer: its text, or messages that end with it."""
     rejected: str | None = None
     """The answer to avoid: its text, or messages that end with it."""
+    completions: str | None = None
+    """Several answers, a list of texts or of objects; the best is taken, for pairs with the worst.
+    """
+    scores: str | None = None
+    """A list of their scores, or the key of the score in each of them; higher is better."""
+    text: str | None = None
+    """A whole conversation as one text with marked turns: ``User: …``, ``### Human: …``, ChatML."""
+    system: str | None = None
+    """The system's message, put before the turns; may be empty."""
+    label: str | None = None
+    """Whether the answer is a good one, as in KTO's rows; rows where it is false are counted and
+    left out."""
     id: str | None = None
     """A name of the row, unique within source and language (translations may share one).
 
@@ -137,7 +150,7 @@ class MixSpec(MixtureSpec):
     sources: dict[str, SourceSpec] = Field(min_length=1)
     """The sources by name. All are read, and cleared of duplicates together, whatever their
     share: so mixtures of the same sources choose from the same rows."""
-    languages: list[str] = Field(min_length=1)
+    languages: list[str] = Field(default=["en"], min_length=1)
     """Languages of the mixture; rows in other languages are left aside and counted."""
     tokenizer: Path | None = None
     """Model or tokenizer folder that counts the tokens; required for ``unit: tokens``. Answers

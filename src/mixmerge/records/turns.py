@@ -2,13 +2,22 @@
 
 import ast
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mixmerge import json_text
+from mixmerge.spec_model import shown
 
-PROMPTS = ("instruction", "question", "query")
+PROMPTS = ("instruction", "question", "query", "input")
 """What common formats call the column of the user's text, beside ``prompt``."""
+_ABOUT = {
+    "instruction": ("input", "context"),
+    "prompt": ("input", "context"),
+    "question": ("context",),
+    "query": ("context",),
+}
+"""Columns that a column of the user's text is about, as Alpaca's ``input`` and Dolly's ``context``:
+they are part of what is asked."""
 _ROLES = {
     **dict.fromkeys(("human", "prompter"), "user"),
     **dict.fromkeys(("gpt", "model", "bot", "chatbot", "ai"), "assistant"),
@@ -21,7 +30,6 @@ _LIKE_MESSAGES = re.compile(
     r"""\s*[\[({](?=.*['"](role|from)['"]\s*:)(?=.*['"](content|value)['"]\s*:).*[\])}]\s*""",
     re.DOTALL,
 )
-_LONGEST = 60
 
 
 class Turns(list[dict[str, Any]]):
@@ -35,14 +43,15 @@ class Turns(list[dict[str, Any]]):
         self.unread: set[str] = set()
 
 
-def columns_of_prompt(named: str | list[str], columns: Collection[str]) -> list[str]:
-    """Return the columns that the user's text stands in, of those that a row has.
+def columns_of_prompt(named: str | list[str], row: Mapping[str, Any]) -> list[str]:
+    """Return the columns of a row that the user's text stands in.
 
-    Alpaca's ``instruction`` is about its ``input``, unless a list says which columns are meant.
+    An instruction comes with the text that it is about, unless a list says which columns are meant.
     """
-    if named == "instruction" and "input" in columns:
-        return ["instruction", "input"]
-    return [named] if isinstance(named, str) else named
+    if isinstance(named, list):
+        return named
+    about = _ABOUT.get(named, ()) if isinstance(row.get(named), str) else ()
+    return [named, *(name for name in about if isinstance(row.get(name), str) and row[name])]
 
 
 def joined(columns: Sequence[str], cells: Sequence[Any]) -> str:
@@ -73,7 +82,7 @@ def from_text(column: str, value: Any) -> Any:
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             raise ValueError(
                 f"`{column}` holds messages as a text that is neither JSON nor Python (seen: "
-                f"{_short(value)}); write it as JSON"
+                f"{shown(value)}); write it as JSON"
             ) from None
     read = list(read) if isinstance(read, tuple) else read
     first = read[0] if isinstance(read, list) and read else read
@@ -106,7 +115,7 @@ def _turn(column: str, message: Any, unread: set[str]) -> dict[str, Any]:
     if not names:
         raise ValueError(
             f"`{column}` must be a list of messages with `role` and `content` (seen: "
-            f"{_short(message)})"
+            f"{shown(message)})"
         )
     for key in _CALLS:
         if message.get(key):
@@ -133,7 +142,7 @@ def _content(column: str, content: Any) -> Any:
     if len(content) != 1 or not isinstance(texts[0] if texts else None, str):
         raise ValueError(
             f"`{column}` has a content of {len(content)} parts where one text is required (seen: "
-            f"{_short(content)})"
+            f"{shown(content)})"
         )
     return texts[0]
 
@@ -146,13 +155,8 @@ def _weight(column: str, message: Mapping[str, Any]) -> int:
             continue
         if value not in (0, 1, "0", "1"):
             raise ValueError(
-                f"`{column}` has a message with `{key}: {_short(value)}`; a turn is trained on "
+                f"`{column}` has a message with `{key}: {shown(value)}`; a turn is trained on "
                 "(1) or not (0)"
             )
         return int(value)
     return 1
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

@@ -15,19 +15,20 @@ from mixmerge.evaluation.measures import Measure
 from mixmerge.execution.plan import Planned, State, plan
 from mixmerge.execution.store import Store
 from mixmerge.files import existing_parent
-from mixmerge.records import Axis
+from mixmerge.records import Axis, Prompt
 from mixmerge.records.judge_card import ProbeName
-from mixmerge.study.preflight import missing_keys
+from mixmerge.study.memory import model_size, step_bytes
+from mixmerge.study.preflight import Weight, disk_bytes, preflight
+from mixmerge.study.resolution import decides, decides_if
 from mixmerge.study.run import prepare
 from mixmerge.study.spec import BASE, TOKENS_PER_ROW, Study
 from mixmerge.study.steps import KINDS
 from mixmerge.study.steps.calibrate import Calibrate
 from mixmerge.study.steps.judge import Judging
-from mixmerge.study.steps.kind import model_path
-from mixmerge.study.steps.merge import Merge
 from mixmerge.study.steps.mix import Mix
 from mixmerge.study.steps.prompts import Prompts
 from mixmerge.study.steps.train import Train, trained_rows
+from mixmerge.testbed.model import BASES
 
 _RUBRIC_TOKENS = 800
 """Of a rubric with a prompt, rounded up; answers come on top."""
@@ -51,10 +52,29 @@ class Calls:
 
     models: list[str]
     count: int | None
-    """None until the prompts are there. Identical answers, which are not sent, are included, and as
+    """None until the prompts are known. Identical answers, which are not sent, are included, and as
     many probes of a trial as there may be."""
     dollars: float | None
-    """At most, at the prices that the study file names; None where it names none."""
+    """At most, at the prices that the study file names; None where one is missing."""
+    unpriced: list[str]
+    """Judge models without a price."""
+
+
+@dataclass(frozen=True)
+class KindCosts:
+    """What all steps of one kind would take; None where something is not known yet."""
+
+    kind: str
+    steps: int
+    todo: int
+    seconds: float | None
+    """Of one core, or of one device of a training."""
+    memory_bytes: float | None
+    """The most that one step needs at least."""
+    disk_bytes: int | None
+    """Of model weights; 0 for a kind that writes none."""
+    calls: Calls | None
+    """To judges; None for a kind that makes none."""
 
 
 @dataclass(frozen=True)
@@ -76,28 +96,49 @@ class Explained:
     study: str
     root: Path
     rows: list[PlanRow]
+    kinds: list[KindCosts]
+    """In the order of the work."""
     training_rows: int
     """Rows times epochs, of the trainings that would run."""
     training_tokens: Tokens
     """Of the same."""
     disk_bytes: int | None
     """Of the checkpoints that would be made."""
+    by_name: bool
+    """Whether the size of the base model is what its name says, since it is not here."""
     free_bytes: int
     """Where the run folder is."""
     calls: Calls
     missing: list[str]
-    """What a run would miss, a sentence each."""
+    """What is missing on this machine and would stop a run, a sentence each."""
+    errors: list[str]
+    """What is wrong with the study and its files, a sentence each."""
+    warnings: list[str]
+    """What may go wrong, a sentence each."""
+    notes: list[str]
+    """How the data are read, a sentence for each source."""
+    decides: list[str]
+    """Which differences each deciding axis can show at its size."""
+    decides_if: str
+    """What that takes for granted."""
     seconds: float | None
     """Of one core, from the seconds of finished steps of the same kinds."""
+    timed: str
+    """How the time of `kinds` is known, in words; empty where it is not."""
 
 
 def explain(
-    study: Path | str, out: Path | str | None = None, *, seed: int | None = None
+    study: Path | str,
+    out: Path | str | None = None,
+    *,
+    seed: int | None = None,
+    probe: bool = False,
 ) -> Explained:
     """Say what `mixmerge.run` would do with a study file.
 
     Runs nothing. Digests of the files that the study names are kept in ``cache`` of the run folder:
-    neither the next plan nor the run reads large ones again. The arguments are those of `run`.
+    neither the next plan nor the run reads large ones again. The arguments are those of `run`;
+    without ``probe`` no network is used.
 
     Raises:
         SpecError: the study file is wrong, with the line.
@@ -105,18 +146,57 @@ def explain(
     prepared = prepare(study, out, seed=seed)
     planned = {item.step.id: item for item in plan(prepared.steps, Store(prepared.root))}
     todo = [item for item in planned.values() if item.state != "done"]
+    looked = preflight(prepared.study, [*planned.values()], prepared.root, probe=probe)
+
+    def said(weight: Weight) -> list[str]:
+        return [each.said(prepared.file) for each in looked.findings if each.weight == weight]
+
+    calls = judge_calls(prepared.study, todo, planned, looked.prompts)
+    size = model_size(f"base/{BASE}", planned)
+    rates = _rates(planned)
+    expected, timed = rates, "as long as finished steps took" if rates else ""
+    if not rates and prepared.study.base.model in BASES:
+        expected, timed = dict.fromkeys(KINDS, 1.0), "as on the machine where the testbed was made"
     return Explained(
         study=prepared.study.study,
         root=prepared.root,
         rows=[_row(item, planned) for item in planned.values()],
+        kinds=[*_kinds(planned, calls, expected)],
         training_rows=sum(trained_rows(item, planned) for item in todo),
         training_tokens=_training_tokens(todo, planned),
-        disk_bytes=_disk_bytes(todo, planned),
+        disk_bytes=disk_bytes(todo, planned),
+        by_name=size is not None and size.by_name,
         free_bytes=shutil.disk_usage(existing_parent(prepared.root.absolute())).free,
-        calls=judge_calls(prepared.study, todo, planned),
-        missing=missing_keys([*planned.values()]),
-        seconds=_seconds(todo, planned),
+        calls=calls,
+        missing=said("missing"),
+        errors=said("error"),
+        warnings=said("warning"),
+        notes=[*dict.fromkeys(each.text for each in looked.findings if each.weight == "note")],
+        decides=decides(prepared.study, planned, looked.prompts),
+        decides_if=decides_if(prepared.study),
+        seconds=_seconds(todo, rates),
+        timed=timed,
     )
+
+
+def _kinds(
+    planned: Mapping[str, Planned], calls: Calls, rates: Mapping[str, float]
+) -> Iterator[KindCosts]:
+    for kind in KINDS:
+        items = [item for item in planned.values() if item.step.kind == kind]
+        todo = [item for item in items if item.state != "done"]
+        if not items:
+            continue
+        sizes = [step_bytes(item, planned) for item in todo]
+        yield KindCosts(
+            kind=kind,
+            steps=len(items),
+            todo=len(todo),
+            seconds=_seconds(todo, rates),
+            memory_bytes=max((size for size in sizes if size is not None), default=None),
+            disk_bytes=disk_bytes(todo, planned),
+            calls=calls if kind == Judging.kind and calls.models else None,
+        )
 
 
 def _row(item: Planned, planned: Mapping[str, Planned]) -> PlanRow:
@@ -187,33 +267,30 @@ def _measured_ratio(planned: Mapping[str, Planned]) -> float | None:
     return sum(_trained_characters(item, planned) for item in done) / tokens if tokens else None
 
 
-def _disk_bytes(todo: Sequence[Planned], planned: Mapping[str, Planned]) -> int | None:
-    """Estimate the weights to write from the base model's; None until it is here."""
-    base = planned.get(f"base/{BASE}")
-    if base is None:
-        return None
-    folder = model_path(base.folder) if base.folder is not None else None
-    if folder is None and base.step.files:
-        (folder,) = map(Path, base.step.files.values())
-    if folder is None or not folder.is_dir():
-        return None
-    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    return size * sum(item.step.kind in (Train.kind, Merge.kind) for item in todo)
+def judge_calls(
+    study: Study,
+    todo: Sequence[Planned],
+    planned: Mapping[str, Planned],
+    prompts: Mapping[str, Sequence[Prompt]],
+) -> Calls:
+    """Count the calls to judge models, and their price at most.
 
-
-def judge_calls(study: Study, todo: Sequence[Planned], planned: Mapping[str, Planned]) -> Calls:
-    """Count the calls to judge models, and their price at most."""
+    The ``prompts`` are those that are not written yet and are known all the same, by step.
+    """
     models: dict[str, None] = {}
+    unpriced: dict[str, None] = {}
     count: int | None = 0
     dollars: float | None = 0.0
     for axis, judge in _endpoints(study):
         models[judge.model] = None
-        asked = _calls(study, axis, todo, planned)
+        if judge.price is None:
+            unpriced[judge.model] = None
+        asked = _calls(study, axis, todo, planned, prompts)
         asked = None if asked is None else asked + _probes(study, axis, todo)
         count = None if asked is None or count is None else count + asked
         spent = None if asked is None else _dollars(study, axis, judge, asked)
         dollars = None if spent is None or dollars is None else dollars + spent
-    return Calls(list(models), count, dollars if models else None)
+    return Calls(list(models), count, dollars if models else None, list(unpriced))
 
 
 def _endpoints(study: Study) -> Iterator[tuple[Axis, EndpointJudgeSpec]]:
@@ -229,7 +306,11 @@ def _answers_per_prompt(measure: Measure) -> int:
 
 
 def _calls(
-    study: Study, axis: Axis, todo: Sequence[Planned], planned: Mapping[str, Planned]
+    study: Study,
+    axis: Axis,
+    todo: Sequence[Planned],
+    planned: Mapping[str, Planned],
+    known: Mapping[str, Sequence[Prompt]],
 ) -> int | None:
     """Count the calls of one axis over the judge steps to do, which name their own prompts."""
     measure, calls = study.evaluate.axes[axis].measure, 0
@@ -241,10 +322,12 @@ def _calls(
             continue
         if f"prompts:{axis}" not in item.step.inputs:
             continue  # selection need not look at every axis
-        prompts = planned[item.step.inputs[f"prompts:{axis}"]].record
-        if prompts is None:
+        step = item.step.inputs[f"prompts:{axis}"]
+        record = planned[step].record
+        if record is None and step not in known:
             return None
-        calls += Prompts().read_facts(prompts).rows * _answers_per_prompt(measure)
+        rows = Prompts().read_facts(record).rows if record else len(known[step])
+        calls += rows * _answers_per_prompt(measure)
     return calls
 
 
@@ -265,10 +348,11 @@ def _dollars(study: Study, axis: Axis, judge: EndpointJudgeSpec, calls: int) -> 
     return calls * (sent + judge.max_tokens * judge.price.output) / 1e6
 
 
-def _seconds(todo: Sequence[Planned], planned: Mapping[str, Planned]) -> float | None:
-    """Estimate the time of what is to do, on one core, from how long finished steps took.
+def _rates(planned: Mapping[str, Planned]) -> dict[str, float]:
+    """Return how many times longer than expected steps take, by kind, as finished ones took.
 
-    A kind of step of which none is finished takes as much longer than expected as all others do.
+    A kind of step of which none is finished takes as much longer as all others do. Empty where
+    nothing is finished.
     """
     expected: dict[str, float] = {}
     took: dict[str, float] = {}
@@ -279,7 +363,12 @@ def _seconds(todo: Sequence[Planned], planned: Mapping[str, Planned]) -> float |
             expected[kind] = expected.get(kind, 0.0) + item.step.needs.seconds
             took[kind] = took.get(kind, 0.0) + float(record["seconds"])
     if not expected:
-        return None
+        return {}
     overall = sum(took.values()) / sum(expected.values())
-    rates = {kind: took[kind] / expected[kind] for kind in expected}
-    return sum(item.step.needs.seconds * rates.get(item.step.kind, overall) for item in todo)
+    return {kind: took[kind] / expected[kind] if kind in expected else overall for kind in KINDS}
+
+
+def _seconds(todo: Sequence[Planned], rates: Mapping[str, float]) -> float | None:
+    if not rates:
+        return None
+    return sum(item.step.needs.seconds * rates[item.step.kind] for item in todo)

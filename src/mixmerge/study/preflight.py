@@ -1,71 +1,343 @@
-"""What a run will miss, looked for before it begins: what can be known costs nothing yet."""
+"""What a run will miss, looked for before it begins: what can be known costs nothing yet.
 
-import os
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+Everything that is found is said together. An error would stop the run later, after hours of
+training perhaps, so it stops it now; a warning is said once and the run goes on.
+"""
 
-from mixmerge.errors import SpecError
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mixmerge.errors import ResourceError, SpecError, UserError
+from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.execution.plan import Planned
 from mixmerge.execution.step import Step, needed_for
+from mixmerge.files import existing_parent
+from mixmerge.mixing.sources import Loaded, load
+from mixmerge.mixing.spec import SourceSpec
+from mixmerge.records import Prompt
+from mixmerge.spec_model import quoted
+from mixmerge.stats.estimate import MIN_CLUSTERS, MIN_VALUES
+from mixmerge.study.memory import memory_warnings, model_size, source_folder
+from mixmerge.study.probe import missing_keys, needed_endpoints, unanswered
+from mixmerge.study.resolution import too_few
+from mixmerge.study.spec import BASE, SELECTION, Study
+from mixmerge.study.spec_file import read_extended, where
+from mixmerge.study.steps.given import whole_model
+from mixmerge.study.steps.kind import with_paths
+from mixmerge.study.steps.merge import Merge
+from mixmerge.study.steps.mix import Mix, MixSettings
+from mixmerge.study.steps.prompts import Prompts
 from mixmerge.study.steps.train import Train
+from mixmerge.yaml_file import Place
 
-_KEY = "api_key_env"
+Weight = Literal["error", "missing", "warning", "note"]
+
+FIRST_ROWS = 50
+"""Of a training file are read: broken files break early, and a file may have millions."""
 
 
-def missing_keys(planned: Sequence[Planned], only: Collection[str] | None = None) -> list[str]:
-    """Return a sentence for each key of an endpoint that is not in the environment.
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong, or may be, with what a study needs."""
+
+    place: Place
+    """The keys of the study file that it is about."""
+    text: str
+    weight: Weight = "error"
+    """An ``error`` of the study and its files, or something ``missing`` on this machine, would stop
+    the run; a ``warning`` would not; a ``note`` says how something is read."""
+
+    @property
+    def fatal(self) -> bool:
+        """Whether it would stop the run."""
+        return self.weight in ("error", "missing")
+
+    def said(self, file: Path | None) -> str:
+        """Return the sentence with its place, and the line of the study file where that is known.
+
+        A study that was made in Python has no file.
+        """
+        if file is not None and self.place:
+            return where(read_extended(file), self.place) + self.text
+        keys = ".".join(map(str, self.place))
+        return f"{keys}: {self.text}" if keys else self.text
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What was looked at, and what was found."""
+
+    findings: list[Finding]
+    prompts: dict[str, list[Prompt]]
+    """The prompts of the steps whose files are here, by the step's id."""
+
+
+def preflight(
+    study: Study,
+    planned: Sequence[Planned],
+    root: Path,
+    only: Sequence[str] | None = None,
+    *,
+    probe: bool,
+) -> Preflight:
+    """Look for what a run will miss.
 
     Args:
-        planned: all steps; those that are done need no key any more.
+        study: the study.
+        planned: all steps; those that are done need nothing any more.
+        root: the run folder.
         only: the steps that are wanted, with what they need; all where it is empty.
+        probe: ask every endpoint for one token, if work that takes long comes before it.
     """
-    needing: dict[str, list[str]] = {}
-    for step in _to_run(planned, only):
-        for variable in sorted(set(_keys(dict(step.placement)))):
-            if not os.environ.get(variable, "").strip():
-                needing.setdefault(variable, []).append(step.id)
-    return [
-        f"The environment variable {variable}, which holds a key, is not set: {ids[0]} "
-        + (f"and {len(ids) - 1} more steps need it." if len(ids) > 1 else "needs it.")
-        for variable, ids in needing.items()
+    steps = {item.step.id: item for item in planned}
+    ids = needed_for(only, {id_: item.step for id_, item in steps.items()}) if only else {*steps}
+    todo = [item for item in planned if item.state != "done" and item.step.id in ids]
+    prompts = _prompts_of_testbed(todo)
+    asked = needed_endpoints(study, todo)
+    keys = [Finding(*each, "missing") for each in missing_keys(asked)]
+    found = [
+        *keys,
+        *_packages(todo),
+        *_models(todo),
+        *_data(todo),
+        *_prompts(todo, prompts),
+        *_merges(todo, steps),
+        *_disk(todo, steps, root),
+        *(Finding(*each, "warning") for each in memory_warnings(study, todo, steps)),
+        *_few_prompts(study, steps, prompts),
     ]
+    # Endpoints cost a little: they are asked when all that is free is right.
+    if probe and not any(each.fatal for each in found) and _takes_long(todo):
+        for place, text, lasting in unanswered(asked, root):
+            found.append(Finding(place, text, "missing" if lasting else "warning"))
+    return Preflight(found, prompts)
 
 
-def check_keys(planned: Sequence[Planned], only: Collection[str] | None) -> None:
-    """Check that the keys of all endpoints are there before anything is trained for them.
+def refuse(said: Sequence[str]) -> None:
+    """Stop a run for what would stop it later, all of it together.
 
     Raises:
-        SpecError: one is not.
+        SpecError: something was said.
     """
-    missing = missing_keys(planned, only)
-    if missing:
-        raise SpecError(
-            f"{' '.join(missing)} Set it before the run, or name the steps that do without with "
-            "`--only`."
+    if said:
+        more = f"{len(said)} things to mend before the run begins; nothing was started:\n"
+        end = " Or name the steps that do without with `--only`."
+        raise SpecError((more if said[1:] else "") + "\n".join(said) + end)
+
+
+def missing_files(steps: Sequence[Step]) -> list[Finding]:
+    """Return the files that a study names and that are not there, each once."""
+    found: dict[str, Finding] = {}
+    for step in steps:
+        for role, path in step.files.items():
+            try:
+                problem = "" if Path(path).exists() else "does not exist; check the path"
+            except OSError as error:  # a folder above it is closed, or the name is too long
+                problem = f"cannot be read ({error.strerror})"
+            if problem:
+                found.setdefault(path, Finding(_named_at(step, role), f"{path} {problem}."))
+    return list(found.values())
+
+
+def _named_at(step: Step, role: str) -> Place:
+    """Return the keys of the study file that name a file of a step."""
+    owner = role.partition(":")[0]
+    if step.kind == Mix.kind:
+        return ("data", owner, "files")
+    if step.kind == Prompts.kind:
+        return (*_of_prompts(step.name), "files")
+    if step.kind in ("base", "given"):
+        return (BASE,) if step.kind == "base" else ("checkpoints", step.name, "model")
+    return ("evaluate", "axes", owner, "judge") if step.kind == "judge" else ("evaluate",)
+
+
+def _of_prompts(name: str) -> Place:
+    """Return the keys of the study file that a step of prompts is about."""
+    axis = name.removesuffix(SELECTION)
+    if name.endswith(SELECTION):
+        return ("selection", "prompts", axis)
+    return ("evaluate", "axes", axis, "prompts")
+
+
+def _takes_long(todo: Sequence[Planned]) -> bool:
+    """Say whether models are trained, merged or run here before an endpoint is asked."""
+    return any(
+        item.step.kind in (Train.kind, Merge.kind)
+        or (item.step.kind == "generate" and item.step.inputs.get("model"))
+        for item in todo
+    )
+
+
+def _data(todo: Sequence[Planned]) -> Iterator[Finding]:
+    """Read the first rows of every source that a mixture draws on, in the form that it needs."""
+    seen: set[tuple[str, str]] = set()
+    for item in todo:
+        if item.step.kind != Mix.kind:
+            continue
+        settings = Mix().read_settings(item.step)
+        for name, source in settings.sources.items():
+            known = (name, settings.form)
+            if source.get("files") and settings.shares.get(name) and known not in seen:
+                seen.add(known)
+                yield from _source(name, source, settings, item.step)
+
+
+def _source(
+    name: str, source: dict[str, Any], settings: MixSettings, step: Step
+) -> Iterator[Finding]:
+    paths = {role: Path(path) for role, path in step.files.items()}
+    spec = SourceSpec.model_validate(with_paths(name, source, paths))
+    languages = settings.languages
+    place: Place = ("data", name)
+    only = languages[0] if len(languages) == 1 else None
+    try:
+        rows = load(name, spec, settings.form, only, first=FIRST_ROWS)
+    except UserError as error:
+        yield Finding(place, str(error))
+        return
+    yield Finding(place, f"{name}: read as {rows.read_as}{_left(rows)}", "note")
+    if not rows.rows:
+        first, *_ = [*rows.broken, *rows.left_out]
+        weight: Weight = "error" if rows.broken else "warning"
+        yield Finding(place, f"none of its first rows can be used; the first: {first}", weight)
+        return
+    others = {row.language for row in rows.rows} - {*languages}
+    if len(others) == len({row.language for row in rows.rows}):
+        said = (
+            f"its first {len(rows.rows)} rows are in {quoted(sorted(others))}, and the study is in "
+            f"{quoted(languages)}: rows of other languages are not used. Name the languages in "
+            "`languages`, or what the data calls them in `language_names`."
         )
+        yield Finding(place, said, "error" if _is_fixed(spec) else "warning")
 
 
-def check_packages(planned: Sequence[Planned], only: Collection[str] | None) -> None:
-    """Check that the packages that trainings need are there before anything is trained.
-
-    Raises:
-        ResourceError: one is not installed.
-    """
-    for step in _to_run(planned, only):
-        if step.kind == Train.kind and (adapter := Train().read_settings(step).adapter):
-            adapter.check_packages()
+def _left(rows: Loaded) -> str:
+    """Return what of the rows is not read, to end a sentence with."""
+    names = ", ".join(f"`{column}`" for column in rows.unread)
+    return f"; not read: {names}." if names else "."
 
 
-def _to_run(planned: Sequence[Planned], only: Collection[str] | None) -> list[Step]:
-    steps = {item.step.id: item.step for item in planned}
-    wanted = needed_for([*only], steps) if only else steps
-    return [each.step for each in planned if each.state != "done" and each.step.id in wanted]
+def _is_fixed(spec: SourceSpec) -> bool:
+    """Say whether all rows have the languages that the study file gives them."""
+    return spec.language is not None or isinstance(spec.files, dict)
 
 
-def _keys(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        if isinstance(value.get(_KEY), str):
-            yield value[_KEY]
-        value = list(value.values())
-    for each in value if isinstance(value, (list, tuple)) else ():
-        yield from _keys(each)
+def _prompts(todo: Sequence[Planned], known: dict[str, list[Prompt]]) -> Iterator[Finding]:
+    """Read the prompts that are in files; they go to ``known`` by the step's id."""
+    from mixmerge.evaluation.prompts import load_prompts
+
+    for item in todo:
+        if item.step.kind != Prompts.kind:
+            continue
+        settings = Prompts().read_settings(item.step)
+        asked = dict(settings.model_extra or {})
+        if not asked.get("files"):
+            continue
+        paths = {role: Path(path) for role, path in item.step.files.items()}
+        try:
+            spec = PromptSetSpec(**with_paths("prompts", asked, paths))
+            known[item.step.id] = load_prompts(spec, settings.languages)
+        except UserError as error:
+            yield Finding(_of_prompts(item.step.name), str(error))
+
+
+def _few_prompts(
+    study: Study, steps: Mapping[str, Planned], prompts: dict[str, list[Prompt]]
+) -> Iterator[Finding]:
+    for axis, seen in too_few(study, steps, prompts):
+        said = (
+            f"{seen} prompts are too few for any interval, and so to decide anything: "
+            f"{MIN_VALUES} are required, {MIN_CLUSTERS} of them independent."
+        )
+        yield Finding(("evaluate", "axes", axis, "prompts"), said, "warning")
+
+
+def _packages(todo: Sequence[Planned]) -> Iterator[Finding]:
+    """Look for the packages that trainings need; the first checkpoint that needs one is named."""
+    seen: set[str] = set()
+    for item in todo:
+        adapter = Train().read_settings(item.step).adapter if item.step.kind == Train.kind else None
+        try:
+            if adapter is not None:
+                adapter.check_packages()
+        except ResourceError as error:
+            if str(error) not in seen:
+                yield Finding(("checkpoints", item.step.name), str(error), "missing")
+            seen.add(str(error))
+
+
+def _models(todo: Sequence[Planned]) -> Iterator[Finding]:
+    """Look at the folders of given models: what transformers needs to load them is there."""
+    for item in todo:
+        folder = item.step.files.get("model")
+        if item.step.kind not in ("base", "given") or folder is None:
+            continue
+        try:
+            whole_model(Path(folder))
+        except UserError as error:
+            yield Finding(_named_at(item.step, "model"), str(error))
+
+
+def _merges(todo: Sequence[Planned], steps: Mapping[str, Planned]) -> Iterator[Finding]:
+    """Plan the merges of models whose headers are here; a trained model is like its parent."""
+    seen: set[str] = set()
+    for item in todo:
+        if item.step.kind != Merge.kind:
+            continue
+        folders = {role: source_folder(parent, steps) for role, parent in item.step.inputs.items()}
+        here = {role: folder for role, folder in folders.items() if folder is not None}
+        known = repr(sorted({**item.step.settings, **here}.items(), key=str))
+        if len(here) < len(folders) or known in seen:
+            continue
+        seen.add(known)
+        if len({*here.values()}) == 1:
+            continue  # one architecture, one tokenizer: they fit
+        from mixmerge.merging.engine import plan_stages
+
+        settings = Merge().read_settings(item.step)
+        try:
+            plan_stages(settings.to_recipe(here, here[BASE]))
+        except UserError as error:
+            yield Finding(("checkpoints", item.step.name), str(error))
+
+
+def _disk(todo: Sequence[Planned], steps: Mapping[str, Planned], root: Path) -> Iterator[Finding]:
+    """Compare the free disk with the weights that will be written."""
+    needed = disk_bytes(todo, steps)
+    free = shutil.disk_usage(existing_parent(root.absolute())).free
+    if needed is not None and needed > free:
+        said = (
+            f"the checkpoints need about {needed / 1e9:.2f} GB of disk, and {free / 1e9:.2f} GB "
+            f"are free at {root}: free some, or choose another run folder with `--out`."
+        )
+        sizes = (model_size(item.step.id, steps) for item in todo if item.step.kind == Train.kind)
+        guessed = any(size is not None and size.by_name for size in sizes)
+        yield Finding((), said, "warning" if guessed else "missing")
+
+
+def disk_bytes(todo: Sequence[Planned], steps: Mapping[str, Planned]) -> int | None:
+    """Return the bytes of weights that trainings and merges will write; None: not known yet."""
+    made = [item for item in todo if item.step.kind in (Train.kind, Merge.kind)]
+    sizes = [model_size(item.step.id, steps) for item in made]
+    known = [size.stored_bytes for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) else None
+
+
+def _prompts_of_testbed(todo: Sequence[Planned]) -> dict[str, list[Prompt]]:
+    """Return the prompts of the testbed that steps will write, by the step's id."""
+    from mixmerge.testbed.data import prompts
+
+    found = {}
+    for item in todo:
+        if item.step.kind != Prompts.kind:
+            continue
+        settings = Prompts().read_settings(item.step)
+        asked = settings.model_extra or {}
+        if asked.get("testbed"):
+            split = asked.get("split", "test")
+            rows = prompts(asked["testbed"], split, settings.languages)
+            found[item.step.id] = [row for row in rows if row.language in settings.languages]
+    return found

@@ -11,12 +11,12 @@ from pydantic import ValidationError
 
 from mixmerge.errors import SpecError, StepFailedError
 from mixmerge.execution.engines import engine_by_name
-from mixmerge.execution.events import Listener, ignore
+from mixmerge.execution.events import Listener, Warned, ignore
 from mixmerge.execution.plan import plan
 from mixmerge.execution.schedule import ATTEMPTS, Outcome
 from mixmerge.execution.schedule import run as walk
 from mixmerge.execution.step import Step, needed_for
-from mixmerge.execution.store import Store, check_files
+from mixmerge.execution.store import Store
 from mixmerge.files import (
     first_problem,
     read_json,
@@ -29,7 +29,7 @@ from mixmerge.progress import Progress, silent
 from mixmerge.records.judge_card import JudgeCard
 from mixmerge.records.results import Results
 from mixmerge.study.check import read_study, whole_text
-from mixmerge.study.preflight import check_keys, check_packages
+from mixmerge.study.preflight import missing_files, preflight, refuse
 from mixmerge.study.recorded import RecordedStore, to_show
 from mixmerge.study.spec import Study
 from mixmerge.study.steps import steps
@@ -63,6 +63,8 @@ class Prepared:
     text: str
     root: Path
     steps: list[Step]
+    file: Path | None = None
+    """The study file, whose lines messages name; None for a study made in Python."""
 
     def run(
         self,
@@ -72,14 +74,14 @@ class Prepared:
         only: Sequence[str] | None = None,
         engine: str = "local",
         attempts: int = ATTEMPTS,
+        probe: bool = True,
     ) -> Finished | None:
         """Run what is not done; return the findings, or None when ``only`` left them out.
 
         Raises:
             StepFailedError: steps failed; what does not depend on them was finished.
-            SpecError: ``only`` names a step that does not exist, or the key of an endpoint is
-                missing.
-            ResourceError: a package that a training needs is not installed.
+            SpecError: ``only`` names a step that does not exist, or something is missing that the
+                run needs, such as the key of an endpoint; the message has all of it.
         """
         self._check_only(only)
         tracking = self.study.tracking
@@ -89,14 +91,20 @@ class Prepared:
         )
         with closing(runs):
             store, begin = Store(self.root), self._write_study
-            planned = plan(self.steps, store)
-            check_keys(planned, only)
-            check_packages(planned, only)
+            self._preflight(heard, only, probe=probe)
             outcome = walk(self.steps, store, runs, heard, only, attempts=attempts, begin=begin)
         if outcome.failed:
             raise _failure(outcome)
         self._publish_card(outcome)
         return self._publish(outcome) if "report/study" in outcome.done else None
+
+    def _preflight(self, tell: Listener, only: Sequence[str] | None, *, probe: bool) -> None:
+        planned = plan(self.steps, Store(self.root))
+        findings = preflight(self.study, planned, self.root, only, probe=probe).findings
+        for finding in findings:
+            if finding.weight == "warning":
+                tell(Warned(finding.said(self.file)))
+        refuse([finding.said(self.file) for finding in findings if finding.fatal])
 
     def _write_study(self) -> None:
         write_text(self.root / STUDY_FILE, self.text)
@@ -150,6 +158,7 @@ def prepare(
         SpecError: the study file is wrong, with the line, a file that it names is missing, or the
             seed is none.
     """
+    path = None
     if isinstance(study, Study):
         read, text = study, to_yaml(study.model_dump(mode="json", exclude_unset=True))
     else:
@@ -163,9 +172,9 @@ def prepare(
         read = read.model_copy(update={"seed": seed})
     if budget is not None:
         read = with_budget(read, budget)
-    prepared = Prepared(read, text, Path(out or Path("runs") / read.study), steps(read))
-    for step in prepared.steps if with_files else ():
-        check_files(step)
+    prepared = Prepared(read, text, Path(out or Path("runs") / read.study), steps(read), path)
+    if with_files and (missing := missing_files(prepared.steps)):
+        raise SpecError("\n".join(finding.said(path) for finding in missing))
     return prepared
 
 
@@ -179,6 +188,7 @@ def run(
     engine: str = "local",
     attempts: int = ATTEMPTS,
     budget: float | None = None,
+    probe: bool = True,
     listener: Listener = ignore,
 ) -> Finished | None:
     """Run a whole study; it goes on where it stopped and reuses what has not changed.
@@ -192,6 +202,7 @@ def run(
         engine: Where steps run: ``local``, ``slurm`` or ``ray``.
         attempts: How often a step is started that a passing fault stops.
         budget: Dollars that the judges may cost together, instead of what the study says.
+        probe: Ask every endpoint for one token before work that takes long begins.
         listener: Hears what happens to the steps.
 
     Returns:
@@ -202,7 +213,9 @@ def run(
         StepFailedError: steps failed; what does not depend on them was finished.
     """
     prepared = prepare(study, out, seed=seed, budget=budget)
-    return prepared.run(listener, workers=workers, only=only, engine=engine, attempts=attempts)
+    return prepared.run(
+        listener, workers=workers, only=only, engine=engine, attempts=attempts, probe=probe
+    )
 
 
 def demo(
@@ -337,7 +350,10 @@ def report(folder: Path | str, *, progress: Progress = silent) -> Path:
 
 
 def _failure(outcome: Outcome) -> StepFailedError:
-    lines = [f"{name}: {message}" for name, (_, message) in outcome.failed.items()]
+    same: dict[str, list[str]] = {}
+    for name, (_, message) in outcome.failed.items():
+        same.setdefault(message, []).append(name)
+    lines = [f"{', '.join(names)}: {message}" for message, names in same.items()]
     blocked = f"; {len(outcome.blocked)} that need them did not run" if outcome.blocked else ""
     head = f"{len(outcome.failed)} step(s) failed{blocked}; {len(outcome.done)} are done and kept."
     error = StepFailedError("\n".join([head, *lines]))

@@ -16,8 +16,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, Tag, ValidationError
 
 from mixmerge.errors import SpecError
-from mixmerge.spec_model import Problem, hint, quoted
-from mixmerge.tables import shorten
+from mixmerge.spec_model import Problem, hint, in_words, quoted, shown
 from mixmerge.yaml_file import Document, Mark, Place, one_line, parse_document, read_text
 
 Spec = TypeVar("Spec", bound=BaseModel)
@@ -77,12 +76,12 @@ def _describe(problem: Any, kind: type[BaseModel], document: Document) -> str:
         known = _known_keys(kind, location[:-1])
         near = hint(str(location[-1]), known)
         return f"{start}unknown key; known here are {quoted(known)}{near}"
-    message = str(problem["msg"]).removeprefix("Value error, ")
+    message = in_words(problem["type"], str(problem["msg"]))
     if problem["type"] == "missing":
         return f"{start}this key is required."
     if problem["type"] == "value_error":
         return f"{start}{message}."
-    return f"{start}{message} (seen: {shorten(problem['input'])})."
+    return f"{start}{message} (seen: {shown(problem['input'])})."
 
 
 def _place_in(data: Any, location: Place) -> Place:
@@ -191,7 +190,7 @@ def _parents(document: Document, path: Path) -> list[Path]:
     files = []
     for name in names:
         if not isinstance(name, str):
-            raise SpecError(f"{start}expected a file or a list of files (seen: {name!r}).")
+            raise SpecError(f"{start}expected a file or a list of files (seen: {shown(name)}).")
         file = path.parent / name
         if not _is_file(file):
             near = difflib.get_close_matches(name, [f.name for f in path.parent.glob("*.yaml")], 1)

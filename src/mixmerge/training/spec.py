@@ -199,6 +199,10 @@ class TrackingSpec(_Finite):
     project: str = Field(default="mixmerge", min_length=1)
     """The project; for MLflow, the experiment."""
 
+    def requires(self) -> tuple[str, ...]:
+        """Return the tracker's package."""
+        return (self.to,)
+
     def prepare(self) -> None:
         """Check that the tracker's package is installed, and set its environment variables.
 

@@ -136,7 +136,7 @@ class Connection:
             reason = f"no reply within {timeout:g} s"
             raise CallError(reason, overload=True, maybe_charged=True) from None
         except (aiohttp.ClientError, OSError, ValueError, zlib.error) as error:
-            reason = f"the connection broke: {type(error).__name__}: {shown(str(error))}"
+            reason = f"the connection broke ({shown(str(error)) or 'no reason given'})"
             raise CallError(self._hide_in_error(reason), maybe_charged=started) from None
         text = self._hide(content.decode("utf-8", errors="replace"))
         return response.status, response.headers, text

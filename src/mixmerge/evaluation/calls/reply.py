@@ -75,6 +75,10 @@ class CallError(Exception):
         self.overload = self.overload or self.status in _OVERLOAD
 
 
+class NotACompletionError(CallError):
+    """What came is no reply of a chat endpoint at all: the address may be another server's."""
+
+
 class RefusedCallError(CallError):
     """The endpoint refused the call."""
 
@@ -103,7 +107,7 @@ def read_reply(
         if isinstance(body, dict) and body.get("error"):
             return _inner_failure(body, text, sent or {})
         unread = f"not a chat completion: {shown(text)}"
-        raise CallError(unread, maybe_charged=True, unread=True) from error
+        raise NotACompletionError(unread, maybe_charged=True, unread=True) from error
     if choice.get("error"):
         return _inner_failure(choice, text, sent or {})
     ended = _end(choice.get("finish_reason"))

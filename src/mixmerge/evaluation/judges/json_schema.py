@@ -25,6 +25,10 @@ class JsonSchemaSpec(ProgramJudgeSpec):
     json_schema: Path
     """A file with a JSON Schema of any draft."""
 
+    def requires(self) -> tuple[str, ...]:
+        """Return the package that reads schemas."""
+        return ("jsonschema",)
+
     def identity(self) -> dict[str, Any]:
         """Return the settings that change verdicts, with "file" for the schema."""
         return {"json_schema": "file"}

@@ -35,6 +35,10 @@ class LanguageSpec(ProgramJudgeSpec):
     among: tuple[str, ...] = ()
     """The languages to choose from; by default all that py3langid knows."""
 
+    def requires(self) -> tuple[str, ...]:
+        """Return the package that tells languages apart."""
+        return ("py3langid",)
+
     def build(self, context: JudgeContext) -> ProgramJudge:  # noqa: ARG002
         """Load the identifier.
 

@@ -71,6 +71,11 @@ class PythonTestsSpec(ProgramJudgeSpec):
         hidden = [str(folder.resolve()) for folder in (context.journal.parent, *context.private)]
         return ProgramJudge(self, partial(self._tested, hidden))
 
+    def isolates(self) -> bool:
+        """Say whether the code runs without network, other processes and files to write, here."""
+        # The second process of its own namespace, where there are namespaces.
+        return self._problem("", "import os\nassert os.getpid() == 2", []) is None
+
     def _tested(self, hidden: list[str], item: Item, question: Question) -> Decision:
         code = fenced(item.answer.text)
         tests = _tests(item.prompt)

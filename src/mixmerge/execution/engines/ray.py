@@ -304,6 +304,10 @@ def run_helper(command: Sequence[str]) -> int:
 class RaySpec(EngineSpec):
     """The cluster at ``RAY_ADDRESS``, or one that is started on this machine."""
 
+    def requires(self) -> tuple[str, ...]:
+        """Return the package of the cluster."""
+        return ("ray",)
+
     def build(self, entry: str, *, cpus: int, preload: Sequence[str]) -> RayEngine:  # noqa: ARG002
         """Return an engine whose tasks run ``mixmerge step``."""
         return RayEngine(cpus)

@@ -65,6 +65,10 @@ class SlurmSpec(EngineSpec):
     cluster: Literal["slurm", "local"] = "slurm"
     """``local`` runs jobs as processes on this machine, to test without SLURM."""
 
+    def requires(self) -> tuple[str, ...]:
+        """Return the package that writes job scripts."""
+        return ("submitit",)
+
     def build(self, entry: str, *, cpus: int, preload: Sequence[str]) -> "SlurmEngine":  # noqa: ARG002
         """Return an engine whose jobs run ``mixmerge step``."""
         return SlurmEngine(self)

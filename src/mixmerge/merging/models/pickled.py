@@ -67,7 +67,7 @@ def read_pickled_header(file: Path) -> list[StoredTensor]:
     """
     content = _load(file)
     if not isinstance(content, dict) or not content:
-        raise ModelError(f"{file}: must hold a dictionary of tensors, not {type(content)}.")
+        raise ModelError(f"{file}: must hold a dictionary of tensors.")
     total = file.stat().st_size
     tensors = [_tensor(file, name, value, total) for name, value in content.items()]
     return sorted(tensors, key=lambda tensor: (tensor.start, tensor.name))

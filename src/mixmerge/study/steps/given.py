@@ -82,17 +82,26 @@ class GivenModel(StepKind[GivenSettings, GivenFacts], kind="given"):
             path = resolve(settings.name + revision)
             write_json(task.folder / POINTER, {"path": str(path)})
         path = model_path(task.folder)
-        if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
-            raise ModelError(
-                f"{task.name}: {path} is a LoRA adapter and no whole model. Merge it into its base "
-                "model first: a recipe for `mixmerge merge` with `merge_method: passthrough` and "
-                f"`models: [{{model: BASE+{path}}}]`."
-            )
         return GivenFacts(
-            architecture=ModelFolder(path).config.get("architectures"),
+            architecture=whole_model(path).config.get("architectures"),
             outside=[str(path)] if path.parent != task.folder else [],
             content=_content(settings.name, path) if settings.origin == "hub" else None,
         )
+
+
+def whole_model(path: Path) -> ModelFolder:
+    """Return a folder that holds all of a model.
+
+    Raises:
+        ModelError: it does not; the message says what is missing.
+    """
+    if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
+        raise ModelError(
+            f"{path} is a LoRA adapter and no whole model. Merge it into its base model first: a "
+            "recipe for `mixmerge merge` with `merge_method: passthrough` and "
+            f"`models: [{{model: BASE+{path}}}]`."
+        )
+    return ModelFolder(path)
 
 
 def _content(name: str | None, path: Path) -> str:

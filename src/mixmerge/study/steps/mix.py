@@ -72,7 +72,7 @@ class Mix(StepKind[MixSettings, MixFacts], kind="mix"):
             files,
             by_output=True,
             needs=Needs(seconds=3),
-            version=3,
+            version=4,
         )
 
     def run(self, task: Task, settings: MixSettings, progress: Progress) -> MixFacts:

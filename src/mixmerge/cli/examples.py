@@ -1,0 +1,36 @@
+"""What the help of every command ends with: one or two command lines to copy."""
+
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "demo": ("mixmerge demo", "mixmerge demo --out runs/demo --workers 2"),
+    "init": (
+        "mixmerge init --data chat=chat.jsonl --data code=code.csv",
+        "mixmerge init --model a=./tuned-a --model b=org/tuned-b --base org/base --eval qa.jsonl",
+        "mixmerge init --data chat=chat.jsonl --base org/model-8B --gpu-memory 80",
+    ),
+    "doctor": ("mixmerge doctor", "mixmerge doctor study.yaml"),
+    "plan": ("mixmerge plan study.yaml", "mixmerge plan study.yaml --graph"),
+    "run": ("mixmerge run study.yaml", "mixmerge run study.yaml --only train/mix --workers 4"),
+    "status": ("mixmerge status runs/study",),
+    "adopt": ("mixmerge adopt study.yaml mix ./model-trained-elsewhere",),
+    "report": ("mixmerge report runs/study",),
+    "mix": ("mixmerge mix mixture.yaml out/",),
+    "train": ("mixmerge train training.yaml out/",),
+    "merge": ("mixmerge merge recipe.yml out/", "mixmerge merge recipe.yml out/ --dry-run"),
+    "evaluate": (
+        "mixmerge evaluate study.yaml out/",
+        "mixmerge evaluate study.yaml out/ --budget 5",
+    ),
+    "inspect": ("mixmerge inspect ./model-a ./model-b --base ./base",),
+}
+"""By command; the first is the one that most people want."""
+
+
+def epilog(command: str) -> str:
+    """Return the examples of a command, a line each, as typer takes what ends a help."""
+    return "\n\n".join(("Examples:", *EXAMPLES.get(command, ())))
+
+
+def unbroken(text: str) -> str:
+    """Return a docstring whose paragraphs are one line each, for the terminal to break."""
+    paragraphs = text.strip().split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)

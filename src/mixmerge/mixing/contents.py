@@ -1,0 +1,199 @@
+"""From the cells of one row to what it says: a conversation, or a prompt with two answers.
+
+A `Shape` is one way in which rows are written: the fields it needs and what is made of them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mixmerge.mixing.spec import Form
+from mixmerge.records.transcript import read_transcript
+from mixmerge.records.turns import Turns, from_text, read_turns
+from mixmerge.spec_model import shown
+
+Values = dict[str, Any]
+"""What a row holds, by field."""
+Made = tuple[dict[str, Any], set[str]]
+"""Fields of a `Conversation` or `PreferencePair`, and the keys within cells that are not read."""
+
+_ANSWERS = ("response", "content", "text", "completion", "answer")
+_SCORES = ("overall_score", "score", "rating")
+"""What data sets of several answers a prompt call an answer and its score."""
+_TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+
+
+class LeftOutError(Exception):
+    """A row that is whole and not meant for this form; it is left out and counted by the reason."""
+
+
+def is_good(label: object) -> bool:
+    """Return what a label of KTO says of the answer.
+
+    Raises:
+        ValueError: it is neither true nor false.
+    """
+    said = _TRUTH.get(str(label).lower())
+    if said is None:
+        raise ValueError(
+            f"`label` must be true or false (seen: {shown(label)}); with `columns: {{label: "
+            "null}` it is not read"
+        )
+    return said
+
+
+def _messages(values: Values, _: Form) -> Made:
+    turns = read_turns("messages", values["messages"])
+    return {"messages": _with_system(values, turns)}, turns.unread
+
+
+def _question_and_answer(values: Values, _: Form) -> Made:
+    if "label" in values and not is_good(values["label"]):
+        raise LeftOutError("`label` is false: not an answer to learn")
+    prompt = _prompt(values["prompt"])
+    before, answer = _split_answer("answer", values["answer"], prompt.unread)
+    if not isinstance(answer, dict):
+        text = str(answer) if type(answer) is int else answer
+        answer = {"role": "assistant", "content": text}
+    return {"messages": [*_with_system(values, prompt), *before, answer]}, prompt.unread
+
+
+def _pair(values: Values, _: Form) -> Made:
+    """Read a pair whose answers are texts, answers as messages, or whole conversations."""
+    unread: set[str] = set()
+    sides = {key: values[key] for key in ("chosen", "rejected")}
+    if "prompt" not in values and all(isinstance(side, str) for side in sides.values()):
+        # As in Anthropic's hh-rlhf: two texts that hold the whole conversation.
+        sides = {key: _whole(key, side) for key, side in sides.items()}
+    before_chosen, chosen = _split_answer("chosen", sides["chosen"], unread)
+    before_rejected, rejected = _split_answer("rejected", sides["rejected"], unread)
+    if before_chosen != before_rejected:
+        raise ValueError("`chosen` and `rejected` must answer the same turns; theirs differ")
+    if not before_chosen:
+        if "prompt" not in values:
+            raise ValueError("there is no prompt: map `columns.prompt`")
+        prompt = _prompt(values["prompt"])
+        before_chosen, unread = prompt, unread | prompt.unread
+    answers = {"chosen": _text_of("chosen", chosen), "rejected": _text_of("rejected", rejected)}
+    return {"prompt": _with_system(values, before_chosen), **answers}, unread
+
+
+def _scored(values: Values, form: Form) -> Made:
+    """Read several answers with a score each: the best, and for pairs the worst."""
+    prompt = _prompt(values["prompt"])
+    scored = _scored_answers(values["completions"], values.get("scores"))
+    best = max(scored, key=lambda each: each[1])
+    worst = min(reversed(scored), key=lambda each: each[1])
+    turns = _with_system(values, prompt)
+    unread = {*prompt.unread}
+    if form == "conversations":
+        answer = {"role": "assistant", "content": best[0]}
+        unread |= {"completions[] other than the best"} if len(scored) > 1 else set()
+        return {"messages": [*turns, answer]}, unread
+    if best[1] == worst[1]:
+        raise LeftOutError("all answers have one score: none is preferred")
+    unread |= {"completions[] between the best and the worst"} if len(scored) > 2 else set()
+    return {"prompt": turns, "chosen": best[0], "rejected": worst[0]}, unread
+
+
+def _scored_answers(answers: Any, scores: Any) -> list[tuple[str, float]]:
+    key = scores if isinstance(scores, str) else None
+    if isinstance(scores, list) and isinstance(answers, list) and len(scores) == len(answers):
+        texts = [each if isinstance(each, str) else _first(each, _ANSWERS) for each in answers]
+        pairs = list(zip(texts, scores, strict=True))
+    elif isinstance(answers, list) and not isinstance(scores, list):
+        names = (key,) if key else _SCORES
+        pairs = [(_first(each, _ANSWERS), _first(each, names)) for each in answers]
+    else:
+        raise ValueError("`completions` and `scores` must be lists of the same length")
+    if not pairs:
+        raise ValueError("`completions` is empty")
+    return [(text, _number(score)) for text, score in pairs]
+
+
+def _first(answer: Any, names: tuple[str, ...]) -> Any:
+    named = [answer[name] for name in names if isinstance(answer, dict) and name in answer]
+    if not named:
+        raise ValueError(
+            f"each of `completions` must have one of the keys {', '.join(names)} (seen: "
+            f"{shown(answer)})"
+        )
+    return named[0]
+
+
+def _number(score: Any) -> float:
+    try:
+        return float(score)
+    except (TypeError, ValueError):
+        raise ValueError(f"a score must be a number (seen: {shown(score)})") from None
+
+
+def _text(values: Values, _: Form) -> Made:
+    return {"messages": _with_system(values, read_transcript("text", values["text"]))}, set()
+
+
+def _with_system(values: Values, turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put the column of the system's message before turns that have none of their own."""
+    system = values.get("system")
+    if not system or (turns and turns[0] == {"role": "system", "content": system}):
+        return [*turns]
+    if turns and turns[0]["role"] == "system":
+        raise ValueError("the column `system` and the first message are two system messages")
+    return [{"role": "system", "content": system}, *turns]
+
+
+def _whole(column: str, side: str) -> Any:
+    try:
+        return from_text(column, read_transcript(column, side))
+    except ValueError:
+        return side  # an answer alone, whose prompt is missing
+
+
+def _text_of(column: str, answer: Any) -> Any:
+    if isinstance(answer, dict):
+        if "weight" in answer:
+            raise ValueError(f"the answer of `{column}` has a weight of 0")
+        return answer["content"]
+    return answer
+
+
+def _split_answer(column: str, value: Any, unread: set[str]) -> tuple[list[dict[str, Any]], Any]:
+    """Return the turns before the answer, and the answer: a message, or as it is given."""
+    value = from_text(column, value)
+    if not isinstance(value, (list, dict)):
+        return [], value
+    turns = read_turns(column, value)
+    unread |= turns.unread
+    if not turns or turns[-1]["role"] != "assistant":
+        raise ValueError(f"`{column}` must end with the assistant's message")
+    return turns[:-1], turns[-1]
+
+
+def _prompt(value: Any) -> Turns:
+    value = from_text("prompt", value)
+    turns = value if isinstance(value, (list, dict)) else {"role": "user", "content": value}
+    return read_turns("prompt", turns)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One way in which a row is written."""
+
+    needs: tuple[str, ...]
+    """Its fields."""
+    make: Callable[[Values, Form], Made]
+    forms: tuple[Form, ...] = ("conversations",)
+    """What it can become."""
+    may_have: tuple[str, ...] = ("system",)
+    """Fields that count where they are there."""
+
+
+_BOTH: tuple[Form, ...] = ("conversations", "preferences")
+SHAPES = (
+    Shape(("messages",), _messages),
+    Shape(("prompt", "answer"), _question_and_answer, may_have=("label", "system")),
+    Shape(("chosen", "rejected"), _pair, _BOTH, may_have=("prompt", "system")),
+    Shape(("prompt", "completions"), _scored, _BOTH, may_have=("scores", "system")),
+    Shape(("text",), _text),
+)
+"""Of those whose fields are all there, the first is taken."""

@@ -1,0 +1,142 @@
+"""Which columns of a source hold what: as its specification says, or as common formats do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mixmerge.errors import DataError
+from mixmerge.mixing.contents import SHAPES, Shape, is_good
+from mixmerge.mixing.spec import Form, SourceSpec
+from mixmerge.records.turns import PROMPTS, from_text
+from mixmerge.tables import Place
+from mixmerge.yaml_file import one_line
+
+_USUAL = {
+    "messages": ("messages", "conversations", "conversation"),
+    "prompt": ("prompt", *PROMPTS),
+    "answer": ("answer", "completion", "output", "response"),
+    "chosen": ("chosen",),
+    "rejected": ("rejected",),
+    "completions": ("completions", "responses", "generations"),
+    "scores": ("scores", "ratings"),
+    "text": ("text",),
+    "system": ("system", "system_prompt"),
+    "label": ("label",),
+    "id": ("id",),
+    "language": ("language",),
+}
+"""Columns by what they hold, the first that is there: mixmerge's own names, ShareGPT's, Alpaca's,
+Dolly's, those of TRL and UltraFeedback."""
+_NEVER_GUESSED = ("id", "language")
+_TITLES = {
+    ("instruction", "output"): "Alpaca",
+    ("instruction", "response"): "Dolly",
+    ("prompt", "completion"): "prompt and completion",
+}
+
+
+@dataclass(frozen=True)
+class Format:
+    """How the rows of a source are read."""
+
+    shape: Shape
+    columns: dict[str, list[str]]
+    """Which columns hold the fields that are read."""
+    title: str
+    """What the format is called."""
+    form: Form
+    """What its rows become."""
+
+    def line(self, columns: Mapping[str, list[str]]) -> str:
+        """Return the format in one line, with the columns that held something."""
+        names = {key: " + ".join(named) for key, named in columns.items()}
+        asked = f"{names['prompt']} → " if "prompt" in names else ""
+        pairs = self.form == "preferences"
+        worse = "rather than" if pairs else "and not"
+        last = self.shape.needs[-1]
+        arrows = {
+            "rejected": f"{asked}{names.get('chosen')} {worse} {names.get('rejected')}",
+            "completions": f"{asked}the best of {names.get(last)}"
+            + (" rather than the worst" if pairs else ""),
+        }
+        parts = [arrows.get(last, asked + names[last])]
+        parts += [f"system message: {names['system']}"] if "system" in names else []
+        parts += [f"only where {names['label']} is true"] if "label" in names else []
+        return f"{self.title}: {', '.join(parts)}"
+
+
+def recognise(
+    name: str, spec: SourceSpec, form: Form, place: Place, first: Mapping[str, Any]
+) -> Format:
+    """Find out from the first row of a source which columns are read as what.
+
+    What ``columns`` of the specification maps goes first; where that alone makes a row, nothing
+    else is content. What it sets to null is not looked up.
+
+    Raises:
+        DataError: a mapped column is not there, or no columns make a row of the form.
+    """
+    mapped: dict[str, list[str]] = {
+        key: [named] if isinstance(named, str) else named
+        for key, named in spec.columns.model_dump(exclude_none=True).items()
+    }
+    missing = [column for named in mapped.values() for column in named if column not in first]
+    if missing and missing != mapped.get("scores"):  # they may be a key of each answer
+        raise DataError(
+            f"{place}: no column `{missing[0]}`, which source `{name}` maps "
+            f"(columns: {one_line(', '.join(first))})."
+        )
+    usual = {
+        key: [next(column for column in names if column in first)]
+        for key, names in _USUAL.items()
+        if key not in spec.columns.model_fields_set and any(column in first for column in names)
+    }
+    beside = {key: usual[key] for key in (*_NEVER_GUESSED, "system", "label") if key in usual}
+    own = {key: named for key, named in usual.items() if named == [key]}
+    for found in (beside | mapped, beside | own | mapped, usual | mapped):
+        for shape in SHAPES:
+            if form in shape.forms and {*shape.needs} <= {*found} and _fits(shape, found, first):
+                kept = {*shape.needs, *shape.may_have, *_NEVER_GUESSED}
+                columns = {key: found[key] for key in _USUAL if key in kept and key in found}
+                if "label" not in mapped and not _labels(first, columns):
+                    columns.pop("label", None)
+                return Format(shape, columns, _title(shape, columns, first), form)
+    raise DataError(
+        f"{place}: source `{name}` has no rows for `form: {form}`, which needs {_needed(form)} "
+        f"(columns: {one_line(', '.join(first))}). Map them under `columns`, or ask for "
+        "another form."
+    )
+
+
+def _needed(form: Form) -> str:
+    ways = [shape.needs for shape in SHAPES if form in shape.forms]
+    return ", or ".join(" and ".join(f"`{field}`" for field in needs) for needs in ways)
+
+
+def _fits(shape: Shape, found: Mapping[str, list[str]], first: Mapping[str, Any]) -> bool:
+    """Say whether a column of several answers is one: TRL calls a single one so, too."""
+    if "completions" not in shape.needs:
+        return True
+    return isinstance(first.get(found["completions"][0]), list)
+
+
+def _labels(first: Mapping[str, Any], columns: Mapping[str, list[str]]) -> bool:
+    """Say whether a column that is called `label` holds what KTO has there."""
+    try:
+        is_good(first.get(columns.get("label", [""])[0]))
+    except ValueError:
+        return False
+    return True
+
+
+def _title(shape: Shape, columns: Mapping[str, list[str]], first: Mapping[str, Any]) -> str:
+    if shape.needs == ("messages",):
+        turns = from_text("messages", first.get(columns["messages"][0]))
+        turn = turns[0] if isinstance(turns, list) and turns else turns
+        return "ShareGPT" if isinstance(turn, dict) and "from" in turn else "chat"
+    if shape.needs == ("prompt", "answer"):
+        if "label" in columns:
+            return "KTO"
+        return _TITLES.get((columns["prompt"][0], columns["answer"][0]), "question and answer")
+    titles = {"rejected": "preference pairs", "completions": "several answers with scores"}
+    return titles.get(shape.needs[-1], "text with marked turns")

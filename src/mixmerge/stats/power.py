@@ -1,0 +1,41 @@
+"""What a sample can show before it is taken: the smallest difference that a test will find."""
+
+import math
+from statistics import NormalDist
+
+POWER = 0.8
+"""Share of studies that find a difference which is there."""
+SIGNIFICANCE = 0.05
+
+
+def smallest_difference(
+    clusters: int, discordant: float, comparisons: int = 1, power: float = POWER
+) -> float:
+    """Return the smallest difference of paired yes-or-no answers that a two-sided test will find.
+
+    This is the sample size of McNemar's test (Connor 1987), solved for the difference: the share of
+    prompts that only one of two models gets right, less the share that only the other does.
+
+    Args:
+        clusters: independent prompts, at least 1.
+        discordant: share of prompts on which the two models differ, in (0, 1]; a difference cannot
+            be larger, and equals it where none that is smaller would be found.
+        comparisons: of which this is one: the first of them must pass 0.05 divided by their number
+            (Holm 1979).
+        power: share of studies that find it, above 0.5.
+
+    Example:
+        Two models that answer 30 of 100 prompts differently:
+
+        >>> round(smallest_difference(200, 0.3), 3)
+        0.107
+    """
+    critical = NormalDist().inv_cdf(1 - SIGNIFICANCE / (2 * comparisons))
+    wanted = NormalDist().inv_cdf(power)
+    # The root of d √n = critical √discordant + wanted √(discordant - d²): the mean difference must
+    # lie so many standard errors beyond what the test accepts.
+    left = clusters - critical**2 + wanted**2
+    if left <= 0:
+        return discordant
+    root = critical * math.sqrt(clusters) + wanted * math.sqrt(left)
+    return min(discordant, math.sqrt(discordant) * root / (clusters + wanted**2))

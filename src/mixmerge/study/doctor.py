@@ -1,0 +1,190 @@
+"""``mixmerge doctor``: what this machine can do, and what a study lacks on it.
+
+Which part of a study needs which package says the part itself (`SpecModel.requires`), and in which
+extra a package comes says the installed distribution: there is no list here.
+"""
+
+import importlib.util
+import os
+import platform
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from mixmerge.evaluation.judges import JUDGES
+from mixmerge.evaluation.judges.python_tests import PythonTestsSpec
+from mixmerge.execution.engines import ENGINES
+from mixmerge.execution.engines.local import physical_memory_gb
+from mixmerge.spec_model import SpecModel
+from mixmerge.study.check import read_study
+from mixmerge.study.memory import gpus
+
+_LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "safetensors")
+_PROGRAMS = {
+    "SLURM": (("sbatch",), "`--engine slurm` runs steps as jobs"),
+    "Chromium": (
+        ("chromium", "chromium-browser", "google-chrome"),
+        "only the project's own tests of the report's page use it",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing about this machine."""
+
+    name: str
+    value: str
+    note: str = ""
+    """What it is for, or what to do."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What there is, and what is missing for a study."""
+
+    facts: list[Fact]
+    missing: list[str] = field(default_factory=list)
+    """What the study needs and does not find here, a sentence each; empty without a study."""
+    warnings: list[str] = field(default_factory=list)
+    """What may not suffice for it, such as memory."""
+    study: str | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether nothing is missing."""
+        return not self.missing
+
+
+def doctor(study: Path | str | None = None) -> Diagnosis:
+    """Look at this machine and, with a study file, for what the study lacks on it.
+
+    Loads no model library and uses no network.
+
+    Raises:
+        SpecError: the study file is wrong, with the line.
+    """
+    facts = [*_machine(), *_gpus(), *_versions(), *_extras(), *_programs(), _sandbox()]
+    if study is None:
+        return Diagnosis(facts)
+    from mixmerge.study.explain import explain
+
+    plan = explain(study)
+    missing = [*_missing_packages(read_study(Path(study))), *plan.missing, *plan.errors]
+    return Diagnosis(facts, missing, plan.warnings, plan.study)
+
+
+def _machine() -> Iterator[Fact]:
+    yield Fact("cores", f"{len(os.sched_getaffinity(0))}")
+    yield Fact("memory", f"{_memory_gb():.1f} GB")
+    free = shutil.disk_usage(Path.cwd()).free
+    yield Fact("disk", f"{free / 1e9:.1f} GB free", "in the working directory, where runs are kept")
+
+
+def _memory_gb() -> float:
+    """Return the memory that this process may have: a container's limit, if it is in one."""
+    limit = Path("/sys/fs/cgroup/memory.max")
+    said = limit.read_text().strip() if limit.is_file() else ""
+    whole = physical_memory_gb()
+    return min(whole, int(said) / 1e9) if said.isdigit() else whole
+
+
+def _gpus() -> Iterator[Fact]:
+    found = gpus()
+    for name, size in found:
+        gigabytes = size / 1e9
+        full, lora = gigabytes * 0.9 / 16, gigabytes * 0.9 / 2
+        room = f"trains all weights of {full:.1f} billion, or LoRA on {lora:.0f} billion"
+        yield Fact("GPU", f"{name}, {gigabytes:.0f} GB", room)
+    if not found:
+        yield Fact("GPU", "none", "everything runs on the CPU: use small models")
+
+
+def _versions() -> Iterator[Fact]:
+    yield Fact("Python", platform.python_version())
+    for name in ("mixmerge", *_LIBRARIES):
+        yield Fact(name, _version(name) or "not installed")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _extras() -> Iterator[Fact]:
+    """Yield each extra of mixmerge: whether its packages are here, and what they are for."""
+    used: dict[str, list[str]] = {}
+    for kinds, what in ((JUDGES, "judge"), (ENGINES, "--engine")):
+        for key, spec in kinds.items():
+            for package in spec.model_construct().requires():
+                used.setdefault(package, []).append(f"`{what} {key}`")
+    for extra, packages in extras().items():
+        absent = [package for package in packages if _version(package) is None]
+        purpose = ", ".join(use for package in packages for use in used.get(package, []))
+        install = f"; pip install 'mixmerge[{extra}]'" if absent else ""
+        yield Fact(f"extra {extra}", "missing" if absent else "installed", f"{purpose}{install}")
+
+
+def extras() -> dict[str, list[str]]:
+    """Return the packages of each extra, as the installed distribution names them."""
+    found: dict[str, list[str]] = {}
+    try:
+        required = metadata.requires("mixmerge") or []
+    except metadata.PackageNotFoundError:
+        return {}  # run from its sources
+    for line in required:
+        named = re.match(r"[\w.-]+", line)
+        extra = re.search(r"extra == ['\"]([\w-]+)['\"]", line)
+        if named and extra:
+            found.setdefault(extra[1], []).append(named[0])
+    return found
+
+
+def _programs() -> Iterator[Fact]:
+    for name, (commands, note) in _PROGRAMS.items():
+        here = next(filter(None, map(shutil.which, commands)), None)
+        yield Fact(name, here or "not here", note)
+
+
+def _sandbox() -> Fact:
+    isolated = PythonTestsSpec(tests="python").isolates()
+    value = "isolated" if isolated else "limits only"
+    note = "judge `tests`: answers' code has no network, no processes, no files to write"
+    return Fact("sandbox", value, note if isolated else f"{note[:14]}: name a `container` for it")
+
+
+def _missing_packages(study: BaseModel) -> list[str]:
+    extra_of = {package: extra for extra, packages in extras().items() for package in packages}
+    found: dict[str, str] = {}
+    for place, part in _parts(study, ""):
+        for package in part.requires():
+            if importlib.util.find_spec(package) is None:
+                found.setdefault(package, place)
+    return [
+        f"{place}: needs the package {package}: pip install "
+        + (f"'mixmerge[{extra_of[package]}]'." if package in extra_of else f"{package}.")
+        for package, place in found.items()
+    ]
+
+
+def _parts(value: Any, place: str) -> Iterator[tuple[str, SpecModel]]:
+    """Yield every specification within a value, with the keys that lead to it."""
+    inside: Any = ()
+    if isinstance(value, BaseModel):
+        if isinstance(value, SpecModel):
+            yield place, value
+        inside = ((name, getattr(value, name)) for name in type(value).model_fields)
+    elif isinstance(value, dict):
+        inside = value.items()
+    elif isinstance(value, (list, tuple)):
+        inside = enumerate(value)
+    for key, each in inside:
+        yield from _parts(each, f"{place}.{key}" if place else str(key))

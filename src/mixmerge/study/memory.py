@@ -1,0 +1,263 @@
+"""How much memory trainings and evaluations take, from headers, against what the device has.
+
+A training in mixed precision holds 16 bytes a weight: the weight, its gradient and Adam's two
+moments, each in float32 (Rajbhandari et al. 2020, ZeRO, section 3.1, counts the same sum). A LoRA
+training holds the base weights in the dtype of its arithmetic, and 16 bytes a weight of the
+adapter. Activations come on top and follow the batch, which is halved where memory does not
+suffice; so these are lower bounds.
+"""
+
+import math
+import re
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mixmerge.errors import UserError
+from mixmerge.evaluation.spec import DecodingSpec
+from mixmerge.execution.engines.local import physical_memory_gb
+from mixmerge.execution.plan import Planned
+from mixmerge.files import read_object
+from mixmerge.merging.models.safetensors_io import StoredTensor, read_header
+from mixmerge.study.spec import BASE, Study
+from mixmerge.study.steps.generate import Generate
+from mixmerge.study.steps.kind import model_path
+from mixmerge.study.steps.train import Train
+from mixmerge.training.spec import AdapterSpec, TrainPlacement
+from mixmerge.yaml_file import Place
+
+_FULL_BYTES = 16
+_PROMPT_TOKENS = 512
+"""Of a prompt, for the cache of a generation, until answers are there."""
+_HEADROOM = 0.95
+"""Share of a device's memory that its driver and libraries leave."""
+_IN_NAME = re.compile(r"(?<![a-zA-Z0-9.])(\d+(?:\.\d+)?)([bBmM])(?![a-zA-Z0-9])")
+"""How names of models tell their size."""
+_HEAD = ("embed", "wte", "lm_head", "output.weight")
+"""Parts of the names of matrices that `all-linear` leaves alone."""
+
+
+@dataclass(frozen=True)
+class ModelSize:
+    """A model as its headers tell it."""
+
+    weights: int
+    stored_bytes: int
+    matrices: tuple[tuple[str, int, int], ...]
+    """Name, rows and columns of every matrix but embeddings and head."""
+    config: Mapping[str, Any]
+    by_name: bool = False
+    """Whether only the model's name tells it, in 16 bits a weight."""
+
+    def adapter_weights(self, adapter: AdapterSpec) -> int:
+        """Return how many weights a LoRA adapter adds: both its factors in each adapted layer."""
+        chosen = [
+            rows + columns
+            for name, rows, columns in self.matrices
+            if adapter.targets == "all-linear" or name.split(".")[-2:][0] in adapter.targets
+        ]
+        return adapter.rank * sum(chosen)
+
+    def cache_bytes(self, tokens: int) -> int:
+        """Return the bytes of keys and values of so many tokens, in 16 bits; 0: not known."""
+        text = self.config.get("text_config", self.config)
+        layers, heads = text.get("num_hidden_layers"), text.get("num_attention_heads")
+        hidden = text.get("hidden_size")
+        if not (layers and heads and hidden):
+            return 0
+        width = text.get("head_dim") or hidden // heads
+        return int(2 * 2 * layers * (text.get("num_key_value_heads") or heads) * width * tokens)
+
+
+class Device(NamedTuple):
+    """What a training or an evaluation runs on here."""
+
+    name: str
+    """For people, e.g. ``each GPU`` or ``this machine``."""
+    memory: float
+    """Bytes."""
+    gpu: bool
+
+
+def device_here(asked: str = "auto") -> Device:
+    """Return the smallest GPU of this machine or, where there is none, its main memory."""
+    found = () if asked == "cpu" else gpus()
+    if found:
+        least = min(size for _, size in found)
+        return Device("each GPU here" if found[1:] else "the GPU here", least, gpu=True)
+    return Device("this machine", physical_memory_gb() * 1e9, gpu=False)
+
+
+@cache
+def gpus() -> tuple[tuple[str, float], ...]:
+    """Return the name and the bytes of each GPU that the driver knows; loads no library."""
+    command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    lines = [line.rpartition(", ") for line in said.stdout.splitlines()]
+    return tuple((name, int(size) * 2.0**20) for name, _, size in lines if size.isdigit())
+
+
+def source_folder(step: str, steps: Mapping[str, Planned]) -> Path | None:
+    """Return the folder of a step's model or, where it is not made, of one that it will be like.
+
+    A training gives a model like its parent, a merge one like its base. None: not here yet.
+    """
+    item = _source(step, steps)
+    if item is None:
+        return None
+    if item.folder is not None:
+        return model_path(item.folder)
+    folders = [Path(path) for path in item.step.files.values()]
+    return folders[0] if folders and folders[0].is_dir() else None
+
+
+def _source(step: str, steps: Mapping[str, Planned]) -> Planned | None:
+    seen: set[str] = set()
+    while step in steps and step not in seen:
+        seen.add(step)
+        item = steps[step]
+        if item.folder is not None or item.step.kind in ("base", "given"):
+            return item
+        inputs = item.step.inputs
+        roles = [role for role in inputs if role in ("model", BASE) or role.startswith("model:")]
+        step = inputs[roles[0]] if roles else next(iter(inputs.values()), "")
+    return None
+
+
+def model_size(step: str, steps: Mapping[str, Planned]) -> ModelSize | None:
+    """Return the size of a step's model, from its headers or those of the one it is like.
+
+    Of a model that is still on the hub, the name may tell: ``aya-23-8B`` has about 8e9 weights.
+    """
+    folder = source_folder(step, steps)
+    if folder is not None:
+        return size_in(folder)
+    item = _source(step, steps)
+    weights = weights_in_name(str(item.step.settings.get("name") or "")) if item else None
+    return None if weights is None else ModelSize(weights, 2 * weights, (), {}, by_name=True)
+
+
+def weights_in_name(name: str) -> int | None:
+    """Return how many weights the name of a model says it has, if it does: ``8B``, ``135M``."""
+    named = _IN_NAME.search(name)
+    return round(float(named[1]) * (1e9 if named[2] in "bB" else 1e6)) if named else None
+
+
+@cache
+def size_in(folder: Path) -> ModelSize | None:
+    """Return the size of a model in a folder, from its headers; None: there is none."""
+    try:
+        files = sorted(folder.glob("*.safetensors"))
+        tensors = [tensor for file in files for tensor in read_header(file)]
+        config = read_object(folder / "config.json") if (folder / "config.json").is_file() else {}
+    except UserError:
+        return None  # what is wrong with a model is found where it is read
+    if not tensors:
+        return None
+    return ModelSize(
+        weights=sum(tensor.size for tensor in tensors),
+        stored_bytes=sum(tensor.nbytes for tensor in tensors),
+        matrices=tuple(_matrices(tensors)),
+        config=config,
+    )
+
+
+def _matrices(tensors: Sequence[StoredTensor]) -> Iterator[tuple[str, int, int]]:
+    for tensor in tensors:
+        linear = not any(part in tensor.name for part in _HEAD)
+        if len(tensor.shape) >= 2 and linear:
+            experts = math.prod(tensor.shape[:-2])  # of a mixture, one matrix each
+            rows, columns = tensor.shape[-2:]
+            yield from [(tensor.name, rows, columns)] * experts
+
+
+def training_bytes(item: Planned, size: ModelSize) -> float:
+    """Return the least bytes that one device of a training holds."""
+    recipe = Train().read_settings(item.step)
+    where = TrainPlacement.model_validate(item.step.placement)
+    if recipe.adapter is None:
+        needed = _FULL_BYTES * size.weights
+    else:
+        half = recipe.precision == "bfloat16" or (
+            recipe.precision == "auto" and device_here(where.device).gpu
+        )
+        adapter = size.adapter_weights(recipe.adapter)
+        needed = (2 if half else 4) * size.weights + _FULL_BYTES * adapter
+    sharded = where.fsdp is not None or where.deepspeed is not None
+    if sharded:
+        return float(needed / (where.devices * where.nodes))
+    # Without a GPU, all processes share one memory.
+    copies = 1 if device_here(where.device).gpu else where.devices
+    return float(needed * copies)
+
+
+def generation_bytes(item: Planned, size: ModelSize) -> float:
+    """Return the bytes of weights and of the cache of a whole batch of answers."""
+    settings = Generate().read_settings(item.step)
+    decoding = DecodingSpec(**settings.model_dump(exclude={"generate"}))
+    tokens = _PROMPT_TOKENS + decoding.max_new_tokens
+    cache_bytes = size.cache_bytes(tokens * item.step.placement.get("batch_size", 1))
+    spread = int(item.step.placement.get("generate", {}).get("tensor_parallel", 1))
+    return float(size.stored_bytes + cache_bytes) / spread
+
+
+def step_bytes(item: Planned, steps: Mapping[str, Planned]) -> float | None:
+    """Return the memory of a training or of answers generated here; None: none, or not known."""
+    parent = item.step.inputs.get("model")
+    size = model_size(parent, steps) if parent else None
+    if size is None or item.step.kind not in (Train.kind, Generate.kind):
+        return None
+    measure = training_bytes if item.step.kind == Train.kind else generation_bytes
+    return measure(item, size)
+
+
+def memory_warnings(
+    study: Study, todo: Sequence[Planned], steps: Mapping[str, Planned]
+) -> Iterator[tuple[Place, str]]:
+    """Yield what will not fit into the device, one sentence for steps that are alike."""
+    trainings: dict[str, list[tuple[str, float]]] = {}
+    answering: list[tuple[str, float]] = []
+    for item in todo:
+        needed = step_bytes(item, steps)
+        if needed is None or needed <= _HEADROOM * device_of(item).memory:
+            continue
+        if item.step.kind == Generate.kind:
+            answering.append((item.step.name, needed))
+        else:
+            recipe = study.trained()[item.step.name].train
+            trainings.setdefault(recipe, []).append((item.step.name, needed))
+    here = device_here(study.placement.train.device)
+    for recipe, found in trainings.items():
+        yield ("training", recipe), _too_large(found, here, _cure(study, recipe))
+    if answering:
+        cure = "set a smaller `placement.generate.batch_size`, or evaluate on another device"
+        place = ("placement", "generate")
+        yield place, _too_large(answering, device_here(), cure, what="generating answers of")
+
+
+def device_of(item: Planned) -> Device:
+    """Return what a step runs on here."""
+    return device_here(str(item.step.placement.get("device", "auto")))
+
+
+def _too_large(
+    found: Sequence[tuple[str, float]], here: Device, cure: str, what: str = "training"
+) -> str:
+    names = found[0][0] + (f" and {len(found) - 1} more" if found[1:] else "")
+    most = max(needed for _, needed in found)
+    return (
+        f"{what} {names} takes at least {most / 1e9:.1f} GB, and {here.name} has "
+        f"{here.memory / 1e9:.1f} GB: {cure}."
+    )
+
+
+def _cure(study: Study, recipe: str) -> str:
+    if study.training[recipe].adapter is None:
+        return "train a LoRA adapter (`adapter: {rank: 16}`), shard the model, or use a larger one"
+    return "shard the model (`placement.train.fsdp`), or use a larger device or a smaller model"

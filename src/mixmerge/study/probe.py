@@ -1,0 +1,178 @@
+"""The endpoints that a run will ask: their keys, and one token from each before work begins."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import aclosing, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from mixmerge.errors import SpecError, UserError
+from mixmerge.evaluation.calls.connection import Connection, key_from_environment
+from mixmerge.evaluation.calls.endpoint import in_own_thread
+from mixmerge.evaluation.calls.reply import CallError, NotACompletionError, RefusedCallError, Reply
+from mixmerge.evaluation.calls.spending import LEDGER, CallSize, Ledger
+from mixmerge.evaluation.endpoint_spec import EndpointSpec
+from mixmerge.evaluation.generate_spec import MODEL_NAME
+from mixmerge.execution.plan import Planned
+from mixmerge.study.spec import Study
+from mixmerge.yaml_file import Place
+
+_PATIENCE_SECONDS = 30.0
+"""For one token; a server that is still loading its model says nothing for longer."""
+_TEXT = "Answer with the one word: yes"
+
+
+@dataclass
+class NeededEndpoint:
+    """An endpoint that steps will ask."""
+
+    spec: EndpointSpec
+    place: Place
+    """Where the study file names it."""
+    request: Mapping[str, Any]
+    """What it is asked, but for the words."""
+    kind: str
+    """Of the steps."""
+    steps: list[str] = field(default_factory=list)
+    served: bool = True
+    """Whether its model exists already: one that is trained first cannot be served yet."""
+
+
+def needed_endpoints(study: Study, todo: Sequence[Planned]) -> list[NeededEndpoint]:
+    """Return the endpoints that steps will ask, each once."""
+    places = list(_places(study, ()))
+    states = {item.step.id for item in todo}
+    found: dict[str, NeededEndpoint] = {}
+    for item in todo:
+        for value in _endpoints(dict(item.step.placement)):
+            known = {key: value[key] for key in EndpointSpec.model_fields if key in value}
+            spec = EndpointSpec.model_validate(known)
+            place = next((at for at, own in places if _same(own, spec)), ())
+            request = _request(value, item.step.settings)
+            one = NeededEndpoint(spec, place, request, item.step.kind)
+            needed = found.setdefault(spec.model_dump_json(), one)
+            needed.steps.append(item.step.id)
+            needed.served = needed.served and item.step.inputs.get("model") not in states
+    return list(found.values())
+
+
+def _endpoints(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        if isinstance(value.get("endpoint"), str):
+            yield value
+        value = list(value.values())
+    for each in value if isinstance(value, (list, tuple)) else ():
+        yield from _endpoints(each)
+
+
+def _places(value: Any, place: Place) -> Iterator[tuple[Place, EndpointSpec]]:
+    """Yield the endpoints of a study with the keys that lead to them."""
+    if isinstance(value, EndpointSpec):
+        yield place, value
+    elif isinstance(value, BaseModel):
+        for key in type(value).model_fields:
+            yield from _places(getattr(value, key), (*place, key))
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield from _places(each, (*place, key))
+    elif isinstance(value, (list, tuple)):
+        for index, each in enumerate(value):
+            yield from _places(each, (*place, index))
+
+
+def _same(own: EndpointSpec, asked: EndpointSpec) -> bool:
+    """Say whether a step's endpoint is one of the study file, with the model's name filled in."""
+    start, _, end = own.model.partition(MODEL_NAME)
+    named = own.model == asked.model or (
+        MODEL_NAME in own.model and asked.model.startswith(start) and asked.model.endswith(end)
+    )
+    return named and (own.endpoint, own.api_key_env) == (asked.endpoint, asked.api_key_env)
+
+
+def _request(endpoint: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sampling with which judges (their own) and models (the study's) are asked."""
+    asked = endpoint if "max_tokens" in endpoint else settings
+    return {
+        "max_tokens": asked.get("max_tokens") or asked.get("max_new_tokens", 1),
+        "temperature": asked.get("temperature", 0.0),
+    }
+
+
+def missing_keys(needed: Sequence[NeededEndpoint]) -> Iterator[tuple[Place, str]]:
+    """Yield a sentence for each key that is not in the environment, at its place in the file."""
+    seen: dict[str, list[NeededEndpoint]] = {}
+    for each in needed:
+        if each.spec.api_key_env is not None:
+            seen.setdefault(each.spec.api_key_env, []).append(each)
+    for variable, group in seen.items():
+        try:
+            key_from_environment(group[0].spec)
+        except SpecError as error:
+            steps = list(dict.fromkeys(step for each in group for step in each.steps))
+            more = f" and {len(steps) - 1} more step{'s' * (len(steps) > 2)}" if steps[1:] else ""
+            count = f"{more} need it" if more else " needs it"
+            said = f"{error} {steps[0]}{count}: `export {variable}=…` before the run."
+            yield (*group[0].place, "api_key_env"), said
+
+
+def unanswered(needed: Sequence[NeededEndpoint], root: Path) -> Iterator[tuple[Place, str, bool]]:
+    """Ask every endpoint for one token, all at once; yield those that do not give it.
+
+    What it costs is counted with the calls of the same kind of step in the run folder ``root``.
+
+    Returns:
+        Place in the study file, sentence, and whether no later call can fare better.
+    """
+    asked = [each for each in needed if each.served]
+
+    async def all_of_them() -> list[tuple[str, bool] | None]:
+        return await asyncio.gather(*(_problem(each, root) for each in asked))
+
+    for each, problem in zip(asked, in_own_thread(all_of_them()), strict=True):
+        if problem is not None:
+            yield each.place, *problem
+
+
+async def _problem(needed: NeededEndpoint, root: Path) -> tuple[str, bool] | None:
+    """Say why an endpoint gives no token, and whether that will last."""
+    # Some models will not stop at one token, and some know the limit by another name: what is
+    # refused is asked again exactly as the run will ask, and that answer counts.
+    last: UserError | CallError | None = None
+    for limit in (1, needed.request["max_tokens"]):
+        try:
+            await _ask(needed, {**needed.request, "max_tokens": limit}, root)
+        except (UserError, RefusedCallError) as error:
+            last = error
+        except NotACompletionError as error:
+            last = error
+            break
+        except CallError as error:
+            said = f"{needed.spec.endpoint} did not give one token: {error}."
+            return f"{said} The run goes on and will try again.", False
+        else:
+            return None
+    if isinstance(last, UserError):
+        return str(last), True
+    said = f"{needed.spec.endpoint} did not give one token ({last})."
+    hint = " Check `endpoint` and `model`; `--no-probe` leaves this question out."
+    return said + hint, isinstance(last, NotACompletionError)
+
+
+async def _ask(needed: NeededEndpoint, request: Mapping[str, Any], root: Path) -> Reply:
+    spec = needed.spec
+    messages = [{"role": "user", "content": _TEXT}]
+    whole = {"model": spec.model, "messages": messages, **request, **spec.fields}
+    body = {name: value for name, value in whole.items() if value is not None}
+    size = CallSize.of(body)
+    patience = min(spec.timeout_seconds, _PATIENCE_SECONDS)
+    async with aclosing(Connection(spec, key_from_environment(spec))) as connection:
+        reply = await connection.post(body, patience, size.reply_bytes)
+    if spec.price is not None:
+        path = root / "cache" / needed.kind / LEDGER
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(Ledger(path, None)) as ledger:
+            ledger.settle(0.0, size.used(reply).cost(spec.price))
+    return reply

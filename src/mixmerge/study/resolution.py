@@ -1,0 +1,92 @@
+"""What a study can decide at its size, said before anything is paid for it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from mixmerge.evaluation.spec import AxisSpec
+from mixmerge.execution.plan import Planned
+from mixmerge.records import Prompt
+from mixmerge.stats.estimate import MIN_CLUSTERS, MIN_VALUES
+from mixmerge.stats.power import smallest_difference
+from mixmerge.study.spec import Study
+from mixmerge.study.steps.prompts import Prompts
+
+DISCORDANT = 0.3
+"""Share of prompts on which two models are taken to differ, until they have answered."""
+
+
+def decides(
+    study: Study, planned: Mapping[str, Planned], prompts: Mapping[str, Sequence[Prompt]]
+) -> list[str]:
+    """Say of every deciding axis which difference its prompts can show, a sentence each.
+
+    Args:
+        study: the study.
+        planned: all steps; those of prompts that are done tell how many there are.
+        prompts: those that are not written yet and are known all the same, by the step's id.
+    """
+    pairs = comparisons(study)
+    said = []
+    for axis in study.evaluate.deciding:
+        size = _size(f"prompts/{axis}", planned, prompts)
+        if size is None:
+            said.append(f"{axis}: not known until its prompts are here.")
+        else:
+            said.append(f"{axis}: {_sentence(study.evaluate.axes[axis], *size, pairs)}")
+    return said
+
+
+def decides_if(study: Study) -> str:
+    """Say what `decides` takes for granted."""
+    pairs = comparisons(study)
+    return (
+        f"What it can decide, if two models differ on {DISCORDANT:.0%} of the prompts "
+        f"({pairs} comparison{'s' * (pairs != 1)}, adjusted):"
+    )
+
+
+def comparisons(study: Study) -> int:
+    """Return how many pairs of models are tested as the study's question."""
+    baselines = study.baselines() if study.evaluate.baseline else {}
+    merges = [
+        name
+        for name in study.checkpoints
+        if study.kind(name) == "merge" and baselines.get(study.stage(name), name) != name
+    ]
+    return len(merges) or len(study.checkpoints)
+
+
+def too_few(
+    study: Study, planned: Mapping[str, Planned], prompts: Mapping[str, Sequence[Prompt]]
+) -> Iterator[tuple[str, int]]:
+    """Yield the deciding axes that have too few prompts for any interval, and how many."""
+    for axis in study.evaluate.deciding:
+        size = _size(f"prompts/{axis}", planned, prompts)
+        if size is not None and (size[0] < MIN_VALUES or size[1] < MIN_CLUSTERS):
+            yield axis, size[0]
+
+
+def _size(
+    step: str, planned: Mapping[str, Planned], prompts: Mapping[str, Sequence[Prompt]]
+) -> tuple[int, int] | None:
+    """Return prompts and independent ones among them; None where they are not known yet."""
+    if step in prompts:
+        return len(prompts[step]), len({prompt.cluster for prompt in prompts[step]})
+    record = planned[step].record if step in planned else None
+    if record is None:
+        return None
+    facts = Prompts().read_facts(record)
+    return facts.rows, facts.clusters
+
+
+def _sentence(spec: AxisSpec, rows: int, clusters: int, pairs: int) -> str:
+    asked = f"{rows:,} prompts" + (f" ({clusters:,} independent)" if clusters < rows else "")
+    if rows < MIN_VALUES or clusters < MIN_CLUSTERS:
+        required = f"{MIN_VALUES} are required, {MIN_CLUSTERS} of them independent"
+        return f"{asked} are too few to decide anything: {required}."
+    found = smallest_difference(clusters, DISCORDANT, pairs)
+    low, high = spec.measure.range
+    unit = "points" if (low, high) == (0, 1) else f"on its scale from {low:g} to {high:g}"
+    shown = f"{100 * found:.0f}" if unit == "points" else f"{found * (high - low):.2g}"
+    if found >= DISCORDANT:
+        return f"{asked} can show no difference below {shown} {unit}."
+    return f"{asked} show a difference of {shown} {unit} or more in 4 of 5 studies."

@@ -1,0 +1,193 @@
+"""Defaults of a first study: how models are trained, judged and merged."""
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from mixmerge.errors import SpecError
+from mixmerge.study.memory import ModelSize, size_in, weights_in_name
+from mixmerge.study.starter.look import PromptLook
+from mixmerge.testbed.model import BASES, weights_folder
+
+_FULL_BYTES, _LORA_BYTES = 16, 2
+"""A weight: itself, its gradient and Adam's moments in float32; or itself alone in bfloat16."""
+_TINY_ROWS = 1600
+"""Over all epochs: what the tiny model needs to learn anything."""
+_ROOM = 0.9
+"""Of a device's memory, what training may count on."""
+_SHORT = 40
+"""Characters of an answer that can be expected word for word."""
+_PER_TOKEN = 3
+"""Characters of a token, cautiously."""
+_PROGRAMS = {
+    "exact_match": (
+        "{exact_match: squad}",
+        "exact match, ignoring case and punctuation",
+    ),
+    "f1": (
+        "{exact_match: squad, f1: true}",
+        "share of words in common with the answer (a judge model says more: --judge)",
+    ),
+    "numeric": ("numeric", "the number in the answer must be right"),
+}
+METRICS = ("auto", "exact_match", "f1", "numeric", "judge")
+
+
+@dataclass(frozen=True)
+class Training:
+    """How models are trained."""
+
+    learning_rate: str
+    batch_size: int
+    epochs: int
+    adapter: bool
+    per_device: int | None
+    """Rows at once, where a GPU's memory decides it."""
+    why: str
+    """In words, for a comment."""
+
+
+def size_of(base: str) -> ModelSize | None:
+    """Return the size of a model that is here, from its headers."""
+    return size_in(weights_folder(BASES[base]) if base in BASES else Path(base).expanduser())
+
+
+def context_of(base: str) -> int | None:
+    """Return the longest input of a model that is here, in tokens."""
+    size = size_of(base)
+    config = {} if size is None else size.config
+    longest = config.get("text_config", config).get("max_position_embeddings")
+    return longest if isinstance(longest, int) else None
+
+
+def training(
+    base: str, rows: int, method: str, *, gpu_gb: float | None, lora: bool | None, tokens: int
+) -> Training:
+    """Choose how to train: LoRA or all weights by what the GPU holds, and the batch on it.
+
+    Args:
+        base: the model.
+        rows: of each training.
+        method: ``sft`` or ``dpo``.
+        gpu_gb: memory of the GPU; None: there is none.
+        lora: what was asked; None: whatever fits.
+        tokens: of a long row.
+    """
+    batch = 16 if rows < 2000 else 32
+    size = size_of(base)
+    weights = weights_in_name(base) if size is None else size.weights
+    if base in BASES:
+        rate = "1.0e-3" if method == "sft" else "1.0e-4"
+        passes = min(10, max(2, round(_TINY_ROWS / rows)))
+        return Training(rate, batch, passes, bool(lora), None, "a tiny model: minutes on any CPU")
+    fits = weights is None or gpu_gb is None or _FULL_BYTES * weights <= _ROOM * gpu_gb * 1e9
+    small = weights is not None and weights < 5e8
+    adapter = lora if lora is not None else not (fits and (gpu_gb is not None or small))
+    needed = _LORA_BYTES if adapter else _FULL_BYTES
+    kind = "LoRA" if adapter else "all weights"
+    why = f"{kind}: {needed} bytes a weight"
+    if weights is not None:
+        why += f" of {weights / 1e9:.3g} billion are {needed * weights / 1e9:.3g} GB"
+    if gpu_gb is not None:
+        why += f", and the GPU has {gpu_gb:g} GB"
+        if weights is not None and needed * weights > _ROOM * gpu_gb * 1e9:
+            why += ": NOT ENOUGH for this model; shard it, or choose a smaller one"
+    rates = {("sft", True): "2.0e-4", ("sft", False): "2.0e-5",
+             ("dpo", True): "5.0e-6", ("dpo", False): "1.0e-6"}  # fmt: skip
+    at_once = None
+    if gpu_gb is not None and weights is not None:
+        left = max(gpu_gb * 1e9 * _ROOM - needed * weights, 0)
+        at_once = _power_of_two(left / (tokens * _activation_bytes(weights)), batch)
+    # Few rows are seen three times, as is usual; many need it once.
+    return Training(rates[method, adapter], batch, 3 if rows < 1000 else 1, adapter, at_once, why)
+
+
+def _activation_bytes(weights: int) -> float:
+    """Return about how many bytes a token takes on its way through a model and back.
+
+    34 bytes for each unit of each layer (Korthikanti et al. 2022, arXiv:2205.05198, eq. 1, without
+    the attention scores); units times layers follow from twelve weights for each pair of units.
+    """
+    layers = 12 if weights < 5e8 else 24 if weights < 3e9 else 32
+    hidden = math.sqrt(weights / (12 * layers))
+    return 34 * hidden * layers + 12 * 128_000  # and the logits of a large vocabulary
+
+
+def _power_of_two(most: float, batch: int) -> int:
+    held = 1
+    while held * 2 <= min(most, batch):
+        held *= 2
+    return held
+
+
+def measured(axis: PromptLook, metric: str, judge: str | None, url: str) -> tuple[str, str]:
+    """Return the judge and the measure of an axis as YAML, and why these.
+
+    Raises:
+        SpecError: the metric needs right answers, and the prompts have none.
+    """
+    if metric not in METRICS:
+        raise SpecError(
+            f"--metric {metric}: there is no such metric; there are {', '.join(METRICS)}."
+        )
+    if metric == "auto":
+        metric = "judge" if judge or not axis.answers else "f1"
+        if metric == "f1" and _short(axis.answers):
+            metric = "exact_match"
+    if metric == "judge":
+        local = "//localhost" in url or "//127." in url
+        key = "" if local else ", api_key_env: OPENAI_API_KEY"
+        model = judge or "gpt-4.1-mini"
+        said = f"judge: {{endpoint: {quoted(url)}, model: {quoted(model)}{key}}}, measure: win_rate"
+        return said, "a judge model compares each answer with the base model's"
+    if not axis.answers:
+        raise SpecError(
+            f"--metric {metric}: {axis.file} has no right answers, in none of the columns "
+            "accepted, answer, completion, output; use `--metric judge`."
+        )
+    said, why = _PROGRAMS[metric]
+    return f"judge: {said}, measure: mean", why
+
+
+def _short(answers: Sequence[str]) -> bool:
+    return median(map(len, answers)) <= _SHORT and not any("\n" in text for text in answers[:100])
+
+
+def answer_tokens(axes: Sequence[PromptLook]) -> int:
+    """Return where answers are cut off: room for nearly all of the right ones."""
+    lengths = sorted(len(text) for axis in axes for text in axis.answers)
+    if not lengths or any(not axis.answers for axis in axes):
+        return 512
+    room = lengths[int(0.98 * (len(lengths) - 1))] / 2 + 8
+    return next((size for size in (16, 32, 64, 128, 256, 512) if size >= room), 1024)
+
+
+def merges(names: Sequence[str], taken: Mapping[str, str]) -> dict[str, str]:
+    """Return merges of some models as YAML, by a name that is not taken."""
+    listed = f"[{', '.join(names)}]"
+    found = {"slerp": f"{{merge: {{method: slerp, models: {listed}}}}}"} if len(names) == 2 else {
+        "linear": f"{{merge: {{method: linear, models: {listed}}}}}"
+    }  # fmt: skip
+    density = "parameters: {density: 0.5}"
+    found["ties"] = f"{{merge: {{method: ties, models: {listed}, {density}}}}}"
+    return {free(name, taken): said for name, said in found.items()}
+
+
+def free(name: str, taken: Mapping[str, str]) -> str:
+    """Return a name that is not taken: the name itself, or with ``-merge`` after it."""
+    while name in taken or name == "base":
+        name += "-merge"
+    return name
+
+
+def quoted(text: str) -> str:
+    """Return a text as YAML within a flow mapping."""
+    plain = re.fullmatch(r"[A-Za-z_./][\w./@+-]*", text) and text.lower() not in _WORDS
+    return text if plain else json.dumps(text, ensure_ascii=False)
+
+
+_WORDS = ("null", "true", "false", "yes", "no", "on", "off", "y", "n", ".inf", ".nan")
