@@ -21,7 +21,7 @@ from mixmerge.stats.bootstrap import Floats
 from mixmerge.stats.estimate import LEVEL
 from mixmerge.stats.proportions import t_quantile
 
-FACTORS = (1.5, 2.0, 3.0, 5.0, 10.0)
+FACTORS = (1.5, 2.0, 3.0, 5.0)
 """How many times as much an axis may count: few, since a sentence must say it."""
 
 _CHEAPER = 0.95
@@ -71,6 +71,7 @@ def advise(
     against = best if chosen != best else start if best != start else None
     if against:
         reason = "equivalent" if chosen != best else "better"
+    priorities = _priorities(field, chosen, counts)
     gains = field.over(against or chosen)
     gain, low, high = (ends[names.index(chosen)] for ends in gains.total(counts))
     return told.model_copy(
@@ -82,8 +83,8 @@ def advise(
             "gain": float(gain) if against else 0.0,
             "ci": (float(low), float(high)) if against else None,
             "p_best": field.p_best(chosen, counts),
-            "priorities": tuple(_priorities(field, chosen, counts)),
-            "open": tuple(_open(field, chosen, counts)),
+            "priorities": tuple(priorities),
+            "open": tuple(_open(field, chosen, counts, priorities)),
         }
     )
 
@@ -253,29 +254,36 @@ def _changes(axes: int) -> Iterator[tuple[int, float]]:
         yield from ((column, 1 / factor) for column in range(axes if axes > 2 else 0))
 
 
-def _open(field: _Field, choice: str, weights: Floats) -> list[OpenQuestion]:
-    """Return the models that measure better and are not shown to be, the best first."""
-    value, low, high = field.over(choice).total(weights)
-    own, margin = field.names.index(choice), float(field.margins @ weights)
-    questions = []
-    for row in sorted(range(len(field.names)), key=lambda row: -value[row]):
+def _open(
+    field: _Field, choice: str, weights: Floats, known: Sequence[Priority]
+) -> list[OpenQuestion]:
+    """Return who measures best and is not shown to be better than the choice, alike weights first.
+
+    Models that the priorities name are known already.
+    """
+    gains, own = field.over(choice), field.names.index(choice)
+    questions = dict[str, OpenQuestion | None].fromkeys(each.model for each in known)
+    for column, factor in [(0, 1.0), *_changes(len(weights))]:
+        counts = field.weighed(weights, column, factor)
+        value, low, high = gains.total(counts)
+        row, margin = int(value.argmax()), float(field.margins @ counts)
         # What is shown to be no better by the margin is no question.
-        if value[row] <= 0 or low[row] > 0 or high[row] < margin or row == own:
+        if value[row] <= 0 or high[row] < margin or field.names[row] in questions:
             continue
-        errors = (field.draws[:, row] - field.draws[:, own]) @ weights
+        errors = (field.draws[:, row] - field.draws[:, own]) @ counts
         half = field.quantile * float(errors.std())
         # Either it is shown to be better, or to be no better by the margin.
-        times = (half / max(value[row], margin - value[row])) ** 2
-        needed = {axis: _rounded(count * max(times, 1)) for axis, count in field.clusters.items()}
-        questions.append(
-            OpenQuestion(
-                model=field.names[row],
-                gain=float(value[row]),
-                ci=(float(low[row]), float(high[row])),
-                needed=needed if max(needed.values()) <= _AFFORDABLE else None,
-            )
+        times = max(1.0, (half / max(value[row], margin - value[row])) ** 2)
+        needed = {axis: _rounded(count * times) for axis, count in field.clusters.items()}
+        questions[field.names[row]] = OpenQuestion(
+            model=field.names[row],
+            axis=field.axis(column),
+            factor=factor,
+            gain=float(value[row]),
+            ci=(float(low[row]), float(high[row])),
+            needed=needed if max(needed.values()) <= _AFFORDABLE else None,
         )
-    return questions[:_TOLD]
+    return [each for each in questions.values() if each][:_TOLD]
 
 
 def _rounded(number: float) -> int:

@@ -25,6 +25,9 @@ class OpenQuestion(RowModel):
     """A model that measures better than the choice and is not shown to be."""
 
     model: str
+    axis: Axis
+    factor: float
+    """With which weights, as in `Priority`; 1 for those of `Advice`."""
     gain: float
     """Over the choice: the weighted mean of the axes, in shares of their ranges."""
     ci: tuple[float, float]

@@ -10,13 +10,14 @@ from mixmerge.reporting.formats import listed
 
 _TIMES = {
     1.5: "one and a half times", 2.0: "twice", 3.0: "three times", 5.0: "five times",
-    10.0: "ten times",
 }  # fmt: skip
-_PARTS = {1.5: "two thirds", 2.0: "half", 3.0: "a third", 5.0: "a fifth", 10.0: "a tenth"}
+_PARTS = {1.5: "two thirds", 2.0: "half", 3.0: "a third", 5.0: "a fifth"}
 _SEEDS = (
     "Each model was trained once: run the study with two other seeds before you rely on a "
     "difference that is not far above the margin."
 )
+
+_NOTHING_OPEN = "No other model measures better, so more prompts would hardly change this."
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,12 @@ def tell(results: Results) -> Told | None:
         for each in advice.priorities
     ]
     is_trained = any(cost.training_tokens for cost in results.costs.values())
-    asked = [_question(advice, each) for each in advice.open]
+    asked = [_question(advice, each) for each in advice.open] or [_NOTHING_OPEN]
     return Told(
         Step(_take(results, advice), advice.folder),
         [_why(results, advice), *_beyond(results, advice)],
         steps,
-        [*(asked or ["No other model measures better."]), *[_SEEDS] * is_trained],
+        [*asked, *[_SEEDS] * is_trained],
     )
 
 
@@ -101,7 +102,7 @@ def _weights(advice: Advice) -> str:
     return f"with the weights of the study ({', '.join(parts)})"
 
 
-def _if(advice: Advice, each: Priority) -> str:
+def _if(advice: Advice, each: Priority | OpenQuestion) -> str:
     rest = [axis for axis in advice.weights if axis != each.axis]
     than = rest[0] if len(rest) == 1 else "each other axis"
     if max(advice.weights.values()) - min(advice.weights.values()) > 1e-9:
@@ -128,16 +129,16 @@ def _beyond(results: Results, advice: Advice) -> list[str]:
 
 
 def _question(advice: Advice, each: OpenQuestion) -> str:
-    said = (
-        f"`{each.model}` measures {_gain(each.gain)} better ({_ends(each.ci)}), which is not shown"
-    )
+    where = f"{_if(advice, each)}, " if each.factor != 1 else ""
+    measured = f"measures {_gain(each.gain)} better, within the noise ({_ends(each.ci)})"
+    said = f"{where}`{each.model}` {measured}"
     if each.needed is None:
-        return f"{said}: no affordable number of prompts would decide it. Take either."
+        return f"{said}: no affordable number of prompts would decide it; take either."
     more = [
         f"{formats.count(number)} on {axis} (now {formats.count(advice.questions[axis])})"
         for axis, number in each.needed.items()
     ]
-    return f"{said}: if it stays so, about {listed(more)} questions would decide it."
+    return f"{said}. If that stays, about {listed(more)} questions would decide it."
 
 
 def _gain(gain: float) -> str:

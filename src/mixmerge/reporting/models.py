@@ -90,6 +90,11 @@ def sources(results: Results) -> list[str]:
     return list(dict.fromkeys(source for each in reversed(shares) for source in each))
 
 
+def is_mix(results: Results, name: str) -> bool:
+    """Say whether a model was trained on a mixture of several sources."""
+    return name in results.models and results.models[name].kind == "mixture"
+
+
 def labels(names: Sequence[str]) -> dict[str, str]:
     """Return what figures call each model: its own name, of which a long one loses the middle.
 

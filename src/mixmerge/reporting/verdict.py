@@ -160,9 +160,8 @@ def _at_the_same_price(results: Results, stage: Stage) -> str:
             for axis, found in each.differences.items()
             if found.difference is not None
         ]
-        told.append(
-            f"{each.model} {f'differs {formats.listed(parts)}' if parts else 'does not reach it'}"
-        )
+        said = f"differs {formats.listed(parts)}" if parts else "does not reach it"
+        told.append(f"{each.model} {said}")
     if not own:
         return ""
     level = formats.value(results.axes[own[0].axis], own[0].level)
@@ -189,9 +188,8 @@ def _changes(results: Results, comparison: Comparison) -> str:
         f"{_change(results, contrasts[axis])} ({_evidence(results, contrasts[axis], prefix)})"
         for axis, prefix in zip(first, prefixes, strict=False)
     ]
-    return f"changes {formats.listed(told)}" + (
-        f", and not significantly {formats.listed(rest)}" if rest else ""
-    )
+    also = f", and not significantly {formats.listed(rest)}" if rest else ""
+    return f"changes {formats.listed(told)}{also}"
 
 
 def _change(results: Results, contrast: Contrast) -> str:
