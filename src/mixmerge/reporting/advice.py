@@ -8,10 +8,8 @@ from mixmerge.records.results import Results
 from mixmerge.reporting import formats
 from mixmerge.reporting.formats import listed
 
-_TIMES = {
-    1.5: "one and a half times", 2.0: "twice", 3.0: "three times", 5.0: "five times",
-}  # fmt: skip
-_PARTS = {1.5: "two thirds", 2.0: "half", 3.0: "a third", 5.0: "a fifth"}
+_TIMES = {1.5: "one and a half times", 2: "twice", 3: "three times", 5: "five times"}
+_PARTS = {1.5: "two thirds", 2: "half", 3: "a third", 5: "a fifth"}
 _SEEDS = (
     "Each model was trained once: run the study with two other seeds before you rely on a "
     "difference that is not far above the margin."
@@ -108,8 +106,10 @@ def _if(advice: Advice, each: Priority | OpenQuestion) -> str:
     if max(advice.weights.values()) - min(advice.weights.values()) > 1e-9:
         than = "the study says"
     if each.factor >= 1:
-        return f"If {each.axis} counts at least {_TIMES[round(each.factor, 6)]} as much as {than}"
-    return f"If {each.axis} counts at most {_PARTS[round(1 / each.factor, 6)]} as much as {than}"
+        times = _TIMES.get(each.factor, f"{each.factor:.3g} times")
+        return f"If {each.axis} counts at least {times} as much as {than}"
+    part = _PARTS.get(round(1 / each.factor, 6), f"{each.factor:.3g} times")
+    return f"If {each.axis} counts at most {part} as much as {than}"
 
 
 def _beyond(results: Results, advice: Advice) -> list[str]:
