@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from tests.evaluation.worlds import AXES, INFOS, Verdicts, draw, found, verdict
 
+from mixmerge.records import Outcome
 from mixmerge.records.advice import Advice
 from mixmerge.records.results import Costs, ModelInfo
 
-OUTCOMES = ("win", "tie", "loss")
+OUTCOMES: tuple[Outcome, ...] = ("win", "tie", "loss")
 MODELS = INFOS | {"ties": ModelInfo(kind="merge", stage="sft", method="ties")}
 
 
