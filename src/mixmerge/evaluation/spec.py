@@ -85,7 +85,11 @@ class ResultsSpec(SpecModel):
     match_on: Axis | None = None
     """Sweeps are compared with the baseline at the baseline's value of this axis."""
     sweeps: dict[str, list[str]] = {}
-    """The merges of each of these sweeps, in the order of their weights."""
+    """The merges of each sweep that is compared so, in the order of their weights."""
+    weights: dict[Axis, float] = {}
+    """How much each deciding axis counts when a model is recommended; by default 1."""
+    limits: dict[Axis, float] = {}
+    """The worst value of a model that may be recommended, by axis and in its units."""
 
 
 def _as_list(value: object) -> object:
