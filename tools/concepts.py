@@ -24,7 +24,7 @@ FOLDER = Path(__file__).parents[1] / "docs" / "figures" / "concepts"
 INK = "#010203"
 BLUE, ORANGE, GREEN, GREY = "#4a86e8", "#d9822b", "#2a9d6f", "#8a8a8a"
 """Of a lightness that is readable on white and on black."""
-LINES = 'style="stroke-linejoin: round; stroke-linecap: butt; max-width: 42rem"'
+LINES = 'style="stroke-linejoin: round; stroke-linecap: butt; width: 100%; max-width: 42rem"'
 STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "mixmerge",
@@ -48,7 +48,7 @@ def weights() -> Any:
         axes.plot(*end, "o", color=colour, ms=9)
         axes.annotate(name, end, (8, 4), textcoords="offset points", color=colour, weight="bold")
     axes.plot(*zip(a, b, strict=True), "--", color=GREY, lw=1)
-    axes.plot(*base, "o", color=INK, ms=9)
+    axes.plot(*base, "o", color=INK, ms=9, zorder=9)
     axes.annotate("base", base, (-34, -4), textcoords="offset points")
     for point, name in (((a + b) / 2, "linear: between A and B"), (a + b, "task arithmetic: A + B")):
         axes.plot(*point, "D", color=GREEN, ms=9)
@@ -87,23 +87,22 @@ def elements() -> Any:
 
 def axis() -> Any:
     """Draw the parts of an axis: prompts, answers, a judge's verdicts, and a number."""
-    figure, axes = plt.subplots(figsize=(6.8, 2.6))
-    heads = ("prompts", "answers", "judge", "verdicts", "measure")
+    figure, axes = plt.subplots(figsize=(5.6, 2.1))
+    heads = ("prompt", "answer", "judge", "verdict", "measure")
     rows = (
-        ("First month: July, May?", "May", "= May?", "yes  1", ""),
-        ("First month: June, April?", "June", "= April?", "no  0", "mean 67 %"),
-        ("First month: March, August?", "March", "= March?", "yes  1", "± interval"),
+        ("July or May?", "May", "= May?", "yes: 1", ""),
+        ("June or April?", "June", "= April?", "no: 0", "67 %"),
+        ("March or May?", "March", "= March?", "yes: 1", "± interval"),
     )
-    places = (0.0, 2.6, 3.8, 5.2, 6.4)
+    places = (0.0, 2.2, 3.85, 5.4, 7.0)
     for x, head in zip(places, heads, strict=True):
         axes.text(x, 3.1, head, weight="bold", color=BLUE)
     for y, row in zip((2.2, 1.4, 0.6), rows, strict=True):
         for x, text in zip(places, row, strict=True):
-            axes.text(x, y, text, fontsize=9.5, color=GREEN if x == places[-1] else INK)
+            axes.text(x, y, text, fontsize=10, color=GREEN if x == places[-1] else INK)
     for x in places[1:]:
-        axes.annotate("", (x - 0.12, 3.18), (x - 0.5, 3.18), arrowprops={"arrowstyle": "->"})
-        axes.texts[-1].arrow_patch.set_color(GREY)
-    axes.set(xlim=(0, 8), ylim=(0.3, 3.6))
+        axes.text(x - 0.4, 3.1, "→", color=GREY)
+    axes.set(xlim=(0, 8.4), ylim=(0.3, 3.6))
     axes.axis("off")
     return figure
 
@@ -141,10 +140,11 @@ def decisions() -> Any:
     axes.axvline(0, color=INK, lw=1)
     for y, (name, low, high, colour) in zip(range(len(rows), 0, -1), rows, strict=True):
         axes.plot([low, high], [y, y], color=colour, lw=5, solid_capstyle="butt")
-        axes.text(-13.2, y, name, va="center", ha="left", color=colour, weight="bold")
-    axes.text(0, 5.75, "margin: ± 3 points", ha="center", fontsize=9)
-    axes.set(xlim=(-13.5, 12), ylim=(0.4, 6.2), yticks=[])
+        axes.text(-18.5, y, name, va="center", ha="left", color=colour, weight="bold")
+    axes.text(0, 6.5, "margin: ± 3 points", ha="center", fontsize=9)
+    axes.set(xlim=(-18.8, 12), ylim=(0.4, 6.4), yticks=[])
     axes.set_xlabel("merge − baseline, in points (right is better)")
+    axes.set_xticks([-10, -5, 0, 5, 10])
     axes.spines["left"].set_visible(False)
     return figure
 
