@@ -50,7 +50,10 @@ def weights() -> Any:
     axes.plot(*zip(a, b, strict=True), "--", color=GREY, lw=1)
     axes.plot(*base, "o", color=INK, ms=9, zorder=9)
     axes.annotate("base", base, (-34, -4), textcoords="offset points")
-    for point, name in (((a + b) / 2, "linear: between A and B"), (a + b, "task arithmetic: A + B")):
+    for point, name in (
+        ((a + b) / 2, "linear: between A and B"),
+        (a + b, "task arithmetic: A + B"),
+    ):
         axes.plot(*point, "D", color=GREEN, ms=9)
         axes.annotate(name, point, (10, -3), textcoords="offset points", color=GREEN)
     axes.set(xlim=(-0.7, 6.3), ylim=(-0.4, 3.6), xlabel="one weight", ylabel="another weight")
