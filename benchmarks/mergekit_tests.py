@@ -4,8 +4,8 @@
 
 fetches the sources of mergekit 0.1.5 from the package index into a temporary folder, makes an
 environment for it there on top of this one, runs the tests and removes everything. Each test that
-merges is printed: passed, or failed with the row of `docs/mergekit.md` that says why it must. The exit
-code is 1 where a test fails without such a reason, or passes although it has one.
+merges is printed: passed, or failed with the row of `docs/mergekit.md` that says why it must. The
+exit code is 1 where a test fails without such a reason, or passes although it has one.
 """
 
 import os
