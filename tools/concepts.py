@@ -25,7 +25,7 @@ INK = "#010203"
 BLUE, ORANGE, GREEN, GREY = "#4a86e8", "#d9822b", "#2a9d6f", "#8a8a8a"
 """Of a lightness that is readable on white and on black."""
 LINES = 'style="stroke-linejoin: round; stroke-linecap: butt; width: 100%; max-width: 42rem"'
-STYLE = {
+STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "mixmerge",
     "font.size": 11,
@@ -42,7 +42,8 @@ STYLE = {
 def weights() -> Any:
     """Draw two weights of a base model, two fine-tunes, and where merges of them lie."""
     figure, axes = plt.subplots(figsize=(6.4, 3.8))
-    base, a, b = np.array([0.0, 0.0]), np.array([3.0, 0.5]), np.array([0.7, 2.6])
+    base, a, b = (0.0, 0.0), (3.0, 0.5), (0.7, 2.6)
+    middle, total = ((a[0] + b[0]) / 2, (a[1] + b[1]) / 2), (a[0] + b[0], a[1] + b[1])
     for end, colour, name in ((a, BLUE, "A"), (b, ORANGE, "B")):
         axes.annotate("", end, base, arrowprops={"arrowstyle": "->", "color": colour, "lw": 2})
         axes.plot(*end, "o", color=colour, ms=9)
@@ -51,8 +52,8 @@ def weights() -> Any:
     axes.plot(*base, "o", color=INK, ms=9, zorder=9)
     axes.annotate("base", base, (-34, -4), textcoords="offset points")
     for point, name in (
-        ((a + b) / 2, "linear: between A and B"),
-        (a + b, "task arithmetic: A + B"),
+        (middle, "linear: between A and B"),
+        (total, "task arithmetic: A + B"),
     ):
         axes.plot(*point, "D", color=GREEN, ms=9)
         axes.annotate(name, point, (10, -3), textcoords="offset points", color=GREEN)
