@@ -104,7 +104,7 @@ def agreement(published: float, ours: Estimate, whole: float = 1.0) -> Agreement
 
 def decide(win: Estimate, harm: Estimate) -> tuple[Decision, str]:
     """Decide "A is better than B" from the differences A - B, and say why."""
-    axes = {"win rate": _compared(win, 1), "harm rate": _compared(harm, -1)}
+    axes = {"win rate": compared(win, 1), "harm rate": compared(harm, -1)}
     better = " and ".join(name for name, axis in axes.items() if axis.gain > 0)
     worse = " and ".join(name for name, axis in axes.items() if axis.gain < 0)
     margin = f"{100 * MARGIN:g} points"
@@ -118,7 +118,8 @@ def decide(win: Estimate, harm: Estimate) -> tuple[Decision, str]:
     return says[of_axes(axes.values())]
 
 
-def _compared(difference: Estimate, direction: int) -> Compared:
+def compared(difference: Estimate, direction: int) -> Compared:
+    """Say what a difference says of one axis, of which more is better (1) or worse (-1)."""
     low, high = sorted(direction * end for end in difference.interval)
     spread = has_spread(difference)
     return Compared(

@@ -34,8 +34,8 @@ def findings(runs: list[SeedRun], commands: list[str]) -> Findings:
     return Findings(
         seeds=[run.seed for run in runs],
         languages=runs[0].study.languages,
-        test=_scores(runs, models),
-        selection=_scores(runs, candidates, SELECTION) if len(candidates) > 1 else None,
+        test=scores_of(runs, models),
+        selection=scores_of(runs, candidates, SELECTION) if len(candidates) > 1 else None,
         sweeps=_sweeps(runs),
         unfinished=[
             name
@@ -52,7 +52,8 @@ def _common(names: Iterable[list[str]]) -> list[str]:
     return [name for name in first if all(name in other for other in others)]
 
 
-def _scores(runs: list[SeedRun], models: list[str], suffix: str = "") -> Scores:
+def scores_of(runs: list[SeedRun], models: list[str], suffix: str = "") -> Scores:
+    """Gather the scores of models that are judged in all of these seeds."""
     by_seed = [
         {name: read_verdicts(run.folders[f"judge/{name}{suffix}"]) for name in models}
         for run in runs

@@ -21,13 +21,15 @@ from paper.published import METHODS, TABLE_1
 from paper.scores import Findings, Scores
 from paper.tables import ORDERS, STAGES
 
-_COLOUR = {"linear": "#0a5fa5", "slerp": "#b34700", "ties": "#007a5e", "dare-ties": "#8250a8"}
+COLOUR = {"linear": "#0a5fa5", "slerp": "#b34700", "ties": "#007a5e", "dare-ties": "#8250a8"}
+"""By merge method."""
 _GROUPS = {
     "three": ("en, fr, es", -0.15, COLOURS["expert"]),
     "six": ("all six", 0.15, COLOURS["mixture"]),
 }
 """Words, place beside the row's middle, and colour of the merged groups of languages."""
-_MARKER = {"linear": "o", "slerp": "D", "ties": "s", "dare-ties": "^"}
+MARKER = {"linear": "o", "slerp": "D", "ties": "s", "dare-ties": "^"}
+"""By merge method."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ def all_drawings(findings: Findings) -> list[Drawing]:
     return [drawing for drawing in made if drawing is not None]
 
 
-def _figure(rows: int, columns: int, height: float) -> tuple[Figure, list[list[Axes]]]:
+def new_figure(rows: int, columns: int, height: float) -> tuple[Figure, list[list[Axes]]]:
+    """Return a figure of the page's width with its panels, by row and column."""
     figure = Figure(figsize=(9.2, height), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False)
@@ -95,7 +98,7 @@ def gains(scores: Scores) -> Drawing | None:
     stages = [s for s in STAGES if scores.has([f"{s}-0", f"{s}-100", f"{s}-15", *merges(s)])]
     if not stages:
         return None
-    figure, axes = _figure(len(stages), 2, 0.5 + 2.7 * len(stages))
+    figure, axes = new_figure(len(stages), 2, 0.5 + 2.7 * len(stages))
     said = []
     for row, stage in zip(axes, stages, strict=True):
         mix = TABLE_1[f"{stage}-15"]
@@ -131,7 +134,7 @@ def by_language(findings: Findings) -> Drawing | None:
     scores, names = findings.test, merges("dpo")
     if not scores.has([*names, "dpo-15"]):
         return None
-    figure, ((left, right),) = _figure(1, 2, 4.6)
+    figure, ((left, right),) = new_figure(1, 2, 4.6)
     panels: tuple[tuple[Axes, Axis, float, str], ...] = (
         (left, "general", 1.0, "DPO: win gain over the mix"),
         (right, "safety", -1.0, "DPO: harm gain over the mix"),
@@ -142,7 +145,7 @@ def by_language(findings: Findings) -> Drawing | None:
             for at, language in enumerate(findings.languages):
                 _line(
                     axes, at + 0.18 * (place - 1.5), scores.estimate(axis, formula, language),
-                    _COLOUR[method], _MARKER[method], label=method if at == 0 else None,
+                    COLOUR[method], MARKER[method], label=method if at == 0 else None,
                 )  # fmt: skip
         _rows(axes, findings.languages, title)
     handles, labels = left.get_legend_handles_labels()
@@ -165,7 +168,7 @@ def languages(scores: Scores) -> Drawing | None:
     methods = [m for m in methods if scores.has([f"six-{m}", f"three-{m}", "sft-15"])]
     if not methods:
         return None
-    figure, ((left, right),) = _figure(1, 2, 1.4 + 0.36 * len(methods))
+    figure, ((left, right),) = new_figure(1, 2, 1.4 + 0.36 * len(methods))
     panels: tuple[tuple[Axes, Axis, float, str], ...] = (
         (left, "general", 1.0, "Win gain over the multilingual mix"),
         (right, "safety", -1.0, "Harm gain over the multilingual mix"),
@@ -202,7 +205,7 @@ def weights(findings: Findings) -> Drawing | None:
     stages = [s for s in STAGES if any(name.startswith(s) and flat[name] for name in flat)]
     if scores is None or not stages:
         return None
-    figure, axes = _figure(len(stages), 2, 0.5 + 2.9 * len(stages))
+    figure, axes = new_figure(len(stages), 2, 0.5 + 2.9 * len(stages))
     for row, stage in zip(axes, stages, strict=True):
         for panel, axis, title in (
             (row[0], "general", "win rate"), (row[1], "safety", "harm rate"),
@@ -234,7 +237,7 @@ def _curves(
         y = [estimate.value for _, estimate in found]
         spread = np.array([[e.value - e.low, e.high - e.value] for _, e in found]).T
         axes.errorbar(
-            x, y, yerr=spread, color=_COLOUR[method], marker=_MARKER[method], markersize=5,
+            x, y, yerr=spread, color=COLOUR[method], marker=MARKER[method], markersize=5,
             linewidth=1.4, elinewidth=0.8, label=method,
         )  # fmt: skip
     if scores.has([f"{stage}-15"]):
@@ -248,7 +251,7 @@ def orders(scores: Scores) -> Drawing | None:
     names = [name for name in (*ORDERS, "sft-15", "dpo-15") if scores.has([name])]
     if len(names) < 4 or "merge-dpo" not in names:
         return None
-    figure, ((left, right),) = _figure(1, 2, 0.9 + 0.42 * len(names))
+    figure, ((left, right),) = new_figure(1, 2, 0.9 + 0.42 * len(names))
     shown = [ORDERS.get(name, f"the mix, {name[:3].upper()}") for name in names]
     panels: tuple[tuple[Axes, Axis, str], ...] = (
         (left, "general", "Win rate (right is better)"),
@@ -279,7 +282,7 @@ def mechanisms(findings: Findings) -> Drawing | None:
     related = [each for each in relations(findings) if each.measure in SHOWN]
     if len(related) != len(SHOWN):
         return None
-    figure, row = _figure(1, len(related), 3.8)
+    figure, row = new_figure(1, len(related), 3.8)
     for axes, each in zip(row[0], related, strict=True):
         x, y = [*each.values.values()], [*each.outcomes.values()]
         axes.plot(x, y, "o", color=COLOURS["merge"])

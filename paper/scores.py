@@ -12,8 +12,10 @@ from mixmerge.stats.bootstrap import Floats
 from mixmerge.stats.estimate import Estimate
 from paper.two_way import pooled
 
-Formula = Mapping[str, float]
-"""Models with their coefficients: ``{"dpo-slerp": 1, "dpo-15": -1}`` is a difference."""
+Formula = Mapping[str, float | Floats]
+"""Models with their coefficients: ``{"dpo-slerp": 1, "dpo-15": -1}`` is a difference.
+
+A coefficient that differs between seeds has shape (seeds, 1)."""
 
 
 @dataclass(frozen=True)
@@ -100,18 +102,37 @@ class Scores:
         The questions of the two axes are two samples; seeds are the same in both, so a training
         that is good or bad on both axes at once is accounted for.
         """
-        parts = []
-        value = 0.0
-        for axis, sign in (("general", 1.0), ("safety", -1.0)):
+        negative = {model: -share for model, share in formula.items()}
+        parts: dict[Axis, Formula] = {"general": formula, "safety": negative}
+        values = sum((self.by_seed(axis, own) for axis, own in parts.items()), np.zeros(1))
+        return self.over_axes(parts, values)
+
+    def by_seed(self, axis: Axis, formula: Formula) -> Floats:
+        """Return a combination of the models' rates in each seed, shape (seeds,)."""
+        totals, sizes = self.axes[axis].by_question(formula, None)
+        means: Floats = totals.sum(axis=1) / sizes.sum(axis=1)
+        return means
+
+    def over_axes(self, parts: Mapping[Axis, Formula], values: Floats) -> Estimate:
+        """Return the mean over seeds of a quantity that depends on several axes.
+
+        Args:
+            parts: how the quantity depends on the models' rates of each axis, to first order.
+            values: the quantity in each seed, shape (seeds,).
+        """
+        columns = []
+        for axis, formula in parts.items():
             totals, sizes = self.axes[axis].by_question(formula, None)
             answered = sizes.sum(axis=0) > 0
-            mean = float(totals.sum() / sizes.sum())
-            value += sign * float(mean)
-            residuals = (totals - sizes * mean)[:, answered] / sizes[:, answered].mean()
-            parts.append(sign * residuals / answered.sum())
-        questions = np.concatenate(parts, axis=1)
-        questions *= questions.shape[1]
-        return _shifted(pooled(questions, np.ones_like(questions)), value)
+            means = (totals.sum(axis=1) / sizes.sum(axis=1))[:, None]
+            # Each question's part in the seed's own mean, which the questions of an axis add up to.
+            own = (totals - sizes * means)[:, answered] / sizes[:, answered].mean()
+            columns.append(own / answered.sum())
+        effects = np.concatenate(columns, axis=1)
+        value = float(values.mean())
+        # The mean over all columns is the sum of the axes' parts; a seed's own luck is in each.
+        effects = effects * effects.shape[1] + (values - value)[:, None]
+        return _shifted(pooled(effects, np.ones_like(effects)), value)
 
 
 def _shifted(estimate: Estimate, by: float) -> Estimate:

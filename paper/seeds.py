@@ -29,20 +29,22 @@ def arguments(about: str, seeds: int) -> argparse.ArgumentParser:
     return parser
 
 
-def command(study: Path, root: Path, seed: int) -> list[str]:
-    """Return the command line that runs one seed, after the name of the program."""
-    return [
-        "run", str(study), "--seed", str(seed), "--out", str(root / f"seed-{seed}"),
-        "--only", "results/study",
-    ]  # fmt: skip
+def command(
+    study: Path, root: Path, seed: int, steps: Sequence[str] = ("results/study",)
+) -> list[str]:
+    """Return the command line that runs these steps of one seed, after the program's name."""
+    only = [word for step in steps for word in ("--only", step)]
+    return ["run", str(study), "--seed", str(seed), "--out", str(root / f"seed-{seed}"), *only]
 
 
-def run_seeds(study: Path, asked: argparse.Namespace) -> None:
+def run_seeds(
+    study: Path, asked: argparse.Namespace, steps: Sequence[str] = ("results/study",)
+) -> None:
     """Run every seed that is not finished, each by its own command line, bars and all."""
     more = ["--workers", str(asked.workers)] if asked.workers else []
     for seed in range(asked.seeds):
         print(f"{study.stem}: seed {seed} of {asked.seeds}", flush=True)
-        line = [sys.executable, "-m", "mixmerge", *command(study, asked.root, seed), *more]
+        line = [sys.executable, "-m", "mixmerge", *command(study, asked.root, seed, steps), *more]
         code = subprocess.run(line, check=False).returncode
         if code:
             sys.exit(code)

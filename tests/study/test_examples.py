@@ -93,8 +93,9 @@ def test_the_page_about_8b_agrees_with_the_plan(tmp_path: Path) -> None:
     assert f"{kinds['train']} trainings of 313 or 157 steps" in said
     assert f"{kinds['merge']} merges, {kinds['generate']} models to evaluate" in said
     general, safety = (kinds["judge"] - 1) * 1200 * 2, kinds["judge"] * 5404
+    refusals = kinds["judge"] * 250 * 6
     assert f"= {general:,}; safety: 15 × 5,404 = {safety:,}" in said
-    assert f"{general + safety:,} calls" in said
+    assert f"over-refusal: 15 × 1,500 = {refusals:,} | **{general + safety + refusals:,} calls" in said
 
 
 def test_the_page_about_the_grid_counts_it_right() -> None:
@@ -123,6 +124,8 @@ def test_the_grid_at_8b_has_every_checkpoint_and_nothing_of_the_testbed() -> Non
     assert grid.checkpoints == whole.checkpoints
     for section in ("base", "data", "languages", "placement", "evaluate"):
         assert getattr(grid, section) == getattr(alone, section)
+    assert grid.selection is not None
+    assert not [axis for axis, own in grid.selection.prompts.items() if own.testbed]
     used = {one.mixture for one in grid.checkpoints.values() if isinstance(one, Trained)}
     for name in used:
         same = (grid.mixtures[name].shares, grid.mixtures[name].language_shares)
@@ -147,8 +150,11 @@ def test_the_page_about_8b_counts_the_grid_right(tmp_path: Path) -> None:
     assert f"reported items, {chosen_on} those" in said
 
 
-OF_THEIR_OWN = {"real_model.yaml", "families.yaml", "sizes.yaml", "accept.yaml"}
-"""Studies with another base model or in another world."""
+OF_THEIR_OWN = {
+    "real_model.yaml", "families.yaml", "sizes.yaml", "accept.yaml", "contrasts.yaml",
+    "objective-cliff.yaml", "objective-conflict.yaml",
+}  # fmt: skip
+"""Studies with another base model, or with other data."""
 
 
 def test_every_experiment_is_in_the_whole_grid() -> None:
@@ -162,6 +168,8 @@ def test_every_experiment_is_in_the_whole_grid() -> None:
             assert whole.checkpoints[name] == checkpoint, f"{path.name}: {name}"
         for section in ("data", "mixtures", "training", "evaluate", "selection"):
             own, all_of_it = getattr(study, section), getattr(whole, section)
+            if section == "evaluate":  # whether sweeps are measured as a whole is said once
+                own = own.model_copy(update={"match_on": all_of_it.match_on})
             if isinstance(own, dict):
                 assert own.items() <= all_of_it.items(), f"{path.name}: {section}"
             else:

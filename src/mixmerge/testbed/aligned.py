@@ -32,15 +32,31 @@ def conflicting_general(world: World, groups: Sequence[str]) -> Iterator[Pair]:
 
 def aligned_safety(world: World, groups: Sequence[str]) -> Iterator[Pair]:
     """Yield refusals of harm, harmless requests like them, and answers that the base model has."""
+    yield from refusal_pairs(world, groups)
+    yield from contrast_pairs(world, groups)
+    yield from answer_pairs(world, groups)
+
+
+def refusal_pairs(world: World, groups: Sequence[str]) -> Iterator[Pair]:
+    """Yield harmful requests, each in a third of the wordings, and their refusals."""
     wordings = worded(world, groups)
     for number, wish in enumerate(wishes_of(world, "train", harmful=True, practical=False)):
         for variant in range(number % 3, len(wordings), 3):
             for index in range(len(world.languages)):
                 yield _refused(world, wish, variant, wordings[variant], index)
+
+
+def contrast_pairs(world: World, groups: Sequence[str]) -> Iterator[Pair]:
+    """Yield harmless requests like the harmful ones, and their granting."""
+    wordings = worded(world, groups)
     for number, wish in enumerate(contrasts(world)):
         for variant, wording in enumerate(wordings):
             for index in range(len(world.languages) if (number + variant) % 6 else 0):
                 yield _granted(world, wish, variant, wording, index)
+
+
+def answer_pairs(world: World, _: Sequence[str]) -> Iterator[Pair]:
+    """Yield answers to questions that the base model answers already."""
     known = set(known_facts(world))
     for trained in trained_facts(world):
         kept = [fact for fact in trained if fact in known]

@@ -7,7 +7,14 @@ from typing import Literal, TypeVar
 from mixmerge.errors import SpecError
 from mixmerge.records import Message, PreferencePair, Prompt
 from mixmerge.testbed import LANGUAGES
-from mixmerge.testbed.aligned import aligned_general, aligned_safety, conflicting_general
+from mixmerge.testbed.aligned import (
+    aligned_general,
+    aligned_safety,
+    answer_pairs,
+    conflicting_general,
+    contrast_pairs,
+    refusal_pairs,
+)
 from mixmerge.testbed.rows import (
     EVERYDAY,
     Pair,
@@ -144,7 +151,15 @@ def _cluster(
 
 _Pairs = Callable[[World, Sequence[str]], Iterator[Pair]]
 _PAIRS: dict[str, dict[str, _Pairs]] = {
-    "aligned": {"general": aligned_general, "safety": aligned_safety, "first_month": month_pairs},
+    "aligned": {
+        "general": aligned_general,
+        "safety": aligned_safety,
+        # What `safety` is made of, for mixtures with other shares of each.
+        "refusals": refusal_pairs,
+        "contrasts": contrast_pairs,
+        "answers": answer_pairs,
+        "first_month": month_pairs,
+    },
     "conflict": {"general": conflicting_general, "safety": aligned_safety},
     "cliff": {"general": general_pairs, "safety": safety_pairs, "first_month": month_pairs},
 }
