@@ -8,8 +8,13 @@ from tests.tutorials.pages import ROOT, Shell, blocks, expect, follow
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.stem, marks=[] if page.stem == "one_gpu" else pytest.mark.slow)
+        for page in TUTORIALS
+    ],
+)
 def test_a_tutorial_runs_as_it_is_written(page: Path, tmp_path: Path) -> None:
     """Its files, commands and outputs, in order; a page that changes the source has a clone."""
     shell = Shell(tmp_path)
