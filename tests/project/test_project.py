@@ -65,12 +65,11 @@ def test_tests_say_what_they_expect(path: Path) -> None:
 
 
 def test_tests_mirror_the_source() -> None:
-    """Each folder of tests is a package of the source, or one of a few beside it."""
+    """Each folder of tests is a package of the source, the benchmarks, the paper or the project."""
     packages = {path.name for path in (ROOT / "src/mixmerge").iterdir() if path.is_dir()}
     folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir()}
-    assert folders - packages - {"__pycache__"} == {
-        *("benchmarks", "data", "paper", "project", "tutorials"),
-    }
+    others = {"benchmarks", "data", "paper", "project", "tutorials"}
+    assert folders - packages - {"__pycache__"} == others
 
 
 def test_the_readme_opens_with_the_two_commands() -> None:
