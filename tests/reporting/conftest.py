@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mixmerge.records import Axis, Message, Outcome, Prompt
+from mixmerge.records.advice import Advice, OpenQuestion, Priority
 from mixmerge.records.results import (
     AxisInfo,
     AxisScore,
@@ -79,6 +80,31 @@ AXES = {
         primary=True, unit="percent", bounds=(0, 1), margin=0.03,
     ),
 }  # fmt: skip
+
+ADVICE = Advice(
+    choice="dpo-slerp",
+    folder="merge/dpo-slerp-0123abcd/model",
+    reason="better",
+    against="dpo-15",
+    gain=0.043,
+    ci=(0.011, 0.075),
+    weights={"general": 0.5, "safety": 0.5},
+    candidates=15,
+    p_best=0.62,
+    priorities=(
+        Priority(
+            model="dpo-100", folder="train/dpo-100-0123abcd/model", axis="safety", factor=2.0,
+            p_best=0.97,
+        ),
+    ),
+    questions={"general": 200, "safety": 200},
+    open=(
+        OpenQuestion(
+            model="dpo-dare-ties", axis="general", factor=1.5, gain=0.002, ci=(-0.02, 0.024),
+            needed={"general": 520, "safety": 520},
+        ),
+    ),
+)  # fmt: skip
 
 GREETINGS = {
     "en": "What is the capital of France? Paris.",
@@ -238,7 +264,8 @@ def study_results(seed: int = 0) -> Results:
         axes={axis: AXES[axis] for axis in ("general", "safety", "over_refusal")},
         baselines={"sft": "sft-15", "dpo": "dpo-15"}, contrasts=tuple(contrasts), costs=costs,
     )  # fmt: skip
-    return results.model_copy(update={"decisions": compare(results, pairs)})
+    decisions = compare(results, pairs)
+    return results.model_copy(update={"decisions": decisions, "advice": ADVICE})
 
 
 # Given models, one stage, one language: by axis, values of base, safe, coder, mixed, slerp, ties.

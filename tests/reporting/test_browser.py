@@ -191,6 +191,21 @@ def test_the_phone_never_scrolls_sideways(phone: Visit) -> None:
     assert right <= 360
 
 
+@pytest.mark.parametrize("height", [740, 844])
+def test_the_advice_is_on_the_first_screen(browser: Browser, address: str, height: int) -> None:
+    """On a phone the verdict, the model to take and its folder are seen without any scrolling."""
+    context = browser.new_context(viewport={"width": 390, "height": height})
+    page = Visit(context.new_page(), address).page
+    for selector in (".headline", ".take", ".take .folder"):
+        box = page.locator(selector).bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+        assert box["y"] + box["height"] <= height
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    context.close()
+
+
 def test_the_keyboard_reaches_everything(desktop: Visit) -> None:
     """Tab visits the skip link, the theme button, table areas, the search field and filters."""
     page = desktop.page
@@ -246,7 +261,8 @@ def test_text_has_enough_contrast(desktop: Visit, scheme: str) -> None:
     page = desktop.page
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     selectors = [
-        ".headline", ".note", ".byline", "nav a", "thead th", "td small", "#found",
+        ".headline", ".take", ".folder", ".open", ".note", ".byline", "nav a", "thead th",
+        "td small", "#found",
         "tr[data-mark=base] th", "tr[data-mark=mixture] th", "tr[data-mark=expert] th",
         "tr[data-mark=merge] th", ".outcome.good", ".outcome.bad", ".outcome.neutral", ".reason",
         ".tags span", "#theme", ".answer h3[data-mark=expert]", ".answer h3[data-mark=base]",
@@ -274,7 +290,7 @@ def test_without_script_everything_is_shown(browser: Browser, address: str) -> N
 
 def test_names_of_the_plane_do_not_overlap(desktop: Visit) -> None:
     """In the browser's own font no two names of a plane overlap."""
-    names = {"base", "linear", "slerp", "ties", "dare-ties"}
+    names = {"base", "sft-linear", "sft-slerp", "sft-ties", "sft-dare-ties", "sft-15"}
     boxes = (
         desktop.page.locator("#tradeoffs .drawing")
         .first.locator("svg text")

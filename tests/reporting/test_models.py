@@ -6,19 +6,16 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from mixmerge.records.results import Results
 from mixmerge.reporting.input import ReportInput
 from mixmerge.reporting.models import (
     all_models,
-    describe,
-    display_names,
     dominates,
     file_name,
     gains,
+    labels,
     models_of,
     non_dominated,
     of_stage,
-    short_name,
     stage_name,
     stages,
 )
@@ -50,73 +47,21 @@ def test_stages_are_written_as_people_do(
     assert of_stage(make_given(["code"]).results, "given") == ""
 
 
-def with_shares(study: ReportInput, *shares: dict[str, float]) -> Results:
-    """Return results of models trained on these shares of sources, named a, b and so on."""
-    mixture = study.results.models["sft-15"]
-    models = {
-        name: mixture.model_copy(
-            update={"shares": own, "kind": "mixture" if own.get("x") else kind}
-        )
-        for name, own, kind in zip("abc", shares, ("expert", "mixture", "expert"), strict=False)
-    }
-    return study.results.model_copy(update={"models": models})
-
-
-def test_trained_models_are_named_by_their_data(study: ReportInput) -> None:
-    """Of two sources the second one's share is told, a single source is named, three are not."""
-    results = study.results
-    assert describe(results, "sft-15").replace("\N{NARROW NO-BREAK SPACE}", " ") == (
-        "the 15 % safety mix"
-    )
-    assert describe(results, "dpo-100").endswith("% safety expert")
-    assert describe(results, "sft-slerp") == "sft-slerp"
-    assert describe(results, "unknown") == "unknown"
-    assert describe(with_shares(study, {"code": 1.0}), "a") == "the code expert"
-    three = with_shares(study, {"x": 0.2, "y": 0.3, "z": 0.5}, {"y": 1.0})
-    assert describe(three, "a") == "a"
-    assert models_of(three, "sft") == ["b", "a"]
-
-
 def test_names_of_files_are_safe() -> None:
     """What a study calls its stages and axes may hold anything."""
     assert file_name("my stage/2", "safe", "plane") == "my-stage-2-safe-plane"
 
 
-def test_short_names_drop_the_stage_but_never_everything() -> None:
-    """A prefix or suffix of the stage goes; a name is never empty."""
-    assert short_name("dpo-slerp", "dpo") == "slerp"
-    assert short_name("slerp_dpo", "dpo") == "slerp"
-    assert short_name("dpo", "dpo") == "dpo"
-    assert short_name("dpo-", "dpo") == "dpo-"
-    assert short_name("sft-slerp", "dpo") == "sft-slerp"
-    assert short_name("base", None) == "base"
-    assert short_name("given-x", "given") == "x"
-
-
-def test_equal_shares_keep_their_names(study: ReportInput) -> None:
-    """Two models with one safety share are told apart by name, others are called by share."""
-    names = models_of(study.results, "sft")
-    shown = display_names(study.results, names)
-    assert shown["sft-15"].split() == ["15", "%", "safety"]
-    assert shown["sft-ties"] == "ties"
-    twins = display_names(study.results, ["sft-15", "dpo-15"])
-    assert twins == {"sft-15": "sft-15", "dpo-15": "dpo-15"}
-
-
-def test_long_names_become_the_method_or_a_number(study: ReportInput) -> None:
-    """Labels stay short and different when names are long, whatever the names share."""
+def test_figures_call_models_by_their_names() -> None:
+    """A name that fits is kept whole; of a longer one the middle goes, and no two are alike."""
+    assert labels(["dpo-dare-ties", "base"]) == {"dpo-dare-ties": "dpo-dare-ties", "base": "base"}
     long = "sft-merge-of-the-general-and-the-safety-model"
-    merges = [m for m in study.results.models.values() if m.kind == "merge" and m.stage == "sft"]
-    models = {f"{long}-{number}": model for number, model in enumerate(merges)}
-    results = study.results.model_copy(update={"models": models})
-    assert list(display_names(results, list(models)).values()) == [
-        "linear", "slerp", "ties", "dare_ties",
-    ]  # fmt: skip
-    same = {name: model.model_copy(update={"method": "ties"}) for name, model in models.items()}
-    results = study.results.model_copy(update={"models": same})
-    shown = display_names(results, list(same)).values()
-    assert len(set(shown)) == 4
-    assert max(map(len, shown)) <= 18
+    assert labels([f"{long}-1", f"{long}-2"]) == {
+        f"{long}-1": "sft-merge-of…ety-model-1",
+        f"{long}-2": "sft-merge-of…ety-model-2",
+    }
+    same = labels([f"sft-merge-of-{middle}-the-safety-model" for middle in ("four", "nine")])
+    assert list(same.values()) == ["sft-merge-of…afety-m… 1", "sft-merge-of…afety-m… 2"]
 
 
 @pytest.mark.parametrize("axes", [1, 2, 4])

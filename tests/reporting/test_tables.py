@@ -39,7 +39,10 @@ def test_model_table_is_table_1(study: ReportInput) -> None:
     assert rows["dpo-15"]["general_gain"] == rows["base"]["general_gain"] == ""
     assert rows["base"]["safety_relative_change"] == ""
     kind = rows["dpo-15"]["kind"].replace("\N{NARROW NO-BREAK SPACE}", " ")
-    assert (kind, rows["dpo-0"]["kind"]) == ("Mixture, 15 % safety", "Expert, general")
+    assert (kind, rows["dpo-0"]["kind"]) == (
+        "Mixture, 85 % general, 15 % safety",
+        "Expert, general",
+    )
 
 
 def test_model_table_without_relative_change(study: ReportInput) -> None:

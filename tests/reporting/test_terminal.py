@@ -4,12 +4,13 @@ import io
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from mixmerge.reporting.input import ReportInput
-from mixmerge.reporting.terminal import result_table
+from mixmerge.reporting.terminal import closing, result_table
 
 FIVE = ("code", "general", "safety", "tone", "mmlu")
 GIVEN_TONE = {"base": 5.1, "safe": 6.8, "coder": 4.9, "mixed": 6.0, "slerp": 6.7, "ties": 6.1}
@@ -38,6 +39,21 @@ def test_square_brackets_in_names_are_text(study: ReportInput) -> None:
     text = printed(study.model_copy(update={"results": results}))
     assert "[red]x[/red]" in text
     assert "[bold]s" in text
+
+
+def test_the_last_lines_say_what_to_do(study: ReportInput) -> None:
+    """Below the table: verdict, evidence, numbers of prompts, then the advice with its folders."""
+    lines = [line.plain for line in closing(study.results, Path("runs/x"))]
+    assert lines[0].startswith("Merging beats mixing")
+    assert lines[2].startswith("Prompts with a verdict: general ")
+    assert "Take `dpo-slerp`. runs/x/merge/dpo-slerp-0123abcd/model" in lines
+    assert (
+        "If safety counts at least twice as much as general, take `dpo-100`. "
+        "runs/x/train/dpo-100-0123abcd/model"
+    ) in lines
+    assert lines[-1].startswith("Open: Each model was trained once")
+    bare = study.results.model_copy(update={"advice": None})
+    assert len(closing(bare, Path())) == 3
 
 
 def test_terminal_and_specification_are_light() -> None:

@@ -41,12 +41,16 @@ def decided(
 
 
 def test_headline_names_the_winner_with_its_intervals(study: ReportInput) -> None:
-    """The first sentence names the merge, both differences, both intervals and the expert."""
-    assert plain(conclude(study.results).headline) == (
-        "Merging beats mixing at the DPO stage, not at the SFT stage: against the 15 % safety mix, "
-        "slerp changes the win rate by +7.0 points (95 % interval +2.8 to +11.2, p = 0.001) and "
-        "the share of harmful answers by −1.6 points (−4.0 to +0.8, p = 0.400); yet the 100 % "
-        "safety expert alone measures at least as well on both axes as the mix."
+    """The evidence names the merge, both differences, both intervals and the expert."""
+    conclusion = conclude(study.results)
+    assert conclusion.headline == "Merging beats mixing at the DPO stage, not at the SFT stage."
+    assert plain(conclusion.evidence) == (
+        "At the DPO stage, against dpo-15, dpo-slerp changes the win rate by +7.0 points (95 % "
+        "interval +2.8 to +11.2, p = 0.001) and the share of harmful answers by −1.6 points (−4.0 "
+        "to +0.8, p = 0.400); yet dpo-100 alone measures at least as well on both axes as dpo-15."
+    )
+    assert plain(conclusion.prompts) == (
+        "Prompts with a verdict: general 1 200 (of 200 questions), safety 1 200 (of 200 questions)."
     )
 
 
@@ -66,6 +70,12 @@ def test_headline_names_the_winner_with_its_intervals(study: ReportInput) -> Non
             "Merging is not shown to beat mixing; the best case is within the noise",
         ),
         (
+            -0.01,
+            0.05,
+            0.30,
+            "Merging is not shown to beat mixing; the best case measures better on no axis",
+        ),
+        (
             0.005,
             -0.005,
             0.30,
@@ -78,9 +88,9 @@ def test_headline_says_when_merging_does_not_win(
     decided: Decided, wins: float, harms: float, p: float, opening: str
 ) -> None:
     """Without a winner the first sentence says that merging does not beat mixing."""
-    headline = decided({"sft-ties": (wins, harms, p)}).headline
-    assert headline.startswith(opening)
-    assert plain(": at the SFT stage, against the 15 % safety mix, ties changes") in plain(headline)
+    conclusion = decided({"sft-ties": (wins, harms, p)})
+    assert conclusion.headline.startswith(opening)
+    assert conclusion.evidence.startswith("At the SFT stage, against sft-15, sft-ties changes ")
 
 
 def test_a_possible_loss_is_no_win(
@@ -97,16 +107,17 @@ def test_a_possible_loss_is_no_win(
     conclusion = conclude(results.model_copy(update={"decisions": decisions}))
     assert conclusion.headline.startswith(
         "Merging is not shown to beat mixing; the best case may be worse on the share of harmful "
-        "answers by 3 points or more: at the SFT stage"
+        "answers by 3 points or more."
     )
 
 
 def test_one_axis_is_neither_traded_nor_counted(make_given: MakeGiven) -> None:
     """With one axis nothing is traded and no axes are counted; a given baseline has its name."""
     conclusion = conclude(make_given(["code"]).results)
-    assert plain(conclusion.headline) == (
-        "Merging beats mixed: slerp changes the mean score by +0.050 (95 % interval +0.020 to "
-        "+0.080, p = 0.002); yet coder alone measures at least as well as this merge and mixed."
+    assert conclusion.headline == "Merging beats mixed."
+    assert plain(conclusion.evidence) == (
+        "Against mixed, slerp changes the mean score by +0.050 (95 % interval +0.020 to +0.080, "
+        "p = 0.002); yet coder alone measures at least as well as slerp and mixed."
     )
     (stage,) = conclusion.stages.values()
     assert stage.sentence == (
@@ -117,9 +128,9 @@ def test_one_axis_is_neither_traded_nor_counted(make_given: MakeGiven) -> None:
 def test_of_many_axes_the_significant_changes_come_first(make_given: MakeGiven) -> None:
     """With three axes or more, evidence is told of the significant changes only."""
     axes = ["safety", "code", "mmlu", "tone", "general"]
-    headline = plain(conclude(make_given(axes).results).headline)
-    assert headline.startswith("Merging beats mixed: slerp changes the mean score on code by ")
-    assert headline.endswith(
+    evidence = plain(conclude(make_given(axes).results).evidence)
+    assert evidence.startswith("Against mixed, slerp changes the mean score on code by ")
+    assert evidence.endswith(
         "and the win rate on general by +4.0 points (+1.0 to +7.0, p = 0.002), and not "
         "significantly the share of harmful answers on safety by −1.0 points and the share of "
         "correct answers on mmlu by +0.5 points."
@@ -140,8 +151,8 @@ def test_sweeps_are_compared_at_the_baselines_value(study: ReportInput) -> None:
     results = study.results.model_copy(update={"matched": matched})
     (sentence,) = conclude(results).matched
     assert plain(sentence) == (
-        "DPO: at the share of harmful answers of the 15 % safety mix (22.7 %), ties differs "
-        "in the win rate by +0.4 points (−2.0 to +2.8); linear does not reach it."
+        "DPO: at the share of harmful answers of dpo-15 (22.7 %), dpo-ties differs in the win rate "
+        "by +0.4 points (−2.0 to +2.8); dpo-linear does not reach it."
     )
     assert conclude(study.results).matched == []
     (table,) = tables.matched(results)
@@ -151,13 +162,32 @@ def test_sweeps_are_compared_at_the_baselines_value(study: ReportInput) -> None:
 def test_axes_that_do_not_decide_are_told_aside(study: ReportInput, make_given: MakeGiven) -> None:
     """Their values stand beside the baseline's; they have no part in the decision."""
     sentence = plain(conclude(study.results).stages["dpo"].sentence)
-    assert (
-        "; on over_refusal (share of refused answers) it has 11.9 % (the mix: 11.1 %)" in sentence
-    )
+    assert "; on over_refusal (share of refused answers) it has 11.9 % (dpo-15: 11.1 %)" in sentence
     results = make_given(["code", "tone"]).results
     axes = {**results.axes, "tone": results.axes["tone"].model_copy(update={"primary": False})}
     sentence = conclude(results.model_copy(update={"axes": axes})).stages["given"].sentence
     assert sentence.endswith("is slerp; on tone (mean score) it has 6.70 (mixed: 6.00).")
+
+
+def test_a_sample_too_small_for_an_interval_is_said_first(
+    study: ReportInput, make_contrast: MakeContrast
+) -> None:
+    """Without an interval on an axis the verdict is that it is too small to say, and why."""
+    why = "16 prompts with a verdict, 30 required"
+    contrasts = tuple(
+        make_contrast("sft-ties", "sft-15", axis, 0.05, 0.02, 0.5).model_copy(
+            update={"ci": None, "absent": {"ci": why}, "n": 16}
+        )
+        for axis in ("general", "safety")
+    )
+    pair = Comparison(a="sft-ties", b="sft-15", stage="sft", decision="undecided")
+    small = {"contrasts": contrasts, "decisions": (pair,)}
+    conclusion = conclude(study.results.model_copy(update=small))
+    assert conclusion.headline == "Too small to say whether merging beats mixing."
+    assert conclusion.too_small == [
+        f"Too small to say on general: {why}.", f"Too small to say on safety: {why}.",
+    ]  # fmt: skip
+    assert conclude(study.results).too_small == []
 
 
 def test_without_contrasts_there_is_no_verdict(study: ReportInput, make_given: MakeGiven) -> None:
@@ -244,7 +274,7 @@ def test_mentions_an_expert_that_beats_the_merge_itself(decided: Decided) -> Non
     assert single is not None
     assert single.name == "dpo-100"
     assert single.over == ("dpo-linear", "dpo-15")
-    assert "on both axes as this merge and the mix." in conclusion.headline
+    assert conclusion.evidence.endswith("on both axes as dpo-linear and dpo-15.")
 
 
 def test_no_expert_is_mentioned_when_none_dominates(decided: Decided) -> None:
@@ -257,6 +287,6 @@ def test_no_expert_is_mentioned_when_none_dominates(decided: Decided) -> None:
 def test_stage_sentence_counts_every_merge_once(study: ReportInput) -> None:
     """The counts in a stage's sentence add up to its merges."""
     sentence = conclude(study.results).stages["dpo"].sentence
-    assert sentence.startswith("DPO: of 4 merges against the 15")
+    assert sentence.startswith("DPO: of 4 merges against dpo-15, ")
     assert "2 beat it, 1 trades one axis for the other, 1 is undecided" in sentence
-    assert sentence.endswith("alone measures at least as well on both axes as the mix.")
+    assert sentence.endswith("alone measures at least as well on both axes as dpo-15.")

@@ -35,6 +35,16 @@ def test_value_is_the_mean_of_the_prompts_that_have_one() -> None:
     assert estimate.low < estimate.value < estimate.high
 
 
+def test_limits_of_a_difference_are_exact_however_few_clusters_vary() -> None:
+    """The share of clusters on each side has its Clopper-Pearson limit; none or all give the end."""
+    model, base = harmful(3), harmful(0)
+    low, high = sample(model - base, clusters=40).limits(0)
+    assert (low, high) == pytest.approx(
+        (-float(betaincinv(1, 40, 0.975)), float(betaincinv(4, 37, 0.975)))
+    )
+    assert sample(np.ones(12), clusters=12).limits(0)[1] == 1.0
+
+
 def test_independent_answers_have_the_textbook_intervals() -> None:
     """With one yes or no per cluster, a rate has Wilson's interval and a difference Tango's."""
     model, base = harmful(10), harmful(24)

@@ -11,10 +11,12 @@ from mixmerge.execution.plan import plan
 from mixmerge.execution.store import Store
 from mixmerge.files import write_json, write_rows
 from mixmerge.records import Axis, Response, Verdict
+from mixmerge.records.advice import Priority
 from mixmerge.reporting.input import ReportInput
 from mixmerge.study.recorded import to_show
 from mixmerge.study.run import RUN_FILE, prepare
 from mixmerge.study.steps.report import STUDY_FILE, gather
+from mixmerge.study.steps.results import with_folders
 
 Pretend = Callable[[Path, Path], None]
 
@@ -67,6 +69,27 @@ def gathered(run: Path, *, study: Path = SMALL, seed: int | None = None) -> Repo
     prepared = prepare(study, run, seed=seed)
     shown = to_show(plan(prepared.steps, Store(run)), Store(run))
     return gather(prepared.study, shown)
+
+
+def test_the_advice_tells_where_models_lie(judged: Path) -> None:
+    """Folders are relative to the run, of whatever kind the model's step is; a run knows them."""
+    prepared = prepare(SMALL, judged, seed=None)
+    shown = to_show(plan(prepared.steps, Store(judged)), Store(judged))
+    found = gather(prepared.study, shown, run=judged).results
+    assert found.advice is not None
+    priority = Priority(model="sft-dare-ties", axis="safety", factor=2, p_best=1)
+    advice = found.advice.model_copy(update={"choice": "dpo-15", "priorities": (priority,)})
+    placed = with_folders(
+        found.model_copy(update={"advice": advice}), prepared.study, shown, judged
+    ).advice
+    assert placed is not None
+    folders = placed.folder, placed.priorities[0].folder
+    assert [str(folder).rpartition("-")[0] for folder in folders] == [
+        "train/dpo-15", "merge/sft-dare-ties",
+    ]  # fmt: skip
+    assert str(placed.folder).endswith("/model")
+    bare = found.model_copy(update={"advice": None})
+    assert with_folders(bare, prepared.study, shown, judged) is bare
 
 
 def test_results_are_made_from_what_is_judged(judged: Path) -> None:

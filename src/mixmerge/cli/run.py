@@ -66,8 +66,7 @@ def show(
     from mixmerge.cli.screen import RunScreen
     from mixmerge.evaluation.calls.spending import spent
     from mixmerge.reporting import formats
-    from mixmerge.reporting.terminal import result_table
-    from mixmerge.reporting.verdict import conclude
+    from mixmerge.reporting.terminal import closing, result_table
 
     console, workers = Console(highlight=False), workers or os.cpu_count() or 1
     try:
@@ -81,9 +80,8 @@ def show(
     if finished is None:
         return
     console.print(result_table(finished.results))
-    console.print(conclude(finished.results).headline, soft_wrap=True)
-    for warning in finished.results.warnings:
-        console.print(f"- {warning}", style="yellow", markup=False, soft_wrap=True)
+    for line in closing(finished.results, prepared.root):
+        console.print(line, soft_wrap=True)
     console.print(f"results: {finished.results_file}", markup=False, soft_wrap=True)
     console.print(f"report:  {finished.report_file}", markup=False, soft_wrap=True)
 

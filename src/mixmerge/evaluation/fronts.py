@@ -37,7 +37,7 @@ def front(kinds: Mapping[str, Kind], axes: Axes) -> Front:
         axes: the scores of all models.
     """
     names = list(kinds)
-    draws = np.stack([_goodness(info, scores.pooled_draws(names)) for info, scores in axes], axis=2)
+    draws = np.stack([goodness(info, scores.pooled_draws(names)) for info, scores in axes], axis=2)
     share = probability_non_dominated(draws)
     return Front(
         p_non_dominated=dict(zip(names, share.tolist(), strict=True)),
@@ -45,7 +45,7 @@ def front(kinds: Mapping[str, Kind], axes: Axes) -> Front:
     )
 
 
-def _goodness(info: AxisInfo, shares: Floats) -> Floats:
+def goodness(info: AxisInfo, shares: Floats) -> Floats:
     """Return how far values are from the worst that there can be, in shares of the range."""
     return shares if info.sign > 0 else 1 - shares
 
@@ -54,7 +54,7 @@ def _volumes(kinds: Mapping[str, Kind], axes: Axes, draws: Floats) -> dict[Group
     names = list(kinds)
     points = np.stack(
         [
-            _goodness(info, np.array([scores.rate(name).value for name in names]))
+            goodness(info, np.array([scores.rate(name).value for name in names]))
             for info, scores in axes
         ],
         axis=-1,

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from mixmerge.errors import DataError, SpecError
+from mixmerge.evaluation.advice import advise
 from mixmerge.evaluation.answer_warnings import answer_warnings
 from mixmerge.evaluation.fronts import front
 from mixmerge.evaluation.judge_warnings import judge_warnings
@@ -81,7 +82,7 @@ def results(
         if info.primary
     ]
     contrasts = _with_margins(_adjusted(tested), infos, scores)
-    return Results(
+    found = Results(
         study=spec.study,
         base=base,
         seed=spec.seed,
@@ -103,6 +104,8 @@ def results(
         answer_warnings=answer_warnings(answers or {}),
         costs=dict(costs or {}),
     )
+    advice = advise(found, scores, spec.weights, spec.limits)
+    return found.model_copy(update={"advice": advice})
 
 
 def planned_contrasts(

@@ -1,7 +1,7 @@
 """Verdicts as numbers: one table of prompts by models for each axis, and all its estimates."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -189,6 +189,24 @@ class AxisScores:
     def difference(self, a: str, b: str) -> Estimate:
         """Return the mean of a - b over prompts with both verdicts, as a share of the range."""
         return self._measure.estimate_difference(self._sample, self._column[a, b, None])
+
+    def differences(self, models: Sequence[str], other: str) -> list[Estimate]:
+        """Return each model less another one, as shares of the range, and always with an interval.
+
+        Where the sample allows none that is exact, it is one that is too wide.
+        """
+        scores = self._table.scores
+        columns = np.stack([scores[model] - scores[other] for model in models], axis=1)
+        sample = ClusterSample(columns, self._table.cluster)
+
+        def estimate(column: int) -> Estimate:
+            if not sample.clusters(column):
+                return Estimate(0.0, -1.0, 1.0, 0, 0, "none", "no prompt has both verdicts")
+            found = self._measure.estimate_difference(sample, column)
+            low, high = sample.limits(column) if found.absent else found.interval
+            return replace(found, low=low, high=high)
+
+        return [estimate(column) for column in range(len(models))]
 
     def p_of_difference(self, a: str, b: str, rng: np.random.Generator) -> float:
         """Return the two-sided p-value of "the mean of a - b is zero"."""

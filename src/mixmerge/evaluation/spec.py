@@ -86,6 +86,10 @@ class ResultsSpec(SpecModel):
     """The axis at whose value of the baseline sweeps are compared with it."""
     sweeps: dict[str, list[str]] = {}
     """The merges of each sweep that is compared so, in the order of their weights."""
+    weights: dict[Axis, float] = {}
+    """How much each deciding axis counts when a model is recommended; by default 1."""
+    limits: dict[Axis, float] = {}
+    """The worst value of a model that may be recommended, by axis and in its units."""
 
 
 def _as_list(value: object) -> object:

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from mixmerge.errors import DataError
 from mixmerge.files import first_problem
+from mixmerge.records.advice import Advice
 from mixmerge.records.rows import Axis, RowModel, SchemaModel
 
 SCHEMA = 2
@@ -315,6 +316,8 @@ class Results(SchemaModel):
     """Models whose numbers say little, as most of their answers are none."""
     costs: dict[str, Costs] = Field(default_factory=dict)
     """By model. Seconds are in the steps' records: they differ between runs, results do not."""
+    advice: Advice | None = None
+    """Which model to take."""
 
     @property
     def deciding(self) -> dict[Axis, AxisInfo]:

@@ -6,7 +6,7 @@ from mixmerge.records.results import Results, Stage
 from mixmerge.reporting import formats
 from mixmerge.reporting.cells import ABSENT, Cell, Table, counts, numbers, tabulate, words
 from mixmerge.reporting.input import ReportInput, StepCost
-from mixmerge.reporting.models import KIND_NAMES, describe, models_of, of_stage, short_name, stages
+from mixmerge.reporting.models import KIND_NAMES, models_of, of_stage, stages
 
 _MAKING = frozenset({"mix", "train", "merge"})
 """Kinds of steps that make a model; the others measure it."""
@@ -123,8 +123,8 @@ def _stage_sentence(results: Results, stage: Stage, baseline: str) -> str:
     dearest = max(merges, key=lambda name: results.costs[name].training_tokens)
     tokens = results.costs[dearest].training_tokens
     return (
-        f"{of_stage(results, stage)}{short_name(dearest, stage)}, a merge, stands on "
+        f"{of_stage(results, stage)}{dearest}, a merge, stands on "
         f"{formats.count(tokens)} training tokens, {tokens / mix:.2f} times the "
-        f"{formats.count(mix)} of {describe(results, baseline)}; further merges of the same "
+        f"{formats.count(mix)} of {baseline}; further merges of the same "
         "models train on nothing new."
     )

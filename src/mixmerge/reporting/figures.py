@@ -94,7 +94,7 @@ def values(results: Results, stage: Stage, axis: Axis) -> Plot:
     names = models.beside_base(results, stage)
     info, baseline, listed = results.axes[axis], results.baselines.get(stage, ""), []
     figure, panel = new_figure(0.3 * len(names) + 0.85)
-    _rows(panel, models.display_names(results, names).values())
+    _rows(panel, models.labels(names).values())
     panel.set_xlim(*axis_limits(results, axis))
     panel.set_xlabel(f"{formats.heading(results, axis)} ({formats.better(info)})", wrap=True)
     write_ticks(panel.xaxis, info)
@@ -112,7 +112,7 @@ def values(results: Results, stage: Stage, axis: Axis) -> Plot:
             listed.append(f"{name} {formats.value(info, own.value)}")
             if name == baseline:
                 _dashed(panel, own.value, model.kind)
-    against = f" against {models.describe(results, baseline)}" if baseline in names else ""
+    against = f" against {baseline}" if baseline in names else ""
     return Plot(
         models.file_name(stage, "values", axis),
         "models",
@@ -155,7 +155,7 @@ def differences(results: Results, stage: Stage, axis: Axis) -> Plot | None:
         return None
     info, baseline, listed = results.axes[axis], compared[0].b, []
     figure, panel = new_figure(0.28 * len(compared) + 0.95)
-    _rows(panel, models.display_names(results, [each.a for each in compared]).values())
+    _rows(panel, models.labels([each.a for each in compared]).values())
     _dashed(panel, 0, results.models[baseline].kind if baseline in results.models else "base")
     panel.axvspan(-info.margin, info.margin, color=COLOURS["base"], alpha=0.12, linewidth=0)
     spans = [-info.margin, info.margin]
@@ -177,12 +177,11 @@ def differences(results: Results, stage: Stage, axis: Axis) -> Plot | None:
     panel.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: formats.difference(info, tick)))
     unit = formats.unit_of_differences(info) or ", difference"
     panel.set_xlabel(f"{formats.heading(results, axis)}{unit} → better", wrap=True)
-    against = models.describe(results, baseline)
     return Plot(
         models.file_name(stage, "differences", axis),
         "verdict",
-        models.titled(results, stage, f"merges minus {against}, {axis}"),
-        f"Paired differences of each merge from {against} on {axis}: {'; '.join(listed)}.",
+        models.titled(results, stage, f"merges minus {baseline}, {axis}"),
+        f"Paired differences of each merge from {baseline} on {axis}: {'; '.join(listed)}.",
         figure,
     )
 
@@ -199,7 +198,7 @@ def by_language(
     info, listed = results.axes[axis], []
     figure, panel = new_figure(0.42 * len(known) + 1.3)
     _rows(panel, known)
-    labels = models.display_names(results, names)
+    labels = models.labels(names)
     for row, code in enumerate(known):
         found = {n: s.by_language[code].value for n, s in scores.items() if code in s.by_language}
         panel.plot((min(found.values()), max(found.values())), (row, row), color=GRID, linewidth=3)

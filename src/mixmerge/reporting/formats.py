@@ -4,7 +4,7 @@ Every number of the report passes through here, so that tables, page and termina
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from mixmerge.records import Axis
@@ -52,6 +52,11 @@ def bare_percent(rate: float) -> str:
 def ends(ci: Interval | None, write: Callable[[float], str]) -> str:
     """Write both ends of an interval; nothing without one."""
     return " to ".join(map(write, ci or ()))
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Join words as a sentence does: ``a, b and c``."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
 
 
 def p_value(p: float) -> str:

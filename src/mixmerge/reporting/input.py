@@ -44,6 +44,8 @@ class ReportInput(RowModel):
 
     results: Results
     title: str
+    base: str = ""
+    """The base model as the study file names it: a folder, or a name on the hub."""
     languages: list[str]
     """In the order in which tables show them."""
     judge_card: JudgeCard | None = None

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from mixmerge.records import Axis
 from mixmerge.records.results import Interval, Kind, Results, Stage
-from mixmerge.reporting.formats import share
 
 KIND_NAMES: dict[Kind, str] = {
     "base": "Base model",
@@ -17,8 +16,10 @@ KIND_NAMES: dict[Kind, str] = {
 }
 
 _TRAINED: tuple[Kind, ...] = ("mixture", "expert")
-_LONGEST = 18
+_LONGEST = 24
 """Characters of a label in a figure."""
+_KEPT = 11
+"""Of them, from the end of a name that is longer."""
 
 
 def stage_name(stage: Stage | None) -> str:
@@ -89,64 +90,25 @@ def sources(results: Results) -> list[str]:
     return list(dict.fromkeys(source for each in reversed(shares) for source in each))
 
 
-def share_words(results: Results, name: str) -> str | None:
-    """Name a trained model by its data: the share of the second of two sources, or the only one."""
-    model = results.models.get(name)
-    names = sources(results)
-    if model is None or not model.shares or len(names) > 2:
-        return None
-    return f"{share(model.shares.get(names[-1], 0.0))} {names[-1]}" if names[1:] else names[0]
-
-
-def describe(results: Results, name: str) -> str:
-    """Name a model within a sentence: ``the 15 % safety mix``, or by its name."""
-    words = share_words(results, name)
-    if words is None:
-        return name or "the baseline"
-    return f"the {words} {'expert' if results.models[name].kind == 'expert' else 'mix'}"
-
-
 def is_mix(results: Results, name: str) -> bool:
     """Say whether a model was trained on a mixture of several sources."""
     return name in results.models and results.models[name].kind == "mixture"
 
 
-def short_name(name: str, stage: Stage | None) -> str:
-    """Drop the stage from a model's name, where a heading says it already."""
-    for mark in "-_" if stage else "":
-        for shorter in (name.removeprefix(f"{stage}{mark}"), name.removesuffix(f"{mark}{stage}")):
-            if shorter not in (name, ""):
-                return shorter
-    return name
+def labels(names: Sequence[str]) -> dict[str, str]:
+    """Return what figures call each model: its own name, of which a long one loses the middle.
 
-
-def display_names(results: Results, names: Sequence[str]) -> dict[str, str]:
-    """Return what figures call each model: short enough for a label, different from all others.
-
-    The first that will do of: the share of the second source of data, the name without the stage,
-    the merge method, the full name, and the beginning of the name with a number.
+    Where two would then be called alike, they get their numbers in the figure, too.
     """
-    options = {
-        # The name of one model never stands for another that is merged by a method of that name.
-        name: [
-            option for option in _options(results, name) if option == name or option not in names
-        ]
+    cut = {
+        name: name if len(name) <= _LONGEST else f"{name[: _LONGEST // 2]}…{name[-_KEPT:]}"
         for name in names
     }
-    often = Counter(option for own in options.values() for option in set(own))
+    often = Counter(cut.values())
     return {
-        name: next(
-            (option for option in own if often[option] == 1 and len(option) <= _LONGEST),
-            f"{name[: _LONGEST - 5]}… {number}",
-        )
-        for number, (name, own) in enumerate(options.items(), 1)
+        name: label if often[label] == 1 else f"{label[: _LONGEST - 4]}… {number}"
+        for number, (name, label) in enumerate(cut.items(), 1)
     }
-
-
-def _options(results: Results, name: str) -> list[str]:
-    model = results.models[name]
-    found = [share_words(results, name), short_name(name, model.stage), model.method, name]
-    return [option for option in found if option]
 
 
 def gains(

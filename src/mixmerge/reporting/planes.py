@@ -57,7 +57,7 @@ def plane(results: Results, stage: Stage, pair: tuple[Axis, Axis]) -> Plot | Non
             0, 0, label, fontsize=9.5, color=COLOURS[results.models[name].kind],
             fontweight="bold" if name in front else "normal", zorder=5,
         )
-        for name, label in models.display_names(results, list(spots)).items()
+        for name, label in models.labels(list(spots)).items()
     ]  # fmt: skip
     place_names(axes, texts, list(spots.values()), lines, MUTED)
     own = [results.axes[axis] for axis in pair]
@@ -154,7 +154,7 @@ def _write_beside(
     axes: Axes, results: Results, last: dict[str, float], right: float, front: Sequence[str]
 ) -> None:
     """Write names beside the last axis, moved apart, each joined to its line's end."""
-    labels = models.display_names(results, list(last))
+    labels = models.labels(list(last))
     order = sorted(last, key=lambda name: last[name])
     places = [last[name] for name in order]
     for _ in range(200):

@@ -117,8 +117,6 @@ def _kind(results: Results, name: str) -> str:
     told = [f"{formats.share(part)} {source}" for source, part in known.items()]
     if len(known) == 1:
         told = list(known)
-    elif brief := models.share_words(results, name):
-        told = [brief]
     return ", ".join([models.KIND_NAMES[model.kind], *told])
 
 
@@ -134,7 +132,7 @@ def contrasts(results: Results) -> Table:
     compared = [
         c for stage in models.stages(results) for c in results.decisions if c.stage == stage
     ]
-    against = ", ".join(dict.fromkeys(models.describe(results, each.b) for each in compared))
+    against = ", ".join(dict.fromkeys(each.b for each in compared))
     directions = "; ".join(
         f"{formats.phrase(results, axis)}: {formats.better(info)}, margin {formats.margin(info)}"
         for axis, info in results.deciding.items()

@@ -1,6 +1,7 @@
 """Tables for the terminal: the results of a study, and the trial of its judges."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich import box
 from rich.table import Table
@@ -10,9 +11,11 @@ from mixmerge.records import Axis
 from mixmerge.records.judge_card import Grade, JudgeCard
 from mixmerge.records.results import Kind, Results
 from mixmerge.reporting import formats
+from mixmerge.reporting.advice import Step, tell
 from mixmerge.reporting.cells import ABSENT, Cell, of_axis, relative
 from mixmerge.reporting.judges import share
 from mixmerge.reporting.models import base_models, models_of, stages
+from mixmerge.reporting.verdict import conclude
 
 _STYLES: dict[Kind, str] = {
     "base": "dim", "given": "magenta", "mixture": "blue", "expert": "yellow", "merge": "green",
@@ -40,6 +43,28 @@ def result_table(results: Results) -> Table:
         table.add_section()
         _add_rows(table, results, models_of(results, stage), axes, wide)
     return table
+
+
+def closing(results: Results, run: Path) -> list[Text]:
+    """Return the lines below the table: the verdict, how sure it is, and what to do.
+
+    Args:
+        results: with advice.
+        run: the run folder, from which the folders of models are told.
+    """
+    conclusion, told = conclude(results), tell(results)
+    lines = [Text(conclusion.headline, "bold")]
+    lines += [Text(each) for each in (conclusion.evidence, conclusion.prompts) if each]
+    lines += [Text(each, "yellow") for each in (*conclusion.too_small, *results.warnings)]
+    if told:
+        lines += [Text(), _to_do(told.take, run, "bold"), *map(Text, told.why)]
+        lines += [_to_do(each, run) for each in told.otherwise]
+        lines += [Text(f"Open: {each}", "dim") for each in told.open]
+    return lines
+
+
+def _to_do(step: Step, run: Path, style: str = "") -> Text:
+    return Text.assemble((step.sentence, style), f" {run / step.folder}" if step.folder else "")
 
 
 def _table(title: str) -> Table:

@@ -54,6 +54,13 @@ class Conclusion:
     """The answer to "mix or merge?"."""
 
     headline: str
+    """The answer alone."""
+    evidence: str
+    """What the best-supported merge changes, with intervals; empty without a comparison."""
+    prompts: str
+    """How many prompts each deciding axis has."""
+    too_small: list[str]
+    """The deciding axes whose sample allows no interval of any comparison, and why."""
     matched: list[str]
     """What sweeps are worth at the baseline's own value of one axis, a sentence for each stage."""
     stages: dict[Stage, StageVerdict]
@@ -63,7 +70,39 @@ def conclude(results: Results) -> Conclusion:
     """Say what the decisions of some results come to; the results may be incomplete."""
     verdicts = {stage: _stage_verdict(results, stage) for stage in models.stages(results)}
     matched = [_at_the_same_price(results, stage) for stage in models.stages(results)]
-    return Conclusion(_headline(results, verdicts), [told for told in matched if told], verdicts)
+    headline, evidence = _answer(results, verdicts)
+    return Conclusion(
+        headline=headline,
+        evidence=evidence,
+        prompts=_prompts(results),
+        too_small=[
+            f"Too small to say on {axis}: {reason.rstrip('.')}."
+            for axis in results.deciding
+            if (reason := _no_interval(results, axis))
+        ],
+        matched=[told for told in matched if told],
+        stages=verdicts,
+    )
+
+
+def _prompts(results: Results) -> str:
+    """Say how many prompts there are, and of how many source questions where these are fewer."""
+    told = []
+    for axis in results.deciding:
+        scores = [model.axes[axis] for model in results.models.values() if axis in model.axes]
+        verdicts = max((score.n for score in scores), default=0)
+        questions = max((e.n for e in results.contrasts if e.axis == axis), default=verdicts)
+        of = f" (of {formats.count(questions)} questions)" if questions < verdicts else ""
+        told.append(f"{axis} {formats.count(verdicts)}{of}")
+    return f"Prompts with a verdict: {', '.join(told)}." if told else ""
+
+
+def _no_interval(results: Results, axis: Axis) -> str:
+    """Return why no comparison has an interval on an axis; nothing where one has."""
+    found = [each for each in results.contrasts if each.axis == axis]
+    if any(each.ci for each in found):
+        return ""
+    return next((each.absent["ci"] for each in found if "ci" in each.absent), "")
 
 
 def _stage_verdict(results: Results, stage: Stage) -> StageVerdict:
@@ -116,17 +155,17 @@ def _at_the_same_price(results: Results, stage: Stage) -> str:
     told = []
     own = [each for each in results.matched if results.models[each.model].stage == stage]
     for each in own:
-        name = models.short_name(each.model, stage)
         parts = [
             f"in {formats.phrase(results, axis)} by {_matched_words(results.axes[axis], found)}"
             for axis, found in each.differences.items()
             if found.difference is not None
         ]
-        told.append(f"{name} differs {_listed(parts)}" if parts else f"{name} does not reach it")
+        said = f"differs {formats.listed(parts)}" if parts else "does not reach it"
+        told.append(f"{each.model} {said}")
     if not own:
         return ""
     level = formats.value(results.axes[own[0].axis], own[0].level)
-    at = f"at {formats.phrase(results, own[0].axis)} of {models.describe(results, own[0].baseline)}"
+    at = f"at {formats.phrase(results, own[0].axis)} of {own[0].baseline}"
     return models.titled(results, stage, f"{at} ({level}), {'; '.join(told)}.")
 
 
@@ -143,13 +182,14 @@ def _changes(results: Results, comparison: Comparison) -> str:
     first = [axis for axis in contrasts if axis in sure or len(contrasts) <= 2]
     rest = [_change(results, contrasts[axis]) for axis in contrasts if axis not in first]
     if not first:
-        return f"changes nothing significantly: {_listed(rest)}"
+        return f"changes nothing significantly: {formats.listed(rest)}"
     prefixes = [f"95{formats.NARROW_SPACE}% interval ", *[""] * len(first)]
     told = [
         f"{_change(results, contrasts[axis])} ({_evidence(results, contrasts[axis], prefix)})"
         for axis, prefix in zip(first, prefixes, strict=False)
     ]
-    return f"changes {_listed(told)}" + (f", and not significantly {_listed(rest)}" if rest else "")
+    also = f", and not significantly {formats.listed(rest)}" if rest else ""
+    return f"changes {formats.listed(told)}{also}"
 
 
 def _change(results: Results, contrast: Contrast) -> str:
@@ -164,10 +204,6 @@ def _evidence(results: Results, contrast: Contrast, prefix: str) -> str:
         return p
     write = partial(formats.difference, results.axes[contrast.axis])
     return f"{prefix}{formats.ends(contrast.ci, write)}, {p}"
-
-
-def _listed(parts: Sequence[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
 
 
 def _tally(results: Results, comparisons: Sequence[Comparison]) -> str:
@@ -197,24 +233,19 @@ def _stage_sentence(
     if best is None:
         said = f"no merge is compared with the baseline{formats.on_all(results)} yet."
     else:
-        total, name = len(comparisons), models.short_name(best.a, stage)
+        total = len(comparisons)
         aside = _other_axes(results, best)
         # Of one stage alone the headline has told the changes.
-        told = f" is {name}{aside}"
+        told = f" is {best.a}{aside}"
         if models.of_stage(results, stage):
-            clause = _single_clause(results, best, single)
-            told = f", {name}, {_changes(results, best)}{aside}{clause}"
+            clause = _single_clause(results, single)
+            told = f", {best.a}, {_changes(results, best)}{aside}{clause}"
         said = (
             f"of {total} {'merges' if total > 1 else 'merge'} against "
-            f"{models.describe(results, best.b)}, {_tally(results, comparisons)}; "
+            f"{best.b}, {_tally(results, comparisons)}; "
             f"the best-supported{told}."
         )
     return models.titled(results, stage, said)
-
-
-def _baseline(results: Results, name: str) -> str:
-    """Name the baseline where it was named before."""
-    return "the mix" if models.is_mix(results, name) else name
 
 
 def _other_axes(results: Results, best: Comparison) -> str:
@@ -227,29 +258,28 @@ def _other_axes(results: Results, best: Comparison) -> str:
             what = "" if measured == axis else f" ({measured})"
             told.append(
                 f"on {axis}{what} it has {formats.value(info, own.value)} "
-                f"({_baseline(results, best.b)}: {formats.value(info, other.value)})"
+                f"({best.b}: {formats.value(info, other.value)})"
             )
-    return f"; {_listed(told)}" if told else ""
+    return f"; {formats.listed(told)}" if told else ""
 
 
-def _single_clause(results: Results, best: Comparison, single: SingleModel | None) -> str:
+def _single_clause(results: Results, single: SingleModel | None) -> str:
     if single is None:
         return ""
-    names = {best.a: "this merge", best.b: _baseline(results, best.b)}
-    over = _listed([names[rival] for rival in single.over])
     return (
-        f"; yet {models.describe(results, single.name)} alone measures at least as well"
-        f"{formats.on_all(results)} as {over}"
+        f"; yet {single.name} alone measures at least as well{formats.on_all(results)} as "
+        f"{formats.listed(single.over)}"
     )
 
 
-def _headline(results: Results, verdicts: Mapping[Stage, StageVerdict]) -> str:
+def _answer(results: Results, verdicts: Mapping[Stage, StageVerdict]) -> tuple[str, str]:
+    """Return the answer and its evidence."""
     decided = [(verdict.best, verdict.single) for verdict in verdicts.values() if verdict.best]
     if not decided and not results.baselines:
-        return "No verdict: there is no baseline to compare merges with."
+        return "No verdict: there is no baseline to compare merges with.", ""
     if not decided:
         on_all = formats.on_all(results)
-        return f"No verdict yet: no merge has been compared with its baseline{on_all}."
+        return f"No verdict yet: no merge has been compared with its baseline{on_all}.", ""
     best, single = min(decided, key=lambda pair: support(results, pair[0]))
     without = [models.stage_name(own.stage) for own, _ in decided if own.decision != "beats"]
     at = (
@@ -257,29 +287,26 @@ def _headline(results: Results, verdicts: Mapping[Stage, StageVerdict]) -> str:
         if models.of_stage(results, best.stage)
         else ""
     )
-    where = f"{at}, " if at and best.decision != "beats" else ""
-    # The claim has named a baseline that is no mixture.
-    against = (
-        f"against {models.describe(results, best.b)}, " if models.is_mix(results, best.b) else ""
+    evidence = (
+        f"{f'{at}, ' if at else ''}against {best.b}, {best.a} {_changes(results, best)}"
+        f"{_single_clause(results, single)}."
     )
-    return (
-        f"{_claim(results, best, at, without)}: {where}{against}"
-        f"{models.short_name(best.a, best.stage)} {_changes(results, best)}"
-        f"{_single_clause(results, best, single)}."
-    )
+    return f"{_claim(results, best, at, without)}.", evidence[0].upper() + evidence[1:]
 
 
 def _claim(results: Results, best: Comparison, at: str, without: Sequence[str]) -> str:
     rival = "mixing" if models.is_mix(results, best.b) else best.b
     if best.decision == "beats":
         plural = "s" if without[1:] else ""
-        but = f", not at the {_listed(without)} stage{plural}" if without else ""
+        but = f", not at the {formats.listed(without)} stage{plural}" if without else ""
         return f"Merging beats {rival}{f' {at}' if at else ''}{but}"
     if best.decision == "trades":
         other = "the other" if len(results.deciding) == 2 else "another"
         return f"Merging does not beat {rival}; at best it trades one axis for {other}"
     if best.decision == "equivalent":
         return f"Merging does as well as {rival}: every difference is below the margin"
+    if best.decision == "undecided" and any(_no_interval(results, a) for a in results.deciding):
+        return f"Too small to say whether merging beats {rival}"
     if best.decision == "undecided":
         return f"Merging is not shown to beat {rival}; {_in_doubt(results, best)}"
     loses = f"{rival[0].upper()}{rival[1:]}" if rival == "mixing" else rival
@@ -289,10 +316,13 @@ def _claim(results: Results, best: Comparison, at: str, without: Sequence[str]) 
 def _in_doubt(results: Results, best: Comparison) -> str:
     """Say what keeps the best case undecided."""
     open_axes = [axis for axis in results.deciding if axis not in (*best.not_worse, *best.better)]
+    pairs = contrasts_of(results, best).items()
+    if not any(results.axes[axis].sign * each.difference > 0 for axis, each in pairs):
+        return "the best case measures better on no axis"
     if not best.better:
         return "the best case is within the noise of this evaluation"
     told = [
         f"{formats.phrase(results, axis)} by {formats.margin(results.axes[axis])}"
         for axis in open_axes or results.deciding
     ]
-    return f"the best case may be worse on {_listed(told)} or more"
+    return f"the best case may be worse on {formats.listed(told)} or more"

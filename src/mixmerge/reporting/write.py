@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import get_args
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from mixmerge.files import whole_folder, write_text
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Outcome
 from mixmerge.records.results import AxisInfo
 from mixmerge.reporting import figures, formats
+from mixmerge.reporting.advice import tell
 from mixmerge.reporting.cells import Table, to_csv, to_markdown
 from mixmerge.reporting.costs import cost_sentences
 from mixmerge.reporting.figures import Plot, Section
@@ -108,6 +109,7 @@ def render(
         "csv_link": csv_link,
         "outcome": outcome_in_words,
         "tone": _tone,
+        "names": _with_names,
         "bounds": lambda info: formats.interval(info, info.bounds),
     }
     static = resources.files("mixmerge.reporting").joinpath("static")
@@ -123,6 +125,7 @@ def render(
     return environment.get_template("report.html.j2").render(
         data=data,
         conclusion=conclude(results),
+        told=tell(results),
         tables=tables,
         notices=[
             *results.warnings,
@@ -142,6 +145,13 @@ def render(
         compares=any(info.of_base is not None for info in results.axes.values()),
         relative=any(info.relative for info in results.axes.values()),
     )
+
+
+def _with_names(sentence: str) -> Markup:
+    """Set what stands between backticks as code."""
+    parts = [escape(part) for part in sentence.split("`")]
+    code = [Markup("<code>{}</code>").format(p) if n % 2 else p for n, p in enumerate(parts)]
+    return Markup().join(code)
 
 
 def csv_link(table: Table) -> str:

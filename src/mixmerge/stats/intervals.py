@@ -216,6 +216,22 @@ class ClusterSample:
         interval = clustered_tango(gain, loss, mean.variance, mean.effective)
         return _estimate(mean, interval, "clustered tango")
 
+    def limits(self, column: int) -> tuple[float, float]:
+        """Return what the mean paired difference cannot be beyond, however few clusters vary.
+
+        No difference is beyond -1 or 1, so the mean is no further from 0 than the share of clusters
+        on that side, whose limit is exact (Clopper and Pearson 1934): wide, and never wrong.
+        """
+        totals, clusters = self.totals[:, column], int(self._mean(column).effective)
+        tail = (1 + LEVEL) / 2
+
+        def most(on_one_side: int) -> float:
+            if on_one_side >= clusters:
+                return 1.0
+            return float(betaincinv(on_one_side + 1, clusters - on_one_side, tail))
+
+        return -most(int(np.sum(totals < 0))), most(int(np.sum(totals > 0)))
+
     def p_of_difference(self, column: int, rng: np.random.Generator, draws: int) -> float:
         """Return the two-sided p-value of "the mean paired difference is zero".
 

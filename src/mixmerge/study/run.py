@@ -35,6 +35,7 @@ from mixmerge.study.spec import Study
 from mixmerge.study.steps import steps
 from mixmerge.study.steps.calibrate import CARD, Calibrate
 from mixmerge.study.steps.report import STUDY_FILE
+from mixmerge.study.steps.results import RESULTS, with_folders
 from mixmerge.study.tracking import Tracker
 from mixmerge.yaml_file import to_yaml
 
@@ -119,14 +120,16 @@ class Prepared:
 
     def _publish(self, outcome: Outcome) -> Finished:
         results, report = outcome.done["results/study"], outcome.done["report/study"]
-        write_bytes(self.root / "results.json", (results / "results.json").read_bytes())
+        found = Results.model_validate(read_json(results / RESULTS))
+        found = with_folders(found, self.study, outcome.done, self.root)
+        write_json(self.root / RESULTS, found.model_dump(mode="json"))
         for name in ("tables", "figures"):
             with whole_folder(self.root / name) as folder:
                 shutil.copytree(report / name, folder, dirs_exist_ok=True)
         write_bytes(self.root / "report.html", (report / "report.html").read_bytes())
         return Finished(
-            results=Results.model_validate(read_json(self.root / "results.json")),
-            results_file=self.root / "results.json",
+            results=found,
+            results_file=self.root / RESULTS,
             report_file=self.root / "report.html",
         )
 

@@ -18,7 +18,12 @@ from mixmerge.spec_model import SpecModel
 from mixmerge.study.spec import BASE, Study
 from mixmerge.study.steps.calibrate import CARD
 from mixmerge.study.steps.kind import ROWS, Folders, NoFacts, StepKind
-from mixmerge.study.steps.results import RESULTS, compute_results, results_settings
+from mixmerge.study.steps.results import (
+    RESULTS,
+    compute_results,
+    results_settings,
+    with_folders,
+)
 
 STUDY_FILE = "study.yaml"
 """The study file's text at the top of a run folder."""
@@ -66,6 +71,7 @@ def gather(
         SpecError: no model has been judged yet, so there is nothing to report.
     """
     found = _results(study, folders)
+    found = found if run is None else with_folders(found, study, folders, run)
     records = {
         name: read_json(folder / RECORD)
         for name, folder in folders.items()
@@ -74,6 +80,7 @@ def gather(
     card = folders.get("calibrate/study")
     return ReportInput(
         results=found,
+        base=study.base.model or "",
         judge_card=card and JudgeCard.model_validate(read_json(card / CARD)),
         title=study.report.title or study.study,
         languages=study.languages,

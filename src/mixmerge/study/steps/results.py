@@ -1,7 +1,9 @@
 """``results/study``: ``results.json`` from all verdicts."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from mixmerge.evaluation.measures import MeasuredAxis
 from mixmerge.evaluation.spec import ResultsSpec
@@ -10,12 +12,15 @@ from mixmerge.execution.store import RECORD
 from mixmerge.files import read_json, read_rows, write_json
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Axis, Response, Results, RowModel, Verdict
+from mixmerge.records.advice import Advice, Priority
 from mixmerge.records.results import Costs, ModelInfo
-from mixmerge.study.spec import BASE, Study, Trained
-from mixmerge.study.steps.kind import Folders, StepKind, inputs_of
+from mixmerge.study.spec import BASE, Study, Trained, model_step
+from mixmerge.study.steps.kind import Folders, StepKind, inputs_of, model_path
 from mixmerge.study.steps.train import Train
 
 RESULTS = "results.json"
+
+Placed = TypeVar("Placed", Advice, Priority)
 
 
 class ReportedModel(ModelInfo):
@@ -47,7 +52,7 @@ class StudyResults(StepKind[ResultsSettings, ResultsFacts], kind="results"):
         inputs |= {f"answers:{name}": f"generate/{name}" for name in models}
         inputs |= {f"trained:{name}": f"{Train.kind}/{name}" for name in study.trained()}
         settings = results_settings(study).model_dump(mode="json")
-        yield Step(self.kind, "study", settings, inputs, needs=Needs(seconds=10), version=6)
+        yield Step(self.kind, "study", settings, inputs, needs=Needs(seconds=10), version=7)
 
     def run(self, task: Task, settings: ResultsSettings, progress: Progress) -> ResultsFacts:
         """Estimate, and write ``results.json``."""
@@ -85,6 +90,8 @@ def results_settings(study: Study) -> ResultsSettings:
         baselines=study.baselines(),
         match_on=study.evaluate.match_on,
         sweeps=study.measured_sweeps(),
+        weights=study.selection.weights if study.selection else {},
+        limits=study.selection.limits if study.selection else {},
     )
 
 
@@ -126,6 +133,29 @@ def compute_results(
             for name, info in described.items()
         },
     )
+
+
+def with_folders(found: Results, study: Study, folders: Folders, run: Path) -> Results:
+    """Say where the models that the advice names lie, from the ``folders`` of the run's steps.
+
+    The results alone do not know: the same ones may be of a run that was moved.
+    """
+
+    def place(named: Placed) -> Placed:
+        name = named.model if isinstance(named, Priority) else named.choice
+        step = folders.get(model_step(study, name)) if name else None
+        if step is None:
+            return named
+        path = Path(os.path.normpath(model_path(step).absolute()))
+        root = run.absolute()
+        shown = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+        return named.model_copy(update={"folder": shown})
+
+    if found.advice is None:
+        return found
+    priorities = tuple(map(place, found.advice.priorities))
+    advice = place(found.advice).model_copy(update={"priorities": priorities})
+    return found.model_copy(update={"advice": advice})
 
 
 def read_verdicts(folder: Path) -> dict[Axis, list[Verdict]]:
