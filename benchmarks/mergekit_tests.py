@@ -4,8 +4,8 @@
 
 fetches the sources of mergekit 0.1.5 from the package index into a temporary folder, makes an
 environment for it there on top of this one, runs the tests and removes everything. Each test that
-merges is printed: passed, or failed with the row of `docs/merge.md` that says why it must. The exit
-code is 1 where a test fails without such a reason, or passes although it has one.
+merges is printed: passed, or failed with the row of `docs/mergekit.md` that says why it must. The
+exit code is 1 where a test fails without such a reason, or passes although it has one.
 """
 
 import os
@@ -36,7 +36,7 @@ DEVIATIONS = {
     "test_default_and_allow_crimes_do_not_truncate": "words of refusals",
     "TestTokenizerMerges::test_mismatched_vocabulary_requires_alignment": "words of refusals",
 }
-"""Why a test fails, by its name or the beginning of it: a row of a table in `docs/merge.md`."""
+"""Why a test fails, by its name or the beginning of it: a row of a table in `docs/mergekit.md`."""
 
 
 def reason(test: str) -> str | None:
