@@ -36,7 +36,7 @@ def test_value_is_the_mean_of_the_prompts_that_have_one() -> None:
 
 
 def test_limits_of_a_difference_are_exact_however_few_clusters_vary() -> None:
-    """The share of clusters on each side has its Clopper-Pearson limit; none or all give the end."""
+    """The share of clusters on each side has its exact limit; where all are on one, 1."""
     model, base = harmful(3), harmful(0)
     low, high = sample(model - base, clusters=40).limits(0)
     assert (low, high) == pytest.approx(
