@@ -95,7 +95,9 @@ def test_the_page_about_8b_agrees_with_the_plan(tmp_path: Path) -> None:
     general, safety = (kinds["judge"] - 1) * 1200 * 2, kinds["judge"] * 5404
     refusals = kinds["judge"] * 250 * 6
     assert f"= {general:,}; safety: 15 × 5,404 = {safety:,}" in said
-    assert f"over-refusal: 15 × 1,500 = {refusals:,} | **{general + safety + refusals:,} calls" in said
+    assert (
+        f"over-refusal: 15 × 1,500 = {refusals:,} | **{general + safety + refusals:,} calls" in said
+    )
 
 
 def test_the_page_about_the_grid_counts_it_right() -> None:
