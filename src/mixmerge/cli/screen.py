@@ -43,12 +43,15 @@ def spent_so_far(root: Path) -> str:
     from mixmerge.reporting import formats
 
     found = {kind: dollars for kind, dollars in spent(root).items() if dollars}
+    if found and sum(found.values()) < _ONE_CENT:
+        return "spent at endpoints: less than $0.01"
     return f"spent at endpoints: {formats.dollars(found)}" if found else ""
 
 
 _CHECKING = "checking files, keys and endpoints"
 _LONG_SECONDS = 5.0
 """Expected of a step whose beginning is said where no bar shows it."""
+_ONE_CENT = 0.01
 _MONEY_SECONDS = 5.0
 """Between two looks at what was spent."""
 _TAIL_LINES = 15
@@ -90,6 +93,7 @@ class RunScreen:
         self._tasks: dict[str, TaskID] = {}
         self._where: dict[str, str] = {}
         self._waits: dict[str, str] = {}
+        self._begun = False
         self._started = False
         self._bars = _bars(self.console, width=24)
         self._whole = self._bars.add_task(_CHECKING, total=1.0, note="")
@@ -113,12 +117,8 @@ class RunScreen:
         self._bars.stop()
         for line in waiting_for(self._waits):
             self._line("–", "yellow", line)
-        self._say(f"{self.counts}.", "dim")
-
-    @property
-    def counts(self) -> str:
-        """How many steps there are and how they stand, as `mixmerge status` says it."""
-        return counted(self._states)
+        if self._begun:
+            self._say(f"{counted(self._states)}.", "dim")
 
     def _say(self, text: str, style: str) -> None:
         self.console.print(text, style=style, markup=False, soft_wrap=True)
@@ -135,6 +135,7 @@ class RunScreen:
                 self._line("!", "yellow", message)
             case events.Begun(steps):
                 self._take(steps)
+                self._begun = True
                 where = f" in {self._root}" if self._root else ""
                 cores = f"{self._workers} core{'s' * (self._workers != 1)}"
                 self._say(f"{len(steps)} steps on {cores}{where}", "dim")
@@ -196,7 +197,10 @@ class RunScreen:
         """Read what was spent, now and then: it is the sum of a line a call."""
         if self._root is None or not (force or time.monotonic() - self._asked >= _MONEY_SECONDS):
             return
-        self._money = spent_so_far(self._root)
+        from mixmerge.evaluation.calls.spending import spent
+
+        dollars = sum(spent(self._root).values())
+        self._money = f"${dollars:,.2f} spent" if dollars >= _ONE_CENT else ""
         self._asked = time.monotonic()
 
     def _line(self, mark: str, colour: str, text: str, dim: str = "") -> None:
@@ -228,7 +232,7 @@ class RunScreen:
         speed = self._took / self._expected if self._expected else 1.0
         note = f"about {duration(left * speed / self._workers)} left"
         if not self._started:
-            note = "loading libraries; the first step starts after that"
+            note = "loading libraries"
         self._look_at_money()
         note = f"{note}, {self._money}" if self._money else note
         done = self._states["done"]

@@ -23,6 +23,8 @@ _NOT_REACHED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, ai
 _SECONDS_TO_CONNECT = 15.0
 _PATH = "/chat/completions"
 _SHORTEST_SECRET = 8
+_SHORTEST_IN_ERRORS = 4
+"""Of what is hidden there: taking every ``x`` out of a sentence hides nothing and reads badly."""
 _HIDDEN = "[the key]"
 _FUTILE = 5
 """Refused calls or unreadable replies, before any success, after which no more calls are sent."""
@@ -62,7 +64,9 @@ class Connection:
         proxy, password = _proxy(spec.endpoint)
         # A dummy key such as EMPTY, for servers without authentication, is also an ordinary word.
         self._hide = _hider(key if len(key or "") >= _SHORTEST_SECRET else None)
-        self._hide_in_error = _hider(key, password)
+        self._hide_in_error = _hider(
+            *(each for each in (key, password) if len(each or "") >= _SHORTEST_IN_ERRORS)
+        )
         # Replies are decompressed here because aiohttp has no limit on the decompressed size.
         headers = {"Content-Type": "application/json", "Accept-Encoding": "gzip, deflate"}
         if key is not None:
