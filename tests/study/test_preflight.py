@@ -175,9 +175,7 @@ def test_too_few_prompts_are_a_warning(tmp_path: Path, monkeypatch: pytest.Monke
     rows(tmp_path / "chats.jsonl", *[CHAT] * 4)
     rows(tmp_path / "asked.jsonl", {"prompt": "1", "accepted": "2"})
     plan = planned(tmp_path, OWN_DATA.replace("LANGUAGE", "en"))
-    assert plan.decides == [
-        "right: 1 prompts are too few to decide anything: 30 are required, 10 of them independent."
-    ]
+    assert plan.decides == ["right: 1 prompts decide nothing; 30 are required."]
     heard: list[Event] = []
     out = tmp_path / "out"
     run(tmp_path / "study.yaml", out, only=["prompts/right"], listener=heard.append)

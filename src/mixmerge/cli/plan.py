@@ -166,7 +166,7 @@ def cost_lines(plan: "Explained") -> list[str]:
     if todo and not plan.timed:
         lines.append("Time: unknown until one step of the study has run on this machine.")
     elif todo:
-        lines.append(f"Time: {plan.timed}; on one core, steps side by side take less.")
+        lines.append(f"Time: {plan.timed}. Steps side by side take less.")
     if plan.by_name:
         lines.append("Memory and disk: the base model is not here yet; its name tells its size.")
     unknown = [k.kind for k in plan.kinds if k.todo and k.memory_bytes is None]

@@ -90,6 +90,7 @@ class RunScreen:
         self._tasks: dict[str, TaskID] = {}
         self._where: dict[str, str] = {}
         self._waits: dict[str, str] = {}
+        self._begun = False
         self._started = False
         self._bars = _bars(self.console, width=24)
         self._whole = self._bars.add_task(_CHECKING, total=1.0, note="")
@@ -113,12 +114,8 @@ class RunScreen:
         self._bars.stop()
         for line in waiting_for(self._waits):
             self._line("–", "yellow", line)
-        self._say(f"{self.counts}.", "dim")
-
-    @property
-    def counts(self) -> str:
-        """How many steps there are and how they stand, as `mixmerge status` says it."""
-        return counted(self._states)
+        if self._begun:
+            self._say(f"{counted(self._states)}.", "dim")
 
     def _say(self, text: str, style: str) -> None:
         self.console.print(text, style=style, markup=False, soft_wrap=True)
@@ -135,6 +132,7 @@ class RunScreen:
                 self._line("!", "yellow", message)
             case events.Begun(steps):
                 self._take(steps)
+                self._begun = True
                 where = f" in {self._root}" if self._root else ""
                 cores = f"{self._workers} core{'s' * (self._workers != 1)}"
                 self._say(f"{len(steps)} steps on {cores}{where}", "dim")

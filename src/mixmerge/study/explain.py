@@ -4,7 +4,7 @@ Costs are tokens, disk, judge calls and dollars, and time.
 """
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -22,6 +22,7 @@ from mixmerge.study.preflight import Weight, disk_bytes, preflight
 from mixmerge.study.resolution import decides, decides_if
 from mixmerge.study.run import prepare
 from mixmerge.study.spec import BASE, TOKENS_PER_ROW, Study
+from mixmerge.study.speed import GUESS, guessed_seconds
 from mixmerge.study.steps import KINDS
 from mixmerge.study.steps.calibrate import Calibrate
 from mixmerge.study.steps.judge import Judging
@@ -157,11 +158,30 @@ def explain(
     expected, timed = rates, "as long as finished steps took" if rates else ""
     if not rates and prepared.study.base.model in BASES:
         expected, timed = dict.fromkeys(KINDS, 1.0), "as on the machine where the testbed was made"
+    elif not rates and size is not None:
+        timed = GUESS
+
+    def seconds(items: Sequence[Planned]) -> float | None:
+        if expected:
+            return _seconds(items, expected)
+        tokens = _measured_ratio(planned) or _CHARACTERS_PER_TOKEN
+        guessed = [
+            guessed_seconds(
+                item,
+                planned,
+                _trained_characters(item, planned) / tokens if item.step.kind == Train.kind else 0,
+                looked.prompts,
+            )
+            for item in items
+        ]
+        known = [each for each in guessed if each is not None]
+        return sum(known) if len(known) == len(items) else None
+
     return Explained(
         study=prepared.study.study,
         root=prepared.root,
         rows=[_row(item, planned) for item in planned.values()],
-        kinds=[*_kinds(planned, calls, expected)],
+        kinds=[*_kinds(planned, calls, seconds)],
         training_rows=sum(trained_rows(item, planned) for item in todo),
         training_tokens=_training_tokens(todo, planned),
         disk_bytes=disk_bytes(todo, planned),
@@ -180,7 +200,9 @@ def explain(
 
 
 def _kinds(
-    planned: Mapping[str, Planned], calls: Calls, rates: Mapping[str, float]
+    planned: Mapping[str, Planned],
+    calls: Calls,
+    seconds: Callable[[Sequence[Planned]], float | None],
 ) -> Iterator[KindCosts]:
     for kind in KINDS:
         items = [item for item in planned.values() if item.step.kind == kind]
@@ -192,7 +214,7 @@ def _kinds(
             kind=kind,
             steps=len(items),
             todo=len(todo),
-            seconds=_seconds(todo, rates),
+            seconds=seconds(todo),
             memory_bytes=max((size for size in sizes if size is not None), default=None),
             disk_bytes=disk_bytes(todo, planned),
             calls=calls if kind == Judging.kind and calls.models else None,

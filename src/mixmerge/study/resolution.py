@@ -81,8 +81,7 @@ def _size(
 def _sentence(spec: AxisSpec, rows: int, clusters: int, pairs: int) -> str:
     asked = f"{rows:,} prompts" + (f" ({clusters:,} independent)" if clusters < rows else "")
     if rows < MIN_VALUES or clusters < MIN_CLUSTERS:
-        required = f"{MIN_VALUES} are required, {MIN_CLUSTERS} of them independent"
-        return f"{asked} are too few to decide anything: {required}."
+        return f"{asked} decide nothing; {MIN_VALUES} are required."
     found = smallest_difference(clusters, DISCORDANT, pairs)
     low, high = spec.measure.range
     unit = "points" if (low, high) == (0, 1) else f"on its scale from {low:g} to {high:g}"

@@ -23,6 +23,8 @@ _NOT_REACHED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, ai
 _SECONDS_TO_CONNECT = 15.0
 _PATH = "/chat/completions"
 _SHORTEST_SECRET = 8
+_SHORTEST_IN_ERRORS = 4
+"""Of what is hidden there: taking every ``x`` out of a sentence hides nothing and reads badly."""
 _HIDDEN = "[the key]"
 _FUTILE = 5
 """Calls in a row, before any success, that are refused or whose replies are none: the rest is not
@@ -63,7 +65,9 @@ class Connection:
         proxy, password = _proxy(spec.endpoint)
         # A key such as EMPTY, for servers that want none, is also a word of answers.
         self._hide = _hider(key if len(key or "") >= _SHORTEST_SECRET else None)
-        self._hide_in_error = _hider(key, password)
+        self._hide_in_error = _hider(
+            *(each for each in (key, password) if len(each or "") >= _SHORTEST_IN_ERRORS)
+        )
         # What is compressed is unpacked here, up to a limit: aiohttp knows none.
         headers = {"Content-Type": "application/json", "Accept-Encoding": "gzip, deflate"}
         if key is not None:
