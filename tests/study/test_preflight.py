@@ -15,6 +15,8 @@ from mixmerge.study.check import parse_study
 from mixmerge.study.explain import Explained, explain
 from mixmerge.study.probe import missing_keys, needed_endpoints
 from mixmerge.study.run import run
+from mixmerge.testbed.model import BASES, TESTBED
+from mixmerge.testbed.model import write_model as write_testbed
 
 STUDY = """
 base: testbed
@@ -199,6 +201,17 @@ def test_merges_that_do_not_fit_are_found_from_headers(
     assert "checkpoints.mixed: The models do not fit together" in said
 
 
+def test_merges_with_the_testbed_fit_its_own_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The base model's headers are those of the package until it is written into the run."""
+    monkeypatch.chdir(tmp_path)
+    write_testbed(tmp_path / "tuned", BASES[TESTBED])
+    merge = "{tuned: ./tuned, mixed: {merge: {method: ties, models: [tuned]}}}"
+    text = STUDY.replace("JUDGE", "{rules: testbed}").replace("{tuned: ./tuned}", merge)
+    assert planned(tmp_path, text).errors == []
+
+
 def test_an_incomplete_model_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_model: WriteModel
 ) -> None:
@@ -206,7 +219,7 @@ def test_an_incomplete_model_is_found(
     monkeypatch.chdir(tmp_path)
     (write_model(tmp_path / "tuned", {"w": [2, 2]}) / "model.safetensors").unlink()
     (said,) = planned(tmp_path, STUDY.replace("JUDGE", "{rules: testbed}")).errors
-    assert "line 3: checkpoints.tuned: " in said or "checkpoints.tuned.model: " in said
+    assert "study.yaml, line 3: checkpoints.tuned: " in said
     assert "no *.safetensors file" in said
 
 

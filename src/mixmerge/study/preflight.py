@@ -61,7 +61,11 @@ class Finding:
         A study that was made in Python has no file.
         """
         if file is not None and self.place:
-            return where(read_extended(file), self.place) + self.text
+            document = read_extended(file)
+            # A model may be written as its folder alone: only keys that are there are named.
+            written = [self.place[:n] for n in range(len(self.place), 0, -1)]
+            place = next((keys for keys in written if keys in document.marks), self.place)
+            return where(document, place) + self.text
         keys = ".".join(map(str, self.place))
         return f"{keys}: {self.text}" if keys else self.text
 
@@ -280,6 +284,8 @@ def _merges(todo: Sequence[Planned], steps: Mapping[str, Planned]) -> Iterator[F
         seen.add(known)
         if len({*here.values()}) == 1:
             continue  # one architecture, one tokenizer: they fit
+        if not all((folder / "config.json").is_file() for folder in here.values()):
+            continue  # what is incomplete is said where the model is looked at
         from mixmerge.merging.engine import plan_stages
 
         settings = Merge().read_settings(item.step)

@@ -80,9 +80,9 @@ def test_a_request_that_stands_twice_stays_one_cluster(tmp_path: Path) -> None:
     [
         ({"harm_category": "Profanity"}, r"a JSON list of texts inside a text \(seen: 'Profanity'"),
         ({"harm_category": '{"a": 1}'}, "a JSON list of texts"),
-        ({"harm_category": None}, r"a JSON list of texts .*seen: None"),
+        ({"harm_category": None}, r"a JSON list of texts .*seen: nothing"),
         ({"prompt": " "}, r"`prompt` must hold a text \(seen: ' '\)"),
-        ({"global_or_local": "both"}, "`scope`: Input should be 'global' or 'local'"),
+        ({"global_or_local": "both"}, "`scope`: must be 'global' or 'local'"),
     ],
 )
 def test_a_row_of_another_form_is_named(
