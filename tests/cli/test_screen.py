@@ -1,11 +1,23 @@
 """Tests of mixmerge.cli.screen: what a person reads when something goes wrong."""
 
 import io
+from contextlib import closing
 from pathlib import Path
 
 from mixmerge.cli.console import Console
 from mixmerge.cli.screen import RunScreen, log_tail
-from mixmerge.execution.events import Event, Failed, Retried, Started, Stopping
+from mixmerge.durable import Log
+from mixmerge.execution.events import (
+    Begun,
+    Blocked,
+    Event,
+    Failed,
+    Finished,
+    Retried,
+    Started,
+    Stopping,
+    Warned,
+)
 from mixmerge.execution.step import Step
 from mixmerge.execution.store import ATTEMPT, LOG
 
@@ -64,3 +76,32 @@ def test_a_log_line_of_an_earlier_attempt_stands_under_no_new_error(tmp_path: Pa
     said = shown(tmp_path, Failed(STEP, tmp_path, "no such address"))
     assert "the key is not set" not in said
     assert "│" not in said
+
+
+def test_what_waits_and_what_was_spent_are_said_in_one_line_each(tmp_path: Path) -> None:
+    """Nineteen steps behind one failure are one line; dollars stand beside what is done."""
+    waiting = [Step("judge", f"m{number}") for number in range(19)]
+    with closing(Log(tmp_path / "cache" / "judge" / "spent.jsonl")) as ledger:
+        ledger.append(0.42)
+    out = io.StringIO()
+    with RunScreen([], 2, Console(file=out, width=100), tmp_path) as screen:
+        screen(Begun([STEP, *waiting, Step("mix", "a")]))
+        screen(Started(Step("mix", "a"), tmp_path))
+        screen(Finished(Step("mix", "a"), {"seconds": 2.0}))
+        screen(Started(STEP, tmp_path / "none"))
+        screen(Failed(STEP, tmp_path / "none", "boom"))
+        for step in waiting:
+            screen(Blocked(step, STEP.id))
+    said = out.getvalue()
+    assert "✓ mix/a  2 s  (1/21, $0.42 spent)" in said
+    assert said.count("–") == 1
+    assert "– train/sft-15 failed: judge/m0 and 18 more steps wait for it." in said
+    assert "21 steps: 1 done, 1 failed, 19 blocked." in said
+
+
+def test_a_warning_is_said_and_a_run_that_never_began_is_not_counted(tmp_path: Path) -> None:
+    """What the preflight finds is shown; without steps there is nothing to count."""
+    out = io.StringIO()
+    with RunScreen([STEP], 1, Console(file=out, width=100), tmp_path) as screen:
+        screen(Warned("too few prompts"))
+    assert out.getvalue() == "checking files, keys and endpoints\n! too few prompts\n"

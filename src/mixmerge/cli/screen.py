@@ -43,12 +43,15 @@ def spent_so_far(root: Path) -> str:
     from mixmerge.reporting import formats
 
     found = {kind: dollars for kind, dollars in spent(root).items() if dollars}
+    if found and sum(found.values()) < _ONE_CENT:
+        return "spent at endpoints: less than $0.01"
     return f"spent at endpoints: {formats.dollars(found)}" if found else ""
 
 
 _CHECKING = "checking files, keys and endpoints"
 _LONG_SECONDS = 5.0
 """Expected of a step whose beginning is said where no bar shows it."""
+_ONE_CENT = 0.01
 _MONEY_SECONDS = 5.0
 """Between two looks at what was spent."""
 _TAIL_LINES = 15
@@ -194,7 +197,10 @@ class RunScreen:
         """Read what was spent, now and then: it is the sum of a line a call."""
         if self._root is None or not (force or time.monotonic() - self._asked >= _MONEY_SECONDS):
             return
-        self._money = spent_so_far(self._root)
+        from mixmerge.evaluation.calls.spending import spent
+
+        dollars = sum(spent(self._root).values())
+        self._money = f"${dollars:,.2f} spent" if dollars >= _ONE_CENT else ""
         self._asked = time.monotonic()
 
     def _line(self, mark: str, colour: str, text: str, dim: str = "") -> None:
@@ -226,7 +232,7 @@ class RunScreen:
         speed = self._took / self._expected if self._expected else 1.0
         note = f"about {duration(left * speed / self._workers)} left"
         if not self._started:
-            note = "loading libraries; the first step starts after that"
+            note = "loading libraries"
         self._look_at_money()
         note = f"{note}, {self._money}" if self._money else note
         done = self._states["done"]
