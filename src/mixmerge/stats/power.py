@@ -28,7 +28,7 @@ def smallest_difference(
         Two models that answer 30 of 100 prompts differently:
 
         >>> round(smallest_difference(200, 0.3), 3)
-        0.107
+        0.108
     """
     critical = NormalDist().inv_cdf(1 - SIGNIFICANCE / (2 * comparisons))
     wanted = NormalDist().inv_cdf(power)
