@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from mixmerge.reporting.figures import COLOURS, INK, MUTED
+from mixmerge.reporting.figures import INK, MUTED
 from mixmerge.reporting.formats import percent, points
 from paper.figures import COLOUR, MARKER, Drawing, new_figure
 from paper.matched import Comparison
@@ -28,12 +28,12 @@ def plane(scores: Scores, paths: Mapping[str, Sequence[str]]) -> Drawing:
         spots = [_spot(scores, name) for name in path]
         axes.plot(*zip(*spots, strict=True), color=COLOUR[method], linewidth=1.6, label=method)
         _dots(axes, scores, path, COLOUR[method], MARKER[method])
-    for name, words, kind in (
-        ("sft-0", "0 %", "expert"),
-        ("sft-15", "15 % mix", "mixture"),
-        ("sft-100", "100 %", "expert"),
+    for name, words, colour in (
+        ("sft-0", "0 %", MUTED),
+        ("sft-15", "15 % mix", INK),
+        ("sft-100", "100 %", MUTED),
     ):
-        _dots(axes, scores, [name], COLOURS[kind], "o")  # type: ignore[index]
+        _dots(axes, scores, [name], colour, "o")
         axes.annotate(
             words, _spot(scores, name), (7, 7), textcoords="offset points", color=INK, fontsize=9.5,
             fontweight="bold",

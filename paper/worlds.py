@@ -9,14 +9,18 @@ reused.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from benchmarks.page import show
 
 from mixmerge.reporting.figures import style, to_svg
+from mixmerge.reporting.formats import percent
+from mixmerge.stats.bootstrap import Floats
 from mixmerge.study.check import read_study
 from mixmerge.study.spec import BASE, Merged, Study
+from paper.accept import BOUNDS
 from paper.collect import scores_of
 from paper.matched import AtLevel, Comparison, compare
 from paper.published import METHODS
@@ -49,9 +53,10 @@ def models(study: Study, wanted: Sequence[str]) -> list[str]:
 
 
 def asked(world: str) -> list[str]:
-    """Return the models that are compared in a world; none of them is chosen."""
+    """Return the models that are compared in a world; in `aligned` the chosen merges, too."""
     starts = ("sft-",) if world in WORLDS else ("sft-0", "only-", "mix-", "linear-", "ties-")
-    return models(read_study(study_of(world)), starts)
+    chosen = [f"sft-{method}" for method in METHODS] if world == "aligned" else []
+    return models(read_study(study_of(world)), starts) + chosen
 
 
 def complete(world: str, root: Path, seeds: int) -> list[SeedRun]:
@@ -106,6 +111,77 @@ def _cell(found: AtLevel) -> str:
     return in_words(found.difference)
 
 
+def preconditions(found: Mapping[str, Scores]) -> str:
+    """Return a table of the experts and the mix of each world, and whether the bounds are met."""
+    lines = [
+        "| world | model | win rate | harm against the base | over-refusal | seeds within |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for world, scores in found.items():
+        for model in ("sft-0", "sft-15", "sft-100"):
+            seen = {what: _by_seed(scores, what, model) for what in ("win", "harm", "over-refusal")}
+            cells = [f"{percent(own.mean())} ({_range(own)})" for own in seen.values()]
+            lines.append(f"| {world} | {model} | {' | '.join(cells)} | {_within(model, seen)} |")
+    return "\n".join(lines)
+
+
+def _by_seed(scores: Scores, what: str, model: str) -> Floats:
+    if what == "harm":
+        own, base = (scores.by_seed("safety", {name: 1.0}) for name in (model, scores.base))
+        return np.asarray(own / base - 1)
+    return scores.by_seed({"win": "general", "over-refusal": "over_refusal"}[what], {model: 1.0})
+
+
+def _range(values: Floats) -> str:
+    return f"{percent(values.min())} to {percent(values.max())}"
+
+
+def _within(model: str, seen: Mapping[str, Floats]) -> str:
+    if model not in BOUNDS:
+        return "–"
+    inside = [
+        (least <= seen[what]) & (seen[what] <= most)
+        for what, (least, most) in BOUNDS[model].items()
+    ]
+    met = np.logical_and.reduce(inside)
+    return f"{met.sum()} of {len(met)}"
+
+
+def chosen_points(scores: Scores) -> str:
+    """Return a table of the merges at their chosen weights against the mix, and all four."""
+    lines = [
+        "| merges | win rate − mix | harm − mix | over-refusal − mix | SLERP's balance − theirs |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for method in (*METHODS, "all four"):
+        names = [f"sft-{each}" for each in METHODS if method in (each, "all four")]
+        mean = {name: 1 / len(names) for name in names} | {"sft-15": -1.0}
+        cells = [
+            in_words(scores.estimate(axis, mean)) for axis in ("general", "safety", "over_refusal")
+        ]
+        against = {"sft-slerp": 1.0, f"sft-{method}": -1.0}
+        apart = method not in ("slerp", "all four")
+        cells.append(in_words(scores.balance(against)) if apart else "–")
+        lines.append(f"| {method} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def steepest(scores: Scores, path: Sequence[str]) -> dict[str, float]:
+    """Return the largest part of the whole fall, by axis, that one step of 0.1 of the weight takes.
+
+    Means over seeds; the ends of the path are the two experts, half as far from their neighbours
+    as the weights from each other.
+    """
+    weights = np.array([0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0])
+    found = {}
+    for what, axis in (("win rate", "general"), ("harm rate", "safety")):
+        names = ["sft-0", *path, "sft-100"]
+        values = np.array([scores.by_seed(axis, {name: 1.0}).mean() for name in names])
+        falls = -np.diff(values) / np.diff(weights) / 10
+        found[what] = float(falls.max() / (values[0] - values[-1]))
+    return found
+
+
 def main() -> None:
     """Read the command line."""
     parser = arguments(__doc__, seeds=10)
@@ -121,11 +197,17 @@ def main() -> None:
             found[world] = scores_of(runs, asked(world))
     if not found:
         sys.exit("no seed of any world is complete yet: the same command without --table goes on.")
+    worlds = {world: scores for world, scores in found.items() if world in WORLDS}
+    show(given.docs, "preconditions", preconditions(worlds))
     in_worlds = [row for world in found if world in WORLDS for row in in_world(world, found[world])]
     show(given.docs, "worlds", markdown(in_worlds, "world"))
     drawn = []
     if "aligned" in found:
-        drawn.append(plane(found["aligned"], paths(read_study(study_of("aligned")))))
+        own_paths = paths(read_study(study_of("aligned")))
+        drawn.append(plane(found["aligned"], own_paths))
+        show(given.docs, "chosen", chosen_points(found["aligned"]))
+        steps = steepest(found["aligned"], own_paths["linear"])
+        print(f"largest part of the whole fall in a step of 0.1, linear: {steps}")
     if "contrasts" in found:
         rows = along_contrasts(found["contrasts"])
         show(given.docs, "contrasts", markdown(rows, "contrasts"))

@@ -11,10 +11,13 @@ from paper.worlds import (
     WORLDS,
     along_contrasts,
     asked,
+    chosen_points,
     complete,
     in_world,
     markdown,
     models,
+    preconditions,
+    steepest,
     study_of,
 )
 
@@ -28,11 +31,11 @@ def line(weight: float, gain: float = 0.0) -> tuple[float, float]:
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_each_world_has_base_experts_mix_and_all_weights(world: str) -> None:
-    """Five weights of four methods; what selection would choose is not needed."""
+    """Five weights of four methods; chosen merges only where choices are reported."""
     found = asked(world)
-    assert len(found) == 1 + 3 + 4 * len(WEIGHTS)
+    assert len(found) == 1 + 3 + 4 * len(WEIGHTS) + 4 * (world == "aligned")
     assert "sft-slerp-0.3" in found
-    assert not {"sft-slerp", "dpo-15"} & set(found)
+    assert "dpo-15" not in found
 
 
 def test_safety_data_along_the_contrasts_differ_in_refusals_only() -> None:
@@ -85,3 +88,34 @@ def test_models_of_a_sweep_are_its_merges() -> None:
     """The base comes first; other checkpoints than those asked for are left out."""
     study = read_study(study_of("aligned"))
     assert models(study, ["sft-linear"]) == ["base", *(f"sft-linear-{w}" for w in WEIGHTS)]
+
+
+EXPERTS = {"base": (0.5, 0.8), "sft-0": (0.7, 0.5), "sft-15": (0.6, 0.45), "sft-100": (0.6, 0.6)}
+
+
+def test_preconditions_count_the_seeds_within_the_bounds() -> None:
+    """The 100 % model here is a quarter less harmful than the base: not the half that is asked."""
+    lines = preconditions({"aligned": scores(EXPERTS, noise=0.001)}).splitlines()
+    ends = {line.split("|")[2].strip(): line.split("|")[-2].strip() for line in lines[2:]}
+    assert ends == {"sft-0": "3 of 3", "sft-15": "–", "sft-100": "0 of 3"}
+
+
+def test_chosen_merges_are_compared_with_the_mix_and_with_slerp() -> None:
+    """The mean of four stands last; SLERP's balance is compared with each other method."""
+    merges = {f"sft-{m}": (0.65, 0.45) for m in ("linear", "slerp", "ties")}
+    world = scores(EXPERTS | merges | {"sft-dare-ties": (0.65, 0.65)})
+    rows = {line.split("|")[1].strip(): line for line in chosen_points(world).splitlines()[2:]}
+    assert rows["all four"].startswith("| all four | +5.0 (")
+    assert rows["all four"].endswith("| – |")
+    assert rows["dare-ties"].split("|")[5].strip().startswith("+20.")
+
+
+def test_a_path_that_falls_at_once_is_a_cliff() -> None:
+    """An even path takes a tenth of the fall a step; one that falls in one step of 0.2, half."""
+    ends = {"base": (0.5, 0.8), "sft-0": (0.8, 0.9), "sft-100": (0.4, 0.1)}
+    even = {f"even-{weight}": line(weight) for weight in WEIGHTS}
+    steep = {f"steep-{weight}": line(0.0 if weight < 0.4 else 1.0) for weight in WEIGHTS}
+    world = scores(ends | even | steep)
+    for name, share in (("even", 0.1), ("steep", 0.5)):
+        found = steepest(world, [f"{name}-{weight}" for weight in WEIGHTS])
+        assert found == pytest.approx({"win rate": share, "harm rate": share}, abs=0.01)

@@ -152,7 +152,7 @@ def test_the_page_about_8b_counts_the_grid_right(tmp_path: Path) -> None:
 
 OF_THEIR_OWN = {
     "real_model.yaml", "families.yaml", "sizes.yaml", "accept.yaml", "contrasts.yaml",
-    "objective-cliff.yaml", "objective-conflict.yaml",
+    "cliff.yaml", "objective-cliff.yaml", "objective-conflict.yaml",
 }  # fmt: skip
 """Studies with another base model, or with other data."""
 
