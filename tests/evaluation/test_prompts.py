@@ -172,7 +172,7 @@ def test_a_broken_row_is_named(tmp_path: Path, row: str, message: str) -> None:
 def test_an_empty_language_is_an_error(tmp_path: Path) -> None:
     """A language without prompts is named, with what can be done."""
     jsonl(tmp_path / "p.jsonl", {"prompt": "?", "language": "English"})
-    with pytest.raises(DataError, match=r"language 'en' is empty.*`language_names`"):
+    with pytest.raises(DataError, match=r"language 'en'.*`language_names`"):
         load_prompts(spec(files="p.jsonl"), ["en"])
 
 

@@ -328,6 +328,6 @@ def test_what_cannot_work_is_said_before_any_answer(
     with pytest.raises(SpecError, match=r"prompts/right: .*gone\.jsonl does not exist"):
         mixmerge.evaluate(study(changed(asked, "right", prompts=gone)), out)
     assert not out.exists()
-    with pytest.raises(StepFailedError, match="the language 'fr' is empty"):
+    with pytest.raises(StepFailedError, match="no prompt is in the language 'fr'"):
         mixmerge.evaluate(study(asked | {"languages": ["en", "fr"]}), out)
     assert counts(servers) == before
