@@ -47,8 +47,8 @@ def test_given_models_are_merged_and_compared(
     models = read_json(finished.results_file)["models"]
     assert {name: model["kind"] for name, model in models.items()} == {
         "base": "base",
-        **dict.fromkeys(("facts", "months", "mixed"), "given"),
-        **dict.fromkeys(("linear", "slerp", "ties"), "merge"),
+        **dict.fromkeys(("months", "safety", "mixed"), "given"),
+        **dict.fromkeys(("linear", "arithmetic", "ties"), "merge"),
     }
     assert (
         models["months"]["axes"]["months"]["value"]
