@@ -46,7 +46,7 @@ def test_a_limit_of_one_token_is_no_reason_to_stop(serve: Serve, tmp_path: Path)
     [
         (401, b'{"error": "Incorrect API key provided"}', "the key is not accepted"),
         (404, b'{"error": "The model m does not exist"}', "no such address or model"),
-        (402, b'{"error": "no credit"}', "wants money first"),
+        (402, b'{"error": "no credit"}', "the account has no credit"),
         (200, b"<html>hello</html>", "not a chat completion"),
     ],
 )
