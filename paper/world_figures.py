@@ -53,7 +53,7 @@ def plane(scores: Scores, paths: Mapping[str, Sequence[str]]) -> Drawing:
         "plane",
         "Merges along their weights, and the mix",
         "Large marks are means over seeds, their area the share of harmless requests that are "
-        "refused; a small dot is one seed. A line is one method from weight 0.1 to 0.9 of the "
+        "refused; a small dot is one seed. A line is one method from weight 0 to 1 of the "
         "safety model. "
         f"The base model's harm rate is {percent(base)}.",
         f"Win rate against harm rate: {said}; merges run from the 0 % to the 100 % model.",

@@ -166,18 +166,19 @@ def chosen_points(scores: Scores) -> str:
     return "\n".join(lines)
 
 
-def steepest(scores: Scores, path: Sequence[str]) -> dict[str, float]:
+def steepest(scores: Scores, path: Mapping[float, str]) -> dict[str, float]:
     """Return the largest part of the whole fall, by axis, that one step of 0.1 of the weight takes.
 
-    Means over seeds; the ends of the path are the two experts, half as far from their neighbours
-    as the weights from each other.
+    Means over seeds.
+
+    Args:
+        scores: of all models.
+        path: the merges by their weights, from 0 to 1.
     """
-    weights = np.array([0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0])
     found = {}
     for what, axis in (("win rate", "general"), ("harm rate", "safety")):
-        names = ["sft-0", *path, "sft-100"]
-        values = np.array([scores.by_seed(axis, {name: 1.0}).mean() for name in names])
-        falls = -np.diff(values) / np.diff(weights) / 10
+        values = np.array([scores.by_seed(axis, {name: 1.0}).mean() for name in path.values()])
+        falls = -np.diff(values) / np.diff([*path]) / 10
         found[what] = float(falls.max() / (values[0] - values[-1]))
     return found
 
@@ -206,7 +207,9 @@ def main() -> None:
         own_paths = paths(read_study(study_of("aligned")))
         drawn.append(plane(found["aligned"], own_paths))
         show(given.docs, "chosen", chosen_points(found["aligned"]))
-        steps = steepest(found["aligned"], own_paths["linear"])
+        weights = (float(name.removeprefix("sft-linear-")) for name in own_paths["linear"])
+        path = dict(zip(weights, own_paths["linear"], strict=True))
+        steps = steepest(found["aligned"], path)
         print(f"largest part of the whole fall in a step of 0.1, linear: {steps}")
     if "contrasts" in found:
         rows = along_contrasts(found["contrasts"])
