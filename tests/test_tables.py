@@ -101,7 +101,7 @@ TABLE = 'prompt,answer,language\n"One, two\nthree?","four ""4""",en\nएक?,द
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("d.jsonl.gz", gzip.compress(LINES.encode())),
+        ("d.jsonl.gz", gzip.compress(LINES.encode(), mtime=0)),
         ("d.JSONL.zst", zst(LINES.encode())),
         ("d.ndjson.bz2", bz2.compress(LINES.encode())),
         ("d.csv.zst", zst(TABLE.encode()[:40]) + zst(TABLE.encode()[40:])),
@@ -124,7 +124,7 @@ def test_files_are_read_as_people_have_them(tmp_path: Path, name: str, content: 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("d.jsonl.gz", gzip.compress(LINES.encode())[:-9], "not a whole .gz file"),
+        ("d.jsonl.gz", gzip.compress(LINES.encode(), mtime=0)[:-9], "not a whole .gz file"),
         ("d.jsonl.gz", b"plain", "not a whole .gz file"),
         ("d.csv.zst", b"plain", "not a readable .zst file"),
         ("d.parquet.gz", b"", r"may be compressed, with .*seen: \.gz"),

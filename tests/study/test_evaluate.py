@@ -325,7 +325,9 @@ def test_what_cannot_work_is_said_before_any_answer(
     ):
         mixmerge.evaluate(study(asked | {"checkpoints": {"other": "./nowhere"}}), out)
     gone = {"files": str(tmp_path / "gone.jsonl")}
-    with pytest.raises(SpecError, match=r"evaluate\.axes\.right\.prompts\.files: .*gone\.jsonl does not exist"):
+    with pytest.raises(
+        SpecError, match=r"evaluate\.axes\.right\.prompts\.files: .*gone\.jsonl does not exist"
+    ):
         mixmerge.evaluate(study(changed(asked, "right", prompts=gone)), out)
     assert not out.exists()
     with pytest.raises(StepFailedError, match="no prompt is in the language 'fr'"):
