@@ -67,7 +67,7 @@ KTO = rows(lambda q, a: {"prompt": q, "completion": a, "label": True})
 FORMATS: dict[str, tuple[bytes, str]] = {
     "messages.jsonl": (lines(rows(lambda q, a: {"messages": turns(q, a)})), "chat: messages"),
     "system.jsonl.gz": (
-        gzip.compress(lines(rows(lambda q, a: {"messages": [SYSTEM, *turns(q, a)]}))),
+        gzip.compress(lines(rows(lambda q, a: {"messages": [SYSTEM, *turns(q, a)]})), mtime=0),
         "chat: messages",
     ),
     "alpaca.json": (json.dumps(ALPACA).encode(), "Alpaca: instruction + input → output"),
