@@ -9,7 +9,7 @@ import yaml
 from tests.evaluation.endpoint_server import Server, says
 
 import mixmerge
-from mixmerge.errors import SpecError, StepFailedError
+from mixmerge.errors import SpecError
 from mixmerge.files import read_json, read_rows, write_rows
 from mixmerge.records import Message, Prompt, Response, Results, Verdict
 from mixmerge.records.judge_card import JudgeCard
@@ -330,6 +330,6 @@ def test_what_cannot_work_is_said_before_any_answer(
     ):
         mixmerge.evaluate(study(changed(asked, "right", prompts=gone)), out)
     assert not out.exists()
-    with pytest.raises(StepFailedError, match="no prompt is in the language 'fr'"):
+    with pytest.raises(SpecError, match="no prompt is in the language 'fr'"):
         mixmerge.evaluate(study(asked | {"languages": ["en", "fr"]}), out)
     assert counts(servers) == before

@@ -1,4 +1,4 @@
-"""Prompts of an axis: a published set by name, or any rows by their columns."""
+"""Load the prompts of an axis: a published set by name, or any rows by their columns."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
@@ -16,33 +16,34 @@ from mixmerge.yaml_file import one_line
 
 
 def load_prompts(spec: PromptSetSpec, languages: Sequence[str]) -> list[Prompt]:
-    """Read the prompts of some languages; those of the testbed its own functions return.
+    """Read the prompts in some languages; `mixmerge.testbed` has its own function.
 
     Raises:
-        DataError: a row is broken (with file and line), two prompts share an id, or a language
-            has no prompt.
+        DataError: a row is invalid (with file and line), two prompts have the same id, or a
+            language has no prompt.
     """
     if spec.set is not None:
         published = import_module(f"mixmerge.evaluation.prompt_sets.{spec.set}")
         prompts = published.read(spec, languages)
     else:
         prompts = [p for p in _any_rows(spec, languages) if p.language in languages]
-    check_prompts(prompts, languages, str(spec.set or spec.hub or spec.files))
+    files = ", ".join(str(path) for _, path in spec.paths())
+    check_prompts(prompts, languages, spec.set or spec.hub or files)
     return prompts
 
 
 def check_prompts(prompts: Sequence[Prompt], languages: Iterable[str], name: str) -> None:
-    """Check that prompts can be asked: unique ids, the user speaks last, no language is empty.
+    """Check that ids are unique, the last message is the user's, and no language is empty.
 
     Raises:
-        DataError: one of these does not hold; the message names the prompt or the language.
+        DataError: otherwise; the message names the prompt or the language.
     """
     seen: set[str] = set()
     for prompt in prompts:
         if prompt.id in seen:
             raise DataError(
-                f"{name}: two prompts have the id {prompt.id!r}; ids must be unique. Remove a row "
-                "that stands twice; without an `id` column, ids are digests of language and text."
+                f"{name}: two prompts have the id {prompt.id!r}; ids must be unique. Remove "
+                "duplicate rows; without an `id` column, ids are digests of language and text."
             )
         seen.add(prompt.id)
         if prompt.messages[-1].role != "user":
@@ -51,13 +52,13 @@ def check_prompts(prompts: Sequence[Prompt], languages: Iterable[str], name: str
     for language in languages:
         if language not in present:
             raise DataError(
-                f"{name}: the language {language!r} is empty: no prompt has it. Remove it from "
-                "`languages`, or map the set's own names with `language_names`."
+                f"{name}: no prompt is in the language {language!r}. Remove it from `languages`, "
+                "or map the set's names of languages with `language_names`."
             )
 
 
 def _any_rows(spec: PromptSetSpec, languages: Sequence[str]) -> Iterator[Prompt]:
-    # Who evaluates one language need not say which it is in every row.
+    # If only one language is evaluated, rows need not name it.
     only = languages[0] if len(languages) == 1 else None
     for language, (place, cells) in spec.records():
         with explained(place):
@@ -82,7 +83,7 @@ def _prompt(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prompt:
     # Most public sets number their questions from zero in every language.
     try:
         name = fingerprint([code, messages])[:16] if name is None else f"{name}-{code}"
-    except TypeError as error:  # it holds NaN, say, which is no text either
+    except TypeError as error:  # e.g. NaN
         raise ValueError(f"`prompt` must be a text or messages (seen: {shown(text)}).") from error
     cluster = _cell(cells, columns, "cluster")
     return Prompt.model_validate(
@@ -112,7 +113,7 @@ def _asked(cells: Cells, columns: PromptColumns) -> Any:
 
 
 def _own_format(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prompt:
-    """Read a row that is a `Prompt` already, but for what the set says of all its rows."""
+    """Read a row in the format of `Prompt`, with the settings of the whole set."""
     row = {**cells, "messages": read_turns("messages", cells["messages"])}
     own_name = language or row.get("language")
     if own_name is not None:
@@ -124,11 +125,11 @@ def _own_format(cells: Cells, spec: PromptSetSpec, language: str | None) -> Prom
 def _cell(cells: Cells, columns: PromptColumns, field: str) -> Any:
     column = getattr(columns, field)
     value = cells.get(field) if column is None else cell(cells, column)
-    return None if value == "" else value  # CSV has no other way to leave a cell out
+    return None if value == "" else value  # an empty cell of a CSV file
 
 
 def _category(value: Any) -> str | None:
-    """Read a category; several in a list, or in a JSON list inside a string, are joined."""
+    """Read a category; several, in a list or a string with a JSON list, are joined."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             value = json_text.parse(value)

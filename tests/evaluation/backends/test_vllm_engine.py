@@ -194,7 +194,9 @@ def test_what_cannot_run_is_said(
     with pytest.raises(ModelError, match="unloadable: vLLM cannot load the model: no such arch"):
         generate(backend(unloadable), questions, GREEDY, tmp_path / "a.jsonl")
     monkeypatch.setitem(sys.modules, "vllm", None)
-    with pytest.raises(ResourceError, match=r"vLLM cannot be imported.*pip install vllm"):
+    with pytest.raises(
+        ResourceError, match=r"needs vLLM, which cannot be imported.*pip install vllm"
+    ):
         generate(backend(tiny_model), questions, GREEDY, tmp_path / "a.jsonl")
 
 

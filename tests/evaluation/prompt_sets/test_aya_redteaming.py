@@ -78,10 +78,13 @@ def test_a_request_that_stands_twice_stays_one_cluster(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
-        ({"harm_category": "Profanity"}, r"a JSON list of texts inside a text \(seen: 'Profanity'"),
-        ({"harm_category": '{"a": 1}'}, "a JSON list of texts"),
-        ({"harm_category": None}, r"a JSON list of texts .*seen: nothing"),
-        ({"prompt": " "}, r"`prompt` must hold a text \(seen: ' '\)"),
+        (
+            {"harm_category": "Profanity"},
+            r"a JSON list of strings \(seen: 'Profanity'",
+        ),
+        ({"harm_category": '{"a": 1}'}, "a JSON list of strings"),
+        ({"harm_category": None}, r"a JSON list of strings .*seen: nothing"),
+        ({"prompt": " "}, r"`prompt` must be a text \(seen: ' '\)"),
         ({"global_or_local": "both"}, "`scope`: must be 'global' or 'local'"),
     ],
 )

@@ -1,8 +1,8 @@
 """Aya Red-teaming: harmful requests that people wrote in eight languages.
 
-Aakanksha et al., The Multilingual Alignment Prism (2024), arXiv 2406.18682. One JSON Lines file a
-language; every column is a text, the harm categories a JSON list inside a text. The set has no id
-column, and nothing joins the languages: each request is its own cluster.
+Aakanksha et al., The Multilingual Alignment Prism (2024), arXiv 2406.18682. One JSON Lines file per
+language; all columns are strings, the harm categories a string with a JSON list. There are no ids,
+and languages are not parallel, so each request is its own cluster.
 """
 
 from collections import Counter
@@ -28,10 +28,10 @@ _TEXTS: TypeAdapter[list[str]] = TypeAdapter(Json[list[str]])
 def read(spec: PromptSetSpec, languages: Sequence[str]) -> list[Prompt]:
     """Read the requests of some languages.
 
-    A request that stands in a language twice keeps one cluster and gets a numbered id.
+    Duplicates of a request in one language share a cluster and have numbered ids.
 
     Raises:
-        DataError: a file cannot be read or fetched, or a row is not of the published format.
+        DataError: a file cannot be read or downloaded, or a row is not in the published format.
     """
     prompts: list[Prompt] = []
     seen: Counter[str] = Counter()
@@ -57,8 +57,8 @@ def _file(spec: PromptSetSpec, name: str) -> Path:
         return Path(hf_hub_download(where, name, repo_type="dataset", revision=spec.revision))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise DataError(
-            f"{where}: the file {name} could not be fetched: {error}. Check the network and your "
-            "access token, or download the set and give its folder as `hub`."
+            f"{where}: the file {name} could not be downloaded: {error}. Check the network and "
+            "your access token, or download the set and give its folder as `hub`."
         ) from error
 
 
@@ -83,6 +83,6 @@ def _categories(cells: Cells) -> list[str]:
         return _TEXTS.validate_python(said)
     except ValidationError:
         raise ValueError(
-            "the column `harm_category` must hold a JSON list of texts inside a text "
+            "the column `harm_category` must be a string with a JSON list of strings "
             f"(seen: {shown(said)})."
         ) from None

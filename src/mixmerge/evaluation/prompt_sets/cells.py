@@ -1,4 +1,4 @@
-"""Checked access to the cells of a published row, and what joins the languages of a set."""
+"""Checked access to the cells of published data, and checks of parallel languages."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ Cells = Mapping[str, Any]
 
 @contextmanager
 def explained(place: Place) -> Iterator[None]:
-    """Turn a wrong cell into a `DataError` that says where the row stands."""
+    """Turn the error of an invalid cell into a `DataError` with the row's location."""
     try:
         yield
     except ValueError as error:
@@ -27,7 +27,7 @@ def explained(place: Place) -> Iterator[None]:
 
 
 def cell(cells: Cells, column: str) -> Any:
-    """Return a cell that the format promises.
+    """Return a cell that must exist.
 
     Raises:
         ValueError: there is no such column.
@@ -38,14 +38,14 @@ def cell(cells: Cells, column: str) -> Any:
 
 
 def text(cells: Cells, column: str) -> str:
-    """Return a cell that must hold a text.
+    """Return a cell that must be a text.
 
     Raises:
-        ValueError: the column is missing, or holds no text or only blanks.
+        ValueError: the column is missing, or not a text, or blank.
     """
     value = cell(cells, column)
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"the column `{column}` must hold a text (seen: {shown(value)}).")
+        raise ValueError(f"the column `{column}` must be a text (seen: {shown(value)}).")
     return value
 
 
@@ -57,18 +57,16 @@ def joined_prompt(
     translated: Translated,
     category: str | None = None,
 ) -> Prompt:
-    """Return a prompt of a set whose languages are translations of one another.
+    """Return a prompt of a set whose languages are translations of each other.
 
-    The column ``join``, of whole numbers or texts, joins them; ``asked`` holds the user's text.
+    The column ``join`` (integers or texts) identifies the question; ``asked`` is the user's text.
 
     Raises:
         ValueError: a column is missing or empty.
     """
     value = cell(cells, join)
     if isinstance(value, bool) or not isinstance(value, (int, str)) or value == "":
-        raise ValueError(
-            f"the column `{join}` must hold a number or a name (seen: {shown(value)})."
-        )
+        raise ValueError(f"the column `{join}` must be a number or a name (seen: {shown(value)}).")
     return Prompt(
         id=f"{value}-{language}",
         cluster=str(value),
@@ -82,34 +80,34 @@ def joined_prompt(
 def own_codes(
     spec: PromptSetSpec, languages: Sequence[str], codes: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the set's own name of each language, by the study's code, as ``codes`` are.
+    """Return the set's name of each language by the study's code; ``codes`` has the usual ones.
 
     Raises:
-        DataError: the set is not known to have a language.
+        DataError: a language is not known to be in the set.
     """
     known = {**codes, **{code: own for own, code in spec.language_names.items()}}
     for language in languages:
         if language not in known:
             raise DataError(
                 f"{spec.set}: the language {language!r} is not known to be in the set (known: "
-                f"{', '.join(sorted(known))}). Remove it from `languages`, or say the set's own "
-                f"name of it, e.g. `language_names: {{xyz: {language}}}`."
+                f"{', '.join(sorted(known))}). Remove it from `languages`, or give the set's name "
+                f"of it, e.g. `language_names: {{xyz: {language}}}`."
             )
     return {language: known[language] for language in languages}
 
 
 def check_joined(prompts: Sequence[Prompt], first: str, name: str) -> None:
-    """Check that every language asks the same questions as the first.
+    """Check that all languages have the same questions as the first.
 
     Raises:
-        DataError: a question is missing in a language, or stands there twice.
+        DataError: a question is missing in a language, or is there twice.
     """
     questions: dict[str, set[str]] = {}
     for prompt in prompts:
         seen = questions.setdefault(prompt.language, set())
         if prompt.cluster in seen:
             raise DataError(
-                f"{name}: the question {prompt.cluster} stands twice in {prompt.language!r}."
+                f"{name}: the question {prompt.cluster} appears twice in {prompt.language!r}."
             )
         seen.add(prompt.cluster)
     wanted = questions.get(first, set())
