@@ -76,21 +76,24 @@ def test_models_that_exist_are_measured_and_merged() -> None:
 @pytest.mark.parametrize(
     ("base", "memory", "adapter"),
     [
-        ("org/model-8B", 80, True),
-        ("org/model-8B", 160, False),
-        ("org/model-0.5B", 24, False),
-        ("org/model-1.7b-it@main", 24, True),
+        ("org/model-8B", 80, "2"),
+        ("org/model-8B", 160, ""),
+        ("org/model-8B", 12, "0.6"),
+        ("org/model-0.5B", 24, ""),
+        ("org/model-1.7b-it@main", 24, "2"),
     ],
 )
-def test_the_memory_of_a_gpu_decides_lora_or_full(base: str, memory: int, adapter: bool) -> None:
-    """Sixteen bytes a weight must fit for all weights to be trained, and all rows are used."""
+def test_the_memory_of_a_gpu_decides_lora_or_full(base: str, memory: int, adapter: str) -> None:
+    """All weights take 16 bytes each, beside an adapter 2, in 4 bits 0.6; all rows are used."""
     rows("chat", 1000)
     read = accepted("--data", "chat.jsonl", "--base", base, "--gpu-memory", str(memory))
-    assert ("adapter" in read["training"]["sft"]) == adapter
+    asked = read["training"]["sft"].get("adapter")
+    rank, in_4_bits = {"rank": 16}, {"load_in_4bit": True}
+    assert asked == {"": None, "2": rank, "0.6": rank | in_4_bits}[adapter]
     assert read["mixtures"]["only-chat"]["size"] == 800
     assert read["placement"]["train"]["per_device_batch"] >= 1
     text = Path("study.yaml").read_text()
-    assert f"{2 if adapter else 16} bytes a weight" in text
+    assert f"{adapter or 16} bytes a weight" in text
     assert f"the GPU has {memory} GB" in text
 
 

@@ -33,6 +33,18 @@ def test_an_adapter_has_two_factors_in_each_layer() -> None:
     assert SIZE.adapter_weights(AdapterSpec(rank=2, targets=("q_proj",))) == 2 * (8 + 4)
 
 
+@pytest.mark.parametrize(("in_4_bits", "frozen"), [(False, 2), (True, 0.6)])
+def test_a_frozen_base_takes_its_own_bytes_and_the_adapter_sixteen(
+    in_4_bits: bool, frozen: float
+) -> None:
+    """QLoRA holds the base in 4 bits; the adapter has gradients and moments in either case."""
+    adapter = {"rank": 2, "load_in_4bit": in_4_bits}
+    settings = {"adapter": adapter, "precision": "bfloat16"}
+    step = Step("train", "sft", settings=settings, placement={"devices": 1})
+    needed = memory.training_bytes(Planned(step, "to do"), SIZE)
+    assert needed == pytest.approx(frozen * 1000 + 16 * 2 * (8 + 4 + 16 + 8))
+
+
 def test_the_cache_holds_keys_and_values() -> None:
     """Two numbers of 16 bits a layer, head of keys, and position."""
     assert SIZE.cache_bytes(10) == 2 * 2 * 2 * 2 * (64 // 8) * 10

@@ -24,6 +24,7 @@ from mixmerge.execution.engines.local import physical_memory_gb
 from mixmerge.spec_model import SpecModel
 from mixmerge.study.check import read_study
 from mixmerge.study.memory import gpus
+from mixmerge.training.spec import AdapterSpec
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "safetensors")
 _PROGRAMS = {
@@ -126,6 +127,8 @@ def _extras() -> Iterator[Fact]:
         for key, spec in kinds.items():
             for package in spec.model_construct().requires():
                 used.setdefault(package, []).append(f"`{what} {key}`")
+    for package in AdapterSpec(load_in_4bit=True).requires():
+        used.setdefault(package, []).append("`adapter: {load_in_4bit: true}`")
     for extra, packages in extras().items():
         absent = [package for package in packages if _version(package) is None]
         purpose = ", ".join(use for package in packages for use in used.get(package, []))

@@ -2,8 +2,8 @@
 
 A training in mixed precision holds 16 bytes a weight: the weight, its gradient and Adam's two
 moments, each in float32 (Rajbhandari et al. 2020, ZeRO, section 3.1, counts the same sum). A LoRA
-training holds the base weights in the dtype of its arithmetic, and 16 bytes a weight of the
-adapter. Activations come on top and follow the batch, which is halved where memory does not
+training holds the base weights in the dtype of its arithmetic, or in 4 bits, and 16 bytes a weight
+of the adapter. Activations come on top and follow the batch, which is halved where memory does not
 suffice; so these are lower bounds.
 """
 
@@ -30,6 +30,8 @@ from mixmerge.training.spec import AdapterSpec, TrainPlacement
 from mixmerge.yaml_file import Place
 
 _FULL_BYTES = 16
+_BYTES_IN_4_BIT = 0.6
+"""Of a weight with double quantization; embeddings and head are not quantized."""
 _PROMPT_TOKENS = 512
 """Of a prompt, for the cache of a generation, until answers are there."""
 _HEADROOM = 0.95
@@ -182,13 +184,14 @@ def training_bytes(item: Planned, size: ModelSize) -> float:
     recipe = Train().read_settings(item.step)
     where = TrainPlacement.model_validate(item.step.placement)
     if recipe.adapter is None:
-        needed = _FULL_BYTES * size.weights
+        needed = float(_FULL_BYTES * size.weights)
     else:
         half = recipe.precision == "bfloat16" or (
             recipe.precision == "auto" and device_here(where.device).gpu
         )
         adapter = size.adapter_weights(recipe.adapter)
-        needed = (2 if half else 4) * size.weights + _FULL_BYTES * adapter
+        frozen = _BYTES_IN_4_BIT if recipe.adapter.load_in_4bit else 2 if half else 4
+        needed = frozen * size.weights + _FULL_BYTES * adapter
     sharded = where.fsdp is not None or where.deepspeed is not None
     if sharded:
         return float(needed / (where.devices * where.nodes))
@@ -258,6 +261,8 @@ def _too_large(
 
 
 def _cure(study: Study, recipe: str) -> str:
-    if study.training[recipe].adapter is None:
+    adapter = study.training[recipe].adapter
+    if adapter is None:
         return "train a LoRA adapter (`adapter: {rank: 16}`), shard the model, or use a larger one"
-    return "shard the model (`placement.train.fsdp`), or use a larger device or a smaller model"
+    less = "" if adapter.load_in_4bit else "hold the base in 4 bits (`load_in_4bit: true`), "
+    return f"{less}shard the model (`placement.train.fsdp`), or use a larger device"

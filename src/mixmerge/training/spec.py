@@ -49,6 +49,10 @@ class AdapterSpec(_Finite):
             raise ValueError("`lm_head` cannot be adapted: the loss uses its weight directly")
         return targets
 
+    def requires(self) -> tuple[str, ...]:
+        """Return the package that holds weights in 4 bits."""
+        return ("bitsandbytes",) if self.load_in_4bit else ()
+
     def check_packages(self) -> None:
         """Check that bitsandbytes is installed if it is needed, without importing it.
 

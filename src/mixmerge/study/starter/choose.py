@@ -13,7 +13,9 @@ from mixmerge.study.memory import ModelSize, size_in, weights_in_name
 from mixmerge.study.starter.look import PromptLook
 from mixmerge.testbed.model import BASES, weights_folder
 
-_FULL_BYTES, _LORA_BYTES = 16, 2
+_FULL_BYTES = 16
+_ADAPTERS = {"LoRA": (2, "{rank: 16}"), "QLoRA": (0.6, "{rank: 16, load_in_4bit: true}")}
+"""Bytes a weight of the frozen model, and the setting, from the most to the least memory."""
 """A weight: itself, its gradient and Adam's moments in float32; or itself alone in bfloat16."""
 _TINY_ROWS = 1600
 """Over all epochs: what the tiny model needs to learn anything."""
@@ -44,7 +46,8 @@ class Training:
     learning_rate: str
     batch_size: int
     epochs: int
-    adapter: bool
+    adapter: str
+    """The setting, as YAML; empty where all weights are trained."""
     per_device: int | None
     """Rows at once, where a GPU's memory decides it."""
     why: str
@@ -67,7 +70,7 @@ def context_of(base: str) -> int | None:
 def training(
     base: str, rows: int, method: str, *, gpu_gb: float | None, lora: bool | None, tokens: int
 ) -> Training:
-    """Choose how to train: LoRA or all weights by what the GPU holds, and the batch on it.
+    """Choose how to train by what the GPU holds: all weights, LoRA or QLoRA; and the batch on it.
 
     Args:
         base: the model.
@@ -83,18 +86,24 @@ def training(
     if base in BASES:
         rate = "1.0e-3" if method == "sft" else "1.0e-4"
         passes = min(10, max(2, round(_TINY_ROWS / rows)))
-        return Training(rate, batch, passes, bool(lora), None, "a tiny model: minutes on any CPU")
-    fits = weights is None or gpu_gb is None or _FULL_BYTES * weights <= _ROOM * gpu_gb * 1e9
+        adapter = _ADAPTERS["LoRA"][1] if lora else ""
+        return Training(rate, batch, passes, adapter, None, "a tiny model: minutes on any CPU")
+
+    def fits(needed: float) -> bool:
+        return weights is None or gpu_gb is None or needed * weights <= _ROOM * gpu_gb * 1e9
+
     small = weights is not None and weights < 5e8
-    adapter = lora if lora is not None else not (fits and (gpu_gb is not None or small))
-    needed = _LORA_BYTES if adapter else _FULL_BYTES
-    kind = "LoRA" if adapter else "all weights"
-    why = f"{kind}: {needed} bytes a weight"
+    whole = fits(_FULL_BYTES) and (gpu_gb is not None or small)
+    kind, needed, adapter = "all weights", float(_FULL_BYTES), ""
+    if lora or (lora is None and not whole):
+        kind = "LoRA" if fits(_ADAPTERS["LoRA"][0]) else "QLoRA"
+        needed, adapter = _ADAPTERS[kind]
+    why = f"{kind}: {needed:g} bytes a weight"
     if weights is not None:
         why += f" of {weights / 1e9:.3g} billion are {needed * weights / 1e9:.3g} GB"
     if gpu_gb is not None:
         why += f", and the GPU has {gpu_gb:g} GB"
-        if weights is not None and needed * weights > _ROOM * gpu_gb * 1e9:
+        if not fits(needed):
             why += ": NOT ENOUGH for this model; shard it, or choose a smaller one"
     rates = {("sft", True): "2.0e-4", ("sft", False): "2.0e-5",
              ("dpo", True): "5.0e-6", ("dpo", False): "1.0e-6"}  # fmt: skip
@@ -103,7 +112,9 @@ def training(
         left = max(gpu_gb * 1e9 * _ROOM - needed * weights, 0)
         at_once = _power_of_two(left / (tokens * _activation_bytes(weights)), batch)
     # Few rows are seen three times, as is usual; many need it once.
-    return Training(rates[method, adapter], batch, 3 if rows < 1000 else 1, adapter, at_once, why)
+    return Training(
+        rates[method, bool(adapter)], batch, 3 if rows < 1000 else 1, adapter, at_once, why
+    )
 
 
 def _activation_bytes(weights: int) -> float:

@@ -219,7 +219,7 @@ def _train(
     context = choose.context_of(draft.base)
     recipe = f"method: {method}, learning_rate: {chosen.learning_rate}, epochs: {chosen.epochs}"
     recipe += f", batch_size: {chosen.batch_size}"
-    recipe += ", adapter: {rank: 16}" if chosen.adapter else ""
+    recipe += f", adapter: {chosen.adapter}" if chosen.adapter else ""
     if context is not None and tokens * 2 > context:
         recipe += ", overlong: drop"
         draft.notes.append(
