@@ -38,7 +38,8 @@ def init(
         str, typer.Option(help="Its OpenAI-compatible endpoint.")
     ] = "https://api.openai.com/v1",
     gpu_memory: Annotated[
-        float | None, typer.Option(min=1, help="GB of one GPU; decides full, LoRA or QLoRA, and batches.")
+        float | None,
+        typer.Option(min=1, help="GB of one GPU; decides full, LoRA or QLoRA, and batches."),
     ] = None,
     lora: Annotated[
         bool | None, typer.Option("--lora/--full", help="Train adapters, or all weights.")
