@@ -14,11 +14,11 @@ from mixmerge.study.starter.look import PromptLook
 from mixmerge.testbed.model import BASES, weights_folder
 
 _FULL_BYTES = 16
+"""Bytes per weight: the weight, its gradient and Adam's two moments in float32."""
 _ADAPTERS = {"LoRA": (2, "{rank: 16}"), "QLoRA": (0.6, "{rank: 16, load_in_4bit: true}")}
 """Bytes per weight of the frozen model, and the setting, from the most memory to the least."""
-"""Bytes per weight: with its gradient and Adam's moments in float32; alone in bfloat16."""
 _TINY_ROWS = 1600
-"""Fewest optimizer steps over all epochs; the testbed's model learns nothing in fewer."""
+"""Rows over all epochs that the testbed's model needs to learn anything."""
 _ROOM = 0.9
 """Share of a device's memory that training may use."""
 _SHORT = 40
@@ -125,7 +125,7 @@ def _activation_bytes(weights: int) -> float:
     """
     layers = 12 if weights < 5e8 else 24 if weights < 3e9 else 32
     hidden = math.sqrt(weights / (12 * layers))
-    return 34 * hidden * layers + 12 * 128_000  # plus the logits, which a large vocabulary makes large
+    return 34 * hidden * layers + 12 * 128_000  # plus the logits
 
 
 def _power_of_two(most: float, batch: int) -> int:

@@ -94,7 +94,7 @@ def init(
     files = {name: Path(file) for name, file in (data or {}).items()}
     _check(out, models, files, evaluate or {}, base, force=force)
     looks = [look.look_at_data(name, file) for name, file in files.items()]
-    if len({each.form for each in looks}) > 1:  # one recipe trains them all, so all must be read as conversations
+    if len({each.form for each in looks}) > 1:  # one recipe trains them all
         looks = [look.look_at_data(each.name, each.file, pairs=False) for each in looks]
     axes = [
         look.look_at_prompts(name, Path(file), _beside(out, name), language)
