@@ -1,4 +1,6 @@
-"""What to do, in sentences: the model to take, when another one, and what would decide the rest."""
+"""The advice in sentences: the model to take, exceptions, and what would settle open questions.
+
+`mixmerge.evaluation.advice` decides; this module only finds the words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,7 +22,7 @@ _NOTHING_OPEN = "No other model measures better, so more prompts would hardly ch
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to do, and the folder of the model that it names."""
+    """One recommendation, with the folder of the model that it names."""
 
     sentence: str
     folder: str | None = None
@@ -28,14 +30,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Told:
-    """The advice of a study. Names of models stand between backticks."""
+    """The advice of a study. Names of models are in backticks."""
 
     take: Step
     why: list[str]
     otherwise: list[Step] = field(default_factory=list)
-    """For which priorities another model."""
+    """Priorities for which another model is better."""
     open: list[str] = field(default_factory=list)
-    """What is not shown, and what would decide it."""
+    """Open questions, and what would settle them."""
 
 
 def tell(results: Results) -> Told | None:
@@ -113,7 +115,7 @@ def _if(advice: Advice, each: Priority | OpenQuestion) -> str:
 
 
 def _beyond(results: Results, advice: Advice) -> list[str]:
-    """Say which models are not recommended, whatever they measure."""
+    """Return the models beyond a limit, which are never recommended."""
     if not advice.excluded:
         return []
     limits = {

@@ -203,8 +203,8 @@ def run(
         workers: Most cores to use; by default all.
         seed: Overrides the study's seed.
         engine: Where steps run: ``local``, ``slurm`` or ``ray``.
-        attempts: Most starts of a step that fails for a transient reason.
-        budget: Most dollars for the judges together; overrides the study's budget.
+        attempts: Tries of a step that fails for a transient reason.
+        budget: Limit in dollars on the judges together; overrides the study's budget.
         probe: Ask every endpoint for one token before long work starts.
         listener: Called with every event of a step.
 
