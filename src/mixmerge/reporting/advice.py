@@ -1,6 +1,7 @@
 """The advice in sentences: the model to take, exceptions, and what would settle open questions.
 
-`mixmerge.evaluation.advice` decides; this module only finds the words."""
+`mixmerge.evaluation.advice` decides; this module only finds the words.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from mixmerge.reporting.formats import listed
 
 _TIMES = {1.5: "one and a half times", 2: "twice", 3: "three times", 5: "five times"}
 _PARTS = {1.5: "two thirds", 2: "half", 3: "a third", 5: "a fifth"}
+# Intervals are for new questions; they leave out how far trainings with other seeds differ.
 _SEEDS = (
     "Each model was trained once: run the study with two other seeds before you rely on a "
     "difference that is not far above the margin."

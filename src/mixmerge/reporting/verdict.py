@@ -31,8 +31,7 @@ _FROM_BEST: tuple[Decision, ...] = (
 
 @dataclass(frozen=True)
 class SingleModel:
-    """An expert or given model that measures at least as well on all axes as a merge or
-    baseline."""
+    """An expert or a given model that dominates the best-supported merge or the baseline."""
 
     name: str
     over: tuple[str, ...]

@@ -318,6 +318,7 @@ def _disk(todo: Sequence[Planned], steps: Mapping[str, Planned], root: Path) -> 
             f"are free at {root}: free some, or choose another run folder with `--out`."
         )
         sizes = (model_size(item.step.id, steps) for item in todo if item.step.kind == Train.kind)
+        # A size in a name may be wrong, so it does not stop the run.
         guessed = any(size is not None and size.by_name for size in sizes)
         yield Finding((), said, "warning" if guessed else "missing")
 
