@@ -93,8 +93,8 @@ def recognise(
     }
     beside = {key: usual[key] for key in (*_NEVER_GUESSED, "system", "label") if key in usual}
     own = {key: named for key, named in usual.items() if named == [key]}
-    # From the surest evidence to the weakest: the mapping, mixmerge's own names, other formats' names.
-    # Else a stray `text` column would win over the columns that the study maps.
+    # The surest evidence first: the mapping, then mixmerge's own names, then other formats' names.
+    # Otherwise a stray `text` column could win over the columns that the study maps.
     for found in (beside | mapped, beside | own | mapped, usual | mapped):
         for shape in SHAPES:
             if form in shape.forms and {*shape.needs} <= {*found} and _fits(shape, found, first):

@@ -26,7 +26,7 @@ def draw(
     """Draw rows of one source and language until they reach ``target``.
 
     The rows are shuffled once and then taken in passes over that order. So every row is used before
-    any is repeated, complete passes are equal, and a smaller draw is the beginning of a larger one: the
+    any is repeated, complete passes are equal, and a smaller draw is the start of a larger one: the
     safety rows of a 15 % mixture are among those of the 100 %.
 
     Where rows have different sizes (tokens), a row that would overshoot is skipped in favour of a

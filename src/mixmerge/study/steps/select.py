@@ -96,7 +96,7 @@ class Select(StepKind[SelectSettings, SelectFacts], kind="select"):
             name: sum(spec.excess(own[axis]) for axis, spec in settings.axes.items())
             for name, own in values.items()
         }
-        # Limits come first, as constraints: the score ranks only candidates that exceed them equally.
+        # Limits are constraints: the score only ranks candidates that exceed them equally.
         winner = min(settings.candidates, key=lambda name: (excess[name], -scores[name]))
         found = {
             "winner": winner,
