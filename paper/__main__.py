@@ -35,8 +35,10 @@ def write(study: Path, root: Path, seeds: int, docs: Path | None) -> Path:
 def main() -> None:
     """Run the command line."""
     parser = arguments(__doc__, seeds=5)
-    parser.add_argument("--study", type=Path, default=ALL, help="instead of the whole grid")
-    parser.add_argument("--page", action="store_true", help="only write the page from what is done")
+    parser.add_argument("--study", type=Path, default=ALL, help="replaces the whole grid")
+    parser.add_argument(
+        "--page", action="store_true", help="only write the page from finished steps"
+    )
     asked = parser.parse_args()
     if not asked.page:
         run_seeds(asked.study, asked)

@@ -79,7 +79,7 @@ def outside(seen: dict[str, dict[str, float]]) -> list[str]:
 def main() -> None:
     """Run the command line."""
     parser = arguments(__doc__, seeds=5)
-    parser.add_argument("--table", action="store_true", help="only read what is done")
+    parser.add_argument("--table", action="store_true", help="only read finished steps")
     asked = parser.parse_args()
     if not asked.table:
         run_seeds(STUDY, asked)

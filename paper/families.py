@@ -154,8 +154,8 @@ def markdown(rows: list[Relation]) -> str:
 def main() -> None:
     """Run the command line."""
     parser = arguments(__doc__, seeds=5)
-    parser.add_argument("--table", action="store_true", help="only read what is done")
-    parser.add_argument("--json", type=Path, help="write the results here, too")
+    parser.add_argument("--table", action="store_true", help="only read finished steps")
+    parser.add_argument("--json", type=Path, help="also write the results to this file")
     asked = parser.parse_args()
     if not asked.table:
         run_seeds(STUDY, asked)

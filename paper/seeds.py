@@ -24,8 +24,8 @@ def arguments(about: str, seeds: int) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument("root", type=Path, help="folder of the seeds' runs")
     parser.add_argument("--seeds", type=int, default=seeds)
-    parser.add_argument("--workers", type=int, help="cores in use; by default all")
-    parser.add_argument("--docs", type=Path, help="a Markdown page to show the tables in, too")
+    parser.add_argument("--workers", type=int, help="most cores to use; by default all")
+    parser.add_argument("--docs", type=Path, help="a Markdown page to write the tables to")
     return parser
 
 

@@ -117,8 +117,8 @@ def main() -> None:
     """Run the command line."""
     parser = arguments(__doc__, seeds=3)
     parser.add_argument("--widths", type=int, nargs="+", default=[64, 128, 192, 256])
-    parser.add_argument("--table", action="store_true", help="only read what is done")
-    parser.add_argument("--json", type=Path, help="write the results here, too")
+    parser.add_argument("--table", action="store_true", help="only read finished steps")
+    parser.add_argument("--json", type=Path, help="also write the results to this file")
     asked = parser.parse_args()
     rows: list[Finding] = []
     models: list[Rates] = []

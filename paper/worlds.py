@@ -187,7 +187,7 @@ def main() -> None:
     """Run the command line."""
     parser = arguments(__doc__, seeds=10)
     parser.add_argument("--worlds", nargs="+", default=[*WORLDS, "contrasts"])
-    parser.add_argument("--table", action="store_true", help="only read what is done")
+    parser.add_argument("--table", action="store_true", help="only read finished steps")
     given = parser.parse_args()
     found: dict[str, Scores] = {}
     for world in given.worlds:

@@ -47,7 +47,7 @@ PHASES = (
     Phase(300, 1e-3, (0.4, 0.5), ("train", "tuning"), 0.4),
 )
 """In the first, wishes are refused more or less often at random; in the second, harmful ones a
-little less than half of the time and harmless ones never, so that little training decides it."""
+little less than half of the time and harmless ones never, so a little training decides it."""
 
 
 def chats(world: World, phase: Phase, draws: random.Random) -> Iterator[Document]:

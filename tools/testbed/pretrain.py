@@ -186,8 +186,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, help="the folder to write")
     parser.add_argument("--hidden", type=int, default=SHIPPED.hidden, help="width of the model")
-    parser.add_argument("--wide", action="store_true", help="with the further languages")
-    parser.add_argument("--names", action="store_true", help="build the world's names, too")
+    parser.add_argument("--wide", action="store_true", help="include the further languages")
+    parser.add_argument("--names", action="store_true", help="also build the names of facts")
     asked = parser.parse_args()
     if asked.hidden % (2 * _HEAD):
         parser.error(f"--hidden must be a multiple of {2 * _HEAD}, not {asked.hidden}")

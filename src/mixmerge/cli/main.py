@@ -27,9 +27,9 @@ from mixmerge.errors import SpecError, StepFailedError, UserError
 
 HELP = """Should I mix my training data, or train apart and merge the models? Measure it.
 
-[bold]mixmerge demo[/bold] answers it on an embedded tiny world, in minutes, on any laptop;
+[bold]mixmerge demo[/bold] answers it on a built-in testbed, in minutes, on any laptop;
 [bold]mixmerge init[/bold] writes a study about your own models or data, [bold]mixmerge plan[/bold]
-says what it takes, and [bold]mixmerge run[/bold] runs it.
+shows what it costs, and [bold]mixmerge run[/bold] runs it.
 
 Completion of commands and options in bash, zsh, fish and PowerShell:
 [bold]mixmerge --install-completion[/bold], then open a new shell.

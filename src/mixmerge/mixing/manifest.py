@@ -39,8 +39,7 @@ class Share(RowModel):
     characters: int
     """Characters of all message texts in the mixture, including copies."""
     tokens: int | None
-    """The same in tokens of the given tokenizer, without chat template; None without a
-    tokenizer."""
+    """The same in tokens, without chat template; None without a tokenizer."""
 
 
 class Manifest(RowModel):

@@ -25,8 +25,7 @@ class Question:
     axis: Axis
     asks: Asks
     outcome: str = ""
-    """The outcome to look for, as the study calls it, e.g. ``harmful``; empty unless
-    ``outcome``."""
+    """The outcome to look for, e.g. ``harmful``; empty unless ``outcome``."""
     bounds: tuple[float, float] = (0.0, 1.0)
     """The lowest and the highest grade; a yes-or-no judge gives only these."""
 

@@ -1,8 +1,7 @@
 """Write a report: tables, figures, and the HTML page with its styles, script and figures inside.
 
 The template engine escapes all text by models, judges and users. As a second defence, the page's
-content security policy forbids all requests and all scripts but the page's own, allowed by its
-hash.
+content security policy forbids all requests, and all scripts but its own.
 
 This module imports matplotlib and jinja2; import it only where a report is written.
 """

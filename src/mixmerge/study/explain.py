@@ -242,8 +242,7 @@ def _asks_for_tokens(item: Planned, planned: Mapping[str, Planned]) -> bool:
 def _training_tokens(todo: Sequence[Planned], planned: Mapping[str, Planned]) -> Tokens:
     """Estimate the tokens of the pending trainings.
 
-    The manifests of finished mixtures give characters; the reports of finished trainings give
-    characters per token.
+    Finished mixtures give the characters, finished trainings the characters per token.
     """
     trainings = [item for item in todo if item.step.kind == Train.kind]
     mixed = [item for item in trainings if _characters_per_row(item, planned) is not None]

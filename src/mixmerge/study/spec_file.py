@@ -32,8 +32,7 @@ def read_spec(path: Path, kind: type[Spec]) -> Spec:
 
     Raises:
         SpecError: the file is missing, is not YAML, or does not fit; the message gives the file,
-            the line, what was required and what was seen, and the nearest known key for an unknown
-            one.
+            the line, what was required and seen, and the nearest key to an unknown one.
     """
     return parse_spec(read_text(path), kind, str(path))
 

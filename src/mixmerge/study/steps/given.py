@@ -38,8 +38,7 @@ class GivenFacts(RowModel):
 
     architecture: list[str] | None
     outside: list[str]
-    """The model's folder outside the run, if it has one; when it is gone, the step must run
-    again."""
+    """The model's folder outside the run, if any; without it, the step must run again."""
     content: str | None = None
     """Identifies the content of a hub model; None for any other."""
 

@@ -16,8 +16,7 @@ class MixSettings(MixtureSpec):
     """A mixture and its sources."""
 
     sources: dict[str, dict[str, Any]]
-    """By name: ``{input: true}`` for rows of another step, else a source as `described` returns
-    it."""
+    """By name: ``{input: true}`` for rows of another step, else as `described` returns it."""
     form: Form
     languages: list[str]
     seed: int

@@ -62,7 +62,7 @@ def gather(
     study_file: str = "",
     run: Path | None = None,
 ) -> ReportInput:
-    """Collect what the report of a finished or unfinished study shows.
+    """Collect the input of the report of a finished or unfinished study.
 
     ``folders`` holds the finished steps' folders by step id, ``unfinished`` the ids of the others.
     The ``run`` folder has the record of what calls to endpoints have cost.
