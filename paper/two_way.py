@@ -73,7 +73,8 @@ def _two_way(deviations: Floats) -> tuple[float, float]:
     of_seeds = clusters * float(np.sum(by_seed**2)) / (seeds - 1)
     of_clusters = seeds * float(np.sum(by_cluster**2)) / (clusters - 1)
     of_both = float(np.sum((deviations - by_seed - by_cluster) ** 2)) / rest
-    # Mean squares are noisy: their difference may be smaller than the interaction alone explains.
+    # Both mean squares contain the interaction, so it is subtracted once from their sum. Mean
+    # squares are noisy: the difference may be smaller than the interaction alone explains.
     combined = max(of_seeds + of_clusters - of_both, of_both)
     parts = of_seeds**2 / (seeds - 1) + of_clusters**2 / (clusters - 1) + of_both**2 / rest
     freedom = combined**2 / parts if parts > 0 else float(rest)

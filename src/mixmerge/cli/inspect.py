@@ -78,7 +78,6 @@ def _conclusion(inspection: "Inspection") -> str:
 
 
 def _print_first(screen: Console, what: str, lines: tuple[str, ...], style: str) -> None:
-    """Print the first lines and the number of the others."""
     for line in lines[:_SHOWN]:
         screen.print(f"{what}: {line}", markup=False, soft_wrap=True, style=style)
     if len(lines) > _SHOWN:

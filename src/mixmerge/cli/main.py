@@ -125,7 +125,6 @@ def exit_code(arguments: list[str]) -> int:
 
 
 def _start_log() -> None:
-    """Log at the level in ``MIXMERGE_LOG``."""
     asked = os.environ.get("MIXMERGE_LOG") or "WARNING"
     levels = logging.getLevelNamesMapping()
     if asked.upper() not in levels:

@@ -71,7 +71,7 @@ class Plot:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Set matplotlib's look inside the block: drawing and saving must both happen there."""
+    """Set matplotlib's style within the block; both draw and save inside it."""
     inks = {
         INK: ("axes.titlecolor", "text.color"),
         MUTED: ("axes.labelcolor", "xtick.color", "ytick.color"),
@@ -172,7 +172,7 @@ def differences(results: Results, stage: Stage, axis: Axis) -> Plot | None:
                 markerfacecolor=colour if sure else PAPER,
             )  # fmt: skip
             listed.append(f"{each.a} {formats.difference(info, at)}")
-    # The same limits in every stage: the eye compares the figures.
+    # The same limits in every stage, so that readers can compare the figures.
     panel.set_xlim(*turned(info, _limits(spans)))
     panel.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: formats.difference(info, tick)))
     unit = formats.unit_of_differences(info) or ", difference"

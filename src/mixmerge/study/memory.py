@@ -195,7 +195,7 @@ def training_bytes(item: Planned, size: ModelSize) -> float:
     sharded = where.fsdp is not None or where.deepspeed is not None
     if sharded:
         return float(needed / (where.devices * where.nodes))
-    # Without a GPU, all processes share one memory.
+    # Data parallelism holds a copy on each GPU; without GPUs, all copies share one memory.
     copies = 1 if device_here(where.device).gpu else where.devices
     return float(needed * copies)
 

@@ -100,7 +100,7 @@ def answer(row: TrainingRow) -> str:
 
 
 def look_at_data(name: str, file: Path, *, pairs: bool = True) -> DataLook:
-    """Read a file of training rows; as ``pairs``, if that is wanted and the file has any.
+    """Read a file of training rows; with ``pairs``, as preference pairs if it has any.
 
     Raises:
         DataError: the file cannot be read, or has no usable rows.

@@ -253,7 +253,6 @@ def _own(each: DataLook, draft: _Draft) -> str:
 
 
 def _merge(draft: _Draft, models: Mapping[str, str]) -> None:
-    """Add existing models and merges of them."""
     draft.checkpoints |= {name: quoted(model) for name, model in models.items()}
     if len(models) > 1:
         draft.checkpoints |= choose.merges([*models], draft.checkpoints)
