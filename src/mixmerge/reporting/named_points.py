@@ -34,7 +34,7 @@ def overlap(boxes: Floats, others: Floats) -> Floats:
 def place_labels(points: Floats, sizes: Floats, frame: Floats, bars: Floats) -> Floats:
     """Return a box for the label of each point, in order, shape (points, 4).
 
-    Labels stay inside the frame; the boxes ``bars``, such as those of errors, are better left free.
+    Labels stay inside the frame; the boxes ``bars``, such as error bars, are avoided if possible.
     The shape of points and of sizes, which are widths and heights, is (points, 2).
     """
     options = _options(points, sizes)

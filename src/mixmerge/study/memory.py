@@ -223,7 +223,7 @@ def step_bytes(item: Planned, steps: Mapping[str, Planned]) -> float | None:
 def memory_warnings(
     study: Study, todo: Sequence[Planned], steps: Mapping[str, Planned]
 ) -> Iterator[tuple[Place, str]]:
-    """Yield what will not fit into the device, one sentence for steps of the same size."""
+    """Yield what will not fit into the device: a sentence per recipe, and one for generations."""
     trainings: dict[str, list[tuple[str, float]]] = {}
     answering: list[tuple[str, float]] = []
     for item in todo:

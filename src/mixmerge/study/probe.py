@@ -35,7 +35,7 @@ class NeededEndpoint:
     request: Mapping[str, Any]
     """The sampling settings of the calls."""
     kind: str
-    """Of the steps."""
+    """Kind of the steps."""
     steps: list[str] = field(default_factory=list)
     served: bool = True
     """Whether its model exists already: a model that the run trains cannot be served yet."""

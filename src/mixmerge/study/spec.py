@@ -166,8 +166,7 @@ class Study(SpecModel):
     """Study files, relative to this one, that this one adds to: sections are merged name by name,
     and the value of a name is replaced whole."""
     chat_template: ChatOptions = Field(default={}, exclude_if=lambda options: not options)
-    """Options of the chat template in training and generation, e.g. ``{enable_thinking:
-    false}``."""
+    """Options of the chat template in training and generation: ``{enable_thinking: false}``."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seeds every random draw: rows and their order, training, merge methods, statistics."""
     languages: list[str] = Field(default=["en"], min_length=1)
