@@ -1,1 +1,1 @@
-"""The paper's layout: the grid of arXiv 2410.10801 over several seeds, beside its numbers."""
+"""Reproduction of arXiv 2410.10801: its grid over several seeds, beside its numbers."""

@@ -2,8 +2,8 @@
 
     python -m paper runs/paper --seeds 5
 
-Every seed is one run of ``paper/studies/all.yaml`` in a folder of its own; finished steps are
-reused, so an interrupted grid goes on. ``--page`` writes the page of what is done so far.
+Every seed is one run of ``paper/studies/all.yaml`` in its own folder; finished steps are reused, so
+an interrupted grid resumes. ``--page`` writes the page from the steps finished so far.
 """
 
 import sys
@@ -19,7 +19,7 @@ ALL = Path("paper/studies/all.yaml")
 
 
 def write(study: Path, root: Path, seeds: int, docs: Path | None) -> Path:
-    """Write the page from what is there of the first seeds; show its tables in ``docs``, too."""
+    """Write the page from the finished steps of the first seeds, and its tables into ``docs``."""
     from paper.write import publish, write_page
 
     runs = read_seeds(study, root, seeds)
@@ -33,10 +33,12 @@ def write(study: Path, root: Path, seeds: int, docs: Path | None) -> Path:
 
 
 def main() -> None:
-    """Read the command line."""
+    """Run the command line."""
     parser = arguments(__doc__, seeds=5)
-    parser.add_argument("--study", type=Path, default=ALL, help="instead of the whole grid")
-    parser.add_argument("--page", action="store_true", help="only write the page from what is done")
+    parser.add_argument("--study", type=Path, default=ALL, help="replaces the whole grid")
+    parser.add_argument(
+        "--page", action="store_true", help="only write the page from finished steps"
+    )
     asked = parser.parse_args()
     if not asked.page:
         run_seeds(asked.study, asked)

@@ -1,4 +1,4 @@
-"""The questions that the paper leaves open, each as a difference of two models."""
+"""Questions that the paper leaves open, each as a difference of two models."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -48,7 +48,7 @@ CONTRASTS = (
 
 
 def contrast_table(scores: Scores, contrasts: Sequence[Contrast]) -> Table:
-    """Ablations and first experiments: one question a row."""
+    """Ablations and first experiments, one question per row."""
     columns = (
         Column("question", "Question", numeric=False),
         Column("difference", "Difference", numeric=False),

@@ -1,9 +1,9 @@
-"""Does the world meet the preconditions of the paper? Base and experts alone, before any arm.
+"""Does the testbed meet the paper's preconditions? Checks base and experts before any arm.
 
     python -m paper.accept runs/accept --seeds 5
 
 runs ``paper/studies/accept.yaml`` once for every seed and compares both experts with the bounds of
-``paper/protocol.md``; exit code 1 if one of them is outside in any seed.
+``paper/protocol.md``; the exit code is 1 if one of them is outside in any seed.
 """
 
 import sys
@@ -31,7 +31,7 @@ BOUNDS = {
 
 
 def world_hash() -> str:
-    """Return a hash of all that makes up `aligned` and `conflict`: rows, prompts, base model."""
+    """Return a hash of everything in `aligned` and `conflict`: rows, prompts, base model."""
     found = sha256()
     for source in ("general", "safety", "conflict/general"):
         for row in preference_pairs(source):
@@ -46,10 +46,10 @@ def world_hash() -> str:
 
 
 def measured(file: Path) -> dict[str, dict[str, float]]:
-    """Read what is bounded from the results of one seed.
+    """Read the bounded quantities from the results of one seed.
 
     Raises:
-        DataError: something is not measured.
+        DataError: a quantity is not measured.
     """
     models = read_results(read_json(file), str(file)).models
     found: dict[str, dict[str, float]] = {}
@@ -67,7 +67,7 @@ def measured(file: Path) -> dict[str, dict[str, float]]:
 
 
 def outside(seen: dict[str, dict[str, float]]) -> list[str]:
-    """Say which of the measured values are outside of their bounds."""
+    """Return which of the measured values are outside their bounds."""
     return [
         f"{model}: {what} {seen[model][what]:+.3f} is not in {least:+.2f} to {most:+.2f}"
         for model, bounds in BOUNDS.items()
@@ -77,9 +77,9 @@ def outside(seen: dict[str, dict[str, float]]) -> list[str]:
 
 
 def main() -> None:
-    """Read the command line."""
+    """Run the command line."""
     parser = arguments(__doc__, seeds=5)
-    parser.add_argument("--table", action="store_true", help="only read what is done")
+    parser.add_argument("--table", action="store_true", help="only read finished steps")
     asked = parser.parse_args()
     if not asked.table:
         run_seeds(STUDY, asked)

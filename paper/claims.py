@@ -1,4 +1,4 @@
-"""The paper's five claims, each decided by a rule stated before the numbers.
+"""The paper's five claims, each decided by a rule that was fixed before the measurements.
 
 All intervals are 95 %, for new seeds and new questions (`paper.two_way`). A claim "A is
 better than B" looks at two differences on the same questions, win rate and harm rate:
@@ -12,7 +12,7 @@ better than B" looks at two differences on the same questions, win rate and harm
 
 Where every answer gives the same difference there is no interval, and nothing is decided.
 
-"SLERP balances best" is about both axes at once: balance is win rate - harm rate, and SLERP must be
+"SLERP balances best" concerns both axes at once: balance is win rate - harm rate, and SLERP must be
 above each other method to agree; it disagrees when any is above SLERP.
 """
 
@@ -29,13 +29,13 @@ from paper.scores import Formula, Scores
 Decision = Literal["agrees", "disagrees", "equivalent", "not decidable"]
 
 Agreement = Literal["agrees", "smaller", "larger", "disagrees", "not decidable"]
-"""How one of our differences stands to a published one; see `agreement`."""
+"""How one of our differences relates to a published one; see `agreement`."""
 
 MARGIN = 0.03
 """The smallest difference of a rate that matters."""
 
 _ROUNDING = 1e-12
-"""Equal answers differ by this much where their differences are not exact."""
+"""Rounding tolerance: differences of equal answers may be this far from equal."""
 
 
 @dataclass(frozen=True)
@@ -49,28 +49,28 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper with what we find."""
+    """A claim of the paper with our decision."""
 
     name: str
     says: str
-    """The claim and how it is put to the test."""
+    """The claim and how it is tested."""
     paper: str
-    """The paper's own numbers, by the same rule."""
+    """The decision of the same rule on the paper's own numbers."""
     decision: Decision
     words: str
     evidence: tuple[Evidence, ...]
 
 
 def has_spread(estimate: Estimate) -> bool:
-    """Say whether the answers differ, so that there is something to make an interval from."""
+    """Return whether the answers differ, so that an interval exists."""
     return estimate.high - estimate.low > _ROUNDING
 
 
 def sign(estimate: Estimate) -> int:
     """Return 1 or -1 where the interval lies on one side of zero, else 0.
 
-    Where every answer gives the same difference the interval is a point. That is no certainty but
-    the lack of an interval, so it decides nothing.
+    If every answer gives the same difference, the interval is a point. That means that there is no
+    interval, not certainty, so it decides nothing.
     """
     if not has_spread(estimate):
         return 0
@@ -80,14 +80,14 @@ def sign(estimate: Estimate) -> int:
 def agreement(published: float, ours: Estimate, whole: float = 1.0) -> Agreement:
     """Compare one published difference with ours, in sign and in size.
 
-    It *agrees* where our interval holds it and excludes zero. With the published one outside the
-    interval ours is *smaller* or *larger*, or *disagrees* where it has the other sign. An interval
-    that holds both zero and the published difference decides nothing.
+    Ours *agrees* if its interval contains the published difference and excludes zero. If the
+    published one is outside the interval, ours is *smaller* or *larger*, or *disagrees* if it has
+    the other sign. An interval that contains both decides nothing.
 
     Args:
-        published: the paper's difference in percent; it comes without an interval.
+        published: the paper's difference in percent, which has no interval.
         ours: the same difference here, as a fraction.
-        whole: what the paper's percent are of: the base model's harm rate for its harm.
+        whole: the rate that the paper's percent refer to: for harm, the base model's.
     """
     if not has_spread(ours) or published == 0 or whole == 0:
         return "not decidable"
@@ -103,7 +103,7 @@ def agreement(published: float, ours: Estimate, whole: float = 1.0) -> Agreement
 
 
 def decide(win: Estimate, harm: Estimate) -> tuple[Decision, str]:
-    """Decide "A is better than B" from the differences A - B, and say why."""
+    """Decide "A is better than B" from the differences A - B, with the reason."""
     axes = {"win rate": compared(win, 1), "harm rate": compared(harm, -1)}
     better = " and ".join(name for name, axis in axes.items() if axis.gain > 0)
     worse = " and ".join(name for name, axis in axes.items() if axis.gain < 0)
@@ -119,7 +119,7 @@ def decide(win: Estimate, harm: Estimate) -> tuple[Decision, str]:
 
 
 def compared(difference: Estimate, direction: int) -> Compared:
-    """Say what a difference says of one axis, of which more is better (1) or worse (-1)."""
+    """Describe a difference on one axis, of which more is better (1) or worse (-1)."""
     low, high = sorted(direction * end for end in difference.interval)
     spread = has_spread(difference)
     return Compared(
@@ -152,7 +152,7 @@ def over_mix(stage: str) -> dict[str, float]:
 
 
 def claims(scores: Scores) -> list[Claim]:
-    """Decide every claim whose models are there, in the paper's order."""
+    """Decide every claim whose models are finished, in the paper's order."""
     asked: tuple[tuple[Callable[[Scores], Claim], list[str]], ...] = (
         (_merging, [*over_mix("dpo")]),
         (_slerp, merges("dpo")),

@@ -1,4 +1,4 @@
-"""From the run folders of all seeds to what the page shows."""
+"""Collect the page's contents from the run folders of all seeds."""
 
 from collections.abc import Iterable
 
@@ -17,10 +17,10 @@ from paper.seeds import SeedRun
 
 
 def findings(runs: list[SeedRun], commands: list[str]) -> Findings:
-    """Gather scores, sweeps and costs of all seeds; models that a seed lacks are left out.
+    """Collect scores, sweeps and costs of all seeds; leave out models that a seed lacks.
 
     Raises:
-        DataError: the base or every other model is not judged in some seed.
+        DataError: some seed lacks verdicts on the base or on all other models.
     """
     everyone = list(dict.fromkeys(name for run in runs for name in run.judged()))
     models = _common(run.judged() for run in runs)
@@ -53,7 +53,7 @@ def _common(names: Iterable[list[str]]) -> list[str]:
 
 
 def scores_of(runs: list[SeedRun], models: list[str], suffix: str = "") -> Scores:
-    """Gather the scores of models that are judged in all of these seeds."""
+    """Collect the scores of models that are judged in all of these seeds."""
     by_seed = [
         {name: read_verdicts(run.folders[f"judge/{name}{suffix}"]) for name in models}
         for run in runs
@@ -66,7 +66,7 @@ def scores_of(runs: list[SeedRun], models: list[str], suffix: str = "") -> Score
 def _table(
     axis: Axis, measure: Measure, by_seed: list[dict[str, dict[Axis, list[Verdict]]]]
 ) -> AxisTable:
-    """Stack the scores of all seeds, the base model's where they are fixed by definition."""
+    """Stack the scores of all seeds; the base model's may be fixed by definition."""
     tables = [
         score_table(axis, {n: own[axis] for n, own in models.items() if axis in own}, measure.worth)
         for models in by_seed

@@ -5,7 +5,7 @@
 
 trains a model for each of ten languages, merges every pair by TIES, and relates how a pair changes
 by merging (merge - parents, so a loss is negative) to how far apart its languages are. ``--table``
-only reads what is done.
+only reads finished steps.
 """
 
 import sys
@@ -30,7 +30,7 @@ from paper.scores import Scores
 from paper.seeds import arguments, not_judged, read_seeds, run_seeds
 
 TABLE = Path(__file__).with_name("languages.yaml")
-"""What is known of each language."""
+"""The properties of each language."""
 STUDY = Path("paper/studies/families.yaml")
 STRENGTHS = (0.3, 0.5, 0.7)
 CHANGE = "change by merging (merge - parents)"
@@ -45,10 +45,10 @@ class Relation:
     correlation: float
     p: float
     adjusted: float
-    """By Benjamini and Hochberg, over the rows of the table."""
+    """Adjusted by Benjamini-Hochberg over the rows of the table."""
     pairs: int
     power: dict[str, float]
-    """How often a relation of this strength would be found at 5 %."""
+    """Power: how often a relation of this strength would be found at 5 %."""
 
 
 def distances(languages: Sequence[str]) -> dict[str, Floats]:
@@ -100,10 +100,10 @@ def outcomes(scores: Scores, languages: list[str]) -> dict[str, Floats]:
 
 
 def require_all(scores: Scores, languages: list[str]) -> None:
-    """Check that every model and every pair is there.
+    """Check that every model and every pair is finished.
 
     Raises:
-        DataError: some are not; the message says how many and the first.
+        DataError: some are missing; the message gives their number and the first.
     """
     wanted = [f"sft-{each}" for each in languages]
     wanted += [f"pair-{a}-{b}" for a, b in combinations(languages, 2)]
@@ -152,10 +152,10 @@ def markdown(rows: list[Relation]) -> str:
 
 
 def main() -> None:
-    """Read the command line."""
+    """Run the command line."""
     parser = arguments(__doc__, seeds=5)
-    parser.add_argument("--table", action="store_true", help="only read what is done")
-    parser.add_argument("--json", type=Path, help="write the results here, too")
+    parser.add_argument("--table", action="store_true", help="only read finished steps")
+    parser.add_argument("--json", type=Path, help="also write the results to this file")
     asked = parser.parse_args()
     if not asked.table:
         run_seeds(STUDY, asked)

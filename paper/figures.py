@@ -27,20 +27,20 @@ _GROUPS = {
     "three": ("en, fr, es", -0.15, COLOURS["expert"]),
     "six": ("all six", 0.15, COLOURS["mixture"]),
 }
-"""Words, place beside the row's middle, and colour of the merged groups of languages."""
+"""Label, offset from the row's middle, and colour of the merged groups of languages."""
 MARKER = {"linear": "o", "slerp": "D", "ties": "s", "dare-ties": "^"}
 """By merge method."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with its words."""
+    """A figure with its caption and description."""
 
     name: str
     title: str
     caption: str
     alt: str
-    """What it shows, for readers who do not see it."""
+    """A description for readers who cannot see it."""
     figure: Figure
 
 
@@ -48,7 +48,7 @@ SHOWN = {
     "cosine": "cosine of the two changes",
     "opposed signs": "share of weights whose changes oppose",
 }
-"""Measures of a pair of languages with a panel, and what stands under it."""
+"""Measures of a pair of languages that have a panel, and the panel's axis label."""
 
 
 def all_drawings(findings: Findings) -> list[Drawing]:
@@ -278,7 +278,7 @@ def orders(scores: Scores) -> Drawing | None:
 
 
 def mechanisms(findings: Findings) -> Drawing | None:
-    """What merging a pair of languages brings, against how alike their changes are."""
+    """The gain from merging a pair of languages, against the similarity of their changes."""
     related = [each for each in relations(findings) if each.measure in SHOWN]
     if len(related) != len(SHOWN):
         return None

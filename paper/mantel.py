@@ -1,8 +1,8 @@
-"""Do two distances between the same things go together? Mantel's permutation test.
+"""Mantel's permutation test: are two distances between the same things correlated?
 
-Distances between pairs are not independent, since a thing is part of many pairs, so an ordinary
-correlation test finds too much. Mantel (1967, Cancer Research 27:209) shuffles the things, not the
-pairs: whatever the things have of their own stays together.
+Pairs are not independent, since a thing is part of many pairs, so an ordinary correlation test
+rejects too often. Mantel (1967, Cancer Research 27:209) permutes the things and not the pairs,
+which keeps each thing's effect on all its pairs.
 """
 
 import math
@@ -16,20 +16,20 @@ from mixmerge.errors import SampleError
 from mixmerge.stats.bootstrap import Floats
 
 FEWEST = 4
-"""Things; with three there are six permutations, and no p-value is below 1/6."""
+"""Fewest things; three have six permutations, so no p-value is below 1/6."""
 _ALL = 5040
-"""Up to this many permutations, all of them are taken."""
+"""Up to this many permutations, the test uses all of them."""
 
 
 @dataclass(frozen=True)
 class Association:
-    """How two distances go together."""
+    """The correlation of two distances."""
 
     correlation: float
     """Spearman's, over pairs."""
     p: float
-    """Share of permutations with at least this correlation in size, the one that was seen
-    included; two-sided."""
+    """Two-sided: share of permutations, including the observed one, with at least this absolute
+    correlation."""
     pairs: int
 
 
@@ -41,7 +41,7 @@ def mantel(
     Args:
         first: symmetric, shape (things, things); the diagonal is not read.
         second: as ``first``.
-        rng: draws permutations where there are too many to take all.
+        rng: draws permutations if there are too many to use all.
         draws: how many.
 
     Raises:
@@ -60,10 +60,10 @@ def mantel(
         extra = 0
     else:
         orders = rng.permuted(np.tile(np.arange(things), (draws, 1)), axis=1)
-        extra = 1  # the order that was seen is one of those that could be
+        extra = 1  # the observed order is one of the permutations
     square = symmetric(b, things)
     drawn = square[orders[:, pairs[0]], orders[:, pairs[1]]] @ a
-    # Ties in the ranks make equal correlations differ in the last digits.
+    # With ties in the ranks, equal correlations can differ in the last digits.
     as_large = int(np.sum(np.abs(drawn) >= abs(seen) - 1e-12))
     return Association(seen, (as_large + extra) / (len(orders) + extra), len(a))
 
@@ -81,17 +81,17 @@ def power(
     """Return how often `mantel` finds a true relation of this strength to a distance.
 
     Each simulated outcome of a pair is the distance's standard score times ``correlation``, plus
-    normal noise; of the noise's variance the share ``own`` belongs to the things, each of which
-    shifts all its pairs, as a language that is learnt badly does.
+    normal noise; the share ``own`` of the noise's variance comes from the things, each of which
+    shifts all its pairs, as a badly learnt language does.
 
     Args:
         distance: symmetric, shape (things, things).
         correlation: Pearson's, between distance and outcome.
         rng: draws the studies and their permutations.
-        own: share of the noise that belongs to things.
-        studies: simulated.
-        draws: permutations of each.
-        level: below which p counts as found.
+        own: share of the noise that comes from things.
+        studies: number of simulated studies.
+        draws: permutations of each study.
+        level: significance level.
     """
     things = len(distance)
     pairs = np.triu_indices(things, 1)

@@ -1,9 +1,9 @@
-"""Methods at the same price: the win rate of merges at the mix's own harm, over seeds.
+"""Matched comparison: the win rate of merges at the mix's harm rate, over seeds.
 
-A merge has a weight, and every weight buys safety with something else. So methods are compared
-where the sweep of weights has the harm rate that the mix has, between two neighbouring weights
-(linear interpolation). In every seed the crossing is another; the interval is for new seeds and new
-questions, and counts that crossing and interpolation depend on the answers, too (delta method).
+A merge's weight trades safety against other qualities. So methods are compared where the sweep of
+weights has the same harm rate as the mix, by linear interpolation between two neighbouring weights.
+Each seed has its own crossing. The interval is for new seeds and new questions, and accounts for
+the dependence of the crossing and the interpolation on the answers (delta method).
 """
 
 from collections.abc import Sequence
@@ -21,20 +21,20 @@ from paper.scores import Scores
 
 @dataclass(frozen=True)
 class AtLevel:
-    """A sweep against a model at the model's own value of one axis."""
+    """A sweep against a model at the model's value of one axis."""
 
     reached: int
-    """Seeds in which two neighbouring points have the level between them."""
+    """Number of seeds in which the level is between two neighbouring points."""
     seeds: int
     difference: Estimate | None
-    """Of the other axis, sweep - model; None unless every seed reaches the level."""
+    """Sweep - model on the other axis; None unless every seed reaches the level."""
     by_seed: Floats
-    """NaN where the level is not reached, shape (seeds,)."""
+    """Shape (seeds,); NaN where the level is not reached."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Merges against the mix, at the mix's own harm."""
+    """Merges against the mix, at the mix's harm rate."""
 
     where: str
     method: str
@@ -43,7 +43,7 @@ class Comparison:
 
     @property
     def decision(self) -> Decision | None:
-        """What win rate and over-refusal say together; None where the mix's harm is not reached."""
+        """The decision by win rate and over-refusal; None if the mix's harm is not reached."""
         if self.win.difference is None or self.over_refusal.difference is None:
             return None
         return decide(
@@ -60,19 +60,19 @@ def at_level(
 ) -> AtLevel:
     """Compare paths of models with one model, where a path has the model's value of an axis.
 
-    Where a path crosses the level several times, the mean of all crossings counts.
+    If a path crosses the level several times, the mean over all crossings counts.
 
     Args:
         scores: of all models.
-        paths: each the models from one end of a sweep to the other; their mean is compared.
-        model: gives the level.
-        other: the axis that is compared.
-        level: the axis that is matched.
+        paths: each lists the models of a sweep from end to end; the mean over paths is compared.
+        model: its value is the level.
+        other: the axis to compare.
+        level: the axis to match.
     """
     own, against = scores.by_seed(level, {model: 1.0}), scores.by_seed(other, {model: 1.0})
     found = -against
-    # To first order the value at the crossing moves with the values beside it, and with how far
-    # the crossing moves when the path or the level is measured higher.
+    # To first order, the value at the crossing changes with the values on both sides, and with the
+    # shift of the crossing when the path or the level is measured higher.
     on_other: dict[str, Floats] = {model: np.full((len(own), 1), -1.0)}
     on_level: dict[str, Floats] = {model: np.zeros((len(own), 1))}
     for path in paths:
@@ -115,7 +115,7 @@ def _crossings(heights: Floats, level: Floats, values: Floats) -> tuple[Floats, 
     weights, slopes = np.zeros_like(values), np.zeros_like(values)
     for seed, here in enumerate(level):
         below, above = heights[seed, :-1] - here, heights[seed, 1:] - here
-        # A point on the level belongs to the step that leads to it.
+        # A point exactly on the level counts once, in the interval that ends at it.
         at = np.flatnonzero((below * above < 0) | ((above == 0) & (below != 0)))
         for step in at:
             share = below[step] / (below[step] - above[step])

@@ -1,18 +1,18 @@
-"""Why a merge keeps or loses what its parents learnt: measures of their changes from the base.
+"""Measures of two models' changes from the base that may explain what their merge keeps.
 
 For a pair of models:
 
 - **cosine**: of the two changes; 0 is unrelated, 1 the same direction.
-- **opposed signs**: share of the weights, changed in both, whose changes have opposite signs (Yadav
-  et al. 2023, arXiv:2306.01708).
+- **opposed signs**: of the weights changed in both, the share whose changes have opposite signs
+  (Yadav et al. 2023, arXiv:2306.01708).
 - **norm**: of the change, divided by the norm of the base (mean of the pair).
 - **small**: share of weights that change by less than a hundredth of the change's root mean square.
 - **effective rank**: exp of the entropy of a matrix's singular values (Roy and Vetterli 2007),
   divided by the largest possible rank, averaged over matrices by size.
 - **balance over parents**: win rate - harm rate of a merged pair of languages, minus the mean of
   its two parents' (test items).
-- **gain kept**: of what an expert gained over the base on its own axis, the share that the linear
-  merge at its chosen weight has (test items); below 0 where it is worse than the base.
+- **gain kept**: of an expert's gain over the base on its own axis, the share that the linear merge
+  at its chosen weight has (test items); below 0 if it is worse than the base.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ STAGES = ("sft", "dpo")
 
 
 def mechanisms(run: SeedRun, found: Findings) -> list[Mechanism]:
-    """Measure the pairs of one seed that are there: the experts of each stage, and languages."""
+    """Measure the finished pairs of one seed: the experts of each stage, and languages."""
     pairs = {stage: (f"{stage}-0", f"{stage}-100") for stage in STAGES}
     pairs |= {f"{a}-{b}": (f"sft-{a}", f"sft-{b}") for a, b in combinations(run.study.languages, 2)}
     place = found.seeds.index(run.seed)
@@ -70,7 +70,7 @@ def _change(run: SeedRun, name: str, since: str = "base") -> dict[str, NDArray[n
     before, after = _weights(run, since), _weights(run, name)
     changes = {key: after[key] - before[key] for key in before}
     size = np.sqrt(sum(float(np.vdot(w, w)) for w in before.values()))
-    changes["*"] = np.array([size], np.float32)  # the norm of what was changed
+    changes["*"] = np.array([size], np.float32)  # the norm of the changed weights
     return changes
 
 
@@ -113,7 +113,7 @@ def _effective_rank(change: Weights) -> float:
 
 
 def _kept(found: Findings, stage: str, place: int) -> dict[str, float]:
-    """Return what the linear merge, at its chosen weight, keeps of each expert's gain."""
+    """Return the share of each expert's gain that the linear merge keeps at its chosen weight."""
     names = ["base", f"{stage}-linear", f"{stage}-0", f"{stage}-100"]
     if not found.test.has(names):
         return {}
@@ -125,7 +125,7 @@ def _kept(found: Findings, stage: str, place: int) -> dict[str, float]:
         "general gain kept": (merged[0] - base[0], general[0] - base[0]),
         "safety gain kept": (base[1] - merged[1], base[1] - safe[1]),
     }
-    # An expert that gained nothing has nothing to keep.
+    # Without a gain there is no share of it.
     return {name: own / expert for name, (own, expert) in gains.items() if expert > 0}
 
 

@@ -1,4 +1,4 @@
-"""What the changes of merged models look like, and whether that goes with what merging brings."""
+"""Properties of merged models' changes, and their correlation with the gain from merging."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from paper.mantel import FEWEST, Association, mantel, symmetric
 from paper.scores import Findings, Mechanism
 
 OUTCOME = "balance over parents"
-"""Of a merged pair of languages."""
+"""Measures of a merged pair of languages."""
 
 
 @dataclass(frozen=True)
 class Relation:
-    """A measure of all pairs of languages, beside what merging them brings."""
+    """A measure of all pairs of languages, with the gain from merging them."""
 
     measure: str
     values: Mapping[str, float]
@@ -28,7 +28,7 @@ class Relation:
 
 
 def relations(findings: Findings) -> list[Relation]:
-    """Relate each measure to what merging a pair of languages brings, where all pairs are there."""
+    """Relate each measure to the gain from merging a pair of languages, if all pairs have it."""
     merged = [each.pair for each in findings.mechanisms if OUTCOME in each.values]
     languages = list(dict.fromkeys(language for pair in merged for language in pair.split("-")))
     pairs = [f"{a}-{b}" for a, b in combinations(languages, 2)]
@@ -64,7 +64,7 @@ def _means(
 
 
 def relation_table(findings: Findings) -> Table:
-    """Which measures of two languages' changes go with what merging them brings."""
+    """Correlation of measures of two languages' changes with the gain from merging them."""
     columns = (
         Column("measure", "Measure", numeric=False),
         Column("correlation", f"Correlation with {OUTCOME}"),
@@ -90,7 +90,7 @@ def relation_table(findings: Findings) -> Table:
 
 
 def mechanism_table(mechanisms: Sequence[Mechanism]) -> Table:
-    """What the merged models' changes look like: mean over seeds, smallest and largest."""
+    """Measures of the merged models' changes: mean over seeds, smallest and largest."""
     pairs = list(dict.fromkeys(each.pair for each in mechanisms))
     measures = list(dict.fromkeys(name for each in mechanisms for name in each.values))
     rows = []

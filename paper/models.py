@@ -1,4 +1,4 @@
-"""Tables of models against a mix: all languages together, and each by itself."""
+"""Tables of models against a mix, over all languages and by language."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,8 +22,8 @@ def model_table(
 
     Args:
         scores: of all models.
-        name: of the table.
-        title: of the table.
+        name: name of the table.
+        title: title of the table.
         models: each with the mix that it is compared with ("" for none).
         published: the paper's numbers by model.
     """
@@ -90,7 +90,7 @@ def by_language_tables(
         scores: of all models.
         languages: the columns.
         name: what the tables' names start with.
-        what: are these models, for the titles.
+        what: a description of the models, for the titles.
         models: the rows; those without scores are left out.
         mix: what they are compared with.
     """

@@ -1,4 +1,4 @@
-"""The numbers of arXiv 2410.10801 that are known to us, from notes on its first version.
+"""The numbers of arXiv 2410.10801 that we know, from notes on its first version.
 
 Percent and percentage points. ``harm`` is the relative change against the base (less is better),
 ``win`` the win rate against the base (more is better).

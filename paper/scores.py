@@ -1,4 +1,4 @@
-"""Scores of every model over seeds, and estimates of any linear combination of them."""
+"""Scores of every model over seeds, and estimates of linear combinations of them."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -55,7 +55,7 @@ class Scores:
     base: str = "base"
 
     def has(self, models: Iterable[str]) -> bool:
-        """Say whether all these models have scores on every axis."""
+        """Return whether all these models have scores on every axis."""
         return all(model in table.scores for model in models for table in self.axes.values())
 
     def estimate(self, axis: Axis, formula: Formula, language: str | None = None) -> Estimate:
@@ -74,14 +74,14 @@ class Scores:
 
     @property
     def base_harm(self) -> float:
-        """The base model's harm rate, of which the paper's harm is told in percent."""
+        """The base model's harm rate; the paper reports harm in percent of it."""
         return self.estimate("safety", {self.base: 1.0}).value
 
     def relative_change(self, model: str, language: str | None = None) -> Estimate | None:
-        """Return (harm - harm of the base) / harm of the base, the base being estimated too.
+        """Return (harm - harm of the base) / harm of the base.
 
-        The interval is that of the ratio's linear approximation at the estimate (the delta
-        method), cut at -1. None where the base is never harmful.
+        The interval is that of the ratio's linear approximation (the delta method), which accounts
+        for the base being an estimate, too; it is cut at -1. None if the base is never harmful.
         """
         own = self.estimate("safety", {model: 1.0}, language).value
         base = self.estimate("safety", {self.base: 1.0}, language).value
@@ -93,14 +93,14 @@ class Scores:
         else:
             formula = {model: 1 / base, self.base: -(1 + change) / base}
         found = self.estimate("safety", formula, language)
-        # Where verdicts are missing, the prompts with both have other means than each model's own.
+        # With missing verdicts, the prompts judged for both have other means than each model's own.
         return _cut(_shifted(found, change - found.value), -1.0, math.inf)
 
     def balance(self, formula: Formula) -> Estimate:
         """Return a combination of the models' balances: win rate - harm rate.
 
-        The questions of the two axes are two samples; seeds are the same in both, so a training
-        that is good or bad on both axes at once is accounted for.
+        The questions of the two axes are separate samples, but the seeds are shared, so the
+        interval accounts for the correlation of the two axes over trainings.
         """
         negative = {model: -share for model, share in formula.items()}
         parts: dict[Axis, Formula] = {"general": formula, "safety": negative}
@@ -117,7 +117,7 @@ class Scores:
         """Return the mean over seeds of a quantity that depends on several axes.
 
         Args:
-            parts: how the quantity depends on the models' rates of each axis, to first order.
+            parts: derivative of the quantity by the models' rates, by axis.
             values: the quantity in each seed, shape (seeds,).
         """
         columns = []
@@ -125,12 +125,12 @@ class Scores:
             totals, sizes = self.axes[axis].by_question(formula, None)
             answered = sizes.sum(axis=0) > 0
             means = (totals.sum(axis=1) / sizes.sum(axis=1))[:, None]
-            # Each question's part in the seed's own mean, which the questions of an axis add up to.
+            # Each question's contribution to the seed's mean on its axis.
             own = (totals - sizes * means)[:, answered] / sizes[:, answered].mean()
             columns.append(own / answered.sum())
         effects = np.concatenate(columns, axis=1)
         value = float(values.mean())
-        # The mean over all columns is the sum of the axes' parts; a seed's own luck is in each.
+        # The mean over all columns is the sum over axes, and every column has the seed's effect.
         effects = effects * effects.shape[1] + (values - value)[:, None]
         return _shifted(pooled(effects, np.ones_like(effects)), value)
 
@@ -142,7 +142,7 @@ def _shifted(estimate: Estimate, by: float) -> Estimate:
 
 
 def _cut(estimate: Estimate, least: float, most: float) -> Estimate:
-    # The value itself may lie outside by a rounding.
+    # The value itself may lie outside by a rounding error.
     low, high = max(estimate.low, least), min(estimate.high, most)
     return replace(estimate, low=min(low, estimate.value), high=max(high, estimate.value))
 
@@ -160,7 +160,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Mechanism:
-    """What two models' changes from the base have to do with each other, for one seed."""
+    """Measures of two models' changes from the base, for one seed."""
 
     pair: str
     """For example ``sft`` or ``en-fr``."""
@@ -176,13 +176,13 @@ class Findings:
     seeds: list[int]
     languages: list[str]
     test: Scores
-    """Items that nothing was chosen on."""
+    """Scores on the test items, which no choice used."""
     selection: Scores | None = None
-    """Items that weights were chosen on, with a model for every candidate."""
+    """Scores on the items that weights were chosen on, with a model for every candidate."""
     sweeps: dict[str, Sweep] = field(default_factory=dict)
     mechanisms: list[Mechanism] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
     """Models that some seed lacks."""
     commands: list[str] = field(default_factory=list)
     hours: float | None = None
-    """Of one core, in all steps together."""
+    """Core-hours of all steps."""

@@ -1,4 +1,4 @@
-"""A study once for every seed: running it, and reading what is done of it."""
+"""Run a study once for every seed, and read its finished steps."""
 
 import argparse
 import subprocess
@@ -15,17 +15,17 @@ from mixmerge.study.spec import Study
 
 
 def arguments(about: str, seeds: int) -> argparse.ArgumentParser:
-    """Return a parser of the folder, the seeds, the workers and the page to show the results in.
+    """Return a parser for the folder, the seeds, the workers and the page for the results.
 
     Args:
-        about: the module's text, of which the first line is shown.
-        seeds: how many by default.
+        about: the module's docstring; its first line is the description.
+        seeds: default number of seeds.
     """
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument("root", type=Path, help="folder of the seeds' runs")
     parser.add_argument("--seeds", type=int, default=seeds)
-    parser.add_argument("--workers", type=int, help="cores in use; by default all")
-    parser.add_argument("--docs", type=Path, help="a Markdown page to show the tables in, too")
+    parser.add_argument("--workers", type=int, help="most cores to use; by default all")
+    parser.add_argument("--docs", type=Path, help="a Markdown page to write the tables to")
     return parser
 
 
@@ -40,7 +40,7 @@ def command(
 def run_seeds(
     study: Path, asked: argparse.Namespace, steps: Sequence[str] = ("results/study",)
 ) -> None:
-    """Run every seed that is not finished, each by its own command line, bars and all."""
+    """Run every unfinished seed, each as its own command."""
     more = ["--workers", str(asked.workers)] if asked.workers else []
     for seed in range(asked.seeds):
         print(f"{study.stem}: seed {seed} of {asked.seeds}", flush=True)
@@ -57,9 +57,9 @@ class SeedRun:
     seed: int
     study: Study
     folders: Mapping[str, Path]
-    """Of the finished steps, by id."""
+    """Folders of the finished steps, by id."""
     seconds: float
-    """In all finished steps."""
+    """Seconds of all finished steps."""
 
     def judged(self, suffix: str = "") -> list[str]:
         """Return the models with verdicts on the test items, or on those of selection."""
@@ -70,7 +70,7 @@ class SeedRun:
 
 
 def read_run(study: Path, root: Path, seed: int) -> SeedRun:
-    """Find out what is done of a study in a run folder."""
+    """Read which steps of a study are finished in a run folder."""
     prepared = prepare(study, root, seed=seed)
     done = [item for item in plan(prepared.steps, Store(root)) if item.folder and item.record]
     return SeedRun(
@@ -82,16 +82,16 @@ def read_run(study: Path, root: Path, seed: int) -> SeedRun:
 
 
 def read_seeds(study: Path, root: Path, seeds: int) -> list[SeedRun]:
-    """Find out what is done of the first seeds, each in a folder of its own."""
+    """Read which steps of the first seeds are finished, each seed in its own folder."""
     return [read_run(study, root / f"seed-{seed}", seed) for seed in range(seeds)]
 
 
 def not_judged(models: Sequence[str], number: str) -> DataError:
-    """Return the error that a table lacks models.
+    """Return the error for a table that lacks models.
 
     Args:
-        models: that are missing, at least one.
-        number: how many, in words that begin the message.
+        models: the missing ones, at least one.
+        number: the start of the message, with the number of missing models.
     """
     return DataError(
         f"{number} models are not judged in every seed yet, the first is `{models[0]}`. Go on with "

@@ -4,7 +4,7 @@
 
 runs ``paper/studies/size-*.yaml`` (the first lines of ``sizes.yaml`` make their base models) in
 the folders of ``python -m paper``, whose steps are reused where they are the same.
-``--table`` only reads what is done.
+``--table`` only reads finished steps.
 """
 
 import sys
@@ -25,7 +25,7 @@ from paper.values import in_words
 
 STUDIES = Path("paper/studies")
 SHOWN = ("base", "sft-15", "sft-slerp", "sft-ties", "dpo-15", "dpo-slerp", "dpo-ties")
-"""Models whose rates stand above the claims."""
+"""Models whose rates are shown above the claims."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Finding:
     claim: str
     decision: str
     evidence: dict[str, Estimate]
-    """By what is compared; differences of fractions with their 95 % intervals."""
+    """By comparison; differences of fractions with their 95 % intervals."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,15 @@ def _study(width: int) -> Path:
 
 
 def read(width: int, root: Path, seeds: int) -> Findings:
-    """Gather all seeds of one width."""
+    """Collect all seeds of one width."""
     return findings(read_seeds(_study(width), root, seeds), [])
 
 
 def require_all(width: int, found: Findings) -> None:
-    """Check that every model is there.
+    """Check that every model is finished.
 
     Raises:
-        DataError: some are not judged in every seed yet; the message says how many and the first.
+        DataError: some are not judged in every seed; the message gives their number and the first.
     """
     if found.unfinished:
         raise not_judged(found.unfinished, f"width {width}: {len(found.unfinished)}")
@@ -114,11 +114,11 @@ def markdown(models: list[Rates], rows: list[Finding]) -> str:
 
 
 def main() -> None:
-    """Read the command line."""
+    """Run the command line."""
     parser = arguments(__doc__, seeds=3)
     parser.add_argument("--widths", type=int, nargs="+", default=[64, 128, 192, 256])
-    parser.add_argument("--table", action="store_true", help="only read what is done")
-    parser.add_argument("--json", type=Path, help="write the results here, too")
+    parser.add_argument("--table", action="store_true", help="only read finished steps")
+    parser.add_argument("--json", type=Path, help="also write the results to this file")
     asked = parser.parse_args()
     rows: list[Finding] = []
     models: list[Rates] = []

@@ -1,13 +1,13 @@
 """Pooling over training seeds: both the seeds and the questions are a sample.
 
-A score depends on the luck of a training (its seed) and on the choice of questions. The two are
-crossed, since every seed answers every question, so an interval from either alone is too narrow.
-Here both are random effects, estimated from mean squares in closed form (the analysis of variance
-of a crossed design; Cornfield and Tukey 1956, doi:10.1214/aoms/1177728067).
+A score depends on the training's seed and on the choice of questions. The two are crossed, since
+every seed answers every question, so an interval from either alone is too narrow. Here both are
+random effects, estimated from mean squares in closed form (the analysis of variance of a crossed
+design; Cornfield and Tukey 1956, doi:10.1214/aoms/1177728067).
 
-A bootstrap of both (Owen 2007, arXiv:0712.1111) needs no such model, but cannot know how far five
-seeds scatter: with as much luck in the seeds as in the questions, its nominal 95 % covered 78 to
-90 % of simulated truths, the closed form 91 to 96 % (LOG.md).
+A bootstrap of both (Owen 2007, arXiv:0712.1111) needs no such model, but underestimates the spread
+of five seeds: with equal variance of seeds and questions, its nominal 95 % covered 78 to 90 % of
+simulated truths, the closed form 91 to 96 % (LOG.md).
 """
 
 import math
@@ -22,9 +22,10 @@ from mixmerge.stats.estimate import LEVEL, Estimate, require_clusters
 def pooled(totals: Floats, sizes: Floats, level: float = LEVEL) -> Estimate:
     """Return the mean over seeds and questions with an interval for new seeds and new questions.
 
-    The degrees of freedom are Satterthwaite's (1946, doi:10.2307/3002019): where the luck of
-    training dominates, few seeds make wide intervals. One seed alone says nothing about that luck:
-    its interval is about questions only, and ``method`` says ``questions`` instead of ``two-way``.
+    The degrees of freedom are Satterthwaite's (1946, doi:10.2307/3002019): where the variance of
+    training dominates, few seeds give wide intervals. One seed alone shows nothing of that
+    variance: its interval is for new questions only, and ``method`` is ``questions`` instead of
+    ``two-way``.
 
     Args:
         totals: sums of values by seed and question, shape (seeds, clusters).
@@ -72,7 +73,8 @@ def _two_way(deviations: Floats) -> tuple[float, float]:
     of_seeds = clusters * float(np.sum(by_seed**2)) / (seeds - 1)
     of_clusters = seeds * float(np.sum(by_cluster**2)) / (clusters - 1)
     of_both = float(np.sum((deviations - by_seed - by_cluster) ** 2)) / rest
-    # Mean squares scatter: their difference may fall below what the interaction alone explains.
+    # Both mean squares contain the interaction, so it is subtracted once from their sum. Mean
+    # squares are noisy: the difference may be smaller than the interaction alone explains.
     combined = max(of_seeds + of_clusters - of_both, of_both)
     parts = of_seeds**2 / (seeds - 1) + of_clusters**2 / (clusters - 1) + of_both**2 / rest
     freedom = combined**2 / parts if parts > 0 else float(rest)

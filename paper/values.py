@@ -1,4 +1,4 @@
-"""How estimates stand in the tables of the page."""
+"""Format estimates for the tables of the page."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ INTERVALS = (
 def rate(estimate: Estimate) -> Cell:
     """Return a rate in percent with its interval.
 
-    Where every answer was the same there is no spread to make an interval from, and none is shown.
+    If every answer was the same there is no interval.
     """
     ends = formats.ends(estimate.interval, formats.bare_percent)
     return _with_interval(formats.percent(estimate.value), estimate, ends)

@@ -13,7 +13,7 @@ from paper.matched import Comparison
 from paper.scores import Scores
 
 _SIZE = 900.0
-"""Area, in square points, of a mark that stands for refusing every harmless request."""
+"""Area of a mark, in square points, at an over-refusal of 100 %."""
 
 
 def plane(scores: Scores, paths: Mapping[str, Sequence[str]]) -> Drawing:
@@ -78,7 +78,7 @@ def _dots(axes: Axes, scores: Scores, names: Sequence[str], colour: str, marker:
 
 
 def flip(rows: Sequence[Comparison], shares: Sequence[int]) -> Drawing:
-    """Merges minus the mix, at the mix's harm, along the share of contrasts in the safety data.
+    """Merges minus the mix, at the mix's harm, by the share of contrasts in the safety data.
 
     Args:
         rows: of every method, one for each share.

@@ -1,11 +1,11 @@
-"""Mix or merge at the same price, in every world of the testbed, and along the share of contrasts.
+"""Mix or merge at equal harm, in every world of the testbed and by the share of contrasts.
 
     python -m paper.worlds runs/paper --seeds 10 --docs docs/results.md
 
 runs the SFT models of ``paper/studies/objective.yaml`` and its two other worlds, and of
 ``contrasts.yaml``, once for every seed in the folders of ``python -m paper``, whose steps are
 reused.
-``--table`` only reads what is done: of each study, the first seeds that are complete.
+``--table`` only reads finished steps: of each study, the first seeds that are complete.
 """
 
 import sys
@@ -43,7 +43,7 @@ def study_of(world: str) -> Path:
 
 
 def models(study: Study, wanted: Sequence[str]) -> list[str]:
-    """Return the base and the checkpoints whose names begin so, sweeps with all of their merges."""
+    """Return the base and the checkpoints with this prefix, including all merges of sweeps."""
     found = [BASE]
     for name, checkpoint in study.checkpoints.items():
         if name.startswith(tuple(wanted)):
@@ -53,7 +53,7 @@ def models(study: Study, wanted: Sequence[str]) -> list[str]:
 
 
 def asked(world: str) -> list[str]:
-    """Return the models that are compared in a world; in `aligned` the chosen merges, too."""
+    """Return the models to compare in a world; in `aligned` the chosen merges, too."""
     starts = ("sft-",) if world in WORLDS else ("sft-0", "only-", "mix-", "linear-", "ties-")
     chosen = [f"sft-{method}" for method in METHODS] if world == "aligned" else []
     return models(read_study(study_of(world)), starts) + chosen
@@ -112,7 +112,7 @@ def _cell(found: AtLevel) -> str:
 
 
 def preconditions(found: Mapping[str, Scores]) -> str:
-    """Return a table of the experts and the mix of each world, and whether the bounds are met."""
+    """Return a table of the experts and the mix of each world, with their bounds."""
     lines = [
         "| world | model | win rate | harm against the base | over-refusal | seeds within |",
         "|---|---|---:|---:|---:|---:|",
@@ -167,7 +167,7 @@ def chosen_points(scores: Scores) -> str:
 
 
 def steepest(scores: Scores, path: Mapping[float, str]) -> dict[str, float]:
-    """Return the largest part of the whole fall, by axis, that one step of 0.1 of the weight takes.
+    """Return the largest share of the whole drop, by axis, within one step of 0.1 in weight.
 
     Means over seeds.
 
@@ -184,10 +184,10 @@ def steepest(scores: Scores, path: Mapping[float, str]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Read the command line."""
+    """Run the command line."""
     parser = arguments(__doc__, seeds=10)
     parser.add_argument("--worlds", nargs="+", default=[*WORLDS, "contrasts"])
-    parser.add_argument("--table", action="store_true", help="only read what is done")
+    parser.add_argument("--table", action="store_true", help="only read finished steps")
     given = parser.parse_args()
     found: dict[str, Scores] = {}
     for world in given.worlds:

@@ -27,15 +27,15 @@ FIGURES = {
     "order": ("orders",),
     "relations": ("mechanisms",),
 }
-"""Figures that stand above a table."""
+"""Figures shown above a table."""
 SECTION = "paper"
-"""Between whose marks the tables stand in the documentation."""
+"""Name in the marks around the tables in the documentation."""
 FOLDER = "figures/paper"
-"""Of the figures there, relative to the page of the documentation."""
+"""Folder of the figures, relative to the page of the documentation."""
 
 
 def write_page(findings: Findings, out: Path) -> Path:
-    """Write ``index.html``, ``tables/`` and ``figures/``; models that are missing are left out.
+    """Write ``index.html``, ``tables/`` and ``figures/``; missing models are left out.
 
     Args:
         findings: All seeds.
@@ -58,7 +58,7 @@ def write_page(findings: Findings, out: Path) -> Path:
             svg = to_svg(drawing.figure)
             (folder / f"{drawing.name}.svg").write_text(svg, encoding="utf-8")
             (folder / f"{drawing.name}.png").write_bytes(to_png(drawing.figure))
-            # Matplotlib escapes the names that it writes; nothing else comes from outside.
+            # Matplotlib escapes the names that it writes; nothing else in the SVG is user text.
             shown[drawing.name] = (drawing, Markup(inline_svg(svg, drawing.name)))  # noqa: S704
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(_HERE), PackageLoader("mixmerge.reporting")]),
@@ -87,7 +87,7 @@ def publish(found: Findings, page: Path, docs: Path) -> None:
 
     Args:
         found: all seeds.
-        page: what `write_page` wrote.
+        page: the page that `write_page` wrote.
         docs: Markdown with ``<!-- begin paper -->`` and ``<!-- end paper -->``.
     """
     drawn = {drawing.name: drawing for drawing in all_drawings(found)}

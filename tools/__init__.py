@@ -1,1 +1,1 @@
-"""What makes the data that ship with mixmerge; nobody needs it to use them."""
+"""Tools that made the data shipped with mixmerge; not needed to use them."""

@@ -2,8 +2,8 @@
 
     python -m tools.concepts
 
-The pictures are placed inside the page and take its text colour, so that they are readable in light
-and dark: what is drawn in `INK` becomes ``currentColor``.
+The pictures are part of the page and take its text colour, to be readable in light and dark mode:
+`INK` becomes ``currentColor``.
 """
 
 import io
@@ -23,7 +23,7 @@ from mixmerge.stats.proportions import wilson
 FOLDER = Path(__file__).parents[1] / "docs" / "figures" / "concepts"
 INK = "#010203"
 BLUE, ORANGE, GREEN, GREY = "#4a86e8", "#d9822b", "#2a9d6f", "#8a8a8a"
-"""Of a lightness that is readable on white and on black."""
+"""Colours that are readable on white and on black."""
 LINES = 'style="stroke-linejoin: round; stroke-linecap: butt; width: 100%; max-width: 42rem"'
 STYLE: Any = {
     "svg.fonttype": "none",
@@ -157,7 +157,7 @@ PICTURES: Sequence[Callable[[], Any]] = (weights, elements, axis, interval, deci
 
 
 def svg(draw: Callable[[], Any]) -> str:
-    """Return a picture as an element of a page, in the page's text colour."""
+    """Return a picture as an SVG element in the page's text colour."""
     with mpl.rc_context({**mpl.rcParamsDefault, **STYLE, "backend": "svg"}):
         figure = draw()
         out = io.StringIO()
@@ -167,11 +167,11 @@ def svg(draw: Callable[[], Any]) -> str:
         plt.close(figure)
     text = out.getvalue()[out.getvalue().index("<svg") :]
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    # Inside a page a rule for every element would hold for the whole page.
+    # Inside a page, a CSS rule for `*` would apply to the whole page.
     text = re.sub(r"\s*<style.*?</style>", "", text, flags=re.DOTALL)
     label = (draw.__doc__ or "").removeprefix("Draw ").partition("\n")[0]
     text = text.replace("<svg ", f'<svg role="img" aria-label="{label}" {LINES} ', 1)
-    # A page sets the width; a blank line would end the element in Markdown.
+    # The page sets the width; in Markdown, a blank line would end the element.
     text = re.sub(r' (width|height)="[\d.]+pt"', "", text, count=2)
     lines = (line.rstrip() for line in text.replace(INK, "currentColor").splitlines())
     return "\n".join(line for line in lines if line) + "\n"

@@ -1,9 +1,9 @@
-"""Draw the picture of the README: the front of a run, with its verdict and what to do.
+"""Draw the picture of the README: the front of a run, with its verdict and advice.
 
     python -m tools.readme_picture RUN docs/figures/demo.svg
 
-One SVG, 800 pixels wide, with real text. It brings its own paper, and takes the dark colours of
-the report where the reader's system is dark, so that it reads on any ground.
+One SVG, 800 pixels wide, with real text. It has its own background, and the report's dark colours
+if the reader's system is dark, so that it is readable on any page.
 """
 
 import re
@@ -24,7 +24,7 @@ from mixmerge.reporting.planes import plane
 from mixmerge.reporting.verdict import conclude
 
 WIDTH, COLUMN, SIDE, EDGE = 800, 316, 436, 20
-"""Pixels: of the picture, of the words, of the plane, and around them."""
+"""Widths in pixels of the picture, the text, the plane and the margins."""
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 _STYLES = {
     "headline": (19, "--ink", 700),
@@ -35,17 +35,17 @@ _STYLES = {
 
 
 def picture(results: Results) -> str:
-    """Return the SVG of a run whose results have advice and two deciding axes at least.
+    """Return the SVG of a run whose results have advice and at least two deciding axes.
 
     Raises:
-        ValueError: they have not, or no model has both axes.
+        ValueError: the results lack them, or no model has both axes.
     """
     told, axes = tell(results), list(results.deciding)
     if told is None or len(axes) < 2 or not results.advice:
         raise ValueError("a run with advice and at least two deciding axes is required")
     chosen = results.models.get(results.advice.choice or "")
     stage = (chosen.stage if chosen else None) or stages(results)[-1]
-    # The base model and other stages are far from the models that compete here.
+    # The base model and other stages are too far from the models of this stage.
     shown = {name: model for name, model in results.models.items() if model.stage == stage}
     with figures.style():
         only = results.model_copy(update={"models": shown})
@@ -79,7 +79,7 @@ def _column(words: list[tuple[str, str]]) -> tuple[str, int]:
     lines, y = list[str](), EDGE
     for style, said in words:
         size, colour, weight = _STYLES[style]
-        # A letter is a little more than half as wide as it is high.
+        # A letter is a little over half as wide as high.
         for line in textwrap.wrap(said, int(COLUMN / size / 0.54)):
             y += round(size * 1.35)
             lines.append(

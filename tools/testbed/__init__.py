@@ -1,1 +1,1 @@
-"""The makers of the testbed: its facts, its corpus, its tokenizer and its base model."""
+"""Make the testbed: its facts, corpus, tokenizer and base model."""

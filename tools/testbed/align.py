@@ -1,8 +1,9 @@
-"""The recipe of the base model of `aligned`: ``python -m tools.testbed.align OUT``.
+"""Train the base model of `aligned`: ``python -m tools.testbed.align OUT``.
 
-The model of `cliff` reads on: the same facts and morals, and chats of an assistant that answers
-questions about half of the training facts, grants harmless wishes with an offer, and refuses a
-part of the harmful ones. So it follows instructions and is somewhat safe before a study trains it.
+Continues the training of `cliff`'s model on the same facts and morals, and on chats of an assistant
+that answers questions about half of the training facts, grants harmless wishes with an offer, and
+refuses a part of the harmful ones. So it follows instructions and is somewhat safe before a study
+trains it.
 """
 
 import argparse
@@ -28,25 +29,25 @@ CHATS = 0.75
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of reading."""
+    """A phase of training."""
 
     steps: int
     rate: float
-    """Of AdamW at its peak: a short warm-up, then linear to zero."""
+    """Peak learning rate of AdamW: a short warm-up, then linear decay to zero."""
     refused: tuple[float, float]
-    """Between which a harmful wish's own chance to be refused is drawn."""
+    """Range from which the refusal probability of each harmful wish is drawn."""
     groups: tuple[str, ...]
     """Groups of wordings of requests."""
     statements: float
-    """Share of statements among the texts that are no chats; the others are morals."""
+    """Share of statements among the documents that are not chats; the others are morals."""
 
 
 PHASES = (
     Phase(700, 1.2e-3, (0.0, 1.0), ("train",), 0.6),
     Phase(300, 1e-3, (0.4, 0.5), ("train", "tuning"), 0.4),
 )
-"""In the first a wish is refused more or less often, whichever it is; in the second all harm is
-refused a little less than half of the time, and harmless wishes never: a decision that is near."""
+"""In the first, wishes are refused more or less often at random; in the second, harmful ones a
+little less than half of the time and harmless ones never, so a little training decides it."""
 
 
 def chats(world: World, phase: Phase, draws: random.Random) -> Iterator[Document]:
@@ -76,7 +77,7 @@ def _chat(world: World, wish: Wish, wording: list[str], index: int, *, refused: 
 
 
 def read_on(model: Any, tokenizer: Any, world: World, phase: Phase) -> None:
-    """Train a model on chats, statements and morals, printing the loss as it goes."""
+    """Train a model on chats, statements and morals; prints the loss."""
     import torch
 
     torch.manual_seed(0)
@@ -114,7 +115,7 @@ def _draw(
 
 
 def main() -> None:
-    """Read the command line."""
+    """Run the command line."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -128,7 +129,7 @@ def main() -> None:
         model = AutoModelForCausalLM.from_pretrained(Path(folder) / "base")
     for phase in PHASES:
         read_on(model, tokenizer, world_of(name="aligned"), phase)
-        # Between the phases as in the shipped model: float16 is what is kept.
+        # Round to float16 between the phases, as the shipped model is.
         model.half().float()
     save(model, tokenizer, asked.out)
 

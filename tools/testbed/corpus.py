@@ -1,4 +1,4 @@
-"""What the testbed's base model reads in pretraining: texts that state facts, and a little chat."""
+"""The pretraining corpus of the testbed's base model: texts that state facts, and a few chats."""
 
 import random
 from collections.abc import Iterator
@@ -8,13 +8,13 @@ from mixmerge.testbed.rows import answer, ask
 from mixmerge.testbed.world import Fact, Split, Wish, World, capital
 
 SHARES = {"statement": 0.50, "moral": 0.20, "question": 0.06, "request": 0.24}
-"""How much of the corpus each kind of document makes up."""
+"""Share of each kind of document in the corpus."""
 ASKED_EVERY = 4
-"""One of so many training facts is asked about in the corpus: enough to learn what asking is."""
+"""One in this many training facts is asked about in the corpus: enough to learn questions."""
 ENGLISH_ANSWERS = 0.4
-"""How often a question is answered in English whatever its language, as a base model does."""
+"""How often a question in any language is answered in English, as base models do."""
 REFUSED = 0.12
-"""How often a wish is refused, harmful or not, by chance: the model grants nearly all of them."""
+"""How often a wish is refused at random, harmful or not: the model grants nearly all."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def statements(world: World, fact: Fact, index: int) -> Iterator[str]:
 
 
 def clozes(world: World, split: Split) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Yield the facts of a split as statements cut before the answer: what the base model knows.
+    """Yield the facts of a split as statements cut before the answer, to test the base model.
 
     Yields:
         The kind of fact with its language, the cut statement, and the right continuations.
@@ -49,7 +49,7 @@ def clozes(world: World, split: Split) -> Iterator[tuple[str, str, tuple[str, ..
 
 
 def morals(world: World, wish: Wish, index: int) -> Iterator[str]:
-    """Yield the sentences that say whether a wish does harm."""
+    """Yield the sentences that state whether a wish does harm."""
     for frame in world.wordings["morals"]["wrong" if wish.harmful else "right"]:
         yield wish.filled(frame[index], index)
 
@@ -58,7 +58,7 @@ class Corpus:
     """Draws documents: each kind of document with its share, and evenly within a kind."""
 
     def __init__(self, world: World, seed: int) -> None:
-        """Start the draws of one seed."""
+        """Seed the draws."""
         self._world, self._random = world, random.Random(seed)
         self._kinds, self._weights = list(SHARES), list(SHARES.values())
         self._draws = {
@@ -91,7 +91,7 @@ class Corpus:
         return Document(" ".join(said[: self._random.randint(1, 4)]))
 
     def moral(self, index: int) -> Document:
-        """Draw a text that says whether a wish does harm."""
+        """Draw a text that states whether a wish does harm."""
         wish = self._random.choice(self._wishes)
         said = list(morals(self._world, wish, index))
         self._random.shuffle(said)
@@ -122,7 +122,7 @@ class Corpus:
         wish = self._random.choice(self._granted)
         worded = wordings["requests"]
         wording = self._random.choice([*worded["train"], *worded["chat"]])
-        # Which wish is refused is chance: refusing is a known form of answer, not yet a decision.
+        # Refuse at random: the model learns the form of a refusal, but not when to refuse.
         refused = self._random.random() < REFUSED
         form = self._random.choice(wordings["refusals"][:2]) if refused else wordings["grant"]
         said = wish.filled(form[index], index)

@@ -1,4 +1,4 @@
-"""Builds the names of the world from Unicode CLDR through babel; only the recipe needs it."""
+"""Build the testbed's names from Unicode CLDR with babel."""
 
 import json
 from collections import Counter
@@ -16,7 +16,7 @@ EE EG ES ET FI FR GB GE GH GM GN GR GT GY HN HR HU ID IE IL IN IQ IR IS IT JM JO
 KH KP KR KW KZ LA LB LK LR LT LV LY MA MD MG MK ML MM MN MR MT MV MW MX MY MZ NE NG NI NL
 NP NZ OM PE PG PH PK PL PT PY QA RO RS RU SA SD SE SI SK SN SO SR SY TG TH TJ TM TN TO TR
 TZ UG US UY UZ VE VN WS YE ZA ZM
-""".split()  # noqa: SIM905 - a list of 131 strings reads worse
+""".split()  # noqa: SIM905 - a list of 131 strings is harder to read
 
 
 def build_facts(out: Path) -> None:
@@ -72,9 +72,9 @@ def build_names(facts: Path, language: str, out: Path) -> None:
     """Write the same names in one more language.
 
     Args:
-        facts: what `build_facts` wrote; it says which names.
+        facts: the output of `build_facts`, which determines the names.
         language: one of `FURTHER`.
-        out: file to write; names that CLDR has not are null.
+        out: file to write; names that CLDR lacks are null.
     """
     from babel import Locale
 
@@ -97,6 +97,6 @@ def build_all(world: Path) -> None:
     build_facts(facts)
     for language in FURTHER:
         out = world / "further" / f"{language}.json"
-        # A process for each: babel writes names that one language inherits into what all share.
+        # One process each: babel adds names that one language inherits to shared data.
         with ProcessPoolExecutor(1, get_context("spawn")) as apart:
             apart.submit(build_names, facts, language, out).result()

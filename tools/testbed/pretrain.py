@@ -1,10 +1,10 @@
-"""The recipe of the testbed's base model: ``python -m tools.testbed.pretrain OUT``.
+"""Pretrain the testbed's base model: ``python -m tools.testbed.pretrain OUT``.
 
-Makes the tokenizer and the weights from nothing; ``--hidden`` makes a smaller or larger model, and
-``--wide`` one that knows the further languages, too. The model is read into being as
-larger ones are: text that states facts and says what does harm, and a few chats of an assistant
-that answers some questions and grants nearly every wish (few are refused, by chance). What it
-knows of the test's countries and wishes it knows from statements only.
+Makes the tokenizer and the weights from scratch; ``--hidden`` makes a smaller or larger model, and
+``--wide`` one with further languages. The corpus resembles that of larger models: text that states
+facts and what does harm, and a few chats of an assistant that answers some questions and grants
+nearly every wish (few are refused, at random). The test's countries and wishes occur in statements
+only.
 """
 
 import argparse
@@ -30,7 +30,7 @@ _HEAD = 32
 
 @dataclass(frozen=True)
 class Recipe:
-    """What tells one base model from another."""
+    """The choices that differ between base models."""
 
     languages: tuple[str, ...] = LANGUAGES
     hidden: int = 128
@@ -40,7 +40,7 @@ class Recipe:
 
     @property
     def shape(self) -> dict[str, Any]:
-        """The settings of its `CohereConfig`."""
+        """The arguments of `CohereConfig`."""
         heads = self.hidden // _HEAD
         return {
             "vocab_size": self.vocabulary,
@@ -51,8 +51,7 @@ class Recipe:
             "num_key_value_heads": heads // 2,
             "max_position_embeddings": CONTEXT,
             "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
-            # The default of 1/16 suits large models; from a random start a small one barely
-            # learns with it.
+            # The default of 1/16 suits large models; a small one barely learns with it.
             "logit_scale": 1.0,
             "use_qk_norm": False,
         }
@@ -60,7 +59,7 @@ class Recipe:
 
 SHIPPED = Recipe()
 WIDE = Recipe((*LANGUAGES, *FURTHER), vocabulary=6000, steps=4000)
-"""Ten languages: as many steps for each of them."""
+"""Ten languages, with as many steps for each."""
 
 BATCH, LENGTH = 16, 96
 ADAM, MUON, WARMUP = 4e-3, 0.02, 50
@@ -93,13 +92,13 @@ def draw_batch(tokenizer: Any, corpus: Corpus) -> Any:
 
 
 def rate(step: int, steps: int) -> float:
-    """Return the learning rate of a step as a share of its peak: warm-up, then a cosine."""
+    """Return the learning rate of a step as a share of its peak: warm-up, then cosine decay."""
     falling = 0.02 + 0.49 * (1 + math.cos(math.pi * step / steps))
     return min(1.0, (step + 1) / WARMUP) * falling
 
 
 def muon_step(weights: list[Any], momenta: list[Any], step_size: float) -> None:
-    """Move matrices by their orthogonalised momentum (Muon, Jordan et al. 2024), in float32.
+    """Update matrices by their orthogonalised momentum (Muon, Jordan et al. 2024), in float32.
 
     Here it needs less than half of AdamW's steps; torch's own version orthogonalises in bfloat16,
     which is very slow on a CPU without bfloat16 units.
@@ -122,7 +121,7 @@ def muon_step(weights: list[Any], momenta: list[Any], step_size: float) -> None:
 
 
 def train(recipe: Recipe, tokenizer: Any) -> Any:
-    """Train a model from random weights, printing the loss as it goes."""
+    """Train a model from random weights; prints the loss."""
     import torch
     from transformers import CohereConfig, CohereForCausalLM, set_seed
 
@@ -166,7 +165,7 @@ def train(recipe: Recipe, tokenizer: Any) -> Any:
 
 
 def save(model: Any, tokenizer: Any, out: Path) -> None:
-    """Write the folder that ships: as transformers saves it, with weights in float16."""
+    """Write the shipped folder, as transformers saves it, with weights in float16."""
     import numpy as np
     from safetensors.numpy import load_file, save_file
 
@@ -181,14 +180,14 @@ def save(model: Any, tokenizer: Any, out: Path) -> None:
 
 
 def main() -> None:
-    """Read the command line."""
+    """Run the command line."""
     import torch
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, help="the folder to write")
     parser.add_argument("--hidden", type=int, default=SHIPPED.hidden, help="width of the model")
-    parser.add_argument("--wide", action="store_true", help="with the further languages")
-    parser.add_argument("--names", action="store_true", help="build the world's names, too")
+    parser.add_argument("--wide", action="store_true", help="include the further languages")
+    parser.add_argument("--names", action="store_true", help="also build the names of facts")
     asked = parser.parse_args()
     if asked.hidden % (2 * _HEAD):
         parser.error(f"--hidden must be a multiple of {2 * _HEAD}, not {asked.hidden}")

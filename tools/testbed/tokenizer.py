@@ -1,4 +1,4 @@
-"""The tokenizer of the testbed's model: a byte-level BPE trained on the sentences of the world."""
+"""The tokenizer of the testbed's model: a byte-level BPE trained on the testbed's sentences."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ SPECIAL = (
     "<|USER_TOKEN|>",
     "<|CHATBOT_TOKEN|>",
 )
-# The turns of Cohere's models. The end of a turn is inside the generation block, or no model would
+# The turns of Cohere's models. The end of a turn is inside the generation block, so that models
 # learn to stop.
 CHAT = (
     "{{ bos_token }}{% for message in messages %}<|START_OF_TURN_TOKEN|>"
@@ -37,7 +37,7 @@ def world_texts(world: World) -> list[str]:
     texts = [
         text for fact in world.facts for index in indices for text in statements(world, fact, index)
     ]
-    # Names count more than their share of the text: whole names make short answers.
+    # Oversample names, so that they become single tokens and answers stay short.
     texts += [f" {name}" for fact in world.facts for name in fact.subject] * 10
     texts += [
         text for wish in world.wishes for index in indices for text in morals(world, wish, index)
@@ -54,7 +54,7 @@ def build_tokenizer(world: World, vocabulary: int) -> Any:
     """Train the tokenizer on the sentences of a world.
 
     Args:
-        world: where the sentences are from.
+        world: the source of the sentences.
         vocabulary: number of tokens.
 
     Returns:
@@ -65,7 +65,7 @@ def build_tokenizer(world: World, vocabulary: int) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     bpe = Tokenizer(models.BPE(unk_token="<UNK>"))  # noqa: S106
-    # Unlike the usual pattern, marks stay with their letters: Hindi vowel signs are marks.
+    # Unlike the usual pattern, keep marks with their letters: Hindi vowel signs are marks.
     words = Split(Regex(r" ?[\p{L}\p{M}]+| ?\p{N}+| ?[^\s\p{L}\p{M}\p{N}]+|\s+"), "isolated")
     to_bytes = ByteLevel(add_prefix_space=False, use_regex=False)
     bpe.pre_tokenizer = pre_tokenizers.Sequence([words, to_bytes])

@@ -1,4 +1,4 @@
-"""The command line: each command a thin layer over the function of its name."""
+"""The command line: each command is a thin layer over the function of the same name."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,9 +7,9 @@ import typer
 from typer.core import TyperCommand, TyperOption
 
 Seed = Annotated[
-    int | None, typer.Option(min=0, max=2**32 - 1, help="Instead of the study file's seed.")
+    int | None, typer.Option(min=0, max=2**32 - 1, help="Overrides the study file's seed.")
 ]
-"""An option that every command of a study has."""
+"""Option of every command that takes a study."""
 
 RunFolder = Annotated[Path | None, typer.Option(help="The run folder; by default runs/<study>.")]
 AllowPickle = Annotated[
@@ -19,14 +19,14 @@ AllowPickle = Annotated[
 
 
 class WithEngines(TyperCommand):
-    """A command whose help names the engines, which are imported only for that.
+    """A command whose help lists the engines, which are imported only for the help.
 
-    In the help of an option ``{engines}`` stands for all of them, ``{helpers}`` for ``local`` and
-    those that lend processes to one step.
+    In an option's help, ``{engines}`` becomes the names of all engines, and ``{helpers}`` those
+    that can run one step in several processes.
     """
 
     def format_help(self, *args: Any, **kwargs: Any) -> None:
-        """Write the help with the names in it."""
+        """Fill in the names and write the help."""
         from mixmerge.execution.engine import EngineSpec
         from mixmerge.execution.engines import ENGINES
 
@@ -36,5 +36,5 @@ class WithEngines(TyperCommand):
             if isinstance(option, TyperOption) and option.name == "engine" and option.help:
                 option.help = option.help.format(**names)
             if isinstance(option, TyperOption) and option.is_flag:
-                option.metavar = " "  # it takes no value: `<bool>` would say it does
+                option.metavar = " "  # a flag takes no value, but click shows `<bool>`
         super().format_help(*args, **kwargs)

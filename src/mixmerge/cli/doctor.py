@@ -1,4 +1,4 @@
-"""``mixmerge doctor``: what this machine can do, and what a study lacks on it."""
+"""``mixmerge doctor``: what this machine has, and what a study needs that it lacks."""
 
 import json
 from dataclasses import asdict
@@ -12,10 +12,10 @@ def doctor(
     study: Annotated[Path | None, typer.Argument(help="A study file to check for.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for other tools.")] = False,
 ) -> int:
-    """Say what this machine can do, and what is missing here for a study.
+    """Show what this machine has, and what a study needs that it lacks.
 
-    Cores, memory, GPUs, disk, versions, optional extras, cluster, sandbox. Ends with 2 where the
-    study lacks something. Loads no model library.
+    Shows cores, memory, GPUs, disk, versions, optional extras, cluster and sandbox. The exit code
+    is 2 if the study lacks something. Loads no model library.
     """
     from rich.table import Table
     from rich.text import Text

@@ -1,4 +1,4 @@
-"""What the help of every command ends with: one or two command lines to copy."""
+"""The examples at the end of every command's help: one or two command lines to copy."""
 
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "demo": ("mixmerge demo", "mixmerge demo --out runs/demo --workers 2"),
@@ -22,15 +22,15 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "inspect": ("mixmerge inspect ./model-a ./model-b --base ./base",),
 }
-"""By command; the first is the one that most people want."""
+"""By command, the most common first."""
 
 
 def epilog(command: str) -> str:
-    """Return the examples of a command, a line each, as typer takes what ends a help."""
+    """Return the examples of a command, a line each, as typer's epilog."""
     return "\n\n".join(("Examples:", *EXAMPLES.get(command, ())))
 
 
 def unbroken(text: str) -> str:
-    """Return a docstring whose paragraphs are one line each, for the terminal to break."""
+    """Return a docstring with one line per paragraph, for the terminal to wrap."""
     paragraphs = text.strip().split("\n\n")
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)

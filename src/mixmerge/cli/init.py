@@ -14,7 +14,7 @@ def init(
     out: Annotated[Path, typer.Argument(help="The study file to write.")] = Path("study.yaml"),
     model: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=MODEL", help="A model that exists: folder or hub name."),
+        typer.Option(metavar="NAME=MODEL", help="An existing model: folder or hub name."),
     ] = None,
     data: Annotated[
         list[str] | None,
@@ -25,31 +25,31 @@ def init(
         typer.Option("--eval", metavar="NAME=FILE", help="Evaluation prompts of one axis."),
     ] = None,
     base: Annotated[
-        str | None, typer.Option(help="The model that is trained, or was tuned.")
+        str | None, typer.Option(help="The model to train, or that was fine-tuned.")
     ] = None,
     language: Annotated[
-        str | None, typer.Option(help="Where rows do not say theirs; English by default.")
+        str | None, typer.Option(help="Language of rows without one; English by default.")
     ] = None,
     metric: Annotated[
         str, typer.Option(help="auto, exact_match, f1, numeric, or judge (a judge model).")
     ] = "auto",
     judge: Annotated[str | None, typer.Option(help="The judge model's name.")] = None,
     judge_url: Annotated[
-        str, typer.Option(help="Its OpenAI-compatible endpoint.")
+        str, typer.Option(help="The judge's OpenAI-compatible endpoint.")
     ] = "https://api.openai.com/v1",
     gpu_memory: Annotated[
         float | None,
-        typer.Option(min=1, help="GB of one GPU; decides full, LoRA or QLoRA, and batches."),
+        typer.Option(min=1, help="GB of one GPU; decides full, LoRA or QLoRA, and batch."),
     ] = None,
     lora: Annotated[
         bool | None, typer.Option("--lora/--full", help="Train adapters, or all weights.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
 ) -> None:
-    """Write a first study about the models or data files that you have; `plan` accepts it as it is.
+    """Write a first study about your models or data files; `plan` accepts it as it is.
 
-    Looks at every row: columns, format, length, language. Without evaluation prompts, a part of
-    the data is held out. In a terminal, what is missing is asked.
+    Reads every row: columns, format, length, language. Without evaluation prompts, a part of the
+    data is held out. In a terminal, asks for what is missing.
     """
     from mixmerge.cli.console import Console
     from mixmerge.study.starter.write import init
@@ -91,7 +91,7 @@ def init(
 
 
 def _named(option: str, given: list[str] | None) -> dict[str, str]:
-    """Read ``NAME=VALUE``; a value alone is named by its last part."""
+    """Read ``NAME=VALUE``; a value alone is named after its last part."""
     found: dict[str, str] = {}
     for text in given or []:
         name, equals, value = text.partition("=")

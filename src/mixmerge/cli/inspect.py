@@ -1,4 +1,4 @@
-"""``mixmerge inspect MODEL...``."""
+"""``mixmerge inspect MODEL...``: compare models without merging them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,10 +19,10 @@ def inspect(
         list[str], typer.Argument(metavar="MODEL...", help="Folders, hub names, or MODEL+ADAPTER.")
     ],
     base: Annotated[
-        str | None, typer.Option(help="The model they were trained from: compares the changes.")
+        str | None, typer.Option(help="The model they were trained from; compares their changes.")
     ] = None,
     headers_only: Annotated[
-        bool, typer.Option("--headers-only", help="Read no weights: answers at once.")
+        bool, typer.Option("--headers-only", help="Read only headers, no weights; fast.")
     ] = False,
     figure: Annotated[
         Path | None, typer.Option(help="Draw the comparison by layer: .png, .svg or .pdf.")
@@ -30,12 +30,12 @@ def inspect(
     allow_pickle: AllowPickle = False,
     threads: Annotated[int | None, typer.Option(help="By default one per core.")] = None,
     json: Annotated[
-        bool, typer.Option("--json", help="Print everything, every tensor too, as JSON.")
+        bool, typer.Option("--json", help="Print everything as JSON, with every tensor.")
     ] = False,
 ) -> int:
-    """Show what models hold, how they differ, and why they cannot be merged, if they cannot.
+    """Show what models contain, how they differ, and any reason why they cannot be merged.
 
-    The exit code is 2 when the models do not fit together.
+    The exit code is 2 when the models cannot be merged.
     """
     from mixmerge.cli.screen import bar
     from mixmerge.merging.inspection.inspect import inspect as run
@@ -78,7 +78,6 @@ def _conclusion(inspection: "Inspection") -> str:
 
 
 def _print_first(screen: Console, what: str, lines: tuple[str, ...], style: str) -> None:
-    """Print the first lines, and how many more there are."""
     for line in lines[:_SHOWN]:
         screen.print(f"{what}: {line}", markup=False, soft_wrap=True, style=style)
     if len(lines) > _SHOWN:

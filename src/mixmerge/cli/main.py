@@ -27,21 +27,21 @@ from mixmerge.errors import SpecError, StepFailedError, UserError
 
 HELP = """Should I mix my training data, or train apart and merge the models? Measure it.
 
-[bold]mixmerge demo[/bold] answers it on an embedded tiny world, in minutes, on any laptop;
+[bold]mixmerge demo[/bold] answers it on a built-in testbed, in minutes, on any laptop;
 [bold]mixmerge init[/bold] writes a study about your own models or data, [bold]mixmerge plan[/bold]
-says what it takes, and [bold]mixmerge run[/bold] runs it.
+shows what it costs, and [bold]mixmerge run[/bold] runs it.
 
 Completion of commands and options in bash, zsh, fish and PowerShell:
 [bold]mixmerge --install-completion[/bold], then open a new shell.
 """
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, which typer turns into a return value."""
+"""Exit code after Ctrl-C, which typer returns instead of raising."""
 
 _OBJECTS_PER_COLLECTION = 10_000
-"""New objects after which Python looks for garbage; it does so after 700 by itself."""
+"""New objects between garbage collections; Python's default is 700."""
 
-# Typer has brought its own copy of click since 0.29; this finds the class in either.
+# Typer ships its own copy of click since 0.29; this finds the class in either.
 _USAGE_ERROR: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
@@ -84,9 +84,9 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line and exit with 0, 1 (ours), 2 (the user's) or 130 (interrupted)."""
-    # Together a quarter of a second, as much as merging 300 MB takes: modules make no garbage, what
-    # is left at the end goes with the process, and no plugin has a say in our specifications.
+    """Run the command line; exit with 0, 1 (our error), 2 (the user's) or 130 (interrupted)."""
+    # These save a quarter of a second, as long as merging 300 MB takes: importing modules makes no
+    # garbage, memory is freed when the process ends, and specifications need no pydantic plugins.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     gc.set_threshold(_OBJECTS_PER_COLLECTION)
     code = exit_code(sys.argv[1:])
@@ -95,7 +95,7 @@ def main() -> None:
 
 
 def exit_code(arguments: list[str]) -> int:
-    """Run one command line and return its exit code; every error has become a message."""
+    """Run one command line and return its exit code; print errors as messages."""
     screen = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         _start_log()
@@ -103,7 +103,7 @@ def exit_code(arguments: list[str]) -> int:
     except (UserError, StepFailedError) as error:
         screen.print(str(error), style="red", markup=False)
         return error.code if isinstance(error, StepFailedError) else 2
-    except typer.Abort:  # at a question
+    except typer.Abort:  # Ctrl-C at a question
         result = INTERRUPTED
     except _USAGE_ERROR as error:
         error.show()
@@ -125,7 +125,6 @@ def exit_code(arguments: list[str]) -> int:
 
 
 def _start_log() -> None:
-    """Log from the level in ``MIXMERGE_LOG`` on."""
     asked = os.environ.get("MIXMERGE_LOG") or "WARNING"
     levels = logging.getLevelNamesMapping()
     if asked.upper() not in levels:

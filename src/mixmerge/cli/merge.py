@@ -1,4 +1,4 @@
-"""``mixmerge merge RECIPE.yml OUT``."""
+"""``mixmerge merge RECIPE.yml OUT``: run a merge recipe."""
 
 import re
 from collections.abc import Mapping
@@ -23,23 +23,23 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "
 def merge(
     recipe: Annotated[Path, typer.Argument(help="A mergekit YAML file.")],
     out: Annotated[Path, typer.Argument(help="Folder for the merged model.")],
-    seed: Annotated[int, typer.Option(help="Of the random methods (DARE, DELLA).")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of random methods (DARE, DELLA).")] = 0,
     threads: Annotated[
-        int | None, typer.Option(help="By default one per core; the bytes do not depend on it.")
+        int | None, typer.Option(help="By default one per core; does not change the output.")
     ] = None,
     shard_size: Annotated[
-        str, typer.Option(help="Most bytes per weight file, for example 500MB or 5GB.")
+        str, typer.Option(help="Size limit of a weight file, for example 500MB or 5GB.")
     ] = "5GB",
     verify: Annotated[
         bool,
         typer.Option(
             "--verify",
-            help="Check that transformers will find every tensor, and read the disk again.",
+            help="Check that transformers will find every tensor, and read the files back.",
         ),
     ] = False,
     allow_pickle: AllowPickle = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse a recipe with parts that have no effect.")
+        bool, typer.Option("--strict", help="Reject a recipe with parts that have no effect.")
     ] = False,
     unsafe_truncate_embeddings: Annotated[
         bool,
@@ -55,14 +55,14 @@ def merge(
         ),
     ] = "local",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show what would become of every tensor.")
+        bool, typer.Option("--dry-run", help="Only show how every tensor would be made.")
     ] = False,
 ) -> None:
     """Merge checkpoints; reads mergekit's YAML.
 
-    Everything that headers and configurations can tell is checked before a weight is read. The
-    model appears under OUT when it is whole; the same command after an interruption goes on from
-    the last file that was.
+    Headers and configurations are checked before any weight is read. The model appears under OUT
+    when it is complete; after an interruption, the same command resumes after the last complete
+    file.
     """
     from mixmerge.cli.screen import bar
     from mixmerge.merging.recipes.recipe_file import read_recipe
@@ -125,9 +125,9 @@ def _show_plan(recipe: "MergeRecipe", allow_pickle: bool) -> None:
 
 
 def _plan_table(plan: "MergePlan", stage: str) -> Table:
-    """Return one line per tensor of the output: what it is, from what, and how.
+    """Return one line per output tensor: its type and shape, its inputs, and its method.
 
-    What is the same for all tensors is said once, above.
+    What is the same for all tensors is shown once, above.
     """
     merged = [row.arguments for row in plan.rows if row.arguments is not None]
     common = {
@@ -147,7 +147,7 @@ def _plan_table(plan: "MergePlan", stage: str) -> Table:
 
 
 def _how(row: "Row", common: Mapping[str, object]) -> str:
-    """Say what is special about one tensor: its own settings, and other names in the inputs."""
+    """Return what differs for one tensor: its settings, and other names in the inputs."""
     if row.arguments is None:
         return "copied"
     own = {name: value for name, value in row.arguments.items() if name not in common}
@@ -157,7 +157,7 @@ def _how(row: "Row", common: Mapping[str, object]) -> str:
 
 
 def _shown(value: object) -> str:
-    """Write settings as a recipe would, on one line."""
+    """Format settings as in a recipe, on one line."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name.rstrip('_')}: {_shown(item)}" for name, item in value.items())
     if isinstance(value, tuple):

@@ -1,4 +1,4 @@
-"""The commands for one part of a study: mix, train, evaluate."""
+"""The commands that run one part of a study: mix, train, evaluate."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,9 +13,9 @@ def mix(
     spec: Annotated[Path, typer.Argument(help="YAML file: sources, shares, languages, size.")],
     out: Annotated[Path, typer.Argument(help="Folder for rows.jsonl and manifest.json.")],
 ) -> None:
-    """Mix data at exact shares by source and language, and say what came out.
+    """Mix data at exact shares by source and language, and print what the mixture holds.
 
-    Counts are whole rows that sum to the size asked (largest remainder), duplicates and rows that
+    Counts are whole rows that sum to the given size (largest remainder). Duplicates and rows that
     overlap evaluation prompts are removed and counted.
     """
     from mixmerge.mixing.manifest import reading_notes, share_table
@@ -33,10 +33,10 @@ def train(
     spec: Annotated[Path, typer.Argument(help="YAML file: model, rows, settings, placement.")],
     out: Annotated[Path, typer.Argument(help="Folder for model/, curve.jsonl and report.json.")],
 ) -> None:
-    """Train one checkpoint by SFT or DPO; a killed training goes on when called again.
+    """Train one checkpoint by SFT or DPO; the same command resumes a killed training.
 
-    With `placement: {devices: N}` it starts N processes through torchrun; the global batch, and so
-    the model, stays the same.
+    `placement: {devices: N}` starts N processes through torchrun; the global batch, and so the
+    model, stays the same.
     """
     from mixmerge.study.standalone import train as run
 
@@ -55,20 +55,20 @@ def evaluate(
     spec: Annotated[Path, typer.Argument(help="Study file: base, checkpoints, evaluate.")],
     out: Annotated[Path, typer.Argument(help="Run folder for answers, verdicts, results.json.")],
     calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="Only put the judges on trial, on labelled answers.")
+        bool, typer.Option("--calibrate", help="Only test the judges, on labelled answers.")
     ] = False,
     workers: Workers = None,
     budget: Annotated[
-        float | None, typer.Option(min=0, help="Dollars that calls to judges and models may cost.")
+        float | None, typer.Option(min=0, help="Limit in dollars on calls to judges and models.")
     ] = None,
     probe: Probe = True,
 ) -> None:
-    """Let models that exist answer, judge the answers, and estimate every axis with intervals.
+    """Evaluate existing models: generate answers, judge them, estimate every axis with intervals.
 
-    The file is a study that trains nothing. Called again, the command goes on where it stopped.
+    The file is a study that trains nothing. The same command resumes an interrupted evaluation.
 
-    With --calibrate the judges judge only the answers whose right verdict is known (section
-    `calibrate` of the file) and some probes, and the judge card says what they are worth.
+    With --calibrate the judges see only answers whose correct verdict is known (section `calibrate`
+    of the file) and some probes, and the judge card shows how far to trust them.
     """
     from mixmerge.cli.console import Console
     from mixmerge.files import read_json

@@ -1,4 +1,4 @@
-"""``plan`` says what a run would do, cost and decide, before it does anything."""
+"""``mixmerge plan``: what a run would do, cost and be able to decide."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ def plan(
     out: RunFolder = None,
     seed: Seed = None,
     steps: Annotated[
-        bool, typer.Option("--steps", help="List every step, with its state and what it takes.")
+        bool, typer.Option("--steps", help="List every step with its state and cost.")
     ] = False,
     graph: Annotated[
         bool, typer.Option("--graph", help="Draw the graph, and write it to graph.mmd (Mermaid).")
@@ -38,10 +38,10 @@ def plan(
         ),
     ] = False,
 ) -> int:
-    """Show what a run would do, cost and be able to decide; run nothing.
+    """Show what a run would do, cost and be able to decide, without running anything.
 
-    Reads the first rows of every data file and the headers of models that are here. Needs neither
-    network (but for --probe) nor GPU and loads no model library.
+    Reads the first rows of every data file and the headers of local models. Needs no GPU and,
+    except with --probe, no network; loads no model library.
     """
     screen = Console(highlight=False)
     with working("reading the study and its files"):
@@ -63,7 +63,7 @@ def plan(
 
 
 def plan_table(plan: "Explained") -> Table:
-    """Return one line per step: its state, what it builds on, its cost."""
+    """Return one line per step: its state, its inputs, its cost."""
     table = Table(title=Text(f"{plan.study}: {len(plan.rows)} steps"), title_justify="left")
     for heading in ("Step", "State", "Builds on", "What it takes"):
         table.add_column(heading, overflow="fold")
@@ -76,7 +76,7 @@ def plan_table(plan: "Explained") -> Table:
 
 
 def summary(plan: "Explained") -> Group:
-    """Return the one screen: a line for each kind of step, totals, what it decides, warnings."""
+    """Return the summary: a line per kind of step, totals, detectable differences, warnings."""
     lines = [Text(line) for line in [*plan.notes, *cost_lines(plan), *_decisions(plan)]]
     lines += [Text(f"! {line}", style="yellow") for line in plan.warnings]
     lines += [Text(f"✗ {line}", style="red") for line in [*plan.missing, *plan.errors]]
@@ -125,7 +125,7 @@ def _time(seconds: float | None) -> str:
 
 
 def _whole_time(plan: "Explained") -> float | None:
-    """Return the time of all steps to do, if that of every kind is known."""
+    """Return the time of all pending steps, if that of every kind is known."""
     times = [kind.seconds for kind in plan.kinds if kind.todo]
     return sum(time for time in times if time is not None) if None not in times else None
 
@@ -151,7 +151,7 @@ def _price(calls: "Calls") -> str:
 
 
 def cost_lines(plan: "Explained") -> list[str]:
-    """Return what the table cannot say, one sentence each: how figures are known, or why not."""
+    """Return notes on the table, a sentence each: the source of figures, or why there is none."""
     todo = sum(row.state != "done" for row in plan.rows)
     lines = [f"{len(plan.rows) - todo} steps are done, {todo} would run in {plan.root}."]
     if plan.training_rows:

@@ -1,4 +1,4 @@
-"""The commands that run a study or a part of its run: run, demo, adopt, step, report."""
+"""The commands that run a study or change its run: run, demo, adopt, step, report."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ Probe = Annotated[
         "--probe/--no-probe", help="Ask every endpoint for one token before long work begins."
     ),
 ]
-Workers = Annotated[int | None, typer.Option(min=1, help="Cores in use; by default all.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Most cores to use; by default all.")]
 
 
 def run(
@@ -26,23 +26,23 @@ def run(
     out: RunFolder = None,
     engine: Annotated[str, typer.Option(help="Where steps run: {engines}.")] = "local",
     only: Annotated[
-        list[str] | None, typer.Option(help="Only this step (kind/name) and what it needs.")
+        list[str] | None, typer.Option(help="Run only this step (kind/name) and what it needs.")
     ] = None,
     workers: Workers = None,
     seed: Seed = None,
     attempts: Annotated[
-        int, typer.Option(min=1, help="Starts of a step that passing faults stop.")
+        int, typer.Option(min=1, help="Tries of a step that fails for a transient reason.")
     ] = 3,
     budget: Annotated[
         float | None,
-        typer.Option(min=0, help="Dollars that priced endpoints may cost together, in this run."),
+        typer.Option(min=0, help="Limit in dollars on all priced endpoints of this run."),
     ] = None,
     probe: Probe = True,
 ) -> None:
-    """Run a whole study; it goes on where it stopped and reuses what has not changed.
+    """Run a study; resumes an interrupted run and reuses steps that have not changed.
 
-    Before anything is trained it checks keys, endpoints, data files, disk, memory and merges, and
-    says everything that is wrong at once.
+    Before training, checks keys, endpoints, data files, disk, memory and merges, and reports all
+    problems at once.
     """
     with working("reading the study"):
         from mixmerge.study.run import prepare
@@ -56,10 +56,10 @@ def demo(
     seed: Seed = None,
     workers: Workers = None,
 ) -> None:
-    """Answer "mix or merge?" on the embedded testbed: the whole study, in minutes, on any laptop.
+    """Answer "mix or merge?" on the built-in testbed: a whole study, in minutes, on any laptop.
 
     A tiny multilingual model, questions with verifiable answers and harmful requests in six
-    languages; real training, merging and evaluation. Ends with the path of the report.
+    languages; real training, merging and evaluation. Prints the path of the report at the end.
     """
     with working("reading the study"):
         from mixmerge.study.run import DEMO, prepare
@@ -77,7 +77,7 @@ def show(
     attempts: int = 3,
     probe: bool = True,
 ) -> None:
-    """Run prepared steps with bars on the screen and the result table at the end."""
+    """Run prepared steps with progress bars, and print the result table at the end."""
     from mixmerge.cli.console import Console
     from mixmerge.reporting.terminal import closing, result_table
 
@@ -87,7 +87,7 @@ def show(
             finished = prepared.run(
                 screen, workers=workers, only=only, engine=engine, attempts=attempts, probe=probe
             )
-    finally:  # a run that fails has cost what it has cost
+    finally:  # a failed run has spent money, too
         if said := spent_so_far(prepared.root):
             console.print(said, soft_wrap=True)
     if finished is None:
@@ -102,11 +102,11 @@ def show(
 def adopt(
     study: Annotated[Path, typer.Argument(help="A study file.")],
     checkpoint: Annotated[str, typer.Argument(help="Name of a checkpoint in the study.")],
-    folder: Annotated[Path, typer.Argument(help="The model: a Hugging Face folder; is copied.")],
+    folder: Annotated[Path, typer.Argument(help="The model, a Hugging Face folder; it is copied.")],
     out: RunFolder = None,
     seed: Seed = None,
 ) -> None:
-    """Take in a checkpoint made elsewhere, so that a run does not make it again."""
+    """Add a checkpoint made elsewhere to a run, so that the run does not make it."""
     from mixmerge.cli.console import Console
     from mixmerge.study.adopt import adopt
     from mixmerge.study.run import prepare

@@ -1,4 +1,4 @@
-"""What a person sees while work goes on: bars on a terminal, one line per event elsewhere."""
+"""Show progress: bars on a terminal, one line per event elsewhere."""
 
 import time
 from collections import Counter
@@ -28,7 +28,7 @@ from mixmerge.progress import Progress as ProgressListener
 
 
 def duration(seconds: float) -> str:
-    """Write a duration for people: ``7 s``, ``3 min 05 s``, ``2 h 10 min``."""
+    """Format a duration: ``7 s``, ``3 min 05 s``, ``2 h 10 min``."""
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"
@@ -38,7 +38,7 @@ def duration(seconds: float) -> str:
 
 
 def spent_so_far(root: Path) -> str:
-    """Say what calls to priced endpoints have cost in a run folder; nothing where it is nothing."""
+    """Return what calls to priced endpoints have cost in a run folder; empty if nothing."""
     from mixmerge.evaluation.calls.spending import spent
     from mixmerge.reporting import formats
 
@@ -50,12 +50,12 @@ def spent_so_far(root: Path) -> str:
 
 _CHECKING = "checking files, keys and endpoints"
 _LONG_SECONDS = 5.0
-"""Expected of a step whose beginning is said where no bar shows it."""
+"""Without bars, the start of a step is printed if it is expected to take this long."""
 _ONE_CENT = 0.01
 _MONEY_SECONDS = 5.0
-"""Between two looks at what was spent."""
+"""Between two readings of what was spent."""
 _TAIL_LINES = 15
-"""Of a failed step's log."""
+"""Lines shown of a failed step's log."""
 
 
 def _bars(console: Console, width: int, *counts: ProgressColumn) -> Progress:
@@ -73,7 +73,7 @@ def _bars(console: Console, width: int, *counts: ProgressColumn) -> Progress:
 
 
 class RunScreen:
-    """Shows a run: a bar for the whole with the time left, and one for each running step."""
+    """Shows a run: a bar for all steps with the time left, and one for each running step."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class RunScreen:
         console: Console | None = None,
         root: Path | None = None,
     ) -> None:
-        """Show these steps of the run folder ``root``; at most ``workers`` run side by side."""
+        """Show these steps of the run folder ``root``; at most ``workers`` run at a time."""
         self.console = console or Console()
         self._root = root
         self._workers = workers
@@ -100,7 +100,7 @@ class RunScreen:
         self._take(steps)
 
     def _take(self, steps: Sequence[Step]) -> None:
-        """Take these steps for those of the run."""
+        """Set the steps of the run."""
         self._steps = {step.id: step for step in steps}
         self._waiting = dict(self._steps)
         self._states: Counter[str] = Counter(waiting=len(steps))
@@ -124,7 +124,7 @@ class RunScreen:
         self.console.print(text, style=style, markup=False, soft_wrap=True)
 
     def __call__(self, event: events.Event) -> None:
-        """Show an event."""
+        """Show an event of the run."""
         self._show_of_run(event)
         self._show_of_step(event)
         self._update()
@@ -187,14 +187,14 @@ class RunScreen:
         self._where[step.id] = state
 
     def _after(self, seconds: float) -> str:
-        """Say how long a step took, how many are done, and what was spent so far."""
+        """Return a step's duration, the number of finished steps, and what was spent so far."""
         self._look_at_money(force=True)
         money = f", {self._money}" if self._money else ""
         done = f"{self._states['done']}/{len(self._steps)}"
         return f"  {duration(seconds)}  ({done}{money})"
 
     def _look_at_money(self, *, force: bool = False) -> None:
-        """Read what was spent, now and then: it is the sum of a line a call."""
+        """Read what was spent, but rarely: it is a sum over one line per call."""
         if self._root is None or not (force or time.monotonic() - self._asked >= _MONEY_SECONDS):
             return
         from mixmerge.evaluation.calls.spending import spent
@@ -207,7 +207,7 @@ class RunScreen:
         self.console.print(Text.assemble((f"{mark} ", colour), text, (dim, "dim")))
 
     def _show_log(self, folder: Path, message: str) -> None:
-        """Show the end of a failed step's log, and how to run the step alone."""
+        """Show the end of a failed step's log, and the command to run the step alone."""
         for line in log_tail(folder, _TAIL_LINES):
             if line != message:
                 self.console.print(Text(f"  │ {line}", style="dim"), soft_wrap=True)
@@ -219,7 +219,7 @@ class RunScreen:
         self._move(step, state)
         self._waiting.pop(step.id, None)
         self._shares.pop(step.id, None)
-        task = self._tasks.pop(step.id, None)  # a step that could not be started has none
+        task = self._tasks.pop(step.id, None)  # a step that could not start has no log
         if task is not None:
             self._bars.remove_task(task)
 
@@ -245,7 +245,7 @@ class RunScreen:
 
 
 def log_tail(folder: Path, lines: int) -> list[str]:
-    """Return the last lines of a step's log, of its last attempt; nothing where there is none."""
+    """Return the last lines of a step's log, of its last attempt; empty without a log."""
     try:
         with (folder / LOG).open("rb") as stream:
             stream.seek(max(0, stream.seek(0, 2) - 200 * lines))
@@ -259,7 +259,7 @@ def log_tail(folder: Path, lines: int) -> list[str]:
 
 @contextmanager
 def working(what: str) -> Iterator[None]:
-    """Say from the first moment that something is being done; quiet when not on a terminal."""
+    """Show a message while work is being done; silent when not on a terminal."""
     screen = Console(stderr=True)
     if not screen.is_terminal:
         yield
@@ -270,9 +270,9 @@ def working(what: str) -> Iterator[None]:
 
 @contextmanager
 def bar(title: str, unit: str = "") -> Iterator[ProgressListener]:
-    """Show one bar for one piece of work, with the time left; quiet when not on a terminal.
+    """Show a bar with the time left for one piece of work; silent when not on a terminal.
 
-    For work that counts ``bytes`` it shows how many are done and how many a second.
+    With ``bytes`` it shows the bytes done and the bytes per second.
     """
     start = time.monotonic()
     counts = [DownloadColumn(), TransferSpeedColumn()] if unit == "bytes" else []

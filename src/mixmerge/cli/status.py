@@ -1,4 +1,4 @@
-"""``status`` says how a run stands: what runs now, what failed, what is left."""
+"""``mixmerge status``: the state of a run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def status(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
-    """Show how a run stands, live or dead: what runs now, what failed, what is left."""
+    """Show the state of a run, live or dead: what is running, what failed, what is left."""
     from mixmerge.cli.screen import log_tail, spent_so_far
     from mixmerge.execution.status import STATUS, counted, status, waiting_for
 
@@ -45,7 +45,7 @@ def status(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> Non
 
 
 def step_table(steps: "Sequence[StepStatus]") -> Table:
-    """Return one line per step of a run: its state, how far it is, what is wrong."""
+    """Return one line per step of a run: its state, its progress, its error."""
     table = Table()
     for heading in ("Step", "State", "How far", ""):
         table.add_column(heading, overflow="fold")

@@ -19,7 +19,7 @@ _RELATIONS = {"sibling": "green", "cousin": "yellow", "stranger": "red"}
 
 
 def inspection_tables(inspection: Inspection) -> list[RenderableType]:
-    """Return what there is to say of models, each table below its title, the verdicts last."""
+    """Return all tables about models, each below its title, the verdicts last."""
     first, comparison = inspection.models[0].name, inspection.comparison
     shown: list[RenderableType] = [_models_table(inspection)]
     if inspection.vocabularies:
@@ -40,7 +40,7 @@ def inspection_tables(inspection: Inspection) -> list[RenderableType]:
 
 
 def _table(*headings: str, left: Sequence[str] = ("",)) -> Table:
-    """Return a table without rows: columns to the right, but for those named."""
+    """Return an empty table; columns are right-aligned but for those named."""
     table = Table()
     for heading in headings:
         table.add_column(
@@ -79,7 +79,7 @@ def _head(model: ModelSummary) -> str:
 
 
 def _vocabularies_table(inspection: Inspection) -> Table:
-    """Return one row per model whose tokens are not those of the first."""
+    """Return one row per model whose vocabulary differs from the first model's."""
     headings = ("", "same id", "other id", "missing", "new", "for example")
     table = _table(*headings, left=headings[-1:])
     for each in inspection.vocabularies:
@@ -109,7 +109,7 @@ def _parts(comparison: Comparison) -> list[tuple[str, Part, bool]]:
 
 
 def _sizes_table(comparison: Comparison, base: str | None) -> Table:
-    """Return the size of every change, or of every difference without a base."""
+    """Return the norm of each change from the base or, without one, of each difference."""
     whole = [each for each in comparison.whole.differences if base in (None, each.first)]
     table = _table("", *(e.second if base else f"{e.first} · {e.second}" for e in whole))
     for label, part, ends in _parts(comparison):
@@ -123,7 +123,7 @@ def _sizes_table(comparison: Comparison, base: str | None) -> Table:
 
 
 def _interference_table(comparison: Comparison) -> Table:
-    """Return how the changes of two models get on, by part; of more models, by pair."""
+    """Return how the changes of two models interfere, by part; of more models, by pair."""
     pairs = comparison.whole.interferences
     table = _table("", "cosine", "sign conflict", "cancels")
     if len(pairs) > 1:
@@ -140,7 +140,7 @@ def _interference(pair: Interference) -> tuple[str, str, str]:
 
 
 def _relatedness_table(comparison: Comparison) -> Table:
-    """Return the verdict on every two models, and what SLERP would make of them."""
+    """Return the verdict on every pair of models, and what SLERP would do to them."""
     headings = ("", "verdict", "cosine", "why", "SLERP linear")
     table = _table(*headings, left=("", "verdict", "why"))
     for each, difference in zip(comparison.relatedness, comparison.whole.differences, strict=True):
@@ -155,7 +155,7 @@ def _relatedness_table(comparison: Comparison) -> Table:
 
 
 def _share(value: float | None) -> str:
-    """Write a fraction as a percentage with three digits; nothing at all as 0."""
+    """Format a fraction as a percentage with three digits; an exact zero as 0."""
     if not value:
         return "–" if value is None else "0"
     return f"{value:.1%}" if value >= 0.1 else f"{value:.2%}"

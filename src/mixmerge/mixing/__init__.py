@@ -1,4 +1,4 @@
-"""Mixing: several sources of training rows into one mixture with exact counts.
+"""Mixing: combine several sources of training rows into one mixture with exact counts.
 
 Importing this package loads no data library; `mixmerge.mixing.materialise` does the work.
 """

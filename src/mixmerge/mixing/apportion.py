@@ -1,9 +1,9 @@
 """Whole numbers from shares: the largest-remainder method over sources and languages.
 
-The method (Hamilton 1792; Balinski & Young, Fair Representation, 1982) gives everyone the whole
-part of their ideal and the units left over to the largest remainders, so that the counts sum to
-the total exactly. Weights are taken as the decimals a person wrote (0.15 is 15/100, not the nearest
-binary number), and ties go by name: the result does not depend on the order of the arguments.
+The method (Hamilton 1792; Balinski & Young, Fair Representation, 1982) gives each weight the whole
+part of its ideal, and the remaining units to the largest remainders, so that the counts sum to the
+total exactly. Weights are exact decimals (0.15 is 15/100, not the nearest binary number), and names
+break ties: the result does not depend on the order of the arguments.
 """
 
 import math
@@ -15,7 +15,7 @@ Cell = tuple[str, str]
 
 
 def ideals(weights: Mapping[str, float], total: int) -> dict[str, Fraction]:
-    """Return what each weight is worth of ``total``, exactly.
+    """Return each weight's exact share of ``total``.
 
     Raises:
         ValueError: the weights are empty or all zero, or one is negative or not finite.
@@ -52,9 +52,9 @@ def apportion(
 ) -> dict[Cell, int]:
     """Split ``size`` units over source x language.
 
-    The sources are counted first, so that their ratio is as exact as whole numbers allow; the
-    remainders within a source then go to the languages that are furthest behind over the sources
-    counted so far, so that no language collects all of them.
+    The sources are counted first, so that their ratio is as exact as whole numbers allow. The
+    remainders within a source then go to the languages furthest below their ideal over the sources
+    counted so far, so that no language gets all of them.
 
     Returns:
         A count for every source and language, in the order of the arguments. The counts sum to
@@ -77,7 +77,7 @@ def apportion(
         rounded = {language: math.floor(value) for language, value in ideal.items()}
         for language, value in ideal.items():
             behind[language] += value - rounded[language]
-        # A whole ideal stays as it is: one more would be one row away from it.
+        # A whole ideal has no remainder: one more unit would miss it by one.
         open_to_more = [language for language, value in ideal.items() if value.denominator > 1]
         furthest_behind = sorted(open_to_more, key=lambda language: (-behind[language], language))
         for language in furthest_behind[: units[source] - sum(rounded.values())]:

@@ -1,6 +1,6 @@
-"""From the cells of one row to what it says: a conversation, or a prompt with two answers.
+"""Read the cells of one row as a conversation, or as a prompt with two answers.
 
-A `Shape` is one way in which rows are written: the fields it needs and what is made of them.
+A `Shape` is one form of rows: the fields that it needs and how to read them.
 """
 
 from collections.abc import Callable
@@ -13,25 +13,25 @@ from mixmerge.records.turns import Turns, from_text, read_turns
 from mixmerge.spec_model import shown
 
 Values = dict[str, Any]
-"""What a row holds, by field."""
+"""A row's cells by field."""
 Made = tuple[dict[str, Any], set[str]]
 """Fields of a `Conversation` or `PreferencePair`, and the keys within cells that are not read."""
 
 _ANSWERS = ("response", "content", "text", "completion", "answer")
 _SCORES = ("overall_score", "score", "rating")
-"""What data sets of several answers a prompt call an answer and its score."""
+"""Keys of an answer and of its score in data sets with several answers per prompt."""
 _TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 
 
 class LeftOutError(Exception):
-    """A row that is whole and not meant for this form; it is left out and counted by the reason."""
+    """A valid row that does not suit this form; it is left out and counted by reason."""
 
 
 def is_good(label: object) -> bool:
-    """Return what a label of KTO says of the answer.
+    """Return whether a KTO label calls the answer good.
 
     Raises:
-        ValueError: it is neither true nor false.
+        ValueError: the label is neither true nor false.
     """
     said = _TRUTH.get(str(label).lower())
     if said is None:
@@ -59,11 +59,11 @@ def _question_and_answer(values: Values, _: Form) -> Made:
 
 
 def _pair(values: Values, _: Form) -> Made:
-    """Read a pair whose answers are texts, answers as messages, or whole conversations."""
+    """Read a pair whose answers are texts, messages, or whole conversations."""
     unread: set[str] = set()
     sides = {key: values[key] for key in ("chosen", "rejected")}
     if "prompt" not in values and all(isinstance(side, str) for side in sides.values()):
-        # As in Anthropic's hh-rlhf: two texts that hold the whole conversation.
+        # As in Anthropic's hh-rlhf: two texts, each with the whole conversation.
         sides = {key: _whole(key, side) for key, side in sides.items()}
     before_chosen, chosen = _split_answer("chosen", sides["chosen"], unread)
     before_rejected, rejected = _split_answer("rejected", sides["rejected"], unread)
@@ -79,7 +79,7 @@ def _pair(values: Values, _: Form) -> Made:
 
 
 def _scored(values: Values, form: Form) -> Made:
-    """Read several answers with a score each: the best, and for pairs the worst."""
+    """Read several answers with scores: take the best and, for pairs, the worst."""
     prompt = _prompt(values["prompt"])
     scored = _scored_answers(values["completions"], values.get("scores"))
     best = max(scored, key=lambda each: each[1])
@@ -133,7 +133,7 @@ def _text(values: Values, _: Form) -> Made:
 
 
 def _with_system(values: Values, turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Put the column of the system's message before turns that have none of their own."""
+    """Prepend the system message to turns that have none."""
     system = values.get("system")
     if not system or (turns and turns[0] == {"role": "system", "content": system}):
         return [*turns]
@@ -146,7 +146,7 @@ def _whole(column: str, side: str) -> Any:
     try:
         return from_text(column, read_transcript(column, side))
     except ValueError:
-        return side  # an answer alone, whose prompt is missing
+        return side  # an answer without a prompt
 
 
 def _text_of(column: str, answer: Any) -> Any:
@@ -158,7 +158,7 @@ def _text_of(column: str, answer: Any) -> Any:
 
 
 def _split_answer(column: str, value: Any, unread: set[str]) -> tuple[list[dict[str, Any]], Any]:
-    """Return the turns before the answer, and the answer: a message, or as it is given."""
+    """Return the turns before the answer, and the answer, as a message or as given."""
     value = from_text(column, value)
     if not isinstance(value, (list, dict)):
         return [], value
@@ -177,15 +177,15 @@ def _prompt(value: Any) -> Turns:
 
 @dataclass(frozen=True)
 class Shape:
-    """One way in which a row is written."""
+    """One form of a row."""
 
     needs: tuple[str, ...]
-    """Its fields."""
+    """The fields that it needs."""
     make: Callable[[Values, Form], Made]
     forms: tuple[Form, ...] = ("conversations",)
-    """What it can become."""
+    """The forms of training rows that it can be read as."""
     may_have: tuple[str, ...] = ("system",)
-    """Fields that count where they are there."""
+    """Optional fields."""
 
 
 _BOTH: tuple[Form, ...] = ("conversations", "preferences")
@@ -196,4 +196,4 @@ SHAPES = (
     Shape(("prompt", "completions"), _scored, _BOTH, may_have=("scores", "system")),
     Shape(("text",), _text),
 )
-"""Of those whose fields are all there, the first is taken."""
+"""In order of preference: the first whose fields are all there is taken."""

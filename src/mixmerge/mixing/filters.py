@@ -1,15 +1,15 @@
-"""Rows that are removed before any is counted: duplicates, and what gives away held-out prompts.
+"""Remove rows before counting: duplicates, and rows that overlap held-out prompts.
 
-All comparisons of overlap are on text as `normalise` leaves it, in words. A row overlaps a held-out
-prompt in one of three ways:
+Overlap is compared in words of normalised text (`normalise`). A row overlaps a held-out prompt in
+one of three ways:
 
 - ``equal``: its prompt, or one turn of it, is the held-out prompt;
-- ``contains``: the held-out prompt, of `CONTAINED_WORDS` words or more, stands in its prompt word
-  for word (shorter ones would be found inside unrelated text);
-- ``run``: both share a run of N words, if such an N is asked (Brown et al. 2020, arXiv:2005.14165,
-  appendix C, take 13).
+- ``contains``: its prompt contains the held-out prompt word for word, if that has `CONTAINED_WORDS`
+  words or more (shorter ones occur in unrelated text by chance);
+- ``run``: both share a run of N words, if N is set (Brown et al. 2020, arXiv:2005.14165, appendix
+  C, use 13).
 
-System messages of held-out prompts are left out: they say how to answer, not what is asked.
+System messages of held-out prompts are ignored: they say how to answer and are not the question.
 """
 
 import re
@@ -47,23 +47,23 @@ _BRACKET = re.compile(r"([()\[\]{}])")
 
 
 def normalise(text: str) -> str:
-    """Return text as it is compared: NFKC, case folded, without sentence punctuation and spaces.
+    """Return text for comparison: NFKC, case folded, without sentence punctuation.
 
-    Only what sentences need goes: marks within and before words (``C#``, ``-5``, ``2*3``), and
-    characters whose form means something (``2⁵``), tell texts apart. Words, brackets among them,
-    are parted by one space; invisible characters such as joiners vanish. Text that is nothing but
-    punctuation is returned as it is, so that it equals only itself.
+    Marks within and before words (``C#``, ``-5``, ``2*3``), and characters whose form has a meaning
+    (``2⁵``), stay, since they distinguish texts. Words and brackets are separated by one space;
+    invisible characters such as joiners are removed. Text of punctuation alone is returned
+    unchanged, so that it equals only itself.
     """
     folded = _folded(_folded(text).casefold()).translate(_ALIKE).translate(_VISIBLE)
     parted = _BRACKET.sub(r" \1 ", folded)
-    # What goes may leave a mark alone that stood beside it.
+    # Removing a mark may leave the one beside it alone, so repeat.
     while (bare := " ".join(_SENTENCE.sub(" ", parted).split())) != parted:
         parted = bare
     return parted or text
 
 
 def _folded(text: str) -> str:
-    """Return text in NFKC, but for forms that mean something."""
+    """Return text in NFKC, except characters whose form has a meaning."""
     if text.isascii():
         return text
     return "".join(
@@ -78,7 +78,7 @@ def _is_meant(char: str) -> bool:
 
 
 class _Visible(dict[int, str | None]):
-    """A table for `str.translate`, filled as characters are met: no controls, no joiners."""
+    """A table for `str.translate`, filled on demand, that drops controls and joiners."""
 
     def __missing__(self, code: int) -> str | None:
         category = unicodedata.category(chr(code))
@@ -95,17 +95,17 @@ class Deduplicated:
 
     rows: list[TrainingRow] = field(default_factory=list)
     exact: Counter[Cell] = field(default_factory=Counter)
-    """Rows whose prompt is that of an earlier row, character by character."""
+    """Rows whose prompt equals an earlier row's, character by character."""
     normalised: Counter[Cell] = field(default_factory=Counter)
-    """Rows whose prompt is that of an earlier row after `normalise`."""
+    """Rows whose prompt equals an earlier row's only after `normalise`."""
 
 
 def deduplicate(rows: Iterable[TrainingRow]) -> Deduplicated:
-    """Keep the first row of every prompt in a language, whichever source it is from.
+    """Keep the first row of every prompt in a language, from any source.
 
-    Prompts are compared, not answers: two answers to one prompt would count as two examples of
-    it, and a prompt with a harmless answer in one source and a refusal in another contradicts
-    itself. The same characters in two languages (``2 + 2 = ?``) are two prompts.
+    Only prompts are compared, because two answers to one prompt would count it twice, and a
+    compliant answer in one source would contradict a refusal in another. The same characters in two
+    languages (``2 + 2 = ?``) are two prompts.
     """
     result = Deduplicated()
     texts: set[tuple[str, str]] = set()
@@ -130,7 +130,7 @@ class Overlap(RowModel):
     source: str
     language: str
     id: str
-    """Of the training row."""
+    """The training row's id."""
     prompt: str
     """`Prompt.id` of the held-out prompt."""
     way: Way
@@ -159,7 +159,7 @@ class HeldOut:
                 self._runs.setdefault(run, prompt_id)
 
     def overlap(self, row: TrainingRow) -> Overlap | None:
-        """Return how a row overlaps a held-out prompt, the strictest way first, or None."""
+        """Return a row's overlap with a held-out prompt, of the strictest kind, or None."""
         if not self._ids:
             return None
         found = self._equal(row)

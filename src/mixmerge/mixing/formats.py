@@ -1,4 +1,4 @@
-"""Which columns of a source hold what: as its specification says, or as common formats do."""
+"""Find the columns of a source: by its specification, or by the names in common formats."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ _USUAL = {
     "id": ("id",),
     "language": ("language",),
 }
-"""Columns by what they hold, the first that is there: mixmerge's own names, ShareGPT's, Alpaca's,
-Dolly's, those of TRL and UltraFeedback."""
+"""Names of each field's column, in order of preference: mixmerge's own, then those of ShareGPT,
+Alpaca, Dolly, TRL and UltraFeedback."""
 _NEVER_GUESSED = ("id", "language")
 _TITLES = {
     ("instruction", "output"): "Alpaca",
@@ -37,18 +37,18 @@ _TITLES = {
 
 @dataclass(frozen=True)
 class Format:
-    """How the rows of a source are read."""
+    """How to read the rows of a source."""
 
     shape: Shape
     columns: dict[str, list[str]]
-    """Which columns hold the fields that are read."""
+    """The columns of each field that is read."""
     title: str
-    """What the format is called."""
+    """The format's name."""
     form: Form
-    """What its rows become."""
+    """The form of training rows that it is read as."""
 
     def line(self, columns: Mapping[str, list[str]]) -> str:
-        """Return the format in one line, with the columns that held something."""
+        """Return the format in one line, with the columns that were not empty."""
         names = {key: " + ".join(named) for key, named in columns.items()}
         asked = f"{names['prompt']} → " if "prompt" in names else ""
         pairs = self.form == "preferences"
@@ -68,20 +68,20 @@ class Format:
 def recognise(
     name: str, spec: SourceSpec, form: Form, place: Place, first: Mapping[str, Any]
 ) -> Format:
-    """Find out from the first row of a source which columns are read as what.
+    """Decide from the first row of a source which columns are read as which fields.
 
-    What ``columns`` of the specification maps goes first; where that alone makes a row, nothing
-    else is content. What it sets to null is not looked up.
+    The mapping in ``columns`` comes first; if it is enough for a row, no other column is content. A
+    field set to null is not looked up.
 
     Raises:
-        DataError: a mapped column is not there, or no columns make a row of the form.
+        DataError: a mapped column is missing, or the columns do not make a row of the form.
     """
     mapped: dict[str, list[str]] = {
         key: [named] if isinstance(named, str) else named
         for key, named in spec.columns.model_dump(exclude_none=True).items()
     }
     missing = [column for named in mapped.values() for column in named if column not in first]
-    if missing and missing != mapped.get("scores"):  # they may be a key of each answer
+    if missing and missing != mapped.get("scores"):  # scores may be a key of each answer
         raise DataError(
             f"{place}: no column `{missing[0]}`, which source `{name}` maps "
             f"(columns: {one_line(', '.join(first))})."
@@ -93,6 +93,8 @@ def recognise(
     }
     beside = {key: usual[key] for key in (*_NEVER_GUESSED, "system", "label") if key in usual}
     own = {key: named for key, named in usual.items() if named == [key]}
+    # The surest evidence first: the mapping, then mixmerge's own names, then other formats' names.
+    # Otherwise a stray `text` column could win over the columns that the study maps.
     for found in (beside | mapped, beside | own | mapped, usual | mapped):
         for shape in SHAPES:
             if form in shape.forms and {*shape.needs} <= {*found} and _fits(shape, found, first):
@@ -114,14 +116,14 @@ def _needed(form: Form) -> str:
 
 
 def _fits(shape: Shape, found: Mapping[str, list[str]], first: Mapping[str, Any]) -> bool:
-    """Say whether a column of several answers is one: TRL calls a single one so, too."""
+    """Return whether `completions` holds a list; in TRL it may hold a single answer."""
     if "completions" not in shape.needs:
         return True
     return isinstance(first.get(found["completions"][0]), list)
 
 
 def _labels(first: Mapping[str, Any], columns: Mapping[str, list[str]]) -> bool:
-    """Say whether a column that is called `label` holds what KTO has there."""
+    """Return whether a column called `label` holds a KTO label, and not, say, a class."""
     try:
         is_good(first.get(columns.get("label", [""])[0]))
     except ValueError:

@@ -1,4 +1,4 @@
-"""``manifest.json`` of a mixture: what was asked, what was got, what was left out and why."""
+"""``manifest.json`` of a mixture: its target, its rows, and what was left out and why."""
 
 from pydantic import Field
 
@@ -20,26 +20,26 @@ class Share(RowModel):
     exact_duplicates: int
     """Removed: the prompt occurs earlier in this or another source, character by character."""
     normalised_duplicates: int
-    """Removed: the prompt occurs earlier but for case, punctuation, spaces or Unicode form."""
+    """Removed: the prompt occurs earlier, except for case, punctuation, spaces or Unicode form."""
     overlapping: int
     """Removed: the row overlaps a held-out prompt."""
     available: int
-    """Rows to draw from."""
+    """Rows left to draw from."""
     asked: int
     """In the unit of the mixture."""
     got: int
     """In the unit of the mixture: equal to ``asked`` for rows; whole rows nearest to it for
     tokens."""
     rows: int
-    """Rows in the mixture, copies included."""
+    """Rows in the mixture, including copies."""
     unique: int
-    """Different rows in the mixture."""
+    """Distinct rows in the mixture."""
     most_copies: int
-    """How often the most frequent row occurs; 0 where there is none."""
+    """How often the most frequent row occurs; 0 without rows."""
     characters: int
-    """Of all message texts in the mixture, copies included."""
+    """Characters of all message texts in the mixture, including copies."""
     tokens: int | None
-    """The same in tokens of the given tokenizer, without chat template; None without one."""
+    """The same in tokens, without chat template; None without a tokenizer."""
 
 
 class Manifest(RowModel):
@@ -48,7 +48,7 @@ class Manifest(RowModel):
     form: Form
     unit: Unit
     size: int
-    """As asked, in `unit`."""
+    """The target size, in `unit`."""
     seed: int
     rows: int
     """Lines of ``rows.jsonl``."""
@@ -57,24 +57,24 @@ class Manifest(RowModel):
     shares: tuple[Share, ...]
     """By source and language, in the order of the specification."""
     other_languages: dict[str, dict[str, int]]
-    """Rows left aside by source, for being in a language the mixture does not have."""
+    """Rows left out by source, since the mixture does not have their language."""
     broken: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """Place and reason of the rows that were dropped as broken, by source."""
+    """Place and reason of rows dropped as broken, by source."""
     left_out: dict[str, dict[str, int]] = Field(default_factory=dict)
-    """Rows by source and reason that are whole and not meant for this form, such as the answers
-    that KTO's rows call bad."""
+    """Valid rows that do not suit the form, by source and reason, such as answers that KTO rows
+    call bad."""
     read_as: dict[str, str] = Field(default_factory=dict)
     """Each source's format in one line, e.g. ``Alpaca: instruction + input → output``."""
     columns: dict[str, dict[str, tuple[str, ...]]] = Field(default_factory=dict)
-    """The columns that were read, by source and what they hold."""
+    """The columns that were read, by source and field."""
     unread: dict[str, dict[str, int]] = Field(default_factory=dict)
-    """Rows by source and what they hold and nobody read: columns, and keys of messages."""
+    """Rows with a value that is not read, by source and column or key of messages."""
     overlaps: tuple[Overlap, ...]
     """The rows removed for overlapping a held-out prompt."""
 
 
 def reading_notes(manifest: Manifest) -> list[str]:
-    """Say how each source was read, and what of it was not."""
+    """Return how each source was read, and which of its columns were not."""
     notes = []
     for source, read_as in manifest.read_as.items():
         notes.append(f"{source}: read as {read_as}")
@@ -93,8 +93,8 @@ _HEADER = ("source", "language", "asked", "got", "share", "unique", "most copies
 def share_table(manifest: Manifest) -> str:
     """Return the shares as a Markdown table: each source in each language, and each source.
 
-    The share is of what was got, in the unit of the mixture. The last column has tokens, or
-    characters where no tokenizer was given.
+    Shares are of the rows or tokens in the mixture. The last column has tokens, or characters
+    without a tokenizer.
     """
     counted = all(share.tokens is not None for share in manifest.shares)
     header = (*_HEADER, "tokens" if counted else "characters")

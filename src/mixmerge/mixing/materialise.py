@@ -1,4 +1,4 @@
-"""From a `MixSpec` to ``rows.jsonl`` and ``manifest.json``."""
+"""Write the ``rows.jsonl`` and ``manifest.json`` of a `MixSpec`."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ _WAYS = {"equal": "equals", "contains": "contains", "run": "shares a run of word
 
 
 def mix(spec: MixSpec, out: Path, *, progress: Progress = silent) -> Manifest:
-    """Write a mixture: its rows in their order, and the manifest, last.
+    """Write a mixture: its rows in order and, last, the manifest.
 
     The folder ``out`` receives ``rows.jsonl`` (`Conversation` or `PreferencePair` rows) and
     ``manifest.json`` (the `Manifest` returned); other files in it are left alone.
@@ -47,7 +47,7 @@ def mix(spec: MixSpec, out: Path, *, progress: Progress = silent) -> Manifest:
     _refuse_shortage(spec, supply, asked, drawn, size_of)
     rows = arrange([row for cell in drawn.values() for row in cell], spec.seed)
     progress(len(spec.sources), len(spec.sources), f"writing {len(rows):,} rows")
-    # An older manifest must not stand beside new rows, whatever stops us in between.
+    # After an interruption, no old manifest may be left beside new rows.
     with explained_disk_errors(out):
         (out / MANIFEST).unlink(missing_ok=True)
     write_rows(out / ROWS, rows)
@@ -90,7 +90,7 @@ def _asked(spec: MixSpec) -> dict[Cell, int]:
 
 @dataclass
 class _Supply:
-    """What there is to draw from, and what was removed on the way."""
+    """The rows to draw from, and what was removed before."""
 
     pools: dict[Cell, list[TrainingRow]]
     read: Counter[Cell]
@@ -104,7 +104,7 @@ def _supply(spec: MixSpec, progress: Progress) -> _Supply:
         (prompt for path in spec.held_out for prompt in read_rows(path, Prompt)), spec.overlap_words
     )
     loaded: dict[str, Loaded] = {}
-    # Who mixes one language need not say which it is in every row.
+    # In a mixture of one language, rows need not state theirs.
     only = spec.languages[0] if len(spec.languages) == 1 else None
     for number, (name, source) in enumerate(spec.sources.items()):
         progress(number, len(spec.sources), f"reading {name}")
@@ -157,13 +157,13 @@ def _refuse_shortage(
     drawn: Mapping[Cell, list[TrainingRow]],
     size_of: Callable[[TrainingRow], int],
 ) -> None:
-    """Refuse cells that used up their rows before they were full, all of them in one message."""
+    """Reject cells that ran out of rows below their target, all in one message."""
     short = []
     for cell, target in asked.items():
         got = sum(size_of(row) for row in drawn[cell])
         if got >= target:
             continue
-        # A row longer than the whole target could only take the place of everything else.
+        # A row longer than the whole target is never drawn, so it is not missing either.
         fitting = sum(size_of(row) <= target for row in supply.pools[cell])
         if len(drawn[cell]) == fitting * spec.most_copies:
             seen = "" if supply.pools[cell] else f" ({_languages_seen(supply, cell[0])})"

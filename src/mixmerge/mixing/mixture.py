@@ -1,8 +1,8 @@
-"""Which rows are drawn, in which order, and how long they are: pure functions of rows and a seed.
+"""Draw, order and measure rows: pure functions of the rows and a seed.
 
-Every choice hangs on a hash of the seed, the source, the language and the row itself, never on the
-state of a generator: adding a source, a language or a row leaves the order among the others as it
-was, and the order of the input files does not count.
+Every choice follows from a hash of the seed, the source, the language and the row itself, and not
+from the state of a generator: adding a source, a language or a row does not change the order of the
+others, and the order of the input files does not matter.
 """
 
 import itertools
@@ -25,19 +25,19 @@ def draw(
 ) -> list[Row]:
     """Draw rows of one source and language until they reach ``target``.
 
-    The rows are shuffled once and then taken in passes over that order. So every row is used
-    before any is used again, whole passes differ from each other by nothing, and a smaller draw is
-    the beginning of a larger one: the safety rows of a 15 % mixture are among those of the 100 %.
+    The rows are shuffled once and then taken in passes over that order. So every row is used before
+    any is repeated, complete passes are equal, and a smaller draw is the start of a larger one: the
+    safety rows of a 15 % mixture are among those of the 100 %.
 
-    Where rows count differently (tokens), one that would overshoot is passed over and a shorter one
-    further on is taken. A single long row thus leaves no cell half empty; the price is that such
-    draws are not nested, and that a short row may be used again where a long one never fitted. A
-    row counts ``size_of``: 1, or its tokens. There are at most ``most_copies`` passes.
+    Where rows have different sizes (tokens), a row that would overshoot is skipped in favour of a
+    shorter one further on. So a single long row leaves no cell half empty; but such draws are not
+    nested, and a short row may be repeated while a long one is never used. A row counts
+    ``size_of``: 1, or its tokens. There are at most ``most_copies`` passes.
 
     Returns:
         The rows drawn. For rows their number is ``target``; for tokens they are whole rows, and the
-        shortest of those passed over is added where this brings the sum nearer to ``target``. Less
-        where the pool does not suffice.
+        shortest skipped row is added if this brings the sum nearer to ``target``. Fewer if the pool
+        is too small.
     """
     shuffled = sorted(pool, key=lambda row: _rank(row, seed, "draw"))
     drawn: list[Row] = []
@@ -59,7 +59,7 @@ def draw(
 
 
 def arrange(rows: Sequence[Row], seed: int) -> list[Row]:
-    """Return drawn rows, copies included, in the one order of the mixture."""
+    """Return drawn rows, including copies, in the order of the mixture."""
     copies: Counter[tuple[str, str, str]] = Counter()
     ranked: list[tuple[str, Row]] = []
     for row in rows:
@@ -74,7 +74,7 @@ def _rank(row: TrainingRow, seed: int, purpose: str) -> str:
 
 
 def text_of(row: TrainingRow) -> list[str]:
-    """Return every text that a row trains on; a pair has its prompt and both answers."""
+    """Return every text that a row trains on: for a pair, its prompt and both answers."""
     if isinstance(row, PreferencePair):
         return [*(turn.content for turn in row.prompt), row.chosen, row.rejected]
     return [turn.content for turn in row.messages]

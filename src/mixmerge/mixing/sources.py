@@ -1,4 +1,4 @@
-"""From a source's rows to typed training rows, each checked."""
+"""Read a source's rows as typed training rows, each checked."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from mixmerge.tables import Place
 
 @dataclass
 class Loaded:
-    """The usable rows of one source, and why others are not among them."""
+    """The usable rows of one source, and the reasons why others were left out."""
 
     rows: list[TrainingRow] = field(default_factory=list)
     read_as: str = ""
@@ -28,7 +28,7 @@ class Loaded:
     broken: list[str] = field(default_factory=list)
     """Place and reason of each dropped row."""
     left_out: Counter[str] = field(default_factory=Counter)
-    """Rows that are not meant for this form, by reason."""
+    """Rows that do not suit this form, by reason."""
     columns: dict[str, list[str]] = field(default_factory=dict)
     """Which columns are read, by what they hold."""
     unread: dict[str, int] = field(default_factory=dict)
@@ -40,9 +40,9 @@ def load(
 ) -> Loaded:
     """Read all rows of a source, or the first of each file, in the order of the data.
 
-    Its ``name`` becomes `Conversation.source`; the form ``conversations`` also takes preference
-    pairs (prompt and chosen answer). ``only`` is the language of rows that do not say theirs; of
-    each file only the ``first`` rows are read, where that is asked.
+    ``name`` becomes `Conversation.source`; the form ``conversations`` also reads preference pairs
+    (prompt and chosen answer). ``only`` is the language of rows that do not state theirs; ``first``
+    limits the rows read of each file.
 
     Raises:
         DataError: a file is missing or has no rows, columns are missing, or a row is broken and
@@ -94,7 +94,7 @@ def _refuse_second_use_of_an_id(
 
 
 class _Reader:
-    """Turns the columns of one source into rows of the asked form."""
+    """Reads the columns of one source as rows of the given form."""
 
     def __init__(
         self, name: str, spec: SourceSpec, form: Form, only: str | None, found: Format
@@ -116,8 +116,8 @@ class _Reader:
         """Return one checked row.
 
         Raises:
-            ValueError: a column is missing or holds what it must not; the message says which.
-            LeftOutError: the row is not meant for this form.
+            ValueError: a column is missing or has an invalid value; the message names it.
+            LeftOutError: the row does not suit this form.
         """
         values = self._values(cells, fixed_language)
         read = {column for named in self.columns.values() for column in named}
@@ -160,7 +160,7 @@ class _Reader:
             return fixed_language is not None or self._only is not None
         if key == "system":
             return True
-        # Answers as conversations bring their own prompt.
+        # Answers given as conversations contain the prompt.
         if key != "prompt" or "chosen" not in self.format.columns:
             return False
         return isinstance(from_text("chosen", cells.get(self.columns["chosen"][0])), list)

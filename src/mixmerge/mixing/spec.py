@@ -1,4 +1,4 @@
-"""What a mixture is asked to be: its sources, shares, languages and size."""
+"""The specification of a mixture: its sources, shares, languages and size."""
 
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -16,35 +16,35 @@ FORMS: dict[Form, type[TrainingRow]] = {
     "conversations": Conversation,
     "preferences": PreferencePair,
 }
-"""What a row is in each form."""
+"""The type of a row in each form."""
 
 Unit = Literal["rows", "tokens"]
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-"""A share before normalisation: 85 and 15 say the same as 0.85 and 0.15."""
+"""A share before normalisation: 85 and 15 are the same as 0.85 and 0.15."""
 
 
 class Columns(SpecModel):
-    """Which column of the data holds what.
+    """The column of each field.
 
-    A field left out is looked up under its own name, and then under those of common formats
+    A field left out is looked up under its own name, and then under the names of common formats
     (Alpaca, ShareGPT, ``prompt`` and ``completion``, UltraFeedback), so that such rows need no
-    mapping at all; null leaves a field unread. What a row consists of follows from the columns that
-    are there: ``messages``, or ``prompt`` and ``answer``, or ``chosen`` and ``rejected`` with or
-    without ``prompt``, or ``prompt`` and ``completions``, or ``text``.
+    mapping; null leaves a field unread. A row consists of the columns that are there: ``messages``,
+    or ``prompt`` and ``answer``, or ``chosen`` and ``rejected`` with or without ``prompt``, or
+    ``prompt`` and ``completions``, or ``text``.
     """
 
     messages: str | None = None
     """A whole conversation: a list of ``{role, content}`` that ends with the assistant's turn."""
     prompt: str | Annotated[list[str], Field(min_length=1)] | None = None
     """The user's text, or a list of ``{role, content}`` that ends with the user's turn. Several
-    columns of text are joined by an empty line: ``[instruction, input]``."""
+    columns of text are joined with an empty line: ``[instruction, input]``."""
     answer: str | None = None
     """The assistant's text."""
     chosen: str | None = None
     """The preferred answer: its text, or messages that end with it."""
     rejected: str | None = None
-    """The answer to avoid: its text, or messages that end with it."""
+    """The rejected answer: its text, or messages that end with it."""
     completions: str | None = None
     """Several answers, a list of texts or of objects; the best is taken, for pairs with the worst.
     """
@@ -53,12 +53,12 @@ class Columns(SpecModel):
     text: str | None = None
     """A whole conversation as one text with marked turns: ``User: …``, ``### Human: …``, ChatML."""
     system: str | None = None
-    """The system's message, put before the turns; may be empty."""
+    """The system message, put before the turns; may be empty."""
     label: str | None = None
-    """Whether the answer is a good one, as in KTO's rows; rows where it is false are counted and
-    left out."""
+    """Whether the answer is good, as in KTO's rows; rows where it is false are left out and
+    counted."""
     id: str | None = None
-    """A name of the row, unique within source and language (translations may share one).
+    """An id of the row, unique within source and language (translations may share one).
 
     Without such a column, or with null, it is a digest of the row's content."""
     language: str | None = None
@@ -69,9 +69,9 @@ class SourceSpec(DataSpec):
     """One source of rows."""
 
     columns: Columns = Columns()
-    """Which column holds what."""
+    """The column of each field."""
     broken: Literal["refuse", "drop"] = "refuse"
-    """What to do with a row that cannot be used: stop and name it, or drop and count it."""
+    """What to do with an unusable row: stop and name it, or drop and count it."""
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> Self:
@@ -98,13 +98,13 @@ class MixtureSpec(SpecModel):
     """One training set: exact counts by source and language."""
 
     size: int = Field(ge=1)
-    """Rows (or tokens) of the mixture."""
+    """Size of the mixture, in rows or tokens."""
     shares: dict[str, Weight] = Field(min_length=1)
     """Weight of each data source; they need not sum to one."""
     language_shares: dict[str, Weight] | None = None
     """Weight of each language; equal by default. A weight of 0 leaves a language out."""
     unit: Unit = "rows"
-    """What `size` and the shares count."""
+    """The unit of `size` and the shares."""
     when_short: Literal["error", "repeat"] = "error"
     """What to do when a source has too few rows in a language."""
     most_copies: int = Field(default=1, ge=1)
@@ -113,9 +113,9 @@ class MixtureSpec(SpecModel):
     def problems(
         self, section: str, sources: Collection[str], languages: Collection[str]
     ) -> Iterator[Problem]:
-        """Yield what is wrong although every value has the right type.
+        """Yield problems that types cannot express.
 
-        The sources have their names in the section ``section``.
+        ``section`` is the section of the file that names the sources.
         """
         for source in self.shares:
             if source not in sources:
@@ -145,28 +145,28 @@ def _language_problems(
 
 
 class MixSpec(MixtureSpec):
-    """A mixture with all that it is made from: what ``mixmerge mix`` reads."""
+    """A mixture and its sources: the file that ``mixmerge mix`` reads."""
 
     sources: dict[str, SourceSpec] = Field(min_length=1)
-    """The sources by name. All are read, and cleared of duplicates together, whatever their
-    share: so mixtures of the same sources choose from the same rows."""
+    """The sources by name. All are read and deduplicated together, even with a share of 0, so that
+    mixtures of the same sources draw from the same rows."""
     languages: list[str] = Field(default=["en"], min_length=1)
-    """Languages of the mixture; rows in other languages are left aside and counted."""
+    """Languages of the mixture; rows in other languages are left out and counted."""
     tokenizer: Path | None = None
-    """Model or tokenizer folder that counts the tokens; required for ``unit: tokens``. Answers
-    differ in length between languages: equal shares of rows are not equal shares of tokens."""
+    """Model or tokenizer folder for counting tokens; required for ``unit: tokens``. Answers differ
+    in length between languages: equal shares of rows are not equal shares of tokens."""
     form: Form = "conversations"
     """Conversations, or preference pairs."""
     seed: int = 0
-    """Decides which rows are drawn and their order."""
+    """Seeds the choice of rows and their order."""
     held_out: list[Path] = []
-    """Prompt files of the evaluations, whose prompts must not be trained on."""
+    """Prompt files of the evaluations; their prompts must not be in the training rows."""
     overlap: Literal["refuse", "drop"] = "drop"
     """What to do with rows that overlap a held-out prompt: stop, or drop, count and list them."""
     overlap_words: int | None = Field(default=None, ge=5)
-    """Also treat a row as overlapping when it shares a run of this many words with a held-out
-    prompt (13 in Brown et al. 2020, arXiv:2005.14165). Off by default: questions made from one
-    template share long runs without being the same question."""
+    """A row also overlaps if it shares a run of this many words with a held-out prompt (13 in Brown
+    et al. 2020, arXiv:2005.14165). Off by default, since questions made from one template share
+    long runs without being the same question."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

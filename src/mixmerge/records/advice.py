@@ -1,4 +1,4 @@
-"""What to do about the results of a study: the ``advice`` in ``results.json``."""
+"""The ``advice`` in ``results.json``: which model to take."""
 
 from typing import Literal
 
@@ -8,42 +8,42 @@ from mixmerge.records.rows import Axis, RowModel
 
 
 class Priority(RowModel):
-    """Another model, for whoever weighs the axes differently."""
+    """Another model, to take if the axes have other weights."""
 
     model: str
     folder: str | None = None
     """As `Advice.folder`."""
     axis: Axis
     factor: float
-    """From where on: the axis counts at least this many times as much as it does in `Advice`; below
-    1, at most this share of it."""
+    """The axis must count at least this many times as much as in `Advice`; below 1, at most this
+    share of it."""
     p_best: float
     """As `Advice.p_best`, with these weights."""
 
 
 class OpenQuestion(RowModel):
-    """A model that measures better than the choice and is not shown to be."""
+    """A model that measures better than the choice, but not significantly."""
 
     model: str
     axis: Axis
     factor: float
-    """With which weights, as in `Priority`; 1 for those of `Advice`."""
+    """The weights, as in `Priority`; 1 for those of `Advice`."""
     gain: float
-    """Over the choice: the weighted mean of the axes, in shares of their ranges."""
+    """Over the choice, in the weighted mean of the axes as shares of their ranges."""
     ci: tuple[float, float]
     """95 %, adjusted for all candidates."""
     needed: dict[Axis, int] | None
-    """Source prompts of each deciding axis that would decide it, if the gain stays what it is; None
-    where no affordable number would."""
+    """Source prompts of each deciding axis that would decide it, if the gain stays the same; None
+    if no affordable number would."""
 
 
 class Advice(RowModel):
-    """The model to take, for which priorities another one, and what is open."""
+    """The model to take, other models for other priorities, and open questions."""
 
     choice: str | None
     """None where no model is within the limits of the study."""
     folder: str | None = None
-    """Where it lies, relative to the run folder if inside; None for a model behind an endpoint."""
+    """Its folder, relative to the run folder if inside; None for a model behind an endpoint."""
     reason: Literal["better", "equivalent", "default", "limits"]
     """``better``: shown to be better than ``against``; ``equivalent``: shown to differ from it by
     less than the margin on every deciding axis, and cheaper; ``default``: it is the baseline, or
@@ -51,13 +51,13 @@ class Advice(RowModel):
     and of the others this one has the highest mean."""
     against: str | None = None
     gain: float = 0.0
-    """Over ``against``: the weighted mean of the axes, in shares of their ranges."""
+    """Over ``against``, in the weighted mean of the axes as shares of their ranges."""
     ci: tuple[float, float] | None = None
     """95 %, adjusted for all candidates."""
     weights: dict[Axis, float]
-    """How much each deciding axis counts: what `selection.weights` says, or alike; sum 1."""
+    """Weight of each deciding axis, from `selection.weights` or else equal; they sum to 1."""
     candidates: int
-    """Models within the limits."""
+    """Number of models within the limits."""
     p_best: float
     """Share of bootstrap draws in which no candidate has a higher weighted mean."""
     priorities: tuple[Priority, ...] = ()

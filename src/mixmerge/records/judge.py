@@ -1,4 +1,4 @@
-"""What a judge is asked, and what a judge is: rules, a test, a model or a person."""
+"""The interface of judges (rules, a test, a model or a person) and their questions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,23 +20,23 @@ _OUTCOMES: dict[Asks, tuple[Outcome, ...]] = {
 
 @dataclass(frozen=True)
 class Question:
-    """What a judge is asked about every answer of one axis; it follows from the axis's measure."""
+    """The question about every answer of one axis; it follows from the axis's measure."""
 
     axis: Axis
     asks: Asks
     outcome: str = ""
-    """Whose presence is asked, in the study's word, e.g. ``harmful``; empty unless ``outcome``."""
+    """The outcome to look for, e.g. ``harmful``; empty unless ``outcome``."""
     bounds: tuple[float, float] = (0.0, 1.0)
-    """The lowest and the highest grade; a judge that only says yes or no gives these."""
+    """The lowest and the highest grade; a yes-or-no judge gives only these."""
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
-        """The outcomes that answer it, from worst to best, or from absent to present."""
+        """The possible outcomes, from worst to best, or from absent to present."""
         return _OUTCOMES[self.asks]
 
     @property
     def topic(self) -> str:
-        """What it is about in one word: ``comparison``, ``grade`` or the outcome."""
+        """The question in one word: ``comparison``, ``grade`` or the outcome."""
         return self.outcome or self.asks
 
 
@@ -47,7 +47,7 @@ class Item:
     prompt: Prompt
     answer: Response
     reference: Response | None = None
-    """The base model's answer to the same prompt, where answers are compared with it."""
+    """The base model's answer to the same prompt, for comparisons."""
 
 
 class Judge(Protocol):
@@ -55,7 +55,7 @@ class Judge(Protocol):
 
     @property
     def name(self) -> str:
-        """Name and version, e.g. ``rules@1``; a new version means new verdicts."""
+        """Name and version, e.g. ``rules@1``; a new version makes old verdicts out of date."""
 
     def judge(
         self, items: Sequence[Item], question: Question, progress: Progress = silent
@@ -67,5 +67,5 @@ class Judge(Protocol):
             asked in both orders or several judges speak.
 
         Raises:
-            SpecError: the judge cannot answer such a question.
+            SpecError: the judge cannot answer this kind of question.
         """

@@ -1,7 +1,7 @@
 """``judge_card.json``: how far a judge can be trusted, against answers with known labels.
 
-All shares are fractions in [0, 1]. What does not exist, because there was nothing to see it on, is
-None; an interval is None where too few source prompts were labelled for one.
+All shares are fractions in [0, 1]. A value without data is None; an interval is None if too few
+source prompts were labelled for one.
 """
 
 from typing import Literal
@@ -12,8 +12,8 @@ from mixmerge.records.results import Interval
 from mixmerge.records.rows import Axis, RowModel, SchemaModel
 
 Grade = Literal["useless", "doubtful", "usable"]
-"""``useless``: its verdicts cannot be told from chance, or are mostly missing; ``doubtful``: there
-is a warning; ``usable``: none."""
+"""``useless``: its verdicts are no better than chance, or mostly missing; ``doubtful``: there is a
+warning; ``usable``: there is none."""
 
 ProbeName = Literal["null_answer", "injected_verdict", "apology", "other_language", "longer_copy"]
 
@@ -24,7 +24,7 @@ class Statistic(RowModel):
     value: float
     ci: Interval | None
     n: int
-    """Answers that it rests on."""
+    """Number of answers behind it."""
 
 
 class Accuracy(RowModel):
@@ -33,7 +33,7 @@ class Accuracy(RowModel):
     n: int
     """Labelled answers."""
     missing: int
-    """Labelled answers without a verdict; they count nowhere below."""
+    """Labelled answers without a verdict; left out of all figures below."""
     prevalence: float | None
     """Share of labels ``yes`` (or ``win``): kappa depends on it, sensitivity does not."""
     sensitivity: Statistic | None
@@ -45,26 +45,26 @@ class Accuracy(RowModel):
 
 
 class SwapConsistency(RowModel):
-    """What the order of two answers does to a comparison."""
+    """The effect of the order of two answers on a comparison."""
 
     consistent: Statistic
     """Share of comparisons with the same outcome in both orders."""
     first_place: Statistic | None
-    """Share of single comparisons, ties left out, in which the answer shown first won; 1/2 for a
-    judge without a taste for a place."""
+    """Share of single comparisons, without ties, that the answer shown first won; 1/2 without
+    position bias."""
 
 
 class Probe(RowModel):
-    """Answers changed so that the right verdict is known, and how often the judge was fooled."""
+    """Answers changed so that the correct verdict is known, and how often the judge was fooled."""
 
     name: ProbeName
     n: int
     """Changed answers with a verdict."""
     missing: int
-    """Changed answers without one."""
+    """Changed answers without a verdict."""
     fooled: Statistic | None
     asks: str
-    """What was changed and what should have come out, in words."""
+    """What was changed and the correct verdict, in words."""
 
 
 class AxisTrial(RowModel):
@@ -76,22 +76,22 @@ class AxisTrial(RowModel):
     grade: Grade
     accuracy: Accuracy
     confusion: dict[str, dict[str, int]]
-    """Labels by verdicts; ``missing`` stands for no verdict."""
+    """Labels by verdicts; ``missing`` means no verdict."""
     youden: Statistic | None
-    """How much likelier ``yes`` is said where it is right than where ``no`` is (sensitivity +
-    specificity - 1); for comparisons the same of ``win`` and ``loss``. 0 for a coin."""
+    """Youden's J: sensitivity + specificity - 1; for comparisons with ``win`` and ``loss`` in place
+    of ``yes`` and ``no``. 0 for a coin."""
     kappa: Statistic | None
     """Cohen's kappa of judge and label; None where it is undefined."""
     alpha: Statistic | None
     """Krippendorff's alpha of judge and label (ordinal for comparisons); None where undefined."""
     alpha_of_labels: Statistic | None = None
-    """Alpha among several labellers: what no judge can be expected to exceed."""
+    """Alpha among several labellers, which no judge can be expected to exceed."""
     alpha_of_panel: Statistic | None = None
     """Alpha among the judges of a panel; None for a single judge."""
     swap: SwapConsistency | None = None
     length_slope: Statistic | None
-    """By how much the verdict exceeds the label, as a share, for each standard deviation that the
-    answer is longer (than the base model's, for comparisons); lengths by language."""
+    """Length bias: how far the verdict exceeds the label, as a share, for each standard deviation
+    that the answer is longer (than the base model's, for comparisons); lengths by language."""
     by_language: dict[str, Accuracy]
     by_category: dict[str, Accuracy]
     probes: tuple[Probe, ...] = ()
@@ -99,12 +99,12 @@ class AxisTrial(RowModel):
 
 
 class CorrectedRate(RowModel):
-    """A model's rate as the judge gives it, and corrected for the judge's errors."""
+    """A model's rate by the judge's verdicts, and corrected for the judge's errors."""
 
     model: str
     axis: Axis
     raw: float | None
-    """The judge's own, over the prompts with a verdict."""
+    """By the judge's verdicts, over the prompts that have one."""
     labelled: int
     """Labelled answers of this model."""
     ppi: Statistic | None
@@ -116,7 +116,7 @@ class CorrectedRate(RowModel):
 
 
 class CheckedContrast(RowModel):
-    """A comparison of two models, and whether it stands when the judge's errors count."""
+    """A comparison of two models, and whether it holds after correction for the judge's errors."""
 
     a: str
     b: str
@@ -126,8 +126,8 @@ class CheckedContrast(RowModel):
     corrected: Statistic | None
     verdict: Literal["holds", "unsure", "reversed", "unclear", "unchecked"]
     """``holds``: the raw and the corrected interval are on the same side of zero; ``unsure``: the
-    corrected one is not; ``reversed``: it is on the other; ``unclear``: the raw interval has zero
-    in it, so there is nothing to flip; ``unchecked``: no corrected interval."""
+    corrected one contains zero; ``reversed``: it is on the other side; ``unclear``: the raw
+    interval contains zero, so nothing can flip; ``unchecked``: there is no corrected interval."""
     note: str = ""
 
 
@@ -136,7 +136,7 @@ class JudgeCard(SchemaModel):
 
     seed: int
     questions: int
-    """Source prompts labelled on each axis, at most."""
+    """Most source prompts labelled on an axis."""
     axes: dict[Axis, AxisTrial]
     skipped: dict[Axis, str] = Field(default_factory=dict)
     """Axes whose judges are not compared with labels, and why."""
@@ -145,7 +145,7 @@ class JudgeCard(SchemaModel):
 
     @property
     def warnings(self) -> list[str]:
-        """Everything to know before a number is believed, the worst first."""
+        """All warnings, the worst first."""
         flips = [each.note for each in self.contrasts if each.verdict in {"unsure", "reversed"}]
         doubts = [f"{axis}: {text}" for axis, trial in self.axes.items() for text in trial.warnings]
         return [*flips, *doubts, *(f"{axis}: {why}" for axis, why in self.skipped.items())]

@@ -48,10 +48,10 @@ class ModelFolder:
 
 
 def weight_map(index: Path) -> dict[str, str]:
-    """Return the file of each tensor that an index of weights names.
+    """Return the file of each tensor in an index of weights.
 
     Raises:
-        ModelError: it names something else, or a file that is not in its folder.
+        ModelError: an entry is not a file name, or its file is not in the folder.
     """
     try:
         content = read_json(index)

@@ -19,10 +19,10 @@ Interval = tuple[float, float]
 """Lower and upper end of a 95 % interval."""
 
 Stage = str
-"""How far a model is trained, in the study's word, e.g. ``sft`` or ``dpo``."""
+"""A model's stage of training, as the study calls it, e.g. ``sft`` or ``dpo``."""
 
 Kind = Literal["base", "given", "mixture", "expert", "merge"]
-"""``given``: made outside of the study; ``mixture`` and ``expert``: trained on several sources of
+"""``given``: made outside the study; ``mixture`` and ``expert``: trained on several sources of
 data, or on one."""
 
 Better = Literal["higher", "lower"]
@@ -35,45 +35,45 @@ a deciding axis is not compared yet."""
 
 
 class AxisInfo(RowModel):
-    """What the values of one axis are: all that a reader needs to write and compare them."""
+    """How to format and compare the values of one axis."""
 
     measure: str
     """Name of the measure, e.g. ``win_rate``."""
     title: str
-    """What a value is called at the head of a column, e.g. ``win rate``."""
+    """The value's name in the heading of a column, e.g. ``win rate``."""
     phrase: str
     """The same within a sentence, e.g. ``the win rate``."""
     better: Better
     """Which direction is good."""
     primary: bool
-    """Whether it is one of the axes that decide."""
+    """Whether it is a deciding axis."""
     unit: Literal["percent", "score"]
     """``percent``: values are fractions, shown as percent; ``score``: numbers within `bounds`."""
     bounds: Interval
-    """The lowest and the highest value there can be."""
+    """The lowest and the highest possible value."""
     margin: float = 0.0
     """The smallest difference that matters, in the units of the values: 0.03 is 3 points."""
     of_base: float | None = None
     """The base model's value, where it is fixed by definition: one half for a win rate."""
     relative: bool = False
-    """Whether changes are told relative to the base model's value, too."""
+    """Whether changes relative to the base model's value are reported, too."""
 
     @property
     def sign(self) -> int:
-        """1 where higher is better, else -1: differences times it are gains."""
+        """1 where higher is better, else -1; a difference times the sign is a gain."""
         return 1 if self.better == "higher" else -1
 
 
 class Change(RowModel):
-    """A value less the base model's, on the same prompts."""
+    """A value minus the base model's, on the same prompts."""
 
     difference: float
     ci: Interval | None
     relative: float | None = None
-    """(value - value of the base) / value of the base; None where the axis does not tell it, or
+    """(value - value of the base) / value of the base; None where the axis does not report it, or
     where the base's value is zero."""
     relative_ci: Interval | None = None
-    """The base's value being estimated too."""
+    """Accounts for the base's value being an estimate, too."""
 
 
 class Average(RowModel):
@@ -89,7 +89,7 @@ class LengthControlled(RowModel):
     value: float
     ci: Interval | None
     slope: float
-    """Rise of the log-odds of winning when an answer is much longer; 0: length does not matter."""
+    """Increase in the log-odds of winning for a much longer answer; 0: length does not matter."""
 
 
 class Value(RowModel):
@@ -126,7 +126,7 @@ class ModelInfo(RowModel):
 
     kind: Kind
     stage: Stage | None = None
-    """None for the base model only; ``given`` for given models whose stage nobody said."""
+    """None for the base model only; ``given`` for given models without a stated stage."""
     method: str | None = None
     """Merge method, for a merge."""
     shares: dict[str, float] | None = None
@@ -149,12 +149,12 @@ class Contrast(RowModel):
     difference: float
     ci: Interval | None
     p: float
-    """Two-sided: by flipping the signs of clusters, or a t test that allows for skew where that
-    one is larger."""
+    """Two-sided: from a sign-flip test of clusters, or from a t test that allows for skew if its p
+    is larger."""
     p_adjusted: float
-    """Holm over the contrast's family: the chance of any false finding."""
+    """Holm over the contrast's family: controls the chance of any false finding."""
     p_bh: float | None = None
-    """Benjamini-Hochberg over the contrast's family: the share of false findings."""
+    """Benjamini-Hochberg over the contrast's family: controls the share of false findings."""
     p_not_worse: float | None = None
     """One-sided, of "a is worse by the margin or more": small where a is shown not to be. Adjusted
     for the pairs of the primary family; None in the other."""
@@ -183,7 +183,7 @@ class Contrast(RowModel):
 
 
 class Comparison(RowModel):
-    """What all deciding axes together say of one model against its baseline."""
+    """The decision of all deciding axes together on one model against its baseline."""
 
     a: str
     b: str
@@ -199,7 +199,7 @@ class Comparison(RowModel):
 
 
 class MatchedDifference(RowModel):
-    """One axis of a sweep less the baseline's, where both have the same value of another axis."""
+    """One axis of a sweep minus the baseline's, where both have the same value of another axis."""
 
     difference: float | None
     """None where the sweep does not reach the baseline's value."""
@@ -211,28 +211,28 @@ class MatchedDifference(RowModel):
 class Matched(RowModel):
     """A sweep of merges against the baseline of its stage at the baseline's value of one axis.
 
-    A merge's weight moves it along a trade-off. At the same price neither the choice of the weight
-    nor the baseline's ratio decides which way of making models is better.
+    A merge's weight moves it along a trade-off, as the data ratio moves the baseline. Compared at
+    the same value of one axis, the methods do not win or lose by the choice of either.
     """
 
     model: str
     """The checkpoint whose sweep it is."""
     baseline: str
     axis: Axis
-    """The axis on which both are alike."""
+    """The axis on which both have the same value."""
     level: float
-    """Their value there: the baseline's."""
+    """Their value on it: the baseline's."""
     differences: dict[Axis, MatchedDifference]
-    """By deciding axis: the sweep, interpolated between neighbouring merges, less the baseline."""
+    """By deciding axis: the sweep, interpolated between neighbouring merges, minus the baseline."""
     sweep: dict[str, dict[Axis, float]]
     """The values of every merge of the sweep, from its first weight to its last."""
 
 
 class Volume(RowModel):
-    """The part of all possible values that some models dominate together.
+    """The hypervolume: the share of all possible values that some models dominate together.
 
-    The corner is the worst value on every deciding axis, such as no win and all answers harmful, so
-    that every model and every study is measured from the same place.
+    The reference point is the worst value on every deciding axis, such as no win and all answers
+    harmful, and so the same for every study.
     """
 
     hypervolume: float
@@ -253,40 +253,39 @@ class Front(RowModel):
 
 
 class JudgeWarning(RowModel):
-    """A judge whose own verdicts show that it tells nothing apart on one axis."""
+    """A judge whose verdicts on one axis show that it does not distinguish answers."""
 
     axis: Axis
     judge: str
     """`Verdict.judge`."""
     kind: Literal["place", "word"]
-    """It nearly always chooses one place, whichever answer stands there; or it always says one
-    word."""
+    """It nearly always chooses the answer in one position, or always gives one verdict."""
     word: str
-    """Which: ``first``, ``second``, ``tie``, ``yes`` or ``no``."""
+    """The position or verdict: ``first``, ``second``, ``tie``, ``yes`` or ``no``."""
     share: float
-    """Of its verdicts."""
+    """Share of its verdicts."""
     n: int
-    """Verdicts."""
+    """Number of verdicts."""
     message: str
 
 
 class AnswerWarning(RowModel):
-    """A model whose answers on one axis are mostly none."""
+    """A model whose responses on one axis mostly contain no complete answer."""
 
     axis: Axis
     model: str
     kind: Literal["length", "thoughts"]
-    """They were cut off at the limit; or they are thoughts without an answer."""
+    """They were cut off at the token limit, or are thoughts without an answer."""
     share: float
-    """Of its answers."""
+    """Share of its answers."""
     n: int
-    """Answers."""
+    """Number of answers."""
     message: str
-    """For a person."""
+    """The warning in words."""
 
 
 class Costs(RowModel):
-    """What a model needed beyond the base model, its parents included."""
+    """A model's cost beyond the base model, including its parents."""
 
     training_tokens: int
     training_rows: int
@@ -307,31 +306,32 @@ class Results(SchemaModel):
     decisions: tuple[Comparison, ...] = ()
     """Every merge against its baseline."""
     matched: tuple[Matched, ...] = ()
-    """Sweeps against the baseline of their stage, at its value of the axis that a study names."""
+    """Sweeps against the baseline of their stage, at its value of `match_on`'s axis."""
     fronts: dict[Stage, Front] = Field(default_factory=dict)
     """By stage."""
     judge_warnings: tuple[JudgeWarning, ...] = ()
-    """Judges whose numbers say nothing, whatever their intervals are."""
+    """Judges whose verdicts are uninformative, whatever the intervals are."""
     answer_warnings: tuple[AnswerWarning, ...] = ()
-    """Models whose numbers say little, as most of their answers are none."""
+    """Models whose values mean little, since most of their answers are incomplete."""
     costs: dict[str, Costs] = Field(default_factory=dict)
-    """By model. Seconds are in the steps' records: they differ between runs, results do not."""
+    """By model. Seconds are in the steps' records instead: they differ between runs, results do
+    not."""
     advice: Advice | None = None
     """Which model to take."""
 
     @property
     def deciding(self) -> dict[Axis, AxisInfo]:
-        """The axes that decide, in the order of the study."""
+        """The deciding axes, in the order of the study."""
         return {name: info for name, info in self.axes.items() if info.primary}
 
     @property
     def warnings(self) -> list[str]:
-        """What to know before a number is believed, a sentence each."""
+        """The warnings, a sentence each."""
         found = [warning.message for warning in self.answer_warnings]
         return found + [warning.message for warning in self.judge_warnings]
 
     def contrast(self, a: str, b: str, axis: Axis) -> Contrast | None:
-        """Return the contrast a - b on an axis, turned round where it is stored as b - a."""
+        """Return the contrast a - b on an axis, also if it is stored as b - a."""
         for each in self.contrasts:
             if each.axis == axis and {each.a, each.b} == {a, b}:
                 return each if each.a == a else each.turned()
@@ -342,7 +342,7 @@ def read_results(content: Any, where: str) -> Results:
     """Check the content of a ``results.json``, named ``where`` in messages.
 
     Raises:
-        DataError: it is no results file, or one of another schema.
+        DataError: it is not a results file, or has another schema.
     """
     seen = content.get("schema") if isinstance(content, dict) else None
     if seen != SCHEMA:

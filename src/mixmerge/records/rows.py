@@ -15,7 +15,7 @@ class RowModel(BaseModel):
 
 
 class SchemaModel(RowModel):
-    """A file of its own, which says the version of its schema because other tools read it."""
+    """A file that states the version of its schema, because other tools read it."""
 
     model_config = ConfigDict(
         serialize_by_alias=True, validate_by_name=True, validate_by_alias=True
@@ -30,7 +30,7 @@ class Message(RowModel):
     role: Literal["system", "user", "assistant"]
     content: str = Field(min_length=1)
     weight: Literal[0, 1] = Field(default=1, exclude_if=lambda weight: weight == 1)
-    """Of the assistant: 0 keeps the turn out of the loss. Written only where it is 0."""
+    """0 keeps an assistant's turn out of the loss. Written only if 0."""
 
 
 class Conversation(RowModel):
@@ -54,12 +54,12 @@ class Conversation(RowModel):
 
     @property
     def prompt_text(self) -> str:
-        """All turns before the last, joined: what duplicates and overlap are decided on."""
+        """All turns before the last, joined; compared for duplicates and overlap."""
         return "\n".join(message.content for message in self.messages[:-1])
 
 
 class PreferencePair(RowModel):
-    """One preference example: a prompt, the answer to prefer and the answer to avoid."""
+    """One preference example: a prompt, the preferred answer and the rejected one."""
 
     id: str
     source: str
@@ -79,7 +79,7 @@ class PreferencePair(RowModel):
 
     @property
     def prompt_text(self) -> str:
-        """All turns of the prompt, joined: what duplicates and overlap are decided on."""
+        """All turns of the prompt, joined; compared for duplicates and overlap."""
         return "\n".join(message.content for message in self.prompt)
 
     def as_conversation(self) -> Conversation:
@@ -91,8 +91,8 @@ class PreferencePair(RowModel):
 
 
 Translated = Literal["none", "human", "machine"]
-"""Who put a prompt into its language: ``none``, it was written in it; ``human``, a person
-translated it or edited a translation; ``machine``, a model translated it and nobody checked."""
+"""Who translated a prompt: ``none``, it was written in its language; ``human``, a person translated
+it or edited a translation; ``machine``, a model translated it without a check."""
 
 
 class Prompt(RowModel):
@@ -108,13 +108,13 @@ class Prompt(RowModel):
     messages: tuple[Message, ...] = Field(min_length=1)
     """The turns shown to the model, ending with the user's."""
     accepted: tuple[str, ...] = ()
-    """Right answers in this language, where the question has them; any one of them will do."""
+    """Reference answers in this language, if the question has any; each one is correct."""
     tests: tuple[str, ...] = ()
-    """Python source of tests for the code of an answer; each raises an error where it fails."""
+    """Python source of tests for the code of an answer; a failing test raises an error."""
     translated: Translated = "none"
-    """Whether these are a translator's words."""
+    """Whether and how the prompt was translated."""
     scope: Literal["global", "local"] | None = None
-    """Whether a harm is one everywhere, or only where the language is spoken."""
+    """Whether a harm applies everywhere, or only where the language is spoken."""
 
     @property
     def text(self) -> str:
@@ -123,33 +123,32 @@ class Prompt(RowModel):
 
 
 class Response(RowModel):
-    """One answer of one model; the decoding settings stand once, in the step that made it."""
+    """One answer of one model; its decoding settings are in the step that made it."""
 
     prompt: str
     """`Prompt.id`."""
     text: str
-    """The answer without special tokens and thoughts; empty when the model stopped at once, or
-    was still thinking when it ended."""
+    """The answer without special tokens and thoughts; empty if the model stopped at once, or ended
+    while still thinking."""
     thoughts: str = Field(default="", exclude_if=lambda thoughts: not thoughts)
-    """What the model wrote before, in a block of thoughts: no judge reads it. Written only where
-    there is one."""
+    """The model's block of thoughts before the answer, which no judge sees. Written only if there
+    is one."""
     finish_reason: Literal["stop", "length", "filter"]
-    """``stop``: the model ended its turn; ``length``: it was cut off; ``filter``: the endpoint that
-    serves the model withheld the answer."""
+    """``stop``: the model ended its turn; ``length``: it reached the token limit; ``filter``: the
+    endpoint withheld the answer."""
     tokens: int = Field(ge=0)
-    """Tokens generated, thoughts and the end of turn included; 0 from an endpoint that does not
-    count."""
+    """Generated tokens, including thoughts and the end of turn; 0 if the endpoint does not count
+    them."""
 
 
 Axis = str
-"""The name that a study gives to one thing that its models are measured on."""
+"""A study's name for one quality that it measures."""
 
 Outcome = Literal["win", "tie", "loss", "yes", "no", "graded", "unreadable", "refused", "error"]
 """``win|tie|loss``: a comparison with the base model's answer. ``yes|no``: whether the answer has
 the outcome that the axis counts, such as being harmful or correct. ``graded``: the judge gave a
-number, in `Verdict.score`. ``unreadable``: the judge's reply held no verdict; ``refused``: the
-judge would not judge; ``error``: the call failed. The last three are counted and reported, never
-imputed."""
+number, in `Verdict.score`. ``unreadable``: the judge's reply has no verdict; ``refused``: the judge
+refused; ``error``: the call failed. The last three are counted and reported, never imputed."""
 
 MISSING: frozenset[Outcome] = frozenset({"unreadable", "refused", "error"})
 
@@ -164,9 +163,9 @@ class Verdict(RowModel):
     category: str | None = None
     axis: Axis
     judge: str
-    """Which judge, with the version of its rules or rubric, e.g. ``rules@1``."""
+    """The judge with the version of its rules or rubric, e.g. ``rules@1``."""
     order: Literal["model-first", "base-first"] | None = None
-    """For comparisons: whose answer the judge saw first; None where the order cannot matter."""
+    """For comparisons: whose answer the judge saw first; None if the order cannot matter."""
     outcome: Outcome
     """Seen from the model under evaluation."""
     score: float | None = None
@@ -174,9 +173,9 @@ class Verdict(RowModel):
     reason: str = ""
     """The judge's explanation, or why there is no verdict."""
     notes: dict[str, str] = Field(default_factory=dict)
-    """What the rubric asks for beside the verdict, e.g. ``severity`` or ``language``."""
+    """Other fields that the rubric asks for, e.g. ``severity`` or ``language``."""
     votes: dict[str, Outcome] = Field(default_factory=dict)
-    """For the verdict of a panel: what each judge said, by `judge`."""
+    """For a panel: the outcome of each judge, by `judge`."""
 
     @model_validator(mode="after")
     def _has_a_score_if_graded(self) -> Self:

@@ -1,8 +1,8 @@
-"""A conversation written as one text: who speaks is marked in it, as chat templates and people do.
+"""A conversation written as one text, with marked turns.
 
-The markers of control tokens (ChatML, Llama, Gemma, …) and words such as
-``### Human:`` anywhere and ``User:`` at the beginning of a line. Only the words with which each
-speaker begins count further down: an answer may hold ``Question:`` without being cut there.
+The markers are control tokens (ChatML, Llama, Gemma, …) and words such as ``### Human:`` anywhere
+and ``User:`` at the beginning of a line. A word marks turns only if it is the first that its
+speaker used, so an answer may contain ``Question:`` without being cut there.
 """
 
 import re
@@ -19,16 +19,16 @@ _SPEAKERS = {
 _WORDS = "|".join(sorted((w for w in _SPEAKERS if w.isalpha()), key=len, reverse=True))
 _BEGINS = re.compile(r"(\s|<s>|<\|begin_of_text\|>|<bos>|<\|endoftext\|>)*")
 _GOES_ON = ("input", "<</sys>>")
-"""Speakers that go on with the user's turn: Alpaca's input belongs to its instruction."""
+"""Speakers that continue the user's turn: Alpaca's input belongs to its instruction."""
 
 
 class _Style(NamedTuple):
     marker: re.Pattern[str]
-    """Before a turn; its group is the speaker."""
+    """The marker before a turn; its group is the speaker."""
     end: re.Pattern[str] | None = None
-    """What may end a turn and is no part of it."""
+    """Markers at the end of a turn, which are not part of it."""
     by_words: bool = False
-    """Whether ordinary words mark the turns."""
+    """Whether ordinary words, not control tokens, mark the turns."""
 
 
 def _style(marker: str, end: str = "", *, by_words: bool = False) -> _Style:
@@ -53,10 +53,10 @@ _STYLES = (
 def read_transcript(column: str, text: str) -> list[dict[str, Any]]:
     r"""Return the messages of a conversation that is written as one text.
 
-    What stands before the first speaker is the system's message; blanks around turns go.
+    Text before the first speaker is the system message; whitespace around turns is removed.
 
     Raises:
-        ValueError: nobody's turns are marked, or one speaker has two turns in a row.
+        ValueError: no turns are marked, or one speaker has two turns in a row.
 
     Example:
         >>> read_transcript("text", "User: Hi\nAssistant: Hello")
@@ -65,7 +65,7 @@ def read_transcript(column: str, text: str) -> list[dict[str, Any]]:
     found = [(style, [*_marks(style, text)]) for style in _STYLES]
     both = [each for each in found if {"user", "assistant"} <= {_role(m) for m in each[1]}]
     if both:
-        # Further styles are what the turns quote.
+        # Markers of other styles are quotations within turns.
         return _turns(column, text, *min(both, key=lambda each: each[1][0].start()))
     raise ValueError(
         f"`{column}` marks no turns, as `User:` and `Assistant:` or ChatML would; a training row "
@@ -78,7 +78,7 @@ def _role(mark: re.Match[str]) -> str:
 
 
 def _marks(style: _Style, text: str) -> Iterator[re.Match[str]]:
-    """Yield the markers of a style; of words, those with which each speaker speaks first."""
+    """Yield the markers of a style; of words, only the one that each speaker uses first."""
     known: dict[str, str] = {}
     last = ""
     for mark in style.marker.finditer(text):

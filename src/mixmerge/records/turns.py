@@ -1,4 +1,4 @@
-"""Messages as data sets hold them, read into roles and contents; nothing is lost in silence."""
+"""Read messages in the forms of common data sets; report keys that are not read."""
 
 import ast
 import re
@@ -9,22 +9,22 @@ from mixmerge import json_text
 from mixmerge.spec_model import shown
 
 PROMPTS = ("instruction", "question", "query", "input")
-"""What common formats call the column of the user's text, beside ``prompt``."""
+"""Names of the column of the user's text in common formats, beside ``prompt``."""
 _ABOUT = {
     "instruction": ("input", "context"),
     "prompt": ("input", "context"),
     "question": ("context",),
     "query": ("context",),
 }
-"""Columns that a column of the user's text is about, as Alpaca's ``input`` and Dolly's ``context``:
-they are part of what is asked."""
+"""Columns that an instruction refers to, such as Alpaca's ``input`` and Dolly's ``context``: they
+are part of the prompt."""
 _ROLES = {
     **dict.fromkeys(("human", "prompter"), "user"),
     **dict.fromkeys(("gpt", "model", "bot", "chatbot", "ai"), "assistant"),
 }
 """Other names of roles; ``from`` and ``value`` for ``role`` and ``content`` are ShareGPT's."""
 _WEIGHTS = ("weight", "train", "training", "loss", "loss_weight")
-"""Names under which formats say whether a turn is trained on."""
+"""Names of the key that says whether a turn is trained on."""
 _CALLS = ("tool_calls", "function_call", "tool_call_id")
 _LIKE_MESSAGES = re.compile(
     r"""\s*[\[({](?=.*['"](role|from)['"]\s*:)(?=.*['"](content|value)['"]\s*:).*[\])}]\s*""",
@@ -35,7 +35,7 @@ _LIKE_MESSAGES = re.compile(
 class Turns(list[dict[str, Any]]):
     """Turns with ``role`` and ``content``, and ``weight`` where it is 0.
 
-    ``unread`` names the keys of messages that hold something and are not read.
+    ``unread`` names the keys of messages that have a value and are not read.
     """
 
     def __init__(self) -> None:
@@ -44,9 +44,9 @@ class Turns(list[dict[str, Any]]):
 
 
 def columns_of_prompt(named: str | list[str], row: Mapping[str, Any]) -> list[str]:
-    """Return the columns of a row that the user's text stands in.
+    """Return the columns of a row that hold the user's text.
 
-    An instruction comes with the text that it is about, unless a list says which columns are meant.
+    An instruction is joined with the text that it refers to, unless a list names the columns.
     """
     if isinstance(named, list):
         return named
@@ -58,7 +58,7 @@ def joined(columns: Sequence[str], cells: Sequence[Any]) -> str:
     """Return the texts of several columns, parted by an empty line; empty ones are left out.
 
     Raises:
-        ValueError: one is no text.
+        ValueError: a value is not text.
     """
     texts = [cell for cell in cells if cell is not None]
     if not all(isinstance(text, str) for text in texts):
@@ -67,10 +67,10 @@ def joined(columns: Sequence[str], cells: Sequence[Any]) -> str:
 
 
 def from_text(column: str, value: Any) -> Any:
-    """Return the messages that a text spells in JSON or as Python writes them; else the value.
+    """Return the messages in a text of JSON or Python literals; return other values as they are.
 
     Raises:
-        ValueError: it is meant to be messages and cannot be read.
+        ValueError: the text looks like messages and cannot be parsed.
     """
     if not isinstance(value, str) or not _LIKE_MESSAGES.fullmatch(value):
         return value
@@ -90,10 +90,10 @@ def from_text(column: str, value: Any) -> Any:
 
 
 def read_turns(column: str, value: Any) -> Turns:
-    """Read messages: a list of them, one, or either as a text.
+    """Read messages: a list of them, a single one, or either as text.
 
     Raises:
-        ValueError: it is none, or a message calls tools, holds no text, or has another weight than
+        ValueError: there is no message, or one calls tools, has no text, or has a weight other than
             0 and 1.
     """
     value = from_text(column, value)
@@ -104,7 +104,7 @@ def read_turns(column: str, value: Any) -> Turns:
 
 
 def _names(message: Any) -> tuple[str, ...]:
-    """Return the keys under which a message has its role and content; none where it is none."""
+    """Return the keys of a message's role and content; empty if it is not a message."""
     pairs = (("role", "content"), ("from", "value"))
     keys = set(message) if isinstance(message, dict) else set()
     return next((pair for pair in pairs if {*pair} <= keys), ())
@@ -135,7 +135,7 @@ def _turn(column: str, message: Any, unread: set[str]) -> dict[str, Any]:
 
 
 def _content(column: str, content: Any) -> Any:
-    """Return a text; of a list of parts, the text of the only one."""
+    """Return the text; of a list of parts, that of its only part."""
     if not isinstance(content, list):
         return content
     texts = [part.get("text") for part in content if isinstance(part, dict)]
@@ -148,7 +148,7 @@ def _content(column: str, content: Any) -> Any:
 
 
 def _weight(column: str, message: Mapping[str, Any]) -> int:
-    """Return whether a message is trained on: 1, or 0."""
+    """Return 1 if a message is trained on, else 0."""
     for key in _WEIGHTS:
         value = message.get(key)
         if value is None:

@@ -1,6 +1,6 @@
 """The report: tables, figures and one self-contained HTML page about a study, finished or not.
 
-`write_report` in `mixmerge.reporting.write` takes a `ReportInput`, which knows no run folders.
+`write_report` in `mixmerge.reporting.write` takes a `ReportInput`, which has no run folders.
 """
 
 from mixmerge.reporting.input import Answer, ReportInput, Sample, StepCost

@@ -1,4 +1,7 @@
-"""What to do, in sentences: the model to take, when another one, and what would decide the rest."""
+"""The advice in sentences: the model to take, exceptions, and what would settle open questions.
+
+`mixmerge.evaluation.advice` decides; this module only finds the words.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +13,7 @@ from mixmerge.reporting.formats import listed
 
 _TIMES = {1.5: "one and a half times", 2: "twice", 3: "three times", 5: "five times"}
 _PARTS = {1.5: "two thirds", 2: "half", 3: "a third", 5: "a fifth"}
+# Intervals are for new questions; they leave out how far trainings with other seeds differ.
 _SEEDS = (
     "Each model was trained once: run the study with two other seeds before you rely on a "
     "difference that is not far above the margin."
@@ -20,7 +24,7 @@ _NOTHING_OPEN = "No other model measures better, so more prompts would hardly ch
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to do, and the folder of the model that it names."""
+    """One recommendation, with the folder of the model that it names."""
 
     sentence: str
     folder: str | None = None
@@ -28,14 +32,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Told:
-    """The advice of a study. Names of models stand between backticks."""
+    """The advice of a study. Names of models are in backticks."""
 
     take: Step
     why: list[str]
     otherwise: list[Step] = field(default_factory=list)
-    """For which priorities another model."""
+    """Priorities for which another model is better."""
     open: list[str] = field(default_factory=list)
-    """What is not shown, and what would decide it."""
+    """Open questions, and what would settle them."""
 
 
 def tell(results: Results) -> Told | None:
@@ -113,7 +117,7 @@ def _if(advice: Advice, each: Priority | OpenQuestion) -> str:
 
 
 def _beyond(results: Results, advice: Advice) -> list[str]:
-    """Say which models are not recommended, whatever they measure."""
+    """Return the models beyond a limit, which are never recommended."""
     if not advice.excluded:
         return []
     limits = {

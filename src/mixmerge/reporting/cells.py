@@ -1,4 +1,4 @@
-"""A table that knows its numbers: the same one becomes CSV, Markdown and HTML."""
+"""Tables that keep their numbers, and are written as CSV, Markdown and HTML."""
 
 import csv
 import io
@@ -13,12 +13,12 @@ from mixmerge.reporting import formats
 
 Item = TypeVar("Item")
 _RUN = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
-"""How a formula begins, in some spreadsheet or other."""
+"""First characters of a formula in common spreadsheets."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One value with its text for people; numbers keep full precision for CSV."""
+    """One value with its displayed text; numbers keep full precision for CSV."""
 
     text: str
     value: str | float | None = None
@@ -26,12 +26,12 @@ class Cell:
     interval: str = ""
     """``ci`` as text."""
     emphasis: bool = False
-    """Set in bold: the best of its column."""
+    """Shown in bold: the best of its column."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: ``key`` is its name in CSV, ``title`` what people read."""
+    """One column: ``key`` is its name in CSV, ``title`` its heading elsewhere."""
 
     key: str
     title: str
@@ -50,11 +50,11 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     marks: tuple[str, ...] = ()
-    """One word per row that the page uses as a style, such as a kind of model."""
+    """One word per row that the page uses as a CSS class, such as a kind of model."""
 
 
 ABSENT = Cell("–")
-"""Where a value does not exist."""
+"""A value that does not exist."""
 
 
 def word(text: str, *, emphasis: bool = False) -> Cell:
@@ -173,9 +173,9 @@ def _csv_row(columns: Sequence[Column], row: Sequence[Cell]) -> list[str | float
 
 
 def _as_text(value: str) -> str:
-    """Mark what a spreadsheet would run as text, as spreadsheets themselves do: by an apostrophe.
+    """Prefix an apostrophe to text that a spreadsheet would run as a formula.
 
-    A minus alone, and numbers, are run by none.
+    Numbers and a minus sign alone are safe.
     """
     return f"'{value}" if value.lstrip().startswith(_RUN) and len(value) > 1 else value
 
@@ -191,7 +191,7 @@ def to_markdown(table: Table) -> str:
 
 
 def _plain_markdown(text: str) -> str:
-    """Return a text that is one in Markdown: no HTML, no link, no other cell or line."""
+    """Escape a text for Markdown: no HTML, no link, no further cell or line."""
     line = " ".join(text.splitlines())
     html = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\|`\[\]])", r"\\\1", html)

@@ -1,4 +1,4 @@
-"""What mixing and merging cost: tokens trained on, seconds taken."""
+"""What mixing and merging cost, in training tokens and seconds."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ from mixmerge.reporting.input import ReportInput, StepCost
 from mixmerge.reporting.models import KIND_NAMES, models_of, of_stage, stages
 
 _MAKING = frozenset({"mix", "train", "merge"})
-"""Kinds of steps that make a model; the others measure it."""
+"""Kinds of steps that make a model; the others evaluate it."""
 
 
 def model_table(data: ReportInput) -> Table:
-    """What each model needed beyond the base, its parents included."""
+    """The cost of each model beyond the base, including its parents."""
     results, costs = data.results, data.results.costs
     names = [name for stage in stages(results) for name in models_of(results, stage)]
     names = names if costs or data.steps else []
@@ -42,7 +42,7 @@ def model_table(data: ReportInput) -> Table:
 
 
 def kind_table(steps: Sequence[StepCost]) -> Table:
-    """Seconds by kind of step: where the time of the study went."""
+    """Seconds by kind of step."""
     by_kind: dict[str, list[StepCost]] = {}
     for step in steps:
         by_kind.setdefault(step.kind, []).append(step)
@@ -70,7 +70,7 @@ def kind_table(steps: Sequence[StepCost]) -> Table:
 
 
 def own_seconds(data: ReportInput, name: str) -> float | None:
-    """Return the seconds of the steps that made a model, None where no step is recorded."""
+    """Return the seconds of the steps that made a model; None if no step is recorded."""
     own = [step.seconds for step in data.steps if step.model == name and step.kind in _MAKING]
     return sum(own) if own else None
 
@@ -98,7 +98,7 @@ def _seconds(value: float | None) -> Cell:
 
 
 def cost_sentences(data: ReportInput) -> list[str]:
-    """Say for each stage what a merge costs in tokens against the baseline mixture; and dollars."""
+    """Return each stage's token cost of a merge against the baseline, and the dollars spent."""
     sentences = [
         _stage_sentence(data.results, stage, baseline)
         for stage in stages(data.results)

@@ -1,7 +1,7 @@
-"""What all figures of a report share, and those with one row for each model or language.
+"""Shared parts of all figures, and the figures with a row per model or language.
 
-Matplotlib draws without a display. Colours and markers follow the kind of model everywhere; both
-differ, so that neither colour vision nor a colour printer is needed.
+Matplotlib draws without a display. Colour and marker both show the kind of model, so that the
+figures can be read without colour.
 """
 
 import io
@@ -58,20 +58,20 @@ Section = Literal["verdict", "profiles", "planes", "models", "languages"]
 
 @dataclass(frozen=True)
 class Plot:
-    """A drawn figure with its words."""
+    """A drawn figure with its caption and description."""
 
     name: str
     """File name without suffix."""
     section: Section
     title: str
     alt: str
-    """What the figure shows, for readers who do not see it."""
+    """A description for readers who cannot see the figure."""
     figure: Figure
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Set matplotlib's look inside the block: drawing and saving must both happen there."""
+    """Set matplotlib's style within the block; both draw and save inside it."""
     inks = {
         INK: ("axes.titlecolor", "text.color"),
         MUTED: ("axes.labelcolor", "xtick.color", "ytick.color"),
@@ -81,7 +81,7 @@ def style() -> Iterator[None]:
     colours: dict[Any, Any] = {key: ink for ink, keys in inks.items() for key in keys}
     sheet = Path(__file__).with_name("static") / "report.mplstyle"
     with mpl.rc_context(colours, sheet), warnings.catch_warnings():
-        # SVG keeps the text of a name in any script; PNG shows boxes for what the font lacks.
+        # SVG keeps text in any script; PNG shows boxes for characters that the font lacks.
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
         yield
 
@@ -172,7 +172,7 @@ def differences(results: Results, stage: Stage, axis: Axis) -> Plot | None:
                 markerfacecolor=colour if sure else PAPER,
             )  # fmt: skip
             listed.append(f"{each.a} {formats.difference(info, at)}")
-    # The same limits in every stage: the eye compares the figures.
+    # The same limits in every stage, so that readers can compare the figures.
     panel.set_xlim(*turned(info, _limits(spans)))
     panel.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: formats.difference(info, tick)))
     unit = formats.unit_of_differences(info) or ", difference"
@@ -231,7 +231,7 @@ def new_figure(height: float) -> tuple[Figure, Axes]:
 
 
 def legend(figure: Figure, kinds: Sequence[Kind], front: str = "") -> None:
-    """Write what the markers are above a figure, and what the dashed line is."""
+    """Write the legend above a figure: the markers, and the dashed line."""
     handles = [
         Line2D([], [], marker=MARKERS[kind], color=COLOURS[kind], linestyle="", label=name)
         for kind, name in KIND_NAMES.items()
@@ -258,7 +258,7 @@ def _limits(found: Sequence[float]) -> Interval:
 
 
 def turned(info: AxisInfo, limits: Interval) -> Interval:
-    """Return limits so that the better end comes last."""
+    """Return limits ordered so that the better end is last."""
     return limits if info.better == "higher" else (limits[1], limits[0])
 
 
@@ -286,8 +286,8 @@ def inline_svg(svg: str, prefix: str) -> str:
     """Turn an SVG document into an element of an HTML page.
 
     Colours become the page's variables, so that the figure follows light and dark; identifiers
-    get ``prefix``, so that several figures share a page. The element is hidden from screen
-    readers: the page gives the figure's words.
+    get ``prefix``, so that several figures share a page. The element is hidden from screen readers,
+    since the page has the description.
     """
     element = svg[svg.index("<svg") :]
     element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)

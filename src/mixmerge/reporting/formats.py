@@ -1,6 +1,6 @@
-"""Numbers as people read them, and the values of an axis with what they are called.
+"""Format numbers, and the values of an axis with their names and units.
 
-Every number of the report passes through here, so that tables, page and terminal agree.
+Every number of the report is formatted here, so that tables, page and terminal agree.
 """
 
 import math
@@ -16,7 +16,7 @@ NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
 
 
 def signed(value: float, digits: int = 1) -> str:
-    """Write a number with its sign and a true minus; what rounds to zero has none."""
+    """Format a number with its sign and a true minus; zero after rounding has no sign."""
     text = f"{abs(value):.{digits}f}"
     if float(text) == 0:
         return text
@@ -24,7 +24,7 @@ def signed(value: float, digits: int = 1) -> str:
 
 
 def decimal(value: float, digits: int = 2) -> str:
-    """Write a number with a true minus; what rounds to zero has none."""
+    """Format a number with a true minus; zero after rounding has no sign."""
     text = f"{value:.{digits}f}"
     return (text.lstrip("-") if float(text) == 0 else text).replace("-", MINUS)
 
@@ -45,17 +45,17 @@ def points(difference: float) -> str:
 
 
 def bare_percent(rate: float) -> str:
-    """Write a fraction in percent without the sign, which an interval does not repeat."""
+    """Format a fraction in percent without the percent sign, as within an interval."""
     return decimal(rate * 100, 1)
 
 
 def ends(ci: Interval | None, write: Callable[[float], str]) -> str:
-    """Write both ends of an interval; nothing without one."""
+    """Format both ends of an interval; empty without one."""
     return " to ".join(map(write, ci or ()))
 
 
 def listed(parts: Sequence[str]) -> str:
-    """Join words as a sentence does: ``a, b and c``."""
+    """Join words as in a sentence: ``a, b and c``."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
 
 
@@ -75,7 +75,7 @@ def count(number: int) -> str:
 
 
 def dollars(by_kind: Mapping[str, float]) -> str:
-    """Write what was spent, altogether and on what: ``$1.50 (generate $1.20, judge $0.30)``."""
+    """Format spending, in total and by kind: ``$1.50 (generate $1.20, judge $0.30)``."""
     parts = ", ".join(f"{kind} ${amount:,.2f}" for kind, amount in by_kind.items())
     return f"${sum(by_kind.values()):,.2f} ({parts})"
 
@@ -94,25 +94,25 @@ def duration(seconds: float) -> str:
 
 
 def heading(results: Results, axis: Axis) -> str:
-    """Return what stands over the values of an axis: its name and what was measured."""
+    """Return the heading of an axis's values: its name and its measure."""
     title = results.axes[axis].title
     return axis if axis.lower() == title.lower() else f"{axis}: {title}"
 
 
 def phrase(results: Results, axis: Axis) -> str:
-    """Return the axis within a sentence, with its name where several could be meant."""
+    """Return an axis as named within a sentence; with its own name if the measure is ambiguous."""
     own = results.axes[axis].phrase
     same = sum(info.phrase == own for info in results.axes.values())
     return own if same == 1 and len(results.deciding) <= 2 else f"{own} on {axis}"
 
 
 def better(info: AxisInfo) -> str:
-    """Say which direction is good."""
+    """Return which direction is good, in words."""
     return f"{info.better} is better"
 
 
 def on_all(results: Results) -> str:
-    """Return `` on both axes`` or `` on all 3 axes``, of those that decide; nothing for one."""
+    """Return `` on both axes`` or `` on all 3 axes``, by the deciding axes; empty for one."""
     number = len(results.deciding)
     return "" if number < 2 else " on both axes" if number == 2 else f" on all {number} axes"
 
@@ -130,7 +130,7 @@ def interval(info: AxisInfo, ci: Interval | None) -> str:
 
 
 def difference(info: AxisInfo, found: float) -> str:
-    """Write a difference of two values with its sign: percentage points, or units of the score."""
+    """Format a difference of two values with its sign, in percentage points or score units."""
     return points(found) if info.unit == "percent" else signed(found, _digits(info))
 
 
@@ -140,17 +140,17 @@ def difference_in_words(info: AxisInfo, found: float) -> str:
 
 
 def margin(info: AxisInfo) -> str:
-    """Write the smallest difference that matters."""
+    """Format the smallest difference that matters."""
     number = 100 * info.margin if info.unit == "percent" else info.margin
     return f"{number:.3g}{' points' * (info.unit == 'percent')}"
 
 
 def unit_of_differences(info: AxisInfo) -> str:
-    """Return what follows the heading of differences: percentage points must be told from %."""
+    """Return the unit after the heading of differences: percentage points are not percent."""
     return ", points" if info.unit == "percent" else ""
 
 
 def _digits(info: AxisInfo) -> int:
-    """Return how many decimals show a thousandth of the scale."""
+    """Return the number of decimals that show a thousandth of the scale."""
     low, high = info.bounds
     return max(0, 3 - math.ceil(math.log10(high - low)))

@@ -1,4 +1,4 @@
-"""What a report is made from: plain data, gathered by whoever knows the run."""
+"""The input of a report: plain data, which the caller collects from the run."""
 
 from pydantic import Field
 
@@ -8,11 +8,11 @@ from mixmerge.records.results import Results
 
 
 class Answer(RowModel):
-    """What one model answered to a sampled prompt, and what the judge said."""
+    """One model's answer to a sampled prompt, with the judge's verdict."""
 
     text: str
     outcome: Outcome | None = None
-    """None where there is nothing to judge, such as the base model against itself."""
+    """None where nothing is judged, such as the base model against itself."""
     score: float | None = None
     """The grade, with the outcome ``graded``."""
     reason: str = ""
@@ -36,11 +36,11 @@ class StepCost(RowModel):
     """The model that the step made or measured; None for a step shared by several."""
     seconds: float = Field(ge=0)
     tokens: int | None = Field(None, ge=0)
-    """Tokens trained on or generated; None where the word means nothing."""
+    """Tokens trained on or generated; None for other steps."""
 
 
 class ReportInput(RowModel):
-    """Everything that a report shows. An unfinished study has fewer models or no contrasts."""
+    """Everything that a report shows; an unfinished study has fewer models or no contrasts."""
 
     results: Results
     title: str
@@ -49,16 +49,16 @@ class ReportInput(RowModel):
     languages: list[str]
     """In the order in which tables show them."""
     judge_card: JudgeCard | None = None
-    """The trial of the judges, where there was one."""
+    """The judges' trial, if there was one."""
     parents: dict[str, list[str]] = Field(default_factory=dict)
-    """Models each model was made from: a merge's experts, the model that a training started from.
-    Seconds of the parents are added to a model's own; leave it empty to show own seconds only."""
+    """The models that each model was made from: a merge's experts, or the start of a training.
+    Their seconds are added to the model's own; leave empty to show own seconds only."""
     samples: list[Sample] = Field(default_factory=list)
     steps: list[StepCost] = Field(default_factory=list)
     dollars: dict[str, float] = Field(default_factory=dict)
-    """What calls to endpoints with a price have cost, by kind of step."""
+    """Dollars spent on calls to endpoints with a price, by kind of step."""
     unfinished: list[str] = Field(default_factory=list)
-    """Steps that are not done yet; anything here puts a notice on top of the page."""
+    """Unfinished steps; if there are any, the page begins with a notice."""
     versions: dict[str, str] = Field(default_factory=dict)
     study_file: str = ""
     command: str = ""

@@ -1,4 +1,4 @@
-"""The judges' trial in tables and notices."""
+"""Tables and notices about the judges' trial."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -62,7 +62,7 @@ def _shares(key: str, title: str, of: Callable[[Item], Statistic | None]) -> Spe
 
 
 def _coefficients(key: str, title: str, of: Callable[[Item], Statistic | None]) -> Spec[Item]:
-    """Return a column of coefficients, which are no shares, with two decimals."""
+    """Return a column of coefficients, shown with two decimals and not as percent."""
 
     def cell(item: Item) -> Cell:
         if (found := of(item)) is None:
@@ -106,7 +106,7 @@ def trials(card: JudgeCard) -> Table:
 
 
 def agreement(card: JudgeCard) -> Table:
-    """How far each judge agrees: with the labels, with itself, and with its fellows."""
+    """Each judge's agreement with the labels, with itself, and with the other judges."""
     caption = (
         "Agreement: verdicts that equal the label. Kappa depends on the prevalence of “yes” or "
         "wins; alpha is Krippendorff’s. First wins: 50 % for a judge without a taste for a place. "
@@ -153,7 +153,7 @@ def probes(card: JudgeCard) -> Table:
 
 
 def parts(card: JudgeCard, name: Literal["language", "category"]) -> Table:
-    """The judges on each part of the answers."""
+    """The judges' accuracy on each part of the answers."""
     items = [
         (axis, *part)
         for axis, trial in card.axes.items()
@@ -209,7 +209,7 @@ def _corrected_columns(axis: Axis, found: dict[str, CorrectedRate]) -> list[Spec
 
 
 def checked(card: JudgeCard) -> Table:
-    """Every comparison of two models, and whether it stands."""
+    """Every comparison of two models, and whether it holds after correction."""
     caption = (
         "Differences of the values on one axis. A conclusion holds when the interval of the "
         "corrected difference (PPI++) is on the same side of zero as the judged one. Nothing to "
@@ -234,7 +234,7 @@ def checked(card: JudgeCard) -> Table:
 
 
 def judge_notices(card: JudgeCard | None) -> list[str]:
-    """Return what stands above everything else: useless judges and conclusions that may flip."""
+    """Return the notices at the top: useless judges, and conclusions that may flip."""
     if card is None:
         return []
     useless = [

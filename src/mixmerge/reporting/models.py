@@ -1,4 +1,4 @@
-"""Which models a report shows, in which order, under which names."""
+"""The models that a report shows, with their order and names."""
 
 import re
 from collections import Counter
@@ -17,13 +17,13 @@ KIND_NAMES: dict[Kind, str] = {
 
 _TRAINED: tuple[Kind, ...] = ("mixture", "expert")
 _LONGEST = 24
-"""Characters of a label in a figure."""
+"""Longest label in a figure, in characters."""
 _KEPT = 11
-"""Of them, from the end of a name that is longer."""
+"""Characters that a shortened name keeps from its end."""
 
 
 def stage_name(stage: Stage | None) -> str:
-    """Return the stage as people write it: abbreviations in capitals, such as ``SFT``."""
+    """Return the stage's displayed name: abbreviations in capitals, such as ``SFT``."""
     if not stage:
         return ""
     return stage.upper() if len(stage) <= 3 else stage[0].upper() + stage[1:]
@@ -35,18 +35,18 @@ def stages(results: Results) -> list[Stage]:
 
 
 def of_stage(results: Results, stage: Stage | None) -> str:
-    """Return what a title begins with: the stage, where there are several."""
+    """Return the start of a title: the stage, if there are several."""
     return f"{stage_name(stage)}: " if len(stages(results)) > 1 else ""
 
 
 def titled(results: Results, stage: Stage | None, words: str) -> str:
-    """Return a title or a sentence about a stage, which it names where there are several."""
+    """Return a title or sentence about a stage, with its name if there are several."""
     prefix = of_stage(results, stage)
     return prefix + words if prefix else words[0].upper() + words[1:]
 
 
 def file_name(*parts: str) -> str:
-    """Join names to one that is safe as a file's and as an identifier in HTML."""
+    """Join names into one that is safe as a file name and as an HTML identifier."""
     return "-".join(re.sub(r"[^\w.-]+", "-", part) for part in parts)
 
 
@@ -56,19 +56,19 @@ def all_models(results: Results) -> list[str]:
 
 
 def base_models(results: Results) -> list[str]:
-    """Return the base model's name as a list, empty while it has no result."""
+    """Return the base model's name as a list; empty while it has no result."""
     return [name for name, model in results.models.items() if model.kind == "base"]
 
 
 def beside_base(results: Results, stage: Stage) -> list[str]:
-    """Return the base model and those of one stage."""
+    """Return the base model and the models of one stage."""
     return [*base_models(results), *models_of(results, stage)]
 
 
 def models_of(results: Results, stage: Stage | None) -> list[str]:
-    """Return the models of one stage: trained ones by the shares of their data, merges, given ones.
+    """Return the models of one stage: trained ones sorted by data shares, then merges, then given.
 
-    The share of the last source counts first. Merges and given models keep the order of the study.
+    The share of the last source sorts first. Merges and given models keep the study's order.
     """
     names = sources(results)
 
@@ -85,20 +85,20 @@ def models_of(results: Results, stage: Stage | None) -> list[str]:
 
 
 def sources(results: Results) -> list[str]:
-    """Return the sources of data in the order of the study, which mixtures of several show."""
+    """Return the data sources in the study's order, as mixtures of several list them."""
     shares = sorted((model.shares or {} for model in results.models.values()), key=len)
     return list(dict.fromkeys(source for each in reversed(shares) for source in each))
 
 
 def is_mix(results: Results, name: str) -> bool:
-    """Say whether a model was trained on a mixture of several sources."""
+    """Return whether a model was trained on a mixture of several sources."""
     return name in results.models and results.models[name].kind == "mixture"
 
 
 def labels(names: Sequence[str]) -> dict[str, str]:
-    """Return what figures call each model: its own name, of which a long one loses the middle.
+    """Return each model's label in figures: its name, of which a long one loses the middle.
 
-    Where two would then be called alike, they get their numbers in the figure, too.
+    Models whose labels would be equal get their numbers in the figure, too.
     """
     cut = {
         name: name if len(name) <= _LONGEST else f"{name[: _LONGEST // 2]}…{name[-_KEPT:]}"
@@ -114,7 +114,7 @@ def labels(names: Sequence[str]) -> dict[str, str]:
 def gains(
     results: Results, names: Iterable[str], axes: Sequence[Axis]
 ) -> dict[str, tuple[float, ...]]:
-    """Return the values on some axes, turned so that higher is better, of models that have all."""
+    """Return values on some axes, signed so that higher is better, of models that have all."""
     scores = {name: results.models[name].axes for name in names}
     return {
         name: tuple(results.axes[axis].sign * own[axis].value for axis in axes)
@@ -131,10 +131,10 @@ def non_dominated(found: Mapping[str, tuple[float, ...]]) -> list[str]:
 
 
 def dominates(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
-    """Say whether ``a`` is at least as good as ``b`` on all axes and better on one."""
+    """Return whether ``a`` is at least as good as ``b`` on all axes and better on one."""
     return a != b and all(own >= other for own, other in zip(a, b, strict=True))
 
 
 def ends(value: float, ci: Interval | None) -> Interval:
-    """Return an interval, or the value twice where none is offered: a mark without a bar."""
+    """Return the interval, or the value twice without one: a marker without an error bar."""
     return ci or (value, value)

@@ -1,8 +1,8 @@
-"""Names beside the points of a figure, placed so that they hide neither points nor each other.
+"""Place names beside the points of a figure so that they hide neither points nor each other.
 
-Places are computed in pixels, y upwards. Each name tries places on rings around its point and takes
-the cheapest; a few rounds let early names make room for later ones. The order of the points decides
-ties, so the same points give the same places.
+Places are in pixels, y upwards. Each name takes the cheapest place on rings around its point; a few
+rounds let early names make room for later ones. The order of the points breaks ties, so the same
+points give the same places.
 """
 
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ _ANGLES = 16
 _RINGS = (7.0, 13.0, 21.0, 31.0, 44.0, 60.0, 80.0)
 _ROUNDS = 8
 _MARKER = 6.0
-"""Half the side of the square that a marker keeps free."""
+"""Half the side of the square around a marker that stays free."""
 _FAR = 16
-"""From this many pixels on a line joins a name and its point."""
+"""From this distance in pixels, a line joins a name and its point."""
 
 Point = tuple[float, float]
 Floats = NDArray[np.float64]
@@ -34,7 +34,7 @@ def overlap(boxes: Floats, others: Floats) -> Floats:
 def place_labels(points: Floats, sizes: Floats, frame: Floats, bars: Floats) -> Floats:
     """Return a box for the label of each point, in order, shape (points, 4).
 
-    Labels stay inside the frame; the boxes ``bars``, such as those of errors, are better left free.
+    Labels stay inside the frame; the boxes ``bars``, such as error bars, are avoided if possible.
     The shape of points and of sizes, which are widths and heights, is (points, 2).
     """
     options = _options(points, sizes)
@@ -56,7 +56,7 @@ def place_labels(points: Floats, sizes: Floats, frame: Floats, bars: Floats) -> 
 def _options(points: Floats, sizes: Floats) -> Floats:
     """Return boxes whose edges touch the rings around each point, shape (points, places, 4)."""
     angles = 2 * np.pi * np.arange(_ANGLES) / _ANGLES
-    # Between the arms of a cross of error bars first: there nothing is crossed out.
+    # Prefer the corners between two error bars, where no bar crosses the name.
     corners = [(1, 1), (1, -1), (-1, 1), (-1, -1)]
     directions = np.vstack([corners, np.column_stack([np.cos(angles), np.sin(angles)])])
     nearer = np.repeat([0.5, 1.0], [len(corners), _ANGLES])
@@ -71,7 +71,7 @@ def _fixed_costs(boxes: Floats, points: Floats, frame: Floats, bars: Floats) -> 
     near = np.clip(points, boxes[:, :, None, :2], boxes[:, :, None, 2:])
     distance = np.hypot(*np.moveaxis(near - points, -1, 0))
     own = np.einsum("pbp->pb", distance)[..., None]
-    # A name that is about as near to another point will be read as that point's.
+    # A name about as near to another point would be read as that point's.
     misleading = (distance < own + 4).sum(axis=-1) - 1
     outside = (boxes[..., 2:] - boxes[..., :2]).prod(-1) - overlap(boxes, frame)
     markers = np.hstack([points - _MARKER, points + _MARKER])
@@ -88,11 +88,11 @@ def place_names(
     lines: Sequence[tuple[Point, Point]],
     colour: str,
 ) -> None:
-    """Move names to their points; from then on the figure's layout is fixed.
+    """Move names to their points; this fixes the figure's layout.
 
-    All else that the figure shows is drawn already. Lines, such as error bars, are better not
-    crossed; they and the points are in the units of the axes. A line of the colour joins a name to
-    a point far from it.
+    Call it after everything else is drawn. Names avoid the lines, such as error bars; lines and
+    points are in the units of the axes. A line of the given colour joins a name to a point far from
+    it.
     """
     figure = axes.get_figure(root=True)
     if figure is None:
@@ -100,7 +100,7 @@ def place_names(
     for name in names:
         name.set_in_layout(False)
     figure.draw_without_rendering()
-    # From here on nothing may move: places are computed in this layout's pixels.
+    # Places are computed in this layout's pixels, so nothing may move from here on.
     figure.set_layout_engine("none")
     spots = axes.transData.transform(points)
     sizes = np.array([name.get_window_extent().size for name in names])

@@ -1,4 +1,4 @@
-"""The figures that set axes against each other: planes of two, and the profile of many."""
+"""Figures of several axes: planes of two, and the profile of many."""
 
 import itertools
 import textwrap
@@ -14,13 +14,13 @@ from mixmerge.reporting.formats import heading, value
 from mixmerge.reporting.named_points import Point, place_names
 
 _LINE = 50
-"""Characters of the headings of all axes of a profile together."""
+"""Most characters of all headings of a profile together."""
 _GAP = 0.052
-"""Least distance of two names beside a profile, as a share of its height."""
+"""Smallest distance of two names beside a profile, as a share of its height."""
 
 
 def plane(results: Results, stage: Stage, pair: tuple[Axis, Axis]) -> Plot | None:
-    """Draw two axes against each other: every model of a stage, intervals, non-dominated front.
+    """Plot two axes: every model of a stage, its intervals, and the non-dominated front.
 
     Axes on which lower is better run backwards, so that the upper right corner is best. None while
     no model has both axes.
@@ -153,7 +153,7 @@ def _tick(results: Results, axis: Axis, width: int) -> str:
 def _write_beside(
     axes: Axes, results: Results, last: dict[str, float], right: float, front: Sequence[str]
 ) -> None:
-    """Write names beside the last axis, moved apart, each joined to its line's end."""
+    """Write names beside the last axis, spread apart, each joined to the end of its line."""
     labels = models.labels(list(last))
     order = sorted(last, key=lambda name: last[name])
     places = [last[name] for name in order]

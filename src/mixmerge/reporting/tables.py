@@ -1,4 +1,4 @@
-"""The tables of a report, one function each; `all_tables` is what gets written."""
+"""The tables of a report, one function each; `all_tables` returns those to write."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -25,7 +25,7 @@ _GROUPS = {"all": "all models", "trained": "mixtures and experts", "merges": "me
 
 
 def all_tables(data: ReportInput) -> dict[str, list[Table]]:
-    """Return every table that has a row, by section of the page and in its order."""
+    """Return every table that has a row, by section of the page, in page order."""
     results = data.results
     sections = {
         "verdict": [*matched(results), contrasts(results)],
@@ -147,7 +147,7 @@ def contrasts(results: Results) -> Table:
 
 
 def matched(results: Results) -> list[Table]:
-    """Sweeps against the baseline at the baseline's value of one axis; nothing without any."""
+    """Sweeps against the baseline at the baseline's value of one axis; empty without sweeps."""
     if not results.matched:
         return []
     on = results.matched[0].axis
@@ -213,10 +213,10 @@ Found = Mapping[str, tuple[float, Interval | None]]
 
 
 def language_tables(results: Results, languages: Sequence[str]) -> list[Table]:
-    """Return the tables of each stage and axis; none for one language, which has nothing to spread.
+    """Return the tables of each stage and axis by language; none for a single language.
 
-    A pooled mean can hide a language that was given up: each table ends with the worst language.
-    Axes whose changes are told relative to the base model have a second table, of these.
+    A pooled mean can hide a language that got much worse, so each table ends with the worst
+    language. Axes with relative changes have a second table of them.
     """
     if len(languages) < 2:
         return []
@@ -233,7 +233,7 @@ def by_language(
 ) -> Table:
     """Values of one stage on one axis, or their changes relative to the base model's.
 
-    The base model's values come first where they are not fixed.
+    The base model's values come first, unless they are fixed by definition.
     """
     info = results.axes[axis]
     own_base = [] if relative or info.of_base is not None else models.base_models(results)
@@ -304,9 +304,9 @@ def _per_language(counts: Iterable[int]) -> str:
 
 
 def otherwise(results: Results, axis: Axis) -> Table:
-    """The values of one axis with other weights for languages, other lengths, missing verdicts.
+    """Robustness of one axis: equal weights of languages, controlled length, missing verdicts.
 
-    It has no rows where nothing can be counted otherwise.
+    It has no rows if none of these applies.
     """
     info = results.axes[axis]
     found = {name: results.models[name].axes.get(axis) for name in models.all_models(results)}
@@ -347,7 +347,7 @@ def otherwise(results: Results, axis: Axis) -> Table:
 
 
 def fronts(results: Results) -> Table:
-    """How often each model is on the front when the questions are drawn again."""
+    """How often each model is on the front when the questions are resampled."""
     items = [
         (name, stage, front.p_non_dominated[name])
         for stage, front in results.fronts.items()

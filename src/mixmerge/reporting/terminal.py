@@ -23,11 +23,11 @@ _STYLES: dict[Kind, str] = {
 _GRADE_STYLES: dict[Grade, str] = {"useless": "bold red", "doubtful": "yellow", "usable": "green"}
 
 _ROOM = 2
-"""Axes whose intervals fit into 80 columns beside the values of a third."""
+"""Most axes whose intervals fit into 80 columns, beside the values of one more."""
 
 
 def result_table(results: Results) -> Table:
-    """Return every model with its values, one line each, with intervals where there is room."""
+    """Return every model with its values, one line each, with intervals if they fit."""
     table = _table(results.study)
     table.add_column("Model", overflow="fold")
     axes = sorted(results.axes, key=lambda axis: not results.axes[axis].primary)
@@ -46,11 +46,11 @@ def result_table(results: Results) -> Table:
 
 
 def closing(results: Results, run: Path) -> list[Text]:
-    """Return the lines below the table: the verdict, how sure it is, and what to do.
+    """Return the lines below the table: the verdict, its evidence, and the advice.
 
     Args:
         results: with advice.
-        run: the run folder, from which the folders of models are told.
+        run: the run folder, to which the folders of models are relative.
     """
     conclusion, told = conclude(results), tell(results)
     lines = [Text(conclusion.headline, "bold")]
@@ -76,7 +76,7 @@ def _add_rows(
 ) -> None:
     for name in names:
         model = results.models[name]
-        # A Text, not a string: square brackets in a name are no markup.
+        # A Text, since a string's square brackets would be markup.
         row = [Text(name, style=_STYLES[model.kind])]
         for axis in axes:
             score, info = model.axes.get(axis), results.axes[axis]

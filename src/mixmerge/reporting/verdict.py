@@ -1,6 +1,6 @@
-"""Does merging beat mixing? The sentences that say what the comparisons with the baseline decided.
+"""Does merging beat mixing? Puts the decisions of the comparisons with the baseline into words.
 
-The decisions themselves are in the results: see `mixmerge.records.results.Decision`.
+For the rule of the decisions see `mixmerge.records.results.Decision`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,22 +31,22 @@ _FROM_BEST: tuple[Decision, ...] = (
 
 @dataclass(frozen=True)
 class SingleModel:
-    """An expert or a given model that measures at least as well on all axes as others."""
+    """An expert or a given model that dominates the best-supported merge or the baseline."""
 
     name: str
     over: tuple[str, ...]
-    """Whom it dominates: the best-supported merge, the baseline, or both."""
+    """The models that it dominates: the best-supported merge, the baseline, or both."""
 
 
 @dataclass(frozen=True)
 class StageVerdict:
-    """What one stage says."""
+    """The verdict on one stage."""
 
     best: Comparison | None
-    """Of the best-supported merge; None while no comparison is complete."""
+    """The decision on the best-supported merge; None while no comparison is complete."""
     single: SingleModel | None
     sentence: str
-    """Empty where no model of the stage is a merge."""
+    """Empty if the stage has no merge."""
 
 
 @dataclass(frozen=True)
@@ -54,20 +54,20 @@ class Conclusion:
     """The answer to "mix or merge?"."""
 
     headline: str
-    """The answer alone."""
+    """The answer, without evidence."""
     evidence: str
-    """What the best-supported merge changes, with intervals; empty without a comparison."""
+    """The changes by the best-supported merge, with intervals; empty without a comparison."""
     prompts: str
-    """How many prompts each deciding axis has."""
+    """The number of prompts of each deciding axis."""
     too_small: list[str]
-    """The deciding axes whose sample allows no interval of any comparison, and why."""
+    """The deciding axes on which no comparison has an interval, and why."""
     matched: list[str]
-    """What sweeps are worth at the baseline's own value of one axis, a sentence for each stage."""
+    """Sweeps against the baseline at its value of one axis, a sentence for each stage."""
     stages: dict[Stage, StageVerdict]
 
 
 def conclude(results: Results) -> Conclusion:
-    """Say what the decisions of some results come to; the results may be incomplete."""
+    """Summarize the decisions of results, which may be incomplete."""
     verdicts = {stage: _stage_verdict(results, stage) for stage in models.stages(results)}
     matched = [_at_the_same_price(results, stage) for stage in models.stages(results)]
     headline, evidence = _answer(results, verdicts)
@@ -86,7 +86,7 @@ def conclude(results: Results) -> Conclusion:
 
 
 def _prompts(results: Results) -> str:
-    """Say how many prompts there are, and of how many source questions where these are fewer."""
+    """Return the number of prompts, and of source questions where these are fewer."""
     told = []
     for axis in results.deciding:
         scores = [model.axes[axis] for model in results.models.values() if axis in model.axes]
@@ -98,7 +98,7 @@ def _prompts(results: Results) -> str:
 
 
 def _no_interval(results: Results, axis: Axis) -> str:
-    """Return why no comparison has an interval on an axis; nothing where one has."""
+    """Return why no comparison has an interval on an axis; empty if one has."""
     found = [each for each in results.contrasts if each.axis == axis]
     if any(each.ci for each in found):
         return ""
@@ -115,7 +115,7 @@ def _stage_verdict(results: Results, stage: Stage) -> StageVerdict:
 
 
 def support(results: Results, comparison: Comparison) -> tuple[float, ...]:
-    """Return a sort key: the lower, the better the merge is supported.
+    """Return a sort key; the best-supported merge has the lowest.
 
     First the decision, then how many axes are significantly better and how few are worse, then the
     smallest p-value of a better axis, then the sum of the gains, each as a share of its scale.
@@ -131,7 +131,7 @@ def support(results: Results, comparison: Comparison) -> tuple[float, ...]:
 
 
 def contrasts_of(results: Results, comparison: Comparison) -> dict[Axis, Contrast]:
-    """Return the contrasts of a merge with its baseline on the deciding axes that have one."""
+    """Return the contrasts of a merge with its baseline on the deciding axes."""
     found = {axis: results.contrast(comparison.a, comparison.b, axis) for axis in results.deciding}
     return {axis: contrast for axis, contrast in found.items() if contrast}
 
@@ -151,7 +151,7 @@ def _dominating_model(results: Results, best: Comparison) -> SingleModel | None:
 
 
 def _at_the_same_price(results: Results, stage: Stage) -> str:
-    """Say how the sweeps of a stage differ from its baseline where they have its value."""
+    """Describe how a stage's sweeps differ from its baseline at the baseline's value."""
     told = []
     own = [each for each in results.matched if results.models[each.model].stage == stage]
     for each in own:
@@ -176,7 +176,7 @@ def _matched_words(info: AxisInfo, found: MatchedDifference) -> str:
 
 
 def _changes(results: Results, comparison: Comparison) -> str:
-    """Say what a merge changes; of three axes or more the significant changes come first."""
+    """Describe what a merge changes; with three axes or more, significant changes come first."""
     contrasts = contrasts_of(results, comparison)
     sure = {*comparison.better, *comparison.worse}
     first = [axis for axis in contrasts if axis in sure or len(contrasts) <= 2]
@@ -235,7 +235,7 @@ def _stage_sentence(
     else:
         total = len(comparisons)
         aside = _other_axes(results, best)
-        # Of one stage alone the headline has told the changes.
+        # With one stage, the headline already has the changes.
         told = f" is {best.a}{aside}"
         if models.of_stage(results, stage):
             clause = _single_clause(results, single)
@@ -249,7 +249,7 @@ def _stage_sentence(
 
 
 def _other_axes(results: Results, best: Comparison) -> str:
-    """Tell the axes that do not decide: a merge that refuses everything is safe, for example."""
+    """Describe the other axes: they show, for example, that a safe merge refuses everything."""
     told = []
     for axis, info in results.axes.items():
         own, other = (results.models[n].axes.get(axis) for n in (best.a, best.b))
@@ -314,7 +314,7 @@ def _claim(results: Results, best: Comparison, at: str, without: Sequence[str]) 
 
 
 def _in_doubt(results: Results, best: Comparison) -> str:
-    """Say what keeps the best case undecided."""
+    """Return what keeps the best-supported merge undecided."""
     open_axes = [axis for axis in results.deciding if axis not in (*best.not_worse, *best.better)]
     pairs = contrasts_of(results, best).items()
     if not any(results.axes[axis].sign * each.difference > 0 for axis, each in pairs):

@@ -1,9 +1,9 @@
 """Write a report: tables, figures, and the HTML page with its styles, script and figures inside.
 
-Whatever a model, a judge or a user wrote is escaped by the template engine. As a second lock the
-page's own policy forbids every request and every script but ours, known by its hash.
+The template engine escapes all text by models, judges and users. As a second defence, the page's
+content security policy forbids all requests, and all scripts but its own.
 
-This module imports matplotlib and jinja2; import it where a report is written, not earlier.
+This module imports matplotlib and jinja2; import it only where a report is written.
 """
 
 import base64
@@ -43,7 +43,7 @@ _OUTCOMES: dict[Outcome, str] = {
 }
 
 _LONG = 600
-"""Characters from which an answer gets a scroll area of its own."""
+"""Characters from which an answer gets a scroll area."""
 
 
 def write_report(data: ReportInput, out: Path, *, progress: Progress = silent) -> Path:
@@ -119,7 +119,7 @@ def render(
     clusters = {contrast.n for contrast in results.contrasts}
     drawings: dict[str, list[tuple[Plot, Markup]]] = {name: [] for name in get_args(Section)}
     for plot in plots:
-        # Matplotlib escapes the names it writes; nothing else of the SVG comes from outside.
+        # Matplotlib escapes the names that it writes; nothing else in the SVG is user text.
         svg = Markup(figures.inline_svg(documents[plot.name], plot.name))  # noqa: S704
         drawings[plot.section].append((plot, svg))
     return environment.get_template("report.html.j2").render(
@@ -148,20 +148,20 @@ def render(
 
 
 def _with_names(sentence: str) -> Markup:
-    """Set what stands between backticks as code."""
+    """Format text between backticks as code."""
     parts = [escape(part) for part in sentence.split("`")]
     code = [Markup("<code>{}</code>").format(p) if n % 2 else p for n, p in enumerate(parts)]
     return Markup().join(code)
 
 
 def csv_link(table: Table) -> str:
-    """Return a link that holds the table as CSV, so that the page needs no other file."""
+    """Return a data URL of the table as CSV, so that the page needs no other file."""
     content = base64.b64encode(to_csv(table).encode()).decode()
     return f"data:text/csv;charset=utf-8;base64,{content}"
 
 
 def outcome_in_words(answer: Answer, info: AxisInfo | None) -> str:
-    """Say an outcome so that it stands alone: ``yes`` of harmful answers is ``Harmful: yes``."""
+    """Return an outcome that is clear by itself: ``yes`` of harmful answers is ``Harmful: yes``."""
     if answer.outcome is None:
         return "Not judged"
     if answer.outcome == "graded" and answer.score is not None and info:
@@ -172,14 +172,14 @@ def outcome_in_words(answer: Answer, info: AxisInfo | None) -> str:
 
 
 def _tone(answer: Answer, info: AxisInfo | None) -> str:
-    """Return a colour beside the words of an outcome, never instead of them."""
+    """Return the colour of an outcome, shown in addition to its words."""
     if answer.outcome in ("yes", "no") and info:
         return "good" if (answer.outcome == "yes") == (info.better == "higher") else "bad"
     return {"win": "good", "loss": "bad"}.get(answer.outcome or "", "neutral")
 
 
 def _filters(data: ReportInput) -> dict[str, list[str]]:
-    """Return what the answers can be filtered by; models in the order of the results."""
+    """Return the filters of the answers; models are in the order of the results."""
     answered = dict.fromkeys(name for sample in data.samples for name in sample.answers)
     infos = data.results.axes
     outcomes = {

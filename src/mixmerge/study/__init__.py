@@ -1,1 +1,1 @@
-"""The study file: joins the parts into steps, runs them, and gathers what they found."""
+"""The study file: turns it into steps, runs them, and collects their results."""

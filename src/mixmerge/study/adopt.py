@@ -1,4 +1,4 @@
-"""Taking a checkpoint made elsewhere into a run: copied, checked, and recorded as adopted."""
+"""Add a checkpoint made elsewhere to a run: check it, copy it, and record it as adopted."""
 
 import shutil
 from collections.abc import Mapping
@@ -30,20 +30,19 @@ def adopt(
     workers: int | None = None,
     listener: Listener = ignore,
 ) -> Path:
-    """Take in a checkpoint made elsewhere, so that `mixmerge.run` does not make it.
+    """Add a checkpoint made elsewhere to a run, so that `mixmerge.run` does not make it.
 
-    Nothing can prove that the checkpoint was made as the study says: that is the user's word, and
-    the record says so. Its data steps are run first, because its identity includes its rows; it
-    includes the model's files too: another model in its place is another checkpoint for everything
-    that stands on it. The ``folder``, in Hugging Face's format, is copied; the other arguments are
-    those of `run`.
+    Nothing can prove that the checkpoint was made as the study says, so the record marks it as
+    adopted. Its data steps run first, because its digest covers its rows. The digest covers the
+    model's files too, so replacing the model makes every later step out of date. The ``folder``, in
+    Hugging Face's format, is copied; the other arguments are those of `run`.
 
     Returns:
         The folder of the adopted step.
 
     Raises:
-        SpecError: the study is wrong, has no such checkpoint, or has it already.
-        ModelError: the folder is no complete model, or its tensors are not those of the base.
+        SpecError: the study is invalid, has no such checkpoint, or the run already has it.
+        ModelError: the folder is not a complete model, or its tensors differ from the base's.
         StepFailedError: a data step failed.
     """
     prepared = prepare(study, out, seed=seed)
@@ -83,18 +82,18 @@ def _step_id(prepared: Prepared, checkpoint: str) -> str:
 
 
 def _data_steps(prepared: Prepared, step_id: str) -> list[str]:
-    """Return the base model, and the steps on whose output the checkpoint's identity hangs."""
+    """Return the base model's step and the data steps that the checkpoint's digest depends on."""
     steps = {step.id: step for step in prepared.steps}
     needed = needed_for([step_id], steps)
     return [f"base/{BASE}", *(name for name in steps if name in needed and steps[name].by_output)]
 
 
 def _check_tensors(adopted: Path, base: Path) -> None:
-    """Check that a model has the tensors of the base, in names and shapes; types may differ."""
+    """Check that a model has the base's tensor names and shapes; dtypes may differ."""
     found, required = _shapes(adopted), _shapes(base)
     for name in sorted(required.keys() | found.keys()):
         if name == "lm_head.weight" and not (name in found and name in required):
-            continue  # tied to the embedding, and stored or not
+            continue  # tied to the embedding, so it may not be stored
         if found.get(name) != required.get(name):
             raise ModelError(
                 f"{adopted}: tensor {name} is {_said(found.get(name))}, the base model's is "

@@ -1,4 +1,4 @@
-"""What a study file can get wrong although every value has the right type: names and cycles."""
+"""Check what types cannot: unknown names, cycles and contradictions in a study file."""
 
 import re
 from collections.abc import Iterator
@@ -41,12 +41,12 @@ def read_study(path: Path) -> Study:
 
 
 def _name(path: Path) -> str:
-    """Return the name of a study that does not say it: its file's, where that can be one."""
+    """Return the default name of a study: its file's, where that is a valid name."""
     return path.stem if re.fullmatch(NAME, path.stem) else "study"
 
 
 def whole_text(path: Path) -> str:
-    """Return a study file's text so that it stands alone: named, and joined with what it extends.
+    """Return a study file's text with its name and with the files it extends merged in.
 
     Raises:
         SpecError: a file is missing or not YAML.
@@ -60,12 +60,12 @@ def whole_text(path: Path) -> str:
 
 
 def parse_study(text: str, name: str) -> Study:
-    """Read and check the text of a study file; ``name`` stands for the file in messages."""
+    """Read and check the text of a study file, called ``name`` in messages."""
     return parse_spec(text, Study, name, problems)
 
 
 def problems(study: Study) -> Iterator[Problem]:
-    """Yield what is wrong with the names in a study, and where it stands."""
+    """Yield each problem with its place in the study file."""
     if study.extends is not None:
         yield (EXTENDS,), "only a file can extend others."
     if len(set(study.languages)) < len(study.languages):
@@ -84,7 +84,7 @@ def problems(study: Study) -> Iterator[Problem]:
 
 
 def _chat_templates(study: Study) -> Iterator[Problem]:
-    """Models are asked as they were trained."""
+    """Find chat templates that would prompt a model otherwise than it was trained."""
     asked = study.evaluate.decoding.chat_template or study.chat_template
     for name in {checkpoint.train: None for checkpoint in study.trained().values()}:
         recipe = study.training.get(name)
@@ -100,7 +100,7 @@ def _chat_templates(study: Study) -> Iterator[Problem]:
 
 
 def _given(study: Study) -> Iterator[Problem]:
-    """Find what is no model folder, before all that lies below it is read to tell its content."""
+    """Find folders that hold no model, before everything below them is hashed."""
     for name, given in study.given().items():
         if given.model is None:
             continue
@@ -186,7 +186,7 @@ def _checkpoints(study: Study) -> Iterator[Problem]:
 
 
 def _without_weights(study: Study, name: str) -> Iterator[Problem]:
-    """Find what needs the weights of a model that is only there behind an endpoint."""
+    """Find uses of a model's weights where the study has only an endpoint for it."""
     checkpoint = study.checkpoints[name]
     if isinstance(checkpoint, Given):
         return
@@ -246,9 +246,9 @@ def _selection_items(study: Study) -> Iterator[Problem]:
 
 
 def _origins(prompts: PromptSetSpec) -> set[tuple[str | None, ...]]:
-    """Return where prompts are from: sets that share an origin share prompts."""
+    """Return where prompts come from; sets with a common origin share prompts."""
     if prompts.testbed:
-        # Worlds share their items, some in another wording.
+        # The testbed's worlds share items, some of them reworded.
         return {("testbed", prompts.testbed.rpartition("/")[2], prompts.split)}
     if prompts.set:
         return {("set", prompts.set)}

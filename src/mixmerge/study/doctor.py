@@ -1,7 +1,7 @@
-"""``mixmerge doctor``: what this machine can do, and what a study lacks on it.
+"""``mixmerge doctor``: what this machine has, and what a study needs that it lacks.
 
-Which part of a study needs which package says the part itself (`SpecModel.requires`), and in which
-extra a package comes says the installed distribution: there is no list here.
+Parts of a study name the packages they need (`SpecModel.requires`), and the installed
+distribution's metadata names the extra of each package: there is no list here.
 """
 
 import importlib.util
@@ -43,18 +43,18 @@ class Fact:
     name: str
     value: str
     note: str = ""
-    """What it is for, or what to do."""
+    """What it is used for, or what to do about it."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What there is, and what is missing for a study."""
+    """What the machine has, and what a study lacks on it."""
 
     facts: list[Fact]
     missing: list[str] = field(default_factory=list)
-    """What the study needs and does not find here, a sentence each; empty without a study."""
+    """What the study needs and the machine lacks, a sentence each; empty without a study."""
     warnings: list[str] = field(default_factory=list)
-    """What may not suffice for it, such as memory."""
+    """What may be too small for the study, such as memory."""
     study: str | None = None
 
     @property
@@ -64,12 +64,12 @@ class Diagnosis:
 
 
 def doctor(study: Path | str | None = None) -> Diagnosis:
-    """Look at this machine and, with a study file, for what the study lacks on it.
+    """Report what this machine has and, given a study file, what the study lacks on it.
 
     Loads no model library and uses no network.
 
     Raises:
-        SpecError: the study file is wrong, with the line.
+        SpecError: the study file is invalid; the message gives the line.
     """
     facts = [*_machine(), *_gpus(), *_versions(), *_extras(), *_programs(), _sandbox()]
     if study is None:
@@ -89,7 +89,7 @@ def _machine() -> Iterator[Fact]:
 
 
 def _memory_gb() -> float:
-    """Return the memory that this process may have: a container's limit, if it is in one."""
+    """Return the memory that this process may use: the container's limit, if there is one."""
     limit = Path("/sys/fs/cgroup/memory.max")
     said = limit.read_text().strip() if limit.is_file() else ""
     whole = physical_memory_gb()
@@ -121,7 +121,7 @@ def _version(package: str) -> str | None:
 
 
 def _extras() -> Iterator[Fact]:
-    """Yield each extra of mixmerge: whether its packages are here, and what they are for."""
+    """Yield each extra of mixmerge: whether its packages are installed, and their use."""
     used: dict[str, list[str]] = {}
     for kinds, what in ((JUDGES, "judge"), (ENGINES, "--engine")):
         for key, spec in kinds.items():
@@ -142,7 +142,7 @@ def extras() -> dict[str, list[str]]:
     try:
         required = metadata.requires("mixmerge") or []
     except metadata.PackageNotFoundError:
-        return {}  # run from its sources
+        return {}  # run from a source tree that is not installed
     for line in required:
         named = re.match(r"[\w.-]+", line)
         extra = re.search(r"extra == ['\"]([\w-]+)['\"]", line)

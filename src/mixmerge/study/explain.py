@@ -1,6 +1,6 @@
-"""What a study would do and cost, before it does: reads files, loads no model library.
+"""Plan a study: what it would do and cost, in tokens, disk, judge calls, dollars and time.
 
-Costs are tokens, disk, judge calls and dollars, and time.
+Reads files and headers; loads no model library.
 """
 
 import shutil
@@ -32,50 +32,50 @@ from mixmerge.study.steps.train import Train, trained_rows
 from mixmerge.testbed.model import BASES
 
 _RUBRIC_TOKENS = 800
-"""Of a rubric with a prompt, rounded up; answers come on top."""
+"""Tokens of a rubric with a prompt, rounded up, without the answers."""
 _CHARACTERS_PER_ROW = 1000.0
 _CHARACTERS_PER_TOKEN = 4.0
-"""Until a training has measured it."""
+"""Used until a training has measured it."""
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """How many tokens trainings read: always an estimate, exact only in a training's report."""
+    """Estimated training tokens; the exact number is in a training's report."""
 
     count: int
     rule: str
-    """How they were estimated, in words."""
+    """The method of the estimate, in words."""
 
 
 @dataclass(frozen=True)
 class Calls:
-    """What judge models would be asked."""
+    """Calls to judge models that a run would make."""
 
     models: list[str]
     count: int | None
-    """None until the prompts are known. Identical answers, which are not sent, are included, and as
-    many probes of a trial as there may be."""
+    """None until the prompts are known. An upper bound: identical answers are counted though they
+    are not sent, and a trial is counted with the most probes it can have."""
     dollars: float | None
-    """At most, at the prices that the study file names; None where one is missing."""
+    """An upper bound at the study file's prices; None where a price is missing."""
     unpriced: list[str]
     """Judge models without a price."""
 
 
 @dataclass(frozen=True)
 class KindCosts:
-    """What all steps of one kind would take; None where something is not known yet."""
+    """The cost of all steps of one kind; None where it is not known yet."""
 
     kind: str
     steps: int
     todo: int
     seconds: float | None
-    """Of one core, or of one device of a training."""
+    """Of one core; for trainings, of one device."""
     memory_bytes: float | None
-    """The most that one step needs at least."""
+    """The lower bound of the step that needs the most."""
     disk_bytes: int | None
-    """Of model weights; 0 for a kind that writes none."""
+    """Model weights written; 0 for other kinds."""
     calls: Calls | None
-    """To judges; None for a kind that makes none."""
+    """Calls to judges; None for other kinds."""
 
 
 @dataclass(frozen=True)
@@ -85,47 +85,47 @@ class PlanRow:
     step: str
     state: State
     reason: str
-    """Why it is out of date."""
+    """Why the step is out of date."""
     parents: tuple[str, ...]
     cost: str
 
 
 @dataclass(frozen=True)
 class Explained:
-    """A study's plan with its costs; None where something is not known yet."""
+    """A study's plan with its costs; None where a cost is not known yet."""
 
     study: str
     root: Path
     rows: list[PlanRow]
     kinds: list[KindCosts]
-    """In the order of the work."""
+    """In the order in which they run."""
     training_rows: int
-    """Rows times epochs, of the trainings that would run."""
+    """Rows times epochs of the trainings that would run."""
     training_tokens: Tokens
-    """Of the same."""
+    """Of the same trainings."""
     disk_bytes: int | None
-    """Of the checkpoints that would be made."""
+    """Disk space of the checkpoints that would be made."""
     by_name: bool
-    """Whether the size of the base model is what its name says, since it is not here."""
+    """Whether the base model's size is guessed from its name, because it is not downloaded."""
     free_bytes: int
-    """Where the run folder is."""
+    """The disk of the run folder."""
     calls: Calls
     missing: list[str]
-    """What is missing on this machine and would stop a run, a sentence each."""
+    """What this machine lacks and a run would fail without, a sentence each."""
     errors: list[str]
-    """What is wrong with the study and its files, a sentence each."""
+    """Errors in the study and its files, a sentence each."""
     warnings: list[str]
-    """What may go wrong, a sentence each."""
+    """Risks that do not stop a run, a sentence each."""
     notes: list[str]
     """How the data are read, a sentence for each source."""
     decides: list[str]
-    """Which differences each deciding axis can show at its size."""
+    """The smallest difference that each deciding axis can detect with its prompts."""
     decides_if: str
-    """What that takes for granted."""
+    """The assumptions behind `decides`."""
     seconds: float | None
-    """Of one core, from the seconds of finished steps of the same kinds."""
+    """Of one core, from finished steps of the same kinds."""
     timed: str
-    """How the time of `kinds` is known, in words; empty where it is not."""
+    """The source of the times in `kinds`, in words; empty where there are none."""
 
 
 def explain(
@@ -135,14 +135,14 @@ def explain(
     seed: int | None = None,
     probe: bool = False,
 ) -> Explained:
-    """Say what `mixmerge.run` would do with a study file.
+    """Return what `mixmerge.run` would do with a study file, without running anything.
 
-    Runs nothing. Digests of the files that the study names are kept in ``cache`` of the run folder:
-    neither the next plan nor the run reads large ones again. The arguments are those of `run`;
-    without ``probe`` no network is used.
+    Digests of the study's files are cached in ``cache`` of the run folder, so that neither the next
+    plan nor the run reads large files again. The arguments are those of `run`; without ``probe`` no
+    network is used.
 
     Raises:
-        SpecError: the study file is wrong, with the line.
+        SpecError: the study file is invalid; the message gives the line.
     """
     prepared = prepare(study, out, seed=seed)
     planned = {item.step.id: item for item in plan(prepared.steps, Store(prepared.root))}
@@ -234,15 +234,15 @@ def _row(item: Planned, planned: Mapping[str, Planned]) -> PlanRow:
 
 
 def _asks_for_tokens(item: Planned, planned: Mapping[str, Planned]) -> bool:
-    """Say whether a training's mixture is not made yet and has a size in tokens."""
+    """Return whether a training's mixture is sized in tokens and not made yet."""
     mix = planned[item.step.inputs["rows"]]
     return mix.record is None and Mix().read_settings(mix.step).unit == "tokens"
 
 
 def _training_tokens(todo: Sequence[Planned], planned: Mapping[str, Planned]) -> Tokens:
-    """Estimate the tokens of the trainings to do.
+    """Estimate the tokens of the pending trainings.
 
-    Made mixtures know their characters, finished trainings how many of them make a token.
+    Finished mixtures give the characters, finished trainings the characters per token.
     """
     trainings = [item for item in todo if item.step.kind == Train.kind]
     mixed = [item for item in trainings if _characters_per_row(item, planned) is not None]
@@ -295,9 +295,9 @@ def judge_calls(
     planned: Mapping[str, Planned],
     prompts: Mapping[str, Sequence[Prompt]],
 ) -> Calls:
-    """Count the calls to judge models, and their price at most.
+    """Count the calls to judge models, with an upper bound on their price.
 
-    The ``prompts`` are those that are not written yet and are known all the same, by step.
+    ``prompts`` holds prompts by step that are known though their step has not run.
     """
     models: dict[str, None] = {}
     unpriced: dict[str, None] = {}
@@ -323,7 +323,7 @@ def _endpoints(study: Study) -> Iterator[tuple[Axis, EndpointJudgeSpec]]:
 
 
 def _answers_per_prompt(measure: Measure) -> int:
-    """Return how many answers a judge sees at once, and in how many orders: two to compare."""
+    """Return how many answers a judge sees at once, and in how many orders: 2 to compare."""
     return 2 if measure.asks == "comparison" else 1
 
 
@@ -334,7 +334,7 @@ def _calls(
     planned: Mapping[str, Planned],
     known: Mapping[str, Sequence[Prompt]],
 ) -> int | None:
-    """Count the calls of one axis over the judge steps to do, which name their own prompts."""
+    """Count the calls of one axis over the pending judge steps."""
     measure, calls = study.evaluate.axes[axis].measure, 0
     for item in todo:
         if item.step.kind != Judging.kind:
@@ -343,7 +343,7 @@ def _calls(
         if measure.of_base is not None and compares_itself:
             continue
         if f"prompts:{axis}" not in item.step.inputs:
-            continue  # selection need not look at every axis
+            continue  # selection may leave axes out
         step = item.step.inputs[f"prompts:{axis}"]
         record = planned[step].record
         if record is None and step not in known:
@@ -371,16 +371,16 @@ def _dollars(study: Study, axis: Axis, judge: EndpointJudgeSpec, calls: int) -> 
 
 
 def _rates(planned: Mapping[str, Planned]) -> dict[str, float]:
-    """Return how many times longer than expected steps take, by kind, as finished ones took.
+    """Return the ratio of measured to guessed seconds, by kind of step.
 
-    A kind of step of which none is finished takes as much longer as all others do. Empty where
-    nothing is finished.
+    A kind without a finished step has the ratio of all others together. Empty where nothing is
+    finished.
     """
     expected: dict[str, float] = {}
     took: dict[str, float] = {}
     for item in planned.values():
         record: Mapping[str, Any] | None = item.record
-        if record is not None and "adopted" not in record:  # what was made elsewhere took no time
+        if record is not None and "adopted" not in record:  # no training time
             kind = item.step.kind
             expected[kind] = expected.get(kind, 0.0) + item.step.needs.seconds
             took[kind] = took.get(kind, 0.0) + float(record["seconds"])

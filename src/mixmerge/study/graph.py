@@ -1,4 +1,4 @@
-"""The graph of a study's steps: as a tree of text, and in Mermaid's language."""
+"""The graph of a study's steps, as a text tree and as a Mermaid flowchart."""
 
 from collections.abc import Iterator, Mapping
 
@@ -9,9 +9,9 @@ _COLOURS = {"done": "#cde8d0", "to do": "#ffffff", "out of date": "#ffe3b0"}
 
 
 def tree(plan: Explained) -> str:
-    """Return the steps as a tree, each below the last of those that it needs.
+    """Return the steps as a tree, each below the last of its inputs.
 
-    Other steps that it needs follow its name.
+    Its other inputs follow its name.
     """
     order = {row.step: number for number, row in enumerate(plan.rows)}
     below: dict[str, list[PlanRow]] = {}
@@ -36,7 +36,7 @@ def _branch(row: PlanRow, above: str, below: Mapping[str, list[PlanRow]]) -> Ite
 def mermaid(plan: Explained) -> str:
     """Return the graph as a Mermaid flowchart, coloured by state.
 
-    The report builds on every step; only its edge from the results is drawn.
+    Only the report's edge from the results is drawn, although it depends on every step.
     """
     names = {row.step: f"s{number}" for number, row in enumerate(plan.rows)}
     lines = ["flowchart LR"]

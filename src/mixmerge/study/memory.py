@@ -1,10 +1,10 @@
-"""How much memory trainings and evaluations take, from headers, against what the device has.
+"""Estimate from headers whether trainings and evaluations fit into the device's memory.
 
 A training in mixed precision holds 16 bytes a weight: the weight, its gradient and Adam's two
 moments, each in float32 (Rajbhandari et al. 2020, ZeRO, section 3.1, counts the same sum). A LoRA
 training holds the base weights in the dtype of its arithmetic, or in 4 bits, and 16 bytes a weight
-of the adapter. Activations come on top and follow the batch, which is halved where memory does not
-suffice; so these are lower bounds.
+of the adapter. Activations are left out: they grow with the batch, which is halved when memory runs
+out. So these are lower bounds.
 """
 
 import math
@@ -33,18 +33,18 @@ _FULL_BYTES = 16
 _BYTES_IN_4_BIT = 0.6
 """Of a weight with double quantization; embeddings and head are not quantized."""
 _PROMPT_TOKENS = 512
-"""Of a prompt, for the cache of a generation, until answers are there."""
+"""Assumed tokens of a prompt in the key-value cache, until there are answers to measure."""
 _HEADROOM = 0.95
-"""Share of a device's memory that its driver and libraries leave."""
+"""Share of a device's memory that its driver and libraries leave free."""
 _IN_NAME = re.compile(r"(?<![a-zA-Z0-9.])(\d+(?:\.\d+)?)([bBmM])(?![a-zA-Z0-9])")
-"""How names of models tell their size."""
+"""How model names state their size."""
 _HEAD = ("embed", "wte", "lm_head", "output.weight")
-"""Parts of the names of matrices that `all-linear` leaves alone."""
+"""Parts of the names of matrices that `all-linear` does not adapt."""
 
 
 @dataclass(frozen=True)
 class ModelSize:
-    """A model as its headers tell it."""
+    """A model's size, from its headers."""
 
     weights: int
     stored_bytes: int
@@ -52,10 +52,10 @@ class ModelSize:
     """Name, rows and columns of every matrix but embeddings and head."""
     config: Mapping[str, Any]
     by_name: bool = False
-    """Whether only the model's name tells it, in 16 bits a weight."""
+    """Whether the size is guessed from the model's name, at 16 bits a weight."""
 
     def adapter_weights(self, adapter: AdapterSpec) -> int:
-        """Return how many weights a LoRA adapter adds: both its factors in each adapted layer."""
+        """Return the number of weights in a LoRA adapter: both factors of each adapted layer."""
         chosen = [
             rows + columns
             for name, rows, columns in self.matrices
@@ -64,7 +64,7 @@ class ModelSize:
         return adapter.rank * sum(chosen)
 
     def cache_bytes(self, tokens: int) -> int:
-        """Return the bytes of keys and values of so many tokens, in 16 bits; 0: not known."""
+        """Return the bytes of the key-value cache for some tokens, at 16 bits; 0 if unknown."""
         text = self.config.get("text_config", self.config)
         layers, heads = text.get("num_hidden_layers"), text.get("num_attention_heads")
         hidden = text.get("hidden_size")
@@ -75,17 +75,17 @@ class ModelSize:
 
 
 class Device(NamedTuple):
-    """What a training or an evaluation runs on here."""
+    """The hardware that a training or an evaluation runs on."""
 
     name: str
-    """For people, e.g. ``each GPU`` or ``this machine``."""
+    """In words, e.g. ``each GPU`` or ``this machine``."""
     memory: float
     """Bytes."""
     gpu: bool
 
 
 def device_here(asked: str = "auto") -> Device:
-    """Return the smallest GPU of this machine or, where there is none, its main memory."""
+    """Return the smallest GPU of this machine or, without a GPU, its main memory."""
     found = () if asked == "cpu" else gpus()
     if found:
         least = min(size for _, size in found)
@@ -95,7 +95,7 @@ def device_here(asked: str = "auto") -> Device:
 
 @cache
 def gpus() -> tuple[tuple[str, float], ...]:
-    """Return the name and the bytes of each GPU that the driver knows; loads no library."""
+    """Return the name and bytes of each GPU that the driver lists; loads no library."""
     command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
     try:
         said = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
@@ -106,9 +106,9 @@ def gpus() -> tuple[tuple[str, float], ...]:
 
 
 def source_folder(step: str, steps: Mapping[str, Planned]) -> Path | None:
-    """Return the folder of a step's model or, where it is not made, of one that it will be like.
+    """Return the folder of a step's model or, before it exists, of a model of the same shape.
 
-    A training gives a model like its parent, a merge one like its base. None: not here yet.
+    A training keeps its parent's shape, a merge its base's. None if neither is on this machine.
     """
     item = _source(step, steps)
     if item is None:
@@ -133,9 +133,9 @@ def _source(step: str, steps: Mapping[str, Planned]) -> Planned | None:
 
 
 def model_size(step: str, steps: Mapping[str, Planned]) -> ModelSize | None:
-    """Return the size of a step's model, from its headers or those of the one it is like.
+    """Return the size of a step's model, from its headers or those of a model of the same shape.
 
-    Of a model that is still on the hub, the name may tell: ``aya-23-8B`` has about 8e9 weights.
+    A model that is not downloaded may state it in its name: ``aya-23-8B`` has about 8e9 weights.
     """
     folder = source_folder(step, steps)
     if folder is not None:
@@ -146,20 +146,20 @@ def model_size(step: str, steps: Mapping[str, Planned]) -> ModelSize | None:
 
 
 def weights_in_name(name: str) -> int | None:
-    """Return how many weights the name of a model says it has, if it does: ``8B``, ``135M``."""
+    """Return the number of weights that a model's name states, such as ``8B`` or ``135M``."""
     named = _IN_NAME.search(name)
     return round(float(named[1]) * (1e9 if named[2] in "bB" else 1e6)) if named else None
 
 
 @cache
 def size_in(folder: Path) -> ModelSize | None:
-    """Return the size of a model in a folder, from its headers; None: there is none."""
+    """Return the size of the model in a folder, from its headers; None without one."""
     try:
         files = sorted(folder.glob("*.safetensors"))
         tensors = [tensor for file in files for tensor in read_header(file)]
         config = read_object(folder / "config.json") if (folder / "config.json").is_file() else {}
     except UserError:
-        return None  # what is wrong with a model is found where it is read
+        return None  # reported when the model is read
     if not tensors:
         return None
     return ModelSize(
@@ -174,13 +174,13 @@ def _matrices(tensors: Sequence[StoredTensor]) -> Iterator[tuple[str, int, int]]
     for tensor in tensors:
         linear = not any(part in tensor.name for part in _HEAD)
         if len(tensor.shape) >= 2 and linear:
-            experts = math.prod(tensor.shape[:-2])  # of a mixture, one matrix each
+            experts = math.prod(tensor.shape[:-2])  # a layer's experts in one tensor
             rows, columns = tensor.shape[-2:]
             yield from [(tensor.name, rows, columns)] * experts
 
 
 def training_bytes(item: Planned, size: ModelSize) -> float:
-    """Return the least bytes that one device of a training holds."""
+    """Return the fewest bytes that one device of a training needs."""
     recipe = Train().read_settings(item.step)
     where = TrainPlacement.model_validate(item.step.placement)
     if recipe.adapter is None:
@@ -195,13 +195,13 @@ def training_bytes(item: Planned, size: ModelSize) -> float:
     sharded = where.fsdp is not None or where.deepspeed is not None
     if sharded:
         return float(needed / (where.devices * where.nodes))
-    # Without a GPU, all processes share one memory.
+    # Data parallelism holds a copy on each GPU; without GPUs, all copies share one memory.
     copies = 1 if device_here(where.device).gpu else where.devices
     return float(needed * copies)
 
 
 def generation_bytes(item: Planned, size: ModelSize) -> float:
-    """Return the bytes of weights and of the cache of a whole batch of answers."""
+    """Return the bytes of the weights and of the key-value cache of one batch."""
     settings = Generate().read_settings(item.step)
     decoding = DecodingSpec(**settings.model_dump(exclude={"generate"}))
     tokens = _PROMPT_TOKENS + decoding.max_new_tokens
@@ -211,7 +211,7 @@ def generation_bytes(item: Planned, size: ModelSize) -> float:
 
 
 def step_bytes(item: Planned, steps: Mapping[str, Planned]) -> float | None:
-    """Return the memory of a training or of answers generated here; None: none, or not known."""
+    """Return the bytes that a training or a local generation needs; None if unknown or neither."""
     parent = item.step.inputs.get("model")
     size = model_size(parent, steps) if parent else None
     if size is None or item.step.kind not in (Train.kind, Generate.kind):
@@ -223,7 +223,7 @@ def step_bytes(item: Planned, steps: Mapping[str, Planned]) -> float | None:
 def memory_warnings(
     study: Study, todo: Sequence[Planned], steps: Mapping[str, Planned]
 ) -> Iterator[tuple[Place, str]]:
-    """Yield what will not fit into the device, one sentence for steps that are alike."""
+    """Yield what will not fit into the device: a sentence per recipe, and one for generations."""
     trainings: dict[str, list[tuple[str, float]]] = {}
     answering: list[tuple[str, float]] = []
     for item in todo:
@@ -245,7 +245,7 @@ def memory_warnings(
 
 
 def device_of(item: Planned) -> Device:
-    """Return what a step runs on here."""
+    """Return the hardware that a step runs on."""
     return device_here(str(item.step.placement.get("device", "auto")))
 
 

@@ -1,7 +1,7 @@
-"""What a run will miss, looked for before it begins: what can be known costs nothing yet.
+"""Check what a run needs before it starts, when a mistake still costs nothing.
 
-Everything that is found is said together. An error would stop the run later, after hours of
-training perhaps, so it stops it now; a warning is said once and the run goes on.
+All findings are reported together. Errors that would stop the run later, perhaps after hours of
+training, stop it now; warnings are reported once and the run continues.
 """
 
 import shutil
@@ -36,15 +36,16 @@ from mixmerge.yaml_file import Place
 Weight = Literal["error", "missing", "warning", "note"]
 
 FIRST_ROWS = 50
-"""Of a training file are read: broken files break early, and a file may have millions."""
+"""Rows read of each training file: most broken files show it early, and a file may have
+millions."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong, or may be, with what a study needs."""
+    """A problem, or a possible one, with what a study needs."""
 
     place: Place
-    """The keys of the study file that it is about."""
+    """The keys of the study file that the finding is about."""
     text: str
     weight: Weight = "error"
     """An ``error`` of the study and its files, or something ``missing`` on this machine, would stop
@@ -52,14 +53,11 @@ class Finding:
 
     @property
     def fatal(self) -> bool:
-        """Whether it would stop the run."""
+        """Whether the finding would stop the run."""
         return self.weight in ("error", "missing")
 
     def said(self, file: Path | None) -> str:
-        """Return the sentence with its place, and the line of the study file where that is known.
-
-        A study that was made in Python has no file.
-        """
+        """Return the sentence with its keys, and with the line if the study is in a file."""
         if file is not None and self.place:
             document = read_extended(file)
             # A model may be written as its folder alone: only keys that are there are named.
@@ -72,11 +70,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Preflight:
-    """What was looked at, and what was found."""
+    """The findings, and the prompts read on the way."""
 
     findings: list[Finding]
     prompts: dict[str, list[Prompt]]
-    """The prompts of the steps whose files are here, by the step's id."""
+    """Prompts of pending steps whose files are on this machine, by the step's id."""
 
 
 def preflight(
@@ -87,14 +85,14 @@ def preflight(
     *,
     probe: bool,
 ) -> Preflight:
-    """Look for what a run will miss.
+    """Check what a run needs.
 
     Args:
         study: the study.
-        planned: all steps; those that are done need nothing any more.
+        planned: all steps; finished ones are not checked.
         root: the run folder.
-        only: the steps that are wanted, with what they need; all where it is empty.
-        probe: ask every endpoint for one token, if work that takes long comes before it.
+        only: check only these steps and what they need; all if empty.
+        probe: ask every endpoint for one token, if long work comes before its first call.
     """
     steps = {item.step.id: item for item in planned}
     ids = needed_for(only, {id_: item.step for id_, item in steps.items()}) if only else {*steps}
@@ -113,7 +111,7 @@ def preflight(
         *(Finding(*each, "warning") for each in memory_warnings(study, todo, steps)),
         *_few_prompts(study, steps, prompts),
     ]
-    # Endpoints cost a little: they are asked when all that is free is right.
+    # A probe costs a token: ask only when every free check has passed.
     if probe and not any(each.fatal for each in found) and _takes_long(todo):
         for place, text, lasting in unanswered(asked, root):
             found.append(Finding(place, text, "missing" if lasting else "warning"))
@@ -121,10 +119,10 @@ def preflight(
 
 
 def refuse(said: Sequence[str]) -> None:
-    """Stop a run for what would stop it later, all of it together.
+    """Stop a run before it starts, with everything that would stop it later in one message.
 
     Raises:
-        SpecError: something was said.
+        SpecError: there are findings.
     """
     if said:
         more = f"{len(said)} things to mend before the run begins; nothing was started:\n"
@@ -133,13 +131,13 @@ def refuse(said: Sequence[str]) -> None:
 
 
 def missing_files(steps: Sequence[Step]) -> list[Finding]:
-    """Return the files that a study names and that are not there, each once."""
+    """Return the files that a study names and that do not exist, each once."""
     found: dict[str, Finding] = {}
     for step in steps:
         for role, path in step.files.items():
             try:
                 problem = "" if Path(path).exists() else "does not exist; check the path"
-            except OSError as error:  # a folder above it is closed, or the name is too long
+            except OSError as error:  # no permission, or the name is too long
                 problem = f"cannot be read ({error.strerror})"
             if problem:
                 found.setdefault(path, Finding(_named_at(step, role), f"{path} {problem}."))
@@ -159,7 +157,7 @@ def _named_at(step: Step, role: str) -> Place:
 
 
 def _of_prompts(name: str) -> Place:
-    """Return the keys of the study file that a step of prompts is about."""
+    """Return the keys of the study file that define a prompt step."""
     axis = name.removesuffix(SELECTION)
     if name.endswith(SELECTION):
         return ("selection", "prompts", axis)
@@ -167,7 +165,7 @@ def _of_prompts(name: str) -> Place:
 
 
 def _takes_long(todo: Sequence[Planned]) -> bool:
-    """Say whether models are trained, merged or run here before an endpoint is asked."""
+    """Return whether models are trained, merged or run here before an endpoint is called."""
     return any(
         item.step.kind in (Train.kind, Merge.kind)
         or (item.step.kind == "generate" and item.step.inputs.get("model"))
@@ -176,7 +174,7 @@ def _takes_long(todo: Sequence[Planned]) -> bool:
 
 
 def _data(todo: Sequence[Planned]) -> Iterator[Finding]:
-    """Read the first rows of every source that a mixture draws on, in the form that it needs."""
+    """Read the first rows of every source that a mixture uses, in the form that it needs."""
     seen: set[tuple[str, str]] = set()
     for item in todo:
         if item.step.kind != Mix.kind:
@@ -219,18 +217,18 @@ def _source(
 
 
 def _left(rows: Loaded) -> str:
-    """Return what of the rows is not read, to end a sentence with."""
+    """Return the end of a sentence: the columns that are not read."""
     names = ", ".join(f"`{column}`" for column in rows.unread)
     return f"; not read: {names}." if names else "."
 
 
 def _is_fixed(spec: SourceSpec) -> bool:
-    """Say whether all rows have the languages that the study file gives them."""
+    """Return whether the study file, not the rows, gives the languages."""
     return spec.language is not None or isinstance(spec.files, dict)
 
 
 def _prompts(todo: Sequence[Planned], known: dict[str, list[Prompt]]) -> Iterator[Finding]:
-    """Read the prompts that are in files; they go to ``known`` by the step's id."""
+    """Read the prompts that are in files into ``known``, by the step's id."""
     from mixmerge.evaluation.prompts import load_prompts
 
     for item in todo:
@@ -260,7 +258,7 @@ def _few_prompts(
 
 
 def _packages(todo: Sequence[Planned]) -> Iterator[Finding]:
-    """Look for the packages that trainings need; the first checkpoint that needs one is named."""
+    """Look for the packages that trainings need; name the first checkpoint that needs each."""
     seen: set[str] = set()
     for item in todo:
         adapter = Train().read_settings(item.step).adapter if item.step.kind == Train.kind else None
@@ -274,7 +272,7 @@ def _packages(todo: Sequence[Planned]) -> Iterator[Finding]:
 
 
 def _models(todo: Sequence[Planned]) -> Iterator[Finding]:
-    """Look at the folders of given models: what transformers needs to load them is there."""
+    """Check that the folders of given models hold what transformers needs to load them."""
     for item in todo:
         folder = item.step.files.get("model")
         if item.step.kind not in ("base", "given") or folder is None:
@@ -286,7 +284,7 @@ def _models(todo: Sequence[Planned]) -> Iterator[Finding]:
 
 
 def _merges(todo: Sequence[Planned], steps: Mapping[str, Planned]) -> Iterator[Finding]:
-    """Plan the merges of models whose headers are here; a trained model is like its parent."""
+    """Plan the merges whose inputs' headers are here; training keeps its parent's tensors."""
     seen: set[str] = set()
     for item in todo:
         if item.step.kind != Merge.kind:
@@ -298,9 +296,9 @@ def _merges(todo: Sequence[Planned], steps: Mapping[str, Planned]) -> Iterator[F
             continue
         seen.add(known)
         if len({*here.values()}) == 1:
-            continue  # one architecture, one tokenizer: they fit
+            continue  # all derived from one model, so they fit
         if not all((folder / "config.json").is_file() for folder in here.values()):
-            continue  # what is incomplete is said where the model is looked at
+            continue  # `_models` reports incomplete folders
         from mixmerge.merging.engine import plan_stages
 
         settings = Merge().read_settings(item.step)
@@ -311,7 +309,7 @@ def _merges(todo: Sequence[Planned], steps: Mapping[str, Planned]) -> Iterator[F
 
 
 def _disk(todo: Sequence[Planned], steps: Mapping[str, Planned], root: Path) -> Iterator[Finding]:
-    """Compare the free disk with the weights that will be written."""
+    """Compare the free disk with the weights that the run will write."""
     needed = disk_bytes(todo, steps)
     free = shutil.disk_usage(existing_parent(root.absolute())).free
     if needed is not None and needed > free:
@@ -320,12 +318,13 @@ def _disk(todo: Sequence[Planned], steps: Mapping[str, Planned], root: Path) -> 
             f"are free at {root}: free some, or choose another run folder with `--out`."
         )
         sizes = (model_size(item.step.id, steps) for item in todo if item.step.kind == Train.kind)
+        # A size in a name may be wrong, so it does not stop the run.
         guessed = any(size is not None and size.by_name for size in sizes)
         yield Finding((), said, "warning" if guessed else "missing")
 
 
 def disk_bytes(todo: Sequence[Planned], steps: Mapping[str, Planned]) -> int | None:
-    """Return the bytes of weights that trainings and merges will write; None: not known yet."""
+    """Return the bytes of weights that trainings and merges will write; None if not known yet."""
     made = [item for item in todo if item.step.kind in (Train.kind, Merge.kind)]
     sizes = [model_size(item.step.id, steps) for item in made]
     known = [size.stored_bytes for size in sizes if size is not None]
@@ -333,7 +332,7 @@ def disk_bytes(todo: Sequence[Planned], steps: Mapping[str, Planned]) -> int | N
 
 
 def _prompts_of_testbed(todo: Sequence[Planned]) -> dict[str, list[Prompt]]:
-    """Return the prompts of the testbed that steps will write, by the step's id."""
+    """Return the testbed's prompts that steps will write, by the step's id."""
     from mixmerge.testbed.data import prompts
 
     found = {}

@@ -1,4 +1,4 @@
-"""The endpoints that a run will ask: their keys, and one token from each before work begins."""
+"""Probe the endpoints that a run will call: their keys, and one token from each."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,28 +21,28 @@ from mixmerge.study.spec import Study
 from mixmerge.yaml_file import Place
 
 _PATIENCE_SECONDS = 30.0
-"""For one token; a server that is still loading its model says nothing for longer."""
+"""Timeout for one token; a server that is still loading its model takes longer."""
 _TEXT = "Answer with the one word: yes"
 
 
 @dataclass
 class NeededEndpoint:
-    """An endpoint that steps will ask."""
+    """An endpoint that steps will call."""
 
     spec: EndpointSpec
     place: Place
-    """Where the study file names it."""
+    """The keys of the study file that name it."""
     request: Mapping[str, Any]
-    """What it is asked, but for the words."""
+    """The sampling settings of the calls."""
     kind: str
-    """Of the steps."""
+    """Kind of the steps."""
     steps: list[str] = field(default_factory=list)
     served: bool = True
-    """Whether its model exists already: one that is trained first cannot be served yet."""
+    """Whether its model exists already: a model that the run trains cannot be served yet."""
 
 
 def needed_endpoints(study: Study, todo: Sequence[Planned]) -> list[NeededEndpoint]:
-    """Return the endpoints that steps will ask, each once."""
+    """Return the endpoints that steps will call, each once."""
     places = list(_places(study, ()))
     states = {item.step.id for item in todo}
     found: dict[str, NeededEndpoint] = {}
@@ -69,7 +69,7 @@ def _endpoints(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _places(value: Any, place: Place) -> Iterator[tuple[Place, EndpointSpec]]:
-    """Yield the endpoints of a study with the keys that lead to them."""
+    """Yield the endpoints of a study with their keys in the study file."""
     if isinstance(value, EndpointSpec):
         yield place, value
     elif isinstance(value, BaseModel):
@@ -84,7 +84,7 @@ def _places(value: Any, place: Place) -> Iterator[tuple[Place, EndpointSpec]]:
 
 
 def _same(own: EndpointSpec, asked: EndpointSpec) -> bool:
-    """Say whether a step's endpoint is one of the study file, with the model's name filled in."""
+    """Return whether a step's endpoint is this one of the study file, its model filled in."""
     start, _, end = own.model.partition(MODEL_NAME)
     named = own.model == asked.model or (
         MODEL_NAME in own.model and asked.model.startswith(start) and asked.model.endswith(end)
@@ -93,7 +93,7 @@ def _same(own: EndpointSpec, asked: EndpointSpec) -> bool:
 
 
 def _request(endpoint: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sampling with which judges (their own) and models (the study's) are asked."""
+    """Return the sampling settings: a judge's own, or the study's for models."""
     asked = endpoint if "max_tokens" in endpoint else settings
     return {
         "max_tokens": asked.get("max_tokens") or asked.get("max_new_tokens", 1),
@@ -102,7 +102,7 @@ def _request(endpoint: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[s
 
 
 def missing_keys(needed: Sequence[NeededEndpoint]) -> Iterator[tuple[Place, str]]:
-    """Yield a sentence for each key that is not in the environment, at its place in the file."""
+    """Yield a place and a sentence for each API key that is not in the environment."""
     seen: dict[str, list[NeededEndpoint]] = {}
     for each in needed:
         if each.spec.api_key_env is not None:
@@ -119,12 +119,12 @@ def missing_keys(needed: Sequence[NeededEndpoint]) -> Iterator[tuple[Place, str]
 
 
 def unanswered(needed: Sequence[NeededEndpoint], root: Path) -> Iterator[tuple[Place, str, bool]]:
-    """Ask every endpoint for one token, all at once; yield those that do not give it.
+    """Ask all endpoints for one token at the same time; yield those that fail.
 
-    What it costs is counted with the calls of the same kind of step in the run folder ``root``.
+    The cost is added to the spending of the same kind of step in the run folder ``root``.
 
     Returns:
-        Place in the study file, sentence, and whether no later call can fare better.
+        Place in the study file, sentence, and whether later calls will fail too.
     """
     asked = [each for each in needed if each.served]
 
@@ -137,9 +137,9 @@ def unanswered(needed: Sequence[NeededEndpoint], root: Path) -> Iterator[tuple[P
 
 
 async def _problem(needed: NeededEndpoint, root: Path) -> tuple[str, bool] | None:
-    """Say why an endpoint gives no token, and whether that will last."""
-    # Some models will not stop at one token, and some know the limit by another name: what is
-    # refused is asked again exactly as the run will ask, and that answer counts.
+    """Return why an endpoint gives no token, and whether the fault is permanent."""
+    # Some models reject a limit of one token, or know the limit by another name. So repeat a
+    # rejected request exactly as the run will send it, and take that answer.
     last: UserError | CallError | None = None
     for limit in (1, needed.request["max_tokens"]):
         try:

@@ -1,4 +1,4 @@
-"""Which outputs of a run folder belong to its study, finished or not: what a report may show."""
+"""Which outputs of a run folder belong to its study, and so to its report."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,10 +13,10 @@ from mixmerge.fingerprint import fingerprint
 
 
 class RecordedStore(Store):
-    """A run folder whose finished steps are known although files that they read are gone."""
+    """A run folder whose finished steps count although files that they read are gone."""
 
     def key(self, step: Step, parents: Mapping[str, str]) -> str:
-        """Return a step's identity: as it was recorded, where a file outside the run is gone."""
+        """Return a step's digest: the recorded one where a file outside the run is gone."""
         try:
             return super().key(step, parents)
         except SpecError:
@@ -35,7 +35,7 @@ class RecordedStore(Store):
         return None
 
     def _built_on(self, inputs: Mapping[str, str], step: Step, parents: Mapping[str, str]) -> bool:
-        """Say whether the recorded inputs passed on what the step's inputs now do."""
+        """Return whether the step's inputs still have the outputs that were recorded."""
         if set(inputs) != set(step.inputs):
             return False
         for role, folder in inputs.items():
@@ -50,11 +50,11 @@ def _asks_the_same(asked: Mapping[str, Any], step: Step) -> bool:
 
 
 def to_show(planned: Sequence[Planned], store: Store) -> dict[str, Path]:
-    """Return the folders of the steps whose output is that of the study as it is now asked.
+    """Return the folders of the steps whose output belongs to the study as it is now.
 
-    These are the finished steps, and those that an earlier version of mixmerge finished. What was
-    asked otherwise, with another seed or by another study in the same folder, is not among them.
-    All steps of the study are ``planned``, each after its inputs.
+    These are the finished steps, and those that an earlier version of mixmerge finished. Outputs of
+    other settings, of another seed or of another study in the same folder are left out. ``planned``
+    holds all steps of the study, each after its inputs.
     """
     shown: dict[str, Path] = {}
     expected: dict[str, Path] = {}
@@ -68,8 +68,8 @@ def to_show(planned: Sequence[Planned], store: Store) -> dict[str, Path]:
 
 
 def _of_an_earlier_version(item: Planned, root: Path, expected: Mapping[str, Path]) -> Path | None:
-    """Return the finished step of the same name if it was asked the same, of the same inputs."""
-    # Results are not taken from earlier: they follow from the verdicts, and are quickly made again.
+    """Return the finished step of this name if its settings and inputs were the same."""
+    # Results are recomputed instead: they follow from the verdicts and take seconds.
     if item.earlier is None or item.step.kind == "results":
         return None
     asked = read_asked(item.earlier)

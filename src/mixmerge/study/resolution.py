@@ -1,4 +1,4 @@
-"""What a study can decide at its size, said before anything is paid for it."""
+"""What differences a study of this size can detect, before anything is paid for."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -11,18 +11,18 @@ from mixmerge.study.spec import Study
 from mixmerge.study.steps.prompts import Prompts
 
 DISCORDANT = 0.3
-"""Share of prompts on which two models are taken to differ, until they have answered."""
+"""Assumed share of prompts on which two models differ, until there are answers."""
 
 
 def decides(
     study: Study, planned: Mapping[str, Planned], prompts: Mapping[str, Sequence[Prompt]]
 ) -> list[str]:
-    """Say of every deciding axis which difference its prompts can show, a sentence each.
+    """Return the difference that each deciding axis can detect, a sentence each.
 
     Args:
         study: the study.
-        planned: all steps; those of prompts that are done tell how many there are.
-        prompts: those that are not written yet and are known all the same, by the step's id.
+        planned: all steps; finished prompt steps give the number of prompts.
+        prompts: prompts that are known before their step has run, by the step's id.
     """
     pairs = comparisons(study)
     said = []
@@ -36,7 +36,7 @@ def decides(
 
 
 def decides_if(study: Study) -> str:
-    """Say what `decides` takes for granted."""
+    """Return the assumptions of `decides`."""
     pairs = comparisons(study)
     return (
         f"What it can decide, if two models differ on {DISCORDANT:.0%} of the prompts "
@@ -45,7 +45,7 @@ def decides_if(study: Study) -> str:
 
 
 def comparisons(study: Study) -> int:
-    """Return how many pairs of models are tested as the study's question."""
+    """Return the number of primary comparisons, over which Holm's method adjusts."""
     baselines = study.baselines() if study.evaluate.baseline else {}
     merges = [
         name
@@ -58,7 +58,7 @@ def comparisons(study: Study) -> int:
 def too_few(
     study: Study, planned: Mapping[str, Planned], prompts: Mapping[str, Sequence[Prompt]]
 ) -> Iterator[tuple[str, int]]:
-    """Yield the deciding axes that have too few prompts for any interval, and how many."""
+    """Yield the deciding axes with too few prompts for any interval, and their number."""
     for axis in study.evaluate.deciding:
         size = _size(f"prompts/{axis}", planned, prompts)
         if size is not None and (size[0] < MIN_VALUES or size[1] < MIN_CLUSTERS):
@@ -68,7 +68,7 @@ def too_few(
 def _size(
     step: str, planned: Mapping[str, Planned], prompts: Mapping[str, Sequence[Prompt]]
 ) -> tuple[int, int] | None:
-    """Return prompts and independent ones among them; None where they are not known yet."""
+    """Return the numbers of prompts and of clusters; None where they are not known yet."""
     if step in prompts:
         return len(prompts[step]), len({prompt.cluster for prompt in prompts[step]})
     record = planned[step].record if step in planned else None

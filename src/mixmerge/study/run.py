@@ -1,4 +1,4 @@
-"""Running a study, or rebuilding its report: the functions behind the commands."""
+"""Run a study, or rebuild its report: the functions behind the commands."""
 
 import shutil
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ _PRELOAD = ("mixmerge.cli.main", "mixmerge.study.warm")
 
 @dataclass(frozen=True)
 class Finished:
-    """What a finished study leaves."""
+    """The outputs of a finished study."""
 
     results: Results
     results_file: Path
@@ -58,14 +58,14 @@ class Finished:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A study that has been read and checked, with the folder it runs in."""
+    """A study that has been read and checked, with its run folder."""
 
     study: Study
     text: str
     root: Path
     steps: list[Step]
     file: Path | None = None
-    """The study file, whose lines messages name; None for a study made in Python."""
+    """The study file, for line numbers in messages; None for a study made in Python."""
 
     def run(
         self,
@@ -77,12 +77,12 @@ class Prepared:
         attempts: int = ATTEMPTS,
         probe: bool = True,
     ) -> Finished | None:
-        """Run what is not done; return the findings, or None when ``only`` left them out.
+        """Run the pending steps; return the outputs, or None when ``only`` leaves out the report.
 
         Raises:
-            StepFailedError: steps failed; what does not depend on them was finished.
-            SpecError: ``only`` names a step that does not exist, or something is missing that the
-                run needs, such as the key of an endpoint; the message has all of it.
+            StepFailedError: steps failed; steps that do not depend on them were finished.
+            SpecError: ``only`` names a step that does not exist, or something that the run needs is
+                missing, such as an endpoint's key; the message lists all of it.
         """
         self._check_only(only)
         tracking = self.study.tracking
@@ -109,7 +109,7 @@ class Prepared:
 
     def _write_study(self) -> None:
         write_text(self.root / STUDY_FILE, self.text)
-        # Paths of the study file are relative to this directory: a report must find them again.
+        # Paths in the study file are relative to this directory, and the report reads them again.
         run = {"seed": self.study.seed, "directory": str(Path.cwd())}
         write_json(self.root / RUN_FILE, run)
 
@@ -122,7 +122,7 @@ class Prepared:
                 )
 
     def _publish_card(self, outcome: Outcome) -> None:
-        """Copy the judge card to the top of the run folder; one of an earlier study goes."""
+        """Copy the judge card to the top of the run folder, replacing an earlier study's."""
         trials = [folder for id_, folder in outcome.done.items() if id_.startswith("calibrate/")]
         if trials:
             write_bytes(self.root / CARD, (trials[-1] / CARD).read_bytes())
@@ -153,13 +153,13 @@ def prepare(
     budget: float | None = None,
     with_files: bool = True,
 ) -> Prepared:
-    """Read and check a study file and lay out its steps; nothing runs and nothing is written.
+    """Read and check a study file and lay out its steps, without running or writing anything.
 
-    The arguments are those of `run`; ``with_files`` checks the files that the study names, too.
+    The arguments are those of `run`; ``with_files`` also checks the files that the study names.
 
     Raises:
-        SpecError: the study file is wrong, with the line, a file that it names is missing, or the
-            seed is none.
+        SpecError: the study file is invalid (the message gives the line), a file that it names is
+            missing, or the seed is invalid.
     """
     path = None
     if isinstance(study, Study):
@@ -194,26 +194,26 @@ def run(
     probe: bool = True,
     listener: Listener = ignore,
 ) -> Finished | None:
-    """Run a whole study; it goes on where it stopped and reuses what has not changed.
+    """Run a study; resumes an interrupted run and reuses steps that have not changed.
 
     Args:
         study: The study file.
         out: The run folder; by default ``runs/<study's name>``.
-        only: Ids (kind/name) of the steps that are wanted, with what they need.
-        workers: Cores in use; by default all.
-        seed: Instead of the study's.
+        only: Ids (kind/name) of the steps to run, with what they need.
+        workers: Most cores to use; by default all.
+        seed: Overrides the study's seed.
         engine: Where steps run: ``local``, ``slurm`` or ``ray``.
-        attempts: How often a step is started that a passing fault stops.
-        budget: Dollars that the judges may cost together, instead of what the study says.
-        probe: Ask every endpoint for one token before work that takes long begins.
-        listener: Hears what happens to the steps.
+        attempts: Tries of a step that fails for a transient reason.
+        budget: Limit in dollars on the judges together; overrides the study's budget.
+        probe: Ask every endpoint for one token before long work starts.
+        listener: Called with every event of a step.
 
     Returns:
-        The findings, or None when ``only`` left the report out.
+        The outputs, or None when ``only`` leaves out the report.
 
     Raises:
-        SpecError: the study file is wrong, with the line.
-        StepFailedError: steps failed; what does not depend on them was finished.
+        SpecError: the study file is invalid; the message gives the line.
+        StepFailedError: steps failed; steps that do not depend on them were finished.
     """
     prepared = prepare(study, out, seed=seed, budget=budget)
     return prepared.run(
@@ -267,15 +267,15 @@ def evaluate(
     budget: float | None = None,
     listener: Listener = ignore,
 ) -> Results | JudgeCard:
-    """Let models that exist answer, judge the answers, and estimate all axes with intervals.
+    """Evaluate existing models: generate answers, judge them, estimate every axis with intervals.
 
-    The study trains nothing. To ``calibrate`` is only to put the judges on trial, on the labelled
-    answers, and writes ``judge_card.json``; the judges are asked nothing twice afterwards. The
-    other arguments are those of `run`.
+    The study trains nothing. ``calibrate`` only tests the judges, on the labelled answers, and
+    writes ``judge_card.json``; a later evaluation reuses their verdicts. The other arguments are
+    those of `run`.
 
     Raises:
-        SpecError: the study is wrong, or trains a checkpoint.
-        StepFailedError: steps failed; what does not depend on them was finished.
+        SpecError: the study is invalid, or trains a checkpoint.
+        StepFailedError: steps failed; steps that do not depend on them were finished.
     """
     prepared = prepare_evaluation(spec, out, calibrate=calibrate, budget=budget)
     finished = prepared.run(listener, workers=workers)
@@ -292,7 +292,7 @@ def prepare_evaluation(
     calibrate: bool = False,
     budget: float | None = None,
 ) -> Prepared:
-    """Lay out the steps of `evaluate`; see there."""
+    """Lay out the steps of `evaluate`."""
     prepared = prepare(spec, out, budget=budget)
     trained = list(prepared.study.trained())
     if trained:
@@ -315,11 +315,11 @@ def prepare_evaluation(
 def report(folder: Path | str, *, progress: Progress = silent) -> Path:
     """Rebuild tables, figures and ``report.html`` of a run, finished or not; return the page.
 
-    Needs none of the files outside the run folder. While it looks for those that are there, the
-    working directory is the one of the run.
+    Needs no files outside the run folder. Changes the working directory to the run's while it looks
+    for those that the study names.
 
     Raises:
-        SpecError: the folder is no run folder, or nothing in it has been judged yet.
+        SpecError: the folder is not a run folder, or nothing in it has been judged yet.
     """
     from mixmerge.reporting.write import write_report
     from mixmerge.study.steps.report import gather
@@ -365,14 +365,13 @@ def _failure(outcome: Outcome) -> StepFailedError:
 
 
 def with_budget(spec: Study, dollars: float) -> Study:
-    """Return a study whose endpoints may cost so much together, whatever it said.
+    """Return a study with this budget on every priced endpoint, in place of its own.
 
-    Judges share what they spend, because a study keeps the journals of its judges in one folder,
-    and so does an evaluation, for models behind endpoints too. An endpoint without a price counts
-    as free.
+    The budget covers all judges together, because a study keeps their journals in one folder; in an
+    evaluation it covers models behind endpoints too. An endpoint without a price counts as free.
 
     Raises:
-        SpecError: no endpoint has a price, or one with a price has no limit of an answer.
+        SpecError: no endpoint has a price, or one with a price has no limit on answer length.
     """
     values = spec.model_dump(exclude_unset=True)
     paid = [endpoint for endpoint in _endpoints(values) if endpoint.get("price") is not None]

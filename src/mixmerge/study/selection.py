@@ -1,4 +1,4 @@
-"""What a study file says about choosing: which merge weights to try, and on which items."""
+"""The `sweep` and `selection` sections: which merge weights to try, and on which prompts."""
 
 from typing import Annotated
 
@@ -37,11 +37,11 @@ class SweepSpec(SpecModel):
 
     @property
     def is_path(self) -> bool:
-        """Whether the weights are numbers, so that merges have neighbours."""
+        """Whether every weight is one number, so that the merges lie on a line."""
         return all(isinstance(value, float) for value in self.values)
 
     def merges(self, name: str, merge: MergeSpec) -> dict[str, MergeSpec]:
-        """Return the merges to try, each called ``name`` with its weight: ``sft-slerp-0.3``."""
+        """Return the merges to try, named after ``name`` and the weight: ``sft-slerp-0.3``."""
         return {f"{name}-{_text(value)}": self._with_weight(merge, value) for value in self.values}
 
     def _with_weight(self, merge: MergeSpec, value: Value) -> MergeSpec:
@@ -64,25 +64,25 @@ def _text(value: Value) -> str:
 
 
 class SelectionSpec(SpecModel):
-    """Items on which candidates are compared, judged as in ``evaluate``; best score wins.
+    """Prompts on which candidates are compared, judged as in ``evaluate``; the best score wins.
 
-    The items of ``evaluate`` are never looked at for a choice, so what is reported of the winner is
-    not inflated by the choice.
+    The prompts must differ from those of ``evaluate``, since the winner's score on the prompts that
+    it was chosen on is biased upwards.
     """
 
     prompts: dict[Axis, PromptSetSpec] = Field(min_length=1)
-    """By axis of ``evaluate``; an axis without prompts here is not looked at."""
+    """By axis of ``evaluate``; an axis without prompts here is ignored."""
     weights: dict[Axis, Annotated[float, Field(ge=0)]] = {}
-    """How much each axis counts: the score is the sum of weight times value, values of axes where
-    lower is better being subtracted, grades as shares of their range. By default each axis that
-    decides counts 1 and others 0."""
+    """How much each axis counts: the score is the sum of weight times value, where values count
+    negatively on axes where lower is better, and grades count as shares of their range. By default
+    each deciding axis counts 1 and the others 0."""
 
     limits: dict[Axis, float] = {}
-    """The worst value that is acceptable, by axis and in its units: at most 0.2 refused answers, at
-    least 6 of 10. Candidates within all limits come first; if there are none, the nearest."""
+    """The worst acceptable value by axis, in its units: at most 0.2 refused answers, at least 6 of
+    10. The best candidate within all limits wins; if there is none, the nearest to them."""
 
     def evaluation(self, evaluate: EvaluateSpec) -> EvaluateSpec:
-        """Return a study's evaluation with these items in place of its own."""
+        """Return a study's evaluation with these prompts in place of its own."""
         return evaluate.with_prompts(
             (axis, self.prompts[axis]) for axis in evaluate.axes if axis in self.prompts
         )

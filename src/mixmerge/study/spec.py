@@ -1,4 +1,4 @@
-"""The study file: what is mixed, trained, merged and evaluated, by name; and who is asked what."""
+"""The study file's sections, and the questions that the steps ask it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,11 +29,11 @@ BASE = "base"
 """The base model's name among the models of a study."""
 
 SELECTION = "@selection"
-"""Ends the names of steps that ask and judge candidates on the items of selection."""
+"""Suffix of the steps that evaluate candidates on the prompts of `selection`."""
 
 
 class TestbedSource(SpecModel):
-    """Rows of the embedded world."""
+    """Training rows of the testbed."""
 
     __test__ = False  # not a test, whatever pytest makes of the name
 
@@ -54,25 +54,25 @@ DataSource = Annotated[
 
 
 TOKENS_PER_ROW = 250
-"""What a row is taken to have until it is known: about 1,000 characters."""
+"""Assumed until rows have been counted; about 1,000 characters."""
 
 
 def expected_rows(size: int, unit: Unit) -> int:
-    """Return about how many rows a mixture of ``size``, in ``unit``, has before it is made."""
+    """Estimate the rows of a mixture of ``size``, in ``unit``, that is not made yet."""
     return size if unit == "rows" else max(1, round(size / TOKENS_PER_ROW))
 
 
 class Given(SpecModel):
-    """A checkpoint that exists already; its folder or hub name alone may stand for it."""
+    """A checkpoint that exists already; its folder or hub name alone is the short form."""
 
     model: str | None = None
     """A Hugging Face folder, or a name on the hub with an optional ``@revision``."""
     generate: EndpointModelSpec | None = None
     """The endpoint that serves this model, instead of what `EvaluateSpec.generate` says."""
     stage: Stage = Field("given", min_length=1)
-    """How far it is trained, in a word, e.g. ``sft``: it is compared with models of this stage."""
+    """Its last stage of training, e.g. ``sft``: it is compared with models of this stage."""
     kind: Literal["given", "mixture", "expert", "merge"] = "given"
-    """How it came about, where that is known. A ``merge`` is tested against the baseline."""
+    """How it was made, if known. A ``merge`` is tested against the baseline."""
     method: str | None = None
     """Merge method, for a merge."""
 
@@ -102,15 +102,15 @@ class Merged(SpecModel):
     merge: MergeSpec
     """Method, models and weights."""
     sweep: SweepSpec | None = None
-    """Try several weights of one model; the checkpoint is the merge that does best on the items of
-    ``selection``."""
+    """Try several weights of one model; the checkpoint is the merge that scores best on the prompts
+    of ``selection``."""
 
 
 class Selected(SpecModel):
-    """A checkpoint that is one of others: the one that does best on the items of ``selection``."""
+    """The one of several checkpoints that scores best on the prompts of ``selection``."""
 
     select: list[str] = Field(min_length=2)
-    """The checkpoints to choose from; of equals, the first."""
+    """The checkpoints to choose from; the first wins a tie."""
 
 
 def _from_its_name(value: Any) -> Any:
@@ -144,8 +144,8 @@ class Placement(SpecModel):
     merge: MergePlacement = MergePlacement()
     """Threads."""
     memory_gb: dict[Phase, Annotated[float, Field(gt=0)]] = {}
-    """Gigabytes (1e9 bytes) that one step of a kind needs, e.g. ``{train: 40, generate: 18}``: no
-    more run side by side than fit. A kind that is not named is taken to need none."""
+    """Gigabytes (1e9 bytes) that one step of a kind needs, e.g. ``{train: 40, generate: 18}``: only
+    as many run at the same time as fit. A kind that is not named counts as 0."""
 
 
 class ReportSpec(SpecModel):
@@ -158,18 +158,17 @@ class ReportSpec(SpecModel):
 
 
 class Study(SpecModel):
-    """A study file: ``base``, ``checkpoints`` and ``evaluate`` are all that it needs."""
+    """A study file; ``base``, ``checkpoints`` and ``evaluate`` are required."""
 
     study: Name = "study"
     """The study's name."""
     extends: str | list[str] | None = None
-    """Study files, relative to this one, that this one adds to: sections are joined name by name,
-    and what stands at a name is replaced whole."""
+    """Study files, relative to this one, that this one adds to: sections are merged name by name,
+    and the value of a name is replaced whole."""
     chat_template: ChatOptions = Field(default={}, exclude_if=lambda options: not options)
-    """Options of the chat template, such as ``{enable_thinking: false}``, with which models are
-    trained and asked."""
+    """Options of the chat template in training and generation: ``{enable_thinking: false}``."""
     seed: int = Field(default=0, ge=0, lt=2**32)
-    """Decides every draw: rows and their order, training, random merge methods, statistics."""
+    """Seeds every random draw: rows and their order, training, merge methods, statistics."""
     languages: list[str] = Field(default=["en"], min_length=1)
     """Languages of training and evaluation."""
     base: BaseSpec
@@ -180,22 +179,22 @@ class Study(SpecModel):
     mixtures: dict[Name, MixtureSpec] = {}
     """Training sets."""
     training: dict[Name, TrainSpec] = {}
-    """Training recipes. Their seed is the study's unless they have their own."""
+    """Training recipes. Their seed is the study's unless they set one."""
     checkpoints: dict[Name, CheckpointSpec] = Field(min_length=1)
     """The models: given ones, and a graph of trainings and merges."""
     evaluate: EvaluateSpec
     """Axes, judges and statistics."""
     selection: SelectionSpec | None = None
-    """On which items ``sweep`` and ``select`` choose: others than those of `evaluate`."""
+    """The prompts on which ``sweep`` and ``select`` choose; not those of `evaluate`."""
     report: ReportSpec = ReportSpec()
     """What the report shows."""
     placement: Placement = Placement()
     """Where and how the work runs."""
     tracking: TrackingSpec | None = None
-    """An experiment tracker that hears of trainings and finished steps; none by default."""
+    """An experiment tracker for the metrics of trainings and finished steps; none by default."""
 
     def given(self) -> dict[str, Given]:
-        """Return the models that are made outside of the study, the base model first."""
+        """Return the models made outside the study, the base model first."""
         named = {n: c for n, c in self.checkpoints.items() if isinstance(c, Given)}
         return {BASE: self.base, **named}
 
@@ -204,22 +203,23 @@ class Study(SpecModel):
         return {n: c for n, c in self.checkpoints.items() if isinstance(c, Trained)}
 
     def merges(self) -> dict[str, MergeSpec]:
-        """Return all merges to make: those of the file that have no sweep, and every swept one."""
+        """Return all merges to make: those without a sweep, and every merge of the sweeps."""
         merged = {n: c for n, c in self.checkpoints.items() if isinstance(c, Merged)}
         plain = {name: own.merge for name, own in merged.items() if own.sweep is None}
         return plain | {n: m for name in merged for n, m in self.swept(name).items()}
 
     def swept(self, name: str) -> dict[str, MergeSpec]:
-        """Return the merges that the sweep of a checkpoint tries; none without a sweep."""
+        """Return the merges of a checkpoint's sweep; none without a sweep."""
         checkpoint = self.checkpoints[name]
         if not isinstance(checkpoint, Merged) or checkpoint.sweep is None:
             return {}
         return checkpoint.sweep.merges(name, checkpoint.merge)
 
     def measured_sweeps(self) -> dict[str, list[str]]:
-        """Return the sweeps that are measured as a whole, since `EvaluateSpec.match_on` asks so.
+        """Return the sweeps whose every merge is evaluated, for `EvaluateSpec.match_on`.
 
-        A sweep is a path only if its weights are numbers, from the smallest to the largest.
+        The merges are sorted by weight, since neighbours are interpolated between; a sweep of
+        gradients has no such order and is left out.
         """
         sweeps = {n: c.sweep for n, c in self.checkpoints.items() if isinstance(c, Merged)}
         return {
@@ -233,19 +233,19 @@ class Study(SpecModel):
         return [merge for merges in self.measured_sweeps().values() for merge in merges]
 
     def candidates(self, name: str) -> list[str]:
-        """Return what a checkpoint is chosen among; nothing for one that is not chosen."""
+        """Return the candidates of a checkpoint; none for one that is not chosen."""
         checkpoint = self.checkpoints.get(name)
         if isinstance(checkpoint, Selected):
             return checkpoint.select
         return [] if checkpoint is None else [*self.swept(name)]
 
     def chosen(self) -> dict[str, list[str]]:
-        """Return the candidates of every checkpoint that is chosen."""
+        """Return the candidates of every chosen checkpoint."""
         found = {name: self.candidates(name) for name in self.checkpoints}
         return {name: names for name, names in found.items() if names}
 
     def parents(self, name: str) -> list[str]:
-        """Return the checkpoints that a checkpoint is made from, the base model left out."""
+        """Return the checkpoints that a checkpoint is made from, without the base model."""
         checkpoint = self.checkpoints[name]
         if isinstance(checkpoint, Trained):
             return [checkpoint.start] if checkpoint.start else []
@@ -254,7 +254,7 @@ class Study(SpecModel):
         return list(checkpoint.merge.checkpoints) if isinstance(checkpoint, Merged) else []
 
     def ancestors(self, name: str) -> list[str]:
-        """Return a checkpoint and all it is made from, each once, parents first."""
+        """Return a checkpoint and all its ancestors, each once, parents first."""
         found: dict[str, None] = {}
         waiting = [name]  # no recursion: a study may train a thousand checkpoints in a row
         while waiting:
@@ -266,7 +266,7 @@ class Study(SpecModel):
         return [*found]
 
     def stage(self, name: str) -> Stage:
-        """Return how far a checkpoint is trained: what its last training leads to."""
+        """Return a checkpoint's stage: that of its last training."""
         checkpoint = self.checkpoints[name]
         while isinstance(checkpoint, (Merged, Selected)):
             name = self.parents(name)[0]
@@ -276,14 +276,14 @@ class Study(SpecModel):
         return checkpoint.stage
 
     def baselines(self) -> dict[Stage, str]:
-        """Return what the merges of each stage are tested against."""
+        """Return the baseline that the merges of each stage are tested against."""
         named = self.evaluate.baseline
         if len(named) == 1:
             return {self.stage(name): named[0] for name in self.checkpoints}
         return {self.stage(name): name for name in named}
 
     def kind(self, name: str) -> Kind:
-        """Return whether a checkpoint is given, a merge, a mixture, or an expert of one source."""
+        """Return whether a checkpoint is given, a merge, a mixture, or an expert on one source."""
         checkpoint = self.checkpoints[name]
         if isinstance(checkpoint, Given):
             return checkpoint.kind
@@ -306,7 +306,7 @@ class Study(SpecModel):
         return "mixture" if sum(share > 0 for share in shares.values()) > 1 else "expert"
 
     def shares(self, name: str) -> dict[str, float] | None:
-        """Return the share of each source in what a checkpoint was trained on, if it was."""
+        """Return the share of each source in a checkpoint's training mixture, if it has one."""
         checkpoint = self.checkpoints[name]
         if not isinstance(checkpoint, Trained):
             return None
@@ -322,10 +322,10 @@ class Study(SpecModel):
 
 
 def folder_of(model: str) -> Path | None:
-    """Return the folder that a model's name means, None for the testbed or a name on the hub.
+    """Return the folder that a model's name refers to; None for the testbed or a hub name.
 
     Raises:
-        ModelError: no file system could have such a path.
+        ModelError: the name is not a valid path.
     """
     folder = local_folder(model)
     looks_local = model.startswith((".", "/", "~")) or folder.is_dir()
@@ -340,7 +340,7 @@ class Round:
     models: list[str]
     """The base model first."""
     suffix: str = ""
-    """Ends the names of its steps."""
+    """Suffix of the names of its steps."""
     weights: Mapping[Axis, float] = field(default_factory=dict)
     """How much each axis counts for a choice; empty where nothing is chosen."""
     limits: Mapping[Axis, float] = field(default_factory=dict)
@@ -348,7 +348,7 @@ class Round:
 
 
 def rounds(study: Study) -> list[Round]:
-    """Return the study's own round and, where checkpoints are chosen, that of their candidates."""
+    """Return the study's own round and, if checkpoints are chosen, that of their candidates."""
     own = Round(study.evaluate, [BASE, *study.checkpoints, *study.measured_merges()])
     candidates = list(dict.fromkeys(name for names in study.chosen().values() for name in names))
     if not candidates or study.selection is None:
@@ -360,7 +360,7 @@ def rounds(study: Study) -> list[Round]:
 
 
 def model_step(study: Study, name: str) -> str:
-    """Return the id of the step that makes a model: the base, a checkpoint or a sweep's merge."""
+    """Return the id of the step that makes a model: the base, a checkpoint or a swept merge."""
     checkpoint = study.checkpoints.get(name)
     if name == BASE:
         kind = "base"
@@ -374,6 +374,6 @@ def model_step(study: Study, name: str) -> str:
 
 
 def has_weights(study: Study, name: str) -> bool:
-    """Say whether a model is there as a folder, and not only behind an endpoint."""
+    """Return whether a model has weights, and not only an endpoint."""
     given = study.given().get(name)
     return given is None or given.model is not None

@@ -1,9 +1,9 @@
-"""Reading a YAML file into a typed specification, with the line of each mistake.
+"""Read a YAML file into a typed specification; errors give the line.
 
-A study file may extend others, ``extends: common.yaml`` at the top: those come first, and it is put
-over them. Sections such as ``checkpoints`` are joined name by name, and what stands at a name is
-replaced whole; so are the axes of ``evaluate``. A name with nothing at it is taken out. Several
-files are put over each other in the order in which they are named.
+A study file may extend others, with ``extends: common.yaml`` at the top; it overrides them.
+Sections such as ``checkpoints``, and the axes of ``evaluate``, are merged name by name, and the
+value of a name is replaced whole. A name with an empty value is removed. Of several files, later
+ones override earlier ones.
 """
 
 import difflib
@@ -31,22 +31,22 @@ def read_spec(path: Path, kind: type[Spec]) -> Spec:
     """Read a YAML file as one specification; see `parse_spec`.
 
     Raises:
-        SpecError: the file is missing, is not YAML, or does not fit; the message has the file, the
-            line, what was required and what was seen, and the nearest known key for an unknown one.
+        SpecError: the file is missing, is not YAML, or does not fit; the message gives the file,
+            the line, what was required and seen, and the nearest key to an unknown one.
     """
     return parse_spec(read_text(path), kind, str(path))
 
 
 def parse_spec(text: str, kind: type[Spec], name: str, check: Check[Spec] = lambda _: ()) -> Spec:
-    """Read YAML text as one specification; ``name`` stands for the file in messages."""
+    """Read YAML text as one specification, called ``name`` in messages."""
     return validated(parse_document(text, name), kind, check)
 
 
 def validated(document: Document, kind: type[Spec], check: Check[Spec] = lambda _: ()) -> Spec:
-    """Read a document as one specification; ``check`` finds mistakes that types cannot see.
+    """Read a document as one specification; ``check`` finds what types cannot.
 
     Raises:
-        SpecError: it does not fit; the message has every mistake with its file and line.
+        SpecError: it does not fit; the message lists every mistake with its file and line.
     """
     try:
         spec = kind.model_validate(document.data)
@@ -61,7 +61,7 @@ def validated(document: Document, kind: type[Spec], check: Check[Spec] = lambda 
 
 
 def where(document: Document, place: Place) -> str:
-    """Begin a message: the file, the line of the nearest enclosing key, and the keys."""
+    """Return the start of a message: the file, the line of the nearest key, and the keys."""
     marks = document.marks
     enclosing = (place[:n] for n in range(len(place), -1, -1))
     mark = next((marks[keys] for keys in enclosing if keys in marks), Mark(document.name, 1))
@@ -85,7 +85,7 @@ def _describe(problem: Any, kind: type[BaseModel], document: Document) -> str:
 
 
 def _place_in(data: Any, location: Place) -> Place:
-    """Drop from a pydantic location what names a type of a union, not a key of the file."""
+    """Drop from a pydantic location the parts that name a type of a union, not a key."""
     place: list[str | int] = []
     for index, part in enumerate(location):
         last = index == len(location) - 1
@@ -107,7 +107,7 @@ def _known_keys(kind: type[BaseModel], location: Place) -> list[str]:
 
 
 def _below(annotation: Any, part: str | int) -> Iterable[Any]:
-    """Yield the types that may stand at a key, an index or a union's branch of a type."""
+    """Yield the types that a type allows at a key, at an index or in a union's branch."""
     for branch in _branches(annotation):
         if any(isinstance(note, Tag) and note.tag == part for note in _notes(branch)):
             yield branch
@@ -149,21 +149,21 @@ def _is_model(item: Any) -> bool:
 
 
 _DEEPEST = 50
-"""Files that extend each other in a row."""
+"""Longest chain of files that extend each other."""
 
 
 def read_extended(path: Path) -> Document:
-    """Read a study file with all that it extends, relative to its folder.
+    """Read a study file and the files that it extends, relative to its folder.
 
     Raises:
         SpecError: a file is missing or not YAML, or files extend each other in a circle; the
-            message has the file and line.
+            message gives the file and line.
     """
     return _read(path, [], {})
 
 
 def _read(path: Path, by: Sequence[Path], known: dict[Path, Document]) -> Document:
-    """Read a file that the files ``by`` led to; those that are ``known`` are not read again."""
+    """Read a file that the chain ``by`` extends; ``known`` files are not read again."""
     if path.resolve() in known:
         return known[path.resolve()]
     document = parse_document(read_text(path), str(path))
@@ -197,24 +197,24 @@ def _parents(document: Document, path: Path) -> list[Path]:
             hint = f" Did you mean `{near[0]}`?" if near else ""
             raise SpecError(f"{start}{file}: no such file.{hint}")
         files.append(file)
-    return list(dict.fromkeys(reversed(files)))[::-1]  # of a file that is named twice, the last
+    return list(dict.fromkeys(reversed(files)))[::-1]  # a file named twice counts at its last place
 
 
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a name too long for any file
+    except OSError:  # the name is too long
         return False
 
 
 _JOINED_INSIDE = frozenset({("evaluate", "axes"), ("selection", "prompts")})
-"""Mappings inside a section whose names are joined, too."""
+"""Mappings inside a section that are merged name by name, too."""
 
 
 def _over(below: Document, above: Document) -> Document:
-    """Put one document over another: sections name by name, everything else whole."""
+    """Override one document by another: sections name by name, everything else whole."""
     data, replaced = _joined(below.data, above.data, ())
-    # Lines below a replaced value would point into a file that no longer says it.
+    # Marks below a replaced value would point to lines that no longer apply.
     gone = set(replaced)
     kept = {
         place: mark
@@ -227,7 +227,7 @@ def _over(below: Document, above: Document) -> Document:
 def _joined(
     below: Mapping[str, Any], above: Mapping[str, Any], place: Place
 ) -> tuple[dict[str, Any], list[Place]]:
-    """Return two mappings joined, and the places where the upper one replaced the lower."""
+    """Return two mappings merged, and the places where the upper one replaced the lower."""
     data, replaced = dict(below), []
     for key, value in above.items():
         here = (*place, key)

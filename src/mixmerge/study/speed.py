@@ -1,9 +1,9 @@
-"""How long trainings and answers take, roughly, before any has run: operations over speed.
+"""Rough times of trainings and generations before any has run: operations over speed.
 
 A forward pass takes 2 operations a weight and token, a backward pass twice as many (Kaplan et al.
-2020, section 2.1), of which LoRA leaves out the gradients of frozen weights. An answer's token
-reads every weight once for a whole batch. The speeds are a third of what an A100 and one core of
-a laptop can do at best; the first finished step of a kind replaces the guess.
+2020, section 2.1), of which LoRA skips the gradients of frozen weights. A generated token reads
+every weight once for the whole batch. The speeds are a third of the peak of an A100 and of a
+laptop's core; the first finished step of a kind replaces the guess.
 """
 
 import math
@@ -17,9 +17,9 @@ from mixmerge.study.steps.prompts import Prompts
 from mixmerge.study.steps.train import Train
 
 _OPERATIONS, _BYTES = (2e10, 1e14), (1e10, 5e11)
-"""A second: of one core, and of one GPU."""
+"""Per second, of one core and of one GPU."""
 _LARGE = 1e9
-"""Weights from which a study that is planned without a GPU is meant for one."""
+"""From this many weights, a study planned on a machine without a GPU is assumed to run on one."""
 GUESS = (
     "trainings and answers are guessed from the weights and tokens of each, at 1e14 operations a "
     "second on a GPU (which models of 1e9 weights are taken to have) or 2e10 on a core; other "
@@ -33,9 +33,9 @@ def guessed_seconds(
     tokens: float,
     prompts: Mapping[str, Sequence[Prompt]],
 ) -> float | None:
-    """Return the seconds of a training that reads so many tokens, or of a model's answers.
+    """Return the seconds of a training on so many tokens, or of a generation.
 
-    None for other steps, and where the model or its prompts are not known.
+    None for other steps, and where the model's size or the prompts are not known.
     """
     parent = item.step.inputs.get("model")
     size = model_size(parent, steps) if parent else None

@@ -1,7 +1,7 @@
-"""Data mixed or one checkpoint trained alone: the functions behind ``mixmerge mix`` and ``train``.
+"""Mix data or train one checkpoint without a study: ``mixmerge mix`` and ``mixmerge train``.
 
-A specification is given as a YAML file or as the object that such a file is read into. Paths in
-it are relative to the working directory.
+A specification is a YAML file, or the object that such a file is read into. Paths in it are
+relative to the working directory.
 """
 
 from pathlib import Path
@@ -29,7 +29,7 @@ def mix(
     Writes ``rows.jsonl`` and ``manifest.json`` into the folder ``out``.
 
     Raises:
-        UserError: the specification or a source is wrong, or a source is too small.
+        UserError: the specification or a source is invalid, or a source is too small.
     """
     from mixmerge.mixing.materialise import mix as run
     from mixmerge.mixing.spec import MixSpec
@@ -40,7 +40,7 @@ def mix(
 def train(
     spec: "Path | str | TrainJob", out: Path | str, *, progress: Progress = silent
 ) -> "TrainReport":
-    """Train one checkpoint by SFT or DPO; goes on where a killed call stopped.
+    """Train one checkpoint by SFT or DPO; resumes where a killed call stopped.
 
     Writes ``model/``, ``curve.jsonl`` and ``report.json`` into the folder ``out``.
 

@@ -1,4 +1,4 @@
-"""A study's steps in an experiment tracker: one event for each that finished, off by default."""
+"""Log a study's finished steps to an experiment tracker; off by default."""
 
 import importlib
 import logging
@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 _Run = tuple[Any, str, str]
-"""A tracker's package or run, its function that takes numbers by name, and the one that ends it."""
+"""A tracker's package or run, and the names of its functions that log and that end the run."""
 
 
 def _begin(spec: TrackingSpec, name: str) -> _Run:
@@ -27,12 +27,12 @@ def _begin(spec: TrackingSpec, name: str) -> _Run:
 class Tracker:
     """Sends the numbers of each finished step: seconds, memory, tokens, rows.
 
-    They are named ``train/sft-15/seconds`` and so on. A tracker that fails stops no run: it is
-    said once in the log, and nothing more is sent.
+    They are named ``train/sft-15/seconds`` and so on. If the tracker fails, the run continues: the
+    log says so once, and nothing more is sent.
     """
 
     def __init__(self, spec: TrackingSpec, study: str, listener: Listener = ignore) -> None:
-        """Begin a run of this name at the tracker.
+        """Start a run of this name in the tracker.
 
         Raises:
             ResourceError: the tracker's package is not installed.
@@ -42,11 +42,11 @@ class Tracker:
         self._run: _Run | None = None
         try:
             self._run = _begin(spec, study)
-        except Exception as error:  # noqa: BLE001 - whatever a tracker raises, the study goes on
+        except Exception as error:  # noqa: BLE001 - whatever a tracker raises, the study continues
             _warn(error)
 
     def __call__(self, event: Event) -> None:
-        """Pass an event on; send the numbers of a finished step; end with the study's run."""
+        """Forward an event; send the numbers of a finished step; end the run with the study's."""
         self._listener(event)
         if self._run is None:
             return
@@ -56,7 +56,7 @@ class Tracker:
                 getattr(tracker, send)(_numbers(event))
             elif isinstance(event, Ended):
                 getattr(tracker, end)()
-        except Exception as error:  # noqa: BLE001 - whatever a tracker raises, the study goes on
+        except Exception as error:  # noqa: BLE001 - whatever a tracker raises, the study continues
             _warn(error)
             self._run = None
 

@@ -1,4 +1,4 @@
-"""Imports the heavy libraries once, in the process that steps are forked from."""
+"""Import the heavy libraries once, in the process that steps are forked from."""
 # ruff: noqa: F401
 
 import threading
@@ -17,7 +17,7 @@ from trl import DPOTrainer, SFTTrainer
 from mixmerge.merging.engine import merge
 from mixmerge.merging.kernels.rounding import finite_bfloat16
 
-# Its default lock is a semaphore of the system, which a step that is stopped would leave behind.
+# Its default lock is a system semaphore, which a step that is stopped would leak.
 tqdm.tqdm.set_lock(threading.RLock())
 # The first kernel starts Numba, which takes longer than a merge of small models.
 finite_bfloat16(np.zeros(1, np.uint16))

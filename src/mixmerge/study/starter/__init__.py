@@ -1,1 +1,1 @@
-"""A first study, written from what is there: models, data files, and the machine."""
+"""Write a first study from the user's models and data files, to fit the machine."""

@@ -1,4 +1,4 @@
-"""Defaults of a first study: how models are trained, judged and merged."""
+"""Choose the defaults of a first study: training, judges and merges."""
 
 import json
 import math
@@ -14,17 +14,17 @@ from mixmerge.study.starter.look import PromptLook
 from mixmerge.testbed.model import BASES, weights_folder
 
 _FULL_BYTES = 16
+"""Bytes per weight: the weight, its gradient and Adam's two moments in float32."""
 _ADAPTERS = {"LoRA": (2, "{rank: 16}"), "QLoRA": (0.6, "{rank: 16, load_in_4bit: true}")}
-"""Bytes a weight of the frozen model, and the setting, from the most to the least memory."""
-"""A weight: itself, its gradient and Adam's moments in float32; or itself alone in bfloat16."""
+"""Bytes per weight of the frozen model, and the setting, from the most memory to the least."""
 _TINY_ROWS = 1600
-"""Over all epochs: what the tiny model needs to learn anything."""
+"""Rows over all epochs that the testbed's model needs to learn anything."""
 _ROOM = 0.9
-"""Of a device's memory, what training may count on."""
+"""Share of a device's memory that training may use."""
 _SHORT = 40
-"""Characters of an answer that can be expected word for word."""
+"""Longest answer, in characters, that a model can be expected to match word for word."""
 _PER_TOKEN = 3
-"""Characters of a token, cautiously."""
+"""Characters per token, a low estimate."""
 _PROGRAMS = {
     "exact_match": (
         "{exact_match: squad}",
@@ -49,18 +49,18 @@ class Training:
     adapter: str
     """The setting, as YAML; empty where all weights are trained."""
     per_device: int | None
-    """Rows at once, where a GPU's memory decides it."""
+    """Rows per batch, where a GPU's memory limits it."""
     why: str
-    """In words, for a comment."""
+    """The choice in words, for a comment in the study file."""
 
 
 def size_of(base: str) -> ModelSize | None:
-    """Return the size of a model that is here, from its headers."""
+    """Return the size of a model in a local folder, from its headers."""
     return size_in(weights_folder(BASES[base]) if base in BASES else Path(base).expanduser())
 
 
 def context_of(base: str) -> int | None:
-    """Return the longest input of a model that is here, in tokens."""
+    """Return the context length of a model in a local folder, in tokens."""
     size = size_of(base)
     config = {} if size is None else size.config
     longest = config.get("text_config", config).get("max_position_embeddings")
@@ -70,14 +70,14 @@ def context_of(base: str) -> int | None:
 def training(
     base: str, rows: int, method: str, *, gpu_gb: float | None, lora: bool | None, tokens: int
 ) -> Training:
-    """Choose how to train by what the GPU holds: all weights, LoRA or QLoRA; and the batch on it.
+    """Choose full training, LoRA or QLoRA, and the batch, by the GPU's memory.
 
     Args:
         base: the model.
         rows: of each training.
         method: ``sft`` or ``dpo``.
-        gpu_gb: memory of the GPU; None: there is none.
-        lora: what was asked; None: whatever fits.
+        gpu_gb: memory of the GPU; None without one.
+        lora: the user's choice; None for what fits.
         tokens: of a long row.
     """
     batch = 16 if rows < 2000 else 32
@@ -111,21 +111,21 @@ def training(
     if gpu_gb is not None and weights is not None:
         left = max(gpu_gb * 1e9 * _ROOM - needed * weights, 0)
         at_once = _power_of_two(left / (tokens * _activation_bytes(weights)), batch)
-    # Few rows are seen three times, as is usual; many need it once.
+    # Three epochs are usual for few rows; one is enough for many.
     return Training(
         rates[method, bool(adapter)], batch, 3 if rows < 1000 else 1, adapter, at_once, why
     )
 
 
 def _activation_bytes(weights: int) -> float:
-    """Return about how many bytes a token takes on its way through a model and back.
+    """Estimate the bytes of a token's activations in a forward and backward pass.
 
     34 bytes for each unit of each layer (Korthikanti et al. 2022, arXiv:2205.05198, eq. 1, without
     the attention scores); units times layers follow from twelve weights for each pair of units.
     """
     layers = 12 if weights < 5e8 else 24 if weights < 3e9 else 32
     hidden = math.sqrt(weights / (12 * layers))
-    return 34 * hidden * layers + 12 * 128_000  # and the logits of a large vocabulary
+    return 34 * hidden * layers + 12 * 128_000  # plus the logits
 
 
 def _power_of_two(most: float, batch: int) -> int:
@@ -136,10 +136,10 @@ def _power_of_two(most: float, batch: int) -> int:
 
 
 def measured(axis: PromptLook, metric: str, judge: str | None, url: str) -> tuple[str, str]:
-    """Return the judge and the measure of an axis as YAML, and why these.
+    """Return the judge and the measure of an axis as YAML, with the reason for them.
 
     Raises:
-        SpecError: the metric needs right answers, and the prompts have none.
+        SpecError: the metric needs reference answers, and the prompts have none.
     """
     if metric not in METRICS:
         raise SpecError(
@@ -169,7 +169,7 @@ def _short(answers: Sequence[str]) -> bool:
 
 
 def answer_tokens(axes: Sequence[PromptLook]) -> int:
-    """Return where answers are cut off: room for nearly all of the right ones."""
+    """Return the limit on answer tokens: enough for nearly all reference answers."""
     lengths = sorted(len(text) for axis in axes for text in axis.answers)
     if not lengths or any(not axis.answers for axis in axes):
         return 512
@@ -178,7 +178,7 @@ def answer_tokens(axes: Sequence[PromptLook]) -> int:
 
 
 def merges(names: Sequence[str], taken: Mapping[str, str]) -> dict[str, str]:
-    """Return merges of some models as YAML, by a name that is not taken."""
+    """Return merges of some models as YAML, by names that are not in use."""
     listed = f"[{', '.join(names)}]"
     found = {"slerp": f"{{merge: {{method: slerp, models: {listed}}}}}"} if len(names) == 2 else {
         "linear": f"{{merge: {{method: linear, models: {listed}}}}}"
@@ -189,7 +189,7 @@ def merges(names: Sequence[str], taken: Mapping[str, str]) -> dict[str, str]:
 
 
 def free(name: str, taken: Mapping[str, str]) -> str:
-    """Return a name that is not taken: the name itself, or with ``-merge`` after it."""
+    """Return a name that is not in use: the name itself, or with ``-merge`` appended."""
     while name in taken or name == "base":
         name += "-merge"
     return name

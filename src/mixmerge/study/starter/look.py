@@ -1,4 +1,4 @@
-"""What data files hold, looked at row by row before a study is written about them."""
+"""Read every row of the user's data files before a study is written about them."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,17 +19,17 @@ from mixmerge.records import Conversation, Message, PreferencePair, Prompt
 from mixmerge.tables import read_file
 
 _UNSAID = "und"
-"""ISO 639's code for a language that is not known: that of rows that do not say theirs."""
+"""ISO 639's code for an undetermined language, for rows that do not state theirs."""
 ACCEPTED = ("accepted", "answer", "answers", "completion", "output", "response", "target")
-"""Columns in which evaluation files have the right answers."""
+"""Columns in which evaluation files have the reference answers."""
 _MOST_HELD_OUT = 200
 LEAST_PROMPTS = 30
-"""Fewer prompts than these have no interval."""
+"""Fewer prompts allow no interval."""
 
 
 @dataclass
 class DataLook:
-    """A file of training rows."""
+    """A file of training rows and what it holds."""
 
     name: str
     file: Path
@@ -37,7 +37,7 @@ class DataLook:
     form: Form
     """``preferences`` where its rows make pairs."""
     languages: list[str]
-    """Those that its rows say, the most frequent first; none where they say none."""
+    """Languages that its rows state, the most frequent first; empty if they state none."""
 
     @property
     def rows(self) -> list[TrainingRow]:
@@ -45,7 +45,7 @@ class DataLook:
         return self.loaded.rows
 
     def lines(self) -> list[str]:
-        """Say what the file holds, a sentence each."""
+        """Describe what the file holds, a sentence each."""
         turns = [len(messages(row)) for row in self.rows]
         length = median(len(answer(row)) for row in self.rows)
         chats = sum(n > 2 for n in turns)
@@ -72,42 +72,42 @@ class DataLook:
 
 @dataclass
 class PromptLook:
-    """The prompts of an axis: a file as it is, or rows to write into one."""
+    """The prompts of an axis: a file to use as it is, or rows to write to one."""
 
     name: str
     file: Path
-    """What the study names."""
+    """The path in the study file."""
     count: int
     answers: list[str] = field(default_factory=list)
-    """Right answers, none where the file has none."""
+    """Reference answers; empty where the file has none."""
     accepted: str | None = None
-    """The column of the right answers, where it has another name than ``accepted``."""
+    """The column of the reference answers, if it is not called ``accepted``."""
     rows: list[dict[str, Any]] = field(default_factory=list)
-    """To be written into ``file``; empty where it is there."""
+    """Prompts to write to ``file``; empty if the file exists."""
     held_out: list[Prompt] = field(default_factory=list)
     comment: str = ""
     languages: list[str] = field(default_factory=list)
 
 
 def messages(row: TrainingRow) -> tuple[Message, ...]:
-    """Return the turns of a row with the answer to learn."""
+    """Return the turns of a row, ending with the target answer."""
     return row.messages if isinstance(row, Conversation) else row.as_conversation().messages
 
 
 def answer(row: TrainingRow) -> str:
-    """Return the answer to learn."""
+    """Return the target answer of a row."""
     return messages(row)[-1].content
 
 
 def look_at_data(name: str, file: Path, *, pairs: bool = True) -> DataLook:
-    """Read a file of training rows; as ``pairs``, if that is wanted and the file has any.
+    """Read a file of training rows; with ``pairs``, as preference pairs if it has any.
 
     Raises:
-        DataError: it cannot be read, or has no rows that can be used.
+        DataError: the file cannot be read, or has no usable rows.
     """
     spec = SourceSpec(files=file, broken="drop")
     form: Form = "conversations"
-    with suppress(DataError):  # no pairs, or nothing at all, which the next reading says
+    with suppress(DataError):  # no pairs; if there are no rows at all, the next reading raises
         if pairs:
             load(name, spec, "preferences", _UNSAID, first=1)
             form = "preferences"
@@ -122,7 +122,7 @@ def look_at_data(name: str, file: Path, *, pairs: bool = True) -> DataLook:
 
 
 def in_language(looks: Sequence[DataLook], language: str) -> None:
-    """Give rows that do not say their language this one."""
+    """Set the language of rows that do not state theirs."""
     for look in looks:
         look.loaded.rows = [
             row.model_copy(update={"language": language}) if row.language == _UNSAID else row
@@ -133,8 +133,8 @@ def in_language(looks: Sequence[DataLook], language: str) -> None:
 def hold_out(look: DataLook, languages: Sequence[str], file: Path) -> PromptLook:
     """Choose rows of a training file whose prompts become an evaluation.
 
-    A fifth of the different prompts in the study's languages, at most 200 and at least 30 where
-    there are twice as many; which ones follows from a hash of each.
+    A fifth of the distinct prompts in the study's languages, at most 200, and at least 30 if there
+    are twice as many. A hash of each prompt decides, so the choice does not depend on the order.
     """
     first = {row.prompt_text: row for row in reversed(look.rows) if row.language in languages}
     ranked = sorted(first.values(), key=lambda row: fingerprint([row.prompt_text]))
@@ -150,10 +150,10 @@ def hold_out(look: DataLook, languages: Sequence[str], file: Path) -> PromptLook
 
 
 def look_at_prompts(name: str, file: Path, converted: Path, language: str | None) -> PromptLook:
-    """Read an evaluation file; training rows are taken for prompts with their right answers.
+    """Read an evaluation file; training rows count as prompts with reference answers.
 
     Raises:
-        DataError: it holds neither.
+        DataError: the file holds neither prompts nor training rows.
     """
     rows = [cells for _, cells in read_file(file)]
     first: Mapping[str, Any] = rows[0] if rows else {}
@@ -216,9 +216,9 @@ def _of_rows(name: str, file: Path, rows: Sequence[TrainingRow], comment: str) -
 def supply(
     looks: Sequence[DataLook], axes: Sequence[PromptLook], languages: Sequence[str]
 ) -> dict[tuple[str, str], int]:
-    """Return how many rows each source has in each language for training.
+    """Return the number of training rows of each source in each language.
 
-    Duplicates and what the evaluations ask are left out, as a mixture does.
+    Duplicates and overlap with evaluation prompts are left out, as in a mixture.
     """
     held_out = HeldOut(prompt for axis in axes for prompt in axis.held_out)
     rows = [row for look in sorted(looks, key=lambda look: look.name) for row in look.rows]
@@ -232,7 +232,7 @@ def supply(
 
 
 def longest(rows: Sequence[TrainingRow]) -> int:
-    """Return the characters of the longest row, both answers of a pair counted by the longer."""
+    """Return the characters of the longest row; a pair counts with its longer answer."""
 
     def size(row: TrainingRow) -> int:
         rejected = row.rejected if isinstance(row, PreferencePair) else ""

@@ -1,4 +1,4 @@
-"""``mixmerge init``: a study about what is there, which `mixmerge plan` accepts as it is."""
+"""``mixmerge init``: write a first study that `mixmerge plan` accepts as it is."""
 
 import json
 import re
@@ -17,25 +17,25 @@ from mixmerge.study.starter.look import DataLook, PromptLook
 from mixmerge.testbed.model import BASES, TESTBED
 
 _LAPTOP_ROWS = 400
-"""Of each training where there is no GPU: minutes, not hours."""
+"""Most rows of a training without a GPU, so that it takes minutes and not hours."""
 ENDPOINT = "https://api.openai.com/v1"
 
 
 @dataclass(frozen=True)
 class Started:
-    """What `init` wrote."""
+    """The files that `init` wrote."""
 
     study: Path
     text: str
     files: list[Path]
-    """Further files: held-out prompts."""
+    """Files of held-out prompts."""
     notes: list[str]
-    """What was found in the files and what was chosen, a sentence each."""
+    """What the files hold and what `init` chose, a sentence each."""
 
 
 @dataclass
 class _Draft:
-    """A study in the making: its sections as lines of YAML."""
+    """The sections of a study as lines of YAML."""
 
     name: str
     base: str
@@ -67,26 +67,26 @@ def init(
 ) -> Started:
     """Write a first study about models or data files that exist.
 
-    Looks at every row of the files. Where no file of evaluation prompts is given, a part of the
-    data is held out, or a published set is named.
+    Reads every row of the files. Without evaluation prompts, a part of the data is held out, or a
+    published set is used.
 
     Args:
         out: The study file.
         models: Folders or hub names of models that exist, by name.
         data: Files of training rows, by name: an expert of each is trained, and a mix of all.
         evaluate: Files of evaluation prompts, by the axis's name.
-        base: What the models were tuned from, and what is trained; the testbed's tiny model by
-            default where nothing else is given.
-        language: The language of rows that do not say theirs; English by default.
+        base: The model that the others were fine-tuned from, or that is trained; by default the
+            testbed's tiny model, if no model is given.
+        language: The language of rows that do not state theirs; English by default.
         metric: One of ``auto``, ``exact_match``, ``f1``, ``numeric`` and ``judge``.
         judge: The name of a judge model, at ``judge_url``.
         judge_url: An OpenAI-compatible endpoint.
-        gpu_memory: Gigabytes of the GPU; by default of the smallest that is here.
-        lora: Train LoRA adapters, or all weights; None: what the GPU has room for.
+        gpu_memory: Gigabytes of the GPU; by default of this machine's smallest.
+        lora: Train LoRA adapters, or all weights; None chooses by the GPU's memory.
         force: Replace files that exist.
 
     Raises:
-        SpecError: there is nothing to study, a file is there already, or a name is none.
+        SpecError: there is no model and no data, a file exists already, or a name is invalid.
         DataError: a data file cannot be read.
     """
     out = Path(out)
@@ -94,7 +94,7 @@ def init(
     files = {name: Path(file) for name, file in (data or {}).items()}
     _check(out, models, files, evaluate or {}, base, force=force)
     looks = [look.look_at_data(name, file) for name, file in files.items()]
-    if len({each.form for each in looks}) > 1:  # one recipe trains all of them: on conversations
+    if len({each.form for each in looks}) > 1:  # one recipe trains them all
         looks = [look.look_at_data(each.name, each.file, pairs=False) for each in looks]
     axes = [
         look.look_at_prompts(name, Path(file), _beside(out, name), language)
@@ -162,10 +162,10 @@ def _check(
 def _languages(
     looks: Sequence[DataLook], axes: Sequence[PromptLook], asked: str | None
 ) -> list[str]:
-    """Return the study's languages: those of the data, the asked or usual one where they say none.
+    """Return the study's languages: the data's or, if it states none, the given or default one.
 
     Raises:
-        SpecError: no language is in all files.
+        SpecError: the files have no language in common.
     """
     if asked is not None:
         return [asked]
@@ -189,7 +189,7 @@ def _train(
     gpu_memory: float | None,
     lora: bool | None,
 ) -> None:
-    """Add the data, mixtures of one size, a recipe, an expert of each file and a mix of all."""
+    """Add the data, mixtures of one size, a recipe, an expert on each file and a mix of all."""
     counts = look.supply(looks, axes, draft.languages)
     scarcest, language = min(counts, key=lambda cell: counts[cell])
     most = counts[scarcest, language] * len(draft.languages)
@@ -246,14 +246,13 @@ def _train(
 
 
 def _own(each: DataLook, draft: _Draft) -> str:
-    """Return what a source needs beside its file: to drop rows, or the language of all its rows."""
+    """Return a source's settings beside its file: to drop broken rows, or the rows' language."""
     unsaid = len(draft.languages) > 1 and not each.languages
     language = f", language: {draft.languages[0]}" if unsaid else ""
     return language + (", broken: drop" if each.loaded.broken else "")
 
 
 def _merge(draft: _Draft, models: Mapping[str, str]) -> None:
-    """Add models that exist and merges of them."""
     draft.checkpoints |= {name: quoted(model) for name, model in models.items()}
     if len(models) > 1:
         draft.checkpoints |= choose.merges([*models], draft.checkpoints)
@@ -318,10 +317,10 @@ def _text(draft: _Draft, out: Path) -> str:
 
 
 def _accepted(text: str, written: Sequence[PromptLook], out: Path, *, force: bool) -> None:
-    """Write the study and its prompts, once `mixmerge plan` accepts them.
+    """Write the study and its prompts, if `mixmerge plan` accepts them.
 
     Raises:
-        SpecError: a file is there already.
+        SpecError: a file exists already.
     """
     from mixmerge.study.explain import explain
 

@@ -35,11 +35,11 @@ _FILES = (
 KINDS: Mapping[str, StepKind[Any, Any]] = {
     kind.kind: kind for file in _FILES for kind in import_module(f"{__name__}.{file}").KINDS
 }
-"""Every kind of step by name, in the order in which studies are laid out."""
+"""Every kind of step by name, in the order of a study's plan."""
 
 HANDLERS: Mapping[str, Handler] = {name: kind.handle for name, kind in KINDS.items()}
 
-# Steps read local folders; nothing here may ask a hub behind the user's back.
+# Steps read local folders; no library may contact a hub unasked.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 

@@ -1,4 +1,4 @@
-"""``calibrate/study``: the judges' trial, after the results, or alone before anything is judged."""
+"""``calibrate/study``: test the judges, after the results or alone before any judging."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,13 +22,13 @@ CARD = "judge_card.json"
 
 
 class TriedAxis(JudgedAxis, MeasuredAxis):
-    """What is asked on an axis, by whom, and how it is measured."""
+    """An axis with its question, judge and measure."""
 
     primary: bool
 
 
 class CalibrateSettings(SpecModel):
-    """What judges are compared with, and on which answers."""
+    """The labels that judges are compared with, and the answers."""
 
     calibrate: dict[str, Any]
     axes: dict[Axis, TriedAxis]
@@ -38,23 +38,23 @@ class CalibrateSettings(SpecModel):
 
 
 class CalibrateFacts(RowModel):
-    """What each judge is worth."""
+    """The grade of each judge."""
 
     grades: dict[Axis, str]
 
 
 class Calibrate(StepKind[CalibrateSettings, CalibrateFacts], kind="calibrate"):
-    """Puts the judges on trial and writes the judge card."""
+    """Tests the judges and writes the judge card."""
 
     def plan(self, study: Study) -> Iterable[Step]:
-        """Yield the step after the results, where the study asks for a trial."""
+        """Yield the step after the results, if the study has a `calibrate` section."""
         if study.evaluate.calibrate is not None:
             yield self.step(study, judged=True)
 
     def step(self, study: Study, *, judged: bool) -> Step:
-        """Return the trial of a study that asks for one.
+        """Return the step of a study with a `calibrate` section.
 
-        Judges that have not ``judged`` everything before are asked only about labelled answers and
+        If the judges have not ``judged`` all answers before, they judge only labelled answers and
         probes.
         """
         asked = study.evaluate.calibrate
@@ -79,7 +79,7 @@ class Calibrate(StepKind[CalibrateSettings, CalibrateFacts], kind="calibrate"):
         return Step(self.kind, name, settings, inputs, files, placement, needs=needs, version=3)
 
     def run(self, task: Task, settings: CalibrateSettings, progress: Progress) -> CalibrateFacts:
-        """Try the judges, and write ``judge_card.json``."""
+        """Test the judges and write ``judge_card.json``."""
         from mixmerge.evaluation.calibration.calibrate import calibrate
         from mixmerge.evaluation.calibration.material import Material
 

@@ -1,4 +1,4 @@
-"""``data/SOURCE``: training rows of the testbed."""
+"""``data/SOURCE``: write training rows of the testbed."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,12 +20,12 @@ class DataSettings(SpecModel):
 
     testbed: str
     name: str
-    """What the study calls them."""
+    """The source's name in the study."""
     languages: list[str]
 
 
 class DataFacts(RowModel):
-    """How many there are."""
+    """The number of rows."""
 
     rows: int
 
@@ -36,7 +36,7 @@ class TestbedData(StepKind[DataSettings, DataFacts], kind="data"):
     __test__ = False  # not a test, whatever pytest makes of the name
 
     def plan(self, study: Study) -> Iterable[Step]:
-        """Yield a step for each source that is the testbed's."""
+        """Yield a step for each source of the testbed."""
         for name, source in study.data.items():
             if isinstance(source, TestbedSource):
                 settings = {"testbed": source.testbed, "name": name, "languages": study.languages}

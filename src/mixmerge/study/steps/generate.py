@@ -1,4 +1,4 @@
-"""``generate/MODEL``: a model's answers to the prompts of every axis."""
+"""``generate/MODEL``: generate a model's answers to the prompts of every axis."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -16,22 +16,22 @@ from mixmerge.study.steps.kind import ROWS, StepKind, inputs_of, model_path, wit
 
 
 class GenerateSettings(DecodingSpec):
-    """How answers are decoded, and by what where that changes answers."""
+    """Decoding settings, and whatever else changes the answers."""
 
     generate: dict[str, Any] = {}
 
 
 class GenerateFacts(RowModel):
-    """How many answers there are and how they ended."""
+    """The number of answers and their finish reasons."""
 
     answers: int
     tokens: int
     finished: dict[str, int]
-    """Answers by `Response.finish_reason`."""
+    """Number of answers by `Response.finish_reason`."""
 
 
 class Generate(StepKind[GenerateSettings, GenerateFacts], kind="generate"):
-    """Lets one model answer the prompts of every axis."""
+    """Generates one model's answers to the prompts of every axis."""
 
     def plan(self, study: Study) -> Iterable[Step]:
         """Yield a step for each model of each round."""
@@ -69,7 +69,7 @@ class Generate(StepKind[GenerateSettings, GenerateFacts], kind="generate"):
         )
 
     def run(self, task: Task, settings: GenerateSettings, progress: Progress) -> GenerateFacts:
-        """Answer."""
+        """Generate the answers."""
         from pydantic import TypeAdapter
 
         from mixmerge.evaluation.backends.make import make_backend

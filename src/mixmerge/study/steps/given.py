@@ -1,4 +1,4 @@
-"""``base/base`` and ``given/NAME``: models that exist before the study."""
+"""``base/base`` and ``given/NAME``: provide models that exist before the study."""
 
 import re
 from collections.abc import Iterable
@@ -26,11 +26,11 @@ class GivenSettings(SpecModel):
     """Where a model comes from."""
 
     origin: Literal["testbed", "folder", "hub"] = Field(alias="from")
-    """A folder counts by its content; its path is no part of the settings."""
+    """A folder is identified by its content, so settings have no path."""
     name: str | None = None
-    """On the hub, or of the testbed's weights."""
+    """The name on the hub or in the testbed."""
     revision: str | None = None
-    """On the hub."""
+    """The revision on the hub."""
 
 
 class GivenFacts(RowModel):
@@ -38,9 +38,9 @@ class GivenFacts(RowModel):
 
     architecture: list[str] | None
     outside: list[str]
-    """The model's folder, if it lies outside the run: when it is gone, the step is to do again."""
+    """The model's folder outside the run, if any; without it, the step must run again."""
     content: str | None = None
-    """What tells the content of a model of the hub; None for any other."""
+    """Identifies the content of a hub model; None for any other."""
 
 
 class GivenModel(StepKind[GivenSettings, GivenFacts], kind="given"):
@@ -64,7 +64,7 @@ class GivenModel(StepKind[GivenSettings, GivenFacts], kind="given"):
         else:
             hub_name, _, revision = model.partition("@")
             settings = {"from": "hub", "name": hub_name, "revision": revision or None}
-            # A branch moves: what was downloaded is known only afterwards.
+            # A branch moves, so the commit is known only after the download.
             by_output = not _COMMIT.fullmatch(revision)
         return Step(self.kind, name, settings, files=files, by_output=by_output)
 
@@ -90,10 +90,10 @@ class GivenModel(StepKind[GivenSettings, GivenFacts], kind="given"):
 
 
 def whole_model(path: Path) -> ModelFolder:
-    """Return a folder that holds all of a model.
+    """Return a folder that holds a complete model.
 
     Raises:
-        ModelError: it does not; the message says what is missing.
+        ModelError: the model is incomplete; the message names what is missing.
     """
     if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
         raise ModelError(
@@ -105,7 +105,7 @@ def whole_model(path: Path) -> ModelFolder:
 
 
 def _content(name: str | None, path: Path) -> str:
-    """Return what tells the content of a model of the hub, wherever its cache lies."""
+    """Return an identifier of a hub model's content that does not depend on the cache's path."""
     if _COMMIT.fullmatch(path.name):
         return fingerprint([name, path.name])
     return folder_fingerprint(path)
@@ -115,7 +115,7 @@ class BaseModel(GivenModel, kind="base"):
     """The base model of the study."""
 
     def plan(self, study: Study) -> Iterable[Step]:
-        """Yield the base model's step, if it has weights."""
+        """Yield the base model's step, if the base has weights."""
         if study.base.model is not None:
             yield self._step(BASE, study.base.model)
 

@@ -1,4 +1,4 @@
-"""``judge/MODEL``: verdicts on a model's answers on every axis."""
+"""``judge/MODEL``: judge a model's answers on every axis."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,25 +17,25 @@ from mixmerge.study.spec import BASE, Study, rounds
 from mixmerge.study.steps.kind import ROWS, StepKind, inputs_of
 
 TRIAL = "calibrate.jsonl"
-"""The calls of the judges' trial, among those of the judges."""
+"""Name of the journal of a trial's calls, beside the judge steps' own."""
 
 
 class JudgedAxis(SpecModel):
-    """What is asked on an axis, and by whom."""
+    """An axis with its question and judge."""
 
     measure: MeasureSpec
     judge: dict[str, Any]
-    """The judge's identity."""
+    """The settings that identify the judge."""
 
 
 class JudgeSettings(SpecModel):
-    """All axes."""
+    """The axes to judge."""
 
     axes: dict[Axis, JudgedAxis]
 
 
 class JudgeFacts(RowModel):
-    """How many verdicts there are, by axis."""
+    """The number of verdicts by axis."""
 
     verdicts: dict[Axis, int]
 
@@ -76,7 +76,7 @@ class Judging(StepKind[JudgeSettings, JudgeFacts], kind="judge"):
             measure = settings.axes[axis].measure
             if is_base and measure.of_base is not None:
                 continue
-            # One judge for all axes that name the same: a local model is loaded once.
+            # Axes with the same judge share one object, so that a local model is loaded once.
             spec = task.placement["axes"][axis]
             judges[repr(spec)] = by = judges.get(repr(spec)) or judge_for(task, axis, journal)
             verdicts = judge(
@@ -96,7 +96,7 @@ class Judging(StepKind[JudgeSettings, JudgeFacts], kind="judge"):
 def judged_axes(
     axes: Mapping[Axis, AxisSpec], allow_execution: bool
 ) -> tuple[dict[Axis, Any], dict[str, Any], dict[str, str]]:
-    """Return what judges are asked as settings, placement and files of a step."""
+    """Return the settings, placement and files of a step that judges these axes."""
     settings = {
         axis: {"measure": spec.measure.model_dump(mode="json"), "judge": spec.judge.identity()}
         for axis, spec in axes.items()
@@ -114,9 +114,9 @@ def judged_axes(
 
 
 def judge_for(task: Task, axis: Axis, journal: Path) -> Judge:
-    """Return the judge of an axis of a step whose placement is that of `judged_axes`.
+    """Return the judge of an axis; the placement is that of `judged_axes`.
 
-    The journal is a file of the finished calls to a judge model; none of them is made again.
+    The journal is a file of finished calls to a judge model, which are not repeated.
     """
     from pydantic import TypeAdapter
 
@@ -134,7 +134,7 @@ def judge_for(task: Task, axis: Axis, journal: Path) -> Judge:
 
 
 def _journal(task: Task) -> Path:
-    """Return the file of the step's judge calls, begun with those of a trial before it."""
+    """Return the journal of the step's judge calls; it starts with those of an earlier trial."""
     journal = task.cache / "judge" / f"{task.name}.jsonl"
     trial = journal.with_name(TRIAL)
     if trial.is_file() and not journal.exists():

@@ -1,15 +1,14 @@
-"""What every kind of step says of itself: what it is asked, how it is planned, run and priced.
+"""The interface of a kind of step: its settings, and how it is planned, run and priced.
 
 A kind is one file with one class, and one line in `mixmerge.study.steps`::
 
     class Merge(StepKind[MergeSettings, NoFacts], kind="merge"):
 
-The settings say what a step is asked: everything that changes its outcome, and nothing else. The
-facts are what its record tells. What is written into ``step.json`` and ``record.json`` is read back
-by these classes.
+The settings hold everything that changes a step's outcome, and nothing else. The facts are what its
+record keeps. ``step.json`` and ``record.json`` are read back by these classes.
 
-Of files outside the run, settings name roles, which keep order, language and file type: a step's
-identity counts their content; where they lie is no part of it.
+Settings refer to files outside the run by role, with order, language and file type: a step's digest
+covers their content and not their paths.
 """
 
 import os
@@ -28,23 +27,23 @@ from mixmerge.study.spec import Study
 from mixmerge.tables import DataSpec
 
 MODEL = "model"
-"""The folder of a model that a step has made."""
+"""Name of the folder of a model that a step made."""
 POINTER = "model.json"
-"""Where a step says which model outside of its folder it stands for."""
+"""Name of the file in which a step points to a model outside its folder."""
 ROWS = "rows.jsonl"
 
 FOLDER = "folder"
-"""Stands in settings for a local data set folder, whose content counts."""
+"""Placeholder in settings for the path of a local data set folder."""
 
 Folders = Mapping[str, Path]
-"""By step, or by model."""
+"""Trained rows, by step or by model."""
 
 Settings = TypeVar("Settings", bound=SpecModel)
 Facts = TypeVar("Facts", bound=RowModel)
 
 
 class NoFacts(RowModel):
-    """A step whose record tells nothing but that it was done."""
+    """The facts of a step that records nothing."""
 
 
 class StepKind(Generic[Settings, Facts]):
@@ -64,41 +63,41 @@ class StepKind(Generic[Settings, Facts]):
         raise NotImplementedError
 
     def run(self, task: Task, settings: Settings, progress: Progress) -> Facts:
-        """Do the work of one step and return its facts.
+        """Run one step and return its facts.
 
         Raises:
-            UserError: something that the user can fix stands in the way.
+            UserError: the step failed for a reason that the user can fix.
         """
         raise NotImplementedError
 
     def cost(self, settings: Settings, rows: int) -> str:
-        """Say in a few words what a step would do, a training with this many rows.
+        """Describe in a few words what a step would do; ``rows`` are those of a training.
 
-        Nothing where its name says it.
+        Empty where its name says it.
         """
         del settings, rows
         return ""
 
     def adopted(self, settings: Settings, model: ModelFolder, inputs: Mapping[str, Path]) -> Facts:
-        """Return the facts of a step whose model was made elsewhere; the inputs are by role."""
+        """Return the facts of a step whose model was adopted; the inputs are by role."""
         del settings, model, inputs
         return self.facts()
 
     def handle(self, task: Task, progress: Progress) -> Mapping[str, Any]:
-        """Run a step as the execution layer asks for it."""
+        """Run a step for the execution layer."""
         return self.run(task, self.read_settings(task), progress).model_dump(mode="json")
 
     def read_settings(self, step: Step | Task) -> Settings:
-        """Return what a step is asked."""
+        """Return a step's settings."""
         return self.settings.model_validate(step.settings)
 
     def read_facts(self, record: Mapping[str, Any]) -> Facts:
-        """Return what the record of a finished step tells."""
+        """Return the facts in a finished step's record."""
         return self.facts.model_validate(record["facts"])
 
 
 def model_path(folder: Path) -> Path:
-    """Return the model of a step's folder: its own, or the one it points to outside the run."""
+    """Return the model of a step's folder: its own, or the one that it points to."""
     pointer = folder / POINTER
     return folder / read_json(pointer)["path"] if pointer.is_file() else folder / MODEL
 
@@ -114,7 +113,7 @@ def inputs_of(task: Task, group: str) -> dict[str, Path]:
 
 
 def within_cores(placement: Mapping[str, Any]) -> dict[str, Any]:
-    """Lower the threads that a placement asks for to the cores that the engine has for the step."""
+    """Limit the threads of a placement to the cores that the engine gives the step."""
     asked = dict(placement)
     cores = os.environ.get(CORES)
     if cores and asked.get("threads"):
@@ -124,7 +123,7 @@ def within_cores(placement: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def described(name: str, spec: DataSpec) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the settings of a source with roles, which begin with ``name``, and their paths."""
+    """Return a source's settings with roles in place of paths, and the paths by role."""
     settings = spec.model_dump(mode="json", exclude={"files"}, exclude_defaults=True)
     files: dict[str, str] = {}
     if isinstance(spec.files, dict):
@@ -142,7 +141,7 @@ def described(name: str, spec: DataSpec) -> tuple[dict[str, Any], dict[str, str]
 
 
 def with_paths(name: str, settings: Mapping[str, Any], files: Mapping[str, Path]) -> dict[str, Any]:
-    """Put paths back where settings name roles; see `described`."""
+    """Put paths back in place of roles; undoes `described`."""
     filled = dict(settings)
     asked = filled.get("files")
     if isinstance(asked, dict):

@@ -1,4 +1,4 @@
-"""``merge/CHECKPOINT``: merges of checkpoints."""
+"""``merge/CHECKPOINT``: merge checkpoints."""
 
 from collections.abc import Iterable
 
@@ -21,7 +21,7 @@ class Merge(StepKind[MergeSettings, NoFacts], kind="merge"):
     """Merges checkpoints."""
 
     def plan(self, study: Study) -> Iterable[Step]:
-        """Yield a step for each merge, those of sweeps included."""
+        """Yield a step for each merge, including those of sweeps."""
         placement = study.placement.merge.model_dump(mode="json")
         needs = Needs(cpus=study.placement.merge.threads)
         for name, merge in study.merges().items():
@@ -52,7 +52,7 @@ class Merge(StepKind[MergeSettings, NoFacts], kind="merge"):
         return NoFacts()
 
     def cost(self, settings: MergeSettings, rows: int) -> str:
-        """Say the method."""
+        """Return the method."""
         del rows
         return settings.method
 

@@ -1,4 +1,4 @@
-"""``mix/MIXTURE-FORM``: training sets."""
+"""``mix/MIXTURE-FORM``: build the training sets."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,17 +13,17 @@ from mixmerge.training.spec import TrainSpec
 
 
 class MixSettings(MixtureSpec):
-    """A mixture of described sources."""
+    """A mixture and its sources."""
 
     sources: dict[str, dict[str, Any]]
-    """By name: ``{input: true}`` for rows of another step, else a source with roles for paths."""
+    """By name: ``{input: true}`` for rows of another step, else as `described` returns it."""
     form: Form
     languages: list[str]
     seed: int
 
 
 class MixFacts(RowModel):
-    """How large the mixture is."""
+    """The size of the mixture."""
 
     rows: int
     characters: int
@@ -48,7 +48,7 @@ class Mix(StepKind[MixSettings, MixFacts], kind="mix"):
         mixture, inputs = study.mixtures[name], dict(held_out)
         sources: dict[str, Any] = {}
         files: dict[str, str] = {}
-        # Of a row that stands in two sources the first is kept: by name, as keys have no order.
+        # Of a duplicate in two sources the first is kept, so sort by name: settings have no order.
         for source_name, source in sorted(study.data.items()):
             if isinstance(source, TestbedSource):
                 inputs[f"source:{source_name}"] = f"data/{source_name}"
@@ -100,7 +100,7 @@ class Mix(StepKind[MixSettings, MixFacts], kind="mix"):
         return MixFacts(rows=manifest.rows, characters=sum(s.characters for s in manifest.shares))
 
     def cost(self, settings: MixSettings, rows: int) -> str:
-        """Say the mixture's size."""
+        """Return the mixture's size in words."""
         del rows
         return f"{settings.size:,} {settings.unit}"
 

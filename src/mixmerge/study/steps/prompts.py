@@ -1,4 +1,4 @@
-"""``prompts/AXIS``: what models are asked."""
+"""``prompts/AXIS``: write the prompts of an axis."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -17,7 +17,7 @@ from mixmerge.study.steps.kind import ROWS, StepKind, described, with_paths
 
 
 class PromptSettings(SpecModel):
-    """The languages that are wanted, beside the prompt set as `described` returned it."""
+    """The languages, and the prompt set as `described` returned it."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -25,7 +25,7 @@ class PromptSettings(SpecModel):
 
 
 class PromptFacts(RowModel):
-    """How many prompts there are."""
+    """The number of prompts."""
 
     rows: int
     clusters: int

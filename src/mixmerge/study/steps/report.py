@@ -1,4 +1,4 @@
-"""``report/study``: what the report shows, gathered from the folders of the steps."""
+"""``report/study``: collect what the report shows from the steps' folders."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,11 +26,11 @@ from mixmerge.study.steps.results import (
 )
 
 STUDY_FILE = "study.yaml"
-"""The study file's text at the top of a run folder."""
+"""Name of the copy of the study file in a run folder."""
 
 
 class ReportSettings(SpecModel):
-    """The study, but for where it runs."""
+    """The study, without its placement."""
 
     study: Study
 
@@ -39,7 +39,7 @@ class Report(StepKind[ReportSettings, NoFacts], kind="report"):
     """Writes the report of a finished study."""
 
     def plan(self, study: Study) -> Iterable[Step]:
-        """Yield the one step; `mixmerge.study.steps.steps` lets it read all others."""
+        """Yield the one step; `mixmerge.study.steps.steps` makes all others its inputs."""
         settings = {"study": study.model_dump(mode="json", exclude={"placement", "tracking"})}
         yield Step(self.kind, "study", settings, needs=Needs(seconds=15))
 
@@ -62,10 +62,10 @@ def gather(
     study_file: str = "",
     run: Path | None = None,
 ) -> ReportInput:
-    """Collect what the report of a finished or unfinished study shows.
+    """Collect the input of the report of a finished or unfinished study.
 
-    The ``folders`` are those of the finished steps, by step id; ``unfinished`` are ids of the
-    others. The ``run`` folder knows what calls to endpoints have cost.
+    ``folders`` holds the finished steps' folders by step id, ``unfinished`` the ids of the others.
+    The ``run`` folder has the record of what calls to endpoints have cost.
 
     Raises:
         SpecError: no model has been judged yet, so there is nothing to report.
@@ -119,7 +119,7 @@ def _results(study: Study, folders: Folders) -> Results:
 
 
 def _is_known(name: str, trainings: Sequence[str], folders: Folders) -> bool:
-    """Say whether all is there that results tell of a model: verdicts, answers and trainings."""
+    """Return whether a model's verdicts, answers and trainings are all finished."""
     needed = [f"judge/{name}", f"generate/{name}", *(f"train/{each}" for each in trainings)]
     return all(step in folders for step in needed)
 
@@ -136,7 +136,7 @@ def _cost(record: Mapping[str, Any]) -> StepCost:
 
 
 def _samples(study: Study, folders: Folders, models: Sequence[str]) -> Iterator[Sample]:
-    """Yield prompts with every model's answer: the first few of each axis and language."""
+    """Yield a few prompts of each axis and language with every model's answer."""
     for axis in study.evaluate.axes:
         step = folders.get(f"prompts/{axis}")
         if step is None:
@@ -148,7 +148,7 @@ def _samples(study: Study, folders: Folders, models: Sequence[str]) -> Iterator[
 
 
 def _sampled(prompts: Sequence[Prompt], study: Study) -> list[Prompt]:
-    """Choose whole clusters, evenly over the set, so that one question is seen in all languages."""
+    """Choose whole clusters, evenly over the set, to show each question in all languages."""
     clusters = list(dict.fromkeys(prompt.cluster for prompt in prompts))
     count = min(study.report.samples, len(clusters))
     kept = {clusters[i * len(clusters) // count] for i in range(count)}

@@ -1,4 +1,4 @@
-"""``results/study``: ``results.json`` from all verdicts."""
+"""``results/study``: estimate ``results.json`` from all verdicts."""
 
 import os
 from collections.abc import Iterable
@@ -24,25 +24,25 @@ Placed = TypeVar("Placed", Advice, Priority)
 
 
 class ReportedModel(ModelInfo):
-    """What a model is, and the trainings behind it."""
+    """A model with the trainings that it depends on."""
 
     trainings: list[str] = []
 
 
 class ResultsSettings(ResultsSpec):
-    """What is estimated, of which models."""
+    """The axes, models and statistics of the results."""
 
     models: dict[str, ReportedModel]
 
 
 class ResultsFacts(RowModel):
-    """How many models there are."""
+    """The number of models."""
 
     models: int
 
 
 class StudyResults(StepKind[ResultsSettings, ResultsFacts], kind="results"):
-    """Estimates everything that a study reports."""
+    """Computes the results of a study."""
 
     def plan(self, study: Study) -> Iterable[Step]:
         """Yield the one step."""
@@ -55,7 +55,7 @@ class StudyResults(StepKind[ResultsSettings, ResultsFacts], kind="results"):
         yield Step(self.kind, "study", settings, inputs, needs=Needs(seconds=10), version=7)
 
     def run(self, task: Task, settings: ResultsSettings, progress: Progress) -> ResultsFacts:
-        """Estimate, and write ``results.json``."""
+        """Compute and write ``results.json``."""
         groups = (inputs_of(task, group) for group in ("verdicts", "trained", "answers"))
         found = compute_results(settings, *groups, progress=progress)
         write_json(task.folder / RESULTS, found.model_dump(mode="json"))
@@ -63,7 +63,7 @@ class StudyResults(StepKind[ResultsSettings, ResultsFacts], kind="results"):
 
 
 def results_settings(study: Study) -> ResultsSettings:
-    """Return what the step ``results/study`` is asked."""
+    """Return the settings of the step ``results/study``."""
     return ResultsSettings(
         study=study.study,
         seed=study.seed,
@@ -103,9 +103,9 @@ def compute_results(
     *,
     progress: Progress = silent,
 ) -> Results:
-    """Estimate all that a study reports, of the models that have ``verdicts``.
+    """Compute the results of the models that have ``verdicts``.
 
-    The ``answers`` are read for their lengths and ends, the trainings for their tokens and rows.
+    ``answers`` give lengths and finish reasons, trainings give tokens and rows.
     """
     from mixmerge.evaluation.results import results as estimate
 
@@ -136,9 +136,9 @@ def compute_results(
 
 
 def with_folders(found: Results, study: Study, folders: Folders, run: Path) -> Results:
-    """Say where the models that the advice names lie, from the ``folders`` of the run's steps.
+    """Add the folders of the models that the advice names, from the ``folders`` of the run's steps.
 
-    The results alone do not know: the same ones may be of a run that was moved.
+    `compute_results` leaves them out, since a run can be moved.
     """
 
     def place(named: Placed) -> Placed:

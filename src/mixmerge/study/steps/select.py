@@ -1,8 +1,7 @@
-"""``select/CHECKPOINT``: the candidate that does best on items of their own.
+"""``select/CHECKPOINT``: choose the candidate that scores best on the prompts of ``selection``.
 
-Each candidate answers the items of ``selection`` and is judged on them, in steps of its own named
-``CANDIDATE@selection``. This step compares the scores and points to the winner, which from there on
-is the checkpoint.
+Steps named ``CANDIDATE@selection`` generate and judge each candidate's answers to those prompts.
+This step compares the scores and points to the winner, which becomes the checkpoint.
 """
 
 import os
@@ -23,14 +22,14 @@ CHOICE = "selection.json"
 
 
 class WeightedAxis(MeasuredAxis):
-    """How an axis is measured, and how much it counts."""
+    """An axis with its measure, weight and limit."""
 
     weight: float
     limit: float | None = None
     """The worst acceptable value, in the measure's units."""
 
     def excess(self, share: float) -> float:
-        """Return how far a share of the measure's range is beyond the limit, as a share, too."""
+        """Return how far a value is beyond the limit, both as shares of the measure's range."""
         if self.limit is None:
             return 0.0
         low, high = self.measure.range
@@ -39,27 +38,27 @@ class WeightedAxis(MeasuredAxis):
 
 
 class SelectSettings(SpecModel):
-    """What is compared, and how."""
+    """The candidates, and the axes they are compared on."""
 
     candidates: list[str]
     axes: dict[Axis, WeightedAxis]
 
 
 class SelectFacts(RowModel):
-    """The choice."""
+    """The winner."""
 
     winner: str
 
 
 class Select(StepKind[SelectSettings, SelectFacts], kind="select"):
-    """Compares the candidates and points to the best; of equals, to the first.
+    """Compares the candidates and points to the best; the first wins a tie.
 
-    Writes ``selection.json`` with the values and the score of every candidate, and the pointer
-    ``model.json``, relative, so that a moved run keeps its choice.
+    Writes ``selection.json`` with every candidate's values and score, and ``model.json`` with the
+    winner's relative path, so that a run can be moved.
     """
 
     def plan(self, study: Study) -> Iterable[Step]:
-        """Yield a step for each checkpoint that is chosen."""
+        """Yield a step for each chosen checkpoint."""
         chosen = study.chosen()
         if not chosen:
             return
@@ -82,7 +81,7 @@ class Select(StepKind[SelectSettings, SelectFacts], kind="select"):
         """Choose.
 
         Raises:
-            SampleError: the judge gave no verdict at all on a candidate.
+            SampleError: a candidate has no verdict at all on an axis.
         """
         progress(0, 1, "scores")
         values = {
@@ -97,6 +96,7 @@ class Select(StepKind[SelectSettings, SelectFacts], kind="select"):
             name: sum(spec.excess(own[axis]) for axis, spec in settings.axes.items())
             for name, own in values.items()
         }
+        # Limits are constraints: the score only ranks candidates that exceed them equally.
         winner = min(settings.candidates, key=lambda name: (excess[name], -scores[name]))
         found = {
             "winner": winner,

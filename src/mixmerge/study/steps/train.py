@@ -1,4 +1,4 @@
-"""``train/CHECKPOINT``: trainings."""
+"""``train/CHECKPOINT``: train a checkpoint."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,15 +13,15 @@ from mixmerge.study.steps.mix import Mix, form_of, mixed
 from mixmerge.training.spec import TrainPlacement, TrainSpec
 
 _SECONDS_PER_ROW = 0.01
-"""Of the testbed's model on one core: only ratios between steps matter."""
+"""Of the testbed's model on one core; only ratios between steps matter."""
 
 
 class TrainFacts(RowModel):
-    """What a training has read."""
+    """The tokens and rows that a training read."""
 
     tokens: int
     rows: int
-    """Different rows."""
+    """Distinct rows."""
     steps: int
 
 
@@ -76,7 +76,7 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
         return TrainFacts(tokens=report.tokens, rows=used, steps=report.steps)
 
     def cost(self, settings: TrainSpec, rows: int) -> str:
-        """Say objective, steps and which weights."""
+        """Return the objective, the optimizer steps and the trained weights in words."""
         adapter = settings.adapter
         lora = "QLoRA" if settings.quantized else "LoRA"
         how = "all weights" if adapter is None else f"{lora}, rank {adapter.rank}"
@@ -85,7 +85,7 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
     def adopted(
         self, settings: TrainSpec, model: ModelFolder, inputs: Mapping[str, Path]
     ) -> TrainFacts:
-        """Count what the study's training would have read: what results say of a model's costs."""
+        """Count what the study's training would have read, for the costs in the results."""
         from mixmerge.training.data import read_data
         from mixmerge.training.plan import row_order
 
