@@ -199,9 +199,10 @@ def main() -> None:
     if not found:
         sys.exit("no seed of any world is complete yet: the same command without --table goes on.")
     worlds = {world: scores for world, scores in found.items() if world in WORLDS}
-    show(given.docs, "preconditions", preconditions(worlds))
-    in_worlds = [row for world in found if world in WORLDS for row in in_world(world, found[world])]
-    show(given.docs, "worlds", markdown(in_worlds, "world"))
+    if worlds:
+        show(given.docs, "preconditions", preconditions(worlds))
+        rows = [row for world, scores in worlds.items() for row in in_world(world, scores)]
+        show(given.docs, "worlds", markdown(rows, "world"))
     drawn = []
     if "aligned" in found:
         own_paths = paths(read_study(study_of("aligned")))
