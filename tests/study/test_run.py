@@ -16,6 +16,7 @@ from tests.disks import mounted
 
 import mixmerge
 from mixmerge.errors import SpecError, StepFailedError
+from mixmerge.execution.events import Begun, Event
 from mixmerge.execution.schedule import Outcome
 from mixmerge.execution.store import Store
 from mixmerge.files import write_json
@@ -223,21 +224,27 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 12 MB; skips where it cannot be mounted."""
-    with mounted(tmp_path / "disk", "12m") as disk:
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 40 MB; skips where it cannot be mounted."""
+    with mounted(tmp_path / "disk", "40m") as disk:
         yield disk
 
 
 @pytest.mark.slow
-def test_a_full_disk_loses_nothing(tiny_disk: Path) -> None:
-    """When the disk fills up, the reason is said, finished steps stay, no model is half-written."""
+def test_a_full_disk_loses_nothing(small_disk: Path) -> None:
+    """When others fill the disk, the run says so; finished steps stay, no model is half-written."""
+
+    def others_write(event: Event) -> None:
+        if isinstance(event, Begun):  # what is free before a run is checked then
+            free = shutil.disk_usage(small_disk).free
+            (small_disk / "others").write_bytes(bytes(free - 11_000_000))
+
     with pytest.raises(StepFailedError, match=r"disk|space") as caught:
-        mixmerge.run(SMALL, tiny_disk / "run")
+        mixmerge.run(SMALL, small_disk / "run", listener=others_write)
     assert caught.value.code == 2
-    done = {path.parent.name.rsplit("-", 1)[0] for path in tiny_disk.glob("run/*/*/record.json")}
+    done = {path.parent.name.rsplit("-", 1)[0] for path in small_disk.glob("run/*/*/record.json")}
     assert {"base", "safety-0-chats"} <= done
-    for record in tiny_disk.glob("run/train/*/record.json"):
+    for record in small_disk.glob("run/train/*/record.json"):
         assert (record.parent / "model" / "model.safetensors").is_file()
 
 
