@@ -1,7 +1,11 @@
 """Import the heavy libraries once, in the process that steps are forked from."""
-# ruff: noqa: F401
+# ruff: noqa: E402, F401
 
+import logging
 import threading
+
+# peft imports bitsandbytes, if installed, which warns that there are faster kernels for a CPU.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 import datasets
 import matplotlib.figure
