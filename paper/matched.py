@@ -15,6 +15,7 @@ from mixmerge.records import Axis
 from mixmerge.stats.bootstrap import Floats
 from mixmerge.stats.decision import Decision, decide
 from mixmerge.stats.estimate import Estimate
+from mixmerge.stats.matching import crossings
 from paper.claims import compared
 from paper.scores import Scores
 
@@ -112,16 +113,14 @@ def _crossings(heights: Floats, level: Floats, values: Floats) -> tuple[Floats, 
         Weights of the points' values, and of their heights times the slope there; both of shape
         (seeds, points), all zero in a seed that never crosses.
     """
+    crosses, along = crossings(heights, level)
+    rises, steps = np.diff(values, axis=1), np.diff(heights, axis=1)
+    share = crosses / np.maximum(crosses.sum(axis=1, keepdims=True), 1)
+    # Where a step lies on the level, its height says nothing about the place of the crossing.
+    slope = np.divide(rises, steps, out=np.zeros_like(rises), where=steps != 0)
     weights, slopes = np.zeros_like(values), np.zeros_like(values)
-    for seed, here in enumerate(level):
-        below, above = heights[seed, :-1] - here, heights[seed, 1:] - here
-        # A point exactly on the level counts once, in the interval that ends at it.
-        at = np.flatnonzero((below * above < 0) | ((above == 0) & (below != 0)))
-        for step in at:
-            share = below[step] / (below[step] - above[step])
-            rise = values[seed, step + 1] - values[seed, step]
-            slope = rise / (above[step] - below[step])
-            for place, part in ((step, 1 - share), (step + 1, share)):
-                weights[seed, place] += part / len(at)
-                slopes[seed, place] += slope * part / len(at)
+    for points, part in ((slice(None, -1), 1 - along), (slice(1, None), along)):
+        counted = np.where(crosses, share * part, 0.0)
+        weights[:, points] += counted
+        slopes[:, points] += counted * slope
     return weights, slopes

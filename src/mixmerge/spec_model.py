@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Union
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Tag, ValidationError
@@ -23,6 +23,28 @@ class SpecModel(BaseModel):
     def requires(self) -> tuple[str, ...]:
         """Return the packages that this part needs beside those that mixmerge always has."""
         return ()
+
+
+def parts(
+    value: object, place: tuple[str | int, ...] = ()
+) -> Iterator[tuple[tuple[str | int, ...], SpecModel]]:
+    """Yield every specification within a value, outer ones first, with the keys that lead to it.
+
+    Args:
+        value: a model, or a mapping or list of values.
+        place: the keys that lead to the value.
+    """
+    inside: Iterable[tuple[Any, object]] = ()
+    if isinstance(value, BaseModel):
+        if isinstance(value, SpecModel):
+            yield place, value
+        inside = ((name, getattr(value, name)) for name in type(value).model_fields)
+    elif isinstance(value, Mapping):
+        inside = value.items()
+    elif isinstance(value, (list, tuple)):
+        inside = enumerate(value)
+    for key, each in inside:
+        yield from parts(each, (*place, key))
 
 
 def one_of(models: Mapping[str, type[SpecModel]], what: str) -> Any:

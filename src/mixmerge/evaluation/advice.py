@@ -8,6 +8,7 @@ shown to be higher, or when it beats it whatever the weights are.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.special import stdtrit
@@ -152,9 +153,11 @@ class _Field:
         tail = (1 - LEVEL) / 2 / max(1, len(self.names) - 1)
         self.quantile = float(stdtrit(fewest - 1, 1 - tail))
         self._wider = self.quantile / t_quantile(fewest)
-
-    def over(self, other: str) -> _Gains:
+        # Every part of the advice asks for the gains over the same few models.
+        self.over = cache(self._over)
         """Return the gains of all candidates over one of them, adjusted for their number."""
+
+    def _over(self, other: str) -> _Gains:
         value, low, high = (np.empty_like(self.points) for _ in range(3))
         for column, (info, own) in enumerate(self._axes):
             for row, each in enumerate(own.differences(self.names, other)):

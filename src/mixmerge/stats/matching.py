@@ -16,10 +16,29 @@ from mixmerge.stats.estimate import Estimate
 from mixmerge.stats.proportions import t_quantile
 
 if TYPE_CHECKING:
-    from jaxtyping import Float64
+    from jaxtyping import Bool, Float64
+    from numpy.typing import NDArray
+
+    Bools = NDArray[np.bool_]
 
 REACHED = 0.95
 """Share of bootstrap draws in which the path must reach the level, for an interval."""
+
+
+def crossings(
+    path: Float64[Floats, "*sets points"], level: Float64[Floats, "*sets"]
+) -> tuple[Bool[Bools, "*sets steps"], Float64[Floats, "*sets steps"]]:
+    """Return which steps between neighbouring points cross a level, and how far along each.
+
+    A point exactly on the level counts once: with the step that ends there or, if it is the first,
+    with the step that begins there. A step that lies on the level is crossed in its middle.
+    """
+    below, above = path[..., :-1] - level[..., None], path[..., 1:] - level[..., None]
+    first = np.arange(below.shape[-1]) == 0
+    crosses = (below * above < 0) | (above == 0) | (first & (below == 0))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        along = np.where(above == below, 0.5, below / (below - above))
+    return np.asarray(crosses), along
 
 
 def at_level(
@@ -38,12 +57,8 @@ def at_level(
         >>> at_level(path, np.array(0.3), values).round(3).item()
         0.4
     """
-    below, above = path[..., :-1] - level[..., None], path[..., 1:] - level[..., None]
-    # Count a point exactly on the level once: with the step that ends there.
-    first = np.arange(below.shape[-1]) == 0
-    crosses = (below * above < 0) | (above == 0) | (first & (below == 0))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        along = np.where(above == below, 0.5, below / (below - above))
+    crosses, along = crossings(path, level)
+    with np.errstate(invalid="ignore"):
         found = values[..., :-1] + along * (values[..., 1:] - values[..., :-1])
         mean = np.where(crosses, found, 0.0).sum(axis=-1) / crosses.sum(axis=-1)
     return np.asarray(mean)

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -21,9 +20,9 @@ from mixmerge.evaluation.judges import JUDGES
 from mixmerge.evaluation.judges.python_tests import PythonTestsSpec
 from mixmerge.execution.engines import ENGINES
 from mixmerge.execution.engines.local import physical_memory_gb
-from mixmerge.spec_model import SpecModel
+from mixmerge.spec_model import parts
 from mixmerge.study.check import read_study
-from mixmerge.study.memory import gpus
+from mixmerge.study.memory import FULL_BYTES, HALF_BYTES, ROOM, gpus
 from mixmerge.training.spec import AdapterSpec
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "safetensors")
@@ -100,7 +99,7 @@ def _gpus() -> Iterator[Fact]:
     found = gpus()
     for name, size in found:
         gigabytes = size / 1e9
-        full, lora = gigabytes * 0.9 / 16, gigabytes * 0.9 / 2
+        full, lora = (gigabytes * ROOM / needed for needed in (FULL_BYTES, HALF_BYTES))
         room = f"trains all weights of {full:.1f} billion, or LoRA on {lora:.0f} billion"
         yield Fact("GPU", f"{name}, {gigabytes:.0f} GB", room)
     if not found:
@@ -167,27 +166,12 @@ def _sandbox() -> Fact:
 def _missing_packages(study: BaseModel) -> list[str]:
     extra_of = {package: extra for extra, packages in extras().items() for package in packages}
     found: dict[str, str] = {}
-    for place, part in _parts(study, ""):
+    for place, part in parts(study):
         for package in part.requires():
             if importlib.util.find_spec(package) is None:
-                found.setdefault(package, place)
+                found.setdefault(package, ".".join(map(str, place)))
     return [
         f"{place}: needs the package {package}: pip install "
         + (f"'mixmerge[{extra_of[package]}]'." if package in extra_of else f"{package}.")
         for package, place in found.items()
     ]
-
-
-def _parts(value: Any, place: str) -> Iterator[tuple[str, SpecModel]]:
-    """Yield every specification within a value, with the keys that lead to it."""
-    inside: Any = ()
-    if isinstance(value, BaseModel):
-        if isinstance(value, SpecModel):
-            yield place, value
-        inside = ((name, getattr(value, name)) for name in type(value).model_fields)
-    elif isinstance(value, dict):
-        inside = value.items()
-    elif isinstance(value, (list, tuple)):
-        inside = enumerate(value)
-    for key, each in inside:
-        yield from _parts(each, f"{place}.{key}" if place else str(key))

@@ -19,7 +19,7 @@ from mixmerge.records import Axis, Prompt
 from mixmerge.records.judge_card import ProbeName
 from mixmerge.study.memory import model_size, step_bytes
 from mixmerge.study.preflight import Weight, disk_bytes, preflight
-from mixmerge.study.resolution import decides, decides_if
+from mixmerge.study.resolution import decides, decides_if, prompt_counts
 from mixmerge.study.run import prepare
 from mixmerge.study.spec import BASE, TOKENS_PER_ROW, Study
 from mixmerge.study.speed import GUESS, guessed_seconds
@@ -27,7 +27,6 @@ from mixmerge.study.steps import KINDS
 from mixmerge.study.steps.calibrate import Calibrate
 from mixmerge.study.steps.judge import Judging
 from mixmerge.study.steps.mix import Mix
-from mixmerge.study.steps.prompts import Prompts
 from mixmerge.study.steps.train import Train, trained_rows
 from mixmerge.testbed.model import BASES
 
@@ -344,12 +343,10 @@ def _calls(
             continue
         if f"prompts:{axis}" not in item.step.inputs:
             continue  # selection may leave axes out
-        step = item.step.inputs[f"prompts:{axis}"]
-        record = planned[step].record
-        if record is None and step not in known:
+        counts = prompt_counts(item.step.inputs[f"prompts:{axis}"], planned, known)
+        if counts is None:
             return None
-        rows = Prompts().read_facts(record).rows if record else len(known[step])
-        calls += rows * _answers_per_prompt(measure)
+        calls += counts[0] * _answers_per_prompt(measure)
     return calls
 
 

@@ -29,9 +29,11 @@ from mixmerge.study.steps.train import Train
 from mixmerge.training.spec import AdapterSpec, TrainPlacement
 from mixmerge.yaml_file import Place
 
-_FULL_BYTES = 16
-_BYTES_IN_4_BIT = 0.6
-"""Of a weight with double quantization; embeddings and head are not quantized."""
+FULL_BYTES, HALF_BYTES, BYTES_IN_4_BIT = 16, 2, 0.6
+"""Per weight: of a full training; frozen in 16 bits; frozen in 4 bits with double quantization, as
+if embeddings and head were quantized, too."""
+ROOM = 0.9
+"""Share of a device's memory that a training that is not yet chosen may use."""
 _PROMPT_TOKENS = 512
 """Assumed tokens of a prompt in the key-value cache, until there are answers to measure."""
 _HEADROOM = 0.95
@@ -184,14 +186,14 @@ def training_bytes(item: Planned, size: ModelSize) -> float:
     recipe = Train().read_settings(item.step)
     where = TrainPlacement.model_validate(item.step.placement)
     if recipe.adapter is None:
-        needed = float(_FULL_BYTES * size.weights)
+        needed = float(FULL_BYTES * size.weights)
     else:
         half = recipe.precision == "bfloat16" or (
             recipe.precision == "auto" and device_here(where.device).gpu
         )
         adapter = size.adapter_weights(recipe.adapter)
-        frozen = _BYTES_IN_4_BIT if recipe.adapter.load_in_4bit else 2 if half else 4
-        needed = frozen * size.weights + _FULL_BYTES * adapter
+        frozen = BYTES_IN_4_BIT if recipe.adapter.load_in_4bit else HALF_BYTES if half else 4
+        needed = frozen * size.weights + FULL_BYTES * adapter
     sharded = where.fsdp is not None or where.deepspeed is not None
     if sharded:
         return float(needed / (where.devices * where.nodes))

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mixmerge.errors import ResourceError, SpecError, UserError
-from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.execution.plan import Planned
 from mixmerge.execution.step import Step, needed_for
 from mixmerge.files import existing_parent
@@ -29,7 +28,7 @@ from mixmerge.study.steps.given import whole_model
 from mixmerge.study.steps.kind import with_paths
 from mixmerge.study.steps.merge import Merge
 from mixmerge.study.steps.mix import Mix, MixSettings
-from mixmerge.study.steps.prompts import Prompts
+from mixmerge.study.steps.prompts import Prompts, read_prompts
 from mixmerge.study.steps.train import Train
 from mixmerge.yaml_file import Place
 
@@ -97,7 +96,7 @@ def preflight(
     steps = {item.step.id: item for item in planned}
     ids = needed_for(only, {id_: item.step for id_, item in steps.items()}) if only else {*steps}
     todo = [item for item in planned if item.state != "done" and item.step.id in ids]
-    prompts = _prompts_of_testbed(todo)
+    prompts: dict[str, list[Prompt]] = {}
     asked = needed_endpoints(study, todo)
     keys = [Finding(*each, "missing") for each in missing_keys(asked)]
     found = [
@@ -228,20 +227,17 @@ def _is_fixed(spec: SourceSpec) -> bool:
 
 
 def _prompts(todo: Sequence[Planned], known: dict[str, list[Prompt]]) -> Iterator[Finding]:
-    """Read the prompts that are in files into ``known``, by the step's id."""
-    from mixmerge.evaluation.prompts import load_prompts
-
+    """Read the prompts in files and of the testbed into ``known``, by the step's id."""
     for item in todo:
         if item.step.kind != Prompts.kind:
             continue
         settings = Prompts().read_settings(item.step)
-        asked = dict(settings.model_extra or {})
-        if not asked.get("files"):
-            continue
+        asked = settings.model_extra or {}
+        if not (asked.get("files") or asked.get("testbed")):
+            continue  # on the hub
         paths = {role: Path(path) for role, path in item.step.files.items()}
         try:
-            spec = PromptSetSpec(**with_paths("prompts", asked, paths))
-            known[item.step.id] = load_prompts(spec, settings.languages)
+            known[item.step.id] = read_prompts(settings, paths)
         except UserError as error:
             yield Finding(_of_prompts(item.step.name), str(error))
 
@@ -329,20 +325,3 @@ def disk_bytes(todo: Sequence[Planned], steps: Mapping[str, Planned]) -> int | N
     sizes = [model_size(item.step.id, steps) for item in made]
     known = [size.stored_bytes for size in sizes if size is not None]
     return sum(known) if len(known) == len(sizes) else None
-
-
-def _prompts_of_testbed(todo: Sequence[Planned]) -> dict[str, list[Prompt]]:
-    """Return the testbed's prompts that steps will write, by the step's id."""
-    from mixmerge.testbed.data import prompts
-
-    found = {}
-    for item in todo:
-        if item.step.kind != Prompts.kind:
-            continue
-        settings = Prompts().read_settings(item.step)
-        asked = settings.model_extra or {}
-        if asked.get("testbed"):
-            split = asked.get("split", "test")
-            rows = prompts(asked["testbed"], split, settings.languages)
-            found[item.step.id] = [row for row in rows if row.language in settings.languages]
-    return found

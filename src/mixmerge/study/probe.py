@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from mixmerge.errors import SpecError, UserError
 from mixmerge.evaluation.calls.connection import Connection, key_from_environment
 from mixmerge.evaluation.calls.endpoint import in_own_thread
@@ -17,6 +15,7 @@ from mixmerge.evaluation.calls.spending import LEDGER, CallSize, Ledger
 from mixmerge.evaluation.endpoint_spec import EndpointSpec
 from mixmerge.evaluation.generate_spec import MODEL_NAME
 from mixmerge.execution.plan import Planned
+from mixmerge.spec_model import parts
 from mixmerge.study.spec import Study
 from mixmerge.yaml_file import Place
 
@@ -43,7 +42,7 @@ class NeededEndpoint:
 
 def needed_endpoints(study: Study, todo: Sequence[Planned]) -> list[NeededEndpoint]:
     """Return the endpoints that steps will call, each once."""
-    places = list(_places(study, ()))
+    places = [(at, own) for at, own in parts(study) if isinstance(own, EndpointSpec)]
     states = {item.step.id for item in todo}
     found: dict[str, NeededEndpoint] = {}
     for item in todo:
@@ -66,21 +65,6 @@ def _endpoints(value: Any) -> Iterator[dict[str, Any]]:
         value = list(value.values())
     for each in value if isinstance(value, (list, tuple)) else ():
         yield from _endpoints(each)
-
-
-def _places(value: Any, place: Place) -> Iterator[tuple[Place, EndpointSpec]]:
-    """Yield the endpoints of a study with their keys in the study file."""
-    if isinstance(value, EndpointSpec):
-        yield place, value
-    elif isinstance(value, BaseModel):
-        for key in type(value).model_fields:
-            yield from _places(getattr(value, key), (*place, key))
-    elif isinstance(value, dict):
-        for key, each in value.items():
-            yield from _places(each, (*place, key))
-    elif isinstance(value, (list, tuple)):
-        for index, each in enumerate(value):
-            yield from _places(each, (*place, index))
 
 
 def _same(own: EndpointSpec, asked: EndpointSpec) -> bool:

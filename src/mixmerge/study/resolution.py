@@ -27,7 +27,7 @@ def decides(
     pairs = comparisons(study)
     said = []
     for axis in study.evaluate.deciding:
-        size = _size(f"prompts/{axis}", planned, prompts)
+        size = prompt_counts(f"prompts/{axis}", planned, prompts)
         if size is None:
             said.append(f"{axis}: not known until its prompts are here.")
         else:
@@ -60,15 +60,18 @@ def too_few(
 ) -> Iterator[tuple[str, int]]:
     """Yield the deciding axes with too few prompts for any interval, and their number."""
     for axis in study.evaluate.deciding:
-        size = _size(f"prompts/{axis}", planned, prompts)
+        size = prompt_counts(f"prompts/{axis}", planned, prompts)
         if size is not None and (size[0] < MIN_VALUES or size[1] < MIN_CLUSTERS):
             yield axis, size[0]
 
 
-def _size(
+def prompt_counts(
     step: str, planned: Mapping[str, Planned], prompts: Mapping[str, Sequence[Prompt]]
 ) -> tuple[int, int] | None:
-    """Return the numbers of prompts and of clusters; None where they are not known yet."""
+    """Return the numbers of prompts and of clusters of a prompt step; None if not known yet.
+
+    ``prompts`` holds prompts by step that are known though their step has not run.
+    """
     if step in prompts:
         return len(prompts[step]), len({prompt.cluster for prompt in prompts[step]})
     record = planned[step].record if step in planned else None

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from mixmerge.execution.plan import Planned
 from mixmerge.records import Prompt
 from mixmerge.study.memory import ModelSize, device_of, model_size
+from mixmerge.study.resolution import prompt_counts
 from mixmerge.study.steps.generate import Generate
-from mixmerge.study.steps.prompts import Prompts
 from mixmerge.study.steps.train import Train
 
 _OPERATIONS, _BYTES = (2e10, 1e14), (1e10, 5e11)
@@ -67,10 +67,10 @@ def _answering(
     asked = 0
     for role, step in item.step.inputs.items():
         if role.startswith("prompts:"):
-            record = steps[step].record
-            if record is None and step not in prompts:
+            counts = prompt_counts(step, steps, prompts)
+            if counts is None:
                 return None
-            asked += Prompts().read_facts(record).rows if record else len(prompts[step])
+            asked += counts[0]
     batches = math.ceil(asked / item.step.placement.get("batch_size", 1))
     passes = batches * Generate().read_settings(item.step).max_new_tokens
     return float(passes * size.stored_bytes / _BYTES[_on_gpu(item, size)])

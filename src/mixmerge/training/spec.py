@@ -59,7 +59,7 @@ class AdapterSpec(_Finite):
         Raises:
             ResourceError: it is not.
         """
-        if self.load_in_4bit and importlib.util.find_spec("bitsandbytes") is None:
+        if any(importlib.util.find_spec(package) is None for package in self.requires()):
             raise ResourceError(
                 "adapter: `load_in_4bit` needs the package bitsandbytes, which is not installed; "
                 "run `pip install 'mixmerge[qlora]'`, or remove `load_in_4bit`."

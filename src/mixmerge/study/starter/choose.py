@@ -9,18 +9,25 @@ from pathlib import Path
 from statistics import median
 
 from mixmerge.errors import SpecError
-from mixmerge.study.memory import ModelSize, size_in, weights_in_name
+from mixmerge.study.memory import (
+    BYTES_IN_4_BIT,
+    FULL_BYTES,
+    HALF_BYTES,
+    ROOM,
+    ModelSize,
+    size_in,
+    weights_in_name,
+)
 from mixmerge.study.starter.look import PromptLook
 from mixmerge.testbed.model import BASES, weights_folder
 
-_FULL_BYTES = 16
-"""Bytes per weight: the weight, its gradient and Adam's two moments in float32."""
-_ADAPTERS = {"LoRA": (2, "{rank: 16}"), "QLoRA": (0.6, "{rank: 16, load_in_4bit: true}")}
+_ADAPTERS = {
+    "LoRA": (HALF_BYTES, "{rank: 16}"),
+    "QLoRA": (BYTES_IN_4_BIT, "{rank: 16, load_in_4bit: true}"),
+}
 """Bytes per weight of the frozen model, and the setting, from the most memory to the least."""
 _TINY_ROWS = 1600
 """Rows over all epochs that the testbed's model needs to learn anything."""
-_ROOM = 0.9
-"""Share of a device's memory that training may use."""
 _SHORT = 40
 """Longest answer, in characters, that a model can be expected to match word for word."""
 _PER_TOKEN = 3
@@ -90,11 +97,11 @@ def training(
         return Training(rate, batch, passes, adapter, None, "a tiny model: minutes on any CPU")
 
     def fits(needed: float) -> bool:
-        return weights is None or gpu_gb is None or needed * weights <= _ROOM * gpu_gb * 1e9
+        return weights is None or gpu_gb is None or needed * weights <= ROOM * gpu_gb * 1e9
 
     small = weights is not None and weights < 5e8
-    whole = fits(_FULL_BYTES) and (gpu_gb is not None or small)
-    kind, needed, adapter = "all weights", float(_FULL_BYTES), ""
+    whole = fits(FULL_BYTES) and (gpu_gb is not None or small)
+    kind, needed, adapter = "all weights", float(FULL_BYTES), ""
     if lora or (lora is None and not whole):
         kind = "LoRA" if fits(_ADAPTERS["LoRA"][0]) else "QLoRA"
         needed, adapter = _ADAPTERS[kind]
@@ -109,7 +116,7 @@ def training(
              ("dpo", True): "5.0e-6", ("dpo", False): "1.0e-6"}  # fmt: skip
     at_once = None
     if gpu_gb is not None and weights is not None:
-        left = max(gpu_gb * 1e9 * _ROOM - needed * weights, 0)
+        left = max(gpu_gb * 1e9 * ROOM - needed * weights, 0)
         at_once = _power_of_two(left / (tokens * _activation_bytes(weights)), batch)
     # Three epochs are usual for few rows; one is enough for many.
     return Training(

@@ -1,6 +1,7 @@
 """``prompts/AXIS``: write the prompts of an axis."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Literal
 
 from pydantic import ConfigDict
@@ -9,7 +10,7 @@ from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.execution.step import Step, Task
 from mixmerge.files import write_rows
 from mixmerge.progress import Progress
-from mixmerge.records import RowModel
+from mixmerge.records import Prompt, RowModel
 from mixmerge.spec_model import SpecModel
 from mixmerge.study.spec import Study, rounds
 from mixmerge.study.steps.data import WORLD
@@ -52,26 +53,35 @@ class Prompts(StepKind[PromptSettings, PromptFacts], kind="prompts"):
 
     def run(self, task: Task, settings: PromptSettings, progress: Progress) -> PromptFacts:
         """Read or make the prompts."""
-        from mixmerge.evaluation.prompts import check_prompts, load_prompts
-
         progress(0, 1, "prompts")
-        spec = PromptSetSpec(**with_paths("prompts", settings.model_extra or {}, task.files))
-        languages = settings.languages
-        if spec.testbed:
-            from mixmerge.testbed.data import prompts
-
-            split: Literal["dev", "test"] = "dev" if spec.split == "dev" else "test"
-            known = prompts(spec.testbed, split, languages)
-            rows = [prompt for prompt in known if prompt.language in languages]
-            check_prompts(rows, languages, "testbed")
-        else:
-            rows = load_prompts(spec, languages)
+        rows = read_prompts(settings, task.files)
         write_rows(task.folder / ROWS, rows)
         return PromptFacts(
             rows=len(rows),
             clusters=len({row.cluster for row in rows}),
             machine_translated=sum(row.translated == "machine" for row in rows),
         )
+
+
+def read_prompts(settings: PromptSettings, files: Mapping[str, Path]) -> list[Prompt]:
+    """Read or make the prompts of a step, in the study's languages.
+
+    Raises:
+        DataError: see `mixmerge.evaluation.prompts.load_prompts`.
+    """
+    from mixmerge.evaluation.prompts import check_prompts, load_prompts
+
+    spec = PromptSetSpec(**with_paths("prompts", settings.model_extra or {}, files))
+    languages = settings.languages
+    if not spec.testbed:
+        return load_prompts(spec, languages)
+    from mixmerge.testbed.data import prompts
+
+    split: Literal["dev", "test"] = "dev" if spec.split == "dev" else "test"
+    known = prompts(spec.testbed, split, languages)
+    rows = [prompt for prompt in known if prompt.language in languages]
+    check_prompts(rows, languages, "testbed")
+    return rows
 
 
 KINDS = (Prompts(),)
