@@ -74,7 +74,7 @@ def score_table(axis: Axis, verdicts: Mapping[str, Sequence[Verdict]], worth: Wo
         cluster=np.array([codes[row.cluster] for row in rows], dtype=np.intp),
         language=np.array([row.language for row in rows]),
         scores={
-            model: np.array([_score(by_prompt[prompt], worth) for prompt in first])
+            model: np.array([score_of(by_prompt[prompt], worth) for prompt in first])
             for model, by_prompt in by_model.items()
         },
     )
@@ -92,7 +92,8 @@ def _by_prompt(axis: Axis, model: str, rows: Iterable[Verdict]) -> dict[str, lis
     return grouped
 
 
-def _score(verdicts: Sequence[Verdict], worth: Worth) -> float:
+def score_of(verdicts: Sequence[Verdict], worth: Worth) -> float:
+    """Return the score of one prompt as `score_table` does; NaN if a verdict is missing."""
     by_judge: dict[str, list[float]] = {}
     for verdict in verdicts:
         if verdict.outcome in MISSING:

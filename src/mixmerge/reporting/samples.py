@@ -19,7 +19,9 @@ from mixmerge.files import write_text
 from mixmerge.records import Outcome
 from mixmerge.records.results import AxisInfo, Better, Kind
 from mixmerge.reporting import formats
-from mixmerge.reporting.page import environment, inside
+
+SAMPLES = "samples.html"
+"""Its name beside a report."""
 
 _TEXT, _ITEM = "\x1f", "\x1e"
 """Separators of the texts of an item, and of items: ASCII's unit and record separator."""
@@ -83,10 +85,12 @@ class Samples:
     """What the page shows. Items may come from a generator: they are read once, one at a time."""
 
     models: Sequence[SampleModel]
-    """In the order in which they are shown; the first two are compared at first."""
+    """In the order in which they are shown."""
     axes: Mapping[str, Better]
     """Which direction is better, by axis."""
     items: Iterable[SampleItem]
+    pair: tuple[str, str] | None = None
+    """The models A and B that are compared at first: the first two by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,25 +115,33 @@ def write_samples(
     Raises:
         ResourceError: the disk is full or the folder is not writable.
     """
+    from mixmerge.reporting.page import environment, inside
+
     names = [model.name for model in samples.models]
     kept = _Kept(limits)
     for item in samples.items:
         kept.add(item, names)
+    blocks = {start: packed(text) for start, text in kept.blocks()}
     left_out = kept.left_out()
     head = {
         "models": [[model.name, model.kind, model.recipe] for model in samples.models],
+        "pair": [names.index(name) for name in samples.pair or (names[0], names[:2][-1])],
         "axes": list(samples.axes.items()),
         "left_out": left_out,
-        "starts": [start for start, _ in kept.blocks()],
+        "starts": list(blocks),
         **_columns(kept.rows),
     }
     texts = json.dumps(head, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    page = environment().get_template("samples.html.j2").render(
-        title=title,
-        back=back,
-        head=packed(texts),
-        blocks=(packed(text) for _, text in kept.blocks()),
-        **inside("report.css", "samples.css", "theme.js", "samples.js"),
+    page = (
+        environment()
+        .get_template("samples.html.j2")
+        .render(
+            title=title,
+            back=back,
+            head=packed(texts),
+            blocks=blocks.values(),
+            **inside("report.css", "samples.css", "theme.js", "samples.js"),
+        )
     )
     write_text(path, page)
     return left_out
@@ -142,8 +154,6 @@ def packed(text: str) -> str:
     """
     # An answer cut inside a pair of surrogates is not Unicode; a browser shows U+FFFD as well.
     return base64.b64encode(zlib.compress(text.encode("utf-8", "replace"), 6)).decode()
-
-
 
 
 class _Row(NamedTuple):
@@ -182,9 +192,7 @@ class _Kept:
             self.rows = [row for row in self.rows if row.share < self._ceiling]
             self._size = sum(map(_size, self.rows))
 
-    def _row(
-        self, share: float, item: SampleItem, answers: Sequence[SampleAnswer | None]
-    ) -> _Row:
+    def _row(self, share: float, item: SampleItem, answers: Sequence[SampleAnswer | None]) -> _Row:
         texts = [item.prompt]
         for answer in answers:
             texts += (answer.text, answer.note) if answer else ("", "")
