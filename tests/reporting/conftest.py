@@ -330,7 +330,7 @@ def given_input(axes: Sequence[Axis], languages: Sequence[str] = ("en",)) -> Rep
 def study_samples(results: Results, seed: int = 0) -> Samples:
     """Return seven prompts in six languages; one answer of the first is hostile markup."""
     random = np.random.default_rng(seed)
-    items = []
+    items = list[SampleItem]()
     for number in range(7):
         axis: Axis = ("general", "safety", "over_refusal")[number % 3]
         for language in LANGUAGES:

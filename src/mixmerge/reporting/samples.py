@@ -202,7 +202,7 @@ class _Kept:
         plain = (t.translate(_SHOWN) if _TEXT in t or _ITEM in t else t for t in shown)
         names = (item.axis, item.id, item.language, item.category, item.cluster)
         values = [
-            each and (_words(each), each.tone, each.severity, _number(each.score))
+            (_words(each), each.tone, each.severity, _number(each.score)) if each else None
             for each in answers
         ]
         return _Row(share, _TEXT.join(plain), cut, names, values)

@@ -317,14 +317,12 @@
     const from = drawn.get(active);
     active = Math.max(0, Math.min(order.length - 1, at));
     if (from) from.tabIndex = -1;
-    const [top, head] = [active * height, heads.offsetHeight];
-    // The heading covers the top of the list.
-    if (top < list.scrollTop) list.scrollTop = top;
-    const bottom = top + height + head - list.clientHeight;
-    if (bottom > list.scrollTop) list.scrollTop = bottom;
+    add(active);
+    const row = drawn.get(active);
+    row.tabIndex = 0;
+    row.focus({ preventScroll: true });
+    row.scrollIntoView({ block: "nearest", behavior: "instant" });
     draw();
-    drawn.get(active).tabIndex = 0;
-    drawn.get(active).focus({ preventScroll: true });
   };
 
   // ---- One item with its whole answers ---------------------------------------------------------
@@ -451,5 +449,6 @@
   // A search that was made too early looks again; rows that waited for their texts get them.
   if (pattern) apply();
   else redraw();
+  performance.mark("unpacked");
   document.body.dataset.ready = "yes";
 })();

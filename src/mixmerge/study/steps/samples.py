@@ -15,7 +15,7 @@ from mixmerge.reporting.samples import (
     Samples,
     outcome_in_words,
 )
-from mixmerge.study.spec import BASE, Merged, Study, Trained
+from mixmerge.study.spec import BASE, Study, Trained
 from mixmerge.study.steps.kind import ROWS, Folders
 from mixmerge.yaml_file import to_yaml
 
@@ -44,9 +44,10 @@ def _first_pair(results: Results, names: Sequence[str]) -> tuple[str, str] | Non
     Else the first comparison; None without any.
     """
     advice = results.advice
-    pairs = [(advice.choice, advice.against)] if advice else []
-    pairs += [(each.a, each.b) for each in results.decisions]
-    return next(((a, b) for a, b in pairs if a != b and a in names and b in names), None)
+    pairs = [(each.a, each.b) for each in results.decisions]
+    if advice and advice.choice and advice.against:
+        pairs.insert(0, (advice.choice, advice.against))
+    return next(((a, b) for a, b in pairs if a != b and {a, b} <= {*names}), None)
 
 
 def recipe(study: Study, name: str) -> str:
@@ -62,7 +63,7 @@ def recipe(study: Study, name: str) -> str:
         parts["mixtures"] = {checkpoint.mixture: _plain(study.mixtures[checkpoint.mixture])}
         parts["training"] = {checkpoint.train: _plain(study.training[checkpoint.train])}
     parts["checkpoints"] = {name: _plain(checkpoint)}
-    return to_yaml(parts | {"seed": study.seed} * isinstance(checkpoint, (Trained, Merged)))
+    return to_yaml(parts | {"seed": study.seed})
 
 
 def _plain(spec: Any) -> Any:
