@@ -128,6 +128,7 @@ def write_samples(
         "pair": [names.index(name) for name in samples.pair or (names[0], names[:2][-1])],
         "axes": list(samples.axes.items()),
         "left_out": left_out,
+        "length": kept.usual_length(),
         "starts": list(blocks),
         **_columns(kept.rows),
     }
@@ -215,6 +216,11 @@ class _Kept:
             if size >= _BLOCK or end == len(self.rows):
                 yield start, _ITEM.join(each.texts for each in self.rows[start:end])
                 start, size = end, 0
+
+    def usual_length(self) -> int:
+        """Return a length that nine of ten texts do not exceed: the list has room for these."""
+        lengths = sorted(len(text) for row in self.rows[:1000] for text in row.texts.split(_TEXT))
+        return lengths[len(lengths) * 9 // 10] if lengths else 0
 
     def left_out(self) -> str:
         """Return what the limits left out in a sentence; empty if it is nothing."""

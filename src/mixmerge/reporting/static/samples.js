@@ -68,7 +68,7 @@
     const boxes = [...form.querySelectorAll("fieldset input")];
     const more = boxes.filter((box) => box.checked).map((box) => Number(box.value));
     shown = [...new Set([a, b, ...more])];
-    for (const box of boxes) box.disabled = [a, b].includes(Number(box.value));
+    for (const box of boxes) box.parentElement.hidden = [a, b].includes(Number(box.value));
     const wanted = controls.q.value.trim();
     pattern = wanted ? new RegExp(wanted.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"), "i") : null;
   };
@@ -194,7 +194,10 @@
     const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
     const stacked = list.clientWidth < 44 * rem;
     list.classList.toggle("stacked", stacked);
-    height = Math.round(rem * (stacked ? 4.6 + 5.6 * shown.length : 10.2));
+    // Some 50 letters fit into a line.
+    const lines = Math.max(2, Math.min(stacked ? 3 : 6, Math.ceil(data.length / 50)));
+    height = Math.round(rem * (stacked ? 4.6 + (2 + 1.2 * lines) * shown.length : 3.1 + 1.4 * lines));
+    list.style.setProperty("--lines", lines);
     list.style.setProperty("--row", `${height}px`);
     list.style.setProperty("--models", shown.length);
     rows.style.height = `${order.length * height}px`;

@@ -24,7 +24,7 @@ from mixmerge.study.steps.results import (
     results_settings,
     with_folders,
 )
-from mixmerge.study.steps.samples import recipe, study_samples
+from mixmerge.study.steps.samples import recipes, study_samples
 
 STUDY_FILE = "study.yaml"
 """Name of the copy of the study file in a run folder."""
@@ -87,6 +87,7 @@ def gather(
         if (folder / RECORD).is_file()
     }
     card = folders.get("calibrate/study")
+    told = recipes(study, found.models)
     return ReportInput(
         results=found,
         base=study.base.model or "",
@@ -94,8 +95,8 @@ def gather(
         title=study.report.title or study.study,
         languages=study.languages,
         parents={name: study.parents(name) for name in found.models if name != BASE},
-        recipes={name: recipe(study, name) for name in found.models},
-        samples=study_samples(study, folders, found),
+        recipes=told,
+        samples=study_samples(study, folders, found, told),
         steps=[_cost(record) for record in records.values()],
         dollars={} if run is None else spent(run),
         unfinished=list(unfinished),
