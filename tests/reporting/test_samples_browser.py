@@ -183,6 +183,7 @@ def test_a_link_opens_a_choice_and_the_address_keeps_it(browser: Browser, addres
     ]  # fmt: skip
     assert page.locator(".head .sort").count() == 4
     choose(page, "language", "fr")
+    page.wait_for_timeout(400)
     assert page.evaluate("location.hash").endswith("&language=fr&model=base")
     page.context.close()
 
@@ -285,6 +286,18 @@ def test_without_script_the_page_says_what_it_needs(browser: Browser, address: s
     assert "allow JavaScript" in page.locator("main").inner_text()
     assert page.locator("#filters:visible, #items:visible, #theme:visible").count() == 0
     context.close()
+
+
+def test_a_page_without_items_opens(browser: Browser, tmp_path: Path) -> None:
+    """One model and nothing to show give a page that says so, without an error."""
+    data = Samples([SampleModel("only")], {"general": "higher"}, [])
+    write_samples(data, tmp_path / "s.html", title="Nothing")
+    visit = opened(browser, (tmp_path / "s.html").as_uri())
+    assert status(visit.page) == "0 of 0 items"
+    assert visit.page.get_by_text("No item matches these filters.").is_visible()
+    assert visit.page.get_by_label("B", exact=True).is_hidden()
+    assert visit.complaints == []
+    visit.page.context.close()
 
 
 def large() -> Iterator[SampleItem]:

@@ -232,8 +232,8 @@ class _Kept:
             )
         if cut:
             told.append(
-                f"{formats.count(cut)} long texts are cut at {formats.count(self._limits.text)} "
-                "characters"
+                f"{formats.count(cut)} long {'text is' if cut == 1 else 'texts are'} cut at "
+                f"{formats.count(self._limits.text)} characters"
             )
         return f"The page is limited in size: {'; '.join(told)}." if told else ""
 

@@ -95,7 +95,7 @@
       const at = data[name][0].indexOf(controls[name].value);
       return controls[name].value ? at : null;
     };
-    const list = [];
+    const list = [(item) => shown.some((model) => exists(item, model))];
     for (const name of ["axis", "language", "category"]) {
       const wanted = code(name);
       if (wanted !== null) list.push((item) => data[name][1][item] === wanted);
@@ -105,7 +105,6 @@
     if (severity !== null) {
       list.push((item) => shown.some((m) => data.severity[1][place(item, m)] === severity));
     }
-    if (a !== b) list.push((item) => exists(item, a) || exists(item, b));
     if (SHOWS[controls.show.value]) list.push(SHOWS[controls.show.value]);
     if (pattern) list.push(found);  // last, since it costs most
     return list;
@@ -157,7 +156,13 @@
 
   // ---- The address keeps the choice: a link from the report opens it ---------------------------
 
-  const remember = () => {
+  let waiting;
+  const remember = () => {  // not with every letter: browsers limit how often the address changes
+    clearTimeout(waiting);
+    waiting = setTimeout(keep, 200);
+  };
+
+  const keep = () => {
     const query = new URLSearchParams();
     for (const key of KEYS) {
       const { value } = controls[key];
@@ -179,7 +184,7 @@
     if (!query.has("b") && controls.a.value === controls.b.value) {
       controls.b.value = data.pair.find((model) => String(model) !== controls.a.value) ?? 0;
     }
-    for (const name of CHOICES) if (controls[name].selectedIndex < 0) controls[name].value = "";
+    for (const name of ["show", ...CHOICES]) if (controls[name].selectedIndex < 0) controls[name].value = "";
     const more = new Set(query.getAll("model").map(number));
     for (const box of form.querySelectorAll("fieldset input")) box.checked = more.has(Number(box.value));
   };
