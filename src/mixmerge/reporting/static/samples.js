@@ -73,9 +73,9 @@
     pattern = wanted ? new RegExp(wanted.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"), "i") : null;
   };
 
-  /** Whether the search finds something in the prompt, the id, or what the shown models said. */
+  /** Whether the search finds something in the prompt, an id, or what the shown models said. */
   const found = (item) => {
-    if (pattern.test(word(data.id, item))) return true;
+    if (pattern.test(word(data.id, item)) || pattern.test(word(data.cluster, item))) return true;
     const all = texts[item];
     if (all === undefined || !pattern.test(all)) return false;
     const each = all.split("\x1f");
@@ -260,7 +260,7 @@
     return row;
   };
 
-  const tagsOf = (item) => make("p", "tags", "", ["axis", "language", "category"]
+  const tagsOf = (item, more = []) => make("p", "tags", "", ["axis", "language", "category", ...more]
     .map((name) => word(data[name], item)).filter(Boolean).map((text) => make("span", "", text)));
 
   const outcomeOf = (item, model) => {
@@ -355,7 +355,7 @@
     const cards = (list) => make("div", "answers", "", list.map((model) => card(item, said, model)));
     const rest = models.map((_, model) => model).filter((m) => !shown.includes(m) && exists(item, m));
     const whole = dialog.querySelector(".whole");
-    whole.replaceChildren(tagsOf(item), textOf(item, said[0], false), cards(shown));
+    whole.replaceChildren(tagsOf(item, ["cluster"]), textOf(item, said[0], false), cards(shown));
     if (rest.length) {
       const more = make("details", "rest", "", [make("summary", "", `Answers of ${rest.length} more models`)]);
       more.addEventListener("toggle", () => more.append(cards(rest)), { once: true });
