@@ -54,6 +54,13 @@ class GeneratePlacement(SpecModel):
     """CPU threads of one process."""
 
 
+class JudgePlacement(SpecModel):
+    """How local judges run; no part of their identity."""
+
+    threads: int = Field(4, ge=1)
+    """Most CPU threads of a judge model or classifier; at most the number of cores."""
+
+
 class AxisSpec(MeasuredAxis):
     """One axis: prompts, judge and measure."""
 

@@ -58,7 +58,7 @@ class _Work:
     not_before: float = 0.0
     """On the monotonic clock."""
     handle: Any = None
-    """The engine's, while the step runs."""
+    """The engine's, while the step runs; the steps of a group share it."""
 
 
 class _Walk:
@@ -94,8 +94,8 @@ class _Walk:
 
     def stop(self) -> None:
         """Stop all running steps."""
-        for running in self.running.values():
-            self._engine.stop(running.handle)
+        for handle, _ in self._processes():
+            self._engine.stop(handle)
 
     def _find_ready(self) -> None:
         # In topological order, so that a chain of finished steps is handled in one pass.
@@ -128,35 +128,82 @@ class _Walk:
         now = time.monotonic()
         started = False
         for work in list(self.ready.values()):
-            if work.not_before <= now and self._engine.room_for(work.step.needs):
-                del self.ready[work.step.id]
-                self._start(work)
+            if work.step.id not in self.ready or work.not_before > now:
+                continue
+            group = self._group(work, now)
+            if group and self._engine.room_for(work.step.needs):
+                for each in group:
+                    del self.ready[each.step.id]
+                self._start(group)
                 started = True
         return started
 
-    def _start(self, work: _Work) -> None:
-        step = work.step
-        try:
-            self._store.place(step, work.key, self.outcome.done)
-            work.handle = self._engine.start(work.folder, step.needs)
-        except UserError as error:
-            self._fail(step, work.folder, 2, str(error))
+    def _group(self, work: _Work, now: float) -> list[_Work]:
+        """Return the steps to start in one process with a ready one, none if more will be ready.
+
+        A step that is tried again runs alone: if it kills its process, no other is lost with it.
+        """
+        name = work.step.together
+        if not name or work.attempts:
+            return [work]
+        group = [
+            each
+            for each in self.ready.values()
+            if each.step.together == name and not each.attempts and each.not_before <= now
+        ]
+        more = any(step.together == name for step in self.waiting.values())
+        others = self.running or len(self.ready) > len(group)
+        return [] if more and others else group
+
+    def _start(self, group: list[_Work]) -> None:
+        placed: list[_Work] = []
+        for work in reversed(group):  # the first in the process names the others
+            if self._place(work, [each.folder for each in placed]):
+                placed.insert(0, work)
+        if not placed:
             return
-        work.attempts += 1
-        self.running[step.id] = work
-        self._tell(events.Started(step, work.folder))
+        first = placed[0]
+        try:
+            handle = self._engine.start(first.folder, first.step.needs)
+        except UserError as error:
+            for work in placed:
+                self._fail(work.step, work.folder, 2, str(error))
+            return
+        for work in placed:
+            work.handle = handle
+            work.attempts += 1
+            self.running[work.step.id] = work
+            self._tell(events.Started(work.step, work.folder))
+
+    def _place(self, work: _Work, then: Sequence[Path] = ()) -> bool:
+        """Write a step's ``step.json``; return whether that worked."""
+        try:
+            self._store.place(work.step, work.key, self.outcome.done, then)
+        except UserError as error:
+            self._fail(work.step, work.folder, 2, str(error))
+            return False
+        return True
+
+    def _processes(self) -> list[tuple[Any, list[_Work]]]:
+        """Return the handle of each running process, with its steps."""
+        found: dict[int, tuple[Any, list[_Work]]] = {}
+        for work in self.running.values():
+            found.setdefault(id(work.handle), (work.handle, []))[1].append(work)
+        return list(found.values())
 
     def _collect(self) -> bool:
         ended = False
-        for work in list(self.running.values()):
-            code = self._engine.poll(work.handle)
-            if code is not None:
-                ended = True
-                del self.running[work.step.id]
-                self._settle(work, code)
-            elif now := read_progress(work.folder):
-                what = now["done"], now["total"], now["what"]
-                self._tell(events.Progressed(work.step, *what))
+        for handle, group in self._processes():
+            code = self._engine.poll(handle)
+            for work in group:
+                if code is not None:
+                    ended = True
+                    del self.running[work.step.id]
+                    # Only the first one's end is that of the process.
+                    self._settle(work, code if work is group[0] or code < 0 else LOST)
+                elif now := read_progress(work.folder):
+                    what = now["done"], now["total"], now["what"]
+                    self._tell(events.Progressed(work.step, *what))
         return ended
 
     def _settle(self, work: _Work, code: int) -> None:

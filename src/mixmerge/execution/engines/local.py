@@ -24,9 +24,8 @@ from mixmerge.errors import MixmergeError
 from mixmerge.execution.engine import LOST, EngineSpec
 from mixmerge.execution.environment import CORES, ONE_THREAD, environment
 from mixmerge.execution.step import Needs
-from mixmerge.execution.store import LOG
-from mixmerge.execution.worker import handlers_from, run_step, write_failure
-from mixmerge.files import explained_disk_errors
+from mixmerge.execution.store import log_to
+from mixmerge.execution.worker import handlers_from, run_group, write_failure
 
 _GRACE_SECONDS = 5.0
 _PAUSE_SECONDS = 0.05
@@ -205,11 +204,8 @@ def _child(entry: str, folder: str, limits: dict[str, str], ran_with: dict[str, 
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.environ.update(limits)
     try:
-        with explained_disk_errors(Path(folder)):
-            log = os.open(Path(folder) / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        os.dup2(log, sys.stdout.fileno())
-        os.dup2(log, sys.stderr.fileno())
-        code = run_step(Path(folder), handlers_from(entry), ran_with)
+        log_to(Path(folder))
+        code = run_group(Path(folder), handlers_from(entry), ran_with)
     except MixmergeError as error:  # the step could not begin
         code = write_failure(Path(folder), error)
     sys.exit(code)
