@@ -63,6 +63,14 @@ def engine(toy: str) -> Iterator[LocalEngine]:
     engine.close()
 
 
+@pytest.fixture
+def one_core(toy: str) -> Iterator[LocalEngine]:
+    """A local engine with one core."""
+    engine = LocalEngine(toy, cpus=1)
+    yield engine
+    engine.close()
+
+
 def chain(text: str = "x") -> list[Step]:
     """A → b → c, and d beside them."""
     return [
@@ -383,7 +391,7 @@ def pids(outcome: Outcome) -> dict[str, list[int]]:
     }
 
 
-def test_a_group_runs_in_one_process(tmp_path: Path, engine: LocalEngine) -> None:
+def test_a_group_runs_in_one_process(tmp_path: Path, one_core: LocalEngine) -> None:
     """It waits for the inputs of all its steps; each has its own output, log and record."""
     slow = Step("write", "slow", {"sleep": 0.3, "text": "s"})
     group = [
@@ -391,7 +399,7 @@ def test_a_group_runs_in_one_process(tmp_path: Path, engine: LocalEngine) -> Non
         grouped("chatty", "b"),
         grouped("write", "c", inputs={"in": "write/slow"}),
     ]
-    outcome, heard = walk([*group, slow], tmp_path / "run", engine)
+    outcome, heard = walk([*group, slow], tmp_path / "run", one_core)
     ran = pids(outcome)
     assert ran["a"] == ran["b"] == ran["c"]
     assert ran["slow"] != ran["a"]
@@ -401,11 +409,11 @@ def test_a_group_runs_in_one_process(tmp_path: Path, engine: LocalEngine) -> Non
         assert log.count(name * 20) == 400
         assert ("a" if name == "b" else "b") * 20 not in log
     assert sorted(heard.names(Finished)) == ["a", "b", "c", "slow"]
-    again, _ = walk([*group, slow], tmp_path / "run", engine)
+    again, _ = walk([*group, slow], tmp_path / "run", one_core)
     assert again.ran == 0
 
 
-def test_a_group_does_not_wait_for_what_cannot_come(tmp_path: Path, engine: LocalEngine) -> None:
+def test_a_group_does_not_wait_for_what_cannot_come(tmp_path: Path, one_core: LocalEngine) -> None:
     """A step whose input failed is blocked, and the others of its group run."""
     steps = [
         Step("user", "broken"),
@@ -414,20 +422,27 @@ def test_a_group_does_not_wait_for_what_cannot_come(tmp_path: Path, engine: Loca
         grouped("user", "c"),
         grouped("write", "d"),
     ]
-    outcome, _ = walk(steps, tmp_path / "run", engine)
+    outcome, _ = walk(steps, tmp_path / "run", one_core)
     assert set(outcome.done) == {"write/a", "write/d"}
     assert pids(outcome)["a"] == pids(outcome)["d"]
     assert outcome.blocked == ["write/b"]
     assert outcome.failed["user/c"] == (2, "rows.jsonl, line 3: broken.")
 
 
-def test_a_killed_group_keeps_what_is_finished(tmp_path: Path, engine: LocalEngine) -> None:
+def test_a_killed_group_keeps_what_is_finished(tmp_path: Path, one_core: LocalEngine) -> None:
     """The steps before the one that killed the process are done; each other is tried alone."""
     steps = [grouped("write", "a"), grouped("vanish", "b"), grouped("write", "c")]
-    outcome, heard = walk(steps, tmp_path / "run", engine)
+    outcome, heard = walk(steps, tmp_path / "run", one_core)
     assert set(outcome.done) == {"write/a", "write/c"}
     assert list(outcome.failed) == ["vanish/b"]
     ran = pids(outcome)
     assert (len(ran["a"]), len(ran["c"])) == (1, 1)
     assert ran["a"] != ran["c"]
     assert [event.step.name for event in heard.of(Retried)].count("c") == 1
+
+
+def test_a_group_is_spread_over_the_room(tmp_path: Path, engine: LocalEngine) -> None:
+    """With two free cores, four steps run in two processes."""
+    outcome, _ = walk([grouped("write", name) for name in "abcd"], tmp_path / "run", engine)
+    ran = pids(outcome)
+    assert ran["a"] == ran["c"] != ran["b"] == ran["d"]

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, BertConfig, BertForSequenceClassificatio
 
 from mixmerge.durable import read_log
 from mixmerge.execution.events import ignore
-from mixmerge.execution.step import Step
+from mixmerge.execution.step import Needs, Step
 from mixmerge.execution.store import JOURNAL, LOG
 from mixmerge.files import read_json, write_rows
 from mixmerge.records import Message, Prompt
@@ -95,7 +95,7 @@ def test_a_local_judge_is_loaded_once_for_all_models(models: Path) -> None:
     )
     prepared = prepare(asked, models / "run")
     names = ("base", "one", "two")
-    prepared.run(ignore, workers=2, only=[f"judge/{name}" for name in names])
+    prepared.run(ignore, workers=1, only=[f"judge/{name}" for name in names])
     assert len(list((models / "run").glob("judge/*/record.json"))) == 3
     assert len(set(processes(models / "run"))) == 1
     assert loads(models / "run", models / "judge") == 1
@@ -108,16 +108,17 @@ def judging(asked: Study, folder: Path) -> list[Step]:
 
 
 def test_a_local_judge_has_a_device_to_itself(models: Path) -> None:
-    """Its steps are a group that asks for a GPU and threads; other judges run side by side."""
+    """Its steps are a group that asks for a GPU and memory; other judges run one by one."""
     local = {"judge": {"local": str(models / "judge")}, "measure": "win_rate"}
     on_panel = {"judge": {"panel": [local["judge"], "exact_match"]}, "measure": {"rate": "correct"}}
     for axis in (local, on_panel):
         steps = judging(study(models, axis), models)
-        assert {(step.together, step.needs.gpus, step.needs.cpus) for step in steps} == {
-            ("judge", 1, 4)
-        }
+        assert {(step.together, step.needs.gpus) for step in steps} == {("judge", 1)}
+        weights = (models / "judge" / "model.safetensors").stat().st_size / 1e9
+        assert steps[0].needs.memory_gb == pytest.approx(weights, rel=0.5)
+        assert steps[0].needs.memory_gb > weights
     ruled = judging(study(models, {"judge": {"regex": "x"}, "measure": "mean"}), models)
-    assert {(step.together, step.needs.gpus, step.needs.cpus) for step in ruled} == {("", 0, 1)}
+    assert {(step.together, step.needs) for step in ruled} == {("", Needs(seconds=2))}
 
 
 def test_where_a_judge_runs_is_no_part_of_its_identity(models: Path) -> None:

@@ -113,7 +113,8 @@ def test_a_missing_package_stops_a_run_before_it_begins(
     assert planned(tmp_path, text).missing == []
     changed = text.replace("{method: sft}", "{method: sft, adapter: {load_in_4bit: true}}")
     (said,) = planned(tmp_path, changed).missing
-    assert "adapter: `load_in_4bit` needs the package bitsandbytes" in said
+    assert "training.sft.adapter: needs the package bitsandbytes: pip install" in said
+    assert said.endswith(("install bitsandbytes.", "install 'mixmerge[qlora]'."))
 
 
 def test_only_steps_that_will_run_need_a_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,8 +57,8 @@ class GeneratePlacement(SpecModel):
 class JudgePlacement(SpecModel):
     """How local judges run; no part of their identity."""
 
-    threads: int = Field(4, ge=1)
-    """Most CPU threads of a judge model or classifier; at most the number of cores."""
+    threads: int = Field(1, ge=1)
+    """CPU threads of one process."""
 
 
 class AxisSpec(MeasuredAxis):

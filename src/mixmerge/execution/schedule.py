@@ -131,15 +131,17 @@ class _Walk:
             if work.step.id not in self.ready or work.not_before > now:
                 continue
             group = self._group(work, now)
-            if group and self._engine.room_for(work.step.needs):
+            room = self._engine.room_for(work.step.needs) if group else 0
+            if room:
                 for each in group:
                     del self.ready[each.step.id]
-                self._start(group)
+                for first in range(min(room, len(group))):
+                    self._start(group[first::room])
                 started = True
         return started
 
     def _group(self, work: _Work, now: float) -> list[_Work]:
-        """Return the steps to start in one process with a ready one, none if more will be ready.
+        """Return the steps to start together with a ready one, none if more of them are to come.
 
         A step that is tried again runs alone: if it kills its process, no other is lost with it.
         """

@@ -50,8 +50,9 @@ class Step:
     For cheap data steps: changed settings that give the same rows then rerun nothing else."""
     needs: Needs = field(default_factory=Needs)
     together: str = ""
-    """Steps with the same name here run one after another in one process, so that what the first
-    loads, such as a judge's weights, is there for the others. No part of the identity."""
+    """Steps with the same name here start together, in as many processes as there is room for, one
+    after another in each: what the first loads, such as a judge's weights, is there for the others.
+    No part of the identity."""
 
     @property
     def id(self) -> str:

@@ -147,7 +147,8 @@ class Placement(SpecModel):
     """Threads of judges that are models on this machine."""
     memory_gb: dict[Phase, Annotated[float, Field(gt=0)]] = {}
     """Gigabytes (1e9 bytes) that one step of a kind needs, e.g. ``{train: 40, generate: 18}``: only
-    as many run at the same time as fit. A kind that is not named counts as 0."""
+    as many run at the same time as fit. A kind that is not named counts as 0, and judges on this
+    machine as the size of their files."""
 
 
 class ReportSpec(SpecModel):

@@ -190,7 +190,7 @@ def test_this_machine_takes_a_job_for_each_core(
         handle = engine.start(placed(tmp_path, name), Needs())
     engine.stop(handle)
     engine.stop(engine.start(placed(tmp_path, "d"), Needs()))
-    assert seen == [True, True, False]
+    assert seen == [1, 1, 0]
     assert not engine.room_for(Needs())
 
 

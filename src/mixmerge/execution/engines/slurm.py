@@ -181,9 +181,9 @@ class SlurmEngine:
         self._queue = slurm_queue.Queue()
         self._submitit = submitit
 
-    def room_for(self, needs: Needs) -> bool:  # noqa: ARG002 - the interface's
-        """Return true, since SLURM queues; run locally, one job per core."""
-        return self._spec.cluster == "slurm" or len(self._open) < (os.cpu_count() or 1)
+    def room_for(self, needs: Needs) -> int:  # noqa: ARG002 - the interface's
+        """Return 1, since SLURM queues; run locally, one job per core."""
+        return int(self._spec.cluster == "slurm" or len(self._open) < (os.cpu_count() or 1))
 
     def start(self, folder: Path, needs: Needs) -> _Queued:
         """Find the step's job from an earlier driver, or keep the step for the next submission."""

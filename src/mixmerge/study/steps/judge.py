@@ -7,12 +7,13 @@ from pathlib import Path
 from shutil import copyfile
 from typing import Any
 
-from mixmerge.evaluation.judges import JudgeContext, JudgeSpec, loads_weights
+from mixmerge.evaluation.judges import JudgeContext, JudgeSpec, loads_weights, members
 from mixmerge.evaluation.measures import MeasureSpec
 from mixmerge.evaluation.spec import EvaluateSpec
 from mixmerge.execution.environment import cpu_threads
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.files import read_rows
+from mixmerge.fingerprint import files_below
 from mixmerge.progress import Progress
 from mixmerge.records import Axis, Judge, Prompt, Response, RowModel
 from mixmerge.spec_model import SpecModel
@@ -115,13 +116,25 @@ def judged_axes(
     needs = Needs(seconds=2)
     if any(loads_weights(spec.judge) for spec in axes.values()):
         placement["threads"] = study.placement.judge.threads
-        needs = replace(needs, cpus=placement["threads"], gpus=1)
+        gigabytes = _weights_gb(spec.judge for spec in axes.values())
+        needs = replace(needs, cpus=placement["threads"], gpus=1, memory_gb=gigabytes)
     files = {
         f"{axis}:{role}": str(path)
         for axis, spec in axes.items()
         for role, path in spec.judge.paths().items()
     }
     return settings, placement, files, needs
+
+
+def _weights_gb(judges: Iterable[JudgeSpec]) -> float:
+    """Return the size on disk of the models of local judges, in gigabytes; those here, each once.
+
+    A process holds at least this much, so that no more of them start than fit into the memory.
+    """
+    loaded = [member for judge in judges for member in members(judge) if member.loads_weights]
+    folders = {path for member in loaded for path in member.paths().values() if path.is_dir()}
+    files = [file for folder in folders for file in files_below(folder)]
+    return sum(file.stat().st_size for file in files) / 1e9
 
 
 def judge_threads(task: Task) -> AbstractContextManager[None]:
