@@ -135,7 +135,12 @@ def test_a_long_ledger_is_summed_as_it_grows(
     """Each line of 100,000 is read once, however often the sum is shown; torn lines wait."""
     read: list[bytes] = []
     change = spending._change
-    monkeypatch.setattr(spending, "_change", lambda line: read.append(line) or change(line))
+
+    def counted(line: bytes) -> float:
+        read.append(line)
+        return change(line)
+
+    monkeypatch.setattr(spending, "_change", counted)
     ledger = tmp_path / "cache" / "judge" / "spent.jsonl"
     ledger.parent.mkdir(parents=True)
     ledger.write_bytes(line_of(0.25) * 100_000)
