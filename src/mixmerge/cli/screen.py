@@ -181,7 +181,7 @@ class RunScreen:
 
     def _say_once_what_is_done(self) -> None:
         if not self._started and (done := self._states["done"]):
-            self._say(f"{done} steps are done already and not repeated", "dim")
+            self._say(f"{done} steps are already done", "dim")
         self._started = True
 
     def _move(self, step: Step, state: str) -> None:

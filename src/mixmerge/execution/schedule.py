@@ -305,7 +305,7 @@ def _walk_to_the_end(walk: _Walk, tell: events.Listener) -> events.End:
         while walk.running or ((walk.waiting or walk.ready) and not interrupts):
             if len(interrupts) > 1:
                 # The signal handler has raised it already, but in a destructor or a callback Python
-                # prints the exception and goes on.
+                # prints the exception and continues.
                 raise KeyboardInterrupt
             if interrupts and not told:
                 told = True

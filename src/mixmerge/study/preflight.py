@@ -125,8 +125,8 @@ def refuse(said: Sequence[str]) -> None:
         SpecError: there are findings.
     """
     if said:
-        more = f"{len(said)} things to mend before the run begins; nothing was started:\n"
-        end = " Or name the steps that do without with `--only`."
+        more = f"{len(said)} problems to fix before the run; nothing was started:\n"
+        end = " Or run only other steps, with `--only`."
         raise SpecError((more if said[1:] else "") + "\n".join(said) + end)
 
 

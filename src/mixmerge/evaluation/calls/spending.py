@@ -204,7 +204,7 @@ def _change(line: bytes) -> float:
 
 
 class Spending:
-    """The dollars that calls to priced endpoints have cost in a run, while it goes on.
+    """The dollars that calls to priced endpoints have cost in a run, while it runs.
 
     Calls in flight count in full. Damaged lines are skipped; the next call reports them.
     """

@@ -343,7 +343,7 @@ class SlurmEngine:
         if "timed-out" in trace and not (folder / FAILURE).exists():
             message = (
                 f"{folder}: the job ran out of time {self._spec.requeues + 1} times; raise "
-                "`minutes` or `requeues` under `placement: slurm`. The same command goes on from "
+                "`minutes` or `requeues` under `placement: slurm`. The same command continues from "
                 "the last checkpoint."
             )
             write_json(folder / FAILURE, {"code": 2, "message": message})
