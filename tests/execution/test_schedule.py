@@ -446,3 +446,16 @@ def test_a_group_is_spread_over_the_room(tmp_path: Path, engine: LocalEngine) ->
     outcome, _ = walk([grouped("write", name) for name in "abcd"], tmp_path / "run", engine)
     ran = pids(outcome)
     assert ran["a"] == ran["c"] != ran["b"] == ran["d"]
+
+
+def test_a_step_of_a_group_is_reported_when_it_ends(tmp_path: Path, one_core: LocalEngine) -> None:
+    """The others in its process may still have hours to go."""
+    steps = [grouped("write", "a"), grouped("write", "b", settings={"sleep": 1})]
+    left: dict[str, int] = {}
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Finished):
+            left[event.step.name] = 2 - len(list((tmp_path / "run").glob(f"write/*/{RECORD}")))
+
+    run(steps, Store(tmp_path / "run"), one_core, listen)
+    assert left == {"a": 1, "b": 0}

@@ -58,7 +58,9 @@ class _Work:
     not_before: float = 0.0
     """On the monotonic clock."""
     handle: Any = None
-    """The engine's, while the step runs; the steps of a group share it."""
+    """The engine's, while the step runs."""
+    shared: bool = False
+    """Whether other steps of its group run in the same process."""
 
 
 class _Walk:
@@ -172,7 +174,7 @@ class _Walk:
                 self._fail(work.step, work.folder, 2, str(error))
             return
         for work in placed:
-            work.handle = handle
+            work.handle, work.shared = handle, len(placed) > 1
             work.attempts += 1
             self.running[work.step.id] = work
             self._tell(events.Started(work.step, work.folder))
@@ -197,12 +199,12 @@ class _Walk:
         ended = False
         for handle, group in self._processes():
             code = self._engine.poll(handle)
-            for work in group:
-                if code is not None:
+            for left, work in zip(reversed(range(len(group))), group, strict=True):
+                # The last step of a shared process waits for its end.
+                if code is not None or (left and self._store.record(work.step, work.key)):
                     ended = True
                     del self.running[work.step.id]
-                    # Only the first one's end is that of the process.
-                    self._settle(work, code if work is group[0] or code < 0 else LOST)
+                    self._settle(work, LOST if work.shared and (code or 0) > 0 else code or 0)
                 elif now := read_progress(work.folder):
                     what = now["done"], now["total"], now["what"]
                     self._tell(events.Progressed(work.step, *what))
