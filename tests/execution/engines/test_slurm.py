@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from mixmerge.durable import read_log
 from mixmerge.execution.engine import LOST
 from mixmerge.execution.engines import slurm, slurm_queue
 from mixmerge.execution.engines.slurm import SlurmEngine, SlurmSpec
 from mixmerge.execution.schedule import run
 from mixmerge.execution.step import Needs, Step
-from mixmerge.execution.store import JOB, LOG, RECORD, Store
+from mixmerge.execution.store import JOB, JOURNAL, LOG, RECORD, Store
 from mixmerge.files import read_json, write_json
 
 HERE = SlurmSpec(cluster="local")
@@ -103,6 +104,19 @@ def test_a_graph_runs_as_jobs(tmp_path: Path, toy_step: tuple[str, ...]) -> None
     assert outcome.failed["user/c"] == (2, "rows.jsonl, line 3: broken.")
     assert outcome.blocked == ["write/d"]
     assert not list(tmp_path.glob("run/*/*/" + JOB))
+
+
+@pytest.mark.slow
+def test_a_group_is_one_job(tmp_path: Path, toy_step: tuple[str, ...]) -> None:
+    """Steps of a group that are ready together share a process, each with its record and log."""
+    steps = [Step("write", name, {"text": name}, together="judges") for name in "abc"]
+    broken = Step("user", "d", together="judges")
+    outcome = run([*steps, broken], Store(tmp_path / "run"), SlurmEngine(HERE, toy_step))
+    assert outcome.failed == {"user/d": (2, "rows.jsonl, line 3: broken.")}
+    folders = [outcome.done[step.id] for step in steps]
+    assert [(folder / "out.txt").read_text() for folder in folders] == ["a", "b", "c"]
+    begun = [next(iter(read_log(folder / JOURNAL))) for folder in folders]
+    assert len({entry["pid"] for entry in begun}) == 1
 
 
 @pytest.mark.slow
