@@ -72,6 +72,6 @@ def test_a_killed_run_goes_on(folder: Path) -> None:
     (folder / "small.yaml").write_text(SMALL)  # and a shorter training in place of the long one
     code, said = mixmerge(folder, "run", "small.yaml", *WANTED)
     assert code == 0, said
-    assert f"{done} steps are done already" in said
+    assert f"{done} steps are already done" in said
     _, finished = mixmerge(folder, "status", "out")
     assert counts(said) == counts(finished) == f"{done + 1} steps: {done + 1} done"
