@@ -11,7 +11,7 @@ from mixmerge.execution.step import Step
 from mixmerge.study.check import parse_study
 from mixmerge.study.doctor import doctor
 from mixmerge.study.explain import explain
-from mixmerge.study.packages import missing_packages
+from mixmerge.study.preflight import _packages
 from mixmerge.study.spec import Study
 
 STUDY = """
@@ -50,7 +50,7 @@ def needed(study: Study, *steps: str) -> dict[str, str]:
         Planned(Step(kind, name), "to do")
         for kind, _, name in (step.partition("/") for step in steps)
     ]
-    return {said: ".".join(map(str, place)) for place, said in missing_packages(study, todo)}
+    return {each.text: ".".join(map(str, each.place)) for each in _packages(study, todo)}
 
 
 @pytest.mark.parametrize(

@@ -1,48 +1,16 @@
-"""The packages that a study needs and that are not installed.
+"""The packages that parts of a study need and that are not installed.
 
-Parts of a study name the packages they need (`SpecModel.requires`), and the installed
-distribution's metadata names the extra of each package: there is no list here.
+Parts name their packages (`SpecModel.requires`), and the installed distribution's metadata names
+the extra of each package: there is no list here.
 """
 
 import importlib.util
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from importlib import metadata
 
-from mixmerge.execution.plan import Planned
 from mixmerge.spec_model import parts
-from mixmerge.study.spec import Study
 from mixmerge.yaml_file import Place
-
-
-def missing_packages(study: Study, todo: Sequence[Planned]) -> Iterator[tuple[Place, str]]:
-    """Yield each package that pending steps need and this machine lacks, at its first place."""
-    extra_of = {package: extra for extra, packages in extras().items() for package in packages}
-    seen: set[str] = set()
-    for place, part in parts(study):
-        for package in part.requires() if _will_be_used(place, study, todo) else ():
-            if package not in seen and importlib.util.find_spec(package) is None:
-                seen.add(package)
-                known = package in extra_of
-                install = f"'mixmerge[{extra_of[package]}]'" if known else package
-                yield place, f"needs the package {package}: pip install {install}."
-
-
-def _will_be_used(place: Place, study: Study, todo: Sequence[Planned]) -> bool:
-    """Return whether a pending step uses the part of a study that these keys lead to."""
-    kinds = {item.step.kind for item in todo}
-    trained = study.trained()
-    match place:
-        case ("placement", *_):  # of an engine, which checks its own package
-            return False
-        case ("training", recipe, *_):
-            names = [item.step.name for item in todo if item.step.kind == "train"]
-            return any(trained[name].train == recipe for name in names)
-        case ("evaluate", "axes", *_):
-            return bool(kinds & {"judge", "calibrate"})
-        case ("evaluate", "generate", *_) | ("base" | "checkpoints", *_):
-            return "generate" in kinds
-    return bool(todo)
 
 
 def extras() -> dict[str, list[str]]:
@@ -58,3 +26,25 @@ def extras() -> dict[str, list[str]]:
         if named and extra:
             found.setdefault(extra[1], []).append(named[0])
     return found
+
+
+def missing_packages(
+    value: object, place: Place = (), used: Callable[[Place], bool] = lambda _: True
+) -> Iterator[tuple[Place, str]]:
+    """Yield the first part that needs each package that is not installed, and a sentence.
+
+    Args:
+        value: a specification, or a mapping or list of them.
+        place: the keys that lead to it.
+        used: whether the part at some keys counts.
+    """
+    # A distribution may spell its name with hyphens where its module has underscores.
+    extra_of = {name.replace("-", "_"): extra for extra, own in extras().items() for name in own}
+    seen: set[str] = set()
+    for where, part in parts(value, place):
+        for package in part.requires() if used(where) else ():
+            if package not in seen and importlib.util.find_spec(package) is None:
+                extra = extra_of.get(package)
+                install = f"'mixmerge[{extra}]'" if extra else package
+                yield where, f"needs the package {package}: pip install {install}."
+            seen.add(package)

@@ -102,7 +102,7 @@ def preflight(
     keys = [Finding(*each, "missing") for each in missing_keys(asked)]
     found = [
         *keys,
-        *(Finding(*each, "missing") for each in missing_packages(study, todo)),
+        *_packages(study, todo),
         *_models(todo),
         *_data(todo),
         *_prompts(todo, prompts),
@@ -252,6 +252,26 @@ def _few_prompts(
             f"{MIN_VALUES} are required, {MIN_CLUSTERS} of them independent."
         )
         yield Finding(("evaluate", "axes", axis, "prompts"), said, "warning")
+
+
+def _packages(study: Study, todo: Sequence[Planned]) -> Iterator[Finding]:
+    """Look for the packages of the parts that pending steps use."""
+    kinds = {item.step.kind for item in todo}
+    trained = study.trained()
+    recipes = {trained[item.step.name].train for item in todo if item.step.kind == Train.kind}
+
+    def used(place: Place) -> bool:
+        match place:
+            case ("training", recipe, *_):
+                return recipe in recipes
+            case ("evaluate", "axes", _, "judge", *_):
+                return bool(kinds & {"judge", "calibrate"})
+            case ("evaluate", "generate", *_) | ("base" | "checkpoints", *_):
+                return "generate" in kinds
+        return place == ("tracking",) and bool(todo)  # engines check their own packages
+
+    for place, said in missing_packages(study, used=used):
+        yield Finding(place, said, "missing")
 
 
 def _models(todo: Sequence[Planned]) -> Iterator[Finding]:
