@@ -1,28 +1,19 @@
-"""``mixmerge doctor``: what this machine has, and what a study needs that it lacks.
+"""``mixmerge doctor``: what this machine has, and what a study needs that it lacks."""
 
-Parts of a study name the packages they need (`SpecModel.requires`), and the installed
-distribution's metadata names the extra of each package: there is no list here.
-"""
-
-import importlib.util
 import os
 import platform
-import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
-from pydantic import BaseModel
-
 from mixmerge.evaluation.judges import JUDGES
 from mixmerge.evaluation.judges.python_tests import PythonTestsSpec
 from mixmerge.execution.engines import ENGINES
 from mixmerge.execution.engines.local import physical_memory_gb
-from mixmerge.spec_model import parts
-from mixmerge.study.check import read_study
 from mixmerge.study.memory import FULL_BYTES, HALF_BYTES, ROOM, gpus
+from mixmerge.study.packages import extras
 from mixmerge.training.spec import AdapterSpec
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "safetensors")
@@ -76,23 +67,14 @@ def doctor(study: Path | str | None = None) -> Diagnosis:
     from mixmerge.study.explain import explain
 
     plan = explain(study)
-    missing = [*_missing_packages(read_study(Path(study))), *plan.missing, *plan.errors]
-    return Diagnosis(facts, missing, plan.warnings, plan.study)
+    return Diagnosis(facts, [*plan.missing, *plan.errors], plan.warnings, plan.study)
 
 
 def _machine() -> Iterator[Fact]:
     yield Fact("cores", f"{len(os.sched_getaffinity(0))}")
-    yield Fact("memory", f"{_memory_gb():.1f} GB")
+    yield Fact("memory", f"{physical_memory_gb():.1f} GB")
     free = shutil.disk_usage(Path.cwd()).free
     yield Fact("disk", f"{free / 1e9:.1f} GB free", "in the working directory, where runs are kept")
-
-
-def _memory_gb() -> float:
-    """Return the memory that this process may use: the container's limit, if there is one."""
-    limit = Path("/sys/fs/cgroup/memory.max")
-    said = limit.read_text().strip() if limit.is_file() else ""
-    whole = physical_memory_gb()
-    return min(whole, int(said) / 1e9) if said.isdigit() else whole
 
 
 def _gpus() -> Iterator[Fact]:
@@ -135,21 +117,6 @@ def _extras() -> Iterator[Fact]:
         yield Fact(f"extra {extra}", "missing" if absent else "installed", f"{purpose}{install}")
 
 
-def extras() -> dict[str, list[str]]:
-    """Return the packages of each extra, as the installed distribution names them."""
-    found: dict[str, list[str]] = {}
-    try:
-        required = metadata.requires("mixmerge") or []
-    except metadata.PackageNotFoundError:
-        return {}  # run from a source tree that is not installed
-    for line in required:
-        named = re.match(r"[\w.-]+", line)
-        extra = re.search(r"extra == ['\"]([\w-]+)['\"]", line)
-        if named and extra:
-            found.setdefault(extra[1], []).append(named[0])
-    return found
-
-
 def _programs() -> Iterator[Fact]:
     for name, (commands, note) in _PROGRAMS.items():
         here = next(filter(None, map(shutil.which, commands)), None)
@@ -161,17 +128,3 @@ def _sandbox() -> Fact:
     value = "isolated" if isolated else "limits only"
     note = "judge `tests`: answers' code has no network, no processes, no files to write"
     return Fact("sandbox", value, note if isolated else f"{note[:14]}: name a `container` for it")
-
-
-def _missing_packages(study: BaseModel) -> list[str]:
-    extra_of = {package: extra for extra, packages in extras().items() for package in packages}
-    found: dict[str, str] = {}
-    for place, part in parts(study):
-        for package in part.requires():
-            if importlib.util.find_spec(package) is None:
-                found.setdefault(package, ".".join(map(str, place)))
-    return [
-        f"{place}: needs the package {package}: pip install "
-        + (f"'mixmerge[{extra_of[package]}]'." if package in extra_of else f"{package}.")
-        for package, place in found.items()
-    ]
