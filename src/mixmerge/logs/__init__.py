@@ -10,6 +10,9 @@ from mixmerge.logs.scores import Format
 _FILES = (
     "lm_eval",
     "inspect",
+    "run_folder",
+    "alpaca_eval",
+    "table",
 )
 """In the order in which a file is tried."""
 

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mixmerge.errors import DataError, ResourceError
-from mixmerge.fingerprint import fingerprint
-from mixmerge.logs.scores import Asked, Format, Scores, Text, number, plain
+from mixmerge.logs.scores import Asked, Format, Scores, Text, digest, number, plain
 from mixmerge.yaml_file import one_line
 
 
@@ -155,7 +154,7 @@ def _sample(
         id=str(name),
         epoch=str(epoch),
         scores=flat,
-        content=fingerprint([_question(prompt), str(target)])[:16],
+        content=digest(_question(prompt), str(target)),
         metadata=metadata or {},
         error=bool(error),
     )

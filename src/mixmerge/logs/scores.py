@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -70,6 +71,8 @@ class Scores:
     """Digests of the item's question and target; empty if unknown."""
     prompts: list[str] = field(default_factory=list)
     """Digests of the whole prompt, with examples and chat template; empty if unknown."""
+    bounds: tuple[float, float] | None = None
+    """The lowest and the highest possible score; None if the log does not say."""
     better: Better | None = None
     """Which direction is good; None if the log does not say."""
     version: str = ""
@@ -158,6 +161,11 @@ def number(value: Any, where: str) -> float:
         f"{where}: a score is a number, true or false, or one of inspect's grades C, P, I and N "
         f"(seen: {shown(value)}). Name another metric or column, or convert it."
     )
+
+
+def digest(*texts: str) -> str:
+    """Return a short hash of texts, for telling whether two logs have the same item."""
+    return hashlib.blake2b("\0".join(texts).encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 
 def plain(name: str) -> str:
