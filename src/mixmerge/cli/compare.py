@@ -1,5 +1,6 @@
 """``mixmerge compare RUN...``: is one model better than another, by the logs that exist?"""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,7 +11,7 @@ from mixmerge.cli.console import Console
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mixmerge.comparison.result import Comparisons, Pair
+    from mixmerge.comparison.result import Comparisons, Pair, TaskInfo
 
 _NOTES = 10
 _STYLES = {"better": "green", "worse": "red", "undecided": "yellow"}
@@ -85,7 +86,8 @@ def compare(
         typer.echo(found.model_dump_json(indent=2))
         return
     screen = Console(highlight=False)
-    screen.print(_table(found))
+    for table in _tables(found):
+        screen.print(table)
     for note in found.notes[:_NOTES]:
         screen.print(f"note: {note}", markup=False, soft_wrap=True, style="dim")
     if len(found.notes) > _NOTES:
@@ -96,37 +98,57 @@ def compare(
         screen.print(f"page: {page}", markup=False, soft_wrap=True)
 
 
-def _table(found: "Comparisons") -> "Table":
+def _tables(found: "Comparisons") -> "Iterator[Table]":
+    """Yield a table for each task."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     from mixmerge.reporting import formats
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     clustered = any(pair.n < pair.items for pair in found.contrasts)
-    for heading in ("Task", "Model"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("Mean", found.baseline, "Difference\n(95% interval)", "p", "adjusted"):
-        table.add_column(Text(heading), justify="right")
-    table.add_column("Items\n(clusters)" if clustered else "Items", justify="right")
-    table.add_column("Verdict\n(items needed)")
-    for pair in found.contrasts:
-        info = found.tasks[pair.axis]
-        ci = formats.ends(pair.ci, lambda end, info=info: formats.difference(info, end))  # type: ignore[misc]
-        needed = f"\n({formats.count(pair.needed)})" if pair.needed else ""
-        table.add_row(
-            Text(f"{pair.axis}\n{info.title} {'↑' if info.better == 'higher' else '↓'}"),
-            Text(pair.a),
-            formats.value(info, pair.value_a),
-            formats.value(info, pair.value_b),
-            f"{formats.difference(info, pair.difference)}\n({ci or 'too few'})",
-            _p(pair.p),
-            _p(pair.p_adjusted),
-            formats.count(pair.items) + (f"\n({formats.count(pair.n)})" if clustered else ""),
-            Text(pair.verdict + needed, style=_STYLES[pair.verdict]),
-        )
-    return table
+    for task, info in found.tasks.items():
+        percent = " in %" * (info.unit == "percent")
+        title = f"{task}: {info.title}{percent}, {formats.better(info)}"
+        table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD,
+                      padding=(0, 1, 0, 0), pad_edge=False)  # fmt: skip
+        table.add_column("Model", overflow="fold")
+        headings = ["Mean", found.baseline, "Diff.", "95% interval", "p", "adj. p", "Items"]
+        for heading in [*headings, *["Clusters"] * clustered]:
+            table.add_column(Text(heading), justify="right", no_wrap=heading != found.baseline)
+        table.add_column("Verdict", no_wrap=True)
+        for pair in found.contrasts:
+            if pair.axis == task:
+                counts = [pair.items, *[pair.n] * clustered]
+                table.add_row(
+                    Text(pair.a),
+                    *(_mean(info, value) for value in (pair.value_a, pair.value_b)),
+                    formats.difference(info, pair.difference),
+                    _interval(info, pair),
+                    *map(_p, (pair.p, pair.p_adjusted)),
+                    *map(formats.count, counts),
+                    Text(_verdict(pair), style=_STYLES[pair.verdict]),
+                )
+        yield table
+
+
+def _verdict(pair: "Pair") -> str:
+    from mixmerge.reporting import formats
+
+    return f"needs {formats.count(pair.needed)}" if pair.needed else pair.verdict
+
+
+def _mean(info: "TaskInfo", value: float) -> str:
+    from mixmerge.reporting import formats
+
+    return formats.bare_percent(value) if info.unit == "percent" else formats.value(info, value)
+
+
+def _interval(info: "TaskInfo", pair: "Pair") -> str:
+    from mixmerge.reporting import formats
+
+    ends = ", ".join(formats.difference(info, end) for end in pair.ci or ())
+    return f"[{ends}]" if ends else "too few"
 
 
 def _p(p: float) -> str:

@@ -66,7 +66,8 @@ def align(
         DataError: the logs have other metrics, versions, questions or prompts (see `Mismatch`), no
             item in common, or a score outside the ``bounds``.
     """
-    first, notes = logs[0], []
+    first = logs[0]
+    notes: list[str] = []
     for log in logs[1:]:
         _check_metric(first, log)
         if mismatch == "refuse":
@@ -95,10 +96,15 @@ def align(
         epochs=[most for _, most in columns],
         cluster=_codes(_one_each("cluster", logs, place) or items),
         language=_one_each("language", logs, place),
-        better=better or next((log.better for log in logs if log.better is not None), "higher"),
+        better=better or _better(logs),
         bounds=_bounds(task, logs, values, bounds, notes),
         notes=notes,
     )
+
+
+def _better(logs: Sequence[Scores]) -> Better:
+    said: list[Better] = [log.better for log in logs if log.better is not None]
+    return said[0] if said else "higher"
 
 
 def _by_item(log: Scores, rows: Codes, count: int) -> tuple[Floats, int]:

@@ -96,7 +96,7 @@ def _add(scores: Scores, sample: _Sample, asked: Asked) -> None:
     scores.epochs.append(sample.epoch)
     # A sample that ended with an error was not graded on its answer.
     value = None if sample.error else sample.scores.get(scores.metric)
-    scores.values.append(number(value, f"{where}, scorer `{scores.metric}`"))
+    scores.values.append(number(value, where, scores.metric))
     scores.contents.append(sample.content)
     for field, column in (("cluster", scores.clusters), ("language", scores.languages)):
         name = asked.fields.get(field)  # type: ignore[call-overload]
