@@ -159,8 +159,8 @@ def number(value: Any, where: object, name: str) -> float:
     if isinstance(value, int | float) and not math.isinf(value):
         return float(value)
     raise DataError(
-        f"{where}, `{name}`: a score is a number, true or false, or one of inspect's grades C, P, I "
-        f"and N (seen: {shown(value)}). Name another metric or column, or convert it."
+        f"{where}, `{name}`: a score is a number, true or false, or inspect's C, P, I or N (seen: "
+        f"{shown(value)}). Name another metric or column, or convert it."
     )
 
 
