@@ -175,8 +175,10 @@ class _Sample:
 
     def pairs(self, comparisons: int, seed: int) -> list[Pair]:
         """Return every model less the baseline; p-values are not adjusted yet."""
-        rng = np.random.default_rng(seed)
-        flipped = sign_flip_ps(self._differences.totals, rng)
+        # Random signs show no p-value below 1 / draws, and Holm multiplies the smallest by the
+        # number of comparisons.
+        draws = max(10_000, min(200 * comparisons, 1_000_000))
+        flipped = sign_flip_ps(self._differences.totals, np.random.default_rng(seed), draws)
         return [self._pair(column, float(p), comparisons) for column, p in enumerate(flipped)]
 
     def _pair(self, column: int, flipped: float, comparisons: int) -> Pair:
