@@ -90,15 +90,16 @@ def compare(
         others = [log for other, log in known.items() if other != first]
         mine = [known[first], *others]
         tables.append(align(name, mine, mismatch=mismatch, better=better, bounds=bounds))
-    found = _compared(tables, first, notes, seed)
+    found = compare_tables(tables, first, notes, seed)
     if page is not None:
         write_page(tables, found, page, asked)
     return found
 
 
-def _compared(
-    tables: Sequence[TaskTable], baseline: str, notes: Sequence[str], seed: int
+def compare_tables(
+    tables: Sequence[TaskTable], baseline: str, notes: Sequence[str] = (), seed: int = 0
 ) -> Comparisons:
+    """Compare the models of tables, the first column of each with the others."""
     comparisons = sum(len(table.logs) - 1 for table in tables)
     samples = {table.task: _Sample(table) for table in tables}
     pairs = [pair for own in samples.values() for pair in own.pairs(comparisons, seed)]
