@@ -149,8 +149,8 @@ def test_scores_of_any_range(tmp_path: Path) -> None:
     )
     found = compare([path])
     (pair,) = found.contrasts
-    assert found.tasks["score"].bounds == (1, 10)
-    assert found.tasks["score"].unit == "score"
+    info = found.tasks["score"]
+    assert (info.bounds, info.unit) == ((1, 10), "score")
     assert 0.2 < pair.difference < 0.7
     assert pair.ci is not None
     assert pair.ci[0] < pair.difference < pair.ci[1]

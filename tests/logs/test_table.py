@@ -66,7 +66,7 @@ def test_a_table_without_models_is_one(tmp_path: Path) -> None:
 
 def test_ids_that_became_fractions(tmp_path: Path) -> None:
     """Whole numbers that a gap in a column turned into fractions are the same ids."""
-    rows = [{"id": 7.0, "score": 1.0}, {"id": 8.0, "score": None}]
+    rows: list[dict[str, Any]] = [{"id": 7.0, "score": 1.0}, {"id": 8.0, "score": None}]
     (scores,) = read_logs(write_table(tmp_path / "a.parquet", rows), Asked())
     assert scores.items == ["7", "8"]
     assert math.isnan(scores.values[1])

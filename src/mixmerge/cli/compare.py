@@ -110,23 +110,24 @@ def _tables(found: "Comparisons") -> "Iterator[Table]":
     for task, info in found.tasks.items():
         percent = " in %" * (info.unit == "percent")
         title = f"{task}: {info.title}{percent}, {formats.better(info)}"
+        title += "; items (clusters)" * clustered
         table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD,
                       padding=(0, 1, 0, 0), pad_edge=False)  # fmt: skip
-        table.add_column("Model", overflow="fold")
-        headings = ["Mean", found.baseline, "Diff.", "95% interval", "p", "adj. p", "Items"]
-        for heading in [*headings, *["Clusters"] * clustered]:
-            table.add_column(Text(heading), justify="right", no_wrap=heading != found.baseline)
+        table.add_column("Model", overflow="fold", min_width=6)
+        table.add_column("Mean", justify="right", no_wrap=True)
+        table.add_column(Text(found.baseline), justify="right", overflow="fold", min_width=5)
+        for heading in ("Diff.", "95% interval", "p", "adj. p", "Items"):
+            table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("Verdict", no_wrap=True)
         for pair in found.contrasts:
             if pair.axis == task:
-                counts = [pair.items, *[pair.n] * clustered]
                 table.add_row(
                     Text(pair.a),
                     *(_mean(info, value) for value in (pair.value_a, pair.value_b)),
                     formats.difference(info, pair.difference),
                     _interval(info, pair),
                     *map(_p, (pair.p, pair.p_adjusted)),
-                    *map(formats.count, counts),
+                    formats.count(pair.items) + f"\n({formats.count(pair.n)})" * clustered,
                     Text(_verdict(pair), style=_STYLES[pair.verdict]),
                 )
         yield table
