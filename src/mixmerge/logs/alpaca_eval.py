@@ -1,9 +1,10 @@
-"""Annotations of AlpacaEval: which of two outputs a judge prefers, for each instruction.
+"""AlpacaEval: annotations, which say for each instruction which of two outputs a judge prefers.
 
 ``preference`` is from 1 (the reference's output is better) to 2 (the model's); 0 and 1.5 are ties.
 """
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from mixmerge.errors import DataError
 from mixmerge.logs.scores import Asked, Format, Scores, Text, digest, number, plain
 from mixmerge.tables import Place, read_file
 
-_TASK = "alpaca_eval"
+_TASK, _BOARD = "alpaca_eval", "alpaca_eval leaderboard"
+_ERRORS = {"win_rate": "standard_error", "length_controlled_winrate": "lc_standard_error"}
+"""The columns of a leaderboard's metrics and of their standard errors, in percent."""
 
 
 def _recognises(path: Path, head: str) -> bool:
@@ -22,11 +25,7 @@ def _recognises(path: Path, head: str) -> bool:
 
 def _read(path: Path, asked: Asked) -> list[Scores]:
     if path.suffix == ".csv":
-        raise DataError(
-            f"{path}: a leaderboard has totals only; whether two models differ shows on the "
-            "instructions that both answered. Give the annotations.json of each model, which "
-            "alpaca_eval writes into the same folder."
-        )
+        return [*_leaderboard(path, asked)] if asked.wants(_BOARD) else []
     if not asked.wants(_TASK):
         return []
     tables: dict[str, Scores] = {}
@@ -46,6 +45,23 @@ def _read(path: Path, asked: Asked) -> list[Scores]:
         scores.values.append(_score(place, row))
         scores.contents.append(digest(str(row.get("instruction")), str(row.get("output_1"))))
     return [scores.check() for scores in tables.values()]
+
+
+def _leaderboard(path: Path, asked: Asked) -> Iterator[Scores]:
+    """Yield the totals of each model: a leaderboard has no items."""
+    metric = asked.metric or "win_rate"
+    if metric not in _ERRORS:
+        raise DataError(f"{path}: there is no metric `{metric}` (there are: {', '.join(_ERRORS)}).")
+    for place, row in read_file(path):
+        value, error, count = (
+            number(row.get(name), place, name) for name in (metric, _ERRORS[metric], "n_total")
+        )
+        if not math.isnan(value + error + count):
+            yield Scores(
+                str(row[next(iter(row))]), _BOARD, metric, path, FORMAT.name, items=["all"],
+                values=[value / 100], better="higher", bounds=(0.0, 1.0),
+                totals=(error / 100, int(count)), metrics=[*_ERRORS],
+            )  # fmt: skip
 
 
 def _item(row: dict[str, Any]) -> str:

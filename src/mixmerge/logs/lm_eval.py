@@ -240,6 +240,8 @@ def _text(row: dict[str, Any]) -> Text:
     if all(isinstance(each[0], list) for each in answers):
         likely = [float(each[0][0]) for each in answers]
         best = max(range(len(likely)), key=likely.__getitem__)
+        if target.isdigit() and int(target) < len(requests):
+            target = str(requests[int(target)][-1]).strip()
         return Text(prompt, str(requests[best][-1]), target)
     first = answers[0][0]
     return Text(prompt, first if isinstance(first, str) else json.dumps(first), target)

@@ -80,6 +80,8 @@ class Scores:
     """Version of the task; empty if unknown."""
     settings: dict[str, str] = field(default_factory=dict)
     """How the task was run, such as ``n-shot``."""
+    totals: tuple[float, int] | None = None
+    """Of a leaderboard, which has no items: standard error of the one value, number of items."""
     made: str = ""
     """When, as sortable text; of two logs of a model and task the later one counts."""
     metrics: list[str] = field(default_factory=list)
