@@ -68,18 +68,18 @@ def compare(
     """
     if bounds is not None and not bounds[0] < bounds[1]:
         raise SpecError(f"bounds: the lowest score, then the highest is required (seen: {bounds}).")
-    named: dict[Field, str | None] = {
+    columns: dict[Field, str | None] = {
         "item": item, "model": model, "score": score, "task": task, "cluster": cluster,
         "language": language, "epoch": epoch,
     }  # fmt: skip
-    fields = {field: column for field, column in named.items() if column is not None}
+    fields = {field: column for field, column in columns.items() if column is not None}
     asked = Asked(tuple(only), metric, fields)
     logs, notes = gather(runs, asked)
     models = list(dict.fromkeys(name for known in logs.values() for name in known))
     first = models[0] if baseline is None else baseline
     if first not in models:
-        known = f"{', '.join(models[:10])}{', …' * (len(models) > 10)}"
-        raise SpecError(f"baseline: no model `{first}` (there are: {known}){hint(first, models)}")
+        named = f"{', '.join(models[:10])}{', …' * (len(models) > 10)}"
+        raise SpecError(f"baseline: no model `{first}` (there are: {named}){hint(first, models)}")
     tables: list[TaskTable] = []
     totals: list[Totals] = []
     for name, known in _with_baseline(logs, first, notes).items():

@@ -45,7 +45,7 @@ def _items(table: TaskTable, found: Comparisons, asked: Asked) -> Iterator[Sampl
         differ = np.nanmax(values, axis=1) - np.nanmin(values, axis=1) > 0
     rows = np.flatnonzero(differ)[: _MOST_ANSWERS // len(table.logs)].tolist()
     wanted = frozenset(table.items[row] for row in rows)
-    texts = [FORMATS[log.format].texts(log, wanted, asked) for log in table.logs]
+    texts = [FORMATS[log.format].texts(log.as_read(), wanted, asked) for log in table.logs]
     info = found.tasks[table.task]
     for row in rows:
         item = table.items[row]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import DataError
-from mixmerge.logs.scores import Asked, Format, Scores, Text, digest, number, plain
+from mixmerge.logs.scores import Asked, Format, Scores, Text, digest, number
 from mixmerge.tables import Place, read_file
 
 _TASK, _BOARD = "alpaca_eval", "alpaca_eval leaderboard"
@@ -34,7 +34,7 @@ def _read(path: Path, asked: Asked) -> list[Scores]:
         scores = tables.get(model)
         if scores is None:
             scores = tables[model] = Scores(
-                plain(model), _TASK, "win_rate", path, FORMAT.name, better="higher",
+                model, _TASK, "win_rate", path, FORMAT.name, better="higher",
                 bounds=(0.0, 1.0), version=f"against {reference}",
                 settings={"annotator": str(row.get("annotator", ""))},
             )  # fmt: skip
@@ -83,7 +83,7 @@ def _texts(scores: Scores, wanted: frozenset[str], asked: Asked) -> dict[str, Te
     return {
         _item(row): Text(str(row["instruction"]), str(row["output_2"]), str(row["output_1"]))
         for _, row in read_file(scores.origin)
-        if plain(str(row["generator_2"])) == scores.model and _item(row) in wanted
+        if str(row["generator_2"]) == scores.model and _item(row) in wanted
     }
 
 
