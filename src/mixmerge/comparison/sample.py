@@ -7,10 +7,8 @@ from scipy.special import stdtr
 
 from mixmerge.comparison.align import TaskTable
 from mixmerge.comparison.result import ModelScore, OfLanguage, Pair, task_info
-from mixmerge.evaluation.measures.mean import Mean
-from mixmerge.evaluation.scores import in_units
 from mixmerge.records.results import Interval
-from mixmerge.stats.estimate import Estimate
+from mixmerge.stats.estimate import GRADES_APART, Estimate
 from mixmerge.stats.intervals import ClusterMean, ClusterSample
 from mixmerge.stats.paired import mcnemar_p, sign_flip_ps
 from mixmerge.stats.power import clusters_needed, smallest_difference
@@ -28,7 +26,7 @@ class Sample:
         shares = table.shares
         self._paired = shares[:, 1:] - shares[:, :1]
         whole = np.isin(shares, (0.0, 1.0)) | np.isnan(shares)
-        self._apart = 0.0 if whole.all() else Mean.apart
+        self._apart = 0.0 if whole.all() else GRADES_APART
         self._scores = ClusterSample(shares, table.cluster)
         self._differences = ClusterSample(self._paired, table.cluster)
 
@@ -36,10 +34,10 @@ class Sample:
         """Return a model's mean over its own items."""
         table, column = self.table, self.models.index(model)
         found = self._scores.rate(column, self._apart)
-        (value,), ci = self._in_units(found.value), self._interval(found)
+        low, high = table.bounds
         return ModelScore(
-            value=value,
-            ci=ci,
+            value=low + (high - low) * found.value,
+            ci=_scaled(found, high - low, low),
             n=found.n,
             missing=len(table.items) - found.n,
             epochs=table.epochs[column],
@@ -71,7 +69,7 @@ class Sample:
             b=self.models[0],
             axis=self.table.task,
             difference=width * mean.value,
-            ci=in_units(found.offered, lambda share: width * share),
+            ci=_scaled(found, width),
             p=p,
             p_adjusted=p,
             p_mcnemar=mcnemar_p(int(np.sum(totals > 0)), int(np.sum(totals < 0)))
@@ -105,21 +103,17 @@ class Sample:
         return {
             name: OfLanguage(
                 difference=width * each.value,
-                ci=in_units(each.offered, lambda share: width * share),
+                ci=_scaled(each, width),
                 n=each.n,
             )
             for name, each in found.items()
         }
 
-    def _in_units(self, *shares: float) -> list[float]:
-        low, high = self.table.bounds
-        return [low + (high - low) * share for share in shares]
 
-    def _interval(self, found: Estimate) -> Interval | None:
-        if found.offered is None:
-            return None
-        low, high = self._in_units(*found.offered)
-        return low, high
+def _scaled(found: Estimate, width: float, low: float = 0.0) -> Interval | None:
+    """Return an interval of shares of a range in the units of scores; None stays None."""
+    ends = found.offered
+    return None if ends is None else (low + width * ends[0], low + width * ends[1])
 
 
 def _t_p(mean: ClusterMean, error: float) -> float:
