@@ -15,6 +15,9 @@ from mixmerge.errors import DataError, ResourceError
 from mixmerge.logs.scores import Asked, Format, Scores, Text, digest, first_key, number
 from mixmerge.yaml_file import one_line
 
+_MOST = 5000
+"""Characters of a text that are compared: inspect's summaries have 5120, and words for images."""
+
 
 class _Sample(NamedTuple):
     """What is compared of one sample and epoch."""
@@ -134,11 +137,12 @@ def _samples(path: Path, asked: Asked) -> Iterator[_Sample]:
             value = score["value"] if isinstance(score, dict) else score.value
             parts = value.items() if isinstance(value, dict) else ()
             flat |= {f"{scorer}/{key}": part for key, part in parts} or {scorer: value}
+        targets = [row["target"]] if isinstance(row["target"], str) else row["target"]
         yield _Sample(
             id=str(row["id"]),
             epoch=str(row["epoch"]),
             scores=flat,
-            content=digest(_question(row["input"]), str(row["target"])),
+            content=digest(_question(row["input"], _MOST), *(each[:_MOST] for each in targets)),
             shared=dict(_shared(path, row, asked)),
             error=bool(row.get("error")),
         )
@@ -155,15 +159,17 @@ def _shared(path: Path, row: Mapping[str, Any], asked: Asked) -> Iterator[tuple[
             yield field, str(metadata[name])
 
 
-def _question(prompt: Any) -> str:
+def _question(prompt: Any, most: int | None = None) -> str:
     """Return the text of an input: messages have ids of their own in every run."""
     if isinstance(prompt, str):
-        return prompt
+        return prompt[:most]
     turns = [turn if isinstance(turn, dict) else turn.model_dump() for turn in prompt]
     return "\n".join(
-        turn["content"] if isinstance(turn["content"], str)
-        else " ".join(str(part.get("text", "")) for part in turn["content"])
+        part[:most] if isinstance(part, str)
+        else part["text"][:most] if part.get("type") == "text"
+        else f"({str(part.get('type')).capitalize()})"
         for turn in turns
+        for part in ([turn["content"]] if isinstance(turn["content"], str) else turn["content"])
     )  # fmt: skip
 
 
