@@ -173,40 +173,34 @@ def _question(prompt: Any, most: int | None = None) -> str:
     )  # fmt: skip
 
 
-def _json_samples(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the samples of a ``.json`` log one at a time."""
+def _json_samples(path: Path, wanted: frozenset[str] | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the samples of a ``.json`` log, or some of them, one at a time."""
     import ijson
 
     with path.open("rb") as stream:
-        yield from ijson.items(stream, "samples.item", use_float=True)
+        for row in ijson.items(stream, "samples.item", use_float=True):
+            if wanted is None or str(row["id"]) in wanted:
+                yield row
 
 
 def _texts(scores: Scores, wanted: frozenset[str], asked: Asked) -> dict[str, Text]:
     del asked
+    read = _json_samples if scores.origin.suffix == ".json" else _whole_samples
     found: dict[str, Text] = {}
     with _explained(scores.origin):
-        if scores.origin.suffix == ".json":
-            rows: Iterator[Any] = (
-                r for r in _json_samples(scores.origin) if str(r["id"]) in wanted
-            )
-        else:
-            rows = _whole_samples(scores, wanted)
-        for row in rows:
+        for row in read(scores.origin, wanted):
             found.setdefault(str(row["id"]), _text(row))
     return found
 
 
-def _whole_samples(scores: Scores, wanted: frozenset[str]) -> Iterator[dict[str, Any]]:
+def _whole_samples(path: Path, wanted: frozenset[str]) -> Iterator[dict[str, Any]]:
+    """Yield the first epoch of some samples of an ``.eval`` log."""
     log = _log_module()
-    seen = dict(zip(scores.items, scores.epochs or ["1"] * len(scores.items), strict=True))
-    header = log.read_eval_log(str(scores.origin), header_only=True)
-    ids = {str(each): each for each in header.eval.dataset.sample_ids or seen}
-    for item in sorted(wanted & seen.keys()):
-        sample = log.read_eval_log_sample(
-            str(scores.origin), ids.get(item, item), int(seen[item]),
-            exclude_fields={"messages", "events", "store", "attachments"},
-        )  # fmt: skip
-        yield sample.model_dump()
+    unread = {"messages", "events", "store", "attachments"}
+    for each in log.read_eval_log_sample_summaries(str(path)):
+        if str(each.id) in wanted and each.epoch == 1:
+            sample = log.read_eval_log_sample(str(path), each.id, 1, exclude_fields=unread)
+            yield sample.model_dump()
 
 
 def _text(row: dict[str, Any]) -> Text:
