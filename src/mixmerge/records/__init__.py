@@ -15,6 +15,7 @@ from mixmerge.records.rows import (
     RowModel,
     Translated,
     Verdict,
+    score_of,
 )
 
 __all__ = [
@@ -34,5 +35,6 @@ __all__ = [
     "RowModel",
     "Translated",
     "Verdict",
+    "score_of",
     "weight_map",
 ]

@@ -127,7 +127,7 @@ class _Items:
     def _answer(
         self, axis: Axis, text: str, verdicts: Sequence[Verdict], is_base: bool
     ) -> SampleAnswer:
-        from mixmerge.evaluation.scores import score_of
+        from mixmerge.records import score_of
 
         info, measure = self.results.axes[axis], self.study.evaluate.axes[axis].measure
         if not verdicts:
