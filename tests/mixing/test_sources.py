@@ -12,7 +12,7 @@ from mixmerge.errors import DataError
 from mixmerge.files import write_rows
 from mixmerge.mixing import SourceSpec
 from mixmerge.mixing.sources import Loaded, load
-from mixmerge.mixing.spec import Form
+from mixmerge.mixing.spec import Form, TrainingRow
 from mixmerge.records import Conversation, PreferencePair
 
 TURNS = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
@@ -33,7 +33,7 @@ def conversation(**changes: Any) -> Conversation:
     return Conversation.model_validate(values | changes)
 
 
-def answer(row: Conversation | PreferencePair) -> str:
+def answer(row: TrainingRow) -> str:
     assert isinstance(row, Conversation)
     return row.messages[-1].content
 

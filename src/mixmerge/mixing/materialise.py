@@ -16,7 +16,7 @@ from mixmerge.mixing.mixture import arrange, characters, draw, token_counter
 from mixmerge.mixing.sources import Loaded, load
 from mixmerge.mixing.spec import MixSpec, TrainingRow
 from mixmerge.progress import Progress, silent
-from mixmerge.records import Prompt
+from mixmerge.records import LabelledCompletion, Prompt
 
 ROWS = "rows.jsonl"
 MANIFEST = "manifest.json"
@@ -27,12 +27,12 @@ _WAYS = {"equal": "equals", "contains": "contains", "run": "shares a run of word
 def mix(spec: MixSpec, out: Path, *, progress: Progress = silent) -> Manifest:
     """Write a mixture: its rows in order and, last, the manifest.
 
-    The folder ``out`` receives ``rows.jsonl`` (`Conversation` or `PreferencePair` rows) and
+    The folder ``out`` receives ``rows.jsonl`` (rows of the specification's form) and
     ``manifest.json`` (the `Manifest` returned); other files in it are left alone.
 
     Raises:
-        DataError: a source is missing, broken or too small, or overlaps held-out prompts and the
-            specification refuses that.
+        DataError: a source is missing, broken or too small, all labels are equal, or rows overlap
+            held-out prompts and the specification refuses that.
         ModelError: the tokenizer cannot be read.
         ResourceError: the disk is full or ``out`` is not writable.
     """
@@ -45,6 +45,7 @@ def mix(spec: MixSpec, out: Path, *, progress: Progress = silent) -> Manifest:
         for cell, pool in supply.pools.items()
     }
     _refuse_shortage(spec, supply, asked, drawn, size_of)
+    _refuse_one_label(drawn)
     rows = arrange([row for cell in drawn.values() for row in cell], spec.seed)
     progress(len(spec.sources), len(spec.sources), f"writing {len(rows):,} rows")
     # After an interruption, no old manifest may be left beside new rows.
@@ -174,6 +175,18 @@ def _refuse_shortage(
             f"too few {spec.unit} after duplicates and overlaps are removed{times}: "
             f"{'; '.join(short)}. Add data, ask for a smaller `size` or another share, or let rows "
             "occur more often (`when_short: repeat` with `most_copies`)."
+        )
+
+
+def _refuse_one_label(drawn: Mapping[Cell, list[TrainingRow]]) -> None:
+    """Reject labelled answers that are all good or all bad, from which no objective learns."""
+    rows = [row for cell in drawn.values() for row in cell if isinstance(row, LabelledCompletion)]
+    labels = {row.label for row in rows}
+    if len(labels) == 1:
+        raise DataError(
+            f"the `label` of all {len(rows):,} rows is {str(*labels).lower()}: labelled answers "
+            "must be both good and bad. Add rows of the other kind, or train on conversations "
+            "(`method: sft`)."
         )
 
 

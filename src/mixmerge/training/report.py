@@ -140,6 +140,8 @@ class TrainReport(RowModel):
     new_stops: tuple[str, ...]
     """End-of-turn tokens of the rows that were not stop tokens of the model trained from; they are
     in the trained model's ``generation_config.json``."""
+    advice: tuple[str, ...] = ()
+    """What the objective says about the rows."""
     date: str | None
     """The date that the chat template was given; None if it does not ask for one."""
     max_length: int
@@ -168,6 +170,7 @@ class TrainReport(RowModel):
     def notes(self) -> list[str]:
         """Notes for the user, a sentence or two each."""
         notes = [f"{n} rows left out: {reason}." for reason, n in self.left_out.items()]
+        notes += self.advice
         if self.new_stops:
             notes.append(
                 f"The rows end their turn with {' and '.join(self.new_stops)}, which was not a "

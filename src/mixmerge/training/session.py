@@ -50,14 +50,14 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
         names, check_start = inputs.spec.objective.reference, inputs.spec.objective.check_start
         cache = None
         if names:
-            model, columns = inputs.model.fingerprint(), plan.data.encoded.columns
+            model, columns = inputs.model.fingerprint(), plan.columns
             arithmetic = f"{plan.precision}, 4-bit" if inputs.spec.quantized else plan.precision
             cache = ReferenceCache(names, inputs.reference_cache, model, columns, arithmetic)
             trainer_class = trl_compat.keeping_reference(trainer_class, cache, progress)
 
         def on_log(step: int, logs: dict[str, float]) -> None:
             if check_start is not None and step == 1:
-                check_start(logs["loss"], plan.precision)
+                check_start(logs["loss"], plan.precision, inputs.spec.own)
             curve.add(step, logs)
 
         trainer = build_trainer(inputs, plan, config, trainer_class, on_log)
@@ -106,6 +106,7 @@ def _report(
         rows=plan.data.counts,
         left_out=plan.data.left_out,
         new_stops=plan.data.new_stops,
+        advice=plan.data.advice,
         date=plan.data.date,
         tokens=int(plan.tokens[-1]),
         target_tokens=int(encoded.targets[order].sum()),

@@ -5,12 +5,17 @@ from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import ConfigDict
 
 from mixmerge.progress import Progress
 from mixmerge.records import RowModel
 from mixmerge.spec_model import SpecModel
 from mixmerge.training.encode import Encoded, Encoder
+
+Columns = dict[str, list[Any]]
+"""Encoded rows by column."""
 
 
 class Settings(SpecModel):
@@ -27,7 +32,8 @@ class Objective:
     paper: str
     """Where it was published."""
     rows: type[RowModel]
-    """One line of the rows file: `Conversation`, `PreferencePair` or another record."""
+    """One line of the rows file: `Conversation`, `PreferencePair`, `LabelledCompletion` or another
+    record."""
     encode: Callable[[Encoder, Sequence[Any], Progress], Encoded]
     """``encode(encoder, rows, progress)`` returns the columns that the trainer reads."""
     build: Callable[[dict[str, Any], Any], tuple[Any, type[Any]]]
@@ -41,8 +47,17 @@ class Objective:
     reference: tuple[str, ...] = ()
     """Columns of log-probabilities under the starting model, which the trainer adds to the rows in
     ``_precompute_ref_logps`` and which are cached. Empty without a reference model."""
-    check_start: Callable[[float, str], None] | None = None
-    """``check_start(loss, precision)`` raises if the first loss is wrong."""
+    check_rows: Callable[[Columns, Any], Sequence[str]] | None = None
+    """``check_rows(columns, settings)`` raises `ValueError` if these rows cannot be trained on, and
+    returns advice about them, a sentence each."""
+    arrange: Callable[[Columns, npt.NDArray[np.int64]], Columns] | None = None
+    """``arrange(columns, order)`` returns the rows of all steps one after another, where a row is
+    read together with others of its step. ``order`` has shape ``(steps, batch_size)``."""
+    least_rows: Callable[[Any, int], int] | None = None
+    """``least_rows(settings, batch_size)`` returns the fewest rows of one forward pass; by default
+    1."""
+    check_start: Callable[[float, str, Any], None] | None = None
+    """``check_start(loss, precision, settings)`` raises if the first loss is wrong."""
     relative_cost: float = 1.0
     """Time per row relative to SFT, for estimates."""
     label: str = ""
