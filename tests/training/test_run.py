@@ -27,6 +27,7 @@ from mixmerge.training.run import train
 from mixmerge.training.session import _check_finished
 
 Write = Callable[[int], Path]
+WriteFor = Callable[[str, int], Path]
 
 SFT = TrainSpec(
     learning_rate=1e-2, max_steps=6, batch_size=8, schedule="linear", warmup_ratio=0.3, seed=3
@@ -34,6 +35,11 @@ SFT = TrainSpec(
 DPO = TrainSpec(
     method="dpo", learning_rate=3e-3, max_steps=5, batch_size=8, schedule="constant", seed=3
 )
+KTO, CPO, SIMPO, ORPO = (
+    TrainSpec.model_validate({**DPO.model_dump(exclude={"beta"}), "method": method})
+    for method in ("kto", "cpo", "simpo", "orpo")
+)
+ALL = [SFT, DPO, KTO, CPO, SIMPO, ORPO]
 LORA = AdapterSpec(rank=2, alpha=8, targets=("q_proj", "v_proj"))
 
 
@@ -248,14 +254,13 @@ def test_a_wrong_reference_is_found(cohere: Path, pairs: Write, tmp_path: Path) 
     assert not (tmp_path / "b" / "model").exists()
 
 
-@pytest.mark.parametrize("method", ["sft", "dpo"])
+@pytest.mark.parametrize("spec", [SFT, DPO, KTO, CPO, ORPO], ids=lambda spec: spec.method)
 def test_lora_is_merged_into_full_weights(
-    method: str, llama: Path, conversations: Write, pairs: Write, tmp_path: Path
+    spec: TrainSpec, llama: Path, rows_for: WriteFor, tmp_path: Path
 ) -> None:
     """The model is base + alpha/rank * B A in the adapted layers, and the base elsewhere."""
-    spec = (SFT if method == "sft" else DPO).model_copy(update={"adapter": LORA})
-    rows = conversations(20) if method == "sft" else pairs(20)
-    train(spec, model=llama, rows=rows, out=tmp_path / "out")
+    spec = spec.model_copy(update={"adapter": LORA})
+    train(spec, model=llama, rows=rows_for(spec.method, 20), out=tmp_path / "out")
     assert count_adapted(llama, tmp_path / "out", LORA) == 4  # two layers, q_proj and v_proj
 
 
@@ -348,12 +353,16 @@ train(TrainSpec.model_validate_json(spec), model=model, rows=Path(rows), out=Pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("spec", [SFT, DPO, SFT.model_copy(update={"adapter": LORA})])
+@pytest.mark.parametrize(
+    "spec",
+    [*ALL, SFT.model_copy(update={"adapter": LORA}), KTO.model_copy(update={"adapter": LORA})],
+    ids=lambda spec: f"{spec.method}{'-lora' * (spec.adapter is not None)}",
+)
 def test_a_killed_training_resumes_to_the_same_bytes(
-    spec: TrainSpec, cohere: Path, conversations: Write, pairs: Write, tmp_path: Path
+    spec: TrainSpec, cohere: Path, rows_for: WriteFor, tmp_path: Path
 ) -> None:
     """After SIGKILL in another process, the same call ends with the bytes of a straight run."""
-    rows = conversations(20) if spec.method == "sft" else pairs(20)
+    rows = rows_for(spec.method, 20)
     killed, straight = tmp_path / "killed", tmp_path / "straight"
     command = [sys.executable, "-c", _KILLED, spec.model_dump_json()]
     done = subprocess.run(
@@ -370,14 +379,14 @@ def test_a_killed_training_resumes_to_the_same_bytes(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("spec", [SFT, DPO], ids=["sft", "dpo"])
+@pytest.mark.parametrize("spec", ALL, ids=lambda spec: spec.method)
 def test_two_ranks_train_as_one(
-    spec: TrainSpec, cohere: Path, conversations: Write, pairs: Write, tmp_path: Path
+    spec: TrainSpec, cohere: Path, rows_for: WriteFor, tmp_path: Path
 ) -> None:
     """Two processes share the global batch: same losses, same weights up to rounding."""
     from safetensors.numpy import load_file
 
-    rows = conversations(20) if spec.method == "sft" else pairs(20)
+    rows = rows_for(spec.method, 20)
     heard: list[float] = []
     two = train(
         spec,

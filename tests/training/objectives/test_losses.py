@@ -142,7 +142,6 @@ def expected(spec: TrainSpec, folder: Path, rows: Path) -> list[float]:
     return found
 
 
-@pytest.mark.parametrize("micro", [8, 2])
 @pytest.mark.parametrize(
     "own",
     [
@@ -159,6 +158,7 @@ def expected(spec: TrainSpec, folder: Path, rows: Path) -> list[float]:
     ],
     ids=lambda own: "-".join(map(str, own.values())),
 )
+@pytest.mark.parametrize("micro", [2, pytest.param(8, marks=pytest.mark.slow)])
 def test_losses_follow_the_equations(
     own: dict[str, Any], micro: int, cohere: Path, rows_for: Write, tmp_path: Path
 ) -> None:
