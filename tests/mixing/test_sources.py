@@ -426,6 +426,7 @@ def labels(found: Loaded) -> list[tuple[str, str, bool]]:
     return [(row.prompt_text, row.completion, row.label) for row in kept]
 
 
+BEST_AND_WORST = "the best of completions labelled true, the worst labelled false"
 HELLO = [("Hi", "Hello", True), ("Hi", "Go away", False)]
 
 
@@ -454,10 +455,9 @@ HELLO = [("Hi", "Hello", True), ("Hi", "Go away", False)]
             [{"prompt": "Hi", "chosen": "Hello", "rejected": "Go away", "label": 7}],
             "preference pairs: prompt → chosen labelled true, rejected labelled false",
         ),
-        (  # noqa: ISC004
+        (
             [{"instruction": "Hi", "completions": ["Go away", "So", "Hello"], "scores": [1, 2, 3]}],
-            "several answers with scores: "
-            "instruction → the best of completions labelled true, the worst labelled false",
+            "several answers with scores: instruction → " + BEST_AND_WORST,
         ),
     ],
     ids=["kto", "turns", "messages", "pairs", "scored"],
