@@ -3,9 +3,9 @@
     python -m benchmarks.training [--steps 40] [--repeats 3]
 
 Trains the testbed's model on the testbed's rows, with `mixmerge train` and with a plain loop that
-has the same rows in each step, the same loss and the same optimizer. The two take turns, each on one
-thread. Times are of the processor, since others may use the machine, and the median over steps. The
-reference's log-probabilities are computed before, and the loop projects only answers to the
+has the same rows in each step, the same loss and the same optimizer. The two take turns, each on
+one thread. Times are of the processor, since others may use the machine, and the median over steps.
+The reference's log-probabilities are computed before, and the loop projects only answers to the
 vocabulary. Writes results/training.json.
 """
 

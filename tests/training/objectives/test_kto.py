@@ -103,7 +103,7 @@ def test_weights_out_of_range_are_said(cohere: Path, rows_for: Write, tmp_path: 
 
 def test_each_row_is_read_with_another_answer_of_its_step() -> None:
     """Copies of a row and neighbours by length are not its partner; no answer leaves its step."""
-    columns = {"completion_ids": [[n] for n in range(6)], "label": [True] * 6}
+    columns: dict[str, list[Any]] = {"completion_ids": [[n] for n in range(6)], "label": [True] * 6}
     order = np.array([[0, 0, 1, 1], [5, 4, 3, 2]])
     laid = arrange(columns, order)
     assert [ids for (ids,) in laid["completion_ids"]] == order.ravel().tolist()
