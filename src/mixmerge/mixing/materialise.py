@@ -16,7 +16,7 @@ from mixmerge.mixing.mixture import arrange, characters, draw, token_counter
 from mixmerge.mixing.sources import Loaded, load
 from mixmerge.mixing.spec import MixSpec, TrainingRow
 from mixmerge.progress import Progress, silent
-from mixmerge.records import LabelledCompletion, Prompt
+from mixmerge.records import LabelledCompletion, Prompt, contrasted
 
 ROWS = "rows.jsonl"
 MANIFEST = "manifest.json"
@@ -45,8 +45,11 @@ def mix(spec: MixSpec, out: Path, *, progress: Progress = silent) -> Manifest:
         for cell, pool in supply.pools.items()
     }
     _refuse_shortage(spec, supply, asked, drawn, size_of)
-    _refuse_one_label(drawn)
     rows = arrange([row for cell in drawn.values() for row in cell], spec.seed)
+    try:
+        contrasted(row.label for row in rows if isinstance(row, LabelledCompletion))
+    except ValueError as error:
+        raise DataError(str(error)) from error
     progress(len(spec.sources), len(spec.sources), f"writing {len(rows):,} rows")
     # After an interruption, no old manifest may be left beside new rows.
     with explained_disk_errors(out):
@@ -175,18 +178,6 @@ def _refuse_shortage(
             f"too few {spec.unit} after duplicates and overlaps are removed{times}: "
             f"{'; '.join(short)}. Add data, ask for a smaller `size` or another share, or let rows "
             "occur more often (`when_short: repeat` with `most_copies`)."
-        )
-
-
-def _refuse_one_label(drawn: Mapping[Cell, list[TrainingRow]]) -> None:
-    """Reject labelled answers that are all good or all bad, from which no objective learns."""
-    rows = [row for cell in drawn.values() for row in cell if isinstance(row, LabelledCompletion)]
-    labels = {row.label for row in rows}
-    if len(labels) == 1:
-        raise DataError(
-            f"the `label` of all {len(rows):,} rows is {str(*labels).lower()}: labelled answers "
-            "must be both good and bad. Add rows of the other kind, or train on conversations "
-            "(`method: sft`)."
         )
 
 

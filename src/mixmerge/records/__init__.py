@@ -16,6 +16,7 @@ from mixmerge.records.rows import (
     RowModel,
     Translated,
     Verdict,
+    contrasted,
 )
 
 __all__ = [
@@ -36,5 +37,6 @@ __all__ = [
     "RowModel",
     "Translated",
     "Verdict",
+    "contrasted",
     "weight_map",
 ]

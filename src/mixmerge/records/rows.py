@@ -3,6 +3,8 @@
 They are immutable, and an unknown field is an error.
 """
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
@@ -95,6 +97,22 @@ class LabelledCompletion(_Asked):
     def as_conversation(self) -> Conversation:
         """Return the prompt with the answer."""
         return self._answered(self.completion)
+
+
+def contrasted(labels: Iterable[bool]) -> None:
+    """Check that labelled answers are both good and bad; from one kind alone nothing is learnt.
+
+    Raises:
+        ValueError: they are all good or all bad.
+    """
+    counts = Counter(labels)
+    if len(counts) == 1:
+        ((label, count),) = counts.items()
+        raise ValueError(
+            f"the `label` of all {count:,} rows is {str(label).lower()}; good answers are learnt "
+            "in contrast to bad ones. Add rows of the other kind, or train on conversations "
+            "(`method: sft`)."
+        )
 
 
 class PreferencePair(_Asked):

@@ -47,7 +47,8 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
         checkpoint, resumed_from = resume.latest(inputs.checkpoints)
         curve_file = inputs.out / "curve.jsonl" if is_first_rank() else None
         curve = Curve(curve_file, plan.tokens, plan.steps_per_epoch, progress)
-        names, check_start = inputs.spec.objective.reference, inputs.spec.objective.check_start
+        objective = inputs.spec.objective
+        names = objective.reference
         cache = None
         if names:
             model, columns = inputs.model.fingerprint(), plan.columns
@@ -56,8 +57,8 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
             trainer_class = trl_compat.keeping_reference(trainer_class, cache, progress)
 
         def on_log(step: int, logs: dict[str, float]) -> None:
-            if check_start is not None and step == 1:
-                check_start(logs["loss"], plan.precision, inputs.spec.own)
+            if step == 1:
+                objective.check_first_loss(logs["loss"], plan.precision, inputs.spec.own)
             curve.add(step, logs)
 
         trainer = build_trainer(inputs, plan, config, trainer_class, on_log)

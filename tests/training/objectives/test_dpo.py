@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from mixmerge.errors import SpecError
 from mixmerge.training import TrainPlacement, TrainSpec
-from mixmerge.training.objectives.dpo import DpoSettings, check_start
+from mixmerge.training.objectives.dpo import OBJECTIVE, DpoSettings, first_loss
 from mixmerge.training.run import train
 
 Write = Callable[[str, int], Path]
@@ -18,15 +18,15 @@ Write = Callable[[str, int], Path]
 
 def test_dpo_must_start_at_ln_2() -> None:
     """Any other first loss means that the reference is another model."""
-    settings = DpoSettings()
-    check_start(math.log(2), "float32", settings)
-    check_start(0.70, "bfloat16", settings)
-    with pytest.raises(RuntimeError, match=r"0\.7000 instead of ln 2 = 0\.6931"):
-        check_start(0.70, "float32", settings)
-    with pytest.raises(RuntimeError, match=r"0\.0680 instead of ln 2"):
-        check_start(0.068, "bfloat16", settings)
+    check, settings = OBJECTIVE.check_first_loss, DpoSettings()
+    check(math.log(2), "float32", settings)
+    check(0.70, "bfloat16", settings)
+    with pytest.raises(RuntimeError, match=r"DPO began with a loss of 0\.7000 instead of 0\.6931"):
+        check(0.70, "float32", settings)
+    with pytest.raises(RuntimeError, match=r"0\.0680 instead of 0\.6931"):
+        check(0.068, "bfloat16", settings)
     with pytest.raises(RuntimeError, match=r"0\.6931 instead of 25\.0000"):
-        check_start(math.log(2), "float32", DpoSettings(loss_type="ipo"))
+        check(math.log(2), "float32", DpoSettings(loss_type="ipo"))
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,10 @@ def test_every_loss_of_trl_trains_from_its_start(
     settings = {"learning_rate": 3e-3, "max_steps": 3, "batch_size": 4, "warmup_ratio": 0}
     spec = TrainSpec.model_validate({"method": "dpo", **settings, **own})
     report = train(spec, model=cohere, rows=rows_for("dpo", 8), out=tmp_path / "out")
-    assert spec.own.start == (None if start is None else pytest.approx(start, rel=1e-5))
-    if start is not None:
+    if start is None:
+        assert first_loss(spec.own) is None
+    else:
+        assert first_loss(spec.own) == pytest.approx((start, start), rel=1e-5)
         assert report.first_loss == pytest.approx(start, rel=1e-4)
     assert report.final_loss < report.first_loss - 1e-4
 

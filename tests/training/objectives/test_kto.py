@@ -11,7 +11,7 @@ from mixmerge.errors import DataError, SpecError
 from mixmerge.files import read_rows, write_rows
 from mixmerge.records import LabelledCompletion
 from mixmerge.training import TrainPlacement, TrainSpec
-from mixmerge.training.objectives.kto import KtoSettings, arrange, check_rows, check_start
+from mixmerge.training.objectives.kto import OBJECTIVE, KtoSettings, arrange, check_rows
 from mixmerge.training.run import train
 
 Write = Callable[[str, int], Path]
@@ -31,7 +31,7 @@ def test_labels_of_one_kind_are_refused(
 ) -> None:
     """Good answers alone, or bad ones, have nothing to be contrasted with."""
     rows = changed(rows_for("kto", 6), label=label)
-    with pytest.raises(DataError, match=f"kto.jsonl: the `label` of all 6 rows is {word}; KTO"):
+    with pytest.raises(DataError, match=f"kto.jsonl: the `label` of all 6 rows is {word}; good"):
         train(KTO, model=cohere, rows=rows, out=tmp_path / "out")
     assert not (tmp_path / "out" / "model").exists()
 
@@ -124,11 +124,11 @@ def test_one_row_at_a_time_is_refused(cohere: Path, rows_for: Write, tmp_path: P
 
 def test_kto_must_start_at_half_its_weights() -> None:
     """Any other first loss means that the reference is another model."""
-    plain = KtoSettings()
-    check_start(0.5, "float32", plain)
-    check_start(0.52, "bfloat16", plain)
-    check_start(0.9, "float32", KtoSettings(desirable_weight=2.0))
-    with pytest.raises(RuntimeError, match=r"0\.5200, which is not between 0\.5 and 0\.5"):
-        check_start(0.52, "float32", plain)
-    with pytest.raises(RuntimeError, match=r"1\.1000, which is not between 0\.5 and 1,"):
-        check_start(1.1, "float32", KtoSettings(undesirable_weight=2.0))
+    check, plain = OBJECTIVE.check_first_loss, KtoSettings()
+    check(0.5, "float32", plain)
+    check(0.52, "bfloat16", plain)
+    check(0.9, "float32", KtoSettings(desirable_weight=2.0))
+    with pytest.raises(RuntimeError, match=r"KTO began with a loss of 0\.5200 instead of 0\.5000"):
+        check(0.52, "float32", plain)
+    with pytest.raises(RuntimeError, match=r"1\.1000 instead of one from 0\.5000 to 1\.0000"):
+        check(1.1, "float32", KtoSettings(undesirable_weight=2.0))

@@ -13,10 +13,6 @@ from mixmerge.training.trl_compat import without_preparation
 
 LOG_2 = math.log(2.0)
 
-# Policy and reference are the same model at the first step, so every log-ratio is 0 there. Only
-# rounding remains: the two passes pad their batches differently.
-_START_TOLERANCE = {"float32": 1e-3, "bfloat16": 3e-2}
-
 LossType = Literal[
     "sigmoid",
     "hinge",
@@ -91,38 +87,12 @@ class DpoSettings(Settings):
             raise ValueError("`discopop_tau` belongs to `loss_type: discopop`")
         return self
 
-    @property
-    def start(self) -> float | None:
-        """The loss where policy and reference are equal; None where it depends on the rows."""
-        smooth, beta = self.label_smoothing, self.beta
-        known = {
-            "hinge": 1.0,
-            "ipo": 1 / (2 * beta) ** 2,
-            "nca_pair": 2 * LOG_2,
-            "bco_pair": 2 * LOG_2,
-            "sppo_hard": 2 * (0.5 / beta) ** 2,
-            "apo_zero": 1.0,
-            "apo_down": 1.0,
-            "discopop": (LOG_2 + 1) / 2,
-        }
-        if smooth:
-            known["exo_pair"] = -LOG_2 - (math.log1p(-smooth) + math.log(smooth)) / 2
-        if "sft" in self.losses:
-            return None
-        return sum(weight * known.get(kind, LOG_2) for kind, weight in self.losses.items())
-
 
 def build(common: dict[str, Any], settings: DpoSettings) -> tuple[Any, type[Any]]:
     """Return TRL's configuration and trainer class for encoded rows."""
     from trl import DPOConfig, DPOTrainer
 
-    own = {
-        "beta": settings.beta,
-        "loss_type": [*settings.losses],
-        "loss_weights": [*settings.losses.values()],
-        "label_smoothing": settings.label_smoothing,
-        "discopop_tau": settings.discopop_tau,
-    }
+    own = settings.model_dump() | {"loss_type": [*settings.losses]}
     config = DPOConfig(**common, **own, precompute_ref_log_probs=True)
     return config, without_preparation(DPOTrainer)
 
@@ -135,22 +105,25 @@ def least_rows(settings: DpoSettings, batch_size: int) -> int:
     return batch_size if {*settings.losses} & _OF_A_BATCH else 1
 
 
-def check_start(loss: float, precision: str, settings: DpoSettings) -> None:
-    """Check that the first loss is that of equal policy and reference: for DPO itself ln 2.
-
-    Raises:
-        RuntimeError: it is not: the reference is not the model that the training started from.
-    """
-    expected = settings.start
-    if expected is None:
-        return
-    if abs(loss - expected) > _START_TOLERANCE[precision] * max(1.0, expected):
-        value = "ln 2 = " if expected == LOG_2 else ""
-        raise RuntimeError(
-            f"DPO began with a loss of {loss:.4f} instead of {value}{expected:.4f}: the reference "
-            "log-probabilities are not those of the model trained from. This is a bug in mixmerge "
-            "or its libraries; if a reference cache is in use, delete it."
-        )
+def first_loss(settings: DpoSettings) -> tuple[float, float] | None:
+    """Return the loss where policy and reference are equal; None where it depends on the rows."""
+    smooth, beta = settings.label_smoothing, settings.beta
+    known = {
+        "hinge": 1.0,
+        "ipo": 1 / (2 * beta) ** 2,
+        "nca_pair": 2 * LOG_2,
+        "bco_pair": 2 * LOG_2,
+        "sppo_hard": 2 * (0.5 / beta) ** 2,
+        "apo_zero": 1.0,
+        "apo_down": 1.0,
+        "discopop": (LOG_2 + 1) / 2,
+    }
+    if "exo_pair" in settings.losses:
+        known["exo_pair"] = -LOG_2 - (math.log1p(-smooth) + math.log(smooth)) / 2
+    if "sft" in settings.losses:
+        return None
+    value = sum(weight * known.get(kind, LOG_2) for kind, weight in settings.losses.items())
+    return value, value
 
 
 OBJECTIVE = Objective(
@@ -163,6 +136,6 @@ OBJECTIVE = Objective(
     defaults={"learning_rate": 1e-6},
     reference=("ref_chosen_logps", "ref_rejected_logps"),
     least_rows=least_rows,
-    check_start=check_start,
+    first_loss=first_loss,
     relative_cost=3.0,
 )

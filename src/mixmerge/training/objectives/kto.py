@@ -7,12 +7,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from mixmerge.records import LabelledCompletion
+from mixmerge.records import LabelledCompletion, contrasted
 from mixmerge.training.encode import Encoder
 from mixmerge.training.objectives.objective import Columns, Objective, Settings
 from mixmerge.training.trl_compat import without_preparation
 
-_START_TOLERANCE = {"float32": 1e-3, "bfloat16": 3e-2}
 _RECOMMENDED = (1.0, 1.33)
 """Weight of all good answers over that of all bad ones: equation 8 of the paper, as TRL has it."""
 
@@ -73,14 +72,9 @@ def check_rows(columns: Columns, settings: KtoSettings) -> Sequence[str]:
     Raises:
         ValueError: all labels are equal.
     """
+    contrasted(columns["label"])
     good = sum(columns["label"])
     bad = len(columns["label"]) - good
-    if not good or not bad:
-        raise ValueError(
-            f"the `label` of all {good + bad} rows is {str(bool(good)).lower()}; KTO contrasts "
-            "good answers with bad ones. Add rows of the other kind, or train on conversations "
-            "(`method: sft`)."
-        )
     ratio = settings.desirable_weight * good / (settings.undesirable_weight * bad)
     low, high = _RECOMMENDED
     if low - 0.005 <= ratio <= high + 0.005:
@@ -94,22 +88,10 @@ def check_rows(columns: Columns, settings: KtoSettings) -> Sequence[str]:
     return (advice,)
 
 
-def check_start(loss: float, precision: str, settings: KtoSettings) -> None:
-    """Check that the first loss is half the rows' mean weight: rewards and KL are 0 at the start.
-
-    Raises:
-        RuntimeError: it is not: the reference is not the model that the training started from.
-    """
-    weights = sorted((settings.desirable_weight, settings.undesirable_weight))
-    least, most = (weight / 2 for weight in weights)
-    room = _START_TOLERANCE[precision] * max(1.0, most)
-    if not least - room <= loss <= most + room:
-        raise RuntimeError(
-            f"KTO began with a loss of {loss:.4f}, which is not between {least:g} and {most:g}, "
-            "half of the weights: the reference log-probabilities are not those of the model "
-            "trained from. This is a bug in mixmerge or its libraries; if a reference cache is in "
-            "use, delete it."
-        )
+def first_loss(settings: KtoSettings) -> tuple[float, float]:
+    """Return half the least and half the greatest weight: rewards and KL are 0 at the start."""
+    weights = settings.desirable_weight, settings.undesirable_weight
+    return min(weights) / 2, max(weights) / 2
 
 
 OBJECTIVE = Objective(
@@ -125,6 +107,6 @@ OBJECTIVE = Objective(
     arrange=arrange,
     # With one row there is no other answer to estimate the KL from; TRL refuses it, too.
     least_rows=lambda _settings, _batch_size: 2,
-    check_start=check_start,
+    first_loss=first_loss,
     relative_cost=2.0,
 )

@@ -17,6 +17,10 @@ from mixmerge.training.encode import Encoded, Encoder
 Columns = dict[str, list[Any]]
 """Encoded rows by column."""
 
+# Policy and reference are the same model at the first step. Only rounding remains: the two passes
+# pad their batches differently.
+_START_TOLERANCE = {"float32": 1e-3, "bfloat16": 3e-2}
+
 
 class Settings(SpecModel):
     """The base class of an objective's own settings."""
@@ -56,8 +60,9 @@ class Objective:
     least_rows: Callable[[Any, int], int] | None = None
     """``least_rows(settings, batch_size)`` returns the fewest rows of one forward pass; by default
     1."""
-    check_start: Callable[[float, str, Any], None] | None = None
-    """``check_start(loss, precision, settings)`` raises if the first loss is wrong."""
+    first_loss: Callable[[Any], tuple[float, float] | None] | None = None
+    """``first_loss(settings)`` returns the lowest and highest loss of the first step; None if it
+    depends on the rows."""
     relative_cost: float = 1.0
     """Time per row relative to SFT, for estimates."""
     label: str = ""
@@ -68,6 +73,25 @@ class Objective:
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", self.label or self.name.upper())
         object.__setattr__(self, "stage", self.stage or self.name)
+
+    def check_first_loss(self, loss: float, precision: str, settings: Any) -> None:
+        """Check the loss of the first step, before anything is learnt.
+
+        Raises:
+            RuntimeError: it is another: with a reference, this is not the model trained from.
+        """
+        known = self.first_loss(settings) if self.first_loss else None
+        if known is None:
+            return
+        least, most = known
+        room = _START_TOLERANCE[precision] * max(1.0, most)
+        if not least - room <= loss <= most + room:
+            expected = f"{most:.4f}" if least == most else f"one from {least:.4f} to {most:.4f}"
+            raise RuntimeError(
+                f"{self.label} began with a loss of {loss:.4f} instead of {expected}: the "
+                "reference log-probabilities are not those of the model trained from. This is a "
+                "bug in mixmerge or its libraries; if a reference cache is in use, delete it."
+            )
 
     @property
     def keys(self) -> list[str]:
