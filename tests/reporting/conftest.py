@@ -250,7 +250,9 @@ def study_results(seed: int = 0) -> Results:
                 random, win, harm, kind=kind, stage=stage, method=method, safety=safety
             )
             tokens = 1_250_000 * (2 if kind == "merge" else 1) * (2 if stage == "dpo" else 1)
-            costs[name] = Costs(training_tokens=tokens, training_rows=tokens // 125)
+            costs[name] = Costs(
+                training_tokens=tokens, training_rows=tokens // 125, flops=tokens * 10**9
+            )
             if kind == "merge":
                 pairs.append((name, mix[0]))
                 for axis, gap, half in (
