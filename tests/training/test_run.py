@@ -175,7 +175,7 @@ def test_what_a_training_leaves(cohere: Path, conversations: Write, tmp_path: Pa
 
 
 def test_operations_are_those_of_the_matrix_products(
-    cohere: Path, conversations: Write, pairs: Write, tmp_path: Path
+    cohere: Path, conversations: Write, pairs: Write, rows_for: WriteFor, tmp_path: Path
 ) -> None:
     """6 per weight and token is what torch counts in a step, and the reference adds 2."""
     import torch
@@ -205,6 +205,10 @@ def test_operations_are_those_of_the_matrix_products(
     once = read_data(DPO, ModelFolder(cohere), pairs(24), silent).encoded.read.sum()
     assert dpo.reference_tokens == once
     assert dpo.flops == 6 * weights * dpo.tokens + 2 * weights * once
+    # KTO scores each row and an answer to another prompt of its step, both under both models.
+    kto = train(KTO, model=cohere, rows=rows_for("kto", 24), out=tmp_path / "kto")
+    assert (kto.reference_tokens, kto.forward_tokens) == (2 * kto.tokens, kto.tokens)
+    assert kto.flops == (6 + 2 * 3) * weights * kto.tokens
 
 
 def test_the_trained_folder_keeps_its_parents_files(

@@ -150,7 +150,10 @@ class TrainReport(RowModel):
     target_tokens: int
     """Of these, the tokens with a loss."""
     reference_tokens: int = 0
-    """Tokens of the rows under the reference model: each row once, also if a cache had them."""
+    """Tokens under the reference model, also if a cache had them: for DPO each row once, for KTO
+    the rows of each step and as many mismatched answers."""
+    forward_tokens: int = 0
+    """Tokens that go through the trained model without a loss: KTO's mismatched answers."""
     weights: int
     """Of the model."""
     trained_weights: int
@@ -192,8 +195,9 @@ class TrainReport(RowModel):
     @property
     def flops(self) -> int:
         """Floating-point operations of the training and its reference; see `training_flops`."""
+        forward = self.reference_tokens + self.forward_tokens
         return training_flops(
-            self.weights, self.trained_weights, self.tokens, forward_tokens=self.reference_tokens
+            self.weights, self.trained_weights, self.tokens, forward_tokens=forward
         )
 
     @property

@@ -98,6 +98,7 @@ def _report(
     seconds: tuple[float, float],
 ) -> TrainReport:
     encoded, order = plan.data.encoded, plan.order
+    reference, forward = inputs.spec.objective.untrained_tokens(encoded.read, order)
     packages = (*_PACKAGES, "bitsandbytes") if inputs.spec.quantized else _PACKAGES
     fsdp = "fsdp" if trainer.is_fsdp_enabled else "none"
     return TrainReport(
@@ -113,7 +114,8 @@ def _report(
         date=plan.data.date,
         tokens=int(plan.tokens[-1]),
         target_tokens=int(encoded.targets[order].sum()),
-        reference_tokens=int(encoded.read.sum()) if cache else 0,
+        reference_tokens=reference,
+        forward_tokens=forward,
         weights=inputs.model.weights,
         trained_weights=trained,
         first_loss=curve.points[0].loss,

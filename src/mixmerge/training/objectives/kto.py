@@ -9,7 +9,7 @@ from pydantic import Field
 
 from mixmerge.records import LabelledCompletion, contrasted
 from mixmerge.training.encode import Encoder
-from mixmerge.training.objectives.objective import Columns, Objective, Settings
+from mixmerge.training.objectives.objective import Columns, Objective, Settings, Tokens
 from mixmerge.training.trl_compat import without_preparation
 
 _RECOMMENDED = (1.0, 1.33)
@@ -88,6 +88,12 @@ def check_rows(columns: Columns, settings: KtoSettings) -> Sequence[str]:
     return (advice,)
 
 
+def untrained(tokens: Tokens, order: npt.NDArray[np.int64]) -> tuple[int, int]:
+    """Return the tokens of reference and KL: the mismatched answers of a step are its answers."""
+    of_steps = int(tokens[order].sum())
+    return 2 * of_steps, of_steps
+
+
 def first_loss(settings: KtoSettings) -> tuple[float, float]:
     """Return half the least and half the greatest weight: rewards and KL are 0 at the start."""
     weights = settings.desirable_weight, settings.undesirable_weight
@@ -105,6 +111,7 @@ OBJECTIVE = Objective(
     reference=("ref_logps", "ref_KL_logps"),
     check_rows=check_rows,
     arrange=arrange,
+    untrained=untrained,
     # With one row there is no other answer to estimate the KL from; TRL refuses it, too.
     least_rows=lambda _settings, _batch_size: 2,
     first_loss=first_loss,

@@ -16,6 +16,8 @@ from mixmerge.training.encode import Encoded, Encoder
 
 Columns = dict[str, list[Any]]
 """Encoded rows by column."""
+Tokens = npt.NDArray[np.int64]
+"""Of each row, shape ``(rows,)``."""
 
 # Policy and reference are the same model at the first step. Only rounding remains: the two passes
 # pad their batches differently.
@@ -57,6 +59,10 @@ class Objective:
     arrange: Callable[[Columns, npt.NDArray[np.int64]], Columns] | None = None
     """``arrange(columns, order)`` returns the rows of all steps one after another, where a row is
     read together with others of its step. ``order`` has shape ``(steps, batch_size)``."""
+    untrained: Callable[[Tokens, npt.NDArray[np.int64]], tuple[int, int]] | None = None
+    """``untrained(tokens, order)`` returns the tokens that go through the reference, and through
+    the model in passes that train nothing, from the tokens of each row and the rows of each step.
+    By default, each row goes through a reference once."""
     least_rows: Callable[[Any, int], int] | None = None
     """``least_rows(settings, batch_size)`` returns the fewest rows of one forward pass; by default
     1."""
@@ -73,6 +79,12 @@ class Objective:
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", self.label or self.name.upper())
         object.__setattr__(self, "stage", self.stage or self.name)
+
+    def untrained_tokens(self, tokens: Tokens, order: npt.NDArray[np.int64]) -> tuple[int, int]:
+        """Return what `untrained` says of these rows."""
+        if self.untrained is not None:
+            return self.untrained(tokens, order)
+        return int(tokens.sum()) if self.reference else 0, 0
 
     def check_first_loss(self, loss: float, precision: str, settings: Any) -> None:
         """Check the loss of the first step, before anything is learnt.
