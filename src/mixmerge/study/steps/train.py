@@ -111,9 +111,7 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
             rows=len(read),
             steps=steps,
             reference_tokens=reference,
-            flops=training_flops(
-                model.weights, trained, tokens, forward_tokens=reference + forward
-            ),
+            flops=training_flops(model.weights, trained, tokens, forward_tokens=reference + others),
         )
 
 
