@@ -6,7 +6,7 @@ from typing import Any
 
 from mixmerge.mixing import SourceSpec
 from mixmerge.mixing.sources import Loaded, load
-from mixmerge.mixing.spec import Form
+from mixmerge.mixing.spec import Form, TrainingRow
 from mixmerge.records import Conversation, PreferencePair
 
 TURNS = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
@@ -37,7 +37,7 @@ def conversation(**changes: Any) -> Conversation:
     return Conversation.model_validate(values | changes)
 
 
-def answer(row: Conversation | PreferencePair) -> str:
+def answer(row: TrainingRow) -> str:
     """Return the last answer of a conversation."""
     assert isinstance(row, Conversation)
     return row.messages[-1].content

@@ -7,8 +7,8 @@ import pytest
 from tests.mixing.cases import OTHER, PAIR, TURNS, answer, conversation, jsonl, loaded, pair, source
 
 from mixmerge.errors import DataError
-from mixmerge.mixing.sources import load
-from mixmerge.records import Conversation, PreferencePair
+from mixmerge.mixing.sources import Loaded, load
+from mixmerge.records import Conversation, LabelledCompletion, PreferencePair
 
 
 @pytest.mark.parametrize(
@@ -158,3 +158,84 @@ def test_an_answer_may_be_a_whole_number(tmp_path: Path) -> None:
     """A number in JSON is the text that it is written as."""
     found = loaded(tmp_path, "conversations", {"question": "2 + 2?", "answer": 4})
     assert answer(found.rows[0]) == "4"
+
+
+def labels(found: Loaded) -> list[tuple[str, str, bool]]:
+    """Return prompt, answer and label of each row."""
+    kept = [row for row in found.rows if isinstance(row, LabelledCompletion)]
+    assert len(kept) == len(found.rows)
+    return [(row.prompt_text, row.completion, row.label) for row in kept]
+
+
+BEST_AND_WORST = "the best of completions labelled true, the worst labelled false"
+HELLO = [("Hi", "Hello", True), ("Hi", "Go away", False)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "read_as"),
+    [
+        (
+            [{"prompt": p, "completion": c, "label": good} for p, c, good in HELLO],
+            "KTO: prompt → completion, good where label is true",
+        ),
+        (
+            [
+                {"prompt": TURNS[:1], "completion": [TURNS[1]], "label": "True"},
+                {"prompt": "Hi", "completion": "Go away", "label": 0},
+            ],
+            "KTO: prompt → completion, good where label is true",
+        ),
+        (
+            [
+                {"messages": TURNS, "label": 1},
+                {"messages": [TURNS[0], TURNS[1] | {"content": "Go away"}], "label": "0"},
+            ],
+            "chat: messages, good where label is true",
+        ),
+        (
+            [{"prompt": "Hi", "chosen": "Hello", "rejected": "Go away", "label": 7}],
+            "preference pairs: prompt → chosen labelled true, rejected labelled false",
+        ),
+        (
+            [{"instruction": "Hi", "completions": ["Go away", "So", "Hello"], "scores": [1, 2, 3]}],
+            "several answers with scores: instruction → " + BEST_AND_WORST,
+        ),
+    ],
+    ids=["kto", "turns", "messages", "pairs", "scored"],
+)
+def test_labelled_answers_are_read_from_every_format_that_has_them(
+    tmp_path: Path, rows: list[dict[str, Any]], read_as: str
+) -> None:
+    """KTO's rows as they are; a pair is two answers, the chosen one good."""
+    found = loaded(tmp_path, "labelled", *rows)
+    assert labels(found) == HELLO
+    assert found.read_as == read_as
+    assert len({row.id for row in found.rows}) == 2
+
+
+def test_both_answers_of_a_pair_keep_its_id(tmp_path: Path) -> None:
+    """An id of the data stays recognisable, and unique."""
+    found = loaded(tmp_path, "labelled", PAIR | {"id": 7, "prompt": "Hi"})
+    assert [row.id for row in found.rows] == ["7-chosen", "7-rejected"]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"prompt": "a", "completion": "b", "label": "good"}, r"true or false \(seen: 'good'\)\."),
+        ({"prompt": "a", "completion": "b", "label": -1}, r"true or false \(seen: -1\)\."),
+        ({"prompt": "a", "completion": "b", "label": None}, "column `label` is missing or empty"),
+        ({"prompt": "a", "completion": "", "label": True}, "`completion`: .*at least 1 character"),
+        ({"prompt": "", "completion": "b", "label": True}, "content`: .*at least 1 character"),
+        ({"prompt": "a", "completion": "b"}, "needs .*`prompt` and `answer` and `label`, or"),
+        ({"messages": TURNS}, "needs `messages` and `label`, or"),
+        ({"messages": TURNS[:1], "label": True}, "must end with the assistant's message"),
+        ({"messages": [], "label": True}, "must end with the assistant's message"),
+    ],
+)
+def test_answers_without_a_label_are_refused(
+    tmp_path: Path, row: dict[str, Any], message: str
+) -> None:
+    """What is missing from a labelled answer, or no label, is named."""
+    with pytest.raises(DataError, match=message):
+        loaded(tmp_path, "labelled", row)

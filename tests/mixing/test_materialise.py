@@ -1,6 +1,7 @@
 """Whole mixtures, from files to rows and manifest."""
 
 import errno
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,13 @@ from mixmerge.files import read_rows, write_rows
 from mixmerge.fingerprint import file_fingerprint
 from mixmerge.mixing import Manifest, MixSpec, materialise
 from mixmerge.mixing.materialise import mix
-from mixmerge.records import Conversation, Message, PreferencePair, Prompt
+from mixmerge.records import (
+    Conversation,
+    LabelledCompletion,
+    Message,
+    PreferencePair,
+    Prompt,
+)
 
 LANGUAGES = ["en", "hi", "fr"]
 
@@ -362,3 +369,41 @@ def test_progress_tells_each_source(tmp_path: Path) -> None:
         (1, 2, "reading safety"),
         (2, 2, "writing 100 rows"),
     ]
+
+
+def test_labelled_answers_to_one_prompt_are_no_duplicates(tmp_path: Path) -> None:
+    """Answers are there to be contrasted; only an equal answer to an equal prompt is dropped."""
+    rows = [
+        {"prompt": prompt, "completion": answer, "label": good}
+        for prompt, answer, good in [
+            ("Hi?", "Hello", True),
+            ("Hi?", "hello", False),
+            ("hi", "Hello", False),
+            ("Hi?", "Go away", False),
+            ("Hi?", "Go away", True),
+        ]
+    ]
+    file = tmp_path / "kto.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = {"sources": {"s": {"files": file}}, "shares": {"s": 1}, "size": 3, "form": "labelled"}
+    manifest = mix(MixSpec.model_validate(asked), tmp_path / "out")
+    found = read_rows(tmp_path / "out/rows.jsonl", LabelledCompletion)
+    assert {(row.completion, row.label) for row in found} == {
+        ("Hello", True),
+        ("hello", False),
+        ("Go away", False),
+    }
+    (share,) = manifest.shares
+    assert (share.read, share.exact_duplicates, share.normalised_duplicates) == (5, 1, 1)
+    assert share.characters == sum(len(row.prompt_text + row.completion) for row in found)
+
+
+def test_a_mixture_needs_good_and_bad_answers(tmp_path: Path) -> None:
+    """Labels of one kind are found before anything is trained."""
+    file = tmp_path / "kto.jsonl"
+    rows = [{"prompt": f"{n}?", "completion": "b", "label": False} for n in range(4)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = {"sources": {"s": {"files": file}}, "shares": {"s": 1}, "size": 3, "form": "labelled"}
+    with pytest.raises(DataError, match="the `label` of all 3 rows is false"):
+        mix(MixSpec.model_validate(asked), tmp_path / "out")
+    assert not (tmp_path / "out" / "manifest.json").exists()

@@ -153,6 +153,32 @@ def test_a_study_is_called_as_its_file(tmp_path: Path) -> None:
     assert copy == read_study(path)
 
 
+@pytest.mark.parametrize(
+    ("recipe", "train", "message"),
+    [
+        ("method: dpo", "devices: 3", r"line 18: training\.dpo: .*not a multiple of 15"),
+        (
+            "method: dpo, loss_type: aot",
+            "per_device_batch: 4",
+            r"dpo: .*at least 16 rows",
+        ),
+        (
+            "method: kto",
+            "per_device_batch: 1",
+            r"dpo: `method: kto` needs at least 2 rows",
+        ),
+    ],
+)
+def test_batches_that_cannot_be_split_are_found_early(
+    recipe: str, train: str, message: str
+) -> None:
+    """What a training would refuse when its turn comes is refused before the run."""
+    text = SMALL.read_text().replace("method: dpo", recipe)
+    with pytest.raises(SpecError, match=message):
+        parse_study(f"{text}\nplacement: {{train: {{{train}}}}}\n", "small.yaml")
+    parse_study(f"{text}\nplacement: {{train: {{devices: 1}}}}\n", "small.yaml")
+
+
 def test_models_are_asked_as_they_were_trained() -> None:
     """Template options of a recipe that differ from the decoding's are refused; a study's agree."""
     text = (Path("tests/data/small.yaml")).read_text()

@@ -36,11 +36,15 @@ def blocks(name: str, language: str) -> list[str]:
 
 
 PAGES = ("../README.md", "study.md", "evaluate.md", "execute.md", "cluster.md", "calibration.md")
+PARTS_OF_STUDIES = "train.md"
+"""A page of which only snippets with checkpoints are about studies."""
 SNIPPETS = [
     pytest.param(text, id=f"{name}-{number}")
-    for name in PAGES
+    for name in (*PAGES, PARTS_OF_STUDIES)
     for number, text in enumerate(blocks(name, "yaml"))
-    if "--8<--" not in text and not text.startswith("judge:")
+    if "--8<--" not in text
+    and not text.startswith("judge:")
+    and (name != PARTS_OF_STUDIES or "checkpoints:" in text)
 ]
 
 

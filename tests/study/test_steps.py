@@ -72,6 +72,17 @@ def test_only_merges_that_draw_at_random_are_made_again(method: str, version: in
     assert asked["merge/sft-dare-ties"].version == version
 
 
+def test_kto_gets_its_rows_from_pairs_and_keeps_its_stage() -> None:
+    """The objective alone decides the form of the mixture and the stage of the checkpoint."""
+    study = small(("{method: sft,", "{method: kto, undesirable_weight: 1.2,"))
+    asked = by_id(study)
+    assert asked["mix/safety-0-labelled"].settings["form"] == "labelled"
+    assert asked["train/sft-0"].inputs["rows"] == "mix/safety-0-labelled"
+    assert asked["train/sft-0"].settings["undesirable_weight"] == 1.2
+    assert asked["train/sft-0"].needs.seconds == 2 * by_id(small())["train/sft-0"].needs.seconds
+    assert study.stage("sft-0") == "kto"
+
+
 def test_the_seed_of_the_study_reaches_every_draw() -> None:
     """Mixing, training, merging, decoding and statistics get the study's seed."""
     asked = by_id(small(("seed: 1", "seed: 7")))

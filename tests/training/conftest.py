@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from mixmerge.files import write_rows
-from mixmerge.records import Conversation, Message, PreferencePair
+from mixmerge.records import Conversation, LabelledCompletion, Message, PreferencePair
+from mixmerge.training.objectives import OBJECTIVES
 
 COHERE_TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}<|START_OF_TURN_TOKEN|>"
@@ -129,6 +130,20 @@ def pair(number: int) -> PreferencePair:
     )
 
 
+def labelled(number: int) -> LabelledCompletion:
+    """Return one of a family of labelled answers, two of three good."""
+    row = pair(number)
+    good = number % 3 > 0
+    return LabelledCompletion(
+        id=row.id,
+        source="test",
+        language=row.language,
+        prompt=row.prompt,
+        completion=row.chosen if good else row.rejected,
+        label=good,
+    )
+
+
 class Tiny:
     """What test modules use of this file."""
 
@@ -139,6 +154,7 @@ class Tiny:
     turn = staticmethod(turn)
     conversation = staticmethod(conversation)
     pair = staticmethod(pair)
+    labelled = staticmethod(labelled)
 
 
 @pytest.fixture(scope="session")
@@ -177,5 +193,18 @@ def pairs(tmp_path: Path) -> Callable[[int], Path]:
     def write(count: int) -> Path:
         write_rows(tmp_path / "dpo.jsonl", map(pair, range(count)))
         return tmp_path / "dpo.jsonl"
+
+    return write
+
+
+@pytest.fixture
+def rows_for(tmp_path: Path) -> Callable[[str, int], Path]:
+    """Write this many rows for an objective and return the file."""
+
+    def write(method: str, count: int) -> Path:
+        makers = {Conversation: conversation, PreferencePair: pair, LabelledCompletion: labelled}
+        make = makers[OBJECTIVES[method].rows]
+        write_rows(tmp_path / f"{method}.jsonl", map(make, range(count)))
+        return tmp_path / f"{method}.jsonl"
 
     return write

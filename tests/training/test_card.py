@@ -16,6 +16,7 @@ def test_codes_of_languages_stay_texts() -> None:
         "rows": dict.fromkeys(["en", "no", "zh-TW"], counts),
         "versions": {},
         "left_out": {"too long": 2},
+        "advice": (),
     }
     report = TrainReport.model_construct(**values)
     front = yaml.safe_load(model_card(TrainSpec(), report, "org/base").split("---")[1])

@@ -107,7 +107,7 @@ def test_the_global_batch_stays() -> None:
     placement = TrainPlacement(per_device_batch=12)
     seen = []
     for _ in range(3):
-        placement = with_fewer_rows(placement, 24, None, FULL)
+        placement = with_fewer_rows(placement, TrainSpec(batch_size=24), None, FULL)
         rows, passes = placement.accumulation(24)
         assert rows * passes == 24
         seen.append(rows)
@@ -137,4 +137,13 @@ def test_what_fitted_before_is_a_limit(
 def test_a_single_row_cannot_be_halved() -> None:
     """When one row at once is too much, the message says what else can be done."""
     with pytest.raises(ResourceError, match="activation_checkpointing"):
-        with_fewer_rows(TrainPlacement(per_device_batch=1), 8, None, FULL)
+        with_fewer_rows(TrainPlacement(per_device_batch=1), SPEC, None, FULL)
+
+
+def test_kto_keeps_two_rows_at_once() -> None:
+    """Its KL needs another answer: three rows cannot be halved, though one row might fit."""
+    spec = TrainSpec(method="kto", batch_size=12)
+    fewer = with_fewer_rows(TrainPlacement(per_device_batch=6), spec, None, FULL)
+    assert fewer.per_device_batch == 3
+    with pytest.raises(ResourceError, match="little memory for 3 rows, and `kto` needs 2"):
+        with_fewer_rows(fewer, spec, None, FULL)

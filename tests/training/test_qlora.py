@@ -86,6 +86,27 @@ def test_dpo_has_the_quantized_base_as_its_reference(
     assert made[0] == made[1]
 
 
+@pytest.mark.parametrize("method", ["kto", "cpo", "simpo", "orpo"])
+def test_other_objectives_train_on_a_quantized_base(
+    method: str, llama: Path, rows_for: Callable[[str, int], Path], tmp_path: Path
+) -> None:
+    """The adapter is in float32, the first loss that of the quantized model, and it falls."""
+    pytest.importorskip("bitsandbytes")
+    from safetensors.numpy import load_file
+
+    spec = TrainSpec.model_validate({**DPO.model_dump(exclude={"beta"}), "method": method})
+    rows = rows_for(method, 20)
+    report = train(spec, model=llama, rows=rows, out=tmp_path / "out")
+    full = spec.model_copy(update={"adapter": AdapterSpec(rank=2, alpha=8)})
+    wanted = train(full, model=llama, rows=rows, out=tmp_path / "full").first_loss
+    assert report.first_loss == pytest.approx(wanted, rel=0.05)
+    assert (report.first_loss == pytest.approx(wanted, rel=1e-7)) == (method == "kto")
+    assert report.final_loss < report.first_loss
+    adapter = load_file(tmp_path / "out" / "adapter" / "adapter_model.safetensors")
+    assert {str(weights.dtype) for weights in adapter.values()} == {"float32"}
+    assert count_adapted(llama, tmp_path / "out", QLORA) == 14
+
+
 def test_a_missing_package_is_named_before_anything_is_read(
     llama: Path, conversations: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

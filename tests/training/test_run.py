@@ -27,6 +27,7 @@ from mixmerge.training.run import train
 from mixmerge.training.session import _check_finished
 
 Write = Callable[[int], Path]
+WriteFor = Callable[[str, int], Path]
 
 SFT = TrainSpec(
     learning_rate=1e-2, max_steps=6, batch_size=8, schedule="linear", warmup_ratio=0.3, seed=3
@@ -34,6 +35,11 @@ SFT = TrainSpec(
 DPO = TrainSpec(
     method="dpo", learning_rate=3e-3, max_steps=5, batch_size=8, schedule="constant", seed=3
 )
+KTO, CPO, SIMPO, ORPO = (
+    TrainSpec.model_validate({**DPO.model_dump(exclude={"beta"}), "method": method})
+    for method in ("kto", "cpo", "simpo", "orpo")
+)
+ALL = [SFT, DPO, KTO, CPO, SIMPO, ORPO]
 LORA = AdapterSpec(rank=2, alpha=8, targets=("q_proj", "v_proj"))
 
 
@@ -169,7 +175,7 @@ def test_what_a_training_leaves(cohere: Path, conversations: Write, tmp_path: Pa
 
 
 def test_operations_are_those_of_the_matrix_products(
-    cohere: Path, conversations: Write, pairs: Write, tmp_path: Path
+    cohere: Path, conversations: Write, pairs: Write, rows_for: WriteFor, tmp_path: Path
 ) -> None:
     """6 per weight and token is what torch counts in a step, and the reference adds 2."""
     import torch
@@ -199,6 +205,10 @@ def test_operations_are_those_of_the_matrix_products(
     once = read_data(DPO, ModelFolder(cohere), pairs(24), silent).encoded.read.sum()
     assert dpo.reference_tokens == once
     assert dpo.flops == 6 * weights * dpo.tokens + 2 * weights * once
+    # KTO scores each row and an answer to another prompt of its step, both under both models.
+    kto = train(KTO, model=cohere, rows=rows_for("kto", 24), out=tmp_path / "kto")
+    assert (kto.reference_tokens, kto.forward_tokens) == (2 * kto.tokens, kto.tokens)
+    assert kto.flops == (6 + 2 * 3) * weights * kto.tokens
 
 
 def test_the_trained_folder_keeps_its_parents_files(
@@ -275,20 +285,19 @@ def test_a_wrong_reference_is_found(cohere: Path, pairs: Write, tmp_path: Path) 
     kept = load_file(file)
     kept["ref_chosen_logps"] = kept["ref_chosen_logps"] - 5
     save_file(kept, file)
-    with pytest.raises(RuntimeError, match=r"instead of ln 2"):
+    with pytest.raises(RuntimeError, match=r"instead of 0\.6931"):
         train(DPO, model=cohere, rows=rows, out=tmp_path / "b", reference_cache=cache)
     assert not (tmp_path / "b" / "report.json").exists()
     assert not (tmp_path / "b" / "model").exists()
 
 
-@pytest.mark.parametrize("method", ["sft", "dpo"])
+@pytest.mark.parametrize("spec", [SFT, DPO, KTO, CPO, ORPO], ids=lambda spec: spec.method)
 def test_lora_is_merged_into_full_weights(
-    method: str, llama: Path, conversations: Write, pairs: Write, tmp_path: Path
+    spec: TrainSpec, llama: Path, rows_for: WriteFor, tmp_path: Path
 ) -> None:
     """The model is base + alpha/rank * B A in the adapted layers, and the base elsewhere."""
-    spec = (SFT if method == "sft" else DPO).model_copy(update={"adapter": LORA})
-    rows = conversations(20) if method == "sft" else pairs(20)
-    train(spec, model=llama, rows=rows, out=tmp_path / "out")
+    spec = spec.model_copy(update={"adapter": LORA})
+    train(spec, model=llama, rows=rows_for(spec.method, 20), out=tmp_path / "out")
     assert count_adapted(llama, tmp_path / "out", LORA) == 4  # two layers, q_proj and v_proj
 
 
@@ -381,12 +390,16 @@ train(TrainSpec.model_validate_json(spec), model=model, rows=Path(rows), out=Pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("spec", [SFT, DPO, SFT.model_copy(update={"adapter": LORA})])
+@pytest.mark.parametrize(
+    "spec",
+    [*ALL, SFT.model_copy(update={"adapter": LORA}), KTO.model_copy(update={"adapter": LORA})],
+    ids=lambda spec: f"{spec.method}{'-lora' * (spec.adapter is not None)}",
+)
 def test_a_killed_training_resumes_to_the_same_bytes(
-    spec: TrainSpec, cohere: Path, conversations: Write, pairs: Write, tmp_path: Path
+    spec: TrainSpec, cohere: Path, rows_for: WriteFor, tmp_path: Path
 ) -> None:
     """After SIGKILL in another process, the same call ends with the bytes of a straight run."""
-    rows = conversations(20) if spec.method == "sft" else pairs(20)
+    rows = rows_for(spec.method, 20)
     killed, straight = tmp_path / "killed", tmp_path / "straight"
     command = [sys.executable, "-c", _KILLED, spec.model_dump_json()]
     done = subprocess.run(
@@ -403,14 +416,14 @@ def test_a_killed_training_resumes_to_the_same_bytes(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("spec", [SFT, DPO], ids=["sft", "dpo"])
+@pytest.mark.parametrize("spec", ALL, ids=lambda spec: spec.method)
 def test_two_ranks_train_as_one(
-    spec: TrainSpec, cohere: Path, conversations: Write, pairs: Write, tmp_path: Path
+    spec: TrainSpec, cohere: Path, rows_for: WriteFor, tmp_path: Path
 ) -> None:
     """Two processes share the global batch: same losses, same weights up to rounding."""
     from safetensors.numpy import load_file
 
-    rows = conversations(20) if spec.method == "sft" else pairs(20)
+    rows = rows_for(spec.method, 20)
     heard: list[float] = []
     two = train(
         spec,

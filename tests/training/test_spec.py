@@ -1,5 +1,6 @@
 """Specifications: defaults, refusals, arithmetic of batches."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 
 from mixmerge.errors import SpecError
 from mixmerge.training import AdapterSpec, TrainJob, TrainPlacement, TrainSpec
+from mixmerge.training.objectives import OBJECTIVES
 
 
 def test_defaults_follow_the_method() -> None:
@@ -69,15 +71,26 @@ def test_the_identity_of_a_training_stays(given: dict[str, Any], changed: dict[s
     ("settings", "message"),
     [
         ({"epochs": 1, "max_steps": 3}, "not both"),
-        ({"method": "sft", "beta": 0.1}, "belongs to `method: dpo`"),
-        ({"method": "sft", "beta": 0}, "belongs to `method: dpo`"),
+        ({"method": "sft", "beta": 0.1}, "`beta` belongs to `method: dpo` or `method: kto` or"),
+        ({"method": "sft", "beta": 0}, "`beta` belongs to `method: dpo` or"),
+        ({"method": "orpo", "loss_type": "ipo"}, "belongs to `method: dpo` or `method: cpo`"),
+        ({"method": "simpo", "desirable_weight": 2}, "belongs to `method: kto`"),
+        ({"method": "kto", "cpo_alpha": 2}, "belongs to `method: cpo` or `method: simpo`"),
+        ({"method": "kto", "undesirable_weight": 0}, "greater than 0"),
+        (
+            {"method": "cpo", "loss_type": "hinge", "label_smoothing": 0.1},
+            "`label_smoothing` is not used by `loss_type: hinge`",
+        ),
         ({"method": "dpo", "beta": 0}, "greater than 0"),
-        ({"method": "dpo", "bta": 0.1}, "unknown key.*`beta`; did you mean `beta`"),
+        ({"method": "dpo", "bta": 0.1}, "unknown key.*`beta`.*; did you mean `beta`"),
         ({"learnig_rate": 1e-3}, "unknown key.*did you mean `learning_rate`"),
         ({"warmup": None}, "unknown key"),
         ({"learning_rate": 0}, "greater than 0"),
         ({"learning_rate": float("nan")}, "finite number"),
-        ({"method": "dppo"}, "no such objective; known are `sft`, `dpo`; did you mean `dpo`"),
+        (
+            {"method": "dppo"},
+            "no such objective; known are `sft`, `dpo`, `kto`, .*; did you mean `dpo`",
+        ),
         ({"method": ["sft"]}, "valid string"),
         ({"adapter": {"targets": ["q_proj", "lm_head"]}}, "lm_head"),
         ({"adapter": {"targets": []}}, "at least one layer"),
@@ -99,10 +112,30 @@ def test_every_unknown_key_is_named_at_once() -> None:
 def test_the_schema_has_the_keys_of_all_objectives() -> None:
     """Editors offer every objective and its own keys, and refuse any other key."""
     schema = TrainSpec.model_json_schema()
-    assert schema["properties"]["method"]["enum"] == ["sft", "dpo"]
+    assert schema["properties"]["method"]["enum"] == ["sft", "dpo", "kto", "cpo", "simpo", "orpo"]
     assert schema["properties"]["beta"]["exclusiveMinimum"] == 0
+    assert re.search("DPO: .* KTO: .* CPO: ", schema["properties"]["beta"]["description"])
     assert schema["additionalProperties"] is False
-    assert set(schema["properties"]) == {*IDENTITY, "chat_template"}
+    own = {key for objective in OBJECTIVES.values() for key in objective.keys}
+    assert set(schema["properties"]) == {*IDENTITY, *own, "chat_template"}
+    assert {"loss_type", "desirable_weight", "simpo_gamma"} <= own
+
+
+def test_a_reference_cache_needs_a_reference() -> None:
+    """Objectives without a reference model have nothing to keep there."""
+    for method in ("dpo", "kto"):
+        settings = TrainSpec(method=method)
+        TrainJob(model="m", rows=Path("r"), settings=settings, reference_cache=Path("c"))
+    for method in ("sft", "cpo", "simpo", "orpo"):
+        with pytest.raises(
+            ValidationError, match=rf"\(`dpo`, `kto`\); `method: {method}` has none"
+        ):
+            TrainJob(
+                model="m",
+                rows=Path("r"),
+                settings=TrainSpec(method=method),
+                reference_cache=Path("c"),
+            )
 
 
 def test_one_way_to_shard() -> None:

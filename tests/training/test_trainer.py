@@ -21,7 +21,8 @@ def configured(folder: Path, spec: TrainSpec, steps: int) -> Any:
     inputs = Inputs(spec, TrainPlacement(), model, "model", folder, folder, "identity", None)
     data = TrainingData(None, Encoded({}, none, none, none), {}, "markers", 8)
     order = np.zeros((steps, 1), dtype=np.int64)
-    return configure(inputs, Plan(data, order, 1, 1, "float32", on_cpu=True))[0]
+    plan = Plan(data, order, 1, 1, "float32", on_cpu=True, columns={}, picked=order.ravel())
+    return configure(inputs, plan)[0]
 
 
 @pytest.mark.parametrize(("steps", "warmup"), [(1, 0), (2, 1), (100, 3), (101, 4)])

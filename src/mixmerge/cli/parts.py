@@ -33,7 +33,7 @@ def train(
     spec: Annotated[Path, typer.Argument(help="YAML file: model, rows, settings, placement.")],
     out: Annotated[Path, typer.Argument(help="Folder for model/, curve.jsonl and report.json.")],
 ) -> None:
-    """Train one checkpoint by SFT or DPO; the same command resumes a killed training.
+    """Train one checkpoint by SFT, DPO, KTO, …; the same command resumes a killed training.
 
     `placement: {devices: N}` starts N processes through torchrun; the global batch, and so the
     model, stays the same.

@@ -15,7 +15,7 @@ from mixmerge.spec_model import shown
 Values = dict[str, Any]
 """A row's cells by field."""
 Made = tuple[dict[str, Any], set[str]]
-"""Fields of a `Conversation` or `PreferencePair`, and the keys within cells that are not read."""
+"""Fields of a training row, and the keys within cells that are not read."""
 
 _ANSWERS = ("response", "content", "text", "completion", "answer")
 _SCORES = ("overall_score", "score", "rating")
@@ -35,10 +35,7 @@ def is_good(label: object) -> bool:
     """
     said = _TRUTH.get(str(label).lower())
     if said is None:
-        raise ValueError(
-            f"`label` must be true or false (seen: {shown(label)}); with `columns: {{label: "
-            "null}` it is not read"
-        )
+        raise ValueError(f"`label` must be true or false (seen: {shown(label)})")
     return said
 
 
@@ -47,8 +44,22 @@ def _messages(values: Values, _: Form) -> Made:
     return {"messages": _with_system(values, turns)}, turns.unread
 
 
+def _labelled(values: Values, form: Form) -> Made:
+    read = _messages if "messages" in values else _question_and_answer
+    content, unread = read({key: values[key] for key in values if key != "label"}, form)
+    turns = content["messages"]
+    if not turns or turns[-1]["role"] != "assistant":
+        raise ValueError("`messages` must end with the assistant's message")
+    text = _text_of("answer", turns[-1])
+    return {"prompt": turns[:-1], "completion": text, "label": is_good(values["label"])}, unread
+
+
 def _question_and_answer(values: Values, _: Form) -> Made:
-    if "label" in values and not is_good(values["label"]):
+    try:
+        good = "label" not in values or is_good(values["label"])
+    except ValueError as error:
+        raise ValueError(f"{error}; with `columns: {{label: null}}` it is not read") from None
+    if not good:
         raise LeftOutError("`label` is false: not an answer to learn")
     prompt = _prompt(values["prompt"])
     before, answer = _split_answer("answer", values["answer"], prompt.unread)
@@ -188,12 +199,14 @@ class Shape:
     """Optional fields."""
 
 
-_BOTH: tuple[Form, ...] = ("conversations", "preferences")
+_ALL: tuple[Form, ...] = ("conversations", "preferences", "labelled")
 SHAPES = (
+    Shape(("messages", "label"), _labelled, ("labelled",)),
+    Shape(("prompt", "answer", "label"), _labelled, ("labelled",)),
     Shape(("messages",), _messages),
     Shape(("prompt", "answer"), _question_and_answer, may_have=("label", "system")),
-    Shape(("chosen", "rejected"), _pair, _BOTH, may_have=("prompt", "system")),
-    Shape(("prompt", "completions"), _scored, _BOTH, may_have=("scores", "system")),
+    Shape(("chosen", "rejected"), _pair, _ALL, may_have=("prompt", "system")),
+    Shape(("prompt", "completions"), _scored, _ALL, may_have=("scores", "system")),
     Shape(("text",), _text),
 )
 """In order of preference: the first whose fields are all there is taken."""

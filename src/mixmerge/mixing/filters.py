@@ -23,7 +23,7 @@ from typing import Literal
 
 from mixmerge.mixing.apportion import Cell
 from mixmerge.mixing.spec import TrainingRow
-from mixmerge.records import Conversation, Prompt, RowModel
+from mixmerge.records import Conversation, LabelledCompletion, Prompt, RowModel
 
 CONTAINED_WORDS = 5
 
@@ -105,14 +105,16 @@ def deduplicate(rows: Iterable[TrainingRow]) -> Deduplicated:
 
     Only prompts are compared, because two answers to one prompt would count it twice, and a
     compliant answer in one source would contradict a refusal in another. The same characters in two
-    languages (``2 + 2 = ?``) are two prompts.
+    languages (``2 + 2 = ?``) are two prompts. Labelled answers are there to be contrasted, so two
+    of them are duplicates only if the answers are equal, too, whatever their labels.
     """
     result = Deduplicated()
-    texts: set[tuple[str, str]] = set()
-    forms: set[tuple[str, str]] = set()
+    texts: set[tuple[str, str, str]] = set()
+    forms: set[tuple[str, str, str]] = set()
     for row in rows:
-        text = (row.language, row.prompt_text)
-        form = (row.language, normalise(row.prompt_text))
+        answer = row.completion if isinstance(row, LabelledCompletion) else ""
+        text = (row.language, row.prompt_text, answer)
+        form = (row.language, normalise(row.prompt_text), answer)
         if text in texts:
             result.exact[row.source, row.language] += 1
         elif form in forms:

@@ -51,17 +51,21 @@ class Format:
         """Return the format in one line, with the columns that were not empty."""
         names = {key: " + ".join(named) for key, named in columns.items()}
         asked = f"{names['prompt']} → " if "prompt" in names else ""
-        pairs = self.form == "preferences"
-        worse = "rather than" if pairs else "and not"
+        worse = {"conversations": "and not", "preferences": "rather than"}
+        than = worse.get(self.form, "labelled true,")
+        false = " labelled false" if self.form == "labelled" else ""
         last = self.shape.needs[-1]
+        answer = names.get("answer") or names.get("messages")
         arrows = {
-            "rejected": f"{asked}{names.get('chosen')} {worse} {names.get('rejected')}",
+            "rejected": f"{asked}{names.get('chosen')} {than} {names.get('rejected')}{false}",
             "completions": f"{asked}the best of {names.get(last)}"
-            + (" rather than the worst" if pairs else ""),
+            + (f" {than} the worst{false}" if self.form != "conversations" else ""),
+            "label": f"{asked}{answer}, good where {names.get('label')} is true",
         }
         parts = [arrows.get(last, asked + names[last])]
         parts += [f"system message: {names['system']}"] if "system" in names else []
-        parts += [f"only where {names['label']} is true"] if "label" in names else []
+        if "label" in names and last != "label":
+            parts.append(f"only where {names['label']} is true")
         return f"{self.title}: {', '.join(parts)}"
 
 
@@ -100,7 +104,8 @@ def recognise(
             if form in shape.forms and {*shape.needs} <= {*found} and _fits(shape, found, first):
                 kept = {*shape.needs, *shape.may_have, *_NEVER_GUESSED}
                 columns = {key: found[key] for key in _USUAL if key in kept and key in found}
-                if "label" not in mapped and not _labels(first, columns):
+                asked = "label" in mapped or "label" in shape.needs
+                if not asked and not _labels(first, columns):
                     columns.pop("label", None)
                 return Format(shape, columns, _title(shape, columns, first), form)
     raise DataError(
@@ -132,11 +137,11 @@ def _labels(first: Mapping[str, Any], columns: Mapping[str, list[str]]) -> bool:
 
 
 def _title(shape: Shape, columns: Mapping[str, list[str]], first: Mapping[str, Any]) -> str:
-    if shape.needs == ("messages",):
+    if shape.needs[0] == "messages":
         turns = from_text("messages", first.get(columns["messages"][0]))
         turn = turns[0] if isinstance(turns, list) and turns else turns
         return "ShareGPT" if isinstance(turn, dict) and "from" in turn else "chat"
-    if shape.needs == ("prompt", "answer"):
+    if shape.needs[:2] == ("prompt", "answer"):
         if "label" in columns:
             return "KTO"
         return _TITLES.get((columns["prompt"][0], columns["answer"][0]), "question and answer")

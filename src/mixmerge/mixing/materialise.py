@@ -16,7 +16,7 @@ from mixmerge.mixing.mixture import arrange, characters, draw, token_counter
 from mixmerge.mixing.sources import Loaded, load
 from mixmerge.mixing.spec import MixSpec, TrainingRow
 from mixmerge.progress import Progress, silent
-from mixmerge.records import Prompt
+from mixmerge.records import LabelledCompletion, Prompt, contrasted
 
 ROWS = "rows.jsonl"
 MANIFEST = "manifest.json"
@@ -27,12 +27,12 @@ _WAYS = {"equal": "equals", "contains": "contains", "run": "shares a run of word
 def mix(spec: MixSpec, out: Path, *, progress: Progress = silent) -> Manifest:
     """Write a mixture: its rows in order and, last, the manifest.
 
-    The folder ``out`` receives ``rows.jsonl`` (`Conversation` or `PreferencePair` rows) and
+    The folder ``out`` receives ``rows.jsonl`` (rows of the specification's form) and
     ``manifest.json`` (the `Manifest` returned); other files in it are left alone.
 
     Raises:
-        DataError: a source is missing, broken or too small, or overlaps held-out prompts and the
-            specification refuses that.
+        DataError: a source is missing, broken or too small, all labels are equal, or rows overlap
+            held-out prompts and the specification refuses that.
         ModelError: the tokenizer cannot be read.
         ResourceError: the disk is full or ``out`` is not writable.
     """
@@ -46,6 +46,10 @@ def mix(spec: MixSpec, out: Path, *, progress: Progress = silent) -> Manifest:
     }
     _refuse_shortage(spec, supply, asked, drawn, size_of)
     rows = arrange([row for cell in drawn.values() for row in cell], spec.seed)
+    try:
+        contrasted(row.label for row in rows if isinstance(row, LabelledCompletion))
+    except ValueError as error:
+        raise DataError(str(error)) from error
     progress(len(spec.sources), len(spec.sources), f"writing {len(rows):,} rows")
     # After an interruption, no old manifest may be left beside new rows.
     with explained_disk_errors(out):

@@ -15,7 +15,7 @@ from mixmerge.chat.tokenizer import check_size, explained_panics
 from mixmerge.errors import ModelError
 from mixmerge.fingerprint import fingerprint
 from mixmerge.mixing.spec import TrainingRow
-from mixmerge.records import PreferencePair
+from mixmerge.records import LabelledCompletion, PreferencePair
 
 Row = TypeVar("Row", bound=TrainingRow)
 
@@ -77,6 +77,8 @@ def text_of(row: TrainingRow) -> list[str]:
     """Return every text that a row trains on: for a pair, its prompt and both answers."""
     if isinstance(row, PreferencePair):
         return [*(turn.content for turn in row.prompt), row.chosen, row.rejected]
+    if isinstance(row, LabelledCompletion):
+        return [*(turn.content for turn in row.prompt), row.completion]
     return [turn.content for turn in row.messages]
 
 

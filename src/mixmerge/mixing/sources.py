@@ -12,8 +12,8 @@ from mixmerge.files import first_problem
 from mixmerge.fingerprint import fingerprint
 from mixmerge.mixing.contents import LeftOutError, Values
 from mixmerge.mixing.formats import Format, recognise
-from mixmerge.mixing.spec import FORMS, Form, SourceSpec, TrainingRow
-from mixmerge.records import Conversation, PreferencePair
+from mixmerge.mixing.spec import Form, SourceSpec, TrainingRow
+from mixmerge.records import Conversation, LabelledCompletion, PreferencePair
 from mixmerge.records.turns import columns_of_prompt, from_text, joined
 from mixmerge.tables import Place
 
@@ -40,9 +40,9 @@ def load(
 ) -> Loaded:
     """Read all rows of a source, or the first of each file, in the order of the data.
 
-    ``name`` becomes `Conversation.source`; the form ``conversations`` also reads preference pairs
-    (prompt and chosen answer). ``only`` is the language of rows that do not state theirs; ``first``
-    limits the rows read of each file.
+    ``name`` becomes `Conversation.source`. Preference pairs are also read as ``conversations``
+    (prompt and chosen answer) and as ``labelled`` (a row for each answer). ``only`` is the language
+    of rows that do not state theirs; ``first`` limits the rows read of each file.
 
     Raises:
         DataError: a file is missing or has no rows, columns are missing, or a row is broken and
@@ -55,8 +55,9 @@ def load(
         if reader is None:
             reader = _Reader(name, spec, form, only, recognise(name, spec, form, place, cells))
         try:
-            row = reader.read(cells, fixed_language)
-            _refuse_second_use_of_an_id(seen, place, row)
+            rows = reader.read(cells, fixed_language)
+            for row in rows:
+                _refuse_second_use_of_an_id(seen, place, row)
         except LeftOutError as reason:
             loaded.left_out[str(reason)] += 1
         except ValueError as error:
@@ -64,7 +65,7 @@ def load(
                 raise DataError(f"{place}: {_reason(error)}") from error
             loaded.broken.append(f"{place.short}: {_reason(error)}")
         else:
-            loaded.rows.append(row)
+            loaded.rows += rows
     if reader is None:
         raise DataError(f"source `{name}` has no rows ({_origin(spec)} is empty).")
     loaded.columns = reader.columns
@@ -93,6 +94,14 @@ def _refuse_second_use_of_an_id(
         )
 
 
+_KINDS: dict[str, type[TrainingRow]] = {
+    "chosen": PreferencePair,
+    "label": LabelledCompletion,
+    "messages": Conversation,
+}
+"""The type of a row by one of its fields."""
+
+
 class _Reader:
     """Reads the columns of one source as rows of the given form."""
 
@@ -112,8 +121,8 @@ class _Reader:
         if len(self._prompt) == 1 and not isinstance(spec.columns.prompt, list):
             self._prompt = self._prompt[0]
 
-    def read(self, cells: Mapping[str, Any], fixed_language: str | None) -> TrainingRow:
-        """Return one checked row.
+    def read(self, cells: Mapping[str, Any], fixed_language: str | None) -> list[TrainingRow]:
+        """Return the checked rows of one record: one, or both answers of a pair as two.
 
         Raises:
             ValueError: a column is missing or has an invalid value; the message names it.
@@ -124,7 +133,7 @@ class _Reader:
         self.unread.update({name for name, cell in cells.items() if cell and name not in read})
         content, unread = self.format.shape.make(values, self._form)
         self.unread.update(unread)
-        kind = PreferencePair if "chosen" in content else Conversation
+        kind = next(kind for key, kind in _KINDS.items() if key in content)
         row: TrainingRow = kind.model_validate(
             {
                 "id": str(values.get("id", "")),
@@ -136,9 +145,11 @@ class _Reader:
         if "id" not in values:
             digest = fingerprint(row.model_dump(mode="json", exclude={"id", "source"}))
             row = row.model_copy(update={"id": digest[:16]})
-        if isinstance(row, PreferencePair) and FORMS[self._form] is Conversation:
-            return row.as_conversation()
-        return row
+        if isinstance(row, PreferencePair) and self._form == "labelled":
+            return [*row.as_labelled()]
+        if isinstance(row, PreferencePair) and self._form == "conversations":
+            return [row.as_conversation()]
+        return [row]
 
     def _values(self, cells: Mapping[str, Any], fixed_language: str | None) -> Values:
         values: Values = {}

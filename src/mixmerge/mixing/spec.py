@@ -6,15 +6,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mixmerge.records import Conversation, PreferencePair
+from mixmerge.records import Conversation, LabelledCompletion, PreferencePair
 from mixmerge.spec_model import Problem, SpecModel, refusal, unknown_name
 from mixmerge.tables import DataSpec
 
-TrainingRow = Conversation | PreferencePair
-Form = Literal["conversations", "preferences"]
+TrainingRow = Conversation | PreferencePair | LabelledCompletion
+Form = Literal["conversations", "preferences", "labelled"]
 FORMS: dict[Form, type[TrainingRow]] = {
     "conversations": Conversation,
     "preferences": PreferencePair,
+    "labelled": LabelledCompletion,
 }
 """The type of a row in each form."""
 
@@ -55,8 +56,8 @@ class Columns(SpecModel):
     system: str | None = None
     """The system message, put before the turns; may be empty."""
     label: str | None = None
-    """Whether the answer is good, as in KTO's rows; rows where it is false are left out and
-    counted."""
+    """Whether the answer is good, as in KTO's rows. As conversations, rows where it is false are
+    left out and counted."""
     id: str | None = None
     """An id of the row, unique within source and language (translations may share one).
 
@@ -156,7 +157,7 @@ class MixSpec(MixtureSpec):
     """Model or tokenizer folder for counting tokens; required for ``unit: tokens``. Answers differ
     in length between languages: equal shares of rows are not equal shares of tokens."""
     form: Form = "conversations"
-    """Conversations, or preference pairs."""
+    """Conversations, preference pairs, or single answers with a label of good or bad."""
     seed: int = 0
     """Seeds the choice of rows and their order."""
     held_out: list[Path] = []

@@ -7,6 +7,7 @@ from mixmerge.records.rows import (
     MISSING,
     Axis,
     Conversation,
+    LabelledCompletion,
     Message,
     Outcome,
     PreferencePair,
@@ -15,6 +16,7 @@ from mixmerge.records.rows import (
     RowModel,
     Translated,
     Verdict,
+    contrasted,
     score_of,
 )
 
@@ -24,6 +26,7 @@ __all__ = [
     "Conversation",
     "Item",
     "Judge",
+    "LabelledCompletion",
     "Message",
     "ModelFolder",
     "Outcome",
@@ -35,6 +38,7 @@ __all__ = [
     "RowModel",
     "Translated",
     "Verdict",
+    "contrasted",
     "score_of",
     "weight_map",
 ]

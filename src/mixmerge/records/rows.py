@@ -3,10 +3,11 @@
 They are immutable, and an unknown field is an error.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 
 class RowModel(BaseModel):
@@ -59,23 +60,19 @@ class Conversation(RowModel):
         return "\n".join(message.content for message in self.messages[:-1])
 
 
-class PreferencePair(RowModel):
-    """One preference example: a prompt, the preferred answer and the rejected one."""
+class _Asked(RowModel):
+    """A row with a prompt of its own."""
 
     id: str
     source: str
     language: str
     prompt: tuple[Message, ...] = Field(min_length=1)
     """Turns that end with the user's."""
-    chosen: str = Field(min_length=1)
-    rejected: str = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _is_a_preference(self) -> Self:
+    def _ends_with_the_user(self) -> Self:
         if self.prompt[-1].role != "user":
             raise ValueError("the last message of the prompt must be the user's")
-        if self.chosen == self.rejected:
-            raise ValueError("`chosen` and `rejected` must differ")
         return self
 
     @property
@@ -83,12 +80,68 @@ class PreferencePair(RowModel):
         """All turns of the prompt, joined; compared for duplicates and overlap."""
         return "\n".join(message.content for message in self.prompt)
 
-    def as_conversation(self) -> Conversation:
-        """Return the supervised example of this pair: its prompt with the chosen answer."""
-        answer = Message(role="assistant", content=self.chosen)
+    def _answered(self, text: str) -> Conversation:
+        answer = Message(role="assistant", content=text)
         return Conversation(
             id=self.id, source=self.source, language=self.language, messages=(*self.prompt, answer)
         )
+
+
+class LabelledCompletion(_Asked):
+    """One unpaired preference example: a prompt, an answer, and whether the answer is good."""
+
+    completion: str = Field(min_length=1)
+    label: StrictBool
+    """Whether the answer is desirable."""
+
+    def as_conversation(self) -> Conversation:
+        """Return the prompt with the answer."""
+        return self._answered(self.completion)
+
+
+def contrasted(labels: Iterable[bool]) -> None:
+    """Check that labelled answers are both good and bad; from one kind alone nothing is learnt.
+
+    Raises:
+        ValueError: they are all good or all bad.
+    """
+    counts = Counter(labels)
+    if len(counts) == 1:
+        ((label, count),) = counts.items()
+        raise ValueError(
+            f"the `label` of all {count:,} rows is {str(label).lower()}; good answers are learnt "
+            "in contrast to bad ones. Add rows of the other kind, or train on conversations "
+            "(`method: sft`)."
+        )
+
+
+class PreferencePair(_Asked):
+    """One preference example: a prompt, the preferred answer and the rejected one."""
+
+    chosen: str = Field(min_length=1)
+    rejected: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _is_a_preference(self) -> Self:
+        if self.chosen == self.rejected:
+            raise ValueError("`chosen` and `rejected` must differ")
+        return self
+
+    def as_conversation(self) -> Conversation:
+        """Return the supervised example of this pair: its prompt with the chosen answer."""
+        return self._answered(self.chosen)
+
+    def as_labelled(self) -> tuple[LabelledCompletion, LabelledCompletion]:
+        """Return both answers as rows of their own: the chosen one is good, the other is not."""
+        known = {name: getattr(self, name) for name in ("source", "language", "prompt")}
+        chosen, rejected = (
+            LabelledCompletion(id=f"{self.id}-{side}", completion=text, label=good, **known)
+            for side, text, good in (
+                ("chosen", self.chosen, True),
+                ("rejected", self.rejected, False),
+            )
+        )
+        return chosen, rejected
 
 
 Translated = Literal["none", "human", "machine"]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-from mixmerge.errors import ModelError
+from mixmerge.errors import ModelError, SpecError
 from mixmerge.evaluation.judges import of_people
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.merging.methods import METHODS
@@ -71,7 +71,7 @@ def problems(study: Study) -> Iterator[Problem]:
     if len(set(study.languages)) < len(study.languages):
         yield ("languages",), "a language is named twice."
     checks = (_given, _testbed, _mixtures, _axes, _choices, _match_on, _selection_items, _trial)
-    for check in (_chat_templates, *checks):
+    for check in (_chat_templates, _batches, *checks):
         yield from check(study)
     unknown = list(_checkpoints(study))
     yield from unknown
@@ -81,6 +81,17 @@ def problems(study: Study) -> Iterator[Problem]:
     elif not unknown:
         yield from _stages(study)
         yield from _baselines(study)
+
+
+def _batches(study: Study) -> Iterator[Problem]:
+    """Find batches that cannot be split over the devices in a way that the objective allows."""
+    for name in {checkpoint.train: None for checkpoint in study.trained().values()}:
+        recipe = study.training.get(name)
+        try:
+            if recipe is not None:
+                recipe.split(study.placement.train)
+        except SpecError as error:
+            yield ("training", name), str(error)
 
 
 def _chat_templates(study: Study) -> Iterator[Problem]:

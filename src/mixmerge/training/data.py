@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from mixmerge import files
 from mixmerge.chat.options import CLOCK, USUAL_DATE
 from mixmerge.chat.tokenizer import load_padding_tokenizer, stop_tokens
 from mixmerge.errors import DataError
 from mixmerge.progress import Progress
-from mixmerge.records import ModelFolder
+from mixmerge.records import ModelFolder, RowModel
+from mixmerge.spec_model import quoted
 from mixmerge.training import parent, trl_compat
 from mixmerge.training.encode import Encoded, Encoder
+from mixmerge.training.objectives import OBJECTIVES
 from mixmerge.training.report import RowCounts
 from mixmerge.training.spec import TrainSpec
 
@@ -38,6 +41,8 @@ class TrainingData:
     """The stop tokens of the trained model."""
     new_stops: tuple[str, ...] = ()
     """Those that are not in the model's files, as text."""
+    advice: tuple[str, ...] = ()
+    """What the objective says about the rows."""
     date: str | None = None
     """The date that the chat template was given; None if it does not ask for one."""
 
@@ -48,7 +53,8 @@ def read_data(
     """Read the rows and encode them with the model's tokenizer.
 
     Raises:
-        DataError: there are no rows, a row is invalid, or a row is longer than ``max_length``.
+        DataError: there are no rows, a row is invalid or longer than ``max_length``, or the
+            objective cannot be trained on these rows.
         ModelError: the tokenizer is invalid, has no chat template, or does not match the model.
         SpecError: ``max_length`` exceeds the model's context.
     """
@@ -57,7 +63,7 @@ def read_data(
     tokenizer = load_padding_tokenizer(folder.path)
     template = trl_compat.training_template(tokenizer)
     encoder = Encoder(tokenizer, str(folder.path), template, spec.chat_template)
-    given: Sequence[Any] = files.read_rows(rows_file, spec.objective.rows)
+    given = _read_rows(spec, rows_file)
     if not given:
         raise DataError(f"{rows_file}: no rows to train on.")
     encoded = spec.objective.encode(encoder, given, progress)
@@ -75,9 +81,17 @@ def read_data(
     left_out[f"longer than max_length ({limit} tokens)"] = int((~fits).sum())
     stops = stop_tokens(folder.path, folder.config, tokenizer)
     new = sorted(encoder.turn_ends - set(stops))
+    kept = encoded.only(fits)
+    advice: tuple[str, ...] = ()
+    if spec.objective.check_rows is not None:
+        try:
+            advice = tuple(spec.objective.check_rows(kept.columns, spec.own))
+        except ValueError as error:
+            raise DataError(f"{rows_file}: {error}") from error
     return TrainingData(
         tokenizer=tokenizer,
-        encoded=encoded.only(fits),
+        encoded=kept,
+        advice=advice,
         counts=_counts(given, [row for row, fit in zip(rows, fits, strict=True) if fit]),
         left_out={reason: n for reason, n in left_out.items() if n},
         mask=encoder.mask,
@@ -88,6 +102,28 @@ def read_data(
         if encoder.chat.template.asks_for_the_date
         else None,
     )
+
+
+def _read_rows(spec: TrainSpec, file: Path) -> Sequence[Any]:
+    """Read the objective's rows; where they are another objective's, say so."""
+    wanted = spec.objective.rows
+    try:
+        return files.read_rows(file, wanted)
+    except DataError as error:
+        cause = error.__cause__
+        seen = cause.errors()[0]["input"] if isinstance(cause, ValidationError) else None
+        for other in {each.rows: None for each in OBJECTIVES.values()}:
+            if isinstance(seen, dict) and {*other.model_fields} <= {*seen}:
+                takers = quoted(name for name, each in OBJECTIVES.items() if each.rows is other)
+                raise DataError(
+                    f"{error} `method: {spec.method}` takes rows with {_own(wanted)}; this row has "
+                    f"{_own(other)}, which {takers} take. `mixmerge mix` writes either."
+                ) from error
+        raise
+
+
+def _own(rows: type[RowModel]) -> str:
+    return quoted(name for name in rows.model_fields if name not in ("id", "source", "language"))
 
 
 def _counts(given: Sequence[Any], used: Sequence[Any]) -> dict[str, RowCounts]:

@@ -28,7 +28,7 @@ from mixmerge.chat.sandbox import RefusedError
 from mixmerge.chat.template import Written
 from mixmerge.errors import DataError, ModelError
 from mixmerge.progress import Progress, silent
-from mixmerge.records import Conversation, Message, PreferencePair
+from mixmerge.records import Conversation, LabelledCompletion, Message, PreferencePair
 
 IGNORED = -100
 """Label of tokens without a loss, as in ``torch.nn.CrossEntropyLoss``."""
@@ -127,6 +127,20 @@ class Encoder:
         longest = asked + np.maximum(wanted, avoided)
         return Encoded(columns, longest, 2 * asked + answers, answers, left_out)
 
+    def labelled(self, rows: Sequence[LabelledCompletion], progress: Progress = silent) -> Encoded:
+        """Encode answers with a label.
+
+        Raises:
+            DataError: the template refuses a row.
+            ModelError: the template renders the prompt differently once an answer follows.
+        """
+        made, left_out = self.each(rows, self._answered, progress)
+        names = ("prompt_ids", "completion_ids", "label")
+        columns = {name: [row[side] for row in made] for side, name in enumerate(names)}
+        answers = np.array([len(answer) for _, answer, _ in made], dtype=np.int64)
+        whole = answers + np.array([len(prompt) for prompt, _, _ in made], dtype=np.int64)
+        return Encoded(columns, whole, whole, answers, left_out)
+
     def each(
         self, rows: Sequence[Row], encode: Callable[[Row], Made], progress: Progress = silent
     ) -> tuple[list[Made], dict[int, str]]:
@@ -181,6 +195,10 @@ class Encoder:
         if chosen == rejected:
             raise LeftOutError(SAME)
         return prompt, chosen, rejected
+
+    def _answered(self, row: LabelledCompletion) -> tuple[Ids, Ids, bool]:
+        prompt = self.prompt(row.id, row.prompt)
+        return prompt, self.answer(row.id, row.prompt, prompt, row.completion), row.label
 
     def _labelled(self, row: Conversation) -> tuple[Ids, Ids]:
         written = self._written(row.id, row.messages)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +40,7 @@ class Inputs:
             rows=self.rows,
             settings=self.spec,
             placement=self.placement,
-            reference_cache=self.reference_cache,
+            reference_cache=self.reference_cache if self.spec.objective.reference else None,
         )
 
 
@@ -57,6 +57,10 @@ class Plan:
     """Forward passes per step."""
     precision: Literal["float32", "bfloat16"]
     on_cpu: bool
+    columns: dict[str, list[Any]]
+    """The rows as the trainer gets them, by column."""
+    picked: npt.NDArray[np.int64]
+    """The rows of all steps, as indices of `columns`, shape ``(steps * batch_size,)``."""
 
     @property
     def tokens(self) -> npt.NDArray[np.int64]:
@@ -82,13 +86,19 @@ def make_plan(inputs: Inputs, data: TrainingData) -> Plan:
     cpu = on_cpu(inputs.placement)
     micro, accumulation = inputs.placement.accumulation(spec.batch_size, launched_ranks())
     _check_disk(inputs, len(order))
+    order = sorted_within_steps(order, data.encoded.longest)
+    columns, picked, arrange = data.encoded.columns, order.ravel(), spec.objective.arrange
+    if arrange is not None:
+        columns, picked = arrange(columns, order), np.arange(order.size)
     return Plan(
         data=data,
-        order=sorted_within_steps(order, data.encoded.longest),
+        order=order,
         micro=micro,
         accumulation=accumulation,
         precision=precision_of(spec, cpu=cpu),
         on_cpu=cpu,
+        columns=columns,
+        picked=picked,
     )
 
 

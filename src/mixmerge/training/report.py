@@ -150,7 +150,10 @@ class TrainReport(RowModel):
     target_tokens: int
     """Of these, the tokens with a loss."""
     reference_tokens: int = 0
-    """Tokens of the rows under the reference model: each row once, also if a cache had them."""
+    """Tokens under the reference model, also if a cache had them: for DPO each row once, for KTO
+    the rows of each step and as many mismatched answers."""
+    forward_tokens: int = 0
+    """Tokens that go through the trained model without a loss: KTO's mismatched answers."""
     weights: int
     """Of the model."""
     trained_weights: int
@@ -163,6 +166,8 @@ class TrainReport(RowModel):
     new_stops: tuple[str, ...]
     """End-of-turn tokens of the rows that were not stop tokens of the model trained from; they are
     in the trained model's ``generation_config.json``."""
+    advice: tuple[str, ...] = ()
+    """What the objective says about the rows."""
     date: str | None
     """The date that the chat template was given; None if it does not ask for one."""
     max_length: int
@@ -190,14 +195,16 @@ class TrainReport(RowModel):
     @property
     def flops(self) -> int:
         """Floating-point operations of the training and its reference; see `training_flops`."""
+        forward = self.reference_tokens + self.forward_tokens
         return training_flops(
-            self.weights, self.trained_weights, self.tokens, forward_tokens=self.reference_tokens
+            self.weights, self.trained_weights, self.tokens, forward_tokens=forward
         )
 
     @property
     def notes(self) -> list[str]:
         """Notes for the user, a sentence or two each."""
         notes = [f"{n} rows left out: {reason}." for reason, n in self.left_out.items()]
+        notes += self.advice
         if self.new_stops:
             notes.append(
                 f"The rows end their turn with {' and '.join(self.new_stops)}, which was not a "

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mixmerge import files
 from mixmerge.errors import DeviceMemoryError, ResourceError
-from mixmerge.training.spec import TrainPlacement
+from mixmerge.training.spec import TrainPlacement, TrainSpec
 
 _STATE = "trainer_state.json"
 _ROWS = "rows_at_once.json"
@@ -48,7 +48,7 @@ def _is_whole(checkpoint: Path) -> bool:
 
 
 def with_fewer_rows(
-    placement: TrainPlacement, batch_size: int, ranks: int | None, error: DeviceMemoryError
+    placement: TrainPlacement, spec: TrainSpec, ranks: int | None, error: DeviceMemoryError
 ) -> TrainPlacement:
     """Return a placement with half the rows per device, and more gradient accumulation.
 
@@ -56,16 +56,19 @@ def with_fewer_rows(
     ``ranks`` is the number of processes; None is the placement's.
 
     Raises:
-        ResourceError: there is one row per device already.
+        ResourceError: the objective cannot be computed from fewer rows.
     """
-    rows, _ = placement.accumulation(batch_size, ranks)
-    if rows == 1:
+    rows, _ = placement.accumulation(spec.batch_size, ranks)
+    least = spec.least_rows
+    divisors = [n for n in range(least, rows // 2 + 1) if rows % n == 0]
+    if not divisors:
+        what = "a single row" if least == 1 else f"{rows} rows, and `{spec.method}` needs {least}"
         raise ResourceError(
-            f"A device has too little memory for a single row ({error}). Set "
+            f"A device has too little memory for {what} ({error}). Set "
             "`activation_checkpointing: true`, shard with `fsdp: {}`, lower `max_length`, or train "
             "an `adapter`."
         ) from error
-    return _with_at_most(placement, rows, rows // 2)
+    return placement.model_copy(update={"per_device_batch": divisors[-1]})
 
 
 def remember(checkpoints: Path, identity: str, placement: TrainPlacement) -> None:
@@ -91,9 +94,5 @@ def remembered(
     if noted.get("identity") != identity:
         return placement
     rows, _ = placement.accumulation(batch_size, ranks)
-    return _with_at_most(placement, rows, min(rows, noted["rows"]))
-
-
-def _with_at_most(placement: TrainPlacement, rows: int, most: int) -> TrainPlacement:
-    fewer = next(n for n in range(most, 0, -1) if rows % n == 0)
-    return placement.model_copy(update={"per_device_batch": fewer})
+    fits = next(n for n in range(min(rows, noted["rows"]), 0, -1) if rows % n == 0)
+    return placement.model_copy(update={"per_device_batch": fits})

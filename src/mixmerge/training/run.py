@@ -43,11 +43,12 @@ def train(
 
     Args:
         spec: the settings that determine the weights.
-        model: the folder or hub name of the model to start from, which is also DPO's reference.
-        rows: JSON Lines of `Conversation` (SFT) or `PreferencePair` (DPO).
+        model: the folder or hub name of the model to start from, which is also the reference.
+        rows: JSON Lines of the objective's rows: `Conversation`, `PreferencePair` or
+            `LabelledCompletion`.
         out: the folder for the results.
         placement: how it runs; by default one process.
-        reference_cache: a folder to save DPO's reference log-probabilities for later runs.
+        reference_cache: a folder to save reference log-probabilities for later runs.
         progress: told of every step.
 
     Raises:
@@ -59,7 +60,7 @@ def train(
             is needed and not installed.
         DeviceMemoryError: a rank that another program started ran out of memory; started again, it
             resumes with fewer rows per device.
-        RuntimeError: a bug: the training stopped early, or DPO's reference is wrong.
+        RuntimeError: a bug: the training stopped early, or its first loss is wrong.
     """
     placement = placement or TrainPlacement()
     folder = parent.find_model(model)
@@ -72,7 +73,7 @@ def train(
 
     ranks, checkpoints = launched_ranks(), out / "checkpoints"
     placement = resume.remembered(checkpoints, identity, placement, spec.batch_size, ranks)
-    placement.accumulation(spec.batch_size, ranks)
+    spec.split(placement, ranks)
     check_devices(placement)
     while True:
         inputs = Inputs(spec, placement, folder, str(model), rows, out, identity, reference_cache)
@@ -83,7 +84,7 @@ def train(
                 launch(inputs.job, out, progress)
             return TrainReport.model_validate(files.read_json(out / "report.json"))
         except DeviceMemoryError as error:
-            placement = resume.with_fewer_rows(placement, spec.batch_size, ranks, error)
+            placement = resume.with_fewer_rows(placement, spec, ranks, error)
             resume.remember(checkpoints, identity, placement)
             if ranks is not None:
                 raise  # all ranks must restart; the program that started them does that

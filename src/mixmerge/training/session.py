@@ -47,17 +47,18 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
         checkpoint, resumed_from = resume.latest(inputs.checkpoints)
         curve_file = inputs.out / "curve.jsonl" if is_first_rank() else None
         curve = Curve(curve_file, plan.tokens, plan.steps_per_epoch, progress)
-        names, check_start = inputs.spec.objective.reference, inputs.spec.objective.check_start
+        objective = inputs.spec.objective
+        names = objective.reference
         cache = None
         if names:
-            model, columns = inputs.model.fingerprint(), plan.data.encoded.columns
+            model, columns = inputs.model.fingerprint(), plan.columns
             arithmetic = f"{plan.precision}, 4-bit" if inputs.spec.quantized else plan.precision
             cache = ReferenceCache(names, inputs.reference_cache, model, columns, arithmetic)
             trainer_class = trl_compat.keeping_reference(trainer_class, cache, progress)
 
         def on_log(step: int, logs: dict[str, float]) -> None:
-            if check_start is not None and step == 1:
-                check_start(logs["loss"], plan.precision)
+            if step == 1:
+                objective.check_first_loss(logs["loss"], plan.precision, inputs.spec.own)
             curve.add(step, logs)
 
         trainer = build_trainer(inputs, plan, config, trainer_class, on_log)
@@ -97,6 +98,7 @@ def _report(
     seconds: tuple[float, float],
 ) -> TrainReport:
     encoded, order = plan.data.encoded, plan.order
+    reference, forward = inputs.spec.objective.untrained_tokens(encoded.read, order)
     packages = (*_PACKAGES, "bitsandbytes") if inputs.spec.quantized else _PACKAGES
     fsdp = "fsdp" if trainer.is_fsdp_enabled else "none"
     return TrainReport(
@@ -108,10 +110,12 @@ def _report(
         rows=plan.data.counts,
         left_out=plan.data.left_out,
         new_stops=plan.data.new_stops,
+        advice=plan.data.advice,
         date=plan.data.date,
         tokens=int(plan.tokens[-1]),
         target_tokens=int(encoded.targets[order].sum()),
-        reference_tokens=int(encoded.read.sum()) if cache else 0,
+        reference_tokens=reference,
+        forward_tokens=forward,
         weights=inputs.model.weights,
         trained_weights=trained,
         first_loss=curve.points[0].loss,

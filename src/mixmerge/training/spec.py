@@ -75,9 +75,10 @@ class TrainSpec(_Finite):
     model_config = ConfigDict(extra="allow")
 
     method: str = DEFAULT
-    """The objective: ``sft`` takes conversations, ``dpo`` takes preference pairs."""
+    """The objective: ``sft`` takes conversations, ``kto`` labelled answers, the others preference
+    pairs."""
     learning_rate: float = Field(default=2e-5, gt=0)
-    """Peak of the schedule. By default 2e-5 for SFT and 1e-6 for DPO."""
+    """Peak of the schedule. By default 2e-5 for SFT and 1e-6 for other objectives."""
     epochs: float | None = Field(default=None, gt=0, le=10_000)
     """Passes over the rows; the last batch is filled up from another pass. By default 1."""
     max_steps: int | None = Field(default=None, ge=1)
@@ -133,7 +134,8 @@ class TrainSpec(_Finite):
             raise refusal(cls, given, [((key,), _why_unknown(key, objective)) for key in unknown])
         asked = {key: value for key, value in own.items() if key not in left_out}
         checked = objective.settings.model_validate(asked)
-        return {**objective.defaults, **given, **checked.model_dump()}
+        common = {key: value for key, value in given.items() if key not in own}
+        return {**objective.defaults, **common, **checked.model_dump()}
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -151,7 +153,12 @@ class TrainSpec(_Finite):
         keys["method"]["enum"] = list(OBJECTIVES)
         for objective in OBJECTIVES.values():
             added = handler.resolve_ref_schema(handler(objective.settings.__pydantic_core_schema__))
-            keys |= {key: added["properties"][key] for key in objective.keys if key not in keys}
+            for key in objective.keys:
+                own = added["properties"][key]
+                if key in keys:
+                    keys[key]["description"] += f" {own['description']}"
+                else:
+                    keys[key] = own
         return {**described, "additionalProperties": False}
 
     @property
@@ -163,6 +170,27 @@ class TrainSpec(_Finite):
     def objective(self) -> Objective:
         """The objective that ``method`` names."""
         return OBJECTIVES[self.method]
+
+    def split(self, placement: "TrainPlacement", ranks: int | None = None) -> int:
+        """Return the rows per device and forward pass; see `TrainPlacement.accumulation`.
+
+        Raises:
+            SpecError: the global batch cannot be split so, or the objective needs more rows.
+        """
+        rows, _ = placement.accumulation(self.batch_size, ranks)
+        if rows < self.least_rows:
+            raise SpecError(
+                f"`method: {self.method}` needs at least {self.least_rows} rows in each forward "
+                f"pass, with these settings; there are {rows}. Change `batch_size`, or "
+                "`per_device_batch`, `devices` or `nodes`."
+            )
+        return rows
+
+    @property
+    def least_rows(self) -> int:
+        """The fewest rows of one forward pass that the objective can be computed from."""
+        least = self.objective.least_rows
+        return least(self.own, self.batch_size) if least else 1
 
     @property
     def own(self) -> Any:
@@ -298,7 +326,17 @@ class TrainJob(_Finite):
     @model_validator(mode="after")
     def _splittable(self) -> Self:
         try:
-            self.placement.accumulation(self.settings.batch_size)
+            self.settings.split(self.placement)
         except SpecError as error:
             raise ValueError(str(error)) from error
+        return self
+
+    @model_validator(mode="after")
+    def _reference_is_used(self) -> Self:
+        if self.reference_cache is not None and not self.settings.objective.reference:
+            users = quoted(name for name, each in OBJECTIVES.items() if each.reference)
+            raise ValueError(
+                f"`reference_cache` belongs to objectives with a reference model ({users}); "
+                f"`method: {self.settings.method}` has none, so remove it"
+            )
         return self

@@ -140,7 +140,7 @@ def build_trainer(
         # A path and not a loaded model, because TRL loads the reference from it.
         model=str(inputs.model.path),
         args=config,
-        train_dataset=_rows(inputs.checkpoints / "rows", plan.data.encoded.columns),
+        train_dataset=_rows(inputs.checkpoints / "rows", plan.columns),
         processing_class=plan.data.tokenizer,
         peft_config=_lora(adapter) if adapter else None,
         callbacks=[Listener(), *_trackers(inputs.placement.tracking)],
@@ -152,7 +152,7 @@ def build_trainer(
             if weights.requires_grad:
                 weights.data = weights.data.float()
     trainer.remove_callback(PrinterCallback)
-    trainer.train_dataset = trainer.train_dataset.select(plan.order.ravel())
+    trainer.train_dataset = trainer.train_dataset.select(plan.picked)
     return trainer
 
 

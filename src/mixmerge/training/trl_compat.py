@@ -15,6 +15,8 @@ import numpy as np
 from mixmerge.progress import Progress
 from mixmerge.training.reference import ReferenceCache
 
+_FEW_LOGITS = 2**26
+"""Logits kept whole on a CPU: 256 MiB in float32."""
 _QUIET_ENVIRONMENT = {
     "TQDM_DISABLE": "1",
     "TOKENIZERS_PARALLELISM": "false",
@@ -93,8 +95,43 @@ def labelled_positions_only() -> Iterator[None]:
     """
     import trl.trainer.utils as trl_utils
 
-    with _replaced(trl_utils, "_use_triton", lambda _device: True):
+    chunked = trl_utils._ChunkedLogProbFunction
+    with (
+        _replaced(trl_utils, "_use_triton", lambda _device: True),
+        _replaced(trl_utils, "_ChunkedLogProbFunction", _whole_where_small(chunked)),
+    ):
         yield
+
+
+def _whole_where_small(chunked: Any) -> Any:
+    """Return TRL's function for log-probabilities, which on a CPU keeps logits that are few.
+
+    TRL computes them in chunks and again in the backward pass, to save memory: with the testbed's
+    model, a third of the time of a step.
+    """
+    import torch
+    from torch.nn.functional import cross_entropy, linear
+
+    class WholeWhereSmall:
+        @staticmethod
+        def apply(hidden: Any, weight: Any, bias: Any, targets: Any, *rest: Any) -> tuple[Any, ...]:
+            temperature, _, softcap, scale, outputs = rest
+            small = hidden.device.type == "cpu" and len(targets) * len(weight) <= _FEW_LOGITS
+            if not small or softcap is not None:
+                whole: tuple[Any, ...] = chunked.apply(hidden, weight, bias, targets, *rest)
+                return whole
+            logits = linear(hidden, weight, bias).float() * (scale / temperature)
+            log_probs = -cross_entropy(logits, targets, reduction="none")
+            total = logits.gather(-1, targets[:, None])[:, 0] - log_probs
+            made = {
+                "entropy": lambda: total - (torch.exp(logits - total[:, None]) * logits).sum(-1),
+                "log_sum_sq_probs": lambda: (2 * logits.log_softmax(-1)).logsumexp(-1).detach(),
+                "mean_logits": lambda: logits.detach().mean(-1),
+                "is_top1": lambda: logits.argmax(-1) == targets,
+            }
+            return log_probs, *(make() if name in outputs else None for name, make in made.items())
+
+    return WholeWhereSmall
 
 
 @contextmanager
@@ -147,3 +184,76 @@ def keeping_reference(trainer: type[Any], cache: ReferenceCache, progress: Progr
             return found
 
     return Keeping
+
+
+def scoring_answers(
+    common: dict[str, Any], config: type[Any], trainer: type[Any], **own: Any
+) -> tuple[Any, type[Any]]:
+    """Return a configuration and a trainer class for CPO's and ORPO's losses of encoded pairs.
+
+    TRL 1.16 projects prompts and padding to the vocabulary too, and averages the log-likelihood of
+    the chosen answers over one forward pass (in ORPO, with that of the prompts). Here only answers
+    are scored, as in TRL's DPO, and the average is over the answers of the whole step: a loss does
+    not depend on how a step is split over passes and devices.
+    """
+    from trl.trainer.utils import add_fused_lm_head
+
+    class ScoringAnswers(trainer):
+        def __init__(self, **given: Any) -> None:
+            super().__init__(**given)
+            adapted = hasattr(self.model, "get_base_model")
+            model = self.model.get_base_model() if adapted else self.model
+            add_fused_lm_head(model, outputs=("log_probs", "mean_logits"))
+            names = [f"{side}_{what}" for side in _SIDES for what in _PARTS]
+            self.train_dataset: Any = self.train_dataset.select_columns(names)
+
+        def tokenize_row(self, feature: dict[str, Any], model: Any = None) -> dict[str, Any]:  # noqa: ARG002
+            prompt = feature["prompt_ids"]
+            columns: dict[str, Any] = {}
+            for side in _SIDES:
+                answer = feature[f"{side}_ids"]
+                columns[f"{side}_input_ids"] = prompt + answer
+                columns[f"{side}_attention_mask"] = [1] * len(prompt + answer)
+                columns[f"{side}_labels"] = [-100] * len(prompt) + answer
+            return columns
+
+        def get_batch_samples(self, *args: Any) -> Any:
+            samples, items = super().get_batch_samples(*args)
+            counts = [(sample["chosen_labels"] != -100).sum() for sample in samples]
+            if counts:
+                count = self.accelerator.gather(sum(counts)).sum()
+                self._mean_tokens = count / (len(counts) * self.accelerator.num_processes)
+            return samples, items
+
+        def concatenated_forward(self, model: Any, batch: Any) -> tuple[Any, ...]:
+            inputs = self.concatenated_inputs(
+                batch,
+                padding_value=self.processing_class.pad_token_id,
+                device=self.accelerator.device,
+            )
+            labels = inputs["concatenated_labels"]
+            routers = {"output_router_logits": True} if self.aux_loss_enabled else {}
+            outputs = model(
+                inputs["concatenated_input_ids"],
+                attention_mask=inputs["concatenated_attention_mask"],
+                labels=labels,
+                fused_lm_head=True,
+                **routers,
+            )
+            sums = outputs.log_probs.sum(-1)
+            chosen, _ = sums.chunk(2)
+            # ORPO has no `loss_type`; like SimPO and IPO, it compares means over tokens.
+            means = getattr(self, "loss_type", "simpo") in ("ipo", "simpo")
+            scores = sums / (labels[:, 1:] != -100).sum(-1) if means else sums
+            likelihood = -chosen.sum() / self._mean_tokens
+            logits = outputs.mean_logits.chunk(2)
+            auxiliary = (outputs.aux_loss,) if self.aux_loss_enabled else ()
+            return (*scores.chunk(2), *logits, likelihood, *auxiliary)
+
+    # Left out, TRL would place the model before the Trainer does.
+    common["model_init_kwargs"]["device_map"] = None
+    return config(**common, **own), ScoringAnswers
+
+
+_SIDES = ("chosen", "rejected")
+_PARTS = ("input_ids", "attention_mask", "labels")

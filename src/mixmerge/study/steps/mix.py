@@ -112,7 +112,11 @@ def form_of(recipe: TrainSpec) -> Form:
 
 def mixed(mixture: str, form: Form) -> str:
     """Return the name of the step that writes a mixture in a form."""
-    return f"{mixture}-{'pairs' if form == 'preferences' else 'chats'}"
+    return f"{mixture}-{_NAMES[form]}"
+
+
+_NAMES: dict[Form, str] = {"conversations": "chats", "preferences": "pairs", "labelled": "labelled"}
+"""What the rows of each form are called in names of steps."""
 
 
 KINDS = (Mix(),)

@@ -103,7 +103,7 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
         steps = settings.steps(len(read))
         order = row_order(len(read), settings.batch_size, steps, settings.seed)
         tokens = int(read[order].sum())
-        reference = int(read.sum()) if settings.objective.reference else 0
+        reference, others = settings.objective.untrained_tokens(read, order)
         # The shape of an adapter is not known here; its weights are few beside the model's.
         trained = model.weights if settings.adapter is None else 0
         return TrainFacts(
@@ -111,7 +111,7 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
             rows=len(read),
             steps=steps,
             reference_tokens=reference,
-            flops=training_flops(model.weights, trained, tokens, forward_tokens=reference),
+            flops=training_flops(model.weights, trained, tokens, forward_tokens=reference + others),
         )
 
 

@@ -5,12 +5,23 @@ from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import ConfigDict
 
 from mixmerge.progress import Progress
 from mixmerge.records import RowModel
 from mixmerge.spec_model import SpecModel
 from mixmerge.training.encode import Encoded, Encoder
+
+Columns = dict[str, list[Any]]
+"""Encoded rows by column."""
+Tokens = npt.NDArray[np.int64]
+"""Of each row, shape ``(rows,)``."""
+
+# Policy and reference are the same model at the first step. Only rounding remains: the two passes
+# pad their batches differently.
+_START_TOLERANCE = {"float32": 1e-3, "bfloat16": 3e-2}
 
 
 class Settings(SpecModel):
@@ -27,7 +38,8 @@ class Objective:
     paper: str
     """Where it was published."""
     rows: type[RowModel]
-    """One line of the rows file: `Conversation`, `PreferencePair` or another record."""
+    """One line of the rows file: `Conversation`, `PreferencePair`, `LabelledCompletion` or another
+    record."""
     encode: Callable[[Encoder, Sequence[Any], Progress], Encoded]
     """``encode(encoder, rows, progress)`` returns the columns that the trainer reads."""
     build: Callable[[dict[str, Any], Any], tuple[Any, type[Any]]]
@@ -41,8 +53,22 @@ class Objective:
     reference: tuple[str, ...] = ()
     """Columns of log-probabilities under the starting model, which the trainer adds to the rows in
     ``_precompute_ref_logps`` and which are cached. Empty without a reference model."""
-    check_start: Callable[[float, str], None] | None = None
-    """``check_start(loss, precision)`` raises if the first loss is wrong."""
+    check_rows: Callable[[Columns, Any], Sequence[str]] | None = None
+    """``check_rows(columns, settings)`` raises `ValueError` if these rows cannot be trained on, and
+    returns advice about them, a sentence each."""
+    arrange: Callable[[Columns, npt.NDArray[np.int64]], Columns] | None = None
+    """``arrange(columns, order)`` returns the rows of all steps one after another, where a row is
+    read together with others of its step. ``order`` has shape ``(steps, batch_size)``."""
+    untrained: Callable[[Tokens, npt.NDArray[np.int64]], tuple[int, int]] | None = None
+    """``untrained(tokens, order)`` returns the tokens that go through the reference, and through
+    the model in passes that train nothing, from the tokens of each row and the rows of each step.
+    By default, each row goes through a reference once."""
+    least_rows: Callable[[Any, int], int] | None = None
+    """``least_rows(settings, batch_size)`` returns the fewest rows of one forward pass; by default
+    1."""
+    first_loss: Callable[[Any], tuple[float, float] | None] | None = None
+    """``first_loss(settings)`` returns the lowest and highest loss of the first step; None if it
+    depends on the rows."""
     relative_cost: float = 1.0
     """Time per row relative to SFT, for estimates."""
     label: str = ""
@@ -53,6 +79,31 @@ class Objective:
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", self.label or self.name.upper())
         object.__setattr__(self, "stage", self.stage or self.name)
+
+    def untrained_tokens(self, tokens: Tokens, order: npt.NDArray[np.int64]) -> tuple[int, int]:
+        """Return what `untrained` says of these rows."""
+        if self.untrained is not None:
+            return self.untrained(tokens, order)
+        return int(tokens.sum()) if self.reference else 0, 0
+
+    def check_first_loss(self, loss: float, precision: str, settings: Any) -> None:
+        """Check the loss of the first step, before anything is learnt.
+
+        Raises:
+            RuntimeError: it is another: with a reference, this is not the model trained from.
+        """
+        known = self.first_loss(settings) if self.first_loss else None
+        if known is None:
+            return
+        least, most = known
+        room = _START_TOLERANCE[precision] * max(1.0, most)
+        if not least - room <= loss <= most + room:
+            expected = f"{most:.4f}" if least == most else f"one from {least:.4f} to {most:.4f}"
+            raise RuntimeError(
+                f"{self.label} began with a loss of {loss:.4f} instead of {expected}: the "
+                "reference log-probabilities are not those of the model trained from. This is a "
+                "bug in mixmerge or its libraries; if a reference cache is in use, delete it."
+            )
 
     @property
     def keys(self) -> list[str]:

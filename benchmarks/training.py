@@ -1,0 +1,224 @@
+"""Step time of each objective beside the same loss written bare in torch.
+
+    python -m benchmarks.training [--steps 40] [--repeats 3]
+
+Trains the testbed's model on the testbed's rows, with `mixmerge train` and with a plain loop that
+has the same rows in each step, the same loss and the same optimizer. The two take turns, each on
+one thread. Times are of the processor, since others may use the machine, and the median over steps.
+The reference's log-probabilities are computed before, and the loop projects only answers to the
+vocabulary. Writes results/training.json.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import describe
+
+from mixmerge.files import write_rows
+from mixmerge.progress import silent
+from mixmerge.records import Conversation, LabelledCompletion, ModelFolder
+from mixmerge.testbed.data import preference_pairs
+from mixmerge.testbed.model import write_model
+from mixmerge.training import TrainPlacement, TrainSpec
+from mixmerge.training.data import read_data
+from mixmerge.training.objectives import OBJECTIVES
+from mixmerge.training.plan import row_order, sorted_within_steps
+from mixmerge.training.run import train
+
+WARM_UP = 3
+ROWS = 640
+BATCH = 16
+
+Scored = Callable[[list[tuple[list[int], list[int]]]], tuple[Any, Any]]
+"""From prompts with answers to each answer's log-probability and its tokens."""
+
+
+def write(method: str, folder: Path) -> Path:
+    """Write the objective's rows."""
+    pairs = preference_pairs("general")[:ROWS]
+    kinds = {
+        Conversation: [pair.as_conversation() for pair in pairs],
+        LabelledCompletion: [row for pair in pairs for row in pair.as_labelled()][:ROWS],
+    }
+    path = folder / f"{method}.jsonl"
+    write_rows(path, kinds.get(OBJECTIVES[method].rows, pairs))
+    return path
+
+
+def ours(spec: TrainSpec, model: Path, rows: Path, out: Path) -> list[float]:
+    """Return the seconds of each step of a training."""
+    marks: list[float] = []
+
+    def progress(_done: float, _total: float, what: str) -> None:
+        if what.startswith("training"):
+            marks.append(time.process_time())
+
+    place = TrainPlacement(device="cpu")
+    train(spec, model=model, rows=rows, out=out, placement=place, progress=progress)
+    return [after - before for before, after in pairwise(marks)]
+
+
+def scorer(model: Any) -> Scored:
+    """Return a function that scores answers in one padded batch."""
+    import torch
+
+    scale = getattr(model.config, "logit_scale", 1.0)
+
+    def score(rows: list[tuple[list[int], list[int]]]) -> tuple[Any, Any]:
+        width = max(len(prompt) + len(answer) for prompt, answer in rows)
+        ids = torch.zeros(len(rows), width, dtype=torch.long)
+        told = torch.zeros(len(rows), width, dtype=torch.bool)
+        mask = torch.zeros(len(rows), width, dtype=torch.long)
+        for n, (prompt, answer) in enumerate(rows):
+            end = len(prompt) + len(answer)
+            ids[n, :end], mask[n, :end] = torch.tensor(prompt + answer), 1
+            told[n, len(prompt) : end] = True
+        hidden = model.base_model(ids, attention_mask=mask, use_cache=False).last_hidden_state
+        told = told[:, 1:]
+        logits = model.get_output_embeddings()(hidden[:, :-1][told]) * scale
+        each = torch.nn.functional.cross_entropy(logits, ids[:, 1:][told], reduction="none")
+        sums = torch.zeros(told.shape).masked_scatter(told, -each).sum(-1)
+        return sums, told.sum(-1)
+
+    return score
+
+
+def preference(method: str, score: Scored, reference: Any, c: dict[str, Any], rows: Any) -> Any:
+    """Return DPO's, CPO's, SimPO's or ORPO's loss of a step."""
+    import torch
+
+    both = [(c["prompt_ids"][n], c[f"{s}_ids"][n]) for s in ("chosen", "rejected") for n in rows]
+    sums, lengths = score(both)
+    good, bad = (sums / lengths if method in ("simpo", "orpo") else sums).chunk(2)
+    likelihood = -sums[: len(rows)].sum() / lengths[: len(rows)].sum()
+    log_sigmoid = torch.nn.functional.logsigmoid
+    if method == "dpo":
+        return -log_sigmoid(0.1 * (good - bad - reference[rows])).mean()
+    if method == "cpo":
+        return -log_sigmoid(0.1 * (good - bad)).mean() + likelihood
+    if method == "simpo":
+        return -log_sigmoid(0.1 * (good - bad) - 0.5).mean()
+    odds = good - bad - torch.log1p(-good.exp()) + torch.log1p(-bad.exp())
+    return likelihood - 0.1 * log_sigmoid(odds).mean()
+
+
+def kto(score: Scored, reference: Any, c: dict[str, Any], rows: Any) -> Any:
+    """Return KTO's loss of a step; ``reference`` has each row's log-probability, and its KL's."""
+    import torch
+
+    prompts, answers, half = c["prompt_ids"], c["completion_ids"], len(rows) // 2
+    with torch.no_grad():
+        other = [(prompts[n], answers[rows[i - half]]) for i, n in enumerate(rows)]
+        kl = (score(other)[0] - reference(other)).mean().clamp(min=0)
+    own = [(prompts[n], answers[n]) for n in rows]
+    sign = torch.tensor([1.0 if c["label"][n] else -1.0 for n in rows])
+    return torch.sigmoid(-0.1 * sign * (score(own)[0] - reference(own) - kl)).mean()
+
+
+def sft(model: Any, columns: dict[str, Any], rows: Any) -> Any:
+    """Return the mean cross-entropy of a step's labelled tokens."""
+    import torch
+
+    width = max(len(columns["input_ids"][n]) for n in rows)
+    ids = torch.zeros(len(rows), width, dtype=torch.long)
+    labels, mask = torch.full_like(ids, -100), torch.zeros_like(ids)
+    for place, n in enumerate(rows):
+        end = len(columns["input_ids"][n])
+        ids[place, :end], mask[place, :end] = torch.tensor(columns["input_ids"][n]), 1
+        labels[place, :end] = torch.tensor(columns["labels"][n])
+    hidden = model.base_model(ids, attention_mask=mask, use_cache=False).last_hidden_state
+    told = labels[:, 1:] != -100
+    logits = model.get_output_embeddings()(hidden[:, :-1][told])
+    logits = logits * getattr(model.config, "logit_scale", 1.0)
+    return torch.nn.functional.cross_entropy(logits, labels[:, 1:][told])
+
+
+def bare(spec: TrainSpec, folder: Path, rows: Path) -> list[float]:
+    """Return the seconds of each step of the plain loop."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    encoded = read_data(spec, ModelFolder(folder), rows, silent).encoded
+    columns = encoded.columns
+    order = row_order(len(encoded.read), spec.batch_size, spec.steps(0), spec.seed)
+    order = sorted_within_steps(order, encoded.longest)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=spec.learning_rate, weight_decay=0.0)
+    score = scorer(model)
+    known: dict[tuple[int, ...], Any] = {}
+
+    def reference(asked: list[tuple[list[int], list[int]]]) -> Any:
+        return torch.stack([known[*prompt, -1, *answer] for prompt, answer in asked])
+
+    loss_of: dict[str, Callable[[Any], Any]] = {
+        "sft": lambda step: sft(model, columns, step),
+        "kto": lambda step: kto(score, reference, columns, step),
+    }
+    margins = torch.zeros(len(encoded.read))  # equal for all: only the time counts
+    if spec.method == "kto":
+        for step in order.tolist():
+            for i, n in enumerate(step):
+                for other in (n, step[i - len(step) // 2]):
+                    key = (*columns["prompt_ids"][n], -1, *columns["completion_ids"][other])
+                    known[key] = torch.tensor(0.0)
+    step_loss = loss_of.get(
+        spec.method, lambda step: preference(spec.method, score, margins, columns, step)
+    )
+    seconds = []
+    for step in order.tolist():
+        start = time.process_time()
+        loss = step_loss(step)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        loss.item()
+        seconds.append(time.process_time() - start)
+    return seconds
+
+
+def measure(steps: int, repeats: int, folder: Path) -> dict[str, dict[str, float]]:
+    """Return the milliseconds of a step, ours and bare, and their ratio, by objective."""
+    import torch
+
+    torch.set_num_threads(1)
+    model = folder / "base"
+    write_model(model)
+    found = {}
+    for method in OBJECTIVES:
+        spec = TrainSpec(method=method, max_steps=steps, batch_size=BATCH, seed=1)
+        rows = write(method, folder)
+        times: dict[str, list[float]] = {"mixmerge": [], "bare": []}
+        for turn in range(repeats):
+            own = ours(spec, model, rows, folder / f"{method}-{turn}")
+            times["mixmerge"].append(statistics.median(own[WARM_UP:]))
+            times["bare"].append(statistics.median(bare(spec, model, rows)[WARM_UP:]))
+        least = {name: min(values) for name, values in times.items()}
+        found[method] = {name: round(1000 * value, 2) for name, value in least.items()}
+        found[method]["ratio"] = round(least["mixmerge"] / least["bare"], 2)
+        print(method, found[method], flush=True)
+    return found
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--repeats", type=int, default=3)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(asked.steps, asked.repeats, Path(folder))
+    results = Path(__file__).parent / "results" / "training.json"
+    content = {"machine": describe(None), "steps": asked.steps, "milliseconds": found}
+    results.write_text(json.dumps(content, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
