@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from mixmerge.cli.main import exit_code
-from mixmerge.study.doctor import doctor, extras
+from mixmerge.study.doctor import doctor
 from mixmerge.study.memory import gpus
+from mixmerge.study.packages import extras
 
 SMALL = Path(__file__).parents[1] / "data" / "small.yaml"
 

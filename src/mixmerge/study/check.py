@@ -123,7 +123,7 @@ def _testbed(study: Study) -> Iterator[Problem]:
             place = ("data", name, "testbed")
             yield place, unknown_name(source.testbed, "the testbed's sources", SOURCES)
     asked: dict[tuple[str, ...], PromptSetSpec] = {
-        ("evaluate", "axes", a, "prompts"): s.prompts for a, s in study.evaluate.axes.items()
+        ("evaluate", "axes", a, "prompts"): s.prompts for a, s in study.evaluate.judged.items()
     }
     if study.selection is not None:
         asked |= {("selection", "prompts", a): own for a, own in study.selection.prompts.items()}
@@ -151,7 +151,7 @@ def _axes(study: Study) -> Iterator[Problem]:
 def _trial(study: Study) -> Iterator[Problem]:
     if study.evaluate.calibrate is None:
         return
-    for axis, spec in study.evaluate.axes.items():
+    for axis, spec in study.evaluate.judged.items():
         if of_people(spec.judge):
             said = (
                 f"asks the judge of `{axis}` about probes, which people cannot be asked here; "
@@ -235,7 +235,7 @@ def _choices(study: Study) -> Iterator[Problem]:
 def _selection_items(study: Study) -> Iterator[Problem]:
     if study.selection is None:
         return
-    reported = study.evaluate.axes
+    reported = study.evaluate.judged
     for axis, asked in study.selection.prompts.items():
         if axis in reported and _origins(asked) & _origins(reported[axis].prompts):
             said = (

@@ -1,28 +1,21 @@
-"""``mixmerge doctor``: what this machine has, and what a study needs that it lacks.
+"""``mixmerge doctor``: what this machine has, and what a study needs that it lacks."""
 
-Parts of a study name the packages they need (`SpecModel.requires`), and the installed
-distribution's metadata names the extra of each package: there is no list here.
-"""
-
-import importlib.util
 import os
 import platform
-import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
-from pydantic import BaseModel
-
 from mixmerge.evaluation.judges import JUDGES
 from mixmerge.evaluation.judges.python_tests import PythonTestsSpec
+from mixmerge.evaluation.sources import SOURCES
 from mixmerge.execution.engines import ENGINES
 from mixmerge.execution.engines.local import physical_memory_gb
-from mixmerge.spec_model import parts
 from mixmerge.study.check import read_study
 from mixmerge.study.memory import FULL_BYTES, HALF_BYTES, ROOM, gpus
+from mixmerge.study.packages import extras, missing_packages
 from mixmerge.training.spec import AdapterSpec
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "safetensors")
@@ -76,8 +69,12 @@ def doctor(study: Path | str | None = None) -> Diagnosis:
     from mixmerge.study.explain import explain
 
     plan = explain(study)
-    missing = [*_missing_packages(read_study(Path(study))), *plan.missing, *plan.errors]
-    return Diagnosis(facts, missing, plan.warnings, plan.study)
+    needed = [
+        f"{'.'.join(map(str, place))}: {said}"
+        for place, said in missing_packages(read_study(Path(study)))
+        if not any(said in other for other in plan.missing)
+    ]
+    return Diagnosis(facts, [*needed, *plan.missing, *plan.errors], plan.warnings, plan.study)
 
 
 def _machine() -> Iterator[Fact]:
@@ -126,28 +123,18 @@ def _extras() -> Iterator[Fact]:
         for key, spec in kinds.items():
             for package in spec.model_construct().requires():
                 used.setdefault(package, []).append(f"`{what} {key}`")
+    for key, axis in SOURCES.items():
+        source = axis.model_fields[key].annotation
+        for package in source.model_construct().requires() if source is not None else ():
+            used.setdefault(package, []).append(f"`{key}` axes")
     for package in AdapterSpec(load_in_4bit=True).requires():
         used.setdefault(package, []).append("`adapter: {load_in_4bit: true}`")
     for extra, packages in extras().items():
         absent = [package for package in packages if _version(package) is None]
-        purpose = ", ".join(use for package in packages for use in used.get(package, []))
+        uses = (used.get(package.replace("-", "_"), []) for package in packages)
+        purpose = ", ".join(each for use in uses for each in use)
         install = f"; pip install 'mixmerge[{extra}]'" if absent else ""
         yield Fact(f"extra {extra}", "missing" if absent else "installed", f"{purpose}{install}")
-
-
-def extras() -> dict[str, list[str]]:
-    """Return the packages of each extra, as the installed distribution names them."""
-    found: dict[str, list[str]] = {}
-    try:
-        required = metadata.requires("mixmerge") or []
-    except metadata.PackageNotFoundError:
-        return {}  # run from a source tree that is not installed
-    for line in required:
-        named = re.match(r"[\w.-]+", line)
-        extra = re.search(r"extra == ['\"]([\w-]+)['\"]", line)
-        if named and extra:
-            found.setdefault(extra[1], []).append(named[0])
-    return found
 
 
 def _programs() -> Iterator[Fact]:
@@ -161,17 +148,3 @@ def _sandbox() -> Fact:
     value = "isolated" if isolated else "limits only"
     note = "judge `tests`: answers' code has no network, no processes, no files to write"
     return Fact("sandbox", value, note if isolated else f"{note[:14]}: name a `container` for it")
-
-
-def _missing_packages(study: BaseModel) -> list[str]:
-    extra_of = {package: extra for extra, packages in extras().items() for package in packages}
-    found: dict[str, str] = {}
-    for place, part in parts(study):
-        for package in part.requires():
-            if importlib.util.find_spec(package) is None:
-                found.setdefault(package, ".".join(map(str, place)))
-    return [
-        f"{place}: needs the package {package}: pip install "
-        + (f"'mixmerge[{extra_of[package]}]'." if package in extra_of else f"{package}.")
-        for package, place in found.items()
-    ]

@@ -315,7 +315,7 @@ def judge_calls(
 
 
 def _endpoints(study: Study) -> Iterator[tuple[Axis, EndpointJudgeSpec]]:
-    for axis, spec in study.evaluate.axes.items():
+    for axis, spec in study.evaluate.judged.items():
         for judge in members(spec.judge):
             if isinstance(judge, EndpointJudgeSpec):
                 yield axis, judge

@@ -60,9 +60,9 @@ class Calibrate(StepKind[CalibrateSettings, CalibrateFacts], kind="calibrate"):
         asked = study.evaluate.calibrate
         assert asked is not None
         models = [BASE, *study.checkpoints]
-        axes, placement, files = judged_axes(study.evaluate.axes, study.evaluate.allow_execution)
+        axes, placement, files = judged_axes(study.evaluate.judged, study.evaluate.allow_execution)
         files |= {"labels": str(asked.labels)} if asked.labels is not None else {}
-        for axis, spec in study.evaluate.axes.items():
+        for axis, spec in study.evaluate.judged.items():
             axes[axis] |= {"better": spec.better, "primary": axis in study.evaluate.deciding}
         settings = {
             "calibrate": asked.model_dump(mode="json", exclude={"labels"}, exclude_none=True),

@@ -46,9 +46,9 @@ class Judging(StepKind[JudgeSettings, JudgeFacts], kind="judge"):
     def plan(self, study: Study) -> Iterable[Step]:
         """Yield a step for each model of each round."""
         for each in rounds(study):
-            axes = each.evaluate.axes
+            axes = each.evaluate.judged
             asked, placement, files = judged_axes(axes, each.evaluate.allow_execution)
-            for name in each.models:
+            for name in each.models if axes else ():
                 inputs = {f"prompts:{axis}": f"prompts/{axis}{each.suffix}" for axis in axes}
                 inputs |= {
                     "answers": f"generate/{name}{each.suffix}",

@@ -15,7 +15,9 @@ from mixmerge.records import Axis, Response, Results, RowModel, Verdict
 from mixmerge.records.advice import Advice, Priority
 from mixmerge.records.results import Costs, ModelInfo
 from mixmerge.study.spec import BASE, Study, Trained, model_step
+from mixmerge.study.steps.harness import scored_name
 from mixmerge.study.steps.kind import Folders, StepKind, inputs_of, model_path
+from mixmerge.study.steps.score import Score
 from mixmerge.study.steps.train import Train
 
 RESULTS = "results.json"
@@ -47,9 +49,13 @@ class StudyResults(StepKind[ResultsSettings, ResultsFacts], kind="results"):
     def plan(self, study: Study) -> Iterable[Step]:
         """Yield the one step."""
         models = [BASE, *study.checkpoints]
-        judged = [*models, *study.measured_merges()]
-        inputs = {f"verdicts:{name}": f"judge/{name}" for name in judged}
-        inputs |= {f"answers:{name}": f"generate/{name}" for name in models}
+        inputs = {
+            f"verdicts:{role}": step
+            for name in [*models, *study.measured_merges()]
+            for role, step in verdict_steps(study, name).items()
+        }
+        if study.evaluate.judged:
+            inputs |= {f"answers:{name}": f"generate/{name}" for name in models}
         inputs |= {f"trained:{name}": f"{Train.kind}/{name}" for name in study.trained()}
         settings = results_settings(study).model_dump(mode="json")
         yield Step(self.kind, "study", settings, inputs, needs=Needs(seconds=10), version=7)
@@ -62,6 +68,13 @@ class StudyResults(StepKind[ResultsSettings, ResultsFacts], kind="results"):
         return ResultsFacts(models=len(found.models))
 
 
+def verdict_steps(study: Study, name: str) -> dict[str, str]:
+    """Return the steps that write a model's verdicts, by the model or, for one axis, MODEL@AXIS."""
+    judged = {name: f"judge/{name}"} if study.evaluate.judged else {}
+    scored = [scored_name(name, axis) for axis in study.evaluate.scored]
+    return judged | {each: f"{Score.kind}/{each}" for each in scored}
+
+
 def results_settings(study: Study) -> ResultsSettings:
     """Return the settings of the step ``results/study``."""
     return ResultsSettings(
@@ -69,7 +82,10 @@ def results_settings(study: Study) -> ResultsSettings:
         seed=study.seed,
         draws=study.evaluate.draws,
         axes={
-            axis: MeasuredAxis(measure=spec.measure, better=spec.better, margin=spec.margin)
+            # Where a log says which direction is better, `compute_results` reads it.
+            axis: MeasuredAxis(
+                measure=spec.measure, better=spec.better or "higher", margin=spec.margin
+            )
             for axis, spec in study.evaluate.axes.items()
         },
         decide_on=list(study.evaluate.deciding),
@@ -103,14 +119,16 @@ def compute_results(
     *,
     progress: Progress = silent,
 ) -> Results:
-    """Compute the results of the models that have ``verdicts``.
+    """Compute the results of the models that have ``verdicts``, by the roles of `verdict_steps`.
 
     ``answers`` give lengths and finish reasons, trainings give tokens and rows.
     """
     from mixmerge.evaluation.results import results as estimate
 
     progress(0, 1, "bootstrap")
-    described = {name: info for name, info in settings.models.items() if name in verdicts}
+    settings = settings.model_copy(update={"axes": _with_directions(settings, verdicts)})
+    told = read_verdicts(verdicts)
+    described = {name: info for name, info in settings.models.items() if name in told}
     models = {BASE: ModelInfo(kind="base")} | {
         name: ModelInfo(**info.model_dump(exclude={"trainings"}))
         for name, info in described.items()
@@ -120,10 +138,11 @@ def compute_results(
         settings,
         BASE,
         models,
-        {name: read_verdicts(verdicts[name]) for name in verdicts},
+        told,
         answers={
             axis: {name: read_rows(answers[name] / f"{axis}.jsonl", Response) for name in models}
             for axis in settings.axes
+            if scored_name(BASE, axis) not in verdicts
         },
         costs={
             name: Costs(
@@ -158,9 +177,23 @@ def with_folders(found: Results, study: Study, folders: Folders, run: Path) -> R
     return found.model_copy(update={"advice": advice})
 
 
-def read_verdicts(folder: Path) -> dict[Axis, list[Verdict]]:
-    """Read the verdicts of one model by axis."""
-    return {file.stem: read_rows(file, Verdict) for file in sorted(folder.glob("*.jsonl"))}
+def _with_directions(settings: ResultsSettings, verdicts: Folders) -> dict[Axis, MeasuredAxis]:
+    """Return the axes with the directions that harnesses and logs state."""
+    scored = {axis: verdicts.get(scored_name(BASE, axis)) for axis in settings.axes}
+    read = {a: Score().read_facts(read_json(f / RECORD)).better for a, f in scored.items() if f}
+    return {
+        axis: spec.model_copy(update={"better": read.get(axis, spec.better)})
+        for axis, spec in settings.axes.items()
+    }
+
+
+def read_verdicts(folders: Folders) -> dict[str, dict[Axis, list[Verdict]]]:
+    """Read verdicts by model and axis; the folders are by the roles of `verdict_steps`."""
+    found: dict[str, dict[Axis, list[Verdict]]] = {}
+    for role, folder in folders.items():
+        rows = {file.stem: read_rows(file, Verdict) for file in sorted(folder.glob("*.jsonl"))}
+        found.setdefault(role.partition("@")[0], {}).update(rows)
+    return found
 
 
 KINDS = (StudyResults(),)
