@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mixmerge.errors import DataError
 from mixmerge.evaluation.measures import Measure
-from mixmerge.records import MISSING, Axis, Verdict
+from mixmerge.records import Axis, Verdict, prompt_score
 from mixmerge.records.results import Average, AxisScore, Change, Interval, LengthControlled, Value
 from mixmerge.stats.bootstrap import Floats, bootstrap_means
 from mixmerge.stats.estimate import Estimate, require_clusters
@@ -46,11 +46,7 @@ class ScoreTable:
 
 
 def score_table(axis: Axis, verdicts: Mapping[str, Sequence[Verdict]], worth: Worth) -> ScoreTable:
-    """Turn the verdicts on some models into one table.
-
-    The score of a comparison is the mean over both orders, and several judges have equal weight,
-    whether they judged in one order or in two. A prompt with any unreadable, refused or failed
-    verdict has no score: with only one order, the judge's position bias would decide.
+    """Turn the verdicts on some models into one table, with the score of `prompt_score`.
 
     Raises:
         DataError: a verdict is for another axis or has no score, or the models were not judged on
@@ -74,7 +70,7 @@ def score_table(axis: Axis, verdicts: Mapping[str, Sequence[Verdict]], worth: Wo
         cluster=np.array([codes[row.cluster] for row in rows], dtype=np.intp),
         language=np.array([row.language for row in rows]),
         scores={
-            model: np.array([_score(by_prompt[prompt], worth) for prompt in first])
+            model: np.array([prompt_score(by_prompt[prompt], worth) for prompt in first])
             for model, by_prompt in by_model.items()
         },
     )
@@ -90,15 +86,6 @@ def _by_prompt(axis: Axis, model: str, rows: Iterable[Verdict]) -> dict[str, lis
             )
         grouped.setdefault(row.prompt, []).append(row)
     return grouped
-
-
-def _score(verdicts: Sequence[Verdict], worth: Worth) -> float:
-    by_judge: dict[str, list[float]] = {}
-    for verdict in verdicts:
-        if verdict.outcome in MISSING:
-            return float("nan")
-        by_judge.setdefault(verdict.judge, []).append(worth(verdict))
-    return sum(sum(said) / len(said) for said in by_judge.values()) / len(by_judge)
 
 
 _Key = tuple[str, str | None, str | None]

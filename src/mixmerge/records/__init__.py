@@ -15,6 +15,7 @@ from mixmerge.records.rows import (
     RowModel,
     Translated,
     Verdict,
+    prompt_score,
 )
 
 __all__ = [
@@ -34,5 +35,6 @@ __all__ = [
     "RowModel",
     "Translated",
     "Verdict",
+    "prompt_score",
     "weight_map",
 ]

@@ -3,6 +3,7 @@
 They are immutable, and an unknown field is an error.
 """
 
+from collections.abc import Callable, Iterable
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -185,3 +186,18 @@ class Verdict(RowModel):
                 f"(seen: {self.outcome}, score {self.score})"
             )
         return self
+
+
+def prompt_score(verdicts: Iterable[Verdict], worth: Callable[[Verdict], float]) -> float:
+    """Return the score of one prompt by all verdicts on it; NaN if one of them is missing.
+
+    The score of a comparison is the mean over both orders, and several judges have equal weight,
+    whether they judged in one order or in two. With one order of two, the judge's position bias
+    would decide; so a prompt with any unreadable, refused or failed verdict has no score.
+    """
+    by_judge: dict[str, list[float]] = {}
+    for verdict in verdicts:
+        if verdict.outcome in MISSING:
+            return float("nan")
+        by_judge.setdefault(verdict.judge, []).append(worth(verdict))
+    return sum(sum(said) / len(said) for said in by_judge.values()) / len(by_judge)

@@ -225,11 +225,13 @@ class ClusterSample:
         exchangeable on every cluster; a t test corrected for skew, which is valid if only their
         means are equal; and `_unseen`. ``rng`` and ``draws`` are for `sign_flip_p`.
         """
-        flipped = sign_flip_p(self.totals[:, column], rng, draws)
+        return max(sign_flip_p(self.totals[:, column], rng, draws), self.p_of_equal_means(column))
+
+    def p_of_equal_means(self, column: int) -> float:
+        """Return the larger of the two p-values of `p_of_difference` that need no flipped signs."""
         sign = -1 if self.totals[:, column].sum() < 0 else 1
         mean, totals = self._signed(column, sign)
-        one_sided = max(skewed_t_p(mean, 0.0), _unseen(mean, totals, 0.0))
-        return max(flipped, min(1.0, 2 * one_sided))
+        return min(1.0, 2 * max(skewed_t_p(mean, 0.0), _unseen(mean, totals, 0.0)))
 
     def p_at_most(self, column: int, most: float, sign: int = 1, apart: float = 0.0) -> float:
         """Return the one-sided p-value of "the mean difference is at most `most`", in (-1, 0].

@@ -41,11 +41,46 @@ def sign_flip_p(
     hits = 0
     for start in range(0, draws, _CHUNK_ROWS):
         rows = min(_CHUNK_ROWS, draws - start)
-        drawn = rng.integers(256, size=(rows, -(-len(moving) // 8)), dtype=np.uint8)
-        kept = np.unpackbits(drawn, axis=1, count=len(moving)).astype(np.float64)
+        kept = _random_signs(rows, len(moving), rng)
         # Sum with flipped signs = 2 * (sum of the kept ones) - total.
         hits += int(np.sum(np.abs(2 * (kept @ moving) - moving.sum()) >= limit))
     return (hits + 1) / (draws + 1)
+
+
+def sign_flip_ps(
+    totals: Float64[Floats, "clusters columns"], rng: np.random.Generator, draws: int = 10_000
+) -> Float64[Floats, "columns"]:
+    """Return the p-value of `sign_flip_p` for many columns, with the same signs for all of them.
+
+    Where all differences of a column have one size, as those of yes-or-no answers have, the number
+    of positive signs is binomial, and the p-value exact for any number of clusters.
+    """
+    found = np.ones(totals.shape[1])
+    drawn = []
+    for column, own in enumerate(totals.T):
+        moving = own[own != 0]
+        if len(moving) <= EXACT_UP_TO:
+            found[column] = sign_flip_p(moving, rng)
+        elif np.ptp(np.abs(moving)) <= 1e-12:
+            found[column] = mcnemar_p(int(np.sum(moving > 0)), int(np.sum(moving < 0)))
+        else:
+            drawn.append(column)
+    kept = totals[:, drawn]
+    limits = np.abs(kept.sum(axis=0)) - 1e-9 * np.abs(kept).sum(axis=0)
+    hits = np.zeros(len(drawn))
+    for start in range(0, draws if drawn else 0, _CHUNK_ROWS):
+        signs = _random_signs(min(_CHUNK_ROWS, draws - start), len(kept), rng)
+        hits += np.sum(np.abs(2 * (signs @ kept) - kept.sum(axis=0)) >= limits, axis=0)
+    found[drawn] = (hits + 1) / (draws + 1)
+    return found
+
+
+def _random_signs(
+    rows: int, clusters: int, rng: np.random.Generator
+) -> Float64[Floats, "rows clusters"]:
+    """Return 1 where a cluster's difference keeps its sign, else 0."""
+    drawn = rng.integers(256, size=(rows, -(-clusters // 8)), dtype=np.uint8)
+    return np.unpackbits(drawn, axis=1, count=clusters).astype(np.float64)
 
 
 def mcnemar_p(only_a: int, only_b: int) -> float:
@@ -58,7 +93,10 @@ def mcnemar_p(only_a: int, only_b: int) -> float:
         0.125
     """
     discordant = only_a + only_b
-    tail = sum(math.comb(discordant, k) for k in range(min(only_a, only_b) + 1))
+    term = tail = 1
+    for k in range(min(only_a, only_b)):
+        term = term * (discordant - k) // (k + 1)  # the binomial coefficient of k + 1
+        tail += term
     # Integer division is correctly rounded, however large the numbers.
     return min(1.0, 2 * tail / (1 << discordant))
 

@@ -39,3 +39,20 @@ def smallest_difference(
         return discordant
     root = critical * math.sqrt(clusters) + wanted * math.sqrt(left)
     return min(discordant, math.sqrt(discordant) * root / (clusters + wanted**2))
+
+
+def clusters_needed(difference: float, discordant: float, comparisons: int = 1) -> int:
+    """Return how many clusters a test needs to find a difference with a power of `POWER`.
+
+    This is the sample size of `smallest_difference`. ``discordant`` is the mean squared difference
+    of a cluster, which for yes-or-no answers is the share of clusters on which the models differ;
+    it is above the squared ``difference``, which is not 0.
+
+    Example:
+        >>> clusters_needed(0.108, 0.3)
+        201
+    """
+    critical = NormalDist().inv_cdf(1 - SIGNIFICANCE / (2 * comparisons))
+    wanted = NormalDist().inv_cdf(POWER)
+    errors = critical * math.sqrt(discordant) + wanted * math.sqrt(discordant - difference**2)
+    return math.ceil((errors / difference) ** 2)

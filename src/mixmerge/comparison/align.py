@@ -1,0 +1,225 @@
+"""Line up the scores of several models on the items of one task, and refuse what does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from mixmerge.errors import DataError
+from mixmerge.logs.scores import Scores
+from mixmerge.records.results import Better, Interval
+from mixmerge.stats.bootstrap import Codes, Floats
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Mismatch = Literal["refuse", "common", "ignore"]
+"""What to do with items whose question or prompt differs between two logs: an error, leave them
+out, or compare them all the same."""
+
+_TEMPLATE = "chat_template_sha"
+_REMEDY = (
+    "Compare what is equal with --mismatch common, or all items with --mismatch ignore."
+)
+
+
+@dataclass(frozen=True)
+class TaskTable:
+    """The scores of all models on one task, one row an item."""
+
+    task: str
+    logs: list[Scores]
+    """One a model; the baseline's first, if it has the task."""
+    items: list[str]
+    values: Floats
+    """Means over epochs, shape (items, models); NaN without a score."""
+    epochs: list[int]
+    """Most answers of each model to one item."""
+    cluster: Codes
+    """Shape (items,)."""
+    language: list[str]
+    """Of each item; empty if unknown."""
+    better: Better
+    bounds: Interval
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def shares(self) -> Floats:
+        """The values as shares of the range from the lowest to the highest score."""
+        low, high = self.bounds
+        shares: Floats = (self.values - low) / (high - low)
+        return shares
+
+
+def align(
+    task: str,
+    logs: Sequence[Scores],
+    *,
+    mismatch: Mismatch = "refuse",
+    better: Better | None = None,
+    bounds: Interval | None = None,
+) -> TaskTable:
+    """Line up several models' scores, the baseline's first.
+
+    Raises:
+        DataError: the logs have other metrics, versions, questions or prompts (see `Mismatch`), no
+            item in common, or a score outside the ``bounds``.
+    """
+    first, notes = logs[0], []
+    for log in logs[1:]:
+        _check_metric(first, log)
+        if mismatch == "refuse":
+            _check_version(first, log)
+        notes += _settings_that_differ(first, log)
+    items = list(dict.fromkeys(item for log in logs for item in log.items))
+    place = {item: row for row, item in enumerate(items)}
+    rows = [np.fromiter((place[item] for item in log.items), np.intp, len(log.items))
+            for log in logs]  # fmt: skip
+    columns = [_by_item(log, own, len(items)) for log, own in zip(logs, rows, strict=True)]
+    values = np.stack([mean for mean, _ in columns], axis=1)
+    for column, log in enumerate(logs[1:], 1):
+        odd = [place[item] for item in _odd_items(first, log)] if mismatch != "ignore" else []
+        if odd and mismatch == "refuse":
+            raise DataError(_other_questions(first, log, [items[row] for row in odd]))
+        if odd:
+            notes.append(f"{log.model} on {task}: {len(odd)} items have another question or prompt "
+                         f"than those of {first.model} and are left out")  # fmt: skip
+            values[odd, column] = np.nan
+        notes += _not_common(task, first, log, ~np.isnan(values[:, [0, column]]))
+    return TaskTable(
+        task=task,
+        logs=list(logs),
+        items=items,
+        values=values,
+        epochs=[most for _, most in columns],
+        cluster=_codes(_one_each("cluster", logs, place) or items),
+        language=_one_each("language", logs, place),
+        better=better or next((log.better for log in logs if log.better), "higher"),
+        bounds=_bounds(task, logs, values, bounds, notes),
+        notes=notes,
+    )
+
+
+def _by_item(log: Scores, rows: Codes, count: int) -> tuple[Floats, int]:
+    """Return the mean of each item's scores, and how many an item has at most."""
+    scores = log.array
+    seen = ~np.isnan(scores)
+    sums = np.bincount(rows[seen], scores[seen], count)
+    times = np.bincount(rows[seen], minlength=count)
+    with np.errstate(invalid="ignore"):
+        return sums / times, int(times.max(initial=0))
+
+
+def _check_metric(first: Scores, log: Scores) -> None:
+    for what, own, other in (
+        ("metric", first.metric, log.metric),
+        ("better direction", first.better, log.better),
+    ):
+        if own and other and own != other:
+            raise DataError(
+                f"{first.task}: one {what} is required (seen: {own} in {first.origin}, {other} in "
+                f"{log.origin}). Name one of both logs with --metric, or give --better."
+            )
+
+
+def _check_version(first: Scores, log: Scores) -> None:
+    if first.version and log.version and first.version != log.version:
+        raise DataError(
+            f"{first.task}: {first.model} was evaluated with version {first.version} of the task, "
+            f"{log.model} with version {log.version} ({first.origin}, {log.origin}). {_REMEDY}"
+        )
+
+
+def _settings_that_differ(first: Scores, log: Scores) -> Iterator[str]:
+    for key in first.settings.keys() & log.settings.keys():
+        own, other = first.settings[key], log.settings[key]
+        if own != other:
+            yield (f"{first.task}: {key} differs: {own[:60] or 'none'} for {first.model}, "
+                   f"{other[:60] or 'none'} for {log.model}")  # fmt: skip
+
+
+def _odd_items(first: Scores, log: Scores) -> list[str]:
+    """Return the items with another question, target or prompt than the first log's.
+
+    With chat templates of their own two models never have the same prompt, so then only question
+    and target count.
+    """
+    odd: dict[str, None] = {}
+    same_template = first.settings.get(_TEMPLATE) == log.settings.get(_TEMPLATE)
+    kinds = [(first.contents, log.contents)]
+    kinds += [(first.prompts, log.prompts)] if same_template else []
+    for own, other in kinds:
+        if own and other:
+            known = dict(zip(first.items, own, strict=True))
+            odd |= {item: None for item, said in zip(log.items, other, strict=True)
+                    if known.get(item, said) != said}  # fmt: skip
+    return list(odd)
+
+
+def _other_questions(first: Scores, log: Scores, odd: list[str]) -> str:
+    common = len({*first.items} & {*log.items})
+    why = next((f" ({key} is {first.settings[key]} and {log.settings[key]})"
+                for key in ("n-shot", "system_instruction_sha", "task arguments")
+                if key in first.settings and key in log.settings
+                and first.settings[key] != log.settings[key]), "")  # fmt: skip
+    return (
+        f"{first.task}: {len(odd)} of the {common} items that {first.model} and {log.model} have in "
+        f"common have another question or prompt{why}, the first is {odd[0]!r} ({first.origin}, "
+        f"{log.origin}). {_REMEDY}"
+    )
+
+
+def _not_common(
+    task: str, first: Scores, log: Scores, seen: NDArray[np.bool_]
+) -> Iterator[str]:
+    common = int(seen.all(axis=1).sum())
+    if not common:
+        raise DataError(
+            f"{task}: {first.model} and {log.model} have no item with a score in common "
+            f"({first.origin}: {first.items[0]!r}, …; {log.origin}: {log.items[0]!r}, …). "
+            "Items are matched by their id."
+        )
+    either = int(seen.any(axis=1).sum())
+    if common < either:
+        counts = seen.sum(axis=0)
+        yield (f"{task}: {first.model} has a score for {counts[0]:,} items, {log.model} for "
+               f"{counts[1]:,}; compared on the {common:,} common ones")  # fmt: skip
+
+
+def _one_each(
+    kind: Literal["cluster", "language"], logs: Sequence[Scores], place: dict[str, int]
+) -> list[str]:
+    """Return each item's cluster or language by whichever log has it; empty if one lacks it."""
+    found: dict[str, str] = {}
+    for log in logs:
+        own = log.clusters if kind == "cluster" else log.languages
+        for item, name in zip(log.items, own, strict=bool(own)):
+            if found.setdefault(item, name) != name:
+                raise DataError(
+                    f"{log.task}: the item {item!r} has one {kind} (seen: {found[item]!r} and "
+                    f"{name!r}, {log.origin})."
+                )
+    return [found[item] for item in place] if len(found) == len(place) else []
+
+
+def _codes(names: Sequence[str]) -> Codes:
+    codes: dict[str, int] = {}
+    return np.fromiter((codes.setdefault(n, len(codes)) for n in names), np.intp, len(names))
+
+
+def _bounds(
+    task: str, logs: Sequence[Scores], values: Floats, asked: Interval | None, notes: list[str]
+) -> Interval:
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    stated = asked or next((log.bounds for log in logs if log.bounds), None)
+    for each in (stated, None if stated else (0.0, 1.0)):
+        if each and each[0] <= low and high <= each[1]:
+            return each
+    if stated:
+        raise DataError(f"{task}: scores from {stated[0]:g} to {stated[1]:g} are required (seen: "
+                        f"{low:g} to {high:g}). Give others with --bounds.")  # fmt: skip
+    notes.append(f"{task}: scores are from {low:g} to {high:g}, taken as their range (--bounds)")
+    return (low, high) if low < high else (low, low + 1)

@@ -1,0 +1,85 @@
+"""Read the logs that a user names, and give every model one name."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mixmerge.errors import DataError, SpecError
+from mixmerge.logs.find import read_logs
+from mixmerge.logs.scores import Asked, Scores
+
+Logs = dict[str, dict[str, Scores]]
+"""By task and model, both in order of first appearance."""
+
+
+def gather(runs: Sequence[str | Path], asked: Asked) -> tuple[Logs, list[str]]:
+    """Read all runs; return their scores, and notes.
+
+    A run is a file, a folder, or ``NAME=PATH``, which names its model. A name given twice is one
+    model whose logs are repeats of each other. Of runs with the same model on the same task, each
+    is called by its path.
+
+    Raises:
+        DataError: see `read_logs`; fewer than two models; a name for a run of several models.
+    """
+    named = [_name_and_path(run) for run in runs]
+    read = [(name, path, read_logs(path, asked)) for name, path in named]
+    twice = _models_in_two(read)
+    logs: Logs = {}
+    notes: list[str] = []
+    for name, path, found in read:
+        models = {scores.model for scores in found}
+        if name and len(models) > 1:
+            raise SpecError(f"{name}={path}: one name is given, and there are {len(models)} models "
+                            f"({', '.join(sorted(models)[:5])}).")  # fmt: skip
+        for scores in found:
+            if not name and scores.model in twice:
+                scores.model = str(path)
+            scores.model = name or scores.model
+            known = logs.setdefault(scores.task, {})
+            if scores.model in known:
+                _repeat(known[scores.model], scores)
+            known.setdefault(scores.model, scores)
+            notes += scores.notes
+    if len({model for known in logs.values() for model in known}) < 2:
+        raise DataError(f"{', '.join(map(str, runs))}: at least two models are required (seen: 1). "
+                        "Give more logs; --model names the column of a table.")  # fmt: skip
+    _check_tasks(logs, asked)
+    return logs, notes
+
+
+def _name_and_path(run: str | Path) -> tuple[str, Path]:
+    name, equals, rest = str(run).partition("=")
+    if equals and name and not Path(run).exists():
+        return name, Path(rest).expanduser()
+    return "", Path(run).expanduser()
+
+
+def _models_in_two(read: Sequence[tuple[str, Path, list[Scores]]]) -> set[str]:
+    """Return the models that two unnamed runs have on the same task."""
+    seen: set[tuple[str, str]] = set()
+    twice: set[str] = set()
+    for name, _, found in read:
+        keys = {(scores.model, scores.task) for scores in found if not name}
+        twice |= {model for model, _ in keys & seen}
+        seen |= keys
+    return twice
+
+
+def _repeat(known: Scores, again: Scores) -> None:
+    """Append a log of the same model and task, as further epochs."""
+    known.epochs = known.epochs or ["1"] * len(known.items)
+    run = f"{again.origin}, "
+    known.epochs += [run + each for each in again.epochs or ["1"] * len(again.items)]
+    for column in ("items", "values", "clusters", "languages", "contents", "prompts"):
+        own, more = getattr(known, column), getattr(again, column)
+        if bool(own) != bool(more):
+            raise DataError(f"{again.origin}: repeats of {known.model} need the same fields; "
+                            f"{column} are in one only ({known.origin}).")  # fmt: skip
+        own += more
+    known.check()
+
+
+def _check_tasks(logs: Logs, asked: Asked) -> None:
+    absent = [task for task in asked.tasks if task not in logs]
+    if absent:
+        raise DataError(f"There is no task `{absent[0]}` (there are: {', '.join(logs)}).")

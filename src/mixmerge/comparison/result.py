@@ -1,0 +1,93 @@
+"""What a comparison found, as ``--json`` writes it. Contrasts are those of ``results.json``."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from mixmerge.records.results import Better, Contrast, Interval
+from mixmerge.records.rows import RowModel, SchemaModel
+
+Verdict = Literal["better", "worse", "undecided"]
+
+
+class TaskInfo(RowModel):
+    """What is compared on one task."""
+
+    metric: str
+    better: Better
+    """Which direction is good; ``higher`` if neither the log nor the user said."""
+    bounds: Interval
+    """The lowest and the highest possible score, or those seen."""
+    version: str
+    """Of the task; empty if unknown."""
+    items: int
+    """Of all models together."""
+
+    @property
+    def unit(self) -> Literal["percent", "score"]:
+        """``percent``: scores are shown as percent; ``score``: as they are."""
+        return "percent" if self.bounds == (0.0, 1.0) else "score"
+
+
+class ModelScore(RowModel):
+    """One model on one task."""
+
+    value: float
+    """The mean over its items; of several epochs, first the mean of each item."""
+    ci: Interval | None
+    n: int
+    """Items with a score."""
+    missing: int
+    """Items of the task without one."""
+    epochs: int
+    """Most answers to one item."""
+    origin: str
+    """The file."""
+    absent: dict[str, str] = Field(default_factory=dict)
+    """Why the interval is None."""
+
+
+class OfLanguage(RowModel):
+    """The difference in one language."""
+
+    difference: float
+    ci: Interval | None
+    n: int
+    """Items."""
+
+
+class Pair(Contrast):
+    """Model ``a`` less the baseline ``b`` on one task, ``axis``, by the items that both have."""
+
+    value_a: float
+    value_b: float
+    """Means over the common items."""
+    items: int
+    """Common items with both scores; `n` counts their clusters."""
+    se: float
+    """Standard error of the difference, clustered."""
+    p_t: float
+    """The p-value of a plain t test on clusters; of independent items, the paired t test's. It
+    trusts the normal distribution more than `p` does."""
+    detectable: float | None
+    """The smallest difference that this sample would show in 4 of 5 cases; None if no item differs.
+    """
+    needed: int | None
+    """Items with which the observed difference would be shown in 4 of 5 cases; None if it is shown
+    already, or is zero."""
+    verdict: Verdict
+    """Of ``a``: by `p_adjusted` below 0.05, and the direction that is good."""
+    by_language: dict[str, OfLanguage] = Field(default_factory=dict)
+    """Where there are several."""
+
+
+class Comparisons(SchemaModel):
+    """Every model against the baseline on every task."""
+
+    baseline: str
+    tasks: dict[str, TaskInfo]
+    models: dict[str, dict[str, ModelScore]]
+    """By model and task."""
+    contrasts: tuple[Pair, ...]
+    notes: tuple[str, ...]
+    """What is missing, was left out, or was guessed."""

@@ -1,0 +1,283 @@
+"""Logs of inspect_ai, ``.eval`` and ``.json``, read by inspect_ai itself.
+
+Of a ``.eval`` log only the header and the summaries of samples are read, of a ``.json`` log one
+sample at a time: neither needs memory for the transcripts.
+"""
+
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mixmerge.errors import DataError, ResourceError
+from mixmerge.logs.scores import Asked, Format, Scores, Text, digest, number, plain
+from mixmerge.yaml_file import one_line
+
+
+class _Sample(NamedTuple):
+    """What is compared of one sample and epoch."""
+
+    id: str
+    epoch: str
+    scores: dict[str, Any]
+    """By scorer, and by ``scorer/key`` where a scorer gives several values."""
+    content: str
+    metadata: Mapping[str, Any]
+    error: bool
+
+
+def _recognises(path: Path, head: str) -> bool:
+    is_json = path.suffix == ".json" and head.lstrip("{ \r\n\t").startswith('"version":')
+    return path.suffix == ".eval" or (is_json and '"status":' in head)
+
+
+def _read(path: Path, asked: Asked) -> list[Scores]:
+    with _explained(path):
+        header = _log_module().read_eval_log(str(path), header_only=True)
+        if _newer(header.version):
+            raise ValueError(f"Unable to read version {header.version}")
+        if not asked.wants(header.eval.task):
+            return []
+        samples = list(_samples(path))
+    scores = Scores(
+        model=plain(_model(header.eval)),
+        task=header.eval.task,
+        metric="",
+        origin=path,
+        format=FORMAT.name,
+        version=str(header.eval.task_version),
+        settings=_settings(header.eval),
+        made=str(header.eval.created),
+        metrics=list(dict.fromkeys(name for sample in samples for name in sample.scores)),
+    )
+    if not scores.metrics:
+        raise DataError(
+            f"{path}: no sample has a score (status: {header.status}, {len(samples)} samples). "
+            "Score it with `inspect score`, or run it again with `inspect eval-retry`."
+        )
+    scores.metric = _metric(scores, header, asked)
+    for sample in samples:
+        _add(scores, sample, asked)
+    if len({*scores.epochs}) == 1:
+        scores.epochs = []
+    scores.notes += _notes(scores, header, samples)
+    return [scores.check()]
+
+
+def _model(spec: Any) -> str:
+    """Return the model's name; that of a local one is any word, and its path an argument."""
+    return str(spec.model_args.get("model_path") or spec.model)
+
+
+def _settings(spec: Any) -> dict[str, str]:
+    return {
+        "solver": str(spec.solver or ""),
+        "task arguments": json.dumps(spec.task_args, sort_keys=True, default=str),
+    }
+
+
+def _metric(scores: Scores, header: Any, asked: Asked) -> str:
+    first = header.results.scores[0].name if header.results and header.results.scores else ""
+    wanted = asked.metric or first
+    for name in scores.metrics:
+        if wanted in (name, name.split("/")[0]):
+            return name
+    if asked.metric is None:
+        return scores.metrics[0]
+    raise DataError(f"{scores.origin}: there is no scorer `{asked.metric}` (there are: "
+                    f"{', '.join(scores.metrics)}).")  # fmt: skip
+
+
+def _add(scores: Scores, sample: _Sample, asked: Asked) -> None:
+    where = f"{scores.origin}: sample {sample.id}"
+    scores.items.append(sample.id)
+    scores.epochs.append(sample.epoch)
+    # A sample that ended with an error was not graded on its answer.
+    value = None if sample.error else sample.scores.get(scores.metric)
+    scores.values.append(number(value, f"{where}, scorer `{scores.metric}`"))
+    scores.contents.append(sample.content)
+    for field, column in (("cluster", scores.clusters), ("language", scores.languages)):
+        name = asked.fields.get(field)  # type: ignore[call-overload]
+        if name is not None:
+            if name not in sample.metadata:
+                raise DataError(f"{where} has no metadata `{name}` (there are: "
+                                f"{one_line(', '.join(sample.metadata)) or 'none'}).")  # fmt: skip
+            column.append(str(sample.metadata[name]))
+
+
+def _notes(scores: Scores, header: Any, samples: list[_Sample]) -> list[str]:
+    what, found = f"{scores.origin.name} ({scores.model})", []
+    if header.status != "success":
+        found.append(f"{what}: the run did not finish (status: {header.status})")
+    if header.invalidated:
+        found.append(f"{what}: the log is marked as invalidated")
+    if failed := sum(sample.error for sample in samples):
+        found.append(f"{what}: {failed} of {len(samples)} samples ended with an error")
+    planned = header.results.total_samples if header.results else len(samples)
+    if planned > len(samples):
+        found.append(f"{what}: has {len(samples)} of {planned} samples")
+    other = [each for each in header.eval.config.epochs_reducer or [] if each != "mean"]
+    if scores.epochs and other:
+        found.append(
+            f"{what}: inspect reduces epochs by {', '.join(other)}, here their mean counts"
+        )
+    return found
+
+
+def _samples(path: Path) -> Iterator[_Sample]:
+    if path.suffix == ".eval":
+        for each in _log_module().read_eval_log_sample_summaries(str(path)):
+            values = {name: score.value for name, score in (each.scores or {}).items()}
+            yield _sample(each.id, each.epoch, values, each.input, each.target, each)
+    else:
+        for row in _json_samples(path):
+            values = {name: score["value"] for name, score in (row.get("scores") or {}).items()}
+            yield _sample(row["id"], row["epoch"], values, row["input"], row["target"], row)
+
+
+def _sample(
+    name: Any, epoch: Any, values: dict[str, Any], prompt: Any, target: Any, of: Any
+) -> _Sample:
+    error, metadata = (
+        (of.get("error"), of.get("metadata")) if isinstance(of, dict) else (of.error, of.metadata)
+    )
+    flat: dict[str, Any] = {}
+    for scorer, value in values.items():
+        flat |= (
+            {f"{scorer}/{key}": part for key, part in value.items()}
+            if isinstance(value, dict)
+            else {scorer: value}
+        )
+    return _Sample(
+        id=str(name),
+        epoch=str(epoch),
+        scores=flat,
+        content=digest(_question(prompt), str(target)),
+        metadata=metadata or {},
+        error=bool(error),
+    )
+
+
+def _question(prompt: Any) -> str:
+    """Return the text of an input: messages have ids of their own in every run."""
+    if isinstance(prompt, str):
+        return prompt
+    turns = [turn if isinstance(turn, dict) else turn.model_dump() for turn in prompt]
+    return "\n".join(
+        turn["content"] if isinstance(turn["content"], str)
+        else " ".join(str(part.get("text", "")) for part in turn["content"])
+        for turn in turns
+    )  # fmt: skip
+
+
+def _json_samples(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the samples of a ``.json`` log one at a time."""
+    import ijson
+
+    with path.open("rb") as stream:
+        yield from ijson.items(stream, "samples.item", use_float=True)
+
+
+def _texts(scores: Scores, wanted: frozenset[str], asked: Asked) -> dict[str, Text]:
+    del asked
+    found: dict[str, Text] = {}
+    with _explained(scores.origin):
+        if scores.origin.suffix == ".json":
+            rows: Iterator[Any] = (
+                r for r in _json_samples(scores.origin) if str(r["id"]) in wanted
+            )
+        else:
+            rows = _whole_samples(scores, wanted)
+        for row in rows:
+            found.setdefault(str(row["id"]), _text(row))
+    return found
+
+
+def _whole_samples(scores: Scores, wanted: frozenset[str]) -> Iterator[dict[str, Any]]:
+    log = _log_module()
+    seen = dict(zip(scores.items, scores.epochs or ["1"] * len(scores.items), strict=True))
+    header = log.read_eval_log(str(scores.origin), header_only=True)
+    ids = {str(each): each for each in header.eval.dataset.sample_ids or seen}
+    for item in sorted(wanted & seen.keys()):
+        sample = log.read_eval_log_sample(
+            str(scores.origin), ids.get(item, item), int(seen[item]),
+            exclude_fields={"messages", "events", "store", "attachments"},
+        )  # fmt: skip
+        yield sample.model_dump()
+
+
+def _text(row: dict[str, Any]) -> Text:
+    choices = (row.get("output") or {}).get("choices") or []
+    answer = _question([choices[0]["message"]]) if choices else ""
+    target = row["target"]
+    return Text(
+        _question(row["input"]), answer, target if isinstance(target, str) else ", ".join(target)
+    )
+
+
+def _log_module() -> Any:
+    try:
+        from inspect_ai import log
+    except ImportError as error:
+        raise ResourceError(
+            "Logs of inspect_ai are read by inspect_ai, which is not installed: "
+            "pip install 'mixmerge[inspect]'."
+        ) from error
+    return log
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what inspect_ai and ijson raise for an unreadable log into one `DataError`."""
+    _log_module()
+    from importlib.metadata import version
+
+    from ijson import JSONError
+    from inspect_ai._util.constants import LOG_SCHEMA_VERSION
+
+    try:
+        yield
+    # inspect_ai documents no errors; these are what it raises for damaged zips, JSON and fields.
+    except (zipfile.BadZipFile, JSONError, EOFError, OSError, LookupError, AssertionError,
+            RuntimeError, ValueError) as error:  # fmt: skip
+        installed = f"inspect_ai {version('inspect_ai')}"
+        written = _version(path)
+        if _newer(written):
+            raise DataError(
+                f"{path}: a newer inspect_ai wrote this log (format {written}; {installed} reads "
+                f"up to {LOG_SCHEMA_VERSION}). Update it: pip install -U inspect_ai."
+            ) from error
+        reason = next(iter(str(error).splitlines()), type(error).__name__)[:200].rstrip(". ")
+        raise DataError(
+            f"{path}: {installed} cannot read this log, which is incomplete or not one of its own "
+            f"({reason}). Copy it again, or try `inspect log recover`."
+        ) from error
+
+
+def _newer(version: int) -> bool:
+    from inspect_ai._util.constants import LOG_SCHEMA_VERSION
+
+    return version > int(LOG_SCHEMA_VERSION)
+
+
+def _version(path: Path) -> int:
+    """Return the version of a log's format, also of one that inspect_ai cannot read; 0 if lost."""
+    try:
+        if path.suffix == ".eval":
+            with zipfile.ZipFile(path) as archive:
+                return int(json.loads(archive.read("_journal/start.json"))["version"])
+        with path.open(encoding="utf-8") as text:
+            return int(text.read(200).split('"version":')[1].split(",")[0])
+    except (OSError, ValueError, LookupError, NotImplementedError, zipfile.BadZipFile):
+        return 0
+
+
+FORMAT = Format(
+    name="inspect",
+    patterns=("*.eval", "*.json"),
+    recognises=_recognises,
+    read=_read,
+    texts=_texts,
+)

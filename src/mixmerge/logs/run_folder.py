@@ -1,0 +1,91 @@
+"""The verdicts of a run folder of mixmerge: ``judge/MODEL-HASH/AXIS.jsonl``."""
+
+from pathlib import Path
+from typing import Any
+
+from mixmerge.errors import DataError
+from mixmerge.files import read_object, read_rows
+from mixmerge.logs.scores import Asked, Format, Scores, Text
+from mixmerge.records import Prompt, Response, Verdict, prompt_score
+
+_WORTH = {"win": 1.0, "tie": 0.5, "loss": 0.0, "yes": 1.0, "no": 0.0}
+
+
+def _recognises(path: Path, head: str) -> bool:
+    if path.suffix == ".json":
+        return head.startswith("{") and '"schema":' in head[:40] and '"study":' in head
+    return path.suffix == ".jsonl" and '"outcome":' in head and '"judge":' in head
+
+
+def _read(path: Path, asked: Asked) -> list[Scores]:
+    if path.suffix == ".jsonl":
+        return [_verdicts(path)] if asked.wants(path.stem) else []
+    files = sorted(path.parent.glob("judge/*/*.jsonl"))
+    if not files:
+        raise DataError(
+            f"{path}: there are no verdicts beside it (judge/MODEL/AXIS.jsonl), and only scores of "
+            "items can be compared. Keep results.json in its run folder."
+        )
+    return [_verdicts(file) for file in files if asked.wants(file.stem)]
+
+
+def _step(folder: Path) -> dict[str, Any]:
+    """Return the record of the step that wrote a folder; empty if it is not finished."""
+    return read_object(folder / "record.json")
+
+
+def _verdicts(path: Path) -> Scores:
+    step, axis = _step(path.parent), path.stem
+    results = read_object(path.parents[2] / "results.json") if step else {}
+    info = results.get("axes", {}).get(axis, {})
+    low, high = info.get("bounds", (0.0, 1.0))
+    scores = Scores(
+        model=str(step.get("name") or path.parent.name),
+        task=axis,
+        metric=str(info.get("title") or "score"),
+        origin=path,
+        format=FORMAT.name,
+        better=info.get("better"),
+        bounds=(low, high) if info else None,
+        made=str(step.get("started", "")),
+    )
+    prompts: dict[str, list[Verdict]] = {}
+    for row in read_rows(path, Verdict):
+        prompts.setdefault(row.prompt, []).append(row)
+
+    def worth(verdict: Verdict) -> float:
+        grade = verdict.score
+        return low + (high - low) * _WORTH[verdict.outcome] if grade is None else grade
+
+    for prompt, rows in prompts.items():
+        scores.items.append(prompt)
+        scores.values.append(prompt_score(rows, worth))
+        scores.clusters.append(rows[0].cluster)
+        scores.languages.append(rows[0].language)
+    return scores.check()
+
+
+def _texts(scores: Scores, wanted: frozenset[str], asked: Asked) -> dict[str, Text]:
+    del asked
+    run, axis = scores.origin.parents[2], scores.task
+    answers = {
+        row.prompt: row.text
+        for file in sorted(run.glob(f"generate/{scores.model}-*/{axis}.jsonl"))
+        for row in read_rows(file, Response)
+        if row.prompt in wanted
+    }
+    return {
+        row.id: Text(row.text, answers[row.id], "; ".join(row.accepted))
+        for file in sorted(run.glob(f"prompts/{axis}-*/rows.jsonl"))
+        for row in read_rows(file, Prompt)
+        if row.id in answers
+    }
+
+
+FORMAT = Format(
+    name="mixmerge",
+    patterns=("judge/*/*.jsonl", "*.jsonl"),
+    recognises=_recognises,
+    read=_read,
+    texts=_texts,
+)
