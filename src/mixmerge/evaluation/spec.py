@@ -152,6 +152,11 @@ class EvaluateSpec(SpecModel):
         """The axes on which models answer prompts and a judge reads the answers."""
         return {axis: spec for axis, spec in self.axes.items() if isinstance(spec, AxisSpec)}
 
+    def answered(self, axis: Axis) -> Axis:
+        """Return the axis whose answers a judged axis has: the first one with the same prompts."""
+        prompts = self.judged[axis].prompts
+        return next(first for first, spec in self.judged.items() if spec.prompts == prompts)
+
     @property
     def scored(self) -> dict[Axis, ScoredAxis]:
         """The axes whose scores come from a harness or a log."""

@@ -60,7 +60,7 @@ class Calibrate(StepKind[CalibrateSettings, CalibrateFacts], kind="calibrate"):
         asked = study.evaluate.calibrate
         assert asked is not None
         models = [BASE, *study.checkpoints]
-        axes, placement, files = judged_axes(study.evaluate.judged, study.evaluate.allow_execution)
+        axes, placement, files = judged_axes(study.evaluate)
         files |= {"labels": str(asked.labels)} if asked.labels is not None else {}
         for axis, spec in study.evaluate.judged.items():
             axes[axis] |= {"better": spec.better, "primary": axis in study.evaluate.deciding}
@@ -94,10 +94,7 @@ class Calibrate(StepKind[CalibrateSettings, CalibrateFacts], kind="calibrate"):
                 judge=judge_for(task, axis, journal),
                 prompts=read_rows(task.inputs[f"prompts:{axis}"] / ROWS, Prompt),
                 answers={
-                    name: {
-                        a.prompt: a for a in read_rows(_file(task, "answers", name, axis), Response)
-                    }
-                    for name in settings.models
+                    name: _answers(task, name, asked_of.answers or axis) for name in settings.models
                 },
                 base=BASE,
                 verdicts={

@@ -1,4 +1,4 @@
-"""``generate/MODEL``: generate a model's answers to the prompts of every axis."""
+"""``generate/MODEL``: generate a model's answers to the prompts of every axis, each once."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -47,7 +47,8 @@ class Generate(StepKind[GenerateSettings, GenerateFacts], kind="generate"):
             decoding = decoding.model_copy(update={"chat_template": study.chat_template})
         inputs = {"model": model_step(study, name)} if has_weights(study, name) else {}
         inputs |= {
-            f"prompts:{axis}": f"prompts/{axis}{asked.suffix}" for axis in asked.evaluate.judged
+            f"prompts:{axis}": f"prompts/{axis}{asked.suffix}"
+            for axis in dict.fromkeys(map(asked.evaluate.answered, asked.evaluate.judged))
         }
         given = study.given().get(name)
         own = given.generate if given is not None and given.generate else asked.evaluate.generate

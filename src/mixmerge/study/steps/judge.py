@@ -1,13 +1,13 @@
 """``judge/MODEL``: judge a model's answers on every axis."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
 
 from mixmerge.evaluation.judges import JudgeContext, JudgeSpec
 from mixmerge.evaluation.measures import MeasureSpec
-from mixmerge.evaluation.spec import AxisSpec
+from mixmerge.evaluation.spec import EvaluateSpec
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.files import read_rows
 from mixmerge.progress import Progress
@@ -26,6 +26,8 @@ class JudgedAxis(SpecModel):
     measure: MeasureSpec
     judge: dict[str, Any]
     """The settings that identify the judge."""
+    answers: Axis | None = None
+    """The axis with the same prompts whose answers are judged; None: its own."""
 
 
 class JudgeSettings(SpecModel):
@@ -47,7 +49,7 @@ class Judging(StepKind[JudgeSettings, JudgeFacts], kind="judge"):
         """Yield a step for each model of each round."""
         for each in rounds(study):
             axes = each.evaluate.judged
-            asked, placement, files = judged_axes(axes, each.evaluate.allow_execution)
+            asked, placement, files = judged_axes(each.evaluate)
             for name in each.models if axes else ():
                 inputs = {f"prompts:{axis}": f"prompts/{axis}{each.suffix}" for axis in axes}
                 inputs |= {
@@ -79,11 +81,12 @@ class Judging(StepKind[JudgeSettings, JudgeFacts], kind="judge"):
             # Axes with the same judge share one object, so that a local model is loaded once.
             spec = task.placement["axes"][axis]
             judges[repr(spec)] = by = judges.get(repr(spec)) or judge_for(task, axis, journal)
+            answered = f"{settings.axes[axis].answers or axis}.jsonl"
             verdicts = judge(
                 measure.question(axis),
                 read_rows(folder / ROWS, Prompt),
-                read_rows(task.inputs["answers"] / f"{axis}.jsonl", Response),
-                base_answers=read_rows(task.inputs["base_answers"] / f"{axis}.jsonl", Response),
+                read_rows(task.inputs["answers"] / answered, Response),
+                base_answers=read_rows(task.inputs["base_answers"] / answered, Response),
                 by=by,
                 out=task.folder / f"{axis}.jsonl",
                 progress=progress,
@@ -94,16 +97,18 @@ class Judging(StepKind[JudgeSettings, JudgeFacts], kind="judge"):
 
 
 def judged_axes(
-    axes: Mapping[Axis, AxisSpec], allow_execution: bool
+    evaluate: EvaluateSpec,
 ) -> tuple[dict[Axis, Any], dict[str, Any], dict[str, str]]:
     """Return the settings, placement and files of a step that judges these axes."""
+    axes = evaluate.judged
     settings = {
         axis: {"measure": spec.measure.model_dump(mode="json"), "judge": spec.judge.identity()}
+        | ({} if evaluate.answered(axis) == axis else {"answers": evaluate.answered(axis)})
         for axis, spec in axes.items()
     }
     placement = {
         "axes": {axis: spec.judge.model_dump(mode="json") for axis, spec in axes.items()},
-        "allow_execution": allow_execution,
+        "allow_execution": evaluate.allow_execution,
     }
     files = {
         f"{axis}:{role}": str(path)

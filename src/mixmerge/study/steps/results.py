@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
+from pydantic import Field
+
 from mixmerge.evaluation.measures import MeasuredAxis
 from mixmerge.evaluation.spec import ResultsSpec
 from mixmerge.execution.step import Needs, Step, Task
@@ -35,6 +37,8 @@ class ResultsSettings(ResultsSpec):
     """The axes, models and statistics of the results."""
 
     models: dict[str, ReportedModel]
+    answers: dict[Axis, Axis] = Field(default={}, exclude_if=lambda answers: not answers)
+    """The axis that an axis has its answers from, where that is another one."""
 
 
 class ResultsFacts(RowModel):
@@ -79,6 +83,11 @@ def results_settings(study: Study) -> ResultsSettings:
     """Return the settings of the step ``results/study``."""
     return ResultsSettings(
         study=study.study,
+        answers={
+            axis: study.evaluate.answered(axis)
+            for axis in study.evaluate.judged
+            if study.evaluate.answered(axis) != axis
+        },
         seed=study.seed,
         draws=study.evaluate.draws,
         axes={
@@ -140,7 +149,12 @@ def compute_results(
         models,
         told,
         answers={
-            axis: {name: read_rows(answers[name] / f"{axis}.jsonl", Response) for name in models}
+            axis: {
+                name: read_rows(
+                    answers[name] / f"{settings.answers.get(axis, axis)}.jsonl", Response
+                )
+                for name in models
+            }
             for axis in settings.axes
             if scored_name(BASE, axis) not in verdicts
         },
