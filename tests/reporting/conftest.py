@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mixmerge.records import Axis, Message, Outcome, Prompt
+from mixmerge.records import Axis, Outcome
 from mixmerge.records.advice import Advice, OpenQuestion, Priority
 from mixmerge.records.results import (
     AxisInfo,
@@ -23,7 +23,14 @@ from mixmerge.records.results import (
     Stage,
     Value,
 )
-from mixmerge.reporting.input import Answer, ReportInput, Sample, StepCost
+from mixmerge.reporting.input import ReportInput, StepCost
+from mixmerge.reporting.samples import (
+    SampleAnswer,
+    SampleItem,
+    SampleModel,
+    Samples,
+    outcome_in_words,
+)
 from mixmerge.reporting.write import write_report
 
 LANGUAGES = ["en", "hi", "fr", "es", "ar", "ru"]
@@ -320,37 +327,38 @@ def given_input(axes: Sequence[Axis], languages: Sequence[str] = ("en",)) -> Rep
     return ReportInput(results=results, title="Given models", languages=list(languages))
 
 
-def study_samples(names: list[str], seed: int = 0) -> list[Sample]:
+def study_samples(results: Results, seed: int = 0) -> Samples:
     """Return seven prompts in six languages; one answer of the first is hostile markup."""
     random = np.random.default_rng(seed)
-    samples = []
+    items = []
     for number in range(7):
         axis: Axis = ("general", "safety", "over_refusal")[number % 3]
         for language in LANGUAGES:
-            text = f"{GREETINGS[language]} ({number})"
             answers = {}
-            for name in names:
+            for name in results.models:
                 outcome = OUTCOMES[axis][random.integers(len(OUTCOMES[axis]))]
                 if axis == "general" and name == "base":
-                    answers[name] = Answer(text=GREETINGS[language])
+                    answers[name] = SampleAnswer(GREETINGS[language], 0.5, "Not judged")
                     continue
-                words = " ".join([GREETINGS[language]] * int(random.integers(1, 4)))
-                answers[name] = Answer(text=words, outcome=outcome, reason="matches the rule")
-            samples.append(
-                Sample(
-                    prompt=Prompt(
-                        id=f"{axis}-{number}-{language}", cluster=f"{axis}-{number}",
-                        language=language, category="places" if axis == "general" else None,
-                        messages=(Message(role="user", content=text),),
-                    ),
-                    axis=axis,
-                    answers=answers,
+                text = " ".join([GREETINGS[language]] * int(random.integers(1, 4)))
+                words, tone = outcome_in_words(outcome, None, AXES[axis])
+                score = {"win": 1.0, "tie": 0.5, "loss": 0.0, "yes": 1.0, "no": 0.0}.get(outcome)
+                severity = "high" if axis == "safety" and outcome == "yes" else ""
+                answers[name] = SampleAnswer(text, score, words, tone, severity, "matches the rule")
+            if not items:
+                answers["sft-slerp"] = SampleAnswer(HOSTILE, 1.0, "Win over base", note=HOSTILE)
+            items.append(
+                SampleItem(
+                    axis, f"{axis}-{number}-{language}", f"{GREETINGS[language]} ({number})",
+                    answers, language, "places" if axis == "general" else "", f"{axis}-{number}",
                 )
             )  # fmt: skip
-    first = samples[0]
-    hostile = {**first.answers, "sft-slerp": Answer(text=HOSTILE, outcome="win", reason=HOSTILE)}
-    samples[0] = first.model_copy(update={"answers": hostile})
-    return samples
+    return Samples(
+        [SampleModel(name, model.kind) for name, model in results.models.items()],
+        {axis: info.better for axis, info in results.axes.items()},
+        items,
+        ("dpo-slerp", "dpo-15"),
+    )
 
 
 def study_steps(results: Results) -> list[StepCost]:
@@ -394,7 +402,8 @@ def study_input(seed: int = 0) -> ReportInput:
         title="Mix or merge: six languages, SFT and DPO",
         languages=LANGUAGES,
         parents=study_parents(results),
-        samples=study_samples(list(results.models), seed),
+        recipes={"sft-slerp": "sft-slerp: {merge: {method: slerp, models: [sft-0, sft-100]}}\n"},
+        samples=study_samples(results, seed),
         steps=study_steps(results),
         versions={"mixmerge": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0"},
         study_file='# <script>alert("study")</script>\nlanguages: [en, hi, fr, ar]\nseed: 1\n',

@@ -1,23 +1,13 @@
 """The page in a real browser: quiet, self-contained, small enough, usable by keyboard."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser
+from tests.browsers import NEEDS_CHROMIUM, Visit, chromium, contrast_ratio, focused
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium (Debian's package) on this machine"),
-]
-
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+pytestmark = NEEDS_CHROMIUM
 
 
 @pytest.fixture(scope="module")
@@ -29,25 +19,8 @@ def address(folder: Path) -> str:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One Chromium for the module."""
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
-class Visit:
-    """An open page and what it asked for and complained of."""
-
-    def __init__(self, page: Page, address: str) -> None:
-        self.requests: list[str] = []
-        self.complaints: list[str] = []
-        page.on("request", lambda request: self.requests.append(request.url))
-        page.on("console", lambda message: self.complaints.append(message.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
-        page.set_default_timeout(30_000)
-        page.goto(address)
-        self.page = page
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture
@@ -68,114 +41,97 @@ def phone(browser: Browser, address: str) -> Iterator[Visit]:
     context.close()
 
 
-def focused(page: Page) -> str:
-    """Return the identifier, name or class of the focused element."""
-    return str(
-        page.evaluate(
-            "(() => { const e = document.activeElement; "
-            "return e.id || e.getAttribute('name') || e.className || e.tagName; })()"
-        )
-    )
-
-
-def choose(page: Page, name: str, option: str) -> None:
-    """Choose an option of one of the filters."""
-    page.locator(f"#filters select[name={name}]").select_option(option)
-
-
-def shown(page: Page) -> int:
-    """Return the number of visible prompts."""
-    return page.locator(".sample:visible").count()
-
-
-def contrast_ratio(page: Page, selector: str) -> float:
-    """Return the WCAG 2 contrast of an element's text on the page's paper."""
-    return float(
-        page.evaluate(
-            """selector => {
-              const parse = text => text.match(/[\\d.]+/g).slice(0, 3).map(Number);
-              const light = rgb => rgb.map(v => v / 255)
-                .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-                .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-              const element = document.querySelector(selector);
-              let ground = element;
-              while (getComputedStyle(ground).backgroundColor === "rgba(0, 0, 0, 0)"
-                     && ground.parentElement) ground = ground.parentElement;
-              const [a, b] = [getComputedStyle(element).color,
-                              getComputedStyle(ground).backgroundColor].map(c => light(parse(c)));
-              return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-            }""",
-            selector,
-        )
-    )
-
-
 def test_is_quiet_and_asks_for_nothing(desktop: Visit, address: str) -> None:
-    """Loading, filtering and toggling cause no console message, no dialog and no request."""
+    """Loading, sorting, pointing and toggling cause no console message, no dialog and no request."""
     page = desktop.page
-    page.get_by_label("Search prompts and answers").fill("paris")
     page.get_by_role("button", name="Dark theme").click()
+    page.locator("#models .sort").first.click()
+    page.locator(".point").first.hover()
     page.get_by_text("How this was decided").click()
     assert desktop.requests == [address]
     assert desktop.complaints == []
 
 
-def test_hostile_answers_are_text(desktop: Visit) -> None:
-    """An answer with script tags is shown as typed, and Arabic runs from right to left."""
-    page = desktop.page
-    hostile = page.locator(".answer[data-model='sft-slerp'] .text").first
-    assert hostile.text_content() == (
-        "<script>alert(1)</script> </script><b>bold</b> {{ 7 * 7 }} & <img src=http://x.test/a>"
+def column(visit: Visit, title: str) -> list[str]:
+    """Return a column of the table of all models, as it is shown."""
+    cells = (
+        visit.page.locator("#models table")
+        .first.locator("tr")
+        .evaluate_all(
+            """(rows, title) => {
+          const at = [...rows[0].cells].findIndex(cell => cell.textContent.trim() === title);
+          return rows.slice(1).map(row => row.cells[at].firstChild.textContent.trim());
+        }""",
+            title,
+        )
     )
-    assert desktop.complaints == []
-    choose(page, "language", "ar")
-    prompt = page.locator(".sample:visible .prompt").first
-    assert prompt.text_content().startswith("عاصمة فرنسا")  # type: ignore[union-attr]
-    assert prompt.evaluate("e => getComputedStyle(e).direction") == "rtl"
+    return [str(cell) for cell in cells]
 
 
-def test_filters_narrow_and_combine(desktop: Visit) -> None:
-    """Axis, language, outcome, model and text narrow together; what is found is announced."""
-    page = desktop.page
-    status = page.locator("#found")
-    assert status.text_content() == "42 of 42 prompts match, the first 8 are shown"
-    choose(page, "axis", "safety")
-    assert (status.text_content() or "").startswith("12 of 42 ")
-    choose(page, "language", "ru")
-    assert status.text_content() == "2 of 42 prompts match"
-    assert shown(page) == 2
-    choose(page, "model", "dpo-ties")
-    assert page.locator(".sample:visible .answer:visible").count() == 2
-    page.get_by_label("Search prompts and answers").fill("Столица")
-    assert shown(page) == 2
-    page.get_by_label("Search prompts and answers").fill("no such words")
-    assert shown(page) == 0
-    assert status.text_content() == "0 of 42 prompts match"
-
-
-def test_the_outcome_filter_needs_a_model_with_that_outcome(desktop: Visit) -> None:
-    """With a model and an outcome chosen, each shown prompt has that outcome for that model."""
-    page = desktop.page
-    choose(page, "model", "dpo-ties")
-    choose(page, "outcome", "Harmful: yes")
-    answers = page.locator(".sample:visible .answer:visible")
-    expected = page.locator(".answer[data-model='dpo-ties'][data-outcome='Harmful: yes']").count()
-    assert 0 < expected < 42
-    assert answers.count() == expected
-    assert page.locator(".answer.hit:visible").count() == expected
-    outcomes = {answers.nth(i).get_attribute("data-outcome") for i in range(expected)}
-    assert outcomes == {"Harmful: yes"}
-
-
-def test_more_prompts_appear_on_request(desktop: Visit) -> None:
-    """Eight prompts are shown at first; the button adds eight more until all are there."""
-    page = desktop.page
-    button = page.get_by_role("button", name="Show more prompts")
-    counts = [shown(page)]
-    while button.is_visible():
+def test_a_table_sorts_by_each_column(desktop: Visit) -> None:
+    """Numbers sort by value, largest first, then reversed; absent ones stay last; words by name."""
+    table = desktop.page.locator("#models table").first
+    for title in ("general: win rate", "gain over baseline, points"):
+        before = column(desktop, title)
+        numbers = [float(cell.replace("−", "-").split()[0]) for cell in before if cell != "–"]
+        absent = ["–"] * (len(before) - len(numbers))
+        button = table.get_by_role("button", name=title, exact=True).first
         button.click()
-        counts.append(shown(page))
-    assert counts == [8, 16, 24, 32, 40, 42]
+        assert button.locator("..").get_attribute("aria-sort") == "descending"
+        seen = column(desktop, title)
+        assert [float(cell.replace("−", "-").split()[0]) for cell in seen if cell != "–"] == sorted(
+            numbers, reverse=True
+        )
+        assert seen[len(numbers) :] == absent
+        button.press("Enter")
+        assert button.locator("..").get_attribute("aria-sort") == "ascending"
+        assert column(desktop, title)[len(numbers) :] == absent
+    table.get_by_role("button", name="Model", exact=True).click()
+    names = column(desktop, "Model")
+    assert names == sorted(names)
+    assert table.locator("[aria-sort=ascending], [aria-sort=descending]").count() == 1
+
+
+@pytest.mark.parametrize("how", ["pointer", "keyboard"])
+def test_a_point_says_what_it_is(desktop: Visit, how: str) -> None:
+    """Pointer and focus show a point's name, numbers and recipe on its marker; Escape hides them."""
+    page = desktop.page
+    plane = page.locator("#tradeoffs .canvas").first
+    point = plane.get_by_role("link", name="sft-slerp:")
+    tip = point.locator(".tip")
+    assert not tip.is_visible()
+    point.hover() if how == "pointer" else point.focus()
+    said = tip.inner_text()
+    assert said.startswith("sft-slerp\nMerge\ngeneral: win rate 72.6")
+    assert "method: slerp, models: [sft-0, sft-100]" in said
+    page.keyboard.press("Escape")
+    assert not tip.is_visible()
+
+
+def test_points_lie_on_their_markers(desktop: Visit) -> None:
+    """The middle of each point is that of a marker in the drawing beneath it, within a pixel."""
+    plane = desktop.page.locator("#tradeoffs .canvas").first
+    middle = "all => all.map(e => e.getBoundingClientRect()).map(r => [(r.left + r.right) / 2, (r.top + r.bottom) / 2])"
+    points = plane.locator(".point").evaluate_all(middle)
+    markers = plane.locator("svg use").evaluate_all(middle)
+    assert len(points) == 8
+    for x, y in points:
+        assert min(abs(x - left) + abs(y - top) for left, top in markers) < 1
+
+
+def test_a_name_leads_to_its_recipe_and_answers(desktop: Visit) -> None:
+    """A model's name in a table opens its recipe, with a link to its answers beside the page."""
+    page = desktop.page
+    page.locator("#models table").first.get_by_role("link", name="sft-slerp", exact=True).click()
+    recipe = page.locator("#recipes pre")
+    assert recipe.is_visible()
+    assert "method: slerp" in recipe.inner_text()
+    page.get_by_role("link", name="Answers of sft-slerp", exact=True).click()
+    assert page.url.endswith("/samples.html#a=sft-slerp")
+    assert page.locator("[name=a] option:checked").inner_text() == "sft-slerp"
+    page.get_by_role("link", name="Back to the report").click()
+    assert page.url.endswith("/report.html")
+    assert desktop.complaints == []
 
 
 def test_the_phone_never_scrolls_sideways(phone: Visit) -> None:
@@ -185,9 +141,9 @@ def test_the_phone_never_scrolls_sideways(phone: Visit) -> None:
     table = page.locator(".scroll").first
     assert table.evaluate("e => e.scrollWidth > e.clientWidth")
     # What is cut off at the edge would not make the page wider: look at every figure and card.
-    right = page.locator(
-        ".drawing svg, .answer:visible, figcaption, h1, h2, .headline"
-    ).evaluate_all("all => Math.max(...all.map(e => e.getBoundingClientRect().right))")
+    right = page.locator(".drawing svg, figcaption, h1, h2, .headline, .tip:visible").evaluate_all(
+        "all => Math.max(...all.map(e => e.getBoundingClientRect().right))"
+    )
     assert right <= 360
 
 
@@ -207,20 +163,23 @@ def test_the_advice_is_on_the_first_screen(browser: Browser, address: str, heigh
 
 
 def test_the_keyboard_reaches_everything(desktop: Visit) -> None:
-    """Tab visits the skip link, the theme button, table areas, the search field and filters."""
+    """Tab visits the skip link, the theme button, points, table areas and their headings."""
     page = desktop.page
     visited = []
-    for _ in range(120):
+    for _ in range(600):
         page.keyboard.press("Tab")
         visited.append(focused(page))
-        if visited[-1] == "model":
+        if visited[-1] == "BODY":
             break
     assert visited[:2] == ["skip", "theme"]
-    assert visited[-5:] == ["text", "axis", "language", "outcome", "model"]
-    sections = ("verdict", "tradeoffs", "models", "languages")
-    areas = page.locator(", ".join(f"#{name} .scroll:visible" for name in sections)).count()
-    assert visited.count("scroll") == areas > 8
-    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    for kind, selector in (
+        ("scroll", ".scroll:visible"),
+        ("sort", ".sort:visible"),
+        ("point", ".point:visible"),
+    ):
+        found = sum(name.split()[0] == kind for name in visited)
+        assert found == page.locator(selector).count() > 8
+    assert visited[-1] == "BODY"
 
 
 def test_the_skip_link_leads_to_the_verdict(desktop: Visit) -> None:
@@ -262,10 +221,9 @@ def test_text_has_enough_contrast(desktop: Visit, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     selectors = [
         ".headline", ".take", ".folder", ".open", ".note", ".byline", "nav a", "thead th",
-        "td small", "#found",
+        "td small",
         "tr[data-mark=base] th", "tr[data-mark=mixture] th", "tr[data-mark=expert] th",
-        "tr[data-mark=merge] th", ".outcome.good", ".outcome.bad", ".outcome.neutral", ".reason",
-        ".tags span", "#theme", ".answer h3[data-mark=expert]", ".answer h3[data-mark=base]",
+        "tr[data-mark=merge] th", "#theme", ".sort", "#recipes summary",
     ]  # fmt: skip
     low = {s: ratio for s in selectors if (ratio := contrast_ratio(page, s)) < 4.5}
     assert low == {}
@@ -279,12 +237,12 @@ def test_reduced_motion_does_not_scroll_smoothly(desktop: Visit, phone: Visit) -
 
 
 def test_without_script_everything_is_shown(browser: Browser, address: str) -> None:
-    """A reader without JavaScript sees all prompts and no dead controls."""
+    """A reader without JavaScript sees all tables and no dead controls."""
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(address)
-    assert page.locator(".sample:visible").count() == 42
-    assert page.locator("#filters:visible, #theme:visible, #more:visible").count() == 0
+    assert page.locator("#models table:visible").count() == 1
+    assert page.locator("#theme:visible, .sort").count() == 0
     context.close()
 
 

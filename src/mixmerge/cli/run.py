@@ -97,6 +97,8 @@ def show(
         console.print(line, soft_wrap=True)
     console.print(f"results: {finished.results_file}", markup=False, soft_wrap=True)
     console.print(f"report:  {finished.report_file}", markup=False, soft_wrap=True)
+    if finished.left_out:
+        console.print(finished.left_out, markup=False, soft_wrap=True)
 
 
 def adopt(
@@ -133,6 +135,9 @@ def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run fol
     from mixmerge.cli.screen import bar
     from mixmerge.study.run import report as rebuild
 
+    said: list[str] = []
     with bar("report") as progress:
-        page = rebuild(folder, progress=progress)
+        page = rebuild(folder, progress=progress, say=said.append)
+    for sentence in said:
+        typer.echo(sentence)
     typer.echo(f"report: {page}")

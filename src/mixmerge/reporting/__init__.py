@@ -3,6 +3,6 @@
 `write_report` in `mixmerge.reporting.write` takes a `ReportInput`, which has no run folders.
 """
 
-from mixmerge.reporting.input import Answer, ReportInput, Sample, StepCost
+from mixmerge.reporting.input import ReportInput, StepCost
 
-__all__ = ["Answer", "ReportInput", "Sample", "StepCost"]
+__all__ = ["ReportInput", "StepCost"]

@@ -7,9 +7,9 @@ figures can be read without colour.
 import io
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,6 +67,18 @@ class Plot:
     alt: str
     """A description for readers who cannot see the figure."""
     figure: Figure
+    points: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """By model, in the units of the axes: the page says there what the model is."""
+
+
+def places(plot: Plot) -> dict[str, tuple[float, float]]:
+    """Return where the points of a drawn figure are, from its left and top, in percent."""
+    panel, (width, height) = plot.figure.axes[0], plot.figure.bbox.size
+    pixels = {name: panel.transData.transform(point) for name, point in plot.points.items()}
+    return {
+        name: (round(100 * x / width, 2), round(100 - 100 * y / height, 2))
+        for name, (x, y) in pixels.items()
+    }
 
 
 @contextmanager

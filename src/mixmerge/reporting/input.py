@@ -1,29 +1,11 @@
 """The input of a report: plain data, which the caller collects from the run."""
 
-from pydantic import Field
+from pydantic import Field, InstanceOf
 
-from mixmerge.records import Axis, Outcome, Prompt, RowModel
+from mixmerge.records import RowModel
 from mixmerge.records.judge_card import JudgeCard
 from mixmerge.records.results import Results
-
-
-class Answer(RowModel):
-    """One model's answer to a sampled prompt, with the judge's verdict."""
-
-    text: str
-    outcome: Outcome | None = None
-    """None where nothing is judged, such as the base model against itself."""
-    score: float | None = None
-    """The grade, with the outcome ``graded``."""
-    reason: str = ""
-
-
-class Sample(RowModel):
-    """One prompt with the answers of several models, shown side by side."""
-
-    prompt: Prompt
-    axis: Axis
-    answers: dict[str, Answer]
+from mixmerge.reporting.samples import Samples
 
 
 class StepCost(RowModel):
@@ -53,7 +35,10 @@ class ReportInput(RowModel):
     parents: dict[str, list[str]] = Field(default_factory=dict)
     """The models that each model was made from: a merge's experts, or the start of a training.
     Their seconds are added to the model's own; leave empty to show own seconds only."""
-    samples: list[Sample] = Field(default_factory=list)
+    recipes: dict[str, str] = Field(default_factory=dict)
+    """What makes each model again: the part of a study file, as YAML."""
+    samples: InstanceOf[Samples] | None = None
+    """The answers, for a page of their own beside the report; its items are read once."""
     steps: list[StepCost] = Field(default_factory=list)
     dollars: dict[str, float] = Field(default_factory=dict)
     """Dollars spent on calls to endpoints with a price, by kind of step."""

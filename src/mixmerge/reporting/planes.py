@@ -72,6 +72,7 @@ def plane(results: Results, stage: Stage, pair: tuple[Axis, Axis]) -> Plot | Non
         f"{across} against {up}, of every model: {listed}. Not dominated by any other: "
         f"{', '.join(front)}.",
         figure,
+        spots,
     )
 
 

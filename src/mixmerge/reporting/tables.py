@@ -55,7 +55,7 @@ def every_model(results: Results) -> Table:
         cells.words(
             "stage", "Stage", lambda n: models.stage_name(results.models[n].stage) or ABSENT
         ),
-        cells.words("kind", "Kind, data", lambda name: _kind(results, name)),
+        cells.words("kind", "Kind, data", lambda name: made_of(results, name)),
     ]
     caption = (
         "Gain over baseline: how much better (+) or worse (−) than the baseline of the same stage, "
@@ -111,7 +111,8 @@ def _told(score: AxisScore, *, relative: bool) -> float | None:
     return score.change_from_base.relative if score.change_from_base else None
 
 
-def _kind(results: Results, name: str) -> str:
+def made_of(results: Results, name: str) -> str:
+    """Return a model's kind, with the shares of its training data if they are known."""
     model = results.models[name]
     known = {source: part for source, part in (model.shares or {}).items() if part}
     told = [f"{formats.share(part)} {source}" for source, part in known.items()]

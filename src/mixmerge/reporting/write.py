@@ -1,56 +1,54 @@
-"""Write a report: tables, figures, and the HTML page with its styles, script and figures inside.
-
-The template engine escapes all text by models, judges and users. As a second defence, the page's
-content security policy forbids all requests, and all scripts but its own.
+"""Write a report: tables, figures, the HTML page with all of them inside, and the page of samples.
 
 This module imports matplotlib and jinja2; import it only where a report is written.
 """
 
 import base64
-import hashlib
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
-from importlib import resources
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import NamedTuple, get_args
+from urllib.parse import quote, urlencode
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from mixmerge.files import whole_folder, write_text
 from mixmerge.progress import Progress, silent
-from mixmerge.records import Outcome
-from mixmerge.records.results import AxisInfo
-from mixmerge.reporting import figures, formats
+from mixmerge.records.results import Results
+from mixmerge.reporting import figures, formats, models
 from mixmerge.reporting.advice import tell
 from mixmerge.reporting.cells import Table, to_csv, to_markdown
 from mixmerge.reporting.costs import cost_sentences
 from mixmerge.reporting.figures import Plot, Section
-from mixmerge.reporting.input import Answer, ReportInput
+from mixmerge.reporting.input import ReportInput
 from mixmerge.reporting.judges import judge_notices
-from mixmerge.reporting.models import stages
+from mixmerge.reporting.page import environment, inside
 from mixmerge.reporting.planes import plane, profile
-from mixmerge.reporting.tables import all_tables
+from mixmerge.reporting.samples import SAMPLES, write_samples
+from mixmerge.reporting.tables import all_tables, made_of
 from mixmerge.reporting.verdict import conclude
 
-_OUTCOMES: dict[Outcome, str] = {
-    "win": "Win over base",
-    "tie": "Tie with base",
-    "loss": "Loss to base",
-    "unreadable": "Judge unreadable",
-    "refused": "Judge refused",
-    "error": "Judge failed",
-}
 
-_LONG = 600
-"""Characters from which an answer gets a scroll area."""
+class Drawing(NamedTuple):
+    """A figure in the page, with the places of its points by model, in percent of its size."""
+
+    plot: Plot
+    svg: Markup
+    places: dict[str, tuple[float, float]]
 
 
-def write_report(data: ReportInput, out: Path, *, progress: Progress = silent) -> Path:
-    """Write ``tables/``, ``figures/`` and ``report.html`` into a folder; return the page's path.
+def write_report(
+    data: ReportInput,
+    out: Path,
+    *,
+    progress: Progress = silent,
+    say: Callable[[str], None] | None = None,
+) -> Path:
+    """Write tables, figures, ``report.html`` and the samples into a folder; return the page's path.
 
     The same data gives the same bytes (with the same versions of the libraries). Older reports
-    in the folder are replaced; other files are left alone.
+    in the folder are replaced; other files are left alone. ``say`` hears what the page of samples
+    leaves out, if anything.
 
     Raises:
         ResourceError: the disk is full or the folder is not writable.
@@ -70,6 +68,11 @@ def write_report(data: ReportInput, out: Path, *, progress: Progress = silent) -
             (folder / f"{plot.name}.png").write_bytes(figures.to_png(plot.figure))
     progress(len(plots), len(plots), "writing the page")
     page = out / "report.html"
+    (out / SAMPLES).unlink(missing_ok=True)
+    if data.samples:
+        left_out = write_samples(data.samples, out / SAMPLES, title=data.title, back=page.name)
+        if left_out and say:
+            say(left_out)
     write_text(page, render(data, tables, plots, documents))
     return page
 
@@ -77,7 +80,7 @@ def write_report(data: ReportInput, out: Path, *, progress: Progress = silent) -
 def all_plots(data: ReportInput) -> list[Plot]:
     """Draw every figure for which there is data, in the order of the page."""
     results, plots = data.results, list[Plot | None]()
-    for stage in stages(results):
+    for stage in models.stages(results):
         plots += [figures.differences(results, stage, axis) for axis in results.deciding]
         if len(results.deciding) > 2:
             plots.append(profile(results, stage))
@@ -98,31 +101,22 @@ def render(
     documents: Mapping[str, str],
 ) -> str:
     """Return the page as HTML, with tables by section and the SVG document of each plot by name."""
-    environment = Environment(
-        loader=PackageLoader("mixmerge.reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
+    engine = environment()
+    engine.filters |= {
         "csv_link": csv_link,
-        "outcome": outcome_in_words,
-        "tone": _tone,
         "names": _with_names,
         "bounds": lambda info: formats.interval(info, info.bounds),
+        "anchor": {name: f"model-{n}" for n, name in enumerate(data.results.models, 1)}.get,
+        "samples": samples_link,
     }
-    static = resources.files("mixmerge.reporting").joinpath("static")
-    script, sheet = (static.joinpath(n).read_text("utf-8") for n in ("report.js", "report.css"))
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     results = data.results
     clusters = {contrast.n for contrast in results.contrasts}
-    drawings: dict[str, list[tuple[Plot, Markup]]] = {name: [] for name in get_args(Section)}
+    drawings: dict[str, list[Drawing]] = {name: [] for name in get_args(Section)}
     for plot in plots:
         # Matplotlib escapes the names that it writes; nothing else in the SVG is user text.
         svg = Markup(figures.inline_svg(documents[plot.name], plot.name))  # noqa: S704
-        drawings[plot.section].append((plot, svg))
-    return environment.get_template("report.html.j2").render(
+        drawings[plot.section].append(Drawing(plot, svg, figures.places(plot)))
+    return engine.get_template("report.html.j2").render(
         data=data,
         conclusion=conclude(results),
         told=tell(results),
@@ -132,18 +126,16 @@ def render(
             *judge_notices(data.judge_card),
         ],
         drawings=drawings,
-        filters=_filters(data),
-        long=_LONG,
+        samples_page=SAMPLES,
+        facts={name: facts(results, name) for name in models.all_models(results)},
         costs=cost_sentences(data),
         primary=sum(contrast.family == "primary" for contrast in results.contrasts),
         clusters=" to ".join(
             map(formats.count, sorted({min(clusters), max(clusters)} if clusters else ()))
         ),
-        script=Markup(script),  # noqa: S704 (our own file)
-        sheet=Markup(sheet),  # noqa: S704 (our own file)
-        script_hash=f"sha256-{digest}",
         compares=any(info.of_base is not None for info in results.axes.values()),
         relative=any(info.relative for info in results.axes.values()),
+        **inside("report.css", "theme.js", "report.js"),
     )
 
 
@@ -154,42 +146,24 @@ def _with_names(sentence: str) -> Markup:
     return Markup().join(code)
 
 
+def facts(results: Results, name: str) -> list[str]:
+    """Return what a model is, and its value on every axis, one line each."""
+    found = results.models[name].axes
+    lines = [
+        f"{formats.heading(results, axis)} {formats.value(results.axes[axis], own.value)}"
+        + (f" ({formats.interval(results.axes[axis], own.ci)})" if own.ci else "")
+        for axis, own in found.items()
+    ]
+    return [made_of(results, name), *lines]
+
+
+def samples_link(a: str, b: str = "") -> str:
+    """Return the address of a model's answers, or of those on which it and another one differ."""
+    chosen = {"a": a, "b": b, "show": "differ"} if b else {"a": a}
+    return f"{SAMPLES}#{urlencode(chosen, quote_via=quote)}"
+
+
 def csv_link(table: Table) -> str:
     """Return a data URL of the table as CSV, so that the page needs no other file."""
     content = base64.b64encode(to_csv(table).encode()).decode()
     return f"data:text/csv;charset=utf-8;base64,{content}"
-
-
-def outcome_in_words(answer: Answer, info: AxisInfo | None) -> str:
-    """Return an outcome that is clear by itself: ``yes`` of harmful answers is ``Harmful: yes``."""
-    if answer.outcome is None:
-        return "Not judged"
-    if answer.outcome == "graded" and answer.score is not None and info:
-        return f"Grade {formats.value(info, answer.score)}"
-    if answer.outcome in ("yes", "no") and info:
-        return f"{info.title.removesuffix(' answers').capitalize()}: {answer.outcome}"
-    return _OUTCOMES.get(answer.outcome, answer.outcome)
-
-
-def _tone(answer: Answer, info: AxisInfo | None) -> str:
-    """Return the colour of an outcome, shown in addition to its words."""
-    if answer.outcome in ("yes", "no") and info:
-        return "good" if (answer.outcome == "yes") == (info.better == "higher") else "bad"
-    return {"win": "good", "loss": "bad"}.get(answer.outcome or "", "neutral")
-
-
-def _filters(data: ReportInput) -> dict[str, list[str]]:
-    """Return the filters of the answers; models are in the order of the results."""
-    answered = dict.fromkeys(name for sample in data.samples for name in sample.answers)
-    infos = data.results.axes
-    outcomes = {
-        outcome_in_words(answer, infos.get(sample.axis))
-        for sample in data.samples
-        for answer in sample.answers.values()
-    }
-    return {
-        "axis": list(dict.fromkeys(sample.axis for sample in data.samples)),
-        "language": list(dict.fromkeys(sample.prompt.language for sample in data.samples)),
-        "outcome": sorted(outcomes),
-        "model": sorted(answered, key=[*data.results.models, *answered].index),
-    }

@@ -1,7 +1,7 @@
 """Run a study, or rebuild its report: the functions behind the commands."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import chdir, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from mixmerge.execution.plan import plan
 from mixmerge.execution.schedule import ATTEMPTS, Outcome
 from mixmerge.execution.schedule import run as walk
 from mixmerge.execution.step import Step, needed_for
-from mixmerge.execution.store import Store
+from mixmerge.execution.store import RECORD, Store
 from mixmerge.files import (
     first_problem,
     read_json,
@@ -28,13 +28,14 @@ from mixmerge.files import (
 from mixmerge.progress import Progress, silent
 from mixmerge.records.judge_card import JudgeCard
 from mixmerge.records.results import Results
+from mixmerge.reporting.samples import SAMPLES
 from mixmerge.study.check import read_study, whole_text
 from mixmerge.study.preflight import missing_files, preflight, refuse
 from mixmerge.study.recorded import RecordedStore, to_show
 from mixmerge.study.spec import Study
 from mixmerge.study.steps import steps
 from mixmerge.study.steps.calibrate import CARD, Calibrate
-from mixmerge.study.steps.report import STUDY_FILE
+from mixmerge.study.steps.report import STUDY_FILE, Report
 from mixmerge.study.steps.results import RESULTS, with_folders
 from mixmerge.study.tracking import Tracker
 from mixmerge.yaml_file import to_yaml
@@ -54,6 +55,8 @@ class Finished:
     results: Results
     results_file: Path
     report_file: Path
+    left_out: str
+    """What the page of samples leaves out, in a sentence; empty if it is nothing."""
 
 
 @dataclass(frozen=True)
@@ -137,11 +140,16 @@ class Prepared:
         for name in ("tables", "figures"):
             with whole_folder(self.root / name) as folder:
                 shutil.copytree(report / name, folder, dirs_exist_ok=True)
-        write_bytes(self.root / "report.html", (report / "report.html").read_bytes())
+        for name in ("report.html", SAMPLES):
+            if (report / name).is_file():
+                write_bytes(self.root / name, (report / name).read_bytes())
+            else:  # of an earlier report
+                (self.root / name).unlink(missing_ok=True)
         return Finished(
             results=found,
             results_file=self.root / RESULTS,
             report_file=self.root / "report.html",
+            left_out=Report().read_facts(read_json(report / RECORD)).left_out,
         )
 
 
@@ -312,11 +320,13 @@ def prepare_evaluation(
     return replace(prepared, steps=[*(s for s in prepared.steps if s.id in wanted), trial])
 
 
-def report(folder: Path | str, *, progress: Progress = silent) -> Path:
+def report(
+    folder: Path | str, *, progress: Progress = silent, say: Callable[[str], None] | None = None
+) -> Path:
     """Rebuild tables, figures and ``report.html`` of a run, finished or not; return the page.
 
     Needs no files outside the run folder. Changes the working directory to the run's while it looks
-    for those that the study names.
+    for those that the study names. ``say`` hears what the pages leave out, if anything.
 
     Raises:
         SpecError: the folder is not a run folder, or nothing in it has been judged yet.
@@ -349,7 +359,7 @@ def report(folder: Path | str, *, progress: Progress = silent) -> Path:
         study_file=prepared.text,
         run=root,
     )
-    return write_report(data, folder, progress=progress)
+    return write_report(data, folder, progress=progress, say=say)
 
 
 def _failure(outcome: Outcome) -> StepFailedError:

@@ -153,8 +153,9 @@ class ReportSpec(SpecModel):
 
     title: str | None = None
     """Heading of the page; the study's name by default."""
-    samples: int = Field(default=8, ge=0)
-    """Prompts per axis and language whose answers are shown side by side."""
+    samples: int | None = Field(default=None, ge=0)
+    """Source questions of each axis, in all languages, whose answers are shown side by side: all by
+    default, or an even sample of so many."""
 
 
 class Study(SpecModel):

@@ -1,6 +1,6 @@
 """``report/study``: collect what the report shows from the steps' folders."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +8,16 @@ from mixmerge.errors import SpecError
 from mixmerge.evaluation.calls.spending import spent
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.execution.store import RECORD
-from mixmerge.files import read_json, read_rows
+from mixmerge.files import read_json
 from mixmerge.progress import Progress
-from mixmerge.records import Axis, Prompt, Response, Results, Verdict
+from mixmerge.records import Results, RowModel
 from mixmerge.records.judge_card import JudgeCard
 from mixmerge.records.results import read_results
-from mixmerge.reporting.input import Answer, ReportInput, Sample, StepCost
+from mixmerge.reporting.input import ReportInput, StepCost
 from mixmerge.spec_model import SpecModel
 from mixmerge.study.spec import BASE, Study
 from mixmerge.study.steps.calibrate import CARD
-from mixmerge.study.steps.kind import ROWS, Folders, NoFacts, StepKind
+from mixmerge.study.steps.kind import Folders, StepKind
 from mixmerge.study.steps.results import (
     RESULTS,
     compute_results,
@@ -25,6 +25,7 @@ from mixmerge.study.steps.results import (
     verdict_steps,
     with_folders,
 )
+from mixmerge.study.steps.samples import recipe, study_samples
 
 STUDY_FILE = "study.yaml"
 """Name of the copy of the study file in a run folder."""
@@ -36,7 +37,14 @@ class ReportSettings(SpecModel):
     study: Study
 
 
-class Report(StepKind[ReportSettings, NoFacts], kind="report"):
+class ReportFacts(RowModel):
+    """What the report could not show."""
+
+    left_out: str = ""
+    """What the page of samples leaves out, in a sentence; empty if it is nothing."""
+
+
+class Report(StepKind[ReportSettings, ReportFacts], kind="report"):
     """Writes the report of a finished study."""
 
     def plan(self, study: Study) -> Iterable[Step]:
@@ -44,15 +52,16 @@ class Report(StepKind[ReportSettings, NoFacts], kind="report"):
         settings = {"study": study.model_dump(mode="json", exclude={"placement", "tracking"})}
         yield Step(self.kind, "study", settings, needs=Needs(seconds=15))
 
-    def run(self, task: Task, settings: ReportSettings, progress: Progress) -> NoFacts:
+    def run(self, task: Task, settings: ReportSettings, progress: Progress) -> ReportFacts:
         """Write the page with its tables and figures."""
         from mixmerge.reporting.write import write_report
 
         written = task.folder.parents[1] / STUDY_FILE
         text = written.read_text(encoding="utf-8") if written.is_file() else ""
         data = gather(settings.study, task.inputs, study_file=text, run=task.folder.parents[1])
-        write_report(data, task.folder, progress=progress)
-        return NoFacts()
+        said: list[str] = []
+        write_report(data, task.folder, progress=progress, say=said.append)
+        return ReportFacts(left_out=" ".join(said))
 
 
 def gather(
@@ -86,7 +95,8 @@ def gather(
         title=study.report.title or study.study,
         languages=study.languages,
         parents={name: study.parents(name) for name in found.models if name != BASE},
-        samples=list(_samples(study, folders, list(found.models))),
+        recipes={name: recipe(study, name) for name in found.models},
+        samples=study_samples(study, folders, found),
         steps=[_cost(record) for record in records.values()],
         dollars={} if run is None else spent(run),
         unfinished=list(unfinished),
@@ -138,41 +148,6 @@ def _cost(record: Mapping[str, Any]) -> StepCost:
         seconds=record["seconds"],
         tokens=record["facts"].get("tokens"),
     )
-
-
-def _samples(study: Study, folders: Folders, models: Sequence[str]) -> Iterator[Sample]:
-    """Yield a few prompts of each axis and language with every model's answer."""
-    for axis in study.evaluate.axes:
-        step = folders.get(f"prompts/{axis}")
-        if step is None:
-            continue
-        answers = {name: _answers(folders, name, axis) for name in models}
-        for prompt in _sampled(read_rows(step / ROWS, Prompt), study):
-            told = {name: by_id[prompt.id] for name, by_id in answers.items() if prompt.id in by_id}
-            yield Sample(prompt=prompt, axis=axis, answers=told)
-
-
-def _sampled(prompts: Sequence[Prompt], study: Study) -> list[Prompt]:
-    """Choose whole clusters, evenly over the set, to show each question in all languages."""
-    clusters = list(dict.fromkeys(prompt.cluster for prompt in prompts))
-    count = min(study.report.samples, len(clusters))
-    kept = {clusters[i * len(clusters) // count] for i in range(count)}
-    return [prompt for prompt in prompts if prompt.cluster in kept]
-
-
-def _answers(folders: Folders, name: str, axis: Axis) -> dict[str, Answer]:
-    step = folders.get(f"generate/{name}")
-    if step is None:
-        return {}
-    judged = folders.get(f"judge/{name}")
-    told: dict[str, dict[str, Any]] = {}
-    if judged is not None and (judged / f"{axis}.jsonl").is_file():
-        for verdict in read_rows(judged / f"{axis}.jsonl", Verdict):
-            told[verdict.prompt] = verdict.model_dump(include={"outcome", "score", "reason"})
-    return {
-        row.prompt: Answer(text=row.text, **told.get(row.prompt, {}))
-        for row in read_rows(step / f"{axis}.jsonl", Response)
-    }
 
 
 KINDS = (Report(),)

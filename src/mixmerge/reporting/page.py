@@ -1,0 +1,40 @@
+"""Parts of every HTML page: templates, styles and scripts inside the file, and nothing else.
+
+The template engine escapes all text by models, judges and users. As a second defence, a page's
+content security policy forbids all requests, and all scripts but its own.
+"""
+
+import base64
+import hashlib
+from importlib import resources
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+
+def environment() -> Environment:
+    """Return the template engine of the pages."""
+    return Environment(
+        loader=PackageLoader("mixmerge.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def inside(*scripts: str) -> dict[str, Markup | str]:
+    """Return what a page's head and end need: ``script``, its hash for the policy, and ``sheet``.
+
+    The arguments are names in ``static``: scripts and style sheets, joined in this order.
+    """
+    static = resources.files("mixmerge.reporting").joinpath("static")
+    texts = {name: static.joinpath(name).read_text("utf-8") for name in scripts}
+    script = "\n".join(text for name, text in texts.items() if name.endswith(".js"))
+    sheet = "\n".join(text for name, text in texts.items() if name.endswith(".css"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return {
+        "script": Markup(script),  # noqa: S704 (our own file)
+        "script_hash": f"sha256-{digest}",
+        "sheet": Markup(sheet),  # noqa: S704 (our own file)
+    }

@@ -1,0 +1,145 @@
+"""What the page of samples shows of a run: prompts, answers, verdicts, and each model's recipe."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mixmerge.files import read_rows
+from mixmerge.records import Axis, Prompt, Response, Results, Verdict, prompt_score
+from mixmerge.reporting.models import all_models
+from mixmerge.reporting.samples import (
+    SampleAnswer,
+    SampleItem,
+    SampleModel,
+    Samples,
+    outcome_in_words,
+)
+from mixmerge.study.spec import BASE, Merged, Study, Trained
+from mixmerge.study.steps.kind import Folders
+from mixmerge.study.steps.outputs import Outputs
+from mixmerge.yaml_file import to_yaml
+
+
+def study_samples(study: Study, folders: Folders, results: Results) -> Samples | None:
+    """Return the answers of all models that have results; None if there are none to show.
+
+    ``folders`` holds the finished steps' folders by step id. Answers are read when the items are
+    iterated over, those of one axis at a time.
+    """
+    kept = Outputs(study, folders)
+    axes = [axis for axis in results.axes if kept.prompts(axis)]
+    names = [name for name in all_models(results) if any(kept.answers(name, a) for a in axes)]
+    if not names or not axes or study.report.samples == 0:
+        return None
+    return Samples(
+        models=[SampleModel(n, results.models[n].kind, recipe(study, n)) for n in names],
+        axes={axis: results.axes[axis].better for axis in axes},
+        items=_Items(kept, results, names, axes),
+        pair=_first_pair(results, names),
+    )
+
+
+def _first_pair(results: Results, names: Sequence[str]) -> tuple[str, str] | None:
+    """Return the model that the advice names and the one it is weighed against, if they differ.
+
+    Else the first comparison; None without any.
+    """
+    advice = results.advice
+    pairs = [(advice.choice, advice.against)] if advice else []
+    pairs += [(each.a, each.b) for each in results.decisions]
+    return next(((a, b) for a, b in pairs if a != b and a in names and b in names), None)
+
+
+def recipe(study: Study, name: str) -> str:
+    """Return the part of a study file that makes a model, as YAML: its merge, or its training."""
+    if name == BASE:
+        return to_yaml({"base": _plain(study.base)})
+    merge = study.merges().get(name)
+    if merge is not None:  # also one of a sweep, which no study file names
+        return to_yaml({"checkpoints": {name: {"merge": _plain(merge)}}, "seed": study.seed})
+    checkpoint = study.checkpoints[name]
+    parts: dict[str, Any] = {}
+    if isinstance(checkpoint, Trained):
+        parts["mixtures"] = {checkpoint.mixture: _plain(study.mixtures[checkpoint.mixture])}
+        parts["training"] = {checkpoint.train: _plain(study.training[checkpoint.train])}
+    parts["checkpoints"] = {name: _plain(checkpoint)}
+    if isinstance(checkpoint, Trained | Merged):
+        parts["seed"] = study.seed
+    return to_yaml(parts)
+
+
+def _plain(spec: Any) -> Any:
+    return spec.model_dump(mode="json", exclude_defaults=True, by_alias=True)
+
+
+@dataclass(frozen=True)
+class _Items:
+    """The items of a run; each iteration reads the files again, so that memory holds one axis."""
+
+    kept: Outputs
+    results: Results
+    models: Sequence[str]
+    axes: Sequence[Axis]
+
+    def __iter__(self) -> Iterator[SampleItem]:
+        for axis in self.axes:
+            file = self.kept.prompts(axis)
+            prompts = read_rows(file, Prompt) if file else []
+            answers = {name: self._answers(name, axis) for name in self.models}
+            for prompt in self._chosen(prompts):
+                yield SampleItem(
+                    axis,
+                    prompt.id,
+                    prompt.text,
+                    {name: own[prompt.id] for name, own in answers.items() if prompt.id in own},
+                    prompt.language,
+                    prompt.category or "",
+                    prompt.cluster,
+                )
+
+    def _chosen(self, prompts: Sequence[Prompt]) -> Sequence[Prompt]:
+        """Choose whole clusters, evenly over the set, to show each question in all languages."""
+        clusters = list(dict.fromkeys(prompt.cluster for prompt in prompts))
+        asked = self.kept.study.report.samples
+        if asked is None or asked >= len(clusters):
+            return prompts
+        kept = {clusters[i * len(clusters) // asked] for i in range(asked)}
+        return [prompt for prompt in prompts if prompt.cluster in kept]
+
+    def _answers(self, name: str, axis: Axis) -> dict[str, SampleAnswer]:
+        answers, judged = self.kept.answers(name, axis), self.kept.verdicts(name, axis)
+        verdicts: dict[str, list[Verdict]] = {}
+        for verdict in read_rows(judged, Verdict) if judged else ():
+            verdicts.setdefault(verdict.prompt, []).append(verdict)
+        return {
+            row.prompt: self._answer(axis, row.text, verdicts.get(row.prompt, []), name == BASE)
+            for row in (read_rows(answers, Response) if answers else ())
+        }
+
+    def _answer(
+        self, axis: Axis, text: str, verdicts: Sequence[Verdict], is_base: bool
+    ) -> SampleAnswer:
+        info, measure = self.results.axes[axis], self.kept.study.evaluate.axes[axis].measure
+        if not verdicts:
+            # No judge compares the base model with itself; others win or lose against this value.
+            return SampleAnswer(text, measure.of_base if is_base else None, "Not judged")
+        score = prompt_score(verdicts, measure.worth)
+        told = [outcome_in_words(each.outcome, each.score, info) for each in verdicts]
+        tones = {tone for _, tone in told}
+        notes = [each.reason for each in verdicts]
+        notes += [
+            f"{name}: {value}"
+            for each in verdicts
+            for name, value in each.notes.items()
+            if name != "severity"
+        ]
+        return SampleAnswer(
+            text,
+            None if math.isnan(score) else score,
+            # In both orders, or by several judges.
+            " / ".join(dict.fromkeys(words for words, _ in told)),
+            tones.pop() if len(tones) == 1 else "",
+            next(filter(None, (each.notes.get("severity") for each in verdicts)), ""),
+            "\n".join(dict.fromkeys(filter(None, notes))),
+        )
