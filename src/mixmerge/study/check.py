@@ -8,6 +8,7 @@ from pathlib import Path
 from mixmerge.errors import ModelError
 from mixmerge.evaluation.judges import of_people
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
+from mixmerge.evaluation.sources import HarnessSpec
 from mixmerge.merging.methods import METHODS
 from mixmerge.spec_model import Problem, unknown_name
 from mixmerge.study.selection import SweepSpec
@@ -70,7 +71,7 @@ def problems(study: Study) -> Iterator[Problem]:
         yield (EXTENDS,), "only a file can extend others."
     if len(set(study.languages)) < len(study.languages):
         yield ("languages",), "a language is named twice."
-    checks = (_given, _testbed, _mixtures, _axes, _choices, _match_on, _selection_items, _trial)
+    checks = (_given, _testbed, _mixtures, _axes, _harnesses, _choices, _match_on, _selection_items, _trial)
     for check in (_chat_templates, *checks):
         yield from check(study)
     unknown = list(_checkpoints(study))
@@ -146,11 +147,25 @@ def _axes(study: Study) -> Iterator[Problem]:
         for axis in getattr(selection, section):
             if axis not in axes:
                 yield ("selection", section, axis), unknown_name(axis, "evaluate.axes", axes)
+            elif section == "prompts" and axis in study.evaluate.scored:
+                said = f"`{axis}` is scored by a harness or a log: it has no prompts to choose on."
+                yield ("selection", section, axis), said
+
+
+def _harnesses(study: Study) -> Iterator[Problem]:
+    """Find models that a harness cannot run, because the study has only an endpoint for them."""
+    for axis, spec in study.evaluate.scored.items():
+        for name in (BASE, *study.checkpoints):
+            if isinstance(spec.source, HarnessSpec) and not has_weights(study, name):
+                said = f"runs {spec.key} on the weights of `{name}`, of which only an endpoint is "
+                yield ("evaluate", "axes", axis), f"{said}given: name its folder as `model`, too."
 
 
 def _trial(study: Study) -> Iterator[Problem]:
     if study.evaluate.calibrate is None:
         return
+    if not study.evaluate.judged:
+        yield ("evaluate", "calibrate"), "there is no axis with a judge to compare with labels."
     for axis, spec in study.evaluate.judged.items():
         if of_people(spec.judge):
             said = (
