@@ -10,7 +10,7 @@ from mixmerge.errors import SpecError
 from mixmerge.evaluation.judges.endpoint import EndpointJudgeSpec
 from mixmerge.evaluation.judges.panel import PanelJudgeSpec
 from mixmerge.study.check import parse_study
-from mixmerge.study.run import with_budget
+from mixmerge.study.budget import with_budget
 from mixmerge.study.spec import Study
 
 PAID = {"endpoint": "http://a/v1", "model": "paid", "price": {"input": 1, "output": 2}}
