@@ -47,7 +47,6 @@ def _log(data: Exported, name: str, axis: str, info: AxisInfo) -> Any:
     rows = data.items(name, axis)
     known = [row.score for row in rows if row.score is not None]
     mean = math.fsum(known) / len(known) if known else math.nan
-    model = f"mixmerge/{name}"
     return EvalLog(
         status="success",
         eval=EvalSpec(
@@ -58,7 +57,7 @@ def _log(data: Exported, name: str, axis: str, info: AxisInfo) -> Any:
             dataset=EvalDataset(
                 name=axis, samples=len(rows), sample_ids=[row.prompt.id for row in rows]
             ),
-            model=model,
+            model=name,
             config=EvalConfig(),
             metadata={"better": info.better, "bounds": list(info.bounds), "phrase": info.phrase},
         ),
@@ -74,7 +73,7 @@ def _log(data: Exported, name: str, axis: str, info: AxisInfo) -> Any:
             ],
         ),
         stats=EvalStats(started_at=data.made, completed_at=data.made),
-        samples=[_sample(row, model, info.measure) for row in rows],
+        samples=[_sample(row, name, info.measure) for row in rows],
     )
 
 

@@ -1,5 +1,6 @@
 """``mixmerge export``: write a finished run for other tools."""
 
+import math
 from pathlib import Path
 
 from mixmerge.errors import SpecError
@@ -67,11 +68,12 @@ def _items(kept: Outputs, study: Study, results: Results, name: str, axis: Axis)
         rows = told.get(prompt.id, [])
         # No judge compares the base model with itself: that is a tie by definition.
         share = prompt_score(rows, measure.worth) if rows else measure.of_base
+        judged = share is not None and not math.isnan(share)
         items.append(
             Scored(
                 prompt,
                 answers.get(prompt.id, ""),
-                None if share is None or share != share else measure.of_share(share),
+                measure.of_share(share) if share is not None and judged else None,
                 "\n".join(dict.fromkeys(row.reason for row in rows if row.reason)),
                 ", ".join(dict.fromkeys(row.judge for row in rows)) or info.title,
             )

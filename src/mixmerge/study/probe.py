@@ -59,6 +59,7 @@ def needed_endpoints(study: Study, todo: Sequence[Planned]) -> list[NeededEndpoi
 
 
 def endpoints(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield the mappings within a value that name an endpoint."""
     if isinstance(value, dict):
         if isinstance(value.get("endpoint"), str):
             yield value

@@ -33,13 +33,22 @@ def _asked(source: SourceSpec) -> Asked:
 def of_model(found: Sequence[Scores], names: Sequence[str], place: Path) -> list[Scores]:
     """Return the scores of the model that has one of the names, of which the first counts most.
 
+    A name may lack what precedes the last slash in the log, such as the library that ran the model.
+
     Raises:
-        DataError: no model has, or the metric has another meaning in another task.
+        DataError: no model has one of the names, or two have the same.
     """
     for name in names:
-        own = [scores for scores in found if scores.model in (name, plain(name))]
-        if own:
-            return own
+        for called in (lambda model: model, lambda model: model.rpartition("/")[2]):
+            own = [scores for scores in found if called(scores.model) in (name, plain(name))]
+            models = sorted({scores.model for scores in own})
+            if len(models) == 1:
+                return own
+            if models:
+                raise DataError(
+                    f"{place}: {quoted(models)} may both be {names[0]!r}; say which in `models: "
+                    f"{{{names[0]}: NAME}}`."
+                )
     raise DataError(
         f"{place} has no scores of {names[0]!r}; its models are "
         f"{quoted(sorted({scores.model for scores in found}))}. If one of them is {names[0]!r}, "

@@ -121,7 +121,7 @@ def names_in_log(study: Study, spec: ScoredAxis, name: str) -> list[str]:
     if name in spec.source.models:
         return [spec.source.models[name]]
     given = study.given().get(name)
-    return [name] if given is None or given.model is None else [name, given.model]
+    return [name] if given is None or given.model is None else [name, given.model.partition("@")[0]]
 
 
 KINDS = (Score(),)
