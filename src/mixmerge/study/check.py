@@ -71,18 +71,8 @@ def problems(study: Study) -> Iterator[Problem]:
         yield (EXTENDS,), "only a file can extend others."
     if len(set(study.languages)) < len(study.languages):
         yield ("languages",), "a language is named twice."
-    checks = (
-        _given,
-        _testbed,
-        _mixtures,
-        _axes,
-        _harnesses,
-        _choices,
-        _match_on,
-        _selection_items,
-        _trial,
-    )
-    for check in (_chat_templates, *checks):
+    checks = (_given, _testbed, _mixtures, _axes, _choices, _match_on, _selection_items, _trial)
+    for check in (_chat_templates, _harnesses, *checks):
         yield from check(study)
     unknown = list(_checkpoints(study))
     yield from unknown

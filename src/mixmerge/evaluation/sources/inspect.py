@@ -110,6 +110,12 @@ class InspectSpec(HarnessSpec):
             said = logs[0].error.message if logs and logs[0].error else "no reason is in its log"
             raise ResourceError(f"inspect, task {self.task}: {said} (log: {asked.cache}).")
         for log in logs:
+            # inspect only warns of these, in the middle of its own output.
+            if unknown := self.args.keys() - log.eval.task_args.keys():
+                raise SpecError(
+                    f"inspect, task {self.task}: the task has no argument `{min(unknown)}` (it "
+                    f"has: {quoted(log.eval.task_args) or 'none'})."
+                )
             copyfile(_path(log.location), asked.out / Path(log.location).name)
 
     def _sampling(self) -> dict[str, Any]:

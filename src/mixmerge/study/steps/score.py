@@ -83,7 +83,6 @@ class Score(StepKind[ScoreSettings, ScoreFacts], kind="score"):
             inputs,
             files,
             {"axis": spec.model_dump(mode="json", include={spec.key})},
-            by_output=True,
         )
 
     def run(self, task: Task, settings: ScoreSettings, progress: Progress) -> ScoreFacts:
