@@ -9,8 +9,8 @@ from mixmerge import evaluate
 from mixmerge.errors import SpecError
 from mixmerge.evaluation.judges.endpoint import EndpointJudgeSpec
 from mixmerge.evaluation.judges.panel import PanelJudgeSpec
-from mixmerge.study.check import parse_study
 from mixmerge.study.budget import with_budget
+from mixmerge.study.check import parse_study
 from mixmerge.study.spec import Study
 
 PAID = {"endpoint": "http://a/v1", "model": "paid", "price": {"input": 1, "output": 2}}

@@ -204,7 +204,9 @@ def test_a_harness_that_is_not_installed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """The run does not start, and doctor says it once: which axis, which extra."""
-    text = STUDY.split("    old:")[0].format() + f"    new: {{{key}: {{task: {task}}}}}\n"
+    text = (
+        STUDY.split("    old:", maxsplit=1)[0].format() + f"    new: {{{key}: {{task: {task}}}}}\n"
+    )
     (tmp_path / "study.yaml").write_text(text)
     find = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda n: None if n == package else find(n))
@@ -217,7 +219,7 @@ def test_a_harness_that_is_not_installed(
     assert capsys.readouterr().out.count(f"needs the package {package}") == 1
 
 
-HARNESS = STUDY.split("    old:")[0].format() + "    new: {lm_eval: {task: mmlu}}\n"
+HARNESS = STUDY.split("    old:", maxsplit=1)[0].format() + "    new: {lm_eval: {task: mmlu}}\n"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import typer
 
 from mixmerge.cli import RunFolder, Seed
 from mixmerge.cli.screen import RunScreen, spent_so_far, working
-from mixmerge.export import TARGETS
+from mixmerge.exporting import TARGETS
 
 if TYPE_CHECKING:
     from mixmerge.study.run import Prepared

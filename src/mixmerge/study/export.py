@@ -5,8 +5,8 @@ from pathlib import Path
 
 from mixmerge.errors import SpecError
 from mixmerge.execution.store import RECORD
-from mixmerge.export import TARGETS, writer
-from mixmerge.export.data import Exported, Scored
+from mixmerge.exporting import TARGETS, writer
+from mixmerge.exporting.data import Exported, Scored
 from mixmerge.files import read_json, read_rows
 from mixmerge.records import Axis, Prompt, Response, Verdict, prompt_score
 from mixmerge.records.results import Results, read_results
@@ -24,7 +24,7 @@ def export(run: Path | str, out: Path | str, *, to: str, model: str | None = Non
     Args:
         run: The run folder.
         out: The folder to write into; files of the same names are replaced.
-        to: One of `mixmerge.export.TARGETS`.
+        to: One of `mixmerge.exporting.TARGETS`.
         model: The only model to write; by default all.
 
     Raises:

@@ -64,7 +64,9 @@ def run(tmp_path: Path) -> Run:
 
     def run(spec: HarnessSpec) -> Path:
         cache, files = tmp_path / "cache" / "run", spec.paths()
-        spec.run(HarnessRun(tmp_path / "model", "mixed", tmp_path / "log", cache, files, 8, 0, False))
+        spec.run(
+            HarnessRun(tmp_path / "model", "mixed", tmp_path / "log", cache, files, 8, 0, False)
+        )
         return tmp_path / "log"
 
     return run

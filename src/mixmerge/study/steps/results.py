@@ -136,7 +136,9 @@ def compute_results(
 
     progress(0, 1, "bootstrap")
     settings = settings.model_copy(update={"axes": _with_directions(settings, verdicts)})
-    told = read_verdicts(verdicts)
+    told: dict[str, dict[Axis, list[Verdict]]] = {}
+    for role, folder in verdicts.items():
+        told.setdefault(role.partition("@")[0], {}).update(read_verdicts(folder))
     described = {name: info for name, info in settings.models.items() if name in told}
     models = {BASE: ModelInfo(kind="base")} | {
         name: ModelInfo(**info.model_dump(exclude={"trainings"}))
@@ -201,13 +203,9 @@ def _with_directions(settings: ResultsSettings, verdicts: Folders) -> dict[Axis,
     }
 
 
-def read_verdicts(folders: Folders) -> dict[str, dict[Axis, list[Verdict]]]:
-    """Read verdicts by model and axis; the folders are by the roles of `verdict_steps`."""
-    found: dict[str, dict[Axis, list[Verdict]]] = {}
-    for role, folder in folders.items():
-        rows = {file.stem: read_rows(file, Verdict) for file in sorted(folder.glob("*.jsonl"))}
-        found.setdefault(role.partition("@")[0], {}).update(rows)
-    return found
+def read_verdicts(folder: Path) -> dict[Axis, list[Verdict]]:
+    """Read the verdicts of one model by axis."""
+    return {file.stem: read_rows(file, Verdict) for file in sorted(folder.glob("*.jsonl"))}
 
 
 KINDS = (StudyResults(),)

@@ -1,11 +1,12 @@
 """Write results and answers of a study as other tools read them; one file for each target.
 
-To add one, write a file with a `write` like `mixmerge.export.leaderboard` and name it in `TARGETS`.
+To add one, write a file with a `write` like `mixmerge.exporting.leaderboard` and name it in
+`TARGETS`.
 """
 
 from importlib import import_module
 
-from mixmerge.export.data import Write
+from mixmerge.exporting.data import Write
 
 TARGETS = (
     "lm_eval",

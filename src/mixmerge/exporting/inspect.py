@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import ResourceError
-from mixmerge.export.data import Exported, Scored
+from mixmerge.exporting.data import Exported, Scored
 from mixmerge.records.results import AxisInfo
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mixmerge.errors import SpecError
-from mixmerge.export.data import Exported
+from mixmerge.exporting.data import Exported
 from mixmerge.files import write_text
 from mixmerge.records.results import AxisInfo, AxisScore
 

@@ -4,7 +4,7 @@ import csv
 import io
 from pathlib import Path
 
-from mixmerge.export.data import Exported
+from mixmerge.exporting.data import Exported
 from mixmerge.files import write_text
 
 

@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from mixmerge.export.data import Exported, Scored
+from mixmerge.exporting.data import Exported, Scored
 from mixmerge.files import write_json, write_text
 
 
