@@ -25,8 +25,12 @@ checkpoints:
 evaluate:
   axes:
     general: {prompts: {testbed: general, split: dev}, judge: {rules: testbed}, measure: win_rate}
-    harm: {prompts: {testbed: safety, split: dev}, judge: {rules: testbed}, measure: {rate: harmful}, better: lower}
-    length: {prompts: {testbed: safety, split: dev}, judge: {regex: "^.{20}"}, measure: {mean: [1, 5]}}
+    harm:
+      prompts: &harmful {testbed: safety, split: dev}
+      judge: {rules: testbed}
+      measure: {rate: harmful}
+      better: lower
+    length: {prompts: *harmful, judge: {regex: "^.{20}"}, measure: {mean: [1, 5]}}
   decoding: {max_new_tokens: 8}
   draws: 1000
 """
@@ -135,7 +139,7 @@ def test_what_cannot_be_exported(
         mixmerge.export(run, tmp_path, to="lm_eval", model="merge")
     with pytest.raises(SpecError, match="a card is for one model; add `--model`, one of base, "):
         mixmerge.export(run, tmp_path, to="model_card")
-    with pytest.raises(SpecError, match="no study.yaml; give the folder of a `mixmerge run`"):
+    with pytest.raises(SpecError, match=r"no study\.yaml; give the folder of a `mixmerge run`"):
         mixmerge.export(tmp_path, tmp_path, to="lm_eval")
     (tmp_path / "study.yaml").write_text(STUDY)
     mixmerge.run(tmp_path / "study.yaml", tmp_path / "half", only=["base/base"])

@@ -12,7 +12,7 @@ languages: [en, es]
 checkpoints: {other: testbed/cliff}
 evaluate:
   axes:
-    useful: {prompts: &asked {files: PROMPTS}, judge: {rules: testbed}, measure: win_rate}
+    useful: {prompts: &asked {files: PROMPTS}, judge: {regex: "^.{20}"}, measure: {rate: long}}
     confusion:
       prompts: *asked
       judge: {language: prompt, among: [en, es, fr]}

@@ -63,9 +63,17 @@ def run(tmp_path: Path) -> Run:
     (tmp_path / "log").mkdir()
 
     def run(spec: HarnessSpec) -> Path:
-        cache, files = tmp_path / "cache" / "run", spec.paths()
         spec.run(
-            HarnessRun(tmp_path / "model", "mixed", tmp_path / "log", cache, files, 8, 0, False)
+            HarnessRun(
+                model=tmp_path / "model",
+                name="mixed",
+                out=tmp_path / "log",
+                cache=tmp_path / "cache" / "run",
+                files=spec.paths(),
+                batch_size=8,
+                seed=0,
+                allow_execution=False,
+            )
         )
         return tmp_path / "log"
 
@@ -88,7 +96,7 @@ def tasks(tmp_path: Path) -> Path:
 def test_a_task_of_lm_eval(run: Run, tasks: Path) -> None:
     """The items' scores have the mean that lm-eval reports, for the metric that is asked."""
     fields = {"cluster": "set"}
-    spec = LmEvalSpec(task="numbers", include_path=tasks, metric="acc_norm", fields=fields)  # type: ignore[arg-type]
+    spec = LmEvalSpec(task="numbers", include_path=tasks, metric="acc_norm", fields=fields)
     assert spec.unknown() == ""
     log = run(spec)
     (scores,) = reading.read(spec, log)

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,7 +109,7 @@ def test_a_model_that_is_not_in_a_log() -> None:
         ({"task": "times"}, "mixed was scored on `times`, the base model on `sums`"),
     ],
 )
-def test_another_task_is_refused(change: dict[str, object], message: str) -> None:
+def test_another_task_is_refused(change: dict[str, Any], message: str) -> None:
     """Scores on other items are not compared; the message counts what differs."""
     base = scores(1, 0, 1, model="base")
     reading.require_same_items([scores(0, 0, 0)], [base], "mixed")
