@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mixmerge.comparison.compare import compare
     from mixmerge.execution.status import status
     from mixmerge.merging.engine import merge
     from mixmerge.merging.inspection.inspect import inspect
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "adopt",
+    "compare",
     "demo",
     "doctor",
     "evaluate",
@@ -43,6 +45,7 @@ __all__ = [
 
 _WHERE = {
     "adopt": ("mixmerge.study.adopt", "adopt"),
+    "compare": ("mixmerge.comparison.compare", "compare"),
     "demo": ("mixmerge.study.run", "demo"),
     "doctor": ("mixmerge.study.doctor", "doctor"),
     "evaluate": ("mixmerge.study.run", "evaluate"),

@@ -38,3 +38,16 @@ def test_an_index_of_nothing_is_refused(content: str, folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(content)
     with pytest.raises(ModelError, match=r"model\.safetensors\.index\.json"):
         ModelFolder(folder)
+
+
+def test_weights_are_counted_over_all_files(folder: Path) -> None:
+    """The count needs the headers only, and says which file is damaged."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    save_file({"a": np.zeros((3, 4)), "b": np.zeros(())}, folder / "one.safetensors")
+    save_file({"c": np.zeros((2, 2, 2), dtype=np.int8)}, folder / "two.safetensors")
+    assert ModelFolder(folder).weights == 12 + 1 + 8
+    (folder / "two.safetensors").write_bytes(b"not one")
+    with pytest.raises(ModelError, match=r"two\.safetensors: not a valid safetensors file"):
+        _ = ModelFolder(folder).weights

@@ -257,7 +257,9 @@ def study_results(seed: int = 0) -> Results:
                 random, win, harm, kind=kind, stage=stage, method=method, safety=safety
             )
             tokens = 1_250_000 * (2 if kind == "merge" else 1) * (2 if stage == "dpo" else 1)
-            costs[name] = Costs(training_tokens=tokens, training_rows=tokens // 125)
+            costs[name] = Costs(
+                training_tokens=tokens, training_rows=tokens // 125, flops=tokens * 10**9
+            )
             if kind == "merge":
                 pairs.append((name, mix[0]))
                 for axis, gap, half in (
@@ -330,7 +332,7 @@ def given_input(axes: Sequence[Axis], languages: Sequence[str] = ("en",)) -> Rep
 def study_samples(results: Results, seed: int = 0) -> Samples:
     """Return seven prompts in six languages; one answer of the first is hostile markup."""
     random = np.random.default_rng(seed)
-    items = []
+    items = list[SampleItem]()
     for number in range(7):
         axis: Axis = ("general", "safety", "over_refusal")[number % 3]
         for language in LANGUAGES:

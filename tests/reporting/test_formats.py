@@ -56,3 +56,12 @@ def test_counts_and_shares() -> None:
     assert formats.count(1_234_567) == f"1{NARROW}234{NARROW}567"
     assert formats.share(0.15) == f"15{NARROW}%"
     assert formats.share(0.125) == f"12.5{NARROW}%"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(5.13e9, "5.13 × 10⁹"), (123456, "1.23 × 10⁵"), (0, "0"), (9.999e22, "1.00 × 10²³")],
+)
+def test_large_numbers_in_powers_of_ten(number: float, text: str) -> None:
+    """Three digits and the power of ten."""
+    assert formats.scientific(number).replace(formats.SPACE, " ") == text

@@ -3,6 +3,7 @@
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from mixmerge.errors import ResourceError
 from mixmerge.reporting.input import ReportInput
+from mixmerge.reporting.samples import SampleAnswer, SampleItem
 from mixmerge.reporting.write import write_report
 
 
@@ -183,6 +185,21 @@ def test_older_figures_do_not_stay(study: ReportInput, tmp_path: Path) -> None:
     write_report(study.model_copy(update={"results": empty}), tmp_path)
     assert not (tmp_path / "figures" / "old.png").exists()
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_what_the_samples_leave_out_is_said(study: ReportInput, tmp_path: Path) -> None:
+    """A cut answer is told to the caller; a report without samples removes an older page."""
+    answer = SampleItem("general", "1", "?", {"base": SampleAnswer("x" * 5000)})
+    assert study.samples
+    samples = replace(study.samples, items=[answer])
+    said: list[str] = []
+    write_report(study.model_copy(update={"samples": samples}), tmp_path, say=said.append)
+    assert said == ["The page is limited in size: 1 long text is cut at 4\u202f000 characters."]
+    assert (tmp_path / "samples.html").is_file()
+    write_report(study.model_copy(update={"samples": None}), tmp_path, say=said.append)
+    assert not (tmp_path / "samples.html").exists()
+    assert len(said) == 1
+    assert "samples.html" not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("folder")

@@ -70,3 +70,26 @@ def test_mcnemar_is_the_binomial_tail(only_a: int, only_b: int) -> None:
     """The exact p-value doubles the smaller binomial tail, up to one."""
     tail = stats.binom.cdf(min(only_a, only_b), only_a + only_b, 0.5)
     assert paired.mcnemar_p(only_a, only_b) == pytest.approx(min(1.0, 2 * tail))
+
+
+def test_a_large_mcnemar_is_the_binomial_tail_too() -> None:
+    """Thousands of differing prompts are counted exactly, at once."""
+    tail = stats.binom.cdf(4900, 10_000, 0.5)
+    assert paired.mcnemar_p(4900, 5100) == pytest.approx(2 * tail, rel=1e-9)
+
+
+def test_many_columns_at_once_are_each_column_alone() -> None:
+    """Few clusters and differences of one size are exact; other p-values agree up to the draws."""
+    rng = np.random.default_rng(7)
+    few = np.zeros(80)
+    few[:6] = rng.normal(size=6)
+    signs = rng.choice([-0.5, 0.0, 0.5], 80, p=[0.2, 0.4, 0.4])
+    graded = rng.normal(0.2, 1, (80, 2))
+    found = paired.sign_flip_ps(np.column_stack([few, signs, graded, np.zeros(80)]), rng)
+    assert found[0] == by_enumeration(few[:6].tolist())
+    counts = int(np.sum(signs > 0)), int(np.sum(signs < 0))
+    assert found[1] == pytest.approx(stats.binomtest(counts[0], sum(counts)).pvalue)
+    for column in (0, 1):
+        alone = paired.sign_flip_p(graded[:, column], np.random.default_rng(8))
+        assert found[2 + column] == pytest.approx(alone, abs=0.015)
+    assert found[4] == 1.0

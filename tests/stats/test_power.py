@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mixmerge.stats.power import smallest_difference
+from mixmerge.stats.power import clusters_needed, smallest_difference
 from mixmerge.stats.proportions import tango_p
 
 
@@ -34,3 +34,13 @@ def test_a_difference_is_never_larger_than_the_share_that_differs() -> None:
     assert smallest_difference(10, 0.1) == 0.1
     assert smallest_difference(1, 1.0) == 1.0
     assert math.isfinite(smallest_difference(3, 0.5, 1000))
+
+
+@pytest.mark.parametrize(("clusters", "comparisons"), [(150, 1), (400, 1), (400, 10)])
+def test_needed_clusters_are_those_whose_smallest_difference_it_is(
+    clusters: int, comparisons: int
+) -> None:
+    """Solving for the number of clusters is the reverse of solving for the difference."""
+    difference = smallest_difference(clusters, 0.3, comparisons)
+    assert clusters_needed(difference, 0.3, comparisons) in (clusters, clusters + 1)
+    assert clusters_needed(-difference, 0.3, comparisons) in (clusters, clusters + 1)

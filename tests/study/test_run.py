@@ -19,7 +19,7 @@ from mixmerge.errors import SpecError, StepFailedError
 from mixmerge.execution.events import Begun, Event
 from mixmerge.execution.schedule import Outcome
 from mixmerge.execution.store import Store
-from mixmerge.files import write_json
+from mixmerge.files import read_json, write_json
 from mixmerge.fingerprint import file_fingerprint, folder_fingerprint
 from mixmerge.records import Results
 from mixmerge.study.run import prepare
@@ -171,7 +171,13 @@ def test_tables_of_an_earlier_study_do_not_stay(
         for folder, file in ((tmp_path, "old.csv"), (done["report/study"], "new.csv")):
             (folder / name).mkdir()
             (folder / name / file).write_text("a,b\n")
-    prepare(SMALL, tmp_path)._publish(Outcome(done=done))
+    (tmp_path / "samples.html").write_text("<html>")
+    left_out = "The page is limited in size."
+    record = read_json(done["report/study"] / "record.json")
+    write_json(done["report/study"] / "record.json", record | {"facts": {"left_out": left_out}})
+    published = prepare(SMALL, tmp_path)._publish(Outcome(done=done))
+    assert published.left_out == left_out
+    assert not (tmp_path / "samples.html").exists()
     assert [file.name for file in sorted(tmp_path.glob("tables/*"))] == ["new.csv"]
     assert [file.name for file in sorted(tmp_path.glob("figures/*"))] == ["new.csv"]
 

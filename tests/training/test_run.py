@@ -22,7 +22,7 @@ from mixmerge.records import ModelFolder
 from mixmerge.training import AdapterSpec, TrainPlacement, TrainSpec
 from mixmerge.training.data import read_data
 from mixmerge.training.plan import row_order
-from mixmerge.training.report import CurvePoint, TrainReport
+from mixmerge.training.report import CurvePoint, TrainReport, training_flops
 from mixmerge.training.run import train
 from mixmerge.training.session import _check_finished
 
@@ -166,6 +166,39 @@ def test_what_a_training_leaves(cohere: Path, conversations: Write, tmp_path: Pa
     )
     assert (report.precision, report.dtype, report.sharding) == ("float32", "float32", "none")
     assert heard[-1][:2] == (6, 6)
+
+
+def test_operations_are_those_of_the_matrix_products(
+    cohere: Path, conversations: Write, pairs: Write, tmp_path: Path
+) -> None:
+    """6 per weight and token is what torch counts in a step, and the reference adds 2."""
+    import torch
+    from safetensors.numpy import load_file
+    from torch.utils.flop_counter import FlopCounterMode
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(cohere, dtype=torch.float32)
+    tokens = torch.arange(8).repeat(4, 1)
+    with FlopCounterMode(display=False) as counter:
+        model(input_ids=tokens, labels=tokens).loss.backward()
+    weights = sum(each.numel() for each in model.parameters())
+    assert training_flops(weights, weights, tokens.numel()) == pytest.approx(
+        counter.get_total_flops(), rel=0.15
+    )
+    assert training_flops(weights, 0, 0, forward_tokens=7) == 2 * 7 * weights
+
+    sft = train(SFT, model=cohere, rows=conversations(24), out=tmp_path / "sft")
+    assert (sft.weights, sft.trained_weights, sft.reference_tokens) == (weights, weights, 0)
+    assert sft.flops == 6 * weights * sft.tokens
+    lora = SFT.model_copy(update={"adapter": LORA})
+    adapted = train(lora, model=cohere, rows=conversations(24), out=tmp_path / "lora")
+    factors = load_file(tmp_path / "lora" / "adapter" / "adapter_model.safetensors")
+    assert adapted.trained_weights == sum(each.size for each in factors.values())
+    assert adapted.flops == (4 * weights + 2 * adapted.trained_weights) * adapted.tokens
+    dpo = train(DPO, model=cohere, rows=pairs(24), out=tmp_path / "dpo")
+    once = read_data(DPO, ModelFolder(cohere), pairs(24), silent).encoded.read.sum()
+    assert dpo.reference_tokens == once
+    assert dpo.flops == 6 * weights * dpo.tokens + 2 * weights * once
 
 
 def test_the_trained_folder_keeps_its_parents_files(

@@ -24,6 +24,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "mixmerge evaluate study.yaml out/",
         "mixmerge evaluate study.yaml out/ --budget 5",
     ),
+    "compare": (
+        "mixmerge compare results/base results/tuned",
+        "mixmerge compare base=a.eval tuned=b.eval --page differences.html",
+        "mixmerge compare scores.csv --baseline base --cluster passage",
+    ),
     "inspect": ("mixmerge inspect ./model-a ./model-b --base ./base",),
 }
 """By command, the most common first."""

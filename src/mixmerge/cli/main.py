@@ -13,6 +13,7 @@ import typer
 
 import mixmerge
 from mixmerge.cli import WithEngines
+from mixmerge.cli.compare import compare
 from mixmerge.cli.console import Console
 from mixmerge.cli.doctor import doctor
 from mixmerge.cli.examples import epilog, unbroken
@@ -52,7 +53,7 @@ app = typer.Typer(
 )
 PANELS: dict[str, tuple[Callable[..., int | None], ...]] = {
     "The whole study": (demo, init, doctor, plan, run, status, adopt, report, export),
-    "One part of it": (mix, train, merge, evaluate, inspect),
+    "One part of it": (mix, train, merge, evaluate, inspect, compare),
 }
 for panel, commands in PANELS.items():
     for command in commands:

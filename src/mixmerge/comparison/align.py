@@ -21,9 +21,7 @@ Mismatch = Literal["refuse", "common", "ignore"]
 out, or compare them all the same."""
 
 _TEMPLATE = "chat_template_sha"
-_REMEDY = (
-    "Compare what is equal with --mismatch common, or all items with --mismatch ignore."
-)
+_REMEDY = "Compare what is equal with --mismatch common, or all items with --mismatch ignore."
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,8 @@ def align(
         DataError: the logs have other metrics, versions, questions or prompts (see `Mismatch`), no
             item in common, or a score outside the ``bounds``.
     """
-    first, notes = logs[0], []
+    first = logs[0]
+    notes: list[str] = []
     for log in logs[1:]:
         _check_metric(first, log)
         if mismatch == "refuse":
@@ -97,10 +96,15 @@ def align(
         epochs=[most for _, most in columns],
         cluster=_codes(_one_each("cluster", logs, place) or items),
         language=_one_each("language", logs, place),
-        better=better or next((log.better for log in logs if log.better), "higher"),
+        better=better or _better(logs),
         bounds=_bounds(task, logs, values, bounds, notes),
         notes=notes,
     )
+
+
+def _better(logs: Sequence[Scores]) -> Better:
+    said: list[Better] = [log.better for log in logs if log.better is not None]
+    return said[0] if said else "higher"
 
 
 def _by_item(log: Scores, rows: Codes, count: int) -> tuple[Floats, int]:
@@ -166,15 +170,13 @@ def _other_questions(first: Scores, log: Scores, odd: list[str]) -> str:
                 if key in first.settings and key in log.settings
                 and first.settings[key] != log.settings[key]), "")  # fmt: skip
     return (
-        f"{first.task}: {len(odd)} of the {common} items that {first.model} and {log.model} have in "
-        f"common have another question or prompt{why}, the first is {odd[0]!r} ({first.origin}, "
+        f"{first.task}: {len(odd)} of {common} common items have another question or prompt in the "
+        f"logs of {first.model} and {log.model}{why}, first {odd[0]!r} ({first.origin}, "
         f"{log.origin}). {_REMEDY}"
     )
 
 
-def _not_common(
-    task: str, first: Scores, log: Scores, seen: NDArray[np.bool_]
-) -> Iterator[str]:
+def _not_common(task: str, first: Scores, log: Scores, seen: NDArray[np.bool_]) -> Iterator[str]:
     common = int(seen.all(axis=1).sum())
     if not common:
         raise DataError(

@@ -9,6 +9,7 @@ from scipy.special import stdtr
 
 from mixmerge.comparison.align import Mismatch, TaskTable, align
 from mixmerge.comparison.gather import Logs, gather
+from mixmerge.comparison.page import write_page
 from mixmerge.comparison.result import Comparisons, ModelScore, OfLanguage, Pair, TaskInfo
 from mixmerge.errors import DataError, SpecError
 from mixmerge.evaluation.measures.mean import Mean
@@ -26,27 +27,41 @@ def compare(
     runs: Sequence[str | Path],
     *,
     baseline: str | None = None,
-    tasks: Sequence[str] = (),
+    only: Sequence[str] = (),
     metric: str | None = None,
-    fields: dict[Field, str] | None = None,
     better: Better | None = None,
     bounds: Interval | None = None,
     mismatch: Mismatch = "refuse",
+    item: str | None = None,
+    model: str | None = None,
+    score: str | None = None,
+    task: str | None = None,
+    cluster: str | None = None,
+    language: str | None = None,
+    epoch: str | None = None,
+    page: Path | None = None,
     seed: int = 0,
 ) -> Comparisons:
     """Say which models are better than a baseline, from logs of evaluations.
 
     Args:
         runs: files and folders of lm-eval, inspect_ai, AlpacaEval or mixmerge, or tables of scores;
-            ``NAME=PATH`` names a model.
+            ``NAME=PATH`` names a model. One name for several logs: they are repeats.
         baseline: a model; by default the first.
-        tasks: only these.
+        only: the tasks to compare; by default all.
         metric: of lm-eval, or the scorer of inspect_ai; by default the first.
-        fields: columns of a table by what they hold, such as ``{"item": "qid"}``. ``cluster`` and
-            ``language`` are also looked up in lm-eval's documents and inspect's metadata.
         better: which direction is good, if the logs do not say.
         bounds: the lowest and the highest possible score, if not 0 and 1.
         mismatch: see `Mismatch`.
+        item: column of a table; by default, as for the next six, one with a usual name.
+        model: column of a table; without one, the file is one model.
+        score: column of a table.
+        task: column of a table.
+        cluster: column of a table, field of lm-eval's documents, or key of inspect's metadata, with
+            what several items share, such as a text that they ask about.
+        language: as ``cluster``.
+        epoch: column of a table that tells repeated answers to an item apart.
+        page: file for a page with the items on which models differ, side by side.
         seed: for the random signs of tests that are not exact.
 
     Returns:
@@ -55,34 +70,45 @@ def compare(
     Raises:
         DataError: a log is wrong, or logs do not fit together.
         SpecError: there is no such baseline, or bounds are not in order.
-        ResourceError: a library that reads the logs is not installed.
+        ResourceError: a library that reads the logs is not installed, or the disk is full.
     """
     if bounds is not None and not bounds[0] < bounds[1]:
-        raise SpecError(f"bounds: the lowest score first, then the highest (seen: {bounds}).")
-    asked = Asked(tuple(tasks), metric, fields or {})
+        raise SpecError(f"bounds: the lowest score, then the highest is required (seen: {bounds}).")
+    named: dict[Field, str | None] = {
+        "item": item, "model": model, "score": score, "task": task, "cluster": cluster,
+        "language": language, "epoch": epoch,
+    }  # fmt: skip
+    fields = {field: column for field, column in named.items() if column is not None}
+    asked = Asked(tuple(only), metric, fields)
     logs, notes = gather(runs, asked)
-    models = list(dict.fromkeys(model for known in logs.values() for model in known))
+    models = list(dict.fromkeys(name for known in logs.values() for name in known))
     first = models[0] if baseline is None else baseline
     if first not in models:
         raise SpecError(f"baseline: there is no model {first!r} (there are: {', '.join(models)}).")
-    tables = [
-        align(
-            task,
-            [known[first], *(log for model, log in known.items() if model != first)],
-            mismatch=mismatch,
-            better=better,
-            bounds=bounds,
-        )
-        for task, known in _with_baseline(logs, first, notes).items()
-    ]
+    tables = []
+    for name, known in _with_baseline(logs, first, notes).items():
+        others = [log for other, log in known.items() if other != first]
+        mine = [known[first], *others]
+        tables.append(align(name, mine, mismatch=mismatch, better=better, bounds=bounds))
+    found = compare_tables(tables, first, notes, seed)
+    if page is not None:
+        write_page(tables, found, page, asked)
+    return found
+
+
+def compare_tables(
+    tables: Sequence[TaskTable], baseline: str, notes: Sequence[str] = (), seed: int = 0
+) -> Comparisons:
+    """Compare the models of tables, the first column of each with the others."""
     comparisons = sum(len(table.logs) - 1 for table in tables)
-    samples = [_Sample(table) for table in tables]
-    pairs = [pair for own in samples for pair in own.pairs(comparisons, seed)]
+    samples = {table.task: _Sample(table) for table in tables}
+    pairs = [pair for own in samples.values() for pair in own.pairs(comparisons, seed)]
+    models = dict.fromkeys(model for own in samples.values() for model in own.models)
     return Comparisons(
-        baseline=first,
+        baseline=baseline,
         tasks={table.task: _info(table) for table in tables},
         models={
-            model: {own.table.task: own.score(model) for own in samples if model in own.models}
+            model: {task: own.score(model) for task, own in samples.items() if model in own.models}
             for model in models
         },
         contrasts=_adjusted(pairs, {table.task: table.better for table in tables}),
@@ -99,18 +125,23 @@ def _with_baseline(logs: Logs, baseline: str, notes: list[str]) -> Logs:
             notes.append(f"{task}: only {', '.join(known)} was evaluated on it; not compared")
     if not kept:
         raise DataError(
-            f"No other model was evaluated on a task of {baseline} ({', '.join(logs)}). If tasks or "
-            "models have other names in each log, give the models names: NAME=PATH."
+            f"No other model was evaluated on a task of {baseline} (tasks: {', '.join(logs)}). "
+            "Choose another --baseline, or give logs of one task."
         )
     return kept
 
 
 def _info(table: TaskTable) -> TaskInfo:
+    first = table.logs[0]
     return TaskInfo(
-        metric=table.logs[0].metric,
+        measure="mean",
+        title=first.metric,
+        phrase=f"the mean {first.metric}",
         better=table.better,
+        primary=True,
+        unit="percent" if table.bounds == (0.0, 1.0) else "score",
         bounds=table.bounds,
-        version=table.logs[0].version,
+        version=first.version,
         items=len(table.items),
     )
 
@@ -145,11 +176,11 @@ class _Sample:
 
     def pairs(self, comparisons: int, seed: int) -> list[Pair]:
         """Return every model less the baseline; p-values are not adjusted yet."""
-        rng = np.random.default_rng(seed)
-        flipped = sign_flip_ps(self._differences.totals, rng)
-        return [
-            self._pair(column, float(p), comparisons) for column, p in enumerate(flipped)
-        ]
+        # Random signs show no p-value below 1 / draws, and Holm multiplies the smallest by the
+        # number of comparisons.
+        draws = max(10_000, min(200 * comparisons, 1_000_000))
+        flipped = sign_flip_ps(self._differences.totals, np.random.default_rng(seed), draws)
+        return [self._pair(column, float(p), comparisons) for column, p in enumerate(flipped)]
 
     def _pair(self, column: int, flipped: float, comparisons: int) -> Pair:
         sample, width = self._differences, self.table.bounds[1] - self.table.bounds[0]

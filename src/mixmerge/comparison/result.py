@@ -4,29 +4,19 @@ from typing import Literal
 
 from pydantic import Field
 
-from mixmerge.records.results import Better, Contrast, Interval
+from mixmerge.records.results import AxisInfo, Contrast, Interval
 from mixmerge.records.rows import RowModel, SchemaModel
 
 Verdict = Literal["better", "worse", "undecided"]
 
 
-class TaskInfo(RowModel):
-    """What is compared on one task."""
+class TaskInfo(AxisInfo):
+    """What is compared on one task; `AxisInfo.bounds` are those seen if none are stated."""
 
-    metric: str
-    better: Better
-    """Which direction is good; ``higher`` if neither the log nor the user said."""
-    bounds: Interval
-    """The lowest and the highest possible score, or those seen."""
     version: str
     """Of the task; empty if unknown."""
     items: int
     """Of all models together."""
-
-    @property
-    def unit(self) -> Literal["percent", "score"]:
-        """``percent``: scores are shown as percent; ``score``: as they are."""
-        return "percent" if self.bounds == (0.0, 1.0) else "score"
 
 
 class ModelScore(RowModel):

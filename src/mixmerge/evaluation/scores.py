@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mixmerge.errors import DataError
 from mixmerge.evaluation.measures import Measure
-from mixmerge.records import Axis, Verdict, prompt_score
+from mixmerge.records import Axis, Verdict, score_of
 from mixmerge.records.results import Average, AxisScore, Change, Interval, LengthControlled, Value
 from mixmerge.stats.bootstrap import Floats, bootstrap_means
 from mixmerge.stats.estimate import Estimate, require_clusters
@@ -46,7 +46,7 @@ class ScoreTable:
 
 
 def score_table(axis: Axis, verdicts: Mapping[str, Sequence[Verdict]], worth: Worth) -> ScoreTable:
-    """Turn the verdicts on some models into one table, with the score of `prompt_score`.
+    """Turn the verdicts on some models into one table, with the score of `score_of`.
 
     Raises:
         DataError: a verdict is for another axis or has no score, or the models were not judged on
@@ -70,7 +70,7 @@ def score_table(axis: Axis, verdicts: Mapping[str, Sequence[Verdict]], worth: Wo
         cluster=np.array([codes[row.cluster] for row in rows], dtype=np.intp),
         language=np.array([row.language for row in rows]),
         scores={
-            model: np.array([prompt_score(by_prompt[prompt], worth) for prompt in first])
+            model: np.array([score_of(by_prompt[prompt], worth) for prompt in first])
             for model, by_prompt in by_model.items()
         },
     )

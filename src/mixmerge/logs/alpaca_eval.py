@@ -54,7 +54,7 @@ def _item(row: dict[str, Any]) -> str:
 
 
 def _score(place: Place, row: dict[str, Any]) -> float:
-    value = number(row.get("preference"), f"{place}, `preference`")
+    value = number(row.get("preference"), place, "preference")
     if value == 0:
         return 0.5
     if not (math.isnan(value) or 1 <= value <= 2):

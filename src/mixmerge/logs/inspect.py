@@ -24,7 +24,8 @@ class _Sample(NamedTuple):
     scores: dict[str, Any]
     """By scorer, and by ``scorer/key`` where a scorer gives several values."""
     content: str
-    metadata: Mapping[str, Any]
+    shared: dict[str, str]
+    """Its ``cluster`` and ``language``, as far as they are asked for."""
     error: bool
 
 
@@ -40,7 +41,7 @@ def _read(path: Path, asked: Asked) -> list[Scores]:
             raise ValueError(f"Unable to read version {header.version}")
         if not asked.wants(header.eval.task):
             return []
-        samples = list(_samples(path))
+        samples = list(_samples(path, asked))
     scores = Scores(
         model=plain(_model(header.eval)),
         task=header.eval.task,
@@ -59,7 +60,7 @@ def _read(path: Path, asked: Asked) -> list[Scores]:
         )
     scores.metric = _metric(scores, header, asked)
     for sample in samples:
-        _add(scores, sample, asked)
+        _add(scores, sample)
     if len({*scores.epochs}) == 1:
         scores.epochs = []
     scores.notes += _notes(scores, header, samples)
@@ -90,21 +91,16 @@ def _metric(scores: Scores, header: Any, asked: Asked) -> str:
                     f"{', '.join(scores.metrics)}).")  # fmt: skip
 
 
-def _add(scores: Scores, sample: _Sample, asked: Asked) -> None:
-    where = f"{scores.origin}: sample {sample.id}"
+def _add(scores: Scores, sample: _Sample) -> None:
     scores.items.append(sample.id)
     scores.epochs.append(sample.epoch)
     # A sample that ended with an error was not graded on its answer.
     value = None if sample.error else sample.scores.get(scores.metric)
-    scores.values.append(number(value, f"{where}, scorer `{scores.metric}`"))
+    scores.values.append(number(value, f"{scores.origin}: sample {sample.id}", scores.metric))
     scores.contents.append(sample.content)
     for field, column in (("cluster", scores.clusters), ("language", scores.languages)):
-        name = asked.fields.get(field)  # type: ignore[call-overload]
-        if name is not None:
-            if name not in sample.metadata:
-                raise DataError(f"{where} has no metadata `{name}` (there are: "
-                                f"{one_line(', '.join(sample.metadata)) or 'none'}).")  # fmt: skip
-            column.append(str(sample.metadata[name]))
+        if field in sample.shared:
+            column.append(sample.shared[field])
 
 
 def _notes(scores: Scores, header: Any, samples: list[_Sample]) -> list[str]:
@@ -126,38 +122,37 @@ def _notes(scores: Scores, header: Any, samples: list[_Sample]) -> list[str]:
     return found
 
 
-def _samples(path: Path) -> Iterator[_Sample]:
-    if path.suffix == ".eval":
-        for each in _log_module().read_eval_log_sample_summaries(str(path)):
-            values = {name: score.value for name, score in (each.scores or {}).items()}
-            yield _sample(each.id, each.epoch, values, each.input, each.target, each)
+def _samples(path: Path, asked: Asked) -> Iterator[_Sample]:
+    if path.suffix == ".json":
+        rows = _json_samples(path)
     else:
-        for row in _json_samples(path):
-            values = {name: score["value"] for name, score in (row.get("scores") or {}).items()}
-            yield _sample(row["id"], row["epoch"], values, row["input"], row["target"], row)
-
-
-def _sample(
-    name: Any, epoch: Any, values: dict[str, Any], prompt: Any, target: Any, of: Any
-) -> _Sample:
-    error, metadata = (
-        (of.get("error"), of.get("metadata")) if isinstance(of, dict) else (of.error, of.metadata)
-    )
-    flat: dict[str, Any] = {}
-    for scorer, value in values.items():
-        flat |= (
-            {f"{scorer}/{key}": part for key, part in value.items()}
-            if isinstance(value, dict)
-            else {scorer: value}
+        summaries = _log_module().read_eval_log_sample_summaries(str(path))
+        rows = (vars(each) for each in summaries)
+    for row in rows:
+        flat: dict[str, Any] = {}
+        for scorer, score in (row.get("scores") or {}).items():
+            value = score["value"] if isinstance(score, dict) else score.value
+            parts = value.items() if isinstance(value, dict) else ()
+            flat |= {f"{scorer}/{key}": part for key, part in parts} or {scorer: value}
+        yield _Sample(
+            id=str(row["id"]),
+            epoch=str(row["epoch"]),
+            scores=flat,
+            content=digest(_question(row["input"]), str(row["target"])),
+            shared=dict(_shared(path, row, asked)),
+            error=bool(row.get("error")),
         )
-    return _Sample(
-        id=str(name),
-        epoch=str(epoch),
-        scores=flat,
-        content=digest(_question(prompt), str(target)),
-        metadata=metadata or {},
-        error=bool(error),
-    )
+
+
+def _shared(path: Path, row: Mapping[str, Any], asked: Asked) -> Iterator[tuple[str, str]]:
+    metadata = row.get("metadata") or {}
+    for field in ("cluster", "language"):
+        name = asked.fields.get(field)
+        if name is not None and name not in metadata:
+            raise DataError(f"{path}: sample {row['id']} has no metadata `{name}` (there are: "
+                            f"{one_line(', '.join(metadata)) or 'none'}).")  # fmt: skip
+        if name is not None:
+            yield field, str(metadata[name])
 
 
 def _question(prompt: Any) -> str:

@@ -8,7 +8,7 @@ is checked against the value that lm-eval reports.
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,16 +54,56 @@ def _read(path: Path, asked: Asked) -> list[Scores]:
             f"{path}: there is no samples_*_{date}.jsonl beside it, and only scores of items can "
             "be compared. Run lm-eval with --log_samples."
         )
-    read = [_task(name, date, samples[name], results, asked)
-            for name in samples if asked.wants(name)]  # fmt: skip
-    absent = [
-        name
-        for name in results["results"]
-        if name not in samples and name in results["configs"] and asked.wants(name)
-    ]
-    for scores in read[:1]:
-        scores.notes += [f"{path.name}: {name} has no samples and is left out" for name in absent]
-    return read
+    read: dict[str, Scores] = {}
+    for name, file in samples.items():
+        group = next((each for each in _groups(name, results) if each in asked.tasks), None)
+        if group is None and not asked.wants(name):
+            continue
+        scores = _task(name, date, file, results, asked)
+        if group is not None:
+            _as_part(scores, group, path)
+        if scores.task in read:
+            _join(read[scores.task], scores)
+        read.setdefault(scores.task, scores)
+    for scores in [*read.values()][:1]:
+        scores.notes += _on_the_whole(path, results, samples.keys(), asked)
+    return [*read.values()]
+
+
+def _groups(task: str, results: dict[str, Any]) -> list[str]:
+    """Return the groups that a task is in, and those that these are in."""
+    parents = [group for group, tasks in results.get("group_subtasks", {}).items() if task in tasks]
+    return [*parents, *(each for parent in parents for each in _groups(parent, results))]
+
+
+def _as_part(scores: Scores, group: str, results: Path) -> None:
+    """Make scores of a task those of a part of its group."""
+    scores.items = [f"{scores.task}/{item}" for item in scores.items]
+    scores.task, scores.origin = group, results
+
+
+def _join(group: Scores, part: Scores) -> None:
+    if part.metric != group.metric:
+        raise DataError(
+            f"{group.origin}: tasks of {group.task} have different metrics ({group.metric}, "
+            f"{part.metric}). Name one that all have with --metric."
+        )
+    for column in ("items", "values", "clusters", "languages", "contents", "prompts", "notes"):
+        getattr(group, column).extend(getattr(part, column))
+
+
+def _on_the_whole(
+    path: Path, results: dict[str, Any], samples: Collection[str], asked: Asked
+) -> Iterator[str]:
+    """Say which tasks have no samples, and which groups could be compared as a whole."""
+    for name in results["results"]:
+        if name in results["configs"] and name not in samples and asked.wants(name):
+            yield f"{path.name}: {name} has no samples and is left out"
+    tops = [group for group in results.get("group_subtasks", {}) if not _groups(group, results)]
+    for group in tops:
+        parts = sum(group in _groups(name, results) for name in samples)
+        if parts > 1 and not asked.tasks:
+            yield f"{group} has {parts} tasks; --only {group} compares them as one"
 
 
 def _results(path: Path) -> dict[str, Any]:
@@ -137,7 +177,7 @@ def _add(scores: Scores, place: Place, row: dict[str, Any], metric: str, asked: 
             f"(there are: {', '.join(scores.metrics)})."
         )
     scores.items.append(str(row["doc_id"]))
-    scores.values.append(number(value, f"{place}, `{metric}`"))
+    scores.values.append(number(value, place, metric))
     if "doc_hash" in row:
         scores.contents.append(f"{row['doc_hash'][:16]}{row.get('target_hash', '')[:16]}")
         scores.prompts.append(str(row.get("prompt_hash", ""))[:16])
@@ -176,10 +216,20 @@ def _texts(scores: Scores, wanted: frozenset[str], asked: Asked) -> dict[str, Te
     del asked
     kept = scores.metric.rsplit(",", 1)[1] if "," in scores.metric else "none"
     return {
-        str(row["doc_id"]): _text(row)
-        for _, row in _rows(scores.origin, kept)
-        if str(row["doc_id"]) in wanted
+        prefix + str(row["doc_id"]): _text(row)
+        for prefix, file in _parts(scores, wanted)
+        for _, row in _rows(file, kept)
+        if prefix + str(row["doc_id"]) in wanted
     }
+
+
+def _parts(scores: Scores, wanted: frozenset[str]) -> Iterator[tuple[str, Path]]:
+    """Yield the files of samples, of a group with the task that begins the names of its items."""
+    if _SAMPLES.fullmatch(scores.origin.name):
+        yield "", scores.origin
+        return
+    for task in sorted({item.split("/")[0] for item in wanted}):
+        yield f"{task}/", scores.origin.parent / f"samples_{task}_{scores.made}.jsonl"
 
 
 def _text(row: dict[str, Any]) -> Text:

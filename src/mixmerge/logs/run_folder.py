@@ -6,7 +6,7 @@ from typing import Any
 from mixmerge.errors import DataError
 from mixmerge.files import read_object, read_rows
 from mixmerge.logs.scores import Asked, Format, Scores, Text
-from mixmerge.records import Prompt, Response, Verdict, prompt_score
+from mixmerge.records import Prompt, Response, Verdict, score_of
 
 _WORTH = {"win": 1.0, "tie": 0.5, "loss": 0.0, "yes": 1.0, "no": 0.0}
 
@@ -59,7 +59,7 @@ def _verdicts(path: Path) -> Scores:
 
     for prompt, rows in prompts.items():
         scores.items.append(prompt)
-        scores.values.append(prompt_score(rows, worth))
+        scores.values.append(score_of(rows, worth))
         scores.clusters.append(rows[0].cluster)
         scores.languages.append(rows[0].language)
     return scores.check()

@@ -26,7 +26,8 @@ class Asked:
     """What to read of a log."""
 
     tasks: tuple[str, ...] = ()
-    """Only these; all if empty."""
+    """Only these; all if empty. A group of lm-eval's tasks, such as ``mmlu``, is read as one task.
+    """
     metric: str | None = None
     """The metric of lm-eval (``acc``, or with its filter ``exact_match,strict``) or the scorer of
     inspect (``match``, or of a scorer with several values ``grade/fluency``); else the first."""
@@ -140,8 +141,8 @@ _WORDS = {
 pandas write truth and gaps."""
 
 
-def number(value: Any, where: str) -> float:
-    """Return a score as a number, NaN for none.
+def number(value: Any, where: object, name: str) -> float:
+    """Return a score as a number, NaN for none; ``where`` and ``name`` are for the message.
 
     Raises:
         DataError: it is not a finite number, a truth value, or one of inspect's grades.
@@ -158,8 +159,8 @@ def number(value: Any, where: str) -> float:
     if isinstance(value, int | float) and not math.isinf(value):
         return float(value)
     raise DataError(
-        f"{where}: a score is a number, true or false, or one of inspect's grades C, P, I and N "
-        f"(seen: {shown(value)}). Name another metric or column, or convert it."
+        f"{where}, `{name}`: a score is a number, true or false, or inspect's C, P, I or N (seen: "
+        f"{shown(value)}). Name another metric or column, or convert it."
     )
 
 

@@ -55,7 +55,7 @@ def _read(path: Path, asked: Asked) -> list[Scores]:
                 plain(model), task, columns["score"], path, FORMAT.name
             )
         scores.items.append(_name(place, row, columns["item"]))
-        scores.values.append(_number(place, row, columns["score"]))
+        scores.values.append(number(row.get(columns["score"]), place, columns["score"]))
         for field, column in (
             ("epoch", scores.epochs),
             ("cluster", scores.clusters),
@@ -105,16 +105,13 @@ def _first(row: dict[str, Any], usual: tuple[str, ...]) -> str | None:
 
 def _name(place: Place, row: Mapping[str, Any], column: str) -> str:
     value = row.get(column)
+    if type(value) is str and value:
+        return value
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # whole numbers of a column with gaps, in Parquet and pandas
     if value is None or value == "" or isinstance(value, list | dict):
         raise DataError(f"{place}: `{column}` is a name or a number (seen: {shown(value)}).")
     return str(value)
-
-
-def _number(place: Place, row: Mapping[str, Any], column: str) -> float:
-    value = row.get(column)
-    return value if type(value) is float else number(value, f"{place}, `{column}`")
 
 
 def _texts(scores: Scores, wanted: frozenset[str], asked: Asked) -> dict[str, Text]:

@@ -15,7 +15,7 @@ from mixmerge.records.rows import (
     RowModel,
     Translated,
     Verdict,
-    prompt_score,
+    score_of,
 )
 
 __all__ = [
@@ -35,6 +35,6 @@ __all__ = [
     "RowModel",
     "Translated",
     "Verdict",
-    "prompt_score",
+    "score_of",
     "weight_map",
 ]

@@ -1,6 +1,8 @@
 """A model on disk: a Hugging Face folder, checked without loading a weight."""
 
+import math
 import reprlib
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,21 @@ class ModelFolder:
         """The content of ``config.json``."""
         config: dict[str, Any] = read_json(self.path / "config.json")
         return config
+
+    @cached_property
+    def weights(self) -> int:
+        """The number of weights, from the headers; tied weights are stored, and counted, once."""
+        from safetensors import SafetensorError, safe_open
+
+        total = 0
+        for file in sorted(self.path.glob("*.safetensors")):
+            try:
+                with safe_open(file, framework="numpy") as stored:
+                    shapes = [stored.get_slice(name).get_shape() for name in stored.keys()]  # noqa: SIM118
+            except SafetensorError as error:
+                raise ModelError(f"{file}: not a valid safetensors file ({error}).") from error
+            total += sum(map(math.prod, shapes))
+        return total
 
     def fingerprint(self) -> str:
         """Return the hash of all files of the model."""

@@ -289,6 +289,12 @@ class Costs(RowModel):
 
     training_tokens: int
     training_rows: int
+    optimizer_steps: int = 0
+    reference_tokens: int = 0
+    """Tokens that went through a reference model."""
+    flops: int | None = None
+    """Floating-point operations of all its trainings, 6 per trained weight and token and 2 per
+    weight and token of a reference; None if a training of an older version did not count them."""
 
 
 class Results(SchemaModel):

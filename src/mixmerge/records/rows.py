@@ -188,7 +188,7 @@ class Verdict(RowModel):
         return self
 
 
-def prompt_score(verdicts: Iterable[Verdict], worth: Callable[[Verdict], float]) -> float:
+def score_of(verdicts: Iterable[Verdict], worth: Callable[[Verdict], float]) -> float:
     """Return the score of one prompt by all verdicts on it; NaN if one of them is missing.
 
     The score of a comparison is the mean over both orders, and several judges have equal weight,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mixmerge.records.results import Results, Stage
+from mixmerge.records.results import Costs, Results, Stage
 from mixmerge.reporting import formats
 from mixmerge.reporting.cells import ABSENT, Cell, Table, counts, numbers, tabulate, words
 from mixmerge.reporting.input import ReportInput, StepCost
@@ -19,10 +19,13 @@ def model_table(data: ReportInput) -> Table:
     names = names if costs or data.steps else []
     tokens = {name: cost.training_tokens for name, cost in costs.items()}
     rows = {name: cost.training_rows for name, cost in costs.items()}
+    steps = {name: cost.optimizer_steps for name, cost in costs.items()}
+    reference = {name: cost.reference_tokens for name, cost in costs.items()}
     caption = (
-        "Tokens and rows include every model that this one was made from, each counted once. "
-        "Time is that of the steps that made the model, on the machine of this run; measuring "
-        "it is in the next table."
+        "Tokens, rows, steps and operations include every model that this one was made from, each "
+        "counted once. Operations (FLOPs) are 6 for each trained weight and token, and 2 for each "
+        "weight and token of a reference model; a merge takes next to none. Time is that of the "
+        "steps that made the model, on the machine of this run; measuring it is in the next table."
     )
     return tabulate(
         "costs",
@@ -34,6 +37,11 @@ def model_table(data: ReportInput) -> Table:
             words("kind", "Kind", lambda name: KIND_NAMES[results.models[name].kind]),
             counts("training_tokens", "Training tokens", tokens.get),
             counts("training_rows", "Training rows", rows.get),
+            counts("optimizer_steps", "Optimizer steps", steps.get),
+            counts(
+                "reference_tokens", "Reference tokens", lambda name: reference.get(name) or None
+            ),
+            numbers("flops", "FLOPs", lambda name: _flops(costs.get(name))),
             numbers("own_seconds", "Own time", lambda name: _seconds(own_seconds(data, name))),
             numbers("seconds", "Time with parents", lambda n: _seconds(total_seconds(data, n))),
         ),
@@ -95,6 +103,12 @@ def total_seconds(data: ReportInput, name: str) -> float | None:
 
 def _seconds(value: float | None) -> Cell:
     return ABSENT if value is None else Cell(formats.duration(value), value)
+
+
+def _flops(cost: Costs | None) -> Cell:
+    if cost is None or cost.flops is None:
+        return ABSENT
+    return Cell(formats.scientific(cost.flops), cost.flops)
 
 
 def cost_sentences(data: ReportInput) -> list[str]:

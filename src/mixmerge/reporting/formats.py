@@ -13,6 +13,7 @@ from mixmerge.records.results import AxisInfo, Interval, Results
 MINUS = "−"
 SPACE = "\N{NO-BREAK SPACE}"
 NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def signed(value: float, digits: int = 1) -> str:
@@ -72,6 +73,13 @@ def share(fraction: float) -> str:
 def count(number: int) -> str:
     """Group the digits of a large number: 1234567 becomes ``1 234 567``."""
     return f"{number:,}".replace(",", NARROW_SPACE)
+
+
+def scientific(number: float) -> str:
+    """Write a large number with three digits: 5130000000 becomes ``5.13 × 10⁹``."""
+    mantissa, exponent = f"{number:.2e}".split("e")
+    power = str(int(exponent)).translate(_SUPERSCRIPTS)
+    return "0" if number == 0 else f"{mantissa.replace('-', MINUS)}{SPACE}×{SPACE}10{power}"
 
 
 def dollars(by_kind: Mapping[str, float]) -> str:

@@ -128,6 +128,7 @@ def write_samples(
         "pair": [names.index(name) for name in samples.pair or (names[0], names[:2][-1])],
         "axes": list(samples.axes.items()),
         "left_out": left_out,
+        "length": kept.usual_length(),
         "starts": list(blocks),
         **_columns(kept.rows),
     }
@@ -202,7 +203,7 @@ class _Kept:
         plain = (t.translate(_SHOWN) if _TEXT in t or _ITEM in t else t for t in shown)
         names = (item.axis, item.id, item.language, item.category, item.cluster)
         values = [
-            each and (_words(each), each.tone, each.severity, _number(each.score))
+            (_words(each), each.tone, each.severity, _number(each.score)) if each else None
             for each in answers
         ]
         return _Row(share, _TEXT.join(plain), cut, names, values)
@@ -216,6 +217,11 @@ class _Kept:
                 yield start, _ITEM.join(each.texts for each in self.rows[start:end])
                 start, size = end, 0
 
+    def usual_length(self) -> int:
+        """Return a length that nine of ten texts do not exceed: the list has room for these."""
+        lengths = sorted(len(text) for row in self.rows[:1000] for text in row.texts.split(_TEXT))
+        return lengths[len(lengths) * 9 // 10] if lengths else 0
+
     def left_out(self) -> str:
         """Return what the limits left out in a sentence; empty if it is nothing."""
         told, cut = [], sum(row.cut for row in self.rows)
@@ -226,8 +232,8 @@ class _Kept:
             )
         if cut:
             told.append(
-                f"{formats.count(cut)} long texts are cut at {formats.count(self._limits.text)} "
-                "characters"
+                f"{formats.count(cut)} long {'text is' if cut == 1 else 'texts are'} cut at "
+                f"{formats.count(self._limits.text)} characters"
             )
         return f"The page is limited in size: {'; '.join(told)}." if told else ""
 

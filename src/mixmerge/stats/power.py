@@ -50,7 +50,7 @@ def clusters_needed(difference: float, discordant: float, comparisons: int = 1) 
 
     Example:
         >>> clusters_needed(0.108, 0.3)
-        201
+        200
     """
     critical = NormalDist().inv_cdf(1 - SIGNIFICANCE / (2 * comparisons))
     wanted = NormalDist().inv_cdf(POWER)

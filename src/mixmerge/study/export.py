@@ -8,7 +8,7 @@ from mixmerge.execution.store import RECORD
 from mixmerge.exporting import TARGETS, writer
 from mixmerge.exporting.data import Exported, Scored
 from mixmerge.files import read_json, read_rows
-from mixmerge.records import Axis, Prompt, Response, Verdict, prompt_score
+from mixmerge.records import Axis, Prompt, Response, Verdict, score_of
 from mixmerge.records.results import Results, read_results
 from mixmerge.reporting.models import all_models
 from mixmerge.spec_model import unknown_name
@@ -67,7 +67,7 @@ def _items(kept: Outputs, study: Study, results: Results, name: str, axis: Axis)
     for prompt in prompts:
         rows = told.get(prompt.id, [])
         # No judge compares the base model with itself: that is a tie by definition.
-        share = prompt_score(rows, measure.worth) if rows else measure.of_base
+        share = score_of(rows, measure.worth) if rows else measure.of_base
         judged = share is not None and not math.isnan(share)
         items.append(
             Scored(

@@ -1,6 +1,5 @@
 """Run a study, or rebuild its report: the functions behind the commands."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import chdir, closing
 from dataclasses import dataclass, replace
@@ -14,10 +13,9 @@ from mixmerge.execution.plan import plan
 from mixmerge.execution.schedule import ATTEMPTS, Outcome
 from mixmerge.execution.schedule import run as walk
 from mixmerge.execution.step import Step, needed_for
-from mixmerge.execution.store import RECORD, Store
+from mixmerge.execution.store import Store
 from mixmerge.files import (
     read_json,
-    whole_folder,
     write_bytes,
     write_json,
     write_text,
@@ -25,7 +23,6 @@ from mixmerge.files import (
 from mixmerge.progress import Progress, silent
 from mixmerge.records.judge_card import JudgeCard
 from mixmerge.records.results import Results
-from mixmerge.reporting.samples import SAMPLES
 from mixmerge.study.budget import with_budget
 from mixmerge.study.check import read_study, whole_text
 from mixmerge.study.preflight import missing_files, preflight, refuse
@@ -33,7 +30,7 @@ from mixmerge.study.recorded import RecordedStore, to_show
 from mixmerge.study.spec import Study
 from mixmerge.study.steps import steps
 from mixmerge.study.steps.calibrate import CARD, Calibrate
-from mixmerge.study.steps.report import STUDY_FILE, Report
+from mixmerge.study.steps.report import STUDY_FILE, publish
 from mixmerge.study.steps.results import RESULTS, with_folders
 from mixmerge.study.tracking import Tracker
 from mixmerge.yaml_file import to_yaml
@@ -135,19 +132,11 @@ class Prepared:
         found = Results.model_validate(read_json(results / RESULTS))
         found = with_folders(found, self.study, outcome.done, self.root)
         write_json(self.root / RESULTS, found.model_dump(mode="json"))
-        for name in ("tables", "figures"):
-            with whole_folder(self.root / name) as folder:
-                shutil.copytree(report / name, folder, dirs_exist_ok=True)
-        for name in ("report.html", SAMPLES):
-            if (report / name).is_file():
-                write_bytes(self.root / name, (report / name).read_bytes())
-            else:  # of an earlier report
-                (self.root / name).unlink(missing_ok=True)
         return Finished(
             results=found,
             results_file=self.root / RESULTS,
             report_file=self.root / "report.html",
-            left_out=Report().read_facts(read_json(report / RECORD)).left_out,
+            left_out=publish(report, self.root),
         )
 
 

@@ -106,6 +106,23 @@ class Curve:
         return math.fsum(point.loss for point in last) / len(last)
 
 
+def training_flops(weights: int, trained: int, tokens: int, *, forward_tokens: int = 0) -> int:
+    """Return the floating-point operations of a training by the usual rule.
+
+    A forward pass takes 2 per weight and token, the gradients of activations 2, and the gradients
+    of weights 2 for each trained weight: 6 in all when every weight is trained (Kaplan et al. 2020,
+    arXiv:2001.08361, section 2.1). Attention between tokens is left out, as it is there; recomputed
+    activations are, too.
+
+    Args:
+        weights: of the model.
+        trained: weights that are trained: all, or those of the adapter.
+        tokens: tokens trained on.
+        forward_tokens: tokens that go through a model of the same size without training it.
+    """
+    return tokens * (4 * weights + 2 * trained) + 2 * weights * forward_tokens
+
+
 class RowCounts(RowModel):
     """Rows of one language."""
 
@@ -132,6 +149,12 @@ class TrainReport(RowModel):
     """Tokens read in all steps, without padding; for pairs, both answers with their prompts."""
     target_tokens: int
     """Of these, the tokens with a loss."""
+    reference_tokens: int = 0
+    """Tokens of the rows under the reference model: each row once, also if a cache had them."""
+    weights: int
+    """Of the model."""
+    trained_weights: int
+    """Of the model or, with LoRA, of the adapter."""
     first_loss: float
     final_loss: float
     """Mean of the last tenth of the steps."""
@@ -163,6 +186,13 @@ class TrainReport(RowModel):
     train_seconds: float
     versions: dict[str, str]
     """Of the packages that affect the numbers."""
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of the training and its reference; see `training_flops`."""
+        return training_flops(
+            self.weights, self.trained_weights, self.tokens, forward_tokens=self.reference_tokens
+        )
 
     @property
     def notes(self) -> list[str]:

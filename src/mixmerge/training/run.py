@@ -96,7 +96,7 @@ def _identity(spec: TrainSpec, folder: ModelFolder, rows: Path) -> str:
     if not rows.is_file():
         raise DataError(f"{rows}: no such file; training rows are JSON Lines.")
     known = {"settings": spec.model_dump(mode="json"), "model": folder.fingerprint()}
-    return fingerprint({"version": 1, **known, "rows": file_fingerprint(rows)})
+    return fingerprint({"version": 2, **known, "rows": file_fingerprint(rows)})
 
 
 def _finished(out: Path, identity: str) -> TrainReport | None:

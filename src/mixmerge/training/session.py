@@ -61,12 +61,13 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
             curve.add(step, logs)
 
         trainer = build_trainer(inputs, plan, config, trainer_class, on_log)
+        trained = _adapter_weights(trainer) if inputs.spec.adapter else inputs.model.weights
         ready = time.perf_counter()
         with curve.writing(resumed_from):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         _check_finished(trainer.state)
         seconds = (ready - started, time.perf_counter() - ready)
-        report = _report(inputs, plan, curve, trainer, cache, resumed_from, seconds)
+        report = _report(inputs, plan, curve, trainer, cache, trained, resumed_from, seconds)
         card = model_card(inputs.spec, report, inputs.model_name)
         stops = plan.data.stops if plan.data.new_stops else ()
         parent.save_model(trainer, inputs.model, inputs.out, report.dtype, card, stops)
@@ -91,6 +92,7 @@ def _report(
     curve: Curve,
     trainer: Any,
     cache: ReferenceCache | None,
+    trained: int,
     resumed_from: int,
     seconds: tuple[float, float],
 ) -> TrainReport:
@@ -109,6 +111,9 @@ def _report(
         date=plan.data.date,
         tokens=int(plan.tokens[-1]),
         target_tokens=int(encoded.targets[order].sum()),
+        reference_tokens=int(encoded.read.sum()) if cache else 0,
+        weights=inputs.model.weights,
+        trained_weights=trained,
         first_loss=curve.points[0].loss,
         final_loss=curve.final_loss,
         mask=plan.data.mask,
@@ -128,6 +133,12 @@ def _report(
         train_seconds=round(seconds[1], 3),
         versions={name: version(name) for name in packages},
     )
+
+
+def _adapter_weights(trainer: Any) -> int:
+    """Count before the training, since FSDP splits the weights then; DeepSpeed has done so."""
+    trained = [each for each in trainer.model.parameters() if each.requires_grad]
+    return sum(getattr(each, "ds_numel", each.numel()) for each in trained)
 
 
 @contextmanager

@@ -68,14 +68,14 @@
     const boxes = [...form.querySelectorAll("fieldset input")];
     const more = boxes.filter((box) => box.checked).map((box) => Number(box.value));
     shown = [...new Set([a, b, ...more])];
-    for (const box of boxes) box.disabled = [a, b].includes(Number(box.value));
+    for (const box of boxes) box.parentElement.hidden = [a, b].includes(Number(box.value));
     const wanted = controls.q.value.trim();
     pattern = wanted ? new RegExp(wanted.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"), "i") : null;
   };
 
-  /** Whether the search finds something in the prompt, the id, or what the shown models said. */
+  /** Whether the search finds something in the prompt, an id, or what the shown models said. */
   const found = (item) => {
-    if (pattern.test(word(data.id, item))) return true;
+    if (pattern.test(word(data.id, item)) || pattern.test(word(data.cluster, item))) return true;
     const all = texts[item];
     if (all === undefined || !pattern.test(all)) return false;
     const each = all.split("\x1f");
@@ -95,7 +95,7 @@
       const at = data[name][0].indexOf(controls[name].value);
       return controls[name].value ? at : null;
     };
-    const list = [];
+    const list = [(item) => shown.some((model) => exists(item, model))];
     for (const name of ["axis", "language", "category"]) {
       const wanted = code(name);
       if (wanted !== null) list.push((item) => data[name][1][item] === wanted);
@@ -105,7 +105,6 @@
     if (severity !== null) {
       list.push((item) => shown.some((m) => data.severity[1][place(item, m)] === severity));
     }
-    if (a !== b) list.push((item) => exists(item, a) || exists(item, b));
     if (SHOWS[controls.show.value]) list.push(SHOWS[controls.show.value]);
     if (pattern) list.push(found);  // last, since it costs most
     return list;
@@ -157,7 +156,13 @@
 
   // ---- The address keeps the choice: a link from the report opens it ---------------------------
 
-  const remember = () => {
+  let waiting;
+  const remember = () => {  // not with every letter: browsers limit how often the address changes
+    clearTimeout(waiting);
+    waiting = setTimeout(keep, 200);
+  };
+
+  const keep = () => {
     const query = new URLSearchParams();
     for (const key of KEYS) {
       const { value } = controls[key];
@@ -179,7 +184,7 @@
     if (!query.has("b") && controls.a.value === controls.b.value) {
       controls.b.value = data.pair.find((model) => String(model) !== controls.a.value) ?? 0;
     }
-    for (const name of CHOICES) if (controls[name].selectedIndex < 0) controls[name].value = "";
+    for (const name of ["show", ...CHOICES]) if (controls[name].selectedIndex < 0) controls[name].value = "";
     const more = new Set(query.getAll("model").map(number));
     for (const box of form.querySelectorAll("fieldset input")) box.checked = more.has(Number(box.value));
   };
@@ -194,7 +199,10 @@
     const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
     const stacked = list.clientWidth < 44 * rem;
     list.classList.toggle("stacked", stacked);
-    height = Math.round(rem * (stacked ? 4.6 + 5.6 * shown.length : 10.2));
+    // Some 50 letters fit into a line.
+    const lines = Math.max(2, Math.min(stacked ? 3 : 6, Math.ceil(data.length / 50)));
+    height = Math.round(rem * (stacked ? 4.6 + (2 + 1.2 * lines) * shown.length : 3.1 + 1.4 * lines));
+    list.style.setProperty("--lines", lines);
     list.style.setProperty("--row", `${height}px`);
     list.style.setProperty("--models", shown.length);
     rows.style.height = `${order.length * height}px`;
@@ -252,7 +260,7 @@
     return row;
   };
 
-  const tagsOf = (item) => make("p", "tags", "", ["axis", "language", "category"]
+  const tagsOf = (item, more = []) => make("p", "tags", "", ["axis", "language", "category", ...more]
     .map((name) => word(data[name], item)).filter(Boolean).map((text) => make("span", "", text)));
 
   const outcomeOf = (item, model) => {
@@ -317,14 +325,12 @@
     const from = drawn.get(active);
     active = Math.max(0, Math.min(order.length - 1, at));
     if (from) from.tabIndex = -1;
-    const [top, head] = [active * height, heads.offsetHeight];
-    // The heading covers the top of the list.
-    if (top < list.scrollTop) list.scrollTop = top;
-    const bottom = top + height + head - list.clientHeight;
-    if (bottom > list.scrollTop) list.scrollTop = bottom;
+    add(active);
+    const row = drawn.get(active);
+    row.tabIndex = 0;
+    row.focus({ preventScroll: true });
+    row.scrollIntoView({ block: "nearest", behavior: "instant" });
     draw();
-    drawn.get(active).tabIndex = 0;
-    drawn.get(active).focus({ preventScroll: true });
   };
 
   // ---- One item with its whole answers ---------------------------------------------------------
@@ -349,7 +355,7 @@
     const cards = (list) => make("div", "answers", "", list.map((model) => card(item, said, model)));
     const rest = models.map((_, model) => model).filter((m) => !shown.includes(m) && exists(item, m));
     const whole = dialog.querySelector(".whole");
-    whole.replaceChildren(tagsOf(item), textOf(item, said[0], false), cards(shown));
+    whole.replaceChildren(tagsOf(item, ["cluster"]), textOf(item, said[0], false), cards(shown));
     if (rest.length) {
       const more = make("details", "rest", "", [make("summary", "", `Answers of ${rest.length} more models`)]);
       more.addEventListener("toggle", () => more.append(cards(rest)), { once: true });
@@ -451,5 +457,6 @@
   // A search that was made too early looks again; rows that waited for their texts get them.
   if (pattern) apply();
   else redraw();
+  performance.mark("unpacked");
   document.body.dataset.ready = "yes";
 })();

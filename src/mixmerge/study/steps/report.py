@@ -1,5 +1,6 @@
 """``report/study``: collect what the report shows from the steps' folders."""
 
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,13 @@ from mixmerge.errors import SpecError
 from mixmerge.evaluation.calls.spending import spent
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.execution.store import RECORD
-from mixmerge.files import read_json
+from mixmerge.files import read_json, whole_folder, write_bytes
 from mixmerge.progress import Progress
 from mixmerge.records import Results, RowModel
 from mixmerge.records.judge_card import JudgeCard
 from mixmerge.records.results import read_results
 from mixmerge.reporting.input import ReportInput, StepCost
+from mixmerge.reporting.samples import SAMPLES
 from mixmerge.spec_model import SpecModel
 from mixmerge.study.spec import BASE, Study
 from mixmerge.study.steps.calibrate import CARD
@@ -25,7 +27,7 @@ from mixmerge.study.steps.results import (
     verdict_steps,
     with_folders,
 )
-from mixmerge.study.steps.samples import recipe, study_samples
+from mixmerge.study.steps.samples import recipes, study_samples
 
 STUDY_FILE = "study.yaml"
 """Name of the copy of the study file in a run folder."""
@@ -64,6 +66,22 @@ class Report(StepKind[ReportSettings, ReportFacts], kind="report"):
         return ReportFacts(left_out=" ".join(said))
 
 
+def publish(step: Path, run: Path) -> str:
+    """Copy a finished step's report to the top of the run folder, in place of an earlier one.
+
+    Return what the page of samples leaves out, in a sentence; empty if it is nothing.
+    """
+    for name in ("tables", "figures"):
+        with whole_folder(run / name) as folder:
+            shutil.copytree(step / name, folder, dirs_exist_ok=True)
+    for name in ("report.html", SAMPLES):
+        if (step / name).is_file():
+            write_bytes(run / name, (step / name).read_bytes())
+        else:
+            (run / name).unlink(missing_ok=True)
+    return Report().read_facts(read_json(step / RECORD)).left_out
+
+
 def gather(
     study: Study,
     folders: Folders,
@@ -88,6 +106,7 @@ def gather(
         if (folder / RECORD).is_file()
     }
     card = folders.get("calibrate/study")
+    told = recipes(study, found.models)
     return ReportInput(
         results=found,
         base=study.base.model or "",
@@ -95,8 +114,8 @@ def gather(
         title=study.report.title or study.study,
         languages=study.languages,
         parents={name: study.parents(name) for name in found.models if name != BASE},
-        recipes={name: recipe(study, name) for name in found.models},
-        samples=study_samples(study, folders, found),
+        recipes=told,
+        samples=study_samples(study, folders, found, told),
         steps=[_cost(record) for record in records.values()],
         dollars={} if run is None else spent(run),
         unfinished=list(unfinished),

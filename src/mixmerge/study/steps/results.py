@@ -1,7 +1,7 @@
 """``results/study``: estimate ``results.json`` from all verdicts."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,7 +20,7 @@ from mixmerge.study.spec import BASE, Study, Trained, model_step
 from mixmerge.study.steps.harness import scored_name
 from mixmerge.study.steps.kind import Folders, StepKind, inputs_of, model_path
 from mixmerge.study.steps.score import Score
-from mixmerge.study.steps.train import Train
+from mixmerge.study.steps.train import Train, TrainFacts
 
 RESULTS = "results.json"
 
@@ -161,12 +161,21 @@ def compute_results(
             if scored_name(BASE, axis) not in verdicts
         },
         costs={
-            name: Costs(
-                training_tokens=sum(read[training].tokens for training in info.trainings),
-                training_rows=sum(read[training].rows for training in info.trainings),
-            )
+            name: _costs([read[training] for training in info.trainings])
             for name, info in described.items()
         },
+    )
+
+
+def _costs(trainings: Sequence[TrainFacts]) -> Costs:
+    flops = [each.flops for each in trainings]
+    known = [count for count in flops if count is not None]
+    return Costs(
+        training_tokens=sum(each.tokens for each in trainings),
+        training_rows=sum(each.rows for each in trainings),
+        optimizer_steps=sum(each.steps for each in trainings),
+        reference_tokens=sum(each.reference_tokens for each in trainings),
+        flops=sum(known) if len(known) == len(flops) else None,
     )
 
 

@@ -1,12 +1,13 @@
 """What the page of samples shows of a run: prompts, answers, verdicts, and each model's recipe."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mixmerge.files import read_rows
-from mixmerge.records import Axis, Prompt, Response, Results, Verdict, prompt_score
+from mixmerge.merging.spec import MergeSpec
+from mixmerge.records import Axis, Prompt, Response, Results, Verdict, score_of
 from mixmerge.reporting.models import all_models
 from mixmerge.reporting.samples import (
     SampleAnswer,
@@ -15,17 +16,19 @@ from mixmerge.reporting.samples import (
     Samples,
     outcome_in_words,
 )
-from mixmerge.study.spec import BASE, Merged, Study, Trained
+from mixmerge.study.spec import BASE, Study, Trained
 from mixmerge.study.steps.kind import Folders
 from mixmerge.study.steps.outputs import Outputs
 from mixmerge.yaml_file import to_yaml
 
 
-def study_samples(study: Study, folders: Folders, results: Results) -> Samples | None:
+def study_samples(
+    study: Study, folders: Folders, results: Results, told: Mapping[str, str]
+) -> Samples | None:
     """Return the answers of all models that have results; None if there are none to show.
 
     ``folders`` holds the finished steps' folders by step id. Answers are read when the items are
-    iterated over, those of one axis at a time.
+    iterated over, those of one axis at a time. ``told`` are the `recipes`.
     """
     kept = Outputs(study, folders)
     axes = [axis for axis in results.axes if kept.prompts(axis)]
@@ -33,7 +36,7 @@ def study_samples(study: Study, folders: Folders, results: Results) -> Samples |
     if not names or not axes or study.report.samples == 0:
         return None
     return Samples(
-        models=[SampleModel(n, results.models[n].kind, recipe(study, n)) for n in names],
+        models=[SampleModel(n, results.models[n].kind, told.get(n, "")) for n in names],
         axes={axis: results.axes[axis].better for axis in axes},
         items=_Items(kept, results, names, axes),
         pair=_first_pair(results, names),
@@ -46,27 +49,31 @@ def _first_pair(results: Results, names: Sequence[str]) -> tuple[str, str] | Non
     Else the first comparison; None without any.
     """
     advice = results.advice
-    pairs = [(advice.choice, advice.against)] if advice else []
-    pairs += [(each.a, each.b) for each in results.decisions]
-    return next(((a, b) for a, b in pairs if a != b and a in names and b in names), None)
+    pairs = [(each.a, each.b) for each in results.decisions]
+    if advice and advice.choice and advice.against:
+        pairs.insert(0, (advice.choice, advice.against))
+    return next(((a, b) for a, b in pairs if a != b and {a, b} <= {*names}), None)
 
 
-def recipe(study: Study, name: str) -> str:
-    """Return the part of a study file that makes a model, as YAML: its merge, or its training."""
+def recipes(study: Study, names: Iterable[str]) -> dict[str, str]:
+    """Return the part of a study file that makes each model, as YAML: its merge or its training."""
+    merges = study.merges()
+    return {name: to_yaml(_recipe(study, name, merges.get(name))) for name in names}
+
+
+def _recipe(study: Study, name: str, merge: MergeSpec | None) -> dict[str, Any]:
     if name == BASE:
-        return to_yaml({"base": _plain(study.base)})
-    merge = study.merges().get(name)
-    if merge is not None:  # also one of a sweep, which no study file names
-        return to_yaml({"checkpoints": {name: {"merge": _plain(merge)}}, "seed": study.seed})
+        return {"base": _plain(study.base)}
+    if merge is not None:  # also one of a sweep, which has no name in the study file
+        return {"checkpoints": {name: {"merge": _plain(merge)}}, "seed": study.seed}
     checkpoint = study.checkpoints[name]
     parts: dict[str, Any] = {}
     if isinstance(checkpoint, Trained):
         parts["mixtures"] = {checkpoint.mixture: _plain(study.mixtures[checkpoint.mixture])}
-        parts["training"] = {checkpoint.train: _plain(study.training[checkpoint.train])}
-    parts["checkpoints"] = {name: _plain(checkpoint)}
-    if isinstance(checkpoint, Trained | Merged):
-        parts["seed"] = study.seed
-    return to_yaml(parts)
+        # Whole: the defaults of a training depend on its method.
+        training = study.training[checkpoint.train].model_dump(mode="json", exclude_none=True)
+        parts["training"] = {checkpoint.train: training}
+    return parts | {"checkpoints": {name: _plain(checkpoint)}, "seed": study.seed}
 
 
 def _plain(spec: Any) -> Any:
@@ -124,7 +131,7 @@ class _Items:
         if not verdicts:
             # No judge compares the base model with itself; others win or lose against this value.
             return SampleAnswer(text, measure.of_base if is_base else None, "Not judged")
-        score = prompt_score(verdicts, measure.worth)
+        score = score_of(verdicts, measure.worth)
         told = [outcome_in_words(each.outcome, each.score, info) for each in verdicts]
         tones = {tone for _, tone in told}
         notes = [each.reason for each in verdicts]

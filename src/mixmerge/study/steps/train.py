@@ -17,12 +17,15 @@ _SECONDS_PER_ROW = 0.01
 
 
 class TrainFacts(RowModel):
-    """The tokens and rows that a training read."""
+    """What a training read, and what that took."""
 
     tokens: int
     rows: int
     """Distinct rows."""
     steps: int
+    reference_tokens: int = 0
+    flops: int | None = None
+    """None in the records of older trainings."""
 
 
 class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
@@ -73,7 +76,13 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
             progress=progress,
         )
         used = sum(count.used for count in report.rows.values())
-        return TrainFacts(tokens=report.tokens, rows=used, steps=report.steps)
+        return TrainFacts(
+            tokens=report.tokens,
+            rows=used,
+            steps=report.steps,
+            reference_tokens=report.reference_tokens,
+            flops=report.flops,
+        )
 
     def cost(self, settings: TrainSpec, rows: int) -> str:
         """Return the objective, the optimizer steps and the trained weights in words."""
@@ -88,11 +97,22 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
         """Count what the study's training would have read, for the costs in the results."""
         from mixmerge.training.data import read_data
         from mixmerge.training.plan import row_order
+        from mixmerge.training.report import training_flops
 
         read = read_data(settings, model, inputs["rows"] / ROWS, silent).encoded.read
         steps = settings.steps(len(read))
         order = row_order(len(read), settings.batch_size, steps, settings.seed)
-        return TrainFacts(tokens=int(read[order].sum()), rows=len(read), steps=steps)
+        tokens = int(read[order].sum())
+        reference = int(read.sum()) if settings.objective.reference else 0
+        # The shape of an adapter is not known here; its weights are few beside the model's.
+        trained = model.weights if settings.adapter is None else 0
+        return TrainFacts(
+            tokens=tokens,
+            rows=len(read),
+            steps=steps,
+            reference_tokens=reference,
+            flops=training_flops(model.weights, trained, tokens, forward_tokens=reference),
+        )
 
 
 def trained_rows(item: Planned, planned: Mapping[str, Planned]) -> int:
