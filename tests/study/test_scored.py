@@ -13,6 +13,9 @@ from mixmerge.cli.main import exit_code
 from mixmerge.errors import SpecError, StepFailedError
 from mixmerge.execution.plan import plan
 from mixmerge.execution.store import Store
+from mixmerge.logs import FORMATS
+from mixmerge.logs.find import read_logs
+from mixmerge.logs.scores import Asked
 from mixmerge.study.check import parse_study
 from mixmerge.study.run import prepare
 
@@ -99,6 +102,11 @@ def test_existing_logs_are_an_axis(write: Write, tmp_path: Path) -> None:
     (texts,) = (tmp_path / "run").glob("score/one@old-*/texts/answers.jsonl")
     assert json.loads(texts.read_text().splitlines()[0])["text"] == "answer 1"
     assert (tmp_path / "run" / "samples.html").is_file()
+    # As `mixmerge compare` reads the run.
+    read = {scores.model: scores for scores in read_logs(tmp_path / "run", Asked())}
+    assert {name: scores.array.mean() for name, scores in read.items()} == pytest.approx(values)
+    told = FORMATS["mixmerge"].texts(read["one"], frozenset({"0"}), Asked())
+    assert told["0"].answer == "answer 1"
 
 
 def test_the_direction_is_the_metrics(write: Write, tmp_path: Path) -> None:
@@ -130,7 +138,7 @@ def test_a_log_may_have_other_names(write: Write, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ("", r"line 8: evaluate.axes.old.log: .*logs has no scores of 'two'; .*are `base`, `one`, "),
+        ("", r"line 8: evaluate.axes.old.log: .*no scores of 'two'; its models are `base`, `one`, "),
         (", models: {tow: tow}", "tow is not a checkpoint"),
         (", models: {two: tow}, metric: f1", "there is no metric `f1`"),
         (", models: {two: tow}, task: times", "no scores of the task times"),
