@@ -138,7 +138,7 @@ def test_a_log_may_have_other_names(write: Write, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ("", r"line 8: evaluate.axes.old.log: .*no scores of 'two'; its models are `base`, `one`, "),
+        ("", r"line 8: evaluate.axes.old.log: .*no scores of 'two'; its models are `base`, `one`"),
         (", models: {tow: tow}", "tow is not a checkpoint"),
         (", models: {two: tow}, metric: f1", "there is no metric `f1`"),
         (", models: {two: tow}, task: times", "no scores of the task times"),

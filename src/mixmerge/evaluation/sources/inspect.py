@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from mixmerge.errors import ResourceError, SpecError
-from mixmerge.evaluation.sources.source import HarnessRun, HarnessSpec, ScoredAxis, version
+from mixmerge.evaluation.sources.source import HarnessRun, HarnessSpec, ScoredAxis, placed, version
 from mixmerge.spec_model import hint, quoted
 
 TASK = "task.py"
@@ -93,7 +93,7 @@ class InspectSpec(HarnessSpec):
                     called,
                     model_path=str(asked.model),
                     batch_size=asked.batch_size,
-                    **self._sampling() | self.model_args,
+                    **placed(self.model) | self._sampling() | self.model_args,
                 ),
                 task_args=self.args,
                 limit=self.limit,

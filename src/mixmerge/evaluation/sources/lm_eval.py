@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from mixmerge.errors import SpecError
-from mixmerge.evaluation.sources.source import HarnessRun, HarnessSpec, ScoredAxis
+from mixmerge.evaluation.sources.source import HarnessRun, HarnessSpec, ScoredAxis, placed
 from mixmerge.spec_model import hint
 
 INCLUDE = "include_path"
@@ -71,7 +71,7 @@ class LmEvalSpec(HarnessSpec):
         try:
             found = simple_evaluate(
                 model=self.model,
-                model_args=_placed(self.model) | self.model_args | {"pretrained": str(asked.model)},
+                model_args=placed(self.model) | self.model_args | {"pretrained": str(asked.model)},
                 tasks=[self.task],
                 task_manager=self._tasks(asked.files.get(INCLUDE)),
                 num_fewshot=self.num_fewshot,
@@ -117,17 +117,6 @@ class LmEvalSpec(HarnessSpec):
             f"lm_eval has no task {self.task!r} among its {len(found.all_tasks):,}{where}"
             f"{hint(self.task, found.all_tasks)}"
         )
-
-
-def _placed(library: str) -> dict[str, Any]:
-    """Return where and in which type transformers runs a model: as for mixmerge's own answers."""
-    if library != "hf":
-        return {}
-    import torch
-
-    on_gpu = torch.cuda.is_available()
-    half = on_gpu and torch.cuda.is_bf16_supported()
-    return {"dtype": "bfloat16" if half else "float32", "device": "cuda" if on_gpu else "cpu"}
 
 
 def _first_line(error: Exception) -> str:

@@ -133,6 +133,20 @@ class ScoredAxis(Scale):
         return found
 
 
+def placed(library: str) -> dict[str, Any]:
+    """Return where and in which type transformers (``hf``) runs a model, as in `LoadedModel`.
+
+    Empty for another library.
+    """
+    if library != "hf":
+        return {}
+    import torch
+
+    on_gpu = torch.cuda.is_available()
+    half = on_gpu and torch.cuda.is_bf16_supported()
+    return {"dtype": "bfloat16" if half else "float32", "device": "cuda" if on_gpu else "cpu"}
+
+
 def version(package: str) -> str:
     """Return the version of an installed distribution, or that it is not there."""
     try:
