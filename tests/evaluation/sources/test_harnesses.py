@@ -93,7 +93,7 @@ def tasks(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_task_of_lm_eval(run: Run, tasks: Path) -> None:
+def test_a_task_of_lm_eval(run: Run, tasks: Path, tmp_path: Path) -> None:
     """The items' scores have the mean that lm-eval reports, for the metric that is asked."""
     fields = {"cluster": "set"}
     spec = LmEvalSpec(task="numbers", include_path=tasks, metric="acc_norm", fields=fields)
@@ -111,6 +111,8 @@ def test_a_task_of_lm_eval(run: Run, tasks: Path) -> None:
     prompts, answers = reading.texts([scores], spec, rows)
     assert "Say 1." in prompts[0].text
     assert {answer.text for answer in answers} <= {"one", "two"}
+    # What an interrupted run would read again.
+    assert (tmp_path / "cache" / "run_rank0.db").is_file()
 
 
 def test_a_task_of_inspect(run: Run, tasks: Path) -> None:
@@ -133,6 +135,10 @@ def test_a_task_of_inspect(run: Run, tasks: Path) -> None:
     assert rows[0].outcome == "unreadable"
     for row, answer in list(zip(rows, answers, strict=True))[1:]:
         assert row.score == pytest.approx(min(1.0, len(answer.text) / 40))
+    # Run once more before the cache is removed, it finds what was finished.
+    before = {file.name: file.read_bytes() for file in log.iterdir()}
+    run(spec)
+    assert {file.name: file.read_bytes() for file in log.iterdir()} == before
 
 
 @pytest.mark.slow

@@ -48,9 +48,11 @@ class LogBase(SourceSpec):
 if TYPE_CHECKING:
     LogSpec = LogBase
 else:
-    LogSpec = create_model(
-        "LogSpec", __base__=LogBase, **dict.fromkeys(FORMATS, (Path | None, None))
-    )
+    _PLACES = {
+        name: (Path | None, Field(None, description=f"A file or folder of logs: {name}."))
+        for name in FORMATS
+    }
+    LogSpec = create_model("LogSpec", __base__=LogBase, **_PLACES)
     """The specification with one key for each format."""
 
 
