@@ -25,8 +25,8 @@ def test_a_table_and_sentences(tmp_path: Path, capsys: pytest.CaptureFixture[str
     lines = capsys.readouterr().out.splitlines()
     tables = [line.rstrip() for line in lines]
     assert "sums: acc in %, higher is better" in tables
-    heading = next(line.split() for line in lines if "Model" in line)
-    assert heading == "Model Mean base Diff. 95% interval p adj. p Items Verdict".split()
+    heading = next(" ".join(line.split()) for line in lines if "Model" in line)
+    assert heading == "Model Mean base Diff. 95% interval p adj. p Items Verdict"
     assert max(map(len, tables[: tables.index("")])) <= 80
     row = next(line.split() for line in lines if "better" in line and "tuned" in line)
     assert row[:4] == ["tuned", "75.0", "50.0", "+25.0"]

@@ -67,7 +67,7 @@ def test_a_baseline_by_name(tmp_path: Path) -> None:
     path = write_scores(tmp_path / "s.csv", {m: np.array(HALF) for m in ("a", "b", "c")})
     found = compare([path], baseline="b")
     assert [(pair.a, pair.b) for pair in found.contrasts] == [("a", "b"), ("c", "b")]
-    with pytest.raises(SpecError, match=r"no model 'd' \(there are: a, b, c\)"):
+    with pytest.raises(SpecError, match=r"no model `d` \(there are: a, b, c\)"):
         compare([path], baseline="d")
 
 

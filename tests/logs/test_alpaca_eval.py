@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from scipy import stats
 
+from mixmerge import compare
 from mixmerge.errors import DataError
 from mixmerge.logs import FORMATS
 from mixmerge.logs.find import read_logs
@@ -45,7 +48,7 @@ def test_preferences_become_win_rates(tmp_path: Path) -> None:
 
 
 def test_wrong_annotations(tmp_path: Path) -> None:
-    """Other preferences and a second reference are refused, and so are totals."""
+    """Other preferences and a second reference are refused."""
     path = write_annotations(tmp_path / "annotations.json", [3])
     with pytest.raises(DataError, match=r"`preference` is 0 or from 1 to 2 \(seen: 3\)"):
         read_logs(path, Asked())
@@ -55,8 +58,22 @@ def test_wrong_annotations(tmp_path: Path) -> None:
     path.write_text(json.dumps(rows))
     with pytest.raises(DataError, match="compared with davinci here and against gpt4 before"):
         read_logs(path, Asked())
-    board = tmp_path / "board" / "leaderboard.csv"
-    board.parent.mkdir()
-    board.write_text(",win_rate,standard_error\na,50.0,1.7\n")
-    with pytest.raises(DataError, match=r"has totals only.*Give the annotations\.json"):
-        read_logs(board.parent, Asked())
+
+
+def test_a_leaderboard(tmp_path: Path) -> None:
+    """A leaderboard has each model's value and standard error; models are compared unpaired."""
+    board = tmp_path / "leaderboard.csv"
+    heading = ",win_rate,standard_error,n_total,length_controlled_winrate,lc_standard_error\n"
+    board.write_text(heading + "a,50.0,1.7,805,40.0,0.2\nb,56.0,1.6,805,41.0,0.1\nc,1,1,805,,\n")
+    found = compare([board])
+    pair = found.contrasts[0]
+    assert (pair.a, pair.b, pair.items) == ("b", "a", 805)
+    assert pair.difference == pytest.approx(0.06)
+    assert pair.se == pytest.approx(np.hypot(0.017, 0.016))
+    assert pair.p == pytest.approx(2 * stats.norm.sf(0.06 / pair.se))
+    assert any("totals only, so not paired" in note for note in found.notes)
+    assert found.models["b"]["alpaca_eval leaderboard"].value == 0.56
+    (other,) = compare([board], metric="length_controlled_winrate").contrasts
+    assert (other.a, other.verdict) == ("b", "better")
+    with pytest.raises(DataError, match=r"no metric `elo` \(there are: win_rate, length_contr"):
+        compare([board], metric="elo")

@@ -1,6 +1,6 @@
 """Read the logs that a user names, and give every model one name."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mixmerge.errors import DataError, SpecError
@@ -44,7 +44,18 @@ def gather(runs: Sequence[str | Path], asked: Asked) -> tuple[Logs, list[str]]:
         raise DataError(f"{', '.join(map(str, runs))}: at least two models are required (seen: 1). "
                         "Give more logs; --model names the column of a table.")  # fmt: skip
     _check_tasks(logs, asked)
+    if asked.metric is None:
+        notes += _other_metrics(logs)
     return logs, notes
+
+
+def _other_metrics(logs: Logs) -> Iterator[str]:
+    """Say once for every choice of metrics which of them is read."""
+    first = (next(iter(known.values())) for known in logs.values())
+    for metric, *others in {(each.metric, *each.metrics): None for each in first}:
+        if len(others) > 1:
+            yield (f"{metric} is compared; --metric names another (there are: "
+                   f"{', '.join(others)})")  # fmt: skip
 
 
 def _name_and_path(run: str | Path) -> tuple[str, Path]:

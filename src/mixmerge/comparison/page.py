@@ -22,8 +22,10 @@ _MOST_ANSWERS = 100_000
 """Of one task, in memory at a time."""
 
 
-def write_page(tables: Sequence[TaskTable], found: Comparisons, page: Path, asked: Asked) -> str:
-    """Write the page; return in a sentence what its size leaves out, empty if nothing.
+def write_page(
+    tables: Sequence[TaskTable], found: Comparisons, page: Path, asked: Asked
+) -> list[str]:
+    """Write the page; return what it leaves out, a sentence each.
 
     Texts are read here for the first time, from the logs, for the items of one task at a time.
     """
@@ -33,7 +35,8 @@ def write_page(tables: Sequence[TaskTable], found: Comparisons, page: Path, aske
         items=(item for table in tables for item in _items(table, found, asked)),
         pair=(found.contrasts[0].a, found.baseline),
     )
-    return write_samples(samples, page, title="Items on which models differ")
+    left_out = write_samples(samples, page, title="Items on which models differ")
+    return [left_out] if left_out else []
 
 
 def _items(table: TaskTable, found: Comparisons, asked: Asked) -> Iterator[SampleItem]:
@@ -42,7 +45,7 @@ def _items(table: TaskTable, found: Comparisons, asked: Asked) -> Iterator[Sampl
         differ = np.nanmax(values, axis=1) - np.nanmin(values, axis=1) > 0
     rows = np.flatnonzero(differ)[: _MOST_ANSWERS // len(table.logs)].tolist()
     wanted = frozenset(table.items[row] for row in rows)
-    texts = [FORMATS[log.format].texts(log, wanted, asked) for log in table.logs]
+    texts = [FORMATS[log.format].texts(log.as_read(), wanted, asked) for log in table.logs]
     info = found.tasks[table.task]
     for row in rows:
         item = table.items[row]
@@ -52,7 +55,7 @@ def _items(table: TaskTable, found: Comparisons, asked: Asked) -> Iterator[Sampl
         yield SampleItem(
             axis=table.task,
             id=item,
-            prompt=f"{prompt}\n\nExpected: {target}" if target else prompt,
+            prompt=f"{prompt}\nExpected: {target}" if target else prompt,
             answers={
                 log.model: SampleAnswer(
                     text=own[item].answer if item in own else "",

@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from mixmerge.records.results import AxisInfo, Contrast, Interval
+from mixmerge.logs.scores import Scores
+from mixmerge.records.results import AxisInfo, Better, Contrast, Interval
 from mixmerge.records.rows import RowModel, SchemaModel
 
 Verdict = Literal["better", "worse", "undecided"]
@@ -17,6 +18,21 @@ class TaskInfo(AxisInfo):
     """Of the task; empty if unknown."""
     items: int
     """Of all models together."""
+
+
+def task_info(first: Scores, better: Better, bounds: Interval, items: int) -> TaskInfo:
+    """Describe a task by the baseline's log."""
+    return TaskInfo(
+        measure="mean",
+        title=first.metric,
+        phrase=f"the mean {first.metric}",
+        better=better,
+        primary=True,
+        unit="percent" if bounds == (0.0, 1.0) else "score",
+        bounds=bounds,
+        version=first.version,
+        items=items,
+    )
 
 
 class ModelScore(RowModel):

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from mixmerge.errors import DataError
 from mixmerge.logs import FORMATS
-from mixmerge.logs.scores import Asked, Format, Scores
+from mixmerge.logs.scores import Asked, Format, Scores, plain
 
-_HEAD = 4096
+_HEAD = 1 << 16
 """Bytes that show the format of a file."""
 
 
@@ -32,6 +32,7 @@ def read_logs(path: Path, asked: Asked, only: str | None = None) -> list[Scores]
     if not found:
         raise DataError(f"{path}: no scores of the task{'s' * (len(asked.tasks) > 1)} "
                         f"{', '.join(asked.tasks)}.")  # fmt: skip
+    _shorten(list(found.values()))
     for key, count in replaced.items():
         latest = found[key]
         latest.notes.append(f"{latest.model} on {latest.task}: the latest of {count + 1} logs is "
@@ -46,16 +47,37 @@ def _files(path: Path, formats: list[Format]) -> list[tuple[Path, Format]]:
             if kind.recognises(path, head):
                 return [(path, kind)]
     elif path.is_dir():
-        for kind in formats:
-            for pattern in kind.patterns:
-                candidates = [each for each in sorted(path.rglob(pattern)) if each.is_file()]
-                mine = [each for each in candidates if kind.recognises(each, _head(each))]
-                if mine:
-                    return [(each, kind) for each in mine]
+        # A run folder may have harnesses' logs in it, and a folder of logs tables of their totals.
+        harnesses = {kind.name for kind in formats} - {"mixmerge", "table"}
+        for names in ({"mixmerge"}, harnesses, {"table"}):
+            kinds = [kind for kind in formats if kind.name in names]
+            if found := [(each, kind) for kind in kinds for each in _of_format(path, kind)]:
+                return found
     else:
         raise DataError(f"{path}: no such file or folder.")
     known = ", ".join(kind.name for kind in formats)
     raise DataError(f"{path}: no log of evaluations was found here (known formats: {known}).")
+
+
+def _of_format(folder: Path, kind: Format) -> list[Path]:
+    """Return a format's files in a folder, by the first of its patterns that fits any."""
+    for pattern in kind.patterns:
+        files = [each for each in sorted(folder.rglob(pattern)) if each.is_file()]
+        if mine := [each for each in files if kind.recognises(each, _head(each))]:
+            return mine
+    return []
+
+
+def _shorten(logs: list[Scores]) -> None:
+    """Call local models by the end of their paths, as long as it tells them apart."""
+    names = list(dict.fromkeys(scores.model for scores in logs))
+    parts = max(len(Path(name).parts) for name in names)
+    for length in range(1, parts + 1):
+        short = {name: plain(name, length) for name in names}
+        if len({*short.values()}) == len(names):
+            break
+    for scores in logs:
+        scores.model = short[scores.model]
 
 
 def _head(path: Path) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mixmerge.errors import DataError, ResourceError
-from mixmerge.logs.scores import Asked, Format, Scores, Text, digest, number, plain
+from mixmerge.logs.scores import Asked, Format, Scores, Text, digest, first_key, number
 from mixmerge.yaml_file import one_line
 
 
@@ -30,7 +30,7 @@ class _Sample(NamedTuple):
 
 
 def _recognises(path: Path, head: str) -> bool:
-    is_json = path.suffix == ".json" and head.lstrip("{ \r\n\t").startswith('"version":')
+    is_json = path.suffix == ".json" and first_key(head) == "version"
     return path.suffix == ".eval" or (is_json and '"status":' in head)
 
 
@@ -43,7 +43,7 @@ def _read(path: Path, asked: Asked) -> list[Scores]:
             return []
         samples = list(_samples(path, asked))
     scores = Scores(
-        model=plain(_model(header.eval)),
+        model=_model(header.eval),
         task=header.eval.task,
         metric="",
         origin=path,

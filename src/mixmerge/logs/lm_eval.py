@@ -14,7 +14,7 @@ from typing import Any
 
 from mixmerge.errors import DataError
 from mixmerge.files import read_json
-from mixmerge.logs.scores import Asked, Format, Scores, Text, number, plain
+from mixmerge.logs.scores import Asked, Format, Scores, Text, first_key, number
 from mixmerge.records.results import Better
 from mixmerge.spec_model import shown
 from mixmerge.tables import Place, read_file
@@ -30,7 +30,7 @@ _SETTINGS = ("system_instruction_sha", "chat_template_sha", "fewshot_as_multitur
 def _recognises(path: Path, head: str) -> bool:
     if _SAMPLES.fullmatch(path.name):
         return '"doc_id"' in head
-    return path.suffix == ".json" and head.lstrip("{ \r\n\t").startswith('"results": {')
+    return path.suffix == ".json" and first_key(head) == "results"
 
 
 def _read(path: Path, asked: Asked) -> list[Scores]:
@@ -117,7 +117,7 @@ def _task(task: str, date: str, samples: Path, results: dict[str, Any], asked: A
     reported = results.get("results", {}).get(task, {})
     metric, kept, offered = _metric(samples, reported, asked)
     scores = Scores(
-        model=_model(samples, results),
+        model=str(results.get("model_name") or samples.parent.name),
         task=task,
         metric=f"{metric},{kept}" if kept != "none" else metric,
         origin=samples,
@@ -136,10 +136,6 @@ def _task(task: str, date: str, samples: Path, results: dict[str, Any], asked: A
                             "the task and which direction is better are unknown")  # fmt: skip
     _compare_with_reported(scores, reported.get(f"{metric},{kept}"), results)
     return scores.check()
-
-
-def _model(samples: Path, results: dict[str, Any]) -> str:
-    return plain(str(results.get("model_name") or samples.parent.name))
 
 
 def _metric(samples: Path, reported: dict[str, Any], asked: Asked) -> tuple[str, str, list[str]]:
@@ -240,6 +236,8 @@ def _text(row: dict[str, Any]) -> Text:
     if all(isinstance(each[0], list) for each in answers):
         likely = [float(each[0][0]) for each in answers]
         best = max(range(len(likely)), key=likely.__getitem__)
+        if target.isdigit() and int(target) < len(requests):
+            target = str(requests[int(target)][-1]).strip()
         return Text(prompt, str(requests[best][-1]), target)
     first = answers[0][0]
     return Text(prompt, first if isinstance(first, str) else json.dumps(first), target)

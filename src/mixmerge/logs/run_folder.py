@@ -5,7 +5,7 @@ from typing import Any
 
 from mixmerge.errors import DataError
 from mixmerge.files import read_object, read_rows
-from mixmerge.logs.scores import Asked, Format, Scores, Text
+from mixmerge.logs.scores import Asked, Format, Scores, Text, first_key
 from mixmerge.records import Prompt, Response, Verdict, score_of
 
 _VERDICTS = "[js]*e/*/*.jsonl"
@@ -15,7 +15,7 @@ _WORTH = {"win": 1.0, "tie": 0.5, "loss": 0.0, "yes": 1.0, "no": 0.0}
 
 def _recognises(path: Path, head: str) -> bool:
     if path.suffix == ".json":
-        return head.startswith("{") and '"schema":' in head[:40] and '"study":' in head
+        return first_key(head) == "schema" and '"study":' in head
     return path.suffix == ".jsonl" and '"outcome":' in head and '"judge":' in head
 
 

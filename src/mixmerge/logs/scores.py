@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -53,6 +54,7 @@ class Scores:
     """The scores of one model on one task, one entry of each list per item and epoch."""
 
     model: str
+    """Its name; of a local one, from a reader, the whole path."""
     task: str
     metric: str
     origin: Path
@@ -80,12 +82,21 @@ class Scores:
     """Version of the task; empty if unknown."""
     settings: dict[str, str] = field(default_factory=dict)
     """How the task was run, such as ``n-shot``."""
+    totals: tuple[float, int] | None = None
+    """Of a leaderboard, which has no items: standard error of the one value, number of items."""
     made: str = ""
     """When, as sortable text; of two logs of a model and task the later one counts."""
     metrics: list[str] = field(default_factory=list)
     """All metrics of the log."""
     notes: list[str] = field(default_factory=list)
     """What is missing or was guessed, a sentence each."""
+
+    def __post_init__(self) -> None:
+        self._named = self.model
+
+    def as_read(self) -> Scores:
+        """Return a copy with the model's name in the log, by which its texts are found."""
+        return replace(self, model=self._named)
 
     @property
     def array(self) -> NDArray[np.float64]:
@@ -169,6 +180,12 @@ def digest(*texts: str) -> str:
     return hashlib.blake2b("\0".join(texts).encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 
-def plain(name: str) -> str:
-    """Return a model's name without the folders above a local one."""
-    return Path(name).name if name.startswith((".", "/", "~")) else name
+def first_key(head: str) -> str:
+    """Return the first key of the JSON object that a file begins with; empty if it is none."""
+    found = re.match(r'\s*\{\s*"(\w+)"\s*:', head)
+    return found[1] if found else ""
+
+
+def plain(name: str, parts: int = 1) -> str:
+    """Return a model's name, of a local folder only its last parts."""
+    return "/".join(Path(name).parts[-parts:]) if name.startswith((".", "/", "~")) else name

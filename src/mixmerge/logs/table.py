@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import DataError
-from mixmerge.logs.scores import Asked, Field, Format, Scores, Text, digest, number, plain
+from mixmerge.logs.scores import Asked, Field, Format, Scores, Text, digest, number
 from mixmerge.records.turns import PROMPTS
 from mixmerge.spec_model import shown
 from mixmerge.tables import Place, read_file
@@ -51,9 +51,7 @@ def _read(path: Path, asked: Asked) -> list[Scores]:
         model = _name(place, row, columns["model"]) if "model" in columns else path.stem
         scores = tables.get((model, task))
         if scores is None:
-            scores = tables[model, task] = Scores(
-                plain(model), task, columns["score"], path, FORMAT.name
-            )
+            scores = tables[model, task] = Scores(model, task, columns["score"], path, FORMAT.name)
         scores.items.append(_name(place, row, columns["item"]))
         scores.values.append(number(row.get(columns["score"]), place, columns["score"]))
         for field, column in (
@@ -124,7 +122,7 @@ def _texts_of_rows(
     columns: dict[Field, str] = {}
     for place, row in read_file(scores.origin):
         columns = columns or _columns(scores.origin, row, asked)
-        if "model" in columns and plain(str(row[columns["model"]])) != scores.model:
+        if "model" in columns and str(row[columns["model"]]) != scores.model:
             continue
         if "task" in columns and str(row[columns["task"]]) != scores.task:
             continue

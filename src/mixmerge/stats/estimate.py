@@ -16,6 +16,11 @@ MIN_VALUES = 30
 covers 95 %."""
 
 
+GRADES_APART = 0.1
+"""Share of the range by which some grades must differ from the median, for an interval: without it,
+that of grades that are all alike would be too narrow."""
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A number with its interval and sample size."""

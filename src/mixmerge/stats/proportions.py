@@ -10,7 +10,6 @@ the same variance.
 import math
 from statistics import NormalDist
 
-from scipy.optimize import brentq
 from scipy.special import stdtr, stdtrit
 
 from mixmerge.errors import SampleError
@@ -121,6 +120,8 @@ def _deviation_if(d: float, gain: float, loss: float) -> float:
 
 def _lowest_difference(gain: float, loss: float, width: float) -> float:
     """Solve (difference - d) = width * (standard deviation if d were true) for d below it."""
+    from scipy.optimize import brentq
+
     difference = gain - loss
 
     def excess(d: float) -> float:

@@ -9,6 +9,7 @@ from mixmerge.evaluation.measures.measure import Measure
 from mixmerge.records import Verdict
 from mixmerge.records.judge import Asks
 from mixmerge.records.results import Interval
+from mixmerge.stats.estimate import GRADES_APART
 
 
 class Mean(Measure):
@@ -20,8 +21,7 @@ class Mean(Measure):
 
     key: ClassVar[str] = "mean"
     asks: ClassVar[Asks] = "grade"
-    apart: ClassVar[float] = 0.1
-    """Without it, grades that are all alike would have an interval that is too narrow."""
+    apart: ClassVar[float] = GRADES_APART
 
     mean: tuple[FiniteFloat, FiniteFloat] = (0.0, 1.0)
     """The lowest and the highest grade."""
