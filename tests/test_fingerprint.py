@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from mixmerge.errors import SpecError
-from mixmerge.fingerprint import file_fingerprint, fingerprint, folder_fingerprint
+from mixmerge.fingerprint import (
+    file_fingerprint,
+    fingerprint,
+    folder_fingerprint,
+    once,
+    state_of,
+)
 
 
 def test_the_hash_is_sha256_of_canonical_json() -> None:
@@ -78,3 +84,25 @@ def test_a_pipe_in_a_folder_is_passed_over(tmp_path: Path) -> None:
     before = folder_fingerprint(tmp_path)
     os.mkfifo(tmp_path / "pipe")
     assert folder_fingerprint(tmp_path) == before
+
+
+def test_what_is_made_from_files_is_made_once(tmp_path: Path) -> None:
+    """Until a file changes, appears or goes; each maker and each path has its own."""
+    made: list[str] = []
+
+    def make(path: Path) -> str:
+        made.append(path.name)
+        return f"{path.name} {len(made)}"
+
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "f").write_text("x")
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert [once(make, path) for path in (one, two, one, two)] == ["one 1", "two 2"] * 2
+    assert once(folder_fingerprint, one) == folder_fingerprint(one)
+    before = state_of(one)
+    (one / "g").write_text("new")
+    assert state_of(one) != before
+    assert [once(make, path) for path in (one, two)] == ["one 3", "two 2"]
+    (one / "g").unlink()
+    assert once(make, one) == "one 4"

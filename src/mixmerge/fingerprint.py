@@ -8,14 +8,17 @@ differently). Values without a stable form are refused.
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mixmerge.errors import SpecError
 
+T = TypeVar("T")
 _CHUNK = 1 << 20
+_MADE: dict[tuple[Callable[[Path], Any], Path], tuple[str, Any]] = {}
+"""What `once` made, with the state of the files that it was made from."""
 
 
 def canonical(value: Any) -> bytes:
@@ -71,6 +74,34 @@ def folder_fingerprint(folder: Path) -> str:
     """
     files = files_below(folder)
     return fingerprint({str(path.relative_to(folder)): file_fingerprint(path) for path in files})
+
+
+def state_of(path: Path) -> tuple[str, float]:
+    """Return a fingerprint of the sizes and times of a file, or of all files in a folder.
+
+    Also returns the time of the last change (Unix time).
+
+    Raises:
+        SpecError: this user may not read a part of it.
+    """
+    files = files_below(path) if path.is_dir() else [path]
+    stats = [(file, file.stat()) for file in files]
+    # ctime as well as mtime, since copying tools can set mtime back.
+    seen = [[str(f), s.st_size, s.st_ino, s.st_mtime_ns, s.st_ctime_ns] for f, s in stats]
+    return fingerprint(seen), max((s.st_ctime for _, s in stats), default=0.0)
+
+
+def once(make: Callable[[Path], T], path: Path) -> T:
+    """Return ``make(path)``, which this process calls once while the files there do not change.
+
+    Raises:
+        SpecError: this user may not read a part of it.
+    """
+    state, _ = state_of(path)
+    if _MADE.get((make, path), ("", None))[0] != state:
+        _MADE[make, path] = state, make(path)
+    made: T = _MADE[make, path][1]
+    return made
 
 
 def files_below(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:

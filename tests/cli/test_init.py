@@ -175,7 +175,7 @@ def test_a_judge_model_can_be_named() -> None:
         (["--data", "chat.jsonl", "--metric", "bleu"], "there is no such metric"),
         (
             ["--data", "plain.jsonl"],
-            "can be trained on: plain.jsonl, line 1: `text` marks no turns",
+            "can be trained on: plain.jsonl, line 1: `text` has no turns",
         ),
         (["--data", "odd.jsonl"], "has no rows for `form: conversations`"),
         (["--data", "chat.jsonl", "--eval", "chat=chat.jsonl"], "no row in `en` is left to train"),

@@ -74,7 +74,7 @@ def test_a_senseless_size_is_refused(
     arguments = ["merge", str(recipe), str(tmp_path / "out"), f"--shard-size={size}"]
     assert exit_code(arguments) == 2
     said = " ".join(capsys.readouterr().err.replace("│", " ").split())
-    assert f"'{size}' is no size; write for example 500MB or 5GB." in said
+    assert f"'{size}' is not a size; write for example 500MB or 5GB." in said
     assert not (tmp_path / "out").exists()
 
 

@@ -96,8 +96,8 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 TOY_STEP = """
 import sys
 from pathlib import Path
-from mixmerge.execution.worker import handlers_from, run_step
-sys.exit(run_step(Path(sys.argv[1]), handlers_from("toy_handlers:HANDLERS")))
+from mixmerge.execution.worker import handlers_from, run_group
+sys.exit(run_group(Path(sys.argv[1]), handlers_from("toy_handlers:HANDLERS")))
 """
 
 

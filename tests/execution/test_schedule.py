@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from mixmerge.durable import claimed, holder
+from mixmerge.durable import claimed, holder, read_log
 from mixmerge.errors import ResourceError
 from mixmerge.execution import schedule
 from mixmerge.execution.engine import LOST
@@ -31,7 +31,7 @@ from mixmerge.execution.events import (
 from mixmerge.execution.schedule import Outcome, run
 from mixmerge.execution.status import status
 from mixmerge.execution.step import Step
-from mixmerge.execution.store import LOCK, RECORD, Store
+from mixmerge.execution.store import JOURNAL, LOCK, LOG, RECORD, Store
 from mixmerge.files import read_json
 
 Kind = TypeVar("Kind")
@@ -59,6 +59,14 @@ class Heard:
 def engine(toy: str) -> Iterator[LocalEngine]:
     """A local engine with two cores."""
     engine = LocalEngine(toy, cpus=2)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def one_core(toy: str) -> Iterator[LocalEngine]:
+    """A local engine with one core."""
+    engine = LocalEngine(toy, cpus=1)
     yield engine
     engine.close()
 
@@ -191,10 +199,10 @@ def test_a_full_disk_fails_one_step_only(
     """A step that cannot even be placed fails with its reason; the others are run."""
     place = Store.place
 
-    def full(self: Store, step: Step, key: str, parents: Any) -> Path:
+    def full(self: Store, step: Step, key: str, parents: Any, then: Any) -> Path:
         if step.name == "a":
             raise ResourceError("the disk is full")
-        return place(self, step, key, parents)
+        return place(self, step, key, parents, then)
 
     monkeypatch.setattr(Store, "place", full)
     outcome, _ = walk(chain(), tmp_path / "run", engine)
@@ -366,3 +374,88 @@ def test_an_odd_reason_is_none(tmp_path: Path, engine: LocalEngine, text: str) -
     step = Step("odd", "a", {"text": text})
     outcome, _ = walk([step], tmp_path / "run", engine)
     assert outcome.failed == {"odd/a": (1, "the process ended without a message (exit code 1)")}
+
+
+def grouped(kind: str, name: str, **more: Any) -> Step:
+    """Return a step of a group that runs in one process."""
+    return Step(kind, name, together="judges", **more)
+
+
+def pids(outcome: Outcome) -> dict[str, list[int]]:
+    """Return the processes that began each finished step, by its name."""
+    return {
+        id_.partition("/")[2]: [
+            entry["pid"] for entry in read_log(folder / JOURNAL) if entry["event"] == "started"
+        ]
+        for id_, folder in outcome.done.items()
+    }
+
+
+def test_a_group_runs_in_one_process(tmp_path: Path, one_core: LocalEngine) -> None:
+    """It waits for the inputs of all its steps; each has its own output, log and record."""
+    slow = Step("write", "slow", {"sleep": 0.3, "text": "s"})
+    group = [
+        grouped("chatty", "a"),
+        grouped("chatty", "b"),
+        grouped("write", "c", inputs={"in": "write/slow"}),
+    ]
+    outcome, heard = walk([*group, slow], tmp_path / "run", one_core)
+    ran = pids(outcome)
+    assert ran["a"] == ran["b"] == ran["c"]
+    assert ran["slow"] != ran["a"]
+    assert (outcome.done["write/c"] / "out.txt").read_text() == "s"
+    for name in "ab":
+        log = (outcome.done[f"chatty/{name}"] / LOG).read_text()
+        assert log.count(name * 20) == 400
+        assert ("a" if name == "b" else "b") * 20 not in log
+    assert sorted(heard.names(Finished)) == ["a", "b", "c", "slow"]
+    again, _ = walk([*group, slow], tmp_path / "run", one_core)
+    assert again.ran == 0
+
+
+def test_a_group_does_not_wait_for_what_cannot_come(tmp_path: Path, one_core: LocalEngine) -> None:
+    """A step whose input failed is blocked, and the others of its group run."""
+    steps = [
+        Step("user", "broken"),
+        grouped("write", "a"),
+        grouped("write", "b", inputs={"in": "user/broken"}),
+        grouped("user", "c"),
+        grouped("write", "d"),
+    ]
+    outcome, _ = walk(steps, tmp_path / "run", one_core)
+    assert set(outcome.done) == {"write/a", "write/d"}
+    assert pids(outcome)["a"] == pids(outcome)["d"]
+    assert outcome.blocked == ["write/b"]
+    assert outcome.failed["user/c"] == (2, "rows.jsonl, line 3: broken.")
+
+
+def test_a_killed_group_keeps_what_is_finished(tmp_path: Path, one_core: LocalEngine) -> None:
+    """The steps before the one that killed the process are done; each other is tried alone."""
+    steps = [grouped("write", "a"), grouped("vanish", "b"), grouped("write", "c")]
+    outcome, heard = walk(steps, tmp_path / "run", one_core)
+    assert set(outcome.done) == {"write/a", "write/c"}
+    assert list(outcome.failed) == ["vanish/b"]
+    ran = pids(outcome)
+    assert (len(ran["a"]), len(ran["c"])) == (1, 1)
+    assert ran["a"] != ran["c"]
+    assert [event.step.name for event in heard.of(Retried)].count("c") == 1
+
+
+def test_a_group_is_spread_over_the_room(tmp_path: Path, engine: LocalEngine) -> None:
+    """With two free cores, four steps run in two processes."""
+    outcome, _ = walk([grouped("write", name) for name in "abcd"], tmp_path / "run", engine)
+    ran = pids(outcome)
+    assert ran["a"] == ran["c"] != ran["b"] == ran["d"]
+
+
+def test_a_step_of_a_group_is_reported_when_it_ends(tmp_path: Path, one_core: LocalEngine) -> None:
+    """The others in its process may still have hours to go."""
+    steps = [grouped("write", "a"), grouped("write", "b", settings={"sleep": 1})]
+    left: dict[str, int] = {}
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Finished):
+            left[event.step.name] = 2 - len(list((tmp_path / "run").glob(f"write/*/{RECORD}")))
+
+    run(steps, Store(tmp_path / "run"), one_core, listen)
+    assert left == {"a": 1, "b": 0}

@@ -165,7 +165,7 @@ def test_a_change_within_the_clocks_tick_is_seen(
     stat = file.stat()
     before = Store(tmp_path / "run").key(step, {})
     file.write_text("else")
-    monkeypatch.setattr(stores, "_state", lambda path: (str(path), stat.st_ctime))  # as if equal
+    monkeypatch.setattr(stores, "state_of", lambda path: (str(path), stat.st_ctime))  # as if equal
     assert Store(tmp_path / "run").key(step, {}) != before
 
 

@@ -151,7 +151,7 @@ def test_too_few_rows_are_refused_with_every_short_cell(tmp_path: Path) -> None:
     """A source that is too small is an error that names each cell, asked and there."""
     world(tmp_path, safety=3)
     with pytest.raises(
-        DataError, match=r"`safety` in `en`: 5 asked, 3 to be had; `safety` in `hi`: 5 asked, 3 "
+        DataError, match=r"`safety` in `en`: 5 requested, 3 available; `safety` in `hi`: 5 "
     ):
         mix(spec(tmp_path), tmp_path / "out")
     assert not (tmp_path / "out/rows.jsonl").exists()
@@ -165,7 +165,7 @@ def test_short_cells_repeat_up_to_the_stated_limit(tmp_path: Path) -> None:
     safety = [share for share in manifest.shares if share.source == "safety"]
     assert {(share.got, share.unique, share.most_copies) for share in safety} == {(5, 3, 2)}
     world(tmp_path, safety=2)
-    with pytest.raises(DataError, match=r"each used 2 times: `safety` in `en`: 5 asked, 4 to be"):
+    with pytest.raises(DataError, match=r"each used 2 times: `safety` in `en`: 5 requested, 4 av"):
         mix(spec(tmp_path, **repeat), tmp_path / "out")
 
 
@@ -173,7 +173,7 @@ def test_an_empty_language_is_refused_with_the_languages_seen(tmp_path: Path) ->
     """A language without rows is an error that says which languages the source has."""
     world(tmp_path)
     with pytest.raises(
-        DataError, match=r"`general` in `ru`: 21 asked, 0 to be had \(rows read: 60 in `en`, "
+        DataError, match=r"`general` in `ru`: 21 requested, 0 available \(rows read: 60 in `en`, "
     ):
         mix(spec(tmp_path, languages=[*LANGUAGES, "ru"]), tmp_path / "out")
 
@@ -279,7 +279,7 @@ def test_rows_longer_than_a_token_target_do_not_hide_a_shortage(tmp_path: Path) 
     write_tokenizer(tmp_path)
     add(tmp_path / "safety.jsonl", pair("safety", "en", 9, "word " * 5000))
     asked = spec(tmp_path, unit="tokens", tokenizer=tmp_path, size=1000)
-    with pytest.raises(DataError, match=r"`safety` in `en`: 50 asked, 13 to be had"):
+    with pytest.raises(DataError, match=r"`safety` in `en`: 50 requested, 13 available"):
         mix(asked, tmp_path / "out")
 
 
@@ -323,7 +323,7 @@ def test_sources_whose_rows_are_all_dropped_are_refused(tmp_path: Path) -> None:
         "general": {"files": tmp_path / "general.jsonl"},
         "safety": {"files": file, "broken": "drop"},
     }
-    with pytest.raises(DataError, match=r"5 asked, 0 to be had \(rows read: none\)"):
+    with pytest.raises(DataError, match=r"5 requested, 0 available \(rows read: none\)"):
         mix(spec(tmp_path, sources=sources), tmp_path / "out")
 
 

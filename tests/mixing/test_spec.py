@@ -62,7 +62,7 @@ def test_a_wrong_mixture_is_refused(changes: dict[str, Any], message: str) -> No
         ({"files": "a.jsonl", "hub": "org/name"}, "exactly one of them"),
         ({"files": []}, "`files` is empty"),
         ({"files": "a.jsonl", "split": "test"}, "belong to `hub`"),
-        ({"files": {"en": "a.jsonl"}, "language": "en"}, "the language is said twice"),
+        ({"files": {"en": "a.jsonl"}, "language": "en"}, "the language is given twice"),
         (
             {"files": "a.jsonl", "language": "en", "columns": {"language": "l"}},
             "`language` and `columns.language`",

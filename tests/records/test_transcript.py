@@ -56,8 +56,8 @@ def test_an_answer_may_hold_words_that_mark_turns_elsewhere(quoted: str) -> None
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("Only a text.", "`text` marks no turns"),
-        ("User: Hi", "`text` marks no turns"),
+        ("Only a text.", "`text` has no turns"),
+        ("User: Hi", "`text` has no turns"),
         ("Q: Hi\nA: one\nA: two", "the assistant speaks twice in a row, at 'A:'"),
     ],
 )

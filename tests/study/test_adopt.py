@@ -56,7 +56,7 @@ def test_an_adopted_checkpoint_is_not_made_again(elsewhere: Path, root: Path) ->
     lines = rows_file.read_text().splitlines()
     texts = [turn["content"] for line in lines for turn in json.loads(line)["messages"]]
     assert 0 < record["facts"]["tokens"] < sum(map(len, texts))
-    with pytest.raises(SpecError, match="sft-15: is done already"):
+    with pytest.raises(SpecError, match="sft-15: is already done"):
         mixmerge.adopt(SMALL, "sft-15", elsewhere, root)
 
 

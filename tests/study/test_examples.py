@@ -114,7 +114,7 @@ def test_the_page_about_the_grid_counts_it_right() -> None:
     chosen_on = sum(step.kind == "generate" and "@" in step.name for step in made)
     kinds = Counter(step.kind for step in made)
     said = page("paper.md")
-    assert f"{kinds['train']} trainings, {kinds['merge']} merges" in said
+    assert f"{kinds['train']} trainings and {kinds['merge']} merges" in said
     assert f"{kinds['generate'] - chosen_on} models on test items and {chosen_on}" in said
 
 

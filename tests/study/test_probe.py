@@ -76,7 +76,7 @@ def test_a_passing_fault_is_a_warning(serve: Serve, tmp_path: Path) -> None:
     server: Server = serve(lambda _text, _attempt: (503, {}, b"busy"))
     ((_, text, lasting),) = unanswered([needed(server.url)], tmp_path)
     assert not lasting
-    assert "The run goes on and will try again" in text
+    assert "The run continues and will try again" in text
     assert len(server.calls) == 1
 
 

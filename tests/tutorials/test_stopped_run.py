@@ -53,7 +53,7 @@ def test_ctrl_c_twice_stops_now_and_keeps_what_is_done(folder: Path) -> None:
     press_ctrl_c(process)
     code, said = end(process)
     assert code == 130
-    assert "the same command goes on from there" in said
+    assert "run the same command again to continue" in said
     code, after = mixmerge(folder, "status", "out")
     assert "interrupted" in after.splitlines()[0]
     assert counts(after) == counts(live).replace("running", "waiting")
@@ -67,11 +67,11 @@ def test_a_killed_run_goes_on(folder: Path) -> None:
     assert end(process)[0] == -signal.SIGKILL
     _, dead = mixmerge(folder, "status", "out")
     assert "dead" in dead.splitlines()[0]
-    assert "the same command goes on from what is done" in dead
+    assert "run the same command again to continue" in dead
     done = int(counts(dead).split()[2])
     (folder / "small.yaml").write_text(SMALL)  # and a shorter training in place of the long one
     code, said = mixmerge(folder, "run", "small.yaml", *WANTED)
     assert code == 0, said
-    assert f"{done} steps are done already" in said
+    assert f"{done} steps are already done" in said
     _, finished = mixmerge(folder, "status", "out")
     assert counts(said) == counts(finished) == f"{done + 1} steps: {done + 1} done"

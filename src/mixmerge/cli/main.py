@@ -121,7 +121,9 @@ def exit_code(arguments: list[str]) -> int:
         )
         return 1
     if result == INTERRUPTED:
-        screen.print("Interrupted. What was finished is kept; the same command goes on from there.")
+        screen.print(
+            "Interrupted. What was finished is kept; run the same command again to continue."
+        )
     return result if isinstance(result, int) else 0
 
 

@@ -105,7 +105,7 @@ def _bytes(text: str) -> int:
     """Read a size like ``5GB``, ``500MB``, ``2GiB`` or a number of bytes."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]I?)?B?", text.strip().upper())
     if not found or len(found[1]) > 20:
-        raise typer.BadParameter(f"{text!r:.40} is no size; write for example 500MB or 5GB.")
+        raise typer.BadParameter(f"{text!r:.40} is not a size; write for example 500MB or 5GB.")
     return int(float(found[1]) * _UNITS[found[2] or ""])
 
 

@@ -166,25 +166,29 @@ def cost_lines(plan: "Explained") -> list[str]:
     if todo and not plan.timed:
         lines.append("Time: unknown until one step of the study has run on this machine.")
     elif todo:
-        lines.append(f"Time: {plan.timed}. Steps side by side take less.")
+        lines.append(f"Time: {plan.timed}. Parallel steps take less.")
     if plan.by_name:
-        lines.append("Memory and disk: the base model is not here yet; its name tells its size.")
+        lines.append(
+            "Memory and disk: the base model is not downloaded; its size is taken from its name."
+        )
     unknown = [k.kind for k in plan.kinds if k.todo and k.memory_bytes is None]
     if {"train", "generate"} & {*unknown}:
-        lines.append("Memory: unknown until the base model is here.")
+        lines.append("Memory: unknown until the base model is downloaded.")
     return lines
 
 
 def _disk(plan: "Explained") -> str:
     free = f"{plan.free_bytes / 1e9:.1f} GB free"
     if plan.disk_bytes is None:
-        return f"Disk: unknown until the base model is here, a copy of it a checkpoint; {free}."
+        return f"Disk: unknown until the base model, as large as each checkpoint, is here; {free}."
     short = " NOT ENOUGH" if plan.disk_bytes > plan.free_bytes else ""
     return f"Disk: about {plan.disk_bytes / 1e9:.2f} GB of model weights; {free}.{short}"
 
 
 def _calls(calls: "Calls") -> str:
-    count = "unknown until the prompts are here" if calls.count is None else f"{calls.count:,}"
+    count = (
+        "unknown until the prompts are downloaded" if calls.count is None else f"{calls.count:,}"
+    )
     price = "" if calls.dollars is None else f", at most about ${calls.dollars:,.2f}"
     said = f"Judge calls ({', '.join(calls.models)}): {count}{price}."
     if calls.unpriced:

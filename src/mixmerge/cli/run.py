@@ -124,11 +124,11 @@ def adopt(
 def step(
     folder: Annotated[Path, typer.Argument(help="A step's folder, with its step.json.")],
 ) -> int:
-    """Run one step of a run folder alone, with its output on the screen."""
-    from mixmerge.execution.worker import run_step
+    """Run one step of a run folder, with its output on the screen, and the rest of its group."""
+    from mixmerge.execution.worker import run_group
     from mixmerge.study.steps import HANDLERS
 
-    return run_step(folder, HANDLERS)
+    return run_group(folder, HANDLERS)
 
 
 def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")]) -> None:

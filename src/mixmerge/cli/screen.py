@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.progress import (
     BarColumn,
@@ -25,6 +25,9 @@ from mixmerge.execution.status import counted, waiting_for
 from mixmerge.execution.step import Step
 from mixmerge.execution.store import ATTEMPT, LOG
 from mixmerge.progress import Progress as ProgressListener
+
+if TYPE_CHECKING:
+    from mixmerge.evaluation.calls.spending import Spending
 
 
 def duration(seconds: float) -> str:
@@ -87,6 +90,7 @@ class RunScreen:
         self._root = root
         self._workers = workers
         self._money = ""
+        self._spending: Spending | None = None
         self._asked = -_MONEY_SECONDS
         self._expected = self._took = 0.0
         self._shares: dict[str, float] = {}
@@ -177,7 +181,7 @@ class RunScreen:
 
     def _say_once_what_is_done(self) -> None:
         if not self._started and (done := self._states["done"]):
-            self._say(f"{done} steps are done already and not repeated", "dim")
+            self._say(f"{done} steps are already done", "dim")
         self._started = True
 
     def _move(self, step: Step, state: str) -> None:
@@ -194,12 +198,13 @@ class RunScreen:
         return f"  {duration(seconds)}  ({done}{money})"
 
     def _look_at_money(self, *, force: bool = False) -> None:
-        """Read what was spent, but rarely: it is a sum over one line per call."""
+        """Read what was spent since the last time."""
         if self._root is None or not (force or time.monotonic() - self._asked >= _MONEY_SECONDS):
             return
-        from mixmerge.evaluation.calls.spending import spent
+        from mixmerge.evaluation.calls.spending import Spending
 
-        dollars = sum(spent(self._root).values())
+        self._spending = self._spending or Spending(self._root)
+        dollars = sum(self._spending.by_kind().values())
         self._money = f"${dollars:,.2f} spent" if dollars >= _ONE_CENT else ""
         self._asked = time.monotonic()
 

@@ -40,7 +40,7 @@ def status(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> Non
                 screen.print(f"  │ {line}", markup=False, soft_wrap=True)
             screen.print(f"  alone: mixmerge step {step.folder}", markup=False, soft_wrap=True)
     if found.state == "dead":
-        screen.print("Its driver was killed; the same command goes on from what is done.")
+        screen.print("Its driver was killed; run the same command again to continue.")
     screen.print(f"for other tools: {folder / STATUS}", markup=False, soft_wrap=True)
 
 

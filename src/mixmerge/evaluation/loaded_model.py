@@ -1,6 +1,9 @@
 """A model folder loaded for inference."""
 
-from collections.abc import Mapping, Sequence
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,15 @@ from mixmerge.chat.tokenizer import context_length, load_tokenizer, stop_tokens
 from mixmerge.errors import ModelError
 from mixmerge.fingerprint import fingerprint
 from mixmerge.records import ModelFolder
+
+
+@contextmanager
+def loading(folder: Path) -> Iterator[None]:
+    """Say in the step's log that weights were loaded and how long it took; no progress bar."""
+    transformers_logging.disable_progress_bar()
+    start = time.monotonic()
+    yield
+    print(f"loaded {folder} in {time.monotonic() - start:.2f} s", file=sys.stderr)  # noqa: T201
 
 
 class LoadedModel:
@@ -59,20 +71,21 @@ class LoadedModel:
         path = self.folder.path
         on_gpu = torch.cuda.is_available()
         dtype = torch.bfloat16 if on_gpu and torch.cuda.is_bf16_supported() else torch.float32
-        transformers_logging.disable_progress_bar()
-        try:
-            network = AutoModelForCausalLM.from_pretrained(
-                path, dtype=dtype, local_files_only=True, trust_remote_code=False
-            )
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise ModelError(f"{path}: the weights cannot be loaded: {error}") from error
+        with loading(path):
+            try:
+                network = AutoModelForCausalLM.from_pretrained(
+                    path, dtype=dtype, local_files_only=True, trust_remote_code=False
+                )
+            except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+                raise ModelError(f"{path}: the weights cannot be loaded: {error}") from error
+            network = network.to("cuda" if on_gpu else "cpu").eval()
         rows = network.get_input_embeddings().num_embeddings
         if len(self.tokenizer) > rows:
             raise ModelError(
                 f"{path}: the tokenizer has {len(self.tokenizer)} tokens but the model only "
                 f"{rows}; they do not belong together."
             )
-        return network.to("cuda" if on_gpu else "cpu").eval()
+        return network
 
     def padded(self, rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return token rows, left-padded, and their mask, both of shape (rows, longest)."""

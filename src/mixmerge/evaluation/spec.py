@@ -55,6 +55,13 @@ class GeneratePlacement(SpecModel):
     """CPU threads of one process."""
 
 
+class JudgePlacement(SpecModel):
+    """How local judges run; no part of their identity."""
+
+    threads: int = Field(1, ge=1)
+    """CPU threads of one process."""
+
+
 class AxisSpec(MeasuredAxis):
     """One axis whose answers are judged: prompts, judge and measure."""
 

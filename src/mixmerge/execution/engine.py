@@ -22,8 +22,11 @@ HELPERS = "MIXMERGE_HELPERS"
 class Engine(Protocol):
     """Starts, polls and stops steps."""
 
-    def room_for(self, needs: Needs) -> bool:
-        """Whether a step with these needs could be started now."""
+    def room_for(self, needs: Needs) -> int:
+        """Return how many processes with these needs could start now.
+
+        A group of steps is spread over so many; an engine that queues them returns 1.
+        """
 
     def start(self, folder: Path, needs: Needs) -> Any:
         """Start the step in a folder and return a handle for it.

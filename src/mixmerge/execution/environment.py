@@ -5,6 +5,7 @@ import os
 import platform
 import socket
 import subprocess
+from collections.abc import Iterator
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -52,6 +53,19 @@ def forget_launcher() -> None:
     for name in [*os.environ]:
         if name in _LAUNCHER or name.startswith(_LAUNCHERS):
             del os.environ[name]
+
+
+@contextlib.contextmanager
+def cpu_threads(wanted: int | None) -> Iterator[None]:
+    """Set the number of torch's CPU threads; None: leave it."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(wanted or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What happens in a run, as it is told to the screen, the status file, the journal, a tracker."""
+"""What happens in a run, as reported to the screen, the status file, the journal and a tracker."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

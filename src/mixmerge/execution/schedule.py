@@ -59,6 +59,8 @@ class _Work:
     """On the monotonic clock."""
     handle: Any = None
     """The engine's, while the step runs."""
+    shared: bool = False
+    """Whether other steps of its group run in the same process."""
 
 
 class _Walk:
@@ -94,8 +96,8 @@ class _Walk:
 
     def stop(self) -> None:
         """Stop all running steps."""
-        for running in self.running.values():
-            self._engine.stop(running.handle)
+        for handle, _ in self._processes():
+            self._engine.stop(handle)
 
     def _find_ready(self) -> None:
         # In topological order, so that a chain of finished steps is handled in one pass.
@@ -128,35 +130,84 @@ class _Walk:
         now = time.monotonic()
         started = False
         for work in list(self.ready.values()):
-            if work.not_before <= now and self._engine.room_for(work.step.needs):
-                del self.ready[work.step.id]
-                self._start(work)
+            if work.step.id not in self.ready or work.not_before > now:
+                continue
+            group = self._group(work, now)
+            room = self._engine.room_for(work.step.needs) if group else 0
+            if room:
+                for each in group:
+                    del self.ready[each.step.id]
+                for first in range(min(room, len(group))):
+                    self._start(group[first::room])
                 started = True
         return started
 
-    def _start(self, work: _Work) -> None:
-        step = work.step
-        try:
-            self._store.place(step, work.key, self.outcome.done)
-            work.handle = self._engine.start(work.folder, step.needs)
-        except UserError as error:
-            self._fail(step, work.folder, 2, str(error))
+    def _group(self, work: _Work, now: float) -> list[_Work]:
+        """Return the steps to start together with a ready one, none if more of them are to come.
+
+        A step that is tried again runs alone: if it kills its process, no other is lost with it.
+        """
+        name = work.step.together
+        if not name or work.attempts:
+            return [work]
+        group = [
+            each
+            for each in self.ready.values()
+            if each.step.together == name and not each.attempts and each.not_before <= now
+        ]
+        more = any(step.together == name for step in self.waiting.values())
+        others = self.running or len(self.ready) > len(group)
+        return [] if more and others else group
+
+    def _start(self, group: list[_Work]) -> None:
+        placed: list[_Work] = []
+        for work in reversed(group):  # the first in the process names the others
+            if self._place(work, [each.folder for each in placed]):
+                placed.insert(0, work)
+        if not placed:
             return
-        work.attempts += 1
-        self.running[step.id] = work
-        self._tell(events.Started(step, work.folder))
+        first = placed[0]
+        try:
+            handle = self._engine.start(first.folder, first.step.needs)
+        except UserError as error:
+            for work in placed:
+                self._fail(work.step, work.folder, 2, str(error))
+            return
+        for work in placed:
+            work.handle, work.shared = handle, len(placed) > 1
+            work.attempts += 1
+            self.running[work.step.id] = work
+            self._tell(events.Started(work.step, work.folder))
+
+    def _place(self, work: _Work, then: Sequence[Path] = ()) -> bool:
+        """Write a step's ``step.json``; return whether that worked."""
+        try:
+            self._store.place(work.step, work.key, self.outcome.done, then)
+        except UserError as error:
+            self._fail(work.step, work.folder, 2, str(error))
+            return False
+        return True
+
+    def _processes(self) -> list[tuple[Any, list[_Work]]]:
+        """Return the handle of each running process, with its steps."""
+        found: dict[int, tuple[Any, list[_Work]]] = {}
+        for work in self.running.values():
+            found.setdefault(id(work.handle), (work.handle, []))[1].append(work)
+        return list(found.values())
 
     def _collect(self) -> bool:
         ended = False
-        for work in list(self.running.values()):
-            code = self._engine.poll(work.handle)
-            if code is not None:
-                ended = True
-                del self.running[work.step.id]
-                self._settle(work, code)
-            elif now := read_progress(work.folder):
-                what = now["done"], now["total"], now["what"]
-                self._tell(events.Progressed(work.step, *what))
+        for handle, group in self._processes():
+            code = self._engine.poll(handle)
+            for left, work in zip(reversed(range(len(group))), group, strict=True):
+                # The last step of a shared process waits for its end.
+                if code is not None or (left and self._store.record(work.step, work.key)):
+                    ended = True
+                    del self.running[work.step.id]
+                    self._settle(work, LOST if work.shared and (code or 0) > 0 else code or 0)
+                elif now := read_progress(work.folder):
+                    what = now["done"], now["total"], now["what"]
+                    self._tell(events.Progressed(work.step, *what))
         return ended
 
     def _settle(self, work: _Work, code: int) -> None:
@@ -256,7 +307,7 @@ def _walk_to_the_end(walk: _Walk, tell: events.Listener) -> events.End:
         while walk.running or ((walk.waiting or walk.ready) and not interrupts):
             if len(interrupts) > 1:
                 # The signal handler has raised it already, but in a destructor or a callback Python
-                # prints the exception and goes on.
+                # prints the exception and continues.
                 raise KeyboardInterrupt
             if interrupts and not told:
                 told = True

@@ -1,4 +1,4 @@
-"""``status.json``: how a run stands, for people and for other tools, while it runs and after.
+"""``status.json``: the state of a run, for people and other tools, during the run and after it.
 
 The driver rewrites the file at most twice a second, always whole. The schema::
 
@@ -84,7 +84,7 @@ class StatusFile:
         self._set(step, **(self._steps[step.id] | fields))
 
     def _set(self, step: Step, **fields: Any) -> None:
-        # What only goes on is written now and then; what begins or ends is there at once, and so is
+        # Progress is written now and then; a beginning or an end is written at once, and so is
         # what was reused before it.
         goes_on = fields.get("reused") or fields["state"] == self._steps[step.id]["state"]
         self._steps[step.id] = fields
@@ -98,7 +98,7 @@ class StatusFile:
 
 @dataclass(frozen=True)
 class StepStatus:
-    """How one step of a run stands."""
+    """The state of one step of a run."""
 
     step: str
     state: str
@@ -117,7 +117,7 @@ class StepStatus:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """How a run stands."""
+    """The state of a run."""
 
     state: str
     """``running``, ``stopping``, ``done``, ``failed`` or ``interrupted``; ``broken``: the driver
@@ -141,7 +141,7 @@ class RunStatus:
 
 
 def counted(counts: Mapping[str, int]) -> str:
-    """Say how many steps there are and how they stand: ``22 steps: 14 done, 8 waiting``."""
+    """Count the steps by state: ``22 steps: 14 done, 8 waiting``."""
     states = ", ".join(f"{counts[state]} {state}" for state in STATES if counts.get(state))
     return f"{sum(counts.values())} steps: {states}"
 
@@ -164,7 +164,7 @@ def _some(steps: list[str]) -> str:
 
 
 def status(folder: Path) -> RunStatus:
-    """Say how the run in a folder stands: live, finished or dead; reads files only.
+    """Return the state of the run in a folder: live, finished or dead; reads files only.
 
     Raises:
         SpecError: nothing was ever run in the folder, or its status is damaged.
@@ -185,12 +185,10 @@ def status(folder: Path) -> RunStatus:
 
 
 def _at_rest(step: StepStatus) -> StepStatus:
-    """Return how a step stands when nobody runs it any more."""
+    """Return the state of a step whose run has ended."""
     if step.state != "running":
         return step
-    return replace(
-        step, state="waiting", message="was running when the run ended; goes on from there"
-    )
+    return replace(step, state="waiting", message="was running when the run ended; will continue")
 
 
 def _step(root: Path, name: str, fields: dict[str, Any]) -> StepStatus:

@@ -49,6 +49,10 @@ class Step:
     """Whether the identity of dependents follows this step's output instead of its settings.
     For cheap data steps: changed settings that give the same rows then rerun nothing else."""
     needs: Needs = field(default_factory=Needs)
+    together: str = ""
+    """Steps with the same name here start together, in as many processes as there is room for, one
+    after another in each: what the first loads, such as a judge's weights, is there for the others.
+    No part of the identity."""
 
     @property
     def id(self) -> str:

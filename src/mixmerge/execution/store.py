@@ -5,8 +5,10 @@ record is not done. Paths between steps are relative, so a run folder can be mov
 """
 
 import contextlib
+import os
+import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +17,14 @@ from typing import Any
 from mixmerge.durable import append_if_possible, now, read_log
 from mixmerge.errors import SpecError
 from mixmerge.execution.step import Step, Task
-from mixmerge.files import PARTIAL, check_plain, read_object, write_json
-from mixmerge.fingerprint import file_fingerprint, files_below, fingerprint, folder_fingerprint
+from mixmerge.files import (
+    PARTIAL,
+    check_plain,
+    explained_disk_errors,
+    read_object,
+    write_json,
+)
+from mixmerge.fingerprint import file_fingerprint, fingerprint, folder_fingerprint, state_of
 
 STEP = "step.json"
 RECORD = "record.json"
@@ -76,8 +84,12 @@ class Store:
         """Return the record of a finished step, or None if it is not done."""
         return read_record(self.folder(step, key), key, step.files.values())
 
-    def place(self, step: Step, key: str, parents: Mapping[str, Path]) -> Path:
+    def place(
+        self, step: Step, key: str, parents: Mapping[str, Path], then: Sequence[Path] = ()
+    ) -> Path:
         """Write ``step.json`` into the step's folder, given those of its inputs; return the folder.
+
+        ``then`` are the folders of steps that the same process runs after it.
 
         Raises:
             ResourceError: the disk is full, or the folder has something else in place of a file.
@@ -97,6 +109,7 @@ class Store:
             "files": {role: str(Path(path).absolute()) for role, path in step.files.items()},
             "placement": dict(step.placement),
             "needs": asdict(step.needs),
+            "then": [str(path.relative_to(self.root)) for path in then],
         }
         write_json(folder / STEP, asked)
         return folder
@@ -104,7 +117,7 @@ class Store:
     def _content(self, path: Path) -> str:
         """Hash a file or folder; the result is cached while sizes and times stay the same."""
         name = str(path.absolute())
-        state, changed = _state(path)
+        state, changed = state_of(path)
         known, digest = self._hashes.get(name, ("", ""))
         if known == state:
             return digest
@@ -149,15 +162,6 @@ def check_files(step: Step) -> None:
             raise SpecError(f"{step.id}: {path} cannot be read ({error.strerror}).") from error
         if not there:
             raise SpecError(f"{step.id}: {path} does not exist; check the path (for `{role}`).")
-
-
-def _state(path: Path) -> tuple[str, float]:
-    """Return a fingerprint of sizes and times, and the time of the last change (Unix time)."""
-    files = files_below(path) if path.is_dir() else [path]
-    stats = [(file, file.stat()) for file in files]
-    # ctime as well as mtime, since copying tools can set mtime back.
-    seen = [[str(f), s.st_size, s.st_ino, s.st_mtime_ns, s.st_ctime_ns] for f, s in stats]
-    return fingerprint(seen), max((s.st_ctime for _, s in stats), default=0.0)
 
 
 def read_record(folder: Path, key: str, files: Iterable[Path | str] = ()) -> dict[str, Any] | None:
@@ -223,6 +227,26 @@ def read_task(folder: Path) -> tuple[Task, str]:
         cache=root / "cache",
     )
     return task, asked["key"]
+
+
+def followers(folder: Path) -> list[Path]:
+    """Return the folders of the steps that the process of a step runs after it."""
+    root = folder.absolute().parent.parent
+    return [root / path for path in read_object(folder / STEP).get("then", ())]
+
+
+def log_to(folder: Path) -> None:
+    """Send what this process prints from now on to a step's log.
+
+    Raises:
+        ResourceError: the disk is full.
+    """
+    with explained_disk_errors(folder):
+        log = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        os.dup2(log, stream.fileno())
+    os.close(log)
 
 
 def adopted_key(recipe: str, content: str) -> str:

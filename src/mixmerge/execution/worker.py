@@ -55,6 +55,27 @@ def handlers_from(entry: str) -> Mapping[str, Handler]:
     return handlers
 
 
+def run_group(
+    folder: Path, handlers: Mapping[str, Handler], ran_with: Mapping[str, Any] | None = None
+) -> int:
+    """Run the step in a folder and then, in this process, the other steps of its group.
+
+    Each has its own log and record, and a failure of one does not stop the others.
+
+    Returns:
+        The exit code: 75 if any step should be tried again, else that of the first failure. Each
+        step's own is in its folder.
+
+    Raises:
+        SpecError: there is no step in the folder.
+    """
+    codes = [run_step(folder, handlers, ran_with)]
+    for other in store.followers(folder):
+        store.log_to(other)
+        codes.append(run_step(other, handlers, ran_with))
+    return LOST if LOST in codes else next(filter(None, codes), 0)
+
+
 def run_step(
     folder: Path, handlers: Mapping[str, Handler], ran_with: Mapping[str, Any] | None = None
 ) -> int:

@@ -145,7 +145,7 @@ def _overlap_message(overlaps: list[Overlap]) -> str:
     return (
         f"training rows that overlap held-out prompts: {len(overlaps):,}. The first is "
         f"`{first.id}` of source `{first.source}` ({first.language}), which {_WAYS[first.way]} the "
-        f"prompt `{first.prompt}`. Remove them, or say `overlap: drop` to leave them out and have "
+        f"prompt `{first.prompt}`. Remove them, or set `overlap: drop` to leave them out and have "
         "them listed."
     )
 
@@ -167,7 +167,9 @@ def _refuse_shortage(
         fitting = sum(size_of(row) <= target for row in supply.pools[cell])
         if len(drawn[cell]) == fitting * spec.most_copies:
             seen = "" if supply.pools[cell] else f" ({_languages_seen(supply, cell[0])})"
-            short.append(f"`{cell[0]}` in `{cell[1]}`: {target:,} asked, {got:,} to be had{seen}")
+            short.append(
+                f"`{cell[0]}` in `{cell[1]}`: {target:,} requested, {got:,} available{seen}"
+            )
     if short:
         times = f", each used {spec.most_copies} times" if spec.most_copies > 1 else ""
         raise DataError(

@@ -90,7 +90,7 @@ class SourceSpec(DataSpec):
         }
         used = [way for way, taken in ways.items() if taken]
         if len(used) > 1:
-            raise ValueError(f"the language is said twice ({' and '.join(used)}): keep one of them")
+            raise ValueError(f"the language is given twice ({' and '.join(used)}): keep one")
         return self
 
 
@@ -121,7 +121,7 @@ class MixtureSpec(SpecModel):
             if source not in sources:
                 yield ("shares", source), unknown_name(source, section, sources)
         if not sum(self.shares.values()) > 0:
-            yield ("shares",), "all shares are zero; at least one must be above."
+            yield ("shares",), "all shares are zero; at least one must be positive."
         if self.when_short == "repeat" and self.most_copies < 2:
             yield ("when_short",), "`repeat` needs `most_copies` of 2 or more."
         if self.when_short == "error" and self.most_copies > 1:
@@ -141,7 +141,7 @@ def _language_problems(
     if left:
         yield (here,), f"no share for {', '.join(left)}; 0 leaves a language out."
     elif not sum(shares.values()) > 0:
-        yield (here,), "all shares are zero; at least one must be above."
+        yield (here,), "all shares are zero; at least one must be positive."
 
 
 class MixSpec(MixtureSpec):

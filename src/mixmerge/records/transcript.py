@@ -68,8 +68,8 @@ def read_transcript(column: str, text: str) -> list[dict[str, Any]]:
         # Markers of other styles are quotations within turns.
         return _turns(column, text, *min(both, key=lambda each: each[1][0].start()))
     raise ValueError(
-        f"`{column}` marks no turns, as `User:` and `Assistant:` or ChatML would; a training row "
-        "is a conversation: give what is asked and what is answered columns of their own"
+        f"`{column}` has no turns marked by `User:` and `Assistant:` or ChatML; a training row is "
+        "a conversation: put the question and the answer into two columns"
     )
 
 

@@ -59,7 +59,7 @@ def adopt(
     replaced = item.folder if recipe != item.key else None
     if item.folder and (replaced is None or key == item.key):
         raise SpecError(
-            f"{checkpoint}: is done already, in {item.folder}; delete that folder to replace it."
+            f"{checkpoint}: is already done, in {item.folder}; delete that folder to replace it."
         )
     base = planned[f"base/{BASE}"].folder
     assert base is not None

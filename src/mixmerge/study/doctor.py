@@ -13,9 +13,8 @@ from mixmerge.evaluation.judges.python_tests import PythonTestsSpec
 from mixmerge.evaluation.sources import SOURCES
 from mixmerge.execution.engines import ENGINES
 from mixmerge.execution.engines.local import physical_memory_gb
-from mixmerge.study.check import read_study
 from mixmerge.study.memory import FULL_BYTES, HALF_BYTES, ROOM, gpus
-from mixmerge.study.packages import extras, missing_packages
+from mixmerge.study.packages import extras
 from mixmerge.training.spec import AdapterSpec
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "safetensors")
@@ -69,27 +68,14 @@ def doctor(study: Path | str | None = None) -> Diagnosis:
     from mixmerge.study.explain import explain
 
     plan = explain(study)
-    needed = [
-        f"{'.'.join(map(str, place))}: {said}"
-        for place, said in missing_packages(read_study(Path(study)))
-        if not any(said in other for other in plan.missing)
-    ]
-    return Diagnosis(facts, [*needed, *plan.missing, *plan.errors], plan.warnings, plan.study)
+    return Diagnosis(facts, [*plan.missing, *plan.errors], plan.warnings, plan.study)
 
 
 def _machine() -> Iterator[Fact]:
     yield Fact("cores", f"{len(os.sched_getaffinity(0))}")
-    yield Fact("memory", f"{_memory_gb():.1f} GB")
+    yield Fact("memory", f"{physical_memory_gb():.1f} GB")
     free = shutil.disk_usage(Path.cwd()).free
     yield Fact("disk", f"{free / 1e9:.1f} GB free", "in the working directory, where runs are kept")
-
-
-def _memory_gb() -> float:
-    """Return the memory that this process may use: the container's limit, if there is one."""
-    limit = Path("/sys/fs/cgroup/memory.max")
-    said = limit.read_text().strip() if limit.is_file() else ""
-    whole = physical_memory_gb()
-    return min(whole, int(said) / 1e9) if said.isdigit() else whole
 
 
 def _gpus() -> Iterator[Fact]:

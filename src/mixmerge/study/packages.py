@@ -6,7 +6,7 @@ the extra of each package: there is no list here.
 
 import importlib.util
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import metadata
 
 from mixmerge.spec_model import parts
@@ -28,18 +28,21 @@ def extras() -> dict[str, list[str]]:
     return found
 
 
-def missing_packages(value: object, place: Place = ()) -> Iterator[tuple[Place, str]]:
+def missing_packages(
+    value: object, place: Place = (), used: Callable[[Place], bool] = lambda _: True
+) -> Iterator[tuple[Place, str]]:
     """Yield the first part that needs each package that is not installed, and a sentence.
 
     Args:
         value: a specification, or a mapping or list of them.
         place: the keys that lead to it.
+        used: whether the part at some keys counts.
     """
     # A distribution may spell its name with hyphens where its module has underscores.
     extra_of = {name.replace("-", "_"): extra for extra, own in extras().items() for name in own}
     seen: set[str] = set()
     for where, part in parts(value, place):
-        for package in part.requires():
+        for package in part.requires() if used(where) else ():
             if package not in seen and importlib.util.find_spec(package) is None:
                 extra = extra_of.get(package)
                 install = f"'mixmerge[{extra}]'" if extra else package

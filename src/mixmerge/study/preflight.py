@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixmerge.errors import ResourceError, SpecError, UserError
+from mixmerge.errors import SpecError, UserError
 from mixmerge.execution.plan import Planned
 from mixmerge.execution.step import Step, needed_for
 from mixmerge.files import existing_parent
@@ -20,6 +20,7 @@ from mixmerge.records import Prompt
 from mixmerge.spec_model import quoted
 from mixmerge.stats.estimate import MIN_CLUSTERS, MIN_VALUES
 from mixmerge.study.memory import memory_warnings, model_size, source_folder
+from mixmerge.study.packages import missing_packages
 from mixmerge.study.probe import missing_keys, needed_endpoints, unanswered
 from mixmerge.study.resolution import too_few
 from mixmerge.study.scored import Weight, scored_problems, unknown_tasks
@@ -100,7 +101,7 @@ def preflight(
     keys = [Finding(*each, "missing") for each in missing_keys(asked)]
     found = [
         *keys,
-        *_packages(todo),
+        *_packages(study, todo),
         *_models(todo),
         *_data(todo),
         *_prompts(todo, prompts),
@@ -125,8 +126,8 @@ def refuse(said: Sequence[str]) -> None:
         SpecError: there are findings.
     """
     if said:
-        more = f"{len(said)} things to mend before the run begins; nothing was started:\n"
-        end = " Or name the steps that do without with `--only`."
+        more = f"{len(said)} problems to fix before the run; nothing was started:\n"
+        end = " Or run only other steps, with `--only`."
         raise SpecError((more if said[1:] else "") + "\n".join(said) + end)
 
 
@@ -256,18 +257,26 @@ def _few_prompts(
         yield Finding(("evaluate", "axes", axis, "prompts"), said, "warning")
 
 
-def _packages(todo: Sequence[Planned]) -> Iterator[Finding]:
-    """Look for the packages that trainings need; name the first checkpoint that needs each."""
-    seen: set[str] = set()
-    for item in todo:
-        adapter = Train().read_settings(item.step).adapter if item.step.kind == Train.kind else None
-        try:
-            if adapter is not None:
-                adapter.check_packages()
-        except ResourceError as error:
-            if str(error) not in seen:
-                yield Finding(("checkpoints", item.step.name), str(error), "missing")
-            seen.add(str(error))
+def _packages(study: Study, todo: Sequence[Planned]) -> Iterator[Finding]:
+    """Look for the packages of the parts that pending steps use."""
+    kinds = {item.step.kind for item in todo}
+    trained = study.trained()
+    recipes = {trained[item.step.name].train for item in todo if item.step.kind == Train.kind}
+
+    def used(place: Place) -> bool:
+        match place:
+            case ("training", recipe, *_):
+                return recipe in recipes
+            case ("evaluate", "axes", _, "judge", *_):
+                return bool(kinds & {"judge", "calibrate"})
+            case ("evaluate", "axes", axis, *_) if axis in study.evaluate.scored:
+                return "harness" in kinds
+            case ("evaluate", "generate", *_) | ("base" | "checkpoints", *_):
+                return "generate" in kinds
+        return place == ("tracking",) and bool(todo)  # engines check their own packages
+
+    for place, said in missing_packages(study, used=used):
+        yield Finding(place, said, "missing")
 
 
 def _models(todo: Sequence[Planned]) -> Iterator[Finding]:

@@ -136,7 +136,7 @@ async def _problem(needed: NeededEndpoint, root: Path) -> tuple[str, bool] | Non
             break
         except CallError as error:
             said = f"{needed.spec.endpoint} did not give one token: {error}."
-            return f"{said} The run goes on and will try again.", False
+            return f"{said} The run continues and will try again.", False
         else:
             return None
     if isinstance(last, UserError):

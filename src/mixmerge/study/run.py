@@ -83,14 +83,14 @@ class Prepared:
                 missing, such as an endpoint's key; the message lists all of it.
         """
         self._check_only(only)
-        tracking = self.study.tracking
-        heard = Tracker(tracking, self.study.study, listener) if tracking else listener
         runs = engine_by_name(
             engine, _HANDLERS, workers=workers, preload=_PRELOAD, placement=self.study.placement
         )
         with closing(runs):
             store, begin = Store(self.root), self._write_study
-            self._preflight(heard, only, probe=probe)
+            self._preflight(listener, only, probe=probe)
+            tracking = self.study.tracking
+            heard = Tracker(tracking, self.study.study, listener) if tracking else listener
             outcome = walk(self.steps, store, runs, heard, only, attempts=attempts, begin=begin)
         if outcome.failed:
             raise _failure(outcome)

@@ -10,7 +10,6 @@ from mixmerge.evaluation.sources.log import LogBase
 from mixmerge.execution.plan import Planned
 from mixmerge.records import Axis
 from mixmerge.spec_model import quoted
-from mixmerge.study.packages import missing_packages
 from mixmerge.study.spec import Study, rounds
 from mixmerge.study.steps.harness import Harness
 from mixmerge.study.steps.score import Score, names_in_log
@@ -21,13 +20,10 @@ Problem = tuple[Place, str, Weight]
 
 
 def scored_problems(study: Study, todo: Sequence[Planned]) -> Iterator[Problem]:
-    """Yield packages that are missing, and checkpoints without scores in a given log."""
-    for axis in _pending(todo, Score.kind, Harness.kind):
+    """Yield checkpoints without scores in a given log, and what is missing in it."""
+    for axis in _pending(todo, Score.kind):
         spec = study.evaluate.scored[axis]
-        place = ("evaluate", "axes", axis, spec.key)
-        lacking = [*missing_packages(spec.source, place)]
-        yield from ((where, said, "missing") for where, said in lacking)
-        if isinstance(spec.source, LogBase) and not lacking:
+        if isinstance(spec.source, LogBase):
             yield from _unmatched(study, axis, spec.source)
 
 
@@ -39,8 +35,8 @@ def unknown_tasks(study: Study, todo: Sequence[Planned]) -> Iterator[Problem]:
             yield ("evaluate", "axes", axis, study.evaluate.scored[axis].key, "task"), said, "error"
 
 
-def _pending(todo: Sequence[Planned], *kinds: str) -> list[Axis]:
-    names = [item.step.name for item in todo if item.step.kind in kinds]
+def _pending(todo: Sequence[Planned], kind: str) -> list[Axis]:
+    names = [item.step.name for item in todo if item.step.kind == kind]
     return list(dict.fromkeys(name.partition("@")[2] for name in names))
 
 

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, mod
 
 from mixmerge.chat.options import ChatOptions
 from mixmerge.evaluation.generate_spec import EndpointModelSpec
-from mixmerge.evaluation.spec import EvaluateSpec, GeneratePlacement
+from mixmerge.evaluation.spec import EvaluateSpec, GeneratePlacement, JudgePlacement
 from mixmerge.execution.engines import with_engines
 from mixmerge.hub import local_folder
 from mixmerge.merging.spec import MergePlacement, MergeSpec
@@ -143,9 +143,12 @@ class Placement(SpecModel):
     """Prompts answered at once, threads."""
     merge: MergePlacement = MergePlacement()
     """Threads."""
+    judge: JudgePlacement = JudgePlacement()
+    """Threads of judges that are models on this machine."""
     memory_gb: dict[Phase, Annotated[float, Field(gt=0)]] = {}
     """Gigabytes (1e9 bytes) that one step of a kind needs, e.g. ``{train: 40, generate: 18}``: only
-    as many run at the same time as fit. A kind that is not named counts as 0."""
+    as many run at the same time as fit. A kind that is not named counts as 0, and judges on this
+    machine as the size of their files."""
 
 
 class ReportSpec(SpecModel):

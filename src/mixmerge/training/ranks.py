@@ -6,14 +6,14 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Literal
 
 from mixmerge import errors, files
 from mixmerge.errors import ResourceError, SpecError, UserError
 from mixmerge.execution import child
+from mixmerge.execution.environment import cpu_threads
 from mixmerge.progress import Progress
 from mixmerge.training.spec import TrainJob, TrainPlacement, TrainSpec
 
@@ -90,18 +90,9 @@ def precision_of(spec: TrainSpec, *, cpu: bool) -> Literal["float32", "bfloat16"
     return "bfloat16" if not cpu and torch.cuda.is_bf16_supported() else "float32"
 
 
-@contextmanager
-def threads(placement: TrainPlacement) -> Iterator[None]:
-    """Set the number of torch's CPU threads."""
-    import torch
-
-    before = torch.get_num_threads()
-    wanted = placement.threads or (1 if on_cpu(placement) else before)
-    torch.set_num_threads(wanted)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def threads(placement: TrainPlacement) -> AbstractContextManager[None]:
+    """Set the number of torch's CPU threads for a block of code."""
+    return cpu_threads(placement.threads or (1 if on_cpu(placement) else None))
 
 
 def launch(job: TrainJob, out: Path, progress: Progress) -> None:

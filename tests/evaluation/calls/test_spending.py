@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from mixmerge.durable import line_of
 from mixmerge.errors import ResourceError
+from mixmerge.evaluation.calls import spending
 from mixmerge.evaluation.calls.reply import Reply
-from mixmerge.evaluation.calls.spending import CallSize, Estimate, Ledger, Tokens
+from mixmerge.evaluation.calls.spending import CallSize, Estimate, Ledger, Spending, Tokens, spent
 from mixmerge.evaluation.endpoint_spec import Price
 
 BODY = {"messages": [{"role": "user", "content": "नमस्ते"}], "max_tokens": 10}
@@ -125,3 +127,43 @@ def test_without_a_budget_everything_fits(tmp_path: Path) -> None:
     assert ledger.reserve(1e12)
     assert ledger.spent == 1e12
     ledger.close()
+
+
+def test_a_long_ledger_is_summed_as_it_grows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each line of 100,000 is read once, however often the sum is shown; torn lines wait."""
+    read: list[bytes] = []
+    change = spending._change
+
+    def counted(line: bytes) -> float:
+        read.append(line)
+        return change(line)
+
+    monkeypatch.setattr(spending, "_change", counted)
+    ledger = tmp_path / "cache" / "judge" / "spent.jsonl"
+    ledger.parent.mkdir(parents=True)
+    ledger.write_bytes(line_of(0.25) * 100_000)
+    shown = Spending(tmp_path)
+    assert shown.by_kind() == {"judge": 25_000}
+    with ledger.open("ab", buffering=0) as stream:
+        for count in range(1, 101):
+            stream.write(line_of(1)[:9])
+            assert shown.by_kind() == {"judge": 25_000 + count - 1}
+            stream.write(line_of(1)[9:])
+            assert shown.by_kind() == {"judge": 25_000 + count}
+    assert len(read) == 100_100
+    assert spent(tmp_path) == shown.by_kind() == {"judge": 25_100}
+
+
+def test_a_repaired_ledger_is_read_again(tmp_path: Path) -> None:
+    """A file that became shorter is summed from its start; a damaged line counts nothing."""
+    ledger = tmp_path / "cache" / "generate" / "spent.jsonl"
+    ledger.parent.mkdir(parents=True)
+    ledger.write_bytes(line_of(1) * 3 + b"broken\n")
+    shown = Spending(tmp_path)
+    assert shown.by_kind() == {"generate": 3}
+    ledger.write_bytes(line_of(2))
+    assert shown.by_kind() == {"generate": 2}
+    ledger.unlink()
+    assert shown.by_kind() == {}

@@ -1,6 +1,5 @@
 """A judge model on this machine: what it finds likeliest, and when it has nothing to say."""
 
-import functools
 import json
 import shutil
 from pathlib import Path
@@ -123,23 +122,27 @@ def test_a_wrong_judge_is_said_at_once(judge_model: Path, tmp_path: Path) -> Non
         judge(empty, tmp_path)
 
 
-def test_one_judge_loads_its_weights_once(
-    judge_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_judges_of_one_process_share_their_weights(
+    judge_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A judge of several models, axes and kinds of questions reads its weights a single time."""
-    loads: list[Path] = []
-    network = vars(LoadedModel)["network"].func
-
-    def counted(self: LoadedModel) -> Any:
-        loads.append(self.folder.path)
-        return network(self)
-
-    cached = functools.cached_property(counted)
-    cached.__set_name__(LoadedModel, "network")
-    monkeypatch.setattr(LoadedModel, "network", cached)
-    by = judge(judge_model, tmp_path, least_mass=0)
-    by.judge(items("a"), HARMFUL)
-    (graded,) = by.judge(items("b"), GRADED)
-    assert (graded.outcome, graded.score in range(1, 11)) == ("graded", True)
+    """Judges of several models, axes and settings read the weights of one folder a single time."""
+    folder = shutil.copytree(judge_model, tmp_path / "own")
+    judge(folder, tmp_path / "a", least_mass=0).judge(items("a"), HARMFUL)
+    by = judge(folder, tmp_path / "b", least_mass=0.1, batch_size=2)
+    by.judge(items("b"), GRADED)
     assert outcomes(by.judge(items("same", base=("same",)), COMPARED)) == ["tie"]
-    assert loads == [judge_model]
+    assert capfd.readouterr().err.count(f"loaded {folder} in ") == 1
+
+
+def test_changed_weights_are_loaded_again(
+    judge_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A process that judges with a folder whose files were replaced uses the new files."""
+    folder = shutil.copytree(judge_model, tmp_path / "own")
+    first = judge(folder, tmp_path / "a", least_mass=0)
+    first.judge(items("a"), HARMFUL)
+    (folder / "notes.txt").write_text("trained again")
+    second = judge(folder, tmp_path / "b", least_mass=0)
+    second.judge(items("a"), HARMFUL)
+    assert first.name != second.name
+    assert capfd.readouterr().err.count(f"loaded {folder} in ") == 2

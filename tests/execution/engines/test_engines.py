@@ -139,8 +139,8 @@ class Loop:
     def __init__(self, entry: str, most: int) -> None:
         self.entry, self.most, self.ran = entry, most, list[str]()
 
-    def room_for(self, needs: Needs) -> bool:
-        return needs.cpus <= self.most
+    def room_for(self, needs: Needs) -> int:
+        return int(needs.cpus <= self.most)
 
     def start(self, folder: Path, needs: Needs) -> int:
         self.ran.append(folder.parent.name)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mixmerge.execution.engine import LOST
+from mixmerge.execution.engines import local
 from mixmerge.execution.engines.local import LocalEngine
 from mixmerge.execution.step import Needs, Step
 from mixmerge.execution.store import LOCK, LOG, Store
@@ -83,13 +84,12 @@ def test_room_is_counted_in_cores_and_devices(tmp_path: Path, toy: str) -> None:
     store, step = Store(tmp_path / "run"), Step("write", "slow", {"sleep": 60})
     folder = store.place(step, store.key(step, {}), {})
     engine = LocalEngine(toy, cpus=2, gpus=["0"])
-    assert engine.room_for(Needs(cpus=4))
+    assert [engine.room_for(Needs(cpus=cpus)) for cpus in (4, 2, 1)] == [1, 1, 2]
     handle = engine.start(folder, Needs(cpus=1, gpus=1))
-    assert engine.room_for(Needs(cpus=1))
-    assert not engine.room_for(Needs(cpus=2))
-    assert not engine.room_for(Needs(cpus=1, gpus=1))
+    assert [engine.room_for(Needs(cpus=cpus)) for cpus in (2, 1)] == [0, 1]
+    assert engine.room_for(Needs(cpus=1, gpus=1)) == 0
     engine.stop(handle)
-    assert engine.room_for(Needs(cpus=2, gpus=1))
+    assert engine.room_for(Needs(cpus=1, gpus=1)) == 1
     engine.close()
 
 
@@ -144,10 +144,9 @@ def test_memory_is_counted(tmp_path: Path, toy: str) -> None:
     store, step = Store(tmp_path / "run"), Step("write", "slow", {"sleep": 60})
     folder = store.place(step, store.key(step, {}), {})
     engine = LocalEngine(toy, cpus=8, memory_gb=10)
-    assert engine.room_for(Needs(memory_gb=40))
+    assert [engine.room_for(Needs(memory_gb=size)) for size in (40, 6, 4)] == [1, 1, 2]
     handle = engine.start(folder, Needs(memory_gb=6))
-    assert engine.room_for(Needs(memory_gb=4))
-    assert not engine.room_for(Needs(memory_gb=5))
+    assert [engine.room_for(Needs(memory_gb=size)) for size in (5, 4)] == [0, 1]
     engine.stop(handle)
     engine.close()
 
@@ -208,3 +207,35 @@ def test_a_fork_server_that_died_unseen_is_replaced(tmp_path: Path, toy: str) ->
         server = fork_server(folder)
         assert wait_for(lambda handle=handle: engine.poll(handle) == 0)
         os.kill(server, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("groups", "limits", "gigabytes"),
+    [
+        ("0::/\n", {"memory.max": "5000000\n"}, 0.005),
+        ("0::/job/step\n", {"job/memory.max": "7000000", "job/step/memory.max": "max"}, 0.007),
+        ("3:cpu:/\n4:memory:/docker/x\n0::/\n", {"v1/memory.limit_in_bytes": "9000000"}, 0.009),
+        ("4:cpuacct,memory:/\n", {"v1/memory.limit_in_bytes": "9223372036854771712"}, None),
+        ("0::/\n", {}, None),
+    ],
+)
+def test_memory_is_what_the_container_allows(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    groups: str,
+    limits: dict[str, str],
+    gigabytes: float | None,
+) -> None:
+    """The lowest limit of a process's control groups counts, in both versions of Linux's files."""
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    (tmp_path / "groups").write_text(groups)
+    for name, limit in limits.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(limit)
+    monkeypatch.setattr(local, "_OWN_GROUPS", tmp_path / "groups")
+    kept = {"": (tmp_path, "memory.max"), "memory": (tmp_path / "v1", "memory.limit_in_bytes")}
+    monkeypatch.setattr(local, "_LIMITS", kept)
+    assert local.physical_memory_gb() == pytest.approx(gigabytes or whole)
+    assert LocalEngine("toy:HANDLERS", cpus=2).room_for(Needs(memory_gb=whole / 2)) == (
+        1 if gigabytes else 2
+    )

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from mixmerge.durable import read_log
 from mixmerge.errors import ResourceError
 from mixmerge.execution.engine import LOST
 from mixmerge.execution.engines.ray import RayEngine
 from mixmerge.execution.events import Event, Progressed, Started
 from mixmerge.execution.schedule import run
 from mixmerge.execution.step import Needs, Step
-from mixmerge.execution.store import JOB, RECORD, Store
+from mixmerge.execution.store import JOB, JOURNAL, RECORD, Store
 from mixmerge.files import read_json
 
 pytestmark = pytest.mark.slow
@@ -110,10 +111,13 @@ def test_a_graph_with_a_killed_worker(tmp_path: Path, engine: RayEngine) -> None
         Step("write", "d", {"text": "d"}, {"in": "write/c", "other": "second_time/b"}),
         Step("user", "e", {}, {"in": "write/a"}),
     ]
+    steps[2:2] = [Step("write", name, {}, {"in": "write/a"}, together="g") for name in "fgh"]
     store = Store(tmp_path / "run")
 
-    outcome = run(steps[:4], store, engine, KillsTheWorker())
-    assert set(outcome.done) == {step.id for step in steps[:4]}
+    outcome = run(steps[:-1], store, engine, KillsTheWorker())
+    assert set(outcome.done) == {step.id for step in steps[:-1]}
+    grouped = [read_log(outcome.done[f"write/{name}"] / JOURNAL) for name in "fgh"]
+    assert len({entry["pid"] for log in grouped for entry in log if "pid" in entry}) == 1
     assert read_json(outcome.done["second_time/b"] / RECORD)["attempts"] == 2
     assert (outcome.done["write/d"] / "out.txt").read_text() == "dcab"
     outcome = run(steps, store, engine)

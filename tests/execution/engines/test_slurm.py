@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from mixmerge.durable import read_log
 from mixmerge.execution.engine import LOST
 from mixmerge.execution.engines import slurm, slurm_queue
 from mixmerge.execution.engines.slurm import SlurmEngine, SlurmSpec
 from mixmerge.execution.schedule import run
 from mixmerge.execution.step import Needs, Step
-from mixmerge.execution.store import JOB, LOG, RECORD, Store
+from mixmerge.execution.store import JOB, JOURNAL, LOG, RECORD, Store
 from mixmerge.files import read_json, write_json
 
 HERE = SlurmSpec(cluster="local")
@@ -106,6 +107,19 @@ def test_a_graph_runs_as_jobs(tmp_path: Path, toy_step: tuple[str, ...]) -> None
 
 
 @pytest.mark.slow
+def test_a_group_is_one_job(tmp_path: Path, toy_step: tuple[str, ...]) -> None:
+    """Steps of a group that are ready together share a process, each with its record and log."""
+    steps = [Step("write", name, {"text": name}, together="judges") for name in "abc"]
+    broken = Step("user", "d", together="judges")
+    outcome = run([*steps, broken], Store(tmp_path / "run"), SlurmEngine(HERE, toy_step))
+    assert outcome.failed == {"user/d": (2, "rows.jsonl, line 3: broken.")}
+    folders = [outcome.done[step.id] for step in steps]
+    assert [(folder / "out.txt").read_text() for folder in folders] == ["a", "b", "c"]
+    begun = [next(iter(read_log(folder / JOURNAL))) for folder in folders]
+    assert len({entry["pid"] for entry in begun}) == 1
+
+
+@pytest.mark.slow
 def test_a_new_driver_finds_the_job_again(tmp_path: Path, toy_step: tuple[str, ...]) -> None:
     """After a SIGKILL of the driver the job goes on, and the next driver waits for this one job."""
     folder = placed(tmp_path, "slow", sleep=12)
@@ -190,7 +204,7 @@ def test_this_machine_takes_a_job_for_each_core(
         handle = engine.start(placed(tmp_path, name), Needs())
     engine.stop(handle)
     engine.stop(engine.start(placed(tmp_path, "d"), Needs()))
-    assert seen == [True, True, False]
+    assert seen == [1, 1, 0]
     assert not engine.room_for(Needs())
 
 

@@ -5,7 +5,6 @@ run has finished, and each prompt has its own random numbers from the seed and t
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,7 @@ from mixmerge.evaluation.backends.encoding import Encoded, encode, response, sta
 from mixmerge.evaluation.loaded_model import LoadedModel
 from mixmerge.evaluation.sampling import KeyedSampling
 from mixmerge.evaluation.spec import DecodingSpec
+from mixmerge.execution.environment import cpu_threads
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Prompt, Response
 
@@ -51,22 +51,12 @@ class TransformersBackend:
         for start in range(0, len(ordered), self.batch_size):
             batch = ordered[start : start + self.batch_size]
             if any(item.prompt.id in missing for item in batch):
-                with _cpu_threads(self.threads):
+                with cpu_threads(self.threads):
                     made = _answer(batch, self.model, decoding)
                 yield made
 
     def close(self) -> None:
         """Do nothing: the caller owns the weights."""
-
-
-@contextmanager
-def _cpu_threads(threads: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _answer(

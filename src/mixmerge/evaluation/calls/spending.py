@@ -8,13 +8,14 @@ per byte, the most that any tokenizer in use makes.
 import asyncio
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixmerge.durable import Log, read_log, value_of
+from mixmerge.durable import Log, value_of
 from mixmerge.errors import ResourceError
 from mixmerge.evaluation.calls.reply import Reply
 from mixmerge.evaluation.endpoint_spec import LIMITS, Price
@@ -202,13 +203,41 @@ def _change(line: bytes) -> float:
     return float(change)
 
 
-def spent(run: Path) -> dict[str, float]:
-    """Return the dollars that calls to priced endpoints have cost in a run, by kind of step.
+class Spending:
+    """The dollars that calls to priced endpoints have cost in a run, while it runs.
 
     Calls in flight count in full. Damaged lines are skipped; the next call reports them.
     """
-    ledgers = sorted(run.glob(f"cache/*/{LEDGER}"))
-    return {ledger.parent.name: sum(read_log(ledger, _change)) for ledger in ledgers}
+
+    def __init__(self, run: Path) -> None:
+        self._run = run
+        self._read: dict[Path, tuple[int, float]] = {}
+        """Bytes read of each ledger, and their sum."""
+
+    def by_kind(self) -> dict[str, float]:
+        """Return the dollars by kind of step; reads only what was added since the last call."""
+        ledgers = sorted(self._run.glob(f"cache/*/{LEDGER}"))
+        return {ledger.parent.name: self._sum(ledger) for ledger in ledgers}
+
+    def _sum(self, ledger: Path) -> float:
+        end, dollars = self._read.get(ledger, (0, 0.0))
+        with suppress(OSError), ledger.open("rb") as stream:
+            if stream.seek(0, os.SEEK_END) < end:  # someone repaired the file
+                end, dollars = 0, 0.0
+            stream.seek(end)
+            for line in stream:
+                if not line.endswith(b"\n"):  # a process is writing it
+                    break
+                end += len(line)
+                with suppress(ValueError):
+                    dollars += _change(line)
+        self._read[ledger] = end, dollars
+        return dollars
+
+
+def spent(run: Path) -> dict[str, float]:
+    """Return the dollars that a run has cost by kind of step; see `Spending`."""
+    return Spending(run).by_kind()
 
 
 class OutOfBudgetError(Exception):

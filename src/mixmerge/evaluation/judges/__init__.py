@@ -11,7 +11,7 @@ from mixmerge.evaluation.judges.judge import BaseJudgeSpec, JudgeContext
 from mixmerge.evaluation.judges.panel import PanelJudgeSpec
 from mixmerge.spec_model import one_of
 
-__all__ = ["JUDGES", "JudgeContext", "JudgeSpec", "members", "of_people"]
+__all__ = ["JUDGES", "JudgeContext", "JudgeSpec", "loads_weights", "members", "of_people"]
 
 _FILES = (
     "rules",
@@ -45,6 +45,11 @@ else:
 def members(judge: JudgeSpec) -> tuple[BaseJudgeSpec, ...]:
     """Return the judges of a panel, or a single judge."""
     return judge.panel if isinstance(judge, PanelJudgeSpec) else (judge,)
+
+
+def loads_weights(judge: JudgeSpec) -> bool:
+    """Return whether a model on this machine is the judge, or on the panel."""
+    return any(member.loads_weights for member in members(judge))
 
 
 def of_people(judge: JudgeSpec) -> bool:

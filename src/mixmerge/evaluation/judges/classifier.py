@@ -16,7 +16,7 @@ from mixmerge.evaluation.judges.judge import (
     said,
     verdict,
 )
-from mixmerge.fingerprint import folder_fingerprint
+from mixmerge.fingerprint import folder_fingerprint, once
 from mixmerge.hub import resolve
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Item, Question, Verdict
@@ -28,6 +28,7 @@ class ClassifierJudgeSpec(BaseJudgeSpec):
     key = "classifier"
     answers = frozenset({"outcome", "grade"})
     placement = frozenset({"batch_size"})
+    loads_weights = True
 
     classifier: str = Field(min_length=1)
     """A Hugging Face folder of a sequence classifier, or a name on the hub with an optional
@@ -71,7 +72,7 @@ class ClassifierJudge:
     @cached_property
     def name(self) -> str:
         """Classifier with a digest of its files, input and threshold."""
-        digest = folder_fingerprint(self._folder)[:8]
+        digest = once(folder_fingerprint, self._folder)[:8]
         label = f"{Path(self._spec.classifier).name}-{digest}"
         return f"{label} ({self._spec.reads}, yes from {self._spec.threshold})"
 
@@ -139,22 +140,11 @@ class ClassifierJudge:
     def _tokenizer(self) -> Any:
         from mixmerge.chat.tokenizer import load_padding_tokenizer
 
-        return load_padding_tokenizer(self._folder)
+        return once(load_padding_tokenizer, self._folder)
 
     @cached_property
     def _network(self) -> Any:
-        import torch
-        from transformers import AutoModelForSequenceClassification
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()
-        try:
-            network = AutoModelForSequenceClassification.from_pretrained(
-                self._folder, local_files_only=True, trust_remote_code=False
-            )
-        except (OSError, ValueError, RuntimeError) as error:
-            problem = f"cannot be loaded as a classifier: {error}"
-            raise ModelError(f"{self._folder}: {problem}") from error
+        network = once(_load, self._folder)
         own, named = set(network.config.id2label.values()), set(self._spec.labels)
         if own != named:
             raise SpecError(
@@ -163,6 +153,23 @@ class ClassifierJudge:
             )
         if network.config.pad_token_id is None:
             network.config.pad_token_id = self._tokenizer.pad_token_id
+        return network
+
+
+def _load(folder: Path) -> Any:
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    from mixmerge.evaluation.loaded_model import loading
+
+    with loading(folder):
+        try:
+            network = AutoModelForSequenceClassification.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            problem = f"cannot be loaded as a classifier: {error}"
+            raise ModelError(f"{folder}: {problem}") from error
         return network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
 

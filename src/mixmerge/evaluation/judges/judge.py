@@ -54,6 +54,8 @@ class BaseJudgeSpec(SpecModel):
     """Whether its verdicts come from people, who cannot be asked about other answers."""
     runs_code: ClassVar[bool] = False
     """Whether it runs code that models wrote."""
+    loads_weights: ClassVar[bool] = False
+    """Whether it loads a model on this machine."""
     placement: ClassVar[frozenset[str]] = frozenset()
     """The settings that do not change verdicts."""
 

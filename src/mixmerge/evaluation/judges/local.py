@@ -17,7 +17,7 @@ from pydantic import Field
 
 from mixmerge.evaluation.judges.judge import JudgeContext, model_paths
 from mixmerge.evaluation.judges.rubric import ParsedReply, Reading, Rubric, RubricJudgeSpec
-from mixmerge.fingerprint import fingerprint
+from mixmerge.fingerprint import fingerprint, folder_fingerprint, once
 from mixmerge.hub import resolve
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Item, ModelFolder, Question, Verdict
@@ -32,6 +32,7 @@ class LocalJudgeSpec(RubricJudgeSpec):
     key = "local"
     default_style = "-brief@1"
     placement = frozenset({"batch_size"})
+    loads_weights = True
 
     local: str = Field(min_length=1)
     """A Hugging Face folder, or a name on the hub with an optional ``@revision``."""
@@ -45,7 +46,7 @@ class LocalJudgeSpec(RubricJudgeSpec):
         return {**model_paths(self.local), **super().paths()}
 
     def build(self, context: JudgeContext) -> "LocalJudge":
-        """Return the judge; its weights are loaded once, when they are first needed."""
+        """Return the judge; its weights are loaded when they are first needed in this process."""
         return LocalJudge(self, context.journal, context.folder)
 
 
@@ -72,13 +73,13 @@ class LocalJudge:
 
     @cached_property
     def _label(self) -> str:
-        return f"{Path(self._spec.local).name}-{self._files.fingerprint()[:8]}"
+        return f"{Path(self._spec.local).name}-{once(folder_fingerprint, self._files.path)[:8]}"
 
     @cached_property
     def _model(self) -> "LoadedModel":
         from mixmerge.evaluation.loaded_model import LoadedModel
 
-        return LoadedModel(self._files.path)
+        return once(LoadedModel, self._files.path)
 
     def judge(
         self, items: Sequence[Item], question: Question, progress: Progress = silent

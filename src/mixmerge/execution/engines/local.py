@@ -24,15 +24,20 @@ from mixmerge.errors import MixmergeError
 from mixmerge.execution.engine import LOST, EngineSpec
 from mixmerge.execution.environment import CORES, ONE_THREAD, environment
 from mixmerge.execution.step import Needs
-from mixmerge.execution.store import LOG
-from mixmerge.execution.worker import handlers_from, run_step, write_failure
-from mixmerge.files import explained_disk_errors
+from mixmerge.execution.store import log_to
+from mixmerge.execution.worker import handlers_from, run_group, write_failure
 
 _GRACE_SECONDS = 5.0
 _PAUSE_SECONDS = 0.05
 _SERVER_GONE = 255
 """multiprocessing's exit code if the fork server was killed; the process may still run."""
 _NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
+_OWN_GROUPS = Path("/proc/self/cgroup")
+_LIMITS = {
+    "": (Path("/sys/fs/cgroup"), "memory.max"),
+    "memory": (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"),
+}
+"""Where Linux's control groups keep limits of memory, by controller; version 2 names none."""
 
 
 @dataclass
@@ -73,16 +78,16 @@ class LocalEngine:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([__name__, *preload])
 
-    def room_for(self, needs: Needs) -> bool:
-        """Whether enough is free; an idle engine always takes one step."""
-        if not self._running:
-            return True
+    def room_for(self, needs: Needs) -> int:
+        """Return how many processes fit beside those that run; an idle engine always takes one."""
         busy = [running.needs for running in self._running]
-        return (
-            sum(other.cpus for other in busy) + needs.cpus <= self._cpus
-            and sum(other.memory_gb for other in busy) + needs.memory_gb <= self._memory_gb
-            and self._share(needs) <= len(self._devices)
-        )
+        fits = [(self._cpus - sum(other.cpus for other in busy)) // needs.cpus]
+        if needs.memory_gb:
+            free = self._memory_gb - sum(other.memory_gb for other in busy)
+            fits.append(int(free // needs.memory_gb))
+        if share := self._share(needs):
+            fits.append(len(self._devices) // share)
+        return max(min(fits), 0 if busy else 1)
 
     def start(self, folder: Path, needs: Needs) -> _Running:
         """Start the step in a folder; its output goes to the log there."""
@@ -195,8 +200,25 @@ def _set(variables: dict[str, str]) -> Iterator[None]:
 
 
 def physical_memory_gb() -> float:
-    """Return the memory of this machine in gigabytes (1e9 bytes)."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    """Return the memory that this process may use, in gigabytes (1e9 bytes).
+
+    It is the machine's or, where that is less, the limit of its container or control group.
+    """
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min([whole, *_memory_limits()]) / 1e9
+
+
+def _memory_limits() -> Iterator[int]:
+    """Yield the limits of this process's control groups and of those around them, in bytes."""
+    groups = _OWN_GROUPS.read_text() if _OWN_GROUPS.is_file() else ""
+    for line in groups.splitlines():
+        _, controllers, path = line.split(":", 2)
+        for folder, file in (_LIMITS[name] for name in controllers.split(",") if name in _LIMITS):
+            own = folder / path.lstrip("/")
+            for limit in (group / file for group in (own, *own.parents)):
+                text = limit.read_text().strip() if limit.is_file() else ""
+                if text.isdigit():
+                    yield int(text)
 
 
 def _child(entry: str, folder: str, limits: dict[str, str], ran_with: dict[str, Any]) -> None:
@@ -205,11 +227,8 @@ def _child(entry: str, folder: str, limits: dict[str, str], ran_with: dict[str, 
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.environ.update(limits)
     try:
-        with explained_disk_errors(Path(folder)):
-            log = os.open(Path(folder) / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        os.dup2(log, sys.stdout.fileno())
-        os.dup2(log, sys.stderr.fileno())
-        code = run_step(Path(folder), handlers_from(entry), ran_with)
+        log_to(Path(folder))
+        code = run_group(Path(folder), handlers_from(entry), ran_with)
     except MixmergeError as error:  # the step could not begin
         code = write_failure(Path(folder), error)
     sys.exit(code)

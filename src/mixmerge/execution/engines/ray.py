@@ -63,9 +63,9 @@ class RayEngine:
         self._nodes = [(node.get("CPU", 0), node.get("GPU", 0)) for node in nodes]
         """Cores and GPUs of each."""
 
-    def room_for(self, needs: Needs) -> bool:  # noqa: ARG002 - the interface's
-        """Return true: Ray queues steps until their resources are free."""
-        return True
+    def room_for(self, needs: Needs) -> int:  # noqa: ARG002 - the interface's
+        """Return 1: Ray queues steps until their resources are free."""
+        return 1
 
     def start(self, folder: Path, needs: Needs) -> _Started:
         """Start a step, or find the one that an earlier driver started."""

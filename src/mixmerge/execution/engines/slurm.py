@@ -181,9 +181,9 @@ class SlurmEngine:
         self._queue = slurm_queue.Queue()
         self._submitit = submitit
 
-    def room_for(self, needs: Needs) -> bool:  # noqa: ARG002 - the interface's
-        """Return true, since SLURM queues; run locally, one job per core."""
-        return self._spec.cluster == "slurm" or len(self._open) < (os.cpu_count() or 1)
+    def room_for(self, needs: Needs) -> int:  # noqa: ARG002 - the interface's
+        """Return 1, since SLURM queues; run locally, one job per core."""
+        return int(self._spec.cluster == "slurm" or len(self._open) < (os.cpu_count() or 1))
 
     def start(self, folder: Path, needs: Needs) -> _Queued:
         """Find the step's job from an earlier driver, or keep the step for the next submission."""
@@ -343,7 +343,7 @@ class SlurmEngine:
         if "timed-out" in trace and not (folder / FAILURE).exists():
             message = (
                 f"{folder}: the job ran out of time {self._spec.requeues + 1} times; raise "
-                "`minutes` or `requeues` under `placement: slurm`. The same command goes on from "
+                "`minutes` or `requeues` under `placement: slurm`. The same command continues from "
                 "the last checkpoint."
             )
             write_json(folder / FAILURE, {"code": 2, "message": message})

@@ -30,8 +30,6 @@ _TINY_ROWS = 1600
 """Rows over all epochs that the testbed's model needs to learn anything."""
 _SHORT = 40
 """Longest answer, in characters, that a model can be expected to match word for word."""
-_PER_TOKEN = 3
-"""Characters per token, a low estimate."""
 _PROGRAMS = {
     "exact_match": (
         "{exact_match: squad}",

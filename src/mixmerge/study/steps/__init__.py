@@ -52,6 +52,8 @@ def steps(study: Study) -> list[Step]:
     made[-1] = replace(made[-1], inputs={step.id: step.id for step in made[:-1]})
     memory = {str(phase): gigabytes for phase, gigabytes in study.placement.memory_gb.items()}
     return [
-        replace(step, needs=replace(step.needs, memory_gb=memory.get(step.kind, 0.0)))
+        replace(
+            step, needs=replace(step.needs, memory_gb=memory.get(step.kind, step.needs.memory_gb))
+        )
         for step in made
     ]

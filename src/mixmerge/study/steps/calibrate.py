@@ -1,19 +1,20 @@
 """``calibrate/study``: test the judges, after the results or alone before any judging."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mixmerge.evaluation.calibration.labels import CalibrateSpec
 from mixmerge.evaluation.measures import MeasuredAxis
-from mixmerge.execution.step import Needs, Step, Task
+from mixmerge.execution.step import Step, Task
 from mixmerge.files import read_json, read_rows, write_json
 from mixmerge.progress import Progress
 from mixmerge.records import Axis, Prompt, Response, RowModel, Verdict
 from mixmerge.records.results import Contrast, read_results
 from mixmerge.spec_model import SpecModel
 from mixmerge.study.spec import BASE, Study
-from mixmerge.study.steps.judge import TRIAL, JudgedAxis, judge_for, judged_axes
+from mixmerge.study.steps.judge import TRIAL, JudgedAxis, judge_for, judge_threads, judged_axes
 from mixmerge.study.steps.kind import ROWS, StepKind
 from mixmerge.study.steps.results import RESULTS
 from mixmerge.testbed.judge import RuleJudge
@@ -60,7 +61,7 @@ class Calibrate(StepKind[CalibrateSettings, CalibrateFacts], kind="calibrate"):
         asked = study.evaluate.calibrate
         assert asked is not None
         models = [BASE, *study.checkpoints]
-        axes, placement, files = judged_axes(study.evaluate)
+        axes, placement, files, needs = judged_axes(study, study.evaluate)
         files |= {"labels": str(asked.labels)} if asked.labels is not None else {}
         for axis, spec in study.evaluate.judged.items():
             axes[axis] |= {"better": spec.better, "primary": axis in study.evaluate.deciding}
@@ -75,7 +76,7 @@ class Calibrate(StepKind[CalibrateSettings, CalibrateFacts], kind="calibrate"):
         if judged:
             inputs |= {f"verdicts:{each}": f"judge/{each}" for each in models}
             inputs |= {"results": "results/study"}
-        name, needs = "study" if judged else "trial", Needs(seconds=5)
+        name, needs = "study" if judged else "trial", replace(needs, seconds=5)
         return Step(self.kind, name, settings, inputs, files, placement, needs=needs, version=3)
 
     def run(self, task: Task, settings: CalibrateSettings, progress: Progress) -> CalibrateFacts:
@@ -107,14 +108,15 @@ class Calibrate(StepKind[CalibrateSettings, CalibrateFacts], kind="calibrate"):
             )
             for axis, asked_of in settings.axes.items()
         ]
-        card = calibrate(
-            CalibrateSpec(**asked),
-            materials,
-            rules=RuleJudge(),
-            contrasts=_contrasts(task),
-            seed=settings.seed,
-            progress=progress,
-        )
+        with judge_threads(task):
+            card = calibrate(
+                CalibrateSpec(**asked),
+                materials,
+                rules=RuleJudge(),
+                contrasts=_contrasts(task),
+                seed=settings.seed,
+                progress=progress,
+            )
         write_json(task.folder / CARD, card.model_dump(mode="json"))
         return CalibrateFacts(grades={axis: trial.grade for axis, trial in card.axes.items()})
 

@@ -139,7 +139,7 @@ def _results(study: Study, folders: Folders) -> Results:
     if len(known) < 2 or BASE not in known:
         raise SpecError(
             "nothing to report yet: the base model and at least one checkpoint must be judged. "
-            "`mixmerge run` goes on where the study stopped."
+            "`mixmerge run` continues the study."
         )
     trained = {
         name: folders[f"train/{name}"] for name in study.checkpoints if f"train/{name}" in folders
