@@ -1,8 +1,9 @@
 """lm-eval and inspect_ai run tasks of a user's own, on local data, and their logs are read back."""
 
+import gc
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ Run = Callable[[HarnessSpec], Path]
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def run(tmp_path: Path) -> Iterator[Run]:
     """Return a function that runs a harness on the testbed's base model."""
     write_model(tmp_path / "model")
     (tmp_path / "log").mkdir()
@@ -77,7 +78,8 @@ def run(tmp_path: Path) -> Run:
         )
         return tmp_path / "log"
 
-    return run
+    yield run
+    gc.collect()  # of what inspect_ai does not close; here its warnings are ignored
 
 
 @pytest.fixture
