@@ -62,6 +62,24 @@ def test_one_model_in_two_runs_is_called_by_the_path(tmp_path: Path) -> None:
     assert list(compare([a, b]).models) == [str(a), str(b)]
 
 
+def test_models_in_two_runs_of_several(tmp_path: Path) -> None:
+    """Runs with the same models each are told apart by path and model; nothing is pooled."""
+    for run, scores in (("x", HALF), ("y", MOST)):
+        for model in ("a", "b"):
+            write_lm_eval(tmp_path / run, model, {"sums": scores})
+    found = compare([tmp_path / "x", tmp_path / "y"])
+    names = [f"{tmp_path / run}: {model}" for run in "xy" for model in "ab"]
+    assert list(found.models) == names
+    assert [pair.difference for pair in found.contrasts] == [0, 0.25, 0.25]
+
+
+def test_a_log_given_twice(tmp_path: Path) -> None:
+    """A log is no repeat of itself."""
+    path = write_lm_eval(tmp_path, "a", {"sums": HALF})
+    with pytest.raises(SpecError, match=r"is given twice"):
+        compare([f"a={path}", f"a={path}"])
+
+
 def test_a_baseline_by_name(tmp_path: Path) -> None:
     """Any model can be the baseline; a name that does not exist is refused."""
     path = write_scores(tmp_path / "s.csv", {m: np.array(HALF) for m in ("a", "b", "c")})
@@ -208,7 +226,7 @@ def test_names_that_do_not_fit(tmp_path: Path) -> None:
         compare([f"x={path}"])
     write_lm_eval(tmp_path, "base", {"sums": HALF})
     write_lm_eval(tmp_path, "tuned", {"sums": MOST}, metric="em")
-    with pytest.raises(DataError, match=r"one metric is required \(seen: acc in .*, em in "):
+    with pytest.raises(DataError, match=r"one metric is required \(seen: acc and em, "):
         compare([tmp_path / "base", tmp_path / "tuned"])
 
 
@@ -218,6 +236,16 @@ def test_an_item_in_two_clusters(tmp_path: Path) -> None:
     path.write_text("id,model,score,cluster\n1,a,1,x\n2,a,0,x\n1,b,1,y\n2,b,0,x\n")
     with pytest.raises(DataError, match=r"the item '1' has one cluster .seen: 'x' and 'y'"):
         compare([path])
+
+
+def test_items_without_a_cluster(tmp_path: Path) -> None:
+    """Items that no log puts into a cluster are their own, which is said."""
+    for name, rows in (("a", "1,1,x\n2,0,x\n3,1,y\n"), ("b", "1,1,x\n2,1,x\n4,1,z\n")):
+        (tmp_path / f"{name}.csv").write_text("id,score,cluster\n" + rows)
+    (tmp_path / "c.csv").write_text("id,score\n1,0\n2,1\n5,1\n")
+    found = compare([tmp_path / f"{name}.csv" for name in "abc"])
+    assert [pair.n for pair in found.contrasts] == [1, 1]
+    assert "score: 1 items have no cluster, so each of them is its own" in found.notes
 
 
 def test_many_comparisons_can_be_shown(tmp_path: Path) -> None:

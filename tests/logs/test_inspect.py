@@ -63,6 +63,18 @@ def test_what_is_missing_is_said(tmp_path: Path, suffix: str) -> None:
     assert "1 of 4 samples ended with an error" in notes
 
 
+def test_long_questions_are_the_same_in_both_formats(tmp_path: Path) -> None:
+    """A ``.eval`` log's summaries cut long texts; they are the same questions all the same."""
+    long = "{} " + "x" * 6000
+    paths = [tmp_path / "a.eval", tmp_path / "b.json"]
+    a, b = (
+        read_logs(write_inspect(path, {"m": ["C", "I"]}, questions=long), Asked())[0]
+        for path in paths
+    )
+    assert a.contents == b.contents
+    assert len({*a.contents}) == 2
+
+
 def test_the_name_of_a_local_model(tmp_path: Path) -> None:
     """A local model is called by its folder, whatever word follows ``hf/``."""
     path = tmp_path / "log.eval"

@@ -69,7 +69,7 @@ def align(
     first = logs[0]
     notes: list[str] = []
     for log in logs[1:]:
-        _check_metric(first, log)
+        _check_metric(first, log, better)
         if mismatch == "refuse":
             _check_version(first, log)
         notes += _settings_that_differ(first, log)
@@ -88,14 +88,18 @@ def align(
                          f"than those of {first.model} and are left out")  # fmt: skip
             values[odd, column] = np.nan
         notes += _not_common(task, first, log, ~np.isnan(values[:, [0, column]]))
+    clusters, languages = (_one_each(kind, logs) for kind in ("cluster", "language"))
+    if 0 < len(clusters) < len(items):
+        notes.append(f"{task}: {len(items) - len(clusters)} items have no cluster, so each of them "
+                     "is its own")  # fmt: skip
     return TaskTable(
         task=task,
         logs=list(logs),
         items=items,
         values=values,
         epochs=[most for _, most in columns],
-        cluster=_codes(_one_each("cluster", logs, place) or items),
-        language=_one_each("language", logs, place),
+        cluster=_codes([clusters.get(item, f"\0{item}") for item in items]),
+        language=[languages.get(item, "") for item in items] if languages else [],
         better=better or _better(logs),
         bounds=_bounds(task, logs, values, bounds, notes),
         notes=notes,
@@ -117,16 +121,15 @@ def _by_item(log: Scores, rows: Codes, count: int) -> tuple[Floats, int]:
         return sums / times, int(times.max(initial=0))
 
 
-def _check_metric(first: Scores, log: Scores) -> None:
-    for what, own, other in (
-        ("metric", first.metric, log.metric),
-        ("better direction", first.better, log.better),
-    ):
-        if own and other and own != other:
-            raise DataError(
-                f"{first.task}: one {what} is required (seen: {own} in {first.origin}, {other} in "
-                f"{log.origin}). Name one of both logs with --metric, or give --better."
-            )
+def _check_metric(first: Scores, log: Scores, better: Better | None) -> None:
+    where = f"{first.origin} and {log.origin}"
+    if first.metric != log.metric:
+        raise DataError(f"{first.task}: one metric is required (seen: {first.metric} and "
+                        f"{log.metric}, {where}). Name one with --metric.")  # fmt: skip
+    said = {each for each in (first.better, log.better) if each}
+    if better is None and len(said) > 1:
+        raise DataError(f"{first.task}: {where} say that other directions of {first.metric} are "
+                        "good. Give --better.")  # fmt: skip
 
 
 def _check_version(first: Scores, log: Scores) -> None:
@@ -138,8 +141,8 @@ def _check_version(first: Scores, log: Scores) -> None:
 
 
 def _settings_that_differ(first: Scores, log: Scores) -> Iterator[str]:
-    for key in first.settings.keys() & log.settings.keys():
-        own, other = first.settings[key], log.settings[key]
+    for key, own in first.settings.items():
+        other = log.settings.get(key, own)
         if own != other:
             yield (f"{first.task}: {key} differs: {own[:60] or 'none'} for {first.model}, "
                    f"{other[:60] or 'none'} for {log.model}")  # fmt: skip
@@ -191,10 +194,8 @@ def _not_common(task: str, first: Scores, log: Scores, seen: NDArray[np.bool_]) 
                f"{counts[1]:,}; compared on the {common:,} common ones")  # fmt: skip
 
 
-def _one_each(
-    kind: Literal["cluster", "language"], logs: Sequence[Scores], place: dict[str, int]
-) -> list[str]:
-    """Return each item's cluster or language by whichever log has it; empty if one lacks it."""
+def _one_each(kind: str, logs: Sequence[Scores]) -> dict[str, str]:
+    """Return the cluster or language of every item, by whichever log has it."""
     found: dict[str, str] = {}
     for log in logs:
         own = log.clusters if kind == "cluster" else log.languages
@@ -204,7 +205,7 @@ def _one_each(
                     f"{log.task}: the item {item!r} has one {kind} (seen: {found[item]!r} and "
                     f"{name!r}, {log.origin})."
                 )
-    return [found[item] for item in place] if len(found) == len(place) else []
+    return found
 
 
 def _codes(names: Sequence[str]) -> Codes:

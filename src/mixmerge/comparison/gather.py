@@ -22,6 +22,10 @@ def gather(runs: Sequence[str | Path], asked: Asked) -> tuple[Logs, list[str]]:
         DataError: see `read_logs`; fewer than two models; a name for a run of several models.
     """
     named = [_name_and_path(run) for run in runs]
+    paths = [path for _, path in named]
+    if len({*paths}) < len(paths):
+        again = next(path for path in paths if paths.count(path) > 1)
+        raise SpecError(f"{again}: is given twice; a log is no repeat of itself.")
     read = [(name, path, read_logs(path, asked)) for name, path in named]
     twice = _models_in_two(read)
     logs: Logs = {}
@@ -33,7 +37,7 @@ def gather(runs: Sequence[str | Path], asked: Asked) -> tuple[Logs, list[str]]:
                             f"({', '.join(sorted(models)[:5])}).")  # fmt: skip
         for scores in found:
             if not name and scores.model in twice:
-                scores.model = str(path)
+                scores.model = str(path) if len(models) == 1 else f"{path}: {scores.model}"
             scores.model = name or scores.model
             known = logs.setdefault(scores.task, {})
             if scores.model in known:

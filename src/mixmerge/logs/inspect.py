@@ -15,6 +15,9 @@ from mixmerge.errors import DataError, ResourceError
 from mixmerge.logs.scores import Asked, Format, Scores, Text, digest, first_key, number
 from mixmerge.yaml_file import one_line
 
+_MOST = 5000
+"""Characters of a text that are compared: inspect's summaries have 5120, and words for images."""
+
 
 class _Sample(NamedTuple):
     """What is compared of one sample and epoch."""
@@ -134,11 +137,12 @@ def _samples(path: Path, asked: Asked) -> Iterator[_Sample]:
             value = score["value"] if isinstance(score, dict) else score.value
             parts = value.items() if isinstance(value, dict) else ()
             flat |= {f"{scorer}/{key}": part for key, part in parts} or {scorer: value}
+        targets = [row["target"]] if isinstance(row["target"], str) else row["target"]
         yield _Sample(
             id=str(row["id"]),
             epoch=str(row["epoch"]),
             scores=flat,
-            content=digest(_question(row["input"]), str(row["target"])),
+            content=digest(_question(row["input"], _MOST), *(each[:_MOST] for each in targets)),
             shared=dict(_shared(path, row, asked)),
             error=bool(row.get("error")),
         )
@@ -155,52 +159,48 @@ def _shared(path: Path, row: Mapping[str, Any], asked: Asked) -> Iterator[tuple[
             yield field, str(metadata[name])
 
 
-def _question(prompt: Any) -> str:
+def _question(prompt: Any, most: int | None = None) -> str:
     """Return the text of an input: messages have ids of their own in every run."""
     if isinstance(prompt, str):
-        return prompt
+        return prompt[:most]
     turns = [turn if isinstance(turn, dict) else turn.model_dump() for turn in prompt]
     return "\n".join(
-        turn["content"] if isinstance(turn["content"], str)
-        else " ".join(str(part.get("text", "")) for part in turn["content"])
+        part[:most] if isinstance(part, str)
+        else part["text"][:most] if part.get("type") == "text"
+        else f"({str(part.get('type')).capitalize()})"
         for turn in turns
+        for part in ([turn["content"]] if isinstance(turn["content"], str) else turn["content"])
     )  # fmt: skip
 
 
-def _json_samples(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the samples of a ``.json`` log one at a time."""
+def _json_samples(path: Path, wanted: frozenset[str] | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the samples of a ``.json`` log, or some of them, one at a time."""
     import ijson
 
     with path.open("rb") as stream:
-        yield from ijson.items(stream, "samples.item", use_float=True)
+        for row in ijson.items(stream, "samples.item", use_float=True):
+            if wanted is None or str(row["id"]) in wanted:
+                yield row
 
 
 def _texts(scores: Scores, wanted: frozenset[str], asked: Asked) -> dict[str, Text]:
     del asked
+    read = _json_samples if scores.origin.suffix == ".json" else _whole_samples
     found: dict[str, Text] = {}
     with _explained(scores.origin):
-        if scores.origin.suffix == ".json":
-            rows: Iterator[Any] = (
-                r for r in _json_samples(scores.origin) if str(r["id"]) in wanted
-            )
-        else:
-            rows = _whole_samples(scores, wanted)
-        for row in rows:
+        for row in read(scores.origin, wanted):
             found.setdefault(str(row["id"]), _text(row))
     return found
 
 
-def _whole_samples(scores: Scores, wanted: frozenset[str]) -> Iterator[dict[str, Any]]:
+def _whole_samples(path: Path, wanted: frozenset[str]) -> Iterator[dict[str, Any]]:
+    """Yield the first epoch of some samples of an ``.eval`` log."""
     log = _log_module()
-    seen = dict(zip(scores.items, scores.epochs or ["1"] * len(scores.items), strict=True))
-    header = log.read_eval_log(str(scores.origin), header_only=True)
-    ids = {str(each): each for each in header.eval.dataset.sample_ids or seen}
-    for item in sorted(wanted & seen.keys()):
-        sample = log.read_eval_log_sample(
-            str(scores.origin), ids.get(item, item), int(seen[item]),
-            exclude_fields={"messages", "events", "store", "attachments"},
-        )  # fmt: skip
-        yield sample.model_dump()
+    unread = {"messages", "events", "store", "attachments"}
+    for each in log.read_eval_log_sample_summaries(str(path)):
+        if str(each.id) in wanted and each.epoch == 1:
+            sample = log.read_eval_log_sample(str(path), each.id, 1, exclude_fields=unread)
+            yield sample.model_dump()
 
 
 def _text(row: dict[str, Any]) -> Text:
