@@ -46,8 +46,9 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
         wait_for_all()
         checkpoint, resumed_from = resume.latest(inputs.checkpoints)
         curve_file = inputs.out / "curve.jsonl" if is_first_rank() else None
-        curve = Curve(curve_file, plan.tokens, plan.steps_per_epoch, progress)
         objective = inputs.spec.objective
+        tokens = None if objective.online else plan.tokens
+        curve = Curve(curve_file, len(plan.order), tokens, plan.steps_per_epoch, progress)
         names = objective.reference
         cache = None
         if names:
@@ -98,7 +99,9 @@ def _report(
     seconds: tuple[float, float],
 ) -> TrainReport:
     encoded, order = plan.data.encoded, plan.order
-    reference, forward = inputs.spec.objective.untrained_tokens(encoded.read, order)
+    objective, tokens = inputs.spec.objective, curve.points[-1].tokens
+    generated = sum(point.generated or 0 for point in curve.points)
+    reference, forward = objective.untrained_tokens(encoded.read, order)
     packages = (*_PACKAGES, "bitsandbytes") if inputs.spec.quantized else _PACKAGES
     fsdp = "fsdp" if trainer.is_fsdp_enabled else "none"
     return TrainReport(
@@ -112,10 +115,13 @@ def _report(
         new_stops=plan.data.new_stops,
         advice=plan.data.advice,
         date=plan.data.date,
-        tokens=int(plan.tokens[-1]),
-        target_tokens=int(encoded.targets[order].sum()),
+        tokens=tokens,
+        target_tokens=generated or int(encoded.targets[order].sum()),
         reference_tokens=reference,
-        forward_tokens=forward,
+        # Each answer is written in passes over its prompt and its tokens.
+        forward_tokens=forward + tokens if objective.online else forward,
+        generated_tokens=generated,
+        unfinished=sum(point.unfinished or 0 for point in curve.points),
         weights=inputs.model.weights,
         trained_weights=trained,
         first_loss=curve.points[0].loss,

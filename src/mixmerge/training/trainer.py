@@ -144,6 +144,7 @@ def build_trainer(
         processing_class=plan.data.tokenizer,
         peft_config=_lora(adapter) if adapter else None,
         callbacks=[Listener(), *_trackers(inputs.placement.tracking)],
+        **({"stops": plan.data.stops} if inputs.spec.objective.online else {}),
     )
     if inputs.spec.quantized:
         # TRL stores the adapter of a quantized model in bfloat16, in which AdamW's updates at a

@@ -63,6 +63,13 @@ class Objective:
     """``untrained(tokens, order)`` returns the tokens that go through the reference, and through
     the model in passes that train nothing, from the tokens of each row and the rows of each step.
     By default, each row goes through a reference once."""
+    answer_length: Callable[[Any], int] | None = None
+    """Where the model answers the prompts itself during the training (see
+    `mixmerge.training.online`): ``answer_length(settings)`` returns the most tokens of an answer.
+    By default, the rows have their answers."""
+    teachers: bool = False
+    """Whether the trainer class takes ``teachers``: the folders of the models that teach the rows
+    of each source."""
     least_rows: Callable[[Any, int], int] | None = None
     """``least_rows(settings, batch_size)`` returns the fewest rows of one forward pass; by default
     1."""
@@ -79,6 +86,11 @@ class Objective:
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", self.label or self.name.upper())
         object.__setattr__(self, "stage", self.stage or self.name)
+
+    @property
+    def online(self) -> bool:
+        """Whether the model answers the prompts itself during the training."""
+        return self.answer_length is not None
 
     def untrained_tokens(self, tokens: Tokens, order: npt.NDArray[np.int64]) -> tuple[int, int]:
         """Return what `untrained` says of these rows."""
