@@ -151,6 +151,6 @@ def _too_long(
     return (
         f"{rows_file}: {len(over)} of {len(rows)} rows are longer than max_length ({limit} "
         f"tokens); by language {listed}. The first is row {rows[first].id!r} with "
-        f"{encoded.longest[first]} tokens{room}. Raise `max_length` (the model's context permitting), "
-        "shorten the rows, or set `overlong: drop` to train without them."
+        f"{encoded.longest[first]} tokens{room}. Raise `max_length` (the model's context "
+        "permitting), shorten the rows, or set `overlong: drop` to train without them."
     )

@@ -47,8 +47,8 @@ def quiet() -> Iterator[None]:
     # On a CPU bitsandbytes warns that it looked for faster kernels on the hub.
     loud = [logging.getLogger(name) for name in ("trl", "bitsandbytes")]
     with ExitStack() as undo, warnings.catch_warnings():
-        # TRL 1.16 uses a property that transformers 5.23 has renamed.
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
+        # TRL 1.16 uses properties and methods that transformers 5.23 has renamed.
+        warnings.filterwarnings("ignore", r"`(is_)?gradient_checkpointing\w*` is deprecated")
         for name, value in _QUIET_ENVIRONMENT.items():
             if name in os.environ:
                 undo.callback(os.environ.update, {name: os.environ[name]})

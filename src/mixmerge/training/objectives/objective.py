@@ -67,6 +67,9 @@ class Objective:
     """Where the model answers the prompts itself during the training (see
     `mixmerge.training.online`): ``answer_length(settings)`` returns the most tokens of an answer.
     By default, the rows have their answers."""
+    teachers: bool = False
+    """Whether the trainer class takes ``teachers``: the folders of the models that teach the rows
+    of each source."""
     least_rows: Callable[[Any, int], int] | None = None
     """``least_rows(settings, batch_size)`` returns the fewest rows of one forward pass; by default
     1."""
