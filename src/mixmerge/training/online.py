@@ -29,6 +29,7 @@ def answering(trainer: type[Any]) -> type[Any]:
     tokens that end an answer as ``stops``, and logs ``generated_tokens`` and ``unfinished_answers``
     of each step.
     """
+    import torch
 
     class Answering(trainer):
         def __init__(self, *, stops: Sequence[int], **given: Any) -> None:
@@ -50,20 +51,22 @@ def answering(trainer: type[Any]) -> type[Any]:
                 temperature=self.temperature,
             )
             with replaced(model, "generate", partial(model.generate, logits_processor=[noise])):
-                return super()._generate_single_turn(prompt_ids, *args, **given)
+                made = super()._generate_single_turn(prompt_ids, *args, **given)
+            self._count(made[0] if isinstance(made, tuple) else made)
+            return made
+
+        def _count(self, answers: list[list[int]]) -> None:
+            counts = {
+                "generated_tokens": sum(map(len, answers)),
+                "unfinished_answers": sum(ids[-1] not in self.eos_token_ids for ids in answers),
+            }
+            for name, count in counts.items():
+                own = torch.tensor(count, device=self.accelerator.device)
+                self._metrics["train"][name].append(self.accelerator.gather(own).sum().item())
 
         def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
             asked = [{**row, "prompt": row["prompt_ids"]} for row in inputs]
             output: dict[str, Any] = super()._generate_and_score_completions(asked)
-            written = output["completion_mask"]
-            last = output["completion_ids"].gather(1, written.sum(1, keepdim=True) - 1)[:, 0]
-            ended = sum((last == stop).long() for stop in self.eos_token_ids)
-            for name, count in (
-                ("generated_tokens", written.sum()),
-                ("unfinished_answers", (1 - ended).sum()),
-            ):
-                total = self.accelerator.gather(count).sum().item()
-                self._metrics["train"][name].append(total)
             return output
 
     return Answering

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from mixmerge.records import ModelFolder
 from mixmerge.training import parent
 from mixmerge.training.data import TrainingData
+from mixmerge.training.rewards import Reward
 from mixmerge.training.ranks import launched_ranks, on_cpu, pin_one_gpu, precision_of
 from mixmerge.training.spec import TrainJob, TrainPlacement, TrainSpec
 
@@ -26,6 +27,7 @@ class Inputs:
     out: Path
     identity: str
     reference_cache: Path | None
+    reward: Reward | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -50,7 +52,8 @@ class Plan:
 
     data: TrainingData
     order: npt.NDArray[np.int64]
-    """Rows of each step, shape ``(steps, batch_size)``."""
+    """Rows of each step, shape ``(steps, batch_size)``; where the model answers each of them
+    several times, shape ``(steps, batch_size / answers)``."""
     micro: int
     """Rows per device and forward pass."""
     accumulation: int
@@ -81,7 +84,7 @@ def make_plan(inputs: Inputs, data: TrainingData) -> Plan:
         SpecError: the global batch cannot be split over the processes.
     """
     spec, rows = inputs.spec, len(data.encoded.read)
-    order = row_order(rows, spec.batch_size, spec.steps(rows), spec.seed)
+    order = row_order(rows, spec.batch_size // spec.answers, spec.steps(rows), spec.seed)
     pin_one_gpu(inputs.placement)
     cpu = on_cpu(inputs.placement)
     micro, accumulation = inputs.placement.accumulation(spec.batch_size, launched_ranks())

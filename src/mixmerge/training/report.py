@@ -40,6 +40,8 @@ class CurvePoint(RowModel):
     in which the chosen answer's reward is higher."""
     margin: float | None = None
     """Of pairs: mean reward of the chosen minus the rejected answers."""
+    reward: float | None = None
+    """Mean reward of the answers that the model wrote in this step."""
     generated: int | None = None
     """Tokens that the model wrote in this step, where it answers the prompts itself."""
     unfinished: int | None = None
@@ -99,6 +101,7 @@ class Curve:
             seconds=round(time.perf_counter() - self._started, 3),
             accuracy=logs.get("rewards/accuracies", logs.get("mean_token_accuracy")),
             margin=logs.get("rewards/margins"),
+            reward=logs.get("reward"),
             generated=_count(logs, "generated_tokens"),
             unfinished=_count(logs, "unfinished_answers"),
         )

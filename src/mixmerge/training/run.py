@@ -4,6 +4,7 @@ out/
   model/         the trained model, an ordinary Hugging Face folder; appears when complete
   adapter/       LoRA only: the adapter before it was merged into model/
   curve.jsonl    one `CurvePoint` per step, written while the training runs
+  answers.jsonl  with rewards only: one `RewardedAnswer` per answer, written while it runs
   report.json    a `TrainReport`, written last: a folder without it is not finished
   checkpoints/   to resume from, only while the training is unfinished
 """
@@ -12,7 +13,7 @@ import gc
 from pathlib import Path
 
 from mixmerge import files
-from mixmerge.errors import DataError, DeviceMemoryError
+from mixmerge.errors import DataError, DeviceMemoryError, SpecError
 from mixmerge.fingerprint import file_fingerprint, fingerprint
 from mixmerge.progress import Progress, silent
 from mixmerge.records import ModelFolder
@@ -20,6 +21,7 @@ from mixmerge.training import parent, resume
 from mixmerge.training.plan import Inputs
 from mixmerge.training.ranks import check_devices, launch, launched_ranks
 from mixmerge.training.report import TrainReport
+from mixmerge.training.rewards import Reward
 from mixmerge.training.session import train_here
 from mixmerge.training.spec import TrainPlacement, TrainSpec
 
@@ -32,6 +34,7 @@ def train(
     out: Path,
     placement: TrainPlacement | None = None,
     reference_cache: Path | None = None,
+    reward: Reward | None = None,
     progress: Progress = silent,
 ) -> TrainReport:
     """Train one checkpoint and write it to ``out``; see the module's docstring for the files.
@@ -49,6 +52,7 @@ def train(
         out: the folder for the results.
         placement: how it runs; by default one process.
         reference_cache: a folder to save reference log-probabilities for later runs.
+        reward: what judges the answers, for objectives with rewards; in a study, its axes.
         progress: told of every step.
 
     Raises:
@@ -64,7 +68,8 @@ def train(
     """
     placement = placement or TrainPlacement()
     folder = parent.find_model(model)
-    identity = _identity(spec, folder, rows)
+    _check_reward(spec, reward)
+    identity = _identity(spec, folder, rows, reward)
     if finished := _finished(out, identity):
         return finished
     if spec.adapter is not None:
@@ -76,11 +81,13 @@ def train(
     spec.split(placement, ranks)
     check_devices(placement)
     while True:
-        inputs = Inputs(spec, placement, folder, str(model), rows, out, identity, reference_cache)
+        given = (folder, str(model), rows, out, identity, reference_cache, reward)
+        inputs = Inputs(spec, placement, *given)
         try:
             if ranks is not None or placement.devices == 1:
                 train_here(inputs, progress)
             else:
+                _check_launch(inputs)
                 launch(inputs.job, out, progress)
             return TrainReport.model_validate(files.read_json(out / "report.json"))
         except DeviceMemoryError as error:
@@ -93,11 +100,30 @@ def train(
             torch.cuda.empty_cache()
 
 
-def _identity(spec: TrainSpec, folder: ModelFolder, rows: Path) -> str:
+def _check_reward(spec: TrainSpec, reward: Reward | None) -> None:
+    if spec.objective.rewarded and reward is None:
+        raise SpecError(
+            f"`method: {spec.method}` needs something that judges answers: train in a study, whose "
+            "axes do it (`mixmerge run`), or give `train` a `reward` from Python."
+        )
+
+
+def _check_launch(inputs: Inputs) -> None:
+    # The processes that torchrun starts get a file, and a judge is no file.
+    if inputs.reward is not None:
+        raise SpecError(
+            f"`devices` is {inputs.placement.devices}, and `method: {inputs.spec.method}` trains on "
+            "one device: its judges run in the process that starts the training. Set `devices: 1`, "
+            "or start the processes by a launcher (torchrun, SLURM)."
+        )
+
+
+def _identity(spec: TrainSpec, folder: ModelFolder, rows: Path, reward: Reward | None) -> str:
     if not rows.is_file():
         raise DataError(f"{rows}: no such file; training rows are JSON Lines.")
     known = {"settings": spec.model_dump(mode="json"), "model": folder.fingerprint()}
-    return fingerprint({"version": 2, **known, "rows": file_fingerprint(rows)})
+    judged = {} if reward is None else {"reward": reward.identity}
+    return fingerprint({"version": 2, **known, "rows": file_fingerprint(rows), **judged})
 
 
 def _finished(out: Path, identity: str) -> TrainReport | None:

@@ -16,6 +16,7 @@ from mixmerge.training.plan import Inputs, Plan, make_plan
 from mixmerge.training.ranks import is_first_rank, threads, wait_for_all
 from mixmerge.training.reference import ReferenceCache
 from mixmerge.training.report import Curve, TrainReport, model_card
+from mixmerge.training.rewards import Answers, rewarded
 from mixmerge.training.trainer import build_trainer, configure
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
@@ -57,6 +58,13 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
             cache = ReferenceCache(names, inputs.reference_cache, model, columns, arithmetic)
             trainer_class = trl_compat.keeping_reference(trainer_class, cache, progress)
 
+        kept = inputs.reward is not None and is_first_rank()
+        answers = Answers(inputs.out / "answers.jsonl" if kept else None)
+        if inputs.reward is not None:
+            trainer_class = rewarded(
+                trainer_class, inputs.reward, inputs.spec.own.reward, answers, plan.data.stops
+            )
+
         def on_log(step: int, logs: dict[str, float]) -> None:
             if step == 1:
                 objective.check_first_loss(logs["loss"], plan.precision, inputs.spec.own)
@@ -65,11 +73,13 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
         trainer = build_trainer(inputs, plan, config, trainer_class, on_log)
         trained = _adapter_weights(trainer) if inputs.spec.adapter else inputs.model.weights
         ready = time.perf_counter()
-        with curve.writing(resumed_from):
+        with curve.writing(resumed_from), answers.writing(resumed_from):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         _check_finished(trainer.state)
         seconds = (ready - started, time.perf_counter() - ready)
         report = _report(inputs, plan, curve, trainer, cache, trained, resumed_from, seconds)
+        said = (*report.advice, *answers.notes(inputs.spec.answers))
+        report = report.model_copy(update={"advice": said})
         card = model_card(inputs.spec, report, inputs.model_name)
         stops = plan.data.stops if plan.data.new_stops else ()
         parent.save_model(trainer, inputs.model, inputs.out, report.dtype, card, stops)
@@ -102,6 +112,10 @@ def _report(
     objective, tokens = inputs.spec.objective, curve.points[-1].tokens
     generated = sum(point.generated or 0 for point in curve.points)
     reference, forward = objective.untrained_tokens(encoded.read, order)
+    if objective.online:
+        # Each answer is written in passes over its prompt and its tokens.
+        passes = objective.passes(inputs.spec.own) if objective.passes else (0, 0)
+        reference, forward = passes[0] * tokens, (1 + passes[1]) * tokens
     packages = (*_PACKAGES, "bitsandbytes") if inputs.spec.quantized else _PACKAGES
     fsdp = "fsdp" if trainer.is_fsdp_enabled else "none"
     return TrainReport(
@@ -118,8 +132,7 @@ def _report(
         tokens=tokens,
         target_tokens=generated or int(encoded.targets[order].sum()),
         reference_tokens=reference,
-        # Each answer is written in passes over its prompt and its tokens.
-        forward_tokens=forward + tokens if objective.online else forward,
+        forward_tokens=forward,
         generated_tokens=generated,
         unfinished=sum(point.unfinished or 0 for point in curve.points),
         weights=inputs.model.weights,

@@ -75,8 +75,8 @@ class TrainSpec(_Finite):
     model_config = ConfigDict(extra="allow")
 
     method: str = DEFAULT
-    """The objective: ``sft`` takes conversations, ``kto`` labelled answers, the others preference
-    pairs."""
+    """The objective: ``sft`` takes conversations, ``kto`` labelled answers, ``grpo`` and ``rloo``
+    prompts, the others preference pairs."""
     learning_rate: float = Field(default=2e-5, gt=0)
     """Peak of the schedule. By default 2e-5 for SFT and 1e-6 for other objectives."""
     epochs: float | None = Field(default=None, gt=0, le=10_000)
@@ -84,7 +84,8 @@ class TrainSpec(_Finite):
     max_steps: int | None = Field(default=None, ge=1)
     """Optimizer steps, instead of ``epochs``."""
     batch_size: int = Field(default=32, ge=1)
-    """Rows per optimizer step over all devices: the global batch."""
+    """Rows per optimizer step over all devices: the global batch. Where the model answers prompts
+    several times, answers count."""
     max_length: int | None = Field(default=None, ge=2)
     """Longest row in tokens, answer included. By default the model's context length."""
     overlong: Literal["error", "drop"] = "error"
@@ -155,10 +156,7 @@ class TrainSpec(_Finite):
             added = handler.resolve_ref_schema(handler(objective.settings.__pydantic_core_schema__))
             for key in objective.keys:
                 own = added["properties"][key]
-                if key in keys:
-                    keys[key]["description"] += f" {own['description']}"
-                else:
-                    keys[key] = own
+                keys[key] = _either(keys[key], own) if key in keys else own
         return {**described, "additionalProperties": False}
 
     @property
@@ -177,6 +175,11 @@ class TrainSpec(_Finite):
         Raises:
             SpecError: the global batch cannot be split so, or the objective needs more rows.
         """
+        if self.batch_size % self.answers:
+            raise SpecError(
+                f"`batch_size` is {self.batch_size} answers, which is not a multiple of "
+                f"`num_generations` ({self.answers}): each step has all answers to its prompts."
+            )
         rows, _ = placement.accumulation(self.batch_size, ranks)
         if rows < self.least_rows:
             raise SpecError(
@@ -193,6 +196,11 @@ class TrainSpec(_Finite):
         return least(self.own, self.batch_size) if least else 1
 
     @property
+    def answers(self) -> int:
+        """Rows of a step that one row of the file is: the model's answers to a prompt, or 1."""
+        return self.objective.answers(self.own) if self.objective.answers else 1
+
+    @property
     def own(self) -> Any:
         """The objective's own settings, an instance of its ``settings``."""
         return self.objective.settings.model_validate(self.model_extra)
@@ -203,7 +211,20 @@ class TrainSpec(_Finite):
             return self.max_steps
         assert self.epochs is not None
         # Exact decimals: as floats, 1.1 epochs of 100 rows are a little more than 110.
-        return math.ceil(Fraction(str(self.epochs)) * rows / self.batch_size)
+        return math.ceil(Fraction(str(self.epochs)) * rows * self.answers / self.batch_size)
+
+
+def _either(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON Schema of a key that two objectives have."""
+    said = [each["description"] for each in (one, other)]
+    shown = ("description", "title", "default")
+    ways = one.get("anyOf") or [{name: one[name] for name in one if name not in shown}]
+    own = {name: other[name] for name in other if name not in shown}
+    new = [way for way in own.get("anyOf", [own]) if way not in ways]
+    said = said[:1] if said[1] in said[0] else said
+    if not new:
+        return {**one, "description": " ".join(said)}
+    return {"anyOf": [*ways, *new], "description": " ".join(said), "title": one["title"]}
 
 
 def _why_unknown(key: str, objective: Objective) -> str:

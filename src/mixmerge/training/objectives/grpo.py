@@ -7,7 +7,7 @@ from pydantic import Field
 from mixmerge.records import TrainingPrompt
 from mixmerge.training.encode import Encoder
 from mixmerge.training.objectives.objective import Objective, Settings
-from mixmerge.training.online import answering
+from mixmerge.training.online import answering, arguments
 
 
 class RewardedSettings(Settings):
@@ -44,17 +44,7 @@ def build(common: dict[str, Any], settings: GrpoSettings) -> tuple[Any, type[Any
     """Return TRL's configuration and a trainer class that answers encoded prompts."""
     from trl import GRPOConfig, GRPOTrainer
 
-    return GRPOConfig(**online(common), **own(settings)), answering(GRPOTrainer)
-
-
-def online(common: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of every trainer, for one that writes the answers itself.
-
-    With dropout, an answer's probability in training would differ from the one that it was written
-    with; and the rows are ordered already.
-    """
-    rest = {name: value for name, value in common.items() if name != "max_length"}
-    return {**rest, "disable_dropout": True, "shuffle_dataset": False}
+    return GRPOConfig(**arguments(common), **own(settings)), answering(GRPOTrainer)
 
 
 def own(settings: RewardedSettings) -> dict[str, Any]:
@@ -78,6 +68,7 @@ OBJECTIVE = Objective(
     answer_length=lambda settings: settings.max_completion_length,
     answers=lambda settings: settings.num_generations,
     rewarded=True,
+    passes=lambda settings: (int(settings.beta > 0), 0),
     least_rows=least_rows,
     relative_cost=6.0,
 )

@@ -6,9 +6,9 @@ from pydantic import Field
 
 from mixmerge.records import TrainingPrompt
 from mixmerge.training.encode import Encoder
-from mixmerge.training.objectives.grpo import RewardedSettings, online, own
+from mixmerge.training.objectives.grpo import RewardedSettings, own
 from mixmerge.training.objectives.objective import Objective
-from mixmerge.training.online import answering
+from mixmerge.training.online import answering, arguments
 
 
 class RlooSettings(RewardedSettings):
@@ -30,7 +30,7 @@ def build(common: dict[str, Any], settings: RlooSettings) -> tuple[Any, type[Any
     """Return TRL's configuration and a trainer class that answers encoded prompts."""
     from trl import RLOOConfig, RLOOTrainer
 
-    return RLOOConfig(**online(common), **own(settings)), answering(RLOOTrainer)
+    return RLOOConfig(**arguments(common), **own(settings)), answering(RLOOTrainer)
 
 
 OBJECTIVE = Objective(
@@ -44,6 +44,7 @@ OBJECTIVE = Objective(
     answer_length=lambda settings: settings.max_completion_length,
     answers=lambda settings: settings.num_generations,
     rewarded=True,
+    passes=lambda settings: (int(settings.beta > 0), 1),
     # The advantages of the answers to a prompt sum to zero, and each probability ratio is 1.
     first_loss=lambda _: (0.0, 0.0),
     relative_cost=6.0,
