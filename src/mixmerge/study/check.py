@@ -23,6 +23,7 @@ from mixmerge.study.spec import (
     has_weights,
 )
 from mixmerge.study.spec_file import EXTENDS, parse_spec, read_extended, validated
+from mixmerge.study.steps import rewards
 from mixmerge.testbed.data import PROMPT_SETS, SOURCES
 from mixmerge.testbed.model import BASES, TESTBED
 from mixmerge.yaml_file import read_text, to_yaml
@@ -71,7 +72,7 @@ def problems(study: Study) -> Iterator[Problem]:
     if len(set(study.languages)) < len(study.languages):
         yield ("languages",), "a language is named twice."
     checks = (_given, _testbed, _mixtures, _axes, _choices, _match_on, _selection_items, _trial)
-    for check in (_chat_templates, _batches, *checks):
+    for check in (_chat_templates, _batches, _rewards, *checks):
         yield from check(study)
     unknown = list(_checkpoints(study))
     yield from unknown
@@ -92,6 +93,13 @@ def _batches(study: Study) -> Iterator[Problem]:
                 recipe.split(study.placement.train)
         except SpecError as error:
             yield ("training", name), str(error)
+
+
+def _rewards(study: Study) -> Iterator[Problem]:
+    """Find axes that cannot reward answers in training."""
+    for name, recipe in study.training.items():
+        for axis, said in rewards.problems(study, recipe):
+            yield ("training", name, "reward", axis), said
 
 
 def _chat_templates(study: Study) -> Iterator[Problem]:

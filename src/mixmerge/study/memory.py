@@ -25,7 +25,7 @@ from mixmerge.merging.models.safetensors_io import StoredTensor, read_header
 from mixmerge.study.spec import BASE, Study
 from mixmerge.study.steps.generate import Generate
 from mixmerge.study.steps.kind import model_path
-from mixmerge.study.steps.train import Train
+from mixmerge.study.steps.train import Train, placement_of
 from mixmerge.training.spec import AdapterSpec, TrainPlacement
 from mixmerge.yaml_file import Place
 
@@ -184,7 +184,7 @@ def _matrices(tensors: Sequence[StoredTensor]) -> Iterator[tuple[str, int, int]]
 def training_bytes(item: Planned, size: ModelSize) -> float:
     """Return the fewest bytes that one device of a training needs."""
     recipe = Train().read_settings(item.step)
-    where = TrainPlacement.model_validate(item.step.placement)
+    where = placement_of(item.step.placement)
     if recipe.adapter is None:
         needed = float(FULL_BYTES * size.weights)
     else:

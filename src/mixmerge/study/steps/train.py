@@ -1,19 +1,35 @@
 """``train/CHECKPOINT``: train a checkpoint."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from pydantic import Field
 
 from mixmerge.execution.plan import Planned
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.progress import Progress, silent
-from mixmerge.records import ModelFolder, RowModel
+from mixmerge.records import Axis, ModelFolder, RowModel
 from mixmerge.study.spec import BASE, Study, Trained, expected_rows, model_step
 from mixmerge.study.steps.kind import ROWS, StepKind, model_path, within_cores
 from mixmerge.study.steps.mix import Mix, form_of, mixed
+from mixmerge.study.steps.rewards import RewardAxis, reward_for, rewarding
 from mixmerge.training.spec import TrainPlacement, TrainSpec
 
 _SECONDS_PER_ROW = 0.01
 """Of the testbed's model on one core; only ratios between steps matter."""
+
+
+class TrainSettings(TrainSpec):
+    """A training recipe, and the judges of its reward."""
+
+    judges: dict[Axis, RewardAxis] = Field(default={}, exclude_if=lambda judges: not judges)
+    """The axes that `reward` names."""
+
+    def recipe(self) -> TrainSpec:
+        """Return the recipe alone."""
+        return TrainSpec.model_validate(self.model_dump(exclude={"judges"}))
 
 
 class TrainFacts(RowModel):
@@ -24,11 +40,13 @@ class TrainFacts(RowModel):
     """Distinct rows."""
     steps: int
     reference_tokens: int = 0
+    generated_tokens: int = 0
+    """Written by the model itself in training."""
     flops: int | None = None
     """None in the records of older trainings."""
 
 
-class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
+class Train(StepKind[TrainSettings, TrainFacts], kind="train"):
     """Trains one checkpoint."""
 
     def plan(self, study: Study) -> Iterable[Step]:
@@ -60,19 +78,29 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
             seconds=rows * _SECONDS_PER_ROW * recipe.objective.relative_cost,
         )
         settings = recipe.model_dump(mode="json")
-        return Step(self.kind, name, settings, inputs, placement=placement, needs=needs, version=2)
+        files: dict[str, str] = {}
+        if recipe.objective.rewarded:
+            settings["judges"], placement["reward"], files, of_judges = rewarding(study, recipe)
+            needs = replace(
+                needs,
+                cpus=max(needs.cpus, of_judges.cpus),
+                gpus=max(needs.gpus, of_judges.gpus),
+                memory_gb=of_judges.memory_gb,
+            )
+        return Step(self.kind, name, settings, inputs, files, placement, needs=needs, version=2)
 
-    def run(self, task: Task, settings: TrainSpec, progress: Progress) -> TrainFacts:
+    def run(self, task: Task, settings: TrainSettings, progress: Progress) -> TrainFacts:
         """Train."""
         from mixmerge.training.run import train
 
         report = train(
-            settings,
+            settings.recipe(),
             model=model_path(task.inputs["model"]),
             rows=task.inputs["rows"] / ROWS,
             out=task.folder,
-            placement=TrainPlacement.model_validate(within_cores(task.placement)),
+            placement=placement_of(within_cores(task.placement)),
             reference_cache=task.cache / "reference",
+            reward=reward_for(task, settings.judges) if settings.judges else None,
             progress=progress,
         )
         used = sum(count.used for count in report.rows.values())
@@ -81,10 +109,11 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
             rows=used,
             steps=report.steps,
             reference_tokens=report.reference_tokens,
+            generated_tokens=report.generated_tokens,
             flops=report.flops,
         )
 
-    def cost(self, settings: TrainSpec, rows: int) -> str:
+    def cost(self, settings: TrainSettings, rows: int) -> str:
         """Return the objective, the optimizer steps and the trained weights in words."""
         adapter = settings.adapter
         lora = "QLoRA" if settings.quantized else "LoRA"
@@ -92,7 +121,7 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
         return f"{settings.objective.label}, {rows // settings.batch_size:,} steps, {how}"
 
     def adopted(
-        self, settings: TrainSpec, model: ModelFolder, inputs: Mapping[str, Path]
+        self, settings: TrainSettings, model: ModelFolder, inputs: Mapping[str, Path]
     ) -> TrainFacts:
         """Count what the study's training would have read, for the costs in the results."""
         from mixmerge.training.data import read_data
@@ -101,8 +130,9 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
 
         read = read_data(settings, model, inputs["rows"] / ROWS, silent).encoded.read
         steps = settings.steps(len(read))
-        order = row_order(len(read), settings.batch_size, steps, settings.seed)
-        tokens = int(read[order].sum())
+        prompts = settings.batch_size // settings.answers
+        order = row_order(len(read), prompts, steps, settings.seed)
+        tokens = int(read[order].sum()) * settings.answers
         reference, others = settings.objective.untrained_tokens(read, order)
         # The shape of an adapter is not known here; its weights are few beside the model's.
         trained = model.weights if settings.adapter is None else 0
@@ -111,8 +141,17 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
             rows=len(read),
             steps=steps,
             reference_tokens=reference,
-            flops=training_flops(model.weights, trained, tokens, forward_tokens=reference + others),
+            # What the model wrote is not known.
+            flops=None
+            if settings.objective.online
+            else training_flops(model.weights, trained, tokens, forward_tokens=reference + others),
         )
+
+
+def placement_of(placement: Mapping[str, Any]) -> TrainPlacement:
+    """Return where a training runs, from its step's placement, which also says how judges do."""
+    own = {key: value for key, value in placement.items() if key != "reward"}
+    return TrainPlacement.model_validate(own)
 
 
 def trained_rows(item: Planned, planned: Mapping[str, Planned]) -> int:
