@@ -156,5 +156,9 @@ def _title(shape: Shape, columns: Mapping[str, list[str]], first: Mapping[str, A
         if "label" in columns:
             return "KTO"
         return _TITLES.get((columns["prompt"][0], columns["answer"][0]), "question and answer")
-    titles = {"prompt": "prompts", "rejected": "preference pairs", "completions": "several answers with scores"}
+    titles = {
+        "prompt": "prompts",
+        "rejected": "preference pairs",
+        "completions": "several answers with scores",
+    }
     return titles.get(shape.needs[-1], "text with marked turns")

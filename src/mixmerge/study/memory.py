@@ -26,7 +26,7 @@ from mixmerge.study.spec import BASE, Study
 from mixmerge.study.steps.generate import Generate
 from mixmerge.study.steps.kind import model_path
 from mixmerge.study.steps.train import Train, placement_of
-from mixmerge.training.spec import AdapterSpec, TrainPlacement
+from mixmerge.training.spec import AdapterSpec
 from mixmerge.yaml_file import Place
 
 FULL_BYTES, HALF_BYTES, BYTES_IN_4_BIT = 16, 2, 0.6

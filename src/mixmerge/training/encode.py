@@ -161,9 +161,7 @@ class Encoder:
         lengths = np.array([len(ids) for ids, _ in made], dtype=np.int64)
         return Encoded(columns, lengths, lengths, np.zeros_like(lengths), left_out)
 
-    def to_be_judged(
-        self, rows: Sequence[TrainingPrompt], progress: Progress = silent
-    ) -> Encoded:
+    def to_be_judged(self, rows: Sequence[TrainingPrompt], progress: Progress = silent) -> Encoded:
         """Encode prompts whose answers the model will write and judges will read.
 
         Raises:
@@ -172,6 +170,7 @@ class Encoder:
         """
         made, left_out = self.each(rows, self._judged, progress)
         names = ("prompt_ids", "row", "thinks")
+        columns: dict[str, list[Any]]
         columns = {name: [row[side] for row in made] for side, name in enumerate(names)}
         lengths = np.array([len(ids) for ids, _, _ in made], dtype=np.int64)
         return Encoded(columns, lengths, lengths, np.zeros_like(lengths), left_out)

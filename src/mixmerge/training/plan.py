@@ -10,8 +10,8 @@ import numpy.typing as npt
 from mixmerge.records import ModelFolder
 from mixmerge.training import parent
 from mixmerge.training.data import TrainingData
-from mixmerge.training.rewards import Reward
 from mixmerge.training.ranks import launched_ranks, on_cpu, pin_one_gpu, precision_of
+from mixmerge.training.rewards import Reward
 from mixmerge.training.spec import TrainJob, TrainPlacement, TrainSpec
 
 

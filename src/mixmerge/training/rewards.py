@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,18 @@ class Reward:
     score: Callable[[Sequence[Item]], Mapping[Axis, Sequence[float]]]
     """``score(items)`` returns a number for each answer by axis, the higher the better; NaN where
     there is none, because the judge failed or said nothing."""
+    factory: str = ""
+    """``module:function`` that makes the same reward from `arguments` in another process; without
+    it, all devices must be started by a launcher."""
+    arguments: Any = None
+    """As JSON."""
+
+    @classmethod
+    def made(cls, factory: str, arguments: Any) -> "Reward":
+        """Return what a factory makes."""
+        module, _, function = factory.partition(":")
+        made: Reward = getattr(import_module(module), function)(arguments)
+        return made
 
 
 class RewardedAnswer(RowModel):
@@ -73,7 +86,7 @@ class Answers:
     def writing(self, resumed_from: int) -> Iterator[None]:
         """Keep the answers up to the checkpoint's step; those after it are made again."""
         if self._path is not None:
-            written = read_log(self._path, RewardedAnswer.model_validate_json)
+            written = self._read()
             write_rows(self._path, [row for row in written if row.step <= resumed_from])
         yield
 
@@ -83,11 +96,15 @@ class Answers:
             with self._path.open("a", encoding="utf-8") as stream:
                 stream.writelines(row.model_dump_json() + "\n" for row in rows)
 
+    def _read(self) -> list[RewardedAnswer]:
+        assert self._path is not None
+        return list(read_log(self._path, RewardedAnswer.model_validate_json))
+
     def notes(self, group: int) -> list[str]:
         """Return what a user must know, a sentence each; ``group`` answers share a prompt."""
         if self._path is None:
             return []
-        rows = read_log(self._path, RewardedAnswer.model_validate_json)
+        rows = self._read()
         said = []
         missing = Counter(
             axis for row in rows for axis, value in row.rewards.items() if value is None

@@ -88,7 +88,7 @@ def train(
                 train_here(inputs, progress)
             else:
                 _check_launch(inputs)
-                launch(inputs.job, out, progress)
+                launch(inputs.job, out, progress, inputs.reward)
             return TrainReport.model_validate(files.read_json(out / "report.json"))
         except DeviceMemoryError as error:
             placement = resume.with_fewer_rows(placement, spec, ranks, error)
@@ -109,12 +109,11 @@ def _check_reward(spec: TrainSpec, reward: Reward | None) -> None:
 
 
 def _check_launch(inputs: Inputs) -> None:
-    # The processes that torchrun starts get a file, and a judge is no file.
-    if inputs.reward is not None:
+    if inputs.reward is not None and not inputs.reward.factory:
         raise SpecError(
-            f"`devices` is {inputs.placement.devices}, and `method: {inputs.spec.method}` trains on "
-            "one device: its judges run in the process that starts the training. Set `devices: 1`, "
-            "or start the processes by a launcher (torchrun, SLURM)."
+            f"`devices` is {inputs.placement.devices}, and this reward has no `factory` to make it "
+            "in other processes. Give it one, set `devices: 1`, or start the processes by a "
+            "launcher (torchrun, SLURM)."
         )
 
 

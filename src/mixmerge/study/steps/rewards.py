@@ -1,7 +1,9 @@
 """Rewards of a training: the judges of the study's axes, asked about answers made in training."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import ResourceError
@@ -34,12 +36,10 @@ def problems(study: Study, recipe: TrainSpec) -> Iterator[tuple[Axis, str]]:
         if axis not in axes:
             yield axis, unknown_name(axis, "evaluate.axes", axes)
         elif axes[axis].measure.asks == "comparison":
-            yield axis, (
-                f"`{axis}` compares answers with the base model's, and a reward is a number for "
-                "each answer alone: name an axis with the measure `rate` or `mean`."
-            )
+            said = "compares answers with the base model's, and a reward is for each answer alone"
+            yield axis, f"{said}: name an axis with the measure `rate` or `mean`."
         elif of_people(axes[axis].judge):
-            yield axis, f"people judge `{axis}`, and cannot be asked during a training."
+            yield axis, "people judge this axis, and cannot be asked during a training."
 
 
 def rewarding(
@@ -87,20 +87,29 @@ class AxisReward:
 def reward_for(task: Task, axes: Mapping[Axis, RewardAxis]) -> Reward:
     """Return the reward of a training step; ``task.placement["reward"]`` is that of `rewarding`."""
     own = replace(task, placement=task.placement["reward"])
-    journal = task.cache / "judge" / f"reward-{task.name}.jsonl"
+    # Each process has its own journal of calls: only one may write a file.
+    rank = os.environ.get("RANK", "0")
+    journal = task.cache / "judge" / f"reward-{task.name}-{rank}.jsonl"
     # Axes with the same judge share one object, so that a local model is loaded once.
     judges: dict[str, Judge] = {}
-    for axis in axes:
+    asked = []
+    for axis, spec in axes.items():
         key = repr(own.placement["axes"][axis])
         judges[key] = judges.get(key) or judge_for(own, axis, journal)
-    asked = [
-        AxisReward(axis, spec, judges[repr(own.placement["axes"][axis])])
-        for axis, spec in axes.items()
-    ]
+        asked.append(AxisReward(axis, spec, judges[key]))
 
     def score(items: Sequence[Item]) -> dict[Axis, list[float]]:
         with judge_threads(own):
             return {each.axis: each.of(items) for each in asked}
 
     identity = {axis: spec.model_dump(mode="json") for axis, spec in axes.items()}
-    return Reward(identity, score)
+    known = {"name": task.name, "folder": str(task.folder), "cache": str(task.cache)}
+    arguments = known | {"axes": identity, "placement": {"reward": own.placement}}
+    return Reward(identity, score, f"{__name__}:from_arguments", arguments)
+
+
+def from_arguments(told: dict[str, Any]) -> Reward:
+    """Return what `reward_for` made in another process, from its ``arguments``."""
+    axes = {axis: RewardAxis.model_validate(own) for axis, own in told["axes"].items()}
+    folders = (Path(told["folder"]), Path(told["cache"]))
+    return reward_for(Task("train", told["name"], {}, {}, {}, told["placement"], *folders), axes)

@@ -4,7 +4,8 @@ from mixmerge.training.objectives import cpo, dpo, grpo, kto, orpo, rloo, sft, s
 from mixmerge.training.objectives.objective import Objective
 
 OBJECTIVES: dict[str, Objective] = {
-    module.OBJECTIVE.name: module.OBJECTIVE for module in (sft, dpo, kto, cpo, simpo, orpo, grpo, rloo)
+    module.OBJECTIVE.name: module.OBJECTIVE
+    for module in (sft, dpo, kto, cpo, simpo, orpo, grpo, rloo)
 }
 """The objectives by name, the values of ``method``."""
 

@@ -68,13 +68,14 @@ class Objective:
     `mixmerge.training.online`): ``answer_length(settings)`` returns the most tokens of an answer.
     By default, the rows have their answers."""
     answers: Callable[[Any], int] | None = None
-    """Where the model answers: ``answers(settings)`` returns the answers to each prompt in one step;
-    by default 1. The batch size counts answers."""
+    """Where the model answers: ``answers(settings)`` returns how many answers each prompt gets in a
+    step; by default 1. The batch size counts answers."""
     rewarded: bool = False
     """Whether the answers are judged: ``settings.reward`` has the weight of each axis."""
     passes: Callable[[Any], tuple[int, int]] | None = None
-    """Where the model answers: ``passes(settings)`` returns how often prompts and answers go through
-    a reference, and through the model without a loss, beside being written; by default never."""
+    """Where the model answers: ``passes(settings)`` returns how often prompts and answers go
+    through a reference, and through the model without a loss, after being written; by default
+    never."""
     teachers: bool = False
     """Whether the trainer class takes ``teachers``: the folders of the models that teach the rows
     of each source."""
