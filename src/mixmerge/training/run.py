@@ -9,7 +9,10 @@ out/
 """
 
 import gc
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from mixmerge import files
 from mixmerge.errors import DataError, DeviceMemoryError
@@ -32,6 +35,7 @@ def train(
     out: Path,
     placement: TrainPlacement | None = None,
     reference_cache: Path | None = None,
+    teachers: Mapping[str, Path | str] = MappingProxyType({}),
     progress: Progress = silent,
 ) -> TrainReport:
     """Train one checkpoint and write it to ``out``; see the module's docstring for the files.
@@ -49,13 +53,16 @@ def train(
         out: the folder for the results.
         placement: how it runs; by default one process.
         reference_cache: a folder to save reference log-probabilities for later runs.
+        teachers: for distillation, the folder or hub name of the model that teaches the rows of
+            each source.
         progress: told of every step.
 
     Raises:
-        SpecError: the settings do not fit the model or the devices, or the training diverged.
-        DataError: rows are missing, invalid, or longer than ``max_length``.
+        SpecError: the settings do not fit the model or the devices, teachers are missing or not
+            used, or the training diverged.
+        DataError: rows are missing, invalid, longer than ``max_length``, or without a teacher.
         ModelError: the model is incomplete or quantized, has no chat template, or does not match
-            its tokenizer.
+            its tokenizer, or a teacher has another vocabulary.
         ResourceError: the disk is full, a device has no memory for a single row, or bitsandbytes
             is needed and not installed.
         DeviceMemoryError: a rank that another program started ran out of memory; started again, it
@@ -63,8 +70,10 @@ def train(
         RuntimeError: a bug: the training stopped early, or its first loss is wrong.
     """
     placement = placement or TrainPlacement()
+    spec.objective.check_teachers(teachers)
     folder = parent.find_model(model)
-    identity = _identity(spec, folder, rows)
+    taught = {source: parent.find_model(teacher) for source, teacher in teachers.items()}
+    identity = _identity(spec, folder, rows, taught)
     if finished := _finished(out, identity):
         return finished
     if spec.adapter is not None:
@@ -76,7 +85,9 @@ def train(
     spec.split(placement, ranks)
     check_devices(placement)
     while True:
-        inputs = Inputs(spec, placement, folder, str(model), rows, out, identity, reference_cache)
+        inputs = Inputs(
+            spec, placement, folder, str(model), rows, out, identity, reference_cache, taught
+        )
         try:
             if ranks is not None or placement.devices == 1:
                 train_here(inputs, progress)
@@ -93,10 +104,17 @@ def train(
             torch.cuda.empty_cache()
 
 
-def _identity(spec: TrainSpec, folder: ModelFolder, rows: Path) -> str:
+def _identity(
+    spec: TrainSpec, folder: ModelFolder, rows: Path, teachers: Mapping[str, ModelFolder]
+) -> str:
     if not rows.is_file():
         raise DataError(f"{rows}: no such file; training rows are JSON Lines.")
-    known = {"settings": spec.model_dump(mode="json"), "model": folder.fingerprint()}
+    known: dict[str, Any] = {
+        "settings": spec.model_dump(mode="json"),
+        "model": folder.fingerprint(),
+    }
+    if teachers:
+        known["teachers"] = {source: each.fingerprint() for source, each in teachers.items()}
     return fingerprint({"version": 2, **known, "rows": file_fingerprint(rows)})
 
 

@@ -26,6 +26,7 @@ def main(job_file: str, out: str, error_file: str) -> None:
             out=Path(out),
             placement=job.placement,
             reference_cache=job.reference_cache,
+            teachers=job.teachers,
             progress=report_progress if is_first_rank() else silent,
         )
     except Exception as error:
