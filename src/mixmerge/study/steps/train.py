@@ -8,7 +8,7 @@ from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.progress import Progress, silent
 from mixmerge.records import ModelFolder, RowModel
 from mixmerge.study.spec import BASE, Study, Trained, expected_rows, model_step
-from mixmerge.study.steps.kind import ROWS, StepKind, model_path, within_cores
+from mixmerge.study.steps.kind import ROWS, StepKind, inputs_of, model_path, within_cores
 from mixmerge.study.steps.mix import Mix, form_of, mixed
 from mixmerge.training.spec import TrainPlacement, TrainSpec
 
@@ -24,8 +24,10 @@ class TrainFacts(RowModel):
     """Distinct rows."""
     steps: int
     reference_tokens: int = 0
+    generated_tokens: int = 0
+    teacher_tokens: int = 0
     flops: int | None = None
-    """None in the records of older trainings."""
+    """None in the records of older trainings, and where they depend on answers that are gone."""
 
 
 class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
@@ -46,6 +48,8 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
             "model": model_step(study, checkpoint.start or BASE),
             "rows": f"mix/{mixed(checkpoint.mixture, form_of(recipe))}",
         }
+        for source, teacher in checkpoint.teachers.items():
+            inputs[f"teacher:{source}"] = model_step(study, teacher)
         where = study.placement.train
         placement = where.model_dump(mode="json")
         if study.tracking is not None:
@@ -73,6 +77,9 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
             out=task.folder,
             placement=TrainPlacement.model_validate(within_cores(task.placement)),
             reference_cache=task.cache / "reference",
+            teachers={
+                source: model_path(folder) for source, folder in inputs_of(task, "teacher").items()
+            },
             progress=progress,
         )
         used = sum(count.used for count in report.rows.values())
@@ -81,6 +88,8 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
             rows=used,
             steps=report.steps,
             reference_tokens=report.reference_tokens,
+            generated_tokens=report.generated_tokens,
+            teacher_tokens=sum(report.teacher_tokens.values()),
             flops=report.flops,
         )
 
@@ -94,7 +103,10 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
     def adopted(
         self, settings: TrainSpec, model: ModelFolder, inputs: Mapping[str, Path]
     ) -> TrainFacts:
-        """Count what the study's training would have read, for the costs in the results."""
+        """Count what the study's training would have read, for the costs in the results.
+
+        Where the model answers the prompts itself, only the prompts are known.
+        """
         from mixmerge.training.data import read_data
         from mixmerge.training.plan import row_order
         from mixmerge.training.report import training_flops
@@ -106,12 +118,13 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
         reference, others = settings.objective.untrained_tokens(read, order)
         # The shape of an adapter is not known here; its weights are few beside the model's.
         trained = model.weights if settings.adapter is None else 0
+        flops = training_flops(model.weights, trained, tokens, forward_tokens=reference + others)
         return TrainFacts(
             tokens=tokens,
             rows=len(read),
             steps=steps,
             reference_tokens=reference,
-            flops=training_flops(model.weights, trained, tokens, forward_tokens=reference + others),
+            flops=None if settings.objective.online else flops,
         )
 
 
