@@ -9,7 +9,7 @@ from mixmerge.errors import ModelError, SpecError
 from mixmerge.evaluation.judges import of_people
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.merging.methods import METHODS
-from mixmerge.spec_model import Problem, unknown_name
+from mixmerge.spec_model import Problem, quoted, unknown_name
 from mixmerge.study.selection import SweepSpec
 from mixmerge.study.spec import (
     BASE,
@@ -196,12 +196,42 @@ def _checkpoints(study: Study) -> Iterator[Problem]:
             if checkpoint.mixture not in study.mixtures:
                 said = unknown_name(checkpoint.mixture, "mixtures", study.mixtures)
                 yield (*here, "mixture"), said
-        keys = ("start", "merge", "select")
-        parent_key = next((key for key in keys if hasattr(checkpoint, key)), "model")
+            else:
+                yield from _teachers(study, name, checkpoint)
         for parent in study.parents(name):
             if parent not in study.checkpoints:
-                yield (*here, parent_key), unknown_name(parent, "checkpoints", study.checkpoints)
+                place = _named_at(name, checkpoint, parent)
+                yield place, unknown_name(parent, "checkpoints", study.checkpoints)
         yield from _without_weights(study, name)
+
+
+def _named_at(name: str, checkpoint: object, parent: str) -> tuple[str, ...]:
+    """Return the keys at which a checkpoint names one that it is made from."""
+    keys = ("start", "merge", "select")
+    key = next((key for key in keys if hasattr(checkpoint, key)), "model")
+    if isinstance(checkpoint, Trained) and checkpoint.start != parent:
+        return ("checkpoints", name, "teachers")
+    return ("checkpoints", name, key)
+
+
+def _teachers(study: Study, name: str, checkpoint: Trained) -> Iterator[Problem]:
+    """Compare the teachers of a training with its objective and the sources of its mixture."""
+    place, teachers = ("checkpoints", name, "teachers"), checkpoint.teachers
+    recipe = study.training.get(checkpoint.train)
+    try:
+        if recipe is not None:
+            recipe.objective.check_teachers(teachers)
+    except SpecError as error:
+        yield place if teachers else place[:2], str(error)
+        return
+    for source in teachers:
+        if source not in study.data:
+            yield (*place, source), unknown_name(source, "data", study.data)
+    shares = study.mixtures[checkpoint.mixture].shares
+    without = [source for source, share in shares.items() if share and source not in teachers]
+    if teachers and without:
+        said = f"`{checkpoint.mixture}` has rows of {quoted(without)}, which no model teaches: "
+        yield place, f"{said}name a checkpoint for each source."
 
 
 def _without_weights(study: Study, name: str) -> Iterator[Problem]:

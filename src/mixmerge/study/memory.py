@@ -218,8 +218,21 @@ def step_bytes(item: Planned, steps: Mapping[str, Planned]) -> float | None:
     size = model_size(parent, steps) if parent else None
     if size is None or item.step.kind not in (Train.kind, Generate.kind):
         return None
-    measure = training_bytes if item.step.kind == Train.kind else generation_bytes
-    return measure(item, size)
+    if item.step.kind == Generate.kind:
+        return generation_bytes(item, size)
+    return training_bytes(item, size) + _teacher_bytes(item, steps)
+
+
+def _teacher_bytes(item: Planned, steps: Mapping[str, Planned]) -> float:
+    """Return the bytes of a distillation's teachers on one device; unknown ones count nothing."""
+    where = TrainPlacement.model_validate(item.step.placement)
+    roles = item.step.inputs.items()
+    teachers = {step for role, step in roles if role.startswith("teacher:")}
+    sizes = [size.weights for step in teachers if (size := model_size(step, steps))]
+    each = HALF_BYTES if device_here(where.device).gpu else 4
+    copies = 1 if device_here(where.device).gpu else where.devices
+    held = max(sizes, default=0) if where.teachers_in_turn else sum(sizes)
+    return float(each * copies * held)
 
 
 def memory_warnings(

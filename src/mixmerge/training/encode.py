@@ -157,7 +157,10 @@ class Encoder:
             ModelError: no end of turn follows an answer, so that none would end.
         """
         made, left_out = self.each(rows, self._unanswered, progress)
-        columns = {"prompt_ids": [ids for ids, _ in made], "source": [name for _, name in made]}
+        columns: dict[str, list[Any]] = {
+            "prompt_ids": [ids for ids, _ in made],
+            "source": [name for _, name in made],
+        }
         lengths = np.array([len(ids) for ids, _ in made], dtype=np.int64)
         return Encoded(columns, lengths, lengths, np.zeros_like(lengths), left_out)
 

@@ -12,6 +12,9 @@ import numpy as np
 
 from mixmerge.training.trl_compat import replaced
 
+TEACHER = "teacher_tokens/"
+"""What the names begin with under which a trainer logs the tokens that a source's teacher read."""
+
 
 def arguments(common: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of an online trainer from those of every trainer."""

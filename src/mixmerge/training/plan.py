@@ -1,6 +1,7 @@
 """The plan of a training: rows of each step, precision and devices."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +29,8 @@ class Inputs:
     identity: str
     reference_cache: Path | None
     reward: Reward | None = None
+    teachers: Mapping[str, ModelFolder] = field(default_factory=dict)
+    """The models that teach the rows of each source."""
 
     @property
     def checkpoints(self) -> Path:
@@ -43,6 +46,7 @@ class Inputs:
             settings=self.spec,
             placement=self.placement,
             reference_cache=self.reference_cache if self.spec.objective.reference else None,
+            teachers={source: str(each.path) for source, each in self.teachers.items()},
         )
 
 

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,12 +12,14 @@ from typing import IO, Literal
 import numpy as np
 import numpy.typing as npt
 import yaml
+from pydantic import Field
 
 from mixmerge.durable import read_log
 from mixmerge.errors import SpecError
 from mixmerge.files import write_rows
 from mixmerge.progress import Progress
 from mixmerge.records import RowModel
+from mixmerge.training.online import TEACHER
 from mixmerge.training.spec import TrainSpec
 
 
@@ -46,6 +49,10 @@ class CurvePoint(RowModel):
     """Tokens that the model wrote in this step, where it answers the prompts itself."""
     unfinished: int | None = None
     """Of these answers, those that ended at the limit of tokens."""
+    teacher_tokens: dict[str, int] = Field(
+        default_factory=dict, exclude_if=lambda tokens: not tokens
+    )
+    """Tokens that the teacher of each source read in this step."""
 
 
 @dataclass
@@ -104,12 +111,25 @@ class Curve:
             reward=logs.get("reward"),
             generated=_count(logs, "generated_tokens"),
             unfinished=_count(logs, "unfinished_answers"),
+            teacher_tokens={
+                name.removeprefix(TEACHER): round(count)
+                for name, count in logs.items()
+                if name.startswith(TEACHER)
+            },
         )
         self.points.append(point)
         if self._stream is not None:
             self._stream.write(point.model_dump_json() + "\n")
             self._stream.flush()
         self.progress(step, self.steps, f"training, loss {point.loss:.3f}")
+
+    @property
+    def teacher_tokens(self) -> dict[str, int]:
+        """Tokens that the teacher of each source has read."""
+        total: Counter[str] = Counter()
+        for point in self.points:
+            total.update(point.teacher_tokens)
+        return dict(total)
 
     @property
     def final_loss(self) -> float:
@@ -175,6 +195,10 @@ class TrainReport(RowModel):
     """Tokens that the model wrote in training; they are the tokens with a loss."""
     unfinished: int = 0
     """Of the answers that the model wrote, those that ended at the limit of tokens."""
+    teacher_tokens: dict[str, int] = Field(default_factory=dict)
+    """Tokens that the teacher of each source has read."""
+    teacher_weights: dict[str, int] = Field(default_factory=dict)
+    """Of the teacher of each source."""
     weights: int
     """Of the model."""
     trained_weights: int
@@ -215,11 +239,16 @@ class TrainReport(RowModel):
 
     @property
     def flops(self) -> int:
-        """Floating-point operations of the training and its reference; see `training_flops`."""
+        """Floating-point operations of the training, its reference and its teachers.
+
+        See `training_flops`.
+        """
         forward = self.reference_tokens + self.forward_tokens
-        return training_flops(
+        own = training_flops(
             self.weights, self.trained_weights, self.tokens, forward_tokens=forward
         )
+        taught = self.teacher_tokens.items()
+        return own + sum(2 * self.teacher_weights[source] * tokens for source, tokens in taught)
 
     @property
     def notes(self) -> list[str]:

@@ -10,7 +10,10 @@ out/
 """
 
 import gc
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from mixmerge import files
 from mixmerge.errors import DataError, DeviceMemoryError, SpecError
@@ -35,6 +38,7 @@ def train(
     placement: TrainPlacement | None = None,
     reference_cache: Path | None = None,
     reward: Reward | None = None,
+    teachers: Mapping[str, Path | str] = MappingProxyType({}),
     progress: Progress = silent,
 ) -> TrainReport:
     """Train one checkpoint and write it to ``out``; see the module's docstring for the files.
@@ -53,13 +57,16 @@ def train(
         placement: how it runs; by default one process.
         reference_cache: a folder to save reference log-probabilities for later runs.
         reward: what judges the answers, for objectives with rewards; in a study, its axes.
+        teachers: for distillation, the folder or hub name of the model that teaches the rows of
+            each source.
         progress: told of every step.
 
     Raises:
-        SpecError: the settings do not fit the model or the devices, or the training diverged.
-        DataError: rows are missing, invalid, or longer than ``max_length``.
+        SpecError: the settings do not fit the model or the devices, teachers are missing or not
+            used, or the training diverged.
+        DataError: rows are missing, invalid, longer than ``max_length``, or without a teacher.
         ModelError: the model is incomplete or quantized, has no chat template, or does not match
-            its tokenizer.
+            its tokenizer, or a teacher has another vocabulary.
         ResourceError: the disk is full, a device has no memory for a single row, or bitsandbytes
             is needed and not installed.
         DeviceMemoryError: a rank that another program started ran out of memory; started again, it
@@ -67,9 +74,11 @@ def train(
         RuntimeError: a bug: the training stopped early, or its first loss is wrong.
     """
     placement = placement or TrainPlacement()
+    spec.objective.check_teachers(teachers)
     folder = parent.find_model(model)
     _check_reward(spec, reward)
-    identity = _identity(spec, folder, rows, reward)
+    taught = {source: parent.find_model(teacher) for source, teacher in teachers.items()}
+    identity = _identity(spec, folder, rows, taught, reward)
     if finished := _finished(out, identity):
         return finished
     if spec.adapter is not None:
@@ -81,7 +90,7 @@ def train(
     spec.split(placement, ranks)
     check_devices(placement)
     while True:
-        given = (folder, str(model), rows, out, identity, reference_cache, reward)
+        given = (folder, str(model), rows, out, identity, reference_cache, reward, taught)
         inputs = Inputs(spec, placement, *given)
         try:
             if ranks is not None or placement.devices == 1:
@@ -117,12 +126,24 @@ def _check_launch(inputs: Inputs) -> None:
         )
 
 
-def _identity(spec: TrainSpec, folder: ModelFolder, rows: Path, reward: Reward | None) -> str:
+def _identity(
+    spec: TrainSpec,
+    folder: ModelFolder,
+    rows: Path,
+    teachers: Mapping[str, ModelFolder],
+    reward: Reward | None,
+) -> str:
     if not rows.is_file():
         raise DataError(f"{rows}: no such file; training rows are JSON Lines.")
-    known = {"settings": spec.model_dump(mode="json"), "model": folder.fingerprint()}
-    judged = {} if reward is None else {"reward": reward.identity}
-    return fingerprint({"version": 2, **known, "rows": file_fingerprint(rows), **judged})
+    known: dict[str, Any] = {
+        "settings": spec.model_dump(mode="json"),
+        "model": folder.fingerprint(),
+    }
+    if teachers:
+        known["teachers"] = {source: each.fingerprint() for source, each in teachers.items()}
+    if reward is not None:
+        known["reward"] = reward.identity
+    return fingerprint({"version": 2, **known, "rows": file_fingerprint(rows)})
 
 
 def _finished(out: Path, identity: str) -> TrainReport | None:

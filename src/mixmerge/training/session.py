@@ -17,6 +17,7 @@ from mixmerge.training.ranks import is_first_rank, threads, wait_for_all
 from mixmerge.training.reference import ReferenceCache
 from mixmerge.training.report import Curve, TrainReport, model_card
 from mixmerge.training.rewards import Answers, rewarded
+from mixmerge.training.teachers import check_sources, check_teachers
 from mixmerge.training.trainer import build_trainer, configure
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
@@ -39,6 +40,9 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
     ):
         started = time.perf_counter()
         data = read_data(inputs.spec, inputs.model, inputs.rows, progress)
+        if inputs.teachers:
+            check_teachers(inputs.model, inputs.teachers)
+            check_sources(data.encoded.columns["source"], inputs.teachers)
         plan = make_plan(inputs, data)
         config, trainer_class = configure(inputs, plan)
         if is_first_rank():
@@ -134,6 +138,8 @@ def _report(
         reference_tokens=reference,
         forward_tokens=forward,
         generated_tokens=generated,
+        teacher_tokens=curve.teacher_tokens,
+        teacher_weights={source: each.weights for source, each in inputs.teachers.items()},
         unfinished=sum(point.unfinished or 0 for point in curve.points),
         weights=inputs.model.weights,
         trained_weights=trained,

@@ -297,6 +297,9 @@ class TrainPlacement(_Finite):
     """``fsdp_config`` of the transformers Trainer; ``{}`` is its default. By default off."""
     deepspeed: Path | None = None
     """A DeepSpeed configuration file."""
+    teachers_in_turn: bool = False
+    """Distillation: hold one teacher at a time on the device and the others in the memory of the
+    machine, which is slower. By default all are on the device, each once."""
     activation_checkpointing: bool = False
     """Less memory, about a fifth slower."""
     save_steps: int = Field(default=500, ge=1)
@@ -343,6 +346,16 @@ class TrainJob(_Finite):
     """Where and how it runs."""
     reference_cache: Path | None = None
     """A folder to save reference log-probabilities for later runs."""
+    teachers: dict[str, str] = {}
+    """Distillation: by source of the rows, the folder or hub name of the teacher."""
+
+    @model_validator(mode="after")
+    def _taught(self) -> Self:
+        try:
+            self.settings.objective.check_teachers(self.teachers)
+        except SpecError as error:
+            raise ValueError(str(error)) from error
+        return self
 
     @model_validator(mode="after")
     def _splittable(self) -> Self:

@@ -33,6 +33,7 @@ def main(
             placement=job.placement,
             reference_cache=job.reference_cache,
             reward=Reward.made(factory, json.loads(arguments)) if factory else None,
+            teachers=job.teachers,
             progress=report_progress if is_first_rank() else silent,
         )
     except Exception as error:

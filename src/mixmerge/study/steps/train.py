@@ -12,7 +12,7 @@ from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Axis, ModelFolder, RowModel
 from mixmerge.study.spec import BASE, Study, Trained, expected_rows, model_step
-from mixmerge.study.steps.kind import ROWS, StepKind, model_path, within_cores
+from mixmerge.study.steps.kind import ROWS, StepKind, inputs_of, model_path, within_cores
 from mixmerge.study.steps.mix import Mix, form_of, mixed
 from mixmerge.study.steps.rewards import RewardAxis, reward_for, rewarding
 from mixmerge.training.spec import TrainPlacement, TrainSpec
@@ -42,8 +42,9 @@ class TrainFacts(RowModel):
     reference_tokens: int = 0
     generated_tokens: int = 0
     """Written by the model itself in training."""
+    teacher_tokens: int = 0
     flops: int | None = None
-    """None in the records of older trainings."""
+    """None in the records of older trainings, and where they depend on answers that are gone."""
 
 
 class Train(StepKind[TrainSettings, TrainFacts], kind="train"):
@@ -64,6 +65,8 @@ class Train(StepKind[TrainSettings, TrainFacts], kind="train"):
             "model": model_step(study, checkpoint.start or BASE),
             "rows": f"mix/{mixed(checkpoint.mixture, form_of(recipe))}",
         }
+        for source, teacher in checkpoint.teachers.items():
+            inputs[f"teacher:{source}"] = model_step(study, teacher)
         where = study.placement.train
         placement = where.model_dump(mode="json")
         if study.tracking is not None:
@@ -101,6 +104,9 @@ class Train(StepKind[TrainSettings, TrainFacts], kind="train"):
             placement=placement_of(within_cores(task.placement)),
             reference_cache=task.cache / "reference",
             reward=reward_for(task, settings.judges) if settings.judges else None,
+            teachers={
+                source: model_path(folder) for source, folder in inputs_of(task, "teacher").items()
+            },
             progress=progress,
         )
         used = sum(count.used for count in report.rows.values())
@@ -110,6 +116,7 @@ class Train(StepKind[TrainSettings, TrainFacts], kind="train"):
             steps=report.steps,
             reference_tokens=report.reference_tokens,
             generated_tokens=report.generated_tokens,
+            teacher_tokens=sum(report.teacher_tokens.values()),
             flops=report.flops,
         )
 
@@ -123,7 +130,10 @@ class Train(StepKind[TrainSettings, TrainFacts], kind="train"):
     def adopted(
         self, settings: TrainSettings, model: ModelFolder, inputs: Mapping[str, Path]
     ) -> TrainFacts:
-        """Count what the study's training would have read, for the costs in the results."""
+        """Count what the study's training would have read, for the costs in the results.
+
+        Where the model answers the prompts itself, only the prompts are known.
+        """
         from mixmerge.training.data import read_data
         from mixmerge.training.plan import row_order
         from mixmerge.training.report import training_flops
@@ -136,15 +146,13 @@ class Train(StepKind[TrainSettings, TrainFacts], kind="train"):
         reference, others = settings.objective.untrained_tokens(read, order)
         # The shape of an adapter is not known here; its weights are few beside the model's.
         trained = model.weights if settings.adapter is None else 0
+        flops = training_flops(model.weights, trained, tokens, forward_tokens=reference + others)
         return TrainFacts(
             tokens=tokens,
             rows=len(read),
             steps=steps,
             reference_tokens=reference,
-            # What the model wrote is not known.
-            flops=None
-            if settings.objective.online
-            else training_flops(model.weights, trained, tokens, forward_tokens=reference + others),
+            flops=None if settings.objective.online else flops,
         )
 
 

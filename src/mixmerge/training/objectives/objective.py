@@ -1,6 +1,6 @@
 """The declaration of a training objective: rows, trainer and settings."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict
 
+from mixmerge.errors import SpecError
 from mixmerge.progress import Progress
 from mixmerge.records import RowModel
 from mixmerge.spec_model import SpecModel
@@ -125,6 +126,20 @@ class Objective:
                 "reference log-probabilities are not those of the model trained from. This is a "
                 "bug in mixmerge or its libraries; if a reference cache is in use, delete it."
             )
+
+    def check_teachers(self, teachers: Collection[str]) -> None:
+        """Check that teachers are given if, and only if, the objective learns from them.
+
+        Raises:
+            SpecError: they are missing, or not used.
+        """
+        if self.teachers and not teachers:
+            raise SpecError(
+                f"`method: {self.name}` needs `teachers`: for each source of the rows, the model "
+                "that teaches them."
+            )
+        if teachers and not self.teachers:
+            raise SpecError(f"`method: {self.name}` does not learn from `teachers`; remove them.")
 
     @property
     def keys(self) -> list[str]:
