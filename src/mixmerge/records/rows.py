@@ -154,10 +154,13 @@ class TrainingPrompt(_Asked):
     category: str | None = Field(default=None, exclude_if=lambda category: category is None)
     """For example a harm category. Written only if there is one."""
 
-    def as_prompt(self, answer: int) -> "Prompt":
-        """Return what a judge reads of this row beside its ``answer``-th answer."""
+    def as_prompt(self, answer: int = 0) -> "Prompt":
+        """Return what a judge reads of this row beside its ``answer``-th answer.
+
+        The id differs for each answer, since verdicts are found by it.
+        """
         return Prompt(
-            id=f"{self.source}/{self.language}/{self.id} (answer {answer})",
+            id=f"{self.source}/{self.id}" + (f", answer {answer}" if answer else ""),
             cluster=self.id,
             language=self.language,
             category=self.category,

@@ -225,7 +225,7 @@ def step_bytes(item: Planned, steps: Mapping[str, Planned]) -> float | None:
 
 def _teacher_bytes(item: Planned, steps: Mapping[str, Planned]) -> float:
     """Return the bytes of a distillation's teachers on one device; unknown ones count nothing."""
-    where = TrainPlacement.model_validate(item.step.placement)
+    where = placement_of(item.step.placement)
     roles = item.step.inputs.items()
     teachers = {step for role, step in roles if role.startswith("teacher:")}
     sizes = [size.weights for step in teachers if (size := model_size(step, steps))]

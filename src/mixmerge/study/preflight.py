@@ -30,6 +30,7 @@ from mixmerge.study.steps.kind import with_paths
 from mixmerge.study.steps.merge import Merge
 from mixmerge.study.steps.mix import Mix, MixSettings
 from mixmerge.study.steps.prompts import Prompts, read_prompts
+from mixmerge.study.steps.rewards import weights_of
 from mixmerge.study.steps.train import Train
 from mixmerge.yaml_file import Place
 
@@ -260,13 +261,14 @@ def _packages(study: Study, todo: Sequence[Planned]) -> Iterator[Finding]:
     kinds = {item.step.kind for item in todo}
     trained = study.trained()
     recipes = {trained[item.step.name].train for item in todo if item.step.kind == Train.kind}
+    rewards = {axis for recipe in recipes for axis in weights_of(study.training[recipe])}
 
     def used(place: Place) -> bool:
         match place:
             case ("training", recipe, *_):
                 return recipe in recipes
-            case ("evaluate", "axes", _, "judge", *_):
-                return bool(kinds & {"judge", "calibrate"})
+            case ("evaluate", "axes", axis, "judge", *_):
+                return bool(kinds & {"judge", "calibrate"}) or axis in rewards
             case ("evaluate", "generate", *_) | ("base" | "checkpoints", *_):
                 return "generate" in kinds
         return place == ("tracking",) and bool(todo)  # engines check their own packages

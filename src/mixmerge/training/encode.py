@@ -26,16 +26,9 @@ import numpy.typing as npt
 from mixmerge.chat.chat import Chat
 from mixmerge.chat.sandbox import RefusedError
 from mixmerge.chat.template import Written
-from mixmerge.chat.thoughts import opens_thoughts
 from mixmerge.errors import DataError, ModelError
 from mixmerge.progress import Progress, silent
-from mixmerge.records import (
-    Conversation,
-    LabelledCompletion,
-    Message,
-    PreferencePair,
-    TrainingPrompt,
-)
+from mixmerge.records import Conversation, LabelledCompletion, Message, PreferencePair
 
 IGNORED = -100
 """Label of tokens without a loss, as in ``torch.nn.CrossEntropyLoss``."""
@@ -164,20 +157,6 @@ class Encoder:
         lengths = np.array([len(ids) for ids, _ in made], dtype=np.int64)
         return Encoded(columns, lengths, lengths, np.zeros_like(lengths), left_out)
 
-    def to_be_judged(self, rows: Sequence[TrainingPrompt], progress: Progress = silent) -> Encoded:
-        """Encode prompts whose answers the model will write and judges will read.
-
-        Raises:
-            DataError: the template refuses a row.
-            ModelError: the template ends no turn, so that no answer would end.
-        """
-        made, left_out = self.each(rows, self._judged, progress)
-        names = ("prompt_ids", "row", "thinks")
-        columns: dict[str, list[Any]]
-        columns = {name: [row[side] for row in made] for side, name in enumerate(names)}
-        lengths = np.array([len(ids) for ids, _, _ in made], dtype=np.int64)
-        return Encoded(columns, lengths, lengths, np.zeros_like(lengths), left_out)
-
     def each(
         self, rows: Sequence[Row], encode: Callable[[Row], Made], progress: Progress = silent
     ) -> tuple[list[Made], dict[int, str]]:
@@ -246,22 +225,6 @@ class Encoder:
             with suppress(LeftOutError):
                 self.answer(row.id, turns, prompt, last.content)
         return prompt, row.source
-
-    def _judged(self, row: TrainingPrompt) -> tuple[Ids, str, bool]:
-        asked = self._asked(row.id, row.prompt)
-        ids = self.chat.tokens(asked)
-        if not ids:
-            raise LeftOutError(EMPTY)
-        if not self.turn_ends:
-            end = self.chat.end_of_turn
-            if end is None:
-                raise ModelError(
-                    f"{self.chat.model}: its chat template writes no end-of-turn token after an "
-                    "answer, so the model's own answers would never end. Make the template write a "
-                    "special token after the content."
-                )
-            self.turn_ends.add(end)
-        return ids, row.model_dump_json(), opens_thoughts(asked)
 
     def _labelled(self, row: Conversation) -> tuple[Ids, Ids]:
         written = self._written(row.id, row.messages)

@@ -14,12 +14,17 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import Field
 
 from mixmerge.chat.answers import read_answer
+from mixmerge.chat.thoughts import opens_thoughts
 from mixmerge.durable import read_log
+from mixmerge.errors import ModelError
 from mixmerge.files import write_rows
+from mixmerge.progress import Progress, silent
 from mixmerge.records import Axis, Item, Response, RowModel, TrainingPrompt
+from mixmerge.training.encode import EMPTY, Encoded, Encoder, LeftOutError
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,38 @@ class RewardedAnswer(RowModel):
     """By axis; None where there is no verdict."""
     reward: float | None
     """The weighted sum; None, and no part of the training, if an axis has none."""
+
+
+def to_be_judged(
+    encoder: Encoder, rows: Sequence[TrainingPrompt], progress: Progress = silent
+) -> Encoded:
+    """Encode prompts whose answers the model will write and judges will read.
+
+    Raises:
+        DataError: the template refuses a row.
+        ModelError: the template ends no turn, so that no answer would end.
+    """
+    end = encoder.chat.end_of_turn
+    if end is None:
+        raise ModelError(
+            f"{encoder.chat.model}: its chat template writes no end-of-turn token after an answer, "
+            "so the model's own answers would never end. Make the template write a special token "
+            "after the content."
+        )
+    encoder.turn_ends.add(end)
+
+    def asked(row: TrainingPrompt) -> tuple[list[int], str, bool]:
+        ids = encoder.prompt(row.id, row.prompt)
+        if not ids:
+            raise LeftOutError(EMPTY)
+        return ids, row.model_dump_json(), opens_thoughts(encoder.chat.tokenizer.decode(ids))
+
+    made, left_out = encoder.each(rows, asked, progress)
+    names = ("prompt_ids", "row", "thinks")
+    columns: dict[str, list[Any]]
+    columns = {name: [row[side] for row in made] for side, name in enumerate(names)}
+    lengths = np.array([len(ids) for ids, _, _ in made], dtype=np.int64)
+    return Encoded(columns, lengths, lengths, np.zeros_like(lengths), left_out)
 
 
 def weighted(rewards: Mapping[Axis, float], weights: Mapping[Axis, float]) -> float:

@@ -160,7 +160,7 @@ def test_the_weighted_sum_is_what_is_trained_on_and_kept(
         expected = 0.5 * (row.rewards["letters"] or 0) + 2.0 * (row.rewards["short"] or 0)
         assert row.reward == pytest.approx(expected, abs=1e-12)
     for point in points:
-        step = [row.reward for row in rows if row.step == point.step]
+        step = [row.reward or 0 for row in rows if row.step == point.step]
         assert point.reward == pytest.approx(np.mean(step), abs=1e-6)
     # Four answers to each prompt follow each other.
     asked = [row.id for row in rows]

@@ -7,13 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import ResourceError
-from mixmerge.evaluation.judges import of_people
+from mixmerge.evaluation.judges import members, of_people
+from mixmerge.evaluation.judges.endpoint import EndpointJudgeSpec
+from mixmerge.evaluation.judges.python_tests import tests_of
 from mixmerge.execution.step import Needs, Task
-from mixmerge.records import Axis, Item, Judge, Verdict, score_of
+from mixmerge.records import Axis, Item, Judge, Response, TrainingPrompt, Verdict, score_of
 from mixmerge.records.results import Better
 from mixmerge.spec_model import unknown_name
 from mixmerge.study.spec import Study
-from mixmerge.study.steps.judge import JudgedAxis, judge_for, judge_threads, judged_axes
+from mixmerge.study.steps.judge import (
+    JudgedAxis,
+    judge_context,
+    judge_for,
+    judge_spec,
+    judge_threads,
+    judged_axes,
+)
 from mixmerge.training.rewards import Reward
 from mixmerge.training.spec import TrainSpec
 
@@ -106,6 +115,27 @@ def reward_for(task: Task, axes: Mapping[Axis, RewardAxis]) -> Reward:
     known = {"name": task.name, "folder": str(task.folder), "cache": str(task.cache)}
     arguments = known | {"axes": identity, "placement": {"reward": own.placement}}
     return Reward(identity, score, f"{__name__}:from_arguments", arguments)
+
+
+def check_rows(task: Task, axes: Mapping[Axis, RewardAxis], rows: Sequence[TrainingPrompt]) -> None:
+    """Let judges without cost see every row, before a training reaches it after hours.
+
+    Raises:
+        DataError: a row lacks what a judge needs, such as accepted answers or tests.
+    """
+    own = replace(task, placement=task.placement["reward"])
+    unanswered = [
+        Item(prompt, Response(prompt=prompt.id, text="", finish_reason="stop", tokens=0))
+        for prompt in (row.as_prompt() for row in rows)
+    ]
+    for axis, asked in axes.items():
+        for judge in members(judge_spec(own, axis)):
+            if judge.runs_code:
+                for item in unanswered:
+                    tests_of(item.prompt)
+            elif not judge.loads_weights and not isinstance(judge, EndpointJudgeSpec):
+                by = judge.build(judge_context(own, Path()))
+                AxisReward(axis, asked, by).of(unanswered)
 
 
 def from_arguments(told: dict[str, Any]) -> Reward:

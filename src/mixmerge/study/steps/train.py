@@ -9,12 +9,13 @@ from pydantic import Field
 
 from mixmerge.execution.plan import Planned
 from mixmerge.execution.step import Needs, Step, Task
+from mixmerge.files import read_rows
 from mixmerge.progress import Progress, silent
-from mixmerge.records import Axis, ModelFolder, RowModel
+from mixmerge.records import Axis, ModelFolder, RowModel, TrainingPrompt
 from mixmerge.study.spec import BASE, Study, Trained, expected_rows, model_step
 from mixmerge.study.steps.kind import ROWS, StepKind, inputs_of, model_path, within_cores
 from mixmerge.study.steps.mix import Mix, form_of, mixed
-from mixmerge.study.steps.rewards import RewardAxis, reward_for, rewarding
+from mixmerge.study.steps.rewards import RewardAxis, check_rows, reward_for, rewarding
 from mixmerge.training.spec import TrainPlacement, TrainSpec
 
 _SECONDS_PER_ROW = 0.01
@@ -96,6 +97,8 @@ class Train(StepKind[TrainSettings, TrainFacts], kind="train"):
         """Train."""
         from mixmerge.training.run import train
 
+        if settings.judges:
+            check_rows(task, settings.judges, read_rows(task.inputs["rows"] / ROWS, TrainingPrompt))
         report = train(
             settings.recipe(),
             model=model_path(task.inputs["model"]),

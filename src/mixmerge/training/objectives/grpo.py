@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from mixmerge.records import TrainingPrompt
-from mixmerge.training.encode import Encoder
 from mixmerge.training.objectives.objective import Objective, Settings
 from mixmerge.training.online import answering, arguments
+from mixmerge.training.rewards import to_be_judged
 
 
 class RewardedSettings(Settings):
@@ -61,7 +61,7 @@ OBJECTIVE = Objective(
     name="grpo",
     paper="Shao et al. 2024, arXiv:2402.03300",
     rows=TrainingPrompt,
-    encode=Encoder.to_be_judged,
+    encode=to_be_judged,
     build=build,
     settings=GrpoSettings,
     defaults={"learning_rate": 1e-6},

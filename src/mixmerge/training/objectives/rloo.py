@@ -5,10 +5,10 @@ from typing import Any
 from pydantic import Field
 
 from mixmerge.records import TrainingPrompt
-from mixmerge.training.encode import Encoder
 from mixmerge.training.objectives.grpo import RewardedSettings, own
 from mixmerge.training.objectives.objective import Objective
 from mixmerge.training.online import answering, arguments
+from mixmerge.training.rewards import to_be_judged
 
 
 class RlooSettings(RewardedSettings):
@@ -37,7 +37,7 @@ OBJECTIVE = Objective(
     name="rloo",
     paper="Ahmadian et al. 2024, arXiv:2402.14740",
     rows=TrainingPrompt,
-    encode=Encoder.to_be_judged,
+    encode=to_be_judged,
     build=build,
     settings=RlooSettings,
     defaults={"learning_rate": 1e-6},
