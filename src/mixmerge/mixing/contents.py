@@ -145,14 +145,16 @@ def _text(values: Values, _: Form) -> Made:
 
 def _prompt_alone(values: Values, _: Form) -> Made:
     turns = _prompt(values["prompt"])
-    return {"messages": _with_system(values, turns)}, turns.unread
+    return {"prompt": _with_system(values, turns)}, turns.unread
 
 
 def as_prompt(content: dict[str, Any], values: Values) -> dict[str, Any]:
     """Return the fields of a `TrainingPrompt`; the row's own answer is right unless others are."""
-    turns, answer = content.get("prompt") or content["messages"], content.get("chosen")
-    if answer is None and turns and turns[-1]["role"] == "assistant":
-        turns, answer = turns[:-1], turns[-1]["content"]
+    turns, answer = content.get("prompt"), content.get("chosen")
+    if turns is None:
+        turns = content["messages"]
+        if turns and turns[-1]["role"] == "assistant":
+            turns, answer = turns[:-1], turns[-1]["content"]
     if values.get("accepted") is not None:
         accepted = _texts("accepted", values["accepted"])
     else:
