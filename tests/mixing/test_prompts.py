@@ -17,7 +17,7 @@ ASKED = [{"role": "user", "content": "2 + 2?"}]
 ANSWERED = [*ASKED, {"role": "assistant", "content": "4"}]
 
 
-def source(folder: Path, *rows: dict[str, Any], **columns: str) -> SourceSpec:
+def source(folder: Path, *rows: Any, **columns: str) -> SourceSpec:
     """Write rows and return them as a source."""
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return SourceSpec(files=folder / "rows.jsonl", columns=columns)

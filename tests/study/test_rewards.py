@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.evaluation.endpoint_server import Server, says
 
 import mixmerge
-from mixmerge.errors import ResourceError, SpecError, StepFailedError
+from mixmerge.errors import DataError, ResourceError, SpecError, StepFailedError
 from mixmerge.evaluation.judges.judge import Decision, verdict
 from mixmerge.files import read_rows
 from mixmerge.progress import Progress, silent
@@ -149,6 +150,9 @@ def test_a_failed_call_is_no_zero_and_only_failed_calls_stop() -> None:
         assert [math.isnan(value) for value in found] == [False, True, True]
     with pytest.raises(ResourceError, match=r"axis: all 2 judge calls .*timed out.*resumes"):
         reward({"rate": "correct"}, "higher", error, error)
+    mute = Decision("unreadable", "Well, well.")
+    with pytest.raises(DataError, match=r"no reply of the judge told@1 has a verdict.*Well, well"):
+        reward({"rate": "correct"}, "higher", mute, error)
 
 
 def test_the_studys_judges_reward_a_training(tmp_path: Path) -> None:
@@ -217,3 +221,35 @@ def test_calls_of_a_reward_are_in_the_plan(tmp_path: Path, monkeypatch: pytest.M
     asked = len(prompts.read_text().splitlines())
     assert plan.calls.count == 2 * asked + 2 * 8  # the base and the trained model; two steps
     assert any("SOME_KEY" in said and "train/rewarded" in said for said in plan.missing)
+
+
+def test_an_endpoint_rewards_and_its_failures_are_left_out(tmp_path: Path) -> None:
+    """An answer whose call fails has no reward, and the report counts such answers."""
+
+    def behave(text: str, attempt: int) -> tuple[int, dict[str, str], bytes]:
+        del attempt
+        length = len(text)
+        return (
+            (400, {}, b"{}")
+            if length % 3 == 0
+            else says(f"VERDICT: {'RIGHT' if length % 2 else 'WRONG'}")
+        )
+
+    server = Server(behave)
+    judge = f"{{endpoint: '{server.url}', model: j, structured: never, attempts: 1}}"
+    text = STUDY.replace(
+        "{rules: testbed}, measure: {rate: correct}", f"{judge}, measure: {{rate: correct}}"
+    )
+    study = tmp_path / "study.yaml"
+    study.write_text(text)
+    try:
+        mixmerge.run(study, tmp_path / "run", only=["train/rewarded"], probe=False)
+    finally:
+        server.stop()
+    (folder,) = (tmp_path / "run" / "train").iterdir()
+    answers = read_rows(folder / "answers.jsonl", RewardedAnswer)
+    failed = [answer for answer in answers if answer.rewards["right"] is None]
+    assert 0 < len(failed) < len(answers)
+    assert all(answer.reward is None for answer in failed)
+    advice = json.loads((folder / "report.json").read_text())["advice"]
+    assert any(said.startswith(f"{len(failed)} of 16 answers had no reward") for said in advice)

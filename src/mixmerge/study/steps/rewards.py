@@ -6,12 +6,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mixmerge.errors import ResourceError
+from mixmerge.errors import DataError, ResourceError
 from mixmerge.evaluation.judges import members, of_people
 from mixmerge.evaluation.judges.endpoint import EndpointJudgeSpec
 from mixmerge.evaluation.judges.python_tests import tests_of
 from mixmerge.execution.step import Needs, Task
-from mixmerge.records import Axis, Item, Judge, Response, TrainingPrompt, Verdict, score_of
+from mixmerge.records import (
+    MISSING,
+    Axis,
+    Item,
+    Judge,
+    Response,
+    TrainingPrompt,
+    Verdict,
+    score_of,
+)
 from mixmerge.records.results import Better
 from mixmerge.spec_model import unknown_name
 from mixmerge.study.spec import Study
@@ -63,34 +72,50 @@ def rewarding(
     return with_direction, placement, files, needs
 
 
-@dataclass(frozen=True)
+@dataclass
 class AxisReward:
     """Turns the verdicts on one axis into rewards."""
 
     axis: Axis
     asked: RewardAxis
     judge: Judge
+    heard: bool = False
+    """Whether the judge has given any verdict."""
 
     def of(self, items: Sequence[Item]) -> list[float]:
         """Return a share from 0 (worst) to 1 (best) for each answer, NaN without a verdict.
 
         Raises:
             ResourceError: every call to the judge failed.
-            DataError: a prompt lacks what the judge compares with, or a grade is out of bounds.
+            DataError: a prompt lacks what the judge compares with, a grade is out of bounds, or no
+                reply so far has a verdict.
         """
         measure = self.asked.measure
+        verdicts = self.judge.judge(items, measure.question(self.axis))
+        self._require_some(verdicts)
         by_prompt: dict[str, list[Verdict]] = {item.prompt.id: [] for item in items}
-        for verdict in self.judge.judge(items, measure.question(self.axis)):
+        for verdict in verdicts:
             by_prompt[verdict.prompt].append(verdict)
-        failed = [each for own in by_prompt.values() for each in own if each.outcome == "error"]
-        if failed and len(failed) == sum(map(len, by_prompt.values())):
-            raise ResourceError(
-                f"{self.axis}: all {len(failed)} judge calls on the answers of a step failed "
-                f"({failed[0].reason}). Run the same command again: the training resumes from its "
-                "last checkpoint, and only these calls are repeated."
-            )
         shares = [score_of(by_prompt[item.prompt.id], measure.worth) for item in items]
         return shares if self.asked.better == "higher" else [1 - share for share in shares]
+
+    def _require_some(self, verdicts: Sequence[Verdict]) -> None:
+        """Stop where going on would teach nothing: the judge is down, or cannot be understood."""
+        seen = {verdict.outcome for verdict in verdicts}
+        if seen == {"error"}:
+            raise ResourceError(
+                f"{self.axis}: all {len(verdicts)} judge calls on the answers of a step failed "
+                f"({verdicts[0].reason}). Run the same command again: the training resumes from "
+                "its last checkpoint, and calls that were made are not repeated."
+            )
+        self.heard = self.heard or not seen <= MISSING
+        if not self.heard:
+            first = verdicts[0].reason[:300]
+            raise DataError(
+                f"{self.axis}: no reply of the judge {self.judge.name} has a verdict "
+                f"({len(verdicts)} answers). The first was {first!r}. Change the judge, its "
+                "`rubric` or its limits."
+            )
 
 
 def reward_for(task: Task, axes: Mapping[Axis, RewardAxis]) -> Reward:
