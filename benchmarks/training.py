@@ -4,9 +4,10 @@
 
 Trains the testbed's model on the testbed's rows, with `mixmerge train` and with a plain loop that
 has the same rows in each step, the same loss and the same optimizer. The two take turns, each on
-one thread. Times are of the processor, since others may use the machine, and the median over steps.
-The reference's log-probabilities are computed before, and the loop projects only answers to the
-vocabulary. Writes results/training.json.
+one thread. Times are of the processor, since others may use the machine, and the median over
+steps. The reference's log-probabilities are computed before (RLOO's as it goes), and the loop
+projects only answers to the vocabulary. GRPO and RLOO write answers of up to 16 tokens. Writes
+results/training.json.
 """
 
 import argparse
@@ -14,7 +15,8 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,13 +25,20 @@ from benchmarks.machine import describe
 
 from mixmerge.files import write_rows
 from mixmerge.progress import silent
-from mixmerge.records import Conversation, LabelledCompletion, ModelFolder
+from mixmerge.records import (
+    Conversation,
+    Item,
+    LabelledCompletion,
+    ModelFolder,
+    TrainingPrompt,
+)
 from mixmerge.testbed.data import preference_pairs
 from mixmerge.testbed.model import write_model
 from mixmerge.training import TrainPlacement, TrainSpec
 from mixmerge.training.data import read_data
 from mixmerge.training.objectives import OBJECTIVES
 from mixmerge.training.plan import row_order, sorted_within_steps
+from mixmerge.training.rewards import Reward
 from mixmerge.training.run import train
 
 WARM_UP = 3
@@ -46,6 +55,10 @@ def write(method: str, folder: Path) -> Path:
     kinds = {
         Conversation: [pair.as_conversation() for pair in pairs],
         LabelledCompletion: [row for pair in pairs for row in pair.as_labelled()][:ROWS],
+        TrainingPrompt: [
+            TrainingPrompt(id=p.id, source=p.source, language=p.language, prompt=p.prompt)
+            for p in pairs
+        ],
     }
     path = folder / f"{method}.jsonl"
     write_rows(path, kinds.get(OBJECTIVES[method].rows, pairs))
@@ -61,7 +74,8 @@ def ours(spec: TrainSpec, model: Path, rows: Path, out: Path) -> list[float]:
             marks.append(time.process_time())
 
     place = TrainPlacement(device="cpu")
-    train(spec, model=model, rows=rows, out=out, placement=place, progress=progress)
+    reward = Reward("length", by_length) if spec.objective.rewarded else None
+    train(spec, model=model, rows=rows, out=out, placement=place, reward=reward, progress=progress)
     return [after - before for before, after in pairwise(marks)]
 
 
@@ -140,8 +154,87 @@ def sft(model: Any, columns: dict[str, Any], rows: Any) -> Any:
     return torch.nn.functional.cross_entropy(logits, labels[:, 1:][told])
 
 
+def by_length(items: Sequence[Item]) -> dict[str, list[float]]:
+    """Reward an answer by its length."""
+    return {"length": [float(len(item.answer.text)) for item in items]}
+
+
+def answering(spec: TrainSpec, folder: Path, rows: Path) -> Iterator[Callable[[], Any]]:
+    """Yield a function for each step that writes answers and returns GRPO's or RLOO's loss."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    data = read_data(spec, ModelFolder(folder), rows, silent)
+    prompts, own = data.encoded.columns["prompt_ids"], spec.own
+    order = row_order(len(prompts), spec.batch_size // spec.answers, spec.steps(0), spec.seed)
+    order = sorted_within_steps(order, data.encoded.longest)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    reference: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    score, score_reference = scorer(model), scorer(reference)
+    yield lambda: model
+
+    def loss(step: list[int]) -> Any:
+        asked = [prompts[n] for n in step for _ in range(spec.answers)]
+        width = max(map(len, asked))
+        ids = torch.zeros(len(asked), width, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for place, prompt in enumerate(asked):
+            ids[place, width - len(prompt) :] = torch.tensor(prompt)
+            mask[place, width - len(prompt) :] = 1
+        limits = {"max_new_tokens": own.max_completion_length, "eos_token_id": [*data.stops]}
+        with torch.no_grad():
+            made = model.generate(
+                ids, attention_mask=mask, do_sample=True, top_k=0, pad_token_id=0, **limits
+            )
+        written = []
+        for prompt, tokens in zip(asked, made[:, width:].tolist(), strict=True):
+            ends = [place for place, token in enumerate(tokens) if token in data.stops]
+            written.append((prompt, tokens[: ends[0] + 1] if ends else tokens))
+        texts = [data.tokenizer.decode(answer, skip_special_tokens=True) for _, answer in written]
+        rewards = torch.tensor([float(len(text)) for text in texts])
+        if own.beta:
+            with torch.no_grad():
+                rewards -= own.beta * (score(written)[0] - score_reference(written)[0])
+        groups = rewards.view(-1, spec.answers)
+        sums, lengths = score(written)
+        if spec.method == "grpo":
+            spread = groups.std(1, keepdim=True) + 1e-4
+            advantages = ((groups - groups.mean(1, keepdim=True)) / spread).view(-1)
+            return -(advantages * sums).sum() / lengths.sum()
+        others = (groups.sum(1, keepdim=True) - groups) / (spec.answers - 1)
+        return -((groups - others).view(-1) * sums).mean()
+
+    for step in order.tolist():
+        yield partial(loss, step)
+
+
 def bare(spec: TrainSpec, folder: Path, rows: Path) -> list[float]:
     """Return the seconds of each step of the plain loop."""
+    steps = answering(spec, folder, rows) if spec.objective.rewarded else given(spec, folder, rows)
+    model = next(steps)()
+    return timed(spec, model, steps)
+
+
+def timed(spec: TrainSpec, model: Any, steps: Iterable[Callable[[], Any]]) -> list[float]:
+    """Take an optimizer step with each loss and return the seconds of each."""
+    import torch
+
+    optimizer = torch.optim.AdamW(model.parameters(), lr=spec.learning_rate, weight_decay=0.0)
+    seconds = []
+    for step_loss in steps:
+        start = time.process_time()
+        loss = step_loss()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        loss.item()
+        seconds.append(time.process_time() - start)
+    return seconds
+
+
+def given(spec: TrainSpec, folder: Path, rows: Path) -> Iterator[Callable[[], Any]]:
+    """Yield the model, and then a function for each step that returns the loss of given rows."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -150,7 +243,6 @@ def bare(spec: TrainSpec, folder: Path, rows: Path) -> list[float]:
     order = row_order(len(encoded.read), spec.batch_size, spec.steps(0), spec.seed)
     order = sorted_within_steps(order, encoded.longest)
     model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=spec.learning_rate, weight_decay=0.0)
     score = scorer(model)
     known: dict[tuple[int, ...], Any] = {}
 
@@ -171,17 +263,9 @@ def bare(spec: TrainSpec, folder: Path, rows: Path) -> list[float]:
     step_loss = loss_of.get(
         spec.method, lambda step: preference(spec.method, score, margins, columns, step)
     )
-    seconds = []
+    yield lambda: model
     for step in order.tolist():
-        start = time.process_time()
-        loss = step_loss(step)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        loss.item()
-        seconds.append(time.process_time() - start)
-    return seconds
+        yield partial(step_loss, step)
 
 
 def measure(steps: int, repeats: int, folder: Path) -> dict[str, dict[str, float]]:
@@ -192,8 +276,12 @@ def measure(steps: int, repeats: int, folder: Path) -> dict[str, dict[str, float
     model = folder / "base"
     write_model(model)
     found = {}
-    for method in OBJECTIVES:
-        spec = TrainSpec(method=method, max_steps=steps, batch_size=BATCH, seed=1)
+    for method, objective in OBJECTIVES.items():
+        if objective.teachers:
+            continue
+        own = {"reward": {"length": 1.0}, "max_completion_length": 16}
+        given = {"method": method, "max_steps": steps, "batch_size": BATCH, "seed": 1}
+        spec = TrainSpec.model_validate(given | (own if objective.rewarded else {}))
         rows = write(method, folder)
         times: dict[str, list[float]] = {"mixmerge": [], "bare": []}
         for turn in range(repeats):
