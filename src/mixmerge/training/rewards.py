@@ -5,7 +5,7 @@ Who judges is the caller's choice: training only needs numbers for answers (`Rew
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +20,7 @@ from pydantic import Field
 from mixmerge.chat.answers import read_answer
 from mixmerge.chat.thoughts import opens_thoughts
 from mixmerge.durable import read_log
-from mixmerge.errors import ModelError
+from mixmerge.errors import ModelError, SpecError
 from mixmerge.files import write_rows
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Axis, Item, Response, RowModel, TrainingPrompt
@@ -41,6 +41,23 @@ class Reward:
     it, all devices must be started by a launcher."""
     arguments: Any = None
     """As JSON."""
+
+    def of(self, items: Sequence[Item], axes: Iterable[Axis]) -> dict[Axis, Sequence[float]]:
+        """Return the score of each answer on some axes.
+
+        Raises:
+            SpecError: there is not one finite number, or NaN, for each answer on each axis.
+        """
+        scores = self.score(items)
+        for axis in axes:
+            own = scores.get(axis, ())
+            if len(own) != len(items) or any(map(math.isinf, own)):
+                wrong = [value for value in own if math.isinf(value)] or f"{len(own)} numbers"
+                raise SpecError(
+                    f"reward `{axis}`: a finite number is required for each of {len(items)} "
+                    f"answers, or NaN where there is none (seen: {wrong}). Change `score`."
+                )
+        return {axis: scores[axis] for axis in axes}
 
     @classmethod
     def made(cls, factory: str, arguments: Any) -> "Reward":
@@ -164,7 +181,7 @@ class Answers:
         if equal:
             said.append(
                 f"In {equal:,} of {steps:,} steps, all answers to each prompt had equal rewards: "
-                "nothing is learnt from such a step. If there are many, choose prompts that are "
+                "they teach nothing. If there are many such steps, choose prompts that are "
                 "neither too easy nor too hard, or another reward."
             )
         return said
@@ -207,7 +224,7 @@ def rewarded(
                     tokens=written.tokens,
                 )
                 items.append(Item(prompt, response))
-            by_axis = reward.score(items)
+            by_axis = reward.of(items, weights)
             sums = []
             kept = []
             for place, (source, item) in enumerate(zip(asked, items, strict=True)):

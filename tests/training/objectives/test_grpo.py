@@ -340,6 +340,14 @@ def test_what_cannot_be_judged_is_refused(cohere: Path, prompts: Prompts, tmp_pa
     lone, two = Reward("letters", letters), TrainPlacement(devices=2)
     with pytest.raises(SpecError, match="`devices` is 2, and this reward has no `factory`"):
         train(grpo(), model=cohere, rows=rows, out=out, reward=lone, placement=two)
+    wrong: list[tuple[Scores, str]] = [
+        ({}, r"reward `letters`: .* each of 8 answers.*seen: 0 numbers"),
+        ({"letters": [1.0] * 7}, "seen: 7 numbers"),
+        ({"letters": [math.inf] + [1.0] * 7}, r"seen: \[inf\]"),
+    ]
+    for scores, said in wrong:
+        with pytest.raises(SpecError, match=said):
+            train(grpo(), model=cohere, rows=rows, out=out, reward=Reward(0, lambda _, s=scores: s))
     long = grpo(max_completion_length=120)
     with pytest.raises(DataError, match=r"longer than max_length.*`max_completion_length`"):
         train(long, model=cohere, rows=rows, out=out, reward=by_letters())
