@@ -112,8 +112,18 @@ def test_every_unknown_key_is_named_at_once() -> None:
 def test_the_schema_has_the_keys_of_all_objectives() -> None:
     """Editors offer every objective and its own keys, and refuse any other key."""
     schema = TrainSpec.model_json_schema()
-    assert schema["properties"]["method"]["enum"] == ["sft", "dpo", "kto", "cpo", "simpo", "orpo"]
-    assert schema["properties"]["beta"]["exclusiveMinimum"] == 0
+    assert schema["properties"]["method"]["enum"] == [
+        "sft",
+        "dpo",
+        "kto",
+        "cpo",
+        "simpo",
+        "orpo",
+        "distil",
+    ]
+    # DPO's beta is above 0, and distillation's may be 0.
+    assert not {"minimum", "exclusiveMinimum"} & {*schema["properties"]["beta"]}
+    assert schema["properties"]["desirable_weight"]["exclusiveMinimum"] == 0
     assert re.search("DPO: .* KTO: .* CPO: ", schema["properties"]["beta"]["description"])
     assert schema["additionalProperties"] is False
     own = {key for objective in OBJECTIVES.values() for key in objective.keys}

@@ -156,6 +156,9 @@ class TrainSpec(_Finite):
             for key in objective.keys:
                 own = added["properties"][key]
                 if key in keys:
+                    for bound in _BOUNDS:  # an editor must allow what one of the objectives does
+                        if keys[key].get(bound) != own.get(bound):
+                            keys[key].pop(bound, None)
                     keys[key]["description"] += f" {own['description']}"
                 else:
                     keys[key] = own
@@ -175,9 +178,17 @@ class TrainSpec(_Finite):
         """Return the rows per device and forward pass; see `TrainPlacement.accumulation`.
 
         Raises:
-            SpecError: the global batch cannot be split so, or the objective needs more rows.
+            SpecError: the global batch cannot be split so, or the objective needs more rows or
+                cannot be sharded.
         """
         rows, _ = placement.accumulation(self.batch_size, ranks)
+        if self.objective.teachers and (placement.fsdp is not None or placement.deepspeed):
+            # Each process goes through the teachers of its own rows, so processes that share the
+            # weights of a layer would wait for each other without end.
+            raise SpecError(
+                f"`method: {self.method}` cannot be sharded: remove `fsdp` and `deepspeed`. To save "
+                "memory, set `teachers_in_turn: true`, or train an `adapter`."
+            )
         if rows < self.least_rows:
             raise SpecError(
                 f"`method: {self.method}` needs at least {self.least_rows} rows in each forward "
@@ -204,6 +215,9 @@ class TrainSpec(_Finite):
         assert self.epochs is not None
         # Exact decimals: as floats, 1.1 epochs of 100 rows are a little more than 110.
         return math.ceil(Fraction(str(self.epochs)) * rows / self.batch_size)
+
+
+_BOUNDS = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
 
 
 def _why_unknown(key: str, objective: Objective) -> str:

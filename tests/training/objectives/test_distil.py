@@ -417,6 +417,13 @@ def test_each_source_needs_a_teacher(cohere: Path, rows: Path, tmp_path: Path) -
         TrainJob(model="m", rows=rows, settings=DISTIL)
 
 
+def test_a_sharded_student_is_refused() -> None:
+    """FSDP and DeepSpeed would make the processes wait for each other; the message has the ways."""
+    for sharded in (TrainPlacement(fsdp={}), TrainPlacement(deepspeed=Path("zero3.json"))):
+        with pytest.raises(SpecError, match=r"cannot be sharded: .*teachers_in_turn: true"):
+            DISTIL.split(sharded)
+
+
 def test_prompts_must_leave_room_for_an_answer(
     cohere: Path, rows: Path, teachers: dict[str, Path], tmp_path: Path
 ) -> None:
