@@ -186,8 +186,8 @@ class TrainSpec(_Finite):
             # Each process goes through the teachers of its own rows, so processes that share the
             # weights of a layer would wait for each other without end.
             raise SpecError(
-                f"`method: {self.method}` cannot be sharded: remove `fsdp` and `deepspeed`. To save "
-                "memory, set `teachers_in_turn: true`, or train an `adapter`."
+                f"`method: {self.method}` cannot be sharded: remove `fsdp` and `deepspeed`. "
+                "To save memory, set `teachers_in_turn: true`, or train an `adapter`."
             )
         if rows < self.least_rows:
             raise SpecError(
