@@ -1,13 +1,13 @@
 """Step time of each objective beside the same loss written bare in torch.
 
-    python -m benchmarks.training [--steps 40] [--repeats 3]
+    python -m benchmarks.training [--steps 40] [--repeats 3] [--objectives sft dpo …]
 
 Trains the testbed's model on the testbed's rows, with `mixmerge train` and with a plain loop that
 has the same rows in each step, the same loss and the same optimizer. The two take turns, each on
 one thread. Times are of the processor, since others may use the machine, and the median over
 steps. The reference's log-probabilities are computed before (RLOO's as it goes), and the loop
-projects only answers to the vocabulary. GRPO and RLOO write answers of up to 16 tokens. Writes
-results/training.json.
+projects only answers to the vocabulary. Where the model answers in training, the loop samples with
+transformers. Writes results/training.json.
 """
 
 import argparse
@@ -44,6 +44,8 @@ from mixmerge.training.run import train
 WARM_UP = 3
 ROWS = 640
 BATCH = 16
+ANSWER = 24
+"""Longest answer that the model writes in training, in tokens."""
 
 Scored = Callable[[list[tuple[list[int], list[int]]]], tuple[Any, Any]]
 """From prompts with answers to each answer's log-probability and its tokens."""
@@ -73,9 +75,16 @@ def ours(spec: TrainSpec, model: Path, rows: Path, out: Path) -> list[float]:
         if what.startswith("training"):
             marks.append(time.process_time())
 
-    place = TrainPlacement(device="cpu")
-    reward = Reward("length", by_length) if spec.objective.rewarded else None
-    train(spec, model=model, rows=rows, out=out, placement=place, reward=reward, progress=progress)
+    train(
+        spec,
+        model=model,
+        rows=rows,
+        out=out,
+        placement=TrainPlacement(device="cpu"),
+        reward=Reward("length", by_length) if spec.objective.rewarded else None,
+        teachers={"general": model} if spec.objective.teachers else {},
+        progress=progress,
+    )
     return [after - before for before, after in pairwise(marks)]
 
 
@@ -152,6 +161,44 @@ def sft(model: Any, columns: dict[str, Any], rows: Any) -> Any:
     logits = model.get_output_embeddings()(hidden[:, :-1][told])
     logits = logits * getattr(model.config, "logit_scale", 1.0)
     return torch.nn.functional.cross_entropy(logits, labels[:, 1:][told])
+
+
+def distil(model: Any, teacher: Any, prompts: Sequence[list[int]], longest: int) -> Any:
+    """Return the mean reverse KL of a step: the model answers, and the teacher reads."""
+    import torch
+
+    scale, width = getattr(model.config, "logit_scale", 1.0), max(map(len, prompts))
+    ids = torch.zeros(len(prompts), width, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for place, prompt in enumerate(prompts):
+        ids[place, width - len(prompt) :], mask[place, width - len(prompt) :] = (
+            torch.tensor(prompt),
+            1,
+        )
+    stop = model.generation_config.eos_token_id
+    with torch.no_grad():
+        ids = model.generate(
+            ids,
+            attention_mask=mask,
+            do_sample=True,
+            top_k=0,
+            max_new_tokens=longest,
+            pad_token_id=0,
+        )
+    answers = ids[:, width:]
+    over = torch.isin(answers, torch.tensor(stop)).long()
+    told = torch.cat([mask.new_zeros(mask.shape), 1 - (over.cumsum(1) - over).clamp(max=1)], dim=1)
+    mask = torch.cat([mask, told[:, width:]], dim=1)
+    kept = told[:, 1:].bool()
+
+    def scored(of: Any) -> Any:
+        hidden = of.base_model(ids, attention_mask=mask, use_cache=False).last_hidden_state
+        return (of.get_output_embeddings()(hidden[:, :-1][kept]) * scale).log_softmax(-1)
+
+    with torch.no_grad():
+        wanted = scored(teacher)
+    own = scored(model)
+    return (own.exp() * (own - wanted)).sum(-1).mean()
 
 
 def by_length(items: Sequence[Item]) -> dict[str, list[float]]:
@@ -249,7 +296,11 @@ def given(spec: TrainSpec, folder: Path, rows: Path) -> Iterator[Callable[[], An
     def reference(asked: list[tuple[list[int], list[int]]]) -> Any:
         return torch.stack([known[*prompt, -1, *answer] for prompt, answer in asked])
 
+    teacher: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     loss_of: dict[str, Callable[[Any], Any]] = {
+        "distil": lambda step: distil(
+            model, teacher, [columns["prompt_ids"][n] for n in step], ANSWER
+        ),
         "sft": lambda step: sft(model, columns, step),
         "kto": lambda step: kto(score, reference, columns, step),
     }
@@ -268,7 +319,9 @@ def given(spec: TrainSpec, folder: Path, rows: Path) -> Iterator[Callable[[], An
         yield partial(step_loss, step)
 
 
-def measure(steps: int, repeats: int, folder: Path) -> dict[str, dict[str, float]]:
+def measure(
+    methods: Sequence[str], steps: int, repeats: int, folder: Path
+) -> dict[str, dict[str, float]]:
     """Return the milliseconds of a step, ours and bare, and their ratio, by objective."""
     import torch
 
@@ -276,17 +329,16 @@ def measure(steps: int, repeats: int, folder: Path) -> dict[str, dict[str, float
     model = folder / "base"
     write_model(model)
     found = {}
-    for method, objective in OBJECTIVES.items():
-        if objective.teachers:
-            continue
-        own = {"reward": {"length": 1.0}, "max_completion_length": 16}
-        given = {"method": method, "max_steps": steps, "batch_size": BATCH, "seed": 1}
-        spec = TrainSpec.model_validate(given | (own if objective.rewarded else {}))
+    for method in methods:
+        own: dict[str, Any] = {"max_completion_length": ANSWER} if OBJECTIVES[method].online else {}
+        own |= {"reward": {"length": 1.0}} if OBJECTIVES[method].rewarded else {}
+        settings = {"method": method, "max_steps": steps, "batch_size": BATCH, "seed": 1, **own}
+        spec = TrainSpec.model_validate(settings)
         rows = write(method, folder)
         times: dict[str, list[float]] = {"mixmerge": [], "bare": []}
         for turn in range(repeats):
-            own = ours(spec, model, rows, folder / f"{method}-{turn}")
-            times["mixmerge"].append(statistics.median(own[WARM_UP:]))
+            made = ours(spec, model, rows, folder / f"{method}-{turn}")
+            times["mixmerge"].append(statistics.median(made[WARM_UP:]))
             times["bare"].append(statistics.median(bare(spec, model, rows)[WARM_UP:]))
         least = {name: min(values) for name, values in times.items()}
         found[method] = {name: round(1000 * value, 2) for name, value in least.items()}
@@ -300,10 +352,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--objectives", nargs="+", default=[*OBJECTIVES])
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(asked.steps, asked.repeats, Path(folder))
+        found = measure(asked.objectives, asked.steps, asked.repeats, Path(folder))
     results = Path(__file__).parent / "results" / "training.json"
+    if results.is_file():  # keep those that were not measured now
+        found = json.loads(results.read_text())["milliseconds"] | found
     content = {"machine": describe(None), "steps": asked.steps, "milliseconds": found}
     results.write_text(json.dumps(content, indent=1) + "\n")
 

@@ -117,6 +117,7 @@ def test_the_schema_has_the_keys_of_all_objectives() -> None:
     assert [way.get("exclusiveMinimum", way.get("minimum")) for way in ways[:2]] == [0, 0]
     losses = schema["properties"]["loss_type"]["anyOf"]
     assert any("dapo" in way.get("enum", ()) for way in losses)
+    assert schema["properties"]["desirable_weight"]["exclusiveMinimum"] == 0
     assert re.search("DPO: .* KTO: .* CPO: ", schema["properties"]["beta"]["description"])
     assert schema["additionalProperties"] is False
     own = {key for objective in OBJECTIVES.values() for key in objective.keys}

@@ -173,7 +173,8 @@ class TrainSpec(_Finite):
         """Return the rows per device and forward pass; see `TrainPlacement.accumulation`.
 
         Raises:
-            SpecError: the global batch cannot be split so, or the objective needs more rows.
+            SpecError: the global batch cannot be split so, or the objective needs more rows or
+                cannot be sharded.
         """
         if self.batch_size % self.answers:
             raise SpecError(
@@ -181,6 +182,13 @@ class TrainSpec(_Finite):
                 f"`num_generations` ({self.answers}): each step has all answers to its prompts."
             )
         rows, _ = placement.accumulation(self.batch_size, ranks)
+        if self.objective.teachers and (placement.fsdp is not None or placement.deepspeed):
+            # Each process goes through the teachers of its own rows, so processes that share the
+            # weights of a layer would wait for each other without end.
+            raise SpecError(
+                f"`method: {self.method}` cannot be sharded: remove `fsdp` and `deepspeed`. "
+                "To save memory, set `teachers_in_turn: true`, or train an `adapter`."
+            )
         if rows < self.least_rows:
             raise SpecError(
                 f"`method: {self.method}` needs at least {self.least_rows} rows in each forward "

@@ -93,11 +93,13 @@ def labelled_positions_only() -> Iterator[None]:
     TRL does so only with Triton; without it, prompts are projected as well. With a small model the
     head is most of the work: half the time of a training (see LOG.md).
     """
+    import trl.trainer.distillation_trainer as distillation
     import trl.trainer.utils as trl_utils
 
     chunked = trl_utils._ChunkedLogProbFunction
     with (
         replaced(trl_utils, "_use_triton", lambda _device: True),
+        replaced(distillation, "_use_triton", lambda _device: True),
         replaced(trl_utils, "_ChunkedLogProbFunction", _whole_where_small(chunked)),
     ):
         yield

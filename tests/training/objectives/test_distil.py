@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tests.training.adapters import count_adapted
 
-from mixmerge.errors import DataError, ModelError, SpecError
+from mixmerge.errors import DataError, SpecError
 from mixmerge.files import read_rows, write_rows
 from mixmerge.progress import silent
 from mixmerge.records import Conversation, ModelFolder
@@ -247,21 +247,6 @@ def test_what_is_counted(
     assert report.flops == own + of_teachers
 
 
-def test_answers_are_samples_of_the_model() -> None:
-    """The first tokens of many answers are distributed as the softmax at the temperature."""
-    import torch
-
-    from mixmerge.training.online import _sampled
-
-    scores = torch.tensor([2.0, 1.0, 0.0, -1.0])
-    draw = _sampled(seed=(0, 0), rows=20_000, own=slice(5_000, 20_000), temperature=2.0)
-    drawn = draw(None, scores.expand(15_000, 4)).argmax(-1)
-    shares = torch.bincount(drawn, minlength=4) / 15_000
-    torch.testing.assert_close(shares, (scores / 2).softmax(-1), atol=0.015, rtol=0)
-    other = _sampled(seed=(0, 1), rows=20_000, own=slice(5_000, 20_000), temperature=2.0)
-    assert (other(None, scores.expand(15_000, 4)).argmax(-1) != drawn).any()
-
-
 _KILLED = """
 import json, os, signal, sys
 from pathlib import Path
@@ -375,36 +360,6 @@ def test_bfloat16_has_a_finite_loss(
     assert 100 < report.first_loss < float("inf")
 
 
-def test_teachers_with_another_vocabulary_are_refused(
-    cohere: Path, rows: Path, tiny: Any, tmp_path: Path
-) -> None:
-    """Another number of logits, and the same number of other tokens, are named with the source."""
-    larger = tiny.make_model(tmp_path / "larger", vocab_size=512)
-    with pytest.raises(ModelError, match=r"larger: the teacher of `there` has logits for 512 tok"):
-        train(
-            DISTIL,
-            model=cohere,
-            rows=rows,
-            out=tmp_path / "out",
-            teachers={"here": cohere, "there": larger},
-        )
-    other = tiny.make_model(tmp_path / "other")
-    file = other / "tokenizer.json"
-    text = json.loads(file.read_text(encoding="utf-8"))
-    words = text["model"]["vocab"]
-    words["a"], words["b"] = words["b"], words["a"]
-    file.write_text(json.dumps(text), encoding="utf-8")
-    with pytest.raises(ModelError, match=r"other: the teacher of `here` has other tokens than the"):
-        train(
-            DISTIL,
-            model=cohere,
-            rows=rows,
-            out=tmp_path / "out",
-            teachers={"here": other, "there": cohere},
-        )
-    assert not (tmp_path / "out" / "model").exists()
-
-
 def test_each_source_needs_a_teacher(cohere: Path, rows: Path, tmp_path: Path) -> None:
     """A source without a teacher is named; without any the key is missing, and SFT has no use."""
     with pytest.raises(DataError, match=r"rows of `there` have no teacher; known are `here`"):
@@ -415,6 +370,13 @@ def test_each_source_needs_a_teacher(cohere: Path, rows: Path, tmp_path: Path) -
         train(TrainSpec(), model=cohere, rows=rows, out=tmp_path / "out", teachers={"a": cohere})
     with pytest.raises(ValueError, match="`method: distil` needs `teachers`"):
         TrainJob(model="m", rows=rows, settings=DISTIL)
+
+
+def test_a_sharded_student_is_refused() -> None:
+    """FSDP and DeepSpeed would make the processes wait for each other; the message has the ways."""
+    for sharded in (TrainPlacement(fsdp={}), TrainPlacement(deepspeed=Path("zero3.json"))):
+        with pytest.raises(SpecError, match=r"cannot be sharded: .*teachers_in_turn: true"):
+            DISTIL.split(sharded)
 
 
 def test_prompts_must_leave_room_for_an_answer(
