@@ -44,12 +44,19 @@ def answering(trainer: type[Any]) -> type[Any]:
             return prompts, None, {}
 
         def _generate_single_turn(self, prompt_ids: Any, *args: Any, **given: Any) -> Any:
+            rows = len(prompt_ids)
+            return self._written(range(rows), rows, prompt_ids, *args, **given)
+
+        def _written(
+            self, own: Sequence[int], rows: int, prompt_ids: Any, *args: Any, **given: Any
+        ) -> Any:
+            """Answer some of this process's ``rows``; ``own`` are their places among them."""
             model = self.accelerator.unwrap_model(self.model_wrapped)
-            rows, rank = len(prompt_ids), self.accelerator.process_index
+            first = rows * self.accelerator.process_index
             noise = _sampled(
                 seed=(self.args.seed, self.state.global_step),
                 rows=rows * self.accelerator.num_processes,
-                own=slice(rank * rows, (rank + 1) * rows),
+                own=[first + place for place in own],
                 temperature=self.temperature,
             )
             with replaced(model, "generate", partial(model.generate, logits_processor=[noise])):
@@ -72,12 +79,12 @@ def answering(trainer: type[Any]) -> type[Any]:
     return Answering
 
 
-def _sampled(*, seed: tuple[int, int], rows: int, own: slice, temperature: float) -> Any:
+def _sampled(*, seed: tuple[int, int], rows: int, own: Sequence[int], temperature: float) -> Any:
     """Return a function that adds Gumbel noise to the logits of the next token.
 
     The most likely token is then a sample from the softmax (Gumbel 1954; Maddison et al. 2014,
-    arXiv:1411.0030, section 2). Every process draws the noise of all ``rows`` of a step and uses
-    its own.
+    arXiv:1411.0030, section 2). The noise of all ``rows`` of a step is drawn, and that of the
+    ``own`` ones is used.
     """
     import torch
 

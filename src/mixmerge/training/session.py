@@ -123,7 +123,7 @@ def _report(
         target_tokens=generated or int(encoded.targets[order].sum()),
         reference_tokens=reference,
         # Each answer is written in passes over its prompt and its tokens.
-        forward_tokens=forward + tokens if objective.online else forward,
+        forward_tokens=forward + tokens * (objective.online and objective.writes(inputs.spec.own)),
         generated_tokens=generated,
         teacher_tokens=curve.teacher_tokens,
         teacher_weights={source: each.weights for source, each in inputs.teachers.items()},

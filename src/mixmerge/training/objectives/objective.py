@@ -68,6 +68,9 @@ class Objective:
     """Where the model answers the prompts itself during the training (see
     `mixmerge.training.online`): ``answer_length(settings)`` returns the most tokens of an answer.
     By default, the rows have their answers."""
+    writes: Callable[[Any], bool] = lambda _settings: True
+    """``writes(settings)`` returns whether the trained model itself writes the answers, and not a
+    teacher."""
     teachers: bool = False
     """Whether the trainer class takes ``teachers``: the folders of the models that teach the rows
     of each source."""
