@@ -213,7 +213,8 @@ def answering(spec: TrainSpec, folder: Path, rows: Path) -> Iterator[Callable[[]
 
     data = read_data(spec, ModelFolder(folder), rows, silent)
     prompts, own = data.encoded.columns["prompt_ids"], spec.own
-    order = row_order(len(prompts), spec.batch_size // spec.answers, spec.steps(0), spec.seed)
+    group = spec.answers_per_prompt
+    order = row_order(len(prompts), spec.batch_size // group, spec.steps(0), spec.seed)
     order = sorted_within_steps(order, data.encoded.longest)
     model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     reference: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
@@ -221,7 +222,7 @@ def answering(spec: TrainSpec, folder: Path, rows: Path) -> Iterator[Callable[[]
     yield lambda: model
 
     def loss(step: list[int]) -> Any:
-        asked = [prompts[n] for n in step for _ in range(spec.answers)]
+        asked = [prompts[n] for n in step for _ in range(group)]
         width = max(map(len, asked))
         ids = torch.zeros(len(asked), width, dtype=torch.long)
         mask = torch.zeros_like(ids)
@@ -242,13 +243,13 @@ def answering(spec: TrainSpec, folder: Path, rows: Path) -> Iterator[Callable[[]
         if own.beta:
             with torch.no_grad():
                 rewards -= own.beta * (score(written)[0] - score_reference(written)[0])
-        groups = rewards.view(-1, spec.answers)
+        groups = rewards.view(-1, group)
         sums, lengths = score(written)
         if spec.method == "grpo":
             spread = groups.std(1, keepdim=True) + 1e-4
             advantages = ((groups - groups.mean(1, keepdim=True)) / spread).view(-1)
             return -(advantages * sums).sum() / lengths.sum()
-        others = (groups.sum(1, keepdim=True) - groups) / (spec.answers - 1)
+        others = (groups.sum(1, keepdim=True) - groups) / (group - 1)
         return -((groups - others).view(-1) * sums).mean()
 
     for step in order.tolist():

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mixmerge.study.adopt import adopt
     from mixmerge.study.doctor import doctor
     from mixmerge.study.explain import explain as plan
+    from mixmerge.study.export import export
     from mixmerge.study.run import demo, evaluate, report, run
     from mixmerge.study.standalone import mix, train
     from mixmerge.study.starter.write import init
@@ -30,6 +31,7 @@ __all__ = [
     "demo",
     "doctor",
     "evaluate",
+    "export",
     "init",
     "inspect",
     "merge",
@@ -47,6 +49,7 @@ _WHERE = {
     "demo": ("mixmerge.study.run", "demo"),
     "doctor": ("mixmerge.study.doctor", "doctor"),
     "evaluate": ("mixmerge.study.run", "evaluate"),
+    "export": ("mixmerge.study.export", "export"),
     "init": ("mixmerge.study.starter.write", "init"),
     "inspect": ("mixmerge.merging.inspection.inspect", "inspect"),
     "merge": ("mixmerge.merging.engine", "merge"),

@@ -26,7 +26,7 @@ def test_the_study_of_acceptance_has_experts_only_and_no_test_item() -> None:
     study = read_study(ROOT / STUDY)
     assert all(isinstance(each, Trained) for each in study.checkpoints.values())
     assert all(len(mixture.shares) == 1 for mixture in study.mixtures.values())
-    assert {axis.prompts.split for axis in study.evaluate.axes.values()} == {"dev"}
+    assert {axis.prompts.split for axis in study.evaluate.judged.values()} == {"dev"}
 
 
 def test_the_protocol_names_the_world_that_ships() -> None:

@@ -9,8 +9,8 @@ from mixmerge import evaluate
 from mixmerge.errors import SpecError
 from mixmerge.evaluation.judges.endpoint import EndpointJudgeSpec
 from mixmerge.evaluation.judges.panel import PanelJudgeSpec
+from mixmerge.study.budget import with_budget
 from mixmerge.study.check import parse_study
-from mixmerge.study.run import with_budget
 from mixmerge.study.spec import Study
 
 PAID = {"endpoint": "http://a/v1", "model": "paid", "price": {"input": 1, "output": 2}}
@@ -31,7 +31,7 @@ def asked(quality: object, harm: object = RULES) -> Study:
 def test_every_paid_judge_gets_it() -> None:
     """Alone or on a panel, whatever the file said; free ones stay as they are."""
     given = with_budget(asked(PAID | {"budget": 1}, {"panel": [PAID, FREE, FREE]}), 7.5)
-    quality, harm = given.evaluate.axes["quality"].judge, given.evaluate.axes["harm"].judge
+    quality, harm = given.evaluate.judged["quality"].judge, given.evaluate.judged["harm"].judge
     assert isinstance(quality, EndpointJudgeSpec)
     assert isinstance(harm, PanelJudgeSpec)
     members = [member for member in harm.panel if isinstance(member, EndpointJudgeSpec)]

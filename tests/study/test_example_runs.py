@@ -57,6 +57,32 @@ def test_given_models_are_merged_and_compared(
     )
 
 
+@pytest.mark.slow
+def test_harnesses_and_a_judge_decide_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task of lm-eval, one of inspect_ai and rules; a second run repeats nothing."""
+    monkeypatch.chdir(ROOT)  # the tasks name their data from here
+    monkeypatch.setitem(os.environ, "HF_DATASETS_CACHE", str(tmp_path / "datasets"))
+    study = Path("examples/harnesses.yaml")
+    finished = mixmerge.run(study, tmp_path / "run")
+    assert finished is not None
+    results = finished.results
+    assert list(results.deciding) == ["months", "currencies", "harm"]
+    values = {name: model.axes["months"].value for name, model in results.models.items()}
+    assert values["months"] > 0.6
+    assert values["base"] < 0.4
+    reported = {}
+    for file in (tmp_path / "run").glob("harness/*@months-*/log/*/results_*.json"):
+        told = read_json(file)
+        reported[told["model_name"]] = told["results"]["first_month"]["acc,none"]
+    assert reported == pytest.approx(values)
+    records = [*(tmp_path / "run").glob("*/*/record.json")]
+    before = {record: record.stat().st_mtime_ns for record in records}
+    assert mixmerge.run(study, tmp_path / "run") is not None
+    assert before == {record: record.stat().st_mtime_ns for record in records}
+
+
 def test_no_code_knows_the_third_objective() -> None:
     """Outside of the testbed no line of the source names it: an axis is data."""
     source = ROOT / "src" / "mixmerge"

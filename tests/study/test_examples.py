@@ -35,7 +35,15 @@ def blocks(name: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
-PAGES = ("../README.md", "study.md", "evaluate.md", "execute.md", "cluster.md", "calibration.md")
+PAGES = (
+    "../README.md",
+    "study.md",
+    "evaluate.md",
+    "harnesses.md",
+    "execute.md",
+    "cluster.md",
+    "calibration.md",
+)
 PARTS_OF_STUDIES = "train.md"
 """A page of which only snippets with checkpoints are about studies."""
 SNIPPETS = [

@@ -15,11 +15,11 @@ from mixmerge.training.run import train
 def test_answers_are_samples_of_the_model() -> None:
     """The first tokens of many answers are distributed as the softmax at the temperature."""
     scores = torch.tensor([2.0, 1.0, 0.0, -1.0])
-    draw = _sampled(seed=(0, 0), rows=20_000, own=slice(5_000, 20_000), temperature=2.0)
+    draw = _sampled(seed=(0, 0), rows=20_000, own=range(5_000, 20_000), temperature=2.0)
     drawn = draw(None, scores.expand(15_000, 4)).argmax(-1)
     shares = torch.bincount(drawn, minlength=4) / 15_000
     torch.testing.assert_close(shares, (scores / 2).softmax(-1), atol=0.015, rtol=0)
-    other = _sampled(seed=(0, 1), rows=20_000, own=slice(5_000, 20_000), temperature=2.0)
+    other = _sampled(seed=(0, 1), rows=20_000, own=range(5_000, 20_000), temperature=2.0)
     assert (other(None, scores.expand(15_000, 4)).argmax(-1) != drawn).any()
 
 

@@ -13,6 +13,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "status": ("mixmerge status runs/study",),
     "adopt": ("mixmerge adopt study.yaml mix ./model-trained-elsewhere",),
     "report": ("mixmerge report runs/study",),
+    "export": (
+        "mixmerge export runs/study out/ --to inspect",
+        "mixmerge export runs/study card/ --to model_card --model merged",
+    ),
     "mix": ("mixmerge mix mixture.yaml out/",),
     "train": ("mixmerge train training.yaml out/",),
     "merge": ("mixmerge merge recipe.yml out/", "mixmerge merge recipe.yml out/ --dry-run"),

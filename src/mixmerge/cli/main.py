@@ -22,7 +22,7 @@ from mixmerge.cli.inspect import inspect
 from mixmerge.cli.merge import merge
 from mixmerge.cli.parts import evaluate, mix, train
 from mixmerge.cli.plan import plan
-from mixmerge.cli.run import adopt, demo, report, run, step
+from mixmerge.cli.run import adopt, demo, export, report, run, step
 from mixmerge.cli.status import status
 from mixmerge.errors import SpecError, StepFailedError, UserError
 
@@ -52,7 +52,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 PANELS: dict[str, tuple[Callable[..., int | None], ...]] = {
-    "The whole study": (demo, init, doctor, plan, run, status, adopt, report),
+    "The whole study": (demo, init, doctor, plan, run, status, adopt, report, export),
     "One part of it": (mix, train, merge, evaluate, inspect, compare),
 }
 for panel, commands in PANELS.items():

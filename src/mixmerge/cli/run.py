@@ -8,6 +8,7 @@ import typer
 
 from mixmerge.cli import RunFolder, Seed
 from mixmerge.cli.screen import RunScreen, spent_so_far, working
+from mixmerge.exporting import TARGETS
 
 if TYPE_CHECKING:
     from mixmerge.study.run import Prepared
@@ -141,3 +142,20 @@ def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run fol
     for sentence in said:
         typer.echo(sentence)
     typer.echo(f"report: {page}")
+
+
+def export(
+    run: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
+    out: Annotated[Path, typer.Argument(help="The folder to write into.")],
+    to: Annotated[str, typer.Option(help=f"What to write: {', '.join(TARGETS)}.")],
+    model: Annotated[str | None, typer.Option(help="Only this model; by default all.")] = None,
+) -> None:
+    """Write results and answers of a run as other tools read them.
+
+    lm_eval and inspect write their logs, with every answer and score; model_card writes the
+    results of one model for the hub, leaderboard a CSV table of all.
+    """
+    from mixmerge.study.export import export
+
+    files = export(run, out, to=to, model=model)
+    typer.echo(f"{len(files)} file{'s' * (len(files) != 1)} in {out}, the first: {files[0].name}")

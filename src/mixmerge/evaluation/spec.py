@@ -1,7 +1,7 @@
 """The settings of an evaluation: axes, decoding and statistics."""
 
 from collections.abc import Iterable
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -16,9 +16,10 @@ from mixmerge.evaluation.generate_spec import (
 from mixmerge.evaluation.judges import JudgeSpec, members
 from mixmerge.evaluation.measures import MeasuredAxis
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
+from mixmerge.evaluation.sources import SOURCES, ScoredAxis
 from mixmerge.records import Axis
 from mixmerge.records.results import Stage
-from mixmerge.spec_model import SpecModel
+from mixmerge.spec_model import SpecModel, one_of
 
 AxisName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 """Letters, digits, ``_``, ``.`` and ``-``, since names become file names."""
@@ -62,7 +63,7 @@ class JudgePlacement(SpecModel):
 
 
 class AxisSpec(MeasuredAxis):
-    """One axis: prompts, judge and measure."""
+    """One axis whose answers are judged: prompts, judge and measure."""
 
     prompts: PromptSetSpec
     """The prompts; the same for every model."""
@@ -73,6 +74,13 @@ class AxisSpec(MeasuredAxis):
     def _judge_can_answer(self) -> Self:
         self.judge.check(self.measure.question(""))
         return self
+
+
+if TYPE_CHECKING:
+    AnyAxis = AxisSpec | ScoredAxis
+else:
+    AnyAxis = one_of({"prompts": AxisSpec, "judge": AxisSpec, **SOURCES}, "kind of axis")
+    """``{prompts: …, judge: …, measure: …}``, or what scores the models: ``{lm_eval: …}``."""
 
 
 class ResultsSpec(SpecModel):
@@ -106,7 +114,7 @@ def _as_list(value: object) -> object:
 class EvaluateSpec(SpecModel):
     """How the models of a study are compared."""
 
-    axes: dict[AxisName, AxisSpec] = Field(min_length=1)
+    axes: dict[AxisName, AnyAxis] = Field(min_length=1)
     """What models are measured on, with names of your choice."""
     decide_on: tuple[Axis, ...] = ()
     """The axes that decide which model is better; by default all. The others are only shown."""
@@ -138,7 +146,7 @@ class EvaluateSpec(SpecModel):
 
     @model_validator(mode="after")
     def _code_may_run(self) -> Self:
-        for axis, spec in self.axes.items():
+        for axis, spec in self.judged.items():
             if not self.allow_execution and any(one.runs_code for one in members(spec.judge)):
                 raise ValueError(
                     f"the judge of `{axis}` runs code that models wrote: to allow that, set "
@@ -147,11 +155,27 @@ class EvaluateSpec(SpecModel):
         return self
 
     @property
+    def judged(self) -> dict[Axis, AxisSpec]:
+        """The axes on which models answer prompts and a judge reads the answers."""
+        return {axis: spec for axis, spec in self.axes.items() if isinstance(spec, AxisSpec)}
+
+    def answered(self, axis: Axis) -> Axis:
+        """Return the axis whose answers a judged axis has: the first one with the same prompts."""
+        prompts = self.judged[axis].prompts
+        return next(first for first, spec in self.judged.items() if spec.prompts == prompts)
+
+    @property
+    def scored(self) -> dict[Axis, ScoredAxis]:
+        """The axes whose scores come from a harness or a log."""
+        return {axis: spec for axis, spec in self.axes.items() if isinstance(spec, ScoredAxis)}
+
+    @property
     def deciding(self) -> tuple[Axis, ...]:
         """The axes that decide, in the order of `axes`."""
         return tuple(axis for axis in self.axes if axis in (self.decide_on or self.axes))
 
     def with_prompts(self, prompts: Iterable[tuple[Axis, PromptSetSpec]]) -> Self:
         """Return the same evaluation with other prompts, on their axes only."""
-        axes = {axis: self.axes[axis].model_copy(update={"prompts": own}) for axis, own in prompts}
+        judged = self.judged
+        axes = {axis: judged[axis].model_copy(update={"prompts": own}) for axis, own in prompts}
         return self.model_copy(update={"axes": axes})

@@ -8,9 +8,9 @@ from importlib import import_module
 from mixmerge.logs.scores import Format
 
 _FILES = (
+    "run_folder",  # first: the logs of harnesses may be in it
     "lm_eval",
     "inspect",
-    "run_folder",
     "alpaca_eval",
     "table",
 )

@@ -8,6 +8,8 @@ from mixmerge.files import read_object, read_rows
 from mixmerge.logs.scores import Asked, Format, Scores, Text, first_key
 from mixmerge.records import Prompt, Response, Verdict, score_of
 
+_VERDICTS = "[js]*e/*/*.jsonl"
+"""The verdicts of the steps ``judge/MODEL`` and ``score/MODEL@AXIS``."""
 _WORTH = {"win": 1.0, "tie": 0.5, "loss": 0.0, "yes": 1.0, "no": 0.0}
 
 
@@ -20,7 +22,7 @@ def _recognises(path: Path, head: str) -> bool:
 def _read(path: Path, asked: Asked) -> list[Scores]:
     if path.suffix == ".jsonl":
         return [_verdicts(path)] if asked.wants(path.stem) else []
-    files = sorted(path.parent.glob("judge/*/*.jsonl"))
+    files = sorted(path.parent.glob(_VERDICTS))
     if not files:
         raise DataError(
             f"{path}: there are no verdicts beside it (judge/MODEL/AXIS.jsonl), and only scores of "
@@ -40,7 +42,7 @@ def _verdicts(path: Path) -> Scores:
     info = results.get("axes", {}).get(axis, {})
     low, high = info.get("bounds", (0.0, 1.0))
     scores = Scores(
-        model=str(step.get("name") or path.parent.name),
+        model=str(step.get("name") or path.parent.name).partition("@")[0],
         task=axis,
         metric=str(info.get("title") or "score"),
         origin=path,
@@ -67,16 +69,20 @@ def _verdicts(path: Path) -> Scores:
 
 def _texts(scores: Scores, wanted: frozenset[str], asked: Asked) -> dict[str, Text]:
     del asked
-    run, axis = scores.origin.parents[2], scores.task
+    run, axis, own = scores.origin.parents[2], scores.task, scores.origin.parent / "texts"
+    answered = own.glob("answers.jsonl") if own.is_dir() else (
+        run.glob(f"generate/{scores.model}-*/{axis}.jsonl")
+    )  # fmt: skip
+    asked_of = own.glob("rows.jsonl") if own.is_dir() else run.glob(f"prompts/{axis}-*/rows.jsonl")
     answers = {
         row.prompt: row.text
-        for file in sorted(run.glob(f"generate/{scores.model}-*/{axis}.jsonl"))
+        for file in sorted(answered)
         for row in read_rows(file, Response)
         if row.prompt in wanted
     }
     return {
         row.id: Text(row.text, answers[row.id], "; ".join(row.accepted))
-        for file in sorted(run.glob(f"prompts/{axis}-*/rows.jsonl"))
+        for file in sorted(asked_of)
         for row in read_rows(file, Prompt)
         if row.id in answers
     }
@@ -84,7 +90,7 @@ def _texts(scores: Scores, wanted: frozenset[str], asked: Asked) -> dict[str, Te
 
 FORMAT = Format(
     name="mixmerge",
-    patterns=("judge/*/*.jsonl", "*.jsonl"),
+    patterns=(_VERDICTS, "*.jsonl"),
     recognises=_recognises,
     read=_read,
     texts=_texts,

@@ -8,6 +8,7 @@ from pathlib import Path
 from mixmerge.errors import ModelError, SpecError
 from mixmerge.evaluation.judges import of_people
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
+from mixmerge.evaluation.sources import HarnessSpec
 from mixmerge.merging.methods import METHODS
 from mixmerge.spec_model import Problem, quoted, unknown_name
 from mixmerge.study.selection import SweepSpec
@@ -72,7 +73,7 @@ def problems(study: Study) -> Iterator[Problem]:
     if len(set(study.languages)) < len(study.languages):
         yield ("languages",), "a language is named twice."
     checks = (_given, _testbed, _mixtures, _axes, _choices, _match_on, _selection_items, _trial)
-    for check in (_chat_templates, _batches, _rewards, *checks):
+    for check in (_chat_templates, _batches, _rewards, _harnesses, *checks):
         yield from check(study)
     unknown = list(_checkpoints(study))
     yield from unknown
@@ -142,7 +143,7 @@ def _testbed(study: Study) -> Iterator[Problem]:
             place = ("data", name, "testbed")
             yield place, unknown_name(source.testbed, "the testbed's sources", SOURCES)
     asked: dict[tuple[str, ...], PromptSetSpec] = {
-        ("evaluate", "axes", a, "prompts"): s.prompts for a, s in study.evaluate.axes.items()
+        ("evaluate", "axes", a, "prompts"): s.prompts for a, s in study.evaluate.judged.items()
     }
     if study.selection is not None:
         asked |= {("selection", "prompts", a): own for a, own in study.selection.prompts.items()}
@@ -165,12 +166,26 @@ def _axes(study: Study) -> Iterator[Problem]:
         for axis in getattr(selection, section):
             if axis not in axes:
                 yield ("selection", section, axis), unknown_name(axis, "evaluate.axes", axes)
+            elif section == "prompts" and axis in study.evaluate.scored:
+                said = f"`{axis}` is scored by a harness or a log: it has no prompts to choose on."
+                yield ("selection", section, axis), said
+
+
+def _harnesses(study: Study) -> Iterator[Problem]:
+    """Find models that a harness cannot run, because the study has only an endpoint for them."""
+    for axis, spec in study.evaluate.scored.items():
+        for name in (BASE, *study.checkpoints):
+            if isinstance(spec.source, HarnessSpec) and not has_weights(study, name):
+                said = f"runs {spec.key} on the weights of `{name}`, of which only an endpoint is "
+                yield ("evaluate", "axes", axis), f"{said}given: name its folder as `model`, too."
 
 
 def _trial(study: Study) -> Iterator[Problem]:
     if study.evaluate.calibrate is None:
         return
-    for axis, spec in study.evaluate.axes.items():
+    if not study.evaluate.judged:
+        yield ("evaluate", "calibrate"), "there is no axis with a judge to compare with labels."
+    for axis, spec in study.evaluate.judged.items():
         if of_people(spec.judge):
             said = (
                 f"asks the judge of `{axis}` about probes, which people cannot be asked here; "
@@ -284,7 +299,7 @@ def _choices(study: Study) -> Iterator[Problem]:
 def _selection_items(study: Study) -> Iterator[Problem]:
     if study.selection is None:
         return
-    reported = study.evaluate.axes
+    reported = study.evaluate.judged
     for axis, asked in study.selection.prompts.items():
         if axis in reported and _origins(asked) & _origins(reported[axis].prompts):
             said = (

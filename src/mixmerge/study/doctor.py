@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mixmerge.evaluation.judges import JUDGES
 from mixmerge.evaluation.judges.python_tests import PythonTestsSpec
+from mixmerge.evaluation.sources import SOURCES
 from mixmerge.execution.engines import ENGINES
 from mixmerge.execution.engines.local import physical_memory_gb
 from mixmerge.study.memory import FULL_BYTES, HALF_BYTES, ROOM, gpus
@@ -108,11 +109,16 @@ def _extras() -> Iterator[Fact]:
         for key, spec in kinds.items():
             for package in spec.model_construct().requires():
                 used.setdefault(package, []).append(f"`{what} {key}`")
+    for key, axis in SOURCES.items():
+        source = axis.model_fields[key].annotation
+        for package in source.model_construct().requires() if source is not None else ():
+            used.setdefault(package, []).append(f"`{key}` axes")
     for package in AdapterSpec(load_in_4bit=True).requires():
         used.setdefault(package, []).append("`adapter: {load_in_4bit: true}`")
     for extra, packages in extras().items():
         absent = [package for package in packages if _version(package) is None]
-        purpose = ", ".join(use for package in packages for use in used.get(package, []))
+        uses = (used.get(package.replace("-", "_"), []) for package in packages)
+        purpose = ", ".join(each for use in uses for each in use)
         install = f"; pip install 'mixmerge[{extra}]'" if absent else ""
         yield Fact(f"extra {extra}", "missing" if absent else "installed", f"{purpose}{install}")
 

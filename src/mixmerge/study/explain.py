@@ -18,9 +18,10 @@ from mixmerge.files import existing_parent
 from mixmerge.records import Axis, Prompt
 from mixmerge.records.judge_card import ProbeName
 from mixmerge.study.memory import model_size, step_bytes
-from mixmerge.study.preflight import Weight, disk_bytes, preflight
+from mixmerge.study.preflight import disk_bytes, preflight
 from mixmerge.study.resolution import decides, decides_if, prompt_counts
 from mixmerge.study.run import prepare
+from mixmerge.study.scored import Weight
 from mixmerge.study.spec import BASE, TOKENS_PER_ROW, Study
 from mixmerge.study.speed import GUESS, guessed_seconds
 from mixmerge.study.steps import KINDS
@@ -316,7 +317,7 @@ def judge_calls(
 
 
 def _endpoints(study: Study) -> Iterator[tuple[Axis, EndpointJudgeSpec]]:
-    for axis, spec in study.evaluate.axes.items():
+    for axis, spec in study.evaluate.judged.items():
         for judge in members(spec.judge):
             if isinstance(judge, EndpointJudgeSpec):
                 yield axis, judge

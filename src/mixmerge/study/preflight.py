@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from mixmerge.errors import SpecError, UserError
 from mixmerge.execution.plan import Planned
@@ -23,6 +23,7 @@ from mixmerge.study.memory import memory_warnings, model_size, source_folder
 from mixmerge.study.packages import missing_packages
 from mixmerge.study.probe import missing_keys, needed_endpoints, unanswered
 from mixmerge.study.resolution import too_few
+from mixmerge.study.scored import Weight, scored_problems, unknown_tasks
 from mixmerge.study.spec import BASE, SELECTION, Study
 from mixmerge.study.spec_file import read_extended, where
 from mixmerge.study.steps.given import whole_model
@@ -33,8 +34,6 @@ from mixmerge.study.steps.prompts import Prompts, read_prompts
 from mixmerge.study.steps.rewards import weights_of
 from mixmerge.study.steps.train import Train
 from mixmerge.yaml_file import Place
-
-Weight = Literal["error", "missing", "warning", "note"]
 
 FIRST_ROWS = 50
 """Rows read of each training file: most broken files show it early, and a file may have
@@ -112,9 +111,11 @@ def preflight(
         *_disk(todo, steps, root),
         *(Finding(*each, "warning") for each in memory_warnings(study, todo, steps)),
         *_few_prompts(study, steps, prompts),
+        *(Finding(*each) for each in scored_problems(study, todo)),
     ]
     # A probe costs a token: ask only when every free check has passed.
     if probe and not any(each.fatal for each in found) and _takes_long(todo):
+        found += [Finding(*each) for each in unknown_tasks(study, todo)]
         for place, text, lasting in unanswered(asked, root):
             found.append(Finding(place, text, "missing" if lasting else "warning"))
     return Preflight(found, prompts)
@@ -155,6 +156,8 @@ def _named_at(step: Step, role: str) -> Place:
         return (*_of_prompts(step.name), "files")
     if step.kind in ("base", "given"):
         return (BASE,) if step.kind == "base" else ("checkpoints", step.name, "model")
+    if step.kind in ("harness", "score"):
+        return ("evaluate", "axes", step.name.partition("@")[2])
     return ("evaluate", "axes", owner, "judge") if step.kind == "judge" else ("evaluate",)
 
 
@@ -269,6 +272,8 @@ def _packages(study: Study, todo: Sequence[Planned]) -> Iterator[Finding]:
                 return recipe in recipes
             case ("evaluate", "axes", axis, "judge", *_):
                 return bool(kinds & {"judge", "calibrate"}) or axis in rewards
+            case ("evaluate", "axes", axis, *_) if axis in study.evaluate.scored:
+                return "harness" in kinds
             case ("evaluate", "generate", *_) | ("base" | "checkpoints", *_):
                 return "generate" in kinds
         return place == ("tracking",) and bool(todo)  # engines check their own packages

@@ -46,7 +46,7 @@ def needed_endpoints(study: Study, todo: Sequence[Planned]) -> list[NeededEndpoi
     states = {item.step.id for item in todo}
     found: dict[str, NeededEndpoint] = {}
     for item in todo:
-        for value in _endpoints(dict(item.step.placement)):
+        for value in endpoints(dict(item.step.placement)):
             known = {key: value[key] for key in EndpointSpec.model_fields if key in value}
             spec = EndpointSpec.model_validate(known)
             place = next((at for at, own in places if _same(own, spec)), ())
@@ -59,13 +59,14 @@ def needed_endpoints(study: Study, todo: Sequence[Planned]) -> list[NeededEndpoi
     return list(found.values())
 
 
-def _endpoints(value: Any) -> Iterator[dict[str, Any]]:
+def endpoints(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield the mappings within a value that name an endpoint."""
     if isinstance(value, dict):
         if isinstance(value.get("endpoint"), str):
             yield value
         value = list(value.values())
     for each in value if isinstance(value, (list, tuple)) else ():
-        yield from _endpoints(each)
+        yield from endpoints(each)
 
 
 def _same(own: EndpointSpec, asked: EndpointSpec) -> bool:

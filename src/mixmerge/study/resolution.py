@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from mixmerge.evaluation.spec import AxisSpec
+from mixmerge.evaluation.spec import AnyAxis
 from mixmerge.execution.plan import Planned
-from mixmerge.records import Prompt
+from mixmerge.records import Axis, Prompt
 from mixmerge.stats.estimate import MIN_CLUSTERS, MIN_VALUES
 from mixmerge.stats.power import smallest_difference
-from mixmerge.study.spec import Study
+from mixmerge.study.spec import BASE, Study
+from mixmerge.study.steps.harness import scored_name
 from mixmerge.study.steps.prompts import Prompts
+from mixmerge.study.steps.score import Score
 
 DISCORDANT = 0.3
 """Assumed share of prompts on which two models differ, until there are answers."""
@@ -27,7 +29,7 @@ def decides(
     pairs = comparisons(study)
     said = []
     for axis in study.evaluate.deciding:
-        size = prompt_counts(f"prompts/{axis}", planned, prompts)
+        size = prompt_counts(_counted(study, axis), planned, prompts)
         if size is None:
             said.append(f"{axis}: not known until its prompts are here.")
         else:
@@ -60,15 +62,21 @@ def too_few(
 ) -> Iterator[tuple[str, int]]:
     """Yield the deciding axes with too few prompts for any interval, and their number."""
     for axis in study.evaluate.deciding:
-        size = prompt_counts(f"prompts/{axis}", planned, prompts)
+        size = prompt_counts(_counted(study, axis), planned, prompts)
         if size is not None and (size[0] < MIN_VALUES or size[1] < MIN_CLUSTERS):
             yield axis, size[0]
+
+
+def _counted(study: Study, axis: Axis) -> str:
+    """Return the step that counts the prompts of an axis."""
+    scored = axis in study.evaluate.scored
+    return f"{Score.kind}/{scored_name(BASE, axis)}" if scored else f"{Prompts.kind}/{axis}"
 
 
 def prompt_counts(
     step: str, planned: Mapping[str, Planned], prompts: Mapping[str, Sequence[Prompt]]
 ) -> tuple[int, int] | None:
-    """Return the numbers of prompts and of clusters of a prompt step; None if not known yet.
+    """Return the numbers of prompts and of clusters of a step; None if not known yet.
 
     ``prompts`` holds prompts by step that are known though their step has not run.
     """
@@ -77,11 +85,10 @@ def prompt_counts(
     record = planned[step].record if step in planned else None
     if record is None:
         return None
-    facts = Prompts().read_facts(record)
-    return facts.rows, facts.clusters
+    return int(record["facts"]["rows"]), int(record["facts"]["clusters"])
 
 
-def _sentence(spec: AxisSpec, rows: int, clusters: int, pairs: int) -> str:
+def _sentence(spec: AnyAxis, rows: int, clusters: int, pairs: int) -> str:
     asked = f"{rows:,} prompts" + (f" ({clusters:,} independent)" if clusters < rows else "")
     if rows < MIN_VALUES or clusters < MIN_CLUSTERS:
         return f"{asked} decide nothing; {MIN_VALUES} are required."

@@ -4,9 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import chdir, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, overload
-
-from pydantic import ValidationError
+from typing import Literal, overload
 
 from mixmerge.errors import SpecError, StepFailedError
 from mixmerge.execution.engines import engine_by_name
@@ -17,7 +15,6 @@ from mixmerge.execution.schedule import run as walk
 from mixmerge.execution.step import Step, needed_for
 from mixmerge.execution.store import Store
 from mixmerge.files import (
-    first_problem,
     read_json,
     write_bytes,
     write_json,
@@ -26,6 +23,7 @@ from mixmerge.files import (
 from mixmerge.progress import Progress, silent
 from mixmerge.records.judge_card import JudgeCard
 from mixmerge.records.results import Results
+from mixmerge.study.budget import with_budget
 from mixmerge.study.check import read_study, whole_text
 from mixmerge.study.preflight import missing_files, preflight, refuse
 from mixmerge.study.recorded import RecordedStore, to_show
@@ -314,8 +312,8 @@ def report(
 ) -> Path:
     """Rebuild tables, figures and ``report.html`` of a run, finished or not; return the page.
 
-    Needs no files outside the run folder. Changes the working directory to the run's while it looks
-    for those that the study names. ``say`` hears what the pages leave out, if anything.
+    Needs no files outside the run folder; see `recorded`. ``say`` hears what the pages leave out,
+    if anything.
 
     Raises:
         SpecError: the folder is not a run folder, or nothing in it has been judged yet.
@@ -323,12 +321,30 @@ def report(
     from mixmerge.reporting.write import write_report
     from mixmerge.study.steps.report import gather
 
-    folder = Path(folder)
-    if not (folder / STUDY_FILE).is_file():
+    prepared, shown, unfinished = recorded(folder)
+    data = gather(
+        prepared.study,
+        shown,
+        unfinished=unfinished,
+        study_file=prepared.text,
+        run=prepared.root,
+    )
+    return write_report(data, Path(folder), progress=progress, say=say)
+
+
+def recorded(folder: Path | str) -> tuple[Prepared, dict[str, Path], list[str]]:
+    """Read a run folder: its study, the finished steps' folders by id, and the unfinished ids.
+
+    Changes the working directory to the run's while it looks for files that the study names.
+
+    Raises:
+        SpecError: the folder is not a run folder.
+    """
+    root = Path(folder).absolute()
+    if not (root / STUDY_FILE).is_file():
         raise SpecError(
             f"{folder}: no {STUDY_FILE}; give the folder of a `mixmerge run` or `demo`."
         )
-    root = folder.absolute()
     ran = read_json(root / RUN_FILE)
     directory = Path(ran.get("directory", "."))
     store = RecordedStore(root)
@@ -340,15 +356,7 @@ def report(
         for item in planned
         if item.state != "done" and item.step.kind not in ("results", "report")
     ]
-    shown = to_show(planned, store)
-    data = gather(
-        prepared.study,
-        shown,
-        unfinished=unfinished,
-        study_file=prepared.text,
-        run=root,
-    )
-    return write_report(data, folder, progress=progress, say=say)
+    return prepared, to_show(planned, store), unfinished
 
 
 def _failure(outcome: Outcome) -> StepFailedError:
@@ -361,36 +369,3 @@ def _failure(outcome: Outcome) -> StepFailedError:
     error = StepFailedError("\n".join([head, *lines]))
     error.code = 1 if any(code == 1 for code, _ in outcome.failed.values()) else 2
     return error
-
-
-def with_budget(spec: Study, dollars: float) -> Study:
-    """Return a study with this budget on every priced endpoint, in place of its own.
-
-    The budget covers all judges together, because a study keeps their journals in one folder; in an
-    evaluation it covers models behind endpoints too. An endpoint without a price counts as free.
-
-    Raises:
-        SpecError: no endpoint has a price, or one with a price has no limit on answer length.
-    """
-    values = spec.model_dump(exclude_unset=True)
-    paid = [endpoint for endpoint in _endpoints(values) if endpoint.get("price") is not None]
-    if not paid:
-        raise SpecError(
-            "A budget needs a judge at an endpoint with its price, e.g. "
-            "`price: {input: 2.5, output: 10}` in dollars per million tokens; there is none."
-        )
-    for endpoint in paid:
-        endpoint["budget"] = dollars
-    try:
-        return Study.model_validate(values)
-    except ValidationError as error:
-        raise SpecError(first_problem(error)) from error
-
-
-def _endpoints(value: Any) -> list[dict[str, Any]]:
-    if isinstance(value, dict):
-        found = [value] if "endpoint" in value else []
-        return found + [inner for part in value.values() for inner in _endpoints(part)]
-    if isinstance(value, (list, tuple)):
-        return [inner for part in value for inner in _endpoints(part)]
-    return []

@@ -132,7 +132,7 @@ else:
     BaseSpec = Annotated[Given, BeforeValidator(_from_its_name)]
 
 
-Phase = Literal["train", "merge", "generate", "judge", "mix"]
+Phase = Literal["train", "merge", "generate", "harness", "judge", "mix"]
 
 
 @with_engines

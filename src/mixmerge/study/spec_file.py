@@ -93,7 +93,7 @@ def _place_in(data: Any, location: Place) -> Place:
         if inside or (isinstance(data, list) and isinstance(part, int) and 0 <= part < len(data)):
             data = data[part]
             place.append(part)
-        elif last and isinstance(data, dict):
+        elif last and isinstance(data, dict) and " " not in str(part):  # as the tags of `one_of`
             place.append(part)
     return tuple(place)
 

@@ -32,7 +32,6 @@ def answering(trainer: type[Any]) -> type[Any]:
     tokens that end an answer as ``stops``, and logs ``generated_tokens`` and ``unfinished_answers``
     of each step.
     """
-    import torch
 
     class Answering(trainer):
         def __init__(self, *, stops: Sequence[int], **given: Any) -> None:
@@ -45,42 +44,49 @@ def answering(trainer: type[Any]) -> type[Any]:
             return prompts, None, {}
 
         def _generate_single_turn(self, prompt_ids: Any, *args: Any, **given: Any) -> Any:
+            rows = len(prompt_ids)
+            return self._written(range(rows), rows, prompt_ids, *args, **given)
+
+        def _written(
+            self, own: Sequence[int], rows: int, prompt_ids: Any, *args: Any, **given: Any
+        ) -> Any:
+            """Answer some of this process's ``rows``; ``own`` are their places among them."""
             model = self.accelerator.unwrap_model(self.model_wrapped)
-            rows, rank = len(prompt_ids), self.accelerator.process_index
+            first = rows * self.accelerator.process_index
             noise = _sampled(
                 seed=(self.args.seed, self.state.global_step),
                 rows=rows * self.accelerator.num_processes,
-                own=slice(rank * rows, (rank + 1) * rows),
+                own=[first + place for place in own],
                 temperature=self.temperature,
             )
             with replaced(model, "generate", partial(model.generate, logits_processor=[noise])):
-                made = super()._generate_single_turn(prompt_ids, *args, **given)
-            self._count(made[0] if isinstance(made, tuple) else made)
-            return made
-
-        def _count(self, answers: list[list[int]]) -> None:
-            counts = {
-                "generated_tokens": sum(map(len, answers)),
-                "unfinished_answers": sum(ids[-1] not in self.eos_token_ids for ids in answers),
-            }
-            for name, count in counts.items():
-                own = torch.tensor(count, device=self.accelerator.device)
-                self._metrics["train"][name].append(self.accelerator.gather(own).sum().item())
+                return super()._generate_single_turn(prompt_ids, *args, **given)
 
         def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
             asked = [{**row, "prompt": row["prompt_ids"]} for row in inputs]
             output: dict[str, Any] = super()._generate_and_score_completions(asked)
+            ids, length = output["completion_ids"], output["completion_mask"].sum(1, keepdim=True)
+            # A truncated answer may be masked out; it reached the limit, so nothing is longer.
+            length = length.masked_fill(length == 0, ids.shape[1])
+            last = ids.gather(1, length - 1)[:, 0]
+            ended = sum((last == stop).long() for stop in self.eos_token_ids)
+            for name, count in (
+                ("generated_tokens", length.sum()),
+                ("unfinished_answers", (1 - ended).sum()),
+            ):
+                total = self.accelerator.gather(count).sum().item()
+                self._metrics["train"][name].append(total)
             return output
 
     return Answering
 
 
-def _sampled(*, seed: tuple[int, int], rows: int, own: slice, temperature: float) -> Any:
+def _sampled(*, seed: tuple[int, int], rows: int, own: Sequence[int], temperature: float) -> Any:
     """Return a function that adds Gumbel noise to the logits of the next token.
 
     The most likely token is then a sample from the softmax (Gumbel 1954; Maddison et al. 2014,
-    arXiv:1411.0030, section 2). Every process draws the noise of all ``rows`` of a step and uses
-    its own.
+    arXiv:1411.0030, section 2). The noise of all ``rows`` of a step is drawn, and that of the
+    ``own`` ones is used.
     """
     import torch
 

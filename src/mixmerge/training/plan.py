@@ -88,7 +88,8 @@ def make_plan(inputs: Inputs, data: TrainingData) -> Plan:
         SpecError: the global batch cannot be split over the processes.
     """
     spec, rows = inputs.spec, len(data.encoded.read)
-    order = row_order(rows, spec.batch_size // spec.answers, spec.steps(rows), spec.seed)
+    prompts = spec.batch_size // spec.answers_per_prompt
+    order = row_order(rows, prompts, spec.steps(rows), spec.seed)
     pin_one_gpu(inputs.placement)
     cpu = on_cpu(inputs.placement)
     micro, accumulation = inputs.placement.accumulation(spec.batch_size, launched_ranks())

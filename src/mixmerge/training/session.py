@@ -82,7 +82,7 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
         _check_finished(trainer.state)
         seconds = (ready - started, time.perf_counter() - ready)
         report = _report(inputs, plan, curve, trainer, cache, trained, resumed_from, seconds)
-        said = (*report.advice, *answers.notes(inputs.spec.answers))
+        said = (*report.advice, *answers.notes(inputs.spec.answers_per_prompt))
         report = report.model_copy(update={"advice": said})
         card = model_card(inputs.spec, report, inputs.model_name)
         stops = plan.data.stops if plan.data.new_stops else ()
@@ -119,7 +119,8 @@ def _report(
     if objective.online:
         # Each answer is written in passes over its prompt and its tokens.
         passes = objective.passes(inputs.spec.own) if objective.passes else (0, 0)
-        reference, forward = passes[0] * tokens, (1 + passes[1]) * tokens
+        written = objective.writes(inputs.spec.own)
+        reference, forward = passes[0] * tokens, (written + passes[1]) * tokens
     packages = (*_PACKAGES, "bitsandbytes") if inputs.spec.quantized else _PACKAGES
     fsdp = "fsdp" if trainer.is_fsdp_enabled else "none"
     return TrainReport(

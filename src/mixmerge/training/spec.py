@@ -176,10 +176,11 @@ class TrainSpec(_Finite):
             SpecError: the global batch cannot be split so, or the objective needs more rows or
                 cannot be sharded.
         """
-        if self.batch_size % self.answers:
+        group = self.answers_per_prompt
+        if self.batch_size % group:
             raise SpecError(
                 f"`batch_size` is {self.batch_size} answers, which is not a multiple of "
-                f"`num_generations` ({self.answers}): each step has all answers to its prompts."
+                f"`num_generations` ({group}): each step has all answers to its prompts."
             )
         rows, _ = placement.accumulation(self.batch_size, ranks)
         if self.objective.teachers and (placement.fsdp is not None or placement.deepspeed):
@@ -204,9 +205,10 @@ class TrainSpec(_Finite):
         return least(self.own, self.batch_size) if least else 1
 
     @property
-    def answers(self) -> int:
+    def answers_per_prompt(self) -> int:
         """Rows of a step that one row of the file is: the model's answers to a prompt, or 1."""
-        return self.objective.answers(self.own) if self.objective.answers else 1
+        count = self.objective.answers_per_prompt
+        return count(self.own) if count else 1
 
     @property
     def own(self) -> Any:
@@ -219,7 +221,8 @@ class TrainSpec(_Finite):
             return self.max_steps
         assert self.epochs is not None
         # Exact decimals: as floats, 1.1 epochs of 100 rows are a little more than 110.
-        return math.ceil(Fraction(str(self.epochs)) * rows * self.answers / self.batch_size)
+        rows *= self.answers_per_prompt
+        return math.ceil(Fraction(str(self.epochs)) * rows / self.batch_size)
 
 
 def _either(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The models that a student is distilled from."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from mixmerge.chat.tokenizer import language_config, load_tokenizer
@@ -45,6 +46,14 @@ def check_sources(sources: Iterable[str], teachers: Mapping[str, ModelFolder]) -
             f"The rows of {quoted(without)} have no teacher; known are {quoted(teachers)}. Name "
             "a teacher for each source in `teachers`."
         )
+
+
+@contextmanager
+def on_device(model: Any, device: Any, home: Any) -> Iterator[None]:
+    """Have a model on a device, and then at its ``home``; nothing moves where both are the same."""
+    model.to(device)
+    yield
+    model.to(home)
 
 
 def load_teachers(

@@ -198,6 +198,39 @@ def test_the_first_loss_is_that_of_the_paper(
     assert mean > 0.1
 
 
+def test_teachers_may_answer(
+    cohere: Path,
+    rows: Path,
+    teachers: dict[str, Path],
+    answers: list[dict[str, Any]],
+    tmp_path: Path,
+) -> None:
+    """Off-policy: the answers are each teacher's, and do not change with the student or the split.
+
+    The student then writes nothing, and the teachers read each row twice.
+    """
+    spec = changed(answers="teacher", beta=0, temperature=0.05, max_steps=2)
+    where = TrainPlacement(per_device_batch=2)
+    report = train(spec, model=cohere, rows=rows, out=tmp_path / "one", teachers=teachers)
+    train(
+        spec,
+        model=teachers["there"],
+        rows=rows,
+        out=tmp_path / "two",
+        teachers=teachers,
+        placement=where,
+    )
+    assert answers[:2] == answers[2:]
+    chosen = []
+    for step in answers[:2]:
+        for source, prompt, answer in zip(*step.values(), strict=True):
+            likely = logits(teachers[source], prompt + answer)[len(prompt) - 1 : -1].argmax(-1)
+            chosen += [one == other for one, other in zip(likely.tolist(), answer, strict=True)]
+    assert np.mean(chosen) > 0.8  # at this temperature, nearly always the most likely token
+    assert report.forward_tokens == 0
+    assert sum(report.teacher_tokens.values()) == 2 * report.tokens
+
+
 def test_the_student_comes_closer_to_each_teacher(
     cohere: Path, rows: Path, teachers: dict[str, Path], tiny: Any, tmp_path: Path
 ) -> None:

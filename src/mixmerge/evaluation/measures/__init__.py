@@ -12,7 +12,7 @@ from mixmerge.evaluation.measures.measure import Measure
 from mixmerge.records.results import AxisInfo, Better
 from mixmerge.spec_model import SpecModel, one_of
 
-__all__ = ["MEASURES", "Measure", "MeasureSpec", "MeasuredAxis"]
+__all__ = ["MEASURES", "Measure", "MeasureSpec", "MeasuredAxis", "Scale"]
 
 _FILES = (
     "win_rate",
@@ -32,13 +32,11 @@ else:
     """``win_rate``, ``{rate: harmful}``, ``{mean: [0, 10]}``, …"""
 
 
-class MeasuredAxis(SpecModel):
-    """How one axis is measured."""
+class Scale(SpecModel):
+    """What the number of an axis is."""
 
     measure: MeasureSpec
     """What the number is: ``win_rate``, ``{rate: harmful}``, ``{mean: [0, 10]}``, …"""
-    better: Better = "higher"
-    """Which direction is better."""
     margin: float | None = Field(None, ge=0)
     """The smallest difference that matters, in the measure's units: 0.03 is 3 points of a rate. A
     model that is better elsewhere may be worse by less. By default 3 % of the range."""
@@ -52,6 +50,13 @@ class MeasuredAxis(SpecModel):
                 f"(seen: {self.margin:g}); for 3 points of a rate write 0.03"
             )
         return self
+
+
+class MeasuredAxis(Scale):
+    """How one axis is measured."""
+
+    better: Better = "higher"
+    """Which direction is better."""
 
     def info(self, *, primary: bool) -> AxisInfo:
         """Return the axis's description in the results."""

@@ -3,7 +3,7 @@
 The graph::
 
     base, given, data, prompts → mix → train → merge → select → generate → judge → results → report
-                                                                                 calibrate ↗
+                                                                harness → score ↗  calibrate ↗
 """
 
 import os
@@ -26,6 +26,8 @@ _FILES = (
     "merge",
     "generate",
     "judge",
+    "harness",
+    "score",
     "select",
     "results",
     "calibrate",

@@ -63,7 +63,7 @@ class Calibrate(StepKind[CalibrateSettings, CalibrateFacts], kind="calibrate"):
         models = [BASE, *study.checkpoints]
         axes, placement, files, needs = judged_axes(study, study.evaluate)
         files |= {"labels": str(asked.labels)} if asked.labels is not None else {}
-        for axis, spec in study.evaluate.axes.items():
+        for axis, spec in study.evaluate.judged.items():
             axes[axis] |= {"better": spec.better, "primary": axis in study.evaluate.deciding}
         settings = {
             "calibrate": asked.model_dump(mode="json", exclude={"labels"}, exclude_none=True),
@@ -94,7 +94,9 @@ class Calibrate(StepKind[CalibrateSettings, CalibrateFacts], kind="calibrate"):
                 info=asked_of.measure.info(asked_of.better, primary=asked_of.primary),
                 judge=judge_for(task, axis, journal),
                 prompts=read_rows(task.inputs[f"prompts:{axis}"] / ROWS, Prompt),
-                answers={name: _answers(task, name, axis) for name in settings.models},
+                answers={
+                    name: _answers(task, name, asked_of.answers or axis) for name in settings.models
+                },
                 base=BASE,
                 verdicts={
                     name: read_rows(_file(task, "verdicts", name, axis), Verdict)

@@ -1,4 +1,4 @@
-"""``generate/MODEL``: generate a model's answers to the prompts of every axis."""
+"""``generate/MODEL``: generate a model's answers to the prompts of every axis, each once."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -36,7 +36,7 @@ class Generate(StepKind[GenerateSettings, GenerateFacts], kind="generate"):
     def plan(self, study: Study) -> Iterable[Step]:
         """Yield a step for each model of each round."""
         for each in rounds(study):
-            for name in each.models:
+            for name in each.models if each.evaluate.judged else ():
                 yield self._step(study, each, name)
 
     def _step(self, study: Study, asked: Round, name: str) -> Step:
@@ -47,7 +47,8 @@ class Generate(StepKind[GenerateSettings, GenerateFacts], kind="generate"):
             decoding = decoding.model_copy(update={"chat_template": study.chat_template})
         inputs = {"model": model_step(study, name)} if has_weights(study, name) else {}
         inputs |= {
-            f"prompts:{axis}": f"prompts/{axis}{asked.suffix}" for axis in asked.evaluate.axes
+            f"prompts:{axis}": f"prompts/{axis}{asked.suffix}"
+            for axis in dict.fromkeys(map(asked.evaluate.answered, asked.evaluate.judged))
         }
         given = study.given().get(name)
         own = given.generate if given is not None and given.generate else asked.evaluate.generate

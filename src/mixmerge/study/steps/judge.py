@@ -30,6 +30,8 @@ class JudgedAxis(SpecModel):
     measure: MeasureSpec
     judge: dict[str, Any]
     """The settings that identify the judge."""
+    answers: Axis | None = None
+    """The axis with the same prompts whose answers are judged; None: its own."""
 
 
 class JudgeSettings(SpecModel):
@@ -50,9 +52,9 @@ class Judging(StepKind[JudgeSettings, JudgeFacts], kind="judge"):
     def plan(self, study: Study) -> Iterable[Step]:
         """Yield a step for each model of each round."""
         for each in rounds(study):
-            axes = each.evaluate.axes
+            axes = each.evaluate.judged
             asked, placement, files, needs = judged_axes(study, each.evaluate)
-            for name in each.models:
+            for name in each.models if axes else ():
                 inputs = {f"prompts:{axis}": f"prompts/{axis}{each.suffix}" for axis in axes}
                 inputs |= {
                     "answers": f"generate/{name}{each.suffix}",
@@ -85,12 +87,13 @@ class Judging(StepKind[JudgeSettings, JudgeFacts], kind="judge"):
             # Axes with the same judge share one object, so that a local model is loaded once.
             spec = task.placement["axes"][axis]
             judges[repr(spec)] = by = judges.get(repr(spec)) or judge_for(task, axis, journal)
+            answered = f"{settings.axes[axis].answers or axis}.jsonl"
             with judge_threads(task):
                 verdicts = judge(
                     measure.question(axis),
                     read_rows(folder / ROWS, Prompt),
-                    read_rows(task.inputs["answers"] / f"{axis}.jsonl", Response),
-                    base_answers=read_rows(task.inputs["base_answers"] / f"{axis}.jsonl", Response),
+                    read_rows(task.inputs["answers"] / answered, Response),
+                    base_answers=read_rows(task.inputs["base_answers"] / answered, Response),
                     by=by,
                     out=task.folder / f"{axis}.jsonl",
                     progress=progress,
@@ -104,9 +107,10 @@ def judged_axes(
     study: Study, evaluate: EvaluateSpec
 ) -> tuple[dict[Axis, Any], dict[str, Any], dict[str, str], Needs]:
     """Return the settings, placement, files and needs of a step that judges every axis."""
-    axes = evaluate.axes
+    axes = evaluate.judged
     settings = {
         axis: {"measure": spec.measure.model_dump(mode="json"), "judge": spec.judge.identity()}
+        | ({} if evaluate.answered(axis) == axis else {"answers": evaluate.answered(axis)})
         for axis, spec in axes.items()
     }
     placement: dict[str, Any] = {

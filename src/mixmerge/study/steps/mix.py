@@ -39,7 +39,7 @@ class Mix(StepKind[MixSettings, MixFacts], kind="mix"):
         held_out = {
             f"held_out:{axis}{each.suffix}": f"prompts/{axis}{each.suffix}"
             for each in rounds(study)
-            for axis in each.evaluate.axes
+            for axis in each.evaluate.judged
         }
         for name, form in sorted(wanted, key=lambda pair: (order[pair[0]], pair[1])):
             yield self._step(study, name, form, held_out)

@@ -39,7 +39,7 @@ class Prompts(StepKind[PromptSettings, PromptFacts], kind="prompts"):
     def plan(self, study: Study) -> Iterable[Step]:
         """Yield a step for each axis of each round."""
         for each in rounds(study):
-            for axis, spec in each.evaluate.axes.items():
+            for axis, spec in each.evaluate.judged.items():
                 settings, files = described("prompts", spec.prompts)
                 if spec.prompts.testbed:
                     files |= WORLD

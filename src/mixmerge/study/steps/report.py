@@ -24,6 +24,7 @@ from mixmerge.study.steps.results import (
     RESULTS,
     compute_results,
     results_settings,
+    verdict_steps,
     with_folders,
 )
 from mixmerge.study.steps.samples import recipes, study_samples
@@ -130,12 +131,12 @@ def _results(study: Study, folders: Folders) -> Results:
         return read_results(read_json(done / RESULTS), str(done / RESULTS))
     settings = results_settings(study)
     trainings = {name: info.trainings for name, info in settings.models.items()}
-    judged = {
-        name: folders[f"judge/{name}"]
+    known = [
+        name
         for name in (BASE, *study.checkpoints, *study.measured_merges())
-        if _is_known(name, trainings.get(name, []), folders)
-    }
-    if len(judged) < 2 or BASE not in judged:
+        if _is_known(study, name, trainings.get(name, []), folders)
+    ]
+    if len(known) < 2 or BASE not in known:
         raise SpecError(
             "nothing to report yet: the base model and at least one checkpoint must be judged. "
             "`mixmerge run` continues the study."
@@ -143,13 +144,17 @@ def _results(study: Study, folders: Folders) -> Results:
     trained = {
         name: folders[f"train/{name}"] for name in study.checkpoints if f"train/{name}" in folders
     }
-    answers = {name: folders[f"generate/{name}"] for name in judged}
-    return compute_results(settings, judged, trained, answers)
+    verdicts = {
+        role: folders[step] for name in known for role, step in verdict_steps(study, name).items()
+    }
+    answers = {n: folders[f"generate/{n}"] for n in known if f"generate/{n}" in folders}
+    return compute_results(settings, verdicts, trained, answers)
 
 
-def _is_known(name: str, trainings: Sequence[str], folders: Folders) -> bool:
+def _is_known(study: Study, name: str, trainings: Sequence[str], folders: Folders) -> bool:
     """Return whether a model's verdicts, answers and trainings are all finished."""
-    needed = [f"judge/{name}", f"generate/{name}", *(f"train/{each}" for each in trainings)]
+    needed = [*verdict_steps(study, name).values(), *(f"train/{each}" for each in trainings)]
+    needed += [f"generate/{name}"] if study.evaluate.judged else []
     return all(step in folders for step in needed)
 
 

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from pydantic import Field
+
 from mixmerge.evaluation.measures import MeasuredAxis
 from mixmerge.evaluation.spec import ResultsSpec
 from mixmerge.execution.step import Needs, Step, Task
@@ -15,7 +17,9 @@ from mixmerge.records import Axis, Response, Results, RowModel, Verdict
 from mixmerge.records.advice import Advice, Priority
 from mixmerge.records.results import Costs, ModelInfo
 from mixmerge.study.spec import BASE, Study, Trained, model_step
+from mixmerge.study.steps.harness import scored_name
 from mixmerge.study.steps.kind import Folders, StepKind, inputs_of, model_path
+from mixmerge.study.steps.score import Score
 from mixmerge.study.steps.train import Train, TrainFacts
 
 RESULTS = "results.json"
@@ -33,6 +37,8 @@ class ResultsSettings(ResultsSpec):
     """The axes, models and statistics of the results."""
 
     models: dict[str, ReportedModel]
+    answers: dict[Axis, Axis] = Field(default={}, exclude_if=lambda answers: not answers)
+    """The axis that an axis has its answers from, where that is another one."""
 
 
 class ResultsFacts(RowModel):
@@ -47,9 +53,13 @@ class StudyResults(StepKind[ResultsSettings, ResultsFacts], kind="results"):
     def plan(self, study: Study) -> Iterable[Step]:
         """Yield the one step."""
         models = [BASE, *study.checkpoints]
-        judged = [*models, *study.measured_merges()]
-        inputs = {f"verdicts:{name}": f"judge/{name}" for name in judged}
-        inputs |= {f"answers:{name}": f"generate/{name}" for name in models}
+        inputs = {
+            f"verdicts:{role}": step
+            for name in [*models, *study.measured_merges()]
+            for role, step in verdict_steps(study, name).items()
+        }
+        if study.evaluate.judged:
+            inputs |= {f"answers:{name}": f"generate/{name}" for name in models}
         inputs |= {f"trained:{name}": f"{Train.kind}/{name}" for name in study.trained()}
         settings = results_settings(study).model_dump(mode="json")
         yield Step(self.kind, "study", settings, inputs, needs=Needs(seconds=10), version=7)
@@ -62,14 +72,29 @@ class StudyResults(StepKind[ResultsSettings, ResultsFacts], kind="results"):
         return ResultsFacts(models=len(found.models))
 
 
+def verdict_steps(study: Study, name: str) -> dict[str, str]:
+    """Return the steps that write a model's verdicts, by the model or, for one axis, MODEL@AXIS."""
+    judged = {name: f"judge/{name}"} if study.evaluate.judged else {}
+    scored = [scored_name(name, axis) for axis in study.evaluate.scored]
+    return judged | {each: f"{Score.kind}/{each}" for each in scored}
+
+
 def results_settings(study: Study) -> ResultsSettings:
     """Return the settings of the step ``results/study``."""
     return ResultsSettings(
         study=study.study,
+        answers={
+            axis: study.evaluate.answered(axis)
+            for axis in study.evaluate.judged
+            if study.evaluate.answered(axis) != axis
+        },
         seed=study.seed,
         draws=study.evaluate.draws,
         axes={
-            axis: MeasuredAxis(measure=spec.measure, better=spec.better, margin=spec.margin)
+            # Where a log says which direction is better, `compute_results` reads it.
+            axis: MeasuredAxis(
+                measure=spec.measure, better=spec.better or "higher", margin=spec.margin
+            )
             for axis, spec in study.evaluate.axes.items()
         },
         decide_on=list(study.evaluate.deciding),
@@ -103,14 +128,18 @@ def compute_results(
     *,
     progress: Progress = silent,
 ) -> Results:
-    """Compute the results of the models that have ``verdicts``.
+    """Compute the results of the models that have ``verdicts``, by the roles of `verdict_steps`.
 
     ``answers`` give lengths and finish reasons, trainings give tokens and rows.
     """
     from mixmerge.evaluation.results import results as estimate
 
     progress(0, 1, "bootstrap")
-    described = {name: info for name, info in settings.models.items() if name in verdicts}
+    settings = settings.model_copy(update={"axes": _with_directions(settings, verdicts)})
+    told: dict[str, dict[Axis, list[Verdict]]] = {}
+    for role, folder in verdicts.items():
+        told.setdefault(role.partition("@")[0], {}).update(read_verdicts(folder))
+    described = {name: info for name, info in settings.models.items() if name in told}
     models = {BASE: ModelInfo(kind="base")} | {
         name: ModelInfo(**info.model_dump(exclude={"trainings"}))
         for name, info in described.items()
@@ -120,10 +149,16 @@ def compute_results(
         settings,
         BASE,
         models,
-        {name: read_verdicts(verdicts[name]) for name in verdicts},
+        told,
         answers={
-            axis: {name: read_rows(answers[name] / f"{axis}.jsonl", Response) for name in models}
+            axis: {
+                name: read_rows(
+                    answers[name] / f"{settings.answers.get(axis, axis)}.jsonl", Response
+                )
+                for name in models
+            }
             for axis in settings.axes
+            if scored_name(BASE, axis) not in verdicts
         },
         costs={
             name: _costs([read[training] for training in info.trainings])
@@ -167,6 +202,16 @@ def with_folders(found: Results, study: Study, folders: Folders, run: Path) -> R
     priorities = tuple(map(place, found.advice.priorities))
     advice = place(found.advice).model_copy(update={"priorities": priorities})
     return found.model_copy(update={"advice": advice})
+
+
+def _with_directions(settings: ResultsSettings, verdicts: Folders) -> dict[Axis, MeasuredAxis]:
+    """Return the axes with the directions that harnesses and logs state."""
+    scored = {axis: verdicts.get(scored_name(BASE, axis)) for axis in settings.axes}
+    read = {a: Score().read_facts(read_json(f / RECORD)).better for a, f in scored.items() if f}
+    return {
+        axis: spec.model_copy(update={"better": read.get(axis, spec.better)})
+        for axis, spec in settings.axes.items()
+    }
 
 
 def read_verdicts(folder: Path) -> dict[Axis, list[Verdict]]:

@@ -49,9 +49,11 @@ def weights_of(recipe: TrainSpec) -> dict[Axis, float]:
 
 def problems(study: Study, recipe: TrainSpec) -> Iterator[tuple[Axis, str]]:
     """Yield the axes of a recipe's reward that cannot reward, and why."""
-    axes = study.evaluate.axes
+    axes = study.evaluate.judged
     for axis in weights_of(recipe):
-        if axis not in axes:
+        if axis in study.evaluate.scored:
+            yield axis, "a harness or a log scores this axis, and no judge reads single answers."
+        elif axis not in axes:
             yield axis, unknown_name(axis, "evaluate.axes", axes)
         elif axes[axis].measure.asks == "comparison":
             said = "compares answers with the base model's, and a reward is for each answer alone"
@@ -64,7 +66,7 @@ def rewarding(
     study: Study, recipe: TrainSpec
 ) -> tuple[dict[Axis, Any], dict[str, Any], dict[str, str], Needs]:
     """Return the settings, placement, files and needs of the judges in a recipe's reward."""
-    every = study.evaluate.axes
+    every = study.evaluate.judged
     axes = {axis: every[axis] for axis in sorted(weights_of(recipe))}
     asked = study.evaluate.model_copy(update={"axes": axes})
     settings, placement, files, needs = judged_axes(study, asked)

@@ -7,7 +7,7 @@ from typing import Any
 
 from mixmerge.files import read_rows
 from mixmerge.merging.spec import MergeSpec
-from mixmerge.records import Axis, Prompt, Response, Results, Verdict
+from mixmerge.records import Axis, Prompt, Response, Results, Verdict, score_of
 from mixmerge.reporting.models import all_models
 from mixmerge.reporting.samples import (
     SampleAnswer,
@@ -17,7 +17,8 @@ from mixmerge.reporting.samples import (
     outcome_in_words,
 )
 from mixmerge.study.spec import BASE, Study, Trained
-from mixmerge.study.steps.kind import ROWS, Folders
+from mixmerge.study.steps.kind import Folders
+from mixmerge.study.steps.outputs import Outputs
 from mixmerge.yaml_file import to_yaml
 
 
@@ -29,14 +30,15 @@ def study_samples(
     ``folders`` holds the finished steps' folders by step id. Answers are read when the items are
     iterated over, those of one axis at a time. ``told`` are the `recipes`.
     """
-    names = [name for name in all_models(results) if f"generate/{name}" in folders]
-    axes = [axis for axis in results.axes if f"prompts/{axis}" in folders]
+    kept = Outputs(study, folders)
+    axes = [axis for axis in results.axes if kept.prompts(axis)]
+    names = [name for name in all_models(results) if any(kept.answers(name, a) for a in axes)]
     if not names or not axes or study.report.samples == 0:
         return None
     return Samples(
         models=[SampleModel(n, results.models[n].kind, told.get(n, "")) for n in names],
         axes={axis: results.axes[axis].better for axis in axes},
-        items=_Items(study, folders, results, names, axes),
+        items=_Items(kept, results, names, axes),
         pair=_first_pair(results, names),
     )
 
@@ -82,15 +84,15 @@ def _plain(spec: Any) -> Any:
 class _Items:
     """The items of a run; each iteration reads the files again, so that memory holds one axis."""
 
-    study: Study
-    folders: Folders
+    kept: Outputs
     results: Results
     models: Sequence[str]
     axes: Sequence[Axis]
 
     def __iter__(self) -> Iterator[SampleItem]:
         for axis in self.axes:
-            prompts = read_rows(self.folders[f"prompts/{axis}"] / ROWS, Prompt)
+            file = self.kept.prompts(axis)
+            prompts = read_rows(file, Prompt) if file else []
             answers = {name: self._answers(name, axis) for name in self.models}
             for prompt in self._chosen(prompts):
                 yield SampleItem(
@@ -106,30 +108,26 @@ class _Items:
     def _chosen(self, prompts: Sequence[Prompt]) -> Sequence[Prompt]:
         """Choose whole clusters, evenly over the set, to show each question in all languages."""
         clusters = list(dict.fromkeys(prompt.cluster for prompt in prompts))
-        asked = self.study.report.samples
+        asked = self.kept.study.report.samples
         if asked is None or asked >= len(clusters):
             return prompts
         kept = {clusters[i * len(clusters) // asked] for i in range(asked)}
         return [prompt for prompt in prompts if prompt.cluster in kept]
 
     def _answers(self, name: str, axis: Axis) -> dict[str, SampleAnswer]:
-        answers = self.folders[f"generate/{name}"] / f"{axis}.jsonl"
+        answers, judged = self.kept.answers(name, axis), self.kept.verdicts(name, axis)
         verdicts: dict[str, list[Verdict]] = {}
-        judged = self.folders.get(f"judge/{name}")
-        if judged is not None and (judged / f"{axis}.jsonl").is_file():
-            for verdict in read_rows(judged / f"{axis}.jsonl", Verdict):
-                verdicts.setdefault(verdict.prompt, []).append(verdict)
+        for verdict in read_rows(judged, Verdict) if judged else ():
+            verdicts.setdefault(verdict.prompt, []).append(verdict)
         return {
             row.prompt: self._answer(axis, row.text, verdicts.get(row.prompt, []), name == BASE)
-            for row in (read_rows(answers, Response) if answers.is_file() else ())
+            for row in (read_rows(answers, Response) if answers else ())
         }
 
     def _answer(
         self, axis: Axis, text: str, verdicts: Sequence[Verdict], is_base: bool
     ) -> SampleAnswer:
-        from mixmerge.records import score_of
-
-        info, measure = self.results.axes[axis], self.study.evaluate.axes[axis].measure
+        info, measure = self.results.axes[axis], self.kept.study.evaluate.axes[axis].measure
         if not verdicts:
             # No judge compares the base model with itself; others win or lose against this value.
             return SampleAnswer(text, measure.of_base if is_base else None, "Not judged")

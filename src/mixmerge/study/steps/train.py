@@ -143,9 +143,9 @@ class Train(StepKind[TrainSettings, TrainFacts], kind="train"):
 
         read = read_data(settings, model, inputs["rows"] / ROWS, silent).encoded.read
         steps = settings.steps(len(read))
-        prompts = settings.batch_size // settings.answers
+        prompts = settings.batch_size // settings.answers_per_prompt
         order = row_order(len(read), prompts, steps, settings.seed)
-        tokens = int(read[order].sum()) * settings.answers
+        tokens = int(read[order].sum()) * settings.answers_per_prompt
         reference, others = settings.objective.untrained_tokens(read, order)
         # The shape of an adapter is not known here; its weights are few beside the model's.
         trained = model.weights if settings.adapter is None else 0

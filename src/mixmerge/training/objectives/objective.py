@@ -68,15 +68,18 @@ class Objective:
     """Where the model answers the prompts itself during the training (see
     `mixmerge.training.online`): ``answer_length(settings)`` returns the most tokens of an answer.
     By default, the rows have their answers."""
-    answers: Callable[[Any], int] | None = None
-    """Where the model answers: ``answers(settings)`` returns how many answers each prompt gets in a
-    step; by default 1. The batch size counts answers."""
+    answers_per_prompt: Callable[[Any], int] | None = None
+    """Where the model answers: ``answers_per_prompt(settings)`` returns how many answers each
+    prompt gets in a step; by default 1. The batch size counts answers."""
     rewarded: bool = False
     """Whether the answers are judged: ``settings.reward`` has the weight of each axis."""
     passes: Callable[[Any], tuple[int, int]] | None = None
     """Where the model answers: ``passes(settings)`` returns how often prompts and answers go
     through a reference, and through the model without a loss, after being written; by default
     never."""
+    writes: Callable[[Any], bool] = lambda _settings: True
+    """``writes(settings)`` returns whether the trained model itself writes the answers, and not a
+    teacher."""
     teachers: bool = False
     """Whether the trainer class takes ``teachers``: the folders of the models that teach the rows
     of each source."""

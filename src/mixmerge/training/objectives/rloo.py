@@ -42,7 +42,7 @@ OBJECTIVE = Objective(
     settings=RlooSettings,
     defaults={"learning_rate": 1e-6},
     answer_length=lambda settings: settings.max_completion_length,
-    answers=lambda settings: settings.num_generations,
+    answers_per_prompt=lambda settings: settings.num_generations,
     rewarded=True,
     passes=lambda settings: (int(settings.beta > 0), 1),
     # The advantages of the answers to a prompt sum to zero, and each probability ratio is 1.

@@ -1,0 +1,32 @@
+"""``--budget``: one limit in dollars for every endpoint of a study that has a price."""
+
+from pydantic import ValidationError
+
+from mixmerge.errors import SpecError
+from mixmerge.files import first_problem
+from mixmerge.study.probe import endpoints
+from mixmerge.study.spec import Study
+
+
+def with_budget(spec: Study, dollars: float) -> Study:
+    """Return a study with this budget on every priced endpoint, in place of its own.
+
+    The budget covers all judges together, because a study keeps their journals in one folder; in an
+    evaluation it covers models behind endpoints too. An endpoint without a price counts as free.
+
+    Raises:
+        SpecError: no endpoint has a price, or one with a price has no limit on answer length.
+    """
+    values = spec.model_dump(exclude_unset=True)
+    paid = [endpoint for endpoint in endpoints(values) if endpoint.get("price") is not None]
+    if not paid:
+        raise SpecError(
+            "A budget needs a judge at an endpoint with its price, e.g. "
+            "`price: {input: 2.5, output: 10}` in dollars per million tokens; there is none."
+        )
+    for endpoint in paid:
+        endpoint["budget"] = dollars
+    try:
+        return Study.model_validate(values)
+    except ValidationError as error:
+        raise SpecError(first_problem(error)) from error
