@@ -220,7 +220,8 @@ def test_calls_of_a_reward_are_in_the_plan(tmp_path: Path, monkeypatch: pytest.M
     prompts = next((tmp_path / "run").glob("prompts/right-*")) / "rows.jsonl"
     asked = len(prompts.read_text().splitlines())
     assert plan.calls.count == 2 * asked + 2 * 8  # the base and the trained model; two steps
-    assert any("SOME_KEY" in said and "train/rewarded" in said for said in plan.missing)
+    # Two models are judged, and one training is rewarded.
+    assert any("SOME_KEY" in said and "and 2 more steps need it" in said for said in plan.missing)
 
 
 def test_an_endpoint_rewards_and_its_failures_are_left_out(tmp_path: Path) -> None:
