@@ -44,7 +44,7 @@ def spec(**changes: Any) -> MixSpec:
         ({"unit": "tokens"}, "needs `tokenizer`"),
         ({"when_short": "repeat"}, "needs `most_copies` of 2 or more"),
         ({"most_copies": 3}, "needs `when_short: repeat`"),
-        ({"form": "pairs"}, "'conversations', 'preferences' or 'labelled'"),
+        ({"form": "pairs"}, "'conversations', 'preferences', 'labelled' or 'prompts'"),
         ({"sources": {}}, "at least 1 item"),
         ({"sizes": 3}, "Extra inputs are not permitted"),
     ],

@@ -16,7 +16,7 @@ LOGS = {"loss": 2.0, "learning_rate": 1e-3, "grad_norm": 1.0}
 
 def curve(path: Path) -> Curve:
     """Return a curve of ten steps of 100 tokens, two steps an epoch."""
-    return Curve(path, np.arange(100, 1100, 100), 2.0, silent)
+    return Curve(path, 10, np.arange(100, 1100, 100), 2.0, silent)
 
 
 def test_a_curve_is_cut_back_on_resuming(tmp_path: Path) -> None:

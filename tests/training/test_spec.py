@@ -112,8 +112,12 @@ def test_every_unknown_key_is_named_at_once() -> None:
 def test_the_schema_has_the_keys_of_all_objectives() -> None:
     """Editors offer every objective and its own keys, and refuse any other key."""
     schema = TrainSpec.model_json_schema()
-    assert schema["properties"]["method"]["enum"] == ["sft", "dpo", "kto", "cpo", "simpo", "orpo"]
-    assert schema["properties"]["beta"]["exclusiveMinimum"] == 0
+    assert schema["properties"]["method"]["enum"] == [*OBJECTIVES]
+    ways = schema["properties"]["beta"]["anyOf"]
+    assert [way.get("exclusiveMinimum", way.get("minimum")) for way in ways[:2]] == [0, 0]
+    losses = schema["properties"]["loss_type"]["anyOf"]
+    assert any("dapo" in way.get("enum", ()) for way in losses)
+    assert schema["properties"]["desirable_weight"]["exclusiveMinimum"] == 0
     assert re.search("DPO: .* KTO: .* CPO: ", schema["properties"]["beta"]["description"])
     assert schema["additionalProperties"] is False
     own = {key for objective in OBJECTIVES.values() for key in objective.keys}

@@ -97,7 +97,7 @@ def _scored(values: Values, form: Form) -> Made:
     worst = min(reversed(scored), key=lambda each: each[1])
     turns = _with_system(values, prompt)
     unread = {*prompt.unread}
-    if form == "conversations":
+    if form in ("conversations", "prompts"):
         answer = {"role": "assistant", "content": best[0]}
         unread |= {"completions[] other than the best"} if len(scored) > 1 else set()
         return {"messages": [*turns, answer]}, unread
@@ -141,6 +141,35 @@ def _number(score: Any) -> float:
 
 def _text(values: Values, _: Form) -> Made:
     return {"messages": _with_system(values, read_transcript("text", values["text"]))}, set()
+
+
+def _prompt_alone(values: Values, _: Form) -> Made:
+    turns = _prompt(values["prompt"])
+    return {"prompt": _with_system(values, turns)}, turns.unread
+
+
+def as_prompt(content: dict[str, Any], values: Values) -> dict[str, Any]:
+    """Return the fields of a `TrainingPrompt`; the row's own answer is right unless others are."""
+    turns, answer = content.get("prompt"), content.get("chosen")
+    if turns is None:
+        turns = content["messages"]
+        if turns and turns[-1]["role"] == "assistant":
+            turns, answer = turns[:-1], turns[-1]["content"]
+    if values.get("accepted") is not None:
+        accepted = _texts("accepted", values["accepted"])
+    else:
+        accepted = () if answer is None else (answer,)
+    tests = _texts("tests", values.get("tests"))
+    category = values.get("category")
+    return {"prompt": turns, "accepted": accepted, "tests": tests, "category": category}
+
+
+def _texts(column: str, value: Any) -> tuple[str, ...]:
+    """Return one or several texts; a number is written out."""
+    listed = () if value is None else value if isinstance(value, (list, tuple)) else (value,)
+    if any(isinstance(each, bool) or not isinstance(each, (str, int, float)) for each in listed):
+        raise ValueError(f"`{column}` must be a text or a list of texts (seen: {shown(value)})")
+    return tuple(map(str, listed))
 
 
 def _with_system(values: Values, turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -199,14 +228,18 @@ class Shape:
     """Optional fields."""
 
 
-_ALL: tuple[Form, ...] = ("conversations", "preferences", "labelled")
+CHECKS = ("accepted", "tests", "category")
+"""Optional fields of every shape that is read as prompts: what judges check answers by."""
+_ASKED: tuple[Form, ...] = ("conversations", "prompts")
+_ALL: tuple[Form, ...] = (*_ASKED, "preferences", "labelled")
 SHAPES = (
     Shape(("messages", "label"), _labelled, ("labelled",)),
     Shape(("prompt", "answer", "label"), _labelled, ("labelled",)),
-    Shape(("messages",), _messages),
-    Shape(("prompt", "answer"), _question_and_answer, may_have=("label", "system")),
+    Shape(("messages",), _messages, _ASKED),
+    Shape(("prompt", "answer"), _question_and_answer, _ASKED, may_have=("label", "system")),
     Shape(("chosen", "rejected"), _pair, _ALL, may_have=("prompt", "system")),
     Shape(("prompt", "completions"), _scored, _ALL, may_have=("scores", "system")),
-    Shape(("text",), _text),
+    Shape(("text",), _text, _ASKED),
+    Shape(("prompt",), _prompt_alone, ("prompts",)),
 )
 """In order of preference: the first whose fields are all there is taken."""

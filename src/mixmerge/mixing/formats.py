@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mixmerge.errors import DataError
-from mixmerge.mixing.contents import SHAPES, Shape, is_good
+from mixmerge.mixing.contents import CHECKS, SHAPES, Shape, is_good
 from mixmerge.mixing.spec import Form, SourceSpec
 from mixmerge.records.turns import PROMPTS, from_text
 from mixmerge.tables import Place
@@ -21,6 +21,9 @@ _USUAL = {
     "scores": ("scores", "ratings"),
     "text": ("text",),
     "system": ("system", "system_prompt"),
+    "accepted": ("accepted", "ground_truth", "solution"),
+    "tests": ("tests", "test_list"),
+    "category": ("category",),
     "label": ("label",),
     "id": ("id",),
     "language": ("language",),
@@ -50,6 +53,11 @@ class Format:
     def line(self, columns: Mapping[str, list[str]]) -> str:
         """Return the format in one line, with the columns that were not empty."""
         names = {key: " + ".join(named) for key, named in columns.items()}
+        if self.form == "prompts":
+            right = names.get("accepted") or names.get("answer") or names.get("chosen")
+            checks = [text for text in (right, names.get("tests")) if text]
+            end = f", checked by {' and '.join(checks)}" if checks else ""
+            return f"{self.title}: {names.get('prompt') or names[self.shape.needs[0]]}{end}"
         asked = f"{names['prompt']} → " if "prompt" in names else ""
         worse = {"conversations": "and not", "preferences": "rather than"}
         than = worse.get(self.form, "labelled true,")
@@ -95,14 +103,17 @@ def recognise(
         for key, names in _USUAL.items()
         if key not in spec.columns.model_fields_set and any(column in first for column in names)
     }
-    beside = {key: usual[key] for key in (*_NEVER_GUESSED, "system", "label") if key in usual}
+    checks = CHECKS if form == "prompts" else ()
+    beside = {
+        key: usual[key] for key in (*_NEVER_GUESSED, "system", "label", *checks) if key in usual
+    }
     own = {key: named for key, named in usual.items() if named == [key]}
     # The surest evidence first: the mapping, then mixmerge's own names, then other formats' names.
     # Otherwise a stray `text` column could win over the columns that the study maps.
     for found in (beside | mapped, beside | own | mapped, usual | mapped):
         for shape in SHAPES:
             if form in shape.forms and {*shape.needs} <= {*found} and _fits(shape, found, first):
-                kept = {*shape.needs, *shape.may_have, *_NEVER_GUESSED}
+                kept = {*shape.needs, *shape.may_have, *_NEVER_GUESSED, *checks}
                 columns = {key: found[key] for key in _USUAL if key in kept and key in found}
                 asked = "label" in mapped or "label" in shape.needs
                 if not asked and not _labels(first, columns):
@@ -145,5 +156,9 @@ def _title(shape: Shape, columns: Mapping[str, list[str]], first: Mapping[str, A
         if "label" in columns:
             return "KTO"
         return _TITLES.get((columns["prompt"][0], columns["answer"][0]), "question and answer")
-    titles = {"rejected": "preference pairs", "completions": "several answers with scores"}
+    titles = {
+        "prompt": "prompts",
+        "rejected": "preference pairs",
+        "completions": "several answers with scores",
+    }
     return titles.get(shape.needs[-1], "text with marked turns")

@@ -15,7 +15,7 @@ from mixmerge.chat.tokenizer import check_size, explained_panics
 from mixmerge.errors import ModelError
 from mixmerge.fingerprint import fingerprint
 from mixmerge.mixing.spec import TrainingRow
-from mixmerge.records import LabelledCompletion, PreferencePair
+from mixmerge.records import LabelledCompletion, PreferencePair, TrainingPrompt
 
 Row = TypeVar("Row", bound=TrainingRow)
 
@@ -79,6 +79,8 @@ def text_of(row: TrainingRow) -> list[str]:
         return [*(turn.content for turn in row.prompt), row.chosen, row.rejected]
     if isinstance(row, LabelledCompletion):
         return [*(turn.content for turn in row.prompt), row.completion]
+    if isinstance(row, TrainingPrompt):
+        return [turn.content for turn in row.prompt]
     return [turn.content for turn in row.messages]
 
 

@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from mixmerge.errors import DataError
 from mixmerge.files import first_problem
 from mixmerge.fingerprint import fingerprint
-from mixmerge.mixing.contents import LeftOutError, Values
+from mixmerge.mixing.contents import CHECKS, LeftOutError, Values, as_prompt
 from mixmerge.mixing.formats import Format, recognise
 from mixmerge.mixing.spec import Form, SourceSpec, TrainingRow
-from mixmerge.records import Conversation, LabelledCompletion, PreferencePair
+from mixmerge.records import Conversation, LabelledCompletion, PreferencePair, TrainingPrompt
 from mixmerge.records.turns import columns_of_prompt, from_text, joined
 from mixmerge.tables import Place
 
@@ -41,7 +41,8 @@ def load(
     """Read all rows of a source, or the first of each file, in the order of the data.
 
     ``name`` becomes `Conversation.source`. Preference pairs are also read as ``conversations``
-    (prompt and chosen answer) and as ``labelled`` (a row for each answer). ``only`` is the language
+    (prompt and chosen answer) and as ``labelled`` (a row for each answer), and all rows as
+    ``prompts``. ``only`` is the language
     of rows that do not state theirs; ``first`` limits the rows read of each file.
 
     Raises:
@@ -95,6 +96,7 @@ def _refuse_second_use_of_an_id(
 
 
 _KINDS: dict[str, type[TrainingRow]] = {
+    "accepted": TrainingPrompt,
     "chosen": PreferencePair,
     "label": LabelledCompletion,
     "messages": Conversation,
@@ -133,6 +135,8 @@ class _Reader:
         self.unread.update({name for name, cell in cells.items() if cell and name not in read})
         content, unread = self.format.shape.make(values, self._form)
         self.unread.update(unread)
+        if self._form == "prompts":
+            content = as_prompt(content, values)
         kind = next(kind for key, kind in _KINDS.items() if key in content)
         row: TrainingRow = kind.model_validate(
             {
@@ -169,7 +173,7 @@ class _Reader:
     def _may_be_empty(self, key: str, cells: Mapping[str, Any], fixed_language: str | None) -> bool:
         if key == "language":
             return fixed_language is not None or self._only is not None
-        if key == "system":
+        if key in ("system", *CHECKS):
             return True
         # Answers given as conversations contain the prompt.
         if key != "prompt" or "chosen" not in self.format.columns:

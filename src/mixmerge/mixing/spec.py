@@ -6,16 +6,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mixmerge.records import Conversation, LabelledCompletion, PreferencePair
+from mixmerge.records import Conversation, LabelledCompletion, PreferencePair, TrainingPrompt
 from mixmerge.spec_model import Problem, SpecModel, refusal, unknown_name
 from mixmerge.tables import DataSpec
 
-TrainingRow = Conversation | PreferencePair | LabelledCompletion
-Form = Literal["conversations", "preferences", "labelled"]
+TrainingRow = Conversation | PreferencePair | LabelledCompletion | TrainingPrompt
+Form = Literal["conversations", "preferences", "labelled", "prompts"]
 FORMS: dict[Form, type[TrainingRow]] = {
     "conversations": Conversation,
     "preferences": PreferencePair,
     "labelled": LabelledCompletion,
+    "prompts": TrainingPrompt,
 }
 """The type of a row in each form."""
 
@@ -55,6 +56,14 @@ class Columns(SpecModel):
     """A whole conversation as one text with marked turns: ``User: …``, ``### Human: …``, ChatML."""
     system: str | None = None
     """The system message, put before the turns; may be empty."""
+    accepted: str | None = None
+    """With ``form: prompts``: the right answer, or a list of them, for judges that compare. By
+    default the answer of the row, if it has one."""
+    tests: str | None = None
+    """With ``form: prompts``: Python source of a test, or a list of them, for the judge ``tests``.
+    """
+    category: str | None = None
+    """With ``form: prompts``: a category that a rubric may name."""
     label: str | None = None
     """Whether the answer is good, as in KTO's rows. As conversations, rows where it is false are
     left out and counted."""
@@ -157,7 +166,8 @@ class MixSpec(MixtureSpec):
     """Model or tokenizer folder for counting tokens; required for ``unit: tokens``. Answers differ
     in length between languages: equal shares of rows are not equal shares of tokens."""
     form: Form = "conversations"
-    """Conversations, preference pairs, or single answers with a label of good or bad."""
+    """Conversations, preference pairs, single answers with a label of good or bad, or prompts whose
+    answers are made and judged in training."""
     seed: int = 0
     """Seeds the choice of rows and their order."""
     held_out: list[Path] = []

@@ -292,9 +292,14 @@ class Costs(RowModel):
     optimizer_steps: int = 0
     reference_tokens: int = 0
     """Tokens that went through a reference model."""
+    generated_tokens: int = 0
+    """Tokens that the model wrote in its trainings, to be trained on."""
+    teacher_tokens: int = 0
+    """Tokens that teachers read in its trainings; making the teachers is counted, too."""
     flops: int | None = None
     """Floating-point operations of all its trainings, 6 per trained weight and token and 2 per
-    weight and token of a reference; None if a training of an older version did not count them."""
+    weight and token of a reference, a teacher or generation; None if those of a training are not
+    known: it was adopted and distilled, or an older version did not count them."""
 
 
 class Results(SchemaModel):

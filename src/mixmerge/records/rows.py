@@ -144,6 +144,32 @@ class PreferencePair(_Asked):
         return chosen, rejected
 
 
+class TrainingPrompt(_Asked):
+    """A prompt whose answers are made and judged in training, with what a judge checks them by."""
+
+    accepted: tuple[str, ...] = Field(default=(), exclude_if=lambda texts: not texts)
+    """Reference answers, each of them correct. Written only if there are any."""
+    tests: tuple[str, ...] = Field(default=(), exclude_if=lambda tests: not tests)
+    """Python source of tests for the code of an answer. Written only if there are any."""
+    category: str | None = Field(default=None, exclude_if=lambda category: category is None)
+    """For example a harm category. Written only if there is one."""
+
+    def as_prompt(self, answer: int = 0) -> "Prompt":
+        """Return what a judge reads of this row beside its ``answer``-th answer.
+
+        The id differs for each answer, since verdicts are found by it.
+        """
+        return Prompt(
+            id=f"{self.source}/{self.id}" + (f", answer {answer}" if answer else ""),
+            cluster=self.id,
+            language=self.language,
+            category=self.category,
+            messages=self.prompt,
+            accepted=self.accepted,
+            tests=self.tests,
+        )
+
+
 Translated = Literal["none", "human", "machine"]
 """Who translated a prompt: ``none``, it was written in its language; ``human``, a person translated
 it or edited a translation; ``machine``, a model translated it without a check."""

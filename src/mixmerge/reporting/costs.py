@@ -21,12 +21,14 @@ def model_table(data: ReportInput) -> Table:
     rows = {name: cost.training_rows for name, cost in costs.items()}
     steps = {name: cost.optimizer_steps for name, cost in costs.items()}
     reference = {name: cost.reference_tokens for name, cost in costs.items()}
+    written = {name: cost.generated_tokens for name, cost in costs.items()}
+    taught = {name: cost.teacher_tokens for name, cost in costs.items()}
     caption = (
         "Tokens, rows, steps and operations include every model that this one was made from, each "
         "counted once. Operations (FLOPs) are 6 for each trained weight and token, and 2 for each "
-        "weight and token of a pass without training, as through a reference model; a merge takes "
-        "next to none. Time is that of the "
-        "steps that made the model, on the machine of this run; measuring it is in the next table."
+        "weight and token of a pass without training, as through a reference or a teacher, or to "
+        "write an answer; a merge takes next to none. Time is that of the steps that made the "
+        "model, on the machine of this run; measuring it is in the next table."
     )
     return tabulate(
         "costs",
@@ -42,6 +44,8 @@ def model_table(data: ReportInput) -> Table:
             counts(
                 "reference_tokens", "Reference tokens", lambda name: reference.get(name) or None
             ),
+            counts("generated_tokens", "Generated tokens", lambda name: written.get(name) or None),
+            counts("teacher_tokens", "Teacher tokens", lambda name: taught.get(name) or None),
             numbers("flops", "FLOPs", lambda name: _flops(costs.get(name))),
             numbers("own_seconds", "Own time", lambda name: _seconds(own_seconds(data, name))),
             numbers("seconds", "Time with parents", lambda n: _seconds(total_seconds(data, n))),

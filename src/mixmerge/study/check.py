@@ -10,7 +10,7 @@ from mixmerge.evaluation.judges import of_people
 from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.evaluation.sources import HarnessSpec
 from mixmerge.merging.methods import METHODS
-from mixmerge.spec_model import Problem, unknown_name
+from mixmerge.spec_model import Problem, quoted, unknown_name
 from mixmerge.study.selection import SweepSpec
 from mixmerge.study.spec import (
     BASE,
@@ -24,6 +24,7 @@ from mixmerge.study.spec import (
     has_weights,
 )
 from mixmerge.study.spec_file import EXTENDS, parse_spec, read_extended, validated
+from mixmerge.study.steps import rewards
 from mixmerge.testbed.data import PROMPT_SETS, SOURCES
 from mixmerge.testbed.model import BASES, TESTBED
 from mixmerge.yaml_file import read_text, to_yaml
@@ -72,7 +73,7 @@ def problems(study: Study) -> Iterator[Problem]:
     if len(set(study.languages)) < len(study.languages):
         yield ("languages",), "a language is named twice."
     checks = (_given, _testbed, _mixtures, _axes, _choices, _match_on, _selection_items, _trial)
-    for check in (_chat_templates, _batches, _harnesses, *checks):
+    for check in (_chat_templates, _batches, _rewards, _harnesses, *checks):
         yield from check(study)
     unknown = list(_checkpoints(study))
     yield from unknown
@@ -93,6 +94,13 @@ def _batches(study: Study) -> Iterator[Problem]:
                 recipe.split(study.placement.train)
         except SpecError as error:
             yield ("training", name), str(error)
+
+
+def _rewards(study: Study) -> Iterator[Problem]:
+    """Find axes that cannot reward answers in training."""
+    for name, recipe in study.training.items():
+        for axis, said in rewards.problems(study, recipe):
+            yield ("training", name, "reward", axis), said
 
 
 def _chat_templates(study: Study) -> Iterator[Problem]:
@@ -203,12 +211,42 @@ def _checkpoints(study: Study) -> Iterator[Problem]:
             if checkpoint.mixture not in study.mixtures:
                 said = unknown_name(checkpoint.mixture, "mixtures", study.mixtures)
                 yield (*here, "mixture"), said
-        keys = ("start", "merge", "select")
-        parent_key = next((key for key in keys if hasattr(checkpoint, key)), "model")
+            else:
+                yield from _teachers(study, name, checkpoint)
         for parent in study.parents(name):
             if parent not in study.checkpoints:
-                yield (*here, parent_key), unknown_name(parent, "checkpoints", study.checkpoints)
+                place = _named_at(name, checkpoint, parent)
+                yield place, unknown_name(parent, "checkpoints", study.checkpoints)
         yield from _without_weights(study, name)
+
+
+def _named_at(name: str, checkpoint: object, parent: str) -> tuple[str, ...]:
+    """Return the keys at which a checkpoint names one that it is made from."""
+    keys = ("start", "merge", "select")
+    key = next((key for key in keys if hasattr(checkpoint, key)), "model")
+    if isinstance(checkpoint, Trained) and checkpoint.start != parent:
+        return ("checkpoints", name, "teachers")
+    return ("checkpoints", name, key)
+
+
+def _teachers(study: Study, name: str, checkpoint: Trained) -> Iterator[Problem]:
+    """Compare the teachers of a training with its objective and the sources of its mixture."""
+    place, teachers = ("checkpoints", name, "teachers"), checkpoint.teachers
+    recipe = study.training.get(checkpoint.train)
+    try:
+        if recipe is not None:
+            recipe.objective.check_teachers(teachers)
+    except SpecError as error:
+        yield place if teachers else place[:2], str(error)
+        return
+    for source in teachers:
+        if source not in study.data:
+            yield (*place, source), unknown_name(source, "data", study.data)
+    shares = study.mixtures[checkpoint.mixture].shares
+    without = [source for source, share in shares.items() if share and source not in teachers]
+    if teachers and without:
+        said = f"`{checkpoint.mixture}` has rows of {quoted(without)}, which no model teaches: "
+        yield place, f"{said}name a checkpoint for each source."
 
 
 def _without_weights(study: Study, name: str) -> Iterator[Problem]:

@@ -28,6 +28,7 @@ from mixmerge.study.steps import KINDS
 from mixmerge.study.steps.calibrate import Calibrate
 from mixmerge.study.steps.judge import Judging
 from mixmerge.study.steps.mix import Mix
+from mixmerge.study.steps.rewards import weights_of
 from mixmerge.study.steps.train import Train, trained_rows
 from mixmerge.testbed.model import BASES
 
@@ -334,9 +335,11 @@ def _calls(
     planned: Mapping[str, Planned],
     known: Mapping[str, Sequence[Prompt]],
 ) -> int | None:
-    """Count the calls of one axis over the pending judge steps."""
+    """Count the calls of one axis over the pending judge steps, and trainings that it rewards."""
     measure, calls = study.evaluate.axes[axis].measure, 0
     for item in todo:
+        if item.step.kind == Train.kind and axis in Train().read_settings(item.step).judges:
+            calls += trained_rows(item, planned)  # each of them an answer
         if item.step.kind != Judging.kind:
             continue
         compares_itself = item.step.inputs["answers"] == item.step.inputs["base_answers"]
@@ -363,7 +366,9 @@ def _dollars(study: Study, axis: Axis, judge: EndpointJudgeSpec, calls: int) -> 
     if judge.price is None:
         return None
     shown = _answers_per_prompt(study.evaluate.axes[axis].measure)
-    answers = shown * study.evaluate.decoding.max_new_tokens
+    rewarded = [recipe.own for recipe in study.training.values() if axis in weights_of(recipe)]
+    longest: list[int] = [own.max_completion_length for own in rewarded]
+    answers = shown * max([study.evaluate.decoding.max_new_tokens, *longest])
     sent = (_RUBRIC_TOKENS + answers) * judge.price.input
     return calls * (sent + judge.max_tokens * judge.price.output) / 1e6
 

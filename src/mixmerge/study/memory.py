@@ -25,8 +25,8 @@ from mixmerge.merging.models.safetensors_io import StoredTensor, read_header
 from mixmerge.study.spec import BASE, Study
 from mixmerge.study.steps.generate import Generate
 from mixmerge.study.steps.kind import model_path
-from mixmerge.study.steps.train import Train
-from mixmerge.training.spec import AdapterSpec, TrainPlacement
+from mixmerge.study.steps.train import Train, placement_of
+from mixmerge.training.spec import AdapterSpec, TrainPlacement, TrainSpec
 from mixmerge.yaml_file import Place
 
 FULL_BYTES, HALF_BYTES, BYTES_IN_4_BIT = 16, 2, 0.6
@@ -184,7 +184,7 @@ def _matrices(tensors: Sequence[StoredTensor]) -> Iterator[tuple[str, int, int]]
 def training_bytes(item: Planned, size: ModelSize) -> float:
     """Return the fewest bytes that one device of a training needs."""
     recipe = Train().read_settings(item.step)
-    where = TrainPlacement.model_validate(item.step.placement)
+    where = placement_of(item.step.placement)
     if recipe.adapter is None:
         needed = float(FULL_BYTES * size.weights)
     else:
@@ -194,12 +194,26 @@ def training_bytes(item: Planned, size: ModelSize) -> float:
         adapter = size.adapter_weights(recipe.adapter)
         frozen = BYTES_IN_4_BIT if recipe.adapter.load_in_4bit else HALF_BYTES if half else 4
         needed = frozen * size.weights + FULL_BYTES * adapter
+    needed += _answering_bytes(recipe, where, size)
     sharded = where.fsdp is not None or where.deepspeed is not None
     if sharded:
         return float(needed / (where.devices * where.nodes))
     # Data parallelism holds a copy on each GPU; without GPUs, all copies share one memory.
     copies = 1 if device_here(where.device).gpu else where.devices
     return float(needed * copies)
+
+
+def _answering_bytes(recipe: TrainSpec, where: TrainPlacement, size: ModelSize) -> float:
+    """Return the bytes of the key-value cache and the reference of a model that writes answers."""
+    objective = recipe.objective
+    if objective.answer_length is None:
+        return 0.0
+    tokens = _PROMPT_TOKENS + objective.answer_length(recipe.own)
+    at_once = recipe.batch_size // (where.devices * where.nodes)
+    cache = size.cache_bytes(tokens * at_once)
+    beside = objective.passes is not None and objective.passes(recipe.own)[0] > 0
+    # With an adapter, the model without it is the reference.
+    return cache + (4.0 * size.weights if beside and recipe.adapter is None else 0.0)
 
 
 def generation_bytes(item: Planned, size: ModelSize) -> float:
@@ -218,8 +232,21 @@ def step_bytes(item: Planned, steps: Mapping[str, Planned]) -> float | None:
     size = model_size(parent, steps) if parent else None
     if size is None or item.step.kind not in (Train.kind, Generate.kind):
         return None
-    measure = training_bytes if item.step.kind == Train.kind else generation_bytes
-    return measure(item, size)
+    if item.step.kind == Generate.kind:
+        return generation_bytes(item, size)
+    return training_bytes(item, size) + _teacher_bytes(item, steps)
+
+
+def _teacher_bytes(item: Planned, steps: Mapping[str, Planned]) -> float:
+    """Return the bytes of a distillation's teachers on one device; unknown ones count nothing."""
+    where = placement_of(item.step.placement)
+    roles = item.step.inputs.items()
+    teachers = {step for role, step in roles if role.startswith("teacher:")}
+    sizes = [size.weights for step in teachers if (size := model_size(step, steps))]
+    each = HALF_BYTES if device_here(where.device).gpu else 4
+    copies = 1 if device_here(where.device).gpu else where.devices
+    held = max(sizes, default=0) if where.teachers_in_turn else sum(sizes)
+    return float(each * copies * held)
 
 
 def memory_warnings(

@@ -16,7 +16,7 @@ from mixmerge.execution.step import Step, needed_for
 from mixmerge.files import existing_parent
 from mixmerge.mixing.sources import Loaded, load
 from mixmerge.mixing.spec import SourceSpec
-from mixmerge.records import Prompt
+from mixmerge.records import ModelFolder, Prompt
 from mixmerge.spec_model import quoted
 from mixmerge.stats.estimate import MIN_CLUSTERS, MIN_VALUES
 from mixmerge.study.memory import memory_warnings, model_size, source_folder
@@ -31,6 +31,7 @@ from mixmerge.study.steps.kind import with_paths
 from mixmerge.study.steps.merge import Merge
 from mixmerge.study.steps.mix import Mix, MixSettings
 from mixmerge.study.steps.prompts import Prompts, read_prompts
+from mixmerge.study.steps.rewards import weights_of
 from mixmerge.study.steps.train import Train
 from mixmerge.yaml_file import Place
 
@@ -106,6 +107,7 @@ def preflight(
         *_data(todo),
         *_prompts(todo, prompts),
         *_merges(todo, steps),
+        *_teachers(todo, steps),
         *_disk(todo, steps, root),
         *(Finding(*each, "warning") for each in memory_warnings(study, todo, steps)),
         *_few_prompts(study, steps, prompts),
@@ -262,13 +264,14 @@ def _packages(study: Study, todo: Sequence[Planned]) -> Iterator[Finding]:
     kinds = {item.step.kind for item in todo}
     trained = study.trained()
     recipes = {trained[item.step.name].train for item in todo if item.step.kind == Train.kind}
+    rewards = {axis for recipe in recipes for axis in weights_of(study.training[recipe])}
 
     def used(place: Place) -> bool:
         match place:
             case ("training", recipe, *_):
                 return recipe in recipes
-            case ("evaluate", "axes", _, "judge", *_):
-                return bool(kinds & {"judge", "calibrate"})
+            case ("evaluate", "axes", axis, "judge", *_):
+                return bool(kinds & {"judge", "calibrate"}) or axis in rewards
             case ("evaluate", "axes", axis, *_) if axis in study.evaluate.scored:
                 return "harness" in kinds
             case ("evaluate", "generate", *_) | ("base" | "checkpoints", *_):
@@ -314,6 +317,31 @@ def _merges(todo: Sequence[Planned], steps: Mapping[str, Planned]) -> Iterator[F
             plan_stages(settings.to_recipe(here, here[BASE]))
         except UserError as error:
             yield Finding(("checkpoints", item.step.name), str(error))
+
+
+def _teachers(todo: Sequence[Planned], steps: Mapping[str, Planned]) -> Iterator[Finding]:
+    """Compare the vocabularies of teachers and students whose models, or their bases, are here."""
+    for item in todo:
+        of = {role: step for role, step in item.step.inputs.items() if role != "rows"}
+        if item.step.kind != Train.kind or len(of) < 2:
+            continue
+        here = {role: source_folder(step, steps) for role, step in of.items()}
+        known = {
+            role: folder
+            for role, folder in here.items()
+            if folder and (folder / "config.json").is_file()
+        }
+        if "model" not in known or len({*known.values()}) == 1:
+            continue
+        from mixmerge.training.teachers import check_teachers
+
+        made = {
+            role.removeprefix("teacher:"): ModelFolder(folder) for role, folder in known.items()
+        }
+        try:
+            check_teachers(made.pop("model"), made)
+        except UserError as error:
+            yield Finding(("checkpoints", item.step.name, "teachers"), str(error))
 
 
 def _disk(todo: Sequence[Planned], steps: Mapping[str, Planned], root: Path) -> Iterator[Finding]:

@@ -54,7 +54,8 @@ def needed_endpoints(study: Study, todo: Sequence[Planned]) -> list[NeededEndpoi
             one = NeededEndpoint(spec, place, request, item.step.kind)
             needed = found.setdefault(spec.model_dump_json(), one)
             needed.steps.append(item.step.id)
-            needed.served = needed.served and item.step.inputs.get("model") not in states
+            own = item.step.kind == "generate" and item.step.inputs.get("model") in states
+            needed.served = needed.served and not own
     return list(found.values())
 
 

@@ -94,6 +94,8 @@ class Trained(SpecModel):
     """Name of the mixture it is trained on."""
     start: str | None = None
     """The checkpoint it starts from; the study's base model by default."""
+    teachers: dict[Name, str] = Field(default={}, exclude_if=lambda teachers: not teachers)
+    """For distillation: the checkpoint that teaches the rows of each source of the mixture."""
 
 
 class Merged(SpecModel):
@@ -252,7 +254,8 @@ class Study(SpecModel):
         """Return the checkpoints that a checkpoint is made from, without the base model."""
         checkpoint = self.checkpoints[name]
         if isinstance(checkpoint, Trained):
-            return [checkpoint.start] if checkpoint.start else []
+            start = [checkpoint.start] if checkpoint.start else []
+            return list(dict.fromkeys([*start, *checkpoint.teachers.values()]))
         if isinstance(checkpoint, Selected):
             return checkpoint.select
         return list(checkpoint.merge.checkpoints) if isinstance(checkpoint, Merged) else []

@@ -58,6 +58,7 @@ def train(
         out=Path(out),
         placement=job.placement,
         reference_cache=job.reference_cache,
+        teachers=job.teachers,
         progress=progress,
     )
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +73,17 @@ def read_data(
         why = "; ".join(f"{n} rows: {reason}" for reason, n in left_out.items())
         raise DataError(f"{rows_file}: no row is left to train on ({why}).")
     parent.check_vocabulary(folder, tokenizer, encoded.columns)
+    length = spec.objective.answer_length
+    answer = length(spec.own) if length else 0
+    encoded = replace(encoded, longest=encoded.longest + answer)
     fits = encoded.longest <= limit
     if not fits.all() and spec.overlong == "error":
-        raise DataError(_too_long(rows_file, rows, encoded, limit))
+        raise DataError(_too_long(rows_file, rows, encoded, limit, answer))
     if not fits.any():
-        raise DataError(f"{rows_file}: every row is longer than max_length ({limit} tokens).")
+        with_answers = f" with an answer of {answer} tokens" if answer else ""
+        raise DataError(
+            f"{rows_file}: every row{with_answers} is longer than max_length ({limit} tokens)."
+        )
     left_out[f"longer than max_length ({limit} tokens)"] = int((~fits).sum())
     stops = stop_tokens(folder.path, folder.config, tokenizer)
     new = sorted(encoder.turn_ends - set(stops))
@@ -134,14 +140,17 @@ def _counts(given: Sequence[Any], used: Sequence[Any]) -> dict[str, RowCounts]:
     }
 
 
-def _too_long(rows_file: Path, rows: Sequence[Any], encoded: Encoded, limit: int) -> str:
+def _too_long(
+    rows_file: Path, rows: Sequence[Any], encoded: Encoded, limit: int, answer: int
+) -> str:
     over = np.flatnonzero(encoded.longest > limit).tolist()
     by_language = Counter(rows[i].language for i in over)
     listed = ", ".join(f"{language}: {n}" for language, n in sorted(by_language.items()))
     first = over[0]
+    room = f" (of which {answer} for the answer: `max_completion_length`)" if answer else ""
     return (
         f"{rows_file}: {len(over)} of {len(rows)} rows are longer than max_length ({limit} "
         f"tokens); by language {listed}. The first is row {rows[first].id!r} with "
-        f"{encoded.longest[first]} tokens. Raise `max_length` (the model's context permitting), "
-        "shorten the rows, or set `overlong: drop` to train without them."
+        f"{encoded.longest[first]} tokens{room}. Raise `max_length` (the model's context "
+        "permitting), shorten the rows, or set `overlong: drop` to train without them."
     )

@@ -14,7 +14,7 @@ the model to end its turn. Rows are never truncated.
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
@@ -34,6 +34,7 @@ IGNORED = -100
 """Label of tokens without a loss, as in ``torch.nn.CrossEntropyLoss``."""
 
 INSEPARABLE = "the answer's first characters form one token with the prompt's last"
+EMPTY = "its prompt has no tokens"
 SAME = "both answers are the same tokens once the chat template is applied"
 
 Row = TypeVar("Row")
@@ -141,6 +142,21 @@ class Encoder:
         whole = answers + np.array([len(prompt) for prompt, _, _ in made], dtype=np.int64)
         return Encoded(columns, whole, whole, answers, left_out)
 
+    def prompts(self, rows: Sequence[Conversation], progress: Progress = silent) -> Encoded:
+        """Encode the turns before each last answer, which the model will write itself.
+
+        Raises:
+            DataError: the template refuses a row.
+            ModelError: no end of turn follows an answer, so that none would end.
+        """
+        made, left_out = self.each(rows, self._unanswered, progress)
+        columns: dict[str, list[Any]] = {
+            "prompt_ids": [ids for ids, _ in made],
+            "source": [name for _, name in made],
+        }
+        lengths = np.array([len(ids) for ids, _ in made], dtype=np.int64)
+        return Encoded(columns, lengths, lengths, np.zeros_like(lengths), left_out)
+
     def each(
         self, rows: Sequence[Row], encode: Callable[[Row], Made], progress: Progress = silent
     ) -> tuple[list[Made], dict[int, str]]:
@@ -199,6 +215,16 @@ class Encoder:
     def _answered(self, row: LabelledCompletion) -> tuple[Ids, Ids, bool]:
         prompt = self.prompt(row.id, row.prompt)
         return prompt, self.answer(row.id, row.prompt, prompt, row.completion), row.label
+
+    def _unanswered(self, row: Conversation) -> tuple[Ids, str]:
+        *turns, last = row.messages
+        prompt = self.prompt(row.id, turns)
+        if not prompt:
+            raise LeftOutError(EMPTY)
+        if not self.turn_ends:  # one answer shows how the template ends a turn
+            with suppress(LeftOutError):
+                self.answer(row.id, turns, prompt, last.content)
+        return prompt, row.source
 
     def _labelled(self, row: Conversation) -> tuple[Ids, Ids]:
         written = self._written(row.id, row.messages)

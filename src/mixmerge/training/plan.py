@@ -1,6 +1,7 @@
 """The plan of a training: rows of each step, precision and devices."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from mixmerge.records import ModelFolder
 from mixmerge.training import parent
 from mixmerge.training.data import TrainingData
 from mixmerge.training.ranks import launched_ranks, on_cpu, pin_one_gpu, precision_of
+from mixmerge.training.rewards import Reward
 from mixmerge.training.spec import TrainJob, TrainPlacement, TrainSpec
 
 
@@ -26,6 +28,9 @@ class Inputs:
     out: Path
     identity: str
     reference_cache: Path | None
+    reward: Reward | None = None
+    teachers: Mapping[str, ModelFolder] = field(default_factory=dict)
+    """The models that teach the rows of each source."""
 
     @property
     def checkpoints(self) -> Path:
@@ -41,6 +46,7 @@ class Inputs:
             settings=self.spec,
             placement=self.placement,
             reference_cache=self.reference_cache if self.spec.objective.reference else None,
+            teachers={source: str(each.path) for source, each in self.teachers.items()},
         )
 
 
@@ -50,7 +56,8 @@ class Plan:
 
     data: TrainingData
     order: npt.NDArray[np.int64]
-    """Rows of each step, shape ``(steps, batch_size)``."""
+    """Rows of each step, shape ``(steps, batch_size)``; where the model answers each of them
+    several times, shape ``(steps, batch_size / answers)``."""
     micro: int
     """Rows per device and forward pass."""
     accumulation: int
@@ -81,7 +88,8 @@ def make_plan(inputs: Inputs, data: TrainingData) -> Plan:
         SpecError: the global batch cannot be split over the processes.
     """
     spec, rows = inputs.spec, len(data.encoded.read)
-    order = row_order(rows, spec.batch_size, spec.steps(rows), spec.seed)
+    prompts = spec.batch_size // spec.answers_per_prompt
+    order = row_order(rows, prompts, spec.steps(rows), spec.seed)
     pin_one_gpu(inputs.placement)
     cpu = on_cpu(inputs.placement)
     micro, accumulation = inputs.placement.accumulation(spec.batch_size, launched_ranks())

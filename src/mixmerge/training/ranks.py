@@ -15,6 +15,7 @@ from mixmerge.errors import ResourceError, SpecError, UserError
 from mixmerge.execution import child
 from mixmerge.execution.environment import cpu_threads
 from mixmerge.progress import Progress
+from mixmerge.training.rewards import Reward
 from mixmerge.training.spec import TrainJob, TrainPlacement, TrainSpec
 
 _PROGRESS = "mixmerge-progress "
@@ -95,7 +96,7 @@ def threads(placement: TrainPlacement) -> AbstractContextManager[None]:
     return cpu_threads(placement.threads or (1 if on_cpu(placement) else None))
 
 
-def launch(job: TrainJob, out: Path, progress: Progress) -> None:
+def launch(job: TrainJob, out: Path, progress: Progress, reward: Reward | None = None) -> None:
     """Run a training in ``job.placement.devices`` processes of this machine and wait for it.
 
     Raises:
@@ -111,6 +112,8 @@ def launch(job: TrainJob, out: Path, progress: Progress) -> None:
         command = [sys.executable, "-m", child.__name__, "torch.distributed.run", "--standalone"]
         command += ["--nproc-per-node", str(job.placement.devices)]
         command += ["-m", "mixmerge.training.worker", str(job_file), str(out), str(error_file)]
+        if reward is not None:
+            command += [reward.factory, json.dumps(reward.arguments)]
         environment = {**os.environ, "OMP_NUM_THREADS": str(job.placement.threads or 1)}
         with (
             log_file.open("w", encoding="utf-8") as log,

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,12 +12,14 @@ from typing import IO, Literal
 import numpy as np
 import numpy.typing as npt
 import yaml
+from pydantic import Field
 
 from mixmerge.durable import read_log
 from mixmerge.errors import SpecError
 from mixmerge.files import write_rows
 from mixmerge.progress import Progress
 from mixmerge.records import RowModel
+from mixmerge.training.online import TEACHER
 from mixmerge.training.spec import TrainSpec
 
 
@@ -40,6 +43,16 @@ class CurvePoint(RowModel):
     in which the chosen answer's reward is higher."""
     margin: float | None = None
     """Of pairs: mean reward of the chosen minus the rejected answers."""
+    reward: float | None = None
+    """Mean reward of the answers that the model wrote in this step."""
+    generated: int | None = None
+    """Tokens that the model wrote in this step, where it answers the prompts itself."""
+    unfinished: int | None = None
+    """Of these answers, those that ended at the limit of tokens."""
+    teacher_tokens: dict[str, int] = Field(
+        default_factory=dict, exclude_if=lambda tokens: not tokens
+    )
+    """Tokens that the teacher of each source read in this step."""
 
 
 @dataclass
@@ -48,8 +61,10 @@ class Curve:
 
     path: Path | None
     """The file; None (on every rank but the first) only collects."""
-    tokens: npt.NDArray[np.int64]
-    """Tokens read up to and including each step, shape ``(steps,)``."""
+    steps: int
+    tokens: npt.NDArray[np.int64] | None
+    """Tokens read up to and including each step, shape ``(steps,)``; None where the trainer logs
+    them, because the model answers the prompts itself."""
     steps_per_epoch: float
     """Rows used / global batch; not always whole."""
     progress: Progress
@@ -82,28 +97,49 @@ class Curve:
                 "Lower `learning_rate`, or set `precision: float32`."
             )
         norm = logs.get("grad_norm")
+        tokens = logs["num_tokens"] if self.tokens is None else self.tokens[step - 1]
         point = CurvePoint(
             step=step,
             epoch=step / self.steps_per_epoch,
             loss=logs["loss"],
             learning_rate=logs["learning_rate"],
             grad_norm=norm if norm is not None and math.isfinite(norm) else None,
-            tokens=int(self.tokens[step - 1]),
+            tokens=int(tokens),
             seconds=round(time.perf_counter() - self._started, 3),
             accuracy=logs.get("rewards/accuracies", logs.get("mean_token_accuracy")),
             margin=logs.get("rewards/margins"),
+            reward=logs.get("reward"),
+            generated=_count(logs, "generated_tokens"),
+            unfinished=_count(logs, "unfinished_answers"),
+            teacher_tokens={
+                name.removeprefix(TEACHER): round(count)
+                for name, count in logs.items()
+                if name.startswith(TEACHER)
+            },
         )
         self.points.append(point)
         if self._stream is not None:
             self._stream.write(point.model_dump_json() + "\n")
             self._stream.flush()
-        self.progress(step, len(self.tokens), f"training, loss {point.loss:.3f}")
+        self.progress(step, self.steps, f"training, loss {point.loss:.3f}")
+
+    @property
+    def teacher_tokens(self) -> dict[str, int]:
+        """Tokens that the teacher of each source has read."""
+        total: Counter[str] = Counter()
+        for point in self.points:
+            total.update(point.teacher_tokens)
+        return dict(total)
 
     @property
     def final_loss(self) -> float:
         """Mean loss of the last tenth of the steps."""
         last = self.points[-max(1, len(self.points) // 10) :]
         return math.fsum(point.loss for point in last) / len(last)
+
+
+def _count(logs: dict[str, float], name: str) -> int | None:
+    return round(logs[name]) if name in logs else None
 
 
 def training_flops(weights: int, trained: int, tokens: int, *, forward_tokens: int = 0) -> int:
@@ -153,7 +189,16 @@ class TrainReport(RowModel):
     """Tokens under the reference model, also if a cache had them: for DPO each row once, for KTO
     the rows of each step and as many mismatched answers."""
     forward_tokens: int = 0
-    """Tokens that go through the trained model without a loss: KTO's mismatched answers."""
+    """Tokens that go through the trained model without a loss: KTO's mismatched answers, and the
+    prompts and answers where the model writes them."""
+    generated_tokens: int = 0
+    """Tokens that the model wrote in training; they are the tokens with a loss."""
+    unfinished: int = 0
+    """Of the answers that the model wrote, those that ended at the limit of tokens."""
+    teacher_tokens: dict[str, int] = Field(default_factory=dict)
+    """Tokens that the teacher of each source has read."""
+    teacher_weights: dict[str, int] = Field(default_factory=dict)
+    """Of the teacher of each source."""
     weights: int
     """Of the model."""
     trained_weights: int
@@ -194,17 +239,28 @@ class TrainReport(RowModel):
 
     @property
     def flops(self) -> int:
-        """Floating-point operations of the training and its reference; see `training_flops`."""
+        """Floating-point operations of the training, its reference and its teachers.
+
+        See `training_flops`.
+        """
         forward = self.reference_tokens + self.forward_tokens
-        return training_flops(
+        own = training_flops(
             self.weights, self.trained_weights, self.tokens, forward_tokens=forward
         )
+        taught = self.teacher_tokens.items()
+        return own + sum(2 * self.teacher_weights[source] * tokens for source, tokens in taught)
 
     @property
     def notes(self) -> list[str]:
         """Notes for the user, a sentence or two each."""
         notes = [f"{n} rows left out: {reason}." for reason, n in self.left_out.items()]
         notes += self.advice
+        if self.unfinished:
+            answers = self.steps * self.batch_size
+            notes.append(
+                f"{self.unfinished:,} of {answers:,} answers did not end within "
+                "`max_completion_length` tokens; they were cut off there and trained on."
+            )
         if self.new_stops:
             notes.append(
                 f"The rows end their turn with {' and '.join(self.new_stops)}, which was not a "

@@ -4,15 +4,19 @@ out/
   model/         the trained model, an ordinary Hugging Face folder; appears when complete
   adapter/       LoRA only: the adapter before it was merged into model/
   curve.jsonl    one `CurvePoint` per step, written while the training runs
+  answers.jsonl  with rewards only: one `RewardedAnswer` per answer, written while it runs
   report.json    a `TrainReport`, written last: a folder without it is not finished
   checkpoints/   to resume from, only while the training is unfinished
 """
 
 import gc
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from mixmerge import files
-from mixmerge.errors import DataError, DeviceMemoryError
+from mixmerge.errors import DataError, DeviceMemoryError, SpecError
 from mixmerge.fingerprint import file_fingerprint, fingerprint
 from mixmerge.progress import Progress, silent
 from mixmerge.records import ModelFolder
@@ -20,6 +24,7 @@ from mixmerge.training import parent, resume
 from mixmerge.training.plan import Inputs
 from mixmerge.training.ranks import check_devices, launch, launched_ranks
 from mixmerge.training.report import TrainReport
+from mixmerge.training.rewards import Reward
 from mixmerge.training.session import train_here
 from mixmerge.training.spec import TrainPlacement, TrainSpec
 
@@ -32,6 +37,8 @@ def train(
     out: Path,
     placement: TrainPlacement | None = None,
     reference_cache: Path | None = None,
+    reward: Reward | None = None,
+    teachers: Mapping[str, Path | str] = MappingProxyType({}),
     progress: Progress = silent,
 ) -> TrainReport:
     """Train one checkpoint and write it to ``out``; see the module's docstring for the files.
@@ -49,13 +56,17 @@ def train(
         out: the folder for the results.
         placement: how it runs; by default one process.
         reference_cache: a folder to save reference log-probabilities for later runs.
+        reward: what judges the answers, for objectives with rewards; in a study, its axes.
+        teachers: for distillation, the folder or hub name of the model that teaches the rows of
+            each source.
         progress: told of every step.
 
     Raises:
-        SpecError: the settings do not fit the model or the devices, or the training diverged.
-        DataError: rows are missing, invalid, or longer than ``max_length``.
+        SpecError: the settings do not fit the model or the devices, teachers are missing or not
+            used, or the training diverged.
+        DataError: rows are missing, invalid, longer than ``max_length``, or without a teacher.
         ModelError: the model is incomplete or quantized, has no chat template, or does not match
-            its tokenizer.
+            its tokenizer, or a teacher has another vocabulary.
         ResourceError: the disk is full, a device has no memory for a single row, or bitsandbytes
             is needed and not installed.
         DeviceMemoryError: a rank that another program started ran out of memory; started again, it
@@ -63,8 +74,11 @@ def train(
         RuntimeError: a bug: the training stopped early, or its first loss is wrong.
     """
     placement = placement or TrainPlacement()
+    spec.objective.check_teachers(teachers)
     folder = parent.find_model(model)
-    identity = _identity(spec, folder, rows)
+    _check_reward(spec, reward)
+    taught = {source: parent.find_model(teacher) for source, teacher in teachers.items()}
+    identity = _identity(spec, folder, rows, taught, reward)
     if finished := _finished(out, identity):
         return finished
     if spec.adapter is not None:
@@ -76,12 +90,14 @@ def train(
     spec.split(placement, ranks)
     check_devices(placement)
     while True:
-        inputs = Inputs(spec, placement, folder, str(model), rows, out, identity, reference_cache)
+        given = (folder, str(model), rows, out, identity, reference_cache, reward, taught)
+        inputs = Inputs(spec, placement, *given)
         try:
             if ranks is not None or placement.devices == 1:
                 train_here(inputs, progress)
             else:
-                launch(inputs.job, out, progress)
+                _check_launch(inputs)
+                launch(inputs.job, out, progress, inputs.reward)
             return TrainReport.model_validate(files.read_json(out / "report.json"))
         except DeviceMemoryError as error:
             placement = resume.with_fewer_rows(placement, spec, ranks, error)
@@ -93,10 +109,40 @@ def train(
             torch.cuda.empty_cache()
 
 
-def _identity(spec: TrainSpec, folder: ModelFolder, rows: Path) -> str:
+def _check_reward(spec: TrainSpec, reward: Reward | None) -> None:
+    if spec.objective.rewarded and reward is None:
+        raise SpecError(
+            f"`method: {spec.method}` needs something that judges answers: train in a study, whose "
+            "axes do it (`mixmerge run`), or give `train` a `reward` from Python."
+        )
+
+
+def _check_launch(inputs: Inputs) -> None:
+    if inputs.reward is not None and not inputs.reward.factory:
+        raise SpecError(
+            f"`devices` is {inputs.placement.devices}, and this reward has no `factory` to make it "
+            "in other processes. Give it one, set `devices: 1`, or start the processes by a "
+            "launcher (torchrun, SLURM)."
+        )
+
+
+def _identity(
+    spec: TrainSpec,
+    folder: ModelFolder,
+    rows: Path,
+    teachers: Mapping[str, ModelFolder],
+    reward: Reward | None,
+) -> str:
     if not rows.is_file():
         raise DataError(f"{rows}: no such file; training rows are JSON Lines.")
-    known = {"settings": spec.model_dump(mode="json"), "model": folder.fingerprint()}
+    known: dict[str, Any] = {
+        "settings": spec.model_dump(mode="json"),
+        "model": folder.fingerprint(),
+    }
+    if teachers:
+        known["teachers"] = {source: each.fingerprint() for source, each in teachers.items()}
+    if reward is not None:
+        known["reward"] = reward.identity
     return fingerprint({"version": 2, **known, "rows": file_fingerprint(rows)})
 
 

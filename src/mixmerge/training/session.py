@@ -16,6 +16,8 @@ from mixmerge.training.plan import Inputs, Plan, make_plan
 from mixmerge.training.ranks import is_first_rank, threads, wait_for_all
 from mixmerge.training.reference import ReferenceCache
 from mixmerge.training.report import Curve, TrainReport, model_card
+from mixmerge.training.rewards import Answers, rewarded
+from mixmerge.training.teachers import check_sources, check_teachers
 from mixmerge.training.trainer import build_trainer, configure
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
@@ -38,6 +40,9 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
     ):
         started = time.perf_counter()
         data = read_data(inputs.spec, inputs.model, inputs.rows, progress)
+        if inputs.teachers:
+            check_teachers(inputs.model, inputs.teachers)
+            check_sources(data.encoded.columns["source"], inputs.teachers)
         plan = make_plan(inputs, data)
         config, trainer_class = configure(inputs, plan)
         if is_first_rank():
@@ -46,8 +51,9 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
         wait_for_all()
         checkpoint, resumed_from = resume.latest(inputs.checkpoints)
         curve_file = inputs.out / "curve.jsonl" if is_first_rank() else None
-        curve = Curve(curve_file, plan.tokens, plan.steps_per_epoch, progress)
         objective = inputs.spec.objective
+        tokens = None if objective.online else plan.tokens
+        curve = Curve(curve_file, len(plan.order), tokens, plan.steps_per_epoch, progress)
         names = objective.reference
         cache = None
         if names:
@@ -55,6 +61,13 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
             arithmetic = f"{plan.precision}, 4-bit" if inputs.spec.quantized else plan.precision
             cache = ReferenceCache(names, inputs.reference_cache, model, columns, arithmetic)
             trainer_class = trl_compat.keeping_reference(trainer_class, cache, progress)
+
+        kept = inputs.reward is not None and is_first_rank()
+        answers = Answers(inputs.out / "answers.jsonl" if kept else None)
+        if inputs.reward is not None:
+            trainer_class = rewarded(
+                trainer_class, inputs.reward, inputs.spec.own.reward, answers, plan.data.stops
+            )
 
         def on_log(step: int, logs: dict[str, float]) -> None:
             if step == 1:
@@ -64,11 +77,13 @@ def train_here(inputs: Inputs, progress: Progress) -> None:
         trainer = build_trainer(inputs, plan, config, trainer_class, on_log)
         trained = _adapter_weights(trainer) if inputs.spec.adapter else inputs.model.weights
         ready = time.perf_counter()
-        with curve.writing(resumed_from):
+        with curve.writing(resumed_from), answers.writing(resumed_from):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         _check_finished(trainer.state)
         seconds = (ready - started, time.perf_counter() - ready)
         report = _report(inputs, plan, curve, trainer, cache, trained, resumed_from, seconds)
+        said = (*report.advice, *answers.notes(inputs.spec.answers_per_prompt))
+        report = report.model_copy(update={"advice": said})
         card = model_card(inputs.spec, report, inputs.model_name)
         stops = plan.data.stops if plan.data.new_stops else ()
         parent.save_model(trainer, inputs.model, inputs.out, report.dtype, card, stops)
@@ -98,7 +113,14 @@ def _report(
     seconds: tuple[float, float],
 ) -> TrainReport:
     encoded, order = plan.data.encoded, plan.order
-    reference, forward = inputs.spec.objective.untrained_tokens(encoded.read, order)
+    objective, tokens = inputs.spec.objective, curve.points[-1].tokens
+    generated = sum(point.generated or 0 for point in curve.points)
+    reference, forward = objective.untrained_tokens(encoded.read, order)
+    if objective.online:
+        # Each answer is written in passes over its prompt and its tokens.
+        passes = objective.passes(inputs.spec.own) if objective.passes else (0, 0)
+        written = objective.writes(inputs.spec.own)
+        reference, forward = passes[0] * tokens, (written + passes[1]) * tokens
     packages = (*_PACKAGES, "bitsandbytes") if inputs.spec.quantized else _PACKAGES
     fsdp = "fsdp" if trainer.is_fsdp_enabled else "none"
     return TrainReport(
@@ -112,10 +134,14 @@ def _report(
         new_stops=plan.data.new_stops,
         advice=plan.data.advice,
         date=plan.data.date,
-        tokens=int(plan.tokens[-1]),
-        target_tokens=int(encoded.targets[order].sum()),
+        tokens=tokens,
+        target_tokens=generated or int(encoded.targets[order].sum()),
         reference_tokens=reference,
         forward_tokens=forward,
+        generated_tokens=generated,
+        teacher_tokens=curve.teacher_tokens,
+        teacher_weights={source: each.weights for source, each in inputs.teachers.items()},
+        unfinished=sum(point.unfinished or 0 for point in curve.points),
         weights=inputs.model.weights,
         trained_weights=trained,
         first_loss=curve.points[0].loss,

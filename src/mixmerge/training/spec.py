@@ -75,8 +75,8 @@ class TrainSpec(_Finite):
     model_config = ConfigDict(extra="allow")
 
     method: str = DEFAULT
-    """The objective: ``sft`` takes conversations, ``kto`` labelled answers, the others preference
-    pairs."""
+    """The objective: ``sft`` takes conversations, ``kto`` labelled answers, ``grpo`` and ``rloo``
+    prompts, the others preference pairs."""
     learning_rate: float = Field(default=2e-5, gt=0)
     """Peak of the schedule. By default 2e-5 for SFT and 1e-6 for other objectives."""
     epochs: float | None = Field(default=None, gt=0, le=10_000)
@@ -84,7 +84,8 @@ class TrainSpec(_Finite):
     max_steps: int | None = Field(default=None, ge=1)
     """Optimizer steps, instead of ``epochs``."""
     batch_size: int = Field(default=32, ge=1)
-    """Rows per optimizer step over all devices: the global batch."""
+    """Rows per optimizer step over all devices: the global batch. Where the model answers prompts
+    several times, answers count."""
     max_length: int | None = Field(default=None, ge=2)
     """Longest row in tokens, answer included. By default the model's context length."""
     overlong: Literal["error", "drop"] = "error"
@@ -155,10 +156,7 @@ class TrainSpec(_Finite):
             added = handler.resolve_ref_schema(handler(objective.settings.__pydantic_core_schema__))
             for key in objective.keys:
                 own = added["properties"][key]
-                if key in keys:
-                    keys[key]["description"] += f" {own['description']}"
-                else:
-                    keys[key] = own
+                keys[key] = _either(keys[key], own) if key in keys else own
         return {**described, "additionalProperties": False}
 
     @property
@@ -175,9 +173,23 @@ class TrainSpec(_Finite):
         """Return the rows per device and forward pass; see `TrainPlacement.accumulation`.
 
         Raises:
-            SpecError: the global batch cannot be split so, or the objective needs more rows.
+            SpecError: the global batch cannot be split so, or the objective needs more rows or
+                cannot be sharded.
         """
+        group = self.answers_per_prompt
+        if self.batch_size % group:
+            raise SpecError(
+                f"`batch_size` is {self.batch_size} answers, which is not a multiple of "
+                f"`num_generations` ({group}): each step has all answers to its prompts."
+            )
         rows, _ = placement.accumulation(self.batch_size, ranks)
+        if self.objective.teachers and (placement.fsdp is not None or placement.deepspeed):
+            # Each process goes through the teachers of its own rows, so processes that share the
+            # weights of a layer would wait for each other without end.
+            raise SpecError(
+                f"`method: {self.method}` cannot be sharded: remove `fsdp` and `deepspeed`. "
+                "To save memory, set `teachers_in_turn: true`, or train an `adapter`."
+            )
         if rows < self.least_rows:
             raise SpecError(
                 f"`method: {self.method}` needs at least {self.least_rows} rows in each forward "
@@ -193,6 +205,12 @@ class TrainSpec(_Finite):
         return least(self.own, self.batch_size) if least else 1
 
     @property
+    def answers_per_prompt(self) -> int:
+        """Rows of a step that one row of the file is: the model's answers to a prompt, or 1."""
+        count = self.objective.answers_per_prompt
+        return count(self.own) if count else 1
+
+    @property
     def own(self) -> Any:
         """The objective's own settings, an instance of its ``settings``."""
         return self.objective.settings.model_validate(self.model_extra)
@@ -203,7 +221,21 @@ class TrainSpec(_Finite):
             return self.max_steps
         assert self.epochs is not None
         # Exact decimals: as floats, 1.1 epochs of 100 rows are a little more than 110.
+        rows *= self.answers_per_prompt
         return math.ceil(Fraction(str(self.epochs)) * rows / self.batch_size)
+
+
+def _either(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON Schema of a key that two objectives have."""
+    said = [each["description"] for each in (one, other)]
+    shown = ("description", "title", "default")
+    ways = one.get("anyOf") or [{name: one[name] for name in one if name not in shown}]
+    own = {name: other[name] for name in other if name not in shown}
+    new = [way for way in own.get("anyOf", [own]) if way not in ways]
+    said = said[:1] if said[1] in said[0] else said
+    if not new:
+        return {**one, "description": " ".join(said)}
+    return {"anyOf": [*ways, *new], "description": " ".join(said), "title": one["title"]}
 
 
 def _why_unknown(key: str, objective: Objective) -> str:
@@ -276,6 +308,9 @@ class TrainPlacement(_Finite):
     """``fsdp_config`` of the transformers Trainer; ``{}`` is its default. By default off."""
     deepspeed: Path | None = None
     """A DeepSpeed configuration file."""
+    teachers_in_turn: bool = False
+    """Distillation: hold one teacher at a time on the device and the others in the memory of the
+    machine, which is slower. By default all are on the device, each once."""
     activation_checkpointing: bool = False
     """Less memory, about a fifth slower."""
     save_steps: int = Field(default=500, ge=1)
@@ -322,6 +357,16 @@ class TrainJob(_Finite):
     """Where and how it runs."""
     reference_cache: Path | None = None
     """A folder to save reference log-probabilities for later runs."""
+    teachers: dict[str, str] = {}
+    """Distillation: by source of the rows, the folder or hub name of the teacher."""
+
+    @model_validator(mode="after")
+    def _taught(self) -> Self:
+        try:
+            self.settings.objective.check_teachers(self.teachers)
+        except SpecError as error:
+            raise ValueError(str(error)) from error
+        return self
 
     @model_validator(mode="after")
     def _splittable(self) -> Self:

@@ -144,6 +144,7 @@ def build_trainer(
         processing_class=plan.data.tokenizer,
         peft_config=_lora(adapter) if adapter else None,
         callbacks=[Listener(), *_trackers(inputs.placement.tracking)],
+        **_of_the_objective(inputs, plan),
     )
     if inputs.spec.quantized:
         # TRL stores the adapter of a quantized model in bfloat16, in which AdamW's updates at a
@@ -154,6 +155,17 @@ def build_trainer(
     trainer.remove_callback(PrinterCallback)
     trainer.train_dataset = trainer.train_dataset.select(plan.picked)
     return trainer
+
+
+def _of_the_objective(inputs: Inputs, plan: Plan) -> dict[str, Any]:
+    """Return the arguments of a trainer class besides those of every trainer."""
+    found: dict[str, Any] = {}
+    if inputs.spec.objective.online:
+        found["stops"] = plan.data.stops
+    if inputs.spec.objective.teachers:
+        found["teachers"] = inputs.teachers
+        found["in_turn"] = inputs.placement.teachers_in_turn
+    return found
 
 
 def _rows(folder: Path, columns: dict[str, list[Any]]) -> Any:

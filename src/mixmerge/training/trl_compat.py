@@ -47,8 +47,8 @@ def quiet() -> Iterator[None]:
     # On a CPU bitsandbytes warns that it looked for faster kernels on the hub.
     loud = [logging.getLogger(name) for name in ("trl", "bitsandbytes")]
     with ExitStack() as undo, warnings.catch_warnings():
-        # TRL 1.16 uses a property that transformers 5.23 has renamed.
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
+        # TRL 1.16 uses properties and methods that transformers 5.23 has renamed.
+        warnings.filterwarnings("ignore", r"`(is_)?gradient_checkpointing\w*` is deprecated")
         for name, value in _QUIET_ENVIRONMENT.items():
             if name in os.environ:
                 undo.callback(os.environ.update, {name: os.environ[name]})
@@ -65,7 +65,7 @@ def quiet() -> Iterator[None]:
             logger.setLevel(logging.ERROR)
         # The model is a local folder by now; requests to the hub would only be slow or fail.
         for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
-            undo.enter_context(_replaced(hub, name, True))
+            undo.enter_context(replaced(hub, name, True))
         datasets.disable_progress_bars()
         hf_logging.disable_progress_bar()
         hf_logging.set_verbosity_error()
@@ -73,7 +73,7 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
     """Replace an attribute, if this version of the library has it."""
     if not hasattr(owner, name):
         yield
@@ -93,12 +93,14 @@ def labelled_positions_only() -> Iterator[None]:
     TRL does so only with Triton; without it, prompts are projected as well. With a small model the
     head is most of the work: half the time of a training (see LOG.md).
     """
+    import trl.trainer.distillation_trainer as distillation
     import trl.trainer.utils as trl_utils
 
     chunked = trl_utils._ChunkedLogProbFunction
     with (
-        _replaced(trl_utils, "_use_triton", lambda _device: True),
-        _replaced(trl_utils, "_ChunkedLogProbFunction", _whole_where_small(chunked)),
+        replaced(trl_utils, "_use_triton", lambda _device: True),
+        replaced(distillation, "_use_triton", lambda _device: True),
+        replaced(trl_utils, "_ChunkedLogProbFunction", _whole_where_small(chunked)),
     ):
         yield
 
@@ -143,7 +145,7 @@ def four_bit_weights_keep_gradients() -> Iterator[None]:
     """
     from bitsandbytes.nn import modules
 
-    with _replaced(modules, "has_avx512bf16", bool):
+    with replaced(modules, "has_avx512bf16", bool):
         yield
 
 

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mixmerge.chat.answers import read_answer
 from mixmerge.chat.chat import Chat
 from mixmerge.chat.sandbox import RefusedError
-from mixmerge.chat.thoughts import opens_thoughts, split_thoughts
+from mixmerge.chat.thoughts import opens_thoughts
 from mixmerge.errors import DataError
 from mixmerge.evaluation.loaded_model import LoadedModel
 from mixmerge.evaluation.spec import DecodingSpec
@@ -60,30 +61,15 @@ def _text(prompt: Prompt, chat: Chat) -> str:
 
 
 def response(item: Encoded, tokens: Sequence[int], model: LoadedModel) -> Response:
-    """Decode new tokens up to the first that ends a turn, and separate reasoning and answer.
-
-    If the tokens end inside a reasoning block, the answer is empty.
-    """
-    end = next((i for i, token in enumerate(tokens) if token in model.end_tokens), None)
-    kept = list(tokens if end is None else tokens[:end])
-    split = split_thoughts(model.tokenizer.decode(kept), opened=item.thinks)
-    text = model.tokenizer.decode(kept, skip_special_tokens=True)
-    if split.thoughts or not split.closed:
-        text = _without_special_tokens(split.answer, model)
+    """Return the answer in new tokens; see `mixmerge.chat.answers.read_answer`."""
+    written = read_answer(tokens, model.tokenizer, model.end_tokens, opened=item.thinks)
     return Response(
         prompt=item.prompt.id,
-        text=text,
-        thoughts=split.thoughts,
-        finish_reason="length" if end is None else "stop",
-        tokens=len(tokens) if end is None else end + 1,
+        text=written.text,
+        thoughts=written.thoughts,
+        finish_reason="stop" if written.ended else "length",
+        tokens=written.tokens,
     )
-
-
-def _without_special_tokens(text: str, model: LoadedModel) -> str:
-    for token in model.tokenizer.added_tokens_decoder.values():
-        if token.special:
-            text = text.replace(token.content, "")
-    return text.strip()
 
 
 def stamp(model: LoadedModel) -> list[Any]:

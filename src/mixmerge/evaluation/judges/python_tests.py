@@ -78,7 +78,7 @@ class PythonTestsSpec(ProgramJudgeSpec):
 
     def _tested(self, hidden: list[str], item: Item, question: Question) -> Decision:
         code = fenced(item.answer.text)
-        tests = _tests(item.prompt)
+        tests = tests_of(item.prompt)
         problems = [self._problem(code, test, hidden) for test in tests]
         failed = [f"test {n}: {text}" for n, text in enumerate(problems, 1) if text is not None]
         passed = len(tests) - len(failed)
@@ -112,7 +112,12 @@ class PythonTestsSpec(ProgramJudgeSpec):
         return None if verdict == "passed" else why
 
 
-def _tests(prompt: Prompt) -> tuple[str, ...]:
+def tests_of(prompt: Prompt) -> tuple[str, ...]:
+    """Return the tests of a prompt.
+
+    Raises:
+        DataError: it has none.
+    """
     if not prompt.tests:
         raise DataError(
             f"prompt {prompt.id}: the judge `tests` runs the tests of the prompt, and it has none. "

@@ -15,7 +15,7 @@ from mixmerge.fingerprint import fingerprint
 from mixmerge.mixing.filters import HeldOut, deduplicate
 from mixmerge.mixing.sources import Loaded, load
 from mixmerge.mixing.spec import Form, SourceSpec, TrainingRow
-from mixmerge.records import Conversation, Message, PreferencePair, Prompt
+from mixmerge.records import Conversation, Message, PreferencePair, Prompt, TrainingPrompt
 from mixmerge.tables import read_file
 
 _UNSAID = "und"
@@ -91,6 +91,7 @@ class PromptLook:
 
 def messages(row: TrainingRow) -> tuple[Message, ...]:
     """Return the turns of a row, ending with the target answer."""
+    assert not isinstance(row, TrainingPrompt)  # data are read as pairs or conversations here
     return row.messages if isinstance(row, Conversation) else row.as_conversation().messages
 
 

@@ -152,19 +152,28 @@ def judge_for(task: Task, axis: Axis, journal: Path) -> Judge:
 
     The journal is a file of finished calls to a judge model, which are not repeated.
     """
-    from pydantic import TypeAdapter
+    return judge_spec(task, axis).build(judge_context(task, journal))
 
+
+def judge_context(task: Task, journal: Path) -> JudgeContext:
+    """Return what judges are built from; the placement is that of `judged_axes`."""
     from mixmerge.testbed.judge import RuleJudge
 
-    spec: JudgeSpec = TypeAdapter(JudgeSpec).validate_python(task.placement["axes"][axis])
-    context = JudgeContext(
+    return JudgeContext(
         journal=journal,
         model=task.placement.get("model", BASE),
         rule_judges={"testbed": RuleJudge()},
         allow_execution=task.placement["allow_execution"],
         private=(task.folder.parents[1],),
     )
-    return spec.build(context)
+
+
+def judge_spec(task: Task, axis: Axis) -> JudgeSpec:
+    """Return the specification of an axis's judge; the placement is that of `judged_axes`."""
+    from pydantic import TypeAdapter
+
+    spec: JudgeSpec = TypeAdapter(JudgeSpec).validate_python(task.placement["axes"][axis])
+    return spec
 
 
 def _journal(task: Task) -> Path:

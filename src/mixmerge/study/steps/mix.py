@@ -115,7 +115,12 @@ def mixed(mixture: str, form: Form) -> str:
     return f"{mixture}-{_NAMES[form]}"
 
 
-_NAMES: dict[Form, str] = {"conversations": "chats", "preferences": "pairs", "labelled": "labelled"}
+_NAMES: dict[Form, str] = {
+    "conversations": "chats",
+    "preferences": "pairs",
+    "labelled": "labelled",
+    "prompts": "prompts",
+}
 """What the rows of each form are called in names of steps."""
 
 

@@ -175,6 +175,8 @@ def _costs(trainings: Sequence[TrainFacts]) -> Costs:
         training_rows=sum(each.rows for each in trainings),
         optimizer_steps=sum(each.steps for each in trainings),
         reference_tokens=sum(each.reference_tokens for each in trainings),
+        generated_tokens=sum(each.generated_tokens for each in trainings),
+        teacher_tokens=sum(each.teacher_tokens for each in trainings),
         flops=sum(known) if len(known) == len(flops) else None,
     )
 

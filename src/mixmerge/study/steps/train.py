@@ -1,19 +1,36 @@
 """``train/CHECKPOINT``: train a checkpoint."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from pydantic import Field
 
 from mixmerge.execution.plan import Planned
 from mixmerge.execution.step import Needs, Step, Task
+from mixmerge.files import read_rows
 from mixmerge.progress import Progress, silent
-from mixmerge.records import ModelFolder, RowModel
+from mixmerge.records import Axis, ModelFolder, RowModel, TrainingPrompt
 from mixmerge.study.spec import BASE, Study, Trained, expected_rows, model_step
-from mixmerge.study.steps.kind import ROWS, StepKind, model_path, within_cores
+from mixmerge.study.steps.kind import ROWS, StepKind, inputs_of, model_path, within_cores
 from mixmerge.study.steps.mix import Mix, form_of, mixed
+from mixmerge.study.steps.rewards import RewardAxis, check_rows, reward_for, rewarding
 from mixmerge.training.spec import TrainPlacement, TrainSpec
 
 _SECONDS_PER_ROW = 0.01
 """Of the testbed's model on one core; only ratios between steps matter."""
+
+
+class TrainSettings(TrainSpec):
+    """A training recipe, and the judges of its reward."""
+
+    judges: dict[Axis, RewardAxis] = Field(default={}, exclude_if=lambda judges: not judges)
+    """The axes that `reward` names."""
+
+    def recipe(self) -> TrainSpec:
+        """Return the recipe alone."""
+        return TrainSpec.model_validate(self.model_dump(exclude={"judges"}))
 
 
 class TrainFacts(RowModel):
@@ -24,11 +41,14 @@ class TrainFacts(RowModel):
     """Distinct rows."""
     steps: int
     reference_tokens: int = 0
+    generated_tokens: int = 0
+    """Written by the model itself in training."""
+    teacher_tokens: int = 0
     flops: int | None = None
-    """None in the records of older trainings."""
+    """None in the records of older trainings, and where they depend on answers that are gone."""
 
 
-class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
+class Train(StepKind[TrainSettings, TrainFacts], kind="train"):
     """Trains one checkpoint."""
 
     def plan(self, study: Study) -> Iterable[Step]:
@@ -46,6 +66,8 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
             "model": model_step(study, checkpoint.start or BASE),
             "rows": f"mix/{mixed(checkpoint.mixture, form_of(recipe))}",
         }
+        for source, teacher in checkpoint.teachers.items():
+            inputs[f"teacher:{source}"] = model_step(study, teacher)
         where = study.placement.train
         placement = where.model_dump(mode="json")
         if study.tracking is not None:
@@ -60,19 +82,34 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
             seconds=rows * _SECONDS_PER_ROW * recipe.objective.relative_cost,
         )
         settings = recipe.model_dump(mode="json")
-        return Step(self.kind, name, settings, inputs, placement=placement, needs=needs, version=2)
+        files: dict[str, str] = {}
+        if recipe.objective.rewarded:
+            settings["judges"], placement["reward"], files, of_judges = rewarding(study, recipe)
+            needs = replace(
+                needs,
+                cpus=max(needs.cpus, of_judges.cpus),
+                gpus=max(needs.gpus, of_judges.gpus),
+                memory_gb=of_judges.memory_gb,
+            )
+        return Step(self.kind, name, settings, inputs, files, placement, needs=needs, version=2)
 
-    def run(self, task: Task, settings: TrainSpec, progress: Progress) -> TrainFacts:
+    def run(self, task: Task, settings: TrainSettings, progress: Progress) -> TrainFacts:
         """Train."""
         from mixmerge.training.run import train
 
+        if settings.judges:
+            check_rows(task, settings.judges, read_rows(task.inputs["rows"] / ROWS, TrainingPrompt))
         report = train(
-            settings,
+            settings.recipe(),
             model=model_path(task.inputs["model"]),
             rows=task.inputs["rows"] / ROWS,
             out=task.folder,
-            placement=TrainPlacement.model_validate(within_cores(task.placement)),
+            placement=placement_of(within_cores(task.placement)),
             reference_cache=task.cache / "reference",
+            reward=reward_for(task, settings.judges) if settings.judges else None,
+            teachers={
+                source: model_path(folder) for source, folder in inputs_of(task, "teacher").items()
+            },
             progress=progress,
         )
         used = sum(count.used for count in report.rows.values())
@@ -81,10 +118,12 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
             rows=used,
             steps=report.steps,
             reference_tokens=report.reference_tokens,
+            generated_tokens=report.generated_tokens,
+            teacher_tokens=sum(report.teacher_tokens.values()),
             flops=report.flops,
         )
 
-    def cost(self, settings: TrainSpec, rows: int) -> str:
+    def cost(self, settings: TrainSettings, rows: int) -> str:
         """Return the objective, the optimizer steps and the trained weights in words."""
         adapter = settings.adapter
         lora = "QLoRA" if settings.quantized else "LoRA"
@@ -92,27 +131,38 @@ class Train(StepKind[TrainSpec, TrainFacts], kind="train"):
         return f"{settings.objective.label}, {rows // settings.batch_size:,} steps, {how}"
 
     def adopted(
-        self, settings: TrainSpec, model: ModelFolder, inputs: Mapping[str, Path]
+        self, settings: TrainSettings, model: ModelFolder, inputs: Mapping[str, Path]
     ) -> TrainFacts:
-        """Count what the study's training would have read, for the costs in the results."""
+        """Count what the study's training would have read, for the costs in the results.
+
+        Where the model answers the prompts itself, only the prompts are known.
+        """
         from mixmerge.training.data import read_data
         from mixmerge.training.plan import row_order
         from mixmerge.training.report import training_flops
 
         read = read_data(settings, model, inputs["rows"] / ROWS, silent).encoded.read
         steps = settings.steps(len(read))
-        order = row_order(len(read), settings.batch_size, steps, settings.seed)
-        tokens = int(read[order].sum())
+        prompts = settings.batch_size // settings.answers_per_prompt
+        order = row_order(len(read), prompts, steps, settings.seed)
+        tokens = int(read[order].sum()) * settings.answers_per_prompt
         reference, others = settings.objective.untrained_tokens(read, order)
         # The shape of an adapter is not known here; its weights are few beside the model's.
         trained = model.weights if settings.adapter is None else 0
+        flops = training_flops(model.weights, trained, tokens, forward_tokens=reference + others)
         return TrainFacts(
             tokens=tokens,
             rows=len(read),
             steps=steps,
             reference_tokens=reference,
-            flops=training_flops(model.weights, trained, tokens, forward_tokens=reference + others),
+            flops=None if settings.objective.online else flops,
         )
+
+
+def placement_of(placement: Mapping[str, Any]) -> TrainPlacement:
+    """Return where a training runs, from its step's placement, which also says how judges do."""
+    own = {key: value for key, value in placement.items() if key != "reward"}
+    return TrainPlacement.model_validate(own)
 
 
 def trained_rows(item: Planned, planned: Mapping[str, Planned]) -> int:

@@ -1,6 +1,6 @@
 """The declaration of a training objective: rows, trainer and settings."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict
 
+from mixmerge.errors import SpecError
 from mixmerge.progress import Progress
 from mixmerge.records import RowModel
 from mixmerge.spec_model import SpecModel
@@ -63,6 +64,25 @@ class Objective:
     """``untrained(tokens, order)`` returns the tokens that go through the reference, and through
     the model in passes that train nothing, from the tokens of each row and the rows of each step.
     By default, each row goes through a reference once."""
+    answer_length: Callable[[Any], int] | None = None
+    """Where the model answers the prompts itself during the training (see
+    `mixmerge.training.online`): ``answer_length(settings)`` returns the most tokens of an answer.
+    By default, the rows have their answers."""
+    answers_per_prompt: Callable[[Any], int] | None = None
+    """Where the model answers: ``answers_per_prompt(settings)`` returns how many answers each
+    prompt gets in a step; by default 1. The batch size counts answers."""
+    rewarded: bool = False
+    """Whether the answers are judged: ``settings.reward`` has the weight of each axis."""
+    passes: Callable[[Any], tuple[int, int]] | None = None
+    """Where the model answers: ``passes(settings)`` returns how often prompts and answers go
+    through a reference, and through the model without a loss, after being written; by default
+    never."""
+    writes: Callable[[Any], bool] = lambda _settings: True
+    """``writes(settings)`` returns whether the trained model itself writes the answers, and not a
+    teacher."""
+    teachers: bool = False
+    """Whether the trainer class takes ``teachers``: the folders of the models that teach the rows
+    of each source."""
     least_rows: Callable[[Any, int], int] | None = None
     """``least_rows(settings, batch_size)`` returns the fewest rows of one forward pass; by default
     1."""
@@ -79,6 +99,11 @@ class Objective:
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", self.label or self.name.upper())
         object.__setattr__(self, "stage", self.stage or self.name)
+
+    @property
+    def online(self) -> bool:
+        """Whether the model answers the prompts itself during the training."""
+        return self.answer_length is not None
 
     def untrained_tokens(self, tokens: Tokens, order: npt.NDArray[np.int64]) -> tuple[int, int]:
         """Return what `untrained` says of these rows."""
@@ -104,6 +129,20 @@ class Objective:
                 "reference log-probabilities are not those of the model trained from. This is a "
                 "bug in mixmerge or its libraries; if a reference cache is in use, delete it."
             )
+
+    def check_teachers(self, teachers: Collection[str]) -> None:
+        """Check that teachers are given if, and only if, the objective learns from them.
+
+        Raises:
+            SpecError: they are missing, or not used.
+        """
+        if self.teachers and not teachers:
+            raise SpecError(
+                f"`method: {self.name}` needs `teachers`: for each source of the rows, the model "
+                "that teaches them."
+            )
+        if teachers and not self.teachers:
+            raise SpecError(f"`method: {self.name}` does not learn from `teachers`; remove them.")
 
     @property
     def keys(self) -> list[str]:
