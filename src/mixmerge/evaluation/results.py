@@ -24,6 +24,7 @@ from mixmerge.records.results import (
     ModelInfo,
     ModelResult,
     Stage,
+    is_answer,
 )
 from mixmerge.stats.decision import ONE_SIDED, Compared, adjust_all_axes, decide, significant_gain
 from mixmerge.stats.paired import benjamini_hochberg, holm, mcnemar_p
@@ -106,8 +107,9 @@ def planned_contrasts(
 ) -> list[Pair]:
     """Return the pairs of models to test, independent of any result.
 
-    The primary family is each merge against the baseline of its stage. The secondary family is
-    every other model against the base model and, unless it is a mixture, against the baseline. In a
+    The primary family is each answer to the question, such as a merge or a student
+    (`is_answer`), against the baseline of its stage. The secondary family is every other
+    model against the base model and, unless it is a mixture, against the baseline. In a
     study without baselines, the primary family is every model against the base model. Baselines
     that are not among the models are left out.
     """
@@ -120,7 +122,7 @@ def planned_contrasts(
         baseline = baselines.get(info.stage or "")
         # No model is tested against itself.
         against = baseline if baseline in models and baseline != name else None
-        if info.kind == "merge":
+        if is_answer(info.arm, models[against].arm if against else ""):
             primary += [(name, against, "primary")] if against else []
         else:
             secondary.append((name, base, "secondary"))

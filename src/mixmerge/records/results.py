@@ -25,6 +25,18 @@ Kind = Literal["base", "given", "mixture", "expert", "merge"]
 """``given``: made outside the study; ``mixture`` and ``expert``: trained on several sources of
 data, or on one."""
 
+Arm = str
+"""The way of bringing objectives together that a model stands for: a key of `ARMS`, or a group that
+the study names in ``arms``."""
+
+ARMS: dict[Arm, Kind] = {
+    "base": "base", "given": "given", "mix": "mixture", "single expert": "expert", "merge": "merge",
+}  # fmt: skip
+"""What a model of each kind stands for, unless it is a student."""
+
+DISTIL, MERGE_THEN_DISTIL = "distil", "merge then distil"
+"""The arms of students; of the second are those that start from a merge."""
+
 Better = Literal["higher", "lower"]
 
 Decision = Literal["beats", "loses", "equivalent", "trades", "undecided", "incomplete"]
@@ -121,16 +133,35 @@ class AxisScore(Value):
     by_language: dict[str, Value]
 
 
+def is_answer(arm: Arm, baseline: Arm) -> bool:
+    """Return whether models of an arm are tested against a baseline: they answer the question.
+
+    Merges and students do, and arms that the study names, except the one of the baseline. Other
+    models, such as experts, are what the answers are made from.
+    """
+    if arm in (DISTIL, MERGE_THEN_DISTIL, "merge"):
+        return True
+    return arm not in ARMS and arm != baseline
+
+
+def _arm(fields: dict[str, Any]) -> Arm:
+    return next(arm for arm, kind in ARMS.items() if kind == fields.get("kind", "base"))
+
+
 class ModelInfo(RowModel):
     """What a model is."""
 
     kind: Kind
+    arm: Arm = Field(default_factory=_arm)
+    """By default, that of its kind."""
     stage: Stage | None = None
     """None for the base model only; ``given`` for given models without a stated stage."""
     method: str | None = None
     """Merge method, for a merge."""
     shares: dict[str, float] | None = None
     """Share of each data source in the training mixture, for a trained model."""
+    candidates: int = 0
+    """Of how many it is the best on the prompts of ``selection``; 0 if it is not chosen."""
 
 
 class ModelResult(ModelInfo):

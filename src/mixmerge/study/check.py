@@ -11,6 +11,7 @@ from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.evaluation.sources import HarnessSpec
 from mixmerge.merging.methods import METHODS
 from mixmerge.spec_model import Problem, quoted, unknown_name
+from mixmerge.study.arms import unknown_members
 from mixmerge.study.selection import SweepSpec
 from mixmerge.study.spec import (
     BASE,
@@ -75,7 +76,7 @@ def problems(study: Study) -> Iterator[Problem]:
     checks = (_given, _testbed, _mixtures, _axes, _choices, _match_on, _selection_items, _trial)
     for check in (_chat_templates, _batches, _rewards, _harnesses, *checks):
         yield from check(study)
-    unknown = list(_checkpoints(study))
+    unknown = [*_checkpoints(study), *unknown_members(study)]
     yield from unknown
     if circle := _circle(study):
         place = ("checkpoints", circle[0])
@@ -356,9 +357,9 @@ def _stages(study: Study) -> Iterator[Problem]:
         stages = {parent: study.stage(parent) for parent in of}
         if len(set(stages.values())) > 1:
             said = ", ".join(f"{parent} is {stage}" for parent, stage in stages.items())
-            hint = " A given checkpoint can say its `stage`." if "given" in stages.values() else ""
             place = ("checkpoints", name, verb.removesuffix("s"))
-            yield place, f"{verb} checkpoints of one stage only; {said}.{hint}"
+            hint = "A checkpoint that is given or trained can state its `stage`."
+            yield place, f"{verb} checkpoints of one stage only; {said}. {hint}"
 
 
 def _baselines(study: Study) -> Iterator[Problem]:

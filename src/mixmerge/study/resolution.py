@@ -7,6 +7,7 @@ from mixmerge.execution.plan import Planned
 from mixmerge.records import Axis, Prompt
 from mixmerge.stats.estimate import MIN_CLUSTERS, MIN_VALUES
 from mixmerge.stats.power import smallest_difference
+from mixmerge.study.arms import answers
 from mixmerge.study.spec import BASE, Study
 from mixmerge.study.steps.harness import scored_name
 from mixmerge.study.steps.prompts import Prompts
@@ -48,13 +49,7 @@ def decides_if(study: Study) -> str:
 
 def comparisons(study: Study) -> int:
     """Return the number of primary comparisons, over which Holm's method adjusts."""
-    baselines = study.baselines() if study.evaluate.baseline else {}
-    merges = [
-        name
-        for name in study.checkpoints
-        if study.kind(name) == "merge" and baselines.get(study.stage(name), name) != name
-    ]
-    return len(merges) or len(study.checkpoints)
+    return len(answers(study)) or len(study.checkpoints)
 
 
 def too_few(

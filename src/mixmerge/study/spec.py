@@ -25,6 +25,8 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 Name = Annotated[str, Field(pattern=NAME, max_length=100)]
 """At most 100 letters, digits, ``_``, ``.`` and ``-``: names become folders."""
 
+ArmName = Annotated[str, Field(pattern=r"^\S(.*\S)?$", max_length=40)]
+
 BASE = "base"
 """The base model's name among the models of a study."""
 
@@ -96,6 +98,9 @@ class Trained(SpecModel):
     """The checkpoint it starts from; the study's base model by default."""
     teachers: dict[Name, str] = Field(default={}, exclude_if=lambda teachers: not teachers)
     """For distillation: the checkpoint that teaches the rows of each source of the mixture."""
+    stage: Stage | None = Field(None, min_length=1)
+    """Its stage of training, the objective's by default: it is merged and compared with models of
+    this stage."""
 
 
 class Merged(SpecModel):
@@ -188,6 +193,9 @@ class Study(SpecModel):
     """Training recipes. Their seed is the study's unless they set one."""
     checkpoints: dict[Name, CheckpointSpec] = Field(min_length=1)
     """The models: given ones, and a graph of trainings and merges."""
+    arms: dict[ArmName, list[str]] = {}
+    """Checkpoints to compare as one arm. By default, the arm follows from how a checkpoint is made:
+    ``mix``, ``merge``, ``distil``, ``merge then distil``, ``single expert`` or ``given``."""
     evaluate: EvaluateSpec
     """Axes, judges and statistics."""
     selection: SelectionSpec | None = None
@@ -279,7 +287,7 @@ class Study(SpecModel):
             name = self.parents(name)[0]
             checkpoint = self.checkpoints[name]
         if isinstance(checkpoint, Trained):
-            return self.training[checkpoint.train].objective.stage
+            return checkpoint.stage or self.training[checkpoint.train].objective.stage
         return checkpoint.stage
 
     def baselines(self) -> dict[Stage, str]:
@@ -297,20 +305,27 @@ class Study(SpecModel):
         if isinstance(checkpoint, Merged):
             return "merge"
         if isinstance(checkpoint, Selected):
-            kinds: list[Kind] = []
-            seen: set[str] = set()
-            waiting = [name]
-            while waiting:
-                each = waiting.pop()
-                chosen = self.checkpoints[each]
-                if isinstance(chosen, Selected):
-                    waiting += reversed([n for n in chosen.select if n not in seen])
-                    seen |= {*chosen.select}
-                else:
-                    kinds.append(self.kind(each))
+            kinds = [self.kind(each) for each in self.selectable(name)]
             return "merge" if "merge" in kinds else "mixture" if "mixture" in kinds else kinds[0]
         shares = self.mixtures[checkpoint.mixture].shares
         return "mixture" if sum(share > 0 for share in shares.values()) > 1 else "expert"
+
+    def selectable(self, name: str) -> list[str]:
+        """Return the checkpoints that a chosen one may turn out to be; the name itself for others.
+
+        Candidates that are chosen from others are followed to these.
+        """
+        found: list[str] = []
+        seen: set[str] = set()
+        waiting = [name]
+        while waiting:
+            each = self.checkpoints[waiting[-1]]
+            if isinstance(each, Selected):
+                waiting[-1:] = reversed([n for n in each.select if n not in seen])
+                seen |= {*each.select}
+            else:
+                found.append(waiting.pop())
+        return found
 
     def shares(self, name: str) -> dict[str, float] | None:
         """Return the share of each source in a checkpoint's training mixture, if it has one."""

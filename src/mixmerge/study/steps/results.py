@@ -16,6 +16,7 @@ from mixmerge.progress import Progress, silent
 from mixmerge.records import Axis, Response, Results, RowModel, Verdict
 from mixmerge.records.advice import Advice, Priority
 from mixmerge.records.results import Costs, ModelInfo
+from mixmerge.study.arms import arm, candidates
 from mixmerge.study.spec import BASE, Study, Trained, model_step
 from mixmerge.study.steps.harness import scored_name
 from mixmerge.study.steps.kind import Folders, StepKind, inputs_of, model_path
@@ -62,7 +63,7 @@ class StudyResults(StepKind[ResultsSettings, ResultsFacts], kind="results"):
             inputs |= {f"answers:{name}": f"generate/{name}" for name in models}
         inputs |= {f"trained:{name}": f"{Train.kind}/{name}" for name in study.trained()}
         settings = results_settings(study).model_dump(mode="json")
-        yield Step(self.kind, "study", settings, inputs, needs=Needs(seconds=10), version=7)
+        yield Step(self.kind, "study", settings, inputs, needs=Needs(seconds=10), version=8)
 
     def run(self, task: Task, settings: ResultsSettings, progress: Progress) -> ResultsFacts:
         """Compute and write ``results.json``."""
@@ -102,6 +103,8 @@ def results_settings(study: Study) -> ResultsSettings:
             name: ReportedModel(
                 stage=study.stage(name),
                 kind=study.kind(name),
+                arm=arm(study, name),
+                candidates=candidates(study, name),
                 method=study.method(name),
                 shares=study.shares(name),
                 trainings=[
