@@ -112,7 +112,7 @@ def test_the_shipped_studies_are_right(path: Path) -> None:
         (
             "sft-0: {train: sft, mixture: safety-0}",
             "sft-0: ./sft-0",
-            r"one stage only; sft-0 is given, .* A checkpoint that is given or trained can state its `stage",
+            r"one stage only; sft-0 is given, .* that is given or trained can state its `stage`",
         ),
         ("baseline: [sft-15,", "baseline: [sft-16,", r"baseline\.0: there is no `sft-16`"),
         ("baseline: [sft-15,", "baseline: [sft-0, sft-15,", r"sft-0 is the baseline of stage"),

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy.special import stdtrit
 
 from mixmerge.evaluation.fronts import goodness
 from mixmerge.evaluation.scores import AxisScores
@@ -19,7 +18,6 @@ from mixmerge.records import Axis
 from mixmerge.records.advice import Advice, OpenQuestion, Priority
 from mixmerge.records.results import Results
 from mixmerge.stats.bootstrap import Floats
-from mixmerge.stats.estimate import LEVEL
 from mixmerge.stats.proportions import t_quantile
 
 FACTORS = (1.5, 2.0, 3.0, 5.0)
@@ -150,8 +148,7 @@ class _Field:
         }
         fewest = min(self.clusters.values())
         # Any of the others could be chosen: Bonferroni's correction for as many looks.
-        tail = (1 - LEVEL) / 2 / max(1, len(self.names) - 1)
-        self.quantile = float(stdtrit(fewest - 1, 1 - tail))
+        self.quantile = t_quantile(fewest, max(1, len(self.names) - 1))
         self._wider = self.quantile / t_quantile(fewest)
         # Every part of the advice asks for the gains over the same few models.
         self.over = cache(self._over)

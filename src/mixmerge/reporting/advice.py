@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from mixmerge.records.advice import Advice, OpenQuestion, Priority
 from mixmerge.records.results import Results
-from mixmerge.reporting import formats
+from mixmerge.reporting import formats, models
 from mixmerge.reporting.formats import listed
 
 _TIMES = {1.5: "one and a half times", 2: "twice", 3: "three times", 5: "five times"}
@@ -65,9 +65,14 @@ def tell(results: Results) -> Told | None:
 
 def _take(results: Results, advice: Advice) -> str:
     if advice.reason != "default":
-        return f"Take `{advice.choice}`."
+        return f"Take `{advice.choice}`{_arm(results, advice.choice)}."
     role = "base model" if advice.choice == results.base else "baseline"
     return f"Stay with `{advice.choice}`, the {role}."
+
+
+def _arm(results: Results, name: str | None) -> str:
+    named = name in results.models and models.names_arms(results)
+    return f" ({results.models[name].arm})" if name and named else ""
 
 
 def _why(results: Results, advice: Advice) -> str:

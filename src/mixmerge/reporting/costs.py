@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from mixmerge.records.results import Costs, Results, Stage
-from mixmerge.reporting import formats
+from mixmerge.reporting import formats, models
 from mixmerge.reporting.cells import ABSENT, Cell, Table, counts, numbers, tabulate, words
 from mixmerge.reporting.input import ReportInput, StepCost
-from mixmerge.reporting.models import KIND_NAMES, models_of, of_stage, stages
+from mixmerge.reporting.models import models_of, of_stage, stages
 
 _MAKING = frozenset({"mix", "train", "merge"})
 """Kinds of steps that make a model; the others evaluate it."""
@@ -37,7 +37,7 @@ def model_table(data: ReportInput) -> Table:
         names,
         (
             words("model", "Model", str),
-            words("kind", "Kind", lambda name: KIND_NAMES[results.models[name].kind]),
+            words("kind", "Kind", lambda name: models.arm_name(results, name)),
             counts("training_tokens", "Training tokens", tokens.get),
             counts("training_rows", "Training rows", rows.get),
             counts("optimizer_steps", "Optimizer steps", steps.get),
@@ -50,7 +50,7 @@ def model_table(data: ReportInput) -> Table:
             numbers("own_seconds", "Own time", lambda name: _seconds(own_seconds(data, name))),
             numbers("seconds", "Time with parents", lambda n: _seconds(total_seconds(data, n))),
         ),
-        (results.models[name].kind for name in names),
+        (models.mark(results, name) for name in names),
     )
 
 

@@ -1,6 +1,6 @@
 """Shared parts of all figures, and the figures with a row per model or language.
 
-Matplotlib draws without a display. Colour and marker both show the kind of model, so that the
+Matplotlib draws without a display. Colour and marker both show the arm of a model, so that the
 figures can be read without colour.
 """
 
@@ -22,28 +22,34 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from mixmerge.records import Axis
-from mixmerge.records.results import AxisInfo, Interval, Kind, Results, Stage
+from mixmerge.records.results import AxisInfo, Interval, Results, Stage
 from mixmerge.reporting import formats, models
-from mixmerge.reporting.models import KIND_NAMES
 from mixmerge.reporting.verdict import contrasts_of
 
 INK, MUTED, GRID, PAPER = "#1f2328", "#57606a", "#d8dee4", "#ffffff"
-COLOURS: dict[Kind, str] = {
+COLOURS: dict[str, str] = {
     "base": "#666f78",
     "given": "#8250a8",
     "mixture": "#0a5fa5",
     "expert": "#b34700",
     "merge": "#007a5e",
+    "arm-1": "#b3005e",
+    "arm-2": "#6b5b00",
+    "arm-3": "#00707f",
+    "arm-4": "#4a4ad0",
+    "arm-5": "#8f3a3a",
 }
-MARKERS: dict[Kind, str] = {
+"""By mark, as `mixmerge.reporting.models.mark` returns it."""
+MARKERS: dict[str, str] = {
     "base": "X", "given": "^", "mixture": "s", "expert": "D", "merge": "o",
+    "arm-1": "P", "arm-2": "*", "arm-3": "v", "arm-4": "<", "arm-5": "h",
 }  # fmt: skip
 _VARIABLES = {
     INK: "var(--ink)",
     MUTED: "var(--muted)",
     GRID: "var(--line)",
     PAPER: "var(--paper)",
-    **{colour: f"var(--{kind})" for kind, colour in COLOURS.items()},
+    **{colour: f"var(--{mark})" for mark, colour in COLOURS.items()},
 }
 
 DASHES = (0, (4, 3))
@@ -112,18 +118,19 @@ def values(results: Results, stage: Stage, axis: Axis) -> Plot:
     write_ticks(panel.xaxis, info)
     for row, (name, label) in enumerate(zip(names, panel.get_yticklabels(), strict=True)):
         model = results.models[name]
-        colour = COLOURS[model.kind]
+        known_as = models.mark(results, name)
+        colour = COLOURS[known_as]
         label.set(color=colour, fontweight="bold" if name == baseline else "normal")
         if own := model.axes.get(axis):
             panel.plot(models.ends(own.value, own.ci), (row, row), color=colour, linewidth=1.6)
-            mark(panel, own.value, row, model.kind, zorder=4)
+            mark(panel, own.value, row, known_as, zorder=4)
             panel.text(
                 1.02, row, formats.value(info, own.value), fontsize=9, va="center",
                 transform=panel.get_yaxis_transform(),
             )  # fmt: skip
             listed.append(f"{name} {formats.value(info, own.value)}")
             if name == baseline:
-                _dashed(panel, own.value, model.kind)
+                _dashed(panel, own.value, known_as)
     against = f" against {baseline}" if baseline in names else ""
     return Plot(
         models.file_name(stage, "values", axis),
@@ -135,16 +142,16 @@ def values(results: Results, stage: Stage, axis: Axis) -> Plot:
     )
 
 
-def mark(axes: Axes, x: float, y: float, kind: Kind, size: float = 7, **more: Any) -> None:
-    """Draw a model as a marker of its kind."""
+def mark(axes: Axes, x: float, y: float, known_as: str, size: float = 7, **more: Any) -> None:
+    """Draw a model as the marker of its arm."""
     axes.plot(
-        [x], [y], MARKERS[kind], color=COLOURS[kind], markersize=size,
+        [x], [y], MARKERS[known_as], color=COLOURS[known_as], markersize=size,
         markeredgecolor=PAPER, markeredgewidth=0.8, **more,
     )  # fmt: skip
 
 
-def _dashed(axes: Axes, at: float, kind: Kind) -> None:
-    axes.axvline(at, color=COLOURS[kind], linewidth=1.2, linestyle="--", zorder=1.5)
+def _dashed(axes: Axes, at: float, known_as: str) -> None:
+    axes.axvline(at, color=COLOURS[known_as], linewidth=1.2, linestyle="--", zorder=1.5)
 
 
 def _rows(axes: Axes, names: Iterable[str]) -> None:
@@ -168,7 +175,7 @@ def differences(results: Results, stage: Stage, axis: Axis) -> Plot | None:
     info, baseline, listed = results.axes[axis], compared[0].b, []
     figure, panel = new_figure(0.28 * len(compared) + 0.95)
     _rows(panel, models.labels([each.a for each in compared]).values())
-    _dashed(panel, 0, results.models[baseline].kind if baseline in results.models else "base")
+    _dashed(panel, 0, models.mark(results, baseline) if baseline in results.models else "base")
     panel.axvspan(-info.margin, info.margin, color=COLOURS["base"], alpha=0.12, linewidth=0)
     spans = [-info.margin, info.margin]
     for each in results.decisions:
@@ -176,7 +183,7 @@ def differences(results: Results, stage: Stage, axis: Axis) -> Plot | None:
             spans += models.ends(contrast.difference, contrast.ci)
     for row, each in enumerate(compared):
         if contrast := contrasts_of(results, each).get(axis):
-            colour, at = COLOURS[results.models[each.a].kind], contrast.difference
+            colour, at = COLOURS[models.mark(results, each.a)], contrast.difference
             sure = axis in (*each.better, *each.worse)
             panel.plot(models.ends(at, contrast.ci), (row, row), color=colour, linewidth=1.6)
             panel.plot(
@@ -188,12 +195,13 @@ def differences(results: Results, stage: Stage, axis: Axis) -> Plot | None:
     panel.set_xlim(*turned(info, _limits(spans)))
     panel.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: formats.difference(info, tick)))
     unit = formats.unit_of_differences(info) or ", difference"
+    one, several = models.nouns(results)
     panel.set_xlabel(f"{formats.heading(results, axis)}{unit} → better", wrap=True)
     return Plot(
         models.file_name(stage, "differences", axis),
         "verdict",
-        models.titled(results, stage, f"merges minus {baseline}, {axis}"),
-        f"Paired differences of each merge from {baseline} on {axis}: {'; '.join(listed)}.",
+        models.titled(results, stage, f"{several} minus {baseline}, {axis}"),
+        f"Paired differences of each {one} from {baseline} on {axis}: {'; '.join(listed)}.",
         figure,
     )
 
@@ -215,17 +223,17 @@ def by_language(
         found = {n: s.by_language[code].value for n, s in scores.items() if code in s.by_language}
         panel.plot((min(found.values()), max(found.values())), (row, row), color=GRID, linewidth=3)
         for name, at in found.items():
-            mark(panel, at, row, results.models[name].kind, alpha=0.8)
+            mark(panel, at, row, models.mark(results, name), alpha=0.8)
         best = max(found, key=lambda name: info.sign * found[name])
         listed.append(f"{code}: best {best} with {formats.value(info, found[best])}")
         panel.text(
             1.02, row, labels[best], fontsize=9, va="center",
-            color=COLOURS[results.models[best].kind], transform=panel.get_yaxis_transform(),
+            color=COLOURS[models.mark(results, best)], transform=panel.get_yaxis_transform(),
         )  # fmt: skip
     write_ticks(panel.xaxis, info)
     panel.set_xlabel(f"{formats.heading(results, axis)} ({formats.better(info)})", wrap=True)
     panel.text(1.02, 1.0, "best", fontsize=9, va="bottom", color=MUTED, transform=panel.transAxes)
-    legend(figure, [results.models[name].kind for name in scores])
+    legend(figure, results, scores)
     return Plot(
         models.file_name(stage, axis, "languages"),
         "languages",
@@ -242,12 +250,13 @@ def new_figure(height: float) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def legend(figure: Figure, kinds: Sequence[Kind], front: str = "") -> None:
-    """Write the legend above a figure: the markers, and the dashed line."""
+def legend(figure: Figure, results: Results, names: Iterable[str], front: str = "") -> None:
+    """Write the legend above a figure: the markers of arms, and the dashed line."""
+    known = {models.arm_name(results, name): models.mark(results, name) for name in names}
     handles = [
-        Line2D([], [], marker=MARKERS[kind], color=COLOURS[kind], linestyle="", label=name)
-        for kind, name in KIND_NAMES.items()
-        if kind in kinds
+        Line2D([], [], marker=MARKERS[known[arm]], color=COLOURS[known[arm]], ls="", label=arm)
+        for arm in dict.fromkeys((*models.ARM_NAMES.values(), *known))
+        if arm in known
     ]
     if front:
         handles.append(Line2D([], [], color=MUTED, linewidth=1.2, linestyle=DASHES, label=front))

@@ -5,17 +5,31 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from mixmerge.records import Axis
-from mixmerge.records.results import Interval, Kind, Results, Stage
+from mixmerge.records.results import (
+    ARMS,
+    DISTIL,
+    MERGE_THEN_DISTIL,
+    Arm,
+    Interval,
+    Results,
+    Stage,
+)
 
-KIND_NAMES: dict[Kind, str] = {
+ARM_NAMES: dict[Arm, str] = {
     "base": "Base model",
     "given": "Given model",
-    "mixture": "Mixture",
-    "expert": "Expert",
+    "mix": "Mixture",
+    "single expert": "Expert",
     "merge": "Merge",
+    DISTIL: "Distilled",
+    MERGE_THEN_DISTIL: "Merged, then distilled",
 }
+"""Arms that the study names have the name that it gives them."""
 
-_TRAINED: tuple[Kind, ...] = ("mixture", "expert")
+EXTRA_MARKS = ("arm-1", "arm-2", "arm-3", "arm-4", "arm-5")
+"""Marks of students, the first two, and of arms that the study names; more arms share them."""
+
+_TRAINED = ("mixture", "expert")
 _LONGEST = 24
 """Longest label in a figure, in characters."""
 _KEPT = 11
@@ -68,14 +82,15 @@ def beside_base(results: Results, stage: Stage) -> list[str]:
 def models_of(results: Results, stage: Stage | None) -> list[str]:
     """Return the models of one stage: trained ones sorted by data shares, then merges, then given.
 
-    The share of the last source sorts first. Merges and given models keep the study's order.
+    The share of the last source sorts first. Merges and students, and given models keep the study's
+    order.
     """
     names = sources(results)
 
     def key(name: str) -> tuple[bool, bool, list[float]]:
         model = results.models[name]
-        if model.kind not in _TRAINED:
-            return True, model.kind != "merge", []
+        if model.kind not in _TRAINED or model.arm in (DISTIL, MERGE_THEN_DISTIL):
+            return True, model.kind == "given", []
         shares = model.shares or {}
         return False, False, [shares.get(source, 0.0) for source in reversed(names)]
 
@@ -92,7 +107,33 @@ def sources(results: Results) -> list[str]:
 
 def is_mix(results: Results, name: str) -> bool:
     """Return whether a model was trained on a mixture of several sources."""
-    return name in results.models and results.models[name].kind == "mixture"
+    return name in results.models and results.models[name].arm == "mix"
+
+
+def arm_name(results: Results, name: str) -> str:
+    """Return the displayed name of a model's arm."""
+    arm = results.models[name].arm
+    return ARM_NAMES.get(arm, arm)
+
+
+def names_arms(results: Results) -> bool:
+    """Return whether there are arms besides mixing and merging, which every report explains."""
+    return any(model.arm not in ARMS for model in results.models.values())
+
+
+def nouns(results: Results) -> tuple[str, str]:
+    """Return what the models tested against baselines are, as one and as several."""
+    return ("model", "models") if names_arms(results) else ("merge", "merges")
+
+
+def mark(results: Results, name: str) -> str:
+    """Return the word that stands for the colour and the marker of a model's arm."""
+    arm = results.models[name].arm
+    if arm in ARMS:
+        return ARMS[arm]
+    known = (DISTIL, MERGE_THEN_DISTIL, *(each.arm for each in results.models.values()))
+    extra = [each for each in dict.fromkeys(known) if each not in ARMS]
+    return EXTRA_MARKS[extra.index(arm) % len(EXTRA_MARKS)]
 
 
 def labels(names: Sequence[str]) -> dict[str, str]:

@@ -43,18 +43,18 @@ def plane(results: Results, stage: Stage, pair: tuple[Axis, Axis]) -> Plot | Non
         (left, right), (low, high) = (models.ends(score.value, score.ci) for score in scores[name])
         bars = [((left, spot[1]), (right, spot[1])), ((spot[0], low), (spot[0], high))]
         lines += bars
-        kind = results.models[name].kind
+        mark = models.mark(results, name)
         for bar in bars:
             axes.plot(
-                *zip(*bar, strict=True), color=COLOURS[kind], alpha=0.35, linewidth=1.4, zorder=3
+                *zip(*bar, strict=True), color=COLOURS[mark], alpha=0.35, linewidth=1.4, zorder=3
             )
-        figures.mark(axes, *spot, kind, size=8, zorder=4)
+        figures.mark(axes, *spot, mark, size=8, zorder=4)
     for (x, y), (right, below) in itertools.pairwise(corners):
         lines += [((x, y), (x, below)), ((x, below), (right, below))]
-    figures.legend(figure, [results.models[name].kind for name in found], "Not dominated")
+    figures.legend(figure, results, found, "Not dominated")
     texts = [
         axes.text(
-            0, 0, label, fontsize=9.5, color=COLOURS[results.models[name].kind],
+            0, 0, label, fontsize=9.5, color=COLOURS[models.mark(results, name)],
             fontweight="bold" if name in front else "normal", zorder=5,
         )
         for name, label in models.labels(list(spots)).items()
@@ -119,15 +119,15 @@ def profile(results: Results, stage: Stage) -> Plot | None:
                 color=MUTED,
             )  # fmt: skip
     for name, found in heights.items():
-        kind = results.models[name].kind
+        mark = models.mark(results, name)
         panel.plot(
-            found, marker=MARKERS[kind], color=COLOURS[kind], markersize=6, markeredgecolor=PAPER,
+            found, marker=MARKERS[mark], color=COLOURS[mark], markersize=6, markeredgecolor=PAPER,
             linewidth=2.0 if name in front else 1.2, alpha=1.0 if name in front else 0.6,
         )  # fmt: skip
     last = {name: found[-1] for name, found in heights.items()}
     _write_beside(panel, results, last, len(axes) - 1, front)
     panel.set_ylim(-0.12, 1.12)
-    figures.legend(figure, [results.models[name].kind for name in names])
+    figures.legend(figure, results, names)
     scores = {name: results.models[name].axes for name in names}
     listed = "; ".join(
         f"{name} " + ", ".join(value(results.axes[axis], own[axis].value) for axis in axes)
@@ -165,7 +165,7 @@ def _write_beside(
                 places[low] -= lack / 2
                 places[low + 1] += lack / 2
     for name, place in zip(order, places, strict=True):
-        colour = COLOURS[results.models[name].kind]
+        colour = COLOURS[models.mark(results, name)]
         axes.annotate(
             labels[name], (right, last[name]), (right + 0.06 * right, place), fontsize=9,
             color=colour, va="center", annotation_clip=False,

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from mixmerge.files import write_text
 from mixmerge.records import Outcome
-from mixmerge.records.results import AxisInfo, Better, Kind
+from mixmerge.records.results import AxisInfo, Better
 from mixmerge.reporting import formats
 
 SAMPLES = "samples.html"
@@ -45,7 +45,8 @@ class SampleModel:
     """A model whose answers are shown."""
 
     name: str
-    kind: Kind = "given"
+    mark: str = "given"
+    """The word of its colour, from `mixmerge.reporting.models.mark`."""
     recipe: str = ""
     """What makes the model again, e.g. the YAML of a merge; shown as it is."""
 
@@ -124,7 +125,7 @@ def write_samples(
     blocks = {start: packed(text) for start, text in kept.blocks()}
     left_out = kept.left_out()
     head = {
-        "models": [[model.name, model.kind, model.recipe] for model in samples.models],
+        "models": [[model.name, model.mark, model.recipe] for model in samples.models],
         "pair": [names.index(name) for name in samples.pair or (names[0], names[:2][-1])],
         "axes": list(samples.axes.items()),
         "left_out": left_out,

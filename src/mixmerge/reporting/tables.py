@@ -16,6 +16,7 @@ from mixmerge.records.results import (
     Value,
 )
 from mixmerge.reporting import cells, formats, models
+from mixmerge.reporting.arms import arm_table
 from mixmerge.reporting.cells import ABSENT, Cell, Column, Spec, Table
 from mixmerge.reporting.costs import kind_table, model_table
 from mixmerge.reporting.input import ReportInput
@@ -28,7 +29,7 @@ def all_tables(data: ReportInput) -> dict[str, list[Table]]:
     """Return every table that has a row, by section of the page, in page order."""
     results = data.results
     sections = {
-        "verdict": [*matched(results), contrasts(results)],
+        "verdict": [arm_table(results), *matched(results), contrasts(results)],
         "fronts": [fronts(results)],
         "models": [every_model(results)],
         "otherwise": [otherwise(results, axis) for axis in results.axes],
@@ -68,7 +69,7 @@ def every_model(results: Results) -> Table:
             "difference of two of these."
         )
     names = models.all_models(results)
-    kinds = (results.models[name].kind for name in names)
+    kinds = (models.mark(results, name) for name in names)
     return cells.tabulate("models", "Every model on every axis", caption, names, columns, kinds)
 
 
@@ -118,11 +119,11 @@ def made_of(results: Results, name: str) -> str:
     told = [f"{formats.share(part)} {source}" for source, part in known.items()]
     if len(known) == 1:
         told = list(known)
-    return ", ".join([models.KIND_NAMES[model.kind], *told])
+    return ", ".join([models.arm_name(results, name), *told])
 
 
 def contrasts(results: Results) -> Table:
-    """The paired comparisons that decide: each merge against the baseline of its stage."""
+    """The paired comparisons that decide: each merge or student against its stage's baseline."""
     columns: list[Spec[Comparison]] = [
         cells.words("model", "Model", lambda each: each.a),
         cells.words("baseline", "Against", lambda each: each.b),
@@ -143,7 +144,8 @@ def contrasts(results: Results) -> Table:
         f"intervals. {directions[:1].upper()}{directions[1:]}. p is adjusted by Holm's method over "
         "all primary comparisons."
     )
-    title, marks = "Each merge against the baseline", (each.decision for each in compared)
+    title = f"Each {models.nouns(results)[0]} against the baseline"
+    marks = (each.decision for each in compared)
     return cells.tabulate("contrasts", title, caption, compared, columns, marks)
 
 
@@ -370,7 +372,7 @@ def fronts(results: Results) -> Table:
             cells.words("stage", "Stage", lambda item: models.stage_name(item[1])),
             cells.numbers("p_non_dominated", "On the front", lambda item: cells.rate(item[2])),
         ),
-        (results.models[name].kind for name, _, _ in items),
+        (models.mark(results, name) for name, _, _ in items),
     )
 
 

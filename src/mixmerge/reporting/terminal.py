@@ -9,15 +9,16 @@ from rich.text import Text
 
 from mixmerge.records import Axis
 from mixmerge.records.judge_card import Grade, JudgeCard
-from mixmerge.records.results import Kind, Results
+from mixmerge.records.results import Results
 from mixmerge.reporting import formats
 from mixmerge.reporting.advice import Step, tell
+from mixmerge.reporting.arms import arm_sentences
 from mixmerge.reporting.cells import ABSENT, Cell, of_axis, relative
 from mixmerge.reporting.judges import share
-from mixmerge.reporting.models import base_models, models_of, stages
+from mixmerge.reporting.models import arm_name, base_models, mark, models_of, names_arms, stages
 from mixmerge.reporting.verdict import conclude
 
-_STYLES: dict[Kind, str] = {
+_STYLES = {
     "base": "dim", "given": "magenta", "mixture": "blue", "expert": "yellow", "merge": "green",
 }  # fmt: skip
 _GRADE_STYLES: dict[Grade, str] = {"useless": "bold red", "doubtful": "yellow", "usable": "green"}
@@ -30,6 +31,8 @@ def result_table(results: Results) -> Table:
     """Return every model with its values, one line each, with intervals if they fit."""
     table = _table(results.study)
     table.add_column("Model", overflow="fold")
+    if names_arms(results):
+        table.add_column("Arm")
     axes = sorted(results.axes, key=lambda axis: not results.axes[axis].primary)
     wide = axes[:_ROOM] if len(axes) <= _ROOM + 1 else []
     for axis in axes:
@@ -54,7 +57,8 @@ def closing(results: Results, run: Path) -> list[Text]:
     """
     conclusion, told = conclude(results), tell(results)
     lines = [Text(conclusion.headline, "bold")]
-    lines += [Text(each) for each in (conclusion.evidence, conclusion.prompts) if each]
+    said = (conclusion.evidence, *arm_sentences(results), conclusion.prompts)
+    lines += [Text(each) for each in said if each]
     lines += [Text(each, "yellow") for each in (*conclusion.too_small, *results.warnings)]
     if told:
         lines += [Text(), _to_do(told.take, run, "bold"), *map(Text, told.why)]
@@ -77,7 +81,8 @@ def _add_rows(
     for name in names:
         model = results.models[name]
         # A Text, since a string's square brackets would be markup.
-        row = [Text(name, style=_STYLES[model.kind])]
+        row = [Text(name, style=_STYLES.get(mark(results, name), "cyan"))]
+        row += [Text(arm_name(results, name))] * names_arms(results)
         for axis in axes:
             score, info = model.axes.get(axis), results.axes[axis]
             ci = score.ci if score and axis in wide else None

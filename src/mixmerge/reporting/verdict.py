@@ -9,6 +9,8 @@ from functools import partial
 
 from mixmerge.records import Axis
 from mixmerge.records.results import (
+    DISTIL,
+    MERGE_THEN_DISTIL,
     AxisInfo,
     Comparison,
     Contrast,
@@ -16,9 +18,15 @@ from mixmerge.records.results import (
     MatchedDifference,
     Results,
     Stage,
+    is_answer,
 )
 from mixmerge.reporting import formats, models
 
+_DOING = {
+    "merge": "merging",
+    DISTIL: "distilling",
+    MERGE_THEN_DISTIL: "merging, then distilling,",
+}
 _FROM_BEST: tuple[Decision, ...] = (
     "beats",
     "equivalent",
@@ -144,7 +152,7 @@ def _dominating_model(results: Results, best: Comparison) -> SingleModel | None:
             name, tuple(rival for rival in rivals if models.dominates(known[name], known[rival]))
         )
         for name in models.models_of(results, best.stage)
-        if results.models[name].kind in ("expert", "given") and name in known
+        if results.models[name].arm in ("single expert", "given") and name in known
     ]
     top = max(found, key=lambda model: (best.a in model.over, len(model.over)), default=None)
     return top if top and top.over else None
@@ -206,9 +214,10 @@ def _evidence(results: Results, contrast: Contrast, prefix: str) -> str:
     return f"{prefix}{formats.ends(contrast.ci, write)}, {p}"
 
 
-def _tally(results: Results, comparisons: Sequence[Comparison]) -> str:
+def decision_words(results: Results) -> dict[Decision, tuple[str, str]]:
+    """Return each decision in words, of one model and of several; "it" is the baseline."""
     other = "the other" if len(results.deciding) == 2 else "another"
-    words: dict[Decision, tuple[str, str]] = {
+    return {
         "beats": ("beats it", "beat it"),
         "trades": (f"trades one axis for {other}", f"trade one axis for {other}"),
         "equivalent": ("is equivalent to it", "are equivalent to it"),
@@ -216,6 +225,10 @@ def _tally(results: Results, comparisons: Sequence[Comparison]) -> str:
         "loses": ("loses to it", "lose to it"),
         "incomplete": ("is not compared yet", "are not compared yet"),
     }
+
+
+def _tally(results: Results, comparisons: Sequence[Comparison]) -> str:
+    words = decision_words(results)
     decisions = [comparison.decision for comparison in comparisons]
     counts = {decision: decisions.count(decision) for decision in words}
     return ", ".join(f"{number} {words[d][number > 1]}" for d, number in counts.items() if number)
@@ -228,10 +241,13 @@ def _stage_sentence(
     best: Comparison | None,
     single: SingleModel | None,
 ) -> str:
-    if not any(results.models[name].kind == "merge" for name in models.models_of(results, stage)):
+    baseline = results.models.get(results.baselines.get(stage, ""))
+    arms = {results.models[name].arm for name in models.models_of(results, stage)}
+    if not any(is_answer(arm, baseline.arm if baseline else arm) for arm in arms):
         return ""
+    one, several = models.nouns(results)
     if best is None:
-        said = f"no merge is compared with the baseline{formats.on_all(results)} yet."
+        said = f"no {one} is compared with the baseline{formats.on_all(results)} yet."
     else:
         total = len(comparisons)
         aside = _other_axes(results, best)
@@ -241,7 +257,7 @@ def _stage_sentence(
             clause = _single_clause(results, single)
             told = f", {best.a}, {_changes(results, best)}{aside}{clause}"
         said = (
-            f"of {total} {'merges' if total > 1 else 'merge'} against "
+            f"of {total} {several if total > 1 else one} against "
             f"{best.b}, {_tally(results, comparisons)}; "
             f"the best-supported{told}."
         )
@@ -275,11 +291,12 @@ def _single_clause(results: Results, single: SingleModel | None) -> str:
 def _answer(results: Results, verdicts: Mapping[Stage, StageVerdict]) -> tuple[str, str]:
     """Return the answer and its evidence."""
     decided = [(verdict.best, verdict.single) for verdict in verdicts.values() if verdict.best]
+    one, several = models.nouns(results)
     if not decided and not results.baselines:
-        return "No verdict: there is no baseline to compare merges with.", ""
+        return f"No verdict: there is no baseline to compare {several} with.", ""
     if not decided:
         on_all = formats.on_all(results)
-        return f"No verdict yet: no merge has been compared with its baseline{on_all}.", ""
+        return f"No verdict yet: no {one} has been compared with its baseline{on_all}.", ""
     best, single = min(decided, key=lambda pair: support(results, pair[0]))
     without = [models.stage_name(own.stage) for own, _ in decided if own.decision != "beats"]
     at = (
@@ -296,21 +313,36 @@ def _answer(results: Results, verdicts: Mapping[Stage, StageVerdict]) -> tuple[s
 
 def _claim(results: Results, best: Comparison, at: str, without: Sequence[str]) -> str:
     rival = "mixing" if models.is_mix(results, best.b) else best.b
+    doing = _doing(results, best)
+    several = len({_doing(results, each) for each in results.decisions}) > 1
     if best.decision == "beats":
         plural = "s" if without[1:] else ""
         but = f", not at the {formats.listed(without)} stage{plural}" if without else ""
-        return f"Merging beats {rival}{f' {at}' if at else ''}{but}"
+        return f"{_capital(doing)} beats {rival}{f' {at}' if at else ''}{but}"
+    if best.decision == "equivalent":
+        return f"{_capital(doing)} does as well as {rival}: every difference is below the margin"
     if best.decision == "trades":
         other = "the other" if len(results.deciding) == 2 else "another"
-        return f"Merging does not beat {rival}; at best it trades one axis for {other}"
-    if best.decision == "equivalent":
-        return f"Merging does as well as {rival}: every difference is below the margin"
+        said = "No arm beats" if several else f"{_capital(doing)} does not beat"
+        return f"{said} {rival}; at best {doing if several else 'it'} trades one axis for {other}"
     if best.decision == "undecided" and any(_no_interval(results, a) for a in results.deciding):
-        return f"Too small to say whether merging beats {rival}"
+        return f"Too small to say whether {'any arm' if several else doing} beats {rival}"
     if best.decision == "undecided":
-        return f"Merging is not shown to beat {rival}; {_in_doubt(results, best)}"
-    loses = f"{rival[0].upper()}{rival[1:]}" if rival == "mixing" else rival
-    return f"{loses} beats merging; every merge that was compared loses"
+        subject = "No arm is" if several else f"{_capital(doing)} is not"
+        return f"{subject} shown to beat {rival}; {_in_doubt(results, best)}"
+    loses = _capital(rival) if rival == "mixing" else rival
+    beaten, (one, _) = "every arm" if several else doing, models.nouns(results)
+    return f"{loses} beats {beaten.rstrip(',')}; every {one} that was compared loses"
+
+
+def _doing(results: Results, comparison: Comparison) -> str:
+    """Return what one does to get the model of a comparison; the name of an arm with a name."""
+    arm = results.models[comparison.a].arm
+    return _DOING.get(arm, arm if models.names_arms(results) else "merging")
+
+
+def _capital(words: str) -> str:
+    return words[0].upper() + words[1:] if words in _DOING.values() or words == "mixing" else words
 
 
 def _in_doubt(results: Results, best: Comparison) -> str:

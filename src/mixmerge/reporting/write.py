@@ -17,6 +17,7 @@ from mixmerge.progress import Progress, silent
 from mixmerge.records.results import Results
 from mixmerge.reporting import figures, formats, models
 from mixmerge.reporting.advice import tell
+from mixmerge.reporting.arms import arm_sentences
 from mixmerge.reporting.cells import Table, to_csv, to_markdown
 from mixmerge.reporting.costs import cost_sentences
 from mixmerge.reporting.figures import Plot, Section
@@ -119,6 +120,8 @@ def render(
     return engine.get_template("report.html.j2").render(
         data=data,
         conclusion=conclude(results),
+        arms=arm_sentences(results),
+        answer=models.nouns(results)[0],
         told=tell(results),
         tables=tables,
         notices=[

@@ -87,9 +87,13 @@ def tango_p(
     return float(stdtr(clusters - 1, -score / deviation))
 
 
-def t_quantile(clusters: float) -> float:
-    """Return the half-width, in standard errors, of an interval of a clustered mean."""
-    return float(stdtrit(clusters - 1, 0.5 + LEVEL / 2))
+def t_quantile(clusters: float, looks: int = 1) -> float:
+    """Return the half-width, in standard errors, of an interval of a clustered mean.
+
+    With several ``looks``, any of which could be the one shown, the half-width of intervals that
+    cover all together (Bonferroni).
+    """
+    return float(stdtrit(clusters - 1, 1 - (1 - LEVEL) / 2 / looks))
 
 
 def _score_interval(rate: float, n: float, quantile: float) -> tuple[float, float]:

@@ -45,15 +45,6 @@ def answers(study: Study) -> list[str]:
     ]
 
 
-def candidates(study: Study, name: str) -> int:
-    """Return from how many checkpoints one is chosen; 0 for one that is not chosen."""
-    return (
-        len(study.selectable(name))
-        if isinstance(study.checkpoints[name], Selected)
-        else len(study.candidates(name))
-    )
-
-
 def unknown_members(study: Study) -> Iterator[Problem]:
     """Find members of `Study.arms` that do not exist, or that are in several arms."""
     seen: dict[str, Arm] = {}

@@ -99,8 +99,7 @@ class Trained(SpecModel):
     teachers: dict[Name, str] = Field(default={}, exclude_if=lambda teachers: not teachers)
     """For distillation: the checkpoint that teaches the rows of each source of the mixture."""
     stage: Stage | None = Field(None, min_length=1)
-    """Its stage of training, the objective's by default: it is merged and compared with models of
-    this stage."""
+    """Its stage, the objective's by default: it is compared and merged with models of it."""
 
 
 class Merged(SpecModel):

@@ -16,7 +16,7 @@ from mixmerge.progress import Progress, silent
 from mixmerge.records import Axis, Response, Results, RowModel, Verdict
 from mixmerge.records.advice import Advice, Priority
 from mixmerge.records.results import Costs, ModelInfo
-from mixmerge.study.arms import arm, candidates
+from mixmerge.study.arms import arm
 from mixmerge.study.spec import BASE, Study, Trained, model_step
 from mixmerge.study.steps.harness import scored_name
 from mixmerge.study.steps.kind import Folders, StepKind, inputs_of, model_path
@@ -104,7 +104,7 @@ def results_settings(study: Study) -> ResultsSettings:
                 stage=study.stage(name),
                 kind=study.kind(name),
                 arm=arm(study, name),
-                candidates=candidates(study, name),
+                candidates=len(study.candidates(name)),
                 method=study.method(name),
                 shares=study.shares(name),
                 trainings=[

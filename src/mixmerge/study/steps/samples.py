@@ -8,7 +8,7 @@ from typing import Any
 from mixmerge.files import read_rows
 from mixmerge.merging.spec import MergeSpec
 from mixmerge.records import Axis, Prompt, Response, Results, Verdict, score_of
-from mixmerge.reporting.models import all_models
+from mixmerge.reporting.models import all_models, mark
 from mixmerge.reporting.samples import (
     SampleAnswer,
     SampleItem,
@@ -36,7 +36,7 @@ def study_samples(
     if not names or not axes or study.report.samples == 0:
         return None
     return Samples(
-        models=[SampleModel(n, results.models[n].kind, told.get(n, "")) for n in names],
+        models=[SampleModel(n, mark(results, n), told.get(n, "")) for n in names],
         axes={axis: results.axes[axis].better for axis in axes},
         items=_Items(kept, results, names, axes),
         pair=_first_pair(results, names),
