@@ -120,6 +120,20 @@ PLANNED = {
 }
 
 
+def test_students_and_named_arms_are_tested_like_merges() -> None:
+    """They are primary; models of the baseline's arm are compared with the base model only."""
+    student = ModelInfo(kind="expert", stage="sft", arm="distil")
+    named = ModelInfo(kind="mixture", stage="sft", arm="temperature")
+    models = {**PLANNED, "student": student, "hot": named}
+    primary = [(name, "mix15", "primary") for name in ("slerp", "dpo-slerp", "student", "hot")]
+    planned = planned_contrasts("base", models, {"sft": "mix15", "dpo": "mix15"})
+    assert planned[:4] == primary
+    assert {"student", "hot"}.isdisjoint(a for a, _, _ in planned[4:])
+    against_hot = planned_contrasts("base", models, {"sft": "hot"})
+    assert [a for a, _, family in against_hot if family == "primary"] == ["slerp", "student"]
+    assert (PLANNED["mix0"].arm, PLANNED["expert"].arm) == ("mix", "single expert")
+
+
 @pytest.mark.parametrize(
     ("baselines", "primary", "secondary"),
     [

@@ -113,7 +113,7 @@ def arm_sentences(results: Results) -> list[str]:
     for baseline in dict.fromkeys(results.baselines.values()):
         for words, unit, of in (("data", "training rows", _data), ("compute", "FLOPs", _compute)):
             if of(results.costs.get(baseline)):
-                at = f"At equal {words} ({unit} within {EQUAL:.0%} of {baseline}'s)"
+                at = f"At equal {words} ({unit} within {formats.percent(EQUAL, 0)} of {baseline}'s)"
                 told.append(f"{at}, {_at_equal(results, baseline, of)}.")
     return told
 
@@ -156,7 +156,7 @@ def arm_table(results: Results) -> Table:
         "The best model of each arm, with what it took, the models that it was made from included, "
         "also as a multiple of the baseline's. Differences are the model minus the baseline "
         "on the same prompts, with 95 % intervals, adjusted where it is the best of several on "
-        f"these prompts. Equal: within {EQUAL:.0%} of the baseline's training rows (data) or FLOPs "
+        f"these prompts. Equal: within {formats.percent(EQUAL, 0)} of the baseline's training rows (data) or FLOPs "
         "(compute)."
     )
     columns: list[cells.Spec[ArmRow]] = [

@@ -49,6 +49,8 @@ def unknown_members(study: Study) -> Iterator[Problem]:
     """Find members of `Study.arms` that do not exist, or that are in several arms."""
     seen: dict[str, Arm] = {}
     for arm_name, members in study.arms.items():
+        if arm_name == "base":
+            yield ("arms", arm_name), "`base` is the base model's arm; give this one another name."
         for index, name in enumerate(members):
             here = ("arms", arm_name, index)
             if name not in study.checkpoints:

@@ -192,7 +192,7 @@ class Study(SpecModel):
     """Training recipes. Their seed is the study's unless they set one."""
     checkpoints: dict[Name, CheckpointSpec] = Field(min_length=1)
     """The models: given ones, and a graph of trainings and merges."""
-    arms: dict[ArmName, list[str]] = {}
+    arms: dict[ArmName, Annotated[list[str], Field(min_length=1)]] = {}
     """Checkpoints to compare as one arm. By default, the arm follows from how a checkpoint is made:
     ``mix``, ``merge``, ``distil``, ``merge then distil``, ``single expert`` or ``given``."""
     evaluate: EvaluateSpec
