@@ -52,7 +52,7 @@ def test_each_arm_shows_its_best_model(study: ReportInput) -> None:
     assert [(row.arm, row.model, row.of) for row in rows if row.baseline == "sft-15"] == [
         ("mix", "sft-15", 1),
         ("single expert", "sft-100", 2),
-        ("merge", "sft-slerp", 2),
+        ("merge", "sft-linear", 2),
         ("distil", "sft-ties", 1),
         ("merge then distil", "sft-dare-ties", 1),
     ]
@@ -65,16 +65,16 @@ def test_each_arm_shows_its_best_model(study: ReportInput) -> None:
 def test_what_the_study_chose_stands_for_its_arm(study: ReportInput) -> None:
     """A model selected on development items goes before one that measures better here."""
     results = with_arms(study.results)
-    chosen = results.models["sft-linear"].model_copy(update={"candidates": 4, "method": None})
-    models = {**results.models, "sft-linear": chosen}
+    chosen = results.models["sft-slerp"].model_copy(update={"candidates": 4, "method": None})
+    models = {**results.models, "sft-slerp": chosen}
     row = arm_rows(results.model_copy(update={"models": models}))[2]
-    assert (row.model, row.of, row.chosen) == ("sft-linear", 1, 4)
+    assert (row.model, row.of, row.chosen) == ("sft-slerp", 1, 4)
 
 
 def test_the_best_of_several_has_a_wider_interval(study: ReportInput) -> None:
     """Its interval covers both merges together; that of an only model is the contrast's."""
     results = with_arms(study.results)
-    contrast = results.contrast("sft-slerp", "sft-15", "general")
+    contrast = results.contrast("sft-linear", "sft-15", "general")
     assert contrast
     assert contrast.ci
     table = arm_table(results)
@@ -175,7 +175,7 @@ def test_tables_terminal_and_advice_name_the_arm(study: ReportInput) -> None:
 def test_arms_have_marks_of_their_own(study: ReportInput) -> None:
     """Students always look alike, other arms take the next marks, and each mark can be drawn."""
     results = with_arms(study.results)
-    names = ("sft-ties", "sft-dare-ties", "dpo-ties", "sft-slerp", "sft-0", "sft-15", "base")
+    names = ("sft-ties", "sft-dare-ties", "dpo-ties", "sft-linear", "sft-0", "sft-15", "base")
     assert [mark(results, name) for name in names] == [
         "arm-1", "arm-2", "arm-3", "merge", "expert", "mixture", "base",
     ]  # fmt: skip

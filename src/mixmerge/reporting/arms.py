@@ -156,8 +156,8 @@ def arm_table(results: Results) -> Table:
         "The best model of each arm, with what it took, the models that it was made from included, "
         "also as a multiple of the baseline's. Differences are the model minus the baseline "
         "on the same prompts, with 95 % intervals, adjusted where it is the best of several on "
-        f"these prompts. Equal: within {formats.percent(EQUAL, 0)} of the baseline's training rows (data) or FLOPs "
-        "(compute)."
+        f"these prompts. Equal: within {formats.percent(EQUAL, 0)} of the baseline's training rows "
+        "(data) or FLOPs (compute)."
     )
     columns: list[cells.Spec[ArmRow]] = [
         cells.words("arm", "Arm", lambda row: row.arm),
