@@ -166,9 +166,10 @@ def swapped_tokens(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_a_student_is_distilled_and_counted(tmp_path: Path) -> None:
-    """The run ends with a student whose costs hold its teachers' training and reading."""
+    """The run ends with a student, tested against the mix, with its teachers among its costs."""
     file = tmp_path / "s.yaml"
-    file.write_text(STUDY)
+    with_mix = STUDY.replace("  slerp:", "  mix: {train: sft, mixture: both}\n  slerp:")
+    file.write_text(with_mix.replace("evaluate:", "evaluate:\n  baseline: mix"))
     finished = mixmerge.run(file, tmp_path / "run")
     assert finished is not None
     (folder,) = (tmp_path / "run" / "train").glob("student-*")
@@ -178,4 +179,13 @@ def test_a_student_is_distilled_and_counted(tmp_path: Path) -> None:
     assert costs["student"].generated_tokens == report["generated_tokens"] > 0
     trained = [costs[name].training_tokens for name in ("general", "safety")]
     assert costs["student"].training_tokens == sum(trained) + report["tokens"]
-    assert "Teacher tokens" in finished.report_file.read_text(encoding="utf-8")
+    arms = {name: model.arm for name, model in finished.results.models.items()}
+    assert arms["student"] == "merge then distil"
+    assert {(each.a, each.b) for each in finished.results.decisions} == {
+        ("slerp", "mix"),
+        ("student", "mix"),
+    }
+    said = finished.report_file.read_text(encoding="utf-8")
+    assert "Teacher tokens" in said
+    assert "At equal compute (FLOPs within" in said
+    assert (finished.report_file.parent / "tables" / "arms.md").is_file()
