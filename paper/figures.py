@@ -261,8 +261,8 @@ def orders(scores: Scores) -> Drawing | None:
         for at, name in enumerate(names):
             kind = "mixture" if name.endswith("-15") else "merge"
             estimate = scores.rate(axis, name)
-            axes.plot(estimate.interval, (at, at), color=COLOURS[kind], linewidth=1.6)  # type: ignore[index]
-            axes.plot([estimate.value], [at], "o", color=COLOURS[kind], markersize=7)  # type: ignore[index]
+            axes.plot(estimate.interval, (at, at), color=COLOURS[kind], linewidth=1.6)
+            axes.plot([estimate.value], [at], "o", color=COLOURS[kind], markersize=7)
         axes.set_yticks(range(len(names)), shown if axes is left else [""] * len(names))
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")

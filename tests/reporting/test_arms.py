@@ -116,7 +116,7 @@ def test_costs_are_multiples_of_the_baselines(study: ReportInput) -> None:
         f"At equal data (training rows within 5{NARROW_SPACE}% of sft-15's), distil (sft-ties) "
     )
     assert " of sft-15's), merge then distil (sft-dare-ties) " in told[1]
-    assert told[2].endswith(" of dpo-15's), no arm is compared with it.")
+    assert told[2].endswith(" of dpo-15's), there is no arm to compare.")
 
 
 _EQUAL = ("equal_data", "equal_compute")
@@ -147,6 +147,21 @@ def test_the_verdict_names_the_arm(study: ReportInput, arm: str, claim: str) -> 
     assert before.headline.startswith("Merging ")
     assert found.headline == before.headline.replace("Merging", claim)
     assert "models against" in found.stages["sft"].sentence
+
+
+def test_arms_against_one_baseline_are_one_question(study: ReportInput) -> None:
+    """The answer does not tell students by their stage from merges of the same baseline."""
+    results = with_arms(study.results, {"dpo-slerp": "distil"})
+    decisions = tuple(
+        each.model_copy(
+            update={"b": "sft-15", "decision": "beats" if each.a == "dpo-slerp" else "undecided"}
+        )
+        for each in results.decisions
+    )
+    baselines = {"sft": "sft-15", "dpo": "sft-15"}
+    results = results.model_copy(update={"decisions": decisions, "baselines": baselines})
+    assert conclude(results).headline == "Distilling beats mixing."
+    assert [row.arm for row in arm_rows(results)] == ["mix", "single expert", "merge", "distil"]
 
 
 def test_several_arms_that_all_lose_are_named_together(study: ReportInput) -> None:

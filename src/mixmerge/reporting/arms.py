@@ -131,7 +131,7 @@ def _at_equal(results: Results, baseline: str, of: Callable[..., int | None]) ->
         for row in rows
         if row.comparison
     ]
-    return formats.listed(told) if told else "no arm is compared with it"
+    return formats.listed(told) if told else "there is no arm to compare"
 
 
 def arm_table(results: Results) -> Table:

@@ -298,10 +298,13 @@ def _answer(results: Results, verdicts: Mapping[Stage, StageVerdict]) -> tuple[s
         on_all = formats.on_all(results)
         return f"No verdict yet: no {one} has been compared with its baseline{on_all}.", ""
     best, single = min(decided, key=lambda pair: support(results, pair[0]))
-    without = [models.stage_name(own.stage) for own, _ in decided if own.decision != "beats"]
+    # Arms against one baseline are one question, though students are a stage of their own.
+    one_question = models.names_arms(results) and len({own.b for own, _ in decided}) == 1
+    losing = [models.stage_name(own.stage) for own, _ in decided if own.decision != "beats"]
+    without = [] if one_question else losing
     at = (
         f"at the {models.stage_name(best.stage)} stage"
-        if models.of_stage(results, best.stage)
+        if models.of_stage(results, best.stage) and not one_question
         else ""
     )
     evidence = (
