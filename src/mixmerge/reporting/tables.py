@@ -23,6 +23,7 @@ from mixmerge.reporting.input import ReportInput
 from mixmerge.reporting.judges import judge_tables
 
 _GROUPS = {"all": "all models", "trained": "mixtures and experts", "merges": "merges"}
+_WITH_STUDENTS = _GROUPS | {"trained": "trained models"}
 
 
 def all_tables(data: ReportInput) -> dict[str, list[Table]]:
@@ -377,8 +378,9 @@ def fronts(results: Results) -> Table:
 
 
 def _volumes(results: Results) -> str:
+    groups = _WITH_STUDENTS if models.names_arms(results) else _GROUPS
     told = [
-        f" {models.stage_name(stage)}: {_volume_words(front)}."
+        f" {models.stage_name(stage)}: {_volume_words(front, groups)}."
         for stage, front in results.fronts.items()
         if front.volumes
     ]
@@ -387,10 +389,10 @@ def _volumes(results: Results) -> str:
     return said + "".join(told) if told else ""
 
 
-def _volume_words(front: Front) -> str:
+def _volume_words(front: Front, groups: Mapping[str, str]) -> str:
     parts = []
     for group, volume in front.volumes.items():
         ends = formats.ends(volume.ci, formats.bare_percent)
         value = formats.percent(volume.hypervolume)
-        parts.append(f"{_GROUPS[group]} {value}{ends and f' ({ends})'}")
+        parts.append(f"{groups[group]} {value}{ends and f' ({ends})'}")
     return ", ".join(parts)
