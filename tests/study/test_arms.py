@@ -1,10 +1,12 @@
 """The arm of a checkpoint, from how it is made or as the study groups it."""
 
+from pathlib import Path
+
 import pytest
 
 from mixmerge.errors import SpecError
 from mixmerge.study.arms import answers, arm
-from mixmerge.study.check import parse_study
+from mixmerge.study.check import parse_study, read_study
 from mixmerge.study.resolution import comparisons
 from mixmerge.study.spec import Study
 from mixmerge.study.steps.results import results_settings
@@ -114,3 +116,22 @@ def test_wrong_arms_are_refused(arms: str, message: str) -> None:
     """Unknown and repeated members, empty groups and empty names are named with their place."""
     with pytest.raises(SpecError, match=message):
         study(arms)
+
+
+def test_the_example_has_every_arm_at_equal_data() -> None:
+    """Mix, merges and students stand on the same number of rows, and each arm has a model."""
+    example = read_study(Path(__file__).parents[2] / "examples" / "arms.yaml")
+    arms = {name: arm(example, name) for name in example.checkpoints}
+    assert {*arms.values()} == {
+        "mix", "single expert", "merge", "distil", "merge then distil", "merge of RL experts",
+    }  # fmt: skip
+    trained = example.trained()
+    rows = {
+        name: sum(
+            example.mixtures[trained[each].mixture].size
+            for each in example.ancestors(name)
+            if each in trained
+        )
+        for name in ("mix", "linear", "arithmetic", "ties", "dare", "student", "merged-student")
+    }
+    assert {*rows.values()} == {4800}
