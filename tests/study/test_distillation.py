@@ -187,5 +187,5 @@ def test_a_student_is_distilled_and_counted(tmp_path: Path) -> None:
     }
     said = finished.report_file.read_text(encoding="utf-8")
     assert "Teacher tokens" in said
-    assert "At equal compute (FLOPs within" in said
+    assert "No arm stands at equal data" in said
     assert (finished.report_file.parent / "tables" / "arms.md").is_file()

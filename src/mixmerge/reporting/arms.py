@@ -110,11 +110,17 @@ def arm_sentences(results: Results) -> list[str]:
     if not models.names_arms(results):
         return []
     told = []
+    terms = (("data", "training rows", _data), ("compute", "FLOPs", _compute))
+    within = f"within {formats.percent(EQUAL, 0)} of"
     for baseline in dict.fromkeys(results.baselines.values()):
-        for words, unit, of in (("data", "training rows", _data), ("compute", "FLOPs", _compute)):
-            if of(results.costs.get(baseline)):
-                at = f"At equal {words} ({unit} within {formats.percent(EQUAL, 0)} of {baseline}'s)"
-                told.append(f"{at}, {_at_equal(results, baseline, of)}.")
+        found = [
+            (words, f"{unit} {within} {baseline}'s", _at_equal(results, baseline, of))
+            for words, unit, of in terms
+            if of(results.costs.get(baseline))
+        ]
+        told += [f"At equal {words} ({unit}), {said}." for words, unit, said in found if said]
+        without = [f"equal {words} ({unit})" for words, unit, said in found if not said]
+        told += [f"No arm stands at {' or at '.join(without)}."] if without else []
     return told
 
 
@@ -131,7 +137,7 @@ def _at_equal(results: Results, baseline: str, of: Callable[..., int | None]) ->
         for row in rows
         if row.comparison
     ]
-    return formats.listed(told) if told else "there is no arm to compare"
+    return formats.listed(told)
 
 
 def arm_table(results: Results) -> Table:

@@ -42,7 +42,7 @@ COLOURS: dict[str, str] = {
 """By mark, as `mixmerge.reporting.models.mark` returns it."""
 MARKERS: dict[str, str] = {
     "base": "X", "given": "^", "mixture": "s", "expert": "D", "merge": "o",
-    "arm-1": "P", "arm-2": "*", "arm-3": "v", "arm-4": "<", "arm-5": "h",
+    "arm-1": "P", "arm-2": "v", "arm-3": "<", "arm-4": ">", "arm-5": "h",
 }  # fmt: skip
 _VARIABLES = {
     INK: "var(--ink)",
