@@ -1,6 +1,7 @@
 """The example studies that show a third objective and given models, run for real."""
 
 import os
+import re
 import runpy
 from pathlib import Path
 
@@ -27,6 +28,28 @@ def test_three_objectives_are_decided_together(tmp_path: Path) -> None:
     assert decided == {"linear", "linear-months", "arithmetic", "ties"}
     page = finished.report_file.read_text(encoding="utf-8")
     assert all(f"{axis}:" in page for axis in results.axes)
+
+
+@pytest.mark.slow
+def test_every_arm_is_compared_with_the_mix(tmp_path: Path) -> None:
+    """At a fiftieth of its size and in one language, the study of all arms names each of them."""
+    text = (ROOT / "examples" / "arms.yaml").read_text(encoding="utf-8")
+    text = re.sub(r"\{size: (\d+)", lambda found: f"{{size: {int(found[1]) // 50}", text)
+    text = re.sub(r"max_steps: \d+", "max_steps: 2", text)
+    text = re.sub(r"languages: .*", "languages: [en]", text)
+    (tmp_path / "arms.yaml").write_text(text, encoding="utf-8")
+    finished = mixmerge.run(tmp_path / "arms.yaml", tmp_path / "run")
+    assert finished is not None
+    results = finished.results
+    tested = {results.models[each.a].arm for each in results.decisions}
+    assert tested == {"merge", "distil", "merge then distil", "merge of RL experts"}
+    assert {each.b for each in results.decisions} == {"mix"}
+    rows = {name: results.costs[name].training_rows for name in results.costs}
+    assert rows["mix"] == rows["ties"] == rows["student"] == rows["merged-student"]
+    assert results.costs["rl-linear"].generated_tokens > 0
+    page = finished.report_file.read_text(encoding="utf-8")
+    assert "At equal data" in page
+    assert ">merge of RL experts<" in page
 
 
 @pytest.mark.slow
