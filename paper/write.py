@@ -1,18 +1,16 @@
 """Write the page, alone or inside one of the documentation. Imports matplotlib and jinja2."""
 
 import shutil
-from importlib import resources
 from pathlib import Path
 
 from benchmarks.page import put
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from mixmerge.files import whole_folder, write_text
 from mixmerge.reporting import formats
 from mixmerge.reporting.cells import to_csv, to_markdown
 from mixmerge.reporting.figures import inline_svg, style, to_png, to_svg
-from mixmerge.reporting.write import csv_link
+from mixmerge.reporting.page import environment, inside
 from paper.claims import claims
 from paper.figures import all_drawings
 from paper.scores import Findings
@@ -60,23 +58,18 @@ def write_page(findings: Findings, out: Path) -> Path:
             (folder / f"{drawing.name}.png").write_bytes(to_png(drawing.figure))
             # Matplotlib escapes the names that it writes; nothing else in the SVG is user text.
             shown[drawing.name] = (drawing, Markup(inline_svg(svg, drawing.name)))  # noqa: S704
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader(_HERE), PackageLoader("mixmerge.reporting")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["csv_link"] = csv_link
-    sheet = resources.files("mixmerge.reporting").joinpath("static", "report.css")
-    page = environment.get_template("paper.html.j2").render(
-        findings=findings,
-        tables=[
-            (table, [shown[n] for n in FIGURES.get(table.name, ()) if n in shown])
-            for table in tables
-        ],
-        sheet=Markup(sheet.read_text(encoding="utf-8")),  # noqa: S704 (our own file)
-        cores=formats.duration(findings.hours * 3600) if findings.hours is not None else "",
+    page = (
+        environment(_HERE)
+        .get_template("paper.html.j2")
+        .render(
+            findings=findings,
+            tables=[
+                (table, [shown[n] for n in FIGURES.get(table.name, ()) if n in shown])
+                for table in tables
+            ],
+            sheet=inside("report.css")["sheet"],
+            cores=formats.duration(findings.hours * 3600) if findings.hours is not None else "",
+        )
     )
     write_text(out / "index.html", page)
     return out / "index.html"

@@ -111,6 +111,24 @@ def test_a_possible_loss_is_no_win(
     )
 
 
+def test_a_certain_loss_is_not_called_noise(
+    study: ReportInput, make_contrast: MakeContrast, make_decisions: MakeDecisions
+) -> None:
+    """A merge that is worse on one axis and undecided on the other is said to be worse."""
+    pair = "sft-ties", "sft-15"
+    contrasts = (
+        make_contrast(*pair, "general", 0.01, 0.06, 0.50),
+        make_contrast(*pair, "safety", 0.08, 0.03, 0.001),
+    )
+    results = study.results.model_copy(update={"contrasts": contrasts})
+    decisions = make_decisions(results, [pair])
+    conclusion = conclude(results.model_copy(update={"decisions": decisions}))
+    assert conclusion.headline == (
+        "Merging is not shown to beat mixing; the best case is worse on the share of harmful "
+        "answers."
+    )
+
+
 def test_one_axis_is_neither_traded_nor_counted(make_given: MakeGiven) -> None:
     """With one axis nothing is traded and no axes are counted; a given baseline has its name."""
     conclusion = conclude(make_given(["code"]).results)

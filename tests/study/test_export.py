@@ -96,6 +96,15 @@ def test_inspects_own_reader(run: Path, tmp_path: Path) -> None:
     assert (tmp_path / "bundle" / "index.html").is_file()
 
 
+def test_the_viewer_takes_no_model_for_a_retry_of_another(run: Path, tmp_path: Path) -> None:
+    """Each log has a task id of its own: of several with one id, the viewer shows the last."""
+    from inspect_ai.log import read_eval_log
+
+    files = mixmerge.export(run, tmp_path / "logs", to="inspect")
+    ids = {read_eval_log(str(file), header_only=True).eval.task_id for file in files}
+    assert len(ids) == len(files) > len(results(run).axes)
+
+
 def test_a_model_card(run: Path, tmp_path: Path) -> None:
     """The hub's own parser reads every value from it."""
     (file,) = mixmerge.export(run, tmp_path, to="model_card", model="merged")

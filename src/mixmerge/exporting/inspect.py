@@ -52,7 +52,8 @@ def _log(data: Exported, name: str, axis: str, info: AxisInfo) -> Any:
         eval=EvalSpec(
             created=data.made,
             task=axis,
-            task_id=f"{data.results.study}-{axis}",
+            # Logs with one task id are retries of each other to the viewer, which shows the last.
+            task_id=f"{data.results.study}-{axis}-{name}",
             run_id=data.results.study,
             dataset=EvalDataset(
                 name=axis, samples=len(rows), sample_ids=[row.prompt.id for row in rows]

@@ -8,19 +8,30 @@ import base64
 import hashlib
 from importlib import resources
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from mixmerge.reporting.cells import Table, to_csv
 
-def environment() -> Environment:
-    """Return the template engine of the pages."""
-    return Environment(
-        loader=PackageLoader("mixmerge.reporting"),
+
+def environment(package: str = "mixmerge.reporting") -> Environment:
+    """Return the template engine of the pages; templates of ``package`` come before our own."""
+    engine = Environment(
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader("mixmerge.reporting")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    # A page with a place for each model replaces `anchor`, and names in tables become links.
+    engine.filters |= {"csv_link": csv_link, "anchor": lambda _: None}
+    return engine
+
+
+def csv_link(table: Table) -> str:
+    """Return a data URL of the table as CSV, so that the page needs no other file."""
+    content = base64.b64encode(to_csv(table).encode()).decode()
+    return f"data:text/csv;charset=utf-8;base64,{content}"
 
 
 def inside(*scripts: str) -> dict[str, Markup | str]:

@@ -354,10 +354,13 @@ def _in_doubt(results: Results, best: Comparison) -> str:
     pairs = contrasts_of(results, best).items()
     if not any(results.axes[axis].sign * each.difference > 0 for axis, each in pairs):
         return "the best case measures better on no axis"
+    if worse := [axis for axis in best.worse if axis not in best.not_worse]:
+        told = [formats.phrase(results, axis) for axis in worse]
+        return f"the best case is worse on {formats.listed(told)}"
     if not best.better:
         return "the best case is within the noise of this evaluation"
-    told = [
+    margins = [
         f"{formats.phrase(results, axis)} by {formats.margin(results.axes[axis])}"
         for axis in open_axes or results.deciding
     ]
-    return f"the best case may be worse on {formats.listed(told)} or more"
+    return f"the best case may be worse on {formats.listed(margins)} or more"

@@ -3,7 +3,6 @@
 This module imports matplotlib and jinja2; import it only where a report is written.
 """
 
-import base64
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -104,7 +103,6 @@ def render(
     """Return the page as HTML, with tables by section and the SVG document of each plot by name."""
     engine = environment()
     engine.filters |= {
-        "csv_link": csv_link,
         "names": _with_names,
         "bounds": lambda info: formats.interval(info, info.bounds),
         "anchor": {name: f"model-{n}" for n, name in enumerate(data.results.models, 1)}.get,
@@ -164,9 +162,3 @@ def samples_link(a: str, b: str = "") -> str:
     """Return the address of a model's answers, or of those on which it and another one differ."""
     chosen = {"a": a, "b": b, "show": "differ"} if b else {"a": a}
     return f"{SAMPLES}#{urlencode(chosen, quote_via=quote)}"
-
-
-def csv_link(table: Table) -> str:
-    """Return a data URL of the table as CSV, so that the page needs no other file."""
-    content = base64.b64encode(to_csv(table).encode()).decode()
-    return f"data:text/csv;charset=utf-8;base64,{content}"
