@@ -5,6 +5,7 @@ from mixmerge.records.model_folder import ModelFolder, weight_map
 from mixmerge.records.results import Results
 from mixmerge.records.rows import (
     MISSING,
+    WORTH,
     Axis,
     Conversation,
     LabelledCompletion,
@@ -16,12 +17,14 @@ from mixmerge.records.rows import (
     RowModel,
     Translated,
     Verdict,
+    by_prompt,
     contrasted,
     score_of,
 )
 
 __all__ = [
     "MISSING",
+    "WORTH",
     "Axis",
     "Conversation",
     "Item",
@@ -38,6 +41,7 @@ __all__ = [
     "RowModel",
     "Translated",
     "Verdict",
+    "by_prompt",
     "contrasted",
     "score_of",
     "weight_map",

@@ -25,8 +25,8 @@ def model_table(data: ReportInput) -> Table:
         "Tokens, rows, steps and operations include every model that this one was made from, each "
         "counted once. Operations (FLOPs) are 6 for each trained weight and token, and 2 for each "
         "weight and token of a pass without training, as through a reference model; a merge takes "
-        "next to none. Time is that of the "
-        "steps that made the model, on the machine of this run; measuring it is in the next table."
+        "next to none. Time is that of the steps that made the model, on the machine of this run; "
+        "measuring it is in the next table."
     )
     return tabulate(
         "costs",
