@@ -93,40 +93,35 @@ def test_headline_says_when_merging_does_not_win(
     assert conclusion.evidence.startswith("At the SFT stage, against sft-15, sft-ties changes ")
 
 
-def test_a_possible_loss_is_no_win(
-    study: ReportInput, make_contrast: MakeContrast, make_decisions: MakeDecisions
+@pytest.mark.parametrize(
+    ("general", "safety", "doubt"),
+    [
+        (
+            (0.05, 0.02, 0.01),
+            (0.02, 0.03, 0.40),
+            "may be worse on the share of harmful answers by 3 points or more",
+        ),
+        ((0.01, 0.06, 0.50), (0.08, 0.03, 0.001), "is worse on the share of harmful answers"),
+    ],
+)
+def test_a_loss_or_a_possible_one_is_no_win(
+    study: ReportInput,
+    make_contrast: MakeContrast,
+    make_decisions: MakeDecisions,
+    general: tuple[float, float, float],
+    safety: tuple[float, float, float],
+    doubt: str,
 ) -> None:
-    """A merge that is better on one axis and perhaps worse on the other has not won."""
+    """Better on one axis and perhaps worse on the other is no win; surely worse is not noise."""
     pair = "sft-ties", "sft-15"
     contrasts = (
-        make_contrast(*pair, "general", 0.05, 0.02, 0.01),
-        make_contrast(*pair, "safety", 0.02, 0.03, 0.40),
+        make_contrast(*pair, "general", *general),
+        make_contrast(*pair, "safety", *safety),
     )
     results = study.results.model_copy(update={"contrasts": contrasts})
     decisions = make_decisions(results, [pair])
     conclusion = conclude(results.model_copy(update={"decisions": decisions}))
-    assert conclusion.headline.startswith(
-        "Merging is not shown to beat mixing; the best case may be worse on the share of harmful "
-        "answers by 3 points or more."
-    )
-
-
-def test_a_certain_loss_is_not_called_noise(
-    study: ReportInput, make_contrast: MakeContrast, make_decisions: MakeDecisions
-) -> None:
-    """A merge that is worse on one axis and undecided on the other is said to be worse."""
-    pair = "sft-ties", "sft-15"
-    contrasts = (
-        make_contrast(*pair, "general", 0.01, 0.06, 0.50),
-        make_contrast(*pair, "safety", 0.08, 0.03, 0.001),
-    )
-    results = study.results.model_copy(update={"contrasts": contrasts})
-    decisions = make_decisions(results, [pair])
-    conclusion = conclude(results.model_copy(update={"decisions": decisions}))
-    assert conclusion.headline == (
-        "Merging is not shown to beat mixing; the best case is worse on the share of harmful "
-        "answers."
-    )
+    assert conclusion.headline == f"Merging is not shown to beat mixing; the best case {doubt}."
 
 
 def test_one_axis_is_neither_traded_nor_counted(make_given: MakeGiven) -> None:

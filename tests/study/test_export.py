@@ -15,6 +15,8 @@ from mixmerge.exporting import TARGETS
 from mixmerge.logs.find import read_logs
 from mixmerge.logs.scores import Asked
 from mixmerge.records.results import Results, read_results
+from mixmerge.study.check import read_study
+from mixmerge.study.steps.outputs import Outputs
 
 STUDY = """
 base: testbed
@@ -103,6 +105,15 @@ def test_the_viewer_takes_no_model_for_a_retry_of_another(run: Path, tmp_path: P
     files = mixmerge.export(run, tmp_path / "logs", to="inspect")
     ids = {read_eval_log(str(file), header_only=True).eval.task_id for file in files}
     assert len(ids) == len(files) > len(results(run).axes)
+
+
+def test_an_unjudged_answer_has_no_score(tmp_path: Path) -> None:
+    """Only the base model, which no judge compares with itself, ties without a verdict."""
+    (tmp_path / "study.yaml").write_text(STUDY)
+    outputs = Outputs(read_study(tmp_path / "study.yaml"), {})
+    assert outputs.share("base", "general", []) == 0.5
+    assert outputs.share("base", "harm", []) is None
+    assert outputs.share("merged", "general", []) is None
 
 
 def test_a_model_card(run: Path, tmp_path: Path) -> None:

@@ -217,8 +217,8 @@ def test_a_harness_that_is_not_installed(
     (tmp_path / "study.yaml").write_text(text)
     find = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda n: None if n == package else find(n))
-    extras = {"lm-eval": ["lm-eval"], "inspect": ["inspect_ai"]}
-    monkeypatch.setattr("mixmerge.study.packages.extras", lambda: extras)
+    required = ["lm-eval>=0.4; extra == 'lm-eval'", "inspect_ai>=0.3; extra == 'inspect'"]
+    monkeypatch.setattr("mixmerge.study.packages.metadata.requires", lambda _: required)
     said = rf"needs the package {package}: pip install 'mixmerge\[{extra}\]'"
     with pytest.raises(SpecError, match=rf"line 8: evaluate.axes.new.{key}: {said}"):
         mixmerge.run(tmp_path / "study.yaml", tmp_path / "run")

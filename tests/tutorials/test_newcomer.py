@@ -40,12 +40,13 @@ def commands() -> list[str]:
 
 @pytest.mark.slow
 def test_both_studies_of_the_readme_reach_a_result(clone: Shell) -> None:
-    """Toy models in a minute of one core; then a table, a verdict and a page for each study."""
+    """Toy models in a minute of one core; a verdict and a page for each study; their items."""
     assert [line.split()[:2] for line in commands()] == [
         ["python", "examples/given_models.py"],
         ["mixmerge", "plan"],
         ["mixmerge", "run"],
         ["mixmerge", "run"],
+        ["mixmerge", "compare"],
     ]
     said = {}
     for line in commands():
@@ -63,3 +64,4 @@ def test_both_studies_of_the_readme_reach_a_result(clone: Shell) -> None:
         assert results["models"]["months"]["axes"]["months"]["value"] > 0.5
         assert (clone.folder / f"runs/{name}/report.html").stat().st_size > 10_000
         assert "refused answers" in said[f"mixmerge run {name}.yaml"]
+    assert (clone.folder / "runs/items.html").stat().st_size > 10_000

@@ -29,6 +29,13 @@ def loading(folder: Path) -> Iterator[None]:
     print(f"loaded {folder} in {time.monotonic() - start:.2f} s", file=sys.stderr)  # noqa: T201
 
 
+def device_and_dtype() -> tuple[str, str]:
+    """Return where models run here, and in which type: on the GPU in bfloat16 if there is one."""
+    if not torch.cuda.is_available():
+        return "cpu", "float32"
+    return "cuda", "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+
+
 class LoadedModel:
     """Tokenizer and weights of a model folder, each loaded when it is first needed.
 
@@ -69,8 +76,7 @@ class LoadedModel:
     def network(self) -> PreTrainedModel:
         """The weights, on the GPU if there is one."""
         path = self.folder.path
-        on_gpu = torch.cuda.is_available()
-        dtype = torch.bfloat16 if on_gpu and torch.cuda.is_bf16_supported() else torch.float32
+        device, dtype = device_and_dtype()
         with loading(path):
             try:
                 network = AutoModelForCausalLM.from_pretrained(
@@ -78,7 +84,7 @@ class LoadedModel:
                 )
             except (OSError, ValueError, RuntimeError, SafetensorError) as error:
                 raise ModelError(f"{path}: the weights cannot be loaded: {error}") from error
-            network = network.to("cuda" if on_gpu else "cpu").eval()
+            network = network.to(device).eval()
         rows = network.get_input_embeddings().num_embeddings
         if len(self.tokenizer) > rows:
             raise ModelError(

@@ -1,6 +1,6 @@
 """Scores of one axis: a table of prompts by models, and all estimates from it."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mixmerge.errors import DataError
 from mixmerge.evaluation.measures import Measure
-from mixmerge.records import Axis, Verdict, score_of
+from mixmerge.records import Axis, Verdict, by_prompt, score_of
 from mixmerge.records.results import Average, AxisScore, Change, Interval, LengthControlled, Value
 from mixmerge.stats.bootstrap import Floats, bootstrap_means
 from mixmerge.stats.estimate import Estimate, require_clusters
@@ -55,8 +55,8 @@ def score_table(axis: Axis, verdicts: Mapping[str, Sequence[Verdict]], worth: Wo
     by_model = {model: _by_prompt(axis, model, rows) for model, rows in verdicts.items()}
     first_model = next(iter(by_model))
     first = by_model[first_model]
-    for model, by_prompt in by_model.items():
-        odd = next(iter(by_prompt.keys() ^ first.keys()), None)
+    for model, own in by_model.items():
+        odd = next(iter(own.keys() ^ first.keys()), None)
         if odd is not None:
             raise DataError(
                 f"axis {axis}: the prompt {odd!r} was judged for only one of {first_model!r} and "
@@ -70,22 +70,20 @@ def score_table(axis: Axis, verdicts: Mapping[str, Sequence[Verdict]], worth: Wo
         cluster=np.array([codes[row.cluster] for row in rows], dtype=np.intp),
         language=np.array([row.language for row in rows]),
         scores={
-            model: np.array([score_of(by_prompt[prompt], worth) for prompt in first])
-            for model, by_prompt in by_model.items()
+            model: np.array([score_of(own[prompt], worth) for prompt in first])
+            for model, own in by_model.items()
         },
     )
 
 
-def _by_prompt(axis: Axis, model: str, rows: Iterable[Verdict]) -> dict[str, list[Verdict]]:
-    grouped: dict[str, list[Verdict]] = {}
+def _by_prompt(axis: Axis, model: str, rows: Sequence[Verdict]) -> dict[str, list[Verdict]]:
     for row in rows:
         if row.axis != axis:
             raise DataError(
                 f"model {model!r}, prompt {row.prompt!r}: a verdict on {axis} is required "
                 f"(seen: one on {row.axis})."
             )
-        grouped.setdefault(row.prompt, []).append(row)
-    return grouped
+    return by_prompt(rows)
 
 
 _Key = tuple[str, str | None, str | None]

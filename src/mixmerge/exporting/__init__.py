@@ -5,8 +5,10 @@ To add one, write a file with a `write` like `mixmerge.exporting.leaderboard` an
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from mixmerge.exporting.data import Write
+if TYPE_CHECKING:
+    from mixmerge.exporting.data import Write
 
 TARGETS = (
     "lm_eval",
@@ -17,7 +19,7 @@ TARGETS = (
 """Every target, by the name of its file."""
 
 
-def writer(target: str) -> Write:
+def writer(target: str) -> "Write":
     """Return the function that writes a target; only its file is imported."""
     write: Write = import_module(f"{__name__}.{target}").write
     return write

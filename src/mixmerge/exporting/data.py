@@ -1,6 +1,7 @@
 """What is exported: the results of a study, and every item with one model's answer and score."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,12 @@ class Scored(NamedTuple):
     reason: str
     """What the judge said."""
     judge: str
+
+
+def mean_score(rows: Sequence[Scored]) -> float:
+    """Return the mean of the items' scores, as harnesses report it; NaN without any."""
+    known = [row.score for row in rows if row.score is not None]
+    return math.fsum(known) / len(known) if known else math.nan
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mixmerge.errors import ResourceError
-from mixmerge.exporting.data import Exported, Scored
+from mixmerge.exporting.data import Exported, Scored, mean_score
 from mixmerge.records.results import AxisInfo
 
 
@@ -45,8 +45,6 @@ def _log(data: Exported, name: str, axis: str, info: AxisInfo) -> Any:
     )
 
     rows = data.items(name, axis)
-    known = [row.score for row in rows if row.score is not None]
-    mean = math.fsum(known) / len(known) if known else math.nan
     return EvalLog(
         status="success",
         eval=EvalSpec(
@@ -69,7 +67,7 @@ def _log(data: Exported, name: str, axis: str, info: AxisInfo) -> Any:
                 EvalScore(
                     name=info.measure,
                     scorer=info.measure,
-                    metrics={"mean": EvalMetric(name="mean", value=mean)},
+                    metrics={"mean": EvalMetric(name="mean", value=mean_score(rows))},
                 )
             ],
         ),

@@ -5,11 +5,10 @@ Each axis is a task, and its measure the metric: the mean of the items' scores.
 
 import hashlib
 import json
-import math
 from pathlib import Path
 from typing import Any
 
-from mixmerge.exporting.data import Exported, Scored
+from mixmerge.exporting.data import Exported, Scored, mean_score
 from mixmerge.files import write_json, write_text
 
 
@@ -29,9 +28,11 @@ def _model(data: Exported, name: str, folder: Path) -> list[Path]:
         files.append(folder / f"samples_{axis}_{date}.jsonl")
         lines = (json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples)
         write_text(files[-1], "".join(lines))
-        known = [row.score for row in rows if row.score is not None]
-        mean = math.fsum(known) / len(known) if known else math.nan
-        values[axis] = {"alias": axis, f"{info.measure},none": mean, "sample_len": len(rows)}
+        values[axis] = {
+            "alias": axis,
+            f"{info.measure},none": mean_score(rows),
+            "sample_len": len(rows),
+        }
         sizes[axis] = {"original": len(rows), "effective": len(rows)}
     files.append(folder / f"results_{date}.json")
     write_json(
@@ -82,5 +83,5 @@ def _sample(place: int, row: Scored, metric: str) -> dict[str, Any]:
     }
 
 
-def _digest(*texts: str) -> str:
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -47,10 +47,8 @@ def _files(path: Path, formats: list[Format]) -> list[tuple[Path, Format]]:
             if kind.recognises(path, head):
                 return [(path, kind)]
     elif path.is_dir():
-        # A run folder may have harnesses' logs in it, and a folder of logs tables of their totals.
-        harnesses = {kind.name for kind in formats} - {"mixmerge", "table"}
-        for names in ({"mixmerge"}, harnesses, {"table"}):
-            kinds = [kind for kind in formats if kind.name in names]
+        for rank in sorted({kind.rank for kind in formats}):
+            kinds = [kind for kind in formats if kind.rank == rank]
             if found := [(each, kind) for kind in kinds for each in _of_format(path, kind)]:
                 return found
     else:

@@ -6,14 +6,23 @@ sample at a time: neither needs memory for the transcripts.
 
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mixmerge.errors import DataError, ResourceError
-from mixmerge.logs.scores import Asked, Format, Scores, Text, digest, first_key, number
-from mixmerge.yaml_file import one_line
+from mixmerge.logs.scores import (
+    Asked,
+    Field,
+    Format,
+    Scores,
+    Text,
+    digest,
+    first_key,
+    number,
+    shared,
+)
 
 _MOST = 5000
 """Characters of a text that are compared: inspect's summaries have 5120, and words for images."""
@@ -27,7 +36,7 @@ class _Sample(NamedTuple):
     scores: dict[str, Any]
     """By scorer, and by ``scorer/key`` where a scorer gives several values."""
     content: str
-    shared: dict[str, str]
+    shared: dict[Field, str]
     """Its ``cluster`` and ``language``, as far as they are asked for."""
     error: bool
 
@@ -101,9 +110,7 @@ def _add(scores: Scores, sample: _Sample) -> None:
     value = None if sample.error else sample.scores.get(scores.metric)
     scores.values.append(number(value, f"{scores.origin}: sample {sample.id}", scores.metric))
     scores.contents.append(sample.content)
-    for field, column in (("cluster", scores.clusters), ("language", scores.languages)):
-        if field in sample.shared:
-            column.append(sample.shared[field])
+    scores.add_shared(sample.shared)
 
 
 def _notes(scores: Scores, header: Any, samples: list[_Sample]) -> list[str]:
@@ -143,20 +150,11 @@ def _samples(path: Path, asked: Asked) -> Iterator[_Sample]:
             epoch=str(row["epoch"]),
             scores=flat,
             content=digest(_question(row["input"], _MOST), *(each[:_MOST] for each in targets)),
-            shared=dict(_shared(path, row, asked)),
+            shared=shared(
+                asked, row.get("metadata") or {}, f"{path}: sample {row['id']} has no metadata"
+            ),
             error=bool(row.get("error")),
         )
-
-
-def _shared(path: Path, row: Mapping[str, Any], asked: Asked) -> Iterator[tuple[str, str]]:
-    metadata = row.get("metadata") or {}
-    for field in ("cluster", "language"):
-        name = asked.fields.get(field)
-        if name is not None and name not in metadata:
-            raise DataError(f"{path}: sample {row['id']} has no metadata `{name}` (there are: "
-                            f"{one_line(', '.join(metadata)) or 'none'}).")  # fmt: skip
-        if name is not None:
-            yield field, str(metadata[name])
 
 
 def _question(prompt: Any, most: int | None = None) -> str:

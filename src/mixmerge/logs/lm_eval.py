@@ -14,11 +14,10 @@ from typing import Any
 
 from mixmerge.errors import DataError
 from mixmerge.files import read_json
-from mixmerge.logs.scores import Asked, Format, Scores, Text, first_key, number
+from mixmerge.logs.scores import Asked, Format, Scores, Text, first_key, number, shared
 from mixmerge.records.results import Better
 from mixmerge.spec_model import shown
 from mixmerge.tables import Place, read_file
-from mixmerge.yaml_file import one_line
 
 _DATE = r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?"
 _RESULTS = re.compile(rf".+_({_DATE})\.json")
@@ -177,14 +176,8 @@ def _add(scores: Scores, place: Place, row: dict[str, Any], metric: str, asked: 
     if "doc_hash" in row:
         scores.contents.append(f"{row['doc_hash'][:16]}{row.get('target_hash', '')[:16]}")
         scores.prompts.append(str(row.get("prompt_hash", ""))[:16])
-    for field, column in (("cluster", scores.clusters), ("language", scores.languages)):
-        name = asked.fields.get(field)  # type: ignore[call-overload]
-        if name is not None:
-            document = row.get("doc", {})
-            if name not in document:
-                raise DataError(f"{place}: the document has no field `{name}` (there are: "
-                                f"{one_line(', '.join(document))}).")  # fmt: skip
-            column.append(str(document[name]))
+    absent = f"{place}: the document has no field"
+    scores.add_shared(shared(asked, row.get("doc", {}), absent))
 
 
 def _compare_with_reported(scores: Scores, reported: Any, results: dict[str, Any]) -> None:

@@ -5,12 +5,12 @@ from typing import Any
 
 from mixmerge.errors import DataError
 from mixmerge.files import read_object, read_rows
+from mixmerge.fingerprint import once
 from mixmerge.logs.scores import Asked, Format, Scores, Text, first_key
-from mixmerge.records import Prompt, Response, Verdict, score_of
+from mixmerge.records import WORTH, Prompt, Response, Verdict, by_prompt, score_of
 
 _VERDICTS = "[js]*e/*/*.jsonl"
 """The verdicts of the steps ``judge/MODEL`` and ``score/MODEL@AXIS``."""
-_WORTH = {"win": 1.0, "tie": 0.5, "loss": 0.0, "yes": 1.0, "no": 0.0}
 
 
 def _recognises(path: Path, head: str) -> bool:
@@ -37,8 +37,9 @@ def _step(folder: Path) -> dict[str, Any]:
 
 
 def _verdicts(path: Path) -> Scores:
-    step, axis = _step(path.parent), path.stem
-    results = read_object(path.parents[2] / "results.json") if step else {}
+    step, axis, written = _step(path.parent), path.stem, path.parents[2] / "results.json"
+    # Each model's verdicts on each axis are a log, and all need the results.
+    results = once(read_object, written) if step and written.is_file() else {}
     info = results.get("axes", {}).get(axis, {})
     low, high = info.get("bounds", (0.0, 1.0))
     scores = Scores(
@@ -51,15 +52,12 @@ def _verdicts(path: Path) -> Scores:
         bounds=(low, high) if info else None,
         made=str(step.get("started", "")),
     )
-    prompts: dict[str, list[Verdict]] = {}
-    for row in read_rows(path, Verdict):
-        prompts.setdefault(row.prompt, []).append(row)
 
     def worth(verdict: Verdict) -> float:
         grade = verdict.score
-        return low + (high - low) * _WORTH[verdict.outcome] if grade is None else grade
+        return low + (high - low) * WORTH[verdict.outcome] if grade is None else grade
 
-    for prompt, rows in prompts.items():
+    for prompt, rows in by_prompt(read_rows(path, Verdict)).items():
         scores.items.append(prompt)
         scores.values.append(score_of(rows, worth))
         scores.clusters.append(rows[0].cluster)
@@ -94,4 +92,5 @@ FORMAT = Format(
     recognises=_recognises,
     read=_read,
     texts=_texts,
+    rank=0,
 )

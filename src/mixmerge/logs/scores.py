@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from mixmerge.errors import DataError
 from mixmerge.records.results import Better
 from mixmerge.spec_model import shown
+from mixmerge.yaml_file import one_line
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 Field = Literal["item", "model", "score", "task", "cluster", "language", "epoch"]
+_SHARED: tuple[Field, ...] = ("cluster", "language")
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,12 @@ class Scores:
 
         return np.array(self.values, dtype=np.float64)
 
+    def add_shared(self, known: Mapping[Field, str]) -> None:
+        """Append what one item shares with others, as far as it is known; see `shared`."""
+        for each, column in zip(_SHARED, (self.clusters, self.languages), strict=True):
+            if each in known:
+                column.append(known[each])
+
     def check(self) -> Scores:
         """Return itself, if every row has a name of its own and some row has a score.
 
@@ -140,6 +148,9 @@ class Format:
     """Read a file. Raises `DataError`."""
     texts: Callable[[Scores, frozenset[str], Asked], dict[str, Text]]
     """Read the file again for the texts of some items, by item."""
+    rank: int = 1
+    """Of a folder, only files of the formats with the lowest rank are read: a run folder (0) may
+    have harnesses' logs in it (1), and a folder of logs tables of their totals (2)."""
 
 
 _WORDS = {
@@ -173,6 +184,29 @@ def number(value: Any, where: object, name: str) -> float:
         f"{where}, `{name}`: a score is a number, true or false, or inspect's C, P, I or N (seen: "
         f"{shown(value)}). Name another metric or column, or convert it."
     )
+
+
+def shared(asked: Asked, given: Mapping[str, Any], absent: str) -> dict[Field, str]:
+    """Return the ``cluster`` and ``language`` of an item, as far as they are asked for.
+
+    Args:
+        asked: has the names of the fields.
+        given: the fields of the item.
+        absent: the beginning of the message for one that it has not.
+
+    Raises:
+        DataError: the item has not all that are asked for.
+    """
+    found: dict[Field, str] = {}
+    for each in _SHARED:
+        name = asked.fields.get(each)
+        if name is not None and name not in given:
+            raise DataError(
+                f"{absent} `{name}` (there are: {one_line(', '.join(given)) or 'none'})."
+            )
+        if name is not None:
+            found[each] = str(given[name])
+    return found
 
 
 def digest(*texts: str) -> str:

@@ -142,4 +142,5 @@ FORMAT = Format(
     recognises=_recognises,
     read=_read,
     texts=_texts,
+    rank=2,
 )

@@ -5,6 +5,7 @@ from mixmerge.records.model_folder import ModelFolder, weight_map
 from mixmerge.records.results import Results
 from mixmerge.records.rows import (
     MISSING,
+    WORTH,
     Axis,
     Conversation,
     LabelledCompletion,
@@ -17,12 +18,14 @@ from mixmerge.records.rows import (
     TrainingPrompt,
     Translated,
     Verdict,
+    by_prompt,
     contrasted,
     score_of,
 )
 
 __all__ = [
     "MISSING",
+    "WORTH",
     "Axis",
     "Conversation",
     "Item",
@@ -40,6 +43,7 @@ __all__ = [
     "TrainingPrompt",
     "Translated",
     "Verdict",
+    "by_prompt",
     "contrasted",
     "score_of",
     "weight_map",

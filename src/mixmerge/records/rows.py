@@ -231,6 +231,8 @@ number, in `Verdict.score`. ``unreadable``: the judge's reply has no verdict; ``
 refused; ``error``: the call failed. The last three are counted and reported, never imputed."""
 
 MISSING: frozenset[Outcome] = frozenset({"unreadable", "refused", "error"})
+WORTH: dict[Outcome, float] = {"win": 1.0, "tie": 0.5, "loss": 0.0, "yes": 1.0, "no": 0.0}
+"""The score of an outcome, from 0 to 1."""
 
 
 class Verdict(RowModel):
@@ -265,6 +267,14 @@ class Verdict(RowModel):
                 f"(seen: {self.outcome}, score {self.score})"
             )
         return self
+
+
+def by_prompt(verdicts: Iterable[Verdict]) -> dict[str, list[Verdict]]:
+    """Return the verdicts on each prompt: in both orders, and of several judges."""
+    grouped: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        grouped.setdefault(verdict.prompt, []).append(verdict)
+    return grouped
 
 
 def score_of(verdicts: Iterable[Verdict], worth: Callable[[Verdict], float]) -> float:

@@ -117,8 +117,7 @@ def _extras() -> Iterator[Fact]:
         used.setdefault(package, []).append("`adapter: {load_in_4bit: true}`")
     for extra, packages in extras().items():
         absent = [package for package in packages if _version(package) is None]
-        uses = (used.get(package.replace("-", "_"), []) for package in packages)
-        purpose = ", ".join(each for use in uses for each in use)
+        purpose = ", ".join(use for package in packages for use in used.get(package, []))
         install = f"; pip install 'mixmerge[{extra}]'" if absent else ""
         yield Fact(f"extra {extra}", "missing" if absent else "installed", f"{purpose}{install}")
 

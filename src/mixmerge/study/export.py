@@ -1,19 +1,17 @@
 """``mixmerge export``: write a finished run for other tools."""
 
-import math
 from pathlib import Path
 
 from mixmerge.errors import SpecError
 from mixmerge.execution.store import RECORD
 from mixmerge.exporting import TARGETS, writer
 from mixmerge.exporting.data import Exported, Scored
-from mixmerge.files import read_json, read_rows
-from mixmerge.records import Axis, Prompt, Response, Verdict, score_of
+from mixmerge.files import read_json
+from mixmerge.records import Axis
 from mixmerge.records.results import Results, read_results
 from mixmerge.reporting.models import all_models
 from mixmerge.spec_model import unknown_name
 from mixmerge.study.run import recorded
-from mixmerge.study.spec import Study
 from mixmerge.study.steps.outputs import Outputs
 from mixmerge.study.steps.results import RESULTS
 
@@ -48,32 +46,25 @@ def export(run: Path | str, out: Path | str, *, to: str, model: str | None = Non
         models=[model] if model is not None else list(models),
         base=study.base.model or "",
         made=str(read_json(done / RECORD)["started"]),
-        items=lambda name, axis: _items(kept, study, results, name, axis),
+        items=lambda name, axis: _items(kept, results, name, axis),
     )
     Path(out).mkdir(parents=True, exist_ok=True)
     return writer(to)(data, Path(out))
 
 
-def _items(kept: Outputs, study: Study, results: Results, name: str, axis: Axis) -> list[Scored]:
+def _items(kept: Outputs, results: Results, name: str, axis: Axis) -> list[Scored]:
     """Return the items of an axis in the order of the base model's."""
-    info, measure = results.axes[axis], study.evaluate.axes[axis].measure
-    files = kept.prompts(axis), kept.answers(name, axis), kept.verdicts(name, axis)
-    prompts = read_rows(files[0], Prompt) if files[0] else []
-    answers = {row.prompt: row.text for row in read_rows(files[1], Response)} if files[1] else {}
-    told: dict[str, list[Verdict]] = {}
-    for verdict in read_rows(files[2], Verdict) if files[2] else ():
-        told.setdefault(verdict.prompt, []).append(verdict)
+    info, measure = results.axes[axis], kept.study.evaluate.axes[axis].measure
+    answers, verdicts = kept.read_answers(name, axis), kept.read_verdicts(name, axis)
     items = []
-    for prompt in prompts:
-        rows = told.get(prompt.id, [])
-        # No judge compares the base model with itself: that is a tie by definition.
-        share = score_of(rows, measure.worth) if rows else measure.of_base
-        judged = share is not None and not math.isnan(share)
+    for prompt in kept.read_prompts(axis):
+        rows = verdicts.get(prompt.id, [])
+        share = kept.share(name, axis, rows)
         items.append(
             Scored(
                 prompt,
                 answers.get(prompt.id, ""),
-                measure.of_share(share) if share is not None and judged else None,
+                None if share is None else measure.of_share(share),
                 "\n".join(dict.fromkeys(row.reason for row in rows if row.reason)),
                 ", ".join(dict.fromkeys(row.judge for row in rows)) or info.title,
             )

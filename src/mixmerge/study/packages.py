@@ -14,7 +14,10 @@ from mixmerge.yaml_file import Place
 
 
 def extras() -> dict[str, list[str]]:
-    """Return the packages of each extra, as the installed distribution names them."""
+    """Return the packages of each extra, from the metadata of the installed distribution.
+
+    A name has underscores, as modules have, where the distribution's may have hyphens.
+    """
     found: dict[str, list[str]] = {}
     try:
         required = metadata.requires("mixmerge") or []
@@ -24,7 +27,7 @@ def extras() -> dict[str, list[str]]:
         named = re.match(r"[\w.-]+", line)
         extra = re.search(r"extra == ['\"]([\w-]+)['\"]", line)
         if named and extra:
-            found.setdefault(extra[1], []).append(named[0])
+            found.setdefault(extra[1], []).append(named[0].replace("-", "_"))
     return found
 
 
@@ -38,8 +41,7 @@ def missing_packages(
         place: the keys that lead to it.
         used: whether the part at some keys counts.
     """
-    # A distribution may spell its name with hyphens where its module has underscores.
-    extra_of = {name.replace("-", "_"): extra for extra, own in extras().items() for name in own}
+    extra_of = {name: extra for extra, own in extras().items() for name in own}
     seen: set[str] = set()
     for where, part in parts(value, place):
         for package in part.requires() if used(where) else ():

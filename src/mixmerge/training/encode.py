@@ -104,11 +104,10 @@ class Encoder:
                 from the beginning of the row.
         """
         made, left_out = self.each(rows, self._labelled, progress)
-        ids, labels = ([row[side] for row in made] for side in (0, 1))
-        lengths = np.array([len(row_ids) for row_ids in ids], dtype=np.int64)
+        columns = _columns(made, "input_ids", "labels")
+        lengths = _lengths(columns["input_ids"])
         # The first token is never predicted.
-        targets = [sum(label != IGNORED for label in row[1:]) for row in labels]
-        columns = {"input_ids": ids, "labels": labels}
+        targets = [sum(label != IGNORED for label in row[1:]) for row in columns["labels"]]
         return Encoded(columns, lengths, lengths, np.array(targets, dtype=np.int64), left_out)
 
     def pairs(self, rows: Sequence[PreferencePair], progress: Progress = silent) -> Encoded:
@@ -119,11 +118,8 @@ class Encoder:
             ModelError: the template renders the prompt differently once an answer follows.
         """
         made, left_out = self.each(rows, self._pair, progress)
-        names = ("prompt_ids", "chosen_ids", "rejected_ids")
-        columns = {name: [row[side] for row in made] for side, name in enumerate(names)}
-        asked, wanted, avoided = (
-            np.array([len(ids) for ids in ids_of], dtype=np.int64) for ids_of in columns.values()
-        )
+        columns = _columns(made, "prompt_ids", "chosen_ids", "rejected_ids")
+        asked, wanted, avoided = map(_lengths, columns.values())
         answers = wanted + avoided
         longest = asked + np.maximum(wanted, avoided)
         return Encoded(columns, longest, 2 * asked + answers, answers, left_out)
@@ -136,10 +132,9 @@ class Encoder:
             ModelError: the template renders the prompt differently once an answer follows.
         """
         made, left_out = self.each(rows, self._answered, progress)
-        names = ("prompt_ids", "completion_ids", "label")
-        columns = {name: [row[side] for row in made] for side, name in enumerate(names)}
-        answers = np.array([len(answer) for _, answer, _ in made], dtype=np.int64)
-        whole = answers + np.array([len(prompt) for prompt, _, _ in made], dtype=np.int64)
+        columns = _columns(made, "prompt_ids", "completion_ids", "label")
+        answers = _lengths(columns["completion_ids"])
+        whole = answers + _lengths(columns["prompt_ids"])
         return Encoded(columns, whole, whole, answers, left_out)
 
     def prompts(self, rows: Sequence[Conversation], progress: Progress = silent) -> Encoded:
@@ -398,3 +393,11 @@ def _told(rows: Sequence[Row], progress: Progress) -> Iterator[Row]:
         yield row
         if done % 200 == 0 or done == len(rows):
             progress(done, len(rows), "reading rows")
+
+
+def _columns(made: Sequence[tuple[Any, ...]], *names: str) -> dict[str, list[Any]]:
+    return {name: [row[side] for row in made] for side, name in enumerate(names)}
+
+
+def _lengths(column: Sequence[Ids]) -> npt.NDArray[np.int64]:
+    return np.array([len(ids) for ids in column], dtype=np.int64)

@@ -60,15 +60,15 @@ def with_fewer_rows(
     """
     rows, _ = placement.accumulation(spec.batch_size, ranks)
     least = spec.least_rows
-    divisors = [n for n in range(least, rows // 2 + 1) if rows % n == 0]
-    if not divisors:
+    fewer = _part_of(rows, rows // 2, least)
+    if fewer is None:
         what = "a single row" if least == 1 else f"{rows} rows, and `{spec.method}` needs {least}"
         raise ResourceError(
             f"A device has too little memory for {what} ({error}). Set "
             "`activation_checkpointing: true`, shard with `fsdp: {}`, lower `max_length`, or train "
             "an `adapter`."
         ) from error
-    return placement.model_copy(update={"per_device_batch": divisors[-1]})
+    return placement.model_copy(update={"per_device_batch": fewer})
 
 
 def remember(checkpoints: Path, identity: str, placement: TrainPlacement) -> None:
@@ -94,5 +94,10 @@ def remembered(
     if noted.get("identity") != identity:
         return placement
     rows, _ = placement.accumulation(batch_size, ranks)
-    fits = next(n for n in range(min(rows, noted["rows"]), 0, -1) if rows % n == 0)
+    fits = _part_of(rows, min(rows, noted["rows"]))
     return placement.model_copy(update={"per_device_batch": fits})
+
+
+def _part_of(rows: int, most: int, least: int = 1) -> int | None:
+    """Return the largest number from ``least`` to ``most`` that divides the rows of a device."""
+    return next((n for n in range(most, least - 1, -1) if rows % n == 0), None)

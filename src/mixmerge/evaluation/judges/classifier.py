@@ -157,10 +157,9 @@ class ClassifierJudge:
 
 
 def _load(folder: Path) -> Any:
-    import torch
     from transformers import AutoModelForSequenceClassification
 
-    from mixmerge.evaluation.loaded_model import loading
+    from mixmerge.evaluation.loaded_model import device_and_dtype, loading
 
     with loading(folder):
         try:
@@ -170,7 +169,7 @@ def _load(folder: Path) -> Any:
         except (OSError, ValueError, RuntimeError) as error:
             problem = f"cannot be loaded as a classifier: {error}"
             raise ModelError(f"{folder}: {problem}") from error
-        return network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        return network.to(device_and_dtype()[0]).eval()
 
 
 SPEC = ClassifierJudgeSpec

@@ -6,13 +6,11 @@ import numpy as np
 
 from mixmerge.errors import DataError
 from mixmerge.evaluation.measures.measure import Measure
-from mixmerge.records import Outcome, Verdict
+from mixmerge.records import WORTH, Verdict
 from mixmerge.records.judge import Asks
 
 if TYPE_CHECKING:
     from mixmerge.stats.bootstrap import Floats
-
-_WORTH: dict[Outcome, float] = {"win": 1.0, "tie": 0.5, "loss": 0.0}
 
 
 class WinRate(Measure):
@@ -32,12 +30,12 @@ class WinRate(Measure):
 
     def worth(self, verdict: Verdict) -> float:
         """Return 1 for a win, 1/2 for a tie, 0 for a loss."""
-        if verdict.outcome not in _WORTH:
+        if verdict.outcome not in ("win", "tie", "loss"):
             raise DataError(
                 f"axis {verdict.axis}, prompt {verdict.prompt!r}: a win rate needs `win`, `tie` or "
                 f"`loss` (seen: {verdict.outcome!r}). Judge these answers again."
             )
-        return _WORTH[verdict.outcome]
+        return WORTH[verdict.outcome]
 
     def outcomes(self, scores: "Floats") -> dict[str, int]:
         """Count wins, ties and losses."""

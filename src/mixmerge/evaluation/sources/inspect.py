@@ -30,10 +30,6 @@ class InspectSpec(HarnessSpec):
     """How often each item is asked; the answers of an item count once together."""
     config: dict[str, Any] = Field(default_factory=dict)
     """How answers are generated, in inspect's words: ``{max_tokens: 64, temperature: 0}``."""
-    model: str = "hf"
-    """inspect's name of the library that runs the model."""
-    model_args: dict[str, Any] = Field(default_factory=dict)
-    """Further arguments of that library."""
 
     @property
     def format(self) -> str:

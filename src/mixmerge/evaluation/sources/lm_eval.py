@@ -31,10 +31,6 @@ class LmEvalSpec(HarnessSpec):
     """A system message before each item."""
     gen_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Changes to how the task has answers generated, e.g. ``{max_gen_toks: 64}``."""
-    model: str = "hf"
-    """lm-eval's name of the library that runs the model, e.g. ``vllm``."""
-    model_args: dict[str, Any] = Field(default_factory=dict)
-    """Further arguments of that library."""
 
     @property
     def format(self) -> str:

@@ -74,6 +74,10 @@ class HarnessSpec(SourceSpec):
     """The name of the task."""
     limit: int | None = Field(None, ge=1)
     """Only this many items, from the first on."""
+    model: str = "hf"
+    """The harness's name of the library that runs the model, e.g. ``vllm``."""
+    model_args: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments of that library."""
     files: list[Path] = Field(default_factory=list)
     """Other files and folders that the task reads; if their content changes, it runs again."""
 
@@ -140,11 +144,10 @@ def placed(library: str) -> dict[str, Any]:
     """
     if library != "hf":
         return {}
-    import torch
+    from mixmerge.evaluation.loaded_model import device_and_dtype
 
-    on_gpu = torch.cuda.is_available()
-    half = on_gpu and torch.cuda.is_bf16_supported()
-    return {"dtype": "bfloat16" if half else "float32", "device": "cuda" if on_gpu else "cpu"}
+    device, dtype = device_and_dtype()
+    return {"dtype": dtype, "device": device}
 
 
 def version(package: str) -> str:

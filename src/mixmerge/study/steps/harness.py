@@ -6,6 +6,7 @@ from typing import Any
 
 from mixmerge.evaluation.sources import SOURCES, HarnessSpec, ScoredAxis
 from mixmerge.evaluation.sources.source import HarnessRun
+from mixmerge.execution.environment import cpu_threads
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.progress import Progress
 from mixmerge.records import Axis
@@ -59,28 +60,25 @@ class Harness(StepKind[HarnessSettings, NoFacts], kind="harness"):
 
     def run(self, task: Task, settings: HarnessSettings, progress: Progress) -> NoFacts:
         """Run the task."""
-        import torch
-
         placement = within_cores(task.placement)
         source = SOURCES[settings.harness].model_validate(placement["axis"]).source
         assert isinstance(source, HarnessSpec)
-        torch.set_num_threads(placement["threads"])
         progress(0, 1, f"{settings.harness} {source.task}")
         log, cache = task.folder / LOG, task.cache / self.kind / task.folder.name
         log.mkdir(exist_ok=True)
         cache.parent.mkdir(parents=True, exist_ok=True)
-        source.run(
-            HarnessRun(
-                model=model_path(task.inputs["model"]),
-                name=placement["model"],
-                out=log,
-                cache=cache,
-                files=task.files,
-                batch_size=placement["batch_size"],
-                seed=settings.seed,
-                allow_execution=placement["allow_execution"],
-            )
+        asked = HarnessRun(
+            model=model_path(task.inputs["model"]),
+            name=placement["model"],
+            out=log,
+            cache=cache,
+            files=task.files,
+            batch_size=placement["batch_size"],
+            seed=settings.seed,
+            allow_execution=placement["allow_execution"],
         )
+        with cpu_threads(placement["threads"]):
+            source.run(asked)
         for made in cache.parent.glob(f"{cache.name}*"):
             shutil.rmtree(made) if made.is_dir() else made.unlink()
         return NoFacts()

@@ -110,7 +110,7 @@ def judged_axes(
     axes = evaluate.judged
     settings = {
         axis: {"measure": spec.measure.model_dump(mode="json"), "judge": spec.judge.identity()}
-        | ({} if evaluate.answered(axis) == axis else {"answers": evaluate.answered(axis)})
+        | ({"answers": first} if (first := evaluate.answered(axis)) != axis else {})
         for axis, spec in axes.items()
     }
     placement: dict[str, Any] = {

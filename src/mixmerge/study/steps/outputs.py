@@ -1,9 +1,12 @@
 """Where a run keeps the prompts, answers and verdicts of an axis, whatever made them."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixmerge.records import Axis
+from mixmerge.files import read_rows
+from mixmerge.records import Axis, Prompt, Response, Verdict, by_prompt, score_of
 from mixmerge.study.spec import BASE, Study
 from mixmerge.study.steps.harness import scored_name
 from mixmerge.study.steps.kind import ROWS, Folders
@@ -17,6 +20,32 @@ class Outputs:
     study: Study
     folders: Folders
     """By the step's id."""
+
+    def read_prompts(self, axis: Axis) -> list[Prompt]:
+        """Return the prompts of an axis."""
+        file = self.prompts(axis)
+        return read_rows(file, Prompt) if file else []
+
+    def read_answers(self, name: str, axis: Axis) -> dict[str, str]:
+        """Return a model's answers by prompt."""
+        file = self.answers(name, axis)
+        return {row.prompt: row.text for row in read_rows(file, Response)} if file else {}
+
+    def read_verdicts(self, name: str, axis: Axis) -> dict[str, list[Verdict]]:
+        """Return the verdicts on a model's answers by prompt."""
+        file = self.verdicts(name, axis)
+        return by_prompt(read_rows(file, Verdict)) if file else {}
+
+    def share(self, name: str, axis: Axis, verdicts: Sequence[Verdict]) -> float | None:
+        """Return the score of one answer as a share of the measure's range; None without one.
+
+        No judge compares the base model with itself, which is a tie by definition.
+        """
+        measure = self.study.evaluate.axes[axis].measure
+        if not verdicts:
+            return measure.of_base if name == BASE else None
+        share = score_of(verdicts, measure.worth)
+        return None if math.isnan(share) else share
 
     def prompts(self, axis: Axis) -> Path | None:
         """The prompts of an axis; for one that a harness scored, those of the base model."""

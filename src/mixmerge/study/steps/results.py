@@ -85,9 +85,9 @@ def results_settings(study: Study) -> ResultsSettings:
     return ResultsSettings(
         study=study.study,
         answers={
-            axis: study.evaluate.answered(axis)
+            axis: first
             for axis in study.evaluate.judged
-            if study.evaluate.answered(axis) != axis
+            if (first := study.evaluate.answered(axis)) != axis
         },
         seed=study.seed,
         draws=study.evaluate.draws,

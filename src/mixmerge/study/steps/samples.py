@@ -1,13 +1,11 @@
 """What the page of samples shows of a run: prompts, answers, verdicts, and each model's recipe."""
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mixmerge.files import read_rows
 from mixmerge.merging.spec import MergeSpec
-from mixmerge.records import Axis, Prompt, Response, Results, Verdict, score_of
+from mixmerge.records import Axis, Prompt, Results, Verdict
 from mixmerge.reporting.models import all_models, mark
 from mixmerge.reporting.samples import (
     SampleAnswer,
@@ -91,8 +89,7 @@ class _Items:
 
     def __iter__(self) -> Iterator[SampleItem]:
         for axis in self.axes:
-            file = self.kept.prompts(axis)
-            prompts = read_rows(file, Prompt) if file else []
+            prompts = self.kept.read_prompts(axis)
             answers = {name: self._answers(name, axis) for name in self.models}
             for prompt in self._chosen(prompts):
                 yield SampleItem(
@@ -115,35 +112,30 @@ class _Items:
         return [prompt for prompt in prompts if prompt.cluster in kept]
 
     def _answers(self, name: str, axis: Axis) -> dict[str, SampleAnswer]:
-        answers, judged = self.kept.answers(name, axis), self.kept.verdicts(name, axis)
-        verdicts: dict[str, list[Verdict]] = {}
-        for verdict in read_rows(judged, Verdict) if judged else ():
-            verdicts.setdefault(verdict.prompt, []).append(verdict)
+        verdicts = self.kept.read_verdicts(name, axis)
         return {
-            row.prompt: self._answer(axis, row.text, verdicts.get(row.prompt, []), name == BASE)
-            for row in (read_rows(answers, Response) if answers else ())
+            prompt: self._answer(name, axis, text, verdicts.get(prompt, []))
+            for prompt, text in self.kept.read_answers(name, axis).items()
         }
 
     def _answer(
-        self, axis: Axis, text: str, verdicts: Sequence[Verdict], is_base: bool
+        self, name: str, axis: Axis, text: str, verdicts: Sequence[Verdict]
     ) -> SampleAnswer:
-        info, measure = self.results.axes[axis], self.kept.study.evaluate.axes[axis].measure
+        info, share = self.results.axes[axis], self.kept.share(name, axis, verdicts)
         if not verdicts:
-            # No judge compares the base model with itself; others win or lose against this value.
-            return SampleAnswer(text, measure.of_base if is_base else None, "Not judged")
-        score = score_of(verdicts, measure.worth)
+            return SampleAnswer(text, share, "Not judged")
         told = [outcome_in_words(each.outcome, each.score, info) for each in verdicts]
         tones = {tone for _, tone in told}
         notes = [each.reason for each in verdicts]
         notes += [
-            f"{name}: {value}"
+            f"{noted}: {value}"
             for each in verdicts
-            for name, value in each.notes.items()
-            if name != "severity"
+            for noted, value in each.notes.items()
+            if noted != "severity"
         ]
         return SampleAnswer(
             text,
-            None if math.isnan(score) else score,
+            share,
             # In both orders, or by several judges.
             " / ".join(dict.fromkeys(words for words, _ in told)),
             tones.pop() if len(tones) == 1 else "",

@@ -92,13 +92,18 @@ class Score(StepKind[ScoreSettings, ScoreFacts], kind="score"):
         progress(0, 1, settings.axis)
         (key,) = task.placement["axis"]
         source = SOURCES[key].model_validate(task.placement["axis"]).source
-        found = {}
-        for role, names in (("log", settings.names), ("base_log", settings.base_names)):
-            place = task.files["log"] if names else task.inputs[role] / LOG
+        if settings.names:  # a given log has the scores of all models
+            place = task.files["log"]
             read = reading.read(source, place)
-            found[role] = reading.of_model(read, names, place) if names else read
-        own = found["log"]
-        reading.require_same_items(own, found["base_log"], task.name.partition("@")[0])
+            own, base = (
+                reading.of_model(read, names, place)
+                for names in (settings.names, settings.base_names)
+            )
+        else:
+            own, base = (
+                reading.read(source, task.inputs[role] / LOG) for role in ("log", "base_log")
+            )
+        reading.require_same_items(own, base, task.name.partition("@")[0])
         language = source.language or settings.languages[0]
         rows = reading.verdicts(own, settings.axis, settings.measure, language)
         write_rows(task.folder / f"{settings.axis}.jsonl", rows)

@@ -38,7 +38,6 @@ def build(common: dict[str, Any], settings: CpoSettings) -> tuple[Any, type[Any]
 
 OBJECTIVE = Objective(
     name="cpo",
-    label="CPO",
     paper="Xu et al. 2024, arXiv:2401.08417",
     rows=PreferencePair,
     encode=Encoder.pairs,

@@ -26,7 +26,6 @@ def build(common: dict[str, Any], settings: OrpoSettings) -> tuple[Any, type[Any
 
 OBJECTIVE = Objective(
     name="orpo",
-    label="ORPO",
     paper="Hong et al. 2024, arXiv:2403.07691",
     rows=PreferencePair,
     encode=Encoder.pairs,
