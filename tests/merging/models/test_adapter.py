@@ -116,8 +116,9 @@ def assert_same(model: Checkpoint, expected: Mapping[str, Array]) -> set[str]:
         {"target_modules": ["o_proj"], "bias": "lora_only", "lora_bias": True, "lora_alpha": 5},
         {"target_modules": ["k_proj", "embed_tokens", "lm_head"]},
         {"target_modules": ["v_proj"], "modules_to_save": ["lm_head", "embed_tokens"]},
+        {"target_modules": ["q_proj", "up_proj", "lm_head"], "use_dora": True, "use_rslora": True},
     ],
-    ids=["plain", "rslora", "patterns", "all biases", "lora bias", "embeddings", "saved"],
+    ids=["plain", "rslora", "patterns", "all biases", "lora bias", "embeddings", "saved", "dora"],
 )
 def test_llama_is_as_peft_merges_it(settings: dict[str, Any], trained: Any) -> None:
     """Scales, patterns, biases, embeddings and whole modules: every tensor is peft's."""
@@ -335,7 +336,8 @@ def small(model: Any, tmp_path: Path) -> Callable[..., AdaptedCheckpoint]:
         ({"peft_type": "IA3"}, "the adapter type is 'IA3'; only LORA"),
         ({"peft_type": "LOHA"}, "the adapter type is 'LOHA'"),
         ({"peft_type": None}, "the adapter type is None"),
-        ({"use_dora": True}, "`use_dora` is True, which cannot be applied"),
+        ({"use_dora": True}, "`use_dora` is True, but module model.layers.0.up lacks the norms"),
+        ({"use_dora": "yes"}, "`use_dora` must be true or false, not 'yes'"),
         ({"layer_replication": [[0, 1]]}, "`layer_replication`"),
         ({"alora_invocation_tokens": [1]}, "`alora_invocation_tokens`"),
         ({"megatron_config": {"a": 1}}, "`megatron_config`"),
@@ -364,7 +366,8 @@ def test_adapters_of_other_kinds_are_refused(
 @pytest.mark.parametrize(
     ("tensors", "message"),
     [
-        ({"model.layers.0.up.lora_magnitude_vector": (8,)}, "only LoRA on matrices and"),
+        ({"model.layers.0.up.lora_magnitude_vector": (8,)}, "`use_dora` is False, but module .* has"),
+        ({"model.layers.0.up.lora_other": (8,)}, "only LoRA on matrices and"),
         (
             {"model.embed_tokens.token_adapter.trainable_tokens_delta": (2, 4)},
             "only LoRA on matrices",
@@ -393,6 +396,29 @@ def test_tensors_that_fit_nowhere_are_refused(
     """Nothing of an adapter's file is left over in silence."""
     with pytest.raises(ModelError, match=message):
         small(tensors)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("model.layers.0.up.lora_magnitude_vector", (7,), r"shape \[7\]; DoRA needs one norm .* 8"),
+        ("model.embed_tokens.lora_magnitude_vector", (5,), "DoRA on an embedding cannot"),
+    ],
+)
+def test_norms_of_dora_that_fit_nothing_are_refused(
+    name: str, shape: tuple[int, ...], message: str, small: Any
+) -> None:
+    """DoRA has one norm for each row of a matrix; another number is another adapter's."""
+    more = {f"model.embed_tokens.lora_embedding_{key}": size for key, size in EMBEDDING.items()}
+    tensors = {"model.layers.0.up.lora_magnitude_vector": (8,)} | {name: shape}
+    with pytest.raises(ModelError, match=message):
+        small(tensors | (more if "embed" in name else {}), use_dora=True)
+
+
+def test_dora_on_matrices_stored_by_column_is_refused(trained: Any) -> None:
+    """Its norms run across the rows that are read one by one."""
+    with pytest.raises(ModelError, match=r"DoRA on a matrix that is stored as \(in, out\)"):
+        trained(gpt2, target_modules=["c_fc"], fan_in_fan_out=True, use_dora=True)
 
 
 def test_half_of_a_pair_is_refused(small: Any) -> None:

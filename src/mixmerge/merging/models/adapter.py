@@ -14,7 +14,7 @@ import numpy as np
 from mixmerge.errors import ModelError
 from mixmerge.fingerprint import file_fingerprint, fingerprint
 from mixmerge.merging.kernels import Array
-from mixmerge.merging.kernels.linear_algebra import add_low_rank
+from mixmerge.merging.kernels.linear_algebra import add_low_rank, row_dots
 from mixmerge.merging.models.adapter_files import CONFIG, AdapterFile, Module, read_adapter
 from mixmerge.merging.models.checkpoint import Checkpoint
 from mixmerge.merging.models.donor_files import check_donor_files
@@ -43,6 +43,10 @@ class Change:
     transposed: bool
     """Whether both factors are stored as their transposes."""
     scale: float
+    module: str
+    """The module's name in the adapter."""
+    magnitude: StoredTensor | None = None
+    """DoRA's norms: each row of the sum is scaled to have its norm."""
 
 
 class AdaptedCheckpoint(Checkpoint):
@@ -134,7 +138,11 @@ class AdaptedSource:
         columns = right.shape[1]
         rows = slice(start // columns, (start + out.size) // columns)
         left = self.factor(change.left, change.transposed)
-        add_low_rank(out.reshape(-1, columns), left[rows], right, change.scale)
+        matrix = out.reshape(-1, columns)
+        add_low_rank(matrix, left[rows], right, change.scale)
+        if change.magnitude is not None:
+            norms = np.sqrt(row_dots(matrix, matrix))
+            matrix *= (self.factor(change.magnitude, False)[rows] / norms)[:, None].astype("f4")
 
 
 def _prepared(model: Checkpoint, content: AdapterFile) -> Checkpoint:
@@ -180,16 +188,22 @@ class _Fit:
             name = f"{module}.weight"
             if self._ties_head and is_head(name) and self._embedding and head(tensors) is None:
                 # One weight, to which peft adds the changes of both modules.
-                change = self._change(self._embedding, tensors[self._embedding].shape, stored)
+                shape = tensors[self._embedding].shape
+                change = self._change(self._embedding, module, shape, stored)
+                if change.magnitude is not None:
+                    raise ModelError(
+                        f"{self.content.file}: module {module}: DoRA on a head that is tied to its "
+                        "embedding cannot be applied while merging."
+                    )
                 of_head[self._embedding] = [change]
                 continue
             name = self._own_name(name, found, tensors)
-            found[name] = [self._change(name, tensors[name].shape, stored)]
+            found[name] = [self._change(name, module, tensors[name].shape, stored)]
             if "shift" in stored.factors:
                 bias, vector = self._own_name(f"{module}.bias", found), stored.factors["shift"]
                 if tensors[bias].shape != vector.shape:
                     raise self._misfit(bias, tensors[bias].shape, vector.shape)
-                found[bias] = [Change(None, vector, False, stored.scale)]
+                found[bias] = [Change(None, vector, False, stored.scale, module)]
         self._check_orientation({name: change for name, (change,) in found.items()}, tensors)
         return found | {name: found.get(name, []) + more for name, more in of_head.items()}
 
@@ -228,20 +242,29 @@ class _Fit:
             return {}
         return {_HEAD: replace(old, name=_HEAD)}
 
-    def _change(self, name: str, shape: tuple[int, ...], stored: Module) -> Change:
+    def _change(self, name: str, module: str, shape: tuple[int, ...], stored: Module) -> Change:
         if "embedding_a" in stored.factors:
             a, b = stored.factors["embedding_a"], stored.factors["embedding_b"]
             expected = a.shape[1], b.shape[0]
             if shape != expected:
                 raise self._misfit(name, shape, expected)
-            return Change(a, b, True, stored.scale)
+            return Change(a, b, True, stored.scale, module)
         a, b = stored.factors["a"], stored.factors["b"]
         expected = b.shape[0], a.shape[1]
         if shape not in (expected, expected[::-1]):
             raise self._misfit(name, shape, expected)
         square = expected[0] == expected[1]
         transposed = self.content.transposed if square else shape != expected
-        return Change(a, b, True, stored.scale) if transposed else Change(b, a, False, stored.scale)
+        magnitude = stored.factors.get("magnitude")
+        if not transposed:
+            return Change(b, a, False, stored.scale, module, magnitude)
+        if magnitude is not None:
+            raise ModelError(
+                f"{self.content.file}: module {module}: DoRA on a matrix that is stored as (in, "
+                "out) cannot be applied while merging; merge this adapter into its model with peft "
+                "first."
+            )
+        return Change(a, b, True, stored.scale, module)
 
     def _check_orientation(
         self, changes: dict[str, Change], tensors: dict[str, StoredTensor]

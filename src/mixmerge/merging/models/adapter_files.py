@@ -2,6 +2,7 @@
 
 LoRA (Hu et al. 2021, arXiv:2106.09685) learns W + s B A for a frozen matrix W, with B and A of a
 small rank r and s = alpha / r; rsLoRA (Kalajdzievski 2023, arXiv:2312.03732) takes alpha / √r.
+DoRA (Liu et al. 2024, arXiv:2402.09353) also learns the norm of every row of that sum.
 """
 
 import math
@@ -30,6 +31,8 @@ _FACTORS = {
     ".lora_B.bias": "shift",
     ".lora_embedding_A": "embedding_a",
     ".lora_embedding_B": "embedding_b",
+    ".lora_magnitude_vector": "magnitude",
+    ".lora_magnitude_vector.weight": "magnitude",
 }
 _MOST_TRIES = 10**8
 """Ways to split a module's name among the repetitions of a pattern (backtracking)."""
@@ -37,7 +40,7 @@ _TRAINED, _UNTRAINED, _UNUSED = ".modules_to_save", ".base_layer", ".original_mo
 """peft's marks in names of full tensors: trained, not trained, replaced."""
 
 _APPLIED = frozenset({"r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern"}) | {
-    "peft_type", "fan_in_fan_out", "bias", "lora_bias",
+    "peft_type", "fan_in_fan_out", "bias", "lora_bias", "use_dora",
 }  # fmt: skip
 _WITHOUT_EFFECT = frozenset(
     {
@@ -58,7 +61,8 @@ class Module:
 
     scale: float
     factors: dict[str, StoredTensor] = field(default_factory=dict)
-    """``a`` and ``b`` (or ``embedding_a`` and ``embedding_b``), and ``shift`` of a bias."""
+    """``a`` and ``b`` (or ``embedding_a`` and ``embedding_b``), ``shift`` of a bias, and DoRA's
+    ``magnitude``."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,7 @@ def read_adapter(folder: Path, *, allow_pickle: bool = False) -> AdapterFile:
                 untrained.add(plain)
     for name, module_ in modules.items():
         _check_factors(folder, name, module_, _pattern(config, folder, "r", name))
+        _check_magnitude(folder, name, module_, needed=config.get("use_dora") is True)
     transposed = config.get("fan_in_fan_out") is True
     return AdapterFile(folder, transposed, modules, whole, untrained, tensors[0].file)
 
@@ -148,7 +153,7 @@ def _config(file: Path) -> dict[str, Any]:
                 f"{file}: `{repr(key)[1:-1]:.60}` is {value!r:.60}, which cannot be applied while "
                 "merging; merge this adapter into its model with peft first."
             )
-    for key in ("fan_in_fan_out", "use_rslora"):
+    for key in ("fan_in_fan_out", "use_rslora", "use_dora"):
         if config.get(key) not in (True, False, None):
             raise ModelError(f"{file}: `{key}` must be true or false, not {config[key]!r:.60}.")
     if config.get("init_lora_weights") not in _PLAIN_STARTS:
@@ -218,4 +223,28 @@ def _check_factors(folder: Path, name: str, module: Module, rank: float) -> None
         raise ModelError(
             f"{file}: module {name}: needs A of shape [{rank}, in] and B of shape "
             f"[out, {rank}], not {seen}."
+        )
+
+
+def _check_magnitude(folder: Path, name: str, module: Module, *, needed: bool) -> None:
+    """Check that a module has DoRA's norms exactly if the configuration says so."""
+    magnitude = module.factors.get("magnitude")
+    if (magnitude is not None) != needed:
+        stored = "has" if magnitude is not None else "lacks"
+        raise ModelError(
+            f"{folder / CONFIG}: `use_dora` is {needed}, but module {name} {stored} the "
+            "norms that DoRA trains (`lora_magnitude_vector`)."
+        )
+    b = module.factors.get("b")
+    if magnitude is None:
+        return
+    if b is None:
+        raise ModelError(
+            f"{magnitude.file}: module {name}: DoRA on an embedding cannot be applied while "
+            "merging; merge this adapter into its model with peft first."
+        )
+    if magnitude.shape != b.shape[:1]:
+        raise ModelError(
+            f"{magnitude.file}: tensor {magnitude.name!r} has shape {list(magnitude.shape)}; DoRA "
+            f"needs one norm for each of the {b.shape[0]} rows of B."
         )
