@@ -14,6 +14,7 @@ from mixmerge.errors import SpecError
 from mixmerge.execution.engine import Helpers
 from mixmerge.files import PARTIAL, write_text
 from mixmerge.fingerprint import fingerprint
+from mixmerge.merging.adapters.merge import merge_adapters
 from mixmerge.merging.distributed import Job, forget_claims, write_together
 from mixmerge.merging.kernels.random_drop import seed_of_stage
 from mixmerge.merging.models.safetensors_io import TORCH_NAMES
@@ -94,6 +95,16 @@ def merge(
     settings = _Settings(seed, threads, shard_size, verify, allow_pickle, helpers)
     out, recipe = _place(out), read_recipe(recipe, strict=strict)
     recipe = recipe.truncating() if unsafe_truncate_embeddings else recipe
+    if recipe.adapter is not None:
+        return merge_adapters(
+            recipe,
+            out,
+            seed=seed,
+            threads=threads,
+            verify=verify,
+            allow_pickle=allow_pickle,
+            progress=progress,
+        )
     if not recipe.stages:
         with closing(plan_merge(recipe, allow_pickle=allow_pickle)) as plan:
             return _carry_out(plan, out, settings, progress)

@@ -19,9 +19,14 @@ def linear(
     normalize: bool,
 ) -> TileFunction:
     """Return sum_i w_i x_i, divided by sum_i w_i if ``normalize``."""
-    total = math.fsum(weight) if normalize else 1.0
-    shares = [share / total for share in weight]
+    shares = shares_of_mean(weight, normalize)
     return lambda tile: weighted_sum(tile.models, shares)
+
+
+def shares_of_mean(weight: Sequence[float], normalize: bool) -> list[float]:
+    """Return the weights of `linear`."""
+    total = math.fsum(weight) if normalize else 1.0
+    return [share / total for share in weight]
 
 
 def task_arithmetic(
@@ -32,8 +37,13 @@ def task_arithmetic(
     lambda_: float,
 ) -> TileFunction:
     """Return b + lambda sum_i w_i (x_i - b); the sum is divided by sum_i w_i if ``normalize``."""
+    return combination(shares_of_changes(weight, normalize, lambda_))
+
+
+def shares_of_changes(weight: Sequence[float], normalize: bool, lambda_: float) -> list[float]:
+    """Return the weights of `task_arithmetic`."""
     scale = lambda_ / math.fsum(weight) if normalize else lambda_
-    return combination([share * scale for share in weight])
+    return [share * scale for share in weight]
 
 
 def passthrough(tensor: Tensor, *, scale: Sequence[float]) -> TileFunction:  # noqa: ARG001
@@ -48,6 +58,11 @@ def passthrough(tensor: Tensor, *, scale: Sequence[float]) -> TileFunction:  # n
     return scaled
 
 
+def shares_as_given(scale: Sequence[float]) -> list[float]:
+    """Return the weight of `passthrough`."""
+    return list(scale)
+
+
 METHODS = (
     Method(
         name="linear",
@@ -55,6 +70,7 @@ METHODS = (
         parameters=(number("weight", per_model=True), switch("normalize", True)),
         merge=linear,
         problem=zero_weight_sum,
+        shares=shares_of_mean,
     ),
     Method(
         name="task_arithmetic",
@@ -67,6 +83,7 @@ METHODS = (
         merge=task_arithmetic,
         base="required",
         problem=zero_weight_sum,
+        shares=shares_of_changes,
     ),
     Method(
         name="passthrough",
@@ -74,5 +91,6 @@ METHODS = (
         parameters=(number("scale", 1.0, per_model=True),),
         merge=passthrough,
         models=(1, 1),
+        shares=shares_as_given,
     ),
 )

@@ -104,6 +104,9 @@ class Method:
     """Raised by hand when the same recipe and seed give other numbers."""
     problem: Callable[[Arguments], str | None] = never_wrong
     """Returns what is wrong with one tensor's values taken together."""
+    shares: Callable[..., list[float]] | None = None
+    """For a weighted sum of models, ``shares(**arguments)`` returns their weights; a base has what
+    is missing to one. Adapters are then added up exactly."""
 
     def parameter(self, name: str) -> Parameter | None:
         """Return a parameter by name, or None."""

@@ -5,7 +5,7 @@ tensor plus the matching rows of s B A.
 """
 
 from collections.abc import Callable, Container
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -52,14 +52,19 @@ class Change:
 class AdaptedCheckpoint(Checkpoint):
     """A model with an adapter, used like the adapted model."""
 
-    def __init__(self, model: Checkpoint, adapter: Path, *, allow_pickle: bool = False) -> None:
+    def __init__(
+        self, model: Checkpoint, adapter: Path, base: str = "", *, allow_pickle: bool = False
+    ) -> None:
         """Match every tensor of a peft adapter to the tensor of the model that it changes.
+
+        ``base`` is the reference of the model; by default its folder.
 
         Raises:
             ModelError: the adapter is not a LoRA, or a tensor of it does not fit the model.
         """
         check_donor_files(adapter)
         content = read_adapter(adapter, allow_pickle=allow_pickle)
+        self.unadapted, self.base = model, base or str(model.path)
         model = _prepared(model, content)
         fit = _Fit(model, content)
         self._whole = fit.replacements()
@@ -72,7 +77,11 @@ class AdaptedCheckpoint(Checkpoint):
         self._files.setdefault(content.file, WeightFile(content.file))
         self._changes = fit.changes(tensors)
         self._factor = lru_cache(_KEPT_FACTORS)(self._read_factor)
-        self._model, self._adapter = model, content
+        self._model, self.adapter = model, content
+        self.trained_whole = {
+            own: name for name, own in fit.owners.items() if name not in content.untrained
+        }
+        """Tensors that were trained whole: the adapter's names for them by the model's."""
 
     def source(self, tensor: str) -> Source:
         """Return a tensor of the adapted model."""
@@ -85,7 +94,7 @@ class AdaptedCheckpoint(Checkpoint):
     @property
     def folders(self) -> tuple[Path, ...]:
         """The model's and the adapter's."""
-        return (*self._model.folders, self._adapter.folder)
+        return (*self._model.folders, self.adapter.folder)
 
     @property
     def tokenizer_folder(self) -> Path:
@@ -95,13 +104,13 @@ class AdaptedCheckpoint(Checkpoint):
             for name, tensor in self._whole.items()
             if name in self._model.tensors
         )
-        has_one = (self._adapter.folder / "tokenizer.json").is_file()
-        return self._adapter.folder if grown and has_one else self._model.tokenizer_folder
+        has_one = (self.adapter.folder / "tokenizer.json").is_file()
+        return self.adapter.folder if grown and has_one else self._model.tokenizer_folder
 
     @cached_property
     def fingerprint(self) -> str:
         """Hash of the model's fingerprint and of the adapter's files."""
-        files = (self._adapter.file, self._adapter.folder / CONFIG)
+        files = (self.adapter.file, self.adapter.folder / CONFIG)
         return fingerprint([self._model.fingerprint, *map(file_fingerprint, files)])
 
     def close(self) -> None:
@@ -164,6 +173,8 @@ class _Fit:
 
     model: Checkpoint
     content: AdapterFile
+    owners: dict[str, str] = field(default_factory=dict)
+    """The model's names of the tensors that are replaced, by the adapter's."""
 
     def replacements(self) -> dict[str, StoredTensor]:
         """Return the tensors that replace the model's, by the model's names."""
@@ -178,6 +189,7 @@ class _Fit:
             if stored is not None and stored.shape[first:] != tensor.shape[first:]:
                 raise self._misfit(own, stored.shape, tensor.shape)
             found[own] = replace(tensor, name=own)
+            self.owners[name] = own
         return found | self._head_left_behind()
 
     def changes(self, tensors: dict[str, StoredTensor]) -> dict[str, list[Change]]:

@@ -21,7 +21,8 @@ from mixmerge.merging.models.safetensors_io import StoredTensor, read_header
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
-_PREFIX = "base_model.model."
+PREFIX = "base_model.model."
+"""What peft puts before every name."""
 _LARGE = 1e9
 """Far above any rank or alpha; also excludes infinity, NaN and huge integers."""
 
@@ -93,7 +94,7 @@ def read_adapter(folder: Path, *, allow_pickle: bool = False) -> AdapterFile:
     untrained = set()
     tensors = _tensors(folder, allow_pickle)
     for tensor in tensors:
-        name = tensor.name.removeprefix(_PREFIX)
+        name = tensor.name.removeprefix(PREFIX)
         if name == tensor.name:
             raise _unknown(tensor)
         if _UNUSED + "." in name:

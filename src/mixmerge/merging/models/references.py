@@ -59,20 +59,20 @@ def open_model(name: str, text: str, *, allow_pickle: bool = False) -> Checkpoin
     if _is_adapter(folder):
         if adapter is not None:
             raise ModelError(f"{name}: {model} is an adapter itself; put a model before the `+`.")
-        base = locate(_base_of(folder), pickled=allow_pickle)
-        return _adapted(name, base, folder, allow_pickle)
+        return _adapted(name, _base_of(folder), folder, allow_pickle)
     if adapter is not None:
-        return _adapted(name, folder, locate(adapter, pickled=allow_pickle), allow_pickle)
+        return _adapted(name, model, locate(adapter, pickled=allow_pickle), allow_pickle)
     return Checkpoint(name, folder, allow_pickle=allow_pickle)
 
 
-def _adapted(name: str, folder: Path, adapter: Path, allow_pickle: bool) -> Checkpoint:
+def _adapted(name: str, base: str, adapter: Path, allow_pickle: bool) -> Checkpoint:
+    folder = locate(base, pickled=allow_pickle)
     if not (adapter / CONFIG).is_file():
         raise ModelError(f"{name}: {adapter} has no {CONFIG}, so it is not an adapter.")
     if _is_adapter(folder):
         raise ModelError(f"{name}: {folder} is an adapter itself; merge it into its model first.")
     model = Checkpoint(name, folder, allow_pickle=allow_pickle)
-    return AdaptedCheckpoint(model, adapter, allow_pickle=allow_pickle)
+    return AdaptedCheckpoint(model, adapter, base, allow_pickle=allow_pickle)
 
 
 def _is_adapter(folder: Path) -> bool:

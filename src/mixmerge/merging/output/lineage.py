@@ -13,6 +13,7 @@ import numpy as np
 from mixmerge.errors import SpecError
 from mixmerge.files import PARTIAL
 from mixmerge.fingerprint import file_fingerprint, fingerprint
+from mixmerge.merging.models.checkpoint import Checkpoint
 from mixmerge.merging.models.donor_files import donated
 from mixmerge.merging.models.references import parse
 from mixmerge.merging.planning.plan import MergePlan
@@ -22,6 +23,14 @@ from mixmerge.merging.vocabularies.chat_template import write_template
 
 RECIPE_FILE = "mixmerge_recipe.yml"
 """The recipe in mixmerge's own format, which ``mixmerge merge`` reads."""
+
+ADAPTER_REPORT = "mixmerge_adapter.json"
+"""What an adapter that was merged or extracted holds, and what it lost."""
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether a folder was written by a merge or an extraction."""
+    return any((folder / name).is_file() for name in (RECIPE_FILE, ADAPTER_REPORT))
 
 
 def check_target(plan: MergePlan, out: Path) -> None:
@@ -39,8 +48,7 @@ def check_target(plan: MergePlan, out: Path) -> None:
             raise SpecError(
                 f"{out}: is, contains or lies inside the input {folder}; choose another folder."
             )
-    is_merge = (out / RECIPE_FILE).exists()
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not is_merge)):
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not is_ours(out))):
         raise SpecError(f"{out}: exists and is not a merged model; remove it or choose another.")
 
 
@@ -71,12 +79,62 @@ def copy_donor_files(plan: MergePlan, folder: Path) -> None:
 
 
 def write_lineage(
-    plan: MergePlan, folder: Path, seed: int, stages: Mapping[str, MergePlan] | None = None
+    plan: MergePlan,
+    folder: Path,
+    seed: int,
+    stages: Mapping[str, MergePlan] | None = None,
+    notes: Iterable[str] | None = None,
 ) -> None:
-    """Write the recipe and the model card, which also lists the inputs of earlier stages."""
+    """Write the recipe and the model card, which also lists the inputs of earlier stages.
+
+    ``notes`` are those of the plan by default.
+    """
     text = recipe_text(_from_anywhere(plan.recipe))
     (folder / RECIPE_FILE).write_text(text, encoding="utf-8")
-    (folder / "README.md").write_text(_card(plan, text, seed, stages or {}), encoding="utf-8")
+    made = {*plan.recipe.stages}
+    inputs = [line for stage in (plan, *(stages or {}).values()) for line in _inputs(stage, made)]
+    method, adapter = plan.recipe.declaration, plan.recipe.adapter is not None
+    said = [
+        f"Merged by mixmerge with `{method.name}` ({method.paper}), seed {seed}.",
+        *([] if adapter else [_origin_of_files(plan)]),
+        *(f"Note: {note}." for note in (plan.notes if notes is None else notes)),
+        "",
+        f"To merge again: `mixmerge merge {RECIPE_FILE} OUT --seed {seed}`.",
+        "",
+        "```yaml",
+        text.rstrip(),
+        "```",
+    ]
+    title = f"A merge of {', '.join(model.name for model in plan.recipe.models)}"
+    write_card(folder, title, said, inputs, library="peft" if adapter else "transformers")
+
+
+def write_card(
+    folder: Path, title: str, said: Iterable[str], inputs: Iterable[str], *, library: str
+) -> None:
+    """Write a model card: what was done, the inputs with their fingerprints, and the versions."""
+    lines = [
+        "---",
+        f"library_name: {library}",
+        "tags: [merge, mixmerge]",
+        "---",
+        "",
+        f"# {title}",
+        "",
+        *said,
+        "",
+        "| input | folder | fingerprint of its weights |",
+        "|---|---|---|",
+        *dict.fromkeys(inputs),
+        "",
+        "| made with | version |",
+        "|---|---|",
+        f"| mixmerge | {version('mixmerge')} |",
+        f"| numpy | {np.__version__} |",
+        f"| python | {platform.python_version()} |",
+        "",
+    ]
+    (folder / "README.md").write_text("\n".join(lines), encoding="utf-8")
 
 
 def _from_anywhere(recipe: MergeRecipe, stages: Iterable[str] = ()) -> MergeRecipe:
@@ -109,51 +167,19 @@ def _whole(text: str) -> str:
     return str(folder.absolute()) if folder.exists() else text
 
 
-def _card(plan: MergePlan, text: str, seed: int, stages: Mapping[str, MergePlan]) -> str:
-    method = plan.recipe.declaration
-    made = {*plan.recipe.stages}
-    inputs = [line for stage in (plan, *stages.values()) for line in _inputs(stage, made)]
-    return "\n".join(
-        [
-            "---",
-            "library_name: transformers",
-            "tags: [merge, mixmerge]",
-            "---",
-            "",
-            f"# A merge of {', '.join(model.name for model in plan.recipe.models)}",
-            "",
-            f"Merged by mixmerge with `{method.name}` ({method.paper}), seed {seed}.",
-            _origin_of_files(plan),
-            *(f"Note: {note}." for note in plan.notes),
-            "",
-            f"To merge again: `mixmerge merge {RECIPE_FILE} OUT --seed {seed}`.",
-            "",
-            "```yaml",
-            text.rstrip(),
-            "```",
-            "",
-            "| input | folder | fingerprint of its weights |",
-            "|---|---|---|",
-            *dict.fromkeys(inputs),
-            "",
-            "| made with | version |",
-            "|---|---|",
-            f"| mixmerge | {version('mixmerge')} |",
-            f"| numpy | {np.__version__} |",
-            f"| python | {platform.python_version()} |",
-            "",
-        ]
-    )
-
-
 def _inputs(plan: MergePlan, stages: Container[str]) -> list[str]:
     """Return a table row for each input: name, folder and fingerprint."""
     lines = []
     for item, model in zip(plan.recipe.inputs, plan.checkpoints, strict=True):
         stage = stage_of(item.path)
         place = f"stage `{stage}`" if stage in stages else f"`{model.path}`"
-        lines.append(f"| {model.name} | {place} | `{model.fingerprint}` |")
+        lines.append(input_line(model, place))
     return lines
+
+
+def input_line(model: Checkpoint, place: str) -> str:
+    """Return an input's row of a model card."""
+    return f"| {model.name} | {place} | `{model.fingerprint}` |"
 
 
 def _origin_of_files(plan: MergePlan) -> str:

@@ -59,7 +59,7 @@ def lay_out(tensors: Sequence[NewTensor], shard_size: int) -> list[Shard]:
     files = [f"model-{at:05d}-of-{len(groups):05d}.safetensors" for at in range(1, len(groups) + 1)]
     named = [*zip(files if groups[1:] else [WEIGHTS], groups, strict=True)]
     named += [(f"{folder}/{WEIGHTS}", group) for folder, group in beside.items()]
-    return [_shard(file, group) for file, group in named]
+    return [shard(file, group) for file, group in named]
 
 
 def needs_index(shards: Sequence[Shard]) -> bool:
@@ -67,7 +67,8 @@ def needs_index(shards: Sequence[Shard]) -> bool:
     return all(shard.file != WEIGHTS for shard in shards)
 
 
-def _shard(file: str, tensors: Sequence[NewTensor]) -> Shard:
+def shard(file: str, tensors: Sequence[NewTensor]) -> Shard:
+    """Lay out one file."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     offset = 0
     # Widest types first, so that every tensor is aligned to its element size.

@@ -9,7 +9,7 @@ from pathlib import Path
 from mixmerge.durable import take_lock
 from mixmerge.errors import ResourceError, SpecError
 from mixmerge.files import PARTIAL, explained_disk_errors, sync, sync_all, write_text
-from mixmerge.merging.output.lineage import RECIPE_FILE
+from mixmerge.merging.output.lineage import is_ours
 
 _KEY = ".merge-key"
 
@@ -69,7 +69,7 @@ def _begin(partial: Path, key: str) -> None:
         return
     left = sorted(partial.iterdir())
     # A merge that was killed just before the final rename has a recipe but no key.
-    ours = note.is_file() or (partial / RECIPE_FILE).is_file()
+    ours = note.is_file() or is_ours(partial)
     if not ours and any(not entry.name.startswith(_KEY) for entry in left):
         raise SpecError(
             f"{partial}: the model would be written here, but the folder contains something that "

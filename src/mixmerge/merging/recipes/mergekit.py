@@ -30,6 +30,7 @@ from mixmerge.merging.recipes.sections import changed, with_fallback
 _KEYS = (
     *("merge_method", "models", "slices", "base_model", "parameters", "dtype", "out_dtype"),
     *("tokenizer", "tokenizer_source", "chat_template", "name", "unsafe_truncate_embeddings"),
+    "adapter",
 )
 _CANNOT = {"modules": "parts of a model cannot have recipes of their own; use `models` or `slices`"}
 _OTHER_PROGRAMS = {
@@ -92,6 +93,7 @@ def from_mergekit(
         "chat_template": text.get("chat_template"),
         "unsafe_truncate_embeddings": text.get("unsafe_truncate_embeddings") or False,
         "files_from": base,
+        "adapter": text.get("adapter"),
         "stages": stages or {},
     }
     try:

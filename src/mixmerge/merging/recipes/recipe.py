@@ -17,7 +17,7 @@ from mixmerge.errors import SpecError
 from mixmerge.files import first_problem
 from mixmerge.merging.methods import METHODS
 from mixmerge.merging.methods.method import Method
-from mixmerge.merging.recipes.sections import Setting, TokenizerRecipe, leaves
+from mixmerge.merging.recipes.sections import AdapterRecipe, Setting, TokenizerRecipe, leaves
 from mixmerge.spec_model import SpecModel
 
 _STAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -100,6 +100,8 @@ class MergeRecipe(SpecModel):
     unsafe_truncate_embeddings: bool = False
     """Whether rows of embeddings and heads beyond those of the smallest are dropped. Takes for
     granted that all models give the same tokens the same ids, which `tokenizer` makes true."""
+    adapter: AdapterRecipe | None = None
+    """Write a LoRA adapter instead of a model; all models are adapters of one base."""
     stages: dict[str, "MergeRecipe"] = {}
     """Merges to carry out before, in this order; their results are inputs by these names."""
 
@@ -230,6 +232,10 @@ def _problems(recipe: MergeRecipe, method: Method) -> Iterator[str]:
         where = f"slice {number}: " if recipe.slices else ""
         yield from _part(recipe, part, method, where)
     yield from _stages(recipe)
+    if recipe.adapter is not None:
+        for key in ("slices", "tokenizer", "stages", "unsafe_truncate_embeddings"):
+            if getattr(recipe, key):
+                yield f"an adapter keeps its base's layers and tokens; remove `{key}` or `adapter`"
 
 
 def _names(recipe: MergeRecipe) -> Iterator[str]:

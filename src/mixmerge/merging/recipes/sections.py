@@ -199,3 +199,16 @@ class TokenizerRecipe(SpecModel):
             if isinstance(source, (ModelTokenRow, str))
         ]
         return tuple(dict.fromkeys(named))
+
+
+class AdapterRecipe(SpecModel):
+    """A result that is a LoRA adapter of the models' common base."""
+
+    rank: Literal["exact"] | Annotated[int, Field(ge=1)] = "exact"
+    """``exact`` adds up the adapters' factors, so the rank is the sum of theirs; a number cuts the
+    merged change to that rank by its singular values, and the error is reported."""
+
+    @property
+    def most(self) -> int | None:
+        """The largest rank, or None."""
+        return None if self.rank == "exact" else self.rank
