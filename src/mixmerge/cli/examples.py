@@ -20,6 +20,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "mix": ("mixmerge mix mixture.yaml out/",),
     "train": ("mixmerge train training.yaml out/",),
     "merge": ("mixmerge merge recipe.yml out/", "mixmerge merge recipe.yml out/ --dry-run"),
+    "extract": (
+        "mixmerge extract ./base ./tuned adapter/ --rank 32",
+        "mixmerge extract org/base ./tuned adapter/ --rank 16 --module q_proj --module v_proj",
+    ),
     "evaluate": (
         "mixmerge evaluate study.yaml out/",
         "mixmerge evaluate study.yaml out/ --budget 5",

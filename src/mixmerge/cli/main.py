@@ -17,6 +17,7 @@ from mixmerge.cli.compare import compare
 from mixmerge.cli.console import Console
 from mixmerge.cli.doctor import doctor
 from mixmerge.cli.examples import epilog, unbroken
+from mixmerge.cli.extract import extract
 from mixmerge.cli.init import init
 from mixmerge.cli.inspect import inspect
 from mixmerge.cli.merge import merge
@@ -53,7 +54,7 @@ app = typer.Typer(
 )
 PANELS: dict[str, tuple[Callable[..., int | None], ...]] = {
     "The whole study": (demo, init, doctor, plan, run, status, adopt, report, export),
-    "One part of it": (mix, train, merge, evaluate, inspect, compare),
+    "One part of it": (mix, train, merge, extract, evaluate, inspect, compare),
 }
 for panel, commands in PANELS.items():
     for command in commands:

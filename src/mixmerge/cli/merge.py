@@ -48,6 +48,14 @@ def merge(
             help="Cut embeddings and heads to the fewest rows: right only for equal token ids.",
         ),
     ] = False,
+    adapter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RANK",
+            help="Write a LoRA adapter of this rank, or of the rank that is `exact`; all models "
+            "are adapters of one base.",
+        ),
+    ] = None,
     engine: Annotated[
         str,
         typer.Option(
@@ -65,12 +73,14 @@ def merge(
     file.
     """
     from mixmerge.cli.screen import bar
-    from mixmerge.merging.recipes.recipe_file import read_recipe
+    from mixmerge.merging.recipes.recipe_file import read_recipe, with_adapter
     from mixmerge.yaml_file import one_line
 
     size = _bytes(shard_size)
+    read = read_recipe(recipe, strict=strict)
+    if adapter is not None:
+        read = with_adapter(read, int(adapter) if adapter.isdecimal() else adapter)
     if dry_run:
-        read = read_recipe(recipe, strict=strict)
         _show_plan(read.truncating() if unsafe_truncate_embeddings else read, allow_pickle)
         return
     from mixmerge.execution.engines import helpers_by_name
@@ -84,21 +94,20 @@ def merge(
         )
     with bar("merge", unit="bytes") as progress:
         notes = run(
-            recipe,
+            read,
             out,
             seed=seed,
             threads=threads,
             shard_size=size,
             verify=verify,
             allow_pickle=allow_pickle,
-            strict=strict,
             unsafe_truncate_embeddings=unsafe_truncate_embeddings,
             helpers=helpers,
             progress=progress,
         )
     for note in notes:
         typer.echo(f"note: {one_line(note)}", err=True)
-    typer.echo(f"model: {out}")
+    typer.echo(f"{'model' if read.adapter is None else 'adapter'}: {out}")
 
 
 def _bytes(text: str) -> int:

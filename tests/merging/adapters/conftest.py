@@ -11,6 +11,16 @@ from mixmerge.merging.kernels import Array
 
 MakeAdapter = Callable[..., Path]
 
+WARNINGS = [
+    pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Model (has|with) `tie_word_embeddings=True`:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Input and output embeddings are no longer:UserWarning"),
+    pytest.mark.filterwarnings(r"ignore:.*LoRA tensor\(s\) have invalid shape"),  # of a bias
+    # peft calls what transformers renamed
+    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
+]
+"""Marks for tests that let peft work on tied models."""
+
 
 def llama(tied: bool = False) -> Any:
     """Return a tiny Llama with biases."""

@@ -96,26 +96,6 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Shift:
-    """The change of one module's bias."""
-
-    module: str
-    size: int
-    terms: tuple[Term, ...]
-    dense: Dense | None = None
-
-    def vector(self, parallel_map: ParallelMap, hold: int) -> Matrix:
-        """Return the change, float64 of shape (size,)."""
-        if self.dense is not None:
-            return self.dense(parallel_map, hold).astype(np.float64)
-        total = np.zeros(self.size)
-        for term in self.terms:
-            stored = term.source.factor(term.source.change.right, False)
-            total += term.scaled * stored.astype(np.float64)
-        return total
-
-
-@dataclass(frozen=True)
 class Whole:
     """A tensor that is written whole, under one or more names."""
 
@@ -129,24 +109,10 @@ class Changes:
     """The content of an adapter."""
 
     changes: tuple[Change, ...]
-    shifts: tuple[Shift, ...] = ()
     whole: tuple[Whole, ...] = ()
     notes: tuple[str, ...] = ()
     left_out: Mapping[str, float] = field(default_factory=dict)
     """Norms of changes that are not among them, by tensor."""
-
-    def with_all_biases(self) -> "Changes":
-        """Return the same with a zero change of every other module's bias, if any bias changes.
-
-        peft has changes of biases in all modules or in none.
-        """
-        known = {shift.module for shift in self.shifts}
-        more = [
-            Shift(change.module, change.shape[0], ())
-            for change in self.changes
-            if known and change.module not in known and not change.embedding
-        ]
-        return replace(self, shifts=(*self.shifts, *more))
 
 
 def difference(row: Row, base: Source, method: Method, seed: int) -> Dense:

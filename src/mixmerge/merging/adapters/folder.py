@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from mixmerge.errors import ModelError
 from mixmerge.files import write_json
 from mixmerge.hub import local_folder
-from mixmerge.merging.adapters.changes import Change, Changes, Shift
+from mixmerge.merging.adapters.changes import Change, Changes
 from mixmerge.merging.kernels.low_rank import Matrix, Product
 from mixmerge.merging.kernels.rounding import narrow_into, widen_into
 from mixmerge.merging.methods.method import Method
@@ -52,7 +53,7 @@ class AdapterReport(SpecModel):
     error: float
     """Relative Frobenius error of all modules together."""
     modules: dict[str, ModuleReport]
-    left_out: dict[str, float] = {}
+    left_out: dict[str, float] = Field(default={})
     """Norms of the changes that the adapter does not hold, by tensor."""
     share_left_out: float = 0.0
     """Their share of the squared norm of all changes."""
@@ -122,7 +123,6 @@ def write_adapter(
         writer = _Writer(file, dtype, counter, pool.later)
         jobs: list[tuple[int, Callable[[ParallelMap, int], None]]] = [
             *((prod(each.shape), partial(writer.change, each)) for each in changes.changes),
-            *((each.size, partial(writer.shift, each)) for each in changes.shifts),
         ]
         for whole in changes.whole:
             for name in whole.names:
@@ -154,8 +154,6 @@ def _tensors(changes: Changes, dtype: str) -> Iterator[NewTensor]:
         a, b = _keys(change)
         yield NewTensor(a, dtype, (change.rank, change.shape[1]))
         yield NewTensor(b, dtype, (change.shape[0], change.rank))
-    for shift in changes.shifts:
-        yield NewTensor(_bias(shift), dtype, (shift.size,))
     for whole in changes.whole:
         output = whole.row.output
         for name in whole.names:
@@ -168,10 +166,6 @@ def _keys(change: Change) -> tuple[str, str]:
     if change.embedding:
         return f"{start}.lora_embedding_A", f"{start}.lora_embedding_B"
     return f"{start}.lora_A.weight", f"{start}.lora_B.weight"
-
-
-def _bias(shift: Shift) -> str:
-    return f"{PREFIX}{shift.module}.lora_B.bias"
 
 
 def _key_of_whole(name: str, changes: Changes) -> str:
@@ -198,10 +192,6 @@ class _Writer:
         a, b = _keys(change)
         stored = Product(a=self._put(a, factors.a), b=self._put(b, factors.b))
         self.squares[change.module] = lost(stored)
-
-    def shift(self, shift: Shift, parallel_map: ParallelMap, hold: int) -> None:
-        """Write the change of one bias."""
-        self._put(_bias(shift), shift.vector(parallel_map, hold))
 
     def whole(
         self, name: str, row: Row, method: Method, seed: int, parallel_map: ParallelMap, hold: int
@@ -262,7 +252,6 @@ def _config(changes: Changes, target: Target) -> dict[str, Any]:
         "target_modules": _short([*ranks], target.model),
         "modules_to_save": sorted({*saved}) or None,
         "bias": "all" if biases else "none",
-        "lora_bias": bool(changes.shifts),
     }
 
 
@@ -282,9 +271,7 @@ def notes_on_vllm(changes: Changes) -> Iterator[str]:
     """Say why vLLM would not load an adapter, if it would not."""
     why = []
     if changes.whole:
-        why.append("has tensors that are trained whole (`modules_to_save`)")
-    if changes.shifts:
-        why.append("changes biases")
+        why.append("has whole tensors (`modules_to_save`, `bias`)")
     if (rank := max(change.rank for change in changes.changes)) > _LARGEST_OF_VLLM:
         why.append(f"has rank {rank}, of at most {_LARGEST_OF_VLLM}")
     if why:

@@ -14,7 +14,6 @@ from mixmerge.errors import ModelError, SpecError
 from mixmerge.merging.adapters.changes import (
     Change,
     Changes,
-    Shift,
     Term,
     Whole,
     check_ranks,
@@ -54,8 +53,8 @@ def adapted_inputs(plan: MergePlan) -> list[AdaptedCheckpoint]:
             )
         raise ModelError(
             f"{first.name} adapts {first.unadapted.path}, {model.name} "
-            f"{'is' if base is model else 'adapts'} {base.path}, whose weights are others: adapters "
-            "are merged into one only for the same base."
+            f"{'is' if base is model else 'adapts'} {base.path}, whose weights are others: only "
+            "adapters of the same base are merged into one."
         )
     return adapted
 
@@ -70,22 +69,22 @@ def merged_changes(plan: MergePlan, rank: int | None, seed: int) -> Changes:
     adapted = adapted_inputs(plan)
     work = _Work(plan, rank, seed)
     changes: list[Change] = []
-    shifts: list[Shift] = []
     whole: list[Whole] = []
     for row in plan.rows:
         inputs = [unwrapped(source) for source in row.inputs]
-        if names := work.names_of_whole(row, [source for _, source in inputs]):
+        sources = [source for _, source in inputs]
+        if names := work.names_of_whole(sources):
             whole.append(Whole(names, row))
-        elif any(found for found, _ in inputs):
-            for change in work.low_rank(row, [found for found, _ in inputs], inputs[0][1]):
-                if isinstance(change, Shift):
-                    shifts.append(change)
-                else:
-                    changes.append(change)
+            continue
+        found = [own for own, _ in inputs]
+        biases = {f"{each.change.module}.bias" for own in found for each in own if each.is_bias}
+        if biases:
+            whole.append(Whole(tuple(biases), row))
+        elif any(found):
+            changes += work.low_rank(row, found, sources[0])
     check_ranks(changes, rank)
     notes = [*plan.notes, *_missing(adapted, changes, whole)]
-    found = Changes(tuple(changes), tuple(shifts), tuple(whole), tuple(notes))
-    return found.with_all_biases()
+    return Changes(tuple(changes), tuple(whole), tuple(notes))
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ class _Work:
     rank: int | None
     seed: int
 
-    def names_of_whole(self, row: Row, own: list[Source]) -> tuple[str, ...]:
+    def names_of_whole(self, own: list[Source]) -> tuple[str, ...]:
         """Return the adapter's names for a tensor that an adapter replaces; none if none does."""
         for model, source in zip(self.plan.checkpoints, own, strict=True):
             if not isinstance(model, AdaptedCheckpoint):
@@ -113,7 +112,7 @@ class _Work:
 
     def low_rank(
         self, row: Row, found: list[list[AdaptedSource]], base: Source
-    ) -> Iterator[Change | Shift]:
+    ) -> Iterator[Change]:
         """Yield the change of each module that a tensor belongs to: two for a tied head."""
         shares = self._shares(row)
         by_module: dict[str, list[Term]] = {}
@@ -129,9 +128,7 @@ class _Work:
             if not exact:
                 dense = difference(row, base, self.plan.recipe.declaration, self.seed)
             change = terms[0].source.change
-            if change.left is None:
-                yield Shift(module, change.right.size, tuple(terms), dense)
-                continue
+            assert change.left is not None
             rows, _, columns = terms[0].sizes
             total = sum(term.sizes[1] for term in terms) if exact else min(rows, columns)
             embedding = "lora_embedding" in change.left.name

@@ -135,6 +135,7 @@ class AdaptedSource:
         self.name = f"{own.name} (with {change.right.file.parent.name})"
         self.dtype, self.shape = own.dtype, own.shape
         self.by_row = change.left is not None
+        self.is_bias = change.left is None
 
     def read(self, start: int, out: Array) -> None:
         """Fill ``out`` with whole rows, from element ``start`` on; see `Source.read`."""

@@ -147,11 +147,7 @@ def check_architecture(config: Config, tensors: Sequence[NewTensor]) -> str | No
 def _loaded(kind: Any, config: Config, tensors: Sequence[NewTensor]) -> dict[str, Any]:
     """Return transformers' report on loading the tensors without data."""
     import torch
-    import transformers
 
-    with TemporaryDirectory() as folder:
-        write_json(Path(folder) / "config.json", config)
-        settings = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
     shapes = {
         tensor.name: torch.empty(
             tensor.shape,
@@ -164,13 +160,43 @@ def _loaded(kind: Any, config: Config, tensors: Sequence[NewTensor]) -> dict[str
     with quiet_transformers():
         _, found = kind.from_pretrained(
             None,
-            config=settings,
+            config=_settings(config),
             state_dict=shapes,
             device_map="meta",
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
     return dict(found)
+
+
+def _settings(config: Config) -> Any:
+    """Return transformers' object for a configuration."""
+    import transformers
+
+    with TemporaryDirectory() as folder:
+        write_json(Path(folder) / "config.json", config)
+        return transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+
+
+def empty_model(name: str, config: Config) -> Any:
+    """Return transformers' model for a configuration, on PyTorch's meta device.
+
+    Raises:
+        ModelError: transformers does not know the architecture, or cannot build it.
+    """
+    import torch
+    import transformers
+
+    kind = (config.get("architectures") or [""])[0]
+    try:
+        with quiet_transformers(), torch.device("meta"):
+            return getattr(transformers, kind)(_settings(config))
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"{name}: transformers cannot build {kind or 'a model without `architectures`'} "
+            f"({reason:.200}), so its layers are not known."
+        ) from error
 
 
 def _problems(kind: str, found: dict[str, Any]) -> Iterator[str]:

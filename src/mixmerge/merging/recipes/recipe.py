@@ -349,6 +349,8 @@ def _stages(recipe: MergeRecipe) -> Iterator[str]:
                 f"stage `{name}`: a name has at most 100 letters, digits, `_`, `.` and `-`, "
                 f"and does not end in {' or '.join(_TAKEN)}"
             )
+        if stage.adapter is not None:
+            yield f"stage `{name}`: only the result can be an adapter; remove its `adapter`"
         if stage.stages:
             yield f"stage `{name}`: has stages of its own; list them all at the top"
         late = [other for other in recipe.stages if other in used[name] and other not in made]

@@ -98,6 +98,19 @@ def _stage(name: str, document: Document) -> MergeRecipe:
         raise SpecError(f"document `{name}`: {error}") from error
 
 
+def with_adapter(recipe: MergeRecipe, rank: int | str) -> MergeRecipe:
+    """Return a recipe that writes an adapter of a rank, or of the rank that is ``exact``.
+
+    Raises:
+        SpecError: the rank is wrong, or the recipe changes more than an adapter can.
+    """
+    content = recipe.model_dump(exclude_defaults=True) | {"adapter": {"rank": rank}}
+    try:
+        return MergeRecipe.model_validate(content).with_notes(recipe.notes)
+    except ValidationError as error:
+        raise SpecError(f"adapter: {explained(error)}") from error
+
+
 def recipe_text(recipe: MergeRecipe) -> str:
     """Return a recipe as YAML in mixmerge's own format, which `read_recipe` reads."""
     return to_yaml(recipe.model_dump(mode="json", exclude_defaults=True), width=80)
