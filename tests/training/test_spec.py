@@ -94,6 +94,7 @@ def test_the_identity_of_a_training_stays(given: dict[str, Any], changed: dict[s
         ({"method": ["sft"]}, "valid string"),
         ({"adapter": {"targets": ["q_proj", "lm_head"]}}, "lm_head"),
         ({"adapter": {"targets": []}}, "at least one layer"),
+        ({"adapter": {"targets": ["up"], "modules_to_save": ["up"]}}, "`up` is in `targets` and"),
     ],
 )
 def test_contradictions_are_refused(settings: dict[str, Any], message: str) -> None:

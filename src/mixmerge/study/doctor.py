@@ -15,7 +15,7 @@ from mixmerge.execution.engines import ENGINES
 from mixmerge.execution.engines.local import physical_memory_gb
 from mixmerge.study.memory import FULL_BYTES, HALF_BYTES, ROOM, gpus
 from mixmerge.study.packages import extras
-from mixmerge.training.spec import AdapterSpec
+from mixmerge.training.adapter import AdapterSpec
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "safetensors")
 _PROGRAMS = {

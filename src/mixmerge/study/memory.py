@@ -26,7 +26,8 @@ from mixmerge.study.spec import BASE, Study
 from mixmerge.study.steps.generate import Generate
 from mixmerge.study.steps.kind import model_path
 from mixmerge.study.steps.train import Train, placement_of
-from mixmerge.training.spec import AdapterSpec, TrainPlacement, TrainSpec
+from mixmerge.training.adapter import AdapterSpec
+from mixmerge.training.spec import TrainPlacement, TrainSpec
 from mixmerge.yaml_file import Place
 
 FULL_BYTES, HALF_BYTES, BYTES_IN_4_BIT = 16, 2, 0.6
@@ -42,6 +43,8 @@ _IN_NAME = re.compile(r"(?<![a-zA-Z0-9.])(\d+(?:\.\d+)?)([bBmM])(?![a-zA-Z0-9])"
 """How model names state their size."""
 _HEAD = ("embed", "wte", "lm_head", "output.weight")
 """Parts of the names of matrices that `all-linear` does not adapt."""
+_TABLES = ("embed_tokens", "lm_head", "wte", "embed_in", "embed_out")
+"""Modules with a row for each token."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,18 @@ class ModelSize:
             for name, rows, columns in self.matrices
             if adapter.targets == "all-linear" or name.split(".")[-2:][0] in adapter.targets
         ]
-        return adapter.rank * sum(chosen)
+        return adapter.rank * sum(chosen) + self._whole(adapter.modules_to_save)
+
+    def _whole(self, modules: tuple[str, ...]) -> int:
+        """Return the number of weights in modules that are trained whole, as far as known."""
+        text = self.config.get("text_config", self.config)
+        table = (text.get("vocab_size") or 0) * (text.get("hidden_size") or 0)
+        inside = sum(
+            rows * columns
+            for name, rows, columns in self.matrices
+            if name.split(".")[-2] in modules
+        )
+        return inside + table * sum(name in _TABLES for name in modules)
 
     def cache_bytes(self, tokens: int) -> int:
         """Return the bytes of the key-value cache for some tokens, at 16 bits; 0 if unknown."""

@@ -4,6 +4,7 @@
 runs. `mixmerge.training.run.train` trains with TRL and writes an ordinary Hugging Face folder.
 """
 
-from mixmerge.training.spec import AdapterSpec, TrainJob, TrainPlacement, TrainSpec
+from mixmerge.training.adapter import AdapterSpec
+from mixmerge.training.spec import TrainJob, TrainPlacement, TrainSpec
 
 __all__ = ["AdapterSpec", "TrainJob", "TrainPlacement", "TrainSpec"]

@@ -7,63 +7,19 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import ConfigDict, Field, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic import ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
 from mixmerge.chat.options import ChatOptions
 from mixmerge.errors import ResourceError, SpecError
 from mixmerge.spec_model import SpecModel, hint, quoted, refusal
+from mixmerge.training.adapter import AdapterSpec
 from mixmerge.training.objectives import DEFAULT, OBJECTIVES
 from mixmerge.training.objectives.objective import Objective
 
 
 class _Finite(SpecModel):
     model_config = ConfigDict(allow_inf_nan=False)
-
-
-class AdapterSpec(_Finite):
-    """A LoRA adapter: low-rank updates of frozen weights (Hu et al. 2021, arXiv:2106.09685).
-
-    With ``load_in_4bit`` the frozen weights are quantized: QLoRA (Dettmers et al. 2023,
-    arXiv:2305.14314).
-    """
-
-    rank: int = Field(default=16, ge=1)
-    """Rank of the update of each layer."""
-    alpha: float = Field(default=32.0, gt=0)
-    """The update is scaled by ``alpha / rank``."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Dropout of the adapter's inputs in SFT; DPO trains without dropout."""
-    targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
-    """Names of the layers to adapt, e.g. ``[q_proj, v_proj]``; ``all-linear``: all but the head."""
-    load_in_4bit: bool = Field(default=False, exclude_if=lambda on: not on)
-    """QLoRA: in training, the base model's linear layers are in 4-bit NormalFloat with double
-    quantization. The adapter is merged into the original weights. Needs bitsandbytes."""
-
-    @field_validator("targets")
-    @classmethod
-    def _trainable(cls, targets: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        if not targets:
-            raise ValueError("name at least one layer, or write `all-linear`")
-        if "lm_head" in targets:
-            raise ValueError("`lm_head` cannot be adapted: the loss uses its weight directly")
-        return targets
-
-    def requires(self) -> tuple[str, ...]:
-        """Return the package that holds weights in 4 bits."""
-        return ("bitsandbytes",) if self.load_in_4bit else ()
-
-    def check_packages(self) -> None:
-        """Check that bitsandbytes is installed if it is needed, without importing it.
-
-        Raises:
-            ResourceError: it is not.
-        """
-        if any(importlib.util.find_spec(package) is None for package in self.requires()):
-            raise ResourceError(
-                "adapter: `load_in_4bit` needs the package bitsandbytes, which is not installed; "
-                "run `pip install 'mixmerge[qlora]'`, or remove `load_in_4bit`."
-            )
 
 
 class TrainSpec(_Finite):

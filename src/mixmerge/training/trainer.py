@@ -13,7 +13,7 @@ from typing import Any
 from mixmerge import files
 from mixmerge.training.plan import Inputs, Plan
 from mixmerge.training.ranks import is_first_rank, launched_ranks, wait_for_all
-from mixmerge.training.spec import AdapterSpec, TrackingSpec, TrainPlacement
+from mixmerge.training.spec import TrackingSpec, TrainPlacement
 
 log = logging.getLogger(__name__)
 
@@ -142,13 +142,13 @@ def build_trainer(
         args=config,
         train_dataset=_rows(inputs.checkpoints / "rows", plan.columns),
         processing_class=plan.data.tokenizer,
-        peft_config=_lora(adapter) if adapter else None,
+        peft_config=adapter.for_peft(inputs.model.path) if adapter else None,
         callbacks=[Listener(), *_trackers(inputs.placement.tracking)],
         **_of_the_objective(inputs, plan),
     )
-    if inputs.spec.quantized:
-        # TRL stores the adapter of a quantized model in bfloat16, in which AdamW's updates at a
-        # small learning rate are rounded away.
+    if adapter is not None:
+        # TRL stores the adapter of a quantized model in bfloat16, and peft modules that are trained
+        # whole as the model is; AdamW's updates at a small learning rate are rounded away there.
         for weights in trainer.model.parameters():
             if weights.requires_grad:
                 weights.data = weights.data.float()
@@ -181,16 +181,3 @@ def _rows(folder: Path, columns: dict[str, list[Any]]) -> Any:
             Dataset.from_dict(columns).save_to_disk(partial)
     wait_for_all()
     return load_from_disk(folder)
-
-
-def _lora(adapter: AdapterSpec) -> Any:
-    from peft import LoraConfig
-
-    targets = adapter.targets
-    return LoraConfig(
-        r=adapter.rank,
-        lora_alpha=adapter.alpha,
-        lora_dropout=adapter.dropout,
-        target_modules=targets if isinstance(targets, str) else list(targets),
-        task_type="CAUSAL_LM",
-    )

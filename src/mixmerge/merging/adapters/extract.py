@@ -168,7 +168,7 @@ class _Search:
         check_ranks(changes, self.rank)
         whole = self._rest(taken) if self.keeps_rest else []
         left = {name: self.norms[name] for name in self.norms if name not in {*taken, *whole}}
-        notes = (*self.plan.notes, *self._left_out(left))
+        notes = tuple(self._left_out(left))
         kept = tuple(Whole(self._names(name), rows[name]) for name in whole)
         return Changes(changes, kept, notes, left)
 

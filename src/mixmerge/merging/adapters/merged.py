@@ -83,7 +83,7 @@ def merged_changes(plan: MergePlan, rank: int | None, seed: int) -> Changes:
         elif any(found):
             changes += work.low_rank(row, found, sources[0])
     check_ranks(changes, rank)
-    notes = [*plan.notes, *_missing(adapted, changes, whole)]
+    notes = [*plan.recipe.notes, *_missing(adapted, changes, whole)]
     return Changes(tuple(changes), tuple(whole), tuple(notes))
 
 
