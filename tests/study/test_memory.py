@@ -11,7 +11,7 @@ from mixmerge.study import memory
 from mixmerge.study.explain import explain
 from mixmerge.study.memory import Device, ModelSize
 from mixmerge.testbed.model import BASES, TESTBED, weights_folder
-from mixmerge.training.spec import AdapterSpec
+from mixmerge.training import AdapterSpec
 
 SMALL = Path(__file__).parents[1] / "data" / "small.yaml"
 SIZE = ModelSize(

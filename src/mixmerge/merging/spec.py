@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 
 from mixmerge.merging.methods import METHODS
 from mixmerge.merging.recipes.recipe import BaseInput, MergeRecipe, ModelInput
-from mixmerge.merging.recipes.sections import Setting
+from mixmerge.merging.recipes.sections import AdapterRecipe, Setting
 from mixmerge.spec_model import SpecModel
 
 STUDY_BASE = "base"
@@ -64,6 +64,9 @@ class MergeSpec(SpecModel):
     gradient runs from the first layer to the last."""
     dtype: Literal["bfloat16", "float16", "float32"] | None = None
     """Type of the merged weights; None keeps that of the inputs."""
+    adapter: AdapterRecipe | None = Field(default=None, exclude_if=lambda adapter: adapter is None)
+    """Merge the adapters of the models, which are trained with one each, into an adapter of this
+    rank; the checkpoint is the model with that adapter."""
 
     @field_validator("models", mode="before")
     @classmethod
@@ -130,6 +133,7 @@ class MergeSpec(SpecModel):
             base=BaseInput(name=base, path=base) if uses_base else None,
             parameters=self.parameters,
             dtype=self.dtype,
+            adapter=self.adapter,
             files_from=models[0].name,
         )
 

@@ -11,6 +11,7 @@ from mixmerge.evaluation.prompt_spec import PromptSetSpec
 from mixmerge.evaluation.sources import HarnessSpec
 from mixmerge.merging.methods import METHODS
 from mixmerge.spec_model import Problem, quoted, unknown_name
+from mixmerge.study.adapters import adapter_problems
 from mixmerge.study.arms import unknown_members
 from mixmerge.study.selection import SweepSpec
 from mixmerge.study.spec import (
@@ -84,6 +85,7 @@ def problems(study: Study) -> Iterator[Problem]:
     elif not unknown:
         yield from _stages(study)
         yield from _baselines(study)
+        yield from adapter_problems(study)
 
 
 def _batches(study: Study) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tests.merging.adapters.conftest import (
     WARNINGS,
     MakeAdapter,
@@ -19,7 +19,8 @@ from tests.merging.adapters.conftest import (
 )
 from tests.merging.conftest import read_model
 
-from mixmerge.errors import SpecError
+from mixmerge.errors import ModelError, SpecError
+from mixmerge.fingerprint import folder_fingerprint
 from mixmerge.merging.engine import merge
 from mixmerge.merging.kernels import Array
 
@@ -87,7 +88,7 @@ def test_it_is_the_merge_of_the_whole_models(
     method: str, base: Path, pair: list[Path], tmp_path: Path
 ) -> None:
     """At full rank the adapter gives what merging whole models gives, with the same draws."""
-    keys = {"merge_method": method}
+    keys: dict[str, Any] = {"merge_method": method}
     if "dare" in method or method == "ties":
         keys |= {"parameters": {"density": 0.6}}
     if method == "slerp":
@@ -279,3 +280,77 @@ def test_what_an_adapter_lacks_is_said_once(
     ]
     assert "vLLM does not load this adapter, since it has whole tensors" in notes[2]
     assert len(notes) == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"adapter": {"rank": 0}}, "greater than or equal to 1|at least 1"),
+        ({"adapter": {"rank": "all"}}, "exact"),
+        ({"adapter": {"rank": 40}}, "rank 40: no changed matrix has more than rank 16"),
+        ({"merge_method": "ties"}, "ties is not a weighted sum of the adapters. Give a rank"),
+        ({"tokenizer": {"source": "union"}}, "remove `tokenizer` or `adapter`"),
+        (
+            {"merge_method": "linear", "base_model": None, "parameters": {"normalize": False}},
+            r"the weights of \S+ do not sum to one, so the base changes as well",
+        ),
+    ],
+)
+def test_recipes_that_make_no_adapter_are_refused(
+    changes: dict[str, Any], message: str, base: Path, pair: list[Path], tmp_path: Path
+) -> None:
+    """Ranks that are none, methods that are no sum, and what changes more than an adapter can."""
+    made = recipe(pair, base, merge_method="task_arithmetic", adapter={"rank": "exact"})
+    with pytest.raises((SpecError, ModelError), match=message):
+        merge({key: value for key, value in (made | changes).items() if value}, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_models_that_make_no_adapter_are_refused(
+    base: Path, pair: list[Path], adapter: MakeAdapter, tmp_path: Path
+) -> None:
+    """Whole models, adapters of another base, a folder that is both, and broken factors."""
+    out = tmp_path / "out"
+    other = llama()
+    randomise(other.parameters(), 9)
+    elsewhere = save(other, tmp_path / "elsewhere")
+    stranger = adapter("stranger", elsewhere, 3, r=2, target_modules=["q_proj"])
+    keys: dict[str, Any] = {"merge_method": "task_arithmetic", "adapter": {"rank": "exact"}}
+    with pytest.raises(ModelError, match="elsewhere, whose weights are others: only adapters of"):
+        merge(recipe([pair[0], stranger], base, **keys), out)
+    with pytest.raises(ModelError, match="elsewhere: is a whole model, and `adapter` merges"):
+        merge(recipe([pair[0], elsewhere], base, **keys), out)
+    with pytest.raises(ModelError, match="is a whole model, and `adapter` merges adapters into"):
+        merge(recipe([elsewhere, elsewhere], None, **keys | {"merge_method": "linear"}), out)
+    with pytest.raises(ModelError, match=r"shape \[\d+, \d+\].*: the adapter is for another model"):
+        from transformers import LlamaConfig, LlamaForCausalLM
+
+        small = LlamaConfig.from_pretrained(base, hidden_size=8)
+        bad = save(LlamaForCausalLM(small), tmp_path / "small")
+        merge(recipe([pair[0], Path(f"{bad}+{pair[1]}")], base, **keys), out)
+    content = load_file(pair[1] / "adapter_model.safetensors")
+    next(iter(content.values()))[0, 0] = float("nan")
+    save_file(content, pair[1] / "adapter_model.safetensors")
+    with pytest.raises(ModelError, match="contains NaN or infinity"):
+        merge(recipe(pair, base, **keys), out)
+    (base / "adapter_config.json").write_text("{}")
+    with pytest.raises(ModelError, match="has the weights of a model and an adapter"):
+        merge(recipe(pair, base, **keys), out)
+    assert not out.exists()
+
+
+def test_an_older_result_is_replaced_and_an_input_is_not(
+    base: Path, pair: list[Path], tmp_path: Path
+) -> None:
+    """The same command twice gives the same folder; an adapter is no place for a result."""
+    made = recipe(pair, base, merge_method="task_arithmetic", adapter={"rank": 2})
+    merge(made, tmp_path / "out")
+    before = folder_fingerprint(tmp_path / "out")
+    merge(made, tmp_path / "out", threads=1)
+    assert folder_fingerprint(tmp_path / "out") == before
+    merge(tmp_path / "out" / "mixmerge_recipe.yml", tmp_path / "again", verify=True)
+    again = load_file(tmp_path / "again" / "adapter_model.safetensors")
+    for name, value in load_file(tmp_path / "out" / "adapter_model.safetensors").items():
+        assert torch.equal(again[name], value)
+    with pytest.raises(SpecError, match="is, contains or lies inside the input"):
+        merge(made, pair[0])

@@ -78,5 +78,5 @@ def squared_distance(one: Product, other: Product) -> float:
     """Return the squared Frobenius norm of a difference of products of the same shape."""
     b, a = np.hstack([one.b, -other.b]), np.vstack([one.a, other.a])
     # The triangular factors are small and have no cancellation, unlike inner products of b and a.
-    core = np.linalg.qr(b, mode="r") @ np.linalg.qr(a.T, mode="r").T
+    core = np.linalg.qr(b)[1] @ np.linalg.qr(a.T)[1].T
     return float(np.sum(core * core))

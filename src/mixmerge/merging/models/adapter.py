@@ -333,7 +333,10 @@ class _Fit:
         )
 
     def _misfit(self, name: str, own: tuple[int, ...], change: tuple[int, ...]) -> ModelError:
+        why = "the adapter is for another model"
+        if "quantization_config" in self.model.config:
+            why = "its weights are quantized; write `MODEL+ADAPTER` with the model before that"
         return ModelError(
             f"{self.content.file}: its change of {name} has shape {list(change)}, the "
-            f"tensor of {self.model.name} has {list(own)}: the adapter is for another model."
+            f"tensor of {self.model.name} has {list(own)}: {why}."
         )

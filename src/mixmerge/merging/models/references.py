@@ -56,6 +56,11 @@ def open_model(name: str, text: str, *, allow_pickle: bool = False) -> Checkpoin
     """
     model, adapter = parse(text)
     folder = locate(model, pickled=allow_pickle)
+    if adapter is None and (folder / CONFIG).is_file() and not _is_adapter(folder):
+        raise ModelError(
+            f"{name}: {folder} has the weights of a model and an adapter ({CONFIG}); write "
+            f"`MODEL+{folder}` for the adapter, or remove {CONFIG} for the model."
+        )
     if _is_adapter(folder):
         if adapter is not None:
             raise ModelError(f"{name}: {model} is an adapter itself; put a model before the `+`.")
