@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mixmerge.comparison.compare import compare
     from mixmerge.execution.status import status
+    from mixmerge.merging.adapters.extract import extract
     from mixmerge.merging.engine import merge
     from mixmerge.merging.inspection.inspect import inspect
     from mixmerge.study.adopt import adopt
@@ -32,6 +33,7 @@ __all__ = [
     "doctor",
     "evaluate",
     "export",
+    "extract",
     "init",
     "inspect",
     "merge",
@@ -50,6 +52,7 @@ _WHERE = {
     "doctor": ("mixmerge.study.doctor", "doctor"),
     "evaluate": ("mixmerge.study.run", "evaluate"),
     "export": ("mixmerge.study.export", "export"),
+    "extract": ("mixmerge.merging.adapters.extract", "extract"),
     "init": ("mixmerge.study.starter.write", "init"),
     "inspect": ("mixmerge.merging.inspection.inspect", "inspect"),
     "merge": ("mixmerge.merging.engine", "merge"),

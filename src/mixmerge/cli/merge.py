@@ -73,25 +73,25 @@ def merge(
     file.
     """
     from mixmerge.cli.screen import bar
+    from mixmerge.execution.engines import helpers_by_name
     from mixmerge.merging.recipes.recipe_file import read_recipe, with_adapter
     from mixmerge.yaml_file import one_line
 
     size = _bytes(shard_size)
+    helpers = None if dry_run else helpers_by_name(engine)
+    if helpers is None and engine != "local" and not dry_run:
+        raise SpecError(
+            f"--engine {engine}: runs whole steps only, and cannot help with one merge; write the "
+            f"merge into a study and use `mixmerge run --engine {engine}`."
+        )
     read = read_recipe(recipe, strict=strict)
     if adapter is not None:
         read = with_adapter(read, int(adapter) if adapter.isdecimal() else adapter)
     if dry_run:
         _show_plan(read.truncating() if unsafe_truncate_embeddings else read, allow_pickle)
         return
-    from mixmerge.execution.engines import helpers_by_name
     from mixmerge.merging.engine import merge as run
 
-    helpers = helpers_by_name(engine)
-    if helpers is None and engine != "local":
-        raise SpecError(
-            f"--engine {engine}: runs whole steps only, and cannot help with one merge; write the "
-            f"merge into a study and use `mixmerge run --engine {engine}`."
-        )
     with bar("merge", unit="bytes") as progress:
         notes = run(
             read,

@@ -64,7 +64,7 @@ def merge(
 
     Arithmetic is float32 with one rounding to the output's type. Inputs and output are streamed in
     tiles, so memory does not grow with the models. An interrupted merge continues after the last
-    complete file.
+    complete file. With `MergeRecipe.adapter` the result is a LoRA adapter.
 
     Args:
         recipe: a YAML file in mergekit's format or ours, its parsed content, or a recipe.

@@ -22,12 +22,12 @@ WARNINGS = [
 """Marks for tests that let peft work on tied models."""
 
 
-def llama(tied: bool = False) -> Any:
+def llama(tied: bool = False, hidden_size: int = 16) -> Any:
     """Return a tiny Llama with biases."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
-        vocab_size=24, hidden_size=16, intermediate_size=20, num_hidden_layers=2,
+        vocab_size=24, hidden_size=hidden_size, intermediate_size=20, num_hidden_layers=2,
         num_attention_heads=4, num_key_value_heads=2, attention_bias=True,
         tie_word_embeddings=tied,
     )  # fmt: skip

@@ -285,8 +285,8 @@ def test_what_an_adapter_lacks_is_said_once(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"adapter": {"rank": 0}}, "greater than or equal to 1|at least 1"),
-        ({"adapter": {"rank": "all"}}, "exact"),
+        ({"adapter": {"rank": 0}}, "must be `exact` or a whole number above 0, not 0"),
+        ({"adapter": {"rank": "all"}}, "must be `exact` or a whole number above 0, not 'all'"),
         ({"adapter": {"rank": 40}}, "rank 40: no changed matrix has more than rank 16"),
         ({"merge_method": "ties"}, "ties is not a weighted sum of the adapters. Give a rank"),
         ({"tokenizer": {"source": "union"}}, "remove `tokenizer` or `adapter`"),
@@ -321,13 +321,15 @@ def test_models_that_make_no_adapter_are_refused(
     with pytest.raises(ModelError, match="elsewhere: is a whole model, and `adapter` merges"):
         merge(recipe([pair[0], elsewhere], base, **keys), out)
     with pytest.raises(ModelError, match="is a whole model, and `adapter` merges adapters into"):
-        merge(recipe([elsewhere, elsewhere], None, **keys | {"merge_method": "linear"}), out)
+        merge(recipe([elsewhere, base], None, **keys | {"merge_method": "linear"}), out)
+    small = save(llama(hidden_size=8), tmp_path / "small")
     with pytest.raises(ModelError, match=r"shape \[\d+, \d+\].*: the adapter is for another model"):
-        from transformers import LlamaConfig, LlamaForCausalLM
-
-        small = LlamaConfig.from_pretrained(base, hidden_size=8)
-        bad = save(LlamaForCausalLM(small), tmp_path / "small")
-        merge(recipe([pair[0], Path(f"{bad}+{pair[1]}")], base, **keys), out)
+        merge(recipe([pair[0], Path(f"{small}+{pair[1]}")], base, **keys), out)
+    config = json.loads((small / "config.json").read_text())
+    quantized = config | {"quantization_config": {"load_in_4bit": True}}
+    (small / "config.json").write_text(json.dumps(quantized))
+    with pytest.raises(ModelError, match="its weights are quantized; write `MODEL"):
+        merge(recipe([pair[0], Path(f"{small}+{pair[1]}")], base, **keys), out)
     content = load_file(pair[1] / "adapter_model.safetensors")
     next(iter(content.values()))[0, 0] = float("nan")
     save_file(content, pair[1] / "adapter_model.safetensors")

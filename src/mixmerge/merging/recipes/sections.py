@@ -201,10 +201,16 @@ class TokenizerRecipe(SpecModel):
         return tuple(dict.fromkeys(named))
 
 
+def _check_rank(value: Any) -> Any:
+    if value == "exact" or (isinstance(value, int) and value is not True and value > 0):
+        return value
+    raise ValueError(f"must be `exact` or a whole number above 0, not {value!r:.40}")
+
+
 class AdapterRecipe(SpecModel):
     """A result that is a LoRA adapter of the models' common base."""
 
-    rank: Literal["exact"] | Annotated[int, Field(ge=1)] = "exact"
+    rank: Annotated[Literal["exact"] | int, BeforeValidator(_check_rank)] = "exact"
     """``exact`` adds up the adapters' factors, so the rank is the sum of theirs; a number cuts the
     merged change to that rank by its singular values, and the error is reported."""
 
