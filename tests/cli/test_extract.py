@@ -36,7 +36,10 @@ def test_an_extracted_adapter_is_merged_again(
         f"merge_method: linear\nmodels: [{{model: {one}, parameters: {{weight: 2.0}}}}]\n"
     )
     out = tmp_path / "out"
-    assert exit_code(["merge", str(recipe), str(out), "--adapter", "exact"]) == 0
+    command = ["merge", str(recipe), str(out), "--adapter", "exact"]
+    assert exit_code([*command, "--dry-run"]) == 0
+    assert "adapter: 4 modules of rank 4" in capsys.readouterr().out
+    assert exit_code(command) == 0
     said = capsys.readouterr()
     assert said.out == f"adapter: {out}\n"
     assert "4 modules of rank 4; relative Frobenius error" in said.err

@@ -119,6 +119,7 @@ def _bytes(text: str) -> int:
 
 
 def _show_plan(recipe: "MergeRecipe", allow_pickle: bool) -> None:
+    from mixmerge.merging.adapters.merged import merged_changes
     from mixmerge.merging.engine import plan_stages
     from mixmerge.merging.planning.architecture import check_architecture
 
@@ -131,6 +132,11 @@ def _show_plan(recipe: "MergeRecipe", allow_pickle: bool) -> None:
         found = f"not checked: {unchecked}" if unchecked else "transformers finds all it needs"
         size = f"{len(plan.rows)} tensors, {plan.nbytes / 1e9:.2f} GB"
         screen.print(f"{size}; {found}; nothing was written.", markup=False, soft_wrap=True)
+        if recipe.adapter is not None:
+            changes = merged_changes(plan, recipe.adapter.most, 0).changes
+            ranks = sorted({change.rank for change in changes})
+            said = f"adapter: {len(changes)} modules of rank {', '.join(map(str, ranks))}"
+            screen.print(said, markup=False, soft_wrap=True)
 
 
 def _plan_table(plan: "MergePlan", stage: str) -> Table:

@@ -341,6 +341,23 @@ def test_models_that_make_no_adapter_are_refused(
     assert not out.exists()
 
 
+def test_a_rank_above_that_of_a_small_matrix_is_that_of_the_matrix(
+    base: Path, adapter: MakeAdapter, tmp_path: Path
+) -> None:
+    """Keys have 8 rows here: their cut has rank 8, and loses nothing but rounding."""
+    own = {"r": 6, "target_modules": ["k_proj", "q_proj"]}
+    pair = [adapter(name, base, at, **own) for at, name in enumerate("ab")]
+    made = recipe(pair, base, merge_method="task_arithmetic")
+    merge(made | {"adapter": {"rank": "exact"}}, tmp_path / "exact")
+    merge(made | {"adapter": {"rank": 10}}, tmp_path / "cut")
+    stated = json.loads((tmp_path / "cut" / "mixmerge_adapter.json").read_text())["modules"]
+    assert {own["rank"] for name, own in stated.items() if "k_proj" in name} == {8}
+    assert {own["rank"] for name, own in stated.items() if "q_proj" in name} == {10}
+    exact, cut = (merged_by_peft(base, tmp_path / name) for name in ("exact", "cut"))
+    for name in (each for each in exact if "k_proj.weight" in each):
+        assert relative(cut[name], exact[name]) < 1e-6, name
+
+
 def test_an_older_result_is_replaced_and_an_input_is_not(
     base: Path, pair: list[Path], tmp_path: Path
 ) -> None:

@@ -131,11 +131,11 @@ class _Work:
             assert change.left is not None
             rows, _, columns = terms[0].sizes
             total = sum(term.sizes[1] for term in terms) if exact else min(rows, columns)
-            embedding = "lora_embedding" in change.left.name
+            embedding, most = "lora_embedding" in change.left.name, self.rank
             yield Change(
                 module,
                 (rows, columns),
-                total if self.rank is None else min(total, self.rank),
+                total if most is None or total <= most else min(most, rows, columns),
                 tuple(terms),
                 dense,
                 change.transposed,

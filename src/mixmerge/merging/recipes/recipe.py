@@ -233,9 +233,9 @@ def _problems(recipe: MergeRecipe, method: Method) -> Iterator[str]:
         yield from _part(recipe, part, method, where)
     yield from _stages(recipe)
     if recipe.adapter is not None:
-        for key in ("slices", "tokenizer", "stages", "unsafe_truncate_embeddings"):
-            if getattr(recipe, key):
-                yield f"an adapter keeps its base's layers and tokens; remove `{key}` or `adapter`"
+        changes = ("slices", "tokenizer", "chat_template", "unsafe_truncate_embeddings", "stages")
+        for key in filter(lambda key: getattr(recipe, key), changes):
+            yield f"an adapter keeps its base's layers and tokens; remove `{key}` or `adapter`"
 
 
 def _names(recipe: MergeRecipe) -> Iterator[str]:
