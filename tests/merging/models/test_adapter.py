@@ -238,7 +238,7 @@ def test_single_experts_of_a_packed_model_are_changed(model: Any, tmp_path: Path
 def test_low_precision_is_widened_before_it_is_added(trained: Any, tmp_path: Path) -> None:
     """A bfloat16 model and adapter give the float32 sum, not one rounded on the way."""
     model, _ = trained(llama, r=3, target_modules=["q_proj"])
-    for file in (tmp_path / "base" / "model.safetensors", model._adapter.file):
+    for file in (tmp_path / "base" / "model.safetensors", model.adapter.file):
         save_file({name: v.bfloat16() for name, v in load_file(file).items()}, file)
     model = AdaptedCheckpoint(Checkpoint("base", tmp_path / "base"), tmp_path / "adapter")
     stored = load_file(tmp_path / "base" / "model.safetensors")
@@ -474,7 +474,7 @@ def test_a_pickled_adapter_is_read_on_request(trained: Any, tmp_path: Path) -> N
 
 def test_factors_of_other_types_are_refused(small: Any) -> None:
     """A factor of whole numbers is no LoRA; the message says which types can be read."""
-    adapter = small()._adapter.folder
+    adapter = small().adapter.folder
     file = adapter / "adapter_model.safetensors"
     save_file({name: value.long() for name, value in load_file(file).items()}, file)
     with pytest.raises(ModelError, match=r"lora_A.weight' is I64; convert it to one of BF16"):
