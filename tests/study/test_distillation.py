@@ -31,6 +31,7 @@ mixtures:
   both: {size: 64, shares: {general: 0.5, safety: 0.5}}
 training:
   sft: {method: sft, learning_rate: 1.0e-3, batch_size: 16}
+  dpo: {method: dpo, learning_rate: 1.0e-3, batch_size: 16}
   distil: {method: distil, learning_rate: 1.0e-3, batch_size: 16, max_completion_length: 24}
 checkpoints:
   general: {train: sft, mixture: general}
@@ -73,11 +74,11 @@ def test_teachers_are_inputs_of_the_training() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (f", {TEACHERS}", "", r"line 19: checkpoints\.student: `method: distil` needs `teachers`"),
+        (f", {TEACHERS}", "", r"line 20: checkpoints\.student: `method: distil` needs `teachers`"),
         (
             "train: sft, mixture: general}",
-            "train: sft, mixture: general, teachers: {general: safety}}",
-            r"checkpoints\.general\.teachers: `method: sft` does not learn from `teachers`",
+            "train: dpo, mixture: general, teachers: {general: safety}}",
+            r"checkpoints\.general\.teachers: `method: dpo` does not learn from `teachers`",
         ),
         (
             TEACHERS,
@@ -131,8 +132,10 @@ def test_teachers_need_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "device_here", lambda *_: Device("GPU", 1e12, gpu=True))
     size = memory.model_size("base/base", {k: Planned(s, "to do") for k, s in asked().items()})
     assert size is not None
-    assert needed() == (16 + 2 + 2) * size.weights
-    assert needed(teachers_in_turn=True) == (16 + 2) * size.weights
+    answers = size.cache_bytes(16 * (512 + 24))  # a step's prompts, each as long as is assumed
+    assert answers > 0
+    assert needed() == (16 + 2 + 2) * size.weights + answers
+    assert needed(teachers_in_turn=True) == (16 + 2) * size.weights + answers
 
 
 def test_a_teacher_of_another_family_is_found_before_the_run(
