@@ -233,3 +233,19 @@ def test_a_template_that_refuses_a_prompt_is_one_message(
     asked = [questions[0], questions[1].model_copy(update={"messages": system})]
     with pytest.raises(DataError, match=r"prompt 'q1' \(hi\): the chat template .* no system"):
         generate(folder, asked, GREEDY, tmp_path / "a.jsonl")
+
+
+def test_a_model_whose_answers_never_end_is_refused(
+    tiny_model: Path, questions: list[Prompt], tmp_path: Path
+) -> None:
+    """Without a token that ends a turn in any of its files, every answer would run to the limit."""
+    endless = tmp_path / "endless"
+    shutil.copytree(tiny_model, endless)
+    for file in endless.glob("*.json"):
+        text = json.loads(file.read_text())
+        kept = {name: text[name] for name in text if not name.startswith("eos_token")}
+        file.write_text(json.dumps(kept))
+    template = endless / "chat_template.jinja"
+    template.write_text(template.read_text().replace("<|end|>", ""))
+    with pytest.raises(ModelError, match=r"endless: neither .* so no answer would ever end"):
+        generate(endless, questions, GREEDY, tmp_path / "a.jsonl")
