@@ -240,7 +240,7 @@ def _teachers(study: Study, name: str, checkpoint: Trained) -> Iterator[Problem]
     except SpecError as error:
         yield place if teachers else place[:2], str(error)
         return
-    if checkpoint.answers is not None and not study.answered(name):
+    if checkpoint.answers is not None and recipe is not None and not study.answered(name):
         said = "says how teachers answer before a training, which needs `teachers` and an objective"
         yield (*place[:2], "answers"), f"{said} that learns from their answers, such as `sft`."
     for source in teachers:
