@@ -1,4 +1,4 @@
-"""The rounds of a study: which models answer which prompts."""
+"""The rounds of evaluation: the study's own, and that of candidates on other prompts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
