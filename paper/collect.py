@@ -9,7 +9,8 @@ from mixmerge.evaluation.measures import Measure
 from mixmerge.evaluation.scores import score_table
 from mixmerge.files import read_json
 from mixmerge.records import Axis, Verdict
-from mixmerge.study.spec import BASE, SELECTION, Merged
+from mixmerge.study.rounds import SELECTION
+from mixmerge.study.spec import BASE, Merged
 from mixmerge.study.steps.results import read_verdicts
 from mixmerge.study.steps.select import CHOICE
 from paper.scores import AxisTable, Findings, Scores, Sweep

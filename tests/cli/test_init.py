@@ -151,6 +151,69 @@ def test_pairs_beside_conversations_are_learnt_as_conversations() -> None:
     ).read_text(encoding="utf-8")
 
 
+def labelled(name: str, labels: list[Any]) -> None:
+    """Write rows with a completion and a label, as people have them for KTO."""
+    path = Path(f"{name}.jsonl")
+    made = [
+        {"prompt": f"{name} {n}?", "completion": f"it is {label} {n}", "label": label}
+        for n, label in enumerate(labels)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in made))
+
+
+@pytest.mark.parametrize("labels", [[True, False] * 50, [1, 0] * 50, ["true", "false"] * 50])
+def test_marked_answers_are_trained_by_kto(labels: list[Any]) -> None:
+    """Whatever marks them; only good answers are references of the held-out prompts."""
+    labelled("thumbs", labels)
+    read = accepted("--data", "thumbs.jsonl")
+    assert read["checkpoints"]["thumbs"] == {"train": "kto", "mixture": "only-thumbs"}
+    assert read["training"]["kto"]["method"] == "kto"
+    lines = Path("study-eval/thumbs.jsonl").read_text().splitlines()
+    held_out = [json.loads(line) for line in lines]
+    assert held_out
+    assert all(f"it is {labels[0]} " in row["accepted"] for row in held_out)
+
+
+def test_the_form_that_all_files_have_decides_the_method() -> None:
+    """Pairs alone are for DPO, pairs and marked answers for KTO; with answers alone it is SFT."""
+    labelled("thumbs", [True, False] * 50)
+    rows("chat")
+    pairs = [{"prompt": f"p {n}?", "chosen": "yes", "rejected": f"no {n}"} for n in range(100)]
+    Path("pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pairs))
+    for files, method in (
+        (["pairs"], "dpo"),
+        (["pairs", "thumbs"], "kto"),
+        (["thumbs", "chat"], "sft"),
+    ):
+        named = [argument for file in files for argument in ("--data", f"{file}.jsonl")]
+        assert {*accepted(*named, "--force")["training"]} == {method}
+
+
+def test_marks_of_one_kind_are_no_contrast() -> None:
+    """Good answers alone are answers to learn; KTO would refuse them."""
+    labelled("liked", [True] * 100)
+    assert {*accepted("--data", "liked.jsonl")["training"]} == {"sft"}
+
+
+def test_kto_has_a_pair_of_rows_on_the_gpu() -> None:
+    """Its loss compares rows of a batch, however little memory there is."""
+    labelled("thumbs", [True, False] * 50)
+    read = accepted("--data", "thumbs.jsonl", "--base", "org/m-7B", "--gpu-memory", "24")
+    assert read["placement"]["train"]["per_device_batch"] >= 2
+
+
+def test_answers_that_a_program_checks_can_be_rewarded(capsys: pytest.CaptureFixture[str]) -> None:
+    """A comment shows how; prompts without answers are refused with what they are for."""
+    rows("sums")
+    accepted("--data", "sums.jsonl")
+    assert "# rl: {method: grpo, reward: {sums: 1}}" in Path("study.yaml").read_text()
+    made = [{"prompt": f"sum {n}?", "accepted": f"{n}"} for n in range(100)]
+    Path("asked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in made))
+    assert exit_code(["init", "--data", "asked.jsonl", "--force"]) == 2
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "prompts without answers to learn. They train by rewards (`method: grpo`)" in shown
+
+
 def test_a_judge_model_can_be_named() -> None:
     """With a judge model answers are compared with the base model's; a local one needs no key."""
     rows("chat")

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from mixmerge.errors import DataError, ModelError
 from mixmerge.evaluation.backends.hugging_face import TransformersBackend
 from mixmerge.evaluation.generate import generate as run
+from mixmerge.evaluation.generate import remove_journals
 from mixmerge.evaluation.loaded_model import LoadedModel
 from mixmerge.evaluation.spec import DecodingSpec
 from mixmerge.files import read_rows
@@ -233,3 +234,40 @@ def test_a_template_that_refuses_a_prompt_is_one_message(
     asked = [questions[0], questions[1].model_copy(update={"messages": system})]
     with pytest.raises(DataError, match=r"prompt 'q1' \(hi\): the chat template .* no system"):
         generate(folder, asked, GREEDY, tmp_path / "a.jsonl")
+
+
+def test_a_model_whose_answers_never_end_is_refused(
+    tiny_model: Path, questions: list[Prompt], tmp_path: Path
+) -> None:
+    """Without a token that ends a turn in any of its files, every answer would run to the limit."""
+    endless = tmp_path / "endless"
+    shutil.copytree(tiny_model, endless)
+    for file in endless.glob("*.json"):
+        text = json.loads(file.read_text())
+        kept = {name: text[name] for name in text if not name.startswith("eos_token")}
+        file.write_text(json.dumps(kept))
+    template = endless / "chat_template.jinja"
+    template.write_text(template.read_text().replace("<|end|>", ""))
+    with pytest.raises(ModelError, match=r"endless: neither .* so no answer would ever end"):
+        generate(endless, questions, GREEDY, tmp_path / "a.jsonl")
+
+
+def test_answers_are_kept_until_the_work_of_all_calls_is_done(
+    tiny_model: Path, questions: list[Prompt], tmp_path: Path
+) -> None:
+    """What was finished before a kill in a later call is not made again."""
+    out, seen = tmp_path / "a.jsonl", list[float]()
+    backend = TransformersBackend(LoadedModel(tiny_model))
+    made = run(backend, questions, GREEDY, out, keep_journal=True)
+    again = run(
+        backend,
+        questions,
+        GREEDY,
+        out,
+        keep_journal=True,
+        progress=lambda done, _total, _what: seen.append(done),
+    )
+    assert (again, seen) == (made, [])
+    assert [file.name for file in tmp_path.iterdir() if file != out] == ["a.jsonl.journal"]
+    remove_journals(tmp_path)
+    assert [*tmp_path.iterdir()] == [out]

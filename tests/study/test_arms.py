@@ -118,6 +118,9 @@ def test_wrong_arms_are_refused(arms: str, message: str) -> None:
         study(arms)
 
 
+STUDENTS = ("student", "merged-student", "taught-student")
+
+
 def test_the_example_has_every_arm_at_equal_data() -> None:
     """Mix, merges and students stand on the same number of rows, and each arm has a model."""
     example = read_study(Path(__file__).parents[2] / "examples" / "arms.yaml")
@@ -132,6 +135,6 @@ def test_the_example_has_every_arm_at_equal_data() -> None:
             for each in example.ancestors(name)
             if each in trained
         )
-        for name in ("mix", "linear", "arithmetic", "ties", "dare", "student", "merged-student")
+        for name in ("mix", "linear", "arithmetic", "ties", "dare", *STUDENTS)
     }
     assert {*rows.values()} == {4800}

@@ -31,6 +31,7 @@ mixtures:
   both: {size: 64, shares: {general: 0.5, safety: 0.5}}
 training:
   sft: {method: sft, learning_rate: 1.0e-3, batch_size: 16}
+  dpo: {method: dpo, learning_rate: 1.0e-3, batch_size: 16}
   distil: {method: distil, learning_rate: 1.0e-3, batch_size: 16, max_completion_length: 24}
 checkpoints:
   general: {train: sft, mixture: general}
@@ -73,11 +74,11 @@ def test_teachers_are_inputs_of_the_training() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (f", {TEACHERS}", "", r"line 19: checkpoints\.student: `method: distil` needs `teachers`"),
+        (f", {TEACHERS}", "", r"line 20: checkpoints\.student: `method: distil` needs `teachers`"),
         (
             "train: sft, mixture: general}",
-            "train: sft, mixture: general, teachers: {general: safety}}",
-            r"checkpoints\.general\.teachers: `method: sft` does not learn from `teachers`",
+            "train: dpo, mixture: general, teachers: {general: safety}}",
+            r"checkpoints\.general\.teachers: `method: dpo` does not learn from `teachers`",
         ),
         (
             TEACHERS,

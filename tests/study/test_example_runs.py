@@ -43,13 +43,21 @@ def test_every_arm_is_compared_with_the_mix(tmp_path: Path) -> None:
     results = finished.results
     tested = {results.models[each.a].arm for each in results.decisions}
     assert tested == {"merge", "distil", "merge then distil", "merge of RL experts"}
+    written = read_json(finished.results_file)["models"]
+    arms = {"base", "mix", "single expert", *tested}
+    assert {model["arm"] for model in written.values()} == arms
+    assert {each.a for each in results.decisions} > {"student", "merged-student", "taught-student"}
     assert {each.b for each in results.decisions} == {"mix"}
     rows = {name: results.costs[name].training_rows for name in results.costs}
     assert rows["mix"] == rows["ties"] == rows["student"] == rows["merged-student"]
+    assert rows["taught-student"] == rows["student"]  # no teacher's answer was left out
+    assert results.costs["taught-student"].teacher_tokens > 0
     assert results.costs["rl-linear"].generated_tokens > 0
     page = finished.report_file.read_text(encoding="utf-8")
     assert "At equal data" in page
     assert ">merge of RL experts<" in page
+    table = (tmp_path / "run" / "tables" / "arms.md").read_text(encoding="utf-8")
+    assert all(arm in table for arm in {"mix", *tested})
 
 
 @pytest.mark.slow

@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 import torch
 
+from mixmerge.errors import ModelError
 from mixmerge.files import read_json, write_json, write_rows
+from mixmerge.records import TrainingPrompt
 from mixmerge.training import TrainSpec
 from mixmerge.training.online import _sampled
+from mixmerge.training.rewards import Reward
 from mixmerge.training.run import train
 
 
@@ -61,3 +64,31 @@ def test_answers_end_at_the_tokens_that_end_a_turn(
     made = read_json(tmp_path / "out" / "model" / "generation_config.json")
     assert made["eos_token_id"] == [1, 3]
     assert report.new_stops == ("<|END_OF_TURN_TOKEN|>",)
+
+
+@pytest.mark.parametrize("method", ["distil", "grpo"])
+def test_a_model_whose_answers_never_end_is_refused(method: str, tiny: Any, tmp_path: Path) -> None:
+    """A template that ends no turn would have every answer run to its limit; nothing is written."""
+    endless = tiny.cohere_template.replace("<|END_OF_TURN_TOKEN|>", "")
+    assert endless != tiny.cohere_template
+    model = tiny.make_model(tmp_path / "model", template=endless)
+    rows: list[Any] = [*map(tiny.conversation, range(8))]
+    if method == "grpo":
+        known = {"id", "source", "language"}
+        rows = [
+            TrainingPrompt(**row.model_dump(include=known), prompt=row.messages[:-1])
+            for row in rows
+        ]
+    write_rows(tmp_path / "rows.jsonl", rows)
+    own = {"reward": {"a": 1}} if method == "grpo" else {}
+    spec = TrainSpec.model_validate({"method": method, "max_steps": 2, "batch_size": 8, **own})
+    with pytest.raises(ModelError, match=r"end.of.turn token"):
+        train(
+            spec,
+            model=model,
+            rows=tmp_path / "rows.jsonl",
+            out=tmp_path / "out",
+            teachers={} if own else {"test": model},
+            reward=Reward("a", lambda items: {"a": [1.0] * len(items)}) if own else None,
+        )
+    assert not (tmp_path / "out" / "model").exists()

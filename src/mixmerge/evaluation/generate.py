@@ -13,6 +13,9 @@ from mixmerge.fingerprint import fingerprint
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Prompt, Response
 
+_JOURNAL = ".journal"
+"""Suffix of a journal's name after that of the answers."""
+
 
 def generate(
     model: Backend,
@@ -20,12 +23,15 @@ def generate(
     decoding: DecodingSpec,
     out: Path,
     *,
+    keep_journal: bool = False,
     progress: Progress = silent,
 ) -> list[Response]:
     """Let a model answer prompts, and write the answers as JSON Lines.
 
     Finished answers are in a journal beside ``out`` until all are finished: after an interruption
-    the same call makes only those that are missing, also if prompts were added.
+    the same call makes only those that are missing, also if prompts were added. With
+    ``keep_journal`` it stays, for work of several calls that may be interrupted in a later one; see
+    `remove_journals`.
 
     Raises:
         DataError: two prompts have the same id, or one is longer than the model's context.
@@ -37,7 +43,7 @@ def generate(
         raise DataError(f"Two prompts have the id {repeated[0]!r}; ids must be unique in a set.")
     base = [model.stamp, decoding.model_dump()]
     keys = {p.id: fingerprint([base, [m.model_dump() for m in p.messages]]) for p in prompts}
-    journal_path = out.with_name(out.name + ".journal")
+    journal_path = out.with_name(out.name + _JOURNAL)
     with Journal(journal_path) as journal:
         missing = {name for name, key in keys.items() if key not in journal}
         if missing:
@@ -54,5 +60,12 @@ def generate(
             for prompt in prompts
         ]
         write_rows(out, responses)
-    journal_path.unlink()
+    if not keep_journal:
+        journal_path.unlink()
     return responses
+
+
+def remove_journals(folder: Path) -> None:
+    """Remove the journals of finished work from a folder."""
+    for journal in folder.glob(f"*{_JOURNAL}"):
+        journal.unlink()

@@ -1,7 +1,7 @@
 """The settings of an evaluation: axes, decoding and statistics."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -44,6 +44,14 @@ class DecodingSpec(SpecModel):
     def greedy(self) -> bool:
         """Whether decoding is deterministic."""
         return self.temperature == 0
+
+
+class AnswersSpec(DecodingSpec):
+    """How teachers answer prompts for a student that is trained on these answers."""
+
+    unfinished: Literal["keep", "drop"] = "keep"
+    """What to do with answers that reach ``max_new_tokens``: train on them as if they ended there,
+    or leave them out. Both are counted."""
 
 
 class GeneratePlacement(SpecModel):

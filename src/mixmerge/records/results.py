@@ -324,7 +324,7 @@ class Costs(RowModel):
     reference_tokens: int = 0
     """Tokens that went through a reference model."""
     generated_tokens: int = 0
-    """Tokens that the model wrote in its trainings, to be trained on."""
+    """Tokens that the model, or its teachers, wrote to be trained on."""
     teacher_tokens: int = 0
     """Tokens that teachers read in its trainings; making the teachers is counted, too."""
     flops: int | None = None

@@ -8,7 +8,7 @@ from mixmerge.reporting.cells import ABSENT, Cell, Table, counts, numbers, tabul
 from mixmerge.reporting.input import ReportInput, StepCost
 from mixmerge.reporting.models import models_of, of_stage, stages
 
-_MAKING = frozenset({"mix", "train", "merge"})
+_MAKING = frozenset({"mix", "answers", "train", "merge"})
 """Kinds of steps that make a model; the others evaluate it."""
 
 
@@ -117,12 +117,20 @@ def _flops(cost: Costs | None) -> Cell:
 
 
 def cost_sentences(data: ReportInput) -> list[str]:
-    """Return each stage's token cost of a merge against the baseline, and the dollars spent."""
+    """Return each stage's token cost of a merge against the baseline, and the dollars spent.
+
+    Between them stands what trainings left out.
+    """
     sentences = [
         _stage_sentence(data.results, stage, baseline)
         for stage in stages(data.results)
         if (baseline := data.results.baselines.get(stage)) in data.results.costs
     ]
+    said: dict[str, list[str]] = {}
+    for step in data.steps:
+        for note in step.notes:
+            said.setdefault(note, []).append(step.name)
+    sentences += [f"{', '.join(names)}: {note}" for note, names in said.items()]
     if data.dollars:
         sentences.append(
             f"Calls to endpoints with a price have cost {formats.dollars(data.dollars)}."

@@ -15,10 +15,13 @@ class StepCost(RowModel):
     kind: str
     """``mix``, ``train``, ``merge``, ``evaluate`` and so on."""
     model: str | None = None
-    """The model that the step made or measured; None for a step shared by several."""
+    """The model that the step made or measured; None for a step shared by several. What teachers
+    answered for several models has a name of its own, which is among the parents of each."""
     seconds: float = Field(ge=0)
     tokens: int | None = Field(None, ge=0)
     """Tokens trained on or generated; None for other steps."""
+    notes: list[str] = Field(default_factory=list)
+    """What a training, or the teachers before it, left out or cut off: a sentence each."""
 
 
 class ReportInput(RowModel):

@@ -237,11 +237,14 @@ def _teachers(study: Study, name: str, checkpoint: Trained) -> Iterator[Problem]
     place, teachers = ("checkpoints", name, "teachers"), checkpoint.teachers
     recipe = study.training.get(checkpoint.train)
     try:
-        if recipe is not None:
+        if recipe is not None and not study.answered(name):
             recipe.objective.check_teachers(teachers)
     except SpecError as error:
         yield place if teachers else place[:2], str(error)
         return
+    if checkpoint.answers is not None and recipe is not None and not study.answered(name):
+        said = "says how teachers answer before a training, which needs `teachers` and an objective"
+        yield (*place[:2], "answers"), f"{said} that learns from their answers, such as `sft`."
     for source in teachers:
         if source not in study.data:
             yield (*place, source), unknown_name(source, "data", study.data)
@@ -257,9 +260,11 @@ def _without_weights(study: Study, name: str) -> Iterator[Problem]:
     checkpoint = study.checkpoints[name]
     if isinstance(checkpoint, Given):
         return
-    starts_from_base = isinstance(checkpoint, Trained) and checkpoint.start is None
-    base = [BASE] if starts_from_base or isinstance(checkpoint, Merged) else []
-    for parent in [*study.parents(name), *base]:
+    loaded = [BASE, *study.parents(name)] if isinstance(checkpoint, Merged) else study.parents(name)
+    if isinstance(checkpoint, Trained):
+        taught = [] if study.answered(name) else checkpoint.teachers.values()
+        loaded = [checkpoint.start or BASE, *taught]
+    for parent in dict.fromkeys(loaded):
         if not has_weights(study, parent):
             said = f"needs the weights of `{parent}`, of which only an endpoint is given"
             yield ("checkpoints", name), f"{said}: name its folder as `model`, too."

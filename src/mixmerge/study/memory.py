@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mixmerge.errors import UserError
-from mixmerge.evaluation.spec import DecodingSpec
 from mixmerge.execution.engines.local import physical_memory_gb
 from mixmerge.execution.plan import Planned
 from mixmerge.files import read_object
 from mixmerge.merging.models.safetensors_io import StoredTensor, read_header
 from mixmerge.study.spec import BASE, Study
+from mixmerge.study.steps.answers import Answers
 from mixmerge.study.steps.generate import Generate
 from mixmerge.study.steps.kind import model_path
 from mixmerge.study.steps.train import Train, placement_of
@@ -232,16 +232,19 @@ def _answering_bytes(recipe: TrainSpec, where: TrainPlacement, size: ModelSize) 
 
 def generation_bytes(item: Planned, size: ModelSize) -> float:
     """Return the bytes of the weights and of the key-value cache of one batch."""
-    settings = Generate().read_settings(item.step)
-    decoding = DecodingSpec(**settings.model_dump(exclude={"generate"}))
-    tokens = _PROMPT_TOKENS + decoding.max_new_tokens
+    tokens = _PROMPT_TOKENS + int(item.step.settings["max_new_tokens"])
     cache_bytes = size.cache_bytes(tokens * item.step.placement.get("batch_size", 1))
-    spread = int(item.step.placement.get("generate", {}).get("tensor_parallel", 1))
+    where = item.step.placement
+    backends = [where.get("generate", {}), *where.get("teachers", {}).values()]
+    spread = max(int(backend.get("tensor_parallel", 1)) for backend in backends)
     return float(size.stored_bytes + cache_bytes) / spread
 
 
 def step_bytes(item: Planned, steps: Mapping[str, Planned]) -> float | None:
     """Return the bytes that a training or a local generation needs; None if unknown or neither."""
+    if item.step.kind == Answers.kind:  # one teacher after another
+        teachers = (model_size(step, steps) for step in _teachers(item))
+        return max((generation_bytes(item, size) for size in teachers if size), default=None)
     parent = item.step.inputs.get("model")
     size = model_size(parent, steps) if parent else None
     if size is None or item.step.kind not in (Train.kind, Generate.kind):
@@ -251,12 +254,15 @@ def step_bytes(item: Planned, steps: Mapping[str, Planned]) -> float | None:
     return training_bytes(item, size) + _teacher_bytes(item, steps)
 
 
+def _teachers(item: Planned) -> set[str]:
+    """Return the steps that make the teachers of a step."""
+    return {step for role, step in item.step.inputs.items() if role.startswith("teacher:")}
+
+
 def _teacher_bytes(item: Planned, steps: Mapping[str, Planned]) -> float:
     """Return the bytes of a distillation's teachers on one device; unknown ones count nothing."""
     where = placement_of(item.step.placement)
-    roles = item.step.inputs.items()
-    teachers = {step for role, step in roles if role.startswith("teacher:")}
-    sizes = [size.weights for step in teachers if (size := model_size(step, steps))]
+    sizes = [size.weights for step in _teachers(item) if (size := model_size(step, steps))]
     each = HALF_BYTES if device_here(where.device).gpu else 4
     copies = 1 if device_here(where.device).gpu else where.devices
     held = max(sizes, default=0) if where.teachers_in_turn else sum(sizes)
@@ -275,6 +281,8 @@ def memory_warnings(
             continue
         if item.step.kind == Generate.kind:
             answering.append((item.step.name, needed))
+        elif item.step.kind == Answers.kind:
+            answering.append((f"the teachers of {item.step.name}", needed))
         else:
             recipe = study.trained()[item.step.name].train
             trainings.setdefault(recipe, []).append((item.step.name, needed))

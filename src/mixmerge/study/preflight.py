@@ -23,8 +23,9 @@ from mixmerge.study.memory import memory_warnings, model_size, source_folder
 from mixmerge.study.packages import missing_packages
 from mixmerge.study.probe import missing_keys, needed_endpoints, unanswered
 from mixmerge.study.resolution import too_few
+from mixmerge.study.rounds import SELECTION
 from mixmerge.study.scored import Weight, scored_problems, unknown_tasks
-from mixmerge.study.spec import BASE, SELECTION, Study
+from mixmerge.study.spec import BASE, Study
 from mixmerge.study.spec_file import read_extended, where
 from mixmerge.study.steps.given import whole_model
 from mixmerge.study.steps.kind import with_paths
@@ -275,7 +276,7 @@ def _packages(study: Study, todo: Sequence[Planned]) -> Iterator[Finding]:
             case ("evaluate", "axes", axis, *_) if axis in study.evaluate.scored:
                 return "harness" in kinds
             case ("evaluate", "generate", *_) | ("base" | "checkpoints", *_):
-                return "generate" in kinds
+                return bool(kinds & {"generate", "answers"})
         return place == ("tracking",) and bool(todo)  # engines check their own packages
 
     for place, said in missing_packages(study, used=used):

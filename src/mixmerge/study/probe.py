@@ -15,6 +15,7 @@ from mixmerge.evaluation.calls.spending import LEDGER, CallSize, Ledger
 from mixmerge.evaluation.endpoint_spec import EndpointSpec
 from mixmerge.evaluation.generate_spec import MODEL_NAME
 from mixmerge.execution.plan import Planned
+from mixmerge.execution.step import Step
 from mixmerge.spec_model import parts
 from mixmerge.study.spec import Study
 from mixmerge.yaml_file import Place
@@ -54,9 +55,14 @@ def needed_endpoints(study: Study, todo: Sequence[Planned]) -> list[NeededEndpoi
             one = NeededEndpoint(spec, place, request, item.step.kind)
             needed = found.setdefault(spec.model_dump_json(), one)
             needed.steps.append(item.step.id)
-            own = item.step.kind == "generate" and item.step.inputs.get("model") in states
-            needed.served = needed.served and not own
+            needed.served = needed.served and not (_served(item.step) & states)
     return list(found.values())
+
+
+def _served(step: Step) -> set[str]:
+    """Return the steps of the models that the endpoints of a step serve; judges serve none."""
+    roles = step.inputs.items() if step.kind in ("generate", "answers") else ()
+    return {parent for role, parent in roles if role == "model" or role.startswith("teacher:")}
 
 
 def endpoints(value: Any) -> Iterator[dict[str, Any]]:

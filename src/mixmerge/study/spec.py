@@ -1,7 +1,5 @@
 """The study file's sections, and the questions that the steps ask it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -9,12 +7,16 @@ from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, mod
 
 from mixmerge.chat.options import ChatOptions
 from mixmerge.evaluation.generate_spec import EndpointModelSpec
-from mixmerge.evaluation.spec import EvaluateSpec, GeneratePlacement, JudgePlacement
+from mixmerge.evaluation.spec import (
+    AnswersSpec,
+    EvaluateSpec,
+    GeneratePlacement,
+    JudgePlacement,
+)
 from mixmerge.execution.engines import with_engines
 from mixmerge.hub import local_folder
 from mixmerge.merging.spec import MergePlacement, MergeSpec
 from mixmerge.mixing.spec import MixtureSpec, SourceSpec, Unit
-from mixmerge.records import Axis
 from mixmerge.records.results import Kind, Stage
 from mixmerge.spec_model import SpecModel, one_of
 from mixmerge.study.selection import SelectionSpec, SweepSpec
@@ -29,9 +31,6 @@ ArmName = Annotated[str, Field(pattern=r"^\S(.*\S)?$", max_length=40)]
 
 BASE = "base"
 """The base model's name among the models of a study."""
-
-SELECTION = "@selection"
-"""Suffix of the steps that evaluate candidates on the prompts of `selection`."""
 
 
 class TestbedSource(SpecModel):
@@ -97,7 +96,10 @@ class Trained(SpecModel):
     start: str | None = None
     """The checkpoint it starts from; the study's base model by default."""
     teachers: dict[Name, str] = Field(default={}, exclude_if=lambda teachers: not teachers)
-    """For distillation: the checkpoint that teaches the rows of each source of the mixture."""
+    """For distillation: the checkpoint that teaches the rows of each source of the mixture. With an
+    objective that learns from conversations, such as ``sft``, it answers their prompts before."""
+    answers: AnswersSpec | None = Field(default=None, exclude_if=lambda asked: asked is None)
+    """How such teachers answer; what is left out is as in `EvaluateSpec.decoding`."""
     stage: Stage | None = Field(None, min_length=1)
     """Its stage, the objective's by default: it is compared and merged with models of it."""
 
@@ -257,6 +259,14 @@ class Study(SpecModel):
         found = {name: self.candidates(name) for name in self.checkpoints}
         return {name: names for name, names in found.items() if names}
 
+    def answered(self, name: str) -> bool:
+        """Return whether teachers answer the prompts of a checkpoint before it is trained."""
+        checkpoint = self.checkpoints[name]
+        if not isinstance(checkpoint, Trained) or not checkpoint.teachers:
+            return False
+        recipe = self.training.get(checkpoint.train)
+        return recipe is not None and recipe.objective.takes_answers
+
     def parents(self, name: str) -> list[str]:
         """Return the checkpoints that a checkpoint is made from, without the base model."""
         checkpoint = self.checkpoints[name]
@@ -351,33 +361,6 @@ def folder_of(model: str) -> Path | None:
     folder = local_folder(model)
     looks_local = model.startswith((".", "/", "~")) or folder.is_dir()
     return folder if model not in BASES and looks_local else None
-
-
-@dataclass(frozen=True)
-class Round:
-    """Models that answer the same prompts and are judged alike."""
-
-    evaluate: EvaluateSpec
-    models: list[str]
-    """The base model first."""
-    suffix: str = ""
-    """Suffix of the names of its steps."""
-    weights: Mapping[Axis, float] = field(default_factory=dict)
-    """How much each axis counts for a choice; empty where nothing is chosen."""
-    limits: Mapping[Axis, float] = field(default_factory=dict)
-    """The worst acceptable value of an axis for a choice."""
-
-
-def rounds(study: Study) -> list[Round]:
-    """Return the study's own round and, if checkpoints are chosen, that of their candidates."""
-    own = Round(study.evaluate, [BASE, *study.checkpoints, *study.measured_merges()])
-    candidates = list(dict.fromkeys(name for names in study.chosen().values() for name in names))
-    if not candidates or study.selection is None:
-        return [own]
-    asked = study.selection.evaluation(study.evaluate)
-    weights = {axis: study.selection.weight(axis, study.evaluate) for axis in asked.axes}
-    limits = study.selection.limits
-    return [own, Round(asked, [BASE, *candidates], SELECTION, weights, limits)]
 
 
 def model_step(study: Study, name: str) -> str:

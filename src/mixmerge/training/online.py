@@ -82,23 +82,27 @@ def answering(trainer: type[Any]) -> type[Any]:
 
 
 def _sampled(*, seed: tuple[int, int], rows: int, own: Sequence[int], temperature: float) -> Any:
-    """Return a function that adds Gumbel noise to the logits of the next token.
+    """Return a logits processor that adds Gumbel noise to the logits of the next token.
 
     The most likely token is then a sample from the softmax (Gumbel 1954; Maddison et al. 2014,
     arXiv:1411.0030, section 2). The noise of all ``rows`` of a step is drawn, and that of the
     ``own`` ones is used.
     """
     import torch
+    from transformers import LogitsProcessor
 
     number = int(np.random.SeedSequence(seed).generate_state(1)[0])
     generators: dict[Any, Any] = {}
 
-    def add_noise(_ids: Any, logits: Any) -> Any:
-        device = logits.device
-        if device not in generators:
-            generators[device] = torch.Generator(device).manual_seed(number)
-        drawn = torch.empty(rows, logits.shape[1], dtype=logits.dtype, device=device)
-        drawn = drawn.exponential_(generator=generators[device])[own]
-        return logits / temperature - drawn.log()
+    # A plain function would do, but for each token transformers asks for the signature of its
+    # `__call__`, which takes as long as the noise.
+    class Noise(LogitsProcessor):
+        def __call__(self, _ids: Any, logits: Any) -> Any:
+            device = logits.device
+            if device not in generators:
+                generators[device] = torch.Generator(device).manual_seed(number)
+            drawn = torch.empty(rows, logits.shape[1], dtype=logits.dtype, device=device)
+            drawn = drawn.exponential_(generator=generators[device])[own]
+            return logits / temperature - drawn.log()
 
-    return add_noise
+    return Noise()

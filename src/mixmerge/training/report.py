@@ -251,8 +251,8 @@ class TrainReport(RowModel):
         return own + sum(2 * self.teacher_weights[source] * tokens for source, tokens in taught)
 
     @property
-    def notes(self) -> list[str]:
-        """Notes for the user, a sentence or two each."""
+    def notes_on_rows(self) -> list[str]:
+        """Notes about rows that were left out, and about answers, a sentence or two each."""
         notes = [f"{n} rows left out: {reason}." for reason, n in self.left_out.items()]
         notes += self.advice
         if self.unfinished:
@@ -261,6 +261,12 @@ class TrainReport(RowModel):
                 f"{self.unfinished:,} of {answers:,} answers did not end within "
                 "`max_completion_length` tokens; they were cut off there and trained on."
             )
+        return notes
+
+    @property
+    def notes(self) -> list[str]:
+        """Notes for the user, a sentence or two each."""
+        notes = self.notes_on_rows
         if self.new_stops:
             notes.append(
                 f"The rows end their turn with {' and '.join(self.new_stops)}, which was not a "

@@ -2,6 +2,10 @@
 
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +23,7 @@ from mixmerge.training import TrainJob, TrainPlacement, TrainSpec
 from mixmerge.training.report import CurvePoint
 from mixmerge.training.rewards import Reward, RewardedAnswer
 from mixmerge.training.run import train
+from mixmerge.training.spec import AdapterSpec
 
 Prompts = Callable[[int], Path]
 Scores = dict[str, list[float]]
@@ -276,13 +281,62 @@ def test_a_split_changes_neither_answers_nor_losses(
         assert losses[0] == pytest.approx(losses[1], abs=1e-5)
 
 
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from mixmerge.training import TrainPlacement, TrainSpec
+from mixmerge.training.run import train
+from tests.training.objectives.test_grpo import by_letters
+
+def kill(done, total, what):
+    if what.startswith("training") and done == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+spec, model, rows, out = sys.argv[1:]
+train(TrainSpec.model_validate_json(spec), model=model, rows=Path(rows), out=Path(out),
+      reward=by_letters(), placement=TrainPlacement(save_steps=3), progress=kill)
+"""
+
+
 @pytest.mark.slow
-def test_two_ranks_train_as_one(cohere: Path, prompts: Prompts, tmp_path: Path) -> None:
+@EACH
+@pytest.mark.parametrize("adapter", [None, AdapterSpec(rank=2)], ids=["full", "lora"])
+def test_a_killed_training_resumes_to_the_same_bytes(
+    method: str, adapter: AdapterSpec | None, cohere: Path, prompts: Prompts, tmp_path: Path
+) -> None:
+    """After SIGKILL, weights, answers with their rewards, losses and counts are the same."""
+    spec, rows = grpo(method, max_steps=6, beta=0.1, adapter=adapter), prompts(6)
+    killed, straight = tmp_path / "killed", tmp_path / "straight"
+    done = subprocess.run(
+        [sys.executable, "-c", _KILLED, spec.model_dump_json(), cohere, rows, killed],
+        cwd=Path(__file__).parents[3],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert max(row.step for row in answers(killed)) == 4
+    given: dict[str, Any] = {"model": cohere, "rows": rows, "reward": by_letters()}
+    resumed, whole = train(spec, out=killed, **given), train(spec, out=straight, **given)
+    assert (resumed.resumed_from, whole.resumed_from) == (3, 0)
+    for name in ("model/model.safetensors", "answers.jsonl"):
+        assert (killed / name).read_bytes() == (straight / name).read_bytes(), name
+    losses = [[point.loss for point in curve(out)] for out in (killed, straight)]
+    assert losses[0] == losses[1]
+    for name in ("tokens", "generated_tokens", "reference_tokens", "unfinished", "notes", "flops"):
+        assert getattr(resumed, name) == getattr(whole, name), name
+
+
+@pytest.mark.slow
+@EACH
+def test_two_ranks_train_as_one(
+    method: str, cohere: Path, prompts: Prompts, tmp_path: Path
+) -> None:
     """Two processes write the answers of one, and each makes the judges from their factory."""
     rows, one, two = prompts(6), tmp_path / "one", tmp_path / "two"
     given: dict[str, Any] = {"model": cohere, "rows": rows, "reward": by_letters()}
-    train(grpo(), out=one, placement=TrainPlacement(per_device_batch=4), **given)
-    report = train(grpo(), out=two, placement=TrainPlacement(devices=2), **given)
+    spec = grpo(method, beta=0.1)
+    train(spec, out=one, placement=TrainPlacement(per_device_batch=4), **given)
+    report = train(spec, out=two, placement=TrainPlacement(devices=2), **given)
     assert report.ranks == 2
     assert [row.text for row in answers(one)] == [row.text for row in answers(two)]
     losses = [[point.loss for point in curve(out)] for out in (one, two)]

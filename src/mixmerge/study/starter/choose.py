@@ -80,7 +80,7 @@ def training(
     Args:
         base: the model.
         rows: of each training.
-        method: ``sft`` or ``dpo``.
+        method: ``sft``, ``dpo`` or ``kto``.
         gpu_gb: memory of the GPU; None without one.
         lora: the user's choice; None for what fits.
         tokens: of a long row.
@@ -89,7 +89,7 @@ def training(
     size = size_of(base)
     weights = weights_in_name(base) if size is None else size.weights
     if base in BASES:
-        rate = "1.0e-3" if method == "sft" else "1.0e-4"
+        rate = "1.0e-3" if method == "sft" else "1.0e-4"  # preferences: small steps
         passes = min(10, max(2, round(_TINY_ROWS / rows)))
         adapter = _ADAPTERS["LoRA"][1] if lora else ""
         return Training(rate, batch, passes, adapter, None, "a tiny model: minutes on any CPU")
@@ -110,16 +110,15 @@ def training(
         why += f", and the GPU has {gpu_gb:g} GB"
         if not fits(needed):
             why += ": NOT ENOUGH for this model; shard it, or choose a smaller one"
-    rates = {("sft", True): "2.0e-4", ("sft", False): "2.0e-5",
-             ("dpo", True): "5.0e-6", ("dpo", False): "1.0e-6"}  # fmt: skip
+    imitates, adapts = method == "sft", bool(adapter)
+    rates = {(True, True): "2.0e-4", (True, False): "2.0e-5",
+             (False, True): "5.0e-6", (False, False): "1.0e-6"}  # fmt: skip
     at_once = None
     if gpu_gb is not None and weights is not None:
         left = max(gpu_gb * 1e9 * ROOM - needed * weights, 0)
         at_once = _power_of_two(left / (tokens * _activation_bytes(weights)), batch)
     # Three epochs are usual for few rows; one is enough for many.
-    return Training(
-        rates[method, bool(adapter)], batch, 3 if rows < 1000 else 1, adapter, at_once, why
-    )
+    return Training(rates[imitates, adapts], batch, 3 if rows < 1000 else 1, adapter, at_once, why)
 
 
 def _activation_bytes(weights: int) -> float:

@@ -15,7 +15,14 @@ from mixmerge.fingerprint import fingerprint
 from mixmerge.mixing.filters import HeldOut, deduplicate
 from mixmerge.mixing.sources import Loaded, load
 from mixmerge.mixing.spec import Form, SourceSpec, TrainingRow
-from mixmerge.records import Conversation, Message, PreferencePair, Prompt, TrainingPrompt
+from mixmerge.records import (
+    Conversation,
+    LabelledCompletion,
+    Message,
+    PreferencePair,
+    Prompt,
+    TrainingPrompt,
+)
 from mixmerge.tables import read_file
 
 _UNSAID = "und"
@@ -35,7 +42,7 @@ class DataLook:
     file: Path
     loaded: Loaded
     form: Form
-    """``preferences`` where its rows make pairs."""
+    """``preferences`` where its rows make pairs, ``labelled`` where they are marked good or bad."""
     languages: list[str]
     """Languages that its rows state, the most frequent first; empty if they state none."""
 
@@ -100,19 +107,34 @@ def answer(row: TrainingRow) -> str:
     return messages(row)[-1].content
 
 
-def look_at_data(name: str, file: Path, *, pairs: bool = True) -> DataLook:
-    """Read a file of training rows; with ``pairs``, as preference pairs if it has any.
+FORMS: tuple[Form, ...] = ("preferences", "labelled", "conversations")
+"""The forms in which a file is read, in order of preference."""
+
+
+def look_at_data(name: str, file: Path, *, forms: Sequence[Form] = FORMS) -> DataLook:
+    """Read a file of training rows in the first of these forms that its rows have.
 
     Raises:
         DataError: the file cannot be read, or has no usable rows.
     """
     spec = SourceSpec(files=file, broken="drop")
-    form: Form = "conversations"
-    with suppress(DataError):  # no pairs; if there are no rows at all, the next reading raises
-        if pairs:
-            load(name, spec, "preferences", _UNSAID, first=1)
-            form = "preferences"
-    loaded = load(name, spec, form, _UNSAID)
+    *others, form = forms
+    for each in others:  # if there are no rows at all, the last reading raises
+        if _has(name, spec, each) and (
+            each != "labelled" or _contrasted(load(name, spec, each, _UNSAID))
+        ):
+            form = each
+            break
+    try:
+        loaded = load(name, spec, form, _UNSAID)
+    except DataError as error:
+        if not _has(name, spec, "prompts"):
+            raise
+        raise DataError(
+            f"{file}: its rows are prompts without answers to learn. They train by rewards "
+            "(`method: grpo`) or on the answers of other models (`teachers`), which follow a "
+            "first study of data with answers; give such a file."
+        ) from error
     if len(loaded.rows) <= len(loaded.broken):
         why = "; ".join([*loaded.broken[:1], *loaded.left_out])
         many = "none" if not loaded.rows else f"only {len(loaded.rows):,}"
@@ -120,6 +142,18 @@ def look_at_data(name: str, file: Path, *, pairs: bool = True) -> DataLook:
     counts = Counter(row.language for row in loaded.rows)
     said = [language for language, _ in counts.most_common() if language != _UNSAID]
     return DataLook(name, file, loaded, form, said)
+
+
+def _has(name: str, spec: SourceSpec, form: Form) -> bool:
+    """Return whether the first row of a file has a form."""
+    with suppress(DataError):
+        return bool(load(name, spec, form, _UNSAID, first=1))
+    return False
+
+
+def _contrasted(loaded: Loaded) -> bool:
+    """Return whether some answers are marked as good and others as bad."""
+    return len({row.label for row in loaded.rows if isinstance(row, LabelledCompletion)}) == 2
 
 
 def in_language(looks: Sequence[DataLook], language: str) -> None:
@@ -137,7 +171,11 @@ def hold_out(look: DataLook, languages: Sequence[str], file: Path) -> PromptLook
     A fifth of the distinct prompts in the study's languages, at most 200, and at least 30 if there
     are twice as many. A hash of each prompt decides, so the choice does not depend on the order.
     """
-    first = {row.prompt_text: row for row in reversed(look.rows) if row.language in languages}
+    first = {
+        row.prompt_text: row
+        for row in reversed(look.rows)
+        if row.language in languages and getattr(row, "label", True)  # a bad answer is no reference
+    }
     ranked = sorted(first.values(), key=lambda row: fingerprint([row.prompt_text]))
     fifth = max(len(ranked) // 5, min(LEAST_PROMPTS, len(ranked) // 2), 1)
     chosen = ranked[: min(fifth, _MOST_HELD_OUT)]
@@ -168,7 +206,7 @@ def look_at_prompts(name: str, file: Path, converted: Path, language: str | None
         prompts = load_prompts(PromptSetSpec(files=file, columns=columns), languages)
     except DataError as error:
         try:
-            look = look_at_data(name, file)
+            look = look_at_data(name, file, forms=("conversations",))
         except DataError:
             raise error from None
         in_language([look], languages[0])

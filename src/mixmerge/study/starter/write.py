@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from mixmerge.errors import SpecError
 from mixmerge.files import write_text
+from mixmerge.mixing.spec import Form
 from mixmerge.study.memory import gpus
 from mixmerge.study.spec import NAME
 from mixmerge.study.starter import choose, look
@@ -18,6 +19,8 @@ from mixmerge.testbed.model import BASES, TESTBED
 
 _LAPTOP_ROWS = 400
 """Most rows of a training without a GPU, so that it takes minutes and not hours."""
+_METHODS: dict[Form, str] = {"conversations": "sft", "preferences": "dpo", "labelled": "kto"}
+"""What trains on rows of each form; see the table of objectives in the documentation."""
 ENDPOINT = "https://api.openai.com/v1"
 
 
@@ -94,8 +97,10 @@ def init(
     files = {name: Path(file) for name, file in (data or {}).items()}
     _check(out, models, files, evaluate or {}, base, force=force)
     looks = [look.look_at_data(name, file) for name, file in files.items()]
-    if len({each.form for each in looks}) > 1:  # one recipe trains them all
-        looks = [look.look_at_data(each.name, each.file, pairs=False) for each in looks]
+    seen = {each.form for each in looks}
+    if len(seen) > 1:  # one recipe trains them all
+        form: Form = "conversations" if "conversations" in seen else "labelled"
+        looks = [look.look_at_data(each.name, each.file, forms=(form,)) for each in looks]
     axes = [
         look.look_at_prompts(name, Path(file), _beside(out, name), language)
         for name, file in (evaluate or {}).items()
@@ -213,7 +218,7 @@ def _train(
         mixtures[mix] = ", ".join(f"{name}: 1" for name in names)
     for mixture, shares in mixtures.items():
         draft.section("mixtures", f"{mixture}: {{size: {size}, shares: {{{shares}}}}}")
-    method = "dpo" if all(each.form == "preferences" for each in looks) else "sft"
+    method = _METHODS[looks[0].form]
     tokens = max(look.longest(each.rows) for each in looks) // 3 + 32
     chosen = choose.training(draft.base, size, method, gpu_gb=gpu_memory, lora=lora, tokens=tokens)
     context = choose.context_of(draft.base)
@@ -237,7 +242,8 @@ def _train(
         draft.checkpoints |= choose.merges(names, draft.checkpoints)
     if chosen.per_device is not None:
         draft.section("placement", "# rows on the GPU at once; halved where its memory is full")
-        draft.section("placement", f"train: {{per_device_batch: {chosen.per_device}}}")
+        at_once = max(chosen.per_device, 2 if method == "kto" else 1)
+        draft.section("placement", f"train: {{per_device_batch: {at_once}}}")
     draft.notes.append(f"Training: {method.upper()}, {size:,} rows for each model ({chosen.why}).")
     if size < most:
         draft.notes.append(
@@ -261,18 +267,26 @@ def _merge(draft: _Draft, models: Mapping[str, str]) -> None:
 def _evaluate(
     draft: _Draft, axes: Sequence[PromptLook], metric: str, judge: str | None, url: str
 ) -> None:
+    rewarded: list[str] = []
     for axis in axes:
         measured, why = choose.measured(axis, metric, judge, url)
         columns = f", columns: {{accepted: {quoted(axis.accepted)}}}" if axis.accepted else ""
         prompts = f"prompts: {{files: {quoted(str(axis.file))}{columns}}}"
         draft.section("axes", f"# {axis.comment};", f"# {why}")
         draft.section("axes", f"{axis.name}: {{{prompts}, {measured}}}")
+        if axis.answers and "endpoint" not in measured and "training" in draft.sections:
+            rewarded.append(f"{axis.name}: 1")
         draft.notes.append(f"Axis {axis.name}: {axis.comment}; {why}.")
         if axis.count < look.LEAST_PROMPTS:
             few = f"{axis.count} prompts are too few to decide anything"
             draft.notes.append(
                 f"Axis {axis.name}: {few}: use at least {look.LEAST_PROMPTS}, better hundreds."
             )
+    if rewarded:
+        said = "# then answers that are checked can be rewarded: another recipe, with `start`:"
+        draft.section(
+            "training", said, f"# rl: {{method: grpo, reward: {{{', '.join(rewarded)}}}}}"
+        )
     draft.answer_tokens = choose.answer_tokens(axes)
     if not axes:
         open_ended = PromptLook("general", Path("dolly200"), 200)

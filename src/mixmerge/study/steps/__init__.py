@@ -3,7 +3,7 @@
 The graph::
 
     base, given, data, prompts → mix → train → merge → select → generate → judge → results → report
-                                                                harness → score ↗  calibrate ↗
+                                  answers ⇄ train               harness → score ↗  calibrate ↗
 """
 
 import os
@@ -22,6 +22,7 @@ _FILES = (
     "data",
     "prompts",
     "mix",
+    "answers",
     "train",
     "merge",
     "generate",

@@ -1,18 +1,22 @@
 """``generate/MODEL``: generate a model's answers to the prompts of every axis, each once."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mixmerge.evaluation.generate_spec import GenerateSpec
-from mixmerge.evaluation.spec import DecodingSpec, GeneratePlacement
+from mixmerge.evaluation.spec import DecodingSpec, EvaluateSpec, GeneratePlacement
 from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.files import read_rows
 from mixmerge.progress import Progress
 from mixmerge.records import Prompt, Response, RowModel
-from mixmerge.study.spec import Round, Study, has_weights, model_step, rounds
+from mixmerge.study.rounds import Round, rounds
+from mixmerge.study.spec import Study, has_weights, model_step
 from mixmerge.study.steps.kind import ROWS, StepKind, inputs_of, model_path, within_cores
+
+if TYPE_CHECKING:
+    from mixmerge.evaluation.backends.make import Backend
 
 
 class GenerateSettings(DecodingSpec):
@@ -40,20 +44,13 @@ class Generate(StepKind[GenerateSettings, GenerateFacts], kind="generate"):
                 yield self._step(study, each, name)
 
     def _step(self, study: Study, asked: Round, name: str) -> Step:
-        decoding = asked.evaluate.decoding
-        if "seed" not in decoding.model_fields_set:
-            decoding = decoding.model_copy(update={"seed": study.seed})
-        if not decoding.chat_template:
-            decoding = decoding.model_copy(update={"chat_template": study.chat_template})
         inputs = {"model": model_step(study, name)} if has_weights(study, name) else {}
         inputs |= {
             f"prompts:{axis}": f"prompts/{axis}{asked.suffix}"
             for axis in dict.fromkeys(map(asked.evaluate.answered, asked.evaluate.judged))
         }
-        given = study.given().get(name)
-        own = given.generate if given is not None and given.generate else asked.evaluate.generate
-        spec = own.serving(name)
-        settings = decoding.model_dump(mode="json")
+        spec = backend_of(study, asked.evaluate, name)
+        settings = decoding_of(study, asked.evaluate.decoding).model_dump(mode="json")
         settings |= {"generate": spec.identity()} if spec.identity() else {}
         where = study.placement.generate
         placement = where.model_dump(mode="json")
@@ -71,21 +68,9 @@ class Generate(StepKind[GenerateSettings, GenerateFacts], kind="generate"):
 
     def run(self, task: Task, settings: GenerateSettings, progress: Progress) -> GenerateFacts:
         """Generate the answers."""
-        from pydantic import TypeAdapter
+        from mixmerge.evaluation.generate import generate, remove_journals
 
-        from mixmerge.evaluation.backends.make import make_backend
-        from mixmerge.evaluation.generate import generate
-
-        placement = within_cores(task.placement)
-        spec: GenerateSpec = TypeAdapter(GenerateSpec).validate_python(
-            placement.pop("generate", {})
-        )
-        backend = make_backend(
-            spec,
-            model_path(task.inputs["model"]) if "model" in task.inputs else None,
-            calls=task.cache / "generate" / f"{task.name}.jsonl",
-            placement=GeneratePlacement(**placement),
-        )
+        backend = backend_for(task, "model", task.placement.get("generate", {}))
         decoding = DecodingSpec(**settings.model_dump(exclude={"generate"}))
         asked = {a: read_rows(f / ROWS, Prompt) for a, f in inputs_of(task, "prompts").items()}
         total = sum(map(len, asked.values()))
@@ -98,14 +83,46 @@ class Generate(StepKind[GenerateSettings, GenerateFacts], kind="generate"):
                     rows,
                     decoding,
                     task.folder / f"{axis}.jsonl",
+                    keep_journal=True,
                     progress=lambda done, _, what, at=before: progress(at + done, total, what),
                 )
+        remove_journals(task.folder)
         reasons = Counter(answer.finish_reason for answer in answers)
         return GenerateFacts(
             answers=total,
             tokens=sum(answer.tokens for answer in answers),
             finished=dict(sorted(reasons.items())),
         )
+
+
+def decoding_of(study: Study, decoding: DecodingSpec) -> DecodingSpec:
+    """Return decoding settings with the study's seed and chat template where they name none."""
+    seed = decoding.seed if "seed" in decoding.model_fields_set else study.seed
+    template = decoding.chat_template or study.chat_template
+    return decoding.model_copy(update={"seed": seed, "chat_template": template})
+
+
+def backend_of(study: Study, evaluate: EvaluateSpec, name: str) -> GenerateSpec:
+    """Return the backend that answers for a model: its own endpoint, or the evaluation's."""
+    given = study.given().get(name)
+    own = given.generate if given is not None and given.generate else evaluate.generate
+    return own.serving(name)
+
+
+def backend_for(task: Task, role: str, spec: Mapping[str, Any]) -> "Backend":
+    """Make the backend of the model with this role, as ``spec`` in the task's placement says."""
+    from pydantic import TypeAdapter
+
+    from mixmerge.evaluation.backends.make import make_backend
+
+    placement = within_cores(task.placement)
+    own = {name: placement[name] for name in GeneratePlacement.model_fields if name in placement}
+    return make_backend(
+        TypeAdapter(GenerateSpec).validate_python(spec),
+        model_path(task.inputs[role]) if role in task.inputs else None,
+        calls=task.cache / task.kind / f"{task.name}.jsonl",
+        placement=GeneratePlacement(**own),
+    )
 
 
 KINDS = (Generate(),)

@@ -7,7 +7,8 @@ from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.mixing.spec import FORMS, Form, MixtureSpec
 from mixmerge.progress import Progress
 from mixmerge.records import RowModel
-from mixmerge.study.spec import BASE, Study, TestbedSource, rounds
+from mixmerge.study.rounds import rounds
+from mixmerge.study.spec import BASE, Study, TestbedSource
 from mixmerge.study.steps.kind import ROWS, StepKind, described, inputs_of, model_path, with_paths
 from mixmerge.training.spec import TrainSpec
 
@@ -34,7 +35,7 @@ class Mix(StepKind[MixSettings, MixFacts], kind="mix"):
 
     def plan(self, study: Study) -> Iterable[Step]:
         """Yield a step for each mixture in each form that a training reads."""
-        wanted = {(c.mixture, form_of(study.training[c.train])) for c in study.trained().values()}
+        wanted = {(own.mixture, form_for(study, name)) for name, own in study.trained().items()}
         order = {name: place for place, name in enumerate(study.mixtures)}
         held_out = {
             f"held_out:{axis}{each.suffix}": f"prompts/{axis}{each.suffix}"
@@ -108,6 +109,13 @@ class Mix(StepKind[MixSettings, MixFacts], kind="mix"):
 def form_of(recipe: TrainSpec) -> Form:
     """Return the form of the rows that a training reads."""
     return next(form for form, rows in FORMS.items() if rows is recipe.objective.rows)
+
+
+def form_for(study: Study, name: str) -> Form:
+    """Return the form of a trained checkpoint's mixture: prompts, if teachers answer them."""
+    return (
+        "prompts" if study.answered(name) else form_of(study.training[study.trained()[name].train])
+    )
 
 
 def mixed(mixture: str, form: Form) -> str:

@@ -18,11 +18,13 @@ from mixmerge.reporting.input import ReportInput, StepCost
 from mixmerge.reporting.samples import SAMPLES
 from mixmerge.spec_model import SpecModel
 from mixmerge.study.spec import BASE, Study
+from mixmerge.study.steps.answers import Answers, answers_step
 from mixmerge.study.steps.calibrate import CARD
 from mixmerge.study.steps.kind import Folders, StepKind
 from mixmerge.study.steps.results import (
     RESULTS,
     compute_results,
+    costing_step,
     results_settings,
     verdict_steps,
     with_folders,
@@ -113,7 +115,7 @@ def gather(
         judge_card=card and JudgeCard.model_validate(read_json(card / CARD)),
         title=study.report.title or study.study,
         languages=study.languages,
-        parents={name: study.parents(name) for name in found.models if name != BASE},
+        parents={name: _made_from(study, name) for name in found.models if name != BASE},
         recipes=told,
         samples=study_samples(study, folders, found, told),
         steps=[_cost(record) for record in records.values()],
@@ -141,9 +143,8 @@ def _results(study: Study, folders: Folders) -> Results:
             "nothing to report yet: the base model and at least one checkpoint must be judged. "
             "`mixmerge run` continues the study."
         )
-    trained = {
-        name: folders[f"train/{name}"] for name in study.checkpoints if f"train/{name}" in folders
-    }
+    steps = {each: costing_step(each) for own in trainings.values() for each in own}
+    trained = {each: folders[step] for each, step in steps.items() if step in folders}
     verdicts = {
         role: folders[step] for name in known for role, step in verdict_steps(study, name).items()
     }
@@ -153,19 +154,30 @@ def _results(study: Study, folders: Folders) -> Results:
 
 def _is_known(study: Study, name: str, trainings: Sequence[str], folders: Folders) -> bool:
     """Return whether a model's verdicts, answers and trainings are all finished."""
-    needed = [*verdict_steps(study, name).values(), *(f"train/{each}" for each in trainings)]
+    needed = [*verdict_steps(study, name).values(), *map(costing_step, trainings)]
     needed += [f"generate/{name}"] if study.evaluate.judged else []
     return all(step in folders for step in needed)
 
 
+def _made_from(study: Study, name: str) -> list[str]:
+    """Return the parents of a model, and the step of the answers that it is trained on.
+
+    Several students may share these answers, so they count as a parent of each.
+    """
+    answered = [answers_step(study, name)] if study.answered(name) else []
+    return [*study.parents(name), *answered]
+
+
 def _cost(record: Mapping[str, Any]) -> StepCost:
     is_model = record["kind"] in ("train", "merge", "generate", "judge", "base", "given")
+    shared = f"{Answers.kind}/{record['name']}" if record["kind"] == Answers.kind else None
     return StepCost(
         name=record["name"],
         kind=record["kind"],
-        model=record["name"] if is_model else None,
+        model=record["name"] if is_model else shared,
         seconds=record["seconds"],
         tokens=record["facts"].get("tokens"),
+        notes=record["facts"].get("notes", []),
     )
 
 

@@ -1,9 +1,9 @@
 """``results/study``: estimate ``results.json`` from all verdicts."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import Field
 
@@ -18,6 +18,7 @@ from mixmerge.records.advice import Advice, Priority
 from mixmerge.records.results import Costs, ModelInfo
 from mixmerge.study.arms import arm
 from mixmerge.study.spec import BASE, Study, Trained, model_step
+from mixmerge.study.steps.answers import Answers, answers_step
 from mixmerge.study.steps.harness import scored_name
 from mixmerge.study.steps.kind import Folders, StepKind, inputs_of, model_path
 from mixmerge.study.steps.score import Score
@@ -29,9 +30,10 @@ Placed = TypeVar("Placed", Advice, Priority)
 
 
 class ReportedModel(ModelInfo):
-    """A model with the trainings that it depends on."""
+    """A model with the steps that it depends on and whose costs it bears."""
 
     trainings: list[str] = []
+    """Trained checkpoints by name, and what teachers answered for them as ``answers/NAME``."""
 
 
 class ResultsSettings(ResultsSpec):
@@ -61,7 +63,7 @@ class StudyResults(StepKind[ResultsSettings, ResultsFacts], kind="results"):
         }
         if study.evaluate.judged:
             inputs |= {f"answers:{name}": f"generate/{name}" for name in models}
-        inputs |= {f"trained:{name}": f"{Train.kind}/{name}" for name in study.trained()}
+        inputs |= {f"trained:{name}": costing_step(name) for name in _trainings(study, *models[1:])}
         settings = results_settings(study).model_dump(mode="json")
         yield Step(self.kind, "study", settings, inputs, needs=Needs(seconds=10), version=8)
 
@@ -71,6 +73,33 @@ class StudyResults(StepKind[ResultsSettings, ResultsFacts], kind="results"):
         found = compute_results(settings, *groups, progress=progress)
         write_json(task.folder / RESULTS, found.model_dump(mode="json"))
         return ResultsFacts(models=len(found.models))
+
+
+def _trainings(study: Study, *names: str) -> list[str]:
+    """Return what `ReportedModel.trainings` names for these models, each once."""
+    family = dict.fromkeys(each for name in names for each in study.ancestors(name))
+    trained = [each for each in family if isinstance(study.checkpoints[each], Trained)]
+    answered = [answers_step(study, each) for each in trained if study.answered(each)]
+    return list(dict.fromkeys([*trained, *answered]))
+
+
+def costing_step(training: str) -> str:
+    """Return the id of a step that `ReportedModel.trainings` names."""
+    return training if "/" in training else f"{Train.kind}/{training}"
+
+
+def _facts(training: str, record: Mapping[str, Any]) -> TrainFacts:
+    if costing_step(training) != training:
+        return Train().read_facts(record)
+    told = Answers().read_facts(record)
+    return TrainFacts(
+        tokens=0,
+        rows=0,
+        steps=0,
+        generated_tokens=told.tokens,
+        teacher_tokens=told.teacher_tokens,
+        flops=told.flops,
+    )
 
 
 def verdict_steps(study: Study, name: str) -> dict[str, str]:
@@ -107,11 +136,7 @@ def results_settings(study: Study) -> ResultsSettings:
                 candidates=len(study.candidates(name)),
                 method=study.method(name),
                 shares=study.shares(name),
-                trainings=[
-                    ancestor
-                    for ancestor in study.ancestors(name)
-                    if isinstance(study.checkpoints[ancestor], Trained)
-                ],
+                trainings=_trainings(study, name),
             )
             for name in study.checkpoints
         },
@@ -147,7 +172,7 @@ def compute_results(
         name: ModelInfo(**info.model_dump(exclude={"trainings"}))
         for name, info in described.items()
     }
-    read = {n: Train().read_facts(read_json(f / RECORD)) for n, f in trained.items()}
+    read = {name: _facts(name, read_json(folder / RECORD)) for name, folder in trained.items()}
     return estimate(
         settings,
         BASE,

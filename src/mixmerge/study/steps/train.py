@@ -13,8 +13,9 @@ from mixmerge.files import read_rows
 from mixmerge.progress import Progress, silent
 from mixmerge.records import Axis, ModelFolder, RowModel, TrainingPrompt
 from mixmerge.study.spec import BASE, Study, Trained, expected_rows, model_step
+from mixmerge.study.steps.answers import answers_step, teachers_of
 from mixmerge.study.steps.kind import ROWS, StepKind, inputs_of, model_path, within_cores
-from mixmerge.study.steps.mix import Mix, form_of, mixed
+from mixmerge.study.steps.mix import Mix, form_for, mixed
 from mixmerge.study.steps.rewards import RewardAxis, check_rows, reward_for, rewarding
 from mixmerge.training.spec import TrainPlacement, TrainSpec
 
@@ -46,6 +47,8 @@ class TrainFacts(RowModel):
     teacher_tokens: int = 0
     flops: int | None = None
     """None in the records of older trainings, and where they depend on answers that are gone."""
+    notes: list[str] = []
+    """What the report says about its rows and answers, a sentence each."""
 
 
 class Train(StepKind[TrainSettings, TrainFacts], kind="train"):
@@ -64,10 +67,12 @@ class Train(StepKind[TrainSettings, TrainFacts], kind="train"):
             recipe = recipe.model_copy(update={"chat_template": study.chat_template})
         inputs = {
             "model": model_step(study, checkpoint.start or BASE),
-            "rows": f"mix/{mixed(checkpoint.mixture, form_of(recipe))}",
+            "rows": f"mix/{mixed(checkpoint.mixture, form_for(study, name))}",
         }
-        for source, teacher in checkpoint.teachers.items():
-            inputs[f"teacher:{source}"] = model_step(study, teacher)
+        if study.answered(name):
+            inputs["answers"] = answers_step(study, name)
+        else:
+            inputs |= teachers_of(study, checkpoint)
         where = study.placement.train
         placement = where.model_dump(mode="json")
         if study.tracking is not None:
@@ -102,7 +107,7 @@ class Train(StepKind[TrainSettings, TrainFacts], kind="train"):
         report = train(
             settings.recipe(),
             model=model_path(task.inputs["model"]),
-            rows=task.inputs["rows"] / ROWS,
+            rows=rows_of(task.inputs),
             out=task.folder,
             placement=placement_of(within_cores(task.placement)),
             reference_cache=task.cache / "reference",
@@ -121,6 +126,7 @@ class Train(StepKind[TrainSettings, TrainFacts], kind="train"):
             generated_tokens=report.generated_tokens,
             teacher_tokens=sum(report.teacher_tokens.values()),
             flops=report.flops,
+            notes=[*report.notes_on_rows],
         )
 
     def cost(self, settings: TrainSettings, rows: int) -> str:
@@ -141,7 +147,7 @@ class Train(StepKind[TrainSettings, TrainFacts], kind="train"):
         from mixmerge.training.plan import row_order
         from mixmerge.training.report import training_flops
 
-        read = read_data(settings, model, inputs["rows"] / ROWS, silent).encoded.read
+        read = read_data(settings, model, rows_of(inputs), silent).encoded.read
         steps = settings.steps(len(read))
         prompts = settings.batch_size // settings.answers_per_prompt
         order = row_order(len(read), prompts, steps, settings.seed)
@@ -163,6 +169,11 @@ def placement_of(placement: Mapping[str, Any]) -> TrainPlacement:
     """Return where a training runs, from its step's placement, which also says how judges do."""
     own = {key: value for key, value in placement.items() if key != "reward"}
     return TrainPlacement.model_validate(own)
+
+
+def rows_of(inputs: Mapping[str, Path]) -> Path:
+    """Return the rows of a training: its mixture's, or these as teachers have answered them."""
+    return inputs.get("answers", inputs["rows"]) / ROWS
 
 
 def trained_rows(item: Planned, planned: Mapping[str, Planned]) -> int:

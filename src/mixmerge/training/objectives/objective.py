@@ -11,7 +11,7 @@ from pydantic import ConfigDict
 
 from mixmerge.errors import SpecError
 from mixmerge.progress import Progress
-from mixmerge.records import RowModel
+from mixmerge.records import Conversation, RowModel
 from mixmerge.spec_model import SpecModel
 from mixmerge.training.encode import Encoded, Encoder
 
@@ -143,6 +143,11 @@ class Objective:
             )
         if teachers and not self.teachers:
             raise SpecError(f"`method: {self.name}` does not learn from `teachers`; remove them.")
+
+    @property
+    def takes_answers(self) -> bool:
+        """Whether it learns from conversations as they are, so that a teacher can answer first."""
+        return self.rows is Conversation and not self.teachers
 
     @property
     def keys(self) -> list[str]:
