@@ -23,8 +23,9 @@ from mixmerge.study.memory import memory_warnings, model_size, source_folder
 from mixmerge.study.packages import missing_packages
 from mixmerge.study.probe import missing_keys, needed_endpoints, unanswered
 from mixmerge.study.resolution import too_few
+from mixmerge.study.rounds import SELECTION
 from mixmerge.study.scored import Weight, scored_problems, unknown_tasks
-from mixmerge.study.spec import BASE, SELECTION, Study
+from mixmerge.study.spec import BASE, Study
 from mixmerge.study.spec_file import read_extended, where
 from mixmerge.study.steps.given import whole_model
 from mixmerge.study.steps.kind import with_paths
@@ -363,5 +364,9 @@ def disk_bytes(todo: Sequence[Planned], steps: Mapping[str, Planned]) -> int | N
     """Return the bytes of weights that trainings and merges will write; None if not known yet."""
     made = [item for item in todo if item.step.kind in (Train.kind, Merge.kind)]
     sizes = [model_size(item.step.id, steps) for item in made]
-    known = [size.stored_bytes for size in sizes if size is not None]
+    known = [
+        size.stored_bytes * (1 + len(item.step.settings.get("keep_steps", ())))
+        for item, size in zip(made, sizes, strict=True)
+        if size is not None
+    ]
     return sum(known) if len(known) == len(sizes) else None

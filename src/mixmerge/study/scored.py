@@ -10,7 +10,8 @@ from mixmerge.evaluation.sources.log import LogBase
 from mixmerge.execution.plan import Planned
 from mixmerge.records import Axis
 from mixmerge.spec_model import quoted
-from mixmerge.study.spec import Study, rounds
+from mixmerge.study.rounds import rounds
+from mixmerge.study.spec import Study
 from mixmerge.study.steps.harness import Harness
 from mixmerge.study.steps.score import Score, names_in_log
 from mixmerge.yaml_file import Place

@@ -2,8 +2,9 @@
 
 The graph::
 
-    base, given, data, prompts → mix → train → merge → select → generate → judge → results → report
-                                                                harness → score ↗  calibrate ↗
+    base, given, data, prompts → mix → train → kept → merge → select → generate → judge ⎫
+                                                                       harness → score ⎭
+                                                                → results, calibrate → report
 """
 
 import os
@@ -23,6 +24,7 @@ _FILES = (
     "prompts",
     "mix",
     "train",
+    "kept",
     "merge",
     "generate",
     "judge",

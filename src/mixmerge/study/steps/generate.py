@@ -11,7 +11,8 @@ from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.files import read_rows
 from mixmerge.progress import Progress
 from mixmerge.records import Prompt, Response, RowModel
-from mixmerge.study.spec import Round, Study, has_weights, model_step, rounds
+from mixmerge.study.rounds import Round, rounds
+from mixmerge.study.spec import Study, has_weights, model_step
 from mixmerge.study.steps.kind import ROWS, StepKind, inputs_of, model_path, within_cores
 
 

@@ -11,7 +11,8 @@ from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.progress import Progress
 from mixmerge.records import Axis
 from mixmerge.spec_model import SpecModel
-from mixmerge.study.spec import Study, model_step, rounds
+from mixmerge.study.rounds import rounds
+from mixmerge.study.spec import Study, model_step
 from mixmerge.study.steps.kind import NoFacts, StepKind, model_path, within_cores
 
 LOG = "log"

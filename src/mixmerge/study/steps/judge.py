@@ -17,7 +17,8 @@ from mixmerge.fingerprint import files_below
 from mixmerge.progress import Progress
 from mixmerge.records import Axis, Judge, Prompt, Response, RowModel
 from mixmerge.spec_model import SpecModel
-from mixmerge.study.spec import BASE, Study, rounds
+from mixmerge.study.rounds import rounds
+from mixmerge.study.spec import BASE, Study
 from mixmerge.study.steps.kind import ROWS, StepKind, inputs_of, within_cores
 
 TRIAL = "calibrate.jsonl"

@@ -7,7 +7,8 @@ from mixmerge.execution.step import Needs, Step, Task
 from mixmerge.mixing.spec import FORMS, Form, MixtureSpec
 from mixmerge.progress import Progress
 from mixmerge.records import RowModel
-from mixmerge.study.spec import BASE, Study, TestbedSource, rounds
+from mixmerge.study.rounds import rounds
+from mixmerge.study.spec import BASE, Study, TestbedSource
 from mixmerge.study.steps.kind import ROWS, StepKind, described, inputs_of, model_path, with_paths
 from mixmerge.training.spec import TrainSpec
 

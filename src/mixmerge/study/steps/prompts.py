@@ -12,7 +12,8 @@ from mixmerge.files import write_rows
 from mixmerge.progress import Progress
 from mixmerge.records import Prompt, RowModel
 from mixmerge.spec_model import SpecModel
-from mixmerge.study.spec import Study, rounds
+from mixmerge.study.rounds import rounds
+from mixmerge.study.spec import Study
 from mixmerge.study.steps.data import WORLD
 from mixmerge.study.steps.kind import ROWS, StepKind, described, with_paths
 

@@ -17,7 +17,7 @@ from mixmerge.records.results import read_results
 from mixmerge.reporting.input import ReportInput, StepCost
 from mixmerge.reporting.samples import SAMPLES
 from mixmerge.spec_model import SpecModel
-from mixmerge.study.spec import BASE, Study
+from mixmerge.study.spec import BASE, Study, model_step
 from mixmerge.study.steps.calibrate import CARD
 from mixmerge.study.steps.kind import Folders, StepKind
 from mixmerge.study.steps.results import (
@@ -141,9 +141,8 @@ def _results(study: Study, folders: Folders) -> Results:
             "nothing to report yet: the base model and at least one checkpoint must be judged. "
             "`mixmerge run` continues the study."
         )
-    trained = {
-        name: folders[f"train/{name}"] for name in study.checkpoints if f"train/{name}" in folders
-    }
+    made = {name: model_step(study, name) for name in (*study.trained(), *study.kept())}
+    trained = {name: folders[step] for name, step in made.items() if step in folders}
     verdicts = {
         role: folders[step] for name in known for role, step in verdict_steps(study, name).items()
     }
@@ -153,7 +152,8 @@ def _results(study: Study, folders: Folders) -> Results:
 
 def _is_known(study: Study, name: str, trainings: Sequence[str], folders: Folders) -> bool:
     """Return whether a model's verdicts, answers and trainings are all finished."""
-    needed = [*verdict_steps(study, name).values(), *(f"train/{each}" for each in trainings)]
+    needed = [*verdict_steps(study, name).values()]
+    needed += [model_step(study, each) for each in trainings]
     needed += [f"generate/{name}"] if study.evaluate.judged else []
     return all(step in folders for step in needed)
 

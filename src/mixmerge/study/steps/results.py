@@ -17,7 +17,7 @@ from mixmerge.records import Axis, Response, Results, RowModel, Verdict
 from mixmerge.records.advice import Advice, Priority
 from mixmerge.records.results import Costs, ModelInfo
 from mixmerge.study.arms import arm
-from mixmerge.study.spec import BASE, Study, Trained, model_step
+from mixmerge.study.spec import BASE, Study, model_step
 from mixmerge.study.steps.harness import scored_name
 from mixmerge.study.steps.kind import Folders, StepKind, inputs_of, model_path
 from mixmerge.study.steps.score import Score
@@ -61,7 +61,8 @@ class StudyResults(StepKind[ResultsSettings, ResultsFacts], kind="results"):
         }
         if study.evaluate.judged:
             inputs |= {f"answers:{name}": f"generate/{name}" for name in models}
-        inputs |= {f"trained:{name}": f"{Train.kind}/{name}" for name in study.trained()}
+        trained = (*study.trained(), *study.kept())
+        inputs |= {f"trained:{name}": model_step(study, name) for name in trained}
         settings = results_settings(study).model_dump(mode="json")
         yield Step(self.kind, "study", settings, inputs, needs=Needs(seconds=10), version=8)
 
@@ -107,17 +108,14 @@ def results_settings(study: Study) -> ResultsSettings:
                 candidates=len(study.candidates(name)),
                 method=study.method(name),
                 shares=study.shares(name),
-                trainings=[
-                    ancestor
-                    for ancestor in study.ancestors(name)
-                    if isinstance(study.checkpoints[ancestor], Trained)
-                ],
+                trainings=study.trainings(name),
             )
             for name in study.checkpoints
         },
         baselines=study.baselines(),
         match_on=study.evaluate.match_on,
         sweeps=study.measured_sweeps(),
+        lengths=study.by_length(),
         weights=study.selection.weights if study.selection else {},
         limits=study.selection.limits if study.selection else {},
     )

@@ -12,7 +12,8 @@ from mixmerge.progress import Progress
 from mixmerge.records import Axis, RowModel
 from mixmerge.records.results import Better
 from mixmerge.spec_model import SpecModel
-from mixmerge.study.spec import BASE, Study, rounds
+from mixmerge.study.rounds import rounds
+from mixmerge.study.spec import BASE, Study
 from mixmerge.study.steps.harness import LOG, Harness, scored_name
 from mixmerge.study.steps.kind import ROWS, StepKind
 

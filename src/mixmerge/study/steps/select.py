@@ -15,7 +15,8 @@ from mixmerge.files import read_rows, write_json
 from mixmerge.progress import Progress
 from mixmerge.records import Axis, RowModel, Verdict
 from mixmerge.spec_model import SpecModel
-from mixmerge.study.spec import SELECTION, Study, model_step, rounds
+from mixmerge.study.rounds import SELECTION, rounds
+from mixmerge.study.spec import Study, model_step
 from mixmerge.study.steps.kind import POINTER, StepKind, model_path
 
 CHOICE = "selection.json"
