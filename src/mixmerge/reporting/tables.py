@@ -10,11 +10,11 @@ from mixmerge.records.results import (
     Front,
     Interval,
     LengthControlled,
-    Matched,
     Results,
     Stage,
     Value,
 )
+from mixmerge.records.sweeps import Matched
 from mixmerge.reporting import cells, formats, models
 from mixmerge.reporting.arms import arm_table
 from mixmerge.reporting.cells import ABSENT, Cell, Column, Spec, Table

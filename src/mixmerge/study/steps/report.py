@@ -22,6 +22,7 @@ from mixmerge.study.steps.calibrate import CARD
 from mixmerge.study.steps.kind import Folders, StepKind
 from mixmerge.study.steps.results import (
     RESULTS,
+    chosen_lengths,
     compute_results,
     results_settings,
     verdict_steps,
@@ -147,7 +148,9 @@ def _results(study: Study, folders: Folders) -> Results:
         role: folders[step] for name in known for role, step in verdict_steps(study, name).items()
     }
     answers = {n: folders[f"generate/{n}"] for n in known if f"generate/{n}" in folders}
-    return compute_results(settings, verdicts, trained, answers)
+    picks = {name: f"select/{name}" for name in chosen_lengths(study)}
+    chosen = {name: folders[step] for name, step in picks.items() if step in folders}
+    return compute_results(settings, verdicts, trained, answers, chosen)
 
 
 def _is_known(study: Study, name: str, trainings: Sequence[str], folders: Folders) -> bool:

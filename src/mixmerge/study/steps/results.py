@@ -21,6 +21,7 @@ from mixmerge.study.spec import BASE, Study, model_step
 from mixmerge.study.steps.harness import scored_name
 from mixmerge.study.steps.kind import Folders, StepKind, inputs_of, model_path
 from mixmerge.study.steps.score import Score
+from mixmerge.study.steps.select import Select
 from mixmerge.study.steps.train import Train, TrainFacts
 
 RESULTS = "results.json"
@@ -63,12 +64,13 @@ class StudyResults(StepKind[ResultsSettings, ResultsFacts], kind="results"):
             inputs |= {f"answers:{name}": f"generate/{name}" for name in models}
         trained = (*study.trained(), *study.kept())
         inputs |= {f"trained:{name}": model_step(study, name) for name in trained}
+        inputs |= {f"chosen:{name}": f"{Select.kind}/{name}" for name in chosen_lengths(study)}
         settings = results_settings(study).model_dump(mode="json")
-        yield Step(self.kind, "study", settings, inputs, needs=Needs(seconds=10), version=8)
+        yield Step(self.kind, "study", settings, inputs, needs=Needs(seconds=10), version=9)
 
     def run(self, task: Task, settings: ResultsSettings, progress: Progress) -> ResultsFacts:
         """Compute and write ``results.json``."""
-        groups = (inputs_of(task, group) for group in ("verdicts", "trained", "answers"))
+        groups = (inputs_of(task, group) for group in ("verdicts", "trained", "answers", "chosen"))
         found = compute_results(settings, *groups, progress=progress)
         write_json(task.folder / RESULTS, found.model_dump(mode="json"))
         return ResultsFacts(models=len(found.models))
@@ -79,6 +81,11 @@ def verdict_steps(study: Study, name: str) -> dict[str, str]:
     judged = {name: f"judge/{name}"} if study.evaluate.judged else {}
     scored = [scored_name(name, axis) for axis in study.evaluate.scored]
     return judged | {each: f"{Score.kind}/{each}" for each in scored}
+
+
+def chosen_lengths(study: Study) -> list[str]:
+    """Return the merges over steps, which are chosen on the prompts of `selection`."""
+    return [name for name in study.by_length() if study.candidates(name)]
 
 
 def results_settings(study: Study) -> ResultsSettings:
@@ -126,12 +133,14 @@ def compute_results(
     verdicts: Folders,
     trained: Folders,
     answers: Folders,
+    chosen: Folders,
     *,
     progress: Progress = silent,
 ) -> Results:
     """Compute the results of the models that have ``verdicts``, by the roles of `verdict_steps`.
 
-    ``answers`` give lengths and finish reasons, trainings give tokens and rows.
+    ``answers`` give lengths and finish reasons, trainings give tokens and rows, and the ``chosen``
+    merges over steps their best step.
     """
     from mixmerge.evaluation.results import results as estimate
 
@@ -165,6 +174,7 @@ def compute_results(
             name: _costs([read[training] for training in info.trainings])
             for name, info in described.items()
         },
+        chosen={n: Select().read_facts(read_json(f / RECORD)).winner for n, f in chosen.items()},
     )
 
 
