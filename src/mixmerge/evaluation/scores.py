@@ -201,7 +201,8 @@ class AxisScores:
 
         Returns:
             The mean of ``(first[1] - first[0]) - (second[1] - second[0])``, as a share of the
-            range, and the two-sided p-value of "it is zero".
+            range and always with an interval, as in `differences`; and the two-sided p-value of
+            "it is zero".
         """
         scores = self._table.scores
         (a, b), (c, d) = ((scores[before], scores[after]) for before, after in (first, second))
@@ -209,10 +210,11 @@ class AxisScores:
         halves = ((b - a) - (d - c)) / 2
         sample = ClusterSample(halves[:, None], self._table.cluster)
         if not sample.clusters(0):
-            return Estimate.without_interval(0.0, 0, 0, "no prompt has all four verdicts"), 1.0
+            return Estimate(0.0, -2.0, 2.0, 0, 0, "none", "no prompt has all four verdicts"), 1.0
         found = self._measure.estimate_difference(sample, 0)
+        low, high = sample.limits(0) if found.absent else found.interval
         p = sample.p_of_difference(0, rng, self._n_draws)
-        return replace(found, value=2 * found.value, low=2 * found.low, high=2 * found.high), p
+        return replace(found, value=2 * found.value, low=2 * low, high=2 * high), p
 
     def p_of_difference(self, a: str, b: str, rng: np.random.Generator) -> float:
         """Return the two-sided p-value of "the mean of a - b is zero"."""

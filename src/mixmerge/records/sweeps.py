@@ -56,7 +56,7 @@ class LengthCurve(RowModel):
     """The steps after which it is best on the prompts of ``selection``; None where none were
     asked, as of a training."""
     points: dict[int, dict[Axis, LengthPoint]]
-    """By steps and deciding axis, on the prompts of ``evaluate``."""
+    """By steps and by axis that decides or was chosen on, on the prompts of ``evaluate``."""
 
 
 class LengthContrast(RowModel):
@@ -70,7 +70,7 @@ class LengthContrast(RowModel):
     p: float
     """Two-sided, as `Contrast.p`."""
     p_adjusted: float
-    """Holm over all pairs and deciding axes."""
+    """Holm over all pairs and axes."""
     n: int
     """Clusters."""
     absent: dict[str, str] = Field(default_factory=dict)
@@ -88,9 +88,14 @@ class LengthComparison(RowModel):
     """What the contrasts compare, on the prompts of ``evaluate``: the two best steps or, where they
     are equal or one of them is not common, the first and the last common ones."""
     decision: LengthDecision
-    """``same``: the best steps are equal. Else ``differs``: on some deciding axis, the step that
-    was best for one serves it significantly better than it serves the other, and on no axis worse;
-    ``equivalent``: every interval is within the margin; ``undecided``: none of these is shown."""
+    """``same``: the best steps are equal. Else ``differs``: `gain` is shown to be above zero;
+    ``equivalent``: it is shown to be within the margins; ``undecided``: neither is shown."""
+    gain: float
+    """The contrasts of all axes together, weighed as in the choice on ``selection``, in shares of
+    their ranges: how much more each of the two gains by its own best step than the other would.
+    Where the best steps are equal, how much more a gains by the later step than b."""
+    ci: tuple[float, float]
+    """Adjusted for all pairs."""
     axes: dict[Axis, LengthContrast]
 
 

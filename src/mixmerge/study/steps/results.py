@@ -17,6 +17,7 @@ from mixmerge.records import Axis, Response, Results, RowModel, Verdict
 from mixmerge.records.advice import Advice, Priority
 from mixmerge.records.results import Costs, ModelInfo
 from mixmerge.study.arms import arm
+from mixmerge.study.rounds import rounds
 from mixmerge.study.spec import BASE, Study, model_step
 from mixmerge.study.steps.harness import scored_name
 from mixmerge.study.steps.kind import Folders, StepKind, inputs_of, model_path
@@ -123,6 +124,7 @@ def results_settings(study: Study) -> ResultsSettings:
         match_on=study.evaluate.match_on,
         sweeps=study.measured_sweeps(),
         lengths=study.by_length(),
+        chosen_on=rounds(study)[-1].weights if chosen_lengths(study) else {},
         weights=study.selection.weights if study.selection else {},
         limits=study.selection.limits if study.selection else {},
     )
