@@ -92,8 +92,8 @@ class LengthComparison(RowModel):
     ``equivalent``: it is shown to be within the margins; ``undecided``: neither is shown."""
     gain: float
     """The contrasts of all axes together, weighed as in the choice on ``selection``, in shares of
-    their ranges: how much more each of the two gains by its own best step than the other would.
-    Where the best steps are equal, how much more a gains by the later step than b."""
+    their ranges: what both together gain by their own best step instead of the other's. Where the
+    best steps are equal, how much more a gains by the later step than b."""
     ci: tuple[float, float]
     """Adjusted for all pairs."""
     axes: dict[Axis, LengthContrast]

@@ -61,7 +61,7 @@ def _plot(results: Results, stage: Stage, axis: Axis, curves: Sequence[LengthCur
     panel.set_xscale("log")
     panel.xaxis.set_minor_locator(NullLocator())
     panel.set_xticks(ticks, [formats.count(step) for step in ticks])
-    panel.set_xlabel("Optimizer steps of the experts; the larger mark is the chosen length")
+    panel.set_xlabel("Optimizer steps; a large mark is the chosen length")
     panel.set_ylabel(f"{formats.heading(results, axis)} ({formats.better(info)})", wrap=True)
     figures.write_ticks(panel.yaxis, info)
     if info.better == "lower":

@@ -7,7 +7,7 @@ from mixmerge.reporting import cells, formats
 from mixmerge.reporting.cells import Cell, Spec, Table
 
 _OUTCOMES: dict[LengthDecision, str] = {
-    "differs": "each gains by its own best length",
+    "differs": "their best lengths differ",
     "equivalent": "the difference is within the margin",
     "undecided": "no difference is shown",
     "same": "both are best after as many steps",

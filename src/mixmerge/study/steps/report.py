@@ -19,6 +19,7 @@ from mixmerge.reporting.samples import SAMPLES
 from mixmerge.spec_model import SpecModel
 from mixmerge.study.spec import BASE, Study, model_step
 from mixmerge.study.steps.calibrate import CARD
+from mixmerge.study.steps.kept import KeptModel
 from mixmerge.study.steps.kind import Folders, StepKind
 from mixmerge.study.steps.results import (
     RESULTS,
@@ -168,7 +169,8 @@ def _cost(record: Mapping[str, Any]) -> StepCost:
         kind=record["kind"],
         model=record["name"] if is_model else None,
         seconds=record["seconds"],
-        tokens=record["facts"].get("tokens"),
+        # A kept step's tokens are the training's.
+        tokens=record["facts"].get("tokens") if record["kind"] != KeptModel.kind else None,
     )
 
 
